@@ -1,0 +1,3 @@
+//! The protocols: gRPC, HTTP/JSON, the documents. Knows no store and no SQL.
+
+pub mod status;

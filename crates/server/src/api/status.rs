@@ -1,0 +1,199 @@
+//! The one place that knows status codes: what each error is over gRPC and over HTTP.
+
+use std::{collections::HashMap, time::Duration};
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tonic::Code;
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::catalog::error::{Error, Violation};
+
+/// The domain of every `ErrorInfo` of this service.
+pub const DOMAIN: &str = "customer-settings";
+
+/// What goes wrong before a method is reached.
+#[derive(Clone, Debug)]
+pub enum RequestError {
+    /// No method has this path.
+    UnknownPath {
+        /// The path as it was sent.
+        path: String,
+    },
+    /// The path has methods, but not this HTTP method.
+    MethodNotAllowed {
+        /// The HTTP methods that the path has.
+        allow: String,
+    },
+    /// The body is larger than the server takes.
+    BodyTooLarge {
+        /// The most bytes.
+        limit: usize,
+    },
+    /// The body is not JSON.
+    MalformedJson {
+        /// What is wrong, with line and column where known.
+        description: String,
+    },
+    /// The body is a form post.
+    FormPost,
+    /// The body could not be read to its end.
+    BodyUnreadable,
+}
+
+impl RequestError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownPath { .. } => "UNKNOWN_PATH",
+            Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
+            Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
+            Self::MalformedJson { .. } => "MALFORMED_JSON",
+            Self::FormPost => "FORM_POST",
+            Self::BodyUnreadable => "BODY_UNREADABLE",
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::UnknownPath { path } => {
+                format!("there is no method at {path}: /docs and /openapi.json list the paths there are")
+            }
+            Self::MethodNotAllowed { allow } => format!("this path takes {allow} only"),
+            Self::BodyTooLarge { limit } => format!("the body is larger than {limit} bytes"),
+            Self::MalformedJson { description } => format!("the body is not valid JSON: {description}"),
+            Self::FormPost => "the body is a form post: send JSON with 'Content-Type: application/json'".to_owned(),
+            Self::BodyUnreadable => "the body ended before it was complete".to_owned(),
+        }
+    }
+
+    /// The body violation that INVALID_ARGUMENT carries.
+    fn violation(&self) -> Option<Violation> {
+        match self {
+            Self::UnknownPath { .. } | Self::MethodNotAllowed { .. } => None,
+            Self::BodyTooLarge { .. } | Self::MalformedJson { .. } | Self::FormPost | Self::BodyUnreadable => {
+                Some(Violation::new("body", self.reason(), self.message()))
+            }
+        }
+    }
+}
+
+/// The table: each error's gRPC code and HTTP status, for every protocol.
+fn codes(error: &Error) -> (Code, StatusCode) {
+    match error {
+        Error::NoCredential
+        | Error::MalformedCredential(_)
+        | Error::UnknownKey
+        | Error::ExpiredKey { .. }
+        | Error::RevokedKey => (Code::Unauthenticated, StatusCode::UNAUTHORIZED),
+        Error::AddressNotAllowed { .. } | Error::MissingScope { .. } | Error::NotCovered { .. } => {
+            (Code::PermissionDenied, StatusCode::FORBIDDEN)
+        }
+        Error::NotFound { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
+        Error::Invalid(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
+        Error::NameTaken { .. } | Error::IdTaken { .. } => (Code::AlreadyExists, StatusCode::CONFLICT),
+        Error::TooMany { .. } | Error::Precondition { .. } => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
+        Error::Contended { .. } => (Code::Aborted, StatusCode::CONFLICT),
+        Error::TooManyRequests { .. } => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
+        Error::Unavailable { .. } => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
+        Error::DeadlineExceeded => (Code::DeadlineExceeded, StatusCode::GATEWAY_TIMEOUT),
+        Error::Internal(_) => (Code::Internal, StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// The same table for what goes wrong before a method is reached.
+fn request_codes(error: &RequestError) -> (Code, StatusCode) {
+    match error {
+        RequestError::UnknownPath { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
+        RequestError::MethodNotAllowed { .. } => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED),
+        RequestError::BodyTooLarge { .. } => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
+        RequestError::MalformedJson { .. } | RequestError::FormPost | RequestError::BodyUnreadable => {
+            (Code::InvalidArgument, StatusCode::BAD_REQUEST)
+        }
+    }
+}
+
+/// The HTTP status of a gRPC code, for errors that come from outside our own tables.
+fn http_status(code: Code) -> StatusCode {
+    match code {
+        Code::Ok => StatusCode::OK,
+        Code::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => StatusCode::BAD_REQUEST,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+const RETRY_UNAVAILABLE: Duration = Duration::from_secs(1);
+const CHALLENGE: &str = r#"Basic realm="customer-settings", charset="UTF-8""#;
+
+/// An error as gRPC carries it: code, message and typed details, and its headers as metadata.
+///
+/// Unavailable and internal errors are logged here, since only this place sees each of them once.
+pub fn grpc_status(error: &Error) -> tonic::Status {
+    let (code, _) = codes(error);
+    if let Some(cause) = error.cause() {
+        tracing::error!(reason = error.reason(), cause = cause.for_log(), "{error}");
+    }
+    let mut details = ErrorDetails::with_error_info(error.reason(), DOMAIN, metadata(error));
+    let mut headers = HeaderMap::new();
+    match error {
+        Error::Invalid(violations) => add_violations(&mut details, violations),
+        Error::TooManyRequests { retry_after_ms, .. } => {
+            set_retry(&mut details, &mut headers, Duration::from_millis(*retry_after_ms));
+        }
+        Error::Unavailable { .. } => set_retry(&mut details, &mut headers, RETRY_UNAVAILABLE),
+        _ if code == Code::Unauthenticated => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
+        _ => {}
+    }
+    let metadata = tonic::metadata::MetadataMap::from_headers(headers);
+    tonic::Status::with_error_details_and_metadata(code, error.to_string(), details, metadata)
+}
+
+/// An error of a request that reached no method, as gRPC carries it.
+pub fn request_status(error: &RequestError) -> tonic::Status {
+    let (code, _) = request_codes(error);
+    let mut details = ErrorDetails::with_error_info(error.reason(), DOMAIN, HashMap::new());
+    add_violations(&mut details, error.violation().as_slice());
+    tonic::Status::with_error_details(code, error.message(), details)
+}
+
+fn metadata(error: &Error) -> HashMap<String, String> {
+    let pairs: Vec<(&str, String)> = match error {
+        Error::AddressNotAllowed { address } => vec![("address", address.clone())],
+        Error::MissingScope { scope } => vec![("scope", scope.to_string())],
+        Error::NotCovered { kind, id } | Error::NotFound { kind, id } | Error::IdTaken { kind, id } => {
+            vec![("kind", kind.to_string()), ("id", id.clone())]
+        }
+        Error::NameTaken { catalog, name, holder } => {
+            vec![("catalog", catalog.to_string()), ("name", name.clone()), ("id", holder.to_string())]
+        }
+        Error::TooMany { what, most } => vec![("what", what.clone()), ("limit", most.to_string())],
+        Error::Contended { company, revision } => {
+            vec![("company_id", company.to_string()), ("revision", revision.to_string())]
+        }
+        _ => vec![],
+    };
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn add_violations(details: &mut ErrorDetails, violations: &[Violation]) {
+    for violation in violations {
+        details.add_bad_request_violation(&violation.field, &violation.description);
+    }
+}
+
+fn set_retry(details: &mut ErrorDetails, headers: &mut HeaderMap, delay: Duration) {
+    details.set_retry_info(Some(delay));
+    let seconds = delay.as_millis().div_ceil(1_000).max(1);
+    if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
+        headers.insert(header::RETRY_AFTER, value);
+    }
+}

@@ -1,0 +1,15 @@
+//! The pure core: what companies, catalogs, keys and changes are, and every rule about them.
+//!
+//! Knows no tokio, SQL, protocol or clock, and nothing in it can fail for an outside reason.
+
+pub mod access;
+pub mod change;
+pub mod company;
+pub mod entry;
+pub mod error;
+pub mod id;
+pub mod key;
+pub mod plan;
+pub mod settings;
+pub mod text;
+pub mod time;

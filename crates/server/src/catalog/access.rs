@@ -1,0 +1,261 @@
+//! Who may do what: scopes, coverage, and the grants without which no data can be reached.
+//!
+//! Only this file can build a grant; every company-scoped method of the store and of the
+//! snapshot cache takes one, so that forgetting the check does not compile.
+
+use std::{collections::BTreeSet, fmt};
+
+use super::{
+    error::{Error, Kind, Result, Violation},
+    id::{CompanyId, KeyId, StaffId},
+};
+
+/// What a key may be allowed to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Read the four catalogs.
+    SettingsRead,
+    /// Change the four catalogs.
+    SettingsWrite,
+    /// Read companies and locations.
+    CompaniesRead,
+    /// Change companies and locations.
+    CompaniesWrite,
+    /// Read keys.
+    KeysRead,
+    /// Issue, change and revoke keys.
+    KeysWrite,
+    /// Read who changed what and when.
+    HistoryRead,
+}
+
+impl Scope {
+    /// All of them: what `*` stands for.
+    pub const ALL: [Self; 7] = [
+        Self::SettingsRead,
+        Self::SettingsWrite,
+        Self::CompaniesRead,
+        Self::CompaniesWrite,
+        Self::KeysRead,
+        Self::KeysWrite,
+        Self::HistoryRead,
+    ];
+
+    /// The scope's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SettingsRead => "settings:read",
+            Self::SettingsWrite => "settings:write",
+            Self::CompaniesRead => "companies:read",
+            Self::CompaniesWrite => "companies:write",
+            Self::KeysRead => "keys:read",
+            Self::KeysWrite => "keys:write",
+            Self::HistoryRead => "history:read",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The scopes of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scopes {
+    /// `*`: these and whatever is added later.
+    All,
+    /// Just these.
+    Only(BTreeSet<Scope>),
+}
+
+impl Scopes {
+    /// Takes scope names, `*` among them or not; `field` names them in the error.
+    pub fn parse<'a>(field: &str, names: impl IntoIterator<Item = &'a str>) -> Result<Self, Violation> {
+        let mut scopes = BTreeSet::new();
+        let mut all = false;
+        for name in names {
+            match Scope::ALL.into_iter().find(|scope| scope.as_str() == name) {
+                Some(scope) => _ = scopes.insert(scope),
+                None if name == "*" => all = true,
+                None => {
+                    let known = Scope::ALL.map(Scope::as_str).join(", ");
+                    let description = format!("has the unknown scope \"{name}\"; there are {known} and *");
+                    return Err(Violation::new(field, "UNKNOWN_SCOPE", description));
+                }
+            }
+        }
+        Ok(if all { Self::All } else { Self::Only(scopes) })
+    }
+
+    /// The scopes' names, sorted; `*` for all.
+    pub fn names(&self) -> Vec<&'static str> {
+        match self {
+            Self::All => vec!["*"],
+            Self::Only(scopes) => scopes.iter().map(|scope| scope.as_str()).collect(),
+        }
+    }
+
+    /// Whether the scope is among them.
+    pub fn contains(&self, scope: Scope) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(scopes) => scopes.contains(&scope),
+        }
+    }
+}
+
+/// The companies that a key covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// Every company, also those made later.
+    All,
+    /// Just these.
+    Only(BTreeSet<CompanyId>),
+}
+
+impl Coverage {
+    /// Whether the company is covered.
+    pub fn contains(&self, company: &CompanyId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(companies) => companies.contains(company),
+        }
+    }
+}
+
+/// Who acts, for the change log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// The key that was used; none for local commands.
+    pub key_id: Option<KeyId>,
+    /// Who is named as the one who changed it: the key's staff id, else the key's id, else the
+    /// name of the command.
+    pub staff_id: StaffId,
+}
+
+/// Someone who has shown a valid key from an address that it allows.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who acts.
+    pub actor: Actor,
+    /// What the key may do.
+    pub scopes: Scopes,
+    /// For which companies.
+    pub coverage: Coverage,
+}
+
+impl Caller {
+    /// The right to use one company's data, or what is missing for it.
+    ///
+    /// A company that the key does not cover is refused alike whether or not it exists.
+    pub fn grant(&self, scope: Scope, company: &CompanyId) -> Result<Grant> {
+        self.require(scope)?;
+        if !self.coverage.contains(company) {
+            return Err(self.absent(Kind::Company, company.as_str()));
+        }
+        Ok(Grant { company: company.clone(), actor: self.actor.clone() })
+    }
+
+    /// The right to look across all companies that the key covers.
+    pub fn grant_covered(&self, scope: Scope) -> Result<CoveredGrant> {
+        self.require(scope)?;
+        Ok(CoveredGrant { coverage: self.coverage.clone(), actor: self.actor.clone() })
+    }
+
+    /// The error for something that is not there: only a key that covers everything learns so.
+    pub fn absent(&self, kind: Kind, id: &str) -> Error {
+        let id = id.to_owned();
+        match self.coverage {
+            Coverage::All => Error::NotFound { kind, id },
+            Coverage::Only(_) => Error::NotCovered { kind, id },
+        }
+    }
+
+    fn require(&self, scope: Scope) -> Result<()> {
+        if self.scopes.contains(scope) { Ok(()) } else { Err(Error::MissingScope { scope }) }
+    }
+}
+
+/// What the program itself does without a key. A named list, so that each use can be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// `customer-settings load`, and the demo.
+    Load,
+    /// `customer-settings export`.
+    Export,
+    /// `customer-settings key …` on the data directory.
+    Key,
+    /// `customer-settings restore`.
+    Restore,
+}
+
+impl Task {
+    /// Who the change log names.
+    pub fn actor(self) -> Actor {
+        let name = match self {
+            Self::Load => "load",
+            Self::Export => "export",
+            Self::Key => "key",
+            Self::Restore => "restore",
+        };
+        let staff_id = StaffId::parse("task", name).unwrap_or_else(|_| unreachable!("a literal id"));
+        Actor { key_id: None, staff_id }
+    }
+
+    /// The right of the program itself to one company's data.
+    pub fn grant(self, company: &CompanyId) -> Grant {
+        Grant { company: company.clone(), actor: self.actor() }
+    }
+
+    /// The right of the program itself to look across companies.
+    pub fn grant_covered(self) -> CoveredGrant {
+        CoveredGrant { coverage: Coverage::All, actor: self.actor() }
+    }
+}
+
+/// The right to use one company's data. Only a [`Caller`] or a [`Task`] hands it out.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    company: CompanyId,
+    actor: Actor,
+}
+
+impl Grant {
+    /// The company.
+    pub fn company(&self) -> &CompanyId {
+        &self.company
+    }
+
+    /// Who acts.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+}
+
+/// The right to look across the companies of a coverage.
+#[derive(Clone, Debug)]
+pub struct CoveredGrant {
+    coverage: Coverage,
+    actor: Actor,
+}
+
+impl CoveredGrant {
+    /// The companies.
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    /// Who acts.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The right to one of the covered companies' data.
+    pub fn grant(&self, company: &CompanyId) -> Option<Grant> {
+        self.coverage
+            .contains(company)
+            .then(|| Grant { company: company.clone(), actor: self.actor.clone() })
+    }
+}

@@ -1,0 +1,201 @@
+//! Companies and their businesses (locations).
+
+use super::{
+    entry::{Audit, State},
+    error::Violation,
+    id::{BusinessId, CompanyId},
+    text::Name,
+};
+
+/// A business with its settings; it may have many locations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Company {
+    /// Unique on the server.
+    pub id: CompanyId,
+    /// What people see.
+    pub name: Name,
+    /// ISO 3166-1 alpha-2, or empty.
+    pub country: Country,
+    /// A zone of the IANA database such as `America/New_York`, or empty.
+    pub timezone: ShortText,
+    /// Active or archived.
+    pub state: State,
+    /// Who and when.
+    pub audit: Audit,
+}
+
+/// A location of a company.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Business {
+    /// Unique on the server.
+    pub id: BusinessId,
+    /// What people see.
+    pub name: Name,
+    /// How to reach it and what it shows of itself.
+    pub contact: Contact,
+    /// Where it is.
+    pub address: Option<Address>,
+    /// Active or archived.
+    pub state: State,
+    /// Who and when.
+    pub audit: Audit,
+}
+
+/// How to reach a location and what it shows of itself; every field may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// Address of a picture.
+    pub avatar: ShortText,
+    /// The owner's telephone number.
+    pub phone: ShortText,
+    /// The location's telephone number.
+    pub business_phone: ShortText,
+    /// Electronic mail address.
+    pub email: ShortText,
+    /// Web site.
+    pub website: ShortText,
+    /// Facebook page.
+    pub facebook: ShortText,
+    /// Instagram page.
+    pub instagram: ShortText,
+    /// Yelp page.
+    pub yelp: ShortText,
+    /// Google page.
+    pub google: ShortText,
+}
+
+/// A postal address; every text may be empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Address {
+    /// The address's id.
+    pub id: ShortText,
+    /// Street and number.
+    pub address1: ShortText,
+    /// Apartment, floor or suite.
+    pub address2: ShortText,
+    /// City.
+    pub city: ShortText,
+    /// State or province.
+    pub state: ShortText,
+    /// Postal code.
+    pub postal_code: ShortText,
+    /// ISO 3166-1 alpha-2, or empty.
+    pub country: Country,
+    /// Where on the earth.
+    pub coordinate: Option<Coordinate>,
+    /// Main or further.
+    pub kind: AddressKind,
+}
+
+/// Degrees (WGS84).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Coordinate {
+    latitude: f64,
+    longitude: f64,
+}
+
+impl Coordinate {
+    /// Takes -90 to 90 and -180 to 180 degrees.
+    pub fn new(latitude: f64, longitude: f64) -> Result<Self, Violation> {
+        if !(-90.0..=90.0).contains(&latitude) {
+            return Err(Violation::new("latitude", "OUT_OF_RANGE", "must lie between -90 and 90"));
+        }
+        if !(-180.0..=180.0).contains(&longitude) {
+            return Err(Violation::new("longitude", "OUT_OF_RANGE", "must lie between -180 and 180"));
+        }
+        Ok(Self { latitude, longitude })
+    }
+
+    /// Degrees north.
+    pub fn latitude(self) -> f64 {
+        self.latitude
+    }
+
+    /// Degrees east.
+    pub fn longitude(self) -> f64 {
+        self.longitude
+    }
+}
+
+/// Whether an address is the main one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressKind {
+    /// Not said.
+    #[default]
+    Unspecified,
+    /// The main address.
+    Primary,
+    /// A further address.
+    Secondary,
+}
+
+impl AddressKind {
+    /// The kind's name in documents and tables; empty for unspecified.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unspecified => "",
+            Self::Primary => "primary",
+            Self::Secondary => "secondary",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Unspecified, Self::Primary, Self::Secondary].into_iter().find(|k| k.as_str() == name)
+    }
+}
+
+/// The most characters of a [`ShortText`].
+pub const MAX_SHORT_TEXT_LENGTH: usize = 500;
+
+/// One line of text: trimmed, no control characters, up to 500 characters; may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ShortText(String);
+
+impl ShortText {
+    /// Takes text from outside; `field` names it in the error.
+    pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
+        let text = value.trim();
+        if text.chars().any(char::is_control) {
+            return Err(Violation::new(field, "CONTROL_CHARACTER", "must not hold control characters"));
+        }
+        let length = text.chars().count();
+        if length > MAX_SHORT_TEXT_LENGTH {
+            let most = MAX_SHORT_TEXT_LENGTH;
+            let description = format!("has {length} characters; at most {most} are allowed");
+            return Err(Violation::new(field, "TOO_LONG", description));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A country, ISO 3166-1 alpha-2 in capitals; may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Country(String);
+
+impl Country {
+    /// Takes two letters in either case, or nothing; `field` names it in the error.
+    pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
+        let code = value.trim();
+        if code.is_empty() || (code.len() == 2 && code.bytes().all(|b| b.is_ascii_alphabetic())) {
+            return Ok(Self(code.to_ascii_uppercase()));
+        }
+        let description = "must be a country as two letters (ISO 3166-1 alpha-2), for example US";
+        Err(Violation::new(field, "MALFORMED_COUNTRY", description))
+    }
+
+    /// The code; empty where none is set.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,402 @@
+//! Everything that can go wrong, as one closed list that knows no status codes.
+//!
+//! What a client may read are the variants' fields; what only the log may read is a [`Cause`],
+//! which cannot be displayed.
+
+use std::fmt;
+
+use super::{
+    access::Scope,
+    entry::{Catalog, Revision},
+    id::{CompanyId, EntryId},
+    time::Timestamp,
+};
+
+/// The result of everything that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What happened, with what a good message needs.
+#[derive(Clone, Debug)]
+pub enum Error {
+    /// The request carries no credential.
+    NoCredential,
+    /// The credential has a form that no key can have.
+    MalformedCredential(CredentialMistake),
+    /// There is no such key, or it was mistyped.
+    UnknownKey,
+    /// The key's time is over.
+    ExpiredKey {
+        /// When it expired.
+        expired: Timestamp,
+    },
+    /// The key was revoked.
+    RevokedKey,
+    /// The key may not be used from there.
+    AddressNotAllowed {
+        /// Where the request came from.
+        address: String,
+    },
+    /// The key lacks a scope.
+    MissingScope {
+        /// The scope that it lacks.
+        scope: Scope,
+    },
+    /// The key does not cover the company or business, whether or not that exists.
+    NotCovered {
+        /// What was asked for.
+        kind: Kind,
+        /// Its id.
+        id: String,
+    },
+    /// The key covers everything, and there is no such thing.
+    NotFound {
+        /// What was asked for.
+        kind: Kind,
+        /// Its id.
+        id: String,
+    },
+    /// Fields of the request are wrong.
+    Invalid(Vec<Violation>),
+    /// The name is taken by another active entry of the catalog.
+    NameTaken {
+        /// Which catalog.
+        catalog: Catalog,
+        /// The name.
+        name: String,
+        /// The entry that has it.
+        holder: EntryId,
+    },
+    /// The id is taken.
+    IdTaken {
+        /// The id of what.
+        kind: Kind,
+        /// The id.
+        id: String,
+    },
+    /// A cap is reached.
+    TooMany {
+        /// What there are too many of, for example `entries in customer_tags`.
+        what: String,
+        /// The cap.
+        most: usize,
+    },
+    /// The state does not allow it.
+    Precondition {
+        /// A stable name of the condition.
+        reason: &'static str,
+        /// What the condition is and how to meet it.
+        message: String,
+    },
+    /// Others kept writing to the company for as long as the request had time.
+    Contended {
+        /// The company.
+        company: CompanyId,
+        /// Its revision when the last attempt lost.
+        revision: Revision,
+    },
+    /// A limit on requests is used up.
+    TooManyRequests {
+        /// Whose limit.
+        limit: Limit,
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// The store cannot be reached, or the server is overloaded or stopping.
+    Unavailable {
+        /// What is unavailable.
+        what: Unavailable,
+        /// For the log.
+        cause: Cause,
+    },
+    /// The request's time is over.
+    DeadlineExceeded,
+    /// A bug.
+    Internal(Cause),
+}
+
+impl Error {
+    /// One wrong field.
+    pub fn invalid(field: &str, reason: &'static str, description: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation::new(field, reason, description)])
+    }
+
+    /// A stable name for programs, in UPPER_SNAKE_CASE.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoCredential => "NO_CREDENTIAL",
+            Self::MalformedCredential(mistake) => mistake.reason(),
+            Self::UnknownKey => "UNKNOWN_KEY",
+            Self::ExpiredKey { .. } => "KEY_EXPIRED",
+            Self::RevokedKey => "KEY_REVOKED",
+            Self::AddressNotAllowed { .. } => "ADDRESS_NOT_ALLOWED",
+            Self::MissingScope { .. } => "MISSING_SCOPE",
+            Self::NotCovered { .. } => "NOT_COVERED",
+            Self::NotFound { .. } => "NOT_FOUND",
+            Self::Invalid(_) => "INVALID_FIELD",
+            Self::NameTaken { .. } => "NAME_TAKEN",
+            Self::IdTaken { .. } => "ID_TAKEN",
+            Self::TooMany { .. } => "TOO_MANY",
+            Self::Precondition { reason, .. } => reason,
+            Self::Contended { .. } => "CONTENDED",
+            Self::TooManyRequests { limit, .. } => limit.reason(),
+            Self::Unavailable { what, .. } => what.reason(),
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::Internal(_) => "INTERNAL",
+        }
+    }
+
+    /// What only the log may read.
+    pub fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::Unavailable { cause, .. } | Self::Internal(cause) => Some(cause),
+            _ => None,
+        }
+    }
+}
+
+impl From<Violation> for Error {
+    fn from(violation: Violation) -> Self {
+        Self::Invalid(vec![violation])
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The sentence that people see: what was wrong and what to do.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCredential => f.write_str(
+                "no credential: send the key as 'Authorization: Bearer <key>' or as Basic authentication's \
+                 user name with an empty password",
+            ),
+            Self::MalformedCredential(mistake) => mistake.fmt(f),
+            Self::UnknownKey => f.write_str(
+                "unknown key: check that it was copied whole; 'customer-settings key list' shows the keys there are",
+            ),
+            Self::ExpiredKey { .. } => f.write_str("the key has expired: ask for a new one"),
+            Self::RevokedKey => f.write_str("the key was revoked: ask for a new one"),
+            Self::AddressNotAllowed { address } => {
+                write!(f, "the key may not be used from {address}: its allowed addresses do not include it")
+            }
+            Self::MissingScope { scope } => {
+                write!(f, "the key lacks the scope {scope}: use a key that has it, or have it added")
+            }
+            Self::NotCovered { kind, id } => {
+                write!(f, "the key does not cover {kind} {id}, or there is no such {kind}")
+            }
+            Self::NotFound { kind, id } => write!(f, "there is no {kind} {id}"),
+            Self::Invalid(violations) => write_violations(f, violations),
+            Self::NameTaken { catalog, name, holder } => {
+                write!(f, "the name \"{name}\" is taken in {catalog} by the active entry {holder}")
+            }
+            Self::IdTaken { kind, id } => write!(f, "the {kind} id {id} is taken"),
+            Self::TooMany { what, most } => write!(f, "too many {what}: at most {most} are allowed"),
+            Self::Precondition { message, .. } => f.write_str(message),
+            Self::Contended { company, revision } => write!(
+                f,
+                "others kept changing company {company} (now at revision {revision}); nothing was written, try again"
+            ),
+            Self::TooManyRequests { limit, retry_after_ms } => {
+                write!(f, "too many requests {limit}: try again in {retry_after_ms} ms")
+            }
+            Self::Unavailable { what, .. } => what.fmt(f),
+            Self::DeadlineExceeded => f.write_str(
+                "the request took longer than its deadline; a write may or may not have happened, a read can be repeated",
+            ),
+            Self::Internal(_) => {
+                f.write_str("an internal error; the server's log has more under this answer's request id")
+            }
+        }
+    }
+}
+
+fn write_violations(f: &mut fmt::Formatter<'_>, violations: &[Violation]) -> fmt::Result {
+    for (i, violation) in violations.iter().enumerate() {
+        if i > 0 {
+            f.write_str("; ")?;
+        }
+        write!(f, "{violation}")?;
+    }
+    Ok(())
+}
+
+/// A field that is wrong, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The field's path in snake_case, for example `pagination.page_size`.
+    pub field: String,
+    /// A stable name of the violation.
+    pub reason: &'static str,
+    /// Reads on after the field's name: "must be …".
+    pub description: String,
+}
+
+impl Violation {
+    /// A wrong field.
+    pub fn new(field: &str, reason: &'static str, description: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), reason, description: description.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.field, self.description)
+    }
+}
+
+/// What an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A company.
+    Company,
+    /// A location.
+    Business,
+    /// An entry of a catalog.
+    Entry,
+    /// A key.
+    Key,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Company => "company",
+            Self::Business => "business",
+            Self::Entry => "entry",
+            Self::Key => "key",
+        })
+    }
+}
+
+/// How a credential was put together wrongly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialMistake {
+    /// The secret went through base64 two times.
+    EncodedTwice,
+    /// `Basic` holds the secret itself.
+    NotEncoded,
+    /// A scheme other than `Basic` or `Bearer`.
+    UnknownScheme,
+    /// Not text, nothing after the scheme, or base64 that cannot be read.
+    Unreadable,
+}
+
+impl CredentialMistake {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::EncodedTwice => "CREDENTIAL_ENCODED_TWICE",
+            Self::NotEncoded => "CREDENTIAL_NOT_ENCODED",
+            Self::UnknownScheme => "CREDENTIAL_SCHEME",
+            Self::Unreadable => "CREDENTIAL_UNREADABLE",
+        }
+    }
+}
+
+impl fmt::Display for CredentialMistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EncodedTwice => {
+                "the credential was base64-encoded twice: encode the key once for 'Authorization: Basic', or send it \
+                 as it is with 'Bearer'"
+            }
+            Self::NotEncoded => {
+                "the credential was not base64-encoded: 'Authorization: Basic' takes the base64 of the key; to send \
+                 the key as it is, use 'Bearer'"
+            }
+            Self::UnknownScheme => {
+                "the Authorization header has no scheme that this server knows: use 'Basic' or 'Bearer'"
+            }
+            Self::Unreadable => {
+                "the Authorization header cannot be read: send 'Bearer <key>' or 'Basic <base64 of the key>'"
+            }
+        })
+    }
+}
+
+/// Whose limit on requests is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The key's requests per second.
+    Key,
+    /// Look-ups of keys that this server has not seen, per address or in all.
+    UnknownKeys,
+}
+
+impl Limit {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Key => "KEY_RATE_LIMIT",
+            Self::UnknownKeys => "UNKNOWN_KEY_RATE_LIMIT",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "with this key",
+            Self::UnknownKeys => "with unknown keys",
+        })
+    }
+}
+
+/// What is unavailable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The database does not answer.
+    Store,
+    /// A write's outcome is unknown: the database failed while it was committed.
+    OutcomeUnknown,
+    /// More requests at once than the server takes.
+    Overloaded,
+    /// The server is stopping.
+    Stopping,
+}
+
+impl Unavailable {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Store => "STORE_UNAVAILABLE",
+            Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
+            Self::Overloaded => "OVERLOADED",
+            Self::Stopping => "STOPPING",
+        }
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Store => "the database does not answer; try again shortly",
+            Self::OutcomeUnknown => {
+                "the database failed while the write was committed: whether it happened is not known; repeat it with \
+                 the same request id"
+            }
+            Self::Overloaded => "the server has more requests at once than it takes; try again shortly",
+            Self::Stopping => "the server is stopping; try again shortly",
+        })
+    }
+}
+
+/// Why something failed, for the log alone: it implements no `Display`, and `Debug` hides it.
+#[derive(Clone, Default)]
+pub struct Cause(String);
+
+impl Cause {
+    /// Keeps an inner error's text.
+    pub fn new(text: impl fmt::Display) -> Self {
+        Self(text.to_string())
+    }
+
+    /// The text, for the log and for local commands only.
+    pub fn for_log(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cause(…)")
+    }
+}

@@ -1,0 +1,31 @@
+//! A moment, as a number; reading the clock is not this module's business.
+
+/// A moment in UTC: microseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From microseconds since 1970.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since 1970.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// This moment plus a number of seconds.
+    pub const fn plus_seconds(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(1_000_000)))
+    }
+
+    /// The time of a change: the later of `now` and just after `last`, so that a company's log
+    /// never runs backwards even where the machine's clock does.
+    pub fn after(now: Self, last: Option<Self>) -> Self {
+        match last {
+            Some(last) if now <= last => Self(last.0 + 1),
+            _ => now,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! customer-settings as a library.
+
+pub mod api;
+pub mod catalog;
+pub mod clock;
+pub mod store;

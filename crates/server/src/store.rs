@@ -1,0 +1,144 @@
+//! Where companies, changes and keys are kept. The trait's comments are its contract; the
+//! conformance suite in `tests/it/store_conformance.rs` holds every engine to it.
+//!
+//! Knows no protocol, no service and no clock: times come in as arguments. One method is one
+//! whole transaction, and what a method acknowledged is on disk.
+
+use async_trait::async_trait;
+
+use crate::catalog::{
+    access::{Actor, CoveredGrant, Grant},
+    company::{Business, Company},
+    entry::Revision,
+    error::{Cause, Error, Kind, Unavailable},
+    id::{BusinessId, CompanyId, KeyId},
+    key::{Key, SecretDigest},
+    plan::Plan,
+    settings::{Delta, Settings},
+    time::Timestamp,
+};
+
+mod format;
+pub mod sqlite;
+
+/// One engine.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Which life of the data this is: 1, and one more after every restore of a backup, so that
+    /// what was handed out before a restore is not mistaken for current.
+    async fn epoch(&self) -> Result<u64, StoreError>;
+
+    /// A number that differs from the last call's if anything at all may have been written in
+    /// between, by this process or another; cheap enough for ten calls a second. `None` where the
+    /// engine has no such number.
+    async fn change_mark(&self) -> Result<Option<u64>, StoreError>;
+
+    /// A page of the covered companies, by name (code points) and then id, archived ones left out:
+    /// `offset` are skipped, at most `limit` answered.
+    async fn list_companies(
+        &self,
+        grant: &CoveredGrant,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<Company>, StoreError>;
+
+    /// A page of the covered companies' businesses, by name (code points) and then id, archived
+    /// ones and those of archived companies left out.
+    async fn list_businesses(
+        &self,
+        grant: &CoveredGrant,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<(CompanyId, Business)>, StoreError>;
+
+    /// The company that the business belongs to, whatever their states.
+    async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError>;
+
+    /// The ids of all covered companies of that fold key (names without regard to case), by id.
+    async fn companies_named(
+        &self,
+        grant: &CoveredGrant,
+        fold_key: &str,
+    ) -> Result<Vec<CompanyId>, StoreError>;
+
+    /// Everything of the company at its current revision; `None` if there is no such company.
+    async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError>;
+
+    /// The company's current revision; `None` if there is no such company.
+    async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError>;
+
+    /// Writes the plan's rows and its line of the change log together, if the company still is
+    /// at `plan.base` (0: does not exist); else [`StoreError::Conflict`] and nothing is written.
+    /// A business id that another company has is [`StoreError::Taken`], nothing written.
+    async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError>;
+
+    /// The lines of the company's change log after a revision, oldest first, at most `limit`.
+    async fn changes(
+        &self,
+        grant: &Grant,
+        after: Revision,
+        limit: u32,
+    ) -> Result<Vec<LogLine>, StoreError>;
+
+    /// The key of that secret, whatever its state.
+    async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError>;
+
+    /// All keys, by id, with the coarse time of their last use.
+    async fn keys(&self) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError>;
+
+    /// Writes the key and its line of the server-level key log together. `before` is the revision
+    /// that the key has now (0: does not exist); another one is [`StoreError::Conflict`]. A secret
+    /// or id that another key has is [`StoreError::Taken`], nothing written.
+    async fn commit_key(
+        &self,
+        before: Revision,
+        after: &Key,
+        actor: &Actor,
+        time: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Remembers when keys were last used; unknown ids are passed over. Not part of any log.
+    async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
+}
+
+/// A line of a company's change log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogLine {
+    /// The revision that the change made.
+    pub revision: Revision,
+    /// When.
+    pub time: Timestamp,
+    /// Who.
+    pub actor: Actor,
+    /// What changed, before and after.
+    pub deltas: Vec<Delta>,
+}
+
+/// What can go wrong in a store. Drivers' own errors do not leave it.
+#[derive(Clone, Debug)]
+pub enum StoreError {
+    /// Another write came first; nothing was written.
+    Conflict,
+    /// The id (or, for a key, the secret) belongs to something else; nothing was written.
+    Taken(Kind, String),
+    /// The engine does not answer, the disk is full, or the like; nothing was written.
+    Unavailable(Cause),
+    /// The engine failed while it committed; whether the write happened is not known.
+    OutcomeUnknown(Cause),
+    /// What is stored cannot be understood.
+    Damaged(Cause),
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict => Self::Internal(Cause::new("a conflict was not planned again")),
+            StoreError::Taken(kind, id) => Self::IdTaken { kind, id },
+            StoreError::Unavailable(cause) => Self::Unavailable { what: Unavailable::Store, cause },
+            StoreError::OutcomeUnknown(cause) => {
+                Self::Unavailable { what: Unavailable::OutcomeUnknown, cause }
+            }
+            StoreError::Damaged(cause) => Self::Internal(cause),
+        }
+    }
+}
