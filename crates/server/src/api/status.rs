@@ -2,10 +2,13 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use prost_reflect::DynamicMessage;
 use tonic::Code;
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::descriptors;
 use crate::catalog::error::{Error, Violation};
 
 /// The domain of every `ErrorInfo` of this service.
@@ -196,4 +199,64 @@ fn set_retry(details: &mut ErrorDetails, headers: &mut HeaderMap, delay: Duratio
     if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
         headers.insert(header::RETRY_AFTER, value);
     }
+}
+
+/// An error as an answer in the protocol that the request speaks.
+pub fn error_response(request: &HeaderMap, error: &Error) -> Response<Body> {
+    respond(request, grpc_status(error), codes(error).1)
+}
+
+/// An error of a request that reached no method, as an answer in the protocol it speaks.
+pub fn request_error_response(request: &HeaderMap, error: &RequestError) -> Response<Body> {
+    let mut response = respond(request, request_status(error), request_codes(error).1);
+    if let RequestError::MethodNotAllowed { allow } = error
+        && let Ok(allow) = HeaderValue::from_str(allow)
+    {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+/// A gRPC status as an HTTP/JSON answer.
+pub fn json_response(status: &tonic::Status) -> Response<Body> {
+    json_with(status, http_status(status.code()))
+}
+
+/// Whether the request speaks gRPC or gRPC-Web.
+pub fn is_grpc(request: &HeaderMap) -> bool {
+    let kind = request.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/grpc"))
+}
+
+fn respond(request: &HeaderMap, status: tonic::Status, http: StatusCode) -> Response<Body> {
+    if is_grpc(request) { status.into_http() } else { json_with(&status, http) }
+}
+
+fn json_with(status: &tonic::Status, http: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::from(status_json(status)));
+    *response.status_mut() = http;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
+        if let Some(value) = status.metadata().get(name.as_str()).and_then(|value| value.to_str().ok())
+            && let Ok(value) = HeaderValue::from_str(value)
+        {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// `google.rpc.Status` as JSON, in the order code, message, details.
+fn status_json(status: &tonic::Status) -> Vec<u8> {
+    let code = status.code() as i32;
+    let detailed = descriptors()
+        .get_message_by_name("google.rpc.Status")
+        .and_then(|message| DynamicMessage::decode(message, status.details()).ok())
+        .filter(|_| !status.details().is_empty())
+        .and_then(|message| serde_json::to_vec(&message).ok());
+    detailed.unwrap_or_else(|| {
+        let plain = serde_json::json!({"code": code, "message": status.message(), "details": []});
+        plain.to_string().into_bytes()
+    })
 }
