@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use prost_reflect::DescriptorPool;
 
+pub mod http;
 pub mod status;
 
 /// The contract's descriptors with comments and HTTP bindings.

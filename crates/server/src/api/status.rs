@@ -222,6 +222,13 @@ pub fn json_response(status: &tonic::Status) -> Response<Body> {
     json_with(status, http_status(status.code()))
 }
 
+/// The answer to a conditional request for what has not changed.
+pub fn not_modified() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
+}
+
 /// Whether the request speaks gRPC or gRPC-Web.
 pub fn is_grpc(request: &HeaderMap) -> bool {
     let kind = request.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());

@@ -1,1 +1,4 @@
-fn x(){}
+//! The tests of the server as a library, in one binary.
+
+mod openapi;
+mod transcoding;

@@ -1,0 +1,285 @@
+//! HTTP/JSON, made from the contract's descriptors.
+//!
+//! A request finds its method by its path, becomes a message, goes to the gRPC services in this process and comes
+//! back as JSON. Knows no single method; whom a request is from is for others to say.
+
+mod backend;
+mod json;
+mod request;
+mod routes;
+mod template;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
+use http_body::Body as _;
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage};
+
+pub use self::{backend::Backend, routes::BindingError};
+pub(crate) use self::{
+    json::{takes_text, wrapped},
+    routes::{Binding, BodyRule, FieldPath, bindings},
+    template::Segment,
+};
+use self::{
+    request::Unreadable,
+    routes::{Found, Routes},
+};
+use super::status::{self, RequestError};
+use crate::catalog::error::{Cause, Error};
+
+/// Says whom a request is from, after its path is known and before its body is read.
+#[async_trait]
+pub trait Authenticate: Send + Sync {
+    /// Puts what it finds into the extensions, which the method receives.
+    async fn authenticate(&self, parts: &mut Parts) -> Result<(), Error>;
+}
+
+/// Answers some methods with bytes that are ready, without the gRPC services.
+#[async_trait]
+pub trait FinishedAnswers: Send + Sync {
+    /// Whether it answers this method, given as `/package.Service/Method`. Asked once for each route.
+    fn handles(&self, rpc_path: &str) -> bool;
+
+    /// Answers; access is checked in here.
+    async fn answer(
+        &self,
+        rpc_path: &str,
+        request: &DynamicMessage,
+        extensions: &Extensions,
+    ) -> Result<Finished, Error>;
+}
+
+/// An answer that is ready.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The JSON.
+    pub body: Bytes,
+    /// Its strong `ETag`, in quotation marks.
+    pub etag: HeaderValue,
+}
+
+/// Which method a request is for, as `/package.Service/Method`: in the extensions of the request before it is
+/// authenticated, and of the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RpcPath(pub Arc<str>);
+
+/// What a transcoder works with.
+pub struct Wiring {
+    /// The gRPC services.
+    pub backend: Backend,
+    /// Says whom requests are from.
+    pub authenticate: Arc<dyn Authenticate>,
+    /// Answers that are ready.
+    pub finished: Option<Arc<dyn FinishedAnswers>>,
+    /// The largest body, in bytes.
+    pub body_limit: usize,
+}
+
+/// Answers HTTP/JSON requests with the methods of gRPC services.
+#[derive(Clone)]
+pub struct Transcoder {
+    routes: Arc<Routes<Route>>,
+    backend: Backend,
+    authenticate: Arc<dyn Authenticate>,
+    body_limit: usize,
+}
+
+struct Route {
+    binding: Binding,
+    rpc_path: RpcPath,
+    finished: Option<Arc<dyn FinishedAnswers>>,
+}
+
+impl fmt::Debug for Transcoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transcoder").field("body_limit", &self.body_limit).finish_non_exhaustive()
+    }
+}
+
+/// The services of the pool that have an HTTP binding, in the order of their names.
+pub fn bound_services(pool: &DescriptorPool) -> Vec<String> {
+    let mut names: Vec<String> =
+        pool.services().map(|service| service.full_name().to_owned()).collect();
+    names.retain(|name| !bindings(pool, &[name]).is_ok_and(|bindings| bindings.is_empty()));
+    names.sort();
+    names
+}
+
+impl Transcoder {
+    /// Binds these services' methods, or says which binding is wrong.
+    pub fn new(
+        pool: &DescriptorPool,
+        services: &[&str],
+        wiring: Wiring,
+    ) -> Result<Self, BindingError> {
+        let route = |binding: Binding| {
+            let finished =
+                wiring.finished.clone().filter(|finished| finished.handles(&binding.rpc_path));
+            let rpc_path = RpcPath(binding.rpc_path.as_str().into());
+            (
+                binding.method.clone(),
+                binding.template.clone(),
+                Route { binding, rpc_path, finished },
+            )
+        };
+        let routes = Routes::new(bindings(pool, services)?.into_iter().map(route));
+        Ok(Self {
+            routes: Arc::new(routes),
+            backend: wiring.backend,
+            authenticate: wiring.authenticate,
+            body_limit: wiring.body_limit,
+        })
+    }
+
+    /// Answers any request, unknown paths too.
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let is_head = request.method() == Method::HEAD;
+        let response = self.answer_with_body(request).await;
+        if is_head { without_body(response) } else { response }
+    }
+
+    async fn answer_with_body(&self, request: Request<Body>) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        let (route, captures) = match self.routes.find(&parts.method, parts.uri.path()) {
+            Found::Route(route, captures) => (route, captures),
+            Found::OtherMethods(allow) => {
+                return status::request_error_response(
+                    &parts.headers,
+                    &RequestError::MethodNotAllowed { allow },
+                );
+            }
+            Found::Nothing => {
+                let path = parts.uri.path().to_owned();
+                return status::request_error_response(
+                    &parts.headers,
+                    &RequestError::UnknownPath { path },
+                );
+            }
+        };
+        parts.extensions.insert(route.rpc_path.clone());
+        let mut response = self.answer_route(route, &captures, parts, body).await;
+        response.extensions_mut().insert(route.rpc_path.clone());
+        response
+    }
+
+    async fn answer_route(
+        &self,
+        route: &Route,
+        captures: &[String],
+        mut parts: Parts,
+        body: Body,
+    ) -> Response<Body> {
+        if let Err(error) = self.authenticate.authenticate(&mut parts).await {
+            return status::error_response(&parts.headers, &error);
+        }
+        let binding = &route.binding;
+        let body =
+            match request::read_body(&binding.body, &parts.headers, body, self.body_limit).await {
+                Ok(body) => body,
+                Err(error) => return status::request_error_response(&parts.headers, &error),
+            };
+        let message = match request::message(binding, captures, parts.uri.query(), &body) {
+            Ok(message) => message,
+            Err(Unreadable::Body(error)) => {
+                return status::request_error_response(&parts.headers, &error);
+            }
+            Err(Unreadable::Field(error)) => return status::error_response(&parts.headers, &error),
+        };
+        match &route.finished {
+            Some(finished) => {
+                match finished.answer(&binding.rpc_path, &message, &parts.extensions).await {
+                    Ok(finished) => finished_response(&parts, finished),
+                    Err(error) => status::error_response(&parts.headers, &error),
+                }
+            }
+            None => self.call(binding, parts, &message).await,
+        }
+    }
+
+    async fn call(
+        &self,
+        binding: &Binding,
+        parts: Parts,
+        message: &DynamicMessage,
+    ) -> Response<Body> {
+        let request_headers = parts.headers.clone();
+        let called =
+            backend::call(self.backend.clone(), &binding.rpc_path, parts, &message.encode_to_vec())
+                .await;
+        let answer = match called {
+            Ok(answer) => answer,
+            Err(status) => return error_response(status),
+        };
+        let json = DynamicMessage::decode(binding.rpc.output(), answer.message)
+            .map_err(Cause::new)
+            .and_then(|message| {
+                json::write(&message, binding.response_body.as_ref()).map_err(Cause::new)
+            });
+        match json {
+            Ok(json) => {
+                let mut response = json_response(Bytes::from(json));
+                response.headers_mut().extend(answer.headers);
+                *response.extensions_mut() = answer.extensions;
+                response
+            }
+            Err(cause) => status::error_response(&request_headers, &Error::Internal(cause)),
+        }
+    }
+}
+
+fn json_response(json: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(json));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A method's error with the headers that came with it.
+fn error_response(status: tonic::Status) -> Response<Body> {
+    let mut response = status::json_response(&status);
+    for (name, value) in status.metadata().clone().into_headers().iter() {
+        if !response.headers().contains_key(name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response
+}
+
+fn finished_response(parts: &Parts, finished: Finished) -> Response<Body> {
+    let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
+    let mut response = if is_read && has_etag(&parts.headers, &finished.etag) {
+        status::not_modified()
+    } else {
+        json_response(finished.body)
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, finished.etag);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("Authorization, Accept-Encoding"));
+    response
+}
+
+/// Whether `If-None-Match` names the tag. Weak tags count, as RFC 9110 (13.1.2) has it.
+fn has_etag(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let tags =
+        headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = tags.flat_map(|tags| tags.split(',')).map(str::trim);
+    tags.any(|tag| {
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
+    })
+}
+
+/// What HEAD answers: the headers of the GET, with the length that its body has.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(parts, Body::empty())
+}

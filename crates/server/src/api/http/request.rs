@@ -1,0 +1,191 @@
+//! From a request's path, query and body to its message.
+//!
+//! The body is read first, then the query, then the path, which wins; a body that says otherwise is refused.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
+
+use super::{
+    json::{self, JsonError},
+    routes::{Binding, BodyRule, FieldPath},
+    template::decode,
+};
+use crate::{
+    api::status::RequestError,
+    catalog::error::{Error, Violation},
+};
+
+/// Why a request has no message.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// The body as such.
+    Body(RequestError),
+    /// A field.
+    Field(Error),
+}
+
+impl From<JsonError> for Unreadable {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::Malformed(error) => Self::Body(error),
+            JsonError::Field(error) => Self::Field(error),
+        }
+    }
+}
+
+impl From<Violation> for Unreadable {
+    fn from(violation: Violation) -> Self {
+        Self::Field(violation.into())
+    }
+}
+
+/// Reads a body up to a limit; a binding without one leaves it alone.
+pub(crate) async fn read_body(
+    rule: &BodyRule,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Bytes, RequestError> {
+    if matches!(rule, BodyRule::Nothing) {
+        return Ok(Bytes::new());
+    }
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(RequestError::BodyTooLarge { limit });
+    }
+    let bytes = match Limited::new(body, limit).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return Err(RequestError::BodyTooLarge { limit });
+        }
+        Err(_) => return Err(RequestError::BodyUnreadable),
+    };
+    if !bytes.is_empty() && is_form(headers) { Err(RequestError::FormPost) } else { Ok(bytes) }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
+    kind.is_some_and(|kind| {
+        kind.starts_with(b"application/x-www-form-urlencoded") || kind.starts_with(b"multipart/")
+    })
+}
+
+/// Puts the message together.
+pub(crate) fn message(
+    binding: &Binding,
+    captures: &[String],
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<DynamicMessage, Unreadable> {
+    let mut message = from_body(binding, body)?;
+    add_query(binding, &mut message, query.unwrap_or_default())?;
+    add_path(binding, &mut message, captures)?;
+    Ok(message)
+}
+
+fn from_body(binding: &Binding, body: &[u8]) -> Result<DynamicMessage, JsonError> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let input = binding.rpc.input();
+    match &binding.body {
+        _ if body.trim_ascii().is_empty() => Ok(DynamicMessage::new(input)),
+        BodyRule::Nothing => Ok(DynamicMessage::new(input)),
+        BodyRule::Whole => json::read_message(&input, body, binding.ignores_unknown),
+        BodyRule::Field(field) => json::read_field(field, body, binding.ignores_unknown),
+    }
+}
+
+fn add_path(
+    binding: &Binding,
+    message: &mut DynamicMessage,
+    captures: &[String],
+) -> Result<(), Violation> {
+    for ((variable, path), raw) in
+        binding.template.variables.iter().zip(&binding.variables).zip(captures)
+    {
+        let name = path.name();
+        let text = decode(raw, variable.multiple).ok_or_else(|| not_text(&name))?;
+        let value = json::read_text(path.leaf(), &text).map_err(|problem| {
+            Violation::new(&name, "INVALID_VALUE", format!("in the path {problem}"))
+        })?;
+        let holder = holder(message, path);
+        if holder.has_field(path.leaf()) && *holder.get_field(path.leaf()) != value {
+            let problem =
+                "has one value in the path and another one beside it: send it in the path only";
+            return Err(Violation::new(&name, "CONFLICTING_VALUES", problem));
+        }
+        holder.set_field(path.leaf(), value);
+    }
+    Ok(())
+}
+
+fn not_text(field: &str) -> Violation {
+    Violation::new(field, "MALFORMED_ENCODING", "must be percent-encoded UTF-8")
+}
+
+fn add_query(
+    binding: &Binding,
+    message: &mut DynamicMessage,
+    query: &str,
+) -> Result<(), Violation> {
+    let input = binding.rpc.input();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decode(&name.replace('+', " "), false).ok_or_else(|| not_text("query"))?;
+        let Some(path) = query_field(binding, FieldPath::find(&input, &name)) else {
+            if binding.ignores_unknown {
+                continue;
+            }
+            return Err(Violation::new(
+                &name,
+                "UNKNOWN_FIELD",
+                "is no query parameter of this method",
+            ));
+        };
+        let name = path.name();
+        let text = decode(&text.replace('+', " "), false).ok_or_else(|| not_text(&name))?;
+        let value = json::read_text(path.leaf(), &text).map_err(|problem| {
+            Violation::new(&name, "INVALID_VALUE", format!("in the query {problem}"))
+        })?;
+        let holder = holder(message, &path);
+        match holder.get_field_mut(path.leaf()) {
+            Value::List(values) => values.push(value),
+            _ => holder.set_field(path.leaf(), value),
+        }
+    }
+    Ok(())
+}
+
+/// A field that the binding leaves to the query, and that can be written as text.
+fn query_field(binding: &Binding, path: Option<FieldPath>) -> Option<FieldPath> {
+    let of_body = |first: &FieldDescriptor| match &binding.body {
+        BodyRule::Nothing => false,
+        BodyRule::Whole => true,
+        BodyRule::Field(field) => field == first,
+    };
+    // A message that refers to itself would make paths as deep as an address is long.
+    path.filter(|path| path.0.len() <= json::MAX_DEPTH && !of_body(&path.0[0]))
+        .filter(|path| path.0[..path.0.len() - 1].iter().all(is_plain_message))
+        .filter(|path| json::takes_text(path.leaf()))
+}
+
+/// Well-known types are written as one text, never field by field.
+fn is_plain_message(field: &FieldDescriptor) -> bool {
+    matches!(field.kind(), Kind::Message(message) if !message.full_name().starts_with("google.protobuf."))
+}
+
+/// The message that a path's last field is in, made where it is missing.
+fn holder<'a>(message: &'a mut DynamicMessage, path: &FieldPath) -> &'a mut DynamicMessage {
+    let mut holder = message;
+    for field in &path.0[..path.0.len() - 1] {
+        let Value::Message(next) = holder.get_field_mut(field) else {
+            unreachable!("FieldPath::find goes through messages only")
+        };
+        holder = next;
+    }
+    holder
+}

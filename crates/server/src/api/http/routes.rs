@@ -1,0 +1,303 @@
+//! The HTTP bindings of a contract's methods, read from their descriptors, and the look-up by path.
+//!
+//! Knows no single method, and nothing of bodies and answers.
+
+use std::{collections::HashMap, fmt};
+
+use http::Method;
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor,
+    Value,
+};
+
+use super::template::{self, Template};
+
+/// Why a contract cannot be bound to HTTP: a mistake in its `.proto` files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingError {
+    /// The method, or the service where there is none.
+    pub method: String,
+    /// What is wrong with its binding.
+    pub description: String,
+}
+
+impl fmt::Display for BindingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the HTTP binding of {} {}", self.method, self.description)
+    }
+}
+
+impl std::error::Error for BindingError {}
+
+/// A field, or a field of a field, of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct FieldPath(pub(crate) Vec<FieldDescriptor>);
+
+impl FieldPath {
+    /// Looks a dotted path up, in either casing.
+    pub(crate) fn find(message: &MessageDescriptor, path: &str) -> Option<Self> {
+        let mut fields: Vec<FieldDescriptor> = vec![];
+        for name in path.split('.') {
+            let within = match fields.last() {
+                None => message.clone(),
+                Some(field) if field.is_list() || field.is_map() => return None,
+                Some(field) => field.kind().as_message()?.clone(),
+            };
+            fields.push(field_by_any_name(&within, name)?);
+        }
+        Some(Self(fields))
+    }
+
+    /// The field itself, the last of the path.
+    pub(crate) fn leaf(&self) -> &FieldDescriptor {
+        &self.0[self.0.len() - 1]
+    }
+
+    /// The path as violations name it, in snake_case.
+    pub(crate) fn name(&self) -> String {
+        self.0.iter().map(FieldDescriptor::name).collect::<Vec<_>>().join(".")
+    }
+
+    /// The path as JSON and query parameters name it, in camelCase.
+    pub(crate) fn json_name(&self) -> String {
+        self.0.iter().map(FieldDescriptor::json_name).collect::<Vec<_>>().join(".")
+    }
+}
+
+/// Finds a field by its camelCase or its snake_case name.
+pub(crate) fn field_by_any_name(
+    message: &MessageDescriptor,
+    name: &str,
+) -> Option<FieldDescriptor> {
+    message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name))
+}
+
+/// Which part of a request its body holds.
+#[derive(Clone, Debug)]
+pub(crate) enum BodyRule {
+    /// Nothing: a body is not read.
+    Nothing,
+    /// The whole request.
+    Whole,
+    /// One field of it.
+    Field(FieldDescriptor),
+}
+
+/// One HTTP method and path of one RPC.
+#[derive(Clone, Debug)]
+pub(crate) struct Binding {
+    pub(crate) rpc: MethodDescriptor,
+    /// `/package.Service/Method`, as gRPC calls it.
+    pub(crate) rpc_path: String,
+    pub(crate) method: Method,
+    pub(crate) template: Template,
+    /// The template as the contract writes it.
+    pub(crate) path: String,
+    /// The fields of the template's variables, in their order.
+    pub(crate) variables: Vec<FieldPath>,
+    pub(crate) body: BodyRule,
+    /// The one field of the answer that becomes its body.
+    pub(crate) response_body: Option<FieldDescriptor>,
+    /// Whether names that the contract does not have are ignored instead of refused.
+    pub(crate) ignores_unknown: bool,
+}
+
+/// Every binding of the services, in the contract's order.
+pub(crate) fn bindings(
+    pool: &DescriptorPool,
+    services: &[&str],
+) -> Result<Vec<Binding>, BindingError> {
+    let mut bindings = vec![];
+    for name in services {
+        let service = pool.get_service_by_name(name).ok_or_else(|| BindingError {
+            method: (*name).to_owned(),
+            description: "has no such service".to_owned(),
+        })?;
+        for method in service.methods() {
+            let method_error =
+                |description| BindingError { method: method.full_name().to_owned(), description };
+            let Some(rule) = http_rule(&method) else { continue };
+            bindings.push(Binding::read(&method, &rule).map_err(method_error)?);
+            for rule in list_of_messages(&rule, "additional_bindings") {
+                bindings.push(Binding::read(&method, &rule).map_err(method_error)?);
+            }
+        }
+    }
+    refuse_duplicates(&bindings)?;
+    Ok(bindings)
+}
+
+fn http_rule(method: &MethodDescriptor) -> Option<DynamicMessage> {
+    let option = method.parent_pool().get_extension_by_name("google.api.http")?;
+    let options = method.options();
+    options
+        .has_extension(&option)
+        .then(|| options.get_extension(&option).as_message().cloned())
+        .flatten()
+}
+
+fn list_of_messages(message: &DynamicMessage, field: &str) -> Vec<DynamicMessage> {
+    let value = message.get_field_by_name(field);
+    let list = value.as_ref().and_then(|value| value.as_list()).unwrap_or_default();
+    list.iter().filter_map(Value::as_message).cloned().collect()
+}
+
+fn text(message: &DynamicMessage, field: &str) -> String {
+    message
+        .get_field_by_name(field)
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+impl Binding {
+    fn read(rpc: &MethodDescriptor, rule: &DynamicMessage) -> Result<Self, String> {
+        if rpc.is_client_streaming() || rpc.is_server_streaming() {
+            return Err(
+                "cannot be made: the method streams, and JSON answers are single".to_owned()
+            );
+        }
+        let (method, path) = pattern(rule)?;
+        let template = Template::parse(&path)
+            .map_err(|problem| format!("has the path {path}, which {problem}"))?;
+        let find = |name: &str| path_field(&rpc.input(), name);
+        let variables = template
+            .variables
+            .iter()
+            .map(|variable| find(&variable.field))
+            .collect::<Result<Vec<_>, _>>()?;
+        let body = match text(rule, "body").as_str() {
+            "" => BodyRule::Nothing,
+            "*" => BodyRule::Whole,
+            name => BodyRule::Field(named_field(&rpc.input(), name)?),
+        };
+        let response_body = match text(rule, "response_body").as_str() {
+            "" => None,
+            name => Some(named_field(&rpc.output(), name)?),
+        };
+        Ok(Self {
+            rpc: rpc.clone(),
+            rpc_path: format!("/{}/{}", rpc.parent_service().full_name(), rpc.name()),
+            method,
+            template,
+            path,
+            variables,
+            body,
+            response_body,
+            ignores_unknown: ignores_unknown(rpc),
+        })
+    }
+}
+
+/// Whether a method ignores names that the contract does not have.
+///
+/// All do so far: programs of the compatible surface send keys of generic helpers.
+fn ignores_unknown(_rpc: &MethodDescriptor) -> bool {
+    true
+}
+
+fn pattern(rule: &DynamicMessage) -> Result<(Method, String), String> {
+    for kind in ["get", "put", "post", "delete", "patch"] {
+        if rule.has_field_by_name(kind) {
+            let method = Method::from_bytes(kind.to_uppercase().as_bytes())
+                .map_err(|error| error.to_string())?;
+            return Ok((method, text(rule, kind)));
+        }
+    }
+    let custom = rule.get_field_by_name("custom").filter(|_| rule.has_field_by_name("custom"));
+    let custom =
+        custom.as_ref().and_then(|value| value.as_message()).ok_or("names no HTTP method")?;
+    let kind = text(custom, "kind");
+    let method = Method::from_bytes(kind.as_bytes()).ok().filter(|_| kind != "*");
+    Ok((
+        method.ok_or_else(|| {
+            format!("has the custom HTTP method '{kind}': it must be a single one")
+        })?,
+        text(custom, "path"),
+    ))
+}
+
+fn named_field(message: &MessageDescriptor, name: &str) -> Result<FieldDescriptor, String> {
+    message
+        .get_field_by_name(name)
+        .ok_or_else(|| format!("names the field {name}, which {} lacks", message.name()))
+}
+
+fn path_field(message: &MessageDescriptor, name: &str) -> Result<FieldPath, String> {
+    let path = FieldPath::find(message, name)
+        .ok_or_else(|| format!("names the field {name}, which {} lacks", message.name()))?;
+    let leaf = path.leaf();
+    if leaf.is_list() || leaf.is_map() || matches!(leaf.kind(), Kind::Message(_)) {
+        return Err(format!("has the field {name} in its path, which is not a single plain value"));
+    }
+    Ok(path)
+}
+
+fn refuse_duplicates(bindings: &[Binding]) -> Result<(), BindingError> {
+    let mut seen = HashMap::new();
+    for binding in bindings {
+        let key = (&binding.method, binding.template.precedence());
+        if let Some(other) = seen.insert(key, binding) {
+            return Err(BindingError {
+                method: binding.rpc.full_name().to_owned(),
+                description: format!(
+                    "has {} {}, which {} also has",
+                    binding.method,
+                    binding.path,
+                    other.rpc.full_name()
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Something stored for each binding, found by method and path.
+pub(crate) struct Routes<T> {
+    /// In order of precedence.
+    routes: Vec<(Method, Template, T)>,
+}
+
+/// What a look-up finds.
+pub(crate) enum Found<'a, T> {
+    /// A route, and what its variables span, still encoded.
+    Route(&'a T, Vec<String>),
+    /// Only routes for other HTTP methods: those, as `Allow` lists them.
+    OtherMethods(String),
+    /// No route.
+    Nothing,
+}
+
+impl<T> Routes<T> {
+    pub(crate) fn new(routes: impl IntoIterator<Item = (Method, Template, T)>) -> Self {
+        let mut routes: Vec<_> = routes.into_iter().collect();
+        routes.sort_by(|(_, one, _), (_, other, _)| one.precedence().cmp(&other.precedence()));
+        Self { routes }
+    }
+
+    /// Looks up; a HEAD finds the route of the GET.
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_, T> {
+        let Some(path) = template::cut(path) else { return Found::Nothing };
+        let mut allow = vec![];
+        let mut of_get = None;
+        for (route_method, template, value) in &self.routes {
+            let Some(captures) = template.captures(&path) else { continue };
+            if route_method == method {
+                return Found::Route(value, captures);
+            }
+            if route_method == Method::GET {
+                of_get.get_or_insert((value, captures));
+                allow.push("HEAD");
+            }
+            allow.push(route_method.as_str());
+        }
+        if let Some((value, captures)) = of_get.filter(|_| method == Method::HEAD) {
+            return Found::Route(value, captures);
+        }
+        if allow.is_empty() {
+            return Found::Nothing;
+        }
+        allow.sort_unstable();
+        allow.dedup();
+        Found::OtherMethods(allow.join(", "))
+    }
+}
