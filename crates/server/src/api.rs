@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use prost_reflect::DescriptorPool;
 
+pub mod docs;
 pub mod http;
+pub mod openapi;
 pub mod status;
 
 /// The contract's descriptors with comments and HTTP bindings.

@@ -9,7 +9,10 @@ use tonic::Code;
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::descriptors;
-use crate::catalog::error::{Error, Violation};
+use crate::catalog::{
+    access::Scope,
+    error::{Cause, Error, Kind, Limit, Unavailable, Violation},
+};
 
 /// The domain of every `ErrorInfo` of this service.
 pub const DOMAIN: &str = "customer-settings";
@@ -58,12 +61,19 @@ impl RequestError {
     fn message(&self) -> String {
         match self {
             Self::UnknownPath { path } => {
-                format!("there is no method at {path}: /docs and /openapi.json list the paths there are")
+                format!(
+                    "there is no method at {path}: /docs and /openapi.json list the paths there are"
+                )
             }
             Self::MethodNotAllowed { allow } => format!("this path takes {allow} only"),
             Self::BodyTooLarge { limit } => format!("the body is larger than {limit} bytes"),
-            Self::MalformedJson { description } => format!("the body is not valid JSON: {description}"),
-            Self::FormPost => "the body is a form post: send JSON with 'Content-Type: application/json'".to_owned(),
+            Self::MalformedJson { description } => {
+                format!("the body is not valid JSON: {description}")
+            }
+            Self::FormPost => {
+                "the body is a form post: send JSON with 'Content-Type: application/json'"
+                    .to_owned()
+            }
             Self::BodyUnreadable => "the body ended before it was complete".to_owned(),
         }
     }
@@ -72,9 +82,10 @@ impl RequestError {
     fn violation(&self) -> Option<Violation> {
         match self {
             Self::UnknownPath { .. } | Self::MethodNotAllowed { .. } => None,
-            Self::BodyTooLarge { .. } | Self::MalformedJson { .. } | Self::FormPost | Self::BodyUnreadable => {
-                Some(Violation::new("body", self.reason(), self.message()))
-            }
+            Self::BodyTooLarge { .. }
+            | Self::MalformedJson { .. }
+            | Self::FormPost
+            | Self::BodyUnreadable => Some(Violation::new("body", self.reason(), self.message())),
         }
     }
 }
@@ -92,8 +103,12 @@ fn codes(error: &Error) -> (Code, StatusCode) {
         }
         Error::NotFound { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
         Error::Invalid(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
-        Error::NameTaken { .. } | Error::IdTaken { .. } => (Code::AlreadyExists, StatusCode::CONFLICT),
-        Error::TooMany { .. } | Error::Precondition { .. } => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
+        Error::NameTaken { .. } | Error::IdTaken { .. } => {
+            (Code::AlreadyExists, StatusCode::CONFLICT)
+        }
+        Error::TooMany { .. } | Error::Precondition { .. } => {
+            (Code::FailedPrecondition, StatusCode::BAD_REQUEST)
+        }
         Error::Contended { .. } => (Code::Aborted, StatusCode::CONFLICT),
         Error::TooManyRequests { .. } => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
         Error::Unavailable { .. } => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
@@ -106,11 +121,13 @@ fn codes(error: &Error) -> (Code, StatusCode) {
 fn request_codes(error: &RequestError) -> (Code, StatusCode) {
     match error {
         RequestError::UnknownPath { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
-        RequestError::MethodNotAllowed { .. } => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED),
-        RequestError::BodyTooLarge { .. } => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
-        RequestError::MalformedJson { .. } | RequestError::FormPost | RequestError::BodyUnreadable => {
-            (Code::InvalidArgument, StatusCode::BAD_REQUEST)
+        RequestError::MethodNotAllowed { .. } => {
+            (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED)
         }
+        RequestError::BodyTooLarge { .. } => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
+        RequestError::MalformedJson { .. }
+        | RequestError::FormPost
+        | RequestError::BodyUnreadable => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
     }
 }
 
@@ -119,7 +136,9 @@ fn http_status(code: Code) -> StatusCode {
     match code {
         Code::Ok => StatusCode::OK,
         Code::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => StatusCode::BAD_REQUEST,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
+            StatusCode::BAD_REQUEST
+        }
         Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
@@ -139,10 +158,14 @@ const CHALLENGE: &str = r#"Basic realm="customer-settings", charset="UTF-8""#;
 ///
 /// Unavailable and internal errors are logged here, since only this place sees each of them once.
 pub fn grpc_status(error: &Error) -> tonic::Status {
-    let (code, _) = codes(error);
     if let Some(cause) = error.cause() {
         tracing::error!(reason = error.reason(), cause = cause.for_log(), "{error}");
     }
+    rendered(error)
+}
+
+fn rendered(error: &Error) -> tonic::Status {
+    let (code, _) = codes(error);
     let mut details = ErrorDetails::with_error_info(error.reason(), DOMAIN, metadata(error));
     let mut headers = HeaderMap::new();
     match error {
@@ -172,11 +195,17 @@ fn metadata(error: &Error) -> HashMap<String, String> {
     let pairs: Vec<(&str, String)> = match error {
         Error::AddressNotAllowed { address } => vec![("address", address.clone())],
         Error::MissingScope { scope } => vec![("scope", scope.to_string())],
-        Error::NotCovered { kind, id } | Error::NotFound { kind, id } | Error::IdTaken { kind, id } => {
+        Error::NotCovered { kind, id }
+        | Error::NotFound { kind, id }
+        | Error::IdTaken { kind, id } => {
             vec![("kind", kind.to_string()), ("id", id.clone())]
         }
         Error::NameTaken { catalog, name, holder } => {
-            vec![("catalog", catalog.to_string()), ("name", name.clone()), ("id", holder.to_string())]
+            vec![
+                ("catalog", catalog.to_string()),
+                ("name", name.clone()),
+                ("id", holder.to_string()),
+            ]
         }
         Error::TooMany { what, most } => vec![("what", what.clone()), ("limit", most.to_string())],
         Error::Contended { company, revision } => {
@@ -222,6 +251,60 @@ pub fn json_response(status: &tonic::Status) -> Response<Body> {
     json_with(status, http_status(status.code()))
 }
 
+/// An error as the OpenAPI document shows it.
+#[derive(Clone, Debug)]
+pub struct DocumentedError {
+    /// Its HTTP status.
+    pub status: StatusCode,
+    /// When it is answered.
+    pub description: &'static str,
+    /// The headers it comes with.
+    pub headers: Vec<String>,
+    /// A real answer.
+    pub example: serde_json::Value,
+}
+
+impl DocumentedError {
+    /// Whether only requests with a body can meet it.
+    pub fn is_about_the_body(&self) -> bool {
+        self.status == StatusCode::PAYLOAD_TOO_LARGE
+    }
+}
+
+/// One error of each HTTP status that any method may answer, rendered as answers are.
+pub fn documented_errors() -> Vec<DocumentedError> {
+    let invalid =
+        Error::invalid("company_id", "MALFORMED_ID", "must be 1 to 64 of A-Z a-z 0-9 _ -");
+    let missing = Error::NotFound { kind: Kind::Company, id: "cmp_404".to_owned() };
+    let limited = Error::TooManyRequests { limit: Limit::Key, retry_after_ms: 1_000 };
+    let stopping = Error::Unavailable { what: Unavailable::Stopping, cause: Cause::default() };
+    let too_large = RequestError::BodyTooLarge { limit: 1 << 20 };
+    let of = |error: &Error| (codes(error).1, rendered(error));
+    [
+        ("The request is malformed, or the state does not allow it.", of(&invalid)),
+        ("There is no valid key in the request.", of(&Error::NoCredential)),
+        (
+            "The key lacks the scope, does not cover the company, or may not be used from there.",
+            of(&Error::MissingScope { scope: Scope::SettingsRead }),
+        ),
+        ("There is no such thing, or no such path.", of(&missing)),
+        ("The body is too large.", (request_codes(&too_large).1, request_status(&too_large))),
+        ("Too many requests.", of(&limited)),
+        ("A bug in the server.", of(&Error::Internal(Cause::default()))),
+        ("The server cannot answer just now.", of(&stopping)),
+        ("The request's deadline passed.", of(&Error::DeadlineExceeded)),
+    ]
+    .into_iter()
+    .map(|(description, (http, status))| {
+        let response = json_with(&status, http);
+        let mut headers: Vec<String> = response.headers().keys().map(ToString::to_string).collect();
+        headers.retain(|name| name != header::CONTENT_TYPE.as_str());
+        let example = serde_json::from_slice(&status_json(&status)).unwrap_or_default();
+        DocumentedError { status: http, description, headers, example }
+    })
+    .collect()
+}
+
 /// The answer to a conditional request for what has not changed.
 pub fn not_modified() -> Response<Body> {
     let mut response = Response::new(Body::empty());
@@ -245,7 +328,8 @@ fn json_with(status: &tonic::Status, http: StatusCode) -> Response<Body> {
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
-        if let Some(value) = status.metadata().get(name.as_str()).and_then(|value| value.to_str().ok())
+        if let Some(value) =
+            status.metadata().get(name.as_str()).and_then(|value| value.to_str().ok())
             && let Ok(value) = HeaderValue::from_str(value)
         {
             response.headers_mut().insert(name, value);
@@ -261,9 +345,17 @@ fn status_json(status: &tonic::Status) -> Vec<u8> {
         .get_message_by_name("google.rpc.Status")
         .and_then(|message| DynamicMessage::decode(message, status.details()).ok())
         .filter(|_| !status.details().is_empty())
-        .and_then(|message| serde_json::to_vec(&message).ok());
-    detailed.unwrap_or_else(|| {
-        let plain = serde_json::json!({"code": code, "message": status.message(), "details": []});
-        plain.to_string().into_bytes()
-    })
+        .and_then(|message| serde_json::to_value(&message).ok());
+    let mut json = detailed.unwrap_or_else(
+        || serde_json::json!({"code": code, "message": status.message(), "details": []}),
+    );
+    // Maps have no order of their own, and the same error should be the same bytes.
+    for detail in json["details"].as_array_mut().into_iter().flatten() {
+        if let Some(metadata) =
+            detail.get_mut("metadata").and_then(|metadata| metadata.as_object_mut())
+        {
+            metadata.sort_keys();
+        }
+    }
+    json.to_string().into_bytes()
 }

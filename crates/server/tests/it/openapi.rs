@@ -1,1 +1,239 @@
 //! The OpenAPI document and the documentation page.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use customer_settings_server::{
+    api::{self, docs, http::bound_services, openapi},
+    catalog::access::Scope,
+};
+use http::Request;
+use http_body_util::BodyExt;
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
+};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::transcoding::things;
+
+fn document() -> Value {
+    let services = bound_services(api::descriptors());
+    let services: Vec<&str> = services.iter().map(String::as_str).collect();
+    openapi::document(api::descriptors(), &services).unwrap()
+}
+
+/// Every operation with its method and path.
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    let of_path = |(path, item): (&String, _)| {
+        let item: &Value = item;
+        let operations = item.as_object().unwrap().iter();
+        operations
+            .map(|(method, operation)| (format!("{method} {path}"), operation))
+            .collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(of_path).collect()
+}
+
+/// Also what `validate_openapi.py` reads.
+#[test]
+fn the_document_is_this() {
+    insta::assert_snapshot!("document", serde_json::to_string_pretty(&document()).unwrap());
+}
+
+#[test]
+fn the_document_is_the_same_each_time() {
+    assert!(document().to_string() == document().to_string());
+}
+
+#[test]
+fn operations_have_unique_ids_summaries_known_scopes_and_errors() {
+    let document = document();
+    let mut ids = BTreeSet::new();
+    let operations = operations(&document);
+    assert_eq!(operations.len(), 12);
+    for (name, operation) in operations {
+        assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{name}");
+        assert!(operation["summary"].as_str().unwrap().contains(' '), "{name} has no comment");
+        let scope = operation["x-required-scope"].as_str().unwrap();
+        assert!(
+            Scope::ALL.iter().any(|known| known.as_str() == scope),
+            "{name} needs the unknown scope {scope}"
+        );
+        assert!(
+            operation["description"].as_str().unwrap().contains(&format!("`{scope}`")),
+            "{name}"
+        );
+        assert!(
+            operation["responses"]["200"]["content"]["application/json"]["example"].is_object(),
+            "{name}"
+        );
+        for status in ["400", "401", "403", "404", "429", "500", "503", "504"] {
+            assert!(operation["responses"].get(status).is_some(), "{name} has no {status}");
+        }
+        let has_body = operation.get("requestBody").is_some();
+        assert_eq!(operation["responses"].get("413").is_some(), has_body, "{name}");
+        assert!(!name.starts_with("head"), "{name}");
+    }
+}
+
+#[test]
+fn references_lead_somewhere() {
+    fn visit(document: &Value, value: &Value) {
+        if let Some(reference) = value.get("$ref") {
+            let pointer = reference.as_str().unwrap().strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some_and(Value::is_object), "{reference}");
+        }
+        match value {
+            Value::Object(fields) => fields.values().for_each(|value| visit(document, value)),
+            Value::Array(items) => items.iter().for_each(|value| visit(document, value)),
+            _ => {}
+        }
+    }
+    let document = document();
+    visit(&document, &document);
+}
+
+fn all_methods(pool: &DescriptorPool) -> Vec<prost_reflect::MethodDescriptor> {
+    pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
+}
+
+fn example(message: &MessageDescriptor) -> Option<Value> {
+    let option = message.parent_pool().get_extension_by_name("customersettings.v1.example")?;
+    let options = message.options();
+    let text = options.get_extension(&option).as_str().unwrap().to_owned();
+    (!text.is_empty()).then(|| serde_json::from_str(&text).unwrap())
+}
+
+#[test]
+fn examples_are_just_what_is_sent_and_answered() {
+    let rewritten = |message: MessageDescriptor, example: &Value, options: SerializeOptions| {
+        let strict = DeserializeOptions::new();
+        let message = DynamicMessage::deserialize_with_options(message, example, &strict).unwrap();
+        message.serialize_with_options(serde_json::value::Serializer, &options).unwrap()
+    };
+    for method in all_methods(api::descriptors()) {
+        let (input, output) = (example(&method.input()), example(&method.output()));
+        let (Some(input), Some(output)) = (input, output) else {
+            panic!("{} has no examples", method.full_name())
+        };
+        assert_eq!(rewritten(method.input(), &input, SerializeOptions::new()), input);
+        let answers = SerializeOptions::new().skip_default_fields(false);
+        // As text, so that the order counts too.
+        assert_eq!(rewritten(method.output(), &output, answers).to_string(), output.to_string());
+    }
+}
+
+#[test]
+fn every_form_of_binding_is_described() {
+    let document = openapi::document(&things(), &["test.v1.Things"]).unwrap();
+    let at = |pointer: &str| document.pointer(pointer).cloned().unwrap_or_default();
+    let ids: BTreeSet<_> = operations(&document)
+        .iter()
+        .map(|(_, operation)| operation["operationId"].clone().to_string())
+        .collect();
+    assert_eq!(ids.len(), operations(&document).len());
+    assert!(ids.contains("\"Things_Create4\"") && !ids.contains("\"Things_Unbound\""));
+
+    let names = |pointer: &str, place: &str| -> Vec<String> {
+        let parameters = at(pointer);
+        let parameters =
+            parameters.as_array().unwrap().iter().filter(|parameter| parameter["in"] == place);
+        parameters.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let get = "/paths/~1v1~1things~1{id}/get/parameters";
+    assert_eq!(names(get, "path"), ["id"]);
+    let query = names(get, "query");
+    for name in ["name", "tags", "changedTime", "maybeFlag", "nested.pageSize", "left", "colors"] {
+        assert!(query.iter().any(|query| query == name), "{name} in {query:?}");
+    }
+    for name in ["id", "labels", "free", "any", "many", "nested.deeper.id", "inner.name", "etag.x"]
+    {
+        assert!(!query.iter().any(|query| query == name), "{name}");
+    }
+    let put = "/paths/~1v1~1boxes~1{id}~1things/put/parameters";
+    assert!(!names(put, "query").iter().any(|name| name.starts_with("nested.")));
+    assert_eq!(
+        at("/paths/~1v1~1{name}/get/parameters/0/description"),
+        json!("Has the form `shelves/*/books/*`, with its slashes as they are.")
+    );
+
+    let update = at("/paths/~1v1~1things~1{id}/patch");
+    assert_eq!(update["summary"], "Changes a thing");
+    assert_eq!(
+        update["description"],
+        "Only what the mask names.\n\nNeeds the scope `settings:write`."
+    );
+    assert_eq!(update["x-required-scope"], "settings:write");
+    assert_eq!(update["requestBody"]["required"], false);
+    let body = &update["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(body.get("required"), None);
+    assert_eq!(body["properties"].get("etag"), None);
+    assert_eq!(body["properties"]["nested"]["$ref"], "#/components/schemas/test.v1.Nested.Input");
+    let create = at("/paths/~1v1~1things/post/requestBody");
+    assert_eq!(create["required"], true);
+    assert_eq!(create["content"]["application/json"]["schema"]["required"], json!(["id"]));
+
+    let thing = at("/components/schemas/test.v1.Thing");
+    let required: Vec<&str> =
+        thing["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    assert!(
+        required.contains(&"tags") && required.contains(&"etag") && required.contains(&"labels")
+    );
+    for name in ["nested", "note", "changedTime", "left", "maybeFlag"] {
+        assert!(!required.contains(&name), "{name}");
+    }
+    assert_eq!(thing["properties"]["big"], json!({"type": "string", "format": "int64"}));
+    assert_eq!(thing["properties"]["maybeBig"], json!({"type": "string", "format": "int64"}));
+    assert_eq!(
+        thing["properties"]["changedTime"],
+        json!({"type": "string", "format": "date-time"})
+    );
+    assert_eq!(
+        thing["properties"]["inner"],
+        json!({"$ref": "#/components/schemas/test.v1.Thing", "description": "A thing within."})
+    );
+    assert_eq!(
+        thing["properties"]["labels"]["additionalProperties"],
+        json!({"type": "integer", "format": "int32"})
+    );
+    assert_eq!(
+        at("/components/schemas/test.v1.Color/enum"),
+        json!(["COLOR_UNSPECIFIED", "RED", "GREEN"])
+    );
+}
+
+async fn get(path: &str) -> (http::response::Parts, String) {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let (parts, body) = docs::router(&document()).oneshot(request).await.unwrap().into_parts();
+    (parts, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn the_page_and_all_it_loads_are_served_from_here() {
+    let (parts, body) = get("/openapi.json").await;
+    assert_eq!(parts.headers["content-type"], "application/json");
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), document());
+
+    let (parts, page) = get("/docs").await;
+    assert_eq!(parts.headers["content-type"], "text/html; charset=utf-8");
+    let policy = parts.headers["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'")
+            && !policy.contains("unsafe-eval")
+            && !policy.contains("http")
+    );
+    let sources: Vec<&str> =
+        page.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(sources, ["/docs/scalar.js", "/docs/start.js"]);
+    for source in sources {
+        let (parts, script) = get(source).await;
+        assert_eq!(
+            (parts.status.as_u16(), parts.headers["content-type"].to_str().unwrap()),
+            (200, "text/javascript; charset=utf-8")
+        );
+        assert!(script.contains("createApiReference"), "{source}");
+    }
+    assert_eq!(get("/docs/nope.js").await.0.status, 404);
+}

@@ -1,0 +1,57 @@
+//! The OpenAPI document and a page that shows it, both for everyone. The page asks nothing of any other host.
+
+use std::sync::LazyLock;
+
+use axum::{
+    Router,
+    http::{HeaderName, HeaderValue, header},
+    response::IntoResponse,
+    routing::get,
+};
+use bytes::Bytes;
+use serde_json::Value;
+
+const PAGE: &str = include_str!("docs/page.html");
+const START: &str = include_str!("docs/start.js");
+
+/// Styles are set by the page's script, fonts and images come as data; all else is our own or nothing.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+                      font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+/// Serves `/openapi.json`, `/docs` and what the page loads.
+pub fn router(document: &Value) -> Router {
+    let document = Bytes::from(document.to_string());
+    Router::new()
+        .route("/openapi.json", get(move || async move { answer("application/json", document) }))
+        .route(
+            "/docs",
+            get(|| async {
+                answer("text/html; charset=utf-8", Bytes::from_static(PAGE.as_bytes()))
+            }),
+        )
+        .route("/docs/start.js", get(|| async { script(Bytes::from_static(START.as_bytes())) }))
+        .route("/docs/scalar.js", get(|| async { script(scalar()) }))
+}
+
+/// The library's script, 5 MB: in memory only once somebody has opened the page.
+fn scalar() -> Bytes {
+    static SCRIPT: LazyLock<Bytes> =
+        LazyLock::new(|| scalar_api_reference::get_asset("scalar.js").unwrap_or_default().into());
+    SCRIPT.clone()
+}
+
+fn script(bytes: Bytes) -> impl IntoResponse {
+    answer("text/javascript; charset=utf-8", bytes)
+}
+
+fn answer(kind: &'static str, bytes: Bytes) -> impl IntoResponse {
+    let headers: [(HeaderName, HeaderValue); 5] = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ];
+    (headers, bytes)
+}

@@ -1,0 +1,306 @@
+//! The OpenAPI 3.1 document, made from the same descriptors and bindings as the HTTP layer.
+//!
+//! Knows no single method: summaries are the contract's comments, scopes and examples its options.
+
+mod comments;
+mod schema;
+
+use std::collections::{BTreeMap, HashMap};
+
+use http::Method;
+use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
+use serde_json::{Map, Value, json};
+
+use self::{
+    comments::summary,
+    schema::{Direction, Schemas, example, text_option},
+};
+use super::{
+    descriptors,
+    http::{Binding, BindingError, BodyRule, FieldPath, Segment, bindings, takes_text},
+    status::{self, DocumentedError},
+};
+
+const DESCRIPTION: &str = "One agreed vocabulary for pet care businesses: a company's customer tags, referral sources, \
+                           life cycles and action statuses, over HTTP/JSON and gRPC alike.\n\nEvery method takes an \
+                           API key, as `Authorization: Bearer <key>` or as the user name of Basic authentication with \
+                           an empty password. Errors are `google.rpc.Status`.";
+
+/// Describes the services' HTTP bindings.
+pub fn document(pool: &DescriptorPool, services: &[&str]) -> Result<Value, BindingError> {
+    let bindings = bindings(pool, services)?;
+    let errors = status::documented_errors();
+    let mut writer = Writer { schemas: Schemas::new(pool), operation_ids: HashMap::new() };
+    // Answers first, so that theirs are the plain names of schemas.
+    for binding in &bindings {
+        writer.schemas.message(&binding.rpc.output(), Direction::Output);
+    }
+    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    for binding in bindings.iter().filter(|binding| has_place(&binding.method)) {
+        let path = path_text(binding);
+        let operation = writer.operation(binding, &errors);
+        let method = binding.method.as_str().to_lowercase();
+        if paths.entry(path.clone()).or_default().insert(method, operation).is_some() {
+            let description =
+                format!("has the path {path}, which OpenAPI cannot tell from another method's");
+            return Err(BindingError { method: binding.rpc.full_name().to_owned(), description });
+        }
+    }
+    let tags = writer.tags(pool, services);
+    let responses = writer.error_responses(&errors);
+    Ok(json!({
+        "openapi": "3.1.0",
+        "info": { "title": "customer-settings", "version": "v1", "description": DESCRIPTION },
+        "servers": [{ "url": "/" }],
+        "security": [{ "basic": [] }, { "bearer": [] }],
+        "tags": tags,
+        "paths": paths,
+        "components": {
+            "schemas": writer.schemas.into_json(),
+            "responses": responses,
+            "securitySchemes": {
+                "basic": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "The key as the user name, with an empty password.",
+                },
+                "bearer": { "type": "http", "scheme": "bearer", "description": "The key." },
+            },
+        },
+    }))
+}
+
+/// OpenAPI has a fixed list of HTTP methods.
+fn has_place(method: &Method) -> bool {
+    [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::PATCH].contains(method)
+}
+
+/// The path with each variable as one parameter.
+fn path_text(binding: &Binding) -> String {
+    let template = &binding.template;
+    let mut path = String::new();
+    for (i, segment) in template.segments.iter().enumerate() {
+        match template.variables.iter().find(|variable| variable.segments.contains(&i)) {
+            Some(variable) if variable.segments.start == i => {
+                path.push_str(&format!("/{{{}}}", variable.field))
+            }
+            Some(_) => {}
+            None => path.push_str(&format!("/{}", segment_text(segment))),
+        }
+    }
+    if let Some(verb) = &template.verb {
+        path.push_str(&format!(":{verb}"));
+    }
+    path
+}
+
+fn segment_text(segment: &Segment) -> &str {
+    match segment {
+        Segment::Literal(text) => text,
+        Segment::One => "*",
+        Segment::Rest => "**",
+    }
+}
+
+struct Writer {
+    schemas: Schemas,
+    /// How often each was used, so that the next one gets a number.
+    operation_ids: HashMap<String, usize>,
+}
+
+impl Writer {
+    fn operation(&mut self, binding: &Binding, errors: &[DocumentedError]) -> Value {
+        let rpc = &binding.rpc;
+        let comment = self.schemas.comments.of(&rpc.parent_file(), rpc.path()).to_owned();
+        let (summary, rest) = summary(&comment);
+        let scope = text_option(rpc.parent_pool(), &rpc.options(), "customersettings.v1.scope");
+        let needed = scope.as_ref().map(|scope| format!("Needs the scope `{scope}`."));
+        let description: Vec<&str> = [rest, needed.as_deref().unwrap_or_default()]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect();
+
+        let mut operation = Map::new();
+        operation.insert("operationId".to_owned(), json!(self.operation_id(binding)));
+        operation.insert("tags".to_owned(), json!([rpc.parent_service().full_name()]));
+        operation.insert(
+            "summary".to_owned(),
+            json!(if summary.is_empty() { rpc.name() } else { summary }),
+        );
+        if !description.is_empty() {
+            operation.insert("description".to_owned(), json!(description.join("\n\n")));
+        }
+        if let Some(scope) = scope {
+            operation.insert("x-required-scope".to_owned(), json!(scope));
+        }
+        let parameters = self.parameters(binding);
+        if !parameters.is_empty() {
+            operation.insert("parameters".to_owned(), parameters.into());
+        }
+        if let Some(body) = self.request_body(binding) {
+            operation.insert("requestBody".to_owned(), body);
+        }
+        operation.insert("responses".to_owned(), self.responses(binding, errors));
+        operation.into()
+    }
+
+    fn operation_id(&mut self, binding: &Binding) -> String {
+        let id = format!("{}_{}", binding.rpc.parent_service().name(), binding.rpc.name());
+        let uses = self.operation_ids.entry(id.clone()).or_default();
+        *uses += 1;
+        if *uses == 1 { id } else { format!("{id}{uses}") }
+    }
+
+    fn parameters(&mut self, binding: &Binding) -> Vec<Value> {
+        let example = example(&binding.rpc.input());
+        let mut parameters = vec![];
+        for (variable, path) in binding.template.variables.iter().zip(&binding.variables) {
+            let mut parameter = self.parameter("path", &variable.field, path);
+            parameter.insert("required".to_owned(), json!(true));
+            let pointer = format!("/{}", path.json_name().replace('.', "/"));
+            if let Some(value) = example.as_ref().and_then(|example| example.pointer(&pointer)) {
+                parameter.insert("example".to_owned(), value.clone());
+            }
+            if variable.multiple {
+                let segments = &binding.template.segments[variable.segments.clone()];
+                let described: Vec<&str> = segments.iter().map(segment_text).collect();
+                let form = format!(
+                    "Has the form `{}`, with its slashes as they are.",
+                    described.join("/")
+                );
+                parameter.insert("description".to_owned(), json!(form));
+            }
+            parameters.push(parameter.into());
+        }
+        let mut paths = vec![];
+        if !matches!(binding.body, BodyRule::Whole) {
+            query_fields(&binding.rpc.input(), &mut vec![], &mut paths);
+        }
+        for path in paths {
+            let in_body = matches!(&binding.body, BodyRule::Field(field) if *field == path.0[0]);
+            let in_path = binding.variables.iter().any(|variable| variable.name() == path.name());
+            if !in_body && !in_path {
+                parameters.push(self.parameter("query", &path.json_name(), &path).into());
+            }
+        }
+        parameters
+    }
+
+    fn parameter(&mut self, place: &str, name: &str, path: &FieldPath) -> Map<String, Value> {
+        let mut schema = self.schemas.field(path.leaf(), Direction::Input);
+        let description =
+            schema.as_object_mut().and_then(|schema| schema.shift_remove("description"));
+        let mut parameter = Map::new();
+        parameter.insert("name".to_owned(), json!(name));
+        parameter.insert("in".to_owned(), json!(place));
+        if let Some(description) = description {
+            parameter.insert("description".to_owned(), description);
+        }
+        parameter.insert("schema".to_owned(), schema);
+        parameter
+    }
+
+    fn request_body(&mut self, binding: &Binding) -> Option<Value> {
+        let input = binding.rpc.input();
+        let (schema, example) = match &binding.body {
+            BodyRule::Nothing => return None,
+            BodyRule::Whole => {
+                let given: Vec<String> = binding.variables.iter().map(FieldPath::name).collect();
+                (self.schemas.object(&input, Direction::Input, &given), example(&input))
+            }
+            BodyRule::Field(field) => (self.schemas.field(field, Direction::Input), None),
+        };
+        let required = schema.get("required").is_some();
+        Some(json!({ "required": required, "content": content(schema, example) }))
+    }
+
+    fn responses(&mut self, binding: &Binding, errors: &[DocumentedError]) -> Value {
+        let output = binding.rpc.output();
+        let (schema, example) = match &binding.response_body {
+            Some(field) => (self.schemas.field(field, Direction::Output), None),
+            None => (self.schemas.message(&output, Direction::Output), example(&output)),
+        };
+        let mut responses = Map::new();
+        responses.insert(
+            "200".to_owned(),
+            json!({ "description": "The answer.", "content": content(schema, example) }),
+        );
+        let has_body = !matches!(binding.body, BodyRule::Nothing);
+        for error in errors.iter().filter(|error| has_body || !error.is_about_the_body()) {
+            let reference = format!("#/components/responses/{}", response_name(error));
+            responses.insert(error.status.as_str().to_owned(), json!({ "$ref": reference }));
+        }
+        responses.into()
+    }
+
+    fn error_responses(&mut self, errors: &[DocumentedError]) -> Value {
+        let status = descriptors().get_message_by_name("google.rpc.Status");
+        let schema = status
+            .map(|status| self.schemas.message(&status, Direction::Output))
+            .unwrap_or_default();
+        let response = |error: &DocumentedError| {
+            let mut response = Map::new();
+            response.insert("description".to_owned(), json!(error.description));
+            let header = |name: &String| (name.clone(), json!({ "schema": { "type": "string" } }));
+            let headers: Map<String, Value> = error.headers.iter().map(header).collect();
+            if !headers.is_empty() {
+                response.insert("headers".to_owned(), headers.into());
+            }
+            response
+                .insert("content".to_owned(), content(schema.clone(), Some(error.example.clone())));
+            (response_name(error), Value::from(response))
+        };
+        errors.iter().map(response).collect::<Map<_, _>>().into()
+    }
+
+    fn tags(&self, pool: &DescriptorPool, services: &[&str]) -> Vec<Value> {
+        let tag = |name: &&str| {
+            let service = pool.get_service_by_name(name)?;
+            let description = self.schemas.comments.of(&service.parent_file(), service.path());
+            Some(
+                json!({ "name": name, "x-displayName": service.name(), "description": description }),
+            )
+        };
+        services.iter().filter_map(tag).collect()
+    }
+}
+
+fn content(schema: Value, example: Option<Value>) -> Value {
+    let mut json = Map::new();
+    json.insert("schema".to_owned(), schema);
+    if let Some(example) = example {
+        json.insert("example".to_owned(), example);
+    }
+    json!({ "application/json": json })
+}
+
+fn response_name(error: &DocumentedError) -> String {
+    error.status.canonical_reason().unwrap_or_default().replace(' ', "")
+}
+
+/// The fields that a query can fill, also those of messages within; one that is within itself is left there.
+fn query_fields(
+    message: &MessageDescriptor,
+    above: &mut Vec<FieldDescriptor>,
+    found: &mut Vec<FieldPath>,
+) {
+    let on_the_way: Vec<MessageDescriptor> =
+        above.iter().map(|field| field.parent_message().clone()).collect();
+    for field in message.fields() {
+        above.push(field.clone());
+        match field.kind() {
+            _ if takes_text(&field) => found.push(FieldPath(above.clone())),
+            Kind::Message(inner)
+                if !field.is_list()
+                    && !field.is_map()
+                    && !inner.full_name().starts_with("google.protobuf.")
+                    && inner != *message
+                    && !on_the_way.contains(&inner) =>
+            {
+                query_fields(&inner, above, found);
+            }
+            _ => {}
+        }
+        above.pop();
+    }
+}
