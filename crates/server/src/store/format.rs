@@ -1,1 +1,522 @@
-//! stub
+//! How the engines write what has no columns of its own: log bodies, contacts, addresses, lists.
+//!
+//! JSON, the same in every engine. A log body carries the number of its format, because logs are
+//! kept for ever: what changes these structs' JSON needs a new number and a reader for both.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::StoreError;
+use crate::catalog::{
+    access::{Coverage, Scopes},
+    company::{Address, AddressKind, Business, Company, Contact, Coordinate, Country, ShortText},
+    entry::{Audit, Catalog, Entry, Revision, State},
+    error::{Cause, Violation},
+    id::{BusinessId, CompanyId, EntryId, StaffId},
+    key::Key,
+    settings::Delta,
+    text::{Color, Description, Name},
+    time::Timestamp,
+};
+
+/// The format of the log bodies that are written now.
+const FORMAT: u32 = 1;
+
+/// What is stored breaks a rule of the catalog, so it is not what was once written.
+impl From<Violation> for StoreError {
+    fn from(violation: Violation) -> Self {
+        Self::Damaged(Cause::new(violation))
+    }
+}
+
+/// The body of a line of a company's change log.
+pub(super) fn encode_changes(deltas: &[Delta]) -> String {
+    encode(&ChangesForm { v: FORMAT, deltas: deltas.iter().map(DeltaForm::from).collect() })
+}
+
+/// What [`encode_changes`] wrote.
+pub(super) fn decode_changes(body: &str) -> Result<Vec<Delta>, StoreError> {
+    let VersionForm { v } = decode(body)?;
+    if v != FORMAT {
+        let text = format!("a log line has format {v}; this program reads format {FORMAT}");
+        return Err(StoreError::Damaged(Cause::new(text)));
+    }
+    decode::<ChangesForm>(body)?.deltas.into_iter().map(DeltaForm::into_delta).collect()
+}
+
+/// The body of a line of the key log. The secret's digest is no part of it.
+pub(super) fn encode_key_change(before: Option<&Key>, after: &Key) -> String {
+    encode(&KeyChangeForm { v: FORMAT, before: before.map(KeyForm::from), after: after.into() })
+}
+
+/// A list of scopes, companies or addresses of a key.
+pub(super) fn encode_list(items: impl IntoIterator<Item = impl ToString>) -> String {
+    encode(&items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>())
+}
+
+pub(super) fn decode_scopes(text: &str) -> Result<Scopes, StoreError> {
+    let names: Vec<String> = decode(text)?;
+    Ok(Scopes::parse("scopes", names.iter().map(String::as_str))?)
+}
+
+/// The companies of a coverage, where it names them.
+pub(super) fn encode_coverage(coverage: &Coverage) -> Option<String> {
+    match coverage {
+        Coverage::All => None,
+        Coverage::Only(companies) => Some(encode_list(companies)),
+    }
+}
+
+pub(super) fn decode_coverage(text: Option<&str>) -> Result<Coverage, StoreError> {
+    let Some(text) = text else { return Ok(Coverage::All) };
+    let ids: Vec<String> = decode(text)?;
+    let companies: Result<_, Violation> =
+        ids.iter().map(|id| CompanyId::parse("companies", id)).collect();
+    Ok(Coverage::Only(companies?))
+}
+
+pub(super) fn decode_addresses(text: &str) -> Result<Vec<ipnet::IpNet>, StoreError> {
+    let nets: Vec<String> = decode(text)?;
+    let nets: Result<_, _> = nets.iter().map(|net| net.parse()).collect();
+    nets.map_err(|error: ipnet::AddrParseError| StoreError::Damaged(Cause::new(error)))
+}
+
+pub(super) fn encode<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value)
+        .unwrap_or_else(|error| unreachable!("plain structs always have JSON: {error}"))
+}
+
+pub(super) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged(Cause::new(error)))
+}
+
+fn parse_state(state: &str) -> Result<State, StoreError> {
+    State::parse(state).ok_or_else(|| unknown("state", state))
+}
+
+pub(super) fn parse_catalog(catalog: &str) -> Result<Catalog, StoreError> {
+    Catalog::parse(catalog).ok_or_else(|| unknown("catalog", catalog))
+}
+
+fn unknown(what: &str, name: &str) -> StoreError {
+    StoreError::Damaged(Cause::new(format!("there is no {what} \"{name}\"")))
+}
+
+/// Read alone first, since the rest depends on it.
+#[derive(Deserialize)]
+struct VersionForm {
+    v: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangesForm {
+    v: u32,
+    deltas: Vec<DeltaForm>,
+}
+
+#[derive(Serialize)]
+struct KeyChangeForm {
+    v: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<KeyForm>,
+    after: KeyForm,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "lives only while a body is read or written")]
+enum DeltaForm {
+    Company {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<CompanyForm>,
+        after: CompanyForm,
+    },
+    Business {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<BusinessForm>,
+        after: BusinessForm,
+    },
+    Entry {
+        catalog: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<EntryForm>,
+        after: EntryForm,
+    },
+    Moved {
+        catalog: String,
+        id: String,
+        from: u32,
+        to: u32,
+    },
+}
+
+impl From<&Delta> for DeltaForm {
+    fn from(delta: &Delta) -> Self {
+        match delta {
+            Delta::Company { before, after } => Self::Company {
+                before: before.as_deref().map(Into::into),
+                after: (&**after).into(),
+            },
+            Delta::Business { before, after } => Self::Business {
+                before: before.as_deref().map(Into::into),
+                after: (&**after).into(),
+            },
+            Delta::Entry { catalog, before, after } => Self::Entry {
+                catalog: catalog.to_string(),
+                before: before.as_deref().map(Into::into),
+                after: (&**after).into(),
+            },
+            Delta::Moved { catalog, id, from, to } => Self::Moved {
+                catalog: catalog.to_string(),
+                id: id.to_string(),
+                from: *from,
+                to: *to,
+            },
+        }
+    }
+}
+
+impl DeltaForm {
+    fn into_delta(self) -> Result<Delta, StoreError> {
+        Ok(match self {
+            Self::Company { before, after } => Delta::Company {
+                before: before.map(CompanyForm::into_company).transpose()?.map(Box::new),
+                after: Box::new(after.into_company()?),
+            },
+            Self::Business { before, after } => Delta::Business {
+                before: before.map(BusinessForm::into_business).transpose()?.map(Box::new),
+                after: Box::new(after.into_business()?),
+            },
+            Self::Entry { catalog, before, after } => Delta::Entry {
+                catalog: parse_catalog(&catalog)?,
+                before: before.map(EntryForm::into_entry).transpose()?.map(Box::new),
+                after: Box::new(after.into_entry()?),
+            },
+            Self::Moved { catalog, id, from, to } => Delta::Moved {
+                catalog: parse_catalog(&catalog)?,
+                id: EntryId::parse("id", &id)?,
+                from,
+                to,
+            },
+        })
+    }
+}
+
+/// Who and when, as it stands in the log and in the columns of every table that has it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditForm {
+    pub(super) created_by: String,
+    pub(super) created_time: i64,
+    pub(super) last_updated_by: String,
+    pub(super) last_updated_time: i64,
+    pub(super) revision: u64,
+}
+
+impl From<&Audit> for AuditForm {
+    fn from(audit: &Audit) -> Self {
+        Self {
+            created_by: audit.created_by.to_string(),
+            created_time: audit.created_time.as_micros(),
+            last_updated_by: audit.last_updated_by.to_string(),
+            last_updated_time: audit.last_updated_time.as_micros(),
+            revision: audit.revision.0,
+        }
+    }
+}
+
+impl AuditForm {
+    pub(super) fn into_audit(self) -> Result<Audit, StoreError> {
+        Ok(Audit {
+            created_by: StaffId::parse("created_by", &self.created_by)?,
+            created_time: Timestamp::from_micros(self.created_time),
+            last_updated_by: StaffId::parse("last_updated_by", &self.last_updated_by)?,
+            last_updated_time: Timestamp::from_micros(self.last_updated_time),
+            revision: Revision(self.revision),
+        })
+    }
+}
+
+/// A company as it stands in the log and in its table's columns.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CompanyForm {
+    pub(super) id: String,
+    pub(super) name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) country: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) timezone: String,
+    pub(super) state: String,
+    pub(super) audit: AuditForm,
+}
+
+impl From<&Company> for CompanyForm {
+    fn from(company: &Company) -> Self {
+        Self {
+            id: company.id.to_string(),
+            name: company.name.to_string(),
+            country: company.country.as_str().to_owned(),
+            timezone: company.timezone.as_str().to_owned(),
+            state: company.state.as_str().to_owned(),
+            audit: (&company.audit).into(),
+        }
+    }
+}
+
+impl CompanyForm {
+    pub(super) fn into_company(self) -> Result<Company, StoreError> {
+        Ok(Company {
+            id: CompanyId::parse("id", &self.id)?,
+            name: Name::parse("name", &self.name)?,
+            country: Country::parse("country", &self.country)?,
+            timezone: ShortText::parse("timezone", &self.timezone)?,
+            state: parse_state(&self.state)?,
+            audit: self.audit.into_audit()?,
+        })
+    }
+}
+
+/// A location as it stands in the log and in its table's columns, where contact and
+/// address are JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BusinessForm {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) contact: ContactForm,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) address: Option<AddressForm>,
+    pub(super) state: String,
+    pub(super) audit: AuditForm,
+}
+
+impl From<&Business> for BusinessForm {
+    fn from(business: &Business) -> Self {
+        Self {
+            id: business.id.to_string(),
+            name: business.name.to_string(),
+            contact: (&business.contact).into(),
+            address: business.address.as_ref().map(Into::into),
+            state: business.state.as_str().to_owned(),
+            audit: (&business.audit).into(),
+        }
+    }
+}
+
+impl BusinessForm {
+    pub(super) fn into_business(self) -> Result<Business, StoreError> {
+        Ok(Business {
+            id: BusinessId::parse("id", &self.id)?,
+            name: Name::parse("name", &self.name)?,
+            contact: self.contact.into_contact()?,
+            address: self.address.map(AddressForm::into_address).transpose()?,
+            state: parse_state(&self.state)?,
+            audit: self.audit.into_audit()?,
+        })
+    }
+}
+
+/// Empty fields are left out.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContactForm {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    avatar: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    phone: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    business_phone: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    email: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    website: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    facebook: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    instagram: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    yelp: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    google: String,
+}
+
+impl From<&Contact> for ContactForm {
+    fn from(contact: &Contact) -> Self {
+        Self {
+            avatar: contact.avatar.as_str().to_owned(),
+            phone: contact.phone.as_str().to_owned(),
+            business_phone: contact.business_phone.as_str().to_owned(),
+            email: contact.email.as_str().to_owned(),
+            website: contact.website.as_str().to_owned(),
+            facebook: contact.facebook.as_str().to_owned(),
+            instagram: contact.instagram.as_str().to_owned(),
+            yelp: contact.yelp.as_str().to_owned(),
+            google: contact.google.as_str().to_owned(),
+        }
+    }
+}
+
+impl ContactForm {
+    fn into_contact(self) -> Result<Contact, StoreError> {
+        Ok(Contact {
+            avatar: ShortText::parse("avatar", &self.avatar)?,
+            phone: ShortText::parse("phone", &self.phone)?,
+            business_phone: ShortText::parse("business_phone", &self.business_phone)?,
+            email: ShortText::parse("email", &self.email)?,
+            website: ShortText::parse("website", &self.website)?,
+            facebook: ShortText::parse("facebook", &self.facebook)?,
+            instagram: ShortText::parse("instagram", &self.instagram)?,
+            yelp: ShortText::parse("yelp", &self.yelp)?,
+            google: ShortText::parse("google", &self.google)?,
+        })
+    }
+}
+
+/// Empty fields are left out.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddressForm {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    id: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    address1: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    address2: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    city: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    state: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    postal_code: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    country: String,
+    /// Degrees north and east. Comes back to the last bit only with serde_json's `float_roundtrip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    coordinate: Option<[f64; 2]>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    kind: String,
+}
+
+impl From<&Address> for AddressForm {
+    fn from(address: &Address) -> Self {
+        Self {
+            id: address.id.as_str().to_owned(),
+            address1: address.address1.as_str().to_owned(),
+            address2: address.address2.as_str().to_owned(),
+            city: address.city.as_str().to_owned(),
+            state: address.state.as_str().to_owned(),
+            postal_code: address.postal_code.as_str().to_owned(),
+            country: address.country.as_str().to_owned(),
+            coordinate: address.coordinate.map(|at| [at.latitude(), at.longitude()]),
+            kind: address.kind.as_str().to_owned(),
+        }
+    }
+}
+
+impl AddressForm {
+    fn into_address(self) -> Result<Address, StoreError> {
+        let coordinate =
+            self.coordinate.map(|[north, east]| Coordinate::new(north, east)).transpose()?;
+        Ok(Address {
+            id: ShortText::parse("id", &self.id)?,
+            address1: ShortText::parse("address1", &self.address1)?,
+            address2: ShortText::parse("address2", &self.address2)?,
+            city: ShortText::parse("city", &self.city)?,
+            state: ShortText::parse("state", &self.state)?,
+            postal_code: ShortText::parse("postal_code", &self.postal_code)?,
+            country: Country::parse("country", &self.country)?,
+            coordinate,
+            kind: AddressKind::parse(&self.kind)
+                .ok_or_else(|| unknown("address kind", &self.kind))?,
+        })
+    }
+}
+
+/// An entry as it stands in the log and in its table's columns.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EntryForm {
+    pub(super) id: String,
+    pub(super) name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) color: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_default: bool,
+    pub(super) rank: u32,
+    pub(super) state: String,
+    pub(super) audit: AuditForm,
+}
+
+impl From<&Entry> for EntryForm {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            id: entry.id.to_string(),
+            name: entry.name.to_string(),
+            description: entry.description.as_str().to_owned(),
+            color: entry.color.map(|color| color.to_string()),
+            is_default: entry.is_default,
+            rank: entry.rank,
+            state: entry.state.as_str().to_owned(),
+            audit: (&entry.audit).into(),
+        }
+    }
+}
+
+impl EntryForm {
+    pub(super) fn into_entry(self) -> Result<Entry, StoreError> {
+        Ok(Entry {
+            id: EntryId::parse("id", &self.id)?,
+            name: Name::parse("name", &self.name)?,
+            description: Description::parse("description", &self.description)?,
+            color: self.color.map(|color| Color::parse("color", &color)).transpose()?,
+            is_default: self.is_default,
+            rank: self.rank,
+            state: parse_state(&self.state)?,
+            audit: self.audit.into_audit()?,
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct KeyForm {
+    id: String,
+    name: String,
+    scopes: Vec<&'static str>,
+    /// Left out: every company.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    companies: Option<Vec<String>>,
+    addresses: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    staff_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_time: Option<i64>,
+    audit: AuditForm,
+}
+
+impl From<&Key> for KeyForm {
+    fn from(key: &Key) -> Self {
+        let companies = match &key.coverage {
+            Coverage::All => None,
+            Coverage::Only(companies) => Some(companies.iter().map(ToString::to_string).collect()),
+        };
+        Self {
+            id: key.id.to_string(),
+            name: key.name.to_string(),
+            scopes: key.scopes.names(),
+            companies,
+            addresses: key.addresses.iter().map(ToString::to_string).collect(),
+            expires_time: key.expires_time.map(Timestamp::as_micros),
+            staff_id: key.staff_id.as_ref().map(ToString::to_string),
+            revoked_time: key.revoked_time.map(Timestamp::as_micros),
+            audit: (&key.audit).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
