@@ -70,6 +70,10 @@ pub trait Store: Send + Sync + 'static {
     /// Writes the plan's rows and its line of the change log together, if the company still is
     /// at `plan.base` (0: does not exist); else [`StoreError::Conflict`] and nothing is written.
     /// A business id that another company has is [`StoreError::Taken`], nothing written.
+    ///
+    /// A plan names each row at most once, in any order: entries may swap names and ranks. From
+    /// base 0 its first delta makes the company. A plan that does not fit the grant or the rows is
+    /// [`StoreError::Damaged`], nothing written.
     async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError>;
 
     /// The lines of the company's change log after a revision, oldest first, at most `limit`.
@@ -86,9 +90,10 @@ pub trait Store: Send + Sync + 'static {
     /// All keys, by id, with the coarse time of their last use.
     async fn keys(&self) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError>;
 
-    /// Writes the key and its line of the server-level key log together. `before` is the revision
-    /// that the key has now (0: does not exist); another one is [`StoreError::Conflict`]. A secret
-    /// or id that another key has is [`StoreError::Taken`], nothing written.
+    /// Writes the key, at the revision after `before`, and its line of the server-level key log
+    /// together. `before` is the revision that the key has now (0: does not exist); another one is
+    /// [`StoreError::Conflict`]. A new key's id, or a secret, that another key has is
+    /// [`StoreError::Taken`] with that other key's id. Nothing is written in either case.
     async fn commit_key(
         &self,
         before: Revision,
@@ -97,7 +102,8 @@ pub trait Store: Send + Sync + 'static {
         time: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Remembers when keys were last used; unknown ids are passed over. Not part of any log.
+    /// Remembers when keys were last used; unknown ids and times before the remembered one are
+    /// passed over. Not part of any log.
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
 }
 
@@ -125,8 +131,27 @@ pub enum StoreError {
     Unavailable(Cause),
     /// The engine failed while it committed; whether the write happened is not known.
     OutcomeUnknown(Cause),
-    /// What is stored cannot be understood.
+    /// What is stored cannot be understood, or what is to be written does not fit it; nothing was
+    /// written.
     Damaged(Cause),
+}
+
+/// Refuses a plan that no engine can write: of another company than the grant's, or one that makes
+/// its company anywhere but at the start of its log.
+fn check_plan(grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
+    let company = grant.company();
+    let makes = |delta: &Delta| matches!(delta, Delta::Company { before: None, .. });
+    let is_foreign =
+        |delta: &Delta| matches!(delta, Delta::Company { after, .. } if after.id != *company);
+    let is_fit = plan.after.company.id == *company
+        && plan.deltas.first().is_some_and(makes) == (plan.base == Revision::default())
+        && !plan.deltas.iter().skip(1).any(makes)
+        && !plan.deltas.iter().any(is_foreign);
+    if is_fit {
+        Ok(())
+    } else {
+        Err(StoreError::Damaged(Cause::new("the plan does not fit its company")))
+    }
 }
 
 impl From<StoreError> for Error {

@@ -1,1 +1,343 @@
-//! stub
+//! The store in one SQLite file: one thread writes, a few connections read.
+//!
+//! Every commit is on disk before it is acknowledged (write-ahead log, `synchronous = FULL`), and
+//! other programs may use the same directory at the same time.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::{LogLine, Store, StoreError, check_plan, format};
+use crate::catalog::{
+    access::{Actor, CoveredGrant, Grant},
+    company::{Business, Company},
+    entry::Revision,
+    error::Cause,
+    id::{BusinessId, CompanyId, KeyId},
+    key::{Key, SecretDigest},
+    plan::Plan,
+    settings::Settings,
+    time::Timestamp,
+};
+
+mod backup;
+mod data_dir;
+mod keys;
+mod readers;
+mod rows;
+mod schema;
+mod writer;
+
+pub use backup::{Restored, backup, restore};
+pub use data_dir::{Access, DATABASE, OpenError};
+use data_dir::{DataDir, ServeLock};
+use readers::Readers;
+use schema::{Found, MIGRATIONS};
+use writer::Writer;
+
+/// How long one program waits for another's write.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How large the write-ahead log may stay after a large write; the engine itself keeps it at about
+/// 4 MiB otherwise.
+const LOG_SIZE_LIMIT: u32 = 16 << 20;
+
+/// A data directory's store. Dropping it ends its thread and, for a server, lets others serve.
+pub struct SqliteStore {
+    readers: Readers,
+    writer: Writer,
+    // Last, so that the next server starts only when this one's files are closed.
+    _serving: Option<ServeLock>,
+}
+
+impl SqliteStore {
+    /// Opens the store of a data directory, makes it where `access` says so, and brings an older
+    /// one up to this program's schema.
+    pub fn open(dir: &Path, access: Access) -> Result<Self, OpenError> {
+        let data_dir = DataDir::lock(dir, access == Access::Serve { make_directory: true })?;
+        let is_new = !data_dir.has_store();
+        if is_new {
+            data_dir.check_empty()?;
+            if access == Access::Read {
+                return Err(OpenError::NoStore(dir.to_owned()));
+            }
+        }
+        let serving = match access {
+            Access::Serve { .. } => Some(data_dir.lock_serving()?),
+            Access::Write | Access::Read => None,
+        };
+        if is_new {
+            data_dir.make_database()?;
+        }
+        let path = data_dir.database();
+        let mut db = connect(&path)?;
+        let found = schema::inspect(&db, &path, MIGRATIONS)?;
+        if found == Found::Empty && access == Access::Read {
+            return Err(OpenError::NoStore(dir.to_owned()));
+        }
+        // A server of an older version would be surprised by what a migration does.
+        let _alone = match found {
+            Found::Older if serving.is_none() => Some(data_dir.lock_serving()?),
+            _ => None,
+        };
+        let failed = |error| OpenError::from_engine(&path, &error);
+        db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+        schema::migrate(&mut db, &path, MIGRATIONS)?;
+        let readers = Readers::open(&path)?;
+        let writer = Writer::start(db).map_err(|error| OpenError::from_io(&path, &error))?;
+        Ok(Self { readers, writer, _serving: serving })
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SqliteStore")
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn epoch(&self) -> Result<u64, StoreError> {
+        self.readers.read(rows::epoch).await
+    }
+
+    async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
+        self.readers.change_mark().await.map(Some)
+    }
+
+    async fn list_companies(
+        &self,
+        grant: &CoveredGrant,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<Company>, StoreError> {
+        let coverage = grant.coverage().clone();
+        self.readers.read(move |tx| rows::list_companies(tx, &coverage, offset, limit)).await
+    }
+
+    async fn list_businesses(
+        &self,
+        grant: &CoveredGrant,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<(CompanyId, Business)>, StoreError> {
+        let coverage = grant.coverage().clone();
+        self.readers.read(move |tx| rows::list_businesses(tx, &coverage, offset, limit)).await
+    }
+
+    async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {
+        let business = business.clone();
+        self.readers.read(move |tx| rows::company_of(tx, &business)).await
+    }
+
+    async fn companies_named(
+        &self,
+        grant: &CoveredGrant,
+        fold_key: &str,
+    ) -> Result<Vec<CompanyId>, StoreError> {
+        let (coverage, fold_key) = (grant.coverage().clone(), fold_key.to_owned());
+        self.readers.read(move |tx| rows::companies_named(tx, &coverage, &fold_key)).await
+    }
+
+    async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError> {
+        let company = grant.company().clone();
+        self.readers.read(move |tx| rows::settings(tx, &company)).await
+    }
+
+    async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError> {
+        let company = grant.company().clone();
+        self.readers.read(move |tx| rows::current_revision(tx, &company)).await
+    }
+
+    async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
+        check_plan(grant, plan)?;
+        // The body is written here, so that the one thread that writes has less to do.
+        let commit = rows::Commit {
+            company: grant.company().clone(),
+            base: plan.base,
+            time: plan.time,
+            actor: plan.actor.clone(),
+            deltas: plan.deltas.clone(),
+            body: format::encode_changes(&plan.deltas),
+        };
+        self.writer.write(move |tx| rows::commit(tx, &commit)).await
+    }
+
+    async fn changes(
+        &self,
+        grant: &Grant,
+        after: Revision,
+        limit: u32,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        let company = grant.company().clone();
+        self.readers.read(move |tx| rows::changes(tx, &company, after, limit)).await
+    }
+
+    async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError> {
+        let secret = *secret;
+        self.readers.read(move |tx| keys::key_by_secret(tx, &secret)).await
+    }
+
+    async fn keys(&self) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
+        self.readers.read(keys::keys).await
+    }
+
+    async fn commit_key(
+        &self,
+        before: Revision,
+        after: &Key,
+        actor: &Actor,
+        time: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (after, actor) = (after.clone(), actor.clone());
+        self.writer.write(move |tx| keys::commit(tx, before, &after, &actor, time)).await
+    }
+
+    async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let uses: Arc<[_]> = uses.into();
+        self.writer.write(move |tx| keys::touch(tx, &uses)).await
+    }
+}
+
+/// Opens a connection to an existing database file.
+fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let failed = |error| OpenError::from_engine(path, &error);
+    // Without the default flags: no file is made, and a name is never read as a URI.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(failed)?;
+    // Where the file may only be read, the engine would open it for reading without a word.
+    if db.is_readonly("main").map_err(failed)? {
+        return Err(OpenError::NotWritable {
+            path: path.to_owned(),
+            cause: "it may only be read".to_owned(),
+        });
+    }
+    db.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    db.pragma_update(None, "foreign_keys", true).map_err(failed)?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    db.pragma_update_and_check(None, "journal_size_limit", LOG_SIZE_LIMIT, |_| Ok(()))
+        .map_err(failed)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+/// The driver's errors as the store's, where it is certain that nothing was written.
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn failure(error: rusqlite::Error) -> StoreError {
+    let cause = Cause::new(&error);
+    match error.sqlite_error_code() {
+        Some(
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation,
+        ) => StoreError::Damaged(cause),
+        Some(_) => StoreError::Unavailable(cause),
+        // Not the engine's: a column holds what it must not.
+        None => StoreError::Damaged(cause),
+    }
+}
+
+fn damaged(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(Cause::new(error))
+}
+
+/// The engine's integers have a sign. What does not fit is larger than any number it holds.
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{
+        access::Task,
+        company::{Country, ShortText},
+        entry::{Audit, State},
+        settings::{self, Delta},
+        text::Name,
+    };
+
+    fn plan(id: &str) -> (Grant, Plan) {
+        let grant = Task::Load.grant(&CompanyId::parse("id", id).unwrap());
+        let audit = Audit {
+            created_by: grant.actor().staff_id.clone(),
+            created_time: Timestamp::from_micros(1),
+            last_updated_by: grant.actor().staff_id.clone(),
+            last_updated_time: Timestamp::from_micros(1),
+            revision: Revision(1),
+        };
+        let company = Company {
+            id: grant.company().clone(),
+            name: Name::parse("name", &"n".repeat(100)).unwrap(),
+            country: Country::default(),
+            timezone: ShortText::default(),
+            state: State::Active,
+            audit,
+        };
+        let deltas = vec![Delta::Company { before: None, after: Box::new(company) }];
+        let time = Timestamp::from_micros(1);
+        let after = settings::apply(None, Revision(1), time, &deltas).unwrap();
+        let actor = grant.actor().clone();
+        (grant, Plan { base: Revision(0), time, actor, deltas, after })
+    }
+
+    /// The limit belongs to the writer's connection, which is why this test sits here.
+    async fn limit_pages(store: &SqliteStore, pages: u32) {
+        let outcome = store.writer.write(move |tx| {
+            tx.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).map_err(failure)
+        });
+        outcome.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_unavailable_and_loses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path(), Access::Write).unwrap();
+        limit_pages(&store, 60).await;
+        let mut written = 0;
+        let refused = loop {
+            let (grant, plan) = plan(&format!("cmp_{written}"));
+            match store.commit(&grant, &plan).await {
+                Ok(()) => written += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+        assert!(written > 10);
+
+        // Reads go on, and what was acknowledged is there.
+        let all = Task::Export.grant_covered();
+        assert_eq!(store.list_companies(&all, 0, u32::MAX).await.unwrap().len(), written);
+        let (grant, plan) = plan(&format!("cmp_{written}"));
+        assert_eq!(store.settings(&grant).await.unwrap(), None);
+
+        // So do writes, once there is room.
+        limit_pages(&store, 1_000).await;
+        store.commit(&grant, &plan).await.unwrap();
+        assert_eq!(store.settings(&grant).await.unwrap(), Some(plan.after));
+    }
+
+    #[tokio::test]
+    async fn a_query_that_panics_leaves_its_connection_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path(), Access::Write).unwrap();
+        for _ in 0..10 {
+            let outcome = store.readers.read::<()>(|_| panic!("a bug")).await;
+            assert!(matches!(outcome, Err(StoreError::Damaged(_))));
+        }
+        assert_eq!(store.epoch().await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_reader_cannot_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path(), Access::Write).unwrap();
+        let outcome = store
+            .readers
+            .read(|tx| tx.execute("UPDATE meta SET epoch = 9", []).map_err(failure))
+            .await;
+        assert!(outcome.is_err());
+        assert_eq!(store.epoch().await.unwrap(), 1);
+    }
+}

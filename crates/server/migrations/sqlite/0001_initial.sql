@@ -1,0 +1,129 @@
+-- Times are microseconds since 1970 in UTC; lists inside a column are JSON.
+
+-- One row about the database as a whole.
+CREATE TABLE meta (
+    only_row              INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    -- How many migrations were applied.
+    schema_version        INTEGER NOT NULL,
+    -- The oldest program, by the number of its last migration, that may still use this schema.
+    oldest_schema_version INTEGER NOT NULL,
+    -- Which life of the data this is: one more after every restore.
+    epoch                 INTEGER NOT NULL CHECK (epoch > 0)
+) STRICT;
+
+INSERT INTO meta (only_row, schema_version, oldest_schema_version, epoch) VALUES (1, 1, 1, 1);
+
+CREATE TABLE companies (
+    id                    TEXT    NOT NULL PRIMARY KEY,
+    revision              INTEGER NOT NULL CHECK (revision > 0),
+    changed_time          INTEGER NOT NULL,
+    name                  TEXT    NOT NULL,
+    fold_key              TEXT    NOT NULL,
+    country               TEXT    NOT NULL,
+    timezone              TEXT    NOT NULL,
+    state                 TEXT    NOT NULL CHECK (state IN ('active', 'archived')),
+    created_by            TEXT    NOT NULL,
+    created_time          INTEGER NOT NULL,
+    last_updated_by       TEXT    NOT NULL,
+    last_updated_time     INTEGER NOT NULL,
+    last_updated_revision INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX companies_by_name ON companies (name, id) WHERE state = 'active';
+CREATE INDEX companies_by_fold_key ON companies (fold_key, id);
+
+CREATE TABLE businesses (
+    company_id            TEXT    NOT NULL REFERENCES companies (id),
+    id                    TEXT    NOT NULL,
+    name                  TEXT    NOT NULL,
+    contact               TEXT    NOT NULL,
+    address               TEXT,
+    state                 TEXT    NOT NULL CHECK (state IN ('active', 'archived')),
+    created_by            TEXT    NOT NULL,
+    created_time          INTEGER NOT NULL,
+    last_updated_by       TEXT    NOT NULL,
+    last_updated_time     INTEGER NOT NULL,
+    last_updated_revision INTEGER NOT NULL,
+    PRIMARY KEY (company_id, id)
+) STRICT;
+
+CREATE UNIQUE INDEX businesses_by_id ON businesses (id);
+CREATE INDEX businesses_by_name ON businesses (name, id) WHERE state = 'active';
+
+-- While the rows of one change are written, a negative rank parks an entry: its rank, its name and
+-- its being the default are free for others until it gets its new ones.
+CREATE TABLE entries (
+    company_id            TEXT    NOT NULL REFERENCES companies (id),
+    catalog               TEXT    NOT NULL CHECK (catalog IN
+                              ('customer_tags', 'referral_sources', 'life_cycles', 'action_statuses')),
+    id                    TEXT    NOT NULL,
+    rank                  INTEGER NOT NULL,
+    name                  TEXT    NOT NULL,
+    fold_key              TEXT    NOT NULL,
+    description           TEXT    NOT NULL,
+    color                 TEXT,
+    is_default            INTEGER NOT NULL CHECK (is_default IN (0, 1)),
+    state                 TEXT    NOT NULL CHECK (state IN ('active', 'archived')),
+    created_by            TEXT    NOT NULL,
+    created_time          INTEGER NOT NULL,
+    last_updated_by       TEXT    NOT NULL,
+    last_updated_time     INTEGER NOT NULL,
+    last_updated_revision INTEGER NOT NULL,
+    PRIMARY KEY (company_id, catalog, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX entries_by_rank ON entries (company_id, catalog, rank);
+CREATE UNIQUE INDEX entries_by_fold_key ON entries (company_id, catalog, fold_key)
+    WHERE state = 'active' AND rank >= 0;
+CREATE UNIQUE INDEX entries_default ON entries (company_id, catalog)
+    WHERE is_default = 1 AND state = 'active' AND rank >= 0;
+
+-- The companies' change logs.
+CREATE TABLE changes (
+    company_id     TEXT    NOT NULL REFERENCES companies (id),
+    revision       INTEGER NOT NULL CHECK (revision > 0),
+    time           INTEGER NOT NULL,
+    actor_key_id   TEXT,
+    actor_staff_id TEXT    NOT NULL,
+    body           TEXT    NOT NULL,
+    PRIMARY KEY (company_id, revision)
+) STRICT;
+
+CREATE TABLE keys (
+    id                TEXT    NOT NULL PRIMARY KEY,
+    -- SHA-256 of the secret, which itself is kept nowhere.
+    secret            BLOB    NOT NULL CHECK (length(secret) = 32),
+    name              TEXT    NOT NULL,
+    scopes            TEXT    NOT NULL,
+    -- NULL: every company.
+    companies         TEXT,
+    addresses         TEXT    NOT NULL,
+    expires_time      INTEGER,
+    staff_id          TEXT,
+    revoked_time      INTEGER,
+    created_by        TEXT    NOT NULL,
+    created_time      INTEGER NOT NULL,
+    last_updated_by   TEXT    NOT NULL,
+    last_updated_time INTEGER NOT NULL,
+    revision          INTEGER NOT NULL CHECK (revision > 0)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX keys_by_secret ON keys (secret);
+
+-- The server-level log of keys, which is never undone.
+CREATE TABLE key_changes (
+    sequence       INTEGER NOT NULL PRIMARY KEY,
+    key_id         TEXT    NOT NULL REFERENCES keys (id),
+    revision       INTEGER NOT NULL CHECK (revision > 0),
+    time           INTEGER NOT NULL,
+    actor_key_id   TEXT,
+    actor_staff_id TEXT    NOT NULL,
+    body           TEXT    NOT NULL,
+    UNIQUE (key_id, revision)
+) STRICT;
+
+-- Apart from the keys, because it is written often and is part of no log.
+CREATE TABLE key_uses (
+    key_id         TEXT    NOT NULL PRIMARY KEY REFERENCES keys (id),
+    last_used_time INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,289 @@
+//! The data directory: what may be in it, who may use it, and what is said to people if not.
+
+use std::{
+    fmt,
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rusqlite::ErrorCode;
+
+/// The database's file name.
+pub const DATABASE: &str = "customer-settings.db";
+const SERVE_LOCK: &str = "serve.lock";
+
+/// What a data directory is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A server: makes a new store where the directory is empty, and keeps other servers out for
+    /// as long as the store is open.
+    Serve {
+        /// Whether to make the directory too, where it is missing.
+        make_directory: bool,
+    },
+    /// A command that writes, perhaps beside a server: makes a new store where the directory is
+    /// empty.
+    Write,
+    /// A command that only reads, perhaps beside a server: there must be a store.
+    Read,
+}
+
+/// Why a data directory cannot be used: one line for people, which says what to do.
+#[derive(Debug)]
+pub enum OpenError {
+    /// There is no such directory.
+    NoDirectory(PathBuf),
+    /// The path is not a directory.
+    NotADirectory(PathBuf),
+    /// The directory holds no store but something else.
+    NotEmpty {
+        /// The directory.
+        dir: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+    /// The directory holds no store, and only reading was asked for.
+    NoStore(PathBuf),
+    /// The directory holds a store that is not to be replaced.
+    HasStore(PathBuf),
+    /// A server, or another command, uses the directory or its database.
+    InUse(PathBuf),
+    /// The file or directory cannot be written.
+    NotWritable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// The database is for newer programs only.
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// The oldest schema number of a program that may use it.
+        needs: usize,
+        /// The schema number of this program.
+        program: usize,
+    },
+    /// The file is not a database of this program.
+    NotOurs(PathBuf),
+    /// The file is a database, but broken.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The file is there already and would be overwritten.
+    Exists(PathBuf),
+    /// Anything else.
+    Failed {
+        /// With which file or directory.
+        path: PathBuf,
+        /// What failed.
+        cause: String,
+    },
+}
+
+impl std::error::Error for OpenError {}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDirectory(dir) => {
+                let dir = dir.display();
+                write!(
+                    f,
+                    "there is no directory {dir}: check the path, or make it first with 'mkdir {dir}'"
+                )
+            }
+            Self::NotADirectory(path) => {
+                write!(
+                    f,
+                    "{} is not a directory: give the directory that holds the data",
+                    path.display()
+                )
+            }
+            Self::NotEmpty { dir, found } => write!(
+                f,
+                "the directory {} holds other files ({found}) and no store: give an empty directory, or one that \
+                 holds a store",
+                dir.display()
+            ),
+            Self::NoStore(dir) => write!(
+                f,
+                "the directory {} holds no store: check the path; 'serve', 'load' and 'key create' make one",
+                dir.display()
+            ),
+            Self::HasStore(dir) => write!(
+                f,
+                "the directory {} holds a store: give an empty directory, or ask for it to be replaced",
+                dir.display()
+            ),
+            Self::InUse(path) => write!(
+                f,
+                "{} is in use by another customer-settings: stop that first, or give another directory",
+                path.display()
+            ),
+            Self::NotWritable { path, cause } => {
+                write!(
+                    f,
+                    "{} cannot be written ({cause}): check its owner and permissions",
+                    path.display()
+                )
+            }
+            Self::TooNew { path, needs, program } => write!(
+                f,
+                "the database {} needs a program of schema {needs} or later and this one has schema {program}: use a \
+                 newer customer-settings",
+                path.display()
+            ),
+            Self::NotOurs(path) => {
+                write!(f, "{} is not a database of customer-settings", path.display())
+            }
+            Self::Damaged { path, cause } => {
+                write!(f, "the database {} is damaged: {cause}", path.display())
+            }
+            Self::Exists(path) => {
+                write!(
+                    f,
+                    "{} exists already: give another name, or remove it first",
+                    path.display()
+                )
+            }
+            Self::Failed { path, cause } => write!(f, "{} cannot be used: {cause}", path.display()),
+        }
+    }
+}
+
+impl OpenError {
+    pub(super) fn from_io(path: &Path, error: &io::Error) -> Self {
+        let (path, cause) = (path.to_owned(), error.to_string());
+        match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::NotWritable { path, cause }
+            }
+            io::ErrorKind::AlreadyExists => Self::Exists(path),
+            _ => Self::Failed { path, cause },
+        }
+    }
+
+    pub(super) fn from_engine(path: &Path, error: &rusqlite::Error) -> Self {
+        let (path, cause) = (path.to_owned(), error.to_string());
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => Self::NotOurs(path),
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, cause },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                Self::NotWritable { path, cause }
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse(path),
+            _ => Self::Failed { path, cause },
+        }
+    }
+
+    /// The same about the file that a copy was made of: the one that people know.
+    pub(super) fn of_original(self, path: &Path) -> Self {
+        let path = path.to_owned();
+        match self {
+            Self::NotOurs(_) => Self::NotOurs(path),
+            Self::Damaged { cause, .. } => Self::Damaged { path, cause },
+            Self::TooNew { needs, program, .. } => Self::TooNew { path, needs, program },
+            other => other,
+        }
+    }
+}
+
+/// A data directory of which nobody else opens, makes or replaces the store for as long as this
+/// lives. The lock is on the directory itself, so that an empty one stays empty.
+pub(super) struct DataDir {
+    path: PathBuf,
+    handle: File,
+}
+
+impl DataDir {
+    pub(super) fn lock(path: &Path, make: bool) -> Result<Self, OpenError> {
+        let failed = |error| OpenError::from_io(path, &error);
+        match fs::metadata(path) {
+            Ok(found) if !found.is_dir() => return Err(OpenError::NotADirectory(path.to_owned())),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
+                DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(OpenError::NoDirectory(path.to_owned()));
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        let handle = File::open(path).map_err(failed)?;
+        handle.lock().map_err(failed)?;
+        Ok(Self { path: path.to_owned(), handle })
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.path.join(DATABASE)
+    }
+
+    pub(super) fn has_store(&self) -> bool {
+        self.database().exists()
+    }
+
+    /// Refuses a directory that holds anything but what belongs to an empty one: a volume's
+    /// `lost+found`, and the lock of a server that never got as far as making its store.
+    pub(super) fn check_empty(&self) -> Result<(), OpenError> {
+        let failed = |error| OpenError::from_io(&self.path, &error);
+        for found in fs::read_dir(&self.path).map_err(failed)? {
+            let name = found.map_err(failed)?.file_name();
+            if name != "lost+found" && name != SERVE_LOCK {
+                let found = name.to_string_lossy().into_owned();
+                return Err(OpenError::NotEmpty { dir: self.path.clone(), found });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the empty file that becomes the database. The engine gives its other files the same
+    /// permissions.
+    pub(super) fn make_database(&self) -> Result<(), OpenError> {
+        make_private(&self.database())
+            .and_then(|_| self.handle.sync_all().map_err(|e| self.failed(&e)))
+    }
+
+    /// Puts changed names on disk.
+    pub(super) fn sync(&self) -> Result<(), OpenError> {
+        self.handle.sync_all().map_err(|error| self.failed(&error))
+    }
+
+    /// Keeps servers out, or says that there is one.
+    pub(super) fn lock_serving(&self) -> Result<ServeLock, OpenError> {
+        let path = self.path.join(SERVE_LOCK);
+        let failed = |error| OpenError::from_io(&path, &error);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(ServeLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse(self.path.clone())),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    fn failed(&self, error: &io::Error) -> OpenError {
+        OpenError::from_io(&self.path, error)
+    }
+}
+
+/// Held by the one server of a data directory; the system lets go of it if the program dies.
+pub(super) struct ServeLock {
+    _file: File,
+}
+
+/// Makes a new file that only its owner may read.
+pub(super) fn make_private(path: &Path) -> Result<File, OpenError> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    made.map_err(|error| OpenError::from_io(path, &error))
+}

@@ -1,0 +1,157 @@
+//! The statements about keys and their log, under the same rules as `rows`.
+
+use rusqlite::{Connection, Row, named_params, params};
+
+use super::{
+    damaged, failure, integer,
+    rows::{Result, audit, collect, optional_text, optional_time, text},
+};
+use crate::{
+    catalog::{
+        access::Actor,
+        entry::Revision,
+        error::Kind,
+        id::{KeyId, StaffId},
+        key::{Key, SecretDigest},
+        text::Name,
+        time::Timestamp,
+    },
+    store::{
+        StoreError,
+        format::{self, AuditForm},
+    },
+};
+
+pub(super) fn key_by_secret(tx: &Connection, secret: &SecretDigest) -> Result<Option<Key>> {
+    let mut statement =
+        tx.prepare_cached("SELECT * FROM keys WHERE secret = ?1").map_err(failure)?;
+    Ok(collect(statement.query([secret.0]).map_err(failure)?, key)?.pop())
+}
+
+pub(super) fn keys(tx: &Connection) -> Result<Vec<(Key, Option<Timestamp>)>> {
+    let sql = "SELECT keys.*, key_uses.last_used_time FROM keys
+               LEFT JOIN key_uses ON key_uses.key_id = keys.id ORDER BY keys.id";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    collect(statement.query([]).map_err(failure)?, |row| {
+        Ok((key(row)?, optional_time(row, "last_used_time")?))
+    })
+}
+
+/// Writes the key and the line of the key log, if the key is at the revision `before`.
+pub(super) fn commit(
+    tx: &Connection,
+    before: Revision,
+    after: &Key,
+    actor: &Actor,
+    time: Timestamp,
+) -> Result<()> {
+    if after.audit.revision != before.next() {
+        return Err(damaged("a key's revision does not follow the one before"));
+    }
+    let old = key_by_id(tx, &after.id)?;
+    match &old {
+        Some(_) if before == Revision::default() => {
+            return Err(StoreError::Taken(Kind::Key, after.id.to_string()));
+        }
+        Some(old) if old.audit.revision != before => return Err(StoreError::Conflict),
+        None if before != Revision::default() => return Err(StoreError::Conflict),
+        _ => {}
+    }
+    if let Some(holder) = key_by_secret(tx, &after.secret)?
+        && holder.id != after.id
+    {
+        return Err(StoreError::Taken(Kind::Key, holder.id.to_string()));
+    }
+    write_key(tx, after)?;
+    append(tx, old.as_ref(), after, actor, time)
+}
+
+/// Unknown keys are passed over, and a use never moves back.
+pub(super) fn touch(tx: &Connection, uses: &[(KeyId, Timestamp)]) -> Result<()> {
+    let sql = "INSERT INTO key_uses (key_id, last_used_time) SELECT id, ?2 FROM keys WHERE id = ?1
+               ON CONFLICT (key_id) DO UPDATE SET last_used_time = max(last_used_time, excluded.last_used_time)";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    for (id, time) in uses {
+        statement.execute(params![id.as_str(), time.as_micros()]).map_err(failure)?;
+    }
+    Ok(())
+}
+
+fn key_by_id(tx: &Connection, id: &KeyId) -> Result<Option<Key>> {
+    let mut statement = tx.prepare_cached("SELECT * FROM keys WHERE id = ?1").map_err(failure)?;
+    Ok(collect(statement.query([id.as_str()]).map_err(failure)?, key)?.pop())
+}
+
+fn write_key(tx: &Connection, key: &Key) -> Result<()> {
+    let audit = AuditForm::from(&key.audit);
+    // An upsert and not REPLACE, which would delete the row that others refer to.
+    let sql = "INSERT INTO keys
+               (id, secret, name, scopes, companies, addresses, expires_time, staff_id, revoked_time,
+                created_by, created_time, last_updated_by, last_updated_time, revision)
+               VALUES
+               (:id, :secret, :name, :scopes, :companies, :addresses, :expires_time, :staff_id, :revoked_time,
+                :created_by, :created_time, :last_updated_by, :last_updated_time, :revision)
+               ON CONFLICT (id) DO UPDATE SET
+                   secret = :secret, name = :name, scopes = :scopes, companies = :companies,
+                   addresses = :addresses, expires_time = :expires_time, staff_id = :staff_id,
+                   revoked_time = :revoked_time, created_by = :created_by, created_time = :created_time,
+                   last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
+                   revision = :revision";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    statement
+        .execute(named_params! {
+            ":id": key.id.as_str(), ":secret": key.secret.0, ":name": key.name.as_str(),
+            ":scopes": format::encode_list(key.scopes.names()),
+            ":companies": format::encode_coverage(&key.coverage),
+            ":addresses": format::encode_list(&key.addresses),
+            ":expires_time": key.expires_time.map(Timestamp::as_micros),
+            ":staff_id": key.staff_id.as_ref().map(StaffId::as_str),
+            ":revoked_time": key.revoked_time.map(Timestamp::as_micros),
+            ":created_by": audit.created_by, ":created_time": audit.created_time,
+            ":last_updated_by": audit.last_updated_by, ":last_updated_time": audit.last_updated_time,
+            ":revision": integer(audit.revision),
+        })
+        .map_err(failure)?;
+    Ok(())
+}
+
+fn append(
+    tx: &Connection,
+    before: Option<&Key>,
+    after: &Key,
+    actor: &Actor,
+    time: Timestamp,
+) -> Result<()> {
+    let sql = "INSERT INTO key_changes (sequence, key_id, revision, time, actor_key_id, actor_staff_id, body)
+               SELECT coalesce(max(sequence), 0) + 1, :key_id, :revision, :time, :actor_key_id, :actor_staff_id, :body
+               FROM key_changes";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    statement
+        .execute(named_params! {
+            ":key_id": after.id.as_str(),
+            ":revision": integer(after.audit.revision.0),
+            ":time": time.as_micros(),
+            ":actor_key_id": actor.key_id.as_ref().map(KeyId::as_str),
+            ":actor_staff_id": actor.staff_id.as_str(),
+            ":body": format::encode_key_change(before, after),
+        })
+        .map_err(failure)?;
+    Ok(())
+}
+
+fn key(row: &Row<'_>) -> Result<Key> {
+    let staff_id =
+        optional_text(row, "staff_id")?.map(|id| StaffId::parse("staff_id", &id)).transpose()?;
+    Ok(Key {
+        id: KeyId::parse("id", &text(row, "id")?)?,
+        name: Name::parse("name", &text(row, "name")?)?,
+        secret: SecretDigest(row.get("secret").map_err(failure)?),
+        scopes: format::decode_scopes(&text(row, "scopes")?)?,
+        coverage: format::decode_coverage(optional_text(row, "companies")?.as_deref())?,
+        addresses: format::decode_addresses(&text(row, "addresses")?)?,
+        expires_time: optional_time(row, "expires_time")?,
+        staff_id,
+        revoked_time: optional_time(row, "revoked_time")?,
+        audit: audit(row, "revision")?.into_audit()?,
+    })
+}

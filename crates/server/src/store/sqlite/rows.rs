@@ -1,0 +1,488 @@
+//! The statements: rows and log lines of companies, read and written. Each function runs inside a
+//! transaction that its caller began, and knows nothing of threads and connections.
+
+use rusqlite::{Connection, Row, named_params, params};
+
+use super::{damaged, failure, integer};
+use crate::{
+    catalog::{
+        access::{Actor, Coverage},
+        company::{Business, Company},
+        entry::{Catalog, Entry, Revision},
+        error::Kind,
+        id::{BusinessId, CompanyId, EntryId, KeyId, StaffId},
+        settings::{Delta, Settings},
+        time::Timestamp,
+    },
+    store::{
+        LogLine, StoreError,
+        format::{self, AuditForm, BusinessForm, CompanyForm, EntryForm},
+    },
+};
+
+pub(super) type Result<T> = std::result::Result<T, StoreError>;
+
+/// A plan without what only the caller needs, and with its log body.
+pub(super) struct Commit {
+    pub(super) company: CompanyId,
+    pub(super) base: Revision,
+    pub(super) time: Timestamp,
+    pub(super) actor: Actor,
+    pub(super) deltas: Vec<Delta>,
+    pub(super) body: String,
+}
+
+pub(super) fn epoch(tx: &Connection) -> Result<u64> {
+    let mut statement = tx.prepare_cached("SELECT epoch FROM meta").map_err(failure)?;
+    let epoch: i64 = statement.query_row([], |row| row.get(0)).map_err(failure)?;
+    u64::try_from(epoch).map_err(damaged)
+}
+
+/// The condition on `column` that leaves covered companies, and the value of its parameter ?1.
+fn covered(coverage: &Coverage, column: &str) -> (String, Option<String>) {
+    let list = format::encode_coverage(coverage);
+    let condition = match list {
+        None => "?1 IS NULL".to_owned(),
+        Some(_) => format!("{column} IN (SELECT value FROM json_each(?1))"),
+    };
+    (condition, list)
+}
+
+pub(super) fn list_companies(
+    tx: &Connection,
+    coverage: &Coverage,
+    offset: u64,
+    limit: u32,
+) -> Result<Vec<Company>> {
+    let (is_covered, list) = covered(coverage, "id");
+    let sql = format!(
+        "SELECT * FROM companies WHERE state = 'active' AND {is_covered} ORDER BY name, id LIMIT ?2 OFFSET ?3"
+    );
+    let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
+    let rows = statement.query(params![list, limit, integer(offset)]).map_err(failure)?;
+    collect(rows, company)
+}
+
+pub(super) fn list_businesses(
+    tx: &Connection,
+    coverage: &Coverage,
+    offset: u64,
+    limit: u32,
+) -> Result<Vec<(CompanyId, Business)>> {
+    let (is_covered, list) = covered(coverage, "company_id");
+    let sql = format!(
+        "SELECT businesses.* FROM businesses JOIN companies ON companies.id = businesses.company_id
+         WHERE businesses.state = 'active' AND companies.state = 'active' AND {is_covered}
+         ORDER BY businesses.name, businesses.id LIMIT ?2 OFFSET ?3"
+    );
+    let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
+    let rows = statement.query(params![list, limit, integer(offset)]).map_err(failure)?;
+    collect(rows, |row| Ok((company_id(row, "company_id")?, business(row)?)))
+}
+
+pub(super) fn company_of(tx: &Connection, business: &BusinessId) -> Result<Option<CompanyId>> {
+    let sql = "SELECT company_id FROM businesses WHERE id = ?1";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let rows = statement.query([business.as_str()]).map_err(failure)?;
+    Ok(collect(rows, |row| company_id(row, "company_id"))?.pop())
+}
+
+pub(super) fn companies_named(
+    tx: &Connection,
+    coverage: &Coverage,
+    fold_key: &str,
+) -> Result<Vec<CompanyId>> {
+    let (is_covered, list) = covered(coverage, "id");
+    let sql = format!("SELECT id FROM companies WHERE fold_key = ?2 AND {is_covered} ORDER BY id");
+    let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
+    let rows = statement.query(params![list, fold_key]).map_err(failure)?;
+    collect(rows, |row| company_id(row, "id"))
+}
+
+pub(super) fn settings(tx: &Connection, id: &CompanyId) -> Result<Option<Settings>> {
+    let mut statement =
+        tx.prepare_cached("SELECT * FROM companies WHERE id = ?1").map_err(failure)?;
+    let rows = statement.query([id.as_str()]).map_err(failure)?;
+    let found = collect(rows, |row| {
+        Ok((company(row)?, revision(row, "revision")?, time(row, "changed_time")?))
+    })?;
+    let Some((company, revision, changed_time)) = found.into_iter().next() else { return Ok(None) };
+
+    let sql = "SELECT * FROM businesses WHERE company_id = ?1 ORDER BY name, id";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let businesses = collect(statement.query([id.as_str()]).map_err(failure)?, business)?;
+
+    let sql = "SELECT * FROM entries WHERE company_id = ?1 ORDER BY catalog, rank";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let mut catalogs: [Vec<Entry>; 4] = Default::default();
+    for (catalog, entry) in collect(statement.query([id.as_str()]).map_err(failure)?, entry)? {
+        catalogs[catalog.index()].push(entry);
+    }
+    Ok(Some(Settings { company, revision, changed_time, businesses, catalogs }))
+}
+
+pub(super) fn current_revision(tx: &Connection, id: &CompanyId) -> Result<Option<Revision>> {
+    let mut statement =
+        tx.prepare_cached("SELECT revision FROM companies WHERE id = ?1").map_err(failure)?;
+    let rows = statement.query([id.as_str()]).map_err(failure)?;
+    Ok(collect(rows, |row| revision(row, "revision"))?.pop())
+}
+
+pub(super) fn changes(
+    tx: &Connection,
+    id: &CompanyId,
+    after: Revision,
+    limit: u32,
+) -> Result<Vec<LogLine>> {
+    let sql =
+        "SELECT * FROM changes WHERE company_id = ?1 AND revision > ?2 ORDER BY revision LIMIT ?3";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let rows = statement.query(params![id.as_str(), integer(after.0), limit]).map_err(failure)?;
+    collect(rows, |row| {
+        Ok(LogLine {
+            revision: revision(row, "revision")?,
+            time: time(row, "time")?,
+            actor: actor(row)?,
+            deltas: format::decode_changes(&text(row, "body")?)?,
+        })
+    })
+}
+
+/// Writes the rows and the line of the log, if the company is at the base.
+pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
+    advance(tx, commit)?;
+    // First everything that moves or changes is parked, so that entries can swap names or places.
+    for delta in &commit.deltas {
+        match delta {
+            Delta::Entry { catalog, before: Some(before), .. } => {
+                park(tx, &commit.company, *catalog, &before.id, before.rank)?;
+            }
+            Delta::Moved { catalog, id, from, .. } => {
+                park(tx, &commit.company, *catalog, id, *from)?
+            }
+            _ => {}
+        }
+    }
+    for delta in &commit.deltas {
+        match delta {
+            // `advance` made it.
+            Delta::Company { before: None, .. } => {}
+            Delta::Company { before: Some(_), after } => update_company(tx, after)?,
+            Delta::Business { before: None, after } => insert_business(tx, &commit.company, after)?,
+            Delta::Business { before: Some(_), after } => {
+                update_business(tx, &commit.company, after)?
+            }
+            Delta::Entry { catalog, before, after } => {
+                write_entry(tx, &commit.company, *catalog, before.is_some(), after)?;
+            }
+            Delta::Moved { catalog, id, from, to } => {
+                unpark(tx, &commit.company, *catalog, id, *from, *to)?
+            }
+        }
+    }
+    append(tx, commit)
+}
+
+/// Moves the company from the base to the next revision; a new company is made.
+fn advance(tx: &Connection, commit: &Commit) -> Result<()> {
+    let next = integer(commit.base.next().0);
+    let time = commit.time.as_micros();
+    if commit.base != Revision::default() {
+        let sql =
+            "UPDATE companies SET revision = ?3, changed_time = ?4 WHERE id = ?1 AND revision = ?2";
+        let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+        let written = statement
+            .execute(params![commit.company.as_str(), integer(commit.base.0), next, time])
+            .map_err(failure)?;
+        return if written == 1 { Ok(()) } else { Err(StoreError::Conflict) };
+    }
+    let made = match commit.deltas.first() {
+        Some(Delta::Company { before: None, after }) => after,
+        _ => return Err(damaged("a plan from nothing does not make its company")),
+    };
+    let form = CompanyForm::from(&**made);
+    let sql = "INSERT INTO companies
+               (id, revision, changed_time, name, fold_key, country, timezone, state, created_by,
+                created_time, last_updated_by, last_updated_time, last_updated_revision)
+               VALUES
+               (:id, :revision, :changed_time, :name, :fold_key, :country, :timezone, :state, :created_by,
+                :created_time, :last_updated_by, :last_updated_time, :last_updated_revision)
+               ON CONFLICT (id) DO NOTHING";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let written = statement
+        .execute(named_params! {
+            ":id": form.id, ":revision": next, ":changed_time": time,
+            ":name": form.name, ":fold_key": made.name.fold_key(),
+            ":country": form.country, ":timezone": form.timezone, ":state": form.state,
+            ":created_by": form.audit.created_by, ":created_time": form.audit.created_time,
+            ":last_updated_by": form.audit.last_updated_by, ":last_updated_time": form.audit.last_updated_time,
+            ":last_updated_revision": integer(form.audit.revision),
+        })
+        .map_err(failure)?;
+    if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
+}
+
+fn append(tx: &Connection, commit: &Commit) -> Result<()> {
+    let sql = "INSERT INTO changes (company_id, revision, time, actor_key_id, actor_staff_id, body)
+               VALUES (:company_id, :revision, :time, :actor_key_id, :actor_staff_id, :body)";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    statement
+        .execute(named_params! {
+            ":company_id": commit.company.as_str(),
+            ":revision": integer(commit.base.next().0),
+            ":time": commit.time.as_micros(),
+            ":actor_key_id": commit.actor.key_id.as_ref().map(KeyId::as_str),
+            ":actor_staff_id": commit.actor.staff_id.as_str(),
+            ":body": commit.body,
+        })
+        .map_err(failure)?;
+    Ok(())
+}
+
+fn update_company(tx: &Connection, after: &Company) -> Result<()> {
+    let form = CompanyForm::from(after);
+    let sql = "UPDATE companies SET name = :name, fold_key = :fold_key, country = :country, timezone = :timezone,
+                   state = :state, created_by = :created_by, created_time = :created_time,
+                   last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
+                   last_updated_revision = :last_updated_revision
+               WHERE id = :id";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let written = statement
+        .execute(named_params! {
+            ":id": form.id, ":name": form.name, ":fold_key": after.name.fold_key(),
+            ":country": form.country, ":timezone": form.timezone, ":state": form.state,
+            ":created_by": form.audit.created_by, ":created_time": form.audit.created_time,
+            ":last_updated_by": form.audit.last_updated_by, ":last_updated_time": form.audit.last_updated_time,
+            ":last_updated_revision": integer(form.audit.revision),
+        })
+        .map_err(failure)?;
+    one_row(written)
+}
+
+fn insert_business(tx: &Connection, company: &CompanyId, after: &Business) -> Result<()> {
+    let sql = "INSERT INTO businesses
+               (company_id, id, name, contact, address, state, created_by, created_time, last_updated_by,
+                last_updated_time, last_updated_revision)
+               VALUES
+               (:company_id, :id, :name, :contact, :address, :state, :created_by, :created_time,
+                :last_updated_by, :last_updated_time, :last_updated_revision)
+               ON CONFLICT DO NOTHING";
+    match write_business(tx, sql, company, after)? {
+        1 => Ok(()),
+        _ => Err(StoreError::Taken(Kind::Business, after.id.to_string())),
+    }
+}
+
+fn update_business(tx: &Connection, company: &CompanyId, after: &Business) -> Result<()> {
+    let sql = "UPDATE businesses SET name = :name, contact = :contact, address = :address, state = :state,
+                   created_by = :created_by, created_time = :created_time,
+                   last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
+                   last_updated_revision = :last_updated_revision
+               WHERE company_id = :company_id AND id = :id";
+    one_row(write_business(tx, sql, company, after)?)
+}
+
+fn write_business(
+    tx: &Connection,
+    sql: &str,
+    company: &CompanyId,
+    after: &Business,
+) -> Result<usize> {
+    let form = BusinessForm::from(after);
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    statement
+        .execute(named_params! {
+            ":company_id": company.as_str(), ":id": form.id, ":name": form.name,
+            ":contact": format::encode(&form.contact), ":address": form.address.as_ref().map(format::encode),
+            ":state": form.state,
+            ":created_by": form.audit.created_by, ":created_time": form.audit.created_time,
+            ":last_updated_by": form.audit.last_updated_by, ":last_updated_time": form.audit.last_updated_time,
+            ":last_updated_revision": integer(form.audit.revision),
+        })
+        .map_err(failure)
+}
+
+/// Where an entry of that rank is parked.
+fn parked(rank: u32) -> i64 {
+    -1 - i64::from(rank)
+}
+
+fn park(
+    tx: &Connection,
+    company: &CompanyId,
+    catalog: Catalog,
+    id: &EntryId,
+    rank: u32,
+) -> Result<()> {
+    set_rank(tx, company, catalog, id, i64::from(rank), parked(rank))
+}
+
+fn unpark(
+    tx: &Connection,
+    company: &CompanyId,
+    catalog: Catalog,
+    id: &EntryId,
+    from: u32,
+    to: u32,
+) -> Result<()> {
+    set_rank(tx, company, catalog, id, parked(from), i64::from(to))
+}
+
+fn set_rank(
+    tx: &Connection,
+    company: &CompanyId,
+    catalog: Catalog,
+    id: &EntryId,
+    from: i64,
+    to: i64,
+) -> Result<()> {
+    let sql = "UPDATE entries SET rank = ?5 WHERE company_id = ?1 AND catalog = ?2 AND id = ?3 AND rank = ?4";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let written = statement
+        .execute(params![company.as_str(), catalog.as_str(), id.as_str(), from, to])
+        .map_err(failure)?;
+    one_row(written)
+}
+
+fn write_entry(
+    tx: &Connection,
+    company: &CompanyId,
+    catalog: Catalog,
+    exists: bool,
+    after: &Entry,
+) -> Result<()> {
+    let sql = if exists {
+        "UPDATE entries SET rank = :rank, name = :name, fold_key = :fold_key, description = :description,
+             color = :color, is_default = :is_default, state = :state,
+             created_by = :created_by, created_time = :created_time,
+             last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
+             last_updated_revision = :last_updated_revision
+         WHERE company_id = :company_id AND catalog = :catalog AND id = :id"
+    } else {
+        "INSERT INTO entries
+         (company_id, catalog, id, rank, name, fold_key, description, color, is_default, state,
+          created_by, created_time, last_updated_by, last_updated_time, last_updated_revision)
+         VALUES
+         (:company_id, :catalog, :id, :rank, :name, :fold_key, :description, :color, :is_default, :state,
+          :created_by, :created_time, :last_updated_by, :last_updated_time, :last_updated_revision)"
+    };
+    let form = EntryForm::from(after);
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let written = statement
+        .execute(named_params! {
+            ":company_id": company.as_str(), ":catalog": catalog.as_str(), ":id": form.id, ":rank": form.rank,
+            ":name": form.name, ":fold_key": after.name.fold_key(), ":description": form.description,
+            ":color": form.color, ":is_default": form.is_default, ":state": form.state,
+            ":created_by": form.audit.created_by, ":created_time": form.audit.created_time,
+            ":last_updated_by": form.audit.last_updated_by, ":last_updated_time": form.audit.last_updated_time,
+            ":last_updated_revision": integer(form.audit.revision),
+        })
+        .map_err(failure)?;
+    one_row(written)
+}
+
+/// The revision matched, so the rows that the plan saw must be there.
+pub(super) fn one_row(written: usize) -> Result<()> {
+    if written == 1 {
+        Ok(())
+    } else {
+        Err(damaged("a row that the plan changes is not as it was read"))
+    }
+}
+
+/// Reads all rows of a query.
+pub(super) fn collect<T>(
+    mut rows: rusqlite::Rows<'_>,
+    read: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().map_err(failure)? {
+        all.push(read(row)?);
+    }
+    Ok(all)
+}
+
+pub(super) fn text(row: &Row<'_>, column: &str) -> Result<String> {
+    row.get(column).map_err(failure)
+}
+
+pub(super) fn optional_text(row: &Row<'_>, column: &str) -> Result<Option<String>> {
+    row.get(column).map_err(failure)
+}
+
+pub(super) fn time(row: &Row<'_>, column: &str) -> Result<Timestamp> {
+    row.get(column).map(Timestamp::from_micros).map_err(failure)
+}
+
+pub(super) fn optional_time(row: &Row<'_>, column: &str) -> Result<Option<Timestamp>> {
+    let micros: Option<i64> = row.get(column).map_err(failure)?;
+    Ok(micros.map(Timestamp::from_micros))
+}
+
+fn revision(row: &Row<'_>, column: &str) -> Result<Revision> {
+    let number: i64 = row.get(column).map_err(failure)?;
+    u64::try_from(number).map(Revision).map_err(damaged)
+}
+
+fn company_id(row: &Row<'_>, column: &str) -> Result<CompanyId> {
+    Ok(CompanyId::parse(column, &text(row, column)?)?)
+}
+
+fn actor(row: &Row<'_>) -> Result<Actor> {
+    let key_id = optional_text(row, "actor_key_id")?
+        .map(|id| KeyId::parse("actor_key_id", &id))
+        .transpose()?;
+    let staff_id = StaffId::parse("actor_staff_id", &text(row, "actor_staff_id")?)?;
+    Ok(Actor { key_id, staff_id })
+}
+
+/// `revision` is the column that holds the audit's revision.
+pub(super) fn audit(row: &Row<'_>, revision_column: &str) -> Result<AuditForm> {
+    Ok(AuditForm {
+        created_by: text(row, "created_by")?,
+        created_time: row.get("created_time").map_err(failure)?,
+        last_updated_by: text(row, "last_updated_by")?,
+        last_updated_time: row.get("last_updated_time").map_err(failure)?,
+        revision: revision(row, revision_column)?.0,
+    })
+}
+
+fn company(row: &Row<'_>) -> Result<Company> {
+    let form = CompanyForm {
+        id: text(row, "id")?,
+        name: text(row, "name")?,
+        country: text(row, "country")?,
+        timezone: text(row, "timezone")?,
+        state: text(row, "state")?,
+        audit: audit(row, "last_updated_revision")?,
+    };
+    form.into_company()
+}
+
+fn business(row: &Row<'_>) -> Result<Business> {
+    let form = BusinessForm {
+        id: text(row, "id")?,
+        name: text(row, "name")?,
+        contact: format::decode(&text(row, "contact")?)?,
+        address: optional_text(row, "address")?
+            .map(|address| format::decode(&address))
+            .transpose()?,
+        state: text(row, "state")?,
+        audit: audit(row, "last_updated_revision")?,
+    };
+    form.into_business()
+}
+
+fn entry(row: &Row<'_>) -> Result<(Catalog, Entry)> {
+    let form = EntryForm {
+        id: text(row, "id")?,
+        name: text(row, "name")?,
+        description: text(row, "description")?,
+        color: optional_text(row, "color")?,
+        is_default: row.get("is_default").map_err(failure)?,
+        rank: row.get("rank").map_err(failure)?,
+        state: text(row, "state")?,
+        audit: audit(row, "last_updated_revision")?,
+    };
+    Ok((format::parse_catalog(&text(row, "catalog")?)?, form.into_entry()?))
+}

@@ -1,0 +1,174 @@
+//! The schema: the migrations, and which programs may use a database of which schema.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::data_dir::OpenError;
+
+/// Marks a database file as ours: "csSt" in ASCII.
+const APPLICATION_ID: i32 = 0x6373_5374;
+
+/// A step from one schema to the next.
+pub(super) struct Migration {
+    sql: &'static str,
+    /// The oldest program, by the number of its last migration, that may still use the result.
+    oldest: usize,
+}
+
+/// Number one comes first.
+pub(super) const MIGRATIONS: &[Migration] =
+    &[Migration { sql: include_str!("../../../migrations/sqlite/0001_initial.sql"), oldest: 1 }];
+
+/// What a program with some migrations finds in a database file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing yet.
+    Empty,
+    /// A schema that the program can bring up to its own.
+    Older,
+    /// A schema that the program can use as it is.
+    Usable,
+}
+
+/// Looks at the database; refuses what is not ours or only newer programs may use.
+pub(super) fn inspect(
+    db: &Connection,
+    path: &Path,
+    migrations: &[Migration],
+) -> Result<Found, OpenError> {
+    let failed = |error| OpenError::from_engine(path, &error);
+    let application_id: i32 =
+        db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+    if application_id != APPLICATION_ID {
+        let objects: i64 = db
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .map_err(failed)?;
+        let is_empty = application_id == 0 && objects == 0;
+        return if is_empty { Ok(Found::Empty) } else { Err(OpenError::NotOurs(path.to_owned())) };
+    }
+    let (version, oldest): (usize, usize) = db
+        .query_row("SELECT schema_version, oldest_schema_version FROM meta", [], |row| {
+            Ok((number(row.get(0)?), number(row.get(1)?)))
+        })
+        .map_err(failed)?;
+    let program = migrations.len();
+    if oldest > program {
+        return Err(OpenError::TooNew { path: path.to_owned(), needs: oldest, program });
+    }
+    Ok(if version < program { Found::Older } else { Found::Usable })
+}
+
+/// Applies the migrations that the database lacks, all or none of them.
+pub(super) fn migrate(
+    db: &mut Connection,
+    path: &Path,
+    migrations: &[Migration],
+) -> Result<(), OpenError> {
+    let failed = |error| OpenError::from_engine(path, &error);
+    // The lock comes before the look, so that of two programs one finds the other's work done.
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let applied = match inspect(&tx, path, migrations)? {
+        Found::Empty => 0,
+        Found::Usable => return Ok(()),
+        Found::Older => tx
+            .query_row("SELECT schema_version FROM meta", [], |row| row.get(0))
+            .map(number)
+            .map_err(failed)?,
+    };
+    apply(&tx, applied, migrations).map_err(failed)?;
+    tx.commit().map_err(failed)
+}
+
+fn apply(tx: &Transaction<'_>, applied: usize, migrations: &[Migration]) -> rusqlite::Result<()> {
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    for (index, migration) in migrations.iter().enumerate().skip(applied) {
+        tx.execute_batch(migration.sql)?;
+        tx.execute(
+            "UPDATE meta SET schema_version = ?1, oldest_schema_version = ?2",
+            [
+                i64::try_from(index + 1).unwrap_or(i64::MAX),
+                i64::try_from(migration.oldest).unwrap_or(i64::MAX),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn number(value: i64) -> usize {
+    usize::try_from(value).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Migration = Migration {
+        sql: "CREATE TABLE meta (schema_version INTEGER, oldest_schema_version INTEGER);
+              INSERT INTO meta VALUES (1, 1);",
+        oldest: 1,
+    };
+    const ADDS_A_TABLE: Migration = Migration { sql: "CREATE TABLE more (id TEXT);", oldest: 1 };
+    const CHANGES_ALL: Migration = Migration { sql: "DROP TABLE more;", oldest: 3 };
+    const FAILS: Migration =
+        Migration { sql: "CREATE TABLE half (id TEXT); CREATE TABLE more (id TEXT);", oldest: 1 };
+
+    fn path() -> &'static Path {
+        Path::new("test.db")
+    }
+
+    fn database(migrations: &[Migration]) -> Connection {
+        let mut db = Connection::open_in_memory().unwrap();
+        migrate(&mut db, path(), migrations).unwrap();
+        db
+    }
+
+    #[test]
+    fn an_older_database_is_brought_up_to_date_once() {
+        let mut db = database(&[FIRST]);
+        let newer = [FIRST, ADDS_A_TABLE];
+        assert_eq!(inspect(&db, path(), &newer).unwrap(), Found::Older);
+        for _ in 0..2 {
+            migrate(&mut db, path(), &newer).unwrap();
+            assert_eq!(inspect(&db, path(), &newer).unwrap(), Found::Usable);
+        }
+    }
+
+    #[test]
+    fn a_newer_database_is_used_as_long_as_it_allows_it() {
+        let db = database(&[FIRST, ADDS_A_TABLE]);
+        assert_eq!(inspect(&db, path(), &[FIRST]).unwrap(), Found::Usable);
+        let db = database(&[FIRST, ADDS_A_TABLE, CHANGES_ALL]);
+        let error = inspect(&db, path(), &[FIRST, ADDS_A_TABLE]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the database test.db needs a program of schema 3 or later and this one has schema 2: \
+             use a newer customer-settings"
+        );
+        assert_eq!(
+            inspect(&db, path(), &[FIRST, ADDS_A_TABLE, CHANGES_ALL]).unwrap(),
+            Found::Usable
+        );
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_database_as_it_was() {
+        let mut db = database(&[FIRST, ADDS_A_TABLE]);
+        assert!(migrate(&mut db, path(), &[FIRST, ADDS_A_TABLE, FAILS]).is_err());
+        assert_eq!(inspect(&db, path(), &[FIRST, ADDS_A_TABLE]).unwrap(), Found::Usable);
+        let halves: i64 = db
+            .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'half'", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        assert_eq!(halves, 0);
+    }
+
+    #[test]
+    fn a_database_of_something_else_is_refused() {
+        let db = Connection::open_in_memory().unwrap();
+        assert_eq!(inspect(&db, path(), MIGRATIONS).unwrap(), Found::Empty);
+        db.execute_batch("CREATE TABLE theirs (id TEXT)").unwrap();
+        assert!(matches!(inspect(&db, path(), MIGRATIONS), Err(OpenError::NotOurs(_))));
+    }
+}

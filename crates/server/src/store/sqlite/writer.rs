@@ -1,0 +1,311 @@
+//! The one thread that writes, with group commit: everything that waits goes into one transaction,
+//! each piece of work in a savepoint of its own, and is answered when that transaction is on disk.
+//!
+//! Knows no tables.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread::{self, JoinHandle},
+};
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{mpsc, oneshot};
+
+use super::failure;
+use crate::{catalog::error::Cause, store::StoreError};
+
+/// The most pieces of work that wait; more wait outside, where their deadline can end them.
+const MAX_QUEUE: usize = 1_024;
+/// The most pieces of work in one transaction.
+const MAX_GROUP: usize = 256;
+
+type Outcome = Result<(), StoreError>;
+type Work = Box<dyn FnOnce(&Connection) -> Outcome + Send>;
+
+struct Job {
+    work: Work,
+    answer: oneshot::Sender<Outcome>,
+}
+
+/// Sends work to the thread; dropping it ends the thread once everything queued is written.
+pub(super) struct Writer {
+    queue: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(db: Connection) -> io::Result<Self> {
+        let (queue, jobs) = mpsc::channel(MAX_QUEUE);
+        let thread =
+            thread::Builder::new().name("store-writer".into()).spawn(move || run(db, jobs))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Runs the work inside a transaction and answers when it is on disk. If the work fails,
+    /// nothing of it is written; whoever stops waiting before its turn comes gives it up.
+    pub(super) async fn write(
+        &self,
+        work: impl FnOnce(&Connection) -> Outcome + Send + 'static,
+    ) -> Outcome {
+        let stopped = || Cause::new("the writer's thread has stopped");
+        let Some(queue) = &self.queue else { return Err(StoreError::Unavailable(stopped())) };
+        let (answer, outcome) = oneshot::channel();
+        let job = Job { work: Box::new(work), answer };
+        queue.send(job).await.map_err(|_| StoreError::Unavailable(stopped()))?;
+        outcome.await.unwrap_or_else(|_| Err(StoreError::OutcomeUnknown(stopped())))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer ended with a panic");
+        }
+    }
+}
+
+fn run(db: Connection, mut queue: mpsc::Receiver<Job>) {
+    let mut jobs = Vec::with_capacity(MAX_GROUP);
+    while queue.blocking_recv_many(&mut jobs, MAX_GROUP) > 0 {
+        jobs.retain(|job| !job.answer.is_closed());
+        if !jobs.is_empty() {
+            write_group(&db, jobs.drain(..));
+        }
+    }
+    // Leaves a small file behind; what is not moved now stays safe in the write-ahead log.
+    if let Err(error) = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        tracing::warn!(%error, "the write-ahead log was not emptied on stopping");
+    }
+}
+
+fn write_group(db: &Connection, jobs: impl ExactSizeIterator<Item = Job>) {
+    metrics::histogram!("customer_settings_store_group_size")
+        .record(f64::from(u32::try_from(jobs.len()).unwrap_or(u32::MAX)));
+    let begun = db.execute_batch("BEGIN IMMEDIATE").map_err(failure);
+    // Once the transaction is lost, nothing of the group is written and nothing more is tried.
+    let mut lost = begun.err();
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let outcome = match &lost {
+            Some(error) => Err(error.clone()),
+            None => work_in_savepoint(db, job.work),
+        };
+        if lost.is_none() && db.is_autocommit() {
+            lost = Some(outcome.clone().err().unwrap_or_else(|| {
+                StoreError::Unavailable(Cause::new("the engine gave the transaction up"))
+            }));
+        }
+        outcomes.push((job.answer, outcome));
+    }
+    if lost.is_none() {
+        let any = outcomes.iter().any(|(_, outcome)| outcome.is_ok());
+        lost = if any { commit(db).err() } else { roll_back(db).err() };
+    }
+    for (answer, outcome) in outcomes {
+        let outcome = outcome.and_then(|()| lost.clone().map_or(Ok(()), Err));
+        count(&outcome);
+        // Nobody waits any more where a request's deadline passed.
+        _ = answer.send(outcome);
+    }
+}
+
+/// Leaves the transaction open, unless the engine or a failed clean-up ended it.
+fn work_in_savepoint(db: &Connection, work: Work) -> Outcome {
+    run_cached(db, "SAVEPOINT work").map_err(failure)?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(db))).unwrap_or_else(|_| {
+        tracing::error!("a write panicked and was rolled back");
+        Err(StoreError::Damaged(Cause::new("the write panicked")))
+    });
+    if db.is_autocommit() {
+        return outcome;
+    }
+    let released = match &outcome {
+        Ok(()) => run_cached(db, "RELEASE work"),
+        Err(_) => run_cached(db, "ROLLBACK TO work").and_then(|()| run_cached(db, "RELEASE work")),
+    };
+    match released {
+        Ok(()) => outcome,
+        Err(error) => {
+            roll_back(db)?;
+            Err(failure(error))
+        }
+    }
+}
+
+fn commit(db: &Connection) -> Outcome {
+    let Err(error) = db.execute_batch("COMMIT") else { return Ok(()) };
+    // A full disk refuses the pages, of which the one that makes the rest count is the last; a
+    // busy database was not written at all. After anything else (above all a failed sync) the
+    // pages may or may not come back after a power cut.
+    let certain =
+        matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy));
+    let rolled_back = roll_back(db);
+    let cause = Cause::new(error);
+    if certain && rolled_back.is_ok() {
+        Err(StoreError::Unavailable(cause))
+    } else {
+        Err(StoreError::OutcomeUnknown(cause))
+    }
+}
+
+fn roll_back(db: &Connection) -> Outcome {
+    if db.is_autocommit() { Ok(()) } else { db.execute_batch("ROLLBACK").map_err(failure) }
+}
+
+fn run_cached(db: &Connection, sql: &str) -> rusqlite::Result<()> {
+    db.prepare_cached(sql)?.execute([]).map(|_| ())
+}
+
+fn count(outcome: &Outcome) {
+    let name = match outcome {
+        Ok(()) => "written",
+        Err(StoreError::Conflict) => "conflict",
+        Err(StoreError::Taken(..)) => "taken",
+        Err(StoreError::Unavailable(_)) => "unavailable",
+        Err(StoreError::OutcomeUnknown(_)) => "unknown",
+        Err(StoreError::Damaged(_)) => "damaged",
+    };
+    metrics::counter!("customer_settings_store_writes_total", "outcome" => name).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as std_mpsc;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn writer() -> (tempfile::TempDir, Writer) {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Connection::open(dir.path().join("test.db")).unwrap();
+        db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE numbers (number INTEGER PRIMARY KEY, text TEXT)")
+            .unwrap();
+        (dir, Writer::start(db).unwrap())
+    }
+
+    fn insert(number: i64) -> impl FnOnce(&Connection) -> Outcome + Send + 'static {
+        move |db| {
+            db.execute("INSERT INTO numbers VALUES (?1, '')", [number]).map(|_| ()).map_err(failure)
+        }
+    }
+
+    fn numbers(dir: &tempfile::TempDir) -> Vec<i64> {
+        let db = Connection::open(dir.path().join("test.db")).unwrap();
+        let mut statement = db.prepare("SELECT number FROM numbers ORDER BY number").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Runs all the work in one group: it is queued while the writer is busy.
+    async fn in_one_group(writer: &Writer, work: Vec<Work>) -> Vec<Outcome> {
+        let (go, gate) = std_mpsc::channel::<()>();
+        let (began, begun) = oneshot::channel();
+        let busy = writer.write(move |_| {
+            began.send(()).unwrap();
+            gate.recv().unwrap();
+            Ok(())
+        });
+        let group = async {
+            begun.await.unwrap();
+            let mut all =
+                futures_util::future::join_all(work.into_iter().map(|work| writer.write(work)));
+            // One poll queues all of it.
+            assert!((&mut all).now_or_never().is_none());
+            go.send(()).unwrap();
+            all.await
+        };
+        let (busy, outcomes) = tokio::join!(busy, group);
+        busy.unwrap();
+        outcomes
+    }
+
+    #[tokio::test]
+    async fn failed_work_leaves_its_group_alone() {
+        let (dir, writer) = writer();
+        let fails = |db: &Connection| {
+            insert(7)(db)?;
+            Err(StoreError::Conflict)
+        };
+        let outcomes = in_one_group(
+            &writer,
+            vec![Box::new(insert(1)), Box::new(fails), Box::new(insert(1)), Box::new(insert(2))],
+        )
+        .await;
+        assert!(
+            matches!(
+                outcomes[..],
+                [Ok(()), Err(StoreError::Conflict), Err(StoreError::Damaged(_)), Ok(())]
+            ),
+            "{outcomes:?}"
+        );
+        assert_eq!(numbers(&dir), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_rolled_back_and_the_writer_goes_on() {
+        let (dir, writer) = writer();
+        let panics = |db: &Connection| {
+            insert(1)(db)?;
+            panic!("a bug");
+        };
+        let outcomes = in_one_group(&writer, vec![Box::new(panics), Box::new(insert(2))]).await;
+        assert!(matches!(outcomes[..], [Err(StoreError::Damaged(_)), Ok(())]), "{outcomes:?}");
+        writer.write(insert(3)).await.unwrap();
+        assert_eq!(numbers(&dir), [2, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_lost_transaction_is_told_to_its_whole_group() {
+        let (dir, writer) = writer();
+        let loses = |db: &Connection| {
+            db.execute_batch("ROLLBACK").unwrap();
+            Err(StoreError::Unavailable(Cause::new("the disk is gone")))
+        };
+        let outcomes =
+            in_one_group(&writer, vec![Box::new(insert(1)), Box::new(loses), Box::new(insert(2))])
+                .await;
+        assert!(
+            outcomes.iter().all(|outcome| matches!(outcome, Err(StoreError::Unavailable(_)))),
+            "{outcomes:?}"
+        );
+        writer.write(insert(3)).await.unwrap();
+        assert_eq!(numbers(&dir), [3]);
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_is_given_up() {
+        let (dir, writer) = writer();
+        let (go, gate) = std_mpsc::channel::<()>();
+        let (began, begun) = oneshot::channel();
+        let gate = writer.write(move |_| {
+            began.send(()).unwrap();
+            gate.recv().unwrap();
+            Ok(())
+        });
+        let opener = async {
+            begun.await.unwrap();
+            // The writer is busy, so this waits in the queue until it is dropped.
+            assert!(writer.write(insert(1)).now_or_never().is_none());
+            go.send(()).unwrap();
+        };
+        let (gate, ()) = tokio::join!(gate, opener);
+        gate.unwrap();
+        writer.write(insert(2)).await.unwrap();
+        assert_eq!(numbers(&dir), [2]);
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_is_written_before_the_writer_ends() {
+        let (dir, writer) = writer();
+        for number in 1..=3 {
+            writer.write(insert(number)).await.unwrap();
+        }
+        drop(writer);
+        assert!(!dir.path().join("test.db-wal").exists());
+        assert_eq!(numbers(&dir), [1, 2, 3]);
+    }
+}
