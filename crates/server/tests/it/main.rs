@@ -1,4 +1,9 @@
-//! The tests of the server as a library, in one binary.
+//! All tests of the server as a library, in one program, which links once.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod openapi;
+mod sqlite;
+mod store_conformance;
+mod store_samples;
 mod transcoding;

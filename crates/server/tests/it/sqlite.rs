@@ -1,0 +1,523 @@
+//! What only the SQLite store has: the data directory, its files and locks, backup and restore.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use customer_settings_server::{
+    catalog::{entry::Catalog, settings::Settings},
+    clock::{Clock, SystemClock},
+    store::{
+        Store, StoreError,
+        sqlite::{Access, DATABASE, OpenError, SqliteStore, backup, restore},
+    },
+};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::store_samples::*;
+
+const SERVE: Access = Access::Serve { make_directory: false };
+
+fn dir() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn open(dir: &TempDir) -> SqliteStore {
+    SqliteStore::open(dir.path(), Access::Write).unwrap()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|found| found.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Runs SQL on a database, as nobody should.
+fn tamper(database: &Path, sql: &str) {
+    Connection::open(database).unwrap().execute_batch(sql).unwrap();
+}
+
+async fn settings(store: &SqliteStore, company: &str) -> Option<Settings> {
+    store.settings(&grant(company)).await.unwrap()
+}
+
+#[test]
+fn a_mistyped_path_creates_nothing() {
+    let dir = dir();
+    let missing = dir.path().join("missing");
+    for access in [SERVE, Access::Write, Access::Read] {
+        let error = SqliteStore::open(&missing, access).unwrap_err();
+        let path = missing.display();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "there is no directory {path}: check the path, or make it first with 'mkdir {path}'"
+            )
+        );
+    }
+    assert!(!missing.exists());
+}
+
+#[test]
+fn a_server_may_make_its_directory_where_it_is_told_to() {
+    let dir = dir();
+    let path = dir.path().join("demo-data");
+    let store = SqliteStore::open(&path, Access::Serve { make_directory: true }).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    drop(store);
+    SqliteStore::open(&path, Access::Serve { make_directory: true }).unwrap();
+}
+
+#[test]
+fn a_file_is_not_a_data_directory() {
+    let dir = dir();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(matches!(SqliteStore::open(&file, SERVE), Err(OpenError::NotADirectory(_))));
+}
+
+#[test]
+fn a_directory_with_other_files_is_left_alone() {
+    for access in [SERVE, Access::Serve { make_directory: true }, Access::Write, Access::Read] {
+        let dir = dir();
+        fs::write(dir.path().join(".hidden"), "").unwrap();
+        let error = SqliteStore::open(dir.path(), access).unwrap_err();
+        assert!(error.to_string().contains("holds other files (.hidden) and no store"), "{error}");
+        assert_eq!(names(dir.path()), [".hidden"]);
+    }
+}
+
+#[test]
+fn a_new_volume_is_an_empty_directory() {
+    let dir = dir();
+    fs::create_dir(dir.path().join("lost+found")).unwrap();
+    open(&dir);
+}
+
+#[test]
+fn reading_makes_no_store() {
+    let dir = dir();
+    assert!(matches!(SqliteStore::open(dir.path(), Access::Read), Err(OpenError::NoStore(_))));
+    assert!(names(dir.path()).is_empty());
+    // What a program leaves that dies while it makes a store.
+    fs::write(dir.path().join(DATABASE), "").unwrap();
+    assert!(matches!(SqliteStore::open(dir.path(), Access::Read), Err(OpenError::NoStore(_))));
+    open(&dir);
+    SqliteStore::open(dir.path(), Access::Read).unwrap();
+}
+
+#[tokio::test]
+async fn only_the_owner_may_read_the_files() {
+    let dir = dir();
+    let store = SqliteStore::open(dir.path(), SERVE).unwrap();
+    make_company(&store, "cmp_a", "A").await;
+    let names = names(dir.path());
+    assert_eq!(
+        names,
+        [DATABASE, "customer-settings.db-shm", "customer-settings.db-wal", "serve.lock"]
+    );
+    for name in names {
+        let mode = fs::metadata(dir.path().join(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_second_server_is_refused_and_other_commands_are_not() {
+    let dir = dir();
+    let first = SqliteStore::open(dir.path(), SERVE).unwrap();
+    let error = SqliteStore::open(dir.path(), SERVE).unwrap_err();
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+    assert!(!error.to_string().contains('\n'));
+    SqliteStore::open(dir.path(), Access::Write).unwrap();
+    SqliteStore::open(dir.path(), Access::Read).unwrap();
+    drop(first);
+    SqliteStore::open(dir.path(), SERVE).unwrap();
+}
+
+#[test]
+fn many_programs_may_make_one_store_at_once() {
+    let dir = dir();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| open(&dir));
+        }
+    });
+    assert_eq!(names(dir.path()), [DATABASE]);
+}
+
+#[test]
+fn a_database_for_newer_programs_is_refused() {
+    let dir = dir();
+    drop(open(&dir));
+    tamper(
+        &dir.path().join(DATABASE),
+        "UPDATE meta SET schema_version = 9, oldest_schema_version = 8",
+    );
+    for access in [SERVE, Access::Write, Access::Read] {
+        let error = SqliteStore::open(dir.path(), access).unwrap_err().to_string();
+        assert!(
+            error.contains("needs a program of schema 8 or later and this one has schema 1"),
+            "{error}"
+        );
+    }
+    assert!(matches!(backup(dir.path(), &dir.path().join("copy")), Err(OpenError::TooNew { .. })));
+    tamper(&dir.path().join(DATABASE), "UPDATE meta SET oldest_schema_version = 1");
+    open(&dir);
+}
+
+#[test]
+fn a_file_of_something_else_is_refused() {
+    let dir = dir();
+    let database = dir.path().join(DATABASE);
+    tamper(&database, "CREATE TABLE theirs (id TEXT)");
+    assert!(matches!(SqliteStore::open(dir.path(), SERVE), Err(OpenError::NotOurs(_))));
+    fs::write(&database, "no database at all, but long enough to be looked at".repeat(100))
+        .unwrap();
+    assert!(matches!(SqliteStore::open(dir.path(), SERVE), Err(OpenError::NotOurs(_))));
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_understood_is_damage_and_not_a_panic() {
+    let dir = dir();
+    let store = open(&dir);
+    make_company(&store, "cmp_a", "A").await;
+    tamper(
+        &dir.path().join(DATABASE),
+        "UPDATE entries SET color = 'green'; UPDATE changes SET body = '{}'",
+    );
+    assert!(matches!(store.settings(&grant("cmp_a")).await, Err(StoreError::Damaged(_))));
+    let lines = store.changes(&grant("cmp_a"), Default::default(), 10).await;
+    assert!(matches!(lines, Err(StoreError::Damaged(_))));
+}
+
+#[tokio::test]
+async fn dropping_the_store_leaves_one_file() {
+    let dir = dir();
+    let store = open(&dir);
+    make_company(&store, "cmp_a", "A").await;
+    drop(store);
+    assert_eq!(names(dir.path()), [DATABASE]);
+}
+
+#[tokio::test]
+async fn every_key_change_is_in_the_key_log() {
+    let dir = dir();
+    let store = open(&dir);
+    let first = key("key_1", 1);
+    commit_key(&store, &first).await.unwrap();
+    commit_key(&store, &key("key_2", 2)).await.unwrap();
+    commit_key(&store, &changed_key(&first, |key| key.revoked_time = Some(time(9)))).await.unwrap();
+    let db = Connection::open(dir.path().join(DATABASE)).unwrap();
+    let mut statement = db
+        .prepare("SELECT sequence, key_id, revision, body ->> '$.before.audit.revision' FROM key_changes ORDER BY 1")
+        .unwrap();
+    let lines: Vec<(i64, String, i64, Option<i64>)> = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let id = |id: &str| id.to_owned();
+    assert_eq!(
+        lines,
+        [(1, id("key_1"), 1, None), (2, id("key_2"), 1, None), (3, id("key_1"), 2, Some(1))]
+    );
+}
+
+/// A place for copies, apart from the data.
+fn copy_in(dir: &TempDir) -> PathBuf {
+    dir.path().join("copy.db")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_a_busy_server_is_restored_as_one_moment() {
+    let (data, copies, target) = (dir(), dir(), dir());
+    let store = Arc::new(SqliteStore::open(data.path(), SERVE).unwrap());
+    for id in ["cmp_a", "cmp_b"] {
+        make_company(&*store, id, id).await;
+    }
+    let writing = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            for i in 1..100 {
+                for id in ["cmp_a", "cmp_b"] {
+                    let tag = entry(&format!("tag_{i}"), &format!("Tag {i}"), i);
+                    commit(&*store, id, vec![made_entry(Catalog::CustomerTags, tag)])
+                        .await
+                        .unwrap();
+                }
+            }
+        }
+    });
+    while store.revision(&grant("cmp_b")).await.unwrap().unwrap().0 < 10 {
+        tokio::task::yield_now().await;
+    }
+    backup(data.path(), &copy_in(&copies)).unwrap();
+    writing.await.unwrap();
+
+    assert_eq!(names(copies.path()), ["copy.db"]);
+    assert_eq!(fs::metadata(copy_in(&copies)).unwrap().permissions().mode() & 0o777, 0o600);
+    let restored = restore(target.path(), &copy_in(&copies), false).unwrap();
+    assert_eq!((restored.epoch, restored.kept), (2, None));
+    let copy = open(&target);
+    assert_eq!(copy.epoch().await.unwrap(), 2);
+    let (a, b) = (settings(&copy, "cmp_a").await.unwrap(), settings(&copy, "cmp_b").await.unwrap());
+    assert!(
+        a.revision.0 >= 10 && a.revision.0 - b.revision.0 <= 1,
+        "{} {}",
+        a.revision,
+        b.revision
+    );
+    for (id, state) in [("cmp_a", a), ("cmp_b", b)] {
+        let lines = log(&*store, id).await;
+        assert_eq!(log(&copy, id).await, lines[..usize::try_from(state.revision.0).unwrap()]);
+        assert_eq!(replay(&copy, id).await, Some(state));
+    }
+}
+
+#[tokio::test]
+async fn an_unchanged_store_is_restored_equal() {
+    let (data, copies, target) = (dir(), dir(), dir());
+    let store = open(&data);
+    let made = make_company(&store, "cmp_a", "A").await;
+    commit_key(&store, &key("key_1", 1)).await.unwrap();
+    store.touch_keys(&[(key("key_1", 1).id, time(5))]).await.unwrap();
+    backup(data.path(), &copy_in(&copies)).unwrap();
+    let restored = restore(target.path(), &copy_in(&copies), false).unwrap();
+    assert_eq!(restored.revived, [key("key_1", 1)]);
+    let copy = open(&target);
+    assert_eq!(settings(&copy, "cmp_a").await, Some(made));
+    assert_eq!(copy.keys().await.unwrap(), store.keys().await.unwrap());
+    assert_eq!(log(&copy, "cmp_a").await, log(&store, "cmp_a").await);
+}
+
+#[test]
+fn a_backup_overwrites_nothing() {
+    let (data, copies) = (dir(), dir());
+    drop(open(&data));
+    fs::write(copy_in(&copies), "precious").unwrap();
+    assert!(matches!(backup(data.path(), &copy_in(&copies)), Err(OpenError::Exists(_))));
+    assert_eq!(fs::read_to_string(copy_in(&copies)).unwrap(), "precious");
+    assert_eq!(names(copies.path()), ["copy.db"]);
+    // Neither the directory nor the store is made for a backup.
+    let empty = dir();
+    assert!(matches!(backup(empty.path(), &empty.path().join("copy")), Err(OpenError::NoStore(_))));
+    assert!(names(empty.path()).is_empty());
+    assert!(backup(data.path(), &copies.path().join("missing/copy.db")).is_err());
+}
+
+#[tokio::test]
+async fn a_restore_in_place_keeps_the_old_store_and_names_the_revived_keys() {
+    let (data, copies) = (dir(), dir());
+    let store = open(&data);
+    make_company(&store, "cmp_a", "A").await;
+    let kept = key("key_1", 1);
+    let revoked_before = changed_key(&key("key_2", 2), |key| key.revoked_time = Some(time(9)));
+    let revoked_after = key("key_3", 3);
+    for key in [&kept, &key("key_2", 2), &revoked_before, &revoked_after] {
+        commit_key(&store, key).await.unwrap();
+    }
+    backup(data.path(), &copy_in(&copies)).unwrap();
+    let then = settings(&store, "cmp_a").await;
+    let now = commit(&store, "cmp_a", Vec::new()).await.unwrap();
+    commit_key(&store, &changed_key(&revoked_after, |key| key.revoked_time = Some(time(9))))
+        .await
+        .unwrap();
+    commit_key(&store, &key("key_4", 4)).await.unwrap();
+    drop(store);
+
+    assert!(matches!(restore(data.path(), &copy_in(&copies), false), Err(OpenError::HasStore(_))));
+    let restored = restore(data.path(), &copy_in(&copies), true).unwrap();
+    assert_eq!(restored.epoch, 2);
+    assert_eq!(restored.revived, [revoked_after]);
+    let old = restored.kept.unwrap();
+    assert_eq!(old, data.path().join("customer-settings.db.replaced-1"));
+    assert_eq!(names(data.path()), [DATABASE, "customer-settings.db.replaced-1", "serve.lock"]);
+    assert_eq!(settings(&open(&data), "cmp_a").await, then);
+
+    // The old one can come back the same way, in a third life.
+    let restored = restore(data.path(), &old, true).unwrap();
+    assert_eq!(restored.epoch, 3);
+    assert_eq!(restored.revived.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["key_4"]);
+    let store = open(&data);
+    assert_eq!(store.epoch().await.unwrap(), 3);
+    assert_eq!(settings(&store, "cmp_a").await, Some(now));
+}
+
+#[test]
+fn a_store_in_use_is_not_replaced() {
+    let (data, copies) = (dir(), dir());
+    drop(open(&data));
+    backup(data.path(), &copy_in(&copies)).unwrap();
+    let server = SqliteStore::open(data.path(), SERVE).unwrap();
+    assert!(matches!(restore(data.path(), &copy_in(&copies), true), Err(OpenError::InUse(_))));
+    drop(server);
+    restore(data.path(), &copy_in(&copies), true).unwrap();
+}
+
+/// Such a command holds no lock of ours; the engine's own locks tell.
+#[test]
+fn a_store_that_a_command_uses_is_not_replaced() {
+    let (data, copies) = (dir(), dir());
+    drop(open(&data));
+    backup(data.path(), &copy_in(&copies)).unwrap();
+    let command = SqliteStore::open(data.path(), Access::Write).unwrap();
+    let error = restore(data.path(), &copy_in(&copies), true).unwrap_err();
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+    assert!(!names(data.path()).contains(&"customer-settings.db.restoring".to_owned()));
+    drop(command);
+    restore(data.path(), &copy_in(&copies), true).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_whole_backup_is_not_restored() {
+    let (data, copies, target) = (dir(), dir(), dir());
+    let store = open(&data);
+    make_company(&store, "cmp_a", "A").await;
+    backup(data.path(), &copy_in(&copies)).unwrap();
+    let whole = fs::read(copy_in(&copies)).unwrap();
+    let bad = copies.path().join("bad.db");
+
+    for (what, bytes) in [
+        ("nothing", Vec::new()),
+        ("text", b"text".repeat(5_000)),
+        ("half", whole[..whole.len() / 2].to_vec()),
+    ] {
+        fs::write(&bad, bytes).unwrap();
+        let error = restore(target.path(), &bad, false).unwrap_err();
+        assert!(
+            matches!(error, OpenError::NotOurs(_) | OpenError::Damaged { .. }),
+            "{what}: {error}"
+        );
+        assert!(error.to_string().contains("bad.db"), "{what}: {error}");
+    }
+    fs::write(&bad, &whole).unwrap();
+    tamper(&bad, "PRAGMA foreign_keys = OFF; DELETE FROM companies");
+    assert!(matches!(restore(target.path(), &bad, false), Err(OpenError::Damaged { .. })));
+    fs::write(&bad, &whole).unwrap();
+    tamper(&bad, "UPDATE meta SET schema_version = 9, oldest_schema_version = 9");
+    assert!(matches!(restore(target.path(), &bad, false), Err(OpenError::TooNew { .. })));
+    assert!(restore(target.path(), &copies.path().join("missing.db"), false).is_err());
+
+    // After all these the directory is still as good as empty.
+    restore(target.path(), &copy_in(&copies), false).unwrap();
+}
+
+#[test]
+fn a_restore_touches_no_other_directory() {
+    let (data, copies, other) = (dir(), dir(), dir());
+    drop(open(&data));
+    backup(data.path(), &copy_in(&copies)).unwrap();
+    fs::write(other.path().join("thesis.txt"), "").unwrap();
+    for replace in [false, true] {
+        assert!(matches!(
+            restore(other.path(), &copy_in(&copies), replace),
+            Err(OpenError::NotEmpty { .. })
+        ));
+    }
+    assert_eq!(names(other.path()), ["thesis.txt"]);
+    assert!(matches!(
+        restore(&other.path().join("missing"), &copy_in(&copies), false),
+        Err(OpenError::NoDirectory(_))
+    ));
+}
+
+/// Prints commits per second through the trait, beside the same statements on a bare connection.
+/// `cargo test -p customer-settings-server --test it -- --ignored --nocapture commits_per_second`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn commits_per_second() {
+    let dir = dir();
+    let store: Arc<dyn Store> = Arc::new(open(&dir));
+    for (writers, commits) in [(1_u32, 500_u32), (8, 250), (64, 100)] {
+        let mut currents = Vec::new();
+        for writer in 0..writers {
+            currents.push(make_company(&*store, &format!("cmp_{writers}_{writer}"), "A").await);
+        }
+        let start = SystemClock.monotonic();
+        let mut tasks = Vec::new();
+        for mut current in currents {
+            let store = Arc::clone(&store);
+            tasks.push(tokio::spawn(async move {
+                let grant = grant(current.company.id.as_str());
+                for i in 0..commits {
+                    let tag = entry(&format!("tag_{i}"), &format!("Tag {i}"), i);
+                    let plan = plan(Some(&current), vec![made_entry(Catalog::CustomerTags, tag)]);
+                    store.commit(&grant, &plan).await.unwrap();
+                    current = plan.after;
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let seconds = (SystemClock.monotonic() - start).as_secs_f64();
+        println!("{writers} writers: {:.0} commits/s", f64::from(writers * commits) / seconds);
+    }
+    bare_commits_per_second(&dir.path().join(DATABASE));
+    reads_per_second(&*store).await;
+}
+
+fn bare_commits_per_second(database: &Path) {
+    let db = Connection::open(database).unwrap();
+    db.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON").unwrap();
+    let mut body: String =
+        db.query_row("SELECT body FROM changes WHERE revision = 2", [], |row| row.get(0)).unwrap();
+    body.push(' ');
+    let commits = 500;
+    let start = SystemClock.monotonic();
+    for i in 0..commits {
+        db.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let next: i64 = db
+            .prepare_cached(
+                "UPDATE companies SET revision = revision + 1 WHERE id = 'cmp_1_0' RETURNING revision",
+            )
+            .unwrap()
+            .query_row([], |row| row.get(0))
+            .unwrap();
+        db.prepare_cached(
+            "INSERT INTO entries SELECT company_id, catalog, ?1, ?2, ?1, ?1, description, color, 0, state, created_by,
+                 created_time, last_updated_by, last_updated_time, last_updated_revision
+             FROM entries WHERE company_id = 'cmp_1_0' AND catalog = 'customer_tags' AND id = 'first'",
+        )
+        .unwrap()
+        .execute((format!("bare_{i}"), 100_000 + i))
+        .unwrap();
+        db.prepare_cached(
+            "INSERT INTO changes VALUES ('cmp_1_0', ?1, 1, 'key_1', 'staff_001', ?2)",
+        )
+        .unwrap()
+        .execute((next, &body))
+        .unwrap();
+        db.execute_batch("COMMIT").unwrap();
+    }
+    let seconds = (SystemClock.monotonic() - start).as_secs_f64();
+    println!("bare connection: {:.0} commits/s", f64::from(commits) / seconds);
+}
+
+async fn reads_per_second(store: &dyn Store) {
+    let grant = grant("cmp_64_0");
+    let reads = 2_000;
+    let start = SystemClock.monotonic();
+    for _ in 0..reads {
+        store.revision(&grant).await.unwrap();
+    }
+    let revision = (SystemClock.monotonic() - start).as_secs_f64() / f64::from(reads);
+    let start = SystemClock.monotonic();
+    for _ in 0..reads {
+        store.settings(&grant).await.unwrap();
+    }
+    let settings = (SystemClock.monotonic() - start).as_secs_f64() / f64::from(reads);
+    println!(
+        "revision: {:.0} µs, settings of 104 entries: {:.0} µs",
+        revision * 1e6,
+        settings * 1e6
+    );
+}

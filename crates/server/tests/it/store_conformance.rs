@@ -1,0 +1,779 @@
+//! What every engine must do, written once: each case becomes a named test of each engine.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use customer_settings_server::{
+    catalog::{
+        access::{Coverage, Scopes},
+        company::Country,
+        entry::{Catalog, Revision, State},
+        error::Kind,
+        id::{BusinessId, KeyId},
+        key::SecretDigest,
+        plan::Plan,
+        settings::{self, Delta},
+    },
+    store::{
+        Store, StoreError,
+        sqlite::{Access, SqliteStore},
+    },
+};
+
+use crate::store_samples::*;
+
+/// One engine's empty store, which goes away with this.
+#[async_trait]
+trait Engine: Send + Sync {
+    /// Opens the store, every time as another program would.
+    async fn open(&self) -> Arc<dyn Store>;
+}
+
+macro_rules! conformance {
+    ($($case:ident,)+) => {
+        engine!(sqlite, Sqlite::new(), $($case,)+);
+    };
+}
+
+macro_rules! engine {
+    ($engine:ident, $new:expr, $($case:ident,)+) => {
+        mod $engine {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::$case(&$new).await;
+                }
+            )+
+        }
+    };
+}
+
+struct Sqlite(tempfile::TempDir);
+
+impl Sqlite {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+}
+
+#[async_trait]
+impl Engine for Sqlite {
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open(self.0.path(), Access::Write).unwrap())
+    }
+}
+
+conformance! {
+    a_new_store_is_empty_and_in_its_first_epoch,
+    a_company_is_read_as_it_was_committed,
+    every_field_of_every_row_can_change,
+    a_change_of_nothing_is_a_line_of_the_log,
+    only_the_current_revision_is_a_base,
+    a_company_is_made_once,
+    of_writers_with_one_base_one_wins,
+    a_conflict_writes_nothing,
+    a_business_id_of_another_company_is_taken,
+    a_refused_plan_leaves_no_row_behind,
+    entries_swap_names_and_places,
+    a_whole_catalog_is_reversed,
+    the_default_moves,
+    an_archived_entry_frees_its_name,
+    one_id_is_used_in_every_catalog_and_company,
+    a_plan_that_does_not_fit_is_refused,
+    a_plan_for_another_company_is_refused,
+    companies_are_listed_by_code_points_and_then_id,
+    companies_are_paged,
+    archived_companies_are_not_listed,
+    businesses_are_listed_across_covered_companies,
+    a_coverage_may_name_what_does_not_exist,
+    companies_are_found_by_their_fold_key,
+    the_log_is_read_in_pages,
+    the_log_keeps_who_and_when,
+    the_log_alone_rebuilds_every_revision,
+    one_company_does_not_see_another,
+    a_key_is_read_as_it_was_committed,
+    a_key_that_covers_all_and_may_all_is_read_as_it_was_committed,
+    a_key_changes_only_from_its_current_revision,
+    a_key_id_or_secret_is_taken_once,
+    a_replaced_secret_is_forgotten,
+    a_key_revision_follows_the_one_before,
+    uses_of_keys_are_remembered_and_never_move_back,
+    another_program_sees_every_commit,
+    the_change_mark_moves_with_every_write_of_anybody,
+    concurrent_writers_leave_no_gap,
+    everything_is_there_after_reopening,
+}
+
+async fn a_new_store_is_empty_and_in_its_first_epoch(engine: &dyn Engine) {
+    let store = engine.open().await;
+    assert_eq!(store.epoch().await.unwrap(), 1);
+    assert!(store.list_companies(&covering_all(), 0, 10).await.unwrap().is_empty());
+    assert!(store.list_businesses(&covering_all(), 0, 10).await.unwrap().is_empty());
+    assert!(store.keys().await.unwrap().is_empty());
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), None);
+    assert_eq!(store.revision(&grant("cmp_a")).await.unwrap(), None);
+    assert!(log(&*store, "cmp_a").await.is_empty());
+}
+
+async fn a_company_is_read_as_it_was_committed(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "Caf\u{e9} \u{1f415}").await;
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
+    assert_eq!(store.revision(&grant("cmp_a")).await.unwrap(), Some(Revision(1)));
+    let business = BusinessId::parse("id", "biz_cmp_a").unwrap();
+    assert_eq!(store.company_of(&business).await.unwrap(), Some(company_id("cmp_a")));
+    let business = BusinessId::parse("id", "BIZ_CMP_A").unwrap();
+    assert_eq!(store.company_of(&business).await.unwrap(), None);
+}
+
+async fn every_field_of_every_row_can_change(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "Before").await;
+
+    let mut company = company("cmp_a", "After");
+    company.country = Country::default();
+    company.timezone = Default::default();
+    company.state = State::Archived;
+    company.audit.revision = Revision(2);
+    let mut business = business("biz_cmp_a", "Side Street");
+    business.contact = Default::default();
+    business.address = None;
+    business.state = State::Archived;
+    business.audit.created_time = time(5);
+    let tag = &made.entries(Catalog::CustomerTags)[0];
+    let deltas = vec![
+        Delta::Company { before: Some(Box::new(made.company.clone())), after: Box::new(company) },
+        Delta::Business {
+            before: Some(Box::new(made.businesses[0].clone())),
+            after: Box::new(business),
+        },
+        changed_entry(Catalog::CustomerTags, tag, |tag| {
+            tag.name = name("Renamed");
+            tag.description = Default::default();
+            tag.color = None;
+            tag.rank = u32::MAX;
+            tag.state = State::Archived;
+            tag.audit.last_updated_by = actor("key_1").staff_id;
+            tag.audit.revision = Revision(2);
+        }),
+    ];
+    let after = commit(&*store, "cmp_a", deltas).await.unwrap();
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
+}
+
+async fn a_change_of_nothing_is_a_line_of_the_log(engine: &dyn Engine) {
+    let store = engine.open().await;
+    make_company(&*store, "cmp_a", "A").await;
+    let after = commit(&*store, "cmp_a", Vec::new()).await.unwrap();
+    assert_eq!(after.revision, Revision(2));
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
+    assert_eq!(log(&*store, "cmp_a").await[1].deltas, []);
+}
+
+async fn only_the_current_revision_is_a_base(engine: &dyn Engine) {
+    let store = engine.open().await;
+    make_company(&*store, "cmp_a", "A").await;
+    let current = commit(&*store, "cmp_a", Vec::new()).await.unwrap();
+    for base in [1, 3, u64::MAX - 1] {
+        let plan = Plan { base: Revision(base), ..plan(Some(&current), Vec::new()) };
+        let outcome = store.commit(&grant("cmp_a"), &plan).await;
+        assert!(matches!(outcome, Err(StoreError::Conflict)), "{base}: {outcome:?}");
+    }
+    let mut elsewhere = current.clone();
+    elsewhere.company.id = company_id("cmp_b");
+    let outcome = store.commit(&grant("cmp_b"), &plan(Some(&elsewhere), Vec::new())).await;
+    assert!(
+        matches!(outcome, Err(StoreError::Conflict)),
+        "a company that does not exist: {outcome:?}"
+    );
+    assert_eq!(store.revision(&grant("cmp_a")).await.unwrap(), Some(Revision(2)));
+}
+
+async fn a_company_is_made_once(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let again = plan(None, vec![made_company(company("cmp_a", "B"))]);
+    assert!(matches!(store.commit(&grant("cmp_a"), &again).await, Err(StoreError::Conflict)));
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
+}
+
+async fn of_writers_with_one_base_one_wins(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let mut writers = Vec::new();
+    for i in 0..20_u32 {
+        let store = Arc::clone(&store);
+        let tag = entry(&format!("tag_{i}"), &format!("Tag {i}"), i + 1);
+        let plan = plan(Some(&made), vec![made_entry(Catalog::CustomerTags, tag)]);
+        writers.push(tokio::spawn(async move { store.commit(&grant("cmp_a"), &plan).await }));
+    }
+    let mut won = 0;
+    for writer in writers {
+        match writer.await.unwrap() {
+            Ok(()) => won += 1,
+            Err(error) => assert!(matches!(error, StoreError::Conflict), "{error:?}"),
+        }
+    }
+    assert_eq!(won, 1);
+    let now = store.settings(&grant("cmp_a")).await.unwrap().unwrap();
+    assert_eq!((now.revision, now.entries(Catalog::CustomerTags).len()), (Revision(2), 2));
+}
+
+async fn a_conflict_writes_nothing(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let stale =
+        plan(Some(&made), vec![made_entry(Catalog::CustomerTags, entry("lost", "Lost", 5))]);
+    let current = commit(&*store, "cmp_a", Vec::new()).await.unwrap();
+    assert!(matches!(store.commit(&grant("cmp_a"), &stale).await, Err(StoreError::Conflict)));
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(current));
+    assert_eq!(log(&*store, "cmp_a").await.len(), 2);
+}
+
+async fn a_business_id_of_another_company_is_taken(engine: &dyn Engine) {
+    let store = engine.open().await;
+    make_company(&*store, "cmp_a", "A").await;
+    make_company(&*store, "cmp_b", "B").await;
+    let deltas = vec![made_business(business("biz_cmp_a", "Elsewhere"))];
+    match commit(&*store, "cmp_b", deltas).await {
+        Err(StoreError::Taken(Kind::Business, id)) => assert_eq!(id, "biz_cmp_a"),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn a_refused_plan_leaves_no_row_behind(engine: &dyn Engine) {
+    let store = engine.open().await;
+    make_company(&*store, "cmp_a", "A").await;
+    let deltas = vec![
+        made_company(company("cmp_b", "B")),
+        made_entry(Catalog::CustomerTags, entry("tag", "Tag", 1)),
+        made_business(business("biz_new", "New")),
+        made_business(business("biz_cmp_a", "Taken")),
+    ];
+    assert!(matches!(commit(&*store, "cmp_b", deltas).await, Err(StoreError::Taken(..))));
+    assert_eq!(store.settings(&grant("cmp_b")).await.unwrap(), None);
+    assert_eq!(store.company_of(&BusinessId::parse("id", "biz_new").unwrap()).await.unwrap(), None);
+    assert!(log(&*store, "cmp_b").await.is_empty());
+    make_company(&*store, "cmp_b", "B").await;
+}
+
+async fn entries_swap_names_and_places(engine: &dyn Engine) {
+    const TAGS: Catalog = Catalog::CustomerTags;
+    let store = engine.open().await;
+    let (a, b, c) = (entry("a", "A", 1), entry("b", "B", 2), entry("c", "C", 3));
+    let mut deltas = vec![made_company(company("cmp_a", "A"))];
+    deltas.extend([&a, &b, &c].map(|tag| made_entry(TAGS, tag.clone())));
+    commit(&*store, "cmp_a", deltas).await.unwrap();
+
+    // b takes a's name before a gives it away, and c moves to where b was.
+    let deltas = vec![
+        changed_entry(TAGS, &b, |tag| (tag.name, tag.rank) = (name("a"), 3)),
+        changed_entry(TAGS, &a, |tag| tag.name = name("b")),
+        moved(TAGS, "c", 3, 2),
+    ];
+    let after = commit(&*store, "cmp_a", deltas).await.unwrap();
+    let read = store.settings(&grant("cmp_a")).await.unwrap().unwrap();
+    assert_eq!(read, after);
+    let names: Vec<_> = read.entries(TAGS).iter().map(|tag| tag.name.as_str()).collect();
+    assert_eq!(names, ["b", "C", "a"]);
+}
+
+async fn a_whole_catalog_is_reversed(engine: &dyn Engine) {
+    const TAGS: Catalog = Catalog::CustomerTags;
+    let store = engine.open().await;
+    let mut deltas = vec![made_company(company("cmp_a", "A"))];
+    deltas.extend(
+        (0..1_000).map(|i| made_entry(TAGS, entry(&format!("tag_{i}"), &format!("Tag {i}"), i))),
+    );
+    commit(&*store, "cmp_a", deltas).await.unwrap();
+    let deltas = (0..1_000).map(|i| moved(TAGS, &format!("tag_{i}"), i, 999 - i)).collect();
+    let after = commit(&*store, "cmp_a", deltas).await.unwrap();
+    assert_eq!(after.entries(TAGS)[0].id.as_str(), "tag_999");
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
+}
+
+async fn the_default_moves(engine: &dyn Engine) {
+    const CYCLES: Catalog = Catalog::LifeCycles;
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let mut second = entry("second", "Second", 2_048);
+    second.is_default = true;
+    let first = &made.entries(CYCLES)[0];
+    let deltas = vec![
+        made_entry(CYCLES, second),
+        changed_entry(CYCLES, first, |cycle| cycle.is_default = false),
+    ];
+    let after = commit(&*store, "cmp_a", deltas).await.unwrap();
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
+}
+
+async fn an_archived_entry_frees_its_name(engine: &dyn Engine) {
+    const TAGS: Catalog = Catalog::CustomerTags;
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let first = &made.entries(TAGS)[0];
+    let deltas = vec![
+        made_entry(TAGS, entry("second", "FIRST", 7)),
+        changed_entry(TAGS, first, |tag| tag.state = State::Archived),
+    ];
+    let after = commit(&*store, "cmp_a", deltas).await.unwrap();
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
+}
+
+async fn one_id_is_used_in_every_catalog_and_company(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let a = make_company(&*store, "cmp_a", "A").await;
+    let b = make_company(&*store, "cmp_b", "B").await;
+    for catalog in Catalog::ALL {
+        assert_eq!(a.entries(catalog)[0].id, b.entries(catalog)[0].id);
+    }
+    assert_eq!(store.settings(&grant("cmp_b")).await.unwrap(), Some(b));
+}
+
+/// None of these can come from a right plan; the store keeps its rows whole all the same.
+async fn a_plan_that_does_not_fit_is_refused(engine: &dyn Engine) {
+    const TAGS: Catalog = Catalog::CustomerTags;
+    const CYCLES: Catalog = Catalog::LifeCycles;
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let unknown = entry("unknown", "Unknown", 9);
+    let mut second_default = entry("second", "Second", 9);
+    second_default.is_default = true;
+    let first = &made.entries(TAGS)[0];
+    for (what, delta) in [
+        ("an id twice", made_entry(TAGS, entry("first", "Other", 9))),
+        ("a name twice", made_entry(TAGS, entry("second", "FIRST", 9))),
+        ("a rank twice", made_entry(TAGS, entry("second", "Second", 1_024))),
+        ("a second default", made_entry(CYCLES, second_default)),
+        (
+            "a change of what is not there",
+            changed_entry(TAGS, &unknown, |tag| tag.name = name("X")),
+        ),
+        ("a move of what is not there", moved(TAGS, "unknown", 1, 2)),
+        ("a move from elsewhere", moved(TAGS, "first", 1, 2)),
+        ("a company that was made before", made_company(company("cmp_b", "B"))),
+        (
+            "a business that is not there",
+            Delta::Business {
+                before: Some(Box::new(business("b", "B"))),
+                after: Box::new(business("b", "B")),
+            },
+        ),
+    ] {
+        let deltas = vec![changed_entry(TAGS, first, |tag| tag.color = None), delta];
+        let plan = Plan { deltas, ..plan(Some(&made), Vec::new()) };
+        let outcome = store.commit(&grant("cmp_a"), &plan).await;
+        assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{what}: {outcome:?}");
+    }
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
+}
+
+async fn a_plan_for_another_company_is_refused(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    make_company(&*store, "cmp_b", "B").await;
+    let renamed = Delta::Company {
+        before: Some(Box::new(made.company.clone())),
+        after: Box::new(company("cmp_a", "Renamed")),
+    };
+    for (grant, plan) in [
+        (grant("cmp_b"), plan(Some(&made), vec![renamed])),
+        (grant("cmp_b"), plan(Some(&made), Vec::new())),
+        (grant("cmp_c"), plan(None, vec![made_company(company("cmp_d", "D"))])),
+    ] {
+        assert!(matches!(store.commit(&grant, &plan).await, Err(StoreError::Damaged(_))));
+    }
+    assert_eq!(store.revision(&grant("cmp_b")).await.unwrap(), Some(Revision(1)));
+    assert_eq!(store.revision(&grant("cmp_d")).await.unwrap(), None);
+}
+
+async fn names_of_companies(store: &dyn Store, offset: u64, limit: u32) -> Vec<String> {
+    let companies = store.list_companies(&covering_all(), offset, limit).await.unwrap();
+    companies.iter().map(|company| format!("{}/{}", company.name, company.id)).collect()
+}
+
+async fn companies_are_listed_by_code_points_and_then_id(engine: &dyn Engine) {
+    let store = engine.open().await;
+    for (id, name) in [
+        ("5", "b"),
+        ("4", "\u{1f415}"),
+        ("3", "\u{ff21}"),
+        ("b", "B"),
+        ("a", "b"),
+        ("A", "b"),
+        ("2", "\u{e9}"),
+        ("1", "a b"),
+        ("0", "a-b"),
+    ] {
+        commit(&*store, id, vec![made_company(company(id, name))]).await.unwrap();
+    }
+    let expected =
+        ["B/b", "a b/1", "a-b/0", "b/5", "b/A", "b/a", "\u{e9}/2", "\u{ff21}/3", "\u{1f415}/4"];
+    assert_eq!(names_of_companies(&*store, 0, 100).await, expected);
+}
+
+async fn companies_are_paged(engine: &dyn Engine) {
+    let store = engine.open().await;
+    for id in ["c", "a", "b"] {
+        commit(&*store, id, vec![made_company(company(id, "Same"))]).await.unwrap();
+    }
+    for (offset, limit, expected) in [
+        (0, 2, &["Same/a", "Same/b"][..]),
+        (2, 2, &["Same/c"]),
+        (3, 2, &[]),
+        (1, 1, &["Same/b"]),
+        (0, 0, &[]),
+        (u64::MAX, u32::MAX, &[]),
+    ] {
+        assert_eq!(names_of_companies(&*store, offset, limit).await, expected, "{offset} {limit}");
+    }
+}
+
+async fn archived_companies_are_not_listed(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    make_company(&*store, "cmp_b", "B").await;
+    let mut archived = made.company.clone();
+    archived.state = State::Archived;
+    let delta = Delta::Company { before: Some(Box::new(made.company)), after: Box::new(archived) };
+    let after = commit(&*store, "cmp_a", vec![delta]).await.unwrap();
+
+    assert_eq!(names_of_companies(&*store, 0, 10).await, ["B/cmp_b"]);
+    let businesses = store.list_businesses(&covering_all(), 0, 10).await.unwrap();
+    assert_eq!(
+        businesses.iter().map(|(company, _)| company.as_str()).collect::<Vec<_>>(),
+        ["cmp_b"]
+    );
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
+    let business = BusinessId::parse("id", "biz_cmp_a").unwrap();
+    assert_eq!(store.company_of(&business).await.unwrap(), Some(company_id("cmp_a")));
+}
+
+async fn businesses_are_listed_across_covered_companies(engine: &dyn Engine) {
+    let store = engine.open().await;
+    for (id, businesses) in [("cmp_a", ["m", "z"]), ("cmp_b", ["a", "n"]), ("cmp_c", ["b", "c"])] {
+        let mut deltas = vec![made_company(company(id, id))];
+        deltas
+            .extend(businesses.map(|name| made_business(business(&format!("{id}_{name}"), name))));
+        commit(&*store, id, deltas).await.unwrap();
+    }
+    let mut closed = business("cmp_a_closed", "closed");
+    closed.state = State::Archived;
+    commit(&*store, "cmp_a", vec![made_business(closed)]).await.unwrap();
+
+    for (grant, offset, limit, expected) in [
+        (covering_all(), 0, 10, &["a", "b", "c", "m", "n", "z"][..]),
+        (covering(&["cmp_a", "cmp_b"]), 0, 10, &["a", "m", "n", "z"]),
+        (covering(&["cmp_a", "cmp_b"]), 1, 2, &["m", "n"]),
+        (covering(&["cmp_c"]), 0, 1, &["b"]),
+        (covering(&[]), 0, 10, &[]),
+    ] {
+        let found = store.list_businesses(&grant, offset, limit).await.unwrap();
+        assert_eq!(
+            found.iter().map(|(_, business)| business.name.as_str()).collect::<Vec<_>>(),
+            expected
+        );
+    }
+    let found = store.list_businesses(&covering(&["cmp_b"]), 0, 1).await.unwrap();
+    assert_eq!(found, [(company_id("cmp_b"), business("cmp_b_a", "a"))]);
+}
+
+async fn a_coverage_may_name_what_does_not_exist(engine: &dyn Engine) {
+    let store = engine.open().await;
+    make_company(&*store, "cmp_a", "A").await;
+    let found = store.list_companies(&covering(&["cmp_a", "cmp_x"]), 0, 10).await.unwrap();
+    assert_eq!(found, [company("cmp_a", "A")]);
+    assert!(store.list_companies(&covering(&["cmp_x"]), 0, 10).await.unwrap().is_empty());
+    assert!(store.list_companies(&covering(&[]), 0, 10).await.unwrap().is_empty());
+}
+
+async fn companies_are_found_by_their_fold_key(engine: &dyn Engine) {
+    let store = engine.open().await;
+    for (id, name) in [("b", "STRASSE"), ("a", "Stra\u{df}e"), ("c", "Strasse 2")] {
+        commit(&*store, id, vec![made_company(company(id, name))]).await.unwrap();
+    }
+    let fold_key = name("strasse").fold_key();
+    let found = store.companies_named(&covering_all(), &fold_key).await.unwrap();
+    assert_eq!(found, [company_id("a"), company_id("b")]);
+    let found = store.companies_named(&covering(&["b", "c"]), &fold_key).await.unwrap();
+    assert_eq!(found, [company_id("b")]);
+
+    let made = store.settings(&grant("a")).await.unwrap().unwrap();
+    let renamed =
+        Delta::Company { before: Some(Box::new(made.company)), after: Box::new(company("a", "X")) };
+    commit(&*store, "a", vec![renamed]).await.unwrap();
+    assert_eq!(store.companies_named(&covering_all(), &fold_key).await.unwrap(), [company_id("b")]);
+    assert_eq!(store.companies_named(&covering_all(), "x").await.unwrap(), [company_id("a")]);
+}
+
+async fn the_log_is_read_in_pages(engine: &dyn Engine) {
+    let store = engine.open().await;
+    make_company(&*store, "cmp_a", "A").await;
+    for _ in 0..4 {
+        commit(&*store, "cmp_a", Vec::new()).await.unwrap();
+    }
+    for (after, limit, expected) in [
+        (0, 2, &[1, 2][..]),
+        (2, 2, &[3, 4]),
+        (4, 2, &[5]),
+        (5, 2, &[]),
+        (0, 0, &[]),
+        (u64::MAX, u32::MAX, &[]),
+    ] {
+        let lines = store.changes(&grant("cmp_a"), Revision(after), limit).await.unwrap();
+        assert_eq!(lines.iter().map(|line| line.revision.0).collect::<Vec<_>>(), expected);
+    }
+}
+
+async fn the_log_keeps_who_and_when(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = plan(None, vec![made_company(company("cmp_a", "A"))]);
+    store.commit(&grant("cmp_a"), &made).await.unwrap();
+    // A time before 1970 and an actor without a key.
+    let plan = Plan {
+        time: time(-1),
+        actor: grant("cmp_a").actor().clone(),
+        ..plan(Some(&made.after), Vec::new())
+    };
+    store.commit(&grant("cmp_a"), &plan).await.unwrap();
+
+    let lines = log(&*store, "cmp_a").await;
+    assert_eq!(
+        (lines[0].time, &lines[0].actor, &lines[0].deltas),
+        (made.time, &made.actor, &made.deltas)
+    );
+    assert_eq!((lines[1].time, &lines[1].actor), (time(-1), &plan.actor));
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap().unwrap().changed_time, time(-1));
+}
+
+/// A long run of mixed changes against the model, which is `settings::apply`.
+async fn the_log_alone_rebuilds_every_revision(engine: &dyn Engine) {
+    const TAGS: Catalog = Catalog::CustomerTags;
+    let store = engine.open().await;
+    let mut model = make_company(&*store, "cmp_a", "A").await;
+    let mut states = vec![model.clone()];
+    // A fixed sequence that looks random (Numerical Recipes' generator).
+    let mut seed = 12_345_u32;
+    let mut pick = |below: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) % below
+    };
+    for step in 0..60 {
+        let entries = model.entries(TAGS);
+        let count = u32::try_from(entries.len()).unwrap();
+        let chosen = &entries[pick(count) as usize];
+        let other = &entries[pick(count) as usize];
+        let free = entries.iter().map(|tag| tag.rank).max().unwrap() + 1;
+        let deltas = match pick(5) {
+            0 | 1 => {
+                vec![made_entry(TAGS, entry(&format!("tag_{step}"), &format!("Tag {step}"), free))]
+            }
+            2 => vec![changed_entry(TAGS, chosen, |tag| tag.state = State::Archived)],
+            3 if chosen.id != other.id => vec![
+                moved(TAGS, chosen.id.as_str(), chosen.rank, other.rank),
+                changed_entry(TAGS, other, |tag| (tag.rank, tag.color) = (chosen.rank, None)),
+            ],
+            _ => vec![moved(TAGS, chosen.id.as_str(), chosen.rank, free)],
+        };
+        model = commit(&*store, "cmp_a", deltas).await.unwrap();
+        states.push(model.clone());
+    }
+    assert_eq!(replay(&*store, "cmp_a").await, Some(model));
+
+    let mut replayed = None;
+    for (line, state) in log(&*store, "cmp_a").await.iter().zip(states) {
+        let next = settings::apply(replayed, line.revision, line.time, &line.deltas).unwrap();
+        assert_eq!(next, state);
+        replayed = Some(next);
+    }
+}
+
+async fn one_company_does_not_see_another(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let a = make_company(&*store, "cmp_a", "A").await;
+    make_company(&*store, "CMP_A", "A").await;
+    commit(&*store, "CMP_A", Vec::new()).await.unwrap();
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(a));
+    assert_eq!(store.revision(&grant("cmp_a")).await.unwrap(), Some(Revision(1)));
+    assert_eq!(log(&*store, "cmp_a").await.len(), 1);
+}
+
+async fn a_key_is_read_as_it_was_committed(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let key = key("key_1", 1);
+    commit_key(&*store, &key).await.unwrap();
+    assert_eq!(store.key_by_secret(&key.secret).await.unwrap(), Some(key.clone()));
+    assert_eq!(store.key_by_secret(&SecretDigest([2; 32])).await.unwrap(), None);
+    assert_eq!(store.keys().await.unwrap(), [(key, None)]);
+}
+
+async fn a_key_that_covers_all_and_may_all_is_read_as_it_was_committed(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let mut all = key("key_1", 1);
+    all.scopes = Scopes::All;
+    all.coverage = Coverage::All;
+    all.addresses = Vec::new();
+    all.expires_time = None;
+    all.staff_id = None;
+    let mut nothing = key("key_0", 2);
+    nothing.scopes = Scopes::Only([].into());
+    nothing.coverage = Coverage::Only([].into());
+    nothing.revoked_time = Some(time(7));
+    for key in [&all, &nothing] {
+        commit_key(&*store, key).await.unwrap();
+    }
+    assert_eq!(store.keys().await.unwrap(), [(nothing, None), (all, None)]);
+}
+
+async fn a_key_changes_only_from_its_current_revision(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let first = key("key_1", 1);
+    let second = changed_key(&first, |key| key.revoked_time = Some(time(9)));
+    assert!(matches!(commit_key(&*store, &second).await, Err(StoreError::Conflict)));
+    commit_key(&*store, &first).await.unwrap();
+    commit_key(&*store, &second).await.unwrap();
+    assert!(matches!(commit_key(&*store, &second).await, Err(StoreError::Conflict)));
+    let fourth = changed_key(&changed_key(&second, |_| {}), |_| {});
+    assert!(matches!(commit_key(&*store, &fourth).await, Err(StoreError::Conflict)));
+    assert_eq!(store.key_by_secret(&first.secret).await.unwrap(), Some(second));
+}
+
+async fn a_key_id_or_secret_is_taken_once(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let first = key("key_1", 1);
+    commit_key(&*store, &first).await.unwrap();
+    let other = key("key_2", 2);
+    commit_key(&*store, &other).await.unwrap();
+    for taken in
+        [key("key_1", 3), key("key_3", 1), changed_key(&other, |key| key.secret = first.secret)]
+    {
+        match commit_key(&*store, &taken).await {
+            Err(StoreError::Taken(Kind::Key, holder)) => assert_eq!(holder, "key_1"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(store.keys().await.unwrap(), [(first, None), (other, None)]);
+}
+
+async fn a_replaced_secret_is_forgotten(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let first = key("key_1", 1);
+    commit_key(&*store, &first).await.unwrap();
+    let second = changed_key(&first, |key| key.secret = SecretDigest([2; 32]));
+    commit_key(&*store, &second).await.unwrap();
+    assert_eq!(store.key_by_secret(&first.secret).await.unwrap(), None);
+    assert_eq!(store.key_by_secret(&second.secret).await.unwrap(), Some(second));
+}
+
+async fn a_key_revision_follows_the_one_before(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let key = key("key_1", 1);
+    let outcome = store.commit_key(Revision(1), &key, &actor("key_1"), time(1)).await;
+    assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{outcome:?}");
+    assert!(store.keys().await.unwrap().is_empty());
+}
+
+async fn uses_of_keys_are_remembered_and_never_move_back(engine: &dyn Engine) {
+    let store = engine.open().await;
+    for (id, secret) in [("key_1", 1), ("key_2", 2)] {
+        commit_key(&*store, &key(id, secret)).await.unwrap();
+    }
+    let id = |id| KeyId::parse("id", id).unwrap();
+    store.touch_keys(&[]).await.unwrap();
+    store.touch_keys(&[(id("key_1"), time(5)), (id("key_9"), time(5))]).await.unwrap();
+    store.touch_keys(&[(id("key_1"), time(4))]).await.unwrap();
+    let uses: Vec<_> = store.keys().await.unwrap().into_iter().map(|(_, used)| used).collect();
+    assert_eq!(uses, [Some(time(5)), None]);
+    store.touch_keys(&[(id("key_1"), time(6))]).await.unwrap();
+    assert_eq!(store.keys().await.unwrap()[0], (key("key_1", 1), Some(time(6))));
+}
+
+async fn another_program_sees_every_commit(engine: &dyn Engine) {
+    let (one, other) = (engine.open().await, engine.open().await);
+    let made = make_company(&*one, "cmp_a", "A").await;
+    assert_eq!(other.settings(&grant("cmp_a")).await.unwrap(), Some(made.clone()));
+    let after = commit(&*other, "cmp_a", Vec::new()).await.unwrap();
+    assert_eq!(one.settings(&grant("cmp_a")).await.unwrap(), Some(after));
+    let stale = plan(Some(&made), Vec::new());
+    assert!(matches!(one.commit(&grant("cmp_a"), &stale).await, Err(StoreError::Conflict)));
+}
+
+async fn the_change_mark_moves_with_every_write_of_anybody(engine: &dyn Engine) {
+    let (one, other) = (engine.open().await, engine.open().await);
+    let Some(mut last) = one.change_mark().await.unwrap() else { return };
+    assert_eq!(one.change_mark().await.unwrap(), Some(last), "without a write it stays");
+    let mut moved = async |what: &str| {
+        let mark = one.change_mark().await.unwrap().unwrap();
+        assert_ne!(mark, last, "{what}");
+        last = mark;
+    };
+    make_company(&*one, "cmp_a", "A").await;
+    moved("its own commit").await;
+    commit(&*other, "cmp_a", Vec::new()).await.unwrap();
+    moved("another's commit").await;
+    commit_key(&*other, &key("key_1", 1)).await.unwrap();
+    moved("a key").await;
+}
+
+async fn concurrent_writers_leave_no_gap(engine: &dyn Engine) {
+    const WRITERS: u32 = 16;
+    const COMMITS: u32 = 8;
+    let stores = [engine.open().await, engine.open().await];
+    for id in ["shared", "own_0", "own_1", "own_2", "own_3"] {
+        commit(&*stores[0], id, vec![made_company(company(id, id))]).await.unwrap();
+    }
+    let mut writers = Vec::new();
+    for writer in 0..WRITERS {
+        let store = Arc::clone(&stores[writer as usize % 2]);
+        // Half of them fight for one company, the rest share the others.
+        let id = if writer < 8 { "shared".to_owned() } else { format!("own_{}", writer % 4) };
+        writers.push(tokio::spawn(async move {
+            for i in 0..COMMITS {
+                let number = writer * COMMITS + i;
+                let tag = entry(&format!("tag_{number}"), &format!("Tag {number}"), number);
+                loop {
+                    match commit(&*store, &id, vec![made_entry(Catalog::CustomerTags, tag.clone())])
+                        .await
+                    {
+                        Ok(_) => break,
+                        Err(StoreError::Conflict) => {}
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let mut acknowledged = Vec::new();
+    for id in ["shared", "own_0", "own_1", "own_2", "own_3"] {
+        let lines = log(&*stores[0], id).await;
+        let revisions: Vec<u64> = lines.iter().map(|line| line.revision.0).collect();
+        assert_eq!(revisions, (1..=revisions.len() as u64).collect::<Vec<_>>(), "{id}");
+        acknowledged.extend(lines[1..].iter().map(|line| match &line.deltas[..] {
+            [Delta::Entry { after, .. }] => after.rank,
+            other => panic!("{other:?}"),
+        }));
+        assert_eq!(replay(&*stores[0], id).await, stores[1].settings(&grant(id)).await.unwrap());
+    }
+    acknowledged.sort_unstable();
+    assert_eq!(acknowledged, (0..WRITERS * COMMITS).collect::<Vec<_>>());
+}
+
+async fn everything_is_there_after_reopening(engine: &dyn Engine) {
+    let store = engine.open().await;
+    make_company(&*store, "cmp_a", "A").await;
+    let after = commit(&*store, "cmp_a", Vec::new()).await.unwrap();
+    commit_key(&*store, &key("key_1", 1)).await.unwrap();
+    store.touch_keys(&[(key("key_1", 1).id, time(5))]).await.unwrap();
+    let lines = log(&*store, "cmp_a").await;
+    drop(store);
+
+    let store = engine.open().await;
+    assert_eq!(store.epoch().await.unwrap(), 1);
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
+    assert_eq!(store.keys().await.unwrap(), [(key("key_1", 1), Some(time(5)))]);
+    assert_eq!(log(&*store, "cmp_a").await, lines);
+}

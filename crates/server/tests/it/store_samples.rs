@@ -1,0 +1,217 @@
+//! Companies, entries, keys and plans for the tests of the stores.
+
+use customer_settings_server::{
+    catalog::{
+        access::{Actor, Caller, Coverage, CoveredGrant, Grant, Scope, Scopes, Task},
+        company::{
+            Address, AddressKind, Business, Company, Contact, Coordinate, Country, ShortText,
+        },
+        entry::{Audit, Catalog, Entry, Revision, State},
+        id::{BusinessId, CompanyId, EntryId, KeyId, StaffId},
+        key::{Key, SecretDigest},
+        plan::Plan,
+        settings::{self, Delta, Settings},
+        text::{Color, Description, Name},
+        time::Timestamp,
+    },
+    store::{LogLine, Store, StoreError},
+};
+
+pub(crate) fn company_id(id: &str) -> CompanyId {
+    CompanyId::parse("id", id).unwrap()
+}
+
+pub(crate) fn grant(company: &str) -> Grant {
+    Task::Load.grant(&company_id(company))
+}
+
+/// The right to look across these companies.
+pub(crate) fn covering(companies: &[&str]) -> CoveredGrant {
+    let coverage = Coverage::Only(companies.iter().map(|id| company_id(id)).collect());
+    let caller = Caller { actor: actor("key_x"), scopes: Scopes::All, coverage };
+    caller.grant_covered(Scope::CompaniesRead).unwrap()
+}
+
+pub(crate) fn covering_all() -> CoveredGrant {
+    Task::Export.grant_covered()
+}
+
+pub(crate) fn actor(key: &str) -> Actor {
+    Actor {
+        key_id: Some(KeyId::parse("id", key).unwrap()),
+        staff_id: StaffId::parse("id", "staff_001").unwrap(),
+    }
+}
+
+pub(crate) fn time(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+fn audit(revision: u64) -> Audit {
+    Audit {
+        created_by: StaffId::parse("id", "load").unwrap(),
+        created_time: time(1_672_567_200_000_000),
+        last_updated_by: StaffId::parse("id", "staff_001").unwrap(),
+        last_updated_time: time(1_672_567_200_000_000 + i64::try_from(revision).unwrap()),
+        revision: Revision(revision),
+    }
+}
+
+pub(crate) fn name(name: &str) -> Name {
+    Name::parse("name", name).unwrap()
+}
+
+fn short(value: &str) -> ShortText {
+    ShortText::parse("text", value).unwrap()
+}
+
+pub(crate) fn company(id: &str, company_name: &str) -> Company {
+    Company {
+        id: company_id(id),
+        name: name(company_name),
+        country: Country::parse("country", "US").unwrap(),
+        timezone: short("America/New_York"),
+        state: State::Active,
+        audit: audit(1),
+    }
+}
+
+/// A location with everything that one can have.
+pub(crate) fn business(id: &str, business_name: &str) -> Business {
+    Business {
+        id: BusinessId::parse("id", id).unwrap(),
+        name: name(business_name),
+        contact: Contact {
+            phone: short("+1 555 0100"),
+            website: short("https://example.com/?a=\"b\""),
+            ..Contact::default()
+        },
+        address: Some(Address {
+            address1: short("1 Main Street"),
+            country: Country::parse("country", "US").unwrap(),
+            // Not exact in fewer digits than a double has.
+            coordinate: Some(Coordinate::new(40.712_776_000_000_004, -74.005_974).unwrap()),
+            kind: AddressKind::Primary,
+            ..Address::default()
+        }),
+        state: State::Active,
+        audit: audit(1),
+    }
+}
+
+pub(crate) fn entry(id: &str, entry_name: &str, rank: u32) -> Entry {
+    Entry {
+        id: EntryId::parse("id", id).unwrap(),
+        name: name(entry_name),
+        description: Description::parse("description", "two\nlines").unwrap(),
+        color: Some(Color::parse("color", "#00FF00").unwrap()),
+        is_default: false,
+        rank,
+        state: State::Active,
+        audit: audit(1),
+    }
+}
+
+pub(crate) fn made_company(company: Company) -> Delta {
+    Delta::Company { before: None, after: Box::new(company) }
+}
+
+pub(crate) fn made_business(business: Business) -> Delta {
+    Delta::Business { before: None, after: Box::new(business) }
+}
+
+pub(crate) fn made_entry(catalog: Catalog, entry: Entry) -> Delta {
+    Delta::Entry { catalog, before: None, after: Box::new(entry) }
+}
+
+pub(crate) fn changed_entry(
+    catalog: Catalog,
+    before: &Entry,
+    change: impl FnOnce(&mut Entry),
+) -> Delta {
+    let mut after = before.clone();
+    change(&mut after);
+    Delta::Entry { catalog, before: Some(Box::new(before.clone())), after: Box::new(after) }
+}
+
+pub(crate) fn moved(catalog: Catalog, id: &str, from: u32, to: u32) -> Delta {
+    Delta::Moved { catalog, id: EntryId::parse("id", id).unwrap(), from, to }
+}
+
+/// The plan that applies the deltas to a state.
+pub(crate) fn plan(current: Option<&Settings>, deltas: Vec<Delta>) -> Plan {
+    let base = current.map(|settings| settings.revision).unwrap_or_default();
+    let time = time(1_700_000_000_000_000 + i64::try_from(base.0).unwrap());
+    let after = settings::apply(current.cloned(), base.next(), time, &deltas).unwrap();
+    Plan { base, time, actor: actor("key_1"), deltas, after }
+}
+
+/// Commits the deltas to the company as it is now.
+pub(crate) async fn commit(
+    store: &dyn Store,
+    company: &str,
+    deltas: Vec<Delta>,
+) -> Result<Settings, StoreError> {
+    let grant = grant(company);
+    let plan = plan(store.settings(&grant).await?.as_ref(), deltas);
+    store.commit(&grant, &plan).await?;
+    Ok(plan.after)
+}
+
+/// A company with a location and an entry in each catalog.
+pub(crate) async fn make_company(store: &dyn Store, id: &str, company_name: &str) -> Settings {
+    let mut deltas = vec![
+        made_company(company(id, company_name)),
+        made_business(business(&format!("biz_{id}"), "Main Street")),
+    ];
+    for catalog in Catalog::ALL {
+        let mut first = entry("first", "First", 1_024);
+        first.is_default = catalog.has_default();
+        deltas.push(made_entry(catalog, first));
+    }
+    commit(store, id, deltas).await.unwrap()
+}
+
+/// The whole log.
+pub(crate) async fn log(store: &dyn Store, company: &str) -> Vec<LogLine> {
+    store.changes(&grant(company), Revision(0), u32::MAX).await.unwrap()
+}
+
+/// What the log alone says the company is.
+pub(crate) async fn replay(store: &dyn Store, company: &str) -> Option<Settings> {
+    let mut settings = None;
+    for line in log(store, company).await {
+        settings = Some(settings::apply(settings, line.revision, line.time, &line.deltas).unwrap());
+    }
+    settings
+}
+
+/// A key with every restriction; `secret` fills its digest.
+pub(crate) fn key(id: &str, secret: u8) -> Key {
+    Key {
+        id: KeyId::parse("id", id).unwrap(),
+        name: name("Till"),
+        secret: SecretDigest([secret; 32]),
+        scopes: Scopes::Only([Scope::SettingsRead, Scope::HistoryRead].into()),
+        coverage: Coverage::Only([company_id("cmp_a"), company_id("cmp_b")].into()),
+        addresses: vec!["10.1.2.3/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+        expires_time: Some(time(2_000_000_000_000_000)),
+        staff_id: Some(StaffId::parse("id", "staff_009").unwrap()),
+        revoked_time: None,
+        audit: audit(1),
+    }
+}
+
+/// The key after one more change.
+pub(crate) fn changed_key(before: &Key, change: impl FnOnce(&mut Key)) -> Key {
+    let mut after = before.clone();
+    change(&mut after);
+    after.audit.revision = before.audit.revision.next();
+    after
+}
+
+/// Writes a key as it follows the revision before its own.
+pub(crate) async fn commit_key(store: &dyn Store, key: &Key) -> Result<(), StoreError> {
+    let before = Revision(key.audit.revision.0 - 1);
+    store.commit_key(before, key, &actor("key_1"), time(1)).await
+}
