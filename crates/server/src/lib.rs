@@ -3,4 +3,6 @@
 pub mod api;
 pub mod catalog;
 pub mod clock;
+pub mod config;
 pub mod store;
+pub mod telemetry;

@@ -7,3 +7,8 @@ mod sqlite;
 mod store_conformance;
 mod store_samples;
 mod transcoding;
+//! All tests of the server, in one program.
+
+#![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
+
+mod config;

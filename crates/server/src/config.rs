@@ -1,0 +1,278 @@
+//! The configuration: defaults, then the file, then the environment, then flags.
+//!
+//! `config/sample.yaml` is the only place that lists keys, defaults and what they are for: the
+//! defaults are that file, read. Knows no command line and nothing that uses the values.
+
+use std::{
+    env, fmt,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+mod layers;
+
+pub use layers::ConfigError;
+use layers::{Layer, Layers};
+
+const SAMPLE: &str = include_str!("config/sample.yaml");
+
+/// Every environment variable of this program starts with this.
+pub const ENVIRONMENT_PREFIX: &str = "CUSTOMER_SETTINGS_";
+
+/// Variables of the command line that are not configuration.
+const COMMAND_LINE_VARIABLES: [&str; 4] = ["CONFIG", "DATABASE_URL", "KEY", "SERVER"];
+
+/// Everything that can be configured. `config/sample.yaml` says what each key is for.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// The directory of the data.
+    pub data_dir: Option<PathBuf>,
+    /// PEM file of the certificate chain.
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of the private key.
+    pub tls_key: Option<PathBuf>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Who may read `/metrics` besides loopback.
+    #[serde(deserialize_with = "networks")]
+    pub metrics_allow: Vec<IpNet>,
+    /// Origins that browsers may call from; `*` is any.
+    pub cors_origins: Vec<String>,
+    /// Whether base64 without a scheme word is a credential.
+    pub accept_bare_base64: bool,
+    /// The bound of every cache's age, in milliseconds.
+    pub freshness_ms: u64,
+    /// What is logged, as directives of `tracing_subscriber::EnvFilter`.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Whether requests that succeed are logged too.
+    pub access_log: bool,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Limits; all are above zero but the drain delay.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+    /// Bytes of a request's head.
+    pub header_bytes: usize,
+    /// Connections at once.
+    pub connections: usize,
+    /// Requests at once.
+    pub concurrent_requests: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams_per_connection: u32,
+    /// For a request's head, in milliseconds.
+    pub header_timeout_ms: u64,
+    /// Without a request, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// For a TLS handshake, in milliseconds.
+    pub handshake_timeout_ms: u64,
+    /// From a request's head to its answer's, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// Between not being ready and not accepting, in milliseconds.
+    pub drain_delay_ms: u64,
+    /// For requests in flight when the server stops, in milliseconds.
+    pub drain_timeout_ms: u64,
+    /// Per key.
+    pub requests_per_second: u32,
+    /// Per key, at once.
+    pub requests_burst: u32,
+    /// Look-ups of unknown keys, in all.
+    pub unknown_keys_per_second: u32,
+    /// Look-ups of unknown keys, per address.
+    pub unknown_keys_per_address_per_second: u32,
+    /// Bytes of the snapshot cache.
+    pub cache_bytes: u64,
+}
+
+impl Config {
+    /// The configuration of this process: `file`, its environment, and `flags` as pairs of a key
+    /// (`limits.body_bytes`) and its text, written as in the environment.
+    pub fn load(file: Option<&Path>, flags: &[(&str, String)]) -> Result<Self, ConfigError> {
+        let variables = env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        });
+        Self::layered(file, variables, flags)
+    }
+
+    /// The same with an environment that is given; variables of other programs are skipped.
+    pub fn layered(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[(&str, String)],
+    ) -> Result<Self, ConfigError> {
+        let mut layers = Layers::new(defaults());
+        if let Some(path) = file {
+            layers.add_file(path)?;
+        }
+        for (variable, text) in environment {
+            let Some(name) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+            if !COMMAND_LINE_VARIABLES.contains(&name) {
+                layers.add_variable(&variable, name, &text)?;
+            }
+        }
+        for (key, text) in flags {
+            layers.add_text(key, text, &Layer::Flag)?;
+        }
+        let config = layers.finish();
+        config.check_together()?;
+        Ok(config)
+    }
+
+    /// A commented file of every key with its default.
+    pub fn sample() -> &'static str {
+        SAMPLE
+    }
+
+    /// What is wrong with the first value that is of the right type but makes no sense on its own.
+    fn check_each(&self) -> Result<(), String> {
+        self.limits.check_each()?;
+        within(self.freshness_ms, 1, DAY_MS)?;
+        crate::telemetry::check_filter(&self.log)?;
+        if self.cors_origins.iter().any(|origin| origin != "*" && !is_origin(origin)) {
+            return Err(
+                "each must be \"*\" or an origin such as https://app.example.com".to_owned()
+            );
+        }
+        Ok(())
+    }
+
+    fn check_together(&self) -> Result<(), ConfigError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => Err(ConfigError::Pair { given: "tls_cert", missing: "tls_key" }),
+            (None, Some(_)) => Err(ConfigError::Pair { given: "tls_key", missing: "tls_cert" }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Layers::new(defaults()).finish()
+    }
+}
+
+fn defaults() -> Value {
+    serde_saphyr::from_str(SAMPLE)
+        .unwrap_or_else(|error| unreachable!("a test reads the sample: {error}"))
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+impl Limits {
+    fn check_each(&self) -> Result<(), String> {
+        const GIB: usize = 1 << 30;
+        within(self.body_bytes, 1, GIB)?;
+        // hyper cannot read heads with less than 8 KiB.
+        within(self.header_bytes, 8_192, 1 << 20)?;
+        within(self.connections, 1, 1_000_000)?;
+        within(self.concurrent_requests, 1, 1_000_000)?;
+        within(self.streams_per_connection, 1, 10_000)?;
+        within(self.header_timeout_ms, 1, DAY_MS)?;
+        within(self.idle_timeout_ms, 1, DAY_MS)?;
+        within(self.handshake_timeout_ms, 1, DAY_MS)?;
+        within(self.request_timeout_ms, 1, DAY_MS)?;
+        within(self.drain_delay_ms, 0, DAY_MS)?;
+        within(self.drain_timeout_ms, 1, DAY_MS)?;
+        within(self.requests_per_second, 1, 1_000_000)?;
+        within(self.requests_burst, 1, 1_000_000)?;
+        within(self.unknown_keys_per_second, 1, 1_000_000)?;
+        within(self.unknown_keys_per_address_per_second, 1, 1_000_000)?;
+        within(self.cache_bytes, 1 << 20, 1 << 40)
+    }
+
+    /// For a request's head.
+    pub fn header_timeout(&self) -> Duration {
+        Duration::from_millis(self.header_timeout_ms)
+    }
+
+    /// Without a request.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// For a TLS handshake.
+    pub fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout_ms)
+    }
+
+    /// From a request's head to its answer's.
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+
+    /// Between not being ready and not accepting.
+    pub fn drain_delay(&self) -> Duration {
+        Duration::from_millis(self.drain_delay_ms)
+    }
+
+    /// For requests in flight when the server stops.
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms)
+    }
+}
+
+fn within<T: PartialOrd + fmt::Display>(value: T, least: T, most: T) -> Result<(), String> {
+    if value < least || value > most {
+        return Err(format!("it must be {least} to {most}"));
+    }
+    Ok(())
+}
+
+fn is_origin(text: &str) -> bool {
+    text.parse::<http::Uri>().is_ok_and(|uri| {
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let host = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+        !host.is_empty() && text == format!("{scheme}://{host}")
+    })
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let parse = |text: &String| {
+        parse_network(text)
+            .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no address or network")))
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// A network (`10.0.0.0/8`), or one address. Addresses of IPv4 in IPv6's clothes become IPv4, as
+/// they do wherever an address comes in.
+pub fn parse_network(text: &str) -> Option<IpNet> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(IpNet::from(address.to_canonical()));
+    }
+    let network: IpNet = text.parse().ok()?;
+    match network.addr().to_canonical() {
+        address @ IpAddr::V4(_) if network.prefix_len() >= 96 => {
+            IpNet::new(address, network.prefix_len() - 96).ok()
+        }
+        _ => Some(network.trunc()),
+    }
+}

@@ -1,0 +1,244 @@
+//! Laying configuration layers over each other, one key at a time: what was there before is valid,
+//! so whatever goes wrong is wrong with this key, this value and this source. That is why every
+//! error can name all three, without a library for layers.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Config, ENVIRONMENT_PREFIX};
+
+/// Why a configuration is refused; one line each.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not a YAML mapping.
+    #[error("the configuration file {} is not valid: {problem}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        problem: String,
+    },
+    /// There is no such key.
+    #[error("there is no configuration key {key} (from {layer}); did you mean {nearest}?")]
+    UnknownKey {
+        /// What was given.
+        key: String,
+        /// Where.
+        layer: Layer,
+        /// The key or variable that looks most like it.
+        nearest: String,
+    },
+    /// The value does not fit the key.
+    #[error("{key} cannot be {value} (from {layer}): {problem}")]
+    Value {
+        /// The key.
+        key: String,
+        /// The value, as JSON.
+        value: String,
+        /// Where it was given.
+        layer: Layer,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// One key needs another.
+    #[error("{given} needs {missing} too: give both or neither")]
+    Pair {
+        /// The key that was given.
+        given: &'static str,
+        /// The key that was not.
+        missing: &'static str,
+    },
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The file.
+    File(PathBuf),
+    /// An environment variable.
+    Variable(String),
+    /// The command line.
+    Flag,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag => f.write_str("the command line"),
+        }
+    }
+}
+
+/// The layers so far. `keys` are all that exist, each with its default.
+pub(super) struct Layers {
+    tree: Value,
+    keys: Vec<(String, Value)>,
+    config: Config,
+}
+
+impl Layers {
+    pub(super) fn new(defaults: Value) -> Self {
+        let config = Config::deserialize(&defaults)
+            .unwrap_or_else(|error| unreachable!("a test reads the sample: {error}"));
+        let mut keys = Vec::new();
+        flatten("", &defaults, &mut keys);
+        Self { tree: defaults, keys, config }
+    }
+
+    pub(super) fn finish(self) -> Config {
+        self.config
+    }
+
+    pub(super) fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
+        let syntax = |problem: String| ConfigError::Syntax { path: path.to_owned(), problem };
+        // Snippets take several lines.
+        let options = serde_saphyr::options! { with_snippet: false };
+        let tree: Value = serde_saphyr::from_str_with_options(&text, options)
+            .map_err(|error| syntax(error.to_string()))?;
+        let mut values = Vec::new();
+        match tree {
+            Value::Null => {}
+            Value::Object(_) => flatten("", &tree, &mut values),
+            _ => return Err(syntax("it must be a mapping of keys to values".to_owned())),
+        }
+        for (key, value) in values {
+            // A section whose keys are all commented out.
+            let section = format!("{key}.");
+            let empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
+            if empty && self.keys.iter().any(|(known, _)| known.starts_with(&section)) {
+                continue;
+            }
+            self.set(&key, value, &Layer::File(path.to_owned()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_variable(
+        &mut self,
+        variable: &str,
+        name: &str,
+        text: &str,
+    ) -> Result<(), ConfigError> {
+        let layer = Layer::Variable(variable.to_owned());
+        match self.keys.iter().find(|(key, _)| variable_name(key) == name) {
+            Some((key, _)) => self.add_text(&key.clone(), text, &layer),
+            None => Err(ConfigError::UnknownKey {
+                key: variable.to_owned(),
+                layer: Layer::Variable("the environment".to_owned()),
+                nearest: format!("{ENVIRONMENT_PREFIX}{}", self.nearest(name, variable_name)),
+            }),
+        }
+    }
+
+    /// A value as text, which the default's type says how to read.
+    pub(super) fn add_text(
+        &mut self,
+        key: &str,
+        text: &str,
+        layer: &Layer,
+    ) -> Result<(), ConfigError> {
+        let default = self.keys.iter().find(|(known, _)| known == key).map(|(_, default)| default);
+        let as_text = || Value::from(text);
+        let value = match default {
+            Some(Value::Bool(_)) => text.parse().map_or_else(|_| as_text(), Value::Bool),
+            Some(Value::Number(_)) => text.parse::<u64>().map_or_else(|_| as_text(), Value::from),
+            Some(Value::Array(_)) => text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(Value::from)
+                .collect(),
+            _ => as_text(),
+        };
+        self.set(key, value, layer)
+    }
+
+    fn set(&mut self, key: &str, value: Value, layer: &Layer) -> Result<(), ConfigError> {
+        if !self.keys.iter().any(|(known, _)| known == key) {
+            let nearest = self.nearest(key, str::to_owned);
+            return Err(ConfigError::UnknownKey {
+                key: key.to_owned(),
+                layer: layer.clone(),
+                nearest,
+            });
+        }
+        let shown = value.to_string();
+        let wrong = |problem| ConfigError::Value {
+            key: key.to_owned(),
+            value: shown,
+            layer: layer.clone(),
+            problem,
+        };
+        match self.tree.pointer_mut(&format!("/{}", key.replace('.', "/"))) {
+            Some(place) => *place = value,
+            None => unreachable!("known keys are in the tree"),
+        }
+        let config = Config::deserialize(&self.tree);
+        match config.map_err(|error| error.to_string()).and_then(|config| {
+            config.check_each()?;
+            Ok(config)
+        }) {
+            Ok(config) => self.config = config,
+            Err(problem) => return Err(wrong(problem)),
+        }
+        Ok(())
+    }
+
+    fn nearest(&self, given: &str, shown: impl Fn(&str) -> String) -> String {
+        let names = self.keys.iter().map(|(key, _)| shown(key));
+        names.min_by_key(|name| distance(given, name)).unwrap_or_default()
+    }
+}
+
+/// The keys of a tree, with dots between their parts, and their values.
+fn flatten(prefix: &str, value: &Value, into: &mut Vec<(String, Value)>) {
+    let members: Option<&Map<String, Value>> =
+        value.as_object().filter(|map| prefix.is_empty() || !map.is_empty());
+    match members {
+        None => into.push((prefix.to_owned(), value.clone())),
+        Some(members) => {
+            for (name, member) in members {
+                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                flatten(&key, member, into);
+            }
+        }
+    }
+}
+
+/// A key's name in the environment, without the prefix.
+fn variable_name(key: &str) -> String {
+    key.replace('.', "_").to_uppercase()
+}
+
+/// Levenshtein's distance: how many letters must be added, dropped or changed.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut costs: Vec<usize> = (0..=to.len()).collect();
+    for (i, letter) in from.chars().enumerate() {
+        let mut diagonal = costs[0];
+        costs[0] = i + 1;
+        for j in 0..to.len() {
+            let changed = diagonal + usize::from(letter != to[j]);
+            diagonal = costs[j + 1];
+            costs[j + 1] = changed.min(costs[j] + 1).min(diagonal + 1);
+        }
+    }
+    costs[to.len()]
+}

@@ -1,0 +1,124 @@
+//! Logs and metrics of the whole process: where they go and how they look. Knows nothing of what
+//! is logged or counted, but the names of the metrics that `net` counts.
+
+use std::{
+    io::{self, IsTerminal},
+    panic,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use metrics::Unit;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+use crate::config::{Config, LogFormat};
+
+/// Requests that were answered or given up, by protocol, method and code.
+pub const REQUESTS: &str = "customer_settings_requests_total";
+/// From a request's head to its answer's, by protocol and method.
+pub const REQUEST_SECONDS: &str = "customer_settings_request_duration_seconds";
+/// Requests that are being worked on.
+pub const REQUESTS_IN_FLIGHT: &str = "customer_settings_requests_in_flight";
+/// Connections that are open.
+pub const CONNECTIONS: &str = "customer_settings_connections";
+/// Connections that were closed at once because there were too many.
+pub const CONNECTIONS_REFUSED: &str = "customer_settings_connections_refused_total";
+/// TLS handshakes that failed or took too long.
+pub const TLS_FAILURES: &str = "customer_settings_tls_failures_total";
+/// Panics; each one is a bug.
+pub const PANICS: &str = "customer_settings_panics_total";
+
+const UPKEEP: Duration = Duration::from_secs(5);
+
+const BUCKETS_SECONDS: [f64; 14] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Sends log lines to standard error from now on, those of panics included. The first call in a
+/// process decides how they look.
+pub fn init(config: &Config) {
+    let json = match config.log_format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !io::stderr().is_terminal(),
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&config.log))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    let first = if json {
+        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    } else {
+        builder.try_init()
+    };
+    if first.is_ok() {
+        panic::set_hook(Box::new(|info| {
+            let place = info.location().map(ToString::to_string);
+            tracing::error!(place, "panic: {}", info.payload_as_str().unwrap_or("not a text"));
+        }));
+    }
+}
+
+/// What is wrong with log directives, if anything. `EnvFilter` itself takes any word for the name
+/// of a module, a mistyped level too.
+pub fn check_filter(directives: &str) -> Result<(), String> {
+    for directive in directives.split(',').map(str::trim) {
+        let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
+        if level.parse::<LevelFilter>().is_err() {
+            return Err(format!(
+                "{level:?} is no level: use error, warn, info, debug, trace or off"
+            ));
+        }
+    }
+    EnvFilter::try_new(directives).map(drop).map_err(|error| error.to_string())
+}
+
+/// The metrics of this process. Every server in it counts into the same ones.
+pub fn prometheus() -> &'static PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE.get_or_init(|| {
+        let builder = PrometheusBuilder::new()
+            .set_buckets(&BUCKETS_SECONDS)
+            .unwrap_or_else(|error| unreachable!("there are buckets: {error}"));
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        // Where this library is part of a program with a recorder of its own, that one counts.
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("another metrics recorder is installed: /metrics will be empty");
+        }
+        describe();
+        handle
+    })
+}
+
+/// Keeps the metrics' memory bounded, for as long as it runs: what histograms collect between two
+/// readings of `/metrics` is folded into their buckets.
+pub async fn upkeep() {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        prometheus().run_upkeep();
+    }
+}
+
+fn describe() {
+    metrics::describe_counter!(REQUESTS, Unit::Count, "Requests that were answered or given up");
+    metrics::describe_histogram!(
+        REQUEST_SECONDS,
+        Unit::Seconds,
+        "Time from a request's head to its answer's"
+    );
+    metrics::describe_gauge!(REQUESTS_IN_FLIGHT, Unit::Count, "Requests that are being worked on");
+    metrics::describe_gauge!(CONNECTIONS, Unit::Count, "Connections that are open");
+    metrics::describe_counter!(
+        CONNECTIONS_REFUSED,
+        Unit::Count,
+        "Connections closed because there were too many"
+    );
+    metrics::describe_counter!(
+        TLS_FAILURES,
+        Unit::Count,
+        "TLS handshakes that failed or took too long"
+    );
+    metrics::describe_counter!(PANICS, Unit::Count, "Panics; each one is a bug");
+}
