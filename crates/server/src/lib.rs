@@ -4,5 +4,6 @@ pub mod api;
 pub mod catalog;
 pub mod clock;
 pub mod config;
+pub mod net;
 pub mod store;
 pub mod telemetry;

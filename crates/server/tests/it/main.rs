@@ -12,3 +12,4 @@ mod transcoding;
 #![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
 
 mod config;
+mod net;

@@ -1,0 +1,252 @@
+//! Everything between the socket and the application: connections, TLS, limits, what happens to
+//! every request, and stopping. Knows the application only as a service that answers requests, and
+//! nothing of companies, keys or settings.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use hyper_util::{rt::TokioExecutor, server::conn::auto};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    telemetry::{self, CONNECTIONS, CONNECTIONS_REFUSED, TLS_FAILURES},
+};
+
+mod client_address;
+mod connection;
+mod cors;
+mod deadline;
+mod operational;
+mod pipeline;
+mod record;
+mod request_id;
+mod shutdown;
+mod tls;
+
+pub use client_address::ClientAddress;
+pub use deadline::Deadline;
+use operational::Operational;
+pub use operational::Readiness;
+pub use pipeline::App;
+use pipeline::Pipeline;
+pub use record::RouteLabel;
+pub use request_id::RequestId;
+pub use shutdown::{Shutdown, reload_on_signal, stop_on_signals};
+pub use tls::{Tls, TlsError};
+
+/// Connections that the kernel keeps until we accept them.
+const BACKLOG: u32 = 1_024;
+
+/// The pause after an accept that failed for want of file descriptors or memory, which fails again
+/// until a connection is closed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a server cannot start; one line each.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {}", listen_problem(.source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+fn listen_problem(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "this user may not (ports below 1024 often need root)".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// A server that has its port, and answers nobody yet.
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    config: Config,
+}
+
+/// Takes the port and reads the certificate. Must be called in a tokio runtime.
+pub fn bind(config: &Config) -> Result<Bound, ServeError> {
+    let tls = match (&config.tls_cert, &config.tls_key) {
+        (Some(cert), Some(key)) => Some(Arc::new(Tls::load(cert, key)?)),
+        _ => None,
+    };
+    let failed = |source| ServeError::Listen { address: config.listen, source };
+    let listener = listen(config.listen).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Bound { listener, address, tls, config: config.clone() })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of the last run that wait for their end do not keep the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+impl Bound {
+    /// Where it listens; the real port if 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// TLS, if it is on, to be reloaded.
+    pub fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.clone()
+    }
+
+    /// Serves until it is told to stop, and what was in flight then is finished or out of time.
+    pub async fn serve(
+        self,
+        app: App,
+        readiness: Readiness,
+        clock: Arc<dyn Clock>,
+        shutdown: Shutdown,
+    ) {
+        telemetry::prometheus();
+        let limits = self.config.limits.clone();
+        let operational = Operational {
+            readiness,
+            draining: shutdown.drain_token(),
+            metrics_allow: self.config.metrics_allow.clone(),
+            trusted_proxies: self.config.trusted_proxies.clone(),
+        };
+        // Of this server alone: its own time-out must not abort others with the same `shutdown`.
+        let stop = Shutdown::new();
+        // Whoever drops this future wants the connections gone too.
+        let _abort = stop.abort_on_drop();
+        let server = Arc::new(Server {
+            pipeline: Arc::new(Pipeline::new(&self.config, app, operational, clock)),
+            protocols: connection::protocols(&limits),
+            tls: self.tls,
+            stop: stop.clone(),
+        });
+        let connections = TaskTracker::new();
+        let accepting = async {
+            tokio::select! {
+                () = accept(self.listener, server, &connections, limits.connections) => {}
+                () = telemetry::upkeep() => {}
+                () = async { shutdown.draining().await; sleep(limits.drain_delay()).await } => {}
+                () = shutdown.aborted() => {}
+            }
+        };
+        // The listener is closed with this.
+        accepting.await;
+        stop.drain();
+        connections.close();
+        tokio::select! {
+            finished = timeout(limits.drain_timeout(), connections.wait()) => {
+                if finished.is_err() {
+                    tracing::warn!(open = connections.len(), "drain time is over: closing what is open");
+                }
+            }
+            () = shutdown.aborted() => {}
+        }
+        stop.abort();
+        connections.wait().await;
+    }
+}
+
+/// What all connections of a server share.
+struct Server {
+    pipeline: Arc<Pipeline>,
+    protocols: auto::Builder<TokioExecutor>,
+    tls: Option<Arc<Tls>>,
+    stop: Shutdown,
+}
+
+/// Accepts connections for ever. One more than the limit is closed at once: its client knows where
+/// it stands, where one that waits in the kernel's queue would not.
+async fn accept(
+    listener: TcpListener,
+    server: Arc<Server>,
+    connections: &TaskTracker,
+    most: usize,
+) {
+    let places = Arc::new(Semaphore::new(most));
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !is_of_one_connection(&error) {
+                    tracing::error!(%error, "cannot accept connections");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            metrics::counter!(CONNECTIONS_REFUSED).increment(1);
+            tracing::debug!(most, "connection refused: too many");
+            continue;
+        };
+        let server = Arc::clone(&server);
+        connections.spawn(async move {
+            metrics::gauge!(CONNECTIONS).increment(1.0);
+            server.serve(stream, peer.ip().to_canonical()).await;
+            metrics::gauge!(CONNECTIONS).decrement(1.0);
+            drop(place);
+        });
+    }
+}
+
+/// Errors of a connection that was gone before we took it.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
+impl Server {
+    async fn serve(&self, stream: TcpStream, peer: IpAddr) {
+        // Small answers must not wait for more.
+        let _ = stream.set_nodelay(true);
+        let pipeline = Arc::clone(&self.pipeline);
+        let Some(tls) = &self.tls else {
+            connection::serve(stream, peer, &self.protocols, pipeline, &self.stop).await;
+            return;
+        };
+        let handshake =
+            timeout(pipeline.limits().handshake_timeout(), tls.acceptor().accept(stream));
+        let handshake = tokio::select! {
+            handshake = handshake => handshake,
+            () = self.stop.draining() => return,
+        };
+        let problem = match handshake {
+            Ok(Ok(stream)) => {
+                connection::serve(stream, peer, &self.protocols, pipeline, &self.stop).await;
+                return;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it took too long".to_owned(),
+        };
+        metrics::counter!(TLS_FAILURES).increment(1);
+        tracing::debug!(%peer, problem, "TLS handshake failed");
+    }
+}

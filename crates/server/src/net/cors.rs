@@ -1,0 +1,83 @@
+//! Cross-origin requests of browsers. Credentials mode is never allowed, so a page of another
+//! origin can do nothing that it could not do from a server.
+//!
+//! Written out, since tower-http's layer takes every OPTIONS request for a preflight, and ours must
+//! answer those that are not like any other unknown method.
+
+use axum::body::Body;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+        ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    },
+};
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
+
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "grpc-status, grpc-message, grpc-status-details-bin, etag, retry-after, www-authenticate, allow, x-request-id",
+);
+
+const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("7200");
+
+pub(super) struct Cors {
+    any: bool,
+    origins: Vec<String>,
+}
+
+impl Cors {
+    pub(super) fn new(origins: &[String]) -> Self {
+        Self { any: origins.iter().any(|origin| origin == "*"), origins: origins.to_vec() }
+    }
+
+    /// What answers may name as allowed to this request's page, if anything.
+    pub(super) fn allowed(&self, request: &HeaderMap) -> Option<HeaderValue> {
+        let origin = request.get(ORIGIN)?;
+        if self.any {
+            return Some(HeaderValue::from_static("*"));
+        }
+        self.origins
+            .iter()
+            .any(|allowed| allowed.as_bytes() == origin.as_bytes())
+            .then(|| origin.clone())
+    }
+
+    /// The answer if the request is a preflight: those carry no credential and never get further.
+    pub(super) fn preflight(&self, request: &Request<Body>) -> Option<Response<Body>> {
+        let headers = request.headers();
+        if request.method() != Method::OPTIONS
+            || !headers.contains_key(ORIGIN)
+            || !headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        {
+            return None;
+        }
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        if self.allowed(headers).is_some() {
+            let answer = response.headers_mut();
+            answer.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            answer.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS);
+            if let Some(asked) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+                answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+            }
+        }
+        response
+            .headers_mut()
+            .append(VARY, HeaderValue::from_static("access-control-request-headers"));
+        Some(response)
+    }
+
+    /// Adds what lets the page read the answer. Caches must know that answers differ by origin
+    /// even where this request has none.
+    pub(super) fn expose(&self, allowed: Option<HeaderValue>, answer: &mut HeaderMap) {
+        if !self.any {
+            answer.append(VARY, HeaderValue::from_static("origin"));
+        }
+        if let Some(allowed) = allowed {
+            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+            answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
+    }
+}

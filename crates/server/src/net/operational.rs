@@ -1,0 +1,98 @@
+//! What operators and their machines ask: `/healthz`, `/readyz` and `/metrics`.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    client_address::{ClientAddress, looks_forwarded},
+    record::RouteLabel,
+};
+use crate::{
+    api::status::{RequestError, request_error_response},
+    telemetry,
+};
+
+/// Says whether requests can be served now; the error is a line for operators.
+pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+const READINESS_TIMEOUT: Duration = Duration::from_secs(2);
+
+pub(super) struct Operational {
+    pub(super) readiness: Readiness,
+    pub(super) draining: CancellationToken,
+    pub(super) metrics_allow: Vec<IpNet>,
+    pub(super) trusted_proxies: Vec<IpNet>,
+}
+
+impl Operational {
+    /// The answer, if the request's path is one of ours and the client may know it.
+    pub(super) async fn answer(
+        &self,
+        (method, path): (&Method, &str),
+        headers: &HeaderMap,
+        peer: IpAddr,
+        client: ClientAddress,
+    ) -> Option<Response<Body>> {
+        match path {
+            "/healthz" | "/readyz" => {}
+            "/metrics" if self.may_read_metrics(headers, peer, client) => {}
+            _ => return None,
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let error = RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned() };
+            return Some(request_error_response(headers, &error));
+        }
+        let mut response = match path {
+            "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
+            "/readyz" => match self.ready().await {
+                Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
+                Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+            },
+            _ => metrics_text(),
+        };
+        response.extensions_mut().insert(RouteLabel(Arc::from(path)));
+        Some(response)
+    }
+
+    async fn ready(&self) -> Result<(), String> {
+        if self.draining.is_cancelled() {
+            return Err("the server is stopping".to_owned());
+        }
+        let check = tokio::time::timeout(READINESS_TIMEOUT, (self.readiness)());
+        check.await.unwrap_or_else(|_| Err("the readiness check takes too long".to_owned()))
+    }
+
+    /// The connection's peer and the client that it speaks for must both be allowed. Headers can
+    /// only take this away: a proxy on this machine that was never declared would otherwise show
+    /// the metrics to the world, as everything that it forwards comes from loopback.
+    fn may_read_metrics(&self, headers: &HeaderMap, peer: IpAddr, client: ClientAddress) -> bool {
+        let allowed = |address: IpAddr| {
+            address.is_loopback()
+                || self.metrics_allow.iter().any(|network| network.contains(&address))
+        };
+        let known_proxy = self.trusted_proxies.iter().any(|network| network.contains(&peer));
+        let unknown_proxy = looks_forwarded(headers) && !known_proxy;
+        allowed(peer) && allowed(client.0) && !unknown_proxy
+    }
+}
+
+fn metrics_text() -> Response<Body> {
+    let mut response = text(StatusCode::OK, telemetry::prometheus().render());
+    let prometheus = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, prometheus);
+    response
+}
+
+fn text(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

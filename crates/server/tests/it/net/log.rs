@@ -1,0 +1,109 @@
+use std::{
+    io,
+    sync::{Mutex, MutexGuard},
+};
+
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::*;
+
+/// What is logged on this thread, which is the whole server of a test.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+struct Lines<'a>(MutexGuard<'a, Vec<u8>>);
+
+impl io::Write for Lines<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Lines<'a>;
+
+    fn make_writer(&'a self) -> Lines<'a> {
+        Lines(self.0.lock().unwrap())
+    }
+}
+
+impl Log {
+    fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let lines =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(log.clone()).finish();
+        (log, tracing::subscriber::set_default(lines))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn lines(&self) -> Vec<serde_json::Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+const PRIVATE: &str =
+    "authorization: Bearer cs_hidden\r\nx-request-id: mine\r\nx-other: hidden\r\n";
+
+#[tokio::test]
+async fn failures_are_always_logged_under_their_request_id() {
+    let (log, _guard) = Log::start();
+    let server = Server::start(&config());
+    server.get("/panic?token=hidden", PRIVATE).await;
+    let lines = log.lines();
+    // The cause, which the client may not see, and the request.
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for line in &lines {
+        assert_eq!(
+            (&line["level"], &line["span"]["request_id"]),
+            (&"ERROR".into(), &"mine".into()),
+            "{line}"
+        );
+    }
+    assert!(lines[0]["cause"].as_str().unwrap().contains("the secret of the inside"));
+    for (field, value) in [
+        ("message", "request failed"),
+        ("path", "/panic"),
+        ("code", "500"),
+        ("client", "127.0.0.1"),
+        ("method", "GET"),
+    ] {
+        assert_eq!(lines[1][field], value);
+    }
+    assert!(!log.text().contains("hidden"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn successes_and_clients_mistakes_are_logged_only_on_request() {
+    let (log, _guard) = Log::start();
+    let mut config = config();
+    let server = Server::start(&config);
+    server.get("/hello", PRIVATE).await;
+    server.get("/nowhere", PRIVATE).await;
+    assert_eq!(log.text(), "");
+
+    config.access_log = true;
+    let server = Server::start(&config);
+    server.get("/hello?token=hidden", PRIVATE).await;
+    server.get("/nowhere", PRIVATE).await;
+    let lines = log.lines();
+    let codes: Vec<_> =
+        lines.iter().map(|line| (&line["path"], &line["route"], &line["code"])).collect();
+    assert_eq!(
+        codes,
+        [
+            (&"/hello".into(), &"test".into(), &"200".into()),
+            (&"/nowhere".into(), &"test".into(), &"404".into())
+        ]
+    );
+    assert!(lines.iter().all(|line| line["span"]["request_id"] == "mine"));
+    assert!(!log.text().contains("hidden"), "{}", log.text());
+}

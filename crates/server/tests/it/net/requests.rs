@@ -1,0 +1,274 @@
+use super::*;
+
+fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+fn status_of(response: &Response<hyper::body::Incoming>) -> &str {
+    response.headers().get("grpc-status").map(|status| status.to_str().unwrap()).unwrap_or_default()
+}
+
+const UNAVAILABLE: &str = "14";
+const DEADLINE_EXCEEDED: &str = "4";
+const INTERNAL: &str = "13";
+
+#[tokio::test]
+async fn a_request_id_is_echoed_if_it_is_well_formed_and_made_otherwise() {
+    let server = Server::start(&config());
+    for good in ["a", "order-4711/x", &"x".repeat(128)] {
+        let answer = server.get("/who", &format!("x-request-id: {good}\r\n")).await;
+        assert_eq!(header(&answer, "x-request-id"), Some(good));
+        assert!(answer.contains(&format!(" {good} ")), "{answer}");
+    }
+    let mut made = Vec::new();
+    for bad in [
+        "",
+        "x-request-id: \r\n",
+        "x-request-id: a b\r\n",
+        "x-request-id: \u{e9}\r\n",
+        &format!("x-request-id: {}\r\n", "x".repeat(129)),
+    ] {
+        let answer = server.get("/who", bad).await;
+        let id = header(&answer, "x-request-id").unwrap().to_owned();
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        assert!(!made.contains(&id));
+        made.push(id);
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_answer_carries_the_request_id() {
+    let mut config = config();
+    config.limits.request_timeout_ms = 50;
+    let server = Server::start(&config);
+    for path in ["/hello", "/nowhere", "/panic", "/never", "/healthz", "/metrics"] {
+        let answer = server.get(path, "x-request-id: mine\r\n").await;
+        assert_eq!(header(&answer, "x-request-id"), Some("mine"), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_an_internal_error_that_tells_nothing_and_the_server_lives_on() {
+    let server = Server::start(&config());
+    let answer = server.get("/panic", "").await;
+    assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("\"code\":13"), "{answer}");
+    assert!(!answer.contains("secret"), "{answer}");
+
+    let (mut sender, _connection) = http2(server.connect().await).await;
+    let response = sender.send_request(grpc("/panic", &[])).await.unwrap();
+    assert_eq!((response.status(), status_of(&response)), (StatusCode::OK, INTERNAL));
+    assert!(!format!("{:?}", response.headers()).contains("secret"));
+    let response = sender.send_request(grpc("/hello", &[])).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn one_request_more_than_the_limit_is_refused_at_once_in_every_protocol() {
+    let mut config = config();
+    config.limits.concurrent_requests = 1;
+    let server = Server::start(&config);
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    server.until_waiting(1).await;
+
+    let answer = server.get("/hello", "").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.contains("\"reason\":\"OVERLOADED\""),
+        "{answer}"
+    );
+    assert_eq!(header(&answer, "retry-after"), Some("1"));
+    let (mut sender, _connection) = http2(server.connect().await).await;
+    let response = sender.send_request(grpc("/hello", &[])).await.unwrap();
+    assert_eq!((response.status(), status_of(&response)), (StatusCode::OK, UNAVAILABLE));
+    let mut web = grpc("/hello", &[]);
+    web.headers_mut().insert("content-type", "application/grpc-web+proto".parse().unwrap());
+    let response = sender.send_request(web).await.unwrap();
+    assert_eq!((response.status(), status_of(&response)), (StatusCode::OK, UNAVAILABLE));
+    assert_eq!(response.headers()["content-type"], "application/grpc-web+proto");
+    // Operators still get through.
+    assert!(server.get("/healthz", "").await.ends_with("ok\n"));
+
+    server.go_on.notify_one();
+    hear(&mut stream, "hello").await;
+    assert!(server.get("/hello", "").await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_request_is_cut_off_at_its_deadline_in_every_protocol() {
+    let mut config = config();
+    config.limits.request_timeout_ms = 50;
+    let server = Server::start(&config);
+    let answer = server.get("/never", "").await;
+    assert!(answer.starts_with("HTTP/1.1 504 ") && answer.contains("\"code\":4"), "{answer}");
+    let (mut sender, _connection) = http2(server.connect().await).await;
+    let response = sender.send_request(grpc("/never", &[])).await.unwrap();
+    assert_eq!((response.status(), status_of(&response)), (StatusCode::OK, DEADLINE_EXCEEDED));
+}
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_meets_the_deadline() {
+    let mut config = config();
+    config.limits.request_timeout_ms = 50;
+    let server = Server::start(&config);
+    let answer =
+        server.say("POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf").await;
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_callers_grpc_timeout_comes_first_if_it_is_shorter() {
+    let server = Server::start(&config());
+    let (mut sender, _connection) = http2(server.connect().await).await;
+    let response = sender.send_request(grpc("/never", &[("grpc-timeout", "50m")])).await.unwrap();
+    assert_eq!(status_of(&response), DEADLINE_EXCEEDED);
+    for (given, most) in [("5S", 5_000), ("1H", 10_000), ("nonsense", 10_000)] {
+        let response = sender.send_request(grpc("/who", &[("grpc-timeout", given)])).await.unwrap();
+        let text =
+            String::from_utf8(response.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        let left: u64 = text.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(left <= most && left > most / 2, "{given}: {left}");
+    }
+}
+
+#[tokio::test]
+async fn the_application_is_told_the_forwarded_address_of_a_trusted_proxy() {
+    let mut config = config();
+    let untrusting = Server::start(&config);
+    let answer = untrusting.get("/who", "x-forwarded-for: 192.0.2.7\r\n").await;
+    assert!(answer.contains("\r\n\r\n127.0.0.1 "), "{answer}");
+    config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let trusting = Server::start(&config);
+    let answer = trusting.get("/who", "x-forwarded-for: 192.0.2.7\r\n").await;
+    assert!(answer.contains("\r\n\r\n192.0.2.7 "), "{answer}");
+}
+
+#[tokio::test]
+async fn readiness_says_why_it_is_not() {
+    let server = Server::start_with(
+        &config(),
+        Arc::new(|| Box::pin(async { Err("the store is away".to_owned()) })),
+    );
+    let answer = server.get("/readyz", "").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("the store is away\n"),
+        "{answer}"
+    );
+    assert!(server.get("/healthz", "").await.starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn operational_paths_answer_head_and_refuse_what_writes() {
+    let server = Server::start(&config());
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let head = server
+            .say(&format!("HEAD {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
+            .await;
+        assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"), "{head}");
+        let post = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        );
+        let post = server.say(&post).await;
+        assert!(post.starts_with("HTTP/1.1 405 "), "{post}");
+        assert_eq!(header(&post, "allow"), Some("GET, HEAD"));
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened_by_protocol_method_and_code() {
+    let server = Server::start(&config());
+    server.get("/hello", "").await;
+    server.get("/panic", "").await;
+    let (mut sender, _connection) = http2(server.connect().await).await;
+    sender.send_request(grpc("/hello", &[])).await.unwrap().collect().await.unwrap();
+    sender.send_request(grpc("/panic", &[])).await.unwrap().collect().await.unwrap();
+    let metrics = server.get("/metrics", "").await;
+    for line in [
+        "# TYPE customer_settings_requests_total counter",
+        "customer_settings_requests_total{protocol=\"http\",method=\"test\",code=\"200\"} ",
+        "customer_settings_requests_total{protocol=\"http\",method=\"unknown\",code=\"500\"} ",
+        "customer_settings_requests_total{protocol=\"grpc\",method=\"test\",code=\"Ok\"} ",
+        "customer_settings_requests_total{protocol=\"grpc\",method=\"unknown\",code=\"Internal\"} ",
+        "customer_settings_request_duration_seconds_bucket{protocol=\"http\",method=\"test\",le=\"0.001\"} ",
+        "customer_settings_requests_in_flight ",
+        "customer_settings_connections ",
+        "customer_settings_panics_total ",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_for_loopback_and_configured_networks_and_no_header_opens_them() {
+    const SEEN: &str = "HTTP/1.1 200 OK";
+    const HIDDEN: &str = "HTTP/1.1 404 ";
+    for (trusted, allowed, header, expected) in [
+        ("", "", "", SEEN),
+        // A proxy on this machine that nobody declared.
+        ("", "", "x-forwarded-for: 127.0.0.1\r\n", HIDDEN),
+        ("", "", "forwarded: for=127.0.0.1\r\n", HIDDEN),
+        ("", "", "via: 1.1 proxy\r\n", HIDDEN),
+        ("127.0.0.1", "", "", SEEN),
+        ("127.0.0.1", "", "x-forwarded-for: 192.0.2.1\r\n", HIDDEN),
+        ("127.0.0.1", "", "x-forwarded-for: 127.0.0.1, 192.0.2.1\r\n", HIDDEN),
+        ("127.0.0.1", "192.0.2.0/24", "x-forwarded-for: 192.0.2.1\r\n", SEEN),
+        ("", "192.0.2.0/24", "x-forwarded-for: 192.0.2.1\r\n", HIDDEN),
+    ] {
+        let flags =
+            [("trusted_proxies", trusted.to_owned()), ("metrics_allow", allowed.to_owned())];
+        let mut config = Config::layered(None, [], &flags).unwrap();
+        config.listen = "127.0.0.1:0".parse().unwrap();
+        let answer = Server::start(&config).get("/metrics", header).await;
+        assert!(answer.starts_with(expected), "{trusted} {allowed} {header}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn browsers_of_any_origin_may_call_and_read_what_they_need() {
+    let server = Server::start(&config());
+    let origin = "origin: https://app.example.com\r\n";
+    let preflight = format!(
+        "OPTIONS /panic HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{origin}access-control-request-method: POST\r\n\
+         access-control-request-headers: authorization,x-grpc-web\r\n\r\n"
+    );
+    let answer = server.say(&preflight).await;
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    assert_eq!(header(&answer, "access-control-allow-origin"), Some("*"));
+    assert_eq!(header(&answer, "access-control-allow-headers"), Some("authorization,x-grpc-web"));
+    assert!(header(&answer, "access-control-allow-methods").unwrap().contains("POST"));
+    for path in ["/hello", "/panic"] {
+        let answer = server.get(path, origin).await;
+        assert_eq!(header(&answer, "access-control-allow-origin"), Some("*"));
+        let exposed = header(&answer, "access-control-expose-headers").unwrap();
+        for name in [
+            "grpc-status",
+            "grpc-message",
+            "grpc-status-details-bin",
+            "etag",
+            "retry-after",
+            "x-request-id",
+        ] {
+            assert!(exposed.split(", ").any(|exposed| exposed == name), "{name}");
+        }
+        assert_eq!(header(&answer, "access-control-allow-credentials"), None);
+    }
+    assert_eq!(header(&server.get("/hello", "").await, "access-control-allow-origin"), None);
+    // Without these headers it is a method like any other.
+    let options =
+        server.say("OPTIONS /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(options.starts_with("HTTP/1.1 404 "), "{options}");
+}
+
+#[tokio::test]
+async fn only_configured_origins_are_allowed_where_there_are_some() {
+    let mut config = config();
+    config.cors_origins = vec!["https://app.example.com".to_owned()];
+    let server = Server::start(&config);
+    let answer = server.get("/hello", "origin: https://app.example.com\r\n").await;
+    assert_eq!(header(&answer, "access-control-allow-origin"), Some("https://app.example.com"));
+    assert_eq!(header(&answer, "vary"), Some("origin"));
+    for other in ["https://evil.example", "https://app.example.com.evil.example", "null"] {
+        let answer = server.get("/hello", &format!("origin: {other}\r\n")).await;
+        assert_eq!(header(&answer, "access-control-allow-origin"), None, "{other}");
+        assert_eq!(header(&answer, "vary"), Some("origin"));
+    }
+}
