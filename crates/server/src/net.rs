@@ -187,17 +187,21 @@ async fn accept(
     most: usize,
 ) {
     let places = Arc::new(Semaphore::new(most));
+    let mut failing = false;
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                if !is_of_one_connection(&error) {
-                    tracing::error!(%error, "cannot accept connections");
-                    sleep(ACCEPT_PAUSE).await;
+                if !failing {
+                    tracing::error!(%error, "cannot accept connections; trying on");
                 }
+                failing = true;
+                sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
+        failing = false;
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             metrics::counter!(CONNECTIONS_REFUSED).increment(1);
             tracing::debug!(most, "connection refused: too many");

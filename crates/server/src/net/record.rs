@@ -166,16 +166,16 @@ impl Drop for Record {
             return;
         }
         let _in_span = self.span.enter();
-        let milliseconds =
-            self.clock.monotonic().saturating_duration_since(self.started).as_secs_f64() * 1_000.0;
+        let taken = self.clock.monotonic().saturating_duration_since(self.started);
+        let microseconds = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
         let path: String = self.uri.path().chars().take(MOST_PATH_CHARACTERS).collect();
         let route = self.route_label();
         let protocol = self.protocol.label();
         let (method, client) = (&self.method, self.client.0);
         if fault {
-            tracing::error!(protocol, %method, path, %route, code, %client, milliseconds, "request failed");
+            tracing::error!(protocol, %method, path, %route, code, %client, microseconds, "request failed");
         } else {
-            tracing::info!(protocol, %method, path, %route, code, %client, milliseconds, "request");
+            tracing::info!(protocol, %method, path, %route, code, %client, microseconds, "request");
         }
     }
 }
