@@ -33,11 +33,12 @@ pub trait Store: Send + Sync + 'static {
     /// engine has no such number.
     async fn change_mark(&self) -> Result<Option<u64>, StoreError>;
 
-    /// A page of the covered companies, by name (code points) and then id, archived ones left out:
-    /// `offset` are skipped, at most `limit` answered.
+    /// A page of the covered companies, by name (code points) and then id, archived ones only
+    /// where asked for: `offset` are skipped, at most `limit` answered.
     async fn list_companies(
         &self,
         grant: &CoveredGrant,
+        show_archived: bool,
         offset: u64,
         limit: u32,
     ) -> Result<Vec<Company>, StoreError>;

@@ -72,7 +72,10 @@ pub enum Scopes {
 
 impl Scopes {
     /// Takes scope names, `*` among them or not; `field` names them in the error.
-    pub fn parse<'a>(field: &str, names: impl IntoIterator<Item = &'a str>) -> Result<Self, Violation> {
+    pub fn parse<'a>(
+        field: &str,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, Violation> {
         let mut scopes = BTreeSet::new();
         let mut all = false;
         for name in names {
@@ -81,7 +84,8 @@ impl Scopes {
                 None if name == "*" => all = true,
                 None => {
                     let known = Scope::ALL.map(Scope::as_str).join(", ");
-                    let description = format!("has the unknown scope \"{name}\"; there are {known} and *");
+                    let description =
+                        format!("has the unknown scope \"{name}\"; there are {known} and *");
                     return Err(Violation::new(field, "UNKNOWN_SCOPE", description));
                 }
             }
@@ -200,7 +204,8 @@ impl Task {
             Self::Key => "key",
             Self::Restore => "restore",
         };
-        let staff_id = StaffId::parse("task", name).unwrap_or_else(|_| unreachable!("a literal id"));
+        let staff_id =
+            StaffId::parse("task", name).unwrap_or_else(|_| unreachable!("a literal id"));
         Actor { key_id: None, staff_id }
     }
 

@@ -101,7 +101,11 @@ impl Coordinate {
             return Err(Violation::new("latitude", "OUT_OF_RANGE", "must lie between -90 and 90"));
         }
         if !(-180.0..=180.0).contains(&longitude) {
-            return Err(Violation::new("longitude", "OUT_OF_RANGE", "must lie between -180 and 180"));
+            return Err(Violation::new(
+                "longitude",
+                "OUT_OF_RANGE",
+                "must lie between -180 and 180",
+            ));
         }
         Ok(Self { latitude, longitude })
     }
@@ -157,7 +161,11 @@ impl ShortText {
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
         let text = value.trim();
         if text.chars().any(char::is_control) {
-            return Err(Violation::new(field, "CONTROL_CHARACTER", "must not hold control characters"));
+            return Err(Violation::new(
+                field,
+                "CONTROL_CHARACTER",
+                "must not hold control characters",
+            ));
         }
         let length = text.chars().count();
         if length > MAX_SHORT_TEXT_LENGTH {

@@ -324,7 +324,8 @@ pub enum Limit {
 }
 
 impl Limit {
-    const fn reason(self) -> &'static str {
+    /// A stable name for programs and metrics.
+    pub const fn reason(self) -> &'static str {
         match self {
             Self::Key => "KEY_RATE_LIMIT",
             Self::UnknownKeys => "UNKNOWN_KEY_RATE_LIMIT",

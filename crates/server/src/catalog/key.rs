@@ -69,7 +69,8 @@ impl Key {
             return Err(Error::AddressNotAllowed { address: address.to_string() });
         }
         let staff_id = self.staff_id.clone().unwrap_or_else(|| {
-            StaffId::parse("key_id", self.id.as_str()).unwrap_or_else(|_| unreachable!("ids have one form"))
+            StaffId::parse("key_id", self.id.as_str())
+                .unwrap_or_else(|_| unreachable!("ids have one form"))
         });
         Ok(Caller {
             actor: Actor { key_id: Some(self.id.clone()), staff_id },

@@ -135,7 +135,8 @@ fn apply_delta(settings: &mut Settings, delta: &Delta) -> Result<(), DoesNotAppl
         }
         Delta::Moved { catalog, id, from, to } => {
             let entries = &mut settings.catalogs[catalog.index()];
-            let entry = entries.iter_mut().find(|e| e.id == *id && e.rank == *from).ok_or(DoesNotApply)?;
+            let entry =
+                entries.iter_mut().find(|e| e.id == *id && e.rank == *from).ok_or(DoesNotApply)?;
             entry.rank = *to;
             Ok(())
         }

@@ -134,7 +134,11 @@ fn invisible(field: &str, c: char) -> Violation {
 }
 
 fn too_long(field: &str, length: usize, most: usize) -> Violation {
-    Violation::new(field, "TOO_LONG", format!("has {length} characters; at most {most} are allowed"))
+    Violation::new(
+        field,
+        "TOO_LONG",
+        format!("has {length} characters; at most {most} are allowed"),
+    )
 }
 
 #[cfg(test)]
@@ -163,7 +167,9 @@ mod tests {
 
     #[test]
     fn invisible_characters_are_refused_by_code_point() {
-        for bad in ["a\u{0}b", "a\nb", "a\u{7f}b", "a\u{85}b", "a\u{202e}b", "a\u{200b}b", "a\u{2028}b"] {
+        for bad in
+            ["a\u{0}b", "a\nb", "a\u{7f}b", "a\u{85}b", "a\u{202e}b", "a\u{200b}b", "a\u{2028}b"]
+        {
             let violation = Name::parse("name", bad).unwrap_err();
             assert_eq!(violation.reason, "CONTROL_CHARACTER");
             assert!(violation.description.contains("U+"), "{}", violation.description);
@@ -174,7 +180,12 @@ mod tests {
 
     #[test]
     fn fold_keys_ignore_case_in_every_script() {
-        for (a, b) in [("VIP", "vip"), ("Straße", "STRASSE"), ("ÉCOLE", "e\u{301}cole"), ("ΣΊΣΥΦΟΣ", "σίσυφος")] {
+        for (a, b) in [
+            ("VIP", "vip"),
+            ("Straße", "STRASSE"),
+            ("ÉCOLE", "e\u{301}cole"),
+            ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+        ] {
             let key = |text| Name::parse("name", text).unwrap().fold_key();
             assert_eq!(key(a), key(b), "{a} and {b}");
         }

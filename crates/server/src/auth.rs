@@ -1,0 +1,219 @@
+//! From a credential to a [`Caller`]: the cache of keys, and the limits that come before it.
+//!
+//! Knows no protocol: it gets the bytes of the `Authorization` value and the client's address.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use quick_cache::sync::Cache;
+use secrecy::ExposeSecret;
+
+use crate::{
+    catalog::{
+        access::Caller,
+        error::{Error, Limit, Result},
+        id::KeyId,
+        key::{Key, SecretDigest},
+        time::Timestamp,
+    },
+    clock::Clock,
+    freshness::{Freshness, Stamp},
+    store::Store,
+};
+
+pub mod api_key;
+mod credential;
+
+/// Keys and addresses that are remembered at most; beyond, the least used are forgotten.
+const MAX_CACHED_KEYS: usize = 100_000;
+const MAX_ADDRESSES: usize = 10_000;
+/// The last use of a key is written down at most this often.
+const LAST_USED_STEP_SECONDS: i64 = 300;
+
+/// The limits of [`Authenticator`].
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests per second with one key.
+    pub key_requests_per_second: NonZeroU32,
+    /// Requests with one key that may come at once.
+    pub key_burst: NonZeroU32,
+    /// Look-ups per second of keys that are not in memory, for one address.
+    pub unknown_keys_per_address: NonZeroU32,
+    /// The same for all addresses together.
+    pub unknown_keys_in_all: NonZeroU32,
+}
+
+/// Decides who is calling.
+pub struct Authenticator {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    freshness: Arc<Freshness>,
+    accept_bare_base64: bool,
+    limits: Limits,
+    keys: Cache<SecretDigest, Arc<CachedKey>>,
+    unknown_by_address: Cache<IpAddr, Arc<DefaultDirectRateLimiter>>,
+    unknown_in_all: DefaultDirectRateLimiter,
+}
+
+struct CachedKey {
+    key: Key,
+    stamp: Stamp,
+    usage: Arc<Usage>,
+}
+
+/// What outlives a refresh of the cached key.
+struct Usage {
+    limiter: DefaultDirectRateLimiter,
+    last_used: AtomicI64,
+    written: AtomicI64,
+}
+
+impl Authenticator {
+    /// Knows no key yet.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        freshness: Arc<Freshness>,
+        limits: Limits,
+        accept_bare_base64: bool,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            freshness,
+            accept_bare_base64,
+            limits,
+            keys: Cache::new(MAX_CACHED_KEYS),
+            unknown_by_address: Cache::new(MAX_ADDRESSES),
+            unknown_in_all: RateLimiter::direct(Quota::per_second(limits.unknown_keys_in_all)),
+        }
+    }
+
+    /// Who is calling, from the values of `Authorization` and the client's address.
+    ///
+    /// Answers UNAVAILABLE, never a refusal, where the store cannot be asked: clients read a
+    /// refusal as "not bought" and skip data for good.
+    pub async fn authenticate<'a>(
+        &self,
+        mut authorization: impl Iterator<Item = &'a [u8]>,
+        address: IpAddr,
+    ) -> Result<Caller> {
+        let Some(value) = authorization.next() else {
+            return Err(Error::NoCredential);
+        };
+        let credential = credential::parse(value, self.accept_bare_base64)?;
+        let secret = credential.secret.expose_secret();
+        let digest = api_key::digest(secret);
+        let cached = match self.keys.get(&digest) {
+            Some(cached) if self.freshness.is_fresh(cached.stamp) => cached,
+            Some(stale) => self.refresh(digest, &stale).await?.ok_or(Error::RevokedKey)?,
+            None => {
+                self.limit_unknown(address)?;
+                if api_key::is_mistyped(secret) {
+                    return Err(Error::UnknownKey);
+                }
+                check(&self.unknown_in_all, Limit::UnknownKeys)?;
+                self.look_up(digest, None).await?.ok_or(credential.if_unknown)?
+            }
+        };
+        let now = self.clock.now();
+        let caller = cached.key.caller(now, address)?;
+        check(&cached.usage.limiter, Limit::Key)?;
+        cached.usage.last_used.store(now.as_micros(), Ordering::Relaxed);
+        Ok(caller)
+    }
+
+    /// Writes down when keys were last used, coarsely.
+    pub async fn flush_last_used(&self) -> Result<()> {
+        let mut uses: Vec<(KeyId, Timestamp)> = Vec::new();
+        let mut written = Vec::new();
+        for (_, cached) in self.keys.iter() {
+            let last_used = cached.usage.last_used.load(Ordering::Relaxed);
+            let step = LAST_USED_STEP_SECONDS * 1_000_000;
+            if last_used > cached.usage.written.load(Ordering::Relaxed) + step {
+                uses.push((cached.key.id.clone(), Timestamp::from_micros(last_used)));
+                written.push((cached.usage.clone(), last_used));
+            }
+        }
+        if uses.is_empty() {
+            return Ok(());
+        }
+        self.store.touch_keys(&uses).await?;
+        for (usage, last_used) in written {
+            usage.written.store(last_used, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn refresh(&self, digest: SecretDigest, stale: &CachedKey) -> Result<Option<Arc<CachedKey>>> {
+        let found = self.look_up(digest, Some(stale.usage.clone())).await?;
+        if found.is_none() {
+            self.keys.remove(&digest);
+        }
+        Ok(found)
+    }
+
+    async fn look_up(
+        &self,
+        digest: SecretDigest,
+        usage: Option<Arc<Usage>>,
+    ) -> Result<Option<Arc<CachedKey>>> {
+        let stamp = self.freshness.stamp();
+        metrics::counter!("customer_settings_key_lookups_total").increment(1);
+        let Some(key) = self.store.key_by_secret(&digest).await? else {
+            return Ok(None);
+        };
+        let usage = usage.unwrap_or_else(|| Arc::new(self.new_usage()));
+        let cached = Arc::new(CachedKey { key, stamp, usage });
+        self.keys.insert(digest, cached.clone());
+        Ok(Some(cached))
+    }
+
+    fn new_usage(&self) -> Usage {
+        let quota =
+            Quota::per_second(self.limits.key_requests_per_second).allow_burst(self.limits.key_burst);
+        Usage {
+            limiter: RateLimiter::direct(quota),
+            last_used: AtomicI64::new(0),
+            written: AtomicI64::new(0),
+        }
+    }
+
+    fn limit_unknown(&self, address: IpAddr) -> Result<()> {
+        let quota = Quota::per_second(self.limits.unknown_keys_per_address);
+        let limiter = self
+            .unknown_by_address
+            .get_or_insert_with(&network_of(address), || {
+                Ok::<_, std::convert::Infallible>(Arc::new(RateLimiter::direct(quota)))
+            })
+            .unwrap_or_else(|never| match never {});
+        check(&limiter, Limit::UnknownKeys)
+    }
+}
+
+/// One subscriber holds a whole IPv6 /64, so that is what counts as one address.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
+}
+
+fn check(limiter: &DefaultDirectRateLimiter, limit: Limit) -> Result<()> {
+    limiter.check().map_err(|until| {
+        let wait = until.wait_time_from(limiter.clock().now());
+        let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+        metrics::counter!("customer_settings_rate_limited_total", "limit" => limit.reason()).increment(1);
+        Error::TooManyRequests { limit, retry_after_ms }
+    })
+}

@@ -1,0 +1,166 @@
+//! The credential of a request: every form in which clients are known to send a key
+//! (../shared/contract.md, section 2), and the two classic mistakes told apart.
+
+use base64::{
+    Engine,
+    alphabet::{STANDARD, URL_SAFE},
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use secrecy::SecretString;
+
+use super::api_key::PREFIX;
+use crate::catalog::error::{CredentialMistake, Error, Result};
+
+/// Longer headers are not credentials.
+const MAX_LENGTH: usize = 2_048;
+
+/// What a request shows.
+#[derive(Debug)]
+pub(super) struct Credential {
+    /// The presented secret.
+    pub(super) secret: SecretString,
+    /// What to say if there is no such key.
+    pub(super) if_unknown: Error,
+}
+
+/// Reads the value of an `Authorization` header or of the metadata of that name.
+pub(super) fn parse(value: &[u8], accept_bare_base64: bool) -> Result<Credential> {
+    let mistake = |mistake| Err(Error::MalformedCredential(mistake));
+    let Some(text) = std::str::from_utf8(value).ok().filter(|text| text.len() <= MAX_LENGTH) else {
+        return mistake(CredentialMistake::Unreadable);
+    };
+    let (scheme, rest) = match text.trim().split_once(' ') {
+        Some((scheme, rest)) => (scheme, rest.trim()),
+        None => ("", text.trim()),
+    };
+    if scheme.eq_ignore_ascii_case("basic") {
+        basic(rest)
+    } else if scheme.eq_ignore_ascii_case("bearer") {
+        if rest.is_empty() { mistake(CredentialMistake::Unreadable) } else { Ok(known_or_not(rest)) }
+    } else if rest.eq_ignore_ascii_case("basic") || rest.eq_ignore_ascii_case("bearer") {
+        mistake(CredentialMistake::Unreadable)
+    } else if scheme.is_empty() && accept_bare_base64 {
+        basic(rest)
+    } else {
+        mistake(CredentialMistake::UnknownScheme)
+    }
+}
+
+/// `Basic`: the secret alone, `secret:` or `user:secret`, each in base64.
+fn basic(encoded: &str) -> Result<Credential> {
+    if encoded.is_empty() {
+        return Err(Error::MalformedCredential(CredentialMistake::Unreadable));
+    }
+    let Some(text) = decode_text(encoded) else {
+        return Err(Error::MalformedCredential(CredentialMistake::NotEncoded));
+    };
+    let secret = secret_of(&text);
+    if secret.is_empty() {
+        return Err(Error::NoCredential);
+    }
+    Ok(known_or_not(secret))
+}
+
+/// Only an unknown secret can have been encoded once too often: keys that are brought along may
+/// look like base64 themselves.
+fn known_or_not(secret: &str) -> Credential {
+    let encoded_again = !secret.starts_with(PREFIX)
+        && decode_text(secret).is_some_and(|text| {
+            let inner = secret_of(&text);
+            inner.starts_with(PREFIX) || inner.len() >= super::api_key::MIN_IMPORTED_LENGTH
+        });
+    let if_unknown = if encoded_again {
+        Error::MalformedCredential(CredentialMistake::EncodedTwice)
+    } else {
+        Error::UnknownKey
+    };
+    Credential { secret: secret.to_owned().into(), if_unknown }
+}
+
+/// The password if there is one, else the user name, else the whole.
+fn secret_of(text: &str) -> &str {
+    match text.trim().split_once(':') {
+        Some((user, "")) => user.trim(),
+        Some((_, password)) => password.trim(),
+        None => text.trim(),
+    }
+}
+
+/// The text behind base64 in either alphabet, with or without padding; `None` if it is not
+/// base64 or not text.
+fn decode_text(encoded: &str) -> Option<String> {
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let bytes = [STANDARD, URL_SAFE]
+        .iter()
+        .find_map(|alphabet| GeneralPurpose::new(alphabet, config).decode(encoded).ok())?;
+    let text = String::from_utf8(bytes).ok()?;
+    let readable = !text.is_empty() && !text.trim().chars().any(char::is_control);
+    readable.then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    const SECRET: &str = "cs_abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMN";
+
+    fn basic_of(text: &str) -> String {
+        format!("Basic {}", STANDARD.encode(text))
+    }
+
+    #[test]
+    fn every_known_form_gives_the_secret() {
+        let forms = [
+            basic_of(SECRET),
+            basic_of(&format!("{SECRET}:")),
+            basic_of(&format!("someone:{SECRET}")),
+            basic_of(&format!("{SECRET}\n")),
+            basic_of(&format!(" {SECRET} ")),
+            basic_of(&format!("{SECRET}\r\n:")),
+            basic_of(SECRET).trim_end_matches('=').to_owned(),
+            basic_of(SECRET).replace("Basic", "bAsIc"),
+            format!("Bearer {SECRET}"),
+            format!("bearer   {SECRET} "),
+        ];
+        for form in forms {
+            assert_eq!(parse(form.as_bytes(), false).unwrap().secret.expose_secret(), SECRET, "{form}");
+        }
+    }
+
+    #[test]
+    fn bare_base64_is_taken_only_where_it_is_allowed() {
+        let bare = STANDARD.encode(SECRET);
+        assert_eq!(parse(bare.as_bytes(), true).unwrap().secret.expose_secret(), SECRET);
+        assert_eq!(parse(bare.as_bytes(), false).unwrap_err().reason(), "CREDENTIAL_SCHEME");
+    }
+
+    #[test]
+    fn the_classic_mistakes_are_told_apart() {
+        let twice = basic_of(&STANDARD.encode(SECRET));
+        assert_eq!(parse(twice.as_bytes(), false).unwrap().if_unknown.reason(), "CREDENTIAL_ENCODED_TWICE");
+        let twice = basic_of(&STANDARD.encode(format!("{SECRET}:")));
+        assert_eq!(parse(twice.as_bytes(), false).unwrap().if_unknown.reason(), "CREDENTIAL_ENCODED_TWICE");
+        for raw in [SECRET, "an-imported-secret-of-ours!", "0123456789abcdefABCDEF0123"] {
+            let raw = format!("Basic {raw}");
+            assert_eq!(parse(raw.as_bytes(), false).unwrap_err().reason(), "CREDENTIAL_NOT_ENCODED", "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_credential_is_refused() {
+        for (value, reason) in [
+            (&b""[..], "CREDENTIAL_SCHEME"),
+            (b"Basic", "CREDENTIAL_UNREADABLE"),
+            (b"Bearer ", "CREDENTIAL_UNREADABLE"),
+            (b"Digest abc", "CREDENTIAL_SCHEME"),
+            (b"Basic Og==", "NO_CREDENTIAL"),
+            (b"Bearer \xff", "CREDENTIAL_UNREADABLE"),
+            (&[b'a'; 3_000], "CREDENTIAL_UNREADABLE"),
+        ] {
+            assert_eq!(parse(value, false).unwrap_err().reason(), reason);
+        }
+    }
+}

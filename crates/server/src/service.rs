@@ -1,0 +1,15 @@
+//! The use cases, one file per group. Knows no protocol, no SQL and no header.
+
+pub mod companies;
+pub mod document;
+pub mod keys;
+pub mod load;
+pub mod settings;
+pub mod snapshot;
+
+/// A new id such as `tag_01h455vb4pex5vsknk084sn02q`: sorted by time of making, never used before.
+fn new_id(prefix: &str) -> String {
+    type_safe_id::DynamicType::new(prefix)
+        .map(|kind| type_safe_id::TypeSafeId::new_with_type(kind).to_string())
+        .unwrap_or_else(|error| unreachable!("prefixes are literals: {error}"))
+}

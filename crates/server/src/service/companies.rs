@@ -1,0 +1,134 @@
+//! Finding companies and businesses (locations).
+
+use std::sync::Arc;
+
+use super::snapshot::{Snapshot, Snapshots};
+use crate::{
+    catalog::{
+        access::{Caller, Scope},
+        company::{Business, Company},
+        entry::State,
+        error::{Kind, Result, Violation},
+        id::{BusinessId, CompanyId},
+    },
+    store::Store,
+};
+
+/// The most rows on a page, and what a page size of 0 means.
+pub const MAX_PAGE_SIZE: u32 = 500;
+
+/// Which page of a list: programs count these pages themselves, so tokens are page numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    size: u32,
+    /// From 1.
+    number: u32,
+}
+
+impl Page {
+    /// Takes what a caller sends: a size from 0 (meaning 500) to 500, and no token, an empty one
+    /// or a page number.
+    pub fn parse(size: i32, token: &str) -> Result<Self, Violation> {
+        let size = match u32::try_from(size) {
+            Ok(0) => MAX_PAGE_SIZE,
+            Ok(size) if size <= MAX_PAGE_SIZE => size,
+            _ => {
+                let description = format!("must be 1 to {MAX_PAGE_SIZE}, or 0 for {MAX_PAGE_SIZE}");
+                return Err(Violation::new("pagination.page_size", "OUT_OF_RANGE", description));
+            }
+        };
+        let number = match token {
+            "" => 1,
+            token => token.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
+                let description = "must be the next_page_token of the page before, or empty for the first page";
+                Violation::new("pagination.page_token", "MALFORMED_PAGE_TOKEN", description)
+            })?,
+        };
+        Ok(Self { size, number })
+    }
+
+    fn offset(self) -> u64 {
+        u64::from(self.number - 1) * u64::from(self.size)
+    }
+
+    /// One more than the page holds is asked for, to see whether there is a next page.
+    fn cut<T>(self, mut rows: Vec<T>) -> Paged<T> {
+        let size = self.size as usize;
+        let next = (rows.len() > size).then(|| self.number + 1);
+        rows.truncate(size);
+        Paged { rows, next_page_token: next.map(|next| next.to_string()).unwrap_or_default() }
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug)]
+pub struct Paged<T> {
+    /// The page.
+    pub rows: Vec<T>,
+    /// The next page's number; empty on the last page.
+    pub next_page_token: String,
+}
+
+/// Finds companies and businesses.
+pub struct CompaniesService {
+    store: Arc<dyn Store>,
+    snapshots: Arc<Snapshots>,
+}
+
+impl CompaniesService {
+    /// Reads one company from its snapshot, lists from the store.
+    pub fn new(store: Arc<dyn Store>, snapshots: Arc<Snapshots>) -> Self {
+        Self { store, snapshots }
+    }
+
+    /// The company, archived or not.
+    pub async fn get_company(&self, caller: &Caller, id: &CompanyId) -> Result<Company> {
+        let snapshot = self.snapshot(caller, id).await?;
+        let absent = || caller.absent(Kind::Company, id.as_str());
+        Ok(snapshot.ok_or_else(absent)?.settings.company.clone())
+    }
+
+    /// The active companies that the caller covers, by name and then id.
+    pub async fn list_companies(&self, caller: &Caller, page: Page) -> Result<Paged<Company>> {
+        let grant = caller.grant_covered(Scope::CompaniesRead)?;
+        let rows = self.store.list_companies(&grant, false, page.offset(), page.size + 1).await?;
+        Ok(page.cut(rows))
+    }
+
+    /// The business with its company, archived or not.
+    pub async fn get_business(&self, caller: &Caller, id: &BusinessId) -> Result<(CompanyId, Business)> {
+        let absent = || caller.absent(Kind::Business, id.as_str());
+        let covered = caller.grant_covered(Scope::CompaniesRead)?;
+        let company = self.store.company_of(id).await?.ok_or_else(absent)?;
+        // Not the company's refusal: the answer must be the same as for a business that is not there.
+        let grant = covered.grant(&company).ok_or_else(absent)?;
+        let snapshot = self.snapshots.get(&grant).await?.ok_or_else(absent)?;
+        let business = snapshot.settings.businesses.iter().find(|business| business.id == *id);
+        Ok((company, business.ok_or_else(absent)?.clone()))
+    }
+
+    /// The active businesses of a company, or of all that the caller covers, by name and then id.
+    pub async fn list_businesses(
+        &self,
+        caller: &Caller,
+        company: Option<&CompanyId>,
+        page: Page,
+    ) -> Result<Paged<(CompanyId, Business)>> {
+        let Some(id) = company else {
+            let grant = caller.grant_covered(Scope::CompaniesRead)?;
+            let rows = self.store.list_businesses(&grant, page.offset(), page.size + 1).await?;
+            return Ok(page.cut(rows));
+        };
+        let snapshot = self.snapshot(caller, id).await?;
+        let snapshot = snapshot.ok_or_else(|| caller.absent(Kind::Company, id.as_str()))?;
+        let active = snapshot.settings.businesses.iter().filter(|b| b.state == State::Active);
+        let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
+        let rows = active.skip(offset).take(page.size as usize + 1).map(|b| (id.clone(), b.clone()));
+        Ok(page.cut(rows.collect()))
+    }
+
+    async fn snapshot(&self, caller: &Caller, id: &CompanyId) -> Result<Option<Arc<Snapshot>>> {
+        let grant = caller.grant(Scope::CompaniesRead, id)?;
+        self.snapshots.get(&grant).await
+    }
+}

@@ -1,0 +1,157 @@
+//! Bringing companies in from a document, and out again.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    document::{self, DocumentCompany, Problem, Unreadable},
+    new_id,
+    settings::{Changed, SettingsService},
+};
+use crate::{
+    catalog::{
+        access::Task,
+        change::Change,
+        error::{Cause, Error, Kind, Result, Violation},
+        id::CompanyId,
+    },
+    clock::Clock,
+    store::Store,
+};
+
+/// How long a company's change may be planned again while others write to it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Loads and exports documents.
+pub struct LoadService {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    settings: Arc<SettingsService>,
+}
+
+/// What became of a company of the document.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It agrees with the document now, or did before.
+    Loaded(CompanyId, Changed),
+    /// Something in the document is wrong with it; nothing of it was written.
+    Refused(Vec<Problem>),
+    /// It could not be written, for no fault of the document's.
+    Failed(Error),
+}
+
+impl LoadService {
+    /// Writes through the settings service, so that every rule applies.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, settings: Arc<SettingsService>) -> Self {
+        Self { store, clock, settings }
+    }
+
+    /// Makes each company of the document agree with it, all or nothing per company; calls
+    /// `report` with the name and the outcome of each as it is done.
+    pub async fn load(
+        &self,
+        text: &str,
+        mut report: impl FnMut(&str, Outcome),
+    ) -> Result<(), Unreadable> {
+        let mut seen = HashMap::new();
+        for company in document::parse(text)? {
+            let outcome = match self.load_company(&company, &mut seen).await {
+                Ok((id, changed)) => Outcome::Loaded(id, changed),
+                Err(Refusal::Document(problems)) => Outcome::Refused(problems),
+                Err(Refusal::Other(error)) => Outcome::Failed(error),
+            };
+            report(&company.label, outcome);
+        }
+        Ok(())
+    }
+
+    async fn load_company(
+        &self,
+        company: &DocumentCompany,
+        seen: &mut HashMap<CompanyId, u64>,
+    ) -> Result<(CompanyId, Changed), Refusal> {
+        let draft = company.draft.as_ref().map_err(|problems| Refusal::Document(problems.clone()))?;
+        let refuse = |violation| Refusal::Document(vec![company.locate(violation)]);
+        let id = match &company.id {
+            Some(id) => id.clone(),
+            None => self.company_named(company).await?,
+        };
+        let line = company.locate(Violation::new("", "DUPLICATE", "")).line;
+        if let Some(first) = seen.insert(id.clone(), line) {
+            let description = format!("names the company {id} again, as line {first} did");
+            return Err(refuse(Violation::new("company", "DUPLICATE", description)));
+        }
+        let deadline: Instant = self.clock.monotonic() + PATIENCE;
+        let change = Change::Load(Box::new(draft.clone()));
+        match self.settings.change(&Task::Load.grant(&id), &change, deadline).await {
+            Ok(changed) => Ok((id, changed)),
+            Err(Error::Invalid(violations)) => {
+                Err(Refusal::Document(violations.into_iter().map(|v| company.locate(v)).collect()))
+            }
+            Err(Error::IdTaken { kind: Kind::Business, id }) => {
+                let taken = |b: &&crate::catalog::change::BusinessDraft| {
+                    b.id.as_ref().is_some_and(|given| given.as_str() == id)
+                };
+                let at = draft.businesses.iter().position(|b| taken(&b)).unwrap_or_default();
+                let field = format!("businesses[{at}].id");
+                let description = format!("{id} belongs to another company's location");
+                Err(refuse(Violation::new(&field, "ID_TAKEN", description)))
+            }
+            Err(other) => Err(Refusal::Other(other)),
+        }
+    }
+
+    /// The id of the one company of that name, or a new one.
+    async fn company_named(&self, company: &DocumentCompany) -> Result<CompanyId, Refusal> {
+        let name = company.draft.as_ref().ok().and_then(|draft| draft.name.as_ref());
+        let fold_key = name.map(|name| name.fold_key()).unwrap_or_default();
+        let found = self.store.companies_named(&Task::Load.grant_covered(), &fold_key).await;
+        match found.map_err(|error| Refusal::Other(error.into()))?.as_slice() {
+            [] => CompanyId::parse("id", &new_id(CompanyId::PREFIX))
+                .map_err(|violation| Refusal::Document(vec![company.locate(violation)])),
+            [id] => Ok(id.clone()),
+            several => {
+                let ids: Vec<&str> = several.iter().map(CompanyId::as_str).collect();
+                let description =
+                    format!("belongs to several companies ({}); give the id of one", ids.join(", "));
+                let violation = Violation::new("name", "AMBIGUOUS", description);
+                Err(Refusal::Document(vec![company.locate(violation)]))
+            }
+        }
+    }
+
+    /// Writes companies as a document, piece by piece: the one asked for, or all, archived ones too.
+    pub async fn export(
+        &self,
+        only: Option<&CompanyId>,
+        mut write: impl FnMut(&str) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let grant = Task::Export.grant_covered();
+        let ids: Vec<CompanyId> = match only {
+            Some(id) => vec![id.clone()],
+            None => {
+                let all = self.store.list_companies(&grant, true, 0, u32::MAX).await?;
+                all.into_iter().map(|company| company.id).collect()
+            }
+        };
+        let mut put = |text: &str| {
+            write(text).map_err(|error| Error::Internal(Cause::new(format!("the output failed: {error}"))))
+        };
+        put(if ids.is_empty() { "companies: []\n" } else { "companies:\n" })?;
+        for id in ids {
+            let found = self.store.settings(&Task::Export.grant(&id)).await?;
+            let absent = || Error::NotFound { kind: Kind::Company, id: id.to_string() };
+            let settings = found.ok_or_else(absent)?;
+            put(&document::write(&settings).map_err(|error| Error::Internal(Cause::new(error)))?)?;
+        }
+        Ok(())
+    }
+}
+
+enum Refusal {
+    Document(Vec<Problem>),
+    Other(Error),
+}
