@@ -1,13 +1,43 @@
 //! The protocols: gRPC, HTTP/JSON, the documents. Knows no store and no SQL.
 
-use std::sync::LazyLock;
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, LazyLock},
+};
 
-use prost_reflect::DescriptorPool;
+use ::http::request::Parts;
+use async_trait::async_trait;
+use axum::{Router, body::Body, extract::Request, response::Response};
+use customer_settings_contract::moego::business::{
+    business::v1::business_service_server::BusinessServiceServer,
+    company::v1::company_service_server::CompanyServiceServer,
+    setting::v1::setting_service_server::SettingServiceServer,
+};
+use prost_reflect::{DescriptorPool, MethodDescriptor};
+use tonic::service::Routes;
+use tonic_web::{GrpcWebLayer, GrpcWebService};
+use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 
+use crate::{
+    auth::Authenticator,
+    catalog::error::Error,
+    net::{App, RouteLabel, Shutdown},
+    service::{companies::CompaniesService, settings::SettingsService},
+};
+
+mod compat;
+mod convert;
 pub mod docs;
+mod grpc;
 pub mod http;
 pub mod openapi;
 pub mod status;
+
+pub use compat::finished_lists;
+use compat::{Compat, HotLists};
+use http::{Authenticate, Backend, RpcPath, Transcoder, Wiring};
+use status::RequestError;
 
 /// The contract's descriptors with comments and HTTP bindings.
 pub fn descriptors() -> &'static DescriptorPool {
@@ -16,4 +46,136 @@ pub fn descriptors() -> &'static DescriptorPool {
             .unwrap_or_else(|error| unreachable!("the build made these bytes: {error}"))
     });
     &POOL
+}
+
+/// Every protocol over the use cases.
+pub struct Api {
+    app: App,
+    health: tonic_health::server::HealthReporter,
+}
+
+impl Api {
+    /// Puts the protocols together; a body may have `body_limit` bytes.
+    pub fn new(
+        settings: Arc<SettingsService>,
+        companies: Arc<CompaniesService>,
+        authenticator: Arc<Authenticator>,
+        body_limit: usize,
+    ) -> Self {
+        let compat = Compat { settings, companies };
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let routes = Routes::new(health_service)
+            .add_service(SettingServiceServer::new(compat.clone()).max_decoding_message_size(body_limit))
+            .add_service(CompanyServiceServer::new(compat.clone()).max_decoding_message_size(body_limit))
+            .add_service(BusinessServiceServer::new(compat.clone()).max_decoding_message_size(body_limit))
+            .add_service(reflection().build_v1().unwrap_or_else(|error| unreachable!("built descriptors: {error}")))
+            .add_service(
+                reflection().build_v1alpha().unwrap_or_else(|error| unreachable!("built descriptors: {error}")),
+            );
+        let backend = grpc::backend(routes, authenticator.clone());
+        let services = http::bound_services(descriptors());
+        let services: Vec<&str> = services.iter().map(String::as_str).collect();
+        let wiring = Wiring {
+            backend: backend.clone(),
+            authenticate: Arc::new(Guard(authenticator)),
+            finished: Some(Arc::new(HotLists(compat))),
+            body_limit,
+        };
+        let checked = "the contract's bindings are tested";
+        let transcoder = Transcoder::new(descriptors(), &services, wiring)
+            .unwrap_or_else(|error| unreachable!("{checked}: {error}"));
+        let document = openapi::document(descriptors(), &services)
+            .unwrap_or_else(|error| unreachable!("{checked}: {error}"));
+        let protocols = Protocols {
+            grpc: GrpcWebLayer::new().layer(backend),
+            pages: pages(docs::router(&document), transcoder),
+            methods: methods(),
+        };
+        let app = service_fn(move |request| {
+            let protocols = protocols.clone();
+            async move { Ok::<_, Infallible>(protocols.answer(request).await) }
+        });
+        Self { app: BoxCloneSyncService::new(app), health }
+    }
+
+    /// What answers requests.
+    pub fn app(&self) -> App {
+        self.app.clone()
+    }
+
+    /// Keeps the gRPC health service's answer until the server stops, and changes it then.
+    pub async fn report_health(&self, shutdown: &Shutdown) {
+        shutdown.draining().await;
+        self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    }
+}
+
+/// Which protocol answers a request, decided by its content type.
+#[derive(Clone)]
+struct Protocols {
+    grpc: GrpcWebService<Backend>,
+    pages: Router,
+    methods: Arc<HashMap<String, RouteLabel>>,
+}
+
+impl Protocols {
+    async fn answer(self, request: Request) -> Response {
+        // Before anything else looks at the path: an unknown method over gRPC is UNIMPLEMENTED, not 404.
+        if status::is_grpc(request.headers()) {
+            let label = self.methods.get(request.uri().path()).cloned();
+            let answered = self.grpc.oneshot(request).await;
+            let mut response = answered.unwrap_or_else(|never| match never {}).map(Body::new);
+            response.extensions_mut().extend(label.map(extensions).unwrap_or_default());
+            return response;
+        }
+        let answered = self.pages.oneshot(request).await;
+        let mut response = answered.unwrap_or_else(|never| match never {});
+        if let Some(RpcPath(path)) = response.extensions().get().cloned() {
+            response.extensions_mut().insert(RouteLabel(path));
+        }
+        response
+    }
+}
+
+/// The documents, and the methods behind all other paths.
+fn pages(documents: Router, transcoder: Transcoder) -> Router {
+    documents
+        .method_not_allowed_fallback(|request: Request| async move {
+            let error = RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned() };
+            status::request_error_response(request.headers(), &error)
+        })
+        .fallback(move |request: Request| async move { transcoder.answer(request).await })
+}
+
+fn extensions(label: RouteLabel) -> ::http::Extensions {
+    let mut extensions = ::http::Extensions::new();
+    extensions.insert(label);
+    extensions
+}
+
+/// Every method's path, as a label of few values.
+fn methods() -> Arc<HashMap<String, RouteLabel>> {
+    let methods = descriptors().services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let path = |method: MethodDescriptor| {
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        let label = RouteLabel(path.as_str().into());
+        (path, label)
+    };
+    Arc::new(methods.map(path).collect())
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(customer_settings_contract::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// Whom HTTP/JSON requests are from.
+struct Guard(Arc<Authenticator>);
+
+#[async_trait]
+impl Authenticate for Guard {
+    async fn authenticate(&self, parts: &mut Parts) -> Result<(), Error> {
+        grpc::authenticate(&self.0, parts).await
+    }
 }

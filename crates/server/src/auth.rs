@@ -37,17 +37,17 @@ const MAX_ADDRESSES: usize = 10_000;
 /// The last use of a key is written down at most this often.
 const LAST_USED_STEP_SECONDS: i64 = 300;
 
-/// The limits of [`Authenticator`].
+/// The limits of [`Authenticator`]; 0 counts as 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Requests per second with one key.
-    pub key_requests_per_second: NonZeroU32,
+    pub key_requests_per_second: u32,
     /// Requests with one key that may come at once.
-    pub key_burst: NonZeroU32,
+    pub key_burst: u32,
     /// Look-ups per second of keys that are not in memory, for one address.
-    pub unknown_keys_per_address: NonZeroU32,
+    pub unknown_keys_per_address: u32,
     /// The same for all addresses together.
-    pub unknown_keys_in_all: NonZeroU32,
+    pub unknown_keys_in_all: u32,
 }
 
 /// Decides who is calling.
@@ -92,7 +92,7 @@ impl Authenticator {
             limits,
             keys: Cache::new(MAX_CACHED_KEYS),
             unknown_by_address: Cache::new(MAX_ADDRESSES),
-            unknown_in_all: RateLimiter::direct(Quota::per_second(limits.unknown_keys_in_all)),
+            unknown_in_all: RateLimiter::direct(per_second(limits.unknown_keys_in_all)),
         }
     }
 
@@ -177,8 +177,8 @@ impl Authenticator {
     }
 
     fn new_usage(&self) -> Usage {
-        let quota =
-            Quota::per_second(self.limits.key_requests_per_second).allow_burst(self.limits.key_burst);
+        let burst = NonZeroU32::new(self.limits.key_burst).unwrap_or(NonZeroU32::MIN);
+        let quota = per_second(self.limits.key_requests_per_second).allow_burst(burst);
         Usage {
             limiter: RateLimiter::direct(quota),
             last_used: AtomicI64::new(0),
@@ -187,7 +187,7 @@ impl Authenticator {
     }
 
     fn limit_unknown(&self, address: IpAddr) -> Result<()> {
-        let quota = Quota::per_second(self.limits.unknown_keys_per_address);
+        let quota = per_second(self.limits.unknown_keys_per_address);
         let limiter = self
             .unknown_by_address
             .get_or_insert_with(&network_of(address), || {
@@ -196,6 +196,10 @@ impl Authenticator {
             .unwrap_or_else(|never| match never {});
         check(&limiter, Limit::UnknownKeys)
     }
+}
+
+fn per_second(requests: u32) -> Quota {
+    Quota::per_second(NonZeroU32::new(requests).unwrap_or(NonZeroU32::MIN))
 }
 
 /// One subscriber holds a whole IPv6 /64, so that is what counts as one address.

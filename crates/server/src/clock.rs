@@ -63,3 +63,8 @@ impl Clock for ShiftedClock {
         SystemClock.monotonic() + Duration::from_millis(self.ahead_ms().unsigned_abs())
     }
 }
+
+/// The time of day of the machine, for commands that run once.
+pub fn now() -> Timestamp {
+    SystemClock.now()
+}

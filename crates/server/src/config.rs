@@ -145,6 +145,11 @@ impl Config {
         Ok(config)
     }
 
+    /// The bound of every cache's age.
+    pub fn freshness(&self) -> Duration {
+        Duration::from_millis(self.freshness_ms)
+    }
+
     /// A commented file of every key with its default.
     pub fn sample() -> &'static str {
         SAMPLE

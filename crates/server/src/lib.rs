@@ -1,12 +1,150 @@
-//! customer-settings as a library.
+//! customer-settings as a library: [`Services`] for commands on the data, [`start`] for a server.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub mod api;
 pub mod auth;
 pub mod catalog;
 pub mod clock;
 pub mod config;
-pub mod net;
 pub mod freshness;
+pub mod net;
 pub mod service;
 pub mod store;
 pub mod telemetry;
+
+use auth::Authenticator;
+use catalog::error::Result;
+use clock::Clock;
+use config::Config;
+use freshness::Freshness;
+use net::{Bound, ServeError, Shutdown};
+use service::{
+    companies::CompaniesService, keys::KeysService, load::LoadService, settings::SettingsService,
+    snapshot::Snapshots,
+};
+use store::Store;
+
+/// How often the last uses of keys are written down.
+const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The use cases over one store: what a server and the local commands share.
+#[derive(Clone)]
+pub struct Services {
+    /// Reading and changing a company's settings.
+    pub settings: Arc<SettingsService>,
+    /// Finding companies and locations.
+    pub companies: Arc<CompaniesService>,
+    /// Issuing, listing and revoking keys.
+    pub keys: Arc<KeysService>,
+    /// Documents in and out.
+    pub load: Arc<LoadService>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    freshness: Arc<Freshness>,
+}
+
+impl Services {
+    /// Puts the use cases together.
+    pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, config: &Config) -> Result<Self> {
+        let freshness = Arc::new(Freshness::new(clock.clone(), config.freshness()));
+        let snapshots = Arc::new(Snapshots::new(
+            store.clone(),
+            freshness.clone(),
+            store.epoch().await?,
+            api::finished_lists,
+            config.limits.cache_bytes,
+        ));
+        let settings = Arc::new(SettingsService::new(store.clone(), clock.clone(), snapshots.clone()));
+        Ok(Self {
+            companies: Arc::new(CompaniesService::new(store.clone(), snapshots)),
+            keys: Arc::new(KeysService::new(store.clone(), clock.clone())),
+            load: Arc::new(LoadService::new(store.clone(), clock.clone(), settings.clone())),
+            settings,
+            store,
+            clock,
+            freshness,
+        })
+    }
+}
+
+/// A server that has its port, and answers nobody yet.
+pub struct Server {
+    services: Services,
+    authenticator: Arc<Authenticator>,
+    api: api::Api,
+    bound: Bound,
+}
+
+/// Takes the port and puts everything together.
+pub fn start(config: &Config, services: Services) -> Result<Server, ServeError> {
+    let bound = net::bind(config)?;
+    let authenticator = Arc::new(Authenticator::new(
+        services.store.clone(),
+        services.clock.clone(),
+        services.freshness.clone(),
+        auth::Limits {
+            key_requests_per_second: config.limits.requests_per_second,
+            key_burst: config.limits.requests_burst,
+            unknown_keys_per_address: config.limits.unknown_keys_per_address_per_second,
+            unknown_keys_in_all: config.limits.unknown_keys_per_second,
+        },
+        config.accept_bare_base64,
+    ));
+    let api = api::Api::new(
+        services.settings.clone(),
+        services.companies.clone(),
+        authenticator.clone(),
+        config.limits.body_bytes,
+    );
+    Ok(Server { services, authenticator, api, bound })
+}
+
+impl Server {
+    /// Where it listens; the real port if 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.bound.local_addr()
+    }
+
+    /// TLS, if it is on, to be reloaded.
+    pub fn tls(&self) -> Option<Arc<net::Tls>> {
+        self.bound.tls()
+    }
+
+    /// Serves until it is told to stop, and what was in flight then is finished or out of time.
+    pub async fn serve(self, shutdown: Shutdown) {
+        let Self { services, authenticator, api, bound } = self;
+        let store = services.store.clone();
+        let readiness: net::Readiness = Arc::new(move || {
+            let store = store.clone();
+            Box::pin(async move {
+                store.epoch().await.map(drop).map_err(|_| "the store does not answer".to_owned())
+            })
+        });
+        let background = async {
+            tokio::join!(
+                services.freshness.follow(&*services.store),
+                write_last_used(&authenticator),
+                api.report_health(&shutdown),
+            )
+        };
+        tokio::select! {
+            () = bound.serve(api.app(), readiness, services.clock.clone(), shutdown.clone()) => {}
+            // Never ends, as the last uses are written down for ever.
+            _ = background => {}
+        }
+        if let Err(error) = authenticator.flush_last_used().await {
+            tracing::warn!(%error, "the last uses of keys were not written down");
+        }
+    }
+}
+
+async fn write_last_used(authenticator: &Authenticator) {
+    let mut interval = tokio::time::interval(LAST_USED_INTERVAL);
+    loop {
+        interval.tick().await;
+        if let Err(error) = authenticator.flush_last_used().await {
+            tracing::warn!(%error, "the last uses of keys were not written down");
+        }
+    }
+}

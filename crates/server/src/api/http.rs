@@ -21,7 +21,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 
 pub use self::{backend::Backend, routes::BindingError};
 pub(crate) use self::{
-    json::{takes_text, wrapped},
+    json::{takes_text, wrapped, write as write_json},
     routes::{Binding, BodyRule, FieldPath, bindings},
     template::Segment,
 };

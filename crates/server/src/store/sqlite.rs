@@ -108,11 +108,13 @@ impl Store for SqliteStore {
     async fn list_companies(
         &self,
         grant: &CoveredGrant,
+        show_archived: bool,
         offset: u64,
         limit: u32,
     ) -> Result<Vec<Company>, StoreError> {
         let coverage = grant.coverage().clone();
-        self.readers.read(move |tx| rows::list_companies(tx, &coverage, offset, limit)).await
+        let list = move |tx: &_| rows::list_companies(tx, &coverage, show_archived, offset, limit);
+        self.readers.read(list).await
     }
 
     async fn list_businesses(
@@ -308,7 +310,7 @@ mod tests {
 
         // Reads go on, and what was acknowledged is there.
         let all = Task::Export.grant_covered();
-        assert_eq!(store.list_companies(&all, 0, u32::MAX).await.unwrap().len(), written);
+        assert_eq!(store.list_companies(&all, false, 0, u32::MAX).await.unwrap().len(), written);
         let (grant, plan) = plan(&format!("cmp_{written}"));
         assert_eq!(store.settings(&grant).await.unwrap(), None);
 

@@ -2,14 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod config;
+mod document;
+mod net;
 mod openapi;
+mod plan;
 mod sqlite;
 mod store_conformance;
 mod store_samples;
 mod transcoding;
-//! All tests of the server, in one program.
-
-#![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
-
-mod config;
-mod net;

@@ -108,7 +108,7 @@ conformance! {
 async fn a_new_store_is_empty_and_in_its_first_epoch(engine: &dyn Engine) {
     let store = engine.open().await;
     assert_eq!(store.epoch().await.unwrap(), 1);
-    assert!(store.list_companies(&covering_all(), 0, 10).await.unwrap().is_empty());
+    assert!(store.list_companies(&covering_all(), false, 0, 10).await.unwrap().is_empty());
     assert!(store.list_businesses(&covering_all(), 0, 10).await.unwrap().is_empty());
     assert!(store.keys().await.unwrap().is_empty());
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), None);
@@ -389,7 +389,7 @@ async fn a_plan_for_another_company_is_refused(engine: &dyn Engine) {
 }
 
 async fn names_of_companies(store: &dyn Store, offset: u64, limit: u32) -> Vec<String> {
-    let companies = store.list_companies(&covering_all(), offset, limit).await.unwrap();
+    let companies = store.list_companies(&covering_all(), false, offset, limit).await.unwrap();
     companies.iter().map(|company| format!("{}/{}", company.name, company.id)).collect()
 }
 
@@ -482,10 +482,10 @@ async fn businesses_are_listed_across_covered_companies(engine: &dyn Engine) {
 async fn a_coverage_may_name_what_does_not_exist(engine: &dyn Engine) {
     let store = engine.open().await;
     make_company(&*store, "cmp_a", "A").await;
-    let found = store.list_companies(&covering(&["cmp_a", "cmp_x"]), 0, 10).await.unwrap();
+    let found = store.list_companies(&covering(&["cmp_a", "cmp_x"]), false, 0, 10).await.unwrap();
     assert_eq!(found, [company("cmp_a", "A")]);
-    assert!(store.list_companies(&covering(&["cmp_x"]), 0, 10).await.unwrap().is_empty());
-    assert!(store.list_companies(&covering(&[]), 0, 10).await.unwrap().is_empty());
+    assert!(store.list_companies(&covering(&["cmp_x"]), false, 0, 10).await.unwrap().is_empty());
+    assert!(store.list_companies(&covering(&[]), false, 0, 10).await.unwrap().is_empty());
 }
 
 async fn companies_are_found_by_their_fold_key(engine: &dyn Engine) {

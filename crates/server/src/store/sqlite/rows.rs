@@ -51,12 +51,14 @@ fn covered(coverage: &Coverage, column: &str) -> (String, Option<String>) {
 pub(super) fn list_companies(
     tx: &Connection,
     coverage: &Coverage,
+    show_archived: bool,
     offset: u64,
     limit: u32,
 ) -> Result<Vec<Company>> {
     let (is_covered, list) = covered(coverage, "id");
+    let is_shown = if show_archived { "TRUE" } else { "state = 'active'" };
     let sql = format!(
-        "SELECT * FROM companies WHERE state = 'active' AND {is_covered} ORDER BY name, id LIMIT ?2 OFFSET ?3"
+        "SELECT * FROM companies WHERE {is_shown} AND {is_covered} ORDER BY name, id LIMIT ?2 OFFSET ?3"
     );
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
     let rows = statement.query(params![list, limit, integer(offset)]).map_err(failure)?;

@@ -1,0 +1,57 @@
+//! The commands, one file per group, and what they share.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use clap::Args;
+use customer_settings_server::{
+    Services,
+    catalog::error::Error,
+    clock::SystemClock,
+    config::Config,
+    store::{
+        Store,
+        sqlite::{Access, SqliteStore},
+    },
+};
+
+pub(crate) mod backup;
+pub(crate) mod config;
+pub(crate) mod key;
+pub(crate) mod load;
+pub(crate) mod serve;
+
+/// Why a command failed: the line that people read.
+pub(crate) struct Failure(pub(crate) String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// An error of a service, with the inner cause: whoever runs a command here may read it.
+pub(crate) fn explain(error: &Error) -> Failure {
+    match error.cause().map(|cause| cause.for_log()).filter(|cause| !cause.is_empty()) {
+        Some(cause) => Failure(format!("{error} ({cause})")),
+        None => Failure(error.to_string()),
+    }
+}
+
+pub(crate) fn failure(message: impl fmt::Display) -> Failure {
+    Failure(message.to_string())
+}
+
+/// The data that a command works on.
+#[derive(Args)]
+pub(crate) struct Data {
+    /// The directory of the data; may be in use by a running server
+    #[arg(long, value_name = "DIR", env = "CUSTOMER_SETTINGS_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+}
+
+impl Data {
+    pub(crate) async fn open(&self, access: Access) -> Result<Services, Failure> {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&self.data_dir, access)?);
+        Services::open(store, Arc::new(SystemClock), &Config::default()).await.map_err(|e| explain(&e))
+    }
+}

@@ -1,0 +1,187 @@
+//! `customer-settings serve`.
+
+use std::{
+    fs,
+    io::{ErrorKind, Write},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+use customer_settings_server::{
+    Services,
+    auth::api_key::Secret,
+    catalog::{
+        access::{Coverage, Scopes, Task},
+        text::Name,
+    },
+    clock::SystemClock,
+    config::Config,
+    net,
+    service::{keys::KeyDraft, load::Outcome},
+    start,
+    store::{
+        Store,
+        sqlite::{Access, SqliteStore},
+    },
+    telemetry,
+};
+
+use super::{Failure, explain, failure};
+
+/// What `--demo` starts with.
+const DEMO: &str = include_str!("../../../server/demo/demo.yaml");
+/// Where the demo lives unless told otherwise.
+const DEMO_DIR: &str = "demo-data";
+/// The demo key's file: the one secret that is ever kept in the clear.
+const DEMO_KEY: &str = "demo-key";
+
+/// Serve gRPC, gRPC-Web and HTTP/JSON on one port
+///
+/// Every option can also be set in the configuration file or as CUSTOMER_SETTINGS_<OPTION>;
+/// `customer-settings config` prints all there are. Flags win over the environment, the
+/// environment over the file. SIGTERM and SIGINT stop the server once what is in flight is
+/// answered; SIGHUP reads the certificate again.
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// Start with example data and a key of its own, in ./demo-data unless told otherwise
+    #[arg(long)]
+    demo: bool,
+    /// The address and port to listen on [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// The directory of the data: one that this program made, or an empty one
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The certificate chain, a PEM file; needs --tls-key
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, a PEM file; needs --tls-cert
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace or off, also per module [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+    /// How log lines look: text, json or auto [default: auto]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "CUSTOMER_SETTINGS_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl Serve {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let config = self.configuration()?;
+        telemetry::init(&config);
+        let data_dir = match (&config.data_dir, self.demo) {
+            (Some(dir), _) => dir.clone(),
+            (None, true) => PathBuf::from(DEMO_DIR),
+            (None, false) => {
+                return Err(failure("no data directory: give --data-dir DIR, or --demo to try it out"));
+            }
+        };
+        if self.demo {
+            check_demo_dir(&data_dir)?;
+        }
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir, Access::Serve { make_directory: self.demo })?);
+        let services = Services::open(store, Arc::new(SystemClock), &config).await;
+        let services = services.map_err(|error| explain(&error))?;
+        if self.demo {
+            fill_demo(&services, &data_dir).await?;
+        }
+        let server = start(&config, services)?;
+        let shutdown = net::Shutdown::new();
+        net::stop_on_signals(shutdown.clone())?;
+        net::reload_on_signal(server.tls())?;
+        self.welcome(server.local_addr(), config.tls_cert.is_some(), &data_dir);
+        server.serve(shutdown).await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    fn configuration(&self) -> Result<Config, Failure> {
+        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let flags = [
+            ("listen", self.listen.clone()),
+            ("data_dir", self.data_dir.as_ref().map(path)),
+            ("tls_cert", self.tls_cert.as_ref().map(path)),
+            ("tls_key", self.tls_key.as_ref().map(path)),
+            ("log", self.log.clone()),
+            ("log_format", self.log_format.clone()),
+        ];
+        let given: Vec<(&str, String)> =
+            flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        Ok(Config::load(self.config.as_deref(), &given)?)
+    }
+
+    /// What someone who just started it wants to know.
+    fn welcome(&self, address: SocketAddr, tls: bool, data_dir: &Path) {
+        let scheme = if tls { "https" } else { "http" };
+        println!("customer-settings listens on {scheme}://{address}");
+        println!("  documentation  {scheme}://{address}/docs");
+        println!("  data           {}", data_dir.display());
+        if self.demo {
+            let key_file = data_dir.join(DEMO_KEY);
+            let insecure = if tls { " -k" } else { "" };
+            println!("  try it         curl{insecure} -u \"$(cat {}):\" {scheme}://{address}/v1/setting/companies/cmp_001/customer/tags:list -d '{{\"companyId\": \"cmp_001\"}}'", key_file.display());
+        }
+        // Whoever reads this through a pipe waits for it.
+        _ = std::io::stdout().flush();
+    }
+}
+
+/// Makes sure that what is in the directory, if anything, is a demo's.
+fn check_demo_dir(dir: &Path) -> Result<(), Failure> {
+    let problem = |error: std::io::Error| failure(format!("{}: {error}", dir.display()));
+    match fs::read_dir(dir) {
+        Ok(mut entries) => {
+            if entries.next().is_some() && !dir.join(DEMO_KEY).exists() {
+                return Err(failure(format!(
+                    "{} holds other data, which --demo does not touch: give another --data-dir, or leave --demo out",
+                    dir.display()
+                )));
+            }
+            Ok(())
+        }
+        // The store makes it.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(problem(error)),
+    }
+}
+
+/// Loads the example data and issues the key, the first time.
+async fn fill_demo(services: &Services, dir: &Path) -> Result<(), Failure> {
+    let file = dir.join(DEMO_KEY);
+    if file.exists() {
+        return Ok(());
+    }
+    let mut failed = Vec::new();
+    let report = |label: &str, outcome: Outcome| {
+        if !matches!(outcome, Outcome::Loaded(..)) {
+            failed.push(format!("{label}: {outcome:?}"));
+        }
+    };
+    services.load.load(DEMO, report).await?;
+    if !failed.is_empty() {
+        return Err(failure(format!("the demo was not loaded: {}", failed.join("; "))));
+    }
+    let secret = Secret::generate().map_err(|error| explain(&error))?;
+    let draft = KeyDraft {
+        name: Name::parse("name", "demo").map_err(failure)?,
+        scopes: Scopes::All,
+        coverage: Coverage::All,
+        addresses: Vec::new(),
+        expires_time: None,
+        staff_id: None,
+    };
+    let created = services.keys.create(&Task::Load.actor(), draft, &secret).await;
+    created.map_err(|error| explain(&error))?;
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&file)?;
+    file.write_all(secret.expose().as_bytes())?;
+    file.sync_all()?;
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! The compatible surface: the services that programs written for MoeGo's API call
+//! (../shared/contract.md), and which of their lists are hot enough for finished bytes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use customer_settings_contract::moego::{
+    business::{
+        business::v1::{
+            Business, GetBusinessRequest, ListBusinessRequest, ListBusinessResponse,
+            business_service_server::BusinessService,
+        },
+        company::v1::{
+            Company, GetCompanyRequest, ListCompaniesRequest, ListCompaniesResponse,
+            company_service_server::CompanyService,
+        },
+        setting::v1::{
+            ListCustomerReferralSourcesRequest, ListCustomerReferralSourcesResponse,
+            ListCustomerTagsRequest, ListCustomerTagsResponse, ListLeadsActionStatusRequest,
+            ListLeadsActionStatusResponse, ListLeadsLifeCyclesRequest, ListLeadsLifeCyclesResponse,
+            setting_service_server::SettingService,
+        },
+    },
+    common::v1::Pagination,
+};
+use http::{Extensions, HeaderValue};
+use prost_reflect::DynamicMessage;
+use sha2::{Digest, Sha256};
+use tonic::{Request, Response, Status};
+
+use super::{
+    convert, descriptors,
+    grpc::caller,
+    http::{Finished, FinishedAnswers, write_json},
+    status::grpc_status,
+};
+use crate::{
+    catalog::{
+        access::{Caller, Scope},
+        entry::Catalog,
+        error::{Cause, Error, Kind, Result},
+        id::{BusinessId, CompanyId},
+        settings::Settings,
+    },
+    service::{
+        companies::{CompaniesService, Page},
+        settings::SettingsService,
+        snapshot::{FinishedList, Snapshot},
+    },
+};
+
+/// The longest page token that the contract allows.
+const MAX_PAGE_TOKEN_LENGTH: usize = 64;
+
+/// The compatible services over the use cases.
+#[derive(Clone)]
+pub(crate) struct Compat {
+    pub(crate) settings: Arc<SettingsService>,
+    pub(crate) companies: Arc<CompaniesService>,
+}
+
+impl Compat {
+    /// The snapshot that a list of the company answers from.
+    async fn snapshot(&self, caller: &Caller, company_id: &str) -> Result<Arc<Snapshot>> {
+        let id = CompanyId::parse("company_id", company_id)?;
+        let grant = caller.grant(Scope::SettingsRead, &id)?;
+        let found = self.settings.get(&grant).await?;
+        found.ok_or_else(|| caller.absent(Kind::Company, id.as_str()))
+    }
+}
+
+fn page(pagination: Option<Pagination>) -> Result<Page> {
+    let pagination = pagination.unwrap_or_default();
+    let token = pagination.page_token.unwrap_or_default();
+    if token.chars().count() > MAX_PAGE_TOKEN_LENGTH {
+        let description = format!("must have at most {MAX_PAGE_TOKEN_LENGTH} characters");
+        return Err(Error::invalid("pagination.page_token", "TOO_LONG", description));
+    }
+    Ok(Page::parse(pagination.page_size, &token)?)
+}
+
+fn answer<T>(result: Result<T>) -> Result<Response<T>, Status> {
+    result.map(Response::new).map_err(|error| grpc_status(&error))
+}
+
+#[tonic::async_trait]
+impl SettingService for Compat {
+    async fn list_customer_tags(
+        &self,
+        request: Request<ListCustomerTagsRequest>,
+    ) -> Result<Response<ListCustomerTagsResponse>, Status> {
+        let caller = caller(&request)?;
+        let snapshot = self.snapshot(caller, &request.get_ref().company_id).await;
+        answer(snapshot.map(|snapshot| convert::customer_tags(&snapshot.settings)))
+    }
+
+    async fn list_customer_referral_sources(
+        &self,
+        request: Request<ListCustomerReferralSourcesRequest>,
+    ) -> Result<Response<ListCustomerReferralSourcesResponse>, Status> {
+        let caller = caller(&request)?;
+        let snapshot = self.snapshot(caller, &request.get_ref().company_id).await;
+        answer(snapshot.map(|snapshot| convert::referral_sources(&snapshot.settings)))
+    }
+
+    async fn list_leads_life_cycles(
+        &self,
+        request: Request<ListLeadsLifeCyclesRequest>,
+    ) -> Result<Response<ListLeadsLifeCyclesResponse>, Status> {
+        let caller = caller(&request)?;
+        let snapshot = self.snapshot(caller, &request.get_ref().company_id).await;
+        answer(snapshot.map(|snapshot| convert::life_cycles(&snapshot.settings)))
+    }
+
+    async fn list_leads_action_status(
+        &self,
+        request: Request<ListLeadsActionStatusRequest>,
+    ) -> Result<Response<ListLeadsActionStatusResponse>, Status> {
+        let caller = caller(&request)?;
+        let snapshot = self.snapshot(caller, &request.get_ref().company_id).await;
+        answer(snapshot.map(|snapshot| convert::action_statuses(&snapshot.settings)))
+    }
+}
+
+#[tonic::async_trait]
+impl CompanyService for Compat {
+    async fn get_company(
+        &self,
+        request: Request<GetCompanyRequest>,
+    ) -> Result<Response<Company>, Status> {
+        let caller = caller(&request)?;
+        let get = async {
+            let id = CompanyId::parse("id", &request.get_ref().id)?;
+            Ok(convert::company(&self.companies.get_company(caller, &id).await?))
+        };
+        answer(get.await)
+    }
+
+    async fn list_companies(
+        &self,
+        request: Request<ListCompaniesRequest>,
+    ) -> Result<Response<ListCompaniesResponse>, Status> {
+        let caller = caller(&request)?;
+        let list = async {
+            let page = page(request.get_ref().pagination.clone())?;
+            let paged = self.companies.list_companies(caller, page).await?;
+            let companies = paged.rows.iter().map(convert::company).collect();
+            Ok(ListCompaniesResponse { next_page_token: paged.next_page_token, companies })
+        };
+        answer(list.await)
+    }
+}
+
+#[tonic::async_trait]
+impl BusinessService for Compat {
+    async fn get_business(
+        &self,
+        request: Request<GetBusinessRequest>,
+    ) -> Result<Response<Business>, Status> {
+        let caller = caller(&request)?;
+        let get = async {
+            let id = BusinessId::parse("id", &request.get_ref().id)?;
+            let (company, business) = self.companies.get_business(caller, &id).await?;
+            Ok(convert::business(&company, &business))
+        };
+        answer(get.await)
+    }
+
+    async fn list_business(
+        &self,
+        request: Request<ListBusinessRequest>,
+    ) -> Result<Response<ListBusinessResponse>, Status> {
+        let caller = caller(&request)?;
+        let list = async {
+            let request = request.get_ref();
+            let page = page(request.pagination.clone())?;
+            let company = match request.company_id.as_str() {
+                "" => None,
+                id => Some(CompanyId::parse("company_id", id)?),
+            };
+            let paged = self.companies.list_businesses(caller, company.as_ref(), page).await?;
+            let businesses = paged.rows.iter().map(|(company, b)| convert::business(company, b)).collect();
+            Ok(ListBusinessResponse { next_page_token: paged.next_page_token, businesses })
+        };
+        answer(list.await)
+    }
+}
+
+/// The four lists over HTTP/JSON, from the snapshot's finished bytes.
+pub(super) struct HotLists(pub(super) Compat);
+
+/// Which catalog a method lists.
+fn listed(rpc_path: &str) -> Option<Catalog> {
+    match rpc_path.strip_prefix("/moego.business.setting.v1.SettingService/")? {
+        "ListCustomerTags" => Some(Catalog::CustomerTags),
+        "ListCustomerReferralSources" => Some(Catalog::ReferralSources),
+        "ListLeadsLifeCycles" => Some(Catalog::LifeCycles),
+        "ListLeadsActionStatus" => Some(Catalog::ActionStatuses),
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl FinishedAnswers for HotLists {
+    fn handles(&self, rpc_path: &str) -> bool {
+        listed(rpc_path).is_some()
+    }
+
+    async fn answer(
+        &self,
+        rpc_path: &str,
+        request: &DynamicMessage,
+        extensions: &Extensions,
+    ) -> Result<Finished> {
+        let catalog = listed(rpc_path).ok_or_else(|| Error::Internal(Cause::new("not a hot list")))?;
+        let caller = extensions.get::<Caller>();
+        let caller = caller.ok_or_else(|| Error::Internal(Cause::new("a list was reached without a caller")))?;
+        let company_id = request.get_field_by_name("company_id");
+        let company_id = company_id.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
+        let snapshot = self.0.snapshot(caller, company_id).await?;
+        let list = snapshot.list(catalog);
+        let etag = HeaderValue::from_str(&list.etag).map_err(|error| Error::Internal(Cause::new(error)))?;
+        Ok(Finished { body: list.body.clone(), etag })
+    }
+}
+
+/// The finished bytes of a company's four lists: what the transcoder would write, once.
+pub fn finished_lists(epoch: u64, settings: &Settings) -> [FinishedList; 4] {
+    let list = |catalog| match catalog {
+        Catalog::CustomerTags => json(&convert::customer_tags(settings), "ListCustomerTagsResponse"),
+        Catalog::ReferralSources => {
+            json(&convert::referral_sources(settings), "ListCustomerReferralSourcesResponse")
+        }
+        Catalog::LifeCycles => json(&convert::life_cycles(settings), "ListLeadsLifeCyclesResponse"),
+        Catalog::ActionStatuses => json(&convert::action_statuses(settings), "ListLeadsActionStatusResponse"),
+    };
+    Catalog::ALL.map(|catalog| {
+        let body = list(catalog);
+        // With the epoch: a tag from before a restore must not match what came back.
+        let digest = Sha256::new().chain_update(epoch.to_be_bytes()).chain_update(&body).finalize();
+        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..16]));
+        FinishedList { body: body.into(), etag }
+    })
+}
+
+fn json(message: &impl prost::Message, name: &str) -> Vec<u8> {
+    let descriptor = descriptors().get_message_by_name(&format!("moego.business.setting.v1.{name}"));
+    descriptor
+        .and_then(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok())
+        .and_then(|message| write_json(&message, None).ok())
+        .unwrap_or_else(|| unreachable!("{name} is in the contract"))
+}

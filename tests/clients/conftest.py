@@ -1,0 +1,93 @@
+"""Starts the built program as its users do, on a port of its own."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+PROGRAM = TARGET / "debug" / "customer-settings"
+
+
+def run(*arguments, stdin=None, check=True):
+    """Runs a command of the program and answers what it printed."""
+    done = subprocess.run(
+        [PROGRAM, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=60
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(f"{arguments} exited with {done.returncode}: {done.stderr}")
+    return done
+
+
+class Server:
+    """A running `customer-settings serve`."""
+
+    def __init__(self, data_dir, *arguments, cwd=None):
+        self.data_dir = pathlib.Path(data_dir)
+        self.process = subprocess.Popen(
+            [PROGRAM, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd,
+        )
+        self.welcome = []
+        for line in self.process.stdout:
+            self.welcome.append(line.strip())
+            if line.strip().startswith("try it" if "--demo" in arguments else "data"):
+                break
+        found = re.search(r"(https?)://(127\.0\.0\.1:\d+)", "\n".join(self.welcome))
+        if not found:
+            raise AssertionError(f"the server did not start: {self.process.stderr.read()}")
+        self.base, self.address = found.group(0), found.group(2)
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        code = self.process.wait(timeout=40)
+        self.log = self.process.stderr.read()
+        return code
+
+    def call(self, path, key=None, body=None, method=None, headers=()):
+        """An HTTP request: status, headers, JSON."""
+        request = urllib.request.Request(self.base + path, method=method, headers=dict(headers))
+        if key:
+            request.add_header("Authorization", f"Bearer {key}")
+        if body is not None:
+            request.data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.headers, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, json.loads(error.read())
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts servers that end with the test."""
+    servers = []
+
+    def start_one(*arguments, data_dir=tmp_path / "data", **options):
+        data_dir.mkdir(exist_ok=True)
+        servers.append(Server(data_dir, *arguments, **options))
+        return servers[-1]
+
+    yield start_one
+    for server in servers:
+        if server.process.poll() is None:
+            server.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def demo(start):
+    """The demo, with its key."""
+    server = start("--demo")
+    server.key = (server.data_dir / "demo-key").read_text()
+    return server

@@ -1,0 +1,76 @@
+"""Python's grpcio against the server, with nothing but what reflection tells it."""
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pool, json_format, message_factory
+from google.rpc import error_details_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_status import rpc_status
+from test_program import DOCUMENTED
+
+SETTING = "moego.business.setting.v1.SettingService"
+
+
+class Client:
+    def __init__(self, address, key):
+        self.channel = grpc.insecure_channel(address)
+        self.pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
+        self.metadata = [("authorization", f"Bearer {key}")] if key else []
+
+    def call(self, service, method, request):
+        rpc = self.pool.FindServiceByName(service).FindMethodByName(method)
+        make = message_factory.GetMessageClass
+        stub = self.channel.unary_unary(
+            f"/{service}/{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=make(rpc.output_type).FromString,
+        )
+        answer = stub(make(rpc.input_type)(**request), metadata=self.metadata, timeout=10)
+        return json_format.MessageToDict(answer)
+
+
+@pytest.fixture
+def client(demo):
+    return Client(demo.address, demo.key)
+
+
+def test_the_documented_example(client):
+    assert client.call(SETTING, "ListCustomerTags", {"company_id": "cmp_001"}) == DOCUMENTED
+
+
+def test_companies_and_businesses_are_found(client):
+    companies = client.call("moego.business.company.v1.CompanyService", "ListCompanies", {})["companies"]
+    assert [company["id"] for company in companies] == ["cmp_001", "cmp_002"]
+    service = "moego.business.business.v1.BusinessService"
+    businesses = client.call(service, "ListBusiness", {"company_id": "cmp_001"})["businesses"]
+    assert {business["companyId"] for business in businesses} == {"cmp_001"}
+    assert client.call(service, "GetBusiness", {"id": businesses[0]["id"]}) == businesses[0]
+
+
+def test_errors_carry_typed_details(client, demo):
+    with pytest.raises(grpc.RpcError) as caught:
+        client.call(SETTING, "ListCustomerTags", {"company_id": "no spaces"})
+    status = rpc_status.from_call(caught.value)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    assert any(detail.Unpack(info) for detail in status.details)
+    assert any(detail.Unpack(request) for detail in status.details)
+    assert info.reason == "INVALID_FIELD"
+    assert request.field_violations[0].field == "company_id"
+
+    with pytest.raises(grpc.RpcError) as caught:
+        Client(demo.address, None).call(SETTING, "ListCustomerTags", {"company_id": "cmp_001"})
+    assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_a_method_that_is_not_ours_is_unimplemented(client):
+    stub = client.channel.unary_unary(f"/{SETTING}/ListEverything")
+    with pytest.raises(grpc.RpcError) as caught:
+        stub(b"", metadata=client.metadata, timeout=10)
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_health_answers_without_a_key(demo):
+    health = Client(demo.address, None)
+    answer = health.call("grpc.health.v1.Health", "Check", {})
+    assert answer == {"status": "SERVING"}

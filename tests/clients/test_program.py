@@ -1,0 +1,155 @@
+"""The program as a newcomer and an operator meet it."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+
+from conftest import PROGRAM, run
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+TAGS = "/v1/setting/companies/cmp_001/customer/tags:list"
+DOCUMENTED = {
+    "tags": [
+        {
+            "id": "tag_001",
+            "name": "VIP Customer",
+            "lastUpdatedBy": "staff_001",
+            "lastUpdatedTime": "2023-01-01T10:00:00Z",
+        },
+        {
+            "id": "tag_002",
+            "name": "First-time Customer",
+            "lastUpdatedBy": "staff_002",
+            "lastUpdatedTime": "2023-01-02T10:00:00Z",
+        },
+    ]
+}
+
+
+def test_the_printed_curl_line_answers_the_documented_example(demo):
+    line = demo.welcome[-1].removeprefix("try it").strip()
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=20)
+    assert json.loads(done.stdout) == DOCUMENTED, done.stderr
+
+
+def test_the_demo_key_is_private_and_a_restart_keeps_everything(demo, start):
+    mode = stat.S_IMODE(os.stat(demo.data_dir / "demo-key").st_mode)
+    assert mode == 0o600
+    document = "companies: [{id: cmp_001, customer_tags: [{name: Night Owl}]}]"
+    run("load", "--data-dir", demo.data_dir, "-", stdin=document)
+    assert demo.stop() == 0
+    again = start("--demo")
+    status, _, answer = again.call(TAGS, demo.key, {})
+    assert status == 200
+    assert [tag["name"] for tag in answer["tags"]][0] == "Night Owl"
+    assert len(answer["tags"]) == 3
+
+
+def test_a_killed_server_loses_nothing_that_was_acknowledged(demo, start):
+    document = "companies: [{id: cmp_001, customer_tags: [{id: late, name: Late}]}]"
+    run("load", "--data-dir", demo.data_dir, "-", stdin=document)
+    demo.stop(signal.SIGKILL)
+    again = start("--demo")
+    _, _, answer = again.call(TAGS, demo.key, {})
+    assert "late" in [tag["id"] for tag in answer["tags"]]
+
+
+def test_what_another_process_writes_is_seen_within_a_second(demo):
+    demo.call(TAGS, demo.key, {})
+    for number in range(3):
+        document = f"companies: [{{id: cmp_001, customer_tags: [{{id: tag_001, name: Name {number}}}]}}]"
+        run("load", "--data-dir", demo.data_dir, "-", stdin=document)
+        deadline = time.monotonic() + 1
+        while demo.call(TAGS, demo.key, {})[2]["tags"][0]["name"] != f"Name {number}":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_keys_are_issued_and_revoked_beside_a_running_server(demo):
+    made = run("key", "create", "--data-dir", demo.data_dir, "--name", "reports", "--company", "cmp_002")
+    secret = made.stdout.strip()
+    assert secret.startswith("cs_") and secret not in made.stderr
+    status, _, _ = demo.call("/v1/companies/cmp_002", secret)
+    assert status == 200
+    assert demo.call("/v1/companies/cmp_001", secret)[0] == 403
+    keys = json.loads(run("key", "list", "--data-dir", demo.data_dir, "--output", "json").stdout)
+    assert secret not in json.dumps(keys)
+    [key] = [key["id"] for key in keys if key["name"] == "reports"]
+    run("key", "revoke", "--data-dir", demo.data_dir, key)
+    time.sleep(1)
+    status, headers, error = demo.call("/v1/companies/cmp_002", secret)
+    assert (status, error["code"]) == (401, 16)
+    assert "WWW-Authenticate" in headers
+
+
+def test_an_imported_secret_works_as_it_is(demo):
+    secret = "an-existing-secret-of-a-client"
+    run("key", "import", "--data-dir", demo.data_dir, "--name", "old", stdin=secret + "\n")
+    assert demo.call("/v1/companies/cmp_001", secret)[0] == 200
+    again = run("key", "import", "--data-dir", demo.data_dir, "--name", "old", stdin=secret, check=False)
+    assert again.returncode == 1 and secret not in again.stderr
+
+
+def test_export_load_and_export_give_the_same_bytes(demo, tmp_path):
+    first = run("export", "--data-dir", demo.data_dir).stdout
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    run("load", "--data-dir", empty, "-", stdin=first)
+    assert run("export", "--data-dir", empty).stdout == first
+    again = run("load", "--data-dir", empty, "-", stdin=first)
+    assert again.stderr.count("unchanged") == 2
+
+
+def test_a_backup_of_a_running_server_is_restored_with_its_keys(demo, tmp_path, start):
+    backup = tmp_path / "backup.db"
+    run("backup", "--data-dir", demo.data_dir, backup)
+    target = tmp_path / "restored"
+    target.mkdir()
+    done = run("restore", "--data-dir", target, backup)
+    assert "demo" in done.stderr
+    restored = start(data_dir=target)
+    assert restored.call(TAGS, demo.key, {})[2] == DOCUMENTED
+
+
+def test_one_line_says_why_the_server_did_not_start(demo, tmp_path):
+    empty = tmp_path / "other"
+    empty.mkdir()
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "notes.txt").write_text("mine")
+    config = tmp_path / "config.yaml"
+    config.write_text("listn: 127.0.0.1:1")
+    cases = [
+        (["serve", "--data-dir", demo.data_dir, "--listen", "127.0.0.1:0"], "server"),
+        (["serve", "--data-dir", empty, "--listen", demo.address], "listen"),
+        (["serve", "--data-dir", tmp_path / "missing", "--listen", "127.0.0.1:0"], "missing"),
+        (["serve", "--data-dir", full, "--listen", "127.0.0.1:0"], "full"),
+        (["serve", "--demo", "--data-dir", full, "--listen", "127.0.0.1:0"], "other data"),
+        (["serve", "--data-dir", empty, "--config", config], "listn"),
+        (["serve", "--listen", "127.0.0.1:0"], "--data-dir"),
+    ]
+    for arguments, expected in cases:
+        done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=20)
+        assert done.returncode != 0, arguments
+        lines = done.stderr.strip().splitlines()
+        assert len(lines) == 1 and expected in lines[0], (arguments, lines)
+    assert not (tmp_path / "missing").exists()
+    assert [path.name for path in full.iterdir()] == ["notes.txt"]
+
+
+def test_the_openapi_document_is_valid(demo):
+    _, _, document = demo.call("/openapi.json")
+    OpenAPIV31SpecValidator(document).validate()
+    assert document["openapi"].startswith("3.1")
+
+
+def test_no_secret_reaches_the_log(start):
+    server = start("--demo", "--log", "trace")
+    key = (server.data_dir / "demo-key").read_text()
+    server.call(TAGS, key, {"companyId": "cmp_001"})
+    server.call(TAGS, "cs_" + "x" * 49, {"companyId": "cmp_001"})
+    assert server.stop() == 0
+    assert key not in server.log and key[3:20] not in server.log and "x" * 49 not in server.log
