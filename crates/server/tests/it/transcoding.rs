@@ -648,7 +648,7 @@ async fn deep_json_and_deep_queries_do_no_harm() {
     let nested = |key: &str, levels: usize| {
         format!("{}{{}}{}", format!("{{\"{key}\":").repeat(levels - 1), "}".repeat(levels - 1))
     };
-    for (key, levels, status) in [("inner", 90, 200), ("ignored", 60, 200), ("i", 101, 400)] {
+    for (key, levels, status) in [("inner", 100, 200), ("i", 100, 200), ("i", 101, 400)] {
         let answer = fixture.send("POST /v1/things", &[], nested(key, levels)).await;
         assert_eq!(answer.status, status, "{key} {levels} {:?}", answer.body);
     }
@@ -658,7 +658,7 @@ async fn deep_json_and_deep_queries_do_no_harm() {
     assert_eq!(fixture.send("POST /v1/things", &[], in_text).await.status, 200);
     for dots in [99, 100, 5_000] {
         let line =
-            format!("GET /v1/things/a?{}id=x", "nested.".repeat(1) + &"deeper.".repeat(dots - 1));
+            format!("GET /v1/things/a?{}id=x", "nested.".to_owned() + &"deeper.".repeat(dots - 1));
         fixture.calls.lock().unwrap().clear();
         assert_eq!(fixture.send(&line, &[], "").await.status, 200);
         assert_eq!(fixture.take_call().1.get("nested").is_some(), dots < 100, "{dots}");

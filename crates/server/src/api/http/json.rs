@@ -146,7 +146,7 @@ fn violation(descriptor: &MessageDescriptor, path: &Path, error: &serde_json::Er
             Segment::Enum { .. } | Segment::Unknown => {}
         }
     }
-    let ends_in_list = matches!(path.iter().last(), Some(Segment::Seq { .. }));
+    let ends_in_list = matches!(path.iter().next_back(), Some(Segment::Seq { .. }));
     let expected = match &field {
         Some(field) if ends_in_list || !(field.is_list() || field.is_map()) => {
             expected(&field.kind())
