@@ -52,6 +52,8 @@ pub(crate) struct Data {
 impl Data {
     pub(crate) async fn open(&self, access: Access) -> Result<Services, Failure> {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&self.data_dir, access)?);
-        Services::open(store, Arc::new(SystemClock), &Config::default()).await.map_err(|e| explain(&e))
+        Services::open(store, Arc::new(SystemClock), &Config::default())
+            .await
+            .map_err(|e| explain(&e))
     }
 }

@@ -65,12 +65,24 @@ impl Api {
         let compat = Compat { settings, companies };
         let (health, health_service) = tonic_health::server::health_reporter();
         let routes = Routes::new(health_service)
-            .add_service(SettingServiceServer::new(compat.clone()).max_decoding_message_size(body_limit))
-            .add_service(CompanyServiceServer::new(compat.clone()).max_decoding_message_size(body_limit))
-            .add_service(BusinessServiceServer::new(compat.clone()).max_decoding_message_size(body_limit))
-            .add_service(reflection().build_v1().unwrap_or_else(|error| unreachable!("built descriptors: {error}")))
             .add_service(
-                reflection().build_v1alpha().unwrap_or_else(|error| unreachable!("built descriptors: {error}")),
+                SettingServiceServer::new(compat.clone()).max_decoding_message_size(body_limit),
+            )
+            .add_service(
+                CompanyServiceServer::new(compat.clone()).max_decoding_message_size(body_limit),
+            )
+            .add_service(
+                BusinessServiceServer::new(compat.clone()).max_decoding_message_size(body_limit),
+            )
+            .add_service(
+                reflection()
+                    .build_v1()
+                    .unwrap_or_else(|error| unreachable!("built descriptors: {error}")),
+            )
+            .add_service(
+                reflection()
+                    .build_v1alpha()
+                    .unwrap_or_else(|error| unreachable!("built descriptors: {error}")),
             );
         let backend = grpc::backend(routes, authenticator.clone());
         let services = http::bound_services(descriptors());
@@ -155,7 +167,8 @@ fn extensions(label: RouteLabel) -> ::http::Extensions {
 
 /// Every method's path, as a label of few values.
 fn methods() -> Arc<HashMap<String, RouteLabel>> {
-    let methods = descriptors().services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let methods =
+        descriptors().services().flat_map(|service| service.methods().collect::<Vec<_>>());
     let path = |method: MethodDescriptor| {
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let label = RouteLabel(path.as_str().into());

@@ -152,7 +152,11 @@ impl Authenticator {
         Ok(())
     }
 
-    async fn refresh(&self, digest: SecretDigest, stale: &CachedKey) -> Result<Option<Arc<CachedKey>>> {
+    async fn refresh(
+        &self,
+        digest: SecretDigest,
+        stale: &CachedKey,
+    ) -> Result<Option<Arc<CachedKey>>> {
         let found = self.look_up(digest, Some(stale.usage.clone())).await?;
         if found.is_none() {
             self.keys.remove(&digest);
@@ -217,7 +221,8 @@ fn check(limiter: &DefaultDirectRateLimiter, limit: Limit) -> Result<()> {
     limiter.check().map_err(|until| {
         let wait = until.wait_time_from(limiter.clock().now());
         let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-        metrics::counter!("customer_settings_rate_limited_total", "limit" => limit.reason()).increment(1);
+        metrics::counter!("customer_settings_rate_limited_total", "limit" => limit.reason())
+            .increment(1);
         Error::TooManyRequests { limit, retry_after_ms }
     })
 }

@@ -46,7 +46,11 @@ pub struct Services {
 
 impl Services {
     /// Puts the use cases together.
-    pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, config: &Config) -> Result<Self> {
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        config: &Config,
+    ) -> Result<Self> {
         let freshness = Arc::new(Freshness::new(clock.clone(), config.freshness()));
         let snapshots = Arc::new(Snapshots::new(
             store.clone(),
@@ -55,7 +59,8 @@ impl Services {
             api::finished_lists,
             config.limits.cache_bytes,
         ));
-        let settings = Arc::new(SettingsService::new(store.clone(), clock.clone(), snapshots.clone()));
+        let settings =
+            Arc::new(SettingsService::new(store.clone(), clock.clone(), snapshots.clone()));
         Ok(Self {
             companies: Arc::new(CompaniesService::new(store.clone(), snapshots)),
             keys: Arc::new(KeysService::new(store.clone(), clock.clone())),

@@ -21,7 +21,8 @@ pub(crate) struct Backup {
 impl Backup {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let file = self.file.clone();
-        tokio::task::spawn_blocking(move || sqlite::backup(&self.data.data_dir, &self.file)).await??;
+        tokio::task::spawn_blocking(move || sqlite::backup(&self.data.data_dir, &self.file))
+            .await??;
         eprintln!("backed up to {}", file.display());
         Ok(())
     }
@@ -62,7 +63,9 @@ impl Restore {
         }
         match restored.kept {
             Some(_) => eprintln!("these keys were revoked or unknown before and work again:"),
-            None => eprintln!("these keys work; revoke again those that were revoked since the backup:"),
+            None => {
+                eprintln!("these keys work; revoke again those that were revoked since the backup:")
+            }
         }
         for key in alive {
             eprintln!("  {} \"{}\"", key.id, key.name);

@@ -182,16 +182,23 @@ impl Draft {
             self.company.iter().map(|id| CompanyId::parse("--company", id)).collect();
         let companies = companies.map_err(failure)?;
         let network = |text: &String| {
-            let wrong = || failure(format!("--allow-ip {text} is neither an address nor a network"));
+            let wrong =
+                || failure(format!("--allow-ip {text} is neither an address nor a network"));
             parse_network(text).ok_or_else(wrong)
         };
         Ok(KeyDraft {
             name: Name::parse("--name", &self.name).map_err(failure)?,
-            scopes: Scopes::parse("--scope", self.scope.iter().map(String::as_str)).map_err(failure)?,
+            scopes: Scopes::parse("--scope", self.scope.iter().map(String::as_str))
+                .map_err(failure)?,
             coverage: if companies.is_empty() { Coverage::All } else { Coverage::Only(companies) },
             addresses: self.allow_ip.iter().map(network).collect::<Result<_, _>>()?,
             expires_time: self.expires.as_deref().map(parse_expires).transpose()?,
-            staff_id: self.staff.as_deref().map(|id| StaffId::parse("--staff", id)).transpose().map_err(failure)?,
+            staff_id: self
+                .staff
+                .as_deref()
+                .map(|id| StaffId::parse("--staff", id))
+                .transpose()
+                .map_err(failure)?,
         })
     }
 }
@@ -218,7 +225,9 @@ fn as_micros(span: Duration) -> Result<i64, Failure> {
     // Ten thousand years: what a timestamp on the wire can say.
     const MOST_SECONDS: u64 = 8_000 * 366 * 24 * 60 * 60;
     if span.as_secs() > MOST_SECONDS {
-        return Err(failure("--expires lies too far ahead; leave it out for a key that does not expire"));
+        return Err(failure(
+            "--expires lies too far ahead; leave it out for a key that does not expire",
+        ));
     }
     i64::try_from(span.as_micros()).map_err(failure)
 }
@@ -236,7 +245,8 @@ fn row(key: &Key, last_used: Option<Timestamp>) -> Value {
         Coverage::All => json!("*"),
         Coverage::Only(ids) => ids.iter().map(CompanyId::as_str).collect(),
     };
-    let expired = key.expires_time.is_some_and(|time| time <= customer_settings_server::clock::now());
+    let expired =
+        key.expires_time.is_some_and(|time| time <= customer_settings_server::clock::now());
     let state = match key.revoked_time {
         Some(_) => "revoked",
         None if expired => "expired",
@@ -270,7 +280,8 @@ fn print_table(rows: &[Value]) {
         widest.unwrap_or(0).max(column.len())
     };
     let line = |cells: Vec<String>| {
-        let padded = cells.iter().zip(COLUMNS).map(|(text, column)| format!("{text:<0$}", width(column)));
+        let padded =
+            cells.iter().zip(COLUMNS).map(|(text, column)| format!("{text:<0$}", width(column)));
         println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
     };
     line(COLUMNS.map(|column| column.replace('_', " ").to_uppercase()).to_vec());

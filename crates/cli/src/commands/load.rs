@@ -94,7 +94,8 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let company = self.company.as_deref().map(|id| CompanyId::parse("--company", id)).transpose();
+        let company =
+            self.company.as_deref().map(|id| CompanyId::parse("--company", id)).transpose();
         let company = company.map_err(failure)?;
         let services = self.data.open(Access::Read).await?;
         let mut output = std::io::stdout().lock();

@@ -80,13 +80,16 @@ impl Serve {
             (Some(dir), _) => dir.clone(),
             (None, true) => PathBuf::from(DEMO_DIR),
             (None, false) => {
-                return Err(failure("no data directory: give --data-dir DIR, or --demo to try it out"));
+                return Err(failure(
+                    "no data directory: give --data-dir DIR, or --demo to try it out",
+                ));
             }
         };
         if self.demo {
             check_demo_dir(&data_dir)?;
         }
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir, Access::Serve { make_directory: self.demo })?);
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&data_dir, Access::Serve { make_directory: self.demo })?);
         let services = Services::open(store, Arc::new(SystemClock), &config).await;
         let services = services.map_err(|error| explain(&error))?;
         if self.demo {
@@ -126,7 +129,9 @@ impl Serve {
         if self.demo {
             let key_file = data_dir.join(DEMO_KEY);
             let insecure = if tls { " -k" } else { "" };
-            println!("  try it         curl{insecure} -u \"$(cat {}):\" {scheme}://{address}/v1/setting/companies/cmp_001/customer/tags:list -d '{{\"companyId\": \"cmp_001\"}}'", key_file.display());
+            let key = format!("\"$(cat {}):\"", key_file.display());
+            let path = "/v1/setting/companies/cmp_001/customer/tags:list";
+            println!("  try it         curl{insecure} -u {key} {scheme}://{address}{path}");
         }
         // Whoever reads this through a pipe waits for it.
         _ = std::io::stdout().flush();

@@ -180,7 +180,8 @@ impl BusinessService for Compat {
                 id => Some(CompanyId::parse("company_id", id)?),
             };
             let paged = self.companies.list_businesses(caller, company.as_ref(), page).await?;
-            let businesses = paged.rows.iter().map(|(company, b)| convert::business(company, b)).collect();
+            let businesses =
+                paged.rows.iter().map(|(company, b)| convert::business(company, b)).collect();
             Ok(ListBusinessResponse { next_page_token: paged.next_page_token, businesses })
         };
         answer(list.await)
@@ -213,14 +214,17 @@ impl FinishedAnswers for HotLists {
         request: &DynamicMessage,
         extensions: &Extensions,
     ) -> Result<Finished> {
-        let catalog = listed(rpc_path).ok_or_else(|| Error::Internal(Cause::new("not a hot list")))?;
+        let catalog =
+            listed(rpc_path).ok_or_else(|| Error::Internal(Cause::new("not a hot list")))?;
         let caller = extensions.get::<Caller>();
-        let caller = caller.ok_or_else(|| Error::Internal(Cause::new("a list was reached without a caller")))?;
+        let caller = caller
+            .ok_or_else(|| Error::Internal(Cause::new("a list was reached without a caller")))?;
         let company_id = request.get_field_by_name("company_id");
         let company_id = company_id.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
         let snapshot = self.0.snapshot(caller, company_id).await?;
         let list = snapshot.list(catalog);
-        let etag = HeaderValue::from_str(&list.etag).map_err(|error| Error::Internal(Cause::new(error)))?;
+        let etag = HeaderValue::from_str(&list.etag)
+            .map_err(|error| Error::Internal(Cause::new(error)))?;
         Ok(Finished { body: list.body.clone(), etag })
     }
 }
@@ -228,12 +232,16 @@ impl FinishedAnswers for HotLists {
 /// The finished bytes of a company's four lists: what the transcoder would write, once.
 pub fn finished_lists(epoch: u64, settings: &Settings) -> [FinishedList; 4] {
     let list = |catalog| match catalog {
-        Catalog::CustomerTags => json(&convert::customer_tags(settings), "ListCustomerTagsResponse"),
+        Catalog::CustomerTags => {
+            json(&convert::customer_tags(settings), "ListCustomerTagsResponse")
+        }
         Catalog::ReferralSources => {
             json(&convert::referral_sources(settings), "ListCustomerReferralSourcesResponse")
         }
         Catalog::LifeCycles => json(&convert::life_cycles(settings), "ListLeadsLifeCyclesResponse"),
-        Catalog::ActionStatuses => json(&convert::action_statuses(settings), "ListLeadsActionStatusResponse"),
+        Catalog::ActionStatuses => {
+            json(&convert::action_statuses(settings), "ListLeadsActionStatusResponse")
+        }
     };
     Catalog::ALL.map(|catalog| {
         let body = list(catalog);
@@ -245,9 +253,12 @@ pub fn finished_lists(epoch: u64, settings: &Settings) -> [FinishedList; 4] {
 }
 
 fn json(message: &impl prost::Message, name: &str) -> Vec<u8> {
-    let descriptor = descriptors().get_message_by_name(&format!("moego.business.setting.v1.{name}"));
+    let descriptor =
+        descriptors().get_message_by_name(&format!("moego.business.setting.v1.{name}"));
     descriptor
-        .and_then(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok())
+        .and_then(|descriptor| {
+            DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok()
+        })
         .and_then(|message| write_json(&message, None).ok())
         .unwrap_or_else(|| unreachable!("{name} is in the contract"))
 }

@@ -8,8 +8,8 @@ use customer_settings_contract::{
             company::v1::Company as CompanyMessage,
             setting::v1::{
                 ActionStatus, CustomerTag, LifeCycle, ListCustomerReferralSourcesResponse,
-                ListCustomerTagsResponse, ListLeadsActionStatusResponse, ListLeadsLifeCyclesResponse,
-                ReferralSource,
+                ListCustomerTagsResponse, ListLeadsActionStatusResponse,
+                ListLeadsLifeCyclesResponse, ReferralSource,
             },
         },
         common::v1::{Address as AddressMessage, address::Type},

@@ -23,13 +23,18 @@ use crate::{
 };
 
 /// Services that answer without a key: what they tell is in the documentation anyway.
-const OPEN_SERVICES: [&str; 3] =
-    ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
+const OPEN_SERVICES: [&str; 3] = [
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
 
 /// Who is calling, put there by [`authenticate`].
 pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
     let caller = request.extensions().get();
-    caller.ok_or_else(|| grpc_status(&Error::Internal(Cause::new("a method was reached without a caller"))))
+    caller.ok_or_else(|| {
+        grpc_status(&Error::Internal(Cause::new("a method was reached without a caller")))
+    })
 }
 
 /// Checks the request's key and notes who is calling; does nothing where that was done already.

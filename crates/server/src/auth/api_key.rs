@@ -40,7 +40,8 @@ impl Secret {
     /// Takes a secret that clients already hold.
     pub fn import(text: &str) -> Result<Self, Violation> {
         let text = text.trim();
-        let wrong = |description: &str| Err(Violation::new("secret", "MALFORMED_SECRET", description));
+        let wrong =
+            |description: &str| Err(Violation::new("secret", "MALFORMED_SECRET", description));
         if text.len() < MIN_IMPORTED_LENGTH || text.len() > MAX_IMPORTED_LENGTH {
             return wrong("must have 24 to 512 characters");
         }
@@ -51,7 +52,9 @@ impl Secret {
             return wrong("must be printable ASCII without blanks");
         }
         if is_mistyped(text) {
-            return wrong("begins like a key of this server but its checksum is wrong: it was mistyped or cut");
+            return wrong(
+                "begins like a key of this server but its checksum is wrong: it was mistyped or cut",
+            );
         }
         Ok(Self(text.to_owned().into()))
     }
@@ -119,7 +122,9 @@ mod tests {
         assert!(Secret::import(&"x".repeat(24)).is_ok());
         assert!(Secret::import(&format!(" {}\n", "x".repeat(24))).is_ok());
         assert!(Secret::import(&"x".repeat(512)).is_ok());
-        for bad in ["x".repeat(23), "x".repeat(513), format!("{}:y", "x".repeat(24)), "é".repeat(24)] {
+        for bad in
+            ["x".repeat(23), "x".repeat(513), format!("{}:y", "x".repeat(24)), "é".repeat(24)]
+        {
             assert!(Secret::import(&bad).is_err(), "{bad}");
         }
         assert!(Secret::import("cs_not-really-one-of-ours-at-all").is_err());

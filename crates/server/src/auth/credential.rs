@@ -36,7 +36,11 @@ pub(super) fn parse(value: &[u8], accept_bare_base64: bool) -> Result<Credential
     if scheme.eq_ignore_ascii_case("basic") {
         basic(rest)
     } else if scheme.eq_ignore_ascii_case("bearer") {
-        if rest.is_empty() { mistake(CredentialMistake::Unreadable) } else { Ok(known_or_not(rest)) }
+        if rest.is_empty() {
+            mistake(CredentialMistake::Unreadable)
+        } else {
+            Ok(known_or_not(rest))
+        }
     } else if rest.eq_ignore_ascii_case("basic") || rest.eq_ignore_ascii_case("bearer") {
         mistake(CredentialMistake::Unreadable)
     } else if scheme.is_empty() && accept_bare_base64 {
@@ -89,12 +93,14 @@ fn secret_of(text: &str) -> &str {
 /// The text behind base64 in either alphabet, with or without padding; `None` if it is not
 /// base64 or not text.
 fn decode_text(encoded: &str) -> Option<String> {
-    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let config =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let bytes = [STANDARD, URL_SAFE]
         .iter()
         .find_map(|alphabet| GeneralPurpose::new(alphabet, config).decode(encoded).ok())?;
     let text = String::from_utf8(bytes).ok()?;
-    let readable = !text.is_empty() && !text.trim().chars().any(char::is_control);
+    let readable =
+        !text.is_empty() && !text.chars().any(|c| c.is_control() && !c.is_ascii_whitespace());
     readable.then_some(text)
 }
 
@@ -126,7 +132,11 @@ mod tests {
             format!("bearer   {SECRET} "),
         ];
         for form in forms {
-            assert_eq!(parse(form.as_bytes(), false).unwrap().secret.expose_secret(), SECRET, "{form}");
+            assert_eq!(
+                parse(form.as_bytes(), false).unwrap().secret.expose_secret(),
+                SECRET,
+                "{form}"
+            );
         }
     }
 
@@ -140,12 +150,22 @@ mod tests {
     #[test]
     fn the_classic_mistakes_are_told_apart() {
         let twice = basic_of(&STANDARD.encode(SECRET));
-        assert_eq!(parse(twice.as_bytes(), false).unwrap().if_unknown.reason(), "CREDENTIAL_ENCODED_TWICE");
+        assert_eq!(
+            parse(twice.as_bytes(), false).unwrap().if_unknown.reason(),
+            "CREDENTIAL_ENCODED_TWICE"
+        );
         let twice = basic_of(&STANDARD.encode(format!("{SECRET}:")));
-        assert_eq!(parse(twice.as_bytes(), false).unwrap().if_unknown.reason(), "CREDENTIAL_ENCODED_TWICE");
+        assert_eq!(
+            parse(twice.as_bytes(), false).unwrap().if_unknown.reason(),
+            "CREDENTIAL_ENCODED_TWICE"
+        );
         for raw in [SECRET, "an-imported-secret-of-ours!", "0123456789abcdefABCDEF0123"] {
             let raw = format!("Basic {raw}");
-            assert_eq!(parse(raw.as_bytes(), false).unwrap_err().reason(), "CREDENTIAL_NOT_ENCODED", "{raw}");
+            assert_eq!(
+                parse(raw.as_bytes(), false).unwrap_err().reason(),
+                "CREDENTIAL_NOT_ENCODED",
+                "{raw}"
+            );
         }
     }
 

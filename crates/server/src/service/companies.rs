@@ -40,7 +40,8 @@ impl Page {
         let number = match token {
             "" => 1,
             token => token.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
-                let description = "must be the next_page_token of the page before, or empty for the first page";
+                let description =
+                    "must be the next_page_token of the page before, or empty for the first page";
                 Violation::new("pagination.page_token", "MALFORMED_PAGE_TOKEN", description)
             })?,
         };
@@ -96,7 +97,11 @@ impl CompaniesService {
     }
 
     /// The business with its company, archived or not.
-    pub async fn get_business(&self, caller: &Caller, id: &BusinessId) -> Result<(CompanyId, Business)> {
+    pub async fn get_business(
+        &self,
+        caller: &Caller,
+        id: &BusinessId,
+    ) -> Result<(CompanyId, Business)> {
         let absent = || caller.absent(Kind::Business, id.as_str());
         let covered = caller.grant_covered(Scope::CompaniesRead)?;
         let company = self.store.company_of(id).await?.ok_or_else(absent)?;
@@ -123,7 +128,8 @@ impl CompaniesService {
         let snapshot = snapshot.ok_or_else(|| caller.absent(Kind::Company, id.as_str()))?;
         let active = snapshot.settings.businesses.iter().filter(|b| b.state == State::Active);
         let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
-        let rows = active.skip(offset).take(page.size as usize + 1).map(|b| (id.clone(), b.clone()));
+        let rows =
+            active.skip(offset).take(page.size as usize + 1).map(|b| (id.clone(), b.clone()));
         Ok(page.cut(rows.collect()))
     }
 

@@ -196,8 +196,8 @@ pub fn parse(text: &str) -> Result<Vec<DocumentCompany>, Unreadable> {
             max_total_scalar_bytes: 4_000_000_000,
         },
     };
-    let document: DocumentRow =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| Unreadable(error.to_string()))?;
+    let document: DocumentRow = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| Unreadable(error.to_string()))?;
     Ok(document.companies.into_iter().map(company).collect())
 }
 
@@ -205,7 +205,8 @@ fn company(row: Spanned<CompanyRow>) -> DocumentCompany {
     let mut reader = Reader { lines: Lines::default(), violations: Vec::new() };
     reader.lines.add("", row.referenced);
     let row = row.value;
-    let label = row.id.as_ref().or(row.name.as_ref()).map_or_else(String::new, |text| text.value.clone());
+    let label =
+        row.id.as_ref().or(row.name.as_ref()).map_or_else(String::new, |text| text.value.clone());
     let id = reader.optional("id", &row.id, CompanyId::parse);
     if row.id.is_none() && row.name.is_none() {
         reader.violations.push(Violation::new("id", "REQUIRED", "or a name is required"));
@@ -312,8 +313,16 @@ impl Reader {
             state: self.optional(&path("state"), &row.state, parse_state),
             created_by: self.optional(&path("created_by"), &row.created_by, StaffId::parse),
             created_time: self.optional(&path("created_time"), &row.created_time, parse_time),
-            last_updated_by: self.optional(&path("last_updated_by"), &row.last_updated_by, StaffId::parse),
-            last_updated_time: self.optional(&path("last_updated_time"), &row.last_updated_time, parse_time),
+            last_updated_by: self.optional(
+                &path("last_updated_by"),
+                &row.last_updated_by,
+                StaffId::parse,
+            ),
+            last_updated_time: self.optional(
+                &path("last_updated_time"),
+                &row.last_updated_time,
+                parse_time,
+            ),
         };
         Some(draft)
     }
@@ -328,7 +337,8 @@ impl Reader {
             self.address(&at, &address.value)
         });
         let state = self.optional(&path("state"), &row.state, parse_state);
-        let mut text = |field: &str, text: &Text| self.optional(&path(field), text, ShortText::parse);
+        let mut text =
+            |field: &str, text: &Text| self.optional(&path(field), text, ShortText::parse);
         let contact = ContactDraft {
             avatar: text("avatar", &row.avatar),
             phone: text("phone", &row.phone),
@@ -361,9 +371,11 @@ impl Reader {
         let path = |field: &str| format!("{at}.{field}");
         let kind = self.optional(&path("type"), &row.r#type, |field, value| {
             let description = "must be primary or secondary";
-            AddressKind::parse(value).ok_or_else(|| Violation::new(field, "UNKNOWN_TYPE", description))
+            AddressKind::parse(value)
+                .ok_or_else(|| Violation::new(field, "UNKNOWN_TYPE", description))
         });
-        let country = self.optional(&path("country"), &row.country, Country::parse).unwrap_or_default();
+        let country =
+            self.optional(&path("country"), &row.country, Country::parse).unwrap_or_default();
         let mut text = |field: &str, text: &Text| {
             self.optional(&path(field), text, ShortText::parse).unwrap_or_default()
         };
@@ -388,11 +400,15 @@ fn parse_state(field: &str, value: &str) -> Result<State, Violation> {
 
 /// Takes RFC 3339 in UTC, to the microsecond.
 fn parse_time(field: &str, value: &str) -> Result<Timestamp, Violation> {
-    let since = humantime::parse_rfc3339(value).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.and_then(|since| i64::try_from(since.as_micros()).ok()).map(Timestamp::from_micros).ok_or_else(|| {
-        let description = "must be a time in UTC such as 2023-01-01T10:00:00Z";
-        Violation::new(field, "MALFORMED_TIME", description)
-    })
+    let since =
+        humantime::parse_rfc3339(value).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since
+        .and_then(|since| i64::try_from(since.as_micros()).ok())
+        .map(Timestamp::from_micros)
+        .ok_or_else(|| {
+            let description = "must be a time in UTC such as 2023-01-01T10:00:00Z";
+            Violation::new(field, "MALFORMED_TIME", description)
+        })
 }
 
 /// A time as documents and people read it: RFC 3339 in UTC.

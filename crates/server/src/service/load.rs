@@ -45,7 +45,11 @@ pub enum Outcome {
 
 impl LoadService {
     /// Writes through the settings service, so that every rule applies.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, settings: Arc<SettingsService>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        settings: Arc<SettingsService>,
+    ) -> Self {
         Self { store, clock, settings }
     }
 
@@ -73,7 +77,8 @@ impl LoadService {
         company: &DocumentCompany,
         seen: &mut HashMap<CompanyId, u64>,
     ) -> Result<(CompanyId, Changed), Refusal> {
-        let draft = company.draft.as_ref().map_err(|problems| Refusal::Document(problems.clone()))?;
+        let draft =
+            company.draft.as_ref().map_err(|problems| Refusal::Document(problems.clone()))?;
         let refuse = |violation| Refusal::Document(vec![company.locate(violation)]);
         let id = match &company.id {
             Some(id) => id.clone(),
@@ -115,8 +120,10 @@ impl LoadService {
             [id] => Ok(id.clone()),
             several => {
                 let ids: Vec<&str> = several.iter().map(CompanyId::as_str).collect();
-                let description =
-                    format!("belongs to several companies ({}); give the id of one", ids.join(", "));
+                let description = format!(
+                    "belongs to several companies ({}); give the id of one",
+                    ids.join(", ")
+                );
                 let violation = Violation::new("name", "AMBIGUOUS", description);
                 Err(Refusal::Document(vec![company.locate(violation)]))
             }
@@ -138,7 +145,8 @@ impl LoadService {
             }
         };
         let mut put = |text: &str| {
-            write(text).map_err(|error| Error::Internal(Cause::new(format!("the output failed: {error}"))))
+            write(text)
+                .map_err(|error| Error::Internal(Cause::new(format!("the output failed: {error}"))))
         };
         put(if ids.is_empty() { "companies: []\n" } else { "companies:\n" })?;
         for id in ids {

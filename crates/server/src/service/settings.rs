@@ -48,11 +48,17 @@ impl SettingsService {
 
     /// Plans and commits a change, and plans it again where another process wrote first, until
     /// the deadline. Answers the company's revision before and after.
-    pub async fn change(&self, grant: &Grant, change: &Change, deadline: Instant) -> Result<Changed> {
+    pub async fn change(
+        &self,
+        grant: &Grant,
+        change: &Change,
+        deadline: Instant,
+    ) -> Result<Changed> {
         let _turn = self.queues[self.queue_of(grant.company())].lock().await;
         loop {
             let current = self.store.settings(grant).await?;
-            let context = Context { actor: grant.actor(), now: self.clock.now(), new_id: &super::new_id };
+            let context =
+                Context { actor: grant.actor(), now: self.clock.now(), new_id: &super::new_id };
             let before = current.as_ref().map_or(Revision(0), |settings| settings.revision);
             let Some(plan) = plan(grant.company(), current.as_ref(), change, &context)? else {
                 return Ok(Changed { before, after: before });
@@ -66,7 +72,10 @@ impl SettingsService {
                 }
                 Err(StoreError::Conflict) if self.clock.monotonic() < deadline => pause().await,
                 Err(StoreError::Conflict) => {
-                    return Err(Error::Contended { company: grant.company().clone(), revision: before });
+                    return Err(Error::Contended {
+                        company: grant.company().clone(),
+                        revision: before,
+                    });
                 }
                 Err(other) => return Err(other.into()),
             }

@@ -96,7 +96,8 @@ impl Snapshots {
     /// company.
     pub async fn get(&self, grant: &Grant) -> Result<Option<Arc<Snapshot>>> {
         if let Some(fresh) = self.fresh(grant) {
-            metrics::counter!("customer_settings_snapshot_reads_total", "from" => "memory").increment(1);
+            metrics::counter!("customer_settings_snapshot_reads_total", "from" => "memory")
+                .increment(1);
             return Ok(Some(fresh));
         }
         let _one_at_a_time = self.look_ups[self.shard(grant.company())].lock().await;
@@ -148,7 +149,8 @@ impl Snapshots {
     /// began after it.
     fn keep(&self, company: &CompanyId, cached: Cached) {
         let _guard = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        let held: Option<Revision> = self.cache.peek(company).map(|held| held.snapshot.settings.revision);
+        let held: Option<Revision> =
+            self.cache.peek(company).map(|held| held.snapshot.settings.revision);
         if held.is_none_or(|held| held <= cached.snapshot.settings.revision) {
             self.cache.insert(company.clone(), cached);
         }

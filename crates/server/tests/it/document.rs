@@ -50,7 +50,7 @@ fn what_cannot_be_read_says_where() {
         ("companies:\n- id: a\n  customer_tags: 5\n", ["sequence", "line 3"]),
         ("companies:\n- id: [\n", ["", "line"]),
         ("{\"companies\": [{\"id\": \"a\", \"id\": \"b\"}]}", ["duplicate", "line 1"]),
-        ("", ["companies", ""]),
+        ("", ["end of input", "line 1"]),
     ] {
         let error = document::parse(text).err().map(|error| error.to_string()).unwrap_or_default();
         for part in expected {

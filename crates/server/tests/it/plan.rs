@@ -43,7 +43,8 @@ impl Company {
             format!("{prefix}_new{}", self.next_id.get())
         };
         let actor = Task::Load.actor();
-        let context = Context { actor: &actor, now: Timestamp::from_micros(1_000), new_id: &new_id };
+        let context =
+            Context { actor: &actor, now: Timestamp::from_micros(1_000), new_id: &new_id };
         let id = CompanyId::parse("id", "c").unwrap();
         let planned = plan(&id, self.settings.as_ref(), &Change::Load(Box::new(draft)), &context);
         match planned {
@@ -82,7 +83,9 @@ fn loading_the_same_twice_changes_nothing() {
 #[test]
 fn entries_are_found_by_id_and_else_by_name_without_regard_to_case() {
     let mut company = Company::with("customer_tags: [{id: a, name: Straße}, {id: b, name: B}]");
-    company.load("customer_tags: [{name: STRASSE, color: '#123456'}, {id: b, name: Renamed}]").unwrap();
+    company
+        .load("customer_tags: [{name: STRASSE, color: '#123456'}, {id: b, name: Renamed}]")
+        .unwrap();
     assert_eq!(company.active(Catalog::CustomerTags), "a b");
     let names: Vec<_> = company.settings.as_ref().unwrap().active(Catalog::CustomerTags).collect();
     assert_eq!(names[0].name.as_str(), "STRASSE");
@@ -91,17 +94,23 @@ fn entries_are_found_by_id_and_else_by_name_without_regard_to_case() {
 
 #[test]
 fn unnamed_entries_stay_after_the_named_ones_and_keep_their_audit() {
-    let mut company = Company::with("customer_tags: [{id: a, name: A}, {id: b, name: B}, {id: c, name: C}]");
+    let mut company =
+        Company::with("customer_tags: [{id: a, name: A}, {id: b, name: B}, {id: c, name: C}]");
     let plan = company.load("customer_tags: [{id: c, name: C}]").unwrap().unwrap();
     assert_eq!(company.active(Catalog::CustomerTags), "c a b");
-    assert!(plan.deltas.iter().all(|delta| matches!(delta, Delta::Moved { .. })), "{:?}", plan.deltas);
+    assert!(
+        plan.deltas.iter().all(|delta| matches!(delta, Delta::Moved { .. })),
+        "{:?}",
+        plan.deltas
+    );
     let entries = plan.after.entries(Catalog::CustomerTags);
     assert!(entries.iter().all(|entry| entry.audit.revision == Revision(1)));
 }
 
 #[test]
 fn what_a_document_leaves_out_stays() {
-    let mut company = Company::with("customer_tags: [{id: a, name: A, description: long, color: '#010203'}]");
+    let mut company =
+        Company::with("customer_tags: [{id: a, name: A, description: long, color: '#010203'}]");
     assert!(company.load("customer_tags: [{id: a, name: A}]").unwrap().is_none());
     company.load("customer_tags: [{id: a, name: A, description: '', color: ''}]").unwrap().unwrap();
     let entry = &company.settings.as_ref().unwrap().entries(Catalog::CustomerTags)[0];
@@ -114,7 +123,8 @@ fn names_may_be_swapped_but_not_shared() {
     company.load("customer_tags: [{id: a, name: B}, {id: b, name: A}]").unwrap().unwrap();
     let clash = company.load("customer_tags: [{id: a, name: a}]").unwrap_err();
     assert_eq!(reasons(clash), [("customer_tags[0].name".to_owned(), "NAME_TAKEN")]);
-    let clash = company.load("customer_tags: [{id: x, name: New}, {id: y, name: NEW}]").unwrap_err();
+    let clash =
+        company.load("customer_tags: [{id: x, name: New}, {id: y, name: NEW}]").unwrap_err();
     assert_eq!(reasons(clash), [("customer_tags[1].name".to_owned(), "NAME_TAKEN")]);
 }
 
@@ -140,7 +150,11 @@ fn exactly_one_active_life_cycle_is_the_default() {
             "{id: a, name: A, state: archived}, {id: b, name: B, is_default: true}",
             Ok("b*"),
         ),
-        ("{id: a, name: A}", "{id: b, name: B, state: archived, is_default: true}", Err("DEFAULT_ARCHIVED")),
+        (
+            "{id: a, name: A}",
+            "{id: b, name: B, state: archived, is_default: true}",
+            Err("DEFAULT_ARCHIVED"),
+        ),
         ("{id: a, name: A, state: archived}", "{id: b, name: B}", Ok("b*")),
         (
             "{id: a, name: A}",
@@ -149,7 +163,11 @@ fn exactly_one_active_life_cycle_is_the_default() {
         ),
     ] {
         let mut company = Company::with(&format!("life_cycles: [{first}]"));
-        let loaded = if then.is_empty() { Ok(None) } else { company.load(&format!("life_cycles: [{then}]")) };
+        let loaded = if then.is_empty() {
+            Ok(None)
+        } else {
+            company.load(&format!("life_cycles: [{then}]"))
+        };
         let got = loaded.map(|_| company.active(Catalog::LifeCycles)).map_err(|v| v[0].reason);
         assert_eq!(got, result.map(str::to_owned), "{first} then {then}");
     }
@@ -157,7 +175,8 @@ fn exactly_one_active_life_cycle_is_the_default() {
 
 #[test]
 fn other_catalogs_have_no_default() {
-    let refused = Company::with("").load("customer_tags: [{name: A, is_default: true}]").unwrap_err();
+    let refused =
+        Company::with("").load("customer_tags: [{name: A, is_default: true}]").unwrap_err();
     assert_eq!(reasons(refused), [("customer_tags[0].is_default".to_owned(), "NO_DEFAULT")]);
 }
 
@@ -179,7 +198,10 @@ fn the_same_entry_twice_is_refused_where_it_stands_the_second_time() {
         "customer_tags: [{id: a, name: A}, {name: A}]",
         "customer_tags: [{id: n, name: N}, {id: n, name: M}]",
     ] {
-        assert_eq!(reasons(company.load(rest).unwrap_err()), [("customer_tags[1]".to_owned(), "DUPLICATE")]);
+        assert_eq!(
+            reasons(company.load(rest).unwrap_err()),
+            [("customer_tags[1]".to_owned(), "DUPLICATE")]
+        );
     }
     let refused = company.load("businesses: [{name: Here}, {name: HERE}]").unwrap_err();
     assert_eq!(reasons(refused), [("businesses[1]".to_owned(), "DUPLICATE")]);
@@ -201,7 +223,10 @@ fn given_audit_fields_are_kept_and_changes_are_stamped() {
 
 #[test]
 fn a_new_company_needs_a_name_and_an_archived_one_stays() {
-    assert_eq!(reasons(Company::new().load("country: US").unwrap_err()), [("name".to_owned(), "REQUIRED")]);
+    assert_eq!(
+        reasons(Company::new().load("country: US").unwrap_err()),
+        [("name".to_owned(), "REQUIRED")]
+    );
     let mut company = Company::with("state: archived");
     company.load("country: CA").unwrap().unwrap();
     assert_eq!(company.settings.unwrap().company.state, State::Archived);
