@@ -123,7 +123,7 @@ def test_one_line_says_why_the_server_did_not_start(demo, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("listn: 127.0.0.1:1")
     cases = [
-        (["serve", "--data-dir", demo.data_dir, "--listen", "127.0.0.1:0"], "server"),
+        (["serve", "--data-dir", demo.data_dir, "--listen", "127.0.0.1:0"], "in use"),
         (["serve", "--data-dir", empty, "--listen", demo.address], "listen"),
         (["serve", "--data-dir", tmp_path / "missing", "--listen", "127.0.0.1:0"], "missing"),
         (["serve", "--data-dir", full, "--listen", "127.0.0.1:0"], "full"),
