@@ -4,6 +4,7 @@ pub mod companies;
 pub mod document;
 pub mod keys;
 pub mod load;
+mod queues;
 pub mod settings;
 pub mod snapshot;
 

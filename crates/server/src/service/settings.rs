@@ -1,27 +1,27 @@
 //! Reading and changing one company's settings.
 
 use std::{
-    hash::{BuildHasher, Hash, Hasher, RandomState},
+    hash::{BuildHasher, RandomState},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::snapshot::{Snapshot, Snapshots};
+use super::{
+    queues::Queues,
+    snapshot::{Snapshot, Snapshots},
+};
 use crate::{
     catalog::{
         access::Grant,
         change::Change,
         entry::Revision,
         error::{Error, Result},
-        id::CompanyId,
         plan::{Context, plan},
     },
     clock::Clock,
     store::{Store, StoreError},
 };
 
-/// The writers of one company wait for each other here rather than in conflicts.
-const WRITER_QUEUES: usize = 256;
 /// The longest pause before a change that lost to another process is planned again.
 const MAX_PAUSE_MS: u64 = 50;
 
@@ -30,15 +30,14 @@ pub struct SettingsService {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     snapshots: Arc<Snapshots>,
-    queues: Vec<tokio::sync::Mutex<()>>,
-    hasher: RandomState,
+    /// The writers of one company wait for each other here rather than in conflicts.
+    writers: Queues,
 }
 
 impl SettingsService {
     /// Reads from the snapshots, writes to the store.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, snapshots: Arc<Snapshots>) -> Self {
-        let queues = (0..WRITER_QUEUES).map(|_| tokio::sync::Mutex::new(())).collect();
-        Self { store, clock, snapshots, queues, hasher: RandomState::new() }
+        Self { store, clock, snapshots, writers: Queues::new() }
     }
 
     /// The company as it is, at most as old as the freshness bound; `None` if there is none.
@@ -54,7 +53,7 @@ impl SettingsService {
         change: &Change,
         deadline: Instant,
     ) -> Result<Changed> {
-        let _turn = self.queues[self.queue_of(grant.company())].lock().await;
+        let _turn = self.writers.turn(grant.company()).await;
         loop {
             let current = self.store.settings(grant).await?;
             let context =
@@ -80,12 +79,6 @@ impl SettingsService {
                 Err(other) => return Err(other.into()),
             }
         }
-    }
-
-    fn queue_of(&self, company: &CompanyId) -> usize {
-        let mut hasher = self.hasher.build_hasher();
-        company.hash(&mut hasher);
-        usize::try_from(hasher.finish() % WRITER_QUEUES as u64).unwrap_or(0)
     }
 }
 

@@ -2,14 +2,12 @@
 //!
 //! A read takes no lock that a write holds, and touches no database while the snapshot is fresh.
 
-use std::{
-    hash::{BuildHasher, Hash, Hasher, RandomState},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
 
+use super::queues::Queues;
 use crate::{
     catalog::{
         access::Grant,
@@ -20,6 +18,7 @@ use crate::{
     },
     freshness::{Freshness, Stamp},
     store::Store,
+    telemetry,
 };
 
 /// Makes the finished bytes of a company's four lists; handed in by `lib.rs`, so that services
@@ -63,12 +62,8 @@ pub struct Snapshots {
     render: Render,
     cache: Cache<CompanyId, Cached, Weight>,
     publishing: Mutex<()>,
-    look_ups: Vec<tokio::sync::Mutex<()>>,
-    hasher: RandomState,
+    look_ups: Queues,
 }
-
-/// Look-ups of one company wait for each other, and seldom for another company's.
-const LOOK_UP_LOCKS: usize = 256;
 
 impl Snapshots {
     /// Nothing is cached yet; `max_bytes` bounds what will be.
@@ -87,8 +82,7 @@ impl Snapshots {
             render,
             cache: Cache::with_weighter(expected, max_bytes, Weight),
             publishing: Mutex::new(()),
-            look_ups: (0..LOOK_UP_LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
-            hasher: RandomState::new(),
+            look_ups: Queues::new(),
         }
     }
 
@@ -96,15 +90,14 @@ impl Snapshots {
     /// company.
     pub async fn get(&self, grant: &Grant) -> Result<Option<Arc<Snapshot>>> {
         if let Some(fresh) = self.fresh(grant) {
-            metrics::counter!("customer_settings_snapshot_reads_total", "from" => "memory")
-                .increment(1);
+            metrics::counter!(telemetry::SNAPSHOT_READS, "from" => "memory").increment(1);
             return Ok(Some(fresh));
         }
-        let _one_at_a_time = self.look_ups[self.shard(grant.company())].lock().await;
+        let _turn = self.look_ups.turn(grant.company()).await;
         if let Some(fresh) = self.fresh(grant) {
             return Ok(Some(fresh));
         }
-        metrics::counter!("customer_settings_snapshot_reads_total", "from" => "store").increment(1);
+        metrics::counter!(telemetry::SNAPSHOT_READS, "from" => "store").increment(1);
         self.look_up(grant).await
     }
 
@@ -154,13 +147,7 @@ impl Snapshots {
         if held.is_none_or(|held| held <= cached.snapshot.settings.revision) {
             self.cache.insert(company.clone(), cached);
         }
-        metrics::gauge!("customer_settings_snapshot_bytes").set(self.cache.weight() as f64);
-    }
-
-    fn shard(&self, company: &CompanyId) -> usize {
-        let mut hasher = self.hasher.build_hasher();
-        company.hash(&mut hasher);
-        usize::try_from(hasher.finish() % LOOK_UP_LOCKS as u64).unwrap_or(0)
+        metrics::gauge!(telemetry::SNAPSHOT_BYTES).set(self.cache.weight() as f64);
     }
 }
 
