@@ -6,8 +6,6 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use ::http::request::Parts;
-use async_trait::async_trait;
 use axum::{Router, body::Body, extract::Request, response::Response};
 use customer_settings_contract::moego::business::{
     business::v1::business_service_server::BusinessServiceServer,
@@ -21,7 +19,6 @@ use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
     auth::Authenticator,
-    catalog::error::Error,
     net::{App, RouteLabel, Shutdown},
     service::{companies::CompaniesService, settings::SettingsService},
 };
@@ -36,7 +33,8 @@ pub mod status;
 
 pub use compat::finished_lists;
 use compat::{Compat, HotLists};
-use http::{Authenticate, Backend, RpcPath, Transcoder, Wiring};
+use grpc::Guard;
+use http::{Backend, RpcPath, Transcoder, Wiring};
 use status::RequestError;
 
 /// The contract's descriptors with comments and HTTP bindings.
@@ -84,12 +82,13 @@ impl Api {
                     .build_v1alpha()
                     .unwrap_or_else(|error| unreachable!("built descriptors: {error}")),
             );
-        let backend = grpc::backend(routes, authenticator.clone());
+        let guard = Guard { authenticator, methods: methods(), body_limit };
+        let backend = grpc::backend(routes, guard.clone());
         let services = http::bound_services(descriptors());
         let services: Vec<&str> = services.iter().map(String::as_str).collect();
         let wiring = Wiring {
             backend: backend.clone(),
-            authenticate: Arc::new(Guard(authenticator)),
+            authenticate: Arc::new(guard.clone()),
             finished: Some(Arc::new(HotLists(compat))),
             body_limit,
         };
@@ -101,7 +100,7 @@ impl Api {
         let protocols = Protocols {
             grpc: GrpcWebLayer::new().layer(backend),
             pages: pages(docs::router(&document), transcoder),
-            methods: methods(),
+            methods: guard.methods,
         };
         let app = service_fn(move |request| {
             let protocols = protocols.clone();
@@ -181,14 +180,4 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(customer_settings_contract::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-}
-
-/// Whom HTTP/JSON requests are from.
-struct Guard(Arc<Authenticator>);
-
-#[async_trait]
-impl Authenticate for Guard {
-    async fn authenticate(&self, parts: &mut Parts) -> Result<(), Error> {
-        grpc::authenticate(&self.0, parts).await
-    }
 }

@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     freshness::{Freshness, Stamp},
     store::Store,
+    telemetry,
 };
 
 pub mod api_key;
@@ -170,7 +171,7 @@ impl Authenticator {
         usage: Option<Arc<Usage>>,
     ) -> Result<Option<Arc<CachedKey>>> {
         let stamp = self.freshness.stamp();
-        metrics::counter!("customer_settings_key_lookups_total").increment(1);
+        metrics::counter!(telemetry::KEY_LOOKUPS).increment(1);
         let Some(key) = self.store.key_by_secret(&digest).await? else {
             return Ok(None);
         };
@@ -221,8 +222,7 @@ fn check(limiter: &DefaultDirectRateLimiter, limit: Limit) -> Result<()> {
     limiter.check().map_err(|until| {
         let wait = until.wait_time_from(limiter.clock().now());
         let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-        metrics::counter!("customer_settings_rate_limited_total", "limit" => limit.reason())
-            .increment(1);
+        metrics::counter!(telemetry::RATE_LIMITED, "limit" => limit.reason()).increment(1);
         Error::TooManyRequests { limit, retry_after_ms }
     })
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use metrics::Unit;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::config::{Config, LogFormat};
@@ -26,11 +26,24 @@ pub const CONNECTIONS: &str = "customer_settings_connections";
 pub const CONNECTIONS_REFUSED: &str = "customer_settings_connections_refused_total";
 /// TLS handshakes that failed or took too long.
 pub const TLS_FAILURES: &str = "customer_settings_tls_failures_total";
+/// Counter: look-ups of keys in the store.
+pub const KEY_LOOKUPS: &str = "customer_settings_key_lookups_total";
+/// Counter, by `limit`.
+pub const RATE_LIMITED: &str = "customer_settings_rate_limited_total";
+/// Counter, by `from` (memory or store).
+pub const SNAPSHOT_READS: &str = "customer_settings_snapshot_reads_total";
+/// Gauge: bytes.
+pub const SNAPSHOT_BYTES: &str = "customer_settings_snapshot_bytes";
+/// Counter, by `outcome`.
+pub const STORE_WRITES: &str = "customer_settings_store_writes_total";
+/// Histogram: writes.
+pub const STORE_GROUP_SIZE: &str = "customer_settings_store_group_size";
 /// Panics; each one is a bug.
 pub const PANICS: &str = "customer_settings_panics_total";
 
 const UPKEEP: Duration = Duration::from_secs(5);
 
+const BUCKETS_WRITES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 const BUCKETS_SECONDS: [f64; 14] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -79,6 +92,10 @@ pub fn prometheus() -> &'static PrometheusHandle {
     HANDLE.get_or_init(|| {
         let builder = PrometheusBuilder::new()
             .set_buckets(&BUCKETS_SECONDS)
+            .and_then(|builder| {
+                let group_size = Matcher::Full(STORE_GROUP_SIZE.to_owned());
+                builder.set_buckets_for_metric(group_size, &BUCKETS_WRITES)
+            })
             .unwrap_or_else(|error| unreachable!("there are buckets: {error}"));
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
@@ -121,4 +138,22 @@ fn describe() {
         "TLS handshakes that failed or took too long"
     );
     metrics::describe_counter!(PANICS, Unit::Count, "Panics; each one is a bug");
+    metrics::describe_counter!(
+        KEY_LOOKUPS,
+        Unit::Count,
+        "Keys that were looked up in the store, not in memory"
+    );
+    metrics::describe_counter!(RATE_LIMITED, Unit::Count, "Requests refused by a rate limit");
+    metrics::describe_counter!(
+        SNAPSHOT_READS,
+        Unit::Count,
+        "Companies' settings that were read, from memory or from the store"
+    );
+    metrics::describe_gauge!(SNAPSHOT_BYTES, Unit::Bytes, "Settings held in memory, roughly");
+    metrics::describe_counter!(STORE_WRITES, Unit::Count, "Writes to the store, by their outcome");
+    metrics::describe_histogram!(
+        STORE_GROUP_SIZE,
+        Unit::Count,
+        "Writes that were committed together"
+    );
 }

@@ -40,14 +40,15 @@ const DEMO_KEY: &str = "demo-key";
 
 /// Serve gRPC, gRPC-Web and HTTP/JSON on one port
 ///
-/// Every option can also be set in the configuration file or as CUSTOMER_SETTINGS_<OPTION>;
+/// Every option but --demo and --config can also be set in the configuration file, and each as
+/// CUSTOMER_SETTINGS_<OPTION> in the environment;
 /// `customer-settings config` prints all there are. Flags win over the environment, the
 /// environment over the file. SIGTERM and SIGINT stop the server once what is in flight is
 /// answered; SIGHUP reads the certificate again.
 #[derive(Args)]
 pub(crate) struct Serve {
     /// Start with example data and a key of its own, in ./demo-data unless told otherwise
-    #[arg(long)]
+    #[arg(long, env = "CUSTOMER_SETTINGS_DEMO")]
     demo: bool,
     /// The address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]

@@ -32,7 +32,7 @@ pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
 
 pub(super) fn company(company: &Company) -> CompanyMessage {
     let zone = &company.timezone;
-    let timezone = TimeZone { id: zone.as_str().to_owned(), version: String::new() };
+    let timezone = TimeZone { id: zone.as_str().to_owned() };
     CompanyMessage {
         id: company.id.to_string(),
         name: company.name.to_string(),

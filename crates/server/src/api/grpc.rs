@@ -1,25 +1,30 @@
 //! The check of the key before the gRPC services, for whoever calls them.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
     task::{Context, Poll},
 };
 
+use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use http::{header, request::Parts};
-use tonic::{Request, Status, body::Body, service::Routes};
+use tonic::{Code, Request, Status, body::Body, service::Routes};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
-use super::{http::Backend, status::grpc_status};
+use super::{
+    http::{Authenticate, Backend},
+    status::{RequestError, grpc_status, request_status},
+};
 use crate::{
     auth::Authenticator,
     catalog::{
         access::Caller,
         error::{Cause, Error, Result},
     },
-    net::ClientAddress,
+    net::{ClientAddress, RouteLabel},
 };
 
 /// Services that answer without a key: what they tell is in the documentation anyway.
@@ -29,6 +34,9 @@ const OPEN_SERVICES: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
+const GRPC_STATUS: &str = "grpc-status";
+const GRPC_STATUS_DETAILS: &str = "grpc-status-details-bin";
+
 /// Who is calling, put there by [`authenticate`].
 pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
     let caller = request.extensions().get();
@@ -37,28 +45,72 @@ pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
     })
 }
 
-/// Checks the request's key and notes who is calling; does nothing where that was done already.
-pub(super) async fn authenticate(authenticator: &Authenticator, parts: &mut Parts) -> Result<()> {
-    if parts.extensions.get::<Caller>().is_some() {
-        return Ok(());
-    }
-    let address = parts.extensions.get::<ClientAddress>();
-    let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.0);
-    let values = parts.headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
-    let caller = authenticator.authenticate(values, address).await?;
-    parts.extensions.insert(caller);
-    Ok(())
+/// The services behind the check of the key.
+pub(super) fn backend(routes: Routes, guard: Guard) -> Backend {
+    BoxCloneSyncService::new(Guarded { inner: routes.prepare(), guard })
 }
 
-/// The services behind the check of the key.
-pub(super) fn backend(routes: Routes, authenticator: Arc<Authenticator>) -> Backend {
-    BoxCloneSyncService::new(Guarded { inner: routes.prepare(), authenticator })
+/// What stands before the services.
+#[derive(Clone)]
+pub(super) struct Guard {
+    /// Decides who is calling.
+    pub(super) authenticator: Arc<Authenticator>,
+    /// The methods there are, by path.
+    pub(super) methods: Arc<HashMap<String, RouteLabel>>,
+    /// The most bytes of a message.
+    pub(super) body_limit: usize,
+}
+
+impl Guard {
+    /// Whether a request may go on to the services; if not, the answer.
+    async fn admit(&self, parts: &mut Parts) -> Result<(), Status> {
+        let path = parts.uri.path();
+        if OPEN_SERVICES.iter().any(|service| path.starts_with(service)) {
+            return Ok(());
+        }
+        if !self.methods.contains_key(path) {
+            return Err(request_status(&RequestError::UnknownMethod { path: path.to_owned() }));
+        }
+        self.authenticate(parts).await.map_err(|error| grpc_status(&error))
+    }
+
+    /// Messages that cannot be read are the caller's mistake, and tonic answers as if they were
+    /// ours. Its own errors are told by their missing details.
+    fn mend(&self, response: http::Response<Body>) -> http::Response<Body> {
+        let headers = response.headers();
+        if headers.contains_key(GRPC_STATUS_DETAILS) {
+            return response;
+        }
+        let error = match headers.get(GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes())) {
+            Some(Code::OutOfRange) => RequestError::BodyTooLarge { limit: self.body_limit },
+            Some(Code::Internal) => RequestError::MalformedMessage,
+            _ => return response,
+        };
+        request_status(&error).into_http()
+    }
+}
+
+#[async_trait]
+impl Authenticate for Guard {
+    /// Checks the request's key and notes who is calling; does nothing where that was done already.
+    async fn authenticate(&self, parts: &mut Parts) -> Result<()> {
+        if parts.extensions.get::<Caller>().is_some() {
+            return Ok(());
+        }
+        let address = parts.extensions.get::<ClientAddress>();
+        let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.0);
+        let values = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let values = values.map(|value| value.as_bytes());
+        let caller = self.authenticator.authenticate(values, address).await?;
+        parts.extensions.insert(caller);
+        Ok(())
+    }
 }
 
 #[derive(Clone)]
 struct Guarded {
     inner: Routes,
-    authenticator: Arc<Authenticator>,
+    guard: Guard,
 }
 
 impl Service<http::Request<Body>> for Guarded {
@@ -71,14 +123,14 @@ impl Service<http::Request<Body>> for Guarded {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let Self { inner, authenticator } = self.clone();
+        let Self { inner, guard } = self.clone();
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            let open = OPEN_SERVICES.iter().any(|service| parts.uri.path().starts_with(service));
-            if !open && let Err(error) = authenticate(&authenticator, &mut parts).await {
-                return Ok(grpc_status(&error).into_http());
+            if let Err(refusal) = guard.admit(&mut parts).await {
+                return Ok(refusal.into_http());
             }
-            inner.oneshot(http::Request::from_parts(parts, body)).await
+            let response = inner.oneshot(http::Request::from_parts(parts, body)).await?;
+            Ok(guard.mend(response))
         })
     }
 }

@@ -25,6 +25,11 @@ pub enum RequestError {
         /// The path as it was sent.
         path: String,
     },
+    /// No gRPC method has this path.
+    UnknownMethod {
+        /// The path as it was sent.
+        path: String,
+    },
     /// The path has methods, but not this HTTP method.
     MethodNotAllowed {
         /// The HTTP methods that the path has.
@@ -40,6 +45,8 @@ pub enum RequestError {
         /// What is wrong, with line and column where known.
         description: String,
     },
+    /// The message is not what the method takes, or its frame is damaged.
+    MalformedMessage,
     /// The body is a form post.
     FormPost,
     /// The body could not be read to its end.
@@ -50,9 +57,11 @@ impl RequestError {
     fn reason(&self) -> &'static str {
         match self {
             Self::UnknownPath { .. } => "UNKNOWN_PATH",
+            Self::UnknownMethod { .. } => "UNKNOWN_METHOD",
             Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
             Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
             Self::MalformedJson { .. } => "MALFORMED_JSON",
+            Self::MalformedMessage => "MALFORMED_MESSAGE",
             Self::FormPost => "FORM_POST",
             Self::BodyUnreadable => "BODY_UNREADABLE",
         }
@@ -65,6 +74,9 @@ impl RequestError {
                     "there is no method at {path}: /docs and /openapi.json list the paths there are"
                 )
             }
+            Self::UnknownMethod { path } => {
+                format!("there is no method {path}: reflection lists the methods there are")
+            }
             Self::MethodNotAllowed { allow } => format!("this path takes {allow} only"),
             Self::BodyTooLarge { limit } => format!("the body is larger than {limit} bytes"),
             Self::MalformedJson { description } => {
@@ -74,6 +86,10 @@ impl RequestError {
                 "the body is a form post: send JSON with 'Content-Type: application/json'"
                     .to_owned()
             }
+            Self::MalformedMessage => {
+                "the message cannot be read: it is not what the method takes, or it is damaged"
+                    .to_owned()
+            }
             Self::BodyUnreadable => "the body ended before it was complete".to_owned(),
         }
     }
@@ -81,9 +97,12 @@ impl RequestError {
     /// The body violation that INVALID_ARGUMENT carries.
     fn violation(&self) -> Option<Violation> {
         match self {
-            Self::UnknownPath { .. } | Self::MethodNotAllowed { .. } => None,
+            Self::UnknownPath { .. }
+            | Self::UnknownMethod { .. }
+            | Self::MethodNotAllowed { .. } => None,
             Self::BodyTooLarge { .. }
             | Self::MalformedJson { .. }
+            | Self::MalformedMessage
             | Self::FormPost
             | Self::BodyUnreadable => Some(Violation::new("body", self.reason(), self.message())),
         }
@@ -121,11 +140,13 @@ fn codes(error: &Error) -> (Code, StatusCode) {
 fn request_codes(error: &RequestError) -> (Code, StatusCode) {
     match error {
         RequestError::UnknownPath { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
+        RequestError::UnknownMethod { .. } => (Code::Unimplemented, StatusCode::NOT_IMPLEMENTED),
         RequestError::MethodNotAllowed { .. } => {
             (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED)
         }
         RequestError::BodyTooLarge { .. } => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
         RequestError::MalformedJson { .. }
+        | RequestError::MalformedMessage
         | RequestError::FormPost
         | RequestError::BodyUnreadable => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
     }

@@ -83,7 +83,7 @@ fn run(db: Connection, mut queue: mpsc::Receiver<Job>) {
 }
 
 fn write_group(db: &Connection, jobs: impl ExactSizeIterator<Item = Job>) {
-    metrics::histogram!("customer_settings_store_group_size")
+    metrics::histogram!(crate::telemetry::STORE_GROUP_SIZE)
         .record(f64::from(u32::try_from(jobs.len()).unwrap_or(u32::MAX)));
     let begun = db.execute_batch("BEGIN IMMEDIATE").map_err(failure);
     // Once the transaction is lost, nothing of the group is written and nothing more is tried.
@@ -169,7 +169,7 @@ fn count(outcome: &Outcome) {
         Err(StoreError::OutcomeUnknown(_)) => "unknown",
         Err(StoreError::Damaged(_)) => "damaged",
     };
-    metrics::counter!("customer_settings_store_writes_total", "outcome" => name).increment(1);
+    metrics::counter!(crate::telemetry::STORE_WRITES, "outcome" => name).increment(1);
 }
 
 #[cfg(test)]
