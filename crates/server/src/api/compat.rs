@@ -1,5 +1,5 @@
 //! The compatible surface: the services that programs written for MoeGo's API call
-//! (../shared/contract.md), and which of their lists are hot enough for finished bytes.
+//! (docs/api.md), and which of their lists are hot enough for finished bytes.
 
 use std::sync::Arc;
 

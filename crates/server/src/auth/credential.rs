@@ -1,5 +1,5 @@
 //! The credential of a request: every form in which clients are known to send a key
-//! (../shared/contract.md, section 2), and the two classic mistakes told apart.
+//! (docs/api.md), and the two classic mistakes told apart.
 
 use base64::{
     Engine,

@@ -10,4 +10,5 @@ mod plan;
 mod sqlite;
 mod store_conformance;
 mod store_samples;
+mod tidy;
 mod transcoding;

@@ -1,3 +1,5 @@
+//! What is written is read again, old lines too, and what is damaged is refused.
+
 use proptest::prelude::*;
 
 use super::*;
