@@ -478,7 +478,7 @@ fn no_file_grows_beyond_what_one_can_keep_in_mind() {
     assert_none(&offences, "files of more than 600 lines");
 }
 
-/// The words in quotation marks on lines that hold `marker` and pass `keep`.
+/// The words in quotation marks that pass `keep`, and where they stand.
 fn literals(source: &Source, keep: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (i, line) in source.text.lines().enumerate() {
@@ -500,7 +500,10 @@ fn every_reason_of_an_error_is_documented() {
     let mut offences = Vec::new();
     for source in server() {
         if matches!(source.name.as_str(), "catalog/error.rs" | "api/status.rs") {
-            let unknown = literals(&source, is_reason).into_iter();
+            // Elsewhere the same form names a violation, which does not go over the wire.
+            let arms = source.text.lines().map(|line| if line.contains("=>") { line } else { "" });
+            let arms = Source { text: arms.collect::<Vec<_>>().join("\n"), ..source };
+            let unknown = literals(&arms, is_reason).into_iter();
             let unknown = unknown.filter(|(reason, _)| !api.contains(&format!("`{reason}`")));
             offences.extend(unknown.map(|(reason, at)| format!("{at}: {reason}")));
         }
