@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use http::{Method, Request, StatusCode, Version, header};
@@ -142,9 +143,15 @@ pub(crate) async fn run(
         .await
 }
 
+/// As most programs send it.
+fn authorization(key: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{key}:")))
+}
+
 fn http1_request(protocol: Protocol, key: &str) -> String {
     let path = format!("/v1/setting/companies/{COMPANY}/customer/tags:list");
-    let head = format!("{path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n");
+    let head =
+        format!("{path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n", authorization(key));
     let body = format!("{{\"companyId\": \"{COMPANY}\"}}");
     match protocol {
         Protocol::Post => format!(
@@ -248,7 +255,7 @@ fn grpc_request(address: SocketAddr, key: &str) -> Result<Request<Full<Bytes>>> 
         .method(Method::POST)
         .version(Version::HTTP_2)
         .uri(format!("http://{address}/{path}"))
-        .header(header::AUTHORIZATION, format!("Bearer {key}"))
+        .header(header::AUTHORIZATION, authorization(key))
         .header(header::CONTENT_TYPE, "application/grpc")
         .header(header::TE, "trailers")
         .body(Full::new(message.into()))?)
