@@ -1,6 +1,6 @@
 //! The id under which a request stands in the log and in its answer.
 
-use std::{fmt, fmt::Write as _};
+use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -23,14 +23,17 @@ impl RequestId {
     }
 
     fn new() -> Self {
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let mut random = [0; 16];
         // An id only helps to find log lines: no reason to fail a request.
         let _ = getrandom::fill(&mut random);
-        let mut text = String::with_capacity(32);
-        for byte in random {
-            let _ = write!(text, "{byte:02x}");
-        }
-        Self(HeaderValue::try_from(text).unwrap_or_else(|_| unreachable!("these are digits")))
+        // By hand, since this happens for every request and formatting costs ten times as much.
+        let digits =
+            random.map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        Self(
+            HeaderValue::from_bytes(digits.as_flattened())
+                .unwrap_or_else(|_| unreachable!("these are digits")),
+        )
     }
 
     /// The id as text.
