@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod access;
+mod compat;
 mod config;
 mod document;
+mod freshness;
+mod harness;
+mod keys;
 mod net;
 mod openapi;
 mod plan;
 mod sqlite;
+mod status;
 mod store_conformance;
 mod store_samples;
 mod tidy;

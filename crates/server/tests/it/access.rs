@@ -1,0 +1,179 @@
+//! Every method of the contract against every kind of key that must be refused.
+//!
+//! The methods, their scopes and their requests come from the descriptors, so that a new method is
+//! in here as soon as it is in a proto file.
+
+use std::time::Duration;
+
+use customer_settings_server::{
+    catalog::access::Task, clock::Clock, config::Config, service::keys::KeyDraft,
+};
+use serde_json::Value;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::harness::*;
+
+/// Methods that anybody may call. This list only shrinks.
+const OPEN: [&str; 0] = [];
+
+/// A key that must be refused.
+struct Bad {
+    what: &'static str,
+    authorization: Option<String>,
+    code: Code,
+    reason: &'static str,
+}
+
+fn bad(what: &'static str, secret: &str, code: Code, reason: &'static str) -> Bad {
+    Bad { what, authorization: Some(format!("Bearer {secret}")), code, reason }
+}
+
+/// Keys that no method takes, whatever their scopes.
+async fn unusable_keys(server: &Server) -> Vec<Bad> {
+    let soon = server.clock.now().plus_seconds(60);
+    let expired = server.key(KeyDraft { expires_time: Some(soon), ..everything() }).await;
+    server.clock.advance(Duration::from_secs(61));
+    let (revoked_key, revoked) = server.issue(everything()).await;
+    server.services.keys.revoke(&Task::Key.actor(), &revoked_key.id).await.unwrap();
+    let elsewhere = server.key(from_networks(&["192.0.2.0/24", "2001:db8::/32"])).await;
+    let unknown = "an-imported-secret-that-nobody-has";
+    vec![
+        Bad {
+            what: "no key",
+            authorization: None,
+            code: Code::Unauthenticated,
+            reason: "NO_CREDENTIAL",
+        },
+        bad("a bad key", unknown, Code::Unauthenticated, "UNKNOWN_KEY"),
+        bad("a mistyped key", "cs_oops", Code::Unauthenticated, "UNKNOWN_KEY"),
+        bad("an expired key", &expired, Code::Unauthenticated, "KEY_EXPIRED"),
+        bad("a revoked key", &revoked, Code::Unauthenticated, "KEY_REVOKED"),
+        bad("a wrong address", &elsewhere, Code::PermissionDenied, "ADDRESS_NOT_ALLOWED"),
+    ]
+}
+
+/// Calls the method in every way there is and expects this refusal.
+async fn expect_refused(server: &Server, method: &Method, key: &Bad) {
+    let what = format!("{} with {}", method.path, key.what);
+    let sample = sample(method);
+    let metadata: Vec<(&'static str, &str)> =
+        key.authorization.iter().map(|value| ("authorization", value.as_str())).collect();
+    let status = server.grpc(method, &metadata, sample).await.expect_err(&what);
+    let over_grpc = Refusal::of_status(&status);
+    assert_eq!((over_grpc.code, over_grpc.reason.as_str()), (key.code, key.reason), "{what}");
+
+    let http_status = if key.code == Code::Unauthenticated { 401 } else { 403 };
+    for (verb, path, body) in method.http_requests(sample) {
+        let mut call = server.call(verb.as_str(), &path);
+        if let Some(authorization) = &key.authorization {
+            call = call.header("authorization", authorization);
+        }
+        let answer = call.body(body.map_or(String::new(), |body| body.to_string())).send().await;
+        assert_eq!(answer.status, http_status, "{verb} {path}: {what}");
+        assert_eq!(answer.refusal(), over_grpc, "{verb} {path}: {what}");
+        assert_eq!(answer.header("www-authenticate").is_some(), http_status == 401);
+    }
+}
+
+fn sample(method: &Method) -> &Value {
+    let without = || panic!("{} has no sample: give its request an example", method.path);
+    method.sample.as_ref().unwrap_or_else(without)
+}
+
+/// Whether a request is about one company or location, and not about all that the key covers.
+fn names_one(sample: &Value) -> bool {
+    ["id", "companyId"].iter().any(|field| sample.get(field).is_some())
+}
+
+fn closed_methods() -> Vec<Method> {
+    let methods: Vec<Method> =
+        methods().into_iter().filter(|method| !OPEN.contains(&method.path.as_str())).collect();
+    assert!(methods.len() >= 8);
+    methods
+}
+
+/// Tests of all methods with one key need more unknown keys than clients do.
+async fn server() -> Server {
+    Server::configured(|config: &mut Config| {
+        config.limits.unknown_keys_per_address_per_second = 10_000;
+        config.limits.unknown_keys_per_second = 10_000;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn no_method_takes_an_unusable_key() {
+    let server = server().await;
+    for key in unusable_keys(&server).await {
+        for method in closed_methods() {
+            expect_refused(&server, &method, &key).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_method_takes_a_key_without_its_scope() {
+    use customer_settings_server::catalog::access::Scope;
+    let server = server().await;
+    for method in closed_methods() {
+        let declared = method.scope.as_deref();
+        let declared = declared.unwrap_or_else(|| panic!("{} declares no scope", method.path));
+        let others: Vec<&str> =
+            Scope::ALL.map(Scope::as_str).into_iter().filter(|scope| *scope != declared).collect();
+        assert_eq!(others.len(), Scope::ALL.len() - 1, "{declared} is no scope");
+        let secret = server.key(with_scopes(&others)).await;
+        let key = bad("every other scope", &secret, Code::PermissionDenied, "MISSING_SCOPE");
+        expect_refused(&server, &method, &key).await;
+        let refusal = server.refusal(&secret, method.descriptor.name(), sample(&method).clone());
+        let message = refusal.await.message;
+        assert!(message.contains(declared), "{message} does not name {declared}");
+    }
+}
+
+#[tokio::test]
+async fn every_method_takes_a_key_with_just_its_scope() {
+    let server = server().await;
+    for method in closed_methods() {
+        let secret = server.key(with_scopes(&[method.scope.as_deref().unwrap()])).await;
+        server.answer(&secret, method.descriptor.name(), sample(&method).clone()).await;
+    }
+}
+
+#[tokio::test]
+async fn no_method_shows_one_company_to_another_ones_key() {
+    let server = server().await;
+    let secret = server.key(covering(&["cmp_002"])).await;
+    for method in closed_methods() {
+        if names_one(sample(&method)) {
+            let key = bad("another company's key", &secret, Code::PermissionDenied, "NOT_COVERED");
+            expect_refused(&server, &method, &key).await;
+        } else {
+            let name = method.descriptor.name();
+            let answer = server.answer(&secret, name, sample(&method).clone()).await.to_string();
+            assert!(answer.contains("cmp_002") && !answer.contains("cmp_001"), "{name}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn unknown_methods_are_unimplemented_with_or_without_a_key() {
+    let server = server().await;
+    for path in ["/moego.business.setting.v1.SettingService/Nothing", "/no.such.v1.Service/Nothing"]
+    {
+        let bearer = format!("Bearer {}", server.any_key().await);
+        for metadata in [&[][..], &[("authorization", bearer.as_str())]] {
+            let status = server.grpc_bytes(path, metadata, Default::default()).await.unwrap_err();
+            assert_eq!(status.code(), Code::Unimplemented, "{path}");
+            let reason = status.get_details_error_info().unwrap().reason;
+            assert_eq!(reason, "UNKNOWN_METHOD", "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn health_and_reflection_need_no_key() {
+    let server = server().await;
+    let status = server.grpc_bytes("/grpc.health.v1.Health/Check", &[], Default::default()).await;
+    assert_eq!(status.unwrap(), [8_u8, 1][..], "SERVING");
+}

@@ -1,0 +1,329 @@
+//! The table of situations: which answer each of them gets, over HTTP and over gRPC.
+
+use customer_settings_server::{config::Config, service::keys::KeyDraft};
+use serde_json::{Value, json};
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use super::TAGS;
+use crate::harness::*;
+
+const SETTING: &str = "/moego.business.setting.v1.SettingService";
+
+#[tokio::test]
+async fn an_error_is_a_status_with_its_keys_in_order() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let answer = server.get("/v1/companies/cmp_404").bearer(&secret).send().await;
+    assert_eq!(
+        answer.text(),
+        r#"{"code":5,"message":"there is no company cmp_404","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"NOT_FOUND","domain":"customer-settings","metadata":{"id":"cmp_404","kind":"company"}}]}"#
+    );
+}
+
+/// What two answers are but for the id that was asked for.
+fn without_id(answer: &Answer, id: &str) -> (u16, String, Vec<(String, String)>) {
+    let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        (name.to_string(), value.to_str().unwrap().to_owned())
+    };
+    let mut headers: Vec<_> = answer.headers.iter().map(header).collect();
+    headers.retain(|(name, _)| name != "x-request-id" && name != "date");
+    (answer.status.as_u16(), answer.text().replace(id, "?"), headers)
+}
+
+#[tokio::test]
+async fn whether_something_outside_the_key_exists_cannot_be_told() {
+    let server = Server::demo().await;
+    let secret = server.key(covering(&["cmp_002"])).await;
+    for (verb, path, exists, not) in [
+        ("GET", "/v1/companies/?", "cmp_001", "cmp_404"),
+        ("GET", "/v1/businesses/?", "biz_001", "biz_404"),
+        ("GET", "/v1/setting/companies/?/customer/tags:list", "cmp_001", "cmp_404"),
+        ("POST", "/v1/setting/companies/?/leads/life_cycles", "cmp_001", "cmp_404"),
+    ] {
+        let ask = |id: &'static str| {
+            let path = path.replace('?', id);
+            let call = server.call(verb, &path).bearer(&secret);
+            async move { without_id(&call.send().await, id) }
+        };
+        let (one, other) = (ask(exists).await, ask(not).await);
+        assert_eq!(one.0, 403);
+        assert_eq!(one, other, "{path}");
+    }
+    for (name, field, exists, not) in [
+        ("GetCompany", "id", "cmp_001", "cmp_404"),
+        ("GetBusiness", "id", "biz_001", "biz_404"),
+        ("ListBusiness", "companyId", "cmp_001", "cmp_404"),
+        ("ListCustomerTags", "companyId", "cmp_001", "cmp_404"),
+    ] {
+        let mut told = vec![];
+        for id in [exists, not] {
+            let mut refusal = server.refusal(&secret, name, json!({field: id})).await;
+            assert_eq!(refusal.code, Code::PermissionDenied);
+            refusal.message = refusal.message.replace(id, "?");
+            told.push(refusal);
+        }
+        assert_eq!(told[0], told[1], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_scope_is_named() {
+    let server = Server::demo().await;
+    for (scopes, name, request, missing) in [
+        (
+            &["companies:read"][..],
+            "ListCustomerTags",
+            json!({"companyId": "cmp_001"}),
+            "settings:read",
+        ),
+        (&["settings:read"], "GetCompany", json!({"id": "cmp_001"}), "companies:read"),
+        (&["settings:write", "keys:read"], "ListBusiness", json!({}), "companies:read"),
+        (&[], "ListLeadsLifeCycles", json!({"companyId": "cmp_001"}), "settings:read"),
+    ] {
+        let secret = server.key(with_scopes(scopes)).await;
+        let refusal = server.refusal(&secret, name, request).await;
+        assert_eq!(
+            (refusal.code, refusal.reason.as_str()),
+            (Code::PermissionDenied, "MISSING_SCOPE")
+        );
+        assert!(refusal.message.contains(missing), "{}", refusal.message);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_covers_everything_learns_what_does_not_exist() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    for (name, request) in [
+        ("GetCompany", json!({"id": "cmp_404"})),
+        ("GetBusiness", json!({"id": "biz_404"})),
+        ("ListBusiness", json!({"companyId": "cmp_404"})),
+        ("ListLeadsActionStatus", json!({"companyId": "cmp_404"})),
+    ] {
+        let refusal = server.refusal(&secret, name, request).await;
+        assert_eq!((refusal.code, refusal.reason.as_str()), (Code::NotFound, "NOT_FOUND"));
+        assert!(refusal.message.contains("_404"), "{}", refusal.message);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_not_found() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    for path in [
+        "/",
+        "/v1",
+        "/v2/companies/cmp_001",
+        "/v1/companies/cmp_001/",
+        "/v1/companies/cmp_001/more",
+        "/v1/setting/companies/cmp_001/customer/tags",
+        "/v1/setting/companies/cmp_001/customer/tags:create",
+        "/v1/customers:list",
+    ] {
+        for verb in ["GET", "POST", "DELETE"] {
+            let answer = server.call(verb, path).bearer(&secret).send().await;
+            let refusal = answer.refusal();
+            assert_eq!(
+                (answer.status.as_u16(), refusal.code),
+                (404, Code::NotFound),
+                "{verb} {path}"
+            );
+            assert!(refusal.message.contains(path), "{}", refusal.message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_known_path_with_another_method_says_which_it_takes() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    for (verb, path, allow) in [
+        ("PUT", TAGS, "GET, HEAD, POST"),
+        ("DELETE", TAGS, "GET, HEAD, POST"),
+        ("OPTIONS", TAGS, "GET, HEAD, POST"),
+        ("POST", "/v1/companies/cmp_001", "GET, HEAD"),
+        ("PATCH", "/v1/businesses/biz_001", "GET, HEAD"),
+        ("GET", "/v1/companies:list", "POST"),
+        ("HEAD", "/v1/businesses:list", "POST"),
+    ] {
+        let answer = server.call(verb, path).bearer(&secret).send().await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("allow")),
+            (405, Some(allow)),
+            "{verb} {path}"
+        );
+        if verb != "HEAD" {
+            assert_eq!(answer.refusal().code, Code::Unimplemented);
+        }
+    }
+}
+
+#[tokio::test]
+async fn methods_of_the_original_that_are_not_ours_are_unimplemented_and_have_no_path() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let bearer = format!("Bearer {secret}");
+    for name in ["CreateCustomerTag", "ListPetTypes", "listCustomerTags"] {
+        let path = format!("{SETTING}/{name}");
+        let metadata = [("authorization", bearer.as_str())];
+        let status = server.grpc_bytes(&path, &metadata, Default::default()).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unimplemented, "{name}");
+        assert_eq!(server.post(&path).bearer(&secret).send().await.status, 404, "{name}");
+    }
+    for path in [
+        "/v1/setting/companies/cmp_001/customer/tags:create",
+        "/v1/setting/companies/cmp_001/pets:list",
+    ] {
+        assert_eq!(server.post(path).bearer(&secret).send().await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused_over_grpc() {
+    let server = Server::configured(|config| config.limits.body_bytes = 100).await;
+    let bearer = format!("Bearer {}", server.any_key().await);
+    let method = method("GetCompany");
+    let metadata = [("authorization", bearer.as_str())];
+    let ask = |bytes: usize| {
+        let message = method.encode(&json!({"id": "x".repeat(bytes - 2)}));
+        assert_eq!(message.len(), bytes);
+        server.grpc_bytes(&method.path, &metadata, message)
+    };
+    // Read and found to be no id.
+    let reason = |status: tonic::Status| status.get_details_error_info().unwrap().reason;
+    assert_eq!(reason(ask(100).await.unwrap_err()), "INVALID_FIELD");
+    let refused = ask(101).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert_eq!(reason(refused), "BODY_TOO_LARGE");
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_the_callers_mistake() {
+    let server = Server::demo().await;
+    let bearer = format!("Bearer {}", server.any_key().await);
+    let metadata = [("authorization", bearer.as_str())];
+    let damaged = vec![0xff; 7];
+    let status =
+        server.grpc_bytes(&method("GetCompany").path, &metadata, damaged.into()).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(status.get_details_error_info().unwrap().reason, "MALFORMED_MESSAGE");
+}
+
+#[tokio::test]
+async fn too_many_requests_say_when_to_try_again() {
+    let server = Server::configured(|config: &mut Config| {
+        config.limits.requests_per_second = 1;
+        config.limits.requests_burst = 1;
+    })
+    .await;
+    let secret = server.any_key().await;
+    assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
+    let answer = server.get(TAGS).bearer(&secret).send().await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, Some("1")));
+    let over_http = answer.refusal();
+    assert_eq!(
+        (over_http.code, over_http.reason.as_str()),
+        (Code::ResourceExhausted, "KEY_RATE_LIMIT")
+    );
+    assert!(over_http.retries && over_http.message.contains("with this key"), "{over_http:?}");
+
+    let bearer = format!("Bearer {secret}");
+    let metadata = [("authorization", bearer.as_str())];
+    let request = json!({"companyId": "cmp_001"});
+    let status = server.grpc(&method("ListCustomerTags"), &metadata, &request).await.unwrap_err();
+    let over_grpc = Refusal::of_status(&status);
+    assert_eq!((over_grpc.code, over_grpc.retries), (over_http.code, true));
+    assert_eq!(over_grpc.headers, over_http.headers);
+}
+
+/// One request to each method, in each protocol.
+async fn ask_everything(server: &Server, secret: &str) -> Vec<Result<Value, Refusal>> {
+    let mut answers = vec![];
+    for method in methods() {
+        let request = method.sample.clone().unwrap();
+        answers.push(server.ask(secret, method.descriptor.name(), request).await);
+    }
+    answers
+}
+
+#[tokio::test]
+async fn a_failing_store_is_unavailable_and_never_a_refusal_of_the_key() {
+    let server = Server::demo().await;
+    let known = server.any_key().await;
+    let fresh = server.key(everything()).await;
+    assert!(ask_everything(&server, &known).await.iter().all(Result::is_ok));
+    server.store.fail(true);
+    // What is in memory may be served a moment longer; past the bound nothing is.
+    server.clock.advance(std::time::Duration::from_secs(2));
+    for secret in [&known, &fresh, &"nobody-has-this-secret-here".to_owned()] {
+        for answer in ask_everything(&server, secret).await {
+            let refusal = answer.unwrap_err();
+            assert_eq!(
+                (refusal.code, refusal.reason.as_str()),
+                (Code::Unavailable, "STORE_UNAVAILABLE")
+            );
+            assert_eq!((refusal.header("retry-after"), refusal.retries), (Some("1"), true));
+            assert!(!refusal.message.contains("the inside"), "{}", refusal.message);
+        }
+    }
+    assert_eq!(server.get(TAGS).bearer(&known).send().await.status, 503);
+    assert_eq!(server.get("/readyz").send().await.status, 503);
+    assert_eq!(server.get("/healthz").send().await.status, 200);
+
+    server.store.fail(false);
+    assert!(ask_everything(&server, &known).await.iter().all(Result::is_ok));
+    assert_eq!(server.get("/readyz").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_fresh_in_memory_is_served_while_the_store_fails() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    server.get(TAGS).bearer(&secret).send().await;
+    server.store.fail(true);
+    assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_meets_the_deadline() {
+    let server = Server::configured(|config| config.limits.request_timeout_ms = 100).await;
+    let secret = server.any_key().await;
+    server.store.hang();
+    let refusal = server.refusal(&secret, "GetCompany", json!({"id": "cmp_001"})).await;
+    assert_eq!(
+        (refusal.code, refusal.reason.as_str()),
+        (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+    );
+    assert_eq!(server.get("/v1/companies/cmp_001").bearer(&secret).send().await.status, 504);
+}
+
+#[tokio::test]
+async fn a_callers_deadline_comes_first_if_it_is_shorter() {
+    let server = Server::demo().await;
+    let bearer = format!("Bearer {}", server.any_key().await);
+    server.store.hang();
+    let metadata = [("authorization", bearer.as_str()), ("grpc-timeout", "50m")];
+    let method = method("GetCompany");
+    let status = server.grpc(&method, &metadata, &json!({"id": "cmp_001"})).await.unwrap_err();
+    // tonic's client has a timer of its own, which may be first and says so in its own way.
+    assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
+}
+
+#[tokio::test]
+async fn expired_and_revoked_keys_are_told_so_with_a_challenge() {
+    use customer_settings_server::{catalog::access::Task, clock::Clock};
+    let server = Server::demo().await;
+    let expires_time = Some(server.clock.now().plus_seconds(-1));
+    let expired = server.key(KeyDraft { expires_time, ..everything() }).await;
+    let (key, revoked) = server.issue(everything()).await;
+    server.services.keys.revoke(&Task::Key.actor(), &key.id).await.unwrap();
+    for (secret, reason, part) in
+        [(expired, "KEY_EXPIRED", "has expired"), (revoked, "KEY_REVOKED", "was revoked")]
+    {
+        let refusal = server.refusal(&secret, "ListCompanies", json!({})).await;
+        assert_eq!((refusal.code, refusal.reason.as_str()), (Code::Unauthenticated, reason));
+        assert!(refusal.message.contains(part), "{}", refusal.message);
+        assert!(refusal.header("www-authenticate").is_some());
+    }
+}

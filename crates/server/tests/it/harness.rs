@@ -1,0 +1,238 @@
+//! A whole server in this process, over a store of its own that tests can count, fail and hang:
+//! callers of every test that asks something at the wire.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use customer_settings_server::{
+    Services,
+    auth::api_key::Secret,
+    catalog::{
+        access::{Coverage, Scopes, Task},
+        id::CompanyId,
+        key::Key,
+        text::Name,
+    },
+    clock::{Clock, ShiftedClock, SystemClock},
+    config::Config,
+    net::Shutdown,
+    service::{keys::KeyDraft, load::Outcome},
+    start,
+    store::sqlite::{Access, SqliteStore},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{task::JoinHandle, time::timeout};
+
+mod client;
+mod contract;
+mod probe;
+
+pub(crate) use client::{Answer, Refusal, frame};
+pub(crate) use contract::{Method, method, methods};
+use probe::Probe;
+
+/// What `serve --demo` starts with.
+pub(crate) const DEMO: &str = include_str!("../../demo/demo.yaml");
+
+/// How long a test waits for what must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server that listens on a port of its own; it is aborted when this is dropped.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) services: Services,
+    pub(crate) clock: Arc<ShiftedClock>,
+    pub(crate) store: Arc<Probe>,
+    dir: TempDir,
+    shutdown: Shutdown,
+    served: JoinHandle<()>,
+}
+
+impl Server {
+    /// The demo's companies and the default configuration.
+    pub(crate) async fn demo() -> Self {
+        Self::with(Config::default(), DEMO).await
+    }
+
+    /// The companies of a document.
+    pub(crate) async fn of(document: &str) -> Self {
+        Self::with(Config::default(), document).await
+    }
+
+    /// The demo's companies and a configuration.
+    pub(crate) async fn configured(configure: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        configure(&mut config);
+        Self::with(config, DEMO).await
+    }
+
+    pub(crate) async fn with(mut config: Config, document: &str) -> Self {
+        config.listen = "127.0.0.1:0".parse().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let access = Access::Serve { make_directory: false };
+        let store = Arc::new(Probe::new(SqliteStore::open(dir.path(), access).unwrap()));
+        let clock = Arc::new(ShiftedClock::default());
+        let services = Services::open(store.clone(), clock.clone(), &config).await.unwrap();
+        load(&services, document).await;
+        let server = start(&config, services.clone()).unwrap();
+        let (address, shutdown) = (server.local_addr(), Shutdown::new());
+        let served = tokio::spawn(server.serve(shutdown.clone()));
+        Self { address, services, clock, store, dir, shutdown, served }
+    }
+
+    /// Stops the server gently and leaves its data.
+    pub(crate) async fn stop(mut self) -> TempDir {
+        self.shutdown.drain();
+        timeout(PATIENCE, &mut self.served).await.unwrap().unwrap();
+        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
+    }
+
+    /// The data directory as another program has it open.
+    pub(crate) async fn other_program(&self) -> Services {
+        open(self.dir.path(), self.clock.clone()).await
+    }
+
+    /// Waits until the server has noticed every write so far.
+    pub(crate) async fn settled(&self) {
+        // The next poll may have begun before a write; the one after it has not, and that one is
+        // through when a third begins.
+        self.after_polls(3).await;
+    }
+
+    /// From now on the store is an engine without a change mark.
+    pub(crate) async fn hide_change_mark(&self) {
+        self.settled().await;
+        self.store.hide_change_mark();
+        self.after_polls(1).await;
+    }
+
+    async fn after_polls(&self, number: usize) {
+        let enough = self.store.mark_polls() + number;
+        eventually(async || self.store.mark_polls() >= enough).await;
+    }
+
+    /// A new key's secret.
+    pub(crate) async fn key(&self, draft: KeyDraft) -> String {
+        self.issue(draft).await.1
+    }
+
+    /// A new key and its secret.
+    pub(crate) async fn issue(&self, draft: KeyDraft) -> (Key, String) {
+        let secret = Secret::generate().unwrap();
+        let key = self.services.keys.create(&Task::Key.actor(), draft, &secret).await.unwrap();
+        (key, secret.expose().to_owned())
+    }
+
+    /// The secret of a key that may do everything.
+    pub(crate) async fn any_key(&self) -> String {
+        self.key(everything()).await
+    }
+
+    /// Asks over gRPC and over HTTP, which must agree in every part of the answer.
+    pub(crate) async fn ask(
+        &self,
+        secret: &str,
+        name: &str,
+        request: Value,
+    ) -> Result<Value, Refusal> {
+        let method = method(name);
+        let bearer = format!("Bearer {secret}");
+        let over_grpc = self.grpc(&method, &[("authorization", &bearer)], &request).await;
+        let over_grpc = over_grpc.map_err(|status| Refusal::of_status(&status));
+        for (http_method, path, body) in method.http_requests(&request) {
+            let call = self.call(http_method.as_str(), &path).bearer(secret);
+            let answer =
+                call.body(body.map_or(String::new(), |body| body.to_string())).send().await;
+            match &over_grpc {
+                Ok(expected) => {
+                    assert_eq!(answer.status, 200, "{name} {request}: {}", answer.text());
+                    assert_eq!(answer.json(), *expected, "{name} {request}");
+                }
+                Err(expected) => assert_eq!(answer.refusal(), *expected, "{name} {request}"),
+            }
+        }
+        over_grpc
+    }
+
+    /// The same for what must be answered.
+    pub(crate) async fn answer(&self, secret: &str, name: &str, request: Value) -> Value {
+        let answer = self.ask(secret, name, request.clone()).await;
+        answer.unwrap_or_else(|refusal| panic!("{name} {request}: {refusal:?}"))
+    }
+
+    /// The same for what must be refused.
+    pub(crate) async fn refusal(&self, secret: &str, name: &str, request: Value) -> Refusal {
+        match self.ask(secret, name, request.clone()).await {
+            Ok(answer) => panic!("{name} {request}: {answer}"),
+            Err(refusal) => refusal,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shutdown.abort();
+    }
+}
+
+/// Waits until this is so, and says how long that took.
+pub(crate) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) -> Duration {
+    let started = SystemClock.monotonic();
+    let waited = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waited).await.expect("it never happens");
+    SystemClock.monotonic().saturating_duration_since(started)
+}
+
+/// The use cases of another program on a data directory that may be in use.
+pub(crate) async fn open(dir: &Path, clock: Arc<ShiftedClock>) -> Services {
+    let store = Arc::new(SqliteStore::open(dir, Access::Write).unwrap());
+    Services::open(store, clock, &Config::default()).await.unwrap()
+}
+
+/// Loads a document in which nothing is wrong.
+pub(crate) async fn load(services: &Services, document: &str) {
+    let report = |label: &str, outcome| {
+        assert!(matches!(outcome, Outcome::Loaded(..)), "{label}: {outcome:?}");
+    };
+    services.load.load(document, report).await.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// A key that may do everything, everywhere, for ever.
+pub(crate) fn everything() -> KeyDraft {
+    KeyDraft {
+        name: Name::parse("name", "test").unwrap(),
+        scopes: Scopes::All,
+        coverage: Coverage::All,
+        addresses: vec![],
+        expires_time: None,
+        staff_id: None,
+    }
+}
+
+/// A key that covers just these companies.
+pub(crate) fn covering(companies: &[&str]) -> KeyDraft {
+    let ids = companies.iter().map(|id| CompanyId::parse("company", id).unwrap());
+    KeyDraft { coverage: Coverage::Only(ids.collect()), ..everything() }
+}
+
+/// A key with just these scopes.
+pub(crate) fn with_scopes(scopes: &[&str]) -> KeyDraft {
+    let scopes = Scopes::parse("scopes", scopes.iter().copied()).unwrap();
+    KeyDraft { scopes, ..everything() }
+}
+
+/// A key for just these networks.
+pub(crate) fn from_networks(networks: &[&str]) -> KeyDraft {
+    let addresses = networks.iter().map(|network| network.parse().unwrap()).collect();
+    KeyDraft { addresses, ..everything() }
+}
+
+/// `Basic` authentication with this text.
+pub(crate) fn basic(text: &str) -> String {
+    format!("Basic {}", STANDARD.encode(text))
+}

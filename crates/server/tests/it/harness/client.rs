@@ -1,0 +1,242 @@
+//! The two clients: HTTP/1.1 with JSON, and gRPC for any method by its descriptor.
+
+use axum::body::Body;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::{HeaderMap, Request, StatusCode, request};
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{net::TcpStream, time::timeout};
+use tonic::{
+    Code, Status,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    transport::Channel,
+};
+use tonic_types::StatusExt;
+
+use super::{Method, PATIENCE, Server};
+
+/// An HTTP request that is being put together.
+pub(crate) struct Call<'a> {
+    server: &'a Server,
+    request: request::Builder,
+    body: Bytes,
+}
+
+impl Server {
+    /// A request over HTTP/1.1, on a connection of its own.
+    pub(crate) fn call(&self, method: &str, path: &str) -> Call<'_> {
+        let request = Request::builder().method(method).uri(path).header("host", "test");
+        Call { server: self, request, body: Bytes::new() }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Call<'_> {
+        self.call("GET", path)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> Call<'_> {
+        self.call("POST", path)
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.address)).unwrap().connect_lazy()
+    }
+
+    /// Calls any method over gRPC; messages are JSON in which nothing is left out.
+    pub(crate) async fn grpc(
+        &self,
+        method: &Method,
+        metadata: &[(&'static str, &str)],
+        request: &Value,
+    ) -> Result<Value, Status> {
+        let answer = self.grpc_bytes(&method.path, metadata, method.encode(request)).await?;
+        Ok(method.decode(answer))
+    }
+
+    /// Calls any path over gRPC.
+    pub(crate) async fn grpc_bytes(
+        &self,
+        path: &str,
+        metadata: &[(&'static str, &str)],
+        message: Bytes,
+    ) -> Result<Bytes, Status> {
+        let mut client = tonic::client::Grpc::new(self.channel());
+        client.ready().await.unwrap();
+        let mut request = tonic::Request::new(message);
+        for (name, value) in metadata {
+            request.metadata_mut().insert(*name, value.parse().unwrap());
+        }
+        let call = client.unary(request, path.parse().unwrap(), Opaque);
+        Ok(timeout(PATIENCE, call).await.unwrap()?.into_inner())
+    }
+}
+
+impl Call<'_> {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    pub(crate) fn bearer(self, secret: &str) -> Self {
+        self.header("authorization", &format!("Bearer {secret}"))
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(crate) async fn send(self) -> Answer {
+        let stream = TcpStream::connect(self.server.address).await.unwrap();
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
+        let (mut sender, connection) = handshake.await.unwrap();
+        let _connection = tokio::spawn(connection);
+        let request = self.request.body(Body::from(self.body)).unwrap();
+        let response = timeout(PATIENCE, sender.send_request(request)).await.unwrap().unwrap();
+        let (parts, body) = response.into_parts();
+        let body = timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/json"), "{}", self.text());
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.text()))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The error in the body, whose form is checked on the way.
+    pub(crate) fn refusal(&self) -> Refusal {
+        assert!(!self.status.is_success(), "{}", self.text());
+        let json = self.json();
+        let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["code", "message", "details"]);
+        let details = json["details"].as_array().unwrap();
+        let detail = |name: &str| {
+            let kind = format!("type.googleapis.com/google.rpc.{name}");
+            details.iter().find(|detail| detail["@type"] == *kind)
+        };
+        let info = detail("ErrorInfo").unwrap_or_else(|| panic!("no reason: {json}"));
+        assert_eq!(info["domain"], "customer-settings");
+        let violations = detail("BadRequest").map(|bad| bad["fieldViolations"].as_array().unwrap());
+        let code = Code::from_i32(i32::try_from(json["code"].as_i64().unwrap()).unwrap());
+        assert_eq!(violations.is_some(), code == Code::InvalidArgument, "{json}");
+        let field = |violation: &Value| violation["field"].as_str().unwrap().to_owned();
+        Refusal {
+            code,
+            reason: info["reason"].as_str().unwrap().to_owned(),
+            message: json["message"].as_str().unwrap().to_owned(),
+            fields: violations.into_iter().flatten().map(field).collect(),
+            retries: detail("RetryInfo").is_some(),
+            headers: Refusal::headers(&self.headers),
+        }
+    }
+}
+
+/// An error as every protocol tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    pub(crate) reason: String,
+    pub(crate) message: String,
+    /// The fields that are wrong.
+    pub(crate) fields: Vec<String>,
+    /// Whether it says when to try again.
+    pub(crate) retries: bool,
+    /// Those that belong to errors, by name; in gRPC they are metadata.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Refusal {
+    /// The error in a gRPC status, whose form is checked on the way.
+    pub(crate) fn of_status(status: &Status) -> Self {
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap_or_else(|| panic!("no reason: {status:?}"));
+        assert_eq!(info.domain, "customer-settings");
+        let violations = details.bad_request().map(|bad| bad.field_violations.clone());
+        assert_eq!(violations.is_some(), status.code() == Code::InvalidArgument, "{status:?}");
+        Self {
+            code: status.code(),
+            reason: info.reason.clone(),
+            message: status.message().to_owned(),
+            fields: violations.into_iter().flatten().map(|violation| violation.field).collect(),
+            retries: details.retry_info().is_some(),
+            headers: Self::headers(&status.metadata().clone().into_headers()),
+        }
+    }
+
+    fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
+        let value = |name: &str| {
+            let value = headers.get(name)?.to_str().unwrap();
+            Some((name.to_owned(), value.to_owned()))
+        };
+        ["retry-after", "www-authenticate"].into_iter().filter_map(value).collect()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(found, _)| found == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// Messages that are bytes already.
+struct Opaque;
+
+impl Codec for Opaque {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Opaque {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for Opaque {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}
+
+/// A message as gRPC frames it.
+pub(crate) fn frame(message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::new();
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len()).unwrap());
+    frame.put_slice(message);
+    frame.freeze()
+}

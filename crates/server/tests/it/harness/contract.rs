@@ -1,0 +1,126 @@
+//! The contract as tests see it: every method with its scope, its sample request and its HTTP
+//! bindings, read from the descriptors.
+
+use bytes::Bytes;
+use customer_settings_server::api;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use prost::Message;
+use prost_reflect::{
+    DynamicMessage, MethodDescriptor, ReflectMessage, SerializeOptions, Value as Field,
+};
+use serde_json::Value;
+
+/// A method of the contract.
+#[derive(Clone, Debug)]
+pub(crate) struct Method {
+    pub(crate) descriptor: MethodDescriptor,
+    /// `/package.Service/Method`, as gRPC calls it.
+    pub(crate) path: String,
+    /// The scope that it declares.
+    pub(crate) scope: Option<String>,
+    /// The contract's own example of its request.
+    pub(crate) sample: Option<Value>,
+    /// HTTP method, path template and whether the body is the request.
+    bindings: Vec<(http::Method, String, bool)>,
+}
+
+/// Every method of every service that the contract holds.
+pub(crate) fn methods() -> Vec<Method> {
+    let services = api::descriptors().services();
+    services.flat_map(|service| service.methods().collect::<Vec<_>>()).map(Method::new).collect()
+}
+
+/// The method of that name.
+pub(crate) fn method(name: &str) -> Method {
+    let mut found = methods().into_iter().filter(|method| method.descriptor.name() == name);
+    found.next().unwrap_or_else(|| panic!("no method {name}"))
+}
+
+impl Method {
+    fn new(descriptor: MethodDescriptor) -> Self {
+        let options = descriptor.options();
+        let sample = text(&descriptor.input().options(), "customersettings.v1.example");
+        Self {
+            path: format!("/{}/{}", descriptor.parent_service().full_name(), descriptor.name()),
+            scope: text(&options, "customersettings.v1.scope"),
+            sample: sample.map(|sample| serde_json::from_str(&sample).unwrap()),
+            bindings: bindings(&options),
+            descriptor,
+        }
+    }
+
+    /// The request over every binding: HTTP method, path and body.
+    pub(crate) fn http_requests(
+        &self,
+        request: &Value,
+    ) -> Vec<(http::Method, String, Option<Value>)> {
+        let bind = |(method, template, has_body): &(http::Method, String, bool)| {
+            let path = fill(template, request);
+            (method.clone(), path, has_body.then(|| request.clone()))
+        };
+        self.bindings.iter().map(bind).collect()
+    }
+
+    pub(crate) fn encode(&self, request: &Value) -> Bytes {
+        let message = DynamicMessage::deserialize(self.descriptor.input(), request);
+        message.unwrap_or_else(|error| panic!("{request}: {error}")).encode_to_vec().into()
+    }
+
+    pub(crate) fn decode(&self, answer: Bytes) -> Value {
+        let message = DynamicMessage::decode(self.descriptor.output(), answer).unwrap();
+        let options = SerializeOptions::new().skip_default_fields(false);
+        message.serialize_with_options(serde_json::value::Serializer, &options).unwrap()
+    }
+}
+
+/// The text of an option of ours.
+fn text(options: &DynamicMessage, name: &str) -> Option<String> {
+    let option = api::descriptors()
+        .all_extensions()
+        .find(|option| {
+            option.full_name() == name && option.containing_message() == options.descriptor()
+        })
+        .unwrap();
+    let text = options.get_extension(&option).as_str().unwrap().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+fn bindings(options: &DynamicMessage) -> Vec<(http::Method, String, bool)> {
+    let option = api::descriptors().get_extension_by_name("google.api.http").unwrap();
+    if !options.has_extension(&option) {
+        return vec![];
+    }
+    let rule = options.get_extension(&option).as_message().unwrap().clone();
+    let more = rule.get_field_by_name("additional_bindings").unwrap().into_owned();
+    let more = more.as_list().unwrap().iter().map(|rule| rule.as_message().unwrap().clone());
+    std::iter::once(rule.clone()).chain(more).map(|rule| binding(&rule)).collect()
+}
+
+fn binding(rule: &DynamicMessage) -> (http::Method, String, bool) {
+    let verbs = ["get", "put", "post", "delete", "patch"];
+    let verb = verbs.into_iter().find(|verb| rule.has_field_by_name(verb)).unwrap();
+    let template = rule.get_field_by_name(verb).and_then(|path| path.as_str().map(str::to_owned));
+    let body = rule.get_field_by_name("body").map(std::borrow::Cow::into_owned);
+    let body = body.as_ref().and_then(Field::as_str).unwrap_or_default();
+    assert!(body.is_empty() || body == "*", "teach this test bindings with the body {body}");
+    (verb.to_uppercase().parse().unwrap(), template.unwrap(), !body.is_empty())
+}
+
+/// Puts the request's fields into the path.
+fn fill(template: &str, request: &Value) -> String {
+    let mut path = String::new();
+    let mut rest = template;
+    while let Some((before, (name, after))) =
+        rest.split_once('{').and_then(|(before, after)| Some((before, after.split_once('}')?)))
+    {
+        let camel = name.split('_').enumerate().map(|(i, part)| match (i, part.split_at(1)) {
+            (0, _) => part.to_owned(),
+            (_, (first, more)) => first.to_uppercase() + more,
+        });
+        let value = request[camel.collect::<String>()].as_str().unwrap_or_default();
+        path.push_str(before);
+        path.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
+        rest = after;
+    }
+    path + rest
+}

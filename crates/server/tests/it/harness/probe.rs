@@ -1,0 +1,179 @@
+//! A store that counts what it is asked, and that fails or hangs when a test says so.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+};
+
+use async_trait::async_trait;
+use customer_settings_server::{
+    catalog::{
+        access::{Actor, CoveredGrant, Grant},
+        company::{Business, Company},
+        entry::Revision,
+        error::Cause,
+        id::{BusinessId, CompanyId, KeyId},
+        key::{Key, SecretDigest},
+        plan::Plan,
+        settings::Settings,
+        time::Timestamp,
+    },
+    store::{LogLine, Store, StoreError, sqlite::SqliteStore},
+};
+
+/// A real store behind switches.
+pub(crate) struct Probe {
+    inner: SqliteStore,
+    fails: AtomicBool,
+    hangs: AtomicBool,
+    hides_mark: AtomicBool,
+    mark_polls: AtomicUsize,
+    key_look_ups: AtomicUsize,
+    touched: Mutex<Vec<Vec<KeyId>>>,
+}
+
+impl Probe {
+    pub(crate) fn new(inner: SqliteStore) -> Self {
+        Self {
+            inner,
+            fails: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
+            hides_mark: AtomicBool::new(false),
+            mark_polls: AtomicUsize::new(0),
+            key_look_ups: AtomicUsize::new(0),
+            touched: Mutex::default(),
+        }
+    }
+
+    /// From now on nothing can be read or written, or all is well again.
+    pub(crate) fn fail(&self, fails: bool) {
+        self.fails.store(fails, SeqCst);
+    }
+
+    /// From now on nothing is ever answered.
+    pub(crate) fn hang(&self) {
+        self.hangs.store(true, SeqCst);
+    }
+
+    /// From now on this is an engine without a change mark.
+    pub(crate) fn hide_change_mark(&self) {
+        self.hides_mark.store(true, SeqCst);
+    }
+
+    /// How often the change mark was asked for so far.
+    pub(crate) fn mark_polls(&self) -> usize {
+        self.mark_polls.load(SeqCst)
+    }
+
+    /// How many keys were looked up so far.
+    pub(crate) fn key_look_ups(&self) -> usize {
+        self.key_look_ups.load(SeqCst)
+    }
+
+    /// The keys of each writing down of last uses, since the last look.
+    pub(crate) fn take_touched(&self) -> Vec<Vec<KeyId>> {
+        std::mem::take(&mut self.touched.lock().unwrap())
+    }
+
+    async fn ask(&self) -> Result<&SqliteStore, StoreError> {
+        if self.hangs.load(SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        if self.fails.load(SeqCst) {
+            return Err(StoreError::Unavailable(Cause::new("the inside of the failing store")));
+        }
+        Ok(&self.inner)
+    }
+}
+
+#[async_trait]
+impl Store for Probe {
+    async fn epoch(&self) -> Result<u64, StoreError> {
+        self.ask().await?.epoch().await
+    }
+
+    async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
+        self.mark_polls.fetch_add(1, SeqCst);
+        if self.hides_mark.load(SeqCst) {
+            return Ok(None);
+        }
+        self.ask().await?.change_mark().await
+    }
+
+    async fn list_companies(
+        &self,
+        grant: &CoveredGrant,
+        show_archived: bool,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<Company>, StoreError> {
+        self.ask().await?.list_companies(grant, show_archived, offset, limit).await
+    }
+
+    async fn list_businesses(
+        &self,
+        grant: &CoveredGrant,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<(CompanyId, Business)>, StoreError> {
+        self.ask().await?.list_businesses(grant, offset, limit).await
+    }
+
+    async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {
+        self.ask().await?.company_of(business).await
+    }
+
+    async fn companies_named(
+        &self,
+        grant: &CoveredGrant,
+        fold_key: &str,
+    ) -> Result<Vec<CompanyId>, StoreError> {
+        self.ask().await?.companies_named(grant, fold_key).await
+    }
+
+    async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError> {
+        self.ask().await?.settings(grant).await
+    }
+
+    async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError> {
+        self.ask().await?.revision(grant).await
+    }
+
+    async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
+        self.ask().await?.commit(grant, plan).await
+    }
+
+    async fn changes(
+        &self,
+        grant: &Grant,
+        after: Revision,
+        limit: u32,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        self.ask().await?.changes(grant, after, limit).await
+    }
+
+    async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError> {
+        self.key_look_ups.fetch_add(1, SeqCst);
+        self.ask().await?.key_by_secret(secret).await
+    }
+
+    async fn keys(&self) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
+        self.ask().await?.keys().await
+    }
+
+    async fn commit_key(
+        &self,
+        before: Revision,
+        after: &Key,
+        actor: &Actor,
+        time: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.ask().await?.commit_key(before, after, actor, time).await
+    }
+
+    async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        let ids = uses.iter().map(|(id, _)| id.clone()).collect();
+        self.touched.lock().unwrap().push(ids);
+        self.ask().await?.touch_keys(uses).await
+    }
+}
