@@ -36,7 +36,6 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
     paths.iter().flat_map(of_path).collect()
 }
 
-/// Also what `validate_openapi.py` reads.
 #[test]
 fn the_document_is_this() {
     insta::assert_snapshot!("document", serde_json::to_string_pretty(&document()).unwrap());
