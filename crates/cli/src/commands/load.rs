@@ -15,7 +15,7 @@ use super::{Data, Failure, explain, failure};
 
 /// Bring companies, locations and entries in from a YAML or JSON document
 ///
-/// Running it twice changes nothing. Entries are found by id, else by name without regard to
+/// Running it twice changes nothing. A field that the document leaves out keeps its value. Entries are found by id, else by name without regard to
 /// case; what the document does not name stays as it is, after what it names. A company is
 /// written whole or not at all. A server may be running on the data directory.
 #[derive(clap::Args)]

@@ -298,7 +298,7 @@ pub fn documented_errors() -> Vec<DocumentedError> {
         Error::invalid("company_id", "MALFORMED_ID", "must be 1 to 64 of A-Z a-z 0-9 _ -");
     let missing = Error::NotFound { kind: Kind::Company, id: "cmp_404".to_owned() };
     let limited = Error::TooManyRequests { limit: Limit::Key, retry_after_ms: 1_000 };
-    let stopping = Error::Unavailable { what: Unavailable::Stopping, cause: Cause::default() };
+    let overloaded = Error::Unavailable { what: Unavailable::Overloaded, cause: Cause::default() };
     let too_large = RequestError::BodyTooLarge { limit: 1 << 20 };
     let of = |error: &Error| (codes(error).1, rendered(error));
     [
@@ -312,7 +312,7 @@ pub fn documented_errors() -> Vec<DocumentedError> {
         ("The body is too large.", (request_codes(&too_large).1, request_status(&too_large))),
         ("Too many requests.", of(&limited)),
         ("A bug in the server.", of(&Error::Internal(Cause::default()))),
-        ("The server cannot answer just now.", of(&stopping)),
+        ("The server cannot answer just now.", of(&overloaded)),
         ("The request's deadline passed.", of(&Error::DeadlineExceeded)),
     ]
     .into_iter()

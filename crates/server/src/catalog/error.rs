@@ -101,7 +101,7 @@ pub enum Error {
         /// When to try again.
         retry_after_ms: u64,
     },
-    /// The store cannot be reached, or the server is overloaded or stopping.
+    /// The store cannot be reached, or the server is overloaded.
     Unavailable {
         /// What is unavailable.
         what: Unavailable,
@@ -351,8 +351,6 @@ pub enum Unavailable {
     OutcomeUnknown,
     /// More requests at once than the server takes.
     Overloaded,
-    /// The server is stopping.
-    Stopping,
 }
 
 impl Unavailable {
@@ -361,7 +359,6 @@ impl Unavailable {
             Self::Store => "STORE_UNAVAILABLE",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
             Self::Overloaded => "OVERLOADED",
-            Self::Stopping => "STOPPING",
         }
     }
 }
@@ -375,7 +372,6 @@ impl fmt::Display for Unavailable {
                  the same request id"
             }
             Self::Overloaded => "the server has more requests at once than it takes; try again shortly",
-            Self::Stopping => "the server is stopping; try again shortly",
         })
     }
 }

@@ -135,7 +135,9 @@ impl Record {
             return ("gone".to_owned(), false);
         };
         if self.protocol == Protocol::Http || !status.is_success() {
-            return (status.as_str().to_owned(), status.is_server_error());
+            // A probe's no is what it asked for, not a failure.
+            let is_probe = self.uri.path() == "/readyz";
+            return (status.as_str().to_owned(), status.is_server_error() && !is_probe);
         }
         // gRPC-Web has its trailers in the body; errors without one have the code in the head.
         let code = self.grpc_code.unwrap_or(Code::Ok);

@@ -189,6 +189,7 @@ impl fmt::Display for Problem {
 /// Reads a document. JSON is read as the YAML that it nearly is.
 pub fn parse(text: &str) -> Result<Vec<DocumentCompany>, Unreadable> {
     let options = serde_saphyr::options! {
+        with_snippet: false,
         // Documents come from the operator and may hold thousands of companies.
         budget: serde_saphyr::budget! {
             max_events: 100_000_000,
@@ -196,8 +197,11 @@ pub fn parse(text: &str) -> Result<Vec<DocumentCompany>, Unreadable> {
             max_total_scalar_bytes: 4_000_000_000,
         },
     };
-    let document: DocumentRow = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| Unreadable(error.to_string()))?;
+    let document: DocumentRow =
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+            let text = error.to_string();
+            Unreadable(text.trim_start_matches("error: ").to_owned())
+        })?;
     Ok(document.companies.into_iter().map(company).collect())
 }
 

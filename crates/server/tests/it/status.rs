@@ -54,7 +54,6 @@ fn every_error() -> Vec<Error> {
         unavailable(Unavailable::Store),
         unavailable(Unavailable::OutcomeUnknown),
         unavailable(Unavailable::Overloaded),
-        unavailable(Unavailable::Stopping),
         Error::DeadlineExceeded,
         Error::Internal(cause()),
     ];

@@ -307,19 +307,21 @@ fn settle_default(
 
 /// Active entries' names differ without regard to case.
 fn check_names(catalog: Catalog, wanted: &Wanted) -> Result<(), Vec<Violation>> {
-    let mut holders: BTreeMap<String, &Entry> = BTreeMap::new();
+    let mut holders: BTreeMap<String, String> = BTreeMap::new();
     let mut violations = Vec::new();
     // Those that the document does not name come first, so that the violation is at a draft.
     let (drafted, others) = wanted.entries.split_at(wanted.drafted);
     for entry in others.iter().filter(|entry| entry.is_active()) {
-        holders.insert(entry.name.fold_key(), entry);
+        holders.insert(entry.name.fold_key(), format!("the active entry {}", entry.id));
     }
     for (i, entry) in drafted.iter().enumerate().filter(|(_, entry)| entry.is_active()) {
-        if let Some(holder) = holders.insert(entry.name.fold_key(), entry) {
+        // Not by its id, which may have been made up just now.
+        let here = format!("{catalog}[{i}] of the same document");
+        if let Some(holder) = holders.insert(entry.name.fold_key(), here) {
             violations.push(Violation::new(
                 &format!("{catalog}[{i}].name"),
                 "NAME_TAKEN",
-                format!("\"{}\" is taken by the active entry {}", entry.name, holder.id),
+                format!("\"{}\" is taken by {holder}", entry.name),
             ));
         }
     }

@@ -118,7 +118,7 @@ impl fmt::Display for OpenError {
             ),
             Self::HasStore(dir) => write!(
                 f,
-                "the directory {} holds a store: give an empty directory, or ask for it to be replaced",
+                "the directory {} holds a store: give an empty directory, or --replace to keep it beside the restored one",
                 dir.display()
             ),
             Self::InUse(path) => write!(
