@@ -14,6 +14,13 @@ use crate::catalog::error::{CredentialMistake, Error, Result};
 /// Longer headers are not credentials.
 const MAX_LENGTH: usize = 2_048;
 
+const ANY_PADDING: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+
+/// Either alphabet. Static, since making one fills its tables.
+static ENGINES: [GeneralPurpose; 2] =
+    [GeneralPurpose::new(&STANDARD, ANY_PADDING), GeneralPurpose::new(&URL_SAFE, ANY_PADDING)];
+
 /// What a request shows.
 #[derive(Debug)]
 pub(super) struct Credential {
@@ -93,11 +100,7 @@ fn secret_of(text: &str) -> &str {
 /// The text behind base64 in either alphabet, with or without padding; `None` if it is not
 /// base64 or not text.
 fn decode_text(encoded: &str) -> Option<String> {
-    let config =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let bytes = [STANDARD, URL_SAFE]
-        .iter()
-        .find_map(|alphabet| GeneralPurpose::new(alphabet, config).decode(encoded).ok())?;
+    let bytes = ENGINES.iter().find_map(|engine| engine.decode(encoded).ok())?;
     let text = String::from_utf8(bytes).ok()?;
     let readable =
         !text.is_empty() && !text.chars().any(|c| c.is_control() && !c.is_ascii_whitespace());
