@@ -82,7 +82,7 @@ impl Api {
                     .build_v1alpha()
                     .unwrap_or_else(|error| unreachable!("built descriptors: {error}")),
             );
-        let guard = Guard { authenticator, methods: methods(), body_limit };
+        let guard = Guard { authenticator, methods: Arc::new(methods()), body_limit };
         let backend = grpc::backend(routes, guard.clone());
         let services = http::bound_services(descriptors());
         let services: Vec<&str> = services.iter().map(String::as_str).collect();
@@ -97,11 +97,11 @@ impl Api {
             .unwrap_or_else(|error| unreachable!("{checked}: {error}"));
         let document = openapi::document(descriptors(), &services)
             .unwrap_or_else(|error| unreachable!("{checked}: {error}"));
-        let protocols = Protocols {
+        let protocols = Arc::new(Protocols {
             grpc: GrpcWebLayer::new().layer(backend),
             pages: pages(docs::router(&document), transcoder),
             methods: guard.methods,
-        };
+        });
         let app = service_fn(move |request| {
             let protocols = protocols.clone();
             async move { Ok::<_, Infallible>(protocols.answer(request).await) }
@@ -122,7 +122,6 @@ impl Api {
 }
 
 /// Which protocol answers a request, decided by its content type.
-#[derive(Clone)]
 struct Protocols {
     grpc: GrpcWebService<Backend>,
     pages: Router,
@@ -130,16 +129,16 @@ struct Protocols {
 }
 
 impl Protocols {
-    async fn answer(self, request: Request) -> Response {
+    async fn answer(&self, request: Request) -> Response {
         // Before anything else looks at the path: an unknown method over gRPC is UNIMPLEMENTED, not 404.
         if status::is_grpc(request.headers()) {
             let label = self.methods.get(request.uri().path()).cloned();
-            let answered = self.grpc.oneshot(request).await;
+            let answered = self.grpc.clone().oneshot(request).await;
             let mut response = answered.unwrap_or_else(|never| match never {}).map(Body::new);
             response.extensions_mut().extend(label.map(extensions).unwrap_or_default());
             return response;
         }
-        let answered = self.pages.oneshot(request).await;
+        let answered = self.pages.clone().oneshot(request).await;
         let mut response = answered.unwrap_or_else(|never| match never {});
         if let Some(RpcPath(path)) = response.extensions().get().cloned() {
             response.extensions_mut().insert(RouteLabel(path));
@@ -150,6 +149,8 @@ impl Protocols {
 
 /// The documents, and the methods behind all other paths.
 fn pages(documents: Router, transcoder: Transcoder) -> Router {
+    // Its handler is cloned for every request, and a transcoder holds all the gRPC services.
+    let transcoder = Arc::new(transcoder);
     documents
         .method_not_allowed_fallback(|request: Request| async move {
             let error = RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned() };
@@ -165,7 +166,7 @@ fn extensions(label: RouteLabel) -> ::http::Extensions {
 }
 
 /// Every method's path, as a label of few values.
-fn methods() -> Arc<HashMap<String, RouteLabel>> {
+fn methods() -> HashMap<String, RouteLabel> {
     let methods =
         descriptors().services().flat_map(|service| service.methods().collect::<Vec<_>>());
     let path = |method: MethodDescriptor| {
@@ -173,7 +174,7 @@ fn methods() -> Arc<HashMap<String, RouteLabel>> {
         let label = RouteLabel(path.as_str().into());
         (path, label)
     };
-    Arc::new(methods.map(path).collect())
+    methods.map(path).collect()
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
