@@ -1,5 +1,5 @@
 //! The compatible surface at the wire: each row of what callers send and expect back
-//! (../shared/contract.md, sections 2 to 4), over HTTP and, where it applies, over gRPC.
+//! (docs/api.md), over HTTP and, where it applies, over gRPC.
 
 mod answers;
 mod credentials;
