@@ -64,6 +64,9 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) async fn run(self) -> Result<()> {
         let key = fs::read_to_string(self.key_file)?;
+        // Connections that all came at once with a key that is not in the server's memory yet
+        // would meet the limit of unknown keys.
+        fetch_json(self.address, key.trim()).await?;
         let slice = Slice::new(Phase::Measuring);
         let started = Instant::now();
         let enough = async {
