@@ -61,6 +61,7 @@ pub struct Authenticator {
     keys: Cache<SecretDigest, Arc<CachedKey>>,
     unknown_by_address: Cache<IpAddr, Arc<DefaultDirectRateLimiter>>,
     unknown_in_all: DefaultDirectRateLimiter,
+    turns: Vec<tokio::sync::Mutex<()>>,
 }
 
 struct CachedKey {
@@ -94,6 +95,7 @@ impl Authenticator {
             keys: Cache::new(MAX_CACHED_KEYS),
             unknown_by_address: Cache::new(MAX_ADDRESSES),
             unknown_in_all: RateLimiter::direct(per_second(limits.unknown_keys_in_all)),
+            turns: (0..=u8::MAX).map(|_| tokio::sync::Mutex::new(())).collect(),
         }
     }
 
@@ -112,17 +114,9 @@ impl Authenticator {
         let credential = credential::parse(value, self.accept_bare_base64)?;
         let secret = credential.secret.expose_secret();
         let digest = api_key::digest(secret);
-        let cached = match self.keys.get(&digest) {
-            Some(cached) if self.freshness.is_fresh(cached.stamp) => cached,
-            Some(stale) => self.refresh(digest, &stale).await?.ok_or(Error::RevokedKey)?,
-            None => {
-                self.limit_unknown(address)?;
-                if api_key::is_mistyped(secret) {
-                    return Err(Error::UnknownKey);
-                }
-                check(&self.unknown_in_all, Limit::UnknownKeys)?;
-                self.look_up(digest, None).await?.ok_or(credential.if_unknown)?
-            }
+        let cached = match self.fresh(&digest) {
+            Some(cached) => cached,
+            None => self.look_up_once(digest, secret, address, credential.if_unknown).await?,
         };
         let now = self.clock.now();
         let caller = cached.key.caller(now, address)?;
@@ -153,16 +147,38 @@ impl Authenticator {
         Ok(())
     }
 
-    async fn refresh(
+    fn fresh(&self, digest: &SecretDigest) -> Option<Arc<CachedKey>> {
+        self.keys.get(digest).filter(|cached| self.freshness.is_fresh(cached.stamp))
+    }
+
+    /// Looks a key up that is not fresh in memory. Requests that want the same one at once share
+    /// the look-up, and what it takes from the limits of unknown keys.
+    async fn look_up_once(
         &self,
         digest: SecretDigest,
-        stale: &CachedKey,
-    ) -> Result<Option<Arc<CachedKey>>> {
-        let found = self.look_up(digest, Some(stale.usage.clone())).await?;
-        if found.is_none() {
-            self.keys.remove(&digest);
+        secret: &str,
+        address: IpAddr,
+        if_unknown: Error,
+    ) -> Result<Arc<CachedKey>> {
+        if api_key::is_mistyped(secret) {
+            self.limit_unknown(address)?;
+            return Err(Error::UnknownKey);
         }
-        Ok(found)
+        // Digests are spread evenly over their first byte.
+        let _turn = self.turns[usize::from(digest.0[0])].lock().await;
+        if let Some(fresh) = self.fresh(&digest) {
+            return Ok(fresh);
+        }
+        if let Some(stale) = self.keys.get(&digest) {
+            let found = self.look_up(digest, Some(stale.usage.clone())).await?;
+            return found.ok_or_else(|| {
+                self.keys.remove(&digest);
+                Error::RevokedKey
+            });
+        }
+        self.limit_unknown(address)?;
+        check(&self.unknown_in_all, Limit::UnknownKeys)?;
+        self.look_up(digest, None).await?.ok_or(if_unknown)
     }
 
     async fn look_up(

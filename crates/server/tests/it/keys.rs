@@ -308,3 +308,15 @@ async fn an_attempt_that_is_refused_is_no_use_of_the_key() {
     let keys = open(dir.path(), clock).await.keys.list().await.unwrap();
     assert_eq!(keys.iter().find(|(found, _)| found.id == key.id).unwrap().1, None);
 }
+
+#[tokio::test]
+async fn many_requests_at_once_share_the_first_look_up_of_their_key() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    server.settled().await;
+    let before = server.store.key_look_ups();
+    let asked = (0..200).map(|_| async { server.get(TAGS).bearer(&secret).send().await.status });
+    let statuses = futures_util::future::join_all(asked).await;
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    assert_eq!(server.store.key_look_ups(), before + 1);
+}
