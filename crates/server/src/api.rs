@@ -135,7 +135,9 @@ impl Protocols {
             let label = self.methods.get(request.uri().path()).cloned();
             let answered = self.grpc.clone().oneshot(request).await;
             let mut response = answered.unwrap_or_else(|never| match never {}).map(Body::new);
-            response.extensions_mut().extend(label.map(extensions).unwrap_or_default());
+            if let Some(label) = label {
+                response.extensions_mut().insert(label);
+            }
             return response;
         }
         let answered = self.pages.clone().oneshot(request).await;
@@ -157,12 +159,6 @@ fn pages(documents: Router, transcoder: Transcoder) -> Router {
             status::request_error_response(request.headers(), &error)
         })
         .fallback(move |request: Request| async move { transcoder.answer(request).await })
-}
-
-fn extensions(label: RouteLabel) -> ::http::Extensions {
-    let mut extensions = ::http::Extensions::new();
-    extensions.insert(label);
-    extensions
 }
 
 /// Every method's path, as a label of few values.

@@ -165,6 +165,11 @@ pub struct DocumentCompany {
 }
 
 impl DocumentCompany {
+    /// Where the company begins in the document.
+    pub fn line(&self) -> u64 {
+        self.lines.of("")
+    }
+
     /// Where in the document a violation is.
     pub fn locate(&self, violation: Violation) -> Problem {
         Problem { line: self.lines.of(&violation.field), violation }

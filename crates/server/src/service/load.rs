@@ -16,7 +16,7 @@ use crate::{
         access::Task,
         change::Change,
         error::{Cause, Error, Kind, Result, Violation},
-        id::CompanyId,
+        id::{BusinessId, CompanyId},
     },
     clock::Clock,
     store::Store,
@@ -84,8 +84,7 @@ impl LoadService {
             Some(id) => id.clone(),
             None => self.company_named(company).await?,
         };
-        let line = company.locate(Violation::new("", "DUPLICATE", "")).line;
-        if let Some(first) = seen.insert(id.clone(), line) {
+        if let Some(first) = seen.insert(id.clone(), company.line()) {
             let description = format!("names the company {id} again, as line {first} did");
             return Err(refuse(Violation::new("company", "DUPLICATE", description)));
         }
@@ -97,10 +96,9 @@ impl LoadService {
                 Err(Refusal::Document(violations.into_iter().map(|v| company.locate(v)).collect()))
             }
             Err(Error::IdTaken { kind: Kind::Business, id }) => {
-                let taken = |b: &&crate::catalog::change::BusinessDraft| {
-                    b.id.as_ref().is_some_and(|given| given.as_str() == id)
-                };
-                let at = draft.businesses.iter().position(|b| taken(&b)).unwrap_or_default();
+                let mut ids = draft.businesses.iter().map(|business| business.id.as_ref());
+                let is_taken = |given: Option<&BusinessId>| given.is_some_and(|g| g.as_str() == id);
+                let at = ids.position(is_taken).unwrap_or_default();
                 let field = format!("businesses[{at}].id");
                 let description = format!("{id} belongs to another company's location");
                 Err(refuse(Violation::new(&field, "ID_TAKEN", description)))
