@@ -5,8 +5,10 @@
 
 mod backend;
 mod json;
+mod query;
 mod request;
 mod routes;
+mod strict;
 mod template;
 
 use std::{fmt, sync::Arc};
@@ -21,7 +23,8 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 
 pub use self::{backend::Backend, routes::BindingError};
 pub(crate) use self::{
-    json::{takes_text, wrapped, write as write_json},
+    json::{wrapped, write as write_json},
+    query::fields as query_fields,
     routes::{Binding, BodyRule, FieldPath, bindings},
     template::Segment,
 };
@@ -178,11 +181,10 @@ impl Transcoder {
             return status::error_response(&parts.headers, &error);
         }
         let binding = &route.binding;
-        let body =
-            match request::read_body(&binding.body, &parts.headers, body, self.body_limit).await {
-                Ok(body) => body,
-                Err(error) => return status::request_error_response(&parts.headers, &error),
-            };
+        let body = match request::read_body(binding, &parts.headers, body, self.body_limit).await {
+            Ok(body) => body,
+            Err(error) => return status::request_error_response(&parts.headers, &error),
+        };
         let message = match request::message(binding, captures, parts.uri.query(), &body) {
             Ok(message) => message,
             Err(Unreadable::Body(error)) => {

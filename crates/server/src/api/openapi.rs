@@ -8,7 +8,7 @@ mod schema;
 use std::collections::{BTreeMap, HashMap};
 
 use http::Method;
-use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
 
 use self::{
@@ -17,7 +17,7 @@ use self::{
 };
 use super::{
     descriptors,
-    http::{Binding, BindingError, BodyRule, FieldPath, Segment, bindings, takes_text},
+    http::{Binding, BindingError, BodyRule, FieldPath, Segment, bindings, query_fields},
     status::{self, DocumentedError},
 };
 
@@ -172,14 +172,9 @@ impl Writer {
             }
             parameters.push(parameter.into());
         }
-        let mut paths = vec![];
+        // A body that is the whole request has a place for everything.
         if !matches!(binding.body, BodyRule::Whole) {
-            query_fields(&binding.rpc.input(), &mut vec![], &mut paths);
-        }
-        for path in paths {
-            let in_body = matches!(&binding.body, BodyRule::Field(field) if *field == path.0[0]);
-            let in_path = binding.variables.iter().any(|variable| variable.name() == path.name());
-            if !in_body && !in_path {
+            for path in query_fields(binding) {
                 parameters.push(self.parameter("query", &path.json_name(), &path).into());
             }
         }
@@ -276,31 +271,4 @@ fn content(schema: Value, example: Option<Value>) -> Value {
 
 fn response_name(error: &DocumentedError) -> String {
     error.status.canonical_reason().unwrap_or_default().replace(' ', "")
-}
-
-/// The fields that a query can fill, also those of messages within; one that is within itself is left there.
-fn query_fields(
-    message: &MessageDescriptor,
-    above: &mut Vec<FieldDescriptor>,
-    found: &mut Vec<FieldPath>,
-) {
-    let on_the_way: Vec<MessageDescriptor> =
-        above.iter().map(|field| field.parent_message().clone()).collect();
-    for field in message.fields() {
-        above.push(field.clone());
-        match field.kind() {
-            _ if takes_text(&field) => found.push(FieldPath(above.clone())),
-            Kind::Message(inner)
-                if !field.is_list()
-                    && !field.is_map()
-                    && !inner.full_name().starts_with("google.protobuf.")
-                    && inner != *message
-                    && !on_the_way.contains(&inner) =>
-            {
-                query_fields(&inner, above, found);
-            }
-            _ => {}
-        }
-        above.pop();
-    }
 }

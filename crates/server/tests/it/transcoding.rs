@@ -28,6 +28,8 @@ use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use Expect::{Message, Refused};
 
+pub(crate) mod strict;
+
 const BODY_LIMIT: usize = 1_000;
 
 /// Compiles the test contract, with its comments, as the build does the real one.

@@ -31,30 +31,25 @@ pub(crate) enum JsonError {
     Field(Error),
 }
 
-/// Reads a message. Of a key that is given twice the last one counts.
+/// Reads a message and ignores unknown keys. Of a key that is given twice the last one counts.
 pub(crate) fn read_message(
     descriptor: &MessageDescriptor,
     json: &[u8],
-    ignores_unknown: bool,
 ) -> Result<DynamicMessage, JsonError> {
     refuse_deep(json)?;
     let mut parser = serde_json::Deserializer::from_slice(json);
     let mut track = Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut parser, &mut track);
-    let read = DynamicMessage::deserialize_with_options(
-        descriptor.clone(),
-        tracked,
-        &options(ignores_unknown),
-    );
+    let read =
+        DynamicMessage::deserialize_with_options(descriptor.clone(), tracked, &options(true));
     let read = read.and_then(|message| parser.end().map(|()| message));
     read.map_err(|error| refusal(descriptor, &track.path(), &error))
 }
 
-/// Reads a message that has the JSON as the value of one of its fields.
+/// Reads a message that has the JSON as the value of one of its fields, and ignores unknown keys.
 pub(crate) fn read_field(
     field: &FieldDescriptor,
     json: &[u8],
-    ignores_unknown: bool,
 ) -> Result<DynamicMessage, JsonError> {
     refuse_deep(json)?;
     let descriptor = field.parent_message();
@@ -63,12 +58,27 @@ pub(crate) fn read_field(
     let object =
         MapAccessDeserializer::new(OneField { name: Some(field.json_name()), value: &mut parser });
     let tracked = serde_path_to_error::Deserializer::new(object, &mut track);
-    let read = DynamicMessage::deserialize_with_options(
-        descriptor.clone(),
-        tracked,
-        &options(ignores_unknown),
-    );
+    let read =
+        DynamicMessage::deserialize_with_options(descriptor.clone(), tracked, &options(true));
     let read = read.and_then(|message| parser.end().map(|()| message));
+    read.map_err(|error| refusal(descriptor, &track.path(), &error))
+}
+
+/// Reads JSON as it is, to be looked at before it becomes a message.
+pub(crate) fn parse(json: &[u8]) -> Result<serde_json::Value, JsonError> {
+    refuse_deep(json)?;
+    serde_json::from_slice(json).map_err(|error| malformed(&error))
+}
+
+/// Makes a message of JSON that was parsed, and refuses unknown keys.
+pub(crate) fn read_parsed(
+    descriptor: &MessageDescriptor,
+    json: &serde_json::Value,
+) -> Result<DynamicMessage, JsonError> {
+    let mut track = Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(json, &mut track);
+    let read =
+        DynamicMessage::deserialize_with_options(descriptor.clone(), tracked, &options(false));
     read.map_err(|error| refusal(descriptor, &track.path(), &error))
 }
 
@@ -104,6 +114,10 @@ fn refusal(descriptor: &MessageDescriptor, path: &Path, error: &serde_json::Erro
     if error.is_data() {
         return JsonError::Field(violation(descriptor, path, error).into());
     }
+    malformed(error)
+}
+
+fn malformed(error: &serde_json::Error) -> JsonError {
     JsonError::Malformed(RequestError::MalformedJson { description: shortened(&error.to_string()) })
 }
 
@@ -208,6 +222,7 @@ pub(crate) fn read_text(field: &FieldDescriptor, text: &str) -> Result<Value, St
         (Kind::Bool, "true") => serde_json::Value::Bool(true),
         (Kind::Bool, "false") => serde_json::Value::Bool(false),
         (Kind::Enum(_), _) => text.parse::<i32>().map_or_else(|_| text.into(), Into::into),
+        (Kind::Message(message), _) if is_mask(message) => mask(text).into(),
         _ => text.into(),
     };
     let value = if field.is_list() { serde_json::json!([json]) } else { json };
@@ -221,6 +236,26 @@ pub(crate) fn read_text(field: &FieldDescriptor, text: &str) -> Result<Value, St
         Value::List(mut values) => values.pop().ok_or_else(problem),
         value => Ok(value),
     }
+}
+
+pub(crate) fn is_mask(message: &MessageDescriptor) -> bool {
+    message.full_name() == "google.protobuf.FieldMask"
+}
+
+/// A mask as protobuf's JSON wants it, in camelCase, from names in either casing with or without blanks.
+pub(crate) fn mask(text: &str) -> String {
+    let mut camel = String::with_capacity(text.len());
+    let mut rest = text.chars().filter(|char| *char != ' ').peekable();
+    while let Some(char) = rest.next() {
+        match rest.peek().copied() {
+            Some(next) if char == '_' && next.is_ascii_lowercase() => {
+                camel.push(next.to_ascii_uppercase());
+                rest.next();
+            }
+            _ => camel.push(char),
+        }
+    }
+    camel
 }
 
 /// Whether a field can be given as text at all.
@@ -252,7 +287,8 @@ pub(crate) fn write(
     serde_json::to_vec(&value)
 }
 
-fn shortened(text: &str) -> String {
+/// Text for an error, cut where it is long.
+pub(crate) fn shortened(text: &str) -> String {
     if text.len() <= MAX_QUOTED_BYTES {
         return text.to_owned();
     }

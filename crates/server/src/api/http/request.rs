@@ -1,16 +1,19 @@
 //! From a request's path, query and body to its message.
 //!
 //! The body is read first, then the query, then the path, which wins; a body that says otherwise is refused.
+//! What strict services do otherwise is in `strict`.
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
+use prost_reflect::{DynamicMessage, Value};
 
 use super::{
     json::{self, JsonError},
+    query,
     routes::{Binding, BodyRule, FieldPath},
+    strict,
     template::decode,
 };
 use crate::{
@@ -42,14 +45,14 @@ impl From<Violation> for Unreadable {
     }
 }
 
-/// Reads a body up to a limit; a binding without one leaves it alone.
+/// Reads a body up to a limit; a binding without one leaves it alone, unless it is strict.
 pub(crate) async fn read_body(
-    rule: &BodyRule,
+    binding: &Binding,
     headers: &HeaderMap,
     body: Body,
     limit: usize,
 ) -> Result<Bytes, RequestError> {
-    if matches!(rule, BodyRule::Nothing) {
+    if matches!(binding.body, BodyRule::Nothing) && binding.ignores_unknown {
         return Ok(Bytes::new());
     }
     let announced = headers
@@ -82,20 +85,26 @@ pub(crate) fn message(
     query: Option<&str>,
     body: &[u8],
 ) -> Result<DynamicMessage, Unreadable> {
-    let mut message = from_body(binding, body)?;
-    add_query(binding, &mut message, query.unwrap_or_default())?;
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let query = query.unwrap_or_default();
+    let mut message = if binding.ignores_unknown {
+        let mut message = from_body(binding, body)?;
+        add_query(binding, &mut message, query)?;
+        message
+    } else {
+        strict::message(binding, query, body)?
+    };
     add_path(binding, &mut message, captures)?;
     Ok(message)
 }
 
 fn from_body(binding: &Binding, body: &[u8]) -> Result<DynamicMessage, JsonError> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let input = binding.rpc.input();
     match &binding.body {
         _ if body.trim_ascii().is_empty() => Ok(DynamicMessage::new(input)),
         BodyRule::Nothing => Ok(DynamicMessage::new(input)),
-        BodyRule::Whole => json::read_message(&input, body, binding.ignores_unknown),
-        BodyRule::Field(field) => json::read_field(field, body, binding.ignores_unknown),
+        BodyRule::Whole => json::read_message(&input, body),
+        BodyRule::Field(field) => json::read_field(field, body),
     }
 }
 
@@ -108,7 +117,7 @@ fn add_path(
         binding.template.variables.iter().zip(&binding.variables).zip(captures)
     {
         let name = path.name();
-        let text = decode(raw, variable.multiple).ok_or_else(|| not_text(&name))?;
+        let text = decode(raw, variable.multiple).ok_or_else(|| query::not_text(&name))?;
         let value = json::read_text(path.leaf(), &text).map_err(|problem| {
             Violation::new(&name, "INVALID_VALUE", format!("in the path {problem}"))
         })?;
@@ -123,34 +132,15 @@ fn add_path(
     Ok(())
 }
 
-fn not_text(field: &str) -> Violation {
-    Violation::new(field, "MALFORMED_ENCODING", "must be percent-encoded UTF-8")
-}
-
 fn add_query(
     binding: &Binding,
     message: &mut DynamicMessage,
     query: &str,
 ) -> Result<(), Violation> {
-    let input = binding.rpc.input();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decode(&name.replace('+', " "), false).ok_or_else(|| not_text("query"))?;
-        let Some(path) = query_field(binding, FieldPath::find(&input, &name)) else {
-            if binding.ignores_unknown {
-                continue;
-            }
-            return Err(Violation::new(
-                &name,
-                "UNKNOWN_FIELD",
-                "is no query parameter of this method",
-            ));
-        };
-        let name = path.name();
-        let text = decode(&text.replace('+', " "), false).ok_or_else(|| not_text(&name))?;
-        let value = json::read_text(path.leaf(), &text).map_err(|problem| {
-            Violation::new(&name, "INVALID_VALUE", format!("in the query {problem}"))
-        })?;
+    for pair in query::pairs(query) {
+        let (name, text) = pair?;
+        let Some(path) = query::field(binding, &name) else { continue };
+        let value = query::read(&path, text)?;
         let holder = holder(message, &path);
         match holder.get_field_mut(path.leaf()) {
             Value::List(values) => values.push(value),
@@ -160,26 +150,11 @@ fn add_query(
     Ok(())
 }
 
-/// A field that the binding leaves to the query, and that can be written as text.
-fn query_field(binding: &Binding, path: Option<FieldPath>) -> Option<FieldPath> {
-    let of_body = |first: &FieldDescriptor| match &binding.body {
-        BodyRule::Nothing => false,
-        BodyRule::Whole => true,
-        BodyRule::Field(field) => field == first,
-    };
-    // A message that refers to itself would make paths as deep as an address is long.
-    path.filter(|path| path.0.len() <= json::MAX_DEPTH && !of_body(&path.0[0]))
-        .filter(|path| path.0[..path.0.len() - 1].iter().all(is_plain_message))
-        .filter(|path| json::takes_text(path.leaf()))
-}
-
-/// Well-known types are written as one text, never field by field.
-fn is_plain_message(field: &FieldDescriptor) -> bool {
-    matches!(field.kind(), Kind::Message(message) if !message.full_name().starts_with("google.protobuf."))
-}
-
 /// The message that a path's last field is in, made where it is missing.
-fn holder<'a>(message: &'a mut DynamicMessage, path: &FieldPath) -> &'a mut DynamicMessage {
+pub(crate) fn holder<'a>(
+    message: &'a mut DynamicMessage,
+    path: &FieldPath,
+) -> &'a mut DynamicMessage {
     let mut holder = message;
     for field in &path.0[..path.0.len() - 1] {
         let Value::Message(next) = holder.get_field_mut(field) else {

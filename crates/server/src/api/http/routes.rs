@@ -188,11 +188,12 @@ impl Binding {
     }
 }
 
-/// Whether a method ignores names that the contract does not have.
-///
-/// All do so far: programs of the compatible surface send keys of generic helpers.
-fn ignores_unknown(_rpc: &MethodDescriptor) -> bool {
-    true
+/// Whether a method ignores names that the contract does not have, as it does unless its service is strict:
+/// programs of the compatible surface send keys of generic helpers.
+fn ignores_unknown(rpc: &MethodDescriptor) -> bool {
+    let strict = rpc.parent_pool().get_extension_by_name("customersettings.v1.strict");
+    let options = rpc.parent_service().options();
+    !strict.is_some_and(|strict| options.get_extension(&strict).as_bool() == Some(true))
 }
 
 fn pattern(rule: &DynamicMessage) -> Result<(Method, String), String> {
