@@ -276,26 +276,30 @@ impl<T> Routes<T> {
     }
 
     /// Looks up; a HEAD finds the route of the GET.
+    ///
+    /// The first template that fits owns the path: a method that it lacks is not looked for in those after it, or
+    /// `GET …/{id}` would take what only `POST …/{id}:archive` answers.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_, T> {
         let Some(path) = template::cut(path) else { return Found::Nothing };
+        let fits = |(_, template, _): &&(Method, Template, T)| template.captures(&path).is_some();
+        let Some((_, owner, _)) = self.routes.iter().find(fits) else { return Found::Nothing };
         let mut allow = vec![];
         let mut of_get = None;
-        for (route_method, template, value) in &self.routes {
+        let owned =
+            self.routes.iter().filter(|(_, other, _)| other.precedence() == owner.precedence());
+        for (route_method, template, value) in owned {
             let Some(captures) = template.captures(&path) else { continue };
             if route_method == method {
                 return Found::Route(value, captures);
             }
             if route_method == Method::GET {
-                of_get.get_or_insert((value, captures));
+                of_get = Some((value, captures));
                 allow.push("HEAD");
             }
             allow.push(route_method.as_str());
         }
         if let Some((value, captures)) = of_get.filter(|_| method == Method::HEAD) {
             return Found::Route(value, captures);
-        }
-        if allow.is_empty() {
-            return Found::Nothing;
         }
         allow.sort_unstable();
         allow.dedup();

@@ -360,3 +360,73 @@ async fn an_optional_field_that_is_given_is_told_from_one_that_is_not() {
     assert!(answer["box"].get("note").is_none() && answer["box"].get("flag").is_none(), "{answer}");
     assert_eq!(answer["box"]["isDefault"], false);
 }
+
+#[tokio::test]
+async fn paths_of_one_family_find_their_method() {
+    let of = |message: Value| Ok(message);
+    let cases: Vec<(&str, &str, Result<Value, &str>)> = vec![
+        ("GET /c", "GetCompany", of(json!({}))),
+        ("POST /c:batch", "Batch", of(json!({}))),
+        ("GET /c%3Abatch", "GetCompany", of(json!({"companyId": "c:batch"}))),
+        ("GET /c/boxes", "ListBoxes", of(json!({"collection": "boxes"}))),
+        ("POST /c/boxes", "CreateBox", of(json!({"collection": "boxes"}))),
+        ("POST /c/boxes:reorder", "ReorderBoxes", of(json!({"collection": "boxes"}))),
+        ("POST /c/boxes%3Areorder", "CreateBox", of(json!({"collection": "boxes:reorder"}))),
+        ("GET /c/places", "ListPlaces", of(json!({}))),
+        ("GET /c/place", "ListBoxes", of(json!({"collection": "place"}))),
+        ("GET /c/boxes/b", "GetBox", of(json!({"collection": "boxes", "id": "b"}))),
+        ("POST /c/boxes/b:archive", "ArchiveBox", of(json!({"collection": "boxes", "id": "b"}))),
+        (
+            "GET /c/boxes/b%3Aarchive",
+            "GetBox",
+            of(json!({"collection": "boxes", "id": "b:archive"})),
+        ),
+        (
+            "POST /c/boxes/b%3Aarchive:archive",
+            "ArchiveBox",
+            of(json!({"collection": "boxes", "id": "b:archive"})),
+        ),
+        ("POST /c/changes/7:undo", "UndoChange", of(json!({"revision": "7"}))),
+        (
+            "POST /c/changes/7:archive",
+            "ArchiveBox",
+            of(json!({"collection": "changes", "id": "7"})),
+        ),
+        ("GET /c/boxes/b:c", "GetBox", of(json!({"collection": "boxes", "id": "b:c"}))),
+        ("DELETE /c", "", Err("GET, HEAD")),
+        ("GET /c:batch", "", Err("POST")),
+        ("PUT /c/boxes", "", Err("GET, HEAD, POST")),
+        ("GET /c/boxes:reorder", "", Err("POST")),
+        // The literal owns its path.
+        ("POST /c/places", "", Err("GET, HEAD")),
+        ("POST /c/boxes/b", "", Err("DELETE, GET, HEAD, PATCH")),
+        ("DELETE /c/boxes/b:archive", "", Err("POST")),
+        ("GET /c/changes/7:undo", "", Err("POST")),
+    ];
+    let fixture = fixture();
+    for (line, method, expected) in cases {
+        let line = line.replacen(" /", " /v1/companies/", 1);
+        let answer = fixture.send(&line, &[], "").await;
+        match expected {
+            Ok(mut expected) => {
+                let (call, message) = fixture.take_call();
+                if expected.get("companyId").is_none() {
+                    expected["companyId"] = json!("c");
+                }
+                assert_eq!(call.rpc_path, format!("/test.v1.BoxService/{method}"), "{line}");
+                let mut message = message;
+                if let Some(message) = message.as_object_mut() {
+                    message.remove("box");
+                }
+                assert_eq!(message, expected, "{line}");
+            }
+            Err(allow) => {
+                assert_eq!(
+                    (answer.status.as_u16(), answer.header("allow")),
+                    (405, Some(allow)),
+                    "{line}"
+                );
+            }
+        }
+    }
+}
