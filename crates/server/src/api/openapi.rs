@@ -5,7 +5,7 @@
 mod comments;
 mod schema;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use http::Method;
 use prost_reflect::DescriptorPool;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use self::{
     comments::summary,
-    schema::{Direction, Schemas, example, text_option},
+    schema::{Direction, Schemas, example, has_behavior, text_option},
 };
 use super::{
     descriptors,
@@ -30,7 +30,11 @@ const DESCRIPTION: &str = "One agreed vocabulary for pet care businesses: a comp
 pub fn document(pool: &DescriptorPool, services: &[&str]) -> Result<Value, BindingError> {
     let bindings = bindings(pool, services)?;
     let errors = status::documented_errors();
-    let mut writer = Writer { schemas: Schemas::new(pool), operation_ids: HashMap::new() };
+    let mut writer = Writer {
+        schemas: Schemas::new(pool),
+        shared_names: shared_names(pool, services),
+        operation_ids: HashMap::new(),
+    };
     // Answers first, so that theirs are the plain names of schemas.
     for binding in &bindings {
         writer.schemas.message(&binding.rpc.output(), Direction::Output);
@@ -102,8 +106,19 @@ fn segment_text(segment: &Segment) -> &str {
     }
 }
 
+/// The names that several services have, each in a package of its own.
+fn shared_names(pool: &DescriptorPool, services: &[&str]) -> HashSet<String> {
+    let services = services.iter().filter_map(|name| pool.get_service_by_name(name));
+    let mut seen = HashSet::new();
+    services
+        .map(|service| service.name().to_owned())
+        .filter(|name| !seen.insert(name.clone()))
+        .collect()
+}
+
 struct Writer {
     schemas: Schemas,
+    shared_names: HashSet<String>,
     /// How often each was used, so that the next one gets a number.
     operation_ids: HashMap<String, usize>,
 }
@@ -145,7 +160,15 @@ impl Writer {
     }
 
     fn operation_id(&mut self, binding: &Binding) -> String {
-        let id = format!("{}_{}", binding.rpc.parent_service().name(), binding.rpc.name());
+        let service = binding.rpc.parent_service();
+        // The compatible surface is there first: of two services with one name the strict one goes by its full name.
+        let is_second = !binding.ignores_unknown && self.shared_names.contains(service.name());
+        let name = if is_second {
+            service.full_name().replace('.', "_")
+        } else {
+            service.name().to_owned()
+        };
+        let id = format!("{name}_{}", binding.rpc.name());
         let uses = self.operation_ids.entry(id.clone()).or_default();
         *uses += 1;
         if *uses == 1 { id } else { format!("{id}{uses}") }
@@ -153,14 +176,17 @@ impl Writer {
 
     fn parameters(&mut self, binding: &Binding) -> Vec<Value> {
         let example = example(&binding.rpc.input());
-        let mut parameters = vec![];
-        for (variable, path) in binding.template.variables.iter().zip(&binding.variables) {
-            let mut parameter = self.parameter("path", &variable.field, path);
-            parameter.insert("required".to_owned(), json!(true));
+        let add_example = |parameter: &mut Map<String, Value>, path: &FieldPath| {
             let pointer = format!("/{}", path.json_name().replace('.', "/"));
             if let Some(value) = example.as_ref().and_then(|example| example.pointer(&pointer)) {
                 parameter.insert("example".to_owned(), value.clone());
             }
+        };
+        let mut parameters = vec![];
+        for (variable, path) in binding.template.variables.iter().zip(&binding.variables) {
+            let mut parameter = self.parameter("path", &variable.field, path);
+            parameter.insert("required".to_owned(), json!(true));
+            add_example(&mut parameter, path);
             if variable.multiple {
                 let segments = &binding.template.segments[variable.segments.clone()];
                 let described: Vec<&str> = segments.iter().map(segment_text).collect();
@@ -174,8 +200,14 @@ impl Writer {
         }
         // A body that is the whole request has a place for everything.
         if !matches!(binding.body, BodyRule::Whole) {
-            for path in query_fields(binding) {
-                parameters.push(self.parameter("query", &path.json_name(), &path).into());
+            let is_callers = |path: &FieldPath| !has_behavior(path.leaf(), "OUTPUT_ONLY");
+            for path in query_fields(binding).into_iter().filter(is_callers) {
+                let mut parameter = self.parameter("query", &path.json_name(), &path);
+                if path.0.len() == 1 && has_behavior(path.leaf(), "REQUIRED") {
+                    parameter.insert("required".to_owned(), json!(true));
+                }
+                add_example(&mut parameter, &path);
+                parameters.push(parameter.into());
             }
         }
         parameters
@@ -197,15 +229,21 @@ impl Writer {
 
     fn request_body(&mut self, binding: &Binding) -> Option<Value> {
         let input = binding.rpc.input();
-        let (schema, example) = match &binding.body {
+        let example = example(&input);
+        let (schema, example, required) = match &binding.body {
             BodyRule::Nothing => return None,
             BodyRule::Whole => {
                 let given: Vec<String> = binding.variables.iter().map(FieldPath::name).collect();
-                (self.schemas.object(&input, Direction::Input, &given), example(&input))
+                let schema = self.schemas.object(&input, Direction::Input, &given);
+                let required = schema.get("required").is_some();
+                (schema, example, required)
             }
-            BodyRule::Field(field) => (self.schemas.field(field, Direction::Input), None),
+            BodyRule::Field(field) => {
+                let example = example.and_then(|example| example.get(field.json_name()).cloned());
+                let schema = self.schemas.field(field, Direction::Input);
+                (schema, example, has_behavior(field, "REQUIRED"))
+            }
         };
-        let required = schema.get("required").is_some();
         Some(json!({ "required": required, "content": content(schema, example) }))
     }
 

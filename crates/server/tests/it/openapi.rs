@@ -1,6 +1,6 @@
 //! The OpenAPI document and the documentation page.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::Body;
 use customer_settings_server::{
@@ -15,7 +15,7 @@ use prost_reflect::{
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::transcoding::things;
+use crate::transcoding::{strict::managed, things};
 
 fn document() -> Value {
     let services = bound_services(api::descriptors());
@@ -202,6 +202,97 @@ fn every_form_of_binding_is_described() {
         at("/components/schemas/test.v1.Color/enum"),
         json!(["COLOR_UNSPECIFIED", "RED", "GREEN"])
     );
+}
+
+/// The document of the two services with one name.
+fn managed_document() -> Value {
+    openapi::document(&managed(), &["test.v1.BoxService", "test.v2.BoxService"]).unwrap()
+}
+
+#[test]
+fn methods_and_messages_of_one_name_in_two_packages_stay_apart() {
+    let document = managed_document();
+    let operations = operations(&document);
+    let ids: BTreeSet<&str> = operations
+        .iter()
+        .map(|(_, operation)| operation["operationId"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), operations.len());
+    for id in ["BoxService_GetBox", "BoxService_GetBox2", "test_v1_BoxService_GetBox"] {
+        assert!(ids.contains(id), "{id} in {ids:?}");
+    }
+    let alone = openapi::document(&managed(), &["test.v1.BoxService"]).unwrap();
+    assert_eq!(
+        alone["paths"]["/v1/companies/{company_id}"]["get"]["operationId"],
+        "BoxService_GetCompany"
+    );
+    let schemas = &document["components"]["schemas"];
+    for (name, described) in [
+        ("test.v1.Box", "A box."),
+        ("test.v2.Box", "Another box."),
+        ("test.v1.Box.Input", "A box."),
+    ] {
+        assert_eq!(schemas[name]["description"], described);
+    }
+}
+
+#[test]
+fn a_body_that_is_one_field_leaves_the_rest_to_the_parameters() {
+    let document = managed_document();
+    let update = &document["paths"]["/v1/companies/{company_id}/{collection}/{id}"]["patch"];
+    let mut required = BTreeSet::new();
+    let mut parameters = BTreeMap::new();
+    for parameter in update["parameters"].as_array().unwrap() {
+        let name = parameter["name"].as_str().unwrap();
+        if parameter["required"] == true {
+            required.insert(name);
+        }
+        assert!(parameters.insert(name, parameter).is_none(), "{name}");
+    }
+    let places =
+        |place| parameters.values().filter(move |parameter| parameter["in"] == place).count();
+    assert_eq!((places("path"), places("query")), (3, 10));
+    assert_eq!(required, BTreeSet::from(["company_id", "collection", "id"]));
+    let mask = parameters["updateMask"];
+    assert_eq!((&mask["schema"], &mask["example"]), (&json!({"type": "string"}), &json!("name")));
+    assert_eq!(mask["description"], "Which fields to write.");
+    assert_eq!(parameters["ids"]["schema"]["type"], "array");
+    assert_eq!(parameters["readTime"]["schema"]["format"], "date-time");
+    assert_eq!(parameters["company_id"]["example"], "cmp_1");
+    for name in ["requestId", "validateOnly", "etag", "revision", "state", "successorId"] {
+        assert!(parameters.contains_key(name), "{name}");
+    }
+    let body = &update["requestBody"];
+    assert_eq!(body["required"], true);
+    let content = &body["content"]["application/json"];
+    assert_eq!(content["schema"]["$ref"], "#/components/schemas/test.v1.Box.Input");
+    assert_eq!(content["example"], json!({"name": "Small"}));
+
+    let list = &document["paths"]["/v1/companies/{company_id}/{collection}"]["get"]["parameters"];
+    let filter = list.as_array().unwrap().iter().find(|parameter| parameter["name"] == "filter");
+    assert_eq!(filter.unwrap()["required"], true);
+    let delete = &document["paths"]["/v1/companies/{company_id}/{collection}/{id}"]["delete"];
+    assert!(delete.get("requestBody").is_none() && delete["parameters"].is_array());
+}
+
+#[test]
+fn what_may_be_written_by_whom_is_described() {
+    let document = managed_document();
+    let schemas = &document["components"]["schemas"];
+    let (output, input) = (&schemas["test.v1.Box"], &schemas["test.v1.Box.Input"]);
+    let position = json!({
+        "type": "integer", "format": "int32", "description": "Where it stands.", "readOnly": true,
+    });
+    assert_eq!(output["properties"]["position"], position);
+    assert_eq!(input["properties"].get("position"), None);
+    for schema in [output, input] {
+        let described = |name: &str| schema["properties"][name]["description"].clone();
+        assert_eq!(described("id"), "Its id.\n\nGiven once, and never changed after.");
+        assert_eq!(described("password"), "A word to the server.\n\nSent, and never answered.");
+    }
+    assert_eq!(input["required"], json!(["name"]));
+    let required = output["required"].as_array().unwrap();
+    assert!(required.contains(&json!("isDefault")) && !required.contains(&json!("note")));
 }
 
 async fn get(path: &str) -> (http::response::Parts, String) {

@@ -11,6 +11,12 @@ use serde_json::{Map, Value, json};
 use super::comments::Comments;
 use crate::api::http::wrapped;
 
+/// What a description says of a field's behavior, where JSON schemas have no word for it.
+const BEHAVIOR_NOTES: [(&str, &str); 2] = [
+    ("IMMUTABLE", "Given once, and never changed after."),
+    ("INPUT_ONLY", "Sent, and never answered."),
+];
+
 /// Which way a message goes: what the server always writes a caller need not send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -66,13 +72,12 @@ impl Schemas {
         let mut properties = Map::new();
         let mut required = vec![];
         for field in message.fields() {
-            let behaviors = behaviors(&field);
-            if direction == Direction::Input && behaviors.contains(&"OUTPUT_ONLY".to_owned()) {
+            if direction == Direction::Input && has_behavior(&field, "OUTPUT_ONLY") {
                 continue;
             }
             let is_required = match direction {
                 Direction::Input => {
-                    behaviors.contains(&"REQUIRED".to_owned())
+                    has_behavior(&field, "REQUIRED")
                         && !given.iter().any(|name| name == field.name())
                 }
                 Direction::Output => !field.supports_presence(),
@@ -109,7 +114,14 @@ impl Schemas {
             kind => self.kind(&kind, direction),
         };
         if let Some(schema) = schema.as_object_mut() {
-            describe(schema, self.comments.of(&field.parent_file(), field.path()));
+            let comment = self.comments.of(&field.parent_file(), field.path());
+            let notes = BEHAVIOR_NOTES.iter().filter(|(behavior, _)| has_behavior(field, behavior));
+            let texts = [comment].into_iter().chain(notes.map(|(_, note)| *note));
+            let texts: Vec<&str> = texts.filter(|text| !text.is_empty()).collect();
+            describe(schema, &texts.join("\n\n"));
+            if direction == Direction::Output && has_behavior(field, "OUTPUT_ONLY") {
+                schema.insert("readOnly".to_owned(), json!(true));
+            }
         }
         schema
     }
@@ -184,19 +196,21 @@ fn describe(schema: &mut Map<String, Value>, description: &str) {
     }
 }
 
-/// What `google.api.field_behavior` says, by name.
-fn behaviors(field: &FieldDescriptor) -> Vec<String> {
+/// Whether a field's `google.api.field_behavior` has this name among its values.
+pub(super) fn has_behavior(field: &FieldDescriptor, behavior: &str) -> bool {
     let Some(option) =
         field.parent_message().parent_pool().get_extension_by_name("google.api.field_behavior")
     else {
-        return vec![];
+        return false;
     };
     let options = field.options();
     let values = options.get_extension(&option);
     let kind = option.kind();
-    let name =
-        |value: &Proto| Some(kind.as_enum()?.get_value(value.as_enum_number()?)?.name().to_owned());
-    values.as_list().unwrap_or_default().iter().filter_map(name).collect()
+    let is_it = |value: &Proto| {
+        let value = kind.as_enum()?.get_value(value.as_enum_number()?)?;
+        Some(value.name() == behavior)
+    };
+    values.as_list().unwrap_or_default().iter().any(|value| is_it(value) == Some(true))
 }
 
 /// The example that a message's declaration gives.

@@ -3,10 +3,10 @@
 
 use super::*;
 
-/// The strict test contract.
+/// The strict test contract, and one that has its names and is not strict.
 pub(crate) fn managed() -> DescriptorPool {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/proto");
-    compile(&tests, "test/v1/managed.proto")
+    compile(&tests, "test/v2/boxes.proto")
 }
 
 fn fixture() -> Fixture {
