@@ -2,6 +2,7 @@
 
 pub mod companies;
 pub mod document;
+pub mod history;
 pub mod keys;
 pub mod load;
 mod queues;
@@ -9,7 +10,7 @@ pub mod settings;
 pub mod snapshot;
 
 /// A new id such as `tag_01h455vb4pex5vsknk084sn02q`: sorted by time of making, never used before.
-fn new_id(prefix: &str) -> String {
+pub(crate) fn new_id(prefix: &str) -> String {
     type_safe_id::DynamicType::new(prefix)
         .map(|kind| type_safe_id::TypeSafeId::new_with_type(kind).to_string())
         .unwrap_or_else(|error| unreachable!("prefixes are literals: {error}"))

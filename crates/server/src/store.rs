@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use crate::catalog::{
     access::{Actor, CoveredGrant, Grant},
     company::{Business, Company},
-    entry::Revision,
+    entry::{Catalog, Revision},
     error::{Cause, Error, Kind, Unavailable},
-    id::{BusinessId, CompanyId, KeyId},
+    id::{BusinessId, CompanyId, EntryId, KeyId},
     key::{Key, SecretDigest},
+    log::{LogLine, LoggedRequest, RequestId},
     plan::Plan,
     settings::{Delta, Settings},
     time::Timestamp,
@@ -52,6 +53,15 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<(CompanyId, Business)>, StoreError>;
 
+    /// The ids of the covered companies that have a row or a log, by id after one (`None`: from the
+    /// first), at most `limit`. Reads nothing else of them, so that damage to one hides no other.
+    async fn company_ids(
+        &self,
+        grant: &CoveredGrant,
+        after: Option<&CompanyId>,
+        limit: u32,
+    ) -> Result<Vec<CompanyId>, StoreError>;
+
     /// The company that the business belongs to, whatever their states.
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError>;
 
@@ -70,12 +80,34 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes the plan's rows and its line of the change log together, if the company still is
     /// at `plan.base` (0: does not exist); else [`StoreError::Conflict`] and nothing is written.
-    /// A business id that another company has is [`StoreError::Taken`], nothing written.
+    /// A business id that another company has, or the id of a deleted entry that is created
+    /// again, is [`StoreError::Taken`], nothing written. A request id that the key already used
+    /// for this company is a conflict too, since its answer is in the log by now.
+    ///
+    /// A plan without deltas raises no revision and writes no row: it adds an empty line to the
+    /// log at its base, which only [`Store::request`] finds, and needs a request id. A request id
+    /// needs a key.
     ///
     /// A plan names each row at most once, in any order: entries may swap names and ranks. From
     /// base 0 its first delta makes the company. A plan that does not fit the grant or the rows is
     /// [`StoreError::Damaged`], nothing written.
     async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError>;
+
+    /// What the key's request of that id did to the company, if it was made before.
+    async fn request(
+        &self,
+        grant: &Grant,
+        key: &KeyId,
+        request: &RequestId,
+    ) -> Result<Option<LoggedRequest>, StoreError>;
+
+    /// Whether the catalog once had an entry of that id, which was deleted.
+    async fn was_deleted(
+        &self,
+        grant: &Grant,
+        catalog: Catalog,
+        id: &EntryId,
+    ) -> Result<bool, StoreError>;
 
     /// The lines of the company's change log after a revision, oldest first, at most `limit`.
     async fn changes(
@@ -84,6 +116,23 @@ pub trait Store: Send + Sync + 'static {
         after: Revision,
         limit: u32,
     ) -> Result<Vec<LogLine>, StoreError>;
+
+    /// The lines of the company's change log before a revision (`None`: all), newest first, at
+    /// most `limit`. With `mentions`, lines whose body cannot name that id may be left out.
+    async fn changes_before(
+        &self,
+        grant: &Grant,
+        before: Option<Revision>,
+        mentions: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<LogLine>, StoreError>;
+
+    /// The company's revision at a moment: that of the last change at or before it.
+    async fn revision_at(
+        &self,
+        grant: &Grant,
+        time: Timestamp,
+    ) -> Result<Option<Revision>, StoreError>;
 
     /// The key of that secret, whatever its state.
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError>;
@@ -108,19 +157,6 @@ pub trait Store: Send + Sync + 'static {
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
 }
 
-/// A line of a company's change log.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LogLine {
-    /// The revision that the change made.
-    pub revision: Revision,
-    /// When.
-    pub time: Timestamp,
-    /// Who.
-    pub actor: Actor,
-    /// What changed, before and after.
-    pub deltas: Vec<Delta>,
-}
-
 /// What can go wrong in a store. Drivers' own errors do not leave it.
 #[derive(Clone, Debug)]
 pub enum StoreError {
@@ -138,7 +174,7 @@ pub enum StoreError {
 }
 
 /// Refuses a plan that no engine can write: of another company than the grant's, or one that makes
-/// its company anywhere but at the start of its log.
+/// its company anywhere but at the start of its log, or that leaves nothing in the log to find.
 fn check_plan(grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
     let company = grant.company();
     let makes = |delta: &Delta| matches!(delta, Delta::Company { before: None, .. });
@@ -147,7 +183,9 @@ fn check_plan(grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
     let is_fit = plan.after.company.id == *company
         && plan.deltas.first().is_some_and(makes) == (plan.base == Revision::default())
         && !plan.deltas.iter().skip(1).any(makes)
-        && !plan.deltas.iter().any(is_foreign);
+        && !plan.deltas.iter().any(is_foreign)
+        && (plan.request.is_none() || plan.actor.key_id.is_some())
+        && (plan.request.is_some() || !plan.deltas.is_empty());
     if is_fit {
         Ok(())
     } else {

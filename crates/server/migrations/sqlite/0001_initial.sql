@@ -78,16 +78,38 @@ CREATE UNIQUE INDEX entries_by_fold_key ON entries (company_id, catalog, fold_ke
 CREATE UNIQUE INDEX entries_default ON entries (company_id, catalog)
     WHERE is_default = 1 AND state = 'active' AND rank >= 0;
 
+-- The ids of entries that were deleted: they are not used again, unless the entry itself comes back.
+CREATE TABLE deleted_entries (
+    company_id TEXT NOT NULL REFERENCES companies (id),
+    catalog    TEXT NOT NULL CHECK (catalog IN
+                   ('customer_tags', 'referral_sources', 'life_cycles', 'action_statuses')),
+    id         TEXT NOT NULL,
+    PRIMARY KEY (company_id, catalog, id)
+) STRICT, WITHOUT ROWID;
+
 -- The companies' change logs.
 CREATE TABLE changes (
     company_id     TEXT    NOT NULL REFERENCES companies (id),
     revision       INTEGER NOT NULL CHECK (revision > 0),
+    -- 0 made the revision; 1, 2 … are requests that found nothing to change at it.
+    part           INTEGER NOT NULL CHECK (part >= 0),
     time           INTEGER NOT NULL,
     actor_key_id   TEXT,
     actor_staff_id TEXT    NOT NULL,
+    -- Where the actor's request came from: an IP address.
+    address        TEXT,
+    request_id     TEXT,
+    request_digest BLOB    CHECK (length(request_digest) = 32),
+    subjects       TEXT    NOT NULL,
     body           TEXT    NOT NULL,
-    PRIMARY KEY (company_id, revision)
+    PRIMARY KEY (company_id, revision, part),
+    CHECK ((request_id IS NULL) = (request_digest IS NULL)),
+    CHECK (request_id IS NULL OR actor_key_id IS NOT NULL),
+    CHECK (part = 0 OR request_id IS NOT NULL)
 ) STRICT;
+
+CREATE UNIQUE INDEX changes_by_request ON changes (company_id, actor_key_id, request_id)
+    WHERE request_id IS NOT NULL;
 
 CREATE TABLE keys (
     id                TEXT    NOT NULL PRIMARY KEY,

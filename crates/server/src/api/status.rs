@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::descriptors;
 use crate::catalog::{
     access::Scope,
-    error::{Cause, Error, Kind, Limit, Unavailable, Violation},
+    error::{Cause, Error, Kind, Limit, Past, Unavailable, Violation},
 };
 
 /// The domain of every `ErrorInfo` of this service.
@@ -117,9 +117,10 @@ fn codes(error: &Error) -> (Code, StatusCode) {
         | Error::UnknownKey
         | Error::ExpiredKey { .. }
         | Error::RevokedKey => (Code::Unauthenticated, StatusCode::UNAUTHORIZED),
-        Error::AddressNotAllowed { .. } | Error::MissingScope { .. } | Error::NotCovered { .. } => {
-            (Code::PermissionDenied, StatusCode::FORBIDDEN)
-        }
+        Error::AddressNotAllowed { .. }
+        | Error::MissingScope { .. }
+        | Error::NotCovered { .. }
+        | Error::NotCoveringAll => (Code::PermissionDenied, StatusCode::FORBIDDEN),
         Error::NotFound { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
         Error::Invalid(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
         Error::NameTaken { .. } | Error::IdTaken { .. } => {
@@ -128,6 +129,10 @@ fn codes(error: &Error) -> (Code, StatusCode) {
         Error::TooMany { .. } | Error::Precondition { .. } => {
             (Code::FailedPrecondition, StatusCode::BAD_REQUEST)
         }
+        Error::RequestIdReused { .. } => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
+        Error::ChangedSince { .. } => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
+        Error::EtagMismatch { .. } => (Code::Aborted, StatusCode::CONFLICT),
+        Error::InBatch { error, .. } => codes(error),
         Error::Contended { .. } => (Code::Aborted, StatusCode::CONFLICT),
         Error::TooManyRequests { .. } => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
         Error::Unavailable { .. } => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
@@ -191,6 +196,19 @@ fn rendered(error: &Error) -> tonic::Status {
     let mut headers = HeaderMap::new();
     match error {
         Error::Invalid(violations) => add_violations(&mut details, violations),
+        Error::RequestIdReused { .. } => {
+            let violation = Violation::new("request_id", error.reason(), error.to_string());
+            add_violations(&mut details, &[violation]);
+        }
+        Error::InBatch { index, error } => {
+            if let Error::Invalid(violations) = &**error {
+                let within = |violation: &Violation| Violation {
+                    field: format!("changes[{index}].{}", violation.field),
+                    ..violation.clone()
+                };
+                add_violations(&mut details, &violations.iter().map(within).collect::<Vec<_>>());
+            }
+        }
         Error::TooManyRequests { retry_after_ms, .. } => {
             set_retry(&mut details, &mut headers, Duration::from_millis(*retry_after_ms));
         }
@@ -213,6 +231,11 @@ pub fn request_status(error: &RequestError) -> tonic::Status {
 }
 
 fn metadata(error: &Error) -> HashMap<String, String> {
+    if let Error::InBatch { index, error } = error {
+        let mut pairs = metadata(error);
+        pairs.insert("index".to_owned(), index.to_string());
+        return pairs;
+    }
     let pairs: Vec<(&str, String)> = match error {
         Error::AddressNotAllowed { address } => vec![("address", address.clone())],
         Error::MissingScope { scope } => vec![("scope", scope.to_string())],
@@ -229,12 +252,32 @@ fn metadata(error: &Error) -> HashMap<String, String> {
             ]
         }
         Error::TooMany { what, most } => vec![("what", what.clone()), ("limit", most.to_string())],
+        Error::EtagMismatch { what, since } => {
+            let mut pairs = past(since);
+            pairs.push(("what", what.clone()));
+            pairs
+        }
+        Error::ChangedSince { fields, since, .. } => {
+            let mut pairs = past(since);
+            pairs.push(("fields", fields.join(",")));
+            pairs
+        }
+        Error::RequestIdReused { request_id } => vec![("request_id", request_id.clone())],
         Error::Contended { company, revision } => {
             vec![("company_id", company.to_string()), ("revision", revision.to_string())]
         }
         _ => vec![],
     };
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The revisions in the way and who made them, newest first.
+fn past(since: &[Past]) -> Vec<(&'static str, String)> {
+    let list = |texts: Vec<String>| texts.join(",");
+    vec![
+        ("revisions", list(since.iter().map(|past| past.revision.to_string()).collect())),
+        ("staff_ids", list(since.iter().map(|past| past.staff_id.to_string()).collect())),
+    ]
 }
 
 fn add_violations(details: &mut ErrorDetails, violations: &[Violation]) {

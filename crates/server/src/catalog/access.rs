@@ -3,7 +3,7 @@
 //! Only this file can build a grant; every company-scoped method of the store and of the
 //! snapshot cache takes one, so that forgetting the check does not compile.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use super::{
     error::{Error, Kind, Result, Violation},
@@ -27,11 +27,13 @@ pub enum Scope {
     KeysWrite,
     /// Read who changed what and when.
     HistoryRead,
+    /// Name, with each request, the staff member who acts.
+    StaffAny,
 }
 
 impl Scope {
     /// All of them: what `*` stands for.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SettingsRead,
         Self::SettingsWrite,
         Self::CompaniesRead,
@@ -39,6 +41,7 @@ impl Scope {
         Self::KeysRead,
         Self::KeysWrite,
         Self::HistoryRead,
+        Self::StaffAny,
     ];
 
     /// The scope's name.
@@ -51,6 +54,7 @@ impl Scope {
             Self::KeysRead => "keys:read",
             Self::KeysWrite => "keys:write",
             Self::HistoryRead => "history:read",
+            Self::StaffAny => "staff:any",
         }
     }
 }
@@ -137,6 +141,8 @@ pub struct Actor {
     /// Who is named as the one who changed it: the key's staff id, else the key's id, else the
     /// name of the command.
     pub staff_id: StaffId,
+    /// Where the request came from; none for local commands.
+    pub address: Option<IpAddr>,
 }
 
 /// Someone who has shown a valid key from an address that it allows.
@@ -168,6 +174,12 @@ impl Caller {
         Ok(CoveredGrant { coverage: self.coverage.clone(), actor: self.actor.clone() })
     }
 
+    /// The same caller in the name of a staff member, which needs `staff:any`.
+    pub fn acting_as(&self, staff_id: StaffId) -> Result<Self> {
+        self.require(Scope::StaffAny)?;
+        Ok(Self { actor: Actor { staff_id, ..self.actor.clone() }, ..self.clone() })
+    }
+
     /// The error for something that is not there: only a key that covers everything learns so.
     pub fn absent(&self, kind: Kind, id: &str) -> Error {
         let id = id.to_owned();
@@ -177,7 +189,8 @@ impl Caller {
         }
     }
 
-    fn require(&self, scope: Scope) -> Result<()> {
+    /// Whether the key has the scope, for any company that it covers.
+    pub fn require(&self, scope: Scope) -> Result<()> {
         if self.scopes.contains(scope) { Ok(()) } else { Err(Error::MissingScope { scope }) }
     }
 }
@@ -206,7 +219,7 @@ impl Task {
         };
         let staff_id =
             StaffId::parse("task", name).unwrap_or_else(|_| unreachable!("a literal id"));
-        Actor { key_id: None, staff_id }
+        Actor { key_id: None, staff_id, address: None }
     }
 
     /// The right of the program itself to one company's data.

@@ -64,6 +64,51 @@ pub struct Contact {
     pub google: ShortText,
 }
 
+impl Contact {
+    /// All of it, in the order of the fields.
+    pub fn texts(&self) -> [&ShortText; 9] {
+        [
+            &self.avatar,
+            &self.phone,
+            &self.business_phone,
+            &self.email,
+            &self.website,
+            &self.facebook,
+            &self.instagram,
+            &self.yelp,
+            &self.google,
+        ]
+    }
+
+    /// The same for writing.
+    pub fn texts_mut(&mut self) -> [&mut ShortText; 9] {
+        [
+            &mut self.avatar,
+            &mut self.phone,
+            &mut self.business_phone,
+            &mut self.email,
+            &mut self.website,
+            &mut self.facebook,
+            &mut self.instagram,
+            &mut self.yelp,
+            &mut self.google,
+        ]
+    }
+}
+
+/// The names of [`Contact`]'s fields, in their order.
+pub const CONTACT_FIELDS: [&str; 9] = [
+    "avatar",
+    "phone",
+    "business_phone",
+    "email",
+    "website",
+    "facebook",
+    "instagram",
+    "yelp",
+    "google",
+];
+
 /// A postal address; every text may be empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Address {

@@ -8,7 +8,7 @@ use std::fmt;
 use super::{
     access::Scope,
     entry::{Catalog, Revision},
-    id::{CompanyId, EntryId},
+    id::{CompanyId, EntryId, StaffId},
     time::Timestamp,
 };
 
@@ -48,6 +48,8 @@ pub enum Error {
         /// Its id.
         id: String,
     },
+    /// Only keys that cover all companies may do that.
+    NotCoveringAll,
     /// The key covers everything, and there is no such thing.
     NotFound {
         /// What was asked for.
@@ -72,6 +74,34 @@ pub enum Error {
         kind: Kind,
         /// The id.
         id: String,
+    },
+    /// What the caller changes is not what it has seen.
+    EtagMismatch {
+        /// What the etag is of, for example `customer_tags/tag_001`.
+        what: String,
+        /// The changes since, newest first, as far as they are known.
+        since: Vec<Past>,
+    },
+    /// What shall be undone was changed again.
+    ChangedSince {
+        /// The change that shall be undone.
+        revision: Revision,
+        /// The fields, for example `customer_tags/tag_001.name`.
+        fields: Vec<String>,
+        /// The changes since that touched them, newest first.
+        since: Vec<Past>,
+    },
+    /// The request id was used for something else.
+    RequestIdReused {
+        /// The id.
+        request_id: String,
+    },
+    /// One change of a batch cannot be made, so none was.
+    InBatch {
+        /// Which one, from 0.
+        index: usize,
+        /// Why not.
+        error: Box<Error>,
     },
     /// A cap is reached.
     TooMany {
@@ -131,10 +161,15 @@ impl Error {
             Self::AddressNotAllowed { .. } => "ADDRESS_NOT_ALLOWED",
             Self::MissingScope { .. } => "MISSING_SCOPE",
             Self::NotCovered { .. } => "NOT_COVERED",
+            Self::NotCoveringAll => "NOT_COVERING_ALL",
             Self::NotFound { .. } => "NOT_FOUND",
             Self::Invalid(_) => "INVALID_FIELD",
             Self::NameTaken { .. } => "NAME_TAKEN",
             Self::IdTaken { .. } => "ID_TAKEN",
+            Self::EtagMismatch { .. } => "ETAG_MISMATCH",
+            Self::ChangedSince { .. } => "CHANGED_SINCE",
+            Self::RequestIdReused { .. } => "REQUEST_ID_REUSED",
+            Self::InBatch { error, .. } => error.reason(),
             Self::TooMany { .. } => "TOO_MANY",
             Self::Precondition { reason, .. } => reason,
             Self::Contended { .. } => "CONTENDED",
@@ -149,6 +184,7 @@ impl Error {
     pub fn cause(&self) -> Option<&Cause> {
         match self {
             Self::Unavailable { cause, .. } | Self::Internal(cause) => Some(cause),
+            Self::InBatch { error, .. } => error.cause(),
             _ => None,
         }
     }
@@ -185,12 +221,32 @@ impl fmt::Display for Error {
             Self::NotCovered { kind, id } => {
                 write!(f, "the key does not cover {kind} {id}, or there is no such {kind}")
             }
+            Self::NotCoveringAll => f.write_str(
+                "only a key that covers all companies can create one: use such a key, or have the company created for \
+                 you",
+            ),
             Self::NotFound { kind, id } => write!(f, "there is no {kind} {id}"),
             Self::Invalid(violations) => write_violations(f, violations),
             Self::NameTaken { catalog, name, holder } => {
                 write!(f, "the name \"{name}\" is taken in {catalog} by the active entry {holder}")
             }
             Self::IdTaken { kind, id } => write!(f, "the {kind} id {id} is taken"),
+            Self::EtagMismatch { what, since } => {
+                write!(f, "{what} has changed since that etag was read")?;
+                write_past(f, since)?;
+                f.write_str("; nothing was written: read it again, then repeat the change with the new etag")
+            }
+            Self::ChangedSince { revision, fields, since } => {
+                write!(f, "revision {revision} cannot be undone, since {} changed again", fields.join(", "))?;
+                write_past(f, since)?;
+                f.write_str("; undo those changes first, newest first, or change the fields by hand")
+            }
+            Self::RequestIdReused { request_id } => write!(
+                f,
+                "the request id {request_id} was used for another request: repeat a request unchanged, or give it a \
+                 new id"
+            ),
+            Self::InBatch { index, error } => write!(f, "changes[{index}]: {error}"),
             Self::TooMany { what, most } => write!(f, "too many {what}: at most {most} are allowed"),
             Self::Precondition { message, .. } => f.write_str(message),
             Self::Contended { company, revision } => write!(
@@ -211,6 +267,14 @@ impl fmt::Display for Error {
     }
 }
 
+fn write_past(f: &mut fmt::Formatter<'_>, since: &[Past]) -> fmt::Result {
+    for (i, past) in since.iter().enumerate() {
+        f.write_str(if i == 0 { ": " } else { ", " })?;
+        write!(f, "revision {} by {} ({})", past.revision, past.staff_id, past.summary)?;
+    }
+    Ok(())
+}
+
 fn write_violations(f: &mut fmt::Formatter<'_>, violations: &[Violation]) -> fmt::Result {
     for (i, violation) in violations.iter().enumerate() {
         if i > 0 {
@@ -219,6 +283,17 @@ fn write_violations(f: &mut fmt::Formatter<'_>, violations: &[Violation]) -> fmt
         write!(f, "{violation}")?;
     }
     Ok(())
+}
+
+/// A change that stands in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// The revision that it made.
+    pub revision: Revision,
+    /// Who made it.
+    pub staff_id: StaffId,
+    /// What it did, in a line.
+    pub summary: String,
 }
 
 /// A field that is wrong, and what would be right.
@@ -256,6 +331,8 @@ pub enum Kind {
     Entry,
     /// A key.
     Key,
+    /// A line of a change log.
+    Change,
 }
 
 impl fmt::Display for Kind {
@@ -265,6 +342,7 @@ impl fmt::Display for Kind {
             Self::Business => "business",
             Self::Entry => "entry",
             Self::Key => "key",
+            Self::Change => "change",
         })
     }
 }

@@ -73,7 +73,7 @@ impl Key {
                 .unwrap_or_else(|_| unreachable!("ids have one form"))
         });
         Ok(Caller {
-            actor: Actor { key_id: Some(self.id.clone()), staff_id },
+            actor: Actor { key_id: Some(self.id.clone()), staff_id, address: Some(address) },
             scopes: self.scopes.clone(),
             coverage: self.coverage.clone(),
         })

@@ -1,9 +1,9 @@
 //! All of one company at one revision, and how a change log rebuilds it.
 
 use super::{
-    company::{Business, Company},
-    entry::{Catalog, Entry, Revision},
-    id::EntryId,
+    company::{Business, CONTACT_FIELDS, Company},
+    entry::{Catalog, Entry, Revision, State},
+    id::{BusinessId, EntryId},
     time::Timestamp,
 };
 
@@ -39,6 +39,19 @@ impl Settings {
     }
 }
 
+/// What a step of a request was about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The company itself.
+    Company,
+    /// A location.
+    Business(BusinessId),
+    /// An entry.
+    Entry(Catalog, EntryId),
+    /// A catalog's order.
+    Catalog(Catalog),
+}
+
 /// One row that a change touched: what it was and what it became.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Delta {
@@ -65,6 +78,20 @@ pub enum Delta {
         /// What it became.
         after: Box<Entry>,
     },
+    /// An entry was deleted; nobody else gets its id.
+    Deleted {
+        /// Of which catalog.
+        catalog: Catalog,
+        /// What it was.
+        before: Box<Entry>,
+    },
+    /// A deleted entry came back with its id.
+    Revived {
+        /// Of which catalog.
+        catalog: Catalog,
+        /// What it is.
+        after: Box<Entry>,
+    },
     /// An entry got another place and nothing else.
     Moved {
         /// Of which catalog.
@@ -76,6 +103,109 @@ pub enum Delta {
         /// Its rank now.
         to: u32,
     },
+}
+
+impl Delta {
+    /// What it is about: `company`, `businesses/biz_1`, `customer_tags/tag_1`.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Company { .. } => "company".to_owned(),
+            Self::Business { after, .. } => format!("businesses/{}", after.id),
+            Self::Entry { catalog, after, .. } | Self::Revived { catalog, after } => {
+                format!("{catalog}/{}", after.id)
+            }
+            Self::Deleted { catalog, before } => format!("{catalog}/{}", before.id),
+            Self::Moved { catalog, id, .. } => format!("{catalog}/{id}"),
+        }
+    }
+
+    /// Its catalog, if it is about an entry.
+    pub fn catalog(&self) -> Option<Catalog> {
+        match self {
+            Self::Entry { catalog, .. }
+            | Self::Deleted { catalog, .. }
+            | Self::Revived { catalog, .. }
+            | Self::Moved { catalog, .. } => Some(*catalog),
+            Self::Company { .. } | Self::Business { .. } => None,
+        }
+    }
+
+    /// Its entry, if it is about one.
+    pub fn entry_id(&self) -> Option<&EntryId> {
+        match self {
+            Self::Entry { after, .. } | Self::Revived { after, .. } => Some(&after.id),
+            Self::Deleted { before, .. } => Some(&before.id),
+            Self::Moved { id, .. } => Some(id),
+            Self::Company { .. } | Self::Business { .. } => None,
+        }
+    }
+
+    /// Whether it is about that.
+    pub fn touches(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Company => matches!(self, Self::Company { .. }),
+            Subject::Business(id) => {
+                matches!(self, Self::Business { after, .. } if after.id == *id)
+            }
+            Subject::Entry(catalog, id) => {
+                self.catalog() == Some(*catalog) && self.entry_id() == Some(id)
+            }
+            Subject::Catalog(catalog) => self.catalog() == Some(*catalog),
+        }
+    }
+
+    /// What was done, in the past tense.
+    pub fn verb(&self) -> &'static str {
+        let by_state = |before: State, after: State| match (before, after) {
+            (State::Active, State::Archived) => "archived",
+            (State::Archived, State::Active) => "restored",
+            _ => "updated",
+        };
+        match self {
+            Self::Company { before: None, .. }
+            | Self::Business { before: None, .. }
+            | Self::Entry { before: None, .. } => "created",
+            Self::Company { before: Some(before), after } => by_state(before.state, after.state),
+            Self::Business { before: Some(before), after } => by_state(before.state, after.state),
+            Self::Entry { before: Some(before), after, .. } => by_state(before.state, after.state),
+            Self::Deleted { .. } => "deleted",
+            Self::Revived { .. } => "revived",
+            Self::Moved { .. } => "moved",
+        }
+    }
+
+    /// The names of the fields that changed; none where something was made or deleted.
+    pub fn fields(&self) -> Vec<&'static str> {
+        let named: Vec<(&'static str, bool)> = match self {
+            Self::Company { before: Some(before), after } => vec![
+                ("name", before.name != after.name),
+                ("country", before.country != after.country),
+                ("timezone", before.timezone != after.timezone),
+                ("state", before.state != after.state),
+            ],
+            Self::Business { before: Some(before), after } => {
+                let texts = before.contact.texts().into_iter().zip(after.contact.texts());
+                let texts = CONTACT_FIELDS.into_iter().zip(texts.map(|(one, other)| one != other));
+                let own = [
+                    ("name", before.name != after.name),
+                    ("address", before.address != after.address),
+                    ("state", before.state != after.state),
+                ];
+                own.into_iter().chain(texts).collect()
+            }
+            Self::Entry { before: Some(before), after, .. } => vec![
+                ("name", before.name != after.name),
+                ("description", before.description != after.description),
+                ("color", before.color != after.color),
+                ("is_default", before.is_default != after.is_default),
+                ("state", before.state != after.state),
+                ("position", before.rank != after.rank),
+            ],
+            Self::Moved { .. } => vec![("position", true)],
+            _ => vec![],
+        };
+        named.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+    }
 }
 
 /// Applies one change's deltas to a company; `None` is a company that does not exist yet.
@@ -106,11 +236,61 @@ pub fn apply(
     let mut settings = current.ok_or(DoesNotApply)?;
     settings.revision = revision;
     settings.changed_time = time;
+    sort(&mut settings);
+    Ok(settings)
+}
+
+/// Takes one change's deltas back: from the state after it to the state before it, which was at
+/// `revision` since `time`.
+///
+/// The change that made the company cannot be taken back.
+pub fn unapply(
+    settings: Settings,
+    revision: Revision,
+    time: Timestamp,
+    deltas: &[Delta],
+) -> Result<Settings, DoesNotApply> {
+    let mut settings = settings;
+    for delta in deltas.iter().rev() {
+        unapply_delta(&mut settings, delta)?;
+    }
+    settings.revision = revision;
+    settings.changed_time = time;
+    sort(&mut settings);
+    Ok(settings)
+}
+
+fn unapply_delta(settings: &mut Settings, delta: &Delta) -> Result<(), DoesNotApply> {
+    let inverse = match delta {
+        Delta::Company { before, after } => Delta::Company {
+            before: Some(after.clone()),
+            after: before.clone().ok_or(DoesNotApply)?,
+        },
+        Delta::Business { before: None, after } => return remove(&mut settings.businesses, after),
+        Delta::Business { before: Some(before), after } => {
+            Delta::Business { before: Some(after.clone()), after: before.clone() }
+        }
+        Delta::Entry { catalog, before: None, after } | Delta::Revived { catalog, after } => {
+            Delta::Deleted { catalog: *catalog, before: after.clone() }
+        }
+        Delta::Entry { catalog, before: Some(before), after } => {
+            Delta::Entry { catalog: *catalog, before: Some(after.clone()), after: before.clone() }
+        }
+        Delta::Deleted { catalog, before } => {
+            Delta::Revived { catalog: *catalog, after: before.clone() }
+        }
+        Delta::Moved { catalog, id, from, to } => {
+            Delta::Moved { catalog: *catalog, id: id.clone(), from: *to, to: *from }
+        }
+    };
+    apply_delta(settings, &inverse)
+}
+
+fn sort(settings: &mut Settings) {
     settings.businesses.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     for entries in &mut settings.catalogs {
         entries.sort_by_key(|entry| entry.rank);
     }
-    Ok(settings)
 }
 
 /// The deltas do not belong to the state that they were applied to.
@@ -133,6 +313,13 @@ fn apply_delta(settings: &mut Settings, delta: &Delta) -> Result<(), DoesNotAppl
             let entries = &mut settings.catalogs[catalog.index()];
             replace(entries, |e| e.id == after.id, before.as_deref(), after)
         }
+        Delta::Deleted { catalog, before } => {
+            remove(&mut settings.catalogs[catalog.index()], before)
+        }
+        Delta::Revived { catalog, after } => {
+            let entries = &mut settings.catalogs[catalog.index()];
+            replace(entries, |e| e.id == after.id, None, after)
+        }
         Delta::Moved { catalog, id, from, to } => {
             let entries = &mut settings.catalogs[catalog.index()];
             let entry =
@@ -141,6 +328,12 @@ fn apply_delta(settings: &mut Settings, delta: &Delta) -> Result<(), DoesNotAppl
             Ok(())
         }
     }
+}
+
+fn remove<T: PartialEq>(rows: &mut Vec<T>, row: &T) -> Result<(), DoesNotApply> {
+    let place = rows.iter().position(|held| held == row).ok_or(DoesNotApply)?;
+    rows.remove(place);
+    Ok(())
 }
 
 fn replace<T: Clone + PartialEq>(

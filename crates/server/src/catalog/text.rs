@@ -87,18 +87,48 @@ impl Description {
 pub struct Color([u8; 3]);
 
 impl Color {
-    /// Takes `#RRGGBB` in either case; `field` names it in the error.
+    const BLACK: Self = Self([0; 3]);
+    const WHITE: Self = Self([255; 3]);
+
+    /// Takes `#RRGGBB`, or `#RGB` in which each digit stands for two, in either case; `field` names
+    /// it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
-        let digits = value.trim().strip_prefix('#').filter(|d| d.len() == 6 && d.is_ascii());
-        let part = |i: usize| digits.and_then(|d| parse_hex(d.get(i..i + 2)?));
-        match (part(0), part(2), part(4)) {
+        let digits = value.trim().strip_prefix('#').unwrap_or_default();
+        let part = |i: usize| match digits.len() {
+            6 => parse_hex(digits.get(2 * i..2 * i + 2)?),
+            3 => parse_hex(digits.get(i..i + 1)?).map(|digit| digit * 0x11),
+            _ => None,
+        };
+        match (part(0), part(1), part(2)) {
             (Some(r), Some(g), Some(b)) => Ok(Self([r, g, b])),
             _ => Err(Violation::new(
                 field,
                 "MALFORMED_COLOR",
-                "must be a color as #RRGGBB, for example #00FF00",
+                "must be a color as #RRGGBB or #RGB, for example #00FF00",
             )),
         }
+    }
+
+    /// Black or white, whichever has the higher contrast with this color; black where both have
+    /// the same.
+    pub fn text_color(self) -> Self {
+        let is_black = self.contrast(Self::BLACK) >= self.contrast(Self::WHITE);
+        if is_black { Self::BLACK } else { Self::WHITE }
+    }
+
+    /// The contrast ratio of WCAG 2: from 1 (the same) to 21 (black on white).
+    fn contrast(self, other: Self) -> f64 {
+        let (a, b) = (self.luminance(), other.luminance());
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    /// The relative luminance of WCAG 2, from 0 for black to 1 for white.
+    fn luminance(self) -> f64 {
+        let [r, g, b] = self.0.map(|part| {
+            let part = f64::from(part) / 255.0;
+            if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        });
+        0.2126 * r + 0.7152 * g + 0.0722 * b
     }
 }
 
@@ -194,8 +224,34 @@ mod tests {
     #[test]
     fn colors_are_written_one_way() {
         assert_eq!(Color::parse("color", "#00ff0a").unwrap().to_string(), "#00FF0A");
-        for bad in ["", "00FF00", "#0F0", "#00FF0G", "#+0FF00", "#00FF000", "red", "#é0000"] {
+        assert_eq!(Color::parse("color", " #0fa ").unwrap().to_string(), "#00FFAA");
+        for bad in ["", "#", "00FF00", "0F0", "#0F", "#0F00", "#0FG", "#+0F", "#00FF0G", "#+0FF00"]
+        {
             assert!(Color::parse("color", bad).is_err(), "{bad}");
+        }
+        for bad in ["#00FF000", "red", "#é0000", "#é0", "#0é"] {
+            assert!(Color::parse("color", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn text_is_black_or_white_by_the_higher_contrast() {
+        // The ratios with white and with black, as WCAG contrast checkers show them.
+        for (color, white, black, text) in [
+            ("#000000", 21.0, 1.0, "#FFFFFF"),
+            ("#FFFFFF", 1.0, 21.0, "#000000"),
+            ("#FF0000", 4.0, 5.25, "#000000"),
+            ("#0000FF", 8.59, 2.44, "#FFFFFF"),
+            ("#00FF00", 1.37, 15.30, "#000000"),
+            ("#FFFF00", 1.07, 19.56, "#000000"),
+            ("#FFD700", 1.40, 14.97, "#000000"),
+            ("#767676", 4.54, 4.62, "#000000"),
+            ("#757575", 4.61, 4.56, "#FFFFFF"),
+        ] {
+            let color = Color::parse("color", color).unwrap();
+            assert!((color.contrast(Color::WHITE) - white).abs() < 0.01, "{color} and white");
+            assert!((color.contrast(Color::BLACK) - black).abs() < 0.01, "{color} and black");
+            assert_eq!(color.text_color().to_string(), text, "{color}");
         }
     }
 }

@@ -52,6 +52,12 @@ impl Page {
         u64::from(self.number - 1) * u64::from(self.size)
     }
 
+    /// The page of rows that are all there.
+    pub fn of<T>(self, rows: impl Iterator<Item = T>) -> Paged<T> {
+        let offset = usize::try_from(self.offset()).unwrap_or(usize::MAX);
+        self.cut(rows.skip(offset).take(self.size as usize + 1).collect())
+    }
+
     /// One more than the page holds is asked for, to see whether there is a next page.
     fn cut<T>(self, mut rows: Vec<T>) -> Paged<T> {
         let size = self.size as usize;
@@ -89,10 +95,16 @@ impl CompaniesService {
         Ok(snapshot.ok_or_else(absent)?.settings.company.clone())
     }
 
-    /// The active companies that the caller covers, by name and then id.
-    pub async fn list_companies(&self, caller: &Caller, page: Page) -> Result<Paged<Company>> {
+    /// The companies that the caller covers, by name and then id; archived ones where asked for.
+    pub async fn list_companies(
+        &self,
+        caller: &Caller,
+        show_archived: bool,
+        page: Page,
+    ) -> Result<Paged<Company>> {
         let grant = caller.grant_covered(Scope::CompaniesRead)?;
-        let rows = self.store.list_companies(&grant, false, page.offset(), page.size + 1).await?;
+        let (offset, limit) = (page.offset(), page.size + 1);
+        let rows = self.store.list_companies(&grant, show_archived, offset, limit).await?;
         Ok(page.cut(rows))
     }
 
@@ -127,10 +139,7 @@ impl CompaniesService {
         let snapshot = self.snapshot(caller, id).await?;
         let snapshot = snapshot.ok_or_else(|| caller.absent(Kind::Company, id.as_str()))?;
         let active = snapshot.settings.businesses.iter().filter(|b| b.state == State::Active);
-        let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
-        let rows =
-            active.skip(offset).take(page.size as usize + 1).map(|b| (id.clone(), b.clone()));
-        Ok(page.cut(rows.collect()))
+        Ok(page.of(active.map(|business| (id.clone(), business.clone()))))
     }
 
     async fn snapshot(&self, caller: &Caller, id: &CompanyId) -> Result<Option<Arc<Snapshot>>> {

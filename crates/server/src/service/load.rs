@@ -14,7 +14,6 @@ use super::{
 use crate::{
     catalog::{
         access::Task,
-        change::Change,
         error::{Cause, Error, Kind, Result, Violation},
         id::{BusinessId, CompanyId},
     },
@@ -89,8 +88,7 @@ impl LoadService {
             return Err(refuse(Violation::new("company", "DUPLICATE", description)));
         }
         let deadline: Instant = self.clock.monotonic() + PATIENCE;
-        let change = Change::Load(Box::new(draft.clone()));
-        match self.settings.change(&Task::Load.grant(&id), &change, deadline).await {
+        match self.settings.load(&Task::Load.grant(&id), draft.clone(), deadline).await {
             Ok(changed) => Ok((id, changed)),
             Err(Error::Invalid(violations)) => {
                 Err(Refusal::Document(violations.into_iter().map(|v| company.locate(v)).collect()))

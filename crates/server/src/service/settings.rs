@@ -7,16 +7,22 @@ use std::{
 };
 
 use super::{
+    history,
     queues::Queues,
     snapshot::{Snapshot, Snapshots},
 };
 use crate::{
     catalog::{
-        access::Grant,
-        change::Change,
+        access::{Caller, Coverage, Grant, Scope},
+        change::{Change, CompanyDraft, Step},
         entry::Revision,
-        error::{Error, Result},
-        plan::{Context, plan},
+        error::{Cause, Error, Kind, Result},
+        etag::Etag,
+        id::CompanyId,
+        log::{LogLine, Request},
+        plan::{Context, Plan, plan},
+        settings::{Delta, Settings, Subject},
+        time::Timestamp,
     },
     clock::Clock,
     store::{Store, StoreError},
@@ -45,41 +51,321 @@ impl SettingsService {
         self.snapshots.get(grant).await
     }
 
-    /// Plans and commits a change, and plans it again where another process wrote first, until
-    /// the deadline. Answers the company's revision before and after.
-    pub async fn change(
+    /// The company as it is or was; NOT_FOUND (or its refusal) if there is none.
+    pub async fn read(
+        &self,
+        caller: &Caller,
+        scope: Scope,
+        company: &CompanyId,
+        as_of: AsOf,
+    ) -> Result<Arc<Settings>> {
+        let grant = caller.grant(scope, company)?;
+        let absent = || caller.absent(Kind::Company, company.as_str());
+        let current = self.snapshots.get(&grant).await?.ok_or_else(absent)?.settings.clone();
+        let revision = match as_of {
+            AsOf::Now => return Ok(current),
+            AsOf::Revision(revision) => revision,
+            AsOf::Time(time) => self.store.revision_at(&grant, time).await?.ok_or_else(|| {
+                let description = "lies before the company was made";
+                Error::invalid("read_time", "OUT_OF_RANGE", description)
+            })?,
+        };
+        // Made by another process just now, and not yet seen here.
+        let current = match revision > current.revision {
+            true => Arc::new(self.store.settings(&grant).await?.ok_or_else(absent)?),
+            false => current,
+        };
+        history::as_of(&*self.store, &grant, current, revision).await
+    }
+
+    /// Writes, or answers what the same request did before.
+    ///
+    /// Steps about entries, undos and roll backs need `settings:write`; whatever changes the
+    /// company or its locations needs `companies:write`; making a company needs a key that covers
+    /// all companies.
+    pub async fn write(
+        &self,
+        caller: &Caller,
+        company: &CompanyId,
+        write: Write,
+    ) -> Result<Written> {
+        let grant = caller.grant(write.ask.scope(), company)?;
+        if write.ask.makes_company() && caller.coverage != Coverage::All {
+            return Err(Error::NotCoveringAll);
+        }
+        let absent = || caller.absent(Kind::Company, company.as_str());
+        self.commit(&grant, &write, |deltas| may_write(caller, deltas)).await?.ok_or_else(absent)
+    }
+
+    /// Makes a company agree with a document. Answers its revision before and after.
+    pub async fn load(
         &self,
         grant: &Grant,
-        change: &Change,
+        draft: CompanyDraft,
         deadline: Instant,
     ) -> Result<Changed> {
+        let ask = Ask::Load(Box::new(draft));
+        let write = Write { ask, request: None, validate_only: false, deadline };
+        let absent = || Error::Internal(Cause::new("a load found no company and made none"));
+        let written = self.commit(grant, &write, |_| Ok(())).await?.ok_or_else(absent)?;
+        let after = written.settings.revision;
+        let before = Revision(after.0 - u64::from(written.line.is_some()));
+        Ok(Changed { before, after })
+    }
+
+    /// Plans and commits, and plans again where another process wrote first, until the deadline.
+    /// `None`: there is no such company.
+    async fn commit(
+        &self,
+        grant: &Grant,
+        write: &Write,
+        check: impl Fn(&[Delta]) -> Result<()>,
+    ) -> Result<Option<Written>> {
+        let request = write.request.as_ref().filter(|_| !write.validate_only);
         let _turn = self.writers.turn(grant.company()).await;
+        // What this process wrote last is good enough to plan with: the commit checks its revision.
+        let mut known = self.snapshots.last_known(grant);
         loop {
-            let current = self.store.settings(grant).await?;
-            let context =
-                Context { actor: grant.actor(), now: self.clock.now(), new_id: &super::new_id };
-            let before = current.as_ref().map_or(Revision(0), |settings| settings.revision);
-            let Some(plan) = plan(grant.company(), current.as_ref(), change, &context)? else {
-                return Ok(Changed { before, after: before });
+            if let Some(written) = self.repeated(grant, request).await? {
+                return Ok(Some(written));
+            }
+            let is_known = known.is_some();
+            let current = match known.take() {
+                Some(known) => Some(known),
+                None => self.store.settings(grant).await?.map(Arc::new),
             };
+            if current.is_none() && !write.ask.makes_company() {
+                return Ok(None);
+            }
+            let plan = match self.plan(grant, current.clone(), write).await {
+                // An error about what was known may be out of date.
+                Err(_) if is_known => continue,
+                Err(error) => {
+                    let current = current.as_deref();
+                    return Err(history::explained(
+                        &*self.store,
+                        grant,
+                        current,
+                        &write.ask,
+                        error,
+                    )
+                    .await);
+                }
+                Ok(plan) => plan,
+            };
+            check(&plan.deltas)?;
+            if write.validate_only || (plan.deltas.is_empty() && request.is_none()) {
+                return Ok(Some(Written::of(plan)));
+            }
             let stamp = self.snapshots.stamp();
             match self.store.commit(grant, &plan).await {
                 Ok(()) => {
-                    let after = plan.after.revision;
-                    self.snapshots.publish(grant, plan.after, stamp);
-                    return Ok(Changed { before, after });
+                    let written = Written::of(plan);
+                    self.snapshots.publish(grant, written.settings.clone(), stamp);
+                    return Ok(Some(written));
                 }
-                Err(StoreError::Conflict) if self.clock.monotonic() < deadline => pause().await,
+                Err(StoreError::Conflict) if is_known => {}
+                Err(StoreError::Conflict) if self.clock.monotonic() < write.deadline => {
+                    pause().await
+                }
                 Err(StoreError::Conflict) => {
-                    return Err(Error::Contended {
-                        company: grant.company().clone(),
-                        revision: before,
-                    });
+                    let company = grant.company().clone();
+                    return Err(Error::Contended { company, revision: plan.base });
                 }
                 Err(other) => return Err(other.into()),
             }
         }
     }
+
+    async fn plan(
+        &self,
+        grant: &Grant,
+        current: Option<Arc<Settings>>,
+        write: &Write,
+    ) -> Result<Plan> {
+        let change = self.change(grant, current.clone(), &write.ask).await?;
+        if write.validate_only {
+            self.refuse_deleted(grant, &change).await?;
+        }
+        let context = Context {
+            actor: grant.actor(),
+            request: write.request.as_ref().filter(|_| !write.validate_only),
+            now: self.clock.now(),
+            new_id: &super::new_id,
+        };
+        plan(grant.company(), current.as_deref(), &change, &context)
+    }
+
+    /// What is asked for, with what it needs from the past.
+    async fn change(
+        &self,
+        grant: &Grant,
+        current: Option<Arc<Settings>>,
+        ask: &Ask,
+    ) -> Result<Change> {
+        Ok(match (ask.clone(), current) {
+            (Ask::Load(draft), _) => Change::Load(draft),
+            (Ask::Steps { etag, steps, is_batch }, _) => Change::Steps { etag, steps, is_batch },
+            (Ask::Undo { revision, etag }, _) => {
+                let deltas = history::line(&*self.store, grant, revision).await?.deltas;
+                Change::Undo { etag, revision, deltas }
+            }
+            (Ask::RollBack { revision, etag }, Some(current)) => {
+                let target = history::as_of(&*self.store, grant, current, revision).await?;
+                Change::RollBack { etag, target: Box::new(Arc::unwrap_or_clone(target)) }
+            }
+            (Ask::RollBack { .. }, None) => {
+                return Err(Error::Internal(Cause::new("nothing can be rolled back")));
+            }
+        })
+    }
+
+    /// The commit itself refuses ids of deleted entries; without one they are looked up.
+    async fn refuse_deleted(&self, grant: &Grant, change: &Change) -> Result<()> {
+        let Change::Steps { steps, .. } = change else { return Ok(()) };
+        for step in steps {
+            if let Step::CreateEntry { catalog, id: Some(id), .. } = step
+                && self.store.was_deleted(grant, *catalog, id).await?
+            {
+                return Err(Error::IdTaken { kind: Kind::Entry, id: id.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    /// What the same request did before, if it was made before.
+    async fn repeated(&self, grant: &Grant, request: Option<&Request>) -> Result<Option<Written>> {
+        let (Some(request), Some(key)) = (request, &grant.actor().key_id) else { return Ok(None) };
+        let Some(seen) = self.store.request(grant, key, &request.id).await? else {
+            return Ok(None);
+        };
+        if seen.digest != request.digest {
+            return Err(Error::RequestIdReused { request_id: request.id.to_string() });
+        }
+        let Some(current) = self.store.settings(grant).await? else { return Ok(None) };
+        let settings =
+            history::as_of(&*self.store, grant, Arc::new(current), seen.revision).await?;
+        let line = match seen.changed {
+            true => Some(history::line(&*self.store, grant, seen.revision).await?),
+            false => None,
+        };
+        Ok(Some(Written { settings, subjects: seen.subjects, line, repeated: true }))
+    }
+}
+
+/// What a key needs to write these rows, whatever the way to them.
+fn may_write(caller: &Caller, deltas: &[Delta]) -> Result<()> {
+    let is_about_company =
+        |delta: &Delta| matches!(delta, Delta::Company { .. } | Delta::Business { .. });
+    if deltas.iter().any(is_about_company) {
+        caller.require(Scope::CompaniesWrite)?;
+    }
+    if !deltas.iter().all(is_about_company) {
+        caller.require(Scope::SettingsWrite)?;
+    }
+    Ok(())
+}
+
+/// A write as a caller asks for it; [`super::write`] does it.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// What to do.
+    pub ask: Ask,
+    /// Makes it safe to repeat.
+    pub request: Option<Request>,
+    /// Plans and answers, and writes nothing; request ids are neither stored nor looked up.
+    pub validate_only: bool,
+    /// When to stop planning again.
+    pub deadline: Instant,
+}
+
+/// What a write shall do.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// Agree with a document.
+    Load(Box<CompanyDraft>),
+    /// Steps of the management API.
+    Steps {
+        /// The settings' etag that the caller has seen; the steps have their own.
+        etag: Option<Etag>,
+        /// What to do, in this order.
+        steps: Vec<Step>,
+        /// Whether the caller sent a list, so that an error names the step.
+        is_batch: bool,
+    },
+    /// Undo the change that made that revision.
+    Undo {
+        /// The revision.
+        revision: Revision,
+        /// The settings' etag that the caller has seen.
+        etag: Option<Etag>,
+    },
+    /// Go back to that revision's state.
+    RollBack {
+        /// The revision.
+        revision: Revision,
+        /// The settings' etag that the caller has seen.
+        etag: Option<Etag>,
+    },
+}
+
+impl Ask {
+    /// The scope that it needs at least.
+    fn scope(&self) -> Scope {
+        match self {
+            Self::Steps { steps, .. } if !steps.iter().any(Step::is_about_entries) => {
+                Scope::CompaniesWrite
+            }
+            _ => Scope::SettingsWrite,
+        }
+    }
+
+    fn makes_company(&self) -> bool {
+        match self {
+            Self::Load(_) => true,
+            Self::Steps { steps, .. } => matches!(steps[..], [Step::CreateCompany { .. }, ..]),
+            Self::Undo { .. } | Self::RollBack { .. } => false,
+        }
+    }
+}
+
+/// What a write did.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The company after the write (for a repeated one: after its first time).
+    pub settings: Arc<Settings>,
+    /// What each step was about, in the order of the steps; empty for undos and roll backs.
+    pub subjects: Vec<Subject>,
+    /// The line of the change log; `None` if there was nothing to do.
+    pub line: Option<LogLine>,
+    /// Whether the answer is that of an earlier request with the same id.
+    pub repeated: bool,
+}
+
+impl Written {
+    fn of(plan: Plan) -> Self {
+        let line = (!plan.deltas.is_empty()).then(|| LogLine {
+            revision: plan.after.revision,
+            time: plan.time,
+            actor: plan.actor,
+            request_id: plan.request.map(|request| request.id),
+            subjects: plan.subjects.clone(),
+            deltas: plan.deltas,
+        });
+        let settings = Arc::new(plan.after);
+        Self { settings, subjects: plan.subjects, line, repeated: false }
+    }
+}
+
+/// Which state of a company to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// The current one.
+    Now,
+    /// That of a revision.
+    Revision(Revision),
+    /// That of a moment.
+    Time(Timestamp),
 }
 
 /// What a change did; equal revisions mean that there was nothing to do.

@@ -37,7 +37,7 @@ pub struct FinishedList {
 /// A company at a revision.
 pub struct Snapshot {
     /// Everything there is of it.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     lists: [FinishedList; 4],
 }
 
@@ -101,8 +101,14 @@ impl Snapshots {
         self.look_up(grant).await
     }
 
+    /// What this process last saw of the company, however old: for plans, whose commit checks
+    /// the revision.
+    pub fn last_known(&self, grant: &Grant) -> Option<Arc<Settings>> {
+        self.cache.peek(grant.company()).map(|cached| cached.snapshot.settings.clone())
+    }
+
     /// Takes over what a commit of this process just made, unless something newer is here.
-    pub fn publish(&self, grant: &Grant, settings: Settings, stamp: Stamp) -> Arc<Snapshot> {
+    pub fn publish(&self, grant: &Grant, settings: Arc<Settings>, stamp: Stamp) -> Arc<Snapshot> {
         let lists = (self.render)(self.epoch, &settings);
         let snapshot = Arc::new(Snapshot { settings, lists });
         self.keep(grant.company(), Cached { snapshot: snapshot.clone(), stamp });
@@ -130,7 +136,7 @@ impl Snapshots {
         }
         let stamp = self.stamp();
         match self.store.settings(grant).await? {
-            Some(settings) => Ok(Some(self.publish(grant, settings, stamp))),
+            Some(settings) => Ok(Some(self.publish(grant, Arc::new(settings), stamp))),
             None => {
                 self.cache.remove(grant.company());
                 Ok(None)

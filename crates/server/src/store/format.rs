@@ -13,7 +13,7 @@ use crate::catalog::{
     error::{Cause, Violation},
     id::{BusinessId, CompanyId, EntryId, StaffId},
     key::Key,
-    settings::Delta,
+    settings::{Delta, Subject},
     text::{Color, Description, Name},
     time::Timestamp,
 };
@@ -41,6 +41,16 @@ pub(super) fn decode_changes(body: &str) -> Result<Vec<Delta>, StoreError> {
         return Err(StoreError::Damaged(Cause::new(text)));
     }
     decode::<ChangesForm>(body)?.deltas.into_iter().map(DeltaForm::into_delta).collect()
+}
+
+/// What the steps of a line's request were about. The format number of its body covers it too.
+pub(super) fn encode_subjects(subjects: &[Subject]) -> String {
+    encode(&subjects.iter().map(SubjectForm::from).collect::<Vec<_>>())
+}
+
+/// What [`encode_subjects`] wrote.
+pub(super) fn decode_subjects(text: &str) -> Result<Vec<Subject>, StoreError> {
+    decode::<Vec<SubjectForm>>(text)?.into_iter().map(SubjectForm::into_subject).collect()
 }
 
 /// The body of a line of the key log. The secret's digest is no part of it.
@@ -142,6 +152,14 @@ enum DeltaForm {
         before: Option<EntryForm>,
         after: EntryForm,
     },
+    Deleted {
+        catalog: String,
+        before: EntryForm,
+    },
+    Revived {
+        catalog: String,
+        after: EntryForm,
+    },
     Moved {
         catalog: String,
         id: String,
@@ -166,6 +184,12 @@ impl From<&Delta> for DeltaForm {
                 before: before.as_deref().map(Into::into),
                 after: (&**after).into(),
             },
+            Delta::Deleted { catalog, before } => {
+                Self::Deleted { catalog: catalog.to_string(), before: (&**before).into() }
+            }
+            Delta::Revived { catalog, after } => {
+                Self::Revived { catalog: catalog.to_string(), after: (&**after).into() }
+            }
             Delta::Moved { catalog, id, from, to } => Self::Moved {
                 catalog: catalog.to_string(),
                 id: id.to_string(),
@@ -192,12 +216,55 @@ impl DeltaForm {
                 before: before.map(EntryForm::into_entry).transpose()?.map(Box::new),
                 after: Box::new(after.into_entry()?),
             },
+            Self::Deleted { catalog, before } => Delta::Deleted {
+                catalog: parse_catalog(&catalog)?,
+                before: Box::new(before.into_entry()?),
+            },
+            Self::Revived { catalog, after } => Delta::Revived {
+                catalog: parse_catalog(&catalog)?,
+                after: Box::new(after.into_entry()?),
+            },
             Self::Moved { catalog, id, from, to } => Delta::Moved {
                 catalog: parse_catalog(&catalog)?,
                 id: EntryId::parse("id", &id)?,
                 from,
                 to,
             },
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum SubjectForm {
+    Company,
+    Business(String),
+    Entry { catalog: String, id: String },
+    Catalog(String),
+}
+
+impl From<&Subject> for SubjectForm {
+    fn from(subject: &Subject) -> Self {
+        match subject {
+            Subject::Company => Self::Company,
+            Subject::Business(id) => Self::Business(id.to_string()),
+            Subject::Entry(catalog, id) => {
+                Self::Entry { catalog: catalog.to_string(), id: id.to_string() }
+            }
+            Subject::Catalog(catalog) => Self::Catalog(catalog.to_string()),
+        }
+    }
+}
+
+impl SubjectForm {
+    fn into_subject(self) -> Result<Subject, StoreError> {
+        Ok(match self {
+            Self::Company => Subject::Company,
+            Self::Business(id) => Subject::Business(BusinessId::parse("id", &id)?),
+            Self::Entry { catalog, id } => {
+                Subject::Entry(parse_catalog(&catalog)?, EntryId::parse("id", &id)?)
+            }
+            Self::Catalog(catalog) => Subject::Catalog(parse_catalog(&catalog)?),
         })
     }
 }

@@ -8,14 +8,15 @@ use std::{path::Path, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{LogLine, Store, StoreError, check_plan, format};
+use super::{Store, StoreError, check_plan, format};
 use crate::catalog::{
     access::{Actor, CoveredGrant, Grant},
     company::{Business, Company},
-    entry::Revision,
+    entry::{Catalog, Revision},
     error::Cause,
-    id::{BusinessId, CompanyId, KeyId},
+    id::{BusinessId, CompanyId, EntryId, KeyId},
     key::{Key, SecretDigest},
+    log::{LogLine, LoggedRequest, RequestId},
     plan::Plan,
     settings::Settings,
     time::Timestamp,
@@ -24,6 +25,7 @@ use crate::catalog::{
 mod backup;
 mod data_dir;
 mod keys;
+mod log;
 mod readers;
 mod rows;
 mod schema;
@@ -127,6 +129,17 @@ impl Store for SqliteStore {
         self.readers.read(move |tx| rows::list_businesses(tx, &coverage, offset, limit)).await
     }
 
+    async fn company_ids(
+        &self,
+        grant: &CoveredGrant,
+        after: Option<&CompanyId>,
+        limit: u32,
+    ) -> Result<Vec<CompanyId>, StoreError> {
+        let (coverage, after) = (grant.coverage().clone(), after.cloned());
+        let list = move |tx: &_| rows::company_ids(tx, &coverage, after.as_ref(), limit);
+        self.readers.read(list).await
+    }
+
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {
         let business = business.clone();
         self.readers.read(move |tx| rows::company_of(tx, &business)).await
@@ -159,6 +172,8 @@ impl Store for SqliteStore {
             base: plan.base,
             time: plan.time,
             actor: plan.actor.clone(),
+            request: plan.request.clone(),
+            subjects: format::encode_subjects(&plan.subjects),
             deltas: plan.deltas.clone(),
             body: format::encode_changes(&plan.deltas),
         };
@@ -172,7 +187,49 @@ impl Store for SqliteStore {
         limit: u32,
     ) -> Result<Vec<LogLine>, StoreError> {
         let company = grant.company().clone();
-        self.readers.read(move |tx| rows::changes(tx, &company, after, limit)).await
+        self.readers.read(move |tx| log::changes(tx, &company, after, limit)).await
+    }
+
+    async fn request(
+        &self,
+        grant: &Grant,
+        key: &KeyId,
+        request: &RequestId,
+    ) -> Result<Option<LoggedRequest>, StoreError> {
+        let (company, key, request) = (grant.company().clone(), key.clone(), request.clone());
+        self.readers.read(move |tx| log::request(tx, &company, &key, &request)).await
+    }
+
+    async fn was_deleted(
+        &self,
+        grant: &Grant,
+        catalog: Catalog,
+        id: &EntryId,
+    ) -> Result<bool, StoreError> {
+        let (company, id) = (grant.company().clone(), id.clone());
+        self.readers.read(move |tx| rows::was_deleted(tx, &company, catalog, &id)).await
+    }
+
+    async fn changes_before(
+        &self,
+        grant: &Grant,
+        before: Option<Revision>,
+        mentions: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        let (company, mentions) = (grant.company().clone(), mentions.map(str::to_owned));
+        let list =
+            move |tx: &_| log::changes_before(tx, &company, before, mentions.as_deref(), limit);
+        self.readers.read(list).await
+    }
+
+    async fn revision_at(
+        &self,
+        grant: &Grant,
+        time: Timestamp,
+    ) -> Result<Option<Revision>, StoreError> {
+        let company = grant.company().clone();
+        self.readers.read(move |tx| log::revision_at(tx, &company, time)).await
     }
 
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError> {
@@ -281,7 +338,10 @@ mod tests {
         let time = Timestamp::from_micros(1);
         let after = settings::apply(None, Revision(1), time, &deltas).unwrap();
         let actor = grant.actor().clone();
-        (grant, Plan { base: Revision(0), time, actor, deltas, after })
+        (
+            grant,
+            Plan { base: Revision(0), time, actor, request: None, subjects: vec![], deltas, after },
+        )
     }
 
     /// The limit belongs to the writer's connection, which is why this test sits here.

@@ -188,9 +188,14 @@ mod round_trip {
     fn made_of(draft: CompanyDraft, now: i64) -> Settings {
         let actor = Task::Load.actor();
         let new_id = |_: &str| unreachable!("all ids are given");
-        let context = Context { actor: &actor, now: Timestamp::from_micros(now), new_id: &new_id };
+        let context = Context {
+            actor: &actor,
+            request: None,
+            now: Timestamp::from_micros(now),
+            new_id: &new_id,
+        };
         let id = CompanyId::parse("id", "c").unwrap();
-        plan(&id, None, &Change::Load(Box::new(draft)), &context).unwrap().unwrap().after
+        plan(&id, None, &Change::Load(Box::new(draft)), &context).unwrap().after
     }
 
     proptest! {

@@ -43,16 +43,20 @@ impl Company {
             format!("{prefix}_new{}", self.next_id.get())
         };
         let actor = Task::Load.actor();
-        let context =
-            Context { actor: &actor, now: Timestamp::from_micros(1_000), new_id: &new_id };
+        let context = Context {
+            actor: &actor,
+            request: None,
+            now: Timestamp::from_micros(1_000),
+            new_id: &new_id,
+        };
         let id = CompanyId::parse("id", "c").unwrap();
         let planned = plan(&id, self.settings.as_ref(), &Change::Load(Box::new(draft)), &context);
         match planned {
-            Ok(Some(plan)) => {
+            Ok(plan) if plan.deltas.is_empty() => Ok(None),
+            Ok(plan) => {
                 self.settings = Some(plan.after.clone());
                 Ok(Some(plan))
             }
-            Ok(None) => Ok(None),
             Err(Error::Invalid(violations)) => Err(violations),
             Err(other) => panic!("{other}"),
         }

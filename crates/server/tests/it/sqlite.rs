@@ -326,7 +326,7 @@ async fn a_restore_in_place_keeps_the_old_store_and_names_the_revived_keys() {
     }
     backup(data.path(), &copy_in(&copies)).unwrap();
     let then = settings(&store, "cmp_a").await;
-    let now = commit(&store, "cmp_a", Vec::new()).await.unwrap();
+    let now = touch(&store, "cmp_a").await;
     commit_key(&store, &changed_key(&revoked_after, |key| key.revoked_time = Some(time(9))))
         .await
         .unwrap();
@@ -491,7 +491,8 @@ fn bare_commits_per_second(database: &Path) {
         .execute((format!("bare_{i}"), 100_000 + i))
         .unwrap();
         db.prepare_cached(
-            "INSERT INTO changes VALUES ('cmp_1_0', ?1, 1, 'key_1', 'staff_001', ?2)",
+            "INSERT INTO changes (company_id, revision, part, time, actor_key_id, actor_staff_id, subjects, body)
+             VALUES ('cmp_1_0', ?1, 0, 1, 'key_1', 'staff_001', '[]', ?2)",
         )
         .unwrap()
         .execute((next, &body))

@@ -5,8 +5,8 @@ use customer_settings_server::{
     catalog::{
         access::Scope,
         entry::{Catalog, Revision},
-        error::{Cause, CredentialMistake, Error, Kind, Limit, Unavailable},
-        id::{CompanyId, EntryId},
+        error::{Cause, CredentialMistake, Error, Kind, Limit, Past, Unavailable},
+        id::{CompanyId, EntryId, StaffId},
         time::Timestamp,
     },
 };
@@ -17,6 +17,7 @@ use tonic::Code;
 use crate::harness::{Answer, Refusal};
 
 /// One of each; the match makes a new variant fail to compile until it is listed here.
+#[expect(clippy::too_many_lines, reason = "a list, or one story from beginning to end")]
 fn every_error() -> Vec<Error> {
     let cause = || Cause::new("the inside");
     let company = || CompanyId::parse("id", "cmp_001").unwrap();
@@ -35,6 +36,7 @@ fn every_error() -> Vec<Error> {
         Error::AddressNotAllowed { address: "192.0.2.1".to_owned() },
         Error::MissingScope { scope: Scope::SettingsRead },
         Error::NotCovered { kind, id: id.clone() },
+        Error::NotCoveringAll,
         Error::NotFound { kind, id: id.clone() },
         Error::invalid("company_id", "REQUIRED", "is required"),
         Error::NameTaken {
@@ -48,6 +50,14 @@ fn every_error() -> Vec<Error> {
             reason: "DEFAULT_NEEDED",
             message: "name another default".to_owned(),
         },
+        Error::EtagMismatch { what: "customer_tags/tag_001".to_owned(), since: past() },
+        Error::ChangedSince {
+            revision: Revision(7),
+            fields: vec!["customer_tags/tag_001.name".to_owned()],
+            since: past(),
+        },
+        Error::RequestIdReused { request_id: "request_1".to_owned() },
+        Error::InBatch { index: 2, error: Box::new(Error::NotCoveringAll) },
         Error::Contended { company: company(), revision: Revision(7) },
         limited(Limit::Key),
         limited(Limit::UnknownKeys),
@@ -67,10 +77,15 @@ fn every_error() -> Vec<Error> {
             | Error::AddressNotAllowed { .. }
             | Error::MissingScope { .. }
             | Error::NotCovered { .. }
+            | Error::NotCoveringAll
             | Error::NotFound { .. }
             | Error::Invalid(_)
             | Error::NameTaken { .. }
             | Error::IdTaken { .. }
+            | Error::EtagMismatch { .. }
+            | Error::ChangedSince { .. }
+            | Error::RequestIdReused { .. }
+            | Error::InBatch { .. }
             | Error::TooMany { .. }
             | Error::Precondition { .. }
             | Error::Contended { .. }
@@ -81,6 +96,14 @@ fn every_error() -> Vec<Error> {
         }
     }
     errors
+}
+
+fn past() -> Vec<Past> {
+    vec![Past {
+        revision: Revision(8),
+        staff_id: StaffId::parse("id", "staff_002").unwrap(),
+        summary: "updated customer_tags/tag_001 (name)".to_owned(),
+    }]
 }
 
 fn every_request_error() -> Vec<RequestError> {

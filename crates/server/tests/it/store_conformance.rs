@@ -7,12 +7,13 @@ use customer_settings_server::{
     catalog::{
         access::{Coverage, Scopes},
         company::Country,
-        entry::{Catalog, Revision, State},
+        entry::{Catalog, Entry, Revision, State},
         error::Kind,
-        id::{BusinessId, KeyId},
+        id::{BusinessId, EntryId, KeyId},
         key::SecretDigest,
+        log::LoggedRequest,
         plan::Plan,
-        settings::{self, Delta},
+        settings::{self, Delta, Subject},
     },
     store::{
         Store, StoreError,
@@ -68,7 +69,6 @@ conformance! {
     a_new_store_is_empty_and_in_its_first_epoch,
     a_company_is_read_as_it_was_committed,
     every_field_of_every_row_can_change,
-    a_change_of_nothing_is_a_line_of_the_log,
     only_the_current_revision_is_a_base,
     a_company_is_made_once,
     of_writers_with_one_base_one_wins,
@@ -90,6 +90,22 @@ conformance! {
     companies_are_found_by_their_fold_key,
     the_log_is_read_in_pages,
     the_log_keeps_who_and_when,
+    the_log_keeps_where_from_and_what_was_asked,
+    the_log_is_read_newest_first,
+    the_newest_lines_that_mention_an_id_are_found,
+    the_revision_at_a_moment_is_that_of_the_last_change,
+    a_request_is_found_by_its_id,
+    a_request_id_is_taken_as_it_is,
+    a_request_id_is_used_once_per_company_and_key,
+    a_used_request_id_is_a_conflict_before_anything_else,
+    a_request_that_changed_nothing_is_found_and_raises_no_revision,
+    a_request_that_changes_nothing_needs_the_current_base,
+    a_request_needs_a_key_and_an_empty_plan_a_request,
+    an_id_of_a_deleted_entry_is_not_used_again,
+    a_deleted_entry_comes_back_with_its_id,
+    a_deleted_entry_frees_its_name_its_place_and_its_being_the_default,
+    ids_are_deleted_per_catalog_and_company,
+    company_ids_are_paged_by_id,
     the_log_alone_rebuilds_every_revision,
     one_company_does_not_see_another,
     a_key_is_read_as_it_was_committed,
@@ -162,27 +178,18 @@ async fn every_field_of_every_row_can_change(engine: &dyn Engine) {
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
 }
 
-async fn a_change_of_nothing_is_a_line_of_the_log(engine: &dyn Engine) {
-    let store = engine.open().await;
-    make_company(&*store, "cmp_a", "A").await;
-    let after = commit(&*store, "cmp_a", Vec::new()).await.unwrap();
-    assert_eq!(after.revision, Revision(2));
-    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
-    assert_eq!(log(&*store, "cmp_a").await[1].deltas, []);
-}
-
 async fn only_the_current_revision_is_a_base(engine: &dyn Engine) {
     let store = engine.open().await;
     make_company(&*store, "cmp_a", "A").await;
-    let current = commit(&*store, "cmp_a", Vec::new()).await.unwrap();
+    let current = touch(&*store, "cmp_a").await;
     for base in [1, 3, u64::MAX - 1] {
-        let plan = Plan { base: Revision(base), ..plan(Some(&current), Vec::new()) };
+        let plan = Plan { base: Revision(base), ..touching(&current) };
         let outcome = store.commit(&grant("cmp_a"), &plan).await;
         assert!(matches!(outcome, Err(StoreError::Conflict)), "{base}: {outcome:?}");
     }
     let mut elsewhere = current.clone();
     elsewhere.company.id = company_id("cmp_b");
-    let outcome = store.commit(&grant("cmp_b"), &plan(Some(&elsewhere), Vec::new())).await;
+    let outcome = store.commit(&grant("cmp_b"), &touching(&elsewhere)).await;
     assert!(
         matches!(outcome, Err(StoreError::Conflict)),
         "a company that does not exist: {outcome:?}"
@@ -225,7 +232,7 @@ async fn a_conflict_writes_nothing(engine: &dyn Engine) {
     let made = make_company(&*store, "cmp_a", "A").await;
     let stale =
         plan(Some(&made), vec![made_entry(Catalog::CustomerTags, entry("lost", "Lost", 5))]);
-    let current = commit(&*store, "cmp_a", Vec::new()).await.unwrap();
+    let current = touch(&*store, "cmp_a").await;
     assert!(matches!(store.commit(&grant("cmp_a"), &stale).await, Err(StoreError::Conflict)));
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(current));
     assert_eq!(log(&*store, "cmp_a").await.len(), 2);
@@ -352,6 +359,10 @@ async fn a_plan_that_does_not_fit_is_refused(engine: &dyn Engine) {
         ),
         ("a move of what is not there", moved(TAGS, "unknown", 1, 2)),
         ("a move from elsewhere", moved(TAGS, "first", 1, 2)),
+        ("a deletion of what is not there", deleted(TAGS, &unknown)),
+        ("a deletion from elsewhere", deleted(TAGS, &entry("first", "First", 1))),
+        ("a return of what was not deleted", revived(TAGS, &unknown)),
+        ("a return of what is there", revived(TAGS, &entry("first", "Other", 9))),
         ("a company that was made before", made_company(company("cmp_b", "B"))),
         (
             "a business that is not there",
@@ -362,7 +373,7 @@ async fn a_plan_that_does_not_fit_is_refused(engine: &dyn Engine) {
         ),
     ] {
         let deltas = vec![changed_entry(TAGS, first, |tag| tag.color = None), delta];
-        let plan = Plan { deltas, ..plan(Some(&made), Vec::new()) };
+        let plan = Plan { deltas, ..touching(&made) };
         let outcome = store.commit(&grant("cmp_a"), &plan).await;
         assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{what}: {outcome:?}");
     }
@@ -379,7 +390,7 @@ async fn a_plan_for_another_company_is_refused(engine: &dyn Engine) {
     };
     for (grant, plan) in [
         (grant("cmp_b"), plan(Some(&made), vec![renamed])),
-        (grant("cmp_b"), plan(Some(&made), Vec::new())),
+        (grant("cmp_b"), with_request(plan(Some(&made), Vec::new()), "1")),
         (grant("cmp_c"), plan(None, vec![made_company(company("cmp_d", "D"))])),
     ] {
         assert!(matches!(store.commit(&grant, &plan).await, Err(StoreError::Damaged(_))));
@@ -511,7 +522,7 @@ async fn the_log_is_read_in_pages(engine: &dyn Engine) {
     let store = engine.open().await;
     make_company(&*store, "cmp_a", "A").await;
     for _ in 0..4 {
-        commit(&*store, "cmp_a", Vec::new()).await.unwrap();
+        touch(&*store, "cmp_a").await;
     }
     for (after, limit, expected) in [
         (0, 2, &[1, 2][..]),
@@ -531,11 +542,8 @@ async fn the_log_keeps_who_and_when(engine: &dyn Engine) {
     let made = plan(None, vec![made_company(company("cmp_a", "A"))]);
     store.commit(&grant("cmp_a"), &made).await.unwrap();
     // A time before 1970 and an actor without a key.
-    let plan = Plan {
-        time: time(-1),
-        actor: grant("cmp_a").actor().clone(),
-        ..plan(Some(&made.after), Vec::new())
-    };
+    let plan =
+        Plan { time: time(-1), actor: grant("cmp_a").actor().clone(), ..touching(&made.after) };
     store.commit(&grant("cmp_a"), &plan).await.unwrap();
 
     let lines = log(&*store, "cmp_a").await;
@@ -545,6 +553,421 @@ async fn the_log_keeps_who_and_when(engine: &dyn Engine) {
     );
     assert_eq!((lines[1].time, &lines[1].actor), (time(-1), &plan.actor));
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap().unwrap().changed_time, time(-1));
+}
+
+fn with_request(plan: Plan, id: &str) -> Plan {
+    Plan { request: Some(request(id, 7)), ..plan }
+}
+
+async fn the_log_keeps_where_from_and_what_was_asked(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let mut current = make_company(&*store, "cmp_a", "A").await;
+    assert_eq!(log(&*store, "cmp_a").await[0].request_id, None);
+    let tag = |id| Subject::Entry(Catalog::CustomerTags, EntryId::parse("id", id).unwrap());
+    let all = vec![
+        Subject::Company,
+        Subject::Business(BusinessId::parse("id", "biz_cmp_a").unwrap()),
+        tag("first"),
+        tag("first"),
+        Subject::Catalog(Catalog::LifeCycles),
+    ];
+    for (address, subjects) in
+        [(Some("192.0.2.7"), all), (Some("2001:db8::7"), vec![tag("second")]), (None, Vec::new())]
+    {
+        let mut plan = with_request(touching(&current), &format!("{address:?}"));
+        plan.actor.address = address.map(|address| address.parse().unwrap());
+        plan.subjects = subjects;
+        store.commit(&grant("cmp_a"), &plan).await.unwrap();
+        let line = log(&*store, "cmp_a").await.pop().unwrap();
+        assert_eq!((line.revision, line.time), (plan.after.revision, plan.time));
+        assert_eq!((&line.actor, &line.subjects), (&plan.actor, &plan.subjects));
+        assert_eq!(line.request_id, plan.request.map(|request| request.id));
+        current = plan.after;
+    }
+}
+
+async fn the_log_is_read_newest_first(engine: &dyn Engine) {
+    let store = engine.open().await;
+    make_company(&*store, "cmp_a", "A").await;
+    for _ in 0..4 {
+        touch(&*store, "cmp_a").await;
+    }
+    let nothing = plan(store.settings(&grant("cmp_a")).await.unwrap().as_ref(), Vec::new());
+    store.commit(&grant("cmp_a"), &with_request(nothing, "1")).await.unwrap();
+    for (before, limit, expected) in [
+        (None, 2, &[5, 4][..]),
+        (Some(4), 2, &[3, 2]),
+        (Some(2), 2, &[1]),
+        (Some(1), 2, &[]),
+        (Some(0), 2, &[]),
+        (Some(u64::MAX), u32::MAX, &[5, 4, 3, 2, 1]),
+        (None, 0, &[]),
+    ] {
+        let before = before.map(Revision);
+        let lines = store.changes_before(&grant("cmp_a"), before, None, limit).await.unwrap();
+        assert_eq!(lines.iter().map(|line| line.revision.0).collect::<Vec<_>>(), expected);
+    }
+    let mut newest = store.changes_before(&grant("cmp_a"), None, None, 9).await.unwrap();
+    newest.reverse();
+    assert_eq!(newest, log(&*store, "cmp_a").await);
+    assert!(store.changes_before(&grant("cmp_b"), None, None, 9).await.unwrap().is_empty());
+}
+
+/// Other lines may come along; these names are no ids, so they do not.
+async fn the_newest_lines_that_mention_an_id_are_found(engine: &dyn Engine) {
+    const TAGS: Catalog = Catalog::CustomerTags;
+    let store = engine.open().await;
+    make_company(&*store, "cmp_a", "A").await;
+    let (tag, other) = (entry("tag_1", "Tag", 1), entry("tag_12", "Other", 2));
+    for deltas in [
+        vec![made_entry(TAGS, tag.clone())],
+        vec![made_entry(TAGS, other)],
+        vec![moved(TAGS, "tag_12", 2, 3), moved(TAGS, "tag_1", 1, 2)],
+        vec![moved(TAGS, "tag_12", 3, 4)],
+        vec![deleted(TAGS, &Entry { rank: 2, ..tag.clone() })],
+        vec![revived(TAGS, &tag)],
+    ] {
+        commit(&*store, "cmp_a", deltas).await.unwrap();
+    }
+    let revisions = async |before: Option<u64>, id: &str, limit| {
+        let before = before.map(Revision);
+        let lines = store.changes_before(&grant("cmp_a"), before, Some(id), limit).await.unwrap();
+        lines.iter().map(|line| line.revision.0).collect::<Vec<_>>()
+    };
+    for (id, at_least) in
+        [("tag_1", &[7, 6, 4, 2][..]), ("tag_12", &[5, 4, 3]), ("biz_cmp_a", &[1]), ("none", &[])]
+    {
+        let found = revisions(None, id, 99).await;
+        assert!(at_least.iter().all(|revision| found.contains(revision)), "{id}: {found:?}");
+        assert!(found.is_sorted_by(|a, b| a > b), "{found:?}");
+    }
+    let first = revisions(None, "tag_1", 1).await;
+    assert_eq!((first.len(), first[0] >= 7), (1, true));
+    assert!(revisions(Some(7), "tag_1", 99).await.contains(&6));
+    assert!(!revisions(Some(7), "tag_1", 99).await.contains(&7));
+}
+
+async fn the_revision_at_a_moment_is_that_of_the_last_change(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    // The second change is 10 microseconds after the first, and the third 10 after that.
+    let mut current = made;
+    for revision in [2, 3] {
+        let time = time(time_of(1).as_micros() + 10 * (revision - 1));
+        let plan = Plan { time, ..touching(&current) };
+        store.commit(&grant("cmp_a"), &plan).await.unwrap();
+        current = plan.after;
+    }
+    // A request that changes nothing later on makes no revision.
+    let nothing = Plan { time: time_of(1_000), ..plan(Some(&current), Vec::new()) };
+    store.commit(&grant("cmp_a"), &with_request(nothing, "1")).await.unwrap();
+
+    let at = async |after_first: i64| {
+        let time = time(time_of(1).as_micros() + after_first);
+        store.revision_at(&grant("cmp_a"), time).await.unwrap().map(|revision| revision.0)
+    };
+    for (after_first, expected) in [
+        (-1, None),
+        (0, Some(1)),
+        (9, Some(1)),
+        (10, Some(2)),
+        (19, Some(2)),
+        (20, Some(3)),
+        (5_000, Some(3)),
+    ] {
+        assert_eq!(at(after_first).await, expected, "{after_first}");
+    }
+    assert_eq!(store.revision_at(&grant("cmp_b"), time_of(1)).await.unwrap(), None);
+}
+
+async fn a_request_is_found_by_its_id(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let key = KeyId::parse("id", "key_1").unwrap();
+    let find = async |store: &dyn Store, company, key: &str, id| {
+        let key = KeyId::parse("id", key).unwrap();
+        store.request(&grant(company), &key, &request_id(id)).await.unwrap()
+    };
+    assert_eq!(find(&*store, "cmp_a", "key_1", "r-1").await, None);
+    let subjects = vec![Subject::Company, Subject::Catalog(Catalog::CustomerTags)];
+    let plan = Plan { subjects: subjects.clone(), ..with_request(touching(&made), "r-1") };
+    assert_eq!(plan.actor.key_id, Some(key));
+    store.commit(&grant("cmp_a"), &plan).await.unwrap();
+    touch(&*store, "cmp_a").await;
+
+    let expected =
+        LoggedRequest { digest: [7; 32], revision: Revision(2), changed: true, subjects };
+    assert_eq!(find(&*store, "cmp_a", "key_1", "r-1").await, Some(expected.clone()));
+    for (company, key, id) in [
+        ("cmp_b", "key_1", "r-1"),
+        ("cmp_a", "key_2", "r-1"),
+        ("cmp_a", "key_1", "R-1"),
+        ("cmp_a", "key_1", "r-2"),
+    ] {
+        assert_eq!(find(&*store, company, key, id).await, None, "{company} {key} {id}");
+    }
+    drop(store);
+    let store = engine.open().await;
+    assert_eq!(find(&*store, "cmp_a", "key_1", "r-1").await, Some(expected));
+}
+
+async fn a_request_id_is_taken_as_it_is(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let mut current = make_company(&*store, "cmp_a", "A").await;
+    let key = KeyId::parse("id", "key_1").unwrap();
+    let longest = "~".repeat(128);
+    for id in ["a", "\"\"a\"\"", "\" a \"", "'; --", longest.as_str()] {
+        let plan = with_request(touching(&current), id);
+        store.commit(&grant("cmp_a"), &plan).await.unwrap();
+        assert!(store.request(&grant("cmp_a"), &key, &request_id(id)).await.unwrap().is_some());
+        let line = log(&*store, "cmp_a").await.pop().unwrap();
+        assert_eq!(line.request_id, Some(request_id(id)), "{id}");
+        current = plan.after;
+    }
+    assert_eq!(current.revision, Revision(6), "all of them are different");
+}
+
+async fn a_request_id_is_used_once_per_company_and_key(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    make_company(&*store, "cmp_b", "B").await;
+    let first = with_request(touching(&made), "1");
+    store.commit(&grant("cmp_a"), &first).await.unwrap();
+    let current = first.after;
+
+    // The same key for the same company: another change, or nothing to change.
+    for plan in [touching(&current), plan(Some(&current), Vec::new())] {
+        let outcome = store.commit(&grant("cmp_a"), &with_request(plan, "1")).await;
+        assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
+    }
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(current.clone()));
+    assert_eq!(log(&*store, "cmp_a").await.len(), 2);
+
+    // Another key, another company, another id, and none.
+    let mut other_key = with_request(touching(&current), "1");
+    other_key.actor = actor("key_2");
+    store.commit(&grant("cmp_a"), &other_key).await.unwrap();
+    let b = store.settings(&grant("cmp_b")).await.unwrap().unwrap();
+    store.commit(&grant("cmp_b"), &with_request(touching(&b), "1")).await.unwrap();
+    let other_id = with_request(touching(&other_key.after), "2");
+    store.commit(&grant("cmp_a"), &other_id).await.unwrap();
+    touch(&*store, "cmp_a").await;
+    touch(&*store, "cmp_a").await;
+    for (key, revision) in [("key_1", 2), ("key_2", 3)] {
+        let key = KeyId::parse("id", key).unwrap();
+        let found = store.request(&grant("cmp_a"), &key, &request_id("1")).await.unwrap().unwrap();
+        assert_eq!(found.revision, Revision(revision));
+    }
+}
+
+/// The first try's answer is in the log, so the second one must not be told of a clash with it.
+async fn a_used_request_id_is_a_conflict_before_anything_else(engine: &dyn Engine) {
+    const TAGS: Catalog = Catalog::CustomerTags;
+    let store = engine.open().await;
+    make_company(&*store, "cmp_b", "B").await;
+    let mut made = make_company(&*store, "cmp_a", "A").await;
+    let first = made.entries(TAGS)[0].clone();
+    let plan_first = with_request(plan(Some(&made), vec![deleted(TAGS, &first)]), "1");
+    store.commit(&grant("cmp_a"), &plan_first).await.unwrap();
+    made = plan_first.after;
+    for delta in [made_entry(TAGS, first), made_business(business("biz_cmp_b", "Taken"))] {
+        let again = plan(Some(&made), vec![delta]);
+        let outcome = store.commit(&grant("cmp_a"), &again).await;
+        assert!(matches!(outcome, Err(StoreError::Taken(..))), "{outcome:?}");
+        let outcome = store.commit(&grant("cmp_a"), &with_request(again, "1")).await;
+        assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
+    }
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
+}
+
+async fn a_request_that_changed_nothing_is_found_and_raises_no_revision(engine: &dyn Engine) {
+    let store = engine.open().await;
+    make_company(&*store, "cmp_a", "A").await;
+    let current = touch(&*store, "cmp_a").await;
+    let lines = log(&*store, "cmp_a").await;
+    let first = Subject::Entry(Catalog::LifeCycles, EntryId::parse("id", "first").unwrap());
+    for (id, subjects) in [("1", vec![first]), ("2", vec![Subject::Company]), ("3", Vec::new())] {
+        let plan =
+            Plan { subjects: subjects.clone(), ..with_request(plan(Some(&current), vec![]), id) };
+        store.commit(&grant("cmp_a"), &plan).await.unwrap();
+        let key = plan.actor.key_id.unwrap();
+        let found = store.request(&grant("cmp_a"), &key, &request_id(id)).await.unwrap();
+        let expected =
+            LoggedRequest { digest: [7; 32], revision: Revision(2), changed: false, subjects };
+        assert_eq!(found, Some(expected));
+    }
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(current));
+    assert_eq!(log(&*store, "cmp_a").await, lines);
+    drop(store);
+
+    let store = engine.open().await;
+    let key = KeyId::parse("id", "key_1").unwrap();
+    assert!(store.request(&grant("cmp_a"), &key, &request_id("1")).await.unwrap().is_some());
+    assert_eq!(touch(&*store, "cmp_a").await.revision, Revision(3));
+    assert_eq!(log(&*store, "cmp_a").await.len(), 3);
+    assert_eq!(replay(&*store, "cmp_a").await, store.settings(&grant("cmp_a")).await.unwrap());
+}
+
+async fn a_request_that_changes_nothing_needs_the_current_base(engine: &dyn Engine) {
+    let store = engine.open().await;
+    make_company(&*store, "cmp_a", "A").await;
+    let current = touch(&*store, "cmp_a").await;
+    for base in [1, 3, u64::MAX - 1] {
+        let nothing = with_request(plan(Some(&current), Vec::new()), "1");
+        let plan = Plan { base: Revision(base), ..nothing };
+        let outcome = store.commit(&grant("cmp_a"), &plan).await;
+        assert!(matches!(outcome, Err(StoreError::Conflict)), "{base}: {outcome:?}");
+    }
+    let mut elsewhere = current.clone();
+    elsewhere.company.id = company_id("cmp_b");
+    let nothing = with_request(plan(Some(&elsewhere), Vec::new()), "1");
+    let outcome = store.commit(&grant("cmp_b"), &nothing).await;
+    assert!(matches!(outcome, Err(StoreError::Conflict)), "no such company: {outcome:?}");
+    let key = KeyId::parse("id", "key_1").unwrap();
+    assert_eq!(store.request(&grant("cmp_a"), &key, &request_id("1")).await.unwrap(), None);
+    let right = with_request(plan(Some(&current), Vec::new()), "1");
+    store.commit(&grant("cmp_a"), &right).await.unwrap();
+}
+
+async fn a_request_needs_a_key_and_an_empty_plan_a_request(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let nothing = plan(Some(&made), Vec::new());
+    let local = || grant("cmp_a").actor().clone();
+    for (what, plan) in [
+        ("no request", nothing.clone()),
+        ("no key", Plan { actor: local(), ..with_request(nothing.clone(), "1") }),
+        ("a change without a key", Plan { actor: local(), ..with_request(touching(&made), "1") }),
+        ("no company", Plan { base: Revision(0), ..with_request(nothing, "1") }),
+    ] {
+        let outcome = store.commit(&grant("cmp_a"), &plan).await;
+        assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{what}: {outcome:?}");
+    }
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
+    assert_eq!(log(&*store, "cmp_a").await.len(), 1);
+}
+
+async fn an_id_of_a_deleted_entry_is_not_used_again(engine: &dyn Engine) {
+    const TAGS: Catalog = Catalog::CustomerTags;
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let first = made.entries(TAGS)[0].clone();
+    assert!(!store.was_deleted(&grant("cmp_a"), TAGS, &first.id).await.unwrap());
+    // Neither later on nor in the same change.
+    let at_once = Plan {
+        deltas: vec![deleted(TAGS, &first), made_entry(TAGS, first.clone())],
+        ..touching(&made)
+    };
+    let outcome = store.commit(&grant("cmp_a"), &at_once).await;
+    assert!(matches!(outcome, Err(StoreError::Taken(Kind::Entry, _))), "{outcome:?}");
+    assert!(!store.was_deleted(&grant("cmp_a"), TAGS, &first.id).await.unwrap());
+
+    let after = commit(&*store, "cmp_a", vec![deleted(TAGS, &first)]).await.unwrap();
+    assert_eq!(after.entry(TAGS, &first.id), None);
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap().as_ref(), Some(&after));
+    assert!(store.was_deleted(&grant("cmp_a"), TAGS, &first.id).await.unwrap());
+    let deltas = vec![
+        made_entry(TAGS, entry("second", "Second", 5)),
+        made_entry(TAGS, entry("first", "Other", 9)),
+    ];
+    match commit(&*store, "cmp_a", deltas).await {
+        Err(StoreError::Taken(Kind::Entry, id)) => assert_eq!(id, "first"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
+    assert_eq!(log(&*store, "cmp_a").await.len(), 2);
+    drop(store);
+    let store = engine.open().await;
+    assert!(store.was_deleted(&grant("cmp_a"), TAGS, &first.id).await.unwrap());
+    assert_eq!(replay(&*store, "cmp_a").await, store.settings(&grant("cmp_a")).await.unwrap());
+}
+
+async fn a_deleted_entry_comes_back_with_its_id(engine: &dyn Engine) {
+    const TAGS: Catalog = Catalog::CustomerTags;
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let first = made.entries(TAGS)[0].clone();
+    for _ in 0..2 {
+        commit(&*store, "cmp_a", vec![deleted(TAGS, &first)]).await.unwrap();
+        let after = commit(&*store, "cmp_a", vec![revived(TAGS, &first)]).await.unwrap();
+        assert_eq!(after.catalogs, made.catalogs);
+        assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
+        assert!(!store.was_deleted(&grant("cmp_a"), TAGS, &first.id).await.unwrap());
+    }
+    assert_eq!(replay(&*store, "cmp_a").await, store.settings(&grant("cmp_a")).await.unwrap());
+}
+
+async fn a_deleted_entry_frees_its_name_its_place_and_its_being_the_default(engine: &dyn Engine) {
+    const CYCLES: Catalog = Catalog::LifeCycles;
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let first = made.entries(CYCLES)[0].clone();
+    let second = Entry { id: EntryId::parse("id", "second").unwrap(), ..first.clone() };
+    // Whatever the order: the new one takes all that the deleted one had.
+    let deltas = vec![made_entry(CYCLES, second.clone()), deleted(CYCLES, &first)];
+    let after = commit(&*store, "cmp_a", deltas).await.unwrap();
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
+    // And back, while a third one moves out of the way and a fourth one into the free place.
+    let third = Entry { is_default: false, rank: 1, ..entry("third", "Third", 1) };
+    commit(&*store, "cmp_a", vec![made_entry(CYCLES, third.clone())]).await.unwrap();
+    let back = Entry { name: name("Third"), rank: 1, ..first.clone() };
+    let deltas = vec![
+        revived(CYCLES, &back),
+        changed_entry(CYCLES, &third, |cycle| (cycle.name, cycle.rank) = (name("First"), 2)),
+        made_entry(CYCLES, entry("fourth", "Fourth", first.rank)),
+        deleted(CYCLES, &second),
+    ];
+    let after = commit(&*store, "cmp_a", deltas).await.unwrap();
+    let ids: Vec<_> = after.entries(CYCLES).iter().map(|cycle| cycle.id.as_str()).collect();
+    assert_eq!(ids, ["first", "third", "fourth"]);
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
+    assert_eq!(replay(&*store, "cmp_a").await, store.settings(&grant("cmp_a")).await.unwrap());
+}
+
+async fn ids_are_deleted_per_catalog_and_company(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    make_company(&*store, "cmp_b", "B").await;
+    let first = made.entries(Catalog::CustomerTags)[0].clone();
+    commit(&*store, "cmp_a", vec![deleted(Catalog::CustomerTags, &first)]).await.unwrap();
+    for (company, catalog, expected) in [
+        ("cmp_a", Catalog::CustomerTags, true),
+        ("cmp_a", Catalog::LifeCycles, false),
+        ("cmp_b", Catalog::CustomerTags, false),
+        ("cmp_x", Catalog::CustomerTags, false),
+    ] {
+        let found = store.was_deleted(&grant(company), catalog, &first.id).await.unwrap();
+        assert_eq!(found, expected, "{company} {catalog}");
+    }
+    let unknown = EntryId::parse("id", "FIRST").unwrap();
+    let found = store.was_deleted(&grant("cmp_a"), Catalog::CustomerTags, &unknown).await;
+    assert!(!found.unwrap());
+}
+
+async fn company_ids_are_paged_by_id(engine: &dyn Engine) {
+    let store = engine.open().await;
+    assert!(store.company_ids(&covering_all(), None, 9).await.unwrap().is_empty());
+    for (id, name) in [("b", "Y"), ("B", "Z"), ("-", "W"), ("a", "X")] {
+        let mut made = company(id, name);
+        made.state = State::Archived;
+        commit(&*store, id, vec![made_company(made)]).await.unwrap();
+        touch(&*store, id).await;
+    }
+    for (grant, after, limit, expected) in [
+        (covering_all(), None, 9, &["-", "B", "a", "b"][..]),
+        (covering_all(), None, 2, &["-", "B"]),
+        (covering_all(), Some("B"), 2, &["a", "b"]),
+        (covering_all(), Some("a"), 2, &["b"]),
+        (covering_all(), Some("b"), 2, &[]),
+        (covering_all(), Some("A"), 1, &["B"]),
+        (covering_all(), None, 0, &[]),
+        (covering(&["b", "-", "x"]), None, 9, &["-", "b"]),
+        (covering(&[]), None, 9, &[]),
+    ] {
+        let after = after.map(company_id);
+        let found = store.company_ids(&grant, after.as_ref(), limit).await.unwrap();
+        assert_eq!(found.iter().map(|id| id.as_str()).collect::<Vec<_>>(), expected);
+    }
 }
 
 /// A long run of mixed changes against the model, which is `settings::apply`.
@@ -593,7 +1016,7 @@ async fn one_company_does_not_see_another(engine: &dyn Engine) {
     let store = engine.open().await;
     let a = make_company(&*store, "cmp_a", "A").await;
     make_company(&*store, "CMP_A", "A").await;
-    commit(&*store, "CMP_A", Vec::new()).await.unwrap();
+    touch(&*store, "CMP_A").await;
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(a));
     assert_eq!(store.revision(&grant("cmp_a")).await.unwrap(), Some(Revision(1)));
     assert_eq!(log(&*store, "cmp_a").await.len(), 1);
@@ -693,9 +1116,9 @@ async fn another_program_sees_every_commit(engine: &dyn Engine) {
     let (one, other) = (engine.open().await, engine.open().await);
     let made = make_company(&*one, "cmp_a", "A").await;
     assert_eq!(other.settings(&grant("cmp_a")).await.unwrap(), Some(made.clone()));
-    let after = commit(&*other, "cmp_a", Vec::new()).await.unwrap();
+    let after = touch(&*other, "cmp_a").await;
     assert_eq!(one.settings(&grant("cmp_a")).await.unwrap(), Some(after));
-    let stale = plan(Some(&made), Vec::new());
+    let stale = touching(&made);
     assert!(matches!(one.commit(&grant("cmp_a"), &stale).await, Err(StoreError::Conflict)));
 }
 
@@ -710,7 +1133,7 @@ async fn the_change_mark_moves_with_every_write_of_anybody(engine: &dyn Engine) 
     };
     make_company(&*one, "cmp_a", "A").await;
     moved("its own commit").await;
-    commit(&*other, "cmp_a", Vec::new()).await.unwrap();
+    touch(&*other, "cmp_a").await;
     moved("another's commit").await;
     commit_key(&*other, &key("key_1", 1)).await.unwrap();
     moved("a key").await;
@@ -765,7 +1188,7 @@ async fn concurrent_writers_leave_no_gap(engine: &dyn Engine) {
 async fn everything_is_there_after_reopening(engine: &dyn Engine) {
     let store = engine.open().await;
     make_company(&*store, "cmp_a", "A").await;
-    let after = commit(&*store, "cmp_a", Vec::new()).await.unwrap();
+    let after = touch(&*store, "cmp_a").await;
     commit_key(&*store, &key("key_1", 1)).await.unwrap();
     store.touch_keys(&[(key("key_1", 1).id, time(5))]).await.unwrap();
     let lines = log(&*store, "cmp_a").await;

@@ -9,12 +9,13 @@ use customer_settings_server::{
         entry::{Audit, Catalog, Entry, Revision, State},
         id::{BusinessId, CompanyId, EntryId, KeyId, StaffId},
         key::{Key, SecretDigest},
+        log::{LogLine, Request, RequestId},
         plan::Plan,
         settings::{self, Delta, Settings},
         text::{Color, Description, Name},
         time::Timestamp,
     },
-    store::{LogLine, Store, StoreError},
+    store::{Store, StoreError},
 };
 
 pub(crate) fn company_id(id: &str) -> CompanyId {
@@ -40,6 +41,7 @@ pub(crate) fn actor(key: &str) -> Actor {
     Actor {
         key_id: Some(KeyId::parse("id", key).unwrap()),
         staff_id: StaffId::parse("id", "staff_001").unwrap(),
+        address: None,
     }
 }
 
@@ -138,12 +140,44 @@ pub(crate) fn moved(catalog: Catalog, id: &str, from: u32, to: u32) -> Delta {
     Delta::Moved { catalog, id: EntryId::parse("id", id).unwrap(), from, to }
 }
 
-/// The plan that applies the deltas to a state.
+pub(crate) fn deleted(catalog: Catalog, entry: &Entry) -> Delta {
+    Delta::Deleted { catalog, before: Box::new(entry.clone()) }
+}
+
+pub(crate) fn revived(catalog: Catalog, entry: &Entry) -> Delta {
+    Delta::Revived { catalog, after: Box::new(entry.clone()) }
+}
+
+/// A change that does not matter.
+fn touched(company: &Company) -> Delta {
+    let mut after = company.clone();
+    after.audit.revision = after.audit.revision.next();
+    Delta::Company { before: Some(Box::new(company.clone())), after: Box::new(after) }
+}
+
+pub(crate) fn request_id(id: &str) -> RequestId {
+    RequestId::parse("request_id", id).unwrap()
+}
+
+/// A request whose digest is filled with a number.
+pub(crate) fn request(id: &str, digest: u8) -> Request {
+    Request { id: request_id(id), digest: [digest; 32] }
+}
+
+/// When [`plan`] has the change that makes a revision be made.
+pub(crate) fn time_of(revision: u64) -> Timestamp {
+    time(1_700_000_000_000_000 + i64::try_from(revision).unwrap())
+}
+
+/// The plan that applies the deltas to a state; without deltas it needs a request.
 pub(crate) fn plan(current: Option<&Settings>, deltas: Vec<Delta>) -> Plan {
     let base = current.map(|settings| settings.revision).unwrap_or_default();
-    let time = time(1_700_000_000_000_000 + i64::try_from(base.0).unwrap());
-    let after = settings::apply(current.cloned(), base.next(), time, &deltas).unwrap();
-    Plan { base, time, actor: actor("key_1"), deltas, after }
+    let time = time_of(base.0 + 1);
+    let after = match current {
+        Some(current) if deltas.is_empty() => current.clone(),
+        _ => settings::apply(current.cloned(), base.next(), time, &deltas).unwrap(),
+    };
+    Plan { base, time, actor: actor("key_1"), request: None, subjects: vec![], deltas, after }
 }
 
 /// Commits the deltas to the company as it is now.
@@ -156,6 +190,17 @@ pub(crate) async fn commit(
     let plan = plan(store.settings(&grant).await?.as_ref(), deltas);
     store.commit(&grant, &plan).await?;
     Ok(plan.after)
+}
+
+/// Commits a change that does not matter to the company as it is now.
+pub(crate) async fn touch(store: &dyn Store, company: &str) -> Settings {
+    let current = store.settings(&grant(company)).await.unwrap().unwrap();
+    commit(store, company, vec![touched(&current.company)]).await.unwrap()
+}
+
+/// The plan of a change that does not matter.
+pub(crate) fn touching(current: &Settings) -> Plan {
+    plan(Some(current), vec![touched(&current.company)])
 }
 
 /// A company with a location and an entry in each catalog.

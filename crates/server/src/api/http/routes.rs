@@ -193,7 +193,7 @@ impl Binding {
 fn ignores_unknown(rpc: &MethodDescriptor) -> bool {
     let strict = rpc.parent_pool().get_extension_by_name("customersettings.v1.strict");
     let options = rpc.parent_service().options();
-    !strict.is_some_and(|strict| options.get_extension(&strict).as_bool() == Some(true))
+    strict.is_none_or(|strict| options.get_extension(&strict).as_bool() != Some(true))
 }
 
 fn pattern(rule: &DynamicMessage) -> Result<(Method, String), String> {

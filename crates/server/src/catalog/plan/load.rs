@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::Stamp;
+use super::{
+    Stamp,
+    steps::{set, set_contact},
+};
 use crate::catalog::{
-    change::{BusinessDraft, CompanyDraft, ContactDraft, EntryDraft},
-    company::{Business, Company, Contact, ShortText},
+    change::{BusinessDraft, CompanyDraft, EntryDraft},
+    company::{Business, Company, Contact},
     entry::{Audit, Catalog, Entry, MAX_ENTRIES, State},
     error::{Error, Result, Violation},
     id::{BusinessId, CompanyId, EntryId},
@@ -133,29 +136,6 @@ fn business_deltas(
 fn new_business_id(stamp: &Stamp<'_>) -> BusinessId {
     BusinessId::parse("id", &(stamp.new_id)(BusinessId::PREFIX))
         .unwrap_or_else(|violation| unreachable!("a generated id: {violation}"))
-}
-
-fn set_contact(contact: &mut Contact, draft: &ContactDraft) {
-    let pairs: [(&mut ShortText, &Option<ShortText>); 9] = [
-        (&mut contact.avatar, &draft.avatar),
-        (&mut contact.phone, &draft.phone),
-        (&mut contact.business_phone, &draft.business_phone),
-        (&mut contact.email, &draft.email),
-        (&mut contact.website, &draft.website),
-        (&mut contact.facebook, &draft.facebook),
-        (&mut contact.instagram, &draft.instagram),
-        (&mut contact.yelp, &draft.yelp),
-        (&mut contact.google, &draft.google),
-    ];
-    for (field, given) in pairs {
-        set(field, given.as_ref());
-    }
-}
-
-fn set<T: Clone>(field: &mut T, given: Option<&T>) {
-    if let Some(given) = given {
-        field.clone_from(given);
-    }
 }
 
 /// A catalog's entries as they shall be, the drafted ones first and in the document's order.

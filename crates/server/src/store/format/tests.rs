@@ -120,6 +120,10 @@ fn delta() -> impl Strategy<Value = Delta> {
             .prop_map(|(before, after)| Delta::Business { before, after }),
         (catalog.clone(), proptest::option::of(boxed(entry())), boxed(entry()))
             .prop_map(|(catalog, before, after)| Delta::Entry { catalog, before, after }),
+        (catalog.clone(), boxed(entry()))
+            .prop_map(|(catalog, before)| Delta::Deleted { catalog, before }),
+        (catalog.clone(), boxed(entry()))
+            .prop_map(|(catalog, after)| Delta::Revived { catalog, after }),
         (catalog, "[a-z]{1,9}", any::<u32>(), any::<u32>()).prop_map(|(catalog, id, from, to)| {
             Delta::Moved { catalog, id: EntryId::parse("", &id).unwrap(), from, to }
         }),
@@ -192,9 +196,11 @@ fn one_of_each() -> Vec<Delta> {
         Delta::Business { before: None, after: Box::new(business) },
         Delta::Entry {
             catalog: Catalog::LifeCycles,
-            before: Some(Box::new(plain)),
+            before: Some(Box::new(plain.clone())),
             after: Box::new(entry),
         },
+        Delta::Deleted { catalog: Catalog::LifeCycles, before: Box::new(plain.clone()) },
+        Delta::Revived { catalog: Catalog::ActionStatuses, after: Box::new(plain) },
         Delta::Moved {
             catalog: Catalog::CustomerTags,
             id: EntryId::parse("", "tag_001").unwrap(),
@@ -221,6 +227,12 @@ const GOLDEN: &str = concat!(
     r##""after":{"id":"lc_001","name":"Qualified","description":"two\nlines","color":"#00FF00","is_default":true,"##,
     r#""rank":1024,"state":"active","audit":{"created_by":"load","created_time":1672567200000000,"#,
     r#""last_updated_by":"staff_001","last_updated_time":-1,"revision":3}}}},"#,
+    r#"{"deleted":{"catalog":"life_cycles","before":{"id":"lc_001","name":"Qualified","rank":1024,"#,
+    r#""state":"active","audit":{"created_by":"load","created_time":1672567200000000,"#,
+    r#""last_updated_by":"staff_001","last_updated_time":-1,"revision":3}}}},"#,
+    r#"{"revived":{"catalog":"action_statuses","after":{"id":"lc_001","name":"Qualified","rank":1024,"#,
+    r#""state":"active","audit":{"created_by":"load","created_time":1672567200000000,"#,
+    r#""last_updated_by":"staff_001","last_updated_time":-1,"revision":3}}}},"#,
     r#"{"moved":{"catalog":"customer_tags","id":"tag_001","from":1,"to":9}}]}"#,
 );
 
@@ -228,6 +240,28 @@ const GOLDEN: &str = concat!(
 fn the_log_format_is_the_one_that_was_always_written() {
     assert_eq!(encode_changes(&one_of_each()), GOLDEN);
     assert_eq!(decode_changes(GOLDEN).unwrap(), one_of_each());
+}
+
+#[test]
+fn the_subjects_are_written_as_they_always_were() {
+    let entry = |id| Subject::Entry(Catalog::CustomerTags, EntryId::parse("", id).unwrap());
+    let subjects = [
+        Subject::Company,
+        Subject::Business(BusinessId::parse("", "bizT2HX").unwrap()),
+        entry("tag_001"),
+        entry("tag_001"),
+        Subject::Catalog(Catalog::LifeCycles),
+    ];
+    let golden = concat!(
+        r#"["company",{"business":"bizT2HX"},{"entry":{"catalog":"customer_tags","id":"tag_001"}},"#,
+        r#"{"entry":{"catalog":"customer_tags","id":"tag_001"}},{"catalog":"life_cycles"}]"#,
+    );
+    assert_eq!(encode_subjects(&subjects), golden);
+    assert_eq!(decode_subjects(golden).unwrap(), subjects);
+    assert_eq!(decode_subjects(&encode_subjects(&[])).unwrap(), []);
+    for text in ["", "{}", r#"["hat"]"#, r#"[{"catalog":"hats"}]"#, r#"[{"business":"a b"}]"#] {
+        assert!(matches!(decode_subjects(text), Err(StoreError::Damaged(_))), "{text}");
+    }
 }
 
 #[test]

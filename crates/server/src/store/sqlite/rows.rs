@@ -1,33 +1,36 @@
-//! The statements: rows and log lines of companies, read and written. Each function runs inside a
+//! The statements about the rows of companies, read and written. Each function runs inside a
 //! transaction that its caller began, and knows nothing of threads and connections.
 
 use rusqlite::{Connection, Row, named_params, params};
 
-use super::{damaged, failure, integer};
+use super::{damaged, failure, integer, log};
 use crate::{
     catalog::{
         access::{Actor, Coverage},
         company::{Business, Company},
         entry::{Catalog, Entry, Revision},
         error::Kind,
-        id::{BusinessId, CompanyId, EntryId, KeyId, StaffId},
+        id::{BusinessId, CompanyId, EntryId},
+        log::Request,
         settings::{Delta, Settings},
         time::Timestamp,
     },
     store::{
-        LogLine, StoreError,
+        StoreError,
         format::{self, AuditForm, BusinessForm, CompanyForm, EntryForm},
     },
 };
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
-/// A plan without what only the caller needs, and with its log body.
+/// A plan without what only the caller needs, with the texts of its line of the log.
 pub(super) struct Commit {
     pub(super) company: CompanyId,
     pub(super) base: Revision,
     pub(super) time: Timestamp,
     pub(super) actor: Actor,
+    pub(super) request: Option<Request>,
+    pub(super) subjects: String,
     pub(super) deltas: Vec<Delta>,
     pub(super) body: String,
 }
@@ -82,6 +85,27 @@ pub(super) fn list_businesses(
     collect(rows, |row| Ok((company_id(row, "company_id")?, business(row)?)))
 }
 
+pub(super) fn company_ids(
+    tx: &Connection,
+    coverage: &Coverage,
+    after: Option<&CompanyId>,
+    limit: u32,
+) -> Result<Vec<CompanyId>> {
+    let (has_row, list) = covered(coverage, "id");
+    let (has_log, _) = covered(coverage, "company_id");
+    // Every id sorts after the empty text. Both halves are read in the order of an index, so a
+    // page looks no further than it must.
+    let sql = format!(
+        "SELECT id FROM companies WHERE id > ?2 AND {has_row}
+         UNION SELECT company_id FROM changes WHERE company_id > ?2 AND {has_log}
+         ORDER BY id LIMIT ?3"
+    );
+    let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
+    let after = after.map_or("", CompanyId::as_str);
+    let rows = statement.query(params![list, after, limit]).map_err(failure)?;
+    collect(rows, |row| company_id(row, "id"))
+}
+
 pub(super) fn company_of(tx: &Connection, business: &BusinessId) -> Result<Option<CompanyId>> {
     let sql = "SELECT company_id FROM businesses WHERE id = ?1";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
@@ -130,41 +154,29 @@ pub(super) fn current_revision(tx: &Connection, id: &CompanyId) -> Result<Option
     Ok(collect(rows, |row| revision(row, "revision"))?.pop())
 }
 
-pub(super) fn changes(
+pub(super) fn was_deleted(
     tx: &Connection,
-    id: &CompanyId,
-    after: Revision,
-    limit: u32,
-) -> Result<Vec<LogLine>> {
-    let sql =
-        "SELECT * FROM changes WHERE company_id = ?1 AND revision > ?2 ORDER BY revision LIMIT ?3";
+    company: &CompanyId,
+    catalog: Catalog,
+    id: &EntryId,
+) -> Result<bool> {
+    let sql = "SELECT 1 FROM deleted_entries WHERE company_id = ?1 AND catalog = ?2 AND id = ?3";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let rows = statement.query(params![id.as_str(), integer(after.0), limit]).map_err(failure)?;
-    collect(rows, |row| {
-        Ok(LogLine {
-            revision: revision(row, "revision")?,
-            time: time(row, "time")?,
-            actor: actor(row)?,
-            deltas: format::decode_changes(&text(row, "body")?)?,
-        })
-    })
+    statement.exists([company.as_str(), catalog.as_str(), id.as_str()]).map_err(failure)
 }
 
 /// Writes the rows and the line of the log, if the company is at the base.
 pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
-    advance(tx, commit)?;
-    // First everything that moves or changes is parked, so that entries can swap names or places.
-    for delta in &commit.deltas {
-        match delta {
-            Delta::Entry { catalog, before: Some(before), .. } => {
-                park(tx, &commit.company, *catalog, &before.id, before.rank)?;
-            }
-            Delta::Moved { catalog, id, from, .. } => {
-                park(tx, &commit.company, *catalog, id, *from)?
-            }
-            _ => {}
+    if commit.deltas.is_empty() {
+        if current_revision(tx, &commit.company)? != Some(commit.base) {
+            return Err(StoreError::Conflict);
         }
+        return log::append_empty(tx, commit);
     }
+    advance(tx, commit)?;
+    // Before the rows, so that a request that was answered before is told from one that is wrong.
+    log::append(tx, commit)?;
+    make_room(tx, commit)?;
     for delta in &commit.deltas {
         match delta {
             // `advance` made it.
@@ -174,15 +186,44 @@ pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
             Delta::Business { before: Some(_), after } => {
                 update_business(tx, &commit.company, after)?
             }
-            Delta::Entry { catalog, before, after } => {
-                write_entry(tx, &commit.company, *catalog, before.is_some(), after)?;
+            Delta::Entry { catalog, before: None, after } => {
+                insert_entry(tx, &commit.company, *catalog, after)?
+            }
+            Delta::Entry { catalog, before: Some(_), after } => {
+                update_entry(tx, &commit.company, *catalog, after)?
+            }
+            // `make_room` deleted it.
+            Delta::Deleted { .. } => {}
+            Delta::Revived { catalog, after } => {
+                forget_deleted(tx, &commit.company, *catalog, &after.id)?;
+                insert_entry(tx, &commit.company, *catalog, after)?;
             }
             Delta::Moved { catalog, id, from, to } => {
                 unpark(tx, &commit.company, *catalog, id, *from, *to)?
             }
         }
     }
-    append(tx, commit)
+    Ok(())
+}
+
+/// Deletes what goes and parks everything that moves or changes, so that the order in which
+/// entries take each other's names and places does not matter.
+fn make_room(tx: &Connection, commit: &Commit) -> Result<()> {
+    let company = &commit.company;
+    for delta in &commit.deltas {
+        match delta {
+            Delta::Entry { catalog, before: Some(before), .. } => {
+                park(tx, company, *catalog, &before.id, before.rank)?;
+            }
+            Delta::Moved { catalog, id, from, .. } => park(tx, company, *catalog, id, *from)?,
+            Delta::Deleted { catalog, before } => delete_entry(tx, company, *catalog, before)?,
+            Delta::Entry { before: None, .. }
+            | Delta::Revived { .. }
+            | Delta::Company { .. }
+            | Delta::Business { .. } => {}
+        }
+    }
+    Ok(())
 }
 
 /// Moves the company from the base to the next revision; a new company is made.
@@ -222,23 +263,6 @@ fn advance(tx: &Connection, commit: &Commit) -> Result<()> {
         })
         .map_err(failure)?;
     if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
-}
-
-fn append(tx: &Connection, commit: &Commit) -> Result<()> {
-    let sql = "INSERT INTO changes (company_id, revision, time, actor_key_id, actor_staff_id, body)
-               VALUES (:company_id, :revision, :time, :actor_key_id, :actor_staff_id, :body)";
-    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    statement
-        .execute(named_params! {
-            ":company_id": commit.company.as_str(),
-            ":revision": integer(commit.base.next().0),
-            ":time": commit.time.as_micros(),
-            ":actor_key_id": commit.actor.key_id.as_ref().map(KeyId::as_str),
-            ":actor_staff_id": commit.actor.staff_id.as_str(),
-            ":body": commit.body,
-        })
-        .map_err(failure)?;
-    Ok(())
 }
 
 fn update_company(tx: &Connection, after: &Company) -> Result<()> {
@@ -346,31 +370,51 @@ fn set_rank(
     one_row(written)
 }
 
-fn write_entry(
+fn insert_entry(
     tx: &Connection,
     company: &CompanyId,
     catalog: Catalog,
-    exists: bool,
     after: &Entry,
 ) -> Result<()> {
-    let sql = if exists {
-        "UPDATE entries SET rank = :rank, name = :name, fold_key = :fold_key, description = :description,
-             color = :color, is_default = :is_default, state = :state,
-             created_by = :created_by, created_time = :created_time,
-             last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
-             last_updated_revision = :last_updated_revision
-         WHERE company_id = :company_id AND catalog = :catalog AND id = :id"
-    } else {
-        "INSERT INTO entries
-         (company_id, catalog, id, rank, name, fold_key, description, color, is_default, state,
-          created_by, created_time, last_updated_by, last_updated_time, last_updated_revision)
-         VALUES
-         (:company_id, :catalog, :id, :rank, :name, :fold_key, :description, :color, :is_default, :state,
-          :created_by, :created_time, :last_updated_by, :last_updated_time, :last_updated_revision)"
-    };
+    let sql = "INSERT INTO entries
+               (company_id, catalog, id, rank, name, fold_key, description, color, is_default, state,
+                created_by, created_time, last_updated_by, last_updated_time, last_updated_revision)
+               SELECT
+                :company_id, :catalog, :id, :rank, :name, :fold_key, :description, :color, :is_default, :state,
+                :created_by, :created_time, :last_updated_by, :last_updated_time, :last_updated_revision
+               WHERE NOT EXISTS (SELECT 1 FROM deleted_entries
+                                 WHERE company_id = :company_id AND catalog = :catalog AND id = :id)";
+    match write_entry(tx, sql, company, catalog, after)? {
+        1 => Ok(()),
+        _ => Err(StoreError::Taken(Kind::Entry, after.id.to_string())),
+    }
+}
+
+fn update_entry(
+    tx: &Connection,
+    company: &CompanyId,
+    catalog: Catalog,
+    after: &Entry,
+) -> Result<()> {
+    let sql = "UPDATE entries SET rank = :rank, name = :name, fold_key = :fold_key, description = :description,
+                   color = :color, is_default = :is_default, state = :state,
+                   created_by = :created_by, created_time = :created_time,
+                   last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
+                   last_updated_revision = :last_updated_revision
+               WHERE company_id = :company_id AND catalog = :catalog AND id = :id";
+    one_row(write_entry(tx, sql, company, catalog, after)?)
+}
+
+fn write_entry(
+    tx: &Connection,
+    sql: &str,
+    company: &CompanyId,
+    catalog: Catalog,
+    after: &Entry,
+) -> Result<usize> {
     let form = EntryForm::from(after);
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let written = statement
+    statement
         .execute(named_params! {
             ":company_id": company.as_str(), ":catalog": catalog.as_str(), ":id": form.id, ":rank": form.rank,
             ":name": form.name, ":fold_key": after.name.fold_key(), ":description": form.description,
@@ -379,7 +423,36 @@ fn write_entry(
             ":last_updated_by": form.audit.last_updated_by, ":last_updated_time": form.audit.last_updated_time,
             ":last_updated_revision": integer(form.audit.revision),
         })
-        .map_err(failure)?;
+        .map_err(failure)
+}
+
+/// Deletes the row and keeps its id from being used again.
+fn delete_entry(
+    tx: &Connection,
+    company: &CompanyId,
+    catalog: Catalog,
+    before: &Entry,
+) -> Result<()> {
+    let (company, catalog, id) = (company.as_str(), catalog.as_str(), before.id.as_str());
+    let sql =
+        "DELETE FROM entries WHERE company_id = ?1 AND catalog = ?2 AND id = ?3 AND rank = ?4";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    one_row(statement.execute(params![company, catalog, id, before.rank]).map_err(failure)?)?;
+    let sql = "INSERT INTO deleted_entries (company_id, catalog, id) VALUES (?1, ?2, ?3)";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    one_row(statement.execute([company, catalog, id]).map_err(failure)?)
+}
+
+fn forget_deleted(
+    tx: &Connection,
+    company: &CompanyId,
+    catalog: Catalog,
+    id: &EntryId,
+) -> Result<()> {
+    let sql = "DELETE FROM deleted_entries WHERE company_id = ?1 AND catalog = ?2 AND id = ?3";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let written =
+        statement.execute([company.as_str(), catalog.as_str(), id.as_str()]).map_err(failure)?;
     one_row(written)
 }
 
@@ -421,21 +494,13 @@ pub(super) fn optional_time(row: &Row<'_>, column: &str) -> Result<Option<Timest
     Ok(micros.map(Timestamp::from_micros))
 }
 
-fn revision(row: &Row<'_>, column: &str) -> Result<Revision> {
+pub(super) fn revision(row: &Row<'_>, column: &str) -> Result<Revision> {
     let number: i64 = row.get(column).map_err(failure)?;
     u64::try_from(number).map(Revision).map_err(damaged)
 }
 
 fn company_id(row: &Row<'_>, column: &str) -> Result<CompanyId> {
     Ok(CompanyId::parse(column, &text(row, column)?)?)
-}
-
-fn actor(row: &Row<'_>) -> Result<Actor> {
-    let key_id = optional_text(row, "actor_key_id")?
-        .map(|id| KeyId::parse("actor_key_id", &id))
-        .transpose()?;
-    let staff_id = StaffId::parse("actor_staff_id", &text(row, "actor_staff_id")?)?;
-    Ok(Actor { key_id, staff_id })
 }
 
 /// `revision` is the column that holds the audit's revision.

@@ -10,15 +10,16 @@ use customer_settings_server::{
     catalog::{
         access::{Actor, CoveredGrant, Grant},
         company::{Business, Company},
-        entry::Revision,
+        entry::{Catalog, Revision},
         error::Cause,
-        id::{BusinessId, CompanyId, KeyId},
+        id::{BusinessId, CompanyId, EntryId, KeyId},
         key::{Key, SecretDigest},
+        log::{LogLine, LoggedRequest, RequestId},
         plan::Plan,
         settings::Settings,
         time::Timestamp,
     },
-    store::{LogLine, Store, StoreError, sqlite::SqliteStore},
+    store::{Store, StoreError, sqlite::SqliteStore},
 };
 
 /// A real store behind switches.
@@ -119,6 +120,15 @@ impl Store for Probe {
         self.ask().await?.list_businesses(grant, offset, limit).await
     }
 
+    async fn company_ids(
+        &self,
+        grant: &CoveredGrant,
+        after: Option<&CompanyId>,
+        limit: u32,
+    ) -> Result<Vec<CompanyId>, StoreError> {
+        self.ask().await?.company_ids(grant, after, limit).await
+    }
+
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {
         self.ask().await?.company_of(business).await
     }
@@ -150,6 +160,42 @@ impl Store for Probe {
         limit: u32,
     ) -> Result<Vec<LogLine>, StoreError> {
         self.ask().await?.changes(grant, after, limit).await
+    }
+
+    async fn request(
+        &self,
+        grant: &Grant,
+        key: &KeyId,
+        request: &RequestId,
+    ) -> Result<Option<LoggedRequest>, StoreError> {
+        self.ask().await?.request(grant, key, request).await
+    }
+
+    async fn was_deleted(
+        &self,
+        grant: &Grant,
+        catalog: Catalog,
+        id: &EntryId,
+    ) -> Result<bool, StoreError> {
+        self.ask().await?.was_deleted(grant, catalog, id).await
+    }
+
+    async fn changes_before(
+        &self,
+        grant: &Grant,
+        before: Option<Revision>,
+        mentions: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        self.ask().await?.changes_before(grant, before, mentions, limit).await
+    }
+
+    async fn revision_at(
+        &self,
+        grant: &Grant,
+        time: Timestamp,
+    ) -> Result<Option<Revision>, StoreError> {
+        self.ask().await?.revision_at(grant, time).await
     }
 
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError> {

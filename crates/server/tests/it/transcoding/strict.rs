@@ -14,6 +14,7 @@ fn fixture() -> Fixture {
 }
 
 /// Sends each line with its body and compares the message, or the refused field and its description.
+#[expect(clippy::type_complexity, reason = "a table: path, body, and what comes of them")]
 async fn check(cases: Vec<(&str, &str, Result<(&str, Value), (&str, &str)>)>) {
     let fixture = fixture();
     for (line, body, expected) in cases {
@@ -57,6 +58,7 @@ const TWICE: &str = "has one value in the query and another one in the body: sen
 const SEVERAL: &str = "has several values in the query: send one";
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a list, or one story from beginning to end")]
 async fn an_unknown_name_is_refused_with_the_nearest_known_one() {
     let of_part = "is unknown; there are size, mask";
     check(vec![
@@ -141,6 +143,7 @@ async fn an_unknown_name_is_refused_with_the_nearest_known_one() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a list, or one story from beginning to end")]
 async fn fields_that_are_not_the_bodys_stand_in_the_query_or_in_the_body() {
     let updated = |mut box_: Value, more: Value| {
         box_ = json!({ "box": box_ });

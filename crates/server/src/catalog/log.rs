@@ -1,0 +1,85 @@
+//! The lines of a company's change log, and the requests that they remember.
+
+use std::fmt;
+
+use super::{
+    access::Actor,
+    entry::Revision,
+    error::Violation,
+    settings::{Delta, Subject},
+    time::Timestamp,
+};
+
+/// The most characters of a [`RequestId`].
+pub const MAX_REQUEST_ID_LENGTH: usize = 128;
+
+/// The caller's own name for a request, which makes it safe to repeat; unique per company and key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// Takes 1 to 128 printable ASCII characters, in quotation marks or not; `field` names it in
+    /// the error.
+    pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
+        let id = value.trim();
+        let id = id.strip_prefix('"').and_then(|id| id.strip_suffix('"')).unwrap_or(id);
+        let is_printable = id.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if id.is_empty() || id.len() > MAX_REQUEST_ID_LENGTH || !is_printable {
+            let description = format!(
+                "must be 1 to {MAX_REQUEST_ID_LENGTH} printable ASCII characters, for example a UUID"
+            );
+            return Err(Violation::new(field, "MALFORMED_REQUEST_ID", description));
+        }
+        Ok(Self(id.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A request that can be told from others: its id, and a SHA-256 of what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What the caller calls it.
+    pub id: RequestId,
+    /// Equal for the same request, whoever repeats it.
+    pub digest: [u8; 32],
+}
+
+/// A line of a company's change log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogLine {
+    /// The revision that the change made.
+    pub revision: Revision,
+    /// When.
+    pub time: Timestamp,
+    /// Who, and from where.
+    pub actor: Actor,
+    /// The request, where it had an id.
+    pub request_id: Option<RequestId>,
+    /// What each step of the request was about; empty for loads, undos and roll backs.
+    pub subjects: Vec<Subject>,
+    /// What changed, before and after.
+    pub deltas: Vec<Delta>,
+}
+
+/// What the log remembers of a request with an id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedRequest {
+    /// Of the request.
+    pub digest: [u8; 32],
+    /// The company's revision after it.
+    pub revision: Revision,
+    /// Whether it changed anything; if not, another request made that revision.
+    pub changed: bool,
+    /// What each step of it was about.
+    pub subjects: Vec<Subject>,
+}

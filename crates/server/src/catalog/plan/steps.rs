@@ -1,0 +1,417 @@
+//! Planning single steps and batches of them.
+
+use super::{
+    Stamp,
+    draft::{Draft, too_many},
+};
+use crate::catalog::{
+    change::{BusinessPatch, CompanyPatch, ContactDraft, EntryPatch, Step},
+    company::{Business, Company, Contact},
+    entry::{Catalog, Entry, MAX_ENTRIES, State},
+    error::{Error, Kind, Result, Violation},
+    etag::Etag,
+    id::{BusinessId, CompanyId, EntryId},
+    settings::{Delta, Settings, Subject},
+};
+
+/// Makes the steps one after the other, or says which of a batch cannot be made.
+pub(super) fn planned(
+    company: &CompanyId,
+    current: Option<&Settings>,
+    steps: &[Step],
+    is_batch: bool,
+    stamp: &Stamp<'_>,
+) -> Result<(Vec<Delta>, Vec<Subject>)> {
+    let at = |index: usize, error: Error| match is_batch {
+        true => Error::InBatch { index, error: Box::new(error) },
+        false => error,
+    };
+    let (mut draft, mut subjects, rest) = match (current, steps) {
+        (Some(current), steps) => (Draft::of(current), vec![], steps),
+        (None, [Step::CreateCompany { patch }, rest @ ..]) => {
+            let made = new_company(company, patch, stamp).map_err(|error| at(0, error))?;
+            (Draft::new(made, stamp), vec![Subject::Company], rest)
+        }
+        (None, _) => {
+            return Err(Error::NotFound { kind: Kind::Company, id: company.to_string() });
+        }
+    };
+    for step in rest {
+        let index = subjects.len();
+        let mut making = Making { draft: &mut draft, stamp, index };
+        subjects.push(making.step(step).map_err(|error| at(index, error))?);
+    }
+    draft.check().map_err(|(index, error)| match index {
+        Some(index) => at(index, error),
+        None => error,
+    })?;
+    Ok((draft.deltas(stamp), subjects))
+}
+
+/// A step being made.
+struct Making<'a, 'b> {
+    draft: &'a mut Draft<'b>,
+    stamp: &'a Stamp<'a>,
+    index: usize,
+}
+
+impl Making<'_, '_> {
+    fn step(&mut self, step: &Step) -> Result<Subject> {
+        match step {
+            Step::CreateEntry { catalog, id, patch, etag } => {
+                self.expect_catalog(*catalog, etag.as_ref())?;
+                self.create_entry(*catalog, id.as_ref(), patch)
+            }
+            Step::UpdateEntry { catalog, id, patch, etag } => {
+                self.expect_entry(*catalog, id, etag.as_ref())?;
+                self.update_entry(*catalog, id, patch)
+            }
+            Step::ArchiveEntry { catalog, id, successor, etag } => {
+                self.expect_entry(*catalog, id, etag.as_ref())?;
+                self.archive_entry(*catalog, id, successor.as_ref())
+            }
+            Step::RestoreEntry { catalog, id, etag } => {
+                self.expect_entry(*catalog, id, etag.as_ref())?;
+                self.restore_entry(*catalog, id)
+            }
+            Step::DeleteEntry { catalog, id, etag } => {
+                self.expect_entry(*catalog, id, etag.as_ref())?;
+                self.delete_entry(*catalog, id)
+            }
+            Step::ReorderEntries { catalog, ids, etag } => {
+                self.expect_catalog(*catalog, etag.as_ref())?;
+                self.reorder_entries(*catalog, ids)
+            }
+            Step::CreateCompany { .. } => {
+                let id = self.draft.after.company.id.to_string();
+                Err(Error::IdTaken { kind: Kind::Company, id })
+            }
+            Step::UpdateCompany { patch, etag } => {
+                let company = self.company(etag.as_ref())?;
+                set(&mut company.name, patch.name.as_ref());
+                set(&mut company.country, patch.country.as_ref());
+                set(&mut company.timezone, patch.timezone.as_ref());
+                Ok(Subject::Company)
+            }
+            Step::SetCompanyState { state, etag } => {
+                self.company(etag.as_ref())?.state = *state;
+                Ok(Subject::Company)
+            }
+            Step::CreateBusiness { id, patch } => self.create_business(id.as_ref(), patch),
+            Step::UpdateBusiness { id, patch, etag } => {
+                update_business(self.business(id, etag.as_ref())?, patch);
+                Ok(Subject::Business(id.clone()))
+            }
+            Step::SetBusinessState { id, state, etag } => {
+                self.business(id, etag.as_ref())?.state = *state;
+                Ok(Subject::Business(id.clone()))
+            }
+        }
+    }
+
+    fn expect_catalog(&self, catalog: Catalog, etag: Option<&Etag>) -> Result<()> {
+        let Some(etag) = etag else { return Ok(()) };
+        expect(Some(etag), &self.draft.after.catalog_etag(catalog), || catalog.to_string())
+    }
+
+    fn expect_entry(&mut self, catalog: Catalog, id: &EntryId, etag: Option<&Etag>) -> Result<()> {
+        let entry = self.draft.entry(catalog, id)?;
+        let Some(etag) = etag else { return Ok(()) };
+        expect(Some(etag), &entry.etag(), || format!("{catalog}/{id}"))
+    }
+
+    fn company(&mut self, etag: Option<&Etag>) -> Result<&mut Company> {
+        let company = &mut self.draft.after.company;
+        expect(etag, &company.etag(), || "the company".to_owned())?;
+        Ok(company)
+    }
+
+    fn business(&mut self, id: &BusinessId, etag: Option<&Etag>) -> Result<&mut Business> {
+        let business = self.draft.business(id)?;
+        expect(etag, &business.etag(), || format!("businesses/{id}"))?;
+        Ok(business)
+    }
+
+    fn create_entry(
+        &mut self,
+        catalog: Catalog,
+        id: Option<&EntryId>,
+        patch: &EntryPatch,
+    ) -> Result<Subject> {
+        let name = patch.name.clone().ok_or_else(|| required("entry.name"))?;
+        let id = id.cloned().unwrap_or_else(|| {
+            EntryId::parse("id", &(self.stamp.new_id)(catalog.id_prefix()))
+                .unwrap_or_else(|violation| unreachable!("a generated id: {violation}"))
+        });
+        let was_there = self.draft.was_there(catalog, &id);
+        let entries = self.draft.entries(catalog);
+        if was_there || entries.iter().any(|entry| entry.id == id) {
+            return Err(Error::IdTaken { kind: Kind::Entry, id: id.to_string() });
+        }
+        if entries.len() >= MAX_ENTRIES {
+            return Err(too_many(catalog));
+        }
+        let is_first = !entries.iter().any(Entry::is_active);
+        entries.push(Entry {
+            id: id.clone(),
+            name,
+            description: patch.description.clone().unwrap_or_default(),
+            color: patch.color.unwrap_or_default(),
+            is_default: false,
+            rank: entries.iter().map(|entry| entry.rank + 1).max().unwrap_or(0),
+            state: State::Active,
+            audit: self.stamp.created(),
+        });
+        self.draft.note_name(catalog, &id, self.index);
+        if is_first && catalog.has_default() {
+            self.draft.set_default(catalog, Some(&id));
+        } else if patch.is_default == Some(true) {
+            self.make_default(catalog, &id)?;
+        }
+        Ok(Subject::Entry(catalog, id))
+    }
+
+    fn update_entry(
+        &mut self,
+        catalog: Catalog,
+        id: &EntryId,
+        patch: &EntryPatch,
+    ) -> Result<Subject> {
+        let entry = self.draft.entry(catalog, id)?;
+        let was_default = entry.is_default;
+        set(&mut entry.name, patch.name.as_ref());
+        set(&mut entry.description, patch.description.as_ref());
+        set(&mut entry.color, patch.color.as_ref());
+        if patch.name.is_some() {
+            self.draft.note_name(catalog, id, self.index);
+        }
+        match patch.is_default {
+            Some(true) if !was_default => self.make_default(catalog, id)?,
+            Some(false) if was_default => {
+                return Err(Error::Precondition {
+                    reason: "DEFAULT_NEEDED",
+                    message: format!(
+                        "{id} is the default of {catalog}, and there must be one: set is_default of another entry to true instead"
+                    ),
+                });
+            }
+            _ => {}
+        }
+        Ok(Subject::Entry(catalog, id.clone()))
+    }
+
+    fn make_default(&mut self, catalog: Catalog, id: &EntryId) -> Result<()> {
+        if !catalog.has_default() {
+            let description = "must not be true: only life_cycles have a default";
+            return Err(Error::invalid("entry.is_default", "NO_DEFAULT", description));
+        }
+        if !self.draft.entry(catalog, id)?.is_active() {
+            return Err(Error::Precondition {
+                reason: "ARCHIVED",
+                message: format!("{id} is archived and cannot be the default: restore it first"),
+            });
+        }
+        self.draft.set_default(catalog, Some(id));
+        Ok(())
+    }
+
+    fn archive_entry(
+        &mut self,
+        catalog: Catalog,
+        id: &EntryId,
+        successor: Option<&EntryId>,
+    ) -> Result<Subject> {
+        let subject = Subject::Entry(catalog, id.clone());
+        if let Some(successor) = successor {
+            self.check_successor(catalog, id, successor)?;
+        }
+        let entry = self.draft.entry(catalog, id)?;
+        if !entry.is_active() {
+            return Ok(subject);
+        }
+        let was_default = entry.is_default;
+        (entry.state, entry.is_default) = (State::Archived, false);
+        let is_last = !self.draft.entries(catalog).iter().any(Entry::is_active);
+        if was_default && !is_last {
+            let Some(successor) = successor else {
+                return Err(Error::Precondition {
+                    reason: "SUCCESSOR_NEEDED",
+                    message: format!(
+                        "{id} is the default of {catalog}: name the active entry that takes over in successor_id"
+                    ),
+                });
+            };
+            self.draft.set_default(catalog, Some(successor));
+        }
+        Ok(subject)
+    }
+
+    fn check_successor(
+        &mut self,
+        catalog: Catalog,
+        id: &EntryId,
+        successor: &EntryId,
+    ) -> Result<()> {
+        let refuse =
+            |reason, description: &str| Err(Error::invalid("successor_id", reason, description));
+        if !catalog.has_default() {
+            return refuse(
+                "NO_DEFAULT",
+                "must be empty: only life_cycles have a default to hand over",
+            );
+        }
+        if successor == id {
+            return refuse("SAME_ENTRY", "must be another entry than the archived one");
+        }
+        match self.draft.entry(catalog, successor) {
+            Ok(entry) if entry.is_active() => Ok(()),
+            Ok(_) => refuse("ARCHIVED", "must be an active entry; this one is archived"),
+            Err(_) => refuse("UNKNOWN_ID", &format!("is no entry of {catalog}")),
+        }
+    }
+
+    fn restore_entry(&mut self, catalog: Catalog, id: &EntryId) -> Result<Subject> {
+        let subject = Subject::Entry(catalog, id.clone());
+        let is_first = !self.draft.entries(catalog).iter().any(Entry::is_active);
+        let entry = self.draft.entry(catalog, id)?;
+        if entry.is_active() {
+            return Ok(subject);
+        }
+        entry.state = State::Active;
+        entry.is_default = is_first && catalog.has_default();
+        self.draft.note_name(catalog, id, self.index);
+        Ok(subject)
+    }
+
+    fn delete_entry(&mut self, catalog: Catalog, id: &EntryId) -> Result<Subject> {
+        if self.draft.entry(catalog, id)?.is_active() {
+            return Err(Error::Precondition {
+                reason: "NOT_ARCHIVED",
+                message: format!("{id} is in use: archive it first, then delete it"),
+            });
+        }
+        self.draft.entries(catalog).retain(|entry| entry.id != *id);
+        Ok(Subject::Entry(catalog, id.clone()))
+    }
+
+    /// Deals the active entries' places out anew.
+    fn reorder_entries(&mut self, catalog: Catalog, ids: &[EntryId]) -> Result<Subject> {
+        let entries = self.draft.entries(catalog);
+        check_order(catalog, entries, ids)?;
+        let active = entries.iter().filter(|entry| entry.is_active());
+        let mut ranks: Vec<u32> = active.map(|entry| entry.rank).collect();
+        ranks.sort_unstable();
+        let places: std::collections::HashMap<&EntryId, u32> = ids.iter().zip(ranks).collect();
+        for entry in entries.iter_mut() {
+            entry.rank = places.get(&entry.id).copied().unwrap_or(entry.rank);
+        }
+        entries.sort_by_key(|entry| entry.rank);
+        Ok(Subject::Catalog(catalog))
+    }
+
+    fn create_business(
+        &mut self,
+        id: Option<&BusinessId>,
+        patch: &BusinessPatch,
+    ) -> Result<Subject> {
+        let name = patch.name.clone().ok_or_else(|| required("business.name"))?;
+        let id = id.cloned().unwrap_or_else(|| {
+            BusinessId::parse("id", &(self.stamp.new_id)(BusinessId::PREFIX))
+                .unwrap_or_else(|violation| unreachable!("a generated id: {violation}"))
+        });
+        if self.draft.business(&id).is_ok() {
+            return Err(Error::IdTaken { kind: Kind::Business, id: id.to_string() });
+        }
+        let mut business = Business {
+            id: id.clone(),
+            name,
+            contact: Contact::default(),
+            address: None,
+            state: State::Active,
+            audit: self.stamp.created(),
+        };
+        update_business(&mut business, patch);
+        self.draft.after.businesses.push(business);
+        Ok(Subject::Business(id))
+    }
+}
+
+fn new_company(id: &CompanyId, patch: &CompanyPatch, stamp: &Stamp<'_>) -> Result<Company> {
+    Ok(Company {
+        id: id.clone(),
+        name: patch.name.clone().ok_or_else(|| required("company.name"))?,
+        country: patch.country.clone().unwrap_or_default(),
+        timezone: patch.timezone.clone().unwrap_or_default(),
+        state: State::Active,
+        audit: stamp.created(),
+    })
+}
+
+fn update_business(business: &mut Business, patch: &BusinessPatch) {
+    set(&mut business.name, patch.name.as_ref());
+    set(&mut business.address, patch.address.as_ref());
+    set_contact(&mut business.contact, &patch.contact);
+}
+
+/// Gives the fields that the draft has.
+pub(super) fn set_contact(contact: &mut Contact, draft: &ContactDraft) {
+    let drafted = [
+        &draft.avatar,
+        &draft.phone,
+        &draft.business_phone,
+        &draft.email,
+        &draft.website,
+        &draft.facebook,
+        &draft.instagram,
+        &draft.yelp,
+        &draft.google,
+    ];
+    for (field, given) in contact.texts_mut().into_iter().zip(drafted) {
+        set(field, given.as_ref());
+    }
+}
+
+/// Gives a field its new value, if there is one.
+pub(super) fn set<T: Clone>(field: &mut T, given: Option<&T>) {
+    if let Some(given) = given {
+        field.clone_from(given);
+    }
+}
+
+/// Refuses a change of something that is not what the caller has seen.
+pub(super) fn expect(etag: Option<&Etag>, actual: &Etag, what: impl Fn() -> String) -> Result<()> {
+    match etag {
+        Some(etag) if etag != actual => {
+            Err(Error::EtagMismatch { what: what(), since: Vec::new() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn required(field: &str) -> Error {
+    Error::invalid(field, "REQUIRED", "is required")
+}
+
+/// The ids must be those of all active entries, each once.
+fn check_order(catalog: Catalog, entries: &[Entry], ids: &[EntryId]) -> Result<()> {
+    let mut violations = Vec::new();
+    let mut refuse = |reason, ids: Vec<&EntryId>, problem: &str| {
+        if !ids.is_empty() {
+            let ids: Vec<&str> = ids.into_iter().map(EntryId::as_str).collect();
+            let description = format!("{problem}: {}", ids.join(", "));
+            violations.push(Violation::new("ids", reason, description));
+        }
+    };
+    let find = |id: &EntryId| entries.iter().find(|entry| entry.id == *id);
+    let given: std::collections::HashSet<&EntryId> = ids.iter().collect();
+    let repeated = ids.iter().enumerate().filter(|(i, id)| ids[..*i].contains(id));
+    refuse("DUPLICATE", repeated.map(|(_, id)| id).collect(), "names an entry more than once");
+    let unknown = ids.iter().filter(|id| find(id).is_none());
+    refuse("UNKNOWN_ID", unknown.collect(), &format!("has ids that {catalog} does not have"));
+    let archived = ids.iter().filter(|id| find(id).is_some_and(|entry| !entry.is_active()));
+    refuse("ARCHIVED", archived.collect(), "has archived entries, which keep their places");
+    let active = entries.iter().filter(|entry| entry.is_active()).map(|entry| &entry.id);
+    let missing = active.filter(|id| !given.contains(id));
+    refuse("MISSING_ID", missing.collect(), "must name all active entries; these are missing");
+    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+}

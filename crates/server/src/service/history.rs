@@ -1,0 +1,308 @@
+//! The past: reading a company's change log, and its settings as they were.
+
+use std::sync::Arc;
+
+use super::{settings::Ask, snapshot::Snapshots};
+use crate::{
+    catalog::{
+        access::{Caller, Grant, Scope},
+        entry::{Catalog, Revision},
+        error::{Cause, Error, Kind, Past, Result},
+        etag::Etag,
+        id::{CompanyId, EntryId},
+        log::LogLine,
+        settings::{Delta, Settings, Subject, unapply},
+    },
+    store::Store,
+};
+
+/// Lines that are read at once.
+const PAGE: u32 = 500;
+/// The most changes that an error names.
+const MAX_NAMED: usize = 5;
+/// How far back an error looks for the change after which an etag was read.
+const MAX_SEARCHED: u32 = 200;
+/// The most things that a summary names.
+const MAX_SUMMARIZED: usize = 3;
+
+/// Which changes to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only those that touched this catalog.
+    pub catalog: Option<Catalog>,
+    /// Only those that touched this entry (of that catalog).
+    pub entry: Option<EntryId>,
+}
+
+impl Filter {
+    fn takes(&self, line: &LogLine) -> bool {
+        line.deltas.iter().any(|delta| {
+            let of_catalog = self.catalog.is_none_or(|catalog| delta.catalog() == Some(catalog));
+            of_catalog && self.entry.as_ref().is_none_or(|id| delta.entry_id() == Some(id))
+        })
+    }
+
+    /// What a line's body must name.
+    fn mentions(&self) -> Option<&str> {
+        self.entry.as_ref().map(EntryId::as_str).or(self.catalog.map(Catalog::as_str))
+    }
+}
+
+/// A page of changes, newest first.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// The changes.
+    pub lines: Vec<LogLine>,
+    /// Where the next page begins: below this revision; `None` on the last page.
+    pub next: Option<Revision>,
+    /// The company now.
+    pub settings: Arc<Settings>,
+}
+
+/// Reads change logs.
+pub struct HistoryService {
+    store: Arc<dyn Store>,
+    snapshots: Arc<Snapshots>,
+}
+
+impl HistoryService {
+    /// Reads changes from the store, the company itself from its snapshot.
+    pub fn new(store: Arc<dyn Store>, snapshots: Arc<Snapshots>) -> Self {
+        Self { store, snapshots }
+    }
+
+    /// The changes below a revision (`None`: from the newest), newest first, at most `limit`.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        company: &CompanyId,
+        filter: &Filter,
+        below: Option<Revision>,
+        limit: u32,
+    ) -> Result<Changes> {
+        let grant = caller.grant(Scope::HistoryRead, company)?;
+        let snapshot = self.snapshots.get(&grant).await?;
+        let absent = || caller.absent(Kind::Company, company.as_str());
+        let settings = snapshot.ok_or_else(absent)?.settings.clone();
+        let wanted = limit as usize;
+        let mut lines: Vec<LogLine> = Vec::new();
+        let mut below = below;
+        while lines.len() <= wanted {
+            let read = limit.saturating_add(1).min(PAGE);
+            let page = self.store.changes_before(&grant, below, filter.mentions(), read).await?;
+            let Some(last) = page.last() else { break };
+            below = Some(last.revision);
+            let is_end = page.len() < read as usize;
+            lines.extend(page.into_iter().filter(|line| filter.takes(line)));
+            if is_end {
+                break;
+            }
+        }
+        let more = lines.len() > wanted;
+        lines.truncate(wanted);
+        let next = lines.last().filter(|_| more).map(|line| line.revision);
+        Ok(Changes { lines, next, settings })
+    }
+
+    /// One change; `revision` is that which it made.
+    pub async fn get(
+        &self,
+        caller: &Caller,
+        company: &CompanyId,
+        revision: Revision,
+    ) -> Result<LogLine> {
+        let grant = caller.grant(Scope::HistoryRead, company)?;
+        if self.snapshots.get(&grant).await?.is_none() {
+            return Err(caller.absent(Kind::Company, company.as_str()));
+        }
+        line(&*self.store, &grant, revision).await
+    }
+}
+
+/// The change that made the revision.
+pub(super) async fn line(store: &dyn Store, grant: &Grant, revision: Revision) -> Result<LogLine> {
+    let before = Revision(revision.0.saturating_sub(1));
+    let found = store.changes(grant, before, 1).await?.into_iter().next();
+    let found = found.filter(|line| line.revision == revision);
+    found.ok_or_else(|| Error::NotFound { kind: Kind::Change, id: revision.to_string() })
+}
+
+/// The company as it was at a revision, from what it is now.
+pub(super) async fn as_of(
+    store: &dyn Store,
+    grant: &Grant,
+    current: Arc<Settings>,
+    revision: Revision,
+) -> Result<Arc<Settings>> {
+    if revision == current.revision {
+        return Ok(current);
+    }
+    if revision > current.revision || revision == Revision(0) {
+        let now = current.revision;
+        let description = format!("must be one of the company's revisions, 1 to {now}");
+        return Err(Error::invalid("revision", "OUT_OF_RANGE", description));
+    }
+    let broken = || Error::Internal(Cause::new("the change log does not lead back"));
+    let mut settings = Arc::unwrap_or_clone(current);
+    loop {
+        let below = settings.revision.next();
+        for line in store.changes_before(grant, Some(below), None, PAGE).await? {
+            if line.revision != settings.revision {
+                return Err(broken());
+            }
+            if line.revision == revision {
+                settings.changed_time = line.time;
+                return Ok(Arc::new(settings));
+            }
+            let before = Revision(line.revision.0 - 1);
+            settings = unapply(settings, before, line.time, &line.deltas).map_err(|_| broken())?;
+        }
+        if settings.revision.next() == below {
+            return Err(broken());
+        }
+    }
+}
+
+/// An error with the changes that are in the way, where it is about such.
+pub(super) async fn explained(
+    store: &dyn Store,
+    grant: &Grant,
+    current: Option<&Settings>,
+    ask: &Ask,
+    error: Error,
+) -> Error {
+    let Some(current) = current else { return error };
+    match error {
+        Error::InBatch { index, error } => {
+            let found = match ask {
+                Ask::Steps { steps, .. } => steps.get(index).and_then(|step| step.expected()),
+                _ => None,
+            };
+            let error = match found {
+                Some((subject, etag)) => {
+                    mismatch(store, grant, current, Some(subject), etag, *error).await
+                }
+                None => *error,
+            };
+            Error::InBatch { index, error: Box::new(error) }
+        }
+        Error::ChangedSince { revision, fields, .. } => {
+            let since = touching(store, grant, revision, &fields).await.unwrap_or_default();
+            Error::ChangedSince { revision, fields, since }
+        }
+        error => match expected(ask) {
+            Some((subject, etag)) => mismatch(store, grant, current, subject, etag, error).await,
+            None => error,
+        },
+    }
+}
+
+/// What the caller has seen: of the company's settings as a whole, or of one thing.
+fn expected(ask: &Ask) -> Option<(Option<Subject>, &Etag)> {
+    match ask {
+        Ask::Steps { etag: Some(etag), .. }
+        | Ask::Undo { etag: Some(etag), .. }
+        | Ask::RollBack { etag: Some(etag), .. } => Some((None, etag)),
+        Ask::Steps { steps, .. } => steps
+            .first()
+            .and_then(|step| step.expected())
+            .map(|(subject, etag)| (Some(subject), etag)),
+        _ => None,
+    }
+}
+
+/// Names what changed since the etag was read: goes back until the etag fits.
+async fn mismatch(
+    store: &dyn Store,
+    grant: &Grant,
+    current: &Settings,
+    subject: Option<Subject>,
+    etag: &Etag,
+    error: Error,
+) -> Error {
+    let Error::EtagMismatch { what, .. } = error else { return error };
+    let below = Some(current.revision.next());
+    let lines = store.changes_before(grant, below, None, MAX_SEARCHED).await.unwrap_or_default();
+    let mut settings = current.clone();
+    let mut since = Vec::new();
+    for line in lines {
+        let touches = |delta: &Delta| subject.as_ref().is_none_or(|subject| delta.touches(subject));
+        if line.deltas.iter().any(touches) && since.len() < MAX_NAMED {
+            since.push(past(&line));
+        }
+        let before = Revision(line.revision.0.saturating_sub(1));
+        match unapply(settings, before, line.time, &line.deltas) {
+            Ok(earlier) => settings = earlier,
+            Err(_) => break,
+        }
+        if settings.etag_of(subject.as_ref()).as_ref() == Some(etag) {
+            break;
+        }
+    }
+    Error::EtagMismatch { what, since }
+}
+
+/// The changes after a revision that touched one of the fields, newest first.
+async fn touching(
+    store: &dyn Store,
+    grant: &Grant,
+    revision: Revision,
+    fields: &[String],
+) -> Result<Vec<Past>> {
+    let mut found = Vec::new();
+    let mut below = None;
+    loop {
+        let lines = store.changes_before(grant, below, None, PAGE).await?;
+        for line in &lines {
+            if line.revision <= revision || found.len() == MAX_NAMED {
+                return Ok(found);
+            }
+            let is_in_the_way = |delta: &Delta| {
+                let place = delta.place();
+                let mut touched =
+                    delta.fields().into_iter().map(|field| format!("{place}.{field}"));
+                fields.contains(&place)
+                    || touched.any(|field| fields.contains(&field))
+                    || (delta.fields().is_empty()
+                        && fields.iter().any(|field| field.starts_with(&format!("{place}."))))
+            };
+            if line.deltas.iter().any(is_in_the_way) {
+                found.push(past(line));
+            }
+        }
+        let Some(last) = lines.last() else { return Ok(found) };
+        below = Some(last.revision);
+    }
+}
+
+fn past(line: &LogLine) -> Past {
+    let (revision, staff_id) = (line.revision, line.actor.staff_id.clone());
+    Past { revision, staff_id, summary: summary(&line.deltas) }
+}
+
+/// What a change did, in a line for people.
+pub fn summary(deltas: &[Delta]) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for delta in deltas {
+        let part = match delta {
+            Delta::Moved { catalog, .. } => format!("reordered {catalog}"),
+            delta => {
+                let fields = delta.fields();
+                let fields: Vec<&str> =
+                    fields.into_iter().filter(|field| *field != "state").collect();
+                let list = match fields[..] {
+                    [] => String::new(),
+                    _ => format!(" ({})", fields.join(", ")),
+                };
+                format!("{} {}{list}", delta.verb(), delta.place())
+            }
+        };
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    let more = parts.len().saturating_sub(MAX_SUMMARIZED);
+    parts.truncate(MAX_SUMMARIZED);
+    let text = parts.join(", ");
+    if more > 0 { format!("{text} and {more} more") } else { text }
+}

@@ -1,0 +1,161 @@
+//! The statements about the lines of companies' change logs, under the same rules as `rows`.
+//!
+//! Part 0 of a revision is the change that made it; the parts after it are requests that found
+//! nothing to change, and are looked up by their ids alone.
+
+use rusqlite::{Connection, Row, named_params, params};
+
+use super::{
+    damaged, failure, integer,
+    rows::{Commit, Result, collect, optional_text, revision, text, time},
+};
+use crate::{
+    catalog::{
+        access::Actor,
+        entry::Revision,
+        id::{CompanyId, KeyId, StaffId},
+        log::{LogLine, LoggedRequest, RequestId},
+        time::Timestamp,
+    },
+    store::{StoreError, format},
+};
+
+pub(super) fn changes(
+    tx: &Connection,
+    company: &CompanyId,
+    after: Revision,
+    limit: u32,
+) -> Result<Vec<LogLine>> {
+    let sql = "SELECT * FROM changes WHERE company_id = ?1 AND revision > ?2 AND part = 0
+               ORDER BY revision LIMIT ?3";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let rows =
+        statement.query(params![company.as_str(), integer(after.0), limit]).map_err(failure)?;
+    collect(rows, line)
+}
+
+pub(super) fn changes_before(
+    tx: &Connection,
+    company: &CompanyId,
+    before: Option<Revision>,
+    mentions: Option<&str>,
+    limit: u32,
+) -> Result<Vec<LogLine>> {
+    let is_shown = if mentions.is_some() { "instr(body, ?3) > 0" } else { "?3 IS NULL" };
+    let sql = format!(
+        "SELECT * FROM changes WHERE company_id = ?1 AND revision < ?2 AND part = 0 AND {is_shown}
+         ORDER BY revision DESC LIMIT ?4"
+    );
+    let before = before.map_or(i64::MAX, |revision| integer(revision.0));
+    // As it stands in a body: in quotation marks.
+    let mentions = mentions.map(|id| format::encode(&id));
+    let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
+    let rows =
+        statement.query(params![company.as_str(), before, mentions, limit]).map_err(failure)?;
+    collect(rows, line)
+}
+
+/// Times rise with the revisions, so this looks from the newest change back.
+pub(super) fn revision_at(
+    tx: &Connection,
+    company: &CompanyId,
+    time: Timestamp,
+) -> Result<Option<Revision>> {
+    let sql = "SELECT revision FROM changes WHERE company_id = ?1 AND part = 0 AND time <= ?2
+               ORDER BY revision DESC LIMIT 1";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let rows = statement.query(params![company.as_str(), time.as_micros()]).map_err(failure)?;
+    Ok(collect(rows, |row| revision(row, "revision"))?.pop())
+}
+
+pub(super) fn request(
+    tx: &Connection,
+    company: &CompanyId,
+    key: &KeyId,
+    request: &RequestId,
+) -> Result<Option<LoggedRequest>> {
+    let sql = "SELECT revision, part, request_digest, subjects FROM changes
+               WHERE company_id = ?1 AND actor_key_id = ?2 AND request_id = ?3";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let rows =
+        statement.query([company.as_str(), key.as_str(), request.as_str()]).map_err(failure)?;
+    let found = collect(rows, |row| {
+        Ok(LoggedRequest {
+            digest: row.get("request_digest").map_err(failure)?,
+            revision: revision(row, "revision")?,
+            changed: row.get::<_, i64>("part").map_err(failure)? == 0,
+            subjects: format::decode_subjects(&text(row, "subjects")?)?,
+        })
+    })?;
+    Ok(found.into_iter().next())
+}
+
+/// Appends the line of the change that makes the revision after the base.
+pub(super) fn append(tx: &Connection, commit: &Commit) -> Result<()> {
+    write(tx, commit, commit.base.next(), 0)
+}
+
+/// Appends a line to the base, for a request that found nothing to change.
+pub(super) fn append_empty(tx: &Connection, commit: &Commit) -> Result<()> {
+    let sql =
+        "SELECT coalesce(max(part), 0) + 1 FROM changes WHERE company_id = ?1 AND revision = ?2";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let part = statement
+        .query_row(params![commit.company.as_str(), integer(commit.base.0)], |row| row.get(0))
+        .map_err(failure)?;
+    write(tx, commit, commit.base, part)
+}
+
+/// A conflict where the key already used the request id.
+fn write(tx: &Connection, commit: &Commit, revision: Revision, part: i64) -> Result<()> {
+    let sql = "INSERT INTO changes
+               (company_id, revision, part, time, actor_key_id, actor_staff_id, address, request_id,
+                request_digest, subjects, body)
+               VALUES
+               (:company_id, :revision, :part, :time, :actor_key_id, :actor_staff_id, :address, :request_id,
+                :request_digest, :subjects, :body)
+               ON CONFLICT (company_id, actor_key_id, request_id) WHERE request_id IS NOT NULL DO NOTHING";
+    let (actor, request) = (&commit.actor, commit.request.as_ref());
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let written = statement
+        .execute(named_params! {
+            ":company_id": commit.company.as_str(),
+            ":revision": integer(revision.0),
+            ":part": part,
+            ":time": commit.time.as_micros(),
+            ":actor_key_id": actor.key_id.as_ref().map(KeyId::as_str),
+            ":actor_staff_id": actor.staff_id.as_str(),
+            ":address": actor.address.map(|address| address.to_string()),
+            ":request_id": request.map(|request| request.id.as_str()),
+            ":request_digest": request.map(|request| request.digest),
+            ":subjects": commit.subjects,
+            ":body": commit.body,
+        })
+        .map_err(failure)?;
+    if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
+}
+
+fn line(row: &Row<'_>) -> Result<LogLine> {
+    Ok(LogLine {
+        revision: revision(row, "revision")?,
+        time: time(row, "time")?,
+        actor: actor(row)?,
+        request_id: optional_text(row, "request_id")?.map(|id| request_id(&id)).transpose()?,
+        subjects: format::decode_subjects(&text(row, "subjects")?)?,
+        deltas: format::decode_changes(&text(row, "body")?)?,
+    })
+}
+
+fn actor(row: &Row<'_>) -> Result<Actor> {
+    let key_id = optional_text(row, "actor_key_id")?
+        .map(|id| KeyId::parse("actor_key_id", &id))
+        .transpose()?;
+    let staff_id = StaffId::parse("actor_staff_id", &text(row, "actor_staff_id")?)?;
+    let address = optional_text(row, "address")?.map(|text| text.parse()).transpose();
+    Ok(Actor { key_id, staff_id, address: address.map_err(damaged)? })
+}
+
+/// In quotation marks, so that those and the spaces of the id itself stay.
+fn request_id(text: &str) -> Result<RequestId> {
+    Ok(RequestId::parse("request_id", &format!("\"{text}\""))?)
+}

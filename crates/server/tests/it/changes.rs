@@ -1,0 +1,432 @@
+//! Random sequences of changes against a small model, without a store: the rules hold after every
+//! one, the log leads forward and back, and undoing keeps its promise.
+
+use std::cell::Cell;
+
+use customer_settings_server::catalog::{
+    access::Task,
+    change::{Change, CompanyPatch, EntryPatch, Step},
+    entry::{Audit, Catalog, Entry, Revision, State},
+    error::Error,
+    id::{CompanyId, EntryId},
+    log::LogLine,
+    plan::{Context, Plan, plan},
+    settings::{Settings, apply, unapply},
+    text::{Color, Name},
+    time::Timestamp,
+};
+use proptest::prelude::*;
+
+/// A company with its log, as the service keeps it.
+struct Company {
+    settings: Option<Settings>,
+    log: Vec<LogLine>,
+    /// The company after each revision, from 1.
+    past: Vec<Settings>,
+    next_id: Cell<u32>,
+}
+
+fn company_id() -> CompanyId {
+    CompanyId::parse("id", "cmp_1").unwrap()
+}
+
+fn name(number: u8) -> Name {
+    // Upper and lower case by turns, since names are told apart without regard to case.
+    let text = format!("name {number}");
+    Name::parse("name", &if number.is_multiple_of(2) { text.to_uppercase() } else { text }).unwrap()
+}
+
+impl Company {
+    fn new() -> Self {
+        let mut company = Self { settings: None, log: vec![], past: vec![], next_id: Cell::new(0) };
+        let patch = CompanyPatch { name: Some(name(0)), ..Default::default() };
+        company.steps(vec![Step::CreateCompany { patch }]).unwrap();
+        company
+    }
+
+    fn settings(&self) -> &Settings {
+        self.settings.as_ref().unwrap()
+    }
+
+    fn plan(&self, change: &Change) -> Result<Plan, Error> {
+        let actor = Task::Load.actor();
+        let new_id = |prefix: &str| {
+            self.next_id.set(self.next_id.get() + 1);
+            format!("{prefix}_{}", self.next_id.get())
+        };
+        // The clock stands still, which a log must bear.
+        let now = Timestamp::from_micros(1_000);
+        let context = Context { actor: &actor, request: None, now, new_id: &new_id };
+        plan(&company_id(), self.settings.as_ref(), change, &context)
+    }
+
+    fn make(&mut self, change: &Change) -> Result<Plan, Error> {
+        let plan = self.plan(change)?;
+        if !plan.deltas.is_empty() {
+            self.log.push(LogLine {
+                revision: plan.after.revision,
+                time: plan.time,
+                actor: plan.actor.clone(),
+                request_id: None,
+                subjects: plan.subjects.clone(),
+                deltas: plan.deltas.clone(),
+            });
+            self.past.push(plan.after.clone());
+        }
+        self.settings = Some(plan.after.clone());
+        Ok(plan)
+    }
+
+    fn steps(&mut self, steps: Vec<Step>) -> Result<Plan, Error> {
+        let is_batch = steps.len() > 1;
+        self.make(&Change::Steps { etag: None, steps, is_batch })
+    }
+
+    fn undo(&mut self, revision: u64) -> Result<Plan, Error> {
+        let deltas = self.log[revision as usize - 1].deltas.clone();
+        self.make(&Change::Undo { etag: None, revision: Revision(revision), deltas })
+    }
+
+    fn roll_back(&mut self, revision: u64) -> Result<Plan, Error> {
+        let target = Box::new(self.past[revision as usize - 1].clone());
+        self.make(&Change::RollBack { etag: None, target })
+    }
+}
+
+/// All that undoing must bring back: everything but etag, revision and last-updated.
+fn content(settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    settings.revision = Revision(0);
+    settings.changed_time = Timestamp::from_micros(0);
+    let clear = |audit: &mut Audit| {
+        audit.last_updated_by = audit.created_by.clone();
+        audit.last_updated_time = audit.created_time;
+        audit.revision = Revision(0);
+    };
+    clear(&mut settings.company.audit);
+    for entry in settings.catalogs.iter_mut().flatten() {
+        clear(&mut entry.audit);
+    }
+    settings
+}
+
+/// What a test asks for; numbers choose among what there is.
+#[derive(Clone, Debug)]
+enum Wish {
+    Create { catalog: usize, name: u8, is_default: bool },
+    Rename { catalog: usize, entry: usize, name: u8 },
+    Paint { catalog: usize, entry: usize, color: u8 },
+    Default { catalog: usize, entry: usize },
+    Archive { catalog: usize, entry: usize, successor: usize },
+    Restore { catalog: usize, entry: usize },
+    Delete { catalog: usize, entry: usize },
+    Reorder { catalog: usize, turn: usize },
+    RenameCompany { name: u8 },
+    Batch(Vec<Wish>),
+    Undo { revision: usize },
+    RollBack { revision: usize },
+}
+
+fn simple_wish() -> impl Strategy<Value = Wish> {
+    // Two catalogs are enough: one with a default and one without.
+    let catalog = prop_oneof![Just(0_usize), Just(2)];
+    prop_oneof![
+        4 => (catalog.clone(), 0..8_u8, any::<bool>())
+            .prop_map(|(catalog, name, is_default)| Wish::Create { catalog, name, is_default }),
+        2 => (catalog.clone(), 0..6_usize, 0..8_u8)
+            .prop_map(|(catalog, entry, name)| Wish::Rename { catalog, entry, name }),
+        1 => (catalog.clone(), 0..6_usize, 0..4_u8)
+            .prop_map(|(catalog, entry, color)| Wish::Paint { catalog, entry, color }),
+        2 => (catalog.clone(), 0..6_usize).prop_map(|(catalog, entry)| Wish::Default { catalog, entry }),
+        3 => (catalog.clone(), 0..6_usize, 0..6_usize)
+            .prop_map(|(catalog, entry, successor)| Wish::Archive { catalog, entry, successor }),
+        2 => (catalog.clone(), 0..6_usize).prop_map(|(catalog, entry)| Wish::Restore { catalog, entry }),
+        2 => (catalog.clone(), 0..6_usize).prop_map(|(catalog, entry)| Wish::Delete { catalog, entry }),
+        2 => (catalog, 0..6_usize).prop_map(|(catalog, turn)| Wish::Reorder { catalog, turn }),
+        1 => (0..4_u8).prop_map(|name| Wish::RenameCompany { name }),
+    ]
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    prop_oneof![
+        10 => simple_wish(),
+        2 => proptest::collection::vec(simple_wish(), 2..4).prop_map(Wish::Batch),
+        3 => (0..20_usize).prop_map(|revision| Wish::Undo { revision }),
+        1 => (0..20_usize).prop_map(|revision| Wish::RollBack { revision }),
+    ]
+}
+
+/// The step that a wish means for this company.
+fn step(settings: &Settings, wish: &Wish) -> Option<Step> {
+    let pick = |catalog: usize, entry: usize| -> Option<EntryId> {
+        let entries = &settings.catalogs[catalog];
+        Some(entries.get(entry % entries.len().max(1))?.id.clone())
+    };
+    let patch = EntryPatch::default();
+    Some(match *wish {
+        Wish::Create { catalog, name: number, is_default } => Step::CreateEntry {
+            catalog: Catalog::ALL[catalog],
+            id: None,
+            patch: EntryPatch {
+                name: Some(name(number)),
+                is_default: is_default.then_some(true),
+                ..patch
+            },
+            etag: None,
+        },
+        Wish::Rename { catalog, entry, name: number } => Step::UpdateEntry {
+            catalog: Catalog::ALL[catalog],
+            id: pick(catalog, entry)?,
+            patch: EntryPatch { name: Some(name(number)), ..patch },
+            etag: None,
+        },
+        Wish::Paint { catalog, entry, color } => {
+            let color = format!("#{color:06}");
+            let color = Some(Color::parse("color", &color).unwrap());
+            let patch = EntryPatch { color: Some(color), ..patch };
+            let (id, etag) = (pick(catalog, entry)?, None);
+            Step::UpdateEntry { catalog: Catalog::ALL[catalog], id, patch, etag }
+        }
+        Wish::Default { catalog, entry } => Step::UpdateEntry {
+            catalog: Catalog::ALL[catalog],
+            id: pick(catalog, entry)?,
+            patch: EntryPatch { is_default: Some(true), ..patch },
+            etag: None,
+        },
+        Wish::Archive { catalog, entry, successor } => Step::ArchiveEntry {
+            catalog: Catalog::ALL[catalog],
+            id: pick(catalog, entry)?,
+            successor: (catalog == 2).then(|| pick(catalog, successor)).flatten(),
+            etag: None,
+        },
+        Wish::Restore { catalog, entry } => {
+            let id = pick(catalog, entry)?;
+            Step::RestoreEntry { catalog: Catalog::ALL[catalog], id, etag: None }
+        }
+        Wish::Delete { catalog, entry } => {
+            let id = pick(catalog, entry)?;
+            Step::DeleteEntry { catalog: Catalog::ALL[catalog], id, etag: None }
+        }
+        Wish::Reorder { catalog, turn } => {
+            let catalog = Catalog::ALL[catalog];
+            let mut ids: Vec<EntryId> = settings.active(catalog).map(|e| e.id.clone()).collect();
+            if ids.is_empty() {
+                return None;
+            }
+            let by = turn % ids.len();
+            ids.rotate_left(by);
+            Step::ReorderEntries { catalog, ids, etag: None }
+        }
+        Wish::RenameCompany { name: number } => Step::UpdateCompany {
+            patch: CompanyPatch { name: Some(name(number)), ..Default::default() },
+            etag: None,
+        },
+        Wish::Batch(_) | Wish::Undo { .. } | Wish::RollBack { .. } => return None,
+    })
+}
+
+/// A catalog as a list that a person would keep: id, folded name, in use, the default.
+type Model = Vec<(EntryId, String, bool, bool)>;
+
+fn model_of(settings: &Settings, catalog: Catalog) -> Model {
+    let row = |e: &Entry| (e.id.clone(), e.name.fold_key(), e.is_active(), e.is_default);
+    settings.entries(catalog).iter().map(row).collect()
+}
+
+/// What the step does to the list, in the plainest way; `None` if it must be refused.
+#[expect(clippy::too_many_lines, reason = "a list, or one story from beginning to end")]
+fn expected(mut model: Model, step: &Step) -> Option<Model> {
+    let find = |model: &Model, id: &EntryId| model.iter().position(|row| row.0 == *id);
+    let is_free = |model: &Model, name: &str, id: Option<&EntryId>| {
+        !model.iter().any(|row| row.2 && row.1 == name && Some(&row.0) != id)
+    };
+    match step {
+        Step::CreateEntry { catalog, patch, .. } => {
+            let name = patch.name.as_ref()?.fold_key();
+            let is_first = !model.iter().any(|row| row.2);
+            if !is_free(&model, &name, None)
+                || (patch.is_default.is_some() && !catalog.has_default())
+            {
+                return None;
+            }
+            let is_default = catalog.has_default() && (is_first || patch.is_default.is_some());
+            if is_default {
+                model.iter_mut().for_each(|row| row.3 = false);
+            }
+            model.push((EntryId::parse("id", "new").unwrap(), name, true, is_default));
+        }
+        Step::UpdateEntry { catalog, id, patch, .. } => {
+            let at = find(&model, id)?;
+            if let Some(name) = &patch.name {
+                if model[at].2 && !is_free(&model, &name.fold_key(), Some(id)) {
+                    return None;
+                }
+                model[at].1 = name.fold_key();
+            }
+            if patch.is_default == Some(true) {
+                if !catalog.has_default() || !model[at].2 {
+                    return None;
+                }
+                model.iter_mut().enumerate().for_each(|(i, row)| row.3 = i == at);
+            }
+        }
+        Step::ArchiveEntry { id, successor, .. } => {
+            let at = find(&model, id)?;
+            let heir = match successor {
+                Some(heir) => {
+                    Some(find(&model, heir).filter(|heir| *heir != at && model[*heir].2)?)
+                }
+                None => None,
+            };
+            let was_default = model[at].3;
+            (model[at].2, model[at].3) = (false, false);
+            if was_default && model.iter().any(|row| row.2) {
+                model[heir?].3 = true;
+            }
+        }
+        Step::RestoreEntry { catalog, id, .. } => {
+            let at = find(&model, id)?;
+            if !model[at].2 {
+                if !is_free(&model, &model[at].1, Some(id)) {
+                    return None;
+                }
+                model[at].3 = catalog.has_default() && !model.iter().any(|row| row.2);
+                model[at].2 = true;
+            }
+        }
+        Step::DeleteEntry { id, .. } => {
+            let at = find(&model, id)?;
+            if model[at].2 {
+                return None;
+            }
+            model.remove(at);
+        }
+        Step::ReorderEntries { ids, .. } => {
+            let rows: Vec<_> =
+                ids.iter().map(|id| model[find(&model, id).unwrap()].clone()).collect();
+            let places: Vec<usize> = (0..model.len()).filter(|at| model[*at].2).collect();
+            places.into_iter().zip(rows).for_each(|(at, row)| model[at] = row);
+        }
+        _ => {}
+    }
+    Some(model)
+}
+
+fn catalog_of(step: &Step) -> Catalog {
+    match step {
+        Step::CreateEntry { catalog, .. }
+        | Step::UpdateEntry { catalog, .. }
+        | Step::ArchiveEntry { catalog, .. }
+        | Step::RestoreEntry { catalog, .. }
+        | Step::DeleteEntry { catalog, .. }
+        | Step::ReorderEntries { catalog, .. } => *catalog,
+        _ => Catalog::ActionStatuses,
+    }
+}
+
+/// What must hold of every company, whatever was done to it.
+fn check_rules(settings: &Settings) {
+    for catalog in Catalog::ALL {
+        let entries = settings.entries(catalog);
+        assert!(entries.is_sorted_by(|one, next| one.rank < next.rank), "{catalog}: ranks");
+        let mut names: Vec<String> = settings.active(catalog).map(|e| e.name.fold_key()).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all, "{catalog}: a name is there twice");
+        let defaults: Vec<&Entry> = entries.iter().filter(|entry| entry.is_default).collect();
+        let wanted = usize::from(catalog.has_default() && all > 0);
+        assert_eq!(defaults.len(), wanted, "{catalog}: defaults");
+        assert!(defaults.iter().all(|entry| entry.state == State::Active));
+    }
+}
+
+/// Makes the wish, and checks everything about what it did.
+fn grant(company: &mut Company, wish: &Wish) {
+    let before = company.settings().clone();
+    let revisions = company.past.len();
+    let made = match wish {
+        Wish::Undo { revision } => company.undo((revision % revisions) as u64 + 1),
+        Wish::RollBack { revision } => {
+            let revision = (revision % revisions) as u64 + 1;
+            let made = company.roll_back(revision);
+            let target = content(&company.past[revision as usize - 1]);
+            assert_eq!(content(&made.as_ref().unwrap().after), target, "a roll back always works");
+            made
+        }
+        Wish::Batch(wishes) => {
+            let steps: Vec<Step> = wishes.iter().filter_map(|w| step(&before, w)).collect();
+            company.steps(steps)
+        }
+        wish => {
+            let Some(step) = step(&before, wish) else { return };
+            let catalog = catalog_of(&step);
+            let expected = expected(model_of(&before, catalog), &step);
+            let made = company.steps(vec![step]);
+            let seen = made.as_ref().ok().map(|plan| {
+                let mut model = model_of(&plan.after, catalog);
+                // The model does not know which id a new entry gets.
+                if let (Wish::Create { .. }, Some(last)) = (wish, model.last_mut()) {
+                    last.0 = EntryId::parse("id", "new").unwrap();
+                }
+                model
+            });
+            assert_eq!(
+                seen,
+                expected,
+                "{wish:?}: {:?}",
+                made.as_ref().err().map(ToString::to_string)
+            );
+            made
+        }
+    };
+    let Ok(plan) = made else {
+        assert_eq!(*company.settings(), before, "what is refused changes nothing");
+        return;
+    };
+    check_rules(&plan.after);
+    if plan.deltas.is_empty() {
+        assert_eq!(plan.after, before);
+        return;
+    }
+    assert_eq!(plan.after.revision, before.revision.next());
+    assert!(plan.time > before.changed_time);
+    let back = unapply(plan.after.clone(), before.revision, before.changed_time, &plan.deltas);
+    assert_eq!(back.unwrap(), before, "the change leads back");
+
+    // Undoing the change that was just made brings everything back, and so does undoing that.
+    let after = plan.after.clone();
+    let settings = company.settings.clone();
+    let undone = company.plan(&Change::Undo {
+        etag: None,
+        revision: after.revision,
+        deltas: plan.deltas.clone(),
+    });
+    let undone = undone.unwrap_or_else(|error| panic!("{wish:?} cannot be undone: {error}"));
+    assert_eq!(content(&undone.after), content(&before), "undoing {wish:?}");
+    company.settings = Some(undone.after.clone());
+    let redone = company.plan(&Change::Undo {
+        etag: None,
+        revision: undone.after.revision,
+        deltas: undone.deltas,
+    });
+    assert_eq!(content(&redone.unwrap().after), content(&after), "undoing the undoing of {wish:?}");
+    company.settings = settings;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..Default::default() })]
+
+    #[test]
+    fn the_rules_hold_whatever_is_done(wishes in proptest::collection::vec(wish(), 1..40)) {
+        let mut company = Company::new();
+        for wish in &wishes {
+            grant(&mut company, wish);
+        }
+        let mut replayed = None;
+        for line in &company.log {
+            replayed = Some(apply(replayed, line.revision, line.time, &line.deltas).unwrap());
+        }
+        assert_eq!(replayed, company.settings, "the log leads to what there is");
+    }
+}
