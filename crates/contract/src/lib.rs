@@ -10,4 +10,4 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/contract.rs"));
 }
 
-pub use generated::{google, moego};
+pub use generated::{customersettings, google, moego};

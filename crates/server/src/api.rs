@@ -7,6 +7,10 @@ use std::{
 };
 
 use axum::{Router, body::Body, extract::Request, response::Response};
+use customer_settings_contract::customersettings::v1::{
+    self as admin_v1, entry_service_server::EntryServiceServer,
+    history_service_server::HistoryServiceServer,
+};
 use customer_settings_contract::moego::business::{
     business::v1::business_service_server::BusinessServiceServer,
     company::v1::company_service_server::CompanyServiceServer,
@@ -20,9 +24,10 @@ use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use crate::{
     auth::Authenticator,
     net::{App, RouteLabel, Shutdown},
-    service::{companies::CompaniesService, settings::SettingsService},
+    service::{companies::CompaniesService, history::HistoryService, settings::SettingsService},
 };
 
+mod admin;
 mod compat;
 mod convert;
 pub mod docs;
@@ -31,6 +36,7 @@ pub mod http;
 pub mod openapi;
 pub mod status;
 
+use admin::Admin;
 pub use compat::finished_lists;
 use compat::{Compat, HotLists};
 use grpc::Guard;
@@ -57,9 +63,11 @@ impl Api {
     pub fn new(
         settings: Arc<SettingsService>,
         companies: Arc<CompaniesService>,
+        history: Arc<HistoryService>,
         authenticator: Arc<Authenticator>,
         body_limit: usize,
     ) -> Self {
+        let admin = Admin { settings: settings.clone(), companies: companies.clone(), history };
         let compat = Compat { settings, companies };
         let (health, health_service) = tonic_health::server::health_reporter();
         let routes = Routes::new(health_service)
@@ -72,6 +80,18 @@ impl Api {
             .add_service(
                 BusinessServiceServer::new(compat.clone()).max_decoding_message_size(body_limit),
             )
+            .add_service(
+                EntryServiceServer::new(admin.clone()).max_decoding_message_size(body_limit),
+            )
+            .add_service(
+                admin_v1::company_service_server::CompanyServiceServer::new(admin.clone())
+                    .max_decoding_message_size(body_limit),
+            )
+            .add_service(
+                admin_v1::business_service_server::BusinessServiceServer::new(admin.clone())
+                    .max_decoding_message_size(body_limit),
+            )
+            .add_service(HistoryServiceServer::new(admin).max_decoding_message_size(body_limit))
             .add_service(
                 reflection()
                     .build_v1()

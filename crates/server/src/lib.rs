@@ -20,8 +20,8 @@ use config::Config;
 use freshness::Freshness;
 use net::{Bound, ServeError, Shutdown};
 use service::{
-    companies::CompaniesService, keys::KeysService, load::LoadService, settings::SettingsService,
-    snapshot::Snapshots,
+    companies::CompaniesService, history::HistoryService, keys::KeysService, load::LoadService,
+    settings::SettingsService, snapshot::Snapshots,
 };
 use store::Store;
 
@@ -35,6 +35,8 @@ pub struct Services {
     pub settings: Arc<SettingsService>,
     /// Finding companies and locations.
     pub companies: Arc<CompaniesService>,
+    /// Reading who changed what.
+    pub history: Arc<HistoryService>,
     /// Issuing, listing and revoking keys.
     pub keys: Arc<KeysService>,
     /// Documents in and out.
@@ -62,7 +64,8 @@ impl Services {
         let settings =
             Arc::new(SettingsService::new(store.clone(), clock.clone(), snapshots.clone()));
         Ok(Self {
-            companies: Arc::new(CompaniesService::new(store.clone(), snapshots)),
+            companies: Arc::new(CompaniesService::new(store.clone(), snapshots.clone())),
+            history: Arc::new(HistoryService::new(store.clone(), snapshots)),
             keys: Arc::new(KeysService::new(store.clone(), clock.clone())),
             load: Arc::new(LoadService::new(store.clone(), clock.clone(), settings.clone())),
             settings,
@@ -99,6 +102,7 @@ pub fn start(config: &Config, services: Services) -> Result<Server, ServeError> 
     let api = api::Api::new(
         services.settings.clone(),
         services.companies.clone(),
+        services.history.clone(),
         authenticator.clone(),
         config.limits.body_bytes,
     );

@@ -60,7 +60,7 @@ pub(super) fn business(company: &CompanyId, business: &Business) -> BusinessMess
     }
 }
 
-fn address(address: &Address) -> AddressMessage {
+pub(super) fn address(address: &Address) -> AddressMessage {
     let kind = match address.kind {
         AddressKind::Unspecified => Type::Unspecified,
         AddressKind::Primary => Type::Primary,

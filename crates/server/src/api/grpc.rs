@@ -39,10 +39,13 @@ const GRPC_STATUS_DETAILS: &str = "grpc-status-details-bin";
 
 /// Who is calling, put there by [`authenticate`].
 pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
-    let caller = request.extensions().get();
-    caller.ok_or_else(|| {
-        grpc_status(&Error::Internal(Cause::new("a method was reached without a caller")))
-    })
+    caller_in(request.extensions()).map_err(|error| grpc_status(&error))
+}
+
+/// The same from the extensions alone.
+pub(super) fn caller_in(extensions: &http::Extensions) -> Result<&Caller> {
+    let absent = || Error::Internal(Cause::new("a method was reached without a caller"));
+    extensions.get().ok_or_else(absent)
 }
 
 /// The services behind the check of the key.

@@ -17,7 +17,8 @@ use http::{
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "grpc-status, grpc-message, grpc-status-details-bin, etag, retry-after, www-authenticate, allow, x-request-id",
+    "grpc-status, grpc-message, grpc-status-details-bin, etag, retry-after, www-authenticate, allow, x-request-id, \
+     idempotency-replayed",
 );
 
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("7200");

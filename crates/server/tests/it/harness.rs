@@ -69,12 +69,23 @@ impl Server {
 
     pub(crate) async fn with(mut config: Config, document: &str) -> Self {
         config.listen = "127.0.0.1:0".parse().unwrap();
-        let dir = tempfile::tempdir().unwrap();
+        Self::serve(tempfile::tempdir().unwrap(), config, Some(document)).await
+    }
+
+    /// A server on data that another one left.
+    pub(crate) async fn reopened(dir: TempDir) -> Self {
+        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..Config::default() };
+        Self::serve(dir, config, None).await
+    }
+
+    async fn serve(dir: TempDir, config: Config, document: Option<&str>) -> Self {
         let access = Access::Serve { make_directory: false };
         let store = Arc::new(Probe::new(SqliteStore::open(dir.path(), access).unwrap()));
         let clock = Arc::new(ShiftedClock::default());
         let services = Services::open(store.clone(), clock.clone(), &config).await.unwrap();
-        load(&services, document).await;
+        if let Some(document) = document {
+            load(&services, document).await;
+        }
         let server = start(&config, services.clone()).unwrap();
         let (address, shutdown) = (server.local_addr(), Shutdown::new());
         let served = tokio::spawn(server.serve(shutdown.clone()));

@@ -52,7 +52,7 @@ fn operations_have_unique_ids_summaries_known_scopes_and_errors() {
     let document = document();
     let mut ids = BTreeSet::new();
     let operations = operations(&document);
-    assert_eq!(operations.len(), 12);
+    assert_eq!(operations.len(), 38);
     for (name, operation) in operations {
         assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{name}");
         assert!(operation["summary"].as_str().unwrap().contains(' '), "{name} has no comment");
@@ -66,7 +66,9 @@ fn operations_have_unique_ids_summaries_known_scopes_and_errors() {
             "{name}"
         );
         assert!(
-            operation["responses"]["200"]["content"]["application/json"]["example"].is_object(),
+            name.starts_with("delete")
+                || operation["responses"]["200"]["content"]["application/json"]["example"]
+                    .is_object(),
             "{name}"
         );
         for status in ["400", "401", "403", "404", "429", "500", "503", "504"] {
@@ -115,6 +117,9 @@ fn examples_are_just_what_is_sent_and_answered() {
     };
     for method in all_methods(api::descriptors()) {
         let (input, output) = (example(&method.input()), example(&method.output()));
+        if method.output().full_name() == "google.protobuf.Empty" {
+            continue;
+        }
         let (Some(input), Some(output)) = (input, output) else {
             panic!("{} has no examples", method.full_name())
         };

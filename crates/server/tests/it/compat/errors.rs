@@ -238,26 +238,33 @@ async fn too_many_requests_say_when_to_try_again() {
 }
 
 /// One request to each method, in each protocol.
-async fn ask_everything(server: &Server, secret: &str) -> Vec<Result<Value, Refusal>> {
+/// Reads, which can be repeated, or all methods.
+async fn ask(server: &Server, secret: &str, writes_too: bool) -> Vec<Result<Value, Refusal>> {
     let mut answers = vec![];
-    for method in methods() {
+    let is_read =
+        |method: &Method| method.descriptor.input().get_field_by_name("validate_only").is_none();
+    for method in methods().into_iter().filter(|method| writes_too || is_read(method)) {
         let request = method.sample.clone().unwrap();
-        answers.push(server.ask(secret, method.descriptor.name(), request).await);
+        answers.push(server.ask(secret, &method.path[1..], request).await);
     }
     answers
 }
 
 #[tokio::test]
 async fn a_failing_store_is_unavailable_and_never_a_refusal_of_the_key() {
-    let server = Server::demo().await;
+    let server = Server::configured(|config| {
+        config.limits.unknown_keys_per_address_per_second = 10_000;
+        config.limits.unknown_keys_per_second = 10_000;
+    })
+    .await;
     let known = server.any_key().await;
     let fresh = server.key(everything()).await;
-    assert!(ask_everything(&server, &known).await.iter().all(Result::is_ok));
+    assert!(ask(&server, &known, false).await.iter().all(Result::is_ok));
     server.store.fail(true);
     // What is in memory may be served a moment longer; past the bound nothing is.
     server.clock.advance(std::time::Duration::from_secs(2));
     for secret in [&known, &fresh, &"nobody-has-this-secret-here".to_owned()] {
-        for answer in ask_everything(&server, secret).await {
+        for answer in ask(&server, secret, true).await {
             let refusal = answer.unwrap_err();
             assert_eq!(
                 (refusal.code, refusal.reason.as_str()),
@@ -272,7 +279,7 @@ async fn a_failing_store_is_unavailable_and_never_a_refusal_of_the_key() {
     assert_eq!(server.get("/healthz").send().await.status, 200);
 
     server.store.fail(false);
-    assert!(ask_everything(&server, &known).await.iter().all(Result::is_ok));
+    assert!(ask(&server, &known, false).await.iter().all(Result::is_ok));
     assert_eq!(server.get("/readyz").send().await.status, 200);
 }
 

@@ -20,8 +20,8 @@ pub(crate) struct Method {
     pub(crate) scope: Option<String>,
     /// The contract's own example of its request.
     pub(crate) sample: Option<Value>,
-    /// HTTP method, path template and whether the body is the request.
-    bindings: Vec<(http::Method, String, bool)>,
+    /// HTTP method, path template and what the body is: nothing, `*` for the request, or a field.
+    bindings: Vec<(http::Method, String, String)>,
 }
 
 /// Every method of every service that the contract holds.
@@ -30,10 +30,13 @@ pub(crate) fn methods() -> Vec<Method> {
     services.flat_map(|service| service.methods().collect::<Vec<_>>()).map(Method::new).collect()
 }
 
-/// The method of that name.
+/// The method of that name, of the compatible surface where both have it, or of that path
+/// (`customersettings.v1.CompanyService/GetCompany`).
 pub(crate) fn method(name: &str) -> Method {
-    let mut found = methods().into_iter().filter(|method| method.descriptor.name() == name);
-    found.next().unwrap_or_else(|| panic!("no method {name}"))
+    let is_it = |method: &Method| method.descriptor.name() == name || method.path[1..] == *name;
+    let mut found: Vec<Method> = methods().into_iter().filter(is_it).collect();
+    found.sort_by_key(|method| !method.is_compatible());
+    found.into_iter().next().unwrap_or_else(|| panic!("no method {name}"))
 }
 
 impl Method {
@@ -49,14 +52,24 @@ impl Method {
         }
     }
 
-    /// The request over every binding: HTTP method, path and body.
+    /// Whether it belongs to the compatible surface.
+    pub(crate) fn is_compatible(&self) -> bool {
+        self.path.starts_with("/moego.")
+    }
+
+    /// The request over every binding: HTTP method, path with query, and body.
     pub(crate) fn http_requests(
         &self,
         request: &Value,
     ) -> Vec<(http::Method, String, Option<Value>)> {
-        let bind = |(method, template, has_body): &(http::Method, String, bool)| {
+        let bind = |(method, template, body): &(http::Method, String, String)| {
             let path = fill(template, request);
-            (method.clone(), path, has_body.then(|| request.clone()))
+            let (query, body) = match body.as_str() {
+                "*" => (String::new(), Some(request.clone())),
+                "" => (query(template, "", request), None),
+                field => (query(template, field, request), Some(request[camel(field)].clone())),
+            };
+            (method.clone(), path + &query, body)
         };
         self.bindings.iter().map(bind).collect()
     }
@@ -85,7 +98,7 @@ fn text(options: &DynamicMessage, name: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn bindings(options: &DynamicMessage) -> Vec<(http::Method, String, bool)> {
+fn bindings(options: &DynamicMessage) -> Vec<(http::Method, String, String)> {
     let option = api::descriptors().get_extension_by_name("google.api.http").unwrap();
     if !options.has_extension(&option) {
         return vec![];
@@ -96,14 +109,44 @@ fn bindings(options: &DynamicMessage) -> Vec<(http::Method, String, bool)> {
     std::iter::once(rule.clone()).chain(more).map(|rule| binding(&rule)).collect()
 }
 
-fn binding(rule: &DynamicMessage) -> (http::Method, String, bool) {
+fn binding(rule: &DynamicMessage) -> (http::Method, String, String) {
     let verbs = ["get", "put", "post", "delete", "patch"];
     let verb = verbs.into_iter().find(|verb| rule.has_field_by_name(verb)).unwrap();
     let template = rule.get_field_by_name(verb).and_then(|path| path.as_str().map(str::to_owned));
     let body = rule.get_field_by_name("body").map(std::borrow::Cow::into_owned);
     let body = body.as_ref().and_then(Field::as_str).unwrap_or_default();
-    assert!(body.is_empty() || body == "*", "teach this test bindings with the body {body}");
-    (verb.to_uppercase().parse().unwrap(), template.unwrap(), !body.is_empty())
+    (verb.to_uppercase().parse().unwrap(), template.unwrap(), body.to_owned())
+}
+
+fn camel(name: &str) -> String {
+    let parts = name.split('_').enumerate().map(|(i, part)| match (i, part.split_at(1)) {
+        (0, _) => part.to_owned(),
+        (_, (first, more)) => first.to_uppercase() + more,
+    });
+    parts.collect()
+}
+
+/// The plain fields that are neither in the path nor in the body.
+fn query(template: &str, body: &str, request: &Value) -> String {
+    let mut query = String::new();
+    for (name, value) in request.as_object().into_iter().flatten() {
+        let in_path = template
+            .split('{')
+            .skip(1)
+            .any(|rest| rest.split('}').next().is_some_and(|variable| camel(variable) == *name));
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
+            _ => continue,
+        };
+        if !in_path && (body.is_empty() || camel(body) != *name) {
+            query.push(if query.is_empty() { '?' } else { '&' });
+            query.push_str(name);
+            query.push('=');
+            query.extend(utf8_percent_encode(&text, NON_ALPHANUMERIC));
+        }
+    }
+    query
 }
 
 /// Puts the request's fields into the path.
@@ -113,11 +156,7 @@ fn fill(template: &str, request: &Value) -> String {
     while let Some((before, (name, after))) =
         rest.split_once('{').and_then(|(before, after)| Some((before, after.split_once('}')?)))
     {
-        let camel = name.split('_').enumerate().map(|(i, part)| match (i, part.split_at(1)) {
-            (0, _) => part.to_owned(),
-            (_, (first, more)) => first.to_uppercase() + more,
-        });
-        let value = request[camel.collect::<String>()].as_str().unwrap_or_default();
+        let value = request[camel(name)].as_str().unwrap_or_default();
         path.push_str(before);
         path.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
         rest = after;

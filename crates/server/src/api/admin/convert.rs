@@ -1,0 +1,208 @@
+//! From the domain's types to the messages of the management API.
+
+use customer_settings_contract::{
+    customersettings::v1::{
+        Business as BusinessMessage, Change, Company as CompanyMessage, Delta as DeltaMessage,
+        Entry as EntryMessage, State as StateMessage, delta::Action,
+    },
+    google::r#type::TimeZone,
+};
+
+use crate::{
+    api::convert::{address, timestamp},
+    catalog::{
+        company::{Business, Company},
+        entry::{Catalog, Entry, Revision, State},
+        id::{CompanyId, EntryId},
+        log::LogLine,
+        settings::{Delta, Settings},
+    },
+    service::history::summary,
+};
+
+pub(super) fn revision(revision: Revision) -> i64 {
+    i64::try_from(revision.0).unwrap_or(i64::MAX)
+}
+
+fn state(state: State) -> i32 {
+    match state {
+        State::Active => StateMessage::Active,
+        State::Archived => StateMessage::Archived,
+    }
+    .into()
+}
+
+/// An entry without its place, which only its catalog knows.
+fn entry_alone(entry: &Entry) -> EntryMessage {
+    let color = |color: Option<crate::catalog::text::Color>| {
+        color.map(|color| color.to_string()).unwrap_or_default()
+    };
+    EntryMessage {
+        id: entry.id.to_string(),
+        name: Some(entry.name.to_string()),
+        description: Some(entry.description.as_str().to_owned()),
+        color: Some(color(entry.color)),
+        text_color: color(entry.color.map(|color| color.text_color())),
+        is_default: Some(entry.is_default),
+        position: None,
+        state: state(entry.state),
+        etag: entry.etag().to_string(),
+        created_by: entry.audit.created_by.to_string(),
+        created_time: Some(timestamp(entry.audit.created_time)),
+        last_updated_by: entry.audit.last_updated_by.to_string(),
+        last_updated_time: Some(timestamp(entry.audit.last_updated_time)),
+    }
+}
+
+/// All entries of a catalog in its order; an archived one shows the place it would be restored to.
+pub(super) fn entries(
+    settings: &Settings,
+    catalog: Catalog,
+) -> impl Iterator<Item = (&Entry, EntryMessage)> {
+    let mut active = 0;
+    settings.entries(catalog).iter().map(move |entry| {
+        let message = EntryMessage { position: Some(active), ..entry_alone(entry) };
+        active += i32::from(entry.is_active());
+        (entry, message)
+    })
+}
+
+/// One entry; `None` if there is no such one.
+pub(super) fn entry(settings: &Settings, catalog: Catalog, id: &EntryId) -> Option<EntryMessage> {
+    entries(settings, catalog).find(|(entry, _)| entry.id == *id).map(|(_, message)| message)
+}
+
+/// A company; its revision where it is known.
+pub(super) fn company(company: &Company, known: Option<Revision>) -> CompanyMessage {
+    let zone = company.timezone.as_str();
+    CompanyMessage {
+        id: company.id.to_string(),
+        name: Some(company.name.to_string()),
+        country: Some(company.country.as_str().to_owned()),
+        timezone: (!zone.is_empty()).then(|| TimeZone { id: zone.to_owned() }),
+        state: state(company.state),
+        etag: company.etag().to_string(),
+        created_by: company.audit.created_by.to_string(),
+        created_time: Some(timestamp(company.audit.created_time)),
+        last_updated_by: company.audit.last_updated_by.to_string(),
+        last_updated_time: Some(timestamp(company.audit.last_updated_time)),
+        revision: known.map(revision),
+    }
+}
+
+pub(super) fn business(company: &CompanyId, business: &Business) -> BusinessMessage {
+    let text = |text: &crate::catalog::company::ShortText| Some(text.as_str().to_owned());
+    let contact = &business.contact;
+    BusinessMessage {
+        id: business.id.to_string(),
+        name: Some(business.name.to_string()),
+        avatar: text(&contact.avatar),
+        phone: text(&contact.phone),
+        business_phone: text(&contact.business_phone),
+        email: text(&contact.email),
+        address: business.address.as_ref().map(address),
+        website: text(&contact.website),
+        facebook: text(&contact.facebook),
+        instagram: text(&contact.instagram),
+        yelp: text(&contact.yelp),
+        google: text(&contact.google),
+        company_id: company.to_string(),
+        state: state(business.state),
+        etag: business.etag().to_string(),
+        created_by: business.audit.created_by.to_string(),
+        created_time: Some(timestamp(business.audit.created_time)),
+        last_updated_by: business.audit.last_updated_by.to_string(),
+        last_updated_time: Some(timestamp(business.audit.last_updated_time)),
+    }
+}
+
+pub(super) fn change(id: &CompanyId, line: &LogLine) -> Change {
+    Change {
+        revision: revision(line.revision),
+        time: Some(timestamp(line.time)),
+        staff_id: line.actor.staff_id.to_string(),
+        key_id: line.actor.key_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        address: line.actor.address.map(|address| address.to_string()).unwrap_or_default(),
+        request_id: line.request_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        summary: summary(&line.deltas),
+        deltas: deltas(id, &line.deltas),
+    }
+}
+
+/// Moves of one catalog are shown together, as the order before and after.
+fn deltas(id: &CompanyId, deltas: &[Delta]) -> Vec<DeltaMessage> {
+    let alone = deltas.iter().filter(|delta| !matches!(delta, Delta::Moved { .. }));
+    let mut messages: Vec<DeltaMessage> = alone.map(|one| delta(id, one)).collect();
+    for catalog in Catalog::ALL {
+        let mut moves: Vec<(u32, u32, &EntryId)> = deltas
+            .iter()
+            .filter_map(|delta| match delta {
+                Delta::Moved { catalog: of, id, from, to } if *of == catalog => {
+                    Some((*from, *to, id))
+                }
+                _ => None,
+            })
+            .collect();
+        if moves.is_empty() {
+            continue;
+        }
+        let ids = |moves: &[(u32, u32, &EntryId)]| {
+            moves.iter().map(|(_, _, id)| id.to_string()).collect::<Vec<_>>()
+        };
+        moves.sort_by_key(|(from, _, _)| *from);
+        let ids_before = ids(&moves);
+        moves.sort_by_key(|(_, to, _)| *to);
+        messages.push(DeltaMessage {
+            collection: catalog.to_string(),
+            action: Action::Reordered.into(),
+            fields: vec!["position".to_owned()],
+            ids_before,
+            ids_after: ids(&moves),
+            ..Default::default()
+        });
+    }
+    messages
+}
+
+fn delta(company_id: &CompanyId, delta: &Delta) -> DeltaMessage {
+    let mut message = DeltaMessage {
+        action: action(delta).into(),
+        fields: delta.fields().into_iter().map(str::to_owned).collect(),
+        ..Default::default()
+    };
+    if let (Some(catalog), Some(id)) = (delta.catalog(), delta.entry_id()) {
+        (message.collection, message.id) = (catalog.to_string(), id.to_string());
+    }
+    match delta {
+        Delta::Company { before, after } => {
+            (message.collection, message.id) = ("companies".to_owned(), after.id.to_string());
+            message.company_before = before.as_deref().map(|before| company(before, None));
+            message.company_after = Some(company(after, None));
+        }
+        Delta::Business { before, after } => {
+            (message.collection, message.id) = ("businesses".to_owned(), after.id.to_string());
+            message.business_before = before.as_deref().map(|before| business(company_id, before));
+            message.business_after = Some(business(company_id, after));
+        }
+        Delta::Entry { before, after, .. } => {
+            message.entry_before = before.as_deref().map(entry_alone);
+            message.entry_after = Some(entry_alone(after));
+        }
+        Delta::Deleted { before, .. } => message.entry_before = Some(entry_alone(before)),
+        Delta::Revived { after, .. } => message.entry_after = Some(entry_alone(after)),
+        Delta::Moved { .. } => {}
+    }
+    message
+}
+
+fn action(delta: &Delta) -> Action {
+    match delta.verb() {
+        "created" => Action::Created,
+        "archived" => Action::Archived,
+        "restored" => Action::Restored,
+        "deleted" => Action::Deleted,
+        "revived" => Action::Revived,
+        "moved" => Action::Reordered,
+        _ => Action::Updated,
+    }
+}

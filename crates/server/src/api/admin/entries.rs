@@ -1,0 +1,368 @@
+//! Entries: the same methods for all four catalogs.
+
+use customer_settings_contract::customersettings::v1::{
+    ArchiveEntryRequest, BatchChangeEntriesRequest, BatchChangeEntriesResponse, BatchResult,
+    CreateEntryRequest, DeleteEntryRequest, Entry, EntryChange, GetEntryRequest,
+    ListEntriesRequest, ListEntriesResponse, ReorderEntriesRequest, RestoreEntryRequest,
+    UpdateEntryRequest, entry_change, entry_service_server::EntryService,
+};
+use prost::Message;
+use prost_types::FieldMask;
+use tonic::{Request, Response, Status};
+
+use super::{
+    Admin, convert, list,
+    request::{Envelope, Mask, answer, as_of, catalog, one_etag, written},
+};
+use crate::{
+    catalog::{
+        access::Scope,
+        change::{EntryPatch, Step},
+        entry::{Catalog, MAX_ENTRIES},
+        error::{Cause, Error, Kind, Result},
+        etag::Etag,
+        id::{CompanyId, EntryId},
+        settings::{Settings, Subject},
+        text::{Color, Description, Name},
+    },
+    service::settings::{Ask, Written},
+};
+
+/// The most changes of a batch.
+const MAX_BATCH: usize = MAX_ENTRIES;
+
+const FIELDS: [&str; 4] = ["name", "description", "color", "is_default"];
+
+impl Admin {
+    /// Makes one step; `message` is without its request id.
+    async fn one_step(
+        &self,
+        envelope: &Envelope,
+        (rpc, message): (&str, &impl Message),
+        (company_id, request_id, validate_only): (&str, &str, bool),
+        step: Result<Step>,
+    ) -> Result<Written> {
+        let company = CompanyId::parse("company_id", company_id)?;
+        let caller = envelope.caller()?;
+        // A key that may not write learns that before what is wrong with its request.
+        caller.grant(Scope::SettingsWrite, &company)?;
+        let ask = Ask::Steps { etag: None, steps: vec![step?], is_batch: false };
+        let write = envelope.write(rpc, message, request_id, validate_only, ask)?;
+        self.settings.write(&caller, &company, write).await
+    }
+}
+
+/// The entry that a single step was about.
+fn the_entry(written: Written) -> Result<(Written, Entry)> {
+    let found = match written.subjects.first() {
+        Some(Subject::Entry(catalog, id)) => convert::entry(&written.settings, *catalog, id),
+        _ => None,
+    };
+    let gone = || Error::Internal(Cause::new("a step's entry is not there after it"));
+    found.map(|entry| (written, entry)).ok_or_else(gone)
+}
+
+#[tonic::async_trait]
+impl EntryService for Admin {
+    async fn create_entry(
+        &self,
+        request: Request<CreateEntryRequest>,
+    ) -> Result<Response<Entry>, Status> {
+        let (envelope, mut message) = Envelope::open(request);
+        let id = std::mem::take(&mut message.request_id);
+        let etag = envelope.etag(&[&message.etag, entry_etag(message.entry.as_ref())]);
+        let step = etag.and_then(|etag| create_step(&message, etag));
+        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
+        let made = self.one_step(&envelope, ("CreateEntry", &message), of, step).await;
+        written(made.and_then(the_entry))
+    }
+
+    async fn get_entry(
+        &self,
+        request: Request<GetEntryRequest>,
+    ) -> Result<Response<Entry>, Status> {
+        let (envelope, message) = Envelope::open(request);
+        let get = async {
+            let company = CompanyId::parse("company_id", &message.company_id)?;
+            let catalog = catalog(&message.collection);
+            let caller = envelope.caller()?;
+            let as_of = as_of(message.revision, message.read_time)?;
+            let settings =
+                self.settings.read(&caller, Scope::SettingsRead, &company, as_of).await?;
+            let id = EntryId::parse("id", &message.id)?;
+            convert::entry(&settings, catalog?, &id)
+                .ok_or_else(|| Error::NotFound { kind: Kind::Entry, id: id.to_string() })
+        };
+        answer(get.await)
+    }
+
+    async fn list_entries(
+        &self,
+        request: Request<ListEntriesRequest>,
+    ) -> Result<Response<ListEntriesResponse>, Status> {
+        let (envelope, message) = Envelope::open(request);
+        let list = async {
+            let company = CompanyId::parse("company_id", &message.company_id)?;
+            let caller = envelope.caller()?;
+            caller.grant(Scope::SettingsRead, &company)?;
+            let catalog = catalog(&message.collection)?;
+            let query = list::Query::parse(&message)?;
+            let settings =
+                self.settings.read(&caller, Scope::SettingsRead, &company, query.as_of()).await?;
+            Ok(query.answer(&settings, catalog))
+        };
+        answer(list.await)
+    }
+
+    async fn update_entry(
+        &self,
+        request: Request<UpdateEntryRequest>,
+    ) -> Result<Response<Entry>, Status> {
+        let (envelope, mut message) = Envelope::open(request);
+        let id = std::mem::take(&mut message.request_id);
+        let etag = envelope.etag(&[&message.etag, entry_etag(message.entry.as_ref())]);
+        let step = etag.and_then(|etag| update_step(&message, etag));
+        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
+        let made = self.one_step(&envelope, ("UpdateEntry", &message), of, step).await;
+        written(made.and_then(the_entry))
+    }
+
+    async fn archive_entry(
+        &self,
+        request: Request<ArchiveEntryRequest>,
+    ) -> Result<Response<Entry>, Status> {
+        let (envelope, mut message) = Envelope::open(request);
+        let id = std::mem::take(&mut message.request_id);
+        let step = envelope.etag(&[&message.etag]).and_then(|etag| archive_step(&message, etag));
+        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
+        let made = self.one_step(&envelope, ("ArchiveEntry", &message), of, step).await;
+        written(made.and_then(the_entry))
+    }
+
+    async fn restore_entry(
+        &self,
+        request: Request<RestoreEntryRequest>,
+    ) -> Result<Response<Entry>, Status> {
+        let (envelope, mut message) = Envelope::open(request);
+        let id = std::mem::take(&mut message.request_id);
+        let step = envelope.etag(&[&message.etag]).and_then(|etag| restore_step(&message, etag));
+        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
+        let made = self.one_step(&envelope, ("RestoreEntry", &message), of, step).await;
+        written(made.and_then(the_entry))
+    }
+
+    async fn delete_entry(
+        &self,
+        request: Request<DeleteEntryRequest>,
+    ) -> Result<Response<()>, Status> {
+        let (envelope, mut message) = Envelope::open(request);
+        let id = std::mem::take(&mut message.request_id);
+        let step = envelope.etag(&[&message.etag]).and_then(|etag| delete_step(&message, etag));
+        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
+        let made = self.one_step(&envelope, ("DeleteEntry", &message), of, step).await;
+        written(made.map(|written| (written, ())))
+    }
+
+    async fn reorder_entries(
+        &self,
+        request: Request<ReorderEntriesRequest>,
+    ) -> Result<Response<ListEntriesResponse>, Status> {
+        let (envelope, mut message) = Envelope::open(request);
+        let id = std::mem::take(&mut message.request_id);
+        let step = envelope.etag(&[&message.etag]).and_then(|etag| reorder_step(&message, etag));
+        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
+        let made = self.one_step(&envelope, ("ReorderEntries", &message), of, step).await;
+        let answered = made.and_then(|written| {
+            let list = list::all_active(&written.settings, catalog(&message.collection)?);
+            Ok((written, list))
+        });
+        self::written(answered)
+    }
+
+    async fn batch_change_entries(
+        &self,
+        request: Request<BatchChangeEntriesRequest>,
+    ) -> Result<Response<BatchChangeEntriesResponse>, Status> {
+        let (envelope, mut message) = Envelope::open(request);
+        let id = std::mem::take(&mut message.request_id);
+        let made = async {
+            let company = CompanyId::parse("company_id", &message.company_id)?;
+            let caller = envelope.caller()?;
+            caller.grant(Scope::SettingsWrite, &company)?;
+            let etag = envelope.etag(&[&message.etag])?;
+            let ask = Ask::Steps { etag, steps: batch_steps(&message)?, is_batch: true };
+            let rpc = "BatchChangeEntries";
+            let write = envelope.write(rpc, &message, &id, message.validate_only, ask)?;
+            let written = self.settings.write(&caller, &company, write).await?;
+            let results = batch_results(&written.settings, &written.subjects);
+            let answer = BatchChangeEntriesResponse {
+                revision: convert::revision(written.settings.revision),
+                etag: written.settings.etag().to_string(),
+                results,
+            };
+            Ok((written, answer))
+        };
+        written(made.await)
+    }
+}
+
+fn entry_etag(entry: Option<&Entry>) -> &str {
+    entry.map(|entry| entry.etag.as_str()).unwrap_or_default()
+}
+
+fn patch(entry: Option<&Entry>, mask: Option<&FieldMask>) -> Result<EntryPatch> {
+    let none = Entry::default();
+    let entry = entry.unwrap_or(&none);
+    let mask = Mask::parse(mask, &FIELDS)?;
+    let color = |text: String| match text.trim() {
+        "" => Ok(None),
+        text => Color::parse("entry.color", text).map(Some),
+    };
+    Ok(EntryPatch {
+        name: mask.take("name", entry.name.as_ref(), |t| Name::parse("entry.name", &t))?,
+        description: mask.take("description", entry.description.as_ref(), |t| {
+            Description::parse("entry.description", &t)
+        })?,
+        color: mask.take("color", entry.color.as_ref(), color)?,
+        is_default: mask.take("is_default", entry.is_default.as_ref(), Ok)?,
+    })
+}
+
+fn create_step(message: &CreateEntryRequest, etag: Option<Etag>) -> Result<Step> {
+    let catalog = catalog(&message.collection)?;
+    let sent = message.entry.as_ref();
+    let in_entry = sent.map(|entry| entry.id.as_str()).unwrap_or_default();
+    let id = match (message.entry_id.as_str(), in_entry) {
+        ("", _) => None,
+        (id, other) if other.is_empty() || other == id => Some(EntryId::parse("entry_id", id)?),
+        _ => {
+            let description = "differs from entry_id: send the id as entry_id only";
+            return Err(Error::invalid("entry.id", "CONFLICTING_VALUES", description));
+        }
+    };
+    let patch = patch(sent, None)?;
+    if patch.name.is_none() {
+        return Err(Error::invalid("entry.name", "REQUIRED", "is required"));
+    }
+    Ok(Step::CreateEntry { catalog, id, patch, etag })
+}
+
+fn update_step(message: &UpdateEntryRequest, etag: Option<Etag>) -> Result<Step> {
+    let catalog = catalog(&message.collection)?;
+    let id = EntryId::parse("id", &message.id)?;
+    let sent = message.entry.as_ref();
+    if sent.is_some_and(|entry| !entry.id.is_empty() && entry.id != message.id) {
+        let description = "differs from the id in the path; ids never change";
+        return Err(Error::invalid("entry.id", "CONFLICTING_VALUES", description));
+    }
+    let patch = patch(sent, message.update_mask.as_ref())?;
+    Ok(Step::UpdateEntry { catalog, id, patch, etag })
+}
+
+fn archive_step(message: &ArchiveEntryRequest, etag: Option<Etag>) -> Result<Step> {
+    let successor = match message.successor_id.as_str() {
+        "" => None,
+        id => Some(EntryId::parse("successor_id", id)?),
+    };
+    let (catalog, id) = target(&message.collection, &message.id)?;
+    Ok(Step::ArchiveEntry { catalog, id, successor, etag })
+}
+
+fn restore_step(message: &RestoreEntryRequest, etag: Option<Etag>) -> Result<Step> {
+    let (catalog, id) = target(&message.collection, &message.id)?;
+    Ok(Step::RestoreEntry { catalog, id, etag })
+}
+
+fn delete_step(message: &DeleteEntryRequest, etag: Option<Etag>) -> Result<Step> {
+    let (catalog, id) = target(&message.collection, &message.id)?;
+    Ok(Step::DeleteEntry { catalog, id, etag })
+}
+
+fn reorder_step(message: &ReorderEntriesRequest, etag: Option<Etag>) -> Result<Step> {
+    let catalog = catalog(&message.collection)?;
+    let parse = |(i, id): (usize, &String)| EntryId::parse(&format!("ids[{i}]"), id);
+    let ids = message.ids.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
+    Ok(Step::ReorderEntries { catalog, ids, etag })
+}
+
+fn target(collection: &str, id: &str) -> Result<(Catalog, EntryId)> {
+    Ok((catalog(collection)?, EntryId::parse("id", id)?))
+}
+
+fn batch_steps(message: &BatchChangeEntriesRequest) -> Result<Vec<Step>> {
+    let count = message.changes.len();
+    if count == 0 || count > MAX_BATCH {
+        let description = format!("must be 1 to {MAX_BATCH} changes; there are {count}");
+        return Err(Error::invalid("changes", "OUT_OF_RANGE", description));
+    }
+    let at = |(index, change): (usize, &EntryChange)| {
+        batch_step(change, &message.company_id)
+            .map_err(|error| Error::InBatch { index, error: Box::new(error) })
+    };
+    message.changes.iter().enumerate().map(at).collect()
+}
+
+fn batch_step(change: &EntryChange, batch: &str) -> Result<Step> {
+    use entry_change::Change as One;
+    let Some(change) = &change.change else {
+        let description =
+            "must be exactly one of create, update, archive, restore, delete, reorder";
+        return Err(Error::invalid("change", "REQUIRED", description));
+    };
+    let own = |company: &str, request_id: &str, validate_only: bool| {
+        let refuse = |field: &str, description: &str| {
+            Err(Error::invalid(field, "BELONGS_TO_BATCH", description))
+        };
+        if !company.is_empty() && company != batch {
+            return refuse("company_id", "must be the batch's company, or empty");
+        }
+        if !request_id.is_empty() {
+            return refuse("request_id", "belongs to the batch itself: give it there");
+        }
+        if validate_only {
+            return refuse("validate_only", "belongs to the batch itself: give it there");
+        }
+        Ok(())
+    };
+    match change {
+        One::Create(one) => {
+            own(&one.company_id, &one.request_id, one.validate_only)?;
+            create_step(one, one_etag([one.etag.as_str(), entry_etag(one.entry.as_ref())])?)
+        }
+        One::Update(one) => {
+            own(&one.company_id, &one.request_id, one.validate_only)?;
+            update_step(one, one_etag([one.etag.as_str(), entry_etag(one.entry.as_ref())])?)
+        }
+        One::Archive(one) => {
+            own(&one.company_id, &one.request_id, one.validate_only)?;
+            archive_step(one, one_etag([one.etag.as_str()])?)
+        }
+        One::Restore(one) => {
+            own(&one.company_id, &one.request_id, one.validate_only)?;
+            restore_step(one, one_etag([one.etag.as_str()])?)
+        }
+        One::Delete(one) => {
+            own(&one.company_id, &one.request_id, one.validate_only)?;
+            delete_step(one, one_etag([one.etag.as_str()])?)
+        }
+        One::Reorder(one) => {
+            own(&one.company_id, &one.request_id, one.validate_only)?;
+            reorder_step(one, one_etag([one.etag.as_str()])?)
+        }
+    }
+}
+
+fn batch_results(settings: &Settings, subjects: &[Subject]) -> Vec<BatchResult> {
+    let result = |subject: &Subject| match subject {
+        Subject::Entry(catalog, id) => BatchResult {
+            collection: catalog.to_string(),
+            id: id.to_string(),
+            entry: convert::entry(settings, *catalog, id),
+        },
+        Subject::Catalog(catalog) => {
+            BatchResult { collection: catalog.to_string(), ..Default::default() }
+        }
+        Subject::Company | Subject::Business(_) => BatchResult::default(),
+    };
+    subjects.iter().map(result).collect()
+}

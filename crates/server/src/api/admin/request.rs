@@ -1,0 +1,217 @@
+//! What the methods of the management API have in common: who acts, etags, request ids, dry runs,
+//! and which state is read.
+
+use http::Extensions;
+use prost::Message;
+use prost_types::FieldMask;
+use sha2::{Digest, Sha256};
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+
+use crate::{
+    api::{grpc, status::grpc_status},
+    catalog::{
+        access::Caller,
+        entry::{Catalog, Revision},
+        error::{Cause, Error, Result, Violation},
+        etag::Etag,
+        id::StaffId,
+        log::{self, RequestId},
+        time::Timestamp,
+    },
+    net::Deadline,
+    service::settings::{AsOf, Ask, Write, Written},
+};
+
+/// Says that an answer is that of an earlier request with the same id.
+const REPLAYED: &str = "idempotency-replayed";
+
+/// What came with a message.
+pub(super) struct Envelope {
+    metadata: MetadataMap,
+    extensions: Extensions,
+}
+
+impl Envelope {
+    /// Takes a request apart.
+    pub(super) fn open<T>(request: Request<T>) -> (Self, T) {
+        let (metadata, extensions, message) = request.into_parts();
+        (Self { metadata, extensions }, message)
+    }
+
+    /// Who is calling, or whom the caller names with `Settings-Staff-Id`.
+    pub(super) fn caller(&self) -> Result<Caller> {
+        let caller = grpc::caller_in(&self.extensions)?;
+        match self.header("settings-staff-id")? {
+            None => Ok(caller.clone()),
+            Some(staff_id) => caller.acting_as(StaffId::parse("Settings-Staff-Id", staff_id)?),
+        }
+    }
+
+    fn header(&self, name: &str) -> Result<Option<&str>> {
+        let Some(value) = self.metadata.get(name) else { return Ok(None) };
+        let text = value.to_str().map_err(|_| {
+            Violation::new(name, "MALFORMED_HEADER", "must be printable ASCII characters")
+        })?;
+        Ok(Some(text.trim()).filter(|text| !text.is_empty()))
+    }
+
+    /// What the caller has seen, from any of the fields or from `If-Match`.
+    pub(super) fn etag(&self, fields: &[&str]) -> Result<Option<Etag>> {
+        let header = self.header("if-match")?.filter(|tag| *tag != "*");
+        one_etag(fields.iter().copied().chain(header))
+    }
+
+    /// What the caller calls the request, in its field or in `Idempotency-Key`.
+    pub(super) fn request_id(&self, field: &str) -> Result<Option<RequestId>> {
+        let parse = |id: &str| RequestId::parse("request_id", id);
+        let field = Some(field).filter(|id| !id.is_empty()).map(parse).transpose()?;
+        let header = self.header("idempotency-key")?.map(parse).transpose()?;
+        match (field, header) {
+            (Some(field), Some(header)) if field != header => {
+                let description = "differs from the header Idempotency-Key: send it in one place";
+                Err(Error::invalid("request_id", "CONFLICTING_VALUES", description))
+            }
+            (field, header) => Ok(field.or(header)),
+        }
+    }
+
+    /// A write of what the message asks for; `message` is without its request id.
+    pub(super) fn write(
+        &self,
+        rpc: &str,
+        message: &impl Message,
+        request_id: &str,
+        validate_only: bool,
+        ask: Ask,
+    ) -> Result<Write> {
+        let deadline = self.extensions.get::<Deadline>().ok_or_else(|| {
+            Error::Internal(Cause::new("a method was reached without a deadline"))
+        })?;
+        let id = self.request_id(request_id)?;
+        let digest = || {
+            let mut hash = Sha256::new();
+            hash.update(rpc);
+            hash.update([0]);
+            hash.update(self.header("if-match").ok().flatten().unwrap_or_default());
+            hash.update([0]);
+            hash.update(message.encode_to_vec());
+            hash.finalize().into()
+        };
+        let request = id.map(|id| log::Request { id, digest: digest() });
+        Ok(Write { ask, request, validate_only, deadline: deadline.0 })
+    }
+}
+
+/// The one etag among what was sent; empty texts are none.
+pub(super) fn one_etag<'a>(sent: impl IntoIterator<Item = &'a str>) -> Result<Option<Etag>> {
+    let mut found: Option<Etag> = None;
+    for text in sent.into_iter().filter(|text| !text.is_empty()) {
+        let etag = Etag::parse("etag", text)?;
+        if found.as_ref().is_some_and(|found| *found != etag) {
+            let description = "is given more than once, with different values";
+            return Err(Error::invalid("etag", "CONFLICTING_VALUES", description));
+        }
+        found = Some(etag);
+    }
+    Ok(found)
+}
+
+/// The catalog of a collection's name.
+pub(super) fn catalog(collection: &str) -> Result<Catalog> {
+    Catalog::parse(collection).ok_or_else(|| {
+        let names = Catalog::ALL.map(Catalog::as_str);
+        let near = names.into_iter().max_by(|one, other| {
+            let near = |name: &str| strsim::jaro_winkler(name, collection);
+            near(one).total_cmp(&near(other))
+        });
+        let near = near.filter(|name| strsim::jaro_winkler(name, collection) > 0.75);
+        let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        let description =
+            format!("\"{collection}\" is no collection; there are {}{hint}", names.join(", "));
+        Error::invalid("collection", "UNKNOWN_COLLECTION", description)
+    })
+}
+
+/// A revision in a request.
+pub(super) fn revision(number: i64) -> Result<Revision> {
+    u64::try_from(number).ok().filter(|number| *number > 0).map(Revision).ok_or_else(|| {
+        Error::invalid("revision", "OUT_OF_RANGE", "must be a revision: 1, 2, 3 and so on")
+    })
+}
+
+/// Which state to read.
+pub(super) fn as_of(number: i64, read_time: Option<prost_types::Timestamp>) -> Result<AsOf> {
+    match (number, read_time) {
+        (0, None) => Ok(AsOf::Now),
+        (number, None) => Ok(AsOf::Revision(revision(number)?)),
+        (0, Some(time)) => {
+            let micros = time.seconds.checked_mul(1_000_000);
+            let micros =
+                micros.and_then(|micros| micros.checked_add(i64::from(time.nanos / 1_000)));
+            let time = micros.map(Timestamp::from_micros).ok_or_else(|| {
+                Violation::new("read_time", "OUT_OF_RANGE", "must be a time of our days")
+            })?;
+            Ok(AsOf::Time(time))
+        }
+        (_, Some(_)) => {
+            let description = "must not be given together with revision";
+            Err(Error::invalid("read_time", "CONFLICTING_VALUES", description))
+        }
+    }
+}
+
+/// The fields that a request changes: those of its mask, or those that it has.
+pub(super) struct Mask<'a> {
+    paths: Option<&'a [String]>,
+}
+
+impl<'a> Mask<'a> {
+    /// Takes a mask of these fields, or of all of them (`*`).
+    pub(super) fn parse(mask: Option<&'a FieldMask>, known: &[&str]) -> Result<Self> {
+        let paths = mask.map(|mask| &mask.paths[..]).filter(|paths| !paths.is_empty());
+        let is_known = |path: &&String| *path != "*" && !known.contains(&path.as_str());
+        if let Some(path) = paths.unwrap_or_default().iter().find(is_known) {
+            let description =
+                format!("names {path}, which cannot be set; there are {} and *", known.join(", "));
+            return Err(Error::invalid("update_mask", "UNKNOWN_FIELD", description));
+        }
+        Ok(Self { paths })
+    }
+
+    /// Whether the field is to be changed.
+    pub(super) fn takes(&self, field: &str, is_present: bool) -> bool {
+        match self.paths {
+            None => is_present,
+            Some(paths) => paths.iter().any(|path| path == "*" || path == field),
+        }
+    }
+
+    /// The field's new value, made from what was sent (nothing counts as empty).
+    pub(super) fn take<T: Clone + Default, U>(
+        &self,
+        field: &str,
+        sent: Option<&T>,
+        parse: impl FnOnce(T) -> Result<U, Violation>,
+    ) -> Result<Option<U>> {
+        if !self.takes(field, sent.is_some()) {
+            return Ok(None);
+        }
+        Ok(Some(parse(sent.cloned().unwrap_or_default())?))
+    }
+}
+
+/// An answer, or the error in the form of the protocol.
+pub(super) fn answer<T>(result: Result<T>) -> Result<Response<T>, Status> {
+    result.map(Response::new).map_err(|error| grpc_status(&error))
+}
+
+/// The answer to a write: marked, where it is a repeated one.
+pub(super) fn written<T>(result: Result<(Written, T)>) -> Result<Response<T>, Status> {
+    let (written, message) = result.map_err(|error| grpc_status(&error))?;
+    let mut response = Response::new(message);
+    if written.repeated {
+        let value = tonic::metadata::MetadataValue::from_static("true");
+        response.metadata_mut().insert(REPLAYED, value);
+    }
+    Ok(response)
+}
