@@ -19,6 +19,7 @@ pub(crate) mod config;
 pub(crate) mod key;
 pub(crate) mod load;
 pub(crate) mod serve;
+pub(crate) mod verify;
 
 /// Why a command failed: the line that people read.
 pub(crate) struct Failure(pub(crate) String);

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod commands;
 
-use commands::{backup, config, key, load, serve};
+use commands::{backup, config, key, load, serve, verify};
 
 /// The customer tags, referral sources, life cycles and action statuses of pet care businesses,
 /// served to every program that reads MoeGo's API.
@@ -27,6 +27,7 @@ enum Command {
     Key(key::KeyCommand),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    Verify(verify::Verify),
     Config(config::Config),
 }
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
             Command::Key(key) => key.run().await,
             Command::Backup(backup) => backup.run().await,
             Command::Restore(restore) => restore.run().await,
+            Command::Verify(verify) => verify.run().await,
             Command::Config(config) => config.run(),
         }
     });

@@ -21,7 +21,7 @@ use freshness::Freshness;
 use net::{Bound, ServeError, Shutdown};
 use service::{
     companies::CompaniesService, history::HistoryService, keys::KeysService, load::LoadService,
-    settings::SettingsService, snapshot::Snapshots,
+    settings::SettingsService, snapshot::Snapshots, verify::VerifyService,
 };
 use store::Store;
 
@@ -39,6 +39,8 @@ pub struct Services {
     pub history: Arc<HistoryService>,
     /// Issuing, listing and revoking keys.
     pub keys: Arc<KeysService>,
+    /// Comparing what is stored with the change logs.
+    pub verify: Arc<VerifyService>,
     /// Documents in and out.
     pub load: Arc<LoadService>,
     store: Arc<dyn Store>,
@@ -68,11 +70,19 @@ impl Services {
             history: Arc::new(HistoryService::new(store.clone(), snapshots)),
             keys: Arc::new(KeysService::new(store.clone(), clock.clone())),
             load: Arc::new(LoadService::new(store.clone(), clock.clone(), settings.clone())),
+            verify: Arc::new(VerifyService::new(store.clone())),
             settings,
             store,
             clock,
             freshness,
         })
+    }
+}
+
+impl Services {
+    /// What a stopwatch shows, for commands that tell how far they are.
+    pub fn monotonic(&self) -> std::time::Instant {
+        self.clock.monotonic()
     }
 }
 

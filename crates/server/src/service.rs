@@ -8,6 +8,7 @@ pub mod load;
 mod queues;
 pub mod settings;
 pub mod snapshot;
+pub mod verify;
 
 /// A new id such as `tag_01h455vb4pex5vsknk084sn02q`: sorted by time of making, never used before.
 pub(crate) fn new_id(prefix: &str) -> String {

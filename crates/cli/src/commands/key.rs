@@ -94,7 +94,7 @@ pub(crate) struct List {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Output {
+pub(crate) enum Output {
     /// For people
     Table,
     /// For programs

@@ -206,6 +206,8 @@ pub enum Task {
     Key,
     /// `customer-settings restore`.
     Restore,
+    /// `customer-settings verify`.
+    Verify,
 }
 
 impl Task {
@@ -216,6 +218,7 @@ impl Task {
             Self::Export => "export",
             Self::Key => "key",
             Self::Restore => "restore",
+            Self::Verify => "verify",
         };
         let staff_id =
             StaffId::parse("task", name).unwrap_or_else(|_| unreachable!("a literal id"));

@@ -20,3 +20,4 @@ mod store_conformance;
 mod store_samples;
 mod tidy;
 mod transcoding;
+mod verify;

@@ -1,0 +1,75 @@
+//! `customer-settings verify`: whether the data is what the change logs say.
+
+use std::{
+    io::{IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+use customer_settings_server::{service::verify::Verified, store::sqlite::Access};
+use serde_json::json;
+
+use super::{Data, Failure, explain, failure, key::Output};
+
+/// How often progress is told, and how long it is waited for.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Replay every company's change log and compare the result with what is stored
+///
+/// Changes nothing. A server may be running on the data directory. Prints a line for every
+/// difference and ends with 1 if there is one, so that it can run after each backup.
+#[derive(clap::Args)]
+#[command(after_help = "Example: customer-settings verify --data-dir data")]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    data: Data,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+impl Verify {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let services = self.data.open(Access::Read).await?;
+        let is_watched = std::io::stderr().is_terminal();
+        let mut told = services.monotonic();
+        let progress = |so_far: &Verified| {
+            let now: Instant = services.monotonic();
+            if is_watched && now.duration_since(told) >= PROGRESS_INTERVAL {
+                told = now;
+                eprintln!("verified {} companies, {} changes", so_far.companies, so_far.changes);
+            }
+        };
+        let verified = services.verify.verify(progress).await.map_err(|error| explain(&error))?;
+        print(&verified, self.output)?;
+        match verified.findings.len() {
+            0 => Ok(()),
+            found => {
+                Err(failure(format!("{found} differences; restore a backup, or report a bug")))
+            }
+        }
+    }
+}
+
+fn print(verified: &Verified, output: Output) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match output {
+        Output::Json => {
+            let finding = |one: &customer_settings_server::service::verify::Finding| json!({"company_id": one.company.as_str(), "what": one.what});
+            let findings: Vec<_> = verified.findings.iter().map(finding).collect();
+            let (companies, changes) = (verified.companies, verified.changes);
+            let all = json!({"companies": companies, "changes": changes, "findings": findings});
+            writeln!(stdout, "{}", serde_json::to_string_pretty(&all)?)?;
+        }
+        Output::Table => {
+            for finding in &verified.findings {
+                writeln!(stdout, "{}: {}", finding.company, finding.what)?;
+            }
+        }
+    }
+    let found = match verified.findings.len() {
+        0 => "no differences".to_owned(),
+        found => format!("{found} differences"),
+    };
+    eprintln!("verified {} companies, {} changes: {found}", verified.companies, verified.changes);
+    Ok(())
+}

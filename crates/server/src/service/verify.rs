@@ -1,0 +1,203 @@
+//! Verifying: every company's log is replayed from nothing and compared with what is stored.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    catalog::{
+        access::{Grant, Task},
+        company::Business,
+        entry::{Catalog, Entry, Revision},
+        error::Result,
+        id::CompanyId,
+        settings::{Delta, Settings, apply},
+    },
+    store::{Store, StoreError},
+};
+
+/// Lines and companies that are read at once.
+const PAGE: u32 = 500;
+
+/// Something that is not as the log says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Whose data it is.
+    pub company: CompanyId,
+    /// What is wrong, in a sentence.
+    pub what: String,
+}
+
+/// What was verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// How many companies.
+    pub companies: u64,
+    /// How many changes were replayed.
+    pub changes: u64,
+    /// What is wrong; empty if all is well.
+    pub findings: Vec<Finding>,
+}
+
+/// Verifies stores.
+pub struct VerifyService {
+    store: Arc<dyn Store>,
+}
+
+impl VerifyService {
+    /// Reads from the store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Replays every company's log. What cannot be read of one company hides no other; an
+    /// engine that does not answer ends it.
+    pub async fn verify(&self, mut progress: impl FnMut(&Verified)) -> Result<Verified> {
+        let mut verified = Verified::default();
+        let mut after: Option<CompanyId> = None;
+        loop {
+            let all = Task::Verify.grant_covered();
+            let ids = self.store.company_ids(&all, after.as_ref(), PAGE).await?;
+            for id in &ids {
+                self.company(id, &mut verified).await?;
+                verified.companies += 1;
+                progress(&verified);
+            }
+            match ids.last() {
+                Some(last) => after = Some(last.clone()),
+                None => return Ok(verified),
+            }
+        }
+    }
+
+    async fn company(&self, id: &CompanyId, verified: &mut Verified) -> Result<()> {
+        let grant = Task::Verify.grant(id);
+        // A server may write meanwhile: the log is read up to the revision that was stored.
+        let stored = match self.store.settings(&grant).await {
+            Ok(stored) => stored,
+            Err(StoreError::Damaged(cause)) => {
+                let what = format!("its rows cannot be read: {}", cause.for_log());
+                verified.findings.push(Finding { company: id.clone(), what });
+                None
+            }
+            Err(other) => return Err(other.into()),
+        };
+        let until = stored.as_ref().map_or(Revision(u64::MAX), |stored| stored.revision);
+        let (replayed, changes, broken) = match self.replay(&grant, until).await {
+            Ok(replayed) => replayed,
+            Err(StoreError::Damaged(cause)) => {
+                let what = format!("its change log cannot be read: {}", cause.for_log());
+                (None, 0, Some(what))
+            }
+            Err(other) => return Err(other.into()),
+        };
+        verified.changes += changes;
+        let mut found: Vec<String> = broken.into_iter().collect();
+        if found.is_empty()
+            && let Some(stored) = &stored
+        {
+            match &replayed {
+                Some(replayed) => compare(stored, replayed, &mut found),
+                None => found.push("it has rows and no change log".to_owned()),
+            }
+        }
+        let finding = |what| Finding { company: id.clone(), what };
+        verified.findings.extend(found.into_iter().map(finding));
+        Ok(())
+    }
+
+    /// The company as its log has it up to a revision, how many lines that took, and where the
+    /// log breaks off, if it does.
+    async fn replay(
+        &self,
+        grant: &Grant,
+        until: Revision,
+    ) -> Result<(Option<Settings>, u64, Option<String>), StoreError> {
+        let mut settings: Option<Settings> = None;
+        let mut last = Revision(0);
+        let mut changes = 0;
+        loop {
+            let lines = self.store.changes(grant, last, PAGE).await?;
+            if lines.is_empty() || last >= until {
+                return Ok((settings, changes, None));
+            }
+            for line in lines.iter().take_while(|line| line.revision <= until) {
+                let expected = last.next();
+                if line.revision != expected {
+                    let what = format!("its change log lacks revision {expected}");
+                    return Ok((None, changes, Some(what)));
+                }
+                match apply(settings.take(), line.revision, line.time, &line.deltas) {
+                    Ok(next) => settings = Some(next),
+                    Err(_) => {
+                        let what = format!("revision {expected} does not fit the ones before it");
+                        return Ok((None, changes, Some(what)));
+                    }
+                }
+                last = line.revision;
+                changes += 1;
+            }
+            if lines.last().is_some_and(|line| line.revision > until) {
+                return Ok((settings, changes, None));
+            }
+        }
+    }
+}
+
+/// Names every difference between what is stored and what the log leads to.
+fn compare(stored: &Settings, replayed: &Settings, found: &mut Vec<String>) {
+    if stored.revision != replayed.revision {
+        let (row, log) = (stored.revision, replayed.revision);
+        found.push(format!("it is at revision {row}, and its change log ends at {log}"));
+    }
+    if stored.changed_time != replayed.changed_time {
+        found.push("its changed_time is not that of its last change".to_owned());
+    }
+    let company = |settings: &Settings| Box::new(settings.company.clone());
+    if stored.company != replayed.company {
+        let before = Some(company(replayed));
+        found.push(differs(&Delta::Company { before, after: company(stored) }));
+    }
+    let businesses = |settings: &Settings| -> BTreeMap<String, Business> {
+        settings.businesses.iter().map(|held| (held.id.to_string(), held.clone())).collect()
+    };
+    rows("businesses", &businesses(stored), &businesses(replayed), found, |log, row| {
+        Delta::Business { before: Some(Box::new(log)), after: Box::new(row) }
+    });
+    for catalog in Catalog::ALL {
+        let entries = |settings: &Settings| -> BTreeMap<String, Entry> {
+            let entries = settings.entries(catalog).iter();
+            entries.map(|entry| (entry.id.to_string(), entry.clone())).collect()
+        };
+        rows(catalog.as_str(), &entries(stored), &entries(replayed), found, |log, row| {
+            Delta::Entry { catalog, before: Some(Box::new(log)), after: Box::new(row) }
+        });
+    }
+}
+
+fn rows<T: PartialEq + Clone>(
+    of: &str,
+    stored: &BTreeMap<String, T>,
+    replayed: &BTreeMap<String, T>,
+    found: &mut Vec<String>,
+    delta: impl Fn(T, T) -> Delta,
+) {
+    for (id, row) in stored {
+        match replayed.get(id) {
+            None => found.push(format!("{of}/{id} is stored, and the change log does not have it")),
+            Some(log) if log != row => found.push(differs(&delta(log.clone(), row.clone()))),
+            Some(_) => {}
+        }
+    }
+    for id in replayed.keys().filter(|id| !stored.contains_key(*id)) {
+        found.push(format!("{of}/{id} is missing, and the change log has it"));
+    }
+}
+
+/// The difference from the log (before) to the row (after).
+fn differs(delta: &Delta) -> String {
+    let fields = delta.fields();
+    let fields = match fields[..] {
+        [] => "who made or changed it, and when".to_owned(),
+        _ => fields.join(", "),
+    };
+    format!("{} differs from its change log in: {fields}", delta.place())
+}

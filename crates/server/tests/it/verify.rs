@@ -1,0 +1,65 @@
+//! Verifying: what was damaged by hand is found, and named.
+
+use customer_settings_server::store::sqlite::DATABASE;
+use serde_json::json;
+
+use crate::harness::*;
+
+/// What is found after this was done to the database.
+async fn found_after(sql: &str) -> Vec<String> {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    for name in ["One", "Two", "Three"] {
+        let path = "/admin/v1/companies/cmp_001/customer_tags/tag_001";
+        let call = server.call("PATCH", path).bearer(&secret);
+        assert_eq!(call.body(json!({"name": name}).to_string()).send().await.status, 200);
+    }
+    let dir = server.stop().await;
+    let db = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
+    db.pragma_update(None, "foreign_keys", false).unwrap();
+    db.execute_batch(sql).unwrap();
+    drop(db);
+    let server = Server::reopened(dir).await;
+    let verified = server.services.verify.verify(|_| ()).await.unwrap();
+    assert_eq!(verified.companies, 2);
+    verified.findings.iter().map(|one| format!("{}: {}", one.company, one.what)).collect()
+}
+
+#[tokio::test]
+async fn what_was_damaged_by_hand_is_found_and_named() {
+    let one = "company_id = 'cmp_001' AND";
+    for (sql, expected) in [
+        (String::new(), &[][..]),
+        (
+            format!("UPDATE entries SET name = 'Evil' WHERE {one} id = 'tag_001'"),
+            &["cmp_001: customer_tags/tag_001 differs from its change log in: name"],
+        ),
+        (
+            format!("DELETE FROM entries WHERE {one} id = 'lc_002'"),
+            &["cmp_001: life_cycles/lc_002 is missing, and the change log has it"],
+        ),
+        (
+            format!("DELETE FROM changes WHERE {one} revision = 3"),
+            &["cmp_001: its change log lacks revision 3"],
+        ),
+        (
+            "UPDATE companies SET state = 'archived' WHERE id = 'cmp_002'".to_owned(),
+            &["cmp_002: company differs from its change log in: state"],
+        ),
+        (
+            format!(
+                "UPDATE changes SET body = replace(body, 'Two', 'Deux') WHERE {one} revision = 3"
+            ),
+            &["cmp_001: revision 4 does not fit the ones before it"],
+        ),
+        (
+            format!("UPDATE changes SET time = time + 1 WHERE {one} revision = 4"),
+            &["cmp_001: its changed_time is not that of its last change"],
+        ),
+    ] {
+        assert_eq!(found_after(&sql).await, expected, "{sql}");
+    }
+    let unreadable =
+        found_after(&format!("UPDATE changes SET body = '{{' WHERE {one} revision = 2")).await;
+    assert!(unreadable[0].starts_with("cmp_001: its change log cannot be read"), "{unreadable:?}");
+}
