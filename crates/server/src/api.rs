@@ -9,7 +9,7 @@ use std::{
 use axum::{Router, body::Body, extract::Request, response::Response};
 use customer_settings_contract::customersettings::v1::{
     self as admin_v1, entry_service_server::EntryServiceServer,
-    history_service_server::HistoryServiceServer,
+    history_service_server::HistoryServiceServer, key_service_server::KeyServiceServer,
 };
 use customer_settings_contract::moego::business::{
     business::v1::business_service_server::BusinessServiceServer,
@@ -24,7 +24,10 @@ use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use crate::{
     auth::Authenticator,
     net::{App, RouteLabel, Shutdown},
-    service::{companies::CompaniesService, history::HistoryService, settings::SettingsService},
+    service::{
+        companies::CompaniesService, history::HistoryService, keys::KeysService,
+        settings::SettingsService,
+    },
 };
 
 mod admin;
@@ -64,10 +67,12 @@ impl Api {
         settings: Arc<SettingsService>,
         companies: Arc<CompaniesService>,
         history: Arc<HistoryService>,
+        keys: Arc<KeysService>,
         authenticator: Arc<Authenticator>,
         body_limit: usize,
     ) -> Self {
-        let admin = Admin { settings: settings.clone(), companies: companies.clone(), history };
+        let admin =
+            Admin { settings: settings.clone(), companies: companies.clone(), history, keys };
         let compat = Compat { settings, companies };
         let (health, health_service) = tonic_health::server::health_reporter();
         let routes = Routes::new(health_service)
@@ -91,6 +96,7 @@ impl Api {
                 admin_v1::business_service_server::BusinessServiceServer::new(admin.clone())
                     .max_decoding_message_size(body_limit),
             )
+            .add_service(KeyServiceServer::new(admin.clone()).max_decoding_message_size(body_limit))
             .add_service(HistoryServiceServer::new(admin).max_decoding_message_size(body_limit))
             .add_service(
                 reflection()

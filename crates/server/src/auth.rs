@@ -119,7 +119,7 @@ impl Authenticator {
             None => self.look_up_once(digest, secret, address, credential.if_unknown).await?,
         };
         let now = self.clock.now();
-        let caller = cached.key.caller(now, address)?;
+        let caller = cached.key.caller(now, address, &digest)?;
         check(&cached.usage.limiter, Limit::Key)?;
         cached.usage.last_used.store(now.as_micros(), Ordering::Relaxed);
         Ok(caller)

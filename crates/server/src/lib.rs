@@ -113,6 +113,7 @@ pub fn start(config: &Config, services: Services) -> Result<Server, ServeError> 
         services.settings.clone(),
         services.companies.clone(),
         services.history.clone(),
+        services.keys.clone(),
         authenticator.clone(),
         config.limits.body_bytes,
     );

@@ -13,7 +13,7 @@ use crate::catalog::{
     error::{Cause, Error, Kind, Unavailable},
     id::{BusinessId, CompanyId, EntryId, KeyId},
     key::{Key, SecretDigest},
-    log::{LogLine, LoggedRequest, RequestId},
+    log::{LogLine, LoggedRequest, Request, RequestId},
     plan::Plan,
     settings::{Delta, Settings},
     time::Timestamp,
@@ -134,7 +134,7 @@ pub trait Store: Send + Sync + 'static {
         time: Timestamp,
     ) -> Result<Option<Revision>, StoreError>;
 
-    /// The key of that secret, whatever its state.
+    /// The key of that secret, the current or the previous one, whatever its state.
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError>;
 
     /// All keys, by id, with the coarse time of their last use.
@@ -142,15 +142,25 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes the key, at the revision after `before`, and its line of the server-level key log
     /// together. `before` is the revision that the key has now (0: does not exist); another one is
-    /// [`StoreError::Conflict`]. A new key's id, or a secret, that another key has is
-    /// [`StoreError::Taken`] with that other key's id. Nothing is written in either case.
+    /// [`StoreError::Conflict`], and so is a request id that the acting key used before. A new
+    /// key's id, or a secret, that another key has is [`StoreError::Taken`] with that other key's
+    /// id. Nothing is written in these cases.
     async fn commit_key(
         &self,
         before: Revision,
         after: &Key,
         actor: &Actor,
         time: Timestamp,
+        request: Option<&Request>,
     ) -> Result<(), StoreError>;
+
+    /// The digest of the acting key's request of that id, and the key that it was about, if it
+    /// changed a key before.
+    async fn key_request(
+        &self,
+        actor: &KeyId,
+        request: &RequestId,
+    ) -> Result<Option<([u8; 32], KeyId)>, StoreError>;
 
     /// Remembers when keys were last used; unknown ids and times before the remembered one are
     /// passed over. Not part of any log.

@@ -115,6 +115,9 @@ CREATE TABLE keys (
     id                TEXT    NOT NULL PRIMARY KEY,
     -- SHA-256 of the secret, which itself is kept nowhere.
     secret            BLOB    NOT NULL CHECK (length(secret) = 32),
+    -- The secret from before the last rotation, and until when it works.
+    previous_secret   BLOB    CHECK (length(previous_secret) = 32),
+    previous_expires_time INTEGER,
     name              TEXT    NOT NULL,
     scopes            TEXT    NOT NULL,
     -- NULL: every company.
@@ -131,6 +134,7 @@ CREATE TABLE keys (
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX keys_by_secret ON keys (secret);
+CREATE UNIQUE INDEX keys_by_previous_secret ON keys (previous_secret);
 
 -- The server-level log of keys, which is never undone.
 CREATE TABLE key_changes (
@@ -140,9 +144,16 @@ CREATE TABLE key_changes (
     time           INTEGER NOT NULL,
     actor_key_id   TEXT,
     actor_staff_id TEXT    NOT NULL,
+    address        TEXT,
+    request_id     TEXT,
+    request_digest BLOB    CHECK (length(request_digest) = 32),
     body           TEXT    NOT NULL,
-    UNIQUE (key_id, revision)
+    UNIQUE (key_id, revision),
+    CHECK ((request_id IS NULL) = (request_digest IS NULL))
 ) STRICT;
+
+CREATE UNIQUE INDEX key_changes_by_request ON key_changes (actor_key_id, request_id)
+    WHERE request_id IS NOT NULL;
 
 -- Apart from the keys, because it is written often and is part of no log.
 CREATE TABLE key_uses (

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use crate::service::{
-    companies::CompaniesService, history::HistoryService, settings::SettingsService,
+    companies::CompaniesService, history::HistoryService, keys::KeysService,
+    settings::SettingsService,
 };
 
 mod companies;
 mod convert;
 mod entries;
 mod history;
+mod keys;
 mod list;
 mod request;
 
@@ -19,4 +21,5 @@ pub(super) struct Admin {
     pub(super) settings: Arc<SettingsService>,
     pub(super) companies: Arc<CompaniesService>,
     pub(super) history: Arc<HistoryService>,
+    pub(super) keys: Arc<KeysService>,
 }

@@ -120,6 +120,7 @@ fn codes(error: &Error) -> (Code, StatusCode) {
         Error::AddressNotAllowed { .. }
         | Error::MissingScope { .. }
         | Error::NotCovered { .. }
+        | Error::KeyNotWithin { .. }
         | Error::NotCoveringAll => (Code::PermissionDenied, StatusCode::FORBIDDEN),
         Error::NotFound { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
         Error::Invalid(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),

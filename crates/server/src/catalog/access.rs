@@ -8,7 +8,9 @@ use std::{collections::BTreeSet, fmt, net::IpAddr};
 use super::{
     error::{Error, Kind, Result, Violation},
     id::{CompanyId, KeyId, StaffId},
+    time::Timestamp,
 };
+use ipnet::IpNet;
 
 /// What a key may be allowed to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,6 +156,12 @@ pub struct Caller {
     pub scopes: Scopes,
     /// For which companies.
     pub coverage: Coverage,
+    /// From which addresses; empty means from anywhere.
+    pub addresses: Vec<IpNet>,
+    /// Until when.
+    pub expires_time: Option<Timestamp>,
+    /// The staff member that the key acts as, whoever the request names.
+    pub staff_id: Option<StaffId>,
 }
 
 impl Caller {

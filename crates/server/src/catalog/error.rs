@@ -48,6 +48,11 @@ pub enum Error {
         /// Its id.
         id: String,
     },
+    /// The key that is asked for, or what it shall become, does not lie within the caller's own.
+    KeyNotWithin {
+        /// The restriction that it goes beyond; not said of keys that already exist.
+        restriction: Option<&'static str>,
+    },
     /// Only keys that cover all companies may do that.
     NotCoveringAll,
     /// The key covers everything, and there is no such thing.
@@ -161,6 +166,7 @@ impl Error {
             Self::AddressNotAllowed { .. } => "ADDRESS_NOT_ALLOWED",
             Self::MissingScope { .. } => "MISSING_SCOPE",
             Self::NotCovered { .. } => "NOT_COVERED",
+            Self::KeyNotWithin { .. } => "KEY_NOT_WITHIN",
             Self::NotCoveringAll => "NOT_COVERING_ALL",
             Self::NotFound { .. } => "NOT_FOUND",
             Self::Invalid(_) => "INVALID_FIELD",
@@ -221,6 +227,7 @@ impl fmt::Display for Error {
             Self::NotCovered { kind, id } => {
                 write!(f, "the key does not cover {kind} {id}, or there is no such {kind}")
             }
+            Self::KeyNotWithin { restriction } => write_not_within(f, *restriction),
             Self::NotCoveringAll => f.write_str(
                 "only a key that covers all companies can create one: use such a key, or have the company created for \
                  you",
@@ -264,6 +271,19 @@ impl fmt::Display for Error {
                 f.write_str("an internal error; the server's log has more under this answer's request id")
             }
         }
+    }
+}
+
+fn write_not_within(f: &mut fmt::Formatter<'_>, restriction: Option<&str>) -> fmt::Result {
+    match restriction {
+        Some(restriction) => write!(
+            f,
+            "a key can only make and change keys that lie within its own restrictions, and this goes beyond its \
+             {restriction}"
+        ),
+        None => f.write_str(
+            "there is no such key within this key's own scopes, companies, addresses, expiry and staff id",
+        ),
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     company::{Business, Company, ShortText},
     entry::{Audit, Catalog, Entry},
     error::Violation,
+    key::Key,
     settings::{Settings, Subject},
 };
 
@@ -112,6 +113,18 @@ impl Business {
         if let Some(address) = &self.address {
             add(&mut hash, &[&format!("{address:?}")]);
         }
+        add_audit(&mut hash, &self.audit);
+        Etag::of(hash)
+    }
+}
+
+impl Key {
+    /// A hash of what it may do and how far it got; its secrets are no part of it.
+    pub fn etag(&self) -> Etag {
+        let mut hash = Sha256::new();
+        add(&mut hash, &[self.id.as_str(), self.name.as_str(), &self.scopes.names().join(" ")]);
+        add(&mut hash, &[&format!("{:?} {:?}", self.coverage, self.addresses)]);
+        add(&mut hash, &[&format!("{:?} {:?}", self.expires_time, self.staff_id)]);
         add_audit(&mut hash, &self.audit);
         Etag::of(hash)
     }

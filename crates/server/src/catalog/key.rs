@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 use ipnet::IpNet;
 
 use super::{
-    access::{Actor, Caller, Coverage, Scopes},
+    access::{Actor, Caller, Coverage, Scope, Scopes},
     entry::Audit,
     error::{Error, Result},
     id::{KeyId, StaffId},
@@ -23,6 +23,15 @@ impl fmt::Debug for SecretDigest {
     }
 }
 
+/// The secret from before a rotation, while it still works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PreviousSecret {
+    /// The digest of the secret.
+    pub digest: SecretDigest,
+    /// Until when it works; the moment itself is outside.
+    pub expires_time: Timestamp,
+}
+
 /// A key. All its restrictions apply together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -32,6 +41,8 @@ pub struct Key {
     pub name: Name,
     /// The digest of its secret.
     pub secret: SecretDigest,
+    /// The secret from before the last rotation.
+    pub previous: Option<PreviousSecret>,
     /// What it may do.
     pub scopes: Scopes,
     /// For which companies.
@@ -60,9 +71,14 @@ impl Key {
         }
     }
 
-    /// Who calls with this key, if it may be used now and from there.
-    pub fn caller(&self, now: Timestamp, address: IpAddr) -> Result<Caller> {
+    /// Who calls with this key and this secret of it, if it may be used now and from there.
+    pub fn caller(&self, now: Timestamp, address: IpAddr, secret: &SecretDigest) -> Result<Caller> {
         self.check_usable(now)?;
+        if let Some(previous) = self.previous.filter(|previous| previous.digest == *secret)
+            && now >= previous.expires_time
+        {
+            return Err(Error::ExpiredKey { expired: previous.expires_time });
+        }
         // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d.
         let address = address.to_canonical();
         if !self.addresses.is_empty() && !self.addresses.iter().any(|net| net.contains(&address)) {
@@ -76,6 +92,45 @@ impl Key {
             actor: Actor { key_id: Some(self.id.clone()), staff_id, address: Some(address) },
             scopes: self.scopes.clone(),
             coverage: self.coverage.clone(),
+            addresses: self.addresses.clone(),
+            expires_time: self.expires_time,
+            staff_id: self.staff_id.clone(),
         })
+    }
+
+    /// Whether the key can do nothing that the caller cannot; else the first restriction of the
+    /// caller that it goes beyond.
+    pub fn lies_within(&self, caller: &Caller) -> Result<(), &'static str> {
+        let scopes = match (&caller.scopes, &self.scopes) {
+            (Scopes::All, _) => true,
+            (Scopes::Only(_), Scopes::All) => false,
+            (Scopes::Only(all), Scopes::Only(own)) => own.is_subset(all),
+        };
+        let companies = match (&caller.coverage, &self.coverage) {
+            (Coverage::All, _) => true,
+            (Coverage::Only(_), Coverage::All) => false,
+            (Coverage::Only(all), Coverage::Only(own)) => own.is_subset(all),
+        };
+        let inside = |own: &IpNet| caller.addresses.iter().any(|net| net.contains(own));
+        let addresses = caller.addresses.is_empty()
+            || (!self.addresses.is_empty() && self.addresses.iter().all(inside));
+        let expiry = match (caller.expires_time, self.expires_time) {
+            (None, _) => true,
+            (Some(last), Some(own)) => own <= last,
+            (Some(_), None) => false,
+        };
+        let staff_id = caller.staff_id == self.staff_id || caller.scopes.contains(Scope::StaffAny);
+        for (is_inside, restriction) in [
+            (scopes, "scopes"),
+            (companies, "companies"),
+            (addresses, "addresses"),
+            (expiry, "expiry"),
+            (staff_id, "staff id"),
+        ] {
+            if !is_inside {
+                return Err(restriction);
+            }
+        }
+        Ok(())
     }
 }

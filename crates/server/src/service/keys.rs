@@ -1,4 +1,4 @@
-//! Issuing, listing and revoking keys.
+//! Issuing, listing, changing, rotating and revoking keys.
 
 use std::sync::Arc;
 
@@ -8,11 +8,13 @@ use super::new_id;
 use crate::{
     auth::api_key::Secret,
     catalog::{
-        access::{Actor, Coverage, Scopes},
+        access::{Actor, Caller, Coverage, Scope, Scopes},
         entry::{Audit, Revision},
-        error::{Error, Kind, Result},
+        error::{Error, Kind, Past, Result},
+        etag::Etag,
         id::{KeyId, StaffId},
-        key::Key,
+        key::{Key, PreviousSecret},
+        log::Request,
         text::Name,
         time::Timestamp,
     },
@@ -37,7 +39,7 @@ pub struct KeyDraft {
     pub staff_id: Option<StaffId>,
 }
 
-/// Issues, lists and revokes keys.
+/// Issues, lists, changes and revokes keys.
 pub struct KeysService {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -51,6 +53,17 @@ impl KeysService {
 
     /// Makes a key of that secret, which the caller generated or brought along.
     pub async fn create(&self, actor: &Actor, draft: KeyDraft, secret: &Secret) -> Result<Key> {
+        let (key, now) = self.made(actor, draft, secret)?;
+        self.store.commit_key(Revision(0), &key, actor, now, None).await?;
+        Ok(key)
+    }
+
+    /// What time it is, for what depends on it in an answer.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn made(&self, actor: &Actor, draft: KeyDraft, secret: &Secret) -> Result<(Key, Timestamp)> {
         let now = self.clock.now();
         let audit = Audit {
             created_by: actor.staff_id.clone(),
@@ -69,10 +82,10 @@ impl KeysService {
             expires_time: draft.expires_time,
             staff_id: draft.staff_id,
             revoked_time: None,
+            previous: None,
             audit,
         };
-        self.store.commit_key(Revision(0), &key, actor, now).await?;
-        Ok(key)
+        Ok((key, now))
     }
 
     /// All keys, by id, with the coarse time of their last use.
@@ -82,28 +95,193 @@ impl KeysService {
 
     /// Revokes a key; one that is revoked already stays as it is.
     pub async fn revoke(&self, actor: &Actor, id: &KeyId) -> Result<Key> {
+        let by = By { actor, caller: None, request: None, validate_only: false, etag: None };
+        Ok(self.change(&by, id, revoke).await?.key)
+    }
+
+    /// The keys that lie within the caller's own, by id, with the coarse time of their last use.
+    pub async fn list_within(&self, caller: &Caller) -> Result<Vec<(Key, Option<Timestamp>)>> {
+        caller.require(Scope::KeysRead)?;
+        let mut keys = self.store.keys().await?;
+        keys.retain(|(key, _)| key.lies_within(caller).is_ok());
+        Ok(keys)
+    }
+
+    /// One of them.
+    pub async fn get_within(
+        &self,
+        caller: &Caller,
+        id: &KeyId,
+    ) -> Result<(Key, Option<Timestamp>)> {
+        let mut keys = self.list_within(caller).await?.into_iter();
+        keys.find(|(key, _)| key.id == *id).ok_or_else(|| absent(Some(caller), id))
+    }
+
+    /// Makes a key that lies within the caller's own; needs `keys:write`.
+    pub async fn create_within(
+        &self,
+        by: &By<'_>,
+        draft: KeyDraft,
+        secret: &Secret,
+    ) -> Result<Kept> {
+        by.check_scope()?;
         loop {
-            let found = self.store.keys().await?.into_iter().find(|(key, _)| key.id == *id);
-            let absent = || Error::NotFound { kind: Kind::Key, id: id.to_string() };
-            let (key, _) = found.ok_or_else(absent)?;
-            if key.revoked_time.is_some() {
-                return Ok(key);
+            if let Some(kept) = self.repeated(by).await? {
+                return Ok(kept);
             }
-            let before = key.audit.revision;
-            let now = Timestamp::after(self.clock.now(), Some(key.audit.last_updated_time));
-            let audit = Audit {
-                last_updated_by: actor.staff_id.clone(),
-                last_updated_time: now,
-                revision: before.next(),
-                ..key.audit.clone()
-            };
-            let revoked = Key { revoked_time: Some(now), audit, ..key };
-            match self.store.commit_key(before, &revoked, actor, now).await {
-                Ok(()) => return Ok(revoked),
+            let (key, now) = self.made(by.actor, draft.clone(), secret)?;
+            by.check_result(&key)?;
+            if by.validate_only {
+                return Ok(Kept { key, repeated: false });
+            }
+            match self.store.commit_key(Revision(0), &key, by.actor, now, by.request).await {
+                Ok(()) => return Ok(Kept { key, repeated: false }),
+                Err(StoreError::Conflict) if by.request.is_some() => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+
+    /// Changes a key, which must lie within the caller's own before and after; needs `keys:write`.
+    /// A change that makes no difference writes nothing.
+    pub async fn change(
+        &self,
+        by: &By<'_>,
+        id: &KeyId,
+        change: impl Fn(&mut Key, Timestamp) -> Result<()>,
+    ) -> Result<Kept> {
+        by.check_scope()?;
+        loop {
+            if let Some(kept) = self.repeated(by).await? {
+                return Ok(kept);
+            }
+            let found = self.store.keys().await?.into_iter().find(|(key, _)| key.id == *id);
+            let before = found.map(|(key, _)| key).ok_or_else(|| absent(by.caller, id))?;
+            if by.caller.is_some_and(|caller| before.lies_within(caller).is_err()) {
+                return Err(Error::KeyNotWithin { restriction: None });
+            }
+            check_etag(by.etag, &before)?;
+            let now = Timestamp::after(self.clock.now(), Some(before.audit.last_updated_time));
+            let mut after = before.clone();
+            change(&mut after, now)?;
+            by.check_result(&after)?;
+            if after == before {
+                return Ok(Kept { key: after, repeated: false });
+            }
+            after.audit.last_updated_by = by.actor.staff_id.clone();
+            after.audit.last_updated_time = now;
+            after.audit.revision = before.audit.revision.next();
+            if by.validate_only {
+                return Ok(Kept { key: after, repeated: false });
+            }
+            let revision = before.audit.revision;
+            match self.store.commit_key(revision, &after, by.actor, now, by.request).await {
+                Ok(()) => return Ok(Kept { key: after, repeated: false }),
                 // Another process changed the key just now; look again.
                 Err(StoreError::Conflict) => {}
                 Err(other) => return Err(other.into()),
             }
         }
+    }
+
+    /// The key that the same request was about, if it was made before.
+    async fn repeated(&self, by: &By<'_>) -> Result<Option<Kept>> {
+        let request = by.request.filter(|_| !by.validate_only);
+        let (Some(request), Some(actor)) = (request, &by.actor.key_id) else { return Ok(None) };
+        let Some((digest, id)) = self.store.key_request(actor, &request.id).await? else {
+            return Ok(None);
+        };
+        if digest != request.digest {
+            return Err(Error::RequestIdReused { request_id: request.id.to_string() });
+        }
+        let found = self.store.keys().await?.into_iter().find(|(key, _)| key.id == id);
+        let key = found.map(|(key, _)| key).ok_or_else(|| absent(by.caller, &id))?;
+        by.check_result(&key)?;
+        Ok(Some(Kept { key, repeated: true }))
+    }
+}
+
+/// Who changes a key, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct By<'a> {
+    /// Who acts, for the log.
+    pub actor: &'a Actor,
+    /// Whose restrictions keys must lie within; none for local commands.
+    pub caller: Option<&'a Caller>,
+    /// Makes it safe to repeat.
+    pub request: Option<&'a Request>,
+    /// Answers as if, and writes nothing.
+    pub validate_only: bool,
+    /// What the caller has seen of the key.
+    pub etag: Option<&'a Etag>,
+}
+
+impl By<'_> {
+    fn check_scope(&self) -> Result<()> {
+        self.caller.map_or(Ok(()), |caller| caller.require(Scope::KeysWrite))
+    }
+
+    /// What a key becomes must lie within the caller's own.
+    fn check_result(&self, key: &Key) -> Result<()> {
+        let Some(caller) = self.caller else { return Ok(()) };
+        key.lies_within(caller)
+            .map_err(|restriction| Error::KeyNotWithin { restriction: Some(restriction) })
+    }
+}
+
+/// A key as it is after a request.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The key.
+    pub key: Key,
+    /// Whether an earlier request with the same id did this; then nothing was done now.
+    pub repeated: bool,
+}
+
+/// Ends a key for good.
+pub fn revoke(key: &mut Key, now: Timestamp) -> Result<()> {
+    key.revoked_time.get_or_insert(now);
+    Ok(())
+}
+
+/// Gives a key a new secret; the old one works for some seconds more, never longer than the key.
+pub fn rotate(key: &mut Key, secret: &Secret, overlap_seconds: i64, now: Timestamp) -> Result<()> {
+    if key.revoked_time.is_some() {
+        return Err(Error::Precondition {
+            reason: "REVOKED",
+            message: format!("the key {} was revoked for good: create another one", key.id),
+        });
+    }
+    let end = now.plus_seconds(overlap_seconds);
+    let expires_time = key.expires_time.map_or(end, |last| last.min(end));
+    let previous = PreviousSecret { digest: key.secret, expires_time };
+    key.previous = (overlap_seconds > 0).then_some(previous);
+    key.secret = secret.digest();
+    Ok(())
+}
+
+/// A key that is not there looks like one that is not the caller's to see, unless all are.
+fn absent(caller: Option<&Caller>, id: &KeyId) -> Error {
+    let sees_all = |caller: &Caller| {
+        caller.scopes == Scopes::All
+            && caller.coverage == Coverage::All
+            && caller.addresses.is_empty()
+            && caller.expires_time.is_none()
+    };
+    match caller {
+        Some(caller) if !sees_all(caller) => Error::KeyNotWithin { restriction: None },
+        _ => Error::NotFound { kind: Kind::Key, id: id.to_string() },
+    }
+}
+
+fn check_etag(etag: Option<&Etag>, key: &Key) -> Result<()> {
+    match etag {
+        Some(etag) if *etag != key.etag() => {
+            let (revision, staff_id) = (key.audit.revision, key.audit.last_updated_by.clone());
+            let summary = "changed the key".to_owned();
+            let since = vec![Past { revision, staff_id, summary }];
+            Err(Error::EtagMismatch { what: format!("keys/{}", key.id), since })
+        }
+        _ => Ok(()),
     }
 }

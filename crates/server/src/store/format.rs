@@ -562,6 +562,8 @@ struct KeyForm {
     staff_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_expires_time: Option<i64>,
     audit: AuditForm,
 }
 
@@ -580,6 +582,7 @@ impl From<&Key> for KeyForm {
             expires_time: key.expires_time.map(Timestamp::as_micros),
             staff_id: key.staff_id.as_ref().map(ToString::to_string),
             revoked_time: key.revoked_time.map(Timestamp::as_micros),
+            previous_expires_time: key.previous.map(|one| one.expires_time.as_micros()),
             audit: (&key.audit).into(),
         }
     }

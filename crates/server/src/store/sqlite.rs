@@ -16,7 +16,7 @@ use crate::catalog::{
     error::Cause,
     id::{BusinessId, CompanyId, EntryId, KeyId},
     key::{Key, SecretDigest},
-    log::{LogLine, LoggedRequest, RequestId},
+    log::{LogLine, LoggedRequest, Request, RequestId},
     plan::Plan,
     settings::Settings,
     time::Timestamp,
@@ -247,9 +247,20 @@ impl Store for SqliteStore {
         after: &Key,
         actor: &Actor,
         time: Timestamp,
+        request: Option<&Request>,
     ) -> Result<(), StoreError> {
-        let (after, actor) = (after.clone(), actor.clone());
-        self.writer.write(move |tx| keys::commit(tx, before, &after, &actor, time)).await
+        let (after, actor, request) = (after.clone(), actor.clone(), request.cloned());
+        let commit = move |tx: &_| keys::commit(tx, before, &after, &actor, time, request.as_ref());
+        self.writer.write(commit).await
+    }
+
+    async fn key_request(
+        &self,
+        actor: &KeyId,
+        request: &RequestId,
+    ) -> Result<Option<([u8; 32], KeyId)>, StoreError> {
+        let (actor, request) = (actor.clone(), request.clone());
+        self.readers.read(move |tx| keys::request(tx, &actor, &request)).await
     }
 
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {

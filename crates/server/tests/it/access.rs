@@ -8,7 +8,7 @@ use std::time::Duration;
 use customer_settings_server::{
     catalog::access::Task, clock::Clock, config::Config, service::keys::KeyDraft,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -81,6 +81,10 @@ fn sample(method: &Method) -> &Value {
     method.sample.as_ref().unwrap_or_else(without)
 }
 
+fn is_about_keys(method: &Method) -> bool {
+    method.path.starts_with("/customersettings.v1.KeyService/")
+}
+
 /// Whether a request is about one company or location, and not about all that the key covers.
 fn names_one(sample: &Value) -> bool {
     ["id", "companyId"].iter().any(|field| sample.get(field).is_some())
@@ -135,8 +139,19 @@ async fn no_method_takes_a_key_without_its_scope() {
 async fn every_method_takes_a_key_with_just_its_scope() {
     let server = server().await;
     for method in closed_methods() {
-        let secret = server.key(with_scopes(&[method.scope.as_deref().unwrap()])).await;
+        let scope = method.scope.as_deref().unwrap();
+        let (key, secret) = server.issue(with_scopes(&[scope])).await;
         let mut request = sample(&method).clone();
+        if is_about_keys(&method) {
+            // Keys see and make only what lies within them: this one itself, and its like.
+            request["id"] = key.id.as_str().into();
+            if method.descriptor.name() == "CreateKey" {
+                request =
+                    json!({"key": {"name": "like it", "scopes": [scope], "allCompanies": true}});
+            } else if method.descriptor.input().get_field_by_name("id").is_none() {
+                request = sample(&method).clone();
+            }
+        }
         if method.descriptor.input().get_field_by_name("validate_only").is_none() {
             server.answer(&secret, &method.path[1..], request).await;
             continue;
@@ -156,7 +171,11 @@ async fn no_method_shows_one_company_to_another_ones_key() {
     let server = server().await;
     let secret = server.key(covering(&["cmp_002"])).await;
     for method in closed_methods() {
-        if names_one(sample(&method)) {
+        if is_about_keys(&method) && method.descriptor.name() != "ListKeys" {
+            let reason = "KEY_NOT_WITHIN";
+            let key = bad("a key that may do less", &secret, Code::PermissionDenied, reason);
+            expect_refused(&server, &method, &key).await;
+        } else if names_one(sample(&method)) {
             let key = bad("another company's key", &secret, Code::PermissionDenied, "NOT_COVERED");
             expect_refused(&server, &method, &key).await;
         } else {

@@ -4,6 +4,7 @@
 
 mod access;
 mod admin;
+mod admin_keys;
 mod changes;
 mod compat;
 mod config;

@@ -36,6 +36,7 @@ fn every_error() -> Vec<Error> {
         Error::AddressNotAllowed { address: "192.0.2.1".to_owned() },
         Error::MissingScope { scope: Scope::SettingsRead },
         Error::NotCovered { kind, id: id.clone() },
+        Error::KeyNotWithin { restriction: Some("scopes") },
         Error::NotCoveringAll,
         Error::NotFound { kind, id: id.clone() },
         Error::invalid("company_id", "REQUIRED", "is required"),
@@ -77,6 +78,7 @@ fn every_error() -> Vec<Error> {
             | Error::AddressNotAllowed { .. }
             | Error::MissingScope { .. }
             | Error::NotCovered { .. }
+            | Error::KeyNotWithin { .. }
             | Error::NotCoveringAll
             | Error::NotFound { .. }
             | Error::Invalid(_)

@@ -10,8 +10,8 @@ use customer_settings_server::{
         entry::{Catalog, Entry, Revision, State},
         error::Kind,
         id::{BusinessId, EntryId, KeyId},
-        key::SecretDigest,
-        log::LoggedRequest,
+        key::{Key, PreviousSecret, SecretDigest},
+        log::{LoggedRequest, Request},
         plan::Plan,
         settings::{self, Delta, Subject},
     },
@@ -118,6 +118,8 @@ conformance! {
     another_program_sees_every_commit,
     the_change_mark_moves_with_every_write_of_anybody,
     concurrent_writers_leave_no_gap,
+    a_previous_secret_finds_its_key_and_belongs_to_nobody_else,
+    a_request_about_a_key_is_remembered_per_acting_key,
     everything_is_there_after_reopening,
 }
 
@@ -1092,7 +1094,7 @@ async fn a_replaced_secret_is_forgotten(engine: &dyn Engine) {
 async fn a_key_revision_follows_the_one_before(engine: &dyn Engine) {
     let store = engine.open().await;
     let key = key("key_1", 1);
-    let outcome = store.commit_key(Revision(1), &key, &actor("key_1"), time(1)).await;
+    let outcome = store.commit_key(Revision(1), &key, &actor("key_1"), time(1), None).await;
     assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{outcome:?}");
     assert!(store.keys().await.unwrap().is_empty());
 }
@@ -1183,6 +1185,42 @@ async fn concurrent_writers_leave_no_gap(engine: &dyn Engine) {
     }
     acknowledged.sort_unstable();
     assert_eq!(acknowledged, (0..WRITERS * COMMITS).collect::<Vec<_>>());
+}
+
+async fn a_previous_secret_finds_its_key_and_belongs_to_nobody_else(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let first = key("key_1", 1);
+    commit_key(&*store, &first).await.unwrap();
+    let rotated = changed_key(&first, |key| {
+        let previous = PreviousSecret { digest: key.secret, expires_time: time(9) };
+        (key.previous, key.secret) = (Some(previous), SecretDigest([2; 32]));
+    });
+    commit_key(&*store, &rotated).await.unwrap();
+    for secret in [1, 2] {
+        let found = store.key_by_secret(&SecretDigest([secret; 32])).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&rotated), "{secret}");
+    }
+    let thief = key("key_2", 1);
+    assert!(matches!(commit_key(&*store, &thief).await, Err(StoreError::Taken(..))));
+}
+
+async fn a_request_about_a_key_is_remembered_per_acting_key(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let (first, second) = (key("key_1", 1), key("key_2", 2));
+    let request = Request { id: request_id("r"), digest: [7; 32] };
+    let by = |key: &str| actor(key);
+    let commit = async |key: &Key, actor: &str| {
+        store.commit_key(Revision(0), key, &by(actor), time(1), Some(&request)).await
+    };
+    commit(&first, "key_a").await.unwrap();
+    assert!(matches!(commit(&second, "key_a").await, Err(StoreError::Conflict)));
+    assert_eq!(store.keys().await.unwrap().len(), 1, "a conflict writes nothing");
+    commit(&second, "key_b").await.unwrap();
+    for (actor, expected) in [("key_a", Some(&first)), ("key_b", Some(&second)), ("key_c", None)] {
+        let actor = KeyId::parse("id", actor).unwrap();
+        let found = store.key_request(&actor, &request.id).await.unwrap();
+        assert_eq!(found, expected.map(|key| ([7; 32], key.id.clone())));
+    }
 }
 
 async fn everything_is_there_after_reopening(engine: &dyn Engine) {

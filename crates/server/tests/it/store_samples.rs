@@ -29,7 +29,14 @@ pub(crate) fn grant(company: &str) -> Grant {
 /// The right to look across these companies.
 pub(crate) fn covering(companies: &[&str]) -> CoveredGrant {
     let coverage = Coverage::Only(companies.iter().map(|id| company_id(id)).collect());
-    let caller = Caller { actor: actor("key_x"), scopes: Scopes::All, coverage };
+    let caller = Caller {
+        actor: actor("key_x"),
+        scopes: Scopes::All,
+        coverage,
+        addresses: vec![],
+        expires_time: None,
+        staff_id: None,
+    };
     caller.grant_covered(Scope::CompaniesRead).unwrap()
 }
 
@@ -243,6 +250,7 @@ pub(crate) fn key(id: &str, secret: u8) -> Key {
         expires_time: Some(time(2_000_000_000_000_000)),
         staff_id: Some(StaffId::parse("id", "staff_009").unwrap()),
         revoked_time: None,
+        previous: None,
         audit: audit(1),
     }
 }
@@ -258,5 +266,5 @@ pub(crate) fn changed_key(before: &Key, change: impl FnOnce(&mut Key)) -> Key {
 /// Writes a key as it follows the revision before its own.
 pub(crate) async fn commit_key(store: &dyn Store, key: &Key) -> Result<(), StoreError> {
     let before = Revision(key.audit.revision.0 - 1);
-    store.commit_key(before, key, &actor("key_1"), time(1)).await
+    store.commit_key(before, key, &actor("key_1"), time(1), None).await
 }

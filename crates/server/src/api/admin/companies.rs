@@ -331,7 +331,7 @@ fn new_company_id(caller: &Caller, request_id: Option<&RequestId>) -> Result<Com
     Ok(CompanyId::parse("company_id", &id)?)
 }
 
-fn page(size: i32, token: &str) -> Result<Page> {
+pub(super) fn page(size: i32, token: &str) -> Result<Page> {
     let here = |violation: Violation| {
         let field = violation.field.trim_start_matches("pagination.").to_owned();
         Violation { field, ..violation }

@@ -87,6 +87,17 @@ impl Envelope {
         let deadline = self.extensions.get::<Deadline>().ok_or_else(|| {
             Error::Internal(Cause::new("a method was reached without a deadline"))
         })?;
+        let request = self.log_request(rpc, message, request_id)?;
+        Ok(Write { ask, request, validate_only, deadline: deadline.0 })
+    }
+
+    /// The request as the log remembers it, where it has an id.
+    pub(super) fn log_request(
+        &self,
+        rpc: &str,
+        message: &impl Message,
+        request_id: &str,
+    ) -> Result<Option<log::Request>> {
         let id = self.request_id(request_id)?;
         let digest = || {
             let mut hash = Sha256::new();
@@ -97,8 +108,7 @@ impl Envelope {
             hash.update(message.encode_to_vec());
             hash.finalize().into()
         };
-        let request = id.map(|id| log::Request { id, digest: digest() });
-        Ok(Write { ask, request, validate_only, deadline: deadline.0 })
+        Ok(id.map(|id| log::Request { id, digest: digest() }))
     }
 }
 
@@ -144,20 +154,20 @@ pub(super) fn as_of(number: i64, read_time: Option<prost_types::Timestamp>) -> R
     match (number, read_time) {
         (0, None) => Ok(AsOf::Now),
         (number, None) => Ok(AsOf::Revision(revision(number)?)),
-        (0, Some(time)) => {
-            let micros = time.seconds.checked_mul(1_000_000);
-            let micros =
-                micros.and_then(|micros| micros.checked_add(i64::from(time.nanos / 1_000)));
-            let time = micros.map(Timestamp::from_micros).ok_or_else(|| {
-                Violation::new("read_time", "OUT_OF_RANGE", "must be a time of our days")
-            })?;
-            Ok(AsOf::Time(time))
-        }
+        (0, Some(time)) => Ok(AsOf::Time(moment("read_time", time)?)),
         (_, Some(_)) => {
             let description = "must not be given together with revision";
             Err(Error::invalid("read_time", "CONFLICTING_VALUES", description))
         }
     }
+}
+
+/// A moment in a request.
+pub(super) fn moment(field: &str, time: prost_types::Timestamp) -> Result<Timestamp, Violation> {
+    let micros = time.seconds.checked_mul(1_000_000);
+    let micros = micros.and_then(|micros| micros.checked_add(i64::from(time.nanos / 1_000)));
+    let far = || Violation::new(field, "OUT_OF_RANGE", "must be a time of our days");
+    micros.map(Timestamp::from_micros).ok_or_else(far)
 }
 
 /// The fields that a request changes: those of its mask, or those that it has.
@@ -207,9 +217,14 @@ pub(super) fn answer<T>(result: Result<T>) -> Result<Response<T>, Status> {
 
 /// The answer to a write: marked, where it is a repeated one.
 pub(super) fn written<T>(result: Result<(Written, T)>) -> Result<Response<T>, Status> {
-    let (written, message) = result.map_err(|error| grpc_status(&error))?;
+    repeatable(result.map(|(written, message)| (written.repeated, message)))
+}
+
+/// The same with whether it is a repeated one.
+pub(super) fn repeatable<T>(result: Result<(bool, T)>) -> Result<Response<T>, Status> {
+    let (repeated, message) = result.map_err(|error| grpc_status(&error))?;
     let mut response = Response::new(message);
-    if written.repeated {
+    if repeated {
         let value = tonic::metadata::MetadataValue::from_static("true");
         response.metadata_mut().insert(REPLAYED, value);
     }

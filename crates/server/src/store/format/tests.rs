@@ -276,6 +276,7 @@ fn the_key_log_leaves_the_secret_out() {
         expires_time: Some(Timestamp::from_micros(5)),
         staff_id: None,
         revoked_time: None,
+        previous: None,
         audit: an_audit(1),
     };
     let golden = concat!(

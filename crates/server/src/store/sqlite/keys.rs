@@ -12,7 +12,8 @@ use crate::{
         entry::Revision,
         error::Kind,
         id::{KeyId, StaffId},
-        key::{Key, SecretDigest},
+        key::{Key, PreviousSecret, SecretDigest},
+        log::{Request, RequestId},
         text::Name,
         time::Timestamp,
     },
@@ -23,8 +24,9 @@ use crate::{
 };
 
 pub(super) fn key_by_secret(tx: &Connection, secret: &SecretDigest) -> Result<Option<Key>> {
-    let mut statement =
-        tx.prepare_cached("SELECT * FROM keys WHERE secret = ?1").map_err(failure)?;
+    let mut statement = tx
+        .prepare_cached("SELECT * FROM keys WHERE secret = ?1 OR previous_secret = ?1")
+        .map_err(failure)?;
     Ok(collect(statement.query([secret.0]).map_err(failure)?, key)?.pop())
 }
 
@@ -44,6 +46,7 @@ pub(super) fn commit(
     after: &Key,
     actor: &Actor,
     time: Timestamp,
+    request: Option<&Request>,
 ) -> Result<()> {
     if after.audit.revision != before.next() {
         return Err(damaged("a key's revision does not follow the one before"));
@@ -63,7 +66,22 @@ pub(super) fn commit(
         return Err(StoreError::Taken(Kind::Key, holder.id.to_string()));
     }
     write_key(tx, after)?;
-    append(tx, old.as_ref(), after, actor, time)
+    append(tx, old.as_ref(), after, actor, time, request)
+}
+
+pub(super) fn request(
+    tx: &Connection,
+    actor: &KeyId,
+    request: &RequestId,
+) -> Result<Option<([u8; 32], KeyId)>> {
+    let sql = "SELECT request_digest, key_id FROM key_changes WHERE actor_key_id = ?1 AND request_id = ?2";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let rows = statement.query([actor.as_str(), request.as_str()]).map_err(failure)?;
+    let found = collect(rows, |row| {
+        let digest = row.get("request_digest").map_err(failure)?;
+        Ok((digest, KeyId::parse("key_id", &text(row, "key_id")?)?))
+    })?;
+    Ok(found.into_iter().next())
 }
 
 /// Unknown keys are passed over, and a use never moves back.
@@ -86,13 +104,14 @@ fn write_key(tx: &Connection, key: &Key) -> Result<()> {
     let audit = AuditForm::from(&key.audit);
     // An upsert and not REPLACE, which would delete the row that others refer to.
     let sql = "INSERT INTO keys
-               (id, secret, name, scopes, companies, addresses, expires_time, staff_id, revoked_time,
-                created_by, created_time, last_updated_by, last_updated_time, revision)
+               (id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses,
+                expires_time, staff_id, revoked_time, created_by, created_time, last_updated_by, last_updated_time, revision)
                VALUES
-               (:id, :secret, :name, :scopes, :companies, :addresses, :expires_time, :staff_id, :revoked_time,
+               (:id, :secret, :previous_secret, :previous_expires_time, :name, :scopes, :companies, :addresses, :expires_time, :staff_id, :revoked_time,
                 :created_by, :created_time, :last_updated_by, :last_updated_time, :revision)
                ON CONFLICT (id) DO UPDATE SET
-                   secret = :secret, name = :name, scopes = :scopes, companies = :companies,
+                   secret = :secret, previous_secret = :previous_secret,
+                   previous_expires_time = :previous_expires_time, name = :name, scopes = :scopes, companies = :companies,
                    addresses = :addresses, expires_time = :expires_time, staff_id = :staff_id,
                    revoked_time = :revoked_time, created_by = :created_by, created_time = :created_time,
                    last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
@@ -100,7 +119,9 @@ fn write_key(tx: &Connection, key: &Key) -> Result<()> {
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     statement
         .execute(named_params! {
-            ":id": key.id.as_str(), ":secret": key.secret.0, ":name": key.name.as_str(),
+            ":id": key.id.as_str(), ":secret": key.secret.0,
+            ":previous_secret": key.previous.map(|previous| previous.digest.0),
+            ":previous_expires_time": key.previous.map(|previous| previous.expires_time.as_micros()), ":name": key.name.as_str(),
             ":scopes": format::encode_list(key.scopes.names()),
             ":companies": format::encode_coverage(&key.coverage),
             ":addresses": format::encode_list(&key.addresses),
@@ -121,22 +142,36 @@ fn append(
     after: &Key,
     actor: &Actor,
     time: Timestamp,
+    request: Option<&Request>,
 ) -> Result<()> {
-    let sql = "INSERT INTO key_changes (sequence, key_id, revision, time, actor_key_id, actor_staff_id, body)
-               SELECT coalesce(max(sequence), 0) + 1, :key_id, :revision, :time, :actor_key_id, :actor_staff_id, :body
-               FROM key_changes";
+    let sql = "INSERT INTO key_changes (sequence, key_id, revision, time, actor_key_id, actor_staff_id, address,
+                   request_id, request_digest, body)
+               SELECT coalesce(max(sequence), 0) + 1, :key_id, :revision, :time, :actor_key_id, :actor_staff_id,
+                   :address, :request_id, :request_digest, :body
+               FROM key_changes WHERE TRUE
+               ON CONFLICT (actor_key_id, request_id) WHERE request_id IS NOT NULL DO NOTHING";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    statement
+    let written = statement
         .execute(named_params! {
             ":key_id": after.id.as_str(),
             ":revision": integer(after.audit.revision.0),
             ":time": time.as_micros(),
             ":actor_key_id": actor.key_id.as_ref().map(KeyId::as_str),
             ":actor_staff_id": actor.staff_id.as_str(),
+            ":address": actor.address.map(|address| address.to_string()),
+            ":request_id": request.map(|request| request.id.as_str()),
+            ":request_digest": request.map(|request| request.digest),
             ":body": format::encode_key_change(before, after),
         })
         .map_err(failure)?;
-    Ok(())
+    if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
+}
+
+fn previous(row: &Row<'_>) -> Result<Option<PreviousSecret>> {
+    let digest: Option<[u8; 32]> = row.get("previous_secret").map_err(failure)?;
+    let expires_time = optional_time(row, "previous_expires_time")?;
+    let both = digest.map(SecretDigest).zip(expires_time);
+    Ok(both.map(|(digest, expires_time)| PreviousSecret { digest, expires_time }))
 }
 
 fn key(row: &Row<'_>) -> Result<Key> {
@@ -146,6 +181,7 @@ fn key(row: &Row<'_>) -> Result<Key> {
         id: KeyId::parse("id", &text(row, "id")?)?,
         name: Name::parse("name", &text(row, "name")?)?,
         secret: SecretDigest(row.get("secret").map_err(failure)?),
+        previous: previous(row)?,
         scopes: format::decode_scopes(&text(row, "scopes")?)?,
         coverage: format::decode_coverage(optional_text(row, "companies")?.as_deref())?,
         addresses: format::decode_addresses(&text(row, "addresses")?)?,

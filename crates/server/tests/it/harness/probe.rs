@@ -14,7 +14,7 @@ use customer_settings_server::{
         error::Cause,
         id::{BusinessId, CompanyId, EntryId, KeyId},
         key::{Key, SecretDigest},
-        log::{LogLine, LoggedRequest, RequestId},
+        log::{LogLine, LoggedRequest, Request, RequestId},
         plan::Plan,
         settings::Settings,
         time::Timestamp,
@@ -213,8 +213,17 @@ impl Store for Probe {
         after: &Key,
         actor: &Actor,
         time: Timestamp,
+        request: Option<&Request>,
     ) -> Result<(), StoreError> {
-        self.ask().await?.commit_key(before, after, actor, time).await
+        self.ask().await?.commit_key(before, after, actor, time, request).await
+    }
+
+    async fn key_request(
+        &self,
+        actor: &KeyId,
+        request: &RequestId,
+    ) -> Result<Option<([u8; 32], KeyId)>, StoreError> {
+        self.ask().await?.key_request(actor, request).await
     }
 
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {

@@ -1,0 +1,345 @@
+//! Keys. A secret is in the one answer that makes it, and nowhere else.
+
+use std::collections::BTreeSet;
+
+use customer_settings_contract::customersettings::v1::{
+    CreateKeyRequest, GetKeyRequest, Key as KeyMessage, KeyWithSecret, ListKeysRequest,
+    ListKeysResponse, RevokeKeyRequest, RotateKeyRequest, UpdateKeyRequest, key::State,
+    key_service_server::KeyService,
+};
+use ipnet::IpNet;
+use prost::Message;
+use prost_types::FieldMask;
+use tonic::{Request, Response, Status};
+
+use super::{
+    Admin,
+    companies::page,
+    request::{Envelope, Mask, answer, moment, repeatable},
+};
+use crate::{
+    api::convert::timestamp,
+    auth::api_key::Secret,
+    catalog::{
+        access::{Caller, Coverage, Scope, Scopes},
+        error::{Error, Result, Violation},
+        etag::Etag,
+        id::{CompanyId, KeyId, StaffId},
+        key::Key,
+        log,
+        text::Name,
+        time::Timestamp,
+    },
+    service::keys::{By, Kept, KeyDraft, revoke, rotate},
+};
+
+const FIELDS: [&str; 7] =
+    ["name", "scopes", "company_ids", "all_companies", "addresses", "expires_time", "staff_id"];
+const DEFAULT_OVERLAP_SECONDS: i64 = 24 * 60 * 60;
+const MAX_OVERLAP_SECONDS: i64 = 30 * 24 * 60 * 60;
+
+/// Who writes, and how, as [`By`] borrows it.
+struct Writing {
+    caller: Caller,
+    request: Option<log::Request>,
+    validate_only: bool,
+    etag: Option<Etag>,
+}
+
+impl Writing {
+    /// `message` is without its request id.
+    fn open(
+        envelope: &Envelope,
+        (rpc, message): (&str, &impl Message),
+        request_id: &str,
+        validate_only: bool,
+        etags: &[&str],
+    ) -> Result<Self> {
+        let caller = envelope.caller()?;
+        caller.require(Scope::KeysWrite)?;
+        let request = envelope.log_request(rpc, message, request_id)?;
+        Ok(Self { caller, request, validate_only, etag: envelope.etag(etags)? })
+    }
+
+    fn by(&self) -> By<'_> {
+        By {
+            actor: &self.caller.actor,
+            caller: Some(&self.caller),
+            request: self.request.as_ref(),
+            validate_only: self.validate_only,
+            etag: self.etag.as_ref(),
+        }
+    }
+
+    fn with_secret(&self, kept: Kept, secret: &Secret, now: Timestamp) -> (bool, KeyWithSecret) {
+        let (secret, note) = match (kept.repeated, self.validate_only) {
+            (true, _) => (
+                String::new(),
+                "The secret was in the first answer to this request id and is kept nowhere; if it is lost, rotate \
+                 the key.",
+            ),
+            (false, true) => (String::new(), "Nothing was written, so there is no secret."),
+            (false, false) => {
+                (secret.expose().to_owned(), "Keep the secret: it is shown only this once.")
+            }
+        };
+        let key = Some(message(&kept.key, None, now));
+        (kept.repeated, KeyWithSecret { key, secret, note: note.to_owned() })
+    }
+}
+
+#[tonic::async_trait]
+impl KeyService for Admin {
+    async fn create_key(
+        &self,
+        request: Request<CreateKeyRequest>,
+    ) -> Result<Response<KeyWithSecret>, Status> {
+        let (envelope, mut message) = Envelope::open(request);
+        let id = std::mem::take(&mut message.request_id);
+        let made = async {
+            let rpc = ("CreateKey", &message);
+            let writing = Writing::open(&envelope, rpc, &id, message.validate_only, &[])?;
+            let draft = draft(message.key.as_ref())?;
+            let secret = Secret::generate()?;
+            let kept = self.keys.create_within(&writing.by(), draft, &secret).await?;
+            Ok(writing.with_secret(kept, &secret, self.keys.now()))
+        };
+        repeatable(made.await)
+    }
+
+    async fn get_key(
+        &self,
+        request: Request<GetKeyRequest>,
+    ) -> Result<Response<KeyMessage>, Status> {
+        let (envelope, sent) = Envelope::open(request);
+        let get = async {
+            let caller = envelope.caller()?;
+            caller.require(Scope::KeysRead)?;
+            let id = KeyId::parse("id", &sent.id)?;
+            let (key, last_used) = self.keys.get_within(&caller, &id).await?;
+            Ok(message(&key, last_used, self.keys.now()))
+        };
+        answer(get.await)
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<ListKeysRequest>,
+    ) -> Result<Response<ListKeysResponse>, Status> {
+        let (envelope, sent) = Envelope::open(request);
+        let list = async {
+            let caller = envelope.caller()?;
+            let keys = self.keys.list_within(&caller).await?;
+            let now = self.keys.now();
+            let shown = keys
+                .iter()
+                .filter(|(key, _)| sent.show_revoked || key.revoked_time.is_none())
+                .map(|(key, last_used)| message(key, *last_used, now));
+            let paged = page(sent.page_size, &sent.page_token)?.of(shown);
+            Ok(ListKeysResponse { keys: paged.rows, next_page_token: paged.next_page_token })
+        };
+        answer(list.await)
+    }
+
+    async fn update_key(
+        &self,
+        request: Request<UpdateKeyRequest>,
+    ) -> Result<Response<KeyMessage>, Status> {
+        let (envelope, mut sent) = Envelope::open(request);
+        let request_id = std::mem::take(&mut sent.request_id);
+        let made = async {
+            let in_body = sent.key.as_ref().map(|key| key.etag.as_str()).unwrap_or_default();
+            let etags = [sent.etag.as_str(), in_body];
+            let rpc = ("UpdateKey", &sent);
+            let writing = Writing::open(&envelope, rpc, &request_id, sent.validate_only, &etags)?;
+            let id = KeyId::parse("id", &sent.id)?;
+            let patch = patch(sent.key.as_ref(), sent.update_mask.as_ref())?;
+            let change = |key: &mut Key, _| {
+                patch.clone().apply(key);
+                Ok(())
+            };
+            let kept = self.keys.change(&writing.by(), &id, change).await?;
+            Ok((kept.repeated, message(&kept.key, None, self.keys.now())))
+        };
+        repeatable(made.await)
+    }
+
+    async fn rotate_key(
+        &self,
+        request: Request<RotateKeyRequest>,
+    ) -> Result<Response<KeyWithSecret>, Status> {
+        let (envelope, mut sent) = Envelope::open(request);
+        let request_id = std::mem::take(&mut sent.request_id);
+        let made = async {
+            let rpc = ("RotateKey", &sent);
+            let etags = [sent.etag.as_str()];
+            let writing = Writing::open(&envelope, rpc, &request_id, sent.validate_only, &etags)?;
+            let id = KeyId::parse("id", &sent.id)?;
+            let overlap = sent.overlap.as_ref().map_or(DEFAULT_OVERLAP_SECONDS, |one| one.seconds);
+            if !(0..=MAX_OVERLAP_SECONDS).contains(&overlap) {
+                let description = format!("must be 0s to {MAX_OVERLAP_SECONDS}s (30 days)");
+                return Err(Error::invalid("overlap", "OUT_OF_RANGE", description));
+            }
+            let secret = Secret::generate()?;
+            let change = |key: &mut Key, now| rotate(key, &secret, overlap, now);
+            let kept = self.keys.change(&writing.by(), &id, change).await?;
+            Ok(writing.with_secret(kept, &secret, self.keys.now()))
+        };
+        repeatable(made.await)
+    }
+
+    async fn revoke_key(
+        &self,
+        request: Request<RevokeKeyRequest>,
+    ) -> Result<Response<KeyMessage>, Status> {
+        let (envelope, mut sent) = Envelope::open(request);
+        let request_id = std::mem::take(&mut sent.request_id);
+        let made = async {
+            let rpc = ("RevokeKey", &sent);
+            let etags = [sent.etag.as_str()];
+            let writing = Writing::open(&envelope, rpc, &request_id, sent.validate_only, &etags)?;
+            let id = KeyId::parse("id", &sent.id)?;
+            let kept = self.keys.change(&writing.by(), &id, revoke).await?;
+            Ok((kept.repeated, message(&kept.key, None, self.keys.now())))
+        };
+        repeatable(made.await)
+    }
+}
+
+fn message(key: &Key, last_used: Option<Timestamp>, now: Timestamp) -> KeyMessage {
+    let state = match (key.revoked_time, key.expires_time) {
+        (Some(_), _) => State::Revoked,
+        (None, Some(end)) if now >= end => State::Expired,
+        _ => State::Active,
+    };
+    let (company_ids, all_companies) = match &key.coverage {
+        Coverage::All => (vec![], true),
+        Coverage::Only(ids) => (ids.iter().map(ToString::to_string).collect(), false),
+    };
+    KeyMessage {
+        id: key.id.to_string(),
+        name: Some(key.name.to_string()),
+        scopes: key.scopes.names().into_iter().map(str::to_owned).collect(),
+        company_ids,
+        all_companies: Some(all_companies),
+        addresses: key.addresses.iter().map(ToString::to_string).collect(),
+        expires_time: key.expires_time.map(timestamp),
+        staff_id: Some(key.staff_id.as_ref().map(ToString::to_string).unwrap_or_default()),
+        state: state.into(),
+        revoked_time: key.revoked_time.map(timestamp),
+        previous_secret_expires_time: key.previous.map(|one| timestamp(one.expires_time)),
+        last_used_time: last_used.map(timestamp),
+        etag: key.etag().to_string(),
+        created_by: key.audit.created_by.to_string(),
+        created_time: Some(timestamp(key.audit.created_time)),
+        last_updated_by: key.audit.last_updated_by.to_string(),
+        last_updated_time: Some(timestamp(key.audit.last_updated_time)),
+    }
+}
+
+/// What a request says of a key; `None` keeps what there is.
+#[derive(Clone, Default)]
+struct Patch {
+    name: Option<Name>,
+    scopes: Option<Scopes>,
+    coverage: Option<Coverage>,
+    addresses: Option<Vec<IpNet>>,
+    expires_time: Option<Option<Timestamp>>,
+    staff_id: Option<Option<StaffId>>,
+}
+
+impl Patch {
+    fn apply(self, key: &mut Key) {
+        key.name = self.name.unwrap_or_else(|| key.name.clone());
+        key.scopes = self.scopes.unwrap_or_else(|| key.scopes.clone());
+        key.coverage = self.coverage.unwrap_or_else(|| key.coverage.clone());
+        key.addresses = self.addresses.unwrap_or_else(|| key.addresses.clone());
+        key.expires_time = self.expires_time.unwrap_or(key.expires_time);
+        key.staff_id = self.staff_id.unwrap_or_else(|| key.staff_id.clone());
+    }
+}
+
+fn patch(sent: Option<&KeyMessage>, mask: Option<&FieldMask>) -> Result<Patch> {
+    let none = KeyMessage::default();
+    let sent = sent.unwrap_or(&none);
+    let mask = Mask::parse(mask, &FIELDS)?;
+    let mut patch = Patch {
+        name: mask.take("name", sent.name.as_ref(), |t| Name::parse("key.name", &t))?,
+        ..Patch::default()
+    };
+    if mask.takes("scopes", !sent.scopes.is_empty()) {
+        patch.scopes = Some(scopes(&sent.scopes)?);
+    }
+    let names_companies = mask.takes("company_ids", !sent.company_ids.is_empty());
+    if names_companies || mask.takes("all_companies", sent.all_companies.is_some()) {
+        patch.coverage = Some(coverage(sent)?);
+    }
+    if mask.takes("addresses", !sent.addresses.is_empty()) {
+        patch.addresses = Some(addresses(&sent.addresses)?);
+    }
+    if mask.takes("expires_time", sent.expires_time.is_some()) {
+        let end = sent.expires_time.map(|time| moment("key.expires_time", time));
+        patch.expires_time = Some(end.transpose()?);
+    }
+    patch.staff_id = mask.take("staff_id", sent.staff_id.as_ref(), |id| match id.as_str() {
+        "" => Ok(None),
+        id => StaffId::parse("key.staff_id", id).map(Some),
+    })?;
+    Ok(patch)
+}
+
+fn draft(sent: Option<&KeyMessage>) -> Result<KeyDraft> {
+    let patch = patch(sent, None)?;
+    let none = KeyMessage::default();
+    let sent = sent.unwrap_or(&none);
+    let required = |field: &str| Error::invalid(field, "REQUIRED", "is required");
+    Ok(KeyDraft {
+        name: patch.name.ok_or_else(|| required("key.name"))?,
+        scopes: scopes(&sent.scopes)?,
+        coverage: coverage(sent)?,
+        addresses: patch.addresses.unwrap_or_default(),
+        expires_time: patch.expires_time.flatten(),
+        staff_id: patch.staff_id.flatten(),
+    })
+}
+
+fn scopes(names: &[String]) -> Result<Scopes, Violation> {
+    if names.is_empty() {
+        let known = Scope::ALL.map(Scope::as_str).join(", ");
+        let description = format!("is required; there are {known} and *");
+        return Err(Violation::new("key.scopes", "REQUIRED", description));
+    }
+    Scopes::parse("key.scopes", names.iter().map(String::as_str))
+}
+
+fn coverage(sent: &KeyMessage) -> Result<Coverage, Violation> {
+    let ids = sent.company_ids.iter().enumerate();
+    let ids = ids.map(|(i, id)| CompanyId::parse(&format!("key.company_ids[{i}]"), id));
+    let ids = ids.collect::<Result<BTreeSet<_>, _>>()?;
+    match (ids.is_empty(), sent.all_companies.unwrap_or(false)) {
+        (true, true) => Ok(Coverage::All),
+        (false, false) => Ok(Coverage::Only(ids)),
+        (true, false) => Err(Violation::new(
+            "key.company_ids",
+            "REQUIRED",
+            "is required, or all_companies must be true",
+        )),
+        (false, true) => Err(Violation::new(
+            "key.company_ids",
+            "CONFLICTING_VALUES",
+            "must be empty if all_companies is true",
+        )),
+    }
+}
+
+fn addresses(texts: &[String]) -> Result<Vec<IpNet>, Violation> {
+    let parse = |(i, text): (usize, &String)| {
+        let text = text.trim();
+        let net = text.parse::<IpNet>().ok();
+        net.or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from)).ok_or_else(|| {
+            let description = "must be an address or a network such as 10.0.0.0/8 or 2001:db8::/32";
+            Violation::new(&format!("key.addresses[{i}]"), "MALFORMED_ADDRESS", description)
+        })
+    };
+    texts.iter().enumerate().map(parse).collect()
+}

@@ -1,0 +1,174 @@
+//! Keys over the API: issued, restricted, rotated and revoked by other keys, within themselves.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+const KEYS: &str = "/admin/v1/keys";
+const TAGS: &str = "/v1/setting/companies/cmp_001/customer/tags:list";
+
+async fn send(server: &Server, secret: &str, method: &str, path: &str, body: Value) -> Answer {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    server.call(method, path).bearer(secret).body(body).send().await
+}
+
+async fn status(server: &Server, secret: &str) -> u16 {
+    server.get(TAGS).bearer(secret).send().await.status.as_u16()
+}
+
+fn small() -> Value {
+    json!({"name": "crm", "scopes": ["settings:read"], "companyIds": ["cmp_001"]})
+}
+
+#[tokio::test]
+async fn a_key_is_issued_used_rotated_and_revoked() {
+    let server = Server::demo().await;
+    let root = server.any_key().await;
+    let made = send(&server, &root, "POST", &format!("{KEYS}?request_id=k1"), small()).await;
+    let first = made.json()["secret"].as_str().unwrap().to_owned();
+    let id = made.json()["key"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(status(&server, &first).await, 200);
+    let repeated = send(&server, &root, "POST", &format!("{KEYS}?request_id=k1"), small()).await;
+    assert_eq!(repeated.header("idempotency-replayed"), Some("true"));
+    let json = repeated.json();
+    assert_eq!((&json["secret"], json["key"]["id"].as_str()), (&json!(""), Some(id.as_str())));
+    assert!(json["note"].as_str().unwrap().contains("first answer"));
+    assert!(!repeated.text().contains(&first));
+
+    let rotate = format!("{KEYS}/{id}:rotate");
+    let rotated = send(&server, &root, "POST", &rotate, json!({"overlap": "60s"})).await;
+    let second = rotated.json()["secret"].as_str().unwrap().to_owned();
+    assert_eq!((status(&server, &first).await, status(&server, &second).await), (200, 200));
+    server.clock.advance(Duration::from_secs(61));
+    let ended = server.get(TAGS).bearer(&first).send().await;
+    assert_eq!(ended.refusal().reason, "KEY_EXPIRED");
+    assert_eq!(status(&server, &second).await, 200);
+    // Without an overlap the old secret ends at once, within the freshness bound.
+    let third = send(&server, &root, "POST", &rotate, json!({"overlap": "0s"})).await.json();
+    server.settled().await;
+    assert_eq!(status(&server, &second).await, 401);
+    let third = third["secret"].as_str().unwrap().to_owned();
+
+    let revoke = format!("{KEYS}/{id}:revoke");
+    let revoked = send(&server, &root, "POST", &revoke, Value::Null).await.json();
+    assert_eq!(revoked["state"], "REVOKED");
+    server.settled().await;
+    assert_eq!(server.get(TAGS).bearer(&third).send().await.refusal().reason, "KEY_REVOKED");
+    assert_eq!(
+        send(&server, &root, "POST", &rotate, Value::Null).await.refusal().reason,
+        "REVOKED"
+    );
+    let dir = server.stop().await;
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap_or_default();
+        for secret in [&first, &second, &third] {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "a secret is on disk");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_sees_and_makes_only_what_lies_within_it() {
+    let server = Server::demo().await;
+    let root = server.any_key().await;
+    let hour = "2099-01-01T00:00:00Z";
+    let manager = json!({
+        "name": "manager", "scopes": ["keys:read", "keys:write", "settings:read"],
+        "companyIds": ["cmp_001"], "addresses": ["127.0.0.0/8"], "expiresTime": hour, "staffId": "staff_7",
+    });
+    let made = send(&server, &root, "POST", KEYS, manager.clone()).await.json();
+    let secret = made["secret"].as_str().unwrap();
+    let own = format!("{KEYS}/{}", made["key"]["id"].as_str().unwrap());
+    let within = json!({
+        "name": "reader", "scopes": ["settings:read"], "companyIds": ["cmp_001"],
+        "addresses": ["127.0.0.1"], "expiresTime": hour, "staffId": "staff_7",
+    });
+    assert_eq!(send(&server, secret, "POST", KEYS, within.clone()).await.status, 200);
+    for (field, value, restriction) in [
+        ("scopes", json!(["settings:write"]), "scopes"),
+        ("scopes", json!(["*"]), "scopes"),
+        ("companyIds", json!(["cmp_002"]), "companies"),
+        ("addresses", json!([]), "addresses"),
+        ("addresses", json!(["0.0.0.0/0"]), "addresses"),
+        ("expiresTime", json!("2099-01-01T00:00:01Z"), "expiry"),
+        ("expiresTime", Value::Null, "expiry"),
+        ("staffId", json!("staff_8"), "staff id"),
+        ("staffId", Value::Null, "staff id"),
+    ] {
+        let mut beyond = within.clone();
+        beyond[field] = value;
+        let answer = send(&server, secret, "POST", KEYS, beyond.clone()).await;
+        let refusal = answer.refusal();
+        assert_eq!(
+            (answer.status.as_u16(), refusal.reason.as_str()),
+            (403, "KEY_NOT_WITHIN"),
+            "{beyond}"
+        );
+        assert!(refusal.message.ends_with(restriction), "{}", refusal.message);
+        // Nor does it become more than it is.
+        if field == "scopes" {
+            let widened =
+                send(&server, secret, "PATCH", &own, json!({"scopes": beyond["scopes"]})).await;
+            assert_eq!(widened.refusal().reason, "KEY_NOT_WITHIN");
+        }
+    }
+    let listed = send(&server, secret, "GET", KEYS, Value::Null).await.json();
+    let names: Vec<&str> = listed["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["manager", "reader"], "and not the key for everything");
+    // Another's key looks like one that does not exist.
+    let (other, _) = server.issue(everything()).await;
+    let theirs = send(&server, secret, "GET", &format!("{KEYS}/{}", other.id), Value::Null).await;
+    let nobodys = send(&server, secret, "GET", &format!("{KEYS}/key_none"), Value::Null).await;
+    assert_eq!(theirs.refusal(), nobodys.refusal());
+    assert_eq!(theirs.refusal().reason, "KEY_NOT_WITHIN");
+    for verb in ["rotate", "revoke"] {
+        let path = format!("{KEYS}/{}:{verb}", other.id);
+        assert_eq!(send(&server, secret, "POST", &path, Value::Null).await.status, 403);
+    }
+    let missing = send(&server, &root, "GET", &format!("{KEYS}/key_none"), Value::Null).await;
+    assert_eq!(missing.status, 404);
+}
+
+#[tokio::test]
+async fn keys_are_changed_with_masks_etags_and_dry_runs() {
+    let server = Server::demo().await;
+    let root = server.any_key().await;
+    let made = send(&server, &root, "POST", KEYS, small()).await.json();
+    let path = format!("{KEYS}/{}", made["key"]["id"].as_str().unwrap());
+    let dry = json!({"name": "other", "validateOnly": true});
+    assert_eq!(send(&server, &root, "PATCH", &path, dry).await.json()["name"], "other");
+    let now = send(&server, &root, "GET", &path, Value::Null).await.json();
+    assert_eq!((&now["name"], &now["etag"]), (&json!("crm"), &made["key"]["etag"]));
+    let widened = json!({"allCompanies": true, "companyIds": []});
+    let wide = format!("{path}?update_mask=all_companies,company_ids");
+    let changed = send(&server, &root, "PATCH", &wide, widened).await.json();
+    assert_eq!((&changed["allCompanies"], &changed["companyIds"]), (&json!(true), &json!([])));
+    let stale = json!({"name": "late", "etag": made["key"]["etag"]});
+    let answer = send(&server, &root, "PATCH", &path, stale).await;
+    assert_eq!((answer.status.as_u16(), answer.refusal().reason.as_str()), (409, "ETAG_MISMATCH"));
+    for (wrong, field) in [
+        (json!({"name": "x", "scopes": []}), "key.scopes"),
+        (json!({"name": "x", "scopes": ["settings:reed"], "allCompanies": true}), "key.scopes"),
+        (json!({"name": "x", "scopes": ["*"]}), "key.company_ids"),
+        (json!({"scopes": ["*"], "allCompanies": true}), "key.name"),
+        (
+            json!({"name": "x", "scopes": ["*"], "allCompanies": true, "addresses": ["here"]}),
+            "key.addresses[0]",
+        ),
+    ] {
+        let answer = send(&server, &root, "POST", KEYS, wrong.clone()).await;
+        assert_eq!(answer.refusal().fields, [field], "{wrong}");
+    }
+    let long =
+        send(&server, &root, "POST", &format!("{path}:rotate"), json!({"overlap": "2592001s"}))
+            .await;
+    assert_eq!(long.refusal().fields, ["overlap"]);
+}
