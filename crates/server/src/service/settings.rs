@@ -126,14 +126,16 @@ impl SettingsService {
         // What this process wrote last is good enough to plan with: the commit checks its revision.
         let mut known = self.snapshots.last_known(grant);
         loop {
-            if let Some(written) = self.repeated(grant, request).await? {
-                return Ok(Some(written));
-            }
             let is_known = known.is_some();
             let current = match known.take() {
                 Some(known) => Some(known),
                 None => self.store.settings(grant).await?.map(Arc::new),
             };
+            // After the settings were read: what the same request did just before must not look
+            // like somebody else's clash.
+            if let Some(written) = self.repeated(grant, request).await? {
+                return Ok(Some(written));
+            }
             if current.is_none() && !write.ask.makes_company() {
                 return Ok(None);
             }
