@@ -70,12 +70,14 @@ impl VerifyService {
 
     async fn company(&self, id: &CompanyId, verified: &mut Verified) -> Result<()> {
         let grant = Task::Verify.grant(id);
+        let mut is_unreadable = false;
         // A server may write meanwhile: the log is read up to the revision that was stored.
         let stored = match self.store.settings(&grant).await {
             Ok(stored) => stored,
             Err(StoreError::Damaged(cause)) => {
                 let what = format!("its rows cannot be read: {}", cause.for_log());
                 verified.findings.push(Finding { company: id.clone(), what });
+                is_unreadable = true;
                 None
             }
             Err(other) => return Err(other.into()),
@@ -91,16 +93,37 @@ impl VerifyService {
         };
         verified.changes += changes;
         let mut found: Vec<String> = broken.into_iter().collect();
-        if found.is_empty()
-            && let Some(stored) = &stored
-        {
-            match &replayed {
-                Some(replayed) => compare(stored, replayed, &mut found),
-                None => found.push("it has rows and no change log".to_owned()),
+        match (&stored, &replayed) {
+            _ if !found.is_empty() => {}
+            (Some(stored), Some(replayed)) => {
+                compare(stored, replayed, &mut found);
+                self.check_end(&grant, until, &mut found).await?;
             }
+            (Some(_), None) => found.push("it has rows and no change log".to_owned()),
+            (None, Some(_)) if !is_unreadable => {
+                found.push("it has a change log and no row of its own".to_owned());
+            }
+            (None, _) => {}
         }
         let finding = |what| Finding { company: id.clone(), what };
         verified.findings.extend(found.into_iter().map(finding));
+        Ok(())
+    }
+
+    /// A log that goes on where the company does not, unless somebody writes just now.
+    async fn check_end(
+        &self,
+        grant: &Grant,
+        until: Revision,
+        found: &mut Vec<String>,
+    ) -> Result<()> {
+        let Some(line) = self.store.changes(grant, until, 1).await?.into_iter().next() else {
+            return Ok(());
+        };
+        if self.store.revision(grant).await? == Some(until) {
+            let after = line.revision;
+            found.push(format!("it is at revision {until}, and its change log has {after}"));
+        }
         Ok(())
     }
 
@@ -123,6 +146,10 @@ impl VerifyService {
                 let expected = last.next();
                 if line.revision != expected {
                     let what = format!("its change log lacks revision {expected}");
+                    return Ok((None, changes, Some(what)));
+                }
+                if settings.as_ref().is_some_and(|before| before.changed_time >= line.time) {
+                    let what = format!("revision {expected} is not later than the one before it");
                     return Ok((None, changes, Some(what)));
                 }
                 match apply(settings.take(), line.revision, line.time, &line.deltas) {

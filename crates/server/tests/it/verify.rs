@@ -56,6 +56,20 @@ async fn what_was_damaged_by_hand_is_found_and_named() {
             format!("UPDATE changes SET time = time + 1 WHERE {one} revision = 4"),
             &["cmp_001: its changed_time is not that of its last change"],
         ),
+        (
+            "DELETE FROM companies WHERE id = 'cmp_001'".to_owned(),
+            &["cmp_001: it has a change log and no row of its own"],
+        ),
+        (
+            format!(
+                "UPDATE changes SET revision = 9 WHERE {one} revision = 4; UPDATE companies SET revision = 3, changed_time = (SELECT time FROM changes WHERE {one} revision = 3) WHERE id = 'cmp_001'; UPDATE entries SET name = 'Two', last_updated_revision = 3, last_updated_time = (SELECT time FROM changes WHERE {one} revision = 3) WHERE {one} id = 'tag_001'"
+            ),
+            &["cmp_001: it is at revision 3, and its change log has 9"],
+        ),
+        (
+            format!("UPDATE changes SET time = 1 WHERE {one} revision = 2"),
+            &["cmp_001: revision 2 is not later than the one before it"],
+        ),
     ] {
         assert_eq!(found_after(&sql).await, expected, "{sql}");
     }
