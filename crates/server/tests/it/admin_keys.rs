@@ -167,6 +167,17 @@ async fn keys_are_changed_with_masks_etags_and_dry_runs() {
         let answer = send(&server, &root, "POST", KEYS, wrong.clone()).await;
         assert_eq!(answer.refusal().fields, [field], "{wrong}");
     }
+    let mapped = json!({"name": "m", "scopes": ["settings:read"], "allCompanies": true,
+        "addresses": ["::ffff:127.0.0.1"]});
+    let mapped = send(&server, &root, "POST", KEYS, mapped).await.json();
+    assert_eq!(mapped["key"]["addresses"], json!(["127.0.0.1/32"]));
+    assert_eq!(status(&server, mapped["secret"].as_str().unwrap()).await, 200);
+    let part =
+        send(&server, &root, "POST", &format!("{path}:rotate"), json!({"overlap": "0.5s"})).await;
+    assert_eq!(part.refusal().fields, ["overlap"]);
+    let far = json!({"expiresTime": "1969-12-31T23:59:59Z"});
+    let refused = send(&server, &root, "PATCH", &path, far).await.refusal();
+    assert_eq!(refused.fields, ["key.expires_time"]);
     let long =
         send(&server, &root, "POST", &format!("{path}:rotate"), json!({"overlap": "2592001s"}))
             .await;

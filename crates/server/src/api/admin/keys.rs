@@ -176,8 +176,10 @@ impl KeyService for Admin {
             let writing = Writing::open(&envelope, rpc, &request_id, sent.validate_only, &etags)?;
             let id = KeyId::parse("id", &sent.id)?;
             let overlap = sent.overlap.as_ref().map_or(DEFAULT_OVERLAP_SECONDS, |one| one.seconds);
-            if !(0..=MAX_OVERLAP_SECONDS).contains(&overlap) {
-                let description = format!("must be 0s to {MAX_OVERLAP_SECONDS}s (30 days)");
+            let nanos = sent.overlap.as_ref().map_or(0, |one| one.nanos);
+            if !(0..=MAX_OVERLAP_SECONDS).contains(&overlap) || nanos != 0 {
+                let description =
+                    format!("must be whole seconds, 0s to {MAX_OVERLAP_SECONDS}s (30 days)");
                 return Err(Error::invalid("overlap", "OUT_OF_RANGE", description));
             }
             let secret = Secret::generate()?;
@@ -336,10 +338,19 @@ fn addresses(texts: &[String]) -> Result<Vec<IpNet>, Violation> {
     let parse = |(i, text): (usize, &String)| {
         let text = text.trim();
         let net = text.parse::<IpNet>().ok();
-        net.or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from)).ok_or_else(|| {
+        let net = net.or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from));
+        // Callers' addresses are compared in their canonical form.
+        net.map(canonical).ok_or_else(|| {
             let description = "must be an address or a network such as 10.0.0.0/8 or 2001:db8::/32";
             Violation::new(&format!("key.addresses[{i}]"), "MALFORMED_ADDRESS", description)
         })
     };
     texts.iter().enumerate().map(parse).collect()
+}
+
+/// An IPv4 network that is written as IPv6 (::ffff:a.b.c.d), as what it is.
+fn canonical(net: IpNet) -> IpNet {
+    let prefix = net.prefix_len().checked_sub(96).filter(|_| net.addr().is_ipv6());
+    let same = prefix.and_then(|prefix| IpNet::new(net.addr().to_canonical(), prefix).ok());
+    same.filter(|same| same.addr().is_ipv4()).unwrap_or(net)
 }

@@ -162,12 +162,16 @@ pub(super) fn as_of(number: i64, read_time: Option<prost_types::Timestamp>) -> R
     }
 }
 
-/// A moment in a request.
+/// A moment in a request: of the years that RFC 3339 can write.
 pub(super) fn moment(field: &str, time: prost_types::Timestamp) -> Result<Timestamp, Violation> {
-    let micros = time.seconds.checked_mul(1_000_000);
-    let micros = micros.and_then(|micros| micros.checked_add(i64::from(time.nanos / 1_000)));
-    let far = || Violation::new(field, "OUT_OF_RANGE", "must be a time of our days");
-    micros.map(Timestamp::from_micros).ok_or_else(far)
+    const END_OF_YEAR_9999: i64 = 253_402_300_799;
+    let is_written =
+        (0..=END_OF_YEAR_9999).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos);
+    if !is_written {
+        let description = "must be a time from 1970 to 9999";
+        return Err(Violation::new(field, "OUT_OF_RANGE", description));
+    }
+    Ok(Timestamp::from_micros(time.seconds * 1_000_000 + i64::from(time.nanos / 1_000)))
 }
 
 /// The fields that a request changes: those of its mask, or those that it has.
