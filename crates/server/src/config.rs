@@ -25,7 +25,8 @@ const SAMPLE: &str = include_str!("config/sample.yaml");
 pub const ENVIRONMENT_PREFIX: &str = "CUSTOMER_SETTINGS_";
 
 /// Variables of the command line that are not configuration.
-const COMMAND_LINE_VARIABLES: [&str; 5] = ["CONFIG", "DATABASE_URL", "DEMO", "KEY", "SERVER"];
+const COMMAND_LINE_VARIABLES: [&str; 6] =
+    ["CONFIG", "DATABASE_URL", "DEMO", "KEY", "KEY_FILE", "SERVER"];
 
 /// Everything that can be configured. `config/sample.yaml` says what each key is for.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
