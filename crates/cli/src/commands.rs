@@ -1,6 +1,6 @@
 //! The commands, one file per group, and what they share.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use customer_settings_server::{
@@ -14,32 +14,27 @@ use customer_settings_server::{
     },
 };
 
+pub(crate) use crate::failure::{Failure, failure};
+
 pub(crate) mod backup;
+pub(crate) mod business;
+pub(crate) mod company;
+pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod entry;
+pub(crate) mod history;
 pub(crate) mod key;
 pub(crate) mod load;
 pub(crate) mod serve;
+mod verbs;
 pub(crate) mod verify;
-
-/// Why a command failed: the line that people read.
-pub(crate) struct Failure(pub(crate) String);
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
 
 /// An error of a service, with the inner cause: whoever runs a command here may read it.
 pub(crate) fn explain(error: &Error) -> Failure {
     match error.cause().map(|cause| cause.for_log()).filter(|cause| !cause.is_empty()) {
-        Some(cause) => Failure(format!("{error} ({cause})")),
-        None => Failure(error.to_string()),
+        Some(cause) => failure(format!("{error} ({cause})")),
+        None => failure(error),
     }
-}
-
-pub(crate) fn failure(message: impl fmt::Display) -> Failure {
-    Failure(message.to_string())
 }
 
 /// The data that a command works on.

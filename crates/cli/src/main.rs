@@ -1,18 +1,32 @@
-//! `customer-settings`: the server, and the commands that work on its data directory.
+//! `customer-settings`: the server, the commands that work on its data directory, and a client of
+//! its management API.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod commands;
+mod failure;
+mod output;
+mod remote;
+#[cfg(test)]
+mod tests;
 
-use commands::{backup, config, key, load, serve, verify};
+use commands::{
+    backup, business, company, completion, config, entry, history, key, load, serve, verify,
+};
+use failure::{EXIT_CODES, Failure, failure};
 
 /// The customer tags, referral sources, life cycles and action statuses of pet care businesses,
 /// served to every program that reads MoeGo's API.
+///
+/// `serve` is the server. `load`, `export`, `key`, `backup`, `restore` and `verify` work on its data
+/// directory (--data-dir). `entry`, `company`, `business` and `history` talk to a running server
+/// (--server) with a key.
 #[derive(Parser)]
 #[command(name = "customer-settings", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Try it: customer-settings serve --demo")]
+#[command(after_long_help = format!("Try it: customer-settings serve --demo\n\n{EXIT_CODES}"))]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -29,33 +43,50 @@ enum Command {
     Restore(backup::Restore),
     Verify(verify::Verify),
     Config(config::Config),
+    #[command(subcommand)]
+    Entry(entry::EntryCommand),
+    #[command(subcommand)]
+    Company(company::CompanyCommand),
+    #[command(subcommand)]
+    Business(Box<business::BusinessCommand>),
+    #[command(subcommand)]
+    History(history::HistoryCommand),
+    Completion(completion::Completion),
+}
+
+impl Command {
+    async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Serve(serve) => serve.run().await,
+            Self::Load(load) => load.run().await,
+            Self::Export(export) => export.run().await,
+            Self::Key(key) => key.run().await,
+            Self::Backup(backup) => backup.run().await,
+            Self::Restore(restore) => restore.run().await,
+            Self::Verify(verify) => verify.run().await,
+            Self::Config(config) => config.run(),
+            Self::Entry(entry) => entry.run().await,
+            Self::Company(company) => company.run().await,
+            Self::Business(business) => business.run().await,
+            Self::History(history) => history.run().await,
+            Self::Completion(completion) => completion.run(),
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let command = Arguments::parse().command;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("the runtime did not start: {error}")),
+        Err(error) => return failed(&failure(format!("the runtime did not start: {error}"))),
     };
-    let result = runtime.block_on(async {
-        match command {
-            Command::Serve(serve) => serve.run().await,
-            Command::Load(load) => load.run().await,
-            Command::Export(export) => export.run().await,
-            Command::Key(key) => key.run().await,
-            Command::Backup(backup) => backup.run().await,
-            Command::Restore(restore) => restore.run().await,
-            Command::Verify(verify) => verify.run().await,
-            Command::Config(config) => config.run(),
-        }
-    });
-    match result {
+    match runtime.block_on(command.run()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failed(&failure.0),
+        Err(failure) => failed(&failure),
     }
 }
 
-fn failed(message: &str) -> ExitCode {
-    eprintln!("error: {message}");
-    ExitCode::FAILURE
+fn failed(failure: &Failure) -> ExitCode {
+    eprintln!("error: {}", failure.message);
+    failure.exit.into()
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use customer_settings_server::{
     Services,
     auth::api_key::Secret,
@@ -25,6 +25,7 @@ use customer_settings_server::{
 use serde_json::{Value, json};
 
 use super::{Data, Failure, explain, failure};
+use crate::output::Output;
 
 /// Issue, list and revoke keys
 ///
@@ -91,14 +92,6 @@ pub(crate) struct List {
     /// How to print them
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Output {
-    /// For people
-    Table,
-    /// For programs
-    Json,
 }
 
 /// Revoke a key for good

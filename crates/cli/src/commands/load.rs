@@ -76,7 +76,7 @@ fn say(label: &str, outcome: Outcome) -> bool {
             false
         }
         Outcome::Failed(error) => {
-            eprintln!("{label}: not loaded: {}", explain(&error).0);
+            eprintln!("{label}: not loaded: {}", explain(&error).message);
             false
         }
     }

@@ -8,7 +8,8 @@ use std::{
 use customer_settings_server::{service::verify::Verified, store::sqlite::Access};
 use serde_json::json;
 
-use super::{Data, Failure, explain, failure, key::Output};
+use super::{Data, Failure, explain, failure};
+use crate::output::Output;
 
 /// How often progress is told, and how long it is waited for.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);

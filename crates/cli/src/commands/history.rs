@@ -1,0 +1,275 @@
+//! `customer-settings history`: who changed what, and the way back, on a running server.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::verbs::{Call, Read, Show, Write, confirm, tell_dry_run};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    output::{Kind, Output, cell, print, print_json, table},
+    remote::Client,
+};
+
+const CHANGES: Kind = Kind {
+    items: "changes",
+    columns: &[
+        ("REVISION", "/revision"),
+        ("TIME", "/time"),
+        ("BY", "/staffId"),
+        ("KEY", "/keyId"),
+        ("FROM", "/address"),
+        ("SUMMARY", "/summary"),
+    ],
+    none: "there are no such changes",
+};
+
+/// See who changed what in a company, undo a change, or roll back to a revision, on a server
+///
+/// These commands work on a running server alone, not on a data directory. A company counts its
+/// changes: each makes a revision. An undo or a roll back is a change too, and can be undone.
+#[derive(Debug, Subcommand)]
+#[command(after_long_help = EXIT_CODES)]
+pub(crate) enum HistoryCommand {
+    /// List the changes of a company or of one entry, newest first
+    #[command(after_help = "\
+Examples:
+  customer-settings history list cmp_001 --limit 20
+  customer-settings history list cmp_001 --collection customer_tags --entry tag_001")]
+    List(Read<List>),
+    /// Show one change: who, when, from where, and each field before and after
+    #[command(after_help = "Example: customer-settings history show cmp_001 7")]
+    Show(Read<Change>),
+    /// Undo one change: the fields that it touched get the values that they had before
+    ///
+    /// Refused if one of these fields was changed since.
+    #[command(after_help = "Example: customer-settings history undo cmp_001 7 --dry-run")]
+    Undo(Write<Undo>),
+    /// Give a company, its locations and its catalogs the state of a revision, as one new change
+    ///
+    /// Shows what would change and asks first; without a terminal it needs --yes. What was shown is
+    /// what happens: another change in between refuses it.
+    #[command(after_help = "Example: customer-settings history rollback cmp_001 7")]
+    Rollback(Write<RollBack>),
+}
+
+#[derive(Args, Debug, Serialize)]
+pub(crate) struct List {
+    /// The company's id
+    #[arg(value_name = "COMPANY")]
+    company_id: String,
+    /// Only changes of this catalog
+    #[arg(long, value_name = "COLLECTION")]
+    collection: Option<String>,
+    /// Only changes of this entry
+    #[arg(long = "entry", value_name = "ID", requires = "collection")]
+    entry_id: Option<String>,
+    /// How many, at most
+    #[arg(long, value_name = "NUMBER", default_value = "100")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[serde(skip)]
+    limit: u32,
+}
+
+#[derive(Args, Debug, Serialize)]
+pub(crate) struct Change {
+    /// The company's id
+    #[arg(value_name = "COMPANY")]
+    company_id: String,
+    /// The revision that the change made
+    #[arg(value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    revision: i64,
+}
+
+#[derive(Args, Debug, Serialize)]
+pub(crate) struct Undo {
+    #[command(flatten)]
+    #[serde(flatten)]
+    change: Change,
+    /// The etag of the company's settings, as `list --output json` shows it: refuses the undo if
+    /// another change came first
+    #[arg(long)]
+    etag: Option<String>,
+}
+
+#[derive(Args, Debug, Serialize)]
+pub(crate) struct RollBack {
+    /// The company's id
+    #[arg(value_name = "COMPANY")]
+    company_id: String,
+    /// The revision whose state it shall have
+    #[arg(value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    revision: i64,
+    /// The etag of the company's settings, as `list --output json` shows it: refuses the roll back
+    /// if another change came first
+    #[arg(long)]
+    etag: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    #[serde(skip)]
+    yes: bool,
+}
+
+impl HistoryCommand {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let mut call = self.call()?;
+        if let Self::List(_) = self {
+            return call.run().await;
+        }
+        let mut client = call.connect().await?;
+        if let Self::Rollback(back) = &self
+            && !call.is_dry()
+            && !back.request.yes
+        {
+            back.request.ask(&mut client, &mut call.request).await?;
+        }
+        let answer = client.call(call.method, &call.request).await?;
+        if let Self::Show(_) = self {
+            return show_change(&answer, call.output);
+        }
+        if call.is_dry() {
+            tell_dry_run();
+        }
+        show_result(&answer, call.output)
+    }
+
+    pub(crate) fn call(&self) -> Result<Call<'_>, Failure> {
+        match self {
+            Self::List(list) => {
+                let most = usize::try_from(list.request.limit).ok();
+                list.call("HistoryService/ListChanges", Show::Pages(&CHANGES, most))
+            }
+            Self::Show(change) => change.call("HistoryService/GetChange", Show::One),
+            Self::Undo(undo) => undo.call("HistoryService/UndoChange", Show::One),
+            Self::Rollback(back) => back.call("HistoryService/RollBack", Show::One),
+        }
+    }
+}
+
+impl RollBack {
+    /// Shows what would change and asks; the etag in `request` then holds the server to it.
+    async fn ask(&self, client: &mut Client, request: &mut Value) -> Result<(), Failure> {
+        if self.etag.is_none() {
+            let newest = json!({"company_id": self.company_id, "page_size": 1});
+            let newest = client.call("HistoryService/ListChanges", &newest).await?;
+            request["etag"] = newest["etag"].clone();
+        }
+        let mut preview = request.clone();
+        preview["validate_only"] = json!(true);
+        let preview = client.call("HistoryService/RollBack", &preview).await?;
+        let rows = rows(&preview["change"]);
+        if rows.is_empty() {
+            eprintln!("nothing would change");
+        } else {
+            eprint!("{}", table(&HEADERS, &rows));
+        }
+        confirm(&format!("Roll {} back to revision {}?", self.company_id, self.revision), false)
+    }
+}
+
+fn show_change(change: &Value, output: Output) -> Result<(), Failure> {
+    if output == Output::Json {
+        return print_json(change);
+    }
+    let mut about = change.clone();
+    if let Some(fields) = about.as_object_mut() {
+        fields.shift_remove("deltas");
+    }
+    output.one(&about)?;
+    match rows(change) {
+        rows if rows.is_empty() => Ok(()),
+        rows => print(&format!("\n{}", table(&HEADERS, &rows))),
+    }
+}
+
+/// What an undo or a roll back did.
+fn show_result(result: &Value, output: Output) -> Result<(), Failure> {
+    if output == Output::Json {
+        return print_json(result);
+    }
+    let (rows, revision) = (rows(&result["change"]), cell(&result["revision"]));
+    if rows.is_empty() {
+        eprintln!("there was nothing to do; the company is at revision {revision}");
+        return Ok(());
+    }
+    print(&table(&HEADERS, &rows))?;
+    eprintln!("as revision {revision}");
+    Ok(())
+}
+
+const HEADERS: [&str; 6] = ["ACTION", "COLLECTION", "ID", "FIELD", "BEFORE", "AFTER"];
+
+/// A change's lines: one for each field that changed.
+fn rows(change: &Value) -> Vec<Vec<String>> {
+    change["deltas"].as_array().into_iter().flatten().flat_map(delta_rows).collect()
+}
+
+fn delta_rows(delta: &Value) -> Vec<Vec<String>> {
+    let row = |field: &str, before: &Value, after: &Value| {
+        let what = [&delta["action"], &delta["collection"], &delta["id"]].map(cell);
+        what.into_iter().chain([field.to_owned(), cell(before), cell(after)]).collect()
+    };
+    if delta["action"] == "REORDERED" {
+        return vec![row("order", &delta["idsBefore"], &delta["idsAfter"])];
+    }
+    let side = |when: &str| {
+        let kinds = ["entry", "company", "business"];
+        kinds.iter().map(|kind| &delta[format!("{kind}{when}")]).find(|value| !value.is_null())
+    };
+    let (before, after) = (side("Before"), side("After"));
+    let value = |side: Option<&Value>, field: &str| {
+        let at: String = field.split('.').map(|part| format!("/{}", camel_case(part))).collect();
+        side.and_then(|side| side.pointer(&at)).cloned().unwrap_or_default()
+    };
+    let fields = delta["fields"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut fields: Vec<&str> = fields.collect();
+    // What was made, deleted or put away is named, even if no field of it is said to have changed.
+    if fields.is_empty() {
+        fields.push("name");
+    }
+    fields.into_iter().map(|f| row(f, &value(before, f), &value(after, f))).collect()
+}
+
+/// A field's name as JSON has it.
+fn camel_case(field: &str) -> String {
+    let mut words = field.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let (head, tail) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
+        name + &head.to_uppercase() + tail
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_shown_field_by_field() {
+        let change = json!({"deltas": [
+            {"collection": "customer_tags", "id": "tag_001", "action": "UPDATED",
+             "fields": ["name", "is_default"],
+             "entryBefore": {"name": "VIP", "isDefault": false},
+             "entryAfter": {"name": "Vip", "isDefault": true}},
+            {"collection": "customer_tags", "id": "", "action": "REORDERED", "fields": [],
+             "idsBefore": ["a", "b"], "idsAfter": ["b", "a"]},
+            {"collection": "businesses", "id": "biz_1", "action": "CREATED", "fields": [],
+             "businessAfter": {"name": "Queens"}},
+        ]});
+        let expected = [
+            ["UPDATED", "customer_tags", "tag_001", "name", "VIP", "Vip"],
+            ["UPDATED", "customer_tags", "tag_001", "is_default", "no", "yes"],
+            ["REORDERED", "customer_tags", "-", "order", "a b", "b a"],
+            ["CREATED", "businesses", "biz_1", "name", "-", "Queens"],
+        ];
+        assert_eq!(rows(&change), expected);
+        assert!(rows(&Value::Null).is_empty());
+    }
+
+    #[test]
+    fn names_of_fields_become_those_of_json() {
+        for (field, name) in [("name", "name"), ("is_default", "isDefault"), ("a__b", "aB")] {
+            assert_eq!(camel_case(field), name);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What all commands that talk to a server come down to: a method, its request, and how the answer
+//! is shown. A command's arguments *are* the request: their fields have the contract's names.
+
+use std::io::{IsTerminal, Write as _};
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    failure::{Failure, failure, usage},
+    output::{Kind, Output},
+    remote::{Client, Remote, new_request_id},
+};
+
+/// The most that a list asks for at once where it does not want everything.
+const MOST_PER_PAGE: usize = 500;
+
+/// A request that changes nothing.
+#[derive(Args, Debug)]
+pub(crate) struct Read<T: Args> {
+    #[command(flatten)]
+    pub(crate) request: T,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// A request that changes something.
+#[derive(Args, Debug)]
+pub(crate) struct Write<T: Args> {
+    #[command(flatten)]
+    pub(crate) request: T,
+    #[command(flatten)]
+    safety: Safety,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// What every write takes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Safety")]
+struct Safety {
+    /// Check and show what would be the result, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Makes the command safe to repeat: with the same id the same change is made only once
+    /// [default: a new id]
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// The staff member who signs the change; needs a key with the scope staff:any
+    #[arg(long, value_name = "ID")]
+    staff: Option<String>,
+}
+
+/// A state that is over.
+#[derive(Args, Debug, Serialize)]
+#[group(multiple = false)]
+pub(crate) struct AsOf {
+    /// As it was at that revision of the company
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+    revision: Option<i64>,
+    /// As it was at that moment, for example 2026-11-23T18:00:00Z
+    #[arg(long = "at", value_name = "TIME", value_parser = parse_time)]
+    read_time: Option<String>,
+}
+
+fn parse_time(text: &str) -> Result<String, String> {
+    match humantime::parse_rfc3339(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("give a time in UTC such as 2026-11-23T18:00:00Z".to_owned()),
+    }
+}
+
+#[derive(Clone, Copy, Debug, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Collection {
+    CustomerTags,
+    ReferralSources,
+    LifeCycles,
+    ActionStatuses,
+}
+
+/// How an answer is shown.
+#[derive(Clone, Copy)]
+pub(crate) enum Show {
+    /// One thing.
+    One,
+    /// A list that comes whole.
+    All(&'static Kind),
+    /// A list that comes in pages: all of them, or as many things as wanted.
+    Pages(&'static Kind, Option<usize>),
+    /// Nothing but what was done.
+    Done(&'static str),
+}
+
+/// A method and its request.
+pub(crate) struct Call<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) request: Value,
+    pub(crate) output: Output,
+    show: Show,
+    remote: &'a Remote,
+    staff: Option<&'a str>,
+}
+
+impl<T: Args + Serialize> Read<T> {
+    pub(crate) fn call(&self, method: &'static str, show: Show) -> Result<Call<'_>, Failure> {
+        let request = serde_json::to_value(&self.request)?;
+        let remote = &self.remote;
+        Ok(Call { method, request, output: remote.output, show, remote, staff: None })
+    }
+}
+
+impl<T: Args + Serialize> Write<T> {
+    pub(crate) fn call(&self, method: &'static str, show: Show) -> Result<Call<'_>, Failure> {
+        self.call_with(method, serde_json::to_value(&self.request)?, show)
+    }
+}
+
+impl<T: Args> Write<T> {
+    /// With a request that is not the arguments themselves; one that has an id keeps it.
+    pub(crate) fn call_with(
+        &self,
+        method: &'static str,
+        mut request: Value,
+        show: Show,
+    ) -> Result<Call<'_>, Failure> {
+        let Self { safety, remote, .. } = self;
+        if let Some(id) = &safety.request_id {
+            request["request_id"] = json!(id);
+        } else if request["request_id"].is_null() {
+            request["request_id"] = json!(new_request_id()?);
+        }
+        if safety.dry_run {
+            request["validate_only"] = json!(true);
+        }
+        let staff = safety.staff.as_deref();
+        Ok(Call { method, request, output: remote.output, show, remote, staff })
+    }
+}
+
+impl Call<'_> {
+    pub(crate) async fn connect(&self) -> Result<Client, Failure> {
+        self.remote.connect(self.staff).await
+    }
+
+    /// Whether nothing will be written, also because a document says so.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.request["validate_only"] == true
+    }
+
+    /// Sends the request and shows the answer.
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let mut client = self.connect().await?;
+        let answer = match self.show {
+            Show::Pages(kind, most) => self.all_pages(&mut client, kind, most).await?,
+            _ => client.call(self.method, &self.request).await?,
+        };
+        if self.is_dry() {
+            tell_dry_run();
+        }
+        match self.show {
+            Show::One => self.output.one(&answer),
+            Show::All(kind) => self.output.list(&answer, kind),
+            Show::Pages(kind, _) => {
+                self.output.list(&answer, kind)?;
+                if answer["nextPageToken"].as_str().is_some_and(|token| !token.is_empty()) {
+                    eprintln!("there are more: see --limit");
+                }
+                Ok(())
+            }
+            Show::Done(_) if self.output == Output::Json => self.output.one(&answer),
+            Show::Done(_) if self.is_dry() => Ok(()),
+            Show::Done(what) => {
+                eprintln!("{what}");
+                Ok(())
+            }
+        }
+    }
+
+    /// The pages of a list as one answer, which otherwise is the last page's.
+    async fn all_pages(
+        &self,
+        client: &mut Client,
+        kind: &Kind,
+        most: Option<usize>,
+    ) -> Result<Value, Failure> {
+        let mut request = self.request.clone();
+        let mut things = Vec::new();
+        loop {
+            if let Some(most) = most {
+                request["page_size"] = json!((most - things.len()).min(MOST_PER_PAGE));
+            }
+            let mut answer = client.call(self.method, &request).await?;
+            if let Value::Array(page) = answer[kind.items].take() {
+                things.extend(page);
+            }
+            let token = answer["nextPageToken"].as_str().unwrap_or_default();
+            if token.is_empty() || most.is_some_and(|most| things.len() >= most) {
+                answer[kind.items] = Value::Array(things);
+                return Ok(answer);
+            }
+            request["page_token"] = json!(token);
+        }
+    }
+}
+
+pub(crate) fn tell_dry_run() {
+    eprintln!("dry run: nothing was changed");
+}
+
+/// Asks on the terminal before something is done; where there is none, `--yes` has to be given.
+pub(crate) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(usage(
+            "there is no terminal to ask on: give --yes to do it, or --dry-run to see what it would do",
+        ));
+    }
+    eprint!("{question} [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(failure("not done, nothing was changed")),
+    }
+}

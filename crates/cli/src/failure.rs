@@ -1,0 +1,74 @@
+//! Why a command failed: the lines that people read, and the exit code that scripts read.
+
+use std::{fmt, process::ExitCode};
+
+/// What `--help` says about [`Exit`].
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  the command line is wrong
+  3  what was asked for does not exist
+  4  refused: no valid key, or the key may not do that
+  5  conflict: the name or id is taken, another change came first, or the state does not allow it
+  6  the server cannot be reached, is overloaded, or took too long: try again later";
+
+/// What a failed command exits with; a test compares it with [`EXIT_CODES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Failed = 1,
+    Usage = 2,
+    NotFound = 3,
+    Refused = 4,
+    Conflict = 5,
+    Unavailable = 6,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// One line, or more of them where each adds something.
+    pub(crate) message: String,
+    pub(crate) exit: Exit,
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        failure(error)
+    }
+}
+
+pub(crate) fn failure(message: impl fmt::Display) -> Failure {
+    Failure { message: message.to_string(), exit: Exit::Failed }
+}
+
+/// What clap cannot find wrong with a command line.
+pub(crate) fn usage(message: impl fmt::Display) -> Failure {
+    Failure { message: message.to_string(), exit: Exit::Usage }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_lists_the_exit_codes_that_there_are() {
+        let listed = EXIT_CODES.lines().skip(1).map(|line| line.trim_start().as_bytes()[0] - b'0');
+        let exits = [
+            Exit::Failed,
+            Exit::Usage,
+            Exit::NotFound,
+            Exit::Refused,
+            Exit::Conflict,
+            Exit::Unavailable,
+        ];
+        let expected: Vec<u8> = [0].into_iter().chain(exits.map(|exit| exit as u8)).collect();
+        assert_eq!(listed.collect::<Vec<_>>(), expected);
+    }
+}

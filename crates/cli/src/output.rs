@@ -1,0 +1,153 @@
+//! How answers are printed: aligned tables for people, one JSON document for programs.
+//!
+//! Results go to standard output, everything else to standard error.
+
+use std::io::{ErrorKind, Write};
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+/// How a list of one sort of thing is printed.
+pub(crate) struct Kind {
+    /// The field of the answer that holds the list.
+    pub(crate) items: &'static str,
+    /// Each column's header, and where its cells are: a JSON pointer into one of the things.
+    pub(crate) columns: &'static [(&'static str, &'static str)],
+    /// What is said of an empty list.
+    pub(crate) none: &'static str,
+}
+
+impl Output {
+    /// One thing: a line for each of its fields.
+    pub(crate) fn one(self, thing: &Value) -> Result<(), Failure> {
+        match self {
+            Self::Json => print_json(thing),
+            Self::Table => print(&table(&["FIELD", "VALUE"], &fields(thing))),
+        }
+    }
+
+    /// The answer of a list: a line for each of its things.
+    pub(crate) fn list(self, answer: &Value, kind: &Kind) -> Result<(), Failure> {
+        if self == Self::Json {
+            return print_json(answer);
+        }
+        let things = answer[kind.items].as_array().map_or(&[][..], Vec::as_slice);
+        if things.is_empty() {
+            eprintln!("{}", kind.none);
+            return Ok(());
+        }
+        let headers: Vec<&str> = kind.columns.iter().map(|(header, _)| *header).collect();
+        let row = |thing: &Value| {
+            let cells = kind.columns.iter().map(|(_, at)| thing.pointer(at));
+            cells.map(|value| cell(value.unwrap_or(&Value::Null))).collect()
+        };
+        print(&table(&headers, &things.iter().map(row).collect::<Vec<_>>()))
+    }
+}
+
+pub(crate) fn print_json(document: &Value) -> Result<(), Failure> {
+    print(&(serde_json::to_string_pretty(document)? + "\n"))
+}
+
+/// Writes to standard output. A reader that has seen enough, as `head` has, is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The lines of a table: columns as wide as their widest cell, nothing cut.
+pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let header: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
+    let lines: Vec<&Vec<String>> = std::iter::once(&header).chain(rows).collect();
+    let widths: Vec<usize> = (0..headers.len())
+        .map(|i| lines.iter().map(|line| line[i].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for line in lines {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A value as a cell.
+pub(crate) fn cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => String::new(),
+        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
+        Value::Object(_) => value.to_string(),
+    };
+    if text.is_empty() {
+        return "-".to_owned();
+    }
+    // A name that someone else chose must neither break the table nor command the terminal.
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The fields of a thing, those of fields as `address.city`.
+fn fields(thing: &Value) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for (name, value) in thing.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(_) => rows.extend(fields(value).into_iter().map(|mut row| {
+                row[0] = format!("{name}.{}", row[0]);
+                row
+            })),
+            _ => rows.push(vec![name.clone(), cell(value)]),
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_nothing_is_cut() {
+        let long = "x".repeat(300);
+        let rows = [["tag_001", "Größe", "yes"], ["t", &long, "no"]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        let text = table(&["ID", "NAME", "DEFAULT"], &rows);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], format!("ID       NAME{}  DEFAULT", " ".repeat(296)));
+        assert_eq!(lines[1], format!("tag_001  Größe{}  yes", " ".repeat(295)));
+        assert_eq!(lines[2], format!("t        {long}  no"));
+    }
+
+    #[test]
+    fn what_is_empty_is_a_dash_and_control_characters_do_not_reach_the_terminal() {
+        assert_eq!(cell(&json!("")), "-");
+        assert_eq!(cell(&Value::Null), "-");
+        assert_eq!(cell(&json!([])), "-");
+        assert_eq!(cell(&json!(["a", "b"])), "a b");
+        assert_eq!(cell(&json!(0)), "0");
+        assert_eq!(cell(&json!("a\u{1b}[31m\nb")), "a\u{fffd}[31m\u{fffd}b");
+    }
+
+    #[test]
+    fn fields_within_fields_are_named_by_their_path() {
+        let thing = json!({"id": "biz_001", "address": {"city": "Brooklyn"}});
+        let expected = [["id", "biz_001"], ["address.city", "Brooklyn"]];
+        assert_eq!(fields(&thing), expected.map(|row| row.map(str::to_owned).to_vec()));
+    }
+}

@@ -1,0 +1,243 @@
+//! A running server as the commands see it: where it is, with which key, and one call.
+//!
+//! Methods and messages are known by their descriptors alone, so a command is a method's name and
+//! its request as JSON. Knows no command.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+use http::{Uri, uri::PathAndQuery};
+use prost_reflect::DynamicMessage;
+use serde_json::Value;
+use tonic::{
+    Code, Request, Status,
+    client::Grpc,
+    metadata::{Ascii, MetadataValue},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+};
+
+use crate::{
+    failure::{Failure, failure, usage},
+    output::Output,
+};
+
+mod contract;
+mod key;
+mod refusal;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait before each repetition.
+const RETRY_DELAYS: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1_000)];
+/// A page of a history with long descriptions is larger than tonic's four megabytes.
+const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// The server that a command talks to.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Server")]
+pub(crate) struct Remote {
+    /// The server, such as https://settings.example.com or http://127.0.0.1:8080
+    #[arg(long, value_name = "URL", env = "CUSTOMER_SETTINGS_SERVER", value_parser = parse_server)]
+    server: Uri,
+    /// A file of mode 0600 that holds the key; without it CUSTOMER_SETTINGS_KEY holds the key
+    /// itself, or CUSTOMER_SETTINGS_KEY_FILE the file's name
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// A PEM file of further authorities that may have signed the server's certificate
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// How long to wait for an answer
+    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
+fn parse_server(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|_| "this is not a URL")?;
+    let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    match uri.scheme_str() {
+        Some("http" | "https") if has_user => Err("a key does not belong into the URL".to_owned()),
+        Some("http" | "https") if matches!(uri.path(), "" | "/") && uri.query().is_none() => {
+            Ok(uri)
+        }
+        Some("http" | "https") => {
+            Err("give scheme, host and port alone: gRPC has no place for a path".to_owned())
+        }
+        _ => Err("it must begin with http:// or https://".to_owned()),
+    }
+}
+
+/// A connection to the server.
+pub(crate) struct Client {
+    grpc: Grpc<Channel>,
+    server: String,
+    authorization: MetadataValue<Ascii>,
+    staff: Option<MetadataValue<Ascii>>,
+    timeout: Duration,
+}
+
+impl Remote {
+    /// Connects; `staff` is whom the writes are signed with, where the key may say so.
+    pub(crate) async fn connect(&self, staff: Option<&str>) -> Result<Client, Failure> {
+        let authorization = key::authorization(self.key_file.as_deref())?;
+        let staff = staff.map(str::parse).transpose();
+        let staff = staff.map_err(|_| usage("--staff is no id"))?;
+        self.warn_of_clear_text();
+        let server = self.server.to_string().trim_end_matches('/').to_owned();
+        let endpoint = self.endpoint()?;
+        let mut delays = RETRY_DELAYS.iter();
+        let channel = loop {
+            match (endpoint.connect().await, delays.next()) {
+                (Ok(channel), _) => break channel,
+                (Err(_), Some(delay)) => tokio::time::sleep(jittered(*delay)).await,
+                (Err(error), None) => return Err(refusal::no_connection(&server, &error)),
+            }
+        };
+        let grpc = Grpc::new(channel).max_decoding_message_size(MOST_ANSWER_BYTES);
+        Ok(Client { grpc, server, authorization, staff, timeout: self.timeout })
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, Failure> {
+        let endpoint = Endpoint::from(self.server.clone()).connect_timeout(CONNECT_TIMEOUT);
+        let endpoint =
+            endpoint.user_agent(concat!("customer-settings/", env!("CARGO_PKG_VERSION")))?;
+        if self.server.scheme_str() != Some("https") {
+            return Ok(endpoint);
+        }
+        let mut tls = ClientTlsConfig::new().with_native_roots();
+        if let Some(file) = &self.ca_file {
+            let pem = std::fs::read(file)
+                .map_err(|error| usage(format!("--ca-file {}: {error}", file.display())))?;
+            tls = tls.ca_certificate(Certificate::from_pem(pem));
+        }
+        endpoint
+            .tls_config(tls)
+            .map_err(|error| failure(format!("TLS cannot be set up: {}", refusal::causes(&error))))
+    }
+
+    fn warn_of_clear_text(&self) {
+        let host = self.server.host().unwrap_or_default().trim_matches(['[', ']']);
+        let address: Option<IpAddr> = host.parse().ok();
+        let is_here = host == "localhost" || address.is_some_and(|address| address.is_loopback());
+        if self.server.scheme_str() == Some("http") && !is_here {
+            eprintln!("note: the key travels to {host} unencrypted; use https:// where you can");
+        }
+    }
+}
+
+impl Client {
+    /// Calls a method, for example `EntryService/GetEntry`, with its request as JSON.
+    ///
+    /// What the server says to try again is tried again, with the same request id.
+    pub(crate) async fn call(&mut self, method: &str, request: &Value) -> Result<Value, Failure> {
+        let message = contract::request(method, request)?;
+        let mut delays = RETRY_DELAYS.iter();
+        loop {
+            let status = match self.attempt(method, message.clone()).await {
+                Ok(answer) => return contract::json(&answer, contract::Defaults::Written),
+                Err(status) => status,
+            };
+            match delays.next().filter(|_| may_repeat(&status)) {
+                Some(delay) => tokio::time::sleep(jittered(*delay)).await,
+                None => return Err(refusal::explain(&status, &self.server, request)),
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        method: &str,
+        message: DynamicMessage,
+    ) -> Result<DynamicMessage, Status> {
+        self.grpc.ready().await.map_err(|error| Status::unavailable(refusal::causes(&error)))?;
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", self.authorization.clone());
+        if let Some(staff) = &self.staff {
+            metadata.insert("settings-staff-id", staff.clone());
+        }
+        let path = PathAndQuery::try_from(contract::path(method))
+            .unwrap_or_else(|_| unreachable!("a method's name is a path"));
+        let answer = self.grpc.unary(request, path, contract::DynamicCodec::of(method)).await?;
+        Ok(answer.into_inner())
+    }
+}
+
+fn may_repeat(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable => true,
+        Code::Aborted => contract::reason(status.details()).as_deref() == Some("CONTENDED"),
+        _ => false,
+    }
+}
+
+/// Half to all of a delay, so that clients that were refused together do not return together.
+fn jittered(delay: Duration) -> Duration {
+    let mut random = [0; 1];
+    // Without chance the delay is the shortest.
+    _ = getrandom::fill(&mut random);
+    delay / 2 + delay / 2 * u32::from(random[0]) / 255
+}
+
+/// A new id for a request that can be repeated safely, in the form of a UUID (version 4).
+pub(crate) fn new_request_id() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| failure(format!("no random bits: {error}")))?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = |range: std::ops::Range<usize>| {
+        bytes[range].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    Ok([hex(0..4), hex(4..6), hex(6..8), hex(8..10), hex(10..16)].join("-"))
+}
+
+/// A request as the server reads it, without what is left out.
+#[cfg(test)]
+pub(crate) fn normalized(method: &str, request: &Value) -> Result<Value, Failure> {
+    contract::json(&contract::request(method, request)?, contract::Defaults::LeftOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_scheme_host_and_port() {
+        for good in ["http://127.0.0.1:8080", "https://settings.example.com/", "http://[::1]:1"] {
+            assert!(parse_server(good).is_ok(), "{good}");
+        }
+        let bad = ["localhost:8080", "ftp://a", "https://a/b", "https://key@a", "", "http://a?b"];
+        for bad in bad {
+            assert!(parse_server(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn request_ids_look_like_uuids_and_differ() {
+        let (one, other) = (new_request_id().unwrap(), new_request_id().unwrap());
+        assert_ne!(one, other);
+        assert_eq!(one.len(), 36);
+        assert_eq!(&one[14..15], "4");
+    }
+
+    #[test]
+    fn a_delay_is_never_longer_than_it_says() {
+        let delay = Duration::from_millis(100);
+        for _ in 0..100 {
+            assert!((delay / 2..=delay).contains(&jittered(delay)));
+        }
+    }
+
+    #[test]
+    fn only_what_may_be_repeated_is() {
+        assert!(may_repeat(&Status::unavailable("")));
+        let others =
+            [Code::Aborted, Code::DeadlineExceeded, Code::Internal, Code::ResourceExhausted];
+        for code in others {
+            assert!(!may_repeat(&Status::new(code, "")), "{code}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Where the key comes from: a file that others cannot read, or the environment. Never the command
+//! line, which everyone on a machine can read.
+
+use std::{env, fs::File, io::Read, os::unix::fs::PermissionsExt, path::Path};
+
+use tonic::metadata::{Ascii, MetadataValue};
+
+use crate::failure::{Failure, usage};
+
+const KEY: &str = "CUSTOMER_SETTINGS_KEY";
+const KEY_FILE: &str = "CUSTOMER_SETTINGS_KEY_FILE";
+
+/// What a request proves itself with.
+pub(super) fn authorization(key_file: Option<&Path>) -> Result<MetadataValue<Ascii>, Failure> {
+    let given = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    match (key_file, given(KEY), given(KEY_FILE)) {
+        (Some(file), ..) => from_file(file),
+        (None, Some(key), _) => bearer(&key.to_string_lossy(), KEY),
+        (None, None, Some(file)) => from_file(Path::new(&file)),
+        (None, None, None) => {
+            Err(usage(format!("no key: set {KEY}, or give --key-file FILE (or set {KEY_FILE})")))
+        }
+    }
+}
+
+fn from_file(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
+    let name = path.display();
+    let problem = |error: std::io::Error| usage(format!("the key file {name}: {error}"));
+    let mut file = File::open(path).map_err(problem)?;
+    if file.metadata().map_err(problem)?.permissions().mode() & 0o077 != 0 {
+        return Err(usage(format!("others may use the key file {name}: chmod 600 {name}")));
+    }
+    let mut key = String::new();
+    file.read_to_string(&mut key).map_err(problem)?;
+    bearer(&key, &name.to_string())
+}
+
+/// The error says where the key stands, never what it is.
+fn bearer(key: &str, place: &str) -> Result<MetadataValue<Ascii>, Failure> {
+    let key = key.trim();
+    if key.is_empty() {
+        return Err(usage(format!("there is no key in {place}")));
+    }
+    let mut value: MetadataValue<Ascii> = format!("Bearer {key}")
+        .parse()
+        .map_err(|_| usage(format!("what is in {place} cannot be a key")))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+
+    use super::*;
+
+    fn file(content: &str, mode: u32) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), content).unwrap();
+        fs::set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_file_that_only_its_owner_may_use_is_taken() {
+        for mode in [0o600, 0o400, 0o700] {
+            let file = file("cs_abc\n", mode);
+            assert_eq!(authorization(Some(file.path())).unwrap(), "Bearer cs_abc");
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_may_use_is_refused_with_what_to_do() {
+        for mode in [0o640, 0o604, 0o660, 0o601] {
+            let file = file("cs_abc", mode);
+            let failure = authorization(Some(file.path())).unwrap_err();
+            assert!(failure.message.contains("chmod 600 "), "{}", failure.message);
+            assert!(!failure.message.contains("cs_abc"));
+        }
+    }
+
+    #[test]
+    fn an_empty_or_impossible_key_is_refused_without_showing_it() {
+        for content in ["", " \n", "secret\nkey"] {
+            let file = file(content, 0o600);
+            let failure = authorization(Some(file.path())).unwrap_err();
+            assert!(!failure.message.contains("secret"), "{}", failure.message);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A call that did not succeed, as the lines that people read and the exit code that scripts read.
+
+use std::error::Error;
+
+use serde_json::Value;
+use tonic::{Code, Status};
+
+use super::contract;
+use crate::failure::{Exit, Failure};
+
+const HINT: &str = "is a customer-settings server there, with http:// or https:// as it speaks, and \
+                    nothing in between that lacks HTTP/2?";
+
+/// No connection came about, so nothing was sent.
+pub(super) fn no_connection(server: &str, error: &tonic::transport::Error) -> Failure {
+    let message = format!("{server} cannot be reached: {}\n  {HINT}", causes(error));
+    Failure { message, exit: Exit::Unavailable }
+}
+
+/// An error with the errors behind it, each said once.
+pub(super) fn causes(error: &dyn Error) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let line = error.to_string();
+        if !lines.iter().any(|seen| seen.contains(&line)) {
+            lines.push(line);
+        }
+        next = error.source();
+    }
+    lines.join(": ")
+}
+
+/// A call that was sent and did not succeed.
+pub(super) fn explain(status: &Status, server: &str, request: &Value) -> Failure {
+    let details = contract::details(status.details());
+    let reason = contract::reason(status.details());
+    let mut lines = match &reason {
+        Some(reason) => vec![format!("{} ({reason})", status.message())],
+        // What tonic makes of its own time-out.
+        None if status.code() == Code::Cancelled => {
+            vec![format!("{server} did not answer in time; see --timeout")]
+        }
+        // Not from this service, whose errors all have a reason.
+        None => {
+            let cause = status.source().map_or_else(|| status.message().to_owned(), causes);
+            vec![format!("{server} gave no proper answer: {cause}"), HINT.to_owned()]
+        }
+    };
+    lines.extend(violations(&details, status.message()));
+    if let Some(id) = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok()) {
+        lines.push(format!("in the server's log as {id}"));
+    }
+    if let Some(id) = unknown_outcome(status.code(), request) {
+        lines.push(format!(
+            "it is not known whether the change was made: repeat the command with --request-id {id}, \
+             which makes it only once"
+        ));
+    }
+    Failure { message: lines.join("\n  "), exit: exit(status.code(), reason.is_some()) }
+}
+
+/// The fields that are wrong, as far as the message does not name them.
+fn violations(details: &[Value], message: &str) -> Vec<String> {
+    let lists = details.iter().filter_map(|detail| detail["fieldViolations"].as_array());
+    let pairs = lists.flatten().filter_map(|violation| {
+        Some((violation["field"].as_str()?, violation["description"].as_str()?))
+    });
+    pairs
+        .filter(|(field, description)| !(message.contains(field) && message.contains(description)))
+        .map(|(field, description)| format!("{field}: {description}"))
+        .collect()
+}
+
+/// `ours`: whether the error has a reason, as every one of this service has.
+fn exit(code: Code, ours: bool) -> Exit {
+    match code {
+        _ if !ours => Exit::Unavailable,
+        Code::NotFound => Exit::NotFound,
+        Code::PermissionDenied | Code::Unauthenticated => Exit::Refused,
+        Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition => Exit::Conflict,
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => Exit::Unavailable,
+        _ => Exit::Failed,
+    }
+}
+
+/// The id to repeat the request with, if it may have been carried out all the same.
+fn unknown_outcome(code: Code, request: &Value) -> Option<&str> {
+    let unknown = matches!(
+        code,
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Internal
+            | Code::DataLoss
+    );
+    let writes = request["validate_only"] != true;
+    request["request_id"].as_str().filter(|_| unknown && writes)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_code_has_the_exit_code_that_the_help_gives_it() {
+        let cases = [
+            (Code::InvalidArgument, Exit::Failed),
+            (Code::Internal, Exit::Failed),
+            (Code::Unimplemented, Exit::Failed),
+            (Code::NotFound, Exit::NotFound),
+            (Code::PermissionDenied, Exit::Refused),
+            (Code::Unauthenticated, Exit::Refused),
+            (Code::AlreadyExists, Exit::Conflict),
+            (Code::Aborted, Exit::Conflict),
+            (Code::FailedPrecondition, Exit::Conflict),
+            (Code::Unavailable, Exit::Unavailable),
+            (Code::DeadlineExceeded, Exit::Unavailable),
+            (Code::ResourceExhausted, Exit::Unavailable),
+        ];
+        for (code, expected) in cases {
+            assert_eq!(exit(code, true), expected, "{code}");
+            assert_eq!(exit(code, false), Exit::Unavailable, "{code} of something in between");
+        }
+    }
+
+    #[test]
+    fn a_write_of_unknown_outcome_says_how_to_repeat_it() {
+        let request = json!({"request_id": "abc"});
+        for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Cancelled, Code::Internal] {
+            let failure = explain(&Status::new(code, "gone"), "http://a", &request);
+            assert!(failure.message.contains("--request-id abc"), "{}", failure.message);
+        }
+        let refused = explain(&Status::not_found("no"), "http://a", &request);
+        assert!(!refused.message.contains("--request-id"));
+        let dry = json!({"request_id": "abc", "validate_only": true});
+        let failure = explain(&Status::unavailable("gone"), "http://a", &dry);
+        assert!(!failure.message.contains("--request-id"));
+        let read = explain(&Status::unavailable("gone"), "http://a", &json!({}));
+        assert!(!read.message.contains("--request-id"));
+    }
+
+    #[test]
+    fn a_field_that_the_message_names_is_not_named_twice() {
+        let details = [json!({"fieldViolations": [
+            {"field": "entry.name", "description": "must not be empty"},
+            {"field": "entry.color", "description": "must be #RGB"},
+        ]})];
+        let lines = violations(&details, "entry.name must not be empty");
+        assert_eq!(lines, ["entry.color: must be #RGB"]);
+    }
+}
