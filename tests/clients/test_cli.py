@@ -1,0 +1,275 @@
+"""The commands that talk to a server, as people and scripts use them."""
+
+import json
+import os
+import pty
+import socket
+import threading
+
+import pytest
+from conftest import PROGRAM, run
+
+TAGS = ("cmp_001", "customer_tags")
+
+
+@pytest.fixture
+def cli(demo):
+    """Runs a command against the demo, with its key from the file that it made."""
+
+    def command(*arguments, key_file=demo.data_dir / "demo-key", **options):
+        return run(*arguments, "--server", demo.base, "--key-file", key_file, **options)
+
+    command.server = demo
+    command.json = lambda *arguments, **options: json.loads(
+        command(*arguments, "--output", "json", **options).stdout
+    )
+    return command
+
+
+def ids(cli, *arguments):
+    return [entry["id"] for entry in cli.json("entry", "list", *TAGS, *arguments)["entries"]]
+
+
+def refused(cli, code, *arguments, **options):
+    """What a command that fails with that code says."""
+    done = cli(*arguments, check=False, **options)
+    assert done.returncode == code, (arguments, done.returncode, done.stderr)
+    assert "error: " in done.stderr and done.stdout == "", (arguments, done.stdout)
+    return done.stderr
+
+
+def on_a_terminal(cli, answer, *arguments):
+    """Runs a command on a terminal that answers its question: the exit code, and what it showed."""
+    process, terminal = pty.fork()
+    if process == 0:
+        server = ["--server", cli.server.base, "--key-file", str(cli.server.data_dir / "demo-key")]
+        os.execv(PROGRAM, [str(PROGRAM), *arguments, *server])
+    shown, answered = "", False
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:
+            part = b""
+        if not part:
+            break
+        shown += part.decode()
+        if "[y/N]" in shown and not answered:
+            os.write(terminal, answer.encode() + b"\n")
+            answered = True
+    _, status = os.waitpid(process, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), shown
+
+
+def test_an_entry_from_creation_to_deletion_and_back(cli):
+    made = cli.json("entry", "create", *TAGS, "tag_senior", "--name", "Senior Pet", "--color", "#8e44ad")
+    assert (made["id"], made["color"], made["textColor"]) == ("tag_senior", "#8E44AD", "#FFFFFF")
+    assert cli.json("entry", "get", *TAGS, "tag_senior") == made
+
+    changed = cli.json("entry", "update", *TAGS, "tag_senior", "--name", "Senior", "--no-color", "--etag", made["etag"])
+    assert (changed["name"], changed["color"]) == ("Senior", "")
+    cli("entry", "reorder", *TAGS, "tag_senior", "tag_002", "tag_001")
+    assert ids(cli) == ["tag_senior", "tag_002", "tag_001"]
+
+    assert cli.json("entry", "archive", *TAGS, "tag_senior")["state"] == "ARCHIVED"
+    assert "tag_senior" not in ids(cli) and "tag_senior" in ids(cli, "--archived")
+    assert ids(cli, "--filter", "state = ARCHIVED") == ["tag_senior"]
+    assert cli.json("entry", "restore", *TAGS, "tag_senior")["state"] == "ACTIVE"
+
+    cli("entry", "archive", *TAGS, "tag_senior")
+    assert cli("entry", "delete", *TAGS, "tag_senior", "--yes").stderr == "deleted\n"
+    newest = cli.json("history", "list", "cmp_001", "--limit", "1")
+    cli("history", "undo", "cmp_001", newest["revision"])
+    assert ids(cli, "--archived", "--filter", 'name : "senior"') == ["tag_senior"]
+
+
+def test_a_default_is_handed_on(cli):
+    cli("entry", "create", "cmp_001", "life_cycles", "lc_new", "--name", "Fresh")
+    assert cli.json("entry", "set-default", "cmp_001", "life_cycles", "lc_new")["isDefault"] is True
+    entries = cli.json("entry", "list", "cmp_001", "life_cycles")["entries"]
+    [default] = [entry["id"] for entry in entries if entry["isDefault"]]
+    assert default == "lc_new"
+    refused(cli, 5, "entry", "archive", "cmp_001", "life_cycles", "lc_new")
+    other = next(entry["id"] for entry in entries if not entry["isDefault"])
+    cli("entry", "archive", "cmp_001", "life_cycles", "lc_new", "--successor", other)
+
+
+def test_companies_and_businesses(cli):
+    made = cli.json("company", "create", "cmp_new", "--name", "Sunny Tails", "--timezone", "America/Chicago")
+    assert (made["id"], made["timezone"]["id"]) == ("cmp_new", "America/Chicago")
+    assert cli.json("company", "update", "cmp_new", "--country", "US")["country"] == "US"
+    place = cli.json("business", "create", "cmp_new", "biz_new", "--name", "Lake", "--city", "Chicago", "--state", "IL")
+    assert (place["address"]["city"], place["address"]["state"], place["state"]) == ("Chicago", "IL", "ACTIVE")
+    changed = cli.json("business", "update", "cmp_new", "biz_new", "--business-phone", "+1 555 0100")
+    assert (changed["businessPhone"], changed["address"]) == ("+1 555 0100", place["address"])
+    assert cli.json("business", "archive", "cmp_new", "biz_new")["state"] == "ARCHIVED"
+    assert cli.json("business", "list", "cmp_new")["businesses"] == []
+    assert cli.json("business", "restore", "cmp_new", "biz_new")["state"] == "ACTIVE"
+    cli("company", "archive", "cmp_new")
+    assert "cmp_new" not in [one["id"] for one in cli.json("company", "list")["companies"]]
+    assert cli.json("company", "restore", "cmp_new")["state"] == "ACTIVE"
+
+
+def test_tables_are_aligned_and_notes_do_not_mix_with_results(cli):
+    header, *rows = cli("entry", "list", *TAGS).stdout.splitlines()
+    assert header.split()[:3] == ["POSITION", "ID", "NAME"] and len(rows) == 2
+    for row in rows:
+        assert row[header.index("ID") :].startswith("tag_00")
+    empty = cli("entry", "list", *TAGS, "--filter", 'name = "nothing"')
+    assert empty.stdout == "" and "no such entries" in empty.stderr
+    one = cli("entry", "get", *TAGS, "tag_001").stdout.splitlines()
+    assert one[0].split() == ["FIELD", "VALUE"]
+    assert ["name", "VIP", "Customer"] in [line.split() for line in one]
+
+
+def test_a_batch_is_all_or_nothing(cli, tmp_path):
+    changes = [
+        {"create": {"collection": "customer_tags", "entryId": "tag_batch", "entry": {"name": "Batch"}}},
+        {"archive": {"collection": "customer_tags", "id": "tag_001"}},
+    ]
+    file = tmp_path / "changes.json"
+    file.write_text(json.dumps(changes))
+    dry = cli("entry", "batch", "cmp_001", file, "--dry-run")
+    assert "nothing was changed" in dry.stderr and "tag_batch" in dry.stdout
+    assert ids(cli) == ["tag_001", "tag_002"]
+    cli("entry", "batch", "cmp_001", "-", stdin=json.dumps({"changes": changes}))
+    assert ids(cli) == ["tag_002", "tag_batch"]
+    said = refused(cli, 5, "entry", "batch", "cmp_001", file)
+    assert "changes[0]" in said and "ID_TAKEN" in said
+    file.write_text("[{]")
+    refused(cli, 2, "entry", "batch", "cmp_001", file)
+    file.write_text('[{"invent": {}}]')
+    assert "invent" in refused(cli, 1, "entry", "batch", "cmp_001", file)
+
+
+def test_history_shows_undoes_and_rolls_back(cli):
+    start = cli.json("history", "list", "cmp_001")["revision"]
+    cli("entry", "update", *TAGS, "tag_001", "--name", "Very Important")
+    cli("entry", "update", *TAGS, "tag_002", "--description", "came once")
+    changes = cli.json("history", "list", "cmp_001", "--collection", "customer_tags", "--entry", "tag_001")["changes"]
+    revision = changes[0]["revision"]
+    shown = cli("history", "show", "cmp_001", revision).stdout
+    assert "VIP Customer" in shown and "Very Important" in shown and "UPDATED" in shown
+    limited = cli("history", "list", "cmp_001", "--limit", "1")
+    assert len(limited.stdout.splitlines()) == 2 and "--limit" in limited.stderr
+
+    cli("history", "undo", "cmp_001", revision, "--dry-run")
+    assert cli.json("entry", "get", *TAGS, "tag_001")["name"] == "Very Important"
+    cli("history", "undo", "cmp_001", revision)
+    assert cli.json("entry", "get", *TAGS, "tag_001")["name"] == "VIP Customer"
+    assert cli.json("entry", "get", *TAGS, "tag_001", "--revision", revision)["name"] == "Very Important"
+
+    assert "--yes" in refused(cli, 2, "history", "rollback", "cmp_001", start)
+    assert cli.json("entry", "get", *TAGS, "tag_002")["description"] == "came once"
+    assert "came once" in cli("history", "rollback", "cmp_001", start, "--yes").stdout
+    assert cli.json("entry", "get", *TAGS, "tag_002")["description"] == ""
+
+
+def test_what_cannot_be_taken_back_lightly_is_asked_first(cli):
+    start = cli.json("history", "list", "cmp_001")["revision"]
+    cli("entry", "archive", *TAGS, "tag_001")
+    delete = ["entry", "delete", *TAGS, "tag_001"]
+    assert "--yes" in refused(cli, 2, *delete)
+    assert cli(*delete, "--dry-run").returncode == 0
+    code, shown = on_a_terminal(cli, "n", *delete)
+    assert code == 1 and "not done" in shown
+    assert "tag_001" in ids(cli, "--archived")
+
+    back = ["history", "rollback", "cmp_001", start]
+    code, shown = on_a_terminal(cli, "", *back)
+    assert code == 1 and "RESTORED" in shown and "tag_001" not in ids(cli)
+    code, shown = on_a_terminal(cli, "y", *back)
+    assert code == 0 and "tag_001" in ids(cli)
+    cli("entry", "archive", *TAGS, "tag_001")
+    code, _ = on_a_terminal(cli, "yes", *delete)
+    assert code == 0 and "tag_001" not in ids(cli, "--archived")
+
+
+def test_exit_codes_tell_scripts_what_happened(cli, tmp_path):
+    assert "NOT_FOUND" in refused(cli, 3, "entry", "get", *TAGS, "tag_none")
+    assert "NAME_TAKEN" in refused(cli, 5, "entry", "create", *TAGS, "--name", "vip customer")
+    seen = cli.json("entry", "get", *TAGS, "tag_001")["etag"]
+    cli("entry", "update", *TAGS, "tag_001", "--description", "newer")
+    assert "ETAG_MISMATCH" in refused(cli, 5, "entry", "update", *TAGS, "tag_001", "--name", "A", "--etag", seen)
+    invalid = refused(cli, 1, "entry", "update", *TAGS, "tag_001", "--color", "red")
+    assert "color" in invalid and "in the server's log as " in invalid
+    stranger = tmp_path / "stranger"
+    stranger.write_text("cs_" + "x" * 49)
+    stranger.chmod(0o600)
+    said = refused(cli, 4, "entry", "list", *TAGS, key_file=stranger)
+    assert "UNKNOWN_KEY" in said and "xxx" not in said
+    reader = run("key", "create", "--data-dir", cli.server.data_dir, "--name", "reader")
+    stranger.write_text(reader.stdout)
+    said = refused(cli, 4, "entry", "update", *TAGS, "tag_001", "--name", "A", key_file=stranger)
+    assert "MISSING_SCOPE" in said and "settings:write" in said
+
+
+def test_the_key_comes_from_the_environment_or_a_private_file(cli, tmp_path, monkeypatch):
+    command = ["entry", "list", *TAGS, "--server", cli.server.base]
+    nothing = run(*command, check=False)
+    assert nothing.returncode == 2 and "CUSTOMER_SETTINGS_KEY" in nothing.stderr
+    monkeypatch.setenv("CUSTOMER_SETTINGS_KEY", cli.server.key)
+    monkeypatch.setenv("CUSTOMER_SETTINGS_SERVER", cli.server.base)
+    assert "tag_001" in run("entry", "list", *TAGS).stdout
+    monkeypatch.delenv("CUSTOMER_SETTINGS_KEY")
+    file = tmp_path / "key"
+    file.write_text(cli.server.key + "\n")
+    file.chmod(0o644)
+    monkeypatch.setenv("CUSTOMER_SETTINGS_KEY_FILE", str(file))
+    open_to_all = run(*command, check=False)
+    assert open_to_all.returncode == 2 and f"chmod 600 {file}" in open_to_all.stderr
+    assert cli.server.key not in open_to_all.stderr
+    file.chmod(0o600)
+    assert "tag_001" in run(*command).stdout
+
+
+def test_variables_for_the_commands_do_not_keep_the_server_from_starting(start, monkeypatch):
+    for name in ["KEY", "KEY_FILE", "SERVER"]:
+        monkeypatch.setenv(f"CUSTOMER_SETTINGS_{name}", "anything")
+    assert start("--demo").stop() == 0
+
+
+def test_the_same_request_id_makes_a_change_once(cli):
+    create = ["entry", "create", *TAGS, "--name", "Once", "--request-id", "once-1"]
+    first = cli.json(*create)
+    assert cli.json(*create)["id"] == first["id"]
+    assert len(ids(cli)) == 3
+    said = refused(cli, 1, "entry", "create", *TAGS, "--name", "Other", "--request-id", "once-1")
+    assert "REQUEST_ID_REUSED" in said
+
+
+def test_a_server_that_cannot_be_reached_is_told_apart(cli):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    key = ["--key-file", cli.server.data_dir / "demo-key"]
+    done = run("company", "list", "--server", nobody, *key, check=False)
+    assert done.returncode == 6 and "cannot be reached" in done.stderr and nobody in done.stderr
+    assert run("company", "list", "--server", "127.0.0.1:8080", *key, check=False).returncode == 2
+    wrong_scheme = cli.server.base.replace("http:", "https:")
+    done = run("company", "list", "--server", wrong_scheme, *key, check=False)
+    assert done.returncode == 6 and "https://" in done.stderr
+
+
+def test_a_write_without_an_answer_says_how_to_repeat_it(cli):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # Takes connections and says nothing.
+        accepted = []
+        threading.Thread(target=lambda: accepted.append(silent.accept()), daemon=True).start()
+        done = run(
+            *["entry", "create", *TAGS, "--name", "A", "--timeout", "300ms"],
+            *["--server", f"http://127.0.0.1:{silent.getsockname()[1]}"],
+            *["--key-file", cli.server.data_dir / "demo-key"],
+            check=False,
+        )
+    assert done.returncode == 6 and "repeat the command with --request-id " in done.stderr, done.stderr
+
+
+def test_completion_and_help_tell_what_there_is():
+    for shell in ["bash", "zsh", "fish"]:
+        script = run("completion", shell).stdout
+        assert "rollback" in script and "--request-id" in script.replace("-l request-id", "--request-id")
+    text = run("--help").stdout
+    assert "Exit codes:" in text and all(f"\n  {code}  " in text for code in range(7))
+    assert "Exit codes:" in run("entry", "--help").stdout
+    assert "Example" in run("entry", "create", "--help").stdout
