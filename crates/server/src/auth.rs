@@ -3,6 +3,7 @@
 //! Knows no protocol: it gets the bytes of the `Authorization` value and the client's address.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     sync::{
@@ -59,6 +60,8 @@ pub struct Authenticator {
     accept_bare_base64: bool,
     limits: Limits,
     keys: Cache<SecretDigest, Arc<CachedKey>>,
+    /// Apart from the keys, as both secrets of a rotated key count together.
+    usages: Cache<KeyId, Arc<Usage>>,
     unknown_by_address: Cache<IpAddr, Arc<DefaultDirectRateLimiter>>,
     unknown_in_all: DefaultDirectRateLimiter,
     turns: Vec<tokio::sync::Mutex<()>>,
@@ -93,6 +96,7 @@ impl Authenticator {
             accept_bare_base64,
             limits,
             keys: Cache::new(MAX_CACHED_KEYS),
+            usages: Cache::new(MAX_CACHED_KEYS),
             unknown_by_address: Cache::new(MAX_ADDRESSES),
             unknown_in_all: RateLimiter::direct(per_second(limits.unknown_keys_in_all)),
             turns: (0..=u8::MAX).map(|_| tokio::sync::Mutex::new(())).collect(),
@@ -169,29 +173,27 @@ impl Authenticator {
         if let Some(fresh) = self.fresh(&digest) {
             return Ok(fresh);
         }
-        if let Some(stale) = self.keys.get(&digest) {
-            let found = self.look_up(digest, Some(stale.usage.clone())).await?;
-            return found.ok_or_else(|| {
-                self.keys.remove(&digest);
-                Error::RevokedKey
-            });
+        let was_known = self.keys.get(&digest).is_some();
+        if !was_known {
+            self.limit_unknown(address)?;
+            check(&self.unknown_in_all, Limit::UnknownKeys)?;
         }
-        self.limit_unknown(address)?;
-        check(&self.unknown_in_all, Limit::UnknownKeys)?;
-        self.look_up(digest, None).await?.ok_or(if_unknown)
+        let found = self.look_up(digest).await?;
+        if found.is_none() && was_known {
+            self.keys.remove(&digest);
+        }
+        found.ok_or(if_unknown)
     }
 
-    async fn look_up(
-        &self,
-        digest: SecretDigest,
-        usage: Option<Arc<Usage>>,
-    ) -> Result<Option<Arc<CachedKey>>> {
+    async fn look_up(&self, digest: SecretDigest) -> Result<Option<Arc<CachedKey>>> {
         let stamp = self.freshness.stamp();
         metrics::counter!(telemetry::KEY_LOOKUPS).increment(1);
         let Some(key) = self.store.key_by_secret(&digest).await? else {
             return Ok(None);
         };
-        let usage = usage.unwrap_or_else(|| Arc::new(self.new_usage()));
+        let new_usage = || Ok::<_, Infallible>(Arc::new(self.new_usage()));
+        let usage = self.usages.get_or_insert_with(&key.id, new_usage);
+        let usage = usage.unwrap_or_else(|never| match never {});
         let cached = Arc::new(CachedKey { key, stamp, usage });
         self.keys.insert(digest, cached.clone());
         Ok(Some(cached))
@@ -212,7 +214,7 @@ impl Authenticator {
         let limiter = self
             .unknown_by_address
             .get_or_insert_with(&network_of(address), || {
-                Ok::<_, std::convert::Infallible>(Arc::new(RateLimiter::direct(quota)))
+                Ok::<_, Infallible>(Arc::new(RateLimiter::direct(quota)))
             })
             .unwrap_or_else(|never| match never {});
         check(&limiter, Limit::UnknownKeys)

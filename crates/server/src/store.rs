@@ -7,13 +7,13 @@
 use async_trait::async_trait;
 
 use crate::catalog::{
-    access::{Actor, CoveredGrant, Grant},
+    access::{CoveredGrant, Grant},
     company::{Business, Company},
     entry::{Catalog, Revision},
     error::{Cause, Error, Kind, Unavailable},
     id::{BusinessId, CompanyId, EntryId, KeyId},
-    key::{Key, SecretDigest},
-    log::{LogLine, LoggedRequest, Request, RequestId},
+    key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, SecretDigest},
+    log::{LogLine, LoggedRequest, RequestId},
     plan::Plan,
     settings::{Delta, Settings},
     time::Timestamp,
@@ -140,27 +140,34 @@ pub trait Store: Send + Sync + 'static {
     /// All keys, by id, with the coarse time of their last use.
     async fn keys(&self) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError>;
 
-    /// Writes the key, at the revision after `before`, and its line of the server-level key log
-    /// together. `before` is the revision that the key has now (0: does not exist); another one is
-    /// [`StoreError::Conflict`], and so is a request id that the acting key used before. A new
-    /// key's id, or a secret, that another key has is [`StoreError::Taken`] with that other key's
-    /// id. Nothing is written in these cases.
-    async fn commit_key(
-        &self,
-        before: Revision,
-        after: &Key,
-        actor: &Actor,
-        time: Timestamp,
-        request: Option<&Request>,
-    ) -> Result<(), StoreError>;
+    /// One of them.
+    async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError>;
 
-    /// The digest of the acting key's request of that id, and the key that it was about, if it
-    /// changed a key before.
+    /// Writes the plan's key and its line of the server-level key log together, if the key still
+    /// is at `plan.base` (0: does not exist); else [`StoreError::Conflict`], and so is a request id
+    /// that the acting key used before. A new key's id, or a secret, that another key has is
+    /// [`StoreError::Taken`] with that other key's id. Nothing is written in these cases.
+    ///
+    /// A plan whose key stays at its base writes no key: it adds an empty line to the log, which
+    /// only [`Store::key_request`] finds, and needs a request id. A request id needs a key that
+    /// acts.
+    async fn commit_key(&self, plan: &KeyPlan) -> Result<(), StoreError>;
+
+    /// What the acting key's request of that id did to a key, if it was made before.
     async fn key_request(
         &self,
         actor: &KeyId,
         request: &RequestId,
-    ) -> Result<Option<([u8; 32], KeyId)>, StoreError>;
+    ) -> Result<Option<LoggedKeyRequest>, StoreError>;
+
+    /// The lines of the key log, of one key or of all, that stand before a place (`None`: from the
+    /// newest), newest first: by time, then key id, then revision. At most `limit`.
+    async fn key_changes(
+        &self,
+        key: Option<&KeyId>,
+        before: Option<&KeyLogPlace>,
+        limit: u32,
+    ) -> Result<Vec<KeyLogLine>, StoreError>;
 
     /// Remembers when keys were last used; unknown ids and times before the remembered one are
     /// passed over. Not part of any log.
@@ -200,6 +207,20 @@ fn check_plan(grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
         Ok(())
     } else {
         Err(StoreError::Damaged(Cause::new("the plan does not fit its company")))
+    }
+}
+
+/// The same for a plan about a key.
+fn check_key_plan(plan: &KeyPlan) -> Result<(), StoreError> {
+    let revision = plan.after.audit.revision;
+    let is_empty = revision == plan.base;
+    let is_fit = (is_empty || revision == plan.base.next())
+        && (plan.request.is_none() || plan.actor.key_id.is_some())
+        && (plan.request.is_some() || !is_empty);
+    if is_fit {
+        Ok(())
+    } else {
+        Err(StoreError::Damaged(Cause::new("the plan does not fit its key")))
     }
 }
 

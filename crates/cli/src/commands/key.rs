@@ -19,7 +19,7 @@ use customer_settings_server::{
         time::Timestamp,
     },
     config::parse_network,
-    service::{document::format_time, keys::KeyDraft},
+    service::keys::KeyDraft,
     store::sqlite::Access,
 };
 use serde_json::{Value, json};
@@ -252,11 +252,11 @@ fn row(key: &Key, last_used: Option<Timestamp>) -> Value {
         "scopes": key.scopes.names(),
         "companies": companies,
         "allowed_addresses": key.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "expires_time": key.expires_time.map(format_time),
+        "expires_time": key.expires_time.map(|time| time.to_string()),
         "staff_id": key.staff_id.as_ref().map(StaffId::as_str),
-        "created_time": format_time(key.audit.created_time),
-        "revoked_time": key.revoked_time.map(format_time),
-        "last_used_time": last_used.map(format_time),
+        "created_time": key.audit.created_time.to_string(),
+        "revoked_time": key.revoked_time.map(|time| time.to_string()),
+        "last_used_time": last_used.map(|time| time.to_string()),
     })
 }
 

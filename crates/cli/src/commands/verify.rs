@@ -14,7 +14,7 @@ use crate::output::Output;
 /// How often progress is told, and how long it is waited for.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Replay every company's change log and compare the result with what is stored
+/// Replay the change logs of companies and keys and compare the result with what is stored
 ///
 /// Changes nothing. A server may be running on the data directory. Prints a line for every
 /// difference and ends with 1 if there is one, so that it can run after each backup.
@@ -55,15 +55,15 @@ fn print(verified: &Verified, output: Output) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     match output {
         Output::Json => {
-            let finding = |one: &customer_settings_server::service::verify::Finding| json!({"company_id": one.company.as_str(), "what": one.what});
+            let finding = |one: &customer_settings_server::service::verify::Finding| json!({"of": one.of, "what": one.what});
             let findings: Vec<_> = verified.findings.iter().map(finding).collect();
-            let (companies, changes) = (verified.companies, verified.changes);
-            let all = json!({"companies": companies, "changes": changes, "findings": findings});
+            let Verified { companies, keys, changes, .. } = verified;
+            let all = json!({"companies": companies, "keys": keys, "changes": changes, "findings": findings});
             writeln!(stdout, "{}", serde_json::to_string_pretty(&all)?)?;
         }
         Output::Table => {
             for finding in &verified.findings {
-                writeln!(stdout, "{}: {}", finding.company, finding.what)?;
+                writeln!(stdout, "{}: {}", finding.of, finding.what)?;
             }
         }
     }
@@ -71,6 +71,7 @@ fn print(verified: &Verified, output: Output) -> Result<(), Failure> {
         0 => "no differences".to_owned(),
         found => format!("{found} differences"),
     };
-    eprintln!("verified {} companies, {} changes: {found}", verified.companies, verified.changes);
+    let Verified { companies, keys, changes, .. } = verified;
+    eprintln!("verified {companies} companies, {keys} keys, {changes} changes: {found}");
     Ok(())
 }

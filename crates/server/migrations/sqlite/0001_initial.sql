@@ -138,9 +138,10 @@ CREATE UNIQUE INDEX keys_by_previous_secret ON keys (previous_secret);
 
 -- The server-level log of keys, which is never undone.
 CREATE TABLE key_changes (
-    sequence       INTEGER NOT NULL PRIMARY KEY,
     key_id         TEXT    NOT NULL REFERENCES keys (id),
     revision       INTEGER NOT NULL CHECK (revision > 0),
+    -- 0 made the revision; 1, 2 … are requests that found nothing to change at it.
+    part           INTEGER NOT NULL CHECK (part >= 0),
     time           INTEGER NOT NULL,
     actor_key_id   TEXT,
     actor_staff_id TEXT    NOT NULL,
@@ -148,10 +149,13 @@ CREATE TABLE key_changes (
     request_id     TEXT,
     request_digest BLOB    CHECK (length(request_digest) = 32),
     body           TEXT    NOT NULL,
-    UNIQUE (key_id, revision),
-    CHECK ((request_id IS NULL) = (request_digest IS NULL))
+    PRIMARY KEY (key_id, revision, part),
+    CHECK ((request_id IS NULL) = (request_digest IS NULL)),
+    CHECK (request_id IS NULL OR actor_key_id IS NOT NULL),
+    CHECK (part = 0 OR request_id IS NOT NULL)
 ) STRICT;
 
+CREATE INDEX key_changes_by_time ON key_changes (time, key_id, revision) WHERE part = 0;
 CREATE UNIQUE INDEX key_changes_by_request ON key_changes (actor_key_id, request_id)
     WHERE request_id IS NOT NULL;
 

@@ -225,6 +225,10 @@ impl Transcoder {
         match json {
             Ok(json) => {
                 let mut response = json_response(Bytes::from(json));
+                // It cannot be asked for again by its etag, and may hold a secret.
+                response
+                    .headers_mut()
+                    .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 response.headers_mut().extend(answer.headers);
                 *response.extensions_mut() = answer.extensions;
                 response

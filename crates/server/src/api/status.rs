@@ -116,6 +116,7 @@ fn codes(error: &Error) -> (Code, StatusCode) {
         | Error::MalformedCredential(_)
         | Error::UnknownKey
         | Error::ExpiredKey { .. }
+        | Error::RotatedSecret { .. }
         | Error::RevokedKey => (Code::Unauthenticated, StatusCode::UNAUTHORIZED),
         Error::AddressNotAllowed { .. }
         | Error::MissingScope { .. }

@@ -29,6 +29,11 @@ pub enum Error {
         /// When it expired.
         expired: Timestamp,
     },
+    /// The secret is the one from before the key was rotated, and its time is over.
+    RotatedSecret {
+        /// When it ended.
+        expired: Timestamp,
+    },
     /// The key was revoked.
     RevokedKey,
     /// The key may not be used from there.
@@ -50,8 +55,8 @@ pub enum Error {
     },
     /// The key that is asked for, or what it shall become, does not lie within the caller's own.
     KeyNotWithin {
-        /// The restriction that it goes beyond; not said of keys that already exist.
-        restriction: Option<&'static str>,
+        /// What it goes beyond; not said of keys that already exist.
+        beyond: Option<Beyond>,
     },
     /// Only keys that cover all companies may do that.
     NotCoveringAll,
@@ -162,6 +167,7 @@ impl Error {
             Self::MalformedCredential(mistake) => mistake.reason(),
             Self::UnknownKey => "UNKNOWN_KEY",
             Self::ExpiredKey { .. } => "KEY_EXPIRED",
+            Self::RotatedSecret { .. } => "KEY_ROTATED",
             Self::RevokedKey => "KEY_REVOKED",
             Self::AddressNotAllowed { .. } => "ADDRESS_NOT_ALLOWED",
             Self::MissingScope { .. } => "MISSING_SCOPE",
@@ -217,6 +223,9 @@ impl fmt::Display for Error {
                 "unknown key: check that it was copied whole; 'customer-settings key list' shows the keys there are",
             ),
             Self::ExpiredKey { .. } => f.write_str("the key has expired: ask for a new one"),
+            Self::RotatedSecret { .. } => {
+                f.write_str("the key was rotated and this is its old secret, whose time is over: use the new one")
+            }
             Self::RevokedKey => f.write_str("the key was revoked: ask for a new one"),
             Self::AddressNotAllowed { address } => {
                 write!(f, "the key may not be used from {address}: its allowed addresses do not include it")
@@ -227,7 +236,7 @@ impl fmt::Display for Error {
             Self::NotCovered { kind, id } => {
                 write!(f, "the key does not cover {kind} {id}, or there is no such {kind}")
             }
-            Self::KeyNotWithin { restriction } => write_not_within(f, *restriction),
+            Self::KeyNotWithin { beyond } => write_not_within(f, beyond.as_ref()),
             Self::NotCoveringAll => f.write_str(
                 "only a key that covers all companies can create one: use such a key, or have the company created for \
                  you",
@@ -274,12 +283,12 @@ impl fmt::Display for Error {
     }
 }
 
-fn write_not_within(f: &mut fmt::Formatter<'_>, restriction: Option<&str>) -> fmt::Result {
-    match restriction {
-        Some(restriction) => write!(
+fn write_not_within(f: &mut fmt::Formatter<'_>, beyond: Option<&Beyond>) -> fmt::Result {
+    match beyond {
+        Some(Beyond { restriction, own }) => write!(
             f,
             "a key can only make and change keys that lie within its own restrictions, and this goes beyond its \
-             {restriction}"
+             {restriction}: {own}"
         ),
         None => f.write_str(
             "there is no such key within this key's own scopes, companies, addresses, expiry and staff id",
@@ -365,6 +374,15 @@ impl fmt::Display for Kind {
             Self::Change => "change",
         })
     }
+}
+
+/// A restriction of the caller that a key would go beyond.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beyond {
+    /// What is restricted.
+    pub restriction: &'static str,
+    /// To what, for the caller.
+    pub own: String,
 }
 
 /// How a credential was put together wrongly.

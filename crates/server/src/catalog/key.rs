@@ -6,12 +6,18 @@ use ipnet::IpNet;
 
 use super::{
     access::{Actor, Caller, Coverage, Scope, Scopes},
-    entry::Audit,
-    error::{Error, Result},
+    entry::{Audit, Revision},
+    error::{Beyond, Error, Result},
     id::{KeyId, StaffId},
+    log::{Request, RequestId},
     text::Name,
     time::Timestamp,
 };
+
+/// The most companies that a key may name.
+pub const MAX_COMPANIES: usize = 1_000;
+/// The most networks that a key may name.
+pub const MAX_ADDRESSES: usize = 100;
 
 /// The SHA-256 of a secret: what is kept in its place.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,7 +29,7 @@ impl fmt::Debug for SecretDigest {
     }
 }
 
-/// The secret from before a rotation, while it still works.
+/// The secret from before the last rotation. Once its time is over it tells its holder why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PreviousSecret {
     /// The digest of the secret.
@@ -77,7 +83,7 @@ impl Key {
         if let Some(previous) = self.previous.filter(|previous| previous.digest == *secret)
             && now >= previous.expires_time
         {
-            return Err(Error::ExpiredKey { expired: previous.expires_time });
+            return Err(Error::RotatedSecret { expired: previous.expires_time });
         }
         // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d.
         let address = address.to_canonical();
@@ -98,39 +104,155 @@ impl Key {
         })
     }
 
+    /// Refuses lists that are longer than anybody means, as every request carries them.
+    pub fn check_size(&self) -> Result<()> {
+        if let Coverage::Only(ids) = &self.coverage
+            && ids.len() > MAX_COMPANIES
+        {
+            return Err(Error::TooMany {
+                what: "companies of a key".to_owned(),
+                most: MAX_COMPANIES,
+            });
+        }
+        if self.addresses.len() > MAX_ADDRESSES {
+            return Err(Error::TooMany {
+                what: "addresses of a key".to_owned(),
+                most: MAX_ADDRESSES,
+            });
+        }
+        Ok(())
+    }
+
     /// Whether the key can do nothing that the caller cannot; else the first restriction of the
     /// caller that it goes beyond.
-    pub fn lies_within(&self, caller: &Caller) -> Result<(), &'static str> {
+    pub fn lies_within(&self, caller: &Caller) -> Result<(), Beyond> {
+        let beyond = |restriction, own| Err(Beyond { restriction, own });
         let scopes = match (&caller.scopes, &self.scopes) {
             (Scopes::All, _) => true,
             (Scopes::Only(_), Scopes::All) => false,
             (Scopes::Only(all), Scopes::Only(own)) => own.is_subset(all),
         };
-        let companies = match (&caller.coverage, &self.coverage) {
-            (Coverage::All, _) => true,
-            (Coverage::Only(_), Coverage::All) => false,
-            (Coverage::Only(all), Coverage::Only(own)) => own.is_subset(all),
-        };
+        if !scopes {
+            return beyond("scopes", caller.scopes.names().join(", "));
+        }
+        if let Coverage::Only(all) = &caller.coverage
+            && !matches!(&self.coverage, Coverage::Only(own) if own.is_subset(all))
+        {
+            return beyond("companies", list(all));
+        }
         let inside = |own: &IpNet| caller.addresses.iter().any(|net| net.contains(own));
-        let addresses = caller.addresses.is_empty()
-            || (!self.addresses.is_empty() && self.addresses.iter().all(inside));
-        let expiry = match (caller.expires_time, self.expires_time) {
-            (None, _) => true,
-            (Some(last), Some(own)) => own <= last,
-            (Some(_), None) => false,
-        };
-        let staff_id = caller.staff_id == self.staff_id || caller.scopes.contains(Scope::StaffAny);
-        for (is_inside, restriction) in [
-            (scopes, "scopes"),
-            (companies, "companies"),
-            (addresses, "addresses"),
-            (expiry, "expiry"),
-            (staff_id, "staff id"),
-        ] {
-            if !is_inside {
-                return Err(restriction);
-            }
+        let is_anywhere = self.addresses.is_empty();
+        if !caller.addresses.is_empty() && (is_anywhere || !self.addresses.iter().all(inside)) {
+            return beyond("addresses", list(&caller.addresses));
+        }
+        if let Some(last) = caller.expires_time
+            && self.expires_time.is_none_or(|own| own > last)
+        {
+            return beyond("expiry", last.to_string());
+        }
+        if caller.staff_id != self.staff_id && !caller.scopes.contains(Scope::StaffAny) {
+            let own = caller.staff_id.as_ref().map_or("none", StaffId::as_str);
+            return beyond("staff id", own.to_owned());
         }
         Ok(())
+    }
+}
+
+/// The first of them, since a message is no place for a thousand.
+fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    const MOST: usize = 10;
+    let mut names: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    if names.len() > MOST {
+        let more = names.len() - MOST;
+        names.truncate(MOST);
+        names.push(format!("and {more} more"));
+    }
+    names.join(", ")
+}
+
+/// What a store writes: a key, and its line of the server-level key log.
+#[derive(Clone, Debug)]
+pub struct KeyPlan {
+    /// The revision of the key that was read; 0 where it does not exist.
+    pub base: Revision,
+    /// The key at the revision after `base`; at `base` itself where the request found nothing to
+    /// change.
+    pub after: Key,
+    /// Who.
+    pub actor: Actor,
+    /// When.
+    pub time: Timestamp,
+    /// The request, where it has an id.
+    pub request: Option<Request>,
+}
+
+/// A line of the key log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyLogLine {
+    /// When.
+    pub time: Timestamp,
+    /// Who, and from where.
+    pub actor: Actor,
+    /// The request, where it had an id.
+    pub request_id: Option<RequestId>,
+    /// The key before; none if it was made.
+    pub before: Option<Box<Key>>,
+    /// The key after.
+    pub after: Box<Key>,
+}
+
+/// Where a line stands in the key log of the whole server, which is ordered by time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyLogPlace {
+    /// When.
+    pub time: Timestamp,
+    /// Which key.
+    pub key: KeyId,
+    /// The revision that the line made of it.
+    pub revision: Revision,
+}
+
+/// What the key log remembers of a request with an id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedKeyRequest {
+    /// Of the request.
+    pub digest: [u8; 32],
+    /// The key after it.
+    pub key: Key,
+}
+
+impl KeyLogLine {
+    /// Where it stands.
+    pub fn place(&self) -> KeyLogPlace {
+        let Key { id, audit, .. } = &*self.after;
+        KeyLogPlace { time: self.time, key: id.clone(), revision: audit.revision }
+    }
+
+    /// The fields that changed, as the contract names them; none of a key that was made.
+    pub fn fields(&self) -> Vec<&'static str> {
+        let Some(before) = &self.before else { return Vec::new() };
+        let after = &self.after;
+        let fields = [
+            ("name", before.name != after.name),
+            ("scopes", before.scopes != after.scopes),
+            ("company_ids", before.coverage != after.coverage),
+            ("addresses", before.addresses != after.addresses),
+            ("expires_time", before.expires_time != after.expires_time),
+            ("staff_id", before.staff_id != after.staff_id),
+            ("secret", before.secret != after.secret),
+            ("revoked_time", before.revoked_time != after.revoked_time),
+        ];
+        fields.into_iter().filter_map(|(name, has_changed)| has_changed.then_some(name)).collect()
+    }
+
+    /// The change in a line for people.
+    pub fn summary(&self) -> String {
+        let fields = self.fields();
+        match &self.before {
+            None => "created the key".to_owned(),
+            Some(_) if fields.contains(&"revoked_time") => "revoked the key".to_owned(),
+            Some(_) if fields.contains(&"secret") => "rotated the key".to_owned(),
+            Some(_) => format!("updated the key ({})", fields.join(", ")),
+        }
     }
 }

@@ -1,5 +1,10 @@
 //! A moment, as a number; reading the clock is not this module's business.
 
+use std::{
+    fmt,
+    time::{Duration, UNIX_EPOCH},
+};
+
 /// A moment in UTC: microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -27,5 +32,13 @@ impl Timestamp {
             Some(last) if now <= last => Self(last.0 + 1),
             _ => now,
         }
+    }
+}
+
+/// As documents and people read it: RFC 3339 in UTC.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = u64::try_from(self.0).unwrap_or(0);
+        humantime::format_rfc3339(UNIX_EPOCH + Duration::from_micros(micros)).fmt(f)
     }
 }

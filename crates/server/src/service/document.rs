@@ -3,11 +3,7 @@
 //!
 //! Reading keeps the line of every value, so that an error can name it.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, fmt, time::UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned};
@@ -420,12 +416,6 @@ fn parse_time(field: &str, value: &str) -> Result<Timestamp, Violation> {
         })
 }
 
-/// A time as documents and people read it: RFC 3339 in UTC.
-pub fn format_time(time: Timestamp) -> String {
-    let micros = u64::try_from(time.as_micros()).unwrap_or(0);
-    humantime::format_rfc3339(UNIX_EPOCH + Duration::from_micros(micros)).to_string()
-}
-
 /// Writes one company as an item of the list `companies`, with all that [`parse`] reads.
 ///
 /// What is empty or usual is left out, so that the same settings always give the same bytes.
@@ -461,9 +451,9 @@ fn entry_row(entry: &Entry) -> EntryRow {
         is_default: entry.is_default.then_some(true),
         state: state(entry.state),
         created_by: text(entry.audit.created_by.as_str()),
-        created_time: text(&format_time(entry.audit.created_time)),
+        created_time: text(&entry.audit.created_time.to_string()),
         last_updated_by: text(entry.audit.last_updated_by.as_str()),
-        last_updated_time: text(&format_time(entry.audit.last_updated_time)),
+        last_updated_time: text(&entry.audit.last_updated_time.to_string()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
         error::{Error, Kind, Past, Result},
         etag::Etag,
         id::{KeyId, StaffId},
-        key::{Key, PreviousSecret},
+        key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, PreviousSecret},
         log::Request,
         text::Name,
         time::Timestamp,
@@ -21,6 +21,9 @@ use crate::{
     clock::Clock,
     store::{Store, StoreError},
 };
+
+/// Lines of the key log that are read at once.
+const PAGE: u32 = 500;
 
 /// What a new key shall be.
 #[derive(Clone, Debug)]
@@ -53,9 +56,8 @@ impl KeysService {
 
     /// Makes a key of that secret, which the caller generated or brought along.
     pub async fn create(&self, actor: &Actor, draft: KeyDraft, secret: &Secret) -> Result<Key> {
-        let (key, now) = self.made(actor, draft, secret)?;
-        self.store.commit_key(Revision(0), &key, actor, now, None).await?;
-        Ok(key)
+        let by = By { actor, caller: None, request: None, validate_only: false, etag: None };
+        Ok(self.create_within(&by, draft, secret).await?.key)
     }
 
     /// What time it is, for what depends on it in an answer.
@@ -113,8 +115,41 @@ impl KeysService {
         caller: &Caller,
         id: &KeyId,
     ) -> Result<(Key, Option<Timestamp>)> {
-        let mut keys = self.list_within(caller).await?.into_iter();
-        keys.find(|(key, _)| key.id == *id).ok_or_else(|| absent(Some(caller), id))
+        caller.require(Scope::KeysRead)?;
+        let found = self.store.key(id).await?;
+        let (key, last_used) = found.ok_or_else(|| absent(Some(caller), id))?;
+        match key.lies_within(caller) {
+            Ok(()) => Ok((key, last_used)),
+            Err(_) => Err(Error::KeyNotWithin { beyond: None }),
+        }
+    }
+
+    /// The changes of one key or of all, newest first, that stand before a place: at most `limit`
+    /// of those that show nothing beyond the caller's own.
+    pub async fn changes_within(
+        &self,
+        caller: &Caller,
+        key: Option<&KeyId>,
+        before: Option<KeyLogPlace>,
+        limit: usize,
+    ) -> Result<Vec<KeyLogLine>> {
+        caller.require(Scope::KeysRead)?;
+        if let Some(id) = key {
+            self.get_within(caller, id).await?;
+        }
+        let is_shown = |line: &KeyLogLine| {
+            let mut shown = line.before.iter().chain([&line.after]);
+            shown.all(|key| key.lies_within(caller).is_ok())
+        };
+        let (mut lines, mut before) = (Vec::new(), before);
+        while lines.len() < limit {
+            let page = self.store.key_changes(key, before.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { break };
+            before = Some(last.place());
+            lines.extend(page.into_iter().filter(is_shown));
+        }
+        lines.truncate(limit);
+        Ok(lines)
     }
 
     /// Makes a key that lies within the caller's own; needs `keys:write`.
@@ -134,8 +169,9 @@ impl KeysService {
             if by.validate_only {
                 return Ok(Kept { key, repeated: false });
             }
-            match self.store.commit_key(Revision(0), &key, by.actor, now, by.request).await {
+            match self.store.commit_key(&by.plan(Revision(0), &key, now)).await {
                 Ok(()) => return Ok(Kept { key, repeated: false }),
+                // The same request came just before: look it up.
                 Err(StoreError::Conflict) if by.request.is_some() => {}
                 Err(other) => return Err(other.into()),
             }
@@ -155,27 +191,26 @@ impl KeysService {
             if let Some(kept) = self.repeated(by).await? {
                 return Ok(kept);
             }
-            let found = self.store.keys().await?.into_iter().find(|(key, _)| key.id == *id);
+            let found = self.store.key(id).await?;
             let before = found.map(|(key, _)| key).ok_or_else(|| absent(by.caller, id))?;
             if by.caller.is_some_and(|caller| before.lies_within(caller).is_err()) {
-                return Err(Error::KeyNotWithin { restriction: None });
+                return Err(Error::KeyNotWithin { beyond: None });
             }
-            check_etag(by.etag, &before)?;
+            self.check_etag(by.etag, &before).await?;
+            let base = before.audit.revision;
             let now = Timestamp::after(self.clock.now(), Some(before.audit.last_updated_time));
             let mut after = before.clone();
             change(&mut after, now)?;
             by.check_result(&after)?;
-            if after == before {
+            if after != before {
+                after.audit.last_updated_by = by.actor.staff_id.clone();
+                after.audit.last_updated_time = now;
+                after.audit.revision = base.next();
+            }
+            if by.validate_only || (after == before && by.request.is_none()) {
                 return Ok(Kept { key: after, repeated: false });
             }
-            after.audit.last_updated_by = by.actor.staff_id.clone();
-            after.audit.last_updated_time = now;
-            after.audit.revision = before.audit.revision.next();
-            if by.validate_only {
-                return Ok(Kept { key: after, repeated: false });
-            }
-            let revision = before.audit.revision;
-            match self.store.commit_key(revision, &after, by.actor, now, by.request).await {
+            match self.store.commit_key(&by.plan(base, &after, now)).await {
                 Ok(()) => return Ok(Kept { key: after, repeated: false }),
                 // Another process changed the key just now; look again.
                 Err(StoreError::Conflict) => {}
@@ -184,20 +219,37 @@ impl KeysService {
         }
     }
 
-    /// The key that the same request was about, if it was made before.
+    /// The key as the same request left it, if it was made before.
     async fn repeated(&self, by: &By<'_>) -> Result<Option<Kept>> {
         let request = by.request.filter(|_| !by.validate_only);
         let (Some(request), Some(actor)) = (request, &by.actor.key_id) else { return Ok(None) };
-        let Some((digest, id)) = self.store.key_request(actor, &request.id).await? else {
+        let Some(seen) = self.store.key_request(actor, &request.id).await? else {
             return Ok(None);
         };
-        if digest != request.digest {
+        if seen.digest != request.digest {
             return Err(Error::RequestIdReused { request_id: request.id.to_string() });
         }
-        let found = self.store.keys().await?.into_iter().find(|(key, _)| key.id == id);
-        let key = found.map(|(key, _)| key).ok_or_else(|| absent(by.caller, &id))?;
-        by.check_result(&key)?;
-        Ok(Some(Kept { key, repeated: true }))
+        by.check_result(&seen.key)?;
+        Ok(Some(Kept { key: seen.key, repeated: true }))
+    }
+
+    /// A mismatch names what was changed since, as far as one page of the log goes back.
+    async fn check_etag(&self, etag: Option<&Etag>, key: &Key) -> Result<()> {
+        let Some(etag) = etag.filter(|etag| **etag != key.etag()) else { return Ok(()) };
+        let lines = self.store.key_changes(Some(&key.id), None, PAGE).await?;
+        let since: Vec<Past> = lines
+            .iter()
+            .take_while(|line| line.after.etag() != *etag)
+            .map(|line| Past {
+                revision: line.after.audit.revision,
+                staff_id: line.actor.staff_id.clone(),
+                summary: line.summary(),
+            })
+            .collect();
+        // An etag that this key never had names nothing.
+        let was_its = since.len() < lines.len();
+        let since = if was_its { since } else { Vec::new() };
+        Err(Error::EtagMismatch { what: format!("keys/{}", key.id), since })
     }
 }
 
@@ -223,9 +275,14 @@ impl By<'_> {
 
     /// What a key becomes must lie within the caller's own.
     fn check_result(&self, key: &Key) -> Result<()> {
+        key.check_size()?;
         let Some(caller) = self.caller else { return Ok(()) };
-        key.lies_within(caller)
-            .map_err(|restriction| Error::KeyNotWithin { restriction: Some(restriction) })
+        key.lies_within(caller).map_err(|beyond| Error::KeyNotWithin { beyond: Some(beyond) })
+    }
+
+    fn plan(&self, base: Revision, after: &Key, time: Timestamp) -> KeyPlan {
+        let (after, actor) = (after.clone(), self.actor.clone());
+        KeyPlan { base, after, actor, time, request: self.request.cloned() }
     }
 }
 
@@ -254,8 +311,7 @@ pub fn rotate(key: &mut Key, secret: &Secret, overlap_seconds: i64, now: Timesta
     }
     let end = now.plus_seconds(overlap_seconds);
     let expires_time = key.expires_time.map_or(end, |last| last.min(end));
-    let previous = PreviousSecret { digest: key.secret, expires_time };
-    key.previous = (overlap_seconds > 0).then_some(previous);
+    key.previous = Some(PreviousSecret { digest: key.secret, expires_time });
     key.secret = secret.digest();
     Ok(())
 }
@@ -269,19 +325,7 @@ fn absent(caller: Option<&Caller>, id: &KeyId) -> Error {
             && caller.expires_time.is_none()
     };
     match caller {
-        Some(caller) if !sees_all(caller) => Error::KeyNotWithin { restriction: None },
+        Some(caller) if !sees_all(caller) => Error::KeyNotWithin { beyond: None },
         _ => Error::NotFound { kind: Kind::Key, id: id.to_string() },
-    }
-}
-
-fn check_etag(etag: Option<&Etag>, key: &Key) -> Result<()> {
-    match etag {
-        Some(etag) if *etag != key.etag() => {
-            let (revision, staff_id) = (key.audit.revision, key.audit.last_updated_by.clone());
-            let summary = "changed the key".to_owned();
-            let since = vec![Past { revision, staff_id, summary }];
-            Err(Error::EtagMismatch { what: format!("keys/{}", key.id), since })
-        }
-        _ => Ok(()),
     }
 }

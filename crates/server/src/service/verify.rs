@@ -1,4 +1,5 @@
-//! Verifying: every company's log is replayed from nothing and compared with what is stored.
+//! Verifying: every company's log is replayed from nothing and compared with what is stored, and so
+//! is the log of keys, from its end.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,7 +9,8 @@ use crate::{
         company::Business,
         entry::{Catalog, Entry, Revision},
         error::Result,
-        id::CompanyId,
+        id::{CompanyId, KeyId},
+        key::{Key, KeyLogPlace},
         settings::{Delta, Settings, apply},
     },
     store::{Store, StoreError},
@@ -20,8 +22,8 @@ const PAGE: u32 = 500;
 /// Something that is not as the log says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Whose data it is.
-    pub company: CompanyId,
+    /// Whose data it is: a company's id, or `keys/` and a key's.
+    pub of: String,
     /// What is wrong, in a sentence.
     pub what: String,
 }
@@ -31,6 +33,8 @@ pub struct Finding {
 pub struct Verified {
     /// How many companies.
     pub companies: u64,
+    /// How many keys.
+    pub keys: u64,
     /// How many changes were replayed.
     pub changes: u64,
     /// What is wrong; empty if all is well.
@@ -48,10 +52,15 @@ impl VerifyService {
         Self { store }
     }
 
-    /// Replays every company's log. What cannot be read of one company hides no other; an
-    /// engine that does not answer ends it.
+    /// Replays every company's log and that of the keys. What cannot be read of one company hides
+    /// no other; an engine that does not answer ends it.
     pub async fn verify(&self, mut progress: impl FnMut(&Verified)) -> Result<Verified> {
         let mut verified = Verified::default();
+        if let Err(error) = self.keys(&mut verified).await {
+            let StoreError::Damaged(cause) = error else { return Err(error.into()) };
+            let what = format!("they or their log cannot be read: {}", cause.for_log());
+            verified.findings.push(Finding { of: "keys".to_owned(), what });
+        }
         let mut after: Option<CompanyId> = None;
         loop {
             let all = Task::Verify.grant_covered();
@@ -68,6 +77,44 @@ impl VerifyService {
         }
     }
 
+    /// Walks the key log back from what is stored: each line must have led to what is known of its
+    /// key by then, down to where the key was made.
+    async fn keys(&self, verified: &mut Verified) -> Result<(), StoreError> {
+        let keys = self.store.keys().await?.into_iter().map(|(key, _)| (key.id.clone(), key));
+        let keys: BTreeMap<KeyId, Key> = keys.collect();
+        verified.keys = keys.len() as u64;
+        let mut expected: BTreeMap<KeyId, Option<Key>> =
+            keys.iter().map(|(id, key)| (id.clone(), Some(key.clone()))).collect();
+        let mut found: BTreeMap<KeyId, &str> = BTreeMap::new();
+        let mut before: Option<KeyLogPlace> = None;
+        loop {
+            let lines = self.store.key_changes(None, before.as_ref(), PAGE).await?;
+            let Some(last) = lines.last() else { break };
+            before = Some(last.place());
+            for line in lines {
+                let id = line.after.id.clone();
+                // A server may write meanwhile.
+                let is_newer = |key: &Key| line.after.audit.revision > key.audit.revision;
+                if keys.get(&id).is_none_or(is_newer) {
+                    continue;
+                }
+                if expected.get(&id).and_then(Option::as_ref) != Some(&*line.after) {
+                    found.entry(id.clone()).or_insert("differs from the key log");
+                }
+                expected.insert(id, line.before.map(|key| *key));
+                verified.changes += 1;
+            }
+        }
+        let unfinished = expected.into_iter().filter(|(_, key)| key.is_some());
+        for (id, _) in unfinished {
+            found.entry(id).or_insert("has no line in the key log that made it");
+        }
+        let finding =
+            |(id, what): (KeyId, &str)| Finding { of: format!("keys/{id}"), what: what.to_owned() };
+        verified.findings.extend(found.into_iter().map(finding));
+        Ok(())
+    }
+
     async fn company(&self, id: &CompanyId, verified: &mut Verified) -> Result<()> {
         let grant = Task::Verify.grant(id);
         let mut is_unreadable = false;
@@ -76,7 +123,7 @@ impl VerifyService {
             Ok(stored) => stored,
             Err(StoreError::Damaged(cause)) => {
                 let what = format!("its rows cannot be read: {}", cause.for_log());
-                verified.findings.push(Finding { company: id.clone(), what });
+                verified.findings.push(Finding { of: id.to_string(), what });
                 is_unreadable = true;
                 None
             }
@@ -105,7 +152,7 @@ impl VerifyService {
             }
             (None, _) => {}
         }
-        let finding = |what| Finding { company: id.clone(), what };
+        let finding = |what| Finding { of: id.to_string(), what };
         verified.findings.extend(found.into_iter().map(finding));
         Ok(())
     }

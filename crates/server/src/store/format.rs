@@ -12,11 +12,14 @@ use crate::catalog::{
     entry::{Audit, Catalog, Entry, Revision, State},
     error::{Cause, Violation},
     id::{BusinessId, CompanyId, EntryId, StaffId},
-    key::Key,
     settings::{Delta, Subject},
     text::{Color, Description, Name},
     time::Timestamp,
 };
+
+mod keys;
+
+pub(super) use keys::{decode_key_change, encode_key_change};
 
 /// The format of the log bodies that are written now.
 const FORMAT: u32 = 1;
@@ -35,11 +38,7 @@ pub(super) fn encode_changes(deltas: &[Delta]) -> String {
 
 /// What [`encode_changes`] wrote.
 pub(super) fn decode_changes(body: &str) -> Result<Vec<Delta>, StoreError> {
-    let VersionForm { v } = decode(body)?;
-    if v != FORMAT {
-        let text = format!("a log line has format {v}; this program reads format {FORMAT}");
-        return Err(StoreError::Damaged(Cause::new(text)));
-    }
+    check_format(body)?;
     decode::<ChangesForm>(body)?.deltas.into_iter().map(DeltaForm::into_delta).collect()
 }
 
@@ -53,9 +52,13 @@ pub(super) fn decode_subjects(text: &str) -> Result<Vec<Subject>, StoreError> {
     decode::<Vec<SubjectForm>>(text)?.into_iter().map(SubjectForm::into_subject).collect()
 }
 
-/// The body of a line of the key log. The secret's digest is no part of it.
-pub(super) fn encode_key_change(before: Option<&Key>, after: &Key) -> String {
-    encode(&KeyChangeForm { v: FORMAT, before: before.map(KeyForm::from), after: after.into() })
+fn check_format(body: &str) -> Result<(), StoreError> {
+    let VersionForm { v } = decode(body)?;
+    if v == FORMAT {
+        return Ok(());
+    }
+    let text = format!("a log line has format {v}; this program reads format {FORMAT}");
+    Err(StoreError::Damaged(Cause::new(text)))
 }
 
 /// A list of scopes, companies or addresses of a key.
@@ -64,7 +67,10 @@ pub(super) fn encode_list(items: impl IntoIterator<Item = impl ToString>) -> Str
 }
 
 pub(super) fn decode_scopes(text: &str) -> Result<Scopes, StoreError> {
-    let names: Vec<String> = decode(text)?;
+    scopes(&decode::<Vec<String>>(text)?)
+}
+
+fn scopes(names: &[String]) -> Result<Scopes, StoreError> {
     Ok(Scopes::parse("scopes", names.iter().map(String::as_str))?)
 }
 
@@ -77,15 +83,21 @@ pub(super) fn encode_coverage(coverage: &Coverage) -> Option<String> {
 }
 
 pub(super) fn decode_coverage(text: Option<&str>) -> Result<Coverage, StoreError> {
-    let Some(text) = text else { return Ok(Coverage::All) };
-    let ids: Vec<String> = decode(text)?;
+    coverage(text.map(decode).transpose()?)
+}
+
+fn coverage(ids: Option<Vec<String>>) -> Result<Coverage, StoreError> {
+    let Some(ids) = ids else { return Ok(Coverage::All) };
     let companies: Result<_, Violation> =
         ids.iter().map(|id| CompanyId::parse("companies", id)).collect();
     Ok(Coverage::Only(companies?))
 }
 
 pub(super) fn decode_addresses(text: &str) -> Result<Vec<ipnet::IpNet>, StoreError> {
-    let nets: Vec<String> = decode(text)?;
+    addresses(&decode::<Vec<String>>(text)?)
+}
+
+fn addresses(nets: &[String]) -> Result<Vec<ipnet::IpNet>, StoreError> {
     let nets: Result<_, _> = nets.iter().map(|net| net.parse()).collect();
     nets.map_err(|error: ipnet::AddrParseError| StoreError::Damaged(Cause::new(error)))
 }
@@ -122,14 +134,6 @@ struct VersionForm {
 struct ChangesForm {
     v: u32,
     deltas: Vec<DeltaForm>,
-}
-
-#[derive(Serialize)]
-struct KeyChangeForm {
-    v: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    before: Option<KeyForm>,
-    after: KeyForm,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -544,47 +548,6 @@ impl EntryForm {
             state: parse_state(&self.state)?,
             audit: self.audit.into_audit()?,
         })
-    }
-}
-
-#[derive(Serialize)]
-struct KeyForm {
-    id: String,
-    name: String,
-    scopes: Vec<&'static str>,
-    /// Left out: every company.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    companies: Option<Vec<String>>,
-    addresses: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_time: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    staff_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revoked_time: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    previous_expires_time: Option<i64>,
-    audit: AuditForm,
-}
-
-impl From<&Key> for KeyForm {
-    fn from(key: &Key) -> Self {
-        let companies = match &key.coverage {
-            Coverage::All => None,
-            Coverage::Only(companies) => Some(companies.iter().map(ToString::to_string).collect()),
-        };
-        Self {
-            id: key.id.to_string(),
-            name: key.name.to_string(),
-            scopes: key.scopes.names(),
-            companies,
-            addresses: key.addresses.iter().map(ToString::to_string).collect(),
-            expires_time: key.expires_time.map(Timestamp::as_micros),
-            staff_id: key.staff_id.as_ref().map(ToString::to_string),
-            revoked_time: key.revoked_time.map(Timestamp::as_micros),
-            previous_expires_time: key.previous.map(|one| one.expires_time.as_micros()),
-            audit: (&key.audit).into(),
-        }
     }
 }
 

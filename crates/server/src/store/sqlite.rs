@@ -8,15 +8,15 @@ use std::{path::Path, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{Store, StoreError, check_plan, format};
+use super::{Store, StoreError, check_key_plan, check_plan, format};
 use crate::catalog::{
-    access::{Actor, CoveredGrant, Grant},
+    access::{CoveredGrant, Grant},
     company::{Business, Company},
     entry::{Catalog, Revision},
     error::Cause,
     id::{BusinessId, CompanyId, EntryId, KeyId},
-    key::{Key, SecretDigest},
-    log::{LogLine, LoggedRequest, Request, RequestId},
+    key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, SecretDigest},
+    log::{LogLine, LoggedRequest, RequestId},
     plan::Plan,
     settings::Settings,
     time::Timestamp,
@@ -241,26 +241,35 @@ impl Store for SqliteStore {
         self.readers.read(keys::keys).await
     }
 
-    async fn commit_key(
-        &self,
-        before: Revision,
-        after: &Key,
-        actor: &Actor,
-        time: Timestamp,
-        request: Option<&Request>,
-    ) -> Result<(), StoreError> {
-        let (after, actor, request) = (after.clone(), actor.clone(), request.cloned());
-        let commit = move |tx: &_| keys::commit(tx, before, &after, &actor, time, request.as_ref());
-        self.writer.write(commit).await
+    async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {
+        let id = id.clone();
+        self.readers.read(move |tx| keys::key(tx, &id)).await
+    }
+
+    async fn commit_key(&self, plan: &KeyPlan) -> Result<(), StoreError> {
+        check_key_plan(plan)?;
+        let plan = plan.clone();
+        self.writer.write(move |tx| keys::commit(tx, &plan)).await
     }
 
     async fn key_request(
         &self,
         actor: &KeyId,
         request: &RequestId,
-    ) -> Result<Option<([u8; 32], KeyId)>, StoreError> {
+    ) -> Result<Option<LoggedKeyRequest>, StoreError> {
         let (actor, request) = (actor.clone(), request.clone());
         self.readers.read(move |tx| keys::request(tx, &actor, &request)).await
+    }
+
+    async fn key_changes(
+        &self,
+        key: Option<&KeyId>,
+        before: Option<&KeyLogPlace>,
+        limit: u32,
+    ) -> Result<Vec<KeyLogLine>, StoreError> {
+        let (key, before) = (key.cloned(), before.cloned());
+        let list = move |tx: &_| keys::changes(tx, key.as_ref(), before.as_ref(), limit);
+        self.readers.read(list).await
     }
 
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {

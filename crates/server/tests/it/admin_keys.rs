@@ -43,12 +43,14 @@ async fn a_key_is_issued_used_rotated_and_revoked() {
     assert_eq!((status(&server, &first).await, status(&server, &second).await), (200, 200));
     server.clock.advance(Duration::from_secs(61));
     let ended = server.get(TAGS).bearer(&first).send().await;
-    assert_eq!(ended.refusal().reason, "KEY_EXPIRED");
+    assert_eq!(ended.refusal().reason, "KEY_ROTATED");
     assert_eq!(status(&server, &second).await, 200);
     // Without an overlap the old secret ends at once, within the freshness bound.
     let third = send(&server, &root, "POST", &rotate, json!({"overlap": "0s"})).await.json();
     server.settled().await;
-    assert_eq!(status(&server, &second).await, 401);
+    assert_eq!(server.get(TAGS).bearer(&second).send().await.refusal().reason, "KEY_ROTATED");
+    // Of a secret before that nothing is known any more.
+    assert_eq!(server.get(TAGS).bearer(&first).send().await.refusal().reason, "UNKNOWN_KEY");
     let third = third["secret"].as_str().unwrap().to_owned();
 
     let revoke = format!("{KEYS}/{id}:revoke");
@@ -87,16 +89,17 @@ async fn a_key_sees_and_makes_only_what_lies_within_it() {
         "addresses": ["127.0.0.1"], "expiresTime": hour, "staffId": "staff_7",
     });
     assert_eq!(send(&server, secret, "POST", KEYS, within.clone()).await.status, 200);
+    let own_scopes = "scopes: settings:read, keys:read, keys:write";
     for (field, value, restriction) in [
-        ("scopes", json!(["settings:write"]), "scopes"),
-        ("scopes", json!(["*"]), "scopes"),
-        ("companyIds", json!(["cmp_002"]), "companies"),
-        ("addresses", json!([]), "addresses"),
-        ("addresses", json!(["0.0.0.0/0"]), "addresses"),
-        ("expiresTime", json!("2099-01-01T00:00:01Z"), "expiry"),
-        ("expiresTime", Value::Null, "expiry"),
-        ("staffId", json!("staff_8"), "staff id"),
-        ("staffId", Value::Null, "staff id"),
+        ("scopes", json!(["settings:write"]), own_scopes),
+        ("scopes", json!(["*"]), own_scopes),
+        ("companyIds", json!(["cmp_002"]), "companies: cmp_001"),
+        ("addresses", json!([]), "addresses: 127.0.0.0/8"),
+        ("addresses", json!(["0.0.0.0/0"]), "addresses: 127.0.0.0/8"),
+        ("expiresTime", json!("2099-01-01T00:00:01Z"), "expiry: 2099-01-01T00:00:00Z"),
+        ("expiresTime", Value::Null, "expiry: 2099-01-01T00:00:00Z"),
+        ("staffId", json!("staff_8"), "staff id: staff_7"),
+        ("staffId", Value::Null, "staff id: staff_7"),
     ] {
         let mut beyond = within.clone();
         beyond[field] = value;
@@ -182,4 +185,112 @@ async fn keys_are_changed_with_masks_etags_and_dry_runs() {
         send(&server, &root, "POST", &format!("{path}:rotate"), json!({"overlap": "2592001s"}))
             .await;
     assert_eq!(long.refusal().fields, ["overlap"]);
+}
+
+#[tokio::test]
+async fn who_did_what_to_a_key_is_listed_newest_first() {
+    let server = Server::demo().await;
+    let root = server.any_key().await;
+    let made = send(&server, &root, "POST", KEYS, small()).await;
+    assert_eq!(made.header("cache-control"), Some("no-store"));
+    let made = made.json();
+    let (id, secret) = (made["key"]["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    let path = format!("{KEYS}/{id}");
+    send(&server, &root, "PATCH", &format!("{path}?request_id=n1"), json!({"name": "till"})).await;
+    send(&server, &root, "POST", &format!("{path}:rotate"), Value::Null).await;
+    send(&server, &root, "POST", &format!("{path}:revoke"), Value::Null).await;
+    let listed = send(&server, &root, "GET", &format!("{path}/changes"), Value::Null).await;
+    assert!(!listed.text().contains(secret));
+    let listed = listed.json();
+    let changes = listed["changes"].as_array().unwrap();
+    let summaries: Vec<_> = changes.iter().map(|one| one["summary"].as_str().unwrap()).collect();
+    let expected =
+        ["revoked the key", "rotated the key", "updated the key (name)", "created the key"];
+    assert_eq!(summaries, expected);
+    let update = &changes[2];
+    assert_eq!((&update["revision"], &update["requestId"]), (&json!("2"), &json!("n1")));
+    assert_eq!((&update["address"], &update["id"]), (&json!("127.0.0.1"), &json!(id)));
+    assert_eq!(update["keyBefore"]["name"], "crm");
+    assert_eq!(update["keyAfter"]["name"], "till");
+
+    // All keys', in pages.
+    let all = format!("{KEYS}/-/changes");
+    let whole = send(&server, &root, "GET", &all, Value::Null).await.json();
+    let (mut paged, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = format!("{all}?page_size=2&page_token={token}");
+        let page = send(&server, &root, "GET", &page, Value::Null).await.json();
+        paged.extend(page["changes"].as_array().unwrap().clone());
+        token = page["nextPageToken"].as_str().unwrap().to_owned();
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(json!(paged), whole["changes"]);
+    let bad = send(&server, &root, "GET", &format!("{all}?page_token=x"), Value::Null).await;
+    assert_eq!(bad.refusal().fields, ["page_token"]);
+    // A key with less sees only what is about keys within it.
+    let less = server.key(with_scopes(&["keys:read"])).await;
+    let seen = send(&server, &less, "GET", &all, Value::Null).await.json();
+    assert_eq!(seen["changes"].as_array().unwrap().len(), 1, "{seen}");
+}
+
+#[tokio::test]
+async fn a_repeated_request_shows_the_key_as_it_left_it() {
+    let server = Server::demo().await;
+    let root = server.any_key().await;
+    let made = send(&server, &root, "POST", KEYS, small()).await.json();
+    let path = format!("{KEYS}/{}", made["key"]["id"].as_str().unwrap());
+    let rename = async |name: &str, id: &str| {
+        let path = format!("{path}?request_id={id}");
+        send(&server, &root, "PATCH", &path, json!({"name": name})).await
+    };
+    assert_eq!(rename("till", "r1").await.json()["name"], "till");
+    // Nothing to change, and remembered all the same.
+    assert_eq!(rename("till", "r2").await.header("idempotency-replayed"), None);
+    assert_eq!(rename("other", "r3").await.json()["name"], "other");
+    for id in ["r1", "r2"] {
+        let again = rename("till", id).await;
+        assert_eq!(again.header("idempotency-replayed"), Some("true"), "{id}");
+        assert_eq!(again.json()["name"], "till", "{id}");
+        assert_eq!(rename("another", id).await.refusal().reason, "REQUEST_ID_REUSED");
+    }
+    let now = send(&server, &root, "GET", &path, Value::Null).await.json();
+    assert_eq!(now["name"], "other");
+    let stale = json!({"name": "late", "etag": made["key"]["etag"]});
+    let since = send(&server, &root, "PATCH", &path, stale).await.refusal().message;
+    assert!(since.contains("revision 2") && since.contains("revision 3"), "{since}");
+}
+
+#[tokio::test]
+async fn both_secrets_of_a_key_share_its_limit() {
+    let server = Server::configured(|config| {
+        config.limits.requests_per_second = 1;
+        config.limits.requests_burst = 4;
+    })
+    .await;
+    let root = server.any_key().await;
+    let made = send(&server, &root, "POST", KEYS, small()).await.json();
+    let rotate = format!("{KEYS}/{}:rotate", made["key"]["id"].as_str().unwrap());
+    let rotated = send(&server, &root, "POST", &rotate, Value::Null).await.json();
+    let secrets = [&made, &rotated].map(|answer| answer["secret"].as_str().unwrap());
+    let mut limited = 0;
+    for secret in secrets.into_iter().cycle().take(8) {
+        limited += u32::from(status(&server, secret).await == 429);
+    }
+    assert!(limited >= 3, "{limited} of 8 were limited");
+}
+
+#[tokio::test]
+async fn a_key_names_only_so_many_companies_and_addresses() {
+    let server = Server::demo().await;
+    let root = server.any_key().await;
+    for (field, most, item) in [("companyIds", 1_000, "cmp_"), ("addresses", 100, "10.0.0.")] {
+        for (count, expected) in [(most, 200), (most + 1, 400)] {
+            let mut key = small();
+            key[field] = (0..count).map(|i| json!(format!("{item}{i}"))).collect();
+            let answer = send(&server, &root, "POST", KEYS, key).await;
+            assert_eq!(answer.status, expected, "{count} {field}: {}", answer.text());
+        }
+    }
 }

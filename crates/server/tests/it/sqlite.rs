@@ -8,7 +8,7 @@ use std::{
 };
 
 use customer_settings_server::{
-    catalog::{entry::Catalog, settings::Settings},
+    catalog::{entry::Catalog, key::SecretDigest, settings::Settings},
     clock::{Clock, SystemClock},
     store::{
         Store, StoreError,
@@ -207,30 +207,6 @@ async fn dropping_the_store_leaves_one_file() {
     assert_eq!(names(dir.path()), [DATABASE]);
 }
 
-#[tokio::test]
-async fn every_key_change_is_in_the_key_log() {
-    let dir = dir();
-    let store = open(&dir);
-    let first = key("key_1", 1);
-    commit_key(&store, &first).await.unwrap();
-    commit_key(&store, &key("key_2", 2)).await.unwrap();
-    commit_key(&store, &changed_key(&first, |key| key.revoked_time = Some(time(9)))).await.unwrap();
-    let db = Connection::open(dir.path().join(DATABASE)).unwrap();
-    let mut statement = db
-        .prepare("SELECT sequence, key_id, revision, body ->> '$.before.audit.revision' FROM key_changes ORDER BY 1")
-        .unwrap();
-    let lines: Vec<(i64, String, i64, Option<i64>)> = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    let id = |id: &str| id.to_owned();
-    assert_eq!(
-        lines,
-        [(1, id("key_1"), 1, None), (2, id("key_2"), 1, None), (3, id("key_1"), 2, Some(1))]
-    );
-}
-
 /// A place for copies, apart from the data.
 fn copy_in(dir: &TempDir) -> PathBuf {
     dir.path().join("copy.db")
@@ -321,7 +297,8 @@ async fn a_restore_in_place_keeps_the_old_store_and_names_the_revived_keys() {
     let kept = key("key_1", 1);
     let revoked_before = changed_key(&key("key_2", 2), |key| key.revoked_time = Some(time(9)));
     let revoked_after = key("key_3", 3);
-    for key in [&kept, &key("key_2", 2), &revoked_before, &revoked_after] {
+    let rotated_after = key("key_5", 5);
+    for key in [&kept, &key("key_2", 2), &revoked_before, &revoked_after, &rotated_after] {
         commit_key(&store, key).await.unwrap();
     }
     backup(data.path(), &copy_in(&copies)).unwrap();
@@ -331,12 +308,14 @@ async fn a_restore_in_place_keeps_the_old_store_and_names_the_revived_keys() {
         .await
         .unwrap();
     commit_key(&store, &key("key_4", 4)).await.unwrap();
+    let rotated = changed_key(&rotated_after, |key| key.secret = SecretDigest([6; 32]));
+    commit_key(&store, &rotated).await.unwrap();
     drop(store);
 
     assert!(matches!(restore(data.path(), &copy_in(&copies), false), Err(OpenError::HasStore(_))));
     let restored = restore(data.path(), &copy_in(&copies), true).unwrap();
     assert_eq!(restored.epoch, 2);
-    assert_eq!(restored.revived, [revoked_after]);
+    assert_eq!(restored.revived, [revoked_after, rotated_after]);
     let old = restored.kept.unwrap();
     assert_eq!(old, data.path().join("customer-settings.db.replaced-1"));
     assert_eq!(names(data.path()), [DATABASE, "customer-settings.db.replaced-1", "serve.lock"]);
@@ -345,7 +324,8 @@ async fn a_restore_in_place_keeps_the_old_store_and_names_the_revived_keys() {
     // The old one can come back the same way, in a third life.
     let restored = restore(data.path(), &old, true).unwrap();
     assert_eq!(restored.epoch, 3);
-    assert_eq!(restored.revived.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["key_4"]);
+    let revived: Vec<_> = restored.revived.iter().map(|key| key.id.as_str()).collect();
+    assert_eq!(revived, ["key_4", "key_5"]);
     let store = open(&data);
     assert_eq!(store.epoch().await.unwrap(), 3);
     assert_eq!(settings(&store, "cmp_a").await, Some(now));

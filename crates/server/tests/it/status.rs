@@ -5,7 +5,7 @@ use customer_settings_server::{
     catalog::{
         access::Scope,
         entry::{Catalog, Revision},
-        error::{Cause, CredentialMistake, Error, Kind, Limit, Past, Unavailable},
+        error::{Beyond, Cause, CredentialMistake, Error, Kind, Limit, Past, Unavailable},
         id::{CompanyId, EntryId, StaffId},
         time::Timestamp,
     },
@@ -32,11 +32,14 @@ fn every_error() -> Vec<Error> {
         Error::MalformedCredential(CredentialMistake::Unreadable),
         Error::UnknownKey,
         Error::ExpiredKey { expired: Timestamp::from_micros(0) },
+        Error::RotatedSecret { expired: Timestamp::from_micros(0) },
         Error::RevokedKey,
         Error::AddressNotAllowed { address: "192.0.2.1".to_owned() },
         Error::MissingScope { scope: Scope::SettingsRead },
         Error::NotCovered { kind, id: id.clone() },
-        Error::KeyNotWithin { restriction: Some("scopes") },
+        Error::KeyNotWithin {
+            beyond: Some(Beyond { restriction: "scopes", own: "settings:read".to_owned() }),
+        },
         Error::NotCoveringAll,
         Error::NotFound { kind, id: id.clone() },
         Error::invalid("company_id", "REQUIRED", "is required"),
@@ -74,6 +77,7 @@ fn every_error() -> Vec<Error> {
             | Error::MalformedCredential(_)
             | Error::UnknownKey
             | Error::ExpiredKey { .. }
+            | Error::RotatedSecret { .. }
             | Error::RevokedKey
             | Error::AddressNotAllowed { .. }
             | Error::MissingScope { .. }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use customer_settings_server::{
     catalog::{
-        access::{Coverage, Scopes},
+        access::{Actor, Coverage, Scopes},
         company::Country,
         entry::{Catalog, Entry, Revision, State},
         error::Kind,
         id::{BusinessId, EntryId, KeyId},
-        key::{Key, PreviousSecret, SecretDigest},
+        key::{Key, KeyLogLine, KeyPlan, LoggedKeyRequest, PreviousSecret, SecretDigest},
         log::{LoggedRequest, Request},
         plan::Plan,
         settings::{self, Delta, Subject},
@@ -120,6 +120,8 @@ conformance! {
     concurrent_writers_leave_no_gap,
     a_previous_secret_finds_its_key_and_belongs_to_nobody_else,
     a_request_about_a_key_is_remembered_per_acting_key,
+    a_request_that_changed_no_key_is_found_and_raises_no_revision,
+    the_key_log_is_read_newest_first,
     everything_is_there_after_reopening,
 }
 
@@ -1094,7 +1096,8 @@ async fn a_replaced_secret_is_forgotten(engine: &dyn Engine) {
 async fn a_key_revision_follows_the_one_before(engine: &dyn Engine) {
     let store = engine.open().await;
     let key = key("key_1", 1);
-    let outcome = store.commit_key(Revision(1), &key, &actor("key_1"), time(1), None).await;
+    let far = KeyPlan { base: Revision(7), ..key_plan(&key) };
+    let outcome = store.commit_key(&far).await;
     assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{outcome:?}");
     assert!(store.keys().await.unwrap().is_empty());
 }
@@ -1210,7 +1213,8 @@ async fn a_request_about_a_key_is_remembered_per_acting_key(engine: &dyn Engine)
     let request = Request { id: request_id("r"), digest: [7; 32] };
     let by = |key: &str| actor(key);
     let commit = async |key: &Key, actor: &str| {
-        store.commit_key(Revision(0), key, &by(actor), time(1), Some(&request)).await
+        let plan = KeyPlan { actor: by(actor), request: Some(request.clone()), ..key_plan(key) };
+        store.commit_key(&plan).await
     };
     commit(&first, "key_a").await.unwrap();
     assert!(matches!(commit(&second, "key_a").await, Err(StoreError::Conflict)));
@@ -1219,8 +1223,72 @@ async fn a_request_about_a_key_is_remembered_per_acting_key(engine: &dyn Engine)
     for (actor, expected) in [("key_a", Some(&first)), ("key_b", Some(&second)), ("key_c", None)] {
         let actor = KeyId::parse("id", actor).unwrap();
         let found = store.key_request(&actor, &request.id).await.unwrap();
-        assert_eq!(found, expected.map(|key| ([7; 32], key.id.clone())));
+        let expected = expected.map(|key| LoggedKeyRequest { digest: [7; 32], key: key.clone() });
+        assert_eq!(found, expected);
     }
+    // Whatever becomes of the key, the request left it like this.
+    commit_key(&*store, &changed_key(&first, |key| key.name = name("Other"))).await.unwrap();
+    let found = store.key_request(&KeyId::parse("id", "key_a").unwrap(), &request.id).await;
+    assert_eq!(found.unwrap().unwrap().key, first);
+}
+
+async fn a_request_that_changed_no_key_is_found_and_raises_no_revision(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let key = key("key_1", 1);
+    commit_key(&*store, &key).await.unwrap();
+    let nothing = |id: &str| KeyPlan {
+        base: key.audit.revision,
+        request: Some(Request { id: request_id(id), digest: [7; 32] }),
+        ..key_plan(&key)
+    };
+    for id in ["r1", "r2"] {
+        store.commit_key(&nothing(id)).await.unwrap();
+        let found = store.key_request(&actor("key_1").key_id.unwrap(), &request_id(id)).await;
+        assert_eq!(found.unwrap().unwrap().key, key);
+    }
+    assert!(matches!(store.commit_key(&nothing("r1")).await, Err(StoreError::Conflict)));
+    assert_eq!(store.keys().await.unwrap(), [(key.clone(), None)]);
+    assert_eq!(store.key_changes(None, None, 9).await.unwrap().len(), 1);
+    let without = KeyPlan { request: None, ..nothing("r3") };
+    assert!(matches!(store.commit_key(&without).await, Err(StoreError::Damaged(_))));
+    let local = KeyPlan { actor: Actor { key_id: None, ..actor("key_1") }, ..nothing("r3") };
+    assert!(matches!(store.commit_key(&local).await, Err(StoreError::Damaged(_))));
+    let next = changed_key(&key, |key| key.name = name("Other"));
+    commit_key(&*store, &next).await.unwrap();
+    assert!(matches!(store.commit_key(&nothing("r3")).await, Err(StoreError::Conflict)));
+}
+
+async fn the_key_log_is_read_newest_first(engine: &dyn Engine) {
+    let store = engine.open().await;
+    assert!(store.key_changes(None, None, 9).await.unwrap().is_empty());
+    let (one, two) = (key("key_1", 1), key("key_2", 2));
+    let three = changed_key(&one, |key| {
+        let previous = PreviousSecret { digest: key.secret, expires_time: time(9) };
+        (key.previous, key.secret) = (Some(previous), SecretDigest([3; 32]));
+    });
+    let request = Request { id: request_id("r"), digest: [7; 32] };
+    for (key, at, request) in [(&one, 1, None), (&two, 1, None), (&three, 2, Some(request))] {
+        let plan = KeyPlan { time: time(at), request, ..key_plan(key) };
+        store.commit_key(&plan).await.unwrap();
+    }
+    let all = store.key_changes(None, None, 9).await.unwrap();
+    let shown: Vec<_> = all.iter().map(|line| (&*line.after, line.before.as_deref())).collect();
+    assert_eq!(shown, [(&three, Some(&one)), (&two, None), (&one, None)]);
+    assert_eq!(all[0].request_id, Some(request_id("r")));
+    assert_eq!((all[0].actor.clone(), all[0].time), (actor("key_1"), time(2)));
+    let of_one = store.key_changes(Some(&one.id), None, 9).await.unwrap();
+    assert_eq!(of_one, [all[0].clone(), all[2].clone()]);
+    let mut paged = Vec::new();
+    while let Some(line) = store
+        .key_changes(None, paged.last().map(KeyLogLine::place).as_ref(), 1)
+        .await
+        .unwrap()
+        .pop()
+    {
+        paged.push(line);
+    }
+    assert_eq!(paged, all);
+    assert!(store.key_changes(None, None, 0).await.unwrap().is_empty());
 }
 
 async fn everything_is_there_after_reopening(engine: &dyn Engine) {

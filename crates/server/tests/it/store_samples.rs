@@ -8,7 +8,7 @@ use customer_settings_server::{
         },
         entry::{Audit, Catalog, Entry, Revision, State},
         id::{BusinessId, CompanyId, EntryId, KeyId, StaffId},
-        key::{Key, SecretDigest},
+        key::{Key, KeyPlan, SecretDigest},
         log::{LogLine, Request, RequestId},
         plan::Plan,
         settings::{self, Delta, Settings},
@@ -263,8 +263,13 @@ pub(crate) fn changed_key(before: &Key, change: impl FnOnce(&mut Key)) -> Key {
     after
 }
 
+/// The plan of a key that follows the revision before its own.
+pub(crate) fn key_plan(key: &Key) -> KeyPlan {
+    let base = Revision(key.audit.revision.0 - 1);
+    KeyPlan { base, after: key.clone(), actor: actor("key_1"), time: time(1), request: None }
+}
+
 /// Writes a key as it follows the revision before its own.
 pub(crate) async fn commit_key(store: &dyn Store, key: &Key) -> Result<(), StoreError> {
-    let before = Revision(key.audit.revision.0 - 1);
-    store.commit_key(before, key, &actor("key_1"), time(1), None).await
+    store.commit_key(&key_plan(key)).await
 }

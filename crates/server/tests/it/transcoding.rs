@@ -783,7 +783,7 @@ async fn headers_become_metadata_but_those_of_the_connection() {
     assert_eq!(names, expected);
     let mut names: Vec<&str> = answer.headers.keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["content-type", "x-at-the-end", "x-request-id"]);
+    assert_eq!(names, ["cache-control", "content-type", "x-at-the-end", "x-request-id"]);
 }
 
 #[tokio::test]

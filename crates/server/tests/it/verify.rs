@@ -22,7 +22,32 @@ async fn found_after(sql: &str) -> Vec<String> {
     let server = Server::reopened(dir).await;
     let verified = server.services.verify.verify(|_| ()).await.unwrap();
     assert_eq!(verified.companies, 2);
-    verified.findings.iter().map(|one| format!("{}: {}", one.company, one.what)).collect()
+    verified.findings.iter().map(|one| format!("{}: {}", one.of, one.what)).collect()
+}
+
+#[tokio::test]
+async fn a_key_that_was_changed_by_hand_is_found() {
+    for (sql, what) in [
+        ("UPDATE keys SET secret = zeroblob(32)", "differs from the key log"),
+        ("UPDATE keys SET scopes = '[\"keys:write\"]'", "differs from the key log"),
+        ("DELETE FROM key_changes", "has no line in the key log that made it"),
+        ("UPDATE key_changes SET body = replace(body, 'settings:read', 'keys:write')", "differs"),
+        ("UPDATE key_changes SET body = 'x'", "cannot be read"),
+    ] {
+        let server = Server::demo().await;
+        server.key(with_scopes(&["settings:read"])).await;
+        let dir = server.stop().await;
+        let db = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
+        db.execute_batch(sql).unwrap();
+        drop(db);
+        let server = Server::reopened(dir).await;
+        let verified = server.services.verify.verify(|_| ()).await.unwrap();
+        let [finding] = &verified.findings[..] else { panic!("{sql}: {:?}", verified.findings) };
+        assert!(
+            finding.of.starts_with("keys") && finding.what.contains(what),
+            "{sql}: {finding:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -133,7 +133,7 @@ fn filter(message: &ListChangesRequest) -> Result<Filter> {
     Ok(Filter { catalog, entry })
 }
 
-fn page_size(size: i32) -> Result<u32> {
+pub(super) fn page_size(size: i32) -> Result<u32> {
     match u32::try_from(size) {
         Ok(0) => Ok(DEFAULT_PAGE_SIZE),
         Ok(size) if size <= MAX_PAGE_SIZE => Ok(size),

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use customer_settings_contract::customersettings::v1::{
-    CreateKeyRequest, GetKeyRequest, Key as KeyMessage, KeyWithSecret, ListKeysRequest,
-    ListKeysResponse, RevokeKeyRequest, RotateKeyRequest, UpdateKeyRequest, key::State,
+    CreateKeyRequest, GetKeyRequest, Key as KeyMessage, KeyChange, KeyWithSecret,
+    ListKeyChangesRequest, ListKeyChangesResponse, ListKeysRequest, ListKeysResponse,
+    RevokeKeyRequest, RotateKeyRequest, UpdateKeyRequest, key::State,
     key_service_server::KeyService,
 };
 use ipnet::IpNet;
@@ -15,6 +17,8 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin,
     companies::page,
+    convert,
+    history::page_size as change_page_size,
     request::{Envelope, Mask, answer, moment, repeatable},
 };
 use crate::{
@@ -22,10 +26,11 @@ use crate::{
     auth::api_key::Secret,
     catalog::{
         access::{Caller, Coverage, Scope, Scopes},
+        entry::Revision,
         error::{Error, Result, Violation},
         etag::Etag,
         id::{CompanyId, KeyId, StaffId},
-        key::Key,
+        key::{Key, KeyLogLine, KeyLogPlace},
         log,
         text::Name,
         time::Timestamp,
@@ -141,6 +146,32 @@ impl KeyService for Admin {
         answer(list.await)
     }
 
+    async fn list_key_changes(
+        &self,
+        request: Request<ListKeyChangesRequest>,
+    ) -> Result<Response<ListKeyChangesResponse>, Status> {
+        let (envelope, sent) = Envelope::open(request);
+        let list = async {
+            let caller = envelope.caller()?;
+            let key = match sent.id.as_str() {
+                "-" => None,
+                id => Some(KeyId::parse("id", id)?),
+            };
+            let limit = change_page_size(sent.page_size)? as usize;
+            let before = place(&sent.page_token)?;
+            let key = key.as_ref();
+            let mut lines = self.keys.changes_within(&caller, key, before, limit + 1).await?;
+            let has_more = lines.len() > limit;
+            lines.truncate(limit);
+            let last = lines.last().filter(|_| has_more);
+            Ok(ListKeyChangesResponse {
+                next_page_token: last.map(|line| token(&line.place())).unwrap_or_default(),
+                changes: lines.iter().map(key_change).collect(),
+            })
+        };
+        answer(list.await)
+    }
+
     async fn update_key(
         &self,
         request: Request<UpdateKeyRequest>,
@@ -229,7 +260,10 @@ fn message(key: &Key, last_used: Option<Timestamp>, now: Timestamp) -> KeyMessag
         staff_id: Some(key.staff_id.as_ref().map(ToString::to_string).unwrap_or_default()),
         state: state.into(),
         revoked_time: key.revoked_time.map(timestamp),
-        previous_secret_expires_time: key.previous.map(|one| timestamp(one.expires_time)),
+        previous_secret_expires_time: key
+            .previous
+            .filter(|one| now < one.expires_time)
+            .map(|one| timestamp(one.expires_time)),
         last_used_time: last_used.map(timestamp),
         etag: key.etag().to_string(),
         created_by: key.audit.created_by.to_string(),
@@ -237,6 +271,43 @@ fn message(key: &Key, last_used: Option<Timestamp>, now: Timestamp) -> KeyMessag
         last_updated_by: key.audit.last_updated_by.to_string(),
         last_updated_time: Some(timestamp(key.audit.last_updated_time)),
     }
+}
+
+fn key_change(line: &KeyLogLine) -> KeyChange {
+    KeyChange {
+        id: line.after.id.to_string(),
+        revision: convert::revision(line.after.audit.revision),
+        time: Some(timestamp(line.time)),
+        staff_id: line.actor.staff_id.to_string(),
+        key_id: line.actor.key_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        address: line.actor.address.map(|address| address.to_string()).unwrap_or_default(),
+        request_id: line.request_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        summary: line.summary(),
+        key_before: line.before.as_ref().map(|key| message(key, None, line.time)),
+        key_after: Some(message(&line.after, None, line.time)),
+    }
+}
+
+fn token(place: &KeyLogPlace) -> String {
+    let KeyLogPlace { time, key, revision } = place;
+    URL_SAFE_NO_PAD.encode(format!("before {} {revision} {key}", time.as_micros()))
+}
+
+fn place(token: &str) -> Result<Option<KeyLogPlace>> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let text = URL_SAFE_NO_PAD.decode(token).ok().and_then(|text| String::from_utf8(text).ok());
+    let place = text.as_deref().and_then(|text| {
+        let mut parts = text.strip_prefix("before ")?.splitn(3, ' ');
+        let time = Timestamp::from_micros(parts.next()?.parse().ok()?);
+        let revision = Revision(parts.next()?.parse().ok()?);
+        Some(KeyLogPlace { time, revision, key: KeyId::parse("id", parts.next()?).ok()? })
+    });
+    place.map(Some).ok_or_else(|| {
+        let description = "must be the next_page_token of the page before";
+        Error::invalid("page_token", "MALFORMED_PAGE_TOKEN", description)
+    })
 }
 
 /// What a request says of a key; `None` keeps what there is.

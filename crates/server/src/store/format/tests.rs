@@ -3,7 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::catalog::{access::Scope, id::KeyId, key::SecretDigest};
+use crate::catalog::{
+    access::Scope,
+    id::KeyId,
+    key::{Key, PreviousSecret, SecretDigest},
+};
 
 fn audit() -> impl Strategy<Value = Audit> {
     ("[A-Za-z0-9_-]{1,64}", any::<i64>(), "[a-z]{1,9}", any::<i64>(), any::<u64>()).prop_map(
@@ -265,7 +269,7 @@ fn the_subjects_are_written_as_they_always_were() {
 }
 
 #[test]
-fn the_key_log_leaves_the_secret_out() {
+fn a_line_of_the_key_log_is_read_as_it_was_written() {
     let key = Key {
         id: KeyId::parse("", "key_1").unwrap(),
         name: Name::parse("", "Till").unwrap(),
@@ -280,11 +284,29 @@ fn the_key_log_leaves_the_secret_out() {
         audit: an_audit(1),
     };
     let golden = concat!(
-        r#"{"v":1,"after":{"id":"key_1","name":"Till","scopes":["settings:read"],"companies":["cmp_001"],"#,
+        r#"{"v":1,"after":{"id":"key_1","name":"Till","secret":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","#,
+        r#""scopes":["settings:read"],"companies":["cmp_001"],"#,
         r#""addresses":["10.0.0.0/8"],"expires_time":5,"audit":{"created_by":"load","#,
         r#""created_time":1672567200000000,"last_updated_by":"staff_001","last_updated_time":-1,"revision":1}}}"#,
     );
     assert_eq!(encode_key_change(None, &key), golden);
+    assert_eq!(decode_key_change(golden).unwrap(), (None, key.clone()));
+    let previous =
+        PreviousSecret { digest: SecretDigest([8; 32]), expires_time: Timestamp::from_micros(9) };
+    let rotated = Key {
+        previous: Some(previous),
+        coverage: Coverage::All,
+        staff_id: Some(StaffId::parse("", "staff_1").unwrap()),
+        revoked_time: Some(Timestamp::from_micros(8)),
+        ..key.clone()
+    };
+    let body = encode_key_change(Some(&key), &rotated);
+    assert_eq!(decode_key_change(&body).unwrap(), (Some(key), rotated));
+    for body in
+        ["", "{}", r#"{"v":2}"#, &golden.replace("BwcH", "Bw"), &golden.replace("key_1", "")]
+    {
+        assert!(matches!(decode_key_change(body), Err(StoreError::Damaged(_))), "{body}");
+    }
 }
 
 #[test]

@@ -176,10 +176,18 @@ fn read(db: &Connection, path: &Path) -> Result<(u64, Vec<Key>), OpenError> {
     Ok((epoch, keys))
 }
 
+/// The keys that work in the backup and did not before, be it by a secret that was rotated away.
 fn revived(backup: Vec<Key>, before: &[Key]) -> Vec<Key> {
     let before: BTreeMap<&KeyId, &Key> = before.iter().map(|key| (&key.id, key)).collect();
-    let was_usable = |key: &Key| before.get(&key.id).is_some_and(|old| old.revoked_time.is_none());
-    backup.into_iter().filter(|key| key.revoked_time.is_none() && !was_usable(key)).collect()
+    let worked = |key: &Key| {
+        before.get(&key.id).is_some_and(|old| {
+            let secrets = |key: &Key| [Some(key.secret), key.previous.map(|one| one.digest)];
+            let known = secrets(old);
+            old.revoked_time.is_none()
+                && secrets(key).iter().all(|one| one.is_none() || known.contains(one))
+        })
+    };
+    backup.into_iter().filter(|key| key.revoked_time.is_none() && !worked(key)).collect()
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

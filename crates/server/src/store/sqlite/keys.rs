@@ -3,17 +3,18 @@
 use rusqlite::{Connection, Row, named_params, params};
 
 use super::{
-    damaged, failure, integer,
-    rows::{Result, audit, collect, optional_text, optional_time, text},
+    failure, integer, log,
+    rows::{Result, audit, collect, optional_text, optional_time, text, time},
 };
 use crate::{
     catalog::{
-        access::Actor,
         entry::Revision,
         error::Kind,
         id::{KeyId, StaffId},
-        key::{Key, PreviousSecret, SecretDigest},
-        log::{Request, RequestId},
+        key::{
+            Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, PreviousSecret, SecretDigest,
+        },
+        log::RequestId,
         text::Name,
         time::Timestamp,
     },
@@ -27,7 +28,7 @@ pub(super) fn key_by_secret(tx: &Connection, secret: &SecretDigest) -> Result<Op
     let mut statement = tx
         .prepare_cached("SELECT * FROM keys WHERE secret = ?1 OR previous_secret = ?1")
         .map_err(failure)?;
-    Ok(collect(statement.query([secret.0]).map_err(failure)?, key)?.pop())
+    Ok(collect(statement.query([secret.0]).map_err(failure)?, key_of)?.pop())
 }
 
 pub(super) fn keys(tx: &Connection) -> Result<Vec<(Key, Option<Timestamp>)>> {
@@ -35,30 +36,32 @@ pub(super) fn keys(tx: &Connection) -> Result<Vec<(Key, Option<Timestamp>)>> {
                LEFT JOIN key_uses ON key_uses.key_id = keys.id ORDER BY keys.id";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     collect(statement.query([]).map_err(failure)?, |row| {
-        Ok((key(row)?, optional_time(row, "last_used_time")?))
+        Ok((key_of(row)?, optional_time(row, "last_used_time")?))
     })
 }
 
-/// Writes the key and the line of the key log, if the key is at the revision `before`.
-pub(super) fn commit(
-    tx: &Connection,
-    before: Revision,
-    after: &Key,
-    actor: &Actor,
-    time: Timestamp,
-    request: Option<&Request>,
-) -> Result<()> {
-    if after.audit.revision != before.next() {
-        return Err(damaged("a key's revision does not follow the one before"));
-    }
-    let old = key_by_id(tx, &after.id)?;
+pub(super) fn key(tx: &Connection, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>> {
+    let sql = "SELECT keys.*, key_uses.last_used_time FROM keys
+               LEFT JOIN key_uses ON key_uses.key_id = keys.id WHERE keys.id = ?1";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let rows = statement.query([id.as_str()]).map_err(failure)?;
+    Ok(collect(rows, |row| Ok((key_of(row)?, optional_time(row, "last_used_time")?)))?.pop())
+}
+
+/// Writes the key and the line of the key log, if the key is at the plan's base.
+pub(super) fn commit(tx: &Connection, plan: &KeyPlan) -> Result<()> {
+    let old = key(tx, &plan.after.id)?.map(|(old, _)| old);
+    let after = &plan.after;
     match &old {
-        Some(_) if before == Revision::default() => {
+        Some(_) if plan.base == Revision::default() => {
             return Err(StoreError::Taken(Kind::Key, after.id.to_string()));
         }
-        Some(old) if old.audit.revision != before => return Err(StoreError::Conflict),
-        None if before != Revision::default() => return Err(StoreError::Conflict),
+        Some(old) if old.audit.revision != plan.base => return Err(StoreError::Conflict),
+        None if plan.base != Revision::default() => return Err(StoreError::Conflict),
         _ => {}
+    }
+    if after.audit.revision == plan.base {
+        return append(tx, old.as_ref(), plan);
     }
     if let Some(holder) = key_by_secret(tx, &after.secret)?
         && holder.id != after.id
@@ -66,22 +69,60 @@ pub(super) fn commit(
         return Err(StoreError::Taken(Kind::Key, holder.id.to_string()));
     }
     write_key(tx, after)?;
-    append(tx, old.as_ref(), after, actor, time, request)
+    append(tx, old.as_ref(), plan)
 }
 
 pub(super) fn request(
     tx: &Connection,
     actor: &KeyId,
     request: &RequestId,
-) -> Result<Option<([u8; 32], KeyId)>> {
-    let sql = "SELECT request_digest, key_id FROM key_changes WHERE actor_key_id = ?1 AND request_id = ?2";
+) -> Result<Option<LoggedKeyRequest>> {
+    let sql =
+        "SELECT request_digest, body FROM key_changes WHERE actor_key_id = ?1 AND request_id = ?2";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([actor.as_str(), request.as_str()]).map_err(failure)?;
     let found = collect(rows, |row| {
-        let digest = row.get("request_digest").map_err(failure)?;
-        Ok((digest, KeyId::parse("key_id", &text(row, "key_id")?)?))
+        let (_, key) = format::decode_key_change(&text(row, "body")?)?;
+        Ok(LoggedKeyRequest { digest: row.get("request_digest").map_err(failure)?, key })
     })?;
     Ok(found.into_iter().next())
+}
+
+pub(super) fn changes(
+    tx: &Connection,
+    key: Option<&KeyId>,
+    before: Option<&KeyLogPlace>,
+    limit: u32,
+) -> Result<Vec<KeyLogLine>> {
+    let is_of_key = if key.is_some() { "key_id = ?1" } else { "?1 IS NULL" };
+    let is_before = match before {
+        Some(_) => "(time, key_id, revision) < (?2, ?3, ?4)",
+        None => "?2 IS NULL AND ?3 IS NULL AND ?4 IS NULL",
+    };
+    let sql = format!(
+        "SELECT * FROM key_changes WHERE part = 0 AND {is_of_key} AND {is_before}
+         ORDER BY time DESC, key_id DESC, revision DESC LIMIT ?5"
+    );
+    let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
+    let rows = statement
+        .query(params![
+            key.map(KeyId::as_str),
+            before.map(|place| place.time.as_micros()),
+            before.map(|place| place.key.as_str()),
+            before.map(|place| integer(place.revision.0)),
+            limit,
+        ])
+        .map_err(failure)?;
+    collect(rows, |row| {
+        let (before, after) = format::decode_key_change(&text(row, "body")?)?;
+        Ok(KeyLogLine {
+            time: time(row, "time")?,
+            actor: log::actor(row)?,
+            request_id: log::optional_request_id(row)?,
+            before: before.map(Box::new),
+            after: Box::new(after),
+        })
+    })
 }
 
 /// Unknown keys are passed over, and a use never moves back.
@@ -93,11 +134,6 @@ pub(super) fn touch(tx: &Connection, uses: &[(KeyId, Timestamp)]) -> Result<()> 
         statement.execute(params![id.as_str(), time.as_micros()]).map_err(failure)?;
     }
     Ok(())
-}
-
-fn key_by_id(tx: &Connection, id: &KeyId) -> Result<Option<Key>> {
-    let mut statement = tx.prepare_cached("SELECT * FROM keys WHERE id = ?1").map_err(failure)?;
-    Ok(collect(statement.query([id.as_str()]).map_err(failure)?, key)?.pop())
 }
 
 fn write_key(tx: &Connection, key: &Key) -> Result<()> {
@@ -136,26 +172,21 @@ fn write_key(tx: &Connection, key: &Key) -> Result<()> {
     Ok(())
 }
 
-fn append(
-    tx: &Connection,
-    before: Option<&Key>,
-    after: &Key,
-    actor: &Actor,
-    time: Timestamp,
-    request: Option<&Request>,
-) -> Result<()> {
-    let sql = "INSERT INTO key_changes (sequence, key_id, revision, time, actor_key_id, actor_staff_id, address,
+/// A conflict where the acting key already used the request id.
+fn append(tx: &Connection, before: Option<&Key>, plan: &KeyPlan) -> Result<()> {
+    let (after, actor, request) = (&plan.after, &plan.actor, plan.request.as_ref());
+    let sql = "INSERT INTO key_changes (key_id, revision, part, time, actor_key_id, actor_staff_id, address,
                    request_id, request_digest, body)
-               SELECT coalesce(max(sequence), 0) + 1, :key_id, :revision, :time, :actor_key_id, :actor_staff_id,
+               SELECT :key_id, :revision, coalesce(max(part) + 1, 0), :time, :actor_key_id, :actor_staff_id,
                    :address, :request_id, :request_digest, :body
-               FROM key_changes WHERE TRUE
+               FROM key_changes WHERE key_id = :key_id AND revision = :revision
                ON CONFLICT (actor_key_id, request_id) WHERE request_id IS NOT NULL DO NOTHING";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let written = statement
         .execute(named_params! {
             ":key_id": after.id.as_str(),
             ":revision": integer(after.audit.revision.0),
-            ":time": time.as_micros(),
+            ":time": plan.time.as_micros(),
             ":actor_key_id": actor.key_id.as_ref().map(KeyId::as_str),
             ":actor_staff_id": actor.staff_id.as_str(),
             ":address": actor.address.map(|address| address.to_string()),
@@ -174,7 +205,7 @@ fn previous(row: &Row<'_>) -> Result<Option<PreviousSecret>> {
     Ok(both.map(|(digest, expires_time)| PreviousSecret { digest, expires_time }))
 }
 
-fn key(row: &Row<'_>) -> Result<Key> {
+fn key_of(row: &Row<'_>) -> Result<Key> {
     let staff_id =
         optional_text(row, "staff_id")?.map(|id| StaffId::parse("staff_id", &id)).transpose()?;
     Ok(Key {

@@ -140,19 +140,23 @@ fn line(row: &Row<'_>) -> Result<LogLine> {
         revision: revision(row, "revision")?,
         time: time(row, "time")?,
         actor: actor(row)?,
-        request_id: optional_text(row, "request_id")?.map(|id| request_id(&id)).transpose()?,
+        request_id: optional_request_id(row)?,
         subjects: format::decode_subjects(&text(row, "subjects")?)?,
         deltas: format::decode_changes(&text(row, "body")?)?,
     })
 }
 
-fn actor(row: &Row<'_>) -> Result<Actor> {
+pub(super) fn actor(row: &Row<'_>) -> Result<Actor> {
     let key_id = optional_text(row, "actor_key_id")?
         .map(|id| KeyId::parse("actor_key_id", &id))
         .transpose()?;
     let staff_id = StaffId::parse("actor_staff_id", &text(row, "actor_staff_id")?)?;
     let address = optional_text(row, "address")?.map(|text| text.parse()).transpose();
     Ok(Actor { key_id, staff_id, address: address.map_err(damaged)? })
+}
+
+pub(super) fn optional_request_id(row: &Row<'_>) -> Result<Option<RequestId>> {
+    optional_text(row, "request_id")?.map(|id| request_id(&id)).transpose()
 }
 
 /// In quotation marks, so that those and the spaces of the id itself stay.

@@ -8,13 +8,13 @@ use std::sync::{
 use async_trait::async_trait;
 use customer_settings_server::{
     catalog::{
-        access::{Actor, CoveredGrant, Grant},
+        access::{CoveredGrant, Grant},
         company::{Business, Company},
         entry::{Catalog, Revision},
         error::Cause,
         id::{BusinessId, CompanyId, EntryId, KeyId},
-        key::{Key, SecretDigest},
-        log::{LogLine, LoggedRequest, Request, RequestId},
+        key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, SecretDigest},
+        log::{LogLine, LoggedRequest, RequestId},
         plan::Plan,
         settings::Settings,
         time::Timestamp,
@@ -207,23 +207,29 @@ impl Store for Probe {
         self.ask().await?.keys().await
     }
 
-    async fn commit_key(
-        &self,
-        before: Revision,
-        after: &Key,
-        actor: &Actor,
-        time: Timestamp,
-        request: Option<&Request>,
-    ) -> Result<(), StoreError> {
-        self.ask().await?.commit_key(before, after, actor, time, request).await
+    async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {
+        self.ask().await?.key(id).await
+    }
+
+    async fn commit_key(&self, plan: &KeyPlan) -> Result<(), StoreError> {
+        self.ask().await?.commit_key(plan).await
     }
 
     async fn key_request(
         &self,
         actor: &KeyId,
         request: &RequestId,
-    ) -> Result<Option<([u8; 32], KeyId)>, StoreError> {
+    ) -> Result<Option<LoggedKeyRequest>, StoreError> {
         self.ask().await?.key_request(actor, request).await
+    }
+
+    async fn key_changes(
+        &self,
+        key: Option<&KeyId>,
+        before: Option<&KeyLogPlace>,
+        limit: u32,
+    ) -> Result<Vec<KeyLogLine>, StoreError> {
+        self.ask().await?.key_changes(key, before, limit).await
     }
 
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
