@@ -223,6 +223,77 @@ def test_the_key_comes_from_the_environment_or_a_private_file(cli, tmp_path, mon
     assert "tag_001" in run(*command).stdout
 
 
+def test_keys_are_issued_restricted_rotated_and_revoked_on_a_server(cli, tmp_path):
+    made = cli("key", "create", "--name", "till", "--company", "cmp_001", "--scope", "settings:read", "--scope", "keys:write", "--scope", "keys:read")
+    secret = made.stdout.strip()
+    assert secret.startswith("cs_") and secret not in made.stderr
+    [key] = [key for key in cli.json("key", "list") if key["name"] == "till"]
+    assert (key["companyIds"], key["state"]) == (["cmp_001"], "ACTIVE")
+    assert cli.json("key", "update", key["id"], "--name", "Till 2", "--expires", "1d")["name"] == "Till 2"
+    assert "expiresTime" not in cli.json("key", "update", key["id"], "--no-expiry")
+
+    file = tmp_path / "till.key"
+    file.write_text(secret)
+    file.chmod(0o600)
+    assert "tag_001" in cli("entry", "list", *TAGS, key_file=file).stdout
+    wider = refused(cli, 4, "key", "create", "--name", "wider", "--scope", "*", key_file=file)
+    assert "KEY_NOT_WITHIN" in wider and "scopes" in wider
+    new = cli("key", "rotate", key["id"], "--overlap", "1h").stdout.strip()
+    assert new.startswith("cs_") and new != secret
+    for one in [secret, new]:
+        file.write_text(one)
+        assert "tag_001" in cli("entry", "list", *TAGS, key_file=file).stdout
+
+    dry = cli("key", "revoke", key["id"], "--dry-run")
+    assert "nothing was changed" in dry.stderr and cli.json("key", "get", key["id"])["state"] == "ACTIVE"
+    code, _ = on_a_terminal(cli, "n", "key", "revoke", key["id"])
+    assert code == 1 and cli.json("key", "get", key["id"])["state"] == "ACTIVE"
+    # Without a terminal it does not wait for anybody.
+    assert cli.json("key", "revoke", key["id"])["state"] == "REVOKED"
+    assert key["id"] not in [one["id"] for one in cli.json("key", "list")]
+    assert key["id"] in [one["id"] for one in cli.json("key", "list", "--revoked")]
+    summaries = [change["summary"] for change in cli.json("key", "history", key["id"])["changes"]]
+    assert summaries[:2] == ["revoked the key", "rotated the key"] and summaries[-1] == "created the key"
+    assert key["id"] in cli("key", "history").stdout
+
+
+def test_a_repeated_key_command_says_that_the_secret_is_gone(cli):
+    create = ["key", "create", "--name", "once", "--request-id", "once"]
+    assert cli(*create).stdout.startswith("cs_")
+    assert "kept nowhere" in refused(cli, 1, *create)
+
+
+def test_the_same_commands_work_on_a_data_directory_without_a_key(cli, tmp_path, monkeypatch):
+    here = ["--data-dir", cli.server.data_dir]
+    run("entry", "create", *TAGS, "tag_here", "--name", "Here", *here)
+    assert "tag_here" in ids(cli)
+    newest = json.loads(run("history", "list", "cmp_001", "--limit", "1", "--output", "json", *here).stdout)
+    assert newest["changes"][0]["staffId"] == "local"
+    run("history", "undo", "cmp_001", newest["revision"], "--as-staff", "staff_9", *here)
+    assert "tag_here" not in ids(cli)
+    assert cli.json("history", "list", "cmp_001", "--limit", "1")["changes"][0]["staffId"] == "staff_9"
+    made = run("company", "create", "cmp_here", "--name", "Here", *here, "--dry-run")
+    assert "nothing was changed" in made.stderr
+    assert run("company", "get", "cmp_here", *here, check=False).returncode == 3
+    [key] = [key for key in json.loads(run("key", "list", *here, "--output", "json").stdout)]
+    assert run("key", "rotate", key["id"], *here).stdout.startswith("cs_")
+
+    for wrong, word in [
+        (["--request-id", "r", *here], "request ids"),
+        ([*here, "--key-file", "x"], "--key-file"),
+        ([*here, "--server", cli.server.base], "--server"),
+        ([], "--data-dir"),
+        (["--data-dir", tmp_path / "missing"], "missing"),
+    ]:
+        done = run("entry", "create", *TAGS, "--name", "A", *wrong, check=False)
+        assert done.returncode in [1, 2] and word in done.stderr, (wrong, done.stderr)
+    monkeypatch.setenv("CUSTOMER_SETTINGS_DATA_DIR", str(cli.server.data_dir))
+    assert "tag_001" in run("entry", "list", *TAGS).stdout
+    assert "tag_001" in cli("entry", "list", *TAGS).stdout
+    monkeypatch.setenv("CUSTOMER_SETTINGS_SERVER", cli.server.base)
+    assert "both" in run("entry", "list", *TAGS, check=False).stderr
+
+
 def test_variables_for_the_commands_do_not_keep_the_server_from_starting(start, monkeypatch):
     for name in ["KEY", "KEY_FILE", "SERVER"]:
         monkeypatch.setenv(f"CUSTOMER_SETTINGS_{name}", "anything")

@@ -1,6 +1,9 @@
 //! The commands, one file per group, and what they share.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use customer_settings_server::{
@@ -38,7 +41,7 @@ pub(crate) fn explain(error: &Error) -> Failure {
 }
 
 /// The data that a command works on.
-#[derive(Args)]
+#[derive(Args, Debug)]
 pub(crate) struct Data {
     /// The directory of the data; may be in use by a running server
     #[arg(long, value_name = "DIR", env = "CUSTOMER_SETTINGS_DATA_DIR")]
@@ -47,9 +50,13 @@ pub(crate) struct Data {
 
 impl Data {
     pub(crate) async fn open(&self, access: Access) -> Result<Services, Failure> {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&self.data_dir, access)?);
-        Services::open(store, Arc::new(SystemClock), &Config::default())
-            .await
-            .map_err(|e| explain(&e))
+        open(&self.data_dir, access).await
     }
+}
+
+/// The use cases over the store of a data directory.
+pub(crate) async fn open(dir: &Path, access: Access) -> Result<Services, Failure> {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir, access)?);
+    let services = Services::open(store, Arc::new(SystemClock), &Config::default()).await;
+    services.map_err(|error| explain(&error))
 }

@@ -23,7 +23,8 @@ use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
     auth::Authenticator,
-    net::{App, RouteLabel, Shutdown},
+    catalog::access::Caller,
+    net::{App, Deadline, RouteLabel, Shutdown},
     service::{
         companies::CompaniesService, history::HistoryService, keys::KeysService,
         settings::SettingsService,
@@ -55,6 +56,33 @@ pub fn descriptors() -> &'static DescriptorPool {
     &POOL
 }
 
+/// The use cases behind the methods.
+#[derive(Clone)]
+pub struct UseCases {
+    /// Reading and changing a company's settings.
+    pub settings: Arc<SettingsService>,
+    /// Finding companies and locations.
+    pub companies: Arc<CompaniesService>,
+    /// Reading who changed what.
+    pub history: Arc<HistoryService>,
+    /// Issuing, listing and revoking keys.
+    pub keys: Arc<KeysService>,
+}
+
+/// The gRPC services for one caller in this process: no port, no key.
+pub fn local(
+    use_cases: UseCases,
+    caller: Caller,
+    deadline: impl Fn() -> Deadline + Clone + Send + Sync + 'static,
+) -> Backend {
+    let services = routes(use_cases, usize::MAX).prepare();
+    BoxCloneSyncService::new(service_fn(move |mut request: ::http::Request<tonic::body::Body>| {
+        request.extensions_mut().insert(caller.clone());
+        request.extensions_mut().insert(deadline());
+        services.clone().oneshot(request)
+    }))
+}
+
 /// Every protocol over the use cases.
 pub struct Api {
     app: App,
@@ -63,41 +91,11 @@ pub struct Api {
 
 impl Api {
     /// Puts the protocols together; a body may have `body_limit` bytes.
-    pub fn new(
-        settings: Arc<SettingsService>,
-        companies: Arc<CompaniesService>,
-        history: Arc<HistoryService>,
-        keys: Arc<KeysService>,
-        authenticator: Arc<Authenticator>,
-        body_limit: usize,
-    ) -> Self {
-        let admin =
-            Admin { settings: settings.clone(), companies: companies.clone(), history, keys };
-        let compat = Compat { settings, companies };
+    pub fn new(use_cases: UseCases, authenticator: Arc<Authenticator>, body_limit: usize) -> Self {
+        let compat = Compat::new(&use_cases);
         let (health, health_service) = tonic_health::server::health_reporter();
-        let routes = Routes::new(health_service)
-            .add_service(
-                SettingServiceServer::new(compat.clone()).max_decoding_message_size(body_limit),
-            )
-            .add_service(
-                CompanyServiceServer::new(compat.clone()).max_decoding_message_size(body_limit),
-            )
-            .add_service(
-                BusinessServiceServer::new(compat.clone()).max_decoding_message_size(body_limit),
-            )
-            .add_service(
-                EntryServiceServer::new(admin.clone()).max_decoding_message_size(body_limit),
-            )
-            .add_service(
-                admin_v1::company_service_server::CompanyServiceServer::new(admin.clone())
-                    .max_decoding_message_size(body_limit),
-            )
-            .add_service(
-                admin_v1::business_service_server::BusinessServiceServer::new(admin.clone())
-                    .max_decoding_message_size(body_limit),
-            )
-            .add_service(KeyServiceServer::new(admin.clone()).max_decoding_message_size(body_limit))
-            .add_service(HistoryServiceServer::new(admin).max_decoding_message_size(body_limit))
+        let routes = routes(use_cases, body_limit)
+            .add_service(health_service)
             .add_service(
                 reflection()
                     .build_v1()
@@ -145,6 +143,26 @@ impl Api {
         shutdown.draining().await;
         self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     }
+}
+
+/// The services of the contract.
+fn routes(use_cases: UseCases, limit: usize) -> Routes {
+    let compat = Compat::new(&use_cases);
+    let admin = Admin(use_cases);
+    Routes::new(SettingServiceServer::new(compat.clone()).max_decoding_message_size(limit))
+        .add_service(CompanyServiceServer::new(compat.clone()).max_decoding_message_size(limit))
+        .add_service(BusinessServiceServer::new(compat).max_decoding_message_size(limit))
+        .add_service(EntryServiceServer::new(admin.clone()).max_decoding_message_size(limit))
+        .add_service(
+            admin_v1::company_service_server::CompanyServiceServer::new(admin.clone())
+                .max_decoding_message_size(limit),
+        )
+        .add_service(
+            admin_v1::business_service_server::BusinessServiceServer::new(admin.clone())
+                .max_decoding_message_size(limit),
+        )
+        .add_service(KeyServiceServer::new(admin.clone()).max_decoding_message_size(limit))
+        .add_service(HistoryServiceServer::new(admin).max_decoding_message_size(limit))
 }
 
 /// Which protocol answers a request, decided by its content type.

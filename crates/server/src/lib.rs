@@ -14,7 +14,7 @@ pub mod store;
 pub mod telemetry;
 
 use auth::Authenticator;
-use catalog::error::Result;
+use catalog::{access::Task, error::Result};
 use clock::Clock;
 use config::Config;
 use freshness::Freshness;
@@ -80,6 +80,23 @@ impl Services {
 }
 
 impl Services {
+    /// The methods of the contract for the program itself, in this process: no port, no key. Each
+    /// call may take `timeout`.
+    pub fn local(&self, task: Task, timeout: Duration) -> api::http::Backend {
+        let clock = self.clock.clone();
+        let deadline = move || net::Deadline(clock.monotonic() + timeout);
+        api::local(self.use_cases(), task.caller(), deadline)
+    }
+
+    fn use_cases(&self) -> api::UseCases {
+        api::UseCases {
+            settings: self.settings.clone(),
+            companies: self.companies.clone(),
+            history: self.history.clone(),
+            keys: self.keys.clone(),
+        }
+    }
+
     /// What a stopwatch shows, for commands that tell how far they are.
     pub fn monotonic(&self) -> std::time::Instant {
         self.clock.monotonic()
@@ -109,14 +126,7 @@ pub fn start(config: &Config, services: Services) -> Result<Server, ServeError> 
         },
         config.accept_bare_base64,
     ));
-    let api = api::Api::new(
-        services.settings.clone(),
-        services.companies.clone(),
-        services.history.clone(),
-        services.keys.clone(),
-        authenticator.clone(),
-        config.limits.body_bytes,
-    );
+    let api = api::Api::new(services.use_cases(), authenticator.clone(), config.limits.body_bytes);
     Ok(Server { services, authenticator, api, bound })
 }
 

@@ -1,4 +1,4 @@
-//! `customer-settings business`: a company's locations, on a running server.
+//! `customer-settings business`: a company's locations.
 
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
@@ -22,9 +22,9 @@ const BUSINESSES: Kind = Kind {
     none: "there are no such locations",
 };
 
-/// Manage a company's locations on a server
+/// Manage a company's locations
 ///
-/// These commands work on a running server alone, not on a data directory. A location is called a
+/// A location is called a
 /// business, as in the compatible API.
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXIT_CODES)]

@@ -1,4 +1,4 @@
-//! `customer-settings company`: companies, on a running server.
+//! `customer-settings company`: companies.
 
 use clap::{Args, Subcommand};
 use serde::{Serialize, Serializer};
@@ -23,9 +23,9 @@ const COMPANIES: Kind = Kind {
     none: "there are no such companies, or the key covers none",
 };
 
-/// Manage companies on a server
+/// Manage companies
 ///
-/// These commands work on a running server alone, not on a data directory. Creating companies needs
+/// Creating companies needs
 /// a key that covers all companies.
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXIT_CODES)]

@@ -1,4 +1,4 @@
-//! `customer-settings entry`: the entries of the four catalogs, on a running server.
+//! `customer-settings entry`: the entries of the four catalogs.
 
 use std::{io::Read as _, path::PathBuf};
 
@@ -38,9 +38,9 @@ const RESULTS: Kind = Kind {
     none: "nothing was changed",
 };
 
-/// Manage customer tags, referral sources, life cycles and action statuses on a server
+/// Manage customer tags, referral sources, life cycles and action statuses
 ///
-/// These commands work on a running server alone, not on a data directory. A collection is
+/// A collection is
 /// customer_tags, referral_sources, life_cycles or action_statuses.
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXIT_CODES)]

@@ -1,4 +1,4 @@
-//! `customer-settings history`: who changed what, and the way back, on a running server.
+//! `customer-settings history`: who changed what, and the way back.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use super::verbs::{Call, Read, Show, Write, confirm, tell_dry_run};
 use crate::{
     failure::{EXIT_CODES, Failure},
     output::{Kind, Output, cell, print, print_json, table},
-    remote::Client,
+    target::Client,
 };
 
 const CHANGES: Kind = Kind {
@@ -24,9 +24,9 @@ const CHANGES: Kind = Kind {
     none: "there are no such changes",
 };
 
-/// See who changed what in a company, undo a change, or roll back to a revision, on a server
+/// See who changed what in a company, undo a change, or roll back to a revision,
 ///
-/// These commands work on a running server alone, not on a data directory. A company counts its
+/// A company counts its
 /// changes: each makes a revision. An undo or a roll back is a change too, and can be undone.
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXIT_CODES)]

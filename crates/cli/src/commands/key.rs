@@ -1,20 +1,18 @@
-//! `customer-settings key`: issuing, listing and revoking keys on the data directory.
+//! `customer-settings key`: what programs and people call with.
 
 use std::{
     collections::BTreeSet,
-    io::Read,
+    io::Read as _,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use customer_settings_server::{
-    Services,
     auth::api_key::Secret,
     catalog::{
         access::{Coverage, Scopes, Task},
         error::Violation,
-        id::{CompanyId, KeyId, StaffId},
-        key::Key,
+        id::{CompanyId, StaffId},
         text::Name,
         time::Timestamp,
     },
@@ -22,35 +20,103 @@ use customer_settings_server::{
     service::keys::KeyDraft,
     store::sqlite::Access,
 };
-use serde_json::{Value, json};
+use ipnet::IpNet;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
-use super::{Data, Failure, explain, failure};
-use crate::output::Output;
+use super::{
+    Data, explain,
+    verbs::{Call, Read, Show, Write, confirm_if_watched},
+};
+use crate::{
+    failure::{EXIT_CODES, Failure, failure, usage},
+    output::Kind,
+};
 
-/// Issue, list and revoke keys
+const KEYS: Kind = Kind {
+    items: "keys",
+    columns: &[
+        ("ID", "/id"),
+        ("NAME", "/name"),
+        ("STATE", "/state"),
+        ("SCOPES", "/scopes"),
+        ("ALL COMPANIES", "/allCompanies"),
+        ("COMPANIES", "/companyIds"),
+        ("EXPIRES", "/expiresTime"),
+        ("LAST USED", "/lastUsedTime"),
+    ],
+    none: "there are no such keys",
+};
+
+const CHANGES: Kind = Kind {
+    items: "changes",
+    columns: &[
+        ("TIME", "/time"),
+        ("KEY", "/id"),
+        ("REVISION", "/revision"),
+        ("SUMMARY", "/summary"),
+        ("BY", "/staffId"),
+        ("WITH KEY", "/keyId"),
+        ("FROM", "/address"),
+    ],
+    none: "there are no such changes",
+};
+
+const SCOPES: &str = "settings:read, settings:write, companies:read, companies:write, keys:read, \
+                      keys:write, history:read, staff:any, or * for everything";
+
+/// Issue, restrict, rotate and revoke keys
 ///
-/// A running server takes a new key at once, and refuses a revoked one within a second.
-#[derive(Subcommand)]
+/// On a server a key sees, makes and changes only keys that lie wholly within its own restrictions. On a
+/// data directory there are no such limits: this is the way to the first key. A running server takes a
+/// new key at once, and refuses a revoked one within a second.
+#[derive(Debug, Subcommand)]
+#[command(after_long_help = EXIT_CODES)]
 pub(crate) enum KeyCommand {
-    Create(Create),
+    /// Issue a key; its secret is printed alone on standard output, once
+    #[command(after_help = "\
+Examples:
+  customer-settings key create --data-dir data --name admin --scope '*' > admin.key
+  customer-settings key create --server http://127.0.0.1:8080 --name till --company cmp_001 --expires 90d")]
+    Create(Write<Create>),
+    /// Issue a key with a secret that clients already hold, read from standard input
+    ///
+    /// The secret has 24 to 512 printable characters and no colon. Works on a data directory alone.
+    #[command(after_help = "\
+Example: customer-settings key import --data-dir data --name crm < crm.key")]
     Import(Import),
-    List(List),
-    Revoke(Revoke),
+    /// List keys, never their secrets
+    #[command(after_help = "Example: customer-settings key list --revoked --output json")]
+    List(Read<List>),
+    /// Show one key, never its secret
+    #[command(after_help = "Example: customer-settings key get key_001")]
+    Get(Read<Get>),
+    /// Change a key's name or restrictions; what is not given stays as it is
+    #[command(after_help = "\
+Examples:
+  customer-settings key update key_001 --name 'Till 2' --expires 90d
+  customer-settings key update key_001 --scope settings:read --company cmp_001 --company cmp_002")]
+    Update(Write<Update>),
+    /// Give a key a new secret; the old one works for a while longer
+    #[command(after_help = "Example: customer-settings key rotate key_001 --overlap 2h > new.key")]
+    Rotate(Write<Rotate>),
+    /// Revoke a key for good, with all its secrets; no undo brings it back
+    ///
+    /// Asks first where there is a terminal to ask on.
+    #[command(after_help = "Example: customer-settings key revoke key_001")]
+    Revoke(Write<Revoke>),
+    /// List who did what to a key, or to all keys, newest first
+    #[command(after_help = "Example: customer-settings key history key_001")]
+    History(Read<History>),
 }
 
-/// Issue a key; its secret is printed alone on standard output, once
-#[derive(Args)]
+#[derive(Args, Debug)]
 pub(crate) struct Create {
-    #[command(flatten)]
-    data: Data,
     #[command(flatten)]
     draft: Draft,
 }
 
-/// Issue a key with a secret that clients already hold, read from standard input
-///
-/// The secret has 24 to 512 printable characters and no colon.
-#[derive(Args)]
+#[derive(Args, Debug)]
 pub(crate) struct Import {
     #[command(flatten)]
     data: Data,
@@ -59,16 +125,15 @@ pub(crate) struct Import {
 }
 
 /// What the key may do; all restrictions apply together
-#[derive(Args)]
+#[derive(Args, Debug)]
 struct Draft {
     /// What people call the key
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// What it may do; may be repeated
-    ///
-    /// settings:read, settings:write, companies:read, companies:write, keys:read, keys:write,
-    /// history:read, or * for everything.
-    #[arg(long, value_name = "SCOPE", default_values = ["settings:read", "companies:read"])]
+    #[arg(
+        long, value_name = "SCOPE", default_values = ["settings:read", "companies:read"],
+        help = format!("What it may do; may be repeated: {SCOPES}"),
+    )]
     scope: Vec<String>,
     /// A company that it covers; may be repeated; without it all companies
     #[arg(long, value_name = "ID")]
@@ -84,46 +149,137 @@ struct Draft {
     staff: Option<String>,
 }
 
-/// List the keys, never their secrets
-#[derive(Args)]
+#[derive(Args, Debug, Serialize)]
 pub(crate) struct List {
-    #[command(flatten)]
-    data: Data,
-    /// How to print them
-    #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    /// Revoked ones too
+    #[arg(long = "revoked")]
+    show_revoked: bool,
 }
 
-/// Revoke a key for good
-#[derive(Args)]
-pub(crate) struct Revoke {
-    #[command(flatten)]
-    data: Data,
-    /// The key's id, as `key list` shows it
+#[derive(Args, Debug, Serialize)]
+pub(crate) struct Get {
+    /// The key's id
     #[arg(value_name = "ID")]
     id: String,
 }
 
-impl KeyCommand {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        match self {
-            Self::Create(create) => create.run().await,
-            Self::Import(import) => import.run().await,
-            Self::List(list) => list.run().await,
-            Self::Revoke(revoke) => revoke.run().await,
-        }
-    }
+/// A key as it was seen.
+#[derive(Args, Debug, Serialize)]
+struct One {
+    /// The key's id, as `key list` shows it
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The key's etag, as `get` shows it: refuses the change if another came first
+    #[arg(long)]
+    etag: Option<String>,
 }
 
-impl Create {
-    async fn run(self) -> Result<(), Failure> {
-        let draft = self.draft.read()?;
-        let services = self.data.open(Access::Write).await?;
-        let secret = Secret::generate().map_err(|error| explain(&error))?;
-        let key = issue(&services, draft, &secret).await?;
-        println!("{}", secret.expose());
-        eprintln!("created {}; the secret above is shown only this once", describe(&key));
-        Ok(())
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true))]
+pub(crate) struct Update {
+    #[command(flatten)]
+    one: One,
+    /// What people call the key
+    #[arg(long, value_name = "NAME", group = "change")]
+    name: Option<String>,
+    #[arg(
+        long, value_name = "SCOPE", group = "change",
+        help = format!("What it may do, in place of what it could; may be repeated: {SCOPES}"),
+    )]
+    scope: Vec<String>,
+    /// A company that it covers, in place of those that it did; may be repeated
+    #[arg(long, value_name = "ID", group = "change")]
+    company: Vec<String>,
+    /// Covers all companies
+    #[arg(long, group = "change", conflicts_with = "company")]
+    all_companies: bool,
+    /// A network that it may be used from, in place of those it had; may be repeated
+    #[arg(long, value_name = "CIDR", group = "change")]
+    allow_ip: Vec<String>,
+    /// May be used from anywhere
+    #[arg(long, group = "change", conflicts_with = "allow_ip")]
+    anywhere: bool,
+    /// When it ends: in a while (30d, 12h) or at a time (2027-01-01T00:00:00Z)
+    #[arg(long, value_name = "WHEN", group = "change")]
+    expires: Option<String>,
+    /// Does not end
+    #[arg(long, group = "change", conflicts_with = "expires")]
+    no_expiry: bool,
+    /// The id of the staff member it acts as
+    #[arg(long, value_name = "ID", group = "change")]
+    staff: Option<String>,
+    /// Acts as nobody but itself
+    #[arg(long, group = "change", conflicts_with = "staff")]
+    no_staff: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Rotate {
+    #[command(flatten)]
+    one: One,
+    /// How long the old secret works beside the new one: 0s to 30d
+    #[arg(long, value_name = "SPAN", default_value = "1d", value_parser = humantime::parse_duration)]
+    overlap: Duration,
+}
+
+#[derive(Args, Debug, Serialize)]
+pub(crate) struct Revoke {
+    #[command(flatten)]
+    #[serde(flatten)]
+    one: One,
+    /// Do not ask
+    #[arg(long)]
+    #[serde(skip)]
+    yes: bool,
+}
+
+#[derive(Args, Debug, Serialize)]
+pub(crate) struct History {
+    /// The key's id; without it all keys
+    #[arg(value_name = "ID", default_value = "-", hide_default_value = true)]
+    id: String,
+    /// How many changes to show at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[serde(skip)]
+    limit: u32,
+}
+
+impl KeyCommand {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        if let Self::Import(import) = self {
+            return import.run().await;
+        }
+        let call = self.call()?;
+        if let Self::Revoke(revoke) = &self
+            && !call.is_dry()
+        {
+            let Revoke { one, yes } = &revoke.request;
+            confirm_if_watched(&format!("Revoke the key {} for good?", one.id), *yes)?;
+        }
+        call.run().await
+    }
+
+    pub(crate) fn call(&self) -> Result<Call<'_>, Failure> {
+        match self {
+            Self::Create(create) => {
+                let request = json!({"key": message(&create.request.draft.read()?)});
+                create.call_with("KeyService/CreateKey", request, Show::Secret)
+            }
+            Self::Import(_) => Err(usage("a secret is imported into a data directory alone")),
+            Self::List(list) => list.call("KeyService/ListKeys", Show::Items(&KEYS)),
+            Self::Get(get) => get.call("KeyService/GetKey", Show::One),
+            Self::Update(update) => {
+                update.call_with("KeyService/UpdateKey", update.request.message()?, Show::One)
+            }
+            Self::Rotate(rotate) => {
+                rotate.call_with("KeyService/RotateKey", rotate.request.message()?, Show::Secret)
+            }
+            Self::Revoke(revoke) => revoke.call("KeyService/RevokeKey", Show::One),
+            Self::History(history) => {
+                let limit = history.request.limit as usize;
+                history.call("KeyService/ListKeyChanges", Show::Pages(&CHANGES, Some(limit)))
+            }
+        }
     }
 }
 
@@ -134,66 +290,114 @@ impl Import {
         std::io::stdin().read_to_string(&mut text)?;
         let secret = Secret::import(&text).map_err(failure)?;
         let services = self.data.open(Access::Write).await?;
-        let key = issue(&services, draft, &secret).await?;
-        eprintln!("imported {}", describe(&key));
+        let key = services.keys.create(&Task::Local.actor(), draft, &secret).await;
+        let key = key.map_err(|error| explain(&error))?;
+        eprintln!("imported key {} \"{}\" ({})", key.id, key.name, key.scopes.names().join(" "));
         Ok(())
     }
-}
-
-impl List {
-    async fn run(self) -> Result<(), Failure> {
-        let services = self.data.open(Access::Read).await?;
-        let keys = services.keys.list().await.map_err(|error| explain(&error))?;
-        let rows: Vec<Value> = keys.iter().map(|(key, last_used)| row(key, *last_used)).collect();
-        match self.output {
-            Output::Json => println!("{}", serde_json::to_string_pretty(&rows)?),
-            Output::Table => print_table(&rows),
-        }
-        Ok(())
-    }
-}
-
-impl Revoke {
-    async fn run(self) -> Result<(), Failure> {
-        let id = KeyId::parse("ID", &self.id).map_err(failure)?;
-        let services = self.data.open(Access::Write).await?;
-        let revoked = services.keys.revoke(&Task::Key.actor(), &id).await;
-        let key = revoked.map_err(|error| explain(&error))?;
-        eprintln!("revoked {} \"{}\"", key.id, key.name);
-        Ok(())
-    }
-}
-
-async fn issue(services: &Services, draft: KeyDraft, secret: &Secret) -> Result<Key, Failure> {
-    let key = services.keys.create(&Task::Key.actor(), draft, secret).await;
-    key.map_err(|error| explain(&error))
 }
 
 impl Draft {
-    fn read(self) -> Result<KeyDraft, Failure> {
-        let companies: Result<BTreeSet<CompanyId>, Violation> =
-            self.company.iter().map(|id| CompanyId::parse("--company", id)).collect();
-        let companies = companies.map_err(failure)?;
-        let network = |text: &String| {
-            let wrong =
-                || failure(format!("--allow-ip {text} is neither an address nor a network"));
-            parse_network(text).ok_or_else(wrong)
-        };
+    fn read(&self) -> Result<KeyDraft, Failure> {
+        let companies = companies(&self.company)?;
         Ok(KeyDraft {
-            name: Name::parse("--name", &self.name).map_err(failure)?,
-            scopes: Scopes::parse("--scope", self.scope.iter().map(String::as_str))
-                .map_err(failure)?,
+            name: Name::parse("--name", &self.name).map_err(usage)?,
+            scopes: scopes(&self.scope)?,
             coverage: if companies.is_empty() { Coverage::All } else { Coverage::Only(companies) },
-            addresses: self.allow_ip.iter().map(network).collect::<Result<_, _>>()?,
+            addresses: networks(&self.allow_ip)?,
             expires_time: self.expires.as_deref().map(parse_expires).transpose()?,
-            staff_id: self
-                .staff
-                .as_deref()
-                .map(|id| StaffId::parse("--staff", id))
-                .transpose()
-                .map_err(failure)?,
+            staff_id: self.staff.as_deref().map(parse_staff).transpose()?,
         })
     }
+}
+
+/// The key of a request that is to be made as the draft says.
+fn message(draft: &KeyDraft) -> Value {
+    json!({
+        "name": draft.name.as_str(),
+        "scopes": draft.scopes.names(),
+        "company_ids": match &draft.coverage {
+            Coverage::All => vec![],
+            Coverage::Only(ids) => ids.iter().map(CompanyId::as_str).collect(),
+        },
+        "all_companies": draft.coverage == Coverage::All,
+        "addresses": texts(&draft.addresses),
+        "expires_time": draft.expires_time.map(|time| time.to_string()),
+        "staff_id": draft.staff_id.as_ref().map(StaffId::as_str),
+    })
+}
+
+fn texts(networks: &[IpNet]) -> Vec<String> {
+    networks.iter().map(ToString::to_string).collect()
+}
+
+impl Update {
+    /// The request: each field that is given is in the mask, also where it becomes empty.
+    fn message(&self) -> Result<Value, Failure> {
+        let (mut key, mut mask) = (Map::new(), Vec::new());
+        let mut set = |name: &'static str, value: Option<Value>| {
+            mask.push(name);
+            if let Some(value) = value {
+                key.insert(name.to_owned(), value);
+            }
+        };
+        if let Some(name) = &self.name {
+            set("name", Some(json!(Name::parse("--name", name).map_err(usage)?.as_str())));
+        }
+        if !self.scope.is_empty() {
+            set("scopes", Some(json!(scopes(&self.scope)?.names())));
+        }
+        if self.all_companies || !self.company.is_empty() {
+            let ids = companies(&self.company)?;
+            set("companyIds", Some(ids.iter().map(CompanyId::as_str).collect()));
+            set("allCompanies", self.all_companies.then_some(json!(true)));
+        }
+        if self.anywhere || !self.allow_ip.is_empty() {
+            set("addresses", Some(json!(texts(&networks(&self.allow_ip)?))));
+        }
+        if self.no_expiry || self.expires.is_some() {
+            let expires = self.expires.as_deref().map(parse_expires).transpose()?;
+            set("expiresTime", expires.map(|time| json!(time.to_string())));
+        }
+        if self.no_staff || self.staff.is_some() {
+            let staff = self.staff.as_deref().map(parse_staff).transpose()?;
+            set("staffId", Some(json!(staff.as_ref().map_or("", StaffId::as_str))));
+        }
+        let One { id, etag } = &self.one;
+        Ok(json!({"id": id, "key": key, "update_mask": mask.join(","), "etag": etag}))
+    }
+}
+
+impl Rotate {
+    fn message(&self) -> Result<Value, Failure> {
+        let One { id, etag } = &self.one;
+        if self.overlap.subsec_nanos() != 0 {
+            return Err(usage("--overlap is whole seconds"));
+        }
+        Ok(json!({"id": id, "overlap": format!("{}s", self.overlap.as_secs()), "etag": etag}))
+    }
+}
+
+fn scopes(names: &[String]) -> Result<Scopes, Failure> {
+    Scopes::parse("--scope", names.iter().map(String::as_str)).map_err(usage)
+}
+
+fn companies(ids: &[String]) -> Result<BTreeSet<CompanyId>, Failure> {
+    let ids: Result<_, Violation> =
+        ids.iter().map(|id| CompanyId::parse("--company", id)).collect();
+    ids.map_err(usage)
+}
+
+fn networks(texts: &[String]) -> Result<Vec<IpNet>, Failure> {
+    let network = |text: &String| {
+        let wrong = || usage(format!("--allow-ip {text} is neither an address nor a network"));
+        parse_network(text).ok_or_else(wrong)
+    };
+    texts.iter().map(network).collect()
+}
+
+fn parse_staff(id: &str) -> Result<StaffId, Failure> {
+    StaffId::parse("--staff", id).map_err(usage)
 }
 
 /// `30d`, or a time.
@@ -203,82 +407,24 @@ fn parse_expires(text: &str) -> Result<Timestamp, Failure> {
         Ok(span) => Timestamp::from_micros(now.as_micros() + as_micros(span)?),
         Err(_) => {
             let time: SystemTime = humantime::parse_rfc3339(text).map_err(|_| {
-                failure(format!("--expires {text} is neither a span such as 30d nor a time such as 2027-01-01T00:00:00Z"))
+                usage(format!("--expires {text} is neither a span such as 30d nor a time such as 2027-01-01T00:00:00Z"))
             })?;
             Timestamp::from_micros(as_micros(time.duration_since(UNIX_EPOCH).unwrap_or_default())?)
         }
     };
     if at <= now {
-        return Err(failure(format!("--expires {text} lies in the past")));
+        return Err(usage(format!("--expires {text} lies in the past")));
     }
     Ok(at)
 }
 
 fn as_micros(span: Duration) -> Result<i64, Failure> {
-    // Ten thousand years: what a timestamp on the wire can say.
-    const MOST_SECONDS: u64 = 8_000 * 366 * 24 * 60 * 60;
+    // To the year 9900 or so: what a time on the wire can say.
+    const MOST_SECONDS: u64 = 7_900 * 365 * 24 * 60 * 60;
     if span.as_secs() > MOST_SECONDS {
-        return Err(failure(
+        return Err(usage(
             "--expires lies too far ahead; leave it out for a key that does not expire",
         ));
     }
     i64::try_from(span.as_micros()).map_err(failure)
-}
-
-fn describe(key: &Key) -> String {
-    let coverage = match &key.coverage {
-        Coverage::All => "all companies".to_owned(),
-        Coverage::Only(ids) => ids.iter().map(CompanyId::as_str).collect::<Vec<_>>().join(", "),
-    };
-    format!("key {} \"{}\" ({}; {coverage})", key.id, key.name, key.scopes.names().join(" "))
-}
-
-fn row(key: &Key, last_used: Option<Timestamp>) -> Value {
-    let companies = match &key.coverage {
-        Coverage::All => json!("*"),
-        Coverage::Only(ids) => ids.iter().map(CompanyId::as_str).collect(),
-    };
-    let expired =
-        key.expires_time.is_some_and(|time| time <= customer_settings_server::clock::now());
-    let state = match key.revoked_time {
-        Some(_) => "revoked",
-        None if expired => "expired",
-        None => "active",
-    };
-    json!({
-        "id": key.id.as_str(),
-        "name": key.name.as_str(),
-        "state": state,
-        "scopes": key.scopes.names(),
-        "companies": companies,
-        "allowed_addresses": key.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "expires_time": key.expires_time.map(|time| time.to_string()),
-        "staff_id": key.staff_id.as_ref().map(StaffId::as_str),
-        "created_time": key.audit.created_time.to_string(),
-        "revoked_time": key.revoked_time.map(|time| time.to_string()),
-        "last_used_time": last_used.map(|time| time.to_string()),
-    })
-}
-
-const COLUMNS: [&str; 6] = ["id", "name", "state", "scopes", "companies", "last_used_time"];
-
-fn print_table(rows: &[Value]) {
-    let cell = |row: &Value, column: &str| match &row[column] {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
-        _ => "-".to_owned(),
-    };
-    let width = |column: &str| {
-        let widest = rows.iter().map(|row| cell(row, column).chars().count()).max();
-        widest.unwrap_or(0).max(column.len())
-    };
-    let line = |cells: Vec<String>| {
-        let padded =
-            cells.iter().zip(COLUMNS).map(|(text, column)| format!("{text:<0$}", width(column)));
-        println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
-    };
-    line(COLUMNS.map(|column| column.replace('_', " ").to_uppercase()).to_vec());
-    for row in rows {
-        line(COLUMNS.map(|column| cell(row, column)).to_vec());
-    }
 }

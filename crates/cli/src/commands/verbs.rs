@@ -4,13 +4,14 @@
 use std::io::{IsTerminal, Write as _};
 
 use clap::{Args, ValueEnum};
+use customer_settings_server::store::sqlite::Access;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
     failure::{Failure, failure, usage},
-    output::{Kind, Output},
-    remote::{Client, Remote, new_request_id},
+    output::{Kind, Output, cell, print, print_json},
+    target::{Client, Target, new_request_id},
 };
 
 /// The most that a list asks for at once where it does not want everything.
@@ -22,7 +23,7 @@ pub(crate) struct Read<T: Args> {
     #[command(flatten)]
     pub(crate) request: T,
     #[command(flatten)]
-    remote: Remote,
+    target: Target,
 }
 
 /// A request that changes something.
@@ -33,7 +34,7 @@ pub(crate) struct Write<T: Args> {
     #[command(flatten)]
     safety: Safety,
     #[command(flatten)]
-    remote: Remote,
+    target: Target,
 }
 
 /// What every write takes.
@@ -49,7 +50,7 @@ struct Safety {
     request_id: Option<String>,
     /// The staff member who signs the change; needs a key with the scope staff:any
     #[arg(long, value_name = "ID")]
-    staff: Option<String>,
+    as_staff: Option<String>,
 }
 
 /// A state that is over.
@@ -90,6 +91,10 @@ pub(crate) enum Show {
     All(&'static Kind),
     /// A list that comes in pages: all of them, or as many things as wanted.
     Pages(&'static Kind, Option<usize>),
+    /// A list in pages, of which JSON shows the list alone.
+    Items(&'static Kind),
+    /// A key with its secret, which stands alone on standard output.
+    Secret,
     /// Nothing but what was done.
     Done(&'static str),
 }
@@ -100,15 +105,24 @@ pub(crate) struct Call<'a> {
     pub(crate) request: Value,
     pub(crate) output: Output,
     show: Show,
-    remote: &'a Remote,
+    target: &'a Target,
     staff: Option<&'a str>,
+    access: Access,
 }
 
 impl<T: Args + Serialize> Read<T> {
     pub(crate) fn call(&self, method: &'static str, show: Show) -> Result<Call<'_>, Failure> {
         let request = serde_json::to_value(&self.request)?;
-        let remote = &self.remote;
-        Ok(Call { method, request, output: remote.output, show, remote, staff: None })
+        let target = &self.target;
+        Ok(Call {
+            method,
+            request,
+            output: target.output,
+            show,
+            target,
+            staff: None,
+            access: Access::Read,
+        })
     }
 }
 
@@ -126,23 +140,36 @@ impl<T: Args> Write<T> {
         mut request: Value,
         show: Show,
     ) -> Result<Call<'_>, Failure> {
-        let Self { safety, remote, .. } = self;
+        let Self { safety, target, .. } = self;
         if let Some(id) = &safety.request_id {
             request["request_id"] = json!(id);
-        } else if request["request_id"].is_null() {
-            request["request_id"] = json!(new_request_id()?);
+        }
+        match (target.is_server()?, request["request_id"].is_null()) {
+            (true, true) => request["request_id"] = json!(new_request_id()?),
+            (false, false) => {
+                return Err(usage("request ids are for servers, which remember them by key"));
+            }
+            (true, false) | (false, true) => {}
         }
         if safety.dry_run {
             request["validate_only"] = json!(true);
         }
-        let staff = safety.staff.as_deref();
-        Ok(Call { method, request, output: remote.output, show, remote, staff })
+        let staff = safety.as_staff.as_deref();
+        Ok(Call {
+            method,
+            request,
+            output: target.output,
+            show,
+            target,
+            staff,
+            access: Access::Write,
+        })
     }
 }
 
 impl Call<'_> {
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
-        self.remote.connect(self.staff).await
+        self.target.connect(self.staff, self.access).await
     }
 
     /// Whether nothing will be written, also because a document says so.
@@ -155,6 +182,7 @@ impl Call<'_> {
         let mut client = self.connect().await?;
         let answer = match self.show {
             Show::Pages(kind, most) => self.all_pages(&mut client, kind, most).await?,
+            Show::Items(kind) => self.all_pages(&mut client, kind, None).await?,
             _ => client.call(self.method, &self.request).await?,
         };
         if self.is_dry() {
@@ -170,6 +198,9 @@ impl Call<'_> {
                 }
                 Ok(())
             }
+            Show::Items(kind) if self.output == Output::Json => print_json(&answer[kind.items]),
+            Show::Items(kind) => self.output.list(&answer, kind),
+            Show::Secret => show_secret(&answer, self.output, self.is_dry()),
             Show::Done(_) if self.output == Output::Json => self.output.one(&answer),
             Show::Done(_) if self.is_dry() => Ok(()),
             Show::Done(what) => {
@@ -206,8 +237,41 @@ impl Call<'_> {
     }
 }
 
+/// The secret alone on standard output, so that it can go into a file, and the rest beside it.
+fn show_secret(answer: &Value, output: Output, is_dry: bool) -> Result<(), Failure> {
+    let (key, secret) = (&answer["key"], answer["secret"].as_str().unwrap_or_default());
+    if output == Output::Json {
+        return print_json(answer);
+    }
+    if is_dry {
+        return output.one(key);
+    }
+    if secret.is_empty() {
+        return Err(failure(format!("key {}: {}", cell(&key["id"]), cell(&answer["note"]))));
+    }
+    print(&format!("{secret}\n"))?;
+    let companies = match &key["allCompanies"] {
+        Value::Bool(true) => "all companies".to_owned(),
+        _ => cell(&key["companyIds"]),
+    };
+    eprintln!(
+        "key {} \"{}\" ({}; {companies}); the secret above is shown only this once",
+        cell(&key["id"]),
+        cell(&key["name"]),
+        cell(&key["scopes"])
+    );
+    Ok(())
+}
+
 pub(crate) fn tell_dry_run() {
     eprintln!("dry run: nothing was changed");
+}
+
+/// Asks where there is a terminal to ask on, and goes on where there is none: for what must not
+/// wait for a person.
+pub(crate) fn confirm_if_watched(question: &str, yes: bool) -> Result<(), Failure> {
+    let is_watched = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    confirm(question, yes || !is_watched)
 }
 
 /// Asks on the terminal before something is done; where there is none, `--yes` has to be given.

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 use tonic::{Request, Response, Status};
 
 use super::{
-    convert, descriptors,
+    UseCases, convert, descriptors,
     grpc::caller,
     http::{Finished, FinishedAnswers, write_json},
     status::grpc_status,
@@ -61,6 +61,10 @@ pub(crate) struct Compat {
 }
 
 impl Compat {
+    pub(super) fn new(use_cases: &UseCases) -> Self {
+        Self { settings: use_cases.settings.clone(), companies: use_cases.companies.clone() }
+    }
+
     /// The snapshot that a list of the company answers from.
     async fn snapshot(&self, caller: &Caller, company_id: &str) -> Result<Arc<Snapshot>> {
         let id = CompanyId::parse("company_id", company_id)?;

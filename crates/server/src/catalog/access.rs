@@ -210,8 +210,8 @@ pub enum Task {
     Load,
     /// `customer-settings export`.
     Export,
-    /// `customer-settings key …` on the data directory.
-    Key,
+    /// What people do with the management API on a data directory.
+    Local,
     /// `customer-settings restore`.
     Restore,
     /// `customer-settings verify`.
@@ -224,13 +224,25 @@ impl Task {
         let name = match self {
             Self::Load => "load",
             Self::Export => "export",
-            Self::Key => "key",
+            Self::Local => "local",
             Self::Restore => "restore",
             Self::Verify => "verify",
         };
         let staff_id =
             StaffId::parse("task", name).unwrap_or_else(|_| unreachable!("a literal id"));
         Actor { key_id: None, staff_id, address: None }
+    }
+
+    /// A caller who may do everything: whoever can read and write the data itself.
+    pub fn caller(self) -> Caller {
+        Caller {
+            actor: self.actor(),
+            scopes: Scopes::All,
+            coverage: Coverage::All,
+            addresses: Vec::new(),
+            expires_time: None,
+            staff_id: None,
+        }
     }
 
     /// The right of the program itself to one company's data.

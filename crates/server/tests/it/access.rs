@@ -35,7 +35,7 @@ async fn unusable_keys(server: &Server) -> Vec<Bad> {
     let expired = server.key(KeyDraft { expires_time: Some(soon), ..everything() }).await;
     server.clock.advance(Duration::from_secs(61));
     let (revoked_key, revoked) = server.issue(everything()).await;
-    server.services.keys.revoke(&Task::Key.actor(), &revoked_key.id).await.unwrap();
+    server.services.keys.revoke(&Task::Local.actor(), &revoked_key.id).await.unwrap();
     let elsewhere = server.key(from_networks(&["192.0.2.0/24", "2001:db8::/32"])).await;
     let unknown = "an-imported-secret-that-nobody-has";
     vec![

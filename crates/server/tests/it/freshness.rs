@@ -73,7 +73,7 @@ async fn a_key_that_another_program_revokes_is_refused_within_the_bound() {
     server.settled().await;
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
     let other = server.other_program().await;
-    other.keys.revoke(&Task::Key.actor(), &key.id).await.unwrap();
+    other.keys.revoke(&Task::Local.actor(), &key.id).await.unwrap();
     let is_refused = async || server.get(TAGS).bearer(&secret).send().await.status == 401;
     let taken = eventually(is_refused).await;
     assert!(taken < BOUND, "{taken:?}");
@@ -88,7 +88,7 @@ async fn without_a_change_mark_a_revoked_key_is_refused_past_the_bound() {
     server.hide_change_mark().await;
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
     let other = server.other_program().await;
-    other.keys.revoke(&Task::Key.actor(), &key.id).await.unwrap();
+    other.keys.revoke(&Task::Local.actor(), &key.id).await.unwrap();
     server.clock.advance(BOUND + Duration::from_millis(1));
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 401);
 }
@@ -100,7 +100,7 @@ async fn a_key_that_another_program_makes_works_at_once_even_if_it_was_tried_bef
     let other = server.other_program().await;
     let secret = Secret::generate().unwrap();
     assert_eq!(server.get(TAGS).bearer(secret.expose()).send().await.status, 401);
-    other.keys.create(&Task::Key.actor(), everything(), &secret).await.unwrap();
+    other.keys.create(&Task::Local.actor(), everything(), &secret).await.unwrap();
     assert_eq!(server.get(TAGS).bearer(secret.expose()).send().await.status, 200);
 }
 

@@ -131,7 +131,7 @@ impl Server {
     /// A new key and its secret.
     pub(crate) async fn issue(&self, draft: KeyDraft) -> (Key, String) {
         let secret = Secret::generate().unwrap();
-        let key = self.services.keys.create(&Task::Key.actor(), draft, &secret).await.unwrap();
+        let key = self.services.keys.create(&Task::Local.actor(), draft, &secret).await.unwrap();
         (key, secret.expose().to_owned())
     }
 

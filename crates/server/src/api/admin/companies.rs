@@ -67,7 +67,7 @@ impl Admin {
         caller.grant(Scope::CompaniesWrite, company)?;
         let ask = Ask::Steps { etag: None, steps: vec![step?], is_batch: false };
         let write = envelope.write(rpc, message, request_id, validate_only, ask)?;
-        self.settings.write(&caller, company, write).await
+        self.0.settings.write(&caller, company, write).await
     }
 }
 
@@ -121,7 +121,7 @@ impl CompanyService for Admin {
             let as_of = as_of(message.revision, message.read_time)?;
             let caller = envelope.caller()?;
             let settings =
-                self.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
+                self.0.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
             Ok(convert::company(&settings.company, Some(settings.revision)))
         };
         answer(get.await)
@@ -136,7 +136,8 @@ impl CompanyService for Admin {
             let caller = envelope.caller()?;
             caller.grant_covered(Scope::CompaniesRead)?;
             let page = page(message.page_size, &message.page_token)?;
-            let paged = self.companies.list_companies(&caller, message.show_archived, page).await?;
+            let paged =
+                self.0.companies.list_companies(&caller, message.show_archived, page).await?;
             let companies = paged.rows.iter().map(|held| convert::company(held, None)).collect();
             Ok(ListCompaniesResponse { companies, next_page_token: paged.next_page_token })
         };
@@ -229,7 +230,7 @@ impl BusinessService for Admin {
             let as_of = as_of(message.revision, message.read_time)?;
             let caller = envelope.caller()?;
             let settings =
-                self.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
+                self.0.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
             let id = BusinessId::parse("id", &message.id)?;
             let found = settings.businesses.iter().find(|held| held.id == id);
             let absent = || Error::NotFound { kind: Kind::Business, id: id.to_string() };
@@ -248,7 +249,7 @@ impl BusinessService for Admin {
             let as_of = as_of(message.revision, message.read_time)?;
             let caller = envelope.caller()?;
             let settings =
-                self.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
+                self.0.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
             let page = page(message.page_size, &message.page_token)?;
             let shown = settings.businesses.iter();
             let shown = shown.filter(|held| message.show_archived || held.state == State::Active);

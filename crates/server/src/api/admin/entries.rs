@@ -48,7 +48,7 @@ impl Admin {
         caller.grant(Scope::SettingsWrite, &company)?;
         let ask = Ask::Steps { etag: None, steps: vec![step?], is_batch: false };
         let write = envelope.write(rpc, message, request_id, validate_only, ask)?;
-        self.settings.write(&caller, &company, write).await
+        self.0.settings.write(&caller, &company, write).await
     }
 }
 
@@ -88,7 +88,7 @@ impl EntryService for Admin {
             let caller = envelope.caller()?;
             let as_of = as_of(message.revision, message.read_time)?;
             let settings =
-                self.settings.read(&caller, Scope::SettingsRead, &company, as_of).await?;
+                self.0.settings.read(&caller, Scope::SettingsRead, &company, as_of).await?;
             let id = EntryId::parse("id", &message.id)?;
             convert::entry(&settings, catalog?, &id)
                 .ok_or_else(|| Error::NotFound { kind: Kind::Entry, id: id.to_string() })
@@ -108,7 +108,7 @@ impl EntryService for Admin {
             let catalog = catalog(&message.collection)?;
             let query = list::Query::parse(&message)?;
             let settings =
-                self.settings.read(&caller, Scope::SettingsRead, &company, query.as_of()).await?;
+                self.0.settings.read(&caller, Scope::SettingsRead, &company, query.as_of()).await?;
             Ok(query.answer(&settings, catalog))
         };
         answer(list.await)
@@ -193,7 +193,7 @@ impl EntryService for Admin {
             let ask = Ask::Steps { etag, steps: batch_steps(&message)?, is_batch: true };
             let rpc = "BatchChangeEntries";
             let write = envelope.write(rpc, &message, &id, message.validate_only, ask)?;
-            let written = self.settings.write(&caller, &company, write).await?;
+            let written = self.0.settings.write(&caller, &company, write).await?;
             let results = batch_results(&written.settings, &written.subjects);
             let answer = BatchChangeEntriesResponse {
                 revision: convert::revision(written.settings.revision),

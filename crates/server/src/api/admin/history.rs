@@ -40,7 +40,7 @@ impl Admin {
         let caller = envelope.caller()?;
         caller.grant(Scope::SettingsWrite, &company)?;
         let write = envelope.write(rpc, message, request_id, validate_only, ask?)?;
-        let written = self.settings.write(&caller, &company, write).await?;
+        let written = self.0.settings.write(&caller, &company, write).await?;
         let result = ChangeResult {
             revision: convert::revision(written.settings.revision),
             etag: written.settings.etag().to_string(),
@@ -64,7 +64,7 @@ impl HistoryService for Admin {
             let filter = filter(&message)?;
             let limit = page_size(message.page_size)?;
             let below = below(&message.page_token)?;
-            let changes = self.history.list(&caller, &company, &filter, below, limit).await?;
+            let changes = self.0.history.list(&caller, &company, &filter, below, limit).await?;
             Ok(ListChangesResponse {
                 changes: changes.lines.iter().map(|line| convert::change(&company, line)).collect(),
                 next_page_token: changes.next.map(token).unwrap_or_default(),
@@ -84,7 +84,7 @@ impl HistoryService for Admin {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let caller = envelope.caller()?;
             caller.grant(Scope::HistoryRead, &company)?;
-            let line = self.history.get(&caller, &company, revision(message.revision)?).await?;
+            let line = self.0.history.get(&caller, &company, revision(message.revision)?).await?;
             Ok(convert::change(&company, &line))
         };
         answer(get.await)

@@ -106,8 +106,8 @@ impl KeyService for Admin {
             let writing = Writing::open(&envelope, rpc, &id, message.validate_only, &[])?;
             let draft = draft(message.key.as_ref())?;
             let secret = Secret::generate()?;
-            let kept = self.keys.create_within(&writing.by(), draft, &secret).await?;
-            Ok(writing.with_secret(kept, &secret, self.keys.now()))
+            let kept = self.0.keys.create_within(&writing.by(), draft, &secret).await?;
+            Ok(writing.with_secret(kept, &secret, self.0.keys.now()))
         };
         repeatable(made.await)
     }
@@ -121,8 +121,8 @@ impl KeyService for Admin {
             let caller = envelope.caller()?;
             caller.require(Scope::KeysRead)?;
             let id = KeyId::parse("id", &sent.id)?;
-            let (key, last_used) = self.keys.get_within(&caller, &id).await?;
-            Ok(message(&key, last_used, self.keys.now()))
+            let (key, last_used) = self.0.keys.get_within(&caller, &id).await?;
+            Ok(message(&key, last_used, self.0.keys.now()))
         };
         answer(get.await)
     }
@@ -134,8 +134,8 @@ impl KeyService for Admin {
         let (envelope, sent) = Envelope::open(request);
         let list = async {
             let caller = envelope.caller()?;
-            let keys = self.keys.list_within(&caller).await?;
-            let now = self.keys.now();
+            let keys = self.0.keys.list_within(&caller).await?;
+            let now = self.0.keys.now();
             let shown = keys
                 .iter()
                 .filter(|(key, _)| sent.show_revoked || key.revoked_time.is_none())
@@ -160,7 +160,7 @@ impl KeyService for Admin {
             let limit = change_page_size(sent.page_size)? as usize;
             let before = place(&sent.page_token)?;
             let key = key.as_ref();
-            let mut lines = self.keys.changes_within(&caller, key, before, limit + 1).await?;
+            let mut lines = self.0.keys.changes_within(&caller, key, before, limit + 1).await?;
             let has_more = lines.len() > limit;
             lines.truncate(limit);
             let last = lines.last().filter(|_| has_more);
@@ -189,8 +189,8 @@ impl KeyService for Admin {
                 patch.clone().apply(key);
                 Ok(())
             };
-            let kept = self.keys.change(&writing.by(), &id, change).await?;
-            Ok((kept.repeated, message(&kept.key, None, self.keys.now())))
+            let kept = self.0.keys.change(&writing.by(), &id, change).await?;
+            Ok((kept.repeated, message(&kept.key, None, self.0.keys.now())))
         };
         repeatable(made.await)
     }
@@ -215,8 +215,8 @@ impl KeyService for Admin {
             }
             let secret = Secret::generate()?;
             let change = |key: &mut Key, now| rotate(key, &secret, overlap, now);
-            let kept = self.keys.change(&writing.by(), &id, change).await?;
-            Ok(writing.with_secret(kept, &secret, self.keys.now()))
+            let kept = self.0.keys.change(&writing.by(), &id, change).await?;
+            Ok(writing.with_secret(kept, &secret, self.0.keys.now()))
         };
         repeatable(made.await)
     }
@@ -232,8 +232,8 @@ impl KeyService for Admin {
             let etags = [sent.etag.as_str()];
             let writing = Writing::open(&envelope, rpc, &request_id, sent.validate_only, &etags)?;
             let id = KeyId::parse("id", &sent.id)?;
-            let kept = self.keys.change(&writing.by(), &id, revoke).await?;
-            Ok((kept.repeated, message(&kept.key, None, self.keys.now())))
+            let kept = self.0.keys.change(&writing.by(), &id, revoke).await?;
+            Ok((kept.repeated, message(&kept.key, None, self.0.keys.now())))
         };
         repeatable(made.await)
     }

@@ -38,7 +38,7 @@ async fn refused(server: &Server, authorization: &str) -> Refusal {
 async fn secrets(server: &Server) -> [String; 2] {
     let imported = "pk-live-0123456789abcdefghij";
     let secret = Secret::import(imported).unwrap();
-    server.services.keys.create(&Task::Key.actor(), everything(), &secret).await.unwrap();
+    server.services.keys.create(&Task::Local.actor(), everything(), &secret).await.unwrap();
     [server.any_key().await, imported.to_owned()]
 }
 

@@ -329,7 +329,7 @@ async fn expired_and_revoked_keys_are_told_so_with_a_challenge() {
     let expires_time = Some(server.clock.now().plus_seconds(-1));
     let expired = server.key(KeyDraft { expires_time, ..everything() }).await;
     let (key, revoked) = server.issue(everything()).await;
-    server.services.keys.revoke(&Task::Key.actor(), &key.id).await.unwrap();
+    server.services.keys.revoke(&Task::Local.actor(), &key.id).await.unwrap();
     for (secret, reason, part) in
         [(expired, "KEY_EXPIRED", "has expired"), (revoked, "KEY_REVOKED", "was revoked")]
     {

@@ -1,22 +1,27 @@
-//! A running server as the commands see it: where it is, with which key, and one call.
+//! Where a command works: on a running server with a key, or on a data directory with the same
+//! services in this process. Either way it is calls of the management API.
 //!
 //! Methods and messages are known by their descriptors alone, so a command is a method's name and
 //! its request as JSON. Knows no command.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{env, error::Error, net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
+use customer_settings_server::{catalog::access::Task, store::sqlite::Access};
 use http::{Uri, uri::PathAndQuery};
 use prost_reflect::DynamicMessage;
 use serde_json::Value;
 use tonic::{
     Code, Request, Status,
+    body::Body,
     client::Grpc,
     metadata::{Ascii, MetadataValue},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+    transport::{Certificate, ClientTlsConfig, Endpoint},
 };
+use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
+    commands::open,
     failure::{Failure, failure, usage},
     output::Output,
 };
@@ -25,6 +30,9 @@ mod contract;
 mod key;
 mod refusal;
 
+const SERVER: &str = "CUSTOMER_SETTINGS_SERVER";
+const DATA_DIR: &str = "CUSTOMER_SETTINGS_DATA_DIR";
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait before each repetition.
 const RETRY_DELAYS: [Duration; 3] =
@@ -32,13 +40,18 @@ const RETRY_DELAYS: [Duration; 3] =
 /// A page of a history with long descriptions is larger than tonic's four megabytes.
 const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
-/// The server that a command talks to.
+/// Where a command works.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Server")]
-pub(crate) struct Remote {
-    /// The server, such as https://settings.example.com or http://127.0.0.1:8080
-    #[arg(long, value_name = "URL", env = "CUSTOMER_SETTINGS_SERVER", value_parser = parse_server)]
-    server: Uri,
+#[command(next_help_heading = "Where")]
+pub(crate) struct Target {
+    /// A running server, such as https://settings.example.com or http://127.0.0.1:8080
+    /// [env: CUSTOMER_SETTINGS_SERVER]
+    #[arg(long, value_name = "URL", value_parser = parse_server)]
+    server: Option<Uri>,
+    /// A data directory on this machine, also one that a server is running on; no key is needed
+    /// [env: CUSTOMER_SETTINGS_DATA_DIR]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "key_file", "ca_file"])]
+    data_dir: Option<PathBuf>,
     /// A file of mode 0600 that holds the key; without it CUSTOMER_SETTINGS_KEY holds the key
     /// itself, or CUSTOMER_SETTINGS_KEY_FILE the file's name
     #[arg(long, value_name = "FILE")]
@@ -69,41 +82,102 @@ fn parse_server(text: &str) -> Result<Uri, String> {
     }
 }
 
-/// A connection to the server.
+/// What [`Target`] says, once the environment was looked at.
+enum Place {
+    Server(Uri),
+    DataDir(PathBuf),
+}
+
+/// The services, wherever they are.
+type Services =
+    BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Box<dyn Error + Send + Sync>>;
+
+/// A connection to the services.
 pub(crate) struct Client {
-    grpc: Grpc<Channel>,
+    grpc: Grpc<Services>,
+    /// What messages call the other side.
     server: String,
-    authorization: MetadataValue<Ascii>,
+    authorization: Option<MetadataValue<Ascii>>,
     staff: Option<MetadataValue<Ascii>>,
     timeout: Duration,
 }
 
-impl Remote {
-    /// Connects; `staff` is whom the writes are signed with, where the key may say so.
-    pub(crate) async fn connect(&self, staff: Option<&str>) -> Result<Client, Failure> {
-        let authorization = key::authorization(self.key_file.as_deref())?;
+impl Target {
+    /// Whether requests go to a server, where an id makes them safe to repeat.
+    pub(crate) fn is_server(&self) -> Result<bool, Failure> {
+        Ok(matches!(self.place()?, Place::Server(_)))
+    }
+
+    /// What the command line says counts before what the environment says.
+    fn place(&self) -> Result<Place, Failure> {
+        if let Some(server) = &self.server {
+            return Ok(Place::Server(server.clone()));
+        }
+        if let Some(dir) = &self.data_dir {
+            return Ok(Place::DataDir(dir.clone()));
+        }
+        let given = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        match (given(SERVER), given(DATA_DIR)) {
+            (Some(server), None) => {
+                let parsed = parse_server(&server.to_string_lossy());
+                parsed.map(Place::Server).map_err(|error| usage(format!("{SERVER}: {error}")))
+            }
+            (None, Some(dir)) => Ok(Place::DataDir(dir.into())),
+            (Some(_), Some(_)) => Err(usage(format!(
+                "{SERVER} and {DATA_DIR} are both set: give --server URL or --data-dir DIR"
+            ))),
+            (None, None) => Err(usage(format!(
+                "where? give --server URL for a running server (or set {SERVER}), or --data-dir DIR for data on this \
+                 machine (or set {DATA_DIR})"
+            ))),
+        }
+    }
+
+    /// Connects; `staff` is whom the writes are signed with, where the key may say so, and
+    /// `access` what the command needs of a data directory.
+    pub(crate) async fn connect(
+        &self,
+        staff: Option<&str>,
+        access: Access,
+    ) -> Result<Client, Failure> {
         let staff = staff.map(str::parse).transpose();
-        let staff = staff.map_err(|_| usage("--staff is no id"))?;
-        self.warn_of_clear_text();
-        let server = self.server.to_string().trim_end_matches('/').to_owned();
-        let endpoint = self.endpoint()?;
+        let staff = staff.map_err(|_| usage("--as-staff is no id"))?;
+        let (services, server, authorization) = match self.place()? {
+            Place::Server(server) => {
+                let authorization = key::authorization(self.key_file.as_deref())?;
+                warn_of_clear_text(&server);
+                let name = server.to_string().trim_end_matches('/').to_owned();
+                (self.server_at(server, &name).await?, name, Some(authorization))
+            }
+            Place::DataDir(dir) => {
+                let local = open(&dir, access).await?.local(Task::Local, self.timeout);
+                let services = local.map_err(|never| match never {});
+                (BoxCloneSyncService::new(services), dir.display().to_string(), None)
+            }
+        };
+        let grpc = Grpc::new(services).max_decoding_message_size(MOST_ANSWER_BYTES);
+        Ok(Client { grpc, server, authorization, staff, timeout: self.timeout })
+    }
+
+    async fn server_at(&self, server: Uri, name: &str) -> Result<Services, Failure> {
+        let endpoint = self.endpoint(server)?;
         let mut delays = RETRY_DELAYS.iter();
         let channel = loop {
             match (endpoint.connect().await, delays.next()) {
                 (Ok(channel), _) => break channel,
                 (Err(_), Some(delay)) => tokio::time::sleep(jittered(*delay)).await,
-                (Err(error), None) => return Err(refusal::no_connection(&server, &error)),
+                (Err(error), None) => return Err(refusal::no_connection(name, &error)),
             }
         };
-        let grpc = Grpc::new(channel).max_decoding_message_size(MOST_ANSWER_BYTES);
-        Ok(Client { grpc, server, authorization, staff, timeout: self.timeout })
+        Ok(BoxCloneSyncService::new(channel.map_err(Into::into)))
     }
 
-    fn endpoint(&self) -> Result<Endpoint, Failure> {
-        let endpoint = Endpoint::from(self.server.clone()).connect_timeout(CONNECT_TIMEOUT);
+    fn endpoint(&self, server: Uri) -> Result<Endpoint, Failure> {
+        let is_tls = server.scheme_str() == Some("https");
+        let endpoint = Endpoint::from(server).connect_timeout(CONNECT_TIMEOUT);
         let endpoint =
             endpoint.user_agent(concat!("customer-settings/", env!("CARGO_PKG_VERSION")))?;
-        if self.server.scheme_str() != Some("https") {
+        if !is_tls {
             return Ok(endpoint);
         }
         let mut tls = ClientTlsConfig::new().with_native_roots();
@@ -116,14 +190,14 @@ impl Remote {
             .tls_config(tls)
             .map_err(|error| failure(format!("TLS cannot be set up: {}", refusal::causes(&error))))
     }
+}
 
-    fn warn_of_clear_text(&self) {
-        let host = self.server.host().unwrap_or_default().trim_matches(['[', ']']);
-        let address: Option<IpAddr> = host.parse().ok();
-        let is_here = host == "localhost" || address.is_some_and(|address| address.is_loopback());
-        if self.server.scheme_str() == Some("http") && !is_here {
-            eprintln!("note: the key travels to {host} unencrypted; use https:// where you can");
-        }
+fn warn_of_clear_text(server: &Uri) {
+    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
+    let address: Option<IpAddr> = host.parse().ok();
+    let is_here = host == "localhost" || address.is_some_and(|address| address.is_loopback());
+    if server.scheme_str() == Some("http") && !is_here {
+        eprintln!("note: the key travels to {host} unencrypted; use https:// where you can");
     }
 }
 
@@ -151,11 +225,14 @@ impl Client {
         method: &str,
         message: DynamicMessage,
     ) -> Result<DynamicMessage, Status> {
-        self.grpc.ready().await.map_err(|error| Status::unavailable(refusal::causes(&error)))?;
+        let ready = self.grpc.ready().await;
+        ready.map_err(|error| Status::unavailable(refusal::causes(&*error)))?;
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
         let metadata = request.metadata_mut();
-        metadata.insert("authorization", self.authorization.clone());
+        if let Some(authorization) = &self.authorization {
+            metadata.insert("authorization", authorization.clone());
+        }
         if let Some(staff) = &self.staff {
             metadata.insert("settings-staff-id", staff.clone());
         }
