@@ -26,6 +26,9 @@ const DESCRIPTION: &str = "One agreed vocabulary for pet care businesses: a comp
                            API key, as `Authorization: Bearer <key>` or as the user name of Basic authentication with \
                            an empty password. Errors are `google.rpc.Status`.";
 
+/// What every write takes wherever it stands.
+const SAFETY: [&str; 3] = ["requestId", "validateOnly", "etag"];
+
 /// Describes the services' HTTP bindings.
 pub fn document(pool: &DescriptorPool, services: &[&str]) -> Result<Value, BindingError> {
     let bindings = bindings(pool, services)?;
@@ -198,17 +201,21 @@ impl Writer {
             }
             parameters.push(parameter.into());
         }
-        // A body that is the whole request has a place for everything.
-        if !matches!(binding.body, BodyRule::Whole) {
-            let is_callers = |path: &FieldPath| !has_behavior(path.leaf(), "OUTPUT_ONLY");
-            for path in query_fields(binding).into_iter().filter(is_callers) {
-                let mut parameter = self.parameter("query", &path.json_name(), &path);
-                if path.0.len() == 1 && has_behavior(path.leaf(), "REQUIRED") {
-                    parameter.insert("required".to_owned(), json!(true));
-                }
-                add_example(&mut parameter, &path);
-                parameters.push(parameter.into());
+        // A body that is the whole request has a place for everything; what makes writes safe may
+        // stand in the query all the same.
+        let is_whole = matches!(binding.body, BodyRule::Whole);
+        let is_safety = |path: &FieldPath| SAFETY.contains(&path.json_name().as_str());
+        let is_shown = |path: &FieldPath| {
+            !has_behavior(path.leaf(), "OUTPUT_ONLY")
+                && (!is_whole || !binding.ignores_unknown && is_safety(path))
+        };
+        for path in query_fields(binding).into_iter().filter(is_shown) {
+            let mut parameter = self.parameter("query", &path.json_name(), &path);
+            if path.0.len() == 1 && has_behavior(path.leaf(), "REQUIRED") {
+                parameter.insert("required".to_owned(), json!(true));
             }
+            add_example(&mut parameter, &path);
+            parameters.push(parameter.into());
         }
         parameters
     }

@@ -537,3 +537,21 @@ async fn many_writers_leave_every_acknowledged_write_once_and_no_gap() {
         .collect();
     assert_eq!(seen, (1..=81).rev().map(|n| n.to_string()).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn a_key_that_a_body_has_twice_is_refused_so_that_no_dry_run_executes() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let path = "/admin/v1/companies/cmp_001/customer_tags/tag_001";
+    for body in [
+        r#"{"name": "Twice", "validateOnly": true, "validateOnly": false}"#,
+        r#"{"name": "Once", "name": "Twice"}"#,
+    ] {
+        let answer = server.call("PATCH", path).bearer(&secret).body(body.to_owned()).send().await;
+        let refusal = answer.refusal();
+        assert_eq!((answer.status.as_u16(), refusal.reason.as_str()), (400, "MALFORMED_JSON"));
+        assert!(refusal.message.contains("twice at line 1"), "{}", refusal.message);
+    }
+    let entry = server.call("GET", path).bearer(&secret).send().await.json();
+    assert_eq!(entry["name"], "VIP Customer");
+}

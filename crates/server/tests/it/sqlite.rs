@@ -416,7 +416,7 @@ fn a_restore_touches_no_other_directory() {
 async fn commits_per_second() {
     let dir = dir();
     let store: Arc<dyn Store> = Arc::new(open(&dir));
-    for (writers, commits) in [(1_u32, 500_u32), (8, 250), (64, 100)] {
+    for (writers, commits) in [(1_u32, 1_000_u32), (16, 250), (64, 100)] {
         let mut currents = Vec::new();
         for writer in 0..writers {
             currents.push(make_company(&*store, &format!("cmp_{writers}_{writer}"), "A").await);

@@ -2,11 +2,19 @@
 //!
 //! Knows descriptors and values, and nothing of HTTP.
 
+use std::fmt;
+
 use prost_reflect::{
     DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions,
     Value,
 };
-use serde::de::{DeserializeSeed, IntoDeserializer, MapAccess, value::MapAccessDeserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        DeserializeSeed, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+        value::MapAccessDeserializer,
+    },
+};
 use serde_json::de::SliceRead;
 use serde_path_to_error::{Path, Segment, Track};
 
@@ -64,10 +72,12 @@ pub(crate) fn read_field(
     read.map_err(|error| refusal(descriptor, &track.path(), &error))
 }
 
-/// Reads JSON as it is, to be looked at before it becomes a message.
+/// Reads JSON as it is, to be looked at before it becomes a message. A key that an object has twice
+/// is refused, since nobody can say which of them was meant.
 pub(crate) fn parse(json: &[u8]) -> Result<serde_json::Value, JsonError> {
     refuse_deep(json)?;
-    serde_json::from_slice(json).map_err(|error| malformed(&error))
+    let Unique(value) = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
+    Ok(value)
 }
 
 /// Makes a message of JSON that was parsed, and refuses unknown keys.
@@ -80,6 +90,70 @@ pub(crate) fn read_parsed(
     let read =
         DynamicMessage::deserialize_with_options(descriptor.clone(), tracked, &options(false));
     read.map_err(|error| refusal(descriptor, &track.path(), &error))
+}
+
+/// JSON of which every object has each key once.
+struct Unique(serde_json::Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(UniqueVisitor)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Unique;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Unique, E> {
+        Ok(Unique(serde_json::Value::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Unique, A::Error> {
+        let mut array = Vec::new();
+        while let Some(Unique(item)) = items.next_element()? {
+            array.push(item);
+        }
+        Ok(Unique(array.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Unique, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if object.contains_key(&key) {
+                let key = shortened(&key);
+                return Err(A::Error::custom(format_args!("the key \"{key}\" is there twice")));
+            }
+            let Unique(value) = entries.next_value()?;
+            object.insert(key, value);
+        }
+        Ok(Unique(object.into()))
+    }
 }
 
 /// An object of one key around a value, so that the value's lines and columns stay its own.
