@@ -37,6 +37,7 @@ mod convert;
 pub mod docs;
 mod grpc;
 pub mod http;
+mod marks;
 pub mod openapi;
 pub mod status;
 

@@ -25,8 +25,8 @@ use crate::{
         time::Timestamp,
     },
     clock::Clock,
-    freshness::{Freshness, Stamp},
-    store::Store,
+    freshness::{Freshness, Slot, Stamp},
+    store::{Store, StoreError},
     telemetry,
 };
 
@@ -155,6 +155,11 @@ impl Authenticator {
         self.keys.get(digest).filter(|cached| self.freshness.is_fresh(cached.stamp))
     }
 
+    /// Whether a key may be used that the store was not asked for lately, as it does not answer.
+    fn may_be_stale(&self, known: &CachedKey) -> bool {
+        self.freshness.stale_for(known.stamp).is_some()
+    }
+
     /// Looks a key up that is not fresh in memory. Requests that want the same one at once share
     /// the look-up, and what it takes from the limits of unknown keys.
     async fn look_up_once(
@@ -168,25 +173,34 @@ impl Authenticator {
             self.limit_unknown(address)?;
             return Err(Error::UnknownKey);
         }
+        if self.freshness.is_away()
+            && let Some(known) = self.keys.get(&digest)
+            && self.may_be_stale(&known)
+        {
+            return Ok(known);
+        }
         // Digests are spread evenly over their first byte.
         let _turn = self.turns[usize::from(digest.0[0])].lock().await;
         if let Some(fresh) = self.fresh(&digest) {
             return Ok(fresh);
         }
-        let was_known = self.keys.get(&digest).is_some();
-        if !was_known {
+        let Some(known) = self.keys.get(&digest) else {
             self.limit_unknown(address)?;
             check(&self.unknown_in_all, Limit::UnknownKeys)?;
-        }
-        let found = self.look_up(digest).await?;
-        if found.is_none() && was_known {
+            return self.look_up(digest).await?.ok_or(if_unknown);
+        };
+        let found = match self.freshness.ask(self.look_up(digest)).await {
+            Err(StoreError::Unavailable(_)) if self.may_be_stale(&known) => return Ok(known),
+            answer => answer?,
+        };
+        if found.is_none() {
             self.keys.remove(&digest);
         }
         found.ok_or(if_unknown)
     }
 
-    async fn look_up(&self, digest: SecretDigest) -> Result<Option<Arc<CachedKey>>> {
-        let stamp = self.freshness.stamp();
+    async fn look_up(&self, digest: SecretDigest) -> Result<Option<Arc<CachedKey>>, StoreError> {
+        let stamp = self.freshness.stamp(Slot::KEYS);
         metrics::counter!(telemetry::KEY_LOOKUPS).increment(1);
         let Some(key) = self.store.key_by_secret(&digest).await? else {
             return Ok(None);

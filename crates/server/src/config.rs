@@ -52,6 +52,8 @@ pub struct Config {
     pub accept_bare_base64: bool,
     /// The bound of every cache's age, in milliseconds.
     pub freshness_ms: u64,
+    /// How old an answer may be while the store does not answer.
+    pub max_stale_ms: u64,
     /// What is logged, as directives of `tracing_subscriber::EnvFilter`.
     pub log: String,
     /// How log lines look.
@@ -146,6 +148,11 @@ impl Config {
         Ok(config)
     }
 
+    /// The same while the store does not answer.
+    pub fn max_stale(&self) -> Duration {
+        Duration::from_millis(self.max_stale_ms)
+    }
+
     /// The bound of every cache's age.
     pub fn freshness(&self) -> Duration {
         Duration::from_millis(self.freshness_ms)
@@ -160,6 +167,7 @@ impl Config {
     fn check_each(&self) -> Result<(), String> {
         self.limits.check_each()?;
         within(self.freshness_ms, 1, DAY_MS)?;
+        within(self.max_stale_ms, 0, DAY_MS)?;
         crate::telemetry::check_filter(&self.log)?;
         if self.cors_origins.iter().any(|origin| origin != "*" && !is_origin(origin)) {
             return Err(

@@ -2,90 +2,232 @@
 //!
 //! Each cached thing carries a [`Stamp`] from before the query that read it. Within the bound it
 //! is served; past it one look-up comes first. Where the engine has a change mark, a poll confirms
-//! everything at once, and a mark that moved makes everything be looked up again.
+//! everything at once, and a mark that moved makes everything be looked up again; where it sends
+//! notices, each makes what it is about be looked up. While the store does not answer at all, what
+//! is in memory may be served longer, and is marked.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use crate::{clock::Clock, store::Store};
+use tokio::time::timeout;
+
+use crate::{
+    catalog::{error::Cause, id::CompanyId},
+    clock::Clock,
+    store::{Notice, Store, StoreError},
+    telemetry,
+};
 
 /// How often the engine's change mark is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How often an engine without one is asked whether it is there.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+/// A store that takes longer for such a question counts as away.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// A notice makes at most one company in this many be looked up with it.
+const SLOTS: usize = 1_024;
 
 /// What is known about how fresh cached things are.
 pub struct Freshness {
     clock: Arc<dyn Clock>,
     bound: Duration,
+    max_stale: Duration,
     start: Instant,
-    /// Counts how often the change mark moved.
-    generation: AtomicU64,
+    /// Which life of the data this is.
+    epoch: AtomicU64,
+    /// Counts how often everything may have changed.
+    everything: AtomicU64,
+    /// Count how often something of a slot may have changed.
+    slots: Vec<AtomicU64>,
+    hasher: RandomState,
     /// When the last successful poll started: microseconds after `start`.
     confirmed_us: AtomicU64,
+    /// When the store last answered anything: microseconds after `start`.
+    answered_us: AtomicU64,
+    away: AtomicBool,
+}
+
+/// What changes together: the keys, or about one company in a thousand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(usize);
+
+impl Slot {
+    /// All keys.
+    pub const KEYS: Self = Self(SLOTS);
 }
 
 /// When something cached was read. Taken before the query starts, never after.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
+    slot: Slot,
+    everything: u64,
     generation: u64,
     read_us: u64,
 }
 
 impl Freshness {
-    /// Nothing is confirmed yet; `bound` is the oldest that an answer may be.
-    pub fn new(clock: Arc<dyn Clock>, bound: Duration) -> Self {
+    /// Nothing is confirmed yet. `bound` is the oldest that an answer may be while the store
+    /// answers, `max_stale` while it does not; `epoch` is the store's.
+    pub fn new(clock: Arc<dyn Clock>, bound: Duration, max_stale: Duration, epoch: u64) -> Self {
         let start = clock.monotonic();
-        Self { clock, bound, start, generation: AtomicU64::new(0), confirmed_us: AtomicU64::new(0) }
+        Self {
+            clock,
+            bound,
+            max_stale,
+            start,
+            epoch: AtomicU64::new(epoch),
+            everything: AtomicU64::new(0),
+            slots: (0..=SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
+            confirmed_us: AtomicU64::new(0),
+            answered_us: AtomicU64::new(0),
+            away: AtomicBool::new(false),
+        }
+    }
+
+    /// Which life of the data this is, as far as is known here.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// What the company changes with.
+    pub fn slot(&self, company: &CompanyId) -> Slot {
+        Slot(usize::try_from(self.hasher.hash_one(company) % SLOTS as u64).unwrap_or(0))
     }
 
     /// The stamp for a query that starts now.
-    pub fn stamp(&self) -> Stamp {
-        Stamp { generation: self.generation.load(Ordering::SeqCst), read_us: self.elapsed_us() }
+    pub fn stamp(&self, slot: Slot) -> Stamp {
+        Stamp {
+            slot,
+            everything: self.everything.load(Ordering::SeqCst),
+            generation: self.slots[slot.0].load(Ordering::SeqCst),
+            read_us: self.elapsed_us(),
+        }
     }
 
     /// Whether something of that stamp may be served without a look-up.
     pub fn is_fresh(&self, stamp: Stamp) -> bool {
-        // In this order: a poll that finds a change moves the generation first.
-        let confirmed_us = self.confirmed_us.load(Ordering::SeqCst);
-        if stamp.generation != self.generation.load(Ordering::SeqCst) {
-            return false;
-        }
-        let age_us = self.elapsed_us().saturating_sub(confirmed_us.max(stamp.read_us));
-        u128::from(age_us) <= self.bound.as_micros()
+        self.age(stamp).is_some_and(|age| age <= self.bound)
     }
 
-    /// Polls the store's change mark for as long as the future is polled.
+    /// How long ago it was last known to be current, where that is no longer ago than it may be
+    /// while the store is away.
+    pub fn stale_for(&self, stamp: Stamp) -> Option<Duration> {
+        let read = || Duration::from_micros(self.elapsed_us().saturating_sub(stamp.read_us));
+        Some(self.age(stamp).unwrap_or_else(read)).filter(|age| *age <= self.max_stale)
+    }
+
+    /// `None` if it may have changed since.
+    fn age(&self, stamp: Stamp) -> Option<Duration> {
+        // In this order: a poll that finds a change moves the generation first.
+        let confirmed_us = self.confirmed_us.load(Ordering::SeqCst);
+        let is_current = stamp.everything == self.everything.load(Ordering::SeqCst)
+            && stamp.generation == self.slots[stamp.slot.0].load(Ordering::SeqCst);
+        let age_us = self.elapsed_us().saturating_sub(confirmed_us.max(stamp.read_us));
+        is_current.then_some(Duration::from_micros(age_us))
+    }
+
+    /// Whether the store did not answer when it was last asked.
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::SeqCst)
+    }
+
+    /// Asks the store for something that is in memory as well: not for longer than it is worth
+    /// waiting, and remembers whether there was an answer.
+    pub async fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let answer = timeout(PATIENCE, question).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable(Cause::new("the store takes too long")))
+        });
+        self.note_contact(!matches!(answer, Err(StoreError::Unavailable(_))));
+        answer
+    }
+
+    /// For how long the store has not answered, if that is longer than what is in memory may be
+    /// served without it.
+    pub fn lost_for(&self) -> Option<Duration> {
+        let answered_us = self.answered_us.load(Ordering::SeqCst);
+        let silence = Duration::from_micros(self.elapsed_us().saturating_sub(answered_us));
+        Some(silence).filter(|silence| self.is_away() && *silence > self.max_stale)
+    }
+
+    /// Polls the store and takes its notices for as long as the future is polled.
     pub async fn follow(&self, store: &dyn Store) {
-        let mut interval = tokio::time::interval(POLL_INTERVAL);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tokio::join!(self.poll(store), self.listen(store));
+    }
+
+    async fn poll(&self, store: &dyn Store) {
         let mut last = None;
         loop {
-            interval.tick().await;
             let started_us = self.elapsed_us();
-            match store.change_mark().await {
-                Ok(Some(mark)) => {
-                    self.note(last == Some(mark), started_us);
-                    last = Some(mark);
+            let interval = match self.ask(pulse(store)).await {
+                Ok((epoch, mark)) => {
+                    self.note_epoch(epoch);
+                    if mark.is_some() {
+                        self.note(last == mark, started_us);
+                    }
+                    last = mark;
+                    if mark.is_some() { POLL_INTERVAL } else { HEARTBEAT_INTERVAL }
                 }
-                // No such number, or no answer: cached things age on their own.
-                Ok(None) => return,
+                // Cached things age on their own.
                 Err(error) => {
-                    tracing::debug!(?error, "the change mark could not be read");
+                    tracing::debug!(?error, "the store could not be asked what is new");
                     last = None;
+                    POLL_INTERVAL
                 }
+            };
+            tokio::time::sleep(interval).await;
+        }
+    }
+
+    async fn listen(&self, store: &dyn Store) {
+        let Some(mut notices) = store.notices().await else { return };
+        while let Some(notice) = notices.recv().await {
+            match notice {
+                Notice::Company(id) => self.expire(self.slot(&id)),
+                Notice::Keys => self.expire(Slot::KEYS),
+                Notice::Everything => _ = self.everything.fetch_add(1, Ordering::SeqCst),
             }
         }
     }
 
+    fn expire(&self, slot: Slot) {
+        self.slots[slot.0].fetch_add(1, Ordering::SeqCst);
+    }
+
     fn note(&self, unchanged: bool, started_us: u64) {
         if !unchanged {
-            self.generation.fetch_add(1, Ordering::SeqCst);
+            self.everything.fetch_add(1, Ordering::SeqCst);
         }
         self.confirmed_us.store(started_us, Ordering::SeqCst);
+    }
+
+    fn note_epoch(&self, epoch: u64) {
+        if self.epoch.swap(epoch, Ordering::SeqCst) != epoch {
+            tracing::warn!(epoch, "the data was restored: everything is read again");
+            self.everything.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn note_contact(&self, answered: bool) {
+        if answered {
+            self.answered_us.store(self.elapsed_us(), Ordering::SeqCst);
+        }
+        let was_away = self.away.swap(!answered, Ordering::SeqCst);
+        match (was_away, answered) {
+            (false, false) => tracing::warn!("the store does not answer"),
+            (true, true) => tracing::info!("the store answers again"),
+            (true, false) | (false, true) => {}
+        }
+        metrics::gauge!(telemetry::STORE_AWAY).set(f64::from(u8::from(!answered)));
     }
 
     fn elapsed_us(&self) -> u64 {
@@ -94,20 +236,29 @@ impl Freshness {
     }
 }
 
+/// The epoch and the change mark.
+async fn pulse(store: &dyn Store) -> Result<(u64, Option<u64>), StoreError> {
+    // The mark first: what came before it is in whatever is read after it.
+    let mark = store.change_mark().await?;
+    Ok((store.epoch().await?, mark))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::ShiftedClock;
 
+    const MAX_STALE: Duration = Duration::from_secs(300);
+
     fn freshness() -> (Arc<ShiftedClock>, Freshness) {
         let clock = Arc::new(ShiftedClock::default());
-        (clock.clone(), Freshness::new(clock, Duration::from_secs(1)))
+        (clock.clone(), Freshness::new(clock, Duration::from_secs(1), MAX_STALE, 1))
     }
 
     #[test]
     fn a_stamp_is_fresh_up_to_the_bound() {
         let (clock, freshness) = freshness();
-        let stamp = freshness.stamp();
+        let stamp = freshness.stamp(Slot::KEYS);
         clock.advance(Duration::from_millis(900));
         assert!(freshness.is_fresh(stamp));
         clock.advance(Duration::from_millis(200));
@@ -117,7 +268,7 @@ mod tests {
     #[test]
     fn a_poll_confirms_everything_read_since_the_last_change() {
         let (clock, freshness) = freshness();
-        let stamp = freshness.stamp();
+        let stamp = freshness.stamp(Slot::KEYS);
         clock.advance(Duration::from_millis(1_500));
         freshness.note(true, freshness.elapsed_us());
         assert!(freshness.is_fresh(stamp));
@@ -126,9 +277,58 @@ mod tests {
     #[test]
     fn a_moved_mark_ends_the_freshness_of_all_that_was_read_before() {
         let (_, freshness) = freshness();
-        let before = freshness.stamp();
+        let before = freshness.stamp(Slot::KEYS);
         freshness.note(false, freshness.elapsed_us());
         assert!(!freshness.is_fresh(before));
-        assert!(freshness.is_fresh(freshness.stamp()));
+        assert!(freshness.is_fresh(freshness.stamp(Slot::KEYS)));
+    }
+
+    #[test]
+    fn a_notice_ends_the_freshness_of_its_own_slot_alone() {
+        let (_, freshness) = freshness();
+        let id = CompanyId::parse("id", "cmp_001").unwrap();
+        let (company, keys) = (freshness.stamp(freshness.slot(&id)), freshness.stamp(Slot::KEYS));
+        freshness.expire(Slot::KEYS);
+        assert!(freshness.is_fresh(company) && !freshness.is_fresh(keys));
+        freshness.expire(freshness.slot(&id));
+        assert!(!freshness.is_fresh(company));
+        assert!(freshness.is_fresh(freshness.stamp(freshness.slot(&id))));
+    }
+
+    #[test]
+    fn another_epoch_ends_the_freshness_of_everything() {
+        let (_, freshness) = freshness();
+        let stamp = freshness.stamp(Slot::KEYS);
+        freshness.note_epoch(1);
+        assert!(freshness.is_fresh(stamp));
+        freshness.note_epoch(2);
+        assert!(!freshness.is_fresh(stamp));
+        assert_eq!(freshness.epoch(), 2);
+    }
+
+    #[test]
+    fn what_is_stale_may_be_served_up_to_its_own_bound() {
+        let (clock, freshness) = freshness();
+        let stamp = freshness.stamp(Slot::KEYS);
+        clock.advance(MAX_STALE - Duration::from_secs(1));
+        assert!(!freshness.is_fresh(stamp));
+        assert!(freshness.stale_for(stamp).unwrap() >= MAX_STALE - Duration::from_secs(1));
+        // Also where it is known to have changed: its age is that of its own query.
+        freshness.expire(Slot::KEYS);
+        assert!(freshness.stale_for(stamp).is_some());
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(freshness.stale_for(stamp), None);
+    }
+
+    #[test]
+    fn the_store_is_lost_once_its_silence_is_longer_than_what_is_allowed() {
+        let (clock, freshness) = freshness();
+        freshness.note_contact(false);
+        assert!(freshness.is_away());
+        assert_eq!(freshness.lost_for(), None);
+        clock.advance(MAX_STALE + Duration::from_secs(1));
+        assert!(freshness.lost_for().is_some());
+        freshness.note_contact(true);
+        assert_eq!((freshness.lost_for(), freshness.is_away()), (None, false));
     }
 }

@@ -55,11 +55,14 @@ impl Services {
         clock: Arc<dyn Clock>,
         config: &Config,
     ) -> Result<Self> {
-        let freshness = Arc::new(Freshness::new(clock.clone(), config.freshness()));
+        let epoch = store.epoch().await?;
+        let freshness =
+            Freshness::new(clock.clone(), config.freshness(), config.max_stale(), epoch);
+        let freshness = Arc::new(freshness);
         let snapshots = Arc::new(Snapshots::new(
             store.clone(),
             freshness.clone(),
-            store.epoch().await?,
+            clock.clone(),
             api::finished_lists,
             config.limits.cache_bytes,
         ));
@@ -144,12 +147,10 @@ impl Server {
     /// Serves until it is told to stop, and what was in flight then is finished or out of time.
     pub async fn serve(self, shutdown: Shutdown) {
         let Self { services, authenticator, api, bound } = self;
-        let store = services.store.clone();
-        let readiness: net::Readiness = Arc::new(move || {
-            let store = store.clone();
-            Box::pin(async move {
-                store.epoch().await.map(drop).map_err(|_| "the store does not answer".to_owned())
-            })
+        let freshness = services.freshness.clone();
+        let readiness: net::Readiness = Arc::new(move || match freshness.lost_for() {
+            None => Ok(()),
+            Some(silence) => Err(format!("the store has not answered for {} s", silence.as_secs())),
         });
         let background = async {
             tokio::join!(

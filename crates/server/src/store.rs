@@ -5,6 +5,7 @@
 //! whole transaction, and what a method acknowledged is on disk.
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use crate::catalog::{
     access::{CoveredGrant, Grant},
@@ -33,6 +34,10 @@ pub trait Store: Send + Sync + 'static {
     /// between, by this process or another; cheap enough for ten calls a second. `None` where the
     /// engine has no such number.
     async fn change_mark(&self) -> Result<Option<u64>, StoreError>;
+
+    /// Tells of writes, of this process and of others, soon after they are made; some may get lost.
+    /// `None` where the engine cannot, or where its change mark does as well.
+    async fn notices(&self) -> Option<mpsc::Receiver<Notice>>;
 
     /// A page of the covered companies, by name (code points) and then id, archived ones only
     /// where asked for: `offset` are skipped, at most `limit` answered.
@@ -172,6 +177,17 @@ pub trait Store: Send + Sync + 'static {
     /// Remembers when keys were last used; unknown ids and times before the remembered one are
     /// passed over. Not part of any log.
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
+}
+
+/// What may have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Something of that company.
+    Company(CompanyId),
+    /// A key.
+    Keys,
+    /// Anything: notices may have been lost.
+    Everything,
 }
 
 /// What can go wrong in a store. Drivers' own errors do not leave it.

@@ -32,6 +32,10 @@ pub const KEY_LOOKUPS: &str = "customer_settings_key_lookups_total";
 pub const RATE_LIMITED: &str = "customer_settings_rate_limited_total";
 /// Counter, by `from` (memory or store).
 pub const SNAPSHOT_READS: &str = "customer_settings_snapshot_reads_total";
+/// Counter: answers from memory while the store does not answer.
+pub const STALE_ANSWERS: &str = "customer_settings_stale_answers_total";
+/// Gauge: 1 while the store does not answer.
+pub const STORE_AWAY: &str = "customer_settings_store_away";
 /// Gauge: bytes.
 pub const SNAPSHOT_BYTES: &str = "customer_settings_snapshot_bytes";
 /// Counter, by `outcome`.

@@ -33,7 +33,7 @@ use super::{
     UseCases, convert, descriptors,
     grpc::caller,
     http::{Finished, FinishedAnswers, write_json},
-    status::grpc_status,
+    marks::{answer, marked},
 };
 use crate::{
     catalog::{
@@ -46,7 +46,7 @@ use crate::{
     service::{
         companies::{CompaniesService, Page},
         settings::SettingsService,
-        snapshot::{FinishedList, Snapshot},
+        snapshot::{FinishedList, Seen},
     },
 };
 
@@ -66,7 +66,7 @@ impl Compat {
     }
 
     /// The snapshot that a list of the company answers from.
-    async fn snapshot(&self, caller: &Caller, company_id: &str) -> Result<Arc<Snapshot>> {
+    async fn seen(&self, caller: &Caller, company_id: &str) -> Result<Seen> {
         let id = CompanyId::parse("company_id", company_id)?;
         let grant = caller.grant(Scope::SettingsRead, &id)?;
         let found = self.settings.get(&grant).await?;
@@ -84,10 +84,6 @@ fn page(pagination: Option<Pagination>) -> Result<Page> {
     Ok(Page::parse(pagination.page_size, &token)?)
 }
 
-fn answer<T>(result: Result<T>) -> Result<Response<T>, Status> {
-    result.map(Response::new).map_err(|error| grpc_status(&error))
-}
-
 #[tonic::async_trait]
 impl SettingService for Compat {
     async fn list_customer_tags(
@@ -95,8 +91,8 @@ impl SettingService for Compat {
         request: Request<ListCustomerTagsRequest>,
     ) -> Result<Response<ListCustomerTagsResponse>, Status> {
         let caller = caller(&request)?;
-        let snapshot = self.snapshot(caller, &request.get_ref().company_id).await;
-        answer(snapshot.map(|snapshot| convert::customer_tags(&snapshot.settings)))
+        let seen = self.seen(caller, &request.get_ref().company_id).await;
+        marked(seen.map(|seen| (seen.marks(), convert::customer_tags(&seen.settings))))
     }
 
     async fn list_customer_referral_sources(
@@ -104,8 +100,8 @@ impl SettingService for Compat {
         request: Request<ListCustomerReferralSourcesRequest>,
     ) -> Result<Response<ListCustomerReferralSourcesResponse>, Status> {
         let caller = caller(&request)?;
-        let snapshot = self.snapshot(caller, &request.get_ref().company_id).await;
-        answer(snapshot.map(|snapshot| convert::referral_sources(&snapshot.settings)))
+        let seen = self.seen(caller, &request.get_ref().company_id).await;
+        marked(seen.map(|seen| (seen.marks(), convert::referral_sources(&seen.settings))))
     }
 
     async fn list_leads_life_cycles(
@@ -113,8 +109,8 @@ impl SettingService for Compat {
         request: Request<ListLeadsLifeCyclesRequest>,
     ) -> Result<Response<ListLeadsLifeCyclesResponse>, Status> {
         let caller = caller(&request)?;
-        let snapshot = self.snapshot(caller, &request.get_ref().company_id).await;
-        answer(snapshot.map(|snapshot| convert::life_cycles(&snapshot.settings)))
+        let seen = self.seen(caller, &request.get_ref().company_id).await;
+        marked(seen.map(|seen| (seen.marks(), convert::life_cycles(&seen.settings))))
     }
 
     async fn list_leads_action_status(
@@ -122,8 +118,8 @@ impl SettingService for Compat {
         request: Request<ListLeadsActionStatusRequest>,
     ) -> Result<Response<ListLeadsActionStatusResponse>, Status> {
         let caller = caller(&request)?;
-        let snapshot = self.snapshot(caller, &request.get_ref().company_id).await;
-        answer(snapshot.map(|snapshot| convert::action_statuses(&snapshot.settings)))
+        let seen = self.seen(caller, &request.get_ref().company_id).await;
+        marked(seen.map(|seen| (seen.marks(), convert::action_statuses(&seen.settings))))
     }
 }
 
@@ -136,9 +132,10 @@ impl CompanyService for Compat {
         let caller = caller(&request)?;
         let get = async {
             let id = CompanyId::parse("id", &request.get_ref().id)?;
-            Ok(convert::company(&self.companies.get_company(caller, &id).await?))
+            let (company, marks) = self.companies.get_company(caller, &id).await?;
+            Ok((marks, convert::company(&company)))
         };
-        answer(get.await)
+        marked(get.await)
     }
 
     async fn list_companies(
@@ -165,10 +162,10 @@ impl BusinessService for Compat {
         let caller = caller(&request)?;
         let get = async {
             let id = BusinessId::parse("id", &request.get_ref().id)?;
-            let (company, business) = self.companies.get_business(caller, &id).await?;
-            Ok(convert::business(&company, &business))
+            let (company, business, marks) = self.companies.get_business(caller, &id).await?;
+            Ok((marks, convert::business(&company, &business)))
         };
-        answer(get.await)
+        marked(get.await)
     }
 
     async fn list_business(
@@ -183,12 +180,18 @@ impl BusinessService for Compat {
                 "" => None,
                 id => Some(CompanyId::parse("company_id", id)?),
             };
-            let paged = self.companies.list_businesses(caller, company.as_ref(), page).await?;
+            let (paged, marks) =
+                self.companies.list_businesses(caller, company.as_ref(), page).await?;
             let businesses =
                 paged.rows.iter().map(|(company, b)| convert::business(company, b)).collect();
-            Ok(ListBusinessResponse { next_page_token: paged.next_page_token, businesses })
+            let answer =
+                ListBusinessResponse { next_page_token: paged.next_page_token, businesses };
+            Ok((marks, answer))
         };
-        answer(list.await)
+        match list.await {
+            Ok((Some(marks), message)) => marked(Ok((marks, message))),
+            other => answer(other.map(|(_, message)| message)),
+        }
     }
 }
 
@@ -225,11 +228,11 @@ impl FinishedAnswers for HotLists {
             .ok_or_else(|| Error::Internal(Cause::new("a list was reached without a caller")))?;
         let company_id = request.get_field_by_name("company_id");
         let company_id = company_id.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
-        let snapshot = self.0.snapshot(caller, company_id).await?;
-        let list = snapshot.list(catalog);
+        let seen = self.0.seen(caller, company_id).await?;
+        let list = seen.list(catalog);
         let etag = HeaderValue::from_str(&list.etag)
             .map_err(|error| Error::Internal(Cause::new(error)))?;
-        Ok(Finished { body: list.body.clone(), etag })
+        Ok(Finished { body: list.body.clone(), etag, marks: seen.marks() })
     }
 }
 

@@ -16,6 +16,7 @@ use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 use super::{
     http::{Authenticate, Backend},
+    marks::MIN_REVISION,
     status::{RequestError, grpc_status, request_status},
 };
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     catalog::{
         access::Caller,
         error::{Cause, Error, Result},
+        token::RevisionToken,
     },
     net::{ClientAddress, RouteLabel},
 };
@@ -104,7 +106,11 @@ impl Authenticate for Guard {
         let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.0);
         let values = parts.headers.get_all(header::AUTHORIZATION).iter();
         let values = values.map(|value| value.as_bytes());
-        let caller = self.authenticator.authenticate(values, address).await?;
+        let mut caller = self.authenticator.authenticate(values, address).await?;
+        if let Some(token) = parts.headers.get(MIN_REVISION) {
+            let text = token.to_str().unwrap_or_default();
+            caller.at_least = Some(RevisionToken::parse("Settings-Min-Revision", text)?);
+        }
         parts.extensions.insert(caller);
         Ok(())
     }

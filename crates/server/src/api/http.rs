@@ -15,11 +15,13 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use axum::body::Body;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
 use http_body::Body as _;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
+use sha2::{Digest, Sha256};
 
 pub use self::{backend::Backend, routes::BindingError};
 pub(crate) use self::{
@@ -32,8 +34,12 @@ use self::{
     request::Unreadable,
     routes::{Found, Routes},
 };
+use super::marks::mark;
 use super::status::{self, RequestError};
-use crate::catalog::error::{Cause, Error};
+use crate::{
+    catalog::error::{Cause, Error},
+    service::snapshot::Marks,
+};
 
 /// Says whom a request is from, after its path is known and before its body is read.
 #[async_trait]
@@ -64,6 +70,8 @@ pub struct Finished {
     pub body: Bytes,
     /// Its strong `ETag`, in quotation marks.
     pub etag: HeaderValue,
+    /// What its headers say of it.
+    pub marks: Marks,
 }
 
 /// Which method a request is for, as `/package.Service/Method`: in the extensions of the request before it is
@@ -209,7 +217,7 @@ impl Transcoder {
         parts: Parts,
         message: &DynamicMessage,
     ) -> Response<Body> {
-        let request_headers = parts.headers.clone();
+        let (request_headers, is_read) = (parts.headers.clone(), is_read(&parts.method));
         let called =
             backend::call(self.backend.clone(), &binding.rpc_path, parts, &message.encode_to_vec())
                 .await;
@@ -217,18 +225,18 @@ impl Transcoder {
             Ok(answer) => answer,
             Err(status) => return error_response(status),
         };
-        let json = DynamicMessage::decode(binding.rpc.output(), answer.message)
+        let written = DynamicMessage::decode(binding.rpc.output(), answer.message)
             .map_err(Cause::new)
             .and_then(|message| {
-                json::write(&message, binding.response_body.as_ref()).map_err(Cause::new)
+                let json = json::write(&message, binding.response_body.as_ref());
+                Ok((json.map_err(Cause::new)?, text_field(&message, "etag")))
             });
-        match json {
-            Ok(json) => {
-                let mut response = json_response(Bytes::from(json));
-                // It cannot be asked for again by its etag, and may hold a secret.
-                response
-                    .headers_mut()
-                    .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match written {
+            Ok((json, etag)) => {
+                let mut response = match is_read {
+                    true => tagged_response(&request_headers, json, etag.as_deref()),
+                    false => unstored_response(json),
+                };
                 response.headers_mut().extend(answer.headers);
                 *response.extensions_mut() = answer.extensions;
                 response
@@ -258,17 +266,51 @@ fn error_response(status: tonic::Status) -> Response<Body> {
 }
 
 fn finished_response(parts: &Parts, finished: Finished) -> Response<Body> {
-    let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
-    let mut response = if is_read && has_etag(&parts.headers, &finished.etag) {
-        status::not_modified()
-    } else {
-        json_response(finished.body)
+    let is_known = is_read(&parts.method) && has_etag(&parts.headers, &finished.etag);
+    let mut response = if is_known { status::not_modified() } else { json_response(finished.body) };
+    add_cache_headers(response.headers_mut(), finished.etag);
+    mark(response.headers_mut(), finished.marks);
+    response
+}
+
+/// An answer that can be asked for again. Its tag is a hash of its bytes; where the message has an etag, that stands
+/// before it, so that `If-Match` takes the tag as well.
+fn tagged_response(headers: &HeaderMap, json: Vec<u8>, etag: Option<&str>) -> Response<Body> {
+    let hash = URL_SAFE_NO_PAD.encode(&Sha256::digest(&json)[..16]);
+    let tag = match etag {
+        Some(etag) => format!("\"{etag}.{hash}\""),
+        None => format!("\"{hash}\""),
     };
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, finished.etag);
+    let Ok(tag) = HeaderValue::try_from(tag) else { return unstored_response(json) };
+    let mut response = match has_etag(headers, &tag) {
+        true => status::not_modified(),
+        false => json_response(Bytes::from(json)),
+    };
+    add_cache_headers(response.headers_mut(), tag);
+    response
+}
+
+/// The answer to a write, which may hold a secret.
+fn unstored_response(json: Vec<u8>) -> Response<Body> {
+    let mut response = json_response(Bytes::from(json));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn add_cache_headers(headers: &mut HeaderMap, etag: HeaderValue) {
+    headers.insert(header::ETAG, etag);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("Authorization, Accept-Encoding"));
-    response
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// A message's text of that name, if it has one.
+fn text_field(message: &DynamicMessage, name: &str) -> Option<String> {
+    let value = message.get_field_by_name(name)?;
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// Whether `If-None-Match` names the tag. Weak tags count, as RFC 9110 (13.1.2) has it.

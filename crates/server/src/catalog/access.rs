@@ -9,6 +9,7 @@ use super::{
     error::{Error, Kind, Result, Violation},
     id::{CompanyId, KeyId, StaffId},
     time::Timestamp,
+    token::RevisionToken,
 };
 use ipnet::IpNet;
 
@@ -162,6 +163,8 @@ pub struct Caller {
     pub expires_time: Option<Timestamp>,
     /// The staff member that the key acts as, whoever the request names.
     pub staff_id: Option<StaffId>,
+    /// What the caller has seen: answers about a company must be at least as new.
+    pub at_least: Option<RevisionToken>,
 }
 
 impl Caller {
@@ -173,13 +176,15 @@ impl Caller {
         if !self.coverage.contains(company) {
             return Err(self.absent(Kind::Company, company.as_str()));
         }
-        Ok(Grant { company: company.clone(), actor: self.actor.clone() })
+        let (company, actor) = (company.clone(), self.actor.clone());
+        Ok(Grant { company, actor, at_least: self.at_least })
     }
 
     /// The right to look across all companies that the key covers.
     pub fn grant_covered(&self, scope: Scope) -> Result<CoveredGrant> {
         self.require(scope)?;
-        Ok(CoveredGrant { coverage: self.coverage.clone(), actor: self.actor.clone() })
+        let (coverage, actor) = (self.coverage.clone(), self.actor.clone());
+        Ok(CoveredGrant { coverage, actor, at_least: self.at_least })
     }
 
     /// The same caller in the name of a staff member, which needs `staff:any`.
@@ -242,17 +247,18 @@ impl Task {
             addresses: Vec::new(),
             expires_time: None,
             staff_id: None,
+            at_least: None,
         }
     }
 
     /// The right of the program itself to one company's data.
     pub fn grant(self, company: &CompanyId) -> Grant {
-        Grant { company: company.clone(), actor: self.actor() }
+        Grant { company: company.clone(), actor: self.actor(), at_least: None }
     }
 
     /// The right of the program itself to look across companies.
     pub fn grant_covered(self) -> CoveredGrant {
-        CoveredGrant { coverage: Coverage::All, actor: self.actor() }
+        CoveredGrant { coverage: Coverage::All, actor: self.actor(), at_least: None }
     }
 }
 
@@ -261,6 +267,7 @@ impl Task {
 pub struct Grant {
     company: CompanyId,
     actor: Actor,
+    at_least: Option<RevisionToken>,
 }
 
 impl Grant {
@@ -273,6 +280,11 @@ impl Grant {
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
+
+    /// What an answer must be at least as new as.
+    pub fn at_least(&self) -> Option<RevisionToken> {
+        self.at_least
+    }
 }
 
 /// The right to look across the companies of a coverage.
@@ -280,6 +292,7 @@ impl Grant {
 pub struct CoveredGrant {
     coverage: Coverage,
     actor: Actor,
+    at_least: Option<RevisionToken>,
 }
 
 impl CoveredGrant {
@@ -295,8 +308,8 @@ impl CoveredGrant {
 
     /// The right to one of the covered companies' data.
     pub fn grant(&self, company: &CompanyId) -> Option<Grant> {
-        self.coverage
-            .contains(company)
-            .then(|| Grant { company: company.clone(), actor: self.actor.clone() })
+        let (at_least, actor) = (self.at_least, self.actor.clone());
+        let grant = || Grant { company: company.clone(), actor, at_least };
+        self.coverage.contains(company).then(grant)
     }
 }

@@ -467,6 +467,8 @@ pub enum Unavailable {
     OutcomeUnknown,
     /// More requests at once than the server takes.
     Overloaded,
+    /// What the caller has seen has not come here yet.
+    NotSeenYet,
 }
 
 impl Unavailable {
@@ -475,6 +477,7 @@ impl Unavailable {
             Self::Store => "STORE_UNAVAILABLE",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
             Self::Overloaded => "OVERLOADED",
+            Self::NotSeenYet => "NOT_SEEN_YET",
         }
     }
 }
@@ -486,6 +489,9 @@ impl fmt::Display for Unavailable {
             Self::OutcomeUnknown => {
                 "the database failed while the write was committed: whether it happened is not known; repeat it with \
                  the same request id"
+            }
+            Self::NotSeenYet => {
+                "the revision of Settings-Min-Revision is not there yet; try again shortly"
             }
             Self::Overloaded => "the server has more requests at once than it takes; try again shortly",
         })

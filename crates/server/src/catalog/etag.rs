@@ -25,6 +25,8 @@ impl Etag {
         let tag = value.trim();
         let tag = tag.strip_prefix("W/").unwrap_or(tag);
         let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
+        // The header ETag has more behind it: a hash of the whole answer.
+        let tag = tag.split_once('.').map_or(tag, |(own, _)| own);
         let is_hash = tag.len() == HASH_BYTES * 2 && tag.bytes().all(|b| b.is_ascii_hexdigit());
         if is_hash {
             return Ok(Self(tag.to_ascii_lowercase()));

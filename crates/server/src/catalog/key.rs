@@ -101,6 +101,7 @@ impl Key {
             addresses: self.addresses.clone(),
             expires_time: self.expires_time,
             staff_id: self.staff_id.clone(),
+            at_least: None,
         })
     }
 

@@ -102,8 +102,7 @@ impl Pipeline {
         }
         // Not as one reference, since a body cannot be shared between threads.
         let asked = (request.method(), request.uri().path());
-        if let Some(answer) = self.operational.answer(asked, request.headers(), peer, client).await
-        {
+        if let Some(answer) = self.operational.answer(asked, request.headers(), peer, client) {
             return answer;
         }
         let protocol = content_type(request.headers());

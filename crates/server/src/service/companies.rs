@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::snapshot::{Snapshot, Snapshots};
+use super::snapshot::{Marks, Seen, Snapshots};
 use crate::{
     catalog::{
         access::{Caller, Scope},
@@ -89,10 +89,9 @@ impl CompaniesService {
     }
 
     /// The company, archived or not.
-    pub async fn get_company(&self, caller: &Caller, id: &CompanyId) -> Result<Company> {
-        let snapshot = self.snapshot(caller, id).await?;
-        let absent = || caller.absent(Kind::Company, id.as_str());
-        Ok(snapshot.ok_or_else(absent)?.settings.company.clone())
+    pub async fn get_company(&self, caller: &Caller, id: &CompanyId) -> Result<(Company, Marks)> {
+        let seen = self.seen(caller, id).await?;
+        Ok((seen.settings.company.clone(), seen.marks()))
     }
 
     /// The companies that the caller covers, by name and then id; archived ones where asked for.
@@ -113,15 +112,15 @@ impl CompaniesService {
         &self,
         caller: &Caller,
         id: &BusinessId,
-    ) -> Result<(CompanyId, Business)> {
+    ) -> Result<(CompanyId, Business, Marks)> {
         let absent = || caller.absent(Kind::Business, id.as_str());
         let covered = caller.grant_covered(Scope::CompaniesRead)?;
         let company = self.store.company_of(id).await?.ok_or_else(absent)?;
         // Not the company's refusal: the answer must be the same as for a business that is not there.
         let grant = covered.grant(&company).ok_or_else(absent)?;
-        let snapshot = self.snapshots.get(&grant).await?.ok_or_else(absent)?;
-        let business = snapshot.settings.businesses.iter().find(|business| business.id == *id);
-        Ok((company, business.ok_or_else(absent)?.clone()))
+        let seen = self.snapshots.get(&grant).await?.ok_or_else(absent)?;
+        let business = seen.settings.businesses.iter().find(|business| business.id == *id);
+        Ok((company, business.ok_or_else(absent)?.clone(), seen.marks()))
     }
 
     /// The active businesses of a company, or of all that the caller covers, by name and then id.
@@ -130,20 +129,21 @@ impl CompaniesService {
         caller: &Caller,
         company: Option<&CompanyId>,
         page: Page,
-    ) -> Result<Paged<(CompanyId, Business)>> {
+    ) -> Result<(Paged<(CompanyId, Business)>, Option<Marks>)> {
         let Some(id) = company else {
             let grant = caller.grant_covered(Scope::CompaniesRead)?;
             let rows = self.store.list_businesses(&grant, page.offset(), page.size + 1).await?;
-            return Ok(page.cut(rows));
+            return Ok((page.cut(rows), None));
         };
-        let snapshot = self.snapshot(caller, id).await?;
-        let snapshot = snapshot.ok_or_else(|| caller.absent(Kind::Company, id.as_str()))?;
-        let active = snapshot.settings.businesses.iter().filter(|b| b.state == State::Active);
-        Ok(page.of(active.map(|business| (id.clone(), business.clone()))))
+        let seen = self.seen(caller, id).await?;
+        let active = seen.settings.businesses.iter().filter(|b| b.state == State::Active);
+        let active = active.map(|business| (id.clone(), business.clone()));
+        Ok((page.of(active), Some(seen.marks())))
     }
 
-    async fn snapshot(&self, caller: &Caller, id: &CompanyId) -> Result<Option<Arc<Snapshot>>> {
+    async fn seen(&self, caller: &Caller, id: &CompanyId) -> Result<Seen> {
         let grant = caller.grant(Scope::CompaniesRead, id)?;
-        self.snapshots.get(&grant).await
+        let seen = self.snapshots.get(&grant).await?;
+        seen.ok_or_else(|| caller.absent(Kind::Company, id.as_str()))
     }
 }

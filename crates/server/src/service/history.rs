@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{settings::Ask, snapshot::Snapshots};
+use super::{
+    settings::Ask,
+    snapshot::{Marks, Snapshots},
+};
 use crate::{
     catalog::{
         access::{Caller, Grant, Scope},
@@ -57,6 +60,8 @@ pub struct Changes {
     pub next: Option<Revision>,
     /// The company now.
     pub settings: Arc<Settings>,
+    /// Which revision that is.
+    pub marks: Marks,
 }
 
 /// Reads change logs.
@@ -83,7 +88,8 @@ impl HistoryService {
         let grant = caller.grant(Scope::HistoryRead, company)?;
         let snapshot = self.snapshots.get(&grant).await?;
         let absent = || caller.absent(Kind::Company, company.as_str());
-        let settings = snapshot.ok_or_else(absent)?.settings.clone();
+        let seen = snapshot.ok_or_else(absent)?;
+        let (settings, marks) = (seen.settings.clone(), seen.marks());
         let wanted = limit as usize;
         let mut lines: Vec<LogLine> = Vec::new();
         let mut below = below;
@@ -101,7 +107,7 @@ impl HistoryService {
         let more = lines.len() > wanted;
         lines.truncate(wanted);
         let next = lines.last().filter(|_| more).map(|line| line.revision);
-        Ok(Changes { lines, next, settings })
+        Ok(Changes { lines, next, settings, marks })
     }
 
     /// One change; `revision` is that which it made.

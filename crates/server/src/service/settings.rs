@@ -9,7 +9,7 @@ use std::{
 use super::{
     history,
     queues::Queues,
-    snapshot::{Snapshot, Snapshots},
+    snapshot::{Marks, Seen, Snapshots},
 };
 use crate::{
     catalog::{
@@ -23,11 +23,14 @@ use crate::{
         plan::{Context, Plan, plan},
         settings::{Delta, Settings, Subject},
         time::Timestamp,
+        token::RevisionToken,
     },
     clock::Clock,
     store::{Store, StoreError},
 };
 
+/// How long a write whose outcome is unknown is looked for in the log.
+const MAX_OUTCOME_WAIT: Duration = Duration::from_secs(2);
 /// The longest pause before a change that lost to another process is planned again.
 const MAX_PAUSE_MS: u64 = 50;
 
@@ -47,7 +50,7 @@ impl SettingsService {
     }
 
     /// The company as it is, at most as old as the freshness bound; `None` if there is none.
-    pub async fn get(&self, grant: &Grant) -> Result<Option<Arc<Snapshot>>> {
+    pub async fn get(&self, grant: &Grant) -> Result<Option<Seen>> {
         self.snapshots.get(grant).await
     }
 
@@ -58,12 +61,13 @@ impl SettingsService {
         scope: Scope,
         company: &CompanyId,
         as_of: AsOf,
-    ) -> Result<Arc<Settings>> {
+    ) -> Result<(Arc<Settings>, Marks)> {
         let grant = caller.grant(scope, company)?;
         let absent = || caller.absent(Kind::Company, company.as_str());
-        let current = self.snapshots.get(&grant).await?.ok_or_else(absent)?.settings.clone();
+        let seen = self.snapshots.get(&grant).await?.ok_or_else(absent)?;
+        let (current, marks) = (seen.settings.clone(), seen.marks());
         let revision = match as_of {
-            AsOf::Now => return Ok(current),
+            AsOf::Now => return Ok((current, marks)),
             AsOf::Revision(revision) => revision,
             AsOf::Time(time) => self.store.revision_at(&grant, time).await?.ok_or_else(|| {
                 let description = "lies before the company was made";
@@ -75,7 +79,8 @@ impl SettingsService {
             true => Arc::new(self.store.settings(&grant).await?.ok_or_else(absent)?),
             false => current,
         };
-        history::as_of(&*self.store, &grant, current, revision).await
+        let settings = history::as_of(&*self.store, &grant, current, revision).await?;
+        Ok((settings, Marks { token: self.snapshots.token(revision), stale_for: None }))
     }
 
     /// Writes, or answers what the same request did before.
@@ -157,12 +162,12 @@ impl SettingsService {
             };
             check(&plan.deltas)?;
             if write.validate_only || (plan.deltas.is_empty() && request.is_none()) {
-                return Ok(Some(Written::of(plan)));
+                return Ok(Some(self.written(plan)));
             }
-            let stamp = self.snapshots.stamp();
+            let stamp = self.snapshots.stamp(grant);
             match self.store.commit(grant, &plan).await {
                 Ok(()) => {
-                    let written = Written::of(plan);
+                    let written = self.written(plan);
                     self.snapshots.publish(grant, written.settings.clone(), stamp);
                     return Ok(Some(written));
                 }
@@ -173,6 +178,10 @@ impl SettingsService {
                 Err(StoreError::Conflict) => {
                     let company = grant.company().clone();
                     return Err(Error::Contended { company, revision: plan.base });
+                }
+                Err(unknown @ StoreError::OutcomeUnknown(_)) => {
+                    let outcome = self.outcome(grant, request, unknown, write.deadline).await;
+                    return outcome.map(Some);
                 }
                 Err(other) => return Err(other.into()),
             }
@@ -251,7 +260,32 @@ impl SettingsService {
             true => Some(history::line(&*self.store, grant, seen.revision).await?),
             false => None,
         };
-        Ok(Some(Written { settings, subjects: seen.subjects, line, repeated: true }))
+        let token = self.snapshots.token(seen.revision);
+        Ok(Some(Written { settings, subjects: seen.subjects, line, repeated: true, token }))
+    }
+
+    /// What a lost connection left behind. The engine may still be at it, or another one may have
+    /// taken its place: what the log says within a moment is the truth, else nobody knows.
+    async fn outcome(
+        &self,
+        grant: &Grant,
+        request: Option<&Request>,
+        unknown: StoreError,
+        deadline: Instant,
+    ) -> Result<Written> {
+        let until = deadline.min(self.clock.monotonic() + MAX_OUTCOME_WAIT);
+        while request.is_some() && self.clock.monotonic() < until {
+            if let Ok(Some(written)) = self.repeated(grant, request).await {
+                return Ok(Written { repeated: false, ..written });
+            }
+            pause().await;
+        }
+        Err(unknown.into())
+    }
+
+    fn written(&self, plan: Plan) -> Written {
+        let token = self.snapshots.token(plan.after.revision);
+        Written::of(plan, token)
     }
 }
 
@@ -342,10 +376,12 @@ pub struct Written {
     pub line: Option<LogLine>,
     /// Whether the answer is that of an earlier request with the same id.
     pub repeated: bool,
+    /// What a caller knows who has seen it.
+    pub token: RevisionToken,
 }
 
 impl Written {
-    fn of(plan: Plan) -> Self {
+    fn of(plan: Plan, token: RevisionToken) -> Self {
         let line = (!plan.deltas.is_empty()).then(|| LogLine {
             revision: plan.after.revision,
             time: plan.time,
@@ -355,7 +391,7 @@ impl Written {
             deltas: plan.deltas,
         });
         let settings = Arc::new(plan.after);
-        Self { settings, subjects: plan.subjects, line, repeated: false }
+        Self { settings, subjects: plan.subjects, line, repeated: false, token }
     }
 }
 

@@ -2,7 +2,11 @@
 //!
 //! A read takes no lock that a write holds, and touches no database while the snapshot is fresh.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
@@ -12,14 +16,21 @@ use crate::{
     catalog::{
         access::Grant,
         entry::{Catalog, Revision},
-        error::Result,
+        error::{Cause, Error, Result, Unavailable},
         id::CompanyId,
         settings::Settings,
+        token::RevisionToken,
     },
+    clock::Clock,
     freshness::{Freshness, Stamp},
-    store::Store,
+    store::{Store, StoreError},
     telemetry,
 };
+
+/// How long a read waits for what its caller has seen.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+/// How often it looks meanwhile.
+const WAIT_STEP: Duration = Duration::from_millis(50);
 
 /// Makes the finished bytes of a company's four lists; handed in by `lib.rs`, so that services
 /// stay free of protocols.
@@ -38,6 +49,8 @@ pub struct FinishedList {
 pub struct Snapshot {
     /// Everything there is of it.
     pub settings: Arc<Settings>,
+    /// In which life of the data.
+    pub epoch: u64,
     lists: [FinishedList; 4],
 }
 
@@ -46,6 +59,50 @@ impl Snapshot {
     pub fn list(&self, catalog: Catalog) -> &FinishedList {
         &self.lists[catalog.index()]
     }
+
+    /// What a caller knows who has seen this.
+    pub fn token(&self) -> RevisionToken {
+        RevisionToken { epoch: self.epoch, revision: self.settings.revision }
+    }
+
+    fn is_at_least(&self, wanted: Option<RevisionToken>) -> bool {
+        wanted.is_none_or(|wanted| {
+            wanted.epoch == self.epoch && wanted.revision <= self.settings.revision
+        })
+    }
+}
+
+/// A snapshot as a read got it.
+#[derive(Clone)]
+pub struct Seen {
+    /// The snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// For how long it has not been known to be current, where the store does not answer.
+    pub stale_for: Option<Duration>,
+}
+
+impl Deref for Seen {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+impl Seen {
+    /// What to tell of it, whatever the answer shows of it.
+    pub fn marks(&self) -> Marks {
+        Marks { token: self.snapshot.token(), stale_for: self.stale_for }
+    }
+}
+
+/// What an answer about a company says besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks {
+    /// Which revision it shows.
+    pub token: RevisionToken,
+    /// For how long it has not been known to be current, where the store does not answer.
+    pub stale_for: Option<Duration>,
 }
 
 #[derive(Clone)]
@@ -58,7 +115,7 @@ struct Cached {
 pub struct Snapshots {
     store: Arc<dyn Store>,
     freshness: Arc<Freshness>,
-    epoch: u64,
+    clock: Arc<dyn Clock>,
     render: Render,
     cache: Cache<CompanyId, Cached, Weight>,
     publishing: Mutex<()>,
@@ -70,7 +127,7 @@ impl Snapshots {
     pub fn new(
         store: Arc<dyn Store>,
         freshness: Arc<Freshness>,
-        epoch: u64,
+        clock: Arc<dyn Clock>,
         render: Render,
         max_bytes: u64,
     ) -> Self {
@@ -78,7 +135,7 @@ impl Snapshots {
         Self {
             store,
             freshness,
-            epoch,
+            clock,
             render,
             cache: Cache::with_weighter(expected, max_bytes, Weight),
             publishing: Mutex::new(()),
@@ -86,19 +143,74 @@ impl Snapshots {
         }
     }
 
-    /// The company's snapshot, at most as old as the freshness bound; `None` if there is no such
-    /// company.
-    pub async fn get(&self, grant: &Grant) -> Result<Option<Arc<Snapshot>>> {
+    /// The company's snapshot, at most as old as the freshness bound and at least as new as the
+    /// caller has seen; `None` if there is no such company.
+    ///
+    /// While the store does not answer, one that may be older and says so. UNAVAILABLE if what the
+    /// caller has seen does not come here within a moment.
+    pub async fn get(&self, grant: &Grant) -> Result<Option<Seen>> {
         if let Some(fresh) = self.fresh(grant) {
             metrics::counter!(telemetry::SNAPSHOT_READS, "from" => "memory").increment(1);
             return Ok(Some(fresh));
+        }
+        self.refuse_other_epoch(grant)?;
+        let until = self.clock.monotonic() + MAX_WAIT;
+        loop {
+            let found = self.get_looked_up(grant).await?;
+            let wanted = grant.at_least();
+            let is_enough = match &found {
+                Some(seen) => seen.is_at_least(wanted),
+                None => wanted.is_none(),
+            };
+            if is_enough {
+                return Ok(found);
+            }
+            self.refuse_other_epoch(grant)?;
+            if self.clock.monotonic() >= until {
+                let cause = Cause::new("what the caller has seen is not in the store");
+                return Err(Error::Unavailable { what: Unavailable::NotSeenYet, cause });
+            }
+            tokio::time::sleep(WAIT_STEP).await;
+        }
+    }
+
+    /// A token of an earlier life can never be satisfied.
+    fn refuse_other_epoch(&self, grant: &Grant) -> Result<()> {
+        let epoch = self.freshness.epoch();
+        match grant.at_least() {
+            Some(token) if token.epoch < epoch => Err(Error::Precondition {
+                reason: "RESTORED_SINCE",
+                message: format!(
+                    "Settings-Min-Revision {token} is from before the data was restored (it is in epoch {epoch} now): \
+                     read again without it"
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn get_looked_up(&self, grant: &Grant) -> Result<Option<Seen>> {
+        if self.freshness.is_away()
+            && let Some(stale) = self.stale(grant)
+        {
+            return Ok(Some(stale));
         }
         let _turn = self.look_ups.turn(grant.company()).await;
         if let Some(fresh) = self.fresh(grant) {
             return Ok(Some(fresh));
         }
         metrics::counter!(telemetry::SNAPSHOT_READS, "from" => "store").increment(1);
-        self.look_up(grant).await
+        let looked_up = match self.stale(grant) {
+            Some(_) => self.freshness.ask(self.look_up(grant)).await,
+            None => self.look_up(grant).await,
+        };
+        match looked_up {
+            Ok(found) => Ok(found.map(|snapshot| Seen { snapshot, stale_for: None })),
+            Err(error @ StoreError::Unavailable(_)) => {
+                self.stale(grant).map(Some).ok_or_else(|| error.into())
+            }
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// What this process last saw of the company, however old: for plans, whose commit checks
@@ -109,32 +221,54 @@ impl Snapshots {
 
     /// Takes over what a commit of this process just made, unless something newer is here.
     pub fn publish(&self, grant: &Grant, settings: Arc<Settings>, stamp: Stamp) -> Arc<Snapshot> {
-        let lists = (self.render)(self.epoch, &settings);
-        let snapshot = Arc::new(Snapshot { settings, lists });
+        let epoch = self.freshness.epoch();
+        let lists = (self.render)(epoch, &settings);
+        let snapshot = Arc::new(Snapshot { settings, epoch, lists });
         self.keep(grant.company(), Cached { snapshot: snapshot.clone(), stamp });
         snapshot
     }
 
-    /// The stamp for a query or a commit that starts now.
-    pub fn stamp(&self) -> Stamp {
-        self.freshness.stamp()
+    /// The stamp for a query or a commit about the company that starts now.
+    pub fn stamp(&self, grant: &Grant) -> Stamp {
+        self.freshness.stamp(self.freshness.slot(grant.company()))
     }
 
-    fn fresh(&self, grant: &Grant) -> Option<Arc<Snapshot>> {
+    /// What a caller knows who has seen this revision.
+    pub fn token(&self, revision: Revision) -> RevisionToken {
+        RevisionToken { epoch: self.freshness.epoch(), revision }
+    }
+
+    fn fresh(&self, grant: &Grant) -> Option<Seen> {
         let cached = self.cache.get(grant.company())?;
-        self.freshness.is_fresh(cached.stamp).then_some(cached.snapshot)
+        let is_fresh = self.freshness.is_fresh(cached.stamp);
+        let snapshot = cached.snapshot;
+        (is_fresh && snapshot.is_at_least(grant.at_least()))
+            .then_some(Seen { snapshot, stale_for: None })
     }
 
-    async fn look_up(&self, grant: &Grant) -> Result<Option<Arc<Snapshot>>> {
-        let stamp = self.stamp();
+    /// What may be served while the store does not answer.
+    fn stale(&self, grant: &Grant) -> Option<Seen> {
+        let cached = self.cache.get(grant.company())?;
+        let stale_for = self.freshness.stale_for(cached.stamp)?;
+        let snapshot = cached.snapshot;
+        if !snapshot.is_at_least(grant.at_least()) {
+            return None;
+        }
+        metrics::counter!(telemetry::STALE_ANSWERS).increment(1);
+        Some(Seen { snapshot, stale_for: Some(stale_for) })
+    }
+
+    async fn look_up(&self, grant: &Grant) -> Result<Option<Arc<Snapshot>>, StoreError> {
+        let stamp = self.stamp(grant);
         if let Some(cached) = self.cache.get(grant.company())
+            && cached.snapshot.epoch == self.freshness.epoch()
             && self.store.revision(grant).await? == Some(cached.snapshot.settings.revision)
         {
             let snapshot = cached.snapshot;
             self.keep(grant.company(), Cached { snapshot: snapshot.clone(), stamp });
             return Ok(Some(snapshot));
         }
-        let stamp = self.stamp();
+        let stamp = self.stamp(grant);
         match self.store.settings(grant).await? {
             Some(settings) => Ok(Some(self.publish(grant, Arc::new(settings), stamp))),
             None => {
@@ -148,9 +282,9 @@ impl Snapshots {
     /// began after it.
     fn keep(&self, company: &CompanyId, cached: Cached) {
         let _guard = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        let held: Option<Revision> =
-            self.cache.peek(company).map(|held| held.snapshot.settings.revision);
-        if held.is_none_or(|held| held <= cached.snapshot.settings.revision) {
+        let life = |snapshot: &Snapshot| (snapshot.epoch, snapshot.settings.revision);
+        let held = self.cache.peek(company).map(|held| life(&held.snapshot));
+        if held.is_none_or(|held| held <= life(&cached.snapshot)) {
             self.cache.insert(company.clone(), cached);
         }
         metrics::gauge!(telemetry::SNAPSHOT_BYTES).set(self.cache.weight() as f64);

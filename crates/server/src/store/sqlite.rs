@@ -7,8 +7,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::mpsc;
 
-use super::{Store, StoreError, check_key_plan, check_plan, format};
+use super::{Notice, Store, StoreError, check_key_plan, check_plan, format};
 use crate::catalog::{
     access::{CoveredGrant, Grant},
     company::{Business, Company},
@@ -105,6 +106,10 @@ impl Store for SqliteStore {
 
     async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
         self.readers.change_mark().await.map(Some)
+    }
+
+    async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
+        None
     }
 
     async fn list_companies(

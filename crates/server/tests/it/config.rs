@@ -30,6 +30,7 @@ fn the_sample_is_the_defaults_and_keeps_to_the_limits_of_its_own() {
     assert_eq!(defaults.limits.request_timeout_ms, 10_000);
     assert_eq!(defaults.limits.drain_timeout_ms, 25_000);
     assert_eq!(defaults.freshness_ms, 1_000);
+    assert_eq!(defaults.max_stale_ms, 300_000);
     assert!(!defaults.accept_bare_base64 && !defaults.access_log);
 }
 
@@ -153,6 +154,7 @@ fn a_wrong_value_is_refused_with_its_key_itself_and_where_it_came_from() {
 fn every_limit_is_checked_on_both_sides() {
     for (key, least, most) in [
         ("freshness_ms", 1, 86_400_000),
+        ("max_stale_ms", 0, 86_400_000),
         ("limits.body_bytes", 1, 1 << 30),
         ("limits.header_bytes", 8_192, 1 << 20),
         ("limits.connections", 1, 1_000_000),

@@ -275,7 +275,7 @@ async fn last_uses_are_written_down_every_five_minutes_at_most() {
     };
     let server = Server::demo().await;
     let (key, secret) = server.issue(everything()).await;
-    let freshness = Freshness::new(server.clock.clone(), Duration::from_secs(1));
+    let freshness = Freshness::new(server.clock.clone(), Duration::from_secs(1), Duration::ZERO, 1);
     let limits = Limits {
         key_requests_per_second: 100,
         key_burst: 100,

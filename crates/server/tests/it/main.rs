@@ -13,6 +13,7 @@ mod freshness;
 mod harness;
 mod keys;
 mod net;
+mod nodes;
 mod openapi;
 mod plan;
 mod sqlite;

@@ -53,7 +53,7 @@ fn config() -> Config {
 }
 
 fn ready() -> Readiness {
-    Arc::new(|| Box::pin(async { Ok(()) }))
+    Arc::new(|| Ok(()))
 }
 
 impl Server {

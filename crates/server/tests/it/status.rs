@@ -68,6 +68,7 @@ fn every_error() -> Vec<Error> {
         unavailable(Unavailable::Store),
         unavailable(Unavailable::OutcomeUnknown),
         unavailable(Unavailable::Overloaded),
+        unavailable(Unavailable::NotSeenYet),
         Error::DeadlineExceeded,
         Error::Internal(cause()),
     ];

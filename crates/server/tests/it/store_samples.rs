@@ -36,6 +36,7 @@ pub(crate) fn covering(companies: &[&str]) -> CoveredGrant {
         addresses: vec![],
         expires_time: None,
         staff_id: None,
+        at_least: None,
     };
     caller.grant_covered(Scope::CompaniesRead).unwrap()
 }

@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["telemetry"]),
     ("telemetry", &["config"]),
     ("store", &["catalog", "telemetry"]),
-    ("freshness", &["clock", "store"]),
+    ("freshness", &["catalog", "clock", "store", "telemetry"]),
     ("auth", &["catalog", "clock", "freshness", "store", "telemetry"]),
     ("service", &["catalog", "clock", "freshness", "store", "telemetry"]),
     ("net", &["api::status", "catalog::error", "clock", "config", "telemetry"]),

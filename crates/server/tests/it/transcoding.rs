@@ -18,7 +18,8 @@ use customer_settings_server::{
         },
         status,
     },
-    catalog::error::Error,
+    catalog::{entry::Revision, error::Error, token::RevisionToken},
+    service::snapshot::Marks,
 };
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
@@ -103,6 +104,10 @@ impl FinishedAnswers for ReadyThing {
         Ok(Finished {
             body: format!("{{\"ready\":\"{name}\"}}").into(),
             etag: HeaderValue::from_static("\"v1\""),
+            marks: Marks {
+                token: RevisionToken { epoch: 1, revision: Revision(7) },
+                stale_for: None,
+            },
         })
     }
 }
@@ -855,8 +860,23 @@ async fn finished_answers_skip_the_backend_and_are_conditional_for_reads() {
         401
     );
     fixture.refuses_silently();
-    let other = fixture.send("GET /v1/things/a", &[("if-none-match", "*")], "").await;
-    assert_eq!((other.status.as_u16(), other.header("etag")), (200, None));
+}
+
+#[tokio::test]
+async fn what_is_read_has_a_tag_of_its_bytes_and_what_is_written_is_not_stored() {
+    let fixture = Fixture::with_finished();
+    let first = fixture.send("GET /v1/things/a", &[], "").await;
+    let tag = first.header("etag").unwrap().to_owned();
+    assert_eq!(first.header("cache-control"), Some("private, no-cache"));
+    for (path, tags, status) in
+        [("a", tag.as_str(), 304), ("a", "*", 304), ("a", "\"other\"", 200), ("b", &tag, 200)]
+    {
+        let line = format!("GET /v1/things/{path}");
+        let answer = fixture.send(&line, &[("if-none-match", tags)], "").await;
+        assert_eq!(answer.status, status, "{path} {tags}");
+        assert_eq!(answer.body.is_empty(), status == 304);
+        assert_eq!(answer.header("etag") == Some(&tag), path == "a");
+    }
 }
 
 /// Compiles one service around these lines and says how its binding is refused.

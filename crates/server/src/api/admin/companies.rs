@@ -17,9 +17,10 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert,
-    request::{Envelope, Mask, answer, as_of, written},
+    request::{Envelope, Mask, as_of, written},
 };
 use crate::{
+    api::marks::{answer, marked},
     catalog::{
         access::{Caller, Scope},
         change::{BusinessPatch, CompanyPatch, ContactDraft, Step},
@@ -120,11 +121,11 @@ impl CompanyService for Admin {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let as_of = as_of(message.revision, message.read_time)?;
             let caller = envelope.caller()?;
-            let settings =
+            let (settings, marks) =
                 self.0.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
-            Ok(convert::company(&settings.company, Some(settings.revision)))
+            Ok((marks, convert::company(&settings.company, Some(settings.revision))))
         };
-        answer(get.await)
+        marked(get.await)
     }
 
     async fn list_companies(
@@ -229,14 +230,14 @@ impl BusinessService for Admin {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let as_of = as_of(message.revision, message.read_time)?;
             let caller = envelope.caller()?;
-            let settings =
+            let (settings, marks) =
                 self.0.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
             let id = BusinessId::parse("id", &message.id)?;
             let found = settings.businesses.iter().find(|held| held.id == id);
             let absent = || Error::NotFound { kind: Kind::Business, id: id.to_string() };
-            Ok(convert::business(&company, found.ok_or_else(absent)?))
+            Ok((marks, convert::business(&company, found.ok_or_else(absent)?)))
         };
-        answer(get.await)
+        marked(get.await)
     }
 
     async fn list_businesses(
@@ -248,7 +249,7 @@ impl BusinessService for Admin {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let as_of = as_of(message.revision, message.read_time)?;
             let caller = envelope.caller()?;
-            let settings =
+            let (settings, marks) =
                 self.0.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
             let page = page(message.page_size, &message.page_token)?;
             let shown = settings.businesses.iter();
@@ -256,9 +257,9 @@ impl BusinessService for Admin {
             let paged: Paged<Business> =
                 page.of(shown.map(|held| convert::business(&company, held)));
             let next_page_token = paged.next_page_token;
-            Ok(ListBusinessesResponse { businesses: paged.rows, next_page_token })
+            Ok((marks, ListBusinessesResponse { businesses: paged.rows, next_page_token }))
         };
-        answer(list.await)
+        marked(list.await)
     }
 
     async fn update_business(

@@ -12,9 +12,10 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert, list,
-    request::{Envelope, Mask, answer, as_of, catalog, one_etag, written},
+    request::{Envelope, Mask, as_of, catalog, one_etag, written},
 };
 use crate::{
+    api::marks::marked,
     catalog::{
         access::Scope,
         change::{EntryPatch, Step},
@@ -87,13 +88,14 @@ impl EntryService for Admin {
             let catalog = catalog(&message.collection);
             let caller = envelope.caller()?;
             let as_of = as_of(message.revision, message.read_time)?;
-            let settings =
+            let (settings, marks) =
                 self.0.settings.read(&caller, Scope::SettingsRead, &company, as_of).await?;
             let id = EntryId::parse("id", &message.id)?;
-            convert::entry(&settings, catalog?, &id)
-                .ok_or_else(|| Error::NotFound { kind: Kind::Entry, id: id.to_string() })
+            let entry = convert::entry(&settings, catalog?, &id);
+            let absent = || Error::NotFound { kind: Kind::Entry, id: id.to_string() };
+            Ok((marks, entry.ok_or_else(absent)?))
         };
-        answer(get.await)
+        marked(get.await)
     }
 
     async fn list_entries(
@@ -107,11 +109,11 @@ impl EntryService for Admin {
             caller.grant(Scope::SettingsRead, &company)?;
             let catalog = catalog(&message.collection)?;
             let query = list::Query::parse(&message)?;
-            let settings =
+            let (settings, marks) =
                 self.0.settings.read(&caller, Scope::SettingsRead, &company, query.as_of()).await?;
-            Ok(query.answer(&settings, catalog))
+            Ok((marks, query.answer(&settings, catalog)))
         };
-        answer(list.await)
+        marked(list.await)
     }
 
     async fn update_entry(

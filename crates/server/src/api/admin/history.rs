@@ -10,9 +10,10 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert,
-    request::{Envelope, answer, catalog, revision, written},
+    request::{Envelope, catalog, revision, written},
 };
 use crate::{
+    api::marks::{answer, marked},
     catalog::{
         access::Scope,
         entry::Revision,
@@ -65,14 +66,15 @@ impl HistoryService for Admin {
             let limit = page_size(message.page_size)?;
             let below = below(&message.page_token)?;
             let changes = self.0.history.list(&caller, &company, &filter, below, limit).await?;
-            Ok(ListChangesResponse {
+            let answer = ListChangesResponse {
                 changes: changes.lines.iter().map(|line| convert::change(&company, line)).collect(),
                 next_page_token: changes.next.map(token).unwrap_or_default(),
                 revision: convert::revision(changes.settings.revision),
                 etag: changes.settings.etag().to_string(),
-            })
+            };
+            Ok((changes.marks, answer))
         };
-        answer(list.await)
+        marked(list.await)
     }
 
     async fn get_change(

@@ -19,10 +19,10 @@ use super::{
     companies::page,
     convert,
     history::page_size as change_page_size,
-    request::{Envelope, Mask, answer, moment, repeatable},
+    request::{Envelope, Mask, moment, repeatable},
 };
 use crate::{
-    api::convert::timestamp,
+    api::{convert::timestamp, marks::answer},
     auth::api_key::Secret,
     catalog::{
         access::{Caller, Coverage, Scope, Scopes},

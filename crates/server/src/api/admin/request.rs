@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
-    api::{grpc, status::grpc_status},
+    api::{grpc, marks::mark, status::grpc_status},
     catalog::{
         access::Caller,
         entry::{Catalog, Revision},
@@ -19,7 +19,10 @@ use crate::{
         time::Timestamp,
     },
     net::Deadline,
-    service::settings::{AsOf, Ask, Write, Written},
+    service::{
+        settings::{AsOf, Ask, Write, Written},
+        snapshot::Marks,
+    },
 };
 
 /// Says that an answer is that of an earlier request with the same id.
@@ -214,14 +217,17 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// An answer, or the error in the form of the protocol.
-pub(super) fn answer<T>(result: Result<T>) -> Result<Response<T>, Status> {
-    result.map(Response::new).map_err(|error| grpc_status(&error))
-}
-
 /// The answer to a write: marked, where it is a repeated one.
 pub(super) fn written<T>(result: Result<(Written, T)>) -> Result<Response<T>, Status> {
-    repeatable(result.map(|(written, message)| (written.repeated, message)))
+    let marks = |written: &Written| Marks { token: written.token, stale_for: None };
+    let token = result.as_ref().ok().map(|(written, _)| marks(written));
+    let mut response = repeatable(result.map(|(written, message)| (written.repeated, message)))?;
+    if let Some(marks) = token {
+        let mut headers = std::mem::take(response.metadata_mut()).into_headers();
+        mark(&mut headers, marks);
+        *response.metadata_mut() = MetadataMap::from_headers(headers);
+    }
+    Ok(response)
 }
 
 /// The same with whether it is a repeated one.

@@ -19,8 +19,9 @@ use customer_settings_server::{
         settings::Settings,
         time::Timestamp,
     },
-    store::{Store, StoreError, sqlite::SqliteStore},
+    store::{Notice, Store, StoreError, sqlite::SqliteStore},
 };
+use tokio::sync::mpsc;
 
 /// A real store behind switches.
 pub(crate) struct Probe {
@@ -28,6 +29,7 @@ pub(crate) struct Probe {
     fails: AtomicBool,
     hangs: AtomicBool,
     hides_mark: AtomicBool,
+    notices: Mutex<(mpsc::Sender<Notice>, Option<mpsc::Receiver<Notice>>)>,
     mark_polls: AtomicUsize,
     key_look_ups: AtomicUsize,
     touched: Mutex<Vec<Vec<KeyId>>>,
@@ -35,11 +37,13 @@ pub(crate) struct Probe {
 
 impl Probe {
     pub(crate) fn new(inner: SqliteStore) -> Self {
+        let (sender, receiver) = mpsc::channel(9);
         Self {
             inner,
             fails: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
             hides_mark: AtomicBool::new(false),
+            notices: Mutex::new((sender, Some(receiver))),
             mark_polls: AtomicUsize::new(0),
             key_look_ups: AtomicUsize::new(0),
             touched: Mutex::default(),
@@ -52,13 +56,18 @@ impl Probe {
     }
 
     /// From now on nothing is ever answered.
-    pub(crate) fn hang(&self) {
-        self.hangs.store(true, SeqCst);
+    pub(crate) fn hang(&self, hangs: bool) {
+        self.hangs.store(hangs, SeqCst);
     }
 
     /// From now on this is an engine without a change mark.
     pub(crate) fn hide_change_mark(&self) {
         self.hides_mark.store(true, SeqCst);
+    }
+
+    /// Sends a notice as another node's write would.
+    pub(crate) fn notify(&self, notice: Notice) {
+        self.notices.lock().unwrap().0.try_send(notice).unwrap();
     }
 
     /// How often the change mark was asked for so far.
@@ -99,6 +108,10 @@ impl Store for Probe {
             return Ok(None);
         }
         self.ask().await?.change_mark().await
+    }
+
+    async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
+        self.notices.lock().unwrap().1.take()
     }
 
     async fn list_companies(

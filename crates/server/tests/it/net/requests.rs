@@ -144,10 +144,7 @@ async fn the_application_is_told_the_forwarded_address_of_a_trusted_proxy() {
 
 #[tokio::test]
 async fn readiness_says_why_it_is_not() {
-    let server = Server::start_with(
-        &config(),
-        Arc::new(|| Box::pin(async { Err("the store is away".to_owned()) })),
-    );
+    let server = Server::start_with(&config(), Arc::new(|| Err("the store is away".to_owned())));
     let answer = server.get("/readyz", "").await;
     assert!(
         answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("the store is away\n"),

@@ -1,0 +1,42 @@
+//! What answers about a company say besides: which revision they show, and whether the store was away.
+
+use http::{HeaderMap, HeaderValue};
+use tonic::{Response, Status, metadata::MetadataMap};
+
+use super::status::grpc_status;
+use crate::{catalog::error::Result, service::snapshot::Marks};
+
+/// The revision that an answer shows.
+const REVISION: &str = "settings-revision";
+/// For how many seconds it has not been known to be current.
+const STALE: &str = "settings-stale";
+/// The revision that an answer must have at least: in requests.
+pub(super) const MIN_REVISION: &str = "settings-min-revision";
+
+/// Says so in an answer's headers.
+pub(super) fn mark(headers: &mut HeaderMap, marks: Marks) {
+    let value = |text: String| HeaderValue::try_from(text);
+    if let Ok(token) = value(marks.token.to_string()) {
+        headers.insert(REVISION, token);
+    }
+    if let Some(stale_for) = marks.stale_for
+        && let Ok(seconds) = value(stale_for.as_secs().max(1).to_string())
+    {
+        headers.insert(STALE, seconds);
+    }
+}
+
+/// An answer, or the error in the form of the protocol.
+pub(super) fn answer<T>(result: Result<T>) -> Result<Response<T>, Status> {
+    result.map(Response::new).map_err(|error| grpc_status(&error))
+}
+
+/// An answer with its marks, or the error.
+pub(super) fn marked<T>(result: Result<(Marks, T)>) -> Result<Response<T>, Status> {
+    let (marks, message) = result.map_err(|error| grpc_status(&error))?;
+    let mut response = Response::new(message);
+    let mut headers = HeaderMap::new();
+    mark(&mut headers, marks);
+    *response.metadata_mut() = MetadataMap::from_headers(headers);
+    Ok(response)
+}

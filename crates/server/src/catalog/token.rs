@@ -1,0 +1,62 @@
+//! Revision tokens: what a caller has seen of a company, so that no later answer is older.
+
+use std::fmt;
+
+use super::{entry::Revision, error::Violation};
+
+/// A revision in one life of the data. A restore begins a new life, in which revisions start over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevisionToken {
+    /// Which life: 1, and one more after each restore.
+    pub epoch: u64,
+    /// The revision.
+    pub revision: Revision,
+}
+
+impl RevisionToken {
+    /// Reads what [`fmt::Display`] wrote; `field` names it in the error.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Violation> {
+        let (revision, epoch) = match text.split_once(EPOCH) {
+            Some((revision, epoch)) => (revision, epoch),
+            None => (text, "1"),
+        };
+        let number = |text: &str| text.trim().parse::<u64>().ok().filter(|number| *number > 0);
+        match (number(revision), number(epoch)) {
+            (Some(revision), Some(epoch)) => Ok(Self { epoch, revision: Revision(revision) }),
+            _ => Err(Violation::new(
+                field,
+                "MALFORMED_REVISION",
+                "must be the Settings-Revision of an answer, such as 7 or 7;epoch=2",
+            )),
+        }
+    }
+}
+
+const EPOCH: &str = ";epoch=";
+
+/// `7`, or `7;epoch=2` once the data was restored.
+impl fmt::Display for RevisionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.epoch {
+            1 => self.revision.fmt(f),
+            epoch => write!(f, "{}{EPOCH}{epoch}", self.revision),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_as_it_was_written() {
+        for (epoch, revision, text) in [(1, 7, "7"), (2, 7, "7;epoch=2"), (12, 1, "1;epoch=12")] {
+            let token = RevisionToken { epoch, revision: Revision(revision) };
+            assert_eq!(token.to_string(), text);
+            assert_eq!(RevisionToken::parse("f", text), Ok(token));
+        }
+        for text in ["", "0", "-1", "7;epoch=0", "7;epoch=", "x", "7;life=2", "7;epoch=2;epoch=3"] {
+            assert!(RevisionToken::parse("f", text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What callers see of several nodes over one store, and of a store that does not answer: another
+//! program on the same data is the other node.
+
+use std::time::Duration;
+
+use customer_settings_server::{
+    catalog::id::CompanyId,
+    clock::Clock,
+    service::keys::KeyDraft,
+    store::{Notice, sqlite},
+};
+use serde_json::json;
+
+use crate::harness::*;
+
+const TAGS: &str = "/v1/setting/companies/cmp_001/customer/tags:list";
+const TAG: &str = "/admin/v1/companies/cmp_001/customer_tags/tag_001";
+const CHANGE: &str = "companies: [{id: cmp_001, customer_tags: [{name: From Elsewhere}]}]";
+const MAX_STALE: Duration = Duration::from_secs(300);
+
+/// A server that learns of others' writes by nothing but its own look-ups, with a warm cache.
+async fn alone() -> (Server, String) {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    server.hide_change_mark().await;
+    assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
+    (server, secret)
+}
+
+async fn at_least(server: &Server, secret: &str, token: &str) -> Answer {
+    server.get(TAGS).bearer(secret).header("settings-min-revision", token).send().await
+}
+
+#[tokio::test]
+async fn a_caller_sees_at_least_what_it_has_seen_on_another_node() {
+    let (server, secret) = alone().await;
+    load(&server.other_program().await, CHANGE).await;
+    let old = server.get(TAGS).bearer(&secret).send().await;
+    assert_eq!(old.header("settings-revision"), Some("1"));
+    let new = at_least(&server, &secret, "2").await;
+    assert_eq!((new.status.as_u16(), new.header("settings-revision")), (200, Some("2")));
+    assert!(new.text().contains("From Elsewhere"));
+    // Over gRPC too; what is newer than asked for is as good.
+    load(&server.other_program().await, &CHANGE.replace("Elsewhere", "There")).await;
+    let bearer = format!("Bearer {secret}");
+    let metadata = [("authorization", bearer.as_str()), ("settings-min-revision", "3")];
+    let request = json!({"companyId": "cmp_001"});
+    let answer = server.grpc(&method("ListCustomerTags"), &metadata, &request).await.unwrap();
+    assert!(answer.to_string().contains("From There"));
+    assert_eq!(at_least(&server, &secret, "1").await.header("settings-revision"), Some("3"));
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_unavailable_after_a_moment() {
+    let (server, secret) = alone().await;
+    for token in ["2", "1;epoch=2"] {
+        let answer = at_least(&server, &secret, token).await;
+        assert_eq!(
+            (answer.status, answer.refusal().reason.as_str()),
+            (503.try_into().unwrap(), "NOT_SEEN_YET")
+        );
+        assert!(answer.header("retry-after").is_some());
+    }
+    for token in ["x", "0", "7;epoch=", "é"] {
+        assert_eq!(
+            at_least(&server, &secret, token).await.refusal().fields,
+            ["Settings-Min-Revision"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_from_before_a_restore_is_refused() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    load(&server.services, CHANGE).await;
+    assert_eq!(
+        server.get(TAGS).bearer(&secret).send().await.header("settings-revision"),
+        Some("2")
+    );
+    let dir = server.stop().await;
+    let copy = dir.path().join("copy.db");
+    sqlite::backup(dir.path(), &copy).unwrap();
+    sqlite::restore(dir.path(), &copy, true).unwrap();
+    let server = Server::reopened(dir).await;
+    let now = server.get(TAGS).bearer(&secret).send().await;
+    assert_eq!(now.header("settings-revision"), Some("2;epoch=2"));
+    assert_eq!(at_least(&server, &secret, "2;epoch=2").await.status, 200);
+    for old in ["2", "9"] {
+        let answer = at_least(&server, &secret, old).await;
+        assert_eq!(
+            (answer.status, answer.refusal().reason.as_str()),
+            (400.try_into().unwrap(), "RESTORED_SINCE")
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_answer_about_a_company_carries_its_revision() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    for path in [
+        "/v1/companies/cmp_001",
+        "/v1/businesses/biz_001",
+        TAG,
+        "/admin/v1/companies/cmp_001",
+        "/admin/v1/companies/cmp_001/customer_tags",
+        "/admin/v1/companies/cmp_001/businesses",
+        "/admin/v1/companies/cmp_001/changes",
+    ] {
+        let answer = server.get(path).bearer(&secret).send().await;
+        assert_eq!(answer.header("settings-revision"), Some("1"), "{path}: {}", answer.text());
+        let tag = answer.header("etag").unwrap().to_owned();
+        let again = server.get(path).bearer(&secret).header("if-none-match", &tag).send().await;
+        assert_eq!((again.status.as_u16(), again.text()), (304, ""), "{path}");
+        assert_eq!(again.header("settings-revision"), Some("1"));
+    }
+    let tag = server.get(TAG).bearer(&secret).send().await.header("etag").unwrap().to_owned();
+    let write = async |tag: &str, name: &str| {
+        let call = server.call("PATCH", TAG).bearer(&secret).header("if-match", tag);
+        call.body(json!({"name": name}).to_string()).send().await
+    };
+    let written = write(&tag, "New").await;
+    assert_eq!((written.status.as_u16(), written.header("settings-revision")), (200, Some("2")));
+    assert_eq!(written.header("cache-control"), Some("no-store"));
+    assert_eq!(write(&tag, "Newer").await.status, 409);
+    let then = server.get(&format!("{TAG}?revision=1")).bearer(&secret).send().await;
+    assert_eq!(then.header("settings-revision"), Some("1"));
+}
+
+#[tokio::test]
+async fn a_notice_is_enough_to_look_again() {
+    let (server, secret) = alone().await;
+    let shows = async || server.get(TAGS).bearer(&secret).send().await.text().contains("Elsewhere");
+    load(&server.other_program().await, CHANGE).await;
+    assert!(!shows().await);
+    server.store.notify(Notice::Company(CompanyId::parse("id", "cmp_001").unwrap()));
+    assert!(eventually(shows).await < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_known_keys_read_what_is_in_memory() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let soon = server.clock.now().plus_seconds(60);
+    let expiring = server.key(KeyDraft { expires_time: Some(soon), ..everything() }).await;
+    let never_seen = server.any_key().await;
+    for key in [&secret, &expiring] {
+        let answer = server.get(TAGS).bearer(key).send().await;
+        assert_eq!((answer.status.as_u16(), answer.header("settings-stale")), (200, None));
+    }
+    server.store.fail(true);
+    server.clock.advance(Duration::from_secs(10));
+    let answer = server.get(TAGS).bearer(&secret).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let stale: u64 = answer.header("settings-stale").unwrap().parse().unwrap();
+    assert!((10..13).contains(&stale), "{stale}");
+    assert_eq!(server.get(TAG).bearer(&secret).send().await.header("settings-revision"), Some("1"));
+    assert_eq!(server.get("/readyz").send().await.status, 200);
+    // Everything else waits for the store.
+    let write = server.call("PATCH", TAG).bearer(&secret).body(json!({"name": "N"}).to_string());
+    for (what, answer) in [
+        ("a write", write.send().await),
+        ("an unknown key", server.get(TAGS).bearer(&never_seen).send().await),
+        ("a list of companies", server.get("/admin/v1/companies").bearer(&secret).send().await),
+        ("history", server.get(&format!("{TAG}/changes")).bearer(&secret).send().await),
+        ("more than is here", at_least(&server, &secret, "2").await),
+    ] {
+        assert_eq!(answer.status, 503, "{what}: {}", answer.text());
+        assert!(answer.header("retry-after").is_some(), "{what}");
+    }
+    assert_eq!(at_least(&server, &secret, "1").await.status, 200);
+    // The end of a key is exact all the same.
+    server.clock.advance(Duration::from_secs(60));
+    assert_eq!(server.get(TAGS).bearer(&expiring).send().await.refusal().reason, "KEY_EXPIRED");
+    assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
+
+    server.clock.advance(MAX_STALE);
+    assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 503);
+    let readiness = server.get("/readyz").send().await;
+    assert_eq!(readiness.status, 503);
+    assert!(readiness.text().contains("has not answered"), "{}", readiness.text());
+
+    server.store.fail(false);
+    let is_back = async || server.get(TAGS).bearer(&secret).send().await.status == 200;
+    eventually(is_back).await;
+    eventually(async || server.get("/readyz").send().await.status == 200).await;
+    let answer = server.get(TAGS).bearer(&secret).send().await;
+    assert_eq!(answer.header("settings-stale"), None);
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_keeps_no_reader_waiting() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
+    server.store.hang(true);
+    server.clock.advance(Duration::from_secs(10));
+    let asked = tokio::time::timeout(PATIENCE, async {
+        for _ in 0..20 {
+            let answer = server.get(TAGS).bearer(&secret).send().await;
+            assert_eq!(answer.status, 200);
+            assert!(answer.header("settings-stale").is_some());
+        }
+    });
+    asked.await.unwrap();
+    server.store.hang(false);
+    let is_fresh =
+        async || server.get(TAGS).bearer(&secret).send().await.header("settings-stale").is_none();
+    eventually(is_fresh).await;
+}
+
+#[tokio::test]
+async fn without_max_stale_nothing_is_served_past_the_bound() {
+    let server = Server::configured(|config| config.max_stale_ms = 0).await;
+    let secret = server.any_key().await;
+    assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
+    server.store.fail(true);
+    server.clock.advance(Duration::from_secs(2));
+    assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 503);
+    eventually(async || server.get("/readyz").send().await.status == 503).await;
+}
