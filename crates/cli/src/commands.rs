@@ -11,10 +11,7 @@ use customer_settings_server::{
     catalog::error::Error,
     clock::SystemClock,
     config::Config,
-    store::{
-        Store,
-        sqlite::{Access, SqliteStore},
-    },
+    store::{Access, Store, sqlite::SqliteStore},
 };
 
 pub(crate) use crate::failure::{Failure, failure};

@@ -7,7 +7,7 @@
 use std::{env, error::Error, net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
-use customer_settings_server::{catalog::access::Task, store::sqlite::Access};
+use customer_settings_server::{catalog::access::Task, store::Access};
 use http::{Uri, uri::PathAndQuery};
 use prost_reflect::DynamicMessage;
 use serde_json::Value;

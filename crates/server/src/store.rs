@@ -21,7 +21,23 @@ use crate::catalog::{
 };
 
 mod format;
+pub mod postgres;
 pub mod sqlite;
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A server: makes a new store where there is none yet. A data directory has one server at a
+    /// time, a database as many as one likes.
+    Serve {
+        /// Whether to make the data directory too, where it is missing.
+        make_directory: bool,
+    },
+    /// A command that writes, perhaps beside a server: makes a new store where there is none yet.
+    Write,
+    /// A command that only reads, perhaps beside a server: there must be a store.
+    Read,
+}
 
 /// One engine.
 #[async_trait]
@@ -238,6 +254,18 @@ fn check_key_plan(plan: &KeyPlan) -> Result<(), StoreError> {
     } else {
         Err(StoreError::Damaged(Cause::new("the plan does not fit its key")))
     }
+}
+
+fn count_write(outcome: &Result<(), StoreError>) {
+    let name = match outcome {
+        Ok(()) => "written",
+        Err(StoreError::Conflict) => "conflict",
+        Err(StoreError::Taken(..)) => "taken",
+        Err(StoreError::Unavailable(_)) => "unavailable",
+        Err(StoreError::OutcomeUnknown(_)) => "unknown",
+        Err(StoreError::Damaged(_)) => "damaged",
+    };
+    metrics::counter!(crate::telemetry::STORE_WRITES, "outcome" => name).increment(1);
 }
 
 impl From<StoreError> for Error {

@@ -18,7 +18,7 @@ use customer_settings_server::{
     },
     config::parse_network,
     service::keys::KeyDraft,
-    store::sqlite::Access,
+    store::Access,
 };
 use ipnet::IpNet;
 use serde::Serialize;

@@ -8,7 +8,7 @@ use std::{
 use customer_settings_server::{
     catalog::{entry::Revision, id::CompanyId},
     service::load::Outcome,
-    store::sqlite::Access,
+    store::Access,
 };
 
 use super::{Data, Failure, explain, failure};

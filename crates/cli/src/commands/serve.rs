@@ -22,10 +22,7 @@ use customer_settings_server::{
     net,
     service::{keys::KeyDraft, load::Outcome},
     start,
-    store::{
-        Store,
-        sqlite::{Access, SqliteStore},
-    },
+    store::{Access, Store, sqlite::SqliteStore},
     telemetry,
 };
 

@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write as _};
 
 use clap::{Args, ValueEnum};
-use customer_settings_server::store::sqlite::Access;
+use customer_settings_server::store::Access;
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use customer_settings_server::{service::verify::Verified, store::sqlite::Access};
+use customer_settings_server::{service::verify::Verified, store::Access};
 use serde_json::json;
 
 use super::{Data, Failure, explain, failure};

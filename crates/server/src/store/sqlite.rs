@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::mpsc;
 
-use super::{Notice, Store, StoreError, check_key_plan, check_plan, format};
+use super::{Access, Notice, Store, StoreError, check_key_plan, check_plan, format};
 use crate::catalog::{
     access::{CoveredGrant, Grant},
     company::{Business, Company},
@@ -33,7 +33,7 @@ mod schema;
 mod writer;
 
 pub use backup::{Restored, backup, restore};
-pub use data_dir::{Access, DATABASE, OpenError};
+pub use data_dir::{DATABASE, OpenError};
 use data_dir::{DataDir, ServeLock};
 use readers::Readers;
 use schema::{Found, MIGRATIONS};

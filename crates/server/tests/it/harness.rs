@@ -18,7 +18,7 @@ use customer_settings_server::{
     net::Shutdown,
     service::{keys::KeyDraft, load::Outcome},
     start,
-    store::sqlite::{Access, SqliteStore},
+    store::{Access, sqlite::SqliteStore},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -80,7 +80,7 @@ impl Server {
 
     async fn serve(dir: TempDir, config: Config, document: Option<&str>) -> Self {
         let access = Access::Serve { make_directory: false };
-        let store = Arc::new(Probe::new(SqliteStore::open(dir.path(), access).unwrap()));
+        let store = Arc::new(Probe::new(Arc::new(SqliteStore::open(dir.path(), access).unwrap())));
         let clock = Arc::new(ShiftedClock::default());
         let services = Services::open(store.clone(), clock.clone(), &config).await.unwrap();
         if let Some(document) = document {

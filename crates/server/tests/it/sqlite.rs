@@ -11,8 +11,8 @@ use customer_settings_server::{
     catalog::{entry::Catalog, key::SecretDigest, settings::Settings},
     clock::{Clock, SystemClock},
     store::{
-        Store, StoreError,
-        sqlite::{Access, DATABASE, OpenError, SqliteStore, backup, restore},
+        Access, Store, StoreError,
+        sqlite::{DATABASE, OpenError, SqliteStore, backup, restore},
     },
 };
 use rusqlite::Connection;

@@ -15,10 +15,7 @@ use customer_settings_server::{
         plan::Plan,
         settings::{self, Delta, Subject},
     },
-    store::{
-        Store, StoreError,
-        sqlite::{Access, SqliteStore},
-    },
+    store::{Access, Store, StoreError, sqlite::SqliteStore},
 };
 
 use crate::store_samples::*;

@@ -14,22 +14,6 @@ use rusqlite::ErrorCode;
 pub const DATABASE: &str = "customer-settings.db";
 const SERVE_LOCK: &str = "serve.lock";
 
-/// What a data directory is opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// A server: makes a new store where the directory is empty, and keeps other servers out for
-    /// as long as the store is open.
-    Serve {
-        /// Whether to make the directory too, where it is missing.
-        make_directory: bool,
-    },
-    /// A command that writes, perhaps beside a server: makes a new store where the directory is
-    /// empty.
-    Write,
-    /// A command that only reads, perhaps beside a server: there must be a store.
-    Read,
-}
-
 /// Why a data directory cannot be used: one line for people, which says what to do.
 #[derive(Debug)]
 pub enum OpenError {

@@ -13,7 +13,10 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::failure;
-use crate::{catalog::error::Cause, store::StoreError};
+use crate::{
+    catalog::error::Cause,
+    store::{StoreError, count_write},
+};
 
 /// The most pieces of work that wait; more wait outside, where their deadline can end them.
 const MAX_QUEUE: usize = 1_024;
@@ -107,7 +110,7 @@ fn write_group(db: &Connection, jobs: impl ExactSizeIterator<Item = Job>) {
     }
     for (answer, outcome) in outcomes {
         let outcome = outcome.and_then(|()| lost.clone().map_or(Ok(()), Err));
-        count(&outcome);
+        count_write(&outcome);
         // Nobody waits any more where a request's deadline passed.
         _ = answer.send(outcome);
     }
@@ -158,18 +161,6 @@ fn roll_back(db: &Connection) -> Outcome {
 
 fn run_cached(db: &Connection, sql: &str) -> rusqlite::Result<()> {
     db.prepare_cached(sql)?.execute([]).map(|_| ())
-}
-
-fn count(outcome: &Outcome) {
-    let name = match outcome {
-        Ok(()) => "written",
-        Err(StoreError::Conflict) => "conflict",
-        Err(StoreError::Taken(..)) => "taken",
-        Err(StoreError::Unavailable(_)) => "unavailable",
-        Err(StoreError::OutcomeUnknown(_)) => "unknown",
-        Err(StoreError::Damaged(_)) => "damaged",
-    };
-    metrics::counter!(crate::telemetry::STORE_WRITES, "outcome" => name).increment(1);
 }
 
 #[cfg(test)]

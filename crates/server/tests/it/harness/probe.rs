@@ -1,7 +1,7 @@
 //! A store that counts what it is asked, and that fails or hangs when a test says so.
 
 use std::sync::{
-    Mutex,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
@@ -19,13 +19,13 @@ use customer_settings_server::{
         settings::Settings,
         time::Timestamp,
     },
-    store::{Notice, Store, StoreError, sqlite::SqliteStore},
+    store::{Notice, Store, StoreError},
 };
 use tokio::sync::mpsc;
 
 /// A real store behind switches.
 pub(crate) struct Probe {
-    inner: SqliteStore,
+    inner: Arc<dyn Store>,
     fails: AtomicBool,
     hangs: AtomicBool,
     hides_mark: AtomicBool,
@@ -36,7 +36,7 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    pub(crate) fn new(inner: SqliteStore) -> Self {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
         let (sender, receiver) = mpsc::channel(9);
         Self {
             inner,
@@ -85,14 +85,14 @@ impl Probe {
         std::mem::take(&mut self.touched.lock().unwrap())
     }
 
-    async fn ask(&self) -> Result<&SqliteStore, StoreError> {
+    async fn ask(&self) -> Result<&dyn Store, StoreError> {
         if self.hangs.load(SeqCst) {
             std::future::pending::<()>().await;
         }
         if self.fails.load(SeqCst) {
             return Err(StoreError::Unavailable(Cause::new("the inside of the failing store")));
         }
-        Ok(&self.inner)
+        Ok(&*self.inner)
     }
 }
 
@@ -111,7 +111,10 @@ impl Store for Probe {
     }
 
     async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
-        self.notices.lock().unwrap().1.take()
+        match self.inner.notices().await {
+            Some(notices) => Some(notices),
+            None => self.notices.lock().unwrap().1.take(),
+        }
     }
 
     async fn list_companies(

@@ -1,0 +1,158 @@
+-- Times are microseconds since 1970 in UTC; lists inside a column are JSON. Texts are compared by
+-- code points, whatever the database's own collation.
+--
+-- Keys begin with the company where a table belongs to one, and nothing here needs a sequence, a
+-- trigger or a function on the server. The table `meta` is made by the program, because whoever
+-- applies this file holds the lock on its row.
+
+CREATE TABLE companies (
+    id                    TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    revision              BIGINT  NOT NULL CHECK (revision > 0),
+    changed_time          BIGINT  NOT NULL,
+    name                  TEXT COLLATE "C" NOT NULL,
+    fold_key              TEXT COLLATE "C" NOT NULL,
+    country               TEXT COLLATE "C" NOT NULL,
+    timezone              TEXT COLLATE "C" NOT NULL,
+    state                 TEXT COLLATE "C" NOT NULL CHECK (state IN ('active', 'archived')),
+    created_by            TEXT COLLATE "C" NOT NULL,
+    created_time          BIGINT  NOT NULL,
+    last_updated_by       TEXT COLLATE "C" NOT NULL,
+    last_updated_time     BIGINT  NOT NULL,
+    last_updated_revision BIGINT  NOT NULL
+);
+
+CREATE INDEX companies_by_name ON companies (name, id) WHERE state = 'active';
+CREATE INDEX companies_by_fold_key ON companies (fold_key, id);
+
+CREATE TABLE businesses (
+    company_id            TEXT COLLATE "C" NOT NULL REFERENCES companies (id),
+    id                    TEXT COLLATE "C" NOT NULL,
+    name                  TEXT COLLATE "C" NOT NULL,
+    contact               TEXT COLLATE "C" NOT NULL,
+    address               TEXT COLLATE "C",
+    state                 TEXT COLLATE "C" NOT NULL CHECK (state IN ('active', 'archived')),
+    created_by            TEXT COLLATE "C" NOT NULL,
+    created_time          BIGINT  NOT NULL,
+    last_updated_by       TEXT COLLATE "C" NOT NULL,
+    last_updated_time     BIGINT  NOT NULL,
+    last_updated_revision BIGINT  NOT NULL,
+    PRIMARY KEY (company_id, id)
+);
+
+CREATE UNIQUE INDEX businesses_by_id ON businesses (id);
+CREATE INDEX businesses_by_name ON businesses (name, id) WHERE state = 'active';
+
+-- While the rows of one change are written, a negative rank parks an entry: its rank, its name and
+-- its being the default are free for others until it gets its new ones.
+CREATE TABLE entries (
+    company_id            TEXT COLLATE "C" NOT NULL REFERENCES companies (id),
+    catalog               TEXT COLLATE "C" NOT NULL CHECK (catalog IN
+                              ('customer_tags', 'referral_sources', 'life_cycles', 'action_statuses')),
+    id                    TEXT COLLATE "C" NOT NULL,
+    rank                  BIGINT  NOT NULL,
+    name                  TEXT COLLATE "C" NOT NULL,
+    fold_key              TEXT COLLATE "C" NOT NULL,
+    description           TEXT COLLATE "C" NOT NULL,
+    color                 TEXT COLLATE "C",
+    is_default            BOOLEAN NOT NULL,
+    state                 TEXT COLLATE "C" NOT NULL CHECK (state IN ('active', 'archived')),
+    created_by            TEXT COLLATE "C" NOT NULL,
+    created_time          BIGINT  NOT NULL,
+    last_updated_by       TEXT COLLATE "C" NOT NULL,
+    last_updated_time     BIGINT  NOT NULL,
+    last_updated_revision BIGINT  NOT NULL,
+    PRIMARY KEY (company_id, catalog, id)
+);
+
+CREATE UNIQUE INDEX entries_by_rank ON entries (company_id, catalog, rank);
+CREATE UNIQUE INDEX entries_by_fold_key ON entries (company_id, catalog, fold_key)
+    WHERE state = 'active' AND rank >= 0;
+CREATE UNIQUE INDEX entries_default ON entries (company_id, catalog)
+    WHERE is_default AND state = 'active' AND rank >= 0;
+
+-- The ids of entries that were deleted: they are not used again, unless the entry itself comes back.
+CREATE TABLE deleted_entries (
+    company_id TEXT COLLATE "C" NOT NULL REFERENCES companies (id),
+    catalog    TEXT COLLATE "C" NOT NULL CHECK (catalog IN
+                   ('customer_tags', 'referral_sources', 'life_cycles', 'action_statuses')),
+    id         TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (company_id, catalog, id)
+);
+
+-- The companies' change logs.
+CREATE TABLE changes (
+    company_id     TEXT COLLATE "C" NOT NULL REFERENCES companies (id),
+    revision       BIGINT  NOT NULL CHECK (revision > 0),
+    -- 0 made the revision; 1, 2 … are requests that found nothing to change at it.
+    part           BIGINT  NOT NULL CHECK (part >= 0),
+    time           BIGINT  NOT NULL,
+    actor_key_id   TEXT COLLATE "C",
+    actor_staff_id TEXT COLLATE "C" NOT NULL,
+    -- Where the actor's request came from: an IP address.
+    address        TEXT COLLATE "C",
+    request_id     TEXT COLLATE "C",
+    request_digest BYTEA   CHECK (length(request_digest) = 32),
+    subjects       TEXT COLLATE "C" NOT NULL,
+    body           TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (company_id, revision, part),
+    CHECK ((request_id IS NULL) = (request_digest IS NULL)),
+    CHECK (request_id IS NULL OR actor_key_id IS NOT NULL),
+    CHECK (part = 0 OR request_id IS NOT NULL)
+);
+
+CREATE UNIQUE INDEX changes_by_request ON changes (company_id, actor_key_id, request_id)
+    WHERE request_id IS NOT NULL;
+
+CREATE TABLE keys (
+    id                TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    -- SHA-256 of the secret, which itself is kept nowhere.
+    secret            BYTEA   NOT NULL CHECK (length(secret) = 32),
+    -- The secret from before the last rotation, and until when it works.
+    previous_secret   BYTEA   CHECK (length(previous_secret) = 32),
+    previous_expires_time BIGINT,
+    name              TEXT COLLATE "C" NOT NULL,
+    scopes            TEXT COLLATE "C" NOT NULL,
+    -- NULL: every company.
+    companies         TEXT COLLATE "C",
+    addresses         TEXT COLLATE "C" NOT NULL,
+    expires_time      BIGINT,
+    staff_id          TEXT COLLATE "C",
+    revoked_time      BIGINT,
+    created_by        TEXT COLLATE "C" NOT NULL,
+    created_time      BIGINT  NOT NULL,
+    last_updated_by   TEXT COLLATE "C" NOT NULL,
+    last_updated_time BIGINT  NOT NULL,
+    revision          BIGINT  NOT NULL CHECK (revision > 0)
+);
+
+CREATE UNIQUE INDEX keys_by_secret ON keys (secret);
+CREATE UNIQUE INDEX keys_by_previous_secret ON keys (previous_secret);
+
+-- The server-level log of keys, which is never undone.
+CREATE TABLE key_changes (
+    key_id         TEXT COLLATE "C" NOT NULL REFERENCES keys (id),
+    revision       BIGINT  NOT NULL CHECK (revision > 0),
+    -- 0 made the revision; 1, 2 … are requests that found nothing to change at it.
+    part           BIGINT  NOT NULL CHECK (part >= 0),
+    time           BIGINT  NOT NULL,
+    actor_key_id   TEXT COLLATE "C",
+    actor_staff_id TEXT COLLATE "C" NOT NULL,
+    address        TEXT COLLATE "C",
+    request_id     TEXT COLLATE "C",
+    request_digest BYTEA   CHECK (length(request_digest) = 32),
+    body           TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (key_id, revision, part),
+    CHECK ((request_id IS NULL) = (request_digest IS NULL)),
+    CHECK (request_id IS NULL OR actor_key_id IS NOT NULL),
+    CHECK (part = 0 OR request_id IS NOT NULL)
+);
+
+CREATE INDEX key_changes_by_time ON key_changes (time, key_id, revision) WHERE part = 0;
+CREATE UNIQUE INDEX key_changes_by_request ON key_changes (actor_key_id, request_id)
+    WHERE request_id IS NOT NULL;
+
+-- Apart from the keys, because it is written often and is part of no log.
+CREATE TABLE key_uses (
+    key_id         TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES keys (id),
+    last_used_time BIGINT  NOT NULL
+);

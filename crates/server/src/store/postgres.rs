@@ -1,0 +1,256 @@
+//! The store in a PostgreSQL database, which any number of nodes share.
+//!
+//! Plain SQL and row locks alone, so that any engine that speaks PostgreSQL's protocol can carry
+//! it. A write is one transaction on one connection; what the server says is committed is taken
+//! for committed.
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::{Access, Notice, Store, StoreError, check_key_plan, check_plan, count_write};
+use crate::catalog::{
+    access::{CoveredGrant, Grant},
+    company::{Business, Company},
+    entry::{Catalog, Revision},
+    id::{BusinessId, CompanyId, EntryId, KeyId},
+    key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, SecretDigest},
+    log::{LogLine, LoggedRequest, RequestId},
+    plan::Plan,
+    settings::Settings,
+    time::Timestamp,
+};
+
+mod columns;
+mod commit;
+mod error;
+mod keys;
+mod log;
+mod notices;
+mod pool;
+mod rows;
+mod schema;
+mod target;
+mod tls;
+
+pub use error::OpenError;
+use notices::Notifier;
+use pool::Pool;
+pub use pool::PoolOptions;
+use target::Target;
+
+/// A database's store. Dropping it closes its connections.
+pub struct PostgresStore {
+    pool: Pool,
+    notifier: Notifier,
+    name: String,
+}
+
+impl PostgresStore {
+    /// Opens the store of a database, makes it where `access` says so and the database is empty,
+    /// and brings an older one up to this program's schema.
+    pub async fn open(url: &str, options: PoolOptions, access: Access) -> Result<Self, OpenError> {
+        let target = Target::parse(url, options.connect_timeout)?;
+        let name = target.to_string();
+        let (client, driver) = target.connect().await?;
+        let driving = tokio::spawn(driver);
+        let opened = schema::open(&client, &name, access).await;
+        if opened.is_ok() {
+            warn_of_losses(&client).await;
+        }
+        driving.abort();
+        opened?;
+        let pool = Pool::new(&target, options);
+        Ok(Self { pool, notifier: Notifier::start(target), name })
+    }
+
+    /// What people call the database: its name and where it is, without user and password.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The rest of the program relies on it that what is committed is on disk.
+async fn warn_of_losses(client: &tokio_postgres::Client) {
+    let sql = "SELECT name::text FROM pg_catalog.pg_settings
+               WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'";
+    for row in client.query(sql, &[]).await.unwrap_or_default() {
+        let setting: String = row.get(0);
+        tracing::warn!(
+            setting,
+            "the database server has this off: acknowledged writes can be lost"
+        );
+    }
+}
+
+impl std::fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PostgresStore({})", self.name)
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn epoch(&self) -> Result<u64, StoreError> {
+        rows::epoch(&self.pool).await
+    }
+
+    async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
+    async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
+        Some(self.notifier.listen())
+    }
+
+    async fn list_companies(
+        &self,
+        grant: &CoveredGrant,
+        show_archived: bool,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<Company>, StoreError> {
+        rows::list_companies(&self.pool, grant.coverage(), show_archived, offset, limit).await
+    }
+
+    async fn list_businesses(
+        &self,
+        grant: &CoveredGrant,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<(CompanyId, Business)>, StoreError> {
+        rows::list_businesses(&self.pool, grant.coverage(), offset, limit).await
+    }
+
+    async fn company_ids(
+        &self,
+        grant: &CoveredGrant,
+        after: Option<&CompanyId>,
+        limit: u32,
+    ) -> Result<Vec<CompanyId>, StoreError> {
+        rows::company_ids(&self.pool, grant.coverage(), after, limit).await
+    }
+
+    async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {
+        rows::company_of(&self.pool, business).await
+    }
+
+    async fn companies_named(
+        &self,
+        grant: &CoveredGrant,
+        fold_key: &str,
+    ) -> Result<Vec<CompanyId>, StoreError> {
+        rows::companies_named(&self.pool, grant.coverage(), fold_key).await
+    }
+
+    async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError> {
+        rows::settings(&self.pool, grant.company()).await
+    }
+
+    async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError> {
+        rows::current_revision(&self.pool, grant.company()).await
+    }
+
+    async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
+        check_plan(grant, plan)?;
+        let company = grant.company();
+        let outcome = self.pool.write(commit::writes(company, plan)?).await;
+        count_write(&outcome);
+        if outcome.is_ok() && !plan.deltas.is_empty() {
+            self.notifier.tell_company(company);
+        }
+        outcome
+    }
+
+    async fn request(
+        &self,
+        grant: &Grant,
+        key: &KeyId,
+        request: &RequestId,
+    ) -> Result<Option<LoggedRequest>, StoreError> {
+        log::request(&self.pool, grant.company(), key, request).await
+    }
+
+    async fn was_deleted(
+        &self,
+        grant: &Grant,
+        catalog: Catalog,
+        id: &EntryId,
+    ) -> Result<bool, StoreError> {
+        rows::was_deleted(&self.pool, grant.company(), catalog, id).await
+    }
+
+    async fn changes(
+        &self,
+        grant: &Grant,
+        after: Revision,
+        limit: u32,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        log::changes(&self.pool, grant.company(), after, limit).await
+    }
+
+    async fn changes_before(
+        &self,
+        grant: &Grant,
+        before: Option<Revision>,
+        mentions: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        log::changes_before(&self.pool, grant.company(), before, mentions, limit).await
+    }
+
+    async fn revision_at(
+        &self,
+        grant: &Grant,
+        time: Timestamp,
+    ) -> Result<Option<Revision>, StoreError> {
+        log::revision_at(&self.pool, grant.company(), time).await
+    }
+
+    async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError> {
+        keys::key_by_secret(&self.pool, secret).await
+    }
+
+    async fn keys(&self) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
+        keys::keys(&self.pool).await
+    }
+
+    async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {
+        keys::key(&self.pool, id).await
+    }
+
+    async fn commit_key(&self, plan: &KeyPlan) -> Result<(), StoreError> {
+        check_key_plan(plan)?;
+        let outcome = keys::commit(&self.pool, plan).await;
+        count_write(&outcome);
+        if outcome.is_ok() && plan.after.audit.revision != plan.base {
+            self.notifier.tell_keys();
+        }
+        outcome
+    }
+
+    async fn key_request(
+        &self,
+        actor: &KeyId,
+        request: &RequestId,
+    ) -> Result<Option<LoggedKeyRequest>, StoreError> {
+        keys::request(&self.pool, actor, request).await
+    }
+
+    async fn key_changes(
+        &self,
+        key: Option<&KeyId>,
+        before: Option<&KeyLogPlace>,
+        limit: u32,
+    ) -> Result<Vec<KeyLogLine>, StoreError> {
+        keys::changes(&self.pool, key, before, limit).await
+    }
+
+    async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let outcome = keys::touch(&self.pool, uses).await;
+        count_write(&outcome);
+        outcome
+    }
+}

@@ -1,0 +1,249 @@
+//! The statements of a company's commit, in the order in which they are sent.
+//!
+//! The first one locks the company's row and fails where the plan's base is not the current
+//! revision; the second one writes the line of the log. Where another writer came first, that
+//! line's place is taken, which ends the transaction before anything behind it runs.
+
+use super::{columns::integer, error::damaged, log, pool::Write};
+use crate::{
+    catalog::{
+        company::{Business, Company},
+        entry::{Catalog, Entry, Revision},
+        error::Kind,
+        id::{CompanyId, EntryId},
+        plan::Plan,
+        settings::Delta,
+    },
+    store::{
+        StoreError,
+        format::{self, AuditForm, BusinessForm, CompanyForm, EntryForm},
+    },
+};
+
+/// All that a plan writes.
+pub(super) fn writes(company: &CompanyId, plan: &Plan) -> Result<Vec<Write>, StoreError> {
+    if plan.deltas.is_empty() {
+        return Ok(vec![hold(company, plan.base), log::append_empty(company, plan)]);
+    }
+    let mut writes = vec![advance(company, plan)?, log::append(company, plan)];
+    make_room(company, plan, &mut writes);
+    for delta in &plan.deltas {
+        match delta {
+            // `advance` made it.
+            Delta::Company { before: None, .. } => {}
+            Delta::Company { before: Some(_), after } => writes.push(update_company(after)),
+            Delta::Business { before: None, after } => {
+                writes.push(insert_business(company, after));
+            }
+            Delta::Business { before: Some(_), after } => {
+                writes.push(update_business(company, after));
+            }
+            Delta::Entry { catalog, before: None, after } => {
+                writes.push(insert_entry(company, *catalog, after));
+            }
+            Delta::Entry { catalog, before: Some(_), after } => {
+                writes.push(update_entry(company, *catalog, after));
+            }
+            // `make_room` deleted it.
+            Delta::Deleted { .. } => {}
+            Delta::Revived { catalog, after } => {
+                writes.push(forget_deleted(company, *catalog, &after.id));
+                writes.push(insert_entry(company, *catalog, after));
+            }
+            Delta::Moved { catalog, id, from, to } => {
+                writes.push(set_rank(company, *catalog, id, parked(*from), i64::from(*to)));
+            }
+        }
+    }
+    Ok(writes)
+}
+
+/// Deletes what goes and parks everything that moves or changes, so that the order in which
+/// entries take each other's names and places does not matter.
+fn make_room(company: &CompanyId, plan: &Plan, writes: &mut Vec<Write>) {
+    let park = |catalog, id, rank| set_rank(company, catalog, id, i64::from(rank), parked(rank));
+    for delta in &plan.deltas {
+        match delta {
+            Delta::Entry { catalog, before: Some(before), .. } => {
+                writes.push(park(*catalog, &before.id, before.rank));
+            }
+            Delta::Moved { catalog, id, from, .. } => writes.push(park(*catalog, id, *from)),
+            Delta::Deleted { catalog, before } => {
+                writes.push(delete_entry(company, *catalog, before));
+                writes.push(remember_deleted(company, *catalog, &before.id));
+            }
+            Delta::Entry { before: None, .. }
+            | Delta::Revived { .. }
+            | Delta::Company { .. }
+            | Delta::Business { .. } => {}
+        }
+    }
+}
+
+/// Locks the company at the base without changing it.
+fn hold(company: &CompanyId, base: Revision) -> Write {
+    let sql = "SELECT revision FROM companies WHERE id = $1 AND revision = $2 FOR UPDATE";
+    Write::new(sql, StoreError::Conflict).bind(company.to_string()).bind(integer(base.0))
+}
+
+/// Moves the company from the base to the next revision; a new company is made.
+fn advance(company: &CompanyId, plan: &Plan) -> Result<Write, StoreError> {
+    let next = integer(plan.base.next().0);
+    let time = plan.time.as_micros();
+    if plan.base != Revision::default() {
+        let sql =
+            "UPDATE companies SET revision = $3, changed_time = $4 WHERE id = $1 AND revision = $2";
+        let write = Write::new(sql, StoreError::Conflict);
+        return Ok(write
+            .bind(company.to_string())
+            .bind(integer(plan.base.0))
+            .bind(next)
+            .bind(time));
+    }
+    let made = match plan.deltas.first() {
+        Some(Delta::Company { before: None, after }) => after,
+        _ => return Err(damaged("a plan from nothing does not make its company")),
+    };
+    let sql = "INSERT INTO companies
+               (id, name, fold_key, country, timezone, state, created_by, created_time, last_updated_by,
+                last_updated_time, last_updated_revision, revision, changed_time)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+               ON CONFLICT (id) DO NOTHING";
+    Ok(bind_company(Write::new(sql, StoreError::Conflict), made).bind(next).bind(time))
+}
+
+fn update_company(after: &Company) -> Write {
+    let sql = "UPDATE companies SET name = $2, fold_key = $3, country = $4, timezone = $5, state = $6,
+                   created_by = $7, created_time = $8, last_updated_by = $9, last_updated_time = $10,
+                   last_updated_revision = $11
+               WHERE id = $1";
+    bind_company(Write::new(sql, changed_below()), after)
+}
+
+/// $1 to $11.
+fn bind_company(write: Write, company: &Company) -> Write {
+    let form = CompanyForm::from(company);
+    let write = write
+        .bind(form.id)
+        .bind(form.name)
+        .bind(company.name.fold_key())
+        .bind(form.country)
+        .bind(form.timezone)
+        .bind(form.state);
+    bind_audit(write, form.audit)
+}
+
+fn bind_audit(write: Write, audit: AuditForm) -> Write {
+    write
+        .bind(audit.created_by)
+        .bind(audit.created_time)
+        .bind(audit.last_updated_by)
+        .bind(audit.last_updated_time)
+        .bind(integer(audit.revision))
+}
+
+fn insert_business(company: &CompanyId, after: &Business) -> Write {
+    let sql = "INSERT INTO businesses
+               (company_id, id, name, contact, address, state, created_by, created_time, last_updated_by,
+                last_updated_time, last_updated_revision)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+               ON CONFLICT DO NOTHING";
+    let taken = StoreError::Taken(Kind::Business, after.id.to_string());
+    bind_business(Write::new(sql, taken), company, after)
+}
+
+fn update_business(company: &CompanyId, after: &Business) -> Write {
+    let sql =
+        "UPDATE businesses SET name = $3, contact = $4, address = $5, state = $6, created_by = $7,
+                   created_time = $8, last_updated_by = $9, last_updated_time = $10,
+                   last_updated_revision = $11
+               WHERE company_id = $1 AND id = $2";
+    bind_business(Write::new(sql, changed_below()), company, after)
+}
+
+/// $1 to $11.
+fn bind_business(write: Write, company: &CompanyId, business: &Business) -> Write {
+    let form = BusinessForm::from(business);
+    let write = write
+        .bind(company.to_string())
+        .bind(form.id)
+        .bind(form.name)
+        .bind(format::encode(&form.contact))
+        .bind(form.address.as_ref().map(format::encode))
+        .bind(form.state);
+    bind_audit(write, form.audit)
+}
+
+/// Where an entry of that rank is parked.
+fn parked(rank: u32) -> i64 {
+    -1 - i64::from(rank)
+}
+
+fn set_rank(company: &CompanyId, catalog: Catalog, id: &EntryId, from: i64, to: i64) -> Write {
+    let sql = "UPDATE entries SET rank = $5
+               WHERE company_id = $1 AND catalog = $2 AND id = $3 AND rank = $4";
+    bind_place(Write::new(sql, changed_below()), company, catalog, id).bind(from).bind(to)
+}
+
+/// $1 to $3.
+fn bind_place(write: Write, company: &CompanyId, catalog: Catalog, id: &EntryId) -> Write {
+    write.bind(company.to_string()).bind(catalog.as_str()).bind(id.to_string())
+}
+
+fn insert_entry(company: &CompanyId, catalog: Catalog, after: &Entry) -> Write {
+    let sql = "INSERT INTO entries
+               (company_id, catalog, id, rank, name, fold_key, description, color, is_default, state,
+                created_by, created_time, last_updated_by, last_updated_time, last_updated_revision)
+               SELECT $1::text, $2::text, $3::text, $4::bigint, $5::text, $6::text, $7::text, $8::text,
+                $9::boolean, $10::text, $11::text, $12::bigint, $13::text, $14::bigint, $15::bigint
+               WHERE NOT EXISTS (SELECT 1 FROM deleted_entries
+                                 WHERE company_id = $1 AND catalog = $2 AND id = $3)";
+    let taken = StoreError::Taken(Kind::Entry, after.id.to_string());
+    bind_entry(Write::new(sql, taken), company, catalog, after)
+}
+
+fn update_entry(company: &CompanyId, catalog: Catalog, after: &Entry) -> Write {
+    let sql =
+        "UPDATE entries SET rank = $4, name = $5, fold_key = $6, description = $7, color = $8,
+                   is_default = $9, state = $10, created_by = $11, created_time = $12,
+                   last_updated_by = $13, last_updated_time = $14, last_updated_revision = $15
+               WHERE company_id = $1 AND catalog = $2 AND id = $3";
+    bind_entry(Write::new(sql, changed_below()), company, catalog, after)
+}
+
+/// $1 to $15.
+fn bind_entry(write: Write, company: &CompanyId, catalog: Catalog, entry: &Entry) -> Write {
+    let form = EntryForm::from(entry);
+    let write = bind_place(write, company, catalog, &entry.id)
+        .bind(i64::from(form.rank))
+        .bind(form.name)
+        .bind(entry.name.fold_key())
+        .bind(form.description)
+        .bind(form.color)
+        .bind(form.is_default)
+        .bind(form.state);
+    bind_audit(write, form.audit)
+}
+
+fn delete_entry(company: &CompanyId, catalog: Catalog, before: &Entry) -> Write {
+    let sql =
+        "DELETE FROM entries WHERE company_id = $1 AND catalog = $2 AND id = $3 AND rank = $4";
+    let write = Write::new(sql, changed_below());
+    bind_place(write, company, catalog, &before.id).bind(i64::from(before.rank))
+}
+
+/// Keeps the id of a deleted entry from being used again.
+fn remember_deleted(company: &CompanyId, catalog: Catalog, id: &EntryId) -> Write {
+    let sql = "INSERT INTO deleted_entries (company_id, catalog, id) VALUES ($1, $2, $3)";
+    bind_place(Write::new(sql, changed_below()), company, catalog, id)
+}
+
+fn forget_deleted(company: &CompanyId, catalog: Catalog, id: &EntryId) -> Write {
+    let sql = "DELETE FROM deleted_entries WHERE company_id = $1 AND catalog = $2 AND id = $3";
+    bind_place(Write::new(sql, changed_below()), company, catalog, id)
+}
+
+/// The revision matched, so the rows that the plan saw must be there.
+fn changed_below() -> StoreError {
+    damaged("a row that the plan changes is not as it was read")
+}

@@ -1,0 +1,314 @@
+//! What the driver and the server say went wrong, as the store's errors and as lines for people.
+
+use std::{error::Error as _, fmt, io, path::PathBuf};
+
+use tokio_postgres::{Error, error::SqlState};
+
+use crate::{catalog::error::Cause, store::StoreError};
+
+/// The driver's errors as the store's, where it is certain that nothing was written.
+pub(super) fn failure(error: &Error) -> StoreError {
+    let cause = Cause::new(explain(error));
+    let Some(code) = error.code() else {
+        // A value that does not fit its column is the only failure that is not the connection's.
+        let is_value = error.source().is_some_and(|source| {
+            source.downcast_ref::<tokio_postgres::types::WrongType>().is_some()
+        });
+        return if is_value { StoreError::Damaged(cause) } else { StoreError::Unavailable(cause) };
+    };
+    if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED {
+        return StoreError::Conflict;
+    }
+    let is_damage = match code.code() {
+        "XX001" | "XX002" => true,
+        // A broken rule of the schema, a value or a name that there is not.
+        code => matches!(&code[..2], "22" | "23" | "42"),
+    };
+    if is_damage { StoreError::Damaged(cause) } else { StoreError::Unavailable(cause) }
+}
+
+/// The same for a query: nothing is planned again because of it, so a conflict with a writer only
+/// means to ask again.
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+pub(super) fn query_failure(error: Error) -> StoreError {
+    match failure(&error) {
+        StoreError::Conflict => unavailable(explain(&error)),
+        other => other,
+    }
+}
+
+/// The same once COMMIT was sent. Only what says that the transaction was rolled back is certain:
+/// a server that dies, a connection that breaks or an operator's order may come after the commit.
+pub(super) fn commit_failure(error: &Error) -> StoreError {
+    let is_rolled_back = error.code().is_some_and(|code| {
+        *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+            && matches!(&code.code()[..2], "23" | "25" | "40")
+    });
+    if is_rolled_back {
+        failure(error)
+    } else {
+        StoreError::OutcomeUnknown(Cause::new(explain(error)))
+    }
+}
+
+pub(super) fn damaged(error: impl fmt::Display) -> StoreError {
+    StoreError::Damaged(Cause::new(error))
+}
+
+pub(super) fn unavailable(error: impl fmt::Display) -> StoreError {
+    StoreError::Unavailable(Cause::new(error))
+}
+
+/// One line: the server's own words with their code, else the whole chain of causes. A server's
+/// details are left out, since they quote what is stored.
+pub(super) fn explain(error: &Error) -> String {
+    if let Some(said) = error.as_db_error() {
+        return format!("{} ({})", said.message(), said.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text.replace('\n', " ")
+}
+
+/// Why a database cannot be used: one line for people, which says what to do. None of them shows
+/// the URL, which may hold a password.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The URL cannot be read.
+    Url(String),
+    /// The certificates of those who may vouch for the server cannot be read.
+    Roots {
+        /// The file; none for this machine's own.
+        path: Option<PathBuf>,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Nobody answers.
+    Unreachable {
+        /// Where.
+        server: String,
+        /// Why.
+        cause: String,
+    },
+    /// The server speaks no TLS.
+    NoTls(String),
+    /// The server's certificate is not trusted.
+    NotTrusted {
+        /// Which server.
+        server: String,
+        /// Why not.
+        cause: String,
+    },
+    /// The server refuses the user or the password.
+    Refused {
+        /// Which server.
+        server: String,
+        /// What it says.
+        cause: String,
+    },
+    /// The server has no such database.
+    NoDatabase {
+        /// Which server.
+        server: String,
+        /// What it says.
+        cause: String,
+    },
+    /// The database holds no store, and only reading was asked for.
+    NoStore(String),
+    /// The database holds no store but something else.
+    NotEmpty {
+        /// The database.
+        database: String,
+        /// One of its tables.
+        found: String,
+    },
+    /// The user may not do what is needed.
+    NotAllowed {
+        /// The database.
+        database: String,
+        /// What the server says.
+        cause: String,
+    },
+    /// The database takes no writes.
+    ReadOnly(String),
+    /// The database is older than this program, and only reading was asked for.
+    TooOld {
+        /// The database.
+        database: String,
+        /// Its schema number.
+        found: usize,
+        /// The schema number of this program.
+        program: usize,
+    },
+    /// The database is for newer programs only.
+    TooNew {
+        /// The database.
+        database: String,
+        /// The oldest schema number of a program that may use it.
+        needs: usize,
+        /// The schema number of this program.
+        program: usize,
+    },
+    /// The database's tables are not those of this program.
+    NotOurs(String),
+    /// The database does not hold texts as UTF-8.
+    NotUtf8 {
+        /// The database.
+        database: String,
+        /// What it is instead.
+        encoding: String,
+    },
+    /// Anything else.
+    Failed {
+        /// The database.
+        database: String,
+        /// What failed.
+        cause: String,
+    },
+}
+
+impl std::error::Error for OpenError {}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(problem) => write!(
+                f,
+                "the database URL cannot be used: {problem}; it looks like \
+                 postgres://user:password@host:5432/database?sslmode=verify-full"
+            ),
+            Self::Roots { path: Some(path), problem } => {
+                write!(f, "cannot use the certificates {} (sslrootcert): {problem}", path.display())
+            }
+            Self::Roots { path: None, problem } => write!(
+                f,
+                "this machine trusts no certificate authority ({problem}): name the database's own with sslrootcert=FILE"
+            ),
+            Self::Unreachable { server, cause } => write!(
+                f,
+                "the database server {server} cannot be reached: {cause}; check host and port, and that it runs"
+            ),
+            Self::NoTls(server) => write!(
+                f,
+                "the database server {server} speaks no TLS: turn it on there; sslmode=disable sends everything in the \
+                 clear"
+            ),
+            Self::NotTrusted { server, cause } => write!(
+                f,
+                "the certificate of the database server {server} is not trusted: {cause}; sslrootcert=FILE names who \
+                 signed it, sslmode=verify-ca leaves its name out"
+            ),
+            Self::Refused { server, cause } => write!(
+                f,
+                "the database server {server} refuses: {cause}; check user and password in the URL"
+            ),
+            Self::NoDatabase { server, cause } => write!(
+                f,
+                "the database server {server} says: {cause}; check the URL, or make the database first"
+            ),
+            Self::NoStore(database) => write!(
+                f,
+                "the database {database} holds no store: check the URL; 'serve', 'load' and 'key create' make one"
+            ),
+            Self::NotEmpty { database, found } => write!(
+                f,
+                "the database {database} holds other tables ({found}) and no store: give an empty database, or one that \
+                 holds a store"
+            ),
+            Self::NotAllowed { database, cause } => write!(
+                f,
+                "the user may not use the database {database} as needed: {cause}; make it the owner of the database"
+            ),
+            Self::ReadOnly(database) => write!(
+                f,
+                "the database {database} takes no writes: it is a standby, or made read-only; give the primary, or \
+                 several hosts with target_session_attrs=read-write"
+            ),
+            Self::TooOld { database, found, program } => write!(
+                f,
+                "the database {database} has schema {found} and this program needs {program}: start a server of this \
+                 version, which brings it up to date"
+            ),
+            Self::TooNew { database, needs, program } => write!(
+                f,
+                "the database {database} needs a program of schema {needs} or later and this one has schema {program}: \
+                 use a newer customer-settings"
+            ),
+            Self::NotOurs(database) => {
+                write!(f, "{database} is not a database of customer-settings")
+            }
+            Self::NotUtf8 { database, encoding } => write!(
+                f,
+                "the database {database} holds {encoding} and not UTF8: make it with ENCODING 'UTF8' TEMPLATE template0"
+            ),
+            Self::Failed { database, cause } => {
+                write!(f, "the database {database} cannot be used: {cause}")
+            }
+        }
+    }
+}
+
+impl OpenError {
+    /// Why no connection was made.
+    pub(super) fn of_connecting(server: &str, error: &Error) -> Self {
+        let (server, cause) = (server.to_owned(), explain(error));
+        if let Some(code) = error.code() {
+            return match code.code() {
+                "28000" | "28P01" => Self::Refused { server, cause },
+                "3D000" => Self::NoDatabase { server, cause },
+                _ => Self::Unreachable { server, cause },
+            };
+        }
+        let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        let tls = io.and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref());
+        match tls {
+            Some(rustls::Error::InvalidCertificate(_)) => Self::NotTrusted { server, cause },
+            _ if cause.contains("does not support TLS") => Self::NoTls(server),
+            _ => Self::Unreachable { server, cause },
+        }
+    }
+
+    /// Why a connection was of no use.
+    pub(super) fn of_using(database: &str, error: &Error) -> Self {
+        let (database, cause) = (database.to_owned(), explain(error));
+        match error.code() {
+            Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+                Self::NotAllowed { database, cause }
+            }
+            _ => Self::Failed { database, cause },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_message_is_longer_than_a_line_or_lacks_its_database() {
+        let text = || "settings at db:5432".to_owned();
+        for error in [
+            OpenError::Unreachable { server: text(), cause: "gone".into() },
+            OpenError::NoTls(text()),
+            OpenError::NotTrusted { server: text(), cause: "UnknownIssuer".into() },
+            OpenError::Refused { server: text(), cause: "no".into() },
+            OpenError::NoDatabase { server: text(), cause: "no".into() },
+            OpenError::NoStore(text()),
+            OpenError::NotEmpty { database: text(), found: "theirs".into() },
+            OpenError::NotAllowed { database: text(), cause: "no".into() },
+            OpenError::ReadOnly(text()),
+            OpenError::TooOld { database: text(), found: 1, program: 2 },
+            OpenError::TooNew { database: text(), needs: 2, program: 1 },
+            OpenError::NotOurs(text()),
+            OpenError::NotUtf8 { database: text(), encoding: "LATIN1".into() },
+            OpenError::Failed { database: text(), cause: "no".into() },
+        ] {
+            let line = error.to_string();
+            assert!(line.contains("settings at db:5432") && !line.contains('\n'), "{line}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The statements about the lines of companies' change logs.
+//!
+//! Part 0 of a revision is the change that made it; the parts after it are requests that found
+//! nothing to change, and are looked up by their ids alone.
+
+use tokio_postgres::Row;
+
+use super::{
+    columns::{Result, digest, integer, optional_text, revision, text, time, value},
+    error::damaged,
+    pool::{Pool, Write},
+};
+use crate::{
+    catalog::{
+        access::Actor,
+        entry::Revision,
+        id::{CompanyId, KeyId, StaffId},
+        log::{LogLine, LoggedRequest, Request, RequestId},
+        plan::Plan,
+        time::Timestamp,
+    },
+    store::{StoreError, format},
+};
+
+const LINE: &str =
+    "revision, time, actor_key_id, actor_staff_id, address, request_id, subjects, body";
+
+pub(super) async fn changes(
+    pool: &Pool,
+    company: &CompanyId,
+    after: Revision,
+    limit: u32,
+) -> Result<Vec<LogLine>> {
+    let sql = format!(
+        "SELECT {LINE} FROM changes WHERE company_id = $1 AND revision > $2 AND part = 0
+         ORDER BY revision LIMIT $3"
+    );
+    let rows = pool.query(&sql, &[&company.as_str(), &integer(after.0), &i64::from(limit)]).await?;
+    rows.iter().map(line).collect()
+}
+
+pub(super) async fn changes_before(
+    pool: &Pool,
+    company: &CompanyId,
+    before: Option<Revision>,
+    mentions: Option<&str>,
+    limit: u32,
+) -> Result<Vec<LogLine>> {
+    let is_shown =
+        if mentions.is_some() { "strpos(body, $3::text) > 0" } else { "$3::text IS NULL" };
+    let sql = format!(
+        "SELECT {LINE} FROM changes WHERE company_id = $1 AND revision < $2 AND part = 0 AND {is_shown}
+         ORDER BY revision DESC LIMIT $4"
+    );
+    let before = before.map_or(i64::MAX, |revision| integer(revision.0));
+    // As it stands in a body: in quotation marks.
+    let mentions = mentions.map(|id| format::encode(&id));
+    let rows =
+        pool.query(&sql, &[&company.as_str(), &before, &mentions, &i64::from(limit)]).await?;
+    rows.iter().map(line).collect()
+}
+
+/// Times rise with the revisions, so this looks from the newest change back.
+pub(super) async fn revision_at(
+    pool: &Pool,
+    company: &CompanyId,
+    time: Timestamp,
+) -> Result<Option<Revision>> {
+    let sql = "SELECT revision FROM changes WHERE company_id = $1 AND part = 0 AND time <= $2
+               ORDER BY revision DESC LIMIT 1";
+    let rows = pool.query(sql, &[&company.as_str(), &time.as_micros()]).await?;
+    rows.first().map(|row| revision(row, "revision")).transpose()
+}
+
+pub(super) async fn request(
+    pool: &Pool,
+    company: &CompanyId,
+    key: &KeyId,
+    request: &RequestId,
+) -> Result<Option<LoggedRequest>> {
+    let sql = "SELECT revision, part, request_digest, subjects FROM changes
+               WHERE company_id = $1 AND actor_key_id = $2 AND request_id = $3";
+    let rows = pool.query(sql, &[&company.as_str(), &key.as_str(), &request.as_str()]).await?;
+    let found = rows.first().map(|row| {
+        Ok(LoggedRequest {
+            digest: digest(row, "request_digest")?,
+            revision: revision(row, "revision")?,
+            changed: value::<i64>(row, "part")? == 0,
+            subjects: format::decode_subjects(&text(row, "subjects")?)?,
+        })
+    });
+    found.transpose()
+}
+
+/// Appends the line of the change that makes the revision after the base. A conflict where the key
+/// already used the request id.
+pub(super) fn append(company: &CompanyId, plan: &Plan) -> Write {
+    let sql = "INSERT INTO changes
+               (company_id, revision, part, time, actor_key_id, actor_staff_id, address, request_id,
+                request_digest, subjects, body)
+               VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10)
+               ON CONFLICT (company_id, actor_key_id, request_id) WHERE request_id IS NOT NULL DO NOTHING";
+    bind(Write::new(sql, StoreError::Conflict), company, plan.base.next(), plan)
+}
+
+/// Appends a line to the base, for a request that found nothing to change.
+pub(super) fn append_empty(company: &CompanyId, plan: &Plan) -> Write {
+    let sql = "INSERT INTO changes
+               (company_id, revision, part, time, actor_key_id, actor_staff_id, address, request_id,
+                request_digest, subjects, body)
+               SELECT $1::text, $2::bigint, coalesce(max(part), 0) + 1, $3::bigint, $4::text, $5::text,
+                $6::text, $7::text, $8::bytea, $9::text, $10::text
+               FROM changes WHERE company_id = $1 AND revision = $2
+               ON CONFLICT (company_id, actor_key_id, request_id) WHERE request_id IS NOT NULL DO NOTHING";
+    bind(Write::new(sql, StoreError::Conflict), company, plan.base, plan)
+}
+
+fn bind(write: Write, company: &CompanyId, revision: Revision, plan: &Plan) -> Write {
+    let write =
+        write.bind(company.to_string()).bind(integer(revision.0)).bind(plan.time.as_micros());
+    bind_actor(write, &plan.actor, plan.request.as_ref())
+        .bind(format::encode_subjects(&plan.subjects))
+        .bind(format::encode_changes(&plan.deltas))
+}
+
+/// Five parameters: who, from where, and by which request.
+pub(super) fn bind_actor(write: Write, actor: &Actor, request: Option<&Request>) -> Write {
+    write
+        .bind(actor.key_id.as_ref().map(ToString::to_string))
+        .bind(actor.staff_id.to_string())
+        .bind(actor.address.map(|address| address.to_string()))
+        .bind(request.map(|request| request.id.as_str().to_owned()))
+        .bind(request.map(|request| request.digest.to_vec()))
+}
+
+fn line(row: &Row) -> Result<LogLine> {
+    Ok(LogLine {
+        revision: revision(row, "revision")?,
+        time: time(row, "time")?,
+        actor: actor(row)?,
+        request_id: optional_request_id(row)?,
+        subjects: format::decode_subjects(&text(row, "subjects")?)?,
+        deltas: format::decode_changes(&text(row, "body")?)?,
+    })
+}
+
+pub(super) fn actor(row: &Row) -> Result<Actor> {
+    let key_id = optional_text(row, "actor_key_id")?
+        .map(|id| KeyId::parse("actor_key_id", &id))
+        .transpose()?;
+    let staff_id = StaffId::parse("actor_staff_id", &text(row, "actor_staff_id")?)?;
+    let address = optional_text(row, "address")?.map(|text| text.parse()).transpose();
+    Ok(Actor { key_id, staff_id, address: address.map_err(damaged)? })
+}
+
+pub(super) fn optional_request_id(row: &Row) -> Result<Option<RequestId>> {
+    optional_text(row, "request_id")?.map(|id| request_id(&id)).transpose()
+}
+
+/// In quotation marks, so that those and the spaces of the id itself stay.
+fn request_id(text: &str) -> Result<RequestId> {
+    Ok(RequestId::parse("request_id", &format!("\"{text}\""))?)
+}

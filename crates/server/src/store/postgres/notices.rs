@@ -1,0 +1,328 @@
+//! Telling the other nodes what was written, and hearing from them: LISTEN and NOTIFY on a
+//! connection of its own.
+//!
+//! A notice is never part of the write's own transaction: a transaction that notifies takes a lock
+//! of the whole database until its commit is on disk, so all writers would wait for each other.
+//! What gets lost therefore only comes later: every cached thing is looked up again past its bound.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{
+        Notify,
+        broadcast::{self, error::RecvError},
+        mpsc,
+    },
+    task::AbortHandle,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+use tokio_postgres::{AsyncMessage, Client, Error, error::SqlState};
+
+use super::{
+    error::{OpenError, explain},
+    target::{Driver, Target},
+};
+use crate::{catalog::id::CompanyId, store::Notice};
+
+const CHANNEL: &str = "customer_settings";
+/// How many notices a slow listener may have before it; then it is told [`Notice::Everything`].
+const BACKLOG: usize = 1_024;
+/// Few, as they wait in the backlog.
+const LISTENER_QUEUE: usize = 16;
+/// How many companies are told one by one; a load of more is [`Notice::Everything`].
+const MOST_PENDING: usize = 256;
+const FIRST_DELAY: Duration = Duration::from_millis(50);
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// How often the server has to give a sign of life.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The task that tells and listens; it ends with this. It connects when there is something to tell
+/// or somebody to tell it to.
+pub(super) struct Notifier {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+struct Shared {
+    pending: Mutex<Pending>,
+    wake: Notify,
+    heard: broadcast::Sender<Notice>,
+}
+
+/// What is still to be told.
+#[derive(Default)]
+struct Pending {
+    companies: BTreeSet<CompanyId>,
+    keys: bool,
+    everything: bool,
+}
+
+impl Notifier {
+    pub(super) fn start(target: Target) -> Self {
+        let (heard, _) = broadcast::channel(BACKLOG);
+        let shared = Arc::new(Shared { pending: Mutex::default(), wake: Notify::new(), heard });
+        let task = tokio::spawn(run(target, Arc::clone(&shared))).abort_handle();
+        Self { shared, task }
+    }
+
+    /// Hears, from now on, what any node writes, this one included.
+    pub(super) fn listen(&self) -> mpsc::Receiver<Notice> {
+        let (listener, notices) = mpsc::channel(LISTENER_QUEUE);
+        tokio::spawn(pass_on(self.shared.heard.subscribe(), listener));
+        self.shared.wake.notify_one();
+        notices
+    }
+
+    /// Tells that the company changed, some time soon.
+    pub(super) fn tell_company(&self, company: &CompanyId) {
+        let mut pending = self.shared.pending();
+        if pending.companies.len() >= MOST_PENDING {
+            pending.everything = true;
+            pending.companies.clear();
+        }
+        if !pending.everything {
+            pending.companies.insert(company.clone());
+        }
+        self.shared.wake.notify_one();
+    }
+
+    /// Tells that a key was made or changed, some time soon.
+    pub(super) fn tell_keys(&self) {
+        self.shared.pending().keys = true;
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Drop for Notifier {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, notice: Notice) {
+        // Nobody may be listening.
+        _ = self.heard.send(notice);
+    }
+}
+
+impl Pending {
+    fn take(&mut self) -> Vec<String> {
+        let Self { companies, keys, everything } = std::mem::take(self);
+        if everything {
+            return vec![write(&Notice::Everything)];
+        }
+        let companies = companies.into_iter().map(Notice::Company);
+        companies.chain(keys.then_some(Notice::Keys)).map(|notice| write(&notice)).collect()
+    }
+}
+
+/// A notice as it travels.
+fn write(notice: &Notice) -> String {
+    match notice {
+        Notice::Company(id) => format!("company {id}"),
+        Notice::Keys => "keys".to_owned(),
+        Notice::Everything => "everything".to_owned(),
+    }
+}
+
+/// What a newer program may say in words that this one does not know can be about anything.
+fn read(text: &str) -> Notice {
+    let company =
+        || Some(Notice::Company(CompanyId::parse("id", text.strip_prefix("company ")?).ok()?));
+    match text {
+        "keys" => Notice::Keys,
+        _ => company().unwrap_or(Notice::Everything),
+    }
+}
+
+/// Who falls too far behind hears of everything.
+async fn pass_on(mut heard: broadcast::Receiver<Notice>, listener: mpsc::Sender<Notice>) {
+    loop {
+        let notice = match heard.recv().await {
+            Ok(notice) => notice,
+            Err(RecvError::Lagged(_)) => Notice::Everything,
+            Err(RecvError::Closed) => return,
+        };
+        if listener.send(notice).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Why a connection ended.
+enum End {
+    /// It broke, or was never made.
+    Lost(String),
+    /// The engine has no LISTEN or NOTIFY.
+    Unsupported(String),
+}
+
+async fn run(target: Target, shared: Arc<Shared>) {
+    shared.wake.notified().await;
+    shared.wake.notify_one();
+    let mut delay = FIRST_DELAY;
+    let mut is_told = false;
+    loop {
+        let mut is_connected = false;
+        match session(&target, &shared, &mut is_connected, is_told).await {
+            End::Unsupported(cause) => {
+                tracing::info!(
+                    cause,
+                    "the database passes no notices on: nodes look for changes instead"
+                );
+                return;
+            }
+            End::Lost(cause) => {
+                if is_connected || !is_told {
+                    tracing::warn!(cause, "no notices of other nodes' changes for now");
+                }
+                is_told = true;
+            }
+        }
+        if is_connected {
+            delay = FIRST_DELAY;
+        }
+        sleep(delay).await;
+        delay = (delay * 2).min(LONGEST_DELAY);
+    }
+}
+
+/// One connection's life.
+async fn session(
+    target: &Target,
+    shared: &Arc<Shared>,
+    is_connected: &mut bool,
+    is_told: bool,
+) -> End {
+    let (client, driver) = match target.connect().await {
+        Ok(connected) => connected,
+        Err(error) => return End::Lost(OpenError::to_string(&error)),
+    };
+    let (ended, mut end) = mpsc::channel(1);
+    let driving = tokio::spawn(drive(driver, Arc::clone(shared), ended));
+    let _stop = AbortOnDrop(driving.abort_handle());
+    match answered(listen(&client)).await {
+        Ok(()) => {}
+        Err(end) => return end,
+    }
+    *is_connected = true;
+    if is_told {
+        tracing::info!("notices of other nodes' changes come in again");
+    }
+    // What was told before this moment was not heard.
+    shared.hear(Notice::Everything);
+    let mut pings = interval(PING_INTERVAL);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let sent = tokio::select! {
+            cause = end.recv() => return End::Lost(cause.unwrap_or_default()),
+            () = shared.wake.notified() => {
+                let notices = shared.pending().take();
+                answered(tell(&client, notices)).await
+            }
+            _ = pings.tick() => answered(client.batch_execute("")).await,
+        };
+        if let Err(end) = sent {
+            return end;
+        }
+    }
+}
+
+async fn listen(client: &Client) -> Result<(), Error> {
+    // A notice is not worth a sync of the disk. Where there is no such setting, so be it.
+    _ = client.batch_execute("SET synchronous_commit = off").await;
+    client.batch_execute(&format!("LISTEN {CHANNEL}")).await
+}
+
+async fn tell(client: &Client, notices: Vec<String>) -> Result<(), Error> {
+    if notices.is_empty() {
+        return Ok(());
+    }
+    let sql = "SELECT pg_notify($1::text, payload) FROM unnest($2::text[]) AS payload";
+    client.query(sql, &[&CHANNEL, &notices]).await.map(drop)
+}
+
+async fn answered(request: impl Future<Output = Result<(), Error>>) -> Result<(), End> {
+    let unsupported =
+        [SqlState::FEATURE_NOT_SUPPORTED, SqlState::SYNTAX_ERROR, SqlState::UNDEFINED_FUNCTION];
+    match timeout(ANSWER_TIMEOUT, request).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if error.code().is_some_and(|code| unsupported.contains(code)) => {
+            Err(End::Unsupported(explain(&error)))
+        }
+        Ok(Err(error)) => Err(End::Lost(explain(&error))),
+        Err(_) => Err(End::Lost("the server does not answer".to_owned())),
+    }
+}
+
+/// Moves the connection's bytes and passes on what comes in, for as long as the connection lives.
+async fn drive(mut driver: Driver, shared: Arc<Shared>, ended: mpsc::Sender<String>) {
+    let cause = loop {
+        match std::future::poll_fn(|context| driver.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notification(notification))) => {
+                shared.hear(read(notification.payload()));
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break explain(&error),
+            None => break "the connection was closed".to_owned(),
+        }
+    };
+    _ = ended.send(cause).await;
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(id: &str) -> CompanyId {
+        CompanyId::parse("id", id).unwrap()
+    }
+
+    #[test]
+    fn a_notice_is_read_as_it_was_written_and_an_unknown_one_is_about_everything() {
+        let company = Notice::Company(id("keys"));
+        for notice in [company, Notice::Keys, Notice::Everything] {
+            assert_eq!(read(&write(&notice)), notice);
+        }
+        for unknown in ["", "company", "company not an id", "more words"] {
+            assert_eq!(read(unknown), Notice::Everything, "{unknown}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_told_once_and_too_much_of_it_as_everything() {
+        let (heard, _) = broadcast::channel(1);
+        let shared = Arc::new(Shared { pending: Mutex::default(), wake: Notify::new(), heard });
+        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        let notifier = Notifier { shared, task };
+        for company in ["cmp_1", "cmp_2", "cmp_1"] {
+            notifier.tell_company(&id(company));
+        }
+        notifier.tell_keys();
+        notifier.tell_keys();
+        assert_eq!(notifier.shared.pending().take(), ["company cmp_1", "company cmp_2", "keys"]);
+        assert!(notifier.shared.pending().take().is_empty());
+        for number in 0..=MOST_PENDING {
+            notifier.tell_company(&id(&format!("cmp_{number}")));
+        }
+        assert_eq!(notifier.shared.pending().take(), ["everything"]);
+    }
+}

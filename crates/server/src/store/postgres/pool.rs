@@ -1,0 +1,252 @@
+//! The connections, and the two ways to use one: a query, and a transaction of writes.
+//!
+//! A connection is given back only in a known state. Whatever is dropped on the way, because a
+//! deadline passed or something failed, takes its connection with it, and the server rolls back.
+//! Knows no tables.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
+
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime,
+    TimeoutType,
+};
+use futures_util::future::maybe_done;
+use tokio_postgres::{Client, Error, Row, Statement, types::ToSql};
+
+use super::{
+    error::{commit_failure, explain, failure, query_failure, unavailable},
+    target::Target,
+};
+use crate::store::StoreError;
+
+/// READ COMMITTED is enough: the first statement of every write takes the lock on the one row that
+/// all other writers of the same rows must lock too, and finds out whether the plan's base still
+/// stands. Each later statement sees everything that was committed until then, and nothing that was
+/// read before the lock is relied on but that base.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// A statement that is out of time while the server waits for its synchronous standby is reported
+/// as committed, though the standby has nothing yet. So a commit takes the time that it needs.
+const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
+
+/// How connections to a database are used.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolOptions {
+    /// The most connections at once, besides one for notices.
+    pub size: usize,
+    /// For a new connection, and for one that others use to become free.
+    pub connect_timeout: Duration,
+    /// For one statement.
+    pub statement_timeout: Duration,
+}
+
+#[derive(Clone)]
+pub(super) struct Pool(deadpool_postgres::Pool);
+
+impl Pool {
+    /// Connects to nobody yet.
+    pub(super) fn new(target: &Target, options: PoolOptions) -> Self {
+        let manager = Manager::from_config(
+            target.config.clone(),
+            target.tls.clone(),
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        // The second one frees the rows that a node has locked which is gone without a word.
+        let timeout_ms = options.statement_timeout.as_millis();
+        let settings = format!(
+            "SET statement_timeout = {timeout_ms}; SET idle_in_transaction_session_timeout = {timeout_ms}"
+        );
+        let prepare = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
+            let settings = settings.clone();
+            Box::pin(
+                async move { client.batch_execute(&settings).await.map_err(HookError::Backend) },
+            )
+        });
+        let pool = deadpool_postgres::Pool::builder(manager)
+            .max_size(options.size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(options.connect_timeout))
+            .create_timeout(Some(options.connect_timeout))
+            .recycle_timeout(Some(options.connect_timeout))
+            .post_create(prepare)
+            .build();
+        Self(pool.unwrap_or_else(|error| unreachable!("there is a runtime: {error}")))
+    }
+
+    pub(super) async fn lease(&self) -> Result<Lease, StoreError> {
+        let busy = "every connection to the database is in use";
+        let lease = self.0.get().await.map_err(|error| match error {
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+                unavailable(explain(&error))
+            }
+            PoolError::Timeout(TimeoutType::Wait) => unavailable(busy),
+            other => unavailable(other),
+        })?;
+        Ok(Lease(Some(lease)))
+    }
+
+    /// The rows of a query that is a transaction of its own.
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let lease = self.lease().await?;
+        let statement = lease.prepare(sql).await?;
+        let rows = lease.client()?.query(&statement, parameters).await.map_err(query_failure)?;
+        lease.give_back();
+        Ok(rows)
+    }
+
+    /// Makes all the writes in one transaction, or none of them.
+    ///
+    /// Two round trips, however many they are: all but COMMIT is sent at once, and what the first
+    /// one did decides.
+    pub(super) async fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        let lease = self.lease().await?;
+        let statements = lease.prepare_all(&writes).await?;
+        let written = lease.send(Some(BEGIN), &statements, &writes).await;
+        lease.end(written).await
+    }
+}
+
+/// A statement that writes exactly one row, and what it means if it writes none.
+pub(super) struct Write {
+    sql: &'static str,
+    parameters: Vec<Box<dyn ToSql + Sync + Send>>,
+    otherwise: StoreError,
+}
+
+impl Write {
+    pub(super) fn new(sql: &'static str, otherwise: StoreError) -> Self {
+        Self { sql, parameters: Vec::new(), otherwise }
+    }
+
+    /// Adds the value of the next parameter.
+    pub(super) fn bind(mut self, value: impl ToSql + Sync + Send + 'static) -> Self {
+        self.parameters.push(Box::new(value));
+        self
+    }
+}
+
+/// A connection on loan.
+pub(super) struct Lease(Option<Object>);
+
+impl Lease {
+    pub(super) fn client(&self) -> Result<&Client, StoreError> {
+        match &self.0 {
+            Some(object) => Ok(object),
+            None => Err(unavailable("the connection was given back")),
+        }
+    }
+
+    /// What was prepared on this connection before is not prepared again.
+    pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, StoreError> {
+        match &self.0 {
+            Some(object) => object.prepare_cached(sql).await.map_err(query_failure),
+            None => Err(unavailable("the connection was given back")),
+        }
+    }
+
+    pub(super) async fn prepare_all(&self, writes: &[Write]) -> Result<Vec<Statement>, StoreError> {
+        let mut statements = Vec::with_capacity(writes.len());
+        for write in writes {
+            statements.push(self.prepare(write.sql).await?);
+        }
+        Ok(statements)
+    }
+
+    /// Sends all the writes, `begin` first, and then looks at what became of them: the first that
+    /// failed, or wrote no row, decides. Those behind it cannot do harm, since nothing is committed.
+    pub(super) async fn send(
+        &self,
+        begin: Option<&str>,
+        statements: &[Statement],
+        writes: &[Write],
+    ) -> Result<(), StoreError> {
+        let client = self.client()?;
+        let mut all: Vec<Sending<'_>> = Vec::with_capacity(writes.len() + 1);
+        if let Some(begin) = begin {
+            all.push(Box::pin(async move { client.batch_execute(begin).await.map(|()| 1) }));
+        }
+        for (statement, write) in statements.iter().zip(writes) {
+            all.push(Box::pin(async move {
+                let parameters =
+                    write.parameters.iter().map(|value| &**value as &(dyn ToSql + Sync));
+                client.execute(statement, &parameters.collect::<Vec<_>>()).await
+            }));
+        }
+        let results = in_order(all).await;
+        let (begun, written) = results.split_at(results.len() - writes.len());
+        for result in begun {
+            if let Err(error) = result {
+                return Err(failure(error));
+            }
+        }
+        for (result, write) in written.iter().zip(writes) {
+            match result {
+                Ok(1) => {}
+                Ok(_) => return Err(write.otherwise.clone()),
+                Err(error) => return Err(failure(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what went well and rolls back what did not.
+    pub(super) async fn end(self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        match outcome {
+            Ok(()) => {
+                let committed = self.client()?.batch_execute(COMMIT).await;
+                committed.map_err(|error| commit_failure(&error))?;
+                self.give_back();
+                Ok(())
+            }
+            Err(error @ StoreError::Unavailable(_)) => Err(error),
+            Err(error) => {
+                if self.client()?.batch_execute("ROLLBACK").await.is_ok() {
+                    self.give_back();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn give_back(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            // Takes it out of the pool, which makes another one when it needs it.
+            drop(Object::take(object));
+        }
+    }
+}
+
+type Sending<'a> = Pin<Box<dyn Future<Output = Result<u64, Error>> + Send + 'a>>;
+
+/// Sends all requests, in this order, before it waits for the first answer: the driver sends one
+/// when its future is polled for the first time.
+async fn in_order(futures: Vec<Sending<'_>>) -> Vec<Result<u64, Error>> {
+    let mut all: Vec<_> = futures.into_iter().map(|future| Box::pin(maybe_done(future))).collect();
+    poll_fn(|context| {
+        for future in &mut all {
+            _ = future.as_mut().poll(context);
+        }
+        Poll::Ready(())
+    })
+    .await;
+    let mut outputs = Vec::with_capacity(all.len());
+    for future in &mut all {
+        future.as_mut().await;
+        outputs.extend(future.as_mut().take_output());
+    }
+    outputs
+}

@@ -1,0 +1,219 @@
+//! The queries about the rows of companies.
+
+use futures_util::future::join5;
+use tokio_postgres::Row;
+
+use super::{
+    columns::{Result, audit, company_id, integer, optional_text, revision, text, time, value},
+    error::{damaged, query_failure},
+    pool::Pool,
+};
+use crate::{
+    catalog::{
+        access::Coverage,
+        company::{Business, Company},
+        entry::{Catalog, Entry, Revision},
+        id::{BusinessId, CompanyId, EntryId},
+        settings::Settings,
+    },
+    store::format::{self, BusinessForm, CompanyForm, EntryForm},
+};
+
+const COMPANY: &str = "id, name, country, timezone, state, created_by, created_time, last_updated_by, last_updated_time, \
+     last_updated_revision";
+/// Each with its table, since companies have columns of the same names.
+const BUSINESS: &str = "businesses.company_id, businesses.id, businesses.name, businesses.contact, businesses.address, \
+     businesses.state, businesses.created_by, businesses.created_time, businesses.last_updated_by, \
+     businesses.last_updated_time, businesses.last_updated_revision";
+const ENTRY: &str = "catalog, id, rank, name, description, color, is_default, state, created_by, created_time, \
+     last_updated_by, last_updated_time, last_updated_revision";
+
+pub(super) async fn epoch(pool: &Pool) -> Result<u64> {
+    let rows = pool.query("SELECT epoch FROM meta WHERE only_row = 1", &[]).await?;
+    let row = rows.first().ok_or_else(|| damaged("there is no epoch"))?;
+    u64::try_from(value::<i64>(row, "epoch")?).map_err(damaged)
+}
+
+/// The condition on `column` that leaves covered companies, and the value of its parameter $1.
+fn covered(coverage: &Coverage, column: &str) -> (String, Option<Vec<String>>) {
+    match coverage {
+        Coverage::All => ("$1::text[] IS NULL".to_owned(), None),
+        Coverage::Only(companies) => (
+            format!("{column} = ANY ($1::text[])"),
+            Some(companies.iter().map(ToString::to_string).collect()),
+        ),
+    }
+}
+
+pub(super) async fn list_companies(
+    pool: &Pool,
+    coverage: &Coverage,
+    show_archived: bool,
+    offset: u64,
+    limit: u32,
+) -> Result<Vec<Company>> {
+    let (is_covered, list) = covered(coverage, "id");
+    let is_shown = if show_archived { "TRUE" } else { "state = 'active'" };
+    let sql = format!(
+        "SELECT {COMPANY} FROM companies WHERE {is_shown} AND {is_covered}
+         ORDER BY name, id LIMIT $2 OFFSET $3"
+    );
+    let rows = pool.query(&sql, &[&list, &i64::from(limit), &integer(offset)]).await?;
+    rows.iter().map(company).collect()
+}
+
+pub(super) async fn list_businesses(
+    pool: &Pool,
+    coverage: &Coverage,
+    offset: u64,
+    limit: u32,
+) -> Result<Vec<(CompanyId, Business)>> {
+    let (is_covered, list) = covered(coverage, "businesses.company_id");
+    let sql = format!(
+        "SELECT {BUSINESS} FROM businesses JOIN companies ON companies.id = businesses.company_id
+         WHERE businesses.state = 'active' AND companies.state = 'active' AND {is_covered}
+         ORDER BY businesses.name, businesses.id LIMIT $2 OFFSET $3"
+    );
+    let rows = pool.query(&sql, &[&list, &i64::from(limit), &integer(offset)]).await?;
+    rows.iter().map(|row| Ok((company_id(row, "company_id")?, business(row)?))).collect()
+}
+
+pub(super) async fn company_ids(
+    pool: &Pool,
+    coverage: &Coverage,
+    after: Option<&CompanyId>,
+    limit: u32,
+) -> Result<Vec<CompanyId>> {
+    let (has_row, list) = covered(coverage, "id");
+    let (has_log, _) = covered(coverage, "company_id");
+    // Every id sorts after the empty text. Each half is cut for itself, so that a page reads no
+    // further than it must.
+    let sql = format!(
+        "SELECT id FROM (
+             (SELECT id FROM companies WHERE id > $2 AND {has_row} ORDER BY id LIMIT $3)
+             UNION
+             (SELECT DISTINCT company_id FROM changes WHERE company_id > $2 AND {has_log}
+              ORDER BY company_id LIMIT $3)
+         ) AS found ORDER BY id LIMIT $3"
+    );
+    let after = after.map_or("", CompanyId::as_str);
+    let rows = pool.query(&sql, &[&list, &after, &i64::from(limit)]).await?;
+    rows.iter().map(|row| company_id(row, "id")).collect()
+}
+
+pub(super) async fn company_of(pool: &Pool, business: &BusinessId) -> Result<Option<CompanyId>> {
+    let sql = "SELECT company_id FROM businesses WHERE id = $1";
+    let rows = pool.query(sql, &[&business.as_str()]).await?;
+    rows.first().map(|row| company_id(row, "company_id")).transpose()
+}
+
+pub(super) async fn companies_named(
+    pool: &Pool,
+    coverage: &Coverage,
+    fold_key: &str,
+) -> Result<Vec<CompanyId>> {
+    let (is_covered, list) = covered(coverage, "id");
+    let sql = format!("SELECT id FROM companies WHERE fold_key = $2 AND {is_covered} ORDER BY id");
+    let rows = pool.query(&sql, &[&list, &fold_key]).await?;
+    rows.iter().map(|row| company_id(row, "id")).collect()
+}
+
+/// All of it as it was at one moment, in one round trip.
+pub(super) async fn settings(pool: &Pool, id: &CompanyId) -> Result<Option<Settings>> {
+    let lease = pool.lease().await?;
+    let company_sql =
+        format!("SELECT revision, changed_time, {COMPANY} FROM companies WHERE id = $1");
+    let businesses_sql =
+        format!("SELECT {BUSINESS} FROM businesses WHERE company_id = $1 ORDER BY name, id");
+    let entries_sql =
+        format!("SELECT {ENTRY} FROM entries WHERE company_id = $1 ORDER BY catalog, rank");
+    let companies = lease.prepare(&company_sql).await?;
+    let businesses = lease.prepare(&businesses_sql).await?;
+    let entries = lease.prepare(&entries_sql).await?;
+    let (client, id) = (lease.client()?, id.as_str());
+    // Joined futures are polled in this order, and the driver sends when one is polled first.
+    let (begun, companies, businesses, entries, ended) = join5(
+        client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+        client.query(&companies, &[&id]),
+        client.query(&businesses, &[&id]),
+        client.query(&entries, &[&id]),
+        client.batch_execute("COMMIT"),
+    )
+    .await;
+    begun.map_err(query_failure)?;
+    let companies = companies.map_err(query_failure)?;
+    let businesses = businesses.map_err(query_failure)?;
+    let entries = entries.map_err(query_failure)?;
+    ended.map_err(query_failure)?;
+    lease.give_back();
+
+    let Some(row) = companies.first() else { return Ok(None) };
+    let mut catalogs: [Vec<Entry>; 4] = Default::default();
+    for row in &entries {
+        let (catalog, entry) = entry(row)?;
+        catalogs[catalog.index()].push(entry);
+    }
+    Ok(Some(Settings {
+        company: company(row)?,
+        revision: revision(row, "revision")?,
+        changed_time: time(row, "changed_time")?,
+        businesses: businesses.iter().map(business).collect::<Result<_>>()?,
+        catalogs,
+    }))
+}
+
+pub(super) async fn current_revision(pool: &Pool, id: &CompanyId) -> Result<Option<Revision>> {
+    let rows = pool.query("SELECT revision FROM companies WHERE id = $1", &[&id.as_str()]).await?;
+    rows.first().map(|row| revision(row, "revision")).transpose()
+}
+
+pub(super) async fn was_deleted(
+    pool: &Pool,
+    company: &CompanyId,
+    catalog: Catalog,
+    id: &EntryId,
+) -> Result<bool> {
+    let sql = "SELECT id FROM deleted_entries WHERE company_id = $1 AND catalog = $2 AND id = $3";
+    let rows = pool.query(sql, &[&company.as_str(), &catalog.as_str(), &id.as_str()]).await?;
+    Ok(!rows.is_empty())
+}
+
+fn company(row: &Row) -> Result<Company> {
+    let form = CompanyForm {
+        id: text(row, "id")?,
+        name: text(row, "name")?,
+        country: text(row, "country")?,
+        timezone: text(row, "timezone")?,
+        state: text(row, "state")?,
+        audit: audit(row, "last_updated_revision")?,
+    };
+    form.into_company()
+}
+
+fn business(row: &Row) -> Result<Business> {
+    let form = BusinessForm {
+        id: text(row, "id")?,
+        name: text(row, "name")?,
+        contact: format::decode(&text(row, "contact")?)?,
+        address: optional_text(row, "address")?
+            .map(|address| format::decode(&address))
+            .transpose()?,
+        state: text(row, "state")?,
+        audit: audit(row, "last_updated_revision")?,
+    };
+    form.into_business()
+}
+
+fn entry(row: &Row) -> Result<(Catalog, Entry)> {
+    let form = EntryForm {
+        id: text(row, "id")?,
+        name: text(row, "name")?,
+        description: text(row, "description")?,
+        color: optional_text(row, "color")?,
+        is_default: value(row, "is_default")?,
+        rank: u32::try_from(value::<i64>(row, "rank")?).map_err(damaged)?,
+        state: text(row, "state")?,
+        audit: audit(row, "last_updated_revision")?,
+    };
+    Ok((format::parse_catalog(&text(row, "catalog")?)?, form.into_entry()?))
+}

@@ -1,0 +1,185 @@
+//! The schema: the migrations, which programs may use a database of which schema, and who may
+//! change it.
+//!
+//! Nodes of two versions run side by side while they are exchanged, so a migration only adds what
+//! older programs do not notice; what it replaces is taken away by a later one, once `oldest` says
+//! that no such program is left. That is why no query selects `*`: a column more would change what
+//! an older program has prepared.
+
+use tokio_postgres::{Client, Error, Row, error::SqlState};
+
+use super::error::{OpenError, explain};
+use crate::store::Access;
+
+/// A step from one schema to the next.
+struct Migration {
+    sql: &'static str,
+    /// The oldest program, by the number of its last migration, that may still use the result.
+    oldest: usize,
+}
+
+/// Number one comes first.
+const MIGRATIONS: &[Migration] =
+    &[Migration { sql: include_str!("../../../migrations/postgres/0001_initial.sql"), oldest: 1 }];
+
+/// One row about the database as a whole. Whoever changes the schema holds the lock on it, so it
+/// is there before the first migration, at version 0.
+const META: &str = "CREATE TABLE IF NOT EXISTS meta (
+    only_row              BIGINT NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    -- How many migrations were applied.
+    schema_version        BIGINT NOT NULL,
+    -- The oldest program, by the number of its last migration, that may still use this schema.
+    oldest_schema_version BIGINT NOT NULL,
+    -- Which life of the data this is: one more after every restore.
+    epoch                 BIGINT NOT NULL CHECK (epoch > 0)
+)";
+const META_ROW: &str = "INSERT INTO meta (only_row, schema_version, oldest_schema_version, epoch)
+                        VALUES (1, 0, 0, 1) ON CONFLICT (only_row) DO NOTHING";
+
+/// How often to make `meta` where others are making it at the same moment.
+const ATTEMPTS: usize = 10;
+
+/// What a program finds in a database.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// Nothing yet.
+    Empty,
+    /// A schema that the program can bring up to its own.
+    Older(usize),
+    /// A schema that the program can use as it is.
+    Usable,
+}
+
+/// Makes sure that the database can be used, and makes it so where `access` allows that.
+pub(super) async fn open(db: &Client, database: &str, access: Access) -> Result<(), OpenError> {
+    check_server(db, database, access).await?;
+    match (inspect(db, database).await?, access) {
+        (Found::Usable, _) => Ok(()),
+        (Found::Empty, Access::Read) => Err(OpenError::NoStore(database.to_owned())),
+        (Found::Older(found), Access::Read) => {
+            let database = database.to_owned();
+            Err(OpenError::TooOld { database, found, program: MIGRATIONS.len() })
+        }
+        (Found::Empty | Found::Older(_), Access::Write | Access::Serve { .. }) => {
+            migrate(db, database).await
+        }
+    }
+}
+
+async fn check_server(db: &Client, database: &str, access: Access) -> Result<(), OpenError> {
+    let failed = |error: Error| OpenError::of_using(database, &error);
+    let sql = "SELECT current_setting('server_encoding'), current_setting('transaction_read_only')";
+    let row = db.query_one(sql, &[]).await.map_err(failed)?;
+    let (encoding, read_only): (String, String) = (row.get(0), row.get(1));
+    let database = database.to_owned();
+    if encoding != "UTF8" {
+        return Err(OpenError::NotUtf8 { database, encoding });
+    }
+    if read_only == "on" && access != Access::Read {
+        return Err(OpenError::ReadOnly(database));
+    }
+    Ok(())
+}
+
+/// Looks at the database; refuses what is not ours or only newer programs may use.
+async fn inspect(db: &Client, database: &str) -> Result<Found, OpenError> {
+    let failed = |error: Error| OpenError::of_using(database, &error);
+    let sql =
+        "SELECT tablename::text FROM pg_catalog.pg_tables WHERE schemaname = current_schema()";
+    let tables = db.query(sql, &[]).await.map_err(failed)?;
+    let tables: Vec<String> = tables.iter().map(|row| row.get(0)).collect();
+    if !tables.iter().any(|table| table == "meta") {
+        return match tables.into_iter().next() {
+            None => Ok(Found::Empty),
+            Some(found) => Err(OpenError::NotEmpty { database: database.to_owned(), found }),
+        };
+    }
+    let sql = "SELECT schema_version, oldest_schema_version FROM meta WHERE only_row = 1";
+    let row = db.query_opt(sql, &[]).await.map_err(|error| of_tables(database, &error))?;
+    row.map_or(Ok(Found::Empty), |row| judge(&row, database))
+}
+
+fn judge(row: &Row, database: &str) -> Result<Found, OpenError> {
+    let number = |column| row.try_get(column).ok().and_then(|number: i64| number.try_into().ok());
+    let (Some(version), Some(oldest)) = (number(0), number(1)) else {
+        return Err(OpenError::NotOurs(database.to_owned()));
+    };
+    let program = MIGRATIONS.len();
+    if oldest > program {
+        return Err(OpenError::TooNew { database: database.to_owned(), needs: oldest, program });
+    }
+    Ok(match version {
+        0 => Found::Empty,
+        version if version < program => Found::Older(version),
+        _ => Found::Usable,
+    })
+}
+
+/// Applies the migrations that the database lacks, all or none of them. Of several nodes that start
+/// at once one does it, and the others wait for it.
+async fn migrate(db: &Client, database: &str) -> Result<(), OpenError> {
+    let failed = |error: Error| of_tables(database, &error);
+    // However long a migration takes, and however long another node takes for it.
+    db.batch_execute("SET statement_timeout = 0").await.map_err(failed)?;
+    make_meta(db).await.map_err(failed)?;
+    db.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(failed)?;
+    let sql =
+        "SELECT schema_version, oldest_schema_version FROM meta WHERE only_row = 1 FOR UPDATE";
+    let row = db.query_one(sql, &[]).await.map_err(failed)?;
+    let applied = match judge(&row, database)? {
+        Found::Empty => 0,
+        Found::Older(version) => version,
+        Found::Usable => MIGRATIONS.len(),
+    };
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(applied) {
+        db.batch_execute(migration.sql).await.map_err(failed)?;
+        let version = format!(
+            "UPDATE meta SET schema_version = {}, oldest_schema_version = {} WHERE only_row = 1",
+            index + 1,
+            migration.oldest
+        );
+        db.batch_execute(&version).await.map_err(failed)?;
+    }
+    db.batch_execute("COMMIT").await.map_err(failed)?;
+    if applied < MIGRATIONS.len() {
+        tracing::info!(database, schema = MIGRATIONS.len(), "the schema is up to date now");
+    }
+    Ok(())
+}
+
+/// IF NOT EXISTS looks before it makes, so two nodes may still meet.
+async fn make_meta(db: &Client) -> Result<(), Error> {
+    let mut attempts = 1..ATTEMPTS;
+    loop {
+        match db.batch_execute(META).await {
+            Ok(()) => break,
+            Err(error) if is_met(&error) && attempts.next().is_some() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    db.batch_execute(META_ROW).await
+}
+
+fn is_met(error: &Error) -> bool {
+    let met = [
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::DUPLICATE_TABLE,
+        SqlState::DUPLICATE_OBJECT,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+    ];
+    error.code().is_some_and(|code| met.contains(code))
+}
+
+fn of_tables(database: &str, error: &Error) -> OpenError {
+    let others = [
+        SqlState::UNDEFINED_COLUMN,
+        SqlState::WRONG_OBJECT_TYPE,
+        SqlState::DUPLICATE_TABLE,
+        SqlState::NOT_NULL_VIOLATION,
+    ];
+    if error.code().is_some_and(|code| others.contains(code)) {
+        tracing::debug!(error = explain(error), "other tables");
+        return OpenError::NotOurs(database.to_owned());
+    }
+    OpenError::of_using(database, error)
+}

@@ -1,0 +1,311 @@
+//! Where the database is: the URL, read as libpq reads it as far as that makes sense, and one
+//! connection to it. The URL itself is shown by nothing, since it may hold a password.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use percent_encoding::percent_decode_str;
+use tokio::time::timeout;
+use tokio_postgres::{
+    Client, Config, Connection, Socket,
+    config::{Host, SslMode},
+    tls::MakeTlsConnect,
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{
+    error::OpenError,
+    tls::{self, Trust},
+};
+
+/// How the connection is kept track of where the URL says nothing: a peer that is gone is noticed
+/// within half a minute, also while nothing is sent.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
+
+/// What drives a connection and tells what the server says unasked.
+pub(super) type Driver = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+/// A database on a server.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) config: Config,
+    pub(super) tls: MakeRustlsConnect,
+    /// `db.example.com:5432`.
+    server: String,
+    database: String,
+    connect_timeout: Duration,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({self})")
+    }
+}
+
+/// What people call it.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.database, self.server)
+    }
+}
+
+impl Target {
+    pub(super) fn parse(url: &str, connect_timeout: Duration) -> Result<Self, OpenError> {
+        let (url, ssl) = take_ssl(url)?;
+        let mut config = Config::from_str(&url).map_err(|error| {
+            // Its first part says no more than that something is wrong.
+            let cause = error.into_source().map(|cause| cause.to_string());
+            OpenError::Url(cause.unwrap_or_else(|| "it cannot be read".to_owned()))
+        })?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(OpenError::Url("it names no host".to_owned()));
+        }
+        let mode = ssl.mode.unwrap_or(match is_local(&config) {
+            true => Mode::Prefer,
+            false => Mode::VerifyFull,
+        });
+        let (ssl_mode, trust) = mode.meaning(ssl.roots.is_some());
+        config.ssl_mode(ssl_mode).connect_timeout(connect_timeout);
+        if config.get_application_name().is_none() {
+            config.application_name("customer-settings");
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(UNACKNOWLEDGED);
+        }
+        if config.get_keepalives_interval().is_none() {
+            config.keepalives_idle(KEEPALIVE_IDLE).keepalives_interval(KEEPALIVE_INTERVAL);
+            config.keepalives_retries(KEEPALIVE_RETRIES);
+        }
+        let database = config.get_dbname().or(config.get_user()).unwrap_or("(default)").to_owned();
+        Ok(Self {
+            tls: tls::connector(trust, ssl.roots.as_deref())?,
+            server: servers(&config),
+            database,
+            connect_timeout,
+            config,
+        })
+    }
+
+    /// A connection of its own, outside of any pool.
+    pub(super) async fn connect(&self) -> Result<(Client, Driver), OpenError> {
+        // The configuration's own time-out ends where TLS and the password begin.
+        match timeout(self.connect_timeout, self.config.connect(self.tls.clone())).await {
+            Ok(Ok(connected)) => Ok(connected),
+            Ok(Err(error)) => Err(OpenError::of_connecting(&self.server, &error)),
+            Err(_) => {
+                let cause = format!("no answer within {} ms", self.connect_timeout.as_millis());
+                Err(OpenError::Unreachable { server: self.server.clone(), cause })
+            }
+        }
+    }
+}
+
+/// `sslmode` as people write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Disable,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+impl Mode {
+    /// As with libpq, `require` checks who signed the certificate where `sslrootcert` says whom to
+    /// believe.
+    fn meaning(self, has_roots: bool) -> (SslMode, Trust) {
+        match self {
+            Self::Disable => (SslMode::Disable, Trust::Anybody),
+            Self::Prefer => (SslMode::Prefer, Trust::Anybody),
+            Self::Require if has_roots => (SslMode::Require, Trust::Authority),
+            Self::Require => (SslMode::Require, Trust::Anybody),
+            Self::VerifyCa => (SslMode::Require, Trust::Authority),
+            Self::VerifyFull => (SslMode::Require, Trust::Name),
+        }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = OpenError;
+
+    fn from_str(text: &str) -> Result<Self, OpenError> {
+        Ok(match text {
+            "disable" => Self::Disable,
+            "prefer" => Self::Prefer,
+            "require" => Self::Require,
+            "verify-ca" => Self::VerifyCa,
+            "verify-full" => Self::VerifyFull,
+            _ => {
+                return Err(OpenError::Url(
+                    "sslmode is disable, prefer, require, verify-ca or verify-full".to_owned(),
+                ));
+            }
+        })
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Ssl {
+    mode: Option<Mode>,
+    roots: Option<PathBuf>,
+}
+
+/// Takes out of the URL what the driver does not know, or knows only half of.
+fn take_ssl(url: &str) -> Result<(String, Ssl), OpenError> {
+    let scheme =
+        ["postgres://", "postgresql://"].into_iter().find(|scheme| url.starts_with(scheme));
+    let scheme =
+        scheme.ok_or_else(|| OpenError::Url("it does not begin with postgres://".into()))?;
+    let rest = &url[scheme.len()..];
+    // A password may hold a question mark, so the query begins after it.
+    let after_credentials = rest.find('@').map_or(0, |at| at + 1);
+    let Some(query) = rest[after_credentials..].find('?').map(|at| after_credentials + at) else {
+        return Ok((url.to_owned(), Ssl::default()));
+    };
+    let mut ssl = Ssl::default();
+    let mut kept = Vec::new();
+    for parameter in rest[query + 1..].split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("sslmode", value)) => ssl.mode = Some(decode(value)?.parse()?),
+            Some(("sslrootcert", value)) => {
+                ssl.roots = Some(Path::new(&*decode(value)?).to_owned())
+            }
+            _ => kept.push(parameter),
+        }
+    }
+    let mark = if kept.is_empty() { "" } else { "?" };
+    Ok((format!("{scheme}{}{mark}{}", &rest[..query], kept.join("&")), ssl))
+}
+
+fn decode(value: &str) -> Result<Cow<'_, str>, OpenError> {
+    percent_decode_str(value)
+        .decode_utf8()
+        .map_err(|_| OpenError::Url("a part of it is not UTF-8".to_owned()))
+}
+
+/// Whether nothing travels over a wire on which others listen.
+fn is_local(config: &Config) -> bool {
+    let is_here = |host: &Host| match host {
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        }
+        Host::Unix(_) => true,
+    };
+    config.get_hosts().iter().all(is_here) && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
+}
+
+fn servers(config: &Config) -> String {
+    let count = config.get_hosts().len().max(config.get_hostaddrs().len());
+    let named = (0..count).map(|i| {
+        let ports = config.get_ports();
+        let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
+        match (config.get_hosts().get(i), config.get_hostaddrs().get(i)) {
+            (Some(Host::Unix(path)), _) => format!("{} (port {port})", path.display()),
+            (Some(Host::Tcp(host)), _) if host.contains(':') => format!("[{host}]:{port}"),
+            (Some(Host::Tcp(host)), _) => format!("{host}:{port}"),
+            (None, address) => format!("{address:?}:{port}"),
+        }
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Result<Target, OpenError> {
+        Target::parse(url, Duration::from_secs(1))
+    }
+
+    #[test]
+    fn what_the_driver_does_not_know_is_taken_out_of_the_url() {
+        let roots = || Some(PathBuf::from("/a b.pem"));
+        for (url, kept, mode, file) in [
+            ("postgres://h", "postgres://h", None, None),
+            ("postgres://u:p?w@h/d", "postgres://u:p?w@h/d", None, None),
+            (
+                "postgresql://u:p?w@h/d?sslmode=verify-ca&x=1&sslrootcert=%2Fa%20b.pem&y=2",
+                "postgresql://u:p?w@h/d?x=1&y=2",
+                Some(Mode::VerifyCa),
+                roots(),
+            ),
+            ("postgres://h?sslmode=disable", "postgres://h", Some(Mode::Disable), None),
+        ] {
+            let ssl = Ssl { mode, roots: file };
+            assert_eq!(take_ssl(url).unwrap(), (kept.to_owned(), ssl), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_never_crosses_a_wire_in_the_clear_unless_told_to() {
+        for (url, expected) in [
+            ("postgres://u:p@127.0.0.1/d", (SslMode::Prefer, Trust::Anybody)),
+            ("postgres://u:p@[::1]/d", (SslMode::Prefer, Trust::Anybody)),
+            ("postgres://u:p@localhost/d", (SslMode::Prefer, Trust::Anybody)),
+            ("postgres://u:p@%2Fvar%2Frun/d", (SslMode::Prefer, Trust::Anybody)),
+            ("postgres://u:p@db/d", (SslMode::Require, Trust::Name)),
+            ("postgres://u:p@localhost,db/d", (SslMode::Require, Trust::Name)),
+            ("postgres://u:p@localhost/d?hostaddr=10.0.0.1", (SslMode::Require, Trust::Name)),
+            ("postgres://u:p@db/d?sslmode=disable", (SslMode::Disable, Trust::Anybody)),
+            ("postgres://u:p@db/d?sslmode=prefer", (SslMode::Prefer, Trust::Anybody)),
+            ("postgres://u:p@db/d?sslmode=require", (SslMode::Require, Trust::Anybody)),
+            ("postgres://u:p@db/d?sslmode=verify-ca", (SslMode::Require, Trust::Authority)),
+            (
+                "postgres://u:p@db/d?sslmode=require&sslrootcert=a",
+                (SslMode::Require, Trust::Authority),
+            ),
+            ("postgres://u:p@127.0.0.1/d?sslmode=verify-full", (SslMode::Require, Trust::Name)),
+        ] {
+            let (stripped, ssl) = take_ssl(url).unwrap();
+            let config = Config::from_str(&stripped).unwrap();
+            let default = if is_local(&config) { Mode::Prefer } else { Mode::VerifyFull };
+            let meaning = ssl.mode.unwrap_or(default).meaning(ssl.roots.is_some());
+            assert_eq!(meaning, expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("postgres://u:secret@localhost/d?sslmode=disable", "d at localhost:5432"),
+            ("postgres://u:secret@[::1]:7/", "u at [::1]:7"),
+            ("postgres://u:secret@%2Frun%2Fpg/d", "d at /run/pg (port 5432)"),
+            (
+                "postgres://u:secret@a:1,b:2/d?sslmode=require&target_session_attrs=read-write",
+                "d at a:1, b:2",
+            ),
+        ] {
+            let target = target(url).unwrap();
+            assert_eq!(target.to_string(), shown);
+            assert!(!format!("{target:?}").contains("secret"));
+        }
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_not_repeated() {
+        for (url, problem) in [
+            ("mysql://u:secret@h/d", "it does not begin with postgres://"),
+            ("secret", "it does not begin with postgres://"),
+            ("host=h password=secret", "it does not begin with postgres://"),
+            ("postgres://u:secret@/d", "it names no host"),
+            ("postgres://u:secret@h:port/d", "invalid value for option `port`"),
+            ("postgres://u:secret@h/d?sslmode=on", "sslmode is disable, prefer"),
+            ("postgres://u:secret@h/d?sslcert=x", "unknown option `sslcert`"),
+            ("postgres://u:secret@h/d?sslmode", "unterminated parameter"),
+        ] {
+            let error = target(url).unwrap_err().to_string();
+            assert!(error.contains(problem) && !error.contains("secret"), "{url}: {error}");
+        }
+        let error = target("postgres://h/d?sslrootcert=/no/such/file").unwrap_err().to_string();
+        assert!(error.contains("cannot use the certificates /no/such/file"), "{error}");
+    }
+}
