@@ -15,10 +15,10 @@ use customer_settings_server::{
         plan::Plan,
         settings::{self, Delta, Subject},
     },
-    store::{Access, Store, StoreError, sqlite::SqliteStore},
+    store::{Access, Store, StoreError, postgres::PostgresStore, sqlite::SqliteStore},
 };
 
-use crate::store_samples::*;
+use crate::{postgres_server, store_samples::*};
 
 /// One engine's empty store, which goes away with this.
 #[async_trait]
@@ -30,6 +30,7 @@ trait Engine: Send + Sync {
 macro_rules! conformance {
     ($($case:ident,)+) => {
         engine!(sqlite, Sqlite::new(), $($case,)+);
+        engine!(postgres, Postgres::new().await, $($case,)+);
     };
 }
 
@@ -59,6 +60,23 @@ impl Sqlite {
 impl Engine for Sqlite {
     async fn open(&self) -> Arc<dyn Store> {
         Arc::new(SqliteStore::open(self.0.path(), Access::Write).unwrap())
+    }
+}
+
+/// The URL of a database.
+struct Postgres(String);
+
+impl Postgres {
+    async fn new() -> Self {
+        Self(postgres_server::new_database().await)
+    }
+}
+
+#[async_trait]
+impl Engine for Postgres {
+    async fn open(&self) -> Arc<dyn Store> {
+        let opened = PostgresStore::open(&self.0, postgres_server::OPTIONS, Access::Write).await;
+        Arc::new(opened.unwrap())
     }
 }
 
