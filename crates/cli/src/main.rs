@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod commands;
 mod failure;
 mod output;
+mod storage;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -20,9 +21,10 @@ use failure::{EXIT_CODES, Failure, failure};
 /// The customer tags, referral sources, life cycles and action statuses of pet care businesses,
 /// served to every program that reads MoeGo's API.
 ///
-/// `serve` is the server. `load`, `export`, `backup`, `restore` and `verify` work on its data directory
-/// (--data-dir). `entry`, `company`, `business`, `history` and `key` talk to a running server (--server)
-/// with a key, or do the same on its data directory without one.
+/// `serve` is the server. `load`, `export` and `verify` work on its data, in a directory (--data-dir) or in
+/// PostgreSQL (--database-url); `backup` and `restore` on a directory. `entry`, `company`, `business`,
+/// `history` and `key` talk to a running server (--server) with a key, or do the same on its data
+/// without one.
 #[derive(Parser)]
 #[command(name = "customer-settings", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Try it: customer-settings serve --demo")]

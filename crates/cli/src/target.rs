@@ -21,9 +21,9 @@ use tonic::{
 use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
-    commands::open,
     failure::{Failure, failure, usage},
     output::Output,
+    storage::{self, DATA_DIR, DATABASE_URL, Data, Storage},
 };
 
 mod contract;
@@ -31,7 +31,6 @@ mod key;
 mod refusal;
 
 const SERVER: &str = "CUSTOMER_SETTINGS_SERVER";
-const DATA_DIR: &str = "CUSTOMER_SETTINGS_DATA_DIR";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait before each repetition.
@@ -46,18 +45,19 @@ const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 pub(crate) struct Target {
     /// A running server, such as https://settings.example.com or http://127.0.0.1:8080
     /// [env: CUSTOMER_SETTINGS_SERVER]
-    #[arg(long, value_name = "URL", value_parser = parse_server)]
+    #[arg(
+        long, value_name = "URL", value_parser = parse_server,
+        conflicts_with_all = ["data_dir", "database_url"],
+    )]
     server: Option<Uri>,
-    /// A data directory on this machine, also one that a server is running on; no key is needed
-    /// [env: CUSTOMER_SETTINGS_DATA_DIR]
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "key_file", "ca_file"])]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    data: Data,
     /// A file of mode 0600 that holds the key; without it CUSTOMER_SETTINGS_KEY holds the key
-    /// itself, or CUSTOMER_SETTINGS_KEY_FILE the file's name
-    #[arg(long, value_name = "FILE")]
+    /// itself, or CUSTOMER_SETTINGS_KEY_FILE the file's name; without a server no key is needed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "database_url"])]
     key_file: Option<PathBuf>,
     /// A PEM file of further authorities that may have signed the server's certificate
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "database_url"])]
     ca_file: Option<PathBuf>,
     /// How long to wait for an answer
     #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = humantime::parse_duration)]
@@ -85,7 +85,7 @@ fn parse_server(text: &str) -> Result<Uri, String> {
 /// What [`Target`] says, once the environment was looked at.
 enum Place {
     Server(Uri),
-    DataDir(PathBuf),
+    Here(Storage),
 }
 
 /// The services, wherever they are.
@@ -113,28 +113,30 @@ impl Target {
         if let Some(server) = &self.server {
             return Ok(Place::Server(server.clone()));
         }
-        if let Some(dir) = &self.data_dir {
-            return Ok(Place::DataDir(dir.clone()));
+        if let Some(given) = self.data.given() {
+            return Ok(Place::Here(given));
         }
-        let given = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-        match (given(SERVER), given(DATA_DIR)) {
-            (Some(server), None) => {
+        let server = env::var_os(SERVER).filter(|value| !value.is_empty());
+        let mut here = storage::in_environment();
+        match (server, here.pop(), here.pop()) {
+            (Some(server), None, _) => {
                 let parsed = parse_server(&server.to_string_lossy());
                 parsed.map(Place::Server).map_err(|error| usage(format!("{SERVER}: {error}")))
             }
-            (None, Some(dir)) => Ok(Place::DataDir(dir.into())),
-            (Some(_), Some(_)) => Err(usage(format!(
-                "{SERVER} and {DATA_DIR} are both set: give --server URL or --data-dir DIR"
+            (None, Some(storage), None) => Ok(Place::Here(storage)),
+            (_, Some(_), _) => Err(usage(format!(
+                "of {SERVER}, {DATA_DIR} and {DATABASE_URL} more than one is set: give --server URL, --data-dir DIR or \
+                 --database-url URL"
             ))),
-            (None, None) => Err(usage(format!(
-                "where? give --server URL for a running server (or set {SERVER}), or --data-dir DIR for data on this \
-                 machine (or set {DATA_DIR})"
+            (None, None, _) => Err(usage(format!(
+                "where? give --server URL for a running server (or set {SERVER}), --data-dir DIR for data on this \
+                 machine (or set {DATA_DIR}), or --database-url URL (or set {DATABASE_URL})"
             ))),
         }
     }
 
     /// Connects; `staff` is whom the writes are signed with, where the key may say so, and
-    /// `access` what the command needs of a data directory.
+    /// `access` what the command needs of the data where there is no server.
     pub(crate) async fn connect(
         &self,
         staff: Option<&str>,
@@ -149,10 +151,10 @@ impl Target {
                 let name = server.to_string().trim_end_matches('/').to_owned();
                 (self.server_at(server, &name).await?, name, Some(authorization))
             }
-            Place::DataDir(dir) => {
-                let local = open(&dir, access).await?.local(Task::Local, self.timeout);
+            Place::Here(storage) => {
+                let local = storage.services(access).await?.local(Task::Local, self.timeout);
                 let services = local.map_err(|never| match never {});
-                (BoxCloneSyncService::new(services), dir.display().to_string(), None)
+                (BoxCloneSyncService::new(services), storage.to_string(), None)
             }
         };
         let grpc = Grpc::new(services).max_decoding_message_size(MOST_ANSWER_BYTES);

@@ -25,8 +25,7 @@ const SAMPLE: &str = include_str!("config/sample.yaml");
 pub const ENVIRONMENT_PREFIX: &str = "CUSTOMER_SETTINGS_";
 
 /// Variables of the command line that are not configuration.
-const COMMAND_LINE_VARIABLES: [&str; 6] =
-    ["CONFIG", "DATABASE_URL", "DEMO", "KEY", "KEY_FILE", "SERVER"];
+const COMMAND_LINE_VARIABLES: [&str; 5] = ["CONFIG", "DEMO", "KEY", "KEY_FILE", "SERVER"];
 
 /// Everything that can be configured. `config/sample.yaml` says what each key is for.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -36,6 +35,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The directory of the data.
     pub data_dir: Option<PathBuf>,
+    /// A database in its place.
+    pub database: Database,
     /// PEM file of the certificate chain.
     pub tls_cert: Option<PathBuf>,
     /// PEM file of the private key.
@@ -62,6 +63,44 @@ pub struct Config {
     pub access_log: bool,
     /// Limits.
     pub limits: Limits,
+}
+
+/// A PostgreSQL database, and how it is used.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Where it is.
+    pub url: Option<DatabaseUrl>,
+    /// Connections at once.
+    pub pool_size: usize,
+    /// For a new connection, or one to become free, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// For one statement, in milliseconds.
+    pub statement_timeout_ms: u64,
+}
+
+/// A database's URL. It may hold a password, so nothing shows it.
+#[derive(Clone, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The URL, for connecting alone.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for DatabaseUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseUrl(…)")
+    }
 }
 
 /// How log lines look.
@@ -166,6 +205,9 @@ impl Config {
     /// What is wrong with the first value that is of the right type but makes no sense on its own.
     fn check_each(&self) -> Result<(), String> {
         self.limits.check_each()?;
+        within(self.database.pool_size, 1, 1_000)?;
+        within(self.database.connect_timeout_ms, 1, DAY_MS)?;
+        within(self.database.statement_timeout_ms, 1, DAY_MS)?;
         within(self.freshness_ms, 1, DAY_MS)?;
         within(self.max_stale_ms, 0, DAY_MS)?;
         crate::telemetry::check_filter(&self.log)?;
@@ -178,6 +220,9 @@ impl Config {
     }
 
     fn check_together(&self) -> Result<(), ConfigError> {
+        if self.data_dir.is_some() && self.database.url.is_some() {
+            return Err(ConfigError::Either("data_dir", "database.url"));
+        }
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => Err(ConfigError::Pair { given: "tls_cert", missing: "tls_key" }),
             (None, Some(_)) => Err(ConfigError::Pair { given: "tls_key", missing: "tls_cert" }),

@@ -10,7 +10,10 @@ use std::{
 
 use metrics::Unit;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter,
+    filter::{Directive, LevelFilter},
+};
 
 use crate::config::{Config, LogFormat};
 
@@ -60,7 +63,7 @@ pub fn init(config: &Config) {
         LogFormat::Auto => !io::stderr().is_terminal(),
     };
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.log))
+        .with_env_filter(EnvFilter::new(&config.log).add_directive(without_parameters()))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
     let first = if json {
@@ -74,6 +77,12 @@ pub fn init(config: &Config) {
             tracing::error!(place, "panic: {}", info.payload_as_str().unwrap_or("not a text"));
         }));
     }
+}
+
+/// The database's driver logs what it sends at level `debug`: rows, and so people's data.
+fn without_parameters() -> Directive {
+    let directive = "tokio_postgres::query=info".parse();
+    directive.unwrap_or_else(|error| unreachable!("a test reads it: {error}"))
 }
 
 /// What is wrong with log directives, if anything. `EnvFilter` itself takes any word for the name

@@ -20,9 +20,9 @@ pub(crate) struct Backup {
 
 impl Backup {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let dir = self.data.directory("backup", "use pg_dump or the backups of its operator")?;
         let file = self.file.clone();
-        tokio::task::spawn_blocking(move || sqlite::backup(&self.data.data_dir, &self.file))
-            .await??;
+        tokio::task::spawn_blocking(move || sqlite::backup(&dir, &self.file)).await??;
         eprintln!("backed up to {}", file.display());
         Ok(())
     }
@@ -47,8 +47,9 @@ pub(crate) struct Restore {
 
 impl Restore {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let dir = self.data.data_dir.clone();
-        let restore = move || sqlite::restore(&self.data.data_dir, &self.file, self.replace);
+        let dir = self.data.directory("restore", "use pg_restore, then raise the epoch")?;
+        let (target, file, replace) = (dir.clone(), self.file, self.replace);
+        let restore = move || sqlite::restore(&target, &file, replace);
         let restored = tokio::task::spawn_blocking(restore).await??;
         eprintln!("restored into {} as epoch {}", dir.display(), restored.epoch);
         if let Some(kept) = &restored.kept {

@@ -18,15 +18,16 @@ use customer_settings_server::{
         text::Name,
     },
     clock::SystemClock,
-    config::Config,
+    config::{Config, DatabaseUrl},
     net,
     service::{keys::KeyDraft, load::Outcome},
     start,
-    store::{Access, Store, sqlite::SqliteStore},
+    store::{Access, Store, StoreError},
     telemetry,
 };
 
 use super::{Failure, explain, failure};
+use crate::storage::Storage;
 
 /// What `--demo` starts with.
 const DEMO: &str = include_str!("../../../server/demo/demo.yaml");
@@ -53,6 +54,11 @@ pub(crate) struct Serve {
     /// The directory of the data: one that this program made, or an empty one
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// A PostgreSQL database in place of a directory, which any number of servers may share: one that
+    /// this program filled, or an empty one; with a password better in the environment, as others see
+    /// command lines
+    #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
+    database_url: Option<DatabaseUrl>,
     /// The certificate chain, a PEM file; needs --tls-key
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -74,30 +80,29 @@ impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let config = self.configuration()?;
         telemetry::init(&config);
-        let data_dir = match (&config.data_dir, self.demo) {
-            (Some(dir), _) => dir.clone(),
-            (None, true) => PathBuf::from(DEMO_DIR),
-            (None, false) => {
+        let storage = match (&config.data_dir, &config.database.url, self.demo) {
+            (Some(dir), _, _) => Storage::Directory(dir.clone()),
+            (None, Some(url), _) => Storage::Database(url.clone()),
+            (None, None, true) => Storage::Directory(PathBuf::from(DEMO_DIR)),
+            (None, None, false) => {
                 return Err(failure(
-                    "no data directory: give --data-dir DIR, or --demo to try it out",
+                    "no data directory: give --data-dir DIR or --database-url URL, or --demo to try it out",
                 ));
             }
         };
-        if self.demo {
-            check_demo_dir(&data_dir)?;
-        }
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&data_dir, Access::Serve { make_directory: self.demo })?);
-        let services = Services::open(store, Arc::new(SystemClock), &config).await;
+        let demo = if self.demo { Some(Demo::of(&storage)?) } else { None };
+        let access = Access::Serve { make_directory: self.demo };
+        let (store, name) = storage.open(access, &config.database).await?;
+        let services = Services::open(store.clone(), Arc::new(SystemClock), &config).await;
         let services = services.map_err(|error| explain(&error))?;
-        if self.demo {
-            fill_demo(&services, &data_dir).await?;
+        if let Some(demo) = &demo {
+            demo.fill(&services, &*store, &name).await?;
         }
         let server = start(&config, services)?;
         let shutdown = net::Shutdown::new();
         net::stop_on_signals(shutdown.clone())?;
         net::reload_on_signal(server.tls())?;
-        self.welcome(server.local_addr(), config.tls_cert.is_some(), &data_dir);
+        Self::welcome(server.local_addr(), config.tls_cert.is_some(), &name, demo.as_ref());
         server.serve(shutdown).await;
         tracing::info!("stopped");
         Ok(())
@@ -108,6 +113,7 @@ impl Serve {
         let flags = [
             ("listen", self.listen.clone()),
             ("data_dir", self.data_dir.as_ref().map(path)),
+            ("database.url", self.database_url.as_ref().map(|url| url.expose().to_owned())),
             ("tls_cert", self.tls_cert.as_ref().map(path)),
             ("tls_key", self.tls_key.as_ref().map(path)),
             ("log", self.log.clone()),
@@ -119,13 +125,12 @@ impl Serve {
     }
 
     /// What someone who just started it wants to know.
-    fn welcome(&self, address: SocketAddr, tls: bool, data_dir: &Path) {
+    fn welcome(address: SocketAddr, tls: bool, data: &str, demo: Option<&Demo>) {
         let scheme = if tls { "https" } else { "http" };
         println!("customer-settings listens on {scheme}://{address}");
         println!("  documentation  {scheme}://{address}/docs");
-        println!("  data           {}", data_dir.display());
-        if self.demo {
-            let key_file = data_dir.join(DEMO_KEY);
+        println!("  data           {data}");
+        if let Some(Demo { key_file }) = demo {
             let insecure = if tls { " -k" } else { "" };
             let key = format!("\"$(cat {}):\"", key_file.display());
             let path = "/v1/setting/companies/cmp_001/customer/tags:list";
@@ -133,6 +138,85 @@ impl Serve {
         }
         // Whoever reads this through a pipe waits for it.
         _ = std::io::stdout().flush();
+    }
+}
+
+/// Example data with a key of its own.
+struct Demo {
+    key_file: PathBuf,
+}
+
+impl Demo {
+    /// A directory's demo keeps its key with its data, a database's in the working directory.
+    fn of(storage: &Storage) -> Result<Self, Failure> {
+        match storage {
+            Storage::Directory(dir) => {
+                check_demo_dir(dir)?;
+                Ok(Self { key_file: dir.join(DEMO_KEY) })
+            }
+            Storage::Database(_) => Ok(Self { key_file: PathBuf::from(DEMO_KEY) }),
+        }
+    }
+
+    /// Loads the example data and issues the key, the first time.
+    async fn fill(
+        &self,
+        services: &Services,
+        store: &dyn Store,
+        name: &str,
+    ) -> Result<(), Failure> {
+        let explain_store = |error: StoreError| explain(&error.into());
+        let all = Task::Load.grant_covered();
+        let companies = store.company_ids(&all, None, 1).await.map_err(explain_store)?;
+        let keys = store.keys().await.map_err(explain_store)?;
+        match (companies.is_empty() && keys.is_empty(), self.key_file.exists()) {
+            (true, false) => {}
+            (false, true) => return Ok(()),
+            (true, true) => {
+                return Err(failure(format!(
+                    "{} is another demo's key: move it away, or start elsewhere",
+                    self.key_file.display()
+                )));
+            }
+            (false, false) => {
+                return Err(failure(format!(
+                    "{name} holds other data, which --demo does not touch: give an empty one, or leave --demo out"
+                )));
+            }
+        }
+        let mut failed = Vec::new();
+        let report = |label: &str, outcome: Outcome| {
+            if !matches!(outcome, Outcome::Loaded(..)) {
+                failed.push(format!("{label}: {outcome:?}"));
+            }
+        };
+        services.load.load(DEMO, report).await?;
+        if !failed.is_empty() {
+            return Err(failure(format!("the demo was not loaded: {}", failed.join("; "))));
+        }
+        self.issue_key(services).await
+    }
+
+    async fn issue_key(&self, services: &Services) -> Result<(), Failure> {
+        let secret = Secret::generate().map_err(|error| explain(&error))?;
+        let draft = KeyDraft {
+            name: Name::parse("name", "demo").map_err(failure)?,
+            scopes: Scopes::All,
+            coverage: Coverage::All,
+            addresses: Vec::new(),
+            expires_time: None,
+            staff_id: None,
+        };
+        let created = services.keys.create(&Task::Load.actor(), draft, &secret).await;
+        created.map_err(|error| explain(&error))?;
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(&self.key_file);
+        let mut file = file.map_err(|error| {
+            failure(format!("{} cannot be written: {error}", self.key_file.display()))
+        })?;
+        file.write_all(secret.expose().as_bytes())?;
+        file.sync_all()?;
+        Ok(())
     }
 }
 
@@ -153,38 +237,4 @@ fn check_demo_dir(dir: &Path) -> Result<(), Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(problem(error)),
     }
-}
-
-/// Loads the example data and issues the key, the first time.
-async fn fill_demo(services: &Services, dir: &Path) -> Result<(), Failure> {
-    let file = dir.join(DEMO_KEY);
-    if file.exists() {
-        return Ok(());
-    }
-    let mut failed = Vec::new();
-    let report = |label: &str, outcome: Outcome| {
-        if !matches!(outcome, Outcome::Loaded(..)) {
-            failed.push(format!("{label}: {outcome:?}"));
-        }
-    };
-    services.load.load(DEMO, report).await?;
-    if !failed.is_empty() {
-        return Err(failure(format!("the demo was not loaded: {}", failed.join("; "))));
-    }
-    let secret = Secret::generate().map_err(|error| explain(&error))?;
-    let draft = KeyDraft {
-        name: Name::parse("name", "demo").map_err(failure)?,
-        scopes: Scopes::All,
-        coverage: Coverage::All,
-        addresses: Vec::new(),
-        expires_time: None,
-        staff_id: None,
-    };
-    let created = services.keys.create(&Task::Load.actor(), draft, &secret).await;
-    created.map_err(|error| explain(&error))?;
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(&file)?;
-    file.write_all(secret.expose().as_bytes())?;
-    file.sync_all()?;
-    Ok(())
 }

@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 
 use super::{Config, ENVIRONMENT_PREFIX};
 
+/// Keys whose values are shown by nothing.
+const SECRETS: [&str; 1] = ["database.url"];
+
 /// Why a configuration is refused; one line each.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -61,6 +64,9 @@ pub enum ConfigError {
         /// The key that was not.
         missing: &'static str,
     },
+    /// Two keys mean the same thing.
+    #[error("{0} and {1} are both given: give one of them")]
+    Either(&'static str, &'static str),
 }
 
 /// Where a value comes from.
@@ -179,7 +185,7 @@ impl Layers {
                 nearest,
             });
         }
-        let shown = value.to_string();
+        let shown = if SECRETS.contains(&key) { "…".to_owned() } else { value.to_string() };
         let wrong = |problem| ConfigError::Value {
             key: key.to_owned(),
             value: shown,

@@ -87,7 +87,6 @@ fn variables_of_the_command_line_and_of_other_programs_are_left_alone() {
         ("CUSTOMER_SETTINGS_KEY", "cs_x"),
         ("CUSTOMER_SETTINGS_SERVER", "http://localhost"),
         ("CUSTOMER_SETTINGS_CONFIG", "x.yaml"),
-        ("CUSTOMER_SETTINGS_DATABASE_URL", "postgres://"),
         ("LISTEN", "nonsense"),
     ];
     assert_eq!(from_environment(&variables).unwrap(), Config::default());
@@ -155,6 +154,9 @@ fn every_limit_is_checked_on_both_sides() {
     for (key, least, most) in [
         ("freshness_ms", 1, 86_400_000),
         ("max_stale_ms", 0, 86_400_000),
+        ("database.pool_size", 1, 1_000),
+        ("database.connect_timeout_ms", 1, 86_400_000),
+        ("database.statement_timeout_ms", 1, 86_400_000),
         ("limits.body_bytes", 1, 1 << 30),
         ("limits.header_bytes", 8_192, 1 << 20),
         ("limits.connections", 1, 1_000_000),
@@ -191,6 +193,25 @@ fn a_certificate_without_a_key_is_refused_and_so_is_a_key_without_a_certificate(
         assert_eq!(from_file(file).unwrap_err(), message);
     }
     assert!(from_file("tls_cert: a.pem\ntls_key: b.pem\n").is_ok());
+}
+
+#[test]
+fn a_database_takes_the_place_of_a_data_directory_and_its_url_is_shown_by_nothing() {
+    const URL: &str = "postgres://u:secret@h/d";
+    let config = from_environment(&[("CUSTOMER_SETTINGS_DATABASE_URL", URL)]).unwrap();
+    assert_eq!(config.database.url.as_ref().unwrap().expose(), URL);
+    assert!(!format!("{config:?}").contains("secret"));
+    let both = from_file(&format!("data_dir: d\ndatabase:\n  url: {URL}\n")).unwrap_err();
+    assert_eq!(both, "data_dir and database.url are both given: give one of them");
+    for wrong in [
+        format!("database:\n  url: [\"{URL}\"]\n"),
+        format!("database:\n  url: \"{URL}\n"),
+        format!("database:\n  url: {URL}\n bad\n"),
+        format!("database: {URL}\n"),
+    ] {
+        let error = from_file(&wrong).unwrap_err();
+        assert!(!error.contains("secret") && !error.contains('\n'), "{wrong}: {error}");
+    }
 }
 
 #[test]

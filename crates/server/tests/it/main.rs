@@ -16,6 +16,7 @@ mod net;
 mod nodes;
 mod openapi;
 mod plan;
+mod postgres;
 mod postgres_server;
 mod sqlite;
 mod status;

@@ -55,7 +55,6 @@ pub(crate) const OPTIONS: PoolOptions = PoolOptions {
 pub(crate) struct PostgresServer {
     pub(crate) port: u16,
     /// Where the authority's certificate is that signed the server's own, for `127.0.0.1`.
-    #[expect(dead_code, reason = "the TLS tests come next")]
     pub(crate) roots: PathBuf,
     /// Its input stays open for as long as this program lives.
     _watcher: Child,

@@ -268,6 +268,10 @@ impl OpenError {
         match tls {
             Some(rustls::Error::InvalidCertificate(_)) => Self::NotTrusted { server, cause },
             _ if cause.contains("does not support TLS") => Self::NoTls(server),
+            // The driver keeps to itself what kind of error it is.
+            _ if cause.contains("password missing") || cause.contains("authentication error") => {
+                Self::Refused { server, cause }
+            }
             _ => Self::Unreachable { server, cause },
         }
     }

@@ -1,0 +1,534 @@
+//! What only the PostgreSQL store has: the URL and the way to the server, the schema that many
+//! nodes make at once, what a broken connection leaves behind, and notices.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use customer_settings_server::{
+    catalog::{entry::Catalog, entry::Revision, id::KeyId},
+    store::{
+        Access, Notice, Store, StoreError,
+        postgres::{OpenError, PoolOptions, PostgresStore},
+    },
+};
+use futures_util::{FutureExt, future::join_all};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
+
+use crate::{
+    harness::{PATIENCE, eventually},
+    postgres_server::{OPTIONS, connect, new_database, server},
+    store_samples::*,
+};
+
+const SERVE: Access = Access::Serve { make_directory: false };
+
+async fn open(url: &str) -> PostgresStore {
+    PostgresStore::open(url, OPTIONS, Access::Write).await.unwrap()
+}
+
+async fn refused(url: &str, access: Access) -> OpenError {
+    PostgresStore::open(url, OPTIONS, access).await.unwrap_err()
+}
+
+async fn tamper(url: &str, sql: &str) {
+    connect(url).await.batch_execute(sql).await.unwrap();
+}
+
+async fn number(url: &str, sql: &str) -> i64 {
+    connect(url).await.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn many_nodes_may_make_one_store_at_once() {
+    let url = new_database().await;
+    let stores = join_all((0..8).map(|_| PostgresStore::open(&url, OPTIONS, SERVE))).await;
+    for store in stores {
+        assert_eq!(store.unwrap().epoch().await.unwrap(), 1);
+    }
+    assert_eq!(number(&url, "SELECT count(*) FROM meta WHERE schema_version = 1").await, 1);
+}
+
+#[tokio::test]
+async fn a_database_for_newer_programs_is_refused() {
+    let url = new_database().await;
+    drop(open(&url).await);
+    tamper(&url, "UPDATE meta SET schema_version = 9, oldest_schema_version = 8").await;
+    for access in [SERVE, Access::Write, Access::Read] {
+        let error = refused(&url, access).await.to_string();
+        let expected = "needs a program of schema 8 or later and this one has schema 1";
+        assert!(error.contains(expected), "{error}");
+    }
+    tamper(&url, "UPDATE meta SET oldest_schema_version = 1, schema_version = 9").await;
+    open(&url).await;
+}
+
+#[tokio::test]
+async fn reading_makes_no_store() {
+    let url = new_database().await;
+    assert!(matches!(refused(&url, Access::Read).await, OpenError::NoStore(_)));
+    assert_eq!(number(&url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await, 0);
+    open(&url).await;
+    PostgresStore::open(&url, OPTIONS, Access::Read).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_with_other_tables_is_left_alone() {
+    let url = new_database().await;
+    tamper(&url, "CREATE TABLE theirs (id TEXT)").await;
+    for access in [SERVE, Access::Write, Access::Read] {
+        let error = refused(&url, access).await;
+        assert!(
+            matches!(&error, OpenError::NotEmpty { found, .. } if found == "theirs"),
+            "{error}"
+        );
+    }
+    tamper(&url, "CREATE TABLE meta (name TEXT)").await;
+    assert!(matches!(refused(&url, SERVE).await, OpenError::NotOurs(_)));
+    assert_eq!(number(&url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await, 2);
+    // A schema of its own beside them is as good as an empty database.
+    tamper(&url, "CREATE SCHEMA settings").await;
+    let store = open(&format!("{url}&options=-csearch_path%3Dsettings")).await;
+    make_company(&store, "cmp_a", "A").await;
+}
+
+#[tokio::test]
+async fn a_schema_that_cannot_be_made_is_not_half_made() {
+    let url = new_database().await;
+    drop(open(&url).await);
+    tamper(&url, "DROP TABLE companies CASCADE; UPDATE meta SET schema_version = 0").await;
+    let before = number(&url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await;
+    assert!(matches!(refused(&url, SERVE).await, OpenError::NotOurs(_)));
+    let after = number(&url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await;
+    assert_eq!(before, after);
+    assert_eq!(number(&url, "SELECT schema_version FROM meta").await, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_used_is_named_in_one_line_without_the_password() {
+    let port = server().port;
+    let admin = server().url("postgres");
+    let sql =
+        "DO $$ BEGIN CREATE ROLE locked LOGIN PASSWORD 'right'; EXCEPTION WHEN OTHERS THEN END $$";
+    tamper(&admin, sql).await;
+    let (silent, _listener) = silent_server().await;
+    let quick = PoolOptions { connect_timeout: Duration::from_millis(300), ..OPTIONS };
+    let roots = server().roots.display().to_string();
+    for (url, expected) in [
+        (format!("locked:secret@127.0.0.1:{port}/postgres"), "check user and password"),
+        (format!("locked@127.0.0.1:{port}/postgres"), "check user and password"),
+        (format!("postgres:secret@127.0.0.1:{port}/missing"), "\"missing\" does not exist"),
+        (
+            "u:secret@127.0.0.1:1/d".to_owned(),
+            "127.0.0.1:1 cannot be reached: error connecting to server: Connection refused",
+        ),
+        (format!("u:secret@127.0.0.1:{silent}/d"), "no answer within 300 ms"),
+        (
+            "u:secret@no-such-host.invalid/d".to_owned(),
+            "no-such-host.invalid:5432 cannot be reached",
+        ),
+        (format!("postgres:secret@127.0.0.1:{port}/postgres?sslmode=verify-full"), "trust"),
+        (
+            format!(
+                "postgres:secret@localhost:{port}/postgres?sslmode=verify-full&sslrootcert={roots}"
+            ),
+            "is not trusted",
+        ),
+        (
+            format!("locked:right@127.0.0.1:{port}/postgres?sslmode=disable"),
+            "the user may not use the database postgres at 127.0.0.1",
+        ),
+    ] {
+        let opened = PostgresStore::open(&format!("postgres://{url}"), quick, SERVE).await;
+        let error = opened.unwrap_err().to_string();
+        assert!(error.contains(expected), "{url}: {error}");
+        assert!(!error.contains("secret") && !error.contains('\n'), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn tls_is_spoken_and_certificates_are_checked_as_the_url_says() {
+    let url = new_database().await;
+    let roots = server().roots.display().to_string();
+    for (host, mode) in [
+        ("127.0.0.1", format!("verify-full&sslrootcert={roots}")),
+        ("localhost", format!("verify-ca&sslrootcert={roots}")),
+        ("localhost", format!("require&sslrootcert={roots}")),
+        ("localhost", "require".to_owned()),
+        ("localhost", "prefer".to_owned()),
+    ] {
+        let url = url.replace("127.0.0.1", host).replace("disable", &mode);
+        let sql = "SELECT count(*) FROM pg_stat_ssl WHERE ssl AND pid <> pg_backend_pid()";
+        let sql = format!(
+            "{sql} AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
+        );
+        let store = open(&url).await;
+        store.epoch().await.unwrap();
+        let plain = server().url(
+            url.rsplit('/')
+                .find(|part| part.starts_with("test_"))
+                .unwrap()
+                .split('?')
+                .next()
+                .unwrap(),
+        );
+        assert!(number(&plain, &sql).await >= 1, "{mode}");
+        drop(store);
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_checked_with_the_certificate_bound_to_it() {
+    let admin = server().url("postgres");
+    let sql =
+        "DO $$ BEGIN CREATE ROLE locked LOGIN PASSWORD 'right'; EXCEPTION WHEN OTHERS THEN END $$";
+    tamper(&admin, sql).await;
+    let url = new_database().await;
+    tamper(&url, "GRANT ALL ON SCHEMA public TO locked").await;
+    let roots = server().roots.display();
+    let url = url.replace("postgres@", "locked:right@");
+    let url =
+        url.replace("disable", &format!("verify-full&sslrootcert={roots}&channel_binding=require"));
+    open(&url).await;
+}
+
+#[tokio::test]
+async fn a_standby_is_refused_for_writing_and_read_from() {
+    let url = new_database().await;
+    drop(open(&url).await);
+    let read_only = format!("{url}&options=-cdefault_transaction_read_only%3Don");
+    assert!(matches!(refused(&read_only, SERVE).await, OpenError::ReadOnly(_)));
+    let store = PostgresStore::open(&read_only, OPTIONS, Access::Read).await.unwrap();
+    assert_eq!(store.epoch().await.unwrap(), 1);
+}
+
+/// What docs/operating.md says to do after a restore.
+#[tokio::test]
+async fn an_operator_raises_the_epoch_after_a_restore() {
+    let url = new_database().await;
+    let store = open(&url).await;
+    tamper(&url, "UPDATE meta SET epoch = epoch + 1").await;
+    assert_eq!(store.epoch().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_understood_is_damage_and_not_a_panic() {
+    let url = new_database().await;
+    let store = open(&url).await;
+    make_company(&store, "cmp_a", "A").await;
+    tamper(
+        &url,
+        "UPDATE entries SET color = 'green', rank = -5 - rank; UPDATE changes SET body = '{}'",
+    )
+    .await;
+    assert!(matches!(store.settings(&grant("cmp_a")).await, Err(StoreError::Damaged(_))));
+    let lines = store.changes(&grant("cmp_a"), Default::default(), 10).await;
+    assert!(matches!(lines, Err(StoreError::Damaged(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_are_those_of_one_moment() {
+    let url = new_database().await;
+    let store = Arc::new(open(&url).await);
+    commit(&*store, "cmp_a", vec![made_company(company("cmp_a", "A"))]).await.unwrap();
+    let writing = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            for i in 0..100 {
+                let tag = entry(&format!("tag_{i}"), &format!("Tag {i}"), i);
+                commit(&*store, "cmp_a", vec![made_entry(Catalog::CustomerTags, tag)])
+                    .await
+                    .unwrap();
+            }
+        }
+    });
+    let mut seen = 0;
+    while !writing.is_finished() {
+        let settings = store.settings(&grant("cmp_a")).await.unwrap().unwrap();
+        let tags = settings.entries(Catalog::CustomerTags).len() as u64;
+        assert_eq!(settings.revision, Revision(tags + 1));
+        seen += 1;
+    }
+    writing.await.unwrap();
+    assert!(seen > 10, "{seen}");
+}
+
+/// Locks a company's row until it is dropped, as a node does that is in the middle of a write.
+async fn lock(url: &str, company: &str) -> tokio_postgres::Client {
+    let client = connect(url).await;
+    let sql = format!("BEGIN; SELECT 1 FROM companies WHERE id = '{company}' FOR UPDATE");
+    client.batch_execute(&sql).await.unwrap();
+    client
+}
+
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+const IN_TRANSACTION: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                              AND state LIKE 'idle in transaction%'";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_nobody_waits_for_leaves_nothing_behind() {
+    let url = new_database().await;
+    // One connection only, so that whatever it was left with meets the next one.
+    let options = PoolOptions { size: 1, ..OPTIONS };
+    let store = Arc::new(PostgresStore::open(&url, options, SERVE).await.unwrap());
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let holder = lock(&url, "cmp_a").await;
+    let writing = tokio::spawn({
+        let (store, plan) = (Arc::clone(&store), touching(&made));
+        async move { store.commit(&grant("cmp_a"), &plan).await }
+    });
+    eventually(async || number(&url, WAITING).await == 1).await;
+    writing.abort();
+    assert!(writing.await.unwrap_err().is_cancelled());
+    drop(holder);
+    eventually(async || number(&url, WAITING).await + number(&url, IN_TRANSACTION).await == 0)
+        .await;
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
+    touch(&*store, "cmp_a").await;
+}
+
+#[tokio::test]
+async fn a_statement_has_its_time_and_the_connection_goes_on() {
+    let url = new_database().await;
+    let options = PoolOptions { statement_timeout: Duration::from_millis(100), size: 1, ..OPTIONS };
+    let store = PostgresStore::open(&url, options, SERVE).await.unwrap();
+    let made = make_company(&store, "cmp_a", "A").await;
+    let holder = lock(&url, "cmp_a").await;
+    let outcome = store.commit(&grant("cmp_a"), &touching(&made)).await;
+    assert!(
+        matches!(&outcome, Err(StoreError::Unavailable(cause)) if cause.for_log().contains("57014"))
+    );
+    drop(holder);
+    touch(&store, "cmp_a").await;
+}
+
+#[tokio::test]
+async fn more_work_than_connections_waits_and_then_gives_up() {
+    let url = new_database().await;
+    let options = PoolOptions { connect_timeout: Duration::from_millis(200), size: 1, ..OPTIONS };
+    let store = PostgresStore::open(&url, options, SERVE).await.unwrap();
+    let made = make_company(&store, "cmp_a", "A").await;
+    let _holder = lock(&url, "cmp_a").await;
+    let plan = touching(&made);
+    let locked = grant("cmp_a");
+    let mut writing = std::pin::pin!(store.commit(&locked, &plan));
+    assert!(writing.as_mut().now_or_never().is_none());
+    eventually(async || {
+        _ = writing.as_mut().now_or_never();
+        number(&url, WAITING).await == 1
+    })
+    .await;
+    let outcome = store.revision(&grant("cmp_a")).await;
+    let expected = "every connection to the database is in use";
+    assert!(matches!(&outcome, Err(StoreError::Unavailable(cause)) if cause.for_log() == expected));
+}
+
+#[tokio::test]
+async fn the_store_recovers_when_its_connections_are_cut() {
+    let url = new_database().await;
+    let store = open(&url).await;
+    make_company(&store, "cmp_a", "A").await;
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    assert!(number(&url, cut).await >= 1);
+    eventually(async || store.revision(&grant("cmp_a")).await.is_ok()).await;
+    touch(&store, "cmp_a").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_remember_the_same_uses_do_not_wait_for_each_other() {
+    let url = new_database().await;
+    let stores = [Arc::new(open(&url).await), Arc::new(open(&url).await)];
+    let ids: Vec<KeyId> = (0..20).map(|i| key(&format!("key_{i}"), i).id).collect();
+    for i in 0..20 {
+        commit_key(&*stores[0], &key(&format!("key_{i}"), i)).await.unwrap();
+    }
+    let mut writing = Vec::new();
+    for (store, turned) in [(&stores[0], false), (&stores[1], true)] {
+        let mut uses: Vec<_> = ids.iter().map(|id| (id.clone(), time(5))).collect();
+        // Twice in one go, too: the later one counts.
+        uses.extend(ids.iter().map(|id| (id.clone(), time(6))));
+        if turned {
+            uses.reverse();
+        }
+        let store = Arc::clone(store);
+        writing.push(tokio::spawn(async move {
+            for _ in 0..50 {
+                store.touch_keys(&uses).await.unwrap();
+            }
+        }));
+    }
+    for writing in writing {
+        writing.await.unwrap();
+    }
+    let keys = stores[0].keys().await.unwrap();
+    assert!(keys.iter().all(|(_, used)| *used == Some(time(6))));
+}
+
+// What is cut off in the middle
+
+/// A server that takes connections and says nothing.
+async fn silent_server() -> (u16, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (listener.local_addr().unwrap().port(), listener)
+}
+
+/// What a proxy does when a client says a word.
+#[derive(Clone, Copy)]
+struct Cut {
+    word: &'static str,
+    /// Whether the server still hears it.
+    passes_on: bool,
+}
+
+/// The next cut, if there shall be one.
+type NextCut = Arc<Mutex<Option<Cut>>>;
+
+/// A way to the test server, which is cut once when a client says the word: its port.
+async fn cutting_proxy(next: NextCut) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            tokio::spawn(pass_on(client, Arc::clone(&next)));
+        }
+    });
+    port
+}
+
+async fn pass_on(mut client: TcpStream, next: NextCut) {
+    let mut server = TcpStream::connect(("127.0.0.1", server().port)).await.unwrap();
+    let (mut from_client, mut from_server) = ([0; 65_536], [0; 65_536]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut from_client) => {
+                let Ok(length @ 1..) = read else { return };
+                let sent = &from_client[..length];
+                let says = |cut: &mut Cut| {
+                    sent.windows(cut.word.len()).any(|part| part == cut.word.as_bytes())
+                };
+                let hit = next.lock().unwrap().take_if(says);
+                if hit.is_none_or(|cut| cut.passes_on) {
+                    server.write_all(sent).await.unwrap();
+                }
+                if let Some(cut) = hit {
+                    // The server has done what it was told when it answers.
+                    if cut.passes_on {
+                        _ = server.read(&mut from_server).await;
+                    }
+                    return;
+                }
+            }
+            read = server.read(&mut from_server) => {
+                let Ok(length @ 1..) = read else { return };
+                if client.write_all(&from_server[..length]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_became_of_a_write_is_unknown_only_once_its_commit_was_sent() {
+    let url = new_database().await;
+    let next = NextCut::default();
+    let port = cutting_proxy(Arc::clone(&next)).await;
+    let proxied = url.replace(&server().port.to_string(), &port.to_string());
+    let options = PoolOptions { size: 1, ..OPTIONS };
+    let direct = open(&url).await;
+    make_company(&direct, "cmp_a", "A").await;
+    let store = PostgresStore::open(&proxied, options, SERVE).await.unwrap();
+    for (word, passes_on, is_unknown, is_written) in [
+        ("READ COMMITTED", false, false, false),
+        ("READ COMMITTED", true, false, false),
+        ("COMMIT\0", false, true, false),
+        ("COMMIT\0", true, true, true),
+    ] {
+        let current = touch(&store, "cmp_a").await;
+        *next.lock().unwrap() = Some(Cut { word, passes_on });
+        let outcome = store.commit(&grant("cmp_a"), &touching(&current)).await;
+        let what = format!("{word:?} {passes_on}: {outcome:?}");
+        match outcome {
+            Err(StoreError::OutcomeUnknown(_)) => assert!(is_unknown, "{what}"),
+            Err(StoreError::Unavailable(_)) => assert!(!is_unknown, "{what}"),
+            _ => panic!("{what}"),
+        }
+        let expected = current.revision.0 + u64::from(is_written);
+        eventually(async || number(&url, IN_TRANSACTION).await == 0).await;
+        let now = direct.revision(&grant("cmp_a")).await.unwrap();
+        assert_eq!(now, Some(Revision(expected)), "{what}");
+    }
+}
+
+// Notices
+
+async fn next(notices: &mut mpsc::Receiver<Notice>) -> Notice {
+    timeout(PATIENCE, notices.recv()).await.expect("no notice comes").unwrap()
+}
+
+#[tokio::test]
+async fn writes_of_one_node_are_told_to_the_others() {
+    let url = new_database().await;
+    let (one, other) = (open(&url).await, open(&url).await);
+    let mut notices = other.notices().await.unwrap();
+    assert_eq!(next(&mut notices).await, Notice::Everything);
+    let id = company_id("cmp_a");
+    make_company(&one, "cmp_a", "A").await;
+    assert_eq!(next(&mut notices).await, Notice::Company(id.clone()));
+    touch(&one, "cmp_a").await;
+    assert_eq!(next(&mut notices).await, Notice::Company(id.clone()));
+    commit_key(&one, &key("key_1", 1)).await.unwrap();
+    assert_eq!(next(&mut notices).await, Notice::Keys);
+    // Its own are told as well, and what is refused is not.
+    let stale = plan(None, vec![made_company(company("cmp_a", "B"))]);
+    assert!(other.commit(&grant("cmp_a"), &stale).await.is_err());
+    touch(&other, "cmp_a").await;
+    assert_eq!(next(&mut notices).await, Notice::Company(id));
+}
+
+#[tokio::test]
+async fn everything_may_have_changed_while_nobody_listened() {
+    let url = new_database().await;
+    let store = open(&url).await;
+    let mut notices = store.notices().await.unwrap();
+    assert_eq!(next(&mut notices).await, Notice::Everything);
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'customer-settings notices'";
+    eventually(async || number(&url, cut).await == 1).await;
+    assert_eq!(next(&mut notices).await, Notice::Everything);
+    make_company(&store, "cmp_a", "A").await;
+    let expected = Notice::Company(company_id("cmp_a"));
+    assert_eq!(next(&mut notices).await, expected);
+}
+
+#[tokio::test]
+async fn who_listens_too_slowly_hears_of_everything() {
+    let url = new_database().await;
+    let store = open(&url).await;
+    let (mut slow, mut quick) = (store.notices().await.unwrap(), store.notices().await.unwrap());
+    assert_eq!(next(&mut slow).await, Notice::Everything);
+    assert_eq!(next(&mut quick).await, Notice::Everything);
+    let client = connect(&url).await;
+    let sql = "SELECT pg_notify('customer_settings', 'company cmp_' || number)
+               FROM generate_series(1, 3000) AS number";
+    client.batch_execute(sql).await.unwrap();
+    let last = Notice::Company(company_id("cmp_3000"));
+    while next(&mut quick).await != last {}
+    let mut heard = Vec::new();
+    while heard.last() != Some(&last) {
+        heard.push(next(&mut slow).await);
+    }
+    assert!(heard.len() < 3_000 && heard.contains(&Notice::Everything), "{}", heard.len());
+    drop(store);
+    while slow.recv().await.is_some() {}
+}
