@@ -555,3 +555,20 @@ async fn a_key_that_a_body_has_twice_is_refused_so_that_no_dry_run_executes() {
     let entry = server.call("GET", path).bearer(&secret).send().await.json();
     assert_eq!(entry["name"], "VIP Customer");
 }
+
+also_on_postgres! {
+    an_entry_lives_from_creation_to_deletion_and_back,
+    a_taken_name_says_who_has_it,
+    a_whole_catalog_is_reordered_in_one_step_or_not_at_all,
+    exactly_one_active_life_cycle_is_the_default,
+    a_stale_etag_is_told_what_changed_since_and_by_whom,
+    the_same_request_twice_is_one_request_also_after_a_restart,
+    a_dry_run_writes_nothing_wherever_it_is_asked_for,
+    a_batch_is_made_as_a_whole_or_not_at_all,
+    changes_are_undone_and_rolled_back_by_new_changes,
+    an_unknown_name_is_an_error_that_names_the_nearest_one,
+    lists_filter_order_and_page_at_one_revision,
+    companies_and_locations_are_managed_too,
+    many_writers_leave_every_acknowledged_write_once_and_no_gap,
+    a_key_that_a_body_has_twice_is_refused_so_that_no_dry_run_executes,
+}

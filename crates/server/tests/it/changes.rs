@@ -3,19 +3,24 @@
 
 use std::cell::Cell;
 
-use customer_settings_server::catalog::{
-    access::Task,
-    change::{Change, CompanyPatch, EntryPatch, Step},
-    entry::{Audit, Catalog, Entry, Revision, State},
-    error::Error,
-    id::{CompanyId, EntryId},
-    log::LogLine,
-    plan::{Context, Plan, plan},
-    settings::{Settings, apply, unapply},
-    text::{Color, Name},
-    time::Timestamp,
+use customer_settings_server::{
+    catalog::{
+        access::Task,
+        change::{Change, CompanyPatch, EntryPatch, Step},
+        entry::{Audit, Catalog, Entry, Revision, State},
+        error::Error,
+        id::{CompanyId, EntryId},
+        log::LogLine,
+        plan::{Context, Plan, plan},
+        settings::{Settings, apply, unapply},
+        text::{Color, Name},
+        time::Timestamp,
+    },
+    store::Access,
 };
 use proptest::prelude::*;
+
+use crate::harness::{Data, also_on_postgres};
 
 /// A company with its log, as the service keeps it.
 struct Company {
@@ -412,6 +417,46 @@ fn grant(company: &mut Company, wish: &Wish) {
     });
     assert_eq!(content(&redone.unwrap().after), content(&after), "undoing the undoing of {wish:?}");
     company.settings = settings;
+}
+
+/// Makes the same changes in a store, which must agree after every one.
+async fn repeat_in_store(company: &Company) {
+    let (id, local) = (company_id(), Task::Local);
+    let store = Data::new().await.open(Access::Write).await;
+    for (line, after) in company.log.iter().zip(&company.past) {
+        let plan = Plan {
+            base: Revision(line.revision.0 - 1),
+            time: line.time,
+            actor: line.actor.clone(),
+            request: None,
+            subjects: line.subjects.clone(),
+            deltas: line.deltas.clone(),
+            after: after.clone(),
+        };
+        store.commit(&local.grant(&id), &plan).await.unwrap();
+        let read = store.settings(&local.grant(&id)).await.unwrap();
+        assert_eq!(read.as_ref(), Some(after), "{:?}", line.deltas);
+    }
+    let lines = store.changes(&local.grant(&id), Revision(0), u32::MAX).await.unwrap();
+    assert_eq!(lines, company.log);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..Default::default() })]
+
+    #[test]
+    fn a_store_keeps_up_whatever_is_done(wishes in proptest::collection::vec(wish(), 1..40)) {
+        let mut company = Company::new();
+        for wish in &wishes {
+            grant(&mut company, wish);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(repeat_in_store(&company));
+    }
+}
+
+also_on_postgres! {
+    a_store_keeps_up_whatever_is_done,
 }
 
 proptest! {

@@ -119,3 +119,10 @@ async fn what_is_fresh_is_answered_without_looking_anything_up() {
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
     assert_eq!(server.store.key_look_ups(), before);
 }
+
+also_on_postgres! {
+    a_change_by_this_server_is_shown_at_once,
+    a_company_that_another_program_makes_is_found_at_once,
+    a_key_that_another_program_revokes_is_refused_within_the_bound,
+    a_key_that_another_program_makes_works_at_once_even_if_it_was_tried_before,
+}

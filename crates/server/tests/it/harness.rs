@@ -1,7 +1,7 @@
 //! A whole server in this process, over a store of its own that tests can count, fail and hang:
 //! callers of every test that asks something at the wire.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use customer_settings_server::{
@@ -18,18 +18,19 @@ use customer_settings_server::{
     net::Shutdown,
     service::{keys::KeyDraft, load::Outcome},
     start,
-    store::{Access, sqlite::SqliteStore},
+    store::Access,
 };
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 
 mod client;
 mod contract;
+mod data;
 mod probe;
 
 pub(crate) use client::{Answer, Refusal, frame};
 pub(crate) use contract::{Method, method, methods};
+pub(crate) use data::{Data, also_on_postgres, on_postgres};
 use probe::Probe;
 
 /// What `serve --demo` starts with.
@@ -44,7 +45,7 @@ pub(crate) struct Server {
     pub(crate) services: Services,
     pub(crate) clock: Arc<ShiftedClock>,
     pub(crate) store: Arc<Probe>,
-    dir: TempDir,
+    data: Arc<Data>,
     shutdown: Shutdown,
     served: JoinHandle<()>,
 }
@@ -69,18 +70,18 @@ impl Server {
 
     pub(crate) async fn with(mut config: Config, document: &str) -> Self {
         config.listen = "127.0.0.1:0".parse().unwrap();
-        Self::serve(tempfile::tempdir().unwrap(), config, Some(document)).await
+        Self::serve(Data::new().await, config, Some(document)).await
     }
 
     /// A server on data that another one left.
-    pub(crate) async fn reopened(dir: TempDir) -> Self {
+    pub(crate) async fn reopened(data: Arc<Data>) -> Self {
         let config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..Config::default() };
-        Self::serve(dir, config, None).await
+        Self::serve(data, config, None).await
     }
 
-    async fn serve(dir: TempDir, config: Config, document: Option<&str>) -> Self {
+    async fn serve(data: Arc<Data>, config: Config, document: Option<&str>) -> Self {
         let access = Access::Serve { make_directory: false };
-        let store = Arc::new(Probe::new(Arc::new(SqliteStore::open(dir.path(), access).unwrap())));
+        let store = Arc::new(Probe::new(data.open(access).await));
         let clock = Arc::new(ShiftedClock::default());
         let services = Services::open(store.clone(), clock.clone(), &config).await.unwrap();
         if let Some(document) = document {
@@ -89,19 +90,19 @@ impl Server {
         let server = start(&config, services.clone()).unwrap();
         let (address, shutdown) = (server.local_addr(), Shutdown::new());
         let served = tokio::spawn(server.serve(shutdown.clone()));
-        Self { address, services, clock, store, dir, shutdown, served }
+        Self { address, services, clock, store, data, shutdown, served }
     }
 
     /// Stops the server gently and leaves its data.
-    pub(crate) async fn stop(mut self) -> TempDir {
+    pub(crate) async fn stop(mut self) -> Arc<Data> {
         self.shutdown.drain();
         timeout(PATIENCE, &mut self.served).await.unwrap().unwrap();
-        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
+        Arc::clone(&self.data)
     }
 
-    /// The data directory as another program has it open.
+    /// The same data as another program has it open.
     pub(crate) async fn other_program(&self) -> Services {
-        open(self.dir.path(), self.clock.clone()).await
+        self.data.services(self.clock.clone()).await
     }
 
     /// Waits until the server has noticed every write so far.
@@ -197,12 +198,6 @@ pub(crate) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) -> Duration
     };
     timeout(PATIENCE, waited).await.expect("it never happens");
     SystemClock.monotonic().saturating_duration_since(started)
-}
-
-/// The use cases of another program on a data directory that may be in use.
-pub(crate) async fn open(dir: &Path, clock: Arc<ShiftedClock>) -> Services {
-    let store = Arc::new(SqliteStore::open(dir, Access::Write).unwrap());
-    Services::open(store, clock, &Config::default()).await.unwrap()
 }
 
 /// Loads a document in which nothing is wrong.

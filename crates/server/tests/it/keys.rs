@@ -257,8 +257,8 @@ async fn a_keys_last_use_is_written_down_when_the_server_stops() {
     let before = server.clock.now();
     assert_eq!(ask(&server, &secret).await, is(200, ""));
     let clock = server.clock.clone();
-    let dir = server.stop().await;
-    let keys = open(dir.path(), clock.clone()).await.keys.list().await.unwrap();
+    let data = server.stop().await;
+    let keys = data.services(clock.clone()).await.keys.list().await.unwrap();
     let last_used = |id| keys.iter().find(|(key, _)| key.id == id).unwrap().1;
     let time = last_used(used.id).unwrap();
     assert!(time >= before && time <= clock.now());
@@ -304,8 +304,8 @@ async fn an_attempt_that_is_refused_is_no_use_of_the_key() {
     let (key, secret) = server.issue(from_networks(&["192.0.2.0/24"])).await;
     assert_eq!(ask(&server, &secret).await, is(403, "ADDRESS_NOT_ALLOWED"));
     let clock = server.clock.clone();
-    let dir = server.stop().await;
-    let keys = open(dir.path(), clock).await.keys.list().await.unwrap();
+    let data = server.stop().await;
+    let keys = data.services(clock).await.keys.list().await.unwrap();
     assert_eq!(keys.iter().find(|(found, _)| found.id == key.id).unwrap().1, None);
 }
 

@@ -220,3 +220,9 @@ async fn without_max_stale_nothing_is_served_past_the_bound() {
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 503);
     eventually(async || server.get("/readyz").send().await.status == 503).await;
 }
+
+also_on_postgres! {
+    a_caller_sees_at_least_what_it_has_seen_on_another_node,
+    every_answer_about_a_company_carries_its_revision,
+    while_the_store_is_away_known_keys_read_what_is_in_memory,
+}

@@ -1,6 +1,5 @@
 //! Verifying: what was damaged by hand is found, and named.
 
-use customer_settings_server::store::sqlite::DATABASE;
 use serde_json::json;
 
 use crate::harness::*;
@@ -14,12 +13,9 @@ async fn found_after(sql: &str) -> Vec<String> {
         let call = server.call("PATCH", path).bearer(&secret);
         assert_eq!(call.body(json!({"name": name}).to_string()).send().await.status, 200);
     }
-    let dir = server.stop().await;
-    let db = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
-    db.pragma_update(None, "foreign_keys", false).unwrap();
-    db.execute_batch(sql).unwrap();
-    drop(db);
-    let server = Server::reopened(dir).await;
+    let data = server.stop().await;
+    data.tamper(sql).await;
+    let server = Server::reopened(data).await;
     let verified = server.services.verify.verify(|_| ()).await.unwrap();
     assert_eq!(verified.companies, 2);
     verified.findings.iter().map(|one| format!("{}: {}", one.of, one.what)).collect()
@@ -36,11 +32,9 @@ async fn a_key_that_was_changed_by_hand_is_found() {
     ] {
         let server = Server::demo().await;
         server.key(with_scopes(&["settings:read"])).await;
-        let dir = server.stop().await;
-        let db = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
-        db.execute_batch(sql).unwrap();
-        drop(db);
-        let server = Server::reopened(dir).await;
+        let data = server.stop().await;
+        data.tamper(sql).await;
+        let server = Server::reopened(data).await;
         let verified = server.services.verify.verify(|_| ()).await.unwrap();
         let [finding] = &verified.findings[..] else { panic!("{sql}: {:?}", verified.findings) };
         assert!(
@@ -101,4 +95,9 @@ async fn what_was_damaged_by_hand_is_found_and_named() {
     let unreadable =
         found_after(&format!("UPDATE changes SET body = '{{' WHERE {one} revision = 2")).await;
     assert!(unreadable[0].starts_with("cmp_001: its change log cannot be read"), "{unreadable:?}");
+}
+
+also_on_postgres! {
+    a_key_that_was_changed_by_hand_is_found,
+    what_was_damaged_by_hand_is_found_and_named,
 }
