@@ -29,7 +29,7 @@ const WATCHER: &str = r#"
 trap : INT TERM HUP
 "$1"/postgres -D "$2"/data -k "$2" -p "$3" \
     -c listen_addresses=127.0.0.1 -c max_connections=400 -c shared_buffers=64MB \
-    -c fsync=off -c full_page_writes=off -c autovacuum=off \
+    -c fsync="$4" -c full_page_writes="$4" -c autovacuum="$4" \
     -c ssl=on -c ssl_cert_file="$2"/server.pem -c ssl_key_file="$2"/server.key \
     </dev/null >"$2"/log 2>&1 &
 server=$!
@@ -60,19 +60,25 @@ pub(crate) struct PostgresServer {
     _watcher: Child,
 }
 
+/// What a server does about power cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disk {
+    /// Whatever it can.
+    Safe,
+    /// Nothing, which is quicker.
+    Unsafe,
+}
+
 /// The one server of this program.
 pub(crate) fn server() -> &'static PostgresServer {
     static SERVER: OnceLock<PostgresServer> = OnceLock::new();
-    SERVER.get_or_init(PostgresServer::start)
+    SERVER.get_or_init(|| PostgresServer::start(Disk::Unsafe))
 }
 
 /// A new, empty database on it: its URL.
 pub(crate) async fn new_database() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("test_{}", COUNT.fetch_add(1, Ordering::SeqCst));
-    let client = connect(&server().url("postgres")).await;
-    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-    server().url(&name)
+    server().make_database(&format!("test_{}", COUNT.fetch_add(1, Ordering::SeqCst))).await
 }
 
 /// A connection of the test's own.
@@ -88,7 +94,15 @@ impl PostgresServer {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
-    fn start() -> Self {
+    /// A new, empty database of that name: its URL.
+    pub(crate) async fn make_database(&self, name: &str) -> String {
+        let client = connect(&self.url("postgres")).await;
+        client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        self.url(name)
+    }
+
+    /// A server that lives as long as this program.
+    pub(crate) fn start(disk: Disk) -> Self {
         let programs = programs();
         let user = ordinary_user();
         let dir = tempfile::tempdir().unwrap().keep();
@@ -115,6 +129,7 @@ impl PostgresServer {
                 .args(["-c", WATCHER, "watcher"])
                 .args([&programs, &dir])
                 .arg(port.to_string())
+                .arg(if disk == Disk::Safe { "on" } else { "off" })
                 .current_dir(&dir)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
@@ -135,7 +150,7 @@ impl PostgresServer {
 }
 
 /// Where `initdb` and `postgres` are; of several versions the newest.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<PathBuf> = env::split_paths(&path).collect();
     if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {

@@ -76,18 +76,32 @@ pub(super) fn explain(error: &Error) -> String {
 
 /// Why a database cannot be used: one line for people, which says what to do. None of them shows
 /// the URL, which may hold a password.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL cannot be read.
+    #[error(
+        "the database URL cannot be used: {0}; it looks like \
+         postgres://user:password@host:5432/database?sslmode=verify-full"
+    )]
     Url(String),
     /// The certificates of those who may vouch for the server cannot be read.
+    #[error("cannot use the certificates {} (sslrootcert): {problem}", path.display())]
     Roots {
-        /// The file; none for this machine's own.
-        path: Option<PathBuf>,
+        /// The file.
+        path: PathBuf,
         /// What is wrong.
         problem: String,
     },
+    /// This machine has no such certificates of its own.
+    #[error(
+        "this machine trusts no certificate authority ({0}): name the database's own with \
+         sslrootcert=FILE"
+    )]
+    NoRoots(String),
     /// Nobody answers.
+    #[error(
+        "the database server {server} cannot be reached: {cause}; check host and port, and that it runs"
+    )]
     Unreachable {
         /// Where.
         server: String,
@@ -95,8 +109,16 @@ pub enum OpenError {
         cause: String,
     },
     /// The server speaks no TLS.
+    #[error(
+        "the database server {0} speaks no TLS: turn it on there; sslmode=disable sends everything in \
+         the clear"
+    )]
     NoTls(String),
     /// The server's certificate is not trusted.
+    #[error(
+        "the certificate of the database server {server} is not trusted: {cause}; sslrootcert=FILE \
+         names who signed it, sslmode=verify-ca leaves its name out"
+    )]
     NotTrusted {
         /// Which server.
         server: String,
@@ -104,6 +126,7 @@ pub enum OpenError {
         cause: String,
     },
     /// The server refuses the user or the password.
+    #[error("the database server {server} refuses: {cause}; check user and password in the URL")]
     Refused {
         /// Which server.
         server: String,
@@ -111,6 +134,9 @@ pub enum OpenError {
         cause: String,
     },
     /// The server has no such database.
+    #[error(
+        "the database server {server} says: {cause}; check the URL, or make the database first"
+    )]
     NoDatabase {
         /// Which server.
         server: String,
@@ -118,8 +144,15 @@ pub enum OpenError {
         cause: String,
     },
     /// The database holds no store, and only reading was asked for.
+    #[error(
+        "the database {0} holds no store: check the URL; 'serve', 'load' and 'key create' make one"
+    )]
     NoStore(String),
     /// The database holds no store but something else.
+    #[error(
+        "the database {database} holds other tables ({found}) and no store: give an empty database, or \
+         one that holds a store"
+    )]
     NotEmpty {
         /// The database.
         database: String,
@@ -127,6 +160,10 @@ pub enum OpenError {
         found: String,
     },
     /// The user may not do what is needed.
+    #[error(
+        "the user may not use the database {database} as needed: {cause}; make it the owner of the \
+         database"
+    )]
     NotAllowed {
         /// The database.
         database: String,
@@ -134,8 +171,16 @@ pub enum OpenError {
         cause: String,
     },
     /// The database takes no writes.
+    #[error(
+        "the database {0} takes no writes: it is a standby, or made read-only; give the primary, or \
+         several hosts with target_session_attrs=read-write"
+    )]
     ReadOnly(String),
     /// The database is older than this program, and only reading was asked for.
+    #[error(
+        "the database {database} has schema {found} and this program needs {program}: start a server \
+         of this version, which brings it up to date"
+    )]
     TooOld {
         /// The database.
         database: String,
@@ -145,6 +190,10 @@ pub enum OpenError {
         program: usize,
     },
     /// The database is for newer programs only.
+    #[error(
+        "the database {database} needs a program of schema {needs} or later and this one has schema \
+         {program}: use a newer customer-settings"
+    )]
     TooNew {
         /// The database.
         database: String,
@@ -154,8 +203,13 @@ pub enum OpenError {
         program: usize,
     },
     /// The database's tables are not those of this program.
+    #[error("{0} is not a database of customer-settings")]
     NotOurs(String),
     /// The database does not hold texts as UTF-8.
+    #[error(
+        "the database {database} holds {encoding} and not UTF8: make it with ENCODING 'UTF8' TEMPLATE \
+         template0"
+    )]
     NotUtf8 {
         /// The database.
         database: String,
@@ -163,93 +217,13 @@ pub enum OpenError {
         encoding: String,
     },
     /// Anything else.
+    #[error("the database {database} cannot be used: {cause}")]
     Failed {
         /// The database.
         database: String,
         /// What failed.
         cause: String,
     },
-}
-
-impl std::error::Error for OpenError {}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url(problem) => write!(
-                f,
-                "the database URL cannot be used: {problem}; it looks like \
-                 postgres://user:password@host:5432/database?sslmode=verify-full"
-            ),
-            Self::Roots { path: Some(path), problem } => {
-                write!(f, "cannot use the certificates {} (sslrootcert): {problem}", path.display())
-            }
-            Self::Roots { path: None, problem } => write!(
-                f,
-                "this machine trusts no certificate authority ({problem}): name the database's own with sslrootcert=FILE"
-            ),
-            Self::Unreachable { server, cause } => write!(
-                f,
-                "the database server {server} cannot be reached: {cause}; check host and port, and that it runs"
-            ),
-            Self::NoTls(server) => write!(
-                f,
-                "the database server {server} speaks no TLS: turn it on there; sslmode=disable sends everything in the \
-                 clear"
-            ),
-            Self::NotTrusted { server, cause } => write!(
-                f,
-                "the certificate of the database server {server} is not trusted: {cause}; sslrootcert=FILE names who \
-                 signed it, sslmode=verify-ca leaves its name out"
-            ),
-            Self::Refused { server, cause } => write!(
-                f,
-                "the database server {server} refuses: {cause}; check user and password in the URL"
-            ),
-            Self::NoDatabase { server, cause } => write!(
-                f,
-                "the database server {server} says: {cause}; check the URL, or make the database first"
-            ),
-            Self::NoStore(database) => write!(
-                f,
-                "the database {database} holds no store: check the URL; 'serve', 'load' and 'key create' make one"
-            ),
-            Self::NotEmpty { database, found } => write!(
-                f,
-                "the database {database} holds other tables ({found}) and no store: give an empty database, or one that \
-                 holds a store"
-            ),
-            Self::NotAllowed { database, cause } => write!(
-                f,
-                "the user may not use the database {database} as needed: {cause}; make it the owner of the database"
-            ),
-            Self::ReadOnly(database) => write!(
-                f,
-                "the database {database} takes no writes: it is a standby, or made read-only; give the primary, or \
-                 several hosts with target_session_attrs=read-write"
-            ),
-            Self::TooOld { database, found, program } => write!(
-                f,
-                "the database {database} has schema {found} and this program needs {program}: start a server of this \
-                 version, which brings it up to date"
-            ),
-            Self::TooNew { database, needs, program } => write!(
-                f,
-                "the database {database} needs a program of schema {needs} or later and this one has schema {program}: \
-                 use a newer customer-settings"
-            ),
-            Self::NotOurs(database) => {
-                write!(f, "{database} is not a database of customer-settings")
-            }
-            Self::NotUtf8 { database, encoding } => write!(
-                f,
-                "the database {database} holds {encoding} and not UTF8: make it with ENCODING 'UTF8' TEMPLATE template0"
-            ),
-            Self::Failed { database, cause } => {
-                write!(f, "the database {database} cannot be used: {cause}")
-            }
-        }
-    }
 }
 
 impl OpenError {

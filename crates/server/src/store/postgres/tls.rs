@@ -32,7 +32,10 @@ pub(super) fn connector(
     roots: Option<&Path>,
 ) -> Result<MakeRustlsConnect, OpenError> {
     let provider = Arc::new(ring::default_provider());
-    let failed = |problem: String| OpenError::Roots { path: roots.map(Path::to_owned), problem };
+    let failed = |problem: String| match roots {
+        Some(path) => OpenError::Roots { path: path.to_owned(), problem },
+        None => OpenError::NoRoots(problem),
+    };
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
         Trust::Anybody => Arc::new(Anybody(provider.clone())),
         Trust::Authority | Trust::Name => {
