@@ -1,11 +1,17 @@
 """Starts the built program as its users do, on a port of its own."""
 
+import glob
+import itertools
 import json
 import os
 import pathlib
 import re
+import shutil
 import signal
+import socket
 import subprocess
+import tempfile
+import time
 import urllib.error
 import urllib.request
 
@@ -29,10 +35,13 @@ def run(*arguments, stdin=None, check=True):
 class Server:
     """A running `customer-settings serve`."""
 
-    def __init__(self, data_dir, *arguments, cwd=None):
+    def __init__(self, data_dir, *arguments, cwd=None, env=None):
         self.data_dir = pathlib.Path(data_dir)
+        # Without a directory of its own where the data is in a database.
+        where = [] if env else ["--data-dir", str(data_dir)]
         self.process = subprocess.Popen(
-            [PROGRAM, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), *arguments],
+            [PROGRAM, "serve", "--listen", "127.0.0.1:0", *where, *arguments],
+            env={**os.environ, **(env or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -91,3 +100,53 @@ def demo(start):
     server = start("--demo")
     server.key = (server.data_dir / "demo-key").read_text()
     return server
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server that ends with the tests: makes a database, answers its URL."""
+    found = [shutil.which("initdb"), *glob.glob("/usr/lib/postgresql/*/bin/initdb")]
+    found = [pathlib.Path(path).parent for path in found if path]
+    assert found, "install PostgreSQL, as ./test does"
+    programs = found[-1]
+    home = pathlib.Path(tempfile.mkdtemp(prefix="customer-settings-"))
+    user = {}
+    if os.getuid() == 0:
+        # PostgreSQL refuses to run as root.
+        shutil.chown(home, "nobody")
+        user = {"user": "nobody"}
+    subprocess.run(
+        [programs / "initdb", "-D", home / "data", "-U", "owner", "--auth=trust", "--encoding=UTF8", "--no-locale"],
+        check=True, capture_output=True, cwd=home, **user,
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-k", home]
+    server = subprocess.Popen(
+        [programs / "postgres", "-D", home / "data", "-p", str(port), *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, **user,
+    )
+
+    def sql(statement, database="postgres"):
+        return subprocess.run(
+            [programs / "psql", "-h", "127.0.0.1", "-p", str(port), "-U", "owner", "-Atc", statement, database],
+            capture_output=True, text=True, timeout=20,
+        )
+
+    deadline = time.monotonic() + 20
+    while sql("SELECT 1").returncode != 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    numbers = itertools.count()
+
+    def make():
+        name = f"settings_{next(numbers)}"
+        assert sql(f"CREATE DATABASE {name}").returncode == 0
+        return f"postgres://owner:very-secret@127.0.0.1:{port}/{name}"
+
+    make.sql = sql
+    yield make
+    server.send_signal(signal.SIGQUIT)
+    server.wait(timeout=20)
+    shutil.rmtree(home, ignore_errors=True)

@@ -291,7 +291,7 @@ def test_the_same_commands_work_on_a_data_directory_without_a_key(cli, tmp_path,
     assert "tag_001" in run("entry", "list", *TAGS).stdout
     assert "tag_001" in cli("entry", "list", *TAGS).stdout
     monkeypatch.setenv("CUSTOMER_SETTINGS_SERVER", cli.server.base)
-    assert "both" in run("entry", "list", *TAGS, check=False).stderr
+    assert "more than one" in run("entry", "list", *TAGS, check=False).stderr
 
 
 def test_variables_for_the_commands_do_not_keep_the_server_from_starting(start, monkeypatch):

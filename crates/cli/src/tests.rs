@@ -220,6 +220,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
         "history undo c 0",
         "entry list c life_cycles --key secret",
         "entry list c life_cycles --data-dir data",
+        "entry list c life_cycles --database-url postgres://localhost/d",
         "key create",
         "key update k",
         "key update k --company c --all-companies",

@@ -52,13 +52,10 @@ impl PostgresStore {
         let target = Target::parse(url, options.connect_timeout)?;
         let name = target.to_string();
         let (client, driver) = target.connect().await?;
-        let driving = tokio::spawn(driver);
-        let opened = schema::open(&client, &name, access).await;
-        if opened.is_ok() {
-            warn_of_losses(&client).await;
-        }
-        driving.abort();
-        opened?;
+        // It ends with its client.
+        tokio::spawn(driver);
+        schema::open(&client, &name, access).await?;
+        warn_of_losses(&client).await;
         let pool = Pool::new(&target, options);
         Ok(Self { pool, notifier: Notifier::start(target), name })
     }

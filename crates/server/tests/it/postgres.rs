@@ -479,6 +479,36 @@ async fn what_became_of_a_write_is_unknown_only_once_its_commit_was_sent() {
     }
 }
 
+/// A server that gives up waiting for its standby says "committed" all the same, so it must never
+/// be made to give up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_waits_for_its_standby_however_long_that_takes() {
+    let server = PostgresServer::start(Disk::Unsafe);
+    let url = server.make_database("settings").await;
+    let options = PoolOptions { statement_timeout: Duration::from_millis(100), ..OPTIONS };
+    let store = Arc::new(PostgresStore::open(&url, options, SERVE).await.unwrap());
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let standbys = async |names: &str| {
+        tamper(&url, &format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'")).await;
+        tamper(&url, "SELECT pg_reload_conf()").await;
+        let sql = "SELECT count(*) FROM pg_settings
+                   WHERE name = 'synchronous_standby_names' AND setting =";
+        eventually(async || number(&url, &format!("{sql} '{names}'")).await == 1).await;
+    };
+    standbys("nobody").await;
+    let writing = tokio::spawn({
+        let (store, plan) = (Arc::clone(&store), touching(&made));
+        async move { store.commit(&grant("cmp_a"), &plan).await }
+    });
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE wait_event = 'SyncRep' AND query_start < clock_timestamp() - interval '400 ms'";
+    eventually(async || number(&url, waiting).await == 1).await;
+    assert!(!writing.is_finished());
+    standbys("").await;
+    writing.await.unwrap().unwrap();
+    assert_eq!(store.revision(&grant("cmp_a")).await.unwrap(), Some(Revision(2)));
+}
+
 // Notices
 
 async fn next(notices: &mut mpsc::Receiver<Notice>) -> Notice {
@@ -589,6 +619,33 @@ async fn commits_per_second() {
         let what = if settings { "settings of 104 entries" } else { "revision" };
         println!("{what}: {:.0} µs", each * 1e6);
     }
+}
+
+/// Prints how long after its commit a write is told to another node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn delay_of_notices() {
+    let server = PostgresServer::start(Disk::Safe);
+    let url = server.make_database("bench").await;
+    let (one, other) = (open(&url).await, open(&url).await);
+    let mut notices = other.notices().await.unwrap();
+    assert_eq!(next(&mut notices).await, Notice::Everything);
+    let mut current = make_company(&one, "cmp_a", "A").await;
+    next(&mut notices).await;
+    let mut delays = Vec::new();
+    for _ in 0..1_000 {
+        let plan = touching(&current);
+        one.commit(&grant("cmp_a"), &plan).await.unwrap();
+        let start = SystemClock.monotonic();
+        next(&mut notices).await;
+        delays.push((SystemClock.monotonic() - start).as_secs_f64() * 1e3);
+        current = plan.after;
+    }
+    delays.sort_by(f64::total_cmp);
+    println!(
+        "median {:.1} ms, 99 % {:.1} ms, longest {:.1} ms",
+        delays[499], delays[989], delays[999]
+    );
 }
 
 /// Each writer adds entries to a company of its own: commits per second.

@@ -38,11 +38,61 @@ const CATALOG_CRATES: &[&str] =
 /// Other people's crates that a layer must not know.
 const FORBIDDEN_CRATES: &[(&str, &[&str])] = &[
     ("store", &["axum", "http", "hyper", "prost", "prost_reflect", "tonic", "tower"]),
-    ("auth", &["axum", "http", "hyper", "prost", "prost_reflect", "rusqlite", "tonic", "tower"]),
-    ("service", &["axum", "http", "hyper", "prost", "prost_reflect", "rusqlite", "tonic", "tower"]),
-    ("freshness", &["axum", "http", "hyper", "rusqlite", "tonic", "tower"]),
-    ("net", &["prost", "prost_reflect", "rusqlite", "customer_settings_contract"]),
-    ("api", &["rusqlite"]),
+    (
+        "auth",
+        &[
+            "axum",
+            "http",
+            "hyper",
+            "prost",
+            "prost_reflect",
+            "deadpool_postgres",
+            "rusqlite",
+            "tokio_postgres",
+            "tonic",
+            "tower",
+        ],
+    ),
+    (
+        "service",
+        &[
+            "axum",
+            "http",
+            "hyper",
+            "prost",
+            "prost_reflect",
+            "deadpool_postgres",
+            "rusqlite",
+            "tokio_postgres",
+            "tonic",
+            "tower",
+        ],
+    ),
+    (
+        "freshness",
+        &[
+            "axum",
+            "http",
+            "hyper",
+            "deadpool_postgres",
+            "rusqlite",
+            "tokio_postgres",
+            "tonic",
+            "tower",
+        ],
+    ),
+    (
+        "net",
+        &[
+            "prost",
+            "prost_reflect",
+            "deadpool_postgres",
+            "rusqlite",
+            "tokio_postgres",
+            "customer_settings_contract",
+        ],
+    ),
+    ("api", &["deadpool_postgres", "rusqlite", "tokio_postgres"]),
 ];
 
 /// Files outside `api/status.rs` that name a status code, each with its reason. This list only
@@ -413,7 +463,9 @@ fn sql_stands_in_the_store_alone() {
     let verbs = ["SELECT ", "INSERT INTO ", "DELETE FROM ", "CREATE TABLE ", "PRAGMA ", " SET "];
     let mut offences = Vec::new();
     for source in server().iter().filter(|source| source.layer() != "store") {
-        offences.extend(places(source, "rusqlite"));
+        for driver in ["rusqlite", "tokio_postgres", "deadpool_postgres"] {
+            offences.extend(places(source, driver));
+        }
         let lines = source.text.lines().enumerate();
         let code = lines.filter(|(_, line)| !line.trim_start().starts_with("//"));
         let sql = code.filter(|(_, line)| verbs.iter().any(|verb| line.contains(verb)));

@@ -35,6 +35,8 @@ const BACKLOG: usize = 1_024;
 const LISTENER_QUEUE: usize = 16;
 /// How many companies are told one by one; a load of more is [`Notice::Everything`].
 const MOST_PENDING: usize = 256;
+/// How long to collect after something was told: where much is written, notices go out together.
+const TELL_PAUSE: Duration = Duration::from_millis(5);
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// How often the server has to give a sign of life.
@@ -230,7 +232,9 @@ async fn session(
             cause = end.recv() => return End::Lost(cause.unwrap_or_default()),
             () = shared.wake.notified() => {
                 let notices = shared.pending().take();
-                answered(tell(&client, notices)).await
+                let told = answered(tell(&client, notices)).await;
+                sleep(TELL_PAUSE).await;
+                told
             }
             _ = pings.tick() => answered(client.batch_execute("")).await,
         };
