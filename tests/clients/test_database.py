@@ -37,8 +37,16 @@ def test_several_servers_share_a_database_and_every_command_works_on_it(postgres
     exported = run("export", "--database-url", url).stdout
     directory = tmp_path / "directory"
     directory.mkdir()
-    run("load", "--data-dir", directory, "-", stdin=exported)
+    for _ in range(2):
+        copied = run("copy", "--from", url, "--to", directory)
+        assert "copied 1 companies" in copied.stderr and "no differences" in copied.stderr
     assert run("export", "--data-dir", directory).stdout == exported
+    back = postgres()
+    run("copy", "--from", directory, "--to", back)
+    assert run("key", "list", "--database-url", back).stdout == run("key", "list", "--data-dir", directory).stdout
+    run("load", "--database-url", back, "-", stdin="companies: [{id: cmp_002, name: Other}]")
+    refused = run("copy", "--from", directory, "--to", back, check=False)
+    assert refused.returncode == 1 and "cmp_002" in refused.stderr
     assert "no differences" in run("verify", "--database-url", url).stderr
     assert one.stop() == 0 and other.stop() == 0
 

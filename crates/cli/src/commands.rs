@@ -12,6 +12,7 @@ pub(crate) mod business;
 pub(crate) mod company;
 pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod copy;
 pub(crate) mod entry;
 pub(crate) mod history;
 pub(crate) mod key;

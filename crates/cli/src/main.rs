@@ -14,14 +14,14 @@ mod target;
 mod tests;
 
 use commands::{
-    backup, business, company, completion, config, entry, history, key, load, serve, verify,
+    backup, business, company, completion, config, copy, entry, history, key, load, serve, verify,
 };
 use failure::{EXIT_CODES, Failure, failure};
 
 /// The customer tags, referral sources, life cycles and action statuses of pet care businesses,
 /// served to every program that reads MoeGo's API.
 ///
-/// `serve` is the server. `load`, `export` and `verify` work on its data, in a directory (--data-dir) or in
+/// `serve` is the server. `load`, `export`, `verify` and `copy` work on its data, in a directory (--data-dir) or in
 /// PostgreSQL (--database-url); `backup` and `restore` on a directory. `entry`, `company`, `business`,
 /// `history` and `key` talk to a running server (--server) with a key, or do the same on its data
 /// without one.
@@ -44,6 +44,7 @@ enum Command {
     Backup(backup::Backup),
     Restore(backup::Restore),
     Verify(verify::Verify),
+    Copy(copy::Copy),
     Config(config::Config),
     #[command(subcommand)]
     Entry(entry::EntryCommand),
@@ -66,6 +67,7 @@ impl Command {
             Self::Backup(backup) => backup.run().await,
             Self::Restore(restore) => restore.run().await,
             Self::Verify(verify) => verify.run().await,
+            Self::Copy(copy) => copy.run().await,
             Self::Config(config) => config.run(),
             Self::Entry(entry) => entry.run().await,
             Self::Company(company) => company.run().await,

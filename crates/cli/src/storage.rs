@@ -1,6 +1,6 @@
 //! Where the data is, for what works on it without a server: a data directory or a database.
 
-use std::{env, fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, env, fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
 use customer_settings_server::{
@@ -40,6 +40,20 @@ pub(crate) struct Data {
 pub(crate) enum Storage {
     Directory(PathBuf),
     Database(DatabaseUrl),
+}
+
+/// A URL or a path, as the command line has it.
+impl FromStr for Storage {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+        Ok(if is_url {
+            Self::Database(DatabaseUrl::from(text.to_owned()))
+        } else {
+            Self::Directory(text.into())
+        })
+    }
 }
 
 /// What people call it; never the URL.

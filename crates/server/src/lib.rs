@@ -20,8 +20,8 @@ use config::Config;
 use freshness::Freshness;
 use net::{Bound, ServeError, Shutdown};
 use service::{
-    companies::CompaniesService, history::HistoryService, keys::KeysService, load::LoadService,
-    settings::SettingsService, snapshot::Snapshots, verify::VerifyService,
+    companies::CompaniesService, copy::CopyService, history::HistoryService, keys::KeysService,
+    load::LoadService, settings::SettingsService, snapshot::Snapshots, verify::VerifyService,
 };
 use store::Store;
 
@@ -83,6 +83,11 @@ impl Services {
 }
 
 impl Services {
+    /// Copies everything into another store.
+    pub fn copy_into(&self, to: &Self) -> CopyService {
+        CopyService::new(self.store.clone(), to.store.clone())
+    }
+
     /// The methods of the contract for the program itself, in this process: no port, no key. Each
     /// call may take `timeout`.
     pub fn local(&self, task: Task, timeout: Duration) -> api::http::Backend {

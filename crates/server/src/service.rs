@@ -1,6 +1,7 @@
 //! The use cases, one file per group. Knows no protocol, no SQL and no header.
 
 pub mod companies;
+pub mod copy;
 pub mod document;
 pub mod history;
 pub mod keys;

@@ -46,6 +46,9 @@ pub trait Store: Send + Sync + 'static {
     /// what was handed out before a restore is not mistaken for current.
     async fn epoch(&self) -> Result<u64, StoreError>;
 
+    /// Raises the epoch to a number, if it is lower.
+    async fn raise_epoch(&self, to: u64) -> Result<(), StoreError>;
+
     /// A number that differs from the last call's if anything at all may have been written in
     /// between, by this process or another; cheap enough for ten calls a second. `None` where the
     /// engine has no such number.
@@ -148,6 +151,16 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<LogLine>, StoreError>;
 
+    /// All lines of the company's change log after a place, in order, at most `limit`: each with its
+    /// part, which is 0 for a change and 1, 2 … for the empty lines of requests that changed
+    /// nothing at its revision. A place is a revision and a part; (0, 0) is before all.
+    async fn whole_log(
+        &self,
+        grant: &Grant,
+        after: (Revision, u32),
+        limit: u32,
+    ) -> Result<Vec<(u32, LogLine)>, StoreError>;
+
     /// The company's revision at a moment: that of the last change at or before it.
     async fn revision_at(
         &self,
@@ -189,6 +202,14 @@ pub trait Store: Send + Sync + 'static {
         before: Option<&KeyLogPlace>,
         limit: u32,
     ) -> Result<Vec<KeyLogLine>, StoreError>;
+
+    /// All lines of the key log after a place, by key, revision and part, empty ones too, as
+    /// [`Store::whole_log`] has them. At most `limit`.
+    async fn whole_key_log(
+        &self,
+        after: Option<&(KeyId, Revision, u32)>,
+        limit: u32,
+    ) -> Result<Vec<(u32, KeyLogLine)>, StoreError>;
 
     /// Remembers when keys were last used; unknown ids and times before the remembered one are
     /// passed over. Not part of any log.

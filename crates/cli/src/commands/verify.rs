@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use customer_settings_server::{service::verify::Verified, store::Access};
+use customer_settings_server::{Services, service::verify::Verified, store::Access};
 use serde_json::json;
 
 use super::{Data, Failure, explain, failure};
@@ -30,23 +30,43 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let services = self.data.open(Access::Read).await?;
+        verify(&self.data.open(Access::Read).await?, self.output).await
+    }
+}
+
+/// Verifies and tells what is found, which is a failure.
+pub(super) async fn verify(services: &Services, output: Output) -> Result<(), Failure> {
+    let mut watch = Watch::new(services);
+    let progress = |so_far: &Verified| {
+        let Verified { companies, changes, .. } = so_far;
+        watch.tell(|| format!("verified {companies} companies, {changes} changes"));
+    };
+    let verified = services.verify.verify(progress).await.map_err(|error| explain(&error))?;
+    print(&verified, output)?;
+    match verified.findings.len() {
+        0 => Ok(()),
+        found => Err(failure(format!("{found} differences; restore a backup, or report a bug"))),
+    }
+}
+
+/// Tells people how far something is, now and then.
+pub(super) struct Watch<'a> {
+    services: &'a Services,
+    is_watched: bool,
+    told: Instant,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(services: &'a Services) -> Self {
         let is_watched = std::io::stderr().is_terminal();
-        let mut told = services.monotonic();
-        let progress = |so_far: &Verified| {
-            let now: Instant = services.monotonic();
-            if is_watched && now.duration_since(told) >= PROGRESS_INTERVAL {
-                told = now;
-                eprintln!("verified {} companies, {} changes", so_far.companies, so_far.changes);
-            }
-        };
-        let verified = services.verify.verify(progress).await.map_err(|error| explain(&error))?;
-        print(&verified, self.output)?;
-        match verified.findings.len() {
-            0 => Ok(()),
-            found => {
-                Err(failure(format!("{found} differences; restore a backup, or report a bug")))
-            }
+        Self { services, is_watched, told: services.monotonic() }
+    }
+
+    pub(super) fn tell(&mut self, text: impl FnOnce() -> String) {
+        let now = self.services.monotonic();
+        if self.is_watched && now.duration_since(self.told) >= PROGRESS_INTERVAL {
+            self.told = now;
+            eprintln!("{}", text());
         }
     }
 }

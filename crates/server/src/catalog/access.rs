@@ -221,6 +221,8 @@ pub enum Task {
     Restore,
     /// `customer-settings verify`.
     Verify,
+    /// `customer-settings copy`.
+    Copy,
 }
 
 impl Task {
@@ -232,6 +234,7 @@ impl Task {
             Self::Local => "local",
             Self::Restore => "restore",
             Self::Verify => "verify",
+            Self::Copy => "copy",
         };
         let staff_id =
             StaffId::parse("task", name).unwrap_or_else(|_| unreachable!("a literal id"));

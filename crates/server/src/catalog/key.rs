@@ -9,7 +9,7 @@ use super::{
     entry::{Audit, Revision},
     error::{Beyond, Error, Result},
     id::{KeyId, StaffId},
-    log::{Request, RequestId},
+    log::Request,
     text::Name,
     time::Timestamp,
 };
@@ -195,7 +195,7 @@ pub struct KeyLogLine {
     /// Who, and from where.
     pub actor: Actor,
     /// The request, where it had an id.
-    pub request_id: Option<RequestId>,
+    pub request: Option<Request>,
     /// The key before; none if it was made.
     pub before: Option<Box<Key>>,
     /// The key after.

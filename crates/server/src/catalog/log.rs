@@ -64,7 +64,7 @@ pub struct LogLine {
     /// Who, and from where.
     pub actor: Actor,
     /// The request, where it had an id.
-    pub request_id: Option<RequestId>,
+    pub request: Option<Request>,
     /// What each step of the request was about; empty for loads, undos and roll backs.
     pub subjects: Vec<Subject>,
     /// What changed, before and after.

@@ -386,7 +386,7 @@ impl Written {
             revision: plan.after.revision,
             time: plan.time,
             actor: plan.actor,
-            request_id: plan.request.map(|request| request.id),
+            request: plan.request,
             subjects: plan.subjects.clone(),
             deltas: plan.deltas,
         });

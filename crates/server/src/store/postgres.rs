@@ -91,6 +91,10 @@ impl Store for PostgresStore {
         rows::epoch(&self.pool).await
     }
 
+    async fn raise_epoch(&self, to: u64) -> Result<(), StoreError> {
+        rows::raise_epoch(&self.pool, to).await
+    }
+
     async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
         Ok(None)
     }
@@ -195,6 +199,15 @@ impl Store for PostgresStore {
         log::changes_before(&self.pool, grant.company(), before, mentions, limit).await
     }
 
+    async fn whole_log(
+        &self,
+        grant: &Grant,
+        after: (Revision, u32),
+        limit: u32,
+    ) -> Result<Vec<(u32, LogLine)>, StoreError> {
+        log::whole(&self.pool, grant.company(), after, limit).await
+    }
+
     async fn revision_at(
         &self,
         grant: &Grant,
@@ -240,6 +253,14 @@ impl Store for PostgresStore {
         limit: u32,
     ) -> Result<Vec<KeyLogLine>, StoreError> {
         keys::changes(&self.pool, key, before, limit).await
+    }
+
+    async fn whole_key_log(
+        &self,
+        after: Option<&(KeyId, Revision, u32)>,
+        limit: u32,
+    ) -> Result<Vec<(u32, KeyLogLine)>, StoreError> {
+        keys::whole_log(&self.pool, after, limit).await
     }
 
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {

@@ -104,6 +104,10 @@ impl Store for SqliteStore {
         self.readers.read(rows::epoch).await
     }
 
+    async fn raise_epoch(&self, to: u64) -> Result<(), StoreError> {
+        self.writer.write(move |tx| rows::raise_epoch(tx, to)).await
+    }
+
     async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
         self.readers.change_mark().await.map(Some)
     }
@@ -228,6 +232,16 @@ impl Store for SqliteStore {
         self.readers.read(list).await
     }
 
+    async fn whole_log(
+        &self,
+        grant: &Grant,
+        after: (Revision, u32),
+        limit: u32,
+    ) -> Result<Vec<(u32, LogLine)>, StoreError> {
+        let company = grant.company().clone();
+        self.readers.read(move |tx| log::whole(tx, &company, after, limit)).await
+    }
+
     async fn revision_at(
         &self,
         grant: &Grant,
@@ -275,6 +289,15 @@ impl Store for SqliteStore {
         let (key, before) = (key.cloned(), before.cloned());
         let list = move |tx: &_| keys::changes(tx, key.as_ref(), before.as_ref(), limit);
         self.readers.read(list).await
+    }
+
+    async fn whole_key_log(
+        &self,
+        after: Option<&(KeyId, Revision, u32)>,
+        limit: u32,
+    ) -> Result<Vec<(u32, KeyLogLine)>, StoreError> {
+        let after = after.cloned();
+        self.readers.read(move |tx| keys::whole_log(tx, after.as_ref(), limit)).await
     }
 
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {

@@ -72,7 +72,7 @@ impl Company {
                 revision: plan.after.revision,
                 time: plan.time,
                 actor: plan.actor.clone(),
-                request_id: None,
+                request: None,
                 subjects: plan.subjects.clone(),
                 deltas: plan.deltas.clone(),
             });

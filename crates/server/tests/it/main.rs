@@ -8,6 +8,7 @@ mod admin_keys;
 mod changes;
 mod compat;
 mod config;
+mod copy;
 mod document;
 mod freshness;
 mod harness;

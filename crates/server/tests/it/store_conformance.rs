@@ -137,6 +137,9 @@ conformance! {
     a_request_about_a_key_is_remembered_per_acting_key,
     a_request_that_changed_no_key_is_found_and_raises_no_revision,
     the_key_log_is_read_newest_first,
+    the_whole_log_has_the_empty_lines_too,
+    the_whole_key_log_is_read_by_key,
+    an_epoch_is_raised_and_never_lowered,
     everything_is_there_after_reopening,
 }
 
@@ -581,7 +584,7 @@ fn with_request(plan: Plan, id: &str) -> Plan {
 async fn the_log_keeps_where_from_and_what_was_asked(engine: &dyn Engine) {
     let store = engine.open().await;
     let mut current = make_company(&*store, "cmp_a", "A").await;
-    assert_eq!(log(&*store, "cmp_a").await[0].request_id, None);
+    assert_eq!(log(&*store, "cmp_a").await[0].request, None);
     let tag = |id| Subject::Entry(Catalog::CustomerTags, EntryId::parse("id", id).unwrap());
     let all = vec![
         Subject::Company,
@@ -600,7 +603,7 @@ async fn the_log_keeps_where_from_and_what_was_asked(engine: &dyn Engine) {
         let line = log(&*store, "cmp_a").await.pop().unwrap();
         assert_eq!((line.revision, line.time), (plan.after.revision, plan.time));
         assert_eq!((&line.actor, &line.subjects), (&plan.actor, &plan.subjects));
-        assert_eq!(line.request_id, plan.request.map(|request| request.id));
+        assert_eq!(line.request, plan.request);
         current = plan.after;
     }
 }
@@ -740,7 +743,7 @@ async fn a_request_id_is_taken_as_it_is(engine: &dyn Engine) {
         store.commit(&grant("cmp_a"), &plan).await.unwrap();
         assert!(store.request(&grant("cmp_a"), &key, &request_id(id)).await.unwrap().is_some());
         let line = log(&*store, "cmp_a").await.pop().unwrap();
-        assert_eq!(line.request_id, Some(request_id(id)), "{id}");
+        assert_eq!(line.request.map(|one| one.id), Some(request_id(id)), "{id}");
         current = plan.after;
     }
     assert_eq!(current.revision, Revision(6), "all of them are different");
@@ -1273,6 +1276,65 @@ async fn a_request_that_changed_no_key_is_found_and_raises_no_revision(engine: &
     assert!(matches!(store.commit_key(&nothing("r3")).await, Err(StoreError::Conflict)));
 }
 
+async fn the_whole_log_has_the_empty_lines_too(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    make_company(&*store, "cmp_b", "B").await;
+    for id in ["1", "2"] {
+        let nothing = with_request(Plan { deltas: vec![], ..touching(&made) }, id);
+        let nothing = Plan { after: made.clone(), ..nothing };
+        store.commit(&grant("cmp_a"), &nothing).await.unwrap();
+    }
+    touch(&*store, "cmp_a").await;
+    let whole = store.whole_log(&grant("cmp_a"), (Revision(0), 0), 9).await.unwrap();
+    let places: Vec<_> = whole.iter().map(|(part, line)| (line.revision.0, *part)).collect();
+    assert_eq!(places, [(1, 0), (1, 1), (1, 2), (2, 0)]);
+    assert!(whole[1].1.deltas.is_empty());
+    assert_eq!(whole[2].1.request.as_ref().map(|one| &one.id), Some(&request_id("2")));
+    for (after, limit, expected) in [
+        ((1, 0), 9, &whole[1..]),
+        ((1, 1), 1, &whole[2..3]),
+        ((1, 9), 9, &whole[3..]),
+        ((2, 0), 9, &[]),
+    ] {
+        let after = (Revision(after.0), after.1);
+        assert_eq!(store.whole_log(&grant("cmp_a"), after, limit).await.unwrap(), expected);
+    }
+}
+
+async fn the_whole_key_log_is_read_by_key(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let (one, two) = (key("key_1", 1), key("key_2", 2));
+    commit_key(&*store, &two).await.unwrap();
+    commit_key(&*store, &one).await.unwrap();
+    let request = Some(Request { id: request_id("r"), digest: [7; 32] });
+    let nothing = KeyPlan { base: one.audit.revision, request, ..key_plan(&one) };
+    store.commit_key(&nothing).await.unwrap();
+    commit_key(&*store, &changed_key(&one, |key| key.name = name("Other"))).await.unwrap();
+    let whole = store.whole_key_log(None, 9).await.unwrap();
+    let places: Vec<_> = whole
+        .iter()
+        .map(|(part, line)| (line.after.id.clone(), line.after.audit.revision, *part))
+        .collect();
+    let place = |key: &Key, revision, part| (key.id.clone(), Revision(revision), part);
+    assert_eq!(
+        places,
+        [place(&one, 1, 0), place(&one, 1, 1), place(&one, 2, 0), place(&two, 1, 0)]
+    );
+    for (i, after) in places.iter().enumerate() {
+        assert_eq!(store.whole_key_log(Some(after), 9).await.unwrap(), whole[i + 1..]);
+    }
+    assert_eq!(store.whole_key_log(Some(&places[0]), 1).await.unwrap(), whole[1..2]);
+}
+
+async fn an_epoch_is_raised_and_never_lowered(engine: &dyn Engine) {
+    let store = engine.open().await;
+    for (to, expected) in [(1, 1), (3, 3), (2, 3)] {
+        store.raise_epoch(to).await.unwrap();
+        assert_eq!(store.epoch().await.unwrap(), expected);
+    }
+}
+
 async fn the_key_log_is_read_newest_first(engine: &dyn Engine) {
     let store = engine.open().await;
     assert!(store.key_changes(None, None, 9).await.unwrap().is_empty());
@@ -1289,7 +1351,7 @@ async fn the_key_log_is_read_newest_first(engine: &dyn Engine) {
     let all = store.key_changes(None, None, 9).await.unwrap();
     let shown: Vec<_> = all.iter().map(|line| (&*line.after, line.before.as_deref())).collect();
     assert_eq!(shown, [(&three, Some(&one)), (&two, None), (&one, None)]);
-    assert_eq!(all[0].request_id, Some(request_id("r")));
+    assert_eq!(all[0].request.as_ref().map(|request| &request.id), Some(&request_id("r")));
     assert_eq!((all[0].actor.clone(), all[0].time), (actor("key_1"), time(2)));
     let of_one = store.key_changes(Some(&one.id), None, 9).await.unwrap();
     assert_eq!(of_one, [all[0].clone(), all[2].clone()]);

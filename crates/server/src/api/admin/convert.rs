@@ -123,7 +123,7 @@ pub(super) fn change(id: &CompanyId, line: &LogLine) -> Change {
         staff_id: line.actor.staff_id.to_string(),
         key_id: line.actor.key_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         address: line.actor.address.map(|address| address.to_string()).unwrap_or_default(),
-        request_id: line.request_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        request_id: line.request.as_ref().map(|one| one.id.to_string()).unwrap_or_default(),
         summary: summary(&line.deltas),
         deltas: deltas(id, &line.deltas),
     }

@@ -281,7 +281,7 @@ fn key_change(line: &KeyLogLine) -> KeyChange {
         staff_id: line.actor.staff_id.to_string(),
         key_id: line.actor.key_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         address: line.actor.address.map(|address| address.to_string()).unwrap_or_default(),
-        request_id: line.request_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        request_id: line.request.as_ref().map(|one| one.id.to_string()).unwrap_or_default(),
         summary: line.summary(),
         key_before: line.before.as_ref().map(|key| message(key, None, line.time)),
         key_after: Some(message(&line.after, None, line.time)),

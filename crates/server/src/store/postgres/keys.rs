@@ -30,6 +30,9 @@ use crate::{
 const KEY: &str = "id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses, expires_time, \
      staff_id, revoked_time, created_by, created_time, last_updated_by, last_updated_time, revision";
 
+const LINE: &str =
+    "part, time, actor_key_id, actor_staff_id, address, request_id, request_digest, body";
+
 pub(super) async fn key_by_secret(pool: &Pool, secret: &SecretDigest) -> Result<Option<Key>> {
     let sql = format!("SELECT {KEY} FROM keys WHERE secret = $1 OR previous_secret = $1");
     let rows = pool.query(&sql, &[&secret.0.as_slice()]).await?;
@@ -132,8 +135,7 @@ pub(super) async fn changes(
         None => "$2::bigint IS NULL AND $3::text IS NULL AND $4::bigint IS NULL",
     };
     let sql = format!(
-        "SELECT time, actor_key_id, actor_staff_id, address, request_id, body
-         FROM key_changes WHERE part = 0 AND {is_of_key} AND {is_before}
+        "SELECT {LINE} FROM key_changes WHERE part = 0 AND {is_of_key} AND {is_before}
          ORDER BY time DESC, key_id DESC, revision DESC LIMIT $5"
     );
     let rows = pool
@@ -148,17 +150,36 @@ pub(super) async fn changes(
             ],
         )
         .await?;
-    let line = |row| {
-        let (before, after) = format::decode_key_change(&text(row, "body")?)?;
-        Ok(KeyLogLine {
-            time: time(row, "time")?,
-            actor: log::actor(row)?,
-            request_id: log::optional_request_id(row)?,
-            before: before.map(Box::new),
-            after: Box::new(after),
-        })
-    };
     rows.iter().map(line).collect()
+}
+
+/// Empty lines too, by key.
+pub(super) async fn whole_log(
+    pool: &Pool,
+    after: Option<&(KeyId, Revision, u32)>,
+    limit: u32,
+) -> Result<Vec<(u32, KeyLogLine)>> {
+    let sql = format!(
+        "SELECT {LINE} FROM key_changes WHERE (key_id, revision, part) > ($1, $2, $3)
+         ORDER BY key_id, revision, part LIMIT $4"
+    );
+    // Every id sorts after the empty text.
+    let (key, revision, part) = after.map_or(("", 0, 0), |(key, revision, part)| {
+        (key.as_str(), integer(revision.0), i64::from(*part))
+    });
+    let rows = pool.query(&sql, &[&key, &revision, &part, &i64::from(limit)]).await?;
+    rows.iter().map(|row| Ok((log::part_of(row)?, line(row)?))).collect()
+}
+
+fn line(row: &Row) -> Result<KeyLogLine> {
+    let (before, after) = format::decode_key_change(&text(row, "body")?)?;
+    Ok(KeyLogLine {
+        time: time(row, "time")?,
+        actor: log::actor(row)?,
+        request: log::request_of(row)?,
+        before: before.map(Box::new),
+        after: Box::new(after),
+    })
 }
 
 /// Unknown keys are passed over, and a use never moves back. Rows are locked by id, so that two

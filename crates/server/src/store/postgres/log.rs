@@ -22,8 +22,8 @@ use crate::{
     store::{StoreError, format},
 };
 
-const LINE: &str =
-    "revision, time, actor_key_id, actor_staff_id, address, request_id, subjects, body";
+const LINE: &str = "revision, part, time, actor_key_id, actor_staff_id, address, request_id, request_digest, \
+     subjects, body";
 
 pub(super) async fn changes(
     pool: &Pool,
@@ -37,6 +37,26 @@ pub(super) async fn changes(
     );
     let rows = pool.query(&sql, &[&company.as_str(), &integer(after.0), &i64::from(limit)]).await?;
     rows.iter().map(line).collect()
+}
+
+/// Empty lines too.
+pub(super) async fn whole(
+    pool: &Pool,
+    company: &CompanyId,
+    after: (Revision, u32),
+    limit: u32,
+) -> Result<Vec<(u32, LogLine)>> {
+    let sql = format!(
+        "SELECT {LINE} FROM changes WHERE company_id = $1 AND (revision, part) > ($2, $3)
+         ORDER BY revision, part LIMIT $4"
+    );
+    let (revision, part) = (integer(after.0.0), i64::from(after.1));
+    let rows = pool.query(&sql, &[&company.as_str(), &revision, &part, &i64::from(limit)]).await?;
+    rows.iter().map(|row| Ok((part_of(row)?, line(row)?))).collect()
+}
+
+pub(super) fn part_of(row: &Row) -> Result<u32> {
+    u32::try_from(value::<i64>(row, "part")?).map_err(damaged)
 }
 
 pub(super) async fn changes_before(
@@ -138,7 +158,7 @@ fn line(row: &Row) -> Result<LogLine> {
         revision: revision(row, "revision")?,
         time: time(row, "time")?,
         actor: actor(row)?,
-        request_id: optional_request_id(row)?,
+        request: request_of(row)?,
         subjects: format::decode_subjects(&text(row, "subjects")?)?,
         deltas: format::decode_changes(&text(row, "body")?)?,
     })
@@ -153,8 +173,9 @@ pub(super) fn actor(row: &Row) -> Result<Actor> {
     Ok(Actor { key_id, staff_id, address: address.map_err(damaged)? })
 }
 
-pub(super) fn optional_request_id(row: &Row) -> Result<Option<RequestId>> {
-    optional_text(row, "request_id")?.map(|id| request_id(&id)).transpose()
+pub(super) fn request_of(row: &Row) -> Result<Option<Request>> {
+    let Some(id) = optional_text(row, "request_id")? else { return Ok(None) };
+    Ok(Some(Request { id: request_id(&id)?, digest: digest(row, "request_digest")? }))
 }
 
 /// In quotation marks, so that those and the spaces of the id itself stay.

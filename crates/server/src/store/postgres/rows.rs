@@ -34,6 +34,12 @@ pub(super) async fn epoch(pool: &Pool) -> Result<u64> {
     u64::try_from(value::<i64>(row, "epoch")?).map_err(damaged)
 }
 
+/// Epochs only rise.
+pub(super) async fn raise_epoch(pool: &Pool, to: u64) -> Result<()> {
+    let sql = "UPDATE meta SET epoch = greatest(epoch, $1::bigint)";
+    pool.query(sql, &[&integer(to)]).await.map(drop)
+}
+
 /// The condition on `column` that leaves covered companies, and the value of its parameter $1.
 fn covered(coverage: &Coverage, column: &str) -> (String, Option<Vec<String>>) {
     match coverage {

@@ -113,15 +113,33 @@ pub(super) fn changes(
             limit,
         ])
         .map_err(failure)?;
-    collect(rows, |row| {
-        let (before, after) = format::decode_key_change(&text(row, "body")?)?;
-        Ok(KeyLogLine {
-            time: time(row, "time")?,
-            actor: log::actor(row)?,
-            request_id: log::optional_request_id(row)?,
-            before: before.map(Box::new),
-            after: Box::new(after),
-        })
+    collect(rows, line)
+}
+
+/// Empty lines too, by key.
+pub(super) fn whole_log(
+    tx: &Connection,
+    after: Option<&(KeyId, Revision, u32)>,
+    limit: u32,
+) -> Result<Vec<(u32, KeyLogLine)>> {
+    let sql = "SELECT * FROM key_changes WHERE (key_id, revision, part) > (?1, ?2, ?3)
+               ORDER BY key_id, revision, part LIMIT ?4";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    // Every id sorts after the empty text.
+    let (key, revision, part) = after
+        .map_or(("", 0, 0), |(key, revision, part)| (key.as_str(), integer(revision.0), *part));
+    let rows = statement.query(params![key, revision, part, limit]).map_err(failure)?;
+    collect(rows, |row| Ok((row.get("part").map_err(failure)?, line(row)?)))
+}
+
+fn line(row: &Row<'_>) -> Result<KeyLogLine> {
+    let (before, after) = format::decode_key_change(&text(row, "body")?)?;
+    Ok(KeyLogLine {
+        time: time(row, "time")?,
+        actor: log::actor(row)?,
+        request: log::request_of(row)?,
+        before: before.map(Box::new),
+        after: Box::new(after),
     })
 }
 

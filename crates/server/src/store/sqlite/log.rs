@@ -14,7 +14,7 @@ use crate::{
         access::Actor,
         entry::Revision,
         id::{CompanyId, KeyId, StaffId},
-        log::{LogLine, LoggedRequest, RequestId},
+        log::{LogLine, LoggedRequest, Request, RequestId},
         time::Timestamp,
     },
     store::{StoreError, format},
@@ -32,6 +32,22 @@ pub(super) fn changes(
     let rows =
         statement.query(params![company.as_str(), integer(after.0), limit]).map_err(failure)?;
     collect(rows, line)
+}
+
+/// Empty lines too.
+pub(super) fn whole(
+    tx: &Connection,
+    company: &CompanyId,
+    after: (Revision, u32),
+    limit: u32,
+) -> Result<Vec<(u32, LogLine)>> {
+    let sql = "SELECT * FROM changes WHERE company_id = ?1 AND (revision, part) > (?2, ?3)
+               ORDER BY revision, part LIMIT ?4";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let (revision, part) = (integer(after.0.0), after.1);
+    let rows =
+        statement.query(params![company.as_str(), revision, part, limit]).map_err(failure)?;
+    collect(rows, |row| Ok((row.get("part").map_err(failure)?, line(row)?)))
 }
 
 pub(super) fn changes_before(
@@ -140,7 +156,7 @@ fn line(row: &Row<'_>) -> Result<LogLine> {
         revision: revision(row, "revision")?,
         time: time(row, "time")?,
         actor: actor(row)?,
-        request_id: optional_request_id(row)?,
+        request: request_of(row)?,
         subjects: format::decode_subjects(&text(row, "subjects")?)?,
         deltas: format::decode_changes(&text(row, "body")?)?,
     })
@@ -155,8 +171,9 @@ pub(super) fn actor(row: &Row<'_>) -> Result<Actor> {
     Ok(Actor { key_id, staff_id, address: address.map_err(damaged)? })
 }
 
-pub(super) fn optional_request_id(row: &Row<'_>) -> Result<Option<RequestId>> {
-    optional_text(row, "request_id")?.map(|id| request_id(&id)).transpose()
+pub(super) fn request_of(row: &Row<'_>) -> Result<Option<Request>> {
+    let Some(id) = optional_text(row, "request_id")? else { return Ok(None) };
+    Ok(Some(Request { id: request_id(&id)?, digest: row.get("request_digest").map_err(failure)? }))
 }
 
 /// In quotation marks, so that those and the spaces of the id itself stay.

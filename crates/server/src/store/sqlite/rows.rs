@@ -41,6 +41,12 @@ pub(super) fn epoch(tx: &Connection) -> Result<u64> {
     u64::try_from(epoch).map_err(damaged)
 }
 
+/// Epochs only rise.
+pub(super) fn raise_epoch(tx: &Connection, to: u64) -> Result<()> {
+    let sql = "UPDATE meta SET epoch = max(epoch, ?1)";
+    tx.execute(sql, [integer(to)]).map(|_| ()).map_err(failure)
+}
+
 /// The condition on `column` that leaves covered companies, and the value of its parameter ?1.
 fn covered(coverage: &Coverage, column: &str) -> (String, Option<String>) {
     let list = format::encode_coverage(coverage);

@@ -59,6 +59,15 @@ impl Data {
         })
     }
 
+    /// Nothing yet, where other data of the test is not.
+    pub(crate) async fn of_the_other_engine() -> Arc<Self> {
+        Arc::new(if IS_ON_POSTGRES.get() {
+            Self::Directory(tempfile::tempdir().unwrap())
+        } else {
+            Self::Database(new_database().await)
+        })
+    }
+
     /// Opens the store, every time as another program would.
     pub(crate) async fn open(&self, access: Access) -> Arc<dyn Store> {
         match self {

@@ -102,6 +102,10 @@ impl Store for Probe {
         self.ask().await?.epoch().await
     }
 
+    async fn raise_epoch(&self, to: u64) -> Result<(), StoreError> {
+        self.ask().await?.raise_epoch(to).await
+    }
+
     async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
         self.mark_polls.fetch_add(1, SeqCst);
         if self.hides_mark.load(SeqCst) {
@@ -206,6 +210,15 @@ impl Store for Probe {
         self.ask().await?.changes_before(grant, before, mentions, limit).await
     }
 
+    async fn whole_log(
+        &self,
+        grant: &Grant,
+        after: (Revision, u32),
+        limit: u32,
+    ) -> Result<Vec<(u32, LogLine)>, StoreError> {
+        self.ask().await?.whole_log(grant, after, limit).await
+    }
+
     async fn revision_at(
         &self,
         grant: &Grant,
@@ -246,6 +259,14 @@ impl Store for Probe {
         limit: u32,
     ) -> Result<Vec<KeyLogLine>, StoreError> {
         self.ask().await?.key_changes(key, before, limit).await
+    }
+
+    async fn whole_key_log(
+        &self,
+        after: Option<&(KeyId, Revision, u32)>,
+        limit: u32,
+    ) -> Result<Vec<(u32, KeyLogLine)>, StoreError> {
+        self.ask().await?.whole_key_log(after, limit).await
     }
 
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {

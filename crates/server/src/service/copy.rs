@@ -1,0 +1,218 @@
+//! Moving everything from one store to another: every line of every log is written again as it was,
+//! so that history, request ids and keys come along.
+//!
+//! What is in the target already must be the beginning of the same logs: then the copy goes on from
+//! there, however often it was stopped.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::{
+    catalog::{
+        access::{Grant, Task},
+        entry::Revision,
+        error::{Cause, Error, Result},
+        id::{CompanyId, KeyId},
+        key::{KeyLogLine, KeyPlan},
+        log::LogLine,
+        plan::Plan,
+        settings::{Settings, apply},
+    },
+    store::{Store, StoreError},
+};
+
+/// Lines and companies that are read at once.
+const PAGE: u32 = 500;
+/// Companies that are copied at once, so that their writes share a sync.
+const AT_ONCE: usize = 32;
+
+/// How much there is in the target now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Companies.
+    pub companies: u64,
+    /// Lines of their logs and of that of the keys.
+    pub lines: u64,
+    /// How many of the lines were there before.
+    pub were_there: u64,
+}
+
+/// Copies one store into another.
+pub struct CopyService {
+    from: Arc<dyn Store>,
+    to: Arc<dyn Store>,
+}
+
+impl CopyService {
+    /// Reads from one, writes to the other.
+    pub fn new(from: Arc<dyn Store>, to: Arc<dyn Store>) -> Self {
+        Self { from, to }
+    }
+
+    /// Copies what the target lacks. A target that holds anything else is refused before it is
+    /// touched, or as soon as a log is found to differ.
+    pub async fn copy(&self, mut progress: impl FnMut(Copied)) -> Result<Copied> {
+        self.refuse_others().await?;
+        let mut copied = Copied::default();
+        self.keys(&mut copied).await?;
+        progress(copied);
+        let all = Task::Copy.grant_covered();
+        let mut after: Option<CompanyId> = None;
+        loop {
+            let ids = self.from.company_ids(&all, after.as_ref(), PAGE).await?;
+            let Some(last) = ids.last() else { break };
+            after = Some(last.clone());
+            let mut done = stream::iter(ids)
+                .map(|id| async move { self.company(&Task::Copy.grant(&id)).await })
+                .buffer_unordered(AT_ONCE);
+            while let Some((lines, were_there)) = done.try_next().await? {
+                copied.companies += 1;
+                copied.lines += lines;
+                copied.were_there += were_there;
+                progress(copied);
+            }
+        }
+        // Last, so that tokens of the source count only where all that they name has come.
+        self.to.raise_epoch(self.from.epoch().await?).await?;
+        Ok(copied)
+    }
+
+    /// Companies and keys that the source does not have.
+    async fn refuse_others(&self) -> Result<()> {
+        let all = Task::Copy.grant_covered();
+        let mut after: Option<CompanyId> = None;
+        loop {
+            let ids = self.to.company_ids(&all, after.as_ref(), PAGE).await?;
+            let Some(last) = ids.last() else { break };
+            after = Some(last.clone());
+            for id in &ids {
+                if self.from.revision(&Task::Copy.grant(id)).await?.is_none() {
+                    return Err(other_data(&format!("company {id}")));
+                }
+            }
+        }
+        let known: BTreeSet<KeyId> =
+            self.from.keys().await?.into_iter().map(|(key, _)| key.id).collect();
+        match self.to.keys().await?.into_iter().find(|(key, _)| !known.contains(&key.id)) {
+            Some((key, _)) => Err(other_data(&format!("key {}", key.id))),
+            None => Ok(()),
+        }
+    }
+
+    async fn keys(&self, copied: &mut Copied) -> Result<()> {
+        let mut after: Option<(KeyId, Revision, u32)> = None;
+        loop {
+            let lines = self.from.whole_key_log(after.as_ref(), PAGE).await?;
+            let there = self.to.whole_key_log(after.as_ref(), PAGE).await?;
+            let Some((part, last)) = lines.last() else { break };
+            let next = (last.after.id.clone(), last.after.audit.revision, *part);
+            let missing: Vec<&(u32, KeyLogLine)> =
+                lines.iter().filter(|line| !there.contains(line)).collect();
+            for (part, line) in &missing {
+                self.key_line(*part, line).await?;
+            }
+            copied.lines += lines.len() as u64;
+            copied.were_there += (lines.len() - missing.len()) as u64;
+            after = Some(next);
+        }
+        let keys = self.from.keys().await?;
+        let uses = keys.iter().filter_map(|(key, used)| Some((key.id.clone(), (*used)?)));
+        self.to.touch_keys(&uses.collect::<Vec<_>>()).await?;
+        let there = self.to.keys().await?;
+        let differs = keys.iter().zip(&there).find(|((key, _), (there, _))| key != there);
+        differs.map_or(Ok(()), |((key, _), _)| Err(other_data(&format!("key {}", key.id))))
+    }
+
+    async fn key_line(&self, part: u32, line: &KeyLogLine) -> Result<()> {
+        let revision = line.after.audit.revision;
+        let plan = KeyPlan {
+            base: if part == 0 { before(revision) } else { revision },
+            after: (*line.after).clone(),
+            actor: line.actor.clone(),
+            time: line.time,
+            request: line.request.clone(),
+        };
+        let written = self.to.commit_key(&plan).await;
+        written.map_err(|error| refused(error, &format!("key {}", line.after.id)))
+    }
+
+    /// How many lines the company's log has, and how many of them were there.
+    async fn company(&self, grant: &Grant) -> Result<(u64, u64)> {
+        let (mut lines, mut were_there) = (0, 0);
+        let mut settings = self.to.settings(grant).await?;
+        let mut after = (Revision(0), 0);
+        loop {
+            let page = self.from.whole_log(grant, after, PAGE).await?;
+            let there = self.to.whole_log(grant, after, PAGE).await?;
+            let Some((part, last)) = page.last() else { break };
+            after = (last.revision, *part);
+            if there.len() > page.len()
+                || there.iter().zip(&page).any(|(there, line)| there != line)
+            {
+                return Err(other_data(&format!("another history of company {}", grant.company())));
+            }
+            lines += page.len() as u64;
+            were_there += there.len() as u64;
+            for (part, line) in &page[there.len()..] {
+                settings = Some(self.line(grant, settings.take(), *part, line).await?);
+            }
+        }
+        // What the target has beyond the source is not the source's.
+        if !self.to.whole_log(grant, after, 1).await?.is_empty() {
+            return Err(other_data(&format!("a longer history of company {}", grant.company())));
+        }
+        Ok((lines, were_there))
+    }
+
+    async fn line(
+        &self,
+        grant: &Grant,
+        settings: Option<Settings>,
+        part: u32,
+        line: &LogLine,
+    ) -> Result<Settings> {
+        let unfit = || {
+            let text = format!("the change log of {} is damaged: run verify", grant.company());
+            Error::Internal(Cause::new(text))
+        };
+        let (base, after) = match part {
+            0 => {
+                let after = apply(settings, line.revision, line.time, &line.deltas);
+                (before(line.revision), after.map_err(|_| unfit())?)
+            }
+            _ => (line.revision, settings.ok_or_else(unfit)?),
+        };
+        let plan = Plan {
+            base,
+            time: line.time,
+            actor: line.actor.clone(),
+            request: line.request.clone(),
+            subjects: line.subjects.clone(),
+            deltas: line.deltas.clone(),
+            after,
+        };
+        let written = self.to.commit(grant, &plan).await;
+        written.map_err(|error| refused(error, &format!("company {}", grant.company())))?;
+        Ok(plan.after)
+    }
+}
+
+fn before(revision: Revision) -> Revision {
+    Revision(revision.0.saturating_sub(1))
+}
+
+/// Nobody else writes to the target of a copy, so whatever stands in the way is other data.
+fn refused(error: StoreError, what: &str) -> Error {
+    match error {
+        StoreError::Conflict | StoreError::Taken(..) => other_data(what),
+        other => other.into(),
+    }
+}
+
+fn other_data(what: &str) -> Error {
+    Error::Precondition {
+        reason: "OTHER_DATA",
+        message: format!("the target holds other data ({what}): copy into an empty one"),
+    }
+}
