@@ -123,9 +123,12 @@ def postgres():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-k", home]
+    # Ends with its input, and so with this process, whatever ends that.
+    watcher = 'home=$1; shift; "$@" </dev/null & cat >/dev/null; kill -QUIT $!; wait; rm -rf "$home"'
     server = subprocess.Popen(
-        [programs / "postgres", "-D", home / "data", "-p", str(port), *options],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, **user,
+        ["sh", "-c", watcher, "watcher", home]
+        + [programs / "postgres", "-D", home / "data", "-p", str(port), *options],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, **user,
     )
 
     def sql(statement, database="postgres"):
@@ -147,6 +150,5 @@ def postgres():
 
     make.sql = sql
     yield make
-    server.send_signal(signal.SIGQUIT)
+    server.stdin.close()
     server.wait(timeout=20)
-    shutil.rmtree(home, ignore_errors=True)

@@ -217,6 +217,23 @@ async fn a_standby_is_refused_for_writing_and_read_from() {
     assert_eq!(store.epoch().await.unwrap(), 1);
 }
 
+#[tokio::test]
+async fn a_host_that_hangs_or_is_gone_or_takes_no_writes_is_passed_over() {
+    let (silent, _listener) = silent_server().await;
+    let url = new_database().await;
+    let port = server().port;
+    let hosts = format!("@127.0.0.1:{silent},127.0.0.1:1,127.0.0.1:{port}/");
+    let url = url.replace(&format!("@127.0.0.1:{port}/"), &hosts);
+    let options = PoolOptions { connect_timeout: Duration::from_secs(1), ..OPTIONS };
+    let url = format!("{url}&target_session_attrs=read-write");
+    let store = PostgresStore::open(&url, options, SERVE).await.unwrap();
+    make_company(&store, "cmp_a", "A").await;
+    assert_eq!(store.name().split(' ').next_back(), Some(&*format!("127.0.0.1:{port}")));
+    let read_only = format!("{url}&options=-cdefault_transaction_read_only%3Don");
+    let error = PostgresStore::open(&read_only, options, SERVE).await.unwrap_err();
+    assert!(error.to_string().contains("database does not allow writes"), "{error}");
+}
+
 /// What docs/operating.md says to do after a restore.
 #[tokio::test]
 async fn an_operator_raises_the_epoch_after_a_restore() {

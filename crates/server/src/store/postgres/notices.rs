@@ -65,9 +65,9 @@ struct Pending {
 }
 
 impl Notifier {
-    pub(super) fn start(mut target: Target) -> Self {
+    pub(super) fn start(target: Target) -> Self {
         // So that an operator can tell it from the others.
-        target.config.application_name("customer-settings notices");
+        let target = target.named("customer-settings notices");
         let (heard, _) = broadcast::channel(BACKLOG);
         let shared = Arc::new(Shared { pending: Mutex::default(), wake: Notify::new(), heard });
         let task = tokio::spawn(run(target, Arc::clone(&shared))).abort_handle();

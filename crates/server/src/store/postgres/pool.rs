@@ -16,7 +16,7 @@ use deadpool_postgres::{
     TimeoutType,
 };
 use futures_util::future::maybe_done;
-use tokio_postgres::{Client, Error, Row, Statement, types::ToSql};
+use tokio_postgres::{Client, Config, Error, Row, Statement, types::ToSql};
 
 use super::{
     error::{commit_failure, explain, failure, query_failure, unavailable},
@@ -50,9 +50,10 @@ pub(super) struct Pool(deadpool_postgres::Pool);
 impl Pool {
     /// Connects to nobody yet.
     pub(super) fn new(target: &Target, options: PoolOptions) -> Self {
-        let manager = Manager::from_config(
-            target.config.clone(),
-            target.tls.clone(),
+        let manager = Manager::from_connect(
+            // The target has its own, one per host.
+            Config::new(),
+            target.clone(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         // The second one frees the rows that a node has locked which is gone without a word.
@@ -70,7 +71,7 @@ impl Pool {
             .max_size(options.size)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(options.connect_timeout))
-            .create_timeout(Some(options.connect_timeout))
+            .create_timeout(Some(target.connect_timeout()))
             .recycle_timeout(Some(options.connect_timeout))
             .post_create(prepare)
             .build();
@@ -84,6 +85,7 @@ impl Pool {
                 unavailable(explain(&error))
             }
             PoolError::Timeout(TimeoutType::Wait) => unavailable(busy),
+            PoolError::Timeout(_) => unavailable("the database server does not answer"),
             other => unavailable(other),
         })?;
         Ok(Lease(Some(lease)))

@@ -10,17 +10,19 @@ use std::{
     time::Duration,
 };
 
+use deadpool_postgres::Connect;
+use futures_util::future::BoxFuture;
 use percent_encoding::percent_decode_str;
-use tokio::time::timeout;
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{
-    Client, Config, Connection, Socket,
+    Client, Config, Connection, Error, Socket,
     config::{Host, SslMode},
     tls::MakeTlsConnect,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
-    error::OpenError,
+    error::{OpenError, explain},
     tls::{self, Trust},
 };
 
@@ -34,11 +36,12 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
 /// What drives a connection and tells what the server says unasked.
 pub(super) type Driver = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
-/// A database on a server.
+/// A database on a server, or on whichever of several servers takes connections.
 #[derive(Clone)]
 pub(super) struct Target {
-    pub(super) config: Config,
-    pub(super) tls: MakeRustlsConnect,
+    /// One per host, in the order in which they are tried.
+    configs: Vec<Config>,
+    tls: MakeRustlsConnect,
     /// `db.example.com:5432`.
     server: String,
     database: String,
@@ -66,47 +69,142 @@ impl Target {
             let cause = error.into_source().map(|cause| cause.to_string());
             OpenError::Url(cause.unwrap_or_else(|| "it cannot be read".to_owned()))
         })?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        if host_count(&config) == 0 {
             return Err(OpenError::Url("it names no host".to_owned()));
+        }
+        if config.get_ports().len() > 1 && config.get_ports().len() != host_count(&config) {
+            return Err(OpenError::Url("it has neither one port nor one for each host".to_owned()));
         }
         let mode = ssl.mode.unwrap_or(match is_local(&config) {
             true => Mode::Prefer,
             false => Mode::VerifyFull,
         });
         let (ssl_mode, trust) = mode.meaning(ssl.roots.is_some());
-        config.ssl_mode(ssl_mode).connect_timeout(connect_timeout);
-        if config.get_application_name().is_none() {
-            config.application_name("customer-settings");
-        }
-        if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(UNACKNOWLEDGED);
-        }
-        if config.get_keepalives_interval().is_none() {
-            config.keepalives_idle(KEEPALIVE_IDLE).keepalives_interval(KEEPALIVE_INTERVAL);
-            config.keepalives_retries(KEEPALIVE_RETRIES);
-        }
+        config.ssl_mode(ssl_mode);
         let database = config.get_dbname().or(config.get_user()).unwrap_or("(default)").to_owned();
         Ok(Self {
             tls: tls::connector(trust, ssl.roots.as_deref())?,
             server: servers(&config),
             database,
             connect_timeout,
-            config,
+            configs: (0..host_count(&config)).map(|host| of_host(&config, host)).collect(),
         })
+    }
+
+    /// The same as an application of another name.
+    pub(super) fn named(mut self, application: &str) -> Self {
+        for config in &mut self.configs {
+            config.application_name(application);
+        }
+        self
+    }
+
+    /// How long connecting takes at most.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
     }
 
     /// A connection of its own, outside of any pool.
     pub(super) async fn connect(&self) -> Result<(Client, Driver), OpenError> {
-        // The configuration's own time-out ends where TLS and the password begin.
-        match timeout(self.connect_timeout, self.config.connect(self.tls.clone())).await {
-            Ok(Ok(connected)) => Ok(connected),
-            Ok(Err(error)) => Err(OpenError::of_connecting(&self.server, &error)),
-            Err(_) => {
+        self.try_connect().await.map_err(|error| match error {
+            Some(error) => OpenError::of_connecting(&self.server, &error),
+            None => {
                 let cause = format!("no answer within {} ms", self.connect_timeout.as_millis());
-                Err(OpenError::Unreachable { server: self.server.clone(), cause })
+                OpenError::Unreachable { server: self.server.clone(), cause }
+            }
+        })
+    }
+
+    /// Tries each host in turn; else what the last one that answered said.
+    ///
+    /// The driver could do that by itself, but it waits for ever for a server that takes a connection
+    /// and then says nothing, as one does whose disk hangs.
+    async fn try_connect(&self) -> Result<(Client, Driver), Option<Error>> {
+        let each = self.connect_timeout / u32::try_from(self.configs.len()).unwrap_or(u32::MAX);
+        let mut said = None;
+        for config in &self.configs {
+            match timeout(each, config.connect(self.tls.clone())).await {
+                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Err(error)) => said = Some(error),
+                Err(_) => {}
             }
         }
+        Err(said)
     }
+}
+
+/// How a pool makes its connections.
+impl Connect for Target {
+    fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
+        Box::pin(async move {
+            match self.try_connect().await {
+                Ok((client, driver)) => {
+                    let driving = async {
+                        if let Err(error) = driver.await {
+                            tracing::warn!(
+                                error = explain(&error),
+                                "a connection to the database broke"
+                            );
+                        }
+                    };
+                    Ok((client, tokio::spawn(driving)))
+                }
+                Err(Some(error)) => Err(error),
+                // All time is over, which the pool is about to find out itself.
+                Err(None) => std::future::pending().await,
+            }
+        })
+    }
+}
+
+fn host_count(config: &Config) -> usize {
+    config.get_hosts().len().max(config.get_hostaddrs().len())
+}
+
+/// The configuration for one of the hosts alone.
+fn of_host(config: &Config, host: usize) -> Config {
+    let mut one = Config::new();
+    match config.get_hosts().get(host) {
+        Some(Host::Tcp(name)) => _ = one.host(name),
+        Some(Host::Unix(path)) => _ = one.host_path(path),
+        None => {}
+    }
+    if let Some(address) = config.get_hostaddrs().get(host) {
+        one.hostaddr(*address);
+    }
+    one.port(port_of(config, host));
+    if let Some(user) = config.get_user() {
+        one.user(user);
+    }
+    if let Some(password) = config.get_password() {
+        one.password(password);
+    }
+    if let Some(database) = config.get_dbname() {
+        one.dbname(database);
+    }
+    if let Some(options) = config.get_options() {
+        one.options(options);
+    }
+    one.application_name(config.get_application_name().unwrap_or("customer-settings"));
+    one.ssl_mode(config.get_ssl_mode()).ssl_negotiation(config.get_ssl_negotiation());
+    one.channel_binding(config.get_channel_binding());
+    one.target_session_attrs(config.get_target_session_attrs());
+    one.load_balance_hosts(config.get_load_balance_hosts());
+    one.tcp_user_timeout(*config.get_tcp_user_timeout().unwrap_or(&UNACKNOWLEDGED));
+    one.keepalives(config.get_keepalives());
+    match config.get_keepalives_interval() {
+        Some(interval) => {
+            one.keepalives_idle(config.get_keepalives_idle()).keepalives_interval(interval)
+        }
+        None => one.keepalives_idle(KEEPALIVE_IDLE).keepalives_interval(KEEPALIVE_INTERVAL),
+    };
+    one.keepalives_retries(config.get_keepalives_retries().unwrap_or(KEEPALIVE_RETRIES));
+    one
+}
+
+fn port_of(config: &Config, host: usize) -> u16 {
+    let ports = config.get_ports();
+    ports.get(host).or(ports.first()).copied().unwrap_or(5432)
 }
 
 /// `sslmode` as people write it.
@@ -204,15 +302,14 @@ fn is_local(config: &Config) -> bool {
 }
 
 fn servers(config: &Config) -> String {
-    let count = config.get_hosts().len().max(config.get_hostaddrs().len());
-    let named = (0..count).map(|i| {
-        let ports = config.get_ports();
-        let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
+    let named = (0..host_count(config)).map(|i| {
+        let port = port_of(config, i);
         match (config.get_hosts().get(i), config.get_hostaddrs().get(i)) {
             (Some(Host::Unix(path)), _) => format!("{} (port {port})", path.display()),
             (Some(Host::Tcp(host)), _) if host.contains(':') => format!("[{host}]:{port}"),
             (Some(Host::Tcp(host)), _) => format!("{host}:{port}"),
-            (None, address) => format!("{address:?}:{port}"),
+            (None, Some(address)) => format!("{address}:{port}"),
+            (None, None) => String::new(),
         }
     });
     named.collect::<Vec<_>>().join(", ")
