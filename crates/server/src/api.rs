@@ -35,17 +35,20 @@ mod admin;
 mod compat;
 mod convert;
 pub mod docs;
+pub mod finished;
 mod grpc;
 pub mod http;
 mod marks;
 pub mod openapi;
+mod ready;
 pub mod status;
 
 use admin::Admin;
-pub use compat::finished_lists;
+pub use compat::finished_list;
 use compat::{Compat, HotLists};
 use grpc::Guard;
 use http::{Backend, RpcPath, Transcoder, Wiring};
+use ready::ReadyLists;
 use status::RequestError;
 
 /// The contract's descriptors with comments and HTTP bindings.
@@ -94,6 +97,7 @@ impl Api {
     /// Puts the protocols together; a body may have `body_limit` bytes.
     pub fn new(use_cases: UseCases, authenticator: Arc<Authenticator>, body_limit: usize) -> Self {
         let compat = Compat::new(&use_cases);
+        let ready = ReadyLists::new(authenticator.clone(), use_cases.settings.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
         let routes = routes(use_cases, body_limit)
             .add_service(health_service)
@@ -107,7 +111,11 @@ impl Api {
                     .build_v1alpha()
                     .unwrap_or_else(|error| unreachable!("built descriptors: {error}")),
             );
-        let guard = Guard { authenticator, methods: Arc::new(methods()), body_limit };
+        let guard = Guard {
+            authenticator: authenticator.clone(),
+            methods: Arc::new(methods()),
+            body_limit,
+        };
         let backend = grpc::backend(routes, guard.clone());
         let services = http::bound_services(descriptors());
         let services: Vec<&str> = services.iter().map(String::as_str).collect();
@@ -131,7 +139,7 @@ impl Api {
             let protocols = protocols.clone();
             async move { Ok::<_, Infallible>(protocols.answer(request).await) }
         });
-        Self { app: BoxCloneSyncService::new(app), health }
+        Self { app: App::new(app).with_ready(Arc::new(ready)), health }
     }
 
     /// What answers requests.
@@ -187,8 +195,10 @@ impl Protocols {
         }
         let answered = self.pages.clone().oneshot(request).await;
         let mut response = answered.unwrap_or_else(|never| match never {});
-        if let Some(RpcPath(path)) = response.extensions().get().cloned() {
-            response.extensions_mut().insert(RouteLabel(path));
+        if let Some(RpcPath(path)) = response.extensions().get().cloned()
+            && let Some(label) = self.methods.get(&*path)
+        {
+            response.extensions_mut().insert(label.clone());
         }
         response
     }
@@ -211,8 +221,8 @@ fn methods() -> HashMap<String, RouteLabel> {
     let methods =
         descriptors().services().flat_map(|service| service.methods().collect::<Vec<_>>());
     let path = |method: MethodDescriptor| {
-        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-        let label = RouteLabel(path.as_str().into());
+        let path = http::rpc_path(&method);
+        let label = RouteLabel::new(&path);
         (path, label)
     };
     methods.map(path).collect()

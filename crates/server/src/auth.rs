@@ -15,6 +15,7 @@ use std::{
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use quick_cache::sync::Cache;
 use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
 
 use crate::{
     catalog::{
@@ -60,6 +61,8 @@ pub struct Authenticator {
     accept_bare_base64: bool,
     limits: Limits,
     keys: Cache<SecretDigest, Arc<CachedKey>>,
+    /// What the values of `Authorization` were found to mean, by their SHA-256.
+    recognized: Cache<[u8; 32], Recognized>,
     /// Apart from the keys, as both secrets of a rotated key count together.
     usages: Cache<KeyId, Arc<Usage>>,
     unknown_by_address: Cache<IpAddr, Arc<DefaultDirectRateLimiter>>,
@@ -67,8 +70,16 @@ pub struct Authenticator {
     turns: Vec<tokio::sync::Mutex<()>>,
 }
 
+#[derive(Clone)]
+struct Recognized {
+    known: Arc<CachedKey>,
+    secret: SecretDigest,
+}
+
 struct CachedKey {
     key: Key,
+    /// Who calls with it, but for the address.
+    caller: Caller,
     stamp: Stamp,
     usage: Arc<Usage>,
 }
@@ -96,6 +107,7 @@ impl Authenticator {
             accept_bare_base64,
             limits,
             keys: Cache::new(MAX_CACHED_KEYS),
+            recognized: Cache::new(MAX_CACHED_KEYS),
             usages: Cache::new(MAX_CACHED_KEYS),
             unknown_by_address: Cache::new(MAX_ADDRESSES),
             unknown_in_all: RateLimiter::direct(per_second(limits.unknown_keys_in_all)),
@@ -122,10 +134,32 @@ impl Authenticator {
             Some(cached) => cached,
             None => self.look_up_once(digest, secret, address, credential.if_unknown).await?,
         };
-        let now = self.clock.now();
-        let caller = cached.key.caller(now, address, &digest)?;
+        let caller = self.admit(&cached, address, &digest)?;
         check(&cached.usage.limiter, Limit::Key)?;
-        cached.usage.last_used.store(now.as_micros(), Ordering::Relaxed);
+        let recognized = Recognized { known: cached, secret: digest };
+        self.recognized.insert(Sha256::digest(value).into(), recognized);
+        Ok(caller)
+    }
+
+    /// The same where that takes no look-up and no refusal; `None` says nothing about the key.
+    pub fn recognize(&self, authorization: &[u8], address: IpAddr) -> Option<Caller> {
+        let value: [u8; 32] = Sha256::digest(authorization).into();
+        let Recognized { known, secret } = self.recognized.get(&value)?;
+        if !self.freshness.is_fresh(known.stamp) {
+            return None;
+        }
+        let caller = self.admit(&known, address, &secret).ok()?;
+        known.usage.limiter.check().ok()?;
+        Some(caller)
+    }
+
+    fn admit(&self, known: &CachedKey, address: IpAddr, digest: &SecretDigest) -> Result<Caller> {
+        let now = self.clock.now();
+        known.key.admit(now, address, digest)?;
+        known.usage.last_used.store(now.as_micros(), Ordering::Relaxed);
+        let mut caller = known.caller.clone();
+        // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d.
+        caller.actor.address = Some(address.to_canonical());
         Ok(caller)
     }
 
@@ -208,7 +242,8 @@ impl Authenticator {
         let new_usage = || Ok::<_, Infallible>(Arc::new(self.new_usage()));
         let usage = self.usages.get_or_insert_with(&key.id, new_usage);
         let usage = usage.unwrap_or_else(|never| match never {});
-        let cached = Arc::new(CachedKey { key, stamp, usage });
+        let caller = key.caller();
+        let cached = Arc::new(CachedKey { key, caller, stamp, usage });
         self.keys.insert(digest, cached.clone());
         Ok(Some(cached))
     }

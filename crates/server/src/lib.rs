@@ -55,6 +55,8 @@ impl Services {
         clock: Arc<dyn Clock>,
         config: &Config,
     ) -> Result<Self> {
+        // Before anything holds on to a metric.
+        telemetry::prometheus();
         let epoch = store.epoch().await?;
         let freshness =
             Freshness::new(clock.clone(), config.freshness(), config.max_stale(), epoch);
@@ -63,7 +65,7 @@ impl Services {
             store.clone(),
             freshness.clone(),
             clock.clone(),
-            api::finished_lists,
+            api::finished_list,
             config.limits.cache_bytes,
         ));
         let settings =

@@ -29,6 +29,7 @@ mod cors;
 mod deadline;
 mod operational;
 mod pipeline;
+mod ready;
 mod record;
 mod request_id;
 mod shutdown;
@@ -40,8 +41,9 @@ use operational::Operational;
 pub use operational::Readiness;
 pub use pipeline::App;
 use pipeline::Pipeline;
+pub use ready::{ReadyAnswers, ReadyBody, ReadyRoute};
 pub use record::RouteLabel;
-pub use request_id::RequestId;
+pub use request_id::{HEADER as REQUEST_ID, RequestId};
 pub use shutdown::{Shutdown, reload_on_signal, stop_on_signals};
 pub use tls::{Tls, TlsError};
 

@@ -1,10 +1,10 @@
 //! The compatible surface: the services that programs written for MoeGo's API call
 //! (docs/api.md), and which of their lists are hot enough for finished bytes.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::{BufMut, Bytes, BytesMut};
 use customer_settings_contract::moego::{
     business::{
         business::v1::{
@@ -24,15 +24,15 @@ use customer_settings_contract::moego::{
     },
     common::v1::Pagination,
 };
-use http::{Extensions, HeaderValue};
-use prost_reflect::DynamicMessage;
-use sha2::{Digest, Sha256};
+use http::Extensions;
+use prost_reflect::{DynamicMessage, MethodDescriptor};
 use tonic::{Request, Response, Status};
 
 use super::{
     UseCases, convert, descriptors,
+    finished::FinishedList,
     grpc::caller,
-    http::{Finished, FinishedAnswers, write_json},
+    http::{DirectJson, Finished, FinishedAnswers, rpc_path},
     marks::{answer, marked},
 };
 use crate::{
@@ -42,11 +42,12 @@ use crate::{
         error::{Cause, Error, Kind, Result},
         id::{BusinessId, CompanyId},
         settings::Settings,
+        token::RevisionToken,
     },
     service::{
         companies::{CompaniesService, Page},
         settings::SettingsService,
-        snapshot::{FinishedList, Seen},
+        snapshot::{Rendered, Seen},
     },
 };
 
@@ -199,7 +200,7 @@ impl BusinessService for Compat {
 pub(super) struct HotLists(pub(super) Compat);
 
 /// Which catalog a method lists.
-fn listed(rpc_path: &str) -> Option<Catalog> {
+pub(super) fn listed(rpc_path: &str) -> Option<Catalog> {
     match rpc_path.strip_prefix("/moego.business.setting.v1.SettingService/")? {
         "ListCustomerTags" => Some(Catalog::CustomerTags),
         "ListCustomerReferralSources" => Some(Catalog::ReferralSources),
@@ -229,43 +230,53 @@ impl FinishedAnswers for HotLists {
         let company_id = request.get_field_by_name("company_id");
         let company_id = company_id.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
         let seen = self.0.seen(caller, company_id).await?;
-        let list = seen.list(catalog);
-        let etag = HeaderValue::from_str(&list.etag)
-            .map_err(|error| Error::Internal(Cause::new(error)))?;
-        Ok(Finished { body: list.body.clone(), etag, marks: seen.marks() })
+        let list = seen.list(catalog).clone().downcast();
+        let list = list.map_err(|_| Error::Internal(Cause::new("not a finished list")))?;
+        Ok(Finished { list, marks: seen.marks() })
     }
 }
 
-/// The finished bytes of a company's four lists: what the transcoder would write, once.
-pub fn finished_lists(epoch: u64, settings: &Settings) -> [FinishedList; 4] {
-    let list = |catalog| match catalog {
-        Catalog::CustomerTags => {
-            json(&convert::customer_tags(settings), "ListCustomerTagsResponse")
-        }
-        Catalog::ReferralSources => {
-            json(&convert::referral_sources(settings), "ListCustomerReferralSourcesResponse")
-        }
-        Catalog::LifeCycles => json(&convert::life_cycles(settings), "ListLeadsLifeCyclesResponse"),
-        Catalog::ActionStatuses => {
-            json(&convert::action_statuses(settings), "ListLeadsActionStatusResponse")
-        }
+/// A company's list as the snapshot keeps it: what the transcoder and tonic would write, once.
+pub fn finished_list(epoch: u64, settings: &Settings, catalog: Catalog) -> Rendered {
+    let grpc = match catalog {
+        Catalog::CustomerTags => framed(&convert::customer_tags(settings)),
+        Catalog::ReferralSources => framed(&convert::referral_sources(settings)),
+        Catalog::LifeCycles => framed(&convert::life_cycles(settings)),
+        Catalog::ActionStatuses => framed(&convert::action_statuses(settings)),
     };
-    Catalog::ALL.map(|catalog| {
-        let body = list(catalog);
-        // With the epoch: a tag from before a restore must not match what came back.
-        let digest = Sha256::new().chain_update(epoch.to_be_bytes()).chain_update(&body).finalize();
-        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..16]));
-        FinishedList { body: body.into(), etag }
-    })
+    let json = JSON[catalog.index()].write(&grpc[FRAME_HEAD_BYTES..]);
+    let json = json.unwrap_or_else(|| unreachable!("these bytes were just made"));
+    let token = RevisionToken { epoch, revision: settings.revision };
+    Arc::new(FinishedList::new(token, json, grpc))
 }
 
-fn json(message: &impl prost::Message, name: &str) -> Vec<u8> {
-    let descriptor =
-        descriptors().get_message_by_name(&format!("moego.business.setting.v1.{name}"));
-    descriptor
-        .and_then(|descriptor| {
-            DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok()
-        })
-        .and_then(|message| write_json(&message, None).ok())
-        .unwrap_or_else(|| unreachable!("{name} is in the contract"))
+/// What [`finished_list`] made.
+pub(super) fn finished(seen: &Seen, catalog: Catalog) -> &FinishedList {
+    let list = seen.list(catalog).downcast_ref();
+    list.unwrap_or_else(|| unreachable!("snapshots are rendered by finished_list"))
+}
+
+/// How the four lists are written as JSON.
+static JSON: LazyLock<[DirectJson; 4]> = LazyLock::new(|| {
+    Catalog::ALL.map(|catalog| {
+        let services = descriptors().services();
+        let mut methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
+        let lists = |method: &MethodDescriptor| listed(&rpc_path(method)) == Some(catalog);
+        let message = methods.find(lists).map(|method| method.output());
+        message
+            .and_then(|message| DirectJson::new(&message))
+            .unwrap_or_else(|| unreachable!("the contract lists {catalog}"))
+    })
+});
+
+/// Before each message of gRPC: whether it is compressed, and its length.
+const FRAME_HEAD_BYTES: usize = 5;
+
+fn framed(message: &impl prost::Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(FRAME_HEAD_BYTES + length);
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).unwrap_or_else(|_| unreachable!("lists are bounded")));
+    message.encode_raw(&mut frame);
+    frame.freeze()
 }

@@ -4,6 +4,7 @@
 //! back as JSON. Knows no single method; whom a request is from is for others to say.
 
 mod backend;
+mod direct;
 mod json;
 mod query;
 mod request;
@@ -25,17 +26,21 @@ use sha2::{Digest, Sha256};
 
 pub use self::{backend::Backend, routes::BindingError};
 pub(crate) use self::{
-    json::{wrapped, write as write_json},
+    direct::DirectJson,
+    json::wrapped,
     query::fields as query_fields,
-    routes::{Binding, BodyRule, FieldPath, bindings},
+    routes::{Binding, BodyRule, FieldPath, bindings, rpc_path},
     template::Segment,
 };
 use self::{
     request::Unreadable,
     routes::{Found, Routes},
 };
-use super::marks::mark;
-use super::status::{self, RequestError};
+use super::{
+    finished::{FinishedList, add_cache_headers, has_etag},
+    marks::mark,
+    status::{self, RequestError},
+};
 use crate::{
     catalog::error::{Cause, Error},
     service::snapshot::Marks,
@@ -66,10 +71,8 @@ pub trait FinishedAnswers: Send + Sync {
 /// An answer that is ready.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// The JSON.
-    pub body: Bytes,
-    /// Its strong `ETag`, in quotation marks.
-    pub etag: HeaderValue,
+    /// The body, in every form.
+    pub list: Arc<FinishedList>,
     /// What its headers say of it.
     pub marks: Marks,
 }
@@ -203,7 +206,11 @@ impl Transcoder {
         match &route.finished {
             Some(finished) => {
                 match finished.answer(&binding.rpc_path, &message, &parts.extensions).await {
-                    Ok(finished) => finished_response(&parts, finished),
+                    Ok(Finished { list, marks }) => {
+                        let mut response = list.over_http(&parts);
+                        mark(response.headers_mut(), marks);
+                        response
+                    }
                     Err(error) => status::error_response(&parts.headers, &error),
                 }
             }
@@ -265,14 +272,6 @@ fn error_response(status: tonic::Status) -> Response<Body> {
     response
 }
 
-fn finished_response(parts: &Parts, finished: Finished) -> Response<Body> {
-    let is_known = is_read(&parts.method) && has_etag(&parts.headers, &finished.etag);
-    let mut response = if is_known { status::not_modified() } else { json_response(finished.body) };
-    add_cache_headers(response.headers_mut(), finished.etag);
-    mark(response.headers_mut(), finished.marks);
-    response
-}
-
 /// An answer that can be asked for again. Its tag is a hash of its bytes; where the message has an etag, that stands
 /// before it, so that `If-Match` takes the tag as well.
 fn tagged_response(headers: &HeaderMap, json: Vec<u8>, etag: Option<&str>) -> Response<Body> {
@@ -297,12 +296,6 @@ fn unstored_response(json: Vec<u8>) -> Response<Body> {
     response
 }
 
-fn add_cache_headers(headers: &mut HeaderMap, etag: HeaderValue) {
-    headers.insert(header::ETAG, etag);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(header::VARY, HeaderValue::from_static("Authorization, Accept-Encoding"));
-}
-
 fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
@@ -311,16 +304,6 @@ fn is_read(method: &Method) -> bool {
 fn text_field(message: &DynamicMessage, name: &str) -> Option<String> {
     let value = message.get_field_by_name(name)?;
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-/// Whether `If-None-Match` names the tag. Weak tags count, as RFC 9110 (13.1.2) has it.
-fn has_etag(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    let tags =
-        headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let mut tags = tags.flat_map(|tags| tags.split(',')).map(str::trim);
-    tags.any(|tag| {
-        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
-    })
 }
 
 /// What HEAD answers: the headers of the GET, with the length that its body has.

@@ -1,17 +1,17 @@
 //! What answers about a company say besides: which revision they show, and whether the store was away.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::{Response, Status, metadata::MetadataMap};
 
 use super::status::grpc_status;
 use crate::{catalog::error::Result, service::snapshot::Marks};
 
 /// The revision that an answer shows.
-const REVISION: &str = "settings-revision";
+pub(super) const REVISION: HeaderName = HeaderName::from_static("settings-revision");
 /// For how many seconds it has not been known to be current.
-const STALE: &str = "settings-stale";
+const STALE: HeaderName = HeaderName::from_static("settings-stale");
 /// The revision that an answer must have at least: in requests.
-pub(super) const MIN_REVISION: &str = "settings-min-revision";
+pub(super) const MIN_REVISION: HeaderName = HeaderName::from_static("settings-min-revision");
 
 /// Says so in an answer's headers.
 pub(super) fn mark(headers: &mut HeaderMap, marks: Marks) {

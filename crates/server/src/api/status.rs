@@ -372,8 +372,8 @@ pub fn documented_errors() -> Vec<DocumentedError> {
 }
 
 /// The answer to a conditional request for what has not changed.
-pub fn not_modified() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
+pub fn not_modified<B: Default>() -> Response<B> {
+    let mut response = Response::new(B::default());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     response
 }

@@ -3,7 +3,7 @@
 //! Only this file can build a grant; every company-scoped method of the store and of the
 //! snapshot cache takes one, so that forgetting the check does not compile.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
 use super::{
     error::{Error, Kind, Result, Violation},
@@ -148,12 +148,10 @@ pub struct Actor {
     pub address: Option<IpAddr>,
 }
 
-/// Someone who has shown a valid key from an address that it allows.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// Who acts.
-    pub actor: Actor,
-    /// What the key may do.
+/// What a caller may do. All restrictions apply together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// What.
     pub scopes: Scopes,
     /// For which companies.
     pub coverage: Coverage,
@@ -163,6 +161,15 @@ pub struct Caller {
     pub expires_time: Option<Timestamp>,
     /// The staff member that the key acts as, whoever the request names.
     pub staff_id: Option<StaffId>,
+}
+
+/// Someone who has shown a valid key from an address that it allows.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who acts.
+    pub actor: Actor,
+    /// What the key allows; shared, as every request of the key has the same.
+    pub rights: Arc<Rights>,
     /// What the caller has seen: answers about a company must be at least as new.
     pub at_least: Option<RevisionToken>,
 }
@@ -173,7 +180,7 @@ impl Caller {
     /// A company that the key does not cover is refused alike whether or not it exists.
     pub fn grant(&self, scope: Scope, company: &CompanyId) -> Result<Grant> {
         self.require(scope)?;
-        if !self.coverage.contains(company) {
+        if !self.rights.coverage.contains(company) {
             return Err(self.absent(Kind::Company, company.as_str()));
         }
         let (company, actor) = (company.clone(), self.actor.clone());
@@ -183,7 +190,7 @@ impl Caller {
     /// The right to look across all companies that the key covers.
     pub fn grant_covered(&self, scope: Scope) -> Result<CoveredGrant> {
         self.require(scope)?;
-        let (coverage, actor) = (self.coverage.clone(), self.actor.clone());
+        let (coverage, actor) = (self.rights.coverage.clone(), self.actor.clone());
         Ok(CoveredGrant { coverage, actor, at_least: self.at_least })
     }
 
@@ -196,7 +203,7 @@ impl Caller {
     /// The error for something that is not there: only a key that covers everything learns so.
     pub fn absent(&self, kind: Kind, id: &str) -> Error {
         let id = id.to_owned();
-        match self.coverage {
+        match self.rights.coverage {
             Coverage::All => Error::NotFound { kind, id },
             Coverage::Only(_) => Error::NotCovered { kind, id },
         }
@@ -204,7 +211,10 @@ impl Caller {
 
     /// Whether the key has the scope, for any company that it covers.
     pub fn require(&self, scope: Scope) -> Result<()> {
-        if self.scopes.contains(scope) { Ok(()) } else { Err(Error::MissingScope { scope }) }
+        match self.rights.scopes.contains(scope) {
+            true => Ok(()),
+            false => Err(Error::MissingScope { scope }),
+        }
     }
 }
 
@@ -243,15 +253,14 @@ impl Task {
 
     /// A caller who may do everything: whoever can read and write the data itself.
     pub fn caller(self) -> Caller {
-        Caller {
-            actor: self.actor(),
+        let rights = Rights {
             scopes: Scopes::All,
             coverage: Coverage::All,
             addresses: Vec::new(),
             expires_time: None,
             staff_id: None,
-            at_least: None,
-        }
+        };
+        Caller { actor: self.actor(), rights: Arc::new(rights), at_least: None }
     }
 
     /// The right of the program itself to one company's data.

@@ -2,32 +2,36 @@
 
 use std::fmt;
 
+use arrayvec::ArrayString;
+
 use super::error::Violation;
 
 /// The most characters an id may have.
 pub const MAX_ID_LENGTH: usize = 64;
 
+/// An id's text in place: ids are handed on with every request, and this costs no allocation.
+type Text = ArrayString<MAX_ID_LENGTH>;
+
 /// Checks the form of an id; `field` is the name that the error gives.
-fn check(field: &str, value: &str) -> Result<(), Violation> {
+fn check(field: &str, value: &str) -> Result<Text, Violation> {
     if value.is_empty() {
         return Err(Violation::new(field, "REQUIRED", "is required"));
     }
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if value.len() > MAX_ID_LENGTH || !value.chars().all(allowed) {
-        return Err(Violation::new(
-            field,
-            "MALFORMED_ID",
-            "must be an id: 1 to 64 letters, digits, underscores or hyphens",
-        ));
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    match Text::from(value) {
+        Ok(text) if value.bytes().all(allowed) => Ok(text),
+        _ => {
+            let description = "must be an id: 1 to 64 letters, digits, underscores or hyphens";
+            Err(Violation::new(field, "MALFORMED_ID", description))
+        }
     }
-    Ok(())
 }
 
 macro_rules! id {
     ($name:ident, $prefix:literal, $doc:literal) => {
         #[doc = $doc]
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(Text);
 
         impl $name {
             /// What generated ids of this kind begin with.
@@ -35,8 +39,7 @@ macro_rules! id {
 
             /// Takes an id from outside; `field` names it in the error.
             pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
-                check(field, value)?;
-                Ok(Self(value.to_owned()))
+                check(field, value).map(Self)
             }
 
             /// The id as text.

@@ -1,11 +1,11 @@
 //! Keys: what one may do, for whom, from where and until when. The secret itself never comes here.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
 use super::{
-    access::{Actor, Caller, Coverage, Scope, Scopes},
+    access::{Actor, Caller, Coverage, Rights, Scope, Scopes},
     entry::{Audit, Revision},
     error::{Beyond, Error, Result},
     id::{KeyId, StaffId},
@@ -77,8 +77,8 @@ impl Key {
         }
     }
 
-    /// Who calls with this key and this secret of it, if it may be used now and from there.
-    pub fn caller(&self, now: Timestamp, address: IpAddr, secret: &SecretDigest) -> Result<Caller> {
+    /// Whether the key may be used now, from there, with this secret of it.
+    pub fn admit(&self, now: Timestamp, address: IpAddr, secret: &SecretDigest) -> Result<()> {
         self.check_usable(now)?;
         if let Some(previous) = self.previous.filter(|previous| previous.digest == *secret)
             && now >= previous.expires_time
@@ -90,19 +90,27 @@ impl Key {
         if !self.addresses.is_empty() && !self.addresses.iter().any(|net| net.contains(&address)) {
             return Err(Error::AddressNotAllowed { address: address.to_string() });
         }
+        Ok(())
+    }
+
+    /// Who calls with this key, from an address that is not known yet.
+    pub fn caller(&self) -> Caller {
         let staff_id = self.staff_id.clone().unwrap_or_else(|| {
             StaffId::parse("key_id", self.id.as_str())
                 .unwrap_or_else(|_| unreachable!("ids have one form"))
         });
-        Ok(Caller {
-            actor: Actor { key_id: Some(self.id.clone()), staff_id, address: Some(address) },
+        let rights = Rights {
             scopes: self.scopes.clone(),
             coverage: self.coverage.clone(),
             addresses: self.addresses.clone(),
             expires_time: self.expires_time,
             staff_id: self.staff_id.clone(),
+        };
+        Caller {
+            actor: Actor { key_id: Some(self.id.clone()), staff_id, address: None },
+            rights: Arc::new(rights),
             at_least: None,
-        })
+        }
     }
 
     /// Refuses lists that are longer than anybody means, as every request carries them.
@@ -128,6 +136,7 @@ impl Key {
     /// caller that it goes beyond.
     pub fn lies_within(&self, caller: &Caller) -> Result<(), Beyond> {
         let beyond = |restriction, own| Err(Beyond { restriction, own });
+        let caller = &*caller.rights;
         let scopes = match (&caller.scopes, &self.scopes) {
             (Scopes::All, _) => true,
             (Scopes::Only(_), Scopes::All) => false,

@@ -71,9 +71,10 @@ impl Cors {
     }
 
     /// Adds what lets the page read the answer. Caches must know that answers differ by origin
-    /// even where this request has none.
+    /// even where this request has none; those that may be kept say so already.
     pub(super) fn expose(&self, allowed: Option<HeaderValue>, answer: &mut HeaderMap) {
-        if !self.any {
+        let says_so = |vary: &HeaderValue| vary.as_bytes().ends_with(b"Origin");
+        if !self.any && !answer.get(VARY).is_some_and(says_so) {
             answer.append(VARY, HeaderValue::from_static("origin"));
         }
         if let Some(allowed) = allowed {

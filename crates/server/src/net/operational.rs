@@ -52,7 +52,7 @@ impl Operational {
             },
             _ => metrics_text(),
         };
-        response.extensions_mut().insert(RouteLabel(Arc::from(path)));
+        response.extensions_mut().insert(RouteLabel::new(path));
         Some(response)
     }
 

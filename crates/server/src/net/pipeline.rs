@@ -6,10 +6,10 @@ use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::body::Body;
 use futures_util::FutureExt;
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
 use tokio::{sync::Semaphore, time::timeout};
-use tower::{ServiceExt, util::BoxCloneSyncService};
+use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument;
 
 use super::{
@@ -18,7 +18,8 @@ use super::{
     cors::Cors,
     deadline::{Deadline, budget},
     operational::Operational,
-    record::{Record, RecordedBody},
+    ready::{ReadyAnswers, ReadyBody, RequestBody},
+    record::{Arrival, Protocol, Record, RecordedBody, Recorder, RouteLabel, span},
     request_id::{self, RequestId},
 };
 use crate::{
@@ -29,14 +30,37 @@ use crate::{
     telemetry::PANICS,
 };
 
-/// What answers requests in the end. It finds a [`RequestId`], a [`ClientAddress`] and a
-/// [`Deadline`] in each request's extensions.
-pub type App = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+/// What answers requests in the end.
+#[derive(Clone)]
+pub struct App {
+    ready: Option<Arc<dyn ReadyAnswers>>,
+    general: General,
+}
+
+type General = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+impl App {
+    /// Answers everything. It finds a [`RequestId`], a [`ClientAddress`] and a [`Deadline`] in each
+    /// request's extensions.
+    pub fn new<S>(general: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send,
+    {
+        Self { ready: None, general: BoxCloneSyncService::new(general) }
+    }
+
+    /// With methods that are asked first.
+    pub fn with_ready(self, ready: Arc<dyn ReadyAnswers>) -> Self {
+        Self { ready: Some(ready), ..self }
+    }
+}
 
 pub(super) struct Pipeline {
     limits: Limits,
-    log_success: bool,
     clock: Arc<dyn Clock>,
+    recorder: Arc<Recorder>,
     operational: Operational,
     cors: Cors,
     requests: Semaphore,
@@ -52,7 +76,7 @@ impl Pipeline {
     ) -> Self {
         Self {
             limits: config.limits.clone(),
-            log_success: config.access_log,
+            recorder: Arc::new(Recorder::new(Arc::clone(&clock), config.access_log)),
             clock,
             operational,
             cors: Cors::new(&config.cors_origins),
@@ -75,20 +99,71 @@ impl Pipeline {
         peer: IpAddr,
         busy: Busy,
     ) -> Result<Response<RecordedBody>, Infallible> {
-        let mut request = request.map(Body::new);
-        let id = RequestId::of(request.headers());
-        let client = ClientAddress::of(peer, request.headers(), &self.operational.trusted_proxies);
-        // As an error's, so that no level of the log hides it.
-        let span = tracing::error_span!("request", request_id = %id);
-        let record = Record::start(&request, client, span.clone(), self.clock(), self.log_success);
-        let allowed_origin = self.cors.allowed(request.headers());
+        let (head, body) = request.into_parts();
+        let arrival = Arrival {
+            started: self.recorder.now(),
+            protocol: Protocol::of(&head.headers),
+            client: ClientAddress::of(peer, &head.headers, &self.operational.trusted_proxies),
+            id: RequestId::of(&head.headers),
+        };
+        let allowed_origin = self.cors.allowed(&head.headers);
+        let mut body = RequestBody::new(body);
+        if let Some((label, mut response)) = self.ready(&head, &mut body, arrival.client).await {
+            self.complete(allowed_origin, &arrival.id, response.headers_mut());
+            let record = Record::start(&self.recorder, arrival, head.method, head.uri);
+            return Ok(record.follow(Some(label), response, busy));
+        }
+        // In a place of its own, or every request that is ready would carry its size around.
+        let request = Request::from_parts(head, body.into_body());
+        Ok(Box::pin(self.answer_generally(request, peer, arrival, allowed_origin, busy)).await)
+    }
+
+    async fn ready(
+        &self,
+        head: &Parts,
+        body: &mut RequestBody,
+        client: ClientAddress,
+    ) -> Option<(RouteLabel, Response<ReadyBody>)> {
+        let route = self.app.ready.as_deref()?.find(head)?;
+        let body = body.read_at_once().await?;
+        let response = route.answer(head, &body, client)?;
+        Some((route.label().clone(), response))
+    }
+
+    async fn answer_generally(
+        &self,
+        mut request: Request<Body>,
+        peer: IpAddr,
+        arrival: Arrival,
+        allowed_origin: Option<HeaderValue>,
+        busy: Busy,
+    ) -> Response<RecordedBody> {
+        let (id, client) = (arrival.id.clone(), arrival.client);
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let record = Record::start(&self.recorder, arrival, method, uri);
+        let span = span(&id);
         request.extensions_mut().insert(id.clone());
         request.extensions_mut().insert(client);
 
         let mut response = self.route(request, peer, client).instrument(span).await;
-        self.cors.expose(allowed_origin, response.headers_mut());
-        response.headers_mut().insert(request_id::HEADER, id.header());
-        Ok(record.follow(response, busy))
+        self.complete(allowed_origin, &id, response.headers_mut());
+        let label = response.extensions().get::<RouteLabel>().cloned();
+        record.follow(label, response, busy)
+    }
+
+    /// The headers that every answer has.
+    fn complete(
+        &self,
+        allowed_origin: Option<HeaderValue>,
+        id: &RequestId,
+        headers: &mut HeaderMap,
+    ) {
+        self.cors.expose(allowed_origin, headers);
+        // An answer that was ready has a place for it, and need not grow.
+        match headers.get_mut(request_id::HEADER) {
+            Some(place) => *place = id.header(),
+            None => _ = headers.insert(request_id::HEADER, id.header()),
+        }
     }
 
     async fn route(
@@ -125,7 +200,7 @@ impl Pipeline {
     async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
         let budget = budget(self.limits.request_timeout(), request.headers());
         request.extensions_mut().insert(Deadline(self.clock.monotonic() + budget));
-        let answer = AssertUnwindSafe(self.app.clone().oneshot(request)).catch_unwind();
+        let answer = AssertUnwindSafe(self.app.general.clone().oneshot(request)).catch_unwind();
         match timeout(budget, answer).await {
             Ok(Ok(Ok(response))) => Ok(response),
             Ok(Ok(Err(never))) => match never {},

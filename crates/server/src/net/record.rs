@@ -2,20 +2,24 @@
 //! it. Never a body, a query or a header's value.
 
 use std::{
+    borrow::Cow,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, LazyLock, OnceLock},
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use metrics::{Counter, Gauge, Histogram};
 use tonic::Code;
 use tracing::Span;
 
-use super::{client_address::ClientAddress, connection::Busy};
+use super::{
+    client_address::ClientAddress, connection::Busy, ready::ReadyBody, request_id::RequestId,
+};
 use crate::{
     clock::Clock,
     telemetry::{REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT},
@@ -23,23 +27,79 @@ use crate::{
 
 /// Which method or route answered: a handler puts it into its answer's extensions. There must be
 /// few of them, as each is a series of its own in the metrics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouteLabel(pub Arc<str>);
+///
+/// Holds on to its series, since to find one by its labels costs more than to count.
+#[derive(Clone)]
+pub struct RouteLabel(Arc<Route>);
 
-const UNKNOWN_ROUTE: &str = "unknown";
+struct Route {
+    name: String,
+    by_protocol: [OnceLock<Series>; 3],
+}
+
+struct Series {
+    seconds: Histogram,
+    /// Of [`USUAL_CODES`].
+    counters: [OnceLock<Counter>; USUAL_CODES.len()],
+}
+
+const USUAL_CODES: [&str; 3] = ["200", "304", "Ok"];
+
+impl RouteLabel {
+    /// Of that name in the metrics and the log.
+    pub fn new(name: &str) -> Self {
+        Self(Arc::new(Route { name: name.to_owned(), by_protocol: Default::default() }))
+    }
+
+    /// What answered nothing that has a name.
+    fn unknown() -> &'static Self {
+        static UNKNOWN: LazyLock<RouteLabel> = LazyLock::new(|| RouteLabel::new("unknown"));
+        &UNKNOWN
+    }
+
+    fn series(&self, protocol: Protocol) -> &Series {
+        self.0.by_protocol[protocol as usize].get_or_init(|| Series {
+            seconds: metrics::histogram!(
+                REQUEST_SECONDS,
+                "protocol" => protocol.label(),
+                "method" => self.0.name.clone(),
+            ),
+            counters: Default::default(),
+        })
+    }
+
+    fn count(&self, protocol: Protocol, code: &str) {
+        let counters = &self.series(protocol).counters;
+        match USUAL_CODES.iter().position(|usual| *usual == code) {
+            Some(usual) => {
+                counters[usual].get_or_init(|| self.counter(protocol, code)).increment(1)
+            }
+            None => self.counter(protocol, code).increment(1),
+        }
+    }
+
+    fn counter(&self, protocol: Protocol, code: &str) -> Counter {
+        let (protocol, method) = (protocol.label(), self.0.name.clone());
+        metrics::counter!(
+            REQUESTS, "protocol" => protocol, "method" => method, "code" => code.to_owned()
+        )
+    }
+}
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The most of a path that goes into the log.
 const MOST_PATH_CHARACTERS: usize = 200;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Protocol {
+pub(super) enum Protocol {
     Http,
     Grpc,
     GrpcWeb,
 }
 
 impl Protocol {
-    fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let kind =
             headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
         if kind.starts_with(b"application/grpc-web") {
@@ -60,17 +120,38 @@ impl Protocol {
     }
 }
 
+/// What all records of a server share.
+pub(super) struct Recorder {
+    clock: Arc<dyn Clock>,
+    log_success: bool,
+    in_flight: Gauge,
+}
+
+impl Recorder {
+    pub(super) fn new(clock: Arc<dyn Clock>, log_success: bool) -> Self {
+        Self { clock, log_success, in_flight: metrics::gauge!(REQUESTS_IN_FLIGHT) }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.clock.monotonic()
+    }
+}
+
+/// Where a request comes from, and when.
+pub(super) struct Arrival {
+    pub(super) started: Instant,
+    pub(super) protocol: Protocol,
+    pub(super) client: ClientAddress,
+    pub(super) id: RequestId,
+}
+
 /// What is known of a request so far. It is written down when this is dropped: after the answer's
 /// last byte, or when the client has gone or broken off.
 pub(super) struct Record {
-    span: Span,
-    clock: Arc<dyn Clock>,
-    started: Instant,
-    log_success: bool,
-    protocol: Protocol,
+    recorder: Arc<Recorder>,
+    arrival: Arrival,
     method: Method,
     uri: Uri,
-    client: ClientAddress,
     route: Option<RouteLabel>,
     status: Option<StatusCode>,
     grpc_code: Option<Code>,
@@ -79,22 +160,17 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn start(
-        request: &Request<Body>,
-        client: ClientAddress,
-        span: Span,
-        clock: Arc<dyn Clock>,
-        log_success: bool,
+        recorder: &Arc<Recorder>,
+        arrival: Arrival,
+        method: Method,
+        uri: Uri,
     ) -> Self {
-        metrics::gauge!(REQUESTS_IN_FLIGHT).increment(1.0);
+        recorder.in_flight.increment(1.0);
         Self {
-            span,
-            started: clock.monotonic(),
-            clock,
-            log_success,
-            protocol: Protocol::of(request.headers()),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            client,
+            recorder: Arc::clone(recorder),
+            arrival,
+            method,
+            uri,
             route: None,
             status: None,
             grpc_code: None,
@@ -103,15 +179,22 @@ impl Record {
     }
 
     /// Takes note of the answer's head; the body carries the record from here.
-    pub(super) fn follow(mut self, response: Response<Body>, busy: Busy) -> Response<RecordedBody> {
-        self.route = response.extensions().get::<RouteLabel>().cloned();
+    pub(super) fn follow<B>(
+        mut self,
+        route: Option<RouteLabel>,
+        response: Response<B>,
+        busy: Busy,
+    ) -> Response<RecordedBody>
+    where
+        Content: From<B>,
+    {
+        self.route = route;
         self.status = Some(response.status());
         self.note_grpc_code(response.headers());
-        let seconds = self.clock.monotonic().saturating_duration_since(self.started).as_secs_f64();
-        metrics::histogram!(REQUEST_SECONDS, "protocol" => self.protocol.label(), "method" => self.route_label())
-            .record(seconds);
-        response.map(|body| RecordedBody {
-            body,
+        let seconds = self.taken().as_secs_f64();
+        self.route().series(self.arrival.protocol).seconds.record(seconds);
+        response.map(|content| RecordedBody {
+            content: content.into(),
             polled: false,
             ended: false,
             record: self,
@@ -120,24 +203,28 @@ impl Record {
     }
 
     fn note_grpc_code(&mut self, headers: &HeaderMap) {
-        if let Some(code) = headers.get("grpc-status") {
+        if let Some(code) = headers.get(GRPC_STATUS) {
             self.grpc_code = Some(Code::from_bytes(code.as_bytes()));
         }
     }
 
-    fn route_label(&self) -> Arc<str> {
-        self.route.as_ref().map_or_else(|| Arc::from(UNKNOWN_ROUTE), |route| Arc::clone(&route.0))
+    fn route(&self) -> &RouteLabel {
+        self.route.as_ref().unwrap_or_else(|| RouteLabel::unknown())
+    }
+
+    fn taken(&self) -> Duration {
+        self.recorder.now().saturating_duration_since(self.arrival.started)
     }
 
     /// The code, and whether it is the server's fault.
-    fn outcome(&self) -> (String, bool) {
-        let Some(status) = self.status.filter(|_| !self.broken_off) else {
-            return ("gone".to_owned(), false);
+    fn outcome(&self) -> (Cow<'_, str>, bool) {
+        let Some(status) = self.status.as_ref().filter(|_| !self.broken_off) else {
+            return ("gone".into(), false);
         };
-        if self.protocol == Protocol::Http || !status.is_success() {
+        if self.arrival.protocol == Protocol::Http || !status.is_success() {
             // A probe's no is what it asked for, not a failure.
-            let is_probe = self.uri.path() == "/readyz";
-            return (status.as_str().to_owned(), status.is_server_error() && !is_probe);
+            let is_probe = || self.uri.path() == "/readyz";
+            return (status.as_str().into(), status.is_server_error() && !is_probe());
         }
         // gRPC-Web has its trailers in the body; errors without one have the code in the head.
         let code = self.grpc_code.unwrap_or(Code::Ok);
@@ -149,42 +236,67 @@ impl Record {
                 | Code::Unavailable
                 | Code::DataLoss
         );
-        (format!("{code:?}"), fault)
+        match code {
+            Code::Ok => ("Ok".into(), fault),
+            other => (format!("{other:?}").into(), fault),
+        }
     }
+
+    fn log(&self, code: &str, fault: bool) {
+        let Arrival { protocol, client, id, .. } = &self.arrival;
+        let (method, uri) = (&self.method, &self.uri);
+        let _in_span = span(id).entered();
+        let microseconds = u64::try_from(self.taken().as_micros()).unwrap_or(u64::MAX);
+        let path: String = uri.path().chars().take(MOST_PATH_CHARACTERS).collect();
+        let route = &*self.route().0.name;
+        let (protocol, client) = (protocol.label(), client.0);
+        if fault {
+            tracing::error!(protocol, %method, path, route, code, %client, microseconds, "request failed");
+        } else {
+            tracing::info!(protocol, %method, path, route, code, %client, microseconds, "request");
+        }
+    }
+}
+
+/// The span of whatever is logged about a request. As an error's, so that no level of the log hides it.
+pub(super) fn span(id: &RequestId) -> Span {
+    tracing::error_span!("request", request_id = %id)
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        metrics::gauge!(REQUESTS_IN_FLIGHT).decrement(1.0);
+        self.recorder.in_flight.decrement(1.0);
         let (code, fault) = self.outcome();
-        metrics::counter!(
-            REQUESTS,
-            "protocol" => self.protocol.label(),
-            "method" => self.route_label(),
-            "code" => code.clone(),
-        )
-        .increment(1);
-        if !fault && !self.log_success {
-            return;
+        self.route().count(self.arrival.protocol, &code);
+        if fault || self.recorder.log_success {
+            self.log(&code, fault);
         }
-        let _in_span = self.span.enter();
-        let taken = self.clock.monotonic().saturating_duration_since(self.started);
-        let microseconds = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
-        let path: String = self.uri.path().chars().take(MOST_PATH_CHARACTERS).collect();
-        let route = self.route_label();
-        let protocol = self.protocol.label();
-        let (method, client) = (&self.method, self.client.0);
-        if fault {
-            tracing::error!(protocol, %method, path, %route, code, %client, microseconds, "request failed");
-        } else {
-            tracing::info!(protocol, %method, path, %route, code, %client, microseconds, "request");
-        }
+    }
+}
+
+/// What an answer consists of.
+pub(super) enum Content {
+    /// Bytes that were ready.
+    Ready(ReadyBody),
+    /// Whatever the application made.
+    Made(Body),
+}
+
+impl From<ReadyBody> for Content {
+    fn from(body: ReadyBody) -> Self {
+        Self::Ready(body)
+    }
+}
+
+impl From<Body> for Content {
+    fn from(body: Body) -> Self {
+        Self::Made(body)
     }
 }
 
 /// An answer's body. Until it is gone, its connection counts as busy and its record is open.
 pub(super) struct RecordedBody {
-    body: Body,
+    content: Content,
     polled: bool,
     ended: bool,
     record: Record,
@@ -200,7 +312,10 @@ impl HttpBody for RecordedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         self.polled = true;
-        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let polled = match &mut self.content {
+            Content::Ready(body) => Poll::Ready(body.next().map(Ok)),
+            Content::Made(body) => Pin::new(body).poll_frame(context),
+        };
         match &polled {
             Poll::Ready(None) => self.ended = true,
             Poll::Ready(Some(Ok(frame))) => {
@@ -215,17 +330,23 @@ impl HttpBody for RecordedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.content {
+            Content::Ready(body) => body.is_empty(),
+            Content::Made(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.content {
+            Content::Ready(body) => body.size_hint(),
+            Content::Made(body) => body.size_hint(),
+        }
     }
 }
 
 impl Drop for RecordedBody {
     fn drop(&mut self) {
         // Bodies of HEAD are never polled, and of known length not to their end.
-        self.record.broken_off = self.polled && !self.ended && !self.body.is_end_stream();
+        self.record.broken_off = self.polled && !self.ended && !self.is_end_stream();
     }
 }

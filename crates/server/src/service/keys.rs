@@ -319,10 +319,11 @@ pub fn rotate(key: &mut Key, secret: &Secret, overlap_seconds: i64, now: Timesta
 /// A key that is not there looks like one that is not the caller's to see, unless all are.
 fn absent(caller: Option<&Caller>, id: &KeyId) -> Error {
     let sees_all = |caller: &Caller| {
-        caller.scopes == Scopes::All
-            && caller.coverage == Coverage::All
-            && caller.addresses.is_empty()
-            && caller.expires_time.is_none()
+        let rights = &caller.rights;
+        rights.scopes == Scopes::All
+            && rights.coverage == Coverage::All
+            && rights.addresses.is_empty()
+            && rights.expires_time.is_none()
     };
     match caller {
         Some(caller) if !sees_all(caller) => Error::KeyNotWithin { beyond: None },

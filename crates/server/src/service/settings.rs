@@ -54,6 +54,11 @@ impl SettingsService {
         self.snapshots.get(grant).await
     }
 
+    /// The same where that takes no look-up; `None` says nothing about the company.
+    pub fn get_at_once(&self, grant: &Grant) -> Option<Seen> {
+        self.snapshots.get_at_once(grant)
+    }
+
     /// The company as it is or was; NOT_FOUND (or its refusal) if there is none.
     pub async fn read(
         &self,
@@ -95,7 +100,7 @@ impl SettingsService {
         write: Write,
     ) -> Result<Written> {
         let grant = caller.grant(write.ask.scope(), company)?;
-        if write.ask.makes_company() && caller.coverage != Coverage::All {
+        if write.ask.makes_company() && caller.rights.coverage != Coverage::All {
             return Err(Error::NotCoveringAll);
         }
         let absent = || caller.absent(Kind::Company, company.as_str());

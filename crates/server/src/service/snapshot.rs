@@ -3,12 +3,13 @@
 //! A read takes no lock that a write holds, and touches no database while the snapshot is fresh.
 
 use std::{
+    any::Any,
     ops::Deref,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use bytes::Bytes;
+use metrics::Counter;
 use quick_cache::{Weighter, sync::Cache};
 
 use super::queues::Queues;
@@ -32,18 +33,12 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 /// How often it looks meanwhile.
 const WAIT_STEP: Duration = Duration::from_millis(50);
 
-/// Makes the finished bytes of a company's four lists; handed in by `lib.rs`, so that services
-/// stay free of protocols.
-pub type Render = fn(epoch: u64, settings: &Settings) -> [FinishedList; 4];
+/// Makes a company's list as it is sent; handed in by `lib.rs`, so that services stay free of
+/// protocols.
+pub type Render = fn(epoch: u64, settings: &Settings, catalog: Catalog) -> Rendered;
 
-/// A list as it is sent.
-#[derive(Clone, Debug)]
-pub struct FinishedList {
-    /// The body.
-    pub body: Bytes,
-    /// A quoted hash of the body and the store's epoch.
-    pub etag: String,
-}
+/// What only those know who handed in the way to make it.
+pub type Rendered = Arc<dyn Any + Send + Sync>;
 
 /// A company at a revision.
 pub struct Snapshot {
@@ -51,13 +46,16 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     /// In which life of the data.
     pub epoch: u64,
-    lists: [FinishedList; 4],
+    render: Render,
+    /// Made when they are first asked for: a write must not wait for them.
+    lists: [OnceLock<Rendered>; 4],
 }
 
 impl Snapshot {
-    /// The finished bytes of a catalog's list.
-    pub fn list(&self, catalog: Catalog) -> &FinishedList {
-        &self.lists[catalog.index()]
+    /// A catalog's list as it is sent.
+    pub fn list(&self, catalog: Catalog) -> &Rendered {
+        let make = || (self.render)(self.epoch, &self.settings, catalog);
+        self.lists[catalog.index()].get_or_init(make)
     }
 
     /// What a caller knows who has seen this.
@@ -120,6 +118,8 @@ pub struct Snapshots {
     cache: Cache<CompanyId, Cached, Weight>,
     publishing: Mutex<()>,
     look_ups: Queues,
+    /// Held on to, since to find it costs more than to count.
+    memory_reads: Counter,
 }
 
 impl Snapshots {
@@ -140,6 +140,7 @@ impl Snapshots {
             cache: Cache::with_weighter(expected, max_bytes, Weight),
             publishing: Mutex::new(()),
             look_ups: Queues::new(),
+            memory_reads: metrics::counter!(telemetry::SNAPSHOT_READS, "from" => "memory"),
         }
     }
 
@@ -149,8 +150,7 @@ impl Snapshots {
     /// While the store does not answer, one that may be older and says so. UNAVAILABLE if what the
     /// caller has seen does not come here within a moment.
     pub async fn get(&self, grant: &Grant) -> Result<Option<Seen>> {
-        if let Some(fresh) = self.fresh(grant) {
-            metrics::counter!(telemetry::SNAPSHOT_READS, "from" => "memory").increment(1);
+        if let Some(fresh) = self.get_at_once(grant) {
             return Ok(Some(fresh));
         }
         self.refuse_other_epoch(grant)?;
@@ -172,6 +172,13 @@ impl Snapshots {
             }
             tokio::time::sleep(WAIT_STEP).await;
         }
+    }
+
+    /// The company's snapshot, if it is fresh and new enough; `None` says nothing about the company.
+    pub fn get_at_once(&self, grant: &Grant) -> Option<Seen> {
+        let fresh = self.fresh(grant)?;
+        self.memory_reads.increment(1);
+        Some(fresh)
     }
 
     /// A token of an earlier life can never be satisfied.
@@ -222,8 +229,8 @@ impl Snapshots {
     /// Takes over what a commit of this process just made, unless something newer is here.
     pub fn publish(&self, grant: &Grant, settings: Arc<Settings>, stamp: Stamp) -> Arc<Snapshot> {
         let epoch = self.freshness.epoch();
-        let lists = (self.render)(epoch, &settings);
-        let snapshot = Arc::new(Snapshot { settings, epoch, lists });
+        let (render, lists) = (self.render, Default::default());
+        let snapshot = Arc::new(Snapshot { settings, epoch, render, lists });
         self.keep(grant.company(), Cached { snapshot: snapshot.clone(), stamp });
         snapshot
     }
@@ -295,14 +302,18 @@ impl Snapshots {
 struct Weight;
 
 impl Weighter<CompanyId, Cached> for Weight {
-    /// Bytes, roughly: the finished lists, and what an entry and a location take in memory.
+    /// Bytes, roughly: what an entry and a location take in memory, and in the finished lists once
+    /// they are made.
     fn weight(&self, _: &CompanyId, cached: &Cached) -> u64 {
         const COMPANY_BYTES: usize = 1_024;
-        const ROW_BYTES: usize = 512;
-        let snapshot = &cached.snapshot;
-        let bodies: usize = snapshot.lists.iter().map(|list| list.body.len()).sum();
-        let rows: usize = snapshot.settings.catalogs.iter().map(Vec::len).sum();
-        let rows = rows + snapshot.settings.businesses.len();
-        (COMPANY_BYTES + bodies + rows * ROW_BYTES) as u64
+        const ROW_BYTES: usize = 768;
+        /// In memory, as JSON and as protobuf.
+        const NAME_COPIES: usize = 3;
+        let settings = &cached.snapshot.settings;
+        let entries = settings.catalogs.iter().flatten();
+        let names: usize = entries.map(|entry| entry.name.as_str().len()).sum();
+        let rows: usize = settings.catalogs.iter().map(Vec::len).sum();
+        let rows = rows + settings.businesses.len();
+        (COMPANY_BYTES + rows * ROW_BYTES + names * NAME_COPIES) as u64
     }
 }

@@ -19,6 +19,7 @@ mod openapi;
 mod plan;
 mod postgres;
 mod postgres_server;
+mod ready;
 mod sqlite;
 mod status;
 mod store_conformance;

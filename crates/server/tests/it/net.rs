@@ -123,7 +123,7 @@ fn app(waiting: Arc<AtomicUsize>, go_on: Arc<Notify>) -> App {
                 "/who" => *response.body_mut() = Body::from(who(&request)),
                 _ => *response.status_mut() = StatusCode::NOT_FOUND,
             }
-            response.extensions_mut().insert(RouteLabel(Arc::from("test")));
+            response.extensions_mut().insert(RouteLabel::new("test"));
             Ok::<_, Infallible>(response)
         }
     }))

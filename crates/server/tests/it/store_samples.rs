@@ -1,8 +1,10 @@
 //! Companies, entries, keys and plans for the tests of the stores.
 
+use std::sync::Arc;
+
 use customer_settings_server::{
     catalog::{
-        access::{Actor, Caller, Coverage, CoveredGrant, Grant, Scope, Scopes, Task},
+        access::{Actor, Caller, Coverage, CoveredGrant, Grant, Rights, Scope, Scopes, Task},
         company::{
             Address, AddressKind, Business, Company, Contact, Coordinate, Country, ShortText,
         },
@@ -29,16 +31,9 @@ pub(crate) fn grant(company: &str) -> Grant {
 /// The right to look across these companies.
 pub(crate) fn covering(companies: &[&str]) -> CoveredGrant {
     let coverage = Coverage::Only(companies.iter().map(|id| company_id(id)).collect());
-    let caller = Caller {
-        actor: actor("key_x"),
-        scopes: Scopes::All,
-        coverage,
-        addresses: vec![],
-        expires_time: None,
-        staff_id: None,
-        at_least: None,
-    };
-    caller.grant_covered(Scope::CompaniesRead).unwrap()
+    let all = Task::Export.caller();
+    let rights = Arc::new(Rights { coverage, ..(*all.rights).clone() });
+    Caller { rights, ..all }.grant_covered(Scope::CompaniesRead).unwrap()
 }
 
 pub(crate) fn covering_all() -> CoveredGrant {

@@ -176,7 +176,7 @@ impl Binding {
         };
         Ok(Self {
             rpc: rpc.clone(),
-            rpc_path: format!("/{}/{}", rpc.parent_service().full_name(), rpc.name()),
+            rpc_path: rpc_path(rpc),
             method,
             template,
             path,
@@ -186,6 +186,11 @@ impl Binding {
             ignores_unknown: ignores_unknown(rpc),
         })
     }
+}
+
+/// `/package.Service/Method`, as gRPC calls it.
+pub(crate) fn rpc_path(rpc: &MethodDescriptor) -> String {
+    format!("/{}/{}", rpc.parent_service().full_name(), rpc.name())
 }
 
 /// Whether a method ignores names that the contract does not have, as it does unless its service is strict:

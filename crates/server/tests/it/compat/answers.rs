@@ -203,7 +203,7 @@ async fn a_get_of_what_the_client_has_answers_304_and_a_post_never_does() {
     let etag = whole.header("etag").unwrap().to_owned();
     assert!(etag.starts_with('"') && etag.ends_with('"'), "{etag}");
     assert_eq!(whole.header("cache-control"), Some("private, no-cache"));
-    assert_eq!(whole.header("vary"), Some("Authorization, Accept-Encoding"));
+    assert_eq!(whole.header("vary"), Some("Authorization, Accept-Encoding, Origin"));
     let weak = format!("W/{etag}");
     let several = format!("\"other\", {etag}");
     for tags in [etag.as_str(), &weak, &several, "*"] {

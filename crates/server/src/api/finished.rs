@@ -1,0 +1,172 @@
+//! Lists that are ready to be sent: their bytes in every form, with the headers that belong to them.
+
+use std::{io::Write, sync::OnceLock};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, request::Parts};
+use sha2::{Digest, Sha256};
+
+use super::{marks::REVISION, status};
+use crate::{
+    catalog::token::RevisionToken,
+    net::{REQUEST_ID, ReadyBody},
+};
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// A list at a revision.
+#[derive(Debug)]
+pub struct FinishedList {
+    json: Encoded,
+    /// Once a client has asked for that.
+    gzip: OnceLock<Encoded>,
+    grpc: Bytes,
+    grpc_head: HeaderMap,
+    grpc_trailers: HeaderMap,
+}
+
+/// The JSON in one encoding.
+#[derive(Debug)]
+struct Encoded {
+    body: Bytes,
+    etag: HeaderValue,
+    head: HeaderMap,
+    /// Where the client has it already.
+    head_of_304: HeaderMap,
+}
+
+impl FinishedList {
+    /// A list of that revision, as JSON and as gRPC frames the message.
+    pub fn new(token: RevisionToken, json: Vec<u8>, grpc: Bytes) -> Self {
+        // With the epoch: a tag from before a restore must not match what came back.
+        let digest = Sha256::new().chain_update(token.epoch.to_be_bytes()).chain_update(&json);
+        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest.finalize()[..16]));
+        let revision = printable(&token.to_string());
+        let mut grpc_head = usual_head("application/grpc");
+        grpc_head.insert(REVISION, revision.clone());
+        let mut json_head = usual_head("application/json");
+        json_head.insert(REVISION, revision);
+        add_cache_headers(&mut json_head, printable(&etag));
+        Self {
+            json: Encoded::new(json.into(), json_head),
+            gzip: OnceLock::new(),
+            grpc,
+            grpc_head,
+            grpc_trailers: HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]),
+        }
+    }
+
+    /// In the encoding that the client takes, or that it has that one already.
+    pub fn over_http<B: Default + From<Bytes>>(&self, request: &Parts) -> Response<B> {
+        let Encoded { body, etag, head, head_of_304 } = match takes_gzip(&request.headers) {
+            true => self.gzip.get_or_init(|| self.json.compressed()),
+            false => &self.json,
+        };
+        let is_read = matches!(request.method, Method::GET | Method::HEAD);
+        let (mut response, head) = match is_read && has_etag(&request.headers, etag) {
+            true => (status::not_modified(), head_of_304),
+            false => (Response::new(B::from(body.clone())), head),
+        };
+        *response.headers_mut() = head.clone();
+        response
+    }
+
+    /// As an answer of one message.
+    pub(super) fn over_grpc(&self) -> Response<ReadyBody> {
+        let (data, trailers) = (self.grpc.clone(), self.grpc_trailers.clone());
+        let mut response = Response::new(ReadyBody { data: Some(data), trailers: Some(trailers) });
+        *response.headers_mut() = self.grpc_head.clone();
+        response
+    }
+}
+
+impl Encoded {
+    /// The head has the etag.
+    fn new(body: Bytes, head: HeaderMap) -> Self {
+        let etag = head[header::ETAG].clone();
+        let mut head_of_304 = head.clone();
+        head_of_304.remove(header::CONTENT_TYPE);
+        head_of_304.remove(header::CONTENT_ENCODING);
+        Self { body, etag, head, head_of_304 }
+    }
+
+    /// The same compressed. Its tag says so, since a tag names bytes.
+    fn compressed(&self) -> Self {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        let written = encoder.write_all(&self.body).and_then(|()| encoder.finish());
+        let body = written.unwrap_or_else(|error| unreachable!("memory is there: {error}"));
+        let etag = self.etag.to_str().unwrap_or_default().trim_end_matches('"');
+        let mut head = self.head.clone();
+        head.insert(header::ETAG, printable(&format!("{etag}-gzip\"")));
+        head.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        Self::new(body.into(), head)
+    }
+}
+
+/// The id of each request takes the place of this one.
+fn usual_head(kind: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([
+        (REQUEST_ID, HeaderValue::from_static("")),
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+    ])
+}
+
+fn printable(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| unreachable!("{text} was made here"))
+}
+
+/// What caches must know of an answer that they may keep.
+pub(super) fn add_cache_headers(headers: &mut HeaderMap, etag: HeaderValue) {
+    headers.insert(header::ETAG, etag);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    let vary = HeaderValue::from_static("Authorization, Accept-Encoding, Origin");
+    headers.insert(header::VARY, vary);
+}
+
+/// Whether `If-None-Match` names the tag. Weak tags count, as RFC 9110 (13.1.2) has it.
+pub(super) fn has_etag(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let tags =
+        headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = tags.flat_map(|tags| tags.split(',')).map(str::trim);
+    tags.any(|tag| {
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
+    })
+}
+
+/// Whether `Accept-Encoding` names gzip (RFC 9110, 12.5.3). `*` alone is no reason to compress.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let mut codings = values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
+    codings.any(|coding| {
+        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = parameters.trim().strip_prefix("q=").map(str::parse::<f32>);
+        name.trim().eq_ignore_ascii_case("gzip") && weight != Some(Ok(0.0))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_taken_where_it_is_named_and_not_refused() {
+        for (value, expected) in [
+            ("gzip", true),
+            ("GZip;q=0.5", true),
+            ("deflate, gzip;q=1.0, *;q=0.5", true),
+            ("br, gzip ; q=0.1", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.000", false),
+            ("identity", false),
+            ("*", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, value.parse().unwrap());
+            assert_eq!(takes_gzip(&headers), expected, "{value:?}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,189 @@
+//! The four lists, answered at once: from a fresh snapshot, to a key that was seen before.
+//!
+//! Everything else about these methods, all refusals among it, is the business of the general way
+//! (`compat`, `http`, `grpc`), which these answers do not differ from.
+
+use std::sync::Arc;
+
+use customer_settings_contract::moego::business::setting::v1::ListCustomerTagsRequest;
+use http::{HeaderMap, HeaderName, Method, Response, header, request::Parts};
+use prost::Message;
+use serde::Deserialize;
+
+use super::{
+    compat::{finished, listed},
+    descriptors,
+    http::{Binding, BodyRule, bindings, rpc_path},
+    marks::MIN_REVISION,
+    status,
+};
+use crate::{
+    auth::Authenticator,
+    catalog::{access::Scope, entry::Catalog, id::CompanyId},
+    net::{ClientAddress, ReadyAnswers, ReadyBody, ReadyRoute, RouteLabel},
+    service::{settings::SettingsService, snapshot::Seen},
+};
+
+const SERVICE: &str = "moego.business.setting.v1.SettingService";
+
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+
+/// All ways to the four lists.
+pub(super) struct ReadyLists {
+    json: Vec<JsonRoute>,
+    grpc: Vec<GrpcRoute>,
+}
+
+/// What every way needs.
+struct Lists {
+    authenticator: Arc<Authenticator>,
+    settings: Arc<SettingsService>,
+}
+
+impl ReadyLists {
+    pub(super) fn new(authenticator: Arc<Authenticator>, settings: Arc<SettingsService>) -> Self {
+        let lists = Arc::new(Lists { authenticator, settings });
+        let bindings = bindings(descriptors(), &[SERVICE]).unwrap_or_default();
+        let json = bindings.iter().filter_map(|binding| JsonRoute::new(binding, &lists)).collect();
+        let methods = descriptors().get_service_by_name(SERVICE);
+        let methods = methods.iter().flat_map(|service| service.methods());
+        let grpc = methods.filter_map(|method| {
+            let path = rpc_path(&method);
+            let (catalog, label) = (listed(&path)?, RouteLabel::new(&path));
+            Some(GrpcRoute { path, catalog, label, lists: lists.clone() })
+        });
+        Self { json, grpc: grpc.collect() }
+    }
+}
+
+impl ReadyAnswers for ReadyLists {
+    fn find(&self, head: &Parts) -> Option<&dyn ReadyRoute> {
+        let path = head.uri.path();
+        if head.method == Method::POST && status::is_grpc(&head.headers) {
+            return self.grpc.iter().find(|route| route.path == path).map(|route| route as _);
+        }
+        let fits = |route: &&JsonRoute| {
+            path.ends_with(&route.after)
+                && path.starts_with(&route.before)
+                && route.method == head.method
+        };
+        self.json.iter().find(fits).map(|route| route as _)
+    }
+}
+
+impl Lists {
+    /// The company's snapshot, if everything is as usual.
+    fn seen(&self, company_id: &str, headers: &HeaderMap, client: ClientAddress) -> Option<Seen> {
+        if headers.contains_key(MIN_REVISION) {
+            return None;
+        }
+        let id = CompanyId::parse("company_id", company_id).ok()?;
+        let key = headers.get(header::AUTHORIZATION)?;
+        let caller = self.authenticator.recognize(key.as_bytes(), client.0)?;
+        let grant = caller.grant(Scope::SettingsRead, &id).ok()?;
+        self.settings.get_at_once(&grant)
+    }
+}
+
+/// One list at one path with one HTTP method.
+struct JsonRoute {
+    method: Method,
+    /// The path before and after the company's id.
+    before: String,
+    after: String,
+    takes_body: bool,
+    catalog: Catalog,
+    label: RouteLabel,
+    lists: Arc<Lists>,
+}
+
+impl JsonRoute {
+    fn new(binding: &Binding, lists: &Arc<Lists>) -> Option<Self> {
+        let (before, after) = binding.path.split_once("{company_id}")?;
+        Some(Self {
+            method: binding.method.clone(),
+            before: before.to_owned(),
+            after: after.to_owned(),
+            takes_body: matches!(binding.body, BodyRule::Whole),
+            catalog: listed(&binding.rpc_path)?,
+            label: RouteLabel::new(&binding.rpc_path),
+            lists: lists.clone(),
+        })
+    }
+}
+
+/// What nearly all programs send: nothing, or the company's id once more.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsualBody<'a> {
+    #[serde(rename = "companyId", alias = "company_id", borrow)]
+    company_id: Option<&'a str>,
+}
+
+impl UsualBody<'_> {
+    fn is(body: &[u8], company_id: &str) -> bool {
+        body.is_empty()
+            || serde_json::from_slice::<UsualBody>(body)
+                .is_ok_and(|body| body.company_id.is_none_or(|id| id == company_id))
+    }
+}
+
+impl ReadyRoute for JsonRoute {
+    fn label(&self) -> &RouteLabel {
+        &self.label
+    }
+
+    fn answer(
+        &self,
+        head: &Parts,
+        body: &[u8],
+        client: ClientAddress,
+    ) -> Option<Response<ReadyBody>> {
+        let path = head.uri.path();
+        let company_id = path.get(self.before.len()..path.len() - self.after.len())?;
+        let is_usual = match self.takes_body {
+            true => UsualBody::is(body, company_id),
+            false => body.is_empty(),
+        };
+        if !is_usual || head.uri.query().is_some() {
+            return None;
+        }
+        let seen = self.lists.seen(company_id, &head.headers, client)?;
+        Some(finished(&seen, self.catalog).over_http(head))
+    }
+}
+
+/// One list over gRPC.
+struct GrpcRoute {
+    path: String,
+    catalog: Catalog,
+    label: RouteLabel,
+    lists: Arc<Lists>,
+}
+
+impl ReadyRoute for GrpcRoute {
+    fn label(&self) -> &RouteLabel {
+        &self.label
+    }
+
+    fn answer(
+        &self,
+        head: &Parts,
+        body: &[u8],
+        client: ClientAddress,
+    ) -> Option<Response<ReadyBody>> {
+        let kind = head.headers.get(header::CONTENT_TYPE)?.as_bytes();
+        let is_usual = matches!(kind, b"application/grpc" | b"application/grpc+proto");
+        if !is_usual || head.method != Method::POST || head.headers.contains_key(GRPC_ENCODING) {
+            return None;
+        }
+        let (&[0, a, b, c, d], message) = body.split_first_chunk()? else { return None };
+        if u32::from_be_bytes([a, b, c, d]) as usize != message.len() {
+            return None;
+        }
+        // The four requests have one form.
+        let company_id = ListCustomerTagsRequest::decode(message).ok()?.company_id;
+        let seen = self.lists.seen(&company_id, &head.headers, client)?;
+        Some(finished(&seen, self.catalog).over_grpc())
+    }
+}

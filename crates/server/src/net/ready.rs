@@ -1,0 +1,141 @@
+//! Answers that need no waiting: bytes that are ready, for callers that are known.
+//!
+//! Such a request meets nothing of the general way but its record. Whatever is not as usual about
+//! it goes the general way, and is refused there if it must be: no rule is written twice.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Response, request::Parts};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::{client_address::ClientAddress, record::RouteLabel};
+
+/// Larger bodies are not those of usual requests.
+const MOST_BODY_BYTES: usize = 4_096;
+
+/// Finds the methods that can answer at once.
+pub trait ReadyAnswers: Send + Sync {
+    /// The method that the request's path, HTTP method and content type name, if it is one of them.
+    fn find(&self, head: &Parts) -> Option<&dyn ReadyRoute>;
+}
+
+/// A method that can answer at once.
+pub trait ReadyRoute: Send + Sync {
+    /// The method, as the metrics name it.
+    fn label(&self) -> &RouteLabel;
+
+    /// Answers, if that needs no waiting and is no refusal.
+    fn answer(
+        &self,
+        head: &Parts,
+        body: &[u8],
+        client: ClientAddress,
+    ) -> Option<Response<ReadyBody>>;
+}
+
+/// The body of an answer that is ready.
+#[derive(Debug, Default)]
+pub struct ReadyBody {
+    /// Everything.
+    pub data: Option<Bytes>,
+    /// What follows it.
+    pub trailers: Option<HeaderMap>,
+}
+
+impl From<Bytes> for ReadyBody {
+    fn from(data: Bytes) -> Self {
+        Self { data: Some(data), trailers: None }
+    }
+}
+
+impl ReadyBody {
+    pub(super) fn next(&mut self) -> Option<Frame<Bytes>> {
+        let data = self.data.take().map(Frame::data);
+        data.or_else(|| self.trailers.take().map(Frame::trailers))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.data.is_none() && self.trailers.is_none()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.data.as_ref().map_or(0, Bytes::len) as u64)
+    }
+}
+
+/// A request's body, of which the first bytes may have been read.
+pub(super) struct RequestBody {
+    read: Bytes,
+    rest: Incoming,
+}
+
+impl RequestBody {
+    pub(super) fn new(rest: Incoming) -> Self {
+        Self { read: Bytes::new(), rest }
+    }
+
+    /// The whole body, if it is short and here already.
+    pub(super) async fn read_at_once(&mut self) -> Option<Bytes> {
+        std::future::poll_fn(|context| Poll::Ready(self.poll_at_once(context))).await
+    }
+
+    fn poll_at_once(&mut self, context: &mut Context<'_>) -> Option<Bytes> {
+        let is_short = |body: &Self| HttpBody::size_hint(body).lower() <= MOST_BODY_BYTES as u64;
+        while !self.rest.is_end_stream() && is_short(self) {
+            match Pin::new(&mut self.rest).poll_frame(context) {
+                // Trailers, and what breaks off, are for the general way; both end the body.
+                Poll::Ready(Some(Ok(frame))) => self.keep(frame.into_data().ok()?),
+                Poll::Ready(None) => break,
+                Poll::Ready(Some(Err(_))) | Poll::Pending => return None,
+            }
+        }
+        is_short(self).then(|| self.read.clone())
+    }
+
+    fn keep(&mut self, data: Bytes) {
+        self.read = match self.read.is_empty() {
+            true => data,
+            false => BytesMut::from_iter(self.read.iter().chain(&data).copied()).freeze(),
+        };
+    }
+
+    /// All of it, for the general way.
+    pub(super) fn into_body(self) -> Body {
+        Body::new(self)
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match std::mem::take(&mut self.read) {
+            read if read.is_empty() => Pin::new(&mut self.rest).poll_frame(context),
+            read => Poll::Ready(Some(Ok(Frame::data(read)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (read, rest) = (self.read.len() as u64, self.rest.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + read);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + read);
+        }
+        hint
+    }
+}
