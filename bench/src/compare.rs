@@ -1,47 +1,45 @@
 //! The rounds and the table: every measured slice has a slice of its yardstick right before it.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use clap::Args;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     Result,
-    load::{self, Phase, Protocol, Slice, Workload},
-    process::Server,
+    load::{self, Ask, Beside, Phase, Protocol, Slice, fetch, list, run_requests},
+    process,
+    servers::{self, Options, Servers, Which},
+    workloads::{self, Workload},
 };
 
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// First of the three ports.
-const PORT: u16 = 19_200;
+/// For the memory.
+const MILLION: usize = 1_000_000;
+
+const LOOKUPS: &str = "customer_settings_key_lookups_total";
+const SNAPSHOT_BYTES: &str = "customer_settings_snapshot_bytes";
 
 #[derive(Args)]
 pub(crate) struct Compare {
-    /// The program under test
-    #[arg(long)]
-    program: PathBuf,
-    /// Where `data` and `key` are
-    #[arg(long)]
-    work: PathBuf,
-    #[arg(long, default_value_t = 5)]
+    #[command(flatten)]
+    options: Options,
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Of each slice
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// Only workloads whose names begin with one of these, separated by commas; `memory` is one too
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    only: Vec<String>,
+    /// Leave out nginx, Fastify and FastAPI
+    #[arg(long)]
+    without_alternatives: bool,
+    /// Print the names and stop
+    #[arg(long)]
+    list: bool,
 }
-
-const WORKLOADS: [(&str, Workload); 4] = [
-    ("HTTP/1.1 GET, 64", Workload { protocol: Protocol::Get, connections: 64, streams: 1 }),
-    ("HTTP/1.1 POST, 64", Workload { protocol: Protocol::Post, connections: 64, streams: 1 }),
-    ("gRPC, 64 x 1", Workload { protocol: Protocol::Grpc, connections: 64, streams: 1 }),
-    ("gRPC, 8 x 8", Workload { protocol: Protocol::Grpc, connections: 8, streams: 8 }),
-];
 
 /// What one slice showed.
 #[derive(Clone, Copy)]
@@ -50,35 +48,43 @@ struct Measured {
     median_us: f64,
     p99_us: f64,
     cpu_us: f64,
+    /// How much of its processor the server, and the load generator, needed.
+    server: f64,
+    generator: f64,
+    rss_mb: f64,
+    /// Writes, or refused requests of a flood.
+    beside: f64,
+    lookups: f64,
 }
 
-/// A yardstick's slice and ours.
+/// A yardstick's slice and the measured one.
 type Pair = (Measured, Measured);
 
 impl Compare {
     pub(crate) async fn run(self) -> Result<()> {
-        let key = fs::read_to_string(self.work.join("key"))?.trim().to_owned();
-        let address = |offset| SocketAddr::from(([127, 0, 0, 1], PORT + offset));
-        let data = self.work.join("data");
-        let arguments = ["serve", "--log", "warn", "--data-dir", &data.to_string_lossy()];
-        let ours = Server::start(&self.program, &arguments, address(0))?;
-        let rest_mb = ours.rss_mb()?;
-
-        let json = load::fetch_json(ours.address, &key).await?;
-        let message = load::fetch_message(ours.address, &key).await?;
-        println!("the list: {} bytes of JSON, {} of protobuf", json.len(), message.len());
-        let http = self.yardstick("yardstick-http", "list.json", &json, address(1))?;
-        let grpc = self.yardstick("yardstick-grpc", "list.bin", &message, address(2))?;
-
-        let mut measured: Vec<Vec<Pair>> = vec![vec![]; WORKLOADS.len()];
+        if self.list {
+            workloads::all("").iter().for_each(|workload| println!("{}", workload.name));
+            println!("memory");
+            return Ok(());
+        }
+        let mut servers = Servers::new(&self.options).await?;
+        let ours = servers.target(Which::Ours)?;
+        let answer = fetch(&ours, &list(&ours.key, "cmp_100", "")).await?;
+        let mut chosen = workloads::all(answer.header("etag").ok_or("an answer without an etag")?);
+        chosen.retain(|workload| self.is_chosen(workload));
+        for workload in &chosen {
+            servers.start(workload.yardstick.0).await?;
+            servers.start(workload.measured.0).await?;
+        }
+        let mut measured: Vec<Vec<Pair>> = vec![vec![]; chosen.len()];
         for round in 1..=self.rounds {
-            for ((name, workload), pairs) in WORKLOADS.iter().zip(&mut measured) {
-                let yardstick = if workload.protocol == Protocol::Grpc { &grpc } else { &http };
-                let theirs = self.slice(*workload, yardstick, &key).await?;
-                let ours = self.slice(*workload, &ours, &key).await?;
+            for (workload, pairs) in chosen.iter().zip(&mut measured) {
+                let theirs = self.slice(&workload.yardstick, &servers).await?;
+                let ours = self.slice(&workload.measured, &servers).await?;
                 pairs.push((theirs, ours));
                 eprintln!(
-                    "round {round}: {name}: {:.0} of {:.0} requests/s, {:.1} of {:.1} us CPU",
+                    "round {round}: {}: {:.0} of {:.0} requests/s, {:.1} of {:.1} us CPU",
+                    workload.name,
                     ours.requests_per_second,
                     theirs.requests_per_second,
                     ours.cpu_us,
@@ -86,89 +92,182 @@ impl Compare {
                 );
             }
         }
-        print_table(&measured);
-        println!("\nmemory: {rest_mb:.1} MB at rest, {:.1} MB after the rounds", ours.rss_mb()?);
+        print_table(&chosen, &measured);
+        print_beside(&chosen, &measured);
+        servers.stop();
+        if self.is_named("memory") {
+            self.memory(&mut servers).await?;
+        }
         Ok(())
     }
 
-    fn yardstick(
-        &self,
-        command: &str,
-        name: &str,
-        bytes: &[u8],
-        address: SocketAddr,
-    ) -> Result<Server> {
-        let file = self.work.join(name);
-        fs::write(&file, bytes)?;
-        let program = std::env::current_exe()?;
-        Server::start(Path::new(&program), &[command, "--file", &file.to_string_lossy()], address)
+    fn is_named(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| name.starts_with(only.as_str()))
     }
 
-    async fn slice(&self, workload: Workload, server: &Server, key: &str) -> Result<Measured> {
+    fn is_chosen(&self, workload: &Workload) -> bool {
+        if !self.is_named(&workload.name) || self.without_alternatives && workload.is_alternative()
+        {
+            return false;
+        }
+        let has = Servers::has(&self.options, workload.measured.0);
+        if !has {
+            eprintln!("{} is left out: it cannot be had here", workload.name);
+        }
+        has
+    }
+
+    async fn slice(&self, (which, ask): &(Which, Ask), servers: &Servers) -> Result<Measured> {
+        let server = servers.server(*which)?;
+        let target = servers.target(*which)?;
+        let watches_lookups = matches!(ask.beside, Beside::Flood(_));
+        let lookups = async || match watches_lookups {
+            true => metric(&target, LOOKUPS).await,
+            false => Ok(0.0),
+        };
+        let lookups_before = lookups().await?;
         let slice = Slice::new(Phase::WarmUp);
-        let mut seconds = 0.0;
-        let mut cpu_seconds = 0.0;
+        let beside = slice.sibling();
+        let (mut seconds, mut cpu, mut generator) = (0.0, 0.0, 0.0);
         let director = async {
             sleep(WARM_UP).await;
-            let (cpu_before, started) = (server.cpu_seconds()?, Instant::now());
+            let (before, own_before) = (server.cpu_seconds()?, process::cpu_seconds("self")?);
+            let started = Instant::now();
             slice.phase.set(Phase::Measuring);
             sleep(Duration::from_secs_f64(self.seconds)).await;
             slice.phase.set(Phase::Over);
             seconds = started.elapsed().as_secs_f64();
-            cpu_seconds = server.cpu_seconds()? - cpu_before;
+            cpu = server.cpu_seconds()? - before;
+            generator = process::cpu_seconds("self")? - own_before;
             Ok(())
         };
-        load::run(workload, server.address, key, slice.clone(), director).await?;
+        load::run(ask, &target, slice.clone(), beside.clone(), director).await?;
+        let lookups = lookups().await? - lookups_before;
         let mut latencies = slice.latencies.take();
         latencies.sort_unstable();
         let requests = latencies.len();
-        let at =
-            |hundredths: usize| latencies.get(requests * hundredths / 100).map_or(f64::NAN, micros);
+        let at = |hundredths: usize| {
+            latencies.get(requests * hundredths / 100).map_or(f64::NAN, |at| at.as_secs_f64() * 1e6)
+        };
         Ok(Measured {
             requests_per_second: requests as f64 / seconds,
             median_us: at(50),
             p99_us: at(99),
-            cpu_us: cpu_seconds * 1e6 / requests as f64,
+            cpu_us: cpu * 1e6 / requests as f64,
+            server: cpu / seconds,
+            generator: generator / seconds,
+            rss_mb: server.rss_mb()?,
+            beside: beside.latencies.borrow().len() as f64 / seconds,
+            lookups,
         })
     }
-}
 
-fn micros(duration: &Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
-}
-
-fn print_table(measured: &[Vec<Pair>]) {
-    println!(
-        "\n| workload | requests/s | of yardstick | median ms | p99 ms | CPU us | yardstick CPU / ours |"
-    );
-    println!("|---|---|---|---|---|---|---|");
-    for ((name, workload), pairs) in WORKLOADS.iter().zip(measured) {
-        let row = |value: fn(&Pair) -> f64, digits: usize| spread(pairs, value, digits);
+    /// A new server each, with the cache as large as it is by default.
+    async fn memory(&self, servers: &mut Servers) -> Result<()> {
         println!(
-            "| {name} | {} | {} | {} | {} | {} | {} |",
-            row(|(_, ours)| ours.requests_per_second, 0),
-            row(|(theirs, ours)| ours.requests_per_second / theirs.requests_per_second, 2),
-            row(|(_, ours)| ours.median_us / 1e3, 2),
-            row(|(_, ours)| ours.p99_us / 1e3, 2),
-            row(|(_, ours)| ours.cpu_us, 1),
-            row(|(theirs, ours)| theirs.cpu_us / ours.cpu_us, 2),
+            "\n| memory (VmRSS) | MB at rest | MB after a million requests | of these snapshots |"
         );
-        let yardstick =
-            if workload.protocol == Protocol::Grpc { "bare tonic" } else { "bare hyper" };
-        println!(
-            "| {yardstick} | {} | 1 | {} | {} | {} | 1 |",
-            row(|(theirs, _)| theirs.requests_per_second, 0),
-            row(|(theirs, _)| theirs.median_us / 1e3, 2),
-            row(|(theirs, _)| theirs.p99_us / 1e3, 2),
-            row(|(theirs, _)| theirs.cpu_us, 1),
-        );
+        println!("|---|---|---|---|");
+        let hot = Ask::new(Protocol::Get, 64, 1);
+        let mut skewed = hot.clone();
+        skewed.companies = servers::many_skewed();
+        let one = ("one company", Which::Ours, hot);
+        let many = ("10,000 companies, skewed", Which::OursManySmall, skewed);
+        for (title, which, ask) in [one, many] {
+            servers.start(which).await?;
+            let rest = servers.server(which)?.rss_mb()?;
+            let target = servers.target(which)?;
+            // The key must be known before many connections ask with it.
+            metric(&target, SNAPSHOT_BYTES).await?;
+            fetch(&target, &list(&target.key, &ask.companies.ids[0], "")).await?;
+            run_requests(&ask, &target, MILLION).await?;
+            let after = servers.server(which)?.rss_mb()?;
+            let snapshots = metric(&target, SNAPSHOT_BYTES).await? / f64::from(1 << 20);
+            println!("| {title} | {rest:.1} | {after:.1} | {snapshots:.1} |");
+            servers.stop();
+        }
+        Ok(())
     }
+}
+
+/// A number of `/metrics`.
+async fn metric(target: &load::Target, name: &str) -> Result<f64> {
+    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let text = String::from_utf8(fetch(target, request).await?.body)?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(value.map_or(Ok(0.0), str::parse)?)
+}
+
+fn print_table(workloads: &[Workload], measured: &[Vec<Pair>]) {
+    if workloads.is_empty() {
+        return;
+    }
+    println!(
+        "\n| workload | server | requests/s | of yardstick | median ms | p99 ms | CPU us \
+         | yardstick CPU / ours | busy: server, generator | MB |\n|---|---|---|---|---|---|---|---|---|---|"
+    );
+    for (workload, pairs) in workloads.iter().zip(measured) {
+        let ratio = |value: fn(&Pair) -> f64| spread(pairs, value, 2);
+        let ours: Vec<Measured> = pairs.iter().map(|(_, ours)| *ours).collect();
+        let theirs: Vec<Measured> = pairs.iter().map(|(theirs, _)| *theirs).collect();
+        let requests =
+            ratio(|(theirs, ours)| ours.requests_per_second / theirs.requests_per_second);
+        let cpu = ratio(|(theirs, ours)| theirs.cpu_us / ours.cpu_us);
+        print_row(&workload.title, workload.measured.0.name(), &ours, &requests, &cpu);
+        let name = match workload.yardstick.0 {
+            Which::Ours => "without it",
+            yardstick => yardstick.name(),
+        };
+        print_row("", name, &theirs, "1", "1");
+    }
+}
+
+fn print_row(title: &str, server: &str, measured: &[Measured], requests: &str, cpu: &str) {
+    let cell = |value: fn(&Measured) -> f64, digits| spread(measured, value, digits);
+    println!(
+        "| {title} | {server} | {} | {requests} | {} | {} | {} | {cpu} | {:.0} %, {:.0} % | {:.0} |",
+        cell(|slice| slice.requests_per_second, 0),
+        cell(|slice| slice.median_us / 1e3, 2),
+        cell(|slice| slice.p99_us / 1e3, 2),
+        cell(|slice| slice.cpu_us, 1),
+        median(measured, |slice| slice.server * 100.0),
+        median(measured, |slice| slice.generator * 100.0),
+        median(measured, |slice| slice.rss_mb),
+    );
+}
+
+/// What went on beside, for those workloads that have such.
+fn print_beside(workloads: &[Workload], measured: &[Vec<Pair>]) {
+    for (workload, pairs) in workloads.iter().zip(measured) {
+        let rate = spread(pairs, |(_, ours)| ours.beside, 0);
+        let line = match workload.measured.1.beside {
+            Beside::Nothing => continue,
+            Beside::Writes => format!("{}: {rate} writes/s", workload.name),
+            Beside::Flood(_) => {
+                let lookups = spread(pairs, |(_, ours)| ours.lookups, 0);
+                format!(
+                    "{}: {rate} refused/s; look-ups of keys in the store in a slice: {lookups}",
+                    workload.name
+                )
+            }
+        };
+        println!("\n{line}");
+    }
+}
+
+fn sorted<T>(items: &[T], value: impl Fn(&T) -> f64) -> Vec<f64> {
+    let mut values: Vec<f64> = items.iter().map(value).collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn median<T>(items: &[T], value: fn(&T) -> f64) -> f64 {
+    sorted(items, value).get(items.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// The median of the rounds, and the lowest and highest of them.
-fn spread(pairs: &[Pair], value: fn(&Pair) -> f64, digits: usize) -> String {
-    let mut values: Vec<f64> = pairs.iter().map(value).collect();
-    values.sort_by(f64::total_cmp);
+fn spread<T>(items: &[T], value: fn(&T) -> f64, digits: usize) -> String {
+    let values = sorted(items, value);
     match (values.first(), values.get(values.len() / 2), values.last()) {
         (Some(low), Some(median), Some(high)) => {
             format!("{median:.digits$} ({low:.digits$}..{high:.digits$})")

@@ -1,9 +1,9 @@
 //! A server as a process on the first core, and what the kernel says of it.
 
 use std::{
-    fs,
+    fs::{self, File},
     net::{SocketAddr, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
     time::Duration,
@@ -14,8 +14,21 @@ use crate::Result;
 /// Kernel clock ticks per second, as `/proc` counts them on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// How long a server may take to listen, in tenths of a second.
-const MOST_TENTHS: u32 = 100;
+/// How often a starting server is asked whether it listens, and how long it may take: as long as a
+/// million companies could need.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+const MOST_LOOKS: u32 = 60_000;
+
+/// How a server is started.
+pub(crate) struct Launch {
+    program: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
+    /// Where its standard error goes; to ours without it.
+    errors_to: Option<PathBuf>,
+    /// Where it is told, or configured, to listen.
+    address: SocketAddr,
+}
 
 /// A server that listens; it ends with this.
 pub(crate) struct Server {
@@ -23,38 +36,77 @@ pub(crate) struct Server {
     child: Child,
 }
 
-impl Server {
-    /// Starts `program` and waits until it listens.
-    pub(crate) fn start(program: &Path, arguments: &[&str], address: SocketAddr) -> Result<Self> {
+impl Launch {
+    pub(crate) fn new(program: &Path, address: SocketAddr) -> Self {
+        let program = program.to_owned();
+        Self { program, arguments: vec![], environment: vec![], errors_to: None, address }
+    }
+
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// A flag and a path.
+    pub(crate) fn path(mut self, flag: &str, path: &Path) -> Self {
+        self.arguments.extend([flag.to_owned(), path.to_string_lossy().into_owned()]);
+        self
+    }
+
+    /// `--listen`, for those servers that take it.
+    pub(crate) fn listen(mut self) -> Self {
+        self.arguments.extend(["--listen".to_owned(), self.address.to_string()]);
+        self
+    }
+
+    pub(crate) fn environment(mut self, variable: &'static str, value: &str) -> Self {
+        self.environment.push((variable, value.to_owned()));
+        self
+    }
+
+    pub(crate) fn errors_to(mut self, file: &Path) -> Self {
+        self.errors_to = Some(file.to_owned());
+        self
+    }
+
+    /// Starts the program and waits until it listens.
+    pub(crate) fn start(self) -> Result<Server> {
+        let Self { program, arguments, environment, errors_to, address } = self;
         if TcpStream::connect(address).is_ok() {
             return Err(format!("{address} is taken").into());
         }
+        let errors = match errors_to {
+            Some(file) => Stdio::from(File::create(file)?),
+            None => Stdio::inherit(),
+        };
         // taskset becomes the program, so the process is the same.
         let child = Command::new("taskset")
             .args(["-c", "0"])
-            .arg(program)
+            .arg(&program)
             .args(arguments)
-            .args(["--listen", &address.to_string()])
+            .envs(environment)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(errors)
             .spawn()?;
-        let server = Self { address, child };
-        for _ in 0..MOST_TENTHS {
+        let mut server = Server { address, child };
+        for _ in 0..MOST_LOOKS {
             if TcpStream::connect(address).is_ok() {
                 return Ok(server);
             }
-            sleep(Duration::from_millis(100));
+            if let Some(status) = server.child.try_wait()? {
+                return Err(format!("{} ended with {status}", program.display()).into());
+            }
+            sleep(LOOK_EVERY);
         }
         Err(format!("{} does not listen on {address}", program.display()).into())
     }
+}
 
+impl Server {
     /// The time that it has spent on processors.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name in parentheses may hold anything; utime and stime are the 12th and 13th after it.
-        let (_, fields) = stat.rsplit_once(')').ok_or("/proc/PID/stat has no name")?;
-        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-        Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_SECOND)
+        cpu_seconds(&self.child.id().to_string())
     }
 
     /// The memory that it holds.
@@ -71,4 +123,13 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The time that a process, or `self`, has spent on processors.
+pub(crate) fn cpu_seconds(process: &str) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name in parentheses may hold anything; utime and stime are the 12th and 13th after it.
+    let (_, fields) = stat.rsplit_once(')').ok_or("/proc/PID/stat has no name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_SECOND)
 }

@@ -2,21 +2,36 @@
 
 use std::{
     convert::Infallible,
+    fs,
     net::SocketAddr,
+    path::{Path, PathBuf},
     sync::Arc,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
+use clap::{Args, ValueEnum};
 use customer_settings_contract::moego::business::setting::v1::{
     ListCustomerTagsRequest, ListCustomerTagsResponse,
 };
-use http::{HeaderValue, Request, Response, header};
-use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
-use tokio::net::TcpListener;
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
 use tonic::{
     Status,
     codec::{BufferSettings, Codec, EncodeBuf, Encoder},
@@ -27,27 +42,123 @@ use tower::Service;
 
 use crate::Result;
 
-/// HTTP/1.1: these bytes to everyone.
-pub(crate) async fn http(listen: SocketAddr, body: Vec<u8>) -> Result<()> {
-    let body = Bytes::from(body);
-    let listener = TcpListener::bind(listen).await?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
+#[derive(Args)]
+pub(crate) struct Yardstick {
+    #[arg(value_enum)]
+    kind: Kind,
+    #[arg(long)]
+    listen: SocketAddr,
+    /// What it answers: JSON, or a message for gRPC
+    #[arg(long)]
+    file: PathBuf,
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// hyper, HTTP/1.1
+    Http1,
+    /// hyper, HTTP/2
+    Http2,
+    /// hyper, HTTP/2, with the finished frames of a gRPC answer
+    Frames,
+    /// tonic, which encodes the message for every call
+    Tonic,
+}
+
+impl Yardstick {
+    pub(crate) async fn run(self) -> Result<()> {
+        let content = fs::read(self.file)?;
+        if self.kind == Kind::Tonic {
+            return tonic(self.listen, &content).await;
+        }
+        let acceptor = match (self.tls_cert, self.tls_key) {
+            (Some(cert), Some(key)) => Some(tls(&cert, &key)?),
+            _ => None,
+        };
+        let body = if self.kind == Kind::Frames { framed(&content)? } else { content.into() };
+        let listener = TcpListener::bind(self.listen).await?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let (kind, body, acceptor) = (self.kind, body.clone(), acceptor.clone());
+            tokio::spawn(async move {
+                let Some(acceptor) = acceptor else { return serve(stream, kind, body).await };
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    serve(stream, kind, body).await;
+                }
+            });
+        }
+    }
+}
+
+/// As the service sets it up.
+fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
+    let chain = CertificateDer::pem_file_iter(cert)?.collect::<Result<Vec<_>, _>>()?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// A message as it stands in an answer: the flag for no compression, the length, the bytes.
+fn framed(message: &[u8]) -> Result<Bytes> {
+    let mut frame = BytesMut::with_capacity(5 + message.len());
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len())?);
+    frame.put_slice(message);
+    Ok(frame.freeze())
+}
+
+/// One connection; how it ends does not matter here.
+async fn serve<S>(stream: S, kind: Kind, body: Bytes)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = TokioIo::new(stream);
+    let json = service_fn({
         let body = body.clone();
-        let service = service_fn(move |_: Request<Incoming>| {
+        move |_: Request<Incoming>| {
             let mut response = Response::new(Full::new(body.clone()));
             let json = HeaderValue::from_static("application/json");
             response.headers_mut().insert(header::CONTENT_TYPE, json);
             async move { Ok::<_, Infallible>(response) }
-        });
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-    }
+        }
+    });
+    let _ = match kind {
+        Kind::Http1 => http1::Builder::new().serve_connection(io, json).await,
+        Kind::Http2 => http2::Builder::new(TokioExecutor::new()).serve_connection(io, json).await,
+        Kind::Frames | Kind::Tonic => {
+            let service = service_fn(move |_: Request<Incoming>| {
+                let response = frames(&body);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await
+        }
+    };
+}
+
+fn frames(
+    body: &Bytes,
+) -> Response<impl http_body::Body<Data = Bytes, Error = Infallible> + use<>> {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let trailers = std::future::ready(Some(Ok(trailers)));
+    let mut response = Response::new(Full::new(body.clone()).with_trailers(trailers));
+    let grpc = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(header::CONTENT_TYPE, grpc);
+    response
 }
 
 /// gRPC: this message to everyone, encoded for every call but never copied.
-pub(crate) async fn grpc(listen: SocketAddr, message: Vec<u8>) -> Result<()> {
-    let message = Arc::new(ListCustomerTagsResponse::decode(message.as_slice())?);
+async fn tonic(listen: SocketAddr, message: &[u8]) -> Result<()> {
+    let message = Arc::new(ListCustomerTagsResponse::decode(message)?);
     tonic::transport::Server::builder().add_service(Ready(message)).serve(listen).await?;
     Ok(())
 }

@@ -1,0 +1,105 @@
+//! A large database in a fair amount of time: one company that the program itself has loaded is
+//! copied, row by row, under other ids. So rows and log are what the program writes, and this knows
+//! little more of the schema than three names. `customer-settings verify` finds nothing wrong.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rusqlite::{Connection, params};
+use tokio::time::Instant;
+
+use crate::Result;
+
+/// The company that is copied. Wherever its id stands in a text, a copy has its own.
+const PATTERN: &str = "cmp_pattern";
+
+/// What holds a company, each with the column that says whose a row is.
+const TABLES: [(&str, &str); 3] =
+    [("companies", "id"), ("entries", "company_id"), ("changes", "company_id")];
+
+/// Companies in one transaction.
+const GROUP: u64 = 1_000;
+
+/// Add companies to a data directory that no server uses, as copies of its company `cmp_pattern`
+#[derive(Args)]
+pub(crate) struct Generate {
+    #[arg(long)]
+    data_dir: PathBuf,
+    #[arg(long)]
+    companies: u64,
+}
+
+impl Generate {
+    pub(crate) fn run(self) -> Result<()> {
+        let started = Instant::now();
+        generate(&self.data_dir, self.companies)?;
+        println!("{} companies in {:.1} s", self.companies, started.elapsed().as_secs_f64());
+        Ok(())
+    }
+}
+
+/// The ids of the first so many copies.
+pub(crate) fn ids(companies: u64) -> impl Iterator<Item = String> {
+    (1..=companies).map(id)
+}
+
+pub(crate) fn id(number: u64) -> String {
+    format!("cmp_{number:07}")
+}
+
+fn generate(data: &Path, companies: u64) -> Result<()> {
+    let mut db = Connection::open(data.join("customer-settings.db"))?;
+    // If this is broken off, the directory is worth nothing anyway.
+    db.pragma_update(None, "journal_mode", "OFF")?;
+    db.pragma_update(None, "synchronous", "OFF")?;
+    db.pragma_update(None, "foreign_keys", false)?;
+    let statements: Vec<String> =
+        TABLES.iter().map(|(table, owner)| copy(&db, table, owner)).collect::<Result<_>>()?;
+    let mut number = 0;
+    while number < companies {
+        let group = db.transaction()?;
+        for _ in 0..GROUP.min(companies - number) {
+            number += 1;
+            let id = id(number);
+            for statement in &statements {
+                group.prepare_cached(statement)?.execute(params![id])?;
+            }
+        }
+        group.commit()?;
+        if number.is_multiple_of(100_000) {
+            eprintln!("{number} companies");
+        }
+    }
+    Ok(())
+}
+
+/// The statement that copies a table's rows of the pattern.
+fn copy(db: &Connection, table: &str, owner: &str) -> Result<String> {
+    let mut columns = vec![];
+    let mut values = vec![];
+    let mut statement = db.prepare("SELECT name FROM pragma_table_info(?1)")?;
+    for column in statement.query_map([table], |row| row.get::<_, String>(0))? {
+        let column = column?;
+        let sql =
+            format!("SELECT count(*) FROM {table} WHERE {owner} = ?1 AND instr({column}, ?1) > 0");
+        let has_id: u32 = db.query_row(&sql, [PATTERN], |row| row.get(0))?;
+        values.push(match has_id {
+            0 => column.clone(),
+            _ if column == owner => "?1".to_owned(),
+            _ => format!("replace({column}, '{PATTERN}', ?1)"),
+        });
+        columns.push(column);
+    }
+    let rows: u32 = db.query_row(
+        &format!("SELECT count(*) FROM {table} WHERE {owner} = ?1"),
+        [PATTERN],
+        |row| row.get(0),
+    )?;
+    if rows == 0 {
+        return Err(format!("{PATTERN} has no rows in {table}").into());
+    }
+    let (columns, values) = (columns.join(", "), values.join(", "));
+    Ok(format!(
+        "INSERT INTO {table} ({columns}) SELECT {values} FROM {table} WHERE {owner} = '{PATTERN}'"
+    ))
+}
