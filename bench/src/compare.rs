@@ -1,25 +1,17 @@
 //! The rounds and the table: every measured slice has a slice of its yardstick right before it.
 
-use std::time::Duration;
-
 use clap::Args;
-use tokio::time::{Instant, sleep};
 
 use crate::{
     Result,
-    load::{self, Ask, Beside, Phase, Protocol, Slice, fetch, list, run_requests},
-    process,
+    load::{Ask, Beside, Protocol, fetch, list, run_requests},
+    measure::{Measured, SNAPSHOT_BYTES, measure, median, metric, spread},
     servers::{self, Options, Servers, Which},
     workloads::{self, Workload},
 };
 
-const WARM_UP: Duration = Duration::from_millis(300);
-
 /// For the memory.
 const MILLION: usize = 1_000_000;
-
-const LOOKUPS: &str = "customer_settings_key_lookups_total";
-const SNAPSHOT_BYTES: &str = "customer_settings_snapshot_bytes";
 
 #[derive(Args)]
 pub(crate) struct Compare {
@@ -39,22 +31,6 @@ pub(crate) struct Compare {
     /// Print the names and stop
     #[arg(long)]
     list: bool,
-}
-
-/// What one slice showed.
-#[derive(Clone, Copy)]
-struct Measured {
-    requests_per_second: f64,
-    median_us: f64,
-    p99_us: f64,
-    cpu_us: f64,
-    /// How much of its processor the server, and the load generator, needed.
-    server: f64,
-    generator: f64,
-    rss_mb: f64,
-    /// Writes, or refused requests of a flood.
-    beside: f64,
-    lookups: f64,
 }
 
 /// A yardstick's slice and the measured one.
@@ -118,48 +94,7 @@ impl Compare {
     }
 
     async fn slice(&self, (which, ask): &(Which, Ask), servers: &Servers) -> Result<Measured> {
-        let server = servers.server(*which)?;
-        let target = servers.target(*which)?;
-        let watches_lookups = matches!(ask.beside, Beside::Flood(_));
-        let lookups = async || match watches_lookups {
-            true => metric(&target, LOOKUPS).await,
-            false => Ok(0.0),
-        };
-        let lookups_before = lookups().await?;
-        let slice = Slice::new(Phase::WarmUp);
-        let beside = slice.sibling();
-        let (mut seconds, mut cpu, mut generator) = (0.0, 0.0, 0.0);
-        let director = async {
-            sleep(WARM_UP).await;
-            let (before, own_before) = (server.cpu_seconds()?, process::cpu_seconds("self")?);
-            let started = Instant::now();
-            slice.phase.set(Phase::Measuring);
-            sleep(Duration::from_secs_f64(self.seconds)).await;
-            slice.phase.set(Phase::Over);
-            seconds = started.elapsed().as_secs_f64();
-            cpu = server.cpu_seconds()? - before;
-            generator = process::cpu_seconds("self")? - own_before;
-            Ok(())
-        };
-        load::run(ask, &target, slice.clone(), beside.clone(), director).await?;
-        let lookups = lookups().await? - lookups_before;
-        let mut latencies = slice.latencies.take();
-        latencies.sort_unstable();
-        let requests = latencies.len();
-        let at = |hundredths: usize| {
-            latencies.get(requests * hundredths / 100).map_or(f64::NAN, |at| at.as_secs_f64() * 1e6)
-        };
-        Ok(Measured {
-            requests_per_second: requests as f64 / seconds,
-            median_us: at(50),
-            p99_us: at(99),
-            cpu_us: cpu * 1e6 / requests as f64,
-            server: cpu / seconds,
-            generator: generator / seconds,
-            rss_mb: server.rss_mb()?,
-            beside: beside.latencies.borrow().len() as f64 / seconds,
-            lookups,
-        })
+        measure(ask, servers.server(*which)?, &servers.target(*which)?, self.seconds).await
     }
 
     /// A new server each, with the cache as large as it is by default.
@@ -188,14 +123,6 @@ impl Compare {
         }
         Ok(())
     }
-}
-
-/// A number of `/metrics`.
-async fn metric(target: &load::Target, name: &str) -> Result<f64> {
-    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    let text = String::from_utf8(fetch(target, request).await?.body)?;
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    Ok(value.map_or(Ok(0.0), str::parse)?)
 }
 
 fn print_table(workloads: &[Workload], measured: &[Vec<Pair>]) {
@@ -252,26 +179,5 @@ fn print_beside(workloads: &[Workload], measured: &[Vec<Pair>]) {
             }
         };
         println!("\n{line}");
-    }
-}
-
-fn sorted<T>(items: &[T], value: impl Fn(&T) -> f64) -> Vec<f64> {
-    let mut values: Vec<f64> = items.iter().map(value).collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn median<T>(items: &[T], value: fn(&T) -> f64) -> f64 {
-    sorted(items, value).get(items.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// The median of the rounds, and the lowest and highest of them.
-fn spread<T>(items: &[T], value: fn(&T) -> f64, digits: usize) -> String {
-    let values = sorted(items, value);
-    match (values.first(), values.get(values.len() / 2), values.last()) {
-        (Some(low), Some(median), Some(high)) => {
-            format!("{median:.digits$} ({low:.digits$}..{high:.digits$})")
-        }
-        _ => "-".to_owned(),
     }
 }

@@ -20,7 +20,7 @@ const TABLES: [(&str, &str); 3] =
 /// Companies in one transaction.
 const GROUP: u64 = 1_000;
 
-/// Add companies to a data directory that no server uses, as copies of its company `cmp_pattern`
+/// Fill a data directory that no server uses with copies of its company `cmp_pattern`, up to so many
 #[derive(Args)]
 pub(crate) struct Generate {
     #[arg(long)]
@@ -47,7 +47,7 @@ pub(crate) fn id(number: u64) -> String {
     format!("cmp_{number:07}")
 }
 
-fn generate(data: &Path, companies: u64) -> Result<()> {
+pub(crate) fn generate(data: &Path, companies: u64) -> Result<()> {
     let mut db = Connection::open(data.join("customer-settings.db"))?;
     // If this is broken off, the directory is worth nothing anyway.
     db.pragma_update(None, "journal_mode", "OFF")?;
@@ -55,7 +55,8 @@ fn generate(data: &Path, companies: u64) -> Result<()> {
     db.pragma_update(None, "foreign_keys", false)?;
     let statements: Vec<String> =
         TABLES.iter().map(|(table, owner)| copy(&db, table, owner)).collect::<Result<_>>()?;
-    let mut number = 0;
+    let count = "SELECT count(*) - 1 FROM companies";
+    let mut number = u64::try_from(db.query_row(count, [], |row| row.get::<_, i64>(0))?)?;
     while number < companies {
         let group = db.transaction()?;
         for _ in 0..GROUP.min(companies - number) {

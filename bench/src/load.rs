@@ -126,12 +126,13 @@ impl Load {
         let target = Target { address: self.address, key, tls: None };
         let mut ask = Ask::new(self.protocol, self.connections, self.streams);
         ask.companies = Companies::one(&self.company);
-        // Connections that all came at once with a key that is not in the server's memory yet
-        // would meet the limit of unknown keys.
-        let answer = fetch(&target, &list(&target.key, &self.company, "")).await?;
         if self.known {
+            let answer = fetch(&target, &list(&target.key, &self.company, "")).await?;
             ask.if_none_match = Some(answer.header("etag").ok_or("no etag")?.to_owned());
         }
+        // Connections that all came at once with a key that is not in the server's memory yet
+        // would meet the limit of unknown keys.
+        run_requests(&Ask { connections: 1, streams: 1, ..ask.clone() }, &target, 1).await?;
         let started = Instant::now();
         run_requests(&ask, &target, self.requests).await?;
         println!("{} requests in {:.2} s", self.requests, started.elapsed().as_secs_f64());
@@ -139,8 +140,12 @@ impl Load {
     }
 }
 
-/// Loads a server until so many requests are answered.
-pub(crate) async fn run_requests(ask: &Ask, target: &Target, requests: usize) -> Result<()> {
+/// Loads a server until so many requests are answered, and gives how long each took.
+pub(crate) async fn run_requests(
+    ask: &Ask,
+    target: &Target,
+    requests: usize,
+) -> Result<Vec<Duration>> {
     let slice = Slice::new(Phase::Measuring);
     let enough = async {
         while slice.answers.get() < requests {
@@ -149,7 +154,10 @@ pub(crate) async fn run_requests(ask: &Ask, target: &Target, requests: usize) ->
         slice.phase.set(Phase::Over);
         Ok(())
     };
-    run(ask, target, slice.clone(), slice.sibling(), enough).await
+    run(ask, target, slice.clone(), slice.sibling(), enough).await?;
+    let mut latencies = slice.latencies.take();
+    latencies.truncate(requests);
+    Ok(latencies)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,9 @@ use clap::Parser;
 
 mod compare;
 mod generate;
+mod growth;
 mod load;
+mod measure;
 mod process;
 mod servers;
 mod workloads;
@@ -19,6 +21,8 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 enum Command {
     /// Measure the program against its yardsticks and print the table
     Compare(compare::Compare),
+    /// Measure how cost grows with companies, entries and connections
+    Growth(growth::Growth),
     Generate(generate::Generate),
     /// Send requests to one server: for profilers
     Load(load::Load),
@@ -32,6 +36,7 @@ fn main() -> Result<()> {
     let one = || tokio::runtime::Builder::new_current_thread().enable_all().build();
     match Command::parse() {
         Command::Compare(compare) => one()?.block_on(compare.run()),
+        Command::Growth(growth) => one()?.block_on(growth.run()),
         Command::Generate(generate) => generate.run(),
         Command::Load(load) => one()?.block_on(load.run()),
         Command::Yardstick(yardstick) => many()?.block_on(yardstick.run()),

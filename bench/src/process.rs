@@ -79,9 +79,9 @@ impl Launch {
             Some(file) => Stdio::from(File::create(file)?),
             None => Stdio::inherit(),
         };
-        // taskset becomes the program, so the process is the same.
-        let child = Command::new("taskset")
-            .args(["-c", "0"])
+        // Both become the program, so the process is the same. It does not outlive this one.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "taskset", "-c", "0"])
             .arg(&program)
             .args(arguments)
             .envs(environment)

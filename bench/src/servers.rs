@@ -22,6 +22,9 @@ use crate::{
 /// First of the ports.
 const PORT: u16 = 19_200;
 
+/// The entries of the companies in `data`: `cmp_20` has 20.
+const SIZES: [u16; 4] = [10, 20, 100, 1_000];
+
 /// How many companies `many` has beside its pattern.
 const MANY: usize = 10_000;
 
@@ -32,10 +35,10 @@ const LARGE_CACHE: &str = "4294967296";
 pub(crate) struct Options {
     /// The program under test
     #[arg(long)]
-    program: PathBuf,
-    /// Where `data`, `many`, `key` and, for the others, `yardsticks` are
+    pub(crate) program: PathBuf,
+    /// Where the data and the key are
     #[arg(long)]
-    work: PathBuf,
+    pub(crate) work: PathBuf,
     /// nginx
     #[arg(long)]
     nginx: Option<PathBuf>,
@@ -113,7 +116,7 @@ impl Servers {
             Self { options: options.clone(), key, tls, running: HashMap::new(), next_port };
         servers.start(Which::Ours).await?;
         let ours = servers.target(Which::Ours)?;
-        for entries in [20, 100, 1_000] {
+        for entries in SIZES {
             let company = format!("cmp_{entries}");
             let json = fetch(&ours, &list(&ours.key, &company, "")).await?.body;
             let message = fetch_message(&ours, &company).await?;
@@ -160,6 +163,15 @@ impl Servers {
         Ok(Target { address: self.server(which)?.address, key: self.key.clone(), tls })
     }
 
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub(crate) fn next_address(&self) -> SocketAddr {
+        let port = self.next_port.replace(self.next_port.get() + 1);
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
     /// Ends all that run.
     pub(crate) fn stop(&mut self) {
         self.running.clear();
@@ -178,8 +190,7 @@ impl Servers {
     }
 
     fn launch(&self, which: Which) -> Result<Launch> {
-        let port = self.next_port.replace(self.next_port.get() + 1);
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let address = self.next_address();
         Ok(match which {
             Which::Ours
             | Which::OursTls
