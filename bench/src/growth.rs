@@ -117,7 +117,7 @@ impl Growth {
 
     /// How many milliseconds there are between the start and the first answer, and the server.
     async fn start(&self, servers: &Servers, data: &Path, company: &str) -> Result<(f64, Server)> {
-        let launch = servers::ours(&self.options.program, data, servers.next_address(), "warn");
+        let launch = servers::ours(&self.options.program, data, servers.next_address()?, "warn");
         let started = Instant::now();
         let server = launch.start()?;
         let target = target(servers, &server)?;

@@ -72,9 +72,6 @@ impl Launch {
     /// Starts the program and waits until it listens.
     pub(crate) fn start(self) -> Result<Server> {
         let Self { program, arguments, environment, errors_to, address } = self;
-        if TcpStream::connect(address).is_ok() {
-            return Err(format!("{address} is taken").into());
-        }
         let errors = match errors_to {
             Some(file) => Stdio::from(File::create(file)?),
             None => Stdio::inherit(),

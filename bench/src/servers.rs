@@ -4,7 +4,8 @@ use std::{
     cell::Cell,
     collections::HashMap,
     fs,
-    net::SocketAddr,
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -167,9 +168,17 @@ impl Servers {
         &self.key
     }
 
-    pub(crate) fn next_address(&self) -> SocketAddr {
-        let port = self.next_port.replace(self.next_port.get() + 1);
-        SocketAddr::from(([127, 0, 0, 1], port))
+    /// The next port that nobody has.
+    pub(crate) fn next_address(&self) -> Result<SocketAddr> {
+        loop {
+            let port = self.next_port.replace(self.next_port.get() + 1);
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            match TcpListener::bind(address) {
+                Ok(_) => return Ok(address),
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Ends all that run.
@@ -190,7 +199,7 @@ impl Servers {
     }
 
     fn launch(&self, which: Which) -> Result<Launch> {
-        let address = self.next_address();
+        let address = self.next_address()?;
         Ok(match which {
             Which::Ours
             | Which::OursTls
