@@ -141,15 +141,17 @@ impl SettingsService {
                 Some(known) => Some(known),
                 None => self.store.settings(grant).await?.map(Arc::new),
             };
-            // After the settings were read: what the same request did just before must not look
-            // like somebody else's clash.
-            if let Some(written) = self.repeated(grant, request).await? {
+            // After the settings were read: what the same request did just before must not look like
+            // somebody else's clash. What was only known needs no look-up: the commit refuses a
+            // request id that was used, and nothing else ends with it.
+            if !is_known && let Some(written) = self.repeated(grant, request).await? {
                 return Ok(Some(written));
             }
             if current.is_none() && !write.ask.makes_company() {
                 return Ok(None);
             }
-            let plan = match self.plan(grant, current.clone(), write).await {
+            let planned = self.plan(grant, current.clone(), write).await;
+            let plan = match planned.and_then(|plan| check(&plan.deltas).map(|()| plan)) {
                 // An error about what was known may be out of date.
                 Err(_) if is_known => continue,
                 Err(error) => {
@@ -165,14 +167,17 @@ impl SettingsService {
                 }
                 Ok(plan) => plan,
             };
-            check(&plan.deltas)?;
             if write.validate_only || (plan.deltas.is_empty() && request.is_none()) {
-                return Ok(Some(self.written(plan)));
+                // No commit would find out that another process wrote since.
+                if is_known {
+                    continue;
+                }
+                return Ok(Some(self.written(plan, write.validate_only)));
             }
             let stamp = self.snapshots.stamp(grant);
             match self.store.commit(grant, &plan).await {
                 Ok(()) => {
-                    let written = self.written(plan);
+                    let written = self.written(plan, false);
                     self.snapshots.publish(grant, written.settings.clone(), stamp);
                     return Ok(Some(written));
                 }
@@ -265,7 +270,7 @@ impl SettingsService {
             true => Some(history::line(&*self.store, grant, seen.revision).await?),
             false => None,
         };
-        let token = self.snapshots.token(seen.revision);
+        let token = Some(self.snapshots.token(seen.revision));
         Ok(Some(Written { settings, subjects: seen.subjects, line, repeated: true, token }))
     }
 
@@ -288,8 +293,8 @@ impl SettingsService {
         Err(unknown.into())
     }
 
-    fn written(&self, plan: Plan) -> Written {
-        let token = self.snapshots.token(plan.after.revision);
+    fn written(&self, plan: Plan, is_dry_run: bool) -> Written {
+        let token = (!is_dry_run).then(|| self.snapshots.token(plan.after.revision));
         Written::of(plan, token)
     }
 }
@@ -381,12 +386,12 @@ pub struct Written {
     pub line: Option<LogLine>,
     /// Whether the answer is that of an earlier request with the same id.
     pub repeated: bool,
-    /// What a caller knows who has seen it.
-    pub token: RevisionToken,
+    /// What a caller knows who has seen it; nothing after a dry run, whose revision is not there.
+    pub token: Option<RevisionToken>,
 }
 
 impl Written {
-    fn of(plan: Plan, token: RevisionToken) -> Self {
+    fn of(plan: Plan, token: Option<RevisionToken>) -> Self {
         let line = (!plan.deltas.is_empty()).then(|| LogLine {
             revision: plan.after.revision,
             time: plan.time,

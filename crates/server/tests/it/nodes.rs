@@ -126,6 +126,28 @@ async fn every_answer_about_a_company_carries_its_revision() {
     assert_eq!(write(&tag, "Newer").await.status, 409);
     let then = server.get(&format!("{TAG}?revision=1")).bearer(&secret).send().await;
     assert_eq!(then.header("settings-revision"), Some("1"));
+    // Nobody can ask for a revision that a dry run only would have made.
+    let dry = server.call("PATCH", &format!("{TAG}?validate_only=true")).bearer(&secret);
+    let dry = dry.body(json!({"name": "Dry"}).to_string()).send().await;
+    assert_eq!((dry.status.as_u16(), dry.header("settings-revision")), (200, None));
+}
+
+#[tokio::test]
+async fn what_another_node_wrote_is_no_reason_to_do_nothing() {
+    let (server, secret) = alone().await;
+    let write = async |query: &str, body: &str| {
+        let call = server.call("PATCH", &format!("{TAG}{query}")).bearer(&secret);
+        call.body(body.to_owned()).send().await
+    };
+    let other = "companies: [{id: cmp_001, customer_tags: [{id: tag_001, name: From Elsewhere}]}]";
+    load(&server.other_program().await, other).await;
+    // As far as this node knew, the tag has the old name and nothing is to be done.
+    let dry = write("?validate_only=true", r#"{"description": "-"}"#).await;
+    assert_eq!((dry.status.as_u16(), &dry.json()["name"]), (200, &json!("From Elsewhere")));
+    let written = write("", r#"{"name": "VIP Customer"}"#).await;
+    assert_eq!((written.status.as_u16(), written.header("settings-revision")), (200, Some("3")));
+    let now = server.get(TAG).bearer(&secret).send().await;
+    assert_eq!(now.json()["name"], "VIP Customer");
 }
 
 #[tokio::test]
@@ -224,5 +246,6 @@ async fn without_max_stale_nothing_is_served_past_the_bound() {
 also_on_postgres! {
     a_caller_sees_at_least_what_it_has_seen_on_another_node,
     every_answer_about_a_company_carries_its_revision,
+    what_another_node_wrote_is_no_reason_to_do_nothing,
     while_the_store_is_away_known_keys_read_what_is_in_memory,
 }

@@ -219,10 +219,10 @@ impl<'a> Mask<'a> {
 
 /// The answer to a write: marked, where it is a repeated one.
 pub(super) fn written<T>(result: Result<(Written, T)>) -> Result<Response<T>, Status> {
-    let marks = |written: &Written| Marks { token: written.token, stale_for: None };
-    let token = result.as_ref().ok().map(|(written, _)| marks(written));
+    let token = result.as_ref().ok().and_then(|(written, _)| written.token);
     let mut response = repeatable(result.map(|(written, message)| (written.repeated, message)))?;
-    if let Some(marks) = token {
+    if let Some(token) = token {
+        let marks = Marks { token, stale_for: None };
         let mut headers = std::mem::take(response.metadata_mut()).into_headers();
         mark(&mut headers, marks);
         *response.metadata_mut() = MetadataMap::from_headers(headers);
