@@ -21,6 +21,7 @@ mod postgres;
 mod postgres_server;
 mod ready;
 mod sqlite;
+mod sqlite_speed;
 mod status;
 mod store_conformance;
 mod store_samples;

@@ -9,7 +9,6 @@ use std::{
 
 use customer_settings_server::{
     catalog::{entry::Catalog, key::SecretDigest, settings::Settings},
-    clock::{Clock, SystemClock},
     store::{
         Access, Store, StoreError,
         sqlite::{DATABASE, OpenError, SqliteStore, backup, restore},
@@ -407,98 +406,4 @@ fn a_restore_touches_no_other_directory() {
         restore(&other.path().join("missing"), &copy_in(&copies), false),
         Err(OpenError::NoDirectory(_))
     ));
-}
-
-/// Prints commits per second through the trait, beside the same statements on a bare connection.
-/// `cargo test -p customer-settings-server --test it -- --ignored --nocapture commits_per_second`
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-async fn commits_per_second() {
-    let dir = dir();
-    let store: Arc<dyn Store> = Arc::new(open(&dir));
-    for (writers, commits) in [(1_u32, 1_000_u32), (16, 250), (64, 100)] {
-        let mut currents = Vec::new();
-        for writer in 0..writers {
-            currents.push(make_company(&*store, &format!("cmp_{writers}_{writer}"), "A").await);
-        }
-        let start = SystemClock.monotonic();
-        let mut tasks = Vec::new();
-        for mut current in currents {
-            let store = Arc::clone(&store);
-            tasks.push(tokio::spawn(async move {
-                let grant = grant(current.company.id.as_str());
-                for i in 0..commits {
-                    let tag = entry(&format!("tag_{i}"), &format!("Tag {i}"), i);
-                    let plan = plan(Some(&current), vec![made_entry(Catalog::CustomerTags, tag)]);
-                    store.commit(&grant, &plan).await.unwrap();
-                    current = plan.after;
-                }
-            }));
-        }
-        for task in tasks {
-            task.await.unwrap();
-        }
-        let seconds = (SystemClock.monotonic() - start).as_secs_f64();
-        println!("{writers} writers: {:.0} commits/s", f64::from(writers * commits) / seconds);
-    }
-    bare_commits_per_second(&dir.path().join(DATABASE));
-    reads_per_second(&*store).await;
-}
-
-fn bare_commits_per_second(database: &Path) {
-    let db = Connection::open(database).unwrap();
-    db.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON").unwrap();
-    let mut body: String =
-        db.query_row("SELECT body FROM changes WHERE revision = 2", [], |row| row.get(0)).unwrap();
-    body.push(' ');
-    let commits = 500;
-    let start = SystemClock.monotonic();
-    for i in 0..commits {
-        db.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let next: i64 = db
-            .prepare_cached(
-                "UPDATE companies SET revision = revision + 1 WHERE id = 'cmp_1_0' RETURNING revision",
-            )
-            .unwrap()
-            .query_row([], |row| row.get(0))
-            .unwrap();
-        db.prepare_cached(
-            "INSERT INTO entries SELECT company_id, catalog, ?1, ?2, ?1, ?1, description, color, 0, state, created_by,
-                 created_time, last_updated_by, last_updated_time, last_updated_revision
-             FROM entries WHERE company_id = 'cmp_1_0' AND catalog = 'customer_tags' AND id = 'first'",
-        )
-        .unwrap()
-        .execute((format!("bare_{i}"), 100_000 + i))
-        .unwrap();
-        db.prepare_cached(
-            "INSERT INTO changes (company_id, revision, part, time, actor_key_id, actor_staff_id, subjects, body)
-             VALUES ('cmp_1_0', ?1, 0, 1, 'key_1', 'staff_001', '[]', ?2)",
-        )
-        .unwrap()
-        .execute((next, &body))
-        .unwrap();
-        db.execute_batch("COMMIT").unwrap();
-    }
-    let seconds = (SystemClock.monotonic() - start).as_secs_f64();
-    println!("bare connection: {:.0} commits/s", f64::from(commits) / seconds);
-}
-
-async fn reads_per_second(store: &dyn Store) {
-    let grant = grant("cmp_64_0");
-    let reads = 2_000;
-    let start = SystemClock.monotonic();
-    for _ in 0..reads {
-        store.revision(&grant).await.unwrap();
-    }
-    let revision = (SystemClock.monotonic() - start).as_secs_f64() / f64::from(reads);
-    let start = SystemClock.monotonic();
-    for _ in 0..reads {
-        store.settings(&grant).await.unwrap();
-    }
-    let settings = (SystemClock.monotonic() - start).as_secs_f64() / f64::from(reads);
-    println!(
-        "revision: {:.0} µs, settings of 104 entries: {:.0} µs",
-        revision * 1e6,
-        settings * 1e6
-    );
 }
