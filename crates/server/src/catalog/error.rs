@@ -243,12 +243,13 @@ impl fmt::Display for Error {
             ),
             Self::NotFound { kind, id } => write!(f, "there is no {kind} {id}"),
             Self::Invalid(violations) => write_violations(f, violations),
-            Self::NameTaken { catalog, name, holder } => {
-                write!(f, "the name \"{name}\" is taken in {catalog} by the active entry {holder}")
-            }
-            Self::IdTaken { kind, id } => write!(f, "the {kind} id {id} is taken"),
+            Self::NameTaken { catalog, name, holder } => write!(
+                f,
+                "the name \"{name}\" is taken in {catalog} by the active entry {holder}{FREE_NAME}"
+            ),
+            Self::IdTaken { kind, id } => write!(f, "the {kind} id {id} is taken{FREE_ID}"),
             Self::EtagMismatch { what, since } => {
-                write!(f, "{what} has changed since that etag was read")?;
+                write!(f, "{what} changed since that etag was read")?;
                 write_past(f, since)?;
                 f.write_str("; nothing was written: read it again, then repeat the change with the new etag")
             }
@@ -282,6 +283,11 @@ impl fmt::Display for Error {
         }
     }
 }
+
+/// What to do where a name is taken.
+const FREE_NAME: &str = ": choose another name, or rename or archive that entry first";
+/// What to do where an id is taken.
+const FREE_ID: &str = ": choose another one, as no id is used again, even if what had it is gone";
 
 fn write_not_within(f: &mut fmt::Formatter<'_>, beyond: Option<&Beyond>) -> fmt::Result {
     match beyond {

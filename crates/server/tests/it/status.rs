@@ -179,7 +179,7 @@ async fn an_error_is_the_same_bytes_each_time_and_its_keys_stand_in_order() {
         texts.push(answer.text().to_owned());
     }
     texts.dedup();
-    let expected = r#"{"code":6,"message":"the name \"VIP\" is taken in customer_tags by the active entry tag_001","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"NAME_TAKEN","domain":"customer-settings","metadata":{"catalog":"customer_tags","id":"tag_001","name":"VIP"}}]}"#;
+    let expected = r#"{"code":6,"message":"the name \"VIP\" is taken in customer_tags by the active entry tag_001: choose another name, or rename or archive that entry first","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"NAME_TAKEN","domain":"customer-settings","metadata":{"catalog":"customer_tags","id":"tag_001","name":"VIP"}}]}"#;
     assert_eq!(texts, [expected]);
     assert_eq!(status::grpc_status(&error).code(), Code::AlreadyExists);
 }
