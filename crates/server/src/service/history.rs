@@ -110,18 +110,17 @@ impl HistoryService {
         Ok(Changes { lines, next, settings, marks })
     }
 
-    /// One change; `revision` is that which it made.
+    /// One change, and what the company is at now; `revision` is that which the change made.
     pub async fn get(
         &self,
         caller: &Caller,
         company: &CompanyId,
         revision: Revision,
-    ) -> Result<LogLine> {
+    ) -> Result<(Marks, LogLine)> {
         let grant = caller.grant(Scope::HistoryRead, company)?;
-        if self.snapshots.get(&grant).await?.is_none() {
-            return Err(caller.absent(Kind::Company, company.as_str()));
-        }
-        line(&*self.store, &grant, revision).await
+        let absent = || caller.absent(Kind::Company, company.as_str());
+        let marks = self.snapshots.get(&grant).await?.ok_or_else(absent)?.marks();
+        Ok((marks, line(&*self.store, &grant, revision).await?))
     }
 }
 

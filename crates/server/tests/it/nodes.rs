@@ -107,6 +107,7 @@ async fn every_answer_about_a_company_carries_its_revision() {
         "/admin/v1/companies/cmp_001/customer_tags",
         "/admin/v1/companies/cmp_001/businesses",
         "/admin/v1/companies/cmp_001/changes",
+        "/admin/v1/companies/cmp_001/changes/1",
     ] {
         let answer = server.get(path).bearer(&secret).send().await;
         assert_eq!(answer.header("settings-revision"), Some("1"), "{path}: {}", answer.text());

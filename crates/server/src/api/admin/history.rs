@@ -13,7 +13,7 @@ use super::{
     request::{Envelope, catalog, revision, written},
 };
 use crate::{
-    api::marks::{answer, marked},
+    api::marks::marked,
     catalog::{
         access::Scope,
         entry::Revision,
@@ -86,10 +86,11 @@ impl HistoryService for Admin {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let caller = envelope.caller()?;
             caller.grant(Scope::HistoryRead, &company)?;
-            let line = self.0.history.get(&caller, &company, revision(message.revision)?).await?;
-            Ok(convert::change(&company, &line))
+            let revision = revision(message.revision)?;
+            let (marks, line) = self.0.history.get(&caller, &company, revision).await?;
+            Ok((marks, convert::change(&company, &line)))
         };
-        answer(get.await)
+        marked(get.await)
     }
 
     async fn undo_change(
