@@ -18,7 +18,6 @@ const COMPANIES: Kind = Kind {
         ("COUNTRY", "/country"),
         ("TIME ZONE", "/timezone/id"),
         ("STATE", "/state"),
-        ("REVISION", "/revision"),
     ],
     none: "there are no such companies, or the key covers none",
 };

@@ -24,7 +24,7 @@ const CHANGES: Kind = Kind {
     none: "there are no such changes",
 };
 
-/// See who changed what in a company, undo a change, or roll back to a revision,
+/// See who changed what in a company, undo a change, or roll back to a revision
 ///
 /// A company counts its
 /// changes: each makes a revision. An undo or a roll back is a change too, and can be undone.
