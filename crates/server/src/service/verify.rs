@@ -1,7 +1,10 @@
 //! Verifying: every company's log is replayed from nothing and compared with what is stored, and so
 //! is the log of keys, from its end.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     catalog::{
@@ -9,7 +12,7 @@ use crate::{
         company::Business,
         entry::{Catalog, Entry, Revision},
         error::Result,
-        id::{CompanyId, KeyId},
+        id::{CompanyId, EntryId, KeyId},
         key::{Key, KeyLogPlace},
         settings::{Delta, Settings, apply},
     },
@@ -39,6 +42,17 @@ pub struct Verified {
     pub changes: u64,
     /// What is wrong; empty if all is well.
     pub findings: Vec<Finding>,
+}
+
+/// What a log leads to.
+#[derive(Default)]
+struct Replayed {
+    settings: Option<Settings>,
+    /// The entries that were deleted and did not come back.
+    deleted: BTreeSet<(Catalog, EntryId)>,
+    changes: u64,
+    /// Where the log breaks off, if it does.
+    broken: Option<String>,
 }
 
 /// Verifies stores.
@@ -130,20 +144,21 @@ impl VerifyService {
             Err(other) => return Err(other.into()),
         };
         let until = stored.as_ref().map_or(Revision(u64::MAX), |stored| stored.revision);
-        let (replayed, changes, broken) = match self.replay(&grant, until).await {
+        let replayed = match self.replay(&grant, until).await {
             Ok(replayed) => replayed,
             Err(StoreError::Damaged(cause)) => {
                 let what = format!("its change log cannot be read: {}", cause.for_log());
-                (None, 0, Some(what))
+                Replayed { broken: Some(what), ..Replayed::default() }
             }
             Err(other) => return Err(other.into()),
         };
-        verified.changes += changes;
-        let mut found: Vec<String> = broken.into_iter().collect();
-        match (&stored, &replayed) {
+        verified.changes += replayed.changes;
+        let mut found: Vec<String> = replayed.broken.into_iter().collect();
+        match (&stored, &replayed.settings) {
             _ if !found.is_empty() => {}
-            (Some(stored), Some(replayed)) => {
-                compare(stored, replayed, &mut found);
+            (Some(stored), Some(settings)) => {
+                compare(stored, settings, &mut found);
+                self.check_deleted(&grant, until, &replayed.deleted, &mut found).await?;
                 self.check_end(&grant, until, &mut found).await?;
             }
             (Some(_), None) => found.push("it has rows and no change log".to_owned()),
@@ -154,6 +169,27 @@ impl VerifyService {
         }
         let finding = |what| Finding { of: id.to_string(), what };
         verified.findings.extend(found.into_iter().map(finding));
+        Ok(())
+    }
+
+    /// The ids of deleted entries must be kept, or they could be used again.
+    async fn check_deleted(
+        &self,
+        grant: &Grant,
+        until: Revision,
+        deleted: &BTreeSet<(Catalog, EntryId)>,
+        found: &mut Vec<String>,
+    ) -> Result<()> {
+        for (catalog, id) in deleted {
+            // Unless somebody brings it back just now.
+            if !self.store.was_deleted(grant, *catalog, id).await?
+                && self.store.revision(grant).await? == Some(until)
+            {
+                found.push(format!(
+                    "{catalog}/{id} was deleted, and its id is not kept from others"
+                ));
+            }
+        }
         Ok(())
     }
 
@@ -174,43 +210,51 @@ impl VerifyService {
         Ok(())
     }
 
-    /// The company as its log has it up to a revision, how many lines that took, and where the
-    /// log breaks off, if it does.
-    async fn replay(
-        &self,
-        grant: &Grant,
-        until: Revision,
-    ) -> Result<(Option<Settings>, u64, Option<String>), StoreError> {
-        let mut settings: Option<Settings> = None;
+    /// The company as its log has it up to a revision.
+    async fn replay(&self, grant: &Grant, until: Revision) -> Result<Replayed, StoreError> {
+        let mut replayed = Replayed::default();
+        let broken =
+            |changes, what| Replayed { changes, broken: Some(what), ..Replayed::default() };
         let mut last = Revision(0);
-        let mut changes = 0;
         loop {
             let lines = self.store.changes(grant, last, PAGE).await?;
             if lines.is_empty() || last >= until {
-                return Ok((settings, changes, None));
+                return Ok(replayed);
             }
             for line in lines.iter().take_while(|line| line.revision <= until) {
                 let expected = last.next();
                 if line.revision != expected {
                     let what = format!("its change log lacks revision {expected}");
-                    return Ok((None, changes, Some(what)));
+                    return Ok(broken(replayed.changes, what));
                 }
-                if settings.as_ref().is_some_and(|before| before.changed_time >= line.time) {
+                if replayed.settings.as_ref().is_some_and(|before| before.changed_time >= line.time)
+                {
                     let what = format!("revision {expected} is not later than the one before it");
-                    return Ok((None, changes, Some(what)));
+                    return Ok(broken(replayed.changes, what));
                 }
-                match apply(settings.take(), line.revision, line.time, &line.deltas) {
-                    Ok(next) => settings = Some(next),
+                match apply(replayed.settings.take(), line.revision, line.time, &line.deltas) {
+                    Ok(next) => replayed.settings = Some(next),
                     Err(_) => {
                         let what = format!("revision {expected} does not fit the ones before it");
-                        return Ok((None, changes, Some(what)));
+                        return Ok(broken(replayed.changes, what));
+                    }
+                }
+                for delta in &line.deltas {
+                    match delta {
+                        Delta::Deleted { catalog, before } => {
+                            replayed.deleted.insert((*catalog, before.id.clone()));
+                        }
+                        Delta::Revived { catalog, after } => {
+                            replayed.deleted.remove(&(*catalog, after.id.clone()));
+                        }
+                        _ => {}
                     }
                 }
                 last = line.revision;
-                changes += 1;
+                replayed.changes += 1;
             }
             if lines.last().is_some_and(|line| line.revision > until) {
-                return Ok((settings, changes, None));
+                return Ok(replayed);
             }
         }
     }

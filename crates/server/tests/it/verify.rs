@@ -13,6 +13,10 @@ async fn found_after(sql: &str) -> Vec<String> {
         let call = server.call("PATCH", path).bearer(&secret);
         assert_eq!(call.body(json!({"name": name}).to_string()).send().await.status, 200);
     }
+    let tag = "/admin/v1/companies/cmp_002/customer_tags/tag_101";
+    for (method, path) in [("POST", format!("{tag}:archive")), ("DELETE", tag.to_owned())] {
+        assert_eq!(server.call(method, &path).bearer(&secret).send().await.status, 200);
+    }
     let data = server.stop().await;
     data.tamper(sql).await;
     let server = Server::reopened(data).await;
@@ -88,6 +92,10 @@ async fn what_was_damaged_by_hand_is_found_and_named() {
         (
             format!("UPDATE changes SET time = 1 WHERE {one} revision = 2"),
             &["cmp_001: revision 2 is not later than the one before it"],
+        ),
+        (
+            "DELETE FROM deleted_entries".to_owned(),
+            &["cmp_002: customer_tags/tag_101 was deleted, and its id is not kept from others"],
         ),
     ] {
         assert_eq!(found_after(&sql).await, expected, "{sql}");
