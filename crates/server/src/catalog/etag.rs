@@ -41,8 +41,10 @@ impl Etag {
     }
 
     fn of(hash: Sha256) -> Self {
+        let digits = b"0123456789abcdef";
         let digest = hash.finalize();
-        Self(digest[..HASH_BYTES].iter().map(|byte| format!("{byte:02x}")).collect())
+        let nibbles = digest[..HASH_BYTES].iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        Self(nibbles.map(|nibble| char::from(digits[usize::from(nibble)])).collect())
     }
 }
 

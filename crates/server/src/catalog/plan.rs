@@ -94,8 +94,8 @@ fn expect_settings<'a>(
     etag: Option<&Etag>,
     current: Option<&'a Settings>,
 ) -> Result<Option<&'a Settings>> {
-    if let Some(current) = current {
-        steps::expect(etag, &current.etag(), || "the company's settings".to_owned())?;
+    if let (Some(current), Some(etag)) = (current, etag) {
+        steps::expect(Some(etag), &current.etag(), || "the company's settings".to_owned())?;
     }
     Ok(current)
 }

@@ -1,5 +1,7 @@
 //! All of one company at one revision, and how a change log rebuilds it.
 
+use std::sync::Arc;
+
 use super::{
     company::{Business, CONTACT_FIELDS, Company},
     entry::{Catalog, Entry, Revision, State},
@@ -18,14 +20,20 @@ pub struct Settings {
     pub changed_time: Timestamp,
     /// Its locations, by name and then id.
     pub businesses: Vec<Business>,
-    /// The entries of each catalog, active and archived, by rank.
-    pub catalogs: [Vec<Entry>; 4],
+    /// The entries of each catalog, active and archived, by rank. Shared with the revisions before
+    /// and after, as far as they have the same.
+    pub catalogs: [Arc<Vec<Entry>>; 4],
 }
 
 impl Settings {
     /// The entries of a catalog, active and archived, in its order.
     pub fn entries(&self, catalog: Catalog) -> &[Entry] {
         &self.catalogs[catalog.index()]
+    }
+
+    /// The same to change them; other revisions keep theirs.
+    pub fn entries_mut(&mut self, catalog: Catalog) -> &mut Vec<Entry> {
+        Arc::make_mut(&mut self.catalogs[catalog.index()])
     }
 
     /// The active entries of a catalog, in its order.
@@ -289,7 +297,9 @@ fn unapply_delta(settings: &mut Settings, delta: &Delta) -> Result<(), DoesNotAp
 fn sort(settings: &mut Settings) {
     settings.businesses.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     for entries in &mut settings.catalogs {
-        entries.sort_by_key(|entry| entry.rank);
+        if !entries.is_sorted_by_key(|entry| entry.rank) {
+            Arc::make_mut(entries).sort_by_key(|entry| entry.rank);
+        }
     }
 }
 
@@ -310,18 +320,16 @@ fn apply_delta(settings: &mut Settings, delta: &Delta) -> Result<(), DoesNotAppl
             replace(&mut settings.businesses, |b| b.id == after.id, before.as_deref(), after)
         }
         Delta::Entry { catalog, before, after } => {
-            let entries = &mut settings.catalogs[catalog.index()];
+            let entries = settings.entries_mut(*catalog);
             replace(entries, |e| e.id == after.id, before.as_deref(), after)
         }
-        Delta::Deleted { catalog, before } => {
-            remove(&mut settings.catalogs[catalog.index()], before)
-        }
+        Delta::Deleted { catalog, before } => remove(settings.entries_mut(*catalog), before),
         Delta::Revived { catalog, after } => {
-            let entries = &mut settings.catalogs[catalog.index()];
+            let entries = settings.entries_mut(*catalog);
             replace(entries, |e| e.id == after.id, None, after)
         }
         Delta::Moved { catalog, id, from, to } => {
-            let entries = &mut settings.catalogs[catalog.index()];
+            let entries = settings.entries_mut(*catalog);
             let entry =
                 entries.iter_mut().find(|e| e.id == *id && e.rank == *from).ok_or(DoesNotApply)?;
             entry.rank = *to;

@@ -18,7 +18,7 @@ pub struct Name(String);
 impl Name {
     /// Takes a name from outside; `field` names it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
-        let name: String = value.trim().nfc().collect();
+        let name = composed(value.trim());
         if name.is_empty() {
             return Err(Violation::new(field, "REQUIRED", "is required and must not be blank"));
         }
@@ -42,6 +42,10 @@ impl Name {
     /// Full Unicode case folding, computed here and only stored by the engines, because
     /// engines fold differently.
     pub fn fold_key(&self) -> String {
+        // Most names, and the tables of Unicode say the same of them.
+        if self.0.is_ascii() {
+            return self.0.to_ascii_lowercase();
+        }
         caseless::default_case_fold_str(&self.0).nfc().collect()
     }
 }
@@ -65,7 +69,7 @@ pub struct Description(String);
 impl Description {
     /// Takes a description from outside; `field` names it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
-        let text: String = value.trim().replace("\r\n", "\n").nfc().collect();
+        let text = composed(&value.trim().replace("\r\n", "\n"));
         if let Some(c) = text.chars().find(|c| *c != '\n' && *c != '\t' && is_invisible(*c)) {
             return Err(invisible(field, c));
         }
@@ -137,6 +141,11 @@ impl fmt::Display for Color {
         let [r, g, b] = self.0;
         write!(f, "#{r:02X}{g:02X}{b:02X}")
     }
+}
+
+/// Unicode NFC, in which ASCII is as it is.
+fn composed(text: &str) -> String {
+    if text.is_ascii() { text.to_owned() } else { text.nfc().collect() }
 }
 
 fn parse_hex(digits: &str) -> Option<u8> {

@@ -310,10 +310,9 @@ impl Weighter<CompanyId, Cached> for Weight {
         /// In memory, as JSON and as protobuf.
         const NAME_COPIES: usize = 3;
         let settings = &cached.snapshot.settings;
-        let entries = settings.catalogs.iter().flatten();
-        let names: usize = entries.map(|entry| entry.name.as_str().len()).sum();
-        let rows: usize = settings.catalogs.iter().map(Vec::len).sum();
-        let rows = rows + settings.businesses.len();
+        let entries = || settings.catalogs.iter().flat_map(|entries| entries.iter());
+        let names: usize = entries().map(|entry| entry.name.as_str().len()).sum();
+        let rows = entries().count() + settings.businesses.len();
         (COMPANY_BYTES + rows * ROW_BYTES + names * NAME_COPIES) as u64
     }
 }

@@ -109,8 +109,10 @@ fn content(settings: &Settings) -> Settings {
         audit.revision = Revision(0);
     };
     clear(&mut settings.company.audit);
-    for entry in settings.catalogs.iter_mut().flatten() {
-        clear(&mut entry.audit);
+    for catalog in Catalog::ALL {
+        for entry in settings.entries_mut(catalog) {
+            clear(&mut entry.audit);
+        }
     }
     settings
 }

@@ -69,7 +69,11 @@ pub(super) fn entries(
 
 /// One entry; `None` if there is no such one.
 pub(super) fn entry(settings: &Settings, catalog: Catalog, id: &EntryId) -> Option<EntryMessage> {
-    entries(settings, catalog).find(|(entry, _)| entry.id == *id).map(|(_, message)| message)
+    let entries = settings.entries(catalog);
+    let place = entries.iter().position(|entry| entry.id == *id)?;
+    let active = entries[..place].iter().filter(|entry| entry.is_active()).count();
+    let position = i32::try_from(active).ok();
+    Some(EntryMessage { position, ..entry_alone(&entries[place]) })
 }
 
 /// A company; its revision where it is known.

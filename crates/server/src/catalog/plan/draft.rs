@@ -1,7 +1,10 @@
 //! A company while it is changed: steps edit a copy, and at the end it is checked as a whole and
 //! compared with what it was.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use super::Stamp;
 use crate::catalog::{
@@ -43,7 +46,14 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn entries(&mut self, catalog: Catalog) -> &mut Vec<Entry> {
-        &mut self.after.catalogs[catalog.index()]
+        self.after.entries_mut(catalog)
+    }
+
+    /// Whether no step looked for anything to change there.
+    fn is_untouched(&self, catalog: Catalog) -> bool {
+        let place = catalog.index();
+        self.before
+            .is_some_and(|before| Arc::ptr_eq(&before.catalogs[place], &self.after.catalogs[place]))
     }
 
     pub(super) fn entry(&mut self, catalog: Catalog, id: &EntryId) -> Result<&mut Entry> {
@@ -92,6 +102,9 @@ impl<'a> Draft<'a> {
     /// where one did.
     pub(super) fn check(&self) -> Result<(), (Option<usize>, Error)> {
         for catalog in Catalog::ALL {
+            if self.is_untouched(catalog) {
+                continue;
+            }
             let entries = self.after.entries(catalog);
             if entries.len() > MAX_ENTRIES {
                 return Err((None, too_many(catalog)));
@@ -125,6 +138,9 @@ impl<'a> Draft<'a> {
             deltas.extend(self.business_delta(after, stamp));
         }
         for catalog in Catalog::ALL {
+            if self.is_untouched(catalog) {
+                continue;
+            }
             let before = self.before.map_or(&[][..], |before| before.entries(catalog));
             let after = self.after.entries(catalog);
             let kept: BTreeSet<&EntryId> = after.iter().map(|entry| &entry.id).collect();

@@ -1,5 +1,7 @@
 //! The queries about the rows of companies.
 
+use std::sync::Arc;
+
 use futures_util::future::join5;
 use tokio_postgres::Row;
 
@@ -164,7 +166,7 @@ pub(super) async fn settings(pool: &Pool, id: &CompanyId) -> Result<Option<Setti
         revision: revision(row, "revision")?,
         changed_time: time(row, "changed_time")?,
         businesses: businesses.iter().map(business).collect::<Result<_>>()?,
-        catalogs,
+        catalogs: catalogs.map(Arc::new),
     }))
 }
 

@@ -1,6 +1,8 @@
 //! The statements about the rows of companies, read and written. Each function runs inside a
 //! transaction that its caller began, and knows nothing of threads and connections.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, Row, named_params, params};
 
 use super::{damaged, failure, integer, log};
@@ -150,6 +152,7 @@ pub(super) fn settings(tx: &Connection, id: &CompanyId) -> Result<Option<Setting
     for (catalog, entry) in collect(statement.query([id.as_str()]).map_err(failure)?, entry)? {
         catalogs[catalog.index()].push(entry);
     }
+    let catalogs = catalogs.map(Arc::new);
     Ok(Some(Settings { company, revision, changed_time, businesses, catalogs }))
 }
 
