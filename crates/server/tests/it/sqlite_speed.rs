@@ -134,14 +134,11 @@ impl Bare {
             sql,
             params![company, next, time, format!("request-{base}"), [1_u8; 32], self.body],
         );
-        let sql = "UPDATE entries SET rank = ?5
-                   WHERE company_id = ?1 AND catalog = ?2 AND id = ?3 AND rank = ?4";
-        self.run(sql, params![company, "customer_tags", "first", 1_024, -1_025]);
         let sql =
             "UPDATE entries SET rank = ?4, name = ?5, fold_key = ?6, description = ?7, color = ?8,
                        is_default = ?9, state = ?10, created_by = ?11, created_time = ?12,
                        last_updated_by = ?13, last_updated_time = ?14, last_updated_revision = ?15
-                   WHERE company_id = ?1 AND catalog = ?2 AND id = ?3";
+                   WHERE company_id = ?1 AND catalog = ?2 AND id = ?3 AND rank = ?4";
         let (name, fold_key) = (format!("Tag {base}"), format!("tag {base}"));
         let (created, updated) = (1_672_567_200_000_000_i64, 1_672_567_200_000_001_i64);
         self.run(

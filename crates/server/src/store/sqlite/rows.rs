@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, Row, named_params, params};
+use rusqlite::{Connection, Row, ToSql, named_params, params};
 
 use super::{damaged, failure, integer, log};
 use crate::{
@@ -185,7 +185,9 @@ pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
     advance(tx, commit)?;
     // Before the rows, so that a request that was answered before is told from one that is wrong.
     log::append(tx, commit)?;
-    make_room(tx, commit)?;
+    // An entry that changes alone is in nobody's way.
+    let parks = commit.deltas.iter().filter(|delta| delta.entry_id().is_some()).count() > 1;
+    make_room(tx, commit, parks)?;
     for delta in &commit.deltas {
         match delta {
             // `advance` made it.
@@ -198,8 +200,9 @@ pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
             Delta::Entry { catalog, before: None, after } => {
                 insert_entry(tx, &commit.company, *catalog, after)?
             }
-            Delta::Entry { catalog, before: Some(_), after } => {
-                update_entry(tx, &commit.company, *catalog, after)?
+            Delta::Entry { catalog, before: Some(before), after } => {
+                let from = if parks { parked(before.rank) } else { i64::from(before.rank) };
+                update_entry(tx, &commit.company, *catalog, from, after)?
             }
             // `make_room` deleted it.
             Delta::Deleted { .. } => {}
@@ -217,16 +220,16 @@ pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
 
 /// Deletes what goes and parks everything that moves or changes, so that the order in which
 /// entries take each other's names and places does not matter.
-fn make_room(tx: &Connection, commit: &Commit) -> Result<()> {
+fn make_room(tx: &Connection, commit: &Commit, parks: bool) -> Result<()> {
     let company = &commit.company;
     for delta in &commit.deltas {
         match delta {
-            Delta::Entry { catalog, before: Some(before), .. } => {
+            Delta::Entry { catalog, before: Some(before), .. } if parks => {
                 park(tx, company, *catalog, &before.id, before.rank)?;
             }
             Delta::Moved { catalog, id, from, .. } => park(tx, company, *catalog, id, *from)?,
             Delta::Deleted { catalog, before } => delete_entry(tx, company, *catalog, before)?,
-            Delta::Entry { before: None, .. }
+            Delta::Entry { .. }
             | Delta::Revived { .. }
             | Delta::Company { .. }
             | Delta::Business { .. } => {}
@@ -393,16 +396,18 @@ fn insert_entry(
                 :created_by, :created_time, :last_updated_by, :last_updated_time, :last_updated_revision
                WHERE NOT EXISTS (SELECT 1 FROM deleted_entries
                                  WHERE company_id = :company_id AND catalog = :catalog AND id = :id)";
-    match write_entry(tx, sql, company, catalog, after)? {
+    match write_entry(tx, sql, company, catalog, after, &[])? {
         1 => Ok(()),
         _ => Err(StoreError::Taken(Kind::Entry, after.id.to_string())),
     }
 }
 
+/// `from` is its rank until now.
 fn update_entry(
     tx: &Connection,
     company: &CompanyId,
     catalog: Catalog,
+    from: i64,
     after: &Entry,
 ) -> Result<()> {
     let sql = "UPDATE entries SET rank = :rank, name = :name, fold_key = :fold_key, description = :description,
@@ -410,8 +415,8 @@ fn update_entry(
                    created_by = :created_by, created_time = :created_time,
                    last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
                    last_updated_revision = :last_updated_revision
-               WHERE company_id = :company_id AND catalog = :catalog AND id = :id";
-    one_row(write_entry(tx, sql, company, catalog, after)?)
+               WHERE company_id = :company_id AND catalog = :catalog AND id = :id AND rank = :from";
+    one_row(write_entry(tx, sql, company, catalog, after, &[(":from", &from)])?)
 }
 
 fn write_entry(
@@ -420,19 +425,21 @@ fn write_entry(
     company: &CompanyId,
     catalog: Catalog,
     after: &Entry,
+    more: &[(&str, &dyn ToSql)],
 ) -> Result<usize> {
     let form = EntryForm::from(after);
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    statement
-        .execute(named_params! {
+    let (fold_key, revision) = (after.name.fold_key(), integer(form.audit.revision));
+    let row = named_params! {
             ":company_id": company.as_str(), ":catalog": catalog.as_str(), ":id": form.id, ":rank": form.rank,
-            ":name": form.name, ":fold_key": after.name.fold_key(), ":description": form.description,
+            ":name": form.name, ":fold_key": fold_key, ":description": form.description,
             ":color": form.color, ":is_default": form.is_default, ":state": form.state,
             ":created_by": form.audit.created_by, ":created_time": form.audit.created_time,
             ":last_updated_by": form.audit.last_updated_by, ":last_updated_time": form.audit.last_updated_time,
-            ":last_updated_revision": integer(form.audit.revision),
-        })
-        .map_err(failure)
+            ":last_updated_revision": revision,
+    };
+    let params: Vec<_> = row.iter().chain(more).copied().collect();
+    statement.execute(&params[..]).map_err(failure)
 }
 
 /// Deletes the row and keeps its id from being used again.
