@@ -133,8 +133,9 @@ impl SettingsService {
     ) -> Result<Option<Written>> {
         let request = write.request.as_ref().filter(|_| !write.validate_only);
         let _turn = self.writers.turn(grant.company()).await;
-        // What this process wrote last is good enough to plan with: the commit checks its revision.
-        let mut known = self.snapshots.last_known(grant);
+        // What this process wrote last is good enough to plan with: the commit checks its revision. A
+        // dry run has none.
+        let mut known = self.snapshots.last_known(grant).filter(|_| !write.validate_only);
         loop {
             let is_known = known.is_some();
             let current = match known.take() {
