@@ -1,21 +1,17 @@
 """Starts the built program as its users do, on a port of its own."""
 
-import glob
-import itertools
 import json
 import os
 import pathlib
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.request
 
 import pytest
+from database import Postgres
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -39,11 +35,13 @@ class Server:
         self.data_dir = pathlib.Path(data_dir)
         # Without a directory of its own where the data is in a database.
         where = [] if env else ["--data-dir", str(data_dir)]
+        self.stderr = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [PROGRAM, "serve", "--listen", "127.0.0.1:0", *where, *arguments],
             env={**os.environ, **(env or {})},
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            # A pipe that nobody reads would stop the server once it is full.
+            stderr=self.stderr,
             text=True,
             cwd=cwd,
         )
@@ -54,14 +52,18 @@ class Server:
                 break
         found = re.search(r"(https?)://(127\.0\.0\.1:\d+)", "\n".join(self.welcome))
         if not found:
-            raise AssertionError(f"the server did not start: {self.process.stderr.read()}")
+            raise AssertionError(f"the server did not start: {self.read_log()}")
         self.base, self.address = found.group(0), found.group(2)
 
     def stop(self, how=signal.SIGTERM):
         self.process.send_signal(how)
         code = self.process.wait(timeout=40)
-        self.log = self.process.stderr.read()
+        self.log = self.read_log()
         return code
+
+    def read_log(self):
+        self.stderr.seek(0)
+        return self.stderr.read()
 
     def call(self, path, key=None, body=None, method=None, headers=()):
         """An HTTP request: status, headers, JSON."""
@@ -102,53 +104,31 @@ def demo(start):
     return server
 
 
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="the long tests alone")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes, runs with --long alone")
+
+
+def pytest_collection_modifyitems(config, items):
+    """The long tests with --long, all others without."""
+    is_wanted = config.getoption("--long")
+    chosen = [item for item in items if ("long" in item.keywords) == is_wanted]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
 @pytest.fixture(scope="session")
-def postgres():
-    """A PostgreSQL server that ends with the tests: makes a database, answers its URL."""
-    found = [shutil.which("initdb"), *glob.glob("/usr/lib/postgresql/*/bin/initdb")]
-    found = [pathlib.Path(path).parent for path in found if path]
-    assert found, "install PostgreSQL, as ./test does"
-    programs = found[-1]
-    home = pathlib.Path(tempfile.mkdtemp(prefix="customer-settings-"))
-    user = {}
-    if os.getuid() == 0:
-        # PostgreSQL refuses to run as root.
-        shutil.chown(home, "nobody")
-        user = {"user": "nobody"}
-    subprocess.run(
-        [programs / "initdb", "-D", home / "data", "-U", "owner", "--auth=trust", "--encoding=UTF8", "--no-locale"],
-        check=True, capture_output=True, cwd=home, **user,
-    )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-k", home]
-    # Ends with its input, and so with this process, whatever ends that.
-    watcher = 'home=$1; shift; "$@" </dev/null & cat >/dev/null; kill -QUIT $!; wait; rm -rf "$home"'
-    server = subprocess.Popen(
-        ["sh", "-c", watcher, "watcher", home]
-        + [programs / "postgres", "-D", home / "data", "-p", str(port), *options],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, **user,
-    )
+def postgres_server():
+    """A PostgreSQL server that ends with the tests."""
+    server = Postgres().init().start()
+    yield server
+    server.remove()
 
-    def sql(statement, database="postgres"):
-        return subprocess.run(
-            [programs / "psql", "-h", "127.0.0.1", "-p", str(port), "-U", "owner", "-Atc", statement, database],
-            capture_output=True, text=True, timeout=20,
-        )
 
-    deadline = time.monotonic() + 20
-    while sql("SELECT 1").returncode != 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    numbers = itertools.count()
-
-    def make():
-        name = f"settings_{next(numbers)}"
-        assert sql(f"CREATE DATABASE {name}").returncode == 0
-        return f"postgres://owner:very-secret@127.0.0.1:{port}/{name}"
-
-    make.sql = sql
-    yield make
-    server.stdin.close()
-    server.wait(timeout=20)
+@pytest.fixture
+def postgres(postgres_server):
+    """Makes a new, empty database: its URL."""
+    return postgres_server.make
