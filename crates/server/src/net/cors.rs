@@ -18,7 +18,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "grpc-status, grpc-message, grpc-status-details-bin, etag, retry-after, www-authenticate, allow, x-request-id, \
-     idempotency-replayed",
+     idempotency-replayed, settings-revision, settings-stale",
 );
 
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("7200");

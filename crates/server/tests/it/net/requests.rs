@@ -243,6 +243,8 @@ async fn browsers_of_any_origin_may_call_and_read_what_they_need() {
             "etag",
             "retry-after",
             "x-request-id",
+            "settings-revision",
+            "settings-stale",
         ] {
             assert!(exposed.split(", ").any(|exposed| exposed == name), "{name}");
         }
