@@ -19,8 +19,9 @@ pub(super) fn mark(headers: &mut HeaderMap, marks: Marks) {
     if let Ok(token) = value(marks.token.to_string()) {
         headers.insert(REVISION, token);
     }
+    // Rounded up, as nothing may be older than it says.
     if let Some(stale_for) = marks.stale_for
-        && let Ok(seconds) = value(stale_for.as_secs().max(1).to_string())
+        && let Ok(seconds) = value(stale_for.as_millis().div_ceil(1_000).max(1).to_string())
     {
         headers.insert(STALE, seconds);
     }
