@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use axum::{Router, body::Body, extract::Request, response::Response};
@@ -17,7 +18,9 @@ use customer_settings_contract::moego::business::{
     setting::v1::setting_service_server::SettingServiceServer,
 };
 use prost_reflect::{DescriptorPool, MethodDescriptor};
+use tokio::time::timeout;
 use tonic::service::Routes;
+use tonic_health::ServingStatus;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 
@@ -50,6 +53,9 @@ use grpc::Guard;
 use http::{Backend, RpcPath, Transcoder, Wiring};
 use ready::ReadyLists;
 use status::RequestError;
+
+/// How often the gRPC health service looks whether the server is ready.
+const HEALTH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The contract's descriptors with comments and HTTP bindings.
 pub fn descriptors() -> &'static DescriptorPool {
@@ -147,10 +153,24 @@ impl Api {
         self.app.clone()
     }
 
-    /// Keeps the gRPC health service's answer until the server stops, and changes it then.
-    pub async fn report_health(&self, shutdown: &Shutdown) {
-        shutdown.draining().await;
-        self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    /// Has the gRPC health service say whether the server is ready, until it stops.
+    pub async fn report_health(&self, is_ready: impl Fn() -> bool, shutdown: &Shutdown) {
+        let mut said = true;
+        loop {
+            let stops = timeout(HEALTH_INTERVAL, shutdown.draining()).await.is_ok();
+            let is_ready = !stops && is_ready();
+            if is_ready != said {
+                let status = match is_ready {
+                    true => ServingStatus::Serving,
+                    false => ServingStatus::NotServing,
+                };
+                self.health.set_service_status("", status).await;
+                said = is_ready;
+            }
+            if stops {
+                return;
+            }
+        }
     }
 }
 

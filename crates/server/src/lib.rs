@@ -163,7 +163,7 @@ impl Server {
             tokio::join!(
                 services.freshness.follow(&*services.store),
                 write_last_used(&authenticator),
-                api.report_health(&shutdown),
+                api.report_health(|| services.freshness.lost_for().is_none(), &shutdown),
             )
         };
         tokio::select! {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use customer_settings_server::{
     catalog::id::CompanyId,
     clock::Clock,
@@ -242,7 +243,20 @@ async fn without_max_stale_nothing_is_served_past_the_bound() {
     server.clock.advance(Duration::from_secs(2));
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 503);
     eventually(async || server.get("/readyz").send().await.status == 503).await;
+    eventually(async || *health(&server).await == NOT_SERVING).await;
+    server.store.fail(false);
+    eventually(async || server.get("/readyz").send().await.status == 200).await;
+    eventually(async || *health(&server).await == SERVING).await;
 }
+
+/// The status that the gRPC health service answers.
+async fn health(server: &Server) -> Bytes {
+    server.grpc_bytes("/grpc.health.v1.Health/Check", &[], Bytes::new()).await.unwrap()
+}
+
+/// Field 1, as a number.
+const SERVING: [u8; 2] = [8, 1];
+const NOT_SERVING: [u8; 2] = [8, 2];
 
 also_on_postgres! {
     a_caller_sees_at_least_what_it_has_seen_on_another_node,
