@@ -12,11 +12,13 @@ use std::{
 };
 
 use customer_settings_server::{
+    Services,
     catalog::{
         entry::{Catalog, Revision},
         id::KeyId,
     },
     clock::{Clock, SystemClock},
+    config::Config,
     store::{
         Access, Notice, Store, StoreError,
         postgres::{OpenError, PoolOptions, PostgresStore},
@@ -31,7 +33,7 @@ use tokio::{
 };
 
 use crate::{
-    harness::{PATIENCE, eventually},
+    harness::{PATIENCE, eventually, load},
     postgres_server::{Disk, OPTIONS, PostgresServer, connect, new_database, programs, server},
     store_samples::*,
 };
@@ -154,7 +156,9 @@ async fn a_server_that_cannot_be_used_is_named_in_one_line_without_the_password(
             "the user may not use the database postgres at 127.0.0.1",
         ),
     ] {
-        let opened = PostgresStore::open(&format!("postgres://{url}"), quick, SERVE).await;
+        // Whoever does answer may take a little longer.
+        let options = if expected.contains("300 ms") { quick } else { OPTIONS };
+        let opened = PostgresStore::open(&format!("postgres://{url}"), options, SERVE).await;
         let error = opened.unwrap_err().to_string();
         assert!(error.contains(expected), "{url}: {error}");
         assert!(!error.contains("secret") && !error.contains('\n'), "{error}");
@@ -397,6 +401,50 @@ async fn two_nodes_that_remember_the_same_uses_do_not_wait_for_each_other() {
     }
     let keys = stores[0].keys().await.unwrap();
     assert!(keys.iter().all(|(_, used)| *used == Some(time(6))));
+}
+
+/// Makes changes of companies fail with that code: at once, or only at COMMIT; `times` often.
+async fn fail_changes(url: &str, code: &str, is_deferred: bool, times: u32) {
+    let kind = match is_deferred {
+        true => "CONSTRAINT TRIGGER fails AFTER UPDATE ON companies DEFERRABLE INITIALLY DEFERRED",
+        false => "TRIGGER fails BEFORE UPDATE ON companies",
+    };
+    // What a sequence counts is not rolled back.
+    let sql = format!(
+        "DROP TRIGGER IF EXISTS fails ON companies;
+         DROP SEQUENCE IF EXISTS failures;
+         CREATE SEQUENCE failures;
+         CREATE OR REPLACE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF nextval('failures') <= {times} THEN RAISE EXCEPTION 'not now' USING ERRCODE = '{code}'; END IF;
+             RETURN NEW;
+         END $$;
+         CREATE {kind} FOR EACH ROW EXECUTE FUNCTION fails()"
+    );
+    tamper(url, &sql).await;
+}
+
+#[tokio::test]
+async fn a_serialization_failure_is_a_conflict_and_planned_again() {
+    let url = new_database().await;
+    let store = Arc::new(open(&url).await);
+    let clock = Arc::new(SystemClock);
+    let services = Services::open(store.clone(), clock, &Config::default()).await.unwrap();
+    let document = |name: &str| format!("companies: [{{id: cmp_a, name: {name}}}]");
+    load(&services, &document("A")).await;
+    // A serialization failure, and a deadlock.
+    for code in ["40001", "40P01"] {
+        for is_deferred in [false, true] {
+            let made = store.settings(&grant("cmp_a")).await.unwrap().unwrap();
+            fail_changes(&url, code, is_deferred, 3).await;
+            let outcome = store.commit(&grant("cmp_a"), &touching(&made)).await;
+            assert!(matches!(outcome, Err(StoreError::Conflict)), "{code}: {outcome:?}");
+            let name = format!("A{code}{is_deferred}");
+            load(&services, &document(&name)).await;
+            let now = store.settings(&grant("cmp_a")).await.unwrap().unwrap();
+            assert_eq!(now.company.name.as_str(), name);
+            assert_eq!(now.revision, made.revision.next());
+        }
+    }
 }
 
 // What is cut off in the middle
