@@ -207,21 +207,26 @@ impl Authenticator {
             self.limit_unknown(address)?;
             return Err(Error::UnknownKey);
         }
-        if self.freshness.is_away()
-            && let Some(known) = self.keys.get(&digest)
-            && self.may_be_stale(&known)
-        {
+        let usable = || {
+            let known = self.keys.get(&digest)?;
+            let may_be_used = self.freshness.is_fresh(known.stamp)
+                || (self.freshness.is_away() && self.may_be_stale(&known));
+            may_be_used.then_some(known)
+        };
+        if let Some(known) = usable() {
             return Ok(known);
         }
         // Digests are spread evenly over their first byte.
         let _turn = self.turns[usize::from(digest.0[0])].lock().await;
-        if let Some(fresh) = self.fresh(&digest) {
-            return Ok(fresh);
+        // Whoever had it before found out, one way or the other.
+        if let Some(known) = usable() {
+            return Ok(known);
         }
         let Some(known) = self.keys.get(&digest) else {
             self.limit_unknown(address)?;
             check(&self.unknown_in_all, Limit::UnknownKeys)?;
-            return self.look_up(digest).await?.ok_or(if_unknown);
+            let found = self.freshness.unless_gone(self.look_up(digest)).await?;
+            return found.ok_or(if_unknown);
         };
         let found = match self.freshness.ask(self.look_up(digest)).await {
             Err(StoreError::Unavailable(_)) if self.may_be_stale(&known) => return Ok(known),

@@ -10,12 +10,15 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use tokio::time::timeout;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 use crate::{
     catalog::{error::Cause, id::CompanyId},
@@ -30,6 +33,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// A store that takes longer for such a question counts as away.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// A store that was silent for longer is not waited for, until it answers again.
+const GONE_AFTER: Duration = Duration::from_secs(2);
 /// A notice makes at most one company in this many be looked up with it.
 const SLOTS: usize = 1_024;
 
@@ -50,7 +55,7 @@ pub struct Freshness {
     confirmed_us: AtomicU64,
     /// When the store last answered anything: microseconds after `start`.
     answered_us: AtomicU64,
-    away: AtomicBool,
+    away: watch::Sender<bool>,
 }
 
 /// What changes together: the keys, or about one company in a thousand.
@@ -87,7 +92,7 @@ impl Freshness {
             hasher: RandomState::new(),
             confirmed_us: AtomicU64::new(0),
             answered_us: AtomicU64::new(0),
-            away: AtomicBool::new(false),
+            away: watch::Sender::new(false),
         }
     }
 
@@ -135,7 +140,7 @@ impl Freshness {
 
     /// Whether the store did not answer when it was last asked.
     pub fn is_away(&self) -> bool {
-        self.away.load(Ordering::SeqCst)
+        *self.away.borrow()
     }
 
     /// Asks the store for something that is in memory as well: not for longer than it is worth
@@ -151,12 +156,39 @@ impl Freshness {
         answer
     }
 
+    /// Does what needs the store. Gives up where it is gone, or goes meanwhile, so that nobody waits in
+    /// vain: not for what must not be left half done.
+    pub async fn unless_gone<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        tokio::select! {
+            biased;
+            () = self.gone() => Err(StoreError::Unavailable(Cause::new("the store is gone"))),
+            answer = work => answer,
+        }
+    }
+
+    async fn gone(&self) {
+        let mut away = self.away.subscribe();
+        // Its sender is here.
+        while away.wait_for(|is_away| *is_away).await.is_ok() {
+            match GONE_AFTER.checked_sub(self.silence()) {
+                Some(rest) if !rest.is_zero() => sleep(rest).await,
+                _ => return,
+            }
+        }
+    }
+
     /// For how long the store has not answered, if that is longer than what is in memory may be
     /// served without it.
     pub fn lost_for(&self) -> Option<Duration> {
+        Some(self.silence()).filter(|silence| self.is_away() && *silence > self.max_stale)
+    }
+
+    fn silence(&self) -> Duration {
         let answered_us = self.answered_us.load(Ordering::SeqCst);
-        let silence = Duration::from_micros(self.elapsed_us().saturating_sub(answered_us));
-        Some(silence).filter(|silence| self.is_away() && *silence > self.max_stale)
+        Duration::from_micros(self.elapsed_us().saturating_sub(answered_us))
     }
 
     /// Polls the store and takes its notices for as long as the future is polled.
@@ -184,7 +216,7 @@ impl Freshness {
                     POLL_INTERVAL
                 }
             };
-            tokio::time::sleep(interval).await;
+            sleep(interval).await;
         }
     }
 
@@ -221,11 +253,14 @@ impl Freshness {
         if answered {
             self.answered_us.store(self.elapsed_us(), Ordering::SeqCst);
         }
-        let was_away = self.away.swap(!answered, Ordering::SeqCst);
-        match (was_away, answered) {
-            (false, false) => tracing::warn!("the store does not answer"),
+        let is_news = self.away.send_if_modified(|is_away| {
+            let was_away = std::mem::replace(is_away, !answered);
+            was_away == answered
+        });
+        match (is_news, answered) {
+            (true, false) => tracing::warn!("the store does not answer"),
             (true, true) => tracing::info!("the store answers again"),
-            (true, false) | (false, true) => {}
+            (false, _) => {}
         }
         metrics::gauge!(telemetry::STORE_AWAY).set(f64::from(u8::from(!answered)));
     }

@@ -68,8 +68,12 @@ impl Services {
             api::finished_list,
             config.limits.cache_bytes,
         ));
-        let settings =
-            Arc::new(SettingsService::new(store.clone(), clock.clone(), snapshots.clone()));
+        let settings = Arc::new(SettingsService::new(
+            store.clone(),
+            clock.clone(),
+            freshness.clone(),
+            snapshots.clone(),
+        ));
         Ok(Self {
             companies: Arc::new(CompaniesService::new(store.clone(), snapshots.clone())),
             history: Arc::new(HistoryService::new(store.clone(), snapshots)),

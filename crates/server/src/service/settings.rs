@@ -26,6 +26,7 @@ use crate::{
         token::RevisionToken,
     },
     clock::Clock,
+    freshness::Freshness,
     store::{Store, StoreError},
 };
 
@@ -38,6 +39,7 @@ const MAX_PAUSE_MS: u64 = 50;
 pub struct SettingsService {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    freshness: Arc<Freshness>,
     snapshots: Arc<Snapshots>,
     /// The writers of one company wait for each other here rather than in conflicts.
     writers: Queues,
@@ -45,8 +47,13 @@ pub struct SettingsService {
 
 impl SettingsService {
     /// Reads from the snapshots, writes to the store.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, snapshots: Arc<Snapshots>) -> Self {
-        Self { store, clock, snapshots, writers: Queues::new() }
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        freshness: Arc<Freshness>,
+        snapshots: Arc<Snapshots>,
+    ) -> Self {
+        Self { store, clock, freshness, snapshots, writers: Queues::new() }
     }
 
     /// The company as it is, at most as old as the freshness bound; `None` if there is none.
@@ -132,7 +139,8 @@ impl SettingsService {
         check: impl Fn(&[Delta]) -> Result<()>,
     ) -> Result<Option<Written>> {
         let request = write.request.as_ref().filter(|_| !write.validate_only);
-        let _turn = self.writers.turn(grant.company()).await;
+        let turn = async { Ok(self.writers.turn(grant.company()).await) };
+        let _turn = self.freshness.unless_gone(turn).await?;
         // What this process wrote last is good enough to plan with: the commit checks its revision. A
         // dry run has none.
         let mut known = self.snapshots.last_known(grant).filter(|_| !write.validate_only);
@@ -140,7 +148,10 @@ impl SettingsService {
             let is_known = known.is_some();
             let current = match known.take() {
                 Some(known) => Some(known),
-                None => self.store.settings(grant).await?.map(Arc::new),
+                None => {
+                    let settings = self.store.settings(grant);
+                    self.freshness.unless_gone(settings).await?.map(Arc::new)
+                }
             };
             // After the settings were read: what the same request did just before must not look like
             // somebody else's clash. What was only known needs no look-up: the commit refuses a
@@ -258,9 +269,8 @@ impl SettingsService {
     /// What the same request did before, if it was made before.
     async fn repeated(&self, grant: &Grant, request: Option<&Request>) -> Result<Option<Written>> {
         let (Some(request), Some(key)) = (request, &grant.actor().key_id) else { return Ok(None) };
-        let Some(seen) = self.store.request(grant, key, &request.id).await? else {
-            return Ok(None);
-        };
+        let seen = self.store.request(grant, key, &request.id);
+        let Some(seen) = self.freshness.unless_gone(seen).await? else { return Ok(None) };
         if seen.digest != request.digest {
             return Err(Error::RequestIdReused { request_id: request.id.to_string() });
         }

@@ -197,19 +197,22 @@ impl Snapshots {
     }
 
     async fn get_looked_up(&self, grant: &Grant) -> Result<Option<Seen>> {
-        if self.freshness.is_away()
-            && let Some(stale) = self.stale(grant)
-        {
-            return Ok(Some(stale));
+        let known = || match self.freshness.is_away() {
+            true => self.fresh(grant).or_else(|| self.stale(grant)),
+            false => self.fresh(grant),
+        };
+        if let Some(known) = known() {
+            return Ok(Some(known));
         }
         let _turn = self.look_ups.turn(grant.company()).await;
-        if let Some(fresh) = self.fresh(grant) {
-            return Ok(Some(fresh));
+        // Whoever had it before found out, one way or the other.
+        if let Some(known) = known() {
+            return Ok(Some(known));
         }
         metrics::counter!(telemetry::SNAPSHOT_READS, "from" => "store").increment(1);
         let looked_up = match self.stale(grant) {
             Some(_) => self.freshness.ask(self.look_up(grant)).await,
-            None => self.look_up(grant).await,
+            None => self.freshness.unless_gone(self.look_up(grant)).await,
         };
         match looked_up {
             Ok(found) => Ok(found.map(|snapshot| Seen { snapshot, stale_for: None })),

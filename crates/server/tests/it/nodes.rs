@@ -10,6 +10,7 @@ use customer_settings_server::{
     service::keys::KeyDraft,
     store::{Notice, sqlite},
 };
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::harness::*;
@@ -232,6 +233,30 @@ async fn a_store_that_hangs_keeps_no_reader_waiting() {
     let is_fresh =
         async || server.get(TAGS).bearer(&secret).send().await.header("settings-stale").is_none();
     eventually(is_fresh).await;
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_keeps_nobody_waiting() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let never_seen = server.any_key().await;
+    assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
+    server.store.hang(true);
+    // Many at once, of the same company: none waits for the others.
+    let asked = join_all((0..5).map(async |_| {
+        let write = server.call("PATCH", TAG).bearer(&secret).header("idempotency-key", "once");
+        for (what, call) in [
+            ("a company not in memory", server.get("/v1/companies/cmp_9").bearer(&secret)),
+            ("a key not in memory", server.get(TAGS).bearer(&never_seen)),
+            ("more", server.get(TAGS).bearer(&secret).header("settings-min-revision", "2")),
+            ("a write", write.body(json!({"name": "N"}).to_string())),
+        ] {
+            let answer = call.send().await;
+            assert_eq!(answer.status, 503, "{what}: {}", answer.text());
+            assert!(answer.header("retry-after").is_some(), "{what}");
+        }
+    }));
+    tokio::time::timeout(PATIENCE, asked).await.unwrap();
 }
 
 #[tokio::test]

@@ -461,6 +461,8 @@ struct Cut {
     word: &'static str,
     /// Whether the server still hears it.
     passes_on: bool,
+    /// Whether the client is never told.
+    is_silent: bool,
 }
 
 /// The next cut, if there shall be one.
@@ -499,6 +501,9 @@ async fn pass_on(mut client: TcpStream, next: NextCut) {
                     if cut.passes_on {
                         _ = server.read(&mut from_server).await;
                     }
+                    if cut.is_silent {
+                        std::future::pending().await
+                    }
                     return;
                 }
             }
@@ -529,7 +534,7 @@ async fn what_became_of_a_write_is_unknown_only_once_its_commit_was_sent() {
         ("COMMIT\0", true, true, true),
     ] {
         let current = touch(&store, "cmp_a").await;
-        *next.lock().unwrap() = Some(Cut { word, passes_on });
+        *next.lock().unwrap() = Some(Cut { word, passes_on, is_silent: false });
         let outcome = store.commit(&grant("cmp_a"), &touching(&current)).await;
         let what = format!("{word:?} {passes_on}: {outcome:?}");
         match outcome {
@@ -542,6 +547,39 @@ async fn what_became_of_a_write_is_unknown_only_once_its_commit_was_sent() {
         let now = direct.revision(&grant("cmp_a")).await.unwrap();
         assert_eq!(now, Some(Revision(expected)), "{what}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_falls_silent_is_not_waited_for() {
+    let url = new_database().await;
+    let next = NextCut::default();
+    let port = cutting_proxy(Arc::clone(&next)).await;
+    let proxied = url.replace(&server().port.to_string(), &port.to_string());
+    let options = PoolOptions { size: 1, statement_timeout: Duration::from_millis(100), ..OPTIONS };
+    let store = PostgresStore::open(&proxied, options, SERVE).await.unwrap();
+    let made = make_company(&store, "cmp_a", "A").await;
+    let silence = |word| {
+        *next.lock().unwrap() = Some(Cut { word, passes_on: false, is_silent: true });
+    };
+    let is_unavailable = |outcome: Result<(), StoreError>| {
+        let expected = "the database server does not answer";
+        assert!(
+            matches!(&outcome, Err(StoreError::Unavailable(cause)) if cause.for_log() == expected),
+            "{outcome:?}"
+        );
+    };
+    let asked = async {
+        silence("FROM meta");
+        is_unavailable(store.epoch().await.map(drop));
+        silence("FROM companies");
+        is_unavailable(store.settings(&grant("cmp_a")).await.map(drop));
+        silence("READ COMMITTED");
+        is_unavailable(store.commit(&grant("cmp_a"), &touching(&made)).await);
+        silence("READ COMMITTED");
+        is_unavailable(commit_key(&store, &key("key_1", 1)).await.map(drop));
+    };
+    timeout(PATIENCE, asked).await.unwrap();
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
 }
 
 /// A server that gives up waiting for its standby says "committed" all the same, so it must never

@@ -16,6 +16,7 @@ use deadpool_postgres::{
     TimeoutType,
 };
 use futures_util::future::maybe_done;
+use tokio::time::timeout;
 use tokio_postgres::{Client, Config, Error, Row, Statement, types::ToSql};
 
 use super::{
@@ -44,8 +45,17 @@ pub struct PoolOptions {
     pub statement_timeout: Duration,
 }
 
+/// What the server is given to end a statement itself, before it counts as silent.
+const GRACE: Duration = Duration::from_millis(500);
+/// What each further statement of a transaction adds to that.
+const EACH: Duration = Duration::from_millis(10);
+
 #[derive(Clone)]
-pub(super) struct Pool(deadpool_postgres::Pool);
+pub(super) struct Pool {
+    connections: deadpool_postgres::Pool,
+    /// For everything but a commit: a server that hangs, or is cut off, says nothing at all.
+    patience: Duration,
+}
 
 impl Pool {
     /// Connects to nobody yet.
@@ -75,12 +85,25 @@ impl Pool {
             .recycle_timeout(Some(options.connect_timeout))
             .post_create(prepare)
             .build();
-        Self(pool.unwrap_or_else(|error| unreachable!("there is a runtime: {error}")))
+        let connections = pool.unwrap_or_else(|error| unreachable!("there is a runtime: {error}"));
+        Self { connections, patience: options.statement_timeout + GRACE }
+    }
+
+    /// The outcome of some statements on a connection, which is of no more use if the server says
+    /// nothing for too long.
+    pub(super) async fn answered<T>(
+        &self,
+        statements: usize,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let further = EACH * u32::try_from(statements).unwrap_or(u32::MAX);
+        let answer = timeout(self.patience + further, work).await;
+        answer.unwrap_or_else(|_| Err(unavailable("the database server does not answer")))
     }
 
     pub(super) async fn lease(&self) -> Result<Lease, StoreError> {
         let busy = "every connection to the database is in use";
-        let lease = self.0.get().await.map_err(|error| match error {
+        let lease = self.connections.get().await.map_err(|error| match error {
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
                 unavailable(explain(&error))
             }
@@ -98,8 +121,11 @@ impl Pool {
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
         let lease = self.lease().await?;
-        let statement = lease.prepare(sql).await?;
-        let rows = lease.client()?.query(&statement, parameters).await.map_err(query_failure)?;
+        let answer = self.answered(1, async {
+            let statement = lease.prepare(sql).await?;
+            lease.client()?.query(&statement, parameters).await.map_err(query_failure)
+        });
+        let rows = answer.await?;
         lease.give_back();
         Ok(rows)
     }
@@ -110,8 +136,11 @@ impl Pool {
     /// one did decides.
     pub(super) async fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         let lease = self.lease().await?;
-        let statements = lease.prepare_all(&writes).await?;
-        let written = lease.send(Some(BEGIN), &statements, &writes).await;
+        let written = self.answered(writes.len(), async {
+            let statements = lease.prepare_all(&writes).await?;
+            lease.send(Some(BEGIN), &statements, &writes).await
+        });
+        let written = written.await;
         lease.end(written).await
     }
 }

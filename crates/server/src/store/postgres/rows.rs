@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use super::{
     columns::{Result, audit, company_id, integer, optional_text, revision, text, time, value},
     error::{damaged, query_failure},
-    pool::Pool,
+    pool::{Lease, Pool},
 };
 use crate::{
     catalog::{
@@ -129,6 +129,26 @@ pub(super) async fn companies_named(
 /// All of it as it was at one moment, in one round trip.
 pub(super) async fn settings(pool: &Pool, id: &CompanyId) -> Result<Option<Settings>> {
     let lease = pool.lease().await?;
+    let [companies, businesses, entries] = pool.answered(3, rows_of(&lease, id)).await?;
+    lease.give_back();
+
+    let Some(row) = companies.first() else { return Ok(None) };
+    let mut catalogs: [Vec<Entry>; 4] = Default::default();
+    for row in &entries {
+        let (catalog, entry) = entry(row)?;
+        catalogs[catalog.index()].push(entry);
+    }
+    Ok(Some(Settings {
+        company: company(row)?,
+        revision: revision(row, "revision")?,
+        changed_time: time(row, "changed_time")?,
+        businesses: businesses.iter().map(business).collect::<Result<_>>()?,
+        catalogs: catalogs.map(Arc::new),
+    }))
+}
+
+/// The company's row, its businesses and its entries.
+async fn rows_of(lease: &Lease, id: &CompanyId) -> Result<[Vec<Row>; 3]> {
     let company_sql =
         format!("SELECT revision, changed_time, {COMPANY} FROM companies WHERE id = $1");
     let businesses_sql =
@@ -153,21 +173,7 @@ pub(super) async fn settings(pool: &Pool, id: &CompanyId) -> Result<Option<Setti
     let businesses = businesses.map_err(query_failure)?;
     let entries = entries.map_err(query_failure)?;
     ended.map_err(query_failure)?;
-    lease.give_back();
-
-    let Some(row) = companies.first() else { return Ok(None) };
-    let mut catalogs: [Vec<Entry>; 4] = Default::default();
-    for row in &entries {
-        let (catalog, entry) = entry(row)?;
-        catalogs[catalog.index()].push(entry);
-    }
-    Ok(Some(Settings {
-        company: company(row)?,
-        revision: revision(row, "revision")?,
-        changed_time: time(row, "changed_time")?,
-        businesses: businesses.iter().map(business).collect::<Result<_>>()?,
-        catalogs: catalogs.map(Arc::new),
-    }))
+    Ok([companies, businesses, entries])
 }
 
 pub(super) async fn current_revision(pool: &Pool, id: &CompanyId) -> Result<Option<Revision>> {
