@@ -92,7 +92,8 @@ impl HistoryService {
         let (settings, marks) = (seen.settings.clone(), seen.marks());
         let wanted = limit as usize;
         let mut lines: Vec<LogLine> = Vec::new();
-        let mut below = below;
+        // Nothing that is newer than what the answer says of itself.
+        let mut below = below.or(Some(settings.revision.next()));
         while lines.len() <= wanted {
             let read = limit.saturating_add(1).min(PAGE);
             let page = self.store.changes_before(&grant, below, filter.mentions(), read).await?;

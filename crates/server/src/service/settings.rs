@@ -110,6 +110,8 @@ impl SettingsService {
         if write.ask.makes_company() && caller.rights.coverage != Coverage::All {
             return Err(Error::NotCoveringAll);
         }
+        // Whoever writes because of what was there before the restore must look first.
+        self.snapshots.refuse_other_epoch(&grant)?;
         let absent = || caller.absent(Kind::Company, company.as_str());
         self.commit(&grant, &write, |deltas| may_write(caller, deltas)).await?.ok_or_else(absent)
     }

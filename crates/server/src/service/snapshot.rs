@@ -182,7 +182,7 @@ impl Snapshots {
     }
 
     /// A token of an earlier life can never be satisfied.
-    fn refuse_other_epoch(&self, grant: &Grant) -> Result<()> {
+    pub fn refuse_other_epoch(&self, grant: &Grant) -> Result<()> {
         let epoch = self.freshness.epoch();
         match grant.at_least() {
             Some(token) if token.epoch < epoch => Err(Error::Precondition {

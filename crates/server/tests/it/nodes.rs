@@ -95,6 +95,9 @@ async fn a_token_from_before_a_restore_is_refused() {
             (400.try_into().unwrap(), "RESTORED_SINCE")
         );
     }
+    let write = server.call("PATCH", TAG).bearer(&secret).header("settings-min-revision", "2");
+    let refused = write.body(json!({"name": "N"}).to_string()).send().await;
+    assert_eq!(refused.refusal().reason, "RESTORED_SINCE");
 }
 
 #[tokio::test]
