@@ -328,7 +328,7 @@ async fn a_write_that_nobody_waits_for_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_statement_has_its_time_and_the_connection_goes_on() {
     let url = new_database().await;
-    let options = PoolOptions { statement_timeout: Duration::from_millis(100), size: 1, ..OPTIONS };
+    let options = PoolOptions { statement_timeout: Duration::from_secs(1), size: 1, ..OPTIONS };
     let store = PostgresStore::open(&url, options, SERVE).await.unwrap();
     let made = make_company(&store, "cmp_a", "A").await;
     let holder = lock(&url, "cmp_a").await;
@@ -359,6 +359,37 @@ async fn more_work_than_connections_waits_and_then_gives_up() {
     let outcome = store.revision(&grant("cmp_a")).await;
     let expected = "every connection to the database is in use";
     assert!(matches!(&outcome, Err(StoreError::Unavailable(cause)) if cause.for_log() == expected));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_wait_leave_connections_to_reads() {
+    let url = new_database().await;
+    let options = PoolOptions { connect_timeout: Duration::from_secs(1), size: 4, ..OPTIONS };
+    let store = Arc::new(PostgresStore::open(&url, options, SERVE).await.unwrap());
+    let (mut made, mut holders, mut writing) = (Vec::new(), Vec::new(), Vec::new());
+    for company in ["cmp_a", "cmp_b", "cmp_c", "cmp_d"] {
+        made.push((company, make_company(&*store, company, "A").await));
+        holders.push(lock(&url, company).await);
+    }
+    for (company, made) in made {
+        let store = Arc::clone(&store);
+        writing.push(tokio::spawn(
+            async move { store.commit(&grant(company), &touching(&made)).await },
+        ));
+    }
+    eventually(async || number(&url, WAITING).await == 2).await;
+    assert_eq!(store.epoch().await.unwrap(), 1);
+    // Those for whom there is no place are told so.
+    let is_told = async || writing.iter().filter(|writing| writing.is_finished()).count() == 2;
+    eventually(is_told).await;
+    assert_eq!(store.epoch().await.unwrap(), 1);
+    drop(holders);
+    let mut outcomes = Vec::new();
+    for writing in writing {
+        outcomes.push(writing.await.unwrap().is_ok());
+    }
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, [false, false, true, true]);
 }
 
 #[tokio::test]
@@ -555,7 +586,7 @@ async fn a_server_that_falls_silent_is_not_waited_for() {
     let next = NextCut::default();
     let port = cutting_proxy(Arc::clone(&next)).await;
     let proxied = url.replace(&server().port.to_string(), &port.to_string());
-    let options = PoolOptions { size: 1, statement_timeout: Duration::from_millis(100), ..OPTIONS };
+    let options = PoolOptions { size: 1, statement_timeout: Duration::from_secs(1), ..OPTIONS };
     let store = PostgresStore::open(&proxied, options, SERVE).await.unwrap();
     let made = make_company(&store, "cmp_a", "A").await;
     let silence = |word| {

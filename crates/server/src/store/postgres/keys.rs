@@ -55,6 +55,7 @@ pub(super) async fn key(pool: &Pool, id: &KeyId) -> Result<Option<(Key, Option<T
 
 /// Writes the key and the line of the key log, if the key is at the plan's base.
 pub(super) async fn commit(pool: &Pool, plan: &KeyPlan) -> Result<()> {
+    let _writer = pool.writer().await?;
     let lease = pool.lease().await?;
     let written = pool.answered(4, write(&lease, plan)).await;
     lease.end(written).await

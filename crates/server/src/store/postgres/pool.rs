@@ -7,6 +7,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -16,7 +17,10 @@ use deadpool_postgres::{
     TimeoutType,
 };
 use futures_util::future::maybe_done;
-use tokio::time::timeout;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 use tokio_postgres::{Client, Config, Error, Row, Statement, types::ToSql};
 
 use super::{
@@ -49,10 +53,16 @@ pub struct PoolOptions {
 const GRACE: Duration = Duration::from_millis(500);
 /// What each further statement of a transaction adds to that.
 const EACH: Duration = Duration::from_millis(10);
+/// Connections that writes leave to reads. Writes may wait for long, for a locked row or for a standby
+/// that is gone, and reads, which tell whether the database answers, must not wait with them.
+const KEPT_FOR_READS: usize = 2;
+const BUSY: &str = "every connection to the database is in use";
 
 #[derive(Clone)]
 pub(super) struct Pool {
     connections: deadpool_postgres::Pool,
+    writers: Arc<Semaphore>,
+    connect_timeout: Duration,
     /// For everything but a commit: a server that hangs, or is cut off, says nothing at all.
     patience: Duration,
 }
@@ -86,7 +96,21 @@ impl Pool {
             .post_create(prepare)
             .build();
         let connections = pool.unwrap_or_else(|error| unreachable!("there is a runtime: {error}"));
-        Self { connections, patience: options.statement_timeout + GRACE }
+        let writers = options.size.saturating_sub(KEPT_FOR_READS).max(1);
+        Self {
+            connections,
+            writers: Arc::new(Semaphore::new(writers)),
+            connect_timeout: options.connect_timeout,
+            patience: options.statement_timeout + GRACE,
+        }
+    }
+
+    /// Waits until one more may write.
+    pub(super) async fn writer(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        match timeout(self.connect_timeout, self.writers.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(unavailable(BUSY)),
+        }
     }
 
     /// The outcome of some statements on a connection, which is of no more use if the server says
@@ -102,12 +126,11 @@ impl Pool {
     }
 
     pub(super) async fn lease(&self) -> Result<Lease, StoreError> {
-        let busy = "every connection to the database is in use";
         let lease = self.connections.get().await.map_err(|error| match error {
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
                 unavailable(explain(&error))
             }
-            PoolError::Timeout(TimeoutType::Wait) => unavailable(busy),
+            PoolError::Timeout(TimeoutType::Wait) => unavailable(BUSY),
             PoolError::Timeout(_) => unavailable("the database server does not answer"),
             other => unavailable(other),
         })?;
@@ -135,6 +158,7 @@ impl Pool {
     /// Two round trips, however many they are: all but COMMIT is sent at once, and what the first
     /// one did decides.
     pub(super) async fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        let _writer = self.writer().await?;
         let lease = self.lease().await?;
         let written = self.answered(writes.len(), async {
             let statements = lease.prepare_all(&writes).await?;
