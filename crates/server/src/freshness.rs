@@ -10,7 +10,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -56,6 +56,8 @@ pub struct Freshness {
     /// When the store last answered anything: microseconds after `start`.
     answered_us: AtomicU64,
     away: watch::Sender<bool>,
+    /// Whether somebody finds out when it is back.
+    is_followed: AtomicBool,
 }
 
 /// What changes together: the keys, or about one company in a thousand.
@@ -93,6 +95,7 @@ impl Freshness {
             confirmed_us: AtomicU64::new(0),
             answered_us: AtomicU64::new(0),
             away: watch::Sender::new(false),
+            is_followed: AtomicBool::new(false),
         }
     }
 
@@ -169,10 +172,14 @@ impl Freshness {
         }
     }
 
+    /// Never where nobody follows the store, as in a command: it could not come back.
     async fn gone(&self) {
         let mut away = self.away.subscribe();
         // Its sender is here.
         while away.wait_for(|is_away| *is_away).await.is_ok() {
+            if !self.is_followed.load(Ordering::SeqCst) {
+                return std::future::pending().await;
+            }
             match GONE_AFTER.checked_sub(self.silence()) {
                 Some(rest) if !rest.is_zero() => sleep(rest).await,
                 _ => return,
@@ -193,6 +200,7 @@ impl Freshness {
 
     /// Polls the store and takes its notices for as long as the future is polled.
     pub async fn follow(&self, store: &dyn Store) {
+        self.is_followed.store(true, Ordering::SeqCst);
         tokio::join!(self.poll(store), self.listen(store));
     }
 
@@ -280,6 +288,8 @@ async fn pulse(store: &dyn Store) -> Result<(u64, Option<u64>), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::clock::ShiftedClock;
 
@@ -353,6 +363,22 @@ mod tests {
         assert!(freshness.stale_for(stamp).is_some());
         clock.advance(Duration::from_secs(2));
         assert_eq!(freshness.stale_for(stamp), None);
+    }
+
+    #[test]
+    fn a_silent_store_is_gone_where_somebody_finds_out_when_it_is_back() {
+        let (clock, freshness) = freshness();
+        let is_gone = || {
+            let nothing = std::future::pending::<Result<(), StoreError>>();
+            freshness.unless_gone(nothing).now_or_never().is_some()
+        };
+        freshness.note_contact(false);
+        clock.advance(GONE_AFTER);
+        assert!(!is_gone());
+        freshness.is_followed.store(true, Ordering::SeqCst);
+        assert!(is_gone());
+        freshness.note_contact(true);
+        assert!(!is_gone());
     }
 
     #[test]
