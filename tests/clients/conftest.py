@@ -15,7 +15,7 @@ from database import Postgres
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-PROGRAM = TARGET / "debug" / "customer-settings"
+PROGRAM = TARGET / os.environ.get("TESTED_PROFILE", "debug") / "customer-settings"
 
 
 def run(*arguments, stdin=None, check=True):
