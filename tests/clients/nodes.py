@@ -82,7 +82,7 @@ class Load:
     def __init__(self, cluster, writes_on=(0, 1, 2), asks=20):
         self.cluster, self.writes_on, self.asks = cluster, writes_on, asks
         self.writes, self.reads, self.wrong, self.refused = [], [], [], []
-        self.is_going = True
+        self.is_going, self.has_failed = True, False
         works = [(self.write, writer) for writer in WRITERS]
         works += [(self.read, node) for node in range(len(cluster.nodes))]
         self.threads = [threading.Thread(target=self.run, args=work, daemon=True) for work in works]
@@ -92,8 +92,8 @@ class Load:
             thread.start()
         return self
 
-    def __exit__(self, *_):
-        self.is_going = False
+    def __exit__(self, failure, *_):
+        self.is_going, self.has_failed = False, failure is not None
         for thread in self.threads:
             thread.join(timeout=30)
 
@@ -119,7 +119,7 @@ class Load:
 
     def repeat(self, method, path, body, headers):
         """Which node acknowledged the request in the end, and its answer."""
-        while True:
+        while not self.has_failed:
             node = random.choice(self.writes_on)
             try:
                 status, answered, answer = self.cluster.ask(node, method, path, body, headers)
@@ -131,8 +131,10 @@ class Load:
                 reasons = [detail["reason"] for detail in answer["details"] if "reason" in detail]
                 self.refused.append((time.monotonic(), node, status, reasons))
                 assert status in (503, 504) or reasons == ["CONTENDED"], (path, status, answer)
+                assert status != 503 or answered["Retry-After"]
             # Any client should wait a little.
             time.sleep(0.05)
+        raise RuntimeError("nobody waits for the answer any more")
 
     def read(self, node):
         while self.is_going:
@@ -150,7 +152,7 @@ class Load:
                 stale = int(stale) if stale else None
                 self.reads.append(Read(begun, time.monotonic(), revision, shown, stale, at_least, node))
             else:
-                assert status in (None, 503, 504), answer
+                assert status in (None, 504) or (status == 503 and answered["Retry-After"]), answer
             # Readers leave the machine some time for the writers.
             time.sleep(0.01)
 
