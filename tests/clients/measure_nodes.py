@@ -58,8 +58,8 @@ def start(ends, **options):
 
 
 def delays(cluster, writes):
-    """Seconds from each acknowledgement on one node until another node is asked that shows the write. The
-    other node is asked all the time, as a busy one is."""
+    """Seconds from each acknowledgement on one node until another node is asked for the answer that shows
+    the write. The other node is asked all the time, as a busy one is."""
     reads, is_going = [(0.0, 0)], True
 
     def read():
