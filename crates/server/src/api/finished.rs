@@ -1,11 +1,14 @@
 //! Lists that are ready to be sent: their bytes in every form, with the headers that belong to them.
 
-use std::{io::Write, sync::OnceLock};
+use std::{
+    io::Write,
+    sync::{LazyLock, OnceLock},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
 use sha2::{Digest, Sha256};
 
 use super::{marks::REVISION, status};
@@ -14,7 +17,10 @@ use crate::{
     net::{REQUEST_ID, ReadyBody},
 };
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+static GRPC_TRAILERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let status = HeaderName::from_static("grpc-status");
+    HeaderMap::from_iter([(status, HeaderValue::from_static("0"))])
+});
 
 /// A list at a revision.
 #[derive(Debug)]
@@ -24,7 +30,6 @@ pub struct FinishedList {
     gzip: OnceLock<Encoded>,
     grpc: Bytes,
     grpc_head: HeaderMap,
-    grpc_trailers: HeaderMap,
 }
 
 /// The JSON in one encoding.
@@ -49,23 +54,21 @@ impl FinishedList {
         let mut json_head = usual_head("application/json");
         json_head.insert(REVISION, revision);
         add_cache_headers(&mut json_head, printable(&etag));
-        Self {
-            json: Encoded::new(json.into(), json_head),
-            gzip: OnceLock::new(),
-            grpc,
-            grpc_head,
-            grpc_trailers: HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]),
-        }
+        Self { json: Encoded::new(json.into(), json_head), gzip: OnceLock::new(), grpc, grpc_head }
     }
 
     /// In the encoding that the client takes, or that it has that one already.
-    pub fn over_http<B: Default + From<Bytes>>(&self, request: &Parts) -> Response<B> {
-        let Encoded { body, etag, head, head_of_304 } = match takes_gzip(&request.headers) {
+    pub fn over_http<B: Default + From<Bytes>>(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Response<B> {
+        let Encoded { body, etag, head, head_of_304 } = match takes_gzip(headers) {
             true => self.gzip.get_or_init(|| self.json.compressed()),
             false => &self.json,
         };
-        let is_read = matches!(request.method, Method::GET | Method::HEAD);
-        let (mut response, head) = match is_read && has_etag(&request.headers, etag) {
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        let (mut response, head) = match is_read && has_etag(headers, etag) {
             true => (status::not_modified(), head_of_304),
             false => (Response::new(B::from(body.clone())), head),
         };
@@ -75,8 +78,8 @@ impl FinishedList {
 
     /// As an answer of one message.
     pub(super) fn over_grpc(&self) -> Response<ReadyBody> {
-        let (data, trailers) = (self.grpc.clone(), self.grpc_trailers.clone());
-        let mut response = Response::new(ReadyBody { data: Some(data), trailers: Some(trailers) });
+        let data = Some(self.grpc.clone());
+        let mut response = Response::new(ReadyBody { data, trailers: Some(&GRPC_TRAILERS) });
         *response.headers_mut() = self.grpc_head.clone();
         response
     }

@@ -207,7 +207,7 @@ impl Transcoder {
             Some(finished) => {
                 match finished.answer(&binding.rpc_path, &message, &parts.extensions).await {
                     Ok(Finished { list, marks }) => {
-                        let mut response = list.over_http(&parts);
+                        let mut response = list.over_http(&parts.method, &parts.headers);
                         mark(response.headers_mut(), marks);
                         response
                     }

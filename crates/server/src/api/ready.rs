@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use customer_settings_contract::moego::business::setting::v1::ListCustomerTagsRequest;
-use http::{HeaderMap, HeaderName, Method, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, Method, Response, header};
 use prost::Message;
 use serde::Deserialize;
 
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     auth::Authenticator,
     catalog::{access::Scope, entry::Catalog, id::CompanyId},
-    net::{ClientAddress, ReadyAnswers, ReadyBody, ReadyRoute, RouteLabel},
+    net::{ClientAddress, Head, ReadyAnswers, ReadyBody, ReadyRoute, RouteLabel},
     service::{settings::SettingsService, snapshot::Seen},
 };
 
@@ -57,15 +57,15 @@ impl ReadyLists {
 }
 
 impl ReadyAnswers for ReadyLists {
-    fn find(&self, head: &Parts) -> Option<&dyn ReadyRoute> {
+    fn find(&self, head: Head<'_>) -> Option<&dyn ReadyRoute> {
         let path = head.uri.path();
-        if head.method == Method::POST && status::is_grpc(&head.headers) {
+        if *head.method == Method::POST && status::is_grpc(head.headers) {
             return self.grpc.iter().find(|route| route.path == path).map(|route| route as _);
         }
         let fits = |route: &&JsonRoute| {
             path.ends_with(&route.after)
                 && path.starts_with(&route.before)
-                && route.method == head.method
+                && route.method == *head.method
         };
         self.json.iter().find(fits).map(|route| route as _)
     }
@@ -135,7 +135,7 @@ impl ReadyRoute for JsonRoute {
 
     fn answer(
         &self,
-        head: &Parts,
+        head: Head<'_>,
         body: &[u8],
         client: ClientAddress,
     ) -> Option<Response<ReadyBody>> {
@@ -148,8 +148,8 @@ impl ReadyRoute for JsonRoute {
         if !is_usual || head.uri.query().is_some() {
             return None;
         }
-        let seen = self.lists.seen(company_id, &head.headers, client)?;
-        Some(finished(&seen, self.catalog).over_http(head))
+        let seen = self.lists.seen(company_id, head.headers, client)?;
+        Some(finished(&seen, self.catalog).over_http(head.method, head.headers))
     }
 }
 
@@ -168,13 +168,13 @@ impl ReadyRoute for GrpcRoute {
 
     fn answer(
         &self,
-        head: &Parts,
+        head: Head<'_>,
         body: &[u8],
         client: ClientAddress,
     ) -> Option<Response<ReadyBody>> {
         let kind = head.headers.get(header::CONTENT_TYPE)?.as_bytes();
         let is_usual = matches!(kind, b"application/grpc" | b"application/grpc+proto");
-        if !is_usual || head.method != Method::POST || head.headers.contains_key(GRPC_ENCODING) {
+        if !is_usual || head.headers.contains_key(GRPC_ENCODING) {
             return None;
         }
         let (&[0, a, b, c, d], message) = body.split_first_chunk()? else { return None };
@@ -183,7 +183,7 @@ impl ReadyRoute for GrpcRoute {
         }
         // The four requests have one form.
         let company_id = ListCustomerTagsRequest::decode(message).ok()?.company_id;
-        let seen = self.lists.seen(&company_id, &head.headers, client)?;
+        let seen = self.lists.seen(&company_id, head.headers, client)?;
         Some(finished(&seen, self.catalog).over_grpc())
     }
 }

@@ -10,7 +10,7 @@ use std::{
     net::IpAddr,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,6 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::Notify,
     time::{Sleep, sleep, timeout},
 };
 
@@ -70,8 +69,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let watch = Arc::clone(&watch);
         service_fn(move |request| {
             let busy = Busy::new(&watch);
-            let pipeline = Arc::clone(&pipeline);
-            async move { pipeline.answer(request, peer, busy).await }
+            pipeline.answer(request, peer, busy)
         })
     };
     let io = TokioIo::new(Watched { stream, watch: Arc::clone(&watch) });
@@ -93,8 +91,6 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 connection.as_mut().graceful_shutdown();
                 draining = true;
             }
-            // Streams of HTTP/2 end in tasks of their own.
-            () = watch.became_idle.notified() => {}
             () = expired.as_mut() => {
                 tracing::debug!(%peer, "connection closed: its client did nothing");
                 connection.as_mut().graceful_shutdown();
@@ -110,7 +106,6 @@ struct Watch {
     header_timeout: Duration,
     idle_timeout: Duration,
     clock: Arc<dyn Clock>,
-    became_idle: Notify,
     state: Mutex<State>,
 }
 
@@ -149,7 +144,6 @@ impl Watch {
             header_timeout: limits.header_timeout(),
             idle_timeout: limits.idle_timeout(),
             clock,
-            became_idle: Notify::new(),
             state: Mutex::new(state),
         }
     }
@@ -217,14 +211,14 @@ impl Drop for Busy {
         if state.requests == 0 {
             state.idle_since = self.0.clock.monotonic();
             state.heard = None;
-            if state.http2 {
-                self.0.became_idle.notify_one();
-            }
         }
     }
 }
 
-/// Is over when the connection's time is. It must be polled after whatever may move that.
+/// Is over when the connection's time is. It must be polled after whatever may bring that nearer.
+///
+/// What puts it off needs no poll, and no work for every request: the timer then fires too early,
+/// and is set again.
 struct Expiry<'a> {
     watch: &'a Watch,
     armed: Option<Instant>,
@@ -241,16 +235,32 @@ impl Future for Expiry<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let expires = self.watch.expires();
-        let Some(moment) = expires else {
+        loop {
+            let expires = self.watch.expires();
+            let armed = match (self.armed, expires) {
+                (Some(armed), None) => armed,
+                (Some(armed), Some(moment)) if armed <= moment => armed,
+                (_, Some(moment)) => self.arm(moment),
+                // While there are requests there is no such moment; then one after them is looked for.
+                (None, None) => {
+                    let later = self.watch.clock.monotonic() + self.watch.idle_timeout;
+                    self.arm(later)
+                }
+            };
+            ready!(self.timer.as_mut().poll(context));
+            if expires.is_some_and(|moment| moment <= armed) {
+                return Poll::Ready(());
+            }
             self.armed = None;
-            return Poll::Pending;
-        };
-        if self.armed != expires {
-            self.armed = expires;
-            self.timer.as_mut().reset(moment.into());
         }
-        self.timer.as_mut().poll(context)
+    }
+}
+
+impl Expiry<'_> {
+    fn arm(&mut self, moment: Instant) -> Instant {
+        self.armed = Some(moment);
+        self.timer.as_mut().reset(moment.into());
+        moment
     }
 }
 

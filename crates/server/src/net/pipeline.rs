@@ -2,11 +2,20 @@
 //! log span, its record, CORS, the operational paths, the limit on requests at once, the deadline,
 //! and panics. Every refusal is an `Error`, answered in the request's protocol.
 
-use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
 
 use axum::body::Body;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::{sync::Semaphore, time::timeout};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
@@ -18,8 +27,8 @@ use super::{
     cors::Cors,
     deadline::{Deadline, budget},
     operational::Operational,
-    ready::{ReadyAnswers, ReadyBody, RequestBody},
-    record::{Arrival, Protocol, Record, RecordedBody, Recorder, RouteLabel, span},
+    ready::{Head, ReadyAnswers, ReadyBody, RequestBody},
+    record::{Asked, Protocol, Record, RecordedBody, Recorder, RouteLabel, span},
     request_id::{self, RequestId},
 };
 use crate::{
@@ -54,6 +63,49 @@ impl App {
     /// With methods that are asked first.
     pub fn with_ready(self, ready: Arc<dyn ReadyAnswers>) -> Self {
         Self { ready: Some(ready), ..self }
+    }
+}
+
+/// An answer that is there or is being made.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the usual one, and a box would cost more"
+)]
+pub(super) enum Answering {
+    Ready(Option<Response<RecordedBody>>),
+    Made(Pin<Box<dyn Future<Output = Response<RecordedBody>> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<RecordedBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Ready(response) => {
+                let response = response.take();
+                Poll::Ready(Ok(response.unwrap_or_else(|| unreachable!("it was polled before"))))
+            }
+            Self::Made(answer) => answer.as_mut().poll(context).map(Ok),
+        }
+    }
+}
+
+/// What is known of a request from the start.
+struct Arrival {
+    started: Instant,
+    protocol: Protocol,
+    client: ClientAddress,
+    id: RequestId,
+}
+
+impl Arrival {
+    fn asked(&self, head: Head<'_>) -> Asked {
+        Asked {
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            client: self.client,
+            id: self.id.clone(),
+        }
     }
 }
 
@@ -93,41 +145,76 @@ impl Pipeline {
         Arc::clone(&self.clock)
     }
 
-    pub(super) async fn answer(
-        &self,
+    pub(super) fn answer(
+        self: &Arc<Self>,
         request: Request<Incoming>,
         peer: IpAddr,
         busy: Busy,
-    ) -> Result<Response<RecordedBody>, Infallible> {
-        let (head, body) = request.into_parts();
-        let arrival = Arrival {
-            started: self.recorder.now(),
-            protocol: Protocol::of(&head.headers),
-            client: ClientAddress::of(peer, &head.headers, &self.operational.trusted_proxies),
-            id: RequestId::of(&head.headers),
-        };
-        let allowed_origin = self.cors.allowed(&head.headers);
-        let mut body = RequestBody::new(body);
-        if let Some((label, mut response)) = self.ready(&head, &mut body, arrival.client).await {
-            self.complete(allowed_origin, &arrival.id, response.headers_mut());
-            let record = Record::start(&self.recorder, arrival, head.method, head.uri);
-            return Ok(record.follow(Some(label), response, busy));
+    ) -> Answering {
+        let arrival = self.arrival(&request, peer);
+        let has_body = !request.body().is_end_stream();
+        let ready = (!has_body).then(|| self.at_once(Head::of(&request), &[], &arrival)).flatten();
+        if let Some((label, response)) = ready {
+            let (started, protocol) = (arrival.started, arrival.protocol);
+            let asked = || arrival.asked(Head::of(&request));
+            let record = Record::ready(&self.recorder, started, protocol, asked);
+            return Answering::Ready(Some(record.follow(Some(label), response, busy)));
         }
-        // In a place of its own, or every request that is ready would carry its size around.
-        let request = Request::from_parts(head, body.into_body());
-        Ok(Box::pin(self.answer_generally(request, peer, arrival, allowed_origin, busy)).await)
+        let pipeline = Arc::clone(self);
+        Answering::Made(Box::pin(async move {
+            match has_body {
+                true => pipeline.answer_with_body(request, peer, arrival, busy).await,
+                false => {
+                    pipeline.answer_generally(request.map(Body::new), peer, arrival, busy).await
+                }
+            }
+        }))
     }
 
-    async fn ready(
+    fn arrival(&self, request: &Request<Incoming>, peer: IpAddr) -> Arrival {
+        let headers = request.headers();
+        Arrival {
+            started: self.recorder.now(),
+            protocol: Protocol::of(headers),
+            client: ClientAddress::of(peer, headers, &self.operational.trusted_proxies),
+            id: RequestId::of(headers),
+        }
+    }
+
+    /// The answer, if one is ready.
+    fn at_once(
         &self,
-        head: &Parts,
-        body: &mut RequestBody,
-        client: ClientAddress,
+        head: Head<'_>,
+        body: &[u8],
+        arrival: &Arrival,
     ) -> Option<(RouteLabel, Response<ReadyBody>)> {
         let route = self.app.ready.as_deref()?.find(head)?;
-        let body = body.read_at_once().await?;
-        let response = route.answer(head, &body, client)?;
+        let mut response = route.answer(head, body, arrival.client)?;
+        let allowed_origin = self.cors.allowed(head.headers);
+        self.complete(allowed_origin, &arrival.id, response.headers_mut());
         Some((route.label().clone(), response))
+    }
+
+    async fn answer_with_body(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        arrival: Arrival,
+        busy: Busy,
+    ) -> Response<RecordedBody> {
+        let (head, body) = request.into_parts();
+        let mut body = RequestBody::new(body);
+        if let Some(read) = body.read_at_once().await
+            && let Some((label, response)) = self.at_once(Head::of_parts(&head), &read, &arrival)
+        {
+            let (started, protocol) = (arrival.started, arrival.protocol);
+            let asked = || arrival.asked(Head::of_parts(&head));
+            let record = Record::ready(&self.recorder, started, protocol, asked);
+            return record.follow(Some(label), response, busy);
+        }
+        let request = Request::from_parts(head, body.into_body());
+        // In a place of its own, or every request that is ready would carry its size around.
+        Box::pin(self.answer_generally(request, peer, arrival, busy)).await
     }
 
     async fn answer_generally(
@@ -135,12 +222,12 @@ impl Pipeline {
         mut request: Request<Body>,
         peer: IpAddr,
         arrival: Arrival,
-        allowed_origin: Option<HeaderValue>,
         busy: Busy,
     ) -> Response<RecordedBody> {
-        let (id, client) = (arrival.id.clone(), arrival.client);
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        let record = Record::start(&self.recorder, arrival, method, uri);
+        let asked = arrival.asked(Head::of(&request));
+        let record = Record::start(&self.recorder, arrival.started, arrival.protocol, asked);
+        let Arrival { id, client, .. } = arrival;
+        let allowed_origin = self.cors.allowed(request.headers());
         let span = span(&id);
         request.extensions_mut().insert(id.clone());
         request.extensions_mut().insert(client);

@@ -5,12 +5,13 @@
 
 use std::{
     pin::Pin,
+    sync::LazyLock,
     task::{Context, Poll},
 };
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Response, request::Parts};
+use http::{HeaderMap, Method, Request, Response, Uri, request::Parts};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -19,10 +20,31 @@ use super::{client_address::ClientAddress, record::RouteLabel};
 /// Larger bodies are not those of usual requests.
 const MOST_BODY_BYTES: usize = 4_096;
 
+/// A request's head, wherever it lies: moving requests around costs more than looking at them.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// The HTTP method.
+    pub method: &'a Method,
+    /// The path and the query.
+    pub uri: &'a Uri,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+}
+
+impl<'a> Head<'a> {
+    pub(super) fn of<B>(request: &'a Request<B>) -> Self {
+        Self { method: request.method(), uri: request.uri(), headers: request.headers() }
+    }
+
+    pub(super) fn of_parts(Parts { method, uri, headers, .. }: &'a Parts) -> Self {
+        Self { method, uri, headers }
+    }
+}
+
 /// Finds the methods that can answer at once.
 pub trait ReadyAnswers: Send + Sync {
     /// The method that the request's path, HTTP method and content type name, if it is one of them.
-    fn find(&self, head: &Parts) -> Option<&dyn ReadyRoute>;
+    fn find(&self, head: Head<'_>) -> Option<&dyn ReadyRoute>;
 }
 
 /// A method that can answer at once.
@@ -33,7 +55,7 @@ pub trait ReadyRoute: Send + Sync {
     /// Answers, if that needs no waiting and is no refusal.
     fn answer(
         &self,
-        head: &Parts,
+        head: Head<'_>,
         body: &[u8],
         client: ClientAddress,
     ) -> Option<Response<ReadyBody>>;
@@ -45,7 +67,7 @@ pub struct ReadyBody {
     /// Everything.
     pub data: Option<Bytes>,
     /// What follows it.
-    pub trailers: Option<HeaderMap>,
+    pub trailers: Option<&'static LazyLock<HeaderMap>>,
 }
 
 impl From<Bytes> for ReadyBody {
@@ -57,7 +79,7 @@ impl From<Bytes> for ReadyBody {
 impl ReadyBody {
     pub(super) fn next(&mut self) -> Option<Frame<Bytes>> {
         let data = self.data.take().map(Frame::data);
-        data.or_else(|| self.trailers.take().map(Frame::trailers))
+        data.or_else(|| self.trailers.take().map(|trailers| Frame::trailers((*trailers).clone())))
     }
 
     pub(super) fn is_empty(&self) -> bool {

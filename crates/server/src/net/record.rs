@@ -137,10 +137,10 @@ impl Recorder {
     }
 }
 
-/// Where a request comes from, and when.
-pub(super) struct Arrival {
-    pub(super) started: Instant,
-    pub(super) protocol: Protocol,
+/// What the log says of a request.
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
     pub(super) client: ClientAddress,
     pub(super) id: RequestId,
 }
@@ -149,9 +149,11 @@ pub(super) struct Arrival {
 /// last byte, or when the client has gone or broken off.
 pub(super) struct Record {
     recorder: Arc<Recorder>,
-    arrival: Arrival,
-    method: Method,
-    uri: Uri,
+    started: Instant,
+    protocol: Protocol,
+    /// None where it is never logged.
+    asked: Option<Box<Asked>>,
+    is_in_flight: bool,
     route: Option<RouteLabel>,
     status: Option<StatusCode>,
     grpc_code: Option<Code>,
@@ -159,18 +161,39 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// Of a request that goes the general way.
     pub(super) fn start(
         recorder: &Arc<Recorder>,
-        arrival: Arrival,
-        method: Method,
-        uri: Uri,
+        started: Instant,
+        protocol: Protocol,
+        asked: Asked,
     ) -> Self {
         recorder.in_flight.increment(1.0);
+        let mut record = Self::new(recorder, started, protocol);
+        (record.asked, record.is_in_flight) = (Some(Box::new(asked)), true);
+        record
+    }
+
+    /// Of one that was answered at once, and so never was in flight. It is no fault either, so what
+    /// was asked matters only where everything is logged.
+    pub(super) fn ready(
+        recorder: &Arc<Recorder>,
+        started: Instant,
+        protocol: Protocol,
+        asked: impl FnOnce() -> Asked,
+    ) -> Self {
+        let mut record = Self::new(recorder, started, protocol);
+        record.asked = recorder.log_success.then(|| Box::new(asked()));
+        record
+    }
+
+    fn new(recorder: &Arc<Recorder>, started: Instant, protocol: Protocol) -> Self {
         Self {
             recorder: Arc::clone(recorder),
-            arrival,
-            method,
-            uri,
+            started,
+            protocol,
+            asked: None,
+            is_in_flight: false,
             route: None,
             status: None,
             grpc_code: None,
@@ -192,7 +215,7 @@ impl Record {
         self.status = Some(response.status());
         self.note_grpc_code(response.headers());
         let seconds = self.taken().as_secs_f64();
-        self.route().series(self.arrival.protocol).seconds.record(seconds);
+        self.route().series(self.protocol).seconds.record(seconds);
         response.map(|content| RecordedBody {
             content: content.into(),
             polled: false,
@@ -213,7 +236,7 @@ impl Record {
     }
 
     fn taken(&self) -> Duration {
-        self.recorder.now().saturating_duration_since(self.arrival.started)
+        self.recorder.now().saturating_duration_since(self.started)
     }
 
     /// The code, and whether it is the server's fault.
@@ -221,9 +244,10 @@ impl Record {
         let Some(status) = self.status.as_ref().filter(|_| !self.broken_off) else {
             return ("gone".into(), false);
         };
-        if self.arrival.protocol == Protocol::Http || !status.is_success() {
+        if self.protocol == Protocol::Http || !status.is_success() {
             // A probe's no is what it asked for, not a failure.
-            let is_probe = || self.uri.path() == "/readyz";
+            let is_probe =
+                || self.asked.as_ref().is_some_and(|asked| asked.uri.path() == "/readyz");
             return (status.as_str().into(), status.is_server_error() && !is_probe());
         }
         // gRPC-Web has its trailers in the body; errors without one have the code in the head.
@@ -242,14 +266,13 @@ impl Record {
         }
     }
 
-    fn log(&self, code: &str, fault: bool) {
-        let Arrival { protocol, client, id, .. } = &self.arrival;
-        let (method, uri) = (&self.method, &self.uri);
+    fn log(&self, asked: &Asked, code: &str, fault: bool) {
+        let Asked { method, uri, client, id } = asked;
         let _in_span = span(id).entered();
         let microseconds = u64::try_from(self.taken().as_micros()).unwrap_or(u64::MAX);
         let path: String = uri.path().chars().take(MOST_PATH_CHARACTERS).collect();
         let route = &*self.route().0.name;
-        let (protocol, client) = (protocol.label(), client.0);
+        let (protocol, client) = (self.protocol.label(), client.0);
         if fault {
             tracing::error!(protocol, %method, path, route, code, %client, microseconds, "request failed");
         } else {
@@ -265,11 +288,15 @@ pub(super) fn span(id: &RequestId) -> Span {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.recorder.in_flight.decrement(1.0);
+        if self.is_in_flight {
+            self.recorder.in_flight.decrement(1.0);
+        }
         let (code, fault) = self.outcome();
-        self.route().count(self.arrival.protocol, &code);
-        if fault || self.recorder.log_success {
-            self.log(&code, fault);
+        self.route().count(self.protocol, &code);
+        if let Some(asked) = &self.asked
+            && (fault || self.recorder.log_success)
+        {
+            self.log(asked, &code, fault);
         }
     }
 }

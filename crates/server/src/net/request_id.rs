@@ -16,47 +16,61 @@ pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 const MOST_CHARACTERS: usize = 128;
 
-/// A request's id, in its extensions: 1 to 128 visible ASCII characters, the caller's or ours.
+/// A request's id, in its extensions: 1 to 128 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
+pub enum RequestId {
+    /// The caller's.
+    Given(HeaderValue),
+    /// Ours: which request of this process it is.
+    Own(u64),
+}
 
 impl RequestId {
     /// The caller's id if it is well-formed, else a new one.
     pub fn of(headers: &HeaderMap) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
         let given = headers.get(HEADER).filter(|value| {
             (1..=MOST_CHARACTERS).contains(&value.len())
                 && value.as_bytes().iter().all(u8::is_ascii_graphic)
         });
-        given.cloned().map_or_else(Self::new, Self)
-    }
-
-    /// Unique in this process, and as good as unique among all: an id only helps to find log lines.
-    fn new() -> Self {
-        static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        const DIGITS: [u8; 16] = *b"0123456789abcdef";
-        // By hand, since this happens for every request and formatting costs ten times as much.
-        let digit = |byte: u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-        let digits = [START.to_be_bytes().map(digit), count.to_be_bytes().map(digit)];
-        Self(
-            HeaderValue::from_bytes(digits.as_flattened().as_flattened())
-                .unwrap_or_else(|_| unreachable!("these are digits")),
-        )
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_else(|_| unreachable!("it was checked"))
+        match given {
+            Some(given) => Self::Given(given.clone()),
+            None => Self::Own(COUNT.fetch_add(1, Ordering::Relaxed)),
+        }
     }
 
     pub(super) fn header(&self) -> HeaderValue {
-        self.0.clone()
+        let mut value = match self {
+            Self::Given(given) => given.clone(),
+            Self::Own(count) => HeaderValue::from_bytes(&digits(*count))
+                .unwrap_or_else(|_| unreachable!("these are digits")),
+        };
+        // It is no secret, but never comes again: HTTP/2 need not remember it for its compression.
+        value.set_sensitive(true);
+        value
     }
+}
+
+/// An id that is unique in this process, and as good as unique among all: it only helps to find log
+/// lines. By hand, since every answer has one and formatting costs ten times as much.
+fn digits(count: u64) -> [u8; 32] {
+    static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let number = u128::from(*START) << u64::BITS | u128::from(count);
+    let mut digits = [0; 32];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    digits
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        match self {
+            Self::Given(given) => f.write_str(given.to_str().unwrap_or_default()),
+            Self::Own(count) => {
+                f.write_str(std::str::from_utf8(&digits(*count)).unwrap_or_default())
+            }
+        }
     }
 }
