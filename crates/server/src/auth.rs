@@ -141,16 +141,22 @@ impl Authenticator {
         Ok(caller)
     }
 
-    /// The same where that takes no look-up and no refusal; `None` says nothing about the key.
-    pub fn recognize(&self, authorization: &[u8], address: IpAddr) -> Option<Caller> {
+    /// What `then` makes of whoever is calling, where neither takes a look-up or a refusal. `None`
+    /// says nothing about the key, and did not count against its limit.
+    pub fn recognize<T>(
+        &self,
+        authorization: &[u8],
+        address: IpAddr,
+        then: impl FnOnce(&Caller) -> Option<T>,
+    ) -> Option<T> {
         let value: [u8; 32] = Sha256::digest(authorization).into();
         let Recognized { known, secret } = self.recognized.get(&value)?;
         if !self.freshness.is_fresh(known.stamp) {
             return None;
         }
-        let caller = self.admit(&known, address, &secret).ok()?;
+        let made = then(&self.admit(&known, address, &secret).ok()?)?;
         known.usage.limiter.check().ok()?;
-        Some(caller)
+        Some(made)
     }
 
     fn admit(&self, known: &CachedKey, address: IpAddr, digest: &SecretDigest) -> Result<Caller> {

@@ -79,9 +79,10 @@ impl Lists {
         }
         let id = CompanyId::parse("company_id", company_id).ok()?;
         let key = headers.get(header::AUTHORIZATION)?;
-        let caller = self.authenticator.recognize(key.as_bytes(), client.0)?;
-        let grant = caller.grant(Scope::SettingsRead, &id).ok()?;
-        self.settings.get_at_once(&grant)
+        self.authenticator.recognize(key.as_bytes(), client.0, |caller| {
+            let grant = caller.grant(Scope::SettingsRead, &id).ok()?;
+            self.settings.get_at_once(&grant)
+        })
     }
 }
 

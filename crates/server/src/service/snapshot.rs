@@ -308,7 +308,8 @@ impl Weighter<CompanyId, Cached> for Weight {
     /// Bytes, roughly: what an entry and a location take in memory, and in the finished lists once
     /// they are made.
     fn weight(&self, _: &CompanyId, cached: &Cached) -> u64 {
-        const COMPANY_BYTES: usize = 1_024;
+        /// Most of it for what surrounds four finished lists.
+        const COMPANY_BYTES: usize = 13 * 1_024;
         const ROW_BYTES: usize = 768;
         /// In memory, as JSON and as protobuf.
         const NAME_COPIES: usize = 3;

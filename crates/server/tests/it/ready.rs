@@ -206,19 +206,24 @@ async fn a_key_that_was_seen_before_ends_in_time() {
 
 #[tokio::test]
 async fn every_way_counts_once_against_the_limit_of_a_key() {
-    let server = Server::configured(|config| {
-        config.limits.requests_per_second = 1;
-        config.limits.requests_burst = 5;
-    })
-    .await;
-    let secret = server.any_key().await;
-    let mut answered = vec![];
-    for i in 0..8 {
-        let path = if i % 2 == 0 { TAGS.to_owned() } else { format!("{TAGS}?unknown=1") };
-        answered.push(server.get(&path).bearer(&secret).send().await.status.as_u16());
+    let unusual = format!("{TAGS}?unknown=1");
+    let foreign = TAGS.replace("cmp_001", "cmp_002");
+    for (path, expected) in [(TAGS, 200), (&unusual, 200), (&foreign, 403)] {
+        let server = Server::configured(|config| {
+            config.limits.requests_per_second = 1;
+            config.limits.requests_burst = 6;
+        })
+        .await;
+        let secret = server.key(covering(&["cmp_001"])).await;
+        // The server knows the key.
+        assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
+        let mut answered = vec![];
+        for _ in 0..8 {
+            answered.push(server.get(path).bearer(&secret).send().await.status.as_u16());
+        }
+        assert_eq!(answered[..5], [expected; 5], "{path}");
+        assert!(answered[5..].contains(&429), "{path}: {answered:?}");
     }
-    assert_eq!(answered[..5], [200; 5]);
-    assert!(answered[5..].contains(&429), "{answered:?}");
 }
 
 #[tokio::test]
