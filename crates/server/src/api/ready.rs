@@ -20,7 +20,7 @@ use super::{
 use crate::{
     auth::Authenticator,
     catalog::{access::Scope, entry::Catalog, id::CompanyId},
-    net::{ClientAddress, Head, ReadyAnswers, ReadyBody, ReadyRoute, RouteLabel},
+    net::{ClientAddress, Head, ReadyAnswers, ReadyBody, RouteLabel},
     service::{settings::SettingsService, snapshot::Seen},
 };
 
@@ -57,17 +57,19 @@ impl ReadyLists {
 }
 
 impl ReadyAnswers for ReadyLists {
-    fn find(&self, head: Head<'_>) -> Option<&dyn ReadyRoute> {
+    fn answer(
+        &self,
+        head: Head<'_>,
+        body: &[u8],
+        client: ClientAddress,
+    ) -> Option<(RouteLabel, Response<ReadyBody>)> {
         let path = head.uri.path();
         if *head.method == Method::POST && status::is_grpc(head.headers) {
-            return self.grpc.iter().find(|route| route.path == path).map(|route| route as _);
+            let route = self.grpc.iter().find(|route| route.path == path)?;
+            return Some((route.label.clone(), route.answer(head, body, client)?));
         }
-        let fits = |route: &&JsonRoute| {
-            path.ends_with(&route.after)
-                && path.starts_with(&route.before)
-                && route.method == *head.method
-        };
-        self.json.iter().find(fits).map(|route| route as _)
+        let route = self.json.iter().find(|route| route.fits(head.method, path))?;
+        Some((route.label.clone(), route.answer(head, body, client)?))
     }
 }
 
@@ -111,27 +113,9 @@ impl JsonRoute {
             lists: lists.clone(),
         })
     }
-}
 
-/// What nearly all programs send: nothing, or the company's id once more.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UsualBody<'a> {
-    #[serde(rename = "companyId", alias = "company_id", borrow)]
-    company_id: Option<&'a str>,
-}
-
-impl UsualBody<'_> {
-    fn is(body: &[u8], company_id: &str) -> bool {
-        body.is_empty()
-            || serde_json::from_slice::<UsualBody>(body)
-                .is_ok_and(|body| body.company_id.is_none_or(|id| id == company_id))
-    }
-}
-
-impl ReadyRoute for JsonRoute {
-    fn label(&self) -> &RouteLabel {
-        &self.label
+    fn fits(&self, method: &Method, path: &str) -> bool {
+        path.ends_with(&self.after) && path.starts_with(&self.before) && self.method == *method
     }
 
     fn answer(
@@ -154,6 +138,22 @@ impl ReadyRoute for JsonRoute {
     }
 }
 
+/// What nearly all programs send: nothing, or the company's id once more.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsualBody<'a> {
+    #[serde(rename = "companyId", alias = "company_id", borrow)]
+    company_id: Option<&'a str>,
+}
+
+impl UsualBody<'_> {
+    fn is(body: &[u8], company_id: &str) -> bool {
+        body.is_empty()
+            || serde_json::from_slice::<UsualBody>(body)
+                .is_ok_and(|body| body.company_id.is_none_or(|id| id == company_id))
+    }
+}
+
 /// One list over gRPC.
 struct GrpcRoute {
     path: String,
@@ -162,11 +162,7 @@ struct GrpcRoute {
     lists: Arc<Lists>,
 }
 
-impl ReadyRoute for GrpcRoute {
-    fn label(&self) -> &RouteLabel {
-        &self.label
-    }
-
+impl GrpcRoute {
     fn answer(
         &self,
         head: Head<'_>,

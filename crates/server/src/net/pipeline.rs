@@ -27,7 +27,7 @@ use super::{
     cors::Cors,
     deadline::{Deadline, budget},
     operational::Operational,
-    ready::{Head, ReadyAnswers, ReadyBody, RequestBody},
+    ready::{Head, ReadyAnswers, RequestBody},
     record::{Asked, Protocol, Record, RecordedBody, Recorder, RouteLabel, span},
     request_id::{self, RequestId},
 };
@@ -152,23 +152,21 @@ impl Pipeline {
         busy: Busy,
     ) -> Answering {
         let arrival = self.arrival(&request, peer);
-        let has_body = !request.body().is_end_stream();
-        let ready = (!has_body).then(|| self.at_once(Head::of(&request), &[], &arrival)).flatten();
-        if let Some((label, response)) = ready {
-            let (started, protocol) = (arrival.started, arrival.protocol);
-            let asked = || arrival.asked(Head::of(&request));
-            let record = Record::ready(&self.recorder, started, protocol, asked);
-            return Answering::Ready(Some(record.follow(Some(label), response, busy)));
+        if !request.body().is_end_stream() {
+            let pipeline = Arc::clone(self);
+            return Answering::Made(Box::pin(async move {
+                pipeline.answer_with_body(request, peer, arrival, busy).await
+            }));
         }
-        let pipeline = Arc::clone(self);
-        Answering::Made(Box::pin(async move {
-            match has_body {
-                true => pipeline.answer_with_body(request, peer, arrival, busy).await,
-                false => {
+        match self.at_once(Head::of(&request), &[], &arrival, busy) {
+            Ok(response) => Answering::Ready(Some(response)),
+            Err(busy) => {
+                let pipeline = Arc::clone(self);
+                Answering::Made(Box::pin(async move {
                     pipeline.answer_generally(request.map(Body::new), peer, arrival, busy).await
-                }
+                }))
             }
-        }))
+        }
     }
 
     fn arrival(&self, request: &Request<Incoming>, peer: IpAddr) -> Arrival {
@@ -187,12 +185,16 @@ impl Pipeline {
         head: Head<'_>,
         body: &[u8],
         arrival: &Arrival,
-    ) -> Option<(RouteLabel, Response<ReadyBody>)> {
-        let route = self.app.ready.as_deref()?.find(head)?;
-        let mut response = route.answer(head, body, arrival.client)?;
+        busy: Busy,
+    ) -> Result<Response<RecordedBody>, Busy> {
+        let ready = self.app.ready.as_deref();
+        let answer = ready.and_then(|ready| ready.answer(head, body, arrival.client));
+        let Some((label, mut response)) = answer else { return Err(busy) };
         let allowed_origin = self.cors.allowed(head.headers);
         self.complete(allowed_origin, &arrival.id, response.headers_mut());
-        Some((route.label().clone(), response))
+        let (started, protocol) = (arrival.started, arrival.protocol);
+        let record = Record::ready(&self.recorder, started, protocol, || arrival.asked(head));
+        Ok(record.follow(Some(label), response, busy))
     }
 
     async fn answer_with_body(
@@ -200,17 +202,15 @@ impl Pipeline {
         request: Request<Incoming>,
         peer: IpAddr,
         arrival: Arrival,
-        busy: Busy,
+        mut busy: Busy,
     ) -> Response<RecordedBody> {
         let (head, body) = request.into_parts();
         let mut body = RequestBody::new(body);
-        if let Some(read) = body.read_at_once().await
-            && let Some((label, response)) = self.at_once(Head::of_parts(&head), &read, &arrival)
-        {
-            let (started, protocol) = (arrival.started, arrival.protocol);
-            let asked = || arrival.asked(Head::of_parts(&head));
-            let record = Record::ready(&self.recorder, started, protocol, asked);
-            return record.follow(Some(label), response, busy);
+        if let Some(read) = body.read_at_once().await {
+            busy = match self.at_once(Head::of_parts(&head), &read, &arrival, busy) {
+                Ok(response) => return response,
+                Err(busy) => busy,
+            };
         }
         let request = Request::from_parts(head, body.into_body());
         // In a place of its own, or every request that is ready would carry its size around.

@@ -41,24 +41,15 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Finds the methods that can answer at once.
+/// Has answers that are ready.
 pub trait ReadyAnswers: Send + Sync {
-    /// The method that the request's path, HTTP method and content type name, if it is one of them.
-    fn find(&self, head: Head<'_>) -> Option<&dyn ReadyRoute>;
-}
-
-/// A method that can answer at once.
-pub trait ReadyRoute: Send + Sync {
-    /// The method, as the metrics name it.
-    fn label(&self) -> &RouteLabel;
-
-    /// Answers, if that needs no waiting and is no refusal.
+    /// Answers, if that needs no waiting and is no refusal, and says which method that was.
     fn answer(
         &self,
         head: Head<'_>,
         body: &[u8],
         client: ClientAddress,
-    ) -> Option<Response<ReadyBody>>;
+    ) -> Option<(RouteLabel, Response<ReadyBody>)>;
 }
 
 /// The body of an answer that is ready.
