@@ -39,6 +39,7 @@ mod compat;
 mod convert;
 pub mod docs;
 pub mod finished;
+mod frame;
 mod grpc;
 pub mod http;
 mod marks;

@@ -4,7 +4,6 @@
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
-use bytes::{BufMut, Bytes, BytesMut};
 use customer_settings_contract::moego::{
     business::{
         business::v1::{
@@ -31,6 +30,7 @@ use tonic::{Request, Response, Status};
 use super::{
     UseCases, convert, descriptors,
     finished::FinishedList,
+    frame::{framed, unframed},
     grpc::caller,
     http::{DirectJson, Finished, FinishedAnswers, rpc_path},
     marks::{answer, marked},
@@ -244,7 +244,8 @@ pub fn finished_list(epoch: u64, settings: &Settings, catalog: Catalog) -> Rende
         Catalog::LifeCycles => framed(&convert::life_cycles(settings)),
         Catalog::ActionStatuses => framed(&convert::action_statuses(settings)),
     };
-    let json = JSON[catalog.index()].write(&grpc[FRAME_HEAD_BYTES..]);
+    let grpc = grpc.unwrap_or_else(|| unreachable!("lists are bounded"));
+    let json = unframed(&grpc).ok().and_then(|message| JSON[catalog.index()].write(message));
     let json = json.unwrap_or_else(|| unreachable!("these bytes were just made"));
     let token = RevisionToken { epoch, revision: settings.revision };
     Arc::new(FinishedList::new(token, json, grpc))
@@ -268,15 +269,3 @@ static JSON: LazyLock<[DirectJson; 4]> = LazyLock::new(|| {
             .unwrap_or_else(|| unreachable!("the contract lists {catalog}"))
     })
 });
-
-/// Before each message of gRPC: whether it is compressed, and its length.
-const FRAME_HEAD_BYTES: usize = 5;
-
-fn framed(message: &impl prost::Message) -> Bytes {
-    let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(FRAME_HEAD_BYTES + length);
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(length).unwrap_or_else(|_| unreachable!("lists are bounded")));
-    message.encode_raw(&mut frame);
-    frame.freeze()
-}

@@ -20,7 +20,6 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
 use http_body::Body as _;
-use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use sha2::{Digest, Sha256};
 
@@ -225,9 +224,7 @@ impl Transcoder {
         message: &DynamicMessage,
     ) -> Response<Body> {
         let (request_headers, is_read) = (parts.headers.clone(), is_read(&parts.method));
-        let called =
-            backend::call(self.backend.clone(), &binding.rpc_path, parts, &message.encode_to_vec())
-                .await;
+        let called = backend::call(self.backend.clone(), &binding.rpc_path, parts, message).await;
         let answer = match called {
             Ok(answer) => answer,
             Err(status) => return error_response(status),

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::{
     compat::{finished, listed},
     descriptors,
+    frame::unframed,
     http::{Binding, BodyRule, bindings, rpc_path},
     marks::MIN_REVISION,
     status,
@@ -174,12 +175,8 @@ impl GrpcRoute {
         if !is_usual || head.headers.contains_key(GRPC_ENCODING) {
             return None;
         }
-        let (&[0, a, b, c, d], message) = body.split_first_chunk()? else { return None };
-        if u32::from_be_bytes([a, b, c, d]) as usize != message.len() {
-            return None;
-        }
         // The four requests have one form.
-        let company_id = ListCustomerTagsRequest::decode(message).ok()?.company_id;
+        let company_id = ListCustomerTagsRequest::decode(unframed(body).ok()?).ok()?.company_id;
         let seen = self.lists.seen(&company_id, head.headers, client)?;
         Some(finished(&seen, self.catalog).over_grpc())
     }

@@ -1,16 +1,19 @@
 //! Calls the gRPC services in this process: one message in, one message out.
 //!
-//! Knows gRPC's framing and headers, and nothing of JSON.
+//! Knows gRPC's headers, and nothing of JSON.
 
 use std::convert::Infallible;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header, request,
 };
 use http_body_util::{BodyExt, Full};
+use prost_reflect::DynamicMessage;
 use tonic::{Code, Status};
 use tower::{ServiceExt, util::BoxCloneSyncService};
+
+use crate::api::frame::{framed, unframed};
 
 /// The gRPC services.
 pub type Backend =
@@ -32,7 +35,7 @@ pub(crate) async fn call(
     backend: Backend,
     rpc_path: &str,
     parts: request::Parts,
-    message: &[u8],
+    message: &DynamicMessage,
 ) -> Result<Answer, Status> {
     let request = grpc_request(rpc_path, parts, message)?;
     let response = match backend.oneshot(request).await {
@@ -53,7 +56,8 @@ pub(crate) async fn call(
             _ => headers.extend(trailers.clone()),
         }
     }
-    let message = unframed(body.to_bytes())?;
+    let frame = body.to_bytes();
+    let message = frame.slice_ref(unframed(&frame).map_err(Status::internal)?);
     remove_own(&mut headers);
     Ok(Answer { message, headers, extensions: parts.extensions })
 }
@@ -61,16 +65,10 @@ pub(crate) async fn call(
 fn grpc_request(
     rpc_path: &str,
     parts: request::Parts,
-    message: &[u8],
+    message: &DynamicMessage,
 ) -> Result<Request<tonic::body::Body>, Status> {
-    let length =
-        u32::try_from(message.len()).map_err(|_| Status::internal("the message is too large"))?;
-    let mut frame = BytesMut::with_capacity(message.len() + 5);
-    frame.put_u8(0);
-    frame.put_u32(length);
-    frame.put_slice(message);
-
-    let mut request = Request::new(tonic::body::Body::new(Full::new(frame.freeze())));
+    let frame = framed(message).ok_or_else(|| Status::internal("the message is too large"))?;
+    let mut request = Request::new(tonic::body::Body::new(Full::new(frame)));
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() =
@@ -82,21 +80,6 @@ fn grpc_request(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     Ok(request)
-}
-
-fn unframed(mut body: Bytes) -> Result<Bytes, Status> {
-    let length = match body.get(..5) {
-        Some([0, length @ ..]) => {
-            length.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte))
-        }
-        _ => return Err(Status::internal("the method answered without a message")),
-    };
-    let message = body.split_off(5);
-    if message.len() == length {
-        Ok(message)
-    } else {
-        Err(Status::internal("the method's answer was cut off"))
-    }
 }
 
 fn without_grpc_headers(mut status: Status) -> Status {

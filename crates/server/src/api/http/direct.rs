@@ -1,7 +1,7 @@
 //! JSON straight from a message's bytes, for the lists that are made anew after every write.
 //!
-//! The same bytes as `json::write` makes by reflection, a tenth of the time, and only for the kinds
-//! of fields that those lists have.
+//! The same bytes as `json::write` makes by reflection, for the kinds of fields that those lists have
+//! and no others.
 
 use prost::{
     Message as _,
