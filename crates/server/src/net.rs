@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use hyper_util::{rt::TokioExecutor, server::conn::auto};
+use hyper_util::server::conn::auto;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::Semaphore,
@@ -34,8 +34,11 @@ mod record;
 mod request_id;
 mod shutdown;
 mod tls;
+mod watch;
+mod wire;
 
 pub use client_address::ClientAddress;
+use connection::AtOnce;
 pub use deadline::Deadline;
 use operational::Operational;
 pub use operational::Readiness;
@@ -175,7 +178,7 @@ impl Bound {
 /// What all connections of a server share.
 struct Server {
     pipeline: Arc<Pipeline>,
-    protocols: auto::Builder<TokioExecutor>,
+    protocols: auto::Builder<AtOnce>,
     tls: Option<Arc<Tls>>,
     stop: Shutdown,
 }

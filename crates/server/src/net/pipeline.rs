@@ -23,13 +23,13 @@ use tracing::Instrument;
 
 use super::{
     client_address::ClientAddress,
-    connection::Busy,
     cors::Cors,
     deadline::{Deadline, budget},
     operational::Operational,
     ready::{Head, ReadyAnswers, RequestBody},
     record::{Asked, Protocol, Record, RecordedBody, Recorder, RouteLabel, span},
     request_id::{self, RequestId},
+    watch::Busy,
 };
 use crate::{
     api::status::error_response,

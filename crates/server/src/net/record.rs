@@ -17,9 +17,7 @@ use metrics::{Counter, Gauge, Histogram};
 use tonic::Code;
 use tracing::Span;
 
-use super::{
-    client_address::ClientAddress, connection::Busy, ready::ReadyBody, request_id::RequestId,
-};
+use super::{client_address::ClientAddress, ready::ReadyBody, request_id::RequestId, watch::Busy};
 use crate::{
     clock::Clock,
     telemetry::{REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT},
@@ -214,14 +212,16 @@ impl Record {
         self.route = route;
         self.status = Some(response.status());
         self.note_grpc_code(response.headers());
-        let seconds = self.taken().as_secs_f64();
-        self.route().series(self.protocol).seconds.record(seconds);
+        let now = self.recorder.now();
+        busy.answered(now);
+        let taken = now.saturating_duration_since(self.started);
+        self.route().series(self.protocol).seconds.record(taken.as_secs_f64());
         response.map(|content| RecordedBody {
             content: content.into(),
             polled: false,
             ended: false,
             record: self,
-            _busy: busy,
+            busy,
         })
     }
 
@@ -327,7 +327,7 @@ pub(super) struct RecordedBody {
     polled: bool,
     ended: bool,
     record: Record,
-    _busy: Busy,
+    busy: Busy,
 }
 
 impl HttpBody for RecordedBody {
@@ -373,6 +373,9 @@ impl HttpBody for RecordedBody {
 
 impl Drop for RecordedBody {
     fn drop(&mut self) {
+        if let Content::Made(_) = self.content {
+            self.busy.answered(self.record.recorder.now());
+        }
         // Bodies of HEAD are never polled, and of known length not to their end.
         self.record.broken_off = self.polled && !self.ended && !self.is_end_stream();
     }

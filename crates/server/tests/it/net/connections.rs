@@ -96,6 +96,23 @@ async fn a_client_that_does_not_read_its_answer_is_closed() {
 }
 
 #[tokio::test]
+async fn an_http_2_client_that_does_not_read_its_answers_is_closed() {
+    let mut config = config();
+    config.limits.idle_timeout_ms = 100;
+    let server = Server::start(&config);
+    let mut stream = server.connect().await;
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    // SETTINGS and WINDOW_UPDATE: windows as large as can be, so that only the socket holds back.
+    stream.write_all(&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff]).await.unwrap();
+    stream.write_all(&[0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0xff, 0, 0]).await.unwrap();
+    // HEADERS: GET http://x/big, by HPACK's static table.
+    stream.write_all(&[0, 0, 11, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x44, 4]).await.unwrap();
+    stream.write_all(b"/big\x41\x01x").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!((64 << 10..64 << 20).contains(&hear_all(&mut stream).await.len()));
+}
+
+#[tokio::test]
 async fn one_connection_more_than_the_limit_is_closed_at_once() {
     let mut config = config();
     config.limits.connections = 2;

@@ -1,0 +1,183 @@
+//! The watch that closes connections whose client does nothing.
+//!
+//! It is our own because hyper's parts leave gaps: its header time-out starts after it has told
+//! HTTP/1.1 from HTTP/2, so a silent client is held for ever, it is the idle time-out of HTTP/1.1 at
+//! the same time, and HTTP/2 has none, nor has a client that never reads its answer.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use tokio::time::{Sleep, sleep};
+
+use super::wire::Passed;
+use crate::{clock::Clock, config::Limits};
+
+/// The requests of a connection.
+struct Requests {
+    connected: Instant,
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// When the last answer was made: microseconds after `connected`.
+    answered_us: AtomicU64,
+}
+
+/// A request whose answer is not made yet.
+pub(super) struct Busy(Arc<Requests>);
+
+impl Busy {
+    /// Takes note of when the answer was made.
+    pub(super) fn answered(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.0.connected);
+        let answered_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        self.0.answered_us.store(answered_us, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Tells when a connection's time is over.
+pub(super) struct Watch {
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    clock: Arc<dyn Clock>,
+    requests: Arc<Requests>,
+    /// What was read, and how many requests had begun, when a request was last open.
+    read_then: u64,
+    begun_then: u64,
+    standing: Standing,
+    since: Instant,
+    armed: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// The first byte.
+    New,
+    /// The rest of a head, after so many requests.
+    Head { begun: u64 },
+    /// The next request.
+    Idle,
+    /// Our answers.
+    Busy,
+    /// That the client takes what follows so many bytes.
+    Stuck { written: u64 },
+}
+
+impl Watch {
+    pub(super) fn new(limits: &Limits, clock: Arc<dyn Clock>) -> Self {
+        let connected = clock.monotonic();
+        let first = limits.header_timeout().min(limits.idle_timeout());
+        let requests = Requests {
+            connected,
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            answered_us: AtomicU64::new(0),
+        };
+        Self {
+            header_timeout: limits.header_timeout(),
+            idle_timeout: limits.idle_timeout(),
+            clock,
+            requests: Arc::new(requests),
+            read_then: 0,
+            begun_then: 0,
+            standing: Standing::New,
+            since: connected,
+            armed: connected + first,
+            timer: Box::pin(sleep(first)),
+        }
+    }
+
+    /// To be called when a request begins.
+    pub(super) fn begin(&self) -> impl Fn() -> Busy + use<> {
+        let requests = Arc::clone(&self.requests);
+        move || {
+            requests.begun.fetch_add(1, Ordering::Relaxed);
+            Busy(Arc::clone(&requests))
+        }
+    }
+
+    /// Whether the time is over. To be asked at the end of each of the connection's turns.
+    ///
+    /// What puts the end off is no work for every request: the timer then fires too early, and is
+    /// set again.
+    pub(super) fn poll_over(&mut self, passed: Passed, context: &mut Context<'_>) -> Poll<()> {
+        let standing = self.standing(passed);
+        if self.standing != standing {
+            self.standing = standing;
+            // Only these may bring the end nearer.
+            if matches!(standing, Standing::Head { .. } | Standing::Stuck { .. }) {
+                self.since = self.clock.monotonic();
+                if self.next(self.since) < self.armed {
+                    self.arm(self.since);
+                }
+            }
+        }
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            let now = self.clock.monotonic();
+            if self.end().is_some_and(|end| end <= now) {
+                return Poll::Ready(());
+            }
+            self.arm(now);
+        }
+    }
+
+    fn standing(&mut self, passed: Passed) -> Standing {
+        let begun = self.requests.begun.load(Ordering::Relaxed);
+        let is_busy = self.requests.ended.load(Ordering::Acquire) < begun;
+        if is_busy || begun != self.begun_then {
+            (self.begun_then, self.read_then) = (begun, passed.read);
+        }
+        if passed.is_stuck {
+            Standing::Stuck { written: passed.written }
+        } else if is_busy {
+            Standing::Busy
+        } else if passed.is_http2 {
+            // Its client may send frames and pings all day without a request.
+            Standing::Idle
+        } else if passed.read > self.read_then {
+            Standing::Head { begun }
+        } else if begun == 0 {
+            Standing::New
+        } else {
+            Standing::Idle
+        }
+    }
+
+    fn end(&self) -> Option<Instant> {
+        let answered_us = self.requests.answered_us.load(Ordering::Relaxed);
+        match self.standing {
+            Standing::New | Standing::Head { .. } => Some(self.since + self.header_timeout),
+            Standing::Idle => {
+                let answered = self.requests.connected + Duration::from_micros(answered_us);
+                Some(answered + self.idle_timeout)
+            }
+            Standing::Busy => None,
+            Standing::Stuck { .. } => Some(self.since + self.idle_timeout),
+        }
+    }
+
+    fn arm(&mut self, now: Instant) {
+        self.armed = self.next(now);
+        self.timer.as_mut().reset(self.armed.into());
+    }
+
+    /// When to look again: not later than the idle time-out from now, as a request may end any time.
+    fn next(&self, now: Instant) -> Instant {
+        let latest = now + self.idle_timeout;
+        self.end().map_or(latest, |end| end.min(latest))
+    }
+}

@@ -1,0 +1,272 @@
+//! The stream under a connection. hyper reads and writes it, and the connection's watch holds it too:
+//! to learn what passed, and to send what HTTP/2 wrote in one go.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What every HTTP/2 client says first.
+const HTTP2_OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// From here on what was written is sent before more is taken.
+const MOST_HELD_BYTES: usize = 64 * 1_024;
+
+/// A stream with two holders, in one task.
+pub(super) struct Wire<S>(Arc<Mutex<Line<S>>>);
+
+/// How a stream was left by its connection's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Bytes that the client has sent, and that it has taken.
+    pub(super) read: u64,
+    pub(super) written: u64,
+    /// Whether the client takes no more for now.
+    pub(super) is_stuck: bool,
+    /// Whether the client speaks HTTP/2.
+    pub(super) is_http2: bool,
+}
+
+struct Line<S> {
+    stream: S,
+    passed: Passed,
+    /// How many bytes of HTTP/2's opening were seen, from the first on; `None` if it is something else.
+    opening: Option<usize>,
+    /// What HTTP/2 wrote in this turn. It would make a system call of every frame; HTTP/1.1 makes one of an
+    /// answer by itself.
+    held: BytesMut,
+    /// Whether something was held since the stream was last flushed.
+    is_unsent: bool,
+}
+
+impl<S> Clone for Wire<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> Wire<S> {
+    pub(super) fn new(stream: S) -> Self {
+        let passed = Passed { read: 0, written: 0, is_stuck: false, is_http2: false };
+        Self(Arc::new(Mutex::new(Line {
+            stream,
+            passed,
+            opening: Some(0),
+            held: BytesMut::new(),
+            is_unsent: false,
+        })))
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line<S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Wire<S> {
+    /// To be called at the end of each of the connection's turns: sends what was written, as far as the
+    /// client takes it, and says how the stream stands then.
+    pub(super) fn end_turn(&self, context: &mut Context<'_>) -> io::Result<Passed> {
+        let mut line = self.line();
+        if let Poll::Ready(result) = line.send(context) {
+            result?;
+        }
+        Ok(line.passed)
+    }
+}
+
+impl<S> Line<S> {
+    fn note_read(&mut self, bytes: &[u8]) {
+        self.passed.read += bytes.len() as u64;
+        let Some(seen) = self.opening else { return };
+        let rest = &HTTP2_OPENING[seen..];
+        let new = rest.len().min(bytes.len());
+        self.opening = (bytes[..new] == rest[..new]).then_some(seen + new);
+        if self.opening == Some(HTTP2_OPENING.len()) {
+            self.passed.is_http2 = true;
+            self.opening = None;
+        }
+    }
+
+    fn note_written<T>(&mut self, polled: &Poll<io::Result<T>>, bytes: usize) {
+        self.passed.is_stuck = polled.is_pending();
+        self.passed.written += bytes as u64;
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Line<S> {
+    /// Sends all that is held.
+    fn send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_unsent {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.held.is_empty() {
+            let polled = Pin::new(&mut self.stream).poll_write(context, &self.held);
+            let written = usize_of(&polled);
+            self.note_written(&polled, written);
+            if ready!(polled)? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.held.advance(written);
+        }
+        // Connections without requests should take no memory.
+        self.held = BytesMut::new();
+        self.is_unsent = self.flush(context)?.is_pending();
+        if self.is_unsent { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    fn flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(context);
+        self.note_written(&polled, 0);
+        polled
+    }
+}
+
+fn usize_of(polled: &Poll<io::Result<usize>>) -> usize {
+    match polled {
+        Poll::Ready(Ok(written)) => *written,
+        _ => 0,
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let mut line = self.line();
+        let polled = Pin::new(&mut line.stream).poll_read(context, buffer);
+        line.note_read(&buffer.filled()[before..]);
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut line = self.line();
+        if !line.passed.is_http2 {
+            let polled = Pin::new(&mut line.stream).poll_write_vectored(context, slices);
+            let written = usize_of(&polled);
+            line.note_written(&polled, written);
+            return polled;
+        }
+        if line.held.len() >= MOST_HELD_BYTES {
+            ready!(line.send(context))?;
+        }
+        line.is_unsent = true;
+        slices.iter().for_each(|slice| line.held.extend_from_slice(slice));
+        Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.line().stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut line = self.line();
+        match line.passed.is_http2 {
+            // That is for the end of the turn.
+            true => Poll::Ready(Ok(())),
+            false => line.flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut line = self.line();
+        ready!(line.send(context))?;
+        Pin::new(&mut line.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    /// A wire whose client has said that, and the client.
+    async fn wire(said: &[u8], capacity: usize) -> (Wire<DuplexStream>, DuplexStream) {
+        let (mut client, stream) = duplex(capacity);
+        client.write_all(said).await.unwrap();
+        let mut wire = Wire::new(stream);
+        wire.read_exact(&mut vec![0; said.len()]).await.unwrap();
+        (wire, client)
+    }
+
+    fn end_turn(wire: &Wire<DuplexStream>) -> Passed {
+        wire.end_turn(&mut Context::from_waker(Waker::noop())).unwrap()
+    }
+
+    async fn heard(client: &mut DuplexStream) -> usize {
+        let mut buffer = [0; 1_024];
+        tokio::select! {
+            biased;
+            read = client.read(&mut buffer) => read.unwrap(),
+            () = std::future::ready(()) => 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_http_2_writes_is_sent_at_the_end_of_the_turn() {
+        let (mut wire, mut client) = wire(HTTP2_OPENING, 1_024).await;
+        for _ in 0..3 {
+            wire.write_all(b"frame").await.unwrap();
+            wire.flush().await.unwrap();
+        }
+        assert_eq!(heard(&mut client).await, 0);
+        let passed = end_turn(&wire);
+        assert!(passed.is_http2 && !passed.is_stuck && passed.written == 15);
+        assert_eq!(heard(&mut client).await, 15);
+    }
+
+    #[tokio::test]
+    async fn what_is_written_last_is_sent_when_the_stream_is_shut_down() {
+        let (mut wire, mut client) = wire(HTTP2_OPENING, 1_024).await;
+        wire.write_all(b"farewell").await.unwrap();
+        wire.shutdown().await.unwrap();
+        assert_eq!(heard(&mut client).await, 8);
+    }
+
+    #[tokio::test]
+    async fn what_http_1_1_writes_is_sent_at_once() {
+        for said in [&b"GET / HTTP/1.1\r\n"[..], b"PRI * HTTP/1.1\r\n\r\nSM\r\n\r\n", b"PRI"] {
+            let (mut wire, mut client) = wire(said, 1_024).await;
+            wire.write_all(b"answer").await.unwrap();
+            assert_eq!(heard(&mut client).await, 6);
+            assert!(!end_turn(&wire).is_http2);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_no_more_is_told_and_holds_back_what_is_written() {
+        let (mut wire, mut client) = wire(HTTP2_OPENING, 64).await;
+        wire.write_all(&[0; 2 * MOST_HELD_BYTES]).await.unwrap();
+        let passed = end_turn(&wire);
+        assert!(passed.is_stuck && passed.written == 64);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut wire).poll_write(&mut context, b"more").is_pending());
+        assert_eq!(heard(&mut client).await, 64);
+        let later = end_turn(&wire);
+        assert!(later.is_stuck && later.written == 128);
+    }
+}
