@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Instant,
 };
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
@@ -141,17 +142,18 @@ impl Authenticator {
         Ok(caller)
     }
 
-    /// What `then` makes of whoever is calling, where neither takes a look-up or a refusal. `None`
+    /// What `then` makes of whoever is calling just now, where neither takes a look-up or a refusal. `None`
     /// says nothing about the key, and did not count against its limit.
     pub fn recognize<T>(
         &self,
         authorization: &[u8],
         address: IpAddr,
+        now: Instant,
         then: impl FnOnce(&Caller) -> Option<T>,
     ) -> Option<T> {
         let value: [u8; 32] = Sha256::digest(authorization).into();
         let Recognized { known, secret } = self.recognized.get(&value)?;
-        if !self.freshness.is_fresh(known.stamp) {
+        if !self.freshness.is_fresh_at(known.stamp, now) {
             return None;
         }
         let made = then(&self.admit(&known, address, &secret).ok()?)?;

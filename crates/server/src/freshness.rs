@@ -121,23 +121,29 @@ impl Freshness {
 
     /// Whether something of that stamp may be served without a look-up.
     pub fn is_fresh(&self, stamp: Stamp) -> bool {
-        self.age(stamp).is_some_and(|age| age <= self.bound)
+        self.is_fresh_at(stamp, self.clock.monotonic())
+    }
+
+    /// The same to whoever has just looked at the clock.
+    pub fn is_fresh_at(&self, stamp: Stamp, now: Instant) -> bool {
+        self.age(stamp, now).is_some_and(|age| age <= self.bound)
     }
 
     /// How long ago it was last known to be current, where that is no longer ago than it may be
     /// while the store is away.
     pub fn stale_for(&self, stamp: Stamp) -> Option<Duration> {
-        let read = || Duration::from_micros(self.elapsed_us().saturating_sub(stamp.read_us));
-        Some(self.age(stamp).unwrap_or_else(read)).filter(|age| *age <= self.max_stale)
+        let now = self.clock.monotonic();
+        let read = || Duration::from_micros(self.us_at(now).saturating_sub(stamp.read_us));
+        Some(self.age(stamp, now).unwrap_or_else(read)).filter(|age| *age <= self.max_stale)
     }
 
     /// `None` if it may have changed since.
-    fn age(&self, stamp: Stamp) -> Option<Duration> {
+    fn age(&self, stamp: Stamp, now: Instant) -> Option<Duration> {
         // In this order: a poll that finds a change moves the generation first.
         let confirmed_us = self.confirmed_us.load(Ordering::SeqCst);
         let is_current = stamp.everything == self.everything.load(Ordering::SeqCst)
             && stamp.generation == self.slots[stamp.slot.0].load(Ordering::SeqCst);
-        let age_us = self.elapsed_us().saturating_sub(confirmed_us.max(stamp.read_us));
+        let age_us = self.us_at(now).saturating_sub(confirmed_us.max(stamp.read_us));
         is_current.then_some(Duration::from_micros(age_us))
     }
 
@@ -274,7 +280,11 @@ impl Freshness {
     }
 
     fn elapsed_us(&self) -> u64 {
-        let elapsed = self.clock.monotonic().saturating_duration_since(self.start);
+        self.us_at(self.clock.monotonic())
+    }
+
+    fn us_at(&self, now: Instant) -> u64 {
+        let elapsed = now.saturating_duration_since(self.start);
         u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
     }
 }

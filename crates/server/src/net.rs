@@ -44,7 +44,7 @@ use operational::Operational;
 pub use operational::Readiness;
 pub use pipeline::App;
 use pipeline::Pipeline;
-pub use ready::{Head, ReadyAnswers, ReadyBody};
+pub use ready::{Head, ReadyAnswers, ReadyBody, ReadyRequest};
 pub use record::RouteLabel;
 pub use request_id::{HEADER as REQUEST_ID, RequestId};
 pub use shutdown::{Shutdown, reload_on_signal, stop_on_signals};

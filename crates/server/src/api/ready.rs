@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use customer_settings_contract::moego::business::setting::v1::ListCustomerTagsRequest;
-use http::{HeaderMap, HeaderName, Method, Response, header};
+use http::{HeaderName, Method, Response, header};
 use prost::Message;
 use serde::Deserialize;
 
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     auth::Authenticator,
     catalog::{access::Scope, entry::Catalog, id::CompanyId},
-    net::{ClientAddress, Head, ReadyAnswers, ReadyBody, RouteLabel},
+    net::{Head, ReadyAnswers, ReadyBody, ReadyRequest, RouteLabel},
     service::{settings::SettingsService, snapshot::Seen},
 };
 
@@ -58,33 +58,30 @@ impl ReadyLists {
 }
 
 impl ReadyAnswers for ReadyLists {
-    fn answer(
-        &self,
-        head: Head<'_>,
-        body: &[u8],
-        client: ClientAddress,
-    ) -> Option<(RouteLabel, Response<ReadyBody>)> {
+    fn answer(&self, request: &ReadyRequest<'_>) -> Option<(RouteLabel, Response<ReadyBody>)> {
+        let head = request.head;
         let path = head.uri.path();
         if *head.method == Method::POST && status::is_grpc(head.headers) {
             let route = self.grpc.iter().find(|route| route.path == path)?;
-            return Some((route.label.clone(), route.answer(head, body, client)?));
+            return Some((route.label.clone(), route.answer(request)?));
         }
         let route = self.json.iter().find(|route| route.fits(head.method, path))?;
-        Some((route.label.clone(), route.answer(head, body, client)?))
+        Some((route.label.clone(), route.answer(request)?))
     }
 }
 
 impl Lists {
     /// The company's snapshot, if everything is as usual.
-    fn seen(&self, company_id: &str, headers: &HeaderMap, client: ClientAddress) -> Option<Seen> {
+    fn seen(&self, company_id: &str, request: &ReadyRequest<'_>) -> Option<Seen> {
+        let ReadyRequest { head: Head { headers, .. }, client, arrived, .. } = *request;
         if headers.contains_key(MIN_REVISION) {
             return None;
         }
         let id = CompanyId::parse("company_id", company_id).ok()?;
         let key = headers.get(header::AUTHORIZATION)?;
-        self.authenticator.recognize(key.as_bytes(), client.0, |caller| {
+        self.authenticator.recognize(key.as_bytes(), client.0, arrived, |caller| {
             let grant = caller.grant(Scope::SettingsRead, &id).ok()?;
-            self.settings.get_at_once(&grant)
+            self.settings.get_at_once(&grant, arrived)
         })
     }
 }
@@ -119,12 +116,8 @@ impl JsonRoute {
         path.ends_with(&self.after) && path.starts_with(&self.before) && self.method == *method
     }
 
-    fn answer(
-        &self,
-        head: Head<'_>,
-        body: &[u8],
-        client: ClientAddress,
-    ) -> Option<Response<ReadyBody>> {
+    fn answer(&self, request: &ReadyRequest<'_>) -> Option<Response<ReadyBody>> {
+        let ReadyRequest { head, body, .. } = *request;
         let path = head.uri.path();
         let company_id = path.get(self.before.len()..path.len() - self.after.len())?;
         let is_usual = match self.takes_body {
@@ -134,7 +127,7 @@ impl JsonRoute {
         if !is_usual || head.uri.query().is_some() {
             return None;
         }
-        let seen = self.lists.seen(company_id, head.headers, client)?;
+        let seen = self.lists.seen(company_id, request)?;
         Some(finished(&seen, self.catalog).over_http(head.method, head.headers))
     }
 }
@@ -164,12 +157,8 @@ struct GrpcRoute {
 }
 
 impl GrpcRoute {
-    fn answer(
-        &self,
-        head: Head<'_>,
-        body: &[u8],
-        client: ClientAddress,
-    ) -> Option<Response<ReadyBody>> {
+    fn answer(&self, request: &ReadyRequest<'_>) -> Option<Response<ReadyBody>> {
+        let ReadyRequest { head, body, .. } = *request;
         let kind = head.headers.get(header::CONTENT_TYPE)?.as_bytes();
         let is_usual = matches!(kind, b"application/grpc" | b"application/grpc+proto");
         if !is_usual || head.headers.contains_key(GRPC_ENCODING) {
@@ -177,7 +166,7 @@ impl GrpcRoute {
         }
         // The four requests have one form.
         let company_id = ListCustomerTagsRequest::decode(unframed(body).ok()?).ok()?.company_id;
-        let seen = self.lists.seen(&company_id, head.headers, client)?;
+        let seen = self.lists.seen(&company_id, request)?;
         Some(finished(&seen, self.catalog).over_grpc())
     }
 }

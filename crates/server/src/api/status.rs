@@ -378,6 +378,12 @@ pub fn not_modified<B: Default>() -> Response<B> {
     response
 }
 
+/// Whether the answer tells the client that it asks too often.
+pub fn is_limited<B>(response: &Response<B>) -> bool {
+    let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
+    response.status() == StatusCode::TOO_MANY_REQUESTS || code == Some(Code::ResourceExhausted)
+}
+
 /// Whether the request speaks gRPC or gRPC-Web.
 pub fn is_grpc(request: &HeaderMap) -> bool {
     let kind = request.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());

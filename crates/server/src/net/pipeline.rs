@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::body::Body;
@@ -17,7 +17,10 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument;
 
@@ -26,18 +29,22 @@ use super::{
     cors::Cors,
     deadline::{Deadline, budget},
     operational::Operational,
-    ready::{Head, ReadyAnswers, RequestBody},
+    ready::{Head, ReadyAnswers, ReadyRequest, RequestBody},
     record::{Asked, Protocol, Record, RecordedBody, Recorder, RouteLabel, span},
     request_id::{self, RequestId},
     watch::Busy,
 };
 use crate::{
-    api::status::error_response,
+    api::status::{error_response, is_limited},
     catalog::error::{Cause, Error, Unavailable},
     clock::Clock,
     config::{Config, Limits},
     telemetry::PANICS,
 };
+
+/// How long a client waits for being told that it asks too often. Those that do not heed it would
+/// else take as much of the server as all others together. No place is held meanwhile.
+const LIMITED_PAUSE: Duration = Duration::from_millis(100);
 
 /// What answers requests in the end.
 #[derive(Clone)]
@@ -187,13 +194,14 @@ impl Pipeline {
         arrival: &Arrival,
         busy: Busy,
     ) -> Result<Response<RecordedBody>, Busy> {
-        let ready = self.app.ready.as_deref();
-        let answer = ready.and_then(|ready| ready.answer(head, body, arrival.client));
+        let (client, arrived) = (arrival.client, arrival.started);
+        let request = ReadyRequest { head, body, client, arrived };
+        let answer = self.app.ready.as_ref().and_then(|ready| ready.answer(&request));
         let Some((label, mut response)) = answer else { return Err(busy) };
         let allowed_origin = self.cors.allowed(head.headers);
         self.complete(allowed_origin, &arrival.id, response.headers_mut());
-        let (started, protocol) = (arrival.started, arrival.protocol);
-        let record = Record::ready(&self.recorder, started, protocol, || arrival.asked(head));
+        let record =
+            Record::ready(&self.recorder, arrived, arrival.protocol, || arrival.asked(head));
         Ok(record.follow(Some(label), response, busy))
     }
 
@@ -235,7 +243,12 @@ impl Pipeline {
         let mut response = self.route(request, peer, client).instrument(span).await;
         self.complete(allowed_origin, &id, response.headers_mut());
         let label = response.extensions().get::<RouteLabel>().cloned();
-        record.follow(label, response, busy)
+        let is_limited = is_limited(&response);
+        let response = record.follow(label, response, busy);
+        if is_limited {
+            sleep(LIMITED_PAUSE).await;
+        }
+        response
     }
 
     /// The headers that every answer has.

@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::LazyLock,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use axum::body::Body;
@@ -41,15 +42,23 @@ impl<'a> Head<'a> {
     }
 }
 
+/// A whole request.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadyRequest<'a> {
+    /// Its head.
+    pub head: Head<'a>,
+    /// Its body, which may be empty.
+    pub body: &'a [u8],
+    /// Where it is from.
+    pub client: ClientAddress,
+    /// When it arrived, which is just now.
+    pub arrived: Instant,
+}
+
 /// Has answers that are ready.
 pub trait ReadyAnswers: Send + Sync {
     /// Answers, if that needs no waiting and is no refusal, and says which method that was.
-    fn answer(
-        &self,
-        head: Head<'_>,
-        body: &[u8],
-        client: ClientAddress,
-    ) -> Option<(RouteLabel, Response<ReadyBody>)>;
+    fn answer(&self, request: &ReadyRequest<'_>) -> Option<(RouteLabel, Response<ReadyBody>)>;
 }
 
 /// The body of an answer that is ready.

@@ -226,7 +226,9 @@ impl Record {
     }
 
     fn note_grpc_code(&mut self, headers: &HeaderMap) {
-        if let Some(code) = headers.get(GRPC_STATUS) {
+        if self.protocol != Protocol::Http
+            && let Some(code) = headers.get(GRPC_STATUS)
+        {
             self.grpc_code = Some(Code::from_bytes(code.as_bytes()));
         }
     }

@@ -62,8 +62,8 @@ impl SettingsService {
     }
 
     /// The same where that takes no look-up; `None` says nothing about the company.
-    pub fn get_at_once(&self, grant: &Grant) -> Option<Seen> {
-        self.snapshots.get_at_once(grant)
+    pub fn get_at_once(&self, grant: &Grant, now: Instant) -> Option<Seen> {
+        self.snapshots.get_at_once(grant, now)
     }
 
     /// The company as it is or was; NOT_FOUND (or its refusal) if there is none.

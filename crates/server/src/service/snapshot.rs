@@ -6,7 +6,7 @@ use std::{
     any::Any,
     ops::Deref,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use metrics::Counter;
@@ -150,7 +150,7 @@ impl Snapshots {
     /// While the store does not answer, one that may be older and says so. UNAVAILABLE if what the
     /// caller has seen does not come here within a moment.
     pub async fn get(&self, grant: &Grant) -> Result<Option<Seen>> {
-        if let Some(fresh) = self.get_at_once(grant) {
+        if let Some(fresh) = self.get_at_once(grant, self.clock.monotonic()) {
             return Ok(Some(fresh));
         }
         self.refuse_other_epoch(grant)?;
@@ -175,8 +175,8 @@ impl Snapshots {
     }
 
     /// The company's snapshot, if it is fresh and new enough; `None` says nothing about the company.
-    pub fn get_at_once(&self, grant: &Grant) -> Option<Seen> {
-        let fresh = self.fresh(grant)?;
+    pub fn get_at_once(&self, grant: &Grant, now: Instant) -> Option<Seen> {
+        let fresh = self.fresh(grant, now)?;
         self.memory_reads.increment(1);
         Some(fresh)
     }
@@ -197,9 +197,10 @@ impl Snapshots {
     }
 
     async fn get_looked_up(&self, grant: &Grant) -> Result<Option<Seen>> {
+        let now = || self.clock.monotonic();
         let known = || match self.freshness.is_away() {
-            true => self.fresh(grant).or_else(|| self.stale(grant)),
-            false => self.fresh(grant),
+            true => self.fresh(grant, now()).or_else(|| self.stale(grant)),
+            false => self.fresh(grant, now()),
         };
         if let Some(known) = known() {
             return Ok(Some(known));
@@ -248,9 +249,9 @@ impl Snapshots {
         RevisionToken { epoch: self.freshness.epoch(), revision }
     }
 
-    fn fresh(&self, grant: &Grant) -> Option<Seen> {
+    fn fresh(&self, grant: &Grant, now: Instant) -> Option<Seen> {
         let cached = self.cache.get(grant.company())?;
-        let is_fresh = self.freshness.is_fresh(cached.stamp);
+        let is_fresh = self.freshness.is_fresh_at(cached.stamp, now);
         let snapshot = cached.snapshot;
         (is_fresh && snapshot.is_at_least(grant.at_least()))
             .then_some(Seen { snapshot, stale_for: None })

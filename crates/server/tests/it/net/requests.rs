@@ -1,3 +1,5 @@
+use std::pin::pin;
+
 use super::*;
 
 fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
@@ -45,6 +47,21 @@ async fn every_kind_of_answer_carries_the_request_id() {
         let answer = server.get(path, "x-request-id: mine\r\n").await;
         assert_eq!(header(&answer, "x-request-id"), Some("mine"), "{path}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_so_after_a_pause_and_is_in_nobodys_way() {
+    let mut config = config();
+    config.limits.concurrent_requests = 1;
+    let server = Server::start(&config);
+    let mut limited = pin!(server.get("/limited", ""));
+    for _ in 0..3 {
+        tokio::select! {
+            answer = &mut limited => panic!("it was answered first: {answer}"),
+            answer = server.get("/hello", "") => assert!(answer.starts_with("HTTP/1.1 200 ")),
+        }
+    }
+    assert!(limited.await.starts_with("HTTP/1.1 429 "));
 }
 
 #[tokio::test]
