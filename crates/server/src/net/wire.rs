@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use arrayvec::ArrayVec;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -16,6 +17,9 @@ const HTTP2_OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// From here on what was written is sent before more is taken.
 const MOST_HELD_BYTES: usize = 64 * 1_024;
+
+/// Less than this is copied together, which takes less than what the kernel does for several pieces.
+const MOST_JOINED_BYTES: usize = 4 * 1_024;
 
 /// A stream with two holders, in one task.
 pub(super) struct Wire<S>(Arc<Mutex<Line<S>>>);
@@ -119,6 +123,19 @@ impl<S: AsyncWrite + Unpin> Line<S> {
         if self.is_unsent { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
+    fn write_through(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut self.stream);
+        let mut joined = ArrayVec::<u8, MOST_JOINED_BYTES>::new();
+        match slices.iter().try_for_each(|slice| joined.try_extend_from_slice(slice)) {
+            Ok(()) => stream.poll_write(context, &joined),
+            Err(_) => stream.poll_write_vectored(context, slices),
+        }
+    }
+
     fn flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(context);
         self.note_written(&polled, 0);
@@ -163,7 +180,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     ) -> Poll<io::Result<usize>> {
         let mut line = self.line();
         if !line.passed.is_http2 {
-            let polled = Pin::new(&mut line.stream).poll_write_vectored(context, slices);
+            let polled = line.write_through(context, slices);
             let written = usize_of(&polled);
             line.note_written(&polled, written);
             return polled;
