@@ -14,11 +14,12 @@ use std::{
 
 use axum::body::Body;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::{
     sync::Semaphore,
+    task::yield_now,
     time::{sleep, timeout},
 };
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
@@ -232,6 +233,10 @@ impl Pipeline {
         arrival: Arrival,
         busy: Busy,
     ) -> Response<RecordedBody> {
+        if request.version() == Version::HTTP_2 {
+            // Becomes a task here: others of its connection need not wait for what takes long.
+            yield_now().await;
+        }
         let asked = arrival.asked(Head::of(&request));
         let record = Record::start(&self.recorder, arrival.started, arrival.protocol, asked);
         let Arrival { id, client, .. } = arrival;

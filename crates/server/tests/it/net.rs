@@ -120,6 +120,7 @@ fn app(waiting: Arc<AtomicUsize>, go_on: Arc<Notify>) -> App {
                         Body::from(request.into_body().collect().await.unwrap().to_bytes())
                 }
                 "/big" => *response.body_mut() = Body::from(vec![b'x'; 64 << 20]),
+                "/busy" => std::thread::sleep(Duration::from_millis(500)),
                 "/limited" => *response.status_mut() = StatusCode::TOO_MANY_REQUESTS,
                 "/who" => *response.body_mut() = Body::from(who(&request)),
                 _ => *response.status_mut() = StatusCode::NOT_FOUND,

@@ -64,6 +64,21 @@ async fn who_asks_too_often_is_told_so_after_a_pause_and_is_in_nobodys_way() {
     assert!(limited.await.starts_with("HTTP/1.1 429 "));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_takes_long_is_in_the_way_of_nothing_else_on_its_connection() {
+    let server = Server::start(&config());
+    let (mut sender, _connection) = http2(server.connect().await).await;
+    let mut other = sender.clone();
+    let mut busy = pin!(sender.send_request(grpc("/busy", &[])));
+    for _ in 0..3 {
+        tokio::select! {
+            _ = &mut busy => panic!("it was answered first"),
+            answer = other.send_request(grpc("/hello", &[])) => assert!(answer.is_ok()),
+        }
+    }
+    assert!(busy.await.is_ok());
+}
+
 #[tokio::test]
 async fn a_panic_is_an_internal_error_that_tells_nothing_and_the_server_lives_on() {
     let server = Server::start(&config());
