@@ -63,6 +63,8 @@ pub(crate) enum Which {
     /// The same with the cache as large as it is by default.
     OursManySmall,
     Http1(u16),
+    /// With a copy for each of the 10,000 companies.
+    Http1Many,
     Http1Tls,
     Http2(u16),
     Http2Tls,
@@ -82,6 +84,7 @@ impl Which {
             | Self::OursMany
             | Self::OursManySmall => "this service",
             Self::Http1(_) => "bare hyper",
+            Self::Http1Many => "bare hyper, 10,000 bodies",
             Self::Http1Tls => "bare hyper, TLS",
             Self::Http2(_) => "bare hyper, HTTP/2",
             Self::Http2Tls => "bare hyper, HTTP/2, TLS",
@@ -208,6 +211,10 @@ impl Servers {
             | Which::OursManySmall => self.ours(which, address)?,
             Which::Http1(entries) => {
                 self.yardstick("http1", &self.file(entries, "json"), address)?
+            }
+            Which::Http1Many => {
+                let launch = self.yardstick("http1", &self.file(100, "json"), address)?;
+                launch.arguments(&["--copies", &MANY.to_string()])
             }
             Which::Http2(entries) => {
                 self.yardstick("http2", &self.file(entries, "json"), address)?

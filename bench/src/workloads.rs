@@ -127,7 +127,20 @@ fn special(etag: &str) -> Vec<Workload> {
     let plausible = Beside::Flood(Unknown::Plausible);
     vec![
         known,
-        Workload::new("get-many", "GET, 10,000 companies, skewed", Which::OursMany, many, hyper),
+        Workload::new(
+            "get-many",
+            "GET, 10,000 companies, skewed",
+            Which::OursMany,
+            many.clone(),
+            hyper,
+        ),
+        Workload::new(
+            "get-many-bodies",
+            "GET, 10,000 companies, skewed",
+            Which::OursMany,
+            many,
+            Which::Http1Many,
+        ),
         writes,
         beside("get-flood-mistyped", "GET, flood of mistyped keys beside", mistyped),
         beside("get-flood-plausible", "GET, flood of plausible keys beside", plausible),

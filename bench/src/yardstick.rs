@@ -51,6 +51,9 @@ pub(crate) struct Yardstick {
     /// What it answers: JSON, or a message for gRPC
     #[arg(long)]
     file: PathBuf,
+    /// Answers with one of so many copies, by the number in the path
+    #[arg(long, default_value_t = 1)]
+    copies: usize,
     #[arg(long, requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     #[arg(long, requires = "tls_cert")]
@@ -80,15 +83,17 @@ impl Yardstick {
             _ => None,
         };
         let body = if self.kind == Kind::Frames { framed(&content)? } else { content.into() };
+        let copies: Arc<[Bytes]> =
+            (0..self.copies).map(|_| Bytes::copy_from_slice(&body)).collect();
         let listener = TcpListener::bind(self.listen).await?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            let (kind, body, acceptor) = (self.kind, body.clone(), acceptor.clone());
+            let (kind, copies, acceptor) = (self.kind, copies.clone(), acceptor.clone());
             tokio::spawn(async move {
-                let Some(acceptor) = acceptor else { return serve(stream, kind, body).await };
+                let Some(acceptor) = acceptor else { return serve(stream, kind, copies).await };
                 if let Ok(stream) = acceptor.accept(stream).await {
-                    serve(stream, kind, body).await;
+                    serve(stream, kind, copies).await;
                 }
             });
         }
@@ -117,15 +122,15 @@ fn framed(message: &[u8]) -> Result<Bytes> {
 }
 
 /// One connection; how it ends does not matter here.
-async fn serve<S>(stream: S, kind: Kind, body: Bytes)
+async fn serve<S>(stream: S, kind: Kind, copies: Arc<[Bytes]>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let io = TokioIo::new(stream);
     let json = service_fn({
-        let body = body.clone();
-        move |_: Request<Incoming>| {
-            let mut response = Response::new(Full::new(body.clone()));
+        let copies = copies.clone();
+        move |request: Request<Incoming>| {
+            let mut response = Response::new(Full::new(pick(&copies, request.uri().path())));
             let json = HeaderValue::from_static("application/json");
             response.headers_mut().insert(header::CONTENT_TYPE, json);
             async move { Ok::<_, Infallible>(response) }
@@ -136,12 +141,19 @@ where
         Kind::Http2 => http2::Builder::new(TokioExecutor::new()).serve_connection(io, json).await,
         Kind::Frames | Kind::Tonic => {
             let service = service_fn(move |_: Request<Incoming>| {
-                let response = frames(&body);
+                let response = frames(&copies[0]);
                 async move { Ok::<_, Infallible>(response) }
             });
             http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await
         }
     };
+}
+
+fn pick(copies: &[Bytes], path: &str) -> Bytes {
+    let digits = path.bytes().filter(u8::is_ascii_digit).map(|digit| usize::from(digit - b'0'));
+    let number =
+        if copies.len() > 1 { digits.fold(0, |number, digit| number * 10 + digit) } else { 0 };
+    copies[number % copies.len()].clone()
 }
 
 fn frames(

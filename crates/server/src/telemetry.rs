@@ -49,7 +49,7 @@ pub const STORE_GROUP_SIZE: &str = "customer_settings_store_group_size";
 pub const PANICS: &str = "customer_settings_panics_total";
 
 /// Histograms keep every value until then: some 24 bytes for each request.
-const UPKEEP: Duration = Duration::from_secs(1);
+const UPKEEP: Duration = Duration::from_millis(250);
 
 const BUCKETS_WRITES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 const BUCKETS_SECONDS: [f64; 14] =

@@ -15,6 +15,10 @@ use crate::{catalog::error::Cause, store::StoreError};
 /// How many queries run at once.
 const READERS: usize = 4;
 
+/// Enough for the upper pages of the indexes: what is read is kept as snapshots, and the file's pages by the
+/// system.
+const READER_CACHE_KB: i64 = 512;
+
 pub(super) struct Readers {
     idle: Arc<Mutex<Vec<Connection>>>,
     free: Arc<Semaphore>,
@@ -100,8 +104,10 @@ impl Drop for Lease {
 
 fn connect_reader(path: &Path) -> Result<Connection, OpenError> {
     let db = connect(path)?;
-    db.pragma_update(None, "query_only", true)
-        .map_err(|error| OpenError::from_engine(path, &error))?;
+    for (setting, value) in [("query_only", 1), ("cache_size", -READER_CACHE_KB)] {
+        db.pragma_update(None, setting, value)
+            .map_err(|error| OpenError::from_engine(path, &error))?;
+    }
     Ok(db)
 }
 
