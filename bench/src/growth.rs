@@ -143,9 +143,9 @@ impl Growth {
     /// The second table.
     async fn connections(&self, servers: &mut Servers) -> Result<()> {
         println!(
-            "\n| connections | requests/s | of bare hyper | p99 ms | CPU us | bare hyper's CPU / ours \
+            "\n| connections | requests/s | of bare hyper | p99 ms | bare hyper's p99 ms | CPU us | bare hyper's CPU / ours \
              | MB | bare hyper's MB |\n|{}",
-            "---|".repeat(8)
+            "---|".repeat(9)
         );
         let data = self.options.work.join("data");
         servers.stop();
@@ -155,10 +155,11 @@ impl Growth {
             let ask = Ask::new(Protocol::Get, connections, 1);
             let (theirs, ours) = self.pair(servers, &ask, (&server, &target), 100).await?;
             println!(
-                "| {connections} | {:.0} | {:.2} | {:.2} | {:.1} | {:.2} | {:.1} | {:.1} |",
+                "| {connections} | {:.0} | {:.2} | {:.2} | {:.2} | {:.1} | {:.2} | {:.1} | {:.1} |",
                 ours.requests_per_second,
                 ours.requests_per_second / theirs.requests_per_second,
                 ours.p99_us / 1e3,
+                theirs.p99_us / 1e3,
                 ours.cpu_us,
                 theirs.cpu_us / ours.cpu_us,
                 ours.rss_mb,
