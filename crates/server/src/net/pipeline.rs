@@ -214,7 +214,7 @@ impl Pipeline {
         mut busy: Busy,
     ) -> Response<RecordedBody> {
         let (head, body) = request.into_parts();
-        let mut body = RequestBody::new(body);
+        let mut body = RequestBody::new(body, head.version);
         if let Some(read) = body.read_at_once().await {
             busy = match self.at_once(Head::of_parts(&head), &read, &arrival, busy) {
                 Ok(response) => return response,

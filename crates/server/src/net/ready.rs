@@ -7,14 +7,15 @@ use std::{
     pin::Pin,
     sync::LazyLock,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Request, Response, Uri, request::Parts};
+use http::{HeaderMap, Method, Request, Response, Uri, Version, request::Parts};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::{runtime::Handle, time::sleep};
 
 use super::{client_address::ClientAddress, record::RouteLabel};
 
@@ -91,15 +92,20 @@ impl ReadyBody {
     }
 }
 
+/// How long a client of HTTP/2 may still send what nobody reads.
+const LINGER: Duration = Duration::from_millis(100);
+
 /// A request's body, of which the first bytes may have been read.
 pub(super) struct RequestBody {
     read: Bytes,
-    rest: Incoming,
+    /// None once it is dropped.
+    rest: Option<Incoming>,
+    is_http2: bool,
 }
 
 impl RequestBody {
-    pub(super) fn new(rest: Incoming) -> Self {
-        Self { read: Bytes::new(), rest }
+    pub(super) fn new(rest: Incoming, version: Version) -> Self {
+        Self { read: Bytes::new(), rest: Some(rest), is_http2: version == Version::HTTP_2 }
     }
 
     /// The whole body, if it is short and here already.
@@ -109,8 +115,10 @@ impl RequestBody {
 
     fn poll_at_once(&mut self, context: &mut Context<'_>) -> Option<Bytes> {
         let is_short = |body: &Self| HttpBody::size_hint(body).lower() <= MOST_BODY_BYTES as u64;
-        while !self.rest.is_end_stream() && is_short(self) {
-            match Pin::new(&mut self.rest).poll_frame(context) {
+        while is_short(self)
+            && let Some(rest) = self.rest.as_mut().filter(|rest| !rest.is_end_stream())
+        {
+            match Pin::new(rest).poll_frame(context) {
                 // Trailers, and what breaks off, are for the general way; both end the body.
                 Poll::Ready(Some(Ok(frame))) => self.keep(frame.into_data().ok()?),
                 Poll::Ready(None) => break,
@@ -142,22 +150,40 @@ impl HttpBody for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match std::mem::take(&mut self.read) {
-            read if read.is_empty() => Pin::new(&mut self.rest).poll_frame(context),
+            read if read.is_empty() => match &mut self.rest {
+                Some(rest) => Pin::new(rest).poll_frame(context),
+                None => Poll::Ready(None),
+            },
             read => Poll::Ready(Some(Ok(Frame::data(read)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.read.is_empty() && self.rest.is_end_stream()
+        self.read.is_empty() && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (read, rest) = (self.read.len() as u64, self.rest.size_hint());
+        let rest = self.rest.as_ref().map(HttpBody::size_hint).unwrap_or_default();
+        let read = self.read.len() as u64;
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower() + read);
         if let Some(upper) = rest.upper() {
             hint.set_upper(upper + read);
         }
         hint
+    }
+}
+
+impl Drop for RequestBody {
+    /// HTTP/2 tells a client whose body is dropped to send no more of it. Some, curl 7.88 among them, forget
+    /// the answer then if it comes together with that, so that comes a moment later.
+    fn drop(&mut self) {
+        let rest = self.rest.take().filter(|rest| self.is_http2 && !rest.is_end_stream());
+        if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
+            runtime.spawn(async move {
+                sleep(LINGER).await;
+                drop(rest);
+            });
+        }
     }
 }

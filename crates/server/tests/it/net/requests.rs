@@ -10,6 +10,11 @@ fn status_of(response: &Response<hyper::body::Incoming>) -> &str {
     response.headers().get("grpc-status").map(|status| status.to_str().unwrap()).unwrap_or_default()
 }
 
+// Of HTTP/2, RFC 9113 (6).
+const DATA: u8 = 0;
+const RST_STREAM: u8 = 3;
+const END_STREAM: u8 = 1;
+
 const UNAVAILABLE: &str = "14";
 const DEADLINE_EXCEEDED: &str = "4";
 const INTERNAL: &str = "13";
@@ -62,6 +67,31 @@ async fn who_asks_too_often_is_told_so_after_a_pause_and_is_in_nobodys_way() {
         }
     }
     assert!(limited.await.starts_with("HTTP/1.1 429 "));
+}
+
+#[tokio::test]
+async fn an_http_2_client_has_the_answer_before_it_is_told_to_send_no_more() {
+    let server = Server::start(&config());
+    let mut stream = server.connect().await;
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    // HEADERS of POST http://x/hello, without an end, and some of a body that nobody will read.
+    stream.write_all(&[0, 0, 13, 1, 4, 0, 0, 0, 1, 0x83, 0x86, 0x44, 6]).await.unwrap();
+    stream.write_all(b"/hello\x41\x01x\0\0\x04\0\0\0\0\0\x01some").await.unwrap();
+    let mut answered = None;
+    loop {
+        let mut head = [0; 9];
+        timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().unwrap();
+        let [_, high, low, kind, flags, ..] = head;
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        stream.read_exact(&mut vec![0; length]).await.unwrap();
+        match (kind, flags) {
+            (DATA, END_STREAM) => answered = Some(SystemClock.monotonic()),
+            (RST_STREAM, _) => break,
+            _ => {}
+        }
+    }
+    let since = SystemClock.monotonic() - answered.expect("the answer comes first");
+    assert!(since >= Duration::from_millis(50), "{since:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
