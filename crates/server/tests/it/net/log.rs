@@ -1,10 +1,8 @@
 use std::{
+    cell::RefCell,
     io,
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, Once},
 };
-
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 
@@ -12,11 +10,16 @@ use super::*;
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
-struct Lines<'a>(MutexGuard<'a, Vec<u8>>);
+thread_local! {
+    static LOG: RefCell<Log> = RefCell::default();
+}
 
-impl io::Write for Lines<'_> {
+/// To the log of whatever thread it is.
+struct Lines;
+
+impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
+        LOG.with_borrow(|log| log.0.lock().unwrap().extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -25,30 +28,26 @@ impl io::Write for Lines<'_> {
     }
 }
 
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Lines<'a>;
-
-    fn make_writer(&'a self) -> Lines<'a> {
-        Lines(self.0.lock().unwrap())
-    }
-}
-
 impl Log {
-    /// Other tests meet the same places in the code at the same time. One that meets a place first may
-    /// leave it with the notion that nobody listens, so all are met once and asked again.
-    async fn start() -> (Self, DefaultGuard) {
+    /// Listens on all threads: with a listener for each, a place in the code that another thread meets
+    /// first may be left with the notion that nobody listens.
+    async fn start() -> Self {
+        static LISTEN: Once = Once::new();
+        LISTEN.call_once(|| {
+            let lines = tracing_subscriber::fmt().json().flatten_event(true);
+            lines.with_writer(|| Lines).init();
+        });
         let mut config = config();
         config.access_log = true;
         let server = Server::start(&config);
         for path in ["/panic", "/hello"] {
             server.get(path, "").await;
         }
-        let log = Self::default();
-        let lines =
-            tracing_subscriber::fmt().json().flatten_event(true).with_writer(log.clone()).finish();
-        let guard = tracing::subscriber::set_default(lines);
+        // What was met before that.
         tracing::callsite::rebuild_interest_cache();
-        (log, guard)
+        let log = Self::default();
+        LOG.set(log.clone());
+        log
     }
 
     fn text(&self) -> String {
@@ -65,7 +64,7 @@ const PRIVATE: &str =
 
 #[tokio::test]
 async fn failures_are_always_logged_under_their_request_id() {
-    let (log, _guard) = Log::start().await;
+    let log = Log::start().await;
     let server = Server::start(&config());
     server.get("/panic?token=hidden", PRIVATE).await;
     let lines = log.lines();
@@ -93,7 +92,7 @@ async fn failures_are_always_logged_under_their_request_id() {
 
 #[tokio::test]
 async fn successes_and_clients_mistakes_are_logged_only_on_request() {
-    let (log, _guard) = Log::start().await;
+    let log = Log::start().await;
     let mut config = config();
     let server = Server::start(&config);
     server.get("/hello", PRIVATE).await;
