@@ -35,6 +35,11 @@ impl Clock for SystemClock {
     }
 }
 
+/// The duration in microseconds, which is how times are held in atomics and logs.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The machine's clock, moved forward by hand: for tests.
 #[derive(Debug, Default)]
 pub struct ShiftedClock {

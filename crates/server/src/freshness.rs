@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     catalog::{error::Cause, id::CompanyId},
-    clock::Clock,
+    clock::{Clock, micros},
     store::{Notice, Store, StoreError},
     telemetry,
 };
@@ -284,8 +284,7 @@ impl Freshness {
     }
 
     fn us_at(&self, now: Instant) -> u64 {
-        let elapsed = now.saturating_duration_since(self.start);
-        u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+        micros(now.saturating_duration_since(self.start))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, header};
 use sha2::{Digest, Sha256};
 
 use super::{marks::REVISION, status};
@@ -18,8 +18,7 @@ use crate::{
 };
 
 static GRPC_TRAILERS: LazyLock<HeaderMap> = LazyLock::new(|| {
-    let status = HeaderName::from_static("grpc-status");
-    HeaderMap::from_iter([(status, HeaderValue::from_static("0"))])
+    HeaderMap::from_iter([(tonic::Status::GRPC_STATUS, HeaderValue::from_static("0"))])
 });
 
 /// A list at a revision.

@@ -17,7 +17,7 @@ use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 use super::{
     http::{Authenticate, Backend},
     marks::MIN_REVISION,
-    status::{RequestError, grpc_status, request_status},
+    status::{RequestError, grpc_code, grpc_status, request_status},
 };
 use crate::{
     auth::Authenticator,
@@ -35,9 +35,6 @@ const OPEN_SERVICES: [&str; 3] = [
     "/grpc.reflection.v1.ServerReflection/",
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
-
-const GRPC_STATUS: &str = "grpc-status";
-const GRPC_STATUS_DETAILS: &str = "grpc-status-details-bin";
 
 /// Who is calling, put there by [`authenticate`].
 pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
@@ -83,10 +80,10 @@ impl Guard {
     /// ours. Its own errors are told by their missing details.
     fn mend(&self, response: http::Response<Body>) -> http::Response<Body> {
         let headers = response.headers();
-        if headers.contains_key(GRPC_STATUS_DETAILS) {
+        if headers.contains_key(Status::GRPC_STATUS_DETAILS) {
             return response;
         }
-        let error = match headers.get(GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes())) {
+        let error = match grpc_code(headers) {
             Some(Code::OutOfRange) => RequestError::BodyTooLarge { limit: self.body_limit },
             Some(Code::Internal) => RequestError::MalformedMessage,
             _ => return response,

@@ -378,10 +378,15 @@ pub fn not_modified<B: Default>() -> Response<B> {
     response
 }
 
+/// The code that the head or the trailers of a gRPC answer have.
+pub fn grpc_code(headers: &HeaderMap) -> Option<Code> {
+    headers.get(tonic::Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
+}
+
 /// Whether the answer tells the client that it asks too often.
 pub fn is_limited<B>(response: &Response<B>) -> bool {
-    let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
-    response.status() == StatusCode::TOO_MANY_REQUESTS || code == Some(Code::ResourceExhausted)
+    response.status() == StatusCode::TOO_MANY_REQUESTS
+        || grpc_code(response.headers()) == Some(Code::ResourceExhausted)
 }
 
 /// Whether the request speaks gRPC or gRPC-Web.

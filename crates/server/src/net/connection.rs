@@ -1,9 +1,11 @@
 //! One connection: HTTP/1.1 or HTTP/2 over it, until it is over.
 
 use std::{
+    fmt::Display,
     future::poll_fn,
     net::IpAddr,
-    pin::pin,
+    ops::ControlFlow::{self, Break, Continue},
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -19,7 +21,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Shutdown, pipeline::Pipeline, watch::Watch, wire::Wire};
+use super::{
+    Shutdown,
+    pipeline::Pipeline,
+    watch::Watch,
+    wire::{Passed, Wire},
+};
 use crate::config::Limits;
 
 /// How long a connection that is closed for doing nothing has to say good-bye.
@@ -86,13 +93,10 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let mut is_draining = false;
     let end = poll_fn(|context| {
         loop {
-            if let Poll::Ready(result) = connection.as_mut().poll(context) {
-                return Poll::Ready(End::Served(result.map_err(|error| error.to_string())));
-            }
-            match wire.end_turn(context) {
-                Ok(passed) if watch.poll_over(passed, context).is_pending() => {}
-                Ok(_) => return Poll::Ready(End::Over),
-                Err(error) => return Poll::Ready(End::Served(Err(error.to_string()))),
+            match turn(connection.as_mut(), &wire, context) {
+                Continue(passed) if watch.poll_over(passed, context).is_pending() => {}
+                Continue(_) => return Poll::Ready(End::Over),
+                Break(result) => return Poll::Ready(End::Served(result)),
             }
             if is_draining {
                 // Whoever aborts drains as well.
@@ -111,13 +115,27 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         End::Over => {
             tracing::debug!(%peer, "connection closed: its client did nothing");
             connection.as_mut().graceful_shutdown();
-            let farewell = poll_fn(|context| {
-                let served = connection.as_mut().poll(context);
-                let sent = wire.end_turn(context);
-                if sent.is_err() { Poll::Ready(()) } else { served.map(|_| ()) }
+            let farewell = poll_fn(|context| match turn(connection.as_mut(), &wire, context) {
+                Continue(_) => Poll::Pending,
+                Break(_) => Poll::Ready(()),
             });
             let _ = timeout(FAREWELL, farewell).await;
         }
+    }
+}
+
+/// Gives the connection its turn. How the wire stands then, or how the connection ended.
+fn turn<S: AsyncWrite + Unpin, E: Display>(
+    connection: Pin<&mut impl Future<Output = Result<(), E>>>,
+    wire: &Wire<S>,
+    context: &mut Context<'_>,
+) -> ControlFlow<Result<(), String>, Passed> {
+    if let Poll::Ready(result) = connection.poll(context) {
+        return Break(result.map_err(|error| error.to_string()));
+    }
+    match wire.end_turn(context) {
+        Ok(passed) => Continue(passed),
+        Err(error) => Break(Err(error.to_string())),
     }
 }
 

@@ -22,6 +22,9 @@ use super::{client_address::ClientAddress, record::RouteLabel};
 /// Larger bodies are not those of usual requests.
 const MOST_BODY_BYTES: usize = 4_096;
 
+/// How long a client of HTTP/2 may still send what nobody reads.
+const LINGER: Duration = Duration::from_millis(100);
+
 /// A request's head, wherever it lies: moving requests around costs more than looking at them.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
@@ -91,9 +94,6 @@ impl ReadyBody {
         SizeHint::with_exact(self.data.as_ref().map_or(0, Bytes::len) as u64)
     }
 }
-
-/// How long a client of HTTP/2 may still send what nobody reads.
-const LINGER: Duration = Duration::from_millis(100);
 
 /// A request's body, of which the first bytes may have been read.
 pub(super) struct RequestBody {

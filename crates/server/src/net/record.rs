@@ -11,7 +11,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use metrics::{Counter, Gauge, Histogram};
 use tonic::Code;
@@ -19,7 +19,8 @@ use tracing::Span;
 
 use super::{client_address::ClientAddress, ready::ReadyBody, request_id::RequestId, watch::Busy};
 use crate::{
-    clock::Clock,
+    api::status::grpc_code,
+    clock::{Clock, micros},
     telemetry::{REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT},
 };
 
@@ -83,8 +84,6 @@ impl RouteLabel {
         )
     }
 }
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The most of a path that goes into the log.
 const MOST_PATH_CHARACTERS: usize = 200;
@@ -214,8 +213,8 @@ impl Record {
         self.note_grpc_code(response.headers());
         let now = self.recorder.now();
         busy.answered(now);
-        let taken = now.saturating_duration_since(self.started);
-        self.route().series(self.protocol).seconds.record(taken.as_secs_f64());
+        let seconds = self.taken(now).as_secs_f64();
+        self.route().series(self.protocol).seconds.record(seconds);
         response.map(|content| RecordedBody {
             content: content.into(),
             polled: false,
@@ -227,9 +226,9 @@ impl Record {
 
     fn note_grpc_code(&mut self, headers: &HeaderMap) {
         if self.protocol != Protocol::Http
-            && let Some(code) = headers.get(GRPC_STATUS)
+            && let Some(code) = grpc_code(headers)
         {
-            self.grpc_code = Some(Code::from_bytes(code.as_bytes()));
+            self.grpc_code = Some(code);
         }
     }
 
@@ -237,8 +236,8 @@ impl Record {
         self.route.as_ref().unwrap_or_else(|| RouteLabel::unknown())
     }
 
-    fn taken(&self) -> Duration {
-        self.recorder.now().saturating_duration_since(self.started)
+    fn taken(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.started)
     }
 
     /// The code, and whether it is the server's fault.
@@ -271,7 +270,7 @@ impl Record {
     fn log(&self, asked: &Asked, code: &str, fault: bool) {
         let Asked { method, uri, client, id } = asked;
         let _in_span = span(id).entered();
-        let microseconds = u64::try_from(self.taken().as_micros()).unwrap_or(u64::MAX);
+        let microseconds = micros(self.taken(self.recorder.now()));
         let path: String = uri.path().chars().take(MOST_PATH_CHARACTERS).collect();
         let route = &*self.route().0.name;
         let (protocol, client) = (self.protocol.label(), client.0);

@@ -17,7 +17,10 @@ use std::{
 use tokio::time::{Sleep, sleep};
 
 use super::wire::Passed;
-use crate::{clock::Clock, config::Limits};
+use crate::{
+    clock::{Clock, micros},
+    config::Limits,
+};
 
 /// The requests of a connection.
 struct Requests {
@@ -35,8 +38,7 @@ impl Busy {
     /// Takes note of when the answer was made.
     pub(super) fn answered(&self, now: Instant) {
         let since = now.saturating_duration_since(self.0.connected);
-        let answered_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-        self.0.answered_us.store(answered_us, Ordering::Relaxed);
+        self.0.answered_us.store(micros(since), Ordering::Relaxed);
     }
 }
 
@@ -100,7 +102,7 @@ impl Watch {
         }
     }
 
-    /// To be called when a request begins.
+    /// What counts a request when it begins.
     pub(super) fn begin(&self) -> impl Fn() -> Busy + use<> {
         let requests = Arc::clone(&self.requests);
         move || {

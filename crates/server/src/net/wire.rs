@@ -1,5 +1,5 @@
-//! The stream under a connection. hyper reads and writes it, and the connection's watch holds it too:
-//! to learn what passed, and to send what HTTP/2 wrote in one go.
+//! The stream under a connection. hyper reads and writes it, and whoever gives hyper its turns holds it
+//! too: to learn what passed, and to send what HTTP/2 wrote in one go.
 
 use std::{
     io::{self, IoSlice},
@@ -34,6 +34,15 @@ pub(super) struct Passed {
     pub(super) is_stuck: bool,
     /// Whether the client speaks HTTP/2.
     pub(super) is_http2: bool,
+}
+
+impl Passed {
+    fn note_written(&mut self, polled: &Poll<io::Result<usize>>) {
+        self.is_stuck = polled.is_pending();
+        if let Poll::Ready(Ok(written)) = polled {
+            self.written += *written as u64;
+        }
+    }
 }
 
 struct Line<S> {
@@ -102,11 +111,6 @@ impl<S> Line<S> {
         self.held.extend_from_slice(&bytes[..taken]);
         taken
     }
-
-    fn note_written<T>(&mut self, polled: &Poll<io::Result<T>>, bytes: usize) {
-        self.passed.is_stuck = polled.is_pending();
-        self.passed.written += bytes as u64;
-    }
 }
 
 impl<S: AsyncWrite + Unpin> Line<S> {
@@ -117,17 +121,17 @@ impl<S: AsyncWrite + Unpin> Line<S> {
         }
         while !self.held.is_empty() {
             let polled = Pin::new(&mut self.stream).poll_write(context, &self.held);
-            let written = usize_of(&polled);
-            self.note_written(&polled, written);
-            if ready!(polled)? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            self.passed.note_written(&polled);
+            match ready!(polled)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.held.advance(written),
             }
-            self.held.advance(written);
         }
         // Connections without requests should take no memory.
         self.held = BytesMut::new();
-        self.is_unsent = self.flush(context)?.is_pending();
-        if self.is_unsent { Poll::Pending } else { Poll::Ready(Ok(())) }
+        ready!(self.flush(context))?;
+        self.is_unsent = false;
+        Poll::Ready(Ok(()))
     }
 
     fn write_through(
@@ -145,15 +149,8 @@ impl<S: AsyncWrite + Unpin> Line<S> {
 
     fn flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(context);
-        self.note_written(&polled, 0);
+        self.passed.is_stuck = polled.is_pending();
         polled
-    }
-}
-
-fn usize_of(polled: &Poll<io::Result<usize>>) -> usize {
-    match polled {
-        Poll::Ready(Ok(written)) => *written,
-        _ => 0,
     }
 }
 
@@ -188,8 +185,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         let mut line = self.line();
         if !line.passed.is_http2 {
             let polled = line.write_through(context, slices);
-            let written = usize_of(&polled);
-            line.note_written(&polled, written);
+            line.passed.note_written(&polled);
             return polled;
         }
         if line.held.len() >= MOST_HELD_BYTES {
