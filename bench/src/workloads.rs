@@ -123,24 +123,21 @@ fn special(etag: &str) -> Vec<Workload> {
     for (_, ask) in [&mut writes.measured, &mut writes.yardstick] {
         ask.companies = crate::load::Companies::one("cmp_written");
     }
+    let against_many = |name: &str, yardstick| {
+        Workload::new(
+            name,
+            "GET, 10,000 companies, skewed",
+            Which::OursMany,
+            many.clone(),
+            yardstick,
+        )
+    };
     let mistyped = Beside::Flood(Unknown::Mistyped);
     let plausible = Beside::Flood(Unknown::Plausible);
     vec![
         known,
-        Workload::new(
-            "get-many",
-            "GET, 10,000 companies, skewed",
-            Which::OursMany,
-            many.clone(),
-            hyper,
-        ),
-        Workload::new(
-            "get-many-bodies",
-            "GET, 10,000 companies, skewed",
-            Which::OursMany,
-            many,
-            Which::Http1Many,
-        ),
+        against_many("get-many", hyper),
+        against_many("get-many-bodies", Which::Http1Many),
         writes,
         beside("get-flood-mistyped", "GET, flood of mistyped keys beside", mistyped),
         beside("get-flood-plausible", "GET, flood of plausible keys beside", plausible),

@@ -1,17 +1,12 @@
-use std::{
-    cell::RefCell,
-    io,
-    sync::{Mutex, Once},
-};
+use std::{cell::RefCell, io, sync::Once};
 
 use super::*;
 
 /// What is logged on this thread, which is the whole server of a test.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+struct Log;
 
 thread_local! {
-    static LOG: RefCell<Log> = RefCell::default();
+    static LOGGED: RefCell<Vec<u8>> = RefCell::default();
 }
 
 /// To the log of whatever thread it is.
@@ -19,7 +14,7 @@ struct Lines;
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LOG.with_borrow(|log| log.0.lock().unwrap().extend_from_slice(bytes));
+        LOGGED.with_borrow_mut(|logged| logged.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -45,13 +40,12 @@ impl Log {
         }
         // What was met before that.
         tracing::callsite::rebuild_interest_cache();
-        let log = Self::default();
-        LOG.set(log.clone());
-        log
+        LOGGED.take();
+        Self
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(LOGGED.with_borrow(Vec::clone)).unwrap()
     }
 
     fn lines(&self) -> Vec<serde_json::Value> {
