@@ -1,5 +1,6 @@
 //! The management API at the wire: what operators and integrators do with it.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -426,6 +427,14 @@ async fn lists_filter_order_and_page_at_one_revision() {
         list("filter=name%20%3D%20%22vip%20customer%22%20AND%20state%3DACTIVE").await,
         "tag_001"
     );
+    let quoted = json!({"name": r#"6" brush \ comb"#});
+    desk.ok("POST", &format!("{TAGS}?entry_id=tag_quoted"), quoted).await;
+    let filter = [r#"name="6\" BRUSH \\ comb""#, r#"name:"\" brush""#, r#"name:"\\""#];
+    for filter in filter.map(|filter| utf8_percent_encode(filter, NON_ALPHANUMERIC).to_string()) {
+        assert_eq!(list(&format!("filter={filter}")).await, "tag_quoted", "{filter}");
+    }
+    desk.ok("POST", &format!("{TAGS}/tag_quoted:archive"), Value::Null).await;
+    desk.ok("DELETE", &format!("{TAGS}/tag_quoted"), Value::Null).await;
     assert_eq!(
         list("order_by=name%20desc&show_archived=true").await,
         "tag_b tag_a tag_001 tag_002 tag_C"
@@ -433,6 +442,9 @@ async fn lists_filter_order_and_page_at_one_revision() {
     for wrong in [
         "filter=colour%3Dred",
         "filter=state%3D",
+        "filter=name%3D%22VIP",
+        "filter=name%3D%22VIP%5C%22",
+        "filter=name%3D%22VIP%5CX%22",
         "order_by=size",
         "page_size=1001",
         "page_token=x",

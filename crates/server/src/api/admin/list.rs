@@ -190,15 +190,16 @@ fn words(filter: &str) -> Option<Vec<(String, bool)>> {
     let mut words = Vec::new();
     let mut rest = filter.trim_start();
     while let Some(first) = rest.chars().next() {
+        if first == '"' {
+            let (word, after) = unquoted(&rest[1..])?;
+            words.push((word, true));
+            rest = after.trim_start();
+            continue;
+        }
+        let is_end = |c: char| c.is_whitespace() || "=:\"".contains(c);
         let length = match first {
-            '"' => {
-                let (word, after) = rest[1..].split_once('"')?;
-                words.push((word.to_owned(), true));
-                rest = after.trim_start();
-                continue;
-            }
             '=' | ':' => 1,
-            _ => rest.find(|c: char| c.is_whitespace() || "=:\"".contains(c)).unwrap_or(rest.len()),
+            _ => rest.find(is_end).unwrap_or(rest.len()),
         };
         words.push((rest[..length].to_owned(), false));
         rest = rest[length..].trim_start();
@@ -206,10 +207,24 @@ fn words(filter: &str) -> Option<Vec<(String, bool)>> {
     Some(words)
 }
 
+/// What stands before the closing quotation mark, and what comes after it. A backslash takes the meaning from a
+/// quotation mark or another backslash.
+fn unquoted(text: &str) -> Option<(String, &str)> {
+    let mut word = String::new();
+    let mut characters = text.chars();
+    loop {
+        match characters.next()? {
+            '"' => return Some((word, characters.as_str())),
+            '\\' => word.push(characters.next().filter(|escaped| "\"\\".contains(*escaped))?),
+            other => word.push(other),
+        }
+    }
+}
+
 fn conditions(filter: &str) -> Result<Vec<Condition>> {
     let malformed = || {
         let description = "must be conditions joined by AND: state = ACTIVE or ARCHIVED, name = \"VIP\", \
-                           name : \"vip\" (contains)";
+                           name : \"vip\" (contains); in quotation marks, write \\\" for \" and \\\\ for \\";
         Error::invalid("filter", "MALFORMED_FILTER", description)
     };
     let words = words(filter).ok_or_else(malformed)?;
