@@ -190,16 +190,15 @@ fn words(filter: &str) -> Option<Vec<(String, bool)>> {
     let mut words = Vec::new();
     let mut rest = filter.trim_start();
     while let Some(first) = rest.chars().next() {
-        if first == '"' {
-            let (word, after) = unquoted(&rest[1..])?;
-            words.push((word, true));
-            rest = after.trim_start();
-            continue;
-        }
-        let is_end = |c: char| c.is_whitespace() || "=:\"".contains(c);
         let length = match first {
+            '"' => {
+                let (word, after) = unquoted(&rest[1..])?;
+                words.push((word, true));
+                rest = after.trim_start();
+                continue;
+            }
             '=' | ':' => 1,
-            _ => rest.find(is_end).unwrap_or(rest.len()),
+            _ => rest.find(|c: char| c.is_whitespace() || "=:\"".contains(c)).unwrap_or(rest.len()),
         };
         words.push((rest[..length].to_owned(), false));
         rest = rest[length..].trim_start();
