@@ -268,11 +268,11 @@ def test_the_same_commands_work_on_a_data_directory_without_a_key(cli, tmp_path,
     here = ["--data-dir", cli.server.data_dir]
     run("entry", "create", *TAGS, "tag_here", "--name", "Here", *here)
     # The server sees what another process wrote within its bound of a second, not at once.
-    until(lambda: "tag_here" in ids(cli), "the server shows the entry")
+    until(lambda: "tag_here" in ids(cli), "the server shows the entry", patience=1)
     newest = json.loads(run("history", "list", "cmp_001", "--limit", "1", "--output", "json", *here).stdout)
     assert newest["changes"][0]["staffId"] == "local"
     run("history", "undo", "cmp_001", newest["revision"], "--as-staff", "staff_9", *here)
-    until(lambda: "tag_here" not in ids(cli), "the server shows the undo")
+    until(lambda: "tag_here" not in ids(cli), "the server shows the undo", patience=1)
     assert cli.json("history", "list", "cmp_001", "--limit", "1")["changes"][0]["staffId"] == "staff_9"
     made = run("company", "create", "cmp_here", "--name", "Here", *here, "--dry-run")
     assert "nothing was changed" in made.stderr
