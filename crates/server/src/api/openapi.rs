@@ -266,7 +266,12 @@ impl Writer {
             json!({ "description": "The answer.", "content": content(schema, example) }),
         );
         let has_body = !matches!(binding.body, BodyRule::Nothing);
-        for error in errors.iter().filter(|error| has_body || !error.is_about_the_body()) {
+        // The compatible surface, which ignores what it does not know, only reads.
+        let writes = !binding.ignores_unknown && binding.method != Method::GET;
+        let can_meet = |error: &&DocumentedError| {
+            (has_body || !error.is_about_the_body()) && (writes || !error.is_about_writes())
+        };
+        for error in errors.iter().filter(can_meet) {
             let reference = format!("#/components/responses/{}", response_name(error));
             responses.insert(error.status.as_str().to_owned(), json!({ "$ref": reference }));
         }

@@ -335,6 +335,11 @@ impl DocumentedError {
     pub fn is_about_the_body(&self) -> bool {
         self.status == StatusCode::PAYLOAD_TOO_LARGE
     }
+
+    /// Whether only writes can meet it.
+    pub fn is_about_writes(&self) -> bool {
+        self.status == StatusCode::CONFLICT
+    }
 }
 
 /// One error of each HTTP status that any method may answer, rendered as answers are.
@@ -345,6 +350,7 @@ pub fn documented_errors() -> Vec<DocumentedError> {
     let limited = Error::TooManyRequests { limit: Limit::Key, retry_after_ms: 1_000 };
     let overloaded = Error::Unavailable { what: Unavailable::Overloaded, cause: Cause::default() };
     let too_large = RequestError::BodyTooLarge { limit: 1 << 20 };
+    let changed = Error::EtagMismatch { what: "customer_tags/tag_001".to_owned(), since: vec![] };
     let of = |error: &Error| (codes(error).1, rendered(error));
     [
         ("The request is malformed, or the state does not allow it.", of(&invalid)),
@@ -354,6 +360,7 @@ pub fn documented_errors() -> Vec<DocumentedError> {
             of(&Error::MissingScope { scope: Scope::SettingsRead }),
         ),
         ("There is no such thing, or no such path.", of(&missing)),
+        ("Another change came first, or the name or the id is taken.", of(&changed)),
         ("The body is too large.", (request_codes(&too_large).1, request_status(&too_large))),
         ("Too many requests.", of(&limited)),
         ("A bug in the server.", of(&Error::Internal(Cause::default()))),

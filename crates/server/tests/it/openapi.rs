@@ -76,6 +76,8 @@ fn operations_have_unique_ids_summaries_known_scopes_and_errors() {
         }
         let has_body = operation.get("requestBody").is_some();
         assert_eq!(operation["responses"].get("413").is_some(), has_body, "{name}");
+        let writes = name.contains(" /admin/") && !name.starts_with("get");
+        assert_eq!(operation["responses"].get("409").is_some(), writes, "{name}");
         assert!(!name.starts_with("head"), "{name}");
     }
 }
