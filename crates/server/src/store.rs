@@ -59,11 +59,13 @@ pub trait Store: Send + Sync + 'static {
     async fn notices(&self) -> Option<mpsc::Receiver<Notice>>;
 
     /// A page of the covered companies, by name (code points) and then id, archived ones only
-    /// where asked for: `offset` are skipped, at most `limit` answered.
+    /// where asked for: of those that come after a name and an id (`None`: of all) `offset` are
+    /// skipped, at most `limit` answered. A coverage that names companies costs no more than these.
     async fn list_companies(
         &self,
         grant: &CoveredGrant,
         show_archived: bool,
+        after: Option<(&str, &CompanyId)>,
         offset: u64,
         limit: u32,
     ) -> Result<Vec<Company>, StoreError>;
@@ -171,8 +173,13 @@ pub trait Store: Send + Sync + 'static {
     /// The key of that secret, the current or the previous one, whatever its state.
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError>;
 
-    /// All keys, by id, with the coarse time of their last use.
-    async fn keys(&self) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError>;
+    /// The keys after one of that id (`None`: from the first), by id, with the coarse time of their
+    /// last use; at most `limit`.
+    async fn keys(
+        &self,
+        after: Option<&KeyId>,
+        limit: u32,
+    ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError>;
 
     /// One of them.
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError>;

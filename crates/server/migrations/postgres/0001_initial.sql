@@ -22,6 +22,7 @@ CREATE TABLE companies (
 );
 
 CREATE INDEX companies_by_name ON companies (name, id) WHERE state = 'active';
+CREATE INDEX companies_all_by_name ON companies (name, id);
 CREATE INDEX companies_by_fold_key ON companies (fold_key, id);
 
 CREATE TABLE businesses (

@@ -30,6 +30,7 @@ CREATE TABLE companies (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX companies_by_name ON companies (name, id) WHERE state = 'active';
+CREATE INDEX companies_all_by_name ON companies (name, id);
 CREATE INDEX companies_by_fold_key ON companies (fold_key, id);
 
 CREATE TABLE businesses (

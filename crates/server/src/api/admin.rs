@@ -8,6 +8,7 @@ mod entries;
 mod history;
 mod keys;
 mod list;
+mod paging;
 mod request;
 
 /// The services of the management API.

@@ -146,7 +146,7 @@ impl CompanyService for Compat {
         let caller = caller(&request)?;
         let list = async {
             let page = page(request.get_ref().pagination.clone())?;
-            let paged = self.companies.list_companies(caller, false, page).await?;
+            let paged = self.companies.list_companies(caller, page).await?;
             let companies = paged.rows.iter().map(convert::company).collect();
             Ok(ListCompaniesResponse { next_page_token: paged.next_page_token, companies })
         };

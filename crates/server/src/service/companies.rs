@@ -17,7 +17,8 @@ use crate::{
 /// The most rows on a page, and what a page size of 0 means.
 pub const MAX_PAGE_SIZE: u32 = 500;
 
-/// Which page of a list: programs count these pages themselves, so tokens are page numbers.
+/// Which page of a list of the compatible surface: programs count these pages themselves, so tokens
+/// are page numbers, and what is added between two requests can shift the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     size: u32,
@@ -53,7 +54,7 @@ impl Page {
     }
 
     /// The page of rows that are all there.
-    pub fn of<T>(self, rows: impl Iterator<Item = T>) -> Paged<T> {
+    fn of<T>(self, rows: impl Iterator<Item = T>) -> Paged<T> {
         let offset = usize::try_from(self.offset()).unwrap_or(usize::MAX);
         self.cut(rows.skip(offset).take(self.size as usize + 1).collect())
     }
@@ -94,17 +95,25 @@ impl CompaniesService {
         Ok((seen.settings.company.clone(), seen.marks()))
     }
 
-    /// The companies that the caller covers, by name and then id; archived ones where asked for.
-    pub async fn list_companies(
+    /// The active companies that the caller covers, by name and then id.
+    pub async fn list_companies(&self, caller: &Caller, page: Page) -> Result<Paged<Company>> {
+        let grant = caller.grant_covered(Scope::CompaniesRead)?;
+        let (offset, limit) = (page.offset(), page.size + 1);
+        let rows = self.store.list_companies(&grant, false, None, offset, limit).await?;
+        Ok(page.cut(rows))
+    }
+
+    /// The covered companies that come after a name and an id, by name and then id, archived ones
+    /// where asked for; at most `limit`.
+    pub async fn companies_after(
         &self,
         caller: &Caller,
         show_archived: bool,
-        page: Page,
-    ) -> Result<Paged<Company>> {
+        after: Option<(&str, &CompanyId)>,
+        limit: u32,
+    ) -> Result<Vec<Company>> {
         let grant = caller.grant_covered(Scope::CompaniesRead)?;
-        let (offset, limit) = (page.offset(), page.size + 1);
-        let rows = self.store.list_companies(&grant, show_archived, offset, limit).await?;
-        Ok(page.cut(rows))
+        Ok(self.store.list_companies(&grant, show_archived, after, 0, limit).await?)
     }
 
     /// The business with its company, archived or not.

@@ -4,7 +4,7 @@
 //! What is in the target already must be the beginning of the same logs: then the copy goes on from
 //! there, however often it was stopped.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -92,11 +92,16 @@ impl CopyService {
                 }
             }
         }
-        let known: BTreeSet<KeyId> =
-            self.from.keys().await?.into_iter().map(|(key, _)| key.id).collect();
-        match self.to.keys().await?.into_iter().find(|(key, _)| !known.contains(&key.id)) {
-            Some((key, _)) => Err(other_data(&format!("key {}", key.id))),
-            None => Ok(()),
+        let mut after: Option<KeyId> = None;
+        loop {
+            let keys = self.to.keys(after.as_ref(), PAGE).await?;
+            let Some((last, _)) = keys.last() else { return Ok(()) };
+            after = Some(last.id.clone());
+            for (key, _) in &keys {
+                if self.from.key(&key.id).await?.is_none() {
+                    return Err(other_data(&format!("key {}", key.id)));
+                }
+            }
         }
     }
 
@@ -116,12 +121,20 @@ impl CopyService {
             copied.were_there += (lines.len() - missing.len()) as u64;
             after = Some(next);
         }
-        let keys = self.from.keys().await?;
-        let uses = keys.iter().filter_map(|(key, used)| Some((key.id.clone(), (*used)?)));
-        self.to.touch_keys(&uses.collect::<Vec<_>>()).await?;
-        let there = self.to.keys().await?;
-        let differs = keys.iter().zip(&there).find(|((key, _), (there, _))| key != there);
-        differs.map_or(Ok(()), |((key, _), _)| Err(other_data(&format!("key {}", key.id))))
+        let mut after: Option<KeyId> = None;
+        loop {
+            let keys = self.from.keys(after.as_ref(), PAGE).await?;
+            let Some((last, _)) = keys.last() else { return Ok(()) };
+            let uses = keys.iter().filter_map(|(key, used)| Some((key.id.clone(), (*used)?)));
+            self.to.touch_keys(&uses.collect::<Vec<_>>()).await?;
+            let there = self.to.keys(after.as_ref(), PAGE).await?;
+            if let Some(((key, _), _)) =
+                keys.iter().zip(&there).find(|(one, there)| one.0 != there.0)
+            {
+                return Err(other_data(&format!("key {}", key.id)));
+            }
+            after = Some(last.id.clone());
+        }
     }
 
     async fn key_line(&self, part: u32, line: &KeyLogLine) -> Result<()> {

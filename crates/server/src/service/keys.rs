@@ -22,8 +22,10 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Lines of the key log that are read at once.
-const PAGE: u32 = 500;
+/// Keys, or lines of their log, that are read at once. A key has up to 70 kB.
+const PAGE: u32 = 100;
+/// How many pages a request looks through for what it may show.
+const MAX_PAGES: usize = 20;
 
 /// What a new key shall be.
 #[derive(Clone, Debug)]
@@ -40,6 +42,19 @@ pub struct KeyDraft {
     pub expires_time: Option<Timestamp>,
     /// The staff member it acts as.
     pub staff_id: Option<StaffId>,
+}
+
+/// Which keys to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyFilter {
+    /// Also those that were revoked.
+    pub show_revoked: bool,
+}
+
+impl KeyFilter {
+    fn takes(self, key: &Key) -> bool {
+        self.show_revoked || key.revoked_time.is_none()
+    }
 }
 
 /// Issues, lists, changes and revokes keys.
@@ -90,23 +105,38 @@ impl KeysService {
         Ok((key, now))
     }
 
-    /// All keys, by id, with the coarse time of their last use.
-    pub async fn list(&self) -> Result<Vec<(Key, Option<Timestamp>)>> {
-        Ok(self.store.keys().await?)
-    }
-
     /// Revokes a key; one that is revoked already stays as it is.
     pub async fn revoke(&self, actor: &Actor, id: &KeyId) -> Result<Key> {
         let by = By { actor, caller: None, request: None, validate_only: false, etag: None };
         Ok(self.change(&by, id, revoke).await?.key)
     }
 
-    /// The keys that lie within the caller's own, by id, with the coarse time of their last use.
-    pub async fn list_within(&self, caller: &Caller) -> Result<Vec<(Key, Option<Timestamp>)>> {
+    /// Shows the keys that lie within the caller's own and come after one of that id, by id, with the
+    /// coarse time of their last use, until one is not taken or enough were looked at. Answers the id
+    /// after which to go on; `None` at the end.
+    pub async fn list_within(
+        &self,
+        caller: &Caller,
+        filter: KeyFilter,
+        mut after: Option<KeyId>,
+        mut take: impl FnMut(&Key, Option<Timestamp>) -> bool,
+    ) -> Result<Option<KeyId>> {
         caller.require(Scope::KeysRead)?;
-        let mut keys = self.store.keys().await?;
-        keys.retain(|(key, _)| key.lies_within(caller).is_ok());
-        Ok(keys)
+        for _ in 0..MAX_PAGES {
+            let page = self.store.keys(after.as_ref(), PAGE).await?;
+            let is_last = page.len() < PAGE as usize;
+            for (key, last_used) in page {
+                let is_shown = filter.takes(&key) && key.lies_within(caller).is_ok();
+                if is_shown && !take(&key, last_used) {
+                    return Ok(after);
+                }
+                after = Some(key.id);
+            }
+            if is_last {
+                return Ok(None);
+            }
+        }
+        Ok(after)
     }
 
     /// One of them.
@@ -124,15 +154,16 @@ impl KeysService {
         }
     }
 
-    /// The changes of one key or of all, newest first, that stand before a place: at most `limit`
-    /// of those that show nothing beyond the caller's own.
+    /// Shows the changes of one key or of all, newest first, that stand before a place and show nothing
+    /// beyond the caller's own, until one is not taken or enough were looked at. Answers the place
+    /// before which to go on; `None` at the end.
     pub async fn changes_within(
         &self,
         caller: &Caller,
         key: Option<&KeyId>,
-        before: Option<KeyLogPlace>,
-        limit: usize,
-    ) -> Result<Vec<KeyLogLine>> {
+        mut before: Option<KeyLogPlace>,
+        mut take: impl FnMut(&KeyLogLine) -> bool,
+    ) -> Result<Option<KeyLogPlace>> {
         caller.require(Scope::KeysRead)?;
         if let Some(id) = key {
             self.get_within(caller, id).await?;
@@ -141,15 +172,19 @@ impl KeysService {
             let mut shown = line.before.iter().chain([&line.after]);
             shown.all(|key| key.lies_within(caller).is_ok())
         };
-        let (mut lines, mut before) = (Vec::new(), before);
-        while lines.len() < limit {
+        for _ in 0..MAX_PAGES {
             let page = self.store.key_changes(key, before.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { break };
-            before = Some(last.place());
-            lines.extend(page.into_iter().filter(is_shown));
+            for line in &page {
+                if is_shown(line) && !take(line) {
+                    return Ok(before);
+                }
+                before = Some(line.place());
+            }
+            if page.len() < PAGE as usize {
+                return Ok(None);
+            }
         }
-        lines.truncate(limit);
-        Ok(lines)
+        Ok(before)
     }
 
     /// Makes a key that lies within the caller's own; needs `keys:write`.

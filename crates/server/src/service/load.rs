@@ -14,6 +14,7 @@ use super::{
 use crate::{
     catalog::{
         access::Task,
+        company::Company,
         error::{Cause, Error, Kind, Result, Violation},
         id::{BusinessId, CompanyId},
     },
@@ -23,6 +24,8 @@ use crate::{
 
 /// How long a company's change may be planned again while others write to it.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Companies that are read at once.
+const PAGE: u32 = 500;
 
 /// Loads and exports documents.
 pub struct LoadService {
@@ -132,13 +135,9 @@ impl LoadService {
         only: Option<&CompanyId>,
         mut write: impl FnMut(&str) -> std::io::Result<()>,
     ) -> Result<()> {
-        let grant = Task::Export.grant_covered();
-        let ids: Vec<CompanyId> = match only {
+        let ids = match only {
             Some(id) => vec![id.clone()],
-            None => {
-                let all = self.store.list_companies(&grant, true, 0, u32::MAX).await?;
-                all.into_iter().map(|company| company.id).collect()
-            }
+            None => self.ids_by_name().await?,
         };
         let mut put = |text: &str| {
             write(text)
@@ -152,6 +151,20 @@ impl LoadService {
             put(&document::write(&settings).map_err(|error| Error::Internal(Cause::new(error)))?)?;
         }
         Ok(())
+    }
+
+    async fn ids_by_name(&self) -> Result<Vec<CompanyId>> {
+        let (grant, mut ids) = (Task::Export.grant_covered(), Vec::new());
+        let mut last: Option<Company> = None;
+        loop {
+            let after = last.as_ref().map(|last| (last.name.as_str(), &last.id));
+            let page = self.store.list_companies(&grant, true, after, 0, PAGE).await?;
+            ids.extend(page.iter().map(|company| company.id.clone()));
+            match page.into_iter().next_back() {
+                Some(company) => last = Some(company),
+                None => return Ok(ids),
+            }
+        }
     }
 }
 

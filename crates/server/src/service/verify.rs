@@ -94,8 +94,15 @@ impl VerifyService {
     /// Walks the key log back from what is stored: each line must have led to what is known of its
     /// key by then, down to where the key was made.
     async fn keys(&self, verified: &mut Verified) -> Result<(), StoreError> {
-        let keys = self.store.keys().await?.into_iter().map(|(key, _)| (key.id.clone(), key));
-        let keys: BTreeMap<KeyId, Key> = keys.collect();
+        let mut keys: BTreeMap<KeyId, Key> = BTreeMap::new();
+        loop {
+            let after = keys.last_key_value().map(|(id, _)| id);
+            let page = self.store.keys(after, PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            keys.extend(page.into_iter().map(|(key, _)| (key.id.clone(), key)));
+        }
         verified.keys = keys.len() as u64;
         let mut expected: BTreeMap<KeyId, Option<Key>> =
             keys.iter().map(|(id, key)| (id.clone(), Some(key.clone()))).collect();

@@ -107,10 +107,12 @@ impl Store for PostgresStore {
         &self,
         grant: &CoveredGrant,
         show_archived: bool,
+        after: Option<(&str, &CompanyId)>,
         offset: u64,
         limit: u32,
     ) -> Result<Vec<Company>, StoreError> {
-        rows::list_companies(&self.pool, grant.coverage(), show_archived, offset, limit).await
+        let page = (offset, limit);
+        rows::list_companies(&self.pool, grant.coverage(), show_archived, after, page).await
     }
 
     async fn list_businesses(
@@ -220,8 +222,12 @@ impl Store for PostgresStore {
         keys::key_by_secret(&self.pool, secret).await
     }
 
-    async fn keys(&self) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
-        keys::keys(&self.pool).await
+    async fn keys(
+        &self,
+        after: Option<&KeyId>,
+        limit: u32,
+    ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
+        keys::keys(&self.pool, after, limit).await
     }
 
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {

@@ -120,11 +120,15 @@ impl Store for SqliteStore {
         &self,
         grant: &CoveredGrant,
         show_archived: bool,
+        after: Option<(&str, &CompanyId)>,
         offset: u64,
         limit: u32,
     ) -> Result<Vec<Company>, StoreError> {
         let coverage = grant.coverage().clone();
-        let list = move |tx: &_| rows::list_companies(tx, &coverage, show_archived, offset, limit);
+        let after = after.map(|(name, id)| (name.to_owned(), id.clone()));
+        let list = move |tx: &_| {
+            rows::list_companies(tx, &coverage, show_archived, after.as_ref(), (offset, limit))
+        };
         self.readers.read(list).await
     }
 
@@ -256,8 +260,13 @@ impl Store for SqliteStore {
         self.readers.read(move |tx| keys::key_by_secret(tx, &secret)).await
     }
 
-    async fn keys(&self) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
-        self.readers.read(keys::keys).await
+    async fn keys(
+        &self,
+        after: Option<&KeyId>,
+        limit: u32,
+    ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
+        let after = after.cloned();
+        self.readers.read(move |tx| keys::keys(tx, after.as_ref(), limit)).await
     }
 
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {
@@ -418,7 +427,10 @@ mod tests {
 
         // Reads go on, and what was acknowledged is there.
         let all = Task::Export.grant_covered();
-        assert_eq!(store.list_companies(&all, false, 0, u32::MAX).await.unwrap().len(), written);
+        assert_eq!(
+            store.list_companies(&all, false, None, 0, u32::MAX).await.unwrap().len(),
+            written
+        );
         let (grant, plan) = plan(&format!("cmp_{written}"));
         assert_eq!(store.settings(&grant).await.unwrap(), None);
 

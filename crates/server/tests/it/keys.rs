@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use customer_settings_server::{
-    catalog::access::{Coverage, Scopes},
+    catalog::access::{Coverage, Scopes, Task},
     clock::{Clock, SystemClock},
     config::{Config, parse_network},
     service::keys::KeyDraft,
@@ -258,11 +258,11 @@ async fn a_keys_last_use_is_written_down_when_the_server_stops() {
     assert_eq!(ask(&server, &secret).await, is(200, ""));
     let clock = server.clock.clone();
     let data = server.stop().await;
-    let keys = data.services(clock.clone()).await.keys.list().await.unwrap();
-    let last_used = |id| keys.iter().find(|(key, _)| key.id == id).unwrap().1;
-    let time = last_used(used.id).unwrap();
+    let keys = data.services(clock.clone()).await.keys;
+    let caller = Task::Local.caller();
+    let time = keys.get_within(&caller, &used.id).await.unwrap().1.unwrap();
     assert!(time >= before && time <= clock.now());
-    assert_eq!(last_used(unused.id), None);
+    assert_eq!(keys.get_within(&caller, &unused.id).await.unwrap().1, None);
 }
 
 #[tokio::test]
@@ -305,8 +305,8 @@ async fn an_attempt_that_is_refused_is_no_use_of_the_key() {
     assert_eq!(ask(&server, &secret).await, is(403, "ADDRESS_NOT_ALLOWED"));
     let clock = server.clock.clone();
     let data = server.stop().await;
-    let keys = data.services(clock).await.keys.list().await.unwrap();
-    assert_eq!(keys.iter().find(|(found, _)| found.id == key.id).unwrap().1, None);
+    let keys = data.services(clock).await.keys;
+    assert_eq!(keys.get_within(&Task::Local.caller(), &key.id).await.unwrap().1, None);
 }
 
 #[tokio::test]

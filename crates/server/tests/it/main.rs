@@ -16,6 +16,7 @@ mod keys;
 mod net;
 mod nodes;
 mod openapi;
+mod paging;
 mod plan;
 mod postgres;
 mod postgres_server;

@@ -99,6 +99,7 @@ conformance! {
     a_plan_for_another_company_is_refused,
     companies_are_listed_by_code_points_and_then_id,
     companies_are_paged,
+    companies_are_paged_after_a_name_and_an_id,
     archived_companies_are_not_listed,
     businesses_are_listed_across_covered_companies,
     a_coverage_may_name_what_does_not_exist,
@@ -146,9 +147,9 @@ conformance! {
 async fn a_new_store_is_empty_and_in_its_first_epoch(engine: &dyn Engine) {
     let store = engine.open().await;
     assert_eq!(store.epoch().await.unwrap(), 1);
-    assert!(store.list_companies(&covering_all(), false, 0, 10).await.unwrap().is_empty());
+    assert!(store.list_companies(&covering_all(), false, None, 0, 10).await.unwrap().is_empty());
     assert!(store.list_businesses(&covering_all(), 0, 10).await.unwrap().is_empty());
-    assert!(store.keys().await.unwrap().is_empty());
+    assert!(store.keys(None, 100).await.unwrap().is_empty());
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), None);
     assert_eq!(store.revision(&grant("cmp_a")).await.unwrap(), None);
     assert!(log(&*store, "cmp_a").await.is_empty());
@@ -422,7 +423,8 @@ async fn a_plan_for_another_company_is_refused(engine: &dyn Engine) {
 }
 
 async fn names_of_companies(store: &dyn Store, offset: u64, limit: u32) -> Vec<String> {
-    let companies = store.list_companies(&covering_all(), false, offset, limit).await.unwrap();
+    let companies =
+        store.list_companies(&covering_all(), false, None, offset, limit).await.unwrap();
     companies.iter().map(|company| format!("{}/{}", company.name, company.id)).collect()
 }
 
@@ -460,6 +462,38 @@ async fn companies_are_paged(engine: &dyn Engine) {
         (u64::MAX, u32::MAX, &[]),
     ] {
         assert_eq!(names_of_companies(&*store, offset, limit).await, expected, "{offset} {limit}");
+    }
+}
+
+async fn companies_are_paged_after_a_name_and_an_id(engine: &dyn Engine) {
+    let store = engine.open().await;
+    for (id, name) in [("c", "B"), ("a", "B"), ("b", "B"), ("d", "A"), ("e", "C")] {
+        commit(&*store, id, vec![made_company(company(id, name))]).await.unwrap();
+    }
+    let made = store.settings(&grant("b")).await.unwrap().unwrap();
+    let mut archived = made.company.clone();
+    archived.state = State::Archived;
+    let delta = Delta::Company { before: Some(Box::new(made.company)), after: Box::new(archived) };
+    commit(&*store, "b", vec![delta]).await.unwrap();
+
+    let few = covering(&["a", "b", "d"]);
+    for (grant, show_archived, after, offset, expected) in [
+        (covering_all(), false, ("A", "d"), 0, "a c"),
+        (covering_all(), true, ("A", "d"), 0, "a b"),
+        (covering_all(), true, ("A", "d"), 1, "b c"),
+        (covering_all(), true, ("B", "b"), 0, "c e"),
+        // A row that is not there any more is a place all the same.
+        (covering_all(), true, ("B", "aa"), 0, "b c"),
+        (covering_all(), true, ("C", "e"), 0, ""),
+        (few.clone(), true, ("A", "c"), 0, "d a"),
+        (few.clone(), true, ("B", "a"), 0, "b"),
+        (few, false, ("B", "a"), 0, ""),
+    ] {
+        let id = company_id(after.1);
+        let found = store.list_companies(&grant, show_archived, Some((after.0, &id)), offset, 2);
+        let ids: Vec<String> =
+            found.await.unwrap().iter().map(|held| held.id.to_string()).collect();
+        assert_eq!(ids.join(" "), expected, "{after:?}");
     }
 }
 
@@ -515,10 +549,13 @@ async fn businesses_are_listed_across_covered_companies(engine: &dyn Engine) {
 async fn a_coverage_may_name_what_does_not_exist(engine: &dyn Engine) {
     let store = engine.open().await;
     make_company(&*store, "cmp_a", "A").await;
-    let found = store.list_companies(&covering(&["cmp_a", "cmp_x"]), false, 0, 10).await.unwrap();
+    let found =
+        store.list_companies(&covering(&["cmp_a", "cmp_x"]), false, None, 0, 10).await.unwrap();
     assert_eq!(found, [company("cmp_a", "A")]);
-    assert!(store.list_companies(&covering(&["cmp_x"]), false, 0, 10).await.unwrap().is_empty());
-    assert!(store.list_companies(&covering(&[]), false, 0, 10).await.unwrap().is_empty());
+    assert!(
+        store.list_companies(&covering(&["cmp_x"]), false, None, 0, 10).await.unwrap().is_empty()
+    );
+    assert!(store.list_companies(&covering(&[]), false, None, 0, 10).await.unwrap().is_empty());
 }
 
 async fn companies_are_found_by_their_fold_key(engine: &dyn Engine) {
@@ -1050,7 +1087,7 @@ async fn a_key_is_read_as_it_was_committed(engine: &dyn Engine) {
     commit_key(&*store, &key).await.unwrap();
     assert_eq!(store.key_by_secret(&key.secret).await.unwrap(), Some(key.clone()));
     assert_eq!(store.key_by_secret(&SecretDigest([2; 32])).await.unwrap(), None);
-    assert_eq!(store.keys().await.unwrap(), [(key, None)]);
+    assert_eq!(store.keys(None, 100).await.unwrap(), [(key, None)]);
 }
 
 async fn a_key_that_covers_all_and_may_all_is_read_as_it_was_committed(engine: &dyn Engine) {
@@ -1068,7 +1105,13 @@ async fn a_key_that_covers_all_and_may_all_is_read_as_it_was_committed(engine: &
     for key in [&all, &nothing] {
         commit_key(&*store, key).await.unwrap();
     }
-    assert_eq!(store.keys().await.unwrap(), [(nothing, None), (all, None)]);
+    assert_eq!(
+        store.keys(None, 100).await.unwrap(),
+        [(nothing.clone(), None), (all.clone(), None)]
+    );
+    assert_eq!(store.keys(None, 1).await.unwrap(), [(nothing.clone(), None)]);
+    assert_eq!(store.keys(Some(&nothing.id), 1).await.unwrap(), [(all.clone(), None)]);
+    assert!(store.keys(Some(&all.id), 1).await.unwrap().is_empty());
 }
 
 async fn a_key_changes_only_from_its_current_revision(engine: &dyn Engine) {
@@ -1098,7 +1141,7 @@ async fn a_key_id_or_secret_is_taken_once(engine: &dyn Engine) {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(store.keys().await.unwrap(), [(first, None), (other, None)]);
+    assert_eq!(store.keys(None, 100).await.unwrap(), [(first, None), (other, None)]);
 }
 
 async fn a_replaced_secret_is_forgotten(engine: &dyn Engine) {
@@ -1117,7 +1160,7 @@ async fn a_key_revision_follows_the_one_before(engine: &dyn Engine) {
     let far = KeyPlan { base: Revision(7), ..key_plan(&key) };
     let outcome = store.commit_key(&far).await;
     assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{outcome:?}");
-    assert!(store.keys().await.unwrap().is_empty());
+    assert!(store.keys(None, 100).await.unwrap().is_empty());
 }
 
 async fn uses_of_keys_are_remembered_and_never_move_back(engine: &dyn Engine) {
@@ -1129,10 +1172,11 @@ async fn uses_of_keys_are_remembered_and_never_move_back(engine: &dyn Engine) {
     store.touch_keys(&[]).await.unwrap();
     store.touch_keys(&[(id("key_1"), time(5)), (id("key_9"), time(5))]).await.unwrap();
     store.touch_keys(&[(id("key_1"), time(4))]).await.unwrap();
-    let uses: Vec<_> = store.keys().await.unwrap().into_iter().map(|(_, used)| used).collect();
+    let uses: Vec<_> =
+        store.keys(None, 100).await.unwrap().into_iter().map(|(_, used)| used).collect();
     assert_eq!(uses, [Some(time(5)), None]);
     store.touch_keys(&[(id("key_1"), time(6))]).await.unwrap();
-    assert_eq!(store.keys().await.unwrap()[0], (key("key_1", 1), Some(time(6))));
+    assert_eq!(store.keys(None, 100).await.unwrap()[0], (key("key_1", 1), Some(time(6))));
 }
 
 async fn another_program_sees_every_commit(engine: &dyn Engine) {
@@ -1236,7 +1280,7 @@ async fn a_request_about_a_key_is_remembered_per_acting_key(engine: &dyn Engine)
     };
     commit(&first, "key_a").await.unwrap();
     assert!(matches!(commit(&second, "key_a").await, Err(StoreError::Conflict)));
-    assert_eq!(store.keys().await.unwrap().len(), 1, "a conflict writes nothing");
+    assert_eq!(store.keys(None, 100).await.unwrap().len(), 1, "a conflict writes nothing");
     commit(&second, "key_b").await.unwrap();
     for (actor, expected) in [("key_a", Some(&first)), ("key_b", Some(&second)), ("key_c", None)] {
         let actor = KeyId::parse("id", actor).unwrap();
@@ -1265,7 +1309,7 @@ async fn a_request_that_changed_no_key_is_found_and_raises_no_revision(engine: &
         assert_eq!(found.unwrap().unwrap().key, key);
     }
     assert!(matches!(store.commit_key(&nothing("r1")).await, Err(StoreError::Conflict)));
-    assert_eq!(store.keys().await.unwrap(), [(key.clone(), None)]);
+    assert_eq!(store.keys(None, 100).await.unwrap(), [(key.clone(), None)]);
     assert_eq!(store.key_changes(None, None, 9).await.unwrap().len(), 1);
     let without = KeyPlan { request: None, ..nothing("r3") };
     assert!(matches!(store.commit_key(&without).await, Err(StoreError::Damaged(_))));
@@ -1380,6 +1424,6 @@ async fn everything_is_there_after_reopening(engine: &dyn Engine) {
     let store = engine.open().await;
     assert_eq!(store.epoch().await.unwrap(), 1);
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
-    assert_eq!(store.keys().await.unwrap(), [(key("key_1", 1), Some(time(5)))]);
+    assert_eq!(store.keys(None, 100).await.unwrap(), [(key("key_1", 1), Some(time(5)))]);
     assert_eq!(log(&*store, "cmp_a").await, lines);
 }

@@ -1,5 +1,7 @@
 //! Companies and their locations.
 
+use std::mem::take;
+
 use customer_settings_contract::{
     customersettings::v1::{
         ArchiveBusinessRequest, ArchiveCompanyRequest, Business, Company, CreateBusinessRequest,
@@ -17,6 +19,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert,
+    paging::{Asked, ROWS},
     request::{Envelope, Mask, as_of, written},
 };
 use crate::{
@@ -24,7 +27,7 @@ use crate::{
     catalog::{
         access::{Caller, Scope},
         change::{BusinessPatch, CompanyPatch, ContactDraft, Step},
-        company::{Address, AddressKind, Coordinate, Country, ShortText},
+        company::{Address, AddressKind, Business as Held, Coordinate, Country, ShortText},
         entry::State,
         error::{Cause, Error, Kind, Result, Violation},
         id::{BusinessId, CompanyId},
@@ -33,7 +36,6 @@ use crate::{
         text::Name,
     },
     service::{
-        companies::{Page, Paged},
         new_id,
         settings::{Ask, Written},
     },
@@ -97,7 +99,7 @@ impl CompanyService for Admin {
         request: Request<CreateCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
         let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
+        let id = take(&mut message.request_id);
         let made = async {
             let caller = envelope.caller()?;
             let company = match message.company_id.as_str() {
@@ -132,15 +134,25 @@ impl CompanyService for Admin {
         &self,
         request: Request<ListCompaniesRequest>,
     ) -> Result<Response<ListCompaniesResponse>, Status> {
-        let (envelope, message) = Envelope::open(request);
+        let (envelope, mut message) = Envelope::open(request);
+        let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
         let list = async {
             let caller = envelope.caller()?;
             caller.grant_covered(Scope::CompaniesRead)?;
-            let page = page(message.page_size, &message.page_token)?;
-            let paged =
-                self.0.companies.list_companies(&caller, message.show_archived, page).await?;
-            let companies = paged.rows.iter().map(|held| convert::company(held, None)).collect();
-            Ok(ListCompaniesResponse { companies, next_page_token: paged.next_page_token })
+            let asked = Asked::parse("ListCompanies", &message, (size, &token), ROWS)?;
+            let after = asked.after(2, |words| {
+                let [id, name] = words else { return None };
+                Some(((*name).to_owned(), CompanyId::parse("id", id).ok()?))
+            })?;
+            let after = after.as_ref().map(|(name, id)| (name.as_str(), id));
+            let (archived, limit) = (message.show_archived, u32::from(asked.size()) + 1);
+            let rows = self.0.companies.companies_after(&caller, archived, after, limit).await?;
+            let (companies, next_page_token) = asked.cut(
+                &rows,
+                |held| convert::company(held, None),
+                |held| format!("{} {}", held.id, held.name),
+            );
+            Ok(ListCompaniesResponse { companies, next_page_token })
         };
         answer(list.await)
     }
@@ -150,7 +162,7 @@ impl CompanyService for Admin {
         request: Request<UpdateCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
         let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
+        let id = take(&mut message.request_id);
         let made = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let sent = message.company.as_ref();
@@ -169,7 +181,7 @@ impl CompanyService for Admin {
         request: Request<ArchiveCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
         let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
+        let id = take(&mut message.request_id);
         let made = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let etag = envelope.etag(&[&message.etag]);
@@ -185,7 +197,7 @@ impl CompanyService for Admin {
         request: Request<RestoreCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
         let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
+        let id = take(&mut message.request_id);
         let made = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let etag = envelope.etag(&[&message.etag]);
@@ -204,7 +216,7 @@ impl BusinessService for Admin {
         request: Request<CreateBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
         let (envelope, mut message) = Envelope::open(request);
-        let request_id = std::mem::take(&mut message.request_id);
+        let request_id = take(&mut message.request_id);
         let made = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let step = || {
@@ -244,20 +256,33 @@ impl BusinessService for Admin {
         &self,
         request: Request<ListBusinessesRequest>,
     ) -> Result<Response<ListBusinessesResponse>, Status> {
-        let (envelope, message) = Envelope::open(request);
+        let (envelope, mut message) = Envelope::open(request);
+        let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
         let list = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let as_of = as_of(message.revision, message.read_time)?;
             let caller = envelope.caller()?;
             let (settings, marks) =
                 self.0.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
-            let page = page(message.page_size, &message.page_token)?;
-            let shown = settings.businesses.iter();
-            let shown = shown.filter(|held| message.show_archived || held.state == State::Active);
-            let paged: Paged<Business> =
-                page.of(shown.map(|held| convert::business(&company, held)));
-            let next_page_token = paged.next_page_token;
-            Ok((marks, ListBusinessesResponse { businesses: paged.rows, next_page_token }))
+            let asked = Asked::parse("ListBusinesses", &message, (size, &token), ROWS)?;
+            let after = asked.after(2, |words| {
+                let [id, name] = words else { return None };
+                Some(((*name).to_owned(), (*id).to_owned()))
+            })?;
+            // They are in the order of their names, and then of their ids.
+            let is_after = |held: &&Held| {
+                let place = (held.name.as_str(), held.id.as_str());
+                after.as_ref().is_none_or(|(name, id)| place > (name, id))
+            };
+            let is_shown = |held: &&Held| message.show_archived || held.state == State::Active;
+            let rows = settings.businesses.iter().filter(is_after).filter(is_shown);
+            let rows: Vec<&Held> = rows.take(usize::from(asked.size()) + 1).collect();
+            let (businesses, next_page_token) = asked.cut(
+                &rows,
+                |held| convert::business(&company, held),
+                |held| format!("{} {}", held.id, held.name),
+            );
+            Ok((marks, ListBusinessesResponse { businesses, next_page_token }))
         };
         marked(list.await)
     }
@@ -267,7 +292,7 @@ impl BusinessService for Admin {
         request: Request<UpdateBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
         let (envelope, mut message) = Envelope::open(request);
-        let request_id = std::mem::take(&mut message.request_id);
+        let request_id = take(&mut message.request_id);
         let made = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let sent = message.business.as_ref();
@@ -289,7 +314,7 @@ impl BusinessService for Admin {
         request: Request<ArchiveBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
         let (envelope, mut message) = Envelope::open(request);
-        let request_id = std::mem::take(&mut message.request_id);
+        let request_id = take(&mut message.request_id);
         let made = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let step = business_state(&envelope, &message.id, &message.etag, State::Archived);
@@ -304,7 +329,7 @@ impl BusinessService for Admin {
         request: Request<RestoreBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
         let (envelope, mut message) = Envelope::open(request);
-        let request_id = std::mem::take(&mut message.request_id);
+        let request_id = take(&mut message.request_id);
         let made = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let step = business_state(&envelope, &message.id, &message.etag, State::Active);
@@ -331,14 +356,6 @@ fn new_company_id(caller: &Caller, request_id: Option<&RequestId>) -> Result<Com
         _ => new_id(CompanyId::PREFIX),
     };
     Ok(CompanyId::parse("company_id", &id)?)
-}
-
-pub(super) fn page(size: i32, token: &str) -> Result<Page> {
-    let here = |violation: Violation| {
-        let field = violation.field.trim_start_matches("pagination.").to_owned();
-        Violation { field, ..violation }
-    };
-    Ok(Page::parse(size, token).map_err(here)?)
 }
 
 fn company_patch(sent: Option<&Company>, mask: Option<&FieldMask>) -> Result<CompanyPatch> {

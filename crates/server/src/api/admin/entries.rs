@@ -108,10 +108,11 @@ impl EntryService for Admin {
             let caller = envelope.caller()?;
             caller.grant(Scope::SettingsRead, &company)?;
             let catalog = catalog(&message.collection)?;
-            let query = list::Query::parse(&message)?;
+            let listing = list::Listing::parse(message)?;
+            let as_of = listing.as_of();
             let (settings, marks) =
-                self.0.settings.read(&caller, Scope::SettingsRead, &company, query.as_of()).await?;
-            Ok((marks, query.answer(&settings, catalog)))
+                self.0.settings.read(&caller, Scope::SettingsRead, &company, as_of).await?;
+            Ok((marks, listing.answer(&settings, catalog)))
         };
         marked(list.await)
     }

@@ -1,6 +1,7 @@
 //! The change log, undoing and rolling back.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::mem::take;
+
 use customer_settings_contract::customersettings::v1::{
     Change, ChangeResult, GetChangeRequest, ListChangesRequest, ListChangesResponse,
     RollBackRequest, UndoChangeRequest, history_service_server::HistoryService,
@@ -10,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert,
+    paging::{Asked, CHANGES},
     request::{Envelope, catalog, revision, written},
 };
 use crate::{
@@ -25,9 +27,6 @@ use crate::{
         settings::{Ask, Written},
     },
 };
-
-const DEFAULT_PAGE_SIZE: u32 = 100;
-const MAX_PAGE_SIZE: u32 = 500;
 
 impl Admin {
     async fn go_back(
@@ -57,18 +56,21 @@ impl HistoryService for Admin {
         &self,
         request: Request<ListChangesRequest>,
     ) -> Result<Response<ListChangesResponse>, Status> {
-        let (envelope, message) = Envelope::open(request);
+        let (envelope, mut message) = Envelope::open(request);
+        let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
         let list = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let caller = envelope.caller()?;
             caller.grant(Scope::HistoryRead, &company)?;
             let filter = filter(&message)?;
-            let limit = page_size(message.page_size)?;
-            let below = below(&message.page_token)?;
+            let asked = Asked::parse("ListChanges", &message, (size, &token), CHANGES)?;
+            let below = asked.after(1, |words| words.first()?.parse().ok().map(Revision))?;
+            let limit = u32::from(asked.size());
             let changes = self.0.history.list(&caller, &company, &filter, below, limit).await?;
+            let next = changes.next.map(|below| asked.token(&below.to_string()));
             let answer = ListChangesResponse {
                 changes: changes.lines.iter().map(|line| convert::change(&company, line)).collect(),
-                next_page_token: changes.next.map(token).unwrap_or_default(),
+                next_page_token: next.unwrap_or_default(),
                 revision: convert::revision(changes.settings.revision),
                 etag: changes.settings.etag().to_string(),
             };
@@ -98,7 +100,7 @@ impl HistoryService for Admin {
         request: Request<UndoChangeRequest>,
     ) -> Result<Response<ChangeResult>, Status> {
         let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
+        let id = take(&mut message.request_id);
         let ask = revision(message.revision).and_then(|revision| {
             Ok(Ask::Undo { revision, etag: envelope.etag(&[&message.etag])? })
         });
@@ -111,7 +113,7 @@ impl HistoryService for Admin {
         request: Request<RollBackRequest>,
     ) -> Result<Response<ChangeResult>, Status> {
         let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
+        let id = take(&mut message.request_id);
         let ask = revision(message.revision).and_then(|revision| {
             Ok(Ask::RollBack { revision, etag: envelope.etag(&[&message.etag])? })
         });
@@ -134,31 +136,4 @@ fn filter(message: &ListChangesRequest) -> Result<Filter> {
         return Err(Error::invalid("collection", "REQUIRED", description));
     }
     Ok(Filter { catalog, entry })
-}
-
-pub(super) fn page_size(size: i32) -> Result<u32> {
-    match u32::try_from(size) {
-        Ok(0) => Ok(DEFAULT_PAGE_SIZE),
-        Ok(size) if size <= MAX_PAGE_SIZE => Ok(size),
-        _ => {
-            let description = format!("must be 1 to {MAX_PAGE_SIZE}, or 0 for {DEFAULT_PAGE_SIZE}");
-            Err(Error::invalid("page_size", "OUT_OF_RANGE", description))
-        }
-    }
-}
-
-fn token(below: Revision) -> String {
-    URL_SAFE_NO_PAD.encode(format!("below {below}"))
-}
-
-fn below(token: &str) -> Result<Option<Revision>> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let text = URL_SAFE_NO_PAD.decode(token).ok().and_then(|text| String::from_utf8(text).ok());
-    let below = text.as_deref().and_then(|text| text.strip_prefix("below ")?.parse().ok());
-    below.map(|below| Some(Revision(below))).ok_or_else(|| {
-        let description = "must be the next_page_token of the page before";
-        Error::invalid("page_token", "MALFORMED_PAGE_TOKEN", description)
-    })
 }

@@ -1,8 +1,7 @@
 //! Keys. A secret is in the one answer that makes it, and nowhere else.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, mem::take};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use customer_settings_contract::customersettings::v1::{
     CreateKeyRequest, GetKeyRequest, Key as KeyMessage, KeyChange, KeyWithSecret,
     ListKeyChangesRequest, ListKeyChangesResponse, ListKeysRequest, ListKeysResponse,
@@ -15,10 +14,8 @@ use prost_types::FieldMask;
 use tonic::{Request, Response, Status};
 
 use super::{
-    Admin,
-    companies::page,
-    convert,
-    history::page_size as change_page_size,
+    Admin, convert,
+    paging::{Asked, CHANGES, ROWS},
     request::{Envelope, Mask, moment, repeatable},
 };
 use crate::{
@@ -35,7 +32,7 @@ use crate::{
         text::Name,
         time::Timestamp,
     },
-    service::keys::{By, Kept, KeyDraft, revoke, rotate},
+    service::keys::{By, Kept, KeyDraft, KeyFilter, revoke, rotate},
 };
 
 const FIELDS: [&str; 7] =
@@ -100,7 +97,7 @@ impl KeyService for Admin {
         request: Request<CreateKeyRequest>,
     ) -> Result<Response<KeyWithSecret>, Status> {
         let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
+        let id = take(&mut message.request_id);
         let made = async {
             let rpc = ("CreateKey", &message);
             let writing = Writing::open(&envelope, rpc, &id, message.validate_only, &[])?;
@@ -131,17 +128,19 @@ impl KeyService for Admin {
         &self,
         request: Request<ListKeysRequest>,
     ) -> Result<Response<ListKeysResponse>, Status> {
-        let (envelope, sent) = Envelope::open(request);
+        let (envelope, mut sent) = Envelope::open(request);
+        let (size, token) = (take(&mut sent.page_size), take(&mut sent.page_token));
         let list = async {
             let caller = envelope.caller()?;
-            let keys = self.0.keys.list_within(&caller).await?;
-            let now = self.0.keys.now();
-            let shown = keys
-                .iter()
-                .filter(|(key, _)| sent.show_revoked || key.revoked_time.is_none())
-                .map(|(key, last_used)| message(key, *last_used, now));
-            let paged = page(sent.page_size, &sent.page_token)?.of(shown);
-            Ok(ListKeysResponse { keys: paged.rows, next_page_token: paged.next_page_token })
+            caller.require(Scope::KeysRead)?;
+            let asked = Asked::parse("ListKeys", &sent, (size, &token), ROWS)?;
+            let after = asked.after(1, |words| KeyId::parse("id", words.first()?).ok())?;
+            let filter = KeyFilter { show_revoked: sent.show_revoked };
+            let (mut page, now) = (asked.page(), self.0.keys.now());
+            let take = |key: &Key, last_used| page.takes(message(key, last_used, now));
+            let next = self.0.keys.list_within(&caller, filter, after, take).await?;
+            let next_page_token = next.map(|id| asked.token(id.as_str())).unwrap_or_default();
+            Ok(ListKeysResponse { keys: page.rows, next_page_token })
         };
         answer(list.await)
     }
@@ -150,24 +149,25 @@ impl KeyService for Admin {
         &self,
         request: Request<ListKeyChangesRequest>,
     ) -> Result<Response<ListKeyChangesResponse>, Status> {
-        let (envelope, sent) = Envelope::open(request);
+        let (envelope, mut sent) = Envelope::open(request);
+        let (size, token) = (take(&mut sent.page_size), take(&mut sent.page_token));
         let list = async {
             let caller = envelope.caller()?;
+            caller.require(Scope::KeysRead)?;
             let key = match sent.id.as_str() {
                 "-" => None,
                 id => Some(KeyId::parse("id", id)?),
             };
-            let limit = change_page_size(sent.page_size)? as usize;
-            let before = place(&sent.page_token)?;
-            let key = key.as_ref();
-            let mut lines = self.0.keys.changes_within(&caller, key, before, limit + 1).await?;
-            let has_more = lines.len() > limit;
-            lines.truncate(limit);
-            let last = lines.last().filter(|_| has_more);
-            Ok(ListKeyChangesResponse {
-                next_page_token: last.map(|line| token(&line.place())).unwrap_or_default(),
-                changes: lines.iter().map(key_change).collect(),
-            })
+            let asked = Asked::parse("ListKeyChanges", &sent, (size, &token), CHANGES)?;
+            let before = asked.after(3, place)?;
+            let mut page = asked.page();
+            let take = |line: &KeyLogLine| page.takes(key_change(line));
+            let next = self.0.keys.changes_within(&caller, key.as_ref(), before, take).await?;
+            let next_page_token = next.map(|KeyLogPlace { time, key, revision }| {
+                asked.token(&format!("{} {revision} {key}", time.as_micros()))
+            });
+            let next_page_token = next_page_token.unwrap_or_default();
+            Ok(ListKeyChangesResponse { changes: page.rows, next_page_token })
         };
         answer(list.await)
     }
@@ -177,7 +177,7 @@ impl KeyService for Admin {
         request: Request<UpdateKeyRequest>,
     ) -> Result<Response<KeyMessage>, Status> {
         let (envelope, mut sent) = Envelope::open(request);
-        let request_id = std::mem::take(&mut sent.request_id);
+        let request_id = take(&mut sent.request_id);
         let made = async {
             let in_body = sent.key.as_ref().map(|key| key.etag.as_str()).unwrap_or_default();
             let etags = [sent.etag.as_str(), in_body];
@@ -200,7 +200,7 @@ impl KeyService for Admin {
         request: Request<RotateKeyRequest>,
     ) -> Result<Response<KeyWithSecret>, Status> {
         let (envelope, mut sent) = Envelope::open(request);
-        let request_id = std::mem::take(&mut sent.request_id);
+        let request_id = take(&mut sent.request_id);
         let made = async {
             let rpc = ("RotateKey", &sent);
             let etags = [sent.etag.as_str()];
@@ -226,7 +226,7 @@ impl KeyService for Admin {
         request: Request<RevokeKeyRequest>,
     ) -> Result<Response<KeyMessage>, Status> {
         let (envelope, mut sent) = Envelope::open(request);
-        let request_id = std::mem::take(&mut sent.request_id);
+        let request_id = take(&mut sent.request_id);
         let made = async {
             let rpc = ("RevokeKey", &sent);
             let etags = [sent.etag.as_str()];
@@ -288,26 +288,12 @@ fn key_change(line: &KeyLogLine) -> KeyChange {
     }
 }
 
-fn token(place: &KeyLogPlace) -> String {
-    let KeyLogPlace { time, key, revision } = place;
-    URL_SAFE_NO_PAD.encode(format!("before {} {revision} {key}", time.as_micros()))
-}
-
-fn place(token: &str) -> Result<Option<KeyLogPlace>> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let text = URL_SAFE_NO_PAD.decode(token).ok().and_then(|text| String::from_utf8(text).ok());
-    let place = text.as_deref().and_then(|text| {
-        let mut parts = text.strip_prefix("before ")?.splitn(3, ' ');
-        let time = Timestamp::from_micros(parts.next()?.parse().ok()?);
-        let revision = Revision(parts.next()?.parse().ok()?);
-        Some(KeyLogPlace { time, revision, key: KeyId::parse("id", parts.next()?).ok()? })
-    });
-    place.map(Some).ok_or_else(|| {
-        let description = "must be the next_page_token of the page before";
-        Error::invalid("page_token", "MALFORMED_PAGE_TOKEN", description)
-    })
+/// The place of a line of the key log, from a token.
+fn place(words: &[&str]) -> Option<KeyLogPlace> {
+    let [time, revision, key] = words else { return None };
+    let time = Timestamp::from_micros(time.parse().ok()?);
+    let revision = Revision(revision.parse().ok()?);
+    Some(KeyLogPlace { time, revision, key: KeyId::parse("id", key).ok()? })
 }
 
 /// What a request says of a key; `None` keeps what there is.

@@ -1,12 +1,16 @@
 //! Listing entries: filter, order and pages that stay at one revision.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::mem::take;
+
 use customer_settings_contract::customersettings::v1::{
     Entry as EntryMessage, ListEntriesRequest, ListEntriesResponse,
 };
-use sha2::{Digest, Sha256};
 
-use super::{convert, request::as_of};
+use super::{
+    convert,
+    paging::{Asked, ENTRIES},
+    request::as_of,
+};
 use crate::{
     catalog::{
         entry::{Catalog, Entry, Revision, State},
@@ -16,9 +20,6 @@ use crate::{
     },
     service::settings::AsOf,
 };
-
-/// The most entries on a page, and what a page size of 0 means.
-const MAX_PAGE_SIZE: usize = 1_000;
 
 /// A condition on an entry.
 enum Condition {
@@ -36,47 +37,24 @@ enum Order {
 }
 
 /// What to list.
-pub(super) struct Query {
+struct Query {
     conditions: Vec<Condition>,
     order: (Order, bool),
     show_archived: bool,
-    page_size: usize,
     as_of: AsOf,
-    offset: usize,
-    /// Of everything that must be the same on all pages.
-    digest: String,
 }
 
 impl Query {
-    pub(super) fn parse(message: &ListEntriesRequest) -> Result<Self> {
-        let page_size = match usize::try_from(message.page_size) {
-            Ok(0) => MAX_PAGE_SIZE,
-            Ok(size) if size <= MAX_PAGE_SIZE => size,
-            _ => {
-                let description = format!("must be 1 to {MAX_PAGE_SIZE}, or 0 for {MAX_PAGE_SIZE}");
-                return Err(Error::invalid("page_size", "OUT_OF_RANGE", description));
-            }
-        };
-        let mut query = Self {
+    fn parse(message: &ListEntriesRequest) -> Result<Self> {
+        Ok(Self {
             conditions: conditions(&message.filter)?,
             order: order(&message.order_by)?,
             show_archived: message.show_archived,
-            page_size,
             as_of: as_of(message.revision, message.read_time)?,
-            offset: 0,
-            digest: digest(message),
-        };
-        if !message.page_token.is_empty() {
-            (query.as_of, query.offset) = query.resumed(&message.page_token)?;
-        }
-        Ok(query)
+        })
     }
 
-    pub(super) fn as_of(&self) -> AsOf {
-        self.as_of
-    }
-
-    pub(super) fn answer(&self, settings: &Settings, catalog: Catalog) -> ListEntriesResponse {
+    fn rows<'a>(&self, settings: &'a Settings, catalog: Catalog) -> Vec<(&'a Entry, EntryMessage)> {
         let mut rows: Vec<(&Entry, EntryMessage)> =
             convert::entries(settings, catalog).filter(|(entry, _)| self.takes(entry)).collect();
         let (order, is_descending) = self.order;
@@ -91,20 +69,7 @@ impl Query {
         if is_descending {
             rows.reverse();
         }
-        let total = rows.len();
-        let page = rows.into_iter().skip(self.offset).take(self.page_size);
-        let entries: Vec<EntryMessage> = page.map(|(_, message)| message).collect();
-        let next = self.offset + entries.len();
-        ListEntriesResponse {
-            entries,
-            next_page_token: match next < total {
-                true => self.token(settings.revision, next),
-                false => String::new(),
-            },
-            total_size: i32::try_from(total).unwrap_or(i32::MAX),
-            etag: settings.catalog_etag(catalog).to_string(),
-            revision: convert::revision(settings.revision),
-        }
+        rows
     }
 
     fn takes(&self, entry: &Entry) -> bool {
@@ -117,48 +82,75 @@ impl Query {
                 Condition::NameHas(key) => entry.name.fold_key().contains(key),
             })
     }
+}
 
-    fn token(&self, revision: Revision, offset: usize) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{revision}.{offset}.{}", self.digest))
+/// A page of a list of entries. Its pages all show one revision, so that a place is a number of rows.
+pub(super) struct Listing {
+    query: Query,
+    asked: Asked,
+    offset: usize,
+}
+
+impl Listing {
+    pub(super) fn parse(mut message: ListEntriesRequest) -> Result<Self> {
+        let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
+        let mut query = Query::parse(&message)?;
+        let asked = Asked::parse("ListEntries", &message, (size, &token), ENTRIES)?;
+        let place = asked.after(2, |words| {
+            let [revision, offset] = words else { return None };
+            Some((revision.parse().ok().map(Revision)?, offset.parse().ok()?))
+        })?;
+        let offset = match place {
+            Some((revision, offset)) => {
+                query.as_of = AsOf::Revision(revision);
+                offset
+            }
+            None => 0,
+        };
+        Ok(Self { query, asked, offset })
     }
 
-    /// Where the page of that token begins, and at which revision.
-    fn resumed(&self, token: &str) -> Result<(AsOf, usize)> {
-        let refuse = |reason, description: &str| Error::invalid("page_token", reason, description);
-        let malformed =
-            || refuse("MALFORMED_PAGE_TOKEN", "must be the next_page_token of the page before");
-        let text = URL_SAFE_NO_PAD.decode(token).ok().and_then(|t| String::from_utf8(t).ok());
-        let text = text.ok_or_else(malformed)?;
-        let parts: Vec<&str> = text.split('.').collect();
-        let [revision, offset, digest] = parts[..] else { return Err(malformed()) };
-        let revision = revision.parse().map(Revision).map_err(|_| malformed())?;
-        let offset = offset.parse().map_err(|_| malformed())?;
-        if digest != self.digest {
-            let description = "belongs to a list with other arguments: only page_size may change";
-            return Err(refuse("OTHER_ARGUMENTS", description));
-        }
-        Ok((AsOf::Revision(revision), offset))
+    pub(super) fn as_of(&self) -> AsOf {
+        self.query.as_of
+    }
+
+    pub(super) fn answer(&self, settings: &Settings, catalog: Catalog) -> ListEntriesResponse {
+        let rows = self.query.rows(settings, catalog);
+        let total = rows.len();
+        let mut page = self.asked.page();
+        let rest = rows.into_iter().skip(self.offset);
+        let taken = rest.take_while(|(_, message)| page.takes(message.clone())).count();
+        let next = self.offset.saturating_add(taken);
+        let next_page_token = match next < total {
+            true => self.asked.token(&format!("{} {next}", settings.revision)),
+            false => String::new(),
+        };
+        ListEntriesResponse { next_page_token, ..answer(settings, catalog, page.rows, total) }
     }
 }
 
 /// All active entries, as a list answers them.
 pub(super) fn all_active(settings: &Settings, catalog: Catalog) -> ListEntriesResponse {
-    let query = Query {
-        conditions: vec![],
-        order: (Order::Position, false),
-        show_archived: false,
-        page_size: MAX_PAGE_SIZE,
-        as_of: AsOf::Now,
-        offset: 0,
-        digest: String::new(),
-    };
-    query.answer(settings, catalog)
+    let order = (Order::Position, false);
+    let query = Query { conditions: vec![], order, show_archived: false, as_of: AsOf::Now };
+    let rows = query.rows(settings, catalog);
+    let (total, rows) = (rows.len(), rows.into_iter().map(|(_, message)| message));
+    answer(settings, catalog, rows.collect(), total)
 }
 
-fn digest(message: &ListEntriesRequest) -> String {
-    let same = ListEntriesRequest { page_size: 0, page_token: String::new(), ..message.clone() };
-    let hash = Sha256::digest(prost::Message::encode_to_vec(&same));
-    URL_SAFE_NO_PAD.encode(&hash[..9])
+fn answer(
+    settings: &Settings,
+    catalog: Catalog,
+    entries: Vec<EntryMessage>,
+    total: usize,
+) -> ListEntriesResponse {
+    ListEntriesResponse {
+        entries,
+        next_page_token: String::new(),
+        total_size: i32::try_from(total).unwrap_or(i32::MAX),
+        etag: settings.catalog_etag(catalog).to_string(),
+        revision: convert::revision(settings.revision),
+    }
 }
 
 fn order(text: &str) -> Result<(Order, bool)> {

@@ -39,11 +39,18 @@ pub(super) async fn key_by_secret(pool: &Pool, secret: &SecretDigest) -> Result<
     rows.first().map(key_of).transpose()
 }
 
-pub(super) async fn keys(pool: &Pool) -> Result<Vec<(Key, Option<Timestamp>)>> {
+pub(super) async fn keys(
+    pool: &Pool,
+    after: Option<&KeyId>,
+    limit: u32,
+) -> Result<Vec<(Key, Option<Timestamp>)>> {
+    // Every id sorts after the empty text.
     let sql = format!(
-        "SELECT {KEY}, last_used_time FROM keys LEFT JOIN key_uses ON key_id = id ORDER BY id"
+        "SELECT {KEY}, last_used_time FROM keys LEFT JOIN key_uses ON key_id = id
+         WHERE id > $1 ORDER BY id LIMIT $2"
     );
-    pool.query(&sql, &[]).await?.iter().map(used_key_of).collect()
+    let after = after.map_or("", KeyId::as_str);
+    pool.query(&sql, &[&after, &i64::from(limit)]).await?.iter().map(used_key_of).collect()
 }
 
 pub(super) async fn key(pool: &Pool, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>> {

@@ -57,16 +57,22 @@ pub(super) async fn list_companies(
     pool: &Pool,
     coverage: &Coverage,
     show_archived: bool,
-    offset: u64,
-    limit: u32,
+    after: Option<(&str, &CompanyId)>,
+    (offset, limit): (u64, u32),
 ) -> Result<Vec<Company>> {
     let (is_covered, list) = covered(coverage, "id");
     let is_shown = if show_archived { "TRUE" } else { "state = 'active'" };
+    // Every name sorts after the empty text. Companies that are named are looked up first: a walk
+    // along the names would pass all the others.
+    let looked_up = if list.is_some() { "MATERIALIZED" } else { "NOT MATERIALIZED" };
     let sql = format!(
-        "SELECT {COMPANY} FROM companies WHERE {is_shown} AND {is_covered}
-         ORDER BY name, id LIMIT $2 OFFSET $3"
+        "WITH covered AS {looked_up} (SELECT {COMPANY} FROM companies WHERE {is_shown} AND {is_covered})
+         SELECT {COMPANY} FROM covered WHERE (name, id) > ($2::text, $3::text)
+         ORDER BY name, id LIMIT $4 OFFSET $5"
     );
-    let rows = pool.query(&sql, &[&list, &i64::from(limit), &integer(offset)]).await?;
+    let (name, id) = after.map_or(("", ""), |(name, id)| (name, id.as_str()));
+    let (limit, offset) = (i64::from(limit), integer(offset));
+    let rows = pool.query(&sql, &[&list, &name, &id, &limit, &offset]).await?;
     rows.iter().map(company).collect()
 }
 
@@ -77,10 +83,13 @@ pub(super) async fn list_businesses(
     limit: u32,
 ) -> Result<Vec<(CompanyId, Business)>> {
     let (is_covered, list) = covered(coverage, "businesses.company_id");
+    // As for companies.
+    let looked_up = if list.is_some() { "MATERIALIZED" } else { "NOT MATERIALIZED" };
     let sql = format!(
-        "SELECT {BUSINESS} FROM businesses JOIN companies ON companies.id = businesses.company_id
-         WHERE businesses.state = 'active' AND companies.state = 'active' AND {is_covered}
-         ORDER BY businesses.name, businesses.id LIMIT $2 OFFSET $3"
+        "WITH covered AS {looked_up} (
+             SELECT {BUSINESS} FROM businesses JOIN companies ON companies.id = businesses.company_id
+             WHERE businesses.state = 'active' AND companies.state = 'active' AND {is_covered})
+         SELECT * FROM covered ORDER BY name, id LIMIT $2 OFFSET $3"
     );
     let rows = pool.query(&sql, &[&list, &i64::from(limit), &integer(offset)]).await?;
     rows.iter().map(|row| Ok((company_id(row, "company_id")?, business(row)?))).collect()

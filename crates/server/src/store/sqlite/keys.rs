@@ -31,11 +31,18 @@ pub(super) fn key_by_secret(tx: &Connection, secret: &SecretDigest) -> Result<Op
     Ok(collect(statement.query([secret.0]).map_err(failure)?, key_of)?.pop())
 }
 
-pub(super) fn keys(tx: &Connection) -> Result<Vec<(Key, Option<Timestamp>)>> {
+pub(super) fn keys(
+    tx: &Connection,
+    after: Option<&KeyId>,
+    limit: u32,
+) -> Result<Vec<(Key, Option<Timestamp>)>> {
+    // Every id sorts after the empty text.
     let sql = "SELECT keys.*, key_uses.last_used_time FROM keys
-               LEFT JOIN key_uses ON key_uses.key_id = keys.id ORDER BY keys.id";
+               LEFT JOIN key_uses ON key_uses.key_id = keys.id
+               WHERE keys.id > ?1 ORDER BY keys.id LIMIT ?2";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    collect(statement.query([]).map_err(failure)?, |row| {
+    let after = after.map_or("", KeyId::as_str);
+    collect(statement.query(params![after, limit]).map_err(failure)?, |row| {
         Ok((key_of(row)?, optional_time(row, "last_used_time")?))
     })
 }

@@ -63,16 +63,26 @@ pub(super) fn list_companies(
     tx: &Connection,
     coverage: &Coverage,
     show_archived: bool,
-    offset: u64,
-    limit: u32,
+    after: Option<&(String, CompanyId)>,
+    (offset, limit): (u64, u32),
 ) -> Result<Vec<Company>> {
-    let (is_covered, list) = covered(coverage, "id");
-    let is_shown = if show_archived { "TRUE" } else { "state = 'active'" };
+    let list = format::encode_coverage(coverage);
+    // Companies that are named are looked up one by one, as SQLite keeps the order of a CROSS JOIN:
+    // a walk along the names would pass all the others.
+    let from = match list {
+        None => "companies",
+        Some(_) => "json_each(?1) AS covered CROSS JOIN companies ON companies.id = covered.value",
+    };
+    let is_shown = if show_archived { "TRUE" } else { "companies.state = 'active'" };
+    // Every name sorts after the empty text.
     let sql = format!(
-        "SELECT * FROM companies WHERE {is_shown} AND {is_covered} ORDER BY name, id LIMIT ?2 OFFSET ?3"
+        "SELECT companies.* FROM {from}
+         WHERE {is_shown} AND (companies.name, companies.id) > (?2, ?3)
+         ORDER BY companies.name, companies.id LIMIT ?4 OFFSET ?5"
     );
+    let (name, id) = after.map_or(("", ""), |(name, id)| (name.as_str(), id.as_str()));
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
-    let rows = statement.query(params![list, limit, integer(offset)]).map_err(failure)?;
+    let rows = statement.query(params![list, name, id, limit, integer(offset)]).map_err(failure)?;
     collect(rows, company)
 }
 
@@ -82,10 +92,18 @@ pub(super) fn list_businesses(
     offset: u64,
     limit: u32,
 ) -> Result<Vec<(CompanyId, Business)>> {
-    let (is_covered, list) = covered(coverage, "company_id");
+    let list = format::encode_coverage(coverage);
+    // As for companies.
+    let from = match list {
+        None => "businesses JOIN companies ON companies.id = businesses.company_id",
+        Some(_) => {
+            "json_each(?1) AS covered CROSS JOIN companies ON companies.id = covered.value
+             CROSS JOIN businesses ON businesses.company_id = companies.id"
+        }
+    };
     let sql = format!(
-        "SELECT businesses.* FROM businesses JOIN companies ON companies.id = businesses.company_id
-         WHERE businesses.state = 'active' AND companies.state = 'active' AND {is_covered}
+        "SELECT businesses.* FROM {from}
+         WHERE businesses.state = 'active' AND companies.state = 'active'
          ORDER BY businesses.name, businesses.id LIMIT ?2 OFFSET ?3"
     );
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;

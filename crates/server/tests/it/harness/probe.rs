@@ -125,10 +125,11 @@ impl Store for Probe {
         &self,
         grant: &CoveredGrant,
         show_archived: bool,
+        after: Option<(&str, &CompanyId)>,
         offset: u64,
         limit: u32,
     ) -> Result<Vec<Company>, StoreError> {
-        self.ask().await?.list_companies(grant, show_archived, offset, limit).await
+        self.ask().await?.list_companies(grant, show_archived, after, offset, limit).await
     }
 
     async fn list_businesses(
@@ -232,8 +233,12 @@ impl Store for Probe {
         self.ask().await?.key_by_secret(secret).await
     }
 
-    async fn keys(&self) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
-        self.ask().await?.keys().await
+    async fn keys(
+        &self,
+        after: Option<&KeyId>,
+        limit: u32,
+    ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
+        self.ask().await?.keys(after, limit).await
     }
 
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {

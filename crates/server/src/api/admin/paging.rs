@@ -1,0 +1,199 @@
+//! Pages of the management API's lists: how many rows are asked for and after which, and the tokens
+//! that say so.
+//!
+//! A token holds the place of the last row that was looked at, not a number of rows: what is added
+//! or archived in between neither doubles nor loses another row, and the page size may change. It is
+//! bound to the list and its arguments by a digest. (The compatible lists have page numbers instead,
+//! in `service/companies.rs`.)
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use crate::catalog::error::{Error, Result};
+
+/// How many bytes of the digest are kept: enough, since a token gives nobody a right.
+const DIGEST_BYTES: usize = 9;
+/// A page ends before the row with which its messages would have more bytes than that.
+pub(super) const MAX_PAGE_BYTES: usize = 2 << 20;
+
+/// The page sizes that a list takes.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    most: u16,
+    /// What 0 means.
+    default: u16,
+}
+
+/// Companies, locations and keys.
+pub(super) const ROWS: Sizes = Sizes { most: 500, default: 500 };
+/// Entries: a whole catalog.
+pub(super) const ENTRIES: Sizes = Sizes { most: 1_000, default: 1_000 };
+/// Lines of a change log.
+pub(super) const CHANGES: Sizes = Sizes { most: 500, default: 100 };
+
+/// Which page of a list is asked for.
+pub(super) struct Asked {
+    size: u16,
+    digest: [u8; DIGEST_BYTES],
+    place: Option<String>,
+}
+
+impl Asked {
+    /// Takes the size and the token of a request for a page; `query` is the rest of the request.
+    pub(super) fn parse(
+        method: &str,
+        query: &impl Message,
+        (size, token): (i32, &str),
+        Sizes { most, default }: Sizes,
+    ) -> Result<Self> {
+        let size = match u16::try_from(size) {
+            Ok(0) => default,
+            Ok(size) if size <= most => size,
+            _ => {
+                let description = format!("must be 1 to {most}, or 0 for {default}");
+                return Err(Error::invalid("page_size", "OUT_OF_RANGE", description));
+            }
+        };
+        let mut hash = Sha256::new_with_prefix(method);
+        hash.update([0]);
+        hash.update(query.encode_to_vec());
+        let mut digest = [0; DIGEST_BYTES];
+        digest.copy_from_slice(&hash.finalize()[..DIGEST_BYTES]);
+        let mut asked = Self { size, digest, place: None };
+        if !token.is_empty() {
+            asked.place = Some(asked.place_in(token)?);
+        }
+        Ok(asked)
+    }
+
+    fn place_in(&self, token: &str) -> Result<String> {
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| malformed())?;
+        let (digest, place) = bytes.split_first_chunk().ok_or_else(malformed)?;
+        if *digest != self.digest {
+            let description = "belongs to another list, or to this one with other arguments; only page_size may \
+                               change: ask for the first page without a token";
+            return Err(Error::invalid("page_token", "OTHER_ARGUMENTS", description));
+        }
+        String::from_utf8(place.to_vec()).map_err(|_| malformed())
+    }
+
+    /// How many rows the page has at most.
+    pub(super) fn size(&self) -> u16 {
+        self.size
+    }
+
+    /// The place after which the page begins; none on the first page. `read` is given the words of
+    /// what [`Asked::token`] was given, the last of `words` with all that follows.
+    pub(super) fn after<T>(
+        &self,
+        words: usize,
+        read: impl FnOnce(&[&str]) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(place) = &self.place else { return Ok(None) };
+        let words: Vec<&str> = place.splitn(words, ' ').collect();
+        read(&words).map(Some).ok_or_else(malformed)
+    }
+
+    /// The token of the page after a place.
+    pub(super) fn token(&self, place: &str) -> String {
+        URL_SAFE_NO_PAD.encode([&self.digest[..], place.as_bytes()].concat())
+    }
+
+    /// An empty page, to be filled.
+    pub(super) fn page<M>(&self) -> Page<M> {
+        Page { rows: Vec::new(), most: self.size.into(), bytes: 0 }
+    }
+
+    /// The page of the first of some rows, with the next one's token where there are more of them.
+    pub(super) fn cut<R, M: Message>(
+        &self,
+        rows: &[R],
+        show: impl Fn(&R) -> M,
+        place: impl Fn(&R) -> String,
+    ) -> (Vec<M>, String) {
+        let mut page = self.page();
+        let taken = rows.iter().take_while(|row| page.takes(show(row))).count();
+        let last = rows[..taken].last().filter(|_| taken < rows.len());
+        (page.rows, last.map(|row| self.token(&place(row))).unwrap_or_default())
+    }
+}
+
+/// A page while it is filled.
+pub(super) struct Page<M> {
+    pub(super) rows: Vec<M>,
+    most: usize,
+    bytes: usize,
+}
+
+impl<M: Message> Page<M> {
+    /// Takes one more row if there is room for it. The first one always fits, or a list would never
+    /// get past it.
+    pub(super) fn takes(&mut self, row: M) -> bool {
+        let bytes = self.bytes + row.encoded_len();
+        let fits = self.rows.len() < self.most && (bytes <= MAX_PAGE_BYTES || self.rows.is_empty());
+        if fits {
+            self.bytes = bytes;
+            self.rows.push(row);
+        }
+        fits
+    }
+}
+
+fn malformed() -> Error {
+    let description = "must be the next_page_token of the page before";
+    Error::invalid("page_token", "MALFORMED_PAGE_TOKEN", description)
+}
+
+#[cfg(test)]
+mod tests {
+    use customer_settings_contract::customersettings::v1::{Company, ListCompaniesRequest};
+
+    use super::*;
+
+    fn asked(method: &str, show_archived: bool, page: (i32, &str)) -> Result<Asked> {
+        let query = ListCompaniesRequest { show_archived, ..Default::default() };
+        Asked::parse(method, &query, page, ROWS)
+    }
+
+    #[test]
+    fn a_token_is_bound_to_its_list_and_arguments_but_not_to_the_page_size() {
+        let token = asked("ListCompanies", false, (0, "")).unwrap().token("cmp_1 A name");
+        let read = |words: &[&str]| Some(words.join("|"));
+        for size in [0, 1, 500] {
+            let asked = asked("ListCompanies", false, (size, &token)).unwrap();
+            assert_eq!(asked.after(2, read).unwrap(), Some("cmp_1|A name".to_owned()));
+        }
+        let reason = |asked: Result<Asked>| match asked.map(drop).unwrap_err() {
+            Error::Invalid(violations) => (violations[0].field.clone(), violations[0].reason),
+            other => panic!("{other:?}"),
+        };
+        let field = "page_token".to_owned();
+        for other in
+            [asked("ListCompanies", true, (0, &token)), asked("ListKeys", false, (0, &token))]
+        {
+            assert_eq!(reason(other), (field.clone(), "OTHER_ARGUMENTS"));
+        }
+        for bad in ["2", "x", "AAAA", "=", "ü"] {
+            let bad = asked("ListCompanies", false, (0, bad));
+            assert_eq!(reason(bad), (field.clone(), "MALFORMED_PAGE_TOKEN"));
+        }
+    }
+
+    #[test]
+    fn a_page_ends_at_its_size_and_at_its_bytes() {
+        let company = |bytes: usize| Company { id: "a".repeat(bytes), ..Default::default() };
+        let cut = |size: i32, rows: &[usize]| {
+            let asked = asked("ListCompanies", false, (size, "")).unwrap();
+            let (page, token) = asked.cut(rows, |bytes| company(*bytes), ToString::to_string);
+            (page.len(), !token.is_empty())
+        };
+        assert_eq!(cut(2, &[1, 1]), (2, false));
+        assert_eq!(cut(2, &[1, 1, 1]), (2, true));
+        assert_eq!(cut(9, &[]), (0, false));
+        let half = MAX_PAGE_BYTES / 2 - 4;
+        assert_eq!(cut(9, &[half, half]), (2, false));
+        assert_eq!(cut(9, &[half, half, half]), (2, true));
+        assert_eq!(cut(9, &[2 * MAX_PAGE_BYTES, 1]), (1, true));
+    }
+}
