@@ -161,6 +161,23 @@ impl Authenticator {
         Some(made)
     }
 
+    /// Takes over what this process wrote of a key (`None`: whether it did is not known), so that no
+    /// request is answered by what the key was, not even while the store is away.
+    pub fn take_over(&self, before: &Key, after: Option<&Key>) {
+        self.freshness.expire(Slot::KEYS);
+        let Some(after) = after else { return };
+        for secret in before.secrets() {
+            let Some(known) = self.keys.get(&secret) else { continue };
+            if after.secrets().all(|left| left != secret) {
+                self.keys.remove(&secret);
+                continue;
+            }
+            let (key, caller) = (after.clone(), after.caller());
+            let (stamp, usage) = (known.stamp, known.usage.clone());
+            self.keys.insert(secret, Arc::new(CachedKey { key, caller, stamp, usage }));
+        }
+    }
+
     fn admit(&self, known: &CachedKey, address: IpAddr, digest: &SecretDigest) -> Result<Caller> {
         let now = self.clock.now();
         known.key.admit(now, address, digest)?;
@@ -175,12 +192,12 @@ impl Authenticator {
     pub async fn flush_last_used(&self) -> Result<()> {
         let mut uses: Vec<(KeyId, Timestamp)> = Vec::new();
         let mut written = Vec::new();
-        for (_, cached) in self.keys.iter() {
-            let last_used = cached.usage.last_used.load(Ordering::Relaxed);
+        for (id, usage) in self.usages.iter() {
+            let last_used = usage.last_used.load(Ordering::Relaxed);
             let step = LAST_USED_STEP_SECONDS * 1_000_000;
-            if last_used > cached.usage.written.load(Ordering::Relaxed) + step {
-                uses.push((cached.key.id.clone(), Timestamp::from_micros(last_used)));
-                written.push((cached.usage.clone(), last_used));
+            if last_used > usage.written.load(Ordering::Relaxed) + step {
+                uses.push((id, Timestamp::from_micros(last_used)));
+                written.push((usage, last_used));
             }
         }
         if uses.is_empty() {

@@ -245,7 +245,8 @@ impl Freshness {
         }
     }
 
-    fn expire(&self, slot: Slot) {
+    /// Whatever was read before, or is being read just now, has to be looked up again.
+    pub fn expire(&self, slot: Slot) {
         self.slots[slot.0].fetch_add(1, Ordering::SeqCst);
     }
 

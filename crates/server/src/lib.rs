@@ -43,6 +43,7 @@ pub struct Services {
     pub verify: Arc<VerifyService>,
     /// Documents in and out.
     pub load: Arc<LoadService>,
+    authenticator: Arc<Authenticator>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     freshness: Arc<Freshness>,
@@ -74,13 +75,30 @@ impl Services {
             freshness.clone(),
             snapshots.clone(),
         ));
+        let authenticator = Arc::new(Authenticator::new(
+            store.clone(),
+            clock.clone(),
+            freshness.clone(),
+            auth::Limits {
+                key_requests_per_second: config.limits.requests_per_second,
+                key_burst: config.limits.requests_burst,
+                unknown_keys_per_address: config.limits.unknown_keys_per_address_per_second,
+                unknown_keys_in_all: config.limits.unknown_keys_per_second,
+            },
+            config.accept_bare_base64,
+        ));
+        let keys = KeysService::new(store.clone(), clock.clone(), {
+            let authenticator = authenticator.clone();
+            Box::new(move |before, after| authenticator.take_over(before, after))
+        });
         Ok(Self {
             companies: Arc::new(CompaniesService::new(store.clone(), snapshots.clone())),
             history: Arc::new(HistoryService::new(store.clone(), snapshots)),
-            keys: Arc::new(KeysService::new(store.clone(), clock.clone())),
+            keys: Arc::new(keys),
             load: Arc::new(LoadService::new(store.clone(), clock.clone(), settings.clone())),
             verify: Arc::new(VerifyService::new(store.clone())),
             settings,
+            authenticator,
             store,
             clock,
             freshness,
@@ -120,7 +138,6 @@ impl Services {
 /// A server that has its port, and answers nobody yet.
 pub struct Server {
     services: Services,
-    authenticator: Arc<Authenticator>,
     api: api::Api,
     bound: Bound,
 }
@@ -128,20 +145,12 @@ pub struct Server {
 /// Takes the port and puts everything together.
 pub fn start(config: &Config, services: Services) -> Result<Server, ServeError> {
     let bound = net::bind(config)?;
-    let authenticator = Arc::new(Authenticator::new(
-        services.store.clone(),
-        services.clock.clone(),
-        services.freshness.clone(),
-        auth::Limits {
-            key_requests_per_second: config.limits.requests_per_second,
-            key_burst: config.limits.requests_burst,
-            unknown_keys_per_address: config.limits.unknown_keys_per_address_per_second,
-            unknown_keys_in_all: config.limits.unknown_keys_per_second,
-        },
-        config.accept_bare_base64,
-    ));
-    let api = api::Api::new(services.use_cases(), authenticator.clone(), config.limits.body_bytes);
-    Ok(Server { services, authenticator, api, bound })
+    let api = api::Api::new(
+        services.use_cases(),
+        services.authenticator.clone(),
+        config.limits.body_bytes,
+    );
+    Ok(Server { services, api, bound })
 }
 
 impl Server {
@@ -157,7 +166,8 @@ impl Server {
 
     /// Serves until it is told to stop, and what was in flight then is finished or out of time.
     pub async fn serve(self, shutdown: Shutdown) {
-        let Self { services, authenticator, api, bound } = self;
+        let Self { services, api, bound } = self;
+        let authenticator = services.authenticator.clone();
         let freshness = services.freshness.clone();
         let readiness: net::Readiness = Arc::new(move || match freshness.lost_for() {
             None => Ok(()),

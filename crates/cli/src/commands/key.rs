@@ -69,7 +69,8 @@ const SCOPES: &str = "settings:read, settings:write, companies:read, companies:w
 ///
 /// On a server a key sees, makes and changes only keys that lie wholly within its own restrictions. On a
 /// data directory there are no such limits: this is the way to the first key. A running server takes a
-/// new key at once, and refuses a revoked one within a second.
+/// new key at once. It refuses a key that it revoked itself from that moment on, and one that a command
+/// revoked within a second.
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXIT_CODES)]
 pub(crate) enum KeyCommand {

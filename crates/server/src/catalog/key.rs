@@ -66,6 +66,11 @@ pub struct Key {
 }
 
 impl Key {
+    /// Of its secrets, those that are known.
+    pub fn secrets(&self) -> impl Iterator<Item = SecretDigest> {
+        [Some(self.secret), self.previous.map(|previous| previous.digest)].into_iter().flatten()
+    }
+
     /// Whether the key may be used at that moment.
     pub fn check_usable(&self, now: Timestamp) -> Result<()> {
         if self.revoked_time.is_some() {

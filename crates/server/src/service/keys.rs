@@ -57,16 +57,21 @@ impl KeyFilter {
     }
 }
 
+/// Told of a key that was written here, as it was and as it is, before anybody else is told; or only as
+/// it was, where it is not known whether it was written.
+pub type OnWritten = Box<dyn Fn(&Key, Option<&Key>) + Send + Sync>;
+
 /// Issues, lists, changes and revokes keys.
 pub struct KeysService {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    on_written: OnWritten,
 }
 
 impl KeysService {
     /// Keys live in the store.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, on_written: OnWritten) -> Self {
+        Self { store, clock, on_written }
     }
 
     /// Makes a key of that secret, which the caller generated or brought along.
@@ -246,10 +251,16 @@ impl KeysService {
                 return Ok(Kept { key: after, repeated: false });
             }
             match self.store.commit_key(&by.plan(base, &after, now)).await {
-                Ok(()) => return Ok(Kept { key: after, repeated: false }),
+                Ok(()) => {
+                    (self.on_written)(&before, Some(&after));
+                    return Ok(Kept { key: after, repeated: false });
+                }
                 // Another process changed the key just now; look again.
                 Err(StoreError::Conflict) => {}
-                Err(other) => return Err(other.into()),
+                Err(other) => {
+                    (self.on_written)(&before, None);
+                    return Err(other.into());
+                }
             }
         }
     }

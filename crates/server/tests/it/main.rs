@@ -24,6 +24,7 @@ mod ready;
 mod sqlite;
 mod sqlite_speed;
 mod status;
+mod stolen_keys;
 mod store_conformance;
 mod store_samples;
 mod tidy;
