@@ -1,7 +1,6 @@
 //! The protocols: gRPC, HTTP/JSON, the documents. Knows no store and no SQL.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     sync::{Arc, LazyLock},
     time::Duration,
@@ -17,7 +16,7 @@ use customer_settings_contract::moego::business::{
     company::v1::company_service_server::CompanyServiceServer,
     setting::v1::setting_service_server::SettingServiceServer,
 };
-use prost_reflect::{DescriptorPool, MethodDescriptor};
+use prost_reflect::DescriptorPool;
 use tokio::time::timeout;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -26,8 +25,8 @@ use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
     auth::Authenticator,
-    catalog::access::Caller,
-    net::{App, Deadline, RouteLabel, Shutdown},
+    catalog::access::Holder,
+    net::{App, Deadline, Shutdown},
     service::{
         companies::CompaniesService, history::HistoryService, keys::KeysService,
         settings::SettingsService,
@@ -41,6 +40,7 @@ pub mod docs;
 pub mod finished;
 mod frame;
 mod grpc;
+mod guard;
 pub mod http;
 mod marks;
 pub mod openapi;
@@ -51,6 +51,7 @@ use admin::Admin;
 pub use compat::finished_list;
 use compat::{Compat, HotLists};
 use grpc::Guard;
+use guard::{Methods, admit};
 use http::{Backend, RpcPath, Transcoder, Wiring};
 use ready::ReadyLists;
 use status::RequestError;
@@ -80,17 +81,29 @@ pub struct UseCases {
     pub keys: Arc<KeysService>,
 }
 
-/// The gRPC services for one caller in this process: no port, no key.
+/// The gRPC services for one holder in this process: no port, no key, and the same check of what may be done.
 pub fn local(
     use_cases: UseCases,
-    caller: Caller,
+    holder: Holder,
     deadline: impl Fn() -> Deadline + Clone + Send + Sync + 'static,
 ) -> Backend {
     let services = routes(use_cases, usize::MAX).prepare();
-    BoxCloneSyncService::new(service_fn(move |mut request: ::http::Request<tonic::body::Body>| {
-        request.extensions_mut().insert(caller.clone());
-        request.extensions_mut().insert(deadline());
-        services.clone().oneshot(request)
+    let methods = Arc::new(Methods::new());
+    BoxCloneSyncService::new(service_fn(move |request: ::http::Request<tonic::body::Body>| {
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(deadline());
+        let admitted = match methods.get(parts.uri.path()) {
+            Some(method) => admit(method, holder.clone(), &mut parts),
+            // The services say themselves that they have no such method.
+            None => Ok(()),
+        };
+        let services = services.clone();
+        async move {
+            match admitted {
+                Ok(()) => services.oneshot(::http::Request::from_parts(parts, body)).await,
+                Err(error) => Ok(status::grpc_status(&error).into_http()),
+            }
+        }
     }))
 }
 
@@ -104,7 +117,8 @@ impl Api {
     /// Puts the protocols together; a body may have `body_limit` bytes.
     pub fn new(use_cases: UseCases, authenticator: Arc<Authenticator>, body_limit: usize) -> Self {
         let compat = Compat::new(&use_cases);
-        let ready = ReadyLists::new(authenticator.clone(), use_cases.settings.clone());
+        let methods = Arc::new(Methods::new());
+        let ready = ReadyLists::new(&methods, authenticator.clone(), use_cases.settings.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
         let routes = routes(use_cases, body_limit)
             .add_service(health_service)
@@ -118,11 +132,7 @@ impl Api {
                     .build_v1alpha()
                     .unwrap_or_else(|error| unreachable!("built descriptors: {error}")),
             );
-        let guard = Guard {
-            authenticator: authenticator.clone(),
-            methods: Arc::new(methods()),
-            body_limit,
-        };
+        let guard = Guard { authenticator, methods, body_limit };
         let backend = grpc::backend(routes, guard.clone());
         let services = http::bound_services(descriptors());
         let services: Vec<&str> = services.iter().map(String::as_str).collect();
@@ -199,14 +209,14 @@ fn routes(use_cases: UseCases, limit: usize) -> Routes {
 struct Protocols {
     grpc: GrpcWebService<Backend>,
     pages: Router,
-    methods: Arc<HashMap<String, RouteLabel>>,
+    methods: Arc<Methods>,
 }
 
 impl Protocols {
     async fn answer(&self, request: Request) -> Response {
         // Before anything else looks at the path: an unknown method over gRPC is UNIMPLEMENTED, not 404.
         if status::is_grpc(request.headers()) {
-            let label = self.methods.get(request.uri().path()).cloned();
+            let label = self.methods.get(request.uri().path()).map(|method| method.label.clone());
             let answered = self.grpc.clone().oneshot(request).await;
             let mut response = answered.unwrap_or_else(|never| match never {}).map(Body::new);
             if let Some(label) = label {
@@ -217,9 +227,9 @@ impl Protocols {
         let answered = self.pages.clone().oneshot(request).await;
         let mut response = answered.unwrap_or_else(|never| match never {});
         if let Some(RpcPath(path)) = response.extensions().get().cloned()
-            && let Some(label) = self.methods.get(&*path)
+            && let Some(method) = self.methods.get(&path)
         {
-            response.extensions_mut().insert(label.clone());
+            response.extensions_mut().insert(method.label.clone());
         }
         response
     }
@@ -235,18 +245,6 @@ fn pages(documents: Router, transcoder: Transcoder) -> Router {
             status::request_error_response(request.headers(), &error)
         })
         .fallback(move |request: Request| async move { transcoder.answer(request).await })
-}
-
-/// Every method's path, as a label of few values.
-fn methods() -> HashMap<String, RouteLabel> {
-    let methods =
-        descriptors().services().flat_map(|service| service.methods().collect::<Vec<_>>());
-    let path = |method: MethodDescriptor| {
-        let path = http::rpc_path(&method);
-        let label = RouteLabel::new(&path);
-        (path, label)
-    };
-    methods.map(path).collect()
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

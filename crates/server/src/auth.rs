@@ -1,4 +1,4 @@
-//! From a credential to a [`Caller`]: the cache of keys, and the limits that come before it.
+//! From a credential to a [`Holder`]: the cache of keys, and the limits that come before it.
 //!
 //! Knows no protocol: it gets the bytes of the `Authorization` value and the client's address.
 
@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     catalog::{
-        access::Caller,
+        access::Holder,
         error::{Error, Limit, Result},
         id::KeyId,
         key::{Key, SecretDigest},
@@ -79,8 +79,8 @@ struct Recognized {
 
 struct CachedKey {
     key: Key,
-    /// Who calls with it, but for the address.
-    caller: Caller,
+    /// Who holds it, but for the address.
+    holder: Holder,
     stamp: Stamp,
     usage: Arc<Usage>,
 }
@@ -124,7 +124,7 @@ impl Authenticator {
         &self,
         mut authorization: impl Iterator<Item = &'a [u8]>,
         address: IpAddr,
-    ) -> Result<Caller> {
+    ) -> Result<Holder> {
         let Some(value) = authorization.next() else {
             return Err(Error::NoCredential);
         };
@@ -135,11 +135,11 @@ impl Authenticator {
             Some(cached) => cached,
             None => self.look_up_once(digest, secret, address, credential.if_unknown).await?,
         };
-        let caller = self.admit(&cached, address, &digest)?;
+        let holder = self.admit(&cached, address, &digest)?;
         check(&cached.usage.limiter, Limit::Key)?;
         let recognized = Recognized { known: cached, secret: digest };
         self.recognized.insert(Sha256::digest(value).into(), recognized);
-        Ok(caller)
+        Ok(holder)
     }
 
     /// What `then` makes of whoever is calling just now, where neither takes a look-up or a refusal. `None`
@@ -149,14 +149,14 @@ impl Authenticator {
         authorization: &[u8],
         address: IpAddr,
         now: Instant,
-        then: impl FnOnce(&Caller) -> Option<T>,
+        then: impl FnOnce(Holder) -> Option<T>,
     ) -> Option<T> {
         let value: [u8; 32] = Sha256::digest(authorization).into();
         let Recognized { known, secret } = self.recognized.get(&value)?;
         if !self.freshness.is_fresh_at(known.stamp, now) {
             return None;
         }
-        let made = then(&self.admit(&known, address, &secret).ok()?)?;
+        let made = then(self.admit(&known, address, &secret).ok()?)?;
         known.usage.limiter.check().ok()?;
         Some(made)
     }
@@ -172,20 +172,20 @@ impl Authenticator {
                 self.keys.remove(&secret);
                 continue;
             }
-            let (key, caller) = (after.clone(), after.caller());
+            let (key, holder) = (after.clone(), after.holder());
             let (stamp, usage) = (known.stamp, known.usage.clone());
-            self.keys.insert(secret, Arc::new(CachedKey { key, caller, stamp, usage }));
+            self.keys.insert(secret, Arc::new(CachedKey { key, holder, stamp, usage }));
         }
     }
 
-    fn admit(&self, known: &CachedKey, address: IpAddr, digest: &SecretDigest) -> Result<Caller> {
+    fn admit(&self, known: &CachedKey, address: IpAddr, digest: &SecretDigest) -> Result<Holder> {
         let now = self.clock.now();
         known.key.admit(now, address, digest)?;
         known.usage.last_used.store(now.as_micros(), Ordering::Relaxed);
-        let mut caller = known.caller.clone();
+        let mut holder = known.holder.clone();
         // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d.
-        caller.actor.address = Some(address.to_canonical());
-        Ok(caller)
+        holder.actor.address = Some(address.to_canonical());
+        Ok(holder)
     }
 
     /// Writes down when keys were last used, coarsely.
@@ -272,8 +272,8 @@ impl Authenticator {
         let new_usage = || Ok::<_, Infallible>(Arc::new(self.new_usage()));
         let usage = self.usages.get_or_insert_with(&key.id, new_usage);
         let usage = usage.unwrap_or_else(|never| match never {});
-        let caller = key.caller();
-        let cached = Arc::new(CachedKey { key, caller, stamp, usage });
+        let holder = key.holder();
+        let cached = Arc::new(CachedKey { key, holder, stamp, usage });
         self.keys.insert(digest, cached.clone());
         Ok(Some(cached))
     }

@@ -117,10 +117,11 @@ impl Services {
     pub fn local(&self, task: Task, timeout: Duration) -> api::http::Backend {
         let clock = self.clock.clone();
         let deadline = move || net::Deadline(clock.monotonic() + timeout);
-        api::local(self.use_cases(), task.caller(), deadline)
+        api::local(self.use_cases(), task.holder(), deadline)
     }
 
-    fn use_cases(&self) -> api::UseCases {
+    /// What the protocols are made over.
+    pub fn use_cases(&self) -> api::UseCases {
         api::UseCases {
             settings: self.settings.clone(),
             companies: self.companies.clone(),

@@ -31,13 +31,14 @@ use super::{
     UseCases, convert, descriptors,
     finished::FinishedList,
     frame::{framed, unframed},
-    grpc::caller,
+    guard,
     http::{DirectJson, Finished, FinishedAnswers, rpc_path},
     marks::{answer, marked},
+    status::grpc_status,
 };
 use crate::{
     catalog::{
-        access::{Caller, Scope},
+        access::Caller,
         entry::Catalog,
         error::{Cause, Error, Kind, Result},
         id::{BusinessId, CompanyId},
@@ -69,10 +70,15 @@ impl Compat {
     /// The snapshot that a list of the company answers from.
     async fn seen(&self, caller: &Caller, company_id: &str) -> Result<Seen> {
         let id = CompanyId::parse("company_id", company_id)?;
-        let grant = caller.grant(Scope::SettingsRead, &id)?;
+        let grant = caller.grant(&id)?;
         let found = self.settings.get(&grant).await?;
         found.ok_or_else(|| caller.absent(Kind::Company, id.as_str()))
     }
+}
+
+/// Who is calling.
+fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
+    guard::caller(request.extensions()).map_err(|error| grpc_status(&error))
 }
 
 fn page(pagination: Option<Pagination>) -> Result<Page> {
@@ -224,9 +230,7 @@ impl FinishedAnswers for HotLists {
     ) -> Result<Finished> {
         let catalog =
             listed(rpc_path).ok_or_else(|| Error::Internal(Cause::new("not a hot list")))?;
-        let caller = extensions.get::<Caller>();
-        let caller = caller
-            .ok_or_else(|| Error::Internal(Cause::new("a list was reached without a caller")))?;
+        let caller = guard::caller(extensions)?;
         let company_id = request.get_field_by_name("company_id");
         let company_id = company_id.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
         let seen = self.0.seen(caller, company_id).await?;

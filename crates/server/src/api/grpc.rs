@@ -1,7 +1,6 @@
-//! The check of the key before the gRPC services, for whoever calls them.
+//! The check of the key, and of what it may do, before the gRPC services, for whoever calls them.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
@@ -11,12 +10,12 @@ use std::{
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use http::{header, request::Parts};
-use tonic::{Code, Request, Status, body::Body, service::Routes};
+use tonic::{Code, Status, body::Body, service::Routes};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 use super::{
-    http::{Authenticate, Backend},
-    marks::MIN_REVISION,
+    guard::{Method, Methods, admit},
+    http::{Authenticate, Backend, RpcPath},
     status::{RequestError, grpc_code, grpc_status, request_status},
 };
 use crate::{
@@ -24,9 +23,8 @@ use crate::{
     catalog::{
         access::Caller,
         error::{Cause, Error, Result},
-        token::RevisionToken,
     },
-    net::{ClientAddress, RouteLabel},
+    net::ClientAddress,
 };
 
 /// Services that answer without a key: what they tell is in the documentation anyway.
@@ -35,17 +33,6 @@ const OPEN_SERVICES: [&str; 3] = [
     "/grpc.reflection.v1.ServerReflection/",
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
-
-/// Who is calling, put there by [`authenticate`].
-pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
-    caller_in(request.extensions()).map_err(|error| grpc_status(&error))
-}
-
-/// The same from the extensions alone.
-pub(super) fn caller_in(extensions: &http::Extensions) -> Result<&Caller> {
-    let absent = || Error::Internal(Cause::new("a method was reached without a caller"));
-    extensions.get().ok_or_else(absent)
-}
 
 /// The services behind the check of the key.
 pub(super) fn backend(routes: Routes, guard: Guard) -> Backend {
@@ -57,8 +44,8 @@ pub(super) fn backend(routes: Routes, guard: Guard) -> Backend {
 pub(super) struct Guard {
     /// Decides who is calling.
     pub(super) authenticator: Arc<Authenticator>,
-    /// The methods there are, by path.
-    pub(super) methods: Arc<HashMap<String, RouteLabel>>,
+    /// The methods there are.
+    pub(super) methods: Arc<Methods>,
     /// The most bytes of a message.
     pub(super) body_limit: usize,
 }
@@ -70,10 +57,23 @@ impl Guard {
         if OPEN_SERVICES.iter().any(|service| path.starts_with(service)) {
             return Ok(());
         }
-        if !self.methods.contains_key(path) {
+        let Some(method) = self.methods.get(path) else {
             return Err(request_status(&RequestError::UnknownMethod { path: path.to_owned() }));
+        };
+        self.authenticate(method, parts).await.map_err(|error| grpc_status(&error))
+    }
+
+    /// Finds out who is calling and whether they may; does nothing where that was done already.
+    async fn authenticate(&self, method: &Method, parts: &mut Parts) -> Result<()> {
+        if parts.extensions.get::<Caller>().is_some() {
+            return Ok(());
         }
-        self.authenticate(parts).await.map_err(|error| grpc_status(&error))
+        let address = parts.extensions.get::<ClientAddress>();
+        let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.0);
+        let values = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let values = values.map(|value| value.as_bytes());
+        let holder = self.authenticator.authenticate(values, address).await?;
+        admit(method, holder, parts)
     }
 
     /// Messages that cannot be read are the caller's mistake, and tonic answers as if they were
@@ -94,22 +94,11 @@ impl Guard {
 
 #[async_trait]
 impl Authenticate for Guard {
-    /// Checks the request's key and notes who is calling; does nothing where that was done already.
     async fn authenticate(&self, parts: &mut Parts) -> Result<()> {
-        if parts.extensions.get::<Caller>().is_some() {
-            return Ok(());
-        }
-        let address = parts.extensions.get::<ClientAddress>();
-        let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.0);
-        let values = parts.headers.get_all(header::AUTHORIZATION).iter();
-        let values = values.map(|value| value.as_bytes());
-        let mut caller = self.authenticator.authenticate(values, address).await?;
-        if let Some(token) = parts.headers.get(MIN_REVISION) {
-            let text = token.to_str().unwrap_or_default();
-            caller.at_least = Some(RevisionToken::parse("Settings-Min-Revision", text)?);
-        }
-        parts.extensions.insert(caller);
-        Ok(())
+        let path = parts.extensions.get::<RpcPath>().map(|path| path.0.clone());
+        let method = path.as_ref().and_then(|path| self.methods.get(path));
+        let unknown = || Error::Internal(Cause::new("a route leads to no method of the contract"));
+        Guard::authenticate(self, method.ok_or_else(unknown)?, parts).await
     }
 }
 

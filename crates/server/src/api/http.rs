@@ -28,7 +28,7 @@ pub(crate) use self::{
     direct::DirectJson,
     json::wrapped,
     query::fields as query_fields,
-    routes::{Binding, BodyRule, FieldPath, bindings, rpc_path},
+    routes::{Binding, BodyRule, FieldPath, bindings, ignores_unknown, rpc_path},
     template::Segment,
 };
 use self::{

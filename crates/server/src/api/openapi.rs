@@ -13,10 +13,11 @@ use serde_json::{Map, Value, json};
 
 use self::{
     comments::summary,
-    schema::{Direction, Schemas, example, has_behavior, text_option},
+    schema::{Direction, Schemas, example, has_behavior},
 };
 use super::{
     descriptors,
+    guard::scopes,
     http::{Binding, BindingError, BodyRule, FieldPath, Segment, bindings, query_fields},
     status::{self, DocumentedError},
 };
@@ -131,8 +132,12 @@ impl Writer {
         let rpc = &binding.rpc;
         let comment = self.schemas.comments.of(&rpc.parent_file(), rpc.path()).to_owned();
         let (summary, rest) = summary(&comment);
-        let scope = text_option(rpc.parent_pool(), &rpc.options(), "customersettings.v1.scope");
-        let needed = scope.as_ref().map(|scope| format!("Needs the scope `{scope}`."));
+        let scopes = scopes(rpc);
+        let needed = match &scopes[..] {
+            [] => None,
+            [scope] => Some(format!("Needs the scope `{scope}`.")),
+            scopes => Some(format!("Needs the scopes `{}`.", scopes.join("` and `"))),
+        };
         let description: Vec<&str> = [rest, needed.as_deref().unwrap_or_default()]
             .into_iter()
             .filter(|text| !text.is_empty())
@@ -148,8 +153,8 @@ impl Writer {
         if !description.is_empty() {
             operation.insert("description".to_owned(), json!(description.join("\n\n")));
         }
-        if let Some(scope) = scope {
-            operation.insert("x-required-scope".to_owned(), json!(scope));
+        if !scopes.is_empty() {
+            operation.insert("x-required-scopes".to_owned(), json!(scopes));
         }
         let parameters = self.parameters(binding);
         if !parameters.is_empty() {

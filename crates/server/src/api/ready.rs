@@ -14,13 +14,14 @@ use super::{
     compat::{finished, listed},
     descriptors,
     frame::unframed,
+    guard::{Method as Called, Methods},
     http::{Binding, BodyRule, bindings, rpc_path},
     marks::MIN_REVISION,
     status,
 };
 use crate::{
     auth::Authenticator,
-    catalog::{access::Scope, entry::Catalog, id::CompanyId},
+    catalog::{entry::Catalog, id::CompanyId},
     net::{Head, ReadyAnswers, ReadyBody, ReadyRequest, RouteLabel},
     service::{settings::SettingsService, snapshot::Seen},
 };
@@ -42,16 +43,23 @@ struct Lists {
 }
 
 impl ReadyLists {
-    pub(super) fn new(authenticator: Arc<Authenticator>, settings: Arc<SettingsService>) -> Self {
+    pub(super) fn new(
+        called: &Methods,
+        authenticator: Arc<Authenticator>,
+        settings: Arc<SettingsService>,
+    ) -> Self {
         let lists = Arc::new(Lists { authenticator, settings });
         let bindings = bindings(descriptors(), &[SERVICE]).unwrap_or_default();
-        let json = bindings.iter().filter_map(|binding| JsonRoute::new(binding, &lists)).collect();
+        let json = |binding: &Binding| {
+            JsonRoute::new(binding, called.get(&binding.rpc_path)?.clone(), &lists)
+        };
+        let json = bindings.iter().filter_map(json).collect();
         let methods = descriptors().get_service_by_name(SERVICE);
         let methods = methods.iter().flat_map(|service| service.methods());
         let grpc = methods.filter_map(|method| {
             let path = rpc_path(&method);
-            let (catalog, label) = (listed(&path)?, RouteLabel::new(&path));
-            Some(GrpcRoute { path, catalog, label, lists: lists.clone() })
+            let (catalog, called) = (listed(&path)?, called.get(&path)?.clone());
+            Some(GrpcRoute { path, catalog, called, lists: lists.clone() })
         });
         Self { json, grpc: grpc.collect() }
     }
@@ -63,24 +71,24 @@ impl ReadyAnswers for ReadyLists {
         let path = head.uri.path();
         if *head.method == Method::POST && status::is_grpc(head.headers) {
             let route = self.grpc.iter().find(|route| route.path == path)?;
-            return Some((route.label.clone(), route.answer(request)?));
+            return Some((route.called.label.clone(), route.answer(request)?));
         }
         let route = self.json.iter().find(|route| route.fits(head.method, path))?;
-        Some((route.label.clone(), route.answer(request)?))
+        Some((route.called.label.clone(), route.answer(request)?))
     }
 }
 
 impl Lists {
     /// The company's snapshot, if everything is as usual.
-    fn seen(&self, company_id: &str, request: &ReadyRequest<'_>) -> Option<Seen> {
+    fn seen(&self, called: &Called, company_id: &str, request: &ReadyRequest<'_>) -> Option<Seen> {
         let ReadyRequest { head: Head { headers, .. }, client, arrived, .. } = *request;
         if headers.contains_key(MIN_REVISION) {
             return None;
         }
         let id = CompanyId::parse("company_id", company_id).ok()?;
         let key = headers.get(header::AUTHORIZATION)?;
-        self.authenticator.recognize(key.as_bytes(), client.0, arrived, |caller| {
-            let grant = caller.grant(Scope::SettingsRead, &id).ok()?;
+        self.authenticator.recognize(key.as_bytes(), client.0, arrived, |holder| {
+            let grant = called.permitted(holder).ok()?.grant(&id).ok()?;
             self.settings.get_at_once(&grant, arrived)
         })
     }
@@ -94,12 +102,12 @@ struct JsonRoute {
     after: String,
     takes_body: bool,
     catalog: Catalog,
-    label: RouteLabel,
+    called: Arc<Called>,
     lists: Arc<Lists>,
 }
 
 impl JsonRoute {
-    fn new(binding: &Binding, lists: &Arc<Lists>) -> Option<Self> {
+    fn new(binding: &Binding, called: Arc<Called>, lists: &Arc<Lists>) -> Option<Self> {
         let (before, after) = binding.path.split_once("{company_id}")?;
         Some(Self {
             method: binding.method.clone(),
@@ -107,7 +115,7 @@ impl JsonRoute {
             after: after.to_owned(),
             takes_body: matches!(binding.body, BodyRule::Whole),
             catalog: listed(&binding.rpc_path)?,
-            label: RouteLabel::new(&binding.rpc_path),
+            called,
             lists: lists.clone(),
         })
     }
@@ -127,7 +135,7 @@ impl JsonRoute {
         if !is_usual || head.uri.query().is_some() {
             return None;
         }
-        let seen = self.lists.seen(company_id, request)?;
+        let seen = self.lists.seen(&self.called, company_id, request)?;
         Some(finished(&seen, self.catalog).over_http(head.method, head.headers))
     }
 }
@@ -152,7 +160,7 @@ impl UsualBody<'_> {
 struct GrpcRoute {
     path: String,
     catalog: Catalog,
-    label: RouteLabel,
+    called: Arc<Called>,
     lists: Arc<Lists>,
 }
 
@@ -166,7 +174,7 @@ impl GrpcRoute {
         }
         // The four requests have one form.
         let company_id = ListCustomerTagsRequest::decode(unframed(body).ok()?).ok()?.company_id;
-        let seen = self.lists.seen(&company_id, request)?;
+        let seen = self.lists.seen(&self.called, &company_id, request)?;
         Some(finished(&seen, self.catalog).over_grpc())
     }
 }

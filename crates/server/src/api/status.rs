@@ -240,7 +240,10 @@ fn metadata(error: &Error) -> HashMap<String, String> {
     }
     let pairs: Vec<(&str, String)> = match error {
         Error::AddressNotAllowed { address } => vec![("address", address.clone())],
-        Error::MissingScope { scope } => vec![("scope", scope.to_string())],
+        Error::MissingScope { scopes } => {
+            let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+            vec![("scope", names.join(","))]
+        }
         Error::NotCovered { kind, id }
         | Error::NotFound { kind, id }
         | Error::IdTaken { kind, id } => {
@@ -357,7 +360,7 @@ pub fn documented_errors() -> Vec<DocumentedError> {
         ("There is no valid key in the request.", of(&Error::NoCredential)),
         (
             "The key lacks the scope, does not cover the company, or may not be used from there.",
-            of(&Error::MissingScope { scope: Scope::SettingsRead }),
+            of(&Error::MissingScope { scopes: vec![Scope::SettingsRead] }),
         ),
         ("There is no such thing, or no such path.", of(&missing)),
         ("Another change came first, or the name or the id is taken.", of(&changed)),

@@ -1,9 +1,10 @@
 //! Who may do what: scopes, coverage, and the grants without which no data can be reached.
 //!
-//! Only this file can build a grant; every company-scoped method of the store and of the
-//! snapshot cache takes one, so that forgetting the check does not compile.
+//! Only this file can build a caller, which is a [`Holder`] of a key whose scopes were checked, and a grant, which
+//! a caller gets for what its key covers. Every company-scoped method of the store and of the snapshot cache takes
+//! a grant, so that forgetting either check does not compile.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, fmt, net::IpAddr, ops::Deref, sync::Arc};
 
 use super::{
     error::{Error, Kind, Result, Violation},
@@ -60,6 +61,11 @@ impl Scope {
             Self::StaffAny => "staff:any",
         }
     }
+
+    /// The scope of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
+    }
 }
 
 impl fmt::Display for Scope {
@@ -86,7 +92,7 @@ impl Scopes {
         let mut scopes = BTreeSet::new();
         let mut all = false;
         for name in names {
-            match Scope::ALL.into_iter().find(|scope| scope.as_str() == name) {
+            match Scope::named(name) {
                 Some(scope) => _ = scopes.insert(scope),
                 None if name == "*" => all = true,
                 None => {
@@ -163,23 +169,59 @@ pub struct Rights {
     pub staff_id: Option<StaffId>,
 }
 
-/// Someone who has shown a valid key from an address that it allows.
+/// Someone who has shown a valid key from an address that it allows. What may be done with it is not decided yet.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct Holder {
     /// Who acts.
     pub actor: Actor,
     /// What the key allows; shared, as every request of the key has the same.
     pub rights: Arc<Rights>,
-    /// What the caller has seen: answers about a company must be at least as new.
+    /// What the holder has seen: answers about a company must be at least as new.
     pub at_least: Option<RevisionToken>,
 }
 
+impl Holder {
+    /// The right to call a method that needs these scopes, or which of them the key lacks. This is the only check
+    /// of scopes; callers know nothing of them.
+    pub fn permitted(self, needed: &[Scope]) -> Result<Caller> {
+        let lacking = needed.iter().copied().filter(|scope| !self.rights.scopes.contains(*scope));
+        let lacking: Vec<Scope> = lacking.collect();
+        match lacking.is_empty() {
+            true => Ok(Caller(self)),
+            false => Err(Error::MissingScope { scopes: lacking }),
+        }
+    }
+}
+
+/// A holder whose key has the scopes of the method that is called. Only [`Holder::permitted`] makes it.
+#[derive(Clone, Debug)]
+pub struct Caller(Holder);
+
+impl Deref for Caller {
+    type Target = Holder;
+
+    fn deref(&self) -> &Holder {
+        &self.0
+    }
+}
+
 impl Caller {
-    /// The right to use one company's data, or what is missing for it.
+    /// The same caller in the name of a staff member, which needs `staff:any`; `field` names where that was said.
+    pub fn acting_as(self, field: &str, staff_id: &str) -> Result<Self> {
+        let Self(mut holder) = self.0.permitted(&[Scope::StaffAny])?;
+        holder.actor.staff_id = StaffId::parse(field, staff_id)?;
+        Ok(Self(holder))
+    }
+
+    /// The same caller, whose answers must be at least that new.
+    pub fn having_seen(self, at_least: RevisionToken) -> Self {
+        Self(Holder { at_least: Some(at_least), ..self.0 })
+    }
+
+    /// The right to use one company's data, or the refusal.
     ///
     /// A company that the key does not cover is refused alike whether or not it exists.
-    pub fn grant(&self, scope: Scope, company: &CompanyId) -> Result<Grant> {
-        self.require(scope)?;
+    pub fn grant(&self, company: &CompanyId) -> Result<Grant> {
         if !self.rights.coverage.contains(company) {
             return Err(self.absent(Kind::Company, company.as_str()));
         }
@@ -188,16 +230,9 @@ impl Caller {
     }
 
     /// The right to look across all companies that the key covers.
-    pub fn grant_covered(&self, scope: Scope) -> Result<CoveredGrant> {
-        self.require(scope)?;
+    pub fn grant_covered(&self) -> CoveredGrant {
         let (coverage, actor) = (self.rights.coverage.clone(), self.actor.clone());
-        Ok(CoveredGrant { coverage, actor, at_least: self.at_least })
-    }
-
-    /// The same caller in the name of a staff member, which needs `staff:any`.
-    pub fn acting_as(&self, staff_id: StaffId) -> Result<Self> {
-        self.require(Scope::StaffAny)?;
-        Ok(Self { actor: Actor { staff_id, ..self.actor.clone() }, ..self.clone() })
+        CoveredGrant { coverage, actor, at_least: self.at_least }
     }
 
     /// The error for something that is not there: only a key that covers everything learns so.
@@ -206,14 +241,6 @@ impl Caller {
         match self.rights.coverage {
             Coverage::All => Error::NotFound { kind, id },
             Coverage::Only(_) => Error::NotCovered { kind, id },
-        }
-    }
-
-    /// Whether the key has the scope, for any company that it covers.
-    pub fn require(&self, scope: Scope) -> Result<()> {
-        match self.rights.scopes.contains(scope) {
-            true => Ok(()),
-            false => Err(Error::MissingScope { scope }),
         }
     }
 }
@@ -251,8 +278,8 @@ impl Task {
         Actor { key_id: None, staff_id, address: None }
     }
 
-    /// A caller who may do everything: whoever can read and write the data itself.
-    pub fn caller(self) -> Caller {
+    /// A holder who may do everything: whoever can read and write the data itself.
+    pub fn holder(self) -> Holder {
         let rights = Rights {
             scopes: Scopes::All,
             coverage: Coverage::All,
@@ -260,7 +287,7 @@ impl Task {
             expires_time: None,
             staff_id: None,
         };
-        Caller { actor: self.actor(), rights: Arc::new(rights), at_least: None }
+        Holder { actor: self.actor(), rights: Arc::new(rights), at_least: None }
     }
 
     /// The right of the program itself to one company's data.

@@ -73,24 +73,6 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether it is about a catalog, and not about the company or a location.
-    pub fn is_about_entries(&self) -> bool {
-        match self {
-            Self::CreateEntry { .. }
-            | Self::UpdateEntry { .. }
-            | Self::ArchiveEntry { .. }
-            | Self::RestoreEntry { .. }
-            | Self::DeleteEntry { .. }
-            | Self::ReorderEntries { .. } => true,
-            Self::CreateCompany { .. }
-            | Self::UpdateCompany { .. }
-            | Self::SetCompanyState { .. }
-            | Self::CreateBusiness { .. }
-            | Self::UpdateBusiness { .. }
-            | Self::SetBusinessState { .. } => false,
-        }
-    }
-
     /// What the caller has seen of what, where the step says so.
     pub fn expected(&self) -> Option<(Subject, &Etag)> {
         let (subject, etag) = match self {

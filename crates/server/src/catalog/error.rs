@@ -41,10 +41,10 @@ pub enum Error {
         /// Where the request came from.
         address: String,
     },
-    /// The key lacks a scope.
+    /// The key lacks scopes.
     MissingScope {
-        /// The scope that it lacks.
-        scope: Scope,
+        /// Those that it lacks of those that the method needs.
+        scopes: Vec<Scope>,
     },
     /// The key does not cover the company or business, whether or not that exists.
     NotCovered {
@@ -230,9 +230,7 @@ impl fmt::Display for Error {
             Self::AddressNotAllowed { address } => {
                 write!(f, "the key may not be used from {address}: its allowed addresses do not include it")
             }
-            Self::MissingScope { scope } => {
-                write!(f, "the key lacks the scope {scope}: use a key that has it, or have it added")
-            }
+            Self::MissingScope { scopes } => write_missing(f, scopes),
             Self::NotCovered { kind, id } => {
                 write!(f, "the key does not cover {kind} {id}, or there is no such {kind}")
             }
@@ -288,6 +286,13 @@ impl fmt::Display for Error {
 const FREE_NAME: &str = ": choose another name, or rename or archive that entry first";
 /// What to do where an id is taken.
 const FREE_ID: &str = ": choose another one, as no id is used again, even if what had it is gone";
+
+fn write_missing(f: &mut fmt::Formatter<'_>, scopes: &[Scope]) -> fmt::Result {
+    let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+    let (s, them) = if names.len() == 1 { ("", "it") } else { ("s", "them") };
+    let names = names.join(" and ");
+    write!(f, "the key lacks the scope{s} {names}: use a key that has {them}, or have {them} added")
+}
 
 fn write_not_within(f: &mut fmt::Formatter<'_>, beyond: Option<&Beyond>) -> fmt::Result {
     match beyond {

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use ipnet::IpNet;
 
 use super::{
-    access::{Actor, Caller, Coverage, Rights, Scope, Scopes},
+    access::{Actor, Coverage, Holder, Rights, Scope, Scopes},
     entry::{Audit, Revision},
     error::{Beyond, Error, Result},
     id::{KeyId, StaffId},
@@ -98,8 +98,8 @@ impl Key {
         Ok(())
     }
 
-    /// Who calls with this key, from an address that is not known yet.
-    pub fn caller(&self) -> Caller {
+    /// Who holds this key, at an address that is not known yet.
+    pub fn holder(&self) -> Holder {
         let staff_id = self.staff_id.clone().unwrap_or_else(|| {
             StaffId::parse("key_id", self.id.as_str())
                 .unwrap_or_else(|_| unreachable!("ids have one form"))
@@ -111,7 +111,7 @@ impl Key {
             expires_time: self.expires_time,
             staff_id: self.staff_id.clone(),
         };
-        Caller {
+        Holder {
             actor: Actor { key_id: Some(self.id.clone()), staff_id, address: None },
             rights: Arc::new(rights),
             at_least: None,
@@ -139,7 +139,7 @@ impl Key {
 
     /// Whether the key can do nothing that the caller cannot; else the first restriction of the
     /// caller that it goes beyond.
-    pub fn lies_within(&self, caller: &Caller) -> Result<(), Beyond> {
+    pub fn lies_within(&self, caller: &Holder) -> Result<(), Beyond> {
         let beyond = |restriction, own| Err(Beyond { restriction, own });
         let caller = &*caller.rights;
         let scopes = match (&caller.scopes, &self.scopes) {

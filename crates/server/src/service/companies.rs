@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::snapshot::{Marks, Seen, Snapshots};
 use crate::{
     catalog::{
-        access::{Caller, Scope},
+        access::Caller,
         company::{Business, Company},
         entry::State,
         error::{Kind, Result, Violation},
@@ -97,7 +97,7 @@ impl CompaniesService {
 
     /// The active companies that the caller covers, by name and then id.
     pub async fn list_companies(&self, caller: &Caller, page: Page) -> Result<Paged<Company>> {
-        let grant = caller.grant_covered(Scope::CompaniesRead)?;
+        let grant = caller.grant_covered();
         let (offset, limit) = (page.offset(), page.size + 1);
         let rows = self.store.list_companies(&grant, false, None, offset, limit).await?;
         Ok(page.cut(rows))
@@ -112,7 +112,7 @@ impl CompaniesService {
         after: Option<(&str, &CompanyId)>,
         limit: u32,
     ) -> Result<Vec<Company>> {
-        let grant = caller.grant_covered(Scope::CompaniesRead)?;
+        let grant = caller.grant_covered();
         Ok(self.store.list_companies(&grant, show_archived, after, 0, limit).await?)
     }
 
@@ -123,7 +123,7 @@ impl CompaniesService {
         id: &BusinessId,
     ) -> Result<(CompanyId, Business, Marks)> {
         let absent = || caller.absent(Kind::Business, id.as_str());
-        let covered = caller.grant_covered(Scope::CompaniesRead)?;
+        let covered = caller.grant_covered();
         let company = self.store.company_of(id).await?.ok_or_else(absent)?;
         // Not the company's refusal: the answer must be the same as for a business that is not there.
         let grant = covered.grant(&company).ok_or_else(absent)?;
@@ -140,7 +140,7 @@ impl CompaniesService {
         page: Page,
     ) -> Result<(Paged<(CompanyId, Business)>, Option<Marks>)> {
         let Some(id) = company else {
-            let grant = caller.grant_covered(Scope::CompaniesRead)?;
+            let grant = caller.grant_covered();
             let rows = self.store.list_businesses(&grant, page.offset(), page.size + 1).await?;
             return Ok((page.cut(rows), None));
         };
@@ -151,7 +151,7 @@ impl CompaniesService {
     }
 
     async fn seen(&self, caller: &Caller, id: &CompanyId) -> Result<Seen> {
-        let grant = caller.grant(Scope::CompaniesRead, id)?;
+        let grant = caller.grant(id)?;
         let seen = self.snapshots.get(&grant).await?;
         seen.ok_or_else(|| caller.absent(Kind::Company, id.as_str()))
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        access::{Caller, Grant, Scope},
+        access::{Caller, Grant},
         entry::{Catalog, Revision},
         error::{Cause, Error, Kind, Past, Result},
         etag::Etag,
@@ -85,7 +85,7 @@ impl HistoryService {
         below: Option<Revision>,
         limit: u32,
     ) -> Result<Changes> {
-        let grant = caller.grant(Scope::HistoryRead, company)?;
+        let grant = caller.grant(company)?;
         let snapshot = self.snapshots.get(&grant).await?;
         let absent = || caller.absent(Kind::Company, company.as_str());
         let seen = snapshot.ok_or_else(absent)?;
@@ -118,7 +118,7 @@ impl HistoryService {
         company: &CompanyId,
         revision: Revision,
     ) -> Result<(Marks, LogLine)> {
-        let grant = caller.grant(Scope::HistoryRead, company)?;
+        let grant = caller.grant(company)?;
         let absent = || caller.absent(Kind::Company, company.as_str());
         let marks = self.snapshots.get(&grant).await?.ok_or_else(absent)?.marks();
         Ok((marks, line(&*self.store, &grant, revision).await?))

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        access::{Caller, Coverage, Grant, Scope},
+        access::{Caller, Coverage, Grant},
         change::{Change, CompanyDraft, Step},
         entry::Revision,
         error::{Cause, Error, Kind, Result},
@@ -21,7 +21,7 @@ use crate::{
         id::CompanyId,
         log::{LogLine, Request},
         plan::{Context, Plan, plan},
-        settings::{Delta, Settings, Subject},
+        settings::{Settings, Subject},
         time::Timestamp,
         token::RevisionToken,
     },
@@ -70,11 +70,10 @@ impl SettingsService {
     pub async fn read(
         &self,
         caller: &Caller,
-        scope: Scope,
         company: &CompanyId,
         as_of: AsOf,
     ) -> Result<(Arc<Settings>, Marks)> {
-        let grant = caller.grant(scope, company)?;
+        let grant = caller.grant(company)?;
         let absent = || caller.absent(Kind::Company, company.as_str());
         let seen = self.snapshots.get(&grant).await?.ok_or_else(absent)?;
         let (current, marks) = (seen.settings.clone(), seen.marks());
@@ -97,23 +96,22 @@ impl SettingsService {
 
     /// Writes, or answers what the same request did before.
     ///
-    /// Steps about entries, undos and roll backs need `settings:write`; whatever changes the
-    /// company or its locations needs `companies:write`; making a company needs a key that covers
-    /// all companies.
+    /// Making a company needs a key that covers all companies.
     pub async fn write(
         &self,
         caller: &Caller,
         company: &CompanyId,
         write: Write,
     ) -> Result<Written> {
-        let grant = caller.grant(write.ask.scope(), company)?;
+        // Before the company's coverage: its id may be one that was made up for it.
         if write.ask.makes_company() && caller.rights.coverage != Coverage::All {
             return Err(Error::NotCoveringAll);
         }
+        let grant = caller.grant(company)?;
         // Whoever writes because of what was there before the restore must look first.
         self.snapshots.refuse_other_epoch(&grant)?;
         let absent = || caller.absent(Kind::Company, company.as_str());
-        self.commit(&grant, &write, |deltas| may_write(caller, deltas)).await?.ok_or_else(absent)
+        self.commit(&grant, &write).await?.ok_or_else(absent)
     }
 
     /// Makes a company agree with a document. Answers its revision before and after.
@@ -126,7 +124,7 @@ impl SettingsService {
         let ask = Ask::Load(Box::new(draft));
         let write = Write { ask, request: None, validate_only: false, deadline };
         let absent = || Error::Internal(Cause::new("a load found no company and made none"));
-        let written = self.commit(grant, &write, |_| Ok(())).await?.ok_or_else(absent)?;
+        let written = self.commit(grant, &write).await?.ok_or_else(absent)?;
         let after = written.settings.revision;
         let before = Revision(after.0 - u64::from(written.line.is_some()));
         Ok(Changed { before, after })
@@ -134,12 +132,7 @@ impl SettingsService {
 
     /// Plans and commits, and plans again where another process wrote first, until the deadline.
     /// `None`: there is no such company.
-    async fn commit(
-        &self,
-        grant: &Grant,
-        write: &Write,
-        check: impl Fn(&[Delta]) -> Result<()>,
-    ) -> Result<Option<Written>> {
+    async fn commit(&self, grant: &Grant, write: &Write) -> Result<Option<Written>> {
         let request = write.request.as_ref().filter(|_| !write.validate_only);
         let turn = async { Ok(self.writers.turn(grant.company()).await) };
         let _turn = self.freshness.unless_gone(turn).await?;
@@ -164,8 +157,7 @@ impl SettingsService {
             if current.is_none() && !write.ask.makes_company() {
                 return Ok(None);
             }
-            let planned = self.plan(grant, current.clone(), write).await;
-            let plan = match planned.and_then(|plan| check(&plan.deltas).map(|()| plan)) {
+            let plan = match self.plan(grant, current.clone(), write).await {
                 // An error about what was known may be out of date.
                 Err(_) if is_known => continue,
                 Err(error) => {
@@ -312,19 +304,6 @@ impl SettingsService {
     }
 }
 
-/// What a key needs to write these rows, whatever the way to them.
-fn may_write(caller: &Caller, deltas: &[Delta]) -> Result<()> {
-    let is_about_company =
-        |delta: &Delta| matches!(delta, Delta::Company { .. } | Delta::Business { .. });
-    if deltas.iter().any(is_about_company) {
-        caller.require(Scope::CompaniesWrite)?;
-    }
-    if !deltas.iter().all(is_about_company) {
-        caller.require(Scope::SettingsWrite)?;
-    }
-    Ok(())
-}
-
 /// A write as a caller asks for it; [`super::write`] does it.
 #[derive(Clone, Debug)]
 pub struct Write {
@@ -369,16 +348,6 @@ pub enum Ask {
 }
 
 impl Ask {
-    /// The scope that it needs at least.
-    fn scope(&self) -> Scope {
-        match self {
-            Self::Steps { steps, .. } if !steps.iter().any(Step::is_about_entries) => {
-                Scope::CompaniesWrite
-            }
-            _ => Scope::SettingsWrite,
-        }
-    }
-
     fn makes_company(&self) -> bool {
         match self {
             Self::Load(_) => true,

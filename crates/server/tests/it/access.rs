@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use customer_settings_server::{
-    catalog::access::Task, clock::Clock, config::Config, service::keys::KeyDraft,
+    catalog::access::{Rights, Task},
+    clock::Clock,
+    config::Config,
+    service::keys::KeyDraft,
 };
 use serde_json::{Value, json};
 use tonic::Code;
@@ -126,37 +129,38 @@ async fn no_method_takes_an_unusable_key() {
 }
 
 #[tokio::test]
-async fn no_method_takes_a_key_without_its_scope() {
+async fn no_method_takes_a_key_without_each_of_its_scopes() {
     use customer_settings_server::catalog::access::Scope;
     let server = server().await;
     for method in closed_methods() {
-        let declared = method.scope.as_deref();
-        let declared = declared.unwrap_or_else(|| panic!("{} declares no scope", method.path));
-        let others: Vec<&str> =
-            Scope::ALL.map(Scope::as_str).into_iter().filter(|scope| *scope != declared).collect();
-        assert_eq!(others.len(), Scope::ALL.len() - 1, "{declared} is no scope");
-        let secret = server.key(with_scopes(&others)).await;
-        let key = bad("every other scope", &secret, Code::PermissionDenied, "MISSING_SCOPE");
-        expect_refused(&server, &method, &key).await;
-        let refusal = server.refusal(&secret, &method.path[1..], sample(&method).clone());
-        let message = refusal.await.message;
-        assert!(message.contains(declared), "{message} does not name {declared}");
+        assert!(!method.scopes.is_empty(), "{} declares no scope", method.path);
+        for declared in &method.scopes {
+            let all = Scope::ALL.map(Scope::as_str).into_iter();
+            let others: Vec<&str> = all.filter(|scope| scope != declared).collect();
+            assert_eq!(others.len(), Scope::ALL.len() - 1, "{declared} is no scope");
+            let secret = server.key(with_scopes(&others)).await;
+            let key = bad("every other scope", &secret, Code::PermissionDenied, "MISSING_SCOPE");
+            expect_refused(&server, &method, &key).await;
+            let refusal = server.refusal(&secret, &method.path[1..], sample(&method).clone());
+            let message = refusal.await.message;
+            assert!(message.contains(declared), "{message} does not name {declared}");
+        }
     }
 }
 
 #[tokio::test]
-async fn every_method_takes_a_key_with_just_its_scope() {
+async fn every_method_takes_a_key_with_just_its_scopes() {
     let server = server().await;
     for method in closed_methods() {
-        let scope = method.scope.as_deref().unwrap();
-        let (key, secret) = server.issue(with_scopes(&[scope])).await;
+        let scopes: Vec<&str> = method.scopes.iter().map(String::as_str).collect();
+        let (key, secret) = server.issue(with_scopes(&scopes)).await;
         let mut request = sample(&method).clone();
         if is_about_keys(&method) {
             // Keys see and make only what lies within them: this one itself, and its like.
             request["id"] = key.id.as_str().into();
             if method.descriptor.name() == "CreateKey" {
                 request =
-                    json!({"key": {"name": "like it", "scopes": [scope], "allCompanies": true}});
+                    json!({"key": {"name": "like it", "scopes": scopes, "allCompanies": true}});
             } else if method.descriptor.input().get_field_by_name("id").is_none() {
                 request = sample(&method).clone();
             }
@@ -194,6 +198,10 @@ async fn no_method_shows_one_company_to_another_ones_key() {
             let reason = "KEY_NOT_WITHIN";
             let key = bad("a key that may do less", &secret, Code::PermissionDenied, reason);
             expect_refused(&server, &method, &key).await;
+        } else if method.descriptor.name() == "CreateCompany" {
+            let reason = "NOT_COVERING_ALL";
+            let key = bad("another company's key", &secret, Code::PermissionDenied, reason);
+            expect_refused(&server, &method, &key).await;
         } else if names_one(sample(&method)) {
             let key = bad("another company's key", &secret, Code::PermissionDenied, "NOT_COVERED");
             expect_refused(&server, &method, &key).await;
@@ -202,6 +210,112 @@ async fn no_method_shows_one_company_to_another_ones_key() {
             let answer = server.answer(&secret, name, sample(&method).clone()).await.to_string();
             assert!(answer.contains("cmp_002") && !answer.contains("cmp_001"), "{name}: {answer}");
         }
+    }
+}
+
+/// The request with each of its ids wrong, which is told from the request alone.
+fn malformed(sample: &Value) -> Value {
+    let mut request = sample.clone();
+    for name in ["companyId", "id", "businessId", "entryId"] {
+        if request.get(name).is_some() {
+            request[name] = "no id".into();
+        }
+    }
+    if request == *sample {
+        match request.get("pagination") {
+            Some(_) => request["pagination"] = json!({"pageSize": -1}),
+            None if request.get("key").is_some() => request["key"]["name"] = "".into(),
+            None => request["pageSize"] = (-1).into(),
+        }
+    }
+    request
+}
+
+#[tokio::test]
+async fn refusals_come_in_one_order_for_all_methods() {
+    let server = server().await;
+    for method in closed_methods() {
+        let (name, sample) = (&method.path[1..], sample(&method));
+        let malformed = malformed(sample);
+        // The key, its scopes, the request by itself, coverage: the first that is wrong is told.
+        let without = server
+            .key(KeyDraft { scopes: with_scopes(&[]).scopes, ..covering(&["cmp_002"]) })
+            .await;
+        for request in [sample, &malformed] {
+            let refusal =
+                server.refusal("an-imported-secret-that-nobody-has", name, request.clone());
+            assert_eq!(refusal.await.reason, "UNKNOWN_KEY", "{name} {request}");
+            let refusal = server.refusal(&without, name, request.clone()).await;
+            assert_eq!(refusal.reason, "MISSING_SCOPE", "{name} {request}");
+        }
+        let foreign = server.key(covering(&["cmp_002"])).await;
+        let refusal = server.refusal(&foreign, name, malformed.clone()).await;
+        assert_eq!(refusal.reason, "INVALID_FIELD", "{name} {malformed}");
+    }
+    let foreign = server.key(covering(&["cmp_002"])).await;
+    for (name, request) in [
+        (
+            "CreateEntry",
+            json!({"companyId": "cmp_001", "collection": "customer_tags", "entry": {}}),
+        ),
+        ("CreateCompany", json!({"company": {}})),
+        ("CreateBusiness", json!({"companyId": "cmp_001", "business": {}})),
+    ] {
+        assert_eq!(server.refusal(&foreign, name, request).await.reason, "INVALID_FIELD", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_covered_is_refused_alike_whether_or_not_it_exists() {
+    let server = server().await;
+    let secret = server.key(covering(&["cmp_002"])).await;
+    let is_of_a_company = |method: &&Method| sample(method).get("companyId").is_some();
+    for method in closed_methods().iter().filter(is_of_a_company) {
+        if method.descriptor.name() == "CreateCompany" {
+            continue;
+        }
+        let mut refusals = Vec::new();
+        for company in ["cmp_001", "cmp_404"] {
+            for id in [sample(method)["id"].as_str().unwrap_or_default(), "nothing"] {
+                let mut request = sample(method).clone();
+                request["companyId"] = company.into();
+                if request.get("id").is_some() {
+                    request["id"] = id.into();
+                }
+                // What was seen does not matter either.
+                if method.descriptor.input().get_field_by_name("etag").is_some() {
+                    request["etag"] = "0123456789abcdef01234567".into();
+                }
+                let refusal = server.refusal(&secret, &method.path[1..], request).await;
+                assert_eq!(refusal.reason, "NOT_COVERED", "{}", method.path);
+                refusals.push(refusal.message.replace(company, ""));
+            }
+        }
+        refusals.dedup();
+        assert_eq!(refusals.len(), 1, "{}: {refusals:?}", method.path);
+    }
+}
+
+#[tokio::test]
+async fn the_program_itself_is_held_to_the_scopes_of_the_contract() {
+    use customer_settings_server::{api, catalog::access::Holder, net::Deadline};
+    let server = server().await;
+    let scopes = with_scopes(&["settings:read"]).scopes;
+    let all = Task::Local.holder();
+    let rights = std::sync::Arc::new(Rights { scopes, ..(*all.rights).clone() });
+    let clock = server.clock.clone();
+    let deadline = move || Deadline(clock.monotonic() + Duration::from_secs(10));
+    let holder = Holder { rights, ..all };
+    let backend = api::local(server.services.use_cases(), holder, deadline);
+    for method in closed_methods() {
+        let mut client = tonic::client::Grpc::new(backend.clone());
+        let request = tonic::Request::new(method.encode(sample(&method)));
+        let path = method.path.parse().unwrap();
+        client.ready().await.unwrap();
+        let answer = client.unary(request, path, Opaque).await;
+        let reason = answer.err().and_then(|status| status.get_details_error_info());
+        let is_refused = reason.is_some_and(|info| info.reason == "MISSING_SCOPE");
+        assert_eq!(is_refused, method.scopes != ["settings:read"], "{}", method.path);
     }
 }
 

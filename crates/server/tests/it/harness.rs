@@ -28,7 +28,7 @@ mod contract;
 mod data;
 mod probe;
 
-pub(crate) use client::{Answer, Refusal, frame};
+pub(crate) use client::{Answer, Opaque, Refusal, frame};
 pub(crate) use contract::{Method, method, methods};
 pub(crate) use data::{Data, also_on_postgres, on_postgres};
 use probe::Probe;

@@ -29,4 +29,5 @@ mod store_conformance;
 mod store_samples;
 mod tidy;
 mod transcoding;
+mod values;
 mod verify;

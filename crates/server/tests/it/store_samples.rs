@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use customer_settings_server::{
     catalog::{
-        access::{Actor, Caller, Coverage, CoveredGrant, Grant, Rights, Scope, Scopes, Task},
+        access::{Actor, Coverage, CoveredGrant, Grant, Holder, Rights, Scope, Scopes, Task},
         company::{
             Address, AddressKind, Business, Company, Contact, Coordinate, Country, ShortText,
         },
@@ -31,9 +31,9 @@ pub(crate) fn grant(company: &str) -> Grant {
 /// The right to look across these companies.
 pub(crate) fn covering(companies: &[&str]) -> CoveredGrant {
     let coverage = Coverage::Only(companies.iter().map(|id| company_id(id)).collect());
-    let all = Task::Export.caller();
+    let all = Task::Export.holder();
     let rights = Arc::new(Rights { coverage, ..(*all.rights).clone() });
-    Caller { rights, ..all }.grant_covered(Scope::CompaniesRead).unwrap()
+    Holder { rights, ..all }.permitted(&[]).unwrap().grant_covered()
 }
 
 pub(crate) fn covering_all() -> CoveredGrant {

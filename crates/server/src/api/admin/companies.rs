@@ -20,12 +20,12 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin, convert,
     paging::{Asked, ROWS},
-    request::{Envelope, Mask, as_of, written},
+    request::{Envelope, Mask, as_of, required, written},
 };
 use crate::{
     api::marks::{answer, marked},
     catalog::{
-        access::{Caller, Scope},
+        access::Caller,
         change::{BusinessPatch, CompanyPatch, ContactDraft, Step},
         company::{Address, AddressKind, Business as Held, Coordinate, Country, ShortText},
         entry::State,
@@ -66,11 +66,9 @@ impl Admin {
         (company, request_id, validate_only): (&CompanyId, &str, bool),
         step: Result<Step>,
     ) -> Result<Written> {
-        let caller = envelope.caller()?;
-        caller.grant(Scope::CompaniesWrite, company)?;
         let ask = Ask::Steps { etag: None, steps: vec![step?], is_batch: false };
         let write = envelope.write(rpc, message, request_id, validate_only, ask)?;
-        self.0.settings.write(&caller, company, write).await
+        self.0.settings.write(envelope.caller()?, company, write).await
     }
 }
 
@@ -101,13 +99,13 @@ impl CompanyService for Admin {
         let (envelope, mut message) = Envelope::open(request);
         let id = take(&mut message.request_id);
         let made = async {
-            let caller = envelope.caller()?;
             let company = match message.company_id.as_str() {
-                "" => new_company_id(&caller, envelope.request_id(&id)?.as_ref())?,
+                "" => new_company_id(envelope.caller()?, envelope.request_id(&id)?.as_ref())?,
                 id => CompanyId::parse("company_id", id)?,
             };
-            let patch = company_patch(message.company.as_ref(), None);
-            let step = patch.map(|patch| Step::CreateCompany { patch });
+            let patch = company_patch(message.company.as_ref(), None)?;
+            required("company.name", patch.name.as_ref())?;
+            let step = Ok(Step::CreateCompany { patch });
             let of = (&company, id.as_str(), message.validate_only);
             self.company_step(&envelope, ("CreateCompany", &message), of, step).await
         };
@@ -123,8 +121,7 @@ impl CompanyService for Admin {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let as_of = as_of(message.revision, message.read_time)?;
             let caller = envelope.caller()?;
-            let (settings, marks) =
-                self.0.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
+            let (settings, marks) = self.0.settings.read(caller, &company, as_of).await?;
             Ok((marks, convert::company(&settings.company, Some(settings.revision))))
         };
         marked(get.await)
@@ -138,7 +135,6 @@ impl CompanyService for Admin {
         let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
         let list = async {
             let caller = envelope.caller()?;
-            caller.grant_covered(Scope::CompaniesRead)?;
             let asked = Asked::parse("ListCompanies", &message, (size, &token), ROWS)?;
             let after = asked.after(2, |words| {
                 let [id, name] = words else { return None };
@@ -146,7 +142,7 @@ impl CompanyService for Admin {
             })?;
             let after = after.as_ref().map(|(name, id)| (name.as_str(), id));
             let (archived, limit) = (message.show_archived, u32::from(asked.size()) + 1);
-            let rows = self.0.companies.companies_after(&caller, archived, after, limit).await?;
+            let rows = self.0.companies.companies_after(caller, archived, after, limit).await?;
             let (companies, next_page_token) = asked.cut(
                 &rows,
                 |held| convert::company(held, None),
@@ -225,6 +221,7 @@ impl BusinessService for Admin {
                     id => Some(BusinessId::parse("business_id", id)?),
                 };
                 let patch = Box::new(business_patch(message.business.as_ref(), None)?);
+                required("business.name", patch.name.as_ref())?;
                 Ok(Step::CreateBusiness { id, patch })
             };
             let of = (&company, request_id.as_str(), message.validate_only);
@@ -240,11 +237,10 @@ impl BusinessService for Admin {
         let (envelope, message) = Envelope::open(request);
         let get = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
+            let id = BusinessId::parse("id", &message.id)?;
             let as_of = as_of(message.revision, message.read_time)?;
             let caller = envelope.caller()?;
-            let (settings, marks) =
-                self.0.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
-            let id = BusinessId::parse("id", &message.id)?;
+            let (settings, marks) = self.0.settings.read(caller, &company, as_of).await?;
             let found = settings.businesses.iter().find(|held| held.id == id);
             let absent = || Error::NotFound { kind: Kind::Business, id: id.to_string() };
             Ok((marks, convert::business(&company, found.ok_or_else(absent)?)))
@@ -261,14 +257,13 @@ impl BusinessService for Admin {
         let list = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let as_of = as_of(message.revision, message.read_time)?;
-            let caller = envelope.caller()?;
-            let (settings, marks) =
-                self.0.settings.read(&caller, Scope::CompaniesRead, &company, as_of).await?;
             let asked = Asked::parse("ListBusinesses", &message, (size, &token), ROWS)?;
             let after = asked.after(2, |words| {
                 let [id, name] = words else { return None };
                 Some(((*name).to_owned(), (*id).to_owned()))
             })?;
+            let caller = envelope.caller()?;
+            let (settings, marks) = self.0.settings.read(caller, &company, as_of).await?;
             // They are in the order of their names, and then of their ids.
             let is_after = |held: &&Held| {
                 let place = (held.name.as_str(), held.id.as_str());

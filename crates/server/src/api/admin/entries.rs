@@ -12,12 +12,11 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert, list,
-    request::{Envelope, Mask, as_of, catalog, one_etag, written},
+    request::{Envelope, Mask, as_of, catalog, one_etag, required, written},
 };
 use crate::{
     api::marks::marked,
     catalog::{
-        access::Scope,
         change::{EntryPatch, Step},
         entry::{Catalog, MAX_ENTRIES},
         error::{Cause, Error, Kind, Result},
@@ -44,12 +43,9 @@ impl Admin {
         step: Result<Step>,
     ) -> Result<Written> {
         let company = CompanyId::parse("company_id", company_id)?;
-        let caller = envelope.caller()?;
-        // A key that may not write learns that before what is wrong with its request.
-        caller.grant(Scope::SettingsWrite, &company)?;
         let ask = Ask::Steps { etag: None, steps: vec![step?], is_batch: false };
         let write = envelope.write(rpc, message, request_id, validate_only, ask)?;
-        self.0.settings.write(&caller, &company, write).await
+        self.0.settings.write(envelope.caller()?, &company, write).await
     }
 }
 
@@ -85,13 +81,11 @@ impl EntryService for Admin {
         let (envelope, message) = Envelope::open(request);
         let get = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
-            let catalog = catalog(&message.collection);
-            let caller = envelope.caller()?;
+            let (catalog, id) = target(&message.collection, &message.id)?;
             let as_of = as_of(message.revision, message.read_time)?;
-            let (settings, marks) =
-                self.0.settings.read(&caller, Scope::SettingsRead, &company, as_of).await?;
-            let id = EntryId::parse("id", &message.id)?;
-            let entry = convert::entry(&settings, catalog?, &id);
+            let caller = envelope.caller()?;
+            let (settings, marks) = self.0.settings.read(caller, &company, as_of).await?;
+            let entry = convert::entry(&settings, catalog, &id);
             let absent = || Error::NotFound { kind: Kind::Entry, id: id.to_string() };
             Ok((marks, entry.ok_or_else(absent)?))
         };
@@ -105,13 +99,11 @@ impl EntryService for Admin {
         let (envelope, message) = Envelope::open(request);
         let list = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
-            let caller = envelope.caller()?;
-            caller.grant(Scope::SettingsRead, &company)?;
             let catalog = catalog(&message.collection)?;
             let listing = list::Listing::parse(message)?;
             let as_of = listing.as_of();
-            let (settings, marks) =
-                self.0.settings.read(&caller, Scope::SettingsRead, &company, as_of).await?;
+            let caller = envelope.caller()?;
+            let (settings, marks) = self.0.settings.read(caller, &company, as_of).await?;
             Ok((marks, listing.answer(&settings, catalog)))
         };
         marked(list.await)
@@ -190,13 +182,11 @@ impl EntryService for Admin {
         let id = std::mem::take(&mut message.request_id);
         let made = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
-            let caller = envelope.caller()?;
-            caller.grant(Scope::SettingsWrite, &company)?;
             let etag = envelope.etag(&[&message.etag])?;
             let ask = Ask::Steps { etag, steps: batch_steps(&message)?, is_batch: true };
             let rpc = "BatchChangeEntries";
             let write = envelope.write(rpc, &message, &id, message.validate_only, ask)?;
-            let written = self.0.settings.write(&caller, &company, write).await?;
+            let written = self.0.settings.write(envelope.caller()?, &company, write).await?;
             let results = batch_results(&written.settings, &written.subjects);
             let answer = BatchChangeEntriesResponse {
                 revision: convert::revision(written.settings.revision),
@@ -244,9 +234,7 @@ fn create_step(message: &CreateEntryRequest, etag: Option<Etag>) -> Result<Step>
         }
     };
     let patch = patch(sent, None)?;
-    if patch.name.is_none() {
-        return Err(Error::invalid("entry.name", "REQUIRED", "is required"));
-    }
+    required("entry.name", patch.name.as_ref())?;
     Ok(Step::CreateEntry { catalog, id, patch, etag })
 }
 

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin, convert,
     paging::{Asked, CHANGES, ROWS},
-    request::{Envelope, Mask, moment, repeatable},
+    request::{Envelope, Mask, moment, repeatable, required},
 };
 use crate::{
     api::{convert::timestamp, marks::answer},
@@ -57,8 +57,7 @@ impl Writing {
         validate_only: bool,
         etags: &[&str],
     ) -> Result<Self> {
-        let caller = envelope.caller()?;
-        caller.require(Scope::KeysWrite)?;
+        let caller = envelope.caller()?.clone();
         let request = envelope.log_request(rpc, message, request_id)?;
         Ok(Self { caller, request, validate_only, etag: envelope.etag(etags)? })
     }
@@ -116,9 +115,8 @@ impl KeyService for Admin {
         let (envelope, sent) = Envelope::open(request);
         let get = async {
             let caller = envelope.caller()?;
-            caller.require(Scope::KeysRead)?;
             let id = KeyId::parse("id", &sent.id)?;
-            let (key, last_used) = self.0.keys.get_within(&caller, &id).await?;
+            let (key, last_used) = self.0.keys.get_within(caller, &id).await?;
             Ok(message(&key, last_used, self.0.keys.now()))
         };
         answer(get.await)
@@ -132,13 +130,12 @@ impl KeyService for Admin {
         let (size, token) = (take(&mut sent.page_size), take(&mut sent.page_token));
         let list = async {
             let caller = envelope.caller()?;
-            caller.require(Scope::KeysRead)?;
             let asked = Asked::parse("ListKeys", &sent, (size, &token), ROWS)?;
             let after = asked.after(1, |words| KeyId::parse("id", words.first()?).ok())?;
             let filter = KeyFilter { show_revoked: sent.show_revoked };
             let (mut page, now) = (asked.page(), self.0.keys.now());
             let take = |key: &Key, last_used| page.takes(message(key, last_used, now));
-            let next = self.0.keys.list_within(&caller, filter, after, take).await?;
+            let next = self.0.keys.list_within(caller, filter, after, take).await?;
             let next_page_token = next.map(|id| asked.token(id.as_str())).unwrap_or_default();
             Ok(ListKeysResponse { keys: page.rows, next_page_token })
         };
@@ -153,7 +150,6 @@ impl KeyService for Admin {
         let (size, token) = (take(&mut sent.page_size), take(&mut sent.page_token));
         let list = async {
             let caller = envelope.caller()?;
-            caller.require(Scope::KeysRead)?;
             let key = match sent.id.as_str() {
                 "-" => None,
                 id => Some(KeyId::parse("id", id)?),
@@ -162,7 +158,7 @@ impl KeyService for Admin {
             let before = asked.after(3, place)?;
             let mut page = asked.page();
             let take = |line: &KeyLogLine| page.takes(key_change(line));
-            let next = self.0.keys.changes_within(&caller, key.as_ref(), before, take).await?;
+            let next = self.0.keys.changes_within(caller, key.as_ref(), before, take).await?;
             let next_page_token = next.map(|KeyLogPlace { time, key, revision }| {
                 asked.token(&format!("{} {revision} {key}", time.as_micros()))
             });
@@ -351,9 +347,8 @@ fn draft(sent: Option<&KeyMessage>) -> Result<KeyDraft> {
     let patch = patch(sent, None)?;
     let none = KeyMessage::default();
     let sent = sent.unwrap_or(&none);
-    let required = |field: &str| Error::invalid(field, "REQUIRED", "is required");
     Ok(KeyDraft {
-        name: patch.name.ok_or_else(|| required("key.name"))?,
+        name: required("key.name", patch.name)?,
         scopes: scopes(&sent.scopes)?,
         coverage: coverage(sent)?,
         addresses: patch.addresses.unwrap_or_default(),

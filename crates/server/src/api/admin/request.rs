@@ -8,13 +8,12 @@ use sha2::{Digest, Sha256};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
-    api::{grpc, marks::mark, status::grpc_status},
+    api::{guard, marks::mark, status::grpc_status},
     catalog::{
         access::Caller,
         entry::{Catalog, Revision},
         error::{Cause, Error, Result, Violation},
         etag::Etag,
-        id::StaffId,
         log::{self, RequestId},
         time::Timestamp,
     },
@@ -41,13 +40,9 @@ impl Envelope {
         (Self { metadata, extensions }, message)
     }
 
-    /// Who is calling, or whom the caller names with `Settings-Staff-Id`.
-    pub(super) fn caller(&self) -> Result<Caller> {
-        let caller = grpc::caller_in(&self.extensions)?;
-        match self.header("settings-staff-id")? {
-            None => Ok(caller.clone()),
-            Some(staff_id) => caller.acting_as(StaffId::parse("Settings-Staff-Id", staff_id)?),
-        }
+    /// Who is calling.
+    pub(super) fn caller(&self) -> Result<&Caller> {
+        guard::caller(&self.extensions)
     }
 
     fn header(&self, name: &str) -> Result<Option<&str>> {
@@ -143,6 +138,11 @@ pub(super) fn catalog(collection: &str) -> Result<Catalog> {
             format!("\"{collection}\" is no collection; there are {}{hint}", names.join(", "));
         Error::invalid("collection", "UNKNOWN_COLLECTION", description)
     })
+}
+
+/// What a request must have.
+pub(super) fn required<T>(field: &str, given: Option<T>) -> Result<T> {
+    given.ok_or_else(|| Error::invalid(field, "REQUIRED", "is required"))
 }
 
 /// A revision in a request.

@@ -195,7 +195,7 @@ pub(crate) fn rpc_path(rpc: &MethodDescriptor) -> String {
 
 /// Whether a method ignores names that the contract does not have, as it does unless its service is strict:
 /// programs of the compatible surface send keys of generic helpers.
-fn ignores_unknown(rpc: &MethodDescriptor) -> bool {
+pub(crate) fn ignores_unknown(rpc: &MethodDescriptor) -> bool {
     let strict = rpc.parent_pool().get_extension_by_name("customersettings.v1.strict");
     let options = rpc.parent_service().options();
     strict.is_none_or(|strict| options.get_extension(&strict).as_bool() != Some(true))

@@ -196,7 +196,7 @@ impl Refusal {
 }
 
 /// Messages that are bytes already.
-struct Opaque;
+pub(crate) struct Opaque;
 
 impl Codec for Opaque {
     type Encode = Bytes;

@@ -16,8 +16,8 @@ pub(crate) struct Method {
     pub(crate) descriptor: MethodDescriptor,
     /// `/package.Service/Method`, as gRPC calls it.
     pub(crate) path: String,
-    /// The scope that it declares.
-    pub(crate) scope: Option<String>,
+    /// The scopes that it declares.
+    pub(crate) scopes: Vec<String>,
     /// The contract's own example of its request.
     pub(crate) sample: Option<Value>,
     /// HTTP method, path template and what the body is: nothing, `*` for the request, or a field.
@@ -42,11 +42,11 @@ pub(crate) fn method(name: &str) -> Method {
 impl Method {
     fn new(descriptor: MethodDescriptor) -> Self {
         let options = descriptor.options();
-        let sample = text(&descriptor.input().options(), "customersettings.v1.example");
+        let sample = texts(&descriptor.input().options(), "customersettings.v1.example");
         Self {
             path: format!("/{}/{}", descriptor.parent_service().full_name(), descriptor.name()),
-            scope: text(&options, "customersettings.v1.scope"),
-            sample: sample.map(|sample| serde_json::from_str(&sample).unwrap()),
+            scopes: texts(&options, "customersettings.v1.scope"),
+            sample: sample.first().map(|sample| serde_json::from_str(sample).unwrap()),
             bindings: bindings(&options),
             descriptor,
         }
@@ -86,16 +86,18 @@ impl Method {
     }
 }
 
-/// The text of an option of ours.
-fn text(options: &DynamicMessage, name: &str) -> Option<String> {
+/// The texts of an option of ours, empty ones left out.
+fn texts(options: &DynamicMessage, name: &str) -> Vec<String> {
     let option = api::descriptors()
         .all_extensions()
         .find(|option| {
             option.full_name() == name && option.containing_message() == options.descriptor()
         })
         .unwrap();
-    let text = options.get_extension(&option).as_str().unwrap().to_owned();
-    (!text.is_empty()).then_some(text)
+    let value = options.get_extension(&option);
+    let values = value.as_list().unwrap_or_else(|| std::slice::from_ref(&*value));
+    let texts = values.iter().map(|text| text.as_str().unwrap().to_owned());
+    texts.filter(|text| !text.is_empty()).collect()
 }
 
 fn bindings(options: &DynamicMessage) -> Vec<(http::Method, String, String)> {

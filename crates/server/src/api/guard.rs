@@ -1,0 +1,137 @@
+//! Who may call which method: the contract's scopes, checked once, before any handler and before the body is read.
+//!
+//! Every way into the methods comes through here: HTTP/JSON, gRPC, what is ready, and the program itself.
+
+use std::{collections::HashMap, sync::Arc};
+
+use http::{HeaderMap, Method as Verb, header, request::Parts};
+use prost_reflect::{MethodDescriptor, Value};
+
+use super::{
+    descriptors,
+    http::{ignores_unknown, rpc_path},
+    marks::MIN_REVISION,
+};
+use crate::{
+    catalog::{
+        access::{Caller, Holder, Scope},
+        error::{Cause, Error, Result},
+        token::RevisionToken,
+    },
+    net::RouteLabel,
+};
+
+/// Names the staff member who acts.
+const STAFF_ID: &str = "settings-staff-id";
+
+/// A method of the contract.
+pub(super) struct Method {
+    /// As metrics and the log call it.
+    pub(super) label: RouteLabel,
+    /// What a key needs.
+    scopes: Vec<Scope>,
+    /// Whether it refuses what it does not know, as the management API does and the compatible surface must not.
+    is_strict: bool,
+    /// Whether it takes an etag.
+    takes_etag: bool,
+}
+
+/// Every method, by its path.
+pub(super) struct Methods(HashMap<String, Arc<Method>>);
+
+impl Methods {
+    /// The contract's.
+    pub(super) fn new() -> Self {
+        let services = descriptors().services();
+        let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
+        Self(methods.map(|method| (rpc_path(&method), Arc::new(Method::new(&method)))).collect())
+    }
+
+    pub(super) fn get(&self, path: &str) -> Option<&Arc<Method>> {
+        self.0.get(path)
+    }
+}
+
+impl Method {
+    fn new(rpc: &MethodDescriptor) -> Self {
+        let path = rpc_path(rpc);
+        let known = |name: &String| {
+            Scope::named(name).unwrap_or_else(|| unreachable!("{path} needs no scope {name}"))
+        };
+        let scopes: Vec<Scope> = scopes(rpc).iter().map(known).collect();
+        assert!(!scopes.is_empty(), "the contract names no scope for {path}");
+        Self {
+            label: RouteLabel::new(&path),
+            scopes,
+            is_strict: !ignores_unknown(rpc),
+            takes_etag: rpc.input().get_field_by_name("etag").is_some(),
+        }
+    }
+
+    /// The caller that a holder becomes with this method, if its key has the scopes.
+    pub(super) fn permitted(&self, holder: Holder) -> Result<Caller> {
+        holder.permitted(&self.scopes)
+    }
+
+    /// The same, with what a request's headers say of who acts and of what was seen.
+    fn caller(&self, holder: Holder, verb: &Verb, headers: &HeaderMap) -> Result<Caller> {
+        // The scopes first: a key that lacks one learns nothing else.
+        let mut caller = self.permitted(holder)?;
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
+        if let Some(staff_id) = text(STAFF_ID).filter(|id| self.is_strict && !id.is_empty()) {
+            caller = caller.acting_as("Settings-Staff-Id", staff_id)?;
+        }
+        if let Some(token) = text(MIN_REVISION.as_str()) {
+            caller = caller.having_seen(RevisionToken::parse("Settings-Min-Revision", token)?);
+        }
+        if self.is_strict {
+            self.refuse_idle(verb, headers)?;
+        }
+        Ok(caller)
+    }
+
+    /// Refuses conditions that would not be looked at.
+    fn refuse_idle(&self, verb: &Verb, headers: &HeaderMap) -> Result<()> {
+        let is_read = matches!(*verb, Verb::GET | Verb::HEAD);
+        let refuse = |name, hint: &str| {
+            Err(Error::invalid(name, "NO_EFFECT", format!("has no effect here: {hint}")))
+        };
+        if headers.contains_key(header::IF_NONE_MATCH) && !is_read {
+            return refuse(
+                "If-None-Match",
+                "what shall not be there yet is created under an id of your own, and what was seen goes into If-Match",
+            );
+        }
+        if headers.contains_key(header::IF_MATCH) && !self.takes_etag {
+            return refuse("If-Match", "the method takes no etag, so leave it out");
+        }
+        if headers.contains_key(header::IF_UNMODIFIED_SINCE) {
+            return refuse("If-Unmodified-Since", "send the etag that was read as If-Match");
+        }
+        Ok(())
+    }
+}
+
+/// The scopes that the contract names for a method.
+pub(super) fn scopes(rpc: &MethodDescriptor) -> Vec<String> {
+    let Some(option) = rpc.parent_pool().get_extension_by_name("customersettings.v1.scope") else {
+        return Vec::new();
+    };
+    let options = rpc.options();
+    let value = options.get_extension(&option);
+    let names = value.as_list().unwrap_or_default().iter().filter_map(Value::as_str);
+    names.map(str::to_owned).collect()
+}
+
+/// Who is calling, put there by whoever let the request in.
+pub(super) fn caller(extensions: &http::Extensions) -> Result<&Caller> {
+    let absent = || Error::Internal(Cause::new("a method was reached without a caller"));
+    extensions.get().ok_or_else(absent)
+}
+
+/// Lets a request in: puts its caller where the method finds it.
+pub(super) fn admit(method: &Method, holder: Holder, parts: &mut Parts) -> Result<()> {
+    let caller = method.caller(holder, &parts.method, &parts.headers)?;
+    parts.extensions.insert(caller);
+    Ok(())
+}
