@@ -40,7 +40,7 @@ class Server:
             [PROGRAM, "serve", "--listen", "127.0.0.1:0", *where, *arguments],
             env={**os.environ, **(env or {})},
             stdout=subprocess.PIPE,
-            # A pipe that nobody reads would stop the server once it is full.
+            # Of a pipe that nobody reads, lines would get lost once it is full.
             stderr=self.stderr,
             text=True,
             cwd=cwd,

@@ -17,6 +17,8 @@ use tracing_subscriber::{
 
 use crate::config::{Config, LogFormat};
 
+mod log;
+
 /// Requests that were answered or given up, by protocol, method and code.
 pub const REQUESTS: &str = "customer_settings_requests_total";
 /// From a request's head to its answer's, by protocol and method.
@@ -45,6 +47,8 @@ pub const SNAPSHOT_BYTES: &str = "customer_settings_snapshot_bytes";
 pub const STORE_WRITES: &str = "customer_settings_store_writes_total";
 /// Histogram: writes.
 pub const STORE_GROUP_SIZE: &str = "customer_settings_store_group_size";
+/// Counter, by `reason` (no_room, unwritable): lines that never reached the log.
+pub const LOG_LINES_DROPPED: &str = "customer_settings_log_lines_dropped_total";
 /// Panics; each one is a bug.
 pub const PANICS: &str = "customer_settings_panics_total";
 
@@ -55,9 +59,27 @@ const BUCKETS_WRITES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 const BUCKETS_SECONDS: [f64; 14] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// How long a program that ends waits for its last lines to be written.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The log of this process. What was logged last is written when this is dropped, or given up after a second.
+#[must_use]
+pub struct Log(Option<log::Queue>);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(queue) = &self.0 {
+            queue.flush(FAREWELL);
+        }
+    }
+}
+
 /// Sends log lines to standard error from now on, those of panics included. The first call in a
 /// process decides how they look.
-pub fn init(config: &Config) {
+pub fn init(config: &Config) -> io::Result<Log> {
+    // Before anything holds on to a metric.
+    prometheus();
+    let queue = log::Queue::to_stderr()?;
     let json = match config.log_format {
         LogFormat::Json => true,
         LogFormat::Text => false,
@@ -65,19 +87,23 @@ pub fn init(config: &Config) {
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&config.log).add_directive(without_parameters()))
-        .with_writer(io::stderr)
+        .with_writer(queue.clone())
+        // It would tell standard error of what cannot be written there.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     let first = if json {
         builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
     } else {
         builder.try_init()
     };
-    if first.is_ok() {
-        panic::set_hook(Box::new(|info| {
-            let place = info.location().map(ToString::to_string);
-            tracing::error!(place, "panic: {}", info.payload_as_str().unwrap_or("not a text"));
-        }));
+    if first.is_err() {
+        return Ok(Log(None));
     }
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string);
+        tracing::error!(place, "panic: {}", info.payload_as_str().unwrap_or("not a text"));
+    }));
+    Ok(Log(Some(queue)))
 }
 
 /// The database's driver logs what it sends at level `debug`: rows, and so people's data.
@@ -150,6 +176,11 @@ fn describe() {
         TLS_FAILURES,
         Unit::Count,
         "TLS handshakes that failed or took too long"
+    );
+    metrics::describe_counter!(
+        LOG_LINES_DROPPED,
+        Unit::Count,
+        "Log lines that found no room or could not be written"
     );
     metrics::describe_counter!(PANICS, Unit::Count, "Panics; each one is a bug");
     metrics::describe_counter!(

@@ -79,7 +79,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let config = self.configuration()?;
-        telemetry::init(&config);
+        let _log = telemetry::init(&config)?;
         let storage = match (&config.data_dir, &config.database.url, self.demo) {
             (Some(dir), _, _) => Storage::Directory(dir.clone()),
             (None, Some(url), _) => Storage::Database(url.clone()),
@@ -102,7 +102,9 @@ impl Serve {
         let shutdown = net::Shutdown::new();
         net::stop_on_signals(shutdown.clone())?;
         net::reload_on_signal(server.tls())?;
-        Self::welcome(server.local_addr(), config.tls_cert.is_some(), &name, demo.as_ref());
+        let tls = config.tls_cert.is_some();
+        // A server needs nobody who reads this.
+        _ = Self::welcome(server.local_addr(), tls, &name, demo.as_ref());
         server.serve(shutdown).await;
         tracing::info!("stopped");
         Ok(())
@@ -125,19 +127,25 @@ impl Serve {
     }
 
     /// What someone who just started it wants to know.
-    fn welcome(address: SocketAddr, tls: bool, data: &str, demo: Option<&Demo>) {
+    fn welcome(
+        address: SocketAddr,
+        tls: bool,
+        data: &str,
+        demo: Option<&Demo>,
+    ) -> std::io::Result<()> {
         let scheme = if tls { "https" } else { "http" };
-        println!("customer-settings listens on {scheme}://{address}");
-        println!("  documentation  {scheme}://{address}/docs");
-        println!("  data           {data}");
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "customer-settings listens on {scheme}://{address}")?;
+        writeln!(out, "  documentation  {scheme}://{address}/docs")?;
+        writeln!(out, "  data           {data}")?;
         if let Some(Demo { key_file }) = demo {
             let insecure = if tls { " -k" } else { "" };
             let key = format!("\"$(cat {}):\"", key_file.display());
             let path = "/v1/setting/companies/cmp_001/customer/tags:list";
-            println!("  try it         curl{insecure} -u {key} {scheme}://{address}{path}");
+            writeln!(out, "  try it         curl{insecure} -u {key} {scheme}://{address}{path}")?;
         }
         // Whoever reads this through a pipe waits for it.
-        _ = std::io::stdout().flush();
+        out.flush()
     }
 }
 

@@ -1,0 +1,116 @@
+"""A log that nobody takes: the server goes on, and counts what it could not say."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+from conftest import PROGRAM
+from database import until
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Serving:
+    """`serve` with outputs of one's own; `get` asks it."""
+
+    def __init__(self, data_dir, access_log=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        data_dir.mkdir(mode=0o700)
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [PROGRAM, "serve", "--data-dir", data_dir, "--listen", f"127.0.0.1:{self.port}", "--log-format", "json"],
+            env={**os.environ, "CUSTOMER_SETTINGS_ACCESS_LOG": str(access_log).lower()},
+            stdout=stdout,
+            stderr=stderr,
+        )
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+    def __enter__(self):
+        def answers():
+            try:
+                return self.get("/healthz")[0] == 200
+            except ConnectionRefusedError:
+                self.connection.close()
+                return False
+
+        until(answers, "the server answers")
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def get(self, path, **headers):
+        self.connection.request("GET", path, headers=headers)
+        answer = self.connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    def dropped(self, reason):
+        _, metrics = self.get("/metrics")
+        name = r"customer_settings_log_lines_dropped_total"
+        return int(re.search(name + r'\{reason="' + reason + r'"\} (\d+)', metrics)[1])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=20)
+
+
+@pytest.mark.parametrize("access_log", [False, True])
+@pytest.mark.parametrize("how", ["closed", "full"])
+def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, how, access_log):
+    if how == "closed":
+        reader, log = os.pipe()
+        os.close(reader)
+    else:
+        log = os.open("/dev/full", os.O_WRONLY)
+    with Serving(tmp_path / "data", access_log, stderr=log) as server:
+        os.close(log)
+        for _ in range(3):
+            assert server.get("/healthz")[0] == 200
+            assert server.get("/v1/companies/x")[0] == 401
+        if access_log:
+            until(lambda: server.dropped("unwritable") >= 6, "the lines are counted")
+        assert server.stop() == 0
+
+
+def test_a_log_that_nobody_reads_keeps_nobody_waiting(tmp_path):
+    reader, log = os.pipe()
+    with Serving(tmp_path / "data", access_log=True, stderr=log) as server:
+        os.close(log)
+        path = "/v1/" + 190 * "x"
+        for _ in range(5_000):
+            assert server.get(path, **{"X-Request-Id": 128 * "y"})[0] == 404
+        assert server.dropped("no_room") > 0
+        # What waits is given up soon.
+        assert server.stop() == 0
+        os.close(reader)
+
+
+def test_lines_that_come_just_before_the_end_are_written(tmp_path):
+    log = tmp_path / "log"
+    with log.open("wb") as file, Serving(tmp_path / "data", access_log=True, stderr=file) as server:
+        for number in range(100):
+            server.get(f"/v1/number/{number}")
+        assert server.stop() == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["path"] for line in lines if "/number/" in line.get("path", "")] == [
+        f"/v1/number/{number}" for number in range(100)
+    ]
+    assert lines[-1]["message"] == "stopped"
+
+
+def test_a_server_whose_welcome_nobody_reads_serves(tmp_path):
+    reader, out = os.pipe()
+    os.close(reader)
+    with Serving(tmp_path / "data", stdout=out) as server:
+        os.close(out)
+        assert server.get("/healthz")[0] == 200
+        assert server.stop() == 0
