@@ -6,6 +6,7 @@
 mod backend;
 mod direct;
 mod json;
+mod masks;
 mod query;
 mod request;
 mod routes;
@@ -27,6 +28,7 @@ pub use self::{backend::Backend, routes::BindingError};
 pub(crate) use self::{
     direct::DirectJson,
     json::wrapped,
+    masks::has_behavior,
     query::fields as query_fields,
     routes::{Binding, BodyRule, FieldPath, bindings, ignores_unknown, rpc_path},
     template::Segment,

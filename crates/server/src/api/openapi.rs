@@ -13,12 +13,14 @@ use serde_json::{Map, Value, json};
 
 use self::{
     comments::summary,
-    schema::{Direction, Schemas, example, has_behavior},
+    schema::{Direction, Schemas, example},
 };
 use super::{
     descriptors,
     guard::scopes,
-    http::{Binding, BindingError, BodyRule, FieldPath, Segment, bindings, query_fields},
+    http::{
+        Binding, BindingError, BodyRule, FieldPath, Segment, bindings, has_behavior, query_fields,
+    },
     status::{self, DocumentedError},
 };
 

@@ -293,8 +293,9 @@ pub(crate) fn read_text(field: &FieldDescriptor, text: &str) -> Result<Value, St
     };
     let json = match (&plain, text) {
         (Kind::String, _) if plain == kind => return Ok(Value::String(text.to_owned())),
-        (Kind::Bool, "true") => serde_json::Value::Bool(true),
-        (Kind::Bool, "false") => serde_json::Value::Bool(false),
+        // Python writes the one with a capital letter, and some shells and sheets all of it in capitals.
+        (Kind::Bool, "true" | "True" | "TRUE") => serde_json::Value::Bool(true),
+        (Kind::Bool, "false" | "False" | "FALSE") => serde_json::Value::Bool(false),
         (Kind::Enum(_), _) => text.parse::<i32>().map_or_else(|_| text.into(), Into::into),
         (Kind::Message(message), _) if is_mask(message) => mask(text).into(),
         _ => text.into(),

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{
     json::{self, shortened},
-    query,
+    masks, query,
     request::{Unreadable, holder},
     routes::{Binding, BodyRule, FieldPath, field_by_any_name},
 };
@@ -32,9 +32,20 @@ pub(crate) fn message(
     query: &str,
     body: &[u8],
 ) -> Result<DynamicMessage, Unreadable> {
-    let json = request_json(binding, body)?;
-    let mut message = json::read_parsed(&binding.rpc.input(), &json)?;
-    for (path, value) in query_values(binding, query)?.into_values() {
+    let mut values = query_values(binding, query)?;
+    let mut json = request_json(binding, body)?;
+    let input = binding.rpc.input();
+    // A mask without names is none, there as everywhere.
+    values.retain(|_, (path, value)| !masks::is_empty_mask(path.leaf(), value));
+    let has_mask = masks::mask_of(&input).is_some_and(|mask| values.contains_key(mask.name()));
+    if let Some(request) = json.as_object_mut()
+        && binding.method == Method::PATCH
+        && !has_mask
+    {
+        masks::fill(&input, request);
+    }
+    let mut message = json::read_parsed(&input, &json)?;
+    for (path, value) in values.into_values() {
         add(&mut message, &json, &path, value)?;
     }
     Ok(message)
@@ -51,6 +62,10 @@ fn request_json(binding: &Binding, body: &[u8]) -> Result<Json, Unreadable> {
     }
     let mut json = json::parse(body)?;
     if let BodyRule::Field(field) = &binding.body {
+        if json.is_null() {
+            let problem = "must be an object; null is none";
+            return Err(Violation::new(field.name(), "INVALID_VALUE", problem).into());
+        }
         json = around_field(field, json)?;
     }
     let mut names = Names { binding, violations: vec![] };
@@ -142,7 +157,12 @@ impl Names<'_> {
             Json::String(text) if json::is_mask(message) => *text = json::mask(text),
             // Well-known types have keys of their own, or any.
             _ if message.full_name().starts_with("google.protobuf.") => {}
-            json => self.message(message, json, path),
+            json => {
+                self.message(message, json, path);
+                if let Some(object) = json.as_object_mut() {
+                    masks::fill(message, object);
+                }
+            }
         }
     }
 

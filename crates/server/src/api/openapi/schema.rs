@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use prost_reflect::{
     DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor,
-    Value as Proto,
 };
 use serde_json::{Map, Value, json};
 
 use super::comments::Comments;
-use crate::api::http::wrapped;
+use crate::api::http::{has_behavior, wrapped};
 
 /// What a description says of a field's behavior, where JSON schemas have no word for it.
 const BEHAVIOR_NOTES: [(&str, &str); 2] = [
@@ -194,23 +193,6 @@ fn describe(schema: &mut Map<String, Value>, description: &str) {
     if !description.is_empty() {
         schema.insert("description".to_owned(), json!(description.trim_start()));
     }
-}
-
-/// Whether a field's `google.api.field_behavior` has this name among its values.
-pub(super) fn has_behavior(field: &FieldDescriptor, behavior: &str) -> bool {
-    let Some(option) =
-        field.parent_message().parent_pool().get_extension_by_name("google.api.field_behavior")
-    else {
-        return false;
-    };
-    let options = field.options();
-    let values = options.get_extension(&option);
-    let kind = option.kind();
-    let is_it = |value: &Proto| {
-        let value = kind.as_enum()?.get_value(value.as_enum_number()?)?;
-        Some(value.name() == behavior)
-    };
-    values.as_list().unwrap_or_default().iter().any(|value| is_it(value) == Some(true))
 }
 
 /// The example that a message's declaration gives.

@@ -197,7 +197,10 @@ async fn fields_that_are_not_the_bodys_stand_in_the_query_or_in_the_body() {
         (
             "PATCH /box/b?validateOnly=true",
             r#"{"name": "n", "requestId": "r"}"#,
-            updated(json!({"name": "n"}), json!({"requestId": "r", "validateOnly": true})),
+            updated(
+                json!({"name": "n"}),
+                json!({"updateMask": "name", "requestId": "r", "validateOnly": true}),
+            ),
         ),
         (
             "PATCH /box/b",
@@ -208,12 +211,15 @@ async fn fields_that_are_not_the_bodys_stand_in_the_query_or_in_the_body() {
         (
             "PATCH /box/b?etag=q",
             r#"{"id": "x", "etag": "e", "state": "ACTIVE"}"#,
-            updated(json!({"id": "x", "etag": "e", "state": "ACTIVE"}), json!({"etag": "q"})),
+            updated(
+                json!({"id": "x", "etag": "e", "state": "ACTIVE"}),
+                json!({"etag": "q", "updateMask": "id,state"}),
+            ),
         ),
         (
             "PATCH /box/b",
             r#"{"companyId": "c", "name": "n"}"#,
-            updated(json!({"name": "n"}), json!({})),
+            updated(json!({"name": "n"}), json!({"updateMask": "name"})),
         ),
         (
             "PATCH /box/b",
@@ -247,6 +253,33 @@ async fn fields_that_are_not_the_bodys_stand_in_the_query_or_in_the_body() {
             Err(("body", "must be empty, as GET takes query parameters: send the fields as these")),
         ),
         ("GET /box/b", " \n", Ok(("GetBox", of_box(json!({}))))),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn an_update_without_a_mask_gets_the_names_of_what_its_json_has() {
+    let updated = |box_: Value, mask: &str| {
+        let message = json!({"box": box_, "updateMask": mask});
+        Ok(("UpdateBox", of_box(message)))
+    };
+    check(vec![
+        ("PATCH /box/b", r#"{"note": null}"#, updated(json!({}), "note")),
+        ("PATCH /box/b", r#"{"note": ""}"#, updated(json!({"note": ""}), "note")),
+        ("PATCH /box/b", r#"{"parts": [], "is_default": false}"#, updated(json!({}), "parts,isDefault")),
+        ("PATCH /box/b", r#"{"labels": {}, "free": null}"#, updated(json!({}), "labels,free")),
+        // What only the server writes, and what was seen, is no change.
+        ("PATCH /box/b", r#"{"position": 1, "etag": null, "note": null}"#, updated(json!({"position": 1}), "note")),
+        ("PATCH /box/b", r#"{"note": null, "update_mask": null}"#, updated(json!({}), "note")),
+        ("PATCH /box/b?update_mask=", r#"{"note": null}"#, updated(json!({}), "note")),
+        ("PATCH /box/b?update_mask=flag", r#"{"note": null}"#, updated(json!({}), "flag")),
+        ("PATCH /box/b", r#"{"note": null, "updateMask": "flag"}"#, updated(json!({}), "flag")),
+        ("PATCH /box/b", "null", Err(("box", "must be an object; null is none"))),
+        (
+            "POST :batch",
+            r#"{"changes": [{"create": {"box": {"note": null, "flag": false}}}]}"#,
+            Ok(("Batch", json!({"changes": [{"create": {"box": {"flag": false}, "updateMask": "note,flag"}}]}))),
+        ),
     ])
     .await;
 }
@@ -314,12 +347,15 @@ async fn two_values_of_one_field_conflict_and_equal_ones_do_not() {
 #[tokio::test]
 async fn values_are_taken_as_text_and_as_json_in_the_usual_styles() {
     let text = |given: &'static str| format!("in the query must be true or false, not '{given}'");
-    let (none, one, name) = (text(""), text("1"), text("True"));
+    let (none, one, name) = (text(""), text("1"), text("tRUE"));
     check(vec![
         ("POST /box/b:archive?validate_only", "", Err(("validate_only", &none))),
         ("POST /box/b:archive?validate_only=", "", Err(("validate_only", &none))),
         ("POST /box/b:archive?validate_only=1", "", Err(("validate_only", &one))),
-        ("POST /box/b:archive?validate_only=True", "", Err(("validate_only", &name))),
+        ("POST /box/b:archive?validate_only=tRUE", "", Err(("validate_only", &name))),
+        ("POST /box/b:archive?validate_only=True", "", archived(json!({"validateOnly": true}))),
+        ("POST /box/b:archive?validate_only=TRUE", "", archived(json!({"validateOnly": true}))),
+        ("POST /box/b:archive?noSuccessor=False", "", archived(json!({"noSuccessor": false}))),
         ("POST /box/b:archive?revision=9223372036854775807", "", archived(json!({"revision": "9223372036854775807"}))),
         ("POST /box/b:archive", r#"{"revision": "9223372036854775807"}"#, archived(json!({"revision": "9223372036854775807"}))),
         ("POST /box/b:archive", r#"{"revision": 9223372036854775807}"#, archived(json!({"revision": "9223372036854775807"}))),
