@@ -2,6 +2,7 @@
 
 import grpc
 import pytest
+from conftest import run
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
@@ -74,3 +75,29 @@ def test_health_answers_without_a_key(demo):
     health = Client(demo.address, None)
     answer = health.call("grpc.health.v1.Health", "Check", {})
     assert answer == {"status": "SERVING"}
+
+
+def test_a_refusal_about_a_thousand_entries_arrives(client, demo):
+    """With the defaults of gRPC's C core, which refuses at random what has more than 8 KiB of headers."""
+    of = {"company_id": "cmp_001", "collection": "customer_tags"}
+    create = [
+        {"create": {"collection": "customer_tags", "entry_id": f"tag_{i:x<60}", "entry": {"name": f"{i} {'🐕' * 90}"}}}
+        for i in range(990)
+    ]
+    service, history = "customersettings.v1.EntryService", "customersettings.v1.HistoryService"
+    client.call(service, "BatchChangeEntries", {"company_id": "cmp_001", "changes": create})
+    ids = [entry["id"] for entry in client.call(service, "ListEntries", of)["entries"]]
+    for turn in range(1, 4):
+        client.call(service, "ReorderEntries", {**of, "ids": ids[turn:] + ids[:turn]})
+    for _ in range(20):
+        with pytest.raises(grpc.RpcError) as caught:
+            client.call(history, "UndoChange", {"company_id": "cmp_001", "revision": 3})
+        assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION, caught.value.details()
+        info = error_details_pb2.ErrorInfo()
+        assert any(detail.Unpack(info) for detail in rpc_status.from_call(caught.value).details)
+        assert info.reason == "CHANGED_SINCE" and "more changed again" in caught.value.details()
+
+    where = ["--server", demo.base, "--key-file", demo.data_dir / "demo-key"]
+    done = run("history", "undo", "cmp_001", "3", *where, check=False)
+    assert done.returncode == 5 and "(CHANGED_SINCE)" in done.stderr, done.stderr
+    assert "not known" not in done.stderr

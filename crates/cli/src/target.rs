@@ -210,14 +210,18 @@ impl Client {
     pub(crate) async fn call(&mut self, method: &str, request: &Value) -> Result<Value, Failure> {
         let message = contract::request(method, request)?;
         let mut delays = RETRY_DELAYS.iter();
+        let mut is_unknown = false;
         loop {
             let status = match self.attempt(method, message.clone()).await {
                 Ok(answer) => return contract::json(&answer, contract::Defaults::Written),
                 Err(status) => status,
             };
+            // A repetition that was looked at says what the first attempt did; one that was turned away does not.
+            is_unknown =
+                refusal::is_unknown(&status) || (is_unknown && status.code() == Code::Unavailable);
             match delays.next().filter(|_| may_repeat(&status)) {
                 Some(delay) => tokio::time::sleep(jittered(*delay)).await,
-                None => return Err(refusal::explain(&status, &self.server, request)),
+                None => return Err(refusal::explain(&status, &self.server, request, is_unknown)),
             }
         }
     }

@@ -31,8 +31,8 @@ pub(super) fn causes(error: &dyn Error) -> String {
     lines.join(": ")
 }
 
-/// A call that was sent and did not succeed.
-pub(super) fn explain(status: &Status, server: &str, request: &Value) -> Failure {
+/// A call that was sent and did not succeed. `is_unknown`: whether it may have been carried out all the same.
+pub(super) fn explain(status: &Status, server: &str, request: &Value, is_unknown: bool) -> Failure {
     let details = contract::details(status.details());
     let reason = contract::reason(status.details());
     let mut lines = match &reason {
@@ -51,7 +51,8 @@ pub(super) fn explain(status: &Status, server: &str, request: &Value) -> Failure
     if let Some(id) = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok()) {
         lines.push(format!("in the server's log as {id}"));
     }
-    if let Some(id) = unknown_outcome(status.code(), request) {
+    let writes = request["validate_only"] != true;
+    if let Some(id) = request["request_id"].as_str().filter(|_| is_unknown && writes) {
         lines.push(format!(
             "it is not known whether the change was made: repeat the command with --request-id {id}, \
              which makes it only once"
@@ -84,23 +85,34 @@ fn exit(code: Code, ours: bool) -> Exit {
     }
 }
 
-/// The id to repeat the request with, if it may have been carried out all the same.
-fn unknown_outcome(code: Code, request: &Value) -> Option<&str> {
-    let unknown = matches!(
-        code,
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::Cancelled
-            | Code::Unknown
-            | Code::Internal
-            | Code::DataLoss
-    );
-    let writes = request["validate_only"] != true;
-    request["request_id"].as_str().filter(|_| unknown && writes)
+/// Whether a request that got this may have been carried out all the same. What the service itself says about it
+/// counts; whatever else stopped an answer may have stopped it on its way back.
+pub(super) fn is_unknown(status: &Status) -> bool {
+    match contract::reason(status.details()) {
+        Some(reason) => {
+            matches!(reason.as_str(), "OUTCOME_UNKNOWN" | "DEADLINE_EXCEEDED" | "INTERNAL")
+        }
+        None => matches!(
+            status.code(),
+            Code::Unavailable
+                | Code::DeadlineExceeded
+                | Code::Cancelled
+                | Code::Unknown
+                | Code::Internal
+                | Code::DataLoss
+                // What a client says of an answer that is too large for it.
+                | Code::OutOfRange
+                | Code::ResourceExhausted
+        ),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use customer_settings_server::{
+        api::status::grpc_status,
+        catalog::error::{Cause, Error, Unavailable},
+    };
     use serde_json::json;
 
     use super::*;
@@ -130,17 +142,32 @@ mod tests {
     #[test]
     fn a_write_of_unknown_outcome_says_how_to_repeat_it() {
         let request = json!({"request_id": "abc"});
+        let told = |status: &Status, request: &Value| {
+            let failure = explain(status, "http://a", request, is_unknown(status));
+            failure.message.contains("--request-id abc")
+        };
         for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Cancelled, Code::Internal] {
-            let failure = explain(&Status::new(code, "gone"), "http://a", &request);
-            assert!(failure.message.contains("--request-id abc"), "{}", failure.message);
+            assert!(told(&Status::new(code, "gone"), &request), "{code}");
         }
-        let refused = explain(&Status::not_found("no"), "http://a", &request);
-        assert!(!refused.message.contains("--request-id"));
-        let dry = json!({"request_id": "abc", "validate_only": true});
-        let failure = explain(&Status::unavailable("gone"), "http://a", &dry);
-        assert!(!failure.message.contains("--request-id"));
-        let read = explain(&Status::unavailable("gone"), "http://a", &json!({}));
-        assert!(!read.message.contains("--request-id"));
+        assert!(!told(&Status::not_found("no"), &request));
+        let gone = Status::unavailable("gone");
+        assert!(!told(&gone, &json!({"request_id": "abc", "validate_only": true})));
+        assert!(!told(&gone, &json!({})));
+    }
+
+    #[test]
+    fn what_the_service_says_of_a_refusal_is_believed() {
+        let unavailable = |what| grpc_status(&Error::Unavailable { what, cause: Cause::default() });
+        for (status, expected) in [
+            (unavailable(Unavailable::Store), false),
+            (unavailable(Unavailable::Overloaded), false),
+            (unavailable(Unavailable::OutcomeUnknown), true),
+            (grpc_status(&Error::DeadlineExceeded), true),
+            (grpc_status(&Error::Internal(Cause::default())), true),
+            (grpc_status(&Error::NotCoveringAll), false),
+        ] {
+            assert_eq!(is_unknown(&status), expected, "{status}");
+        }
     }
 
     #[test]

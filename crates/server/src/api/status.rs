@@ -1,18 +1,23 @@
 //! The one place that knows status codes: what each error is over gRPC and over HTTP.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use prost_reflect::DynamicMessage;
 use tonic::Code;
-use tonic_types::{ErrorDetails, StatusExt};
 
+use self::bounds::Parts;
 use super::descriptors;
 use crate::catalog::{
     access::Scope,
-    error::{Cause, Error, Kind, Limit, Past, Unavailable, Violation},
+    error::{Cause, Error, Kind, Limit, MOST_NAMED, Past, Unavailable, Violation},
 };
+
+mod bounds;
+
+pub use bounds::MOST_SENT;
+pub(crate) use bounds::quoted;
 
 /// The domain of every `ErrorInfo` of this service.
 pub const DOMAIN: &str = "customer-settings";
@@ -71,10 +76,12 @@ impl RequestError {
         match self {
             Self::UnknownPath { path } => {
                 format!(
-                    "there is no method at {path}: /docs and /openapi.json list the paths there are"
+                    "there is no method at {}: /docs and /openapi.json list the paths there are",
+                    quoted(path)
                 )
             }
             Self::UnknownMethod { path } => {
+                let path = quoted(path);
                 format!("there is no method {path}: reflection lists the methods there are")
             }
             Self::MethodNotAllowed { allow } => format!("this path takes {allow} only"),
@@ -194,48 +201,65 @@ pub fn grpc_status(error: &Error) -> tonic::Status {
 
 fn rendered(error: &Error) -> tonic::Status {
     let (code, _) = codes(error);
-    let mut details = ErrorDetails::with_error_info(error.reason(), DOMAIN, metadata(error));
-    let mut headers = HeaderMap::new();
-    match error {
-        Error::Invalid(violations) => add_violations(&mut details, violations),
-        Error::RequestIdReused { .. } => {
-            let violation = Violation::new("request_id", error.reason(), error.to_string());
-            add_violations(&mut details, &[violation]);
+    let retry = match error {
+        Error::TooManyRequests { retry_after_ms, .. } => {
+            Some(Duration::from_millis(*retry_after_ms))
         }
-        Error::InBatch { index, error } => {
-            if let Error::Invalid(violations) = &**error {
+        Error::Unavailable { .. } => Some(RETRY_UNAVAILABLE),
+        _ => None,
+    };
+    let mut headers = HeaderMap::new();
+    if let Some(delay) = retry {
+        let seconds = delay.as_millis().div_ceil(1_000).max(1);
+        headers
+            .extend(HeaderValue::from_str(&seconds.to_string()).map(|s| (header::RETRY_AFTER, s)));
+    }
+    if code == Code::Unauthenticated {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+    }
+    let message = error.to_string();
+    let (reason, metadata, violations) = (error.reason(), metadata(error), violations(error));
+    Parts { code, message, reason, metadata, violations, retry, headers }.into_status()
+}
+
+fn violations(error: &Error) -> Vec<Violation> {
+    match error {
+        Error::Invalid(violations) => violations.clone(),
+        Error::RequestIdReused { .. } => {
+            vec![Violation::new("request_id", error.reason(), error.to_string())]
+        }
+        Error::InBatch { index, error } => match &**error {
+            Error::Invalid(violations) => {
                 let within = |violation: &Violation| Violation {
                     field: format!("changes[{index}].{}", violation.field),
                     ..violation.clone()
                 };
-                add_violations(&mut details, &violations.iter().map(within).collect::<Vec<_>>());
+                violations.iter().map(within).collect()
             }
-        }
-        Error::TooManyRequests { retry_after_ms, .. } => {
-            set_retry(&mut details, &mut headers, Duration::from_millis(*retry_after_ms));
-        }
-        Error::Unavailable { .. } => set_retry(&mut details, &mut headers, RETRY_UNAVAILABLE),
-        _ if code == Code::Unauthenticated => {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
-        }
-        _ => {}
+            _ => vec![],
+        },
+        _ => vec![],
     }
-    let metadata = tonic::metadata::MetadataMap::from_headers(headers);
-    tonic::Status::with_error_details_and_metadata(code, error.to_string(), details, metadata)
 }
 
 /// An error of a request that reached no method, as gRPC carries it.
 pub fn request_status(error: &RequestError) -> tonic::Status {
-    let (code, _) = request_codes(error);
-    let mut details = ErrorDetails::with_error_info(error.reason(), DOMAIN, HashMap::new());
-    add_violations(&mut details, error.violation().as_slice());
-    tonic::Status::with_error_details(code, error.message(), details)
+    let parts = Parts {
+        code: request_codes(error).0,
+        message: error.message(),
+        reason: error.reason(),
+        metadata: BTreeMap::new(),
+        violations: error.violation().into_iter().collect(),
+        retry: None,
+        headers: HeaderMap::new(),
+    };
+    parts.into_status()
 }
 
-fn metadata(error: &Error) -> HashMap<String, String> {
+fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
     if let Error::InBatch { index, error } = error {
         let mut pairs = metadata(error);
-        pairs.insert("index".to_owned(), index.to_string());
+        pairs.insert("index", index.to_string());
         return pairs;
     }
     let pairs: Vec<(&str, String)> = match error {
@@ -264,7 +288,7 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         }
         Error::ChangedSince { fields, since, .. } => {
             let mut pairs = past(since);
-            pairs.push(("fields", fields.join(",")));
+            pairs.push(("fields", fields[..fields.len().min(MOST_NAMED)].join(",")));
             pairs
         }
         Error::RequestIdReused { request_id } => vec![("request_id", request_id.clone())],
@@ -273,7 +297,7 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         }
         _ => vec![],
     };
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    pairs.into_iter().collect()
 }
 
 /// The revisions in the way and who made them, newest first.
@@ -283,20 +307,6 @@ fn past(since: &[Past]) -> Vec<(&'static str, String)> {
         ("revisions", list(since.iter().map(|past| past.revision.to_string()).collect())),
         ("staff_ids", list(since.iter().map(|past| past.staff_id.to_string()).collect())),
     ]
-}
-
-fn add_violations(details: &mut ErrorDetails, violations: &[Violation]) {
-    for violation in violations {
-        details.add_bad_request_violation(&violation.field, &violation.description);
-    }
-}
-
-fn set_retry(details: &mut ErrorDetails, headers: &mut HeaderMap, delay: Duration) {
-    details.set_retry_info(Some(delay));
-    let seconds = delay.as_millis().div_ceil(1_000).max(1);
-    if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
-        headers.insert(header::RETRY_AFTER, value);
-    }
 }
 
 /// An error as an answer in the protocol that the request speaks.

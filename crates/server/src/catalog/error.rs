@@ -252,7 +252,7 @@ impl fmt::Display for Error {
                 f.write_str("; nothing was written: read it again, then repeat the change with the new etag")
             }
             Self::ChangedSince { revision, fields, since } => {
-                write!(f, "revision {revision} cannot be undone, since {} changed again", fields.join(", "))?;
+                write!(f, "revision {revision} cannot be undone, since {} changed again", few(fields, MOST_NAMED))?;
                 write_past(f, since)?;
                 f.write_str("; undo those changes first, newest first, or change the fields by hand")
             }
@@ -316,13 +316,29 @@ fn write_past(f: &mut fmt::Formatter<'_>, since: &[Past]) -> fmt::Result {
 }
 
 fn write_violations(f: &mut fmt::Formatter<'_>, violations: &[Violation]) -> fmt::Result {
-    for (i, violation) in violations.iter().enumerate() {
+    for (i, violation) in violations.iter().take(MOST_NAMED).enumerate() {
         if i > 0 {
             f.write_str("; ")?;
         }
         write!(f, "{violation}")?;
     }
-    Ok(())
+    match violations.len().saturating_sub(MOST_NAMED) {
+        0 => Ok(()),
+        more => write!(f, "; and {more} more"),
+    }
+}
+
+/// The most things of one sort that a message names.
+pub const MOST_NAMED: usize = 5;
+
+/// The first of what there may be many of: "a, b and 7 more".
+pub fn few<T: fmt::Display>(things: &[T], most: usize) -> String {
+    let named: Vec<String> = things.iter().take(most).map(ToString::to_string).collect();
+    let named = named.join(", ");
+    match things.len().saturating_sub(most) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }
 
 /// A change that stands in the way.

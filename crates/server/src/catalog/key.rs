@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{
     access::{Actor, Coverage, Holder, Rights, Scope, Scopes},
     entry::{Audit, Revision},
-    error::{Beyond, Error, Result},
+    error::{Beyond, Error, MOST_NAMED, Result, few},
     id::{KeyId, StaffId},
     log::Request,
     text::Name,
@@ -153,12 +153,12 @@ impl Key {
         if let Coverage::Only(all) = &caller.coverage
             && !matches!(&self.coverage, Coverage::Only(own) if own.is_subset(all))
         {
-            return beyond("companies", list(all));
+            return beyond("companies", few(&all.iter().collect::<Vec<_>>(), MOST_NAMED));
         }
         let inside = |own: &IpNet| caller.addresses.iter().any(|net| net.contains(own));
         let is_anywhere = self.addresses.is_empty();
         if !caller.addresses.is_empty() && (is_anywhere || !self.addresses.iter().all(inside)) {
-            return beyond("addresses", list(&caller.addresses));
+            return beyond("addresses", few(&caller.addresses, MOST_NAMED));
         }
         if let Some(last) = caller.expires_time
             && self.expires_time.is_none_or(|own| own > last)
@@ -171,18 +171,6 @@ impl Key {
         }
         Ok(())
     }
-}
-
-/// The first of them, since a message is no place for a thousand.
-fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
-    const MOST: usize = 10;
-    let mut names: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
-    if names.len() > MOST {
-        let more = names.len() - MOST;
-        names.truncate(MOST);
-        names.push(format!("and {more} more"));
-    }
-    names.join(", ")
 }
 
 /// What a store writes: a key, and its line of the server-level key log.

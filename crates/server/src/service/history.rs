@@ -10,7 +10,7 @@ use crate::{
     catalog::{
         access::{Caller, Grant},
         entry::{Catalog, Revision},
-        error::{Cause, Error, Kind, Past, Result},
+        error::{Cause, Error, Kind, MOST_NAMED, Past, Result, few},
         etag::Etag,
         id::{CompanyId, EntryId},
         log::LogLine,
@@ -21,8 +21,6 @@ use crate::{
 
 /// Lines that are read at once.
 const PAGE: u32 = 500;
-/// The most changes that an error names.
-const MAX_NAMED: usize = 5;
 /// How far back an error looks for the change after which an etag was read.
 const MAX_SEARCHED: u32 = 200;
 /// The most things that a summary names.
@@ -233,7 +231,7 @@ async fn mismatch(
     let mut since = Vec::new();
     for line in lines {
         let touches = |delta: &Delta| subject.as_ref().is_none_or(|subject| delta.touches(subject));
-        if line.deltas.iter().any(touches) && since.len() < MAX_NAMED {
+        if line.deltas.iter().any(touches) && since.len() < MOST_NAMED {
             since.push(past(&line));
         }
         let before = Revision(line.revision.0.saturating_sub(1));
@@ -260,7 +258,7 @@ async fn touching(
     loop {
         let lines = store.changes_before(grant, below, None, PAGE).await?;
         for line in &lines {
-            if line.revision <= revision || found.len() == MAX_NAMED {
+            if line.revision <= revision || found.len() == MOST_NAMED {
                 return Ok(found);
             }
             let is_in_the_way = |delta: &Delta| {
@@ -307,8 +305,5 @@ pub fn summary(deltas: &[Delta]) -> String {
             parts.push(part);
         }
     }
-    let more = parts.len().saturating_sub(MAX_SUMMARIZED);
-    parts.truncate(MAX_SUMMARIZED);
-    let text = parts.join(", ");
-    if more > 0 { format!("{text} and {more} more") } else { text }
+    few(&parts, MAX_SUMMARIZED)
 }

@@ -167,7 +167,18 @@ impl Server {
         over_grpc
     }
 
-    /// The same for what must be answered.
+    /// Asks over gRPC alone, with a client's defaults.
+    pub(crate) async fn grpc_as(
+        &self,
+        secret: &str,
+        name: &str,
+        request: Value,
+    ) -> Result<Value, tonic::Status> {
+        let bearer = format!("Bearer {secret}");
+        self.grpc(&method(name), &[("authorization", &bearer)], &request).await
+    }
+
+    /// Asks both ways for what must be answered.
     pub(crate) async fn answer(&self, secret: &str, name: &str, request: Value) -> Value {
         let answer = self.ask(secret, name, request.clone()).await;
         answer.unwrap_or_else(|refusal| panic!("{name} {request}: {refusal:?}"))

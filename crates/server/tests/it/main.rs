@@ -5,6 +5,7 @@
 mod access;
 mod admin;
 mod admin_keys;
+mod bounds;
 mod changes;
 mod compat;
 mod config;

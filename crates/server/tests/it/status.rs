@@ -5,7 +5,9 @@ use customer_settings_server::{
     catalog::{
         access::Scope,
         entry::{Catalog, Revision},
-        error::{Beyond, Cause, CredentialMistake, Error, Kind, Limit, Past, Unavailable},
+        error::{
+            Beyond, Cause, CredentialMistake, Error, Kind, Limit, Past, Unavailable, Violation,
+        },
         id::{CompanyId, EntryId, StaffId},
         time::Timestamp,
     },
@@ -103,6 +105,125 @@ fn every_error() -> Vec<Error> {
         }
     }
     errors
+}
+
+/// Each that has a text or a list, with more than any limit lets through.
+fn largest_errors(text: &str) -> Vec<Error> {
+    let long = || text.repeat(100_000);
+    let name = || text.repeat(100);
+    let id = "i".repeat(64);
+    let company = CompanyId::parse("id", &id).unwrap();
+    let staff_id = StaffId::parse("id", &id).unwrap();
+    let past = |summary: String| Past {
+        revision: Revision(u64::MAX),
+        staff_id: staff_id.clone(),
+        summary,
+    };
+    let violations = || {
+        let one = |i: usize| Violation::new(&format!("ids[{i}].{}", name()), "REQUIRED", name());
+        (0..1_000).map(one).collect()
+    };
+    let what = || format!("customer_tags/{id}");
+    let errors = vec![
+        Error::AddressNotAllowed { address: long() },
+        Error::NotCovered { kind: Kind::Company, id: long() },
+        Error::KeyNotWithin { beyond: Some(Beyond { restriction: "companies", own: long() }) },
+        Error::NotFound { kind: Kind::Company, id: long() },
+        Error::Invalid(violations()),
+        Error::invalid(&long(), "REQUIRED", long()),
+        Error::NameTaken {
+            catalog: Catalog::CustomerTags,
+            name: name(),
+            holder: EntryId::parse("id", &id).unwrap(),
+        },
+        Error::IdTaken { kind: Kind::Entry, id: long() },
+        Error::TooMany { what: long(), most: usize::MAX },
+        Error::Precondition { reason: "DEFAULT_NEEDED", message: long() },
+        Error::EtagMismatch { what: what(), since: vec![past(name()); 1_000] },
+        Error::ChangedSince {
+            revision: Revision(7),
+            fields: vec![format!("{}.position", what()); 1_000],
+            since: vec![past(long()); 5],
+        },
+        Error::ChangedSince {
+            revision: Revision(7),
+            fields: vec![long(); 5],
+            since: vec![past(name()); 1_000],
+        },
+        Error::Contended { company, revision: Revision(u64::MAX) },
+    ];
+    let in_batch = |error| Error::InBatch { index: usize::MAX, error: Box::new(error) };
+    let of_whole = [Error::RequestIdReused { request_id: long() }];
+    let single = errors.into_iter().flat_map(|error| [error.clone(), in_batch(error)]);
+    single.chain(of_whole).collect()
+}
+
+/// As gRPC counts headers.
+fn sent(answer: &Answer) -> usize {
+    answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+}
+
+#[tokio::test]
+async fn no_status_is_larger_than_clients_take() {
+    let (json, grpc) = (HeaderMap::new(), grpc_request());
+    let check = async |json: Response<_>, grpc: Response<_>| {
+        let (json, grpc) = (read(json).await, read(grpc).await);
+        let size = sent(&grpc);
+        assert!(size <= status::MOST_SENT, "{size} bytes: {}", json.text());
+        let status = tonic::Status::from_header_map(&grpc.headers).unwrap();
+        assert_eq!(json.refusal(), Refusal::of_status(&status));
+        assert!(!status.message().is_empty());
+        status
+    };
+    for text in ["a", "%", "\u{7f}", "é", "語", "🐕"] {
+        for error in largest_errors(text) {
+            let answers = [&json, &grpc].map(|request| status::error_response(request, &error));
+            let [json, grpc] = answers;
+            let status = check(json, grpc).await;
+            let details = tonic_types::StatusExt::get_error_details(&status);
+            let is_invalid = status.code() == Code::InvalidArgument;
+            let named = details.bad_request().is_some_and(|bad| !bad.field_violations.is_empty());
+            assert_eq!(named, is_invalid, "{error}");
+        }
+        let long = text.repeat(100_000);
+        for error in [
+            RequestError::UnknownPath { path: long.clone() },
+            RequestError::UnknownMethod { path: long.clone() },
+            RequestError::MalformedJson { description: long.clone() },
+        ] {
+            let answers =
+                [&json, &grpc].map(|request| status::request_error_response(request, &error));
+            let [json, grpc] = answers;
+            check(json, grpc).await;
+        }
+    }
+}
+
+#[test]
+fn a_message_names_the_first_few_and_ends_with_what_to_do() {
+    let fields = (0..500).map(|i| format!("customer_tags/tag_{i}.position")).collect();
+    let error = Error::ChangedSince { revision: Revision(7), fields, since: past() };
+    let status = status::grpc_status(&error);
+    assert_eq!(
+        status.message(),
+        "revision 7 cannot be undone, since customer_tags/tag_0.position, customer_tags/tag_1.position, \
+         customer_tags/tag_2.position, customer_tags/tag_3.position, customer_tags/tag_4.position and 495 more changed \
+         again: revision 8 by staff_002 (updated customer_tags/tag_001 (name)); undo those changes first, newest \
+         first, or change the fields by hand"
+    );
+    let one = |i| Violation::new(&format!("f{i}"), "REQUIRED", "is required");
+    let status = status::grpc_status(&Error::Invalid((0..7).map(one).collect()));
+    assert!(status.message().ends_with("f4 is required; and 2 more"), "{}", status.message());
+    let details = tonic_types::StatusExt::get_error_details(&status);
+    assert_eq!(details.bad_request().unwrap().field_violations.len(), 7, "details have room");
+
+    // What is too long even so loses its middle.
+    let since =
+        vec![Past { summary: "updated customer_tags/tag_001".repeat(9), ..past().remove(0) }; 5];
+    let error = Error::EtagMismatch { what: "customer_tags/tag_001".to_owned(), since };
+    let message = status::grpc_status(&error).message().to_owned();
+    assert!(message.starts_with("customer_tags/tag_001 changed since"), "{message}");
+    assert!(message.contains(" … ") && message.ends_with("with the new etag"), "{message}");
 }
 
 fn past() -> Vec<Past> {

@@ -8,7 +8,11 @@ use sha2::{Digest, Sha256};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
-    api::{guard, marks::mark, status::grpc_status},
+    api::{
+        guard,
+        marks::mark,
+        status::{grpc_status, quoted},
+    },
     catalog::{
         access::Caller,
         entry::{Catalog, Revision},
@@ -134,8 +138,8 @@ pub(super) fn catalog(collection: &str) -> Result<Catalog> {
         });
         let near = near.filter(|name| strsim::jaro_winkler(name, collection) > 0.75);
         let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-        let description =
-            format!("\"{collection}\" is no collection; there are {}{hint}", names.join(", "));
+        let (sent, known) = (quoted(collection), names.join(", "));
+        let description = format!("\"{sent}\" is no collection; there are {known}{hint}");
         Error::invalid("collection", "UNKNOWN_COLLECTION", description)
     })
 }
@@ -188,8 +192,8 @@ impl<'a> Mask<'a> {
         let paths = mask.map(|mask| &mask.paths[..]).filter(|paths| !paths.is_empty());
         let is_known = |path: &&String| *path != "*" && !known.contains(&path.as_str());
         if let Some(path) = paths.unwrap_or_default().iter().find(is_known) {
-            let description =
-                format!("names {path}, which cannot be set; there are {} and *", known.join(", "));
+            let (path, known) = (quoted(path), known.join(", "));
+            let description = format!("names {path}, which cannot be set; there are {known} and *");
             return Err(Error::invalid("update_mask", "UNKNOWN_FIELD", description));
         }
         Ok(Self { paths })

@@ -20,15 +20,12 @@ use serde_path_to_error::{Path, Segment, Track};
 
 use super::routes::field_by_any_name;
 use crate::{
-    api::status::RequestError,
+    api::status::{RequestError, quoted},
     catalog::error::{Error, Violation},
 };
 
 /// Bodies nest no deeper, which keeps them within what every protobuf decoder takes.
 pub(crate) const MAX_DEPTH: usize = 100;
-
-/// A parser's text may quote what was sent; no more than this of it goes into an error.
-const MAX_QUOTED_BYTES: usize = 200;
 
 /// Why JSON was refused.
 #[derive(Debug)]
@@ -146,7 +143,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
         let mut object = serde_json::Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if object.contains_key(&key) {
-                let key = shortened(&key);
+                let key = quoted(&key);
                 return Err(A::Error::custom(format_args!("the key \"{key}\" is there twice")));
             }
             let Unique(value) = entries.next_value()?;
@@ -192,7 +189,9 @@ fn refusal(descriptor: &MessageDescriptor, path: &Path, error: &serde_json::Erro
 }
 
 fn malformed(error: &serde_json::Error) -> JsonError {
-    JsonError::Malformed(RequestError::MalformedJson { description: shortened(&error.to_string()) })
+    JsonError::Malformed(RequestError::MalformedJson {
+        description: quoted(&error.to_string()).into_owned(),
+    })
 }
 
 /// Counts brackets instead of parsing, since what is ignored later nests too.
@@ -242,11 +241,11 @@ fn violation(descriptor: &MessageDescriptor, path: &Path, error: &serde_json::Er
         Some(field) if field.is_list() => "a list".to_owned(),
         _ => "an object".to_owned(),
     };
-    let name = if name.is_empty() { "body" } else { &shortened(&name) };
+    let name = if name.is_empty() { "body" } else { &quoted(&name) };
     Violation::new(
         name,
         "INVALID_VALUE",
-        format!("must be {expected}: {}", shortened(&error.to_string())),
+        format!("must be {expected}: {}", quoted(&error.to_string())),
     )
 }
 
@@ -286,7 +285,7 @@ pub(crate) fn wrapped(message: &MessageDescriptor) -> Option<FieldDescriptor> {
 /// Reads one value of a field from text, as paths and query parameters have it.
 pub(crate) fn read_text(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
     let kind = field.kind();
-    let problem = || format!("must be {}, not '{}'", expected(&kind), shortened(text));
+    let problem = || format!("must be {}, not '{}'", expected(&kind), quoted(text));
     let plain = match &kind {
         Kind::Message(message) => wrapped(message).map_or(kind.clone(), |field| field.kind()),
         _ => kind.clone(),
@@ -360,15 +359,4 @@ pub(crate) fn write(
     let mut whole = message.serialize_with_options(serde_json::value::Serializer, &options)?;
     let value = whole.get_mut(field.json_name()).map(serde_json::Value::take);
     serde_json::to_vec(&value)
-}
-
-/// Text for an error, cut where it is long.
-pub(crate) fn shortened(text: &str) -> String {
-    if text.len() <= MAX_QUOTED_BYTES {
-        return text.to_owned();
-    }
-    // The end stays too: it is where the parser says line and column.
-    let head = text.floor_char_boundary(MAX_QUOTED_BYTES * 3 / 4);
-    let tail = text.ceil_char_boundary(text.len() - MAX_QUOTED_BYTES / 4);
-    format!("{} … {}", &text[..head], &text[tail..])
 }

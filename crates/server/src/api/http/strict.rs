@@ -10,15 +10,17 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Va
 use serde_json::{Map, Value as Json, json};
 
 use super::{
-    json::{self, shortened},
-    masks, query,
+    json, masks, query,
     request::{Unreadable, holder},
     routes::{Binding, BodyRule, FieldPath, field_by_any_name},
 };
-use crate::catalog::error::{Error, Violation};
+use crate::{
+    api::status::quoted,
+    catalog::error::{Error, Violation},
+};
 
-/// An error names no more unknown keys than this.
-const MOST_VIOLATIONS: usize = 10;
+/// An error explains no more unknown keys than this, and counts the others.
+const MOST_EXPLAINED: usize = 10;
 
 /// Names are listed where there are no more than this.
 const MOST_LISTED: usize = 12;
@@ -109,9 +111,7 @@ struct Names<'a> {
 
 impl Names<'_> {
     fn refuse(&mut self, path: &str, reason: &'static str, problem: impl Into<String>) {
-        if self.violations.len() < MOST_VIOLATIONS {
-            self.violations.push(Violation::new(&shortened(path), reason, problem));
-        }
+        self.violations.push(Violation::new(&quoted(path), reason, problem));
     }
 
     /// What is no object is left to the reader, which says what it must be.
@@ -120,8 +120,11 @@ impl Names<'_> {
         let mut seen = HashSet::new();
         for (key, value) in object {
             let Some(field) = field_by_any_name(message, key) else {
-                let known = self.known(message, path);
-                self.refuse(&within(path, key), "UNKNOWN_FIELD", unknown(key, &known));
+                let problem = match self.violations.len() < MOST_EXPLAINED {
+                    true => unknown(key, &self.known(message, path)),
+                    false => "is unknown".to_owned(),
+                };
+                self.refuse(&within(path, key), "UNKNOWN_FIELD", problem);
                 continue;
             };
             let path = within(path, field.name());
@@ -238,7 +241,7 @@ fn unknown_parameter(binding: &Binding, name: &str) -> Violation {
             unknown(name, &known)
         }
     };
-    Violation::new(&shortened(name), "UNKNOWN_FIELD", problem)
+    Violation::new(&quoted(name), "UNKNOWN_FIELD", problem)
 }
 
 /// Sets a field as the query has it; a body that has another value is refused.

@@ -8,7 +8,7 @@ use crate::catalog::{
     change::{BusinessPatch, CompanyPatch, ContactDraft, EntryPatch, Step},
     company::{Business, Company, Contact},
     entry::{Catalog, Entry, MAX_ENTRIES, State},
-    error::{Error, Kind, Result, Violation},
+    error::{Error, Kind, MOST_NAMED, Result, Violation, few},
     etag::Etag,
     id::{BusinessId, CompanyId, EntryId},
     settings::{Delta, Settings, Subject},
@@ -397,15 +397,14 @@ fn check_order(catalog: Catalog, entries: &[Entry], ids: &[EntryId]) -> Result<(
     let mut violations = Vec::new();
     let mut refuse = |reason, ids: Vec<&EntryId>, problem: &str| {
         if !ids.is_empty() {
-            let ids: Vec<&str> = ids.into_iter().map(EntryId::as_str).collect();
-            let description = format!("{problem}: {}", ids.join(", "));
+            let description = format!("{problem}: {}", few(&ids, MOST_NAMED));
             violations.push(Violation::new("ids", reason, description));
         }
     };
     let find = |id: &EntryId| entries.iter().find(|entry| entry.id == *id);
-    let given: std::collections::HashSet<&EntryId> = ids.iter().collect();
-    let repeated = ids.iter().enumerate().filter(|(i, id)| ids[..*i].contains(id));
-    refuse("DUPLICATE", repeated.map(|(_, id)| id).collect(), "names an entry more than once");
+    let mut given = std::collections::HashSet::new();
+    let repeated = ids.iter().filter(|id| !given.insert(*id)).collect();
+    refuse("DUPLICATE", repeated, "names an entry more than once");
     let unknown = ids.iter().filter(|id| find(id).is_none());
     refuse("UNKNOWN_ID", unknown.collect(), &format!("has ids that {catalog} does not have"));
     let archived = ids.iter().filter(|id| find(id).is_some_and(|entry| !entry.is_active()));

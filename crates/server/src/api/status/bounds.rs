@@ -1,0 +1,116 @@
+//! What a status is made of, cut to what every client takes. All statuses of this service are made here, so none can
+//! be too large, however long the texts are that go into it.
+
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+
+use http::HeaderMap;
+use tonic::{Code, Status, metadata::MetadataMap};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::DOMAIN;
+use crate::catalog::error::Violation;
+
+/// The most bytes of a status as gRPC sends it: the message with percent signs, and once more among the details in
+/// base64. gRPC's C core begins to refuse at 8 KiB of headers, and other headers need some room.
+pub const MOST_SENT: usize = 7 * 1_024;
+
+/// Of these, for the message.
+const MOST_MESSAGE_SENT: usize = 3 * 1_024;
+/// The most bytes of the metadata of `ErrorInfo`, names included.
+const MOST_METADATA: usize = 1_024;
+/// The most bytes of one value there.
+const MOST_VALUE: usize = 512;
+/// The most bytes of the path of a wrong field.
+const MOST_FIELD: usize = 200;
+/// The most bytes of what is wrong with it.
+const MOST_DESCRIPTION: usize = 600;
+/// Of what the caller sent, an error quotes no more bytes than this.
+const MOST_QUOTED: usize = 200;
+/// More than what is left takes: names of headers and types, reasons, the delay before a repetition.
+const OVERHEAD_SENT: usize = 640;
+/// More than the tags and lengths around two texts in a message take.
+const FRAMING: usize = 16;
+
+/// What goes into a status, as long as it is.
+pub(super) struct Parts {
+    pub(super) code: Code,
+    pub(super) message: String,
+    pub(super) reason: &'static str,
+    pub(super) metadata: BTreeMap<&'static str, String>,
+    pub(super) violations: Vec<Violation>,
+    pub(super) retry: Option<Duration>,
+    pub(super) headers: HeaderMap,
+}
+
+impl Parts {
+    pub(super) fn into_status(self) -> Status {
+        let message = message(&self.message);
+        let mut room = MOST_METADATA;
+        let mut metadata = Vec::new();
+        for (name, value) in self.metadata {
+            let value = shortened(&value, MOST_VALUE).into_owned();
+            let Some(left) = room.checked_sub(name.len() + value.len() + FRAMING) else { break };
+            room = left;
+            metadata.push((name.to_owned(), value));
+        }
+        let mut room = MOST_SENT
+            - OVERHEAD_SENT
+            - sent(&message)
+            - in_base64(
+                metadata.iter().map(|(name, value)| name.len() + value.len() + FRAMING).sum(),
+            );
+        let metadata: std::collections::HashMap<_, _> = metadata.into_iter().collect();
+        let mut details = ErrorDetails::with_error_info(self.reason, DOMAIN, metadata);
+        if self.retry.is_some() {
+            details.set_retry_info(self.retry);
+        }
+        for violation in &self.violations {
+            let field = shortened(&violation.field, MOST_FIELD);
+            let description = shortened(&violation.description, MOST_DESCRIPTION);
+            let size = in_base64(field.len() + description.len() + FRAMING);
+            let Some(left) = room.checked_sub(size) else { break };
+            room = left;
+            details.add_bad_request_violation(field, description);
+        }
+        let headers = MetadataMap::from_headers(self.headers);
+        Status::with_error_details_and_metadata(self.code, message, details, headers)
+    }
+}
+
+fn message(text: &str) -> Cow<'_, str> {
+    let mut most = text.len();
+    loop {
+        let short = shortened(text, most);
+        match sent(&short) {
+            size if size <= MOST_MESSAGE_SENT => return short,
+            size => most = (most * MOST_MESSAGE_SENT / size).min(most * 9 / 10),
+        }
+    }
+}
+
+/// What a message takes: in its header, and among the details.
+fn sent(message: &str) -> usize {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"#%<>`?{}".contains(&byte);
+    let in_header: usize = message.bytes().map(|byte| if is_plain(byte) { 1 } else { 3 }).sum();
+    in_header + in_base64(message.len())
+}
+
+fn in_base64(bytes: usize) -> usize {
+    bytes.div_ceil(3) * 4
+}
+
+/// Text, without its middle where it is longer than that many bytes and a few. The end stays, as it is where an error
+/// says what to do, and a parser line and column.
+fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return Cow::Borrowed(text);
+    }
+    let head = text.floor_char_boundary(most * 3 / 4);
+    let tail = text.ceil_char_boundary(text.len() - most / 4);
+    Cow::Owned(format!("{} … {}", &text[..head], &text[tail..]))
+}
+
+/// What the caller sent, for an error; what a parser says may quote it too.
+pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
+    shortened(text, MOST_QUOTED)
+}
