@@ -1,15 +1,20 @@
 //! Etags: hashes of content, by which a writer says what it has seen.
+//!
+//! They know no epoch and need none: each holds the revision and the microsecond of the last change, so
+//! after a restore one matches only where the very thing that was seen came back.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
 use super::{
-    company::{Business, Company, ShortText},
+    access::Coverage,
+    company::{Address, Business, Company},
     entry::{Audit, Catalog, Entry},
     error::Violation,
     key::Key,
     settings::{Settings, Subject},
+    time::Timestamp,
 };
 
 /// Bytes of the hash that are kept: enough, since nobody gains by a collision.
@@ -39,13 +44,6 @@ impl Etag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    fn of(hash: Sha256) -> Self {
-        let digits = b"0123456789abcdef";
-        let digest = hash.finalize();
-        let nibbles = digest[..HASH_BYTES].iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        Self(nibbles.map(|nibble| char::from(digits[usize::from(nibble)])).collect())
-    }
 }
 
 impl fmt::Display for Etag {
@@ -54,94 +52,137 @@ impl fmt::Display for Etag {
     }
 }
 
-/// Each part with its length, so that no two lists of parts hash alike.
-fn add(hash: &mut Sha256, parts: &[&str]) {
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-}
+/// A hash of fields, one after the other. Each says where it ends, so that no two lists of fields hash
+/// alike, and none depends on how a library prints it: servers of two versions must agree.
+struct Fields(Sha256);
 
-fn add_audit(hash: &mut Sha256, audit: &Audit) {
-    hash.update(audit.revision.0.to_be_bytes());
-    hash.update(audit.last_updated_time.as_micros().to_be_bytes());
+impl Fields {
+    /// Of a thing of that kind.
+    fn of(kind: &str) -> Self {
+        Self(Sha256::new()).text(kind)
+    }
+
+    fn number(mut self, number: u64) -> Self {
+        self.0.update(number.to_be_bytes());
+        self
+    }
+
+    fn text(self, text: &str) -> Self {
+        let mut own = self.number(text.len() as u64);
+        own.0.update(text.as_bytes());
+        own
+    }
+
+    /// How many there are, and each of them.
+    fn all<T>(self, items: impl IntoIterator<Item = T>, add: impl Fn(Self, T) -> Self) -> Self {
+        let items: Vec<T> = items.into_iter().collect();
+        let own = self.number(items.len() as u64);
+        items.into_iter().fold(own, add)
+    }
+
+    fn time(self, time: Timestamp) -> Self {
+        self.number(time.as_micros().cast_unsigned())
+    }
+
+    fn audit(self, audit: &Audit) -> Self {
+        self.number(audit.revision.0).time(audit.last_updated_time)
+    }
+
+    fn etag(self) -> Etag {
+        let digits = b"0123456789abcdef";
+        let digest = self.0.finalize();
+        let nibbles = digest[..HASH_BYTES].iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        Etag(nibbles.map(|nibble| char::from(digits[usize::from(nibble)])).collect())
+    }
 }
 
 impl Entry {
     /// A hash of its content, without its place.
     pub fn etag(&self) -> Etag {
-        let mut hash = Sha256::new();
-        let color = self.color.map(|color| color.to_string()).unwrap_or_default();
-        let is_default = if self.is_default { "default" } else { "" };
-        add(
-            &mut hash,
-            &[
-                self.id.as_str(),
-                self.name.as_str(),
-                self.description.as_str(),
-                &color,
-                is_default,
-                self.state.as_str(),
-            ],
-        );
-        add_audit(&mut hash, &self.audit);
-        Etag::of(hash)
+        Fields::of("entry")
+            .text(self.id.as_str())
+            .text(self.name.as_str())
+            .text(self.description.as_str())
+            .all(self.color, |fields, color| fields.text(&color.to_string()))
+            .number(self.is_default.into())
+            .text(self.state.as_str())
+            .audit(&self.audit)
+            .etag()
     }
 }
 
 impl Company {
     /// A hash of its own content, not of its catalogs.
     pub fn etag(&self) -> Etag {
-        let mut hash = Sha256::new();
-        add(
-            &mut hash,
-            &[
-                self.id.as_str(),
-                self.name.as_str(),
-                self.country.as_str(),
-                self.timezone.as_str(),
-                self.state.as_str(),
-            ],
-        );
-        add_audit(&mut hash, &self.audit);
-        Etag::of(hash)
+        Fields::of("company")
+            .text(self.id.as_str())
+            .text(self.name.as_str())
+            .text(self.country.as_str())
+            .text(self.timezone.as_str())
+            .text(self.state.as_str())
+            .audit(&self.audit)
+            .etag()
     }
 }
 
 impl Business {
     /// A hash of its content.
     pub fn etag(&self) -> Etag {
-        let mut hash = Sha256::new();
-        add(&mut hash, &[self.id.as_str(), self.name.as_str(), self.state.as_str()]);
-        add(&mut hash, &self.contact.texts().map(ShortText::as_str));
-        if let Some(address) = &self.address {
-            add(&mut hash, &[&format!("{address:?}")]);
-        }
-        add_audit(&mut hash, &self.audit);
-        Etag::of(hash)
+        Fields::of("business")
+            .text(self.id.as_str())
+            .text(self.name.as_str())
+            .text(self.state.as_str())
+            .all(self.contact.texts(), |fields, text| fields.text(text.as_str()))
+            .all(&self.address, Fields::address)
+            .audit(&self.audit)
+            .etag()
+    }
+}
+
+impl Fields {
+    fn address(self, address: &Address) -> Self {
+        self.text(address.id.as_str())
+            .text(address.address1.as_str())
+            .text(address.address2.as_str())
+            .text(address.city.as_str())
+            .text(address.state.as_str())
+            .text(address.postal_code.as_str())
+            .text(address.country.as_str())
+            .text(address.kind.as_str())
+            .all(address.coordinate, |fields, at| {
+                fields.number(at.latitude().to_bits()).number(at.longitude().to_bits())
+            })
     }
 }
 
 impl Key {
     /// A hash of what it may do and how far it got; its secrets are no part of it.
     pub fn etag(&self) -> Etag {
-        let mut hash = Sha256::new();
-        add(&mut hash, &[self.id.as_str(), self.name.as_str(), &self.scopes.names().join(" ")]);
-        add(&mut hash, &[&format!("{:?} {:?}", self.coverage, self.addresses)]);
-        add(&mut hash, &[&format!("{:?} {:?}", self.expires_time, self.staff_id)]);
-        add_audit(&mut hash, &self.audit);
-        Etag::of(hash)
+        let (is_limited, companies) = match &self.coverage {
+            Coverage::All => (0, None),
+            Coverage::Only(ids) => (1, Some(ids)),
+        };
+        Fields::of("key")
+            .text(self.id.as_str())
+            .text(self.name.as_str())
+            .all(self.scopes.names(), Fields::text)
+            .number(is_limited)
+            .all(companies.into_iter().flatten(), |fields, id| fields.text(id.as_str()))
+            .all(&self.addresses, |fields, net| fields.text(&net.to_string()))
+            .all(self.expires_time, Fields::time)
+            .all(&self.staff_id, |fields, id| fields.text(id.as_str()))
+            .audit(&self.audit)
+            .etag()
     }
 }
 
 impl Settings {
     /// A hash of all a catalog's entries and their order.
     pub fn catalog_etag(&self, catalog: Catalog) -> Etag {
-        let mut hash = Sha256::new();
-        for entry in self.entries(catalog) {
-            add(&mut hash, &[entry.etag().as_str()]);
-        }
-        Etag::of(hash)
+        let entries = self.entries(catalog).iter();
+        Fields::of("catalog")
+            .all(entries, |fields, entry| fields.text(entry.etag().as_str()))
+            .etag()
     }
 
     /// The etag of one thing, or of everything; `None` if there is no such thing.
@@ -159,15 +200,170 @@ impl Settings {
 
     /// Of everything: differs after every change.
     pub fn etag(&self) -> Etag {
-        let mut hash = Sha256::new();
-        hash.update(self.revision.0.to_be_bytes());
-        add(&mut hash, &[self.company.etag().as_str()]);
-        for business in &self.businesses {
-            add(&mut hash, &[business.etag().as_str()]);
+        Fields::of("settings")
+            .number(self.revision.0)
+            .text(self.company.etag().as_str())
+            .all(&self.businesses, |fields, business| fields.text(business.etag().as_str()))
+            .all(Catalog::ALL, |fields, catalog| fields.text(self.catalog_etag(catalog).as_str()))
+            .etag()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::catalog::{
+        access::{Scope, Scopes},
+        company::{AddressKind, Contact, Coordinate, Country, ShortText},
+        entry::{Revision, State},
+        id::{BusinessId, CompanyId, EntryId, KeyId, StaffId},
+        key::SecretDigest,
+        text::{Color, Description, Name},
+    };
+
+    fn audit() -> Audit {
+        Audit {
+            created_by: StaffId::parse("", "staff_1").unwrap(),
+            created_time: Timestamp::from_micros(1),
+            last_updated_by: StaffId::parse("", "staff_2").unwrap(),
+            last_updated_time: Timestamp::from_micros(1_700_000_000_000_001),
+            revision: Revision(7),
         }
-        for catalog in Catalog::ALL {
-            add(&mut hash, &[self.catalog_etag(catalog).as_str()]);
+    }
+
+    fn name(text: &str) -> Name {
+        Name::parse("", text).unwrap()
+    }
+
+    fn short(text: &str) -> ShortText {
+        ShortText::parse("", text).unwrap()
+    }
+
+    fn entry() -> Entry {
+        Entry {
+            id: EntryId::parse("", "tag_1").unwrap(),
+            name: name("Caf\u{e9}"),
+            description: Description::parse("", "two\nlines").unwrap(),
+            color: Some(Color::parse("", "#00FF0A").unwrap()),
+            is_default: false,
+            rank: 3,
+            state: State::Active,
+            audit: audit(),
         }
-        Etag::of(hash)
+    }
+
+    fn business() -> Business {
+        let address = Address {
+            city: short("Graz"),
+            country: Country::parse("", "AT").unwrap(),
+            coordinate: Some(Coordinate::new(47.07, -15.5).unwrap()),
+            kind: AddressKind::Primary,
+            ..Address::default()
+        };
+        Business {
+            id: BusinessId::parse("", "biz_1").unwrap(),
+            name: name("Main Street"),
+            contact: Contact { phone: short("1"), ..Contact::default() },
+            address: Some(address),
+            state: State::Archived,
+            audit: audit(),
+        }
+    }
+
+    fn key() -> Key {
+        let ids = ["cmp_1", "cmp_2"].map(|id| CompanyId::parse("", id).unwrap());
+        Key {
+            id: KeyId::parse("", "key_1").unwrap(),
+            name: name("Till"),
+            secret: SecretDigest([1; 32]),
+            previous: None,
+            scopes: Scopes::Only([Scope::SettingsRead, Scope::KeysRead].into()),
+            coverage: Coverage::Only(ids.into()),
+            addresses: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::1/128".parse().unwrap()],
+            expires_time: Some(Timestamp::from_micros(1_800_000_000_000_000)),
+            staff_id: Some(StaffId::parse("", "staff_1").unwrap()),
+            revoked_time: None,
+            audit: audit(),
+        }
+    }
+
+    /// Servers of two versions answer for the same data side by side, and writers carry etags from
+    /// one to the other. So these never change.
+    #[test]
+    fn an_etag_is_the_same_whichever_version_answers() {
+        let company = Company {
+            id: CompanyId::parse("", "cmp_1").unwrap(),
+            name: name("A"),
+            country: Country::parse("", "US").unwrap(),
+            timezone: short("America/New_York"),
+            state: State::Active,
+            audit: audit(),
+        };
+        let settings = Settings {
+            company: company.clone(),
+            revision: Revision(7),
+            changed_time: Timestamp::from_micros(2),
+            businesses: vec![business()],
+            catalogs: [vec![entry()], vec![], vec![], vec![]].map(Arc::new),
+        };
+        let etags = [
+            entry().etag(),
+            company.etag(),
+            business().etag(),
+            key().etag(),
+            settings.catalog_etag(Catalog::ALL[0]),
+            settings.catalog_etag(Catalog::ALL[1]),
+            settings.etag(),
+        ];
+        assert_eq!(
+            etags.map(|etag| etag.to_string()),
+            [
+                "66e97a5bc192245156bce086",
+                "5a9bdaaa64bc54d816d1d913",
+                "111ecfe43296137b438082ce",
+                "9c78acf139fbb73fb32bbfe4",
+                "9c42f9a37ff4b42c31f37b21",
+                "4028bdd90cdcaa0503d1c543",
+                "a598feb9d725456a3c164074"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_differs_has_another_etag() {
+        let changes: [fn(&mut Key); 9] = [
+            |_| (),
+            |key| key.coverage = Coverage::All,
+            |key| key.coverage = Coverage::Only([].into()),
+            |key| key.addresses.truncate(1),
+            |key| key.addresses.clear(),
+            |key| key.expires_time = None,
+            |key| key.staff_id = None,
+            |key| key.scopes = Scopes::All,
+            |key| key.audit.revision = Revision(8),
+        ];
+        let etags = changes.map(|change| {
+            let mut key = key();
+            change(&mut key);
+            key.etag().to_string()
+        });
+        let changes: [fn(&mut Address); 5] = [
+            |_| (),
+            |address| address.coordinate = None,
+            |address| address.kind = AddressKind::Secondary,
+            // What moves from one field to the next is another address.
+            |address| std::mem::swap(&mut address.city, &mut address.state),
+            |address| address.country = Country::default(),
+        ];
+        let places = changes.map(|change| {
+            let mut business = business();
+            change(business.address.as_mut().unwrap());
+            business.etag().to_string()
+        });
+        let all = etags.iter().chain(&places);
+        let distinct: std::collections::BTreeSet<_> = all.clone().collect();
+        assert_eq!(distinct.len(), all.count());
     }
 }
