@@ -239,6 +239,18 @@ fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn a_key_that_would_be_over_already_is_refused_before_anything_is_sent() {
+    for line in ["key create --name n", "key update k"] {
+        for when in ["2020-01-01T00:00:00Z", "0s"] {
+            let arguments = parse(&format!("{line} --expires {when}")).unwrap();
+            let Command::Key(key) = &arguments.command else { unreachable!("a key's command") };
+            let failure = key.call().err().unwrap_or_else(|| panic!("{line} {when} was taken"));
+            assert!(failure.message.contains("lies in the past"), "{}", failure.message);
+        }
+    }
+}
+
+#[test]
 fn every_command_has_a_text_and_those_on_a_server_an_example() {
     let all = Arguments::command();
     all.clone().debug_assert();

@@ -281,7 +281,7 @@ fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
             ]
         }
         Error::TooMany { what, most } => vec![("what", what.clone()), ("limit", most.to_string())],
-        Error::EtagMismatch { what, since } => {
+        Error::EtagMismatch { what, since, .. } => {
             let mut pairs = past(since);
             pairs.push(("what", what.clone()));
             pairs
@@ -363,7 +363,11 @@ pub fn documented_errors() -> Vec<DocumentedError> {
     let limited = Error::TooManyRequests { limit: Limit::Key, retry_after_ms: 1_000 };
     let overloaded = Error::Unavailable { what: Unavailable::Overloaded, cause: Cause::default() };
     let too_large = RequestError::BodyTooLarge { limit: 1 << 20 };
-    let changed = Error::EtagMismatch { what: "customer_tags/tag_001".to_owned(), since: vec![] };
+    let changed = Error::EtagMismatch {
+        what: "customer_tags/tag_001".to_owned(),
+        was_its: true,
+        since: vec![],
+    };
     let of = |error: &Error| (codes(error).1, rendered(error));
     [
         ("The request is malformed, or the state does not allow it.", of(&invalid)),

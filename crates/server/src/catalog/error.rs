@@ -87,8 +87,10 @@ pub enum Error {
     },
     /// What the caller changes is not what it has seen.
     EtagMismatch {
-        /// What the etag is of, for example `customer_tags/tag_001`.
+        /// What the etag must be of, for example `customer_tags/tag_001`.
         what: String,
+        /// Whether it is known to have been its etag once.
+        was_its: bool,
         /// The changes since, newest first, as far as they are known.
         since: Vec<Past>,
     },
@@ -246,11 +248,7 @@ impl fmt::Display for Error {
                 "the name \"{name}\" is taken in {catalog} by the active entry {holder}{FREE_NAME}"
             ),
             Self::IdTaken { kind, id } => write!(f, "the {kind} id {id} is taken{FREE_ID}"),
-            Self::EtagMismatch { what, since } => {
-                write!(f, "{what} changed since that etag was read")?;
-                write_past(f, since)?;
-                f.write_str("; nothing was written: read it again, then repeat the change with the new etag")
-            }
+            Self::EtagMismatch { what, was_its, since } => write_mismatch(f, what, *was_its, since),
             Self::ChangedSince { revision, fields, since } => {
                 write!(f, "revision {revision} cannot be undone, since {} changed again", few(fields, MOST_NAMED))?;
                 write_past(f, since)?;
@@ -305,6 +303,26 @@ fn write_not_within(f: &mut fmt::Formatter<'_>, beyond: Option<&Beyond>) -> fmt:
             "there is no such key within this key's own scopes, companies, addresses, expiry and staff id",
         ),
     }
+}
+
+fn write_mismatch(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    was_its: bool,
+    since: &[Past],
+) -> fmt::Result {
+    if was_its {
+        write!(f, "{what} changed since that etag was read")?;
+        write_past(f, since)?;
+        return f.write_str(
+            "; nothing was written: read it again, then repeat the change with the new etag",
+        );
+    }
+    write!(
+        f,
+        "that etag is not the one of {what}, nor one that it is known to have had; nothing was written: read {what} \
+         itself, then repeat the change with its etag"
+    )
 }
 
 fn write_past(f: &mut fmt::Formatter<'_>, since: &[Past]) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! All of one company at one revision, and how a change log rebuilds it.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use super::{
     company::{Business, CONTACT_FIELDS, Company},
@@ -58,6 +58,17 @@ pub enum Subject {
     Entry(Catalog, EntryId),
     /// A catalog's order.
     Catalog(Catalog),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Company => f.write_str("the company"),
+            Self::Business(id) => write!(f, "businesses/{id}"),
+            Self::Entry(catalog, id) => write!(f, "{catalog}/{id}"),
+            Self::Catalog(catalog) => catalog.fmt(f),
+        }
+    }
 }
 
 /// One row that a change touched: what it was and what it became.

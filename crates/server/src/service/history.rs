@@ -240,10 +240,11 @@ async fn mismatch(
             Err(_) => break,
         }
         if settings.etag_of(subject.as_ref()).as_ref() == Some(etag) {
-            break;
+            return Error::EtagMismatch { what, was_its: true, since };
         }
     }
-    Error::EtagMismatch { what, since }
+    // An etag that it never had blames nobody.
+    Error::EtagMismatch { what, was_its: false, since: Vec::new() }
 }
 
 /// The changes after a revision that touched one of the fields, newest first.

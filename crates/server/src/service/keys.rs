@@ -201,6 +201,7 @@ impl KeysService {
                 return Ok(kept);
             }
             let (key, now) = self.made(by.actor, draft.clone(), secret)?;
+            check_expiry(key.expires_time, now)?;
             by.check_result(&key)?;
             if by.validate_only {
                 return Ok(Kept { key, repeated: false });
@@ -236,6 +237,9 @@ impl KeysService {
             let now = Timestamp::after(self.clock.now(), Some(before.audit.last_updated_time));
             let mut after = before.clone();
             change(&mut after, now)?;
+            if after.expires_time != before.expires_time {
+                check_expiry(after.expires_time, now)?;
+            }
             by.check_result(&after)?;
             if after != before {
                 after.audit.last_updated_by = by.actor.staff_id.clone();
@@ -290,7 +294,7 @@ impl KeysService {
         // An etag that this key never had names nothing.
         let was_its = since.len() < lines.len();
         let since = if was_its { since } else { Vec::new() };
-        Err(Error::EtagMismatch { what: format!("keys/{}", key.id), since })
+        Err(Error::EtagMismatch { what: format!("keys/{}", key.id), was_its, since })
     }
 }
 
@@ -351,6 +355,18 @@ pub fn rotate(key: &mut Key, secret: &Secret, overlap_seconds: i64, now: Timesta
     key.previous = Some(PreviousSecret { digest: key.secret, expires_time });
     key.secret = secret.digest();
     Ok(())
+}
+
+/// Refuses an end that is over already, which ends a key without a word: that is what revoking is for.
+fn check_expiry(end: Option<Timestamp>, now: Timestamp) -> Result<()> {
+    match end {
+        Some(end) if end <= now => {
+            let description =
+                format!("lies in the past, as it is {now}: to end a key at once, revoke it");
+            Err(Error::invalid("key.expires_time", "IN_THE_PAST", description))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A key that is not there looks like one that is not the caller's to see, unless all are.

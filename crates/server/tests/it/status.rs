@@ -56,7 +56,11 @@ fn every_error() -> Vec<Error> {
             reason: "DEFAULT_NEEDED",
             message: "name another default".to_owned(),
         },
-        Error::EtagMismatch { what: "customer_tags/tag_001".to_owned(), since: past() },
+        Error::EtagMismatch {
+            what: "customer_tags/tag_001".to_owned(),
+            was_its: true,
+            since: past(),
+        },
         Error::ChangedSince {
             revision: Revision(7),
             fields: vec!["customer_tags/tag_001.name".to_owned()],
@@ -139,7 +143,7 @@ fn largest_errors(text: &str) -> Vec<Error> {
         Error::IdTaken { kind: Kind::Entry, id: long() },
         Error::TooMany { what: long(), most: usize::MAX },
         Error::Precondition { reason: "DEFAULT_NEEDED", message: long() },
-        Error::EtagMismatch { what: what(), since: vec![past(name()); 1_000] },
+        Error::EtagMismatch { what: what(), was_its: true, since: vec![past(name()); 1_000] },
         Error::ChangedSince {
             revision: Revision(7),
             fields: vec![format!("{}.position", what()); 1_000],
@@ -220,7 +224,8 @@ fn a_message_names_the_first_few_and_ends_with_what_to_do() {
     // What is too long even so loses its middle.
     let since =
         vec![Past { summary: "updated customer_tags/tag_001".repeat(9), ..past().remove(0) }; 5];
-    let error = Error::EtagMismatch { what: "customer_tags/tag_001".to_owned(), since };
+    let error =
+        Error::EtagMismatch { what: "customer_tags/tag_001".to_owned(), was_its: true, since };
     let message = status::grpc_status(&error).message().to_owned();
     assert!(message.starts_with("customer_tags/tag_001 changed since"), "{message}");
     assert!(message.contains(" … ") && message.ends_with("with the new etag"), "{message}");

@@ -1,5 +1,6 @@
 //! A value that was given is never ignored: it counts, or it is refused by its name.
 
+use customer_settings_server::clock::Clock as _;
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -151,4 +152,162 @@ async fn a_mask_that_is_given_decides_and_what_was_read_may_be_sent_back() {
     request["updateMask"] = json!("color");
     let cleared = desk.server.grpc(&method("UpdateEntry"), &metadata, &request).await.unwrap();
     assert_eq!((&cleared["color"], &cleared["name"]), (&json!(""), &json!("V")));
+}
+
+#[tokio::test]
+async fn an_etag_of_another_thing_is_not_called_an_old_one() {
+    let (desk, key) = furnished().await;
+    let entry = desk.ok("GET", TAG, Value::Null).await;
+    let tags = "/admin/v1/companies/cmp_002/customer_tags";
+    // As it was read elsewhere.
+    let (status, refusal, _) = desk.no("POST", tags, entry.clone()).await;
+    assert_eq!((status, &refusal.fields[..]), (400, &["entry.etag".to_owned()][..]));
+    assert!(refusal.message.contains("has no etag yet"), "{}", refusal.message);
+    let batch = json!({"changes": [{"create": {"collection": "customer_tags", "entry": entry}}]});
+    let (_, refusal, _) = desk.no("POST", "/admin/v1/companies/cmp_002:batch", batch).await;
+    assert_eq!(refusal.fields, ["changes[0].entry.etag"]);
+    for (path, field) in [
+        ("/admin/v1/companies", "company.etag"),
+        ("/admin/v1/companies/cmp_001/businesses", "business.etag"),
+        ("/admin/v1/keys", "key.etag"),
+    ] {
+        let body =
+            json!({"name": "N", "etag": entry["etag"], "scopes": ["*"], "allCompanies": true});
+        let body = match field {
+            "key.etag" => body,
+            _ => json!({"name": "N", "etag": entry["etag"]}),
+        };
+        assert_eq!(desk.no("POST", path, body).await.1.fields, [field]);
+    }
+    let copy =
+        json!({"name": entry["name"], "color": entry["color"], "textColor": entry["textColor"]});
+    desk.ok("POST", tags, copy).await;
+
+    // One that never was the thing's is told so, wherever it goes; one that was, names who came first.
+    let other = entry["etag"].as_str().unwrap();
+    for path in [COMPANY, BUSINESS, &key, "/admin/v1/companies/cmp_001/customer_tags/tag_002"] {
+        let path = format!("{path}?etag={other}");
+        let (status, refusal, _) = desk.no("PATCH", &path, json!({"name": "X"})).await;
+        assert_eq!((status, refusal.reason.as_str()), (409, "ETAG_MISMATCH"), "{path}");
+        assert!(refusal.message.contains("is not the one of"), "{}", refusal.message);
+        assert!(!refusal.message.contains("changed since"), "{}", refusal.message);
+    }
+    let path = format!("{tags}?etag={other}");
+    let (_, refusal, _) = desk.no("POST", &path, json!({"name": "X"})).await;
+    assert!(refusal.message.contains("not the one of customer_tags,"), "{}", refusal.message);
+    desk.ok("PATCH", TAG, json!({"name": "T2"})).await;
+    let (_, refusal, _) =
+        desk.no("PATCH", &format!("{TAG}?etag={other}"), json!({"name": "X"})).await;
+    assert!(refusal.message.contains("changed since"), "{}", refusal.message);
+}
+
+#[tokio::test]
+async fn the_etags_of_a_batch_are_compared_with_what_was_there_before_it() {
+    let (desk, _) = furnished().await;
+    let path = format!("{COMPANY}:batch");
+    let etag = desk.ok("GET", TAG, Value::Null).await["etag"].clone();
+    let tags = desk.ok("GET", "/admin/v1/companies/cmp_001/customer_tags", Value::Null).await;
+    let batch = |first: &str| {
+        json!({"changes": [
+            {"update": {"collection": "customer_tags", "id": "tag_001", "entry": {"name": first}, "etag": etag}},
+            {"update": {"collection": "customer_tags", "id": "tag_001", "entry": {"color": "#000000"}, "etag": etag}},
+            {"create": {"collection": "customer_tags", "entryId": "a", "entry": {"name": "A"}, "etag": tags["etag"]}},
+            {"create": {"collection": "customer_tags", "entryId": "b", "entry": {"name": "B"}, "etag": tags["etag"]}},
+            {"archive": {"collection": "customer_tags", "id": "tag_001", "etag": etag}},
+        ]})
+    };
+    let done = desk.ok("POST", &path, batch("Once")).await;
+    assert_eq!(done["results"][4]["entry"]["color"], "#000000");
+    // Afterwards they are old, and the change of the batch that made them so is named.
+    let (_, refusal, _) = desk.no("POST", &path, batch("Twice")).await;
+    assert!(
+        refusal.message.starts_with("changes[0]: customer_tags/tag_001 changed since"),
+        "{}",
+        refusal.message
+    );
+    let revision = done["revision"].as_str().unwrap();
+    assert!(refusal.message.contains(&format!("revision {revision} by")), "{}", refusal.message);
+    // Nobody can have seen what the batch itself makes.
+    let unseen = json!({"changes": [
+        {"create": {"collection": "customer_tags", "entryId": "c", "entry": {"name": "C"}}},
+        {"update": {"collection": "customer_tags", "id": "c", "entry": {"name": "D"}, "etag": etag}},
+    ]});
+    let (_, refusal, _) = desk.no("POST", &path, unseen).await;
+    assert!(
+        refusal.message.starts_with("changes[1]: that etag is not the one of customer_tags/c"),
+        "{}",
+        refusal.message
+    );
+}
+
+#[tokio::test]
+async fn a_successor_is_taken_for_the_default_alone() {
+    let desk = Desk::open().await;
+    let cycles = "/admin/v1/companies/cmp_001/life_cycles";
+    let to = json!({"successorId": "lc_003"});
+    let (_, refusal, _) = desk.no("POST", &format!("{cycles}/lc_002:archive"), to.clone()).await;
+    assert_eq!(refusal.fields, ["successor_id"]);
+    assert!(refusal.message.contains("lc_002 is not the default"), "{}", refusal.message);
+    desk.ok("POST", &format!("{cycles}/lc_001:archive"), to.clone()).await;
+    // The same once more finds it done.
+    desk.ok("POST", &format!("{cycles}/lc_001:archive"), to).await;
+    let other = json!({"successorId": "lc_002"});
+    let (_, refusal, _) = desk.no("POST", &format!("{cycles}/lc_001:archive"), other).await;
+    assert_eq!(refusal.fields, ["successor_id"]);
+    let tags = "/admin/v1/companies/cmp_001/customer_tags";
+    let to = json!({"successorId": "tag_002"});
+    assert_eq!(
+        desk.no("POST", &format!("{tags}/tag_001:archive"), to).await.1.fields,
+        ["successor_id"]
+    );
+}
+
+#[tokio::test]
+async fn a_key_that_would_be_over_already_is_refused() {
+    let (desk, key) = furnished().await;
+    let now = desk.server.clock.now();
+    let ended = json!({"expiresTime": now.to_string()});
+    let (_, refusal, _) = desk.no("PATCH", &key, ended.clone()).await;
+    assert_eq!(refusal.fields, ["key.expires_time"]);
+    assert!(refusal.message.contains("lies in the past"), "{}", refusal.message);
+    let mut draft = json!({"name": "n", "scopes": ["settings:read"], "allCompanies": true});
+    draft["expiresTime"] = ended["expiresTime"].clone();
+    let (_, refusal, _) = desk.no("POST", "/admin/v1/keys", draft.clone()).await;
+    assert_eq!(refusal.fields, ["key.expires_time"]);
+    let soon = now.plus_seconds(60).to_string();
+    desk.ok("PATCH", &key, json!({"expiresTime": soon})).await;
+    draft["expiresTime"] = json!(soon);
+    let path = "/admin/v1/keys?request_id=once";
+    let made = desk.ok("POST", path, draft.clone()).await;
+    desk.server.clock.advance(std::time::Duration::from_secs(61));
+    // What was answered once is answered again, and what was read may be sent back with another name.
+    assert_eq!(desk.ok("POST", path, draft).await["key"]["id"], made["key"]["id"]);
+    let over = desk.ok("GET", &key, Value::Null).await;
+    assert_eq!(over["state"], "EXPIRED");
+    let body = json!({"name": "renamed", "expiresTime": over["expiresTime"]});
+    assert_eq!(desk.ok("PATCH", &key, body).await["name"], "renamed");
+}
+
+#[tokio::test]
+async fn an_undo_whose_name_is_taken_names_the_entry_that_has_it() {
+    let desk = Desk::open().await;
+    let tags = "/admin/v1/companies/cmp_001/customer_tags";
+    let undo = async |revision: u32| {
+        let path = format!("{COMPANY}/changes/{revision}:undo");
+        let (status, refusal, text) = desk.no("POST", &path, Value::Null).await;
+        assert_eq!((status, refusal.reason.as_str()), (409, "NAME_TAKEN"), "{text}");
+        text
+    };
+    // The holder stands before, behind, and where one comes back that was deleted.
+    desk.ok("PATCH", TAG, json!({"name": "Else"})).await;
+    desk.ok("POST", &format!("{tags}?entry_id=holder"), json!({"name": "VIP Customer"})).await;
+    assert!(undo(2).await.contains(r#""id":"holder""#));
+    desk.ok("POST", &format!("{tags}/tag_002:archive"), Value::Null).await;
+    desk.ok("PATCH", TAG, json!({"name": "First-time Customer"})).await;
+    assert!(undo(4).await.contains(r#""id":"tag_001""#));
+    desk.ok("DELETE", &format!("{tags}/tag_002"), Value::Null).await;
+    desk.ok("POST", &format!("{tags}?entry_id=last"), json!({"name": "Last"})).await;
+    desk.ok("POST", &format!("{tags}/last:archive"), Value::Null).await;
+    desk.ok("PATCH", TAG, json!({"name": "Last"})).await;
+    assert!(undo(8).await.contains(r#""id":"tag_001""#));
 }

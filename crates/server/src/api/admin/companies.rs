@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin, convert,
     paging::{Asked, ROWS},
-    request::{Envelope, Mask, as_of, required, written},
+    request::{Envelope, Mask, as_of, refuse_etag, required, written},
 };
 use crate::{
     api::marks::{answer, marked},
@@ -103,7 +103,9 @@ impl CompanyService for Admin {
                 "" => new_company_id(envelope.caller()?, envelope.request_id(&id)?.as_ref())?,
                 id => CompanyId::parse("company_id", id)?,
             };
-            let patch = company_patch(message.company.as_ref(), None)?;
+            let sent = message.company.as_ref();
+            refuse_etag("company.etag", sent.map_or("", |sent| &sent.etag), "")?;
+            let patch = company_patch(sent, None)?;
             required("company.name", patch.name.as_ref())?;
             let step = Ok(Step::CreateCompany { patch });
             let of = (&company, id.as_str(), message.validate_only);
@@ -220,7 +222,9 @@ impl BusinessService for Admin {
                     "" => None,
                     id => Some(BusinessId::parse("business_id", id)?),
                 };
-                let patch = Box::new(business_patch(message.business.as_ref(), None)?);
+                let sent = message.business.as_ref();
+                refuse_etag("business.etag", sent.map_or("", |sent| &sent.etag), "")?;
+                let patch = Box::new(business_patch(sent, None)?);
                 required("business.name", patch.name.as_ref())?;
                 Ok(Step::CreateBusiness { id, patch })
             };

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert, list,
-    request::{Envelope, Mask, as_of, catalog, one_etag, required, written},
+    request::{Envelope, Mask, as_of, catalog, one_etag, refuse_etag, required, written},
 };
 use crate::{
     api::marks::marked,
@@ -67,7 +67,7 @@ impl EntryService for Admin {
     ) -> Result<Response<Entry>, Status> {
         let (envelope, mut message) = Envelope::open(request);
         let id = std::mem::take(&mut message.request_id);
-        let etag = envelope.etag(&[&message.etag, entry_etag(message.entry.as_ref())]);
+        let etag = envelope.etag(&[&message.etag]);
         let step = etag.and_then(|etag| create_step(&message, etag));
         let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
         let made = self.one_step(&envelope, ("CreateEntry", &message), of, step).await;
@@ -233,6 +233,8 @@ fn create_step(message: &CreateEntryRequest, etag: Option<Etag>) -> Result<Step>
             return Err(Error::invalid("entry.id", "CONFLICTING_VALUES", description));
         }
     };
+    let hint = "; the catalog's goes into the request's own etag, in the query or as If-Match";
+    refuse_etag("entry.etag", entry_etag(sent), hint)?;
     let patch = patch(sent, None)?;
     required("entry.name", patch.name.as_ref())?;
     Ok(Step::CreateEntry { catalog, id, patch, etag })
@@ -318,7 +320,7 @@ fn batch_step(change: &EntryChange, batch: &str) -> Result<Step> {
     match change {
         One::Create(one) => {
             own(&one.company_id, &one.request_id, one.validate_only)?;
-            create_step(one, one_etag([one.etag.as_str(), entry_etag(one.entry.as_ref())])?)
+            create_step(one, one_etag([one.etag.as_str()])?)
         }
         One::Update(one) => {
             own(&one.company_id, &one.request_id, one.validate_only)?;

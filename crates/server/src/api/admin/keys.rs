@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin, convert,
     paging::{Asked, CHANGES, ROWS},
-    request::{Envelope, Mask, moment, repeatable, required},
+    request::{Envelope, Mask, moment, refuse_etag, repeatable, required},
 };
 use crate::{
     api::{convert::timestamp, marks::answer},
@@ -347,6 +347,7 @@ fn draft(sent: Option<&KeyMessage>) -> Result<KeyDraft> {
     let patch = patch(sent, None)?;
     let none = KeyMessage::default();
     let sent = sent.unwrap_or(&none);
+    refuse_etag("key.etag", &sent.etag, "")?;
     Ok(KeyDraft {
         name: required("key.name", patch.name)?,
         scopes: scopes(&sent.scopes)?,

@@ -144,6 +144,15 @@ pub(super) fn catalog(collection: &str) -> Result<Catalog> {
     })
 }
 
+/// Refuses the etag of something that is only to be made.
+pub(super) fn refuse_etag(field: &str, etag: &str, hint: &str) -> Result<()> {
+    if etag.is_empty() {
+        return Ok(());
+    }
+    let description = format!("must be left out, as what is to be made has no etag yet{hint}");
+    Err(Error::invalid(field, "NO_ETAG_YET", description))
+}
+
 /// What a request must have.
 pub(super) fn required<T>(field: &str, given: Option<T>) -> Result<T> {
     given.ok_or_else(|| Error::invalid(field, "REQUIRED", "is required"))

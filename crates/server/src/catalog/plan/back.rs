@@ -106,6 +106,7 @@ impl Undoing<'_> {
                     self.changed.push(format!("{catalog}/{}", before.id));
                 } else {
                     self.draft.revived.insert((*catalog, before.id.clone()));
+                    self.draft.note_name(*catalog, &before.id, 0);
                     self.draft.entries(*catalog).push((**before).clone());
                 }
             }
@@ -129,6 +130,7 @@ impl Undoing<'_> {
             self.changed.push(of);
             return;
         };
+        let held = (now.name.clone(), now.state);
         let mut fields = Fields { of: &of, changed: &mut self.changed };
         fields.give("name", &mut now.name, &before.name, &after.name);
         fields.give("description", &mut now.description, &before.description, &after.description);
@@ -136,6 +138,10 @@ impl Undoing<'_> {
         fields.give("is_default", &mut now.is_default, &before.is_default, &after.is_default);
         fields.give("state", &mut now.state, &before.state, &after.state);
         fields.give("position", &mut now.rank, &before.rank, &after.rank);
+        // Where its name is taken, the one that has it is in the way, and not the one that comes back.
+        if held != (now.name.clone(), now.state) {
+            self.draft.note_name(catalog, &after.id, 0);
+        }
     }
 
     /// Takes back that an entry was made: it goes, if it still is as it was made.

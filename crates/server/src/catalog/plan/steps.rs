@@ -1,5 +1,7 @@
 //! Planning single steps and batches of them.
 
+use std::cell::OnceCell;
+
 use super::{
     Stamp,
     draft::{Draft, too_many},
@@ -36,16 +38,47 @@ pub(super) fn planned(
             return Err(Error::NotFound { kind: Kind::Company, id: company.to_string() });
         }
     };
+    let seen = Seen { current, catalogs: Default::default() };
     for step in rest {
         let index = subjects.len();
         let mut making = Making { draft: &mut draft, stamp, index };
-        subjects.push(making.step(step).map_err(|error| at(index, error))?);
+        let made = seen.check(step, &making.draft.after).and_then(|()| making.step(step));
+        subjects.push(made.map_err(|error| at(index, error))?);
     }
     draft.check().map_err(|(index, error)| match index {
         Some(index) => at(index, error),
         None => error,
     })?;
     Ok((draft.deltas(stamp), subjects))
+}
+
+/// What callers can have seen: the company before the first step. So the changes of a batch do not get in each
+/// other's way, and one of them cannot be blamed on what another program did.
+struct Seen<'a> {
+    current: Option<&'a Settings>,
+    /// Of the catalogs, as they take the longest to make.
+    catalogs: [OnceCell<Etag>; 4],
+}
+
+impl Seen<'_> {
+    /// Refuses a step about something that is not what the caller has seen. What is not there at all is left to the
+    /// step itself.
+    fn check(&self, step: &Step, now: &Settings) -> Result<()> {
+        let Some((subject, etag)) = step.expected() else { return Ok(()) };
+        let actual = self.current.and_then(|current| match subject {
+            Subject::Catalog(catalog) => {
+                let made = || current.catalog_etag(catalog);
+                Some(self.catalogs[catalog.index()].get_or_init(made).clone())
+            }
+            _ => current.etag_of(Some(&subject)),
+        });
+        match actual {
+            Some(actual) => expect(Some(etag), &actual, || subject.to_string()),
+            // Made by an earlier step, so that nobody can have seen it.
+            None if now.etag_of(Some(&subject)).is_some() => Err(mismatch(subject.to_string())),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A step being made.
@@ -58,78 +91,41 @@ struct Making<'a, 'b> {
 impl Making<'_, '_> {
     fn step(&mut self, step: &Step) -> Result<Subject> {
         match step {
-            Step::CreateEntry { catalog, id, patch, etag } => {
-                self.expect_catalog(*catalog, etag.as_ref())?;
+            Step::CreateEntry { catalog, id, patch, .. } => {
                 self.create_entry(*catalog, id.as_ref(), patch)
             }
-            Step::UpdateEntry { catalog, id, patch, etag } => {
-                self.expect_entry(*catalog, id, etag.as_ref())?;
-                self.update_entry(*catalog, id, patch)
-            }
-            Step::ArchiveEntry { catalog, id, successor, etag } => {
-                self.expect_entry(*catalog, id, etag.as_ref())?;
+            Step::UpdateEntry { catalog, id, patch, .. } => self.update_entry(*catalog, id, patch),
+            Step::ArchiveEntry { catalog, id, successor, .. } => {
                 self.archive_entry(*catalog, id, successor.as_ref())
             }
-            Step::RestoreEntry { catalog, id, etag } => {
-                self.expect_entry(*catalog, id, etag.as_ref())?;
-                self.restore_entry(*catalog, id)
-            }
-            Step::DeleteEntry { catalog, id, etag } => {
-                self.expect_entry(*catalog, id, etag.as_ref())?;
-                self.delete_entry(*catalog, id)
-            }
-            Step::ReorderEntries { catalog, ids, etag } => {
-                self.expect_catalog(*catalog, etag.as_ref())?;
-                self.reorder_entries(*catalog, ids)
-            }
+            Step::RestoreEntry { catalog, id, .. } => self.restore_entry(*catalog, id),
+            Step::DeleteEntry { catalog, id, .. } => self.delete_entry(*catalog, id),
+            Step::ReorderEntries { catalog, ids, .. } => self.reorder_entries(*catalog, ids),
             Step::CreateCompany { .. } => {
                 let id = self.draft.after.company.id.to_string();
                 Err(Error::IdTaken { kind: Kind::Company, id })
             }
-            Step::UpdateCompany { patch, etag } => {
-                let company = self.company(etag.as_ref())?;
+            Step::UpdateCompany { patch, .. } => {
+                let company = &mut self.draft.after.company;
                 set(&mut company.name, patch.name.as_ref());
                 set(&mut company.country, patch.country.as_ref());
                 set(&mut company.timezone, patch.timezone.as_ref());
                 Ok(Subject::Company)
             }
-            Step::SetCompanyState { state, etag } => {
-                self.company(etag.as_ref())?.state = *state;
+            Step::SetCompanyState { state, .. } => {
+                self.draft.after.company.state = *state;
                 Ok(Subject::Company)
             }
             Step::CreateBusiness { id, patch } => self.create_business(id.as_ref(), patch),
-            Step::UpdateBusiness { id, patch, etag } => {
-                update_business(self.business(id, etag.as_ref())?, patch);
+            Step::UpdateBusiness { id, patch, .. } => {
+                update_business(self.draft.business(id)?, patch);
                 Ok(Subject::Business(id.clone()))
             }
-            Step::SetBusinessState { id, state, etag } => {
-                self.business(id, etag.as_ref())?.state = *state;
+            Step::SetBusinessState { id, state, .. } => {
+                self.draft.business(id)?.state = *state;
                 Ok(Subject::Business(id.clone()))
             }
         }
-    }
-
-    fn expect_catalog(&self, catalog: Catalog, etag: Option<&Etag>) -> Result<()> {
-        let Some(etag) = etag else { return Ok(()) };
-        expect(Some(etag), &self.draft.after.catalog_etag(catalog), || catalog.to_string())
-    }
-
-    fn expect_entry(&mut self, catalog: Catalog, id: &EntryId, etag: Option<&Etag>) -> Result<()> {
-        let entry = self.draft.entry(catalog, id)?;
-        let Some(etag) = etag else { return Ok(()) };
-        expect(Some(etag), &entry.etag(), || format!("{catalog}/{id}"))
-    }
-
-    fn company(&mut self, etag: Option<&Etag>) -> Result<&mut Company> {
-        let company = &mut self.draft.after.company;
-        expect(etag, &company.etag(), || "the company".to_owned())?;
-        Ok(company)
-    }
-
-    fn business(&mut self, id: &BusinessId, etag: Option<&Etag>) -> Result<&mut Business> {
-        let business = self.draft.business(id)?;
-        expect(etag, &business.etag(), || format!("businesses/{id}"))?;
-        Ok(business)
     }
 
     fn create_entry(
@@ -226,10 +222,18 @@ impl Making<'_, '_> {
             self.check_successor(catalog, id, successor)?;
         }
         let entry = self.draft.entry(catalog, id)?;
-        if !entry.is_active() {
+        let (was_active, was_default) = (entry.is_active(), entry.is_default);
+        if let Some(successor) = successor.filter(|_| !was_default) {
+            // The same request once more finds it done.
+            if was_active || !self.draft.entry(catalog, successor)?.is_default {
+                let description = format!("must be empty: {id} is not the default of {catalog}");
+                return Err(Error::invalid("successor_id", "NOT_THE_DEFAULT", description));
+            }
+        }
+        if !was_active {
             return Ok(subject);
         }
-        let was_default = entry.is_default;
+        let entry = self.draft.entry(catalog, id)?;
         (entry.state, entry.is_default) = (State::Archived, false);
         let is_last = !self.draft.entries(catalog).iter().any(Entry::is_active);
         if was_default && !is_last {
@@ -381,11 +385,13 @@ pub(super) fn set<T: Clone>(field: &mut T, given: Option<&T>) {
 /// Refuses a change of something that is not what the caller has seen.
 pub(super) fn expect(etag: Option<&Etag>, actual: &Etag, what: impl Fn() -> String) -> Result<()> {
     match etag {
-        Some(etag) if etag != actual => {
-            Err(Error::EtagMismatch { what: what(), since: Vec::new() })
-        }
+        Some(etag) if etag != actual => Err(mismatch(what())),
         _ => Ok(()),
     }
+}
+
+fn mismatch(what: String) -> Error {
+    Error::EtagMismatch { what, was_its: false, since: Vec::new() }
 }
 
 fn required(field: &str) -> Error {

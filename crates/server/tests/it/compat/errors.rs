@@ -327,8 +327,9 @@ async fn a_callers_deadline_comes_first_if_it_is_shorter() {
 async fn expired_and_revoked_keys_are_told_so_with_a_challenge() {
     use customer_settings_server::{catalog::access::Task, clock::Clock};
     let server = Server::demo().await;
-    let expires_time = Some(server.clock.now().plus_seconds(-1));
+    let expires_time = Some(server.clock.now().plus_seconds(60));
     let expired = server.key(KeyDraft { expires_time, ..everything() }).await;
+    server.clock.advance(std::time::Duration::from_secs(60));
     let (key, revoked) = server.issue(everything()).await;
     server.services.keys.revoke(&Task::Local.actor(), &key.id).await.unwrap();
     for (secret, reason, part) in
