@@ -26,7 +26,7 @@ use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use crate::{
     auth::Authenticator,
     catalog::access::Holder,
-    net::{App, Deadline, Shutdown},
+    net::{App, Deadline, Manner, Protocol, Shutdown},
     service::{
         companies::CompaniesService, history::HistoryService, keys::KeysService,
         settings::SettingsService,
@@ -164,6 +164,11 @@ impl Api {
         self.app.clone()
     }
 
+    /// Has every request go the general way.
+    pub fn without_ready(self) -> Self {
+        Self { app: self.app.without_ready(), ..self }
+    }
+
     /// Has the gRPC health service say whether the server is ready, until it stops.
     pub async fn report_health(&self, is_ready: impl Fn() -> bool, shutdown: &Shutdown) {
         let mut said = true;
@@ -205,7 +210,7 @@ fn routes(use_cases: UseCases, limit: usize) -> Routes {
         .add_service(HistoryServiceServer::new(admin).max_decoding_message_size(limit))
 }
 
-/// Which protocol answers a request, decided by its content type.
+/// Which protocol answers a request; `net` has decided that.
 struct Protocols {
     grpc: GrpcWebService<Backend>,
     pages: Router,
@@ -215,7 +220,7 @@ struct Protocols {
 impl Protocols {
     async fn answer(&self, request: Request) -> Response {
         // Before anything else looks at the path: an unknown method over gRPC is UNIMPLEMENTED, not 404.
-        if status::is_grpc(request.headers()) {
+        if manner(request.extensions()).protocol != Protocol::Http {
             let label = self.methods.get(request.uri().path()).map(|method| method.label.clone());
             let answered = self.grpc.clone().oneshot(request).await;
             let mut response = answered.unwrap_or_else(|never| match never {}).map(Body::new);
@@ -226,6 +231,10 @@ impl Protocols {
         }
         let answered = self.pages.clone().oneshot(request).await;
         let mut response = answered.unwrap_or_else(|never| match never {});
+        if status::is_not_modified(&response) {
+            // The router has counted its bytes; the length of a 304 would be that of the list.
+            response.headers_mut().remove(::http::header::CONTENT_LENGTH);
+        }
         if let Some(RpcPath(path)) = response.extensions().get().cloned()
             && let Some(method) = self.methods.get(&path)
         {
@@ -235,14 +244,19 @@ impl Protocols {
     }
 }
 
+/// The manner of a request, as `net` has put it there.
+fn manner(extensions: &::http::Extensions) -> Manner {
+    extensions.get().copied().unwrap_or_default()
+}
+
 /// The documents, and the methods behind all other paths.
 fn pages(documents: Router, transcoder: Transcoder) -> Router {
     // Its handler is cloned for every request, and a transcoder holds all the gRPC services.
     let transcoder = Arc::new(transcoder);
     documents
-        .method_not_allowed_fallback(|request: Request| async move {
+        .method_not_allowed_fallback(|| async {
             let error = RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned() };
-            status::request_error_response(request.headers(), &error)
+            status::request_error_response(Protocol::Http, &error)
         })
         .fallback(move |request: Request| async move { transcoder.answer(request).await })
 }

@@ -165,6 +165,12 @@ impl Server {
         self.bound.tls()
     }
 
+    /// Has every request go the general way, whose answers those that are ready must not differ from: for
+    /// tests, which compare them.
+    pub fn without_ready(self) -> Self {
+        Self { api: self.api.without_ready(), ..self }
+    }
+
     /// Serves until it is told to stop, and what was in flight then is finished or out of time.
     pub async fn serve(self, shutdown: Shutdown) {
         let Self { services, api, bound } = self;

@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
 /// Whether it is compressed, and its length.
-const HEAD_BYTES: usize = 5;
+pub(super) const HEAD_BYTES: usize = 5;
 
 /// One message, not compressed; `None` if it is too large for a frame.
 pub(super) fn framed(message: &impl Message) -> Option<Bytes> {
@@ -24,5 +24,37 @@ pub(super) fn unframed(frame: &[u8]) -> Result<&[u8], &'static str> {
     match u32::from_be_bytes([a, b, c, d]) as usize == message.len() {
         true => Ok(message),
         false => Err("the method's answer was cut off"),
+    }
+}
+
+/// Whether a request's frames are not whole, or there is none. One that says to be larger than the limit is
+/// for others to refuse.
+pub(super) fn ends_within_a_frame(mut frames: &[u8], limit: usize) -> bool {
+    loop {
+        let Some((&[_, a, b, c, d], rest)) = frames.split_first_chunk::<HEAD_BYTES>() else {
+            return true;
+        };
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        match rest.get(length..) {
+            Some([]) => return false,
+            Some(more) => frames = more,
+            None => return length <= limit,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_that_are_cut_off_anywhere_are_told_from_whole_ones() {
+        let frames = [0, 0, 0, 0, 2, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 7];
+        for cut in 0..=frames.len() {
+            let is_whole = [7, 12, 18].contains(&cut);
+            assert_eq!(ends_within_a_frame(&frames[..cut], 2), !is_whole, "{cut}");
+        }
+        assert!(ends_within_a_frame(&[0, 0, 0, 0, 2], 2));
+        assert!(!ends_within_a_frame(&[0, 0, 0, 0, 3], 2));
     }
 }

@@ -8,12 +8,15 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{header, request::Parts};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tonic::{Code, Status, body::Body, service::Routes};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 use super::{
+    frame::{HEAD_BYTES, ends_within_a_frame},
     guard::{Method, Methods, admit},
     http::{Authenticate, Backend, RpcPath},
     status::{RequestError, grpc_code, grpc_status, request_status},
@@ -33,6 +36,10 @@ const OPEN_SERVICES: [&str; 3] = [
     "/grpc.reflection.v1.ServerReflection/",
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
+
+fn is_open(path: &str) -> bool {
+    OPEN_SERVICES.iter().any(|service| path.starts_with(service))
+}
 
 /// The services behind the check of the key.
 pub(super) fn backend(routes: Routes, guard: Guard) -> Backend {
@@ -54,9 +61,6 @@ impl Guard {
     /// Whether a request may go on to the services; if not, the answer.
     async fn admit(&self, parts: &mut Parts) -> Result<(), Status> {
         let path = parts.uri.path();
-        if OPEN_SERVICES.iter().any(|service| path.starts_with(service)) {
-            return Ok(());
-        }
         let Some(method) = self.methods.get(path) else {
             return Err(request_status(&RequestError::UnknownMethod { path: path.to_owned() }));
         };
@@ -74,6 +78,23 @@ impl Guard {
         let values = values.map(|value| value.as_bytes());
         let holder = self.authenticator.authenticate(values, address).await?;
         admit(method, holder, parts)
+    }
+
+    /// The body, once all of it is here: a call that did not arrive whole is not carried out. The library
+    /// would take a call that its client broke off after the message for a finished one.
+    async fn whole(&self, body: Body) -> Result<Bytes, RequestError> {
+        let limit = self.body_limit;
+        let bytes = match Limited::new(body, limit.saturating_add(HEAD_BYTES)).collect().await {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return Err(RequestError::BodyTooLarge { limit });
+            }
+            Err(_) => return Err(RequestError::BodyUnreadable),
+        };
+        match ends_within_a_frame(&bytes, limit) {
+            true => Err(RequestError::BodyUnreadable),
+            false => Ok(bytes),
+        }
     }
 
     /// Messages that cannot be read are the caller's mistake, and tonic answers as if they were
@@ -120,9 +141,16 @@ impl Service<http::Request<Body>> for Guarded {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let Self { inner, guard } = self.clone();
         Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
-            if let Err(refusal) = guard.admit(&mut parts).await {
-                return Ok(refusal.into_http());
+            let (mut parts, mut body) = request.into_parts();
+            // Their calls are streams.
+            if !is_open(parts.uri.path()) {
+                if let Err(refusal) = guard.admit(&mut parts).await {
+                    return Ok(refusal.into_http());
+                }
+                body = match guard.whole(body).await {
+                    Ok(bytes) => Body::new(Full::new(bytes)),
+                    Err(error) => return Ok(request_status(&error).into_http()),
+                };
             }
             let response = inner.oneshot(http::Request::from_parts(parts, body)).await?;
             Ok(guard.mend(response))

@@ -20,7 +20,6 @@ use axum::body::Body;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
-use http_body::Body as _;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use sha2::{Digest, Sha256};
 
@@ -39,11 +38,13 @@ use self::{
 };
 use super::{
     finished::{FinishedList, add_cache_headers, has_etag},
+    manner,
     marks::mark,
     status::{self, RequestError},
 };
 use crate::{
     catalog::error::{Cause, Error},
+    net::Protocol,
     service::snapshot::Marks,
 };
 
@@ -151,29 +152,17 @@ impl Transcoder {
         })
     }
 
-    /// Answers any request, unknown paths too.
+    /// Answers any request, unknown paths too. HEAD is answered like the GET: the body is for others to leave out.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let is_head = request.method() == Method::HEAD;
-        let response = self.answer_with_body(request).await;
-        if is_head { without_body(response) } else { response }
-    }
-
-    async fn answer_with_body(&self, request: Request<Body>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         let (route, captures) = match self.routes.find(&parts.method, parts.uri.path()) {
             Found::Route(route, captures) => (route, captures),
             Found::OtherMethods(allow) => {
-                return status::request_error_response(
-                    &parts.headers,
-                    &RequestError::MethodNotAllowed { allow },
-                );
+                return refuse_request(&RequestError::MethodNotAllowed { allow });
             }
             Found::Nothing => {
                 let path = parts.uri.path().to_owned();
-                return status::request_error_response(
-                    &parts.headers,
-                    &RequestError::UnknownPath { path },
-                );
+                return refuse_request(&RequestError::UnknownPath { path });
             }
         };
         parts.extensions.insert(route.rpc_path.clone());
@@ -190,19 +179,20 @@ impl Transcoder {
         body: Body,
     ) -> Response<Body> {
         if let Err(error) = self.authenticate.authenticate(&mut parts).await {
-            return status::error_response(&parts.headers, &error);
+            return refuse(&error);
         }
         let binding = &route.binding;
-        let body = match request::read_body(binding, &parts.headers, body, self.body_limit).await {
-            Ok(body) => body,
-            Err(error) => return status::request_error_response(&parts.headers, &error),
-        };
+        let body =
+            match request::read_body(binding, manner(&parts.extensions), body, self.body_limit)
+                .await
+            {
+                Ok(body) => body,
+                Err(error) => return refuse_request(&error),
+            };
         let message = match request::message(binding, captures, parts.uri.query(), &body) {
             Ok(message) => message,
-            Err(Unreadable::Body(error)) => {
-                return status::request_error_response(&parts.headers, &error);
-            }
-            Err(Unreadable::Field(error)) => return status::error_response(&parts.headers, &error),
+            Err(Unreadable::Body(error)) => return refuse_request(&error),
+            Err(Unreadable::Field(error)) => return refuse(&error),
         };
         match &route.finished {
             Some(finished) => {
@@ -212,7 +202,7 @@ impl Transcoder {
                         mark(response.headers_mut(), marks);
                         response
                     }
-                    Err(error) => status::error_response(&parts.headers, &error),
+                    Err(error) => refuse(&error),
                 }
             }
             None => self.call(binding, parts, &message).await,
@@ -247,9 +237,17 @@ impl Transcoder {
                 *response.extensions_mut() = answer.extensions;
                 response
             }
-            Err(cause) => status::error_response(&request_headers, &Error::Internal(cause)),
+            Err(cause) => refuse(&Error::Internal(cause)),
         }
     }
+}
+
+fn refuse(error: &Error) -> Response<Body> {
+    status::error_response(Protocol::Http, error)
+}
+
+fn refuse_request(error: &RequestError) -> Response<Body> {
+    status::request_error_response(Protocol::Http, error)
 }
 
 fn json_response(json: Bytes) -> Response<Body> {
@@ -303,13 +301,4 @@ fn is_read(method: &Method) -> bool {
 fn text_field(message: &DynamicMessage, name: &str) -> Option<String> {
     let value = message.get_field_by_name(name)?;
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-/// What HEAD answers: the headers of the GET, with the length that its body has.
-fn without_body(response: Response<Body>) -> Response<Body> {
-    let (mut parts, body) = response.into_parts();
-    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
-        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    Response::from_parts(parts, Body::empty())
 }

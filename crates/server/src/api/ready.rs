@@ -17,12 +17,11 @@ use super::{
     guard::{Method as Called, Methods},
     http::{Binding, BodyRule, bindings, rpc_path},
     marks::MIN_REVISION,
-    status,
 };
 use crate::{
     auth::Authenticator,
     catalog::{entry::Catalog, id::CompanyId},
-    net::{Head, ReadyAnswers, ReadyBody, ReadyRequest, RouteLabel},
+    net::{Head, Protocol, ReadyAnswers, ReadyBody, ReadyRequest, RouteLabel},
     service::{settings::SettingsService, snapshot::Seen},
 };
 
@@ -69,9 +68,12 @@ impl ReadyAnswers for ReadyLists {
     fn answer(&self, request: &ReadyRequest<'_>) -> Option<(RouteLabel, Response<ReadyBody>)> {
         let head = request.head;
         let path = head.uri.path();
-        if *head.method == Method::POST && status::is_grpc(head.headers) {
+        if request.manner.protocol == Protocol::Grpc {
             let route = self.grpc.iter().find(|route| route.path == path)?;
             return Some((route.called.label.clone(), route.answer(request)?));
+        }
+        if request.manner.protocol != Protocol::Http {
+            return None;
         }
         let route = self.json.iter().find(|route| route.fits(head.method, path))?;
         Some((route.called.label.clone(), route.answer(request)?))
@@ -125,11 +127,11 @@ impl JsonRoute {
     }
 
     fn answer(&self, request: &ReadyRequest<'_>) -> Option<Response<ReadyBody>> {
-        let ReadyRequest { head, body, .. } = *request;
+        let ReadyRequest { head, manner, body, .. } = *request;
         let path = head.uri.path();
         let company_id = path.get(self.before.len()..path.len() - self.after.len())?;
         let is_usual = match self.takes_body {
-            true => UsualBody::is(body, company_id),
+            true => manner.check_body(body).is_ok() && UsualBody::is(body, company_id),
             false => body.is_empty(),
         };
         if !is_usual || head.uri.query().is_some() {
@@ -167,9 +169,7 @@ struct GrpcRoute {
 impl GrpcRoute {
     fn answer(&self, request: &ReadyRequest<'_>) -> Option<Response<ReadyBody>> {
         let ReadyRequest { head, body, .. } = *request;
-        let kind = head.headers.get(header::CONTENT_TYPE)?.as_bytes();
-        let is_usual = matches!(kind, b"application/grpc" | b"application/grpc+proto");
-        if !is_usual || head.headers.contains_key(GRPC_ENCODING) {
+        if head.headers.contains_key(GRPC_ENCODING) {
             return None;
         }
         // The four requests have one form.

@@ -9,9 +9,12 @@ use tonic::Code;
 
 use self::bounds::Parts;
 use super::descriptors;
-use crate::catalog::{
-    access::Scope,
-    error::{Cause, Error, Kind, Limit, MOST_NAMED, Past, Unavailable, Violation},
+use crate::{
+    catalog::{
+        access::Scope,
+        error::{Cause, Error, Kind, Limit, MOST_NAMED, Past, Unavailable, Violation},
+    },
+    net::Protocol,
 };
 
 mod bounds;
@@ -56,10 +59,25 @@ pub enum RequestError {
     FormPost,
     /// The body could not be read to its end.
     BodyUnreadable,
+    /// The content type is gRPC's, and the HTTP method or version cannot carry it.
+    NotGrpc {
+        /// The content type, the HTTP method and the HTTP version as they were sent.
+        content_type: String,
+        /// See above.
+        method: String,
+        /// See above.
+        version: String,
+    },
+    /// gRPC with messages in a form that is not spoken.
+    UnknownCodec {
+        /// The content type as it was sent.
+        content_type: String,
+    },
 }
 
 impl RequestError {
-    fn reason(&self) -> &'static str {
+    /// The stable word for programs.
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::UnknownPath { .. } => "UNKNOWN_PATH",
             Self::UnknownMethod { .. } => "UNKNOWN_METHOD",
@@ -69,6 +87,8 @@ impl RequestError {
             Self::MalformedMessage => "MALFORMED_MESSAGE",
             Self::FormPost => "FORM_POST",
             Self::BodyUnreadable => "BODY_UNREADABLE",
+            Self::NotGrpc { .. } => "NOT_GRPC",
+            Self::UnknownCodec { .. } => "UNKNOWN_CODEC",
         }
     }
 
@@ -98,6 +118,19 @@ impl RequestError {
                     .to_owned()
             }
             Self::BodyUnreadable => "the body ended before it was complete".to_owned(),
+            Self::NotGrpc { content_type, method, version } => format!(
+                "{} is for gRPC, which is POST over HTTP/2, and gRPC-Web, which is POST, and this is {} \
+                 over {version}: use a client for gRPC and no proxy that changes what it sends, or send JSON with \
+                 'Content-Type: application/json'",
+                quoted(content_type),
+                quoted(method)
+            ),
+            Self::UnknownCodec { content_type } => format!(
+                "messages of the content type {} are not spoken here: use application/grpc, \
+                 application/grpc-web or application/grpc-web-text, or send JSON over HTTP with \
+                 'Content-Type: application/json'",
+                quoted(content_type)
+            ),
         }
     }
 
@@ -106,7 +139,9 @@ impl RequestError {
         match self {
             Self::UnknownPath { .. }
             | Self::UnknownMethod { .. }
-            | Self::MethodNotAllowed { .. } => None,
+            | Self::MethodNotAllowed { .. }
+            | Self::NotGrpc { .. }
+            | Self::UnknownCodec { .. } => None,
             Self::BodyTooLarge { .. }
             | Self::MalformedJson { .. }
             | Self::MalformedMessage
@@ -157,6 +192,9 @@ fn request_codes(error: &RequestError) -> (Code, StatusCode) {
         RequestError::UnknownMethod { .. } => (Code::Unimplemented, StatusCode::NOT_IMPLEMENTED),
         RequestError::MethodNotAllowed { .. } => {
             (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED)
+        }
+        RequestError::NotGrpc { .. } | RequestError::UnknownCodec { .. } => {
+            (Code::Unimplemented, StatusCode::UNSUPPORTED_MEDIA_TYPE)
         }
         RequestError::BodyTooLarge { .. } => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
         RequestError::MalformedJson { .. }
@@ -310,13 +348,13 @@ fn past(since: &[Past]) -> Vec<(&'static str, String)> {
 }
 
 /// An error as an answer in the protocol that the request speaks.
-pub fn error_response(request: &HeaderMap, error: &Error) -> Response<Body> {
-    respond(request, grpc_status(error), codes(error).1)
+pub fn error_response(protocol: Protocol, error: &Error) -> Response<Body> {
+    respond(protocol, grpc_status(error), codes(error).1)
 }
 
 /// An error of a request that reached no method, as an answer in the protocol it speaks.
-pub fn request_error_response(request: &HeaderMap, error: &RequestError) -> Response<Body> {
-    let mut response = respond(request, request_status(error), request_codes(error).1);
+pub fn request_error_response(protocol: Protocol, error: &RequestError) -> Response<Body> {
+    let mut response = respond(protocol, request_status(error), request_codes(error).1);
     if let RequestError::MethodNotAllowed { allow } = error
         && let Ok(allow) = HeaderValue::from_str(allow)
     {
@@ -402,6 +440,11 @@ pub fn not_modified<B: Default>() -> Response<B> {
     response
 }
 
+/// Whether that is such an answer.
+pub fn is_not_modified<B>(response: &Response<B>) -> bool {
+    response.status() == StatusCode::NOT_MODIFIED
+}
+
 /// The code that the head or the trailers of a gRPC answer have.
 pub fn grpc_code(headers: &HeaderMap) -> Option<Code> {
     headers.get(tonic::Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
@@ -413,14 +456,11 @@ pub fn is_limited<B>(response: &Response<B>) -> bool {
         || grpc_code(response.headers()) == Some(Code::ResourceExhausted)
 }
 
-/// Whether the request speaks gRPC or gRPC-Web.
-pub fn is_grpc(request: &HeaderMap) -> bool {
-    let kind = request.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("application/grpc"))
-}
-
-fn respond(request: &HeaderMap, status: tonic::Status, http: StatusCode) -> Response<Body> {
-    if is_grpc(request) { status.into_http() } else { json_with(&status, http) }
+fn respond(protocol: Protocol, status: tonic::Status, http: StatusCode) -> Response<Body> {
+    match protocol {
+        Protocol::Http => json_with(&status, http),
+        Protocol::Grpc | Protocol::GrpcWeb => status.into_http(),
+    }
 }
 
 fn json_with(status: &tonic::Status, http: StatusCode) -> Response<Body> {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     client_address::{ClientAddress, looks_forwarded},
+    manner::Protocol,
     record::RouteLabel,
 };
 use crate::{
@@ -30,7 +31,7 @@ impl Operational {
     /// The answer, if the request's path is one of ours and the client may know it.
     pub(super) fn answer(
         &self,
-        (method, path): (&Method, &str),
+        (method, path, protocol): (&Method, &str, Protocol),
         headers: &HeaderMap,
         peer: IpAddr,
         client: ClientAddress,
@@ -42,7 +43,7 @@ impl Operational {
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
             let error = RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned() };
-            return Some(request_error_response(headers, &error));
+            return Some(request_error_response(protocol, &error));
         }
         let mut response = match path {
             "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),

@@ -3,9 +3,10 @@
 //! and panics. Every refusal is an `Error`, answered in the request's protocol.
 
 use std::{
+    any::Any,
     convert::Infallible,
     net::IpAddr,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -14,7 +15,7 @@ use std::{
 
 use axum::body::Body;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::{
@@ -29,14 +30,15 @@ use super::{
     client_address::ClientAddress,
     cors::Cors,
     deadline::{Deadline, budget},
+    manner::Manner,
     operational::Operational,
     ready::{Head, ReadyAnswers, ReadyRequest, RequestBody},
-    record::{Asked, Protocol, Record, RecordedBody, Recorder, RouteLabel, span},
+    record::{Asked, Record, RecordedBody, Recorder, RouteLabel, span},
     request_id::{self, RequestId},
     watch::Busy,
 };
 use crate::{
-    api::status::{error_response, is_limited},
+    api::status::{error_response, is_limited, request_error_response},
     catalog::error::{Cause, Error, Unavailable},
     clock::Clock,
     config::{Config, Limits},
@@ -72,6 +74,11 @@ impl App {
     pub fn with_ready(self, ready: Arc<dyn ReadyAnswers>) -> Self {
         Self { ready: Some(ready), ..self }
     }
+
+    /// The same where every request goes the general way.
+    pub fn without_ready(self) -> Self {
+        Self { ready: None, ..self }
+    }
 }
 
 /// An answer that is there or is being made.
@@ -101,7 +108,7 @@ impl Future for Answering {
 /// What is known of a request from the start.
 struct Arrival {
     started: Instant,
-    protocol: Protocol,
+    manner: Manner,
     client: ClientAddress,
     id: RequestId,
 }
@@ -181,7 +188,7 @@ impl Pipeline {
         let headers = request.headers();
         Arrival {
             started: self.recorder.now(),
-            protocol: Protocol::of(headers),
+            manner: Manner::of(request),
             client: ClientAddress::of(peer, headers, &self.operational.trusted_proxies),
             id: RequestId::of(headers),
         }
@@ -195,15 +202,39 @@ impl Pipeline {
         arrival: &Arrival,
         busy: Busy,
     ) -> Result<Response<RecordedBody>, Busy> {
-        let (client, arrived) = (arrival.client, arrival.started);
-        let request = ReadyRequest { head, body, client, arrived };
-        let answer = self.app.ready.as_ref().and_then(|ready| ready.answer(&request));
-        let Some((label, mut response)) = answer else { return Err(busy) };
-        let allowed_origin = self.cors.allowed(head.headers);
-        self.complete(allowed_origin, &arrival.id, response.headers_mut());
-        let record =
-            Record::ready(&self.recorder, arrived, arrival.protocol, || arrival.asked(head));
-        Ok(record.follow(Some(label), response, busy))
+        let Some(ready) = self.app.ready.as_ref().filter(|_| !arrival.manner.is_refused()) else {
+            return Err(busy);
+        };
+        let (manner, client, arrived) = (arrival.manner, arrival.client, arrival.started);
+        let request = ReadyRequest { head, manner, body, client, arrived };
+        match catch_unwind(AssertUnwindSafe(|| ready.answer(&request))) {
+            Ok(Some((label, mut response))) => {
+                self.complete(self.cors.allowed(head.headers), &arrival.id, response.headers_mut());
+                let protocol = manner.protocol;
+                let record =
+                    Record::ready(&self.recorder, arrived, protocol, || arrival.asked(head));
+                Ok(record.follow(Some(label), response, busy))
+            }
+            Ok(None) => Err(busy),
+            Err(panic) => Ok(self.after_panic(panic, head, arrival, busy)),
+        }
+    }
+
+    /// What the general way answers to a panic.
+    #[cold]
+    fn after_panic(
+        &self,
+        panic: Box<dyn Any + Send>,
+        head: Head<'_>,
+        arrival: &Arrival,
+        busy: Busy,
+    ) -> Response<RecordedBody> {
+        let _in_span = span(&arrival.id).entered();
+        let mut response = fit_for(head.method, refuse(arrival.manner, &panicked(&*panic)));
+        self.complete(self.cors.allowed(head.headers), &arrival.id, response.headers_mut());
+        let protocol = arrival.manner.protocol;
+        let record = Record::start(&self.recorder, arrival.started, protocol, arrival.asked(head));
+        record.follow(None, response, busy)
     }
 
     async fn answer_with_body(
@@ -215,7 +246,7 @@ impl Pipeline {
     ) -> Response<RecordedBody> {
         let (head, body) = request.into_parts();
         let mut body = RequestBody::new(body, head.version);
-        if let Some(read) = body.read_at_once().await {
+        if let Some(read) = body.read_at_once(self.limits.body_bytes).await {
             busy = match self.at_once(Head::of_parts(&head), &read, &arrival, busy) {
                 Ok(response) => return response,
                 Err(busy) => busy,
@@ -238,14 +269,17 @@ impl Pipeline {
             yield_now().await;
         }
         let asked = arrival.asked(Head::of(&request));
-        let record = Record::start(&self.recorder, arrival.started, arrival.protocol, asked);
-        let Arrival { id, client, .. } = arrival;
+        let Arrival { started, manner, id, client } = arrival;
+        let record = Record::start(&self.recorder, started, manner.protocol, asked);
         let allowed_origin = self.cors.allowed(request.headers());
         let span = span(&id);
         request.extensions_mut().insert(id.clone());
         request.extensions_mut().insert(client);
+        request.extensions_mut().insert(manner);
 
-        let mut response = self.route(request, peer, client).instrument(span).await;
+        let method = request.method().clone();
+        let response = self.route(request, peer, client, manner).instrument(span).await;
+        let mut response = fit_for(&method, response);
         self.complete(allowed_origin, &id, response.headers_mut());
         let label = response.extensions().get::<RouteLabel>().cloned();
         let is_limited = is_limited(&response);
@@ -273,31 +307,37 @@ impl Pipeline {
 
     async fn route(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         peer: IpAddr,
         client: ClientAddress,
+        manner: Manner,
     ) -> Response<Body> {
         if let Some(preflight) = self.cors.preflight(&request) {
             return preflight;
         }
         // Not as one reference, since a body cannot be shared between threads.
-        let asked = (request.method(), request.uri().path());
+        let asked = (request.method(), request.uri().path(), manner.protocol);
         if let Some(answer) = self.operational.answer(asked, request.headers(), peer, client) {
             return answer;
         }
-        let protocol = content_type(request.headers());
+        if let Some(error) = manner.refusal(Head::of(&request), request.version()) {
+            return in_manner(manner, request_error_response(manner.protocol, &error));
+        }
+        if let Some(kind) = manner.web_type() {
+            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
         // A request's place is free again with its answer's head: what follows is the client's pace.
         match self.requests.try_acquire() {
             Ok(_place) => match self.call(request).await {
                 Ok(response) => response,
-                Err(error) => refuse(&protocol, &error),
+                Err(error) => refuse(manner, &error),
             },
             Err(_) => {
                 let cause = Cause::new(format_args!(
                     "{} requests at once",
                     self.limits.concurrent_requests
                 ));
-                refuse(&protocol, &Error::Unavailable { what: Unavailable::Overloaded, cause })
+                refuse(manner, &Error::Unavailable { what: Unavailable::Overloaded, cause })
             }
         }
     }
@@ -309,34 +349,42 @@ impl Pipeline {
         match timeout(budget, answer).await {
             Ok(Ok(Ok(response))) => Ok(response),
             Ok(Ok(Err(never))) => match never {},
-            Ok(Err(panic)) => {
-                metrics::counter!(PANICS).increment(1);
-                let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                Err(Error::Internal(Cause::new(format_args!(
-                    "panic: {}",
-                    text.unwrap_or_default()
-                ))))
-            }
+            Ok(Err(panic)) => Err(panicked(&*panic)),
             Err(_) => Err(Error::DeadlineExceeded),
         }
     }
 }
 
-/// The only header that says in which protocol to answer, kept while the request is consumed.
-fn content_type(headers: &HeaderMap) -> HeaderMap {
-    let kind = headers.get(header::CONTENT_TYPE).map(|kind| (header::CONTENT_TYPE, kind.clone()));
-    kind.into_iter().collect()
+/// The answer to a request with this method: to HEAD, the headers of the GET with the length of its body, which
+/// is left out. HTTP/2 takes a body there for a fault.
+pub fn fit_for(method: &Method, response: Response<Body>) -> Response<Body> {
+    if *method != Method::HEAD {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(parts, Body::empty())
 }
 
-fn refuse(protocol: &HeaderMap, error: &Error) -> Response<Body> {
-    let mut response = error_response(protocol, error);
-    // The layer that knows gRPC-Web is inside the application; in answers without a body it only
-    // changes this header.
-    if let Some(kind) = protocol.get(header::CONTENT_TYPE)
-        && kind.as_bytes().starts_with(b"application/grpc-web")
-    {
-        response.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
+/// Counts a panic. What it says is for the log alone.
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    metrics::counter!(PANICS).increment(1);
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Error::Internal(Cause::new(format_args!("panic: {}", text.unwrap_or_default())))
+}
+
+fn refuse(manner: Manner, error: &Error) -> Response<Body> {
+    in_manner(manner, error_response(manner.protocol, error))
+}
+
+/// The layer that knows gRPC-Web is inside the application; in answers without a body it only
+/// changes this header.
+fn in_manner(manner: Manner, mut response: Response<Body>) -> Response<Body> {
+    if let Some(kind) = manner.web_type() {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     response
 }

@@ -17,10 +17,10 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::{runtime::Handle, time::sleep};
 
-use super::{client_address::ClientAddress, record::RouteLabel};
+use super::{client_address::ClientAddress, manner::Manner, record::RouteLabel};
 
 /// Larger bodies are not those of usual requests.
-const MOST_BODY_BYTES: usize = 4_096;
+const MOST_BODY_BYTES: u64 = 4_096;
 
 /// How long a client of HTTP/2 may still send what nobody reads.
 const LINGER: Duration = Duration::from_millis(100);
@@ -51,6 +51,8 @@ impl<'a> Head<'a> {
 pub struct ReadyRequest<'a> {
     /// Its head.
     pub head: Head<'a>,
+    /// What it speaks; nothing that is refused whatever its path.
+    pub manner: Manner,
     /// Its body, which may be empty.
     pub body: &'a [u8],
     /// Where it is from.
@@ -91,7 +93,11 @@ impl ReadyBody {
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.data.as_ref().map_or(0, Bytes::len) as u64)
+        match self.trailers {
+            None => SizeHint::with_exact(self.data.as_ref().map_or(0, Bytes::len) as u64),
+            // An answer with trailers announces no length: those of the general way do not.
+            Some(_) => SizeHint::default(),
+        }
     }
 }
 
@@ -100,29 +106,37 @@ pub(super) struct RequestBody {
     read: Bytes,
     /// None once it is dropped.
     rest: Option<Incoming>,
+    /// Why `read` is not all and nothing follows: to be told to whoever reads on, as the rest is silent then.
+    broken: Option<hyper::Error>,
     is_http2: bool,
 }
 
 impl RequestBody {
     pub(super) fn new(rest: Incoming, version: Version) -> Self {
-        Self { read: Bytes::new(), rest: Some(rest), is_http2: version == Version::HTTP_2 }
+        let is_http2 = version == Version::HTTP_2;
+        Self { read: Bytes::new(), rest: Some(rest), broken: None, is_http2 }
     }
 
-    /// The whole body, if it is short and here already.
-    pub(super) async fn read_at_once(&mut self) -> Option<Bytes> {
-        std::future::poll_fn(|context| Poll::Ready(self.poll_at_once(context))).await
+    /// The whole body, if it is short, here already, and not larger than the limit.
+    pub(super) async fn read_at_once(&mut self, limit: usize) -> Option<Bytes> {
+        let most = MOST_BODY_BYTES.min(limit as u64);
+        std::future::poll_fn(|context| Poll::Ready(self.poll_at_once(most, context))).await
     }
 
-    fn poll_at_once(&mut self, context: &mut Context<'_>) -> Option<Bytes> {
-        let is_short = |body: &Self| HttpBody::size_hint(body).lower() <= MOST_BODY_BYTES as u64;
+    fn poll_at_once(&mut self, most: u64, context: &mut Context<'_>) -> Option<Bytes> {
+        let is_short = |body: &Self| HttpBody::size_hint(body).lower() <= most;
         while is_short(self)
             && let Some(rest) = self.rest.as_mut().filter(|rest| !rest.is_end_stream())
         {
             match Pin::new(rest).poll_frame(context) {
-                // Trailers, and what breaks off, are for the general way; both end the body.
+                // Trailers are for the general way; they end the body.
                 Poll::Ready(Some(Ok(frame))) => self.keep(frame.into_data().ok()?),
                 Poll::Ready(None) => break,
-                Poll::Ready(Some(Err(_))) | Poll::Pending => return None,
+                Poll::Ready(Some(Err(error))) => {
+                    (self.broken, self.rest) = (Some(error), None);
+                    return None;
+                }
+                Poll::Pending => return None,
             }
         }
         is_short(self).then(|| self.read.clone())
@@ -149,17 +163,20 @@ impl HttpBody for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match std::mem::take(&mut self.read) {
-            read if read.is_empty() => match &mut self.rest {
-                Some(rest) => Pin::new(rest).poll_frame(context),
-                None => Poll::Ready(None),
-            },
-            read => Poll::Ready(Some(Ok(Frame::data(read)))),
+        let read = std::mem::take(&mut self.read);
+        if !read.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(read))));
+        }
+        match &mut self.rest {
+            Some(rest) => Pin::new(rest).poll_frame(context),
+            None => Poll::Ready(self.broken.take().map(Err)),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.read.is_empty() && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.read.is_empty()
+            && self.broken.is_none()
+            && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -11,13 +11,16 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use metrics::{Counter, Gauge, Histogram};
 use tonic::Code;
 use tracing::Span;
 
-use super::{client_address::ClientAddress, ready::ReadyBody, request_id::RequestId, watch::Busy};
+use super::{
+    client_address::ClientAddress, manner::Protocol, ready::ReadyBody, request_id::RequestId,
+    watch::Busy,
+};
 use crate::{
     api::status::grpc_code,
     clock::{Clock, micros},
@@ -88,26 +91,7 @@ impl RouteLabel {
 /// The most of a path that goes into the log.
 const MOST_PATH_CHARACTERS: usize = 200;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
-    Http,
-    Grpc,
-    GrpcWeb,
-}
-
 impl Protocol {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let kind =
-            headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
-        if kind.starts_with(b"application/grpc-web") {
-            Self::GrpcWeb
-        } else if kind.starts_with(b"application/grpc") {
-            Self::Grpc
-        } else {
-            Self::Http
-        }
-    }
-
     const fn label(self) -> &'static str {
         match self {
             Self::Http => "http",

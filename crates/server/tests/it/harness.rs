@@ -79,6 +79,22 @@ impl Server {
         Self::serve(data, config, None).await
     }
 
+    /// Another server over the same services, where every request goes the general way.
+    pub(crate) fn generally(&self, config: &Config) -> Self {
+        let server = start(config, self.services.clone()).unwrap().without_ready();
+        let (address, shutdown) = (server.local_addr(), Shutdown::new());
+        let served = tokio::spawn(server.serve(shutdown.clone()));
+        Self {
+            address,
+            services: self.services.clone(),
+            clock: self.clock.clone(),
+            store: self.store.clone(),
+            data: self.data.clone(),
+            shutdown,
+            served,
+        }
+    }
+
     async fn serve(data: Arc<Data>, config: Config, document: Option<&str>) -> Self {
         let access = Access::Serve { make_directory: false };
         let store = Arc::new(Probe::new(data.open(access).await));

@@ -32,3 +32,4 @@ mod tidy;
 mod transcoding;
 mod values;
 mod verify;
+mod ways;

@@ -14,7 +14,10 @@ use axum::body::Body;
 use customer_settings_server::{
     clock::{Clock, SystemClock},
     config::Config,
-    net::{self, App, ClientAddress, Deadline, Readiness, RequestId, RouteLabel, Shutdown, Tls},
+    net::{
+        self, App, ClientAddress, Deadline, Readiness, ReadyAnswers, ReadyBody, ReadyRequest,
+        RequestId, RouteLabel, Shutdown, Tls,
+    },
 };
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -129,6 +132,17 @@ fn app(waiting: Arc<AtomicUsize>, go_on: Arc<Notify>) -> App {
             Ok::<_, Infallible>(response)
         }
     }))
+    .with_ready(Arc::new(NothingReady))
+}
+
+/// Nothing is ready, and to ask for one path is fatal.
+struct NothingReady;
+
+impl ReadyAnswers for NothingReady {
+    fn answer(&self, request: &ReadyRequest<'_>) -> Option<(RouteLabel, Response<ReadyBody>)> {
+        assert_ne!(request.head.uri.path(), "/panic-at-once", "the secret of the inside");
+        None
+    }
 }
 
 fn who(request: &Request<Body>) -> String {

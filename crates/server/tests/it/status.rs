@@ -11,8 +11,9 @@ use customer_settings_server::{
         id::{CompanyId, EntryId, StaffId},
         time::Timestamp,
     },
+    net::Protocol,
 };
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body_util::BodyExt;
 use tonic::Code;
 
@@ -169,7 +170,7 @@ fn sent(answer: &Answer) -> usize {
 
 #[tokio::test]
 async fn no_status_is_larger_than_clients_take() {
-    let (json, grpc) = (HeaderMap::new(), grpc_request());
+    let protocols = [Protocol::Http, Protocol::Grpc];
     let check = async |json: Response<_>, grpc: Response<_>| {
         let (json, grpc) = (read(json).await, read(grpc).await);
         let size = sent(&grpc);
@@ -181,7 +182,7 @@ async fn no_status_is_larger_than_clients_take() {
     };
     for text in ["a", "%", "\u{7f}", "é", "語", "🐕"] {
         for error in largest_errors(text) {
-            let answers = [&json, &grpc].map(|request| status::error_response(request, &error));
+            let answers = protocols.map(|protocol| status::error_response(protocol, &error));
             let [json, grpc] = answers;
             let status = check(json, grpc).await;
             let details = tonic_types::StatusExt::get_error_details(&status);
@@ -194,9 +195,15 @@ async fn no_status_is_larger_than_clients_take() {
             RequestError::UnknownPath { path: long.clone() },
             RequestError::UnknownMethod { path: long.clone() },
             RequestError::MalformedJson { description: long.clone() },
+            RequestError::NotGrpc {
+                content_type: long.clone(),
+                method: long.clone(),
+                version: "HTTP/1.1".to_owned(),
+            },
+            RequestError::UnknownCodec { content_type: long.clone() },
         ] {
             let answers =
-                [&json, &grpc].map(|request| status::request_error_response(request, &error));
+                protocols.map(|protocol| status::request_error_response(protocol, &error));
             let [json, grpc] = answers;
             check(json, grpc).await;
         }
@@ -247,11 +254,13 @@ fn every_request_error() -> Vec<RequestError> {
         RequestError::MalformedJson { description: "oops".to_owned() },
         RequestError::FormPost,
         RequestError::BodyUnreadable,
+        RequestError::NotGrpc {
+            content_type: "application/grpc".to_owned(),
+            method: "GET".to_owned(),
+            version: "HTTP/1.1".to_owned(),
+        },
+        RequestError::UnknownCodec { content_type: "application/grpc+json".to_owned() },
     ]
-}
-
-fn grpc_request() -> HeaderMap {
-    [(http::header::CONTENT_TYPE, "application/grpc".parse().unwrap())].into_iter().collect()
 }
 
 async fn read(response: Response<axum::body::Body>) -> Answer {
@@ -277,15 +286,15 @@ async fn line(json: Response<axum::body::Body>, grpc: Response<axum::body::Body>
 
 #[tokio::test]
 async fn the_error_table_is_this() {
-    let (json, grpc) = (HeaderMap::new(), grpc_request());
+    let protocols = [Protocol::Http, Protocol::Grpc];
     let mut table = vec![];
     for error in every_error() {
-        let answers = [&json, &grpc].map(|request| status::error_response(request, &error));
+        let answers = protocols.map(|protocol| status::error_response(protocol, &error));
         let [json, grpc] = answers;
         table.push(line(json, grpc).await);
     }
     for error in every_request_error() {
-        let answers = [&json, &grpc].map(|request| status::request_error_response(request, &error));
+        let answers = protocols.map(|protocol| status::request_error_response(protocol, &error));
         let [json, grpc] = answers;
         table.push(line(json, grpc).await);
     }
@@ -301,7 +310,7 @@ async fn an_error_is_the_same_bytes_each_time_and_its_keys_stand_in_order() {
     };
     let mut texts = vec![];
     for _ in 0..8 {
-        let answer = read(status::error_response(&HeaderMap::new(), &error)).await;
+        let answer = read(status::error_response(Protocol::Http, &error)).await;
         texts.push(answer.text().to_owned());
     }
     texts.dedup();

@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use prost_reflect::{DynamicMessage, Value};
 
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     api::status::RequestError,
     catalog::error::{Error, Violation},
+    net::Manner,
 };
 
 /// Why a request has no message.
@@ -45,20 +46,16 @@ impl From<Violation> for Unreadable {
     }
 }
 
-/// Reads a body up to a limit; a binding without one leaves it alone, unless it is strict.
+/// Reads a body up to a limit, and always to its end: what did not arrive whole is not carried out. A binding
+/// without a body makes nothing of it, unless it is strict.
 pub(crate) async fn read_body(
     binding: &Binding,
-    headers: &HeaderMap,
+    manner: Manner,
     body: Body,
     limit: usize,
 ) -> Result<Bytes, RequestError> {
-    if matches!(binding.body, BodyRule::Nothing) && binding.ignores_unknown {
-        return Ok(Bytes::new());
-    }
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    // What its head announces.
+    if body.size_hint().lower() > limit as u64 {
         return Err(RequestError::BodyTooLarge { limit });
     }
     let bytes = match Limited::new(body, limit).collect().await {
@@ -68,14 +65,11 @@ pub(crate) async fn read_body(
         }
         Err(_) => return Err(RequestError::BodyUnreadable),
     };
-    if !bytes.is_empty() && is_form(headers) { Err(RequestError::FormPost) } else { Ok(bytes) }
-}
-
-fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
-    kind.is_some_and(|kind| {
-        kind.starts_with(b"application/x-www-form-urlencoded") || kind.starts_with(b"multipart/")
-    })
+    if matches!(binding.body, BodyRule::Nothing) && binding.ignores_unknown {
+        return Ok(Bytes::new());
+    }
+    manner.check_body(&bytes)?;
+    Ok(bytes)
 }
 
 /// Puts the message together.

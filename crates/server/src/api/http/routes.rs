@@ -75,7 +75,7 @@ pub(crate) fn field_by_any_name(
 /// Which part of a request its body holds.
 #[derive(Clone, Debug)]
 pub(crate) enum BodyRule {
-    /// Nothing: a body is not read.
+    /// Nothing: a body says nothing.
     Nothing,
     /// The whole request.
     Whole,

@@ -112,16 +112,30 @@ async fn what_takes_long_is_in_the_way_of_nothing_else_on_its_connection() {
 #[tokio::test]
 async fn a_panic_is_an_internal_error_that_tells_nothing_and_the_server_lives_on() {
     let server = Server::start(&config());
-    let answer = server.get("/panic", "").await;
-    assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("\"code\":13"), "{answer}");
-    assert!(!answer.contains("secret"), "{answer}");
+    let panics = async || {
+        let metrics = server.get("/metrics", "").await;
+        let mut lines = metrics.lines();
+        let count = lines.find_map(|line| line.strip_prefix("customer_settings_panics_total "));
+        count.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    for path in ["/panic", "/panic-at-once"] {
+        let before = panics().await;
+        let answer = server.get(path, "x-request-id: mine\r\norigin: https://x\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("\"code\":13"), "{answer}");
+        assert!(!answer.contains("secret"), "{answer}");
+        assert_eq!(header(&answer, "x-request-id"), Some("mine"));
+        assert_eq!(header(&answer, "access-control-allow-origin"), Some("*"));
+        assert!(panics().await > before);
+        let head = format!("HEAD {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        assert!(server.say(&head).await.ends_with("\r\n\r\n"));
 
-    let (mut sender, _connection) = http2(server.connect().await).await;
-    let response = sender.send_request(grpc("/panic", &[])).await.unwrap();
-    assert_eq!((response.status(), status_of(&response)), (StatusCode::OK, INTERNAL));
-    assert!(!format!("{:?}", response.headers()).contains("secret"));
-    let response = sender.send_request(grpc("/hello", &[])).await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
+        let (mut sender, _connection) = http2(server.connect().await).await;
+        let response = sender.send_request(grpc(path, &[])).await.unwrap();
+        assert_eq!((response.status(), status_of(&response)), (StatusCode::OK, INTERNAL));
+        assert!(!format!("{:?}", response.headers()).contains("secret"));
+        let response = sender.send_request(grpc("/hello", &[])).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    }
 }
 
 #[tokio::test]
@@ -223,6 +237,10 @@ async fn operational_paths_answer_head_and_refuse_what_writes() {
             .say(&format!("HEAD {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
             .await;
         assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"), "{head}");
+        let (mut sender, _connection) = http2(server.connect().await).await;
+        let head = Request::head(format!("http://x{path}")).body(Body::empty()).unwrap();
+        let head = sender.send_request(head).await.unwrap();
+        assert!(head.collect().await.unwrap().to_bytes().is_empty());
         let post = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
         );

@@ -1,0 +1,198 @@
+//! In which manner a request speaks: its protocol, and what its body is said to be.
+//!
+//! Decided once, from the head, and carried along: the ready way, the general way, the record and every
+//! refusal go by the same decision. Knows no path and no method of the contract.
+
+use http::{HeaderMap, Method, Request, Version, header};
+
+use super::ready::Head;
+use crate::api::status::RequestError;
+
+/// What every content type of gRPC begins with.
+const GRPC: &[u8] = b"application/grpc";
+
+/// What every content type of gRPC-Web begins with.
+const GRPC_WEB: &[u8] = b"application/grpc-web";
+
+/// The content types of gRPC-Web that are spoken here.
+const GRPC_WEB_TYPES: [&str; 4] = [
+    "application/grpc-web",
+    "application/grpc-web+proto",
+    "application/grpc-web-text",
+    "application/grpc-web-text+proto",
+];
+
+/// What a request speaks, and so in which form it is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/JSON.
+    #[default]
+    Http,
+    /// gRPC.
+    Grpc,
+    /// gRPC-Web.
+    GrpcWeb,
+}
+
+/// What a request's head says of how it is to be understood, in its extensions. By default, plain
+/// HTTP/JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// Decided by the content type; HTTP/JSON where the HTTP method or version cannot carry that.
+    pub protocol: Protocol,
+    /// gRPC-Web's content type as it is usually written.
+    web_type: Option<&'static str>,
+    /// Whether the body is said to be a form.
+    is_form: bool,
+    misfit: Option<Misfit>,
+}
+
+/// Why a request is refused, whatever its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Misfit {
+    /// It claims to be gRPC, and its HTTP method or version is not gRPC's.
+    Transport,
+    /// Messages of that form are not spoken.
+    Codec,
+}
+
+impl Manner {
+    /// Of a request, whatever its body is.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        Self::read(request.method(), request.version(), request.headers())
+    }
+
+    fn read(method: &Method, version: Version, headers: &HeaderMap) -> Self {
+        let usual = Self::default();
+        let Some(kind) = headers.get(header::CONTENT_TYPE) else { return usual };
+        let kind = essence(kind.as_bytes());
+        if !begins(kind, GRPC) {
+            let is_form =
+                begins(kind, b"application/x-www-form-urlencoded") || begins(kind, b"multipart/");
+            return Self { is_form, ..usual };
+        }
+        let is_web = begins(kind, GRPC_WEB);
+        if *method != Method::POST || (!is_web && version != Version::HTTP_2) {
+            return Self { misfit: Some(Misfit::Transport), ..usual };
+        }
+        let is = |known: &str| kind.eq_ignore_ascii_case(known.as_bytes());
+        let (protocol, web_type, is_known) = if is_web {
+            let known = GRPC_WEB_TYPES.into_iter().find(|known| is(known));
+            (Protocol::GrpcWeb, Some(known.unwrap_or(GRPC_WEB_TYPES[0])), known.is_some())
+        } else {
+            (Protocol::Grpc, None, is("application/grpc") || is("application/grpc+proto"))
+        };
+        Self { protocol, web_type, misfit: (!is_known).then_some(Misfit::Codec), ..usual }
+    }
+
+    /// Why the request is refused, whatever its path.
+    pub(super) fn refusal(&self, head: Head<'_>, version: Version) -> Option<RequestError> {
+        let kind = || {
+            let kind = head.headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
+            String::from_utf8_lossy(kind.unwrap_or_default()).into_owned()
+        };
+        Some(match self.misfit? {
+            Misfit::Transport => RequestError::NotGrpc {
+                content_type: kind(),
+                method: head.method.to_string(),
+                version: format!("{version:?}"),
+            },
+            Misfit::Codec => RequestError::UnknownCodec { content_type: kind() },
+        })
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.misfit.is_some()
+    }
+
+    /// Whether such a body is read: one of HTTP/JSON, where it counts.
+    pub fn check_body(&self, body: &[u8]) -> Result<(), RequestError> {
+        match self.is_form && !body.is_empty() {
+            true => Err(RequestError::FormPost),
+            false => Ok(()),
+        }
+    }
+
+    /// The content type of gRPC-Web, as the library that speaks it knows it.
+    pub(super) fn web_type(&self) -> Option<&'static str> {
+        self.web_type
+    }
+}
+
+/// A media type without its parameters.
+fn essence(kind: &[u8]) -> &[u8] {
+    kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
+}
+
+fn begins(kind: &[u8], with: &[u8]) -> bool {
+    kind.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with))
+}
+
+#[cfg(test)]
+mod tests {
+    use Protocol::{Grpc, GrpcWeb, Http};
+
+    use super::*;
+
+    fn of(method: Method, version: Version, kind: &str) -> (Manner, Option<&'static str>) {
+        let request = Request::builder().method(method).version(version).uri("/");
+        let request = match kind {
+            "" => request,
+            kind => request.header("content-type", kind),
+        };
+        let request = request.body(()).unwrap();
+        let manner = Manner::of(&request);
+        let refusal = manner.refusal(Head::of(&request), version);
+        (manner, refusal.as_ref().map(RequestError::reason))
+    }
+
+    #[test]
+    fn the_content_type_decides_where_method_and_version_can_carry_it() {
+        for (method, version, kind, protocol, refusal) in [
+            (Method::POST, Version::HTTP_11, "", Http, None),
+            (Method::POST, Version::HTTP_2, "application/json", Http, None),
+            (Method::POST, Version::HTTP_2, "text/plain; charset=x", Http, None),
+            (Method::POST, Version::HTTP_2, "application/grpc", Grpc, None),
+            (Method::POST, Version::HTTP_2, "Application/gRPC+Proto ; a=b", Grpc, None),
+            (Method::POST, Version::HTTP_11, "application/grpc", Http, Some("NOT_GRPC")),
+            (Method::GET, Version::HTTP_2, "application/grpc", Http, Some("NOT_GRPC")),
+            (Method::GET, Version::HTTP_11, "application/grpc-web", Http, Some("NOT_GRPC")),
+            (Method::PUT, Version::HTTP_2, "application/grpc+json", Http, Some("NOT_GRPC")),
+            (Method::POST, Version::HTTP_2, "application/grpc+json", Grpc, Some("UNKNOWN_CODEC")),
+            (Method::POST, Version::HTTP_2, "application/grpcs", Grpc, Some("UNKNOWN_CODEC")),
+            (Method::POST, Version::HTTP_11, "application/grpc-web", GrpcWeb, None),
+            (Method::POST, Version::HTTP_2, "application/grpc-web-text+PROTO;x", GrpcWeb, None),
+            (
+                Method::POST,
+                Version::HTTP_11,
+                "application/grpc-web+json",
+                GrpcWeb,
+                Some("UNKNOWN_CODEC"),
+            ),
+        ] {
+            let (manner, refused) = of(method.clone(), version, kind);
+            let shown = format!("{method} {version:?} {kind}");
+            assert_eq!((manner.protocol, refused), (protocol, refusal), "{shown}");
+        }
+        assert_eq!(
+            of(Method::POST, Version::HTTP_11, "application/grpc-web-TEXT; a").0.web_type(),
+            Some("application/grpc-web-text")
+        );
+    }
+
+    #[test]
+    fn a_form_is_told_by_its_content_type_and_refused_where_it_is_not_empty() {
+        for (kind, is_form) in [
+            ("application/x-www-form-urlencoded", true),
+            ("Application/X-WWW-Form-urlencoded; charset=UTF-8", true),
+            ("multipart/form-data; boundary=x", true),
+            ("application/json", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            let (manner, _) = of(Method::POST, Version::HTTP_11, kind);
+            assert_eq!(manner.check_body(b"a=b").is_err(), is_form, "{kind}");
+            assert!(manner.check_body(b"").is_ok());
+        }
+    }
+}
