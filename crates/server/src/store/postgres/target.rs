@@ -264,9 +264,8 @@ fn take_ssl(url: &str) -> Result<(String, Ssl), OpenError> {
     let scheme =
         scheme.ok_or_else(|| OpenError::Url("it does not begin with postgres://".into()))?;
     let rest = &url[scheme.len()..];
-    // A password may hold a question mark, so the query begins after it.
-    let after_credentials = rest.find('@').map_or(0, |at| at + 1);
-    let Some(query) = rest[after_credentials..].find('?').map(|at| after_credentials + at) else {
+    check_credentials(rest)?;
+    let Some(query) = rest.find('?') else {
         return Ok((url.to_owned(), Ssl::default()));
     };
     let mut ssl = Ssl::default();
@@ -282,6 +281,26 @@ fn take_ssl(url: &str) -> Result<(String, Ssl), OpenError> {
     }
     let mark = if kept.is_empty() { "" } else { "?" };
     Ok((format!("{scheme}{}{mark}{}", &rest[..query], kept.join("&")), ssl))
+}
+
+/// Refuses a URL in which it is in doubt where the password ends: what is behind that would be taken for
+/// the host, and so be shown, and asked of name servers. The driver ends it at the first `@`, libpq at
+/// the first `@` or `/`, other programs at the last `@`.
+fn check_credentials(rest: &str) -> Result<(), OpenError> {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_plain = match rest.matches('@').count() {
+        0 => true,
+        1 => authority.contains('@'),
+        _ => false,
+    };
+    if is_plain {
+        return Ok(());
+    }
+    Err(OpenError::Url(
+        "what has a special meaning in URLs must be percent-encoded in the user, the password and the values behind \
+         the question mark (@ is %40, / is %2F, ? is %3F, # is %23)"
+            .to_owned(),
+    ))
 }
 
 fn decode(value: &str) -> Result<Cow<'_, str>, OpenError> {
@@ -328,10 +347,10 @@ mod tests {
         let roots = || Some(PathBuf::from("/a b.pem"));
         for (url, kept, mode, file) in [
             ("postgres://h", "postgres://h", None, None),
-            ("postgres://u:p?w@h/d", "postgres://u:p?w@h/d", None, None),
+            ("postgres://u:p%3Fw@h/d", "postgres://u:p%3Fw@h/d", None, None),
             (
-                "postgresql://u:p?w@h/d?sslmode=verify-ca&x=1&sslrootcert=%2Fa%20b.pem&y=2",
-                "postgresql://u:p?w@h/d?x=1&y=2",
+                "postgresql://u:p%3Fw@h/d?sslmode=verify-ca&x=1&sslrootcert=%2Fa%20b.pem&y=2",
+                "postgresql://u:p%3Fw@h/d?x=1&y=2",
                 Some(Mode::VerifyCa),
                 roots(),
             ),
@@ -398,6 +417,14 @@ mod tests {
             ("postgres://u:secret@h/d?sslmode=on", "sslmode is disable, prefer"),
             ("postgres://u:secret@h/d?sslcert=x", "unknown option `sslcert`"),
             ("postgres://u:secret@h/d?sslmode", "unterminated parameter"),
+            ("postgres://u:a@secret@h/d", "@ is %40"),
+            ("postgres://u:a@secret/b@h:5432/d", "@ is %40"),
+            ("postgres://u:a/secret@h/d", "/ is %2F"),
+            ("postgres://u:secret/b@h", "/ is %2F"),
+            ("postgres://u:a?secret@h/d", "? is %3F"),
+            ("postgres://u:a#secret@h/d", "# is %23"),
+            ("postgres://h/d?user=u&password=a@secret", "@ is %40"),
+            ("postgres://u@h/d?password=a@secret", "@ is %40"),
         ] {
             let error = target(url).unwrap_err().to_string();
             assert!(error.contains(problem) && !error.contains("secret"), "{url}: {error}");
