@@ -212,6 +212,9 @@ def test_the_key_comes_from_the_environment_or_a_private_file(cli, tmp_path, mon
     monkeypatch.setenv("CUSTOMER_SETTINGS_KEY", cli.server.key)
     monkeypatch.setenv("CUSTOMER_SETTINGS_SERVER", cli.server.base)
     assert "tag_001" in run("entry", "list", *TAGS).stdout
+    monkeypatch.setenv("CUSTOMER_SETTINGS_KEY_FILE", str(tmp_path / "key"))
+    both = run(*command, check=False)
+    assert both.returncode == 2 and "are both set" in both.stderr
     monkeypatch.delenv("CUSTOMER_SETTINGS_KEY")
     file = tmp_path / "key"
     file.write_text(cli.server.key + "\n")

@@ -145,3 +145,41 @@ def test_no_secret_reaches_the_log(start):
     server.call(TAGS, "cs_" + "x" * 49, {"companyId": "cmp_001"})
     assert server.stop() == 0
     assert key not in server.log and key[3:20] not in server.log and "x" * 49 not in server.log
+
+
+SERVICE_LINKS = {
+    "SERVICE_HOST": "10.0.0.5",
+    "SERVICE_PORT": "8080",
+    "SERVICE_PORT_HTTP": "8080",
+    "PORT": "tcp://10.0.0.5:8080",
+    "PORT_8080_TCP": "tcp://10.0.0.5:8080",
+    "PORT_8080_TCP_PROTO": "tcp",
+    "PORT_8080_TCP_PORT": "8080",
+    "PORT_8080_TCP_ADDR": "10.0.0.5",
+}
+
+
+def test_a_kubernetes_service_of_our_name_and_empty_variables_keep_nobody_from_starting(start, monkeypatch):
+    for service in ["CUSTOMER_SETTINGS", "CUSTOMER_SETTINGS_POSTGRESQL"]:
+        for name, value in SERVICE_LINKS.items():
+            monkeypatch.setenv(f"{service}_{name}", value)
+    for name in ["LISTEN", "DATABASE_URL", "DATABASE_URL_FILE", "TLS_CERT", "CONFIG", "DEMO", "SERVER", "KEY", "DATA_DIR"]:
+        monkeypatch.setenv(f"CUSTOMER_SETTINGS_{name}", "")
+    server = start("--demo")
+    assert "demo" in run("key", "list", "--data-dir", server.data_dir).stdout
+    assert server.stop() == 0
+
+
+def test_the_demo_and_the_configuration_file_are_named_by_the_environment(start, tmp_path, monkeypatch):
+    config = tmp_path / "config.yaml"
+    config.write_text("log: none\n")
+    monkeypatch.setenv("CUSTOMER_SETTINGS_CONFIG", str(config))
+    refused = run("serve", "--demo", "--data-dir", tmp_path / "d", check=False)
+    assert refused.returncode == 1 and str(config) in refused.stderr
+    config.write_text("log: info\n")
+    monkeypatch.setenv("CUSTOMER_SETTINGS_DEMO", "yes")
+    refused = run("serve", "--data-dir", tmp_path / "d", check=False)
+    assert refused.returncode == 2 and "CUSTOMER_SETTINGS_DEMO must be true or false" in refused.stderr
+    monkeypatch.setenv("CUSTOMER_SETTINGS_DEMO", "true")
+    server = start()
+    assert (server.data_dir / "demo-key").exists() and server.stop() == 0

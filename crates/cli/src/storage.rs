@@ -1,12 +1,18 @@
 //! Where the data is, for what works on it without a server: a data directory or a database.
 
-use std::{convert::Infallible, env, fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 use customer_settings_server::{
     Services,
     clock::SystemClock,
-    config::{Config, Database, DatabaseUrl},
+    config::{Config, Database, DatabaseUrl, variable},
     store::{
         Access, Store,
         postgres::{OpenError, PoolOptions, PostgresStore},
@@ -21,18 +27,25 @@ use crate::{
 
 pub(crate) const DATA_DIR: &str = "CUSTOMER_SETTINGS_DATA_DIR";
 pub(crate) const DATABASE_URL: &str = "CUSTOMER_SETTINGS_DATABASE_URL";
+const DATABASE_URL_FILE: &str = "CUSTOMER_SETTINGS_DATABASE_URL_FILE";
 
 /// The data that a command works on.
 #[derive(Args, Debug)]
 pub(crate) struct Data {
     /// A data directory on this machine, also one that a server is running on
     /// [env: CUSTOMER_SETTINGS_DATA_DIR]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = parse_directory)]
     data_dir: Option<PathBuf>,
     /// A PostgreSQL database, such as postgres://user@db.example.com/settings; with a password better
-    /// in the environment, as others see command lines [env: CUSTOMER_SETTINGS_DATABASE_URL]
+    /// in a file or the environment, as others see command lines [env: CUSTOMER_SETTINGS_DATABASE_URL]
     #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
     database_url: Option<DatabaseUrl>,
+    /// A file that holds that URL [env: CUSTOMER_SETTINGS_DATABASE_URL_FILE]
+    #[arg(
+        long, value_name = "FILE", value_parser = parse_path,
+        conflicts_with_all = ["data_dir", "database_url"],
+    )]
+    database_url_file: Option<PathBuf>,
 }
 
 /// Where the data is.
@@ -44,16 +57,40 @@ pub(crate) enum Storage {
 
 /// A URL or a path, as the command line has it.
 impl FromStr for Storage {
-    type Err = Infallible;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
-        Ok(if is_url {
-            Self::Database(DatabaseUrl::from(text.to_owned()))
-        } else {
-            Self::Directory(text.into())
-        })
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains("://") {
+            return Ok(Self::Database(DatabaseUrl::from(text.to_owned())));
+        }
+        parse_directory(text).map(Self::Directory)
     }
+}
+
+fn parse_directory(text: &str) -> Result<PathBuf, String> {
+    if is_connection(text) {
+        return Err(
+            "this is a database: give --database-url postgres://…, and a directory here".to_owned()
+        );
+    }
+    Ok(text.into())
+}
+
+/// A path of a file that holds a secret. The secret itself in its place would be shown as the name of a
+/// file that does not exist.
+pub(crate) fn parse_path(text: &str) -> Result<PathBuf, String> {
+    let is_key = text.starts_with("cs_") && !Path::new(text).exists();
+    if is_connection(text) || is_key {
+        return Err(
+            "give the name of a file that holds the secret, not the secret itself".to_owned()
+        );
+    }
+    Ok(text.into())
+}
+
+/// Whether a text says how to reach a database, as a URL or as libpq's pairs.
+fn is_connection(text: &str) -> bool {
+    text.contains("://") || text.contains("password=")
 }
 
 /// What people call it; never the URL.
@@ -68,23 +105,23 @@ impl fmt::Display for Storage {
 
 impl Data {
     /// What the command line says.
-    pub(crate) fn given(&self) -> Option<Storage> {
-        match (&self.data_dir, &self.database_url) {
-            (Some(dir), _) => Some(Storage::Directory(dir.clone())),
-            (None, Some(url)) => Some(Storage::Database(url.clone())),
-            (None, None) => None,
-        }
+    pub(crate) fn given(&self) -> Result<Option<Storage>, Failure> {
+        Ok(match (&self.data_dir, &self.database_url, &self.database_url_file) {
+            (Some(dir), ..) => Some(Storage::Directory(dir.clone())),
+            (_, Some(url), _) => Some(Storage::Database(url.clone())),
+            (.., Some(file)) => Some(Storage::Database(DatabaseUrl::from_file(file)?)),
+            (None, None, None) => None,
+        })
     }
 
     /// What the command line says counts before what the environment says.
     pub(crate) fn storage(&self) -> Result<Storage, Failure> {
-        let mut found = self.given().map_or_else(in_environment, |given| vec![given]);
-        match (found.pop(), found.pop()) {
-            (Some(storage), None) => Ok(storage),
-            (Some(_), Some(_)) => Err(usage(format!(
-                "{DATA_DIR} and {DATABASE_URL} are both set: give --data-dir DIR or --database-url URL"
-            ))),
-            (None, _) => Err(usage(format!(
+        if let Some(given) = self.given()? {
+            return Ok(given);
+        }
+        match in_environment()? {
+            Some(storage) => Ok(storage),
+            None => Err(usage(format!(
                 "where is the data? give --data-dir DIR (or set {DATA_DIR}), or --database-url URL (or set \
                  {DATABASE_URL})"
             ))),
@@ -107,13 +144,30 @@ impl Data {
     }
 }
 
-/// What the environment says; more than one is one too many.
-pub(crate) fn in_environment() -> Vec<Storage> {
-    let value = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-    let dir = value(DATA_DIR).map(|dir| Storage::Directory(dir.into()));
-    let url = value(DATABASE_URL)
-        .map(|url| Storage::Database(DatabaseUrl::from(url.to_string_lossy().into_owned())));
-    dir.into_iter().chain(url).collect()
+/// What the environment says, which is at most one place.
+pub(crate) fn in_environment() -> Result<Option<Storage>, Failure> {
+    let set = [DATA_DIR, DATABASE_URL, DATABASE_URL_FILE]
+        .map(|name| variable(name).map(|value| (name, value.to_string_lossy().into_owned())));
+    let mut set = set.into_iter().flatten();
+    match (set.next(), set.next()) {
+        (None, _) => Ok(None),
+        (Some((one, _)), Some((other, _))) => Err(usage(format!(
+            "{one} and {other} are both set: give --data-dir DIR or --database-url URL"
+        ))),
+        (Some((name, value)), None) => from_variable(name, value).map(Some),
+    }
+}
+
+fn from_variable(name: &str, value: String) -> Result<Storage, Failure> {
+    let named = |problem| usage(format!("{name}: {problem}"));
+    match name {
+        DATA_DIR => parse_directory(&value).map(Storage::Directory).map_err(named),
+        DATABASE_URL => Ok(Storage::Database(DatabaseUrl::from(value))),
+        _ => {
+            let file = parse_path(&value).map_err(named)?;
+            Ok(Storage::Database(DatabaseUrl::from_file(&file)?))
+        }
+    }
 }
 
 impl Storage {

@@ -4,10 +4,10 @@
 //! Methods and messages are known by their descriptors alone, so a command is a method's name and
 //! its request as JSON. Knows no command.
 
-use std::{env, error::Error, net::IpAddr, path::PathBuf, time::Duration};
+use std::{error::Error, net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
-use customer_settings_server::{catalog::access::Task, store::Access};
+use customer_settings_server::{catalog::access::Task, config::variable, store::Access};
 use http::{Uri, uri::PathAndQuery};
 use prost_reflect::DynamicMessage;
 use serde_json::Value;
@@ -23,7 +23,7 @@ use tower::{ServiceExt, util::BoxCloneSyncService};
 use crate::{
     failure::{Failure, failure, usage},
     output::Output,
-    storage::{self, DATA_DIR, DATABASE_URL, Data, Storage},
+    storage::{self, DATA_DIR, DATABASE_URL, Data, Storage, parse_path},
 };
 
 mod contract;
@@ -39,6 +39,9 @@ const RETRY_DELAYS: [Duration; 3] =
 /// A page of a history with long descriptions is larger than tonic's four megabytes.
 const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
+/// What says that there is no server.
+const HERE: [&str; 3] = ["data_dir", "database_url", "database_url_file"];
+
 /// Where a command works.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Where")]
@@ -47,17 +50,17 @@ pub(crate) struct Target {
     /// [env: CUSTOMER_SETTINGS_SERVER]
     #[arg(
         long, value_name = "URL", value_parser = parse_server,
-        conflicts_with_all = ["data_dir", "database_url"],
+        conflicts_with_all = HERE,
     )]
     server: Option<Uri>,
     #[command(flatten)]
     data: Data,
     /// A file of mode 0600 that holds the key; without it CUSTOMER_SETTINGS_KEY holds the key
     /// itself, or CUSTOMER_SETTINGS_KEY_FILE the file's name; without a server no key is needed
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "database_url"])]
+    #[arg(long, value_name = "FILE", value_parser = parse_path, conflicts_with_all = HERE)]
     key_file: Option<PathBuf>,
     /// A PEM file of further authorities that may have signed the server's certificate
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "database_url"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = HERE)]
     ca_file: Option<PathBuf>,
     /// How long to wait for an answer
     #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = humantime::parse_duration)]
@@ -113,22 +116,20 @@ impl Target {
         if let Some(server) = &self.server {
             return Ok(Place::Server(server.clone()));
         }
-        if let Some(given) = self.data.given() {
+        if let Some(given) = self.data.given()? {
             return Ok(Place::Here(given));
         }
-        let server = env::var_os(SERVER).filter(|value| !value.is_empty());
-        let mut here = storage::in_environment();
-        match (server, here.pop(), here.pop()) {
-            (Some(server), None, _) => {
+        match (variable(SERVER), storage::in_environment()?) {
+            (Some(server), None) => {
                 let parsed = parse_server(&server.to_string_lossy());
                 parsed.map(Place::Server).map_err(|error| usage(format!("{SERVER}: {error}")))
             }
-            (None, Some(storage), None) => Ok(Place::Here(storage)),
-            (_, Some(_), _) => Err(usage(format!(
-                "of {SERVER}, {DATA_DIR} and {DATABASE_URL} more than one is set: give --server URL, --data-dir DIR or \
-                 --database-url URL"
+            (None, Some(storage)) => Ok(Place::Here(storage)),
+            (Some(_), Some(_)) => Err(usage(format!(
+                "{SERVER} and {DATA_DIR} or {DATABASE_URL} are both set, so more than one place: give --server URL, \
+                 --data-dir DIR or --database-url URL"
             ))),
-            (None, None, _) => Err(usage(format!(
+            (None, None) => Err(usage(format!(
                 "where? give --server URL for a running server (or set {SERVER}), --data-dir DIR for data on this \
                  machine (or set {DATA_DIR}), or --database-url URL (or set {DATABASE_URL})"
             ))),

@@ -4,8 +4,8 @@
 //! defaults are that file, read. Knows no command line and nothing that uses the values.
 
 use std::{
-    env, fmt,
-    net::{IpAddr, SocketAddr},
+    env, fmt, fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,24 +14,21 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+mod environment;
 mod layers;
 
+pub use environment::variable;
 pub use layers::ConfigError;
 use layers::{Layer, Layers};
 
 const SAMPLE: &str = include_str!("config/sample.yaml");
-
-/// Every environment variable of this program starts with this.
-pub const ENVIRONMENT_PREFIX: &str = "CUSTOMER_SETTINGS_";
-
-/// Variables of the command line that are not configuration.
-const COMMAND_LINE_VARIABLES: [&str; 5] = ["CONFIG", "DEMO", "KEY", "KEY_FILE", "SERVER"];
 
 /// Everything that can be configured. `config/sample.yaml` says what each key is for.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Address and port.
+    #[serde(deserialize_with = "listen")]
     pub listen: SocketAddr,
     /// The directory of the data.
     pub data_dir: Option<PathBuf>,
@@ -69,8 +66,10 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
-    /// Where it is.
+    /// Where it is; once everything is read, also if a file says so.
     pub url: Option<DatabaseUrl>,
+    /// The file that holds the URL, in its place.
+    pub url_file: Option<PathBuf>,
     /// Connections at once.
     pub pool_size: usize,
     /// For a new connection, or one to become free, in milliseconds.
@@ -88,6 +87,21 @@ impl DatabaseUrl {
     /// The URL, for connecting alone.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl DatabaseUrl {
+    /// The URL that a file holds; white space around it, such as the last line's end, is not part of it.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let problem = |source: io::Error| ConfigError::Secret {
+            path: path.to_owned(),
+            problem: source.to_string(),
+        };
+        let url = fs::read_to_string(path).map_err(problem)?.trim().to_owned();
+        if url.is_empty() {
+            return Err(problem(io::Error::other("it is empty")));
+        }
+        Ok(Self(url))
     }
 }
 
@@ -173,17 +187,17 @@ impl Config {
         if let Some(path) = file {
             layers.add_file(path)?;
         }
-        for (variable, text) in environment {
-            let Some(name) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
-            if !COMMAND_LINE_VARIABLES.contains(&name) {
-                layers.add_variable(&variable, name, &text)?;
-            }
+        for (variable, text) in environment::configuration(environment) {
+            layers.add_variable(&variable, &text)?;
         }
         for (key, text) in flags {
             layers.add_text(key, text, &Layer::Flag)?;
         }
-        let config = layers.finish();
+        let mut config = layers.finish();
         config.check_together()?;
+        if let Some(file) = &config.database.url_file {
+            config.database.url = Some(DatabaseUrl::from_file(file)?);
+        }
         Ok(config)
     }
 
@@ -204,12 +218,6 @@ impl Config {
 
     /// What is wrong with the first value that is of the right type but makes no sense on its own.
     fn check_each(&self) -> Result<(), String> {
-        self.limits.check_each()?;
-        within(self.database.pool_size, 1, 1_000)?;
-        within(self.database.connect_timeout_ms, 1, DAY_MS)?;
-        within(self.database.statement_timeout_ms, 1, DAY_MS)?;
-        within(self.freshness_ms, 1, DAY_MS)?;
-        within(self.max_stale_ms, 0, DAY_MS)?;
         crate::telemetry::check_filter(&self.log)?;
         if self.cors_origins.iter().any(|origin| origin != "*" && !is_origin(origin)) {
             return Err(
@@ -220,8 +228,14 @@ impl Config {
     }
 
     fn check_together(&self) -> Result<(), ConfigError> {
-        if self.data_dir.is_some() && self.database.url.is_some() {
-            return Err(ConfigError::Either("data_dir", "database.url"));
+        let stores = [
+            ("data_dir", self.data_dir.is_some()),
+            ("database.url", self.database.url.is_some()),
+            ("database.url_file", self.database.url_file.is_some()),
+        ];
+        let mut given = stores.iter().filter(|(_, is_given)| *is_given);
+        if let (Some((one, _)), Some((other, _))) = (given.next(), given.next()) {
+            return Err(ConfigError::Either(one, other));
         }
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => Err(ConfigError::Pair { given: "tls_cert", missing: "tls_key" }),
@@ -244,28 +258,33 @@ fn defaults() -> Value {
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-impl Limits {
-    fn check_each(&self) -> Result<(), String> {
-        const GIB: usize = 1 << 30;
-        within(self.body_bytes, 1, GIB)?;
-        // hyper cannot read heads with less than 8 KiB.
-        within(self.header_bytes, 8_192, 1 << 20)?;
-        within(self.connections, 1, 1_000_000)?;
-        within(self.concurrent_requests, 1, 1_000_000)?;
-        within(self.streams_per_connection, 1, 10_000)?;
-        within(self.header_timeout_ms, 1, DAY_MS)?;
-        within(self.idle_timeout_ms, 1, DAY_MS)?;
-        within(self.handshake_timeout_ms, 1, DAY_MS)?;
-        within(self.request_timeout_ms, 1, DAY_MS)?;
-        within(self.drain_delay_ms, 0, DAY_MS)?;
-        within(self.drain_timeout_ms, 1, DAY_MS)?;
-        within(self.requests_per_second, 1, 1_000_000)?;
-        within(self.requests_burst, 1, 1_000_000)?;
-        within(self.unknown_keys_per_second, 1, 1_000_000)?;
-        within(self.unknown_keys_per_address_per_second, 1, 1_000_000)?;
-        within(self.cache_bytes, 1 << 20, 1 << 40)
-    }
+/// Numbers, each with the least and the most that make sense.
+const RANGES: [(&str, u64, u64); 21] = [
+    ("database.pool_size", 1, 1_000),
+    ("database.connect_timeout_ms", 1, DAY_MS),
+    ("database.statement_timeout_ms", 1, DAY_MS),
+    ("freshness_ms", 1, DAY_MS),
+    ("max_stale_ms", 0, DAY_MS),
+    ("limits.body_bytes", 1, 1 << 30),
+    // hyper cannot read heads with less than 8 KiB.
+    ("limits.header_bytes", 8_192, 1 << 20),
+    ("limits.connections", 1, 1_000_000),
+    ("limits.concurrent_requests", 1, 1_000_000),
+    ("limits.streams_per_connection", 1, 10_000),
+    ("limits.header_timeout_ms", 1, DAY_MS),
+    ("limits.idle_timeout_ms", 1, DAY_MS),
+    ("limits.handshake_timeout_ms", 1, DAY_MS),
+    ("limits.request_timeout_ms", 1, DAY_MS),
+    ("limits.drain_delay_ms", 0, DAY_MS),
+    ("limits.drain_timeout_ms", 1, DAY_MS),
+    ("limits.requests_per_second", 1, 1_000_000),
+    ("limits.requests_burst", 1, 1_000_000),
+    ("limits.unknown_keys_per_second", 1, 1_000_000),
+    ("limits.unknown_keys_per_address_per_second", 1, 1_000_000),
+    ("limits.cache_bytes", 1 << 20, 1 << 40),
+];
 
+impl Limits {
     /// For a request's head.
     pub fn header_timeout(&self) -> Duration {
         Duration::from_millis(self.header_timeout_ms)
@@ -297,19 +316,36 @@ impl Limits {
     }
 }
 
-fn within<T: PartialOrd + fmt::Display>(value: T, least: T, most: T) -> Result<(), String> {
-    if value < least || value > most {
-        return Err(format!("it must be {least} to {most}"));
-    }
-    Ok(())
-}
-
 fn is_origin(text: &str) -> bool {
     text.parse::<http::Uri>().is_ok_and(|uri| {
         let scheme = uri.scheme_str().unwrap_or_default();
         let host = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
         !host.is_empty() && text == format!("{scheme}://{host}")
     })
+}
+
+/// An address with a port, or what people write in its place. Other names would have to be looked up,
+/// and one name can be several addresses.
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_listen(&text).ok_or_else(|| serde::de::Error::custom(LISTEN_FORMS))
+}
+
+const LISTEN_FORMS: &str = "it must be an address with a port, such as 127.0.0.1:8080 or [::1]:8080, or \
+                            localhost:8080 for this machine alone, or :8080 for every address";
+
+fn parse_listen(text: &str) -> Option<SocketAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let ip = match host {
+        "" => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        name if name.eq_ignore_ascii_case("localhost") => IpAddr::from(Ipv4Addr::LOCALHOST),
+        _ => return None,
+    };
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    port.parse().ok().filter(|_| is_number).map(|port| SocketAddr::new(ip, port))
 }
 
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {

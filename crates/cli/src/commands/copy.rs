@@ -1,10 +1,18 @@
 //! `customer-settings copy`: everything from one store to another.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
-use customer_settings_server::{Services, service::copy::Copied, store::Access};
+use customer_settings_server::{
+    Services, config::DatabaseUrl, service::copy::Copied, store::Access,
+};
 
 use super::{Failure, explain, verify};
-use crate::{output::Output, storage::Storage};
+use crate::{
+    failure::usage,
+    output::Output,
+    storage::{Storage, parse_path},
+};
 
 /// Copy everything (companies, locations, entries, history, keys) into another store
 ///
@@ -13,15 +21,21 @@ use crate::{output::Output, storage::Storage};
 /// runs, stop it, and copy again. The result is verified.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example: customer-settings copy --from data --to postgres://user@db.example.com/settings"
+    after_help = "Example: customer-settings copy --from data --to-url-file /run/secrets/database-url"
 )]
 pub(crate) struct Copy {
     /// What to read: a data directory or the URL of a PostgreSQL database
-    #[arg(long, value_name = "DIR-OR-URL")]
-    from: Storage,
+    #[arg(long, value_name = "DIR-OR-URL", required_unless_present = "from_url_file")]
+    from: Option<Storage>,
+    /// A file that holds the URL of the database to read, as others see command lines
+    #[arg(long, value_name = "FILE", value_parser = parse_path, conflicts_with = "from")]
+    from_url_file: Option<PathBuf>,
     /// What to write: an existing data directory or the URL of a PostgreSQL database
-    #[arg(long, value_name = "DIR-OR-URL")]
-    to: Storage,
+    #[arg(long, value_name = "DIR-OR-URL", required_unless_present = "to_url_file")]
+    to: Option<Storage>,
+    /// A file that holds the URL of the database to write
+    #[arg(long, value_name = "FILE", value_parser = parse_path, conflicts_with = "to")]
+    to_url_file: Option<PathBuf>,
     /// How to print what verifying found
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
@@ -29,11 +43,19 @@ pub(crate) struct Copy {
 
 impl Copy {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let from = self.from.services(Access::Read).await?;
-        let to = self.to.services(Access::Write).await?;
+        let from = place(self.from, self.from_url_file.as_deref())?.services(Access::Read).await?;
+        let to = place(self.to, self.to_url_file.as_deref())?.services(Access::Write).await?;
         let copied = copy(&from, &to).await?;
         eprintln!("{}", text(copied));
         verify::verify(&to, self.output).await
+    }
+}
+
+fn place(given: Option<Storage>, url_file: Option<&Path>) -> Result<Storage, Failure> {
+    match (given, url_file) {
+        (Some(storage), _) => Ok(storage),
+        (None, Some(file)) => Ok(Storage::Database(DatabaseUrl::from_file(file)?)),
+        (None, None) => Err(usage("give --from and --to")),
     }
 }
 

@@ -18,7 +18,7 @@ use customer_settings_server::{
         text::Name,
     },
     clock::SystemClock,
-    config::{Config, DatabaseUrl},
+    config::{Config, DatabaseUrl, variable},
     net,
     service::{keys::KeyDraft, load::Outcome},
     start,
@@ -27,7 +27,10 @@ use customer_settings_server::{
 };
 
 use super::{Failure, explain, failure};
-use crate::storage::Storage;
+use crate::{failure::usage, storage::Storage};
+
+const CONFIG: &str = "CUSTOMER_SETTINGS_CONFIG";
+const DEMO_VARIABLE: &str = "CUSTOMER_SETTINGS_DEMO";
 
 /// What `--demo` starts with.
 const DEMO: &str = include_str!("../../../server/demo/demo.yaml");
@@ -46,19 +49,24 @@ const DEMO_KEY: &str = "demo-key";
 #[derive(Args)]
 pub(crate) struct Serve {
     /// Start with example data and a key of its own, in ./demo-data unless told otherwise
-    #[arg(long, env = "CUSTOMER_SETTINGS_DEMO")]
+    /// [env: CUSTOMER_SETTINGS_DEMO, true or false]
+    #[arg(long)]
     demo: bool,
-    /// The address and port to listen on [default: 127.0.0.1:8080]
+    /// The address and port to listen on: 127.0.0.1:8080, [::1]:8080, localhost:8080 for this machine alone,
+    /// :8080 for every address [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// The directory of the data: one that this program made, or an empty one
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// A PostgreSQL database in place of a directory, which any number of servers may share: one that
-    /// this program filled, or an empty one; with a password better in the environment, as others see
-    /// command lines
+    /// this program filled, or an empty one; with a password better in a file or the environment, as others
+    /// see command lines
     #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
     database_url: Option<DatabaseUrl>,
+    /// A file that holds that URL, such as a mounted secret
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "database_url"])]
+    database_url_file: Option<PathBuf>,
     /// The certificate chain, a PEM file; needs --tls-key
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -71,8 +79,8 @@ pub(crate) struct Serve {
     /// How log lines look: text, json or auto [default: auto]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "CUSTOMER_SETTINGS_CONFIG")]
+    /// The configuration file [env: CUSTOMER_SETTINGS_CONFIG]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
@@ -80,7 +88,8 @@ impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let config = self.configuration()?;
         let _log = telemetry::init(&config)?;
-        let storage = match (&config.data_dir, &config.database.url, self.demo) {
+        let is_demo = self.demo()?;
+        let storage = match (&config.data_dir, &config.database.url, is_demo) {
             (Some(dir), _, _) => Storage::Directory(dir.clone()),
             (None, Some(url), _) => Storage::Database(url.clone()),
             (None, None, true) => Storage::Directory(PathBuf::from(DEMO_DIR)),
@@ -90,8 +99,8 @@ impl Serve {
                 ));
             }
         };
-        let demo = if self.demo { Some(Demo::of(&storage)?) } else { None };
-        let access = Access::Serve { make_directory: self.demo };
+        let demo = if is_demo { Some(Demo::of(&storage)?) } else { None };
+        let access = Access::Serve { make_directory: is_demo };
         let (store, name) = storage.open(access, &config.database).await?;
         let services = Services::open(store.clone(), Arc::new(SystemClock), &config).await;
         let services = services.map_err(|error| explain(&error))?;
@@ -115,6 +124,7 @@ impl Serve {
         let flags = [
             ("listen", self.listen.clone()),
             ("data_dir", self.data_dir.as_ref().map(path)),
+            ("database.url_file", self.database_url_file.as_ref().map(path)),
             ("database.url", self.database_url.as_ref().map(|url| url.expose().to_owned())),
             ("tls_cert", self.tls_cert.as_ref().map(path)),
             ("tls_key", self.tls_key.as_ref().map(path)),
@@ -123,7 +133,18 @@ impl Serve {
         ];
         let given: Vec<(&str, String)> =
             flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-        Ok(Config::load(self.config.as_deref(), &given)?)
+        let file = self.config.clone().or_else(|| variable(CONFIG).map(PathBuf::from));
+        Ok(Config::load(file.as_deref(), &given)?)
+    }
+
+    /// The flag, or what the environment says in its place.
+    fn demo(&self) -> Result<bool, Failure> {
+        match variable(DEMO_VARIABLE).as_ref().map(|value| value.to_string_lossy()).as_deref() {
+            _ if self.demo => Ok(true),
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(usage(format!("{DEMO_VARIABLE} must be true or false"))),
+        }
     }
 
     /// What someone who just started it wants to know.

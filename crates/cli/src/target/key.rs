@@ -1,22 +1,31 @@
 //! Where the key comes from: a file that others cannot read, or the environment. Never the command
 //! line, which everyone on a machine can read.
 
-use std::{env, fs::File, io::Read, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs::File, io::Read, os::unix::fs::PermissionsExt, path::Path};
 
+use customer_settings_server::config::variable;
 use tonic::metadata::{Ascii, MetadataValue};
 
-use crate::failure::{Failure, usage};
+use crate::{
+    failure::{Failure, usage},
+    storage::parse_path,
+};
 
 const KEY: &str = "CUSTOMER_SETTINGS_KEY";
 const KEY_FILE: &str = "CUSTOMER_SETTINGS_KEY_FILE";
 
 /// What a request proves itself with.
 pub(super) fn authorization(key_file: Option<&Path>) -> Result<MetadataValue<Ascii>, Failure> {
-    let given = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-    match (key_file, given(KEY), given(KEY_FILE)) {
+    match (key_file, variable(KEY), variable(KEY_FILE)) {
         (Some(file), ..) => from_file(file),
-        (None, Some(key), _) => bearer(&key.to_string_lossy(), KEY),
-        (None, None, Some(file)) => from_file(Path::new(&file)),
+        (None, Some(_), Some(_)) => Err(usage(format!(
+            "{KEY} and {KEY_FILE} are both set: set one of them, or give --key-file FILE"
+        ))),
+        (None, Some(key), None) => bearer(&key.to_string_lossy(), KEY),
+        (None, None, Some(file)) => {
+            let file = parse_path(&file.to_string_lossy());
+            from_file(&file.map_err(|error| usage(format!("{KEY_FILE}: {error}")))?)
+        }
         (None, None, None) => {
             Err(usage(format!("no key: set {KEY}, or give --key-file FILE (or set {KEY_FILE})")))
         }

@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Config, ENVIRONMENT_PREFIX};
+use super::{Config, LISTEN_FORMS, RANGES, environment::PREFIX};
 
 /// Keys whose values are shown by nothing.
 const SECRETS: [&str; 1] = ["database.url"];
@@ -54,6 +54,14 @@ pub enum ConfigError {
         /// Where it was given.
         layer: Layer,
         /// What is wrong with it.
+        problem: String,
+    },
+    /// The file of a secret cannot be used.
+    #[error("the secret's file {} cannot be read: {problem}", path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// Why.
         problem: String,
     },
     /// One key needs another.
@@ -136,19 +144,15 @@ impl Layers {
         Ok(())
     }
 
-    pub(super) fn add_variable(
-        &mut self,
-        variable: &str,
-        name: &str,
-        text: &str,
-    ) -> Result<(), ConfigError> {
+    pub(super) fn add_variable(&mut self, variable: &str, text: &str) -> Result<(), ConfigError> {
         let layer = Layer::Variable(variable.to_owned());
+        let name = variable.strip_prefix(PREFIX).unwrap_or(variable);
         match self.keys.iter().find(|(key, _)| variable_name(key) == name) {
             Some((key, _)) => self.add_text(&key.clone(), text, &layer),
             None => Err(ConfigError::UnknownKey {
                 key: variable.to_owned(),
                 layer: Layer::Variable("the environment".to_owned()),
-                nearest: format!("{ENVIRONMENT_PREFIX}{}", self.nearest(name, variable_name)),
+                nearest: format!("{PREFIX}{}", self.nearest(name, variable_name)),
             }),
         }
     }
@@ -177,21 +181,26 @@ impl Layers {
     }
 
     fn set(&mut self, key: &str, value: Value, layer: &Layer) -> Result<(), ConfigError> {
-        if !self.keys.iter().any(|(known, _)| known == key) {
+        let Some((_, default)) = self.keys.iter().find(|(known, _)| known == key) else {
             let nearest = self.nearest(key, str::to_owned);
             return Err(ConfigError::UnknownKey {
                 key: key.to_owned(),
                 layer: layer.clone(),
                 nearest,
             });
-        }
-        let shown = if SECRETS.contains(&key) { "…".to_owned() } else { value.to_string() };
+        };
+        let misplaced = misplaced(key, &value);
+        let is_hidden = SECRETS.contains(&key) || misplaced.is_some();
+        let shown = if is_hidden { "…".to_owned() } else { value.to_string() };
         let wrong = |problem| ConfigError::Value {
             key: key.to_owned(),
             value: shown,
             layer: layer.clone(),
             problem,
         };
+        if let Some(problem) = misplaced.or_else(|| unlike(key, default, &value)) {
+            return Err(wrong(problem));
+        }
         match self.tree.pointer_mut(&format!("/{}", key.replace('.', "/"))) {
             Some(place) => *place = value,
             None => unreachable!("known keys are in the tree"),
@@ -209,7 +218,7 @@ impl Layers {
 
     fn nearest(&self, given: &str, shown: impl Fn(&str) -> String) -> String {
         let names = self.keys.iter().map(|(key, _)| shown(key));
-        names.min_by_key(|name| distance(given, name)).unwrap_or_default()
+        names.min_by_key(|name| strsim::levenshtein(given, name)).unwrap_or_default()
     }
 }
 
@@ -228,23 +237,40 @@ fn flatten(prefix: &str, value: &Value, into: &mut Vec<(String, Value)>) {
     }
 }
 
+/// What is wrong with a value that has not the form of its key's default.
+fn unlike(key: &str, default: &Value, value: &Value) -> Option<String> {
+    if let Some((_, least, most)) = RANGES.iter().find(|(number, ..)| *number == key) {
+        let is_within = value.as_u64().is_some_and(|number| (*least..=*most).contains(&number));
+        return (!is_within).then(|| format!("it must be a whole number from {least} to {most}"));
+    }
+    let problem = match default {
+        Value::Bool(_) if !value.is_boolean() => "it must be true or false",
+        Value::Array(_) if !value.is_array() => "it must be a list",
+        Value::String(_) if key == "listen" && !value.is_string() => LISTEN_FORMS,
+        Value::String(_) if !value.is_string() => "it must be text, if need be in quotation marks",
+        // Whatever may be left out is text.
+        Value::Null if !value.is_string() && !value.is_null() => {
+            "it must be text, if need be in quotation marks"
+        }
+        _ => return None,
+    };
+    Some(problem.to_owned())
+}
+
+/// What is wrong with a value that stands where a path belongs and may be a secret itself.
+fn misplaced(key: &str, value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    let is_path = ["data_dir", "tls_cert", "tls_key", "database.url_file"].contains(&key);
+    if is_path && text.contains("://") {
+        return Some("it must be a path, and this is a URL".to_owned());
+    }
+    if is_path && (text.contains("-----BEGIN") || text.contains('\n')) {
+        return Some("it must be the name of a file, and this is what stands in one".to_owned());
+    }
+    None
+}
+
 /// A key's name in the environment, without the prefix.
 fn variable_name(key: &str) -> String {
     key.replace('.', "_").to_uppercase()
-}
-
-/// Levenshtein's distance: how many letters must be added, dropped or changed.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut costs: Vec<usize> = (0..=to.len()).collect();
-    for (i, letter) in from.chars().enumerate() {
-        let mut diagonal = costs[0];
-        costs[0] = i + 1;
-        for j in 0..to.len() {
-            let changed = diagonal + usize::from(letter != to[j]);
-            diagonal = costs[j + 1];
-            costs[j + 1] = changed.min(costs[j] + 1).min(diagonal + 1);
-        }
-    }
-    costs[to.len()]
 }

@@ -64,7 +64,7 @@ fn the_environment_is_read_by_the_type_of_each_key() {
         ("CUSTOMER_SETTINGS_LISTEN", "[::]:443"),
         ("CUSTOMER_SETTINGS_DATA_DIR", "/var/lib/x"),
         ("CUSTOMER_SETTINGS_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1,"),
-        ("CUSTOMER_SETTINGS_METRICS_ALLOW", ""),
+        ("CUSTOMER_SETTINGS_CORS_ORIGINS", ","),
         ("CUSTOMER_SETTINGS_ACCESS_LOG", "true"),
         ("CUSTOMER_SETTINGS_LOG", "info,hyper=debug"),
         ("CUSTOMER_SETTINGS_LOG_FORMAT", "json"),
@@ -131,9 +131,27 @@ fn a_wrong_value_is_refused_with_its_key_itself_and_where_it_came_from() {
         ("cors_origins: [\"https://a.example/\"]\n", "cors_origins cannot be "),
         (
             "limits:\n  connections: 0\n",
-            "limits.connections cannot be 0 (from /config.yaml): it must be 1 to 1000000",
+            "limits.connections cannot be 0 (from /config.yaml): it must be a whole number from 1 to 1000000",
         ),
-        ("limits:\n  connections: -1\n", "limits.connections cannot be -1 "),
+        (
+            "listen: 8080\n",
+            "listen cannot be 8080 (from /config.yaml): it must be an address with a port",
+        ),
+        (
+            "access_log: maybe\n",
+            "access_log cannot be \"maybe\" (from /config.yaml): it must be true or false",
+        ),
+        (
+            "cors_origins: none\n",
+            "cors_origins cannot be \"none\" (from /config.yaml): it must be a list",
+        ),
+        ("log: 1\n", "log cannot be 1 (from /config.yaml): it must be text"),
+        ("data_dir: 2026\n", "data_dir cannot be 2026 (from /config.yaml): it must be text"),
+        ("log: info\nlog: warn\n", "the configuration file /config.yaml is not valid: "),
+        (
+            "limits:\n  body: 5\n",
+            "there is no configuration key limits.body (from /config.yaml); did you mean limits.body_bytes?",
+        ),
         ("listen: [\n", "the configuration file /config.yaml is not valid: "),
         ("- listen\n", "the configuration file /config.yaml is not valid: it must be a mapping"),
     ] {
@@ -178,8 +196,130 @@ fn every_limit_is_checked_on_both_sides() {
         for right in [least, most] {
             assert!(with(right).is_ok(), "{key} {right}");
         }
+        let range = format!("it must be a whole number from {least} to {most}");
         for wrong in [least - 1, most + 1] {
-            assert!(with(wrong).unwrap_err().to_string().starts_with(key), "{key} {wrong}");
+            let error = with(wrong).unwrap_err().to_string();
+            assert!(error.starts_with(key) && error.ends_with(&range), "{key} {wrong}: {error}");
+        }
+        let (name, flag) = (key.replace('.', "_").to_uppercase(), |text: &str| {
+            Config::layered(None, [], &[(key, text.to_owned())]).unwrap_err().to_string()
+        });
+        for text in ["many", "1.5", "1e3", "-1", "99999999999999999999999", " 1"] {
+            let variable = from_environment(&[(&format!("CUSTOMER_SETTINGS_{name}"), text)]);
+            for error in [variable.unwrap_err(), flag(text)] {
+                assert!(error.starts_with(key) && error.ends_with(&range), "{key} {text}: {error}");
+            }
+        }
+        for text in ["many", "1.5", "-1", "null", "[]", "99999999999999999999999"] {
+            let file = match key.split_once('.') {
+                Some((section, name)) => format!("{section}:\n  {name}: {text}\n"),
+                None => format!("{key}: {text}\n"),
+            };
+            let error = from_file(&file).unwrap_err();
+            assert!(error.starts_with(key) && error.ends_with(&range), "{file}: {error}");
+        }
+    }
+    let ranges = Config::sample().lines().filter(|line| {
+        line.split_once(": ")
+            .is_some_and(|(key, value)| !key.contains('#') && value.parse::<u64>().is_ok())
+    });
+    assert_eq!(ranges.count(), 21, "a number without a range");
+}
+
+/// What Kubernetes puts into every container beside a Service of that name.
+fn service_links(service: &str) -> Vec<(String, String)> {
+    let links = [
+        ("SERVICE_HOST", "10.0.0.5"),
+        ("SERVICE_PORT", "8080"),
+        ("SERVICE_PORT_HTTP", "8080"),
+        ("SERVICE_PORT_GRPC_WEB", "8081"),
+        ("PORT", "tcp://10.0.0.5:8080"),
+        ("PORT_8080_TCP", "tcp://10.0.0.5:8080"),
+        ("PORT_8080_TCP_PROTO", "tcp"),
+        ("PORT_8080_TCP_PORT", "8080"),
+        ("PORT_8080_TCP_ADDR", "10.0.0.5"),
+        ("PORT_53_UDP", "udp://10.0.0.5:53"),
+        ("PORT_9_SCTP_PROTO", "sctp"),
+    ];
+    let links = links.map(|(name, value)| (format!("{service}_{name}"), value.to_owned()));
+    links.into_iter().collect()
+}
+
+#[test]
+fn what_kubernetes_says_of_services_of_our_name_is_not_configuration() {
+    for service in [
+        "CUSTOMER_SETTINGS",
+        "CUSTOMER_SETTINGS_POSTGRESQL",
+        "CUSTOMER_SETTINGS_LISTEN",
+        "CUSTOMER_SETTINGS_DATABASE_URL",
+        "CUSTOMER_SETTINGS_1",
+    ] {
+        let config = Config::layered(None, service_links(service), &[]);
+        assert_eq!(config.unwrap(), Config::default(), "{service}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_service_link_is_refused_with_the_nearest_key() {
+    for (variable, value, nearest) in [
+        ("CUSTOMER_SETTINGS_PORT", "8080", ""),
+        ("CUSTOMER_SETTINGS_LISTEN_PORT", "8080", "LISTEN"),
+        ("CUSTOMER_SETTINGS_SERVICE", "x", ""),
+        ("CUSTOMER_SETTINGS_HOST", "10.0.0.5", ""),
+        ("CUSTOMER_SETTINGS_SERVICE_PORT_HTTP", "yes", ""),
+        ("CUSTOMER_SETTINGS_PORT_8080", "tcp://10.0.0.5:8080", ""),
+        ("CUSTOMER_SETTINGS_PORT_80800_TCP", "tcp://10.0.0.5:80800", ""),
+        ("CUSTOMER_SETTINGS_PORT_8080_TCP_HOST", "10.0.0.5", ""),
+        ("CUSTOMER_SETTINGS_LSTEN", "127.0.0.1:1", "LISTEN"),
+        ("CUSTOMER_SETTINGS_DATABASE_URLFILE", "/run/url", "DATABASE_URL_FILE"),
+    ] {
+        let error = from_environment(&[(variable, value)]).unwrap_err();
+        let expected = format!(
+            "there is no configuration key {variable} (from the environment); did you mean CUSTOMER_SETTINGS_{nearest}"
+        );
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    for name in ["LISTEN", "DATABASE_URL", "DATABASE_URL_FILE", "TLS_CERT", "CORS_ORIGINS", "LSTEN"]
+    {
+        let config = from_environment(&[(&format!("CUSTOMER_SETTINGS_{name}"), "")]);
+        assert_eq!(config.unwrap(), Config::default(), "{name}");
+    }
+}
+
+#[test]
+fn an_address_is_taken_as_people_write_it() {
+    for (text, address) in [
+        ("127.0.0.1:8080", Some("127.0.0.1:8080")),
+        ("[::1]:1", Some("[::1]:1")),
+        (":8080", Some("[::]:8080")),
+        (":0", Some("[::]:0")),
+        ("localhost:8080", Some("127.0.0.1:8080")),
+        ("LocalHost:65535", Some("127.0.0.1:65535")),
+        ("8080", None),
+        ("0", None),
+        ("localhost", None),
+        ("localhost:", None),
+        ("localhost:65536", None),
+        ("localhost:+80", None),
+        ("::1:8080", None),
+        ("*:8080", None),
+        ("db.example.com:8080", None),
+        ("http://localhost:8080", None),
+    ] {
+        let given = Config::layered(None, [], &[("listen", text.to_owned())]);
+        match address {
+            Some(address) => assert_eq!(given.unwrap().listen, address.parse().unwrap(), "{text}"),
+            None => assert_eq!(
+                given.unwrap_err().to_string(),
+                format!(
+                    "listen cannot be \"{text}\" (from the command line): it must be an address with a port, such as \
+                     127.0.0.1:8080 or [::1]:8080, or localhost:8080 for this machine alone, or :8080 for every address"
+                )
+            ),
         }
     }
 }
@@ -211,6 +351,47 @@ fn a_database_takes_the_place_of_a_data_directory_and_its_url_is_shown_by_nothin
     ] {
         let error = from_file(&wrong).unwrap_err();
         assert!(!error.contains("secret") && !error.contains('\n'), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn the_database_url_comes_from_a_file_where_one_is_named() {
+    const URL: &str = "postgres://u:secret@h/d";
+    const VARIABLE: &str = "CUSTOMER_SETTINGS_DATABASE_URL_FILE";
+    let (folder, path) = file(&format!("{URL}\n"));
+    let name = path.to_str().unwrap();
+    let config = from_environment(&[(VARIABLE, name)]).unwrap();
+    assert_eq!(config.database.url.unwrap().expose(), URL);
+    assert_eq!(config.database.url_file.as_deref(), Some(path.as_path()));
+
+    let both = from_environment(&[("CUSTOMER_SETTINGS_DATABASE_URL", URL), (VARIABLE, name)]);
+    assert_eq!(
+        both.unwrap_err(),
+        "database.url and database.url_file are both given: give one of them"
+    );
+    let both = from_environment(&[("CUSTOMER_SETTINGS_DATA_DIR", "d"), (VARIABLE, name)]);
+    assert!(both.unwrap_err().contains("data_dir and database.url_file"));
+
+    let missing = from_environment(&[(VARIABLE, "/no/such/file")]).unwrap_err();
+    assert!(missing.starts_with("the secret's file /no/such/file cannot be read: "), "{missing}");
+    let directory = folder.path().to_str().unwrap();
+    let unreadable = from_environment(&[(VARIABLE, directory)]).unwrap_err();
+    assert!(unreadable.contains(directory), "{unreadable}");
+    fs::write(&path, "\n").unwrap();
+    let empty = from_environment(&[(VARIABLE, name)]).unwrap_err();
+    assert!(empty.contains(name) && empty.ends_with("it is empty"), "{empty}");
+}
+
+#[test]
+fn a_secret_in_the_place_of_a_path_is_not_shown() {
+    for (name, value) in [
+        ("DATABASE_URL_FILE", "postgres://u:secret@h/d"),
+        ("DATA_DIR", "postgres://u:secret@h/d"),
+        ("TLS_KEY", "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n"),
+    ] {
+        let error = from_environment(&[(&format!("CUSTOMER_SETTINGS_{name}"), value)]);
+        let error = error.unwrap_err();
+        assert!(error.contains("it must be") && !error.contains("secret"), "{error}");
     }
 }
 
