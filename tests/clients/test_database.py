@@ -96,6 +96,24 @@ def test_the_demo_fills_an_empty_database_and_leaves_others_alone(postgres, star
         (["restore", "--database-url", "postgres://u:very-secret@h/d", "f"], 2, "epoch"),
         (["export", "--data-dir", "d", "--database-url", "postgres://u:very-secret@h/d"], 2, "cannot be used with"),
         (["export"], 2, "--database-url"),
+        (["export", "--database-url", "postgres://u:a@very-secret/b@127.0.0.1:1/d"], 1, "@ is %40"),
+        (["serve", "--database-url", "postgres://u:a@very-secret@127.0.0.1:1/d"], 1, "@ is %40"),
+        (["verify", "--database-url", "postgres://u:a/very-secret@127.0.0.1:1/d"], 1, "/ is %2F"),
+        (["key", "list", "--database-url", "host=h password=very-secret"], 1, "postgres://"),
+        (["copy", "--from", "d", "--to", "postgres://u:a@very-secret@h/d"], 1, ""),
+        (["copy", "--from", "mysql://u:very-secret@h/d", "--to", "d"], 1, "does not begin with postgres://"),
+        (["copy", "--from", "host=h password=very-secret", "--to", "d"], 2, "this is a database"),
+        (["export", "--data-dir", "postgres://u:very-secret@h/d"], 2, "this is a database"),
+        (["serve", "--data-dir", "postgres://u:very-secret@h/d"], 1, "this is a URL"),
+        (["export", "--database-url-file", "postgres://u:very-secret@h/d"], 2, "the name of a file"),
+        (["serve", "--database-url-file", "postgres://u:very-secret@h/d"], 1, "this is a URL"),
+        (["export", "--databse-url", "postgres://u:very-secret@h/d"], 2, "--databse-url"),
+        (["export", "--databse-url=postgres://u:very-secret@h/d"], 2, "--databse-url"),
+        (["export", "postgres://u:very-secret@h/d"], 2, "unexpected"),
+        (["postgres://u:very-secret@h/d"], 2, "unrecognized"),
+        (["key", "list", "--server", "https://very-secret@h"], 2, "does not belong into the URL"),
+        (["key", "list", "--server", "http://h", "--key-file", "cs_very-secret"], 2, "the name of a file"),
+        (["key", "list", "cs_very-secret"], 2, "unexpected"),
     ],
 )
 def test_one_line_says_what_is_wrong_without_the_password(arguments, code, expected):
@@ -108,3 +126,47 @@ def test_a_missing_database_is_named(postgres):
     url = postgres() + "_not"
     done = run("export", "--database-url", url, check=False)
     assert done.returncode == 1 and "does not exist" in done.stderr and "very-secret" not in done.stderr
+
+
+def test_the_url_comes_from_a_file(postgres, start, tmp_path, monkeypatch):
+    url, file = postgres(), tmp_path / "url"
+    file.write_text(url + "\n")
+    run("load", "--database-url-file", file, "-", stdin=DOCUMENT)
+    env = {"CUSTOMER_SETTINGS_DATABASE_URL_FILE": str(file)}
+    server = start("--log", "debug", env=env)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    key = run("key", "create", "--name", "all", "--scope", "*").stdout.strip()
+    assert names(server, key) == ["VIP"]
+    assert server.stop() == 0 and "very-secret" not in server.log
+    directory = tmp_path / "copy"
+    directory.mkdir()
+    run("copy", "--from-url-file", file, "--to", directory)
+    assert run("export", "--data-dir", directory).stdout == run("export").stdout
+    monkeypatch.setenv("CUSTOMER_SETTINGS_DATABASE_URL", url)
+    for command in [["export"], ["key", "list"], ["serve", "--listen", "127.0.0.1:0"]]:
+        both = run(*command, check=False)
+        assert both.returncode in [1, 2] and "both" in both.stderr and "very-secret" not in both.stderr
+    monkeypatch.delenv("CUSTOMER_SETTINGS_DATABASE_URL")
+    file.unlink()
+    for command in [["export"], ["key", "list"], ["serve", "--listen", "127.0.0.1:0"]]:
+        missing = run(*command, check=False)
+        assert missing.returncode == 1 and f"{file} cannot be read" in missing.stderr
+
+
+@pytest.mark.parametrize("url", ["postgres://app:Horse@Stab/le@127.0.0.1:5432/s", "postgres://app:Horse@Stable@h/s"])
+def test_a_password_that_nobody_encoded_is_neither_shown_nor_looked_up(url, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(f"database:\n  url: {url}\n")
+    file = tmp_path / "url"
+    file.write_text(url)
+    for environment, command in [
+        ({"CUSTOMER_SETTINGS_DATABASE_URL": url}, ["key", "list"]),
+        ({"CUSTOMER_SETTINGS_DATABASE_URL": url}, ["serve", "--log", "trace"]),
+        ({"CUSTOMER_SETTINGS_DATABASE_URL_FILE": file}, ["load", "/dev/null"]),
+        ({"CUSTOMER_SETTINGS_CONFIG": config}, ["serve", "--log", "trace"]),
+    ]:
+        environment = {name: str(value) for name, value in environment.items()}
+        done = subprocess.run([PROGRAM, *command], env=environment, capture_output=True, text=True, timeout=20)
+        assert done.returncode == 1 and "@ is %40" in done.stderr, done.stderr
+        assert not any(part in done.stderr + done.stdout for part in ["Horse", "Stab", "le@", "5432/s"])

@@ -11,7 +11,8 @@ Exit codes:
   3  what was asked for does not exist
   4  refused: no valid key, or the key may not do that
   5  conflict: the name or id is taken, another change came first, or the state does not allow it
-  6  the server cannot be reached, is overloaded, or took too long: try again later";
+  6  the server cannot be reached, is overloaded, or took too long: try again later
+  141  the reader of standard output went away before it had everything, as 'head' does";
 
 /// What a failed command exits with; a test compares it with [`EXIT_CODES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub(crate) enum Exit {
     Refused = 4,
     Conflict = 5,
     Unavailable = 6,
+    Unread = 141,
 }
 
 impl From<Exit> for ExitCode {
@@ -33,7 +35,7 @@ impl From<Exit> for ExitCode {
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// One line, or more of them where each adds something.
+    /// One line, or more of them where each adds something; none if there is nobody to tell.
     pub(crate) message: String,
     pub(crate) exit: Exit,
 }
@@ -59,7 +61,9 @@ mod tests {
 
     #[test]
     fn the_help_lists_the_exit_codes_that_there_are() {
-        let listed = EXIT_CODES.lines().skip(1).map(|line| line.trim_start().as_bytes()[0] - b'0');
+        let code =
+            |line: &str| line.split_whitespace().next().and_then(|code| code.parse::<u8>().ok());
+        let listed = EXIT_CODES.lines().skip(1).map(|line| code(line).unwrap());
         let exits = [
             Exit::Failed,
             Exit::Usage,
@@ -67,6 +71,7 @@ mod tests {
             Exit::Refused,
             Exit::Conflict,
             Exit::Unavailable,
+            Exit::Unread,
         ];
         let expected: Vec<u8> = [0].into_iter().chain(exits.map(|exit| exit as u8)).collect();
         assert_eq!(listed.collect::<Vec<_>>(), expected);

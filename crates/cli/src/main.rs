@@ -1,7 +1,9 @@
 //! `customer-settings`: the server, the commands that work on its data directory, and a client of
 //! its management API.
 
-use std::process::ExitCode;
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+use std::{env, io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -16,7 +18,8 @@ mod tests;
 use commands::{
     backup, business, company, completion, config, copy, entry, history, key, load, serve, verify,
 };
-use failure::{EXIT_CODES, Failure, failure};
+use failure::{EXIT_CODES, Exit, Failure, failure};
+use output::{note, print};
 
 /// The customer tags, referral sources, life cycles and action statuses of pet care businesses,
 /// served to every program that reads MoeGo's API.
@@ -79,18 +82,57 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let command = Arguments::parse().command;
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => return tell(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&failure(format!("the runtime did not start: {error}"))),
+        Err(error) => return ended(Err(failure(format!("the runtime did not start: {error}")))),
     };
-    match runtime.block_on(command.run()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failed(&failure),
-    }
+    ended(runtime.block_on(command.run()))
 }
 
-fn failed(failure: &Failure) -> ExitCode {
-    eprintln!("error: {}", failure.message);
-    failure.exit.into()
+fn ended(result: Result<(), Failure>) -> ExitCode {
+    let Err(Failure { message, exit }) = result else { return ExitCode::SUCCESS };
+    if !message.is_empty() {
+        note(format!("error: {message}"));
+    }
+    exit.into()
+}
+
+/// Shows help, or what is wrong with the command line.
+fn tell(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if !error.use_stderr() {
+        // In color where that is wanted; only what goes elsewhere can be cut short.
+        let is_watched = std::io::stdout().is_terminal();
+        return ended(if is_watched { error.print().map_err(Failure::from) } else { print(&text) });
+    }
+    let shown = without_secrets(&text, env::args().skip(1));
+    if shown == text {
+        _ = error.print();
+    } else {
+        note(shown.trim_end());
+    }
+    Exit::Usage.into()
+}
+
+/// What is said of a command line that cannot be read, without those of its words that may be or hold a
+/// secret: such lines end up in the logs of whatever runs commands.
+fn without_secrets(text: &str, arguments: impl Iterator<Item = String>) -> String {
+    let may_be_secret = |word: &str| {
+        ["://", "password="].iter().any(|mark| word.contains(mark)) || word.starts_with("cs_")
+    };
+    let mut text = text.to_owned();
+    for argument in arguments {
+        let value = match argument.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => value,
+            _ => &argument,
+        };
+        if may_be_secret(value) {
+            text = text.replace(value, "…");
+        }
+    }
+    text
 }

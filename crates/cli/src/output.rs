@@ -2,12 +2,15 @@
 //!
 //! Results go to standard output, everything else to standard error.
 
-use std::io::{ErrorKind, Write};
+use std::{
+    fmt::Display,
+    io::{self, ErrorKind, Write},
+};
 
 use clap::ValueEnum;
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure, failure};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -43,7 +46,7 @@ impl Output {
         }
         let things = answer[kind.items].as_array().map_or(&[][..], Vec::as_slice);
         if things.is_empty() {
-            eprintln!("{}", kind.none);
+            note(kind.none);
             return Ok(());
         }
         let headers: Vec<&str> = kind.columns.iter().map(|(header, _)| *header).collect();
@@ -59,13 +62,36 @@ pub(crate) fn print_json(document: &Value) -> Result<(), Failure> {
     print(&(serde_json::to_string_pretty(document)? + "\n"))
 }
 
-/// Writes to standard output. A reader that has seen enough, as `head` has, is no failure.
+/// Writes a result to standard output.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let mut output = std::io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
+    write(text.as_bytes()).map_err(|error| unwritten(&error))
+}
+
+/// Writes to standard output at once: the one place that does.
+pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(bytes)?;
+    output.flush()
+}
+
+/// What a command ends with whose result did not reach standard output. A reader that has seen enough,
+/// as `head` has, ends it quietly, with the exit code that a shell gives to programs which SIGPIPE ends.
+pub(crate) fn unwritten(error: &io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Failure { message: String::new(), exit: Exit::Unread },
+        _ => failure(format!("standard output cannot be written: {error}")),
     }
+}
+
+/// Tells people something on standard error: the one place that does. Nothing depends on it, so it may
+/// be lost.
+pub(crate) fn note(line: impl Display) {
+    ask(format!("{line}\n"));
+}
+
+/// The same without an end of the line, where an answer is typed.
+pub(crate) fn ask(question: impl Display) {
+    _ = io::stderr().write_all(question.to_string().as_bytes());
 }
 
 /// The lines of a table: columns as wide as their widest cell, nothing cut.

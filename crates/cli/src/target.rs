@@ -22,7 +22,7 @@ use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
     failure::{Failure, failure, usage},
-    output::Output,
+    output::{Output, note},
     storage::{self, DATA_DIR, DATABASE_URL, Data, Storage, parse_path},
 };
 
@@ -200,7 +200,7 @@ fn warn_of_clear_text(server: &Uri) {
     let address: Option<IpAddr> = host.parse().ok();
     let is_here = host == "localhost" || address.is_some_and(|address| address.is_loopback());
     if server.scheme_str() == Some("http") && !is_here {
-        eprintln!("note: the key travels to {host} unencrypted; use https:// where you can");
+        note(format!("note: the key travels to {host} unencrypted; use https:// where you can"));
     }
 }
 

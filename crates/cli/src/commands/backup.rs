@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use customer_settings_server::{catalog::key::Key, clock, store::sqlite};
 
 use super::{Data, Failure};
+use crate::output::note;
 
 /// Take a consistent copy of the data, with history and keys; a server may be running on it
 ///
@@ -23,7 +24,7 @@ impl Backup {
         let dir = self.data.directory("backup", "use pg_dump or the backups of its operator")?;
         let file = self.file.clone();
         tokio::task::spawn_blocking(move || sqlite::backup(&dir, &self.file)).await??;
-        eprintln!("backed up to {}", file.display());
+        note(format!("backed up to {}", file.display()));
         Ok(())
     }
 }
@@ -51,25 +52,23 @@ impl Restore {
         let (target, file, replace) = (dir.clone(), self.file, self.replace);
         let restore = move || sqlite::restore(&target, &file, replace);
         let restored = tokio::task::spawn_blocking(restore).await??;
-        eprintln!("restored into {} as epoch {}", dir.display(), restored.epoch);
+        note(format!("restored into {} as epoch {}", dir.display(), restored.epoch));
         if let Some(kept) = &restored.kept {
-            eprintln!("what was there before is kept as {}", kept.display());
+            note(format!("what was there before is kept as {}", kept.display()));
         }
         let now = clock::now();
         let alive: Vec<&Key> =
             restored.revived.iter().filter(|key| key.check_usable(now).is_ok()).collect();
         if alive.is_empty() {
-            eprintln!("no revoked key came back to life");
+            note("no revoked key came back to life");
             return Ok(());
         }
         match restored.kept {
-            Some(_) => eprintln!("these keys were revoked or unknown before and work again:"),
-            None => {
-                eprintln!("these keys work; revoke again those that were revoked since the backup:")
-            }
+            Some(_) => note("these keys were revoked or unknown before and work again:"),
+            None => note("these keys work; revoke again those that were revoked since the backup:"),
         }
         for key in alive {
-            eprintln!("  {} \"{}\"", key.id, key.name);
+            note(format!("  {} \"{}\"", key.id, key.name));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use customer_settings_server::config;
 
 use super::Failure;
+use crate::output::print;
 
 /// Print a commented sample of the configuration file, with every key and its default
 #[derive(clap::Args)]
@@ -11,7 +12,6 @@ pub(crate) struct Config {}
 impl Config {
     #[expect(clippy::unused_self, reason = "all commands have one form")]
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        print!("{}", config::Config::sample());
-        Ok(())
+        print(config::Config::sample())
     }
 }

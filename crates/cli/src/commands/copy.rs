@@ -10,7 +10,7 @@ use customer_settings_server::{
 use super::{Failure, explain, verify};
 use crate::{
     failure::usage,
-    output::Output,
+    output::{Output, note},
     storage::{Storage, parse_path},
 };
 
@@ -46,7 +46,7 @@ impl Copy {
         let from = place(self.from, self.from_url_file.as_deref())?.services(Access::Read).await?;
         let to = place(self.to, self.to_url_file.as_deref())?.services(Access::Write).await?;
         let copied = copy(&from, &to).await?;
-        eprintln!("{}", text(copied));
+        note(text(copied));
         verify::verify(&to, self.output).await
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::verbs::{Call, Read, Show, Write, confirm, tell_dry_run};
 use crate::{
     failure::{EXIT_CODES, Failure},
-    output::{Kind, Output, cell, print, print_json, table},
+    output::{Kind, Output, cell, note, print, print_json, table},
     target::Client,
 };
 
@@ -159,9 +159,9 @@ impl RollBack {
         let preview = client.call("HistoryService/RollBack", &preview).await?;
         let rows = rows(&preview["change"]);
         if rows.is_empty() {
-            eprintln!("nothing would change");
+            note("nothing would change");
         } else {
-            eprint!("{}", table(&HEADERS, &rows));
+            note(table(&HEADERS, &rows).trim_end());
         }
         confirm(&format!("Roll {} back to revision {}?", self.company_id, self.revision), false)
     }
@@ -189,11 +189,11 @@ fn show_result(result: &Value, output: Output) -> Result<(), Failure> {
     }
     let (rows, revision) = (rows(&result["change"]), cell(&result["revision"]));
     if rows.is_empty() {
-        eprintln!("there was nothing to do; the company is at revision {revision}");
+        note(format!("there was nothing to do; the company is at revision {revision}"));
         return Ok(());
     }
     print(&table(&HEADERS, &rows))?;
-    eprintln!("as revision {revision}");
+    note(format!("as revision {revision}"));
     Ok(())
 }
 

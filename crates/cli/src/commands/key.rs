@@ -26,11 +26,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Data, explain,
-    verbs::{Call, Read, Show, Write, confirm_if_watched},
+    verbs::{CREATE_KEY, Call, Read, Show, Write, confirm_if_watched},
 };
 use crate::{
     failure::{EXIT_CODES, Failure, failure, usage},
-    output::Kind,
+    output::{Kind, note},
 };
 
 const KEYS: Kind = Kind {
@@ -264,7 +264,7 @@ impl KeyCommand {
         match self {
             Self::Create(create) => {
                 let request = json!({"key": message(&create.request.draft.read()?)});
-                create.call_with("KeyService/CreateKey", request, Show::Secret)
+                create.call_with(CREATE_KEY, request, Show::Secret)
             }
             Self::Import(_) => Err(usage("a secret is imported into a data directory alone")),
             Self::List(list) => list.call("KeyService/ListKeys", Show::Items(&KEYS)),
@@ -293,7 +293,12 @@ impl Import {
         let services = self.data.open(Access::Write).await?;
         let key = services.keys.create(&Task::Local.actor(), draft, &secret).await;
         let key = key.map_err(|error| explain(&error))?;
-        eprintln!("imported key {} \"{}\" ({})", key.id, key.name, key.scopes.names().join(" "));
+        note(format!(
+            "imported key {} \"{}\" ({})",
+            key.id,
+            key.name,
+            key.scopes.names().join(" ")
+        ));
         Ok(())
     }
 }

@@ -1,9 +1,6 @@
 //! `customer-settings load` and `export`: documents in and out.
 
-use std::{
-    io::{Read, Write},
-    path::PathBuf,
-};
+use std::{io::Read, path::PathBuf};
 
 use customer_settings_server::{
     catalog::{entry::Revision, id::CompanyId},
@@ -12,6 +9,7 @@ use customer_settings_server::{
 };
 
 use super::{Data, Failure, explain, failure};
+use crate::output::{self, note};
 
 /// Bring companies, locations and entries in from a YAML or JSON document
 ///
@@ -48,8 +46,10 @@ impl Load {
     fn read(&self) -> Result<String, Failure> {
         if self.file.as_os_str() == "-" {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text)?;
-            return Ok(text);
+            let read = std::io::stdin().read_to_string(&mut text);
+            return read
+                .map(|_| text)
+                .map_err(|error| failure(format!("standard input cannot be read: {error}")));
         }
         std::fs::read_to_string(&self.file)
             .map_err(|error| failure(format!("{} cannot be read: {error}", self.file.display())))
@@ -60,23 +60,23 @@ impl Load {
 fn say(label: &str, outcome: Outcome) -> bool {
     match outcome {
         Outcome::Loaded(id, changed) if changed.before == changed.after => {
-            eprintln!("{id}: unchanged at revision {}", changed.after);
+            note(format!("{id}: unchanged at revision {}", changed.after));
             true
         }
         Outcome::Loaded(id, changed) => {
             let verb = if changed.before == Revision(0) { "created" } else { "changed" };
-            eprintln!("{id}: {verb}, now at revision {}", changed.after);
+            note(format!("{id}: {verb}, now at revision {}", changed.after));
             true
         }
         Outcome::Refused(problems) => {
-            eprintln!("{label}: not loaded, nothing of it was changed:");
+            note(format!("{label}: not loaded, nothing of it was changed:"));
             for problem in problems {
-                eprintln!("  {problem}");
+                note(format!("  {problem}"));
             }
             false
         }
         Outcome::Failed(error) => {
-            eprintln!("{label}: not loaded: {}", explain(&error).message);
+            note(format!("{label}: not loaded: {}", explain(&error).message));
             false
         }
     }
@@ -98,10 +98,16 @@ impl Export {
             self.company.as_deref().map(|id| CompanyId::parse("--company", id)).transpose();
         let company = company.map_err(failure)?;
         let services = self.data.open(Access::Read).await?;
-        let mut output = std::io::stdout().lock();
-        let write = |text: &str| output.write_all(text.as_bytes());
-        services.load.export(company.as_ref(), write).await.map_err(|error| explain(&error))?;
-        output.flush()?;
-        Ok(())
+        let mut failed = None;
+        let write = |text: &str| {
+            output::write(text.as_bytes())
+                .inspect_err(|error| failed = Some(output::unwritten(error)))
+        };
+        let exported = services.load.export(company.as_ref(), write).await;
+        // What the service makes of it would be the server's fault.
+        match failed {
+            Some(failure) => Err(failure),
+            None => exported.map_err(|error| explain(&error)),
+        }
     }
 }

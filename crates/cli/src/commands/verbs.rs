@@ -1,7 +1,7 @@
 //! What all commands that talk to a server come down to: a method, its request, and how the answer
 //! is shown. A command's arguments *are* the request: their fields have the contract's names.
 
-use std::io::{IsTerminal, Write as _};
+use std::io::{self, IsTerminal};
 
 use clap::{Args, ValueEnum};
 use customer_settings_server::store::Access;
@@ -10,9 +10,12 @@ use serde_json::{Value, json};
 
 use crate::{
     failure::{Failure, failure, usage},
-    output::{Kind, Output, cell, print, print_json},
+    output::{self, Kind, Output, cell, note, print_json},
     target::{Client, Target, new_request_id},
 };
+
+/// What makes a key, with a secret that is shown once.
+pub(crate) const CREATE_KEY: &str = "KeyService/CreateKey";
 
 /// The most that a list asks for at once where it does not want everything.
 const MOST_PER_PAGE: usize = 500;
@@ -194,19 +197,83 @@ impl Call<'_> {
             Show::Pages(kind, _) => {
                 self.output.list(&answer, kind)?;
                 if answer["nextPageToken"].as_str().is_some_and(|token| !token.is_empty()) {
-                    eprintln!("there are more: see --limit");
+                    note("there are more: see --limit");
                 }
                 Ok(())
             }
             Show::Items(kind) if self.output == Output::Json => print_json(&answer[kind.items]),
             Show::Items(kind) => self.output.list(&answer, kind),
-            Show::Secret => show_secret(&answer, self.output, self.is_dry()),
+            Show::Secret => self.show_secret(&mut client, &answer).await,
             Show::Done(_) if self.output == Output::Json => self.output.one(&answer),
             Show::Done(_) if self.is_dry() => Ok(()),
             Show::Done(what) => {
-                eprintln!("{what}");
+                note(what);
                 Ok(())
             }
+        }
+    }
+
+    /// The secret alone on standard output, so that it can go into a file, and the rest beside it.
+    async fn show_secret(&self, client: &mut Client, answer: &Value) -> Result<(), Failure> {
+        let (key, secret) = (&answer["key"], answer["secret"].as_str().unwrap_or_default());
+        let is_json = self.output == Output::Json;
+        if self.is_dry() {
+            return self.output.one(if is_json { answer } else { key });
+        }
+        if secret.is_empty() && is_json {
+            return print_json(answer);
+        }
+        if secret.is_empty() {
+            return Err(failure(format!("key {}: {}", cell(&key["id"]), cell(&answer["note"]))));
+        }
+        let text = if is_json { serde_json::to_string_pretty(answer)? } else { secret.to_owned() };
+        if let Err(error) = output::write(format!("{text}\n").as_bytes()) {
+            return Err(self.secret_lost(client, key, &error).await);
+        }
+        if is_json {
+            return Ok(());
+        }
+        let companies = match &key["allCompanies"] {
+            Value::Bool(true) => "all companies".to_owned(),
+            _ => cell(&key["companyIds"]),
+        };
+        note(format!(
+            "key {} \"{}\" ({}; {companies}); the secret above is shown only this once",
+            cell(&key["id"]),
+            cell(&key["name"]),
+            cell(&key["scopes"])
+        ));
+        Ok(())
+    }
+
+    /// A secret that nobody got. A key that was just made is of no use without it, so it is revoked; one
+    /// that was rotated was in use, and stays.
+    async fn secret_lost(&self, client: &mut Client, key: &Value, error: &io::Error) -> Failure {
+        let id = cell(&key["id"]);
+        let lost = format!(
+            "standard output cannot be written ({error}), so nobody has the secret of key {id} \"{}\"",
+            cell(&key["name"])
+        );
+        if self.method != CREATE_KEY {
+            let until = match &key["previousSecretExpiresTime"] {
+                Value::String(time) => format!("its old secret works until {time}"),
+                _ => "its old secret works no more".to_owned(),
+            };
+            return failure(format!("{lost}: {until}; rotate it again with 'key rotate {id}'"));
+        }
+        let mut revoke = json!({"id": id});
+        if !self.request["request_id"].is_null() {
+            match new_request_id() {
+                Ok(id) => revoke["request_id"] = json!(id),
+                Err(failure) => return failure,
+            }
+        }
+        match client.call("KeyService/RevokeKey", &revoke).await {
+            Ok(_) => failure(format!("{lost}: it was revoked again")),
+            Err(why) => failure(format!(
+                "{lost}: revoke it with 'key revoke {id}', as that failed just now: {}",
+                why.message
+            )),
         }
     }
 
@@ -237,40 +304,14 @@ impl Call<'_> {
     }
 }
 
-/// The secret alone on standard output, so that it can go into a file, and the rest beside it.
-fn show_secret(answer: &Value, output: Output, is_dry: bool) -> Result<(), Failure> {
-    let (key, secret) = (&answer["key"], answer["secret"].as_str().unwrap_or_default());
-    if output == Output::Json {
-        return print_json(answer);
-    }
-    if is_dry {
-        return output.one(key);
-    }
-    if secret.is_empty() {
-        return Err(failure(format!("key {}: {}", cell(&key["id"]), cell(&answer["note"]))));
-    }
-    print(&format!("{secret}\n"))?;
-    let companies = match &key["allCompanies"] {
-        Value::Bool(true) => "all companies".to_owned(),
-        _ => cell(&key["companyIds"]),
-    };
-    eprintln!(
-        "key {} \"{}\" ({}; {companies}); the secret above is shown only this once",
-        cell(&key["id"]),
-        cell(&key["name"]),
-        cell(&key["scopes"])
-    );
-    Ok(())
-}
-
 pub(crate) fn tell_dry_run() {
-    eprintln!("dry run: nothing was changed");
+    note("dry run: nothing was changed");
 }
 
 /// Asks where there is a terminal to ask on, and goes on where there is none: for what must not
 /// wait for a person.
 pub(crate) fn confirm_if_watched(question: &str, yes: bool) -> Result<(), Failure> {
-    let is_watched = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let is_watched = io::stdin().is_terminal() && io::stderr().is_terminal();
     confirm(question, yes || !is_watched)
 }
 
@@ -279,15 +320,14 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(usage(
             "there is no terminal to ask on: give --yes to do it, or --dry-run to see what it would do",
         ));
     }
-    eprint!("{question} [y/N] ");
-    std::io::stderr().flush()?;
+    output::ask(format!("{question} [y/N] "));
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
+    io::stdin().read_line(&mut answer)?;
     match answer.trim().to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(failure("not done, nothing was changed")),

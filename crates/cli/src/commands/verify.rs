@@ -1,7 +1,7 @@
 //! `customer-settings verify`: whether the data is what the change logs say.
 
 use std::{
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     time::{Duration, Instant},
 };
 
@@ -9,7 +9,7 @@ use customer_settings_server::{Services, service::verify::Verified, store::Acces
 use serde_json::json;
 
 use super::{Data, Failure, explain, failure};
-use crate::output::Output;
+use crate::output::{Output, note, print, print_json};
 
 /// How often progress is told, and how long it is waited for.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
@@ -42,7 +42,7 @@ pub(super) async fn verify(services: &Services, output: Output) -> Result<(), Fa
         watch.tell(|| format!("verified {companies} companies, {changes} changes"));
     };
     let verified = services.verify.verify(progress).await.map_err(|error| explain(&error))?;
-    print(&verified, output)?;
+    show(&verified, output)?;
     match verified.findings.len() {
         0 => Ok(()),
         found => Err(failure(format!("{found} differences; restore a backup, or report a bug"))),
@@ -66,32 +66,30 @@ impl<'a> Watch<'a> {
         let now = self.services.monotonic();
         if self.is_watched && now.duration_since(self.told) >= PROGRESS_INTERVAL {
             self.told = now;
-            eprintln!("{}", text());
+            note(text());
         }
     }
 }
 
-fn print(verified: &Verified, output: Output) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
+fn show(verified: &Verified, output: Output) -> Result<(), Failure> {
+    let Verified { companies, keys, changes, findings, .. } = verified;
     match output {
         Output::Json => {
-            let finding = |one: &customer_settings_server::service::verify::Finding| json!({"of": one.of, "what": one.what});
-            let findings: Vec<_> = verified.findings.iter().map(finding).collect();
-            let Verified { companies, keys, changes, .. } = verified;
-            let all = json!({"companies": companies, "keys": keys, "changes": changes, "findings": findings});
-            writeln!(stdout, "{}", serde_json::to_string_pretty(&all)?)?;
+            let findings: Vec<_> =
+                findings.iter().map(|one| json!({"of": one.of, "what": one.what})).collect();
+            print_json(
+                &json!({"companies": companies, "keys": keys, "changes": changes, "findings": findings}),
+            )?;
         }
         Output::Table => {
-            for finding in &verified.findings {
-                writeln!(stdout, "{}: {}", finding.of, finding.what)?;
-            }
+            let lines = findings.iter().map(|one| format!("{}: {}\n", one.of, one.what));
+            print(&lines.collect::<String>())?;
         }
     }
-    let found = match verified.findings.len() {
+    let found = match findings.len() {
         0 => "no differences".to_owned(),
         found => format!("{found} differences"),
     };
-    let Verified { companies, keys, changes, .. } = verified;
-    eprintln!("verified {companies} companies, {keys} keys, {changes} changes: {found}");
+    note(format!("verified {companies} companies, {keys} keys, {changes} changes: {found}"));
     Ok(())
 }
