@@ -11,6 +11,7 @@ pub mod etag;
 pub mod id;
 pub mod key;
 pub mod log;
+pub mod near;
 pub mod plan;
 pub mod settings;
 pub mod text;

@@ -4,7 +4,7 @@ use std::{io::Read, path::PathBuf};
 
 use customer_settings_server::{
     catalog::{entry::Revision, id::CompanyId},
-    service::load::Outcome,
+    service::{document::decode, load::Outcome},
     store::Access,
 };
 
@@ -44,15 +44,17 @@ impl Load {
     }
 
     fn read(&self) -> Result<String, Failure> {
+        let mut bytes = Vec::new();
         if self.file.as_os_str() == "-" {
-            let mut text = String::new();
-            let read = std::io::stdin().read_to_string(&mut text);
-            return read
-                .map(|_| text)
-                .map_err(|error| failure(format!("standard input cannot be read: {error}")));
+            std::io::stdin()
+                .read_to_end(&mut bytes)
+                .map_err(|error| failure(format!("standard input cannot be read: {error}")))?;
+        } else {
+            bytes = std::fs::read(&self.file).map_err(|error| {
+                failure(format!("{} cannot be read: {error}", self.file.display()))
+            })?;
         }
-        std::fs::read_to_string(&self.file)
-            .map_err(|error| failure(format!("{} cannot be read: {error}", self.file.display())))
+        Ok(decode(bytes)?)
     }
 }
 

@@ -108,7 +108,7 @@ impl Color {
             _ => Err(Violation::new(
                 field,
                 "MALFORMED_COLOR",
-                "must be a color as #RRGGBB or #RGB, for example #00FF00",
+                "must be a color as \"#RRGGBB\" or \"#RGB\", for example \"#00FF00\"",
             )),
         }
     }

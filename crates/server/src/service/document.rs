@@ -1,153 +1,31 @@
 //! The document that `load` reads and `export` writes: companies, their locations, their entries,
 //! as YAML or JSON.
 //!
-//! Reading keeps the line of every value, so that an error can name it.
+//! Reading keeps the line of every value, so that an error can name it, and notes everything that is wrong with a
+//! company before it gives up.
 
 use std::{collections::BTreeMap, fmt, time::UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
-use serde_saphyr::{Location, Spanned};
-
 use crate::catalog::{
     change::{BusinessDraft, CompanyDraft, ContactDraft, EntryDraft},
-    company::{Address, AddressKind, Business, Coordinate, Country, ShortText},
-    entry::{Catalog, Entry, State},
+    company::{Address, AddressKind, Coordinate, Country, ShortText},
+    entry::{Catalog, State},
     error::Violation,
     id::{BusinessId, CompanyId, EntryId, StaffId},
-    settings::Settings,
+    near::nearest,
     text::{Color, Description, Name},
     time::Timestamp,
 };
 
-type Text = Option<Spanned<String>>;
+mod tree;
+mod write;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DocumentRow {
-    companies: Vec<Spanned<CompanyRow>>,
-}
+use tree::{Key, Node, Value, quoted, unreadable};
+pub use tree::{Unreadable, decode};
+pub use write::write;
 
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[serde(default)]
-struct CompanyRow {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    country: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timezone: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    businesses: Option<Vec<Spanned<BusinessRow>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    customer_tags: Option<Vec<Spanned<EntryRow>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    referral_sources: Option<Vec<Spanned<EntryRow>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    life_cycles: Option<Vec<Spanned<EntryRow>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    action_statuses: Option<Vec<Spanned<EntryRow>>>,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[serde(default)]
-struct BusinessRow {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    avatar: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    phone: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    business_phone: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    email: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    website: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    facebook: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    instagram: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    yelp: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    google: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<Spanned<AddressRow>>,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[serde(default)]
-struct AddressRow {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address1: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address2: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    city: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    postal_code: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    country: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    latitude: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    longitude: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    r#type: Text,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[serde(default)]
-struct EntryRow {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    color: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    is_default: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_by: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_time: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_updated_by: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_updated_time: Text,
-}
-
-/// The document cannot be read at all.
-#[derive(Debug)]
-pub struct Unreadable(String);
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unreadable {}
+/// A company's report names no more problems than this.
+const MOST_PROBLEMS: usize = 100;
 
 /// A company of a document: what it says, or what is wrong with it.
 pub struct DocumentCompany {
@@ -189,56 +67,69 @@ impl fmt::Display for Problem {
 
 /// Reads a document. JSON is read as the YAML that it nearly is.
 pub fn parse(text: &str) -> Result<Vec<DocumentCompany>, Unreadable> {
-    let options = serde_saphyr::options! {
-        with_snippet: false,
-        // Documents come from the operator and may hold thousands of companies.
-        budget: serde_saphyr::budget! {
-            max_events: 100_000_000,
-            max_nodes: 50_000_000,
-            max_total_scalar_bytes: 4_000_000_000,
-        },
+    let expected = "a document begins with companies:, a list of companies; see what export writes";
+    let Some(document) = tree::read(text)? else {
+        return Err(unreadable(1, format!("the document is empty: {expected}")));
     };
-    let document: DocumentRow =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-            let text = error.to_string();
-            Unreadable(text.trim_start_matches("error: ").to_owned())
-        })?;
-    Ok(document.companies.into_iter().map(company).collect())
+    let Value::Map(keys) = &*document.value else {
+        let shown = document.value.shown();
+        return Err(unreadable(document.line, format!("this is {shown}: {expected}")));
+    };
+    let mut reader = Reader::default();
+    let mut fields = Fields::new("", keys);
+    let companies = reader.take(&mut fields, "companies");
+    reader.finish(fields);
+    if !reader.is_clean() {
+        let problems: Vec<String> = reader.problems().iter().map(ToString::to_string).collect();
+        return Err(Unreadable(problems.join("\n")));
+    }
+    let Some(companies) = companies else {
+        return Err(unreadable(document.line, format!("companies is missing: {expected}")));
+    };
+    match &*companies.value {
+        Value::List(companies) => Ok(companies.iter().map(company).collect()),
+        other => {
+            let problem = format!(
+                "companies must be a list, each company behind a dash (- id: …), and is {}",
+                other.shown()
+            );
+            Err(unreadable(companies.line, problem))
+        }
+    }
 }
 
-fn company(row: Spanned<CompanyRow>) -> DocumentCompany {
-    let mut reader = Reader { lines: Lines::default(), violations: Vec::new() };
-    reader.lines.add("", row.referenced);
-    let row = row.value;
-    let label =
-        row.id.as_ref().or(row.name.as_ref()).map_or_else(String::new, |text| text.value.clone());
-    let id = reader.optional("id", &row.id, CompanyId::parse);
-    if row.id.is_none() && row.name.is_none() {
-        reader.violations.push(Violation::new("id", "REQUIRED", "or a name is required"));
+fn company(node: &Node) -> DocumentCompany {
+    let mut reader = Reader::default();
+    reader.lines.add("", node.line);
+    let Some(mut row) = reader.fields("", node) else {
+        return DocumentCompany {
+            id: None,
+            label: format!("the company on line {}", node.line),
+            draft: Err(reader.problems()),
+            lines: reader.lines,
+        };
+    };
+    let label = row.text("id").or_else(|| row.text("name")).unwrap_or_default().to_owned();
+    let id = reader.text(&mut row, "id", CompanyId::parse);
+    let name = reader.text(&mut row, "name", Name::parse);
+    if row.find("id").is_none() && row.find("name").is_none() {
+        reader.refuse(node.line, "id", "REQUIRED", "or a name is required");
     }
-    let catalogs = [row.customer_tags, row.referral_sources, row.life_cycles, row.action_statuses];
     let draft = CompanyDraft {
-        name: reader.optional("name", &row.name, Name::parse),
-        country: reader.optional("country", &row.country, Country::parse),
-        timezone: reader.optional("timezone", &row.timezone, ShortText::parse),
-        state: reader.optional("state", &row.state, parse_state),
-        businesses: reader.list("businesses", row.businesses, Reader::business),
-        catalogs: {
-            let mut drafts: [Vec<EntryDraft>; 4] = Default::default();
-            for (catalog, rows) in Catalog::ALL.into_iter().zip(catalogs) {
-                drafts[catalog.index()] = reader.list(catalog.as_str(), rows, Reader::entry);
-            }
-            drafts
-        },
+        name,
+        country: reader.text(&mut row, "country", Country::parse),
+        timezone: reader.text(&mut row, "timezone", ShortText::parse),
+        state: reader.text(&mut row, "state", parse_state),
+        businesses: reader.list(&mut row, "businesses", Reader::business),
+        catalogs: Catalog::ALL
+            .map(|catalog| reader.list(&mut row, catalog.as_str(), Reader::entry)),
     };
-    let Reader { lines, violations } = reader;
-    let problems = |violation: Violation| Problem { line: lines.of(&violation.field), violation };
-    let draft = if violations.is_empty() {
-        Ok(draft)
-    } else {
-        Err(violations.into_iter().map(problems).collect())
+    reader.finish(row);
+    let draft = match reader.is_clean() {
+        true => Ok(draft),
+        false => Err(reader.problems()),
     };
-    DocumentCompany { id, label, draft, lines }
+    DocumentCompany { id, label, draft, lines: reader.lines }
 }
 
 /// The line of each value that was read, by the value's path.
@@ -246,8 +137,8 @@ fn company(row: Spanned<CompanyRow>) -> DocumentCompany {
 struct Lines(BTreeMap<String, u64>);
 
 impl Lines {
-    fn add(&mut self, path: &str, location: Location) {
-        self.0.insert(path.to_owned(), location.line());
+    fn add(&mut self, path: &str, line: u64) {
+        self.0.insert(path.to_owned(), line);
     }
 
     /// The line of the value at that path, else of the nearest one around it.
@@ -262,135 +153,278 @@ impl Lines {
     }
 }
 
-/// Takes values out of rows and notes what is wrong with them, and where.
+/// The keys of one map, and which of them were asked for: those are the known ones.
+struct Fields<'a> {
+    at: String,
+    keys: &'a [Key],
+    known: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    fn new(at: &str, keys: &'a [Key]) -> Self {
+        Self { at: at.to_owned(), keys, known: Vec::new() }
+    }
+
+    fn find(&self, name: &str) -> Option<&'a Node> {
+        self.keys.iter().find(|key| key.name == name).map(|key| &key.value)
+    }
+
+    /// The text under a name, whatever is wrong with it.
+    fn text(&self, name: &str) -> Option<&'a str> {
+        match self.find(name).map(|node| &*node.value) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        if self.at.is_empty() { name.to_owned() } else { format!("{}.{name}", self.at) }
+    }
+}
+
+/// Takes values out of a document and notes what is wrong with them, and where.
+#[derive(Default)]
 struct Reader {
     lines: Lines,
-    violations: Vec<Violation>,
+    problems: Vec<Problem>,
+    /// How many more there were.
+    unnamed: usize,
 }
 
 impl Reader {
-    fn optional<T>(
+    fn note(&mut self, line: u64, violation: Violation) {
+        match self.problems.len() < MOST_PROBLEMS {
+            true => self.problems.push(Problem { line, violation }),
+            false => self.unnamed += 1,
+        }
+    }
+
+    fn refuse(&mut self, line: u64, path: &str, reason: &'static str, problem: impl Into<String>) {
+        self.note(line, Violation::new(path, reason, problem));
+    }
+
+    fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Everything that was noted.
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.problems.clone();
+        if let (Some(last), more @ 1..) = (problems.last().cloned(), self.unnamed) {
+            let description = format!("further on has {more} more problems, which are not listed");
+            let violation = Violation::new("company", "MORE", description);
+            problems.push(Problem { line: last.line, violation });
+        }
+        problems
+    }
+
+    /// The keys of what must be a map.
+    fn fields<'a>(&mut self, path: &str, node: &'a Node) -> Option<Fields<'a>> {
+        match &*node.value {
+            Value::Map(keys) => Some(Fields::new(path, keys)),
+            other => {
+                let name = if path.is_empty() { "company" } else { path };
+                let problem = format!(
+                    "must be keys with values, such as name: VIP, and is {}",
+                    other.shown()
+                );
+                self.refuse(node.line, name, "WRONG_SHAPE", problem);
+                None
+            }
+        }
+    }
+
+    /// The value of a field, if it has one.
+    fn take<'a>(&mut self, row: &mut Fields<'a>, name: &'static str) -> Option<&'a Node> {
+        row.known.push(name);
+        let node = row.find(name)?;
+        let path = row.path(name);
+        self.lines.add(&path, node.line);
+        if let Value::Null(comment) = &*node.value {
+            let problem = match comment {
+                Some(comment) => format!(
+                    "is empty, as # begins a comment: write it in quotation marks, {}: {:?}",
+                    name,
+                    format!("#{comment}")
+                ),
+                None => format!(
+                    "is empty (null): leave {name} out to keep what there is, or give a value"
+                ),
+            };
+            self.refuse(node.line, &path, "NULL", problem);
+            return None;
+        }
+        Some(node)
+    }
+
+    /// Refuses the keys that nobody asked for, and those that are there twice.
+    fn finish(&mut self, row: Fields<'_>) {
+        let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
+        for key in row.keys {
+            let path = row.path(tree::shortened(&key.name).as_ref());
+            if let Some(first) = seen.insert(&key.name, key.line) {
+                let problem = format!("is there twice; the first one is on line {first}");
+                self.refuse(key.line, &path, "DUPLICATE", problem);
+            } else if !row.known.contains(&key.name.as_str()) {
+                let problem = match nearest(&key.name, row.known.iter().copied()) {
+                    Some(near) => format!("is unknown; did you mean {near}?"),
+                    None => format!("is unknown; there are {}", row.known.join(", ")),
+                };
+                self.refuse(key.line, &path, "UNKNOWN_FIELD", problem);
+            }
+        }
+    }
+
+    fn text<T>(
         &mut self,
-        path: &str,
-        text: &Text,
+        row: &mut Fields<'_>,
+        name: &'static str,
         parse: impl Fn(&str, &str) -> Result<T, Violation>,
     ) -> Option<T> {
-        let text = text.as_ref()?;
-        self.lines.add(path, text.referenced);
-        parse(path, &text.value).map_err(|violation| self.violations.push(violation)).ok()
+        let node = self.take(row, name)?;
+        let path = row.path(name);
+        let Value::Text(text) = &*node.value else {
+            let problem = format!("must be text, and is {}", node.value.shown());
+            self.refuse(node.line, &path, "WRONG_SHAPE", problem);
+            return None;
+        };
+        parse(&path, text)
+            .map_err(|mut violation| {
+                let shown = quoted(text);
+                if !violation.description.contains(&shown) {
+                    violation.description.push_str(&format!("; it is {shown}"));
+                }
+                self.note(node.line, violation);
+            })
+            .ok()
     }
 
-    fn required_name(&mut self, path: &str, text: &Text) -> Option<Name> {
-        if text.is_none() {
-            self.violations.push(Violation::new(path, "REQUIRED", "is required"));
+    fn required_name(&mut self, row: &mut Fields<'_>, line: u64) -> Option<Name> {
+        let name = self.text(row, "name", Name::parse);
+        if row.find("name").is_none() {
+            self.refuse(line, &row.path("name"), "REQUIRED", "is required");
         }
-        self.optional(path, text, Name::parse)
+        name
     }
 
-    fn list<Row, Draft>(
+    fn truth(&mut self, row: &mut Fields<'_>, name: &'static str) -> Option<bool> {
+        self.text(row, name, |field, value| match value.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => Ok(true),
+            "false" | "no" | "off" => Ok(false),
+            _ => Err(Violation::new(field, "INVALID_VALUE", "must be true or false")),
+        })
+    }
+
+    fn number(&mut self, row: &mut Fields<'_>, name: &'static str) -> Option<f64> {
+        self.text(row, name, |field, value| {
+            let number = value.parse().ok().filter(|number: &f64| number.is_finite());
+            number.ok_or_else(|| Violation::new(field, "INVALID_VALUE", "must be a number"))
+        })
+    }
+
+    fn list<Draft>(
         &mut self,
-        name: &str,
-        rows: Option<Vec<Spanned<Row>>>,
-        read: impl Fn(&mut Self, &str, Row) -> Option<Draft>,
+        row: &mut Fields<'_>,
+        name: &'static str,
+        read: impl Fn(&mut Self, &mut Fields<'_>, u64) -> Option<Draft>,
     ) -> Vec<Draft> {
+        let Some(node) = self.take(row, name) else { return Vec::new() };
+        let path = row.path(name);
+        let Value::List(items) = &*node.value else {
+            let shown = node.value.shown();
+            let problem =
+                format!("must be a list, each item behind a dash (- name: …), and is {shown}");
+            self.refuse(node.line, &path, "WRONG_SHAPE", problem);
+            return Vec::new();
+        };
         let mut drafts = Vec::new();
-        for (i, row) in rows.unwrap_or_default().into_iter().enumerate() {
-            let path = format!("{name}[{i}]");
-            self.lines.add(&path, row.referenced);
-            drafts.extend(read(self, &path, row.value));
+        for (i, item) in items.iter().enumerate() {
+            let path = format!("{path}[{i}]");
+            self.lines.add(&path, item.line);
+            let Some(mut fields) = self.fields(&path, item) else { continue };
+            drafts.extend(read(self, &mut fields, item.line));
+            self.finish(fields);
         }
         drafts
     }
 
-    fn entry(&mut self, at: &str, row: EntryRow) -> Option<EntryDraft> {
-        let path = |field: &str| format!("{at}.{field}");
-        let color = |field: &str, value: &str| {
-            if value.is_empty() { Ok(None) } else { Color::parse(field, value).map(Some) }
+    fn entry(&mut self, row: &mut Fields<'_>, line: u64) -> Option<EntryDraft> {
+        let color = |field: &str, value: &str| match value {
+            "" => Ok(None),
+            value => Color::parse(field, value).map(Some),
         };
-        let id = self.optional(&path("id"), &row.id, EntryId::parse);
-        let name = self.required_name(&path("name"), &row.name);
-        let draft = EntryDraft {
+        let id = self.text(row, "id", EntryId::parse);
+        let name = self.required_name(row, line);
+        Some(EntryDraft {
             id,
+            description: self.text(row, "description", Description::parse),
+            color: self.text(row, "color", color),
+            is_default: self.truth(row, "is_default"),
+            state: self.text(row, "state", parse_state),
+            created_by: self.text(row, "created_by", StaffId::parse),
+            created_time: self.text(row, "created_time", parse_time),
+            last_updated_by: self.text(row, "last_updated_by", StaffId::parse),
+            last_updated_time: self.text(row, "last_updated_time", parse_time),
+            // Last, so that everything else was looked at before.
             name: name?,
-            description: self.optional(&path("description"), &row.description, Description::parse),
-            color: self.optional(&path("color"), &row.color, color),
-            is_default: row.is_default,
-            state: self.optional(&path("state"), &row.state, parse_state),
-            created_by: self.optional(&path("created_by"), &row.created_by, StaffId::parse),
-            created_time: self.optional(&path("created_time"), &row.created_time, parse_time),
-            last_updated_by: self.optional(
-                &path("last_updated_by"),
-                &row.last_updated_by,
-                StaffId::parse,
-            ),
-            last_updated_time: self.optional(
-                &path("last_updated_time"),
-                &row.last_updated_time,
-                parse_time,
-            ),
-        };
-        Some(draft)
+        })
     }
 
-    fn business(&mut self, at: &str, row: BusinessRow) -> Option<BusinessDraft> {
-        let path = |field: &str| format!("{at}.{field}");
-        let id = self.optional(&path("id"), &row.id, BusinessId::parse);
-        let name = self.required_name(&path("name"), &row.name);
-        let address = row.address.map(|address| {
-            let at = path("address");
-            self.lines.add(&at, address.referenced);
-            self.address(&at, &address.value)
+    fn business(&mut self, row: &mut Fields<'_>, line: u64) -> Option<BusinessDraft> {
+        let id = self.text(row, "id", BusinessId::parse);
+        let name = self.required_name(row, line);
+        let address = self.take(row, "address").and_then(|node| {
+            let mut fields = self.fields(&row.path("address"), node)?;
+            let address = self.address(&mut fields, node.line);
+            self.finish(fields);
+            Some(address)
         });
-        let state = self.optional(&path("state"), &row.state, parse_state);
-        let mut text =
-            |field: &str, text: &Text| self.optional(&path(field), text, ShortText::parse);
+        let state = self.text(row, "state", parse_state);
+        let mut text = |name| self.text(row, name, ShortText::parse);
         let contact = ContactDraft {
-            avatar: text("avatar", &row.avatar),
-            phone: text("phone", &row.phone),
-            business_phone: text("business_phone", &row.business_phone),
-            email: text("email", &row.email),
-            website: text("website", &row.website),
-            facebook: text("facebook", &row.facebook),
-            instagram: text("instagram", &row.instagram),
-            yelp: text("yelp", &row.yelp),
-            google: text("google", &row.google),
+            avatar: text("avatar"),
+            phone: text("phone"),
+            business_phone: text("business_phone"),
+            email: text("email"),
+            website: text("website"),
+            facebook: text("facebook"),
+            instagram: text("instagram"),
+            yelp: text("yelp"),
+            google: text("google"),
         };
         Some(BusinessDraft { id, name: name?, address, state, contact })
     }
 
-    fn address(&mut self, at: &str, row: &AddressRow) -> Address {
-        let coordinate = match (row.latitude, row.longitude) {
-            (None, None) => None,
+    fn address(&mut self, row: &mut Fields<'_>, line: u64) -> Address {
+        let (latitude, longitude) = (self.number(row, "latitude"), self.number(row, "longitude"));
+        let coordinate = match (latitude, longitude) {
             (Some(latitude), Some(longitude)) => Coordinate::new(latitude, longitude)
                 .map_err(|mut violation| {
-                    violation.field = format!("{at}.{}", violation.field);
-                    self.violations.push(violation);
+                    violation.field = row.path(&violation.field);
+                    let line = self.lines.of(&violation.field);
+                    self.note(line, violation);
                 })
                 .ok(),
-            _ => {
-                let description = "needs both latitude and longitude, or neither";
-                self.violations.push(Violation::new(at, "REQUIRED", description));
-                None
-            }
+            _ => None,
         };
-        let path = |field: &str| format!("{at}.{field}");
-        let kind = self.optional(&path("type"), &row.r#type, |field, value| {
+        if row.find("latitude").is_some() != row.find("longitude").is_some() {
+            let problem = "needs both latitude and longitude, or neither";
+            self.refuse(line, &row.at, "REQUIRED", problem);
+        }
+        let kind = self.text(row, "type", |field, value| {
             let description = "must be primary or secondary";
             AddressKind::parse(value)
                 .ok_or_else(|| Violation::new(field, "UNKNOWN_TYPE", description))
         });
-        let country =
-            self.optional(&path("country"), &row.country, Country::parse).unwrap_or_default();
-        let mut text = |field: &str, text: &Text| {
-            self.optional(&path(field), text, ShortText::parse).unwrap_or_default()
-        };
+        let country = self.text(row, "country", Country::parse).unwrap_or_default();
+        let mut text = |name| self.text(row, name, ShortText::parse).unwrap_or_default();
         Address {
-            id: text("id", &row.id),
-            address1: text("address1", &row.address1),
-            address2: text("address2", &row.address2),
-            city: text("city", &row.city),
-            state: text("state", &row.state),
-            postal_code: text("postal_code", &row.postal_code),
+            id: text("id"),
+            address1: text("address1"),
+            address2: text("address2"),
+            city: text("city"),
+            state: text("state"),
+            postal_code: text("postal_code"),
             country,
             coordinate,
             kind: kind.unwrap_or_default(),
@@ -414,91 +448,4 @@ fn parse_time(field: &str, value: &str) -> Result<Timestamp, Violation> {
             let description = "must be a time in UTC such as 2023-01-01T10:00:00Z";
             Violation::new(field, "MALFORMED_TIME", description)
         })
-}
-
-/// Writes one company as an item of the list `companies`, with all that [`parse`] reads.
-///
-/// What is empty or usual is left out, so that the same settings always give the same bytes.
-pub fn write(settings: &Settings) -> Result<String, serde_saphyr::ser::Error> {
-    let company = &settings.company;
-    let [customer_tags, referral_sources, life_cycles, action_statuses] =
-        Catalog::ALL.map(|catalog| rows(settings.entries(catalog), entry_row));
-    let row = CompanyRow {
-        id: text(company.id.as_str()),
-        name: text(company.name.as_str()),
-        country: text(company.country.as_str()),
-        timezone: text(company.timezone.as_str()),
-        state: state(company.state),
-        businesses: rows(&settings.businesses, business_row),
-        customer_tags,
-        referral_sources,
-        life_cycles,
-        action_statuses,
-    };
-    serde_saphyr::to_string(&[row])
-}
-
-fn rows<T, Row>(values: &[T], row: impl Fn(&T) -> Row) -> Option<Vec<Spanned<Row>>> {
-    (!values.is_empty()).then(|| values.iter().map(|value| spanned(row(value))).collect())
-}
-
-fn entry_row(entry: &Entry) -> EntryRow {
-    EntryRow {
-        id: text(entry.id.as_str()),
-        name: text(entry.name.as_str()),
-        description: text(entry.description.as_str()),
-        color: entry.color.and_then(|color| text(&color.to_string())),
-        is_default: entry.is_default.then_some(true),
-        state: state(entry.state),
-        created_by: text(entry.audit.created_by.as_str()),
-        created_time: text(&entry.audit.created_time.to_string()),
-        last_updated_by: text(entry.audit.last_updated_by.as_str()),
-        last_updated_time: text(&entry.audit.last_updated_time.to_string()),
-    }
-}
-
-fn business_row(business: &Business) -> BusinessRow {
-    let contact = &business.contact;
-    BusinessRow {
-        id: text(business.id.as_str()),
-        name: text(business.name.as_str()),
-        state: state(business.state),
-        avatar: text(contact.avatar.as_str()),
-        phone: text(contact.phone.as_str()),
-        business_phone: text(contact.business_phone.as_str()),
-        email: text(contact.email.as_str()),
-        website: text(contact.website.as_str()),
-        facebook: text(contact.facebook.as_str()),
-        instagram: text(contact.instagram.as_str()),
-        yelp: text(contact.yelp.as_str()),
-        google: text(contact.google.as_str()),
-        address: business.address.as_ref().map(|address| spanned(address_row(address))),
-    }
-}
-
-fn address_row(address: &Address) -> AddressRow {
-    AddressRow {
-        id: text(address.id.as_str()),
-        address1: text(address.address1.as_str()),
-        address2: text(address.address2.as_str()),
-        city: text(address.city.as_str()),
-        state: text(address.state.as_str()),
-        postal_code: text(address.postal_code.as_str()),
-        country: text(address.country.as_str()),
-        latitude: address.coordinate.map(Coordinate::latitude),
-        longitude: address.coordinate.map(Coordinate::longitude),
-        r#type: text(address.kind.as_str()),
-    }
-}
-
-fn state(state: State) -> Text {
-    (state != State::Active).then(|| spanned(state.as_str().to_owned()))
-}
-
-fn text(value: &str) -> Text {
-    (!value.is_empty()).then(|| spanned(value.to_owned()))
-}
-
-fn spanned<T>(value: T) -> Spanned<T> {
-    Spanned { value, referenced: Location::UNKNOWN, defined: Location::UNKNOWN }
 }

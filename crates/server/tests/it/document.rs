@@ -43,20 +43,188 @@ fn problems_name_the_line_and_the_field() {
     }
 }
 
+/// What makes a whole document unreadable.
+fn unreadable(text: &str) -> String {
+    document::parse(text).err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+/// Each problem as people read it.
+fn told(text: &str) -> Vec<String> {
+    let companies = document::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let problems = companies.into_iter().filter_map(|company| company.draft.err()).flatten();
+    problems.map(|problem| problem.to_string()).collect()
+}
+
 #[test]
-fn what_cannot_be_read_says_where() {
+fn what_cannot_be_read_says_where_and_what_belongs_there() {
+    const EXPECTED: &str = "a document begins with companies:";
     for (text, expected) in [
-        ("companies:\n- id: a\n  colour: red\n", ["colour", "line 3"]),
-        ("companies:\n- id: a\n  customer_tags: 5\n", ["sequence", "line 3"]),
-        ("companies:\n- id: [\n", ["", "line"]),
-        ("{\"companies\": [{\"id\": \"a\", \"id\": \"b\"}]}", ["duplicate", "line 1"]),
-        ("", ["end of input", "line 1"]),
+        ("companies:\n- id: [\n", &["line 2", "brackets"][..]),
+        ("companies:\n\t- id: a\n", &["line 2", "no tabs"]),
+        ("companies:\n- id: a\n  name: \"A\n", &["line", "quotation marks"]),
+        ("", &["line 1: the document is empty", EXPECTED]),
+        ("# only words\n", &["the document is empty"]),
+        ("- name: VIP\n", &["line 1: this is a list", "keys with values", EXPECTED]),
+        (
+            "name,color\nVIP,#ff0000\n",
+            &["line 1: this is the text \"name,color VIP,#ff0000\"", EXPECTED],
+        ),
+        ("\"name\",\"color\"\n\"VIP\",\"#ff0000\"\n", &["line 1", "begins with companies:"]),
+        (
+            "companies:\n  c1: {name: A}\n",
+            &["line 2: companies must be a list", "the first of them \"c1\""],
+        ),
+        ("companies:\n- id: c1\n---\ncompanies: []\n", &["line 3: a second document begins here"]),
+        ("companies: []\ncompanies: []\n", &["line 2: companies is there twice", "line 1"]),
+        ("company: []\n", &["line 1: company is unknown; there are companies"]),
+        (
+            "version: 1\nothers: 2\n",
+            &["line 1: version is unknown; there are companies", "line 2: others"],
+        ),
+        ("companies:\n", &["line 1: companies is empty"]),
+        ("companies: &a [*a]\n", &["line 1", "a part of"]),
+        ("companies: [*a]\n", &["line 1"]),
+        ("? [a]\n: b\n", &["line 1: a key must be text, and this is a list"]),
     ] {
-        let error = document::parse(text).err().map(|error| error.to_string()).unwrap_or_default();
+        let error = unreadable(text);
         for part in expected {
-            assert!(!error.is_empty() && error.contains(part), "{text:?} gave {error:?}");
+            assert!(error.contains(part), "{text:?} gave {error:?}");
+        }
+        for word in ["mapping", "sequence", "scalar", "Option", "from_str", "expected map", "token"]
+        {
+            assert!(!error.contains(word), "{text:?} gave {error:?}");
         }
     }
+    let deep = format!("companies: {}{}", "[".repeat(200), "]".repeat(200));
+    assert!(unreadable(&deep).contains("line 1"), "{}", unreadable(&deep));
+}
+
+#[test]
+fn all_that_is_wrong_with_a_company_is_told_in_one_run() {
+    let text = r##"companies:
+- id: c1
+  name: A
+  timeZone: UTC
+  customerTags: [{name: VIP}]
+  customer_tags: [VIP, Bites]
+  referral_sources:
+    one: {name: X}
+  life_cycles:
+  - {name: One, isDefault: true, colour: red}
+  - {name: Two, is_default: maybe, color: red}
+  - {name: Two, colors: x, state: gone}
+  action_statuses: [{name: One}]
+  action_statuses: [{name: Two}]
+  businesses:
+  - {name: N, address: {latitude: x, longitude: "1"}}
+"##;
+    let found = told(text);
+    for expected in [
+        "line 4: timeZone is unknown; did you mean timezone?",
+        "line 5: customerTags is unknown; did you mean customer_tags?",
+        "line 6: customer_tags[0] must be keys with values, such as name: VIP, and is the text \"VIP\"",
+        "line 6: customer_tags[1] must be keys with values, such as name: VIP, and is the text \"Bites\"",
+        "line 8: referral_sources must be a list, each item behind a dash (- name: …), and is keys with values, \
+         the first of them \"one\"",
+        "line 10: life_cycles[0].isDefault is unknown; did you mean is_default?",
+        "line 10: life_cycles[0].colour is unknown; did you mean color?",
+        "line 11: life_cycles[1].is_default must be true or false; it is \"maybe\"",
+        "line 11: life_cycles[1].color must be a color as \"#RRGGBB\" or \"#RGB\", for example \"#00FF00\"; it is \
+         \"red\"",
+        "line 12: life_cycles[2].colors is unknown; did you mean color?",
+        "line 12: life_cycles[2].state must be active or archived; it is \"gone\"",
+        "line 14: action_statuses is there twice; the first one is on line 13",
+        "line 16: businesses[0].address.latitude must be a number; it is \"x\"",
+    ] {
+        assert!(
+            found.iter().any(|told| told == expected),
+            "{expected}\nis not in\n{}",
+            found.join("\n")
+        );
+    }
+    assert_eq!(found.len(), 13, "{}", found.join("\n"));
+    let many = format!(
+        "companies:\n- id: c\n{}",
+        (0..500).map(|i| format!("  x{i}: 1\n")).collect::<String>()
+    );
+    let told = self::told(&many);
+    assert_eq!(told.len(), 101);
+    assert!(told[100].contains("has 400 more problems"), "{}", told[100]);
+}
+
+#[test]
+fn nothing_where_a_value_belongs_is_refused_and_a_color_without_quotation_marks_explained() {
+    let tags = |value: &str| {
+        format!(
+            "companies:\n- id: c\n  customer_tags:\n  - name: A\n    color:{value}\n    description: d\n"
+        )
+    };
+    let expected = "line 5: customer_tags[0].color is empty, as # begins a comment: write it in quotation marks, \
+                    color: \"#7E57C2\"";
+    for value in [" #7E57C2", "  #7E57C2  ", "\t#7E57C2"] {
+        assert_eq!(told(&tags(value)), [expected], "{value:?}");
+    }
+    for value in ["", " null", " ~", " Null"] {
+        let [told] = &told(&tags(value))[..] else { panic!("{value:?}") };
+        assert!(
+            told.starts_with("line 5: customer_tags[0].color is empty (null): leave color out"),
+            "{told}"
+        );
+    }
+    for value in [" \"#7E57C2\"", " '#7e57c2'", " ''", " \"#7E57C2\" # violet"] {
+        assert_eq!(told(&tags(value)), [""; 0], "{value:?}");
+    }
+    for json in [
+        r#"{"companies": [{"id": "c", "name": null}]}"#,
+        r#"{"companies": [{"id": "c", "customer_tags": null}]}"#,
+        r#"{"companies": [{"id": "c", "life_cycles": [{"name": "A", "is_default": null}]}]}"#,
+        r#"{"companies": [{"id": "c", "businesses": [{"name": "A", "address": null}]}]}"#,
+    ] {
+        let [told] = &told(json)[..] else { panic!("{json}") };
+        assert!(told.contains("is empty (null)"), "{told}");
+    }
+    let [only] = &told("companies: [VIP]")[..] else { panic!("one problem") };
+    assert!(only.starts_with("line 1: company must be keys with values"), "{only}");
+}
+
+#[test]
+fn what_is_not_utf_8_is_told_its_encoding() {
+    let utf_16 = |units: Vec<u16>, big: bool| -> Vec<u8> {
+        let bytes = |unit: &u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() };
+        units.iter().flat_map(bytes).collect()
+    };
+    let units = |text: &str| text.encode_utf16().collect::<Vec<u16>>();
+    for bytes in [
+        utf_16(units("\u{feff}companies: []\n"), false),
+        utf_16(units("\u{feff}companies: []\n"), true),
+        utf_16(units("companies: []\n"), false),
+        utf_16(units("companies: []\n"), true),
+    ] {
+        let error = document::decode(bytes).unwrap_err().to_string();
+        assert!(error.contains("is written in UTF-16") && error.contains("save"), "{error}");
+    }
+    let latin = b"companies:\n- name: Caf\xe9\n".to_vec();
+    let error = document::decode(latin).unwrap_err().to_string();
+    assert!(
+        error.starts_with("line 2: the byte 0xE9 is no UTF-8") && error.contains("Windows-1252"),
+        "{error}"
+    );
+    let marked = document::decode(b"\xef\xbb\xbfcompanies: [{id: a}]\n".to_vec()).unwrap();
+    assert_eq!(document::parse(&marked).unwrap().len(), 1);
+}
+
+#[test]
+fn an_alias_stands_for_what_it_names_and_makes_no_small_document_a_huge_one() {
+    let text = "companies:\n- id: a\n  customer_tags: &tags\n  - {name: VIP, color: red}\n- id: b\n  customer_tags: *tags\n";
+    let told = told(text);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|told| told.starts_with("line 4: customer_tags[0].color")), "{told:?}");
+    let mut bomb = "companies:\n- id: a\n  x0: &x0 [a, a, a, a, a, a, a, a, a, a]\n".to_owned();
+    for i in 1..12 {
+        let before = vec![format!("*x{}", i - 1); 10].join(", ");
+        bomb.push_str(&format!("  x{i}: &x{i} [{before}]\n"));
+    }
+    assert!(unreadable(&bomb).contains("too large"), "{}", unreadable(&bomb));
 }
 
 #[test]

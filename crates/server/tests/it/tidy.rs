@@ -32,8 +32,16 @@ const LAYER_EXCEPTIONS: &[(&str, &str, &str)] = &[(
 )];
 
 /// Other people's crates that `catalog` may use: values and text, nothing that waits or talks.
-const CATALOG_CRATES: &[&str] =
-    &["arrayvec", "caseless", "humantime", "ipnet", "sha2", "std", "unicode_normalization"];
+const CATALOG_CRATES: &[&str] = &[
+    "arrayvec",
+    "caseless",
+    "humantime",
+    "ipnet",
+    "sha2",
+    "std",
+    "strsim",
+    "unicode_normalization",
+];
 
 /// Other people's crates that a layer must not know.
 const FORBIDDEN_CRATES: &[(&str, &[&str])] = &[

@@ -19,6 +19,7 @@ use crate::{
         error::{Cause, Error, Result, Violation},
         etag::Etag,
         log::{self, RequestId},
+        near::nearest,
         time::Timestamp,
     },
     net::Deadline,
@@ -132,11 +133,7 @@ pub(super) fn one_etag<'a>(sent: impl IntoIterator<Item = &'a str>) -> Result<Op
 pub(super) fn catalog(collection: &str) -> Result<Catalog> {
     Catalog::parse(collection).ok_or_else(|| {
         let names = Catalog::ALL.map(Catalog::as_str);
-        let near = names.into_iter().max_by(|one, other| {
-            let near = |name: &str| strsim::jaro_winkler(name, collection);
-            near(one).total_cmp(&near(other))
-        });
-        let near = near.filter(|name| strsim::jaro_winkler(name, collection) > 0.75);
+        let near = nearest(collection, names);
         let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
         let (sent, known) = (quoted(collection), names.join(", "));
         let description = format!("\"{sent}\" is no collection; there are {known}{hint}");

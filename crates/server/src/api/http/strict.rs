@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     api::status::quoted,
-    catalog::error::{Error, Violation},
+    catalog::{
+        error::{Error, Violation},
+        near::nearest,
+    },
 };
 
 /// An error explains no more unknown keys than this, and counts the others.
@@ -24,9 +27,6 @@ const MOST_EXPLAINED: usize = 10;
 
 /// Names are listed where there are no more than this.
 const MOST_LISTED: usize = 12;
-
-/// Nothing longer is compared with the names there are.
-const MAX_COMPARED_BYTES: usize = 64;
 
 /// Puts body and query together.
 pub(crate) fn message(
@@ -278,15 +278,8 @@ fn is_given(json: &Json, path: &FieldPath) -> bool {
 
 /// Says that a name is unknown, with the nearest one there is, or with all there are if these are few.
 fn unknown(name: &str, known: &[String]) -> String {
-    let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
-    let distance = |known: &String| strsim::damerau_levenshtein(&plain(name), &plain(known));
-    let compared = known.iter().filter(|_| name.len() <= MAX_COMPARED_BYTES);
-    let near = compared
-        .map(|known| (distance(known), known))
-        .filter(|(distance, known)| *distance <= (known.len() / 4).max(1))
-        .min_by_key(|(distance, _)| *distance);
-    match near {
-        Some((_, near)) => format!("is unknown; did you mean {near}?"),
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("is unknown; did you mean {near}?"),
         None if known.is_empty() || known.len() > MOST_LISTED => "is unknown".to_owned(),
         None => format!("is unknown; there are {}", known.join(", ")),
     }

@@ -1,0 +1,275 @@
+//! A document as a tree of values with their lines: YAML, or JSON, which is nearly YAML.
+//!
+//! Knows nothing of what belongs into it, and says what cannot be read in its own words.
+
+use std::{collections::HashMap, fmt, rc::Rc};
+
+use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, options};
+
+/// What nests deeper is nothing that a document has.
+const MAX_DEPTH: usize = 32;
+/// Aliases make a small document a large one; this is the most values that they may make of it.
+const MAX_NODES: usize = 50_000_000;
+/// An error shows no more of a line or a value than this.
+const MAX_SHOWN_CHARACTERS: usize = 60;
+
+/// The document cannot be read at all.
+#[derive(Debug)]
+pub struct Unreadable(pub(super) String);
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+pub(super) fn unreadable(line: u64, problem: impl fmt::Display) -> Unreadable {
+    Unreadable(format!("line {line}: {problem}"))
+}
+
+/// A value, and where it stands.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) line: u64,
+    /// Shared, where an alias stands for it.
+    pub(super) value: Rc<Value>,
+    /// How many values it holds, itself among them.
+    size: usize,
+}
+
+pub(super) enum Value {
+    /// Nothing, `~` or `null`; and the comment behind it.
+    Null(Option<String>),
+    /// A number is the text that it was written as.
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Key>),
+}
+
+/// A key of a map, with its value.
+pub(super) struct Key {
+    pub(super) line: u64,
+    pub(super) name: String,
+    pub(super) value: Node,
+}
+
+impl Value {
+    /// What it is, in words that end a sentence.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Null(_) => "nothing".to_owned(),
+            Self::Text(text) => format!("the text {}", quoted(text)),
+            Self::List(items) if items.is_empty() => "an empty list".to_owned(),
+            Self::List(items) => format!("a list, whose first item is {}", items[0].value.kind()),
+            Self::Map(keys) => match keys.first() {
+                None => "an empty map".to_owned(),
+                Some(key) => format!("keys with values, the first of them {}", quoted(&key.name)),
+            },
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Null(_) => "nothing",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "keys with values",
+        }
+    }
+}
+
+/// Text, cut where it is long.
+pub(super) fn shortened(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_SHOWN_CHARACTERS).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The same in quotation marks, with what cannot be seen written out.
+pub(super) fn quoted(text: &str) -> String {
+    format!("{:?}", shortened(text))
+}
+
+/// The text of a file, which must be UTF-8.
+pub fn decode(bytes: Vec<u8>) -> Result<String, Unreadable> {
+    let save = "save the document as UTF-8, and load it again";
+    // Of UTF-16 every other byte of plain letters is zero, with or without the mark at its beginning.
+    let is_wide = match bytes[..] {
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => true,
+        [first, second, ..] => (first == 0) != (second == 0),
+        _ => false,
+    };
+    if is_wide {
+        let problem =
+            format!("the document is written in UTF-16, and is read as UTF-8 only: {save}");
+        return Err(Unreadable(problem));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let bytes = error.as_bytes();
+        let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+        let byte = bytes.get(at).copied().unwrap_or_default();
+        let problem = format!(
+            "the byte 0x{byte:02X} is no UTF-8, and may be of another encoding such as Windows-1252: {save}"
+        );
+        unreadable(line as u64, problem)
+    })
+}
+
+/// Reads the one document of a text; `None` where there is nothing in it.
+pub(super) fn read(text: &str) -> Result<Option<Node>, Unreadable> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let options: Options = options! { emit_comments: false };
+    let parser = Parser::new_from_str_with_options(text, options);
+    let mut reading = Reading { text, parser, anchors: HashMap::new(), size: 0 };
+    let mut found = None;
+    while let Some((event, span)) = reading.next()? {
+        match event {
+            Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+            Event::DocumentStart(..) if found.is_some() => {
+                let problem = "a second document begins here (---): put everything into one list under companies, or \
+                               load the documents one by one";
+                return Err(unreadable(line(span), problem));
+            }
+            Event::DocumentStart(..) => {}
+            event => found = Some(reading.node(event, span, 0)?),
+        }
+    }
+    Ok(found.filter(|node| !matches!(*node.value, Value::Null(_))))
+}
+
+fn line(span: Span) -> u64 {
+    span.start.line() as u64
+}
+
+struct Reading<'a> {
+    text: &'a str,
+    parser: Parser<'a, granit_parser::StrInput<'a>>,
+    anchors: HashMap<usize, Node>,
+    /// Of what was read so far, with what aliases stand for.
+    size: usize,
+}
+
+impl<'a> Reading<'a> {
+    fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, Unreadable> {
+        self.parser.next_event().transpose().map_err(|error| self.broken(&error))
+    }
+
+    /// The next event where there must be one.
+    fn within(&mut self, line: u64) -> Result<(Event<'a>, Span), Unreadable> {
+        self.next()?.ok_or_else(|| unreadable(line, "the document ends within this"))
+    }
+
+    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Unreadable> {
+        let line = line(span);
+        if depth > MAX_DEPTH {
+            return Err(unreadable(line, format!("nests deeper than {MAX_DEPTH} levels")));
+        }
+        let (anchor, value, size) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_null = style == ScalarStyle::Plain
+                    && tag.is_none()
+                    && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                let value = match is_null {
+                    true => Value::Null(self.comment(span)),
+                    false => Value::Text(text.into_owned()),
+                };
+                (anchor, value, 1)
+            }
+            Event::SequenceStart(_, anchor, _) => {
+                let (items, size) = self.items(line, depth)?;
+                (anchor, Value::List(items), size)
+            }
+            Event::MappingStart(_, anchor, _) => {
+                let (keys, size) = self.keys(line, depth)?;
+                (anchor, Value::Map(keys), size)
+            }
+            Event::Alias(anchor) => {
+                let within_itself = "an alias (*) stands for what it is a part of";
+                let found = self.anchors.get(&anchor).cloned();
+                let node = found.ok_or_else(|| unreadable(line, within_itself))?;
+                self.count(node.size, line)?;
+                return Ok(Node { line, ..node });
+            }
+            _ => return Err(unreadable(line, "cannot be read as YAML")),
+        };
+        self.count(1, line)?;
+        let node = Node { line, value: Rc::new(value), size };
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn count(&mut self, more: usize, line: u64) -> Result<(), Unreadable> {
+        self.size = self.size.saturating_add(more);
+        if self.size > MAX_NODES {
+            return Err(unreadable(line, "the document is too large: load it in parts"));
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, line: u64, depth: usize) -> Result<(Vec<Node>, usize), Unreadable> {
+        let (mut items, mut size) = (Vec::new(), 1);
+        loop {
+            match self.within(line)? {
+                (Event::SequenceEnd, _) => return Ok((items, size)),
+                (event, span) => {
+                    let item = self.node(event, span, depth + 1)?;
+                    size = usize::saturating_add(size, item.size);
+                    items.push(item);
+                }
+            }
+        }
+    }
+
+    fn keys(&mut self, line: u64, depth: usize) -> Result<(Vec<Key>, usize), Unreadable> {
+        let (mut keys, mut size) = (Vec::new(), 1);
+        loop {
+            let (event, span) = match self.within(line)? {
+                (Event::MappingEnd, _) => return Ok((keys, size)),
+                other => other,
+            };
+            let key = self.node(event, span, depth + 1)?;
+            let name = match &*key.value {
+                Value::Text(text) => text.clone(),
+                Value::Null(_) => "null".to_owned(),
+                other => {
+                    let problem = format!("a key must be text, and this is {}", other.kind());
+                    return Err(unreadable(key.line, problem));
+                }
+            };
+            let (event, span) = self.within(key.line)?;
+            let value = self.node(event, span, depth + 1)?;
+            size = usize::saturating_add(size, value.size);
+            keys.push(Key { line: key.line, name, value });
+        }
+    }
+
+    /// The comment that stands where a value would: what a color without quotation marks is.
+    fn comment(&self, span: Span) -> Option<String> {
+        let rest = self.text.get(span.start.byte_offset()?..)?;
+        let rest = rest.lines().next()?.trim_start().strip_prefix(':').unwrap_or(rest);
+        let comment = rest.lines().next()?.trim_start().strip_prefix('#')?;
+        Some(shortened(comment.trim_end()))
+    }
+
+    fn broken(&self, error: &ScanError) -> Unreadable {
+        let (line, column) = (error.marker().line(), error.marker().col() + 1);
+        let text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        let indent = &text[..text.len() - text.trim_start().len()];
+        let hint = if indent.contains('\t') && !self.text.trim_start().starts_with(['{', '[']) {
+            "indent with blanks, as YAML takes no tabs there"
+        } else if !self.text.contains("companies") {
+            "a document is YAML or JSON, and begins with companies:"
+        } else {
+            "look at the indentation, the quotation marks and the brackets, here and just before"
+        };
+        let shown = quoted(text.trim());
+        unreadable(line as u64, format!("cannot be read from column {column} on ({shown}): {hint}"))
+    }
+}
