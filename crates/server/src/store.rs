@@ -4,6 +4,8 @@
 //! Knows no protocol, no service and no clock: times come in as arguments. One method is one
 //! whole transaction, and what a method acknowledged is on disk.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
@@ -174,9 +176,10 @@ pub trait Store: Send + Sync + 'static {
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError>;
 
     /// The keys after one of that id (`None`: from the first), by id, with the coarse time of their
-    /// last use; at most `limit`.
+    /// last use; at most `limit`. With `created_by`, those that this key made.
     async fn keys(
         &self,
+        created_by: Option<&KeyId>,
         after: Option<&KeyId>,
         limit: u32,
     ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError>;
@@ -184,15 +187,34 @@ pub trait Store: Send + Sync + 'static {
     /// One of them.
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError>;
 
+    /// The keys that a key made, those that they made, and so on, as far as they are not revoked; by
+    /// id, at most `limit`.
+    async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError>;
+
     /// Writes the plan's key and its line of the server-level key log together, if the key still
     /// is at `plan.base` (0: does not exist); else [`StoreError::Conflict`], and so is a request id
-    /// that the acting key used before. A new key's id, or a secret, that another key has is
-    /// [`StoreError::Taken`] with that other key's id. Nothing is written in these cases.
+    /// that the acting key used before, and a key to be `live` that is revoked or not there. A new
+    /// key's id, or a secret, that another key has is [`StoreError::Taken`] with that other key's
+    /// id. Nothing is written in these cases.
     ///
     /// A plan whose key stays at its base writes no key: it adds an empty line to the log, which
     /// only [`Store::key_request`] finds, and needs a request id. A request id needs a key that
     /// acts.
-    async fn commit_key(&self, plan: &KeyPlan) -> Result<(), StoreError>;
+    async fn commit_key(&self, plan: &KeyPlan, live: Option<&KeyId>) -> Result<(), StoreError>;
+
+    /// The same for a family: a key's plan, and those of the keys that descend from it, all of them
+    /// or nothing.
+    ///
+    /// The plans are made of all that [`Store::key_descendants`] finds, at most `limit`, while nobody
+    /// else can write keys: so none is made meanwhile and left out. No plans are
+    /// [`StoreError::Conflict`].
+    async fn commit_key_family(
+        &self,
+        head: &KeyId,
+        limit: u32,
+        plan: PlanFamily,
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError>;
 
     /// What the acting key's request of that id did to a key, if it was made before.
     async fn key_request(
@@ -222,6 +244,9 @@ pub trait Store: Send + Sync + 'static {
     /// passed over. Not part of any log.
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
 }
+
+/// Makes the plans of a family out of the head's descendants. Knows the head.
+pub type PlanFamily = Arc<dyn Fn(&[Key]) -> Option<Vec<KeyPlan>> + Send + Sync>;
 
 /// What may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,14 +295,16 @@ fn check_plan(grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
     }
 }
 
-/// The same for a plan about a key.
-fn check_key_plan(plan: &KeyPlan) -> Result<(), StoreError> {
-    let revision = plan.after.audit.revision;
-    let is_empty = revision == plan.base;
-    let is_fit = (is_empty || revision == plan.base.next())
-        && (plan.request.is_none() || plan.actor.key_id.is_some())
-        && (plan.request.is_some() || !is_empty);
-    if is_fit {
+/// The same for plans about keys.
+fn check_key_plans(plans: &[KeyPlan]) -> Result<(), StoreError> {
+    let is_fit = |plan: &KeyPlan| {
+        let revision = plan.after.audit.revision;
+        let is_empty = revision == plan.base;
+        (is_empty || revision == plan.base.next())
+            && (plan.request.is_none() || plan.actor.key_id.is_some())
+            && (plan.request.is_some() || !is_empty)
+    };
+    if plans.iter().all(is_fit) {
         Ok(())
     } else {
         Err(StoreError::Damaged(Cause::new("the plan does not fit its key")))

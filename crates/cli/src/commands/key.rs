@@ -44,6 +44,8 @@ const KEYS: Kind = Kind {
         ("COMPANIES", "/companyIds"),
         ("EXPIRES", "/expiresTime"),
         ("LAST USED", "/lastUsedTime"),
+        ("CREATED", "/createdTime"),
+        ("CREATED BY KEY", "/createdByKeyId"),
     ],
     none: "there are no such keys",
 };
@@ -87,7 +89,10 @@ Examples:
 Example: customer-settings key import --data-dir data --name crm < crm.key")]
     Import(Import),
     /// List keys, never their secrets
-    #[command(after_help = "Example: customer-settings key list --revoked --output json")]
+    #[command(after_help = "\
+Examples:
+  customer-settings key list --revoked --output json
+  customer-settings key list --created-by key_001")]
     List(Read<List>),
     /// Show one key, never its secret
     #[command(after_help = "Example: customer-settings key get key_001")]
@@ -104,7 +109,10 @@ Examples:
     /// Revoke a key for good, with all its secrets; no undo brings it back
     ///
     /// Asks first where there is a terminal to ask on.
-    #[command(after_help = "Example: customer-settings key revoke key_001")]
+    #[command(after_help = "\
+Examples:
+  customer-settings key revoke key_001
+  customer-settings key revoke key_001 --with-created --dry-run")]
     Revoke(Write<Revoke>),
     /// List who did what to a key, or to all keys, newest first
     #[command(after_help = "Example: customer-settings key history key_001")]
@@ -155,6 +163,9 @@ pub(crate) struct List {
     /// Revoked ones too
     #[arg(long = "revoked")]
     show_revoked: bool,
+    /// Only those that the key of this id made itself
+    #[arg(long = "created-by", value_name = "ID")]
+    created_by_key_id: Option<String>,
 }
 
 #[derive(Args, Debug, Serialize)]
@@ -221,6 +232,10 @@ pub(crate) struct Rotate {
     /// How long the old secret works beside the new one: 0s to 30d
     #[arg(long, value_name = "SPAN", default_value = "1d", value_parser = humantime::parse_duration)]
     overlap: Duration,
+    /// The secret from before an earlier rotation, while it still works, may end now; with an overlap
+    /// of 0s it ends anyway
+    #[arg(long)]
+    end_overlap: bool,
 }
 
 #[derive(Args, Debug, Serialize)]
@@ -228,6 +243,10 @@ pub(crate) struct Revoke {
     #[command(flatten)]
     #[serde(flatten)]
     one: One,
+    /// Also the keys that it made, those that they made, and so on: all or, where they are more than
+    /// 500, nothing
+    #[arg(long)]
+    with_created: bool,
     /// Do not ask
     #[arg(long)]
     #[serde(skip)]
@@ -254,8 +273,12 @@ impl KeyCommand {
         if let Self::Revoke(revoke) = &self
             && !call.is_dry()
         {
-            let Revoke { one, yes } = &revoke.request;
-            confirm_if_watched(&format!("Revoke the key {} for good?", one.id), *yes)?;
+            let Revoke { one, with_created, yes } = &revoke.request;
+            let what = match with_created {
+                true => "and every key that was made by it, for good? (--dry-run lists them)",
+                false => "for good?",
+            };
+            confirm_if_watched(&format!("Revoke the key {} {what}", one.id), *yes)?;
         }
         call.run().await
     }
@@ -380,7 +403,8 @@ impl Rotate {
         if self.overlap.subsec_nanos() != 0 {
             return Err(usage("--overlap is whole seconds"));
         }
-        Ok(json!({"id": id, "overlap": format!("{}s", self.overlap.as_secs()), "etag": etag}))
+        let overlap = format!("{}s", self.overlap.as_secs());
+        Ok(json!({"id": id, "overlap": overlap, "end_overlap": self.end_overlap, "etag": etag}))
     }
 }
 

@@ -197,7 +197,7 @@ impl Demo {
         let explain_store = |error: StoreError| explain(&error.into());
         let all = Task::Load.grant_covered();
         let companies = store.company_ids(&all, None, 1).await.map_err(explain_store)?;
-        let keys = store.keys(None, 1).await.map_err(explain_store)?;
+        let keys = store.keys(None, None, 1).await.map_err(explain_store)?;
         match (companies.is_empty() && keys.is_empty(), self.key_file.exists()) {
             (true, false) => {}
             (false, true) => return Ok(()),

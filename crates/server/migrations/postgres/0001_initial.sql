@@ -119,6 +119,8 @@ CREATE TABLE keys (
     expires_time      BIGINT,
     staff_id          TEXT COLLATE "C",
     revoked_time      BIGINT,
+    -- The key that acted when it was made; NULL: none did. It may be gone from a copy that is under way.
+    created_by_key_id TEXT COLLATE "C",
     created_by        TEXT COLLATE "C" NOT NULL,
     created_time      BIGINT  NOT NULL,
     last_updated_by   TEXT COLLATE "C" NOT NULL,
@@ -128,6 +130,7 @@ CREATE TABLE keys (
 
 CREATE UNIQUE INDEX keys_by_secret ON keys (secret);
 CREATE UNIQUE INDEX keys_by_previous_secret ON keys (previous_secret);
+CREATE INDEX keys_by_creator ON keys (created_by_key_id, id);
 
 -- The server-level log of keys, which is never undone.
 CREATE TABLE key_changes (

@@ -127,6 +127,8 @@ CREATE TABLE keys (
     expires_time      INTEGER,
     staff_id          TEXT,
     revoked_time      INTEGER,
+    -- The key that acted when it was made; NULL: none did. It may be gone from a copy that is under way.
+    created_by_key_id TEXT,
     created_by        TEXT    NOT NULL,
     created_time      INTEGER NOT NULL,
     last_updated_by   TEXT    NOT NULL,
@@ -136,6 +138,7 @@ CREATE TABLE keys (
 
 CREATE UNIQUE INDEX keys_by_secret ON keys (secret);
 CREATE UNIQUE INDEX keys_by_previous_secret ON keys (previous_secret);
+CREATE INDEX keys_by_creator ON keys (created_by_key_id, id);
 
 -- The server-level log of keys, which is never undone.
 CREATE TABLE key_changes (

@@ -19,6 +19,9 @@ pub const MAX_COMPANIES: usize = 1_000;
 /// The most networks that a key may name.
 pub const MAX_ADDRESSES: usize = 100;
 
+/// The most keys that are revoked along with the one that made them.
+pub const MAX_REVOKED_ALONG: usize = 500;
+
 /// The SHA-256 of a secret: what is kept in its place.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SecretDigest(pub [u8; 32]);
@@ -61,6 +64,8 @@ pub struct Key {
     pub staff_id: Option<StaffId>,
     /// When it was revoked.
     pub revoked_time: Option<Timestamp>,
+    /// The key that acted when it was made; none for local commands.
+    pub created_by_key_id: Option<KeyId>,
     /// Who and when; the revision counts this key's own changes.
     pub audit: Audit,
 }
@@ -187,6 +192,8 @@ pub struct KeyPlan {
     pub time: Timestamp,
     /// The request, where it has an id.
     pub request: Option<Request>,
+    /// The keys that are revoked along with this one, which have plans of their own.
+    pub also_revoked: Vec<KeyId>,
 }
 
 /// A line of the key log.
@@ -198,6 +205,8 @@ pub struct KeyLogLine {
     pub actor: Actor,
     /// The request, where it had an id.
     pub request: Option<Request>,
+    /// The keys that were revoked along with it.
+    pub also_revoked: Vec<KeyId>,
     /// The key before; none if it was made.
     pub before: Option<Box<Key>>,
     /// The key after.
@@ -222,6 +231,8 @@ pub struct LoggedKeyRequest {
     pub digest: [u8; 32],
     /// The key after it.
     pub key: Key,
+    /// The keys that it revoked along.
+    pub also_revoked: Vec<KeyId>,
 }
 
 impl KeyLogLine {
@@ -253,7 +264,10 @@ impl KeyLogLine {
         let fields = self.fields();
         match &self.before {
             None => "created the key".to_owned(),
-            Some(_) if fields.contains(&"revoked_time") => "revoked the key".to_owned(),
+            Some(_) if fields.contains(&"revoked_time") => match self.also_revoked.len() {
+                0 => "revoked the key".to_owned(),
+                along => format!("revoked the key, and {along} made by it"),
+            },
             Some(_) if fields.contains(&"secret") => "rotated the key".to_owned(),
             Some(_) => format!("updated the key ({})", fields.join(", ")),
         }

@@ -94,7 +94,7 @@ impl CopyService {
         }
         let mut after: Option<KeyId> = None;
         loop {
-            let keys = self.to.keys(after.as_ref(), PAGE).await?;
+            let keys = self.to.keys(None, after.as_ref(), PAGE).await?;
             let Some((last, _)) = keys.last() else { return Ok(()) };
             after = Some(last.id.clone());
             for (key, _) in &keys {
@@ -123,11 +123,11 @@ impl CopyService {
         }
         let mut after: Option<KeyId> = None;
         loop {
-            let keys = self.from.keys(after.as_ref(), PAGE).await?;
+            let keys = self.from.keys(None, after.as_ref(), PAGE).await?;
             let Some((last, _)) = keys.last() else { return Ok(()) };
             let uses = keys.iter().filter_map(|(key, used)| Some((key.id.clone(), (*used)?)));
             self.to.touch_keys(&uses.collect::<Vec<_>>()).await?;
-            let there = self.to.keys(after.as_ref(), PAGE).await?;
+            let there = self.to.keys(None, after.as_ref(), PAGE).await?;
             if let Some(((key, _), _)) =
                 keys.iter().zip(&there).find(|(one, there)| one.0 != there.0)
             {
@@ -145,8 +145,10 @@ impl CopyService {
             actor: line.actor.clone(),
             time: line.time,
             request: line.request.clone(),
+            also_revoked: line.also_revoked.clone(),
         };
-        let written = self.to.commit_key(&plan).await;
+        // What the key that acted is by now does not matter.
+        let written = self.to.commit_key(&plan, None).await;
         written.map_err(|error| refused(error, &format!("key {}", line.after.id)))
     }
 

@@ -1,6 +1,6 @@
 //! Issuing, listing, changing, rotating and revoking keys.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
 
@@ -13,7 +13,7 @@ use crate::{
         error::{Error, Kind, Past, Result},
         etag::Etag,
         id::{KeyId, StaffId},
-        key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, PreviousSecret},
+        key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, MAX_REVOKED_ALONG, PreviousSecret},
         log::Request,
         text::Name,
         time::Timestamp,
@@ -45,16 +45,12 @@ pub struct KeyDraft {
 }
 
 /// Which keys to list.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct KeyFilter {
+    /// Those that this key made.
+    pub created_by: Option<KeyId>,
     /// Also those that were revoked.
     pub show_revoked: bool,
-}
-
-impl KeyFilter {
-    fn takes(self, key: &Key) -> bool {
-        self.show_revoked || key.revoked_time.is_none()
-    }
 }
 
 /// Told of a key that was written here, as it was and as it is, before anybody else is told; or only as
@@ -105,6 +101,7 @@ impl KeysService {
             staff_id: draft.staff_id,
             revoked_time: None,
             previous: None,
+            created_by_key_id: actor.key_id.clone(),
             audit,
         };
         Ok((key, now))
@@ -127,10 +124,11 @@ impl KeysService {
         mut take: impl FnMut(&Key, Option<Timestamp>) -> bool,
     ) -> Result<Option<KeyId>> {
         for _ in 0..MAX_PAGES {
-            let page = self.store.keys(after.as_ref(), PAGE).await?;
+            let page = self.store.keys(filter.created_by.as_ref(), after.as_ref(), PAGE).await?;
             let is_last = page.len() < PAGE as usize;
             for (key, last_used) in page {
-                let is_shown = filter.takes(&key) && key.lies_within(caller).is_ok();
+                let is_taken = filter.show_revoked || key.revoked_time.is_none();
+                let is_shown = is_taken && key.lies_within(caller).is_ok();
                 if is_shown && !take(&key, last_used) {
                     return Ok(after);
                 }
@@ -204,12 +202,12 @@ impl KeysService {
             check_expiry(key.expires_time, now)?;
             by.check_result(&key)?;
             if by.validate_only {
-                return Ok(Kept { key, repeated: false });
+                return Ok(Kept::new(key));
             }
-            match self.store.commit_key(&by.plan(Revision(0), &key, now)).await {
-                Ok(()) => return Ok(Kept { key, repeated: false }),
+            match self.store.commit_key(&by.plan(Revision(0), &key, now), by.live()).await {
+                Ok(()) => return Ok(Kept::new(key)),
                 // The same request came just before: look it up.
-                Err(StoreError::Conflict) if by.request.is_some() => {}
+                Err(StoreError::Conflict) => self.check_acting(by).await?,
                 Err(other) => return Err(other.into()),
             }
         }
@@ -227,41 +225,92 @@ impl KeysService {
             if let Some(kept) = self.repeated(by).await? {
                 return Ok(kept);
             }
-            let found = self.store.key(id).await?;
-            let before = found.map(|(key, _)| key).ok_or_else(|| absent(by.caller, id))?;
-            if by.caller.is_some_and(|caller| before.lies_within(caller).is_err()) {
-                return Err(Error::KeyNotWithin { beyond: None });
-            }
-            self.check_etag(by.etag, &before).await?;
-            let base = before.audit.revision;
+            let before = self.changeable(by, id).await?;
             let now = Timestamp::after(self.clock.now(), Some(before.audit.last_updated_time));
-            let mut after = before.clone();
-            change(&mut after, now)?;
-            if after.expires_time != before.expires_time {
-                check_expiry(after.expires_time, now)?;
+            let changed = Changed::by(by, before, now, &change)?;
+            if changed.after.expires_time != changed.before.expires_time {
+                check_expiry(changed.after.expires_time, now)?;
             }
-            by.check_result(&after)?;
-            if after != before {
-                after.audit.last_updated_by = by.actor.staff_id.clone();
-                after.audit.last_updated_time = now;
-                after.audit.revision = base.next();
+            by.check_result(&changed.after)?;
+            if by.validate_only || (!changed.is_change() && by.request.is_none()) {
+                return Ok(Kept::new(changed.after));
             }
-            if by.validate_only || (after == before && by.request.is_none()) {
-                return Ok(Kept { key: after, repeated: false });
-            }
-            match self.store.commit_key(&by.plan(base, &after, now)).await {
+            let Changed { before, after, time } = &changed;
+            let plan = by.plan(before.audit.revision, after, *time);
+            match self.store.commit_key(&plan, by.live()).await {
                 Ok(()) => {
-                    (self.on_written)(&before, Some(&after));
-                    return Ok(Kept { key: after, repeated: false });
+                    (self.on_written)(before, Some(after));
+                    return Ok(Kept::new(changed.after));
                 }
                 // Another process changed the key just now; look again.
-                Err(StoreError::Conflict) => {}
+                Err(StoreError::Conflict) => self.check_acting(by).await?,
                 Err(other) => {
-                    (self.on_written)(&before, None);
+                    (self.on_written)(before, None);
                     return Err(other.into());
                 }
             }
         }
+    }
+
+    /// Revokes a key and all that it made, those that they made among them, at once or not at all:
+    /// whether or not it is revoked already itself.
+    pub async fn revoke_with_created(&self, by: &By<'_>, id: &KeyId) -> Result<Kept> {
+        const LIMIT: u32 = MAX_REVOKED_ALONG as u32 + 1;
+        loop {
+            if let Some(kept) = self.repeated(by).await? {
+                return Ok(kept);
+            }
+            let head = self.changeable(by, id).await?;
+            let (family, now) = (Family::new(by, head), self.clock.now());
+            if by.validate_only {
+                let found = self.store.key_descendants(id, LIMIT).await?;
+                return Ok(family.kept(&family.changed(&found, now)?));
+            }
+            let family = Arc::new(family);
+            // The store calls the plan while nobody else can write the family.
+            let made = Arc::new(Mutex::new(None));
+            let plan = {
+                let (family, made) = (family.clone(), made.clone());
+                Arc::new(move |found: &[Key]| {
+                    let changed = family.changed(found, now);
+                    let plans = changed.as_ref().ok().map(|changed| family.plans(changed));
+                    *made.lock().unwrap_or_else(PoisonError::into_inner) = Some(changed);
+                    plans
+                })
+            };
+            let outcome = self.store.commit_key_family(id, LIMIT, plan, by.live()).await;
+            let made = made.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let changed = made.transpose()?.unwrap_or_default();
+            match outcome {
+                Ok(()) => {
+                    changed.iter().for_each(|one| (self.on_written)(&one.before, Some(&one.after)));
+                    return Ok(family.kept(&changed));
+                }
+                Err(StoreError::Conflict) => self.check_acting(by).await?,
+                Err(other) => {
+                    changed.iter().for_each(|one| (self.on_written)(&one.before, None));
+                    return Err(other.into());
+                }
+            }
+        }
+    }
+
+    /// A key as it is, if it is the caller's to change and is what the caller has seen.
+    async fn changeable(&self, by: &By<'_>, id: &KeyId) -> Result<Key> {
+        let found = self.store.key(id).await?;
+        let (key, _) = found.ok_or_else(|| absent(by.caller, id))?;
+        if by.caller.is_some_and(|caller| key.lies_within(caller).is_err()) {
+            return Err(Error::KeyNotWithin { beyond: None });
+        }
+        self.check_etag(by.etag, &key).await?;
+        Ok(key)
+    }
+
+    /// After a conflict: a key that was revoked meanwhile writes nothing more.
+    async fn check_acting(&self, by: &By<'_>) -> Result<()> {
+        let Some(id) = &by.actor.key_id else { return Ok(()) };
+        let acting = self.store.key(id).await?.ok_or(Error::UnknownKey)?;
+        acting.0.check_usable(self.clock.now())
     }
 
     /// The key as the same request left it, if it was made before.
@@ -275,7 +324,7 @@ impl KeysService {
             return Err(Error::RequestIdReused { request_id: request.id.to_string() });
         }
         by.check_result(&seen.key)?;
-        Ok(Some(Kept { key: seen.key, repeated: true }))
+        Ok(Some(Kept { key: seen.key, also_revoked: seen.also_revoked, repeated: true }))
     }
 
     /// A mismatch names what was changed since, as far as one page of the log goes back.
@@ -322,8 +371,121 @@ impl By<'_> {
     }
 
     fn plan(&self, base: Revision, after: &Key, time: Timestamp) -> KeyPlan {
-        let (after, actor) = (after.clone(), self.actor.clone());
-        KeyPlan { base, after, actor, time, request: self.request.cloned() }
+        let (after, actor, request) = (after.clone(), self.actor.clone(), self.request.cloned());
+        KeyPlan { base, after, actor, time, request, also_revoked: Vec::new() }
+    }
+
+    /// The key that acts must still be good when something is written.
+    fn live(&self) -> Option<&KeyId> {
+        self.actor.key_id.as_ref()
+    }
+}
+
+/// A key as it was, and as it becomes.
+struct Changed {
+    before: Key,
+    after: Key,
+    time: Timestamp,
+}
+
+impl Changed {
+    fn by(
+        by: &By<'_>,
+        before: Key,
+        time: Timestamp,
+        change: impl Fn(&mut Key, Timestamp) -> Result<()>,
+    ) -> Result<Self> {
+        let mut after = before.clone();
+        change(&mut after, time)?;
+        if after != before {
+            after.audit.last_updated_by = by.actor.staff_id.clone();
+            after.audit.last_updated_time = time;
+            after.audit.revision = before.audit.revision.next();
+        }
+        Ok(Self { before, after, time })
+    }
+
+    fn is_change(&self) -> bool {
+        self.before != self.after
+    }
+}
+
+/// A key that is to be revoked with all that descend from it, and who does that.
+struct Family {
+    head: Key,
+    actor: Actor,
+    caller: Option<Caller>,
+    request: Option<Request>,
+}
+
+impl Family {
+    fn new(by: &By<'_>, head: Key) -> Self {
+        let (actor, request) = (by.actor.clone(), by.request.cloned());
+        Self { head, actor, caller: by.caller.cloned(), request }
+    }
+
+    fn by(&self) -> By<'_> {
+        let (caller, request) = (self.caller.as_ref(), self.request.as_ref());
+        By { actor: &self.actor, caller, request, validate_only: false, etag: None }
+    }
+
+    /// The head, whether or not it changes, and each of what was found.
+    fn changed(&self, found: &[Key], now: Timestamp) -> Result<Vec<Changed>> {
+        self.check(found)?;
+        let changed = [&self.head].into_iter().chain(found).map(|key| {
+            let time = Timestamp::after(now, Some(key.audit.last_updated_time));
+            Changed::by(&self.by(), key.clone(), time, revoke)
+        });
+        changed.collect()
+    }
+
+    fn check(&self, found: &[Key]) -> Result<()> {
+        let id = &self.head.id;
+        if found.len() > MAX_REVOKED_ALONG {
+            let message = format!(
+                "the key {id} made more than {MAX_REVOKED_ALONG} keys that are not revoked, those that they made among \
+                 them: revoke it alone, and then each key that it made (list them with created_by_key_id) with \
+                 with_created"
+            );
+            return Err(Error::Precondition { reason: "TOO_MANY_CREATED", message });
+        }
+        let is_beyond =
+            |key: &&Key| self.caller.as_ref().is_some_and(|by| key.lies_within(by).is_err());
+        match found.iter().filter(is_beyond).count() {
+            0 => Ok(()),
+            // They were widened since, or the head was narrowed. Their ids are not the caller's to see.
+            beyond => Err(Error::Precondition {
+                reason: "CREATED_BEYOND",
+                message: format!(
+                    "{beyond} of the keys that {id} made go beyond your key's own restrictions, so nothing was revoked: \
+                     revoke it alone, or have a key do this that they lie within"
+                ),
+            }),
+        }
+    }
+
+    fn kept(&self, changed: &[Changed]) -> Kept {
+        let ids = changed.iter().map(|one| one.after.id.clone());
+        let key = changed.first().map_or(&self.head, |head| &head.after).clone();
+        Kept { key, also_revoked: ids.skip(1).collect(), repeated: false }
+    }
+
+    /// The request is remembered with the head, and so is what was revoked along.
+    fn plans(&self, changed: &[Changed]) -> Vec<KeyPlan> {
+        let by = self.by();
+        let also_revoked = self.kept(changed).also_revoked;
+        let plans = changed.iter().enumerate().filter_map(|(i, one)| {
+            let plan = by.plan(one.before.audit.revision, &one.after, one.time);
+            match i {
+                // An empty line remembers a request that did not change the head.
+                0 if one.is_change() || plan.request.is_some() => {
+                    Some(KeyPlan { also_revoked: also_revoked.clone(), ..plan })
+                }
+                0 => None,
+                _ => Some(KeyPlan { request: None, ..plan }),
+            }
+        });
+        plans.collect()
     }
 }
 
@@ -332,8 +494,16 @@ impl By<'_> {
 pub struct Kept {
     /// The key.
     pub key: Key,
+    /// The keys that were revoked along with it.
+    pub also_revoked: Vec<KeyId>,
     /// Whether an earlier request with the same id did this; then nothing was done now.
     pub repeated: bool,
+}
+
+impl Kept {
+    fn new(key: Key) -> Self {
+        Self { key, also_revoked: Vec::new(), repeated: false }
+    }
 }
 
 /// Ends a key for good.
@@ -342,15 +512,38 @@ pub fn revoke(key: &mut Key, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Gives a key a new secret; the old one works for some seconds more, never longer than the key.
-pub fn rotate(key: &mut Key, secret: &Secret, overlap_seconds: i64, now: Timestamp) -> Result<()> {
+/// How a key gets a new secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation {
+    /// How long the old secret works beside the new one; 0 ends every older secret at once.
+    pub overlap_seconds: i64,
+    /// Whether an earlier rotation's overlap may end with it.
+    pub end_overlap: bool,
+}
+
+/// Gives a key a new secret; the old one never works for longer than the key.
+pub fn rotate(key: &mut Key, secret: &Secret, how: Rotation, now: Timestamp) -> Result<()> {
     if key.revoked_time.is_some() {
         return Err(Error::Precondition {
             reason: "REVOKED",
             message: format!("the key {} was revoked for good: create another one", key.id),
         });
     }
-    let end = now.plus_seconds(overlap_seconds);
+    let running = key.previous.filter(|previous| now < previous.expires_time);
+    if let Some(PreviousSecret { expires_time, .. }) = running
+        && !(how.end_overlap || how.overlap_seconds == 0)
+    {
+        return Err(Error::Precondition {
+            reason: "OVERLAP_RUNNING",
+            message: format!(
+                "the key {} was rotated before, and the secret from before that works until {expires_time}; rotating it \
+                 again ends that secret now: wait, or ask for it with end_overlap; an overlap of 0s ends every older \
+                 secret",
+                key.id
+            ),
+        });
+    }
+    let end = now.plus_seconds(how.overlap_seconds);
     let expires_time = key.expires_time.map_or(end, |last| last.min(end));
     key.previous = Some(PreviousSecret { digest: key.secret, expires_time });
     key.secret = secret.digest();

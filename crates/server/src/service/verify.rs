@@ -97,7 +97,7 @@ impl VerifyService {
         let mut keys: BTreeMap<KeyId, Key> = BTreeMap::new();
         loop {
             let after = keys.last_key_value().map(|(id, _)| id);
-            let page = self.store.keys(after, PAGE).await?;
+            let page = self.store.keys(None, after, PAGE).await?;
             if page.is_empty() {
                 break;
             }

@@ -19,7 +19,7 @@ use crate::catalog::{
 
 mod keys;
 
-pub(super) use keys::{decode_key_change, encode_key_change};
+pub(super) use keys::{KeyChangeBody, creator, decode_key_change, encode_key_change};
 
 /// The format of the log bodies that are written now.
 const FORMAT: u32 = 1;

@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{Access, Notice, Store, StoreError, check_key_plan, check_plan, count_write};
+use super::{Access, Notice, PlanFamily, Store, StoreError, check_plan, count_write};
 use crate::catalog::{
     access::{CoveredGrant, Grant},
     company::{Business, Company},
@@ -224,21 +224,40 @@ impl Store for PostgresStore {
 
     async fn keys(
         &self,
+        created_by: Option<&KeyId>,
         after: Option<&KeyId>,
         limit: u32,
     ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
-        keys::keys(&self.pool, after, limit).await
+        keys::keys(&self.pool, created_by, after, limit).await
+    }
+
+    async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError> {
+        keys::descendants(&self.pool, id, limit).await
     }
 
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {
         keys::key(&self.pool, id).await
     }
 
-    async fn commit_key(&self, plan: &KeyPlan) -> Result<(), StoreError> {
-        check_key_plan(plan)?;
-        let outcome = keys::commit(&self.pool, plan).await;
+    async fn commit_key(&self, plan: &KeyPlan, live: Option<&KeyId>) -> Result<(), StoreError> {
+        let outcome = keys::commit(&self.pool, plan, live).await;
         count_write(&outcome);
         if outcome.is_ok() && plan.after.audit.revision != plan.base {
+            self.notifier.tell_keys();
+        }
+        outcome
+    }
+
+    async fn commit_key_family(
+        &self,
+        head: &KeyId,
+        limit: u32,
+        plan: PlanFamily,
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError> {
+        let outcome = keys::commit_family(&self.pool, head, limit, &*plan, live).await;
+        count_write(&outcome);
+        if outcome.is_ok() {
             self.notifier.tell_keys();
         }
         outcome

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::mpsc;
 
-use super::{Access, Notice, Store, StoreError, check_key_plan, check_plan, format};
+use super::{Access, Notice, PlanFamily, Store, StoreError, check_key_plans, check_plan, format};
 use crate::catalog::{
     access::{CoveredGrant, Grant},
     company::{Business, Company},
@@ -262,11 +262,18 @@ impl Store for SqliteStore {
 
     async fn keys(
         &self,
+        created_by: Option<&KeyId>,
         after: Option<&KeyId>,
         limit: u32,
     ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
-        let after = after.cloned();
-        self.readers.read(move |tx| keys::keys(tx, after.as_ref(), limit)).await
+        let (created_by, after) = (created_by.cloned(), after.cloned());
+        let list = move |tx: &_| keys::keys(tx, created_by.as_ref(), after.as_ref(), limit);
+        self.readers.read(list).await
+    }
+
+    async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError> {
+        let id = id.clone();
+        self.readers.read(move |tx| keys::descendants(tx, &id, limit)).await
     }
 
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {
@@ -274,10 +281,31 @@ impl Store for SqliteStore {
         self.readers.read(move |tx| keys::key(tx, &id)).await
     }
 
-    async fn commit_key(&self, plan: &KeyPlan) -> Result<(), StoreError> {
-        check_key_plan(plan)?;
-        let plan = plan.clone();
-        self.writer.write(move |tx| keys::commit(tx, &plan)).await
+    async fn commit_key(&self, plan: &KeyPlan, live: Option<&KeyId>) -> Result<(), StoreError> {
+        check_key_plans(std::slice::from_ref(plan))?;
+        let (plan, live) = (plan.clone(), live.cloned());
+        let commit = move |tx: &_| {
+            keys::check_live(tx, live.as_ref())?;
+            keys::commit(tx, &plan)
+        };
+        self.writer.write(commit).await
+    }
+
+    async fn commit_key_family(
+        &self,
+        head: &KeyId,
+        limit: u32,
+        plan: PlanFamily,
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError> {
+        let (head, live) = (head.clone(), live.cloned());
+        let commit = move |tx: &_| {
+            keys::check_live(tx, live.as_ref())?;
+            let plans = plan(&keys::descendants(tx, &head, limit)?).ok_or(StoreError::Conflict)?;
+            check_key_plans(&plans)?;
+            plans.iter().try_for_each(|plan| keys::commit(tx, plan))
+        };
+        self.writer.write(commit).await
     }
 
     async fn key_request(

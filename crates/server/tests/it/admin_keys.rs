@@ -291,6 +291,41 @@ async fn a_key_names_only_so_many_companies_and_addresses() {
     }
 }
 
+#[tokio::test]
+async fn a_second_rotation_says_what_it_cuts_short() {
+    let server = Server::demo().await;
+    let root = server.any_key().await;
+    let made = send(&server, &root, "POST", KEYS, small()).await.json();
+    let rotate = format!("{KEYS}/{}:rotate", made["key"]["id"].as_str().unwrap());
+    let rotated = async |body: Value| send(&server, &root, "POST", &rotate, body).await;
+    let secret = |answer: &Value| answer["secret"].as_str().unwrap().to_owned();
+    let first = secret(&made);
+    let once = rotated(json!({"overlap": "3600s"})).await.json();
+    let until = once["key"]["previousSecretExpiresTime"].as_str().unwrap();
+    for body in [Value::Null, json!({"overlap": "1s"}), json!({"validate_only": true})] {
+        let refusal = rotated(body.clone()).await.refusal();
+        assert_eq!(refusal.reason, "OVERLAP_RUNNING", "{body}");
+        // To the second.
+        assert!(refusal.message.contains(&until[..19]), "{}", refusal.message);
+        assert!(refusal.message.contains("end_overlap"));
+        assert_eq!(status(&server, &first).await, 200);
+    }
+    let twice = rotated(json!({"end_overlap": true})).await.json();
+    assert_eq!(server.get(TAGS).bearer(&first).send().await.refusal().reason, "UNKNOWN_KEY");
+    assert_eq!(status(&server, &secret(&once)).await, 200);
+    // A leaked secret ends in one step, whatever ran.
+    let leaked = [secret(&once), secret(&twice)];
+    let last = rotated(json!({"overlap": "0s"})).await.json();
+    for secret in leaked {
+        assert_eq!(status(&server, &secret).await, 401);
+    }
+    assert_eq!(status(&server, &secret(&last)).await, 200);
+    // Nothing runs any more, so nothing has to be asked for.
+    assert_eq!(rotated(json!({"overlap": "5s"})).await.status, 200);
+    server.clock.advance(Duration::from_secs(5));
+    assert_eq!(rotated(Value::Null).await.status, 200);
+}
+
 also_on_postgres! {
     a_key_is_issued_used_rotated_and_revoked,
     a_key_sees_and_makes_only_what_lies_within_it,
@@ -298,5 +333,6 @@ also_on_postgres! {
     who_did_what_to_a_key_is_listed_newest_first,
     a_repeated_request_shows_the_key_as_it_left_it,
     both_secrets_of_a_key_share_its_limit,
+    a_second_rotation_says_what_it_cuts_short,
     a_key_names_only_so_many_companies_and_addresses,
 }

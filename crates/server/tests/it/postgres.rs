@@ -430,7 +430,7 @@ async fn two_nodes_that_remember_the_same_uses_do_not_wait_for_each_other() {
     for writing in writing {
         writing.await.unwrap();
     }
-    let keys = stores[0].keys(None, 100).await.unwrap();
+    let keys = stores[0].keys(None, None, 100).await.unwrap();
     assert!(keys.iter().all(|(_, used)| *used == Some(time(6))));
 }
 

@@ -269,7 +269,10 @@ async fn an_unchanged_store_is_restored_equal() {
     assert_eq!(restored.revived, [key("key_1", 1)]);
     let copy = open(&target);
     assert_eq!(settings(&copy, "cmp_a").await, Some(made));
-    assert_eq!(copy.keys(None, 100).await.unwrap(), store.keys(None, 100).await.unwrap());
+    assert_eq!(
+        copy.keys(None, None, 100).await.unwrap(),
+        store.keys(None, None, 100).await.unwrap()
+    );
     assert_eq!(log(&copy, "cmp_a").await, log(&store, "cmp_a").await);
 }
 

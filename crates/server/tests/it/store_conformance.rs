@@ -15,10 +15,10 @@ use customer_settings_server::{
         plan::Plan,
         settings::{self, Delta, Subject},
     },
-    store::{Access, Store, StoreError, postgres::PostgresStore, sqlite::SqliteStore},
+    store::{Access, PlanFamily, Store, StoreError, postgres::PostgresStore, sqlite::SqliteStore},
 };
 
-use crate::{postgres_server, store_samples::*};
+use crate::{harness::eventually, postgres_server, store_samples::*};
 
 /// One engine's empty store, which goes away with this.
 #[async_trait]
@@ -130,6 +130,10 @@ conformance! {
     a_key_id_or_secret_is_taken_once,
     a_replaced_secret_is_forgotten,
     a_key_revision_follows_the_one_before,
+    the_keys_that_descend_from_one_are_found,
+    keys_are_written_together_or_not_at_all,
+    a_key_that_is_revoked_writes_nothing_more,
+    nothing_is_made_while_a_key_ends_with_all_that_it_made,
     uses_of_keys_are_remembered_and_never_move_back,
     another_program_sees_every_commit,
     the_change_mark_moves_with_every_write_of_anybody,
@@ -149,7 +153,7 @@ async fn a_new_store_is_empty_and_in_its_first_epoch(engine: &dyn Engine) {
     assert_eq!(store.epoch().await.unwrap(), 1);
     assert!(store.list_companies(&covering_all(), false, None, 0, 10).await.unwrap().is_empty());
     assert!(store.list_businesses(&covering_all(), 0, 10).await.unwrap().is_empty());
-    assert!(store.keys(None, 100).await.unwrap().is_empty());
+    assert!(store.keys(None, None, 100).await.unwrap().is_empty());
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), None);
     assert_eq!(store.revision(&grant("cmp_a")).await.unwrap(), None);
     assert!(log(&*store, "cmp_a").await.is_empty());
@@ -1087,7 +1091,7 @@ async fn a_key_is_read_as_it_was_committed(engine: &dyn Engine) {
     commit_key(&*store, &key).await.unwrap();
     assert_eq!(store.key_by_secret(&key.secret).await.unwrap(), Some(key.clone()));
     assert_eq!(store.key_by_secret(&SecretDigest([2; 32])).await.unwrap(), None);
-    assert_eq!(store.keys(None, 100).await.unwrap(), [(key, None)]);
+    assert_eq!(store.keys(None, None, 100).await.unwrap(), [(key, None)]);
 }
 
 async fn a_key_that_covers_all_and_may_all_is_read_as_it_was_committed(engine: &dyn Engine) {
@@ -1106,12 +1110,12 @@ async fn a_key_that_covers_all_and_may_all_is_read_as_it_was_committed(engine: &
         commit_key(&*store, key).await.unwrap();
     }
     assert_eq!(
-        store.keys(None, 100).await.unwrap(),
+        store.keys(None, None, 100).await.unwrap(),
         [(nothing.clone(), None), (all.clone(), None)]
     );
-    assert_eq!(store.keys(None, 1).await.unwrap(), [(nothing.clone(), None)]);
-    assert_eq!(store.keys(Some(&nothing.id), 1).await.unwrap(), [(all.clone(), None)]);
-    assert!(store.keys(Some(&all.id), 1).await.unwrap().is_empty());
+    assert_eq!(store.keys(None, None, 1).await.unwrap(), [(nothing.clone(), None)]);
+    assert_eq!(store.keys(None, Some(&nothing.id), 1).await.unwrap(), [(all.clone(), None)]);
+    assert!(store.keys(None, Some(&all.id), 1).await.unwrap().is_empty());
 }
 
 async fn a_key_changes_only_from_its_current_revision(engine: &dyn Engine) {
@@ -1141,7 +1145,7 @@ async fn a_key_id_or_secret_is_taken_once(engine: &dyn Engine) {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(store.keys(None, 100).await.unwrap(), [(first, None), (other, None)]);
+    assert_eq!(store.keys(None, None, 100).await.unwrap(), [(first, None), (other, None)]);
 }
 
 async fn a_replaced_secret_is_forgotten(engine: &dyn Engine) {
@@ -1158,9 +1162,155 @@ async fn a_key_revision_follows_the_one_before(engine: &dyn Engine) {
     let store = engine.open().await;
     let key = key("key_1", 1);
     let far = KeyPlan { base: Revision(7), ..key_plan(&key) };
-    let outcome = store.commit_key(&far).await;
+    let outcome = commit_key_plan(&*store, &far).await;
     assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{outcome:?}");
-    assert!(store.keys(None, 100).await.unwrap().is_empty());
+    assert!(store.keys(None, None, 100).await.unwrap().is_empty());
+}
+
+fn made_by(by: Option<&str>, id: &str, secret: u8) -> Key {
+    let created_by_key_id = by.map(|by| KeyId::parse("id", by).unwrap());
+    Key { created_by_key_id, ..key(id, secret) }
+}
+
+fn ids(keys: Vec<Key>) -> Vec<String> {
+    keys.iter().map(|key| key.id.to_string()).collect()
+}
+
+/// key_1 made key_2, which made key_3 and key_4; key_5 is somebody else's.
+async fn make_family(store: &dyn Store) -> Vec<Key> {
+    let family = [(None, 1), (Some("key_1"), 2), (Some("key_2"), 3), (Some("key_2"), 4), (None, 5)];
+    let family = family.map(|(by, number)| made_by(by, &format!("key_{number}"), number));
+    for key in &family {
+        commit_key(store, key).await.unwrap();
+    }
+    family.to_vec()
+}
+
+fn revoked(key: &Key) -> Key {
+    changed_key(key, |key| key.revoked_time = Some(time(9)))
+}
+
+async fn the_keys_that_descend_from_one_are_found(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let family = make_family(&*store).await;
+    let of =
+        async |i: usize, limit| ids(store.key_descendants(&family[i].id, limit).await.unwrap());
+    assert_eq!(of(0, 9).await, ["key_2", "key_3", "key_4"]);
+    assert_eq!(of(0, 2).await, ["key_2", "key_3"]);
+    assert_eq!(of(1, 9).await, ["key_3", "key_4"]);
+    assert!(of(2, 9).await.is_empty());
+    // Through one that is revoked, too.
+    commit_key(&*store, &revoked(&family[1])).await.unwrap();
+    assert_eq!(of(0, 9).await, ["key_3", "key_4"]);
+    let made = async |by: usize, after: Option<&KeyId>| {
+        let keys = store.keys(Some(&family[by].id), after, 9).await.unwrap();
+        ids(keys.into_iter().map(|(key, _)| key).collect())
+    };
+    assert_eq!(made(0, None).await, ["key_2"]);
+    assert_eq!(made(1, None).await, ["key_3", "key_4"]);
+    assert_eq!(made(1, Some(&family[2].id)).await, ["key_4"]);
+    assert!(made(4, None).await.is_empty());
+}
+
+/// Always these plans.
+fn always(plans: &[KeyPlan]) -> PlanFamily {
+    let plans = plans.to_vec();
+    Arc::new(move |_| Some(plans.clone()))
+}
+
+async fn keys_are_written_together_or_not_at_all(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let family = make_family(&*store).await;
+    let request = Some(Request { id: request_id("r"), digest: [7; 32] });
+    let along = vec![family[1].id.clone()];
+    let plans = [
+        KeyPlan { request, also_revoked: along.clone(), ..key_plan(&revoked(&family[0])) },
+        key_plan(&revoked(&family[1])),
+    ];
+    let late = key_plan(&revoked(&revoked(&family[2])));
+    let taken = key_plan(&made_by(None, "key_9", 3));
+    let unfit = KeyPlan { base: Revision(7), ..key_plan(&family[2]) };
+    let commit = async |plan| store.commit_key_family(&family[0].id, 9, plan, None).await;
+    for (more, expected) in [(late, "Conflict"), (taken, "Taken"), (unfit, "Damaged")] {
+        let outcome = commit(always(&[plans.to_vec(), vec![more]].concat())).await;
+        let outcome = format!("{:?}", outcome.unwrap_err());
+        assert!(outcome.starts_with(expected), "{outcome}");
+    }
+    assert!(matches!(commit(Arc::new(|_| None)).await, Err(StoreError::Conflict)));
+    assert_eq!(store.key(&family[0].id).await.unwrap().unwrap().0, family[0]);
+    let acting = KeyId::parse("id", "key_1").unwrap();
+    assert_eq!(store.key_request(&acting, &request_id("r")).await.unwrap(), None);
+
+    commit(always(&plans)).await.unwrap();
+    for i in [0, 1] {
+        assert_eq!(store.key(&family[i].id).await.unwrap().unwrap().0, revoked(&family[i]));
+    }
+    let seen = store.key_request(&acting, &request_id("r")).await.unwrap().unwrap();
+    assert_eq!((seen.key, seen.also_revoked), (revoked(&family[0]), along.clone()));
+    let lines = store.key_changes(Some(&family[0].id), None, 1).await.unwrap();
+    assert_eq!(lines[0].also_revoked, along);
+    let (_, line) = &store.whole_key_log(None, 9).await.unwrap()[1];
+    assert_eq!(line.also_revoked, along);
+}
+
+async fn a_key_that_is_revoked_writes_nothing_more(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let family = make_family(&*store).await;
+    let make = async |number: u8, live: &Key| {
+        let new = made_by(Some("key_2"), &format!("key_{number}"), number);
+        store.commit_key(&key_plan(&new), Some(&live.id)).await
+    };
+    make(6, &family[1]).await.unwrap();
+    commit_key(&*store, &revoked(&family[1])).await.unwrap();
+    assert!(matches!(make(7, &family[1]).await, Err(StoreError::Conflict)));
+    // Nor does one that is not there.
+    assert!(matches!(make(7, &key("key_8", 8)).await, Err(StoreError::Conflict)));
+    let all = always(&[key_plan(&revoked(&family[0]))]);
+    let outcome = store.commit_key_family(&family[0].id, 9, all.clone(), Some(&family[1].id)).await;
+    assert!(matches!(outcome, Err(StoreError::Conflict)));
+    // A key may end itself.
+    store.commit_key_family(&family[0].id, 9, all, Some(&family[0].id)).await.unwrap();
+}
+
+/// Each child makes keys for as long as it can, until the family's head ends with all of it.
+async fn nothing_is_made_while_a_key_ends_with_all_that_it_made(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let head = made_by(None, "head", 1);
+    commit_key(&*store, &head).await.unwrap();
+    let mut makers = Vec::new();
+    for child in 0..4_u8 {
+        let mut name = format!("child_{child}");
+        commit_key(&*store, &made_by(Some("head"), &name, 2 + child)).await.unwrap();
+        let store = Arc::clone(&store);
+        makers.push(tokio::spawn(async move {
+            let mut made = 0_u32;
+            loop {
+                let mut new = made_by(Some(&name), &format!("child_{child}_{made}"), 0);
+                new.secret.0[0] = child;
+                new.secret.0[1..5].copy_from_slice(&made.to_be_bytes());
+                let live = KeyId::parse("id", &name).unwrap();
+                match store.commit_key(&key_plan(&new), Some(&live)).await {
+                    Ok(()) => made += 1,
+                    Err(StoreError::Conflict) => return made,
+                    Err(other) => panic!("{other:?}"),
+                }
+                // The newest one goes on, which nobody may have seen.
+                name = new.id.to_string();
+            }
+        }));
+    }
+    let made = async || store.key_descendants(&head.id, 10_000).await.unwrap().len();
+    eventually(async || made().await > 20).await;
+    let of_head = head.clone();
+    let plan: PlanFamily = Arc::new(move |found| {
+        Some([&of_head].into_iter().chain(found).map(|key| key_plan(&revoked(key))).collect())
+    });
+    store.commit_key_family(&head.id, 10_000, plan, None).await.unwrap();
+    assert_eq!(made().await, 0);
+    for maker in makers {
+        assert!(maker.await.unwrap() > 0);
+    }
+    assert_eq!(made().await, 0);
 }
 
 async fn uses_of_keys_are_remembered_and_never_move_back(engine: &dyn Engine) {
@@ -1173,10 +1323,10 @@ async fn uses_of_keys_are_remembered_and_never_move_back(engine: &dyn Engine) {
     store.touch_keys(&[(id("key_1"), time(5)), (id("key_9"), time(5))]).await.unwrap();
     store.touch_keys(&[(id("key_1"), time(4))]).await.unwrap();
     let uses: Vec<_> =
-        store.keys(None, 100).await.unwrap().into_iter().map(|(_, used)| used).collect();
+        store.keys(None, None, 100).await.unwrap().into_iter().map(|(_, used)| used).collect();
     assert_eq!(uses, [Some(time(5)), None]);
     store.touch_keys(&[(id("key_1"), time(6))]).await.unwrap();
-    assert_eq!(store.keys(None, 100).await.unwrap()[0], (key("key_1", 1), Some(time(6))));
+    assert_eq!(store.keys(None, None, 100).await.unwrap()[0], (key("key_1", 1), Some(time(6))));
 }
 
 async fn another_program_sees_every_commit(engine: &dyn Engine) {
@@ -1276,16 +1426,20 @@ async fn a_request_about_a_key_is_remembered_per_acting_key(engine: &dyn Engine)
     let by = |key: &str| actor(key);
     let commit = async |key: &Key, actor: &str| {
         let plan = KeyPlan { actor: by(actor), request: Some(request.clone()), ..key_plan(key) };
-        store.commit_key(&plan).await
+        commit_key_plan(&*store, &plan).await
     };
     commit(&first, "key_a").await.unwrap();
     assert!(matches!(commit(&second, "key_a").await, Err(StoreError::Conflict)));
-    assert_eq!(store.keys(None, 100).await.unwrap().len(), 1, "a conflict writes nothing");
+    assert_eq!(store.keys(None, None, 100).await.unwrap().len(), 1, "a conflict writes nothing");
     commit(&second, "key_b").await.unwrap();
     for (actor, expected) in [("key_a", Some(&first)), ("key_b", Some(&second)), ("key_c", None)] {
         let actor = KeyId::parse("id", actor).unwrap();
         let found = store.key_request(&actor, &request.id).await.unwrap();
-        let expected = expected.map(|key| LoggedKeyRequest { digest: [7; 32], key: key.clone() });
+        let expected = expected.map(|key| LoggedKeyRequest {
+            digest: [7; 32],
+            key: key.clone(),
+            also_revoked: vec![],
+        });
         assert_eq!(found, expected);
     }
     // Whatever becomes of the key, the request left it like this.
@@ -1304,20 +1458,20 @@ async fn a_request_that_changed_no_key_is_found_and_raises_no_revision(engine: &
         ..key_plan(&key)
     };
     for id in ["r1", "r2"] {
-        store.commit_key(&nothing(id)).await.unwrap();
+        commit_key_plan(&*store, &nothing(id)).await.unwrap();
         let found = store.key_request(&actor("key_1").key_id.unwrap(), &request_id(id)).await;
         assert_eq!(found.unwrap().unwrap().key, key);
     }
-    assert!(matches!(store.commit_key(&nothing("r1")).await, Err(StoreError::Conflict)));
-    assert_eq!(store.keys(None, 100).await.unwrap(), [(key.clone(), None)]);
+    assert!(matches!(commit_key_plan(&*store, &nothing("r1")).await, Err(StoreError::Conflict)));
+    assert_eq!(store.keys(None, None, 100).await.unwrap(), [(key.clone(), None)]);
     assert_eq!(store.key_changes(None, None, 9).await.unwrap().len(), 1);
     let without = KeyPlan { request: None, ..nothing("r3") };
-    assert!(matches!(store.commit_key(&without).await, Err(StoreError::Damaged(_))));
+    assert!(matches!(commit_key_plan(&*store, &without).await, Err(StoreError::Damaged(_))));
     let local = KeyPlan { actor: Actor { key_id: None, ..actor("key_1") }, ..nothing("r3") };
-    assert!(matches!(store.commit_key(&local).await, Err(StoreError::Damaged(_))));
+    assert!(matches!(commit_key_plan(&*store, &local).await, Err(StoreError::Damaged(_))));
     let next = changed_key(&key, |key| key.name = name("Other"));
     commit_key(&*store, &next).await.unwrap();
-    assert!(matches!(store.commit_key(&nothing("r3")).await, Err(StoreError::Conflict)));
+    assert!(matches!(commit_key_plan(&*store, &nothing("r3")).await, Err(StoreError::Conflict)));
 }
 
 async fn the_whole_log_has_the_empty_lines_too(engine: &dyn Engine) {
@@ -1353,7 +1507,7 @@ async fn the_whole_key_log_is_read_by_key(engine: &dyn Engine) {
     commit_key(&*store, &one).await.unwrap();
     let request = Some(Request { id: request_id("r"), digest: [7; 32] });
     let nothing = KeyPlan { base: one.audit.revision, request, ..key_plan(&one) };
-    store.commit_key(&nothing).await.unwrap();
+    commit_key_plan(&*store, &nothing).await.unwrap();
     commit_key(&*store, &changed_key(&one, |key| key.name = name("Other"))).await.unwrap();
     let whole = store.whole_key_log(None, 9).await.unwrap();
     let places: Vec<_> = whole
@@ -1390,7 +1544,7 @@ async fn the_key_log_is_read_newest_first(engine: &dyn Engine) {
     let request = Request { id: request_id("r"), digest: [7; 32] };
     for (key, at, request) in [(&one, 1, None), (&two, 1, None), (&three, 2, Some(request))] {
         let plan = KeyPlan { time: time(at), request, ..key_plan(key) };
-        store.commit_key(&plan).await.unwrap();
+        commit_key_plan(&*store, &plan).await.unwrap();
     }
     let all = store.key_changes(None, None, 9).await.unwrap();
     let shown: Vec<_> = all.iter().map(|line| (&*line.after, line.before.as_deref())).collect();
@@ -1424,6 +1578,6 @@ async fn everything_is_there_after_reopening(engine: &dyn Engine) {
     let store = engine.open().await;
     assert_eq!(store.epoch().await.unwrap(), 1);
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
-    assert_eq!(store.keys(None, 100).await.unwrap(), [(key("key_1", 1), Some(time(5)))]);
+    assert_eq!(store.keys(None, None, 100).await.unwrap(), [(key("key_1", 1), Some(time(5)))]);
     assert_eq!(log(&*store, "cmp_a").await, lines);
 }

@@ -247,6 +247,7 @@ pub(crate) fn key(id: &str, secret: u8) -> Key {
         staff_id: Some(StaffId::parse("id", "staff_009").unwrap()),
         revoked_time: None,
         previous: None,
+        created_by_key_id: Some(KeyId::parse("id", "key_0").unwrap()),
         audit: audit(1),
     }
 }
@@ -262,10 +263,22 @@ pub(crate) fn changed_key(before: &Key, change: impl FnOnce(&mut Key)) -> Key {
 /// The plan of a key that follows the revision before its own.
 pub(crate) fn key_plan(key: &Key) -> KeyPlan {
     let base = Revision(key.audit.revision.0 - 1);
-    KeyPlan { base, after: key.clone(), actor: actor("key_1"), time: time(1), request: None }
+    KeyPlan {
+        base,
+        after: key.clone(),
+        actor: actor("key_1"),
+        time: time(1),
+        request: None,
+        also_revoked: vec![],
+    }
 }
 
 /// Writes a key as it follows the revision before its own.
 pub(crate) async fn commit_key(store: &dyn Store, key: &Key) -> Result<(), StoreError> {
-    store.commit_key(&key_plan(key)).await
+    commit_key_plan(store, &key_plan(key)).await
+}
+
+/// Writes one key, whatever became of the one that acts.
+pub(crate) async fn commit_key_plan(store: &dyn Store, plan: &KeyPlan) -> Result<(), StoreError> {
+    store.commit_key(plan, None).await
 }

@@ -32,7 +32,7 @@ use crate::{
         text::Name,
         time::Timestamp,
     },
-    service::keys::{By, Kept, KeyDraft, KeyFilter, revoke, rotate},
+    service::keys::{By, Kept, KeyDraft, KeyFilter, Rotation, revoke, rotate},
 };
 
 const FIELDS: [&str; 7] =
@@ -132,7 +132,10 @@ impl KeyService for Admin {
             let caller = envelope.caller()?;
             let asked = Asked::parse("ListKeys", &sent, (size, &token), ROWS)?;
             let after = asked.after(1, |words| KeyId::parse("id", words.first()?).ok())?;
-            let filter = KeyFilter { show_revoked: sent.show_revoked };
+            let created_by = Some(&sent.created_by_key_id).filter(|id| !id.is_empty());
+            let created_by = created_by.map(|id| KeyId::parse("created_by_key_id", id));
+            let created_by = created_by.transpose()?;
+            let filter = KeyFilter { created_by, show_revoked: sent.show_revoked };
             let (mut page, now) = (asked.page(), self.0.keys.now());
             let take = |key: &Key, last_used| page.takes(message(key, last_used, now));
             let next = self.0.keys.list_within(caller, filter, after, take).await?;
@@ -210,7 +213,8 @@ impl KeyService for Admin {
                 return Err(Error::invalid("overlap", "OUT_OF_RANGE", description));
             }
             let secret = Secret::generate()?;
-            let change = |key: &mut Key, now| rotate(key, &secret, overlap, now);
+            let how = Rotation { overlap_seconds: overlap, end_overlap: sent.end_overlap };
+            let change = |key: &mut Key, now| rotate(key, &secret, how, now);
             let kept = self.0.keys.change(&writing.by(), &id, change).await?;
             Ok(writing.with_secret(kept, &secret, self.0.keys.now()))
         };
@@ -228,8 +232,14 @@ impl KeyService for Admin {
             let etags = [sent.etag.as_str()];
             let writing = Writing::open(&envelope, rpc, &request_id, sent.validate_only, &etags)?;
             let id = KeyId::parse("id", &sent.id)?;
-            let kept = self.0.keys.change(&writing.by(), &id, revoke).await?;
-            Ok((kept.repeated, message(&kept.key, None, self.0.keys.now())))
+            let by = writing.by();
+            let kept = match sent.with_created {
+                true => self.0.keys.revoke_with_created(&by, &id).await?,
+                false => self.0.keys.change(&by, &id, revoke).await?,
+            };
+            let also_revoked_ids = kept.also_revoked.iter().map(ToString::to_string).collect();
+            let key = message(&kept.key, None, self.0.keys.now());
+            Ok((kept.repeated, KeyMessage { also_revoked_ids, ..key }))
         };
         repeatable(made.await)
     }
@@ -266,6 +276,12 @@ fn message(key: &Key, last_used: Option<Timestamp>, now: Timestamp) -> KeyMessag
         created_time: Some(timestamp(key.audit.created_time)),
         last_updated_by: key.audit.last_updated_by.to_string(),
         last_updated_time: Some(timestamp(key.audit.last_updated_time)),
+        created_by_key_id: key
+            .created_by_key_id
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        also_revoked_ids: Vec::new(),
     }
 }
 

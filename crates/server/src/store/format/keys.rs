@@ -9,22 +9,41 @@ use super::{
 };
 use crate::catalog::{
     access::Coverage,
+    error::Violation,
     id::{KeyId, StaffId},
-    key::{Key, PreviousSecret, SecretDigest},
+    key::{Key, KeyPlan, PreviousSecret, SecretDigest},
     text::Name,
     time::Timestamp,
 };
 
-/// The body of a line of the key log.
-pub(in crate::store) fn encode_key_change(before: Option<&Key>, after: &Key) -> String {
-    encode(&KeyChangeForm { v: FORMAT, before: before.map(KeyForm::from), after: after.into() })
+/// What the body of a line of the key log says.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::store) struct KeyChangeBody {
+    pub(in crate::store) before: Option<Key>,
+    pub(in crate::store) after: Key,
+    pub(in crate::store) also_revoked: Vec<KeyId>,
+}
+
+/// The body of a plan's line, where the key is so far as `before` says.
+pub(in crate::store) fn encode_key_change(before: Option<&Key>, plan: &KeyPlan) -> String {
+    encode(&KeyChangeForm {
+        v: FORMAT,
+        before: before.map(KeyForm::from),
+        after: (&plan.after).into(),
+        also_revoked: plan.also_revoked.iter().map(ToString::to_string).collect(),
+    })
 }
 
 /// What [`encode_key_change`] wrote.
-pub(in crate::store) fn decode_key_change(body: &str) -> Result<(Option<Key>, Key), StoreError> {
+pub(in crate::store) fn decode_key_change(body: &str) -> Result<KeyChangeBody, StoreError> {
     check_format(body)?;
     let form: KeyChangeForm = decode(body)?;
-    Ok((form.before.map(KeyForm::into_key).transpose()?, form.after.into_key()?))
+    let also_revoked = form.also_revoked.iter().map(|id| KeyId::parse("id", id));
+    Ok(KeyChangeBody {
+        before: form.before.map(KeyForm::into_key).transpose()?,
+        after: form.after.into_key()?,
+        also_revoked: also_revoked.collect::<Result<_, Violation>>()?,
+    })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -34,6 +53,8 @@ struct KeyChangeForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<KeyForm>,
     after: KeyForm,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    also_revoked: Vec<String>,
 }
 
 /// Digests of secrets are part of it, so that one that was exchanged by hand is found.
@@ -56,6 +77,8 @@ struct KeyForm {
     staff_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revoked_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    created_by_key_id: Option<String>,
     audit: AuditForm,
 }
 
@@ -77,6 +100,7 @@ impl From<&Key> for KeyForm {
             expires_time: key.expires_time.map(Timestamp::as_micros),
             staff_id: key.staff_id.as_ref().map(ToString::to_string),
             revoked_time: key.revoked_time.map(Timestamp::as_micros),
+            created_by_key_id: key.created_by_key_id.as_ref().map(ToString::to_string),
             audit: (&key.audit).into(),
         }
     }
@@ -99,9 +123,14 @@ impl KeyForm {
             expires_time: self.expires_time.map(Timestamp::from_micros),
             staff_id: self.staff_id.map(|id| StaffId::parse("staff_id", &id)).transpose()?,
             revoked_time: self.revoked_time.map(Timestamp::from_micros),
+            created_by_key_id: creator(self.created_by_key_id)?,
             audit: self.audit.into_audit()?,
         })
     }
+}
+
+pub(in crate::store) fn creator(id: Option<String>) -> Result<Option<KeyId>, Violation> {
+    id.map(|id| KeyId::parse("created_by_key_id", &id)).transpose()
 }
 
 fn secret_digest(text: &str) -> Result<SecretDigest, StoreError> {

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::{
-    access::Scope,
+    access::{Scope, Task},
     id::KeyId,
-    key::{Key, PreviousSecret, SecretDigest},
+    key::{Key, KeyPlan, PreviousSecret, SecretDigest},
 };
 
 fn audit() -> impl Strategy<Value = Audit> {
@@ -281,6 +281,7 @@ fn a_line_of_the_key_log_is_read_as_it_was_written() {
         staff_id: None,
         revoked_time: None,
         previous: None,
+        created_by_key_id: None,
         audit: an_audit(1),
     };
     let golden = concat!(
@@ -289,8 +290,17 @@ fn a_line_of_the_key_log_is_read_as_it_was_written() {
         r#""addresses":["10.0.0.0/8"],"expires_time":5,"audit":{"created_by":"load","#,
         r#""created_time":1672567200000000,"last_updated_by":"staff_001","last_updated_time":-1,"revision":1}}}"#,
     );
-    assert_eq!(encode_key_change(None, &key), golden);
-    assert_eq!(decode_key_change(golden).unwrap(), (None, key.clone()));
+    let plan = |key: &Key| KeyPlan {
+        base: Revision(1),
+        after: key.clone(),
+        actor: Task::Local.actor(),
+        time: Timestamp::from_micros(1),
+        request: None,
+        also_revoked: vec![],
+    };
+    let says = |before, after, also_revoked| KeyChangeBody { before, after, also_revoked };
+    assert_eq!(encode_key_change(None, &plan(&key)), golden);
+    assert_eq!(decode_key_change(golden).unwrap(), says(None, key.clone(), vec![]));
     let previous =
         PreviousSecret { digest: SecretDigest([8; 32]), expires_time: Timestamp::from_micros(9) };
     let rotated = Key {
@@ -298,10 +308,13 @@ fn a_line_of_the_key_log_is_read_as_it_was_written() {
         coverage: Coverage::All,
         staff_id: Some(StaffId::parse("", "staff_1").unwrap()),
         revoked_time: Some(Timestamp::from_micros(8)),
+        created_by_key_id: Some(KeyId::parse("", "key_0").unwrap()),
         ..key.clone()
     };
-    let body = encode_key_change(Some(&key), &rotated);
-    assert_eq!(decode_key_change(&body).unwrap(), (Some(key), rotated));
+    let also_revoked = vec![KeyId::parse("", "key_2").unwrap()];
+    let both = KeyPlan { also_revoked: also_revoked.clone(), ..plan(&rotated) };
+    let body = encode_key_change(Some(&key), &both);
+    assert_eq!(decode_key_change(&body).unwrap(), says(Some(key), rotated, also_revoked));
     for body in
         ["", "{}", r#"{"v":2}"#, &golden.replace("BwcH", "Bw"), &golden.replace("key_1", "")]
     {

@@ -1,5 +1,7 @@
 //! The statements about keys and their log.
 
+use std::{collections::BTreeMap, slice};
+
 use futures_util::future::join3;
 use tokio_postgres::Row;
 
@@ -22,13 +24,19 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        StoreError,
-        format::{self, AuditForm},
+        StoreError, check_key_plans,
+        format::{self, AuditForm, KeyChangeBody},
     },
 };
 
 const KEY: &str = "id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses, expires_time, \
-     staff_id, revoked_time, created_by, created_time, last_updated_by, last_updated_time, revision";
+     staff_id, revoked_time, created_by_key_id, created_by, created_time, last_updated_by, \
+     last_updated_time, revision";
+
+/// Who writes keys does so alone, on whichever node: a row of the whole database is locked before
+/// anything is read. Locks on the keys themselves would let a key that nobody knows of yet make
+/// others for as long as it takes to find it.
+const HOLD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT FROM meta FOR UPDATE";
 
 const LINE: &str =
     "part, time, actor_key_id, actor_staff_id, address, request_id, request_digest, body";
@@ -41,16 +49,36 @@ pub(super) async fn key_by_secret(pool: &Pool, secret: &SecretDigest) -> Result<
 
 pub(super) async fn keys(
     pool: &Pool,
+    created_by: Option<&KeyId>,
     after: Option<&KeyId>,
     limit: u32,
 ) -> Result<Vec<(Key, Option<Timestamp>)>> {
-    // Every id sorts after the empty text.
+    let is_made_by =
+        if created_by.is_some() { "created_by_key_id = $3::text" } else { "$3::text IS NULL" };
     let sql = format!(
         "SELECT {KEY}, last_used_time FROM keys LEFT JOIN key_uses ON key_id = id
-         WHERE id > $1 ORDER BY id LIMIT $2"
+         WHERE id > $1 AND {is_made_by} ORDER BY id LIMIT $2"
     );
+    // Every id sorts after the empty text.
     let after = after.map_or("", KeyId::as_str);
-    pool.query(&sql, &[&after, &i64::from(limit)]).await?.iter().map(used_key_of).collect()
+    let created_by = created_by.map(KeyId::as_str);
+    let rows = pool.query(&sql, &[&after, &i64::from(limit), &created_by]).await?;
+    rows.iter().map(used_key_of).collect()
+}
+
+pub(super) async fn descendants(pool: &Pool, id: &KeyId, limit: u32) -> Result<Vec<Key>> {
+    let rows = pool.query(&descendants_sql(), &[&id.as_str(), &i64::from(limit)]).await?;
+    rows.iter().map(key_of).collect()
+}
+
+fn descendants_sql() -> String {
+    format!(
+        "WITH RECURSIVE made (made_id) AS (
+             SELECT id FROM keys WHERE created_by_key_id = $1
+             UNION SELECT id FROM keys JOIN made ON created_by_key_id = made_id)
+         SELECT {KEY} FROM keys JOIN made ON id = made_id WHERE revoked_time IS NULL
+         ORDER BY id LIMIT $2"
+    )
 }
 
 pub(super) async fn key(pool: &Pool, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>> {
@@ -61,59 +89,113 @@ pub(super) async fn key(pool: &Pool, id: &KeyId) -> Result<Option<(Key, Option<T
 }
 
 /// Writes the key and the line of the key log, if the key is at the plan's base.
-pub(super) async fn commit(pool: &Pool, plan: &KeyPlan) -> Result<()> {
+pub(super) async fn commit(pool: &Pool, plan: &KeyPlan, live: Option<&KeyId>) -> Result<()> {
     let _writer = pool.writer().await?;
     let lease = pool.lease().await?;
-    let written = pool.answered(4, write(&lease, plan)).await;
+    let written = pool.answered(4, write(&lease, Some(HOLD), slice::from_ref(plan), live)).await;
     lease.end(written).await
 }
 
-async fn write(lease: &Lease, plan: &KeyPlan) -> Result<()> {
-    let old = look(lease, plan).await?;
+/// The same for a key and all that descend from it.
+pub(super) async fn commit_family(
+    pool: &Pool,
+    head: &KeyId,
+    limit: u32,
+    plan: &(dyn Fn(&[Key]) -> Option<Vec<KeyPlan>> + Send + Sync),
+    live: Option<&KeyId>,
+) -> Result<()> {
+    let _writer = pool.writer().await?;
+    let lease = pool.lease().await?;
+    let statements = usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(2);
+    let written = pool.answered(statements, async {
+        let find = lease.prepare(&descendants_sql()).await?;
+        let client = lease.client()?;
+        client.batch_execute(HOLD).await.map_err(|error| failure(&error))?;
+        let found = client.query(&find, &[&head.as_str(), &i64::from(limit)]).await;
+        let found = found.map_err(|error| failure(&error))?;
+        let found = found.iter().map(key_of).collect::<Result<Vec<_>>>()?;
+        let plans = plan(&found).ok_or(StoreError::Conflict)?;
+        write(&lease, None, &plans, live).await
+    });
+    let written = written.await;
+    lease.end(written).await
+}
+
+async fn write(
+    lease: &Lease,
+    hold: Option<&str>,
+    plans: &[KeyPlan],
+    live: Option<&KeyId>,
+) -> Result<()> {
+    check_key_plans(plans)?;
+    let old = look(lease, hold, plans, live).await?;
     let mut writes = Vec::new();
-    if plan.after.audit.revision != plan.base {
-        writes.push(match plan.base {
-            Revision(0) => insert_key(&plan.after),
-            _ => update_key(&plan.after),
-        });
+    for plan in plans {
+        if plan.after.audit.revision != plan.base {
+            writes.push(match plan.base {
+                Revision(0) => insert_key(&plan.after),
+                _ => update_key(&plan.after),
+            });
+        }
+        writes.push(append(old.get(&plan.after.id), plan));
     }
-    writes.push(append(old.as_ref(), plan));
     let statements = lease.prepare_all(&writes).await?;
     lease.send(None, &statements, &writes).await
 }
 
-/// Begins, locks the key as it is, and refuses a plan that does not fit it.
-async fn look(lease: &Lease, plan: &KeyPlan) -> Result<Option<Key>> {
-    let after = &plan.after;
-    let found = lease.prepare(&format!("SELECT {KEY} FROM keys WHERE id = $1 FOR UPDATE")).await?;
-    let holders = "SELECT id FROM keys WHERE (secret = $1 OR previous_secret = $1) AND id <> $2";
-    let holders = lease.prepare(holders).await?;
-    let (client, id) = (lease.client()?, after.id.as_str());
+/// Looks at the keys as they are and at the one that acts, and refuses plans that do not fit them.
+async fn look(
+    lease: &Lease,
+    hold: Option<&str>,
+    plans: &[KeyPlan],
+    live: Option<&KeyId>,
+) -> Result<BTreeMap<KeyId, Key>> {
+    let found = format!("SELECT {KEY} FROM keys WHERE id = ANY($1)");
+    let found = lease.prepare(&found).await?;
+    let holders =
+        format!("SELECT {KEY} FROM keys WHERE secret = ANY($1) OR previous_secret = ANY($1)");
+    let holders = lease.prepare(&holders).await?;
+    let ids = plans.iter().map(|plan| &plan.after.id).chain(live);
+    let ids: Vec<&str> = ids.map(KeyId::as_str).collect();
+    let changed = || plans.iter().filter(|plan| plan.after.audit.revision != plan.base);
+    let secrets: Vec<&[u8]> = changed().map(|plan| plan.after.secret.0.as_slice()).collect();
+    let client = lease.client()?;
+    let hold = async {
+        match hold {
+            Some(hold) => client.batch_execute(hold).await,
+            None => Ok(()),
+        }
+    };
     // Joined futures are polled in this order, and the driver sends when one is polled first.
-    let (begun, found, holders) = join3(
-        client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
-        client.query(&found, &[&id]),
-        client.query(&holders, &[&after.secret.0.as_slice(), &id]),
-    )
-    .await;
-    begun.map_err(|error| failure(&error))?;
+    let (held, found, holders) =
+        join3(hold, client.query(&found, &[&ids]), client.query(&holders, &[&secrets])).await;
+    held.map_err(|error| failure(&error))?;
     let found = found.map_err(|error| failure(&error))?;
     let holders = holders.map_err(|error| failure(&error))?;
-    let old = found.first().map(key_of).transpose()?;
-    match &old {
-        Some(_) if plan.base == Revision::default() => {
-            return Err(StoreError::Taken(Kind::Key, after.id.to_string()));
-        }
-        Some(old) if old.audit.revision != plan.base => return Err(StoreError::Conflict),
-        None if plan.base != Revision::default() => return Err(StoreError::Conflict),
-        _ => {}
+    let old = found.iter().map(|row| key_of(row).map(|key| (key.id.clone(), key)));
+    let old = old.collect::<Result<BTreeMap<_, _>>>()?;
+    if live.is_some_and(|id| old.get(id).is_none_or(|key| key.revoked_time.is_some())) {
+        return Err(StoreError::Conflict);
     }
-    match holders.first() {
-        Some(holder) if after.audit.revision != plan.base => {
-            Err(StoreError::Taken(Kind::Key, text(holder, "id")?))
+    for plan in plans {
+        let id = &plan.after.id;
+        match old.get(id) {
+            Some(_) if plan.base == Revision::default() => {
+                return Err(StoreError::Taken(Kind::Key, id.to_string()));
+            }
+            Some(old) if old.audit.revision != plan.base => return Err(StoreError::Conflict),
+            None if plan.base != Revision::default() => return Err(StoreError::Conflict),
+            _ => {}
         }
-        _ => Ok(old),
     }
+    let holders = holders.iter().map(key_of).collect::<Result<Vec<_>>>()?;
+    for Key { id, secret, .. } in changed().map(|plan| &plan.after) {
+        let holds = |key: &&Key| key.id != *id && key.secrets().any(|held| held == *secret);
+        if let Some(holder) = holders.iter().find(holds) {
+            return Err(StoreError::Taken(Kind::Key, holder.id.to_string()));
+        }
+    }
+    Ok(old)
 }
 
 pub(super) async fn request(
@@ -125,8 +207,12 @@ pub(super) async fn request(
         "SELECT request_digest, body FROM key_changes WHERE actor_key_id = $1 AND request_id = $2";
     let rows = pool.query(sql, &[&actor.as_str(), &request.as_str()]).await?;
     let found = rows.first().map(|row| {
-        let (_, key) = format::decode_key_change(&text(row, "body")?)?;
-        Ok(LoggedKeyRequest { digest: digest(row, "request_digest")?, key })
+        let body = format::decode_key_change(&text(row, "body")?)?;
+        Ok(LoggedKeyRequest {
+            digest: digest(row, "request_digest")?,
+            key: body.after,
+            also_revoked: body.also_revoked,
+        })
     });
     found.transpose()
 }
@@ -180,11 +266,13 @@ pub(super) async fn whole_log(
 }
 
 fn line(row: &Row) -> Result<KeyLogLine> {
-    let (before, after) = format::decode_key_change(&text(row, "body")?)?;
+    let KeyChangeBody { before, after, also_revoked } =
+        format::decode_key_change(&text(row, "body")?)?;
     Ok(KeyLogLine {
         time: time(row, "time")?,
         actor: log::actor(row)?,
         request: log::request_of(row)?,
+        also_revoked,
         before: before.map(Box::new),
         after: Box::new(after),
     })
@@ -208,9 +296,9 @@ fn insert_key(key: &Key) -> Write {
     // Somebody else's key of that id or secret was not there just now: it is looked at again.
     let sql = "INSERT INTO keys
                (id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses,
-                expires_time, staff_id, revoked_time, created_by, created_time, last_updated_by,
-                last_updated_time, revision)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                expires_time, staff_id, revoked_time, created_by_key_id, created_by, created_time,
+                last_updated_by, last_updated_time, revision)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
                ON CONFLICT DO NOTHING";
     let taken = StoreError::Taken(Kind::Key, key.id.to_string());
     bind_key(Write::new(sql, taken), key)
@@ -220,13 +308,13 @@ fn update_key(key: &Key) -> Write {
     let sql =
         "UPDATE keys SET secret = $2, previous_secret = $3, previous_expires_time = $4, name = $5,
                    scopes = $6, companies = $7, addresses = $8, expires_time = $9, staff_id = $10,
-                   revoked_time = $11, created_by = $12, created_time = $13, last_updated_by = $14,
-                   last_updated_time = $15, revision = $16
+                   revoked_time = $11, created_by_key_id = $12, created_by = $13, created_time = $14,
+                   last_updated_by = $15, last_updated_time = $16, revision = $17
                WHERE id = $1";
-    bind_key(Write::new(sql, damaged("a key that is locked is gone")), key)
+    bind_key(Write::new(sql, damaged("a key that was there is gone")), key)
 }
 
-/// $1 to $16.
+/// $1 to $17.
 fn bind_key(write: Write, key: &Key) -> Write {
     let audit = AuditForm::from(&key.audit);
     write
@@ -241,6 +329,7 @@ fn bind_key(write: Write, key: &Key) -> Write {
         .bind(key.expires_time.map(Timestamp::as_micros))
         .bind(key.staff_id.as_ref().map(ToString::to_string))
         .bind(key.revoked_time.map(Timestamp::as_micros))
+        .bind(key.created_by_key_id.as_ref().map(ToString::to_string))
         .bind(audit.created_by)
         .bind(audit.created_time)
         .bind(audit.last_updated_by)
@@ -261,7 +350,7 @@ fn append(before: Option<&Key>, plan: &KeyPlan) -> Write {
         .bind(integer(plan.after.audit.revision.0))
         .bind(plan.time.as_micros());
     log::bind_actor(write, &plan.actor, plan.request.as_ref())
-        .bind(format::encode_key_change(before, &plan.after))
+        .bind(format::encode_key_change(before, plan))
 }
 
 fn previous(row: &Row) -> Result<Option<PreviousSecret>> {
@@ -290,6 +379,7 @@ fn key_of(row: &Row) -> Result<Key> {
         expires_time: optional_time(row, "expires_time")?,
         staff_id,
         revoked_time: optional_time(row, "revoked_time")?,
+        created_by_key_id: format::creator(optional_text(row, "created_by_key_id")?)?,
         audit: audit(row, "revision")?.into_audit()?,
     })
 }

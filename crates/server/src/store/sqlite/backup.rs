@@ -172,8 +172,11 @@ fn read(db: &Connection, path: &Path) -> Result<(u64, Vec<Key>), OpenError> {
         },
     };
     let epoch = rows::epoch(db).map_err(damaged)?;
-    let keys =
-        keys::keys(db, None, u32::MAX).map_err(damaged)?.into_iter().map(|(key, _)| key).collect();
+    let keys = keys::keys(db, None, None, u32::MAX)
+        .map_err(damaged)?
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
     Ok((epoch, keys))
 }
 

@@ -20,7 +20,7 @@ use crate::{
     },
     store::{
         StoreError,
-        format::{self, AuditForm},
+        format::{self, AuditForm, KeyChangeBody},
     },
 };
 
@@ -33,18 +33,31 @@ pub(super) fn key_by_secret(tx: &Connection, secret: &SecretDigest) -> Result<Op
 
 pub(super) fn keys(
     tx: &Connection,
+    created_by: Option<&KeyId>,
     after: Option<&KeyId>,
     limit: u32,
 ) -> Result<Vec<(Key, Option<Timestamp>)>> {
+    let is_made_by = if created_by.is_some() { "created_by_key_id = ?3" } else { "?3 IS NULL" };
+    let sql = format!(
+        "SELECT keys.*, key_uses.last_used_time FROM keys
+         LEFT JOIN key_uses ON key_uses.key_id = keys.id
+         WHERE keys.id > ?1 AND {is_made_by} ORDER BY keys.id LIMIT ?2"
+    );
+    let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
     // Every id sorts after the empty text.
-    let sql = "SELECT keys.*, key_uses.last_used_time FROM keys
-               LEFT JOIN key_uses ON key_uses.key_id = keys.id
-               WHERE keys.id > ?1 ORDER BY keys.id LIMIT ?2";
-    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let after = after.map_or("", KeyId::as_str);
-    collect(statement.query(params![after, limit]).map_err(failure)?, |row| {
-        Ok((key_of(row)?, optional_time(row, "last_used_time")?))
-    })
+    let rows = statement.query(params![after, limit, created_by.map(KeyId::as_str)]);
+    collect(rows.map_err(failure)?, |row| Ok((key_of(row)?, optional_time(row, "last_used_time")?)))
+}
+
+pub(super) fn descendants(tx: &Connection, id: &KeyId, limit: u32) -> Result<Vec<Key>> {
+    let sql = "WITH RECURSIVE made (made_id) AS (
+                   SELECT id FROM keys WHERE created_by_key_id = ?1
+                   UNION SELECT id FROM keys JOIN made ON created_by_key_id = made_id)
+               SELECT keys.* FROM keys JOIN made ON id = made_id WHERE revoked_time IS NULL
+               ORDER BY id LIMIT ?2";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    collect(statement.query(params![id.as_str(), limit]).map_err(failure)?, key_of)
 }
 
 pub(super) fn key(tx: &Connection, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>> {
@@ -53,6 +66,15 @@ pub(super) fn key(tx: &Connection, id: &KeyId) -> Result<Option<(Key, Option<Tim
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([id.as_str()]).map_err(failure)?;
     Ok(collect(rows, |row| Ok((key_of(row)?, optional_time(row, "last_used_time")?)))?.pop())
+}
+
+/// A conflict where that key is revoked, or is not there.
+pub(super) fn check_live(tx: &Connection, id: Option<&KeyId>) -> Result<()> {
+    let Some(id) = id else { return Ok(()) };
+    match key(tx, id)? {
+        Some((key, _)) if key.revoked_time.is_none() => Ok(()),
+        _ => Err(StoreError::Conflict),
+    }
 }
 
 /// Writes the key and the line of the key log, if the key is at the plan's base.
@@ -89,8 +111,12 @@ pub(super) fn request(
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([actor.as_str(), request.as_str()]).map_err(failure)?;
     let found = collect(rows, |row| {
-        let (_, key) = format::decode_key_change(&text(row, "body")?)?;
-        Ok(LoggedKeyRequest { digest: row.get("request_digest").map_err(failure)?, key })
+        let body = format::decode_key_change(&text(row, "body")?)?;
+        Ok(LoggedKeyRequest {
+            digest: row.get("request_digest").map_err(failure)?,
+            key: body.after,
+            also_revoked: body.also_revoked,
+        })
     })?;
     Ok(found.into_iter().next())
 }
@@ -140,11 +166,13 @@ pub(super) fn whole_log(
 }
 
 fn line(row: &Row<'_>) -> Result<KeyLogLine> {
-    let (before, after) = format::decode_key_change(&text(row, "body")?)?;
+    let KeyChangeBody { before, after, also_revoked } =
+        format::decode_key_change(&text(row, "body")?)?;
     Ok(KeyLogLine {
         time: time(row, "time")?,
         actor: log::actor(row)?,
         request: log::request_of(row)?,
+        also_revoked,
         before: before.map(Box::new),
         after: Box::new(after),
     })
@@ -166,15 +194,15 @@ fn write_key(tx: &Connection, key: &Key) -> Result<()> {
     // An upsert and not REPLACE, which would delete the row that others refer to.
     let sql = "INSERT INTO keys
                (id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses,
-                expires_time, staff_id, revoked_time, created_by, created_time, last_updated_by, last_updated_time, revision)
+                expires_time, staff_id, revoked_time, created_by_key_id, created_by, created_time, last_updated_by, last_updated_time, revision)
                VALUES
                (:id, :secret, :previous_secret, :previous_expires_time, :name, :scopes, :companies, :addresses, :expires_time, :staff_id, :revoked_time,
-                :created_by, :created_time, :last_updated_by, :last_updated_time, :revision)
+                :created_by_key_id, :created_by, :created_time, :last_updated_by, :last_updated_time, :revision)
                ON CONFLICT (id) DO UPDATE SET
                    secret = :secret, previous_secret = :previous_secret,
                    previous_expires_time = :previous_expires_time, name = :name, scopes = :scopes, companies = :companies,
                    addresses = :addresses, expires_time = :expires_time, staff_id = :staff_id,
-                   revoked_time = :revoked_time, created_by = :created_by, created_time = :created_time,
+                   revoked_time = :revoked_time, created_by_key_id = :created_by_key_id, created_by = :created_by, created_time = :created_time,
                    last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
                    revision = :revision";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
@@ -189,6 +217,7 @@ fn write_key(tx: &Connection, key: &Key) -> Result<()> {
             ":expires_time": key.expires_time.map(Timestamp::as_micros),
             ":staff_id": key.staff_id.as_ref().map(StaffId::as_str),
             ":revoked_time": key.revoked_time.map(Timestamp::as_micros),
+            ":created_by_key_id": key.created_by_key_id.as_ref().map(KeyId::as_str),
             ":created_by": audit.created_by, ":created_time": audit.created_time,
             ":last_updated_by": audit.last_updated_by, ":last_updated_time": audit.last_updated_time,
             ":revision": integer(audit.revision),
@@ -217,7 +246,7 @@ fn append(tx: &Connection, before: Option<&Key>, plan: &KeyPlan) -> Result<()> {
             ":address": actor.address.map(|address| address.to_string()),
             ":request_id": request.map(|request| request.id.as_str()),
             ":request_digest": request.map(|request| request.digest),
-            ":body": format::encode_key_change(before, after),
+            ":body": format::encode_key_change(before, plan),
         })
         .map_err(failure)?;
     if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
@@ -244,6 +273,7 @@ fn key_of(row: &Row<'_>) -> Result<Key> {
         expires_time: optional_time(row, "expires_time")?,
         staff_id,
         revoked_time: optional_time(row, "revoked_time")?,
+        created_by_key_id: format::creator(optional_text(row, "created_by_key_id")?)?,
         audit: audit(row, "revision")?.into_audit()?,
     })
 }

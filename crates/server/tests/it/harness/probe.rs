@@ -19,7 +19,7 @@ use customer_settings_server::{
         settings::Settings,
         time::Timestamp,
     },
-    store::{Notice, Store, StoreError},
+    store::{Notice, PlanFamily, Store, StoreError},
 };
 use tokio::sync::mpsc;
 
@@ -235,18 +235,33 @@ impl Store for Probe {
 
     async fn keys(
         &self,
+        created_by: Option<&KeyId>,
         after: Option<&KeyId>,
         limit: u32,
     ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
-        self.ask().await?.keys(after, limit).await
+        self.ask().await?.keys(created_by, after, limit).await
     }
 
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {
         self.ask().await?.key(id).await
     }
 
-    async fn commit_key(&self, plan: &KeyPlan) -> Result<(), StoreError> {
-        self.ask().await?.commit_key(plan).await
+    async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError> {
+        self.ask().await?.key_descendants(id, limit).await
+    }
+
+    async fn commit_key(&self, plan: &KeyPlan, live: Option<&KeyId>) -> Result<(), StoreError> {
+        self.ask().await?.commit_key(plan, live).await
+    }
+
+    async fn commit_key_family(
+        &self,
+        head: &KeyId,
+        limit: u32,
+        plan: PlanFamily,
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError> {
+        self.ask().await?.commit_key_family(head, limit, plan, live).await
     }
 
     async fn key_request(
