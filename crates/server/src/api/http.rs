@@ -23,7 +23,7 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use sha2::{Digest, Sha256};
 
-pub use self::{backend::Backend, routes::BindingError};
+pub use self::{backend::Backend, masks::fill_within, routes::BindingError};
 pub(crate) use self::{
     direct::DirectJson,
     json::wrapped,

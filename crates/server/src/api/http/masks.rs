@@ -8,6 +8,26 @@ use serde_json::{Map, Value as Json};
 
 use super::{json::is_mask, query::is_plain_message, routes::field_by_any_name};
 
+/// Gives every update within the JSON of a request, such as those of a batch, the mask that it lacks.
+pub fn fill_within(message: &MessageDescriptor, json: &mut Json) {
+    let Some(object) = json.as_object_mut() else { return };
+    for (key, value) in object {
+        let found = field_by_any_name(message, key).filter(|field| !field.is_map());
+        let Some(field) = found.filter(is_plain_message) else { continue };
+        let Kind::Message(inner) = field.kind() else { continue };
+        let values = match value {
+            Json::Array(items) => &mut items[..],
+            value => std::slice::from_mut(value),
+        };
+        for value in values {
+            fill_within(&inner, value);
+            if let Some(update) = value.as_object_mut() {
+                fill(&inner, update);
+            }
+        }
+    }
+}
+
 /// Gives the JSON of an update the mask that it lacks; other messages have no mask to give.
 pub(crate) fn fill(update: &MessageDescriptor, json: &mut Map<String, Json>) {
     let (Some(mask), Some(resource)) = (mask_of(update), resource_of(update)) else { return };

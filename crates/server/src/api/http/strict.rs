@@ -39,6 +39,7 @@ pub(crate) fn message(
     let input = binding.rpc.input();
     // A mask without names is none, there as everywhere.
     values.retain(|_, (path, value)| !masks::is_empty_mask(path.leaf(), value));
+    masks::fill_within(&input, &mut json);
     let has_mask = masks::mask_of(&input).is_some_and(|mask| values.contains_key(mask.name()));
     if let Some(request) = json.as_object_mut()
         && binding.method == Method::PATCH
@@ -160,12 +161,7 @@ impl Names<'_> {
             Json::String(text) if json::is_mask(message) => *text = json::mask(text),
             // Well-known types have keys of their own, or any.
             _ if message.full_name().starts_with("google.protobuf.") => {}
-            json => {
-                self.message(message, json, path);
-                if let Some(object) = json.as_object_mut() {
-                    masks::fill(message, object);
-                }
-            }
+            json => self.message(message, json, path),
         }
     }
 
