@@ -285,7 +285,11 @@ fn expected(mut model: Model, step: &Step) -> Option<Model> {
                 }
                 None => None,
             };
-            let was_default = model[at].3;
+            let (was_active, was_default) = (model[at].2, model[at].3);
+            // Only the default has one, or had it just before.
+            if heir.is_some_and(|heir| !was_default && (was_active || !model[heir].3)) {
+                return None;
+            }
             (model[at].2, model[at].3) = (false, false);
             if was_default && model.iter().any(|row| row.2) {
                 model[heir?].3 = true;
