@@ -17,7 +17,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
 
@@ -31,6 +31,10 @@ use crate::config::Limits;
 
 /// How long a connection that is closed for doing nothing has to say good-bye.
 const FAREWELL: Duration = Duration::from_millis(250);
+
+/// How long, and how much, a client may still send after the last answer of its connection.
+const LINGER: Duration = Duration::from_secs(2);
+const MOST_LINGER_BYTES: u64 = 64 << 20;
 
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -110,8 +114,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         }
     });
     match end.await {
+        End::Served(Ok(())) if watch.is_spoilt() => linger(&wire, shutdown).await,
         End::Served(Ok(())) | End::Aborted => {}
-        End::Served(Err(error)) => tracing::debug!(%peer, error, "connection failed"),
+        End::Served(Err(error)) => {
+            tracing::debug!(%peer, error, "connection failed");
+            // It may be told so, in the middle of what it sends.
+            linger(&wire, shutdown).await;
+        }
         End::Over => {
             tracing::debug!(%peer, "connection closed: its client did nothing");
             connection.as_mut().graceful_shutdown();
@@ -121,6 +130,21 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             });
             let _ = timeout(FAREWELL, farewell).await;
         }
+    }
+}
+
+/// Reads on for a while after the last word. What comes for a socket that is closed makes the kernel reset the
+/// connection, and a client that sends meets that before it has read its answer.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(wire: &Wire<S>, shutdown: &Shutdown) {
+    let mut wire = wire.clone();
+    let discard = async {
+        wire.shutdown().await?;
+        let mut sink = tokio::io::sink();
+        tokio::io::copy(&mut wire.take(MOST_LINGER_BYTES), &mut sink).await
+    };
+    tokio::select! {
+        _ = timeout(LINGER, Box::pin(discard)) => {}
+        () = shutdown.aborted() => {}
     }
 }
 

@@ -32,7 +32,7 @@ use super::{
     deadline::{Deadline, budget},
     manner::Manner,
     operational::Operational,
-    ready::{Head, ReadyAnswers, ReadyRequest, RequestBody},
+    ready::{BodyLimits, Head, ReadyAnswers, ReadyRequest, RequestBody},
     record::{Asked, Record, RecordedBody, Recorder, RouteLabel, span},
     request_id::{self, RequestId},
     watch::Busy,
@@ -245,8 +245,12 @@ impl Pipeline {
         mut busy: Busy,
     ) -> Response<RecordedBody> {
         let (head, body) = request.into_parts();
-        let mut body = RequestBody::new(body, head.version);
-        if let Some(read) = body.read_at_once(self.limits.body_bytes).await {
+        let limits = BodyLimits {
+            bytes: self.limits.body_bytes as u64,
+            time: self.limits.request_timeout(),
+        };
+        let mut body = RequestBody::new(body, &head, limits, &busy);
+        if let Some(read) = body.read_at_once().await {
             busy = match self.at_once(Head::of_parts(&head), &read, &arrival, busy) {
                 Ok(response) => return response,
                 Err(busy) => busy,
@@ -281,6 +285,10 @@ impl Pipeline {
         let response = self.route(request, peer, client, manner).instrument(span).await;
         let mut response = fit_for(&method, response);
         self.complete(allowed_origin, &id, response.headers_mut());
+        if busy.is_spoilt() {
+            // Of HTTP/1.1 alone. A client that is told does not try to use the connection again.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let label = response.extensions().get::<RouteLabel>().cloned();
         let is_limited = is_limited(&response);
         let response = record.follow(label, response, busy);

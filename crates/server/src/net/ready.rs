@@ -12,18 +12,31 @@ use std::{
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Request, Response, Uri, Version, request::Parts};
+use http::{HeaderMap, Method, Request, Response, Uri, Version, header, request::Parts};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::{runtime::Handle, time::sleep};
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
 
-use super::{client_address::ClientAddress, manner::Manner, record::RouteLabel};
+use super::{client_address::ClientAddress, manner::Manner, record::RouteLabel, watch::Busy};
 
 /// Larger bodies are not those of usual requests.
 const MOST_BODY_BYTES: u64 = 4_096;
 
 /// How long a client of HTTP/2 may still send what nobody reads.
 const LINGER: Duration = Duration::from_millis(100);
+
+/// Up to where a body is read, whether or not anybody wants it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyLimits {
+    /// Its bytes, after the answer as before it.
+    pub(super) bytes: u64,
+    /// The time after the answer.
+    pub(super) time: Duration,
+}
 
 /// A request's head, wherever it lies: moving requests around costs more than looking at them.
 #[derive(Clone, Copy, Debug)]
@@ -109,26 +122,39 @@ pub(super) struct RequestBody {
     /// Why `read` is not all and nothing follows: to be told to whoever reads on, as the rest is silent then.
     broken: Option<hyper::Error>,
     is_http2: bool,
+    limits: BodyLimits,
+    /// Bytes that have come.
+    come: u64,
+    /// Whether the client waits to be asked for it, which whoever reads first does.
+    is_withheld: bool,
+    /// Of the request, so that its connection is kept while what nobody wanted is read away.
+    busy: Busy,
 }
 
 impl RequestBody {
-    pub(super) fn new(rest: Incoming, version: Version) -> Self {
-        let is_http2 = version == Version::HTTP_2;
-        Self { read: Bytes::new(), rest: Some(rest), broken: None, is_http2 }
+    pub(super) fn new(rest: Incoming, head: &Parts, limits: BodyLimits, busy: &Busy) -> Self {
+        Self {
+            read: Bytes::new(),
+            rest: Some(rest),
+            broken: None,
+            is_http2: head.version == Version::HTTP_2,
+            limits,
+            come: 0,
+            is_withheld: head.headers.contains_key(header::EXPECT),
+            busy: busy.also(),
+        }
     }
 
     /// The whole body, if it is short, here already, and not larger than the limit.
-    pub(super) async fn read_at_once(&mut self, limit: usize) -> Option<Bytes> {
-        let most = MOST_BODY_BYTES.min(limit as u64);
-        std::future::poll_fn(|context| Poll::Ready(self.poll_at_once(most, context))).await
+    pub(super) async fn read_at_once(&mut self) -> Option<Bytes> {
+        std::future::poll_fn(|context| Poll::Ready(self.poll_at_once(context))).await
     }
 
-    fn poll_at_once(&mut self, most: u64, context: &mut Context<'_>) -> Option<Bytes> {
+    fn poll_at_once(&mut self, context: &mut Context<'_>) -> Option<Bytes> {
+        let most = MOST_BODY_BYTES.min(self.limits.bytes);
         let is_short = |body: &Self| HttpBody::size_hint(body).lower() <= most;
-        while is_short(self)
-            && let Some(rest) = self.rest.as_mut().filter(|rest| !rest.is_end_stream())
-        {
-            match Pin::new(rest).poll_frame(context) {
+        while is_short(self) && self.rest.as_ref().is_some_and(|rest| !rest.is_end_stream()) {
+            match self.poll_rest(context) {
                 // Trailers are for the general way; they end the body.
                 Poll::Ready(Some(Ok(frame))) => self.keep(frame.into_data().ok()?),
                 Poll::Ready(None) => break,
@@ -140,6 +166,19 @@ impl RequestBody {
             }
         }
         is_short(self).then(|| self.read.clone())
+    }
+
+    fn poll_rest(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.is_withheld = false;
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let polled = Pin::new(rest).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.come += frame.data_ref().map_or(0, Bytes::len) as u64;
+        }
+        polled
     }
 
     fn keep(&mut self, data: Bytes) {
@@ -167,9 +206,9 @@ impl HttpBody for RequestBody {
         if !read.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(read))));
         }
-        match &mut self.rest {
-            Some(rest) => Pin::new(rest).poll_frame(context),
-            None => Poll::Ready(self.broken.take().map(Err)),
+        match self.broken.take() {
+            Some(error) => Poll::Ready(Some(Err(error))),
+            None => self.poll_rest(context),
         }
     }
 
@@ -194,13 +233,42 @@ impl HttpBody for RequestBody {
 impl Drop for RequestBody {
     /// HTTP/2 tells a client whose body is dropped to send no more of it. Some, curl 7.88 among them, forget
     /// the answer then if it comes together with that, so that comes a moment later.
+    ///
+    /// HTTP/1.1 has no such word. What is not too much is read away, since a client that is cut off while it
+    /// sends never looks for its answer; with what is too much, the connection ends.
     fn drop(&mut self) {
-        let rest = self.rest.take().filter(|rest| self.is_http2 && !rest.is_end_stream());
-        if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
+        let Some(rest) = self.rest.take().filter(|rest| !rest.is_end_stream()) else { return };
+        let BodyLimits { bytes, time } = self.limits;
+        let is_too_much = self.come > bytes || rest.size_hint().lower() > bytes;
+        if !self.is_http2 && (is_too_much || self.is_withheld) {
+            self.busy.spoil();
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        if self.is_http2 {
             runtime.spawn(async move {
                 sleep(LINGER).await;
                 drop(rest);
             });
+            return;
         }
+        let busy = self.busy.also();
+        runtime.spawn(async move {
+            let read = timeout(time, read_away(rest, bytes)).await;
+            if read != Ok(true) {
+                busy.spoil();
+            }
+        });
     }
+}
+
+/// Whether the body ends within so many bytes.
+async fn read_away(mut rest: Incoming, mut bytes: u64) -> bool {
+    while let Some(frame) = rest.frame().await {
+        let Ok(frame) = frame else { return false };
+        let come = frame.data_ref().map_or(0, Bytes::len) as u64;
+        let Some(left) = bytes.checked_sub(come) else { return false };
+        bytes = left;
+    }
+    true
 }

@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -29,6 +29,8 @@ struct Requests {
     ended: AtomicU64,
     /// When the last answer was made: microseconds after `connected`.
     answered_us: AtomicU64,
+    /// Whether some of a body is left unread, so that no other request can follow.
+    is_spoilt: AtomicBool,
 }
 
 /// A request whose answer is not made yet.
@@ -39,6 +41,25 @@ impl Busy {
     pub(super) fn answered(&self, now: Instant) {
         let since = now.saturating_duration_since(self.0.connected);
         self.0.answered_us.store(micros(since), Ordering::Relaxed);
+    }
+
+    /// The same for what goes on beside it: the connection is busy until both are dropped.
+    pub(super) fn also(&self) -> Self {
+        Self::begin(&self.0)
+    }
+
+    fn begin(requests: &Arc<Requests>) -> Self {
+        requests.begun.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(requests))
+    }
+
+    /// Takes note that the rest of a body stays unread: the connection ends with the answer.
+    pub(super) fn spoil(&self) {
+        self.0.is_spoilt.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_spoilt(&self) -> bool {
+        self.0.is_spoilt.load(Ordering::Relaxed)
     }
 }
 
@@ -87,6 +108,7 @@ impl Watch {
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             answered_us: AtomicU64::new(0),
+            is_spoilt: AtomicBool::new(false),
         };
         Self {
             header_timeout: limits.header_timeout(),
@@ -105,10 +127,12 @@ impl Watch {
     /// What counts a request when it begins.
     pub(super) fn begin(&self) -> impl Fn() -> Busy + use<> {
         let requests = Arc::clone(&self.requests);
-        move || {
-            requests.begun.fetch_add(1, Ordering::Relaxed);
-            Busy(Arc::clone(&requests))
-        }
+        move || Busy::begin(&requests)
+    }
+
+    /// Whether the client may still send some of a body that nobody reads.
+    pub(super) fn is_spoilt(&self) -> bool {
+        self.requests.is_spoilt.load(Ordering::Relaxed)
     }
 
     /// Whether the time is over. To be asked at the end of each of the connection's turns.

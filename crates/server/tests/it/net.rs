@@ -33,6 +33,7 @@ use tower::service_fn;
 
 mod client_address;
 mod connections;
+mod early;
 mod log;
 mod requests;
 mod tls;
