@@ -79,7 +79,7 @@ struct Recognized {
 
 struct CachedKey {
     key: Key,
-    /// Who holds it, but for the address.
+    /// Its holder, but for the address.
     holder: Holder,
     stamp: Stamp,
     usage: Arc<Usage>,

@@ -120,7 +120,7 @@ impl Services {
         api::local(self.use_cases(), task.holder(), deadline)
     }
 
-    /// What the protocols are made over.
+    /// The use cases that the protocols are made over.
     pub fn use_cases(&self) -> api::UseCases {
         api::UseCases {
             settings: self.settings.clone(),

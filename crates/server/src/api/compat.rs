@@ -76,7 +76,7 @@ impl Compat {
     }
 }
 
-/// Who is calling.
+/// The caller of a method.
 fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
     guard::caller(request.extensions()).map_err(|error| grpc_status(&error))
 }

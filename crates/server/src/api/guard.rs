@@ -1,4 +1,4 @@
-//! Who may call which method: the contract's scopes, checked once, before any handler and before the body is read.
+//! The check of who may call which method: the contract's scopes, looked at once, before any handler and before the body is read.
 //!
 //! Every way into the methods comes through here: HTTP/JSON, gRPC, what is ready, and the program itself.
 
@@ -28,7 +28,7 @@ const STAFF_ID: &str = "settings-staff-id";
 pub(super) struct Method {
     /// As metrics and the log call it.
     pub(super) label: RouteLabel,
-    /// What a key needs.
+    /// The scopes that a key needs.
     scopes: Vec<Scope>,
     /// Whether it refuses what it does not know, as the management API does and the compatible surface must not.
     is_strict: bool,
@@ -123,7 +123,7 @@ pub(super) fn scopes(rpc: &MethodDescriptor) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// Who is calling, put there by whoever let the request in.
+/// The caller, put there by whoever let the request in.
 pub(super) fn caller(extensions: &http::Extensions) -> Result<&Caller> {
     let absent = || Error::Internal(Cause::new("a method was reached without a caller"));
     extensions.get().ok_or_else(absent)

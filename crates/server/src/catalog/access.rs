@@ -169,14 +169,14 @@ pub struct Rights {
     pub staff_id: Option<StaffId>,
 }
 
-/// Someone who has shown a valid key from an address that it allows. What may be done with it is not decided yet.
+/// Someone who has shown a valid key from an address that it allows. Nothing is decided yet of what may be done with it.
 #[derive(Clone, Debug)]
 pub struct Holder {
     /// Who acts.
     pub actor: Actor,
     /// What the key allows; shared, as every request of the key has the same.
     pub rights: Arc<Rights>,
-    /// What the holder has seen: answers about a company must be at least as new.
+    /// The revision that the holder has seen: answers about a company must be at least as new.
     pub at_least: Option<RevisionToken>,
 }
 

@@ -87,7 +87,7 @@ pub enum Error {
     },
     /// What the caller changes is not what it has seen.
     EtagMismatch {
-        /// What the etag must be of, for example `customer_tags/tag_001`.
+        /// The thing that the etag must be of, for example `customer_tags/tag_001`.
         what: String,
         /// Whether it is known to have been its etag once.
         was_its: bool,

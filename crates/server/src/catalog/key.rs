@@ -103,7 +103,7 @@ impl Key {
         Ok(())
     }
 
-    /// Who holds this key, at an address that is not known yet.
+    /// The holder of this key, at an address that is not known yet.
     pub fn holder(&self) -> Holder {
         let staff_id = self.staff_id.clone().unwrap_or_else(|| {
             StaffId::parse("key_id", self.id.as_str())

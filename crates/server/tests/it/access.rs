@@ -282,7 +282,7 @@ async fn what_is_not_covered_is_refused_alike_whether_or_not_it_exists() {
                 if request.get("id").is_some() {
                     request["id"] = id.into();
                 }
-                // What was seen does not matter either.
+                // Nor does it matter which etag was seen.
                 if method.descriptor.input().get_field_by_name("etag").is_some() {
                     request["etag"] = "0123456789abcdef01234567".into();
                 }

@@ -43,7 +43,7 @@ fn problems_name_the_line_and_the_field() {
     }
 }
 
-/// What makes a whole document unreadable.
+/// The error that makes a whole document unreadable.
 fn unreadable(text: &str) -> String {
     document::parse(text).err().map(|error| error.to_string()).unwrap_or_default()
 }

@@ -280,7 +280,7 @@ async fn a_key_that_would_be_over_already_is_refused() {
     let path = "/admin/v1/keys?request_id=once";
     let made = desk.ok("POST", path, draft.clone()).await;
     desk.server.clock.advance(std::time::Duration::from_secs(61));
-    // What was answered once is answered again, and what was read may be sent back with another name.
+    // An answer that was given once is given again, and a key may be sent back as it was read, with another name.
     assert_eq!(desk.ok("POST", path, draft).await["key"]["id"], made["key"]["id"]);
     let over = desk.ok("GET", &key, Value::Null).await;
     assert_eq!(over["state"], "EXPIRED");
@@ -310,4 +310,44 @@ async fn an_undo_whose_name_is_taken_names_the_entry_that_has_it() {
     desk.ok("POST", &format!("{tags}/last:archive"), Value::Null).await;
     desk.ok("PATCH", TAG, json!({"name": "Last"})).await;
     assert!(undo(8).await.contains(r#""id":"tag_001""#));
+}
+
+#[tokio::test]
+async fn an_id_within_that_is_another_one_is_refused() {
+    let (desk, key) = furnished().await;
+    for (verb, path, body, field) in [
+        ("PATCH", TAG, json!({"id": "tag_002"}), "entry.id"),
+        ("PATCH", COMPANY, json!({"id": "cmp_002"}), "company.id"),
+        ("PATCH", BUSINESS, json!({"id": "biz_002"}), "business.id"),
+        ("PATCH", BUSINESS, json!({"companyId": "cmp_002"}), "business.company_id"),
+        ("PATCH", &key, json!({"id": "key_other"}), "key.id"),
+        ("POST", "/admin/v1/companies?company_id=a", json!({"id": "b", "name": "N"}), "company.id"),
+        (
+            "POST",
+            "/admin/v1/companies/cmp_001/businesses?business_id=a",
+            json!({"id": "b", "name": "N"}),
+            "business.id",
+        ),
+        (
+            "POST",
+            "/admin/v1/companies/cmp_001/customer_tags?entry_id=a",
+            json!({"id": "b", "name": "N"}),
+            "entry.id",
+        ),
+    ] {
+        let (status, refusal, _) = desk.no(verb, path, body).await;
+        assert_eq!((status, &refusal.fields[..]), (400, &[field.to_owned()][..]), "{verb} {path}");
+    }
+    for path in [COMPANY, BUSINESS, &key] {
+        let read = desk.ok("GET", path, Value::Null).await;
+        assert_eq!(desk.ok("PATCH", path, read.clone()).await["etag"], read["etag"], "{path}");
+    }
+}
+
+also_on_postgres! {
+    null_or_an_empty_list_in_an_update_clears_the_field_or_is_refused_by_its_name,
+    an_etag_of_another_thing_is_not_called_an_old_one,
+    the_etags_of_a_batch_are_compared_with_what_was_there_before_it,
+    a_key_that_would_be_over_already_is_refused,
+    an_undo_whose_name_is_taken_names_the_entry_that_has_it,
 }

@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin, convert,
     paging::{Asked, ROWS},
-    request::{Envelope, Mask, as_of, refuse_etag, required, written},
+    request::{Envelope, Mask, as_of, refuse_etag, required, same_id, written},
 };
 use crate::{
     api::marks::{answer, marked},
@@ -104,6 +104,7 @@ impl CompanyService for Admin {
                 id => CompanyId::parse("company_id", id)?,
             };
             let sent = message.company.as_ref();
+            same_id("company.id", sent.map_or("", |sent| &sent.id), &message.company_id)?;
             refuse_etag("company.etag", sent.map_or("", |sent| &sent.etag), "")?;
             let patch = company_patch(sent, None)?;
             required("company.name", patch.name.as_ref())?;
@@ -164,6 +165,7 @@ impl CompanyService for Admin {
         let made = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let sent = message.company.as_ref();
+            same_id("company.id", sent.map_or("", |sent| &sent.id), company.as_str())?;
             let in_body = sent.map(|sent| sent.etag.as_str()).unwrap_or_default();
             let etag = envelope.etag(&[&message.etag, in_body]);
             let patch = company_patch(sent, message.update_mask.as_ref());
@@ -223,6 +225,7 @@ impl BusinessService for Admin {
                     id => Some(BusinessId::parse("business_id", id)?),
                 };
                 let sent = message.business.as_ref();
+                same_ids(sent, &message.business_id, &message.company_id)?;
                 refuse_etag("business.etag", sent.map_or("", |sent| &sent.etag), "")?;
                 let patch = Box::new(business_patch(sent, None)?);
                 required("business.name", patch.name.as_ref())?;
@@ -297,6 +300,7 @@ impl BusinessService for Admin {
             let sent = message.business.as_ref();
             let step = || {
                 let id = BusinessId::parse("id", &message.id)?;
+                same_ids(sent, id.as_str(), &message.company_id)?;
                 let in_body = sent.map(|sent| sent.etag.as_str()).unwrap_or_default();
                 let etag = envelope.etag(&[&message.etag, in_body])?;
                 let patch = Box::new(business_patch(sent, message.update_mask.as_ref())?);
@@ -342,6 +346,13 @@ impl BusinessService for Admin {
 fn business_state(envelope: &Envelope, id: &str, etag: &str, state: State) -> Result<Step> {
     let id = BusinessId::parse("id", id)?;
     Ok(Step::SetBusinessState { id, state, etag: envelope.etag(&[etag])? })
+}
+
+/// Refuses a location that says of itself that it is another one.
+fn same_ids(sent: Option<&Business>, id: &str, company: &str) -> Result<()> {
+    let Some(sent) = sent else { return Ok(()) };
+    same_id("business.id", &sent.id, id)?;
+    same_id("business.company_id", &sent.company_id, company)
 }
 
 /// A repeated request must find the company that it made, so its id follows from the request's.

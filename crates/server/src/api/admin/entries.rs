@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert, list,
-    request::{Envelope, Mask, as_of, catalog, one_etag, refuse_etag, required, written},
+    request::{Envelope, Mask, as_of, catalog, one_etag, refuse_etag, required, same_id, written},
 };
 use crate::{
     api::marks::marked,
@@ -224,14 +224,10 @@ fn patch(entry: Option<&Entry>, mask: Option<&FieldMask>) -> Result<EntryPatch> 
 fn create_step(message: &CreateEntryRequest, etag: Option<Etag>) -> Result<Step> {
     let catalog = catalog(&message.collection)?;
     let sent = message.entry.as_ref();
-    let in_entry = sent.map(|entry| entry.id.as_str()).unwrap_or_default();
-    let id = match (message.entry_id.as_str(), in_entry) {
-        ("", _) => None,
-        (id, other) if other.is_empty() || other == id => Some(EntryId::parse("entry_id", id)?),
-        _ => {
-            let description = "differs from entry_id: send the id as entry_id only";
-            return Err(Error::invalid("entry.id", "CONFLICTING_VALUES", description));
-        }
+    same_id("entry.id", sent.map_or("", |sent| &sent.id), &message.entry_id)?;
+    let id = match message.entry_id.as_str() {
+        "" => None,
+        id => Some(EntryId::parse("entry_id", id)?),
     };
     let hint = "; the catalog's goes into the request's own etag, in the query or as If-Match";
     refuse_etag("entry.etag", entry_etag(sent), hint)?;
@@ -244,10 +240,7 @@ fn update_step(message: &UpdateEntryRequest, etag: Option<Etag>) -> Result<Step>
     let catalog = catalog(&message.collection)?;
     let id = EntryId::parse("id", &message.id)?;
     let sent = message.entry.as_ref();
-    if sent.is_some_and(|entry| !entry.id.is_empty() && entry.id != message.id) {
-        let description = "differs from the id in the path; ids never change";
-        return Err(Error::invalid("entry.id", "CONFLICTING_VALUES", description));
-    }
+    same_id("entry.id", sent.map_or("", |sent| &sent.id), &message.id)?;
     let patch = patch(sent, message.update_mask.as_ref())?;
     Ok(Step::UpdateEntry { catalog, id, patch, etag })
 }

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin, convert,
     paging::{Asked, CHANGES, ROWS},
-    request::{Envelope, Mask, moment, refuse_etag, repeatable, required},
+    request::{Envelope, Mask, moment, refuse_etag, repeatable, required, same_id},
 };
 use crate::{
     api::{convert::timestamp, marks::answer},
@@ -183,6 +183,7 @@ impl KeyService for Admin {
             let rpc = ("UpdateKey", &sent);
             let writing = Writing::open(&envelope, rpc, &request_id, sent.validate_only, &etags)?;
             let id = KeyId::parse("id", &sent.id)?;
+            same_id("key.id", sent.key.as_ref().map_or("", |key| &key.id), id.as_str())?;
             let patch = patch(sent.key.as_ref(), sent.update_mask.as_ref())?;
             let change = |key: &mut Key, _| {
                 patch.clone().apply(key);

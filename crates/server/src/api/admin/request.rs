@@ -45,7 +45,7 @@ impl Envelope {
         (Self { metadata, extensions }, message)
     }
 
-    /// Who is calling.
+    /// The caller.
     pub(super) fn caller(&self) -> Result<&Caller> {
         guard::caller(&self.extensions)
     }
@@ -150,7 +150,16 @@ pub(super) fn refuse_etag(field: &str, etag: &str, hint: &str) -> Result<()> {
     Err(Error::invalid(field, "NO_ETAG_YET", description))
 }
 
-/// What a request must have.
+/// Refuses an id within a resource that differs from the one that the request is about.
+pub(super) fn same_id(field: &str, sent: &str, own: &str) -> Result<()> {
+    if sent.is_empty() || own.is_empty() || sent == own {
+        return Ok(());
+    }
+    let description = "differs from the id that the request itself has, and ids never change";
+    Err(Error::invalid(field, "CONFLICTING_VALUES", description))
+}
+
+/// A value that a request must have.
 pub(super) fn required<T>(field: &str, given: Option<T>) -> Result<T> {
     given.ok_or_else(|| Error::invalid(field, "REQUIRED", "is required"))
 }

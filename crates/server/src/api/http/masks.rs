@@ -70,7 +70,8 @@ fn given<'a>(json: &'a Map<String, Json>, field: &FieldDescriptor) -> Option<&'a
     json.get(field.json_name()).or_else(|| json.get(field.name()))
 }
 
-/// What only the server writes may come along, as may the etag that a resource was read with; neither is changed.
+/// Whether an update can change the field. Those that only the server writes may come along, as may the etag that
+/// a resource was read with.
 fn is_settable(field: &FieldDescriptor) -> bool {
     field.name() != "etag" && !has_behavior(field, "OUTPUT_ONLY")
 }

@@ -52,7 +52,7 @@ pub(super) fn planned(
     Ok((draft.deltas(stamp), subjects))
 }
 
-/// What callers can have seen: the company before the first step. So the changes of a batch do not get in each
+/// The company before the first step, which is all that callers can have seen. So the changes of a batch do not get in each
 /// other's way, and one of them cannot be blamed on what another program did.
 struct Seen<'a> {
     current: Option<&'a Settings>,
@@ -61,8 +61,8 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// Refuses a step about something that is not what the caller has seen. What is not there at all is left to the
-    /// step itself.
+    /// Refuses a step about something that is not what the caller has seen. A thing that is not there at all
+    /// is left to the step itself.
     fn check(&self, step: &Step, now: &Settings) -> Result<()> {
         let Some((subject, etag)) = step.expected() else { return Ok(()) };
         let actual = self.current.and_then(|current| match subject {

@@ -6,7 +6,7 @@ use std::{collections::HashMap, fmt, rc::Rc};
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, options};
 
-/// What nests deeper is nothing that a document has.
+/// No document nests deeper.
 const MAX_DEPTH: usize = 32;
 /// Aliases make a small document a large one; this is the most values that they may make of it.
 const MAX_NODES: usize = 50_000_000;
@@ -56,7 +56,7 @@ pub(super) struct Key {
 }
 
 impl Value {
-    /// What it is, in words that end a sentence.
+    /// Words for it, to end a sentence.
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Null(_) => "nothing".to_owned(),

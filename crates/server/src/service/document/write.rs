@@ -114,7 +114,7 @@ struct EntryRow {
 
 /// Writes one company as an item of the list `companies`, with all that [`parse`](super::parse) reads.
 ///
-/// What is empty or usual is left out, so that the same settings always give the same bytes.
+/// Values that are empty or usual are left out, so that the same settings always give the same bytes.
 pub fn write(settings: &Settings) -> Result<String, serde_saphyr::ser::Error> {
     let company = &settings.company;
     let [customer_tags, referral_sources, life_cycles, action_statuses] =

@@ -269,7 +269,7 @@ async fn an_update_without_a_mask_gets_the_names_of_what_its_json_has() {
         ("PATCH /box/b", r#"{"note": ""}"#, updated(json!({"note": ""}), "note")),
         ("PATCH /box/b", r#"{"parts": [], "is_default": false}"#, updated(json!({}), "parts,isDefault")),
         ("PATCH /box/b", r#"{"labels": {}, "free": null}"#, updated(json!({}), "labels,free")),
-        // What only the server writes, and what was seen, is no change.
+        // Fields that only the server writes, and the etag that was seen, are no change.
         ("PATCH /box/b", r#"{"position": 1, "etag": null, "note": null}"#, updated(json!({"position": 1}), "note")),
         ("PATCH /box/b", r#"{"note": null, "update_mask": null}"#, updated(json!({}), "note")),
         ("PATCH /box/b?update_mask=", r#"{"note": null}"#, updated(json!({}), "note")),
