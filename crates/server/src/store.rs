@@ -100,6 +100,10 @@ pub trait Store: Send + Sync + 'static {
         fold_key: &str,
     ) -> Result<Vec<CompanyId>, StoreError>;
 
+    /// The company's fold key as it is stored, and the version of the rule that all of them follow, for
+    /// those who verify them; `None` if there is no such company.
+    async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>, StoreError>;
+
     /// Everything of the company at its current revision; `None` if there is no such company.
     async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError>;
 
@@ -117,7 +121,8 @@ pub trait Store: Send + Sync + 'static {
     /// needs a key.
     ///
     /// A plan names each row at most once, in any order: entries may swap names and ranks. From
-    /// base 0 its first delta makes the company. A plan that does not fit the grant or the rows is
+    /// base 0 its first delta makes the company. A company's own row is [`StoreError::Outdated`] where
+    /// a newer program has made the fold keys. A plan that does not fit the grant or the rows is
     /// [`StoreError::Damaged`], nothing written.
     async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError>;
 
@@ -270,6 +275,8 @@ pub enum StoreError {
     Unavailable(Cause),
     /// The engine failed while it committed; whether the write happened is not known.
     OutcomeUnknown(Cause),
+    /// A newer program keeps the names by another rule; nothing was written.
+    Outdated,
     /// What is stored cannot be understood, or what is to be written does not fit it; nothing was
     /// written.
     Damaged(Cause),
@@ -317,6 +324,7 @@ fn count_write(outcome: &Result<(), StoreError>) {
         Err(StoreError::Conflict) => "conflict",
         Err(StoreError::Taken(..)) => "taken",
         Err(StoreError::Unavailable(_)) => "unavailable",
+        Err(StoreError::Outdated) => "outdated",
         Err(StoreError::OutcomeUnknown(_)) => "unknown",
         Err(StoreError::Damaged(_)) => "damaged",
     };
@@ -332,6 +340,12 @@ impl From<StoreError> for Error {
             StoreError::OutcomeUnknown(cause) => {
                 Self::Unavailable { what: Unavailable::OutcomeUnknown, cause }
             }
+            StoreError::Outdated => Self::Precondition {
+                reason: "OUTDATED_PROGRAM",
+                message: "a newer program compares names by another rule here, so that this one must not make or \
+                          change companies: use the newer one"
+                    .to_owned(),
+            },
             StoreError::Damaged(cause) => Self::Internal(cause),
         }
     }

@@ -43,8 +43,9 @@ CREATE TABLE businesses (
 CREATE UNIQUE INDEX businesses_by_id ON businesses (id);
 CREATE INDEX businesses_by_name ON businesses (name, id) WHERE state = 'active';
 
--- While the rows of one change are written, a negative rank parks an entry: its rank, its name and
--- its being the default are free for others until it gets its new ones.
+-- While the rows of one change are written, a negative rank parks an entry: its rank and its
+-- being the default are free for others until it gets its new ones. That active names differ is what a
+-- plan checks, and a plan is written only over what it saw.
 CREATE TABLE entries (
     company_id            TEXT COLLATE "C" NOT NULL REFERENCES companies (id),
     catalog               TEXT COLLATE "C" NOT NULL CHECK (catalog IN
@@ -52,7 +53,6 @@ CREATE TABLE entries (
     id                    TEXT COLLATE "C" NOT NULL,
     rank                  BIGINT  NOT NULL,
     name                  TEXT COLLATE "C" NOT NULL,
-    fold_key              TEXT COLLATE "C" NOT NULL,
     description           TEXT COLLATE "C" NOT NULL,
     color                 TEXT COLLATE "C",
     is_default            BOOLEAN NOT NULL,
@@ -66,8 +66,6 @@ CREATE TABLE entries (
 );
 
 CREATE UNIQUE INDEX entries_by_rank ON entries (company_id, catalog, rank);
-CREATE UNIQUE INDEX entries_by_fold_key ON entries (company_id, catalog, fold_key)
-    WHERE state = 'active' AND rank >= 0;
 CREATE UNIQUE INDEX entries_default ON entries (company_id, catalog)
     WHERE is_default AND state = 'active' AND rank >= 0;
 

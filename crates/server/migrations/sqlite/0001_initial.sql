@@ -8,10 +8,13 @@ CREATE TABLE meta (
     -- The oldest program, by the number of its last migration, that may still use this schema.
     oldest_schema_version INTEGER NOT NULL,
     -- Which life of the data this is: one more after every restore.
-    epoch                 INTEGER NOT NULL CHECK (epoch > 0)
+    epoch                 INTEGER NOT NULL CHECK (epoch > 0),
+    -- Which rule the fold keys of companies follow; a newer program renews them.
+    fold_key_version      INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO meta (only_row, schema_version, oldest_schema_version, epoch) VALUES (1, 1, 1, 1);
+INSERT INTO meta (only_row, schema_version, oldest_schema_version, epoch, fold_key_version)
+VALUES (1, 1, 1, 1, 1);
 
 CREATE TABLE companies (
     id                    TEXT    NOT NULL PRIMARY KEY,
@@ -51,8 +54,9 @@ CREATE TABLE businesses (
 CREATE UNIQUE INDEX businesses_by_id ON businesses (id);
 CREATE INDEX businesses_by_name ON businesses (name, id) WHERE state = 'active';
 
--- While the rows of one change are written, a negative rank parks an entry: its rank, its name and
--- its being the default are free for others until it gets its new ones.
+-- While the rows of one change are written, a negative rank parks an entry: its rank and its
+-- being the default are free for others until it gets its new ones. That active names differ is what a
+-- plan checks, and a plan is written only over what it saw.
 CREATE TABLE entries (
     company_id            TEXT    NOT NULL REFERENCES companies (id),
     catalog               TEXT    NOT NULL CHECK (catalog IN
@@ -60,7 +64,6 @@ CREATE TABLE entries (
     id                    TEXT    NOT NULL,
     rank                  INTEGER NOT NULL,
     name                  TEXT    NOT NULL,
-    fold_key              TEXT    NOT NULL,
     description           TEXT    NOT NULL,
     color                 TEXT,
     is_default            INTEGER NOT NULL CHECK (is_default IN (0, 1)),
@@ -74,8 +77,6 @@ CREATE TABLE entries (
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX entries_by_rank ON entries (company_id, catalog, rank);
-CREATE UNIQUE INDEX entries_by_fold_key ON entries (company_id, catalog, fold_key)
-    WHERE state = 'active' AND rank >= 0;
 CREATE UNIQUE INDEX entries_default ON entries (company_id, catalog)
     WHERE is_default = 1 AND state = 'active' AND rank >= 0;
 

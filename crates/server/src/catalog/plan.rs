@@ -5,10 +5,10 @@
 use super::{
     access::Actor,
     change::Change,
-    entry::{Audit, Revision},
+    entry::{Audit, Entry, Revision},
     error::{Cause, Error, Kind, Result},
     etag::Etag,
-    id::CompanyId,
+    id::{CompanyId, EntryId},
     log::Request,
     settings::{Delta, Settings, Subject, apply},
     time::Timestamp,
@@ -98,6 +98,16 @@ fn expect_settings<'a>(
         steps::expect(Some(etag), &current.etag(), || "the company's settings".to_owned())?;
     }
     Ok(current)
+}
+
+/// Whether two entries are active and of one name already. No plan makes such, but a newer rule about
+/// names may.
+fn had_one_name(entries: &[Entry], one: &EntryId, other: &EntryId) -> bool {
+    let key = |id: &EntryId| {
+        let held = entries.iter().find(|entry| entry.id == *id && entry.is_active());
+        held.map(|entry| entry.name.fold_key())
+    };
+    key(one).is_some_and(|one| key(other) == Some(one))
 }
 
 /// What every row of one change is stamped with.

@@ -1,7 +1,9 @@
 //! Text that people see: names, descriptions, colors. Values that are wrong cannot be built.
 
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
+use caseless::Caseless;
+use regex_syntax::hir::{Class, HirKind};
 use unicode_normalization::UnicodeNormalization;
 
 use super::error::Violation;
@@ -11,7 +13,12 @@ pub const MAX_NAME_LENGTH: usize = 100;
 /// The most characters a description may have.
 pub const MAX_DESCRIPTION_LENGTH: usize = 500;
 
-/// A name: trimmed, Unicode NFC, no control or invisible characters, 1 to 100 characters.
+/// Which rule [`Name::fold_key`] follows. A change of the rule, or of Unicode's tables behind it, is a new
+/// version: a test tells. Programs of different versions disagree which names are the same.
+pub const FOLD_KEY_VERSION: u32 = 1;
+
+/// A name: trimmed, Unicode NFC, without control characters, something to see in it, 1 to 100
+/// characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
@@ -22,8 +29,12 @@ impl Name {
         if name.is_empty() {
             return Err(Violation::new(field, "REQUIRED", "is required and must not be blank"));
         }
-        if let Some(c) = name.chars().find(|c| is_invisible(*c)) {
-            return Err(invisible(field, c));
+        if let Some(c) = name.chars().find(|c| is_control(*c)) {
+            return Err(control(field, c));
+        }
+        if name.chars().all(|c| is_blank(c) || is_ignorable(c)) {
+            let description = "is made of invisible characters alone: give it something to see";
+            return Err(Violation::new(field, "INVISIBLE", description));
         }
         let length = name.chars().count();
         if length > MAX_NAME_LENGTH {
@@ -32,21 +43,33 @@ impl Name {
         Ok(Self(name))
     }
 
+    /// Takes a name that was accepted before, perhaps by an earlier rule.
+    pub fn stored(value: &str) -> Result<Self, Violation> {
+        match value {
+            "" => Err(Violation::new("name", "REQUIRED", "is empty")),
+            name => Ok(Self(name.to_owned())),
+        }
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What names are compared by: two names with the same key count as the same name.
+    /// What names are compared by: two names with the same key count as the same name. Case, invisible
+    /// characters and how much room there is between words make no difference.
     ///
     /// Full Unicode case folding, computed here and only stored by the engines, because
     /// engines fold differently.
     pub fn fold_key(&self) -> String {
         // Most names, and the tables of Unicode say the same of them.
-        if self.0.is_ascii() {
+        if self.0.is_ascii() && !self.0.contains("  ") {
             return self.0.to_ascii_lowercase();
         }
-        caseless::default_case_fold_str(&self.0).nfc().collect()
+        let visible = self.0.chars().filter(|c| !is_ignorable(*c));
+        let folded: String = visible.nfd().default_case_fold().nfc().collect();
+        let words: Vec<&str> = folded.split(is_blank).filter(|word| !word.is_empty()).collect();
+        words.join(" ")
     }
 }
 
@@ -62,7 +85,8 @@ impl fmt::Debug for Name {
     }
 }
 
-/// A description: trimmed, Unicode NFC, up to 500 characters, line breaks allowed; may be empty.
+/// A description: trimmed, Unicode NFC, up to 500 characters, line breaks and tabs but no other control
+/// characters; may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Description(String);
 
@@ -70,8 +94,8 @@ impl Description {
     /// Takes a description from outside; `field` names it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
         let text = composed(&value.trim().replace("\r\n", "\n"));
-        if let Some(c) = text.chars().find(|c| *c != '\n' && *c != '\t' && is_invisible(*c)) {
-            return Err(invisible(field, c));
+        if let Some(c) = text.chars().find(|c| *c != '\n' && *c != '\t' && is_control(*c)) {
+            return Err(control(field, c));
         }
         let length = text.chars().count();
         if length > MAX_DESCRIPTION_LENGTH {
@@ -156,20 +180,41 @@ fn parse_hex(digits: &str) -> Option<u8> {
     u8::from_str_radix(digits, 16).ok()
 }
 
-/// Control characters, line separators, direction overrides and zero-width spaces: two names
-/// that differ only in these look the same, and some of them forge lines of a log or a table.
-fn is_invisible(c: char) -> bool {
+/// Control characters, line separators, and what turns the direction of the text around it: they
+/// reach beyond the text that holds them, and forge lines of a log or a table.
+fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-        || matches!(c, '\u{200B}' | '\u{2060}' | '\u{FEFF}' | '\u{200E}' | '\u{200F}')
 }
 
-fn invisible(field: &str, c: char) -> Violation {
-    Violation::new(
-        field,
-        "CONTROL_CHARACTER",
-        format!("must not hold control or invisible characters; found U+{:04X}", u32::from(c)),
-    )
+/// White space, and two symbols whose picture is empty: a braille cell without dots and a note
+/// without a head.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{2800}' | '\u{1D159}')
+}
+
+/// Whether Unicode says that the character is not shown of itself: joiners, soft hyphens, variation
+/// selectors, fillers and the like.
+fn is_ignorable(c: char) -> bool {
+    static IGNORABLE: LazyLock<Vec<(char, char)>> = LazyLock::new(|| {
+        let class = regex_syntax::parse(r"\p{Default_Ignorable_Code_Point}");
+        match class.map(regex_syntax::hir::Hir::into_kind) {
+            Ok(HirKind::Class(Class::Unicode(class))) => {
+                class.ranges().iter().map(|range| (range.start(), range.end())).collect()
+            }
+            _ => unreachable!("a property that Unicode has"),
+        }
+    });
+    if c.is_ascii() {
+        return false;
+    }
+    let place = IGNORABLE.partition_point(|(_, end)| *end < c);
+    IGNORABLE.get(place).is_some_and(|(start, _)| *start <= c)
+}
+
+fn control(field: &str, c: char) -> Violation {
+    let description = format!("must not hold control characters; found U+{:04X}", u32::from(c));
+    Violation::new(field, "CONTROL_CHARACTER", description)
 }
 
 fn too_long(field: &str, length: usize, most: usize) -> Violation {
@@ -205,9 +250,9 @@ mod tests {
     }
 
     #[test]
-    fn invisible_characters_are_refused_by_code_point() {
+    fn control_characters_are_refused_by_code_point() {
         for bad in
-            ["a\u{0}b", "a\nb", "a\u{7f}b", "a\u{85}b", "a\u{202e}b", "a\u{200b}b", "a\u{2028}b"]
+            ["a\u{0}b", "a\nb", "a\u{7f}b", "a\u{85}b", "a\u{202e}b", "a\u{2066}b", "a\u{2028}b"]
         {
             let violation = Name::parse("name", bad).unwrap_err();
             assert_eq!(violation.reason, "CONTROL_CHARACTER");
@@ -225,9 +270,68 @@ mod tests {
             ("ÉCOLE", "e\u{301}cole"),
             ("ΣΊΣΥΦΟΣ", "σίσυφος"),
         ] {
-            let key = |text| Name::parse("name", text).unwrap().fold_key();
             assert_eq!(key(a), key(b), "{a} and {b}");
         }
+    }
+
+    fn key(text: &str) -> String {
+        Name::parse("name", text).unwrap().fold_key()
+    }
+
+    #[test]
+    fn fold_keys_leave_out_what_nobody_sees() {
+        for (a, b) in [
+            ("New Client", "New  Client"),
+            ("New Client", "new\u{a0}\u{3000} CLIENT"),
+            ("New Client", "New\u{2800}Client"),
+            ("VIP", "V\u{ad}IP"),
+            ("VIP", "VIP\u{3164}"),
+            ("VIP", "\u{feff}VIP"),
+            ("New Client", "New \u{200b} Client"),
+            ("❤", "❤\u{fe0f}"),
+            ("Caf\u{e9}", "Cafe\u{200d}\u{301}"),
+        ] {
+            assert_eq!(key(a), key(b), "{a:?} and {b:?}");
+        }
+        for (a, b) in [("NewClient", "New Client"), ("VIP", "V-IP"), ("🐕", "🐕\u{200d}🦺")] {
+            assert_ne!(key(a), key(b), "{a:?} and {b:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_something_to_see_and_is_kept_as_it_was_typed() {
+        let invisible =
+            ["\u{ad}", "\u{200d}", "\u{3164}", "\u{115f}", "\u{2800}", "\u{e0020}", "\u{180e}"];
+        for bad in invisible {
+            for bad in
+                [bad.to_owned(), bad.repeat(3), format!("{bad} {bad}"), format!("{bad}\u{fe0f}")]
+            {
+                assert_eq!(Name::parse("name", &bad).unwrap_err().reason, "INVISIBLE", "{bad:?}");
+            }
+        }
+        for kept in
+            ["V\u{ad}IP", "👩\u{200d}⚕\u{fe0f}", "New  Client", "\u{301}", "می\u{200c}خواهم"]
+        {
+            assert_eq!(Name::parse("name", kept).unwrap().as_str(), kept);
+        }
+    }
+
+    /// Another hash means that the rule changed, or Unicode's tables in a library: raise
+    /// [`FOLD_KEY_VERSION`], so that what is stored is renewed, and take the new hash.
+    #[test]
+    fn the_fold_keys_of_a_version_never_change() {
+        use sha2::{Digest, Sha256};
+
+        let mut hash = Sha256::new();
+        let assigned = ['\0'..='\u{3FFFF}', '\u{E0000}'..='\u{E0FFF}'];
+        for c in assigned.into_iter().flatten() {
+            let name = Name(format!("A{c}A"));
+            hash.update(name.fold_key());
+            hash.update([0]);
+        }
+        let digits: String =
+            hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((FOLD_KEY_VERSION, digits.as_str()), (1, "37a196627793a6dd"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
         id::{CompanyId, EntryId, KeyId},
         key::{Key, KeyLogPlace},
         settings::{Delta, Settings, apply},
+        text::FOLD_KEY_VERSION,
     },
     store::{Store, StoreError},
 };
@@ -165,6 +166,8 @@ impl VerifyService {
             _ if !found.is_empty() => {}
             (Some(stored), Some(settings)) => {
                 compare(stored, settings, &mut found);
+                find_same_names(stored, &mut found);
+                self.check_fold_key(&grant, stored, &mut found).await?;
                 self.check_deleted(&grant, until, &replayed.deleted, &mut found).await?;
                 self.check_end(&grant, until, &mut found).await?;
             }
@@ -176,6 +179,27 @@ impl VerifyService {
         }
         let finding = |what| Finding { of: id.to_string(), what };
         verified.findings.extend(found.into_iter().map(finding));
+        Ok(())
+    }
+
+    /// Companies are found by their fold keys, so these must be as the rule makes them.
+    async fn check_fold_key(
+        &self,
+        grant: &Grant,
+        stored: &Settings,
+        found: &mut Vec<String>,
+    ) -> Result<()> {
+        let Some((version, key)) = self.store.fold_key(grant).await? else { return Ok(()) };
+        if version != FOLD_KEY_VERSION {
+            found.push(format!(
+                "its fold key is of rule {version}, and this program has rule {FOLD_KEY_VERSION}: a newer program \
+                 renews it when it starts"
+            ));
+        } else if key != stored.company.name.fold_key()
+            && self.store.revision(grant).await? == Some(stored.revision)
+        {
+            found.push("its fold key is not that of its name".to_owned());
+        }
         Ok(())
     }
 
@@ -262,6 +286,22 @@ impl VerifyService {
             }
             if lines.last().is_some_and(|line| line.revision > until) {
                 return Ok(replayed);
+            }
+        }
+    }
+}
+
+/// Names the active entries of one name. No change makes such; a newer rule about names may.
+fn find_same_names(stored: &Settings, found: &mut Vec<String>) {
+    for catalog in Catalog::ALL {
+        let mut holders: BTreeMap<String, &Entry> = BTreeMap::new();
+        for entry in stored.active(catalog) {
+            if let Some(other) = holders.insert(entry.name.fold_key(), entry) {
+                found.push(format!(
+                    "{catalog}/{} and {catalog}/{} are active under one name (\"{}\" and \"{}\"): rename or \
+                     archive one",
+                    other.id, entry.id, other.name, entry.name
+                ));
             }
         }
     }

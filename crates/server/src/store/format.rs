@@ -339,7 +339,7 @@ impl CompanyForm {
     pub(super) fn into_company(self) -> Result<Company, StoreError> {
         Ok(Company {
             id: CompanyId::parse("id", &self.id)?,
-            name: Name::parse("name", &self.name)?,
+            name: Name::stored(&self.name)?,
             country: Country::parse("country", &self.country)?,
             timezone: ShortText::parse("timezone", &self.timezone)?,
             state: parse_state(&self.state)?,
@@ -379,7 +379,7 @@ impl BusinessForm {
     pub(super) fn into_business(self) -> Result<Business, StoreError> {
         Ok(Business {
             id: BusinessId::parse("id", &self.id)?,
-            name: Name::parse("name", &self.name)?,
+            name: Name::stored(&self.name)?,
             contact: self.contact.into_contact()?,
             address: self.address.map(AddressForm::into_address).transpose()?,
             state: parse_state(&self.state)?,
@@ -540,7 +540,7 @@ impl EntryForm {
     pub(super) fn into_entry(self) -> Result<Entry, StoreError> {
         Ok(Entry {
             id: EntryId::parse("id", &self.id)?,
-            name: Name::parse("name", &self.name)?,
+            name: Name::stored(&self.name)?,
             description: Description::parse("description", &self.description)?,
             color: self.color.map(|color| Color::parse("color", &color)).transpose()?,
             is_default: self.is_default,

@@ -145,6 +145,10 @@ impl Store for PostgresStore {
         rows::companies_named(&self.pool, grant.coverage(), fold_key).await
     }
 
+    async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>, StoreError> {
+        rows::fold_key(&self.pool, grant.company()).await
+    }
+
     async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError> {
         rows::settings(&self.pool, grant.company()).await
     }

@@ -25,6 +25,7 @@ use crate::catalog::{
 
 mod backup;
 mod data_dir;
+mod fold_keys;
 mod keys;
 mod log;
 mod readers;
@@ -165,6 +166,11 @@ impl Store for SqliteStore {
     ) -> Result<Vec<CompanyId>, StoreError> {
         let (coverage, fold_key) = (grant.coverage().clone(), fold_key.to_owned());
         self.readers.read(move |tx| rows::companies_named(tx, &coverage, &fold_key)).await
+    }
+
+    async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>, StoreError> {
+        let company = grant.company().clone();
+        self.readers.read(move |tx| fold_keys::of_company(tx, &company)).await
     }
 
     async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError> {

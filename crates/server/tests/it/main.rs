@@ -14,6 +14,7 @@ mod document;
 mod freshness;
 mod harness;
 mod keys;
+mod names;
 mod net;
 mod nodes;
 mod openapi;

@@ -814,10 +814,10 @@ BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 UPDATE companies SET revision = revision + 1, changed_time = :revision WHERE id = 'bench_' || :client_id;
 INSERT INTO changes (company_id, revision, part, time, actor_key_id, actor_staff_id, subjects, body)
     VALUES ('bench_' || :client_id, :revision, 0, :revision, 'key_1', 'staff_001', '[]', repeat('x', 400));
-INSERT INTO entries (company_id, catalog, id, rank, name, fold_key, description, color, is_default, state,
+INSERT INTO entries (company_id, catalog, id, rank, name, description, color, is_default, state,
         created_by, created_time, last_updated_by, last_updated_time, last_updated_revision)
     VALUES ('bench_' || :client_id, 'life_cycles', 'p_' || :revision, :revision, 'P ' || :revision,
-        'p ' || :revision, 'two lines', '#00FF00', FALSE, 'active', 'load', 1, 'staff_001', 1, 1);
+        'two lines', '#00FF00', FALSE, 'active', 'load', 1, 'staff_001', 1, 1);
 COMMIT;
 ";
 const SINGLE_ROWS: &str = "INSERT INTO single_rows VALUES (:client_id, repeat('x', 400));\n";

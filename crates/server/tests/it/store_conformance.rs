@@ -377,7 +377,6 @@ async fn a_plan_that_does_not_fit_is_refused(engine: &dyn Engine) {
     let first = &made.entries(TAGS)[0];
     for (what, delta) in [
         ("an id twice", made_entry(TAGS, entry("first", "Other", 9))),
-        ("a name twice", made_entry(TAGS, entry("second", "FIRST", 9))),
         ("a rank twice", made_entry(TAGS, entry("second", "Second", 1_024))),
         ("a second default", made_entry(CYCLES, second_default)),
         (

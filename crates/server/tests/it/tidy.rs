@@ -37,6 +37,7 @@ const CATALOG_CRATES: &[&str] = &[
     "caseless",
     "humantime",
     "ipnet",
+    "regex_syntax",
     "sha2",
     "std",
     "strsim",

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::Stamp;
+use super::{Stamp, had_one_name};
 use crate::catalog::{
     company::{Business, Company},
     entry::{Catalog, Entry, MAX_ENTRIES},
@@ -115,12 +115,17 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Active entries' names differ without regard to case.
+    /// Active entries' names differ, but where they were the same before: once a newer rule has made two
+    /// names equal, nothing else may be held up by that.
     fn check_names(&self, catalog: Catalog) -> Result<(), (Option<usize>, Error)> {
         let mut holders: HashMap<String, &Entry> = HashMap::new();
         let step = |entry: &Entry| self.named_by.get(&(catalog, entry.id.clone())).copied();
         for entry in self.after.active(catalog) {
             let Some(other) = holders.insert(entry.name.fold_key(), entry) else { continue };
+            let before = self.before.map_or(&[][..], |before| before.entries(catalog));
+            if had_one_name(before, &entry.id, &other.id) {
+                continue;
+            }
             // Whoever took the name last is wrong; `None`, who kept it, is before all steps.
             let (wrong, holder) =
                 if step(entry) >= step(other) { (entry, other) } else { (other, entry) };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    Stamp,
+    Stamp, had_one_name,
     steps::{set, set_contact},
 };
 use crate::catalog::{
@@ -162,7 +162,7 @@ fn entry_deltas(
         return Err(vec![Violation::new(catalog.as_str(), "TOO_MANY", description)]);
     }
     settle_default(catalog, &mut wanted, drafts)?;
-    check_names(catalog, &wanted)?;
+    check_names(catalog, current, &wanted)?;
     assign_ranks(&mut wanted.entries, current);
     let before: HashMap<&EntryId, &Entry> =
         current.iter().map(|entry| (&entry.id, entry)).collect();
@@ -285,19 +285,22 @@ fn settle_default(
     Ok(())
 }
 
-/// Active entries' names differ without regard to case.
-fn check_names(catalog: Catalog, wanted: &Wanted) -> Result<(), Vec<Violation>> {
-    let mut holders: BTreeMap<String, String> = BTreeMap::new();
+/// Active entries' names differ, but where they were the same before.
+fn check_names(catalog: Catalog, current: &[Entry], wanted: &Wanted) -> Result<(), Vec<Violation>> {
+    let mut holders: BTreeMap<String, (String, &EntryId)> = BTreeMap::new();
     let mut violations = Vec::new();
     // Those that the document does not name come first, so that the violation is at a draft.
     let (drafted, others) = wanted.entries.split_at(wanted.drafted);
     for entry in others.iter().filter(|entry| entry.is_active()) {
-        holders.insert(entry.name.fold_key(), format!("the active entry {}", entry.id));
+        let holder = format!("the active entry {}", entry.id);
+        holders.insert(entry.name.fold_key(), (holder, &entry.id));
     }
     for (i, entry) in drafted.iter().enumerate().filter(|(_, entry)| entry.is_active()) {
         // Not by its id, which may have been made up just now.
         let here = format!("{catalog}[{i}] of the same document");
-        if let Some(holder) = holders.insert(entry.name.fold_key(), here) {
+        if let Some((holder, id)) = holders.insert(entry.name.fold_key(), (here, &entry.id))
+            && !had_one_name(current, &entry.id, id)
+        {
             violations.push(Violation::new(
                 &format!("{catalog}[{i}].name"),
                 "NAME_TAKEN",

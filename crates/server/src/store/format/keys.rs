@@ -114,7 +114,7 @@ impl KeyForm {
         });
         Ok(Key {
             id: KeyId::parse("id", &self.id)?,
-            name: Name::parse("name", &self.name)?,
+            name: Name::stored(&self.name)?,
             secret: secret_digest(&self.secret)?,
             previous: previous.transpose()?,
             scopes: scopes(&self.scopes)?,

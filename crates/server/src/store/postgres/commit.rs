@@ -13,6 +13,7 @@ use crate::{
         id::{CompanyId, EntryId},
         plan::Plan,
         settings::Delta,
+        text::FOLD_KEY_VERSION,
     },
     store::{
         StoreError,
@@ -25,7 +26,12 @@ pub(super) fn writes(company: &CompanyId, plan: &Plan) -> Result<Vec<Write>, Sto
     if plan.deltas.is_empty() {
         return Ok(vec![hold(company, plan.base), log::append_empty(company, plan)]);
     }
-    let mut writes = vec![advance(company, plan)?, log::append(company, plan)];
+    let mut writes = Vec::new();
+    if plan.deltas.iter().any(|delta| matches!(delta, Delta::Company { .. })) {
+        writes.push(hold_fold_keys());
+    }
+    writes.push(advance(company, plan)?);
+    writes.push(log::append(company, plan));
     make_room(company, plan, &mut writes);
     for delta in &plan.deltas {
         match delta {
@@ -84,6 +90,14 @@ fn make_room(company: &CompanyId, plan: &Plan, writes: &mut Vec<Write>) {
 fn hold(company: &CompanyId, base: Revision) -> Write {
     let sql = "SELECT revision FROM companies WHERE id = $1 AND revision = $2 FOR UPDATE";
     Write::new(sql, StoreError::Conflict).bind(company.to_string()).bind(integer(base.0))
+}
+
+/// Keeps the rule of the fold keys as it is until the commit. A program of an older rule must not
+/// write keys among those of a newer one.
+fn hold_fold_keys() -> Write {
+    let sql =
+        "SELECT fold_key_version FROM meta WHERE only_row = 1 AND fold_key_version = $1 FOR SHARE";
+    Write::new(sql, StoreError::Outdated).bind(i64::from(FOLD_KEY_VERSION))
 }
 
 /// Moves the company from the base to the next revision; a new company is made.
@@ -192,10 +206,10 @@ fn bind_place(write: Write, company: &CompanyId, catalog: Catalog, id: &EntryId)
 
 fn insert_entry(company: &CompanyId, catalog: Catalog, after: &Entry) -> Write {
     let sql = "INSERT INTO entries
-               (company_id, catalog, id, rank, name, fold_key, description, color, is_default, state,
+               (company_id, catalog, id, rank, name, description, color, is_default, state,
                 created_by, created_time, last_updated_by, last_updated_time, last_updated_revision)
-               SELECT $1::text, $2::text, $3::text, $4::bigint, $5::text, $6::text, $7::text, $8::text,
-                $9::boolean, $10::text, $11::text, $12::bigint, $13::text, $14::bigint, $15::bigint
+               SELECT $1::text, $2::text, $3::text, $4::bigint, $5::text, $6::text, $7::text,
+                $8::boolean, $9::text, $10::text, $11::bigint, $12::text, $13::bigint, $14::bigint
                WHERE NOT EXISTS (SELECT 1 FROM deleted_entries
                                  WHERE company_id = $1 AND catalog = $2 AND id = $3)";
     let taken = StoreError::Taken(Kind::Entry, after.id.to_string());
@@ -204,20 +218,19 @@ fn insert_entry(company: &CompanyId, catalog: Catalog, after: &Entry) -> Write {
 
 fn update_entry(company: &CompanyId, catalog: Catalog, after: &Entry) -> Write {
     let sql =
-        "UPDATE entries SET rank = $4, name = $5, fold_key = $6, description = $7, color = $8,
-                   is_default = $9, state = $10, created_by = $11, created_time = $12,
-                   last_updated_by = $13, last_updated_time = $14, last_updated_revision = $15
+        "UPDATE entries SET rank = $4, name = $5, description = $6, color = $7, is_default = $8,
+                   state = $9, created_by = $10, created_time = $11, last_updated_by = $12,
+                   last_updated_time = $13, last_updated_revision = $14
                WHERE company_id = $1 AND catalog = $2 AND id = $3";
     bind_entry(Write::new(sql, changed_below()), company, catalog, after)
 }
 
-/// $1 to $15.
+/// $1 to $14.
 fn bind_entry(write: Write, company: &CompanyId, catalog: Catalog, entry: &Entry) -> Write {
     let form = EntryForm::from(entry);
     let write = bind_place(write, company, catalog, &entry.id)
         .bind(i64::from(form.rank))
         .bind(form.name)
-        .bind(entry.name.fold_key())
         .bind(form.description)
         .bind(form.color)
         .bind(form.is_default)

@@ -370,7 +370,7 @@ fn key_of(row: &Row) -> Result<Key> {
         optional_text(row, "staff_id")?.map(|id| StaffId::parse("staff_id", &id)).transpose()?;
     Ok(Key {
         id: KeyId::parse("id", &text(row, "id")?)?,
-        name: Name::parse("name", &text(row, "name")?)?,
+        name: Name::stored(&text(row, "name")?)?,
         secret: SecretDigest(digest(row, "secret")?),
         previous: previous(row)?,
         scopes: format::decode_scopes(&text(row, "scopes")?)?,

@@ -135,6 +135,18 @@ pub(super) async fn companies_named(
     rows.iter().map(|row| company_id(row, "id")).collect()
 }
 
+/// The company's fold key, and the version of all.
+pub(super) async fn fold_key(pool: &Pool, id: &CompanyId) -> Result<Option<(u32, String)>> {
+    let sql =
+        "SELECT fold_key_version, fold_key FROM companies, meta WHERE id = $1 AND only_row = 1";
+    let rows = pool.query(sql, &[&id.as_str()]).await?;
+    let read = |row| {
+        let version = u32::try_from(value::<i64>(row, "fold_key_version")?).map_err(damaged)?;
+        Ok((version, text(row, "fold_key")?))
+    };
+    rows.first().map(read).transpose()
+}
+
 /// All of it as it was at one moment, in one round trip.
 pub(super) async fn settings(pool: &Pool, id: &CompanyId) -> Result<Option<Settings>> {
     let lease = pool.lease().await?;

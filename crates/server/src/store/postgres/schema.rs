@@ -9,7 +9,10 @@
 use tokio_postgres::{Client, Error, Row, error::SqlState};
 
 use super::error::{OpenError, explain};
-use crate::store::Access;
+use crate::{
+    catalog::text::{FOLD_KEY_VERSION, Name},
+    store::Access,
+};
 
 /// A step from one schema to the next.
 struct Migration {
@@ -31,10 +34,16 @@ const META: &str = "CREATE TABLE IF NOT EXISTS meta (
     -- The oldest program, by the number of its last migration, that may still use this schema.
     oldest_schema_version BIGINT NOT NULL,
     -- Which life of the data this is: one more after every restore.
-    epoch                 BIGINT NOT NULL CHECK (epoch > 0)
+    epoch                 BIGINT NOT NULL CHECK (epoch > 0),
+    -- Which rule the fold keys of companies follow; a newer program renews them.
+    fold_key_version      BIGINT NOT NULL
 )";
-const META_ROW: &str = "INSERT INTO meta (only_row, schema_version, oldest_schema_version, epoch)
-                        VALUES (1, 0, 0, 1) ON CONFLICT (only_row) DO NOTHING";
+const META_ROW: &str =
+    "INSERT INTO meta (only_row, schema_version, oldest_schema_version, epoch, fold_key_version)
+                        VALUES (1, 0, 0, 1, 1) ON CONFLICT (only_row) DO NOTHING";
+
+/// Companies whose fold keys are renewed at once.
+const PAGE: i64 = 500;
 
 /// How often to make `meta` where others are making it at the same moment.
 const ATTEMPTS: usize = 10;
@@ -54,14 +63,17 @@ enum Found {
 pub(super) async fn open(db: &Client, database: &str, access: Access) -> Result<(), OpenError> {
     check_server(db, database, access).await?;
     match (inspect(db, database).await?, access) {
-        (Found::Usable, _) => Ok(()),
+        (Found::Usable, Access::Read) => Ok(()),
         (Found::Empty, Access::Read) => Err(OpenError::NoStore(database.to_owned())),
         (Found::Older(found), Access::Read) => {
             let database = database.to_owned();
             Err(OpenError::TooOld { database, found, program: MIGRATIONS.len() })
         }
-        (Found::Empty | Found::Older(_), Access::Write | Access::Serve { .. }) => {
-            migrate(db, database).await
+        (found, Access::Write | Access::Serve { .. }) => {
+            if found != Found::Usable {
+                migrate(db, database).await?;
+            }
+            renew_fold_keys(db).await.map_err(|error| of_tables(database, &error))
         }
     }
 }
@@ -145,6 +157,44 @@ async fn migrate(db: &Client, database: &str) -> Result<(), OpenError> {
         tracing::info!(database, schema = MIGRATIONS.len(), "the schema is up to date now");
     }
     Ok(())
+}
+
+/// Makes the fold keys of companies anew, if an older program made them. Nodes of that program go on
+/// meanwhile and afterwards: whoever writes a company's own row holds the version first, and finds
+/// that it is another's.
+async fn renew_fold_keys(db: &Client) -> Result<(), Error> {
+    let own = i64::from(FOLD_KEY_VERSION);
+    let sql = "SELECT fold_key_version FROM meta WHERE only_row = 1";
+    let version: i64 = db.query_one(sql, &[]).await?.try_get(0)?;
+    if version >= own {
+        return Ok(());
+    }
+    db.batch_execute("SET statement_timeout = 0; BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    let locked: i64 = db.query_one(&format!("{sql} FOR UPDATE"), &[]).await?.try_get(0)?;
+    let (mut after, mut is_done) = (String::new(), locked >= own);
+    while !is_done {
+        let sql = "SELECT id, name FROM companies WHERE id > $1 ORDER BY id LIMIT $2";
+        let page = db.query(sql, &[&after, &PAGE]).await?;
+        let last = page.last().map(|row| row.try_get(0)).transpose()?;
+        is_done = last.is_none();
+        after = last.unwrap_or_default();
+        let (mut ids, mut keys): (Vec<String>, Vec<String>) = Default::default();
+        for row in &page {
+            // What is no name has no key; `verify` tells of it.
+            if let Ok(name) = Name::stored(row.try_get(1)?) {
+                ids.push(row.try_get(0)?);
+                keys.push(name.fold_key());
+            }
+        }
+        let sql = "UPDATE companies SET fold_key = renewed.fold_key
+                   FROM unnest($1::text[], $2::text[]) AS renewed (id, fold_key)
+                   WHERE companies.id = renewed.id";
+        db.execute(sql, &[&ids, &keys]).await?;
+    }
+    let sql =
+        "UPDATE meta SET fold_key_version = greatest(fold_key_version, $1) WHERE only_row = 1";
+    db.execute(sql, &[&own]).await?;
+    db.batch_execute("COMMIT").await
 }
 
 /// IF NOT EXISTS looks before it makes, so two nodes may still meet.

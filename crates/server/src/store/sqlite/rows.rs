@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Row, ToSql, named_params, params};
 
-use super::{damaged, failure, integer, log};
+use super::{damaged, failure, fold_keys, integer, log};
 use crate::{
     catalog::{
         access::{Actor, Coverage},
@@ -199,6 +199,9 @@ pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
             return Err(StoreError::Conflict);
         }
         return log::append_empty(tx, commit);
+    }
+    if commit.deltas.iter().any(|delta| matches!(delta, Delta::Company { .. })) {
+        fold_keys::check_version(tx)?;
     }
     advance(tx, commit)?;
     // Before the rows, so that a request that was answered before is told from one that is wrong.
@@ -407,10 +410,10 @@ fn insert_entry(
     after: &Entry,
 ) -> Result<()> {
     let sql = "INSERT INTO entries
-               (company_id, catalog, id, rank, name, fold_key, description, color, is_default, state,
+               (company_id, catalog, id, rank, name, description, color, is_default, state,
                 created_by, created_time, last_updated_by, last_updated_time, last_updated_revision)
                SELECT
-                :company_id, :catalog, :id, :rank, :name, :fold_key, :description, :color, :is_default, :state,
+                :company_id, :catalog, :id, :rank, :name, :description, :color, :is_default, :state,
                 :created_by, :created_time, :last_updated_by, :last_updated_time, :last_updated_revision
                WHERE NOT EXISTS (SELECT 1 FROM deleted_entries
                                  WHERE company_id = :company_id AND catalog = :catalog AND id = :id)";
@@ -428,7 +431,7 @@ fn update_entry(
     from: i64,
     after: &Entry,
 ) -> Result<()> {
-    let sql = "UPDATE entries SET rank = :rank, name = :name, fold_key = :fold_key, description = :description,
+    let sql = "UPDATE entries SET rank = :rank, name = :name, description = :description,
                    color = :color, is_default = :is_default, state = :state,
                    created_by = :created_by, created_time = :created_time,
                    last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
@@ -447,10 +450,10 @@ fn write_entry(
 ) -> Result<usize> {
     let form = EntryForm::from(after);
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let (fold_key, revision) = (after.name.fold_key(), integer(form.audit.revision));
+    let revision = integer(form.audit.revision);
     let row = named_params! {
             ":company_id": company.as_str(), ":catalog": catalog.as_str(), ":id": form.id, ":rank": form.rank,
-            ":name": form.name, ":fold_key": fold_key, ":description": form.description,
+            ":name": form.name, ":description": form.description,
             ":color": form.color, ":is_default": form.is_default, ":state": form.state,
             ":created_by": form.audit.created_by, ":created_time": form.audit.created_time,
             ":last_updated_by": form.audit.last_updated_by, ":last_updated_time": form.audit.last_updated_time,

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::data_dir::OpenError;
+use super::{data_dir::OpenError, fold_keys};
+use crate::catalog::text::FOLD_KEY_VERSION;
 
 /// Marks a database file as ours: "csSt" in ASCII.
 const APPLICATION_ID: i32 = 0x6373_5374;
@@ -25,7 +26,7 @@ pub(super) const MIGRATIONS: &[Migration] =
 pub(super) enum Found {
     /// Nothing yet.
     Empty,
-    /// A schema that the program can bring up to its own.
+    /// A schema, or fold keys, that the program can bring up to its own.
     Older,
     /// A schema that the program can use as it is.
     Usable,
@@ -52,11 +53,13 @@ pub(super) fn inspect(
             Ok((number(row.get(0)?), number(row.get(1)?)))
         })
         .map_err(failed)?;
+    let fold_keys = fold_keys::version(db).map_err(failed)?;
     let program = migrations.len();
     if oldest > program {
         return Err(OpenError::TooNew { path: path.to_owned(), needs: oldest, program });
     }
-    Ok(if version < program { Found::Older } else { Found::Usable })
+    let is_older = version < program || fold_keys < FOLD_KEY_VERSION;
+    Ok(if is_older { Found::Older } else { Found::Usable })
 }
 
 /// Applies the migrations that the database lacks, all or none of them.
@@ -77,6 +80,7 @@ pub(super) fn migrate(
             .map_err(failed)?,
     };
     apply(&tx, applied, migrations).map_err(failed)?;
+    fold_keys::renew(&tx).map_err(failed)?;
     tx.commit().map_err(failed)
 }
 
@@ -104,8 +108,9 @@ mod tests {
     use super::*;
 
     const FIRST: Migration = Migration {
-        sql: "CREATE TABLE meta (schema_version INTEGER, oldest_schema_version INTEGER);
-              INSERT INTO meta VALUES (1, 1);",
+        sql: "CREATE TABLE meta (schema_version INTEGER, oldest_schema_version INTEGER,
+                                 fold_key_version INTEGER);
+              INSERT INTO meta VALUES (1, 1, 1);",
         oldest: 1,
     };
     const ADDS_A_TABLE: Migration = Migration { sql: "CREATE TABLE more (id TEXT);", oldest: 1 };

@@ -162,6 +162,10 @@ impl Store for Probe {
         self.ask().await?.companies_named(grant, fold_key).await
     }
 
+    async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>, StoreError> {
+        self.ask().await?.fold_key(grant).await
+    }
+
     async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError> {
         self.ask().await?.settings(grant).await
     }
