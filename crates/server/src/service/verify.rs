@@ -1,5 +1,5 @@
 //! Verifying: every company's log is replayed from nothing and compared with what is stored, and so
-//! is the log of keys, from its end.
+//! is that of every key.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,9 +13,10 @@ use crate::{
         entry::{Catalog, Entry, Revision},
         error::Result,
         id::{CompanyId, EntryId, KeyId},
-        key::{Key, KeyLogPlace},
+        key::{Key, KeyLogLine},
         settings::{Delta, Settings, apply},
         text::FOLD_KEY_VERSION,
+        time::Timestamp,
     },
     store::{Store, StoreError},
 };
@@ -56,6 +57,51 @@ struct Replayed {
     broken: Option<String>,
 }
 
+/// What the log of one key leads to.
+struct ReplayedKey {
+    last: Key,
+    time: Timestamp,
+    changes: u64,
+    also_revoked: Vec<KeyId>,
+    /// Where the log breaks off, if it does.
+    broken: Option<String>,
+}
+
+impl ReplayedKey {
+    /// Of the first line.
+    fn new(part: u32, line: KeyLogLine) -> Self {
+        let revision = line.after.audit.revision;
+        let is_first = part == 0 && line.before.is_none() && revision == Revision(1);
+        let broken = (!is_first).then(|| "its log does not begin with revision 1".to_owned());
+        let KeyLogLine { after, time, also_revoked, .. } = line;
+        Self { last: *after, time, changes: 1, also_revoked, broken }
+    }
+
+    fn take(&mut self, part: u32, line: KeyLogLine) {
+        let (before, revision) = (line.before.as_deref(), line.after.audit.revision);
+        let expected = self.last.audit.revision.next();
+        let broken = match part {
+            // A request that did not change it.
+            1.. if *line.after == self.last => None,
+            1.. => Some(format!("an empty line at revision {revision} does not fit its log")),
+            0 if revision != expected => Some(format!("its log lacks revision {expected}")),
+            0 if before != Some(&self.last) => {
+                Some(format!("revision {revision} does not fit the one before it"))
+            }
+            0 if line.time <= self.time => {
+                Some(format!("revision {revision} is not later than the one before it"))
+            }
+            0 => None,
+        };
+        self.broken = self.broken.take().or(broken);
+        self.also_revoked.extend(line.also_revoked);
+        if part == 0 {
+            (self.last, self.time) = (*line.after, line.time);
+            self.changes += 1;
+        }
+    }
+}
+
 /// Verifies stores.
 pub struct VerifyService {
     store: Arc<dyn Store>,
@@ -92,49 +138,84 @@ impl VerifyService {
         }
     }
 
-    /// Walks the key log back from what is stored: each line must have led to what is known of its
-    /// key by then, down to where the key was made.
+    /// Replays the key log, key by key, and compares what each log leads to with what is stored.
     async fn keys(&self, verified: &mut Verified) -> Result<(), StoreError> {
-        let mut keys: BTreeMap<KeyId, Key> = BTreeMap::new();
+        let mut logged: BTreeSet<KeyId> = BTreeSet::new();
+        let mut current: Option<ReplayedKey> = None;
+        let mut after: Option<(KeyId, Revision, u32)> = None;
         loop {
-            let after = keys.last_key_value().map(|(id, _)| id);
-            let page = self.store.keys(None, after, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            keys.extend(page.into_iter().map(|(key, _)| (key.id.clone(), key)));
-        }
-        verified.keys = keys.len() as u64;
-        let mut expected: BTreeMap<KeyId, Option<Key>> =
-            keys.iter().map(|(id, key)| (id.clone(), Some(key.clone()))).collect();
-        let mut found: BTreeMap<KeyId, &str> = BTreeMap::new();
-        let mut before: Option<KeyLogPlace> = None;
-        loop {
-            let lines = self.store.key_changes(None, before.as_ref(), PAGE).await?;
-            let Some(last) = lines.last() else { break };
-            before = Some(last.place());
-            for line in lines {
-                let id = line.after.id.clone();
-                // A server may write meanwhile.
-                let is_newer = |key: &Key| line.after.audit.revision > key.audit.revision;
-                if keys.get(&id).is_none_or(is_newer) {
-                    continue;
+            let lines = self.store.whole_key_log(after.as_ref(), PAGE).await?;
+            let Some((part, last)) = lines.last() else { break };
+            after = Some((last.after.id.clone(), last.after.audit.revision, *part));
+            for (part, line) in lines {
+                match &mut current {
+                    Some(key) if key.last.id == line.after.id => key.take(part, line),
+                    _ => {
+                        let next = ReplayedKey::new(part, line);
+                        logged.insert(next.last.id.clone());
+                        if let Some(done) = current.replace(next) {
+                            self.key(done, verified).await?;
+                        }
+                    }
                 }
-                if expected.get(&id).and_then(Option::as_ref) != Some(&*line.after) {
-                    found.entry(id.clone()).or_insert("differs from the key log");
-                }
-                expected.insert(id, line.before.map(|key| *key));
-                verified.changes += 1;
             }
         }
-        let unfinished = expected.into_iter().filter(|(_, key)| key.is_some());
-        for (id, _) in unfinished {
-            found.entry(id).or_insert("has no line in the key log that made it");
+        if let Some(done) = current {
+            self.key(done, verified).await?;
         }
-        let finding =
-            |(id, what): (KeyId, &str)| Finding { of: format!("keys/{id}"), what: what.to_owned() };
+        self.keys_without_log(&logged, verified).await
+    }
+
+    /// Compares a key with what its log led to, which a server may go on with meanwhile.
+    async fn key(&self, key: ReplayedKey, verified: &mut Verified) -> Result<(), StoreError> {
+        let ReplayedKey { last, changes, also_revoked, broken, .. } = key;
+        verified.changes += changes;
+        let mut found: Vec<String> = broken.into_iter().collect();
+        let (row, end) = (self.store.key(&last.id).await?, last.audit.revision);
+        match row.map(|(row, _)| row) {
+            _ if !found.is_empty() => {}
+            None => found.push("it has lines in the key log and no row of its own".to_owned()),
+            Some(row) if row.audit.revision != end => {
+                let lines = self.store.key_changes(Some(&last.id), None, PAGE).await?;
+                let is_newer = row.audit.revision > end;
+                if !is_newer || lines.iter().all(|line| *line.after != row) {
+                    let at = row.audit.revision;
+                    found.push(format!("it is at revision {at}, and the key log ends at {end}"));
+                }
+            }
+            Some(row) if row != last => found.push("it differs from the key log".to_owned()),
+            Some(_) => {}
+        }
+        for id in also_revoked {
+            let child = self.store.key(&id).await?;
+            if child.is_none_or(|(child, _)| child.revoked_time.is_none()) {
+                found.push(format!("{id} was revoked along with it, and is not revoked"));
+            }
+        }
+        let finding = |what| Finding { of: format!("keys/{}", last.id), what };
         verified.findings.extend(found.into_iter().map(finding));
         Ok(())
+    }
+
+    async fn keys_without_log(
+        &self,
+        logged: &BTreeSet<KeyId>,
+        verified: &mut Verified,
+    ) -> Result<(), StoreError> {
+        let mut after: Option<KeyId> = None;
+        loop {
+            let page = self.store.keys(None, after.as_ref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.id.clone());
+            verified.keys += page.len() as u64;
+            for (key, _) in page.iter().filter(|(key, _)| !logged.contains(&key.id)) {
+                // Unless somebody made it just now.
+                if self.store.key_changes(Some(&key.id), None, 1).await?.is_empty() {
+                    let what = "it has no line in the key log that made it".to_owned();
+                    verified.findings.push(Finding { of: format!("keys/{}", key.id), what });
+                }
+            }
+        }
     }
 
     async fn company(&self, id: &CompanyId, verified: &mut Verified) -> Result<()> {
@@ -247,12 +328,16 @@ impl VerifyService {
         let broken =
             |changes, what| Replayed { changes, broken: Some(what), ..Replayed::default() };
         let mut last = Revision(0);
+        let mut after = (Revision(0), 0);
         loop {
-            let lines = self.store.changes(grant, last, PAGE).await?;
-            if lines.is_empty() || last >= until {
-                return Ok(replayed);
-            }
-            for line in lines.iter().take_while(|line| line.revision <= until) {
+            let lines = self.store.whole_log(grant, after, PAGE).await?;
+            let Some((part, end)) = lines.last() else { return Ok(replayed) };
+            after = (end.revision, *part);
+            for (part, line) in lines.iter().take_while(|(_, line)| line.revision <= until) {
+                // A request that found nothing to change.
+                if *part > 0 && line.revision == last && line.deltas.is_empty() {
+                    continue;
+                }
                 let expected = last.next();
                 if line.revision != expected {
                     let what = format!("its change log lacks revision {expected}");
@@ -284,7 +369,7 @@ impl VerifyService {
                 last = line.revision;
                 replayed.changes += 1;
             }
-            if lines.last().is_some_and(|line| line.revision > until) {
+            if after.0 > until {
                 return Ok(replayed);
             }
         }

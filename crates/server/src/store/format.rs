@@ -3,7 +3,9 @@
 //! JSON, the same in every engine. A log body carries the number of its format, because logs are
 //! kept for ever: what changes these structs' JSON needs a new number and a reader for both.
 
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 
 use super::StoreError;
 use crate::catalog::{
@@ -44,12 +46,22 @@ pub(super) fn decode_changes(body: &str) -> Result<Vec<Delta>, StoreError> {
 
 /// What the steps of a line's request were about. The format number of its body covers it too.
 pub(super) fn encode_subjects(subjects: &[Subject]) -> String {
-    encode(&subjects.iter().map(SubjectForm::from).collect::<Vec<_>>())
+    let subjects: Vec<_> = subjects.iter().map(SubjectForm::from).collect();
+    encode(&SubjectsForm { check: check_of(&subjects), subjects })
 }
 
 /// What [`encode_subjects`] wrote.
 pub(super) fn decode_subjects(text: &str) -> Result<Vec<Subject>, StoreError> {
-    decode::<Vec<SubjectForm>>(text)?.into_iter().map(SubjectForm::into_subject).collect()
+    let SubjectsForm { check, subjects } = decode(text)?;
+    if check != check_of(&subjects) {
+        let text = "the subjects of a log line are not those that were written";
+        return Err(StoreError::Damaged(Cause::new(text)));
+    }
+    subjects.into_iter().map(SubjectForm::into_subject).collect()
+}
+
+fn check_of(subjects: &[SubjectForm]) -> String {
+    STANDARD_NO_PAD.encode(&Sha256::digest(encode(&subjects))[..9])
 }
 
 fn check_format(body: &str) -> Result<(), StoreError> {
@@ -236,6 +248,14 @@ impl DeltaForm {
             },
         })
     }
+}
+
+/// Replaying a log needs no subjects, so nothing else would tell that they were changed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SubjectsForm {
+    check: String,
+    subjects: Vec<SubjectForm>,
 }
 
 #[derive(Serialize, Deserialize)]

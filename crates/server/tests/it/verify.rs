@@ -1,5 +1,7 @@
 //! Verifying: what was damaged by hand is found, and named.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::harness::*;
@@ -28,18 +30,66 @@ async fn found_after(sql: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_key_that_was_changed_by_hand_is_found() {
     for (sql, what) in [
-        ("UPDATE keys SET secret = zeroblob(32)", "differs from the key log"),
-        ("UPDATE keys SET scopes = '[\"keys:write\"]'", "differs from the key log"),
-        ("DELETE FROM key_changes", "has no line in the key log that made it"),
-        ("UPDATE key_changes SET body = replace(body, 'settings:read', 'keys:write')", "differs"),
+        ("SELECT 1", ""),
+        ("UPDATE keys SET secret = zeroblob(32) WHERE name = 'crm'", "differs from the key log"),
+        (
+            "UPDATE keys SET scopes = '[\"keys:write\"]' WHERE name = 'crm'",
+            "differs from the key log",
+        ),
+        ("UPDATE keys SET created_by_key_id = 'key_other' WHERE name = 'crm'", "differs from"),
+        ("UPDATE keys SET created_by_key_id = NULL", "differs from the key log"),
+        (
+            "UPDATE keys SET revision = 9 WHERE name = 'crm'",
+            "at revision 9, and the key log ends at 3",
+        ),
+        (
+            "UPDATE keys SET revision = 2 WHERE name = 'crm'",
+            "at revision 2, and the key log ends at 3",
+        ),
+        ("DELETE FROM keys WHERE name = 'crm'", "lines in the key log and no row of its own"),
+        (
+            "DELETE FROM key_changes WHERE actor_key_id IS NOT NULL",
+            "no line in the key log that made",
+        ),
+        ("DELETE FROM key_changes WHERE revision = 2", "its log lacks revision 2"),
+        (
+            "DELETE FROM key_changes WHERE revision = 1 AND actor_key_id IS NOT NULL",
+            "does not begin with revision 1",
+        ),
+        ("UPDATE key_changes SET time = 1 WHERE revision = 2 AND part = 0", "2 is not later than"),
+        (
+            "UPDATE key_changes SET body = replace(body, 'till', 'Till') WHERE revision = 3",
+            "revision 3 does not fit the one before it",
+        ),
+        (
+            "UPDATE key_changes SET body = replace(body, 'till', 'Till') WHERE part = 1",
+            "an empty line at revision 2 does not fit",
+        ),
+        ("UPDATE key_changes SET body = 'x' WHERE part = 1", "cannot be read"),
         ("UPDATE key_changes SET body = 'x'", "cannot be read"),
     ] {
         let server = Server::demo().await;
-        server.key(with_scopes(&["settings:read"])).await;
+        let root = server.key(with_scopes(&["*"])).await;
+        let key = json!({"name": "crm", "scopes": ["settings:read"], "allCompanies": true});
+        let send = async |method: &str, path: &str, body: serde_json::Value| {
+            let call = server.call(method, path).bearer(&root).body(body.to_string());
+            let answer = call.send().await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            answer.json()
+        };
+        let made = send("POST", "/admin/v1/keys", key.clone()).await;
+        let path = format!("/admin/v1/keys/{}", made["key"]["id"].as_str().unwrap());
+        for (name, request_id) in [("till", "a"), ("till", "b"), ("crm", "c")] {
+            send("PATCH", &format!("{path}?request_id={request_id}"), json!({"name": name})).await;
+        }
         let data = server.stop().await;
         data.tamper(sql).await;
         let server = Server::reopened(data).await;
         let verified = server.services.verify.verify(|_| ()).await.unwrap();
+        if what.is_empty() {
+            assert_eq!((verified.keys, verified.findings), (2, vec![]));
+            continue;
+        }
         let [finding] = &verified.findings[..] else { panic!("{sql}: {:?}", verified.findings) };
         assert!(
             finding.of.starts_with("keys") && finding.what.contains(what),
@@ -105,7 +155,73 @@ async fn what_was_damaged_by_hand_is_found_and_named() {
     assert!(unreadable[0].starts_with("cmp_001: its change log cannot be read"), "{unreadable:?}");
 }
 
+/// Of a line that names others, what it says of them is not repeated anywhere.
+#[tokio::test]
+async fn what_a_line_is_about_cannot_be_changed_by_hand() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let send = async |method: &str, path: &str, body: serde_json::Value| {
+        let call = server.call(method, path).bearer(&secret).body(body.to_string());
+        let answer = call.send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    };
+    let tag = "/admin/v1/companies/cmp_001/customer_tags/tag_001";
+    for request_id in ["a", "b"] {
+        // The second one changes nothing.
+        send("PATCH", &format!("{tag}?request_id={request_id}"), json!({"name": "One"})).await;
+    }
+    let key = json!({"name": "crm", "scopes": ["*"], "allCompanies": true});
+    let made = send("POST", "/admin/v1/keys", key.clone()).await;
+    let (id, own) = (made["key"]["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    let child = server.post("/admin/v1/keys").bearer(own).body(key.to_string()).send().await;
+    let child = child.json()["key"]["id"].as_str().unwrap().to_owned();
+    let root = server.issue(everything()).await.0.id;
+    send("POST", &format!("/admin/v1/keys/{id}:revoke"), json!({"with_created": true})).await;
+    let data = server.stop().await;
+    let set = |what: &str, wrong: &str| {
+        let was = format!(
+            "UPDATE changes SET subjects = {what} WHERE company_id = 'cmp_001' AND {wrong}"
+        );
+        (was, "cmp_001: its change log cannot be read")
+    };
+    let along =
+        format!("UPDATE key_changes SET body = replace(body, '[\"{child}\"]', '[\"{root}\"]')");
+    let along_expected = format!("keys/{id}: {root} was revoked along with it, and is not revoked");
+    for (sql, expected) in [
+        ("SELECT 1".to_owned(), ""),
+        set("'x'", "revision = 2 AND part = 0"),
+        set("'x'", "part = 1"),
+        set("'[]'", "revision = 2"),
+        set("replace(subjects, 'tag_001', 'tag_002')", "revision = 2 AND part = 0"),
+        set("replace(subjects, 'tag_001', 'tag_002')", "part = 1"),
+        (along, along_expected.as_str()),
+    ] {
+        // Each damage is mended before the next one.
+        let keep = "DROP TABLE IF EXISTS kept; DROP TABLE IF EXISTS kept_keys;
+                    CREATE TABLE kept AS SELECT * FROM changes;
+                    CREATE TABLE kept_keys AS SELECT * FROM key_changes";
+        data.tamper(keep).await;
+        data.tamper(&sql).await;
+        let services = data.services(Arc::default()).await;
+        let verified = services.verify.verify(|_| ()).await.unwrap();
+        let found: Vec<String> =
+            verified.findings.iter().map(|one| format!("{}: {}", one.of, one.what)).collect();
+        drop(services);
+        if expected.is_empty() {
+            assert!(found.is_empty(), "{found:?}");
+        } else {
+            assert!(found.len() == 1 && found[0].starts_with(expected), "{sql}: {found:?}");
+        }
+        let mend = "DELETE FROM changes; INSERT INTO changes SELECT * FROM kept;
+                    DELETE FROM key_changes; INSERT INTO key_changes SELECT * FROM kept_keys;
+                    DROP TABLE kept; DROP TABLE kept_keys";
+        data.tamper(mend).await;
+    }
+}
+
 also_on_postgres! {
     a_key_that_was_changed_by_hand_is_found,
     what_was_damaged_by_hand_is_found_and_named,
+    what_a_line_is_about_cannot_be_changed_by_hand,
 }

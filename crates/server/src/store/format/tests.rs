@@ -257,14 +257,18 @@ fn the_subjects_are_written_as_they_always_were() {
         Subject::Catalog(Catalog::LifeCycles),
     ];
     let golden = concat!(
-        r#"["company",{"business":"bizT2HX"},{"entry":{"catalog":"customer_tags","id":"tag_001"}},"#,
-        r#"{"entry":{"catalog":"customer_tags","id":"tag_001"}},{"catalog":"life_cycles"}]"#,
+        r#"{"check":"fD4FxeZnBUm7","subjects":["company",{"business":"bizT2HX"},{"entry":{"catalog":"customer_tags","id":"tag_001"}},"#,
+        r#"{"entry":{"catalog":"customer_tags","id":"tag_001"}},{"catalog":"life_cycles"}]}"#,
     );
     assert_eq!(encode_subjects(&subjects), golden);
     assert_eq!(decode_subjects(golden).unwrap(), subjects);
     assert_eq!(decode_subjects(&encode_subjects(&[])).unwrap(), []);
-    for text in ["", "{}", r#"["hat"]"#, r#"[{"catalog":"hats"}]"#, r#"[{"business":"a b"}]"#] {
+    for text in ["", "{}", "[]", r#"["company"]"#, r#"{"subjects":[]}"#] {
         assert!(matches!(decode_subjects(text), Err(StoreError::Damaged(_))), "{text}");
+    }
+    for (what, other) in [("tag_001", "tag_002"), ("life_cycles", "hats"), ("bizT2HX", "a b")] {
+        let text = golden.replacen(what, other, 1);
+        assert!(matches!(decode_subjects(&text), Err(StoreError::Damaged(_))), "{text}");
     }
 }
 
