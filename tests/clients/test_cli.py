@@ -261,6 +261,45 @@ def test_keys_are_issued_restricted_rotated_and_revoked_on_a_server(cli, tmp_pat
     assert key["id"] in cli("key", "history").stdout
 
 
+def test_a_stolen_key_is_ended_with_all_that_it_made(cli, tmp_path):
+    def made(name, by=None):
+        file = tmp_path / f"{name}.key"
+        with_key = {"key_file": by} if by else {}
+        create = ["key", "create", "--name", name, "--scope", "settings:read", "--scope", "keys:write"]
+        file.write_text(cli(*create, **with_key).stdout)
+        file.chmod(0o600)
+        [found] = [key for key in cli.json("key", "list") if key["name"] == name]
+        return found["id"], file
+
+    stolen, file = made("stolen")
+    child, its_file = made("child", by=file)
+    grandchild, last_file = made("grandchild", by=its_file)
+    listed = cli("key", "list").stdout.splitlines()
+    assert "CREATED BY KEY" in listed[0]
+    [line] = [line for line in listed if line.startswith(child)]
+    assert line.endswith(stolen)
+    assert [key["id"] for key in cli.json("key", "list", "--created-by", stolen)] == [child]
+    both = sorted([child, grandchild])
+    dry = cli.json("key", "revoke", stolen, "--with-created", "--dry-run")
+    assert dry["alsoRevokedIds"] == both and "tag_001" in cli("entry", "list", *TAGS, key_file=last_file).stdout
+    code, _ = on_a_terminal(cli, "n", "key", "revoke", stolen, "--with-created")
+    assert code == 1 and cli.json("key", "get", stolen)["state"] == "ACTIVE"
+    ended = cli.json("key", "revoke", stolen, "--with-created", "--yes")
+    assert (ended["state"], ended["alsoRevokedIds"]) == ("REVOKED", both)
+    for ended in (file, its_file, last_file):
+        assert "KEY_REVOKED" in refused(cli, 4, "entry", "list", *TAGS, key_file=ended)
+
+
+def test_a_rotation_does_not_cut_another_ones_overlap_short_unasked(cli):
+    cli("key", "create", "--name", "twice")
+    [key] = [key["id"] for key in cli.json("key", "list") if key["name"] == "twice"]
+    cli("key", "rotate", key)
+    said = refused(cli, 5, "key", "rotate", key)
+    assert "OVERLAP_RUNNING" in said and "end_overlap" in said
+    assert cli("key", "rotate", key, "--end-overlap").stdout.startswith("cs_")
+    assert cli("key", "rotate", key, "--overlap", "0s").stdout.startswith("cs_")
+
+
 def test_a_repeated_key_command_says_that_the_secret_is_gone(cli):
     create = ["key", "create", "--name", "once", "--request-id", "once"]
     assert cli(*create).stdout.startswith("cs_")
