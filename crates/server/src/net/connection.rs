@@ -97,14 +97,19 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let mut is_draining = false;
     let end = poll_fn(|context| {
         loop {
-            match turn(connection.as_mut(), &wire, context) {
-                Continue(passed) if watch.poll_over(passed, context).is_pending() => {}
-                Continue(_) => return Poll::Ready(End::Over),
+            let passed = match turn(connection.as_mut(), &wire, context) {
+                Continue(passed) => passed,
                 Break(result) => return Poll::Ready(End::Served(result)),
+            };
+            if watch.poll_over(passed, context).is_ready() {
+                return Poll::Ready(End::Over);
             }
             if is_draining {
                 // Whoever aborts drains as well.
-                return aborted.as_mut().poll(context).map(|()| End::Aborted);
+                return match aborted.as_mut().poll(context) {
+                    Poll::Ready(()) => Poll::Ready(End::Aborted),
+                    Poll::Pending => watch.poll_left(passed, context).map(|()| End::Left),
+                };
             }
             match draining.as_mut().poll(context) {
                 Poll::Ready(()) => connection.as_mut().graceful_shutdown(),
@@ -115,7 +120,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     });
     match end.await {
         End::Served(Ok(())) if watch.is_spoilt() => linger(&wire, shutdown).await,
-        End::Served(Ok(())) | End::Aborted => {}
+        End::Served(Ok(())) | End::Left | End::Aborted => {}
         End::Served(Err(error)) => {
             tracing::debug!(%peer, error, "connection failed");
             // It may be told so, in the middle of what it sends.
@@ -135,7 +140,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 /// Reads on for a while after the last word. What comes for a socket that is closed makes the kernel reset the
 /// connection, and a client that sends meets that before it has read its answer.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(wire: &Wire<S>, shutdown: &Shutdown) {
+pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(wire: &Wire<S>, shutdown: &Shutdown) {
     let mut wire = wire.clone();
     let discard = async {
         wire.shutdown().await?;
@@ -169,6 +174,8 @@ enum End {
     Served(Result<(), String>),
     /// Its client did nothing for too long.
     Over,
-    /// The server stops.
+    /// The server stops, and nothing was in flight.
+    Left,
+    /// The server stops at once.
     Aborted,
 }

@@ -22,6 +22,9 @@ use crate::{
     config::Limits,
 };
 
+/// How long a connection stays that was told of the server's end and has nothing in flight.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// The requests of a connection.
 struct Requests {
     connected: Instant,
@@ -82,6 +85,14 @@ pub(super) struct Watch {
     since: Instant,
     armed: Instant,
     timer: Pin<Box<Sleep>>,
+    leaving: Option<Leaving>,
+}
+
+/// A connection of a server that stops.
+struct Leaving {
+    timer: Pin<Box<Sleep>>,
+    /// Requests that have begun, and bytes that were written, when the timer was set.
+    then: (u64, u64),
 }
 
 /// What a connection waits for.
@@ -121,6 +132,7 @@ impl Watch {
             since: connected,
             armed: connected + first,
             timer: Box::pin(sleep(first)),
+            leaving: None,
         }
     }
 
@@ -158,6 +170,28 @@ impl Watch {
                 return Poll::Ready(());
             }
             self.arm(now);
+        }
+    }
+
+    /// Whether a connection that was told of the server's end has had nothing in flight for a while, and got
+    /// nothing. To be asked at the end of each of its turns. HTTP/2 alone would wait for a client that may
+    /// never answer.
+    pub(super) fn poll_left(&mut self, passed: Passed, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let begun = self.requests.begun.load(Ordering::Relaxed);
+            let is_busy = self.requests.ended.load(Ordering::Acquire) < begun || passed.is_stuck;
+            let now = (begun, passed.written);
+            let leaving = self
+                .leaving
+                .get_or_insert_with(|| Leaving { timer: Box::pin(sleep(GRACE)), then: now });
+            if is_busy || leaving.then != now {
+                leaving.then = now;
+                leaving.timer.as_mut().reset((self.clock.monotonic() + GRACE).into());
+            }
+            ready!(leaving.timer.as_mut().poll(context));
+            if !is_busy {
+                return Poll::Ready(());
+            }
         }
     }
 

@@ -181,6 +181,45 @@ async fn stopping_finishes_what_is_in_flight_and_takes_nothing_new() {
     server.ended().await;
 }
 
+/// Says over HTTP/2: GET http://x and this path of six characters.
+async fn asks_without_pings(server: &Server, path: &str) -> TcpStream {
+    let mut stream = server.connect().await;
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let length = u8::try_from(path.len()).unwrap();
+    stream
+        .write_all(&[0, 0, length + 7, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x44, length])
+        .await
+        .unwrap();
+    stream.write_all(format!("{path}\x41\x01x").as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn stopping_waits_for_no_client_that_has_nothing_in_flight() {
+    let mut config = config();
+    config.limits.header_timeout_ms = 600_000;
+    config.limits.drain_timeout_ms = 600_000;
+    let server = Server::start(&config);
+    let mut waiting = asks_without_pings(&server, "/wait").await;
+    server.until_waiting(1).await;
+    let mut idle = asks_without_pings(&server, "/hello").await;
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"hello") {
+        heard.push(timeout(PATIENCE, idle.read_u8()).await.unwrap().unwrap());
+    }
+    let mut half = server.connect().await;
+    half.write_all(b"GET /hello HTTP/1.1\r\nhost: ").await.unwrap();
+
+    server.shutdown.drain();
+    // The PING that comes with GOAWAY is never answered.
+    hear_all(&mut idle).await;
+    hear_all(&mut half).await;
+    // The one in flight is as old, and still there.
+    server.go_on.notify_one();
+    assert!(hear_all(&mut waiting).await.contains("hello"));
+    server.ended().await;
+}
+
 #[tokio::test]
 async fn stopping_takes_no_longer_than_its_limit() {
     let mut config = config();
