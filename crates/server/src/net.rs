@@ -30,6 +30,7 @@ mod deadline;
 mod manner;
 mod operational;
 mod pipeline;
+mod plain;
 mod ready;
 mod record;
 mod request_id;
@@ -243,8 +244,13 @@ impl Server {
             connection::serve(stream, peer, &self.protocols, pipeline, &self.stop).await;
             return;
         };
-        let handshake =
-            timeout(pipeline.limits().handshake_timeout(), tls.acceptor().accept(stream));
+        let handshake = timeout(pipeline.limits().handshake_timeout(), async {
+            if plain::is_spoken(&stream).await? {
+                Box::pin(plain::refuse(stream, &self.stop)).await;
+                return Err(io::Error::other("the client speaks plain HTTP"));
+            }
+            tls.acceptor().accept(stream).await
+        });
         let handshake = tokio::select! {
             handshake = handshake => handshake,
             () = self.stop.draining() => return,

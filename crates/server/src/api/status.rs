@@ -73,6 +73,8 @@ pub enum RequestError {
         /// The content type as it was sent.
         content_type: String,
     },
+    /// The request came as plain HTTP to a port of TLS.
+    PlainHttp,
 }
 
 impl RequestError {
@@ -89,6 +91,7 @@ impl RequestError {
             Self::BodyUnreadable => "BODY_UNREADABLE",
             Self::NotGrpc { .. } => "NOT_GRPC",
             Self::UnknownCodec { .. } => "UNKNOWN_CODEC",
+            Self::PlainHttp => "PLAIN_HTTP",
         }
     }
 
@@ -125,6 +128,10 @@ impl RequestError {
                 quoted(content_type),
                 quoted(method)
             ),
+            Self::PlainHttp => {
+                "this port speaks HTTPS, and the request came as plain HTTP: use https:// in the address"
+                    .to_owned()
+            }
             Self::UnknownCodec { content_type } => format!(
                 "messages of the content type {} are not spoken here: use application/grpc, \
                  application/grpc-web or application/grpc-web-text, or send JSON over HTTP with \
@@ -141,7 +148,8 @@ impl RequestError {
             | Self::UnknownMethod { .. }
             | Self::MethodNotAllowed { .. }
             | Self::NotGrpc { .. }
-            | Self::UnknownCodec { .. } => None,
+            | Self::UnknownCodec { .. }
+            | Self::PlainHttp => None,
             Self::BodyTooLarge { .. }
             | Self::MalformedJson { .. }
             | Self::MalformedMessage
@@ -196,6 +204,7 @@ fn request_codes(error: &RequestError) -> (Code, StatusCode) {
         RequestError::NotGrpc { .. } | RequestError::UnknownCodec { .. } => {
             (Code::Unimplemented, StatusCode::UNSUPPORTED_MEDIA_TYPE)
         }
+        RequestError::PlainHttp => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
         RequestError::BodyTooLarge { .. } => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
         RequestError::MalformedJson { .. }
         | RequestError::MalformedMessage

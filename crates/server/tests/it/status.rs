@@ -260,6 +260,7 @@ fn every_request_error() -> Vec<RequestError> {
             version: "HTTP/1.1".to_owned(),
         },
         RequestError::UnknownCodec { content_type: "application/grpc+json".to_owned() },
+        RequestError::PlainHttp,
     ]
 }
 

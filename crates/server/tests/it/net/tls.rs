@@ -149,3 +149,29 @@ async fn a_handshake_that_takes_too_long_or_is_none_is_closed() {
     let answer = server.get("/hello", "").await;
     assert!(!answer.contains("hello"), "{answer}");
 }
+
+#[tokio::test]
+async fn plain_http_is_told_that_the_port_speaks_https() {
+    let folder = tempfile::tempdir().unwrap();
+    issue(folder.path());
+    let server = Server::start(&tls_config(folder.path()));
+    let get = server.get("/hello", "").await;
+    assert!(get.starts_with("HTTP/1.1 400 ") && get.contains("\"PLAIN_HTTP\""), "{get}");
+    let body = "x".repeat(200_000);
+    let post = format!("POST /hello HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n{body}");
+    assert!(server.say(&post).await.contains("https://"));
+    let head = server.say("HEAD / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 400 ") && head.ends_with("\r\n\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn plain_http_that_does_not_come_is_closed_like_a_handshake() {
+    let folder = tempfile::tempdir().unwrap();
+    issue(folder.path());
+    let mut config = tls_config(folder.path());
+    config.limits.handshake_timeout_ms = 50;
+    let server = Server::start(&config);
+    for said in ["", "G", "GET / HTTP/1.1\r\nx: "] {
+        assert_eq!(server.say(said).await, "", "{said}");
+    }
+}
