@@ -14,6 +14,7 @@ mod storage;
 mod target;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use commands::{
     backup, business, company, completion, config, copy, entry, history, key, load, serve, verify,

@@ -24,6 +24,7 @@ use crate::{
     failure::{Failure, failure, usage},
     output::{Output, note},
     storage::{self, DATA_DIR, DATABASE_URL, Data, Storage, parse_path},
+    values,
 };
 
 mod contract;
@@ -63,7 +64,7 @@ pub(crate) struct Target {
     #[arg(long, value_name = "FILE", conflicts_with_all = HERE)]
     ca_file: Option<PathBuf>,
     /// How long to wait for an answer
-    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = values::timeout)]
     timeout: Duration,
     /// How to print the result
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]

@@ -9,6 +9,7 @@ use crate::{
     failure::{EXIT_CODES, Failure},
     output::{Kind, Output, cell, note, print, print_json, table},
     target::Client,
+    values,
 };
 
 const CHANGES: Kind = Kind {
@@ -66,7 +67,7 @@ pub(crate) struct List {
     entry_id: Option<String>,
     /// How many, at most
     #[arg(long, value_name = "NUMBER", default_value = "100")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = values::limit)]
     #[serde(skip)]
     limit: u32,
 }
@@ -77,7 +78,7 @@ pub(crate) struct Change {
     #[arg(value_name = "COMPANY")]
     company_id: String,
     /// The revision that the change made
-    #[arg(value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(value_name = "REVISION", value_parser = values::revision)]
     revision: i64,
 }
 
@@ -98,7 +99,7 @@ pub(crate) struct RollBack {
     #[arg(value_name = "COMPANY")]
     company_id: String,
     /// The revision whose state it shall have
-    #[arg(value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(value_name = "REVISION", value_parser = values::revision)]
     revision: i64,
     /// The etag of the company's settings, as `list --output json` shows it: refuses the roll back
     /// if another change came first

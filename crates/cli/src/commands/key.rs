@@ -31,6 +31,7 @@ use super::{
 use crate::{
     failure::{EXIT_CODES, Failure, failure, usage},
     output::{Kind, note},
+    values,
 };
 
 const KEYS: Kind = Kind {
@@ -230,7 +231,7 @@ pub(crate) struct Rotate {
     #[command(flatten)]
     one: One,
     /// How long the old secret works beside the new one: 0s to 30d
-    #[arg(long, value_name = "SPAN", default_value = "1d", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "SPAN", default_value = "1d", value_parser = values::overlap)]
     overlap: Duration,
     /// The secret from before an earlier rotation, while it still works, may end now; with an overlap
     /// of 0s it ends anyway
@@ -259,7 +260,7 @@ pub(crate) struct History {
     #[arg(value_name = "ID", default_value = "-", hide_default_value = true)]
     id: String,
     /// How many changes to show at most
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = values::limit)]
     #[serde(skip)]
     limit: u32,
 }

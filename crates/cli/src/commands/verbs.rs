@@ -12,6 +12,7 @@ use crate::{
     failure::{Failure, failure, usage},
     output::{self, Kind, Output, cell, note, print_json},
     target::{Client, Target, new_request_id},
+    values,
 };
 
 /// What makes a key, with a secret that is shown once.
@@ -61,7 +62,7 @@ struct Safety {
 #[group(multiple = false)]
 pub(crate) struct AsOf {
     /// As it was at that revision of the company
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, value_name = "NUMBER", value_parser = values::revision)]
     revision: Option<i64>,
     /// As it was at that moment, for example 2026-11-23T18:00:00Z
     #[arg(long = "at", value_name = "TIME", value_parser = parse_time)]

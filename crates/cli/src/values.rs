@@ -1,0 +1,67 @@
+//! Values of the command line that have a range: what is wrong is told it, whatever is wrong.
+
+use std::{fmt::Display, str::FromStr, time::Duration};
+
+/// A number from `least` to `most`.
+pub(crate) fn whole_number<T: FromStr + PartialOrd + Display>(
+    text: &str,
+    least: T,
+    most: T,
+) -> Result<T, String> {
+    let wrong = format!("it must be a whole number from {least} to {most}");
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or(wrong)
+}
+
+/// How many things to show: at least one.
+pub(crate) fn limit(text: &str) -> Result<u32, String> {
+    whole_number(text, 1, u32::MAX)
+}
+
+/// A revision of a company.
+pub(crate) fn revision(text: &str) -> Result<i64, String> {
+    whole_number(text, 1, i64::MAX)
+}
+
+/// How long to wait for an answer.
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
+    span(text, Duration::from_millis(1), Duration::from_hours(24))
+}
+
+/// How long an old secret works beside a new one.
+pub(crate) fn overlap(text: &str) -> Result<Duration, String> {
+    span(text, Duration::ZERO, Duration::from_hours(30 * 24))
+}
+
+fn span(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).ok().filter(|span| (least..=most).contains(span));
+    let [least, most] = [least, most].map(humantime::format_duration);
+    span.ok_or_else(|| format!("it must be a span such as 90s or 2h, from {least} to {most}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_range_is_told_on_both_sides() {
+        assert_eq!((limit("1"), limit("4294967295")), (Ok(1), Ok(u32::MAX)));
+        for wrong in ["0", "-1", "4294967296", "abc", "", "1.5"] {
+            let range = "it must be a whole number from 1 to 4294967295".to_owned();
+            assert_eq!(limit(wrong), Err(range), "{wrong}");
+        }
+        assert_eq!(revision("9223372036854775807"), Ok(i64::MAX));
+        assert!(revision("0").unwrap_err().contains("from 1 to 9223372036854775807"));
+        assert_eq!(timeout("1ms"), Ok(Duration::from_millis(1)));
+        assert_eq!(timeout("1day"), Ok(Duration::from_hours(24)));
+        for wrong in ["0s", "1ns", "25h", "500000000000y", "30", "", "-1s"] {
+            let range = "it must be a span such as 90s or 2h, from 1ms to 1day".to_owned();
+            assert_eq!(timeout(wrong), Err(range), "{wrong}");
+        }
+        assert_eq!(
+            (overlap("0s"), overlap("30d")),
+            (Ok(Duration::ZERO), Ok(Duration::from_hours(720)))
+        );
+        assert!(overlap("31d").unwrap_err().ends_with("from 0s to 30days"));
+    }
+}
