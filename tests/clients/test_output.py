@@ -21,6 +21,7 @@ RESULTS = [
     ["entry", "update", "cmp_1", "customer_tags", "tag_1", "--description", "new"],
     ["history", "show", "cmp_1", "1"],
     ["verify", "--output", "json"],
+    ["backup", "-"],
 ]
 
 

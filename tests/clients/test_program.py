@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import stat
 import subprocess
@@ -81,6 +82,34 @@ def test_keys_are_issued_and_revoked_beside_a_running_server(demo):
     status, headers, error = demo.call("/v1/companies/cmp_002", secret)
     assert (status, error["code"]) == (401, 16)
     assert "WWW-Authenticate" in headers
+
+
+def test_a_backup_goes_to_standard_output_as_well(demo, tmp_path):
+    command = [PROGRAM, "backup", "--data-dir", demo.data_dir, "-"]
+    done = subprocess.run(command, capture_output=True, timeout=60)
+    assert done.returncode == 0 and b"standard output" in done.stderr
+    assert not [path.name for path in demo.data_dir.iterdir() if "backup" in path.name]
+    for number, arguments in enumerate([["/dev/stdin"], [tmp_path / "file.db"]]):
+        (tmp_path / "file.db").write_bytes(done.stdout)
+        target = tmp_path / f"restored-{number}"
+        target.mkdir()
+        restored = subprocess.run(
+            [PROGRAM, "restore", "--data-dir", target, *arguments], input=done.stdout, capture_output=True, timeout=60
+        )
+        assert restored.returncode == 0, restored.stderr
+        assert run("export", "--data-dir", target).stdout == run("export", "--data-dir", demo.data_dir).stdout
+        assert "no differences" in run("verify", "--data-dir", target).stderr
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(PROGRAM, list(map(str, command)))
+    shown = b""
+    try:
+        while part := os.read(terminal, 4096):
+            shown += part
+    except OSError:
+        pass
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 2 and b"no text for a terminal" in shown
 
 
 def test_an_imported_secret_works_as_it_is(demo):

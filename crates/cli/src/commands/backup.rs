@@ -1,20 +1,34 @@
 //! `customer-settings backup` and `restore`.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, IsTerminal, Read},
+    path::PathBuf,
+};
 
 use customer_settings_server::{catalog::key::Key, clock, store::sqlite};
 
-use super::{Data, Failure};
-use crate::output::note;
+use super::{Data, Failure, failure};
+use crate::{
+    failure::usage,
+    output::{self, note},
+};
+
+/// How much of a copy is in memory at once.
+const PART_BYTES: usize = 64 * 1024;
 
 /// Take a consistent copy of the data, with history and keys; a server may be running on it
 ///
-/// The copy is one file that only its owner may read. An existing file is never overwritten.
+/// The copy is one file that only its owner may read. An existing file is never overwritten. With `-` it
+/// goes to standard output, once there is a whole copy beside the data, which needs as much room there.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  customer-settings backup --data-dir data backup.db
+  customer-settings backup --data-dir data - | ssh backups 'cat > backup.db'")]
 pub(crate) struct Backup {
     #[command(flatten)]
     data: Data,
-    /// The file to write
+    /// The file to write; `-` is standard output
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -22,11 +36,38 @@ pub(crate) struct Backup {
 impl Backup {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let dir = self.data.directory("backup", "use pg_dump or the backups of its operator")?;
+        if self.file.as_os_str() == "-" {
+            return to_standard_output(dir).await;
+        }
         let file = self.file.clone();
         tokio::task::spawn_blocking(move || sqlite::backup(&dir, &self.file)).await??;
         note(format!("backed up to {}", file.display()));
         Ok(())
     }
+}
+
+async fn to_standard_output(dir: PathBuf) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        return Err(usage(
+            "a backup is no text for a terminal: give a file, or redirect standard output",
+        ));
+    }
+    let write_all = move || -> Result<(), Failure> {
+        let mut copy = sqlite::backup_nameless(&dir)?;
+        let mut part = vec![0; PART_BYTES];
+        loop {
+            let read = copy.read(&mut part);
+            match read.map_err(|error| failure(format!("the copy cannot be read: {error}")))? {
+                0 => return Ok(()),
+                length => {
+                    output::write(&part[..length]).map_err(|error| output::unwritten(&error))?
+                }
+            }
+        }
+    };
+    tokio::task::spawn_blocking(write_all).await??;
+    note("backed up to standard output");
+    Ok(())
 }
 
 /// Bring a backup back, as a new epoch of the data
@@ -38,7 +79,7 @@ impl Backup {
 pub(crate) struct Restore {
     #[command(flatten)]
     data: Data,
-    /// The backup
+    /// The backup; /dev/stdin is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Replace the data that the directory holds; it is kept beside the restored one

@@ -33,8 +33,8 @@ mod rows;
 mod schema;
 mod writer;
 
-pub use backup::{Restored, backup, restore};
-pub use data_dir::{DATABASE, OpenError};
+pub use backup::{Restored, backup, backup_nameless, restore};
+pub use data_dir::{DATABASE, OpenError, SERVE_LOCK};
 use data_dir::{DataDir, ServeLock};
 use readers::Readers;
 use schema::{Found, MIGRATIONS};

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::{
     connect,
-    data_dir::{DataDir, OpenError, make_private},
+    data_dir::{DATABASE, DataDir, OpenError, make_private},
     keys, rows,
     schema::{self, Found, MIGRATIONS},
 };
@@ -26,6 +26,35 @@ use crate::{
 /// The copy is one file that only its owner may read; it appears under its name when it is whole
 /// and on disk.
 pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
+    let db = open_whole(dir)?;
+    if to.exists() {
+        return Err(OpenError::Exists(to.to_owned()));
+    }
+    let partial = Partial::make(with_suffix(to, ".partial"))?;
+    partial.fill(&db)?;
+    partial.become_new(to)?;
+    let parent =
+        to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|error| OpenError::from_io(parent, &error))
+}
+
+/// The same as a file beside the data that has no name any more, to be read once: it needs room on disk,
+/// not in memory, and goes away by itself.
+pub fn backup_nameless(dir: &Path) -> Result<File, OpenError> {
+    let db = open_whole(dir)?;
+    let suffix = format!(".backup-{}", std::process::id());
+    let path = with_suffix(&dir.join(DATABASE), &suffix);
+    // Left behind by one that was killed.
+    _ = fs::remove_file(&path);
+    let partial = Partial::make(path)?;
+    partial.fill(&db)?;
+    File::open(&partial.path).map_err(|error| OpenError::from_io(&partial.path, &error))
+}
+
+/// The database of a directory that holds one.
+fn open_whole(dir: &Path) -> Result<Connection, OpenError> {
     let data_dir = DataDir::lock(dir, false)?;
     if !data_dir.has_store() {
         return Err(OpenError::NoStore(dir.to_owned()));
@@ -36,24 +65,7 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
         return Err(OpenError::NoStore(dir.to_owned()));
     }
     // From here on a restore would find the connection.
-    drop(data_dir);
-
-    if to.exists() {
-        return Err(OpenError::Exists(to.to_owned()));
-    }
-    let partial = Partial::make(with_suffix(to, ".partial"))?;
-    let name = partial.path.to_str().ok_or_else(|| OpenError::Failed {
-        path: to.to_owned(),
-        cause: "the engine takes file names in UTF-8 only".to_owned(),
-    })?;
-    db.execute("VACUUM INTO ?1", [name])
-        .map_err(|error| OpenError::from_engine(&partial.path, &error))?;
-    partial.become_new(to)?;
-    let parent =
-        to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|error| OpenError::from_io(parent, &error))
+    Ok(db)
 }
 
 /// What a restore did.
@@ -221,6 +233,16 @@ impl Partial {
     fn make(path: PathBuf) -> Result<Self, OpenError> {
         make_private(&path)?;
         Ok(Self { path })
+    }
+
+    /// Writes all that the database holds, as it is at one moment.
+    fn fill(&self, db: &Connection) -> Result<(), OpenError> {
+        let name = self.path.to_str().ok_or_else(|| OpenError::Failed {
+            path: self.path.clone(),
+            cause: "the engine takes file names in UTF-8 only".to_owned(),
+        })?;
+        let copied = db.execute("VACUUM INTO ?1", [name]);
+        copied.map(|_| ()).map_err(|error| OpenError::from_engine(&self.path, &error))
     }
 
     fn copy(from: &Path, path: PathBuf) -> Result<Self, OpenError> {

@@ -12,7 +12,8 @@ use rusqlite::ErrorCode;
 
 /// The database's file name.
 pub const DATABASE: &str = "customer-settings.db";
-const SERVE_LOCK: &str = "serve.lock";
+/// The name of the file that the one server of a directory holds.
+pub const SERVE_LOCK: &str = "serve.lock";
 
 /// Why a data directory cannot be used: one line for people, which says what to do.
 #[derive(Debug)]
