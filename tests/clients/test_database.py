@@ -84,6 +84,14 @@ def test_the_demo_fills_an_empty_database_and_leaves_others_alone(postgres, star
     )
     assert refused.returncode == 1 and "holds other data" in refused.stderr
     assert not list(elsewhere.iterdir())
+    # A key that cannot be written is not made.
+    other = postgres()
+    (elsewhere / "demo-key").symlink_to(elsewhere / "nowhere")
+    command = [PROGRAM, "serve", "--demo", "--listen", "127.0.0.1:0", "--database-url", other]
+    unwritable = subprocess.run(command, capture_output=True, text=True, cwd=elsewhere, timeout=20)
+    assert unwritable.returncode == 1 and "demo-key cannot be written" in unwritable.stderr
+    assert run("key", "list", "--database-url", other).stdout == ""
+    assert run("export", "--database-url", other).stdout == "companies: []\n"
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 import json
 import os
 import pty
+import resource
 import signal
 import stat
 import subprocess
 import time
+import urllib.request
 
 from conftest import PROGRAM, run
 from database import until
@@ -84,6 +86,51 @@ def test_keys_are_issued_and_revoked_beside_a_running_server(demo):
     assert "WWW-Authenticate" in headers
 
 
+def test_every_way_to_write_an_address_is_served(start, tmp_path):
+    for number, (address, shown) in enumerate([(":0", "[::]:"), ("localhost:0", "127.0.0.1:")]):
+        data = tmp_path / str(number)
+        process = subprocess.Popen(
+            [PROGRAM, "serve", "--demo", "--data-dir", data, "--listen", address],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )
+        try:
+            welcome = process.stdout.readline().strip()
+            assert f"listens on http://{shown}" in welcome
+            port = welcome.rsplit(":", 1)[1]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as answer:
+                assert answer.status == 200
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_a_demo_that_did_not_come_about_leaves_nothing(start, tmp_path):
+    """Files may only grow so far, so that the start fails at one place or another."""
+    existing = tmp_path / "existing"
+    existing.mkdir()
+    failed = 0
+    for limit in [0, 4096, 30_000, 60_000, 100_000]:
+        for data in [existing, tmp_path / "new"]:
+            def limited(limit=limit):
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+            process = subprocess.Popen(
+                [PROGRAM, "serve", "--demo", "--data-dir", data, "--listen", "127.0.0.1:0", "--log", "off"],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=limited,
+            )
+            started = process.stdout.readline() != ""
+            process.kill()
+            process.wait()
+            if started:
+                continue
+            failed += 1
+            assert (list(existing.iterdir()), (tmp_path / "new").exists()) == ([], False), limit
+    assert failed >= 4
+    server = start("--demo", data_dir=existing)
+    assert server.stop() == 0
+
+
 def test_a_backup_goes_to_standard_output_as_well(demo, tmp_path):
     command = [PROGRAM, "backup", "--data-dir", demo.data_dir, "-"]
     done = subprocess.run(command, capture_output=True, timeout=60)
@@ -151,7 +198,10 @@ def test_one_line_says_why_the_server_did_not_start(demo, tmp_path):
     config.write_text("listn: 127.0.0.1:1")
     cases = [
         (["serve", "--data-dir", demo.data_dir, "--listen", "127.0.0.1:0"], "in use"),
-        (["serve", "--data-dir", empty, "--listen", demo.address], "listen"),
+        (["serve", "--data-dir", empty, "--listen", demo.address], "another program listens there; --listen "),
+        (["serve", "--demo", "--data-dir", empty, "--listen", demo.address], "--listen"),
+        (["serve", "--demo", "--data-dir", tmp_path / "missing", "--listen", demo.address], "--listen"),
+        (["serve", "--data-dir", empty, "--listen", "8080"], "localhost:8080"),
         (["serve", "--data-dir", tmp_path / "missing", "--listen", "127.0.0.1:0"], "missing"),
         (["serve", "--data-dir", full, "--listen", "127.0.0.1:0"], "full"),
         (["serve", "--demo", "--data-dir", full, "--listen", "127.0.0.1:0"], "other data"),
@@ -163,7 +213,7 @@ def test_one_line_says_why_the_server_did_not_start(demo, tmp_path):
         assert done.returncode != 0, arguments
         lines = done.stderr.strip().splitlines()
         assert len(lines) == 1 and expected in lines[0], (arguments, lines)
-    assert not (tmp_path / "missing").exists()
+    assert not (tmp_path / "missing").exists() and not list(empty.iterdir())
     assert [path.name for path in full.iterdir()] == ["notes.txt"]
 
 

@@ -145,13 +145,17 @@ pub struct Server {
 
 /// Takes the port and puts everything together.
 pub fn start(config: &Config, services: Services) -> Result<Server, ServeError> {
-    let bound = net::bind(config)?;
+    Ok(start_on(net::bind(config)?, config, services))
+}
+
+/// The same on a port that was taken before, so that nothing is made where that fails.
+pub fn start_on(bound: Bound, config: &Config, services: Services) -> Server {
     let api = api::Api::new(
         services.use_cases(),
         services.authenticator.clone(),
         config.limits.body_bytes,
     );
-    Ok(Server { services, api, bound })
+    Server { services, api, bound }
 }
 
 impl Server {

@@ -4,7 +4,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -108,7 +108,14 @@ pub fn bind(config: &Config) -> Result<Bound, ServeError> {
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let (socket, address) = match socket {
+        // Every address of a machine without IPv6 is one of IPv4.
+        Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
+            (TcpSocket::new_v4()?, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()))
+        }
+        other => (other?, address),
+    };
     // Connections of the last run that wait for their end do not keep the port.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

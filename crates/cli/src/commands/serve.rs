@@ -1,7 +1,7 @@
 //! `customer-settings serve`.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{ErrorKind, Write},
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
@@ -19,10 +19,13 @@ use customer_settings_server::{
     },
     clock::SystemClock,
     config::{Config, DatabaseUrl, variable},
-    net,
+    net::{self, ServeError},
     service::{keys::KeyDraft, load::Outcome},
-    start,
-    store::{Access, Store, StoreError},
+    start_on,
+    store::{
+        Access, Store, StoreError,
+        sqlite::{DATABASE, SERVE_LOCK},
+    },
     telemetry,
 };
 
@@ -100,14 +103,20 @@ impl Serve {
             }
         };
         let demo = if is_demo { Some(Demo::of(&storage)?) } else { None };
-        let access = Access::Serve { make_directory: is_demo };
-        let (store, name) = storage.open(access, &config.database).await?;
-        let services = Services::open(store.clone(), Arc::new(SystemClock), &config).await;
-        let services = services.map_err(|error| explain(&error))?;
-        if let Some(demo) = &demo {
-            demo.fill(&services, &*store, &name).await?;
-        }
-        let server = start(&config, services)?;
+        // Before anything is made, since this fails most often.
+        let bound = net::bind(&config).map_err(|error| match error {
+            ServeError::Listen { .. } => {
+                failure(format!("{error}; --listen ADDRESS:PORT names another address"))
+            }
+            ServeError::Tls(_) => failure(error),
+        })?;
+        let opened = Self::open(&config, &storage, demo.as_ref()).await;
+        let (services, name) = opened.inspect_err(|_| {
+            if let Some(demo) = &demo {
+                demo.clean_up();
+            }
+        })?;
+        let server = start_on(bound, &config, services);
         let shutdown = net::Shutdown::new();
         net::stop_on_signals(shutdown.clone())?;
         net::reload_on_signal(server.tls())?;
@@ -117,6 +126,22 @@ impl Serve {
         server.serve(shutdown).await;
         tracing::info!("stopped");
         Ok(())
+    }
+
+    /// Opens the data, fills it where it is a new demo's, and says what people call it.
+    async fn open(
+        config: &Config,
+        storage: &Storage,
+        demo: Option<&Demo>,
+    ) -> Result<(Services, String), Failure> {
+        let access = Access::Serve { make_directory: demo.is_some() };
+        let (store, name) = storage.open(access, &config.database).await?;
+        let services = Services::open(store.clone(), Arc::new(SystemClock), config).await;
+        let services = services.map_err(|error| explain(&error))?;
+        if let Some(demo) = demo {
+            demo.fill(&services, &*store, &name).await?;
+        }
+        Ok((services, name))
     }
 
     fn configuration(&self) -> Result<Config, Failure> {
@@ -159,7 +184,7 @@ impl Serve {
         writeln!(out, "customer-settings listens on {scheme}://{address}")?;
         writeln!(out, "  documentation  {scheme}://{address}/docs")?;
         writeln!(out, "  data           {data}")?;
-        if let Some(Demo { key_file }) = demo {
+        if let Some(Demo { key_file, .. }) = demo {
             let insecure = if tls { " -k" } else { "" };
             let key = format!("\"$(cat {}):\"", key_file.display());
             let path = "/v1/setting/companies/cmp_001/customer/tags:list";
@@ -173,6 +198,13 @@ impl Serve {
 /// Example data with a key of its own.
 struct Demo {
     key_file: PathBuf,
+    /// The directory, if there was nothing in it.
+    new: Option<NewDir>,
+}
+
+struct NewDir {
+    dir: PathBuf,
+    existed: bool,
 }
 
 impl Demo {
@@ -180,10 +212,9 @@ impl Demo {
     fn of(storage: &Storage) -> Result<Self, Failure> {
         match storage {
             Storage::Directory(dir) => {
-                check_demo_dir(dir)?;
-                Ok(Self { key_file: dir.join(DEMO_KEY) })
+                Ok(Self { key_file: dir.join(DEMO_KEY), new: check_demo_dir(dir)? })
             }
-            Storage::Database(_) => Ok(Self { key_file: PathBuf::from(DEMO_KEY) }),
+            Storage::Database(_) => Ok(Self { key_file: PathBuf::from(DEMO_KEY), new: None }),
         }
     }
 
@@ -213,6 +244,14 @@ impl Demo {
                 )));
             }
         }
+        let secret = Secret::generate().map_err(|error| explain(&error))?;
+        // First, since a key whose secret cannot be written is of no use.
+        self.write_key(&secret)?;
+        let filled = Self::load(services, &secret).await;
+        filled.inspect_err(|_| _ = fs::remove_file(&self.key_file))
+    }
+
+    async fn load(services: &Services, secret: &Secret) -> Result<(), Failure> {
         let mut failed = Vec::new();
         let report = |label: &str, outcome: Outcome| {
             if !matches!(outcome, Outcome::Loaded(..)) {
@@ -223,11 +262,6 @@ impl Demo {
         if !failed.is_empty() {
             return Err(failure(format!("the demo was not loaded: {}", failed.join("; "))));
         }
-        self.issue_key(services).await
-    }
-
-    async fn issue_key(&self, services: &Services) -> Result<(), Failure> {
-        let secret = Secret::generate().map_err(|error| explain(&error))?;
         let draft = KeyDraft {
             name: Name::parse("name", "demo").map_err(failure)?,
             scopes: Scopes::All,
@@ -236,34 +270,56 @@ impl Demo {
             expires_time: None,
             staff_id: None,
         };
-        let created = services.keys.create(&Task::Load.actor(), draft, &secret).await;
+        let created = services.keys.create(&Task::Load.actor(), draft, secret).await;
         created.map_err(|error| explain(&error))?;
+        Ok(())
+    }
+
+    fn write_key(&self, secret: &Secret) -> Result<(), Failure> {
+        let problem = |error: std::io::Error| {
+            failure(format!("{} cannot be written: {error}", self.key_file.display()))
+        };
         let mut options = fs::OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(&self.key_file);
-        let mut file = file.map_err(|error| {
-            failure(format!("{} cannot be written: {error}", self.key_file.display()))
-        })?;
-        file.write_all(secret.expose().as_bytes())?;
-        file.sync_all()?;
-        Ok(())
+        let mut file = file.map_err(problem)?;
+        let written = file.write_all(secret.expose().as_bytes()).and_then(|()| file.sync_all());
+        written.map_err(problem).inspect_err(|_| _ = fs::remove_file(&self.key_file))
+    }
+
+    /// Takes away what a start that failed has made in a directory that was empty, as the next one would
+    /// take it for other data. Another server that came in between keeps its own.
+    fn clean_up(&self) {
+        let Some(NewDir { dir, existed }) = &self.new else { return };
+        let lock = File::open(dir.join(SERVE_LOCK));
+        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+            let suffixes =
+                ["", "-wal", "-shm", "-journal"].map(|suffix| format!("{DATABASE}{suffix}"));
+            for name in suffixes.iter().map(String::as_str).chain([SERVE_LOCK]) {
+                _ = fs::remove_file(dir.join(name));
+            }
+        }
+        if !existed {
+            // Only if nothing is left in it.
+            _ = fs::remove_dir(dir);
+        }
     }
 }
 
 /// Makes sure that what is in the directory, if anything, is a demo's.
-fn check_demo_dir(dir: &Path) -> Result<(), Failure> {
+fn check_demo_dir(dir: &Path) -> Result<Option<NewDir>, Failure> {
     let problem = |error: std::io::Error| failure(format!("{}: {error}", dir.display()));
+    let new = |existed| Some(NewDir { dir: dir.to_owned(), existed });
     match fs::read_dir(dir) {
-        Ok(mut entries) => {
-            if entries.next().is_some() && !dir.join(DEMO_KEY).exists() {
-                return Err(failure(format!(
-                    "{} holds other data, which --demo does not touch: give another --data-dir, or leave --demo out",
-                    dir.display()
-                )));
-            }
-            Ok(())
-        }
+        Ok(mut entries) => match entries.next() {
+            None => Ok(new(true)),
+            Some(_) if dir.join(DEMO_KEY).exists() => Ok(None),
+            Some(_) => Err(failure(format!(
+                "{} holds other data, which --demo does not touch: give another --data-dir, or leave --demo out",
+                dir.display()
+            ))),
+        },
         // The store makes it.
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(new(false)),
         Err(error) => Err(problem(error)),
     }
 }
