@@ -1,4 +1,4 @@
-"""A log that nobody takes: the server goes on, and counts what it could not say."""
+"""What the log says of requests, and a log that nobody takes: the server goes on, and counts what it could not say."""
 
 import http.client
 import json
@@ -8,9 +8,12 @@ import signal
 import socket
 import subprocess
 
+import grpc
 import pytest
-from conftest import PROGRAM
+from conftest import PROGRAM, run
 from database import until
+from test_grpc import SETTING, Client
+from test_program import TAGS
 
 
 def free_port():
@@ -114,3 +117,62 @@ def test_a_server_whose_welcome_nobody_reads_serves(tmp_path):
         os.close(out)
         assert server.get("/healthz")[0] == 200
         assert server.stop() == 0
+
+
+def make_key(server, name, *options):
+    """A new key's secret and id."""
+    secret = run("key", "create", "--data-dir", server.data_dir, "--name", name, *options).stdout.strip()
+    keys = json.loads(run("key", "list", "--data-dir", server.data_dir, "--output", "json").stdout)
+    [key] = [key["id"] for key in keys if key["name"] == name]
+    return secret, key
+
+
+def test_an_access_line_says_who_asked_and_why_it_was_refused(start, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("access_log: true")
+    server = start("--demo", "--log-format", "json", "--config", config)
+    reader, reader_id = make_key(server, "reader", "--scope", "settings:read", "--staff", "staff_7")
+    near, near_id = make_key(server, "near", "--allow-ip", "192.0.2.1")
+    secrets = [reader, near, (server.data_dir / "demo-key").read_text()]
+    list_tags = f"/{SETTING}/ListCustomerTags"
+
+    def line(ask, request_id):
+        ask({"X-Request-Id": request_id})
+        return lambda lines: [line for line in lines if line.get("request_id") == request_id]
+
+    def grpc_call(headers):
+        client = Client(server.address, reader)
+        client.metadata += [("x-request-id", headers["X-Request-Id"])]
+        for company in ("cmp_001", "no spaces"):
+            try:
+                client.call(SETTING, "ListCustomerTags", {"company_id": company})
+            except grpc.RpcError:
+                pass
+
+    tags = lambda key, path=TAGS: lambda headers: server.call(path, key, {}, headers=headers)
+    found = {
+        # The first goes the general way, the second is ready.
+        "first": line(tags(reader), "first"),
+        "second": line(tags(reader), "second"),
+        "write": line(tags(reader, "/admin/v1/companies/cmp_001/customer_tags"), "write"),
+        "near": line(tags(near), "near"),
+        "nobody": line(tags(None), "nobody"),
+        "grpc": line(grpc_call, "grpc"),
+    }
+    assert server.stop() == 0
+    lines = [json.loads(text) for text in server.log.splitlines()]
+
+    def said(name):
+        fields = ("protocol", "route", "code", "key", "staff", "reason")
+        return [tuple(line.get(field) for field in fields) for line in found[name](lines)]
+
+    assert said("first") == said("second") == [("http", list_tags, "200", reader_id, "staff_7", None)]
+    [(_, _, *write)] = said("write")
+    assert write == ["403", reader_id, None, "MISSING_SCOPE"]
+    assert said("near") == [("http", list_tags, "403", near_id, None, "ADDRESS_NOT_ALLOWED")]
+    assert said("nobody") == [("http", list_tags, "401", None, None, "NO_CREDENTIAL")]
+    assert [grpc for grpc in said("grpc") if grpc[1] == list_tags] == [
+        ("grpc", list_tags, "Ok", reader_id, "staff_7", None),
+        ("grpc", list_tags, "InvalidArgument", reader_id, "staff_7", "INVALID_FIELD"),
+    ]
+    assert not any(secret in server.log for secret in secrets)

@@ -118,12 +118,15 @@ impl Authenticator {
 
     /// Who is calling, from the values of `Authorization` and the client's address.
     ///
+    /// `found` is told which key that is, whether or not it is admitted then.
+    ///
     /// Answers UNAVAILABLE, never a refusal, where the store cannot be asked: clients read a
     /// refusal as "not bought" and skip data for good.
     pub async fn authenticate<'a>(
         &self,
         mut authorization: impl Iterator<Item = &'a [u8]>,
         address: IpAddr,
+        found: impl FnOnce(&KeyId),
     ) -> Result<Holder> {
         let Some(value) = authorization.next() else {
             return Err(Error::NoCredential);
@@ -135,6 +138,7 @@ impl Authenticator {
             Some(cached) => cached,
             None => self.look_up_once(digest, secret, address, credential.if_unknown).await?,
         };
+        found(&cached.key.id);
         let holder = self.admit(&cached, address, &digest)?;
         check(&cached.usage.limiter, Limit::Key)?;
         let recognized = Recognized { known: cached, secret: digest };

@@ -37,6 +37,7 @@ mod request_id;
 mod shutdown;
 mod tls;
 mod watch;
+mod who;
 mod wire;
 
 pub use client_address::ClientAddress;
@@ -52,6 +53,7 @@ pub use record::RouteLabel;
 pub use request_id::{HEADER as REQUEST_ID, RequestId};
 pub use shutdown::{Shutdown, reload_on_signal, stop_on_signals};
 pub use tls::{Tls, TlsError};
+pub use who::Who;
 
 /// Connections that the kernel keeps until we accept them.
 const BACKLOG: u32 = 1_024;

@@ -26,8 +26,9 @@ use crate::{
     catalog::{
         access::Caller,
         error::{Cause, Error, Result},
+        id::KeyId,
     },
-    net::ClientAddress,
+    net::{ClientAddress, Who},
 };
 
 /// Services that answer without a key: what they tell is in the documentation anyway.
@@ -76,7 +77,9 @@ impl Guard {
         let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.0);
         let values = parts.headers.get_all(header::AUTHORIZATION).iter();
         let values = values.map(|value| value.as_bytes());
-        let holder = self.authenticator.authenticate(values, address).await?;
+        let who = parts.extensions.get::<Who>().cloned().unwrap_or_default();
+        let found = |id: &KeyId| who.shows_key(id.as_str());
+        let holder = self.authenticator.authenticate(values, address, found).await?;
         admit(method, holder, parts)
     }
 

@@ -14,11 +14,12 @@ use super::{
 };
 use crate::{
     catalog::{
-        access::{Caller, Holder, Scope},
+        access::{Actor, Caller, Holder, Scope},
         error::{Cause, Error, Result},
+        id::KeyId,
         token::RevisionToken,
     },
-    net::RouteLabel,
+    net::{RouteLabel, Who},
 };
 
 /// Names the staff member who acts.
@@ -132,6 +133,16 @@ pub(super) fn caller(extensions: &http::Extensions) -> Result<&Caller> {
 /// Lets a request in: puts its caller where the method finds it.
 pub(super) fn admit(method: &Method, holder: Holder, parts: &mut Parts) -> Result<()> {
     let caller = method.caller(holder, &parts.method, &parts.headers)?;
+    parts.extensions.get::<Who>().iter().for_each(|who| tell(who, &caller.actor));
     parts.extensions.insert(caller);
     Ok(())
+}
+
+/// Tells the log who acts: the key, and the staff member if there is one.
+pub(super) fn tell(who: &Who, actor: &Actor) {
+    let key = actor.key_id.as_ref().map(KeyId::as_str);
+    key.iter().for_each(|id| who.shows_key(id));
+    if key != Some(actor.staff_id.as_str()) {
+        who.acts_as(actor.staff_id.as_str());
+    }
 }

@@ -14,7 +14,7 @@ use super::{
     compat::{finished, listed},
     descriptors,
     frame::unframed,
-    guard::{Method as Called, Methods},
+    guard::{Method as Called, Methods, tell},
     http::{Binding, BodyRule, bindings, rpc_path},
     marks::MIN_REVISION,
 };
@@ -83,15 +83,17 @@ impl ReadyAnswers for ReadyLists {
 impl Lists {
     /// The company's snapshot, if everything is as usual.
     fn seen(&self, called: &Called, company_id: &str, request: &ReadyRequest<'_>) -> Option<Seen> {
-        let ReadyRequest { head: Head { headers, .. }, client, arrived, .. } = *request;
+        let ReadyRequest { head: Head { headers, .. }, client, arrived, who, .. } = *request;
         if headers.contains_key(MIN_REVISION) {
             return None;
         }
         let id = CompanyId::parse("company_id", company_id).ok()?;
         let key = headers.get(header::AUTHORIZATION)?;
         self.authenticator.recognize(key.as_bytes(), client.0, arrived, |holder| {
-            let grant = called.permitted(holder).ok()?.grant(&id).ok()?;
-            self.settings.get_at_once(&grant, arrived)
+            let caller = called.permitted(holder).ok()?;
+            let seen = self.settings.get_at_once(&caller.grant(&id).ok()?, arrived)?;
+            who.iter().for_each(|who| tell(who, &caller.actor));
+            Some(seen)
         })
     }
 }

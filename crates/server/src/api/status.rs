@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use prost_reflect::DynamicMessage;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use self::bounds::Parts;
 use super::descriptors;
@@ -459,6 +460,18 @@ pub fn grpc_code(headers: &HeaderMap) -> Option<Code> {
     headers.get(tonic::Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
 }
 
+/// The stable reason of an error, in the extensions of its answer as JSON. Over gRPC its head has it.
+#[derive(Clone)]
+struct Reason(String);
+
+/// The reason that an answer gives, if it is an error's.
+pub fn reason<B>(response: &Response<B>) -> Option<String> {
+    if let Some(Reason(reason)) = response.extensions().get() {
+        return Some(reason.clone());
+    }
+    Some(tonic::Status::from_header_map(response.headers())?.get_details_error_info()?.reason)
+}
+
 /// Whether the answer tells the client that it asks too often.
 pub fn is_limited<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::TOO_MANY_REQUESTS
@@ -477,6 +490,9 @@ fn json_with(status: &tonic::Status, http: StatusCode) -> Response<Body> {
     *response.status_mut() = http;
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
+    if let Some(info) = status.get_details_error_info() {
+        response.extensions_mut().insert(Reason(info.reason));
+    }
     for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
         if let Some(value) =
             status.metadata().get(name.as_str()).and_then(|value| value.to_str().ok())

@@ -36,6 +36,7 @@ use super::{
     record::{Asked, Record, RecordedBody, Recorder, RouteLabel, span},
     request_id::{self, RequestId},
     watch::Busy,
+    who::Who,
 };
 use crate::{
     api::status::{error_response, is_limited, request_error_response},
@@ -60,7 +61,7 @@ type General = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 impl App {
     /// Answers everything. It finds a [`RequestId`], a [`ClientAddress`] and a [`Deadline`] in each
-    /// request's extensions.
+    /// request's extensions, and [`Who`] to fill in.
     pub fn new<S>(general: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
@@ -114,8 +115,9 @@ struct Arrival {
 }
 
 impl Arrival {
-    fn asked(&self, head: Head<'_>) -> Asked {
+    fn asked(&self, head: Head<'_>, who: Who) -> Asked {
         Asked {
+            who,
             method: head.method.clone(),
             uri: head.uri.clone(),
             client: self.client,
@@ -206,13 +208,14 @@ impl Pipeline {
             return Err(busy);
         };
         let (manner, client, arrived) = (arrival.manner, arrival.client, arrival.started);
-        let request = ReadyRequest { head, manner, body, client, arrived };
+        let who = self.recorder.logs_success().then(Who::default);
+        let request = ReadyRequest { head, manner, body, client, arrived, who: who.as_ref() };
         match catch_unwind(AssertUnwindSafe(|| ready.answer(&request))) {
             Ok(Some((label, mut response))) => {
                 self.complete(self.cors.allowed(head.headers), &arrival.id, response.headers_mut());
                 let protocol = manner.protocol;
-                let record =
-                    Record::ready(&self.recorder, arrived, protocol, || arrival.asked(head));
+                let asked = who.map(|who| arrival.asked(head, who));
+                let record = Record::ready(&self.recorder, arrived, protocol, asked);
                 Ok(record.follow(Some(label), response, busy))
             }
             Ok(None) => Err(busy),
@@ -233,7 +236,8 @@ impl Pipeline {
         let mut response = fit_for(head.method, refuse(arrival.manner, &panicked(&*panic)));
         self.complete(self.cors.allowed(head.headers), &arrival.id, response.headers_mut());
         let protocol = arrival.manner.protocol;
-        let record = Record::start(&self.recorder, arrival.started, protocol, arrival.asked(head));
+        let asked = arrival.asked(head, Who::default());
+        let record = Record::start(&self.recorder, arrival.started, protocol, asked);
         record.follow(None, response, busy)
     }
 
@@ -272,7 +276,8 @@ impl Pipeline {
             // Becomes a task here: others of its connection need not wait for what takes long.
             yield_now().await;
         }
-        let asked = arrival.asked(Head::of(&request));
+        let who = Who::default();
+        let asked = arrival.asked(Head::of(&request), who.clone());
         let Arrival { started, manner, id, client } = arrival;
         let record = Record::start(&self.recorder, started, manner.protocol, asked);
         let allowed_origin = self.cors.allowed(request.headers());
@@ -280,6 +285,7 @@ impl Pipeline {
         request.extensions_mut().insert(id.clone());
         request.extensions_mut().insert(client);
         request.extensions_mut().insert(manner);
+        request.extensions_mut().insert(who);
 
         let method = request.method().clone();
         let response = self.route(request, peer, client, manner).instrument(span).await;

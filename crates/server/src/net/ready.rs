@@ -21,7 +21,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{client_address::ClientAddress, manner::Manner, record::RouteLabel, watch::Busy};
+use super::{
+    client_address::ClientAddress, manner::Manner, record::RouteLabel, watch::Busy, who::Who,
+};
 
 /// Larger bodies are not those of usual requests.
 const MOST_BODY_BYTES: u64 = 4_096;
@@ -72,6 +74,8 @@ pub struct ReadyRequest<'a> {
     pub client: ClientAddress,
     /// When it arrived, which is just now.
     pub arrived: Instant,
+    /// To be filled in, if anybody wants to know.
+    pub who: Option<&'a Who>,
 }
 
 /// Has answers that are ready.

@@ -19,10 +19,10 @@ use tracing::Span;
 
 use super::{
     client_address::ClientAddress, manner::Protocol, ready::ReadyBody, request_id::RequestId,
-    watch::Busy,
+    watch::Busy, who::Who,
 };
 use crate::{
-    api::status::grpc_code,
+    api::status::{self, grpc_code},
     clock::{Clock, micros},
     telemetry::{REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT},
 };
@@ -89,7 +89,7 @@ impl RouteLabel {
 }
 
 /// The most of a path that goes into the log.
-const MOST_PATH_CHARACTERS: usize = 200;
+const MOST_PATH_BYTES: usize = 200;
 
 impl Protocol {
     const fn label(self) -> &'static str {
@@ -113,6 +113,11 @@ impl Recorder {
         Self { clock, log_success, in_flight: metrics::gauge!(REQUESTS_IN_FLIGHT) }
     }
 
+    /// Whether requests are logged that succeed.
+    pub(super) fn logs_success(&self) -> bool {
+        self.log_success
+    }
+
     pub(super) fn now(&self) -> Instant {
         self.clock.monotonic()
     }
@@ -124,6 +129,7 @@ pub(super) struct Asked {
     pub(super) uri: Uri,
     pub(super) client: ClientAddress,
     pub(super) id: RequestId,
+    pub(super) who: Who,
 }
 
 /// What is known of a request so far. It is written down when this is dropped: after the answer's
@@ -138,6 +144,8 @@ pub(super) struct Record {
     route: Option<RouteLabel>,
     status: Option<StatusCode>,
     grpc_code: Option<Code>,
+    /// Why it was refused, where that is logged.
+    reason: Option<String>,
     broken_off: bool,
 }
 
@@ -161,10 +169,10 @@ impl Record {
         recorder: &Arc<Recorder>,
         started: Instant,
         protocol: Protocol,
-        asked: impl FnOnce() -> Asked,
+        asked: Option<Asked>,
     ) -> Self {
         let mut record = Self::new(recorder, started, protocol);
-        record.asked = recorder.log_success.then(|| Box::new(asked()));
+        record.asked = asked.map(Box::new);
         record
     }
 
@@ -178,6 +186,7 @@ impl Record {
             route: None,
             status: None,
             grpc_code: None,
+            reason: None,
             broken_off: false,
         }
     }
@@ -195,6 +204,9 @@ impl Record {
         self.route = route;
         self.status = Some(response.status());
         self.note_grpc_code(response.headers());
+        if self.asked.is_some() && (self.recorder.log_success || self.outcome().1) {
+            self.reason = status::reason(&response);
+        }
         let now = self.recorder.now();
         busy.answered(now);
         let seconds = self.taken(now).as_secs_f64();
@@ -251,17 +263,24 @@ impl Record {
         }
     }
 
+    /// Not in the request's span: to enter one, and to write what it holds, takes as long as all the rest.
     fn log(&self, asked: &Asked, code: &str, fault: bool) {
-        let Asked { method, uri, client, id } = asked;
-        let _in_span = span(id).entered();
+        let Asked { method, uri, client: ClientAddress(client), id, who } = asked;
+        let path = &uri.path()[..uri.path().floor_char_boundary(MOST_PATH_BYTES)];
+        let (protocol, method, route) =
+            (self.protocol.label(), method.as_str(), &*self.route().0.name);
+        let (key, staff, reason) = (who.key(), who.staff(), self.reason.as_deref());
         let microseconds = micros(self.taken(self.recorder.now()));
-        let path: String = uri.path().chars().take(MOST_PATH_CHARACTERS).collect();
-        let route = &*self.route().0.name;
-        let (protocol, client) = (self.protocol.label(), client.0);
         if fault {
-            tracing::error!(protocol, %method, path, route, code, %client, microseconds, "request failed");
+            tracing::error!(
+                request_id = %id, protocol, method, path, route, code, reason, key, staff, %client, microseconds,
+                "request failed"
+            );
         } else {
-            tracing::info!(protocol, %method, path, route, code, %client, microseconds, "request");
+            tracing::info!(
+                request_id = %id, protocol, method, path, route, code, reason, key, staff, %client, microseconds,
+                "request"
+            );
         }
     }
 }

@@ -291,7 +291,7 @@ async fn last_uses_are_written_down_every_five_minutes_at_most() {
     for (later, expected) in [(0, true), (0, false), (290, false), (20, true), (290, false)] {
         server.clock.advance(Duration::from_secs(later));
         let values = [bearer.as_bytes()];
-        authenticator.authenticate(values.into_iter(), address).await.unwrap();
+        authenticator.authenticate(values.into_iter(), address, |_| ()).await.unwrap();
         authenticator.flush_last_used().await.unwrap();
         let written = server.store.take_touched();
         let expected = if expected { vec![vec![key.id.clone()]] } else { vec![] };
