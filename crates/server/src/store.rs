@@ -26,6 +26,10 @@ mod format;
 pub mod postgres;
 pub mod sqlite;
 
+/// Lines of a log are read until their bodies have that many bytes together: a single one may be large, and five hundred
+/// of those do not fit into memory.
+pub(crate) const MOST_READ_BYTES: usize = 2 << 20;
+
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -142,7 +146,9 @@ pub trait Store: Send + Sync + 'static {
         id: &EntryId,
     ) -> Result<bool, StoreError>;
 
-    /// The lines of the company's change log after a revision, oldest first, at most `limit`.
+    /// The lines of the company's change log after a revision, oldest first, at most `limit`. Like all
+    /// methods that read a log it stops early after much ([`MOST_READ_BYTES`]), but never before the
+    /// first line: only an empty answer is the end.
     async fn changes(
         &self,
         grant: &Grant,

@@ -114,22 +114,34 @@ pub(crate) struct RollBack {
 impl HistoryCommand {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut call = self.call()?;
-        if let Self::List(_) = self {
-            return call.run().await;
-        }
         let mut client = call.connect().await?;
+        if let Self::List(list) = &self {
+            let mut answer = call.answer(&mut client).await?;
+            // A table has the summaries alone.
+            let changes = answer["changes"].as_array_mut().filter(|_| call.output == Output::Json);
+            for change in changes.into_iter().flatten() {
+                whole(&mut client, &list.request.company_id, change).await?;
+            }
+            return call.show(&mut client, &answer).await;
+        }
         if let Self::Rollback(back) = &self
             && !call.is_dry()
             && !back.request.yes
         {
             back.request.ask(&mut client, &mut call.request).await?;
         }
-        let answer = client.call(call.method, &call.request).await?;
-        if let Self::Show(_) = self {
+        let mut answer = client.call(call.method, &call.request).await?;
+        if let Self::Show(change) = &self {
+            whole(&mut client, &change.request.company_id, &mut answer).await?;
             return show_change(&answer, call.output);
         }
         if call.is_dry() {
             tell_dry_run();
+        }
+        // What was tried is in no log, and a key that may write need not be one that may read it.
+        let more = answer["change"]["parts"].as_i64().unwrap_or(1) - 1;
+        if more > 0 {
+            note(format!("the change is large: {more} more parts of it are not shown"));
         }
         show_result(&answer, call.output)
     }
@@ -168,13 +180,30 @@ impl RollBack {
     }
 }
 
+/// Brings the other parts of a large change.
+async fn whole(client: &mut Client, company: &str, change: &mut Value) -> Result<(), Failure> {
+    for part in 2..=change["parts"].as_i64().unwrap_or(1) {
+        let request = json!({"company_id": company, "revision": change["revision"], "part": part});
+        let mut next = client.call("HistoryService/GetChange", &request).await?;
+        if let (Some(all), Value::Array(deltas)) =
+            (change["deltas"].as_array_mut(), next["deltas"].take())
+        {
+            all.extend(deltas);
+        }
+    }
+    change["parts"] = json!(1);
+    Ok(())
+}
+
 fn show_change(change: &Value, output: Output) -> Result<(), Failure> {
     if output == Output::Json {
         return print_json(change);
     }
     let mut about = change.clone();
     if let Some(fields) = about.as_object_mut() {
-        fields.shift_remove("deltas");
+        for field in ["deltas", "part", "parts"] {
+            fields.shift_remove(field);
+        }
     }
     output.one(&about)?;
     match rows(change) {

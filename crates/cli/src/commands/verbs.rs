@@ -184,28 +184,38 @@ impl Call<'_> {
     /// Sends the request and shows the answer.
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut client = self.connect().await?;
-        let answer = match self.show {
-            Show::Pages(kind, most) => self.all_pages(&mut client, kind, most).await?,
-            Show::Items(kind) => self.all_pages(&mut client, kind, None).await?,
-            _ => client.call(self.method, &self.request).await?,
-        };
+        let answer = self.answer(&mut client).await?;
+        self.show(&mut client, &answer).await
+    }
+
+    /// Sends the request; the answer has all the pages that are to be shown.
+    pub(crate) async fn answer(&self, client: &mut Client) -> Result<Value, Failure> {
+        match self.show {
+            Show::Pages(kind, most) => self.all_pages(client, kind, most).await,
+            Show::Items(kind) => self.all_pages(client, kind, None).await,
+            _ => client.call(self.method, &self.request).await,
+        }
+    }
+
+    /// Shows an answer.
+    pub(crate) async fn show(self, client: &mut Client, answer: &Value) -> Result<(), Failure> {
         if self.is_dry() {
             tell_dry_run();
         }
         match self.show {
-            Show::One => self.output.one(&answer),
-            Show::All(kind) => self.output.list(&answer, kind),
+            Show::One => self.output.one(answer),
+            Show::All(kind) => self.output.list(answer, kind),
             Show::Pages(kind, _) => {
-                self.output.list(&answer, kind)?;
+                self.output.list(answer, kind)?;
                 if answer["nextPageToken"].as_str().is_some_and(|token| !token.is_empty()) {
                     note("there are more: see --limit");
                 }
                 Ok(())
             }
             Show::Items(kind) if self.output == Output::Json => print_json(&answer[kind.items]),
-            Show::Items(kind) => self.output.list(&answer, kind),
-            Show::Secret => self.show_secret(&mut client, &answer).await,
-            Show::Done(_) if self.output == Output::Json => self.output.one(&answer),
+            Show::Items(kind) => self.output.list(answer, kind),
+            Show::Secret => self.show_secret(client, answer).await,
+            Show::Done(_) if self.output == Output::Json => self.output.one(answer),
             Show::Done(_) if self.is_dry() => Ok(()),
             Show::Done(what) => {
                 note(what);

@@ -49,11 +49,9 @@ impl Filter {
     }
 }
 
-/// A page of changes, newest first.
+/// A page of changes, newest first, that were shown to the caller.
 #[derive(Clone, Debug)]
 pub struct Changes {
-    /// The changes.
-    pub lines: Vec<LogLine>,
     /// Where the next page begins: below this revision; `None` on the last page.
     pub next: Option<Revision>,
     /// The company now.
@@ -74,39 +72,36 @@ impl HistoryService {
         Self { store, snapshots }
     }
 
-    /// The changes below a revision (`None`: from the newest), newest first, at most `limit`.
+    /// Shows the changes below a revision (`None`: from the newest), newest first, until one is not
+    /// taken; about `limit` are wanted.
     pub async fn list(
         &self,
         caller: &Caller,
         company: &CompanyId,
         filter: &Filter,
-        below: Option<Revision>,
-        limit: u32,
+        (below, limit): (Option<Revision>, u32),
+        mut take: impl FnMut(&LogLine) -> bool,
     ) -> Result<Changes> {
         let grant = caller.grant(company)?;
         let snapshot = self.snapshots.get(&grant).await?;
         let absent = || caller.absent(Kind::Company, company.as_str());
         let seen = snapshot.ok_or_else(absent)?;
         let (settings, marks) = (seen.settings.clone(), seen.marks());
-        let wanted = limit as usize;
-        let mut lines: Vec<LogLine> = Vec::new();
         // Nothing that is newer than what the answer says of itself.
         let mut below = below.or(Some(settings.revision.next()));
-        while lines.len() <= wanted {
-            let read = limit.saturating_add(1).min(PAGE);
-            let page = self.store.changes_before(&grant, below, filter.mentions(), read).await?;
-            let Some(last) = page.last() else { break };
-            below = Some(last.revision);
-            let is_end = page.len() < read as usize;
-            lines.extend(page.into_iter().filter(|line| filter.takes(line)));
-            if is_end {
-                break;
+        let read = limit.saturating_add(1).min(PAGE);
+        loop {
+            let lines = self.store.changes_before(&grant, below, filter.mentions(), read).await?;
+            if lines.is_empty() {
+                return Ok(Changes { next: None, settings, marks });
+            }
+            for line in lines {
+                if filter.takes(&line) && !take(&line) {
+                    return Ok(Changes { next: below, settings, marks });
+                }
+                below = Some(line.revision);
             }
         }
-        let more = lines.len() > wanted;
-        lines.truncate(wanted);
-        let next = lines.last().filter(|_| more).map(|line| line.revision);
-        Ok(Changes { lines, next, settings, marks })
     }
 
     /// One change, and what the company is at now; `revision` is that which the change made.

@@ -180,7 +180,7 @@ impl KeysService {
                 }
                 before = Some(line.place());
             }
-            if page.len() < PAGE as usize {
+            if page.is_empty() {
                 return Ok(None);
             }
         }

@@ -109,3 +109,94 @@ async fn unknown_keys_of_a_body_are_counted_and_the_first_are_explained() {
     let message = answer.refusal().message;
     assert!(message.ends_with("; and 4995 more"), "{message}");
 }
+
+/// Everything that a catalog can hold, changed at once: some five megabytes.
+async fn largest_change() -> (Server, String, Vec<String>) {
+    let (server, secret, ids) = full().await;
+    for (dog, color) in [("🐕", "#FF0000"), ("🐈", "#00FF00")] {
+        // In steps that a body has room for.
+        for ids in ids.chunks(200) {
+            let update = |id: &String| {
+                let entry = json!({"description": dog.repeat(500), "color": color});
+                json!({"update": {"collection": "customer_tags", "id": id, "entry": entry}})
+            };
+            let changes: Vec<Value> = ids.iter().map(update).collect();
+            let batch = json!({"companyId": "cmp_001", "changes": changes});
+            server.grpc_as(&secret, "BatchChangeEntries", batch).await.unwrap();
+        }
+    }
+    (server, secret, ids)
+}
+
+#[tokio::test]
+async fn a_change_that_is_larger_than_a_page_is_read_in_parts() {
+    let (server, secret, ids) = largest_change().await;
+    // Back to before the descriptions.
+    let back = json!({"companyId": "cmp_001", "revision": "1"});
+    let made = server.grpc_as(&secret, "RollBack", back).await.unwrap();
+    let first = &made["change"];
+    let (part, parts) = (first["part"].as_i64(), first["parts"].as_i64().unwrap());
+    assert_eq!(part, Some(1));
+    assert!(parts > 1, "{parts}");
+    let of_part = async |part: i64| {
+        let request = json!({"companyId": "cmp_001", "revision": "12", "part": part});
+        server.grpc_as(&secret, "GetChange", request).await
+    };
+    assert_eq!(of_part(0).await.unwrap(), *first);
+    let mut found = Vec::new();
+    for part in 1..=parts {
+        let change = of_part(part).await.unwrap();
+        assert_eq!((change["part"].as_i64(), change["parts"].as_i64()), (Some(part), Some(parts)));
+        assert_eq!(change["summary"], first["summary"]);
+        let deltas = change["deltas"].as_array().unwrap();
+        found.extend(deltas.iter().map(|delta| delta["id"].as_str().unwrap().to_owned()));
+    }
+    assert_eq!(found, ids, "each thing stands in one part");
+    for part in [-1, parts + 1] {
+        let refusal = Refusal::of_status(&of_part(part).await.unwrap_err());
+        assert_eq!(refusal.fields, ["part"]);
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_history_ends_at_its_bytes_and_the_next_goes_on() {
+    let (server, secret, _) = largest_change().await;
+    let (mut revisions, mut pages, mut token) = (Vec::new(), 0, json!(""));
+    loop {
+        let list = json!({"companyId": "cmp_001", "pageSize": 500, "pageToken": token});
+        // With a client that takes four megabytes.
+        let page = server.grpc_as(&secret, "ListChanges", list).await.unwrap();
+        let changes = page["changes"].as_array().unwrap();
+        revisions.extend(changes.iter().map(|c| c["revision"].as_str().unwrap().to_owned()));
+        pages += 1;
+        token = page["nextPageToken"].clone();
+        if token == "" {
+            break;
+        }
+    }
+    let all: Vec<String> = (1..=11).rev().map(|revision| revision.to_string()).collect();
+    assert_eq!(revisions, all);
+    assert!(pages > 2, "{pages}");
+}
+
+#[tokio::test]
+async fn a_whole_catalog_of_the_largest_entries_comes_in_pages_and_results_of_a_batch_have_room() {
+    let (server, secret, ids) = largest_change().await;
+    let list = json!({"companyId": "cmp_001", "collection": "customer_tags"});
+    let first = server.answer(&secret, "ListEntries", list).await;
+    assert!(first["entries"].as_array().unwrap().len() < 1_000);
+    assert_ne!(first["nextPageToken"], "");
+    let recolor = |id: &String| json!({"update": {"collection": "customer_tags", "id": id, "entry": {"color": "#0000FF"}}});
+    let changes: Vec<Value> = ids.iter().map(recolor).collect();
+    let batch = json!({"companyId": "cmp_001", "changes": changes});
+    let answer = server.grpc_as(&secret, "BatchChangeEntries", batch).await.unwrap();
+    let results = answer["results"].as_array().unwrap();
+    assert!(
+        results[0]["entry"].is_object() && results[999].get("entry").is_none_or(Value::is_null)
+    );
+    assert_eq!(results[999]["id"], *ids[999]);
+}
+
+also_on_postgres! {
+    a_page_of_history_ends_at_its_bytes_and_the_next_goes_on,
+}

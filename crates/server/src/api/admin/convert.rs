@@ -8,6 +8,9 @@ use customer_settings_contract::{
     google::r#type::TimeZone,
 };
 
+use prost::Message;
+
+use super::paging::MAX_PAGE_BYTES;
 use crate::{
     api::convert::{address, timestamp},
     catalog::{
@@ -120,8 +123,20 @@ pub(super) fn business(company: &CompanyId, business: &Business) -> BusinessMess
     }
 }
 
+/// A change, or its first part.
 pub(super) fn change(id: &CompanyId, line: &LogLine) -> Change {
-    Change {
+    change_part(id, line, 1).unwrap_or_else(|_| unreachable!("every change has a first part"))
+}
+
+/// One part of a change, from 1; or how many parts there are.
+pub(super) fn change_part(id: &CompanyId, line: &LogLine, part: usize) -> Result<Change, usize> {
+    let mut parts = parts(deltas(id, &line.deltas));
+    let count = parts.len();
+    let deltas = match part.checked_sub(1) {
+        Some(index) if index < count => parts.swap_remove(index),
+        _ => return Err(count),
+    };
+    Ok(Change {
         revision: revision(line.revision),
         time: Some(timestamp(line.time)),
         staff_id: line.actor.staff_id.to_string(),
@@ -129,8 +144,30 @@ pub(super) fn change(id: &CompanyId, line: &LogLine) -> Change {
         address: line.actor.address.map(|address| address.to_string()).unwrap_or_default(),
         request_id: line.request.as_ref().map(|one| one.id.to_string()).unwrap_or_default(),
         summary: summary(&line.deltas),
-        deltas: deltas(id, &line.deltas),
+        deltas,
+        part: i32::try_from(part).unwrap_or(i32::MAX),
+        parts: i32::try_from(count).unwrap_or(i32::MAX),
+    })
+}
+
+/// More than what a change says besides its deltas.
+const HEAD_BYTES: usize = 8 << 10;
+
+/// Parts of a change, each of which fits on a page.
+fn parts(deltas: Vec<DeltaMessage>) -> Vec<Vec<DeltaMessage>> {
+    let (mut parts, mut part, mut room) = (Vec::new(), Vec::new(), MAX_PAGE_BYTES - HEAD_BYTES);
+    for delta in deltas {
+        // With its tag and its length.
+        let bytes = delta.encoded_len() + 6;
+        if bytes > room {
+            parts.push(std::mem::take(&mut part));
+            room = MAX_PAGE_BYTES - HEAD_BYTES;
+        }
+        room = room.saturating_sub(bytes);
+        part.push(delta);
     }
+    parts.push(part);
+    parts
 }
 
 /// Moves of one catalog are shown together, as the order before and after.

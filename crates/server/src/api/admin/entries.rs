@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert, list,
+    paging::MAX_PAGE_BYTES,
     request::{Envelope, Mask, as_of, catalog, one_etag, refuse_etag, required, same_id, written},
 };
 use crate::{
@@ -338,13 +339,16 @@ fn batch_step(change: &EntryChange, batch: &str) -> Result<Step> {
     }
 }
 
+/// Entries are left out once the answer would be larger than a page of them.
 fn batch_results(settings: &Settings, subjects: &[Subject]) -> Vec<BatchResult> {
+    let mut room = MAX_PAGE_BYTES;
     let result = |subject: &Subject| match subject {
-        Subject::Entry(catalog, id) => BatchResult {
-            collection: catalog.to_string(),
-            id: id.to_string(),
-            entry: convert::entry(settings, *catalog, id),
-        },
+        Subject::Entry(catalog, id) => {
+            let entry = if room > 0 { convert::entry(settings, *catalog, id) } else { None };
+            let result = BatchResult { collection: catalog.to_string(), id: id.to_string(), entry };
+            room = room.saturating_sub(result.encoded_len());
+            result
+        }
         Subject::Catalog(catalog) => {
             BatchResult { collection: catalog.to_string(), ..Default::default() }
         }

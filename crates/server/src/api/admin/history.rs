@@ -20,6 +20,7 @@ use crate::{
         entry::Revision,
         error::{Error, Result},
         id::{CompanyId, EntryId},
+        log::LogLine,
     },
     service::{
         history::Filter,
@@ -61,11 +62,13 @@ impl HistoryService for Admin {
             let filter = filter(&message)?;
             let asked = Asked::parse("ListChanges", &message, (size, &token), CHANGES)?;
             let below = asked.after(1, |words| words.first()?.parse().ok().map(Revision))?;
-            let limit = u32::from(asked.size());
-            let changes = self.0.history.list(caller, &company, &filter, below, limit).await?;
+            let mut page = asked.page();
+            let take = |line: &LogLine| page.takes(convert::change(&company, line));
+            let from = (below, u32::from(asked.size()));
+            let changes = self.0.history.list(caller, &company, &filter, from, take).await?;
             let next = changes.next.map(|below| asked.token(&below.to_string()));
             let answer = ListChangesResponse {
-                changes: changes.lines.iter().map(|line| convert::change(&company, line)).collect(),
+                changes: page.rows,
                 next_page_token: next.unwrap_or_default(),
                 revision: convert::revision(changes.settings.revision),
                 etag: changes.settings.etag().to_string(),
@@ -84,8 +87,14 @@ impl HistoryService for Admin {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let caller = envelope.caller()?;
             let revision = revision(message.revision)?;
+            let part = match usize::try_from(message.part) {
+                Ok(part) => part.max(1),
+                Err(_) => return Err(no_part("from 1")),
+            };
             let (marks, line) = self.0.history.get(caller, &company, revision).await?;
-            Ok((marks, convert::change(&company, &line)))
+            let change = convert::change_part(&company, &line, part)
+                .map_err(|parts| no_part(&format!("1 to {parts}, as this change has no more")))?;
+            Ok((marks, change))
         };
         marked(get.await)
     }
@@ -115,6 +124,10 @@ impl HistoryService for Admin {
         let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
         written(self.go_back(&envelope, ("RollBack", &message), of, ask).await)
     }
+}
+
+fn no_part(there_are: &str) -> Error {
+    Error::invalid("part", "OUT_OF_RANGE", format!("must be {there_are}, or 0 for the first"))
 }
 
 fn filter(message: &ListChangesRequest) -> Result<Filter> {

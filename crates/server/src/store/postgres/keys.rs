@@ -228,10 +228,8 @@ pub(super) async fn changes(
         Some(_) => "(time, key_id, revision) < ($2::bigint, $3::text, $4::bigint)",
         None => "$2::bigint IS NULL AND $3::text IS NULL AND $4::bigint IS NULL",
     };
-    let sql = format!(
-        "SELECT {LINE} FROM key_changes WHERE part = 0 AND {is_of_key} AND {is_before}
-         ORDER BY time DESC, key_id DESC, revision DESC LIMIT $5"
-    );
+    let such = format!("key_changes WHERE part = 0 AND {is_of_key} AND {is_before}");
+    let sql = log::lines(LINE, &such, "time DESC, key_id DESC, revision DESC", "$5");
     let rows = pool
         .query(
             &sql,
@@ -253,10 +251,8 @@ pub(super) async fn whole_log(
     after: Option<&(KeyId, Revision, u32)>,
     limit: u32,
 ) -> Result<Vec<(u32, KeyLogLine)>> {
-    let sql = format!(
-        "SELECT {LINE} FROM key_changes WHERE (key_id, revision, part) > ($1, $2, $3)
-         ORDER BY key_id, revision, part LIMIT $4"
-    );
+    let such = "key_changes WHERE (key_id, revision, part) > ($1, $2, $3)";
+    let sql = log::lines(LINE, such, "key_id, revision, part", "$4");
     // Every id sorts after the empty text.
     let (key, revision, part) = after.map_or(("", 0, 0), |(key, revision, part)| {
         (key.as_str(), integer(revision.0), i64::from(*part))

@@ -19,11 +19,22 @@ use crate::{
         plan::Plan,
         time::Timestamp,
     },
-    store::{StoreError, format},
+    store::{MOST_READ_BYTES, StoreError, format},
 };
 
 const LINE: &str = "revision, part, time, actor_key_id, actor_staff_id, address, request_id, request_digest, \
      subjects, body";
+
+/// A statement for the lines among such rows, in that order, until their bodies have many bytes. The sizes come from
+/// where a large body is found, so none is read that is not answered.
+pub(super) fn lines(columns: &str, such: &str, order: &str, limit: &str) -> String {
+    format!(
+        "SELECT {columns} FROM
+           (SELECT *, sum(octet_length(body)) OVER (ORDER BY {order}) - octet_length(body) AS bytes_before
+            FROM {such} ORDER BY {order} LIMIT {limit}) AS line
+         WHERE bytes_before < {MOST_READ_BYTES} ORDER BY {order}"
+    )
+}
 
 pub(super) async fn changes(
     pool: &Pool,
@@ -31,10 +42,8 @@ pub(super) async fn changes(
     after: Revision,
     limit: u32,
 ) -> Result<Vec<LogLine>> {
-    let sql = format!(
-        "SELECT {LINE} FROM changes WHERE company_id = $1 AND revision > $2 AND part = 0
-         ORDER BY revision LIMIT $3"
-    );
+    let such = "changes WHERE company_id = $1 AND revision > $2 AND part = 0";
+    let sql = lines(LINE, such, "revision", "$3");
     let rows = pool.query(&sql, &[&company.as_str(), &integer(after.0), &i64::from(limit)]).await?;
     rows.iter().map(line).collect()
 }
@@ -46,10 +55,8 @@ pub(super) async fn whole(
     after: (Revision, u32),
     limit: u32,
 ) -> Result<Vec<(u32, LogLine)>> {
-    let sql = format!(
-        "SELECT {LINE} FROM changes WHERE company_id = $1 AND (revision, part) > ($2, $3)
-         ORDER BY revision, part LIMIT $4"
-    );
+    let such = "changes WHERE company_id = $1 AND (revision, part) > ($2, $3)";
+    let sql = lines(LINE, such, "revision, part", "$4");
     let (revision, part) = (integer(after.0.0), i64::from(after.1));
     let rows = pool.query(&sql, &[&company.as_str(), &revision, &part, &i64::from(limit)]).await?;
     rows.iter().map(|row| Ok((part_of(row)?, line(row)?))).collect()
@@ -68,10 +75,9 @@ pub(super) async fn changes_before(
 ) -> Result<Vec<LogLine>> {
     let is_shown =
         if mentions.is_some() { "strpos(body, $3::text) > 0" } else { "$3::text IS NULL" };
-    let sql = format!(
-        "SELECT {LINE} FROM changes WHERE company_id = $1 AND revision < $2 AND part = 0 AND {is_shown}
-         ORDER BY revision DESC LIMIT $4"
-    );
+    let such =
+        format!("changes WHERE company_id = $1 AND revision < $2 AND part = 0 AND {is_shown}");
+    let sql = lines(LINE, &such, "revision DESC", "$4");
     let before = before.map_or(i64::MAX, |revision| integer(revision.0));
     // As it stands in a body: in quotation marks.
     let mentions = mentions.map(|id| format::encode(&id));

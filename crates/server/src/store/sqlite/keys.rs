@@ -146,7 +146,7 @@ pub(super) fn changes(
             limit,
         ])
         .map_err(failure)?;
-    collect(rows, line)
+    log::collect_lines(rows, line)
 }
 
 /// Empty lines too, by key.
@@ -162,7 +162,7 @@ pub(super) fn whole_log(
     let (key, revision, part) = after
         .map_or(("", 0, 0), |(key, revision, part)| (key.as_str(), integer(revision.0), *part));
     let rows = statement.query(params![key, revision, part, limit]).map_err(failure)?;
-    collect(rows, |row| Ok((row.get("part").map_err(failure)?, line(row)?)))
+    log::collect_lines(rows, |row| Ok((row.get("part").map_err(failure)?, line(row)?)))
 }
 
 fn line(row: &Row<'_>) -> Result<KeyLogLine> {

@@ -17,8 +17,23 @@ use crate::{
         log::{LogLine, LoggedRequest, Request, RequestId},
         time::Timestamp,
     },
-    store::{StoreError, format},
+    store::{MOST_READ_BYTES, StoreError, format},
 };
+
+/// Reads lines of a log, until their bodies have many bytes.
+pub(super) fn collect_lines<T>(
+    mut rows: rusqlite::Rows<'_>,
+    read: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let (mut lines, mut bytes) = (Vec::new(), 0);
+    while bytes < MOST_READ_BYTES
+        && let Some(row) = rows.next().map_err(failure)?
+    {
+        bytes += row.get_ref("body").map_err(failure)?.as_bytes().map_or(0, <[u8]>::len);
+        lines.push(read(row)?);
+    }
+    Ok(lines)
+}
 
 pub(super) fn changes(
     tx: &Connection,
@@ -31,7 +46,7 @@ pub(super) fn changes(
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows =
         statement.query(params![company.as_str(), integer(after.0), limit]).map_err(failure)?;
-    collect(rows, line)
+    collect_lines(rows, line)
 }
 
 /// Empty lines too.
@@ -47,7 +62,7 @@ pub(super) fn whole(
     let (revision, part) = (integer(after.0.0), after.1);
     let rows =
         statement.query(params![company.as_str(), revision, part, limit]).map_err(failure)?;
-    collect(rows, |row| Ok((row.get("part").map_err(failure)?, line(row)?)))
+    collect_lines(rows, |row| Ok((row.get("part").map_err(failure)?, line(row)?)))
 }
 
 pub(super) fn changes_before(
@@ -68,7 +83,7 @@ pub(super) fn changes_before(
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
     let rows =
         statement.query(params![company.as_str(), before, mentions, limit]).map_err(failure)?;
-    collect(rows, line)
+    collect_lines(rows, line)
 }
 
 /// Times rise with the revisions, so this looks from the newest change back.
