@@ -4,9 +4,11 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
+import urllib.request
 
 import grpc
 import pytest
@@ -104,6 +106,9 @@ def test_lines_that_come_just_before_the_end_are_written(tmp_path):
             server.get(f"/v1/number/{number}")
         assert server.stop() == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
+    first = lines[0]
+    assert first["message"] == "serving" and first["address"] == f"127.0.0.1:{server.port}"
+    assert first["version"] and first["data"] and "connections: 10000" in first["limits"]
     assert [line["path"] for line in lines if "/number/" in line.get("path", "")] == [
         f"/v1/number/{number}" for number in range(100)
     ]
@@ -117,6 +122,37 @@ def test_a_server_whose_welcome_nobody_reads_serves(tmp_path):
         os.close(out)
         assert server.get("/healthz")[0] == 200
         assert server.stop() == 0
+
+
+def test_too_few_files_are_told_of(start):
+    def few(server_start):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1_000, hard))
+        try:
+            return server_start("--demo", "--log-format", "json")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    server = few(start)
+    assert server.stop() == 0
+    assert "raise ulimit -n" in server.log
+
+
+def test_metrics_are_as_prometheus_wants_them(demo):
+    for number in range(20):
+        demo.call(TAGS, demo.key, {})
+        demo.call(f"/v1/number/{number}", demo.key)
+        demo.call(TAGS, "cs_" + 49 * "x", {})
+    body = {"name": "Night Owl"}
+    assert demo.call("/admin/v1/companies/cmp_001/customer_tags", demo.key, body)[0] == 200
+    with urllib.request.urlopen(demo.base + "/metrics", timeout=20) as answer:
+        text = answer.read().decode()
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+    for name in ("customer_settings_build_info", "process_cpu_seconds_total", "process_resident_memory_bytes"):
+        assert f"# HELP {name} " in text
+    assert "customer_settings_key_next_expiry_timestamp_seconds inf" in text
+    assert float(re.search(r"^process_open_fds (.*)", text, re.M)[1]) > 3
 
 
 def make_key(server, name, *options):

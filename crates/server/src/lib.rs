@@ -28,6 +28,9 @@ use store::Store;
 /// How often the last uses of keys are written down.
 const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often it is looked up when the next key expires.
+const KEY_EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The use cases over one store: what a server and the local commands share.
 #[derive(Clone)]
 pub struct Services {
@@ -188,6 +191,7 @@ impl Server {
             tokio::join!(
                 services.freshness.follow(&*services.store),
                 write_last_used(&authenticator),
+                show_key_expiry(&services),
                 api.report_health(|| services.freshness.lost_for().is_none(), &shutdown),
             )
         };
@@ -198,6 +202,18 @@ impl Server {
         }
         if let Err(error) = authenticator.flush_last_used().await {
             tracing::warn!(%error, "the last uses of keys were not written down");
+        }
+    }
+}
+
+/// For alerts. What cannot be read just now is shown a minute later.
+async fn show_key_expiry(services: &Services) {
+    let mut interval = tokio::time::interval(KEY_EXPIRY_INTERVAL);
+    loop {
+        interval.tick().await;
+        if let Ok(next) = services.store.next_key_expiry(services.clock.now()).await {
+            let seconds = next.map_or(f64::INFINITY, |next| next.as_micros() as f64 / 1e6);
+            metrics::gauge!(telemetry::KEY_EXPIRY).set(seconds);
         }
     }
 }

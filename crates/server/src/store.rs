@@ -251,6 +251,9 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<(u32, KeyLogLine)>, StoreError>;
 
+    /// When the next key expires after a moment, of those that are not revoked.
+    async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
     /// Remembers when keys were last used; unknown ids and times before the remembered one are
     /// passed over. Not part of any log.
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;

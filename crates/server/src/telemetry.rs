@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use metrics::Unit;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{
     EnvFilter,
@@ -18,39 +17,11 @@ use tracing_subscriber::{
 use crate::config::{Config, LogFormat};
 
 mod log;
+mod names;
+mod process;
 
-/// Requests that were answered or given up, by protocol, method and code.
-pub const REQUESTS: &str = "customer_settings_requests_total";
-/// From a request's head to its answer's, by protocol and method.
-pub const REQUEST_SECONDS: &str = "customer_settings_request_duration_seconds";
-/// Requests that are being worked on.
-pub const REQUESTS_IN_FLIGHT: &str = "customer_settings_requests_in_flight";
-/// Connections that are open.
-pub const CONNECTIONS: &str = "customer_settings_connections";
-/// Connections that were closed at once because there were too many.
-pub const CONNECTIONS_REFUSED: &str = "customer_settings_connections_refused_total";
-/// TLS handshakes that failed or took too long.
-pub const TLS_FAILURES: &str = "customer_settings_tls_failures_total";
-/// Counter: look-ups of keys in the store.
-pub const KEY_LOOKUPS: &str = "customer_settings_key_lookups_total";
-/// Counter, by `limit`.
-pub const RATE_LIMITED: &str = "customer_settings_rate_limited_total";
-/// Counter, by `from` (memory or store).
-pub const SNAPSHOT_READS: &str = "customer_settings_snapshot_reads_total";
-/// Counter: answers from memory while the store does not answer.
-pub const STALE_ANSWERS: &str = "customer_settings_stale_answers_total";
-/// Gauge: 1 while the store does not answer.
-pub const STORE_AWAY: &str = "customer_settings_store_away";
-/// Gauge: bytes.
-pub const SNAPSHOT_BYTES: &str = "customer_settings_snapshot_bytes";
-/// Counter, by `outcome`.
-pub const STORE_WRITES: &str = "customer_settings_store_writes_total";
-/// Histogram: writes.
-pub const STORE_GROUP_SIZE: &str = "customer_settings_store_group_size";
-/// Counter, by `reason` (no_room, unwritable): lines that never reached the log.
-pub const LOG_LINES_DROPPED: &str = "customer_settings_log_lines_dropped_total";
-/// Panics; each one is a bug.
-pub const PANICS: &str = "customer_settings_panics_total";
+pub use names::*;
+pub use process::max_fds;
 
 /// Histograms keep every value until then: some 24 bytes for each request.
 const UPKEEP: Duration = Duration::from_millis(250);
@@ -143,9 +114,15 @@ pub fn prometheus() -> &'static PrometheusHandle {
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another metrics recorder is installed: /metrics will be empty");
         }
-        describe();
+        names::describe();
+        metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         handle
     })
+}
+
+/// The text of `/metrics`.
+pub fn metrics_text() -> String {
+    prometheus().render() + &process::text()
 }
 
 /// Keeps the metrics' memory bounded, for as long as it runs: what histograms collect between two
@@ -156,49 +133,4 @@ pub async fn upkeep() {
         ticks.tick().await;
         prometheus().run_upkeep();
     }
-}
-
-fn describe() {
-    metrics::describe_counter!(REQUESTS, Unit::Count, "Requests that were answered or given up");
-    metrics::describe_histogram!(
-        REQUEST_SECONDS,
-        Unit::Seconds,
-        "Time from a request's head to its answer's"
-    );
-    metrics::describe_gauge!(REQUESTS_IN_FLIGHT, Unit::Count, "Requests that are being worked on");
-    metrics::describe_gauge!(CONNECTIONS, Unit::Count, "Connections that are open");
-    metrics::describe_counter!(
-        CONNECTIONS_REFUSED,
-        Unit::Count,
-        "Connections closed because there were too many"
-    );
-    metrics::describe_counter!(
-        TLS_FAILURES,
-        Unit::Count,
-        "TLS handshakes that failed or took too long"
-    );
-    metrics::describe_counter!(
-        LOG_LINES_DROPPED,
-        Unit::Count,
-        "Log lines that found no room or could not be written"
-    );
-    metrics::describe_counter!(PANICS, Unit::Count, "Panics; each one is a bug");
-    metrics::describe_counter!(
-        KEY_LOOKUPS,
-        Unit::Count,
-        "Keys that were looked up in the store, not in memory"
-    );
-    metrics::describe_counter!(RATE_LIMITED, Unit::Count, "Requests refused by a rate limit");
-    metrics::describe_counter!(
-        SNAPSHOT_READS,
-        Unit::Count,
-        "Companies' settings that were read, from memory or from the store"
-    );
-    metrics::describe_gauge!(SNAPSHOT_BYTES, Unit::Bytes, "Settings held in memory, roughly");
-    metrics::describe_counter!(STORE_WRITES, Unit::Count, "Writes to the store, by their outcome");
-    metrics::describe_histogram!(
-        STORE_GROUP_SIZE,
-        Unit::Count,
-        "Writes that were committed together"
-    );
 }

@@ -39,6 +39,8 @@ const DEMO_VARIABLE: &str = "CUSTOMER_SETTINGS_DEMO";
 const DEMO: &str = include_str!("../../../server/demo/demo.yaml");
 /// Where the demo lives unless told otherwise.
 const DEMO_DIR: &str = "demo-data";
+/// Files that a server needs besides its connections: the store's, the log's, the runtime's.
+const SPARE_FILES: f64 = 100.0;
 /// The demo key's file: the one secret that is ever kept in the clear.
 const DEMO_KEY: &str = "demo-key";
 
@@ -120,6 +122,7 @@ impl Serve {
         let shutdown = net::Shutdown::new();
         net::stop_on_signals(shutdown.clone())?;
         net::reload_on_signal(server.tls())?;
+        Self::tell_log(&config, server.local_addr(), &name);
         let tls = config.tls_cert.is_some();
         // A server needs nobody who reads this.
         _ = Self::welcome(server.local_addr(), tls, &name, demo.as_ref());
@@ -169,6 +172,22 @@ impl Serve {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => Err(usage(format!("{DEMO_VARIABLE} must be true or false"))),
+        }
+    }
+
+    /// The log's first lines: what runs here, and with what.
+    fn tell_log(config: &Config, address: SocketAddr, data: &str) {
+        let limits = &config.limits;
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(version, %address, data, ?limits, "serving");
+        let wanted = limits.connections as f64 + SPARE_FILES;
+        if let Some(files) = telemetry::max_fds().filter(|files| *files < wanted) {
+            tracing::warn!(
+                files,
+                connections = limits.connections,
+                "this process may open fewer files than limits.connections and the store need: raise ulimit -n \
+                 (LimitNOFILE= under systemd), or lower the limit"
+            );
         }
     }
 

@@ -49,7 +49,9 @@ pub(super) fn explain(status: &Status, server: &str, request: &Value, is_unknown
     };
     lines.extend(violations(&details, status.message()));
     if let Some(id) = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok()) {
-        lines.push(format!("in the server's log as {id}"));
+        // What is no fault of the server is in its log only where every request is.
+        let place = if is_logged(status.code()) { "in the server's log as" } else { "request id" };
+        lines.push(format!("{place} {id}"));
     }
     let writes = request["validate_only"] != true;
     if let Some(id) = request["request_id"].as_str().filter(|_| is_unknown && writes) {
@@ -59,6 +61,12 @@ pub(super) fn explain(status: &Status, server: &str, request: &Value, is_unknown
         ));
     }
     Failure { message: lines.join("\n  "), exit: exit(status.code(), reason.is_some()) }
+}
+
+/// Whether a server logs every request that fails so.
+fn is_logged(code: Code) -> bool {
+    use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unknown};
+    matches!(code, Unknown | DeadlineExceeded | Internal | Unavailable | DataLoss)
 }
 
 /// The fields that are wrong, as far as the message does not name them.

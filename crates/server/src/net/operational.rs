@@ -79,7 +79,7 @@ impl Operational {
 }
 
 fn metrics_text() -> Response<Body> {
-    let mut response = text(StatusCode::OK, telemetry::prometheus().render());
+    let mut response = text(StatusCode::OK, telemetry::metrics_text());
     let prometheus = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, prometheus);
     response

@@ -10,6 +10,9 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
 };
 use tokio_rustls::TlsAcceptor;
+use x509_cert::{Certificate, der::Decode};
+
+use crate::telemetry::CERTIFICATE_EXPIRY;
 
 /// Why TLS cannot be set up; one line each.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +76,8 @@ fn read(cert: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
     if chain.is_empty() {
         return Err(certificate("it holds no PEM certificate".to_owned()));
     }
+    // Of what a client checks, the first that ends; what cannot be read is for clients to refuse.
+    let expiry = chain.iter().filter_map(expiry).reduce(f64::min);
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
         let problem = explain(&error, "private key");
         TlsError::File { what: "key", path: key.to_owned(), problem }
@@ -92,6 +97,9 @@ fn read(cert: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(together)?;
+    if let Some(expiry) = expiry {
+        metrics::gauge!(CERTIFICATE_EXPIRY).set(expiry);
+    }
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -102,4 +110,10 @@ fn explain(error: &pem::Error, what: &str) -> String {
         pem::Error::NoItemsFound => format!("it holds no PEM {what}"),
         error => format!("it is not valid PEM: {error:?}"),
     }
+}
+
+/// Seconds since the epoch.
+fn expiry(certificate: &CertificateDer<'_>) -> Option<f64> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    Some(certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs_f64())
 }

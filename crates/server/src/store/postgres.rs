@@ -292,6 +292,10 @@ impl Store for PostgresStore {
         keys::whole_log(&self.pool, after, limit).await
     }
 
+    async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        keys::next_expiry(&self.pool, after).await
+    }
+
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
         if uses.is_empty() {
             return Ok(());

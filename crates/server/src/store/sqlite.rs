@@ -343,6 +343,10 @@ impl Store for SqliteStore {
         self.readers.read(move |tx| keys::whole_log(tx, after.as_ref(), limit)).await
     }
 
+    async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(move |tx| keys::next_expiry(tx, after)).await
+    }
+
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
         if uses.is_empty() {
             return Ok(());

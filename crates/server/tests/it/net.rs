@@ -18,6 +18,7 @@ use customer_settings_server::{
         self, App, ClientAddress, Deadline, Readiness, ReadyAnswers, ReadyBody, ReadyRequest,
         RequestId, RouteLabel, Shutdown, Tls,
     },
+    telemetry,
 };
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;

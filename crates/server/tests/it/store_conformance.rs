@@ -135,6 +135,7 @@ conformance! {
     a_key_that_is_revoked_writes_nothing_more,
     nothing_is_made_while_a_key_ends_with_all_that_it_made,
     uses_of_keys_are_remembered_and_never_move_back,
+    the_next_expiry_is_that_of_a_key_that_still_works,
     another_program_sees_every_commit,
     the_change_mark_moves_with_every_write_of_anybody,
     concurrent_writers_leave_no_gap,
@@ -1310,6 +1311,23 @@ async fn nothing_is_made_while_a_key_ends_with_all_that_it_made(engine: &dyn Eng
         assert!(maker.await.unwrap() > 0);
     }
     assert_eq!(made().await, 0);
+}
+
+async fn the_next_expiry_is_that_of_a_key_that_still_works(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let next = async |after| store.next_key_expiry(time(after)).await.unwrap();
+    assert_eq!(next(0).await, None);
+    let expiring =
+        |id, secret, at: Option<i64>| Key { expires_time: at.map(time), ..key(id, secret) };
+    let soon = expiring("key_soon", 1, Some(10));
+    for key in [&soon, &expiring("key_later", 2, Some(20)), &expiring("key_never", 3, None)] {
+        commit_key(&*store, key).await.unwrap();
+    }
+    assert_eq!((next(9).await, next(10).await), (Some(time(10)), Some(time(20))));
+    assert_eq!(next(20).await, None);
+    let revoked = changed_key(&soon, |key| key.revoked_time = Some(time(5)));
+    commit_key(&*store, &revoked).await.unwrap();
+    assert_eq!(next(0).await, Some(time(20)));
 }
 
 async fn uses_of_keys_are_remembered_and_never_move_back(engine: &dyn Engine) {

@@ -276,6 +276,13 @@ fn line(row: &Row) -> Result<KeyLogLine> {
 
 /// Unknown keys are passed over, and a use never moves back. Rows are locked by id, so that two
 /// nodes never wait for each other.
+pub(super) async fn next_expiry(pool: &Pool, after: Timestamp) -> Result<Option<Timestamp>> {
+    let sql = "SELECT min(expires_time) FROM keys WHERE revoked_time IS NULL AND expires_time > $1";
+    let rows = pool.query(sql, &[&after.as_micros()]).await?;
+    let found = rows.first().and_then(|row| row.get::<_, Option<i64>>(0));
+    Ok(found.map(Timestamp::from_micros))
+}
+
 pub(super) async fn touch(pool: &Pool, uses: &[(KeyId, Timestamp)]) -> Result<()> {
     let sql = "INSERT INTO key_uses (key_id, last_used_time)
                SELECT keys.id, max(uses.time)

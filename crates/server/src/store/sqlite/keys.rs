@@ -179,6 +179,14 @@ fn line(row: &Row<'_>) -> Result<KeyLogLine> {
 }
 
 /// Unknown keys are passed over, and a use never moves back.
+pub(super) fn next_expiry(db: &Connection, after: Timestamp) -> Result<Option<Timestamp>> {
+    let sql = "SELECT min(expires_time) FROM keys WHERE revoked_time IS NULL AND expires_time > ?1";
+    let found = db
+        .prepare_cached(sql)
+        .and_then(|mut sql| sql.query_row([after.as_micros()], |row| row.get::<_, Option<i64>>(0)));
+    Ok(found.map_err(failure)?.map(Timestamp::from_micros))
+}
+
 pub(super) fn touch(tx: &Connection, uses: &[(KeyId, Timestamp)]) -> Result<()> {
     let sql = "INSERT INTO key_uses (key_id, last_used_time) SELECT id, ?2 FROM keys WHERE id = ?1
                ON CONFLICT (key_id) DO UPDATE SET last_used_time = max(last_used_time, excluded.last_used_time)";

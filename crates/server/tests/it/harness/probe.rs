@@ -293,6 +293,10 @@ impl Store for Probe {
         self.ask().await?.whole_key_log(after, limit).await
     }
 
+    async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.ask().await?.next_key_expiry(after).await
+    }
+
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
         let ids = uses.iter().map(|(id, _)| id.clone()).collect();
         self.touched.lock().unwrap().push(ids);

@@ -175,3 +175,18 @@ async fn plain_http_that_does_not_come_is_closed_like_a_handshake() {
         assert_eq!(server.say(said).await, "", "{said}");
     }
 }
+
+#[tokio::test]
+async fn the_metrics_say_when_the_certificate_expires() {
+    let folder = tempfile::tempdir().unwrap();
+    telemetry::prometheus();
+    issue(folder.path());
+    let _tls = Server::start(&tls_config(folder.path()));
+    let metrics = Server::start(&config()).get("/metrics", "").await;
+    // 4096-01-01, as all certificates of these tests.
+    assert!(
+        metrics
+            .contains("\ncustomer_settings_tls_certificate_expiry_timestamp_seconds 67090118400\n"),
+        "{metrics}"
+    );
+}

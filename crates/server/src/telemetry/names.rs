@@ -1,0 +1,80 @@
+//! The metrics' names, and what `/metrics` says of each.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+/// Requests that were answered or given up, by protocol, method and code.
+pub const REQUESTS: &str = "customer_settings_requests_total";
+/// From a request's head to its answer's, by protocol and method.
+pub const REQUEST_SECONDS: &str = "customer_settings_request_duration_seconds";
+/// Requests that are being worked on.
+pub const REQUESTS_IN_FLIGHT: &str = "customer_settings_requests_in_flight";
+/// Connections that are open.
+pub const CONNECTIONS: &str = "customer_settings_connections";
+/// Connections that were closed at once because there were too many.
+pub const CONNECTIONS_REFUSED: &str = "customer_settings_connections_refused_total";
+/// TLS handshakes that failed or took too long.
+pub const TLS_FAILURES: &str = "customer_settings_tls_failures_total";
+/// Counter: look-ups of keys in the store.
+pub const KEY_LOOKUPS: &str = "customer_settings_key_lookups_total";
+/// Counter, by `limit`.
+pub const RATE_LIMITED: &str = "customer_settings_rate_limited_total";
+/// Counter, by `from` (memory or store).
+pub const SNAPSHOT_READS: &str = "customer_settings_snapshot_reads_total";
+/// Counter: answers from memory while the store does not answer.
+pub const STALE_ANSWERS: &str = "customer_settings_stale_answers_total";
+/// Gauge: 1 while the store does not answer.
+pub const STORE_AWAY: &str = "customer_settings_store_away";
+/// Gauge: bytes.
+pub const SNAPSHOT_BYTES: &str = "customer_settings_snapshot_bytes";
+/// Counter, by `outcome`.
+pub const STORE_WRITES: &str = "customer_settings_store_writes_total";
+/// Histogram: writes.
+pub const STORE_GROUP_SIZE: &str = "customer_settings_store_group_size";
+/// Counter, by `reason` (no_room, unwritable): lines that never reached the log.
+pub const LOG_LINES_DROPPED: &str = "customer_settings_log_lines_dropped_total";
+/// Panics; each one is a bug.
+pub const PANICS: &str = "customer_settings_panics_total";
+
+/// Gauge, always 1, by `version`.
+pub const BUILD_INFO: &str = "customer_settings_build_info";
+/// Gauge: seconds since the epoch.
+pub const CERTIFICATE_EXPIRY: &str = "customer_settings_tls_certificate_expiry_timestamp_seconds";
+/// Gauge: seconds since the epoch, infinite where no key will expire.
+pub const KEY_EXPIRY: &str = "customer_settings_key_next_expiry_timestamp_seconds";
+
+pub(super) fn describe() {
+    for (name, help) in [
+        (REQUESTS, "Requests that were answered or given up"),
+        (CONNECTIONS_REFUSED, "Connections that were closed at once because there were too many"),
+        (TLS_FAILURES, "TLS handshakes that failed or took too long"),
+        (KEY_LOOKUPS, "Keys that were looked up in the store, not in memory"),
+        (RATE_LIMITED, "Requests refused by a rate limit"),
+        (SNAPSHOT_READS, "Companies' settings that were read, from memory or from the store"),
+        (STALE_ANSWERS, "Answers from memory while the store did not answer"),
+        (STORE_WRITES, "Writes to the store, by their outcome"),
+        (LOG_LINES_DROPPED, "Log lines that found no room or could not be written"),
+        (PANICS, "Panics; each one is a bug"),
+    ] {
+        describe_counter!(name, help);
+    }
+    for (name, help) in [
+        (BUILD_INFO, "Which version runs"),
+        (REQUESTS_IN_FLIGHT, "Requests that are being worked on"),
+        (CONNECTIONS, "Connections that are open"),
+        (STORE_AWAY, "1 while the store does not answer"),
+        (SNAPSHOT_BYTES, "Settings held in memory, roughly"),
+        (
+            CERTIFICATE_EXPIRY,
+            "When the first certificate of the TLS chain expires, since the epoch",
+        ),
+        (KEY_EXPIRY, "When the next key expires, since the epoch; infinite where none will"),
+    ] {
+        describe_gauge!(name, help);
+    }
+    for (name, help) in [
+        (REQUEST_SECONDS, "Time from a request's head to its answer's"),
+        (STORE_GROUP_SIZE, "Writes that were committed together"),
+    ] {
+        describe_histogram!(name, help);
+    }
+}
