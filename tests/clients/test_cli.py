@@ -389,3 +389,20 @@ def test_completion_and_help_tell_what_there_is():
     assert "Exit codes:" in text and all(f"\n  {code}  " in text for code in range(7))
     assert "Exit codes:" in run("entry", "--help").stdout
     assert "Example" in run("entry", "create", "--help").stdout
+
+
+def test_a_change_that_comes_in_parts_is_shown_whole(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for number, animal in enumerate("🐕🐈"):
+        tags = [{"id": f"tag_{i}", "name": f"{i}", "description": animal * 500} for i in range(1000)]
+        company = {"id": "cmp_001", "name": "Paws", "customer_tags": tags}
+        document = tmp_path / f"{number}.json"
+        document.write_text(json.dumps({"companies": [company]}))
+        run("load", "--data-dir", data, document)
+    shown = json.loads(run("history", "show", "cmp_001", "2", "--data-dir", data, "--output", "json").stdout)
+    assert len(shown["deltas"]) == 1000 and shown["parts"] == 1
+    listed = json.loads(run("history", "list", "cmp_001", "--data-dir", data, "--output", "json").stdout)
+    assert listed["changes"][0] == shown
+    rows = run("history", "show", "cmp_001", "2", "--data-dir", data).stdout.splitlines()
+    assert sum("UPDATED" in row for row in rows) == 1000

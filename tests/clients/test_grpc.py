@@ -75,6 +75,12 @@ def test_health_answers_without_a_key(demo):
     health = Client(demo.address, None)
     answer = health.call("grpc.health.v1.Health", "Check", {})
     assert answer == {"status": "SERVING"}
+    database = ProtoReflectionDescriptorDatabase(health.channel)
+    for name in database.get_services():
+        assert health.call("grpc.health.v1.Health", "Check", {"service": name}) == answer, name
+    with pytest.raises(grpc.RpcError) as caught:
+        health.call("grpc.health.v1.Health", "Check", {"service": "moego.Nothing"})
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
 
 def test_a_refusal_about_a_thousand_entries_arrives(client, demo):

@@ -111,6 +111,8 @@ pub fn local(
 pub struct Api {
     app: App,
     health: tonic_health::server::HealthReporter,
+    /// What the health service is asked about: the server as a whole (no name), and each service.
+    health_names: Vec<String>,
 }
 
 impl Api {
@@ -156,7 +158,8 @@ impl Api {
             let protocols = protocols.clone();
             async move { Ok::<_, Infallible>(protocols.answer(request).await) }
         });
-        Self { app: App::new(app).with_ready(Arc::new(ready)), health }
+        let health_names = std::iter::once(String::new()).chain(service_names()).collect();
+        Self { app: App::new(app).with_ready(Arc::new(ready)), health, health_names }
     }
 
     /// What answers requests.
@@ -171,23 +174,37 @@ impl Api {
 
     /// Has the gRPC health service say whether the server is ready, until it stops.
     pub async fn report_health(&self, is_ready: impl Fn() -> bool, shutdown: &Shutdown) {
-        let mut said = true;
+        let mut said = None;
+        let mut stops = false;
         loop {
-            let stops = timeout(HEALTH_INTERVAL, shutdown.draining()).await.is_ok();
             let is_ready = !stops && is_ready();
-            if is_ready != said {
+            if said != Some(is_ready) {
                 let status = match is_ready {
                     true => ServingStatus::Serving,
                     false => ServingStatus::NotServing,
                 };
-                self.health.set_service_status("", status).await;
-                said = is_ready;
+                for name in &self.health_names {
+                    self.health.set_service_status(name, status).await;
+                }
+                said = Some(is_ready);
             }
             if stops {
                 return;
             }
+            stops = timeout(HEALTH_INTERVAL, shutdown.draining()).await.is_ok();
         }
     }
+}
+
+/// The full names of all services that are served over gRPC.
+fn service_names() -> impl Iterator<Item = String> {
+    let ours = descriptors().services().map(|service| service.full_name().to_owned());
+    let others = [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    ];
+    ours.chain(others.map(str::to_owned))
 }
 
 /// The services of the contract.

@@ -271,16 +271,23 @@ async fn without_max_stale_nothing_is_served_past_the_bound() {
     server.clock.advance(Duration::from_secs(2));
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 503);
     eventually(async || server.get("/readyz").send().await.status == 503).await;
-    eventually(async || *health(&server).await == NOT_SERVING).await;
+    for name in ["", SETTING] {
+        eventually(async || *health(&server, name).await == NOT_SERVING).await;
+    }
     server.store.fail(false);
     eventually(async || server.get("/readyz").send().await.status == 200).await;
-    eventually(async || *health(&server).await == SERVING).await;
+    for name in ["", SETTING] {
+        eventually(async || *health(&server, name).await == SERVING).await;
+    }
 }
 
-/// The status that the gRPC health service answers.
-async fn health(server: &Server) -> Bytes {
-    server.grpc_bytes("/grpc.health.v1.Health/Check", &[], Bytes::new()).await.unwrap()
+/// The status that the gRPC health service answers of a service, or without a name of the server.
+async fn health(server: &Server, service: &str) -> Bytes {
+    let name = [&[10, u8::try_from(service.len()).unwrap()], service.as_bytes()].concat();
+    server.grpc_bytes("/grpc.health.v1.Health/Check", &[], name.into()).await.unwrap()
 }
+
+const SETTING: &str = "moego.business.setting.v1.SettingService";
 
 /// Field 1, as a number.
 const SERVING: [u8; 2] = [8, 1];
