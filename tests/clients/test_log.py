@@ -7,6 +7,7 @@ import re
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import urllib.request
 
@@ -212,3 +213,22 @@ def test_an_access_line_says_who_asked_and_why_it_was_refused(start, tmp_path):
         ("grpc", list_tags, "InvalidArgument", reader_id, "staff_7", "INVALID_FIELD"),
     ]
     assert not any(secret in server.log for secret in secrets)
+
+
+def test_damage_is_logged_once_for_each_place(demo, start):
+    assert demo.stop() == 0
+    [database] = demo.data_dir.glob("*.db")
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE entries SET color = 'green' WHERE company_id = 'cmp_002'")
+    connection.close()
+    server = start("--demo", "--log-format", "json")
+    for _ in range(3):
+        assert server.call(TAGS.replace("cmp_001", "cmp_002"), demo.key, {})[0] == 500
+        assert server.call(TAGS, demo.key, {})[0] == 200
+    assert server.stop() == 0
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    [line] = [line for line in lines if "the data is damaged" in line["message"]]
+    assert (line["of"], line["part"]) == ("cmp_002", "settings")
+    verified = run("verify", "--data-dir", demo.data_dir, check=False)
+    said = "cmp_002: its rows cannot be read: " + line["cause"]
+    assert said in verified.stdout + verified.stderr

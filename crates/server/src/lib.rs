@@ -23,7 +23,10 @@ use service::{
     companies::CompaniesService, copy::CopyService, history::HistoryService, keys::KeysService,
     load::LoadService, settings::SettingsService, snapshot::Snapshots, verify::VerifyService,
 };
-use store::Store;
+use store::{
+    Store,
+    watched::{Damages, Watched},
+};
 
 /// How often the last uses of keys are written down.
 const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
@@ -48,6 +51,7 @@ pub struct Services {
     pub load: Arc<LoadService>,
     authenticator: Arc<Authenticator>,
     store: Arc<dyn Store>,
+    damages: Arc<Damages>,
     clock: Arc<dyn Clock>,
     freshness: Arc<Freshness>,
 }
@@ -61,6 +65,8 @@ impl Services {
     ) -> Result<Self> {
         // Before anything holds on to a metric.
         telemetry::prometheus();
+        let damages = Arc::new(Damages::default());
+        let store: Arc<dyn Store> = Arc::new(Watched::new(store, damages.clone()));
         let epoch = store.epoch().await?;
         let freshness =
             Freshness::new(clock.clone(), config.freshness(), config.max_stale(), epoch);
@@ -103,6 +109,7 @@ impl Services {
             settings,
             authenticator,
             store,
+            damages,
             clock,
             freshness,
         })
@@ -183,8 +190,10 @@ impl Server {
         let Self { services, api, bound } = self;
         let authenticator = services.authenticator.clone();
         let freshness = services.freshness.clone();
+        let damages = services.damages.clone();
         let readiness: net::Readiness = Arc::new(move || match freshness.lost_for() {
-            None => Ok(()),
+            // What is damaged for one company is no reason to refuse the others.
+            None => Ok(damages.summary()),
             Some(silence) => Err(format!("the store has not answered for {} s", silence.as_secs())),
         });
         let background = async {

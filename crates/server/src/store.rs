@@ -25,6 +25,7 @@ use crate::catalog::{
 mod format;
 pub mod postgres;
 pub mod sqlite;
+pub mod watched;
 
 /// Lines of a log are read until their bodies have that many bytes together: a single one may be large, and five hundred
 /// of those do not fit into memory.

@@ -17,8 +17,8 @@ use crate::{
     telemetry,
 };
 
-/// Says whether requests can be served now; the error is a line for operators.
-pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// Says whether requests can be served now, with a line for operators: why not, or what is wrong all the same.
+pub type Readiness = Arc<dyn Fn() -> Result<Option<String>, String> + Send + Sync>;
 
 pub(super) struct Operational {
     pub(super) readiness: Readiness,
@@ -48,7 +48,8 @@ impl Operational {
         let mut response = match path {
             "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
             "/readyz" => match self.ready() {
-                Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
+                Ok(None) => text(StatusCode::OK, "ok\n".to_owned()),
+                Ok(Some(problem)) => text(StatusCode::OK, format!("ok\n{problem}\n")),
                 Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
             },
             _ => metrics_text(),
@@ -57,7 +58,7 @@ impl Operational {
         Some(response)
     }
 
-    fn ready(&self) -> Result<(), String> {
+    fn ready(&self) -> Result<Option<String>, String> {
         if self.draining.is_cancelled() {
             return Err("the server is stopping".to_owned());
         }

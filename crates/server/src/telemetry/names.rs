@@ -35,6 +35,10 @@ pub const LOG_LINES_DROPPED: &str = "customer_settings_log_lines_dropped_total";
 /// Panics; each one is a bug.
 pub const PANICS: &str = "customer_settings_panics_total";
 
+/// Counter, by `part`: damaged data that was met.
+pub const DAMAGE: &str = "customer_settings_damage_met_total";
+/// Gauge: places of damaged data that are known.
+pub const DAMAGED_PLACES: &str = "customer_settings_damaged_places";
 /// Gauge, always 1, by `version`.
 pub const BUILD_INFO: &str = "customer_settings_build_info";
 /// Gauge: seconds since the epoch.
@@ -53,6 +57,7 @@ pub(super) fn describe() {
         (STALE_ANSWERS, "Answers from memory while the store did not answer"),
         (STORE_WRITES, "Writes to the store, by their outcome"),
         (LOG_LINES_DROPPED, "Log lines that found no room or could not be written"),
+        (DAMAGE, "Times that damaged data was met, by the part of the data"),
         (PANICS, "Panics; each one is a bug"),
     ] {
         describe_counter!(name, help);
@@ -61,6 +66,7 @@ pub(super) fn describe() {
         (BUILD_INFO, "Which version runs"),
         (REQUESTS_IN_FLIGHT, "Requests that are being worked on"),
         (CONNECTIONS, "Connections that are open"),
+        (DAMAGED_PLACES, "Places of damaged data that were met since the start, at most 100"),
         (STORE_AWAY, "1 while the store does not answer"),
         (SNAPSHOT_BYTES, "Settings held in memory, roughly"),
         (

@@ -10,6 +10,7 @@ mod changes;
 mod compat;
 mod config;
 mod copy;
+mod damage;
 mod document;
 mod freshness;
 mod harness;

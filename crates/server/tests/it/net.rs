@@ -58,7 +58,7 @@ fn config() -> Config {
 }
 
 fn ready() -> Readiness {
-    Arc::new(|| Ok(()))
+    Arc::new(|| Ok(None))
 }
 
 impl Server {

@@ -1,0 +1,392 @@
+//! A store that takes note of damage: of whatever is stored and cannot be understood.
+//!
+//! Each place is logged once, in the words of `verify`, every meeting is counted, and `/readyz` says how many places
+//! there are. Knows nothing of what is done about it.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::{Notice, PlanFamily, Store, StoreError};
+use crate::{
+    catalog::{
+        access::{CoveredGrant, Grant},
+        company::{Business, Company},
+        entry::{Catalog, Revision},
+        id::{BusinessId, CompanyId, EntryId, KeyId},
+        key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, SecretDigest},
+        log::{LogLine, LoggedRequest, RequestId},
+        plan::Plan,
+        settings::Settings,
+        time::Timestamp,
+    },
+    telemetry::{DAMAGE, DAMAGED_PLACES},
+};
+
+/// Places that are remembered at most; damage elsewhere is counted alone.
+const MOST_PLACES: usize = 100;
+
+/// What is damaged.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Database,
+    Companies,
+    Settings,
+    History,
+    Keys,
+    KeyHistory,
+}
+
+impl Part {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Companies => "companies",
+            Self::Settings => "settings",
+            Self::History => "history",
+            Self::Keys => "keys",
+            Self::KeyHistory => "key_history",
+        }
+    }
+
+    /// What `verify` says of it.
+    const fn problem(self) -> &'static str {
+        match self {
+            Self::Database => "it cannot be read",
+            Self::Companies => "they cannot be listed",
+            Self::Settings => "its rows cannot be read",
+            Self::History => "its change log cannot be read",
+            Self::Keys => "they cannot be read",
+            Self::KeyHistory => "their log cannot be read",
+        }
+    }
+}
+
+/// The damage that was met since the start.
+#[derive(Default)]
+pub struct Damages(Mutex<BTreeSet<(Part, String)>>);
+
+impl Damages {
+    fn note<T>(
+        &self,
+        part: Part,
+        of: &str,
+        answer: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if let Err(StoreError::Damaged(cause)) = &answer {
+            metrics::counter!(DAMAGE, "part" => part.label()).increment(1);
+            if self.is_new(part, of) {
+                tracing::error!(
+                    part = part.label(),
+                    of,
+                    cause = cause.for_log(),
+                    "the data is damaged: {}; `customer-settings verify` names all that is wrong",
+                    part.problem()
+                );
+            }
+        }
+        answer
+    }
+
+    fn is_new(&self, part: Part, of: &str) -> bool {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = places.len() < MOST_PLACES && places.insert((part, of.to_owned()));
+        metrics::gauge!(DAMAGED_PLACES).set(places.len() as f64);
+        is_new
+    }
+}
+
+impl Damages {
+    /// A line for operators, which names nobody's data, where damage was met.
+    pub fn summary(&self) -> Option<String> {
+        let places = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let many = match places {
+            0 => return None,
+            1 => "one place".to_owned(),
+            MOST_PLACES => format!("{MOST_PLACES} places or more"),
+            places => format!("{places} places"),
+        };
+        Some(format!(
+            "the data is damaged in {many}: the log names them, and `customer-settings verify` all that is wrong"
+        ))
+    }
+}
+
+/// A store behind which damage is noted.
+pub struct Watched {
+    inner: Arc<dyn Store>,
+    damages: Arc<Damages>,
+}
+
+impl Watched {
+    /// Notes what is met from now on.
+    pub fn new(inner: Arc<dyn Store>, damages: Arc<Damages>) -> Self {
+        Self { inner, damages }
+    }
+}
+
+#[async_trait]
+impl Store for Watched {
+    async fn epoch(&self) -> Result<u64, StoreError> {
+        self.damages.note(Part::Database, "database", self.inner.epoch().await)
+    }
+
+    async fn raise_epoch(&self, to: u64) -> Result<(), StoreError> {
+        self.damages.note(Part::Database, "database", self.inner.raise_epoch(to).await)
+    }
+
+    async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
+        self.damages.note(Part::Database, "database", self.inner.change_mark().await)
+    }
+
+    async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
+        self.inner.notices().await
+    }
+
+    async fn list_companies(
+        &self,
+        grant: &CoveredGrant,
+        show_archived: bool,
+        after: Option<(&str, &CompanyId)>,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<Company>, StoreError> {
+        self.damages.note(
+            Part::Companies,
+            "companies",
+            self.inner.list_companies(grant, show_archived, after, offset, limit).await,
+        )
+    }
+
+    async fn list_businesses(
+        &self,
+        grant: &CoveredGrant,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<(CompanyId, Business)>, StoreError> {
+        self.damages.note(
+            Part::Companies,
+            "companies",
+            self.inner.list_businesses(grant, offset, limit).await,
+        )
+    }
+
+    async fn company_ids(
+        &self,
+        grant: &CoveredGrant,
+        after: Option<&CompanyId>,
+        limit: u32,
+    ) -> Result<Vec<CompanyId>, StoreError> {
+        self.damages.note(
+            Part::Companies,
+            "companies",
+            self.inner.company_ids(grant, after, limit).await,
+        )
+    }
+
+    async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {
+        self.damages.note(Part::Companies, "companies", self.inner.company_of(business).await)
+    }
+
+    async fn companies_named(
+        &self,
+        grant: &CoveredGrant,
+        fold_key: &str,
+    ) -> Result<Vec<CompanyId>, StoreError> {
+        self.damages.note(
+            Part::Companies,
+            "companies",
+            self.inner.companies_named(grant, fold_key).await,
+        )
+    }
+
+    async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>, StoreError> {
+        self.damages.note(
+            Part::Settings,
+            grant.company().as_str(),
+            self.inner.fold_key(grant).await,
+        )
+    }
+
+    async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError> {
+        self.damages.note(
+            Part::Settings,
+            grant.company().as_str(),
+            self.inner.settings(grant).await,
+        )
+    }
+
+    async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError> {
+        self.damages.note(
+            Part::Settings,
+            grant.company().as_str(),
+            self.inner.revision(grant).await,
+        )
+    }
+
+    async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
+        self.damages.note(
+            Part::Settings,
+            grant.company().as_str(),
+            self.inner.commit(grant, plan).await,
+        )
+    }
+
+    async fn request(
+        &self,
+        grant: &Grant,
+        key: &KeyId,
+        request: &RequestId,
+    ) -> Result<Option<LoggedRequest>, StoreError> {
+        self.damages.note(
+            Part::History,
+            grant.company().as_str(),
+            self.inner.request(grant, key, request).await,
+        )
+    }
+
+    async fn was_deleted(
+        &self,
+        grant: &Grant,
+        catalog: Catalog,
+        id: &EntryId,
+    ) -> Result<bool, StoreError> {
+        self.damages.note(
+            Part::Settings,
+            grant.company().as_str(),
+            self.inner.was_deleted(grant, catalog, id).await,
+        )
+    }
+
+    async fn changes(
+        &self,
+        grant: &Grant,
+        after: Revision,
+        limit: u32,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        self.damages.note(
+            Part::History,
+            grant.company().as_str(),
+            self.inner.changes(grant, after, limit).await,
+        )
+    }
+
+    async fn changes_before(
+        &self,
+        grant: &Grant,
+        before: Option<Revision>,
+        mentions: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        self.damages.note(
+            Part::History,
+            grant.company().as_str(),
+            self.inner.changes_before(grant, before, mentions, limit).await,
+        )
+    }
+
+    async fn whole_log(
+        &self,
+        grant: &Grant,
+        after: (Revision, u32),
+        limit: u32,
+    ) -> Result<Vec<(u32, LogLine)>, StoreError> {
+        self.damages.note(
+            Part::History,
+            grant.company().as_str(),
+            self.inner.whole_log(grant, after, limit).await,
+        )
+    }
+
+    async fn revision_at(
+        &self,
+        grant: &Grant,
+        time: Timestamp,
+    ) -> Result<Option<Revision>, StoreError> {
+        self.damages.note(
+            Part::History,
+            grant.company().as_str(),
+            self.inner.revision_at(grant, time).await,
+        )
+    }
+
+    async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError> {
+        self.damages.note(Part::Keys, "keys", self.inner.key_by_secret(secret).await)
+    }
+
+    async fn keys(
+        &self,
+        created_by: Option<&KeyId>,
+        after: Option<&KeyId>,
+        limit: u32,
+    ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
+        self.damages.note(Part::Keys, "keys", self.inner.keys(created_by, after, limit).await)
+    }
+
+    async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {
+        self.damages.note(Part::Keys, id.as_str(), self.inner.key(id).await)
+    }
+
+    async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError> {
+        self.damages.note(Part::Keys, "keys", self.inner.key_descendants(id, limit).await)
+    }
+
+    async fn commit_key(&self, plan: &KeyPlan, live: Option<&KeyId>) -> Result<(), StoreError> {
+        self.damages.note(Part::Keys, "keys", self.inner.commit_key(plan, live).await)
+    }
+
+    async fn commit_key_family(
+        &self,
+        head: &KeyId,
+        limit: u32,
+        plan: PlanFamily,
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError> {
+        self.damages.note(
+            Part::Keys,
+            "keys",
+            self.inner.commit_key_family(head, limit, plan, live).await,
+        )
+    }
+
+    async fn key_request(
+        &self,
+        actor: &KeyId,
+        request: &RequestId,
+    ) -> Result<Option<LoggedKeyRequest>, StoreError> {
+        self.damages.note(Part::KeyHistory, "keys", self.inner.key_request(actor, request).await)
+    }
+
+    async fn key_changes(
+        &self,
+        key: Option<&KeyId>,
+        before: Option<&KeyLogPlace>,
+        limit: u32,
+    ) -> Result<Vec<KeyLogLine>, StoreError> {
+        self.damages.note(
+            Part::KeyHistory,
+            "keys",
+            self.inner.key_changes(key, before, limit).await,
+        )
+    }
+
+    async fn whole_key_log(
+        &self,
+        after: Option<&(KeyId, Revision, u32)>,
+        limit: u32,
+    ) -> Result<Vec<(u32, KeyLogLine)>, StoreError> {
+        self.damages.note(Part::KeyHistory, "keys", self.inner.whole_key_log(after, limit).await)
+    }
+
+    async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.damages.note(Part::Keys, "keys", self.inner.next_key_expiry(after).await)
+    }
+
+    async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        self.damages.note(Part::Keys, "keys", self.inner.touch_keys(uses).await)
+    }
+}
