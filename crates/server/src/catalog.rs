@@ -12,6 +12,7 @@ pub mod id;
 pub mod key;
 pub mod log;
 pub mod near;
+pub mod place;
 pub mod plan;
 pub mod settings;
 pub mod text;

@@ -1,10 +1,11 @@
 //! What can be asked of a company: the input of [`plan`](super::plan::plan).
 
 use super::{
-    company::{Address, Country, ShortText},
+    company::{Address, ShortText},
     entry::{Catalog, Revision, State},
     etag::Etag,
     id::{BusinessId, EntryId, StaffId},
+    place::{Country, TimeZone},
     settings::{Delta, Settings, Subject},
     text::{Color, Description, Name},
     time::Timestamp,
@@ -117,7 +118,7 @@ pub struct CompanyPatch {
     /// ISO 3166-1 alpha-2.
     pub country: Option<Country>,
     /// A zone of the IANA database.
-    pub timezone: Option<ShortText>,
+    pub timezone: Option<TimeZone>,
 }
 
 /// The fields of a location to change; `None` keeps what there is.
@@ -139,7 +140,7 @@ pub struct CompanyDraft {
     /// ISO 3166-1 alpha-2.
     pub country: Option<Country>,
     /// A zone of the IANA database.
-    pub timezone: Option<ShortText>,
+    pub timezone: Option<TimeZone>,
     /// Active or archived.
     pub state: Option<State>,
     /// Its locations.

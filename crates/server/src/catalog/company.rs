@@ -4,6 +4,7 @@ use super::{
     entry::{Audit, State},
     error::Violation,
     id::{BusinessId, CompanyId},
+    place::{Country, TimeZone},
     text::Name,
 };
 
@@ -17,7 +18,7 @@ pub struct Company {
     /// ISO 3166-1 alpha-2, or empty.
     pub country: Country,
     /// A zone of the IANA database such as `America/New_York`, or empty.
-    pub timezone: ShortText,
+    pub timezone: TimeZone,
     /// Active or archived.
     pub state: State,
     /// Who and when.
@@ -229,26 +230,5 @@ impl ShortText {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-}
-
-/// A country, ISO 3166-1 alpha-2 in capitals; may be empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Country(String);
-
-impl Country {
-    /// Takes two letters in either case, or nothing; `field` names it in the error.
-    pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
-        let code = value.trim();
-        if code.is_empty() || (code.len() == 2 && code.bytes().all(|b| b.is_ascii_alphabetic())) {
-            return Ok(Self(code.to_ascii_uppercase()));
-        }
-        let description = "must be a country as two letters (ISO 3166-1 alpha-2), for example US";
-        Err(Violation::new(field, "MALFORMED_COUNTRY", description))
-    }
-
-    /// The code; empty where none is set.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }

@@ -216,10 +216,11 @@ mod tests {
     use super::*;
     use crate::catalog::{
         access::{Scope, Scopes},
-        company::{AddressKind, Contact, Coordinate, Country, ShortText},
+        company::{AddressKind, Contact, Coordinate, ShortText},
         entry::{Revision, State},
         id::{BusinessId, CompanyId, EntryId, KeyId, StaffId},
         key::SecretDigest,
+        place::{Country, TimeZone},
         text::{Color, Description, Name},
     };
 
@@ -298,7 +299,7 @@ mod tests {
             id: CompanyId::parse("", "cmp_1").unwrap(),
             name: name("A"),
             country: Country::parse("", "US").unwrap(),
-            timezone: short("America/New_York"),
+            timezone: TimeZone::parse("", "America/New_York").unwrap(),
             state: State::Active,
             audit: audit(),
         };

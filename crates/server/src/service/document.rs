@@ -8,11 +8,12 @@ use std::{collections::BTreeMap, fmt, time::UNIX_EPOCH};
 
 use crate::catalog::{
     change::{BusinessDraft, CompanyDraft, ContactDraft, EntryDraft},
-    company::{Address, AddressKind, Coordinate, Country, ShortText},
+    company::{Address, AddressKind, Coordinate, ShortText},
     entry::{Catalog, State},
     error::Violation,
     id::{BusinessId, CompanyId, EntryId, StaffId},
     near::nearest,
+    place::{Country, TimeZone},
     text::{Color, Description, Name},
     time::Timestamp,
 };
@@ -118,7 +119,7 @@ fn company(node: &Node) -> DocumentCompany {
     let draft = CompanyDraft {
         name,
         country: reader.text(&mut row, "country", Country::parse),
-        timezone: reader.text(&mut row, "timezone", ShortText::parse),
+        timezone: reader.text(&mut row, "timezone", TimeZone::parse),
         state: reader.text(&mut row, "state", parse_state),
         businesses: reader.list(&mut row, "businesses", Reader::business),
         catalogs: Catalog::ALL

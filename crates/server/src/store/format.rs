@@ -10,10 +10,11 @@ use sha2::{Digest, Sha256};
 use super::StoreError;
 use crate::catalog::{
     access::{Coverage, Scopes},
-    company::{Address, AddressKind, Business, Company, Contact, Coordinate, Country, ShortText},
+    company::{Address, AddressKind, Business, Company, Contact, Coordinate, ShortText},
     entry::{Audit, Catalog, Entry, Revision, State},
     error::{Cause, Violation},
     id::{BusinessId, CompanyId, EntryId, StaffId},
+    place::{Country, TimeZone},
     settings::{Delta, Subject},
     text::{Color, Description, Name},
     time::Timestamp,
@@ -360,8 +361,8 @@ impl CompanyForm {
         Ok(Company {
             id: CompanyId::parse("id", &self.id)?,
             name: Name::stored(&self.name)?,
-            country: Country::parse("country", &self.country)?,
-            timezone: ShortText::parse("timezone", &self.timezone)?,
+            country: Country::stored(self.country),
+            timezone: TimeZone::stored(self.timezone),
             state: parse_state(&self.state)?,
             audit: self.audit.into_audit()?,
         })
@@ -516,7 +517,7 @@ impl AddressForm {
             city: ShortText::parse("city", &self.city)?,
             state: ShortText::parse("state", &self.state)?,
             postal_code: ShortText::parse("postal_code", &self.postal_code)?,
-            country: Country::parse("country", &self.country)?,
+            country: Country::stored(self.country),
             coordinate,
             kind: AddressKind::parse(&self.kind)
                 .ok_or_else(|| unknown("address kind", &self.kind))?,

@@ -406,7 +406,6 @@ mod tests {
     use super::*;
     use crate::catalog::{
         access::Task,
-        company::{Country, ShortText},
         entry::{Audit, State},
         settings::{self, Delta},
         text::Name,
@@ -424,8 +423,8 @@ mod tests {
         let company = Company {
             id: grant.company().clone(),
             name: Name::parse("name", &"n".repeat(100)).unwrap(),
-            country: Country::default(),
-            timezone: ShortText::default(),
+            country: Default::default(),
+            timezone: Default::default(),
             state: State::Active,
             audit,
         };

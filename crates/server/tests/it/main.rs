@@ -20,6 +20,7 @@ mod net;
 mod nodes;
 mod openapi;
 mod paging;
+mod places;
 mod plan;
 mod postgres;
 mod postgres_server;

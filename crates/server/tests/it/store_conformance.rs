@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use customer_settings_server::{
     catalog::{
         access::{Actor, Coverage, Scopes},
-        company::Country,
         entry::{Catalog, Entry, Revision, State},
         error::Kind,
         id::{BusinessId, EntryId, KeyId},
         key::{Key, KeyLogLine, KeyPlan, LoggedKeyRequest, PreviousSecret, SecretDigest},
         log::{LoggedRequest, Request},
+        place::Country,
         plan::Plan,
         settings::{self, Delta, Subject},
     },

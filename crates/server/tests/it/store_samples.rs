@@ -5,13 +5,12 @@ use std::sync::Arc;
 use customer_settings_server::{
     catalog::{
         access::{Actor, Coverage, CoveredGrant, Grant, Holder, Rights, Scope, Scopes, Task},
-        company::{
-            Address, AddressKind, Business, Company, Contact, Coordinate, Country, ShortText,
-        },
+        company::{Address, AddressKind, Business, Company, Contact, Coordinate, ShortText},
         entry::{Audit, Catalog, Entry, Revision, State},
         id::{BusinessId, CompanyId, EntryId, KeyId, StaffId},
         key::{Key, KeyPlan, SecretDigest},
         log::{LogLine, Request, RequestId},
+        place::{Country, TimeZone},
         plan::Plan,
         settings::{self, Delta, Settings},
         text::{Color, Description, Name},
@@ -75,7 +74,7 @@ pub(crate) fn company(id: &str, company_name: &str) -> Company {
         id: company_id(id),
         name: name(company_name),
         country: Country::parse("country", "US").unwrap(),
-        timezone: short("America/New_York"),
+        timezone: TimeZone::parse("timezone", "America/New_York").unwrap(),
         state: State::Active,
         audit: audit(1),
     }

@@ -27,11 +27,12 @@ use crate::{
     catalog::{
         access::Caller,
         change::{BusinessPatch, CompanyPatch, ContactDraft, Step},
-        company::{Address, AddressKind, Business as Held, Coordinate, Country, ShortText},
+        company::{Address, AddressKind, Business as Held, Coordinate, ShortText},
         entry::State,
         error::{Cause, Error, Kind, Result, Violation},
         id::{BusinessId, CompanyId},
         log::RequestId,
+        place::{Country, TimeZone},
         settings::Subject,
         text::Name,
     },
@@ -377,7 +378,7 @@ fn company_patch(sent: Option<&Company>, mask: Option<&FieldMask>) -> Result<Com
         country: mask
             .take("country", sent.country.as_ref(), |t| Country::parse("company.country", &t))?,
         timezone: mask.take("timezone", sent.timezone.as_ref(), |zone| {
-            ShortText::parse("company.timezone.id", &zone.id)
+            TimeZone::parse("company.timezone.id", &zone.id)
         })?,
     })
 }
