@@ -12,10 +12,12 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{
     EnvFilter,
     filter::{Directive, LevelFilter},
+    fmt::format::JsonFields,
 };
 
 use crate::config::{Config, LogFormat};
 
+mod json;
 mod log;
 mod names;
 mod process;
@@ -63,7 +65,7 @@ pub fn init(config: &Config) -> io::Result<Log> {
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     let first = if json {
-        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+        builder.fmt_fields(JsonFields::new()).event_format(json::Json).try_init()
     } else {
         builder.try_init()
     };
