@@ -13,8 +13,8 @@ SETTING = "moego.business.setting.v1.SettingService"
 
 
 class Client:
-    def __init__(self, address, key):
-        self.channel = grpc.insecure_channel(address)
+    def __init__(self, address, key, compression=None):
+        self.channel = grpc.insecure_channel(address, compression=compression)
         self.pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
         self.metadata = [("authorization", f"Bearer {key}")] if key else []
 
@@ -37,6 +37,28 @@ def client(demo):
 
 def test_the_documented_example(client):
     assert client.call(SETTING, "ListCustomerTags", {"company_id": "cmp_001"}) == DOCUMENTED
+
+
+def test_a_client_that_compresses_all_it_sends(demo):
+    client = Client(demo.address, demo.key, grpc.Compression.Gzip)
+    assert client.call(SETTING, "ListCustomerTags", {"company_id": "cmp_001"}) == DOCUMENTED
+    entry = {"name": "Long", "description": "x" * 500}
+    made = client.call(
+        "customersettings.v1.EntryService",
+        "CreateEntry",
+        {"company_id": "cmp_001", "collection": "customer_tags", "entry": entry},
+    )
+    assert made["description"] == entry["description"]
+
+
+def test_another_compression_is_told_what_is_taken(demo):
+    channel = grpc.insecure_channel(demo.address, compression=grpc.Compression.Deflate)
+    list_tags = channel.unary_unary(f"/{SETTING}/ListCustomerTags")
+    with pytest.raises(grpc.RpcError) as caught:
+        # Long enough to be worth compressing.
+        list_tags(b"x" * 2_000, metadata=[("authorization", f"Bearer {demo.key}")], timeout=10)
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert "gzip" in caught.value.details()
 
 
 def test_companies_and_businesses_are_found(client):

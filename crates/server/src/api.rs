@@ -42,6 +42,7 @@ mod frame;
 mod grpc;
 mod guard;
 pub mod http;
+mod inflate;
 mod marks;
 pub mod openapi;
 mod ready;

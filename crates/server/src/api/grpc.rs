@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{header, request::Parts};
+use http::{HeaderName, header, request::Parts};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tonic::{Code, Status, body::Body, service::Routes};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
@@ -19,6 +19,7 @@ use super::{
     frame::{HEAD_BYTES, ends_within_a_frame},
     guard::{Method, Methods, admit},
     http::{Authenticate, Backend, RpcPath},
+    inflate, manner,
     status::{RequestError, grpc_code, grpc_status, request_status},
 };
 use crate::{
@@ -28,10 +29,12 @@ use crate::{
         error::{Cause, Error, Result},
         id::KeyId,
     },
-    net::{ClientAddress, Who},
+    net::{ClientAddress, Coding, Who},
 };
 
-/// Services that answer without a key: what they tell is in the documentation anyway.
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+
+/// Services that answer without a key, some of whose calls are streams: what they tell is in the documentation anyway.
 const OPEN_SERVICES: [&str; 3] = [
     "/grpc.health.v1.Health/",
     "/grpc.reflection.v1.ServerReflection/",
@@ -85,7 +88,7 @@ impl Guard {
 
     /// The body, once all of it is here: a call that did not arrive whole is not carried out. The library
     /// would take a call that its client broke off after the message for a finished one.
-    async fn whole(&self, body: Body) -> Result<Bytes, RequestError> {
+    async fn whole(&self, body: Body, coding: Coding) -> Result<Bytes, RequestError> {
         let limit = self.body_limit;
         let bytes = match Limited::new(body, limit.saturating_add(HEAD_BYTES)).collect().await {
             Ok(collected) => collected.to_bytes(),
@@ -96,7 +99,7 @@ impl Guard {
         };
         match ends_within_a_frame(&bytes, limit) {
             true => Err(RequestError::BodyUnreadable),
-            false => Ok(bytes),
+            false => inflate::call(bytes, coding, limit),
         }
     }
 
@@ -145,15 +148,19 @@ impl Service<http::Request<Body>> for Guarded {
         let Self { inner, guard } = self.clone();
         Box::pin(async move {
             let (mut parts, mut body) = request.into_parts();
-            // Their calls are streams.
+            let coding = manner(&parts.extensions).coding;
+            // The messages that the services see are not compressed.
+            parts.headers.remove(&GRPC_ENCODING);
             if !is_open(parts.uri.path()) {
                 if let Err(refusal) = guard.admit(&mut parts).await {
                     return Ok(refusal.into_http());
                 }
-                body = match guard.whole(body).await {
+                body = match guard.whole(body, coding).await {
                     Ok(bytes) => Body::new(Full::new(bytes)),
                     Err(error) => return Ok(request_status(&error).into_http()),
                 };
+            } else if coding != Coding::Identity {
+                body = inflate::stream(body, coding, guard.body_limit);
             }
             let response = inner.oneshot(http::Request::from_parts(parts, body)).await?;
             Ok(guard.mend(response))

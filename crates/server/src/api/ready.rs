@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use customer_settings_contract::moego::business::setting::v1::ListCustomerTagsRequest;
-use http::{HeaderName, Method, Response, header};
+use http::{Method, Response, header};
 use prost::Message;
 use serde::Deserialize;
 
@@ -21,13 +21,11 @@ use super::{
 use crate::{
     auth::Authenticator,
     catalog::{entry::Catalog, id::CompanyId},
-    net::{Head, Protocol, ReadyAnswers, ReadyBody, ReadyRequest, RouteLabel},
+    net::{Coding, Head, Protocol, ReadyAnswers, ReadyBody, ReadyRequest, RouteLabel},
     service::{settings::SettingsService, snapshot::Seen},
 };
 
 const SERVICE: &str = "moego.business.setting.v1.SettingService";
-
-const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// All ways to the four lists.
 pub(super) struct ReadyLists {
@@ -133,7 +131,11 @@ impl JsonRoute {
         let path = head.uri.path();
         let company_id = path.get(self.before.len()..path.len() - self.after.len())?;
         let is_usual = match self.takes_body {
-            true => manner.check_body(body).is_ok() && UsualBody::is(body, company_id),
+            true => {
+                manner.coding == Coding::Identity
+                    && manner.check_body(body).is_ok()
+                    && UsualBody::is(body, company_id)
+            }
             false => body.is_empty(),
         };
         if !is_usual || head.uri.query().is_some() {
@@ -170,10 +172,7 @@ struct GrpcRoute {
 
 impl GrpcRoute {
     fn answer(&self, request: &ReadyRequest<'_>) -> Option<Response<ReadyBody>> {
-        let ReadyRequest { head, body, .. } = *request;
-        if head.headers.contains_key(GRPC_ENCODING) {
-            return None;
-        }
+        let body = request.body;
         // The four requests have one form.
         let company_id = ListCustomerTagsRequest::decode(unframed(body).ok()?).ok()?.company_id;
         let seen = self.lists.seen(&self.called, &company_id, request)?;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use prost_reflect::DynamicMessage;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -76,6 +76,15 @@ pub enum RequestError {
     },
     /// The request came as plain HTTP to a port of TLS.
     PlainHttp,
+    /// The body or the message is compressed with something that is not known here.
+    UnknownEncoding {
+        /// The header that said so, in lower case.
+        header: &'static str,
+    },
+    /// What is said to be compressed with gzip is not, or is cut off.
+    MalformedGzip,
+    /// A gRPC message says to be compressed, and the call does not say with what.
+    UnannouncedCompression,
 }
 
 impl RequestError {
@@ -93,6 +102,9 @@ impl RequestError {
             Self::NotGrpc { .. } => "NOT_GRPC",
             Self::UnknownCodec { .. } => "UNKNOWN_CODEC",
             Self::PlainHttp => "PLAIN_HTTP",
+            Self::UnknownEncoding { .. } => "UNKNOWN_ENCODING",
+            Self::MalformedGzip => "MALFORMED_GZIP",
+            Self::UnannouncedCompression => "UNANNOUNCED_COMPRESSION",
         }
     }
 
@@ -133,6 +145,19 @@ impl RequestError {
                 "this port speaks HTTPS, and the request came as plain HTTP: use https:// in the address"
                     .to_owned()
             }
+            Self::UnknownEncoding { header } => format!(
+                "the {header} of the request is not known here: send it compressed with gzip, or not compressed"
+            ),
+            Self::MalformedGzip => {
+                "the request says to be compressed with gzip, and is not or was cut off: compress all of it, or \
+                 leave the header out that says so"
+                    .to_owned()
+            }
+            Self::UnannouncedCompression => {
+                "a message says to be compressed, and grpc-encoding does not say with what: send \
+                 'grpc-encoding: gzip', or no compressed message"
+                    .to_owned()
+            }
             Self::UnknownCodec { content_type } => format!(
                 "messages of the content type {} are not spoken here: use application/grpc, \
                  application/grpc-web or application/grpc-web-text, or send JSON over HTTP with \
@@ -140,6 +165,18 @@ impl RequestError {
                 quoted(content_type)
             ),
         }
+    }
+
+    /// The headers that tell a client what it may send instead.
+    fn headers(&self) -> HeaderMap {
+        let accepted = match self {
+            Self::UnknownEncoding { header: "grpc-encoding" } => {
+                (HeaderName::from_static("grpc-accept-encoding"), "identity,gzip")
+            }
+            Self::UnknownEncoding { .. } => (header::ACCEPT_ENCODING, "gzip"),
+            _ => return HeaderMap::new(),
+        };
+        HeaderMap::from_iter([(accepted.0, HeaderValue::from_static(accepted.1))])
     }
 
     /// The body violation that INVALID_ARGUMENT carries.
@@ -150,10 +187,13 @@ impl RequestError {
             | Self::MethodNotAllowed { .. }
             | Self::NotGrpc { .. }
             | Self::UnknownCodec { .. }
+            | Self::UnknownEncoding { .. }
+            | Self::UnannouncedCompression
             | Self::PlainHttp => None,
             Self::BodyTooLarge { .. }
             | Self::MalformedJson { .. }
             | Self::MalformedMessage
+            | Self::MalformedGzip
             | Self::FormPost
             | Self::BodyUnreadable => Some(Violation::new("body", self.reason(), self.message())),
         }
@@ -202,13 +242,18 @@ fn request_codes(error: &RequestError) -> (Code, StatusCode) {
         RequestError::MethodNotAllowed { .. } => {
             (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED)
         }
-        RequestError::NotGrpc { .. } | RequestError::UnknownCodec { .. } => {
+        RequestError::NotGrpc { .. }
+        | RequestError::UnknownCodec { .. }
+        | RequestError::UnknownEncoding { .. } => {
             (Code::Unimplemented, StatusCode::UNSUPPORTED_MEDIA_TYPE)
         }
+        // gRPC's document on compression asks for this code.
+        RequestError::UnannouncedCompression => (Code::Internal, StatusCode::BAD_REQUEST),
         RequestError::PlainHttp => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
         RequestError::BodyTooLarge { .. } => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
         RequestError::MalformedJson { .. }
         | RequestError::MalformedMessage
+        | RequestError::MalformedGzip
         | RequestError::FormPost
         | RequestError::BodyUnreadable => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
     }
@@ -299,7 +344,7 @@ pub fn request_status(error: &RequestError) -> tonic::Status {
         metadata: BTreeMap::new(),
         violations: error.violation().into_iter().collect(),
         retry: None,
-        headers: HeaderMap::new(),
+        headers: error.headers(),
     };
     parts.into_status()
 }
@@ -493,7 +538,7 @@ fn json_with(status: &tonic::Status, http: StatusCode) -> Response<Body> {
     if let Some(info) = status.get_details_error_info() {
         response.extensions_mut().insert(Reason(info.reason));
     }
-    for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
+    for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ACCEPT_ENCODING] {
         if let Some(value) =
             status.metadata().get(name.as_str()).and_then(|value| value.to_str().ok())
             && let Ok(value) = HeaderValue::from_str(value)

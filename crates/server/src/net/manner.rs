@@ -3,13 +3,15 @@
 //! Decided once, from the head, and carried along: the ready way, the general way, the record and every
 //! refusal go by the same decision. Knows no path and no method of the contract.
 
-use http::{HeaderMap, Method, Request, Version, header};
+use http::{HeaderMap, HeaderName, Method, Request, Version, header};
 
 use super::ready::Head;
 use crate::api::status::RequestError;
 
 /// What every content type of gRPC begins with.
 const GRPC: &[u8] = b"application/grpc";
+
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// What every content type of gRPC-Web begins with.
 const GRPC_WEB: &[u8] = b"application/grpc-web";
@@ -34,6 +36,36 @@ pub enum Protocol {
     GrpcWeb,
 }
 
+/// What a body of HTTP/JSON, or the messages of gRPC, are said to be compressed with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    /// Nothing.
+    #[default]
+    Identity,
+    /// gzip.
+    Gzip,
+    /// Something that is not known here.
+    Unknown,
+}
+
+impl Coding {
+    fn of(headers: &HeaderMap, name: &HeaderName) -> Self {
+        let mut coding = Self::Identity;
+        for value in headers.get_all(name) {
+            for given in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                let is = |known: &str| given.eq_ignore_ascii_case(known.as_bytes());
+                coding = match coding {
+                    _ if given.is_empty() || is("identity") => continue,
+                    // RFC 9110 (8.4.1.3) has both names for it.
+                    Self::Identity if is("gzip") || is("x-gzip") => Self::Gzip,
+                    _ => Self::Unknown,
+                };
+            }
+        }
+        coding
+    }
+}
+
 /// What a request's head says of how it is to be understood, in its extensions. By default, plain
 /// HTTP/JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +74,8 @@ pub struct Manner {
     pub protocol: Protocol,
     /// gRPC-Web's content type as it is usually written.
     web_type: Option<&'static str>,
+    /// Said by `Content-Encoding`, or for gRPC by `grpc-encoding`.
+    pub coding: Coding,
     /// Whether the body is said to be a form.
     is_form: bool,
     misfit: Option<Misfit>,
@@ -63,7 +97,8 @@ impl Manner {
     }
 
     fn read(method: &Method, version: Version, headers: &HeaderMap) -> Self {
-        let usual = Self::default();
+        let usual =
+            Self { coding: Coding::of(headers, &header::CONTENT_ENCODING), ..Self::default() };
         let Some(kind) = headers.get(header::CONTENT_TYPE) else { return usual };
         let kind = essence(kind.as_bytes());
         if !begins(kind, GRPC) {
@@ -82,7 +117,8 @@ impl Manner {
         } else {
             (Protocol::Grpc, None, is("application/grpc") || is("application/grpc+proto"))
         };
-        Self { protocol, web_type, misfit: (!is_known).then_some(Misfit::Codec), ..usual }
+        let (misfit, is_form) = ((!is_known).then_some(Misfit::Codec), false);
+        Self { protocol, web_type, coding: Coding::of(headers, &GRPC_ENCODING), is_form, misfit }
     }
 
     /// Why the request is refused, whatever its path.
@@ -178,6 +214,31 @@ mod tests {
             of(Method::POST, Version::HTTP_11, "application/grpc-web-TEXT; a").0.web_type(),
             Some("application/grpc-web-text")
         );
+    }
+
+    #[test]
+    fn the_coding_is_that_of_the_protocol() {
+        for (kind, content_encoding, grpc_encoding, coding) in [
+            ("", "gzip", "br", Coding::Gzip),
+            ("", "X-GZIP", "", Coding::Gzip),
+            ("", " identity, gzip", "", Coding::Gzip),
+            ("", "", "gzip", Coding::Identity),
+            ("", "br", "", Coding::Unknown),
+            ("", "gzip, gzip", "", Coding::Unknown),
+            ("application/grpc", "br", "gzip", Coding::Gzip),
+            ("application/grpc", "gzip", "identity", Coding::Identity),
+            ("application/grpc", "", "snappy", Coding::Unknown),
+        ] {
+            let request = Request::builder().method(Method::POST).version(Version::HTTP_2).uri("/");
+            let request = request.header("content-type", kind);
+            let request = request.header("content-encoding", content_encoding);
+            let request = request.header("grpc-encoding", grpc_encoding).body(()).unwrap();
+            assert_eq!(
+                Manner::of(&request).coding,
+                coding,
+                "{kind} {content_encoding} {grpc_encoding}"
+            );
+        }
     }
 
     #[test]

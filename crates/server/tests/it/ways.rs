@@ -1,11 +1,12 @@
 //! One request has one answer, whichever way it goes: the ready way or the general one, over HTTP/1.1 or
 //! HTTP/2, with a body that is whole or one that breaks off.
 
-use std::{collections::BTreeMap, convert::Infallible};
+use std::{collections::BTreeMap, convert::Infallible, io::Write};
 
 use axum::body::Body;
 use bytes::Bytes;
 use customer_settings_server::{catalog::key::Key, config::Config};
+use flate2::{Compression, write::GzEncoder};
 use futures_util::stream;
 use http::{HeaderMap, Request, StatusCode};
 use http_body::Frame;
@@ -199,11 +200,25 @@ fn path() -> impl Strategy<Value = String> {
     (prop_oneof![4 => lists, 1 => others], query).prop_map(|(path, query)| format!("{path}{query}"))
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A message of gRPC that is compressed.
+fn compressed_frame(message: &[u8]) -> Bytes {
+    let mut frame = frame(&gzip(message)).to_vec();
+    frame[0] = 1;
+    frame.into()
+}
+
 fn body() -> impl Strategy<Value = Bytes> {
     let message = method("ListCustomerTags").encode(&json!({"companyId": "cmp_001"}));
     let whole = frame(&message);
-    let mut compressed = whole.to_vec();
-    compressed[0] = 1;
+    let mut damaged = whole.to_vec();
+    damaged[0] = 1;
+    let compressed = [Bytes::from(gzip(b"{}")), compressed_frame(&message)];
     let texts = select(vec![
         "{}",
         " {\"companyId\": \"cmp_001\"}\r\n",
@@ -234,7 +249,8 @@ fn body() -> impl Strategy<Value = Bytes> {
         }),
         1 => Just(Bytes::from([&whole[..], &whole[..]].concat())),
         1 => Just(Bytes::from([&whole[..], b"more"].concat())),
-        1 => Just(Bytes::from(compressed)),
+        1 => Just(Bytes::from(damaged)),
+        2 => select(compressed.to_vec()),
         1 => proptest::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| frame(&bytes)),
     ]
 }
@@ -371,6 +387,62 @@ async fn what_is_no_grpc_and_no_json_is_refused_the_same_cold_and_warm() {
         for server in [&general, &ready] {
             let answer = answer(server, &asked).await;
             assert_eq!((answer.status.as_u16(), answer.reason()), (status, reason));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_compressed_is_taken_the_same_cold_and_warm() {
+    let (ready, general, secret) = both(&unlimited()).await;
+    let bearer = format!("Bearer {secret}");
+    let of = |path: &str, headers: &[(&'static str, &str)], body: &[u8]| {
+        let headers = [&[("authorization", bearer.as_str())], headers].concat();
+        Asked::post(path, &headers, body.to_vec())
+    };
+    let json = |coding, body: &[u8]| of(TAGS, &[("content-encoding", coding)], body);
+    let grpc = |coding, body: &[u8]| {
+        let headers = [("content-type", "application/grpc"), ("grpc-encoding", coding)];
+        of(TAGS_RPC, &headers, body).over_http2()
+    };
+    let text = b"{\"companyId\":\"cmp_001\"}";
+    let message = method("ListCustomerTags").encode(&json!({"companyId": "cmp_001"}));
+    let (plain, compressed) = (frame(&message), compressed_frame(&message));
+    let too_large = " ".repeat(2 << 20);
+    let list = answer(&general, &of(TAGS, &[], text)).await.body;
+    for (asked, status, reason) in [
+        (json("gzip", &gzip(text)), 200, ""),
+        (json("x-gzip", &gzip(text)).over_http2(), 200, ""),
+        (json("gzip", b""), 200, ""),
+        (json("identity", text), 200, ""),
+        (json("gzip", text), 400, "MALFORMED_GZIP"),
+        (json("gzip", &gzip(text)[..20]), 400, "MALFORMED_GZIP"),
+        (json("gzip", &gzip(too_large.as_bytes())), 413, "BODY_TOO_LARGE"),
+        (json("br", text), 415, "UNKNOWN_ENCODING"),
+        (json("gzip, gzip", &gzip(&gzip(text))), 415, "UNKNOWN_ENCODING"),
+        (grpc("gzip", &compressed), 200, ""),
+        (grpc("gzip", &plain), 200, ""),
+        (grpc("snappy", &plain), 200, ""),
+        (grpc("snappy", &compressed), 200, "UNKNOWN_ENCODING"),
+        (grpc("identity", &compressed), 200, "UNANNOUNCED_COMPRESSION"),
+        (grpc("gzip", &compressed_frame(too_large.as_bytes())), 200, "BODY_TOO_LARGE"),
+    ] {
+        for server in [&general, &ready] {
+            let answer = answer(server, &asked).await;
+            assert_eq!((answer.status.as_u16(), answer.reason()), (status, reason), "{asked:?}");
+            let header = |name: &str| {
+                let found = answer.headers.iter().find(|(header, _)| header == name);
+                found.map(|(_, value)| value.as_str())
+            };
+            match reason {
+                "UNKNOWN_ENCODING" if status == 415 => {
+                    assert_eq!(header("accept-encoding"), Some("gzip"));
+                }
+                "UNKNOWN_ENCODING" => {
+                    assert_eq!(header("grpc-accept-encoding"), Some("identity,gzip"));
+                }
+                "" if asked.path == TAGS => assert_eq!(answer.body, list, "{asked:?}"),
+                _ => {}
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
     template::decode,
 };
 use crate::{
-    api::status::RequestError,
+    api::{inflate, status::RequestError},
     catalog::error::{Error, Violation},
     net::Manner,
 };
@@ -69,7 +69,7 @@ pub(crate) async fn read_body(
         return Ok(Bytes::new());
     }
     manner.check_body(&bytes)?;
-    Ok(bytes)
+    inflate::body(bytes, manner.coding, limit)
 }
 
 /// Puts the message together.
