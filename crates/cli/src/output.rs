@@ -4,7 +4,12 @@
 
 use std::{
     fmt::Display,
+    fs::{self, File},
     io::{self, ErrorKind, Write},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, MetadataExt},
+    },
 };
 
 use clap::ValueEnum;
@@ -72,6 +77,27 @@ pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     let mut output = io::stdout().lock();
     output.write_all(bytes)?;
     output.flush()
+}
+
+/// The same for what exists nowhere else, and is lost where standard output leads nowhere.
+pub(crate) fn write_secret(bytes: &[u8]) -> io::Result<()> {
+    if leads_nowhere() {
+        return Err(io::Error::other("it is closed, or /dev/null"));
+    }
+    write(bytes)
+}
+
+/// Whether standard output is /dev/null, which is also what the standard library makes of a closed one
+/// before `main` begins; afterwards nothing tells the two apart.
+pub(crate) fn leads_nowhere() -> bool {
+    let output = io::stdout().as_fd().try_clone_to_owned();
+    let output = output.and_then(|output| File::from(output).metadata());
+    match (output, fs::metadata("/dev/null")) {
+        (Ok(output), Ok(null)) => {
+            output.file_type().is_char_device() && output.rdev() == null.rdev()
+        }
+        _ => false,
+    }
 }
 
 /// What a command ends with whose result did not reach standard output. A reader that has seen enough,

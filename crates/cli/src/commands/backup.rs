@@ -52,6 +52,11 @@ async fn to_standard_output(dir: PathBuf) -> Result<(), Failure> {
             "a backup is no text for a terminal: give a file, or redirect standard output",
         ));
     }
+    if output::leads_nowhere() {
+        return Err(failure(
+            "standard output is closed, or /dev/null: give a file, or redirect standard output",
+        ));
+    }
     let write_all = move || -> Result<(), Failure> {
         let mut copy = sqlite::backup_nameless(&dir)?;
         let mut part = vec![0; PART_BYTES];
@@ -79,7 +84,7 @@ async fn to_standard_output(dir: PathBuf) -> Result<(), Failure> {
 pub(crate) struct Restore {
     #[command(flatten)]
     data: Data,
-    /// The backup; /dev/stdin is standard input
+    /// The backup; `-` is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Replace the data that the directory holds; it is kept beside the restored one
@@ -90,7 +95,8 @@ pub(crate) struct Restore {
 impl Restore {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let dir = self.data.directory("restore", "use pg_restore, then raise the epoch")?;
-        let (target, file, replace) = (dir.clone(), self.file, self.replace);
+        let (target, replace) = (dir.clone(), self.replace);
+        let file = if self.file.as_os_str() == "-" { "/dev/stdin".into() } else { self.file };
         let restore = move || sqlite::restore(&target, &file, replace);
         let restored = tokio::task::spawn_blocking(restore).await??;
         note(format!("restored into {} as epoch {}", dir.display(), restored.epoch));

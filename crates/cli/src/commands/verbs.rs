@@ -238,7 +238,7 @@ impl Call<'_> {
             return Err(failure(format!("key {}: {}", cell(&key["id"]), cell(&answer["note"]))));
         }
         let text = if is_json { serde_json::to_string_pretty(answer)? } else { secret.to_owned() };
-        if let Err(error) = output::write(format!("{text}\n").as_bytes()) {
+        if let Err(error) = output::write_secret(format!("{text}\n").as_bytes()) {
             return Err(self.secret_lost(client, key, &error).await);
         }
         if is_json {
