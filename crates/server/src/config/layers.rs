@@ -10,10 +10,14 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Config, LISTEN_FORMS, RANGES, environment::PREFIX};
+use super::{Config, LISTEN_FORMS, LogFormat, RANGES, environment::PREFIX};
+use crate::catalog::near;
 
 /// Keys whose values are shown by nothing.
 const SECRETS: [&str; 1] = ["database.url"];
+
+/// What other programs call the address that they listen at, or parts of it.
+const LISTEN_WORDS: [&str; 6] = ["listen", "bind", "host", "address", "addr", "port"];
 
 /// Why a configuration is refused; one line each.
 #[derive(Debug, thiserror::Error)]
@@ -35,14 +39,14 @@ pub enum ConfigError {
         problem: String,
     },
     /// There is no such key.
-    #[error("there is no configuration key {key} (from {layer}); did you mean {nearest}?")]
+    #[error("there is no configuration key {key} (from {layer}); {hint}")]
     UnknownKey {
         /// What was given.
         key: String,
         /// Where.
         layer: Layer,
-        /// The key or variable that looks most like it.
-        nearest: String,
+        /// The key or variable that was probably meant, else how to find it.
+        hint: String,
     },
     /// The value does not fit the key.
     #[error("{key} cannot be {value} (from {layer}): {problem}")]
@@ -152,7 +156,7 @@ impl Layers {
             None => Err(ConfigError::UnknownKey {
                 key: variable.to_owned(),
                 layer: Layer::Variable("the environment".to_owned()),
-                nearest: format!("{PREFIX}{}", self.nearest(name, variable_name)),
+                hint: self.hint(name, |key| format!("{PREFIX}{}", variable_name(key))),
             }),
         }
     }
@@ -182,11 +186,11 @@ impl Layers {
 
     fn set(&mut self, key: &str, value: Value, layer: &Layer) -> Result<(), ConfigError> {
         let Some((_, default)) = self.keys.iter().find(|(known, _)| known == key) else {
-            let nearest = self.nearest(key, str::to_owned);
+            let hint = self.hint(key, str::to_owned);
             return Err(ConfigError::UnknownKey {
                 key: key.to_owned(),
                 layer: layer.clone(),
-                nearest,
+                hint,
             });
         };
         let misplaced = misplaced(key, &value);
@@ -216,9 +220,18 @@ impl Layers {
         Ok(())
     }
 
-    fn nearest(&self, given: &str, shown: impl Fn(&str) -> String) -> String {
-        let names = self.keys.iter().map(|(key, _)| shown(key));
-        names.min_by_key(|name| strsim::levenshtein(given, name)).unwrap_or_default()
+    /// Names the key that was probably meant by a key or a variable without its prefix.
+    fn hint(&self, given: &str, shown: impl Fn(&str) -> String) -> String {
+        // In a variable's name an underscore stands for a dot as well.
+        let plain = given.replace('.', "_").to_lowercase();
+        let plains: Vec<String> = self.keys.iter().map(|(key, _)| key.replace('.', "_")).collect();
+        let is_listen = plain.split(['_', '-']).all(|word| LISTEN_WORDS.contains(&word));
+        let near = near::nearest(&plain, plains.iter().map(String::as_str));
+        let near = near.and_then(|near| plains.iter().position(|plain| plain == near));
+        match near.map(|at| self.keys[at].0.as_str()).or(is_listen.then_some("listen")) {
+            Some(key) => format!("did you mean {}?", shown(key)),
+            None => "'customer-settings config' lists all that there are".to_owned(),
+        }
     }
 }
 
@@ -247,6 +260,9 @@ fn unlike(key: &str, default: &Value, value: &Value) -> Option<String> {
         Value::Bool(_) if !value.is_boolean() => "it must be true or false",
         Value::Array(_) if !value.is_array() => "it must be a list",
         Value::String(_) if key == "listen" && !value.is_string() => LISTEN_FORMS,
+        Value::String(_) if key == "log_format" && !is_log_format(value) => {
+            "it must be auto, text or json"
+        }
         Value::String(_) if !value.is_string() => "it must be text, if need be in quotation marks",
         // Whatever may be left out is text.
         Value::Null if !value.is_string() && !value.is_null() => {
@@ -255,6 +271,10 @@ fn unlike(key: &str, default: &Value, value: &Value) -> Option<String> {
         _ => return None,
     };
     Some(problem.to_owned())
+}
+
+fn is_log_format(value: &Value) -> bool {
+    value.is_string() && LogFormat::deserialize(value).is_ok()
 }
 
 /// What is wrong with a value that stands where a path belongs and may be a secret itself.

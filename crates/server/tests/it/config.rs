@@ -103,6 +103,11 @@ fn an_unknown_key_is_refused_with_the_nearest_that_exists() {
             from_file("limits:\n  body_byte: 1\n"),
             "limits.body_byte (from /config.yaml); did you mean limits.body_bytes?",
         ),
+        (from_file("port: 80\n"), "key port (from /config.yaml); did you mean listen?"),
+        (
+            from_file("colour: red\n"),
+            "key colour (from /config.yaml); 'customer-settings config' lists all that there are",
+        ),
         (from_file("limits: 5\n"), "no configuration key limits "),
         (
             from_environment(&[("CUSTOMER_SETTINGS_DATADIR", "x")]),
@@ -124,7 +129,10 @@ fn a_wrong_value_is_refused_with_its_key_itself_and_where_it_came_from() {
     for (file, message) in [
         ("listen: here\n", "listen cannot be \"here\" (from /config.yaml): "),
         ("access_log: 5\n", "access_log cannot be 5 (from /config.yaml): "),
-        ("log_format: xml\n", "log_format cannot be \"xml\" "),
+        (
+            "log_format: xml\n",
+            "log_format cannot be \"xml\" (from /config.yaml): it must be auto, text or json",
+        ),
         ("trusted_proxies: [10.0.0.0/33]\n", "trusted_proxies cannot be [\"10.0.0.0/33\"] "),
         ("log: inof\n", "log cannot be \"inof\" (from /config.yaml): \"inof\" is no level"),
         ("cors_origins: [app.example.com]\n", "cors_origins cannot be [\"app.example.com\"] "),
@@ -150,7 +158,7 @@ fn a_wrong_value_is_refused_with_its_key_itself_and_where_it_came_from() {
         ("log: info\nlog: warn\n", "the configuration file /config.yaml is not valid: "),
         (
             "limits:\n  body: 5\n",
-            "there is no configuration key limits.body (from /config.yaml); did you mean limits.body_bytes?",
+            "there is no configuration key limits.body (from /config.yaml); 'customer-settings config' lists all that there are",
         ),
         ("listen: [\n", "the configuration file /config.yaml is not valid: "),
         ("- listen\n", "the configuration file /config.yaml is not valid: it must be a mapping"),
@@ -262,10 +270,11 @@ fn what_kubernetes_says_of_services_of_our_name_is_not_configuration() {
 #[test]
 fn what_only_looks_like_a_service_link_is_refused_with_the_nearest_key() {
     for (variable, value, nearest) in [
-        ("CUSTOMER_SETTINGS_PORT", "8080", ""),
+        ("CUSTOMER_SETTINGS_PORT", "8080", "LISTEN"),
         ("CUSTOMER_SETTINGS_LISTEN_PORT", "8080", "LISTEN"),
         ("CUSTOMER_SETTINGS_SERVICE", "x", ""),
-        ("CUSTOMER_SETTINGS_HOST", "10.0.0.5", ""),
+        ("CUSTOMER_SETTINGS_HOST", "10.0.0.5", "LISTEN"),
+        ("CUSTOMER_SETTINGS_BIND_ADDRESS", "10.0.0.5", "LISTEN"),
         ("CUSTOMER_SETTINGS_SERVICE_PORT_HTTP", "yes", ""),
         ("CUSTOMER_SETTINGS_PORT_8080", "tcp://10.0.0.5:8080", ""),
         ("CUSTOMER_SETTINGS_PORT_80800_TCP", "tcp://10.0.0.5:80800", ""),
@@ -274,10 +283,13 @@ fn what_only_looks_like_a_service_link_is_refused_with_the_nearest_key() {
         ("CUSTOMER_SETTINGS_DATABASE_URLFILE", "/run/url", "DATABASE_URL_FILE"),
     ] {
         let error = from_environment(&[(variable, value)]).unwrap_err();
-        let expected = format!(
-            "there is no configuration key {variable} (from the environment); did you mean CUSTOMER_SETTINGS_{nearest}"
-        );
-        assert!(error.starts_with(&expected), "{error}");
+        let hint = match nearest {
+            "" => "'customer-settings config' lists all that there are".to_owned(),
+            nearest => format!("did you mean CUSTOMER_SETTINGS_{nearest}?"),
+        };
+        let expected =
+            format!("there is no configuration key {variable} (from the environment); {hint}");
+        assert_eq!(error, expected);
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 const LAYERS: &[(&str, &[&str])] = &[
     ("catalog", &[]),
     ("clock", &["catalog::time"]),
-    ("config", &["telemetry"]),
+    ("config", &["catalog::near", "telemetry"]),
     ("telemetry", &["config"]),
     ("store", &["catalog", "telemetry"]),
     ("freshness", &["catalog", "clock", "store", "telemetry"]),
