@@ -23,10 +23,10 @@ use crate::{
 };
 
 /// An error explains no more unknown keys than this, and counts the others.
-const MOST_EXPLAINED: usize = 10;
+const MOST_EXPLAINED: usize = 5;
 
 /// Names are listed where there are no more than this.
-const MOST_LISTED: usize = 12;
+const MOST_LISTED: usize = 24;
 
 /// Puts body and query together.
 pub(crate) fn message(
