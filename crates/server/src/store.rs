@@ -281,8 +281,10 @@ pub enum StoreError {
     Conflict,
     /// The id (or, for a key, the secret) belongs to something else; nothing was written.
     Taken(Kind, String),
-    /// The engine does not answer, the disk is full, or the like; nothing was written.
+    /// The engine does not answer, or the like; nothing was written.
     Unavailable(Cause),
+    /// The engine's disk is full; nothing was written.
+    Full(Cause),
     /// The engine failed while it committed; whether the write happened is not known.
     OutcomeUnknown(Cause),
     /// A newer program keeps the names by another rule; nothing was written.
@@ -333,7 +335,7 @@ fn count_write(outcome: &Result<(), StoreError>) {
         Ok(()) => "written",
         Err(StoreError::Conflict) => "conflict",
         Err(StoreError::Taken(..)) => "taken",
-        Err(StoreError::Unavailable(_)) => "unavailable",
+        Err(StoreError::Unavailable(_) | StoreError::Full(_)) => "unavailable",
         Err(StoreError::Outdated) => "outdated",
         Err(StoreError::OutcomeUnknown(_)) => "unknown",
         Err(StoreError::Damaged(_)) => "damaged",
@@ -347,6 +349,7 @@ impl From<StoreError> for Error {
             StoreError::Conflict => Self::Internal(Cause::new("a conflict was not planned again")),
             StoreError::Taken(kind, id) => Self::IdTaken { kind, id },
             StoreError::Unavailable(cause) => Self::Unavailable { what: Unavailable::Store, cause },
+            StoreError::Full(cause) => Self::Unavailable { what: Unavailable::StoreFull, cause },
             StoreError::OutcomeUnknown(cause) => {
                 Self::Unavailable { what: Unavailable::OutcomeUnknown, cause }
             }

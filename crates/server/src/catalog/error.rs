@@ -508,6 +508,8 @@ impl fmt::Display for Limit {
 pub enum Unavailable {
     /// The database does not answer.
     Store,
+    /// The database takes no writes, as its disk is full.
+    StoreFull,
     /// A write's outcome is unknown: the database failed while it was committed.
     OutcomeUnknown,
     /// More requests at once than the server takes.
@@ -519,7 +521,7 @@ pub enum Unavailable {
 impl Unavailable {
     const fn reason(self) -> &'static str {
         match self {
-            Self::Store => "STORE_UNAVAILABLE",
+            Self::Store | Self::StoreFull => "STORE_UNAVAILABLE",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
             Self::Overloaded => "OVERLOADED",
             Self::NotSeenYet => "NOT_SEEN_YET",
@@ -531,6 +533,9 @@ impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Store => "the database does not answer; try again shortly",
+            Self::StoreFull => {
+                "the database takes no writes, as its disk is full; try again once there is room"
+            }
             Self::OutcomeUnknown => {
                 "the database failed while the write was committed: whether it happened is not known; repeat it with \
                  the same request id"

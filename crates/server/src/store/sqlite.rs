@@ -386,6 +386,7 @@ fn failure(error: rusqlite::Error) -> StoreError {
         Some(
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation,
         ) => StoreError::Damaged(cause),
+        Some(ErrorCode::DiskFull) => StoreError::Full(cause),
         Some(_) => StoreError::Unavailable(cause),
         // Not the engine's: a column holds what it must not.
         None => StoreError::Damaged(cause),
@@ -459,7 +460,7 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+        assert!(matches!(refused, StoreError::Full(_)), "{refused:?}");
         assert!(written > 10);
 
         // Reads go on, and what was acknowledged is there.

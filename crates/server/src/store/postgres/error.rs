@@ -19,6 +19,9 @@ pub(super) fn failure(error: &Error) -> StoreError {
     if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED {
         return StoreError::Conflict;
     }
+    if *code == SqlState::DISK_FULL {
+        return StoreError::Full(cause);
+    }
     let is_damage = match code.code() {
         "XX001" | "XX002" => true,
         // A broken rule of the schema, a value or a name that there is not.
@@ -32,7 +35,8 @@ pub(super) fn failure(error: &Error) -> StoreError {
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub(super) fn query_failure(error: Error) -> StoreError {
     match failure(&error) {
-        StoreError::Conflict => unavailable(explain(&error)),
+        // A full disk as well: it stops a query only for the moment that it sorts on disk.
+        StoreError::Conflict | StoreError::Full(_) => unavailable(explain(&error)),
         other => other,
     }
 }

@@ -187,11 +187,10 @@ fn commit(db: &Connection) -> Outcome {
     let certain =
         matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy));
     let rolled_back = roll_back(db);
-    let cause = Cause::new(error);
     if certain && rolled_back.is_ok() {
-        Err(StoreError::Unavailable(cause))
+        Err(failure(error))
     } else {
-        Err(StoreError::OutcomeUnknown(cause))
+        Err(StoreError::OutcomeUnknown(Cause::new(error)))
     }
 }
 
