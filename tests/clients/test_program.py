@@ -1,5 +1,6 @@
 """The program as a newcomer and an operator meet it."""
 
+import fcntl
 import json
 import os
 import pty
@@ -136,7 +137,7 @@ def test_a_backup_goes_to_standard_output_as_well(demo, tmp_path):
     done = subprocess.run(command, capture_output=True, timeout=60)
     assert done.returncode == 0 and b"standard output" in done.stderr
     assert not [path.name for path in demo.data_dir.iterdir() if "backup" in path.name]
-    for number, arguments in enumerate([["/dev/stdin"], [tmp_path / "file.db"]]):
+    for number, arguments in enumerate([["-"], ["/dev/stdin"], [tmp_path / "file.db"]]):
         (tmp_path / "file.db").write_bytes(done.stdout)
         target = tmp_path / f"restored-{number}"
         target.mkdir()
@@ -157,6 +158,34 @@ def test_a_backup_goes_to_standard_output_as_well(demo, tmp_path):
         pass
     _, status = os.waitpid(process, 0)
     assert os.waitstatus_to_exitcode(status) == 2 and b"no text for a terminal" in shown
+
+
+def test_what_a_killed_backup_left_is_replaced_and_a_strange_file_is_kept(demo, tmp_path):
+    backup = tmp_path / "backup.db"
+    partial, journal = tmp_path / "backup.db.partial", tmp_path / "backup.db.partial-journal"
+    for left in [b"", bytes(8192), b"SQLite format 3\0" + bytes(4096)]:
+        partial.write_bytes(left)
+        journal.write_bytes(b"left behind")
+        run("backup", "--data-dir", demo.data_dir, backup)
+        assert sorted(tmp_path.glob("backup*")) == [backup]
+        backup.unlink()
+    partial.write_text("notes of mine")
+    refused = run("backup", "--data-dir", demo.data_dir, backup, check=False)
+    assert refused.returncode == 1 and "backup.db.partial exists already" in refused.stderr
+    partial.write_bytes(b"")
+    with open(partial) as writing:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        refused = run("backup", "--data-dir", demo.data_dir, backup, check=False)
+        assert refused.returncode == 1 and "in use" in refused.stderr and partial.exists()
+
+
+def test_a_refused_restore_leaves_an_empty_directory_empty(tmp_path):
+    target = tmp_path / "target"
+    target.mkdir()
+    (tmp_path / "no.db").write_text("no database at all")
+    for file in ["no.db", "missing.db"]:
+        assert run("restore", "--data-dir", target, tmp_path / file, check=False).returncode == 1
+        assert list(target.iterdir()) == []
 
 
 def test_an_imported_secret_works_as_it_is(demo):

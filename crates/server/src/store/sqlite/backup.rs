@@ -3,8 +3,8 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs::{self, File},
-    io,
+    fs::{self, File, TryLockError},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -46,8 +46,6 @@ pub fn backup_nameless(dir: &Path) -> Result<File, OpenError> {
     let db = open_whole(dir)?;
     let suffix = format!(".backup-{}", std::process::id());
     let path = with_suffix(&dir.join(DATABASE), &suffix);
-    // Left behind by one that was killed.
-    _ = fs::remove_file(&path);
     let partial = Partial::make(path)?;
     partial.fill(&db)?;
     File::open(&partial.path).map_err(|error| OpenError::from_io(&partial.path, &error))
@@ -91,14 +89,29 @@ pub fn restore(dir: &Path, from: &Path, replace: bool) -> Result<Restored, OpenE
     if !replaces {
         data_dir.check_empty()?;
     }
+    let lock_is_new = !data_dir.has_serve_lock();
     let _serving = data_dir.lock_serving()?;
+    let restored = restore_locked(&data_dir, from, replaces, partial_path);
+    if restored.is_err() && lock_is_new {
+        data_dir.remove_serve_lock();
+    }
+    restored
+}
+
+fn restore_locked(
+    data_dir: &DataDir,
+    from: &Path,
+    replaces: bool,
+    partial_path: PathBuf,
+) -> Result<Restored, OpenError> {
     // Left behind by a restore that was broken off.
     _ = fs::remove_file(&partial_path);
+    remove_companions(&partial_path);
     let partial = Partial::copy(from, partial_path)?;
     let (new, backup_epoch, backup_keys) =
         open_copy(&partial.path).map_err(|error| error.of_original(from))?;
 
-    let replaced = if replaces { Some(retire(&data_dir)?) } else { None };
+    let replaced = if replaces { Some(retire(data_dir)?) } else { None };
     let epoch = replaced.as_ref().map_or(backup_epoch, |old| backup_epoch.max(old.epoch)) + 1;
     let engine_failed = |error| OpenError::from_engine(&partial.path, &error);
     new.execute("UPDATE meta SET epoch = ?1", [super::integer(epoch)]).map_err(engine_failed)?;
@@ -227,12 +240,16 @@ fn link_or_rename(from: &Path, to: &Path) -> Result<(), OpenError> {
 /// A file on its way to its name; it goes away if it does not get there.
 struct Partial {
     path: PathBuf,
+    /// Locked for as long as it is written, which tells it from one that was left behind.
+    _file: File,
 }
 
 impl Partial {
     fn make(path: PathBuf) -> Result<Self, OpenError> {
-        make_private(&path)?;
-        Ok(Self { path })
+        remove_left_over(&path)?;
+        let file = make_private(&path)?;
+        file.lock().map_err(|error| OpenError::from_io(&path, &error))?;
+        Ok(Self { path, _file: file })
     }
 
     /// Writes all that the database holds, as it is at one moment.
@@ -252,9 +269,9 @@ impl Partial {
         };
         let mut source = File::open(from).map_err(failed)?;
         let mut target = make_private(&path)?;
-        let partial = Self { path };
-        io::copy(&mut source, &mut target).map_err(failed)?;
-        Ok(partial)
+        let copied = io::copy(&mut source, &mut target).map_err(failed);
+        let partial = Self { path, _file: target };
+        copied.map(|_| partial)
     }
 
     fn become_new(self, to: &Path) -> Result<(), OpenError> {
@@ -277,8 +294,37 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         _ = fs::remove_file(&self.path);
-        for suffix in ["-wal", "-shm", "-journal"] {
-            _ = fs::remove_file(with_suffix(&self.path, suffix));
-        }
+        remove_companions(&self.path);
     }
+}
+
+/// Removes the files that the engine keeps beside a database.
+fn remove_companions(path: &Path) {
+    for suffix in ["-wal", "-shm", "-journal"] {
+        _ = fs::remove_file(with_suffix(path, suffix));
+    }
+}
+
+/// Removes what a copy that was killed left behind: a database, be it without its first page yet, that
+/// nobody writes.
+fn remove_left_over(path: &Path) -> Result<(), OpenError> {
+    let failed = |error| OpenError::from_io(path, &error);
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(failed)?,
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    let mut start = Vec::new();
+    let magic = b"SQLite format 3\0";
+    file.take(magic.len() as u64).read_to_end(&mut start).map_err(failed)?;
+    if start != magic && start.iter().any(|byte| *byte != 0) {
+        return Err(OpenError::Exists(path.to_owned()));
+    }
+    fs::remove_file(path).map_err(failed)?;
+    remove_companions(path);
+    Ok(())
 }

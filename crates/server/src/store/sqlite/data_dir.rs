@@ -239,6 +239,16 @@ impl DataDir {
         self.handle.sync_all().map_err(|error| self.failed(&error))
     }
 
+    pub(super) fn has_serve_lock(&self) -> bool {
+        self.path.join(SERVE_LOCK).exists()
+    }
+
+    /// Leaves an empty directory as it was. Servers take their lock only while they hold the directory's,
+    /// so that none holds the removed one.
+    pub(super) fn remove_serve_lock(&self) {
+        _ = fs::remove_file(self.path.join(SERVE_LOCK));
+    }
+
     /// Keeps servers out, or says that there is one.
     pub(super) fn lock_serving(&self) -> Result<ServeLock, OpenError> {
         let path = self.path.join(SERVE_LOCK);
