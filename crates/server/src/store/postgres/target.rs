@@ -67,7 +67,7 @@ impl Target {
         let mut config = Config::from_str(&url).map_err(|error| {
             // Its first part says no more than that something is wrong.
             let cause = error.into_source().map(|cause| cause.to_string());
-            OpenError::Url(cause.unwrap_or_else(|| "it cannot be read".to_owned()))
+            OpenError::Url(cause.map_or_else(|| "it cannot be read".to_owned(), in_our_words))
         })?;
         if host_count(&config) == 0 {
             return Err(OpenError::Url("it names no host".to_owned()));
@@ -283,6 +283,17 @@ fn take_ssl(url: &str) -> Result<(String, Ssl), OpenError> {
     Ok((format!("{scheme}{}{mark}{}", &rest[..query], kept.join("&")), ssl))
 }
 
+/// What the driver says of a URL, which repeats none of the values.
+fn in_our_words(cause: String) -> String {
+    match cause.strip_prefix("invalid value for option `").and_then(|rest| rest.strip_suffix('`')) {
+        Some("port") => {
+            "its port is no number, or user and password stand there without a host".to_owned()
+        }
+        Some(option) => format!("the value of {option} is none that it can have"),
+        None => cause,
+    }
+}
+
 /// Refuses a URL in which it is in doubt where the password ends: what is behind that would be taken for
 /// the host, and so be shown, and asked of name servers. The driver ends it at the first `@`, libpq at
 /// the first `@` or `/`, other programs at the last `@`.
@@ -413,7 +424,9 @@ mod tests {
             ("secret", "it does not begin with postgres://"),
             ("host=h password=secret", "it does not begin with postgres://"),
             ("postgres://u:secret@/d", "it names no host"),
-            ("postgres://u:secret@h:port/d", "invalid value for option `port`"),
+            ("postgres://u:secret@h:port/d", "its port is no number"),
+            ("postgres://u:secret", "stand there without a host; it looks like postgres://"),
+            ("postgres://u:secret@h/d?connect_timeout=secret", "the value of connect_timeout is"),
             ("postgres://u:secret@h/d?sslmode=on", "sslmode is disable, prefer"),
             ("postgres://u:secret@h/d?sslcert=x", "unknown option `sslcert`"),
             ("postgres://u:secret@h/d?sslmode", "unterminated parameter"),
