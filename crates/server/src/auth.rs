@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     catalog::{
         access::Holder,
-        error::{Error, Limit, Result},
+        error::{CredentialMistake, Error, Limit, Result},
         id::KeyId,
         key::{Key, SecretDigest},
         time::Timestamp,
@@ -131,6 +131,9 @@ impl Authenticator {
         let Some(value) = authorization.next() else {
             return Err(Error::NoCredential);
         };
+        if authorization.any(|other| other != value) {
+            return Err(Error::MalformedCredential(CredentialMistake::Several));
+        }
         let credential = credential::parse(value, self.accept_bare_base64)?;
         let secret = credential.secret.expose_secret();
         let digest = api_key::digest(secret);

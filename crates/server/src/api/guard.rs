@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use http::{HeaderMap, Method as Verb, header, request::Parts};
+use http::{HeaderMap, HeaderName, Method as Verb, header, request::Parts};
 use prost_reflect::{MethodDescriptor, Value};
 
 use super::{
@@ -24,6 +24,9 @@ use crate::{
 
 /// Names the staff member who acts.
 const STAFF_ID: &str = "settings-staff-id";
+
+/// Names a request as its field `request_id` does.
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// A method of the contract.
 pub(super) struct Method {
@@ -78,6 +81,7 @@ impl Method {
     fn caller(&self, holder: Holder, verb: &Verb, headers: &HeaderMap) -> Result<Caller> {
         // The scopes first: a key that lacks one learns nothing else.
         let mut caller = self.permitted(holder)?;
+        self.refuse_repeated(headers)?;
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
         if let Some(staff_id) = text(STAFF_ID).filter(|id| self.is_strict && !id.is_empty()) {
             caller = caller.acting_as("Settings-Staff-Id", staff_id)?;
@@ -89,6 +93,24 @@ impl Method {
             self.refuse_idle(verb, headers)?;
         }
         Ok(caller)
+    }
+
+    /// Refuses two lines of a header of which only one would count. Those that the compatible surface does not
+    /// know stay ignored there.
+    fn refuse_repeated(&self, headers: &HeaderMap) -> Result<()> {
+        let everywhere = [("Settings-Min-Revision", MIN_REVISION)];
+        let strict = [
+            ("Settings-Staff-Id", HeaderName::from_static(STAFF_ID)),
+            ("If-Match", header::IF_MATCH),
+            ("Idempotency-Key", HeaderName::from_static(IDEMPOTENCY_KEY)),
+        ];
+        let strict = strict.into_iter().filter(|_| self.is_strict);
+        let is_repeated =
+            |(_, name): &(&str, HeaderName)| headers.get_all(name).iter().nth(1).is_some();
+        let Some((name, _)) = everywhere.into_iter().chain(strict).find(is_repeated) else {
+            return Ok(());
+        };
+        Err(Error::invalid(name, "CONFLICTING_VALUES", "was sent twice: send one"))
     }
 
     /// Refuses conditions that would not be looked at.

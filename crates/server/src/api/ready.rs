@@ -86,7 +86,8 @@ impl Lists {
             return None;
         }
         let id = CompanyId::parse("company_id", company_id).ok()?;
-        let key = headers.get(header::AUTHORIZATION)?;
+        let mut keys = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(key), None) = (keys.next(), keys.next()) else { return None };
         self.authenticator.recognize(key.as_bytes(), client.0, arrived, |holder| {
             let caller = called.permitted(holder).ok()?;
             let seen = self.settings.get_at_once(&caller.grant(&id).ok()?, arrived)?;

@@ -108,6 +108,8 @@ pub struct EntryPatch {
     pub color: Option<Option<Color>>,
     /// Whether it is the catalog's default.
     pub is_default: Option<bool>,
+    /// What the caller takes its state to be: a patch changes none, and refuses another one.
+    pub state: Option<State>,
 }
 
 /// The fields of a company to change; `None` keeps what there is.
@@ -119,6 +121,8 @@ pub struct CompanyPatch {
     pub country: Option<Country>,
     /// A zone of the IANA database.
     pub timezone: Option<TimeZone>,
+    /// What the caller takes its state to be: a patch changes none, and refuses another one.
+    pub state: Option<State>,
 }
 
 /// The fields of a location to change; `None` keeps what there is.
@@ -130,6 +134,8 @@ pub struct BusinessPatch {
     pub address: Option<Option<Address>>,
     /// How to reach it.
     pub contact: ContactDraft,
+    /// What the caller takes its state to be: a patch changes none, and refuses another one.
+    pub state: Option<State>,
 }
 
 /// What a document says of a company. `None` keeps what there is.

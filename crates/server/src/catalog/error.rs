@@ -441,6 +441,8 @@ pub enum CredentialMistake {
     UnknownScheme,
     /// Not text, nothing after the scheme, or base64 that cannot be read.
     Unreadable,
+    /// Different values of the header, of which nobody can say which one was meant.
+    Several,
 }
 
 impl CredentialMistake {
@@ -450,6 +452,7 @@ impl CredentialMistake {
             Self::NotEncoded => "CREDENTIAL_NOT_ENCODED",
             Self::UnknownScheme => "CREDENTIAL_SCHEME",
             Self::Unreadable => "CREDENTIAL_UNREADABLE",
+            Self::Several => "CREDENTIAL_CONFLICTING",
         }
     }
 }
@@ -470,6 +473,9 @@ impl fmt::Display for CredentialMistake {
             }
             Self::Unreadable => {
                 "the Authorization header cannot be read: send 'Bearer <key>' or 'Basic <base64 of the key>'"
+            }
+            Self::Several => {
+                "the Authorization header was sent twice with different values: send one"
             }
         })
     }

@@ -344,6 +344,116 @@ async fn an_id_within_that_is_another_one_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_header_that_counts_once_is_refused_where_it_is_sent_twice() {
+    let (desk, key) = furnished().await;
+    let bearer = format!("Bearer {}", desk.secret);
+    let entry = json!({"companyId": "cmp_001", "collection": "customer_tags", "id": "tag_001", "entry": {"color": ""}});
+    for name in ["If-Match", "Idempotency-Key", "Settings-Staff-Id", "Settings-Min-Revision"] {
+        let twice = [(name, "*"), (name, "other")];
+        for (verb, path) in
+            [("PATCH", TAG), ("PATCH", &key), ("GET", COMPANY), ("POST", "/admin/v1/keys")]
+        {
+            let answer = desk.send_with(verb, path, Value::Null, &twice).await;
+            let refusal = answer.refusal();
+            assert_eq!(
+                (answer.status.as_u16(), &refusal.fields[..]),
+                (400, &[name.to_owned()][..]),
+                "{verb} {path}"
+            );
+            assert!(refusal.message.contains("was sent twice: send one"), "{}", refusal.message);
+        }
+        let name: &'static str = name.to_ascii_lowercase().leak();
+        let metadata = [("authorization", &*bearer), (name, "*"), (name, "*")];
+        let status = desk.server.grpc(&method("UpdateEntry"), &metadata, &entry).await.unwrap_err();
+        assert!(status.message().contains("was sent twice: send one"), "{status:?}");
+    }
+    // The compatible surface knows one of them.
+    let list = "/v1/setting/companies/cmp_001/customer/tags:list";
+    for (name, expected) in
+        [("Settings-Min-Revision", 400), ("Settings-Staff-Id", 200), ("If-Match", 200)]
+    {
+        let answer = desk.send_with("POST", list, Value::Null, &[(name, "a"), (name, "a")]).await;
+        assert_eq!(answer.status.as_u16(), expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn two_different_credentials_are_none() {
+    let desk = Desk::open().await;
+    let list = "/v1/setting/companies/cmp_001/customer/tags:list";
+    let other = desk.server.any_key().await;
+    for path in [list, COMPANY] {
+        for _ in 0..2 {
+            let verb = if path == list { "POST" } else { "GET" };
+            let call = || desk.server.call(verb, path).bearer(&desk.secret);
+            assert_eq!(call().send().await.status, 200);
+            assert_eq!(call().bearer(&desk.secret).send().await.status, 200);
+            let answer = call().bearer(&other).send().await;
+            let refusal = answer.refusal();
+            assert_eq!((answer.status.as_u16(), &*refusal.reason), (401, "CREDENTIAL_CONFLICTING"));
+        }
+    }
+    let (one, two) = (format!("Bearer {}", desk.secret), format!("Bearer {other}"));
+    let metadata = [("authorization", &*one), ("authorization", &*two)];
+    let request = json!({"companyId": "cmp_001"});
+    let status = desk.server.grpc(&method("ListCustomerTags"), &metadata, &request).await;
+    assert_eq!(status.unwrap_err().code(), tonic::Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn the_id_of_what_is_to_be_made_is_taken_from_the_request_alone() {
+    let desk = Desk::open().await;
+    let key =
+        json!({"id": "key_mine", "name": "K", "scopes": ["settings:read"], "allCompanies": true});
+    let named = json!({"id": "mine", "name": "N"});
+    for (path, body, field, parameter) in [
+        ("/admin/v1/companies", &named, "company.id", "company_id"),
+        ("/admin/v1/companies/cmp_001/businesses", &named, "business.id", "business_id"),
+        ("/admin/v1/companies/cmp_001/customer_tags", &named, "entry.id", "entry_id"),
+        ("/admin/v1/keys", &key, "key.id", "left out"),
+    ] {
+        let (status, refusal, _) = desk.no("POST", path, body.clone()).await;
+        assert_eq!((status, &refusal.fields[..]), (400, &[field.to_owned()][..]), "{path}");
+        assert!(refusal.message.contains(parameter), "{}", refusal.message);
+    }
+    let path = "/admin/v1/companies/cmp_001/customer_tags?entry_id=mine";
+    assert_eq!(desk.ok("POST", path, named.clone()).await["id"], "mine");
+    let bearer = format!("Bearer {}", desk.secret);
+    let metadata = [("authorization", &*bearer)];
+    let request = json!({"companyId": "cmp_001", "collection": "customer_tags", "entry": named});
+    let status = desk.server.grpc(&method("CreateEntry"), &metadata, &request).await.unwrap_err();
+    assert!(status.message().contains("entry_id"), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_state_is_changed_by_its_method_alone() {
+    let (desk, key) = furnished().await;
+    for (path, body, field, named) in [
+        (TAG, json!({"state": "ARCHIVED"}), "entry.state", "archive"),
+        (COMPANY, json!({"name": "N", "state": "ARCHIVED"}), "company.state", "archive"),
+        (BUSINESS, json!({"state": "ARCHIVED"}), "business.state", "archive"),
+        (&key, json!({"state": "REVOKED"}), "key.state", "revoke"),
+        (&key, json!({"name": "N", "state": "EXPIRED"}), "key.state", "revoke"),
+    ] {
+        let (status, refusal, _) = desk.no("PATCH", path, body).await;
+        assert_eq!((status, &refusal.fields[..]), (400, &[field.to_owned()][..]), "{path}");
+        assert!(refusal.message.contains(named), "{}", refusal.message);
+        desk.ok("PATCH", path, json!({"state": "ACTIVE"})).await;
+    }
+    desk.ok("POST", &format!("{TAG}:archive"), Value::Null).await;
+    let (_, refusal, _) = desk.no("PATCH", TAG, json!({"name": "N", "state": "ACTIVE"})).await;
+    assert!(refusal.message.contains("restore"), "{}", refusal.message);
+    let read = desk.ok("GET", TAG, Value::Null).await;
+    assert_eq!(desk.ok("PATCH", TAG, read.clone()).await["etag"], read["etag"]);
+    // A new thing is active, and an unknown state is none.
+    let tags = "/admin/v1/companies/cmp_001/customer_tags";
+    for state in [json!("ARCHIVED"), json!(99)] {
+        let (_, refusal, _) = desk.no("POST", tags, json!({"name": "N", "state": state})).await;
+        assert_eq!(refusal.fields, ["entry.state"], "{}", refusal.message);
+    }
+}
+
 also_on_postgres! {
     null_or_an_empty_list_in_an_update_clears_the_field_or_is_refused_by_its_name,
     an_etag_of_another_thing_is_not_called_an_old_one,

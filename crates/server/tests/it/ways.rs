@@ -288,7 +288,7 @@ fn header() -> impl Strategy<Value = (&'static str, String)> {
         ("if-none-match", &["*", "\"nothing\"", "W/\"x\", *"]),
         ("origin", &["https://app.example.com", "null"]),
         ("access-control-request-method", &["POST"]),
-        ("settings-min-revision", &["nonsense"]),
+        ("settings-min-revision", &["nonsense", "another"]),
         ("settings-staff-id", &["staff_1", ""]),
         ("content-encoding", &["gzip", "identity", "", "br"]),
         ("grpc-encoding", &["identity", "gzip", "br"]),

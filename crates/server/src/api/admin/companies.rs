@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin, convert,
     paging::{Asked, ROWS},
-    request::{Envelope, Mask, as_of, refuse_etag, required, same_id, written},
+    request::{Envelope, Mask, as_of, id_of_new, refuse_etag, required, same_id, written},
 };
 use crate::{
     api::marks::{answer, marked},
@@ -105,7 +105,8 @@ impl CompanyService for Admin {
                 id => CompanyId::parse("company_id", id)?,
             };
             let sent = message.company.as_ref();
-            same_id("company.id", sent.map_or("", |sent| &sent.id), &message.company_id)?;
+            let inner = sent.map_or("", |sent| &sent.id);
+            id_of_new("company.id", inner, &message.company_id, "company_id")?;
             refuse_etag("company.etag", sent.map_or("", |sent| &sent.etag), "")?;
             let patch = company_patch(sent, None)?;
             required("company.name", patch.name.as_ref())?;
@@ -226,6 +227,8 @@ impl BusinessService for Admin {
                     id => Some(BusinessId::parse("business_id", id)?),
                 };
                 let sent = message.business.as_ref();
+                let inner = sent.map_or("", |sent| &sent.id);
+                id_of_new("business.id", inner, &message.business_id, "business_id")?;
                 same_ids(sent, &message.business_id, &message.company_id)?;
                 refuse_etag("business.etag", sent.map_or("", |sent| &sent.etag), "")?;
                 let patch = Box::new(business_patch(sent, None)?);
@@ -380,6 +383,7 @@ fn company_patch(sent: Option<&Company>, mask: Option<&FieldMask>) -> Result<Com
         timezone: mask.take("timezone", sent.timezone.as_ref(), |zone| {
             TimeZone::parse("company.timezone.id", &zone.id)
         })?,
+        state: convert::sent_state("company.state", sent.state)?,
     })
 }
 
@@ -406,7 +410,8 @@ fn business_patch(sent: Option<&Business>, mask: Option<&FieldMask>) -> Result<B
         false => None,
     };
     let name = mask.take("name", sent.name.as_ref(), |t| Name::parse("business.name", &t))?;
-    Ok(BusinessPatch { name, address, contact })
+    let state = convert::sent_state("business.state", sent.state)?;
+    Ok(BusinessPatch { name, address, contact, state })
 }
 
 fn address(sent: &AddressMessage) -> Result<Address, Violation> {

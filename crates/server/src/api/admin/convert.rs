@@ -16,6 +16,7 @@ use crate::{
     catalog::{
         company::{Business, Company},
         entry::{Catalog, Entry, Revision, State},
+        error::Violation,
         id::{CompanyId, EntryId},
         log::LogLine,
         settings::{Delta, Settings},
@@ -33,6 +34,16 @@ fn state(state: State) -> i32 {
         State::Archived => StateMessage::Archived,
     }
     .into()
+}
+
+/// The state within a message, where it has one.
+pub(super) fn sent_state(field: &str, sent: i32) -> Result<Option<State>, Violation> {
+    match StateMessage::try_from(sent) {
+        Ok(StateMessage::Unspecified) => Ok(None),
+        Ok(StateMessage::Active) => Ok(Some(State::Active)),
+        Ok(StateMessage::Archived) => Ok(Some(State::Archived)),
+        Err(_) => Err(Violation::new(field, "INVALID_VALUE", "must be ACTIVE or ARCHIVED")),
+    }
 }
 
 /// An entry without its place, which only its catalog knows.

@@ -13,7 +13,10 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin, convert, list,
     paging::MAX_PAGE_BYTES,
-    request::{Envelope, Mask, as_of, catalog, one_etag, refuse_etag, required, same_id, written},
+    request::{
+        Envelope, Mask, as_of, catalog, id_of_new, one_etag, refuse_etag, required, same_id,
+        written,
+    },
 };
 use crate::{
     api::marks::marked,
@@ -219,19 +222,20 @@ fn patch(entry: Option<&Entry>, mask: Option<&FieldMask>) -> Result<EntryPatch> 
         })?,
         color: mask.take("color", entry.color.as_ref(), color)?,
         is_default: mask.take("is_default", entry.is_default.as_ref(), Ok)?,
+        state: convert::sent_state("entry.state", entry.state)?,
     })
 }
 
 fn create_step(message: &CreateEntryRequest, etag: Option<Etag>) -> Result<Step> {
     let catalog = catalog(&message.collection)?;
     let sent = message.entry.as_ref();
-    same_id("entry.id", sent.map_or("", |sent| &sent.id), &message.entry_id)?;
     let id = match message.entry_id.as_str() {
         "" => None,
         id => Some(EntryId::parse("entry_id", id)?),
     };
     let hint = "; the catalog's goes into the request's own etag, in the query or as If-Match";
     refuse_etag("entry.etag", entry_etag(sent), hint)?;
+    id_of_new("entry.id", sent.map_or("", |sent| &sent.id), &message.entry_id, "entry_id")?;
     let patch = patch(sent, None)?;
     required("entry.name", patch.name.as_ref())?;
     Ok(Step::CreateEntry { catalog, id, patch, etag })

@@ -185,9 +185,11 @@ impl KeyService for Admin {
             let id = KeyId::parse("id", &sent.id)?;
             same_id("key.id", sent.key.as_ref().map_or("", |key| &key.id), id.as_str())?;
             let patch = patch(sent.key.as_ref(), sent.update_mask.as_ref())?;
-            let change = |key: &mut Key, _| {
+            let sent_state = sent.key.as_ref().map_or(0, |key| key.state);
+            let change = |key: &mut Key, now| {
+                let before = state(key, now);
                 patch.clone().apply(key);
-                Ok(())
+                same_state(sent_state, &[before, state(key, now)])
             };
             let kept = self.0.keys.change(&writing.by(), &id, change).await?;
             Ok((kept.repeated, message(&kept.key, None, self.0.keys.now())))
@@ -246,12 +248,28 @@ impl KeyService for Admin {
     }
 }
 
-fn message(key: &Key, last_used: Option<Timestamp>, now: Timestamp) -> KeyMessage {
-    let state = match (key.revoked_time, key.expires_time) {
+fn state(key: &Key, now: Timestamp) -> State {
+    match (key.revoked_time, key.expires_time) {
         (Some(_), _) => State::Revoked,
         (None, Some(end)) if now >= end => State::Expired,
         _ => State::Active,
-    };
+    }
+}
+
+/// Refuses a state that a key has neither before a change nor after it.
+fn same_state(sent: i32, own: &[State]) -> Result<()> {
+    if sent == i32::from(State::Unspecified) || own.iter().any(|own| sent == i32::from(*own)) {
+        return Ok(());
+    }
+    let own = own.first().copied().unwrap_or(State::Active).as_str_name();
+    let description = format!(
+        "must be left out or be {own}, as it is: the method revoke ends a key for good, and expires_time says until \
+         when it works"
+    );
+    Err(Error::invalid("key.state", "NOT_SETTABLE", description))
+}
+
+fn message(key: &Key, last_used: Option<Timestamp>, now: Timestamp) -> KeyMessage {
     let (company_ids, all_companies) = match &key.coverage {
         Coverage::All => (vec![], true),
         Coverage::Only(ids) => (ids.iter().map(ToString::to_string).collect(), false),
@@ -265,7 +283,7 @@ fn message(key: &Key, last_used: Option<Timestamp>, now: Timestamp) -> KeyMessag
         addresses: key.addresses.iter().map(ToString::to_string).collect(),
         expires_time: key.expires_time.map(timestamp),
         staff_id: Some(key.staff_id.as_ref().map(ToString::to_string).unwrap_or_default()),
-        state: state.into(),
+        state: state(key, now).into(),
         revoked_time: key.revoked_time.map(timestamp),
         previous_secret_expires_time: key
             .previous
@@ -365,6 +383,11 @@ fn draft(sent: Option<&KeyMessage>) -> Result<KeyDraft> {
     let none = KeyMessage::default();
     let sent = sent.unwrap_or(&none);
     refuse_etag("key.etag", &sent.etag, "")?;
+    if !sent.id.is_empty() {
+        let description = "must be left out: the server gives keys their ids";
+        return Err(Error::invalid("key.id", "NOT_SETTABLE", description));
+    }
+    same_state(sent.state, &[State::Active])?;
     Ok(KeyDraft {
         name: required("key.name", patch.name)?,
         scopes: scopes(&sent.scopes)?,

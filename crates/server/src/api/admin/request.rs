@@ -68,7 +68,7 @@ impl Envelope {
     pub(super) fn request_id(&self, field: &str) -> Result<Option<RequestId>> {
         let parse = |id: &str| RequestId::parse("request_id", id);
         let field = Some(field).filter(|id| !id.is_empty()).map(parse).transpose()?;
-        let header = self.header("idempotency-key")?.map(parse).transpose()?;
+        let header = self.header(guard::IDEMPOTENCY_KEY)?.map(parse).transpose()?;
         match (field, header) {
             (Some(field), Some(header)) if field != header => {
                 let description = "differs from the header Idempotency-Key: send it in one place";
@@ -148,6 +148,15 @@ pub(super) fn refuse_etag(field: &str, etag: &str, hint: &str) -> Result<()> {
     }
     let description = format!("must be left out, as what is to be made has no etag yet{hint}");
     Err(Error::invalid(field, "NO_ETAG_YET", description))
+}
+
+/// Refuses an id within what is to be made: it is the request itself that gives one.
+pub(super) fn id_of_new(field: &str, sent: &str, asked: &str, parameter: &str) -> Result<()> {
+    if asked.is_empty() && !sent.is_empty() {
+        let description = format!("is not taken from there: give the new id as {parameter}");
+        return Err(Error::invalid(field, "CONFLICTING_VALUES", description));
+    }
+    same_id(field, sent, asked)
 }
 
 /// Refuses an id within a resource that differs from the one that the request is about.

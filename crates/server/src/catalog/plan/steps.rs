@@ -107,6 +107,7 @@ impl Making<'_, '_> {
             }
             Step::UpdateCompany { patch, .. } => {
                 let company = &mut self.draft.after.company;
+                same_state("company.state", patch.state, company.state)?;
                 set(&mut company.name, patch.name.as_ref());
                 set(&mut company.country, patch.country.as_ref());
                 set(&mut company.timezone, patch.timezone.as_ref());
@@ -118,7 +119,7 @@ impl Making<'_, '_> {
             }
             Step::CreateBusiness { id, patch } => self.create_business(id.as_ref(), patch),
             Step::UpdateBusiness { id, patch, .. } => {
-                update_business(self.draft.business(id)?, patch);
+                update_business(self.draft.business(id)?, patch)?;
                 Ok(Subject::Business(id.clone()))
             }
             Step::SetBusinessState { id, state, .. } => {
@@ -135,6 +136,7 @@ impl Making<'_, '_> {
         patch: &EntryPatch,
     ) -> Result<Subject> {
         let name = patch.name.clone().ok_or_else(|| required("entry.name"))?;
+        same_state("entry.state", patch.state, State::Active)?;
         let id = id.cloned().unwrap_or_else(|| {
             EntryId::parse("id", &(self.stamp.new_id)(catalog.id_prefix()))
                 .unwrap_or_else(|violation| unreachable!("a generated id: {violation}"))
@@ -175,6 +177,7 @@ impl Making<'_, '_> {
     ) -> Result<Subject> {
         let entry = self.draft.entry(catalog, id)?;
         let was_default = entry.is_default;
+        same_state("entry.state", patch.state, entry.state)?;
         set(&mut entry.name, patch.name.as_ref());
         set(&mut entry.description, patch.description.as_ref());
         set(&mut entry.color, patch.color.as_ref());
@@ -334,13 +337,14 @@ impl Making<'_, '_> {
             state: State::Active,
             audit: self.stamp.created(),
         };
-        update_business(&mut business, patch);
+        update_business(&mut business, patch)?;
         self.draft.after.businesses.push(business);
         Ok(Subject::Business(id))
     }
 }
 
 fn new_company(id: &CompanyId, patch: &CompanyPatch, stamp: &Stamp<'_>) -> Result<Company> {
+    same_state("company.state", patch.state, State::Active)?;
     Ok(Company {
         id: id.clone(),
         name: patch.name.clone().ok_or_else(|| required("company.name"))?,
@@ -351,10 +355,24 @@ fn new_company(id: &CompanyId, patch: &CompanyPatch, stamp: &Stamp<'_>) -> Resul
     })
 }
 
-fn update_business(business: &mut Business, patch: &BusinessPatch) {
+fn update_business(business: &mut Business, patch: &BusinessPatch) -> Result<()> {
+    same_state("business.state", patch.state, business.state)?;
     set(&mut business.name, patch.name.as_ref());
     set(&mut business.address, patch.address.as_ref());
     set_contact(&mut business.contact, &patch.contact);
+    Ok(())
+}
+
+/// Refuses a state that is not the thing's own: whoever sends one means to change it, and patches do not.
+fn same_state(field: &str, sent: Option<State>, own: State) -> Result<()> {
+    let Some(sent) = sent.filter(|sent| *sent != own) else { return Ok(()) };
+    let (own, method) = match sent {
+        State::Archived => ("ACTIVE", "archive"),
+        State::Active => ("ARCHIVED", "restore"),
+    };
+    let description =
+        format!("must be left out or be {own}, as it is: the method {method} changes it");
+    Err(Error::invalid(field, "NOT_SETTABLE", description))
 }
 
 /// Gives the fields that the draft has.

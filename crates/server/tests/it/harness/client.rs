@@ -64,7 +64,7 @@ impl Server {
         client.ready().await.unwrap();
         let mut request = tonic::Request::new(message);
         for (name, value) in metadata {
-            request.metadata_mut().insert(*name, value.parse().unwrap());
+            request.metadata_mut().append(*name, value.parse().unwrap());
         }
         let call = client.unary(request, path.parse().unwrap(), Opaque);
         Ok(timeout(PATIENCE, call).await.unwrap()?.into_inner())
