@@ -129,7 +129,7 @@ pub(super) struct RequestBody {
     limits: BodyLimits,
     /// Bytes that have come.
     come: u64,
-    /// Whether the client waits to be asked for it, which whoever reads first does.
+    /// Whether the client waits to be asked for it, as far as is known: none of it has come yet.
     is_withheld: bool,
     /// Of the request, so that its connection is kept while what nobody wanted is read away.
     busy: Busy,
@@ -151,6 +151,10 @@ impl RequestBody {
 
     /// The whole body, if it is short, here already, and not larger than the limit.
     pub(super) async fn read_at_once(&mut self) -> Option<Bytes> {
+        if self.is_withheld {
+            // To look for it is to ask for it, and nobody knows yet whether it is wanted.
+            return None;
+        }
         std::future::poll_fn(|context| Poll::Ready(self.poll_at_once(context))).await
     }
 
@@ -176,9 +180,10 @@ impl RequestBody {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.is_withheld = false;
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         let polled = Pin::new(rest).poll_frame(context);
+        // Being asked is no promise to send it, nor does an answer that is made at once let hyper ask.
+        self.is_withheld &= polled.is_pending();
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             self.come += frame.data_ref().map_or(0, Bytes::len) as u64;
         }

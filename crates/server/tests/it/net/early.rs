@@ -81,11 +81,33 @@ async fn a_body_that_turns_out_too_large_or_slow_ends_the_connection_without_a_r
 #[tokio::test]
 async fn a_client_that_waits_to_be_asked_for_its_body_is_told_not_to_send_it() {
     let server = Server::start(&config());
+    for size in [1, 20, 300, 4_096, 4_097, 10_000] {
+        for is_chunked in [false, true] {
+            let (framing, _) = framed(size, is_chunked);
+            let mut stream = server.connect().await;
+            let head = head(&format!("{framing}\r\nexpect: 100-continue"));
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let answer = hear_all(&mut stream).await;
+            assert!(answer.starts_with("HTTP/1.1 200 ") && says_close(&answer), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_waits_to_be_asked_for_its_body_is_asked_where_it_is_wanted() {
+    let server = Server::start(&config());
     let mut stream = server.connect().await;
-    let framing = "content-length: 10000\r\nexpect: 100-continue";
-    stream.write_all(head(framing).as_bytes()).await.unwrap();
-    let answer = hear_all(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 200 ") && says_close(&answer), "{answer}");
+    for body in ["short", &"x".repeat(10_000)] {
+        let size = body.len();
+        let head = format!(
+            "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: {size}\r\nexpect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        assert_eq!(hear(&mut stream, "\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let answer = hear(&mut stream, body).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && !says_close(&answer), "{answer}");
+    }
 }
 
 #[tokio::test]
