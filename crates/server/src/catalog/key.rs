@@ -205,8 +205,8 @@ pub struct KeyLogLine {
     pub actor: Actor,
     /// The request, where it had an id.
     pub request: Option<Request>,
-    /// The keys that were revoked along with it.
-    pub also_revoked: Vec<KeyId>,
+    /// The keys that were revoked along with it. `None` where this is no longer what was written.
+    pub also_revoked: Option<Vec<KeyId>>,
     /// The key before; none if it was made.
     pub before: Option<Box<Key>>,
     /// The key after.
@@ -264,10 +264,12 @@ impl KeyLogLine {
         let fields = self.fields();
         match &self.before {
             None => "created the key".to_owned(),
-            Some(_) if fields.contains(&"revoked_time") => match self.also_revoked.len() {
-                0 => "revoked the key".to_owned(),
-                along => format!("revoked the key, and {along} made by it"),
-            },
+            Some(_) if fields.contains(&"revoked_time") => {
+                match self.also_revoked.as_ref().map_or(0, Vec::len) {
+                    0 => "revoked the key".to_owned(),
+                    along => format!("revoked the key, and {along} made by it"),
+                }
+            }
             Some(_) if fields.contains(&"secret") => "rotated the key".to_owned(),
             Some(_) => format!("updated the key ({})", fields.join(", ")),
         }

@@ -65,8 +65,9 @@ pub struct LogLine {
     pub actor: Actor,
     /// The request, where it had an id.
     pub request: Option<Request>,
-    /// What each step of the request was about; empty for loads, undos and roll backs.
-    pub subjects: Vec<Subject>,
+    /// What each step of the request was about; empty for loads, undos and roll backs. `None` where
+    /// this is no longer what was written.
+    pub subjects: Option<Vec<Subject>>,
     /// What changed, before and after.
     pub deltas: Vec<Delta>,
 }

@@ -139,13 +139,17 @@ impl CopyService {
 
     async fn key_line(&self, part: u32, line: &KeyLogLine) -> Result<()> {
         let revision = line.after.audit.revision;
+        let unfit = || {
+            let text = format!("the log of key {} is damaged: run verify", line.after.id);
+            Error::Internal(Cause::new(text))
+        };
         let plan = KeyPlan {
             base: if part == 0 { before(revision) } else { revision },
             after: (*line.after).clone(),
             actor: line.actor.clone(),
             time: line.time,
             request: line.request.clone(),
-            also_revoked: line.also_revoked.clone(),
+            also_revoked: line.also_revoked.clone().ok_or_else(unfit)?,
         };
         // What the key that acted is by now does not matter.
         let written = self.to.commit_key(&plan, None).await;
@@ -203,7 +207,7 @@ impl CopyService {
             time: line.time,
             actor: line.actor.clone(),
             request: line.request.clone(),
-            subjects: line.subjects.clone(),
+            subjects: line.subjects.clone().ok_or_else(unfit)?,
             deltas: line.deltas.clone(),
             after,
         };

@@ -379,7 +379,7 @@ impl Written {
             time: plan.time,
             actor: plan.actor,
             request: plan.request,
-            subjects: plan.subjects.clone(),
+            subjects: Some(plan.subjects.clone()),
             deltas: plan.deltas,
         });
         let settings = Arc::new(plan.after);

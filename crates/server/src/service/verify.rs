@@ -14,6 +14,7 @@ use crate::{
         error::Result,
         id::{CompanyId, EntryId, KeyId},
         key::{Key, KeyLogLine},
+        log::LogLine,
         settings::{Delta, Settings, apply},
         text::FOLD_KEY_VERSION,
         time::Timestamp,
@@ -23,6 +24,9 @@ use crate::{
 
 /// Lines and companies that are read at once.
 const PAGE: u32 = 500;
+
+/// What a line says that stands nowhere else has a hash of it and of the line beside it.
+const NOT_AS_WRITTEN: &str = "not those that were written with it";
 
 /// Something that is not as the log says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +56,10 @@ struct Replayed {
     settings: Option<Settings>,
     /// The entries that were deleted and did not come back.
     deleted: BTreeSet<(Catalog, EntryId)>,
+    last: Revision,
     changes: u64,
-    /// Where the log breaks off, if it does.
-    broken: Option<String>,
+    /// The revisions of lines whose subjects are not those that were written.
+    altered: Vec<Revision>,
 }
 
 /// What the log of one key leads to.
@@ -63,6 +68,8 @@ struct ReplayedKey {
     time: Timestamp,
     changes: u64,
     also_revoked: Vec<KeyId>,
+    /// The revisions of lines whose keys that were revoked along are not those that were written.
+    altered: Vec<Revision>,
     /// Where the log breaks off, if it does.
     broken: Option<String>,
 }
@@ -73,8 +80,18 @@ impl ReplayedKey {
         let revision = line.after.audit.revision;
         let is_first = part == 0 && line.before.is_none() && revision == Revision(1);
         let broken = (!is_first).then(|| "its log does not begin with revision 1".to_owned());
-        let KeyLogLine { after, time, also_revoked, .. } = line;
-        Self { last: *after, time, changes: 1, also_revoked, broken }
+        let (also_revoked, altered) = (Vec::new(), Vec::new());
+        let KeyLogLine { after, time, also_revoked: says, .. } = line;
+        let mut first = Self { last: *after, time, changes: 1, also_revoked, altered, broken };
+        first.take_also_revoked(revision, says);
+        first
+    }
+
+    fn take_also_revoked(&mut self, revision: Revision, says: Option<Vec<KeyId>>) {
+        match says {
+            Some(ids) => self.also_revoked.extend(ids),
+            None => self.altered.push(revision),
+        }
     }
 
     fn take(&mut self, part: u32, line: KeyLogLine) {
@@ -94,7 +111,7 @@ impl ReplayedKey {
             0 => None,
         };
         self.broken = self.broken.take().or(broken);
-        self.also_revoked.extend(line.also_revoked);
+        self.take_also_revoked(revision, line.also_revoked);
         if part == 0 {
             (self.last, self.time) = (*line.after, line.time);
             self.changes += 1;
@@ -168,7 +185,7 @@ impl VerifyService {
 
     /// Compares a key with what its log led to, which a server may go on with meanwhile.
     async fn key(&self, key: ReplayedKey, verified: &mut Verified) -> Result<(), StoreError> {
-        let ReplayedKey { last, changes, also_revoked, broken, .. } = key;
+        let ReplayedKey { last, changes, also_revoked, altered, broken, .. } = key;
         verified.changes += changes;
         let mut found: Vec<String> = broken.into_iter().collect();
         let (row, end) = (self.store.key(&last.id).await?, last.audit.revision);
@@ -186,6 +203,9 @@ impl VerifyService {
             Some(row) if row != last => found.push("it differs from the key log".to_owned()),
             Some(_) => {}
         }
+        found.extend(altered.iter().map(|revision| {
+            format!("the keys that its line of revision {revision} says were revoked along are {NOT_AS_WRITTEN}")
+        }));
         for id in also_revoked {
             let child = self.store.key(&id).await?;
             if child.is_none_or(|(child, _)| child.revoked_time.is_none()) {
@@ -233,18 +253,27 @@ impl VerifyService {
             Err(other) => return Err(other.into()),
         };
         let until = stored.as_ref().map_or(Revision(u64::MAX), |stored| stored.revision);
-        let replayed = match self.replay(&grant, until).await {
-            Ok(replayed) => replayed,
+        let mut replayed = Replayed::default();
+        let broken = match self.replay(&grant, until, &mut replayed).await {
+            Ok(broken) => broken,
             Err(StoreError::Damaged(cause)) => {
-                let what = format!("its change log cannot be read: {}", cause.for_log());
-                Replayed { broken: Some(what), ..Replayed::default() }
+                Some(format!("its change log cannot be read: {}", cause.for_log()))
             }
             Err(other) => return Err(other.into()),
         };
         verified.changes += replayed.changes;
-        let mut found: Vec<String> = replayed.broken.into_iter().collect();
+        let is_broken = broken.is_some();
+        let mut found: Vec<String> = broken.into_iter().collect();
+        found.extend(replayed.altered.iter().map(|revision| {
+            format!("the subjects of its line of revision {revision} are {NOT_AS_WRITTEN}")
+        }));
         match (&stored, &replayed.settings) {
-            _ if !found.is_empty() => {}
+            // What needs no log is looked at.
+            (Some(stored), _) if is_broken => {
+                find_same_names(stored, &mut found);
+                self.check_fold_key(&grant, stored, &mut found).await?;
+            }
+            (None, _) if is_broken => {}
             (Some(stored), Some(settings)) => {
                 compare(stored, settings, &mut found);
                 find_same_names(stored, &mut found);
@@ -272,9 +301,12 @@ impl VerifyService {
     ) -> Result<()> {
         let Some((version, key)) = self.store.fold_key(grant).await? else { return Ok(()) };
         if version != FOLD_KEY_VERSION {
+            let renewed_by = match version < FOLD_KEY_VERSION {
+                true => "starting a server of this program renews it",
+                false => "a newer program renewed it",
+            };
             found.push(format!(
-                "its fold key is of rule {version}, and this program has rule {FOLD_KEY_VERSION}: a newer program \
-                 renews it when it starts"
+                "its fold key is of rule {version}, and this program has rule {FOLD_KEY_VERSION}: {renewed_by}"
             ));
         } else if key != stored.company.name.fold_key()
             && self.store.revision(grant).await? == Some(stored.revision)
@@ -322,57 +354,65 @@ impl VerifyService {
         Ok(())
     }
 
-    /// The company as its log has it up to a revision.
-    async fn replay(&self, grant: &Grant, until: Revision) -> Result<Replayed, StoreError> {
-        let mut replayed = Replayed::default();
-        let broken =
-            |changes, what| Replayed { changes, broken: Some(what), ..Replayed::default() };
-        let mut last = Revision(0);
+    /// The company as its log has it up to a revision. Answers where the log breaks off, if it does.
+    async fn replay(
+        &self,
+        grant: &Grant,
+        until: Revision,
+        replayed: &mut Replayed,
+    ) -> Result<Option<String>, StoreError> {
         let mut after = (Revision(0), 0);
         loop {
             let lines = self.store.whole_log(grant, after, PAGE).await?;
-            let Some((part, end)) = lines.last() else { return Ok(replayed) };
+            let Some((part, end)) = lines.last() else { return Ok(None) };
             after = (end.revision, *part);
             for (part, line) in lines.iter().take_while(|(_, line)| line.revision <= until) {
-                // A request that found nothing to change.
-                if *part > 0 && line.revision == last && line.deltas.is_empty() {
-                    continue;
+                if let Err(broken) = replayed.take(*part, line) {
+                    return Ok(Some(broken));
                 }
-                let expected = last.next();
-                if line.revision != expected {
-                    let what = format!("its change log lacks revision {expected}");
-                    return Ok(broken(replayed.changes, what));
-                }
-                if replayed.settings.as_ref().is_some_and(|before| before.changed_time >= line.time)
-                {
-                    let what = format!("revision {expected} is not later than the one before it");
-                    return Ok(broken(replayed.changes, what));
-                }
-                match apply(replayed.settings.take(), line.revision, line.time, &line.deltas) {
-                    Ok(next) => replayed.settings = Some(next),
-                    Err(_) => {
-                        let what = format!("revision {expected} does not fit the ones before it");
-                        return Ok(broken(replayed.changes, what));
-                    }
-                }
-                for delta in &line.deltas {
-                    match delta {
-                        Delta::Deleted { catalog, before } => {
-                            replayed.deleted.insert((*catalog, before.id.clone()));
-                        }
-                        Delta::Revived { catalog, after } => {
-                            replayed.deleted.remove(&(*catalog, after.id.clone()));
-                        }
-                        _ => {}
-                    }
-                }
-                last = line.revision;
-                replayed.changes += 1;
             }
             if after.0 > until {
-                return Ok(replayed);
+                return Ok(None);
             }
         }
+    }
+}
+
+impl Replayed {
+    /// Goes on with a line, or says how it breaks the log.
+    fn take(&mut self, part: u32, line: &LogLine) -> Result<(), String> {
+        if line.subjects.is_none() {
+            self.altered.push(line.revision);
+        }
+        // A request that found nothing to change.
+        if part > 0 && line.revision == self.last && line.deltas.is_empty() {
+            return Ok(());
+        }
+        let expected = self.last.next();
+        if line.revision != expected {
+            return Err(format!("its change log lacks revision {expected}"));
+        }
+        if self.settings.as_ref().is_some_and(|before| before.changed_time >= line.time) {
+            return Err(format!("revision {expected} is not later than the one before it"));
+        }
+        let next = apply(self.settings.take(), line.revision, line.time, &line.deltas);
+        let next =
+            next.map_err(|_| format!("revision {expected} does not fit the ones before it"))?;
+        self.settings = Some(next);
+        for delta in &line.deltas {
+            match delta {
+                Delta::Deleted { catalog, before } => {
+                    self.deleted.insert((*catalog, before.id.clone()));
+                }
+                Delta::Revived { catalog, after } => {
+                    self.deleted.remove(&(*catalog, after.id.clone()));
+                }
+                _ => {}
+            }
+        }
+        self.last = line.revision;
+        self.changes += 1;
+        Ok(())
     }
 }
 

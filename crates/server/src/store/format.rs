@@ -3,9 +3,7 @@
 //! JSON, the same in every engine. A log body carries the number of its format, because logs are
 //! kept for ever: what changes these structs' JSON needs a new number and a reader for both.
 
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use sha2::{Digest, Sha256};
 
 use super::StoreError;
 use crate::catalog::{
@@ -15,14 +13,16 @@ use crate::catalog::{
     error::{Cause, Violation},
     id::{BusinessId, CompanyId, EntryId, StaffId},
     place::{Country, TimeZone},
-    settings::{Delta, Subject},
+    settings::Delta,
     text::{Color, Description, Name},
     time::Timestamp,
 };
 
 mod keys;
+mod lines;
 
 pub(super) use keys::{KeyChangeBody, creator, decode_key_change, encode_key_change};
+pub(super) use lines::{LineId, decode_subjects, encode_subjects, in_line, said};
 
 /// The format of the log bodies that are written now.
 const FORMAT: u32 = 1;
@@ -43,26 +43,6 @@ pub(super) fn encode_changes(deltas: &[Delta]) -> String {
 pub(super) fn decode_changes(body: &str) -> Result<Vec<Delta>, StoreError> {
     check_format(body)?;
     decode::<ChangesForm>(body)?.deltas.into_iter().map(DeltaForm::into_delta).collect()
-}
-
-/// What the steps of a line's request were about. The format number of its body covers it too.
-pub(super) fn encode_subjects(subjects: &[Subject]) -> String {
-    let subjects: Vec<_> = subjects.iter().map(SubjectForm::from).collect();
-    encode(&SubjectsForm { check: check_of(&subjects), subjects })
-}
-
-/// What [`encode_subjects`] wrote.
-pub(super) fn decode_subjects(text: &str) -> Result<Vec<Subject>, StoreError> {
-    let SubjectsForm { check, subjects } = decode(text)?;
-    if check != check_of(&subjects) {
-        let text = "the subjects of a log line are not those that were written";
-        return Err(StoreError::Damaged(Cause::new(text)));
-    }
-    subjects.into_iter().map(SubjectForm::into_subject).collect()
-}
-
-fn check_of(subjects: &[SubjectForm]) -> String {
-    STANDARD_NO_PAD.encode(&Sha256::digest(encode(&subjects))[..9])
 }
 
 fn check_format(body: &str) -> Result<(), StoreError> {
@@ -247,49 +227,6 @@ impl DeltaForm {
                 from,
                 to,
             },
-        })
-    }
-}
-
-/// Replaying a log needs no subjects, so nothing else would tell that they were changed.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SubjectsForm {
-    check: String,
-    subjects: Vec<SubjectForm>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum SubjectForm {
-    Company,
-    Business(String),
-    Entry { catalog: String, id: String },
-    Catalog(String),
-}
-
-impl From<&Subject> for SubjectForm {
-    fn from(subject: &Subject) -> Self {
-        match subject {
-            Subject::Company => Self::Company,
-            Subject::Business(id) => Self::Business(id.to_string()),
-            Subject::Entry(catalog, id) => {
-                Self::Entry { catalog: catalog.to_string(), id: id.to_string() }
-            }
-            Subject::Catalog(catalog) => Self::Catalog(catalog.to_string()),
-        }
-    }
-}
-
-impl SubjectForm {
-    fn into_subject(self) -> Result<Subject, StoreError> {
-        Ok(match self {
-            Self::Company => Subject::Company,
-            Self::Business(id) => Subject::Business(BusinessId::parse("id", &id)?),
-            Self::Entry { catalog, id } => {
-                Subject::Entry(parse_catalog(&catalog)?, EntryId::parse("id", &id)?)
-            }
-            Self::Catalog(catalog) => Subject::Catalog(parse_catalog(&catalog)?),
         })
     }
 }

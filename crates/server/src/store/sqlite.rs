@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::mpsc;
 
-use super::{Access, Notice, PlanFamily, Store, StoreError, check_key_plans, check_plan, format};
+use super::{
+    Access, Notice, PlanFamily, Store, StoreError, check_key_plans, check_plan,
+    format::{self, LineId},
+};
 use crate::catalog::{
     access::{CoveredGrant, Grant},
     company::{Business, Company},
@@ -185,6 +188,13 @@ impl Store for SqliteStore {
 
     async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
         check_plan(grant, plan)?;
+        let request = plan.request.as_ref().map(|request| &request.id);
+        let line = LineId::new(
+            grant.company().as_str(),
+            plan.after.revision,
+            plan.actor.key_id.as_ref(),
+            request,
+        );
         // The body is written here, so that the one thread that writes has less to do.
         let commit = rows::Commit {
             company: grant.company().clone(),
@@ -192,7 +202,7 @@ impl Store for SqliteStore {
             time: plan.time,
             actor: plan.actor.clone(),
             request: plan.request.clone(),
-            subjects: format::encode_subjects(&plan.subjects),
+            subjects: format::encode_subjects(line, &plan.subjects),
             deltas: plan.deltas.clone(),
             body: format::encode_changes(&plan.deltas),
         };

@@ -73,7 +73,7 @@ impl Company {
                 time: plan.time,
                 actor: plan.actor.clone(),
                 request: None,
-                subjects: plan.subjects.clone(),
+                subjects: Some(plan.subjects.clone()),
                 deltas: plan.deltas.clone(),
             });
             self.past.push(plan.after.clone());
@@ -435,7 +435,7 @@ async fn repeat_in_store(company: &Company) {
             time: line.time,
             actor: line.actor.clone(),
             request: None,
-            subjects: line.subjects.clone(),
+            subjects: line.subjects.clone().unwrap(),
             deltas: line.deltas.clone(),
             after: after.clone(),
         };

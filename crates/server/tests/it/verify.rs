@@ -155,9 +155,8 @@ async fn what_was_damaged_by_hand_is_found_and_named() {
     assert!(unreadable[0].starts_with("cmp_001: its change log cannot be read"), "{unreadable:?}");
 }
 
-/// Of a line that names others, what it says of them is not repeated anywhere.
-#[tokio::test]
-async fn what_a_line_is_about_cannot_be_changed_by_hand() {
+/// Data with such lines, and the ids of the revoked key, of the one that it made, and of another.
+async fn with_lines_that_name_others() -> (Arc<Data>, [String; 3]) {
     let server = Server::demo().await;
     let secret = server.any_key().await;
     let send = async |method: &str, path: &str, body: serde_json::Value| {
@@ -171,6 +170,8 @@ async fn what_a_line_is_about_cannot_be_changed_by_hand() {
         // The second one changes nothing.
         send("PATCH", &format!("{tag}?request_id={request_id}"), json!({"name": "One"})).await;
     }
+    let other = "/admin/v1/companies/cmp_001/life_cycles/lc_001";
+    send("PATCH", other, json!({"name": "Other"})).await;
     let key = json!({"name": "crm", "scopes": ["*"], "allCompanies": true});
     let made = send("POST", "/admin/v1/keys", key.clone()).await;
     let (id, own) = (made["key"]["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
@@ -178,16 +179,32 @@ async fn what_a_line_is_about_cannot_be_changed_by_hand() {
     let child = child.json()["key"]["id"].as_str().unwrap().to_owned();
     let root = server.issue(everything()).await.0.id;
     send("POST", &format!("/admin/v1/keys/{id}:revoke"), json!({"with_created": true})).await;
-    let data = server.stop().await;
+    let ids = [id.to_owned(), child, root.to_string()];
+    (server.stop().await, ids)
+}
+
+/// Of a line that names others, what it says of them is not repeated anywhere.
+#[tokio::test]
+async fn what_a_line_is_about_cannot_be_changed_by_hand() {
+    const SUBJECTS: &str = "the subjects of its line of revision 2 are not those";
+    const ALONG: &str = "its line of revision 2 says were revoked along are not those";
+    let (data, [id, child, root]) = with_lines_that_name_others().await;
     let set = |what: &str, wrong: &str| {
         let was = format!(
             "UPDATE changes SET subjects = {what} WHERE company_id = 'cmp_001' AND {wrong}"
         );
-        (was, "cmp_001: its change log cannot be read")
+        (was, SUBJECTS)
     };
-    let along =
-        format!("UPDATE key_changes SET body = replace(body, '[\"{child}\"]', '[\"{root}\"]')");
-    let along_expected = format!("keys/{id}: {root} was revoked along with it, and is not revoked");
+    let along = |with: &str| {
+        let was = format!("\"also_revoked\":[\"{child}\"]");
+        (format!("UPDATE key_changes SET body = replace(body, '{was}', '{with}')"), ALONG)
+    };
+    let rows = "UPDATE companies SET fold_key = 'x' WHERE id = 'cmp_001';
+                UPDATE entries SET name = 'Evil' WHERE company_id = 'cmp_001' AND id = 'tag_001'";
+    let exchanged =
+        "UPDATE changes SET subjects = (SELECT subjects FROM kept WHERE company_id = 'cmp_001'
+                     AND kept.revision = 5 - changes.revision AND part = 0)
+                     WHERE company_id = 'cmp_001' AND revision IN (2, 3) AND part = 0";
     for (sql, expected) in [
         ("SELECT 1".to_owned(), ""),
         set("'x'", "revision = 2 AND part = 0"),
@@ -195,7 +212,11 @@ async fn what_a_line_is_about_cannot_be_changed_by_hand() {
         set("'[]'", "revision = 2"),
         set("replace(subjects, 'tag_001', 'tag_002')", "revision = 2 AND part = 0"),
         set("replace(subjects, 'tag_001', 'tag_002')", "part = 1"),
-        (along, along_expected.as_str()),
+        (exchanged.to_owned(), SUBJECTS),
+        along(&format!("\"also_revoked\":[\"{root}\"]")),
+        along("\"also_revoked\":[]"),
+        // Other damage of the same company is found beside it.
+        (format!("{}; {rows}", set("'x'", "revision = 2 AND part = 0").0), SUBJECTS),
     ] {
         // Each damage is mended before the next one.
         let keep = "DROP TABLE IF EXISTS kept; DROP TABLE IF EXISTS kept_keys;
@@ -211,7 +232,17 @@ async fn what_a_line_is_about_cannot_be_changed_by_hand() {
         if expected.is_empty() {
             assert!(found.is_empty(), "{found:?}");
         } else {
-            assert!(found.len() == 1 && found[0].starts_with(expected), "{sql}: {found:?}");
+            let of = if expected == ALONG { format!("keys/{id}") } else { "cmp_001".to_owned() };
+            let says = |found: &String| found.starts_with(&of) && found.contains(expected);
+            assert!(found.iter().any(says), "{sql}: {found:?}");
+            let others = found.iter().filter(|one| !says(one)).count();
+            let expected_others = if sql.contains("fold_key") {
+                2
+            } else {
+                usize::from(sql.contains("kept.revision"))
+            };
+            assert_eq!(others, expected_others, "{sql}: {found:?}");
+            assert!(!found.iter().any(|one| one.contains("column")), "{found:?}");
         }
         let mend = "DELETE FROM changes; INSERT INTO changes SELECT * FROM kept;
                     DELETE FROM key_changes; INSERT INTO key_changes SELECT * FROM kept_keys;
@@ -220,7 +251,20 @@ async fn what_a_line_is_about_cannot_be_changed_by_hand() {
     }
 }
 
+#[tokio::test]
+async fn fold_keys_of_an_older_rule_are_named() {
+    let data = Server::demo().await.stop().await;
+    let services = data.services(Arc::default()).await;
+    data.tamper("UPDATE meta SET fold_key_version = 0").await;
+    let found = services.verify.verify(|_| ()).await.unwrap().findings;
+    assert_eq!(found.len(), 2);
+    for one in found {
+        assert!(one.what.contains("is of rule 0, and this program has rule 1: starting a server"));
+    }
+}
+
 also_on_postgres! {
+    fold_keys_of_an_older_rule_are_named,
     a_key_that_was_changed_by_hand_is_found,
     what_was_damaged_by_hand_is_found_and_named,
     what_a_line_is_about_cannot_be_changed_by_hand,

@@ -4,14 +4,15 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditForm, FORMAT, StoreError, addresses, check_format, coverage, decode, encode, scopes,
-    unknown,
+    AuditForm, FORMAT, LineId, StoreError, addresses, check_format, coverage, decode, encode,
+    scopes, unknown,
 };
 use crate::catalog::{
     access::Coverage,
     error::Violation,
     id::{KeyId, StaffId},
     key::{Key, KeyPlan, PreviousSecret, SecretDigest},
+    log::RequestId,
     text::Name,
     time::Timestamp,
 };
@@ -21,28 +22,42 @@ use crate::catalog::{
 pub(in crate::store) struct KeyChangeBody {
     pub(in crate::store) before: Option<Key>,
     pub(in crate::store) after: Key,
-    pub(in crate::store) also_revoked: Vec<KeyId>,
+    /// `None` if this is not what was written for that line.
+    pub(in crate::store) also_revoked: Option<Vec<KeyId>>,
 }
 
 /// The body of a plan's line, where the key is so far as `before` says.
 pub(in crate::store) fn encode_key_change(before: Option<&Key>, plan: &KeyPlan) -> String {
+    let (after, request) = (&plan.after, plan.request.as_ref().map(|request| &request.id));
+    let line =
+        LineId::new(after.id.as_str(), after.audit.revision, plan.actor.key_id.as_ref(), request);
+    let also_revoked: Vec<_> = plan.also_revoked.iter().map(ToString::to_string).collect();
     encode(&KeyChangeForm {
         v: FORMAT,
+        check: line.check(&also_revoked),
         before: before.map(KeyForm::from),
-        after: (&plan.after).into(),
-        also_revoked: plan.also_revoked.iter().map(ToString::to_string).collect(),
+        after: after.into(),
+        also_revoked,
     })
 }
 
-/// What [`encode_key_change`] wrote.
-pub(in crate::store) fn decode_key_change(body: &str) -> Result<KeyChangeBody, StoreError> {
+/// What [`encode_key_change`] wrote for a request of that key.
+pub(in crate::store) fn decode_key_change(
+    body: &str,
+    acting: Option<&KeyId>,
+    request: Option<&RequestId>,
+) -> Result<KeyChangeBody, StoreError> {
     check_format(body)?;
     let form: KeyChangeForm = decode(body)?;
-    let also_revoked = form.also_revoked.iter().map(|id| KeyId::parse("id", id));
+    let after = form.after.into_key()?;
+    let line = LineId::new(after.id.as_str(), after.audit.revision, acting, request);
+    let is_as_written = form.check == line.check(&form.also_revoked);
+    let also_revoked = form.also_revoked.iter().map(|id| KeyId::parse("id", id).ok());
+    let also_revoked = also_revoked.collect::<Option<_>>().filter(|_| is_as_written);
     Ok(KeyChangeBody {
         before: form.before.map(KeyForm::into_key).transpose()?,
-        after: form.after.into_key()?,
-        also_revoked: also_revoked.collect::<Result<_, Violation>>()?,
+        after,
+        also_revoked,
     })
 }
 
@@ -50,6 +65,8 @@ pub(in crate::store) fn decode_key_change(body: &str) -> Result<KeyChangeBody, S
 #[serde(deny_unknown_fields)]
 struct KeyChangeForm {
     v: u32,
+    #[serde(default)]
+    check: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<KeyForm>,
     after: KeyForm,

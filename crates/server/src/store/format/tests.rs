@@ -7,6 +7,8 @@ use crate::catalog::{
     access::{Scope, Task},
     id::KeyId,
     key::{Key, KeyPlan, PreviousSecret, SecretDigest},
+    log::RequestId,
+    settings::Subject,
 };
 
 fn audit() -> impl Strategy<Value = Audit> {
@@ -266,18 +268,29 @@ fn the_subjects_are_written_as_they_always_were() {
         Subject::Catalog(Catalog::LifeCycles),
     ];
     let golden = concat!(
-        r#"{"check":"fD4FxeZnBUm7","subjects":["company",{"business":"bizT2HX"},{"entry":{"catalog":"customer_tags","id":"tag_001"}},"#,
+        r#"{"check":"j8TrSYpHbG1K","subjects":["company",{"business":"bizT2HX"},{"entry":{"catalog":"customer_tags","id":"tag_001"}},"#,
         r#"{"entry":{"catalog":"customer_tags","id":"tag_001"}},{"catalog":"life_cycles"}]}"#,
     );
-    assert_eq!(encode_subjects(&subjects), golden);
-    assert_eq!(decode_subjects(golden).unwrap(), subjects);
-    assert_eq!(decode_subjects(&encode_subjects(&[])).unwrap(), []);
+    let key = KeyId::parse("", "key_1").unwrap();
+    let line = LineId::new("cmp_001", Revision(3), Some(&key), None);
+    assert_eq!(encode_subjects(line, &subjects), golden);
+    assert_eq!(decode_subjects(line, golden).unwrap(), subjects);
+    assert_eq!(decode_subjects(line, &encode_subjects(line, &[])).unwrap(), []);
+    let request = RequestId::parse("", "r").unwrap();
+    for other in [
+        LineId::new("cmp_002", Revision(3), Some(&key), None),
+        LineId::new("cmp_001", Revision(4), Some(&key), None),
+        LineId::new("cmp_001", Revision(3), None, None),
+        LineId::new("cmp_001", Revision(3), Some(&key), Some(&request)),
+    ] {
+        assert_eq!(decode_subjects(other, golden), None);
+    }
     for text in ["", "{}", "[]", r#"["company"]"#, r#"{"subjects":[]}"#] {
-        assert!(matches!(decode_subjects(text), Err(StoreError::Damaged(_))), "{text}");
+        assert_eq!(decode_subjects(line, text), None, "{text}");
     }
     for (what, other) in [("tag_001", "tag_002"), ("life_cycles", "hats"), ("bizT2HX", "a b")] {
         let text = golden.replacen(what, other, 1);
-        assert!(matches!(decode_subjects(&text), Err(StoreError::Damaged(_))), "{text}");
+        assert_eq!(decode_subjects(line, &text), None, "{text}");
     }
 }
 
@@ -298,7 +311,7 @@ fn a_line_of_the_key_log_is_read_as_it_was_written() {
         audit: an_audit(1),
     };
     let golden = concat!(
-        r#"{"v":1,"after":{"id":"key_1","name":"Till","secret":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","#,
+        r#"{"v":1,"check":"vWPqyjMT9qRn","after":{"id":"key_1","name":"Till","secret":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","#,
         r#""scopes":["settings:read"],"companies":["cmp_001"],"#,
         r#""addresses":["10.0.0.0/8"],"expires_time":5,"audit":{"created_by":"load","#,
         r#""created_time":1672567200000000,"last_updated_by":"staff_001","last_updated_time":-1,"revision":1}}}"#,
@@ -311,9 +324,10 @@ fn a_line_of_the_key_log_is_read_as_it_was_written() {
         request: None,
         also_revoked: vec![],
     };
+    let read = |body: &str| decode_key_change(body, None, None);
     let says = |before, after, also_revoked| KeyChangeBody { before, after, also_revoked };
     assert_eq!(encode_key_change(None, &plan(&key)), golden);
-    assert_eq!(decode_key_change(golden).unwrap(), says(None, key.clone(), vec![]));
+    assert_eq!(read(golden).unwrap(), says(None, key.clone(), Some(vec![])));
     let previous =
         PreviousSecret { digest: SecretDigest([8; 32]), expires_time: Timestamp::from_micros(9) };
     let rotated = Key {
@@ -327,11 +341,26 @@ fn a_line_of_the_key_log_is_read_as_it_was_written() {
     let also_revoked = vec![KeyId::parse("", "key_2").unwrap()];
     let both = KeyPlan { also_revoked: also_revoked.clone(), ..plan(&rotated) };
     let body = encode_key_change(Some(&key), &both);
-    assert_eq!(decode_key_change(&body).unwrap(), says(Some(key), rotated, also_revoked));
+    let before = Some(key.clone());
+    assert_eq!(read(&body).unwrap(), says(before, rotated.clone(), Some(also_revoked)));
+    for (what, other) in [
+        (r#","also_revoked":["key_2"]"#, ""),
+        (r#""key_2""#, ""),
+        (r#""key_2""#, r#""key_3""#),
+        (r#""check""#, r#""v":1,"check""#),
+    ] {
+        let body = body.replace(what, other);
+        match read(&body) {
+            Ok(said) => assert_eq!(said.also_revoked, None, "{body}"),
+            Err(error) => assert!(matches!(error, StoreError::Damaged(_)), "{body}"),
+        }
+    }
+    let acting = KeyId::parse("", "key_9").unwrap();
+    assert_eq!(decode_key_change(&body, Some(&acting), None).unwrap().also_revoked, None);
     for body in
         ["", "{}", r#"{"v":2}"#, &golden.replace("BwcH", "Bw"), &golden.replace("key_1", "")]
     {
-        assert!(matches!(decode_key_change(body), Err(StoreError::Damaged(_))), "{body}");
+        assert!(matches!(read(body), Err(StoreError::Damaged(_))), "{body}");
     }
 }
 

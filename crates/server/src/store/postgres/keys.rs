@@ -6,7 +6,9 @@ use futures_util::future::join3;
 use tokio_postgres::Row;
 
 use super::{
-    columns::{Result, audit, digest, integer, optional_text, optional_time, text, time, value},
+    columns::{
+        Result, audit, digest, integer, optional_text, optional_time, revision, text, time, value,
+    },
     error::{damaged, failure},
     log,
     pool::{Lease, Pool, Write},
@@ -38,8 +40,7 @@ const KEY: &str = "id, secret, previous_secret, previous_expires_time, name, sco
 /// others for as long as it takes to find it.
 const HOLD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT FROM meta FOR UPDATE";
 
-const LINE: &str =
-    "part, time, actor_key_id, actor_staff_id, address, request_id, request_digest, body";
+const LINE: &str = "key_id, revision, part, time, actor_key_id, actor_staff_id, address, request_id, request_digest, body";
 
 pub(super) async fn key_by_secret(pool: &Pool, secret: &SecretDigest) -> Result<Option<Key>> {
     let sql = format!("SELECT {KEY} FROM keys WHERE secret = $1 OR previous_secret = $1");
@@ -207,11 +208,12 @@ pub(super) async fn request(
         "SELECT request_digest, body FROM key_changes WHERE actor_key_id = $1 AND request_id = $2";
     let rows = pool.query(sql, &[&actor.as_str(), &request.as_str()]).await?;
     let found = rows.first().map(|row| {
-        let body = format::decode_key_change(&text(row, "body")?)?;
+        let body = text(row, "body")?;
+        let body = format::decode_key_change(&body, Some(actor), Some(request))?;
         Ok(LoggedKeyRequest {
             digest: digest(row, "request_digest")?,
             key: body.after,
-            also_revoked: body.also_revoked,
+            also_revoked: format::said(body.also_revoked)?,
         })
     });
     found.transpose()
@@ -262,12 +264,16 @@ pub(super) async fn whole_log(
 }
 
 fn line(row: &Row) -> Result<KeyLogLine> {
+    let (actor, request) = (log::actor(row)?, log::request_of(row)?);
+    let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
+    let (key, revision) = (text(row, "key_id")?, revision(row, "revision")?);
     let KeyChangeBody { before, after, also_revoked } =
-        format::decode_key_change(&text(row, "body")?)?;
+        format::decode_key_change(&text(row, "body")?, acting, id)
+            .map_err(|error| format::in_line(format!("{key} at revision {revision}"), error))?;
     Ok(KeyLogLine {
         time: time(row, "time")?,
-        actor: log::actor(row)?,
-        request: log::request_of(row)?,
+        actor,
+        request,
         also_revoked,
         before: before.map(Box::new),
         after: Box::new(after),

@@ -19,7 +19,10 @@ use crate::{
         plan::Plan,
         time::Timestamp,
     },
-    store::{MOST_READ_BYTES, StoreError, format},
+    store::{
+        MOST_READ_BYTES, StoreError,
+        format::{self, LineId},
+    },
 };
 
 const LINE: &str = "revision, part, time, actor_key_id, actor_staff_id, address, request_id, request_digest, \
@@ -45,7 +48,7 @@ pub(super) async fn changes(
     let such = "changes WHERE company_id = $1 AND revision > $2 AND part = 0";
     let sql = lines(LINE, such, "revision", "$3");
     let rows = pool.query(&sql, &[&company.as_str(), &integer(after.0), &i64::from(limit)]).await?;
-    rows.iter().map(line).collect()
+    rows.iter().map(|row| line(row, company)).collect()
 }
 
 /// Empty lines too.
@@ -59,7 +62,7 @@ pub(super) async fn whole(
     let sql = lines(LINE, such, "revision, part", "$4");
     let (revision, part) = (integer(after.0.0), i64::from(after.1));
     let rows = pool.query(&sql, &[&company.as_str(), &revision, &part, &i64::from(limit)]).await?;
-    rows.iter().map(|row| Ok((part_of(row)?, line(row)?))).collect()
+    rows.iter().map(|row| Ok((part_of(row)?, line(row, company)?))).collect()
 }
 
 pub(super) fn part_of(row: &Row) -> Result<u32> {
@@ -83,7 +86,7 @@ pub(super) async fn changes_before(
     let mentions = mentions.map(|id| format::encode(&id));
     let rows =
         pool.query(&sql, &[&company.as_str(), &before, &mentions, &i64::from(limit)]).await?;
-    rows.iter().map(line).collect()
+    rows.iter().map(|row| line(row, company)).collect()
 }
 
 /// Times rise with the revisions, so this looks from the newest change back.
@@ -108,11 +111,13 @@ pub(super) async fn request(
                WHERE company_id = $1 AND actor_key_id = $2 AND request_id = $3";
     let rows = pool.query(sql, &[&company.as_str(), &key.as_str(), &request.as_str()]).await?;
     let found = rows.first().map(|row| {
+        let revision = revision(row, "revision")?;
+        let line = LineId::new(company.as_str(), revision, Some(key), Some(request));
         Ok(LoggedRequest {
             digest: digest(row, "request_digest")?,
-            revision: revision(row, "revision")?,
+            revision,
             changed: value::<i64>(row, "part")? == 0,
-            subjects: format::decode_subjects(&text(row, "subjects")?)?,
+            subjects: format::said(format::decode_subjects(line, &text(row, "subjects")?))?,
         })
     });
     found.transpose()
@@ -144,8 +149,10 @@ pub(super) fn append_empty(company: &CompanyId, plan: &Plan) -> Write {
 fn bind(write: Write, company: &CompanyId, revision: Revision, plan: &Plan) -> Write {
     let write =
         write.bind(company.to_string()).bind(integer(revision.0)).bind(plan.time.as_micros());
+    let request = plan.request.as_ref().map(|request| &request.id);
+    let line = LineId::new(company.as_str(), revision, plan.actor.key_id.as_ref(), request);
     bind_actor(write, &plan.actor, plan.request.as_ref())
-        .bind(format::encode_subjects(&plan.subjects))
+        .bind(format::encode_subjects(line, &plan.subjects))
         .bind(format::encode_changes(&plan.deltas))
 }
 
@@ -159,15 +166,14 @@ pub(super) fn bind_actor(write: Write, actor: &Actor, request: Option<&Request>)
         .bind(request.map(|request| request.digest.to_vec()))
 }
 
-fn line(row: &Row) -> Result<LogLine> {
-    Ok(LogLine {
-        revision: revision(row, "revision")?,
-        time: time(row, "time")?,
-        actor: actor(row)?,
-        request: request_of(row)?,
-        subjects: format::decode_subjects(&text(row, "subjects")?)?,
-        deltas: format::decode_changes(&text(row, "body")?)?,
-    })
+fn line(row: &Row, company: &CompanyId) -> Result<LogLine> {
+    let (revision, actor, request) = (revision(row, "revision")?, actor(row)?, request_of(row)?);
+    let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
+    let line = LineId::new(company.as_str(), revision, acting, id);
+    let subjects = format::decode_subjects(line, &text(row, "subjects")?);
+    let deltas = format::decode_changes(&text(row, "body")?)
+        .map_err(|error| format::in_line(format!("revision {revision}"), error))?;
+    Ok(LogLine { revision, time: time(row, "time")?, subjects, deltas, actor, request })
 }
 
 pub(super) fn actor(row: &Row) -> Result<Actor> {

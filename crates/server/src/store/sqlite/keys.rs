@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, named_params, params};
 
 use super::{
     failure, integer, log,
-    rows::{Result, audit, collect, optional_text, optional_time, text, time},
+    rows::{Result, audit, collect, optional_text, optional_time, revision, text, time},
 };
 use crate::{
     catalog::{
@@ -111,11 +111,12 @@ pub(super) fn request(
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([actor.as_str(), request.as_str()]).map_err(failure)?;
     let found = collect(rows, |row| {
-        let body = format::decode_key_change(&text(row, "body")?)?;
+        let body = text(row, "body")?;
+        let body = format::decode_key_change(&body, Some(actor), Some(request))?;
         Ok(LoggedKeyRequest {
             digest: row.get("request_digest").map_err(failure)?,
             key: body.after,
-            also_revoked: body.also_revoked,
+            also_revoked: format::said(body.also_revoked)?,
         })
     })?;
     Ok(found.into_iter().next())
@@ -166,12 +167,16 @@ pub(super) fn whole_log(
 }
 
 fn line(row: &Row<'_>) -> Result<KeyLogLine> {
+    let (actor, request) = (log::actor(row)?, log::request_of(row)?);
+    let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
+    let (key, revision) = (text(row, "key_id")?, revision(row, "revision")?);
     let KeyChangeBody { before, after, also_revoked } =
-        format::decode_key_change(&text(row, "body")?)?;
+        format::decode_key_change(&text(row, "body")?, acting, id)
+            .map_err(|error| format::in_line(format!("{key} at revision {revision}"), error))?;
     Ok(KeyLogLine {
         time: time(row, "time")?,
-        actor: log::actor(row)?,
-        request: log::request_of(row)?,
+        actor,
+        request,
         also_revoked,
         before: before.map(Box::new),
         after: Box::new(after),

@@ -17,7 +17,10 @@ use crate::{
         log::{LogLine, LoggedRequest, Request, RequestId},
         time::Timestamp,
     },
-    store::{MOST_READ_BYTES, StoreError, format},
+    store::{
+        MOST_READ_BYTES, StoreError,
+        format::{self, LineId},
+    },
 };
 
 /// Reads lines of a log, until their bodies have many bytes.
@@ -46,7 +49,7 @@ pub(super) fn changes(
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows =
         statement.query(params![company.as_str(), integer(after.0), limit]).map_err(failure)?;
-    collect_lines(rows, line)
+    collect_lines(rows, |row| line(row, company))
 }
 
 /// Empty lines too.
@@ -62,7 +65,7 @@ pub(super) fn whole(
     let (revision, part) = (integer(after.0.0), after.1);
     let rows =
         statement.query(params![company.as_str(), revision, part, limit]).map_err(failure)?;
-    collect_lines(rows, |row| Ok((row.get("part").map_err(failure)?, line(row)?)))
+    collect_lines(rows, |row| Ok((row.get("part").map_err(failure)?, line(row, company)?)))
 }
 
 pub(super) fn changes_before(
@@ -83,7 +86,7 @@ pub(super) fn changes_before(
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
     let rows =
         statement.query(params![company.as_str(), before, mentions, limit]).map_err(failure)?;
-    collect_lines(rows, line)
+    collect_lines(rows, |row| line(row, company))
 }
 
 /// Times rise with the revisions, so this looks from the newest change back.
@@ -111,11 +114,13 @@ pub(super) fn request(
     let rows =
         statement.query([company.as_str(), key.as_str(), request.as_str()]).map_err(failure)?;
     let found = collect(rows, |row| {
+        let revision = revision(row, "revision")?;
+        let line = LineId::new(company.as_str(), revision, Some(key), Some(request));
         Ok(LoggedRequest {
             digest: row.get("request_digest").map_err(failure)?,
-            revision: revision(row, "revision")?,
+            revision,
             changed: row.get::<_, i64>("part").map_err(failure)? == 0,
-            subjects: format::decode_subjects(&text(row, "subjects")?)?,
+            subjects: format::said(format::decode_subjects(line, &text(row, "subjects")?))?,
         })
     })?;
     Ok(found.into_iter().next())
@@ -166,15 +171,14 @@ fn write(tx: &Connection, commit: &Commit, revision: Revision, part: i64) -> Res
     if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
-fn line(row: &Row<'_>) -> Result<LogLine> {
-    Ok(LogLine {
-        revision: revision(row, "revision")?,
-        time: time(row, "time")?,
-        actor: actor(row)?,
-        request: request_of(row)?,
-        subjects: format::decode_subjects(&text(row, "subjects")?)?,
-        deltas: format::decode_changes(&text(row, "body")?)?,
-    })
+fn line(row: &Row<'_>, company: &CompanyId) -> Result<LogLine> {
+    let (revision, actor, request) = (revision(row, "revision")?, actor(row)?, request_of(row)?);
+    let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
+    let line = LineId::new(company.as_str(), revision, acting, id);
+    let subjects = format::decode_subjects(line, &text(row, "subjects")?);
+    let deltas = format::decode_changes(&text(row, "body")?)
+        .map_err(|error| format::in_line(format!("revision {revision}"), error))?;
+    Ok(LogLine { revision, time: time(row, "time")?, subjects, deltas, actor, request })
 }
 
 pub(super) fn actor(row: &Row<'_>) -> Result<Actor> {
