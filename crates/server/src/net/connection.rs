@@ -18,13 +18,13 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{
     Shutdown,
     pipeline::Pipeline,
-    watch::Watch,
+    watch::{GRACE, Watch},
     wire::{Passed, Wire},
 };
 use crate::config::Limits;
@@ -149,6 +149,7 @@ pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(wire: &Wire<S>, sh
     };
     tokio::select! {
         _ = timeout(LINGER, Box::pin(discard)) => {}
+        () = async { shutdown.draining().await; sleep(GRACE).await } => {}
         () = shutdown.aborted() => {}
     }
 }

@@ -261,7 +261,7 @@ impl Drop for RequestBody {
             });
             return;
         }
-        let busy = self.busy.also();
+        let busy = self.busy.reading_away();
         runtime.spawn(async move {
             let read = timeout(time, read_away(rest, bytes)).await;
             if read != Ok(true) {

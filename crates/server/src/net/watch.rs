@@ -23,13 +23,15 @@ use crate::{
 };
 
 /// How long a connection stays that was told of the server's end and has nothing in flight.
-const GRACE: Duration = Duration::from_millis(500);
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 
 /// The requests of a connection.
 struct Requests {
     connected: Instant,
     begun: AtomicU64,
     ended: AtomicU64,
+    /// Of these, the ones that are answered, and the rest of whose body is read away.
+    reading_away: AtomicU64,
     /// When the last answer was made: microseconds after `connected`.
     answered_us: AtomicU64,
     /// Whether some of a body is left unread, so that no other request can follow.
@@ -51,6 +53,13 @@ impl Busy {
         Self::begin(&self.0)
     }
 
+    /// The same while the rest of a body is read away, for which a server that stops does not wait.
+    pub(super) fn reading_away(&self) -> ReadingAway {
+        let busy = self.also();
+        self.0.reading_away.fetch_add(1, Ordering::Relaxed);
+        ReadingAway(busy)
+    }
+
     fn begin(requests: &Arc<Requests>) -> Self {
         requests.begun.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(requests))
@@ -69,6 +78,22 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// A request that is answered, and the rest of whose body is read away.
+pub(super) struct ReadingAway(Busy);
+
+impl ReadingAway {
+    /// See [`Busy::spoil`].
+    pub(super) fn spoil(&self) {
+        self.0.spoil();
+    }
+}
+
+impl Drop for ReadingAway {
+    fn drop(&mut self) {
+        self.0.0.reading_away.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -118,6 +143,7 @@ impl Watch {
             connected,
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            reading_away: AtomicU64::new(0),
             answered_us: AtomicU64::new(0),
             is_spoilt: AtomicBool::new(false),
         };
@@ -179,7 +205,9 @@ impl Watch {
     pub(super) fn poll_left(&mut self, passed: Passed, context: &mut Context<'_>) -> Poll<()> {
         loop {
             let begun = self.requests.begun.load(Ordering::Relaxed);
-            let is_busy = self.requests.ended.load(Ordering::Acquire) < begun || passed.is_stuck;
+            let ended = self.requests.ended.load(Ordering::Acquire);
+            let answered = ended + self.requests.reading_away.load(Ordering::Relaxed);
+            let is_busy = answered < begun || passed.is_stuck;
             let now = (begun, passed.written);
             let leaving = self
                 .leaving

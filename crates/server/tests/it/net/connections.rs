@@ -199,6 +199,7 @@ async fn stopping_waits_for_no_client_that_has_nothing_in_flight() {
     let mut config = config();
     config.limits.header_timeout_ms = 600_000;
     config.limits.drain_timeout_ms = 600_000;
+    config.limits.request_timeout_ms = 600_000;
     let server = Server::start(&config);
     let mut waiting = asks_without_pings(&server, "/wait").await;
     server.until_waiting(1).await;
@@ -209,11 +210,20 @@ async fn stopping_waits_for_no_client_that_has_nothing_in_flight() {
     }
     let mut half = server.connect().await;
     half.write_all(b"GET /hello HTTP/1.1\r\nhost: ").await.unwrap();
+    // It is answered, and the rest of its body is read away.
+    let mut answered = server.connect().await;
+    let head = "POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n{";
+    answered.write_all(head.as_bytes()).await.unwrap();
+    let mut early = Vec::new();
+    while !early.ends_with(b"\r\n\r\n") {
+        early.push(timeout(PATIENCE, answered.read_u8()).await.unwrap().unwrap());
+    }
 
     server.shutdown.drain();
     // The PING that comes with GOAWAY is never answered.
     hear_all(&mut idle).await;
     hear_all(&mut half).await;
+    hear_all(&mut answered).await;
     // The one in flight is as old, and still there.
     server.go_on.notify_one();
     assert!(hear_all(&mut waiting).await.contains("hello"));
