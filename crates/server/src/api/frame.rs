@@ -8,12 +8,30 @@ pub(super) const HEAD_BYTES: usize = 5;
 
 /// One message, not compressed; `None` if it is too large for a frame.
 pub(super) fn framed(message: &impl Message) -> Option<Bytes> {
-    let length = message.encoded_len();
+    let mut frame = begun(message.encoded_len())?;
+    message.encode_raw(&mut frame);
+    Some(frame.freeze())
+}
+
+/// The same of a message's bytes.
+pub(super) fn framed_bytes(message: &[u8]) -> Option<Bytes> {
+    let mut frame = begun(message.len())?;
+    frame.extend_from_slice(message);
+    Some(frame.freeze())
+}
+
+/// A frame that waits for so many bytes.
+fn begun(length: usize) -> Option<BytesMut> {
     let mut frame = BytesMut::with_capacity(HEAD_BYTES + length);
     frame.put_u8(0);
     frame.put_u32(u32::try_from(length).ok()?);
-    message.encode_raw(&mut frame);
-    Some(frame.freeze())
+    Some(frame)
+}
+
+/// The bytes of the first frame, its head among them, once that is there.
+pub(super) fn frame_length(frames: &[u8]) -> Option<usize> {
+    let ([_, a, b, c, d], _) = frames.split_first_chunk::<HEAD_BYTES>()?;
+    Some((u32::from_be_bytes([*a, *b, *c, *d]) as usize).saturating_add(HEAD_BYTES))
 }
 
 /// The bytes of the one message, or what is wrong with the frame where it is an answer.
@@ -31,14 +49,11 @@ pub(super) fn unframed(frame: &[u8]) -> Result<&[u8], &'static str> {
 /// for others to refuse.
 pub(super) fn ends_within_a_frame(mut frames: &[u8], limit: usize) -> bool {
     loop {
-        let Some((&[_, a, b, c, d], rest)) = frames.split_first_chunk::<HEAD_BYTES>() else {
-            return true;
-        };
-        let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        match rest.get(length..) {
+        let Some(length) = frame_length(frames) else { return true };
+        match frames.get(length..) {
             Some([]) => return false,
             Some(more) => frames = more,
-            None => return length <= limit,
+            None => return length <= limit.saturating_add(HEAD_BYTES),
         }
     }
 }

@@ -10,15 +10,15 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderName, header, request::Parts};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http::{header, request::Parts};
+use http_body_util::Full;
 use tonic::{Code, Status, body::Body, service::Routes};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 use super::{
     frame::{HEAD_BYTES, ends_within_a_frame},
     guard::{Method, Methods, admit},
-    http::{Authenticate, Backend, RpcPath},
+    http::{Authenticate, Backend, RpcPath, collected},
     inflate, manner,
     status::{RequestError, grpc_code, grpc_status, request_status},
 };
@@ -29,10 +29,8 @@ use crate::{
         error::{Cause, Error, Result},
         id::KeyId,
     },
-    net::{ClientAddress, Coding, Who},
+    net::{ClientAddress, Coding, GRPC_ENCODING, Who},
 };
-
-const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// Services that answer without a key, some of whose calls are streams: what they tell is in the documentation anyway.
 const OPEN_SERVICES: [&str; 3] = [
@@ -90,13 +88,7 @@ impl Guard {
     /// would take a call that its client broke off after the message for a finished one.
     async fn whole(&self, body: Body, coding: Coding) -> Result<Bytes, RequestError> {
         let limit = self.body_limit;
-        let bytes = match Limited::new(body, limit.saturating_add(HEAD_BYTES)).collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                return Err(RequestError::BodyTooLarge { limit });
-            }
-            Err(_) => return Err(RequestError::BodyUnreadable),
-        };
+        let bytes = collected(body, limit, HEAD_BYTES).await?;
         match ends_within_a_frame(&bytes, limit) {
             true => Err(RequestError::BodyUnreadable),
             false => inflate::call(bytes, coding, limit),

@@ -29,6 +29,7 @@ pub(crate) use self::{
     json::wrapped,
     masks::has_behavior,
     query::fields as query_fields,
+    request::collected,
     routes::{Binding, BodyRule, FieldPath, bindings, ignores_unknown, rpc_path},
     template::Segment,
 };

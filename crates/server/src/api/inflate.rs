@@ -3,14 +3,14 @@
 use std::io::Read;
 
 use axum::body::Bytes;
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BytesMut};
 use flate2::read::MultiGzDecoder;
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use tonic::body::Body;
 
 use super::{
-    frame::HEAD_BYTES,
+    frame::{HEAD_BYTES, frame_length, framed_bytes},
     status::{RequestError, request_status},
 };
 use crate::net::Coding;
@@ -27,11 +27,11 @@ pub(super) fn body(sent: Bytes, coding: Coding, limit: usize) -> Result<Bytes, R
 
 /// A whole gRPC call, with none of its messages compressed. The limit is that of all messages together.
 pub(super) fn call(sent: Bytes, coding: Coding, limit: usize) -> Result<Bytes, RequestError> {
-    let is_compressed = |frames: &[u8]| frames.first().is_some_and(|flag| *flag != 0);
-    let (mut rest, mut made) = (sent.clone(), BytesMut::new());
-    if !is_compressed(&rest) {
+    // Most calls are one message that is not compressed.
+    if sent.first().is_none_or(|flag| *flag == 0) {
         return Ok(sent);
     }
+    let (mut rest, mut made) = (sent, BytesMut::new());
     while let Some(frame) = next(&mut rest) {
         made.extend_from_slice(&plain(frame, coding, limit.saturating_sub(made.len()))?);
     }
@@ -68,13 +68,6 @@ pub(super) fn stream(sent: Body, coding: Coding, limit: usize) -> Body {
     Body::new(StreamBody::new(frames))
 }
 
-/// The bytes of the first frame, its head among them, as far as they are known.
-fn frame_length(frames: &[u8]) -> Option<usize> {
-    let (head, _) = frames.split_first_chunk::<HEAD_BYTES>()?;
-    let [_, a, b, c, d] = *head;
-    Some((u32::from_be_bytes([a, b, c, d]) as usize).saturating_add(HEAD_BYTES))
-}
-
 /// Takes the first frame, if all of it is there.
 fn next(frames: &mut Bytes) -> Option<Bytes> {
     let length = frame_length(frames).filter(|length| *length <= frames.len())?;
@@ -94,11 +87,7 @@ fn plain(mut frame: Bytes, coding: Coding, limit: usize) -> Result<Bytes, Reques
             return Err(RequestError::UnknownEncoding { header: "grpc-encoding" });
         }
     };
-    let mut made = BytesMut::with_capacity(HEAD_BYTES + message.len());
-    made.put_u8(0);
-    made.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    made.extend_from_slice(&message);
-    Ok(made.freeze())
+    framed_bytes(&message).ok_or(RequestError::BodyTooLarge { limit })
 }
 
 fn gunzip(sent: &[u8], limit: usize) -> Result<Bytes, RequestError> {

@@ -11,7 +11,8 @@ use crate::api::status::RequestError;
 /// What every content type of gRPC begins with.
 const GRPC: &[u8] = b"application/grpc";
 
-const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+/// Says what the messages of gRPC are compressed with.
+pub const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// What every content type of gRPC-Web begins with.
 const GRPC_WEB: &[u8] = b"application/grpc-web";

@@ -98,9 +98,7 @@ impl Damages {
         metrics::gauge!(DAMAGED_PLACES).set(places.len() as f64);
         is_new
     }
-}
 
-impl Damages {
     /// A line for operators, which names nobody's data, where damage was met.
     pub fn summary(&self) -> Option<String> {
         let places = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();

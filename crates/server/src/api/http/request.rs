@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body::Body as _;
+use http_body::Body as HttpBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use prost_reflect::{DynamicMessage, Value};
 
@@ -58,18 +58,29 @@ pub(crate) async fn read_body(
     if body.size_hint().lower() > limit as u64 {
         return Err(RequestError::BodyTooLarge { limit });
     }
-    let bytes = match Limited::new(body, limit).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return Err(RequestError::BodyTooLarge { limit });
-        }
-        Err(_) => return Err(RequestError::BodyUnreadable),
-    };
+    let bytes = collected(body, limit, 0).await?;
     if matches!(binding.body, BodyRule::Nothing) && binding.ignores_unknown {
         return Ok(Bytes::new());
     }
     manner.check_body(&bytes)?;
     inflate::body(bytes, manner.coding, limit)
+}
+
+/// All of a body, which may have so many bytes, beside those of its framing.
+pub(crate) async fn collected<B>(
+    body: B,
+    limit: usize,
+    framing: usize,
+) -> Result<Bytes, RequestError>
+where
+    B: HttpBody,
+    B::Error: Into<tonic::codegen::StdError>,
+{
+    match Limited::new(body, limit.saturating_add(framing)).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(RequestError::BodyTooLarge { limit }),
+        Err(_) => Err(RequestError::BodyUnreadable),
+    }
 }
 
 /// Puts the message together.
