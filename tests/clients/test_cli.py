@@ -296,9 +296,56 @@ def test_a_rotation_does_not_cut_another_ones_overlap_short_unasked(cli):
     [key] = [key["id"] for key in cli.json("key", "list") if key["name"] == "twice"]
     cli("key", "rotate", key)
     said = refused(cli, 5, "key", "rotate", key)
-    assert "OVERLAP_RUNNING" in said and "end_overlap" in said
+    assert "OVERLAP_RUNNING" in said and "--end-overlap" in said and "end_overlap" not in said
     assert cli("key", "rotate", key, "--end-overlap").stdout.startswith("cs_")
     assert cli("key", "rotate", key, "--overlap", "0s").stdout.startswith("cs_")
+
+
+@pytest.mark.parametrize(
+    "command, told, not_told",
+    [
+        (["entry", "update", *TAGS, "tag_001", "--color", "red"], "--color must be", "entry.color"),
+        (["entry", "create", *TAGS, "--name", " "], "--name is required", "entry.name"),
+        (["entry", "create", *TAGS, "a b", "--name", "A"], "<ID> must be", "entry_id"),
+        (["entry", "get", *TAGS, "a b"], "<ID> must be", "id must"),
+        (["entry", "list", "a b", "customer_tags"], "<COMPANY> must be", "company_id"),
+        (["entry", "list", *TAGS, "--order-by", "color"], "--order-by", "order_by"),
+        (["entry", "list", *TAGS, "--filter", "shape = 1"], "--filter", " filter must"),
+        (["entry", "list", *TAGS, "--at", "2001-01-01T00:00:00Z"], "--at", "read_time"),
+        (["entry", "update", *TAGS, "tag_001", "--name", "A", "--etag", "x y"], "--etag must", " etag must"),
+        (["entry", "archive", *TAGS, "tag_001", "--successor", "tag_002"], "--successor", "successor_id"),
+        (["entry", "archive", "cmp_001", "life_cycles", "lc_001"], "takes over in --successor", "successor_id"),
+        (["entry", "reorder", *TAGS, "tag_001", "a b"], "<ID> (number 2) must be", "ids["),
+        (["history", "list", "cmp_001", "--collection", "tags"], "--collection \"tags\" is no", "[0]"),
+        (["history", "list", "cmp_001", "--collection", "life_cycles", "--entry", "a b"], "--entry must be", "entry_id"),
+        (["company", "create", "--name", "A", "--timezone", "Paris"], "--timezone", "company.timezone"),
+        (["company", "update", "cmp_001", "--country", "UK"], "--country", "company.country"),
+        (["business", "create", "cmp_001", "--name", "A", "--country", "UK"], "--country", "address.country"),
+        (["business", "create", "cmp_001", "--name", "A", "--website", "x" * 600], "--website has 600", "business.website"),
+        (["key", "list", "--created-by", "a b"], "--created-by must be", "created_by_key_id"),
+        (["key", "create", "--name", "x", "--as-staff", "staff_2", "--request-id", "a" * 200], "--request-id must", "request_id"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_a_refusal_speaks_of_flags_and_not_of_fields(cli, command, told, not_told):
+    code = 5 if "lc_001" in command else 1
+    for where in [(), ("--data-dir", cli.server.data_dir)]:
+        if where and "--request-id" in command:
+            continue
+        done = run(*command, *where, check=False) if where else cli(*command, check=False)
+        assert done.returncode == code, (done.returncode, done.stderr)
+        assert told in done.stderr and not_told not in done.stderr, done.stderr
+
+
+def test_what_somebody_named_like_a_field_stays(cli, tmp_path):
+    cli("entry", "create", *TAGS, "--name", "request_id")
+    said = refused(cli, 5, "entry", "create", *TAGS, "--name", "request_id")
+    assert 'the name "request_id" is taken' in said
+    # In a document fields are called as they are there.
+    file = tmp_path / "changes.json"
+    file.write_text('[{"update": {"collection": "customer_tags", "id": "tag_001", "entry": {"color": "red"}}}]')
+    said = refused(cli, 1, "entry", "batch", "cmp_001", file)
+    assert "changes[0]: entry.color must be" in said and "--" not in said
 
 
 def test_a_repeated_key_command_says_that_the_secret_is_gone(cli):

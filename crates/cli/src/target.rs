@@ -29,7 +29,10 @@ use crate::{
 
 mod contract;
 mod key;
+mod names;
 mod refusal;
+
+pub(crate) use names::FieldNames;
 
 const SERVER: &str = "CUSTOMER_SETTINGS_SERVER";
 
@@ -104,6 +107,7 @@ pub(crate) struct Client {
     authorization: Option<MetadataValue<Ascii>>,
     staff: Option<MetadataValue<Ascii>>,
     timeout: Duration,
+    names: FieldNames,
 }
 
 impl Target {
@@ -137,12 +141,14 @@ impl Target {
         }
     }
 
-    /// Connects; `staff` is whom the writes are signed with, where the key may say so, and
-    /// `access` what the command needs of the data where there is no server.
+    /// Connects; `staff` is whom the writes are signed with, where the key may say so, `access` what the
+    /// command needs of the data where there is no server, and `names` what it calls the fields that a
+    /// refusal speaks of.
     pub(crate) async fn connect(
         &self,
         staff: Option<&str>,
         access: Access,
+        names: FieldNames,
     ) -> Result<Client, Failure> {
         let staff = staff.map(str::parse).transpose();
         let staff = staff.map_err(|_| usage("--as-staff is no id"))?;
@@ -160,7 +166,7 @@ impl Target {
             }
         };
         let grpc = Grpc::new(services).max_decoding_message_size(MOST_ANSWER_BYTES);
-        Ok(Client { grpc, server, authorization, staff, timeout: self.timeout })
+        Ok(Client { grpc, server, authorization, staff, timeout: self.timeout, names })
     }
 
     async fn server_at(&self, server: Uri, name: &str) -> Result<Services, Failure> {
@@ -223,7 +229,10 @@ impl Client {
                 refusal::is_unknown(&status) || (is_unknown && status.code() == Code::Unavailable);
             match delays.next().filter(|_| may_repeat(&status)) {
                 Some(delay) => tokio::time::sleep(jittered(*delay)).await,
-                None => return Err(refusal::explain(&status, &self.server, request, is_unknown)),
+                None => {
+                    let Self { server, names, .. } = self;
+                    return Err(refusal::explain(&status, server, request, names, is_unknown));
+                }
             }
         }
     }
@@ -277,6 +286,12 @@ pub(crate) fn new_request_id() -> Result<String, Failure> {
         bytes[range].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
     Ok([hex(0..4), hex(4..6), hex(6..8), hex(8..10), hex(10..16)].join("-"))
+}
+
+/// The names of the fields of a method's request, and of the messages in it.
+#[cfg(test)]
+pub(crate) fn fields(method: &str) -> std::collections::BTreeSet<String> {
+    contract::fields(method)
 }
 
 /// A request as the server reads it, without what is left out.

@@ -198,6 +198,41 @@ fn the_table_of_what_is_sent_has_every_command() {
     }
 }
 
+/// Arguments that are no field of a request: they say how to get one, how to show the answer, or where to work.
+const NO_FIELDS: &[&str] = &[
+    "anywhere",
+    "file",
+    "limit",
+    "no_color",
+    "no_expiry",
+    "no_staff",
+    "settings_staff_id",
+    "yes",
+    "ca_file",
+    "data_dir",
+    "database_url",
+    "database_url_file",
+    "key_file",
+    "output",
+    "server",
+    "timeout",
+];
+
+/// By their names refusals are told in the words of the command line.
+#[test]
+fn arguments_have_the_names_of_the_contracts_fields() {
+    let all = Arguments::command();
+    for (line, method, _) in SENT {
+        let [group, verb] = [0, 1].map(|i| line.split(' ').nth(i).unwrap());
+        let command = all.find_subcommand(group).unwrap().find_subcommand(verb).unwrap();
+        let fields = target::fields(method);
+        for argument in command.get_arguments().map(|argument| argument.get_id().as_str()) {
+            let is_known = fields.contains(argument) || NO_FIELDS.contains(&argument);
+            assert!(is_known, "{line}: no field of {method} is called {argument}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
     let lines = [

@@ -141,22 +141,22 @@ struct Draft {
     #[arg(long, value_name = "NAME")]
     name: String,
     #[arg(
-        long, value_name = "SCOPE", default_values = ["settings:read", "companies:read"],
+        long = "scope", value_name = "SCOPE", default_values = ["settings:read", "companies:read"],
         help = format!("What it may do; may be repeated: {SCOPES}"),
     )]
-    scope: Vec<String>,
+    scopes: Vec<String>,
     /// A company that it covers; may be repeated; without it all companies
-    #[arg(long, value_name = "ID")]
-    company: Vec<String>,
+    #[arg(long = "company", value_name = "ID")]
+    company_ids: Vec<String>,
     /// A network that it may be used from, such as 10.0.0.0/8 or 2001:db8::/32; may be repeated
-    #[arg(long, value_name = "CIDR")]
-    allow_ip: Vec<String>,
+    #[arg(long = "allow-ip", value_name = "CIDR")]
+    addresses: Vec<String>,
     /// When it ends: in a while (30d, 12h) or at a time (2027-01-01T00:00:00Z)
-    #[arg(long, value_name = "WHEN")]
-    expires: Option<String>,
+    #[arg(long = "expires", value_name = "WHEN")]
+    expires_time: Option<String>,
     /// The id of the staff member it acts as
-    #[arg(long, value_name = "ID")]
-    staff: Option<String>,
+    #[arg(long = "staff", value_name = "ID")]
+    staff_id: Option<String>,
 }
 
 #[derive(Args, Debug, Serialize)]
@@ -196,33 +196,33 @@ pub(crate) struct Update {
     #[arg(long, value_name = "NAME", group = "change")]
     name: Option<String>,
     #[arg(
-        long, value_name = "SCOPE", group = "change",
+        long = "scope", value_name = "SCOPE", group = "change",
         help = format!("What it may do, in place of what it could; may be repeated: {SCOPES}"),
     )]
-    scope: Vec<String>,
+    scopes: Vec<String>,
     /// A company that it covers, in place of those that it did; may be repeated
-    #[arg(long, value_name = "ID", group = "change")]
-    company: Vec<String>,
+    #[arg(long = "company", value_name = "ID", group = "change")]
+    company_ids: Vec<String>,
     /// Covers all companies
-    #[arg(long, group = "change", conflicts_with = "company")]
+    #[arg(long, group = "change", conflicts_with = "company_ids")]
     all_companies: bool,
     /// A network that it may be used from, in place of those it had; may be repeated
-    #[arg(long, value_name = "CIDR", group = "change")]
-    allow_ip: Vec<String>,
+    #[arg(long = "allow-ip", value_name = "CIDR", group = "change")]
+    addresses: Vec<String>,
     /// May be used from anywhere
-    #[arg(long, group = "change", conflicts_with = "allow_ip")]
+    #[arg(long, group = "change", conflicts_with = "addresses")]
     anywhere: bool,
     /// When it ends: in a while (30d, 12h) or at a time (2027-01-01T00:00:00Z)
-    #[arg(long, value_name = "WHEN", group = "change")]
-    expires: Option<String>,
+    #[arg(long = "expires", value_name = "WHEN", group = "change")]
+    expires_time: Option<String>,
     /// Does not end
-    #[arg(long, group = "change", conflicts_with = "expires")]
+    #[arg(long, group = "change", conflicts_with = "expires_time")]
     no_expiry: bool,
     /// The id of the staff member it acts as
-    #[arg(long, value_name = "ID", group = "change")]
-    staff: Option<String>,
+    #[arg(long = "staff", value_name = "ID", group = "change")]
+    staff_id: Option<String>,
     /// Acts as nobody but itself
-    #[arg(long, group = "change", conflicts_with = "staff")]
+    #[arg(long, group = "change", conflicts_with = "staff_id")]
     no_staff: bool,
 }
 
@@ -329,14 +329,14 @@ impl Import {
 
 impl Draft {
     fn read(&self) -> Result<KeyDraft, Failure> {
-        let companies = companies(&self.company)?;
+        let companies = companies(&self.company_ids)?;
         Ok(KeyDraft {
             name: Name::parse("--name", &self.name).map_err(usage)?,
-            scopes: scopes(&self.scope)?,
+            scopes: scopes(&self.scopes)?,
             coverage: if companies.is_empty() { Coverage::All } else { Coverage::Only(companies) },
-            addresses: networks(&self.allow_ip)?,
-            expires_time: self.expires.as_deref().map(parse_expires).transpose()?,
-            staff_id: self.staff.as_deref().map(parse_staff).transpose()?,
+            addresses: networks(&self.addresses)?,
+            expires_time: self.expires_time.as_deref().map(parse_expires).transpose()?,
+            staff_id: self.staff_id.as_deref().map(parse_staff).transpose()?,
         })
     }
 }
@@ -374,23 +374,23 @@ impl Update {
         if let Some(name) = &self.name {
             set("name", Some(json!(Name::parse("--name", name).map_err(usage)?.as_str())));
         }
-        if !self.scope.is_empty() {
-            set("scopes", Some(json!(scopes(&self.scope)?.names())));
+        if !self.scopes.is_empty() {
+            set("scopes", Some(json!(scopes(&self.scopes)?.names())));
         }
-        if self.all_companies || !self.company.is_empty() {
-            let ids = companies(&self.company)?;
+        if self.all_companies || !self.company_ids.is_empty() {
+            let ids = companies(&self.company_ids)?;
             set("companyIds", Some(ids.iter().map(CompanyId::as_str).collect()));
             set("allCompanies", self.all_companies.then_some(json!(true)));
         }
-        if self.anywhere || !self.allow_ip.is_empty() {
-            set("addresses", Some(json!(texts(&networks(&self.allow_ip)?))));
+        if self.anywhere || !self.addresses.is_empty() {
+            set("addresses", Some(json!(texts(&networks(&self.addresses)?))));
         }
-        if self.no_expiry || self.expires.is_some() {
-            let expires = self.expires.as_deref().map(parse_expires).transpose()?;
+        if self.no_expiry || self.expires_time.is_some() {
+            let expires = self.expires_time.as_deref().map(parse_expires).transpose()?;
             set("expiresTime", expires.map(|time| json!(time.to_string())));
         }
-        if self.no_staff || self.staff.is_some() {
-            let staff = self.staff.as_deref().map(parse_staff).transpose()?;
+        if self.no_staff || self.staff_id.is_some() {
+            let staff = self.staff_id.as_deref().map(parse_staff).transpose()?;
             set("staffId", Some(json!(staff.as_ref().map_or("", StaffId::as_str))));
         }
         let One { id, etag } = &self.one;

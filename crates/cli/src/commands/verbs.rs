@@ -1,17 +1,19 @@
 //! What all commands that talk to a server come down to: a method, its request, and how the answer
-//! is shown. A command's arguments *are* the request: their fields have the contract's names.
+//! is shown. A command's arguments *are* the request: their fields have the contract's names, by which
+//! refusals are told in the words of the command line.
 
 use std::io::{self, IsTerminal};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Command, CommandFactory, ValueEnum};
 use customer_settings_server::store::Access;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    Arguments,
     failure::{Failure, failure, usage},
     output::{self, Kind, Output, cell, note, print_json},
-    target::{Client, Target, new_request_id},
+    target::{Client, FieldNames, Target, new_request_id},
     values,
 };
 
@@ -46,15 +48,15 @@ pub(crate) struct Write<T: Args> {
 #[command(next_help_heading = "Safety")]
 struct Safety {
     /// Check and show what would be the result, and change nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[arg(long = "dry-run")]
+    validate_only: bool,
     /// Makes the command safe to repeat: with the same id the same change is made only once
     /// [default: a new id]
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
     /// The staff member who signs the change; needs a key with the scope staff:any
-    #[arg(long, value_name = "ID")]
-    as_staff: Option<String>,
+    #[arg(long = "as-staff", value_name = "ID")]
+    settings_staff_id: Option<String>,
 }
 
 /// A state that is over.
@@ -112,6 +114,12 @@ pub(crate) struct Call<'a> {
     target: &'a Target,
     staff: Option<&'a str>,
     access: Access,
+    pub(crate) names: FieldNames,
+}
+
+/// What people call the fields of a command's request.
+fn names<T: Args>() -> FieldNames {
+    FieldNames::of(&T::augment_args(Command::new("")), &Arguments::command())
 }
 
 impl<T: Args + Serialize> Read<T> {
@@ -126,6 +134,7 @@ impl<T: Args + Serialize> Read<T> {
             target,
             staff: None,
             access: Access::Read,
+            names: names::<Self>(),
         })
     }
 }
@@ -155,10 +164,10 @@ impl<T: Args> Write<T> {
             }
             (true, false) | (false, true) => {}
         }
-        if safety.dry_run {
+        if safety.validate_only {
             request["validate_only"] = json!(true);
         }
-        let staff = safety.as_staff.as_deref();
+        let staff = safety.settings_staff_id.as_deref();
         Ok(Call {
             method,
             request,
@@ -167,13 +176,14 @@ impl<T: Args> Write<T> {
             target,
             staff,
             access: Access::Write,
+            names: names::<Self>(),
         })
     }
 }
 
 impl Call<'_> {
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
-        self.target.connect(self.staff, self.access).await
+        self.target.connect(self.staff, self.access, self.names.clone()).await
     }
 
     /// Whether nothing will be written, also because a document says so.

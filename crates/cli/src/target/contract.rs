@@ -42,6 +42,24 @@ pub(super) fn request(name: &str, value: &Value) -> Result<DynamicMessage, Failu
         .map_err(|error| failure(format!("this is no {}: {error}", form.name())))
 }
 
+#[cfg(test)]
+pub(super) fn fields(name: &str) -> std::collections::BTreeSet<String> {
+    let mut forms = vec![method(name).input()];
+    let mut names = std::collections::BTreeSet::new();
+    while let Some(form) = forms.pop() {
+        let ours = form.full_name().starts_with("customersettings.")
+            || form.full_name().starts_with("moego.");
+        for field in form.fields().filter(|_| ours) {
+            if names.insert(field.name().to_owned())
+                && let prost_reflect::Kind::Message(inner) = field.kind()
+            {
+                forms.push(inner);
+            }
+        }
+    }
+    names
+}
+
 /// What becomes of `false`, `""` and `0` in fields that cannot be left out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Defaults {

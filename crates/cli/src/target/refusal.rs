@@ -5,7 +5,7 @@ use std::error::Error;
 use serde_json::Value;
 use tonic::{Code, Status};
 
-use super::contract;
+use super::{FieldNames, contract};
 use crate::failure::{Exit, Failure};
 
 const HINT: &str = "is a customer-settings server there, with http:// or https:// as it speaks, and \
@@ -32,11 +32,18 @@ pub(super) fn causes(error: &dyn Error) -> String {
 }
 
 /// A call that was sent and did not succeed. `is_unknown`: whether it may have been carried out all the same.
-pub(super) fn explain(status: &Status, server: &str, request: &Value, is_unknown: bool) -> Failure {
+pub(super) fn explain(
+    status: &Status,
+    server: &str,
+    request: &Value,
+    names: &FieldNames,
+    is_unknown: bool,
+) -> Failure {
     let details = contract::details(status.details());
     let reason = contract::reason(status.details());
+    let violations = violations(&details);
     let mut lines = match &reason {
-        Some(reason) => vec![format!("{} ({reason})", status.message())],
+        Some(reason) => vec![format!("{} ({reason})", message(status, &violations, names))],
         // What tonic makes of its own time-out.
         None if status.code() == Code::Cancelled => {
             vec![format!("{server} did not answer in time; see --timeout")]
@@ -47,7 +54,7 @@ pub(super) fn explain(status: &Status, server: &str, request: &Value, is_unknown
             vec![format!("{server} gave no proper answer: {cause}"), HINT.to_owned()]
         }
     };
-    lines.extend(violations(&details, status.message()));
+    lines.extend(unnamed(&violations, status.message(), names));
     if let Some(id) = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok()) {
         // What is no fault of the server is in its log only where every request is.
         let place = if is_logged(status.code()) { "in the server's log as" } else { "request id" };
@@ -69,15 +76,32 @@ fn is_logged(code: Code) -> bool {
     matches!(code, Unknown | DeadlineExceeded | Internal | Unavailable | DataLoss)
 }
 
-/// The fields that are wrong, as far as the message does not name them.
-fn violations(details: &[Value], message: &str) -> Vec<String> {
+/// The fields that are wrong, and what is wrong with each.
+fn violations(details: &[Value]) -> Vec<(&str, &str)> {
     let lists = details.iter().filter_map(|detail| detail["fieldViolations"].as_array());
-    let pairs = lists.flatten().filter_map(|violation| {
-        Some((violation["field"].as_str()?, violation["description"].as_str()?))
-    });
-    pairs
+    let pairs = lists
+        .flatten()
+        .map(|violation| Some((violation["field"].as_str()?, violation["description"].as_str()?)));
+    pairs.flatten().collect()
+}
+
+/// The message in the words of the command line. A field whose name is a common word is only taken for one where
+/// it is said to be wrong.
+fn message(status: &Status, violations: &[(&str, &str)], names: &FieldNames) -> String {
+    let mut text = status.message().to_owned();
+    for (field, description) in violations {
+        let wrong = format!("{field} {description}");
+        text = text.replace(&wrong, &format!("{} {description}", names.field(field)));
+    }
+    names.text(&text)
+}
+
+/// The fields that are wrong, as far as the message does not name them.
+fn unnamed(violations: &[(&str, &str)], message: &str, names: &FieldNames) -> Vec<String> {
+    violations
+        .iter()
         .filter(|(field, description)| !(message.contains(field) && message.contains(description)))
-        .map(|(field, description)| format!("{field}: {description}"))
+        .map(|(field, description)| format!("{}: {}", names.field(field), names.text(description)))
         .collect()
 }
 
@@ -151,7 +175,8 @@ mod tests {
     fn a_write_of_unknown_outcome_says_how_to_repeat_it() {
         let request = json!({"request_id": "abc"});
         let told = |status: &Status, request: &Value| {
-            let failure = explain(status, "http://a", request, is_unknown(status));
+            let names = FieldNames::default();
+            let failure = explain(status, "http://a", request, &names, is_unknown(status));
             failure.message.contains("--request-id abc")
         };
         for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Cancelled, Code::Internal] {
@@ -184,7 +209,8 @@ mod tests {
             {"field": "entry.name", "description": "must not be empty"},
             {"field": "entry.color", "description": "must be #RGB"},
         ]})];
-        let lines = violations(&details, "entry.name must not be empty");
+        let names = FieldNames::default();
+        let lines = unnamed(&violations(&details), "entry.name must not be empty", &names);
         assert_eq!(lines, ["entry.color: must be #RGB"]);
     }
 }
