@@ -3,11 +3,14 @@
 import json
 import os
 import pty
+import re
 import socket
+import subprocess
+import textwrap
 import threading
 
 import pytest
-from conftest import PROGRAM, run
+from conftest import PROGRAM, ROOT, run
 from database import until
 
 TAGS = ("cmp_001", "customer_tags")
@@ -289,6 +292,44 @@ def test_a_stolen_key_is_ended_with_all_that_it_made(cli, tmp_path):
     assert (ended["state"], ended["alsoRevokedIds"]) == ("REVOKED", both)
     for ended in (file, its_file, last_file):
         assert "KEY_REVOKED" in refused(cli, 4, "entry", "list", *TAGS, key_file=ended)
+    # A repetition finds nothing left to revoke.
+    again = cli.json("key", "revoke", stolen, "--with-created", "--yes")
+    assert (again["state"], again["alsoRevokedIds"]) == ("REVOKED", [])
+
+
+def test_the_runbook_for_a_stolen_key_works_as_it_is_written(cli, tmp_path, monkeypatch):
+    """Every block of shell in that part of the documentation, twice, as one would after a broken connection."""
+
+    def made(name, by=None):
+        file = tmp_path / f"{name}.key"
+        create = ["key", "create", "--name", name, "--scope", "settings:read", "--scope", "keys:write", "--output", "json"]
+        answer = json.loads(cli(*create, **({"key_file": by} if by else {})).stdout)
+        file.write_text(answer["secret"])
+        file.chmod(0o600)
+        return answer["key"]["id"], file
+
+    stolen, file = made("stolen")
+    child, its_file = made("child", by=file)
+    grandchild, _ = made("grandchild", by=its_file)
+    bystander, _ = made("bystander")
+    text = (ROOT / "docs/operating.md").read_text()
+    [part] = re.findall(r"### A key was stolen\n(.*?)\n## ", text, re.S)
+    blocks = [textwrap.dedent(block) for block in re.findall(r"```sh\n(.*?)```", part, re.S)]
+    assert len(blocks) == 2 and "ended.txt" in blocks[0] and "while read" in blocks[1]
+    monkeypatch.setenv("PATH", f"{PROGRAM.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUSTOMER_SETTINGS_SERVER", cli.server.base)
+    monkeypatch.setenv("CUSTOMER_SETTINGS_KEY_FILE", str(cli.server.data_dir / "demo-key"))
+    for block in [blocks[0], *blocks]:
+        script = block.replace("key_STOLEN", stolen)
+        done = subprocess.run(["bash", "-eo", "pipefail"], input=script, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        if "ended.txt" in block:
+            assert (tmp_path / "ended.txt").read_text().split() == [stolen, child, grandchild]
+            changes = [line for line in done.stdout.splitlines() if "revoked the key" in line or "created the key" in line]
+            assert any(child in line and stolen in line and "created" in line for line in changes)
+            assert bystander not in "".join(line for line in changes if "created" not in line)
+    states = {key["id"]: key["state"] for key in cli.json("key", "list", "--revoked")}
+    assert [states[id] for id in [stolen, child, grandchild, bystander]] == ["REVOKED"] * 3 + ["ACTIVE"]
 
 
 def test_a_rotation_does_not_cut_another_ones_overlap_short_unasked(cli):
