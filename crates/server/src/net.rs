@@ -23,6 +23,7 @@ use crate::{
     telemetry::{self, CONNECTIONS, CONNECTIONS_REFUSED, TLS_FAILURES},
 };
 
+mod body;
 mod client_address;
 mod connection;
 mod cors;

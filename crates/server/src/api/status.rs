@@ -60,6 +60,8 @@ pub enum RequestError {
     FormPost,
     /// The body could not be read to its end.
     BodyUnreadable,
+    /// The rest of the body had not come when the request's time was over.
+    BodyLate,
     /// The content type is gRPC's, and the HTTP method or version cannot carry it.
     NotGrpc {
         /// The content type, the HTTP method and the HTTP version as they were sent.
@@ -99,6 +101,7 @@ impl RequestError {
             Self::MalformedMessage => "MALFORMED_MESSAGE",
             Self::FormPost => "FORM_POST",
             Self::BodyUnreadable => "BODY_UNREADABLE",
+            Self::BodyLate => "BODY_LATE",
             Self::NotGrpc { .. } => "NOT_GRPC",
             Self::UnknownCodec { .. } => "UNKNOWN_CODEC",
             Self::PlainHttp => "PLAIN_HTTP",
@@ -134,6 +137,11 @@ impl RequestError {
                     .to_owned()
             }
             Self::BodyUnreadable => "the body ended before it was complete".to_owned(),
+            Self::BodyLate => {
+                "the request's body did not arrive whole before the deadline, so nothing was carried out: send the \
+                 request again, with its whole body"
+                    .to_owned()
+            }
             Self::NotGrpc { content_type, method, version } => format!(
                 "{} is for gRPC, which is POST over HTTP/2, and gRPC-Web, which is POST, and this is {} \
                  over {version}: use a client for gRPC and no proxy that changes what it sends, or send JSON with \
@@ -189,6 +197,7 @@ impl RequestError {
             | Self::UnknownCodec { .. }
             | Self::UnknownEncoding { .. }
             | Self::UnannouncedCompression
+            | Self::BodyLate
             | Self::PlainHttp => None,
             Self::BodyTooLarge { .. }
             | Self::MalformedJson { .. }
@@ -250,6 +259,8 @@ fn request_codes(error: &RequestError) -> (Code, StatusCode) {
         // gRPC's document on compression asks for this code.
         RequestError::UnannouncedCompression => (Code::Internal, StatusCode::BAD_REQUEST),
         RequestError::PlainHttp => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
+        // Unlike 504 it says whom the server waited for: it is no failure of the server, and may be sent again.
+        RequestError::BodyLate => (Code::DeadlineExceeded, StatusCode::REQUEST_TIMEOUT),
         RequestError::BodyTooLarge { .. } => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
         RequestError::MalformedJson { .. }
         | RequestError::MalformedMessage
@@ -439,7 +450,7 @@ pub struct DocumentedError {
 impl DocumentedError {
     /// Whether only requests with a body can meet it.
     pub fn is_about_the_body(&self) -> bool {
-        self.status == StatusCode::PAYLOAD_TOO_LARGE
+        matches!(self.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
     }
 
     /// Whether only writes can meet it.
@@ -462,6 +473,7 @@ pub fn documented_errors() -> Vec<DocumentedError> {
         since: vec![],
     };
     let of = |error: &Error| (codes(error).1, rendered(error));
+    let of_request = |error: &RequestError| (request_codes(error).1, request_status(error));
     [
         ("The request is malformed, or the state does not allow it.", of(&invalid)),
         ("There is no valid key in the request.", of(&Error::NoCredential)),
@@ -470,8 +482,9 @@ pub fn documented_errors() -> Vec<DocumentedError> {
             of(&Error::MissingScope { scopes: vec![Scope::SettingsRead] }),
         ),
         ("There is no such thing, or no such path.", of(&missing)),
+        ("The body did not arrive in time.", of_request(&RequestError::BodyLate)),
         ("Another change came first, or the name or the id is taken.", of(&changed)),
-        ("The body is too large.", (request_codes(&too_large).1, request_status(&too_large))),
+        ("The body is too large.", of_request(&too_large)),
         ("Too many requests.", of(&limited)),
         ("A bug in the server.", of(&Error::Internal(Cause::default()))),
         ("The server cannot answer just now.", of(&overloaded)),

@@ -27,19 +27,20 @@ use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument;
 
 use super::{
+    body::{Awaited, RequestBody},
     client_address::ClientAddress,
     cors::Cors,
     deadline::{Deadline, budget},
     manner::Manner,
     operational::Operational,
-    ready::{BodyLimits, Head, ReadyAnswers, ReadyRequest, RequestBody},
+    ready::{Head, ReadyAnswers, ReadyRequest},
     record::{Asked, Record, RecordedBody, Recorder, RouteLabel, span},
     request_id::{self, RequestId},
     watch::Busy,
     who::Who,
 };
 use crate::{
-    api::status::{error_response, is_limited, request_error_response},
+    api::status::{RequestError, error_response, is_limited, request_error_response},
     catalog::error::{Cause, Error, Unavailable},
     clock::Clock,
     config::{Config, Limits},
@@ -180,7 +181,10 @@ impl Pipeline {
             Err(busy) => {
                 let pipeline = Arc::clone(self);
                 Answering::Made(Box::pin(async move {
-                    pipeline.answer_generally(request.map(Body::new), peer, arrival, busy).await
+                    let request = request.map(Body::new);
+                    pipeline
+                        .answer_generally(request, peer, arrival, Awaited::default(), busy)
+                        .await
                 }))
             }
         }
@@ -249,20 +253,19 @@ impl Pipeline {
         mut busy: Busy,
     ) -> Response<RecordedBody> {
         let (head, body) = request.into_parts();
-        let limits = BodyLimits {
-            bytes: self.limits.body_bytes as u64,
-            time: self.limits.request_timeout(),
-        };
-        let mut body = RequestBody::new(body, &head, limits, &busy);
+        let mut body = RequestBody::new(body, &head, self.limits.body_bytes as u64, &busy);
         if let Some(read) = body.read_at_once().await {
             busy = match self.at_once(Head::of_parts(&head), &read, &arrival, busy) {
                 Ok(response) => return response,
                 Err(busy) => busy,
             };
         }
-        let request = Request::from_parts(head, body.into_body());
+        let awaited = Awaited::default();
+        let Deadline(until) = self.deadline(&arrival, &head.headers);
+        let body = body.into_body(until, awaited.clone());
+        let request = Request::from_parts(head, body);
         // In a place of its own, or every request that is ready would carry its size around.
-        Box::pin(self.answer_generally(request, peer, arrival, busy)).await
+        Box::pin(self.answer_generally(request, peer, arrival, awaited, busy)).await
     }
 
     async fn answer_generally(
@@ -270,6 +273,7 @@ impl Pipeline {
         mut request: Request<Body>,
         peer: IpAddr,
         arrival: Arrival,
+        awaited: Awaited,
         busy: Busy,
     ) -> Response<RecordedBody> {
         if request.version() == Version::HTTP_2 {
@@ -278,19 +282,21 @@ impl Pipeline {
         }
         let who = Who::default();
         let asked = arrival.asked(Head::of(&request), who.clone());
-        let Arrival { started, manner, id, client } = arrival;
-        let record = Record::start(&self.recorder, started, manner.protocol, asked);
+        let protocol = arrival.manner.protocol;
+        let record = Record::start(&self.recorder, arrival.started, protocol, asked);
         let allowed_origin = self.cors.allowed(request.headers());
-        let span = span(&id);
-        request.extensions_mut().insert(id.clone());
-        request.extensions_mut().insert(client);
-        request.extensions_mut().insert(manner);
+        let deadline = self.deadline(&arrival, request.headers());
+        request.extensions_mut().insert(arrival.id.clone());
+        request.extensions_mut().insert(arrival.client);
+        request.extensions_mut().insert(arrival.manner);
+        request.extensions_mut().insert(deadline);
         request.extensions_mut().insert(who);
 
         let method = request.method().clone();
-        let response = self.route(request, peer, client, manner).instrument(span).await;
+        let call = self.route(request, peer, &arrival, deadline, &awaited);
+        let response = call.instrument(span(&arrival.id)).await;
         let mut response = fit_for(&method, response);
-        self.complete(allowed_origin, &id, response.headers_mut());
+        self.complete(allowed_origin, &arrival.id, response.headers_mut());
         if busy.is_spoilt() {
             // Of HTTP/1.1 alone. A client that is told does not try to use the connection again.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -302,6 +308,10 @@ impl Pipeline {
             sleep(LIMITED_PAUSE).await;
         }
         response
+    }
+
+    fn deadline(&self, arrival: &Arrival, headers: &HeaderMap) -> Deadline {
+        Deadline(arrival.started + budget(self.limits.request_timeout(), headers))
     }
 
     /// The headers that every answer has.
@@ -323,29 +333,29 @@ impl Pipeline {
         &self,
         mut request: Request<Body>,
         peer: IpAddr,
-        client: ClientAddress,
-        manner: Manner,
+        arrival: &Arrival,
+        deadline: Deadline,
+        awaited: &Awaited,
     ) -> Response<Body> {
+        let manner = arrival.manner;
         if let Some(preflight) = self.cors.preflight(&request) {
             return preflight;
         }
         // Not as one reference, since a body cannot be shared between threads.
         let asked = (request.method(), request.uri().path(), manner.protocol);
-        if let Some(answer) = self.operational.answer(asked, request.headers(), peer, client) {
+        let headers = request.headers();
+        if let Some(answer) = self.operational.answer(asked, headers, peer, arrival.client) {
             return answer;
         }
         if let Some(error) = manner.refusal(Head::of(&request), request.version()) {
-            return in_manner(manner, request_error_response(manner.protocol, &error));
+            return refuse_request(manner, &error);
         }
         if let Some(kind) = manner.web_type() {
             request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
         // A request's place is free again with its answer's head: what follows is the client's pace.
         match self.requests.try_acquire() {
-            Ok(_place) => match self.call(request).await {
-                Ok(response) => response,
-                Err(error) => refuse(manner, &error),
-            },
+            Ok(_place) => self.call(request, manner, deadline, awaited).await,
             Err(_) => {
                 let cause = Cause::new(format_args!(
                     "{} requests at once",
@@ -356,15 +366,21 @@ impl Pipeline {
         }
     }
 
-    async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
-        let budget = budget(self.limits.request_timeout(), request.headers());
-        request.extensions_mut().insert(Deadline(self.clock.monotonic() + budget));
+    async fn call(
+        &self,
+        request: Request<Body>,
+        manner: Manner,
+        Deadline(deadline): Deadline,
+        awaited: &Awaited,
+    ) -> Response<Body> {
+        let left = deadline.saturating_duration_since(self.clock.monotonic());
         let answer = AssertUnwindSafe(self.app.general.clone().oneshot(request)).catch_unwind();
-        match timeout(budget, answer).await {
-            Ok(Ok(Ok(response))) => Ok(response),
+        match timeout(left, answer).await {
+            Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
-            Ok(Err(panic)) => Err(panicked(&*panic)),
-            Err(_) => Err(Error::DeadlineExceeded),
+            Ok(Err(panic)) => refuse(manner, &panicked(&*panic)),
+            Err(_) if awaited.get() => refuse_request(manner, &RequestError::BodyLate),
+            Err(_) => refuse(manner, &Error::DeadlineExceeded),
         }
     }
 }
@@ -392,6 +408,10 @@ fn panicked(panic: &(dyn Any + Send)) -> Error {
 
 fn refuse(manner: Manner, error: &Error) -> Response<Body> {
     in_manner(manner, error_response(manner.protocol, error))
+}
+
+fn refuse_request(manner: Manner, error: &RequestError) -> Response<Body> {
+    in_manner(manner, request_error_response(manner.protocol, error))
 }
 
 /// The layer that knows gRPC-Web is inside the application; in answers without a body it only

@@ -254,6 +254,7 @@ fn every_request_error() -> Vec<RequestError> {
         RequestError::MalformedJson { description: "oops".to_owned() },
         RequestError::FormPost,
         RequestError::BodyUnreadable,
+        RequestError::BodyLate,
         RequestError::NotGrpc {
             content_type: "application/grpc".to_owned(),
             method: "GET".to_owned(),

@@ -1,6 +1,11 @@
 //! Answers over HTTP/1.1 that are made before the body was read: they reach the client, and its
 //! connection is kept or its end announced.
 
+use futures_util::{StreamExt, stream};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tonic_types::StatusExt;
+
 use super::*;
 
 const BODY_LIMIT: usize = 1 << 20;
@@ -107,6 +112,73 @@ async fn a_client_that_waits_to_be_asked_for_its_body_is_asked_where_it_is_wante
         stream.write_all(body.as_bytes()).await.unwrap();
         let answer = hear(&mut stream, body).await;
         assert!(answer.starts_with("HTTP/1.1 200 ") && !says_close(&answer), "{answer}");
+    }
+}
+
+/// Whether the answer says that the body did not come, and what that means.
+fn is_late(text: &str) -> bool {
+    text.contains("BODY_LATE") && text.contains("nothing was carried out")
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_told_at_the_deadline_and_ends_the_connection() {
+    let mut config = config();
+    config.limits.request_timeout_ms = 50;
+    let server = Server::start(&config);
+    for (framing, sent) in [
+        ("content-length: 30", "x"),
+        ("content-length: 30", ""),
+        ("content-length: 30\r\nexpect: 100-continue", ""),
+        ("content-length: 200000", "xxxx"),
+        ("transfer-encoding: chunked", "1\r\nx\r\n"),
+        ("transfer-encoding: chunked", "1e\r\nx"),
+    ] {
+        let head = head(framing).replace("/hello", "/echo");
+        let answer = server.say(&format!("{head}{sent}")).await;
+        let answer = answer.trim_start_matches("HTTP/1.1 100 Continue\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 408 ") && says_close(answer), "{framing}: {answer}");
+        assert!(is_late(answer), "{framing}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_told_when_the_callers_own_time_is_over() {
+    let server = Server::start(&config());
+    let own_time = "content-type: application/grpc-web\r\ngrpc-timeout: 50m\r\ncontent-length: 30";
+    let unfinished = format!("{}x", head(own_time).replace("/hello", "/echo"));
+    let answer = server.say(&unfinished).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && says_close(&answer), "{answer}");
+    assert!(answer.contains("\r\ngrpc-status: 4\r\n"), "{answer}");
+    // An answer that did not wait for the body ends the connection at the same time.
+    let mut stream = server.connect().await;
+    stream.write_all(format!("{}x", head(own_time)).as_bytes()).await.unwrap();
+    assert!(!says_close(&hear_all(&mut stream).await));
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_over_http_2_ends_its_request_alone() {
+    let mut config = config();
+    config.limits.request_timeout_ms = 50;
+    let server = Server::start(&config);
+    let (mut sender, _connection) = http2(server.connect().await).await;
+    for (kind, status) in [("application/grpc", 200), ("application/json", 408)] {
+        let frames = stream::once(async { Ok::<_, Infallible>(Frame::data("x".into())) });
+        let unfinished = Body::new(StreamBody::new(frames.chain(stream::pending())));
+        let (mut head, _) = grpc("/echo", &[]).into_parts();
+        head.headers.insert("content-type", kind.parse().unwrap());
+        let answer = sender.send_request(Request::from_parts(head, unfinished)).await.unwrap();
+        assert_eq!(answer.status(), status);
+        let (head, body) = answer.into_parts();
+        let said = match tonic::Status::from_header_map(&head.headers) {
+            Some(status) => {
+                let details = status.get_details_error_info().unwrap();
+                assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+                format!("{} {}", details.reason, status.message())
+            }
+            None => String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap(),
+        };
+        assert!(is_late(&said), "{kind}: {said}");
+        assert!(sender.send_request(grpc("/hello", &[])).await.is_ok());
     }
 }
 

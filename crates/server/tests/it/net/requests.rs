@@ -182,16 +182,6 @@ async fn a_request_is_cut_off_at_its_deadline_in_every_protocol() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_too_slowly_meets_the_deadline() {
-    let mut config = config();
-    config.limits.request_timeout_ms = 50;
-    let server = Server::start(&config);
-    let answer =
-        server.say("POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf").await;
-    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
-}
-
-#[tokio::test]
 async fn a_callers_grpc_timeout_comes_first_if_it_is_shorter() {
     let server = Server::start(&config());
     let (mut sender, _connection) = http2(server.connect().await).await;
