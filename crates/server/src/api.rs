@@ -29,7 +29,7 @@ use crate::{
     net::{App, Deadline, Manner, Protocol, Shutdown},
     service::{
         companies::CompaniesService, history::HistoryService, keys::KeysService,
-        settings::SettingsService,
+        long_work::LongWork, settings::SettingsService,
     },
 };
 
@@ -80,6 +80,8 @@ pub struct UseCases {
     pub history: Arc<HistoryService>,
     /// Issuing, listing and revoking keys.
     pub keys: Arc<KeysService>,
+    /// Where work is done that may take long.
+    pub long_work: Arc<LongWork>,
 }
 
 /// The gRPC services for one holder in this process: no port, no key, and the same check of what may be done.

@@ -21,7 +21,8 @@ use freshness::Freshness;
 use net::{Bound, ServeError, Shutdown};
 use service::{
     companies::CompaniesService, copy::CopyService, history::HistoryService, keys::KeysService,
-    load::LoadService, settings::SettingsService, snapshot::Snapshots, verify::VerifyService,
+    load::LoadService, long_work::LongWork, settings::SettingsService, snapshot::Snapshots,
+    verify::VerifyService,
 };
 use store::{
     Store,
@@ -49,6 +50,8 @@ pub struct Services {
     pub verify: Arc<VerifyService>,
     /// Documents in and out.
     pub load: Arc<LoadService>,
+    /// Where work is done that may take long.
+    pub long_work: Arc<LongWork>,
     authenticator: Arc<Authenticator>,
     store: Arc<dyn Store>,
     damages: Arc<Damages>,
@@ -78,11 +81,13 @@ impl Services {
             api::finished_list,
             config.limits.cache_bytes,
         ));
+        let long_work = Arc::new(LongWork::new(clock.clone()));
         let settings = Arc::new(SettingsService::new(
             store.clone(),
             clock.clone(),
             freshness.clone(),
             snapshots.clone(),
+            long_work.clone(),
         ));
         let authenticator = Arc::new(Authenticator::new(
             store.clone(),
@@ -102,11 +107,12 @@ impl Services {
         });
         Ok(Self {
             companies: Arc::new(CompaniesService::new(store.clone(), snapshots.clone())),
-            history: Arc::new(HistoryService::new(store.clone(), snapshots)),
+            history: Arc::new(HistoryService::new(store.clone(), snapshots, long_work.clone())),
             keys: Arc::new(keys),
             load: Arc::new(LoadService::new(store.clone(), clock.clone(), settings.clone())),
             verify: Arc::new(VerifyService::new(store.clone())),
             settings,
+            long_work,
             authenticator,
             store,
             damages,
@@ -137,6 +143,7 @@ impl Services {
             companies: self.companies.clone(),
             history: self.history.clone(),
             keys: self.keys.clone(),
+            long_work: self.long_work.clone(),
         }
     }
 

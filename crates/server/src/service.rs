@@ -6,6 +6,7 @@ pub mod document;
 pub mod history;
 pub mod keys;
 pub mod load;
+pub mod long_work;
 mod queues;
 pub mod settings;
 pub mod snapshot;

@@ -238,7 +238,9 @@ fn codes(error: &Error) -> (Code, StatusCode) {
         Error::Contended { .. } => (Code::Aborted, StatusCode::CONFLICT),
         Error::TooManyRequests { .. } => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
         Error::Unavailable { .. } => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
-        Error::DeadlineExceeded => (Code::DeadlineExceeded, StatusCode::GATEWAY_TIMEOUT),
+        Error::DeadlineExceeded | Error::NotBegun => {
+            (Code::DeadlineExceeded, StatusCode::GATEWAY_TIMEOUT)
+        }
         Error::Internal(_) => (Code::Internal, StatusCode::INTERNAL_SERVER_ERROR),
     }
 }

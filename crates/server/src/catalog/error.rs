@@ -152,6 +152,8 @@ pub enum Error {
     },
     /// The request's time is over.
     DeadlineExceeded,
+    /// The request's time is over, and what it asks for was not begun: it takes long, and others came before.
+    NotBegun,
     /// A bug.
     Internal(Cause),
 }
@@ -190,6 +192,7 @@ impl Error {
             Self::TooManyRequests { limit, .. } => limit.reason(),
             Self::Unavailable { what, .. } => what.reason(),
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::NotBegun => "NOT_BEGUN",
             Self::Internal(_) => "INTERNAL",
         }
     }
@@ -272,6 +275,10 @@ impl fmt::Display for Error {
             Self::Unavailable { what, .. } => what.fmt(f),
             Self::DeadlineExceeded => f.write_str(
                 "the request took longer than its deadline; a write may or may not have happened, a read can be repeated",
+            ),
+            Self::NotBegun => f.write_str(
+                "nothing was carried out: what takes long waits for its turn, and the request's deadline came first; \
+                 try again later, with fewer of these at once",
             ),
             Self::Internal(_) => {
                 f.write_str("an internal error; the server's log has more under this answer's request id")
@@ -488,6 +495,8 @@ pub enum Limit {
     Key,
     /// Look-ups of keys that this server has not seen, per address or in all.
     UnknownKeys,
+    /// What takes long and waits, of one key.
+    LongWork,
 }
 
 impl Limit {
@@ -496,6 +505,7 @@ impl Limit {
         match self {
             Self::Key => "KEY_RATE_LIMIT",
             Self::UnknownKeys => "UNKNOWN_KEY_RATE_LIMIT",
+            Self::LongWork => "LONG_WORK_LIMIT",
         }
     }
 }
@@ -505,6 +515,7 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Self::Key => "with this key",
             Self::UnknownKeys => "with unknown keys",
+            Self::LongWork => "with this key that take long and wait for their turn",
         })
     }
 }

@@ -1,8 +1,9 @@
 //! The past: reading a company's change log, and its settings as they were.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{
+    long_work::LongWork,
     settings::Ask,
     snapshot::{Marks, Snapshots},
 };
@@ -21,6 +22,9 @@ use crate::{
 
 /// Lines that are read at once.
 const PAGE: u32 = 500;
+/// A state that no more lines than these lead back to is near: the pages of a list stay at the revision of the first
+/// one, and must not wait for those who look far back.
+const NEAR: u32 = 50;
 /// How far back an error looks for the change after which an etag was read.
 const MAX_SEARCHED: u32 = 200;
 /// The most things that a summary names.
@@ -51,70 +55,84 @@ impl Filter {
 
 /// A page of changes, newest first, that were shown to the caller.
 #[derive(Clone, Debug)]
-pub struct Changes {
+pub struct Changes<P> {
+    /// What they were shown to.
+    pub page: P,
     /// Where the next page begins: below this revision; `None` on the last page.
     pub next: Option<Revision>,
-    /// The company now.
-    pub settings: Arc<Settings>,
-    /// Which revision that is.
+    /// The company's etag now.
+    pub etag: Etag,
+    /// Which revision that is of.
     pub marks: Marks,
 }
 
-/// Reads change logs.
+/// Reads change logs: all of it is work that may take long.
 pub struct HistoryService {
     store: Arc<dyn Store>,
     snapshots: Arc<Snapshots>,
+    long_work: Arc<LongWork>,
 }
 
 impl HistoryService {
     /// Reads changes from the store, the company itself from its snapshot.
-    pub fn new(store: Arc<dyn Store>, snapshots: Arc<Snapshots>) -> Self {
-        Self { store, snapshots }
+    pub fn new(store: Arc<dyn Store>, snapshots: Arc<Snapshots>, long_work: Arc<LongWork>) -> Self {
+        Self { store, snapshots, long_work }
     }
 
-    /// Shows the changes below a revision (`None`: from the newest), newest first, until one is not
-    /// taken; about `limit` are wanted.
-    pub async fn list(
+    /// Shows the changes below a revision (`None`: from the newest) to a page, newest first, until one is
+    /// not taken; about `limit` are wanted.
+    pub async fn list<P: Send + 'static>(
         &self,
         caller: &Caller,
         company: &CompanyId,
-        filter: &Filter,
-        (below, limit): (Option<Revision>, u32),
-        mut take: impl FnMut(&LogLine) -> bool,
-    ) -> Result<Changes> {
+        (filter, below, limit): (Filter, Option<Revision>, u32),
+        deadline: Instant,
+        (mut page, take): (P, fn(&mut P, &LogLine) -> bool),
+    ) -> Result<Changes<P>> {
         let grant = caller.grant(company)?;
         let snapshot = self.snapshots.get(&grant).await?;
         let absent = || caller.absent(Kind::Company, company.as_str());
         let seen = snapshot.ok_or_else(absent)?;
         let (settings, marks) = (seen.settings.clone(), seen.marks());
-        // Nothing that is newer than what the answer says of itself.
-        let mut below = below.or(Some(settings.revision.next()));
+        let store = self.store.clone();
         let read = limit.saturating_add(1).min(PAGE);
-        loop {
-            let lines = self.store.changes_before(&grant, below, filter.mentions(), read).await?;
-            if lines.is_empty() {
-                return Ok(Changes { next: None, settings, marks });
-            }
-            for line in lines {
-                if filter.takes(&line) && !take(&line) {
-                    return Ok(Changes { next: below, settings, marks });
+        let list = async move {
+            let etag = settings.etag();
+            // Nothing that is newer than what the answer says of itself.
+            let mut below = below.or(Some(settings.revision.next()));
+            loop {
+                let lines = store.changes_before(&grant, below, filter.mentions(), read).await?;
+                if lines.is_empty() {
+                    return Ok(Changes { page, next: None, etag, marks });
                 }
-                below = Some(line.revision);
+                for line in lines {
+                    if filter.takes(&line) && !take(&mut page, &line) {
+                        return Ok(Changes { page, next: below, etag, marks });
+                    }
+                    below = Some(line.revision);
+                }
             }
-        }
+        };
+        self.long_work.run(caller.actor.key_id.as_ref(), deadline, list).await
     }
 
-    /// One change, and what the company is at now; `revision` is that which the change made.
-    pub async fn get(
+    /// What is shown of one change, and what the company is at now; `revision` is that which the change
+    /// made.
+    pub async fn get<T: Send + 'static>(
         &self,
         caller: &Caller,
         company: &CompanyId,
         revision: Revision,
-    ) -> Result<(Marks, LogLine)> {
+        deadline: Instant,
+        show: impl FnOnce(&LogLine) -> Result<T> + Send + 'static,
+    ) -> Result<(Marks, T)> {
         let grant = caller.grant(company)?;
         let absent = || caller.absent(Kind::Company, company.as_str());
         let marks = self.snapshots.get(&grant).await?.ok_or_else(absent)?.marks();
-        Ok((marks, line(&*self.store, &grant, revision).await?))
+        let store = self.store.clone();
+        let get = async move { show(&line(&*store, &grant, revision).await?) };
+        let shown = self.long_work.run(caller.actor.key_id.as_ref(), deadline, get).await?;
+        Ok((marks, shown))
     }
 }
 
@@ -124,6 +142,25 @@ pub(super) async fn line(store: &dyn Store, grant: &Grant, revision: Revision) -
     let found = store.changes(grant, before, 1).await?.into_iter().next();
     let found = found.filter(|line| line.revision == revision);
     found.ok_or_else(|| Error::NotFound { kind: Kind::Change, id: revision.to_string() })
+}
+
+/// The company as it was at a revision, if one look at the newest lines leads there; `None` says nothing of it.
+pub(super) async fn near(
+    store: &dyn Store,
+    grant: &Grant,
+    current: &Arc<Settings>,
+    revision: Revision,
+) -> Result<Option<Arc<Settings>>> {
+    if revision == current.revision {
+        return Ok(Some(current.clone()));
+    }
+    if revision > current.revision || current.revision.0 - revision.0 >= u64::from(NEAR) {
+        return Ok(None);
+    }
+    let below = Some(current.revision.next());
+    let lines = store.changes_before(grant, below, None, NEAR).await?;
+    let (settings, is_there) = lead_back((**current).clone(), &lines, revision)?;
+    Ok(is_there.then(|| Arc::new(settings)))
 }
 
 /// The company as it was at a revision, from what it is now.
@@ -141,25 +178,43 @@ pub(super) async fn as_of(
         let description = format!("must be one of the company's revisions, 1 to {now}");
         return Err(Error::invalid("revision", "OUT_OF_RANGE", description));
     }
-    let broken = || Error::Internal(Cause::new("the change log does not lead back"));
     let mut settings = Arc::unwrap_or_clone(current);
     loop {
         let below = settings.revision.next();
-        for line in store.changes_before(grant, Some(below), None, PAGE).await? {
-            if line.revision != settings.revision {
-                return Err(broken());
-            }
-            if line.revision == revision {
-                settings.changed_time = line.time;
-                return Ok(Arc::new(settings));
-            }
-            let before = Revision(line.revision.0 - 1);
-            settings = unapply(settings, before, line.time, &line.deltas).map_err(|_| broken())?;
+        let lines = store.changes_before(grant, Some(below), None, PAGE).await?;
+        let (earlier, is_there) = lead_back(settings, &lines, revision)?;
+        if is_there {
+            return Ok(Arc::new(earlier));
         }
-        if settings.revision.next() == below {
+        settings = earlier;
+        if lines.is_empty() {
             return Err(broken());
         }
     }
+}
+
+fn broken() -> Error {
+    Error::Internal(Cause::new("the change log does not lead back"))
+}
+
+/// Takes back what lines of the log did, newest first. Answers whether they reach down to the revision.
+fn lead_back(
+    mut settings: Settings,
+    lines: &[LogLine],
+    revision: Revision,
+) -> Result<(Settings, bool)> {
+    for line in lines {
+        if line.revision != settings.revision {
+            return Err(broken());
+        }
+        if line.revision == revision {
+            settings.changed_time = line.time;
+            return Ok((settings, true));
+        }
+        let before = Revision(line.revision.0 - 1);
+        settings = unapply(settings, before, line.time, &line.deltas).map_err(|_| broken())?;
+    }
+    Ok((settings, false))
 }
 
 /// An error with the changes that are in the way, where it is about such.

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     history,
+    long_work::LongWork,
     queues::Queues,
     snapshot::{Marks, Seen, Snapshots},
 };
@@ -41,6 +42,7 @@ pub struct SettingsService {
     clock: Arc<dyn Clock>,
     freshness: Arc<Freshness>,
     snapshots: Arc<Snapshots>,
+    long_work: Arc<LongWork>,
     /// The writers of one company wait for each other here rather than in conflicts.
     writers: Queues,
 }
@@ -52,8 +54,9 @@ impl SettingsService {
         clock: Arc<dyn Clock>,
         freshness: Arc<Freshness>,
         snapshots: Arc<Snapshots>,
+        long_work: Arc<LongWork>,
     ) -> Self {
-        Self { store, clock, freshness, snapshots, writers: Queues::new() }
+        Self { store, clock, freshness, snapshots, long_work, writers: Queues::new() }
     }
 
     /// The company as it is, at most as old as the freshness bound; `None` if there is none.
@@ -66,32 +69,55 @@ impl SettingsService {
         self.snapshots.get_at_once(grant, now)
     }
 
-    /// The company as it is or was; NOT_FOUND (or its refusal) if there is none.
+    /// The company as it is or was; NOT_FOUND (or its refusal) if there is none. To look far back is work that
+    /// may take long.
     pub async fn read(
         &self,
         caller: &Caller,
         company: &CompanyId,
         as_of: AsOf,
+        deadline: Instant,
     ) -> Result<(Arc<Settings>, Marks)> {
         let grant = caller.grant(company)?;
         let absent = || caller.absent(Kind::Company, company.as_str());
         let seen = self.snapshots.get(&grant).await?.ok_or_else(absent)?;
         let (current, marks) = (seen.settings.clone(), seen.marks());
-        let revision = match as_of {
+        let settings = match as_of {
             AsOf::Now => return Ok((current, marks)),
-            AsOf::Revision(revision) => revision,
-            AsOf::Time(time) => self.store.revision_at(&grant, time).await?.ok_or_else(|| {
-                let description = "lies before the company was made";
-                Error::invalid("read_time", "OUT_OF_RANGE", description)
-            })?,
+            AsOf::Revision(revision) => {
+                let current = newest(&*self.store, &grant, current, revision).await?;
+                match history::near(&*self.store, &grant, &current, revision).await? {
+                    Some(near) => near,
+                    None => self.look_back(grant, current, as_of, deadline).await?,
+                }
+            }
+            AsOf::Time(_) => self.look_back(grant, current, as_of, deadline).await?,
         };
-        // Made by another process just now, and not yet seen here.
-        let current = match revision > current.revision {
-            true => Arc::new(self.store.settings(&grant).await?.ok_or_else(absent)?),
-            false => current,
+        let token = self.snapshots.token(settings.revision);
+        Ok((settings, Marks { token, stale_for: None }))
+    }
+
+    async fn look_back(
+        &self,
+        grant: Grant,
+        current: Arc<Settings>,
+        as_of: AsOf,
+        deadline: Instant,
+    ) -> Result<Arc<Settings>> {
+        let (store, key) = (self.store.clone(), grant.actor().key_id.clone());
+        let look = async move {
+            let revision = match as_of {
+                AsOf::Now => current.revision,
+                AsOf::Revision(revision) => revision,
+                AsOf::Time(time) => store.revision_at(&grant, time).await?.ok_or_else(|| {
+                    let description = "lies before the company was made";
+                    Error::invalid("read_time", "OUT_OF_RANGE", description)
+                })?,
+            };
+            let current = newest(&*store, &grant, current, revision).await?;
+            history::as_of(&*store, &grant, current, revision).await
         };
-        let settings = history::as_of(&*self.store, &grant, current, revision).await?;
-        Ok((settings, Marks { token: self.snapshots.token(revision), stale_for: None }))
+        self.long_work.run(key.as_ref(), deadline, look).await
     }
 
     /// Writes, or answers what the same request did before.
@@ -385,6 +411,19 @@ impl Written {
         let settings = Arc::new(plan.after);
         Self { settings, subjects: plan.subjects, line, repeated: false, token }
     }
+}
+
+/// The company as it is known, or as it is stored where another process made the revision just now.
+async fn newest(
+    store: &dyn Store,
+    grant: &Grant,
+    known: Arc<Settings>,
+    revision: Revision,
+) -> Result<Arc<Settings>> {
+    if revision <= known.revision {
+        return Ok(known);
+    }
+    Ok(store.settings(grant).await?.map_or(known, Arc::new))
 }
 
 /// Which state of a company to read.

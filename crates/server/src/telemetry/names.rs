@@ -24,6 +24,10 @@ pub const SNAPSHOT_READS: &str = "customer_settings_snapshot_reads_total";
 pub const STALE_ANSWERS: &str = "customer_settings_stale_answers_total";
 /// Gauge: 1 while the store does not answer.
 pub const STORE_AWAY: &str = "customer_settings_store_away";
+/// Gauge: pieces of work that may take long and have a place.
+pub const LONG_WORK_RUNNING: &str = "customer_settings_long_work_running";
+/// Gauge: those that wait for one.
+pub const LONG_WORK_WAITING: &str = "customer_settings_long_work_waiting";
 /// Gauge: bytes.
 pub const SNAPSHOT_BYTES: &str = "customer_settings_snapshot_bytes";
 /// Counter, by `outcome`.
@@ -68,6 +72,8 @@ pub(super) fn describe() {
         (CONNECTIONS, "Connections that are open"),
         (DAMAGED_PLACES, "Places of damaged data that were met since the start, at most 100"),
         (STORE_AWAY, "1 while the store does not answer"),
+        (LONG_WORK_RUNNING, "Requests whose long work is being done"),
+        (LONG_WORK_WAITING, "Requests whose long work waits for its turn"),
         (SNAPSHOT_BYTES, "Settings held in memory, roughly"),
         (
             CERTIFICATE_EXPIRY,

@@ -15,6 +15,7 @@ mod document;
 mod freshness;
 mod harness;
 mod keys;
+mod long_work;
 mod names;
 mod net;
 mod nodes;

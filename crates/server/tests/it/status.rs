@@ -72,11 +72,13 @@ fn every_error() -> Vec<Error> {
         Error::Contended { company: company(), revision: Revision(7) },
         limited(Limit::Key),
         limited(Limit::UnknownKeys),
+        limited(Limit::LongWork),
         unavailable(Unavailable::Store),
         unavailable(Unavailable::OutcomeUnknown),
         unavailable(Unavailable::Overloaded),
         unavailable(Unavailable::NotSeenYet),
         Error::DeadlineExceeded,
+        Error::NotBegun,
         Error::Internal(cause()),
     ];
     for error in &errors {
@@ -106,6 +108,7 @@ fn every_error() -> Vec<Error> {
             | Error::TooManyRequests { .. }
             | Error::Unavailable { .. }
             | Error::DeadlineExceeded
+            | Error::NotBegun
             | Error::Internal(_) => {}
         }
     }

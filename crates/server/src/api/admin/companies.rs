@@ -125,8 +125,9 @@ impl CompanyService for Admin {
         let get = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let as_of = as_of(message.revision, message.read_time)?;
-            let caller = envelope.caller()?;
-            let (settings, marks) = self.0.settings.read(caller, &company, as_of).await?;
+            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
+            let read = self.0.settings.read(caller, &company, as_of, deadline);
+            let (settings, marks) = read.await?;
             Ok((marks, convert::company(&settings.company, Some(settings.revision))))
         };
         marked(get.await)
@@ -250,8 +251,9 @@ impl BusinessService for Admin {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let id = BusinessId::parse("id", &message.id)?;
             let as_of = as_of(message.revision, message.read_time)?;
-            let caller = envelope.caller()?;
-            let (settings, marks) = self.0.settings.read(caller, &company, as_of).await?;
+            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
+            let read = self.0.settings.read(caller, &company, as_of, deadline);
+            let (settings, marks) = read.await?;
             let found = settings.businesses.iter().find(|held| held.id == id);
             let absent = || Error::NotFound { kind: Kind::Business, id: id.to_string() };
             Ok((marks, convert::business(&company, found.ok_or_else(absent)?)))
@@ -273,8 +275,9 @@ impl BusinessService for Admin {
                 let [id, name] = words else { return None };
                 Some(((*name).to_owned(), (*id).to_owned()))
             })?;
-            let caller = envelope.caller()?;
-            let (settings, marks) = self.0.settings.read(caller, &company, as_of).await?;
+            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
+            let read = self.0.settings.read(caller, &company, as_of, deadline);
+            let (settings, marks) = read.await?;
             // They are in the order of their names, and then of their ids.
             let is_after = |held: &&Held| {
                 let place = (held.name.as_str(), held.id.as_str());

@@ -87,8 +87,9 @@ impl EntryService for Admin {
             let company = CompanyId::parse("company_id", &message.company_id)?;
             let (catalog, id) = target(&message.collection, &message.id)?;
             let as_of = as_of(message.revision, message.read_time)?;
-            let caller = envelope.caller()?;
-            let (settings, marks) = self.0.settings.read(caller, &company, as_of).await?;
+            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
+            let read = self.0.settings.read(caller, &company, as_of, deadline);
+            let (settings, marks) = read.await?;
             let entry = convert::entry(&settings, catalog, &id);
             let absent = || Error::NotFound { kind: Kind::Entry, id: id.to_string() };
             Ok((marks, entry.ok_or_else(absent)?))
@@ -106,8 +107,9 @@ impl EntryService for Admin {
             let catalog = catalog(&message.collection)?;
             let listing = list::Listing::parse(message)?;
             let as_of = listing.as_of();
-            let caller = envelope.caller()?;
-            let (settings, marks) = self.0.settings.read(caller, &company, as_of).await?;
+            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
+            let read = self.0.settings.read(caller, &company, as_of, deadline);
+            let (settings, marks) = read.await?;
             Ok((marks, listing.answer(&settings, catalog)))
         };
         marked(list.await)

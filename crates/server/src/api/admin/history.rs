@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert,
-    paging::{Asked, CHANGES},
+    paging::{Asked, CHANGES, Page},
     request::{Envelope, catalog, revision, written},
 };
 use crate::{
@@ -58,20 +58,19 @@ impl HistoryService for Admin {
         let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
         let list = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
-            let caller = envelope.caller()?;
+            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
             let filter = filter(&message)?;
             let asked = Asked::parse("ListChanges", &message, (size, &token), CHANGES)?;
             let below = asked.after(1, |words| words.first()?.parse().ok().map(Revision))?;
-            let mut page = asked.page();
-            let take = |line: &LogLine| page.takes(convert::change(&company, line));
-            let from = (below, u32::from(asked.size()));
-            let changes = self.0.history.list(caller, &company, &filter, from, take).await?;
+            let which = (filter, below, u32::from(asked.size()));
+            let page = ((company.clone(), asked.page()), take_change as fn(&mut _, &_) -> _);
+            let changes = self.0.history.list(caller, &company, which, deadline, page).await?;
             let next = changes.next.map(|below| asked.token(&below.to_string()));
             let answer = ListChangesResponse {
-                changes: page.rows,
+                changes: changes.page.1.rows,
                 next_page_token: next.unwrap_or_default(),
-                revision: convert::revision(changes.settings.revision),
-                etag: changes.settings.etag().to_string(),
+                revision: convert::revision(changes.marks.token.revision),
+                etag: changes.etag.to_string(),
             };
             Ok((changes.marks, answer))
         };
@@ -85,16 +84,18 @@ impl HistoryService for Admin {
         let (envelope, message) = Envelope::open(request);
         let get = async {
             let company = CompanyId::parse("company_id", &message.company_id)?;
-            let caller = envelope.caller()?;
+            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
             let revision = revision(message.revision)?;
             let part = match usize::try_from(message.part) {
                 Ok(part) => part.max(1),
                 Err(_) => return Err(no_part("from 1")),
             };
-            let (marks, line) = self.0.history.get(caller, &company, revision).await?;
-            let change = convert::change_part(&company, &line, part)
-                .map_err(|parts| no_part(&format!("1 to {parts}, as this change has no more")))?;
-            Ok((marks, change))
+            let of = company.clone();
+            let show = move |line: &LogLine| {
+                let no_more = |parts| no_part(&format!("1 to {parts}, as this change has no more"));
+                convert::change_part(&of, line, part).map_err(no_more)
+            };
+            self.0.history.get(caller, &company, revision, deadline, show).await
         };
         marked(get.await)
     }
@@ -124,6 +125,10 @@ impl HistoryService for Admin {
         let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
         written(self.go_back(&envelope, ("RollBack", &message), of, ask).await)
     }
+}
+
+fn take_change((company, page): &mut (CompanyId, Page<Change>), line: &LogLine) -> bool {
+    page.takes(convert::change(company, line))
 }
 
 fn no_part(there_are: &str) -> Error {

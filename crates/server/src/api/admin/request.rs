@@ -1,6 +1,8 @@
 //! What the methods of the management API have in common: who acts, etags, request ids, dry runs,
 //! and which state is read.
 
+use std::time::Instant;
+
 use http::Extensions;
 use prost::Message;
 use prost_types::FieldMask;
@@ -87,11 +89,15 @@ impl Envelope {
         validate_only: bool,
         ask: Ask,
     ) -> Result<Write> {
-        let deadline = self.extensions.get::<Deadline>().ok_or_else(|| {
-            Error::Internal(Cause::new("a method was reached without a deadline"))
-        })?;
-        let request = self.log_request(rpc, message, request_id)?;
-        Ok(Write { ask, request, validate_only, deadline: deadline.0 })
+        let (request, deadline) = (self.log_request(rpc, message, request_id)?, self.deadline()?);
+        Ok(Write { ask, request, validate_only, deadline })
+    }
+
+    /// Until when the request must be answered.
+    pub(super) fn deadline(&self) -> Result<Instant> {
+        let deadline = self.extensions.get::<Deadline>().map(|deadline| deadline.0);
+        let without = || Error::Internal(Cause::new("a method was reached without a deadline"));
+        deadline.ok_or_else(without)
     }
 
     /// The request as the log remembers it, where it has an id.

@@ -1,0 +1,341 @@
+//! Work that may take long: it runs beside the threads that answer requests, in few places, and no key has
+//! more than its share of these.
+//!
+//! Whoever may ask for much does it in here: `long_work.run(key, deadline, async move { … })`. The work is a
+//! future that owns what it needs. It ends where it next waits once nobody wants its answer any more, be it that
+//! the request's time is over or that its client is gone: so what only computes lets go now and then, by
+//! `tokio::task::yield_now`.
+
+use std::{
+    collections::HashMap,
+    panic::resume_unwind,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use metrics::Gauge;
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    task::spawn_blocking,
+    time::timeout,
+};
+use tracing::{Instrument, Span};
+
+use crate::{
+    catalog::{
+        error::{Cause, Error, Limit, Result, Unavailable},
+        id::KeyId,
+    },
+    clock::Clock,
+    telemetry,
+};
+
+/// How many pieces of work of one key may wait; one more is refused.
+pub const MOST_WAITING: usize = 32;
+/// When whoever was refused may try again.
+const RETRY_AFTER_MS: u64 = 1_000;
+/// What is left of a request's time to say that its work was not begun.
+const FAREWELL: Duration = Duration::from_millis(10);
+
+/// The places for work that may take long.
+pub struct LongWork {
+    clock: Arc<dyn Clock>,
+    at_once: usize,
+    share: usize,
+    places: Arc<Semaphore>,
+    lines: Arc<Lines>,
+}
+
+/// Who waits or works: a key, or the program itself.
+type Whose = Option<KeyId>;
+
+impl LongWork {
+    /// Half of the processors, at least one, so that the other half is left to all else.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_places(clock, (processors / 2).max(1))
+    }
+
+    /// So many pieces at once, half of them of one key.
+    pub fn with_places(clock: Arc<dyn Clock>, at_once: usize) -> Self {
+        let (share, places) = ((at_once / 2).max(1), Arc::new(Semaphore::new(at_once)));
+        Self { clock, at_once, share, places, lines: Arc::default() }
+    }
+
+    /// How many pieces are done at once.
+    pub fn places(&self) -> usize {
+        self.at_once
+    }
+
+    /// Does the work once there is a place for it.
+    ///
+    /// A key that has its share waits for itself alone: its next piece stands behind those of others. NOT_BEGUN
+    /// if the deadline comes first, LONG_WORK_LIMIT if too much of the same key waits already.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        key: Option<&KeyId>,
+        deadline: Instant,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let place = self.place(key, deadline).await?;
+        let (wanted, unwanted) = oneshot::channel::<()>();
+        let (runtime, work) = (Handle::current(), work.instrument(Span::current()));
+        let done = spawn_blocking(move || {
+            let _place = place;
+            runtime.block_on(async move {
+                tokio::select! {
+                    biased;
+                    _ = unwanted => None,
+                    done = work => Some(done),
+                }
+            })
+        });
+        let done = done.await;
+        drop(wanted);
+        match done {
+            Ok(Some(done)) => done,
+            Ok(None) => unreachable!("it is wanted until here"),
+            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+            // The program ends.
+            Err(error) => {
+                Err(Error::Unavailable { what: Unavailable::Overloaded, cause: Cause::new(error) })
+            }
+        }
+    }
+
+    /// Waits for a place. Each key has a queue of its own, of which no more than its share stand in that for the
+    /// places: so keys take turns, however much each of them asks for.
+    async fn place(&self, key: Option<&KeyId>, deadline: Instant) -> Result<Place> {
+        let turn = self.lines.stand_in(key, self.share)?;
+        let waiting = Counted::new(telemetry::LONG_WORK_WAITING);
+        let left = deadline.saturating_duration_since(self.clock.monotonic());
+        let both = async {
+            let own = Arc::clone(&turn.line).acquire_owned().await;
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            // Neither is ever closed.
+            own.ok().zip(place.ok())
+        };
+        let Ok(Some((own, place))) = timeout(left.saturating_sub(FAREWELL), both).await else {
+            return Err(Error::NotBegun);
+        };
+        drop(waiting);
+        let running = Counted::new(telemetry::LONG_WORK_RUNNING);
+        Ok(Place { _place: place, _own: own, _turn: turn, _running: running })
+    }
+}
+
+/// The keys that wait or work.
+#[derive(Default)]
+struct Lines(Mutex<HashMap<Whose, Line>>);
+
+/// All that wait or work for one key; as many as its share get through.
+struct Line {
+    share: Arc<Semaphore>,
+    standing: usize,
+}
+
+impl Lines {
+    fn stand_in(self: &Arc<Self>, key: Option<&KeyId>, share: usize) -> Result<Turn> {
+        let whose = key.cloned();
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Line { share: Arc::new(Semaphore::new(share)), standing: 0 };
+        let line = lines.entry(whose.clone()).or_insert_with(new);
+        if line.standing >= share + MOST_WAITING {
+            let (limit, retry_after_ms) = (Limit::LongWork, RETRY_AFTER_MS);
+            metrics::counter!(telemetry::RATE_LIMITED, "limit" => limit.reason()).increment(1);
+            return Err(Error::TooManyRequests { limit, retry_after_ms });
+        }
+        line.standing += 1;
+        let line = Arc::clone(&line.share);
+        Ok(Turn { lines: Arc::clone(self), whose, line })
+    }
+}
+
+/// From when somebody stands in line until the work is done.
+struct Turn {
+    lines: Arc<Lines>,
+    whose: Whose,
+    line: Arc<Semaphore>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut lines = self.lines.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(line) = lines.get_mut(&self.whose) else { return };
+        line.standing -= 1;
+        if line.standing == 0 {
+            lines.remove(&self.whose);
+        }
+    }
+}
+
+/// A place, while the work is done. Given back when the work has ended, not when its caller went away.
+struct Place {
+    // In this order: the next one of the same key stands in line for a place that is free.
+    _place: OwnedSemaphorePermit,
+    _own: OwnedSemaphorePermit,
+    _turn: Turn,
+    _running: Counted,
+}
+
+/// One more in a gauge.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(name: &'static str) -> Self {
+        let gauge = metrics::gauge!(name);
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::{sync::mpsc, task::JoinHandle};
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// One place, and what was done in it.
+    struct Office {
+        long_work: Arc<LongWork>,
+        begun: mpsc::UnboundedReceiver<&'static str>,
+        begins: mpsc::UnboundedSender<&'static str>,
+    }
+
+    /// Work that lasts until this is dropped.
+    type Lasting = (oneshot::Sender<()>, JoinHandle<Result<()>>);
+
+    impl Office {
+        fn new(places: usize) -> Self {
+            let (begins, begun) = mpsc::unbounded_channel();
+            let long_work = Arc::new(LongWork::with_places(Arc::new(SystemClock), places));
+            Self { long_work, begun, begins }
+        }
+
+        fn standing(&self) -> usize {
+            self.long_work.lines.0.lock().unwrap().values().map(|line| line.standing).sum()
+        }
+
+        /// Has a key ask for work, and waits until it stands in line.
+        async fn ask(&self, key: &str, name: &'static str) -> Lasting {
+            let (end, ended) = oneshot::channel();
+            let (begins, long_work) = (self.begins.clone(), self.long_work.clone());
+            let (key, deadline) =
+                (KeyId::parse("key", key).unwrap(), SystemClock.monotonic() + PATIENCE);
+            let before = self.standing();
+            let asked = tokio::spawn(async move {
+                let work = async move {
+                    begins.send(name).unwrap();
+                    _ = ended.await;
+                    Ok(())
+                };
+                long_work.run(Some(&key), deadline, work).await
+            });
+            while self.standing() == before {
+                tokio::task::yield_now().await;
+            }
+            (end, asked)
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_take_turns_however_much_one_of_them_asks_for() {
+        let mut office = Office::new(1);
+        let mut lasting = Vec::new();
+        for (key, name) in [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("c", "c1")] {
+            lasting.push(office.ask(key, name).await);
+        }
+        let mut order = Vec::new();
+        while order.len() < lasting.len() {
+            let name = office.begun.recv().await.unwrap();
+            assert_eq!(office.begun.recv().now_or_never(), None, "there is one place");
+            order.push(name);
+            let place = ["a1", "a2", "a3", "b1", "c1"].iter().position(|one| *one == name).unwrap();
+            let (end, _) = oneshot::channel();
+            drop(std::mem::replace(&mut lasting[place].0, end));
+        }
+        assert_eq!(order, ["a1", "b1", "c1", "a2", "a3"]);
+        for (_, asked) in lasting {
+            asked.await.unwrap().unwrap();
+        }
+        assert_eq!(office.standing(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_key_has_no_more_than_half_of_the_places() {
+        let mut office = Office::new(4);
+        let _a = [office.ask("a", "a1").await, office.ask("a", "a2").await];
+        let _more = [office.ask("a", "a3").await, office.ask("b", "b1").await];
+        let mut begun =
+            [office.begun.recv().await, office.begun.recv().await, office.begun.recv().await];
+        begun.sort_unstable();
+        assert_eq!(begun, [Some("a1"), Some("a2"), Some("b1")]);
+        assert_eq!(office.begun.recv().now_or_never(), None);
+    }
+
+    #[tokio::test]
+    async fn work_whose_deadline_comes_while_it_waits_is_not_begun() {
+        let mut office = Office::new(1);
+        let _first = office.ask("a", "a1").await;
+        office.begun.recv().await;
+        let begins = office.begins.clone();
+        let work = async move {
+            begins.send("late").unwrap();
+            Ok(())
+        };
+        let late = office.long_work.run(None, SystemClock.monotonic(), work).await;
+        assert!(matches!(late, Err(Error::NotBegun)), "{late:?}");
+        assert_eq!(office.begun.recv().now_or_never(), None);
+    }
+
+    #[tokio::test]
+    async fn a_key_for_which_enough_waits_is_refused_and_others_are_not() {
+        let office = Office::new(1);
+        let mut lasting = Vec::new();
+        for _ in 0..=MOST_WAITING {
+            lasting.push(office.ask("a", "a").await);
+        }
+        let (key, nothing) = (KeyId::parse("key", "a").unwrap(), async { Ok(()) });
+        let deadline = SystemClock.monotonic() + PATIENCE;
+        let refused = office.long_work.run(Some(&key), deadline, nothing).await;
+        let is_refused =
+            matches!(refused, Err(Error::TooManyRequests { limit: Limit::LongWork, .. }));
+        assert!(is_refused, "{refused:?}");
+        let other = office.ask("b", "b").await;
+        drop(lasting);
+        drop(other.0);
+        other.1.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_any_more_ends_and_leaves_its_place() {
+        let mut office = Office::new(1);
+        let (_never, asked) = office.ask("a", "a1").await;
+        office.begun.recv().await;
+        asked.abort();
+        let (end, next) = office.ask("b", "b1").await;
+        assert_eq!(office.begun.recv().await, Some("b1"));
+        drop(end);
+        next.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_work_is_the_callers() {
+        let office = Office::new(1);
+        let work = async { panic!("on purpose") };
+        let run = office.long_work.run::<()>(None, SystemClock.monotonic() + PATIENCE, work);
+        assert!(std::panic::AssertUnwindSafe(run).catch_unwind().await.is_err());
+        assert_eq!(office.standing(), 0);
+    }
+}

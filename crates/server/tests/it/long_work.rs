@@ -1,0 +1,103 @@
+//! What may take long has few places: who waits for one holds up nobody else, and is told if nothing was done.
+
+use std::time::Duration;
+
+use customer_settings_server::{catalog::id::KeyId, clock::Clock};
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::{admin::Desk, harness::*};
+
+const COMPANY: &str = "/admin/v1/companies/cmp_001";
+const TAG: &str = "/admin/v1/companies/cmp_001/customer_tags/tag_001";
+
+/// Others' work, which takes every place until it is told to end.
+struct Crowd(Vec<(oneshot::Sender<()>, JoinHandle<()>)>);
+
+impl Crowd {
+    async fn of(server: &Server) -> Self {
+        let mut all = Vec::new();
+        for i in 0..server.services.long_work.places() {
+            let (begins, begun) = oneshot::channel();
+            let (end, ended) = oneshot::channel();
+            let services = server.services.clone();
+            let deadline = server.clock.monotonic() + Duration::from_secs(60);
+            let key = KeyId::parse("key", &format!("key_{i}")).unwrap();
+            let work = async move {
+                begins.send(()).unwrap();
+                _ = ended.await;
+                Ok(())
+            };
+            let run =
+                async move { services.long_work.run(Some(&key), deadline, work).await.unwrap() };
+            let running = tokio::spawn(run);
+            begun.await.unwrap();
+            all.push((end, running));
+        }
+        Self(all)
+    }
+
+    async fn leave(self) {
+        for (end, running) in self.0 {
+            drop(end);
+            running.await.unwrap();
+        }
+    }
+}
+
+impl Desk {
+    /// Asks for something with little time.
+    async fn ask_shortly(&self, method: &str, path: &str, body: Value) -> Answer {
+        self.send_with(method, path, body, &[("grpc-timeout", "300m")]).await
+    }
+
+    async fn rename(&self, times: usize) {
+        for i in 0..times {
+            self.ok("PATCH", TAG, json!({"name": format!("Name {i}")})).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_takes_long_and_waits_is_not_begun_and_holds_up_nothing_else() {
+    let desk = Desk::open().await;
+    desk.rename(60).await;
+    let crowd = Crowd::of(&desk.server).await;
+    for (method, path, body) in [
+        ("GET", format!("{TAG}?revision=1"), Value::Null),
+        ("GET", format!("{COMPANY}?readTime=2200-01-01T00:00:00Z"), Value::Null),
+        ("GET", format!("{COMPANY}/changes"), Value::Null),
+        ("GET", format!("{COMPANY}/changes/1"), Value::Null),
+    ] {
+        let answer = desk.ask_shortly(method, &path, body).await;
+        assert_eq!(answer.status, 504, "{method} {path}: {}", answer.text());
+        let refusal = answer.refusal();
+        assert_eq!(refusal.reason, "NOT_BEGUN", "{method} {path}");
+        assert!(refusal.message.starts_with("nothing was carried out: "), "{}", refusal.message);
+    }
+    // A list whose pages stay at the revision of the first one, while somebody writes.
+    let page = desk.ok("GET", &format!("{COMPANY}/customer_tags?pageSize=1"), Value::Null).await;
+    desk.rename(20).await;
+    let token = page["nextPageToken"].as_str().unwrap();
+    let next = format!("{COMPANY}/customer_tags?pageSize=1&pageToken={token}");
+    let next = desk.ok("GET", &next, Value::Null).await;
+    assert_eq!(next["revision"], page["revision"]);
+    crowd.leave().await;
+    desk.ok("GET", &format!("{TAG}?revision=1"), Value::Null).await;
+    desk.ok("GET", &format!("{COMPANY}/changes/1"), Value::Null).await;
+}
+
+#[tokio::test]
+async fn metrics_tell_how_much_runs_and_waits() {
+    let desk = Desk::open().await;
+    let crowd = Crowd::of(&desk.server).await;
+    let metrics = desk.server.get("/metrics").send().await;
+    // Other tests of this process may have theirs.
+    let running = metrics.text().lines().filter_map(|line| {
+        line.strip_prefix("customer_settings_long_work_running ")?.parse::<f64>().ok()
+    });
+    let places = desk.server.services.long_work.places() as f64;
+    assert!(running.sum::<f64>() >= places, "{}", metrics.text());
+    assert!(metrics.text().contains("# TYPE customer_settings_long_work_waiting gauge"));
+    crowd.leave().await;
+}
