@@ -44,7 +44,7 @@ mod wire;
 pub use client_address::ClientAddress;
 use connection::AtOnce;
 pub use deadline::Deadline;
-pub use manner::{Coding, GRPC_ENCODING, Manner, Protocol};
+pub use manner::{Coding, GRPC_ENCODING, HostProblem, Manner, Protocol};
 use operational::Operational;
 pub use operational::Readiness;
 use pipeline::Pipeline;

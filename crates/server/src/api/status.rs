@@ -15,7 +15,7 @@ use crate::{
         access::Scope,
         error::{Cause, Error, Kind, Limit, MOST_NAMED, Past, Unavailable, Violation},
     },
-    net::Protocol,
+    net::{HostProblem, Protocol},
 };
 
 mod bounds;
@@ -78,6 +78,8 @@ pub enum RequestError {
     },
     /// The request came as plain HTTP to a port of TLS.
     PlainHttp,
+    /// A request of HTTP/1.1 does not say once and well which host it is for.
+    InvalidHost(HostProblem),
     /// The body or the message is compressed with something that is not known here.
     UnknownEncoding {
         /// The header that said so, in lower case.
@@ -105,6 +107,7 @@ impl RequestError {
             Self::NotGrpc { .. } => "NOT_GRPC",
             Self::UnknownCodec { .. } => "UNKNOWN_CODEC",
             Self::PlainHttp => "PLAIN_HTTP",
+            Self::InvalidHost(_) => "INVALID_HOST",
             Self::UnknownEncoding { .. } => "UNKNOWN_ENCODING",
             Self::MalformedGzip => "MALFORMED_GZIP",
             Self::UnannouncedCompression => "UNANNOUNCED_COMPRESSION",
@@ -153,6 +156,9 @@ impl RequestError {
                 "this port speaks HTTPS, and the request came as plain HTTP: use https:// in the address"
                     .to_owned()
             }
+            Self::InvalidHost(problem) => {
+                format!("{problem}: send it once, as in 'Host: settings.example.com:8080'")
+            }
             Self::UnknownEncoding { header } => format!(
                 "the {header} of the request is not known here: send it compressed with gzip, or not compressed"
             ),
@@ -187,7 +193,7 @@ impl RequestError {
         HeaderMap::from_iter([(accepted.0, HeaderValue::from_static(accepted.1))])
     }
 
-    /// The body violation that INVALID_ARGUMENT carries.
+    /// The violation that INVALID_ARGUMENT carries.
     fn violation(&self) -> Option<Violation> {
         match self {
             Self::UnknownPath { .. }
@@ -205,6 +211,7 @@ impl RequestError {
             | Self::MalformedGzip
             | Self::FormPost
             | Self::BodyUnreadable => Some(Violation::new("body", self.reason(), self.message())),
+            Self::InvalidHost(_) => Some(Violation::new("host", self.reason(), self.message())),
         }
     }
 }
@@ -268,7 +275,8 @@ fn request_codes(error: &RequestError) -> (Code, StatusCode) {
         | RequestError::MalformedMessage
         | RequestError::MalformedGzip
         | RequestError::FormPost
-        | RequestError::BodyUnreadable => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
+        | RequestError::BodyUnreadable
+        | RequestError::InvalidHost(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
     }
 }
 

@@ -89,6 +89,22 @@ enum Misfit {
     Transport,
     /// Messages of that form are not spoken.
     Codec,
+    /// Nobody can tell which host it is for.
+    Host(HostProblem),
+}
+
+/// What is wrong with the `Host` header of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostProblem {
+    /// There is none.
+    #[error("there is no Host header, which HTTP/1.1 requires")]
+    Missing,
+    /// There is more than one.
+    #[error("there is more than one Host header")]
+    Several,
+    /// It is no name or address with perhaps a port.
+    #[error("the Host header is no name or address, with or without a port")]
+    Malformed,
 }
 
 impl Manner {
@@ -98,6 +114,14 @@ impl Manner {
     }
 
     fn read(method: &Method, version: Version, headers: &HeaderMap) -> Self {
+        let manner = Self::spoken(method, version, headers);
+        match host_problem(version, headers) {
+            Some(problem) => Self { misfit: Some(Misfit::Host(problem)), ..manner },
+            None => manner,
+        }
+    }
+
+    fn spoken(method: &Method, version: Version, headers: &HeaderMap) -> Self {
         let usual =
             Self { coding: Coding::of(headers, &header::CONTENT_ENCODING), ..Self::default() };
         let Some(kind) = headers.get(header::CONTENT_TYPE) else { return usual };
@@ -135,6 +159,7 @@ impl Manner {
                 version: format!("{version:?}"),
             },
             Misfit::Codec => RequestError::UnknownCodec { content_type: kind() },
+            Misfit::Host(problem) => RequestError::InvalidHost(problem),
         })
     }
 
@@ -156,6 +181,49 @@ impl Manner {
     }
 }
 
+/// What RFC 9112 (3.2) has a server refuse. HTTP/2 says in `:authority` which host a request is for, and its
+/// library looks at that.
+fn host_problem(version: Version, headers: &HeaderMap) -> Option<HostProblem> {
+    if version > Version::HTTP_11 {
+        return None;
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        // HTTP/1.0 knew no such header.
+        (None, _) => (version == Version::HTTP_11).then_some(HostProblem::Missing),
+        (Some(_), Some(_)) => Some(HostProblem::Several),
+        (Some(host), None) => (!is_host(host.as_bytes())).then_some(HostProblem::Malformed),
+    }
+}
+
+/// Whether it is a name or an address, and perhaps a port. It is empty where the target has no host.
+fn is_host(host: &[u8]) -> bool {
+    let is_of_an_address = |byte: u8| byte.is_ascii_hexdigit() || b":.".contains(&byte);
+    let is_of_a_name =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
+    let (length, rest) = match host.strip_prefix(b"[") {
+        Some(address) => {
+            let length = length_of(address, is_of_an_address);
+            match address[length..].strip_prefix(b"]") {
+                Some(rest) if length > 0 => (length, rest),
+                _ => return false,
+            }
+        }
+        None => {
+            let length = length_of(host, is_of_a_name);
+            (length, &host[length..])
+        }
+    };
+    match rest.strip_prefix(b":") {
+        Some(port) => length > 0 && port.iter().all(u8::is_ascii_digit),
+        None => rest.is_empty(),
+    }
+}
+
+fn length_of(bytes: &[u8], is_part: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().position(|byte| !is_part(*byte)).unwrap_or(bytes.len())
+}
+
 /// A media type without its parameters.
 fn essence(kind: &[u8]) -> &[u8] {
     kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
@@ -168,11 +236,13 @@ fn begins(kind: &[u8], with: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use Protocol::{Grpc, GrpcWeb, Http};
+    use http::HeaderValue;
 
     use super::*;
 
     fn of(method: Method, version: Version, kind: &str) -> (Manner, Option<&'static str>) {
-        let request = Request::builder().method(method).version(version).uri("/");
+        let request =
+            Request::builder().method(method).version(version).uri("/").header("host", "x");
         let request = match kind {
             "" => request,
             kind => request.header("content-type", kind),
@@ -255,6 +325,47 @@ mod tests {
             let (manner, _) = of(Method::POST, Version::HTTP_11, kind);
             assert_eq!(manner.check_body(b"a=b").is_err(), is_form, "{kind}");
             assert!(manner.check_body(b"").is_ok());
+        }
+    }
+
+    #[test]
+    fn http_1_1_says_once_and_well_which_host_it_is_for() {
+        let one = |host: &'static str| vec![host];
+        let (missing, several) = (Some(HostProblem::Missing), Some(HostProblem::Several));
+        let malformed = Some(HostProblem::Malformed);
+        for (version, hosts, problem) in [
+            (Version::HTTP_11, vec![], missing),
+            (Version::HTTP_10, vec![], None),
+            (Version::HTTP_2, vec![], None),
+            (Version::HTTP_11, vec!["a", "a"], several),
+            (Version::HTTP_10, vec!["a", "b"], several),
+            (Version::HTTP_11, one(""), None),
+            (Version::HTTP_11, one("settings.example.com"), None),
+            (Version::HTTP_11, one("a_b%20:8080"), None),
+            (Version::HTTP_11, one("127.0.0.1:"), None),
+            (Version::HTTP_11, one("[::1]"), None),
+            (Version::HTTP_11, one("[2001:db8::7]:443"), None),
+            (Version::HTTP_10, one("a b"), malformed),
+            (Version::HTTP_11, one("a, b"), malformed),
+            (Version::HTTP_11, one("a/b"), malformed),
+            (Version::HTTP_11, one("user@a"), malformed),
+            (Version::HTTP_11, one("http://a"), malformed),
+            (Version::HTTP_11, one("a:80:80"), malformed),
+            (Version::HTTP_11, one("a:b"), malformed),
+            (Version::HTTP_11, one(":80"), malformed),
+            (Version::HTTP_11, one("[::1"), malformed),
+            (Version::HTTP_11, one("[]"), malformed),
+            (Version::HTTP_11, one("[::1]a"), malformed),
+            (Version::HTTP_11, one("::1"), malformed),
+            (Version::HTTP_11, one("\u{e9}"), malformed),
+        ] {
+            let mut request = Request::builder().version(version).uri("/").body(()).unwrap();
+            for host in &hosts {
+                let host = HeaderValue::from_bytes(host.as_bytes()).unwrap();
+                request.headers_mut().append("host", host);
+            }
+            let manner = Manner::of(&request);
+            assert_eq!(manner.misfit, problem.map(Misfit::Host), "{version:?} {hosts:?}");
         }
     }
 }

@@ -28,6 +28,12 @@ pub(super) struct Operational {
 }
 
 impl Operational {
+    /// Whether the path is for operators alone. No page of another origin has business there, so none may read
+    /// what is answered, whoever may ask.
+    pub(super) fn is_at(path: &str) -> bool {
+        matches!(path, "/healthz" | "/readyz" | "/metrics")
+    }
+
     /// The answer, if the request's path is one of ours and the client may know it.
     pub(super) fn answer(
         &self,

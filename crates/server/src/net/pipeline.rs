@@ -284,7 +284,8 @@ impl Pipeline {
         let asked = arrival.asked(Head::of(&request), who.clone());
         let protocol = arrival.manner.protocol;
         let record = Record::start(&self.recorder, arrival.started, protocol, asked);
-        let allowed_origin = self.cors.allowed(request.headers());
+        let is_ours = Operational::is_at(request.uri().path());
+        let allowed_origin = self.cors.allowed(request.headers()).filter(|_| !is_ours);
         let deadline = self.deadline(&arrival, request.headers());
         request.extensions_mut().insert(arrival.id.clone());
         request.extensions_mut().insert(arrival.client);
@@ -338,6 +339,9 @@ impl Pipeline {
         awaited: &Awaited,
     ) -> Response<Body> {
         let manner = arrival.manner;
+        if let Some(error) = manner.refusal(Head::of(&request), request.version()) {
+            return refuse_request(manner, &error);
+        }
         if let Some(preflight) = self.cors.preflight(&request) {
             return preflight;
         }
@@ -346,9 +350,6 @@ impl Pipeline {
         let headers = request.headers();
         if let Some(answer) = self.operational.answer(asked, headers, peer, arrival.client) {
             return answer;
-        }
-        if let Some(error) = manner.refusal(Head::of(&request), request.version()) {
-            return refuse_request(manner, &error);
         }
         if let Some(kind) = manner.web_type() {
             request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -11,7 +11,7 @@ use customer_settings_server::{
         id::{CompanyId, EntryId, StaffId},
         time::Timestamp,
     },
-    net::Protocol,
+    net::{HostProblem, Protocol},
 };
 use http::Response;
 use http_body_util::BodyExt;
@@ -265,6 +265,7 @@ fn every_request_error() -> Vec<RequestError> {
         },
         RequestError::UnknownCodec { content_type: "application/grpc+json".to_owned() },
         RequestError::PlainHttp,
+        RequestError::InvalidHost(HostProblem::Missing),
     ]
 }
 

@@ -328,6 +328,51 @@ async fn browsers_of_any_origin_may_call_and_read_what_they_need() {
 }
 
 #[tokio::test]
+async fn no_page_of_another_origin_reads_what_is_for_operators() {
+    let server = Server::start(&config());
+    let origin = "origin: https://app.example.com\r\n";
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let answer = server.get(path, origin).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(!answer.contains("access-control-"), "{answer}");
+        let preflight = format!(
+            "OPTIONS {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{origin}\
+             access-control-request-method: GET\r\n\r\n"
+        );
+        let answer = server.say(&preflight).await;
+        assert_eq!(header(&answer, "access-control-allow-origin"), None, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_http_1_1_says_once_which_host_it_is_for() {
+    let server = Server::start(&config());
+    for path in ["/hello", "/healthz", "/metrics"] {
+        for (version, hosts, problem) in [
+            ("1.1", "host: x\r\n", None),
+            ("1.1", "Host: [::1]:8080\r\n", None),
+            ("1.0", "", None),
+            ("1.1", "", Some("there is no Host header")),
+            ("1.1", "host: x\r\nhost: x\r\n", Some("more than one Host header")),
+            ("1.0", "host: x\r\nhost: x\r\n", Some("more than one Host header")),
+            ("1.1", "host: x/y\r\n", Some("the Host header is no name or address")),
+        ] {
+            let close = "connection: close\r\n";
+            let answer =
+                server.say(&format!("GET {path} HTTP/{version}\r\n{hosts}{close}\r\n")).await;
+            match problem {
+                None => assert!(answer.contains(" 200 OK\r\n"), "{answer}"),
+                Some(problem) => {
+                    assert!(answer.contains(" 400 Bad Request\r\n"), "{answer}");
+                    assert!(answer.contains("\"INVALID_HOST\""), "{answer}");
+                    assert!(answer.contains(problem), "{answer}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn only_configured_origins_are_allowed_where_there_are_some() {
     let mut config = config();
     config.cors_origins = vec!["https://app.example.com".to_owned()];
