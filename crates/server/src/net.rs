@@ -28,6 +28,7 @@ mod client_address;
 mod connection;
 mod cors;
 mod deadline;
+mod frames;
 mod manner;
 mod operational;
 mod pipeline;

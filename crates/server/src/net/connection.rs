@@ -27,7 +27,7 @@ use super::{
     watch::{GRACE, Watch},
     wire::{Passed, Wire},
 };
-use crate::config::Limits;
+use crate::{config::Limits, telemetry::CONNECTIONS_FLOODED};
 
 /// How long a connection that is closed for doing nothing has to say good-bye.
 const FAREWELL: Duration = Duration::from_millis(250);
@@ -35,6 +35,9 @@ const FAREWELL: Duration = Duration::from_millis(250);
 /// How long, and how much, a client may still send after the last answer of its connection.
 const LINGER: Duration = Duration::from_secs(2);
 const MOST_LINGER_BYTES: u64 = 64 << 20;
+
+/// The same for one that is closed for sending too much.
+const MOST_FLOOD_BYTES: u64 = 64 << 10;
 
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -87,7 +90,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     pipeline: Arc<Pipeline>,
     shutdown: &Shutdown,
 ) {
-    let wire = Wire::new(stream);
+    let wire = Wire::new(stream, pipeline.limits().streams_per_connection);
     let mut watch = Watch::new(pipeline.limits(), pipeline.clock());
     let begin = watch.begin();
     let service = service_fn(move |request| pipeline.answer(request, peer, begin()));
@@ -97,10 +100,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let mut is_draining = false;
     let end = poll_fn(|context| {
         loop {
-            let passed = match turn(connection.as_mut(), &wire, context) {
+            let passed = match turn(connection.as_mut(), &wire, &watch, context) {
                 Continue(passed) => passed,
                 Break(result) => return Poll::Ready(End::Served(result)),
             };
+            if passed.is_flooding {
+                return Poll::Ready(End::Flooded);
+            }
             if watch.poll_over(passed, context).is_ready() {
                 return Poll::Ready(End::Over);
             }
@@ -126,13 +132,20 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             // It may be told so, in the middle of what it sends.
             linger(&wire, shutdown).await;
         }
+        End::Flooded => {
+            metrics::counter!(CONNECTIONS_FLOODED).increment(1);
+            tracing::debug!(%peer, "connection closed: its client sends more frames than its requests need");
+            wire.hold_farewell();
+            linger_for(&wire, MOST_FLOOD_BYTES, shutdown).await;
+        }
         End::Over => {
             tracing::debug!(%peer, "connection closed: its client did nothing");
             connection.as_mut().graceful_shutdown();
-            let farewell = poll_fn(|context| match turn(connection.as_mut(), &wire, context) {
-                Continue(_) => Poll::Pending,
-                Break(_) => Poll::Ready(()),
-            });
+            let farewell =
+                poll_fn(|context| match turn(connection.as_mut(), &wire, &watch, context) {
+                    Continue(_) => Poll::Pending,
+                    Break(_) => Poll::Ready(()),
+                });
             let _ = timeout(FAREWELL, farewell).await;
         }
     }
@@ -141,11 +154,19 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 /// Reads on for a while after the last word. What comes for a socket that is closed makes the kernel reset the
 /// connection, and a client that sends meets that before it has read its answer.
 pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(wire: &Wire<S>, shutdown: &Shutdown) {
+    linger_for(wire, MOST_LINGER_BYTES, shutdown).await;
+}
+
+async fn linger_for<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &Wire<S>,
+    most_bytes: u64,
+    shutdown: &Shutdown,
+) {
     let mut wire = wire.clone();
     let discard = async {
         wire.shutdown().await?;
         let mut sink = tokio::io::sink();
-        tokio::io::copy(&mut wire.take(MOST_LINGER_BYTES), &mut sink).await
+        tokio::io::copy(&mut wire.take(most_bytes), &mut sink).await
     };
     tokio::select! {
         _ = timeout(LINGER, Box::pin(discard)) => {}
@@ -158,12 +179,13 @@ pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(wire: &Wire<S>, sh
 fn turn<S: AsyncWrite + Unpin, E: Display>(
     connection: Pin<&mut impl Future<Output = Result<(), E>>>,
     wire: &Wire<S>,
+    watch: &Watch,
     context: &mut Context<'_>,
 ) -> ControlFlow<Result<(), String>, Passed> {
     if let Poll::Ready(result) = connection.poll(context) {
         return Break(result.map_err(|error| error.to_string()));
     }
-    match wire.end_turn(context) {
+    match wire.end_turn(watch.answers(), context) {
         Ok(passed) => Continue(passed),
         Err(error) => Break(Err(error.to_string())),
     }
@@ -175,6 +197,8 @@ enum End {
     Served(Result<(), String>),
     /// Its client did nothing for too long.
     Over,
+    /// Its client sends more frames than its requests account for.
+    Flooded,
     /// The server stops, and nothing was in flight.
     Left,
     /// The server stops at once.

@@ -303,12 +303,10 @@ impl Pipeline {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let label = response.extensions().get::<RouteLabel>().cloned();
-        let is_limited = is_limited(&response);
-        let response = record.follow(label, response, busy);
-        if is_limited {
+        if is_limited(&response) {
             sleep(LIMITED_PAUSE).await;
         }
-        response
+        record.follow(label, response, busy)
     }
 
     fn deadline(&self, arrival: &Arrival, headers: &HeaderMap) -> Deadline {

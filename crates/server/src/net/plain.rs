@@ -20,7 +20,7 @@ pub(super) async fn is_spoken(stream: &TcpStream) -> io::Result<bool> {
 
 /// Answers one request. The time for it is for the caller to limit.
 pub(super) async fn refuse(stream: TcpStream, shutdown: &Shutdown) {
-    let wire = Wire::new(stream);
+    let wire = Wire::new(stream, 1);
     let service = service_fn(async |request: Request<Incoming>| {
         let response = request_error_response(Protocol::Http, &RequestError::PlainHttp);
         Ok::<_, Infallible>(fit_for(request.method(), response))

@@ -378,7 +378,7 @@ impl HttpBody for RecordedBody {
 impl Drop for RecordedBody {
     fn drop(&mut self) {
         if let Content::Made(_) = self.content {
-            self.busy.answered(self.record.recorder.now());
+            self.busy.sent(self.record.recorder.now());
         }
         // Bodies of HEAD are never polled, and of known length not to their end.
         self.record.broken_off = self.polled && !self.ended && !self.is_end_stream();

@@ -32,6 +32,8 @@ struct Requests {
     ended: AtomicU64,
     /// Of these, the ones that are answered, and the rest of whose body is read away.
     reading_away: AtomicU64,
+    /// Those whose answers were made: the rest was given up.
+    answers: AtomicU64,
     /// When the last answer was made: microseconds after `connected`.
     answered_us: AtomicU64,
     /// Whether some of a body is left unread, so that no other request can follow.
@@ -44,6 +46,12 @@ pub(super) struct Busy(Arc<Requests>);
 impl Busy {
     /// Takes note of when the answer was made.
     pub(super) fn answered(&self, now: Instant) {
+        self.0.answers.fetch_add(1, Ordering::Relaxed);
+        self.sent(now);
+    }
+
+    /// Takes note of when the last of the answer was sent.
+    pub(super) fn sent(&self, now: Instant) {
         let since = now.saturating_duration_since(self.0.connected);
         self.0.answered_us.store(micros(since), Ordering::Relaxed);
     }
@@ -144,6 +152,7 @@ impl Watch {
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             reading_away: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
             answered_us: AtomicU64::new(0),
             is_spoilt: AtomicBool::new(false),
         };
@@ -171,6 +180,11 @@ impl Watch {
     /// Whether the client may still send some of a body that nobody reads.
     pub(super) fn is_spoilt(&self) -> bool {
         self.requests.is_spoilt.load(Ordering::Relaxed)
+    }
+
+    /// How many answers were made.
+    pub(super) fn answers(&self) -> u64 {
+        self.requests.answers.load(Ordering::Relaxed)
     }
 
     /// Whether the time is over. To be asked at the end of each of the connection's turns.

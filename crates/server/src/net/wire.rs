@@ -12,6 +12,8 @@ use arrayvec::ArrayVec;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::Frames;
+
 /// What every HTTP/2 client says first.
 const HTTP2_OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -34,6 +36,8 @@ pub(super) struct Passed {
     pub(super) is_stuck: bool,
     /// Whether the client speaks HTTP/2.
     pub(super) is_http2: bool,
+    /// Whether it sends more frames than its requests account for.
+    pub(super) is_flooding: bool,
 }
 
 impl Passed {
@@ -48,6 +52,9 @@ impl Passed {
 struct Line<S> {
     stream: S,
     passed: Passed,
+    frames: Frames,
+    /// Whether nothing is read until the end of the turn, which says whether the client may go on.
+    is_held_back: bool,
     /// How many bytes of HTTP/2's opening were seen, from the first on; `None` if it is something else.
     opening: Option<usize>,
     /// What HTTP/2 wrote in this turn. It would make a system call of every frame; HTTP/1.1 makes one of an
@@ -64,11 +71,15 @@ impl<S> Clone for Wire<S> {
 }
 
 impl<S> Wire<S> {
-    pub(super) fn new(stream: S) -> Self {
-        let passed = Passed { read: 0, written: 0, is_stuck: false, is_http2: false };
+    /// Of a client that may have so many requests open over HTTP/2.
+    pub(super) fn new(stream: S, open_requests: u32) -> Self {
+        let passed =
+            Passed { read: 0, written: 0, is_stuck: false, is_http2: false, is_flooding: false };
         Self(Arc::new(Mutex::new(Line {
             stream,
             passed,
+            frames: Frames::new(open_requests),
+            is_held_back: false,
             opening: Some(0),
             held: BytesMut::new(),
             is_unsent: false,
@@ -82,19 +93,38 @@ impl<S> Wire<S> {
 
 impl<S: AsyncWrite + Unpin> Wire<S> {
     /// To be called at the end of each of the connection's turns: sends what was written, as far as the
-    /// client takes it, and says how the stream stands then.
-    pub(super) fn end_turn(&self, context: &mut Context<'_>) -> io::Result<Passed> {
+    /// client takes it, and says how the stream stands after so many answers.
+    pub(super) fn end_turn(&self, answers: u64, context: &mut Context<'_>) -> io::Result<Passed> {
         let mut line = self.line();
         if let Poll::Ready(result) = line.send(context) {
             result?;
         }
+        let written = line.passed.written;
+        line.frames.note_answered(answers, written);
+        line.passed.is_flooding = line.frames.are_too_many();
+        if std::mem::take(&mut line.is_held_back) {
+            context.waker().wake_by_ref();
+        }
         Ok(line.passed)
+    }
+
+    /// The last word to a client that sends too many frames. What it sends from now on is not counted.
+    pub(super) fn hold_farewell(&self) {
+        let mut line = self.line();
+        let farewell = line.frames.farewell();
+        line.held.extend_from_slice(&farewell);
+        line.is_unsent = true;
+        line.passed.is_http2 = false;
     }
 }
 
 impl<S> Line<S> {
     fn note_read(&mut self, bytes: &[u8]) {
         self.passed.read += bytes.len() as u64;
+        if self.passed.is_http2 {
+            self.frames.note_read(bytes);
+            return;
+        }
         let Some(seen) = self.opening else { return };
         let rest = &HTTP2_OPENING[seen..];
         let new = rest.len().min(bytes.len());
@@ -102,6 +132,7 @@ impl<S> Line<S> {
         if self.opening == Some(HTTP2_OPENING.len()) {
             self.passed.is_http2 = true;
             self.opening = None;
+            self.frames.note_read(&bytes[new..]);
         }
     }
 
@@ -162,6 +193,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let mut line = self.line();
+        if line.passed.is_http2 && line.frames.are_too_many() {
+            line.is_held_back = true;
+            return Poll::Pending;
+        }
         let polled = Pin::new(&mut line.stream).poll_read(context, buffer);
         line.note_read(&buffer.filled()[before..]);
         polled
@@ -227,13 +262,13 @@ mod tests {
     async fn wire(said: &[u8], capacity: usize) -> (Wire<DuplexStream>, DuplexStream) {
         let (mut client, stream) = duplex(capacity);
         client.write_all(said).await.unwrap();
-        let mut wire = Wire::new(stream);
+        let mut wire = Wire::new(stream, 100);
         wire.read_exact(&mut vec![0; said.len()]).await.unwrap();
         (wire, client)
     }
 
     fn end_turn(wire: &Wire<DuplexStream>) -> Passed {
-        wire.end_turn(&mut Context::from_waker(Waker::noop())).unwrap()
+        wire.end_turn(0, &mut Context::from_waker(Waker::noop())).unwrap()
     }
 
     async fn heard(client: &mut DuplexStream) -> usize {

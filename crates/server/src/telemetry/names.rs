@@ -12,6 +12,8 @@ pub const REQUESTS_IN_FLIGHT: &str = "customer_settings_requests_in_flight";
 pub const CONNECTIONS: &str = "customer_settings_connections";
 /// Connections that were closed at once because there were too many.
 pub const CONNECTIONS_REFUSED: &str = "customer_settings_connections_refused_total";
+/// Connections of HTTP/2 that were closed because their clients sent more frames than their requests need.
+pub const CONNECTIONS_FLOODED: &str = "customer_settings_connections_flooded_total";
 /// TLS handshakes that failed or took too long.
 pub const TLS_FAILURES: &str = "customer_settings_tls_failures_total";
 /// Counter: look-ups of keys in the store.
@@ -54,6 +56,7 @@ pub(super) fn describe() {
     for (name, help) in [
         (REQUESTS, "Requests that were answered or given up"),
         (CONNECTIONS_REFUSED, "Connections that were closed at once because there were too many"),
+        (CONNECTIONS_FLOODED, "Connections closed for more frames than their requests need"),
         (TLS_FAILURES, "TLS handshakes that failed or took too long"),
         (KEY_LOOKUPS, "Keys that were looked up in the store, not in memory"),
         (RATE_LIMITED, "Requests refused by a rate limit"),

@@ -35,6 +35,7 @@ use tower::service_fn;
 mod client_address;
 mod connections;
 mod early;
+mod floods;
 mod log;
 mod requests;
 mod tls;
