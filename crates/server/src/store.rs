@@ -98,7 +98,7 @@ pub trait Store: Send + Sync + 'static {
     /// The company that the business belongs to, whatever their states.
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError>;
 
-    /// The ids of all covered companies of that fold key (names without regard to case), by id.
+    /// The ids of all covered companies of that fold key (see [`Name::fold_key`](crate::catalog::text::Name::fold_key)), by id.
     async fn companies_named(
         &self,
         grant: &CoveredGrant,

@@ -14,7 +14,7 @@ use crate::output::{self, note};
 /// Bring companies, locations and entries in from a YAML or JSON document
 ///
 /// Running it twice changes nothing. A field that the document leaves out keeps its value. Entries are found by id, else by name without regard to
-/// case; what the document does not name stays as it is, after what it names. A company is
+/// case, white space and invisible characters; what the document does not name stays as it is, after what it names. A company is
 /// written whole or not at all. A server may be running on the data directory.
 #[derive(clap::Args)]
 pub(crate) struct Load {

@@ -133,7 +133,7 @@ pub struct Audit {
 pub struct Entry {
     /// Unique among the catalog's entries, never reused.
     pub id: EntryId,
-    /// What people see; unique among the catalog's active entries without regard to case.
+    /// What people see; its fold key is unique among the catalog's active entries.
     pub name: Name,
     /// A longer explanation; may be empty.
     pub description: Description,

@@ -17,8 +17,8 @@ pub const MAX_DESCRIPTION_LENGTH: usize = 500;
 /// version: a test tells. Programs of different versions disagree which names are the same.
 pub const FOLD_KEY_VERSION: u32 = 1;
 
-/// A name: trimmed, Unicode NFC, without control characters, something to see in it, 1 to 100
-/// characters.
+/// A name: trimmed, Unicode NFC, without control characters, at least one letter, digit, punctuation mark
+/// or symbol in it, 1 to 100 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
@@ -32,8 +32,8 @@ impl Name {
         if let Some(c) = name.chars().find(|c| is_control(*c)) {
             return Err(control(field, c));
         }
-        if name.chars().all(|c| is_blank(c) || is_ignorable(c)) {
-            let description = "is made of invisible characters alone: give it something to see";
+        if !name.chars().any(is_visible) {
+            let description = "has nothing to see in it: a name needs a letter, digit, punctuation mark or symbol";
             return Err(Violation::new(field, "INVISIBLE", description));
         }
         let length = name.chars().count();
@@ -196,20 +196,36 @@ fn is_blank(c: char) -> bool {
 /// Whether Unicode says that the character is not shown of itself: joiners, soft hyphens, variation
 /// selectors, fillers and the like.
 fn is_ignorable(c: char) -> bool {
-    static IGNORABLE: LazyLock<Vec<(char, char)>> = LazyLock::new(|| {
-        let class = regex_syntax::parse(r"\p{Default_Ignorable_Code_Point}");
-        match class.map(regex_syntax::hir::Hir::into_kind) {
-            Ok(HirKind::Class(Class::Unicode(class))) => {
-                class.ranges().iter().map(|range| (range.start(), range.end())).collect()
-            }
-            _ => unreachable!("a property that Unicode has"),
+    static IGNORABLE: LazyLock<Ranges> =
+        LazyLock::new(|| ranges(r"\p{Default_Ignorable_Code_Point}"));
+    !c.is_ascii() && holds(&IGNORABLE, c)
+}
+
+/// Whether Unicode says that the character is a letter, number, punctuation mark or symbol, and it is seen.
+///
+/// What Unicode has assigned nothing to is none of these, nor are marks, which need one to stand on, and
+/// characters for private use. A newer Unicode makes more characters visible, and none invisible.
+fn is_visible(c: char) -> bool {
+    static WRITTEN: LazyLock<Ranges> = LazyLock::new(|| ranges(r"[\p{L}\p{N}\p{P}\p{S}]"));
+    c.is_ascii_graphic() || (holds(&WRITTEN, c) && !is_ignorable(c) && !is_blank(c))
+}
+
+/// First and last characters, in order.
+type Ranges = Vec<(char, char)>;
+
+/// The characters of a class as regular expressions have them.
+fn ranges(class: &str) -> Ranges {
+    match regex_syntax::parse(class).map(regex_syntax::hir::Hir::into_kind) {
+        Ok(HirKind::Class(Class::Unicode(class))) => {
+            class.ranges().iter().map(|range| (range.start(), range.end())).collect()
         }
-    });
-    if c.is_ascii() {
-        return false;
+        _ => unreachable!("properties that Unicode has"),
     }
-    let place = IGNORABLE.partition_point(|(_, end)| *end < c);
-    IGNORABLE.get(place).is_some_and(|(start, _)| *start <= c)
+}
+
+fn holds(ranges: &Ranges, c: char) -> bool {
+    let place = ranges.partition_point(|(_, end)| *end < c);
+    ranges.get(place).is_some_and(|(start, _)| *start <= c)
 }
 
 fn control(field: &str, c: char) -> Violation {
@@ -302,16 +318,47 @@ mod tests {
     fn a_name_has_something_to_see_and_is_kept_as_it_was_typed() {
         let invisible =
             ["\u{ad}", "\u{200d}", "\u{3164}", "\u{115f}", "\u{2800}", "\u{e0020}", "\u{180e}"];
-        for bad in invisible {
+        // Marks without anything to stand on, what is not assigned or never will be, private use.
+        let nothing = [
+            "\u{301}",
+            "\u{20e3}",
+            "\u{903}",
+            "\u{378}",
+            "\u{fffe}",
+            "\u{fdd0}",
+            "\u{10ffff}",
+            "\u{e000}",
+            "\u{f8ff}",
+            "\u{10fffd}",
+            "\u{13430}",
+            "\u{600}",
+        ];
+        for bad in invisible.into_iter().chain(nothing) {
             for bad in
                 [bad.to_owned(), bad.repeat(3), format!("{bad} {bad}"), format!("{bad}\u{fe0f}")]
             {
                 assert_eq!(Name::parse("name", &bad).unwrap_err().reason, "INVISIBLE", "{bad:?}");
             }
         }
-        for kept in
-            ["V\u{ad}IP", "👩\u{200d}⚕\u{fe0f}", "New  Client", "\u{301}", "می\u{200c}خواهم"]
-        {
+        for kept in [
+            "V\u{ad}IP",
+            "👩\u{200d}⚕\u{fe0f}",
+            "New  Client",
+            "می\u{200c}خواهم",
+            "🇩🇪",
+            "#\u{fe0f}\u{20e3}",
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+            "👍🏽",
+            "!",
+            "€",
+            "½",
+            "々",
+            "न\u{93f}",
+            "A\u{e000}",
+            "\u{f8ff} 1",
+            "A\u{378}",
+            "\u{fffd}",
+        ] {
             assert_eq!(Name::parse("name", kept).unwrap().as_str(), kept);
         }
     }

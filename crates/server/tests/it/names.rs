@@ -27,7 +27,17 @@ async fn names_that_look_alike_are_one_name() {
         let refused = send(&server, &root, "POST", TAGS, json!({"name": other})).await;
         assert_eq!(refused.refusal().reason, "NAME_TAKEN", "{other:?}");
     }
-    for blank in ["\u{ad}", "\u{200d}\u{200d}", "\u{3164}", "\u{2800}", "\u{feff} \u{200b}"] {
+    for blank in [
+        "\u{ad}",
+        "\u{200d}\u{200d}",
+        "\u{3164}",
+        "\u{2800}",
+        "\u{feff} \u{200b}",
+        "\u{301}",
+        "\u{fffe}",
+        "\u{e000}",
+        "\u{378}",
+    ] {
         for (path, field) in [(TAGS, "entry.name"), (COMPANIES, "company.name")] {
             let refusal =
                 send(&server, &root, "POST", path, json!({"name": blank})).await.refusal();
