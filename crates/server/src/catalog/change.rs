@@ -158,6 +158,8 @@ pub struct CompanyDraft {
 /// What a document says of a location. `None` keeps what there is.
 #[derive(Clone, Debug)]
 pub struct BusinessDraft {
+    /// Which item of the document's list it is, for errors.
+    pub index: usize,
     /// Which one; without it the location of that name, or a new one.
     pub id: Option<BusinessId>,
     /// What people see.
@@ -188,6 +190,8 @@ pub struct ContactDraft {
 /// What a document says of an entry. `None` keeps what there is.
 #[derive(Clone, Debug)]
 pub struct EntryDraft {
+    /// Which item of the document's list it is, for errors.
+    pub index: usize,
     /// Which one; without it the active entry of that name, or a new one.
     pub id: Option<EntryId>,
     /// What people see.

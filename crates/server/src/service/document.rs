@@ -28,14 +28,17 @@ pub use write::write;
 /// A company's report names no more problems than this.
 const MOST_PROBLEMS: usize = 100;
 
-/// A company of a document: what it says, or what is wrong with it.
+/// A company of a document: what it says, and what is wrong with it.
 pub struct DocumentCompany {
     /// The id it gives.
     pub id: Option<CompanyId>,
     /// What to call it in a report: its id, else its name.
     pub label: String,
-    /// What it says.
-    pub draft: Result<CompanyDraft, Vec<Problem>>,
+    /// What it says. Where something is wrong with it, what can be read: without the entries and locations of which
+    /// id, name or state cannot.
+    pub draft: CompanyDraft,
+    /// What is wrong with it; nothing of such a company may be written.
+    pub problems: Problems,
     lines: Lines,
 }
 
@@ -60,6 +63,48 @@ pub struct Problem {
     pub violation: Violation,
 }
 
+/// What is wrong with a company: a hundred problems, and how many more there are.
+#[derive(Clone, Debug, Default)]
+pub struct Problems {
+    named: Vec<Problem>,
+    unnamed: usize,
+}
+
+impl Problems {
+    /// Adds one.
+    pub fn note(&mut self, problem: Problem) {
+        match self.has_room() {
+            true => self.named.push(problem),
+            false => self.unnamed += 1,
+        }
+    }
+
+    /// Whether another one would be named.
+    fn has_room(&self) -> bool {
+        self.named.len() < MOST_PROBLEMS
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.named.is_empty()
+    }
+
+    /// Whether one of them is at that field itself.
+    pub fn are_at(&self, field: &str) -> bool {
+        self.named.iter().any(|problem| problem.violation.field == field)
+    }
+
+    /// All of them, the last of which says how many are not named.
+    pub fn told(mut self) -> Vec<Problem> {
+        if let (Some(last), more @ 1..) = (self.named.last(), self.unnamed) {
+            let description = format!("further on has {more} more problems, which are not listed");
+            let violation = Violation::new("company", "MORE", description);
+            self.named.push(Problem { line: last.line, violation });
+        }
+        self.named
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.violation)
@@ -80,8 +125,9 @@ pub fn parse(text: &str) -> Result<Vec<DocumentCompany>, Unreadable> {
     let mut fields = Fields::new("", keys);
     let companies = reader.take(&mut fields, "companies");
     reader.finish(fields);
-    if !reader.is_clean() {
-        let problems: Vec<String> = reader.problems().iter().map(ToString::to_string).collect();
+    if !reader.problems.is_empty() {
+        let problems = reader.problems.told();
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         return Err(Unreadable(problems.join("\n")));
     }
     let Some(companies) = companies else {
@@ -106,7 +152,8 @@ fn company(node: &Node) -> DocumentCompany {
         return DocumentCompany {
             id: None,
             label: format!("the company on line {}", node.line),
-            draft: Err(reader.problems()),
+            draft: CompanyDraft::default(),
+            problems: reader.problems,
             lines: reader.lines,
         };
     };
@@ -126,11 +173,7 @@ fn company(node: &Node) -> DocumentCompany {
             .map(|catalog| reader.list(&mut row, catalog.as_str(), Reader::entry)),
     };
     reader.finish(row);
-    let draft = match reader.is_clean() {
-        true => Ok(draft),
-        false => Err(reader.problems()),
-    };
-    DocumentCompany { id, label, draft, lines: reader.lines }
+    DocumentCompany { id, label, draft, problems: reader.problems, lines: reader.lines }
 }
 
 /// The line of each value that was read, by the value's path.
@@ -183,40 +226,26 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Where an item of a list stands.
+struct Item {
+    index: usize,
+    line: u64,
+}
+
 /// Takes values out of a document and notes what is wrong with them, and where.
 #[derive(Default)]
 struct Reader {
     lines: Lines,
-    problems: Vec<Problem>,
-    /// How many more there were.
-    unnamed: usize,
+    problems: Problems,
 }
 
 impl Reader {
     fn note(&mut self, line: u64, violation: Violation) {
-        match self.problems.len() < MOST_PROBLEMS {
-            true => self.problems.push(Problem { line, violation }),
-            false => self.unnamed += 1,
-        }
+        self.problems.note(Problem { line, violation });
     }
 
     fn refuse(&mut self, line: u64, path: &str, reason: &'static str, problem: impl Into<String>) {
         self.note(line, Violation::new(path, reason, problem));
-    }
-
-    fn is_clean(&self) -> bool {
-        self.problems.is_empty()
-    }
-
-    /// Everything that was noted.
-    fn problems(&self) -> Vec<Problem> {
-        let mut problems = self.problems.clone();
-        if let (Some(last), more @ 1..) = (problems.last().cloned(), self.unnamed) {
-            let description = format!("further on has {more} more problems, which are not listed");
-            let violation = Violation::new("company", "MORE", description);
-            problems.push(Problem { line: last.line, violation });
-        }
-        problems
     }
 
     /// The keys of what must be a map.
@@ -267,9 +296,10 @@ impl Reader {
                 let problem = format!("is there twice; the first one is on line {first}");
                 self.refuse(key.line, &path, "DUPLICATE", problem);
             } else if !row.known.contains(&key.name.as_str()) {
-                let problem = match nearest(&key.name, row.known.iter().copied()) {
-                    Some(near) => format!("is unknown; did you mean {near}?"),
-                    None => format!("is unknown; there are {}", row.known.join(", ")),
+                let problem = match self.problems.has_room() {
+                    true => unknown(&key.name, &row.known),
+                    // Only counted: looking for the nearest one takes a while.
+                    false => String::new(),
                 };
                 self.refuse(key.line, &path, "UNKNOWN_FIELD", problem);
             }
@@ -327,7 +357,7 @@ impl Reader {
         &mut self,
         row: &mut Fields<'_>,
         name: &'static str,
-        read: impl Fn(&mut Self, &mut Fields<'_>, u64) -> Option<Draft>,
+        read: impl Fn(&mut Self, &mut Fields<'_>, Item) -> Option<Draft>,
     ) -> Vec<Draft> {
         let Some(node) = self.take(row, name) else { return Vec::new() };
         let path = row.path(name);
@@ -339,41 +369,45 @@ impl Reader {
             return Vec::new();
         };
         let mut drafts = Vec::new();
-        for (i, item) in items.iter().enumerate() {
-            let path = format!("{path}[{i}]");
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{path}[{index}]");
             self.lines.add(&path, item.line);
             let Some(mut fields) = self.fields(&path, item) else { continue };
-            drafts.extend(read(self, &mut fields, item.line));
+            drafts.extend(read(self, &mut fields, Item { index, line: item.line }));
             self.finish(fields);
         }
         drafts
     }
 
-    fn entry(&mut self, row: &mut Fields<'_>, line: u64) -> Option<EntryDraft> {
+    fn entry(&mut self, row: &mut Fields<'_>, item: Item) -> Option<EntryDraft> {
         let color = |field: &str, value: &str| match value {
             "" => Ok(None),
             value => Color::parse(field, value).map(Some),
         };
         let id = self.text(row, "id", EntryId::parse);
-        let name = self.required_name(row, line);
-        Some(EntryDraft {
+        let name = self.required_name(row, item.line);
+        let state = self.text(row, "state", parse_state);
+        let is_told_apart = is_read(row, "id", &id) && is_read(row, "state", &state);
+        let draft = EntryDraft {
+            index: item.index,
             id,
             description: self.text(row, "description", Description::parse),
             color: self.text(row, "color", color),
             is_default: self.truth(row, "is_default"),
-            state: self.text(row, "state", parse_state),
+            state,
             created_by: self.text(row, "created_by", StaffId::parse),
             created_time: self.text(row, "created_time", parse_time),
             last_updated_by: self.text(row, "last_updated_by", StaffId::parse),
             last_updated_time: self.text(row, "last_updated_time", parse_time),
             // Last, so that everything else was looked at before.
             name: name?,
-        })
+        };
+        is_told_apart.then_some(draft)
     }
 
-    fn business(&mut self, row: &mut Fields<'_>, line: u64) -> Option<BusinessDraft> {
+    fn business(&mut self, row: &mut Fields<'_>, item: Item) -> Option<BusinessDraft> {
         let id = self.text(row, "id", BusinessId::parse);
-        let name = self.required_name(row, line);
+        let name = self.required_name(row, item.line);
         let address = self.take(row, "address").and_then(|node| {
             let mut fields = self.fields(&row.path("address"), node)?;
             let address = self.address(&mut fields, node.line);
@@ -393,7 +427,9 @@ impl Reader {
             yelp: text("yelp"),
             google: text("google"),
         };
-        Some(BusinessDraft { id, name: name?, address, state, contact })
+        let is_told_apart = is_read(row, "id", &id) && is_read(row, "state", &state);
+        let draft = BusinessDraft { index: item.index, id, name: name?, address, state, contact };
+        is_told_apart.then_some(draft)
     }
 
     fn address(&mut self, row: &mut Fields<'_>, line: u64) -> Address {
@@ -430,6 +466,22 @@ impl Reader {
             coordinate,
             kind: kind.unwrap_or_default(),
         }
+    }
+}
+
+/// Whether a field that is there could be read.
+fn is_read<T>(row: &Fields<'_>, name: &str, value: &Option<T>) -> bool {
+    value.is_some() || row.find(name).is_none()
+}
+
+/// What is wrong with a key that nobody asked for.
+fn unknown(key: &str, known: &[&'static str]) -> String {
+    if key == "<<" {
+        return "is a merge key, which is not supported: write here what it would bring".to_owned();
+    }
+    match nearest(key, known.iter().copied()) {
+        Some(near) => format!("is unknown; did you mean {near}?"),
+        None => format!("is unknown; there are {}", known.join(", ")),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    document::{self, DocumentCompany, Problem, Unreadable},
+    document::{self, DocumentCompany, Problem, Problems, Unreadable},
     new_id,
     settings::{Changed, SettingsService},
 };
@@ -66,7 +66,7 @@ impl LoadService {
         for company in document::parse(text)? {
             let outcome = match self.load_company(&company, &mut seen).await {
                 Ok((id, changed)) => Outcome::Loaded(id, changed),
-                Err(Refusal::Document(problems)) => Outcome::Refused(problems),
+                Err(Refusal::Document(problems)) => Outcome::Refused(problems.told()),
                 Err(Refusal::Other(error)) => Outcome::Failed(error),
             };
             report(&company.label, outcome);
@@ -79,43 +79,57 @@ impl LoadService {
         company: &DocumentCompany,
         seen: &mut HashMap<CompanyId, u64>,
     ) -> Result<(CompanyId, Changed), Refusal> {
-        let draft =
-            company.draft.as_ref().map_err(|problems| Refusal::Document(problems.clone()))?;
-        let refuse = |violation| Refusal::Document(vec![company.locate(violation)]);
+        let mut problems = company.problems.clone();
         let id = match &company.id {
             Some(id) => id.clone(),
+            // Which company it is cannot be told.
+            None if problems.are_at("id") || problems.are_at("name") => {
+                return Err(Refusal::Document(problems));
+            }
             None => self.company_named(company).await?,
         };
         if let Some(first) = seen.insert(id.clone(), company.line()) {
             let description = format!("names the company {id} again, as line {first} did");
-            return Err(refuse(Violation::new("company", "DUPLICATE", description)));
+            let violation = Violation::new("company", "DUPLICATE", description);
+            problems.note(company.locate(violation));
         }
+        // Where something is wrong already, for what else is.
+        let is_dry_run = !problems.is_empty();
         let deadline: Instant = self.clock.monotonic() + PATIENCE;
-        match self.settings.load(&Task::Load.grant(&id), draft.clone(), deadline).await {
-            Ok(changed) => Ok((id, changed)),
+        let (grant, draft) = (Task::Load.grant(&id), &company.draft);
+        match self.settings.load(&grant, draft.clone(), is_dry_run, deadline).await {
+            Ok(changed) if !is_dry_run => return Ok((id, changed)),
             Err(Error::Invalid(violations)) => {
-                Err(Refusal::Document(violations.into_iter().map(|v| company.locate(v)).collect()))
+                let is_news = |violation: &Violation| !is_dry_run || is_sure(violation, &problems);
+                let news: Vec<_> = violations.into_iter().filter(is_news).collect();
+                news.into_iter().for_each(|violation| problems.note(company.locate(violation)));
             }
             Err(Error::IdTaken { kind: Kind::Business, id }) => {
-                let mut ids = draft.businesses.iter().map(|business| business.id.as_ref());
-                let is_taken = |given: Option<&BusinessId>| given.is_some_and(|g| g.as_str() == id);
-                let at = ids.position(is_taken).unwrap_or_default();
+                let mut ids = draft.businesses.iter();
+                let is_taken = |given: &BusinessId| given.as_str() == id;
+                let found = ids.find(|business| business.id.as_ref().is_some_and(is_taken));
+                let at = found.map_or(0, |business| business.index);
                 let field = format!("businesses[{at}].id");
                 let description = format!("{id} belongs to another company's location");
-                Err(refuse(Violation::new(&field, "ID_TAKEN", description)))
+                problems.note(company.locate(Violation::new(&field, "ID_TAKEN", description)));
             }
-            Err(other) => Err(Refusal::Other(other)),
+            Err(other) if !is_dry_run => return Err(Refusal::Other(other)),
+            Ok(_) | Err(_) => {}
         }
+        Err(Refusal::Document(problems))
     }
 
     /// The id of the one company of that name, or a new one.
     async fn company_named(&self, company: &DocumentCompany) -> Result<CompanyId, Refusal> {
-        let name = company.draft.as_ref().ok().and_then(|draft| draft.name.as_ref());
-        let fold_key = name.map(|name| name.fold_key()).unwrap_or_default();
+        let refuse = |violation| {
+            let mut problems = company.problems.clone();
+            problems.note(company.locate(violation));
+            Refusal::Document(problems)
+        };
+        let fold_key = company.draft.name.as_ref().map(|name| name.fold_key()).unwrap_or_default();
         let found = self.store.companies_named(&Task::Load.grant_covered(), &fold_key).await;
         match found.map_err(|error| Refusal::Other(error.into()))?.as_slice() {
-            [] => CompanyId::parse("id", &new_id(CompanyId::PREFIX))
-                .map_err(|violation| Refusal::Document(vec![company.locate(violation)])),
+            [] => CompanyId::parse("id", &new_id(CompanyId::PREFIX)).map_err(refuse),
             [id] => Ok(id.clone()),
             several => {
                 let ids: Vec<&str> = several.iter().map(CompanyId::as_str).collect();
@@ -123,8 +137,7 @@ impl LoadService {
                     "belongs to several companies ({}); give the id of one",
                     ids.join(", ")
                 );
-                let violation = Violation::new("name", "AMBIGUOUS", description);
-                Err(Refusal::Document(vec![company.locate(violation)]))
+                Err(refuse(Violation::new("name", "AMBIGUOUS", description)))
             }
         }
     }
@@ -169,6 +182,13 @@ impl LoadService {
 }
 
 enum Refusal {
-    Document(Vec<Problem>),
+    Document(Problems),
     Other(Error),
+}
+
+/// Whether a plan's violation holds, although the plan was made of what could be read alone: not where it
+/// comes of a value that could not be.
+fn is_sure(violation: &Violation, problems: &Problems) -> bool {
+    // Another default may stand among what was left out.
+    violation.reason != "DEFAULT_ARCHIVED" && !problems.are_at(&violation.field)
 }

@@ -140,15 +140,17 @@ impl SettingsService {
         self.commit(&grant, &write).await?.ok_or_else(absent)
     }
 
-    /// Makes a company agree with a document. Answers its revision before and after.
+    /// Makes a company agree with a document, or with `validate_only` only says whether it could. Answers its revision
+    /// before and after.
     pub async fn load(
         &self,
         grant: &Grant,
         draft: CompanyDraft,
+        validate_only: bool,
         deadline: Instant,
     ) -> Result<Changed> {
         let ask = Ask::Load(Box::new(draft));
-        let write = Write { ask, request: None, validate_only: false, deadline };
+        let write = Write { ask, request: None, validate_only, deadline };
         let absent = || Error::Internal(Cause::new("a load found no company and made none"));
         let written = self.commit(grant, &write).await?.ok_or_else(absent)?;
         let after = written.settings.revision;

@@ -1,11 +1,17 @@
 //! The document of `load` and `export`: what can be read, and which line an error names.
 
-use customer_settings_server::service::document;
+use customer_settings_server::{
+    catalog::{access::Task, entry::Revision, id::CompanyId},
+    service::{document, load::Outcome},
+    store::Store,
+};
+
+use crate::harness::*;
 
 /// `line: field reason` of every problem.
 fn problems(text: &str) -> Vec<String> {
     let companies = document::parse(text).unwrap();
-    let problems = companies.into_iter().filter_map(|company| company.draft.err()).flatten();
+    let problems = companies.into_iter().flat_map(|company| company.problems.told());
     problems.map(|p| format!("{}: {} {}", p.line, p.violation.field, p.violation.reason)).collect()
 }
 
@@ -51,7 +57,7 @@ fn unreadable(text: &str) -> String {
 /// Each problem as people read it.
 fn told(text: &str) -> Vec<String> {
     let companies = document::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    let problems = companies.into_iter().filter_map(|company| company.draft.err()).flatten();
+    let problems = companies.into_iter().flat_map(|company| company.problems.told());
     problems.map(|problem| problem.to_string()).collect()
 }
 
@@ -76,14 +82,15 @@ fn what_cannot_be_read_says_where_and_what_belongs_there() {
         ),
         ("companies:\n- id: c1\n---\ncompanies: []\n", &["line 3: a second document begins here"]),
         ("companies: []\ncompanies: []\n", &["line 2: companies is there twice", "line 1"]),
-        ("company: []\n", &["line 1: company is unknown; there are companies"]),
+        ("company: []\n", &["line 1: company is unknown; did you mean companies?"]),
+        ("<<: {}\ncompanies: []\n", &["line 1: << is a merge key, which is not supported"]),
         (
             "version: 1\nothers: 2\n",
             &["line 1: version is unknown; there are companies", "line 2: others"],
         ),
         ("companies:\n", &["line 1: companies is empty"]),
         ("companies: &a [*a]\n", &["line 1", "a part of"]),
-        ("companies: [*a]\n", &["line 1"]),
+        ("companies: [*a]\n", &["line 1: an alias (*) stands for", "nothing was"]),
         ("? [a]\n: b\n", &["line 1: a key must be text, and this is a list"]),
     ] {
         let error = unreadable(text);
@@ -95,8 +102,53 @@ fn what_cannot_be_read_says_where_and_what_belongs_there() {
             assert!(!error.contains(word), "{text:?} gave {error:?}");
         }
     }
-    let deep = format!("companies: {}{}", "[".repeat(200), "]".repeat(200));
-    assert!(unreadable(&deep).contains("line 1"), "{}", unreadable(&deep));
+}
+
+#[test]
+fn a_document_that_nests_deep_is_refused_before_it_costs() {
+    for levels in [33, 200, 300, 1_000, 1_000_000] {
+        let flow = format!("companies: {}{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(unreadable(&flow), "line 1: nests deeper than 32 levels");
+        let block = format!("companies:\n{}x\n", "- ".repeat(levels));
+        assert_eq!(unreadable(&block), "line 2: nests deeper than 32 levels");
+    }
+    let fine = format!("companies:\n- id: c\n  x: {}{}", "[".repeat(30), "]".repeat(30));
+    assert!(told(&fine)[0].contains("x is unknown"), "{:?}", told(&fine));
+}
+
+#[test]
+fn a_comment_that_hides_a_bracket_is_explained() {
+    let tags = |tags: &str| format!("companies:\n- id: c\n  name: A\n  customer_tags:\n{tags}");
+    for (text, value) in [
+        ("  - {name: T3, color: #FFF}\n", "color: \"#FFF\""),
+        ("  - {name: T3, color: #FFF}\n  - {name: T4}\n", "color: \"#FFF\""),
+        ("  - {color: #FFF, name: T3}\n  life_cycles: []\n", "color: \"#FFF\""),
+        ("  - {\"name\": \"It's #1, [so]\", color:  #FFF}\n  life_cycles: []\n", "color: \"#FFF\""),
+        ("  - {name: #1}\n- id: d\n", "name: \"#1\""),
+        ("  - {name: T3, color: #FFF}\n  life_cycles:\n  - name: A\n", "color: \"#FFF\""),
+    ] {
+        let error = unreadable(&tags(text));
+        let begins = "line 5: # begins a comment, so that the bracket";
+        assert!(error.starts_with(begins), "{text:?}: {error}");
+        assert!(
+            error.ends_with(&format!("write it in quotation marks, {value}")),
+            "{text:?}: {error}"
+        );
+    }
+    let lines = "customer_tags: [\n  {name: A},\n  {name: B, color: #FFF},\n  {name: C}]\n";
+    let error = unreadable(&format!("companies:\n- id: c\n  {lines}"));
+    assert!(error.starts_with("line 5: # begins a comment"), "{error}");
+    let one_line = "companies: [{id: c, customer_tags: [{name: T3, color: #FFF}, {name: T4}]}]\n";
+    assert!(
+        unreadable(one_line).ends_with("quotation marks, color: \"#FFF\""),
+        "{}",
+        unreadable(one_line)
+    );
+    // Comments that are meant as such have nothing to do with it.
+    let other = tags("  - {name: T3, # [the] third\n    color: red}\n  - {name: T4\n");
+    assert!(unreadable(&other).contains("look at"), "{}", unreadable(&other));
+    let fine = tags("  - {name: T3, # {the} third\n    color: \"#FFF\"}\n");
+    assert_eq!(told(&fine), [""; 0]);
 }
 
 #[test]
@@ -161,7 +213,7 @@ fn nothing_where_a_value_belongs_is_refused_and_a_color_without_quotation_marks_
     };
     let expected = "line 5: customer_tags[0].color is empty, as # begins a comment: write it in quotation marks, \
                     color: \"#7E57C2\"";
-    for value in [" #7E57C2", "  #7E57C2  ", "\t#7E57C2"] {
+    for value in [" #7E57C2", "  #7E57C2  ", "\t#7E57C2", " #7E57C2 # violet"] {
         assert_eq!(told(&tags(value)), [expected], "{value:?}");
     }
     for value in ["", " null", " ~", " Null"] {
@@ -231,7 +283,7 @@ fn an_alias_stands_for_what_it_names_and_makes_no_small_document_a_huge_one() {
 fn json_with_tabs_is_read_too() {
     let text = "{\n\t\"companies\": [\n\t\t{\"id\": \"a\", \"name\": \"A \\u00e9 \\ud83d\\udc36 \\/\", \"customer_tags\": []}\n\t]\n}\n";
     let companies = document::parse(text).unwrap();
-    let name = companies[0].draft.as_ref().unwrap().name.clone().unwrap();
+    let name = companies[0].draft.name.clone().unwrap();
     assert_eq!(name.as_str(), "A é 🐶 /");
 }
 
@@ -239,11 +291,101 @@ fn json_with_tabs_is_read_too() {
 fn numbers_and_words_of_yaml_are_names_as_they_are_written() {
     let text = "companies: [{id: 0123, name: No, customer_tags: [{name: 007}, {name: 1e3}, {name: true}, {name: ~x}]}]";
     let companies = document::parse(text).unwrap();
-    let draft = companies[0].draft.as_ref().unwrap();
+    assert!(companies[0].problems.is_empty());
+    let draft = &companies[0].draft;
     assert_eq!(companies[0].id.as_ref().unwrap().as_str(), "0123");
     assert_eq!(draft.name.as_ref().unwrap().as_str(), "No");
     let names: Vec<_> = draft.catalogs[0].iter().map(|tag| tag.name.as_str()).collect();
     assert_eq!(names, ["007", "1e3", "true", "~x"]);
+}
+
+/// What is told of the companies that are not loaded.
+async fn refused(server: &Server, document: &str) -> Vec<String> {
+    let mut told = Vec::new();
+    let report = |_: &str, outcome: Outcome| match outcome {
+        Outcome::Refused(problems) => told.extend(problems.iter().map(ToString::to_string)),
+        Outcome::Loaded(..) => {}
+        Outcome::Failed(error) => panic!("{error}"),
+    };
+    server.services.load.load(document, report).await.unwrap();
+    told
+}
+
+#[tokio::test]
+async fn names_that_are_taken_are_told_with_everything_else() {
+    let server = Server::demo().await;
+    load(
+        &server.services,
+        "companies: [{id: c, name: C, customer_tags: [{id: old, name: Old, state: archived}]}]",
+    )
+    .await;
+    let document = "companies:
+- id: c
+  country: UK
+  customer_tags:
+  - {name: V, color: red}
+  - {name: \" \"}
+  - {name: v}
+  - {name: X, state: gone}
+  - {name: x}
+  - {id: old, name: V}
+  - {id: two, name: T}
+  - {id: two, name: t}
+  referral_sources:
+  - {name: A, is_default: true}
+  - {name: a}
+  life_cycles:
+  - {name: A, is_default: true}
+  - {name: B, is_default: true}
+  - {name: b}
+  businesses:
+  - {name: Here, phone: [1]}
+  - {name: here}
+";
+    let told = refused(&server, document).await;
+    for expected in [
+        "line 3: country",
+        "line 5: customer_tags[0].color",
+        "line 6: customer_tags[1].name",
+        "line 7: customer_tags[2].name \"v\" is taken by customer_tags[0] of the same document",
+        "line 8: customer_tags[3].state",
+        "line 12: customer_tags[7] names the entry two again",
+        "line 14: referral_sources[0].is_default must not be true",
+        "line 15: referral_sources[1].name \"a\" is taken",
+        "line 18: life_cycles[1].is_default is true of more than one",
+        "line 19: life_cycles[2].name \"b\" is taken by life_cycles[1]",
+        "line 21: businesses[0].phone",
+        "line 22: businesses[1] names the same location",
+    ] {
+        assert!(
+            told.iter().any(|told| told.starts_with(expected)),
+            "{expected}\n{}",
+            told.join("\n")
+        );
+    }
+    assert_eq!(told.len(), 12, "{}", told.join("\n"));
+    // Nothing is said that may not be so: a company that may have a name, another default.
+    let other = "companies:\n- id: new\n  name: \" \"\n  life_cycles:\n  - {id: l, name: L, is_default: maybe}\n";
+    let told = refused(&server, other).await;
+    assert_eq!(told.len(), 2, "{told:?}");
+    let twice = "companies:\n- {id: c, country: UK}\n- {id: c, country: UK}\n";
+    let told = refused(&server, twice).await;
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[2].contains("names the company c again, as line 2 did"), "{told:?}");
+    // Nothing of it was written.
+    let grant = Task::Local.grant(&CompanyId::parse("id", "c").unwrap());
+    assert_eq!(server.store.revision(&grant).await.unwrap(), Some(Revision(1)));
+}
+
+#[tokio::test]
+async fn a_report_names_a_hundred_problems_of_the_planner_too() {
+    let server = Server::demo().await;
+    let tags = "{name: V}, ".repeat(500);
+    let told =
+        refused(&server, &format!("companies: [{{id: c, name: C, customer_tags: [{tags}]}}]"))
+            .await;
+    assert_eq!(told.len(), 101);
+    assert!(told[100].contains("has 399 more problems"), "{}", told[100]);
 }
 
 mod round_trip {
@@ -296,6 +438,11 @@ mod round_trip {
             "<<",
             "---",
             "...",
+            "A\u{fffe}",
+            "A\u{e000}",
+            "A\u{378}",
+            "\u{feff}A",
+            "A\u{301}\u{200d}",
         ];
         prop_oneof![
             proptest::sample::select(WORDS).prop_map(str::to_owned),
@@ -316,6 +463,7 @@ mod round_trip {
                 |(i, (name, description, color, archived))| {
                     let color = color.map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}"));
                     Some(EntryDraft {
+                        index: i,
                         id: EntryId::parse("id", &format!("e{i}")).ok(),
                         // The number keeps names apart.
                         name: Name::parse("name", &format!("{name}{i}")).ok()?,
@@ -339,6 +487,7 @@ mod round_trip {
         let catalogs = [entries(), entries(), entries(), entries()];
         (tricky(), catalogs, tricky()).prop_filter_map("a name", |(name, catalogs, website)| {
             let business = BusinessDraft {
+                index: 0,
                 id: BusinessId::parse("id", "b").ok(),
                 name: Name::parse("name", &format!("{website}.")).ok()?,
                 address: None,
@@ -371,7 +520,8 @@ mod round_trip {
         fn what_is_exported_and_loaded_is_exported_the_same(draft in company()) {
             let written = document::write(&made_of(draft, 1_700_000_000_123_456)).unwrap();
             let mut companies = document::parse(&format!("companies:\n{written}")).unwrap();
-            let read = companies.remove(0).draft.unwrap();
+            prop_assert!(companies[0].problems.is_empty());
+            let read = companies.remove(0).draft;
             // Later, so that a lost audit field shows.
             prop_assert_eq!(document::write(&made_of(read, 1_800_000_000_000_000)).unwrap(), written);
         }

@@ -37,7 +37,9 @@ impl Company {
     fn load(&mut self, rest: &str) -> Result<Option<Plan>, Vec<Violation>> {
         let text = format!("companies: [{{id: c, {rest}}}]");
         let mut companies = document::parse(&text).unwrap();
-        let draft = companies.remove(0).draft.unwrap();
+        let company = companies.remove(0);
+        assert!(company.problems.is_empty(), "{:?}", company.problems);
+        let draft = company.draft;
         let new_id = |prefix: &str| {
             self.next_id.set(self.next_id.get() + 1);
             format!("{prefix}_new{}", self.next_id.get())

@@ -32,10 +32,7 @@ pub(super) fn deltas(
     for catalog in Catalog::ALL {
         let entries = current.map_or(&[][..], |settings| settings.entries(catalog));
         let drafts = &draft.catalogs[catalog.index()];
-        match entry_deltas(catalog, entries, drafts, stamp) {
-            Ok(more) => deltas.extend(more),
-            Err(more) => violations.extend(more),
-        }
+        deltas.extend(entry_deltas(catalog, entries, drafts, stamp, &mut violations));
     }
     if violations.is_empty() { Ok(deltas) } else { Err(Error::Invalid(violations)) }
 }
@@ -85,12 +82,15 @@ fn business_deltas(
 ) -> Vec<Delta> {
     let mut deltas = Vec::new();
     let mut named = HashSet::new();
-    for (i, draft) in drafts.iter().enumerate() {
+    let by_id: HashMap<&BusinessId, &Business> =
+        current.iter().map(|held| (&held.id, held)).collect();
+    // Of several that have one name the first.
+    let by_name: HashMap<String, &Business> =
+        current.iter().rev().map(|held| (held.name.fold_key(), held)).collect();
+    for draft in drafts {
         let before = match &draft.id {
-            Some(id) => current.iter().find(|business| business.id == *id),
-            None => {
-                current.iter().find(|business| business.name.fold_key() == draft.name.fold_key())
-            }
+            Some(id) => by_id.get(id).copied(),
+            None => by_name.get(&draft.name.fold_key()).copied(),
         };
         // Two new locations without ids would be told apart only by their names.
         let who = match (&draft.id, before) {
@@ -100,7 +100,7 @@ fn business_deltas(
         };
         if !named.insert(who) {
             violations.push(Violation::new(
-                &format!("businesses[{i}]"),
+                &format!("businesses[{}]", draft.index),
                 "DUPLICATE",
                 "names the same location as one before it",
             ));
@@ -144,25 +144,31 @@ struct Wanted {
     drafted: usize,
 }
 
+/// Notes everything that is wrong with a catalog, and answers nothing that could be written then.
 fn entry_deltas(
     catalog: Catalog,
     current: &[Entry],
     drafts: &[EntryDraft],
     stamp: &Stamp<'_>,
-) -> Result<Vec<Delta>, Vec<Violation>> {
+    violations: &mut Vec<Violation>,
+) -> Vec<Delta> {
     if drafts.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    let mut wanted = resolve(catalog, current, drafts, stamp)?;
+    let too_many = |count: usize| {
+        let description = format!("would have {count} entries; at most {MAX_ENTRIES} are allowed");
+        Violation::new(catalog.as_str(), "TOO_MANY", description)
+    };
+    if drafts.len() > MAX_ENTRIES {
+        violations.push(too_many(drafts.len()));
+        return Vec::new();
+    }
+    let mut wanted = resolve(catalog, current, drafts, stamp, violations);
     if wanted.entries.len() > MAX_ENTRIES {
-        let description = format!(
-            "would have {} entries; at most {MAX_ENTRIES} are allowed",
-            wanted.entries.len()
-        );
-        return Err(vec![Violation::new(catalog.as_str(), "TOO_MANY", description)]);
+        violations.push(too_many(wanted.entries.len()));
     }
-    settle_default(catalog, &mut wanted, drafts)?;
-    check_names(catalog, current, &wanted)?;
+    violations.extend(settle_default(catalog, &mut wanted, drafts));
+    check_names(catalog, current, &wanted, drafts, violations);
     assign_ranks(&mut wanted.entries, current);
     let before: HashMap<&EntryId, &Entry> =
         current.iter().map(|entry| (&entry.id, entry)).collect();
@@ -171,7 +177,7 @@ fn entry_deltas(
         after.audit = audit(before, &after, drafts.get(i), stamp);
         delta(catalog, before, after)
     });
-    Ok(deltas.collect())
+    deltas.collect()
 }
 
 /// Finds the entry that each draft means and gives it the drafted content.
@@ -180,16 +186,18 @@ fn resolve(
     current: &[Entry],
     drafts: &[EntryDraft],
     stamp: &Stamp<'_>,
-) -> Result<Wanted, Vec<Violation>> {
-    let mut violations = Vec::new();
+    violations: &mut Vec<Violation>,
+) -> Wanted {
+    let held = Held::of(current);
     let mut named: HashSet<EntryId> = HashSet::new();
     let mut entries = Vec::with_capacity(drafts.len() + current.len());
-    for (i, draft) in drafts.iter().enumerate() {
-        let before = find(current, draft);
+    for draft in drafts {
+        let at = format!("{catalog}[{}]", draft.index);
+        let before = held.find(draft);
         let mut entry = before.cloned().unwrap_or_else(|| new_entry(catalog, draft, stamp));
         if !named.insert(entry.id.clone()) {
             let description = format!("names the entry {} again", entry.id);
-            violations.push(Violation::new(&format!("{catalog}[{i}]"), "DUPLICATE", description));
+            violations.push(Violation::new(&at, "DUPLICATE", description));
         }
         entry.name = draft.name.clone();
         set(&mut entry.description, draft.description.as_ref());
@@ -198,7 +206,7 @@ fn resolve(
         set(&mut entry.is_default, draft.is_default.as_ref());
         if draft.is_default == Some(true) && !catalog.has_default() {
             violations.push(Violation::new(
-                &format!("{catalog}[{i}].is_default"),
+                &format!("{at}.is_default"),
                 "NO_DEFAULT",
                 "must not be true: only life_cycles have a default",
             ));
@@ -207,20 +215,42 @@ fn resolve(
     }
     let drafted = entries.len();
     entries.extend(current.iter().filter(|entry| !named.contains(&entry.id)).cloned());
-    if violations.is_empty() { Ok(Wanted { entries, drafted }) } else { Err(violations) }
+    Wanted { entries, drafted }
 }
 
-/// By id, else by folded name among the active entries. A draft that says `archived` also finds
-/// an archived entry of its name, so that loading it twice does not make two.
-fn find<'a>(current: &'a [Entry], draft: &EntryDraft) -> Option<&'a Entry> {
-    if let Some(id) = &draft.id {
-        return current.iter().find(|entry| entry.id == *id);
+/// The entries that there are, by what a draft calls them.
+struct Held<'a> {
+    by_id: HashMap<&'a EntryId, &'a Entry>,
+    /// Of several of one name the first.
+    active: HashMap<String, &'a Entry>,
+    any: HashMap<String, &'a Entry>,
+}
+
+impl<'a> Held<'a> {
+    fn of(current: &'a [Entry]) -> Self {
+        let mut held = Self { by_id: HashMap::new(), active: HashMap::new(), any: HashMap::new() };
+        for entry in current {
+            let fold_key = entry.name.fold_key();
+            held.by_id.insert(&entry.id, entry);
+            if entry.is_active() {
+                held.active.entry(fold_key.clone()).or_insert(entry);
+            }
+            held.any.entry(fold_key).or_insert(entry);
+        }
+        held
     }
-    let fold_key = draft.name.fold_key();
-    let mut same_name = current.iter().filter(|entry| entry.name.fold_key() == fold_key);
-    let archived_too = draft.state == Some(State::Archived);
-    let active = same_name.clone().find(|entry| entry.is_active());
-    active.or_else(|| if archived_too { same_name.next() } else { None })
+
+    /// By id, else by folded name among the active entries. A draft that says `archived` also finds
+    /// an archived entry of its name, so that loading it twice does not make two.
+    fn find(&self, draft: &EntryDraft) -> Option<&'a Entry> {
+        if let Some(id) = &draft.id {
+            return self.by_id.get(id).copied();
+        }
+        let fold_key = draft.name.fold_key();
+        let active = self.active.get(&fold_key).copied();
+        let archived_too = draft.state == Some(State::Archived);
+        active.or_else(|| self.any.get(&fold_key).copied().filter(|_| archived_too))
+    }
 }
 
 fn new_entry(catalog: Catalog, draft: &EntryDraft, stamp: &Stamp<'_>) -> Entry {
@@ -247,11 +277,15 @@ fn settle_default(
     catalog: Catalog,
     wanted: &mut Wanted,
     drafts: &[EntryDraft],
-) -> Result<(), Vec<Violation>> {
+) -> Option<Violation> {
     if !catalog.has_default() {
-        return Ok(());
+        return None;
     }
-    let field = |i: usize| format!("{catalog}[{i}].is_default");
+    let wrong = |i: usize, reason, description| {
+        let field =
+            format!("{catalog}[{}].is_default", drafts.get(i).map_or(i, |draft| draft.index));
+        Some(Violation::new(&field, reason, description))
+    };
     let named: Vec<usize> =
         (0..drafts.len()).filter(|i| drafts[*i].is_default == Some(true)).collect();
     let chosen = match named[..] {
@@ -260,55 +294,58 @@ fn settle_default(
             match kept {
                 Some(i) if wanted.entries[i].is_active() => Some(i),
                 Some(i) => {
-                    return Err(vec![Violation::new(
-                        &field(i),
-                        "DEFAULT_ARCHIVED",
-                        "is true of an entry that the document archives: give another one 'is_default: true'",
-                    )]);
+                    let description = "is true of an entry that the document archives: give another one 'is_default: true'";
+                    return wrong(i, "DEFAULT_ARCHIVED", description);
                 }
                 None => wanted.entries.iter().position(Entry::is_active),
             }
         }
         [i] if wanted.entries[i].is_active() => Some(i),
         [i] => {
-            let description = "must not be true of an archived entry";
-            return Err(vec![Violation::new(&field(i), "DEFAULT_ARCHIVED", description)]);
+            return wrong(i, "DEFAULT_ARCHIVED", "must not be true of an archived entry");
         }
         [_, i, ..] => {
             let description = "is true of more than one entry; exactly one can be the default";
-            return Err(vec![Violation::new(&field(i), "DEFAULT_TWICE", description)]);
+            return wrong(i, "DEFAULT_TWICE", description);
         }
     };
     for (i, entry) in wanted.entries.iter_mut().enumerate() {
         entry.is_default = Some(i) == chosen;
     }
-    Ok(())
+    None
 }
 
 /// Active entries' names differ, but where they were the same before.
-fn check_names(catalog: Catalog, current: &[Entry], wanted: &Wanted) -> Result<(), Vec<Violation>> {
+fn check_names(
+    catalog: Catalog,
+    current: &[Entry],
+    wanted: &Wanted,
+    drafts: &[EntryDraft],
+    violations: &mut Vec<Violation>,
+) {
     let mut holders: BTreeMap<String, (String, &EntryId)> = BTreeMap::new();
-    let mut violations = Vec::new();
     // Those that the document does not name come first, so that the violation is at a draft.
     let (drafted, others) = wanted.entries.split_at(wanted.drafted);
     for entry in others.iter().filter(|entry| entry.is_active()) {
         let holder = format!("the active entry {}", entry.id);
         holders.insert(entry.name.fold_key(), (holder, &entry.id));
     }
-    for (i, entry) in drafted.iter().enumerate().filter(|(_, entry)| entry.is_active()) {
+    for (entry, draft) in drafted.iter().zip(drafts).filter(|(entry, _)| entry.is_active()) {
+        let at = format!("{catalog}[{}]", draft.index);
         // Not by its id, which may have been made up just now.
-        let here = format!("{catalog}[{i}] of the same document");
+        let here = format!("{at} of the same document");
         if let Some((holder, id)) = holders.insert(entry.name.fold_key(), (here, &entry.id))
+            // Of an entry that is named twice this is said already.
+            && entry.id != *id
             && !had_one_name(current, &entry.id, id)
         {
             violations.push(Violation::new(
-                &format!("{catalog}[{i}].name"),
+                &format!("{at}.name"),
                 "NAME_TAKEN",
                 format!("\"{}\" is taken by {holder}", entry.name),
             ));
         }
     }
-    if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
 /// Gives the entries, which stand in their wanted order, ranks that rise, moving as few keys as

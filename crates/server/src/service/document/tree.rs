@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, fmt, rc::Rc};
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, options};
+use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, options};
 
 /// No document nests deeper.
 const MAX_DEPTH: usize = 32;
@@ -142,6 +142,10 @@ pub(super) fn read(text: &str) -> Result<Option<Node>, Unreadable> {
     Ok(found.filter(|node| !matches!(*node.value, Value::Null(_))))
 }
 
+fn too_deep(line: u64) -> Unreadable {
+    unreadable(line, format!("nests deeper than {MAX_DEPTH} levels"))
+}
+
 fn line(span: Span) -> u64 {
     span.start.line() as u64
 }
@@ -167,7 +171,7 @@ impl<'a> Reading<'a> {
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Unreadable> {
         let line = line(span);
         if depth > MAX_DEPTH {
-            return Err(unreadable(line, format!("nests deeper than {MAX_DEPTH} levels")));
+            return Err(too_deep(line));
         }
         let (anchor, value, size) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -255,11 +259,34 @@ impl<'a> Reading<'a> {
         let rest = self.text.get(span.start.byte_offset()?..)?;
         let rest = rest.lines().next()?.trim_start().strip_prefix(':').unwrap_or(rest);
         let comment = rest.lines().next()?.trim_start().strip_prefix('#')?;
-        Some(shortened(comment.trim_end()))
+        // A comment may follow it in turn.
+        let value = comment.split_once(" #").map_or(comment, |(value, _)| value);
+        Some(shortened(value.trim_end()))
+    }
+
+    /// The last comment up to a line that hides a bracket, else the first one behind it.
+    fn hidden_around(&self, line: u64) -> Option<(u64, String)> {
+        let mut found = self.text.lines().enumerate().filter_map(hidden);
+        let before = found.clone().take_while(|(at, _)| *at <= line).last();
+        before.or_else(|| found.next())
     }
 
     fn broken(&self, error: &ScanError) -> Unreadable {
         let (line, column) = (error.marker().line(), error.marker().col() + 1);
+        match error.kind() {
+            ErrorKind::RecursionLimitExceeded => return too_deep(line as u64),
+            ErrorKind::UnknownAnchor => {
+                let problem =
+                    "an alias (*) stands for what was named before it with &, and nothing was";
+                return unreadable(line as u64, problem);
+            }
+            _ => {}
+        }
+        if is_within_brackets(error.kind())
+            && let Some((line, problem)) = self.hidden_around(line as u64)
+        {
+            return unreadable(line, problem);
+        }
         let text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
         let indent = &text[..text.len() - text.trim_start().len()];
         let hint = if indent.contains('\t') && !self.text.trim_start().starts_with(['{', '[']) {
@@ -272,4 +299,57 @@ impl<'a> Reading<'a> {
         let shown = quoted(text.trim());
         unreadable(line as u64, format!("cannot be read from column {column} on ({shown}): {hint}"))
     }
+}
+
+/// Whether the error is that a bracket is not closed, or what comes of that.
+fn is_within_brackets(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UnclosedFlowCollection { .. }
+            | ErrorKind::MismatchedFlowCollectionEnd { .. }
+            | ErrorKind::UnexpectedEofFlowSequence
+            | ErrorKind::UnexpectedEofFlowMapping
+            | ErrorKind::UnexpectedEofImplicitFlowMapping
+            | ErrorKind::ExpectedFlowMappingSeparator
+            | ErrorKind::ExpectedFlowSequenceSeparator
+            | ErrorKind::BlockEntryInFlowCollection
+    )
+}
+
+/// A line of which a comment takes brackets away, such as `{name: VIP, color: #FFF}`: its number, and what to do.
+fn hidden((index, line): (usize, &str)) -> Option<(u64, String)> {
+    let (mut open, mut quote, mut before) = (0_usize, None, ' ');
+    for (at, c) in line.char_indices() {
+        match (quote, c) {
+            (Some(mark), _) if c == mark => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') if matches!(before, ' ' | '\t' | '{' | '[' | ',' | ':') => {
+                quote = Some(c)
+            }
+            (None, '{' | '[') => open += 1,
+            (None, '}' | ']') => open = open.saturating_sub(1),
+            (None, '#') if open > 0 && matches!(before, ' ' | '\t') => {
+                let (kept, lost) = line.split_at(at);
+                let value = &lost[..lost.find(['}', ']'])?];
+                // One that is meant as such begins with a blank.
+                if value[1..].starts_with([' ', '\t']) {
+                    return None;
+                }
+                let value = value.split(", ").next().unwrap_or_default();
+                let key = kept.trim_end().strip_suffix(':');
+                let key = key.and_then(|kept| kept.rsplit(['{', '[', ',', ' ']).next());
+                let shown = match key {
+                    Some(key) => format!("{}: {}", shortened(key), quoted(value)),
+                    None => quoted(value),
+                };
+                let problem = format!(
+                    "# begins a comment, so that the bracket behind it is lost: write it in quotation marks, {shown}"
+                );
+                return Some((index as u64 + 1, problem));
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    None
 }
