@@ -84,4 +84,4 @@ def test_a_burst_with_retries_survives_kill_9(start, tmp_path):
     assert sorted(ids) == sorted(acknowledged.values()) and len(set(ids)) == 160
     assert listed["revision"] == "161"
     verified = run("verify", "--data-dir", data, "--output", "json")
-    assert json.loads(verified.stdout) == {"companies": 1, "keys": 1, "changes": 162, "findings": []}
+    assert json.loads(verified.stdout) == {"companies": 1, "keys": 1, "changes": 162, "findings": [], "more": 0}

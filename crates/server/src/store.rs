@@ -244,11 +244,16 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<KeyLogLine>, StoreError>;
 
-    /// All lines of the key log after a place, by key, revision and part, empty ones too, as
-    /// [`Store::whole_log`] has them. At most `limit`.
+    /// The ids of the keys that have a row or a log, by id after one (`None`: from the first), at most
+    /// `limit`. Reads nothing else of them, so that damage to one hides no other.
+    async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError>;
+
+    /// All lines of one key's log after a place, in order, empty ones too, as [`Store::whole_log`]
+    /// has a company's. At most `limit`.
     async fn whole_key_log(
         &self,
-        after: Option<&(KeyId, Revision, u32)>,
+        key: &KeyId,
+        after: (Revision, u32),
         limit: u32,
     ) -> Result<Vec<(u32, KeyLogLine)>, StoreError>;
 

@@ -38,14 +38,14 @@ impl Verify {
 pub(super) async fn verify(services: &Services, output: Output) -> Result<(), Failure> {
     let mut watch = Watch::new(services);
     let progress = |so_far: &Verified| {
-        let Verified { companies, changes, .. } = so_far;
-        watch.tell(|| format!("verified {companies} companies, {changes} changes"));
+        let Verified { companies, keys, changes, .. } = so_far;
+        watch.tell(|| format!("verified {companies} companies, {keys} keys, {changes} changes"));
     };
     let verified = services.verify.verify(progress).await.map_err(|error| explain(&error))?;
     show(&verified, output)?;
-    match verified.findings.len() {
+    match verified.found() {
         0 => Ok(()),
-        found => Err(failure(format!("{found} differences; restore a backup, or report a bug"))),
+        found => Err(failure(format!("{}; restore a backup, or report a bug", differences(found)))),
     }
 }
 
@@ -71,14 +71,22 @@ impl<'a> Watch<'a> {
     }
 }
 
+fn differences(found: u64) -> String {
+    match found {
+        0 => "no differences".to_owned(),
+        1 => "1 difference".to_owned(),
+        found => format!("{found} differences"),
+    }
+}
+
 fn show(verified: &Verified, output: Output) -> Result<(), Failure> {
-    let Verified { companies, keys, changes, findings, .. } = verified;
+    let Verified { companies, keys, changes, findings, more } = verified;
     match output {
         Output::Json => {
             let findings: Vec<_> =
                 findings.iter().map(|one| json!({"of": one.of, "what": one.what})).collect();
             print_json(
-                &json!({"companies": companies, "keys": keys, "changes": changes, "findings": findings}),
+                &json!({"companies": companies, "keys": keys, "changes": changes, "findings": findings, "more": more}),
             )?;
         }
         Output::Table => {
@@ -86,10 +94,10 @@ fn show(verified: &Verified, output: Output) -> Result<(), Failure> {
             print(&lines.collect::<String>())?;
         }
     }
-    let found = match findings.len() {
-        0 => "no differences".to_owned(),
-        found => format!("{found} differences"),
-    };
+    if *more > 0 {
+        note(format!("{more} more are not shown"));
+    }
+    let found = differences(verified.found());
     note(format!("verified {companies} companies, {keys} keys, {changes} changes: {found}"));
     Ok(())
 }

@@ -12,6 +12,10 @@ use super::{
     time::Timestamp,
 };
 
+mod cause;
+
+pub use cause::Cause;
+
 /// The result of everything that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -562,27 +566,5 @@ impl fmt::Display for Unavailable {
             }
             Self::Overloaded => "the server has more requests at once than it takes; try again shortly",
         })
-    }
-}
-
-/// Why something failed, for the log alone: it implements no `Display`, and `Debug` hides it.
-#[derive(Clone, Default)]
-pub struct Cause(String);
-
-impl Cause {
-    /// Keeps an inner error's text.
-    pub fn new(text: impl fmt::Display) -> Self {
-        Self(text.to_string())
-    }
-
-    /// The text, for the log and for local commands only.
-    pub fn for_log(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Cause(…)")
     }
 }

@@ -22,9 +22,11 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Lines and companies that are read at once.
+/// Lines, and ids of companies or keys, that are read at once.
 const PAGE: u32 = 500;
-/// Companies that are copied at once, so that their writes share a sync.
+/// Keys that are read at once: each has up to 70 kB.
+const KEYS: u32 = 100;
+/// Companies, or keys, that are copied at once, so that their writes share a sync.
 const AT_ONCE: usize = 32;
 
 /// How much there is in the target now.
@@ -94,46 +96,64 @@ impl CopyService {
         }
         let mut after: Option<KeyId> = None;
         loop {
-            let keys = self.to.keys(None, after.as_ref(), PAGE).await?;
-            let Some((last, _)) = keys.last() else { return Ok(()) };
-            after = Some(last.id.clone());
-            for (key, _) in &keys {
-                if self.from.key(&key.id).await?.is_none() {
-                    return Err(other_data(&format!("key {}", key.id)));
+            let ids = self.to.key_ids(after.as_ref(), PAGE).await?;
+            let Some(last) = ids.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for id in &ids {
+                if self.from.key(id).await?.is_none() {
+                    return Err(other_data(&format!("key {id}")));
                 }
             }
         }
     }
 
     async fn keys(&self, copied: &mut Copied) -> Result<()> {
-        let mut after: Option<(KeyId, Revision, u32)> = None;
+        let mut after: Option<KeyId> = None;
         loop {
-            let lines = self.from.whole_key_log(after.as_ref(), PAGE).await?;
-            let there = self.to.whole_key_log(after.as_ref(), PAGE).await?;
-            let Some((part, last)) = lines.last() else { break };
-            let next = (last.after.id.clone(), last.after.audit.revision, *part);
-            let missing: Vec<&(u32, KeyLogLine)> =
-                lines.iter().filter(|line| !there.contains(line)).collect();
-            for (part, line) in &missing {
-                self.key_line(*part, line).await?;
+            let ids = self.from.key_ids(after.as_ref(), PAGE).await?;
+            let Some(last) = ids.last() else { break };
+            after = Some(last.clone());
+            let mut done = stream::iter(ids)
+                .map(|id| async move { self.key(&id).await })
+                .buffer_unordered(AT_ONCE);
+            while let Some((lines, were_there)) = done.try_next().await? {
+                copied.lines += lines;
+                copied.were_there += were_there;
             }
-            copied.lines += lines.len() as u64;
-            copied.were_there += (lines.len() - missing.len()) as u64;
-            after = Some(next);
         }
         let mut after: Option<KeyId> = None;
         loop {
-            let keys = self.from.keys(None, after.as_ref(), PAGE).await?;
+            let keys = self.from.keys(None, after.as_ref(), KEYS).await?;
             let Some((last, _)) = keys.last() else { return Ok(()) };
             let uses = keys.iter().filter_map(|(key, used)| Some((key.id.clone(), (*used)?)));
             self.to.touch_keys(&uses.collect::<Vec<_>>()).await?;
-            let there = self.to.keys(None, after.as_ref(), PAGE).await?;
+            let there = self.to.keys(None, after.as_ref(), KEYS).await?;
             if let Some(((key, _), _)) =
                 keys.iter().zip(&there).find(|(one, there)| one.0 != there.0)
             {
                 return Err(other_data(&format!("key {}", key.id)));
             }
             after = Some(last.id.clone());
+        }
+    }
+
+    /// How many lines the key's log has, and how many of them were there.
+    async fn key(&self, id: &KeyId) -> Result<(u64, u64)> {
+        let (mut lines, mut were_there) = (0, 0);
+        let mut after = (Revision(0), 0);
+        loop {
+            let page = self.from.whole_key_log(id, after, PAGE).await?;
+            let there = self.to.whole_key_log(id, after, PAGE).await?;
+            let Some((part, last)) = page.last() else { return Ok((lines, were_there)) };
+            after = (last.after.audit.revision, *part);
+            if !page.starts_with(&there) {
+                return Err(other_data(&format!("another history of key {id}")));
+            }
+            lines += page.len() as u64;
+            were_there += there.len() as u64;
+            for (part, line) in &page[there.len()..] {
+                self.key_line(*part, line).await?;
+            }
         }
     }
 
@@ -166,9 +186,7 @@ impl CopyService {
             let there = self.to.whole_log(grant, after, PAGE).await?;
             let Some((part, last)) = page.last() else { break };
             after = (last.revision, *part);
-            if there.len() > page.len()
-                || there.iter().zip(&page).any(|(there, line)| there != line)
-            {
+            if !page.starts_with(&there) {
                 return Err(other_data(&format!("another history of company {}", grant.company())));
             }
             lines += page.len() as u64;

@@ -22,8 +22,10 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Lines and companies that are read at once.
+/// Lines, and ids of companies or keys, that are read at once.
 const PAGE: u32 = 500;
+/// Findings that are kept; of a database that is damaged all over there may be any number.
+const MOST_FINDINGS: usize = 10_000;
 
 /// What a line says that stands nowhere else has a hash of it and of the line beside it.
 const NOT_AS_WRITTEN: &str = "not those that were written with it";
@@ -46,8 +48,51 @@ pub struct Verified {
     pub keys: u64,
     /// How many changes were replayed.
     pub changes: u64,
-    /// What is wrong; empty if all is well.
+    /// What is wrong, as far as it was kept; empty if all is well.
     pub findings: Vec<Finding>,
+    /// How much more is wrong.
+    pub more: u64,
+}
+
+impl Verified {
+    /// How much is wrong.
+    pub fn found(&self) -> u64 {
+        self.findings.len() as u64 + self.more
+    }
+
+    fn find(&mut self, of: &str, found: Vec<String>) {
+        for what in found {
+            if self.findings.len() < MOST_FINDINGS {
+                self.findings.push(Finding { of: of.to_owned(), what });
+            } else {
+                self.more += 1;
+            }
+        }
+    }
+
+    /// A list that cannot be read is its own finding, and ends there.
+    fn listed<T>(&mut self, of: &str, list: Result<Vec<T>, StoreError>) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        let list = read("their list", list, &mut found)?;
+        self.find(of, found);
+        Ok(list.unwrap_or_default())
+    }
+}
+
+/// What was read; `None` where it is damaged, which is then found.
+fn read<T>(
+    what: &str,
+    answer: Result<T, StoreError>,
+    found: &mut Vec<String>,
+) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(StoreError::Damaged(cause)) => {
+            found.push(format!("{what} cannot be read: {}", cause.told()));
+            Ok(None)
+        }
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// What a log leads to.
@@ -63,59 +108,44 @@ struct Replayed {
 }
 
 /// What the log of one key leads to.
+#[derive(Default)]
 struct ReplayedKey {
-    last: Key,
-    time: Timestamp,
+    last: Option<(Key, Timestamp)>,
     changes: u64,
-    also_revoked: Vec<KeyId>,
-    /// The revisions of lines whose keys that were revoked along are not those that were written.
-    altered: Vec<Revision>,
-    /// Where the log breaks off, if it does.
-    broken: Option<String>,
+    /// A revision of the log beyond the key's own.
+    goes_on: Option<Revision>,
+    /// What is wrong with what lines say that stands nowhere else.
+    found: Vec<String>,
 }
 
 impl ReplayedKey {
-    /// Of the first line.
-    fn new(part: u32, line: KeyLogLine) -> Self {
+    /// Goes on with a line, or says how it breaks the log.
+    fn take(&mut self, part: u32, line: KeyLogLine) -> Result<(), String> {
         let revision = line.after.audit.revision;
-        let is_first = part == 0 && line.before.is_none() && revision == Revision(1);
-        let broken = (!is_first).then(|| "its log does not begin with revision 1".to_owned());
-        let (also_revoked, altered) = (Vec::new(), Vec::new());
-        let KeyLogLine { after, time, also_revoked: says, .. } = line;
-        let mut first = Self { last: *after, time, changes: 1, also_revoked, altered, broken };
-        first.take_also_revoked(revision, says);
-        first
-    }
-
-    fn take_also_revoked(&mut self, revision: Revision, says: Option<Vec<KeyId>>) {
-        match says {
-            Some(ids) => self.also_revoked.extend(ids),
-            None => self.altered.push(revision),
-        }
-    }
-
-    fn take(&mut self, part: u32, line: KeyLogLine) {
-        let (before, revision) = (line.before.as_deref(), line.after.audit.revision);
-        let expected = self.last.audit.revision.next();
-        let broken = match part {
+        match (&self.last, part) {
             // A request that did not change it.
-            1.. if *line.after == self.last => None,
-            1.. => Some(format!("an empty line at revision {revision} does not fit its log")),
-            0 if revision != expected => Some(format!("its log lacks revision {expected}")),
-            0 if before != Some(&self.last) => {
-                Some(format!("revision {revision} does not fit the one before it"))
+            (Some((last, _)), 1..) if *line.after == *last => return Ok(()),
+            (Some(_), 1..) => {
+                return Err(format!("an empty line at revision {revision} does not fit its log"));
             }
-            0 if line.time <= self.time => {
-                Some(format!("revision {revision} is not later than the one before it"))
+            (None, 0) if line.before.is_none() && revision == Revision(1) => {}
+            (None, _) => return Err("its log does not begin with revision 1".to_owned()),
+            (Some((last, time)), 0) => {
+                let expected = last.audit.revision.next();
+                if revision != expected {
+                    return Err(format!("its log lacks revision {expected}"));
+                }
+                if line.before.as_deref() != Some(last) {
+                    return Err(format!("revision {revision} does not fit the one before it"));
+                }
+                if line.time <= *time {
+                    return Err(format!("revision {revision} is not later than the one before it"));
+                }
             }
-            0 => None,
-        };
-        self.broken = self.broken.take().or(broken);
-        self.take_also_revoked(revision, line.also_revoked);
-        if part == 0 {
-            (self.last, self.time) = (*line.after, line.time);
-            self.changes += 1;
         }
+        self.last = Some((*line.after, line.time));
+        self.changes += 1;
+        Ok(())
     }
 }
 
@@ -130,140 +160,144 @@ impl VerifyService {
         Self { store }
     }
 
-    /// Replays every company's log and that of the keys. What cannot be read of one company hides
-    /// no other; an engine that does not answer ends it.
+    /// Replays every company's log and every key's. What cannot be read of one hides no other; an engine
+    /// that does not answer ends it.
     pub async fn verify(&self, mut progress: impl FnMut(&Verified)) -> Result<Verified> {
         let mut verified = Verified::default();
-        if let Err(error) = self.keys(&mut verified).await {
-            let StoreError::Damaged(cause) = error else { return Err(error.into()) };
-            let what = format!("they or their log cannot be read: {}", cause.for_log());
-            verified.findings.push(Finding { of: "keys".to_owned(), what });
+        let mut after: Option<KeyId> = None;
+        loop {
+            let ids = self.store.key_ids(after.as_ref(), PAGE).await;
+            let ids = verified.listed("keys", ids)?;
+            for id in &ids {
+                self.key(id, &mut verified).await?;
+                verified.keys += 1;
+                progress(&verified);
+            }
+            let Some(last) = ids.last() else { break };
+            after = Some(last.clone());
         }
+        let all = Task::Verify.grant_covered();
         let mut after: Option<CompanyId> = None;
         loop {
-            let all = Task::Verify.grant_covered();
-            let ids = self.store.company_ids(&all, after.as_ref(), PAGE).await?;
+            let ids = self.store.company_ids(&all, after.as_ref(), PAGE).await;
+            let ids = verified.listed("companies", ids)?;
             for id in &ids {
                 self.company(id, &mut verified).await?;
                 verified.companies += 1;
                 progress(&verified);
             }
-            match ids.last() {
-                Some(last) => after = Some(last.clone()),
-                None => return Ok(verified),
-            }
+            let Some(last) = ids.last() else { return Ok(verified) };
+            after = Some(last.clone());
         }
     }
 
-    /// Replays the key log, key by key, and compares what each log leads to with what is stored.
-    async fn keys(&self, verified: &mut Verified) -> Result<(), StoreError> {
-        let mut logged: BTreeSet<KeyId> = BTreeSet::new();
-        let mut current: Option<ReplayedKey> = None;
-        let mut after: Option<(KeyId, Revision, u32)> = None;
-        loop {
-            let lines = self.store.whole_key_log(after.as_ref(), PAGE).await?;
-            let Some((part, last)) = lines.last() else { break };
-            after = Some((last.after.id.clone(), last.after.audit.revision, *part));
-            for (part, line) in lines {
-                match &mut current {
-                    Some(key) if key.last.id == line.after.id => key.take(part, line),
-                    _ => {
-                        let next = ReplayedKey::new(part, line);
-                        logged.insert(next.last.id.clone());
-                        if let Some(done) = current.replace(next) {
-                            self.key(done, verified).await?;
-                        }
-                    }
-                }
-            }
-        }
-        if let Some(done) = current {
-            self.key(done, verified).await?;
-        }
-        self.keys_without_log(&logged, verified).await
-    }
-
-    /// Compares a key with what its log led to, which a server may go on with meanwhile.
-    async fn key(&self, key: ReplayedKey, verified: &mut Verified) -> Result<(), StoreError> {
-        let ReplayedKey { last, changes, also_revoked, altered, broken, .. } = key;
-        verified.changes += changes;
-        let mut found: Vec<String> = broken.into_iter().collect();
-        let (row, end) = (self.store.key(&last.id).await?, last.audit.revision);
-        match row.map(|(row, _)| row) {
-            _ if !found.is_empty() => {}
-            None => found.push("it has lines in the key log and no row of its own".to_owned()),
-            Some(row) if row.audit.revision != end => {
-                let lines = self.store.key_changes(Some(&last.id), None, PAGE).await?;
-                let is_newer = row.audit.revision > end;
-                if !is_newer || lines.iter().all(|line| *line.after != row) {
-                    let at = row.audit.revision;
+    /// Replays a key's log and compares what it leads to with what is stored.
+    async fn key(&self, id: &KeyId, verified: &mut Verified) -> Result<()> {
+        let mut found = Vec::new();
+        let row = read("its row", self.store.key(id).await, &mut found)?;
+        let is_read = row.is_some();
+        let row = row.flatten().map(|(row, _)| row);
+        // A server may write meanwhile: the log is read up to the revision that was stored.
+        let until = row.as_ref().map_or(Revision(u64::MAX), |row| row.audit.revision);
+        let mut replayed = ReplayedKey::default();
+        let log = self.replay_key(id, until, &mut replayed).await;
+        let log = read("its log", log, &mut found)?;
+        verified.changes += replayed.changes;
+        let is_whole = log == Some(None);
+        found.extend(log.flatten());
+        found.extend(replayed.found);
+        match (row, replayed.last) {
+            _ if !is_whole => {}
+            (Some(row), Some((last, _))) => {
+                let (at, end) = (row.audit.revision, last.audit.revision);
+                if let Some(next) = replayed.goes_on {
+                    found.push(format!("it is at revision {at}, and the key log has {next}"));
+                } else if at != end {
                     found.push(format!("it is at revision {at}, and the key log ends at {end}"));
+                } else if row != last {
+                    found.push("it differs from the key log".to_owned());
                 }
             }
-            Some(row) if row != last => found.push("it differs from the key log".to_owned()),
-            Some(_) => {}
-        }
-        found.extend(altered.iter().map(|revision| {
-            format!("the keys that its line of revision {revision} says were revoked along are {NOT_AS_WRITTEN}")
-        }));
-        for id in also_revoked {
-            let child = self.store.key(&id).await?;
-            if child.is_none_or(|(child, _)| child.revoked_time.is_none()) {
-                found.push(format!("{id} was revoked along with it, and is not revoked"));
+            (Some(_), None) => found.push("it has no line in the key log that made it".to_owned()),
+            (None, Some(_)) if is_read => {
+                found.push("it has lines in the key log and no row of its own".to_owned());
             }
+            (None, _) => {}
         }
-        let finding = |what| Finding { of: format!("keys/{}", last.id), what };
-        verified.findings.extend(found.into_iter().map(finding));
+        verified.find(&format!("keys/{id}"), found);
         Ok(())
     }
 
-    async fn keys_without_log(
+    /// The key as its log has it up to a revision. Answers where the log breaks off, if it does.
+    async fn replay_key(
         &self,
-        logged: &BTreeSet<KeyId>,
-        verified: &mut Verified,
-    ) -> Result<(), StoreError> {
-        let mut after: Option<KeyId> = None;
+        id: &KeyId,
+        until: Revision,
+        replayed: &mut ReplayedKey,
+    ) -> Result<Option<String>, StoreError> {
+        let mut after = (Revision(0), 0);
         loop {
-            let page = self.store.keys(None, after.as_ref(), PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            after = Some(last.id.clone());
-            verified.keys += page.len() as u64;
-            for (key, _) in page.iter().filter(|(key, _)| !logged.contains(&key.id)) {
-                // Unless somebody made it just now.
-                if self.store.key_changes(Some(&key.id), None, 1).await?.is_empty() {
-                    let what = "it has no line in the key log that made it".to_owned();
-                    verified.findings.push(Finding { of: format!("keys/{}", key.id), what });
+            let lines = self.store.whole_key_log(id, after, PAGE).await?;
+            let Some((part, end)) = lines.last() else { return Ok(None) };
+            after = (end.after.audit.revision, *part);
+            for (part, line) in lines {
+                let revision = line.after.audit.revision;
+                if revision > until {
+                    // Unless somebody writes just now.
+                    let row = self.store.key(id).await?;
+                    let is_still = row.is_some_and(|(row, _)| row.audit.revision == until);
+                    replayed.goes_on = is_still.then_some(revision);
+                    return Ok(None);
+                }
+                self.check_also_revoked(&line, &mut replayed.found).await?;
+                if let Err(broken) = replayed.take(part, line) {
+                    return Ok(Some(broken));
                 }
             }
         }
+    }
+
+    /// What a line says was revoked along must be revoked.
+    async fn check_also_revoked(
+        &self,
+        line: &KeyLogLine,
+        found: &mut Vec<String>,
+    ) -> Result<(), StoreError> {
+        let Some(ids) = &line.also_revoked else {
+            let revision = line.after.audit.revision;
+            found.push(format!(
+                "the keys that its line of revision {revision} says were revoked along are {NOT_AS_WRITTEN}"
+            ));
+            return Ok(());
+        };
+        for id in ids {
+            let is_revoked = match self.store.key(id).await {
+                Ok(key) => key.is_some_and(|(key, _)| key.revoked_time.is_some()),
+                // That is told of the key itself.
+                Err(StoreError::Damaged(_)) => true,
+                Err(other) => return Err(other),
+            };
+            if !is_revoked {
+                found.push(format!("{id} was revoked along with it, and is not revoked"));
+            }
+        }
+        Ok(())
     }
 
     async fn company(&self, id: &CompanyId, verified: &mut Verified) -> Result<()> {
         let grant = Task::Verify.grant(id);
-        let mut is_unreadable = false;
+        let mut found = Vec::new();
         // A server may write meanwhile: the log is read up to the revision that was stored.
-        let stored = match self.store.settings(&grant).await {
-            Ok(stored) => stored,
-            Err(StoreError::Damaged(cause)) => {
-                let what = format!("its rows cannot be read: {}", cause.for_log());
-                verified.findings.push(Finding { of: id.to_string(), what });
-                is_unreadable = true;
-                None
-            }
-            Err(other) => return Err(other.into()),
-        };
+        let stored = read("its rows", self.store.settings(&grant).await, &mut found)?;
+        let is_read = stored.is_some();
+        let stored = stored.flatten();
         let until = stored.as_ref().map_or(Revision(u64::MAX), |stored| stored.revision);
         let mut replayed = Replayed::default();
-        let broken = match self.replay(&grant, until, &mut replayed).await {
-            Ok(broken) => broken,
-            Err(StoreError::Damaged(cause)) => {
-                Some(format!("its change log cannot be read: {}", cause.for_log()))
-            }
-            Err(other) => return Err(other.into()),
-        };
+        let log = self.replay(&grant, until, &mut replayed).await;
+        let log = read("its change log", log, &mut found)?;
         verified.changes += replayed.changes;
-        let is_broken = broken.is_some();
-        let mut found: Vec<String> = broken.into_iter().collect();
+        let is_broken = log != Some(None);
+        found.extend(log.flatten());
         found.extend(replayed.altered.iter().map(|revision| {
             format!("the subjects of its line of revision {revision} are {NOT_AS_WRITTEN}")
         }));
@@ -282,13 +316,12 @@ impl VerifyService {
                 self.check_end(&grant, until, &mut found).await?;
             }
             (Some(_), None) => found.push("it has rows and no change log".to_owned()),
-            (None, Some(_)) if !is_unreadable => {
+            (None, Some(_)) if is_read => {
                 found.push("it has a change log and no row of its own".to_owned());
             }
             (None, _) => {}
         }
-        let finding = |what| Finding { of: id.to_string(), what };
-        verified.findings.extend(found.into_iter().map(finding));
+        verified.find(id.as_str(), found);
         Ok(())
     }
 

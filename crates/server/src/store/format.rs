@@ -21,7 +21,9 @@ use crate::catalog::{
 mod keys;
 mod lines;
 
-pub(super) use keys::{KeyChangeBody, creator, decode_key_change, encode_key_change};
+pub(super) use keys::{
+    KeyChangeBody, creator, decode_key_change, decode_key_line, encode_key_change,
+};
 pub(super) use lines::{LineId, decode_subjects, encode_subjects, in_line, said};
 
 /// The format of the log bodies that are written now.
@@ -92,7 +94,7 @@ pub(super) fn decode_addresses(text: &str) -> Result<Vec<ipnet::IpNet>, StoreErr
 
 fn addresses(nets: &[String]) -> Result<Vec<ipnet::IpNet>, StoreError> {
     let nets: Result<_, _> = nets.iter().map(|net| net.parse()).collect();
-    nets.map_err(|error: ipnet::AddrParseError| StoreError::Damaged(Cause::new(error)))
+    nets.map_err(|error: ipnet::AddrParseError| not_as_written(error))
 }
 
 pub(super) fn encode<T: Serialize>(value: &T) -> String {
@@ -101,7 +103,12 @@ pub(super) fn encode<T: Serialize>(value: &T) -> String {
 }
 
 pub(super) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError::Damaged(Cause::new(error)))
+    serde_json::from_str(text).map_err(not_as_written)
+}
+
+/// A column that a library cannot read.
+pub(super) fn not_as_written(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(Cause::in_our_words("it is not as it was written", error))
 }
 
 fn parse_state(state: &str) -> Result<State, StoreError> {

@@ -284,12 +284,17 @@ impl Store for PostgresStore {
         keys::changes(&self.pool, key, before, limit).await
     }
 
+    async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError> {
+        keys::ids(&self.pool, after, limit).await
+    }
+
     async fn whole_key_log(
         &self,
-        after: Option<&(KeyId, Revision, u32)>,
+        key: &KeyId,
+        after: (Revision, u32),
         limit: u32,
     ) -> Result<Vec<(u32, KeyLogLine)>, StoreError> {
-        keys::whole_log(&self.pool, after, limit).await
+        keys::whole_log(&self.pool, key, after, limit).await
     }
 
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {

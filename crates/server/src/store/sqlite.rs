@@ -344,13 +344,19 @@ impl Store for SqliteStore {
         self.readers.read(list).await
     }
 
+    async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError> {
+        let after = after.cloned();
+        self.readers.read(move |tx| keys::ids(tx, after.as_ref(), limit)).await
+    }
+
     async fn whole_key_log(
         &self,
-        after: Option<&(KeyId, Revision, u32)>,
+        key: &KeyId,
+        after: (Revision, u32),
         limit: u32,
     ) -> Result<Vec<(u32, KeyLogLine)>, StoreError> {
-        let after = after.cloned();
-        self.readers.read(move |tx| keys::whole_log(tx, after.as_ref(), limit)).await
+        let key = key.clone();
+        self.readers.read(move |tx| keys::whole_log(tx, &key, after, limit)).await
     }
 
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
@@ -399,7 +405,7 @@ fn failure(error: rusqlite::Error) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Full(cause),
         Some(_) => StoreError::Unavailable(cause),
         // Not the engine's: a column holds what it must not.
-        None => StoreError::Damaged(cause),
+        None => format::not_as_written(&error),
     }
 }
 

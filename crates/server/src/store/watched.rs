@@ -372,12 +372,18 @@ impl Store for Watched {
         )
     }
 
+    async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError> {
+        self.damages.note(Part::Keys, "keys", self.inner.key_ids(after, limit).await)
+    }
+
     async fn whole_key_log(
         &self,
-        after: Option<&(KeyId, Revision, u32)>,
+        key: &KeyId,
+        after: (Revision, u32),
         limit: u32,
     ) -> Result<Vec<(u32, KeyLogLine)>, StoreError> {
-        self.damages.note(Part::KeyHistory, "keys", self.inner.whole_key_log(after, limit).await)
+        let log = self.inner.whole_key_log(key, after, limit).await;
+        self.damages.note(Part::KeyHistory, key.as_str(), log)
     }
 
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -27,62 +27,69 @@ async fn found_after(sql: &str) -> Vec<String> {
     verified.findings.iter().map(|one| format!("{}: {}", one.of, one.what)).collect()
 }
 
+/// What is done to the database, and what is said of the key.
+const KEY_DAMAGES: &[(&str, &str)] = &[
+    ("SELECT 1", ""),
+    ("UPDATE keys SET secret = zeroblob(32) WHERE name = 'crm'", "differs from the key log"),
+    ("UPDATE keys SET scopes = '[\"keys:write\"]' WHERE name = 'crm'", "differs from the key log"),
+    ("UPDATE keys SET created_by_key_id = 'key_other' WHERE name = 'crm'", "differs from"),
+    ("UPDATE keys SET created_by_key_id = NULL", "differs from the key log"),
+    ("UPDATE keys SET revision = 9 WHERE name = 'crm'", "at revision 9, and the key log ends at 3"),
+    ("UPDATE keys SET revision = 2 WHERE name = 'crm'", "at revision 2, and the key log has 3"),
+    ("DELETE FROM keys WHERE name = 'crm'", "lines in the key log and no row of its own"),
+    ("DELETE FROM key_changes WHERE actor_key_id IS NOT NULL", "no line in the key log that made"),
+    ("DELETE FROM key_changes WHERE revision = 2", "its log lacks revision 2"),
+    (
+        "DELETE FROM key_changes WHERE revision = 1 AND actor_key_id IS NOT NULL",
+        "does not begin with revision 1",
+    ),
+    ("UPDATE key_changes SET time = 1 WHERE revision = 2 AND part = 0", "2 is not later than"),
+    (
+        "UPDATE key_changes SET body = replace(body, 'till', 'Till') WHERE revision = 3",
+        "revision 3 does not fit the one before it",
+    ),
+    (
+        "UPDATE key_changes SET body = replace(body, 'till', 'Till') WHERE part = 1",
+        "an empty line at revision 2 does not fit",
+    ),
+    (
+        "UPDATE key_changes SET body = 'x' WHERE part = 1",
+        "its log cannot be read: the line of revision 2 of ",
+    ),
+    (
+        "UPDATE key_changes SET address = 'x' WHERE revision = 3",
+        "its log cannot be read: the line of revision 3 of ",
+    ),
+    (
+        "UPDATE keys SET scopes = 'x' WHERE name = 'crm'",
+        "its row cannot be read: it is not as it was written",
+    ),
+];
+
+/// The demo's data with a key "crm" of three revisions, the second of which has an empty line, and the key
+/// that made it.
+async fn with_a_changed_key() -> Arc<Data> {
+    let server = Server::demo().await;
+    let root = server.key(with_scopes(&["*"])).await;
+    let key = json!({"name": "crm", "scopes": ["settings:read"], "allCompanies": true});
+    let send = async |method: &str, path: &str, body: serde_json::Value| {
+        let call = server.call(method, path).bearer(&root).body(body.to_string());
+        let answer = call.send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    };
+    let made = send("POST", "/admin/v1/keys", key.clone()).await;
+    let path = format!("/admin/v1/keys/{}", made["key"]["id"].as_str().unwrap());
+    for (name, request_id) in [("till", "a"), ("till", "b"), ("crm", "c")] {
+        send("PATCH", &format!("{path}?request_id={request_id}"), json!({"name": name})).await;
+    }
+    server.stop().await
+}
+
 #[tokio::test]
 async fn a_key_that_was_changed_by_hand_is_found() {
-    for (sql, what) in [
-        ("SELECT 1", ""),
-        ("UPDATE keys SET secret = zeroblob(32) WHERE name = 'crm'", "differs from the key log"),
-        (
-            "UPDATE keys SET scopes = '[\"keys:write\"]' WHERE name = 'crm'",
-            "differs from the key log",
-        ),
-        ("UPDATE keys SET created_by_key_id = 'key_other' WHERE name = 'crm'", "differs from"),
-        ("UPDATE keys SET created_by_key_id = NULL", "differs from the key log"),
-        (
-            "UPDATE keys SET revision = 9 WHERE name = 'crm'",
-            "at revision 9, and the key log ends at 3",
-        ),
-        (
-            "UPDATE keys SET revision = 2 WHERE name = 'crm'",
-            "at revision 2, and the key log ends at 3",
-        ),
-        ("DELETE FROM keys WHERE name = 'crm'", "lines in the key log and no row of its own"),
-        (
-            "DELETE FROM key_changes WHERE actor_key_id IS NOT NULL",
-            "no line in the key log that made",
-        ),
-        ("DELETE FROM key_changes WHERE revision = 2", "its log lacks revision 2"),
-        (
-            "DELETE FROM key_changes WHERE revision = 1 AND actor_key_id IS NOT NULL",
-            "does not begin with revision 1",
-        ),
-        ("UPDATE key_changes SET time = 1 WHERE revision = 2 AND part = 0", "2 is not later than"),
-        (
-            "UPDATE key_changes SET body = replace(body, 'till', 'Till') WHERE revision = 3",
-            "revision 3 does not fit the one before it",
-        ),
-        (
-            "UPDATE key_changes SET body = replace(body, 'till', 'Till') WHERE part = 1",
-            "an empty line at revision 2 does not fit",
-        ),
-        ("UPDATE key_changes SET body = 'x' WHERE part = 1", "cannot be read"),
-        ("UPDATE key_changes SET body = 'x'", "cannot be read"),
-    ] {
-        let server = Server::demo().await;
-        let root = server.key(with_scopes(&["*"])).await;
-        let key = json!({"name": "crm", "scopes": ["settings:read"], "allCompanies": true});
-        let send = async |method: &str, path: &str, body: serde_json::Value| {
-            let call = server.call(method, path).bearer(&root).body(body.to_string());
-            let answer = call.send().await;
-            assert_eq!(answer.status, 200, "{}", answer.text());
-            answer.json()
-        };
-        let made = send("POST", "/admin/v1/keys", key.clone()).await;
-        let path = format!("/admin/v1/keys/{}", made["key"]["id"].as_str().unwrap());
-        for (name, request_id) in [("till", "a"), ("till", "b"), ("crm", "c")] {
-            send("PATCH", &format!("{path}?request_id={request_id}"), json!({"name": name})).await;
-        }
-        let data = server.stop().await;
+    for (sql, what) in KEY_DAMAGES {
+        let data = with_a_changed_key().await;
         data.tamper(sql).await;
         let server = Server::reopened(data).await;
         let verified = server.services.verify.verify(|_| ()).await.unwrap();
@@ -92,10 +99,25 @@ async fn a_key_that_was_changed_by_hand_is_found() {
         }
         let [finding] = &verified.findings[..] else { panic!("{sql}: {:?}", verified.findings) };
         assert!(
-            finding.of.starts_with("keys") && finding.what.contains(what),
+            finding.of.starts_with("keys/key_") && finding.what.contains(what),
             "{sql}: {finding:?}"
         );
+        assert!(!finding.what.contains("column"), "{finding:?}");
     }
+}
+
+#[tokio::test]
+async fn a_line_that_cannot_be_read_hides_nothing_of_other_keys() {
+    let data = with_a_changed_key().await;
+    data.tamper("UPDATE key_changes SET body = 'x' WHERE revision = 2; UPDATE keys SET name = 'x' WHERE revision = 1").await;
+    let server = Server::reopened(data).await;
+    let verified = server.services.verify.verify(|_| ()).await.unwrap();
+    let mut found: Vec<&str> = verified.findings.iter().map(|one| one.what.as_str()).collect();
+    found.sort_unstable();
+    let [one, other] = found[..] else { panic!("{found:?}") };
+    assert_eq!(one, "it differs from the key log");
+    assert!(other.starts_with("its log cannot be read: the line of revision 2 of key_"), "{other}");
+    assert!(other.ends_with(": it is not as it was written"), "{other}");
 }
 
 #[tokio::test]
@@ -152,7 +174,8 @@ async fn what_was_damaged_by_hand_is_found_and_named() {
     }
     let unreadable =
         found_after(&format!("UPDATE changes SET body = '{{' WHERE {one} revision = 2")).await;
-    assert!(unreadable[0].starts_with("cmp_001: its change log cannot be read"), "{unreadable:?}");
+    let expected = "cmp_001: its change log cannot be read: the line of revision 2: it is not as it was written";
+    assert_eq!(unreadable, [expected]);
 }
 
 /// Data with such lines, and the ids of the revoked key, of the one that it made, and of another.
@@ -266,6 +289,7 @@ async fn fold_keys_of_an_older_rule_are_named() {
 also_on_postgres! {
     fold_keys_of_an_older_rule_are_named,
     a_key_that_was_changed_by_hand_is_found,
+    a_line_that_cannot_be_read_hides_nothing_of_other_keys,
     what_was_damaged_by_hand_is_found_and_named,
     what_a_line_is_about_cannot_be_changed_by_hand,
 }

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AuditForm, FORMAT, LineId, StoreError, addresses, check_format, coverage, decode, encode,
-    scopes, unknown,
+    not_as_written, scopes, unknown,
 };
 use crate::catalog::{
     access::Coverage,
+    entry::Revision,
     error::Violation,
     id::{KeyId, StaffId},
     key::{Key, KeyPlan, PreviousSecret, SecretDigest},
@@ -39,6 +40,20 @@ pub(in crate::store) fn encode_key_change(before: Option<&Key>, plan: &KeyPlan) 
         after: after.into(),
         also_revoked,
     })
+}
+
+/// What [`encode_key_change`] wrote for that line.
+pub(in crate::store) fn decode_key_line(
+    (key, revision): (&str, Revision),
+    body: &str,
+    acting: Option<&KeyId>,
+    request: Option<&RequestId>,
+) -> Result<KeyChangeBody, StoreError> {
+    let body = decode_key_change(body, acting, request)?;
+    if body.after.id.as_str() != key || body.after.audit.revision != revision {
+        return Err(not_as_written("its body is of another line"));
+    }
+    Ok(body)
 }
 
 /// What [`encode_key_change`] wrote for a request of that key.

@@ -66,7 +66,7 @@ pub(in crate::store) fn said<T>(says: Option<T>) -> Result<T, StoreError> {
 /// Of which line that is said.
 pub(in crate::store) fn in_line(line: impl Display, error: StoreError) -> StoreError {
     let StoreError::Damaged(cause) = error else { return error };
-    StoreError::Damaged(Cause::new(format!("{line}: {}", cause.for_log())))
+    StoreError::Damaged(cause.within(format!("the line of {line}")))
 }
 
 #[derive(Serialize, Deserialize)]

@@ -247,37 +247,51 @@ pub(super) async fn changes(
     rows.iter().map(line).collect()
 }
 
-/// Empty lines too, by key.
+/// Of keys that have a row or a log.
+pub(super) async fn ids(pool: &Pool, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>> {
+    // Every id sorts after the empty text. Each half is cut for itself, so that a page reads no
+    // further than it must.
+    let sql = "SELECT id FROM (
+                   (SELECT id FROM keys WHERE id > $1 ORDER BY id LIMIT $2)
+                   UNION
+                   (SELECT DISTINCT key_id FROM key_changes WHERE key_id > $1 ORDER BY key_id LIMIT $2)
+               ) AS found ORDER BY id LIMIT $2";
+    let after = after.map_or("", KeyId::as_str);
+    let rows = pool.query(sql, &[&after, &i64::from(limit)]).await?;
+    rows.iter().map(|row| Ok(KeyId::parse("id", &text(row, "id")?)?)).collect()
+}
+
+/// Empty lines too.
 pub(super) async fn whole_log(
     pool: &Pool,
-    after: Option<&(KeyId, Revision, u32)>,
+    key: &KeyId,
+    after: (Revision, u32),
     limit: u32,
 ) -> Result<Vec<(u32, KeyLogLine)>> {
-    let such = "key_changes WHERE (key_id, revision, part) > ($1, $2, $3)";
-    let sql = log::lines(LINE, such, "key_id, revision, part", "$4");
-    // Every id sorts after the empty text.
-    let (key, revision, part) = after.map_or(("", 0, 0), |(key, revision, part)| {
-        (key.as_str(), integer(revision.0), i64::from(*part))
-    });
-    let rows = pool.query(&sql, &[&key, &revision, &part, &i64::from(limit)]).await?;
+    let such = "key_changes WHERE key_id = $1 AND (revision, part) > ($2, $3)";
+    let sql = log::lines(LINE, such, "revision, part", "$4");
+    let (revision, part) = (integer(after.0.0), i64::from(after.1));
+    let rows = pool.query(&sql, &[&key.as_str(), &revision, &part, &i64::from(limit)]).await?;
     rows.iter().map(|row| Ok((log::part_of(row)?, line(row)?))).collect()
 }
 
 fn line(row: &Row) -> Result<KeyLogLine> {
-    let (actor, request) = (log::actor(row)?, log::request_of(row)?);
-    let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
     let (key, revision) = (text(row, "key_id")?, revision(row, "revision")?);
-    let KeyChangeBody { before, after, also_revoked } =
-        format::decode_key_change(&text(row, "body")?, acting, id)
-            .map_err(|error| format::in_line(format!("{key} at revision {revision}"), error))?;
-    Ok(KeyLogLine {
-        time: time(row, "time")?,
-        actor,
-        request,
-        also_revoked,
-        before: before.map(Box::new),
-        after: Box::new(after),
-    })
+    let read = || {
+        let (actor, request) = (log::actor(row)?, log::request_of(row)?);
+        let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
+        let KeyChangeBody { before, after, also_revoked } =
+            format::decode_key_line((&key, revision), &text(row, "body")?, acting, id)?;
+        Ok(KeyLogLine {
+            time: time(row, "time")?,
+            actor,
+            request,
+            also_revoked,
+            before: before.map(Box::new),
+            after: Box::new(after),
+        })
+    };
+    read().map_err(|error| format::in_line(format!("revision {revision} of {key}"), error))
 }
 
 /// Unknown keys are passed over, and a use never moves back. Rows are locked by id, so that two

@@ -167,13 +167,16 @@ pub(super) fn bind_actor(write: Write, actor: &Actor, request: Option<&Request>)
 }
 
 fn line(row: &Row, company: &CompanyId) -> Result<LogLine> {
-    let (revision, actor, request) = (revision(row, "revision")?, actor(row)?, request_of(row)?);
-    let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
-    let line = LineId::new(company.as_str(), revision, acting, id);
-    let subjects = format::decode_subjects(line, &text(row, "subjects")?);
-    let deltas = format::decode_changes(&text(row, "body")?)
-        .map_err(|error| format::in_line(format!("revision {revision}"), error))?;
-    Ok(LogLine { revision, time: time(row, "time")?, subjects, deltas, actor, request })
+    let revision = revision(row, "revision")?;
+    let read = || {
+        let (actor, request) = (actor(row)?, request_of(row)?);
+        let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
+        let line = LineId::new(company.as_str(), revision, acting, id);
+        let subjects = format::decode_subjects(line, &text(row, "subjects")?);
+        let deltas = format::decode_changes(&text(row, "body")?)?;
+        Ok(LogLine { revision, time: time(row, "time")?, subjects, deltas, actor, request })
+    };
+    read().map_err(|error| format::in_line(format!("revision {revision}"), error))
 }
 
 pub(super) fn actor(row: &Row) -> Result<Actor> {
@@ -182,7 +185,7 @@ pub(super) fn actor(row: &Row) -> Result<Actor> {
         .transpose()?;
     let staff_id = StaffId::parse("actor_staff_id", &text(row, "actor_staff_id")?)?;
     let address = optional_text(row, "address")?.map(|text| text.parse()).transpose();
-    Ok(Actor { key_id, staff_id, address: address.map_err(damaged)? })
+    Ok(Actor { key_id, staff_id, address: address.map_err(format::not_as_written)? })
 }
 
 pub(super) fn request_of(row: &Row) -> Result<Option<Request>> {

@@ -150,37 +150,50 @@ pub(super) fn changes(
     log::collect_lines(rows, line)
 }
 
-/// Empty lines too, by key.
+/// Of keys that have a row or a log.
+pub(super) fn ids(tx: &Connection, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>> {
+    // Every id sorts after the empty text. Both halves are read in the order of an index, so a
+    // page looks no further than it must.
+    let sql = "SELECT id FROM keys WHERE id > ?1
+               UNION SELECT key_id FROM key_changes WHERE key_id > ?1 ORDER BY id LIMIT ?2";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let after = after.map_or("", KeyId::as_str);
+    let rows = statement.query(params![after, limit]).map_err(failure)?;
+    collect(rows, |row| Ok(KeyId::parse("id", &text(row, "id")?)?))
+}
+
+/// Empty lines too.
 pub(super) fn whole_log(
     tx: &Connection,
-    after: Option<&(KeyId, Revision, u32)>,
+    key: &KeyId,
+    after: (Revision, u32),
     limit: u32,
 ) -> Result<Vec<(u32, KeyLogLine)>> {
-    let sql = "SELECT * FROM key_changes WHERE (key_id, revision, part) > (?1, ?2, ?3)
-               ORDER BY key_id, revision, part LIMIT ?4";
+    let sql = "SELECT * FROM key_changes WHERE key_id = ?1 AND (revision, part) > (?2, ?3)
+               ORDER BY revision, part LIMIT ?4";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    // Every id sorts after the empty text.
-    let (key, revision, part) = after
-        .map_or(("", 0, 0), |(key, revision, part)| (key.as_str(), integer(revision.0), *part));
-    let rows = statement.query(params![key, revision, part, limit]).map_err(failure)?;
+    let (revision, part) = (integer(after.0.0), after.1);
+    let rows = statement.query(params![key.as_str(), revision, part, limit]).map_err(failure)?;
     log::collect_lines(rows, |row| Ok((row.get("part").map_err(failure)?, line(row)?)))
 }
 
 fn line(row: &Row<'_>) -> Result<KeyLogLine> {
-    let (actor, request) = (log::actor(row)?, log::request_of(row)?);
-    let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
     let (key, revision) = (text(row, "key_id")?, revision(row, "revision")?);
-    let KeyChangeBody { before, after, also_revoked } =
-        format::decode_key_change(&text(row, "body")?, acting, id)
-            .map_err(|error| format::in_line(format!("{key} at revision {revision}"), error))?;
-    Ok(KeyLogLine {
-        time: time(row, "time")?,
-        actor,
-        request,
-        also_revoked,
-        before: before.map(Box::new),
-        after: Box::new(after),
-    })
+    let read = || {
+        let (actor, request) = (log::actor(row)?, log::request_of(row)?);
+        let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
+        let KeyChangeBody { before, after, also_revoked } =
+            format::decode_key_line((&key, revision), &text(row, "body")?, acting, id)?;
+        Ok(KeyLogLine {
+            time: time(row, "time")?,
+            actor,
+            request,
+            also_revoked,
+            before: before.map(Box::new),
+            after: Box::new(after),
+        })
+    };
+    read().map_err(|error| format::in_line(format!("revision {revision} of {key}"), error))
 }
 
 /// Unknown keys are passed over, and a use never moves back.

@@ -285,12 +285,17 @@ impl Store for Probe {
         self.ask().await?.key_changes(key, before, limit).await
     }
 
+    async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError> {
+        self.ask().await?.key_ids(after, limit).await
+    }
+
     async fn whole_key_log(
         &self,
-        after: Option<&(KeyId, Revision, u32)>,
+        key: &KeyId,
+        after: (Revision, u32),
         limit: u32,
     ) -> Result<Vec<(u32, KeyLogLine)>, StoreError> {
-        self.ask().await?.whole_key_log(after, limit).await
+        self.ask().await?.whole_key_log(key, after, limit).await
     }
 
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
