@@ -261,7 +261,7 @@ impl Authenticator {
             return found.ok_or(if_unknown);
         };
         let found = match self.freshness.ask(self.look_up(digest)).await {
-            Err(StoreError::Unavailable(_)) if self.may_be_stale(&known) => return Ok(known),
+            Err(error) if error.is_outage() && self.may_be_stale(&known) => return Ok(known),
             answer => answer?,
         };
         if found.is_none() {

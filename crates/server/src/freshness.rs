@@ -55,9 +55,18 @@ pub struct Freshness {
     confirmed_us: AtomicU64,
     /// When the store last answered anything: microseconds after `start`.
     answered_us: AtomicU64,
-    away: watch::Sender<bool>,
+    contact: watch::Sender<Contact>,
     /// Whether somebody finds out when it is back.
     is_followed: AtomicBool,
+}
+
+/// What the store did when it was last asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contact {
+    Answers,
+    Silent,
+    /// Its data is not there any more, which it will not get over by itself.
+    Replaced,
 }
 
 /// What changes together: the keys, or about one company in a thousand.
@@ -94,7 +103,7 @@ impl Freshness {
             hasher: RandomState::new(),
             confirmed_us: AtomicU64::new(0),
             answered_us: AtomicU64::new(0),
-            away: watch::Sender::new(false),
+            contact: watch::Sender::new(Contact::Answers),
             is_followed: AtomicBool::new(false),
         }
     }
@@ -149,7 +158,11 @@ impl Freshness {
 
     /// Whether the store did not answer when it was last asked.
     pub fn is_away(&self) -> bool {
-        *self.away.borrow()
+        self.contact() != Contact::Answers
+    }
+
+    fn contact(&self) -> Contact {
+        *self.contact.borrow()
     }
 
     /// Asks the store for something that is in memory as well: not for longer than it is worth
@@ -161,7 +174,7 @@ impl Freshness {
         let answer = timeout(PATIENCE, question).await.unwrap_or_else(|_| {
             Err(StoreError::Unavailable(Cause::new("the store takes too long")))
         });
-        self.note_contact(!matches!(answer, Err(StoreError::Unavailable(_))));
+        self.note_contact(answer.as_ref().err());
         answer
     }
 
@@ -180,9 +193,9 @@ impl Freshness {
 
     /// Never where nobody follows the store, as in a command: it could not come back.
     async fn gone(&self) {
-        let mut away = self.away.subscribe();
+        let mut contact = self.contact.subscribe();
         // Its sender is here.
-        while away.wait_for(|is_away| *is_away).await.is_ok() {
+        while contact.wait_for(|contact| *contact == Contact::Silent).await.is_ok() {
             if !self.is_followed.load(Ordering::SeqCst) {
                 return std::future::pending().await;
             }
@@ -193,10 +206,25 @@ impl Freshness {
         }
     }
 
-    /// For how long the store has not answered, if that is longer than what is in memory may be
-    /// served without it.
-    pub fn lost_for(&self) -> Option<Duration> {
-        Some(self.silence()).filter(|silence| self.is_away() && *silence > self.max_stale)
+    /// Whether this process can do its work, with a line for operators where something is wrong. It cannot
+    /// once the store was silent for longer than what is in memory may be served without it, and not over
+    /// data that was replaced, however much is in memory: that would go on unnoticed.
+    pub fn readiness(&self) -> Result<Option<String>, String> {
+        let silence = self.silence();
+        let seconds = silence.as_secs();
+        match self.contact() {
+            Contact::Answers => Ok(None),
+            Contact::Replaced => Err(
+                "the data was deleted or replaced while the server runs: put it back, or start the server again"
+                    .to_owned(),
+            ),
+            Contact::Silent if silence > self.max_stale => {
+                Err(format!("the store has not answered for {seconds} s"))
+            }
+            Contact::Silent => Ok(Some(format!(
+                "the store has not answered for {seconds} s: what is in memory is served"
+            ))),
+        }
     }
 
     fn silence(&self) -> Duration {
@@ -264,20 +292,31 @@ impl Freshness {
         }
     }
 
-    fn note_contact(&self, answered: bool) {
-        if answered {
+    fn note_contact(&self, error: Option<&StoreError>) {
+        let (contact, cause) = match error {
+            Some(StoreError::Unavailable(cause)) => (Contact::Silent, cause.for_log()),
+            Some(StoreError::Replaced(cause)) => (Contact::Replaced, cause.for_log()),
+            _ => (Contact::Answers, ""),
+        };
+        if contact == Contact::Answers {
             self.answered_us.store(self.elapsed_us(), Ordering::SeqCst);
         }
-        let is_news = self.away.send_if_modified(|is_away| {
-            let was_away = std::mem::replace(is_away, !answered);
-            was_away == answered
+        let is_news = self.contact.send_if_modified(|last| {
+            let before = std::mem::replace(last, contact);
+            before != contact
         });
-        match (is_news, answered) {
-            (true, false) => tracing::warn!("the store does not answer"),
-            (true, true) => tracing::info!("the store answers again"),
-            (false, _) => {}
+        match contact {
+            Contact::Silent if is_news => tracing::warn!(cause, "the store does not answer"),
+            Contact::Replaced if is_news => tracing::error!(
+                cause,
+                "the data was deleted or replaced while the server runs: nothing is written any more; put it back, \
+                 or start the server again"
+            ),
+            Contact::Answers if is_news => tracing::info!("the store answers again"),
+            _ => {}
         }
-        metrics::gauge!(telemetry::STORE_AWAY).set(f64::from(u8::from(!answered)));
+        let is_away = contact != Contact::Answers;
+        metrics::gauge!(telemetry::STORE_AWAY).set(f64::from(u8::from(is_away)));
     }
 
     fn elapsed_us(&self) -> u64 {
@@ -382,24 +421,41 @@ mod tests {
             let nothing = std::future::pending::<Result<(), StoreError>>();
             freshness.unless_gone(nothing).now_or_never().is_some()
         };
-        freshness.note_contact(false);
+        freshness.note_contact(Some(&silent()));
         clock.advance(GONE_AFTER);
         assert!(!is_gone());
         freshness.is_followed.store(true, Ordering::SeqCst);
         assert!(is_gone());
-        freshness.note_contact(true);
+        freshness.note_contact(None);
+        assert!(!is_gone());
+        // A store whose data was replaced says so itself, and at once.
+        freshness.note_contact(Some(&StoreError::Replaced(Cause::default())));
         assert!(!is_gone());
     }
 
+    fn silent() -> StoreError {
+        StoreError::Unavailable(Cause::default())
+    }
+
     #[test]
-    fn the_store_is_lost_once_its_silence_is_longer_than_what_is_allowed() {
+    fn a_process_is_not_ready_once_the_silence_is_longer_than_what_is_allowed() {
         let (clock, freshness) = freshness();
-        freshness.note_contact(false);
+        freshness.note_contact(Some(&silent()));
         assert!(freshness.is_away());
-        assert_eq!(freshness.lost_for(), None);
+        assert!(freshness.readiness().unwrap().unwrap().contains("has not answered"));
         clock.advance(MAX_STALE + Duration::from_secs(1));
-        assert!(freshness.lost_for().is_some());
-        freshness.note_contact(true);
-        assert_eq!((freshness.lost_for(), freshness.is_away()), (None, false));
+        assert!(freshness.readiness().unwrap_err().contains("has not answered"));
+        freshness.note_contact(None);
+        assert_eq!((freshness.readiness(), freshness.is_away()), (Ok(None), false));
+    }
+
+    #[test]
+    fn a_process_is_not_ready_over_data_that_was_replaced() {
+        let (_, freshness) = freshness();
+        freshness.note_contact(Some(&StoreError::Replaced(Cause::default())));
+        assert!(freshness.readiness().unwrap_err().contains("deleted or replaced"));
+        // A full disk is an answer.
+        freshness.note_contact(Some(&StoreError::Full(Cause::default())));
+        assert_eq!((freshness.readiness(), freshness.is_away()), (Ok(None), false));
     }
 }

@@ -198,17 +198,17 @@ impl Server {
         let authenticator = services.authenticator.clone();
         let freshness = services.freshness.clone();
         let damages = services.damages.clone();
-        let readiness: net::Readiness = Arc::new(move || match freshness.lost_for() {
+        let readiness: net::Readiness = Arc::new(move || {
             // What is damaged for one company is no reason to refuse the others.
-            None => Ok(damages.summary()),
-            Some(silence) => Err(format!("the store has not answered for {} s", silence.as_secs())),
+            let notes = [freshness.readiness()?, damages.summary()].into_iter().flatten();
+            Ok(notes.reduce(|one, other| format!("{one}\n{other}")))
         });
         let background = async {
             tokio::join!(
                 services.freshness.follow(&*services.store),
                 write_last_used(&authenticator),
                 show_key_expiry(&services),
-                api.report_health(|| services.freshness.lost_for().is_none(), &shutdown),
+                api.report_health(|| services.freshness.readiness().is_ok(), &shutdown),
             )
         };
         tokio::select! {

@@ -290,6 +290,8 @@ pub enum StoreError {
     Unavailable(Cause),
     /// The engine's disk is full; nothing was written.
     Full(Cause),
+    /// What was opened is not there any more, or something else stands in its place; nothing was written.
+    Replaced(Cause),
     /// The engine failed while it committed; whether the write happened is not known.
     OutcomeUnknown(Cause),
     /// A newer program keeps the names by another rule; nothing was written.
@@ -297,6 +299,14 @@ pub enum StoreError {
     /// What is stored cannot be understood, or what is to be written does not fit it; nothing was
     /// written.
     Damaged(Cause),
+}
+
+impl StoreError {
+    /// Whether the store could not do it just now, whatever it was, so that what is in memory may be
+    /// served in its place.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Replaced(_))
+    }
 }
 
 /// Refuses a plan that no engine can write: of another company than the grant's, or one that makes
@@ -340,7 +350,9 @@ fn count_write(outcome: &Result<(), StoreError>) {
         Ok(()) => "written",
         Err(StoreError::Conflict) => "conflict",
         Err(StoreError::Taken(..)) => "taken",
-        Err(StoreError::Unavailable(_) | StoreError::Full(_)) => "unavailable",
+        Err(StoreError::Unavailable(_)) => "unavailable",
+        Err(StoreError::Full(_)) => "full",
+        Err(StoreError::Replaced(_)) => "replaced",
         Err(StoreError::Outdated) => "outdated",
         Err(StoreError::OutcomeUnknown(_)) => "unknown",
         Err(StoreError::Damaged(_)) => "damaged",
@@ -355,6 +367,9 @@ impl From<StoreError> for Error {
             StoreError::Taken(kind, id) => Self::IdTaken { kind, id },
             StoreError::Unavailable(cause) => Self::Unavailable { what: Unavailable::Store, cause },
             StoreError::Full(cause) => Self::Unavailable { what: Unavailable::StoreFull, cause },
+            StoreError::Replaced(cause) => {
+                Self::Unavailable { what: Unavailable::StoreReplaced, cause }
+            }
             StoreError::OutcomeUnknown(cause) => {
                 Self::Unavailable { what: Unavailable::OutcomeUnknown, cause }
             }

@@ -531,6 +531,8 @@ pub enum Unavailable {
     Store,
     /// The database takes no writes, as its disk is full.
     StoreFull,
+    /// The data was deleted or replaced while it was in use.
+    StoreReplaced,
     /// A write's outcome is unknown: the database failed while it was committed.
     OutcomeUnknown,
     /// More requests at once than the server takes.
@@ -542,7 +544,9 @@ pub enum Unavailable {
 impl Unavailable {
     const fn reason(self) -> &'static str {
         match self {
-            Self::Store | Self::StoreFull => "STORE_UNAVAILABLE",
+            Self::Store => "STORE_UNAVAILABLE",
+            Self::StoreFull => "STORE_FULL",
+            Self::StoreReplaced => "STORE_REPLACED",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
             Self::Overloaded => "OVERLOADED",
             Self::NotSeenYet => "NOT_SEEN_YET",
@@ -555,7 +559,12 @@ impl fmt::Display for Unavailable {
         f.write_str(match self {
             Self::Store => "the database does not answer; try again shortly",
             Self::StoreFull => {
-                "the database takes no writes, as its disk is full; try again once there is room"
+                "the disk of the database is full: nothing was written, and what is in memory can still be read; try \
+                 again once there is room"
+            }
+            Self::StoreReplaced => {
+                "the data of this server was deleted or replaced while it runs: nothing was written, and nothing will \
+                 be until whoever operates it has put the data back or started it again"
             }
             Self::OutcomeUnknown => {
                 "the database failed while the write was committed: whether it happened is not known; repeat it with \

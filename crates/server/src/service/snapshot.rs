@@ -217,7 +217,7 @@ impl Snapshots {
         };
         match looked_up {
             Ok(found) => Ok(found.map(|snapshot| Seen { snapshot, stale_for: None })),
-            Err(error @ StoreError::Unavailable(_)) => {
+            Err(error) if error.is_outage() => {
                 self.stale(grant).map(Some).ok_or_else(|| error.into())
             }
             Err(other) => Err(other.into()),

@@ -6,7 +6,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use tokio::sync::mpsc;
 
 use super::{
@@ -28,6 +28,7 @@ use crate::catalog::{
 
 mod backup;
 mod data_dir;
+mod files;
 mod fold_keys;
 mod keys;
 mod log;
@@ -39,6 +40,7 @@ mod writer;
 pub use backup::{Restored, backup, backup_nameless, restore};
 pub use data_dir::{DATABASE, OpenError, SERVE_LOCK};
 use data_dir::{DataDir, ServeLock};
+use files::Files;
 use readers::Readers;
 use schema::{Found, MIGRATIONS};
 use writer::Writer;
@@ -53,6 +55,8 @@ const LOG_SIZE_LIMIT: u32 = 16 << 20;
 pub struct SqliteStore {
     readers: Readers,
     writer: Writer,
+    // After the connections, whose locks it would take along.
+    _files: Arc<Files>,
     // Last, so that the next server starts only when this one's files are closed.
     _serving: Option<ServeLock>,
 }
@@ -90,9 +94,12 @@ impl SqliteStore {
         let failed = |error| OpenError::from_engine(&path, &error);
         db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
         schema::migrate(&mut db, &path, MIGRATIONS)?;
-        let readers = Readers::open(&path)?;
-        let writer = Writer::start(db).map_err(|error| OpenError::from_io(&path, &error))?;
-        Ok(Self { readers, writer, _serving: serving })
+        let failed = |error| OpenError::from_io(&path, &error);
+        let connections = Readers::connect(&path)?;
+        let files = Arc::new(Files::of(&path).map_err(failed)?);
+        let readers = Readers::new(connections, Arc::clone(&files));
+        let writer = Writer::start(db, Arc::clone(&files)).map_err(failed)?;
+        Ok(Self { readers, writer, _files: files, _serving: serving })
     }
 }
 
@@ -398,6 +405,10 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn failure(error: rusqlite::Error) -> StoreError {
     let cause = Cause::new(&error);
+    // The index of the write-ahead log could not grow, which only takes room.
+    if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE) {
+        return StoreError::Full(cause);
+    }
     match error.sqlite_error_code() {
         Some(
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation,

@@ -428,7 +428,8 @@ fn grant(company: &mut Company, wish: &Wish) {
 /// Makes the same changes in a store, which must agree after every one.
 async fn repeat_in_store(company: &Company) {
     let (id, local) = (company_id(), Task::Local);
-    let store = Data::new().await.open(Access::Write).await;
+    let data = Data::new().await;
+    let store = data.open(Access::Write).await;
     for (line, after) in company.log.iter().zip(&company.past) {
         let plan = Plan {
             base: Revision(line.revision.0 - 1),

@@ -109,6 +109,11 @@ impl Server {
         Self { address, services, clock, store, data, shutdown, served }
     }
 
+    /// What it serves, to be broken.
+    pub(crate) fn data(&self) -> &Data {
+        &self.data
+    }
+
     /// Stops the server gently and leaves its data.
     pub(crate) async fn stop(mut self) -> Arc<Data> {
         self.shutdown.drain();

@@ -11,6 +11,7 @@ mod compat;
 mod config;
 mod copy;
 mod damage;
+mod disk;
 mod document;
 mod freshness;
 mod harness;

@@ -613,6 +613,53 @@ async fn a_server_that_falls_silent_is_not_waited_for() {
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
 }
 
+/// The database says itself what kind of trouble it is in.
+#[tokio::test]
+async fn a_full_disk_a_failing_one_and_damage_are_told_apart() {
+    let url = new_database().await;
+    let store = open(&url).await;
+    let made = make_company(&store, "cmp_a", "A").await;
+    let sql = "CREATE TABLE trouble (code TEXT);
+               INSERT INTO trouble VALUES ('');
+               CREATE FUNCTION fail() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+                   IF (SELECT code <> '' FROM trouble) THEN
+                       RAISE 'the inside' USING ERRCODE = (SELECT code FROM trouble);
+                   END IF;
+                   RETURN true; END $$;
+               CREATE FUNCTION fail_insert() RETURNS trigger LANGUAGE plpgsql AS
+                   $$ BEGIN PERFORM fail(); RETURN NEW; END $$;
+               CREATE TRIGGER fails BEFORE INSERT ON changes FOR EACH ROW EXECUTE FUNCTION fail_insert();
+               ALTER TABLE meta RENAME TO meta_itself;
+               CREATE VIEW meta AS SELECT * FROM meta_itself WHERE fail()";
+    tamper(&url, sql).await;
+    let kind = |error: StoreError| match error {
+        StoreError::Full(_) => "full",
+        StoreError::Unavailable(_) => "unavailable",
+        StoreError::Damaged(_) => "damaged",
+        StoreError::Replaced(_) => "replaced",
+        other => panic!("{other:?}"),
+    };
+    for (code, expected) in [
+        ("53000", "unavailable"),
+        ("53100", "full"),
+        ("53200", "unavailable"),
+        ("53400", "unavailable"),
+        ("58000", "unavailable"),
+        ("58030", "unavailable"),
+        ("58P01", "unavailable"),
+        ("XX001", "damaged"),
+        ("XX002", "damaged"),
+        ("42P01", "replaced"),
+    ] {
+        tamper(&url, &format!("UPDATE trouble SET code = '{code}'")).await;
+        let written = store.commit(&grant("cmp_a"), &touching(&made)).await.unwrap_err();
+        assert_eq!(kind(written), expected, "{code}");
+        assert_eq!(kind(store.epoch().await.unwrap_err()), expected, "{code}");
+    }
+    tamper(&url, "UPDATE trouble SET code = ''").await;
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
+}
+
 /// A server that gives up waiting for its standby says "committed" all the same, so it must never
 /// be made to give up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

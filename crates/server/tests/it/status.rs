@@ -74,6 +74,8 @@ fn every_error() -> Vec<Error> {
         limited(Limit::UnknownKeys),
         limited(Limit::LongWork),
         unavailable(Unavailable::Store),
+        unavailable(Unavailable::StoreFull),
+        unavailable(Unavailable::StoreReplaced),
         unavailable(Unavailable::OutcomeUnknown),
         unavailable(Unavailable::Overloaded),
         unavailable(Unavailable::NotSeenYet),

@@ -19,15 +19,17 @@ pub(super) fn failure(error: &Error) -> StoreError {
     if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED {
         return StoreError::Conflict;
     }
-    if *code == SqlState::DISK_FULL {
-        return StoreError::Full(cause);
-    }
-    let is_damage = match code.code() {
-        "XX001" | "XX002" => true,
+    match code.code() {
+        "53100" => StoreError::Full(cause),
+        // Tables that are gone: whoever has opened them asks for them.
+        "42P01" | "3F000" => StoreError::Replaced(cause),
+        "XX001" | "XX002" => StoreError::Damaged(cause),
         // A broken rule of the schema, a value or a name that there is not.
-        code => matches!(&code[..2], "22" | "23" | "42"),
-    };
-    if is_damage { StoreError::Damaged(cause) } else { StoreError::Unavailable(cause) }
+        code if matches!(&code[..2], "22" | "23" | "42") => StoreError::Damaged(cause),
+        // Above all what the server's system does not do for it (53, 58): a disk that cannot be read (58030)
+        // says nothing about what is on it.
+        _ => StoreError::Unavailable(cause),
+    }
 }
 
 /// The same for a query: nothing is planned again because of it, so a conflict with a writer only
@@ -35,8 +37,7 @@ pub(super) fn failure(error: &Error) -> StoreError {
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub(super) fn query_failure(error: Error) -> StoreError {
     match failure(&error) {
-        // A full disk as well: it stops a query only for the moment that it sorts on disk.
-        StoreError::Conflict | StoreError::Full(_) => unavailable(explain(&error)),
+        StoreError::Conflict => unavailable(explain(&error)),
         other => other,
     }
 }

@@ -10,6 +10,8 @@ use std::{
 
 use rusqlite::ErrorCode;
 
+use super::files::read_trial;
+
 /// The database's file name.
 pub const DATABASE: &str = "customer-settings.db";
 /// The name of the file that the one server of a directory holds.
@@ -155,8 +157,14 @@ impl OpenError {
     }
 
     pub(super) fn from_engine(path: &Path, error: &rusqlite::Error) -> Self {
+        let code = error.sqlite_error_code();
+        if let Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) = code
+            && let Err(error) = read_trial(path)
+        {
+            return Self::from_io(path, &error);
+        }
         let (path, cause) = (path.to_owned(), error.to_string());
-        match error.sqlite_error_code() {
+        match code {
             Some(ErrorCode::NotADatabase) => Self::NotOurs(path),
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, cause },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {

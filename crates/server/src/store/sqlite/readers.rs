@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{connect, damaged, data_dir::OpenError, failure};
+use super::{connect, damaged, data_dir::OpenError, failure, files::Files};
 use crate::{catalog::error::Cause, store::StoreError};
 
 /// How many queries run at once.
@@ -24,19 +24,25 @@ pub(super) struct Readers {
     free: Arc<Semaphore>,
     /// Never written through, since a connection's `data_version` passes its own writes over.
     mark: Arc<Mutex<Connection>>,
+    files: Arc<Files>,
 }
 
+/// Those that read, and the one for the mark.
+pub(super) struct Connections(Vec<Connection>, Connection);
+
 impl Readers {
-    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let mut idle = Vec::with_capacity(READERS);
-        for _ in 0..READERS {
-            idle.push(connect_reader(path)?);
-        }
-        Ok(Self {
+    pub(super) fn connect(path: &Path) -> Result<Connections, OpenError> {
+        let idle: Result<_, _> = (0..READERS).map(|_| connect_reader(path)).collect();
+        Ok(Connections(idle?, connect_reader(path)?))
+    }
+
+    pub(super) fn new(Connections(idle, mark): Connections, files: Arc<Files>) -> Self {
+        Self {
             idle: Arc::new(Mutex::new(idle)),
             free: Arc::new(Semaphore::new(READERS)),
-            mark: Arc::new(Mutex::new(connect_reader(path)?)),
-        })
+            mark: Arc::new(Mutex::new(mark)),
+            files,
+        }
     }
 
     /// Runs the query in one read transaction.
@@ -46,13 +52,11 @@ impl Readers {
     ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(unavailable)?;
         let mut lease = Lease::take(Arc::clone(&self.idle), permit)?;
+        let files = Arc::clone(&self.files);
         let task = tokio::task::spawn_blocking(move || {
-            let tx = lease.db().and_then(|db| {
-                db.transaction_with_behavior(TransactionBehavior::Deferred).map_err(failure)
-            })?;
-            let answer = query(&tx)?;
-            tx.commit().map_err(failure)?;
-            Ok(answer)
+            files.check()?;
+            let answer = read_at_once(lease.db()?, query);
+            answer.map_err(|error| files.judge(error))
         });
         task.await.unwrap_or_else(|error| {
             Err(if error.is_panic() { damaged(error) } else { unavailable(error) })
@@ -61,8 +65,10 @@ impl Readers {
 
     /// A number that changes with every commit of any other connection.
     pub(super) async fn change_mark(&self) -> Result<u64, StoreError> {
-        let mark = Arc::clone(&self.mark);
+        let (mark, files) = (Arc::clone(&self.mark), Arc::clone(&self.files));
         let task = tokio::task::spawn_blocking(move || {
+            files.check()?;
+            files.check_disk()?;
             let db = mark.lock().unwrap_or_else(PoisonError::into_inner);
             let mut statement = db.prepare_cached("PRAGMA data_version").map_err(failure)?;
             let version: i64 = statement.query_row([], |row| row.get(0)).map_err(failure)?;
@@ -70,6 +76,16 @@ impl Readers {
         });
         task.await.unwrap_or_else(|error| Err(unavailable(error)))
     }
+}
+
+fn read_at_once<T>(
+    db: &mut Connection,
+    query: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let tx = db.transaction_with_behavior(TransactionBehavior::Deferred).map_err(failure)?;
+    let answer = query(&tx)?;
+    tx.commit().map_err(failure)?;
+    Ok(answer)
 }
 
 /// A connection on loan; it goes back also when the query panics or nobody waits any more.

@@ -18,7 +18,7 @@ use tokio::{
     task::block_in_place,
 };
 
-use super::failure;
+use super::{failure, files::Files};
 use crate::{
     catalog::error::Cause,
     store::{StoreError, count_write},
@@ -28,6 +28,8 @@ use crate::{
 const MAX_QUEUE: usize = 1_024;
 /// The most pieces of work in one transaction.
 const MAX_GROUP: usize = 256;
+
+const REPLACED: &str = "the database was deleted or replaced meanwhile";
 
 type Outcome = Result<(), StoreError>;
 type Work = Box<dyn FnOnce(&Connection) -> Outcome + Send>;
@@ -41,19 +43,20 @@ struct Job {
 pub(super) struct Writer {
     /// Locked by whoever writes.
     db: Arc<Mutex<Connection>>,
+    files: Arc<Files>,
     queue: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    pub(super) fn start(db: Connection) -> io::Result<Self> {
+    pub(super) fn start(db: Connection, files: Arc<Files>) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel(MAX_QUEUE);
         let db = Arc::new(Mutex::new(db));
-        let of_thread = Arc::clone(&db);
+        let of_thread = (Arc::clone(&db), Arc::clone(&files));
         let thread = thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(&of_thread, jobs))?;
-        Ok(Self { db, queue: Some(queue), thread: Some(thread) })
+            .spawn(move || run(&of_thread.0, &of_thread.1, jobs))?;
+        Ok(Self { db, files, queue: Some(queue), thread: Some(thread) })
     }
 
     /// Runs the work inside a transaction and answers when it is on disk. If the work fails,
@@ -82,7 +85,7 @@ impl Writer {
             return Err(job);
         }
         let Ok(db) = self.db.try_lock() else { return Err(job) };
-        block_in_place(|| write_group(&db, iter::once(job)));
+        block_in_place(|| write_group(&db, &self.files, iter::once(job)));
         Ok(())
     }
 }
@@ -102,14 +105,14 @@ impl Drop for Writer {
     }
 }
 
-fn run(db: &Mutex<Connection>, mut queue: mpsc::Receiver<Job>) {
+fn run(db: &Mutex<Connection>, files: &Files, mut queue: mpsc::Receiver<Job>) {
     let lock = || db.lock().unwrap_or_else(PoisonError::into_inner);
     let mut jobs = Vec::with_capacity(MAX_GROUP);
     while queue.blocking_recv_many(&mut jobs, MAX_GROUP) > 0 {
         let db = lock();
         jobs.retain(|job| !job.answer.is_closed());
         if !jobs.is_empty() {
-            write_group(&db, jobs.drain(..));
+            write_group(&db, files, jobs.drain(..));
         }
     }
     // Leaves a small file behind; what is not moved now stays safe in the write-ahead log.
@@ -118,12 +121,12 @@ fn run(db: &Mutex<Connection>, mut queue: mpsc::Receiver<Job>) {
     }
 }
 
-fn write_group(db: &Connection, jobs: impl ExactSizeIterator<Item = Job>) {
+fn write_group(db: &Connection, files: &Files, jobs: impl ExactSizeIterator<Item = Job>) {
     metrics::histogram!(crate::telemetry::STORE_GROUP_SIZE)
         .record(f64::from(u32::try_from(jobs.len()).unwrap_or(u32::MAX)));
     // What is alone needs no savepoint: the transaction itself is as good.
     let is_alone = jobs.len() == 1;
-    let begun = run_cached(db, "BEGIN IMMEDIATE").map_err(failure);
+    let begun = files.check().and_then(|()| run_cached(db, "BEGIN IMMEDIATE").map_err(failure));
     // Once the transaction is lost, nothing of the group is written and nothing more is tried.
     let mut lost = begun.err();
     let mut outcomes = Vec::with_capacity(jobs.len());
@@ -142,10 +145,11 @@ fn write_group(db: &Connection, jobs: impl ExactSizeIterator<Item = Job>) {
     }
     if lost.is_none() {
         let any = outcomes.iter().any(|(_, outcome)| outcome.is_ok());
-        lost = if any { commit(db).err() } else { roll_back(db).err() };
+        lost = if any { commit(db, files).err() } else { roll_back(db).err() };
     }
     for (answer, outcome) in outcomes {
         let outcome = outcome.and_then(|()| lost.clone().map_or(Ok(()), Err));
+        let outcome = outcome.map_err(|error| files.judge(error));
         count_write(&outcome);
         // Nobody waits any more where a request's deadline passed.
         _ = answer.send(outcome);
@@ -179,8 +183,11 @@ fn caught(db: &Connection, work: Work) -> Outcome {
     })
 }
 
-fn commit(db: &Connection) -> Outcome {
-    let Err(error) = run_cached(db, "COMMIT") else { return Ok(()) };
+fn commit(db: &Connection, files: &Files) -> Outcome {
+    let Err(error) = run_cached(db, "COMMIT") else {
+        // Of what went into a file that nobody will find, nothing is acknowledged.
+        return files.check().map_err(|_| StoreError::OutcomeUnknown(Cause::new(REPLACED)));
+    };
     // A full disk refuses the pages, of which the one that makes the rest count is the last; a
     // busy database was not written at all. After anything else (above all a failed sync) the
     // pages may or may not come back after a power cut.
@@ -212,10 +219,12 @@ mod tests {
 
     fn writer() -> (tempfile::TempDir, Writer) {
         let dir = tempfile::tempdir().unwrap();
-        let db = Connection::open(dir.path().join("test.db")).unwrap();
+        let path = dir.path().join("test.db");
+        let db = Connection::open(&path).unwrap();
         db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE numbers (number INTEGER PRIMARY KEY, text TEXT)")
             .unwrap();
-        (dir, Writer::start(db).unwrap())
+        let files = Arc::new(Files::of(&path).unwrap());
+        (dir, Writer::start(db, files).unwrap())
     }
 
     fn insert(number: i64) -> impl FnOnce(&Connection) -> Outcome + Send + 'static {

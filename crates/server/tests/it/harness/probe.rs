@@ -26,7 +26,8 @@ use tokio::sync::mpsc;
 /// A real store behind switches.
 pub(crate) struct Probe {
     inner: Arc<dyn Store>,
-    fails: AtomicBool,
+    fails: Mutex<Option<StoreError>>,
+    writes_fail: Mutex<Option<StoreError>>,
     hangs: AtomicBool,
     hides_mark: AtomicBool,
     notices: Mutex<(mpsc::Sender<Notice>, Option<mpsc::Receiver<Notice>>)>,
@@ -40,7 +41,8 @@ impl Probe {
         let (sender, receiver) = mpsc::channel(9);
         Self {
             inner,
-            fails: AtomicBool::new(false),
+            fails: Mutex::default(),
+            writes_fail: Mutex::default(),
             hangs: AtomicBool::new(false),
             hides_mark: AtomicBool::new(false),
             notices: Mutex::new((sender, Some(receiver))),
@@ -52,7 +54,18 @@ impl Probe {
 
     /// From now on nothing can be read or written, or all is well again.
     pub(crate) fn fail(&self, fails: bool) {
-        self.fails.store(fails, SeqCst);
+        let error = StoreError::Unavailable(Cause::new("the inside of the failing store"));
+        self.fail_as(fails.then_some(error));
+    }
+
+    /// From now on everything ends like this, or all is well again.
+    pub(crate) fn fail_as(&self, error: Option<StoreError>) {
+        *self.fails.lock().unwrap() = error;
+    }
+
+    /// The same for writes alone.
+    pub(crate) fn fail_writes_as(&self, error: Option<StoreError>) {
+        *self.writes_fail.lock().unwrap() = error;
     }
 
     /// From now on nothing is ever answered.
@@ -89,10 +102,18 @@ impl Probe {
         if self.hangs.load(SeqCst) {
             std::future::pending::<()>().await;
         }
-        if self.fails.load(SeqCst) {
-            return Err(StoreError::Unavailable(Cause::new("the inside of the failing store")));
+        match &*self.fails.lock().unwrap() {
+            Some(error) => Err(error.clone()),
+            None => Ok(&*self.inner),
         }
-        Ok(&*self.inner)
+    }
+
+    async fn write(&self) -> Result<&dyn Store, StoreError> {
+        let store = self.ask().await?;
+        match &*self.writes_fail.lock().unwrap() {
+            Some(error) => Err(error.clone()),
+            None => Ok(store),
+        }
     }
 }
 
@@ -103,7 +124,7 @@ impl Store for Probe {
     }
 
     async fn raise_epoch(&self, to: u64) -> Result<(), StoreError> {
-        self.ask().await?.raise_epoch(to).await
+        self.write().await?.raise_epoch(to).await
     }
 
     async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
@@ -175,7 +196,7 @@ impl Store for Probe {
     }
 
     async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
-        self.ask().await?.commit(grant, plan).await
+        self.write().await?.commit(grant, plan).await
     }
 
     async fn changes(
@@ -255,7 +276,7 @@ impl Store for Probe {
     }
 
     async fn commit_key(&self, plan: &KeyPlan, live: Option<&KeyId>) -> Result<(), StoreError> {
-        self.ask().await?.commit_key(plan, live).await
+        self.write().await?.commit_key(plan, live).await
     }
 
     async fn commit_key_family(
@@ -265,7 +286,7 @@ impl Store for Probe {
         plan: PlanFamily,
         live: Option<&KeyId>,
     ) -> Result<(), StoreError> {
-        self.ask().await?.commit_key_family(head, limit, plan, live).await
+        self.write().await?.commit_key_family(head, limit, plan, live).await
     }
 
     async fn key_request(
@@ -305,6 +326,6 @@ impl Store for Probe {
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
         let ids = uses.iter().map(|(id, _)| id.clone()).collect();
         self.touched.lock().unwrap().push(ids);
-        self.ask().await?.touch_keys(uses).await
+        self.write().await?.touch_keys(uses).await
     }
 }

@@ -1,0 +1,203 @@
+//! Disks that fail or are full, and data that goes away, under a server that runs: what is in memory is
+//! served, nothing is acknowledged that is not kept, and each is told by its own name.
+
+use std::{fs, path::Path, time::Duration};
+
+use customer_settings_server::{
+    catalog::error::Cause,
+    store::{StoreError, sqlite::DATABASE},
+};
+use serde_json::{Value, json};
+use tonic::Code;
+
+use crate::harness::*;
+
+also_on_postgres! {
+    a_full_disk_refuses_writes_in_its_own_words_and_nothing_else,
+    a_disk_that_gives_nothing_is_no_damage_and_comes_back,
+    writes_that_fail_leave_reads_alone_and_come_back,
+}
+
+const TAGS: &str = "/v1/setting/companies/cmp_001/customer/tags:list";
+
+fn new_tag(name: &str) -> Value {
+    json!({"companyId": "cmp_001", "collection": "customer_tags", "entry": {"name": name}})
+}
+
+async fn tags(server: &Server, secret: &str) -> Answer {
+    server.get(TAGS).bearer(secret).send().await
+}
+
+/// What a write is refused with, which is the same over every protocol.
+async fn refused_write(server: &Server, secret: &str) -> Refusal {
+    let refusal = server.refusal(secret, "CreateEntry", new_tag("Never Written")).await;
+    assert_eq!((refusal.code, refusal.retries), (Code::Unavailable, true));
+    assert_eq!(refusal.header("retry-after"), Some("1"));
+    refusal
+}
+
+/// Whether all is well again, and nothing that was refused was written.
+async fn is_well(server: &Server, secret: &str) {
+    eventually(async || server.get("/readyz").send().await.text() == "ok\n").await;
+    let name = format!("Written Again {}", server.store.mark_polls());
+    let write = server.grpc_as(secret, "CreateEntry", new_tag(&name)).await;
+    assert_eq!(write.unwrap()["name"], name);
+    let listed = tags(server, secret).await;
+    assert_eq!((listed.status.as_u16(), listed.header("settings-stale")), (200, None));
+    assert!(listed.text().contains(&name) && !listed.text().contains("Never Written"));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_in_its_own_words_and_nothing_else() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let full = StoreError::Full(Cause::new("the inside of a full disk"));
+    server.store.fail_writes_as(Some(full.clone()));
+    let refusal = refused_write(&server, &secret).await;
+    assert_eq!(refusal.reason, "STORE_FULL");
+    let message = &refusal.message;
+    assert!(message.contains("disk of the database is full: nothing was written"), "{message}");
+    assert!(!message.contains("does not answer") && !message.contains("inside"), "{message}");
+    let draft = json!({"key": {"name": "k", "scopes": ["settings:read"], "allCompanies": true}});
+    let key = server.grpc_as(&secret, "CreateKey", draft).await.unwrap_err();
+    assert!(key.message().contains("disk of the database is full"), "{key}");
+    // Reads go on, of what is in memory and of what is not.
+    assert_eq!(tags(&server, &secret).await.status, 200);
+    assert_eq!(server.get("/admin/v1/companies").bearer(&secret).send().await.status, 200);
+    assert_eq!(server.get("/readyz").send().await.text(), "ok\n");
+    // A query that needs room on the disk is no reason to say that the database is away.
+    server.store.fail_as(Some(full));
+    let companies = server.refusal(&secret, "ListCompanies", json!({})).await;
+    assert_eq!(companies.reason, "STORE_FULL");
+    server.clock.advance(Duration::from_secs(10));
+    assert_eq!(tags(&server, &secret).await.status, 200);
+    assert_eq!(server.get("/readyz").send().await.text(), "ok\n");
+    server.store.fail_as(None);
+    server.store.fail_writes_as(None);
+    is_well(&server, &secret).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_gives_nothing_is_no_damage_and_comes_back() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    assert_eq!(tags(&server, &secret).await.status, 200);
+    let dead = || Some(StoreError::Unavailable(Cause::new("Input/output error")));
+    for _ in 0..3 {
+        server.store.fail_as(dead());
+        server.clock.advance(Duration::from_secs(10));
+        let listed = tags(&server, &secret).await;
+        assert_eq!(listed.status, 200, "{}", listed.text());
+        assert!(listed.header("settings-stale").is_some());
+        assert_eq!(refused_write(&server, &secret).await.reason, "STORE_UNAVAILABLE");
+        let companies = server.refusal(&secret, "ListCompanies", json!({})).await;
+        assert_eq!(companies.reason, "STORE_UNAVAILABLE");
+        let ready = server.get("/readyz").send().await;
+        assert_eq!(ready.status, 200);
+        assert!(ready.text().contains("the store has not answered for"), "{}", ready.text());
+        assert!(!ready.text().contains("damaged"), "{}", ready.text());
+        server.store.fail_as(None);
+        eventually(async || server.get("/readyz").send().await.text() == "ok\n").await;
+    }
+    is_well(&server, &secret).await;
+}
+
+#[tokio::test]
+async fn writes_that_fail_leave_reads_alone_and_come_back() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    for (error, reason) in [
+        (StoreError::Unavailable(Cause::new("inside")), "STORE_UNAVAILABLE"),
+        (StoreError::OutcomeUnknown(Cause::new("inside")), "OUTCOME_UNKNOWN"),
+        (StoreError::Replaced(Cause::new("inside")), "STORE_REPLACED"),
+    ] {
+        server.store.fail_writes_as(Some(error));
+        let refusal = refused_write(&server, &secret).await;
+        assert_eq!(refusal.reason, reason);
+        assert!(!refusal.message.contains("inside"), "{}", refusal.message);
+        server.clock.advance(Duration::from_secs(10));
+        let listed = tags(&server, &secret).await;
+        assert_eq!((listed.status.as_u16(), listed.header("settings-stale")), (200, None));
+    }
+    server.store.fail_writes_as(None);
+    is_well(&server, &secret).await;
+}
+
+/// What a server does whose data is gone: `put_back` must make it whole again.
+async fn serves_from_memory_until(server: &Server, secret: &str, put_back: impl AsyncFnOnce()) {
+    eventually(async || server.get("/readyz").send().await.status == 503).await;
+    let ready = server.get("/readyz").send().await;
+    assert!(ready.text().contains("deleted or replaced while the server runs"), "{}", ready.text());
+    let refusal = refused_write(server, secret).await;
+    assert_eq!(refusal.reason, "STORE_REPLACED");
+    assert!(refusal.message.contains("nothing was written"), "{}", refusal.message);
+    // Past the bound it is served as what it is: stale.
+    server.clock.advance(Duration::from_secs(10));
+    let listed = tags(server, secret).await;
+    assert_eq!(listed.status, 200, "{}", listed.text());
+    assert!(listed.header("settings-stale").is_some());
+    let companies = server.refusal(secret, "ListCompanies", json!({})).await;
+    assert_eq!(companies.reason, "STORE_REPLACED");
+    put_back().await;
+    is_well(server, secret).await;
+}
+
+/// Puts something else, or nothing, in the place of a file or directory.
+fn replace(path: &Path, by: impl FnOnce(&Path)) -> impl AsyncFnOnce() {
+    let aside = path.with_extension("aside");
+    fs::rename(path, &aside).unwrap();
+    by(path);
+    let path = path.to_owned();
+    async move || {
+        if path.is_dir() {
+            fs::remove_dir_all(&path).unwrap();
+        } else if path.exists() {
+            fs::remove_file(&path).unwrap();
+        }
+        fs::rename(aside, path).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_that_is_deleted_or_replaced_under_a_server_is_noticed() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    assert_eq!(tags(&server, &secret).await.status, 200);
+    let dir = server.data().path().to_owned();
+    let wal = dir.join(format!("{DATABASE}-wal"));
+    let store = dir.join(DATABASE);
+    let bytes = fs::read(&wal).unwrap();
+    for (what, path, by) in [
+        ("no directory", &dir, None),
+        ("no database", &store, None),
+        ("another database", &store, Some(bytes.clone())),
+        ("no write-ahead log", &wal, None),
+        ("a copy of the log", &wal, Some(bytes)),
+    ] {
+        println!("{what}");
+        let put_back = replace(path, |path| {
+            if let Some(bytes) = by {
+                fs::write(path, bytes).unwrap();
+            }
+        });
+        serves_from_memory_until(&server, &secret, put_back).await;
+    }
+}
+
+#[test]
+fn tables_that_are_gone_under_a_server_are_noticed() {
+    on_postgres(|| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let server = Server::demo().await;
+            let secret = server.any_key().await;
+            assert_eq!(tags(&server, &secret).await.status, 200);
+            server.data().tamper("ALTER SCHEMA public RENAME TO aside; CREATE SCHEMA public").await;
+            let put_back = async || {
+                let sql = "DROP SCHEMA public; ALTER SCHEMA aside RENAME TO public";
+                server.data().tamper(sql).await;
+            };
+            serves_from_memory_until(&server, &secret, put_back).await;
+        });
+    });
+}
