@@ -3,7 +3,6 @@
 use std::{io::Read as _, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use customer_settings_server::api;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::{Value, json};
 
@@ -376,11 +375,6 @@ impl Batch {
         if let Some(etag) = &self.etag {
             request["etag"] = json!(etag);
         }
-        // As JSON it can say that a field is to be empty, and as a message it could not.
-        let form = "customersettings.v1.BatchChangeEntriesRequest";
-        if let Some(form) = api::descriptors().get_message_by_name(form) {
-            api::http::fill_within(&form, &mut request);
-        }
         Ok(request)
     }
 }
@@ -388,6 +382,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::normalized;
 
     #[test]
     fn a_batch_is_a_list_or_what_the_api_takes_for_the_company_that_is_named() {
@@ -403,9 +398,11 @@ mod tests {
         let expected =
             json!({"company_id": "c", "request_id": "r", "validate_only": true, "etag": "new"});
         assert_eq!(batch(Some("new")).request(whole).unwrap(), expected);
-        let update = |entry: Value| json!([{"update": {"id": "t", "entry": entry}}]);
-        let cleared = batch(None).request(update(json!({"color": null}))).unwrap();
-        assert_eq!(cleared["changes"][0]["update"]["updateMask"], "color");
+        // As JSON it can say that a field is to be empty, and as a message it could not.
+        let clears = json!([{"update": {"id": "t", "entry": {"color": null}}}]);
+        let clears = batch(None).request(clears).unwrap();
+        let clears = normalized("EntryService/BatchChangeEntries", &clears).unwrap();
+        assert_eq!(clears["changes"][0]["update"]["updateMask"], "color");
         for wrong in [json!({"companyId": "d"}), json!({"company_id": "d"}), json!("text")] {
             assert!(batch(None).request(wrong).is_err());
         }

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use customer_settings_contract::DESCRIPTORS;
+use customer_settings_server::{api::http::read_parsed, catalog::error::Error};
 use prost::Message;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions,
@@ -38,8 +39,10 @@ pub(super) fn path(name: &str) -> String {
 /// A method's request. What the method does not take is an error that names it.
 pub(super) fn request(name: &str, value: &Value) -> Result<DynamicMessage, Failure> {
     let form = method(name).input();
-    DynamicMessage::deserialize(form.clone(), value)
-        .map_err(|error| failure(format!("this is no {}: {error}", form.name())))
+    read_parsed(&form, value).map_err(|violations| {
+        let problem = Error::Invalid(violations);
+        failure(format!("this is no {}: {problem}", form.name()))
+    })
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@ mod direct;
 mod json;
 mod masks;
 mod query;
+mod reader;
 mod request;
 mod routes;
 mod strict;
 mod template;
+mod values;
 
 use std::{fmt, sync::Arc};
 
@@ -23,15 +25,15 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use sha2::{Digest, Sha256};
 
-pub use self::{backend::Backend, masks::fill_within, routes::BindingError};
+pub use self::{backend::Backend, json::read_parsed, routes::BindingError};
 pub(crate) use self::{
     direct::DirectJson,
-    json::wrapped,
     masks::has_behavior,
     query::fields as query_fields,
     request::collected,
     routes::{Binding, BodyRule, FieldPath, bindings, ignores_unknown, rpc_path},
     template::Segment,
+    values::wrapped,
 };
 use self::{
     request::Unreadable,

@@ -32,6 +32,7 @@ use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 use Expect::{Message, Refused};
 
 pub(crate) mod strict;
+mod words;
 
 const BODY_LIMIT: usize = 1_000;
 
@@ -408,8 +409,9 @@ async fn bodies_are_read_as_protojson_in_both_casings() {
         // Of a key that is given twice the last one counts, in either casing.
         ("POST /v1/things", r#"{"name": "a", "name": "b"}"#, Message("Create", json!({"name": "b"}))),
         ("POST /v1/things", r#"{"updateMask": "a", "update_mask": "b"}"#, Message("Create", json!({"updateMask": "b"}))),
-        // Members of a oneof exclude each other, and so does an optional field given twice.
-        ("POST /v1/things", r#"{"left": "a", "right": 1}"#, Refused(400, "INVALID_FIELD", "body")),
+        ("POST /v1/things", r#"{"note": "a", "note": "b", "left": "a", "left": "b"}"#, Message("Create", json!({"note": "b", "left": "b"}))),
+        // Members of a oneof exclude each other.
+        ("POST /v1/things", r#"{"left": "a", "right": 1}"#, Refused(400, "INVALID_FIELD", "right")),
     ])
     .await;
 }
@@ -459,36 +461,6 @@ async fn bodies_that_are_not_json_or_of_the_wrong_type_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_refused_field_says_what_it_takes_and_where_it_was() {
-    let fixture = Fixture::new();
-    let cases = [
-        ("{\n \"count\": \"x\"}", "must be a whole number of 32 bits: ", " at line 2 column 13"),
-        (
-            r#"{"color": true}"#,
-            "must be one of COLOR_UNSPECIFIED, RED, GREEN: ",
-            " at line 1 column 14",
-        ),
-        (r#"{"maybeFlag": 1}"#, "must be true or false: ", " at line 1 column 15"),
-        (r#"{"tags": 1}"#, "must be a list: ", " at line 1 column 10"),
-        (r#"{"tags": [1]}"#, "must be text in quotation marks: ", " at line 1 column 11"),
-        (r#"{"inner": 1}"#, "must be an object: ", " at line 1 column 11"),
-    ];
-    for (body, starts, ends) in cases {
-        let answer = fixture.send("POST /v1/things", &[], body).await;
-        let (_, description) = answer.violation();
-        assert!(
-            description.starts_with(starts) && description.ends_with(ends),
-            "{body}: {description}"
-        );
-        assert_eq!(answer.json()["code"], 3);
-    }
-    let long = fixture
-        .send("POST /v1/things", &[], format!("{{\"count\": \"{}\"}}", "ä".repeat(400)))
-        .await;
-    assert!(long.violation().1.len() < 300, "{:?}", long.body);
-}
-
-#[tokio::test]
 async fn a_body_may_be_one_field_with_the_rest_in_path_and_query() {
     check(vec![
         (
@@ -520,8 +492,6 @@ async fn a_body_may_be_one_field_with_the_rest_in_path_and_query() {
         ("POST /v1/tags", r#"["a", 1]"#, Refused(400, "INVALID_FIELD", "tags[1]")),
     ])
     .await;
-    let answer = Fixture::new().send("PUT /v1/boxes/b/things", &[], r#"{"id": 1}"#).await;
-    assert!(answer.violation().1.ends_with(" at line 1 column 8"), "{:?}", answer.body);
 }
 
 #[tokio::test]
@@ -728,12 +698,11 @@ async fn head_is_get_without_a_body() {
 #[tokio::test]
 async fn answers_write_what_has_its_default_value_and_leave_out_what_is_not_set() {
     let fixture = Fixture::new();
-    let answer = fixture
-        .send("GET /v1/things/a?color=9&changedTime=2023-01-01T10:00:00.120Z", &[], "")
-        .await;
+    let answer =
+        fixture.send("GET /v1/things/a?changedTime=2023-01-01T10:00:00.120Z", &[], "").await;
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let expected = json!({
-        "id": "a", "name": "", "count": 0, "big": "0", "flag": false, "color": 9, "tags": [],
+        "id": "a", "name": "", "count": 0, "big": "0", "flag": false, "color": "COLOR_UNSPECIFIED", "tags": [],
         "changedTime": "2023-01-01T10:00:00.120Z", "data": "", "ratio": 0.0, "size": "0", "labels": {}, "many": [],
         "numbers": [], "colors": [], "times": [], "etag": "",
     });

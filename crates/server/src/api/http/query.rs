@@ -8,6 +8,7 @@ use super::{
     json,
     routes::{Binding, BodyRule, FieldPath},
     template::decode,
+    values,
 };
 use crate::catalog::error::Violation;
 
@@ -24,7 +25,7 @@ pub(crate) fn pairs(query: &str) -> impl Iterator<Item = Result<(String, &str), 
 pub(crate) fn read(path: &FieldPath, text: &str) -> Result<Value, Violation> {
     let name = path.name();
     let text = decode(&text.replace('+', " "), false).ok_or_else(|| not_text(&name))?;
-    json::read_text(path.leaf(), &text).map_err(|problem| {
+    values::read_text(path.leaf(), &text).map_err(|problem| {
         Violation::new(&name, "INVALID_VALUE", format!("in the query {problem}"))
     })
 }
@@ -39,7 +40,7 @@ pub(crate) fn field(binding: &Binding, name: &str) -> Option<FieldPath> {
     FieldPath::find(&binding.rpc.input(), name)
         .filter(|path| path.0.len() <= json::MAX_DEPTH && !is_of_body(binding, &path.0[0]))
         .filter(|path| path.0[..path.0.len() - 1].iter().all(is_plain_message))
-        .filter(|path| json::takes_text(path.leaf()))
+        .filter(|path| values::takes_text(path.leaf()))
 }
 
 /// Whether only the body may set a field of the request. With strict services a query may stand beside a body that
@@ -78,7 +79,7 @@ fn add_fields(
     for field in message.fields() {
         above.push(field.clone());
         match field.kind() {
-            _ if json::takes_text(&field) => found.push(FieldPath(above.clone())),
+            _ if values::takes_text(&field) => found.push(FieldPath(above.clone())),
             Kind::Message(inner)
                 if !field.is_list()
                     && !field.is_map()

@@ -12,9 +12,11 @@ use prost_reflect::{DynamicMessage, Value};
 use super::{
     json::{self, JsonError},
     query,
+    reader::Reading,
     routes::{Binding, BodyRule, FieldPath},
     strict,
     template::decode,
+    values,
 };
 use crate::{
     api::{inflate, status::RequestError},
@@ -105,12 +107,13 @@ pub(crate) fn message(
 
 fn from_body(binding: &Binding, body: &[u8]) -> Result<DynamicMessage, JsonError> {
     let input = binding.rpc.input();
-    match &binding.body {
-        _ if body.trim_ascii().is_empty() => Ok(DynamicMessage::new(input)),
-        BodyRule::Nothing => Ok(DynamicMessage::new(input)),
-        BodyRule::Whole => json::read_message(&input, body),
-        BodyRule::Field(field) => json::read_field(field, body),
-    }
+    let only = match &binding.body {
+        _ if body.trim_ascii().is_empty() => return Ok(DynamicMessage::new(input)),
+        BodyRule::Nothing => return Ok(DynamicMessage::new(input)),
+        BodyRule::Whole => None,
+        BodyRule::Field(field) => Some(field),
+    };
+    json::read(&Reading { only, ..Reading::default() }, &input, body).map(|read| read.message)
 }
 
 fn add_path(
@@ -123,7 +126,7 @@ fn add_path(
     {
         let name = path.name();
         let text = decode(raw, variable.multiple).ok_or_else(|| query::not_text(&name))?;
-        let value = json::read_text(path.leaf(), &text).map_err(|problem| {
+        let value = values::read_text(path.leaf(), &text).map_err(|problem| {
             Violation::new(&name, "INVALID_VALUE", format!("in the path {problem}"))
         })?;
         let holder = holder(message, path);

@@ -247,11 +247,7 @@ async fn fields_that_are_not_the_bodys_stand_in_the_query_or_in_the_body() {
             r#"{"box": {"name": "n"}}"#,
             Err(("box", "is the body itself: send its fields without this key around them")),
         ),
-        (
-            "PATCH /box/b",
-            "[]",
-            Err(("box", "must be an object: invalid type: sequence, expected a map")),
-        ),
+        ("PATCH /box/b", "[]", Err(("box", "must be an object, not a list"))),
         (
             "GET /box/b",
             "{}",
@@ -279,7 +275,7 @@ async fn an_update_without_a_mask_gets_the_names_of_what_its_json_has() {
         ("PATCH /box/b?update_mask=", r#"{"note": null}"#, updated(json!({}), "note")),
         ("PATCH /box/b?update_mask=flag", r#"{"note": null}"#, updated(json!({}), "flag")),
         ("PATCH /box/b", r#"{"note": null, "updateMask": "flag"}"#, updated(json!({}), "flag")),
-        ("PATCH /box/b", "null", Err(("box", "must be an object; null is none"))),
+        ("PATCH /box/b", "null", Err(("box", "must be an object, not null"))),
         (
             "POST :batch",
             r#"{"changes": [{"create": {"box": {"note": null, "flag": false}}}]}"#,

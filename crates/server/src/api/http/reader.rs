@@ -1,0 +1,353 @@
+//! Reads a message from JSON by its descriptor, in one pass and without a tree. All that is wrong is told together,
+//! in words of our own, and reading ends where that is much.
+//!
+//! Knows nothing of HTTP, nor where the JSON comes from.
+
+mod place;
+mod tree;
+mod visit;
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess},
+};
+
+use self::{
+    place::{Place, ROOT, Step},
+    visit::{At, Key, Shape},
+};
+use super::{
+    masks,
+    routes::{FieldPath, field_by_any_name},
+    values::{self, Given},
+};
+use crate::{
+    api::status::quoted,
+    catalog::{
+        error::{MOST_NAMED, Violation},
+        near::nearest,
+    },
+};
+
+/// So many problems are told; then reading ends.
+const MOST_PROBLEMS: usize = 32;
+
+/// An error explains no more unknown keys than this, and names the others.
+const MOST_EXPLAINED: usize = 5;
+
+/// Names are listed where there are no more than this.
+const MOST_LISTED: usize = 24;
+
+/// Messages that mean nothing by halves: of their fields all are given, or none.
+const WHOLE: [&str; 1] = ["google.type.LatLng"];
+
+/// How JSON is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading<'a> {
+    /// Whether names that are unknown, and keys that are there twice, are refused. Else the ones are ignored, and of
+    /// the others the last one counts.
+    pub(crate) is_strict: bool,
+    /// The field of the message that the JSON is the value of, if it is not the message itself. With strict reading
+    /// the object may have keys of the message too.
+    pub(crate) only: Option<&'a FieldDescriptor>,
+    /// Fields that the message gets from elsewhere: they are not among the names that an error lists.
+    pub(crate) elsewhere: &'a [FieldPath],
+    /// Whether the message itself, if it is an update without a mask, gets that of the fields that it has. Those
+    /// within it do so always, with strict reading.
+    pub(crate) fills_mask: bool,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) message: DynamicMessage,
+    /// Which fields strict reading has found, as violations name them, but for those within lists and maps.
+    pub(crate) given: BTreeSet<String>,
+}
+
+/// Why nothing was read.
+#[derive(Debug)]
+pub(crate) enum Failed<E> {
+    /// Fields are wrong; all of it was read.
+    Fields(Vec<Violation>),
+    /// Fields are wrong, so many that the rest was not read.
+    Enough(Vec<Violation>),
+    /// It could not be read to its end.
+    Source(E),
+}
+
+impl Reading<'_> {
+    /// Reads a message of this kind.
+    pub(crate) fn read<'de, D: Deserializer<'de>>(
+        &self,
+        descriptor: &MessageDescriptor,
+        from: D,
+    ) -> Result<Read, Failed<D::Error>> {
+        let mut reader =
+            Reader { how: *self, problems: vec![], is_full: false, given: BTreeSet::new() };
+        let read = reader.whole(descriptor, from);
+        match read {
+            Err(_) if reader.is_full => Err(Failed::Enough(reader.problems)),
+            Err(error) => Err(Failed::Source(error)),
+            Ok(message) if reader.problems.is_empty() => Ok(Read { message, given: reader.given }),
+            Ok(_) => Err(Failed::Fields(reader.problems)),
+        }
+    }
+}
+
+/// An object while it is read.
+struct Object<'p> {
+    message: DynamicMessage,
+    descriptor: MessageDescriptor,
+    place: &'p Place<'p>,
+    seen: Vec<Seen>,
+    /// What the update that this is would change.
+    paths: Vec<Value>,
+}
+
+/// A key of an object.
+#[derive(Clone)]
+struct Seen {
+    field: FieldDescriptor,
+    is_camel_case: bool,
+    is_null: bool,
+}
+
+impl<'p> Object<'p> {
+    fn new(descriptor: &MessageDescriptor, place: &'p Place<'p>) -> Self {
+        let message = DynamicMessage::new(descriptor.clone());
+        Self { message, descriptor: descriptor.clone(), place, seen: vec![], paths: vec![] }
+    }
+}
+
+/// What a place holds.
+enum Got {
+    Null,
+    /// It is refused already.
+    Wrong,
+    Value(Value),
+    /// A message, with the keys that it had.
+    Message(DynamicMessage, Vec<Seen>),
+}
+
+struct Reader<'a> {
+    how: Reading<'a>,
+    problems: Vec<Violation>,
+    is_full: bool,
+    given: BTreeSet<String>,
+}
+
+impl Reader<'_> {
+    fn whole<'de, D: Deserializer<'de>>(
+        &mut self,
+        descriptor: &MessageDescriptor,
+        from: D,
+    ) -> Result<DynamicMessage, D::Error> {
+        let mut request = Object::new(descriptor, &ROOT);
+        let Some(only) = self.how.only else {
+            let kind = Kind::Message(descriptor.clone());
+            let at = At { reader: self, shape: Shape::One, kind: &kind, place: &ROOT, outer: None };
+            return match at.deserialize(from)? {
+                Got::Message(message, _) => Ok(message),
+                Got::Null => self.refuse_null(&kind, &ROOT).map(|()| request.message),
+                Got::Wrong | Got::Value(_) => Ok(request.message),
+            };
+        };
+        let place = Place::within(&ROOT, Step::Field(only.name()));
+        let (shape, kind) = (Shape::of(only), only.kind());
+        let outer = self.how.is_strict.then_some(&mut request);
+        match (At { reader: self, shape, kind: &kind, place: &place, outer }).deserialize(from)? {
+            Got::Null if self.how.is_strict => self.refuse_null(&kind, &place)?,
+            got => self.put(&mut request, only, &place, got)?,
+        }
+        self.finished(request).map(|(message, _)| message)
+    }
+
+    /// Takes note of a problem, and ends reading where there are enough.
+    fn refuse<E: Error>(
+        &mut self,
+        place: &Place<'_>,
+        reason: &'static str,
+        problem: impl Into<String>,
+    ) -> Result<(), E> {
+        if self.problems.len() == MOST_PROBLEMS {
+            let problem = "has more that is wrong than is told here, and was read no further";
+            // Among those that a message names.
+            self.problems.insert(MOST_NAMED - 1, Violation::new("body", reason, problem));
+            self.is_full = true;
+            return Err(E::custom(problem));
+        }
+        let name = place.name();
+        let name = if name.is_empty() { Cow::Borrowed("body") } else { quoted(&name) };
+        self.problems.push(Violation::new(&name, reason, problem));
+        Ok(())
+    }
+
+    fn refuse_null<E: Error>(&mut self, kind: &Kind, at: &Place<'_>) -> Result<(), E> {
+        self.refuse(at, "INVALID_VALUE", values::problem(kind, &Given::Null))
+    }
+
+    /// Reads an object; with `outer`, keys that its message lacks may belong to that.
+    fn object<'de, A: MapAccess<'de>>(
+        &mut self,
+        descriptor: &MessageDescriptor,
+        place: &Place<'_>,
+        mut outer: Option<&mut Object<'_>>,
+        mut map: A,
+    ) -> Result<(DynamicMessage, Vec<Seen>), A::Error> {
+        let mut object = Object::new(descriptor, place);
+        while let Some(key) = map.next_key_seed(Key)? {
+            if let Some(field) = field_by_any_name(descriptor, &key) {
+                self.entry(&mut object, &field, &key, &mut map)?;
+                continue;
+            }
+            let of_outer = outer
+                .as_deref_mut()
+                .and_then(|outer| Some((field_by_any_name(&outer.descriptor, &key)?, outer)));
+            match of_outer {
+                Some((field, _)) if self.how.only == Some(&field) => {
+                    let problem =
+                        "is the body itself: send its fields without this key around them";
+                    self.refuse(place, "NESTED_BODY", problem)?;
+                }
+                Some((field, outer)) => {
+                    self.entry(outer, &field, &key, &mut map)?;
+                    continue;
+                }
+                None if self.how.is_strict => self.unknown(&object, &key)?,
+                None => {}
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        self.finished(object)
+    }
+
+    /// Reads the value of a key.
+    fn entry<'de, A: MapAccess<'de>>(
+        &mut self,
+        object: &mut Object<'_>,
+        field: &FieldDescriptor,
+        key: &str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        let place = Place::within(object.place, Step::Field(field.name()));
+        let is_camel_case = key == field.json_name();
+        let before = object.seen.iter().find(|seen| seen.field == *field);
+        let is_new = before.is_none();
+        if let Some(before) = before.filter(|_| self.how.is_strict) {
+            let problem = match before.is_camel_case == is_camel_case {
+                true => "is given twice: send it once",
+                false => "is given in both spellings: send it once",
+            };
+            self.refuse(&place, "CONFLICTING_VALUES", problem)?;
+        }
+        let (shape, kind) = (Shape::of(field), field.kind());
+        let at = At { reader: self, shape, kind: &kind, place: &place, outer: None };
+        let got = map.next_value_seed(at)?;
+        if is_new {
+            let is_null = matches!(got, Got::Null);
+            object.seen.push(Seen { field: field.clone(), is_camel_case, is_null });
+        }
+        self.put(object, field, &place, got)
+    }
+
+    /// Sets a field.
+    fn put<E: Error>(
+        &mut self,
+        object: &mut Object<'_>,
+        field: &FieldDescriptor,
+        place: &Place<'_>,
+        got: Got,
+    ) -> Result<(), E> {
+        let value = match got {
+            Got::Null | Got::Wrong => return Ok(()),
+            Got::Value(value) => value,
+            Got::Message(message, seen) => {
+                if self.how.is_strict
+                    && masks::resource_of(&object.descriptor).as_ref() == Some(field)
+                {
+                    let settable = seen.iter().filter(|seen| masks::is_settable(&seen.field));
+                    object.paths =
+                        settable.map(|seen| Value::String(seen.field.name().to_owned())).collect();
+                }
+                Value::Message(message)
+            }
+        };
+        if self.how.is_strict && place.is_of_fields() {
+            self.given.insert(place.name());
+        }
+        let other = field.containing_oneof().and_then(|choice| {
+            choice.fields().find(|other| other != field && object.message.has_field(other))
+        });
+        if let Some(other) = other {
+            let problem = format!("excludes {}: send one of them", other.json_name());
+            self.refuse(place, "CONFLICTING_VALUES", problem)?;
+        }
+        object.message.set_field(field, value);
+        Ok(())
+    }
+
+    /// The message of an object that was read to its end.
+    fn finished<E: Error>(
+        &mut self,
+        mut object: Object<'_>,
+    ) -> Result<(DynamicMessage, Vec<Seen>), E> {
+        let is_whole = WHOLE.contains(&object.descriptor.full_name());
+        let is_given = |field: &FieldDescriptor| {
+            object.seen.iter().any(|seen| seen.field == *field && !seen.is_null)
+        };
+        if is_whole && object.descriptor.fields().any(|field| is_given(&field)) {
+            let missing: Vec<_> = object.descriptor.fields().filter(|f| !is_given(f)).collect();
+            for field in missing {
+                let names: Vec<_> =
+                    object.descriptor.fields().map(|f| f.name().to_owned()).collect();
+                let place = Place::within(object.place, Step::Field(field.name()));
+                let problem = format!("is missing: send both {}, or neither", names.join(" and "));
+                self.refuse(&place, "REQUIRED", problem)?;
+            }
+        }
+        let fills = self.how.is_strict && (self.how.fills_mask || !object.place.is_root());
+        if fills && !object.paths.is_empty() {
+            masks::fill(&mut object.message, std::mem::take(&mut object.paths));
+        }
+        Ok((object.message, object.seen))
+    }
+
+    fn unknown<E: Error>(&mut self, object: &Object<'_>, key: &str) -> Result<(), E> {
+        let problem = match self.problems.len() < MOST_EXPLAINED {
+            true => unknown(key, &self.known(object)),
+            false => "is unknown".to_owned(),
+        };
+        self.refuse(&Place::within(object.place, Step::Key(key)), "UNKNOWN_FIELD", problem)
+    }
+
+    /// The names that an object may have: where it is one field of the message, those of the message too.
+    fn known(&self, object: &Object<'_>) -> Vec<String> {
+        let own = object.descriptor.fields();
+        let mut known: Vec<String> = own.map(|field| field.json_name().to_owned()).collect();
+        let is_body = object.place.above.is_some_and(Place::is_root);
+        if let Some(only) = self.how.only.filter(|_| is_body) {
+            let is_elsewhere =
+                |field: &FieldDescriptor| self.how.elsewhere.iter().any(|path| path.0[0] == *field);
+            let beside = only.parent_message().fields().filter(|field| field != only);
+            for field in beside.filter(|field| !is_elsewhere(field)) {
+                if field_by_any_name(&object.descriptor, field.json_name()).is_none() {
+                    known.push(field.json_name().to_owned());
+                }
+            }
+        }
+        known
+    }
+}
+
+/// Says that a name is unknown, with the nearest one there is, or with all there are if these are few.
+pub(crate) fn unknown(name: &str, known: &[String]) -> String {
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("is unknown; did you mean {near}?"),
+        None if known.is_empty() || known.len() > MOST_LISTED => "is unknown".to_owned(),
+        None => format!("is unknown; there are {}", known.join(", ")),
+    }
+}
