@@ -21,7 +21,7 @@ use super::{
     http::{
         Binding, BindingError, BodyRule, FieldPath, Segment, bindings, has_behavior, query_fields,
     },
-    status::{self, DocumentedError},
+    status::{self, About, DocumentedError},
 };
 
 const DESCRIPTION: &str = "One agreed vocabulary for pet care businesses: a company's customer tags, referral sources, \
@@ -275,8 +275,11 @@ impl Writer {
         let has_body = !matches!(binding.body, BodyRule::Nothing);
         // The compatible surface, which ignores what it does not know, only reads.
         let writes = !binding.ignores_unknown && binding.method != Method::GET;
-        let can_meet = |error: &&DocumentedError| {
-            (has_body || !error.is_about_the_body()) && (writes || !error.is_about_writes())
+        let can_meet = |error: &&DocumentedError| match error.about {
+            About::Anything => true,
+            About::Bodies => has_body,
+            About::Writes => writes,
+            About::Paths => !binding.variables.is_empty(),
         };
         for error in errors.iter().filter(can_meet) {
             let reference = format!("#/components/responses/{}", response_name(error));

@@ -11,17 +11,16 @@ use tonic_types::StatusExt as _;
 use self::bounds::Parts;
 use super::descriptors;
 use crate::{
-    catalog::{
-        access::Scope,
-        error::{Cause, Error, Kind, Limit, MOST_NAMED, Past, Unavailable, Violation},
-    },
+    catalog::error::{Error, MOST_NAMED, Past, Violation},
     net::{HostProblem, Protocol},
 };
 
 mod bounds;
+mod documented;
 
 pub use bounds::MOST_SENT;
 pub(crate) use bounds::quoted;
+pub use documented::{About, DocumentedError, documented_errors};
 
 /// The domain of every `ErrorInfo` of this service.
 pub const DOMAIN: &str = "customer-settings";
@@ -442,73 +441,6 @@ pub fn request_error_response(protocol: Protocol, error: &RequestError) -> Respo
 /// A gRPC status as an HTTP/JSON answer.
 pub fn json_response(status: &tonic::Status) -> Response<Body> {
     json_with(status, http_status(status.code()))
-}
-
-/// An error as the OpenAPI document shows it.
-#[derive(Clone, Debug)]
-pub struct DocumentedError {
-    /// Its HTTP status.
-    pub status: StatusCode,
-    /// When it is answered.
-    pub description: &'static str,
-    /// The headers it comes with.
-    pub headers: Vec<String>,
-    /// A real answer.
-    pub example: serde_json::Value,
-}
-
-impl DocumentedError {
-    /// Whether only requests with a body can meet it.
-    pub fn is_about_the_body(&self) -> bool {
-        matches!(self.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
-    }
-
-    /// Whether only writes can meet it.
-    pub fn is_about_writes(&self) -> bool {
-        self.status == StatusCode::CONFLICT
-    }
-}
-
-/// One error of each HTTP status that any method may answer, rendered as answers are.
-pub fn documented_errors() -> Vec<DocumentedError> {
-    let invalid =
-        Error::invalid("company_id", "MALFORMED_ID", "must be 1 to 64 of A-Z a-z 0-9 _ -");
-    let missing = Error::NotFound { kind: Kind::Company, id: "cmp_404".to_owned() };
-    let limited = Error::TooManyRequests { limit: Limit::Key, retry_after_ms: 1_000 };
-    let overloaded = Error::Unavailable { what: Unavailable::Overloaded, cause: Cause::default() };
-    let too_large = RequestError::BodyTooLarge { limit: 1 << 20 };
-    let changed = Error::EtagMismatch {
-        what: "customer_tags/tag_001".to_owned(),
-        was_its: true,
-        since: vec![],
-    };
-    let of = |error: &Error| (codes(error).1, rendered(error));
-    let of_request = |error: &RequestError| (request_codes(error).1, request_status(error));
-    [
-        ("The request is malformed, or the state does not allow it.", of(&invalid)),
-        ("There is no valid key in the request.", of(&Error::NoCredential)),
-        (
-            "The key lacks the scope, does not cover the company, or may not be used from there.",
-            of(&Error::MissingScope { scopes: vec![Scope::SettingsRead] }),
-        ),
-        ("There is no such thing, or no such path.", of(&missing)),
-        ("The body did not arrive in time.", of_request(&RequestError::BodyLate)),
-        ("Another change came first, or the name or the id is taken.", of(&changed)),
-        ("The body is too large.", of_request(&too_large)),
-        ("Too many requests.", of(&limited)),
-        ("A bug in the server.", of(&Error::Internal(Cause::default()))),
-        ("The server cannot answer just now.", of(&overloaded)),
-        ("The request's deadline passed.", of(&Error::DeadlineExceeded)),
-    ]
-    .into_iter()
-    .map(|(description, (http, status))| {
-        let response = json_with(&status, http);
-        let mut headers: Vec<String> = response.headers().keys().map(ToString::to_string).collect();
-        headers.retain(|name| name != header::CONTENT_TYPE.as_str());
-        let example = serde_json::from_slice(&status_json(&status)).unwrap_or_default();
-        DocumentedError { status: http, description, headers, example }
-    })
-    .collect()
 }
 
 /// The answer to a conditional request for what has not changed.

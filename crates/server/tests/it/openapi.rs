@@ -333,3 +333,14 @@ async fn the_page_and_all_it_loads_are_served_from_here() {
     }
     assert_eq!(get("/docs/nope.js").await.0.status, 404);
 }
+
+#[test]
+fn a_path_that_can_become_another_ones_may_be_answered_with_405() {
+    let document = document();
+    let delete = &document["paths"]["/admin/v1/companies/{company_id}/{collection}/{id}"]["delete"];
+    assert!(delete["responses"]["405"].is_object(), "{delete}");
+    let headers = &document["components"]["responses"]["MethodNotAllowed"]["headers"];
+    assert!(headers["allow"].is_object(), "{headers}");
+    let fixed = &document["paths"]["/admin/v1/keys"]["get"]["responses"];
+    assert!(fixed["200"].is_object() && fixed["405"].is_null(), "{fixed}");
+}
