@@ -66,26 +66,23 @@ impl SqliteStore {
     /// one up to this program's schema.
     pub fn open(dir: &Path, access: Access) -> Result<Self, OpenError> {
         let data_dir = DataDir::lock(dir, access == Access::Serve { make_directory: true })?;
-        let is_new = !data_dir.has_store();
-        if is_new {
-            data_dir.check_empty()?;
+        if !data_dir.find_store()? {
             if access == Access::Read {
                 return Err(OpenError::NoStore(dir.to_owned()));
             }
-        }
-        let serving = match access {
-            Access::Serve { .. } => Some(data_dir.lock_serving()?),
-            Access::Write | Access::Read => None,
-        };
-        if is_new {
-            data_dir.make_database()?;
+            backup::make(&data_dir)?;
         }
         let path = data_dir.database();
         let mut db = connect(&path)?;
         let found = schema::inspect(&db, &path, MIGRATIONS)?;
-        if found == Found::Empty && access == Access::Read {
-            return Err(OpenError::NoStore(dir.to_owned()));
+        if found == Found::Empty {
+            return Err(OpenError::Empty(path));
         }
+        // Not before there is a store, so that where it is left alone one was lost.
+        let serving = match access {
+            Access::Serve { .. } => Some(data_dir.lock_serving()?),
+            Access::Write | Access::Read => None,
+        };
         // A server of an older version would be surprised by what a migration does.
         let _alone = match found {
             Found::Older if serving.is_none() => Some(data_dir.lock_serving()?),

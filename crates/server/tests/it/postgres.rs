@@ -110,6 +110,27 @@ async fn a_database_with_other_tables_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_store_that_was_there_is_not_made_anew() {
+    let url = new_database().await;
+    drop(open(&url).await);
+    tamper(&url, "CREATE SCHEMA other").await;
+    let elsewhere = format!("{url}&options=-csearch_path%3Dother");
+    for access in [SERVE, Access::Write, Access::Read] {
+        let error = refused(&elsewhere, access).await.to_string();
+        assert!(error.contains("holds a store in the schema public, and none in other"), "{error}");
+        assert!(error.contains("options=-csearch_path%3Dpublic"), "{error}");
+    }
+    tamper(&url, "ALTER TABLE key_uses RENAME TO aside").await;
+    for access in [SERVE, Access::Write, Access::Read] {
+        let error = refused(&url, access).await.to_string();
+        assert!(error.contains("holds a store without its table key_uses"), "{error}");
+    }
+    // Without any tables it is as good as new.
+    tamper(&url, "DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+    drop(open(&url).await);
+}
+
+#[tokio::test]
 async fn a_schema_that_cannot_be_made_is_not_half_made() {
     let url = new_database().await;
     drop(open(&url).await);

@@ -106,10 +106,98 @@ fn reading_makes_no_store() {
     assert!(matches!(SqliteStore::open(dir.path(), Access::Read), Err(OpenError::NoStore(_))));
     assert!(names(dir.path()).is_empty());
     // What a program leaves that dies while it makes a store.
-    fs::write(dir.path().join(DATABASE), "").unwrap();
+    for left in ["customer-settings.db.new", "customer-settings.db.new-journal"] {
+        fs::write(dir.path().join(left), "").unwrap();
+    }
     assert!(matches!(SqliteStore::open(dir.path(), Access::Read), Err(OpenError::NoStore(_))));
     open(&dir);
+    assert_eq!(names(dir.path()), [DATABASE]);
     SqliteStore::open(dir.path(), Access::Read).unwrap();
+}
+
+/// What every command is told that opens the directory; it changes nothing there.
+fn refused_by_all(dir: &TempDir) -> String {
+    let before = names(dir.path());
+    let copy = dir.path().join("copy");
+    let open = |access| SqliteStore::open(dir.path(), access).unwrap_err().to_string();
+    let mut told: Vec<_> = [SERVE, Access::Write, Access::Read].into_iter().map(open).collect();
+    told.push(backup(dir.path(), &copy).unwrap_err().to_string());
+    assert_eq!(names(dir.path()), before);
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+    told.remove(0)
+}
+
+#[tokio::test]
+async fn a_database_that_was_emptied_is_not_a_new_one() {
+    let (data, copies) = (dir(), dir());
+    let store = SqliteStore::open(data.path(), SERVE).unwrap();
+    make_company(&store, "cmp_a", "A").await;
+    drop(store);
+    backup(data.path(), &copy_in(&copies)).unwrap();
+    let database = data.path().join(DATABASE);
+    for (bytes, sql) in [("", ""), ("S", ""), ("", "CREATE TABLE one (id TEXT); DROP TABLE one")] {
+        fs::write(&database, bytes).unwrap();
+        tamper(&database, sql);
+        let told = refused_by_all(&data);
+        assert!(told.contains("customer-settings.db is empty, so what it held is lost"), "{told}");
+        assert!(told.contains("restore --replace"), "{told}");
+    }
+    // What it says helps.
+    fs::write(&database, "").unwrap();
+    let wal = data.path().join("customer-settings.db-wal");
+    fs::write(&wal, "perhaps all that is left").unwrap();
+    refused_by_all(&data);
+    assert!(restore(data.path(), &copy_in(&copies), true).is_err());
+    assert!(wal.exists());
+    fs::remove_file(wal).unwrap();
+    let restored = restore(data.path(), &copy_in(&copies), true).unwrap();
+    assert_eq!(restored.kept, Some(data.path().join("customer-settings.db.replaced-0")));
+    assert_eq!(restored.epoch, 2);
+    assert!(settings(&open(&data), "cmp_a").await.is_some());
+}
+
+#[tokio::test]
+async fn a_store_without_its_database_is_not_a_new_one() {
+    let (data, copies) = (dir(), dir());
+    let store = SqliteStore::open(data.path(), SERVE).unwrap();
+    make_company(&store, "cmp_a", "A").await;
+    backup(data.path(), &copy_in(&copies)).unwrap();
+    let wal = fs::read(data.path().join("customer-settings.db-wal")).unwrap();
+    drop(store);
+    fs::remove_file(data.path().join(DATABASE)).unwrap();
+    // The lock shows that a server had a store here.
+    let told = refused_by_all(&data);
+    assert!(told.contains("customer-settings.db is gone") && told.contains("serve.lock"), "{told}");
+    let other = dir();
+    for left in ["customer-settings.db-wal", "customer-settings.db.replaced-1"] {
+        fs::write(other.path().join(left), &wal).unwrap();
+        let told = refused_by_all(&other);
+        assert!(told.contains("is gone") && told.contains(left), "{told}");
+        // The log would be taken for the restored database's.
+        assert!(restore(other.path(), &copy_in(&copies), true).is_err());
+        fs::remove_file(other.path().join(left)).unwrap();
+    }
+    restore(data.path(), &copy_in(&copies), false).unwrap();
+    assert!(settings(&open(&data), "cmp_a").await.is_some());
+}
+
+#[tokio::test]
+async fn a_database_that_was_cut_is_damaged_wherever_it_was_cut() {
+    let data = dir();
+    let store = open(&data);
+    make_company(&store, "cmp_a", "A").await;
+    drop(store);
+    let database = data.path().join(DATABASE);
+    let whole = fs::read(&database).unwrap();
+    for bytes in [2, 16, 100, 511, 512, 4_095, 4_096, 5_000, whole.len() / 2, whole.len() - 4_096] {
+        fs::write(&database, &whole[..bytes]).unwrap();
+        let told = refused_by_all(&data);
+        assert!(told.contains("damaged") && told.contains("into an empty directory"), "{told}");
+        assert_eq!(fs::metadata(&database).unwrap().len(), bytes as u64);
+    }
+    fs::write(&database, &whole).unwrap();
+    assert!(settings(&open(&data), "cmp_a").await.is_some());
 }
 
 #[tokio::test]

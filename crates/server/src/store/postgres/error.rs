@@ -164,6 +164,30 @@ pub enum OpenError {
         /// One of its tables.
         found: String,
     },
+    /// Tables of the store are missing.
+    #[error(
+        "the database {database} holds a store without its table {missing}: restore a backup of the database"
+    )]
+    Incomplete {
+        /// The database.
+        database: String,
+        /// One of the tables.
+        missing: &'static str,
+    },
+    /// The schema that is used is empty, and another one holds a store.
+    #[error(
+        "the database {database} holds a store in the schema {holder}, and none in {empty}, where the search_path \
+         leads: say which in the URL with options=-csearch_path%3D{holder}, or give another store a database, or a \
+         user, of its own"
+    )]
+    OtherSchema {
+        /// The database.
+        database: String,
+        /// The schema of the store.
+        holder: String,
+        /// The one that is used.
+        empty: String,
+    },
     /// The user may not do what is needed.
     #[error(
         "the user may not use the database {database} as needed: {cause}; make it the owner of the \
@@ -282,6 +306,8 @@ mod tests {
             OpenError::NoDatabase { server: text(), cause: "no".into() },
             OpenError::NoStore(text()),
             OpenError::NotEmpty { database: text(), found: "theirs".into() },
+            OpenError::Incomplete { database: text(), missing: "companies" },
+            OpenError::OtherSchema { database: text(), holder: "one".into(), empty: "two".into() },
             OpenError::NotAllowed { database: text(), cause: "no".into() },
             OpenError::ReadOnly(text()),
             OpenError::TooOld { database: text(), found: 1, program: 2 },

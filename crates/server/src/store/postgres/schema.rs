@@ -25,6 +25,18 @@ struct Migration {
 const MIGRATIONS: &[Migration] =
     &[Migration { sql: include_str!("../../../migrations/postgres/0001_initial.sql"), oldest: 1 }];
 
+/// What the migrations make, which a later one only takes away once no program of this one is left.
+const TABLES: &[&str] = &[
+    "companies",
+    "businesses",
+    "entries",
+    "deleted_entries",
+    "changes",
+    "keys",
+    "key_changes",
+    "key_uses",
+];
+
 /// One row about the database as a whole. Whoever changes the schema holds the lock on it, so it
 /// is there before the first migration, at version 0.
 const META: &str = "CREATE TABLE IF NOT EXISTS meta (
@@ -102,13 +114,34 @@ async fn inspect(db: &Client, database: &str) -> Result<Found, OpenError> {
     let tables: Vec<String> = tables.iter().map(|row| row.get(0)).collect();
     if !tables.iter().any(|table| table == "meta") {
         return match tables.into_iter().next() {
-            None => Ok(Found::Empty),
+            None => check_other_schemas(db, database).await.map(|()| Found::Empty),
             Some(found) => Err(OpenError::NotEmpty { database: database.to_owned(), found }),
         };
     }
     let sql = "SELECT schema_version, oldest_schema_version FROM meta WHERE only_row = 1";
     let row = db.query_opt(sql, &[]).await.map_err(|error| of_tables(database, &error))?;
-    row.map_or(Ok(Found::Empty), |row| judge(&row, database))
+    let found = row.map_or(Ok(Found::Empty), |row| judge(&row, database))?;
+    let missing = TABLES.iter().find(|name| tables.iter().all(|table| table != **name));
+    match (&found, missing) {
+        (Found::Usable, Some(missing)) => {
+            Err(OpenError::Incomplete { database: database.to_owned(), missing })
+        }
+        _ => Ok(found),
+    }
+}
+
+/// An empty schema is as good as a new database, but not where a store that the user may read stands beside it: then
+/// the search path is another one than before, and with a new store every key would be refused.
+async fn check_other_schemas(db: &Client, database: &str) -> Result<(), OpenError> {
+    let sql = "SELECT table_schema::text, current_schema()::text FROM information_schema.columns
+               WHERE table_name = 'meta' AND column_name = 'fold_key_version'
+                     AND table_schema <> current_schema() LIMIT 1";
+    let row =
+        db.query_opt(sql, &[]).await.map_err(|error| OpenError::of_using(database, &error))?;
+    row.map_or(Ok(()), |row| {
+        let database = database.to_owned();
+        Err(OpenError::OtherSchema { database, holder: row.get(0), empty: row.get(1) })
+    })
 }
 
 fn judge(row: &Row, database: &str) -> Result<Found, OpenError> {

@@ -1,4 +1,4 @@
-//! Copies of a data directory's database, and the way back.
+//! Copies of a data directory's database, and the way back; and new databases, which come about likewise.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::{
     connect,
-    data_dir::{DATABASE, DataDir, OpenError, make_private},
+    data_dir::{DATABASE, DataDir, OpenError, is_empty, make_private},
     keys, rows,
     schema::{self, Found, MIGRATIONS},
 };
@@ -51,16 +51,29 @@ pub fn backup_nameless(dir: &Path) -> Result<File, OpenError> {
     File::open(&partial.path).map_err(|error| OpenError::from_io(&partial.path, &error))
 }
 
+/// Makes a new store in a directory without one. It is whole when it gets its name, so that an empty file of that
+/// name is one that was emptied.
+pub(super) fn make(data_dir: &DataDir) -> Result<(), OpenError> {
+    let partial = Partial::make(data_dir.new_database())?;
+    let mut db = connect(&partial.path)?;
+    schema::migrate(&mut db, &partial.path, MIGRATIONS)?;
+    db.close().map_err(|(_, error)| OpenError::from_engine(&partial.path, &error))?;
+    partial.replace(&data_dir.database())?;
+    data_dir.sync()?;
+    tracing::info!(database = %data_dir.database().display(), "a new store was made");
+    Ok(())
+}
+
 /// The database of a directory that holds one.
 fn open_whole(dir: &Path) -> Result<Connection, OpenError> {
     let data_dir = DataDir::lock(dir, false)?;
-    if !data_dir.has_store() {
+    if !data_dir.find_store()? {
         return Err(OpenError::NoStore(dir.to_owned()));
     }
     let path = data_dir.database();
     let db = connect(&path)?;
     if schema::inspect(&db, &path, MIGRATIONS)? == Found::Empty {
-        return Err(OpenError::NoStore(dir.to_owned()));
+        return Err(OpenError::Empty(path));
     }
     // From here on a restore would find the connection.
     Ok(db)
@@ -151,6 +164,13 @@ struct Replaced {
 /// uses: a write-ahead log left behind would be taken for the new database's.
 fn retire(data_dir: &DataDir) -> Result<Replaced, OpenError> {
     let path = data_dir.database();
+    if fs::metadata(&path).is_ok_and(|found| is_empty(&found)) {
+        // All that is left may be in the log beside it, which would be taken for the new database's.
+        if with_suffix(&path, "-wal").exists() {
+            return Err(OpenError::Empty(path));
+        }
+        return Ok(Replaced { epoch: 0, keys: Vec::new() });
+    }
     let failed = |error| OpenError::from_engine(&path, &error);
     let mut old = connect(&path)?;
     schema::migrate(&mut old, &path, MIGRATIONS)?;

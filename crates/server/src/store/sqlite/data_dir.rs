@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -14,6 +14,8 @@ use super::files::read_trial;
 
 /// The database's file name.
 pub const DATABASE: &str = "customer-settings.db";
+/// The name of one that is being made, with which those of the engine's files beside it begin.
+const NEW_DATABASE: &str = "customer-settings.db.new";
 /// The name of the file that the one server of a directory holds.
 pub const SERVE_LOCK: &str = "serve.lock";
 
@@ -33,6 +35,15 @@ pub enum OpenError {
     },
     /// The directory holds no store, and only reading was asked for.
     NoStore(PathBuf),
+    /// The directory held a store, which has lost its database.
+    Lost {
+        /// The database's file.
+        path: PathBuf,
+        /// What shows that there was a store.
+        found: String,
+    },
+    /// The database's file is there, and nothing is in it.
+    Empty(PathBuf),
     /// The directory holds a store that is not to be replaced.
     HasStore(PathBuf),
     /// A server, or another command, uses the directory or its database.
@@ -103,6 +114,9 @@ impl fmt::Display for OpenError {
                 "the directory {} holds no store: check the path; 'serve', 'load' and 'key create' make one",
                 dir.display()
             ),
+            Self::Lost { .. } | Self::Empty(_) | Self::NotOurs(_) | Self::Damaged { .. } => {
+                self.write_broken(f)
+            }
             Self::HasStore(dir) => write!(
                 f,
                 "the directory {} holds a store: give an empty directory, or --replace to keep it beside the restored one",
@@ -126,12 +140,6 @@ impl fmt::Display for OpenError {
                  newer customer-settings",
                 path.display()
             ),
-            Self::NotOurs(path) => {
-                write!(f, "{} is not a database of customer-settings", path.display())
-            }
-            Self::Damaged { path, cause } => {
-                write!(f, "the database {} is damaged: {cause}", path.display())
-            }
             Self::Exists(path) => {
                 write!(
                     f,
@@ -145,6 +153,38 @@ impl fmt::Display for OpenError {
 }
 
 impl OpenError {
+    /// What is said of a database that was there and is not whole any more.
+    fn write_broken(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost { path, found } => write!(
+                f,
+                "the database {} is gone, though a store was here ({found} is left): put it back, or restore a backup \
+                 into an empty directory; to begin with nothing, give an empty directory",
+                path.display()
+            ),
+            Self::Empty(path) => write!(
+                f,
+                "the database {} is empty, so what it held is lost: put it back, or put a backup in its place with \
+                 'restore --replace'; to begin with nothing, move it away with all that has its name",
+                path.display()
+            ),
+            Self::NotOurs(path) => {
+                write!(
+                    f,
+                    "{} is not a database of customer-settings, or its beginning is damaged: check the path, or keep \
+                     it and restore a backup into an empty directory",
+                    path.display()
+                )
+            }
+            Self::Damaged { path, cause } => write!(
+                f,
+                "the database {} is damaged ({cause}): keep it, and restore a sound backup into an empty directory",
+                path.display()
+            ),
+            other => unreachable!("{other:?} is about something else"),
+        }
+    }
+
     pub(super) fn from_io(path: &Path, error: &io::Error) -> Self {
         let (path, cause) = (path.to_owned(), error.to_string());
         match error.kind() {
@@ -221,25 +261,51 @@ impl DataDir {
         self.database().exists()
     }
 
+    /// Whether there is a store, or else nothing at all. A store that lost its database is neither: whoever made a
+    /// new one in its place would refuse every key.
+    pub(super) fn find_store(&self) -> Result<bool, OpenError> {
+        let path = self.database();
+        match fs::metadata(&path) {
+            // The engine would take away the log beside it, which may be all that is left.
+            Ok(found) if is_empty(&found) => Err(OpenError::Empty(path)),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                for left in self.names()? {
+                    let is_ours = left == SERVE_LOCK || left.starts_with(DATABASE);
+                    if is_ours && !left.starts_with(NEW_DATABASE) {
+                        return Err(OpenError::Lost { path, found: left });
+                    }
+                }
+                self.check_empty()?;
+                Ok(false)
+            }
+            Err(error) => Err(OpenError::from_io(&path, &error)),
+        }
+    }
+
     /// Refuses a directory that holds anything but what belongs to an empty one: a volume's
-    /// `lost+found`, and the lock of a server that never got as far as making its store.
+    /// `lost+found`, a server's lock, and a store that was never finished.
     pub(super) fn check_empty(&self) -> Result<(), OpenError> {
-        let failed = |error| OpenError::from_io(&self.path, &error);
-        for found in fs::read_dir(&self.path).map_err(failed)? {
-            let name = found.map_err(failed)?.file_name();
-            if name != "lost+found" && name != SERVE_LOCK {
-                let found = name.to_string_lossy().into_owned();
+        for found in self.names()? {
+            if found != "lost+found" && found != SERVE_LOCK && !found.starts_with(NEW_DATABASE) {
                 return Err(OpenError::NotEmpty { dir: self.path.clone(), found });
             }
         }
         Ok(())
     }
 
-    /// Makes the empty file that becomes the database. The engine gives its other files the same
-    /// permissions.
-    pub(super) fn make_database(&self) -> Result<(), OpenError> {
-        make_private(&self.database())
-            .and_then(|_| self.handle.sync_all().map_err(|e| self.failed(&e)))
+    fn names(&self) -> Result<Vec<String>, OpenError> {
+        let failed = |error| OpenError::from_io(&self.path, &error);
+        let found = fs::read_dir(&self.path).map_err(failed)?;
+        let name = |found: io::Result<fs::DirEntry>| {
+            found.map(|found| found.file_name().to_string_lossy().into_owned()).map_err(failed)
+        };
+        found.map(name).collect()
+    }
+
+    /// Where a store is made; it gets its name when it is whole.
+    pub(super) fn new_database(&self) -> PathBuf {
+        self.path.join(NEW_DATABASE)
     }
 
     /// Puts changed names on disk.
@@ -283,6 +349,11 @@ impl DataDir {
 /// Held by the one server of a data directory; the system lets go of it if the program dies.
 pub(super) struct ServeLock {
     _file: File,
+}
+
+/// Whether the engine would take a file for one that nothing was ever written to; one byte counts as none.
+pub(super) fn is_empty(found: &Metadata) -> bool {
+    found.is_file() && found.len() <= 1
 }
 
 /// Makes a new file that only its owner may read.
