@@ -14,6 +14,8 @@ pub mod log;
 pub mod near;
 pub mod place;
 pub mod plan;
+pub mod replay;
+mod rows;
 pub mod settings;
 pub mod text;
 pub mod time;

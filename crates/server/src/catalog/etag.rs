@@ -203,7 +203,7 @@ impl Settings {
         Fields::of("settings")
             .number(self.revision.0)
             .text(self.company.etag().as_str())
-            .all(&self.businesses, |fields, business| fields.text(business.etag().as_str()))
+            .all(self.businesses.iter(), |fields, business| fields.text(business.etag().as_str()))
             .all(Catalog::ALL, |fields, catalog| fields.text(self.catalog_etag(catalog).as_str()))
             .etag()
     }
@@ -307,7 +307,7 @@ mod tests {
             company: company.clone(),
             revision: Revision(7),
             changed_time: Timestamp::from_micros(2),
-            businesses: vec![business()],
+            businesses: Arc::new(vec![business()]),
             catalogs: [vec![entry()], vec![], vec![], vec![]].map(Arc::new),
         };
         let etags = [

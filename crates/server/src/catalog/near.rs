@@ -16,9 +16,15 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
             None => name,
         }
     };
-    let given = plain(given);
-    let distance = |known: &str| strsim::damerau_levenshtein(&given, &plain(known));
-    let near = known.into_iter().map(|known| (distance(known), known));
-    let near = near.filter(|(distance, known)| *distance <= (known.len() / 4).max(1));
+    let (given, most) = (plain(given), |known: &str| (known.len() / 4).max(1));
+    let length = given.chars().count();
+    let distance = |known: &'a str| {
+        let plain = plain(known);
+        // Names of other lengths are too far away, which costs less to see.
+        let is_near = plain.chars().count().abs_diff(length) <= most(known);
+        is_near.then(|| (strsim::damerau_levenshtein(&given, &plain), known))
+    };
+    let near = known.into_iter().filter_map(distance);
+    let near = near.filter(|(distance, known)| *distance <= most(known));
     near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }

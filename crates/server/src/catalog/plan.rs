@@ -5,12 +5,13 @@
 use super::{
     access::Actor,
     change::Change,
-    entry::{Audit, Entry, Revision},
+    entry::{Audit, Revision},
     error::{Cause, Error, Kind, Result},
     etag::Etag,
-    id::{CompanyId, EntryId},
+    id::CompanyId,
     log::Request,
-    settings::{Delta, Settings, Subject, apply},
+    replay::apply,
+    settings::{Delta, Settings, Subject},
     time::Timestamp,
 };
 
@@ -18,6 +19,8 @@ mod back;
 mod draft;
 mod load;
 mod steps;
+#[cfg(test)]
+mod work;
 
 /// What a store writes: the deltas as rows and as one line of the change log.
 #[derive(Clone, Debug)]
@@ -98,16 +101,6 @@ fn expect_settings<'a>(
         steps::expect(Some(etag), &current.etag(), || "the company's settings".to_owned())?;
     }
     Ok(current)
-}
-
-/// Whether two entries are active and of one name already. No plan makes such, but a newer rule about
-/// names may.
-fn had_one_name(entries: &[Entry], one: &EntryId, other: &EntryId) -> bool {
-    let key = |id: &EntryId| {
-        let held = entries.iter().find(|entry| entry.id == *id && entry.is_active());
-        held.map(|entry| entry.name.fold_key())
-    };
-    key(one).is_some_and(|one| key(other) == Some(one))
 }
 
 /// What every row of one change is stamped with.

@@ -1,4 +1,4 @@
-//! All of one company at one revision, and how a change log rebuilds it.
+//! All of one company at one revision, and what a change does to it.
 
 use std::{fmt, sync::Arc};
 
@@ -18,10 +18,10 @@ pub struct Settings {
     pub revision: Revision,
     /// When the last of them was.
     pub changed_time: Timestamp,
-    /// Its locations, by name and then id.
-    pub businesses: Vec<Business>,
-    /// The entries of each catalog, active and archived, by rank. Shared with the revisions before
-    /// and after, as far as they have the same.
+    /// Its locations, by name and then id. They and the catalogs are shared with the revisions before and
+    /// after, as far as those have the same.
+    pub businesses: Arc<Vec<Business>>,
+    /// The entries of each catalog, active and archived, by rank.
     pub catalogs: [Arc<Vec<Entry>>; 4],
 }
 
@@ -225,146 +225,4 @@ impl Delta {
         };
         named.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
     }
-}
-
-/// Applies one change's deltas to a company; `None` is a company that does not exist yet.
-///
-/// Fails only if the deltas do not belong to this state, which a damaged store can cause.
-pub fn apply(
-    settings: Option<Settings>,
-    revision: Revision,
-    time: Timestamp,
-    deltas: &[Delta],
-) -> Result<Settings, DoesNotApply> {
-    let mut current = settings;
-    for delta in deltas {
-        match (&mut current, delta) {
-            (None, Delta::Company { before: None, after }) => {
-                current = Some(Settings {
-                    company: (**after).clone(),
-                    revision,
-                    changed_time: time,
-                    businesses: Vec::new(),
-                    catalogs: Default::default(),
-                });
-            }
-            (Some(settings), delta) => apply_delta(settings, delta)?,
-            (None, _) => return Err(DoesNotApply),
-        }
-    }
-    let mut settings = current.ok_or(DoesNotApply)?;
-    settings.revision = revision;
-    settings.changed_time = time;
-    sort(&mut settings);
-    Ok(settings)
-}
-
-/// Takes one change's deltas back: from the state after it to the state before it, which was at
-/// `revision` since `time`.
-///
-/// The change that made the company cannot be taken back.
-pub fn unapply(
-    settings: Settings,
-    revision: Revision,
-    time: Timestamp,
-    deltas: &[Delta],
-) -> Result<Settings, DoesNotApply> {
-    let mut settings = settings;
-    for delta in deltas.iter().rev() {
-        unapply_delta(&mut settings, delta)?;
-    }
-    settings.revision = revision;
-    settings.changed_time = time;
-    sort(&mut settings);
-    Ok(settings)
-}
-
-fn unapply_delta(settings: &mut Settings, delta: &Delta) -> Result<(), DoesNotApply> {
-    let inverse = match delta {
-        Delta::Company { before, after } => Delta::Company {
-            before: Some(after.clone()),
-            after: before.clone().ok_or(DoesNotApply)?,
-        },
-        Delta::Business { before: None, after } => return remove(&mut settings.businesses, after),
-        Delta::Business { before: Some(before), after } => {
-            Delta::Business { before: Some(after.clone()), after: before.clone() }
-        }
-        Delta::Entry { catalog, before: None, after } | Delta::Revived { catalog, after } => {
-            Delta::Deleted { catalog: *catalog, before: after.clone() }
-        }
-        Delta::Entry { catalog, before: Some(before), after } => {
-            Delta::Entry { catalog: *catalog, before: Some(after.clone()), after: before.clone() }
-        }
-        Delta::Deleted { catalog, before } => {
-            Delta::Revived { catalog: *catalog, after: before.clone() }
-        }
-        Delta::Moved { catalog, id, from, to } => {
-            Delta::Moved { catalog: *catalog, id: id.clone(), from: *to, to: *from }
-        }
-    };
-    apply_delta(settings, &inverse)
-}
-
-fn sort(settings: &mut Settings) {
-    settings.businesses.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    for entries in &mut settings.catalogs {
-        if !entries.is_sorted_by_key(|entry| entry.rank) {
-            Arc::make_mut(entries).sort_by_key(|entry| entry.rank);
-        }
-    }
-}
-
-/// The deltas do not belong to the state that they were applied to.
-#[derive(Debug, PartialEq, Eq)]
-pub struct DoesNotApply;
-
-fn apply_delta(settings: &mut Settings, delta: &Delta) -> Result<(), DoesNotApply> {
-    match delta {
-        Delta::Company { before, after } => {
-            if before.as_deref() != Some(&settings.company) {
-                return Err(DoesNotApply);
-            }
-            settings.company = (**after).clone();
-            Ok(())
-        }
-        Delta::Business { before, after } => {
-            replace(&mut settings.businesses, |b| b.id == after.id, before.as_deref(), after)
-        }
-        Delta::Entry { catalog, before, after } => {
-            let entries = settings.entries_mut(*catalog);
-            replace(entries, |e| e.id == after.id, before.as_deref(), after)
-        }
-        Delta::Deleted { catalog, before } => remove(settings.entries_mut(*catalog), before),
-        Delta::Revived { catalog, after } => {
-            let entries = settings.entries_mut(*catalog);
-            replace(entries, |e| e.id == after.id, None, after)
-        }
-        Delta::Moved { catalog, id, from, to } => {
-            let entries = settings.entries_mut(*catalog);
-            let entry =
-                entries.iter_mut().find(|e| e.id == *id && e.rank == *from).ok_or(DoesNotApply)?;
-            entry.rank = *to;
-            Ok(())
-        }
-    }
-}
-
-fn remove<T: PartialEq>(rows: &mut Vec<T>, row: &T) -> Result<(), DoesNotApply> {
-    let place = rows.iter().position(|held| held == row).ok_or(DoesNotApply)?;
-    rows.remove(place);
-    Ok(())
-}
-
-fn replace<T: Clone + PartialEq>(
-    rows: &mut Vec<T>,
-    is_it: impl Fn(&T) -> bool,
-    before: Option<&T>,
-    after: &T,
-) -> Result<(), DoesNotApply> {
-    match (rows.iter_mut().find(|row| is_it(row)), before) {
-        (None, None) => rows.push(after.clone()),
-        (Some(row), Some(before)) if row == before => *row = after.clone(),
-        _ => return Err(DoesNotApply),
-    }
-    Ok(())
 }

@@ -17,7 +17,8 @@ use crate::{
         key::{KeyLogLine, KeyPlan},
         log::LogLine,
         plan::Plan,
-        settings::{Settings, apply},
+        replay::apply,
+        settings::Settings,
     },
     store::{Store, StoreError},
 };

@@ -1,6 +1,8 @@
 //! The past: reading a company's change log, and its settings as they were.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Instant};
+
+use tokio::task::yield_now;
 
 use super::{
     long_work::LongWork,
@@ -15,7 +17,8 @@ use crate::{
         etag::Etag,
         id::{CompanyId, EntryId},
         log::LogLine,
-        settings::{Delta, Settings, Subject, unapply},
+        replay::Replay,
+        settings::{Delta, Settings, Subject},
     },
     store::Store,
 };
@@ -27,6 +30,8 @@ const PAGE: u32 = 500;
 const NEAR: u32 = 50;
 /// How far back an error looks for the change after which an etag was read.
 const MAX_SEARCHED: u32 = 200;
+/// How many rows it hashes for that.
+const MOST_HASHED: usize = 100_000;
 /// The most things that a summary names.
 const MAX_SUMMARIZED: usize = 3;
 
@@ -87,7 +92,8 @@ impl HistoryService {
         company: &CompanyId,
         (filter, below, limit): (Filter, Option<Revision>, u32),
         deadline: Instant,
-        (mut page, take): (P, fn(&mut P, &LogLine) -> bool),
+        mut page: P,
+        take: fn(&mut P, &LogLine) -> bool,
     ) -> Result<Changes<P>> {
         let grant = caller.grant(company)?;
         let snapshot = self.snapshots.get(&grant).await?;
@@ -159,8 +165,9 @@ pub(super) async fn near(
     }
     let below = Some(current.revision.next());
     let lines = store.changes_before(grant, below, None, NEAR).await?;
-    let (settings, is_there) = lead_back((**current).clone(), &lines, revision)?;
-    Ok(is_there.then(|| Arc::new(settings)))
+    let mut replay = Replay::from((**current).clone());
+    let is_there = lead_back(&mut replay, &lines, revision)?;
+    Ok(replay.settings().filter(|_| is_there).map(Arc::new))
 }
 
 /// The company as it was at a revision, from what it is now.
@@ -178,15 +185,13 @@ pub(super) async fn as_of(
         let description = format!("must be one of the company's revisions, 1 to {now}");
         return Err(Error::invalid("revision", "OUT_OF_RANGE", description));
     }
-    let mut settings = Arc::unwrap_or_clone(current);
+    let mut replay = Replay::from(Arc::unwrap_or_clone(current));
     loop {
-        let below = settings.revision.next();
+        let below = replay.revision().next();
         let lines = store.changes_before(grant, Some(below), None, PAGE).await?;
-        let (earlier, is_there) = lead_back(settings, &lines, revision)?;
-        if is_there {
-            return Ok(Arc::new(earlier));
+        if lead_back(&mut replay, &lines, revision)? {
+            return replay.settings().map(Arc::new).ok_or_else(broken);
         }
-        settings = earlier;
         if lines.is_empty() {
             return Err(broken());
         }
@@ -198,34 +203,38 @@ fn broken() -> Error {
 }
 
 /// Takes back what lines of the log did, newest first. Answers whether they reach down to the revision.
-fn lead_back(
-    mut settings: Settings,
-    lines: &[LogLine],
-    revision: Revision,
-) -> Result<(Settings, bool)> {
+fn lead_back(replay: &mut Replay, lines: &[LogLine], revision: Revision) -> Result<bool> {
     for line in lines {
-        if line.revision != settings.revision {
+        if line.revision != replay.revision() {
             return Err(broken());
         }
         if line.revision == revision {
-            settings.changed_time = line.time;
-            return Ok((settings, true));
+            replay.set_changed_time(line.time);
+            return Ok(true);
         }
         let before = Revision(line.revision.0 - 1);
-        settings = unapply(settings, before, line.time, &line.deltas).map_err(|_| broken())?;
+        replay.unapply(before, line.time, &line.deltas).map_err(|_| broken())?;
     }
-    Ok((settings, false))
+    Ok(false)
+}
+
+/// Whether an error is about changes that are in the way.
+pub(super) fn is_explained(error: &Error) -> bool {
+    match error {
+        Error::EtagMismatch { .. } | Error::ChangedSince { .. } => true,
+        Error::InBatch { error, .. } => is_explained(error),
+        _ => false,
+    }
 }
 
 /// An error with the changes that are in the way, where it is about such.
 pub(super) async fn explained(
     store: &dyn Store,
     grant: &Grant,
-    current: Option<&Settings>,
+    current: &Settings,
     ask: &Ask,
     error: Error,
 ) -> Error {
-    let Some(current) = current else { return error };
     match error {
         Error::InBatch { index, error } => {
             let found = match ask {
@@ -277,24 +286,46 @@ async fn mismatch(
     let Error::EtagMismatch { what, .. } = error else { return error };
     let below = Some(current.revision.next());
     let lines = store.changes_before(grant, below, None, MAX_SEARCHED).await.unwrap_or_default();
-    let mut settings = current.clone();
-    let mut since = Vec::new();
+    let mut replay = Replay::from(current.clone());
+    let (mut since, mut hashed) = (Vec::new(), 0);
     for line in lines {
         let touches = |delta: &Delta| subject.as_ref().is_none_or(|subject| delta.touches(subject));
-        if line.deltas.iter().any(touches) && since.len() < MOST_NAMED {
+        let is_touched = line.deltas.iter().any(touches);
+        if is_touched && since.len() < MOST_NAMED {
             since.push(past(&line));
         }
         let before = Revision(line.revision.0.saturating_sub(1));
-        match unapply(settings, before, line.time, &line.deltas) {
-            Ok(earlier) => settings = earlier,
-            Err(_) => break,
+        if replay.unapply(before, line.time, &line.deltas).is_err() {
+            break;
         }
+        if !is_touched {
+            continue;
+        }
+        let Some(settings) = replay.settings() else { break };
         if settings.etag_of(subject.as_ref()).as_ref() == Some(etag) {
             return Error::EtagMismatch { what, was_its: true, since };
         }
+        hashed += hashed_rows(&settings, subject.as_ref());
+        if hashed > MOST_HASHED {
+            break;
+        }
+        // Others may look at it meanwhile.
+        yield_now().await;
     }
     // An etag that it never had blames nobody.
     Error::EtagMismatch { what, was_its: false, since: Vec::new() }
+}
+
+/// How many rows the etag of something is made of.
+fn hashed_rows(settings: &Settings, subject: Option<&Subject>) -> usize {
+    match subject {
+        Some(Subject::Catalog(catalog)) => settings.entries(*catalog).len(),
+        Some(Subject::Company | Subject::Business(_) | Subject::Entry(..)) => 1,
+        None => {
+            let entries = Catalog::ALL.iter().map(|catalog| settings.entries(*catalog).len());
+            settings.businesses.len() + entries.sum::<usize>()
+        }
+    }
 }
 
 /// The changes after a revision that touched one of the fields, newest first.
@@ -304,8 +335,11 @@ async fn touching(
     revision: Revision,
     fields: &[String],
 ) -> Result<Vec<Past>> {
-    let mut found = Vec::new();
-    let mut below = None;
+    let (mut found, mut below) = (Vec::new(), None);
+    let named: HashSet<&str> = fields.iter().map(String::as_str).collect();
+    // `customer_tags/tag_1` of `customer_tags/tag_1.name`.
+    let of_fields = fields.iter().filter_map(|field| field.rsplit_once('.'));
+    let places: HashSet<&str> = of_fields.map(|(place, _)| place).collect();
     loop {
         let lines = store.changes_before(grant, below, None, PAGE).await?;
         for line in &lines {
@@ -314,12 +348,11 @@ async fn touching(
             }
             let is_in_the_way = |delta: &Delta| {
                 let place = delta.place();
-                let mut touched =
-                    delta.fields().into_iter().map(|field| format!("{place}.{field}"));
-                fields.contains(&place)
-                    || touched.any(|field| fields.contains(&field))
-                    || (delta.fields().is_empty()
-                        && fields.iter().any(|field| field.starts_with(&format!("{place}."))))
+                let touched = delta.fields();
+                let is_named = |field: &&str| named.contains(format!("{place}.{field}").as_str());
+                named.contains(place.as_str())
+                    || touched.iter().any(is_named)
+                    || (touched.is_empty() && places.contains(place.as_str()))
             };
             if line.deltas.iter().any(is_in_the_way) {
                 found.push(past(line));
@@ -337,24 +370,27 @@ fn past(line: &LogLine) -> Past {
 
 /// What a change did, in a line for people.
 pub fn summary(deltas: &[Delta]) -> String {
-    let mut parts: Vec<String> = Vec::new();
+    let (mut parts, mut reordered) = (Vec::new(), HashSet::new());
     for delta in deltas {
-        let part = match delta {
-            Delta::Moved { catalog, .. } => format!("reordered {catalog}"),
-            delta => {
-                let fields = delta.fields();
-                let fields: Vec<&str> =
-                    fields.into_iter().filter(|field| *field != "state").collect();
-                let list = match fields[..] {
-                    [] => String::new(),
-                    _ => format!(" ({})", fields.join(", ")),
-                };
-                format!("{} {}{list}", delta.verb(), delta.place())
+        if let Delta::Moved { catalog, .. } = delta {
+            // Many moves make one order.
+            if reordered.insert(*catalog) {
+                parts.push(format!("reordered {catalog}"));
             }
-        };
-        if !parts.contains(&part) {
-            parts.push(part);
+            continue;
         }
+        // Those that are only counted need no words.
+        if parts.len() >= MAX_SUMMARIZED {
+            parts.push(String::new());
+            continue;
+        }
+        let fields = delta.fields();
+        let fields: Vec<&str> = fields.into_iter().filter(|field| *field != "state").collect();
+        let list = match fields[..] {
+            [] => String::new(),
+            _ => format!(" ({})", fields.join(", ")),
+        };
+        parts.push(format!("{} {}{list}", delta.verb(), delta.place()));
     }
     few(&parts, MAX_SUMMARIZED)
 }

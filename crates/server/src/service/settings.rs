@@ -20,7 +20,7 @@ use crate::{
         error::{Cause, Error, Kind, Result},
         etag::Etag,
         id::CompanyId,
-        log::{LogLine, Request},
+        log::{LogLine, LoggedRequest, Request},
         plan::{Context, Plan, plan},
         settings::{Settings, Subject},
         time::Timestamp,
@@ -36,7 +36,13 @@ const MAX_OUTCOME_WAIT: Duration = Duration::from_secs(2);
 /// The longest pause before a change that lost to another process is planned again.
 const MAX_PAUSE_MS: u64 = 50;
 
+/// How long an error waits to be explained, where that takes long.
+const EXPLANATION_WAIT: Duration = Duration::from_secs(1);
+/// Steps of a write, and ids within them, that are planned at once; more of them take long.
+const MOST_AT_ONCE: usize = 100;
+
 /// Reads and changes settings.
+#[derive(Clone)]
 pub struct SettingsService {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -44,7 +50,7 @@ pub struct SettingsService {
     snapshots: Arc<Snapshots>,
     long_work: Arc<LongWork>,
     /// The writers of one company wait for each other here rather than in conflicts.
-    writers: Queues,
+    writers: Arc<Queues>,
 }
 
 impl SettingsService {
@@ -56,7 +62,7 @@ impl SettingsService {
         snapshots: Arc<Snapshots>,
         long_work: Arc<LongWork>,
     ) -> Self {
-        Self { store, clock, freshness, snapshots, long_work, writers: Queues::new() }
+        Self { store, clock, freshness, snapshots, long_work, writers: Arc::new(Queues::new()) }
     }
 
     /// The company as it is, at most as old as the freshness bound; `None` if there is none.
@@ -137,7 +143,7 @@ impl SettingsService {
         // Whoever writes because of what was there before the restore must look first.
         self.snapshots.refuse_other_epoch(&grant)?;
         let absent = || caller.absent(Kind::Company, company.as_str());
-        self.commit(&grant, &write).await?.ok_or_else(absent)
+        self.commit(grant, write).await?.ok_or_else(absent)
     }
 
     /// Makes a company agree with a document, or with `validate_only` only says whether it could. Answers its revision
@@ -152,18 +158,46 @@ impl SettingsService {
         let ask = Ask::Load(Box::new(draft));
         let write = Write { ask, request: None, validate_only, deadline };
         let absent = || Error::Internal(Cause::new("a load found no company and made none"));
-        let written = self.commit(grant, &write).await?.ok_or_else(absent)?;
+        let written = self.commit(grant.clone(), write).await?.ok_or_else(absent)?;
         let after = written.settings.revision;
         let before = Revision(after.0 - u64::from(written.line.is_some()));
         Ok(Changed { before, after })
     }
 
-    /// Plans and commits, and plans again where another process wrote first, until the deadline.
-    /// `None`: there is no such company.
-    async fn commit(&self, grant: &Grant, write: &Write) -> Result<Option<Written>> {
+    /// Plans and commits. `None`: there is no such company.
+    async fn commit(&self, grant: Grant, write: Write) -> Result<Option<Written>> {
+        if !write.ask.takes_long() {
+            return self.commit_here(&grant, &write).await;
+        }
+        let (key, deadline) = (grant.actor().key_id.clone(), write.deadline);
+        let service = self.clone();
+        let commit = async move { service.commit_here(&grant, &write).await };
+        self.long_work.run(key.as_ref(), deadline, commit).await
+    }
+
+    async fn commit_here(&self, grant: &Grant, write: &Write) -> Result<Option<Written>> {
+        let Some(change) = self.change(grant, &write.ask).await? else { return Ok(None) };
+        // What takes long is left for after the turn: others wait for it.
+        match self.commit_in_turn(grant, write, &change).await? {
+            Ended::Written(written) => Ok(Some(*written)),
+            Ended::Absent => Ok(None),
+            Ended::Before(seen) => {
+                self.written_before(grant, seen, write.ask.takes_long(), write.deadline).await
+            }
+            Ended::Refused(error, current) => {
+                Err(self.explained(grant, current, write, error).await)
+            }
+        }
+    }
+
+    /// Plans again where another process wrote first, until the deadline.
+    async fn commit_in_turn(&self, grant: &Grant, write: &Write, change: &Change) -> Result<Ended> {
         let request = write.request.as_ref().filter(|_| !write.validate_only);
         let turn = async { Ok(self.writers.turn(grant.company()).await) };
-        let _turn = self.freshness.unless_gone(turn).await?;
+        let _turn = match write.validate_only {
+            true => None,
+            false => Some(self.freshness.unless_gone(turn).await?),
+        };
         // What this process wrote last is good enough to plan with: the commit checks its revision. A
         // dry run has none.
         let mut known = self.snapshots.last_known(grant).filter(|_| !write.validate_only);
@@ -179,26 +213,16 @@ impl SettingsService {
             // After the settings were read: what the same request did just before must not look like
             // somebody else's clash. What was only known needs no look-up: the commit refuses a
             // request id that was used, and nothing else ends with it.
-            if !is_known && let Some(written) = self.repeated(grant, request).await? {
-                return Ok(Some(written));
+            if !is_known && let Some(seen) = self.seen_before(grant, request).await? {
+                return Ok(Ended::Before(seen));
             }
             if current.is_none() && !write.ask.makes_company() {
-                return Ok(None);
+                return Ok(Ended::Absent);
             }
-            let plan = match self.plan(grant, current.clone(), write).await {
+            let plan = match self.plan(grant, current.as_deref(), change, write).await {
                 // An error about what was known may be out of date.
                 Err(_) if is_known => continue,
-                Err(error) => {
-                    let current = current.as_deref();
-                    return Err(history::explained(
-                        &*self.store,
-                        grant,
-                        current,
-                        &write.ask,
-                        error,
-                    )
-                    .await);
-                }
+                Err(error) => return Ok(Ended::Refused(error, current)),
                 Ok(plan) => plan,
             };
             if write.validate_only || (plan.deltas.is_empty() && request.is_none()) {
@@ -206,14 +230,16 @@ impl SettingsService {
                 if is_known {
                     continue;
                 }
-                return Ok(Some(self.written(plan, write.validate_only)));
+                return Ok(self.ended(plan, write.validate_only));
             }
             let stamp = self.snapshots.stamp(grant);
             match self.store.commit(grant, &plan).await {
                 Ok(()) => {
-                    let written = self.written(plan, false);
-                    self.snapshots.publish(grant, written.settings.clone(), stamp);
-                    return Ok(Some(written));
+                    let ended = self.ended(plan, false);
+                    if let Ended::Written(written) = &ended {
+                        self.snapshots.publish(grant, written.settings.clone(), stamp);
+                    }
+                    return Ok(ended);
                 }
                 Err(StoreError::Conflict) if is_known => {}
                 Err(StoreError::Conflict) if self.clock.monotonic() < write.deadline => {
@@ -224,8 +250,7 @@ impl SettingsService {
                     return Err(Error::Contended { company, revision: plan.base });
                 }
                 Err(unknown @ StoreError::OutcomeUnknown(_)) => {
-                    let outcome = self.outcome(grant, request, unknown, write.deadline).await;
-                    return outcome.map(Some);
+                    return self.outcome(grant, request, unknown, write).await;
                 }
                 Err(other) => return Err(other.into()),
             }
@@ -235,12 +260,12 @@ impl SettingsService {
     async fn plan(
         &self,
         grant: &Grant,
-        current: Option<Arc<Settings>>,
+        current: Option<&Settings>,
+        change: &Change,
         write: &Write,
     ) -> Result<Plan> {
-        let change = self.change(grant, current.clone(), &write.ask).await?;
         if write.validate_only {
-            self.refuse_deleted(grant, &change).await?;
+            self.refuse_deleted(grant, change).await?;
         }
         let context = Context {
             actor: grant.actor(),
@@ -248,30 +273,33 @@ impl SettingsService {
             now: self.clock.now(),
             new_id: &super::new_id,
         };
-        plan(grant.company(), current.as_deref(), &change, &context)
+        plan(grant.company(), current, change, &context)
     }
 
-    /// What is asked for, with what it needs from the past.
-    async fn change(
-        &self,
-        grant: &Grant,
-        current: Option<Arc<Settings>>,
-        ask: &Ask,
-    ) -> Result<Change> {
-        Ok(match (ask.clone(), current) {
-            (Ask::Load(draft), _) => Change::Load(draft),
-            (Ask::Steps { etag, steps, is_batch }, _) => Change::Steps { etag, steps, is_batch },
-            (Ask::Undo { revision, etag }, _) => {
+    /// What is asked for, with what it needs from the past, which stays as it is. `None`: there is no such
+    /// company.
+    async fn change(&self, grant: &Grant, ask: &Ask) -> Result<Option<Change>> {
+        let revision = match ask.clone() {
+            Ask::Load(draft) => return Ok(Some(Change::Load(draft))),
+            Ask::Steps { etag, steps, is_batch } => {
+                return Ok(Some(Change::Steps { etag, steps, is_batch }));
+            }
+            Ask::Undo { revision, .. } | Ask::RollBack { revision, .. } => revision,
+        };
+        let current = self.freshness.unless_gone(self.store.settings(grant)).await?;
+        let Some(current) = current else { return Ok(None) };
+        Ok(match ask {
+            Ask::Undo { etag, .. } => {
                 let deltas = history::line(&*self.store, grant, revision).await?.deltas;
-                Change::Undo { etag, revision, deltas }
+                Some(Change::Undo { etag: etag.clone(), revision, deltas })
             }
-            (Ask::RollBack { revision, etag }, Some(current)) => {
-                let target = history::as_of(&*self.store, grant, current, revision).await?;
-                Change::RollBack { etag, target: Box::new(Arc::unwrap_or_clone(target)) }
+            Ask::RollBack { etag, .. } => {
+                let target =
+                    history::as_of(&*self.store, grant, Arc::new(current), revision).await?;
+                let target = Box::new(Arc::unwrap_or_clone(target));
+                Some(Change::RollBack { etag: etag.clone(), target })
             }
-            (Ask::RollBack { .. }, None) => {
-                return Err(Error::Internal(Cause::new("nothing can be rolled back")));
-            }
+            Ask::Load(_) | Ask::Steps { .. } => None,
         })
     }
 
@@ -288,23 +316,71 @@ impl SettingsService {
         Ok(())
     }
 
-    /// What the same request did before, if it was made before.
-    async fn repeated(&self, grant: &Grant, request: Option<&Request>) -> Result<Option<Written>> {
+    /// What the log says of the same request, if it was made before.
+    async fn seen_before(
+        &self,
+        grant: &Grant,
+        request: Option<&Request>,
+    ) -> Result<Option<LoggedRequest>> {
         let (Some(request), Some(key)) = (request, &grant.actor().key_id) else { return Ok(None) };
         let seen = self.store.request(grant, key, &request.id);
         let Some(seen) = self.freshness.unless_gone(seen).await? else { return Ok(None) };
         if seen.digest != request.digest {
             return Err(Error::RequestIdReused { request_id: request.id.to_string() });
         }
-        let Some(current) = self.store.settings(grant).await? else { return Ok(None) };
-        let settings =
-            history::as_of(&*self.store, grant, Arc::new(current), seen.revision).await?;
+        Ok(Some(seen))
+    }
+
+    /// What a request did that was made before.
+    async fn written_before(
+        &self,
+        grant: &Grant,
+        seen: LoggedRequest,
+        is_within: bool,
+        deadline: Instant,
+    ) -> Result<Option<Written>> {
+        let current = self.freshness.unless_gone(self.store.settings(grant)).await?;
+        let Some(current) = current.map(Arc::new) else { return Ok(None) };
+        let near = history::near(&*self.store, grant, &current, seen.revision).await?;
+        let settings = match near {
+            Some(near) => near,
+            None if is_within => {
+                history::as_of(&*self.store, grant, current, seen.revision).await?
+            }
+            None => {
+                let as_of = AsOf::Revision(seen.revision);
+                self.look_back(grant.clone(), current, as_of, deadline).await?
+            }
+        };
         let line = match seen.changed {
             true => Some(history::line(&*self.store, grant, seen.revision).await?),
             false => None,
         };
         let token = Some(self.snapshots.token(seen.revision));
         Ok(Some(Written { settings, subjects: seen.subjects, line, repeated: true, token }))
+    }
+
+    /// The error with the changes that are in the way, where it is about such. They are a help alone: where it takes too
+    /// long to find them, the error comes without.
+    async fn explained(
+        &self,
+        grant: &Grant,
+        current: Option<Arc<Settings>>,
+        write: &Write,
+        error: Error,
+    ) -> Error {
+        let Some(current) = current.filter(|_| history::is_explained(&error)) else { return error };
+        let (store, ask, found) = (self.store.clone(), write.ask.clone(), error.clone());
+        let explained = {
+            let grant = grant.clone();
+            async move { Ok(history::explained(&*store, &grant, &current, &ask, found).await) }
+        };
+        if write.ask.takes_long() {
+            return explained.await.unwrap_or(error);
+        }
+        let deadline = write.deadline.min(self.clock.monotonic() + EXPLANATION_WAIT);
+        let key = grant.actor().key_id.as_ref();
+        self.long_work.run(key, deadline, explained).await.unwrap_or(error)
     }
 
     /// What a lost connection left behind. The engine may still be at it, or another one may have
@@ -314,22 +390,36 @@ impl SettingsService {
         grant: &Grant,
         request: Option<&Request>,
         unknown: StoreError,
-        deadline: Instant,
-    ) -> Result<Written> {
-        let until = deadline.min(self.clock.monotonic() + MAX_OUTCOME_WAIT);
+        write: &Write,
+    ) -> Result<Ended> {
+        let until = write.deadline.min(self.clock.monotonic() + MAX_OUTCOME_WAIT);
         while request.is_some() && self.clock.monotonic() < until {
-            if let Ok(Some(written)) = self.repeated(grant, request).await {
-                return Ok(Written { repeated: false, ..written });
+            if let Ok(Some(seen)) = self.seen_before(grant, request).await
+                && let Ok(Some(written)) =
+                    self.written_before(grant, seen, write.ask.takes_long(), until).await
+            {
+                return Ok(Ended::Written(Box::new(Written { repeated: false, ..written })));
             }
             pause().await;
         }
         Err(unknown.into())
     }
 
-    fn written(&self, plan: Plan, is_dry_run: bool) -> Written {
+    fn ended(&self, plan: Plan, is_dry_run: bool) -> Ended {
         let token = (!is_dry_run).then(|| self.snapshots.token(plan.after.revision));
-        Written::of(plan, token)
+        Ended::Written(Box::new(Written::of(plan, token)))
     }
+}
+
+/// How a turn of a write ended.
+enum Ended {
+    Written(Box<Written>),
+    /// There is no such company.
+    Absent,
+    /// The same request was made before.
+    Before(LoggedRequest),
+    /// With the company that it was planned for.
+    Refused(Error, Option<Arc<Settings>>),
 }
 
 /// A write as a caller asks for it; [`super::write`] does it.
@@ -376,6 +466,18 @@ pub enum Ask {
 }
 
 impl Ask {
+    /// Whether to plan it may take long.
+    fn takes_long(&self) -> bool {
+        let weight = |step: &Step| match step {
+            Step::ReorderEntries { ids, .. } => 1 + ids.len(),
+            _ => 1,
+        };
+        match self {
+            Self::Steps { steps, .. } => steps.iter().map(weight).sum::<usize>() > MOST_AT_ONCE,
+            Self::Load(_) | Self::Undo { .. } | Self::RollBack { .. } => true,
+        }
+    }
+
     fn makes_company(&self) -> bool {
         match self {
             Self::Load(_) => true,

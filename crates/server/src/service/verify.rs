@@ -15,7 +15,8 @@ use crate::{
         id::{CompanyId, EntryId, KeyId},
         key::{Key, KeyLogLine},
         log::LogLine,
-        settings::{Delta, Settings, apply},
+        replay::Replay,
+        settings::{Delta, Settings},
         text::FOLD_KEY_VERSION,
         time::Timestamp,
     },
@@ -98,10 +99,9 @@ fn read<T>(
 /// What a log leads to.
 #[derive(Default)]
 struct Replayed {
-    settings: Option<Settings>,
+    replay: Replay,
     /// The entries that were deleted and did not come back.
     deleted: BTreeSet<(Catalog, EntryId)>,
-    last: Revision,
     changes: u64,
     /// The revisions of lines whose subjects are not those that were written.
     altered: Vec<Revision>,
@@ -301,7 +301,7 @@ impl VerifyService {
         found.extend(replayed.altered.iter().map(|revision| {
             format!("the subjects of its line of revision {revision} are {NOT_AS_WRITTEN}")
         }));
-        match (&stored, &replayed.settings) {
+        match (&stored, &replayed.replay.settings()) {
             // What needs no log is looked at.
             (Some(stored), _) if is_broken => {
                 find_same_names(stored, &mut found);
@@ -418,20 +418,19 @@ impl Replayed {
             self.altered.push(line.revision);
         }
         // A request that found nothing to change.
-        if part > 0 && line.revision == self.last && line.deltas.is_empty() {
+        if part > 0 && line.revision == self.replay.revision() && line.deltas.is_empty() {
             return Ok(());
         }
-        let expected = self.last.next();
+        let expected = self.replay.revision().next();
         if line.revision != expected {
             return Err(format!("its change log lacks revision {expected}"));
         }
-        if self.settings.as_ref().is_some_and(|before| before.changed_time >= line.time) {
+        if self.replay.changed_time().is_some_and(|before| before >= line.time) {
             return Err(format!("revision {expected} is not later than the one before it"));
         }
-        let next = apply(self.settings.take(), line.revision, line.time, &line.deltas);
-        let next =
-            next.map_err(|_| format!("revision {expected} does not fit the ones before it"))?;
-        self.settings = Some(next);
+        self.replay
+            .apply(line.revision, line.time, &line.deltas)
+            .map_err(|_| format!("revision {expected} does not fit the ones before it"))?;
         for delta in &line.deltas {
             match delta {
                 Delta::Deleted { catalog, before } => {
@@ -443,7 +442,6 @@ impl Replayed {
                 _ => {}
             }
         }
-        self.last = line.revision;
         self.changes += 1;
         Ok(())
     }

@@ -432,7 +432,8 @@ mod tests {
     use crate::catalog::{
         access::Task,
         entry::{Audit, State},
-        settings::{self, Delta},
+        replay,
+        settings::Delta,
         text::Name,
     };
 
@@ -455,7 +456,7 @@ mod tests {
         };
         let deltas = vec![Delta::Company { before: None, after: Box::new(company) }];
         let time = Timestamp::from_micros(1);
-        let after = settings::apply(None, Revision(1), time, &deltas).unwrap();
+        let after = replay::apply(None, Revision(1), time, &deltas).unwrap();
         let actor = grant.actor().clone();
         (
             grant,

@@ -54,9 +54,9 @@ async fn an_order_that_is_all_wrong_is_refused_in_a_few_words() {
     let refusal = server.refusal(&secret, "ReorderEntries", order(&others)).await;
     assert_eq!((refusal.reason.as_str(), refusal.fields.len()), ("INVALID_FIELD", 2));
     assert_eq!(refusal.message.matches(" and 995 more").count(), 2, "{}", refusal.message);
-    let twice = order(&[ids.clone(), ids].concat());
+    let twice = order(&[&ids[..500], &ids[..500]].concat());
     let refusal = server.refusal(&secret, "ReorderEntries", twice).await;
-    assert!(refusal.message.contains(" and 995 more"), "{}", refusal.message);
+    assert_eq!(refusal.message.matches(" and 495 more").count(), 2, "{}", refusal.message);
 }
 
 #[tokio::test]

@@ -88,6 +88,74 @@ async fn what_takes_long_and_waits_is_not_begun_and_holds_up_nothing_else() {
 }
 
 #[tokio::test]
+async fn writes_that_take_long_wait_and_others_do_not() {
+    let desk = Desk::open().await;
+    desk.rename(2).await;
+    let crowd = Crowd::of(&desk.server).await;
+    let before = desk.revision().await;
+    let batch = |count: usize| {
+        let create = |i: usize| json!({"create": {"collection": "customer_tags", "entry": {"name": format!("New {count} {i}")}}});
+        json!({"changes": (0..count).map(create).collect::<Vec<_>>()})
+    };
+    let ids: Vec<String> = (0..100).map(|i| format!("tag_{i}")).collect();
+    for (path, body) in [
+        (format!("{COMPANY}:batch"), batch(101)),
+        (format!("{COMPANY}/customer_tags:reorder"), json!({"ids": ids})),
+        (format!("{COMPANY}/changes/{before}:undo"), json!({})),
+        (format!("{COMPANY}/changes/{before}:undo"), json!({"validateOnly": true})),
+        (format!("{COMPANY}:rollback"), json!({"revision": "1", "validateOnly": true})),
+    ] {
+        let answer = desk.ask_shortly("POST", &path, body).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.refusal().reason.as_str()),
+            (504, "NOT_BEGUN"),
+            "{path}"
+        );
+    }
+    assert_eq!(desk.revision().await, before);
+    desk.ok("POST", &format!("{COMPANY}:batch"), batch(100)).await;
+    crowd.leave().await;
+    desk.ok("POST", &format!("{COMPANY}:batch"), batch(101)).await;
+    let order =
+        desk.no("POST", &format!("{COMPANY}/customer_tags:reorder"), json!({"ids": ids})).await;
+    assert_eq!(order.1.reason, "INVALID_FIELD");
+}
+
+#[tokio::test]
+async fn a_refusal_comes_without_its_explanation_where_that_would_take_too_long() {
+    let desk = Desk::open().await;
+    let old = desk.ok("GET", TAG, Value::Null).await["etag"].clone();
+    desk.rename(1).await;
+    let update = json!({"name": "Mine", "etag": old});
+    let explained = desk.no("PATCH", TAG, update.clone()).await.1.message;
+    assert!(explained.contains("changed since that etag was read: revision 2 by"), "{explained}");
+    let crowd = Crowd::of(&desk.server).await;
+    let answer = desk.ask_shortly("PATCH", TAG, update).await;
+    assert_eq!((answer.status.as_u16(), answer.refusal().reason.as_str()), (409, "ETAG_MISMATCH"));
+    crowd.leave().await;
+}
+
+#[tokio::test]
+async fn a_request_that_was_made_long_ago_is_answered_again_in_its_turn() {
+    let desk = Desk::open().await;
+    let create =
+        ("POST", &*format!("{COMPANY}/customer_tags?entryId=tag_new"), json!({"name": "New"}));
+    let id = [("idempotency-key", "first")];
+    let first = desk.send_with(create.0, create.1, create.2.clone(), &id).await;
+    assert_eq!(first.status, 200, "{}", first.text());
+    desk.rename(60).await;
+    let crowd = Crowd::of(&desk.server).await;
+    let shortly = [("idempotency-key", "first"), ("grpc-timeout", "300m")];
+    let again = desk.send_with(create.0, create.1, create.2.clone(), &shortly).await;
+    assert_eq!(again.refusal().reason, "NOT_BEGUN");
+    // The company's turn is free meanwhile.
+    desk.rename(1).await;
+    crowd.leave().await;
+    let again = desk.send_with(create.0, create.1, create.2, &id).await;
+    assert_eq!((again.json(), again.header("idempotency-replayed")), (first.json(), Some("true")));
+}
+
+#[tokio::test]
 async fn metrics_tell_how_much_runs_and_waits() {
     let desk = Desk::open().await;
     let crowd = Crowd::of(&desk.server).await;

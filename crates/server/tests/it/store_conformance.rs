@@ -13,7 +13,8 @@ use customer_settings_server::{
         log::{LoggedRequest, Request},
         place::Country,
         plan::Plan,
-        settings::{self, Delta, Subject},
+        replay,
+        settings::{Delta, Subject},
     },
     store::{Access, PlanFamily, Store, StoreError, postgres::PostgresStore, sqlite::SqliteStore},
 };
@@ -1033,7 +1034,7 @@ async fn company_ids_are_paged_by_id(engine: &dyn Engine) {
     }
 }
 
-/// A long run of mixed changes against the model, which is `settings::apply`.
+/// A long run of mixed changes against the model, which is `replay::apply`.
 async fn the_log_alone_rebuilds_every_revision(engine: &dyn Engine) {
     const TAGS: Catalog = Catalog::CustomerTags;
     let store = engine.open().await;
@@ -1069,7 +1070,7 @@ async fn the_log_alone_rebuilds_every_revision(engine: &dyn Engine) {
 
     let mut replayed = None;
     for (line, state) in log(&*store, "cmp_a").await.iter().zip(states) {
-        let next = settings::apply(replayed, line.revision, line.time, &line.deltas).unwrap();
+        let next = replay::apply(replayed, line.revision, line.time, &line.deltas).unwrap();
         assert_eq!(next, state);
         replayed = Some(next);
     }

@@ -12,7 +12,8 @@ use customer_settings_server::{
         log::{LogLine, Request, RequestId},
         place::{Country, TimeZone},
         plan::Plan,
-        settings::{self, Delta, Settings},
+        replay,
+        settings::{Delta, Settings},
         text::{Color, Description, Name},
         time::Timestamp,
     },
@@ -177,7 +178,7 @@ pub(crate) fn plan(current: Option<&Settings>, deltas: Vec<Delta>) -> Plan {
     let time = time_of(base.0 + 1);
     let after = match current {
         Some(current) if deltas.is_empty() => current.clone(),
-        _ => settings::apply(current.cloned(), base.next(), time, &deltas).unwrap(),
+        _ => replay::apply(current.cloned(), base.next(), time, &deltas).unwrap(),
     };
     Plan { base, time, actor: actor("key_1"), request: None, subjects: vec![], deltas, after }
 }
@@ -228,7 +229,7 @@ pub(crate) async fn log(store: &dyn Store, company: &str) -> Vec<LogLine> {
 pub(crate) async fn replay(store: &dyn Store, company: &str) -> Option<Settings> {
     let mut settings = None;
     for line in log(store, company).await {
-        settings = Some(settings::apply(settings, line.revision, line.time, &line.deltas).unwrap());
+        settings = Some(replay::apply(settings, line.revision, line.time, &line.deltas).unwrap());
     }
     settings
 }

@@ -63,8 +63,9 @@ impl HistoryService for Admin {
             let asked = Asked::parse("ListChanges", &message, (size, &token), CHANGES)?;
             let below = asked.after(1, |words| words.first()?.parse().ok().map(Revision))?;
             let which = (filter, below, u32::from(asked.size()));
-            let page = ((company.clone(), asked.page()), take_change as fn(&mut _, &_) -> _);
-            let changes = self.0.history.list(caller, &company, which, deadline, page).await?;
+            let page = (company.clone(), asked.page());
+            let list = self.0.history.list(caller, &company, which, deadline, page, take_change);
+            let changes = list.await?;
             let next = changes.next.map(|below| asked.token(&below.to_string()));
             let answer = ListChangesResponse {
                 changes: changes.page.1.rows,

@@ -5,6 +5,7 @@ use crate::catalog::{
     company::Business,
     entry::{Catalog, Entry, Revision, State},
     error::{Error, Result},
+    rows::Rows,
     settings::{Delta, Settings},
 };
 
@@ -35,28 +36,27 @@ pub(super) fn rolled_back(
     stamp: &Stamp<'_>,
 ) -> Result<Vec<Delta>> {
     let mut draft = Draft::of(current);
-    let after = &mut draft.after;
-    let audit = after.company.audit.clone();
-    after.company = target.company.clone();
-    after.company.audit = audit;
-    for business in &mut after.businesses {
-        match target.businesses.iter().find(|then| then.id == business.id) {
-            Some(then) => {
-                *business = Business { audit: business.audit.clone(), ..then.clone() };
-            }
-            None => business.state = State::Archived,
+    let audit = std::mem::replace(&mut draft.company, target.company.clone()).audit;
+    draft.company.audit = audit;
+    let mut then = Rows::of(target.businesses.clone());
+    for (place, business) in current.businesses.iter().enumerate() {
+        let after = match then.get_near(place, &business.id) {
+            Some(then) => Business { audit: business.audit.clone(), ..then.clone() },
+            None => Business { state: State::Archived, ..business.clone() },
+        };
+        if after != *business {
+            *draft.business(&business.id)? = after;
         }
     }
     for catalog in Catalog::ALL {
-        let now = current.entries(catalog);
         let mut entries = target.entries(catalog).to_vec();
         for entry in &mut entries {
-            match now.iter().find(|now| now.id == entry.id) {
+            match draft.old_entry(catalog, &entry.id) {
                 Some(now) => entry.audit = now.audit.clone(),
                 None => _ = draft.revived.insert((catalog, entry.id.clone())),
             }
         }
-        *draft.entries(catalog) = entries;
+        draft.replace_entries(catalog, entries);
     }
     finish(&mut draft, stamp)
 }
@@ -87,7 +87,7 @@ impl Undoing<'_> {
                 });
             }
             Delta::Company { before: Some(before), after } => {
-                let now = &mut self.draft.after.company;
+                let now = &mut self.draft.company;
                 let mut fields = Fields { of: "company", changed: &mut self.changed };
                 fields.give("name", &mut now.name, &before.name, &after.name);
                 fields.give("country", &mut now.country, &before.country, &after.country);
@@ -102,7 +102,7 @@ impl Undoing<'_> {
                 self.remove(*catalog, after);
             }
             Delta::Deleted { catalog, before } => {
-                if self.draft.was_there(*catalog, &before.id) {
+                if self.draft.old_entry(*catalog, &before.id).is_some() {
                     self.changed.push(format!("{catalog}/{}", before.id));
                 } else {
                     self.draft.revived.insert((*catalog, before.id.clone()));
@@ -146,15 +146,13 @@ impl Undoing<'_> {
 
     /// Takes back that an entry was made: it goes, if it still is as it was made.
     fn remove(&mut self, catalog: Catalog, made: &Entry) {
-        let entries = self.draft.entries(catalog);
-        let Some(place) = entries.iter().position(|entry| entry.id == made.id) else {
+        let Some(now) = self.draft.entries(catalog).get(&made.id).cloned() else {
             self.changed.push(format!("{catalog}/{}", made.id));
             return;
         };
-        let now = entries[place].clone();
         let same = Entry { rank: now.rank, audit: now.audit.clone(), ..made.clone() } == now;
         if same {
-            entries.remove(place);
+            self.draft.entries(catalog).remove(&made.id);
             return;
         }
         let delta =

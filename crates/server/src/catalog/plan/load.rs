@@ -1,9 +1,13 @@
 //! Planning a load: a company is made to agree with a document.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
-    Stamp, had_one_name,
+    Stamp,
+    draft::had_one_name,
     steps::{set, set_contact},
 };
 use crate::catalog::{
@@ -12,6 +16,7 @@ use crate::catalog::{
     entry::{Audit, Catalog, Entry, MAX_ENTRIES, State},
     error::{Error, Result, Violation},
     id::{BusinessId, CompanyId, EntryId},
+    rows::Rows,
     settings::{Delta, Settings},
 };
 
@@ -27,12 +32,13 @@ pub(super) fn deltas(
         Ok(delta) => deltas.extend(delta),
         Err(violation) => violations.push(violation),
     }
-    let businesses = current.map_or(&[][..], |settings| &settings.businesses);
+    let businesses = current.map_or(&[][..], |settings| settings.businesses.as_slice());
     deltas.extend(business_deltas(businesses, &draft.businesses, stamp, &mut violations));
     for catalog in Catalog::ALL {
-        let entries = current.map_or(&[][..], |settings| settings.entries(catalog));
+        let held = |settings: &Settings| settings.catalogs[catalog.index()].clone();
+        let entries = current.map_or_else(Default::default, held);
         let drafts = &draft.catalogs[catalog.index()];
-        deltas.extend(entry_deltas(catalog, entries, drafts, stamp, &mut violations));
+        deltas.extend(entry_deltas(catalog, &entries, drafts, stamp, &mut violations));
     }
     if violations.is_empty() { Ok(deltas) } else { Err(Error::Invalid(violations)) }
 }
@@ -147,7 +153,7 @@ struct Wanted {
 /// Notes everything that is wrong with a catalog, and answers nothing that could be written then.
 fn entry_deltas(
     catalog: Catalog,
-    current: &[Entry],
+    current: &Arc<Vec<Entry>>,
     drafts: &[EntryDraft],
     stamp: &Stamp<'_>,
     violations: &mut Vec<Violation>,
@@ -318,12 +324,13 @@ fn settle_default(
 /// Active entries' names differ, but where they were the same before.
 fn check_names(
     catalog: Catalog,
-    current: &[Entry],
+    current: &Arc<Vec<Entry>>,
     wanted: &Wanted,
     drafts: &[EntryDraft],
     violations: &mut Vec<Violation>,
 ) {
     let mut holders: BTreeMap<String, (String, &EntryId)> = BTreeMap::new();
+    let mut current = Rows::of(current.clone());
     // Those that the document does not name come first, so that the violation is at a draft.
     let (drafted, others) = wanted.entries.split_at(wanted.drafted);
     for entry in others.iter().filter(|entry| entry.is_active()) {
@@ -337,7 +344,7 @@ fn check_names(
         if let Some((holder, id)) = holders.insert(entry.name.fold_key(), (here, &entry.id))
             // Of an entry that is named twice this is said already.
             && entry.id != *id
-            && !had_one_name(current, &entry.id, id)
+            && !had_one_name(&mut current, &entry.id, id)
         {
             violations.push(Violation::new(
                 &format!("{at}.name"),

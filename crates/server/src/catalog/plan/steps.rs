@@ -1,6 +1,6 @@
 //! Planning single steps and batches of them.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, collections::HashSet};
 
 use super::{
     Stamp,
@@ -13,6 +13,7 @@ use crate::catalog::{
     error::{Error, Kind, MOST_NAMED, Result, Violation, few},
     etag::Etag,
     id::{BusinessId, CompanyId, EntryId},
+    rows::Rows,
     settings::{Delta, Settings, Subject},
 };
 
@@ -42,7 +43,7 @@ pub(super) fn planned(
     for step in rest {
         let index = subjects.len();
         let mut making = Making { draft: &mut draft, stamp, index };
-        let made = seen.check(step, &making.draft.after).and_then(|()| making.step(step));
+        let made = seen.check(step, making.draft).and_then(|()| making.step(step));
         subjects.push(made.map_err(|error| at(index, error))?);
     }
     draft.check().map_err(|(index, error)| match index {
@@ -63,19 +64,21 @@ struct Seen<'a> {
 impl Seen<'_> {
     /// Refuses a step about something that is not what the caller has seen. A thing that is not there at all
     /// is left to the step itself.
-    fn check(&self, step: &Step, now: &Settings) -> Result<()> {
+    fn check(&self, step: &Step, draft: &mut Draft<'_>) -> Result<()> {
         let Some((subject, etag)) = step.expected() else { return Ok(()) };
-        let actual = self.current.and_then(|current| match subject {
+        let actual = self.current.and_then(|current| match &subject {
+            Subject::Company => Some(current.company.etag()),
+            Subject::Business(id) => draft.old_business(id).map(Business::etag),
+            Subject::Entry(catalog, id) => draft.old_entry(*catalog, id).map(Entry::etag),
             Subject::Catalog(catalog) => {
-                let made = || current.catalog_etag(catalog);
+                let made = || current.catalog_etag(*catalog);
                 Some(self.catalogs[catalog.index()].get_or_init(made).clone())
             }
-            _ => current.etag_of(Some(&subject)),
         });
         match actual {
             Some(actual) => expect(Some(etag), &actual, || subject.to_string()),
             // Made by an earlier step, so that nobody can have seen it.
-            None if now.etag_of(Some(&subject)).is_some() => Err(mismatch(subject.to_string())),
+            None if draft.has(&subject) => Err(mismatch(subject.to_string())),
             None => Ok(()),
         }
     }
@@ -102,11 +105,11 @@ impl Making<'_, '_> {
             Step::DeleteEntry { catalog, id, .. } => self.delete_entry(*catalog, id),
             Step::ReorderEntries { catalog, ids, .. } => self.reorder_entries(*catalog, ids),
             Step::CreateCompany { .. } => {
-                let id = self.draft.after.company.id.to_string();
+                let id = self.draft.company.id.to_string();
                 Err(Error::IdTaken { kind: Kind::Company, id })
             }
             Step::UpdateCompany { patch, .. } => {
-                let company = &mut self.draft.after.company;
+                let company = &mut self.draft.company;
                 same_state("company.state", patch.state, company.state)?;
                 set(&mut company.name, patch.name.as_ref());
                 set(&mut company.country, patch.country.as_ref());
@@ -114,7 +117,7 @@ impl Making<'_, '_> {
                 Ok(Subject::Company)
             }
             Step::SetCompanyState { state, .. } => {
-                self.draft.after.company.state = *state;
+                self.draft.company.state = *state;
                 Ok(Subject::Company)
             }
             Step::CreateBusiness { id, patch } => self.create_business(id.as_ref(), patch),
@@ -141,25 +144,28 @@ impl Making<'_, '_> {
             EntryId::parse("id", &(self.stamp.new_id)(catalog.id_prefix()))
                 .unwrap_or_else(|violation| unreachable!("a generated id: {violation}"))
         });
-        let was_there = self.draft.was_there(catalog, &id);
-        let entries = self.draft.entries(catalog);
-        if was_there || entries.iter().any(|entry| entry.id == id) {
+        let was_there = self.draft.old_entry(catalog, &id).is_some();
+        if was_there || self.draft.entries(catalog).get(&id).is_some() {
             return Err(Error::IdTaken { kind: Kind::Entry, id: id.to_string() });
         }
-        if entries.len() >= MAX_ENTRIES {
+        if self.draft.entries(catalog).len() >= MAX_ENTRIES {
             return Err(too_many(catalog));
         }
-        let is_first = !entries.iter().any(Entry::is_active);
-        entries.push(Entry {
-            id: id.clone(),
-            name,
-            description: patch.description.clone().unwrap_or_default(),
-            color: patch.color.unwrap_or_default(),
-            is_default: false,
-            rank: entries.iter().map(|entry| entry.rank + 1).max().unwrap_or(0),
-            state: State::Active,
-            audit: self.stamp.created(),
-        });
+        let tally = self.draft.tally(catalog);
+        let (is_first, rank) = (tally.active == 0, tally.next_rank);
+        self.draft.add(
+            catalog,
+            Entry {
+                id: id.clone(),
+                name,
+                description: patch.description.clone().unwrap_or_default(),
+                color: patch.color.unwrap_or_default(),
+                is_default: false,
+                rank,
+                state: State::Active,
+                audit: self.stamp.created(),
+            },
+        );
         self.draft.note_name(catalog, &id, self.index);
         if is_first && catalog.has_default() {
             self.draft.set_default(catalog, Some(&id));
@@ -236,10 +242,10 @@ impl Making<'_, '_> {
         if !was_active {
             return Ok(subject);
         }
-        let entry = self.draft.entry(catalog, id)?;
-        (entry.state, entry.is_default) = (State::Archived, false);
-        let is_last = !self.draft.entries(catalog).iter().any(Entry::is_active);
-        if was_default && !is_last {
+        self.draft.set_state(catalog, id, State::Archived)?;
+        if was_default && self.draft.tally(catalog).active == 0 {
+            self.draft.set_default(catalog, None);
+        } else if was_default {
             let Some(successor) = successor else {
                 return Err(Error::Precondition {
                     reason: "SUCCESSOR_NEEDED",
@@ -279,13 +285,13 @@ impl Making<'_, '_> {
 
     fn restore_entry(&mut self, catalog: Catalog, id: &EntryId) -> Result<Subject> {
         let subject = Subject::Entry(catalog, id.clone());
-        let is_first = !self.draft.entries(catalog).iter().any(Entry::is_active);
-        let entry = self.draft.entry(catalog, id)?;
-        if entry.is_active() {
+        if self.draft.entry(catalog, id)?.is_active() {
             return Ok(subject);
         }
-        entry.state = State::Active;
-        entry.is_default = is_first && catalog.has_default();
+        self.draft.set_state(catalog, id, State::Active)?;
+        if self.draft.tally(catalog).active == 1 && catalog.has_default() {
+            self.draft.set_default(catalog, Some(id));
+        }
         self.draft.note_name(catalog, id, self.index);
         Ok(subject)
     }
@@ -297,22 +303,24 @@ impl Making<'_, '_> {
                 message: format!("{id} is in use: archive it first, then delete it"),
             });
         }
-        self.draft.entries(catalog).retain(|entry| entry.id != *id);
+        self.draft.entries(catalog).remove(id);
         Ok(Subject::Entry(catalog, id.clone()))
     }
 
     /// Deals the active entries' places out anew.
     fn reorder_entries(&mut self, catalog: Catalog, ids: &[EntryId]) -> Result<Subject> {
+        let active = self.draft.tally(catalog).active;
         let entries = self.draft.entries(catalog);
-        check_order(catalog, entries, ids)?;
-        let active = entries.iter().filter(|entry| entry.is_active());
-        let mut ranks: Vec<u32> = active.map(|entry| entry.rank).collect();
+        check_order(catalog, entries, active, ids)?;
+        let mut ranks: Vec<u32> = ids.iter().filter_map(|id| Some(entries.get(id)?.rank)).collect();
         ranks.sort_unstable();
-        let places: std::collections::HashMap<&EntryId, u32> = ids.iter().zip(ranks).collect();
-        for entry in entries.iter_mut() {
-            entry.rank = places.get(&entry.id).copied().unwrap_or(entry.rank);
+        for (id, rank) in ids.iter().zip(ranks) {
+            if entries.get(id).is_some_and(|entry| entry.rank != rank)
+                && let Some(entry) = entries.get_mut(id)
+            {
+                entry.rank = rank;
+            }
         }
-        entries.sort_by_key(|entry| entry.rank);
         Ok(Subject::Catalog(catalog))
     }
 
@@ -338,7 +346,7 @@ impl Making<'_, '_> {
             audit: self.stamp.created(),
         };
         update_business(&mut business, patch)?;
-        self.draft.after.businesses.push(business);
+        self.draft.businesses.push(business);
         Ok(Subject::Business(id))
     }
 }
@@ -417,24 +425,46 @@ fn required(field: &str) -> Error {
 }
 
 /// The ids must be those of all active entries, each once.
-fn check_order(catalog: Catalog, entries: &[Entry], ids: &[EntryId]) -> Result<()> {
-    let mut violations = Vec::new();
-    let mut refuse = |reason, ids: Vec<&EntryId>, problem: &str| {
-        if !ids.is_empty() {
-            let description = format!("{problem}: {}", few(&ids, MOST_NAMED));
-            violations.push(Violation::new("ids", reason, description));
+fn check_order(
+    catalog: Catalog,
+    entries: &mut Rows<Entry>,
+    active: usize,
+    ids: &[EntryId],
+) -> Result<()> {
+    if ids.len() > entries.len() {
+        let (given, held) = (ids.len(), entries.len());
+        let description = format!(
+            "must name each active entry once: these are {given} ids, and {catalog} has {held} entries"
+        );
+        return Err(Error::invalid("ids", "OUT_OF_RANGE", description));
+    }
+    let mut given = HashSet::with_capacity(ids.len());
+    let (mut repeated, mut unknown, mut archived) = (Vec::new(), Vec::new(), Vec::new());
+    for id in ids {
+        if !given.insert(id) {
+            repeated.push(id);
         }
-    };
-    let find = |id: &EntryId| entries.iter().find(|entry| entry.id == *id);
-    let mut given = std::collections::HashSet::new();
-    let repeated = ids.iter().filter(|id| !given.insert(*id)).collect();
-    refuse("DUPLICATE", repeated, "names an entry more than once");
-    let unknown = ids.iter().filter(|id| find(id).is_none());
-    refuse("UNKNOWN_ID", unknown.collect(), &format!("has ids that {catalog} does not have"));
-    let archived = ids.iter().filter(|id| find(id).is_some_and(|entry| !entry.is_active()));
-    refuse("ARCHIVED", archived.collect(), "has archived entries, which keep their places");
-    let active = entries.iter().filter(|entry| entry.is_active()).map(|entry| &entry.id);
-    let missing = active.filter(|id| !given.contains(id));
-    refuse("MISSING_ID", missing.collect(), "must name all active entries; these are missing");
-    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+        match entries.get(id) {
+            None => unknown.push(id),
+            Some(entry) if !entry.is_active() => archived.push(id),
+            Some(_) => {}
+        }
+    }
+    if repeated.is_empty() && unknown.is_empty() && archived.is_empty() && ids.len() == active {
+        return Ok(());
+    }
+    let all_active = entries.iter().filter(|entry| entry.is_active()).map(|entry| &entry.id);
+    let missing = all_active.filter(|id| !given.contains(id)).collect();
+    let unknown_ids = format!("has ids that {catalog} does not have");
+    let violations = [
+        ("DUPLICATE", repeated, "names an entry more than once"),
+        ("UNKNOWN_ID", unknown, unknown_ids.as_str()),
+        ("ARCHIVED", archived, "has archived entries, which keep their places"),
+        ("MISSING_ID", missing, "must name all active entries; these are missing"),
+    ];
+    let violations = violations.into_iter().filter(|(_, ids, _)| !ids.is_empty());
+    let violations = violations.map(|(reason, ids, problem)| {
+        Violation::new("ids", reason, format!("{problem}: {}", few(&ids, MOST_NAMED)))
+    });
+    Err(Error::Invalid(violations.collect()))
 }

@@ -163,7 +163,7 @@ pub(super) async fn settings(pool: &Pool, id: &CompanyId) -> Result<Option<Setti
         company: company(row)?,
         revision: revision(row, "revision")?,
         changed_time: time(row, "changed_time")?,
-        businesses: businesses.iter().map(business).collect::<Result<_>>()?,
+        businesses: businesses.iter().map(business).collect::<Result<Vec<_>>>()?.into(),
         catalogs: catalogs.map(Arc::new),
     }))
 }

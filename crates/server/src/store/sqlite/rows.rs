@@ -171,6 +171,7 @@ pub(super) fn settings(tx: &Connection, id: &CompanyId) -> Result<Option<Setting
         catalogs[catalog.index()].push(entry);
     }
     let catalogs = catalogs.map(Arc::new);
+    let businesses = businesses.into();
     Ok(Some(Settings { company, revision, changed_time, businesses, catalogs }))
 }
 

@@ -1,0 +1,151 @@
+//! Rows that are found by their ids. Whatever is done with many of them, one by one, costs what there is once and
+//! then what is done.
+
+use std::{cmp::Ordering, collections::HashMap, hash::Hash, sync::Arc};
+
+use super::{
+    company::Business,
+    entry::Entry,
+    id::{BusinessId, EntryId},
+};
+
+/// So often a row is looked for among all: that costs less than an index of them.
+const FEW: usize = 8;
+
+/// Something with an id.
+pub(super) trait Row: Clone {
+    /// The type of the id.
+    type Id: Clone + Eq + Hash;
+
+    /// The id.
+    fn id(&self) -> &Self::Id;
+}
+
+impl Row for Entry {
+    type Id = EntryId;
+
+    fn id(&self) -> &EntryId {
+        &self.id
+    }
+}
+
+impl Row for Business {
+    type Id = BusinessId;
+
+    fn id(&self) -> &BusinessId {
+        &self.id
+    }
+}
+
+/// Rows, shared until one of them is changed. A removal may change their order, which [`Rows::sort_by`]
+/// restores.
+#[derive(Clone, Debug)]
+pub(super) struct Rows<T: Row> {
+    rows: Arc<Vec<T>>,
+    sought: usize,
+    /// Made once rows were looked for a few times.
+    places: Option<HashMap<T::Id, usize>>,
+}
+
+impl<T: Row> Rows<T> {
+    pub(super) fn of(rows: Arc<Vec<T>>) -> Self {
+        Self { rows, sought: 0, places: None }
+    }
+
+    pub(super) fn rows(&self) -> &Arc<Vec<T>> {
+        &self.rows
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// All of them: what a change does once, and no step of it does again.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.rows.iter().inspect(|_| count(1))
+    }
+
+    pub(super) fn get(&mut self, id: &T::Id) -> Option<&T> {
+        self.place(id).map(|place| &self.rows[place])
+    }
+
+    /// The same for one that probably stands at a place.
+    pub(super) fn get_near(&mut self, place: usize, id: &T::Id) -> Option<&T> {
+        count(1);
+        let is_there = self.rows.get(place).is_some_and(|row| row.id() == id);
+        let place = if is_there { Some(place) } else { self.place(id) };
+        place.map(|place| &self.rows[place])
+    }
+
+    pub(super) fn get_mut(&mut self, id: &T::Id) -> Option<&mut T> {
+        let place = self.place(id)?;
+        Some(&mut Arc::make_mut(&mut self.rows)[place])
+    }
+
+    /// Adds one whose id none of them has.
+    pub(super) fn push(&mut self, row: T) {
+        if let Some(places) = &mut self.places {
+            places.insert(row.id().clone(), self.rows.len());
+        }
+        Arc::make_mut(&mut self.rows).push(row);
+    }
+
+    pub(super) fn remove(&mut self, id: &T::Id) -> Option<T> {
+        let place = self.place(id)?;
+        let removed = Arc::make_mut(&mut self.rows).swap_remove(place);
+        if let Some(places) = &mut self.places {
+            places.remove(id);
+            // The last one took its place.
+            if let Some(moved) = self.rows.get(place) {
+                places.insert(moved.id().clone(), place);
+            }
+        }
+        Some(removed)
+    }
+
+    /// Puts them in order, unless they are.
+    pub(super) fn sort_by(&mut self, compare: fn(&T, &T) -> Ordering) {
+        count(self.rows.len());
+        if !self.rows.is_sorted_by(|one, next| compare(one, next).is_le()) {
+            Arc::make_mut(&mut self.rows).sort_by(compare);
+            self.places = None;
+        }
+    }
+
+    fn place(&mut self, id: &T::Id) -> Option<usize> {
+        if self.places.is_none() {
+            if self.sought < FEW {
+                self.sought += 1;
+                let place = self.rows.iter().position(|row| row.id() == id);
+                count(place.map_or(self.rows.len(), |place| place + 1));
+                return place;
+            }
+            count(self.rows.len());
+            let places = self.rows.iter().enumerate();
+            self.places = Some(places.map(|(place, row)| (row.id().clone(), place)).collect());
+        }
+        count(1);
+        self.places.as_ref()?.get(id).copied()
+    }
+}
+
+/// Notes, for tests, that rows were looked at.
+fn count(rows: usize) {
+    #[cfg(test)]
+    LOOKED_AT.set(LOOKED_AT.get() + rows);
+    #[cfg(not(test))]
+    let _ = rows;
+}
+
+#[cfg(test)]
+thread_local! {
+    static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How many rows this thread looked at while it did something.
+#[cfg(test)]
+pub(super) fn looked_at<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = LOOKED_AT.get();
+    let done = work();
+    (done, LOOKED_AT.get() - before)
+}
