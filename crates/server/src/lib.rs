@@ -101,7 +101,7 @@ impl Services {
             },
             config.accept_bare_base64,
         ));
-        let keys = KeysService::new(store.clone(), clock.clone(), {
+        let keys = KeysService::new(store.clone(), clock.clone(), long_work.clone(), {
             let authenticator = authenticator.clone();
             Box::new(move |before, after| authenticator.take_over(before, after))
         });

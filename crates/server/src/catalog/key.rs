@@ -19,6 +19,23 @@ pub const MAX_COMPANIES: usize = 1_000;
 /// The most networks that a key may name.
 pub const MAX_ADDRESSES: usize = 100;
 
+/// Refuses more companies than a key may name.
+pub fn check_companies(count: usize) -> Result<()> {
+    check_count("companies of a key", count, MAX_COMPANIES)
+}
+
+/// Refuses more networks than a key may name.
+pub fn check_addresses(count: usize) -> Result<()> {
+    check_count("addresses of a key", count, MAX_ADDRESSES)
+}
+
+fn check_count(what: &str, count: usize, most: usize) -> Result<()> {
+    if count > most {
+        return Err(Error::TooMany { what: what.to_owned(), most });
+    }
+    Ok(())
+}
+
 /// The most keys that are revoked along with the one that made them.
 pub const MAX_REVOKED_ALONG: usize = 500;
 
@@ -125,21 +142,10 @@ impl Key {
 
     /// Refuses lists that are longer than anybody means, as every request carries them.
     pub fn check_size(&self) -> Result<()> {
-        if let Coverage::Only(ids) = &self.coverage
-            && ids.len() > MAX_COMPANIES
-        {
-            return Err(Error::TooMany {
-                what: "companies of a key".to_owned(),
-                most: MAX_COMPANIES,
-            });
+        if let Coverage::Only(ids) = &self.coverage {
+            check_companies(ids.len())?;
         }
-        if self.addresses.len() > MAX_ADDRESSES {
-            return Err(Error::TooMany {
-                what: "addresses of a key".to_owned(),
-                most: MAX_ADDRESSES,
-            });
-        }
-        Ok(())
+        check_addresses(self.addresses.len())
     }
 
     /// Whether the key can do nothing that the caller cannot; else the first restriction of the

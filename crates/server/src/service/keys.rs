@@ -1,10 +1,13 @@
 //! Issuing, listing, changing, rotating and revoking keys.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use ipnet::IpNet;
 
-use super::new_id;
+use super::{long_work::LongWork, new_id};
 use crate::{
     auth::api_key::Secret,
     catalog::{
@@ -61,13 +64,19 @@ pub type OnWritten = Box<dyn Fn(&Key, Option<&Key>) + Send + Sync>;
 pub struct KeysService {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    long_work: Arc<LongWork>,
     on_written: OnWritten,
 }
 
 impl KeysService {
     /// Keys live in the store.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, on_written: OnWritten) -> Self {
-        Self { store, clock, on_written }
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        long_work: Arc<LongWork>,
+        on_written: OnWritten,
+    ) -> Self {
+        Self { store, clock, long_work, on_written }
     }
 
     /// Makes a key of that secret, which the caller generated or brought along.
@@ -113,32 +122,37 @@ impl KeysService {
         Ok(self.change(&by, id, revoke).await?.key)
     }
 
-    /// Shows the keys that lie within the caller's own and come after one of that id, by id, with the
-    /// coarse time of their last use, until one is not taken or enough were looked at. Answers the id
-    /// after which to go on; `None` at the end.
-    pub async fn list_within(
+    /// Shows the keys that lie within the caller's own and come after one of that id to a page, by id, with the
+    /// coarse time of their last use, until one is not taken or enough were looked at. Answers the page and the id
+    /// after which to go on; `None` at the end. Work that may take long.
+    pub async fn list_within<P: Send + 'static>(
         &self,
         caller: &Caller,
-        filter: KeyFilter,
-        mut after: Option<KeyId>,
-        mut take: impl FnMut(&Key, Option<Timestamp>) -> bool,
-    ) -> Result<Option<KeyId>> {
-        for _ in 0..MAX_PAGES {
-            let page = self.store.keys(filter.created_by.as_ref(), after.as_ref(), PAGE).await?;
-            let is_last = page.len() < PAGE as usize;
-            for (key, last_used) in page {
-                let is_taken = filter.show_revoked || key.revoked_time.is_none();
-                let is_shown = is_taken && key.lies_within(caller).is_ok();
-                if is_shown && !take(&key, last_used) {
-                    return Ok(after);
+        (filter, mut after): (KeyFilter, Option<KeyId>),
+        deadline: Instant,
+        mut page: P,
+        take: fn(&mut P, &Key, Option<Timestamp>) -> bool,
+    ) -> Result<(P, Option<KeyId>)> {
+        let (store, within) = (self.store.clone(), caller.clone());
+        let list = async move {
+            for _ in 0..MAX_PAGES {
+                let keys = store.keys(filter.created_by.as_ref(), after.as_ref(), PAGE).await?;
+                let is_last = keys.len() < PAGE as usize;
+                for (key, last_used) in keys {
+                    let is_taken = filter.show_revoked || key.revoked_time.is_none();
+                    let is_shown = is_taken && key.lies_within(&within).is_ok();
+                    if is_shown && !take(&mut page, &key, last_used) {
+                        return Ok((page, after));
+                    }
+                    after = Some(key.id);
                 }
-                after = Some(key.id);
+                if is_last {
+                    return Ok((page, None));
+                }
             }
-            if is_last {
-                return Ok(None);
-            }
-        }
-        Ok(after)
+            Ok((page, after))
+        };
+        self.long_work.run(caller.actor.key_id.as_ref(), deadline, list).await
     }
 
     /// One of them.
@@ -156,35 +170,40 @@ impl KeysService {
     }
 
     /// Shows the changes of one key or of all, newest first, that stand before a place and show nothing
-    /// beyond the caller's own, until one is not taken or enough were looked at. Answers the place
-    /// before which to go on; `None` at the end.
-    pub async fn changes_within(
+    /// beyond the caller's own to a page, until one is not taken or enough were looked at. Answers the page and the
+    /// place before which to go on; `None` at the end. Work that may take long.
+    pub async fn changes_within<P: Send + 'static>(
         &self,
         caller: &Caller,
-        key: Option<&KeyId>,
-        mut before: Option<KeyLogPlace>,
-        mut take: impl FnMut(&KeyLogLine) -> bool,
-    ) -> Result<Option<KeyLogPlace>> {
-        if let Some(id) = key {
+        (key, mut before): (Option<KeyId>, Option<KeyLogPlace>),
+        deadline: Instant,
+        mut page: P,
+        take: fn(&mut P, &KeyLogLine) -> bool,
+    ) -> Result<(P, Option<KeyLogPlace>)> {
+        if let Some(id) = &key {
             self.get_within(caller, id).await?;
         }
-        let is_shown = |line: &KeyLogLine| {
-            let mut shown = line.before.iter().chain([&line.after]);
-            shown.all(|key| key.lies_within(caller).is_ok())
-        };
-        for _ in 0..MAX_PAGES {
-            let page = self.store.key_changes(key, before.as_ref(), PAGE).await?;
-            for line in &page {
-                if is_shown(line) && !take(line) {
-                    return Ok(before);
+        let (store, within) = (self.store.clone(), caller.clone());
+        let list = async move {
+            let is_shown = |line: &KeyLogLine| {
+                let mut shown = line.before.iter().chain([&line.after]);
+                shown.all(|key| key.lies_within(&within).is_ok())
+            };
+            for _ in 0..MAX_PAGES {
+                let lines = store.key_changes(key.as_ref(), before.as_ref(), PAGE).await?;
+                for line in &lines {
+                    if is_shown(line) && !take(&mut page, line) {
+                        return Ok((page, before));
+                    }
+                    before = Some(line.place());
                 }
-                before = Some(line.place());
+                if lines.is_empty() {
+                    return Ok((page, None));
+                }
             }
-            if page.is_empty() {
-                return Ok(None);
-            }
-        }
-        Ok(before)
+            Ok((page, before))
+        };
+        self.long_work.run(caller.actor.key_id.as_ref(), deadline, list).await
     }
 
     /// Makes a key that lies within the caller's own.

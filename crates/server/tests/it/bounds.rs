@@ -203,3 +203,52 @@ async fn a_whole_catalog_of_the_largest_entries_comes_in_pages_and_results_of_a_
 also_on_postgres! {
     a_page_of_history_ends_at_its_bytes_and_the_next_goes_on,
 }
+
+#[tokio::test]
+async fn counts_are_checked_before_contents() {
+    let (server, secret, ids) = full().await;
+    // Not even ids.
+    let many = |count: usize| vec!["?"; count];
+    let refusal = server
+        .refusal(
+            &secret,
+            "ReorderEntries",
+            json!({"companyId": "cmp_001", "collection": "customer_tags", "ids": many(1_001)}),
+        )
+        .await;
+    assert!(
+        refusal.message.starts_with("ids must be at most 1000 ids; there are 1001"),
+        "{}",
+        refusal.message
+    );
+    let order = json!({"reorder": {"collection": "customer_tags", "ids": many(1_001)}});
+    let batch = json!({"companyId": "cmp_001", "changes": [order]});
+    let refusal = server.refusal(&secret, "BatchChangeEntries", batch).await;
+    assert!(
+        refusal.message.contains("ids must be at most 1000 ids; there are 1001"),
+        "{}",
+        refusal.message
+    );
+    let batch = json!({"companyId": "cmp_001", "changes": vec![json!({}); 1_001]});
+    let refusal = server.refusal(&secret, "BatchChangeEntries", batch).await;
+    assert!(
+        refusal.message.contains("must be 1 to 1000 changes; there are 1001"),
+        "{}",
+        refusal.message
+    );
+    for (field, count) in [("companyIds", 1_001), ("addresses", 101)] {
+        let mut key = json!({"name": "k", "scopes": ["settings:read"], "companyIds": ["cmp_001"]});
+        key[field] = json!(many(count));
+        let refusal = server.refusal(&secret, "CreateKey", json!({"key": key})).await;
+        assert_eq!(refusal.reason, "TOO_MANY", "{field}");
+    }
+    let filter = |count: usize| vec!["name : \"🐕\""; count].join(" AND ");
+    let list = |count: usize| json!({"companyId": "cmp_001", "collection": "customer_tags", "filter": filter(count), "pageSize": 1});
+    let page = server.answer(&secret, "ListEntries", list(20)).await;
+    assert_eq!(
+        (page["totalSize"].as_u64(), page["entries"][0]["id"].as_str()),
+        (Some(1_000), Some(ids[0].as_str()))
+    );
+    let refusal = server.refusal(&secret, "ListEntries", list(21)).await;
+    assert_eq!(refusal.message, "filter must be at most 20 conditions");
+}

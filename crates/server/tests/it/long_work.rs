@@ -156,6 +156,18 @@ async fn a_request_that_was_made_long_ago_is_answered_again_in_its_turn() {
 }
 
 #[tokio::test]
+async fn lists_of_keys_wait_for_their_turn() {
+    let desk = Desk::open().await;
+    let crowd = Crowd::of(&desk.server).await;
+    for path in ["/admin/v1/keys", "/admin/v1/keys/-/changes"] {
+        let answer = desk.ask_shortly("GET", path, Value::Null).await;
+        assert_eq!(answer.refusal().reason, "NOT_BEGUN", "{path}");
+    }
+    crowd.leave().await;
+    desk.ok("GET", "/admin/v1/keys/-/changes", Value::Null).await;
+}
+
+#[tokio::test]
 async fn metrics_tell_how_much_runs_and_waits() {
     let desk = Desk::open().await;
     let crowd = Crowd::of(&desk.server).await;

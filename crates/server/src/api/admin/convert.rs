@@ -1,5 +1,7 @@
 //! From the domain's types to the messages of the management API.
 
+use std::collections::HashMap;
+
 use customer_settings_contract::{
     customersettings::v1::{
         Business as BusinessMessage, Change, Company as CompanyMessage, Delta as DeltaMessage,
@@ -68,26 +70,33 @@ fn entry_alone(entry: &Entry) -> EntryMessage {
     }
 }
 
-/// All entries of a catalog in its order; an archived one shows the place it would be restored to.
+/// An entry at its place among the active ones.
+pub(super) fn entry_at(entry: &Entry, position: i32) -> EntryMessage {
+    EntryMessage { position: Some(position), ..entry_alone(entry) }
+}
+
+/// All entries of a catalog in its order, with their positions; an archived one has that which it would be restored to.
 pub(super) fn entries(
     settings: &Settings,
     catalog: Catalog,
-) -> impl Iterator<Item = (&Entry, EntryMessage)> {
+) -> impl Iterator<Item = (&Entry, i32)> {
     let mut active = 0;
     settings.entries(catalog).iter().map(move |entry| {
-        let message = EntryMessage { position: Some(active), ..entry_alone(entry) };
+        let position = active;
         active += i32::from(entry.is_active());
-        (entry, message)
+        (entry, position)
     })
+}
+
+/// The same by their ids.
+pub(super) fn places(settings: &Settings, catalog: Catalog) -> HashMap<&EntryId, (&Entry, i32)> {
+    entries(settings, catalog).map(|(entry, position)| (&entry.id, (entry, position))).collect()
 }
 
 /// One entry; `None` if there is no such one.
 pub(super) fn entry(settings: &Settings, catalog: Catalog, id: &EntryId) -> Option<EntryMessage> {
-    let entries = settings.entries(catalog);
-    let place = entries.iter().position(|entry| entry.id == *id)?;
-    let active = entries[..place].iter().filter(|entry| entry.is_active()).count();
-    let position = i32::try_from(active).ok();
-    Some(EntryMessage { position, ..entry_alone(&entries[place]) })
+    let (entry, position) = entries(settings, catalog).find(|(entry, _)| entry.id == *id)?;
+    Some(entry_at(entry, position))
 }
 
 /// A company; its revision where it is known.

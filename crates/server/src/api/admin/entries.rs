@@ -1,5 +1,7 @@
 //! Entries: the same methods for all four catalogs.
 
+use std::cell::LazyCell;
+
 use customer_settings_contract::customersettings::v1::{
     ArchiveEntryRequest, BatchChangeEntriesRequest, BatchChangeEntriesResponse, BatchResult,
     CreateEntryRequest, DeleteEntryRequest, Entry, EntryChange, GetEntryRequest,
@@ -273,6 +275,12 @@ fn delete_step(message: &DeleteEntryRequest, etag: Option<Etag>) -> Result<Step>
 
 fn reorder_step(message: &ReorderEntriesRequest, etag: Option<Etag>) -> Result<Step> {
     let catalog = catalog(&message.collection)?;
+    let count = message.ids.len();
+    // Before they are looked at.
+    if count > MAX_ENTRIES {
+        let description = format!("must be at most {MAX_ENTRIES} ids; there are {count}");
+        return Err(Error::invalid("ids", "OUT_OF_RANGE", description));
+    }
     let parse = |(i, id): (usize, &String)| EntryId::parse(&format!("ids[{i}]"), id);
     let ids = message.ids.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
     Ok(Step::ReorderEntries { catalog, ids, etag })
@@ -348,9 +356,12 @@ fn batch_step(change: &EntryChange, batch: &str) -> Result<Step> {
 /// Entries are left out once the answer would be larger than a page of them.
 fn batch_results(settings: &Settings, subjects: &[Subject]) -> Vec<BatchResult> {
     let mut room = MAX_PAGE_BYTES;
+    let places =
+        Catalog::ALL.map(|catalog| LazyCell::new(move || convert::places(settings, catalog)));
     let result = |subject: &Subject| match subject {
         Subject::Entry(catalog, id) => {
-            let entry = if room > 0 { convert::entry(settings, *catalog, id) } else { None };
+            let found = places[catalog.index()].get(id).filter(|_| room > 0);
+            let entry = found.map(|(entry, position)| convert::entry_at(entry, *position));
             let result = BatchResult { collection: catalog.to_string(), id: id.to_string(), entry };
             room = room.saturating_sub(result.encoded_len());
             result

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert,
-    paging::{Asked, CHANGES, ROWS},
+    paging::{Asked, CHANGES, Page, ROWS},
     request::{Envelope, Mask, moment, refuse_etag, repeatable, required, same_id},
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
         error::{Error, Result, Violation},
         etag::Etag,
         id::{CompanyId, KeyId, StaffId},
-        key::{Key, KeyLogLine, KeyLogPlace},
+        key::{Key, KeyLogLine, KeyLogPlace, check_addresses, check_companies},
         log,
         text::Name,
         time::Timestamp,
@@ -129,16 +129,16 @@ impl KeyService for Admin {
         let (envelope, mut sent) = Envelope::open(request);
         let (size, token) = (take(&mut sent.page_size), take(&mut sent.page_token));
         let list = async {
-            let caller = envelope.caller()?;
+            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
             let asked = Asked::parse("ListKeys", &sent, (size, &token), ROWS)?;
             let after = asked.after(1, |words| KeyId::parse("id", words.first()?).ok())?;
             let created_by = Some(&sent.created_by_key_id).filter(|id| !id.is_empty());
             let created_by = created_by.map(|id| KeyId::parse("created_by_key_id", id));
             let created_by = created_by.transpose()?;
             let filter = KeyFilter { created_by, show_revoked: sent.show_revoked };
-            let (mut page, now) = (asked.page(), self.0.keys.now());
-            let take = |key: &Key, last_used| page.takes(message(key, last_used, now));
-            let next = self.0.keys.list_within(caller, filter, after, take).await?;
+            let (which, page) = ((filter, after), (asked.page(), self.0.keys.now()));
+            let list = self.0.keys.list_within(caller, which, deadline, page, take_key);
+            let ((page, _), next) = list.await?;
             let next_page_token = next.map(|id| asked.token(id.as_str())).unwrap_or_default();
             Ok(ListKeysResponse { keys: page.rows, next_page_token })
         };
@@ -152,16 +152,16 @@ impl KeyService for Admin {
         let (envelope, mut sent) = Envelope::open(request);
         let (size, token) = (take(&mut sent.page_size), take(&mut sent.page_token));
         let list = async {
-            let caller = envelope.caller()?;
+            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
             let key = match sent.id.as_str() {
                 "-" => None,
                 id => Some(KeyId::parse("id", id)?),
             };
             let asked = Asked::parse("ListKeyChanges", &sent, (size, &token), CHANGES)?;
             let before = asked.after(3, place)?;
-            let mut page = asked.page();
-            let take = |line: &KeyLogLine| page.takes(key_change(line));
-            let next = self.0.keys.changes_within(caller, key.as_ref(), before, take).await?;
+            let (which, page) = ((key, before), asked.page());
+            let list = self.0.keys.changes_within(caller, which, deadline, page, take_change);
+            let (page, next) = list.await?;
             let next_page_token = next.map(|KeyLogPlace { time, key, revision }| {
                 asked.token(&format!("{} {revision} {key}", time.as_micros()))
             });
@@ -246,6 +246,18 @@ impl KeyService for Admin {
         };
         repeatable(made.await)
     }
+}
+
+fn take_key(
+    (page, now): &mut (Page<KeyMessage>, Timestamp),
+    key: &Key,
+    last_used: Option<Timestamp>,
+) -> bool {
+    page.takes(message(key, last_used, *now))
+}
+
+fn take_change(page: &mut Page<KeyChange>, line: &KeyLogLine) -> bool {
+    page.takes(key_change(line))
 }
 
 fn state(key: &Key, now: Timestamp) -> State {
@@ -407,19 +419,20 @@ fn scopes(names: &[String]) -> Result<Scopes, Violation> {
     Scopes::parse("key.scopes", names.iter().map(String::as_str))
 }
 
-fn coverage(sent: &KeyMessage) -> Result<Coverage, Violation> {
+fn coverage(sent: &KeyMessage) -> Result<Coverage> {
+    check_companies(sent.company_ids.len())?;
     let ids = sent.company_ids.iter().enumerate();
     let ids = ids.map(|(i, id)| CompanyId::parse(&format!("key.company_ids[{i}]"), id));
     let ids = ids.collect::<Result<BTreeSet<_>, _>>()?;
     match (ids.is_empty(), sent.all_companies.unwrap_or(false)) {
         (true, true) => Ok(Coverage::All),
         (false, false) => Ok(Coverage::Only(ids)),
-        (true, false) => Err(Violation::new(
+        (true, false) => Err(Error::invalid(
             "key.company_ids",
             "REQUIRED",
             "is required, or all_companies must be true",
         )),
-        (false, true) => Err(Violation::new(
+        (false, true) => Err(Error::invalid(
             "key.company_ids",
             "CONFLICTING_VALUES",
             "must be empty if all_companies is true",
@@ -427,7 +440,8 @@ fn coverage(sent: &KeyMessage) -> Result<Coverage, Violation> {
     }
 }
 
-fn addresses(texts: &[String]) -> Result<Vec<IpNet>, Violation> {
+fn addresses(texts: &[String]) -> Result<Vec<IpNet>> {
+    check_addresses(texts.len())?;
     let parse = |(i, text): (usize, &String)| {
         let text = text.trim();
         let net = text.parse::<IpNet>().ok();
@@ -438,7 +452,7 @@ fn addresses(texts: &[String]) -> Result<Vec<IpNet>, Violation> {
             Violation::new(&format!("key.addresses[{i}]"), "MALFORMED_ADDRESS", description)
         })
     };
-    texts.iter().enumerate().map(parse).collect()
+    Ok(texts.iter().enumerate().map(parse).collect::<Result<_, Violation>>()?)
 }
 
 /// An IPv4 network that is written as IPv6 (::ffff:a.b.c.d), as what it is.

@@ -1,6 +1,6 @@
 //! Listing entries: filter, order and pages that stay at one revision.
 
-use std::mem::take;
+use std::{cell::LazyCell, mem::take};
 
 use customer_settings_contract::customersettings::v1::{
     Entry as EntryMessage, ListEntriesRequest, ListEntriesResponse,
@@ -20,6 +20,9 @@ use crate::{
     },
     service::settings::AsOf,
 };
+
+/// The most conditions of a filter: each is looked at for every entry.
+const MOST_CONDITIONS: usize = 20;
 
 /// A condition on an entry.
 enum Condition {
@@ -54,8 +57,9 @@ impl Query {
         })
     }
 
-    fn rows<'a>(&self, settings: &'a Settings, catalog: Catalog) -> Vec<(&'a Entry, EntryMessage)> {
-        let mut rows: Vec<(&Entry, EntryMessage)> =
+    /// The entries that are listed, with their positions.
+    fn rows<'a>(&self, settings: &'a Settings, catalog: Catalog) -> Vec<(&'a Entry, i32)> {
+        let mut rows: Vec<(&Entry, i32)> =
             convert::entries(settings, catalog).filter(|(entry, _)| self.takes(entry)).collect();
         let (order, is_descending) = self.order;
         match order {
@@ -75,11 +79,12 @@ impl Query {
     fn takes(&self, entry: &Entry) -> bool {
         let by_state = self.conditions.iter().any(|one| matches!(one, Condition::State(_)));
         let is_shown = entry.is_active() || self.show_archived || by_state;
+        let folded = LazyCell::new(|| entry.name.fold_key());
         is_shown
             && self.conditions.iter().all(|condition| match condition {
                 Condition::State(state) => entry.state == *state,
-                Condition::NameIs(key) => entry.name.fold_key() == *key,
-                Condition::NameHas(key) => entry.name.fold_key().contains(key),
+                Condition::NameIs(key) => *folded == *key,
+                Condition::NameHas(key) => folded.contains(key),
             })
     }
 }
@@ -119,7 +124,9 @@ impl Listing {
         let total = rows.len();
         let mut page = self.asked.page();
         let rest = rows.into_iter().skip(self.offset);
-        let taken = rest.take_while(|(_, message)| page.takes(message.clone())).count();
+        // No more of them are made than there is room for.
+        let takes = |(entry, position)| page.takes(convert::entry_at(entry, position));
+        let taken = rest.map(takes).take_while(|is_taken| *is_taken).count();
         let next = self.offset.saturating_add(taken);
         let next_page_token = match next < total {
             true => self.asked.token(&format!("{} {next}", settings.revision)),
@@ -134,7 +141,8 @@ pub(super) fn all_active(settings: &Settings, catalog: Catalog) -> ListEntriesRe
     let order = (Order::Position, false);
     let query = Query { conditions: vec![], order, show_archived: false, as_of: AsOf::Now };
     let rows = query.rows(settings, catalog);
-    let (total, rows) = (rows.len(), rows.into_iter().map(|(_, message)| message));
+    let total = rows.len();
+    let rows = rows.into_iter().map(|(entry, position)| convert::entry_at(entry, position));
     answer(settings, catalog, rows.collect(), total)
 }
 
@@ -222,6 +230,10 @@ fn conditions(filter: &str) -> Result<Vec<Condition>> {
     let mut conditions = Vec::new();
     let mut rest = &words[..];
     while !rest.is_empty() {
+        if conditions.len() == MOST_CONDITIONS {
+            let description = format!("must be at most {MOST_CONDITIONS} conditions");
+            return Err(Error::invalid("filter", "OUT_OF_RANGE", description));
+        }
         let [(field, false), (operator, false), (value, _), after @ ..] = rest else {
             return Err(malformed());
         };
