@@ -135,6 +135,8 @@ pub enum LogFormat {
 pub struct Limits {
     /// Bytes of a request's body.
     pub body_bytes: usize,
+    /// Bytes of all bodies that are under way.
+    pub bodies_bytes: u64,
     /// Bytes of a request's head.
     pub header_bytes: usize,
     /// Connections at once.
@@ -237,6 +239,10 @@ impl Config {
         if let (Some((one, _)), Some((other, _))) = (given.next(), given.next()) {
             return Err(ConfigError::Either(one, other));
         }
+        let (one, all) = (self.limits.body_bytes as u64, self.limits.bodies_bytes);
+        if all / 4 < one {
+            return Err(ConfigError::Share { one, all });
+        }
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => Err(ConfigError::Pair { given: "tls_cert", missing: "tls_key" }),
             (None, Some(_)) => Err(ConfigError::Pair { given: "tls_key", missing: "tls_cert" }),
@@ -259,13 +265,14 @@ fn defaults() -> Value {
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Numbers, each with the least and the most that make sense.
-const RANGES: [(&str, u64, u64); 21] = [
+const RANGES: [(&str, u64, u64); 22] = [
     ("database.pool_size", 1, 1_000),
     ("database.connect_timeout_ms", 1, DAY_MS),
     ("database.statement_timeout_ms", 1, DAY_MS),
     ("freshness_ms", 1, DAY_MS),
     ("max_stale_ms", 0, DAY_MS),
     ("limits.body_bytes", 1, 1 << 30),
+    ("limits.bodies_bytes", 64 << 10, 1 << 40),
     // hyper cannot read heads with less than 8 KiB.
     ("limits.header_bytes", 8_192, 1 << 20),
     ("limits.connections", 1, 1_000_000),

@@ -19,7 +19,7 @@ use crate::{
         id::KeyId,
         token::RevisionToken,
     },
-    net::{RouteLabel, Who},
+    net::{RouteLabel, Seat, Who},
 };
 
 /// Names the staff member who acts.
@@ -156,6 +156,9 @@ pub(super) fn caller(extensions: &http::Extensions) -> Result<&Caller> {
 pub(super) fn admit(method: &Method, holder: Holder, parts: &mut Parts) -> Result<()> {
     let caller = method.caller(holder, &parts.method, &parts.headers)?;
     parts.extensions.get::<Who>().iter().for_each(|who| tell(who, &caller.actor));
+    if let (Some(seat), Some(key)) = (parts.extensions.get::<Seat>(), &caller.actor.key_id) {
+        seat.belongs_to(key.as_str())?;
+    }
     parts.extensions.insert(caller);
     Ok(())
 }

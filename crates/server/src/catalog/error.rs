@@ -13,8 +13,10 @@ use super::{
 };
 
 mod cause;
+mod limit;
 
 pub use cause::Cause;
+pub use limit::{Limit, Sharer};
 
 /// The result of everything that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -492,38 +494,6 @@ impl fmt::Display for CredentialMistake {
     }
 }
 
-/// Whose limit on requests is used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// The key's requests per second.
-    Key,
-    /// Look-ups of keys that this server has not seen, per address or in all.
-    UnknownKeys,
-    /// What takes long and waits, of one key.
-    LongWork,
-}
-
-impl Limit {
-    /// A stable name for programs and metrics.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Key => "KEY_RATE_LIMIT",
-            Self::UnknownKeys => "UNKNOWN_KEY_RATE_LIMIT",
-            Self::LongWork => "LONG_WORK_LIMIT",
-        }
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Key => "with this key",
-            Self::UnknownKeys => "with unknown keys",
-            Self::LongWork => "with this key that take long and wait for their turn",
-        })
-    }
-}
-
 /// What is unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unavailable {
@@ -535,7 +505,7 @@ pub enum Unavailable {
     StoreReplaced,
     /// A write's outcome is unknown: the database failed while it was committed.
     OutcomeUnknown,
-    /// More requests at once than the server takes.
+    /// More requests, or bytes of their bodies, at once than the server takes.
     Overloaded,
     /// What the caller has seen has not come here yet.
     NotSeenYet,
@@ -573,7 +543,9 @@ impl fmt::Display for Unavailable {
             Self::NotSeenYet => {
                 "the revision of Settings-Min-Revision is not there yet; try again shortly"
             }
-            Self::Overloaded => "the server has more requests at once than it takes; try again shortly",
+            Self::Overloaded => {
+                "the server has more requests, or bytes of their bodies, at once than it takes; try again shortly"
+            }
         })
     }
 }

@@ -76,6 +76,17 @@ pub enum ConfigError {
         /// The key that was not.
         missing: &'static str,
     },
+    /// A whole body is more than one client may have.
+    #[error(
+        "limits.bodies_bytes is {all} and limits.body_bytes {one}: it must be at least four times that, since a key \
+         has no more than half of it"
+    )]
+    Share {
+        /// The most bytes of a body.
+        one: u64,
+        /// Those of all.
+        all: u64,
+    },
     /// Two keys mean the same thing.
     #[error("{0} and {1} are both given: give one of them")]
     Either(&'static str, &'static str),

@@ -3,10 +3,6 @@
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -22,7 +18,8 @@ use tokio::{
     time::{sleep, timeout_at},
 };
 
-use super::watch::Busy;
+use super::{room::Seat, watch::Busy};
+use crate::catalog::error::Error;
 
 /// Larger bodies are not those of usual requests.
 const MOST_BODY_BYTES: u64 = 4_096;
@@ -30,20 +27,15 @@ const MOST_BODY_BYTES: u64 = 4_096;
 /// How long a client of HTTP/2 may still send what nobody reads.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// Whether a request waits for its client, as some of its body has not come: the body says so, and whoever
-/// ends the request at its deadline wants to know.
-#[derive(Clone, Default)]
-pub(super) struct Awaited(Arc<AtomicBool>);
-
-impl Awaited {
-    fn set(&self, is_awaited: bool) {
-        self.0.store(is_awaited, Ordering::Relaxed);
-    }
-
-    /// Whether it does just now, or did when it was given up.
-    pub(super) fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
+/// Why no more of a body is read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// It broke off.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// There is no room for it, or no place for its request.
+    #[error(transparent)]
+    NoRoom(#[from] Error),
 }
 
 /// A request's body, of which the first bytes may have been read.
@@ -69,7 +61,7 @@ pub(super) struct RequestBody {
 struct General {
     /// The request's deadline: what nobody wants is read away until then.
     until: Instant,
-    awaited: Awaited,
+    seat: Seat,
 }
 
 impl RequestBody {
@@ -136,36 +128,52 @@ impl RequestBody {
     }
 
     /// All of it, for the general way of a request with that deadline.
-    pub(super) fn into_body(mut self, until: Instant, awaited: Awaited) -> Body {
-        self.general = Some(General { until, awaited });
+    pub(super) fn into_body(mut self, until: Instant, seat: Seat) -> Body {
+        self.general = Some(General { until, seat });
         Body::new(self)
+    }
+
+    /// Tells what came of reading on.
+    fn account(
+        &self,
+        polled: &Poll<Option<Result<Frame<Bytes>, hyper::Error>>>,
+    ) -> Result<(), Error> {
+        let Some(General { seat, .. }) = &self.general else { return Ok(()) };
+        match polled {
+            Poll::Pending => seat.waits(self.come),
+            Poll::Ready(Some(Err(_))) => Ok(()),
+            Poll::Ready(_) => {
+                let is_whole = self.rest.as_ref().is_none_or(HttpBody::is_end_stream);
+                seat.comes(self.come, is_whole)
+            }
+        }
     }
 
     /// Whether whoever read it was left waiting for it.
     fn is_awaited(&self) -> bool {
-        self.general.as_ref().is_some_and(|general| general.awaited.get())
+        self.general.as_ref().is_some_and(|general| general.seat.is_waiting())
     }
 }
 
 impl HttpBody for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let read = std::mem::take(&mut self.read);
         if !read.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(read))));
         }
-        match self.broken.take() {
-            Some(error) => Poll::Ready(Some(Err(error))),
-            None => {
-                let polled = self.poll_rest(context);
-                self.general.iter().for_each(|general| general.awaited.set(polled.is_pending()));
-                polled
-            }
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error.into())));
+        }
+        let polled = self.poll_rest(context);
+        match self.account(&polled) {
+            Ok(()) => polled.map_err(BodyError::from),
+            Err(error) => Poll::Ready(Some(Err(error.into()))),
         }
     }
 

@@ -3,7 +3,7 @@
 //! `X-Forwarded-For` alone is read. Were `Forwarded` read too, a client could send whichever of the
 //! two its proxy does not overwrite.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -38,6 +38,14 @@ impl ClientAddress {
             }
         }
         Self(client)
+    }
+
+    /// What counts as one client: a subscriber holds a whole IPv6 /64.
+    pub(super) fn network(self) -> IpAddr {
+        match self.0 {
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+            v4 => v4,
+        }
     }
 }
 

@@ -19,7 +19,6 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::{
-    sync::Semaphore,
     task::yield_now,
     time::{sleep, timeout},
 };
@@ -27,7 +26,7 @@ use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument;
 
 use super::{
-    body::{Awaited, RequestBody},
+    body::RequestBody,
     client_address::ClientAddress,
     cors::Cors,
     deadline::{Deadline, budget},
@@ -36,12 +35,13 @@ use super::{
     ready::{Head, ReadyAnswers, ReadyRequest},
     record::{Asked, Record, RecordedBody, Recorder, RouteLabel, span},
     request_id::{self, RequestId},
+    room::{Room, Seat},
     watch::Busy,
     who::Who,
 };
 use crate::{
     api::status::{RequestError, error_response, is_limited, request_error_response},
-    catalog::error::{Cause, Error, Unavailable},
+    catalog::error::{Cause, Error},
     clock::Clock,
     config::{Config, Limits},
     telemetry::PANICS,
@@ -62,7 +62,7 @@ type General = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 impl App {
     /// Answers everything. It finds a [`RequestId`], a [`ClientAddress`] and a [`Deadline`] in each
-    /// request's extensions, and [`Who`] to fill in.
+    /// request's extensions, [`Who`] to fill in, and a [`Seat`] that wants to know the key.
     pub fn new<S>(general: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
@@ -133,7 +133,7 @@ pub(super) struct Pipeline {
     recorder: Arc<Recorder>,
     operational: Operational,
     cors: Cors,
-    requests: Semaphore,
+    room: Arc<Room>,
     app: App,
 }
 
@@ -150,7 +150,7 @@ impl Pipeline {
             clock,
             operational,
             cors: Cors::new(&config.cors_origins),
-            requests: Semaphore::new(config.limits.concurrent_requests),
+            room: Room::new(&config.limits),
             app,
         }
     }
@@ -182,9 +182,8 @@ impl Pipeline {
                 let pipeline = Arc::clone(self);
                 Answering::Made(Box::pin(async move {
                     let request = request.map(Body::new);
-                    pipeline
-                        .answer_generally(request, peer, arrival, Awaited::default(), busy)
-                        .await
+                    let seat = pipeline.room.seat(arrival.client);
+                    pipeline.answer_generally(request, peer, arrival, seat, busy).await
                 }))
             }
         }
@@ -260,12 +259,12 @@ impl Pipeline {
                 Err(busy) => busy,
             };
         }
-        let awaited = Awaited::default();
+        let seat = self.room.seat(arrival.client);
         let Deadline(until) = self.deadline(&arrival, &head.headers);
-        let body = body.into_body(until, awaited.clone());
+        let body = body.into_body(until, seat.clone());
         let request = Request::from_parts(head, body);
         // In a place of its own, or every request that is ready would carry its size around.
-        Box::pin(self.answer_generally(request, peer, arrival, awaited, busy)).await
+        Box::pin(self.answer_generally(request, peer, arrival, seat, busy)).await
     }
 
     async fn answer_generally(
@@ -273,7 +272,7 @@ impl Pipeline {
         mut request: Request<Body>,
         peer: IpAddr,
         arrival: Arrival,
-        awaited: Awaited,
+        seat: Seat,
         busy: Busy,
     ) -> Response<RecordedBody> {
         if request.version() == Version::HTTP_2 {
@@ -291,10 +290,11 @@ impl Pipeline {
         request.extensions_mut().insert(arrival.client);
         request.extensions_mut().insert(arrival.manner);
         request.extensions_mut().insert(deadline);
+        request.extensions_mut().insert(seat.clone());
         request.extensions_mut().insert(who);
 
         let method = request.method().clone();
-        let call = self.route(request, peer, &arrival, deadline, &awaited);
+        let call = self.route(request, peer, &arrival, deadline, &seat);
         let response = call.instrument(span(&arrival.id)).await;
         let mut response = fit_for(&method, response);
         self.complete(allowed_origin, &arrival.id, response.headers_mut());
@@ -334,7 +334,7 @@ impl Pipeline {
         peer: IpAddr,
         arrival: &Arrival,
         deadline: Deadline,
-        awaited: &Awaited,
+        seat: &Seat,
     ) -> Response<Body> {
         let manner = arrival.manner;
         if let Some(error) = manner.refusal(Head::of(&request), request.version()) {
@@ -352,16 +352,14 @@ impl Pipeline {
         if let Some(kind) = manner.web_type() {
             request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
-        // A request's place is free again with its answer's head: what follows is the client's pace.
-        match self.requests.try_acquire() {
-            Ok(_place) => self.call(request, manner, deadline, awaited).await,
-            Err(_) => {
-                let cause = Cause::new(format_args!(
-                    "{} requests at once",
-                    self.limits.concurrent_requests
-                ));
-                refuse(manner, &Error::Unavailable { what: Unavailable::Overloaded, cause })
-            }
+        if let Err(error) = seat.take() {
+            return refuse(manner, &error);
+        }
+        let response = self.call(request, manner, deadline, seat).await;
+        // What follows is the client's pace.
+        match seat.leave() {
+            Some(error) => instead(&response, refuse(manner, &error)),
+            None => response,
         }
     }
 
@@ -370,7 +368,7 @@ impl Pipeline {
         request: Request<Body>,
         manner: Manner,
         Deadline(deadline): Deadline,
-        awaited: &Awaited,
+        seat: &Seat,
     ) -> Response<Body> {
         let left = deadline.saturating_duration_since(self.clock.monotonic());
         let answer = AssertUnwindSafe(self.app.general.clone().oneshot(request)).catch_unwind();
@@ -378,7 +376,7 @@ impl Pipeline {
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
             Ok(Err(panic)) => refuse(manner, &panicked(&*panic)),
-            Err(_) if awaited.get() => refuse_request(manner, &RequestError::BodyLate),
+            Err(_) if seat.is_waiting() => refuse_request(manner, &RequestError::BodyLate),
             Err(_) => refuse(manner, &Error::DeadlineExceeded),
         }
     }
@@ -411,6 +409,14 @@ fn refuse(manner: Manner, error: &Error) -> Response<Body> {
 
 fn refuse_request(manner: Manner, error: &RequestError) -> Response<Body> {
     in_manner(manner, request_error_response(manner.protocol, error))
+}
+
+/// The refusal of a request whose body was not read on, of which the application only knew that it broke off.
+fn instead(response: &Response<Body>, mut refusal: Response<Body>) -> Response<Body> {
+    if let Some(label) = response.extensions().get::<RouteLabel>() {
+        refusal.extensions_mut().insert(label.clone());
+    }
+    refusal
 }
 
 /// The layer that knows gRPC-Web is inside the application; in answers without a body it only

@@ -18,6 +18,10 @@ pub const CONNECTIONS_FLOODED: &str = "customer_settings_connections_flooded_tot
 pub const TLS_FAILURES: &str = "customer_settings_tls_failures_total";
 /// Counter: look-ups of keys in the store.
 pub const KEY_LOOKUPS: &str = "customer_settings_key_lookups_total";
+/// Counter, by `of` (requests, body_bytes): requests for which nothing was left.
+pub const OVERLOADED: &str = "customer_settings_overloaded_total";
+/// Gauge: bytes.
+pub const BODY_BYTES: &str = "customer_settings_body_bytes";
 /// Counter, by `limit`.
 pub const RATE_LIMITED: &str = "customer_settings_rate_limited_total";
 /// Counter, by `from` (memory or store).
@@ -59,7 +63,8 @@ pub(super) fn describe() {
         (CONNECTIONS_FLOODED, "Connections closed for more frames than their requests need"),
         (TLS_FAILURES, "TLS handshakes that failed or took too long"),
         (KEY_LOOKUPS, "Keys that were looked up in the store, not in memory"),
-        (RATE_LIMITED, "Requests refused by a rate limit"),
+        (OVERLOADED, "Requests refused because others had all of what there is at once"),
+        (RATE_LIMITED, "Requests refused by a limit of their key or address"),
         (SNAPSHOT_READS, "Companies' settings that were read, from memory or from the store"),
         (STALE_ANSWERS, "Answers from memory while the store did not answer"),
         (STORE_WRITES, "Writes to the store, by their outcome"),
@@ -72,6 +77,7 @@ pub(super) fn describe() {
     for (name, help) in [
         (BUILD_INFO, "Which version runs"),
         (REQUESTS_IN_FLIGHT, "Requests that are being worked on"),
+        (BODY_BYTES, "Bytes of requests' bodies that count against limits.bodies_bytes"),
         (CONNECTIONS, "Connections that are open"),
         (DAMAGED_PLACES, "Places of damaged data that were met since the start, at most 100"),
         (STORE_AWAY, "1 while the store does not answer"),

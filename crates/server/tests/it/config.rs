@@ -184,6 +184,7 @@ fn every_limit_is_checked_on_both_sides() {
         ("database.connect_timeout_ms", 1, 86_400_000),
         ("database.statement_timeout_ms", 1, 86_400_000),
         ("limits.body_bytes", 1, 1 << 30),
+        ("limits.bodies_bytes", 65_536, 1 << 40),
         ("limits.header_bytes", 8_192, 1 << 20),
         ("limits.connections", 1, 1_000_000),
         ("limits.concurrent_requests", 1, 1_000_000),
@@ -200,7 +201,13 @@ fn every_limit_is_checked_on_both_sides() {
         ("limits.unknown_keys_per_address_per_second", 1, 1_000_000),
         ("limits.cache_bytes", 1 << 20, 1_i64 << 40),
     ] {
-        let with = |value: i64| Config::layered(None, [], &[(key, value.to_string())]);
+        // A body must fit into a share of all.
+        let beside = match key {
+            "limits.body_bytes" => ("limits.bodies_bytes", (1_i64 << 40).to_string()),
+            _ => ("limits.body_bytes", "1".to_owned()),
+        };
+        let with =
+            |value: i64| Config::layered(None, [], &[beside.clone(), (key, value.to_string())]);
         for right in [least, most] {
             assert!(with(right).is_ok(), "{key} {right}");
         }
@@ -231,7 +238,19 @@ fn every_limit_is_checked_on_both_sides() {
         line.split_once(": ")
             .is_some_and(|(key, value)| !key.contains('#') && value.parse::<u64>().is_ok())
     });
-    assert_eq!(ranges.count(), 21, "a number without a range");
+    assert_eq!(ranges.count(), 22, "a number without a range");
+}
+
+#[test]
+fn a_body_must_fit_into_the_share_of_one_key() {
+    for (bodies_bytes, is_right) in [(4_194_304, true), (4_194_303, false)] {
+        let loaded = from_file(&format!("limits:\n  bodies_bytes: {bodies_bytes}\n"));
+        assert_eq!(loaded.is_ok(), is_right, "{loaded:?}");
+        if let Err(error) = loaded {
+            let start = "limits.bodies_bytes is 4194303 and limits.body_bytes 1048576: ";
+            assert!(error.starts_with(start), "{error}");
+        }
+    }
 }
 
 /// What Kubernetes puts into every container beside a Service of that name.

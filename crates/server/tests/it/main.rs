@@ -27,6 +27,7 @@ mod plan;
 mod postgres;
 mod postgres_server;
 mod ready;
+mod room;
 mod sqlite;
 mod sqlite_speed;
 mod status;

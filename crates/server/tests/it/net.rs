@@ -10,13 +10,14 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use customer_settings_server::{
+    api::status::error_response,
     clock::{Clock, SystemClock},
     config::Config,
     net::{
-        self, App, ClientAddress, Deadline, Readiness, ReadyAnswers, ReadyBody, ReadyRequest,
-        RequestId, RouteLabel, Shutdown, Tls,
+        self, App, ClientAddress, Deadline, Protocol, Readiness, ReadyAnswers, ReadyBody,
+        ReadyRequest, RequestId, RouteLabel, Seat, Shutdown, Tls,
     },
     telemetry,
 };
@@ -38,6 +39,7 @@ mod early;
 mod floods;
 mod log;
 mod requests;
+mod room;
 mod tls;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,7 +50,7 @@ struct Server {
     shutdown: Shutdown,
     served: JoinHandle<()>,
     tls: Option<Arc<Tls>>,
-    /// How many requests to `/wait` have arrived.
+    /// How many requests to `/wait` and `/echo` have arrived.
     waiting: Arc<AtomicUsize>,
     /// Lets them go on.
     go_on: Arc<Notify>,
@@ -122,8 +124,8 @@ fn app(waiting: Arc<AtomicUsize>, go_on: Arc<Notify>) -> App {
                 "/never" => std::future::pending().await,
                 "/panic" => panic!("the secret of the inside"),
                 "/echo" => {
-                    *response.body_mut() =
-                        Body::from(request.into_body().collect().await.unwrap().to_bytes())
+                    waiting.fetch_add(1, Ordering::SeqCst);
+                    response = echo(request).await;
                 }
                 "/big" => *response.body_mut() = Body::from(vec![b'x'; 64 << 20]),
                 "/busy" => std::thread::sleep(Duration::from_millis(500)),
@@ -135,16 +137,31 @@ fn app(waiting: Arc<AtomicUsize>, go_on: Arc<Notify>) -> App {
             Ok::<_, Infallible>(response)
         }
     }))
-    .with_ready(Arc::new(NothingReady))
+    .with_ready(Arc::new(OnePathReady))
 }
 
-/// Nothing is ready, and to ask for one path is fatal.
-struct NothingReady;
+/// Gives the body back, in the name of the key that `x-key` gives.
+async fn echo(request: Request<Body>) -> Response<Body> {
+    let key = request.headers().get("x-key").map(|key| key.to_str().unwrap());
+    let seat: &Seat = request.extensions().get().unwrap();
+    if let Some(Err(error)) = key.map(|key| seat.belongs_to(key)) {
+        return error_response(Protocol::Http, &error);
+    }
+    match request.into_body().collect().await {
+        Ok(body) => Response::new(Body::from(body.to_bytes())),
+        Err(_) => Response::builder().status(StatusCode::BAD_REQUEST).body(Body::empty()).unwrap(),
+    }
+}
 
-impl ReadyAnswers for NothingReady {
+/// One path is ready, and to ask for another one is fatal.
+struct OnePathReady;
+
+impl ReadyAnswers for OnePathReady {
     fn answer(&self, request: &ReadyRequest<'_>) -> Option<(RouteLabel, Response<ReadyBody>)> {
-        assert_ne!(request.head.uri.path(), "/panic-at-once", "the secret of the inside");
-        None
+        let path = request.head.uri.path();
+        assert_ne!(path, "/panic-at-once", "the secret of the inside");
+        let ready = || (RouteLabel::new("ready"), Response::new(Bytes::from("ready").into()));
+        (path == "/ready").then(ready)
     }
 }
 

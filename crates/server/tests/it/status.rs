@@ -6,7 +6,8 @@ use customer_settings_server::{
         access::Scope,
         entry::{Catalog, Revision},
         error::{
-            Beyond, Cause, CredentialMistake, Error, Kind, Limit, Past, Unavailable, Violation,
+            Beyond, Cause, CredentialMistake, Error, Kind, Limit, Past, Sharer, Unavailable,
+            Violation,
         },
         id::{CompanyId, EntryId, StaffId},
         time::Timestamp,
@@ -73,6 +74,8 @@ fn every_error() -> Vec<Error> {
         limited(Limit::Key),
         limited(Limit::UnknownKeys),
         limited(Limit::LongWork),
+        limited(Limit::RequestsAtOnce { whose: Sharer::Key, most: 1_024 }),
+        limited(Limit::BodiesAtOnce { whose: Sharer::Address, most: 1 << 26 }),
         unavailable(Unavailable::Store),
         unavailable(Unavailable::StoreFull),
         unavailable(Unavailable::StoreReplaced),

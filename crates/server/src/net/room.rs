@@ -1,0 +1,423 @@
+//! What all requests share: places for those that are worked on, and room for the bytes of bodies.
+//!
+//! Nobody has so much that others find nothing: who has some takes more only as long as that leaves as much free
+//! as it then has. So one alone gets half, two get a third each, and whoever has nothing yet finds something. Who
+//! that is: a key, or an address while no key is known. A place is for the server's work: who waits for the
+//! client has none. Knows no protocol.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use metrics::Gauge;
+
+use super::client_address::ClientAddress;
+use crate::{
+    catalog::error::{Cause, Error, Limit, Sharer, Unavailable},
+    config::Limits,
+    telemetry::{BODY_BYTES, OVERLOADED, RATE_LIMITED},
+};
+
+/// What a body counts that is waited for: its request takes memory, however little of it has come.
+const LEAST_BODY_BYTES: u64 = 16 << 10;
+
+/// When whoever was refused may try again.
+const RETRY_AFTER_MS: u64 = 1_000;
+
+/// The places and bytes of a server.
+pub(super) struct Room {
+    places: Pool,
+    bytes: Pool,
+    held_bytes: Gauge,
+}
+
+impl Room {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            places: Pool::new("requests", limits.concurrent_requests as u64, |whose, most| {
+                Limit::RequestsAtOnce { whose, most }
+            }),
+            bytes: Pool::new("body_bytes", limits.bodies_bytes, |whose, most| {
+                Limit::BodiesAtOnce { whose, most }
+            }),
+            held_bytes: metrics::gauge!(BODY_BYTES),
+        })
+    }
+
+    /// For a request that has nothing yet, and whose key is not known.
+    pub(super) fn seat(self: &Arc<Self>, client: ClientAddress) -> Seat {
+        let whose = Whose::Address(client.network());
+        let state = State { whose, standing: Standing::Outside, bytes: 0, refused: None };
+        Seat(Arc::new(Held { room: Arc::clone(self), state: Mutex::new(state) }))
+    }
+}
+
+/// Who has a share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Whose {
+    Address(IpAddr),
+    Key(Arc<str>),
+}
+
+impl Whose {
+    fn sharer(&self) -> Sharer {
+        match self {
+            Self::Address(_) => Sharer::Address,
+            Self::Key(_) => Sharer::Key,
+        }
+    }
+}
+
+/// So much of something, and who has how much of it.
+struct Pool {
+    what: &'static str,
+    most: u64,
+    limit: fn(Sharer, u64) -> Limit,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: u64,
+    by: HashMap<Whose, u64>,
+}
+
+impl Pool {
+    fn new(what: &'static str, most: u64, limit: fn(Sharer, u64) -> Limit) -> Self {
+        Self { what, most, limit, taken: Mutex::default() }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, whose: &Whose, amount: u64) -> Result<(), Error> {
+        let mut taken = self.taken();
+        let free = self.most - taken.all;
+        let own = taken.by.get(whose).copied().unwrap_or_default();
+        // The first finds what there is, so that a small pool is not useless.
+        let least_left = if own == 0 { 0 } else { own + amount };
+        if amount + least_left > free {
+            return Err(self.refusal(whose, own, free));
+        }
+        taken.all += amount;
+        *taken.by.entry(whose.clone()).or_default() += amount;
+        Ok(())
+    }
+
+    fn give_back(&self, whose: &Whose, amount: u64) {
+        let mut taken = self.taken();
+        taken.all -= amount;
+        let Some(own) = taken.by.get_mut(whose) else { return };
+        *own -= amount;
+        if *own == 0 {
+            taken.by.remove(whose);
+        }
+    }
+
+    /// Whoever has nothing of what is left is no cause of that.
+    #[cold]
+    fn refusal(&self, whose: &Whose, own: u64, free: u64) -> Error {
+        if own == 0 || free == 0 {
+            metrics::counter!(OVERLOADED, "of" => self.what).increment(1);
+            let cause = Cause::new(format_args!("{} {} at once", self.most, self.what));
+            return Error::Unavailable { what: Unavailable::Overloaded, cause };
+        }
+        let limit = (self.limit)(whose.sharer(), self.most);
+        metrics::counter!(RATE_LIMITED, "limit" => limit.reason()).increment(1);
+        Error::TooManyRequests { limit, retry_after_ms: RETRY_AFTER_MS }
+    }
+}
+
+/// What a request has of the server, in its extensions. Its place is given back with its answer's head, its bytes
+/// when nobody has this any more.
+#[derive(Clone)]
+pub struct Seat(Arc<Held>);
+
+struct Held {
+    room: Arc<Room>,
+    state: Mutex<State>,
+}
+
+struct State {
+    whose: Whose,
+    standing: Standing,
+    bytes: u64,
+    /// Why the body was not read on.
+    refused: Option<Error>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Without a place, before or after all work.
+    Outside,
+    /// With one.
+    Working,
+    /// Without one until the client has sent the rest of the body.
+    Waiting,
+}
+
+impl Seat {
+    /// Takes note of the key that it belongs to, once that may be used: what it has counts as that key's from
+    /// now on. Refused where the key has its share already.
+    pub fn belongs_to(&self, key: &str) -> Result<(), Error> {
+        let (room, mut state) = (&self.0.room, self.0.state());
+        let (standing, bytes) = (state.standing, state.bytes);
+        self.0.give_back(&mut state);
+        state.whose = Whose::Key(key.into());
+        if standing == Standing::Working {
+            room.places.take(&state.whose, 1)?;
+        }
+        state.standing = standing;
+        self.0.hold(&mut state, bytes)
+    }
+
+    /// Takes a place.
+    pub(super) fn take(&self) -> Result<(), Error> {
+        let mut state = self.0.state();
+        self.0.room.places.take(&state.whose, 1)?;
+        state.standing = Standing::Working;
+        Ok(())
+    }
+
+    /// The rest of the body is waited for, of which so many bytes have come.
+    pub(super) fn waits(&self, come: u64) -> Result<(), Error> {
+        let mut state = self.0.state();
+        if state.standing == Standing::Working {
+            self.0.leave(&mut state);
+            state.standing = Standing::Waiting;
+        }
+        let held = self.0.hold(&mut state, come.max(LEAST_BODY_BYTES));
+        held.map_err(|error| self.0.refuse(&mut state, error))
+    }
+
+    /// Whether it is.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.0.state().standing == Standing::Waiting
+    }
+
+    /// More of the body has come: so many bytes in all. With the last of it the work goes on.
+    pub(super) fn comes(&self, come: u64, is_whole: bool) -> Result<(), Error> {
+        let mut state = self.0.state();
+        // What was here at once counts from there on.
+        let bytes = if come > LEAST_BODY_BYTES { come } else { 0 };
+        let held = self.0.hold(&mut state, bytes).and_then(|()| match is_whole {
+            true => self.0.go_on(&mut state),
+            false => Ok(()),
+        });
+        held.map_err(|error| self.0.refuse(&mut state, error))
+    }
+
+    /// Gives the place back for good. Why the body was not read on, if it was not.
+    pub(super) fn leave(&self) -> Option<Error> {
+        let mut state = self.0.state();
+        self.0.leave(&mut state);
+        state.refused.take()
+    }
+}
+
+impl Held {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has so many bytes in all, at least.
+    fn hold(&self, state: &mut State, bytes: u64) -> Result<(), Error> {
+        let more = bytes.saturating_sub(state.bytes);
+        if more > 0 {
+            self.room.bytes.take(&state.whose, more)?;
+            self.room.held_bytes.increment(more as f64);
+            state.bytes = bytes;
+        }
+        Ok(())
+    }
+
+    fn go_on(&self, state: &mut State) -> Result<(), Error> {
+        if state.standing == Standing::Waiting {
+            self.room.places.take(&state.whose, 1)?;
+            state.standing = Standing::Working;
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, state: &mut State, error: Error) -> Error {
+        self.leave(state);
+        state.refused = Some(error.clone());
+        error
+    }
+
+    fn leave(&self, state: &mut State) {
+        if state.standing == Standing::Working {
+            self.room.places.give_back(&state.whose, 1);
+        }
+        state.standing = Standing::Outside;
+    }
+
+    fn give_back(&self, state: &mut State) {
+        self.leave(state);
+        self.room.bytes.give_back(&state.whose, state.bytes);
+        self.room.held_bytes.decrement(state.bytes as f64);
+        state.bytes = 0;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.state();
+        self.give_back(&mut state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn room(places: usize, bytes: u64) -> Arc<Room> {
+        let mut limits = Config::default().limits;
+        (limits.concurrent_requests, limits.bodies_bytes) = (places, bytes);
+        Room::new(&limits)
+    }
+
+    fn seat(room: &Arc<Room>, address: usize) -> Seat {
+        let address = u32::try_from(address).unwrap().to_be_bytes();
+        room.seat(ClientAddress(address.into()))
+    }
+
+    type Step = fn(&Seat) -> Result<(), Error>;
+
+    fn reason(tried: Result<(), Error>) -> &'static str {
+        tried.map_or_else(|error| error.reason(), |()| "")
+    }
+
+    /// As many places as one address gets now.
+    fn taken(room: &Arc<Room>, address: usize) -> Vec<Seat> {
+        let seats = std::iter::repeat_with(|| seat(room, address));
+        seats.take_while(|seat| seat.take().is_ok()).collect()
+    }
+
+    #[test]
+    fn one_has_no_more_than_it_leaves_to_others() {
+        for (places, own) in [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (1_024, 512)] {
+            assert_eq!(taken(&room(places, 0), 1).len(), own, "{places}");
+        }
+        for greedy in 1..=9 {
+            let room = room(1_000, 0);
+            let mut seats: Vec<Vec<Seat>> = vec![vec![]; greedy];
+            loop {
+                let before: usize = seats.iter().map(Vec::len).sum();
+                for (address, seats) in seats.iter_mut().enumerate() {
+                    let another = seat(&room, address);
+                    if another.take().is_ok() {
+                        seats.push(another);
+                    }
+                }
+                if seats.iter().map(Vec::len).sum::<usize>() == before {
+                    break;
+                }
+            }
+            let fair = 1_000 / (greedy + 1);
+            assert!(seats.iter().all(|seats| seats.len().abs_diff(fair) <= 1), "{greedy}");
+            assert!(taken(&room, greedy).len() >= fair / 2, "{greedy}");
+        }
+    }
+
+    #[test]
+    fn who_has_nothing_is_not_blamed_for_what_others_have() {
+        let room = room(4, 0);
+        let (_a, b) = (taken(&room, 1), taken(&room, 2));
+        assert_eq!(reason(seat(&room, 1).take()), "REQUESTS_AT_ONCE_LIMIT");
+        assert_eq!(reason(seat(&room, 2).take()), "REQUESTS_AT_ONCE_LIMIT");
+        let c = taken(&room, 3);
+        assert_eq!((b.len(), c.len()), (1, 1));
+        assert_eq!(reason(seat(&room, 4).take()), "OVERLOADED");
+        drop(b);
+        assert_eq!(reason(seat(&room, 4).take()), "");
+    }
+
+    #[test]
+    fn who_waits_for_the_client_has_no_place_but_bytes() {
+        let room = room(2, 8 * LEAST_BODY_BYTES);
+        let waiting: Vec<Seat> = (0..4).map(|_| seat(&room, 1)).collect();
+        for seat in &waiting {
+            assert_eq!((reason(seat.take()), reason(seat.waits(1))), ("", ""));
+            assert!(seat.is_waiting());
+        }
+        let fifth = seat(&room, 1);
+        assert_eq!(reason(fifth.take()), "");
+        assert_eq!(reason(fifth.waits(0)), "BODIES_AT_ONCE_LIMIT");
+        assert!(!fifth.is_waiting());
+        assert_eq!(fifth.leave().unwrap().reason(), "BODIES_AT_ONCE_LIMIT");
+        // Two places, of which this address has one at most.
+        assert_eq!(reason(waiting[0].comes(9, false)), "");
+        assert!(waiting[0].is_waiting());
+        assert_eq!(reason(waiting[0].comes(9, true)), "");
+        assert_eq!(reason(waiting[1].comes(9, true)), "REQUESTS_AT_ONCE_LIMIT");
+        assert!(waiting[0].leave().is_none());
+        assert_eq!(reason(waiting[2].comes(9, true)), "");
+    }
+
+    #[test]
+    fn what_came_at_once_counts_by_its_bytes_and_from_16_kib_on() {
+        let room = room(9, 8 * LEAST_BODY_BYTES);
+        let seat = seat(&room, 1);
+        seat.take().unwrap();
+        for (come, counted) in [(100, 0), (LEAST_BODY_BYTES, 0), (16_385, 16_385), (16_385, 16_385)]
+        {
+            seat.comes(come, false).unwrap();
+            assert_eq!(room.bytes.taken().all, counted);
+        }
+        seat.waits(16_385).unwrap();
+        assert_eq!(room.bytes.taken().all, 16_385);
+        assert_eq!(reason(seat.comes(4 * LEAST_BODY_BYTES, false)), "");
+        assert_eq!(reason(seat.comes(4 * LEAST_BODY_BYTES + 1, false)), "BODIES_AT_ONCE_LIMIT");
+    }
+
+    #[test]
+    fn what_a_request_has_goes_over_to_its_key() {
+        let room = room(4, 8 * LEAST_BODY_BYTES);
+        let seats: Vec<Seat> = (0..3).map(|address| seat(&room, address)).collect();
+        for (seat, refusal) in seats.iter().zip(["", "", "REQUESTS_AT_ONCE_LIMIT"]) {
+            seat.take().unwrap();
+            assert_eq!(reason(seat.belongs_to("key")), refusal);
+            assert_eq!(reason(seat.belongs_to("key")), "");
+        }
+        assert_eq!(room.places.taken().by, HashMap::from([(Whose::Key("key".into()), 2)]));
+        seats[0].waits(0).unwrap();
+        seats[0].belongs_to("other").unwrap();
+        let bytes = HashMap::from([(Whose::Key("other".into()), LEAST_BODY_BYTES)]);
+        assert_eq!((room.places.taken().all, &room.bytes.taken().by), (1, &bytes));
+    }
+
+    #[test]
+    fn all_is_given_back_in_the_end() {
+        let room = room(4, 8 * LEAST_BODY_BYTES);
+        let steps: [Step; 6] = [
+            Seat::take,
+            |seat| seat.belongs_to("key"),
+            |seat| seat.waits(3),
+            |seat| seat.comes(2 * LEAST_BODY_BYTES, false),
+            |seat| seat.comes(3 * LEAST_BODY_BYTES, true),
+            |seat| Ok(_ = seat.leave()),
+        ];
+        // Whoever else is there makes some of them fail.
+        for others in 0..4 {
+            let other: Vec<Seat> = (0..others).map(|i| seat(&room, 7 + i)).collect();
+            for seat in &other {
+                seat.take().unwrap();
+                seat.comes(2 * LEAST_BODY_BYTES, true).unwrap();
+            }
+            for end in 1..=steps.len() {
+                let seat = seat(&room, 1);
+                steps[..end].iter().for_each(|step| _ = step(&seat));
+            }
+            drop(other);
+            for pool in [&room.places, &room.bytes] {
+                let taken = pool.taken();
+                assert_eq!((taken.all, taken.by.len()), (0, 0), "{others}");
+            }
+        }
+    }
+}
