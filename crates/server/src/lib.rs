@@ -81,7 +81,10 @@ impl Services {
             api::finished_list,
             config.limits.cache_bytes,
         ));
-        let long_work = Arc::new(LongWork::new(clock.clone()));
+        // The connections to a file are not configured: there are enough.
+        let connections = config.database.url.as_ref().map(|_| config.database.pool_size);
+        let long_work = LongWork::new(clock.clone(), connections.unwrap_or(usize::MAX));
+        let long_work = Arc::new(long_work);
         let settings = Arc::new(SettingsService::new(
             store.clone(),
             clock.clone(),

@@ -139,13 +139,13 @@ pub trait Store: Send + Sync + 'static {
         request: &RequestId,
     ) -> Result<Option<LoggedRequest>, StoreError>;
 
-    /// Whether the catalog once had an entry of that id, which was deleted.
-    async fn was_deleted(
+    /// Those of the ids that deleted entries of the catalog had, in any order.
+    async fn deleted_among(
         &self,
         grant: &Grant,
         catalog: Catalog,
-        id: &EntryId,
-    ) -> Result<bool, StoreError>;
+        ids: &[EntryId],
+    ) -> Result<Vec<EntryId>, StoreError>;
 
     /// The lines of the company's change log after a revision, oldest first, at most `limit`. Like all
     /// methods that read a log it stops early after much ([`MOST_READ_BYTES`]), but never before the

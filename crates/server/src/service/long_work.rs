@@ -51,10 +51,11 @@ pub struct LongWork {
 type Whose = Option<KeyId>;
 
 impl LongWork {
-    /// Half of the processors, at least one, so that the other half is left to all else.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    /// Half of the processors, and of the connections to the store where these are fewer: at least one. So the other
+    /// half is left to all else.
+    pub fn new(clock: Arc<dyn Clock>, connections: usize) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::with_places(clock, (processors / 2).max(1))
+        Self::with_places(clock, (processors.min(connections) / 2).max(1))
     }
 
     /// So many pieces at once, half of them of one key.

@@ -16,10 +16,10 @@ use crate::{
     catalog::{
         access::{Caller, Coverage, Grant},
         change::{Change, CompanyDraft, Step},
-        entry::Revision,
+        entry::{Catalog, Revision},
         error::{Cause, Error, Kind, Result},
         etag::Etag,
-        id::CompanyId,
+        id::{CompanyId, EntryId},
         log::{LogLine, LoggedRequest, Request},
         plan::{Context, Plan, plan},
         settings::{Settings, Subject},
@@ -306,10 +306,18 @@ impl SettingsService {
     /// The commit itself refuses ids of deleted entries; without one they are looked up.
     async fn refuse_deleted(&self, grant: &Grant, change: &Change) -> Result<()> {
         let Change::Steps { steps, .. } = change else { return Ok(()) };
-        for step in steps {
-            if let Step::CreateEntry { catalog, id: Some(id), .. } = step
-                && self.store.was_deleted(grant, *catalog, id).await?
-            {
+        for catalog in Catalog::ALL {
+            let created = steps.iter().filter_map(|step| match step {
+                Step::CreateEntry { catalog: of, id: Some(id), .. } if *of == catalog => Some(id),
+                _ => None,
+            });
+            let ids: Vec<EntryId> = created.cloned().collect();
+            if ids.is_empty() {
+                continue;
+            }
+            let deleted = self.store.deleted_among(grant, catalog, &ids);
+            let deleted = self.freshness.unless_gone(deleted).await?;
+            if let Some(id) = deleted.first() {
                 return Err(Error::IdTaken { kind: Kind::Entry, id: id.to_string() });
             }
         }

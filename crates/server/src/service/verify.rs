@@ -357,14 +357,20 @@ impl VerifyService {
         deleted: &BTreeSet<(Catalog, EntryId)>,
         found: &mut Vec<String>,
     ) -> Result<()> {
-        for (catalog, id) in deleted {
-            // Unless somebody brings it back just now.
-            if !self.store.was_deleted(grant, *catalog, id).await?
-                && self.store.revision(grant).await? == Some(until)
-            {
-                found.push(format!(
-                    "{catalog}/{id} was deleted, and its id is not kept from others"
-                ));
+        for catalog in Catalog::ALL {
+            let of = |(of, id): &(Catalog, EntryId)| (*of == catalog).then(|| id.clone());
+            let ids: Vec<EntryId> = deleted.iter().filter_map(of).collect();
+            for ids in ids.chunks(PAGE as usize) {
+                let kept = self.store.deleted_among(grant, catalog, ids).await?;
+                let kept: BTreeSet<&EntryId> = kept.iter().collect();
+                for id in ids.iter().filter(|id| !kept.contains(id)) {
+                    // Unless somebody brings it back just now.
+                    if self.store.revision(grant).await? == Some(until) {
+                        found.push(format!(
+                            "{catalog}/{id} was deleted, and its id is not kept from others"
+                        ));
+                    }
+                }
             }
         }
         Ok(())

@@ -177,13 +177,13 @@ impl Store for PostgresStore {
         log::request(&self.pool, grant.company(), key, request).await
     }
 
-    async fn was_deleted(
+    async fn deleted_among(
         &self,
         grant: &Grant,
         catalog: Catalog,
-        id: &EntryId,
-    ) -> Result<bool, StoreError> {
-        rows::was_deleted(&self.pool, grant.company(), catalog, id).await
+        ids: &[EntryId],
+    ) -> Result<Vec<EntryId>, StoreError> {
+        rows::deleted_among(&self.pool, grant.company(), catalog, ids).await
     }
 
     async fn changes(

@@ -233,14 +233,14 @@ impl Store for SqliteStore {
         self.readers.read(move |tx| log::request(tx, &company, &key, &request)).await
     }
 
-    async fn was_deleted(
+    async fn deleted_among(
         &self,
         grant: &Grant,
         catalog: Catalog,
-        id: &EntryId,
-    ) -> Result<bool, StoreError> {
-        let (company, id) = (grant.company().clone(), id.clone());
-        self.readers.read(move |tx| rows::was_deleted(tx, &company, catalog, &id)).await
+        ids: &[EntryId],
+    ) -> Result<Vec<EntryId>, StoreError> {
+        let (company, ids) = (grant.company().clone(), ids.to_vec());
+        self.readers.read(move |tx| rows::deleted_among(tx, &company, catalog, ids)).await
     }
 
     async fn changes_before(

@@ -247,16 +247,16 @@ impl Store for Watched {
         )
     }
 
-    async fn was_deleted(
+    async fn deleted_among(
         &self,
         grant: &Grant,
         catalog: Catalog,
-        id: &EntryId,
-    ) -> Result<bool, StoreError> {
+        ids: &[EntryId],
+    ) -> Result<Vec<EntryId>, StoreError> {
         self.damages.note(
             Part::Settings,
             grant.company().as_str(),
-            self.inner.was_deleted(grant, catalog, id).await,
+            self.inner.deleted_among(grant, catalog, ids).await,
         )
     }
 

@@ -202,15 +202,17 @@ pub(super) async fn current_revision(pool: &Pool, id: &CompanyId) -> Result<Opti
     rows.first().map(|row| revision(row, "revision")).transpose()
 }
 
-pub(super) async fn was_deleted(
+pub(super) async fn deleted_among(
     pool: &Pool,
     company: &CompanyId,
     catalog: Catalog,
-    id: &EntryId,
-) -> Result<bool> {
-    let sql = "SELECT id FROM deleted_entries WHERE company_id = $1 AND catalog = $2 AND id = $3";
-    let rows = pool.query(sql, &[&company.as_str(), &catalog.as_str(), &id.as_str()]).await?;
-    Ok(!rows.is_empty())
+    ids: &[EntryId],
+) -> Result<Vec<EntryId>> {
+    let sql =
+        "SELECT id FROM deleted_entries WHERE company_id = $1 AND catalog = $2 AND id = ANY($3)";
+    let ids: Vec<&str> = ids.iter().map(EntryId::as_str).collect();
+    let rows = pool.query(sql, &[&company.as_str(), &catalog.as_str(), &ids]).await?;
+    rows.iter().map(|row| Ok(EntryId::parse("id", &text(row, "id")?)?)).collect()
 }
 
 fn company(row: &Row) -> Result<Company> {

@@ -3,7 +3,10 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -12,8 +15,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{connect, damaged, data_dir::OpenError, failure, files::Files};
 use crate::{catalog::error::Cause, store::StoreError};
 
-/// How many queries run at once.
-const READERS: usize = 4;
+/// The fewest queries that run at once; as many as there are processors, so that work that may take long, which has half
+/// of those, leaves half of these to all else.
+const FEWEST: usize = 4;
+/// After so many steps of the engine a query looks whether anybody waits for it any more.
+const STEPS: i32 = 1_000;
 
 /// Enough for the upper pages of the indexes: what is read is kept as snapshots, and the file's pages by the
 /// system.
@@ -32,35 +38,43 @@ pub(super) struct Connections(Vec<Connection>, Connection);
 
 impl Readers {
     pub(super) fn connect(path: &Path) -> Result<Connections, OpenError> {
-        let idle: Result<_, _> = (0..READERS).map(|_| connect_reader(path)).collect();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let idle = (0..processors.max(FEWEST)).map(|_| connect_reader(path));
+        let idle: Result<_, _> = idle.collect();
         Ok(Connections(idle?, connect_reader(path)?))
     }
 
     pub(super) fn new(Connections(idle, mark): Connections, files: Arc<Files>) -> Self {
         Self {
+            free: Arc::new(Semaphore::new(idle.len())),
             idle: Arc::new(Mutex::new(idle)),
-            free: Arc::new(Semaphore::new(READERS)),
             mark: Arc::new(Mutex::new(mark)),
             files,
         }
     }
 
-    /// Runs the query in one read transaction.
+    /// Runs the query in one read transaction. It ends before long where nobody waits for it any more.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(unavailable)?;
         let mut lease = Lease::take(Arc::clone(&self.idle), permit)?;
-        let files = Arc::clone(&self.files);
+        let (files, caller) = (Arc::clone(&self.files), Caller::default());
+        let is_gone = Arc::clone(&caller.0);
         let task = tokio::task::spawn_blocking(move || {
             files.check()?;
-            let answer = read_at_once(lease.db()?, query);
-            answer.map_err(|error| files.judge(error))
+            let answer = read_at_once(lease.db()?, &is_gone, query);
+            answer.map_err(|error| match is_gone.load(Ordering::Relaxed) {
+                true => error,
+                false => files.judge(error),
+            })
         });
-        task.await.unwrap_or_else(|error| {
+        let answer = task.await.unwrap_or_else(|error| {
             Err(if error.is_panic() { damaged(error) } else { unavailable(error) })
-        })
+        });
+        drop(caller);
+        answer
     }
 
     /// A number that changes with every commit of any other connection.
@@ -78,10 +92,26 @@ impl Readers {
     }
 }
 
+/// Says, when it is dropped, that nobody waits any more.
+#[derive(Default)]
+struct Caller(Arc<AtomicBool>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn read_at_once<T>(
     db: &mut Connection,
+    is_gone: &Arc<AtomicBool>,
     query: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
+    if is_gone.load(Ordering::Relaxed) {
+        return Err(unavailable("nobody waits for the answer any more"));
+    }
+    let is_gone = Arc::clone(is_gone);
+    db.progress_handler(STEPS, Some(move || is_gone.load(Ordering::Relaxed))).map_err(failure)?;
     let tx = db.transaction_with_behavior(TransactionBehavior::Deferred).map_err(failure)?;
     let answer = query(&tx)?;
     tx.commit().map_err(failure)?;
@@ -129,4 +159,40 @@ fn connect_reader(path: &Path) -> Result<Connection, OpenError> {
 
 fn unavailable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable(Cause::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_query_ends_when_nobody_waits_for_it_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        drop(Connection::open(&path).unwrap());
+        let readers =
+            Readers::new(Readers::connect(&path).unwrap(), Arc::new(Files::of(&path).unwrap()));
+        let endless = |db: &Connection| {
+            let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+            db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failure)
+        };
+        // More of them than there are connections.
+        for _ in 0..3 * readers.free.available_permits().max(FEWEST) {
+            let (begins, begun) = tokio::sync::oneshot::channel();
+            let query = move |db: &Connection| {
+                begins.send(()).unwrap();
+                endless(db)
+            };
+            let mut read = Box::pin(readers.read(query));
+            tokio::select! {
+                _ = &mut read => panic!("it has no end"),
+                begun = begun => begun.unwrap(),
+            }
+            drop(read);
+        }
+        let one = |db: &Connection| {
+            db.query_row("SELECT 1", [], |row| row.get::<_, i64>(0)).map_err(failure)
+        };
+        assert_eq!(readers.read(one).await.unwrap(), 1);
+    }
 }

@@ -182,15 +182,21 @@ pub(super) fn current_revision(tx: &Connection, id: &CompanyId) -> Result<Option
     Ok(collect(rows, |row| revision(row, "revision"))?.pop())
 }
 
-pub(super) fn was_deleted(
+pub(super) fn deleted_among(
     tx: &Connection,
     company: &CompanyId,
     catalog: Catalog,
-    id: &EntryId,
-) -> Result<bool> {
+    ids: Vec<EntryId>,
+) -> Result<Vec<EntryId>> {
     let sql = "SELECT 1 FROM deleted_entries WHERE company_id = ?1 AND catalog = ?2 AND id = ?3";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    statement.exists([company.as_str(), catalog.as_str(), id.as_str()]).map_err(failure)
+    let mut found = Vec::new();
+    for id in ids {
+        if statement.exists([company.as_str(), catalog.as_str(), id.as_str()]).map_err(failure)? {
+            found.push(id);
+        }
+    }
+    Ok(found)
 }
 
 /// Writes the rows and the line of the log, if the company is at the base.

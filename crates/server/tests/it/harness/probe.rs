@@ -217,13 +217,13 @@ impl Store for Probe {
         self.ask().await?.request(grant, key, request).await
     }
 
-    async fn was_deleted(
+    async fn deleted_among(
         &self,
         grant: &Grant,
         catalog: Catalog,
-        id: &EntryId,
-    ) -> Result<bool, StoreError> {
-        self.ask().await?.was_deleted(grant, catalog, id).await
+        ids: &[EntryId],
+    ) -> Result<Vec<EntryId>, StoreError> {
+        self.ask().await?.deleted_among(grant, catalog, ids).await
     }
 
     async fn changes_before(
