@@ -5,7 +5,10 @@ use std::{
     path::PathBuf,
 };
 
-use customer_settings_server::{catalog::key::Key, clock, store::sqlite};
+use customer_settings_server::{
+    clock,
+    store::sqlite::{self, OpenError, Restored},
+};
 
 use super::{Data, Failure, failure};
 use crate::{
@@ -103,20 +106,32 @@ impl Restore {
         if let Some(kept) = &restored.kept {
             note(format!("what was there before is kept as {}", kept.display()));
         }
-        let now = clock::now();
-        let alive: Vec<&Key> =
-            restored.revived.iter().filter(|key| key.check_usable(now).is_ok()).collect();
-        if alive.is_empty() {
-            note("no revoked key came back to life");
-            return Ok(());
-        }
-        match restored.kept {
-            Some(_) => note("these keys were revoked or unknown before and work again:"),
-            None => note("these keys work; revoke again those that were revoked since the backup:"),
-        }
-        for key in alive {
-            note(format!("  {} \"{}\"", key.id, key.name));
-        }
-        Ok(())
+        let listed = tokio::task::spawn_blocking(move || tell_revived(&restored)).await?;
+        listed.map_err(|error| {
+            failure(format!(
+                "the backup is restored, but which keys work again is not known: {error}; look at 'key list'"
+            ))
+        })
     }
+}
+
+fn tell_revived(restored: &Restored) -> Result<(), OpenError> {
+    let now = clock::now();
+    let mut is_first = true;
+    restored.revived(|key| {
+        if key.check_usable(now).is_err() {
+            return;
+        }
+        if std::mem::take(&mut is_first) {
+            note(match restored.kept {
+                Some(_) => "these keys were revoked or unknown before and work again:",
+                None => "these keys work; revoke again those that were revoked since the backup:",
+            });
+        }
+        note(format!("  {} \"{}\"", key.id, key.name));
+    })?;
+    if is_first {
+        note("no revoked key came back to life");
+    }
+    Ok(())
 }

@@ -31,6 +31,7 @@ mod data_dir;
 mod files;
 mod fold_keys;
 mod keys;
+mod left_overs;
 mod log;
 mod readers;
 mod rows;
@@ -71,6 +72,9 @@ impl SqliteStore {
                 return Err(OpenError::NoStore(dir.to_owned()));
             }
             backup::make(&data_dir)?;
+        }
+        if access != Access::Read {
+            left_overs::remove(dir)?;
         }
         let path = data_dir.database();
         let mut db = connect(&path)?;

@@ -8,10 +8,14 @@ use std::{
 };
 
 use customer_settings_server::{
-    catalog::{entry::Catalog, key::SecretDigest, settings::Settings},
+    catalog::{
+        entry::Catalog,
+        key::{Key, SecretDigest},
+        settings::Settings,
+    },
     store::{
         Access, Store, StoreError,
-        sqlite::{DATABASE, OpenError, SqliteStore, backup, restore},
+        sqlite::{DATABASE, OpenError, Restored, SqliteStore, backup, backup_nameless, restore},
     },
 };
 use rusqlite::Connection;
@@ -152,8 +156,10 @@ async fn a_database_that_was_emptied_is_not_a_new_one() {
     assert!(wal.exists());
     fs::remove_file(wal).unwrap();
     let restored = restore(data.path(), &copy_in(&copies), true).unwrap();
-    assert_eq!(restored.kept, Some(data.path().join("customer-settings.db.replaced-0")));
+    let kept = data.path().join("customer-settings.db.replaced-0");
+    assert_eq!(restored.kept.as_deref(), Some(&*kept));
     assert_eq!(restored.epoch, 2);
+    assert!(revived(restored).is_empty());
     assert!(settings(&open(&data), "cmp_a").await.is_some());
 }
 
@@ -295,6 +301,12 @@ async fn dropping_the_store_leaves_one_file() {
 }
 
 /// A place for copies, apart from the data.
+fn revived(restored: Restored) -> Vec<Key> {
+    let mut keys = Vec::new();
+    restored.revived(|key| keys.push(key.clone())).unwrap();
+    keys
+}
+
 fn copy_in(dir: &TempDir) -> PathBuf {
     dir.path().join("copy.db")
 }
@@ -328,7 +340,8 @@ async fn a_backup_of_a_busy_server_is_restored_as_one_moment() {
     assert_eq!(names(copies.path()), ["copy.db"]);
     assert_eq!(fs::metadata(copy_in(&copies)).unwrap().permissions().mode() & 0o777, 0o600);
     let restored = restore(target.path(), &copy_in(&copies), false).unwrap();
-    assert_eq!((restored.epoch, restored.kept), (2, None));
+    assert_eq!((restored.epoch, &restored.kept), (2, &None));
+    drop(restored);
     let copy = open(&target);
     assert_eq!(copy.epoch().await.unwrap(), 2);
     let (a, b) = (settings(&copy, "cmp_a").await.unwrap(), settings(&copy, "cmp_b").await.unwrap());
@@ -354,7 +367,7 @@ async fn an_unchanged_store_is_restored_equal() {
     store.touch_keys(&[(key("key_1", 1).id, time(5))]).await.unwrap();
     backup(data.path(), &copy_in(&copies)).unwrap();
     let restored = restore(target.path(), &copy_in(&copies), false).unwrap();
-    assert_eq!(restored.revived, [key("key_1", 1)]);
+    assert_eq!(revived(restored), [key("key_1", 1)]);
     let copy = open(&target);
     assert_eq!(settings(&copy, "cmp_a").await, Some(made));
     assert_eq!(
@@ -405,8 +418,8 @@ async fn a_restore_in_place_keeps_the_old_store_and_names_the_revived_keys() {
     assert!(matches!(restore(data.path(), &copy_in(&copies), false), Err(OpenError::HasStore(_))));
     let restored = restore(data.path(), &copy_in(&copies), true).unwrap();
     assert_eq!(restored.epoch, 2);
-    assert_eq!(restored.revived, [revoked_after, rotated_after]);
-    let old = restored.kept.unwrap();
+    let old = restored.kept.clone().unwrap();
+    assert_eq!(revived(restored), [revoked_after, rotated_after]);
     assert_eq!(old, data.path().join("customer-settings.db.replaced-1"));
     assert_eq!(names(data.path()), [DATABASE, "customer-settings.db.replaced-1", "serve.lock"]);
     assert_eq!(settings(&open(&data), "cmp_a").await, then);
@@ -414,8 +427,8 @@ async fn a_restore_in_place_keeps_the_old_store_and_names_the_revived_keys() {
     // The old one can come back the same way, in a third life.
     let restored = restore(data.path(), &old, true).unwrap();
     assert_eq!(restored.epoch, 3);
-    let revived: Vec<_> = restored.revived.iter().map(|key| key.id.as_str()).collect();
-    assert_eq!(revived, ["key_4", "key_5"]);
+    let revived = revived(restored);
+    assert_eq!(revived.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["key_4", "key_5"]);
     let store = open(&data);
     assert_eq!(store.epoch().await.unwrap(), 3);
     assert_eq!(settings(&store, "cmp_a").await, Some(now));
@@ -497,4 +510,111 @@ fn a_restore_touches_no_other_directory() {
         restore(&other.path().join("missing"), &copy_in(&copies), false),
         Err(OpenError::NoDirectory(_))
     ));
+}
+
+/// A directory with a store, and a backup of it.
+fn backed_up() -> (TempDir, TempDir) {
+    let (data, copies) = (dir(), dir());
+    drop(open(&data));
+    backup(data.path(), &copy_in(&copies)).unwrap();
+    (data, copies)
+}
+
+const RESTORING: &str = "customer-settings.db.restoring";
+
+#[test]
+fn what_a_killed_restore_left_in_an_empty_directory_is_named_and_the_next_one_cleans_up() {
+    let (_data, copies) = backed_up();
+    for left in
+        [&[RESTORING][..], &[RESTORING, "customer-settings.db.restoring-journal", "serve.lock"]]
+    {
+        let target = dir();
+        for name in left {
+            fs::write(target.path().join(name), "half").unwrap();
+        }
+        for access in [Access::Read, Access::Write, SERVE] {
+            let error = SqliteStore::open(target.path(), access).unwrap_err();
+            assert!(matches!(error, OpenError::Unfinished(_)), "{error}");
+            assert!(error.to_string().contains("repeat the restore"), "{error}");
+        }
+        drop(restore(target.path(), &copy_in(&copies), false).unwrap());
+        let expected = [DATABASE, "serve.lock"];
+        assert_eq!(names(target.path()), expected[..if left.len() > 1 { 2 } else { 1 }]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_restore_left_beside_a_store_goes_with_the_next_one_or_the_next_writer() {
+    let (data, copies) = backed_up();
+    let kept = data.path().join("customer-settings.db.replaced-1");
+    let leave = || {
+        // As it is between the two names that a restore gives.
+        fs::write(data.path().join(RESTORING), "half").unwrap();
+        fs::write(data.path().join("customer-settings.db.restoring-wal"), "half").unwrap();
+        fs::hard_link(data.path().join(DATABASE), &kept).unwrap();
+    };
+    leave();
+    let reader = SqliteStore::open(data.path(), Access::Read).unwrap();
+    assert!(data.path().join(RESTORING).exists());
+    drop(reader);
+    let store = open(&data);
+    make_company(&store, "cmp_a", "A").await;
+    drop(store);
+    assert_eq!(names(data.path()), [DATABASE]);
+
+    leave();
+    let restored = restore(data.path(), &copy_in(&copies), true).unwrap();
+    assert_eq!((restored.epoch, restored.kept.as_deref()), (2, Some(&*kept)));
+    drop(restored);
+    assert_eq!(names(data.path()), [DATABASE, "customer-settings.db.replaced-1", "serve.lock"]);
+    assert_eq!(settings(&open(&data), "cmp_a").await, None);
+    drop(restore(data.path(), &kept, true).unwrap());
+    assert!(settings(&open(&data), "cmp_a").await.is_some());
+}
+
+/// Where the file system has no links there is a moment without a database.
+#[test]
+fn a_store_that_was_set_aside_is_named() {
+    let (data, copies) = backed_up();
+    let kept = data.path().join("customer-settings.db.replaced-1");
+    fs::rename(data.path().join(DATABASE), &kept).unwrap();
+    fs::write(data.path().join(RESTORING), "half").unwrap();
+    for replace in [false, true] {
+        let error = restore(data.path(), &copy_in(&copies), replace).unwrap_err().to_string();
+        assert!(
+            error.contains("customer-settings.db.replaced-1 is left")
+                && error.contains("put it back"),
+            "{error}"
+        );
+    }
+    assert_eq!(names(data.path()), ["customer-settings.db.replaced-1"]);
+}
+
+#[test]
+fn what_a_killed_backup_left_goes_with_the_next_one() {
+    let (data, copies) = backed_up();
+    // To standard output: beside the data, by another process.
+    let left = data.path().join("customer-settings.db.backup-1");
+    fs::write(&left, [0; 100]).unwrap();
+    let running = data.path().join("customer-settings.db.backup-2");
+    fs::write(&running, "").unwrap();
+    let lock = fs::File::open(&running).unwrap();
+    lock.try_lock().unwrap();
+    drop(open(&data));
+    assert!(!left.exists() && running.exists(), "one that is made just now stays");
+    drop(lock);
+    drop(backup_nameless(data.path()).unwrap());
+    drop(open(&data));
+    assert_eq!(names(data.path()), [DATABASE]);
+
+    // To a file: when it had its name already, too.
+    let partial = copies.path().join("copy.db.partial");
+    fs::hard_link(copy_in(&copies), &partial).unwrap();
+    assert!(
+        matches!(backup(data.path(), &copy_in(&copies)), Err(OpenError::Exists(path)) if path == copy_in(&copies))
+    );
+    assert_eq!(names(copies.path()), ["copy.db"]);
+    fs::write(copies.path().join("new.db.partial"), [0; 100]).unwrap();
+    backup(data.path(), &copies.path().join("new.db")).unwrap();
+    assert_eq!(names(copies.path()), ["copy.db", "new.db"]);
 }

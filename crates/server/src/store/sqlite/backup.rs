@@ -1,10 +1,8 @@
 //! Copies of a data directory's database, and the way back; and new databases, which come about likewise.
 
 use std::{
-    collections::BTreeMap,
-    ffi::OsString,
-    fs::{self, File, TryLockError},
-    io::{self, Read},
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -12,8 +10,12 @@ use rusqlite::Connection;
 
 use super::{
     connect,
-    data_dir::{DATABASE, DataDir, OpenError, is_empty, make_private},
-    keys, rows,
+    data_dir::{DataDir, OpenError, ServeLock, is_empty, make_private},
+    keys,
+    left_overs::{
+        self, BACKUP, REPLACED, RESTORING, remove_copy, remove_with_companions, with_suffix,
+    },
+    rows,
     schema::{self, Found, MIGRATIONS},
 };
 use crate::{
@@ -21,16 +23,22 @@ use crate::{
     store::StoreError,
 };
 
+/// Keys that are read at once: each has up to 70 kB.
+const PAGE: u32 = 100;
+
 /// Writes a consistent copy of the data, also of a running server's, to a new file.
 ///
 /// The copy is one file that only its owner may read; it appears under its name when it is whole
 /// and on disk.
 pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
-    let db = open_whole(dir)?;
+    let (db, _) = open_whole(dir)?;
+    let path = with_suffix(to, ".partial");
     if to.exists() {
+        // Perhaps that of a copy which was killed as soon as it had its name.
+        _ = remove_copy(&path);
         return Err(OpenError::Exists(to.to_owned()));
     }
-    let partial = Partial::make(with_suffix(to, ".partial"))?;
+    let partial = Partial::make(path)?;
     partial.fill(&db)?;
     partial.become_new(to)?;
     let parent =
@@ -43,10 +51,11 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
 /// The same as a file beside the data that has no name any more, to be read once: it needs room on disk,
 /// not in memory, and goes away by itself.
 pub fn backup_nameless(dir: &Path) -> Result<File, OpenError> {
-    let db = open_whole(dir)?;
-    let suffix = format!(".backup-{}", std::process::id());
-    let path = with_suffix(&dir.join(DATABASE), &suffix);
-    let partial = Partial::make(path)?;
+    let (db, data_dir) = open_whole(dir)?;
+    let suffix = format!("{BACKUP}{}", std::process::id());
+    let partial = Partial::make(with_suffix(&data_dir.database(), &suffix))?;
+    // What is locked by now is no left-over to anybody.
+    drop(data_dir);
     partial.fill(&db)?;
     File::open(&partial.path).map_err(|error| OpenError::from_io(&partial.path, &error))
 }
@@ -64,8 +73,9 @@ pub(super) fn make(data_dir: &DataDir) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The database of a directory that holds one.
-fn open_whole(dir: &Path) -> Result<Connection, OpenError> {
+/// The database of a directory that holds one, and the directory's lock: once that is gone, a restore finds
+/// the connection.
+fn open_whole(dir: &Path) -> Result<(Connection, DataDir), OpenError> {
     let data_dir = DataDir::lock(dir, false)?;
     if !data_dir.find_store()? {
         return Err(OpenError::NoStore(dir.to_owned()));
@@ -75,113 +85,119 @@ fn open_whole(dir: &Path) -> Result<Connection, OpenError> {
     if schema::inspect(&db, &path, MIGRATIONS)? == Found::Empty {
         return Err(OpenError::Empty(path));
     }
-    // From here on a restore would find the connection.
-    Ok(db)
+    Ok((db, data_dir))
 }
 
-/// What a restore did.
+/// What a restore did. Nobody opens the store for as long as this lives.
 #[derive(Debug)]
 pub struct Restored {
     /// The new epoch.
     pub epoch: u64,
-    /// The keys that came back to life: not revoked in the backup, but revoked or unknown in the
-    /// store that it replaced, if there was one. Some may have expired.
-    pub revived: Vec<Key>,
     /// Where the replaced database is kept.
     pub kept: Option<PathBuf>,
+    data_dir: DataDir,
+    _serving: Option<ServeLock>,
 }
 
-/// Puts a backup into an empty directory or, if asked to, in the place of a store that nobody uses.
+impl Restored {
+    /// Shows the keys that came back to life, by id: not revoked in the backup, but revoked or unknown in
+    /// the store that it replaced, if there was one. Some may have expired.
+    pub fn revived(&self, mut show: impl FnMut(&Key)) -> Result<(), OpenError> {
+        let path = self.data_dir.database();
+        let is_empty = |path: &&Path| fs::metadata(path).is_ok_and(|found| is_empty(&found));
+        let before = self.kept.as_deref().filter(|kept| !is_empty(kept));
+        let before = before.map(|kept| Ok((kept, connect(kept)?))).transpose()?;
+        each_key(&connect(&path)?, &path, |key| {
+            let old = match &before {
+                Some((kept, db)) => {
+                    keys::key(db, &key.id).map_err(|error| unreadable(kept, &error))?
+                }
+                None => None,
+            };
+            if key.revoked_time.is_none() && !old.is_some_and(|(old, _)| worked(&old, key)) {
+                show(key);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Puts a backup into an empty directory or, if asked to, in the place of a store that nobody uses. A
+/// restore that was broken off leaves what was there before, and the next one cleans up after it.
 pub fn restore(dir: &Path, from: &Path, replace: bool) -> Result<Restored, OpenError> {
     let data_dir = DataDir::lock(dir, false)?;
+    left_overs::remove(dir)?;
     let replaces = data_dir.has_store();
-    let partial_path = with_suffix(&data_dir.database(), ".restoring");
     if replaces && !replace {
         return Err(OpenError::HasStore(dir.to_owned()));
     }
     if !replaces {
         data_dir.check_empty()?;
     }
-    let lock_is_new = !data_dir.has_serve_lock();
-    let _serving = data_dir.lock_serving()?;
-    let restored = restore_locked(&data_dir, from, replaces, partial_path);
-    if restored.is_err() && lock_is_new {
-        data_dir.remove_serve_lock();
-    }
-    restored
+    // Where there was never a server none can be running, and a lock alone would say that a store was lost.
+    let may_be_served = replaces || data_dir.has_serve_lock();
+    let serving = may_be_served.then(|| data_dir.lock_serving()).transpose()?;
+    let (epoch, kept) = restore_locked(&data_dir, from, replaces)?;
+    Ok(Restored { epoch, kept, data_dir, _serving: serving })
 }
 
+/// Answers the new epoch, and where the old database is kept.
 fn restore_locked(
     data_dir: &DataDir,
     from: &Path,
     replaces: bool,
-    partial_path: PathBuf,
-) -> Result<Restored, OpenError> {
-    // Left behind by a restore that was broken off.
-    _ = fs::remove_file(&partial_path);
-    remove_companions(&partial_path);
-    let partial = Partial::copy(from, partial_path)?;
-    let (new, backup_epoch, backup_keys) =
-        open_copy(&partial.path).map_err(|error| error.of_original(from))?;
+) -> Result<(u64, Option<PathBuf>), OpenError> {
+    let partial = Partial::copy(from, with_suffix(&data_dir.database(), RESTORING))?;
+    let (new, backup_epoch) = open_copy(&partial.path).map_err(|error| error.of_original(from))?;
 
     let replaced = if replaces { Some(retire(data_dir)?) } else { None };
-    let epoch = replaced.as_ref().map_or(backup_epoch, |old| backup_epoch.max(old.epoch)) + 1;
+    let epoch = backup_epoch.max(replaced.unwrap_or(0)) + 1;
     let engine_failed = |error| OpenError::from_engine(&partial.path, &error);
     new.execute("UPDATE meta SET epoch = ?1", [super::integer(epoch)]).map_err(engine_failed)?;
     // The rename takes one file, so everything has to be in it.
     new.pragma_update(None, "journal_mode", "DELETE").map_err(engine_failed)?;
     new.close().map_err(|(_, error)| engine_failed(error))?;
 
-    let kept = replaced
-        .as_ref()
-        .map(|old| with_suffix(&data_dir.database(), &format!(".replaced-{}", old.epoch)));
+    let kept = replaced.map(|old| with_suffix(&data_dir.database(), &format!("{REPLACED}{old}")));
     if let Some(kept) = &kept {
         link_or_rename(&data_dir.database(), kept)?;
     }
     partial.replace(&data_dir.database())?;
     data_dir.sync()?;
-    let usable_before = replaced.map(|old| old.keys).unwrap_or_default();
-    let revived = revived(backup_keys, &usable_before);
-    Ok(Restored { epoch, revived, kept })
+    Ok((epoch, kept))
 }
 
-/// Opens the copy of a backup, if it is whole, as a database of this program's schema.
-fn open_copy(path: &Path) -> Result<(Connection, u64, Vec<Key>), OpenError> {
+/// Opens the copy of a backup, if it is whole, as a database of this program's schema; with its epoch.
+fn open_copy(path: &Path) -> Result<(Connection, u64), OpenError> {
     let mut db = connect(path)?;
     check(&db, path)?;
     schema::migrate(&mut db, path, MIGRATIONS)?;
-    let (epoch, keys) = read(&db, path)?;
-    Ok((db, epoch, keys))
+    let epoch = read_epoch(&db, path)?;
+    Ok((db, epoch))
 }
 
-/// What a restore must know of the store that it replaces.
-struct Replaced {
-    epoch: u64,
-    keys: Vec<Key>,
-}
-
-/// Reads what must be known of the old store, and makes sure that it is one file which nobody
-/// uses: a write-ahead log left behind would be taken for the new database's.
-fn retire(data_dir: &DataDir) -> Result<Replaced, OpenError> {
+/// Answers the old store's epoch, and makes sure that it is one file which nobody uses: a write-ahead
+/// log left behind would be taken for the new database's.
+fn retire(data_dir: &DataDir) -> Result<u64, OpenError> {
     let path = data_dir.database();
     if fs::metadata(&path).is_ok_and(|found| is_empty(&found)) {
         // All that is left may be in the log beside it, which would be taken for the new database's.
         if with_suffix(&path, "-wal").exists() {
             return Err(OpenError::Empty(path));
         }
-        return Ok(Replaced { epoch: 0, keys: Vec::new() });
+        return Ok(0);
     }
     let failed = |error| OpenError::from_engine(&path, &error);
     let mut old = connect(&path)?;
     schema::migrate(&mut old, &path, MIGRATIONS)?;
-    let (epoch, keys) = read(&old, &path)?;
+    let epoch = read_epoch(&old, &path)?;
     // This needs the database for itself alone, so it also finds commands that hold no lock.
     old.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(failed)?;
     old.close().map_err(|(_, error)| failed(error))?;
     if with_suffix(&path, "-wal").exists() {
         return Err(OpenError::InUse(path));
     }
-    Ok(Replaced { epoch, keys })
+    Ok(epoch)
 }
 
 /// Refuses what is no whole database of ours.
@@ -206,43 +222,46 @@ fn check(db: &Connection, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn read(db: &Connection, path: &Path) -> Result<(u64, Vec<Key>), OpenError> {
-    let damaged = |error: StoreError| OpenError::Damaged {
-        path: path.to_owned(),
-        cause: match error {
-            StoreError::Damaged(cause) | StoreError::Unavailable(cause) => {
-                cause.for_log().to_owned()
-            }
-            other => format!("{other:?}"),
-        },
-    };
-    let epoch = rows::epoch(db).map_err(damaged)?;
-    let keys = keys::keys(db, None, None, u32::MAX)
-        .map_err(damaged)?
-        .into_iter()
-        .map(|(key, _)| key)
-        .collect();
-    Ok((epoch, keys))
+/// Makes sure that all keys can be read, before it is too late.
+fn read_epoch(db: &Connection, path: &Path) -> Result<u64, OpenError> {
+    each_key(db, path, |_| Ok(()))?;
+    rows::epoch(db).map_err(|error| unreadable(path, &error))
 }
 
-/// The keys that work in the backup and did not before, be it by a secret that was rotated away.
-fn revived(backup: Vec<Key>, before: &[Key]) -> Vec<Key> {
-    let before: BTreeMap<&KeyId, &Key> = before.iter().map(|key| (&key.id, key)).collect();
-    let worked = |key: &Key| {
-        before.get(&key.id).is_some_and(|old| {
-            let secrets = |key: &Key| [Some(key.secret), key.previous.map(|one| one.digest)];
-            let known = secrets(old);
-            old.revoked_time.is_none()
-                && secrets(key).iter().all(|one| one.is_none() || known.contains(one))
-        })
-    };
-    backup.into_iter().filter(|key| key.revoked_time.is_none() && !worked(key)).collect()
+/// Shows every key, by id. Few of them are in memory at once.
+fn each_key(
+    db: &Connection,
+    path: &Path,
+    mut show: impl FnMut(&Key) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    let mut after: Option<KeyId> = None;
+    loop {
+        let page = keys::keys(db, None, after.as_ref(), PAGE);
+        let page = page.map_err(|error| unreadable(path, &error))?;
+        for (key, _) in &page {
+            show(key)?;
+        }
+        match page.into_iter().next_back() {
+            Some((last, _)) => after = Some(last.id),
+            None => return Ok(()),
+        }
+    }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
+fn unreadable(path: &Path, error: &StoreError) -> OpenError {
+    let cause = match error {
+        StoreError::Damaged(cause) | StoreError::Unavailable(cause) => cause.for_log().to_owned(),
+        other => format!("{other:?}"),
+    };
+    OpenError::Damaged { path: path.to_owned(), cause }
+}
+
+/// Whether a key worked by all its secrets, be it by one that was rotated away since.
+fn worked(before: &Key, key: &Key) -> bool {
+    let secrets = |key: &Key| [Some(key.secret), key.previous.map(|one| one.digest)];
+    let known = secrets(before);
+    before.revoked_time.is_none()
+        && secrets(key).iter().all(|one| one.is_none() || known.contains(one))
 }
 
 /// Gives a file a name that nothing has yet. Where the file system has links, the file keeps its
@@ -266,7 +285,7 @@ struct Partial {
 
 impl Partial {
     fn make(path: PathBuf) -> Result<Self, OpenError> {
-        remove_left_over(&path)?;
+        remove_copy(&path)?;
         let file = make_private(&path)?;
         file.lock().map_err(|error| OpenError::from_io(&path, &error))?;
         Ok(Self { path, _file: file })
@@ -313,38 +332,6 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        _ = fs::remove_file(&self.path);
-        remove_companions(&self.path);
+        _ = remove_with_companions(&self.path);
     }
-}
-
-/// Removes the files that the engine keeps beside a database.
-fn remove_companions(path: &Path) {
-    for suffix in ["-wal", "-shm", "-journal"] {
-        _ = fs::remove_file(with_suffix(path, suffix));
-    }
-}
-
-/// Removes what a copy that was killed left behind: a database, be it without its first page yet, that
-/// nobody writes.
-fn remove_left_over(path: &Path) -> Result<(), OpenError> {
-    let failed = |error| OpenError::from_io(path, &error);
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(failed)?,
-    };
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
-    }
-    let mut start = Vec::new();
-    let magic = b"SQLite format 3\0";
-    file.take(magic.len() as u64).read_to_end(&mut start).map_err(failed)?;
-    if start != magic && start.iter().any(|byte| *byte != 0) {
-        return Err(OpenError::Exists(path.to_owned()));
-    }
-    fs::remove_file(path).map_err(failed)?;
-    remove_companions(path);
-    Ok(())
 }

@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::ErrorCode;
 
-use super::files::read_trial;
+use super::{files::read_trial, left_overs};
 
 /// The database's file name.
 pub const DATABASE: &str = "customer-settings.db";
@@ -33,6 +33,8 @@ pub enum OpenError {
         /// What it holds.
         found: String,
     },
+    /// The directory holds no store but what a restore left there that did not come to its end.
+    Unfinished(PathBuf),
     /// The directory holds no store, and only reading was asked for.
     NoStore(PathBuf),
     /// The directory held a store, which has lost its database.
@@ -114,9 +116,11 @@ impl fmt::Display for OpenError {
                 "the directory {} holds no store: check the path; 'serve', 'load' and 'key create' make one",
                 dir.display()
             ),
-            Self::Lost { .. } | Self::Empty(_) | Self::NotOurs(_) | Self::Damaged { .. } => {
-                self.write_broken(f)
-            }
+            Self::Lost { .. }
+            | Self::Unfinished(_)
+            | Self::Empty(_)
+            | Self::NotOurs(_)
+            | Self::Damaged { .. } => self.write_broken(f),
             Self::HasStore(dir) => write!(
                 f,
                 "the directory {} holds a store: give an empty directory, or --replace to keep it beside the restored one",
@@ -161,6 +165,12 @@ impl OpenError {
                 "the database {} is gone, though a store was here ({found} is left): put it back, or restore a backup \
                  into an empty directory; to begin with nothing, give an empty directory",
                 path.display()
+            ),
+            Self::Unfinished(dir) => write!(
+                f,
+                "the directory {} holds no store, as a restore into it was broken off: repeat the restore, or give \
+                 another directory",
+                dir.display()
             ),
             Self::Empty(path) => write!(
                 f,
@@ -229,6 +239,7 @@ impl OpenError {
 
 /// A data directory of which nobody else opens, makes or replaces the store for as long as this
 /// lives. The lock is on the directory itself, so that an empty one stays empty.
+#[derive(Debug)]
 pub(super) struct DataDir {
     path: PathBuf,
     handle: File,
@@ -270,7 +281,11 @@ impl DataDir {
             Ok(found) if is_empty(&found) => Err(OpenError::Empty(path)),
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                for left in self.names()? {
+                let names = self.names()?;
+                if names.iter().any(|name| left_overs::is_of_restore(name)) {
+                    return Err(OpenError::Unfinished(self.path.clone()));
+                }
+                for left in names {
                     let is_ours = left == SERVE_LOCK || left.starts_with(DATABASE);
                     if is_ours && !left.starts_with(NEW_DATABASE) {
                         return Err(OpenError::Lost { path, found: left });
@@ -286,12 +301,16 @@ impl DataDir {
     /// Refuses a directory that holds anything but what belongs to an empty one: a volume's
     /// `lost+found`, a server's lock, and a store that was never finished.
     pub(super) fn check_empty(&self) -> Result<(), OpenError> {
-        for found in self.names()? {
-            if found != "lost+found" && found != SERVE_LOCK && !found.starts_with(NEW_DATABASE) {
-                return Err(OpenError::NotEmpty { dir: self.path.clone(), found });
+        let is_of_empty = |found: &str| {
+            found == "lost+found" || found == SERVE_LOCK || found.starts_with(NEW_DATABASE)
+        };
+        match self.names()?.into_iter().find(|found| !is_of_empty(found)) {
+            None => Ok(()),
+            Some(found) if found.starts_with(DATABASE) => {
+                Err(OpenError::Lost { path: self.database(), found })
             }
+            Some(found) => Err(OpenError::NotEmpty { dir: self.path.clone(), found }),
         }
-        Ok(())
     }
 
     fn names(&self) -> Result<Vec<String>, OpenError> {
@@ -315,12 +334,6 @@ impl DataDir {
 
     pub(super) fn has_serve_lock(&self) -> bool {
         self.path.join(SERVE_LOCK).exists()
-    }
-
-    /// Leaves an empty directory as it was. Servers take their lock only while they hold the directory's,
-    /// so that none holds the removed one.
-    pub(super) fn remove_serve_lock(&self) {
-        _ = fs::remove_file(self.path.join(SERVE_LOCK));
     }
 
     /// Keeps servers out, or says that there is one.
@@ -347,6 +360,7 @@ impl DataDir {
 }
 
 /// Held by the one server of a data directory; the system lets go of it if the program dies.
+#[derive(Debug)]
 pub(super) struct ServeLock {
     _file: File,
 }
