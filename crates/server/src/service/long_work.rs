@@ -18,6 +18,7 @@ use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     task::spawn_blocking,
+    task_local,
     time::timeout,
 };
 use tracing::{Instrument, Span};
@@ -50,6 +51,11 @@ pub struct LongWork {
 /// Who waits or works: a key, or the program itself.
 type Whose = Option<KeyId>;
 
+task_local! {
+    /// Set for work that has a place.
+    static HAS_PLACE: ();
+}
+
 impl LongWork {
     /// Half of the processors, and of the connections to the store where these are fewer: at least one. So the other
     /// half is left to all else.
@@ -72,16 +78,21 @@ impl LongWork {
     /// Does the work once there is a place for it.
     ///
     /// A key that has its share waits for itself alone: its next piece stands behind those of others. NOT_BEGUN
-    /// if the deadline comes first, LONG_WORK_LIMIT if too much of the same key waits already.
+    /// if the deadline comes first, LONG_WORK_LIMIT if too much of the same key waits already. Work within work is part
+    /// of it.
     pub async fn run<T: Send + 'static>(
         &self,
         key: Option<&KeyId>,
         deadline: Instant,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        if HAS_PLACE.try_with(|()| ()).is_ok() {
+            return work.await;
+        }
         let place = self.place(key, deadline).await?;
         let (wanted, unwanted) = oneshot::channel::<()>();
-        let (runtime, work) = (Handle::current(), work.instrument(Span::current()));
+        let work = HAS_PLACE.scope((), work.instrument(Span::current()));
+        let runtime = Handle::current();
         let done = spawn_blocking(move || {
             let _place = place;
             runtime.block_on(async move {
@@ -329,6 +340,14 @@ mod tests {
         assert_eq!(office.begun.recv().await, Some("b1"));
         drop(end);
         next.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn work_within_work_needs_no_place_of_its_own() {
+        let office = Office::new(1);
+        let (inner, deadline) = (office.long_work.clone(), SystemClock.monotonic() + PATIENCE);
+        let work = async move { inner.run(None, deadline, async { Ok(7) }).await };
+        assert_eq!(office.long_work.run(None, deadline, work).await.unwrap(), 7);
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ const MAX_PAUSE_MS: u64 = 50;
 /// How long an error waits to be explained, where that takes long.
 const EXPLANATION_WAIT: Duration = Duration::from_secs(1);
 /// Steps of a write, and ids within them, that are planned at once; more of them take long.
-const MOST_AT_ONCE: usize = 100;
+pub const MOST_AT_ONCE: usize = 100;
 
 /// Reads and changes settings.
 #[derive(Clone)]
@@ -181,9 +181,7 @@ impl SettingsService {
         match self.commit_in_turn(grant, write, &change).await? {
             Ended::Written(written) => Ok(Some(*written)),
             Ended::Absent => Ok(None),
-            Ended::Before(seen) => {
-                self.written_before(grant, seen, write.ask.takes_long(), write.deadline).await
-            }
+            Ended::Before(seen) => self.written_before(grant, seen, write.deadline).await,
             Ended::Refused(error, current) => {
                 Err(self.explained(grant, current, write, error).await)
             }
@@ -344,7 +342,6 @@ impl SettingsService {
         &self,
         grant: &Grant,
         seen: LoggedRequest,
-        is_within: bool,
         deadline: Instant,
     ) -> Result<Option<Written>> {
         let current = self.freshness.unless_gone(self.store.settings(grant)).await?;
@@ -352,9 +349,6 @@ impl SettingsService {
         let near = history::near(&*self.store, grant, &current, seen.revision).await?;
         let settings = match near {
             Some(near) => near,
-            None if is_within => {
-                history::as_of(&*self.store, grant, current, seen.revision).await?
-            }
             None => {
                 let as_of = AsOf::Revision(seen.revision);
                 self.look_back(grant.clone(), current, as_of, deadline).await?
@@ -383,9 +377,6 @@ impl SettingsService {
             let grant = grant.clone();
             async move { Ok(history::explained(&*store, &grant, &current, &ask, found).await) }
         };
-        if write.ask.takes_long() {
-            return explained.await.unwrap_or(error);
-        }
         let deadline = write.deadline.min(self.clock.monotonic() + EXPLANATION_WAIT);
         let key = grant.actor().key_id.as_ref();
         self.long_work.run(key, deadline, explained).await.unwrap_or(error)
@@ -403,8 +394,7 @@ impl SettingsService {
         let until = write.deadline.min(self.clock.monotonic() + MAX_OUTCOME_WAIT);
         while request.is_some() && self.clock.monotonic() < until {
             if let Ok(Some(seen)) = self.seen_before(grant, request).await
-                && let Ok(Some(written)) =
-                    self.written_before(grant, seen, write.ask.takes_long(), until).await
+                && let Ok(Some(written)) = self.written_before(grant, seen, until).await
             {
                 return Ok(Ended::Written(Box::new(Written { repeated: false, ..written })));
             }

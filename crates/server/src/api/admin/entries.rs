@@ -31,7 +31,7 @@ use crate::{
         settings::{Settings, Subject},
         text::{Color, Description, Name},
     },
-    service::settings::{Ask, Written},
+    service::settings::{Ask, MOST_AT_ONCE, Written},
 };
 
 /// The most changes of a batch.
@@ -52,6 +52,27 @@ impl Admin {
         let ask = Ask::Steps { etag: None, steps: vec![step?], is_batch: false };
         let write = envelope.write(rpc, message, request_id, validate_only, ask)?;
         self.0.settings.write(envelope.caller()?, &company, write).await
+    }
+
+    async fn change_entries(
+        self,
+        envelope: Envelope,
+        mut message: BatchChangeEntriesRequest,
+    ) -> Result<(Written, BatchChangeEntriesResponse)> {
+        let id = std::mem::take(&mut message.request_id);
+        let company = CompanyId::parse("company_id", &message.company_id)?;
+        let etag = envelope.etag(&[&message.etag])?;
+        let ask = Ask::Steps { etag, steps: batch_steps(&message)?, is_batch: true };
+        let rpc = "BatchChangeEntries";
+        let write = envelope.write(rpc, &message, &id, message.validate_only, ask)?;
+        let written = self.0.settings.write(envelope.caller()?, &company, write).await?;
+        let results = batch_results(&written.settings, &written.subjects);
+        let answer = BatchChangeEntriesResponse {
+            revision: convert::revision(written.settings.revision),
+            etag: written.settings.etag().to_string(),
+            results,
+        };
+        Ok((written, answer))
     }
 }
 
@@ -186,22 +207,20 @@ impl EntryService for Admin {
         &self,
         request: Request<BatchChangeEntriesRequest>,
     ) -> Result<Response<BatchChangeEntriesResponse>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
+        let (envelope, message) = Envelope::open(request);
         let made = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let etag = envelope.etag(&[&message.etag])?;
-            let ask = Ask::Steps { etag, steps: batch_steps(&message)?, is_batch: true };
-            let rpc = "BatchChangeEntries";
-            let write = envelope.write(rpc, &message, &id, message.validate_only, ask)?;
-            let written = self.0.settings.write(envelope.caller()?, &company, write).await?;
-            let results = batch_results(&written.settings, &written.subjects);
-            let answer = BatchChangeEntriesResponse {
-                revision: convert::revision(written.settings.revision),
-                etag: written.settings.etag().to_string(),
-                results,
-            };
-            Ok((written, answer))
+            let count = message.changes.len();
+            if count == 0 || count > MAX_BATCH {
+                let description = format!("must be 1 to {MAX_BATCH} changes; there are {count}");
+                return Err(Error::invalid("changes", "OUT_OF_RANGE", description));
+            }
+            let (key, deadline) = (envelope.caller()?.actor.key_id.clone(), envelope.deadline()?);
+            let change = self.clone().change_entries(envelope, message);
+            match count > MOST_AT_ONCE {
+                // With all that is made of it before and after.
+                true => self.0.long_work.run(key.as_ref(), deadline, change).await,
+                false => change.await,
+            }
         };
         written(made.await)
     }
@@ -291,11 +310,6 @@ fn target(collection: &str, id: &str) -> Result<(Catalog, EntryId)> {
 }
 
 fn batch_steps(message: &BatchChangeEntriesRequest) -> Result<Vec<Step>> {
-    let count = message.changes.len();
-    if count == 0 || count > MAX_BATCH {
-        let description = format!("must be 1 to {MAX_BATCH} changes; there are {count}");
-        return Err(Error::invalid("changes", "OUT_OF_RANGE", description));
-    }
     let at = |(index, change): (usize, &EntryChange)| {
         batch_step(change, &message.company_id)
             .map_err(|error| Error::InBatch { index, error: Box::new(error) })
