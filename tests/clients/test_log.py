@@ -125,6 +125,10 @@ def test_a_server_whose_welcome_nobody_reads_serves(tmp_path):
         assert server.stop() == 0
 
 
+def test_a_server_that_starts_logs_no_error(demo):
+    assert "ERROR" not in demo.read_log(), demo.read_log()
+
+
 def test_too_few_files_are_told_of(start):
     def few(server_start):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

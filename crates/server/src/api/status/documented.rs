@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{Response, StatusCode, header};
 
 use super::{
-    RequestError, error_response, rendered, request_error_response, request_status, status_json,
+    RequestError, codes, json_with, rendered, request_error_response, request_status, status_json,
 };
 use crate::{
     catalog::{
@@ -57,8 +57,10 @@ pub fn documented_errors() -> Vec<DocumentedError> {
         was_its: true,
         since: vec![],
     };
+    // Not as an answer that is sent: those are counted and logged.
     let of = |description: &'static str, about: About, error: &Error| {
-        documented(description, about, &rendered(error), error_response(Protocol::Http, error))
+        let (status, http) = (rendered(error), codes(error).1);
+        documented(description, about, &status, json_with(&status, http))
     };
     let of_request = |description: &'static str, about: About, error: &RequestError| {
         let response = request_error_response(Protocol::Http, error);
