@@ -36,6 +36,7 @@ use crate::{
 mod admin;
 mod compat;
 mod convert;
+mod counts;
 pub mod docs;
 pub mod finished;
 mod frame;
@@ -43,10 +44,12 @@ mod grpc;
 mod guard;
 pub mod http;
 mod inflate;
+mod large;
 mod marks;
 pub mod openapi;
 mod ready;
 pub mod status;
+mod wire;
 
 use admin::Admin;
 pub use compat::finished_list;
@@ -121,7 +124,7 @@ pub struct Api {
 impl Api {
     /// Puts the protocols together; a body may have `body_limit` bytes.
     pub fn new(use_cases: UseCases, authenticator: Arc<Authenticator>, body_limit: usize) -> Self {
-        let compat = Compat::new(&use_cases);
+        let (compat, long_work) = (Compat::new(&use_cases), use_cases.long_work.clone());
         let methods = Arc::new(Methods::new());
         let ready = ReadyLists::new(&methods, authenticator.clone(), use_cases.settings.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -137,7 +140,7 @@ impl Api {
                     .build_v1alpha()
                     .unwrap_or_else(|error| unreachable!("built descriptors: {error}")),
             );
-        let guard = Guard { authenticator, methods, body_limit };
+        let guard = Guard { authenticator, methods, body_limit, long_work: long_work.clone() };
         let backend = grpc::backend(routes, guard.clone());
         let services = http::bound_services(descriptors());
         let services: Vec<&str> = services.iter().map(String::as_str).collect();
@@ -146,6 +149,7 @@ impl Api {
             authenticate: Arc::new(guard.clone()),
             finished: Some(Arc::new(HotLists(compat))),
             body_limit,
+            long_work: long_work.clone(),
         };
         let checked = "the contract's bindings are tested";
         let transcoder = Transcoder::new(descriptors(), &services, wiring)

@@ -45,6 +45,15 @@ pub(super) fn unframed(frame: &[u8]) -> Result<&[u8], &'static str> {
     }
 }
 
+/// The messages of whole frames.
+pub(super) fn messages(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (frame, rest) = frames.split_at_checked(frame_length(frames)?)?;
+        frames = rest;
+        Some(&frame[HEAD_BYTES..])
+    })
+}
+
 /// Whether a request's frames are not whole, or there is none. One that says to be larger than the limit is
 /// for others to refuse.
 pub(super) fn ends_within_a_frame(mut frames: &[u8], limit: usize) -> bool {
@@ -69,6 +78,8 @@ mod tests {
             let is_whole = [7, 12, 18].contains(&cut);
             assert_eq!(ends_within_a_frame(&frames[..cut], 2), !is_whole, "{cut}");
         }
+        let all: Vec<&[u8]> = messages(&frames).collect();
+        assert_eq!(all, [&[1_u8, 1][..], &[], &[7]]);
         assert!(ends_within_a_frame(&[0, 0, 0, 0, 2], 2));
         assert!(!ends_within_a_frame(&[0, 0, 0, 0, 3], 2));
     }

@@ -16,10 +16,12 @@ use tonic::{Code, Status, body::Body, service::Routes};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 use super::{
-    frame::{HEAD_BYTES, ends_within_a_frame},
+    frame::{HEAD_BYTES, ends_within_a_frame, messages},
     guard::{Method, Methods, admit},
     http::{Authenticate, Backend, RpcPath, collected},
-    inflate, manner,
+    inflate,
+    large::{AT_ONCE, beside},
+    manner,
     status::{RequestError, grpc_code, grpc_status, request_status},
 };
 use crate::{
@@ -30,6 +32,7 @@ use crate::{
         id::KeyId,
     },
     net::{ClientAddress, Coding, GRPC_ENCODING, Who},
+    service::long_work::LongWork,
 };
 
 /// Services that answer without a key, some of whose calls are streams: what they tell is in the documentation anyway.
@@ -57,6 +60,8 @@ pub(super) struct Guard {
     pub(super) methods: Arc<Methods>,
     /// The most bytes of a message.
     pub(super) body_limit: usize,
+    /// Where large messages are inflated.
+    pub(super) long_work: Arc<LongWork>,
 }
 
 impl Guard {
@@ -85,14 +90,29 @@ impl Guard {
     }
 
     /// The body, once all of it is here: a call that did not arrive whole is not carried out. The library
-    /// would take a call that its client broke off after the message for a finished one.
-    async fn whole(&self, body: Body, coding: Coding) -> Result<Bytes, RequestError> {
-        let limit = self.body_limit;
-        let bytes = collected(body, limit, HEAD_BYTES).await?;
-        match ends_within_a_frame(&bytes, limit) {
-            true => Err(RequestError::BodyUnreadable),
-            false => inflate::call(bytes, coding, limit),
+    /// would take a call that its client broke off after the message for a finished one. It makes a message of all
+    /// that it is sent, so the items of lists are counted first.
+    async fn whole(&self, body: Body, parts: &Parts) -> Result<Bytes, Status> {
+        let refused = |error: RequestError| request_status(&error);
+        let (coding, limit) = (manner(&parts.extensions).coding, self.body_limit);
+        let bytes = collected(body, limit, HEAD_BYTES).await.map_err(refused)?;
+        if ends_within_a_frame(&bytes, limit) {
+            return Err(refused(RequestError::BodyUnreadable));
         }
+        let frames = match inflate::call(bytes.clone(), coding, limit.min(AT_ONCE)) {
+            Err(RequestError::BodyTooLarge { .. }) => {
+                let inflate = move || inflate::call(bytes, coding, limit);
+                let inflated = beside(&self.long_work, &parts.extensions, inflate).await;
+                inflated.map_err(|error| grpc_status(&error))?
+            }
+            frames => frames,
+        };
+        let frames = frames.map_err(refused)?;
+        if let Some(method) = self.methods.get(parts.uri.path()) {
+            let counted = messages(&frames).try_for_each(|message| method.lists.check(message));
+            counted.map_err(|violation| grpc_status(&violation.into()))?;
+        }
+        Ok(frames)
     }
 
     /// Messages that cannot be read are the caller's mistake, and tonic answers as if they were
@@ -147,9 +167,9 @@ impl Service<http::Request<Body>> for Guarded {
                 if let Err(refusal) = guard.admit(&mut parts).await {
                     return Ok(refusal.into_http());
                 }
-                body = match guard.whole(body, coding).await {
+                body = match guard.whole(body, &parts).await {
                     Ok(bytes) => Body::new(Full::new(bytes)),
-                    Err(error) => return Ok(request_status(&error).into_http()),
+                    Err(refusal) => return Ok(refusal.into_http()),
                 };
             } else if coding != Coding::Identity {
                 body = inflate::stream(body, coding, guard.body_limit);

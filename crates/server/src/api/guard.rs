@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, Method as Verb, header, request::Parts};
 use prost_reflect::{MethodDescriptor, Value};
 
 use super::{
+    counts::Lists,
     descriptors,
     http::{ignores_unknown, rpc_path},
     marks::MIN_REVISION,
@@ -38,6 +39,8 @@ pub(super) struct Method {
     is_strict: bool,
     /// Whether it takes an etag.
     takes_etag: bool,
+    /// The lists of its request.
+    pub(super) lists: Lists,
 }
 
 /// Every method, by its path.
@@ -69,6 +72,7 @@ impl Method {
             scopes,
             is_strict: !ignores_unknown(rpc),
             takes_etag: rpc.input().get_field_by_name("etag").is_some(),
+            lists: Lists::of(&rpc.input()),
         }
     }
 

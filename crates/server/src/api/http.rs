@@ -36,19 +36,19 @@ pub(crate) use self::{
     values::wrapped,
 };
 use self::{
-    request::Unreadable,
+    request::{Sent, Unreadable},
     routes::{Found, Routes},
 };
 use super::{
     finished::{FinishedList, add_cache_headers, has_etag},
-    manner,
+    inflate, large, manner,
     marks::mark,
     status::{self, RequestError},
 };
 use crate::{
     catalog::error::{Cause, Error},
     net::Protocol,
-    service::snapshot::Marks,
+    service::{long_work::LongWork, snapshot::Marks},
 };
 
 /// Says whom a request is from, after its path is known and before its body is read.
@@ -97,15 +97,18 @@ pub struct Wiring {
     pub finished: Option<Arc<dyn FinishedAnswers>>,
     /// The largest body, in bytes.
     pub body_limit: usize,
+    /// Where what comes of large bodies is done.
+    pub long_work: Arc<LongWork>,
 }
 
 /// Answers HTTP/JSON requests with the methods of gRPC services.
 #[derive(Clone)]
 pub struct Transcoder {
-    routes: Arc<Routes<Route>>,
+    routes: Arc<Routes<Arc<Route>>>,
     backend: Backend,
     authenticate: Arc<dyn Authenticate>,
     body_limit: usize,
+    long_work: Arc<LongWork>,
 }
 
 struct Route {
@@ -143,7 +146,7 @@ impl Transcoder {
             (
                 binding.method.clone(),
                 binding.template.clone(),
-                Route { binding, rpc_path, finished },
+                Arc::new(Route { binding, rpc_path, finished }),
             )
         };
         let routes = Routes::new(bindings(pool, services)?.into_iter().map(route));
@@ -152,6 +155,7 @@ impl Transcoder {
             backend: wiring.backend,
             authenticate: wiring.authenticate,
             body_limit: wiring.body_limit,
+            long_work: wiring.long_work,
         })
     }
 
@@ -169,15 +173,15 @@ impl Transcoder {
             }
         };
         parts.extensions.insert(route.rpc_path.clone());
-        let mut response = self.answer_route(route, &captures, parts, body).await;
+        let mut response = self.answer_route(route, captures, parts, body).await;
         response.extensions_mut().insert(route.rpc_path.clone());
         response
     }
 
     async fn answer_route(
         &self,
-        route: &Route,
-        captures: &[String],
+        route: &Arc<Route>,
+        captures: Vec<String>,
         mut parts: Parts,
         body: Body,
     ) -> Response<Body> {
@@ -185,14 +189,7 @@ impl Transcoder {
             return refuse(&error);
         }
         let binding = &route.binding;
-        let body =
-            match request::read_body(binding, manner(&parts.extensions), body, self.body_limit)
-                .await
-            {
-                Ok(body) => body,
-                Err(error) => return refuse_request(&error),
-            };
-        let message = match request::message(binding, captures, parts.uri.query(), &body) {
+        let message = match self.message(route, captures, &parts, body).await {
             Ok(message) => message,
             Err(Unreadable::Body(error)) => return refuse_request(&error),
             Err(Unreadable::Field(error)) => return refuse(&error),
@@ -210,6 +207,29 @@ impl Transcoder {
             }
             None => self.call(binding, parts, &message).await,
         }
+    }
+
+    async fn message(
+        &self,
+        route: &Arc<Route>,
+        captures: Vec<String>,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<DynamicMessage, Unreadable> {
+        let (manner, limit) = (manner(&parts.extensions), self.body_limit);
+        let sent = request::read_body(&route.binding, manner, body, limit).await;
+        let sent = match sent.map_err(Unreadable::Body)? {
+            Sent::Small(body) => {
+                return request::message(&route.binding, &captures, parts.uri.query(), &body);
+            }
+            Sent::Large(sent) => sent,
+        };
+        let (route, uri) = (route.clone(), parts.uri.clone());
+        let read = move || {
+            let body = inflate::body(sent, manner.coding, limit).map_err(Unreadable::Body)?;
+            request::message(&route.binding, &captures, uri.query(), &body)
+        };
+        large::beside(&self.long_work, &parts.extensions, read).await.map_err(Unreadable::Field)?
     }
 
     async fn call(

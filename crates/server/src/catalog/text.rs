@@ -25,6 +25,7 @@ pub struct Name(String);
 impl Name {
     /// Takes a name from outside; `field` names it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
+        refuse_far_too_long(field, value, MAX_NAME_LENGTH)?;
         let name = composed(value.trim());
         if name.is_empty() {
             return Err(Violation::new(field, "REQUIRED", "is required and must not be blank"));
@@ -93,6 +94,7 @@ pub struct Description(String);
 impl Description {
     /// Takes a description from outside; `field` names it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
+        refuse_far_too_long(field, value, MAX_DESCRIPTION_LENGTH)?;
         let text = composed(&value.trim().replace("\r\n", "\n"));
         if let Some(c) = text.chars().find(|c| *c != '\n' && *c != '\t' && is_control(*c)) {
             return Err(control(field, c));
@@ -233,6 +235,15 @@ fn control(field: &str, c: char) -> Violation {
     Violation::new(field, "CONTROL_CHARACTER", description)
 }
 
+/// Refuses text that is too long whatever becomes of it, before work is spent on it: composing makes one character
+/// of four at most.
+fn refuse_far_too_long(field: &str, value: &str, most: usize) -> Result<(), Violation> {
+    match value.trim().chars().count() {
+        length if length > 4 * most => Err(too_long(field, length, most)),
+        _ => Ok(()),
+    }
+}
+
 fn too_long(field: &str, length: usize, most: usize) -> Violation {
     Violation::new(
         field,
@@ -263,6 +274,12 @@ mod tests {
         assert!(Name::parse("name", &"é".repeat(100)).is_ok());
         assert_eq!(Name::parse("name", &"é".repeat(101)).unwrap_err().reason, "TOO_LONG");
         assert_eq!(Name::parse("name", " \n ").unwrap_err().reason, "REQUIRED");
+        // A letter and three marks are one character, and no more than four ever become one.
+        let marked = "\u{3b1}\u{313}\u{300}\u{345}";
+        assert_eq!(Name::parse("name", &marked.repeat(100)).unwrap().as_str().chars().count(), 100);
+        let violation = Name::parse("name", &format!("{}a", marked.repeat(100))).unwrap_err();
+        assert!(violation.description.starts_with("has 401 characters"), "{violation}");
+        assert!(Name::parse("name", &format!("{}a", " ".repeat(1_000))).is_ok());
     }
 
     #[test]

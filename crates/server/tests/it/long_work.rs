@@ -12,10 +12,10 @@ const COMPANY: &str = "/admin/v1/companies/cmp_001";
 const TAG: &str = "/admin/v1/companies/cmp_001/customer_tags/tag_001";
 
 /// Others' work, which takes every place until it is told to end.
-struct Crowd(Vec<(oneshot::Sender<()>, JoinHandle<()>)>);
+pub(crate) struct Crowd(Vec<(oneshot::Sender<()>, JoinHandle<()>)>);
 
 impl Crowd {
-    async fn of(server: &Server) -> Self {
+    pub(crate) async fn of(server: &Server) -> Self {
         let mut all = Vec::new();
         for i in 0..server.services.long_work.places() {
             let (begins, begun) = oneshot::channel();
@@ -37,7 +37,7 @@ impl Crowd {
         Self(all)
     }
 
-    async fn leave(self) {
+    pub(crate) async fn leave(self) {
         for (end, running) in self.0 {
             drop(end);
             running.await.unwrap();

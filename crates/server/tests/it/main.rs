@@ -39,3 +39,4 @@ mod transcoding;
 mod values;
 mod verify;
 mod ways;
+mod work;

@@ -20,8 +20,9 @@ use customer_settings_server::{
         status,
     },
     catalog::{entry::Revision, error::Error, token::RevisionToken},
+    clock::SystemClock,
     net::{Manner, fit_for},
-    service::snapshot::Marks,
+    service::{long_work::LongWork, snapshot::Marks},
 };
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
@@ -111,6 +112,10 @@ impl FinishedAnswers for ReadyThing {
     }
 }
 
+fn long_work() -> Arc<LongWork> {
+    Arc::new(LongWork::with_places(Arc::new(SystemClock), 1))
+}
+
 impl Fixture {
     fn new() -> Self {
         Self::with(things(), &["test.v1.Things"], None)
@@ -131,6 +136,7 @@ impl Fixture {
             authenticate: Arc::new(ByHeader),
             finished,
             body_limit: BODY_LIMIT,
+            long_work: long_work(),
         };
         Self { transcoder: Transcoder::new(&pool, services, wiring).unwrap(), pool, calls }
     }
@@ -863,6 +869,7 @@ fn refusal(methods: &str) -> Option<String> {
         authenticate: Arc::new(ByHeader),
         finished: None,
         body_limit: BODY_LIMIT,
+        long_work: long_work(),
     };
     Transcoder::new(&pool, &["bad.v1.S"], wiring).err().map(|error| error.to_string())
 }

@@ -23,6 +23,8 @@ use crate::{
 
 /// The most conditions of a filter: each is looked at for every entry.
 const MOST_CONDITIONS: usize = 20;
+/// The most bytes of a filter: so many names, as long as they may be.
+const MOST_FILTER_BYTES: usize = 16 << 10;
 
 /// A condition on an entry.
 enum Condition {
@@ -226,6 +228,10 @@ fn conditions(filter: &str) -> Result<Vec<Condition>> {
                            name : \"vip\" (contains); in quotation marks, write \\\" for \" and \\\\ for \\";
         Error::invalid("filter", "MALFORMED_FILTER", description)
     };
+    if filter.len() > MOST_FILTER_BYTES {
+        let description = format!("must have at most {MOST_FILTER_BYTES} bytes");
+        return Err(Error::invalid("filter", "OUT_OF_RANGE", description));
+    }
     let words = words(filter).ok_or_else(malformed)?;
     let mut conditions = Vec::new();
     let mut rest = &words[..];

@@ -3,11 +3,10 @@
 //! The same bytes as `json::write` makes by reflection, for the kinds of fields that those lists have
 //! and no others.
 
-use prost::{
-    Message as _,
-    encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
-};
+use prost::Message as _;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+
+use crate::api::wire::{Fields, Part};
 
 /// How a message is written, read from its descriptor once.
 #[derive(Debug)]
@@ -31,12 +30,6 @@ enum FieldKind {
     /// Left out where it is not set.
     Time,
     List(DirectJson),
-}
-
-/// One field of a message's bytes.
-enum Part<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
 }
 
 impl DirectJson {
@@ -88,7 +81,7 @@ impl DirectJson {
 impl Field {
     /// Whether there was anything to write.
     fn append(&self, message: &[u8], json: &mut Vec<u8>) -> Option<bool> {
-        let mut values = Values { rest: message, number: self.number };
+        let mut values = Values { fields: Fields::of(message), number: self.number };
         match &self.kind {
             FieldKind::List(entries) => {
                 json.push(b'[');
@@ -119,40 +112,16 @@ impl Field {
     }
 }
 
-impl<'a> Part<'a> {
-    fn bytes(self) -> Option<&'a [u8]> {
-        match self {
-            Self::Bytes(bytes) => Some(bytes),
-            Self::Number(_) => None,
-        }
-    }
-}
-
 /// The values of one field, in the order of the bytes.
 struct Values<'a> {
-    rest: &'a [u8],
+    fields: Fields<'a>,
     number: u32,
 }
 
 impl<'a> Values<'a> {
     /// `None`: the bytes are damaged.
     fn next(&mut self) -> Option<Option<Part<'a>>> {
-        while !self.rest.is_empty() {
-            let (number, wire) = decode_key(&mut self.rest).ok()?;
-            let part = match wire {
-                WireType::Varint => Part::Number(decode_varint(&mut self.rest).ok()?),
-                WireType::LengthDelimited => {
-                    let length = usize::try_from(decode_varint(&mut self.rest).ok()?).ok()?;
-                    let (bytes, rest) = self.rest.split_at_checked(length)?;
-                    self.rest = rest;
-                    Part::Bytes(bytes)
-                }
-                other => {
-                    let context = DecodeContext::default();
-                    skip_field(other, number, &mut self.rest, context).ok()?;
-                    continue;
-                }
-            };
+        while let Some((number, part)) = self.fields.next()? {
             if number == self.number {
                 return Some(Some(part));
             }

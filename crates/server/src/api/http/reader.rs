@@ -25,7 +25,7 @@ use super::{
     values::{self, Given},
 };
 use crate::{
-    api::status::quoted,
+    api::{counts::too_many, status::quoted},
     catalog::{
         error::{MOST_NAMED, Violation},
         near::nearest,
@@ -184,6 +184,15 @@ impl Reader<'_> {
         let name = if name.is_empty() { Cow::Borrowed("body") } else { quoted(&name) };
         self.problems.push(Violation::new(&name, reason, problem));
         Ok(())
+    }
+
+    /// Refuses a list of too many items. Nothing else is told, and nothing more is read.
+    fn too_many<E: Error>(&mut self, place: &Place<'_>, most: usize) -> E {
+        let problem = too_many(&place.name(), most);
+        let error = E::custom(&problem);
+        self.problems = vec![problem];
+        self.is_full = true;
+        error
     }
 
     fn refuse_null<E: Error>(&mut self, kind: &Kind, at: &Place<'_>) -> Result<(), E> {

@@ -19,7 +19,7 @@ use super::{
     values,
 };
 use crate::{
-    api::{inflate, status::RequestError},
+    api::{inflate, large::AT_ONCE, status::RequestError},
     catalog::error::{Error, Violation},
     net::Manner,
 };
@@ -48,24 +48,36 @@ impl From<Violation> for Unreadable {
     }
 }
 
-/// Reads a body up to a limit, and always to its end: what did not arrive whole is not carried out. A binding
+/// A body that has arrived.
+pub(crate) enum Sent {
+    /// As it was before it was compressed: little.
+    Small(Bytes),
+    /// As it came: much, or what becomes much.
+    Large(Bytes),
+}
+
+/// Takes a body up to a limit, and always to its end: what did not arrive whole is not carried out. A binding
 /// without a body makes nothing of it, unless it is strict.
 pub(crate) async fn read_body(
     binding: &Binding,
     manner: Manner,
     body: Body,
     limit: usize,
-) -> Result<Bytes, RequestError> {
+) -> Result<Sent, RequestError> {
     // What its head announces.
     if body.size_hint().lower() > limit as u64 {
         return Err(RequestError::BodyTooLarge { limit });
     }
     let bytes = collected(body, limit, 0).await?;
     if matches!(binding.body, BodyRule::Nothing) && binding.ignores_unknown {
-        return Ok(Bytes::new());
+        return Ok(Sent::Small(Bytes::new()));
     }
     manner.check_body(&bytes)?;
-    inflate::body(bytes, manner.coding, limit)
+    match inflate::body(bytes.clone(), manner.coding, limit.min(AT_ONCE)) {
+        Ok(body) if body.len() <= AT_ONCE => Ok(Sent::Small(body)),
+        Ok(_) | Err(RequestError::BodyTooLarge { .. }) => Ok(Sent::Large(bytes)),
+        Err(error) => Err(error),
+    }
 }
 
 /// All of a body, which may have so many bytes, beside those of its framing.

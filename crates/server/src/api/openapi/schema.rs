@@ -8,7 +8,10 @@ use prost_reflect::{
 use serde_json::{Map, Value, json};
 
 use super::comments::Comments;
-use crate::api::http::{has_behavior, wrapped};
+use crate::api::{
+    counts,
+    http::{has_behavior, wrapped},
+};
 
 /// What a description says of a field's behavior, where JSON schemas have no word for it.
 const BEHAVIOR_NOTES: [(&str, &str); 2] = [
@@ -108,7 +111,11 @@ impl Schemas {
                 json!({ "type": "object", "additionalProperties": values })
             }
             kind if field.is_list() => {
-                json!({ "type": "array", "items": self.kind(&kind, direction) })
+                let mut list = json!({ "type": "array", "items": self.kind(&kind, direction) });
+                if let Some(most) = counts::said(field).filter(|_| direction == Direction::Input) {
+                    list["maxItems"] = most.into();
+                }
+                list
             }
             kind => self.kind(&kind, direction),
         };

@@ -14,7 +14,8 @@ use super::{
     tree::Tree,
 };
 use crate::api::{
-    http::values::{self, Given, expected, is_free},
+    counts::{MOST_PATHS, most_items},
+    http::values::{self, Given, expected, is_free, is_mask},
     status::quoted,
 };
 
@@ -48,15 +49,16 @@ impl<'de> Visitor<'de> for Key {
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
     One,
-    List,
-    Map,
+    /// Of at most so many items.
+    List(usize),
+    Map(usize),
 }
 
 impl Shape {
     pub(super) fn of(field: &FieldDescriptor) -> Self {
         match field {
-            field if field.is_map() => Self::Map,
-            field if field.is_list() => Self::List,
+            field if field.is_map() => Self::Map(most_items(field)),
+            field if field.is_list() => Self::List(most_items(field)),
             _ => Self::One,
         }
     }
@@ -73,9 +75,17 @@ pub(super) struct At<'s, 'a, 'p> {
 
 impl At<'_, '_, '_> {
     fn one<E: Error>(self, given: Given<'_>) -> Result<Got, E> {
+        if let (Shape::One, Kind::Message(message), Given::Text(names)) =
+            (self.shape, self.kind, given)
+            && is_mask(message)
+            && names.split(',').nth(MOST_PATHS).is_some()
+        {
+            let place = Place::within(self.place, Step::Field("paths"));
+            return Err(self.reader.too_many(&place, MOST_PATHS));
+        }
         let read = match self.shape {
             Shape::One => values::read(self.kind, &given),
-            Shape::List | Shape::Map => None,
+            Shape::List(_) | Shape::Map(_) => None,
         };
         match read {
             Some(value) => Ok(Got::Value(value)),
@@ -86,8 +96,8 @@ impl At<'_, '_, '_> {
     fn wrong<E: Error>(self, given: &Given<'_>) -> Result<Got, E> {
         let problem = match self.shape {
             Shape::One => values::problem(self.kind, given),
-            Shape::List => format!("must be a list, not {given}"),
-            Shape::Map => format!("must be an object, not {given}"),
+            Shape::List(_) => format!("must be a list, not {given}"),
+            Shape::Map(_) => format!("must be an object, not {given}"),
         };
         self.reader.refuse(self.place, "INVALID_VALUE", problem)?;
         Ok(Got::Wrong)
@@ -130,12 +140,15 @@ impl At<'_, '_, '_> {
         }
     }
 
-    fn map<'de, A: MapAccess<'de>>(self, mut entries: A) -> Result<Got, A::Error> {
+    fn map<'de, A: MapAccess<'de>>(self, most: usize, mut entries: A) -> Result<Got, A::Error> {
         let Kind::Message(entry) = self.kind else { unreachable!("a map has entries") };
         let (key_kind, kind) =
             (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
         let mut map = HashMap::new();
         while let Some(text) = entries.next_key_seed(Key)? {
+            if map.len() == most {
+                return Err(self.reader.too_many(self.place, most));
+            }
             let place = Place::within(self.place, Step::Key(&text));
             let Some(key) = map_key(&key_kind, &text) else {
                 let problem = format!("has a key that must be {}", expected(&key_kind));
@@ -209,12 +222,19 @@ impl<'de> Visitor<'de> for At<'_, '_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Got, A::Error> {
-        if !matches!(self.shape, Shape::List) {
+        let Shape::List(most) = self.shape else {
             while items.next_element::<IgnoredAny>()?.is_some() {}
             return self.wrong(&Given::List);
-        }
+        };
         let mut list = vec![];
         for index in 0.. {
+            if index == most {
+                // Nothing of it is looked at, and nothing behind it.
+                if items.next_element::<IgnoredAny>()?.is_none() {
+                    break;
+                }
+                return Err(self.reader.too_many(self.place, most));
+            }
             let place = Place::within(self.place, Step::Index(index));
             let (reader, kind, shape) = (&mut *self.reader, self.kind, Shape::One);
             let at = At { reader, shape, kind, place: &place, outer: None };
@@ -226,7 +246,7 @@ impl<'de> Visitor<'de> for At<'_, '_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Got, A::Error> {
         match (self.shape, self.kind) {
-            (Shape::Map, _) => self.map(map),
+            (Shape::Map(most), _) => self.map(most, map),
             (Shape::One, Kind::Message(message))
                 if !message.full_name().starts_with("google.protobuf.") =>
             {
