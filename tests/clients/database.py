@@ -44,8 +44,8 @@ class Postgres:
     # Without fsync a process that is killed loses nothing; only a machine would.
     OPTIONS = ["-c", "fsync=off", "-c", "max_connections=200", "-c", "listen_addresses=127.0.0.1"]
 
-    def __init__(self):
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="customer-settings-"))
+    def __init__(self, within=None):
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="customer-settings-", dir=within))
         self.user = {}
         if os.getuid() == 0:
             shutil.chown(self.home, "nobody")

@@ -1,16 +1,21 @@
 """Disks that fail, are full or go away under the built program: what was acknowledged is kept, what is
-in memory is served, and nothing is told that is not so."""
+in memory is served, and nothing is told that is not so.
 
+The real disks run with `./test --long` alone; over a store that fails the same is tried in every run of the tests.
+"""
+
+import contextlib
 import json
 import shutil
+import signal
+import time
 import urllib.error
 import urllib.request
 
+import pytest
 from conftest import run
-from database import until
-
-LISTED = "/v1/setting/companies/cmp_001/customer/tags:list"
-TAGS = "/admin/v1/companies/cmp_001/customer_tags"
+from database import Postgres, until
+from disks import COMPANY, LISTED, TAGS, Mount, Trial, injected
 
 
 def text(server, path):
@@ -67,3 +72,128 @@ def test_a_data_directory_that_is_replaced_is_noticed_and_told_once(demo, tmp_pa
     assert len(told) == 1 and told[0]["level"] == "ERROR" and "was deleted or replaced" in told[0]["cause"], told
     exported = run("export", "--data-dir", demo.data_dir).stdout
     assert "Before" in exported and "Back" in exported and "After" not in exported
+
+
+@pytest.fixture
+def mounted():
+    """A place for a file system, which ends with the test."""
+    mount = Mount()
+    yield mount
+    mount.close()
+
+
+@pytest.mark.long
+def test_a_server_that_is_killed_again_and_again_keeps_what_it_acknowledged(start, tmp_path):
+    trial = Trial(start, tmp_path / "killed")
+    kills = 40
+    with trial.load():
+        for number in range(kills):
+            trial.goes_on(writes=number + 1)
+            assert trial.kill() == -signal.SIGKILL
+            trial.start()
+        trial.goes_on()
+    print(f"\n{kills} times kill -9: {trial.check()}")
+
+
+def fill(path):
+    """Leaves no room on the disk."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_a_disk_that_fills_refuses_writes_alone(start, mounted, engine):
+    point = mounted.tmpfs("12m" if engine == "sqlite" else "160m").point
+    database = Postgres(point).init().start() if engine == "postgres" else None
+    trial = Trial(start, database.make() if database else point / "data")
+    filler, times = point / "filler", 5
+    try:
+        with trial.load():
+            for number in range(times):
+                trial.goes_on()
+                fill(filler)
+                trial.meets("STORE_FULL")
+                trial.is_read(200)
+                assert text(trial.server, "/readyz") == (200, "ok\n")
+                assert metric(trial.server, 'customer_settings_store_writes_total{outcome="full"}') >= 5
+                if number % 2:
+                    # The next start finds what was left on the full disk.
+                    trial.kill()
+                filler.unlink()
+                if number % 2:
+                    trial.start()
+            trial.goes_on()
+        trial.kill()
+        trial.start()
+        print(f"\n{times} times a full disk under {engine}: {trial.check()}")
+    finally:
+        if database:
+            database.remove()
+
+
+@pytest.mark.long
+def test_a_disk_that_cannot_be_read_is_not_called_damaged(start, tmp_path):
+    trial = Trial(start, tmp_path / "unreadable")
+    with trial.load():
+        for _ in range(3):
+            trial.goes_on()
+            with injected(trial.server.process, "pread64"):
+                # Nobody has asked for the history yet, so it is not in the engine's memory.
+                changes = lambda: trial.server.call(f"{COMPANY}/changes", trial.key)[0]
+                until(lambda: changes() == 503, "what must be read from the disk is refused")
+                until(lambda: metric(trial.server, "customer_settings_store_away") == 1, "the store is away")
+                status, told = text(trial.server, "/readyz")
+                assert status == 200 and "the store has not answered for" in told and "damaged" not in told
+                trial.is_read("stale")
+                trial.meets("STORE_UNAVAILABLE")
+            until(lambda: text(trial.server, "/readyz") == (200, "ok\n"), "it comes back by itself", patience=5)
+            trial.goes_on()
+            assert metric(trial.server, "customer_settings_damaged_places") == 0
+            trial.kill()
+            assert "malformed" not in trial.server.log and "the data is damaged" not in trial.server.log
+            trial.start()
+    print(f"\n3 times no reads: {trial.check()}")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("calls", ["fsync,fdatasync", "pwrite64"])
+def test_a_disk_that_cannot_be_written_acknowledges_nothing(start, tmp_path, calls):
+    trial = Trial(start, tmp_path / "unwritable")
+    with trial.load():
+        for number in range(4):
+            trial.goes_on()
+            with injected(trial.server.process, calls):
+                # A write that was under way may end well.
+                time.sleep(0.2)
+                acknowledged, unknown = len(trial.acknowledged), len(trial.unknown)
+                trial.wait(lambda: len(trial.unknown) >= unknown + 5, "writes have no certain answer")
+                assert len(trial.acknowledged) == acknowledged
+                trial.is_read(200)
+                if number % 2:
+                    trial.kill()
+            if number % 2:
+                trial.start()
+        trial.goes_on()
+    trial.kill()
+    trial.start()
+    print(f"\n4 times no {calls}: {trial.check()}")
+
+
+@pytest.mark.long
+def test_a_power_cut_loses_nothing_that_was_acknowledged(start, mounted):
+    trial = Trial(start, mounted.ext4(64).point / "data")
+    cuts, survived = 8, 0
+    for _ in range(cuts):
+        with trial.load():
+            trial.goes_on(writes=50)
+            mounted.shut_down()
+            trial.wait(lambda: trial.unknown or trial.refused, "writes fail")
+            time.sleep(1)
+            survived += trial.server.process.poll() is None
+            trial.kill()
+        mounted.unmount()
+        mounted.again()
+        trial.start()
+    print(f"\n{cuts} power cuts, {survived} of which the server itself survived: {trial.check()}")

@@ -57,8 +57,15 @@ impl Files {
         Ok(Self { names, database: open_unbuffered(database)?, is_suspect: AtomicBool::new(false) })
     }
 
-    /// Refuses to go on where a name is gone, or stands for another file.
+    /// Refuses to ask the engine for anything, be it from its own memory, that is only true while its files are in
+    /// their place, and their disk gives what is on it.
     pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.check_place()?;
+        self.check_disk()
+    }
+
+    /// Refuses to go on where a name is gone, or stands for another file.
+    pub(super) fn check_place(&self) -> Result<(), StoreError> {
         for (path, identity) in &self.names {
             let is_gone = match fs::metadata(path) {
                 Ok(found) => Identity::of(&found) != *identity,
@@ -91,7 +98,7 @@ impl Files {
 
     /// Refuses to go on while a disk that failed gives nothing yet: what the engine has in memory would
     /// make it look well.
-    pub(super) fn check_disk(&self) -> Result<(), StoreError> {
+    fn check_disk(&self) -> Result<(), StoreError> {
         if !self.is_suspect.load(Ordering::Relaxed) {
             return Ok(());
         }

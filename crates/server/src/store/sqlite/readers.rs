@@ -82,11 +82,8 @@ impl Readers {
         let (mark, files) = (Arc::clone(&self.mark), Arc::clone(&self.files));
         let task = tokio::task::spawn_blocking(move || {
             files.check()?;
-            files.check_disk()?;
             let db = mark.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut statement = db.prepare_cached("PRAGMA data_version").map_err(failure)?;
-            let version: i64 = statement.query_row([], |row| row.get(0)).map_err(failure)?;
-            u64::try_from(version).map_err(damaged)
+            read_mark(&db).map_err(|error| files.judge(error))
         });
         task.await.unwrap_or_else(|error| Err(unavailable(error)))
     }
@@ -116,6 +113,12 @@ fn read_at_once<T>(
     let answer = query(&tx)?;
     tx.commit().map_err(failure)?;
     Ok(answer)
+}
+
+fn read_mark(db: &Connection) -> Result<u64, StoreError> {
+    let mut statement = db.prepare_cached("PRAGMA data_version").map_err(failure)?;
+    let version: i64 = statement.query_row([], |row| row.get(0)).map_err(failure)?;
+    u64::try_from(version).map_err(damaged)
 }
 
 /// A connection on loan; it goes back also when the query panics or nobody waits any more.

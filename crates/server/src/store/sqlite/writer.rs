@@ -186,7 +186,7 @@ fn caught(db: &Connection, work: Work) -> Outcome {
 fn commit(db: &Connection, files: &Files) -> Outcome {
     let Err(error) = run_cached(db, "COMMIT") else {
         // Of what went into a file that nobody will find, nothing is acknowledged.
-        return files.check().map_err(|_| StoreError::OutcomeUnknown(Cause::new(REPLACED)));
+        return files.check_place().map_err(|_| StoreError::OutcomeUnknown(Cause::new(REPLACED)));
     };
     // A full disk refuses the pages, of which the one that makes the rest count is the last; a
     // busy database was not written at all. After anything else (above all a failed sync) the
