@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use axum::body::Body;
@@ -18,10 +18,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::{
-    task::yield_now,
-    time::{sleep, timeout},
-};
+use tokio::{task::yield_now, time::timeout};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument;
 
@@ -46,10 +43,6 @@ use crate::{
     config::{Config, Limits},
     telemetry::PANICS,
 };
-
-/// How long a client waits for being told that it asks too often. Those that do not heed it would
-/// else take as much of the server as all others together. No place is held meanwhile.
-const LIMITED_PAUSE: Duration = Duration::from_millis(100);
 
 /// What answers requests in the end.
 #[derive(Clone)]
@@ -304,7 +297,7 @@ impl Pipeline {
         }
         let label = response.extensions().get::<RouteLabel>().cloned();
         if is_limited(&response) {
-            sleep(LIMITED_PAUSE).await;
+            seat.pause().await;
         }
         record.follow(label, response, busy)
     }
@@ -407,7 +400,7 @@ fn refuse(manner: Manner, error: &Error) -> Response<Body> {
     in_manner(manner, error_response(manner.protocol, error))
 }
 
-fn refuse_request(manner: Manner, error: &RequestError) -> Response<Body> {
+pub(super) fn refuse_request(manner: Manner, error: &RequestError) -> Response<Body> {
     in_manner(manner, request_error_response(manner.protocol, error))
 }
 

@@ -9,9 +9,11 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use metrics::Gauge;
+use tokio::time::sleep;
 
 use super::client_address::ClientAddress;
 use crate::{
@@ -26,11 +28,20 @@ const LEAST_BODY_BYTES: u64 = 16 << 10;
 /// When whoever was refused may try again.
 const RETRY_AFTER_MS: u64 = 1_000;
 
+/// How long a client waits for being told that it asks too often, of whom no others wait. Those that do not heed it
+/// would else take as much of the server as all others together.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// So many more that wait double the pause: so no more than a thousand a second go on.
+const PAUSED_TOGETHER: u32 = 100;
+
 /// The places and bytes of a server.
 pub(super) struct Room {
     places: Pool,
     bytes: Pool,
     held_bytes: Gauge,
+    paused: Mutex<Taken>,
 }
 
 impl Room {
@@ -43,6 +54,7 @@ impl Room {
                 Limit::BodiesAtOnce { whose, most }
             }),
             held_bytes: metrics::gauge!(BODY_BYTES),
+            paused: Mutex::default(),
         })
     }
 
@@ -84,37 +96,49 @@ struct Taken {
     by: HashMap<Whose, u64>,
 }
 
+impl Taken {
+    fn of(&self, whose: &Whose) -> u64 {
+        self.by.get(whose).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, whose: &Whose, amount: u64) {
+        self.all += amount;
+        *self.by.entry(whose.clone()).or_default() += amount;
+    }
+
+    fn remove(&mut self, whose: &Whose, amount: u64) {
+        self.all -= amount;
+        let Some(own) = self.by.get_mut(whose) else { return };
+        *own -= amount;
+        if *own == 0 {
+            self.by.remove(whose);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Pool {
     fn new(what: &'static str, most: u64, limit: fn(Sharer, u64) -> Limit) -> Self {
         Self { what, most, limit, taken: Mutex::default() }
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn take(&self, whose: &Whose, amount: u64) -> Result<(), Error> {
-        let mut taken = self.taken();
-        let free = self.most - taken.all;
-        let own = taken.by.get(whose).copied().unwrap_or_default();
+        let mut taken = lock(&self.taken);
+        let (free, own) = (self.most - taken.all, taken.of(whose));
         // The first finds what there is, so that a small pool is not useless.
         let least_left = if own == 0 { 0 } else { own + amount };
         if amount + least_left > free {
             return Err(self.refusal(whose, own, free));
         }
-        taken.all += amount;
-        *taken.by.entry(whose.clone()).or_default() += amount;
+        taken.add(whose, amount);
         Ok(())
     }
 
     fn give_back(&self, whose: &Whose, amount: u64) {
-        let mut taken = self.taken();
-        taken.all -= amount;
-        let Some(own) = taken.by.get_mut(whose) else { return };
-        *own -= amount;
-        if *own == 0 {
-            taken.by.remove(whose);
-        }
+        lock(&self.taken).remove(whose, amount);
     }
 
     /// Whoever has nothing of what is left is no cause of that.
@@ -216,11 +240,46 @@ impl Seat {
         self.0.leave(&mut state);
         state.refused.take()
     }
+
+    /// Has somebody wait who asks too often: the longer, the more of the same one do.
+    pub(super) async fn pause(&self) {
+        let paused = {
+            let mut state = self.0.state();
+            self.0.give_back(&mut state);
+            Paused::begin(&self.0.room, state.whose.clone())
+        };
+        sleep(paused.time()).await;
+    }
+}
+
+/// A request that is answered a while later.
+struct Paused {
+    room: Arc<Room>,
+    whose: Whose,
+}
+
+impl Paused {
+    fn begin(room: &Arc<Room>, whose: Whose) -> Self {
+        lock(&room.paused).add(&whose, 1);
+        Self { room: Arc::clone(room), whose }
+    }
+
+    fn time(&self) -> Duration {
+        let all = u32::try_from(lock(&self.room.paused).of(&self.whose)).unwrap_or(u32::MAX);
+        let more = SHORTEST_PAUSE.saturating_mul(all.saturating_sub(1)) / PAUSED_TOGETHER;
+        (SHORTEST_PAUSE + more).min(LONGEST_PAUSE)
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        lock(&self.room.paused).remove(&self.whose, 1);
+    }
 }
 
 impl Held {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Has so many bytes in all, at least.
@@ -367,10 +426,10 @@ mod tests {
         for (come, counted) in [(100, 0), (LEAST_BODY_BYTES, 0), (16_385, 16_385), (16_385, 16_385)]
         {
             seat.comes(come, false).unwrap();
-            assert_eq!(room.bytes.taken().all, counted);
+            assert_eq!(lock(&room.bytes.taken).all, counted);
         }
         seat.waits(16_385).unwrap();
-        assert_eq!(room.bytes.taken().all, 16_385);
+        assert_eq!(lock(&room.bytes.taken).all, 16_385);
         assert_eq!(reason(seat.comes(4 * LEAST_BODY_BYTES, false)), "");
         assert_eq!(reason(seat.comes(4 * LEAST_BODY_BYTES + 1, false)), "BODIES_AT_ONCE_LIMIT");
     }
@@ -384,11 +443,27 @@ mod tests {
             assert_eq!(reason(seat.belongs_to("key")), refusal);
             assert_eq!(reason(seat.belongs_to("key")), "");
         }
-        assert_eq!(room.places.taken().by, HashMap::from([(Whose::Key("key".into()), 2)]));
+        assert_eq!(lock(&room.places.taken).by, HashMap::from([(Whose::Key("key".into()), 2)]));
         seats[0].waits(0).unwrap();
         seats[0].belongs_to("other").unwrap();
         let bytes = HashMap::from([(Whose::Key("other".into()), LEAST_BODY_BYTES)]);
-        assert_eq!((room.places.taken().all, &room.bytes.taken().by), (1, &bytes));
+        assert_eq!((lock(&room.places.taken).all, &lock(&room.bytes.taken).by), (1, &bytes));
+    }
+
+    #[test]
+    fn who_asks_too_often_waits_the_longer_the_more_of_it_waits() {
+        let room = room(1, 0);
+        let one = Whose::Key("one".into());
+        let mut waiting: Vec<Paused> = Vec::new();
+        for (all, pause_ms) in [(1, 100), (101, 200), (901, 1_000), (4_901, 5_000), (9_000, 5_000)]
+        {
+            waiting.resize_with(all, || Paused::begin(&room, one.clone()));
+            assert_eq!(waiting[0].time(), Duration::from_millis(pause_ms), "{all}");
+            let other = Paused::begin(&room, Whose::Key("other".into()));
+            assert_eq!(other.time(), SHORTEST_PAUSE);
+        }
+        drop(waiting);
+        assert_eq!(lock(&room.paused).by.len(), 0);
     }
 
     #[test]
@@ -415,7 +490,7 @@ mod tests {
             }
             drop(other);
             for pool in [&room.places, &room.bytes] {
-                let taken = pool.taken();
+                let taken = lock(&pool.taken);
                 assert_eq!((taken.all, taken.by.len()), (0, 0), "{others}");
             }
         }
