@@ -100,7 +100,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let mut is_draining = false;
     let end = poll_fn(|context| {
         loop {
-            let passed = match turn(connection.as_mut(), &wire, &watch, context) {
+            let passed = match turn(connection.as_mut(), &wire, watch.answers(), context) {
                 Continue(passed) => passed,
                 Break(result) => return Poll::Ready(End::Served(result)),
             };
@@ -141,11 +141,12 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         End::Over => {
             tracing::debug!(%peer, "connection closed: its client did nothing");
             connection.as_mut().graceful_shutdown();
-            let farewell =
-                poll_fn(|context| match turn(connection.as_mut(), &wire, &watch, context) {
+            let farewell = poll_fn(|context| {
+                match turn(connection.as_mut(), &wire, watch.answers(), context) {
                     Continue(_) => Poll::Pending,
                     Break(_) => Poll::Ready(()),
-                });
+                }
+            });
             let _ = timeout(FAREWELL, farewell).await;
         }
     }
@@ -176,16 +177,16 @@ async fn linger_for<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Gives the connection its turn. How the wire stands then, or how the connection ended.
-fn turn<S: AsyncWrite + Unpin, E: Display>(
+pub(super) fn turn<S: AsyncWrite + Unpin, E: Display>(
     connection: Pin<&mut impl Future<Output = Result<(), E>>>,
     wire: &Wire<S>,
-    watch: &Watch,
+    answers: u64,
     context: &mut Context<'_>,
 ) -> ControlFlow<Result<(), String>, Passed> {
     if let Poll::Ready(result) = connection.poll(context) {
         return Break(result.map_err(|error| error.to_string()));
     }
-    match wire.end_turn(watch.answers(), context) {
+    match wire.end_turn(answers, context) {
         Ok(passed) => Continue(passed),
         Err(error) => Break(Err(error.to_string())),
     }

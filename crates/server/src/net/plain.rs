@@ -1,15 +1,32 @@
 //! Plain HTTP on the port of TLS: told from a handshake by its first byte, and answered that this port speaks
 //! HTTPS, since a client that is only closed shows its user a riddle.
 
-use std::{convert::Infallible, io};
+use std::{
+    convert::Infallible,
+    future::{poll_fn, ready},
+    io,
+    ops::ControlFlow,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+};
 
 use http::Request;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::net::TcpStream;
 
-use super::{Protocol, Shutdown, connection::linger, fit_for, wire::Wire};
-use crate::api::status::{RequestError, request_error_response};
+use super::{
+    Manner, Shutdown,
+    connection::{AtOnce, linger, turn},
+    fit_for,
+    pipeline::refuse_request,
+    wire::Wire,
+};
+use crate::api::status::RequestError;
 
 /// Whether the client begins with an HTTP method. No TLS record begins with a letter.
 pub(super) async fn is_spoken(stream: &TcpStream) -> io::Result<bool> {
@@ -18,19 +35,32 @@ pub(super) async fn is_spoken(stream: &TcpStream) -> io::Result<bool> {
     Ok(seen == 1 && first[0].is_ascii_uppercase())
 }
 
-/// Answers one request. The time for it is for the caller to limit.
+/// Answers one request, over HTTP/1.1 or HTTP/2. The time for it is for the caller to limit.
 pub(super) async fn refuse(stream: TcpStream, shutdown: &Shutdown) {
     let wire = Wire::new(stream, 1);
-    let service = service_fn(async |request: Request<Incoming>| {
-        let response = request_error_response(Protocol::Http, &RequestError::PlainHttp);
-        Ok::<_, Infallible>(fit_for(request.method(), response))
+    let is_answered = Arc::new(AtomicBool::new(false));
+    let answered = Arc::clone(&is_answered);
+    let service = service_fn(move |request: Request<Incoming>| {
+        answered.store(true, Ordering::Relaxed);
+        let response = refuse_request(Manner::of(&request), &RequestError::PlainHttp);
+        ready(Ok::<_, Infallible>(fit_for(request.method(), response)))
     });
-    let served = http1::Builder::new()
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(wire.clone()), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "plain HTTP on the port of TLS, and not even that");
+    let mut protocols = auto::Builder::new(AtOnce);
+    protocols.http1().keep_alive(false);
+    let mut connection = pin!(protocols.serve_connection(TokioIo::new(wire.clone()), service));
+    let served = poll_fn(|context| {
+        let mut polled = turn(connection.as_mut(), &wire, 0, context);
+        if polled.is_continue() && is_answered.swap(false, Ordering::Relaxed) {
+            connection.as_mut().graceful_shutdown();
+            polled = turn(connection.as_mut(), &wire, 0, context);
+        }
+        match polled {
+            ControlFlow::Continue(_) => Poll::Pending,
+            ControlFlow::Break(served) => Poll::Ready(served),
+        }
+    });
+    if let Err(error) = served.await {
+        tracing::debug!(error, "plain HTTP on the port of TLS, and not even that");
     }
     linger(&wire, shutdown).await;
 }

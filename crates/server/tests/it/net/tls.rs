@@ -165,13 +165,35 @@ async fn plain_http_is_told_that_the_port_speaks_https() {
 }
 
 #[tokio::test]
+async fn plain_http_2_is_told_that_the_port_speaks_https() {
+    let folder = tempfile::tempdir().unwrap();
+    issue(folder.path());
+    let server = Server::start(&tls_config(folder.path()));
+    for kind in ["application/json", "application/grpc"] {
+        let (mut sender, connection) = http2(server.connect().await).await;
+        let mut request = grpc("/hello", &[]);
+        request.headers_mut().insert("content-type", kind.parse().unwrap());
+        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+        match tonic::Status::from_header_map(&head.headers) {
+            Some(status) => assert!(status.message().contains("https://"), "{status:?}"),
+            None => {
+                assert_eq!(head.status, StatusCode::BAD_REQUEST);
+                let body = body.collect().await.unwrap().to_bytes();
+                assert!(String::from_utf8_lossy(&body).contains("\"PLAIN_HTTP\""), "{body:?}");
+            }
+        }
+        timeout(PATIENCE, connection).await.expect("the server closes").unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn plain_http_that_does_not_come_is_closed_like_a_handshake() {
     let folder = tempfile::tempdir().unwrap();
     issue(folder.path());
     let mut config = tls_config(folder.path());
     config.limits.handshake_timeout_ms = 50;
     let server = Server::start(&config);
-    for said in ["", "G", "GET / HTTP/1.1\r\nx: "] {
+    for said in ["", "G", "GET / HTTP/1.1\r\nx: ", "PRI * HTTP/2.0\r\n"] {
         assert_eq!(server.say(said).await, "", "{said}");
     }
 }
