@@ -28,7 +28,7 @@ pub const RATE_LIMITED: &str = "customer_settings_rate_limited_total";
 pub const SNAPSHOT_READS: &str = "customer_settings_snapshot_reads_total";
 /// Counter: answers from memory while the store does not answer.
 pub const STALE_ANSWERS: &str = "customer_settings_stale_answers_total";
-/// Gauge: 1 while the store does not answer.
+/// Gauge: 1 while the store does not answer, or its data was deleted or replaced.
 pub const STORE_AWAY: &str = "customer_settings_store_away";
 /// Gauge: pieces of work that may take long and have a place.
 pub const LONG_WORK_RUNNING: &str = "customer_settings_long_work_running";
@@ -80,7 +80,7 @@ pub(super) fn describe() {
         (BODY_BYTES, "Bytes of requests' bodies that count against limits.bodies_bytes"),
         (CONNECTIONS, "Connections that are open"),
         (DAMAGED_PLACES, "Places of damaged data that were met since the start, at most 100"),
-        (STORE_AWAY, "1 while the store does not answer"),
+        (STORE_AWAY, "1 while the store does not answer, or its data was deleted or replaced"),
         (LONG_WORK_RUNNING, "Requests whose long work is being done"),
         (LONG_WORK_WAITING, "Requests whose long work waits for its turn"),
         (SNAPSHOT_BYTES, "Settings held in memory, roughly"),
