@@ -16,8 +16,9 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Replay the change logs of companies and keys and compare the result with what is stored
 ///
-/// Changes nothing. A server may be running on the data directory. Prints a line for every
-/// difference and ends with 1 if there is one, so that it can run after each backup.
+/// Changes nothing, and works on a disk that is mounted for reading. A server may be running on the data
+/// directory. Prints a line for every difference and ends with 1 if there is one, so that it can run after
+/// each backup.
 #[derive(clap::Args)]
 #[command(after_help = "Example: customer-settings verify --data-dir data")]
 pub(crate) struct Verify {

@@ -6,7 +6,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+use rusqlite::{Connection, ErrorCode, ffi};
 use tokio::sync::mpsc;
 
 use super::{
@@ -36,6 +36,7 @@ mod log;
 mod readers;
 mod rows;
 mod schema;
+mod source;
 mod writer;
 
 pub use backup::{Restored, backup, backup_nameless, restore};
@@ -44,6 +45,7 @@ use data_dir::{DataDir, ServeLock};
 use files::Files;
 use readers::Readers;
 use schema::{Found, MIGRATIONS};
+use source::{Kept, Source};
 use writer::Writer;
 
 /// How long one program waits for another's write.
@@ -58,13 +60,14 @@ pub struct SqliteStore {
     writer: Writer,
     // After the connections, whose locks it would take along.
     _files: Arc<Files>,
+    _kept: Kept,
     // Last, so that the next server starts only when this one's files are closed.
     _serving: Option<ServeLock>,
 }
 
 impl SqliteStore {
-    /// Opens the store of a data directory, makes it where `access` says so, and brings an older
-    /// one up to this program's schema.
+    /// Opens the store of a data directory. Who may write makes it where there is none, and brings an
+    /// older one up to this program's schema; who only reads changes nothing.
     pub fn open(dir: &Path, access: Access) -> Result<Self, OpenError> {
         let data_dir = DataDir::lock(dir, access == Access::Serve { make_directory: true })?;
         if !data_dir.find_store()? {
@@ -76,32 +79,50 @@ impl SqliteStore {
         if access != Access::Read {
             left_overs::remove(dir)?;
         }
-        let path = data_dir.database();
-        let mut db = connect(&path)?;
+        let source = match access {
+            Access::Read => Source::for_reading(&data_dir)?,
+            Access::Serve { .. } | Access::Write => Source::writable(data_dir.database()),
+        };
+        let path = source.path().to_owned();
+        let mut db = source.connect()?;
         let found = schema::inspect(&db, &path, MIGRATIONS)?;
-        if found == Found::Empty {
-            return Err(OpenError::Empty(path));
-        }
         // Not before there is a store, so that where it is left alone one was lost.
         let serving = match access {
             Access::Serve { .. } => Some(data_dir.lock_serving()?),
             Access::Write | Access::Read => None,
         };
-        // A server of an older version would be surprised by what a migration does.
-        let _alone = match found {
-            Found::Older if serving.is_none() => Some(data_dir.lock_serving()?),
-            _ => None,
-        };
-        let failed = |error| OpenError::from_engine(&path, &error);
-        db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-        schema::migrate(&mut db, &path, MIGRATIONS)?;
+        match (found, access) {
+            (Found::Empty, _) => return Err(OpenError::Empty(path)),
+            (Found::Older(found), Access::Read) => {
+                return Err(OpenError::TooOld { path, found, program: MIGRATIONS.len() });
+            }
+            (_, Access::Read) => {}
+            (_, Access::Serve { .. } | Access::Write) => {
+                // A server of an older version would be surprised by what a migration does.
+                let is_current = found == Found::Usable || serving.is_some();
+                let _alone = (!is_current).then(|| data_dir.lock_serving()).transpose()?;
+                let failed = |error| OpenError::from_engine(&path, &error);
+                db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+                schema::migrate(&mut db, &path, MIGRATIONS)?;
+            }
+        }
         let failed = |error| OpenError::from_io(&path, &error);
-        let connections = Readers::connect(&path)?;
+        let connections = Readers::connect(&source)?;
         let files = Arc::new(Files::of(&path).map_err(failed)?);
         let readers = Readers::new(connections, Arc::clone(&files));
+        if access == Access::Read {
+            only_query(&db, &path)?;
+        }
         let writer = Writer::start(db, Arc::clone(&files)).map_err(failed)?;
-        Ok(Self { readers, writer, _files: files, _serving: serving })
+        let kept = source.keep(data_dir);
+        Ok(Self { readers, writer, _files: files, _kept: kept, _serving: serving })
     }
+}
+
+/// Makes sure that a connection writes nothing.
+fn only_query(db: &Connection, path: &Path) -> Result<(), OpenError> {
+    let set = db.pragma_update(None, "query_only", true);
+    set.map_err(|error| OpenError::from_engine(path, &error))
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -378,28 +399,6 @@ impl Store for SqliteStore {
         let uses: Arc<[_]> = uses.into();
         self.writer.write(move |tx| keys::touch(tx, &uses)).await
     }
-}
-
-/// Opens a connection to an existing database file.
-fn connect(path: &Path) -> Result<Connection, OpenError> {
-    let failed = |error| OpenError::from_engine(path, &error);
-    // Without the default flags: no file is made, and a name is never read as a URI.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags).map_err(failed)?;
-    // Where the file may only be read, the engine would open it for reading without a word.
-    if db.is_readonly("main").map_err(failed)? {
-        return Err(OpenError::NotWritable {
-            path: path.to_owned(),
-            cause: "it may only be read".to_owned(),
-        });
-    }
-    db.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    db.pragma_update(None, "foreign_keys", true).map_err(failed)?;
-    db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
-    db.pragma_update_and_check(None, "journal_size_limit", LOG_SIZE_LIMIT, |_| Ok(()))
-        .map_err(failed)?;
-    db.set_prepared_statement_cache_capacity(64);
-    Ok(db)
 }
 
 /// The driver's errors as the store's, where it is certain that nothing was written.

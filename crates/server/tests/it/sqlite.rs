@@ -618,3 +618,24 @@ fn what_a_killed_backup_left_goes_with_the_next_one() {
     backup(data.path(), &copies.path().join("new.db")).unwrap();
     assert_eq!(names(copies.path()), ["copy.db", "new.db"]);
 }
+
+#[tokio::test]
+async fn whoever_only_reads_changes_nothing() {
+    let data = dir();
+    let store = open(&data);
+    make_company(&store, "cmp_a", "A").await;
+    drop(store);
+    let database = data.path().join(DATABASE);
+    tamper(&database, "PRAGMA journal_mode = DELETE; UPDATE meta SET fold_key_version = 0");
+    let before = fs::read(&database).unwrap();
+    let reader = SqliteStore::open(data.path(), Access::Read).unwrap();
+    assert_eq!(reader.fold_key(&grant("cmp_a")).await.unwrap().unwrap().0, 0);
+    assert!(reader.raise_epoch(9).await.is_err());
+    drop(reader);
+    assert_eq!(fs::read(&database).unwrap(), before);
+    // Whoever may write renews the keys.
+    assert_eq!(open(&data).fold_key(&grant("cmp_a")).await.unwrap().unwrap().0, 1);
+    tamper(&database, "UPDATE meta SET schema_version = 0");
+    let error = SqliteStore::open(data.path(), Access::Read).unwrap_err();
+    assert!(error.to_string().contains("has schema 0 and this program reads schema 1"), "{error}");
+}

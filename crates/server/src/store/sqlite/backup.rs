@@ -9,7 +9,6 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    connect,
     data_dir::{DataDir, OpenError, ServeLock, is_empty, make_private},
     keys,
     left_overs::{
@@ -17,6 +16,7 @@ use super::{
     },
     rows,
     schema::{self, Found, MIGRATIONS},
+    source::{Source, connect, utf8},
 };
 use crate::{
     catalog::{id::KeyId, key::Key},
@@ -31,7 +31,8 @@ const PAGE: u32 = 100;
 /// The copy is one file that only its owner may read; it appears under its name when it is whole
 /// and on disk.
 pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
-    let (db, _) = open_whole(dir)?;
+    let (db, source, data_dir) = open_whole(dir)?;
+    let _kept = source.keep(data_dir);
     let path = with_suffix(to, ".partial");
     if to.exists() {
         // Perhaps that of a copy which was killed as soon as it had its name.
@@ -51,11 +52,11 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
 /// The same as a file beside the data that has no name any more, to be read once: it needs room on disk,
 /// not in memory, and goes away by itself.
 pub fn backup_nameless(dir: &Path) -> Result<File, OpenError> {
-    let (db, data_dir) = open_whole(dir)?;
+    let (db, source, data_dir) = open_whole(dir)?;
     let suffix = format!("{BACKUP}{}", std::process::id());
     let partial = Partial::make(with_suffix(&data_dir.database(), &suffix))?;
     // What is locked by now is no left-over to anybody.
-    drop(data_dir);
+    let _kept = source.keep(data_dir);
     partial.fill(&db)?;
     File::open(&partial.path).map_err(|error| OpenError::from_io(&partial.path, &error))
 }
@@ -75,17 +76,17 @@ pub(super) fn make(data_dir: &DataDir) -> Result<(), OpenError> {
 
 /// The database of a directory that holds one, and the directory's lock: once that is gone, a restore finds
 /// the connection.
-fn open_whole(dir: &Path) -> Result<(Connection, DataDir), OpenError> {
+fn open_whole(dir: &Path) -> Result<(Connection, Source, DataDir), OpenError> {
     let data_dir = DataDir::lock(dir, false)?;
     if !data_dir.find_store()? {
         return Err(OpenError::NoStore(dir.to_owned()));
     }
-    let path = data_dir.database();
-    let db = connect(&path)?;
-    if schema::inspect(&db, &path, MIGRATIONS)? == Found::Empty {
-        return Err(OpenError::Empty(path));
+    let source = Source::for_reading(&data_dir)?;
+    let db = source.connect()?;
+    if schema::inspect(&db, source.path(), MIGRATIONS)? == Found::Empty {
+        return Err(OpenError::Empty(data_dir.database()));
     }
-    Ok((db, data_dir))
+    Ok((db, source, data_dir))
 }
 
 /// What a restore did. Nobody opens the store for as long as this lives.
@@ -293,11 +294,7 @@ impl Partial {
 
     /// Writes all that the database holds, as it is at one moment.
     fn fill(&self, db: &Connection) -> Result<(), OpenError> {
-        let name = self.path.to_str().ok_or_else(|| OpenError::Failed {
-            path: self.path.clone(),
-            cause: "the engine takes file names in UTF-8 only".to_owned(),
-        })?;
-        let copied = db.execute("VACUUM INTO ?1", [name]);
+        let copied = db.execute("VACUUM INTO ?1", [utf8(&self.path)?]);
         copied.map(|_| ()).map_err(|error| OpenError::from_engine(&self.path, &error))
     }
 

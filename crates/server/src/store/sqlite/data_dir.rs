@@ -66,6 +66,15 @@ pub enum OpenError {
         /// The schema number of this program.
         program: usize,
     },
+    /// The database is of an older program, and only reading was asked for.
+    TooOld {
+        /// The file.
+        path: PathBuf,
+        /// Its schema number.
+        found: usize,
+        /// The schema number of this program.
+        program: usize,
+    },
     /// The file is not a database of this program.
     NotOurs(PathBuf),
     /// The file is a database, but broken.
@@ -142,6 +151,12 @@ impl fmt::Display for OpenError {
                 f,
                 "the database {} needs a program of schema {needs} or later and this one has schema {program}: use a \
                  newer customer-settings",
+                path.display()
+            ),
+            Self::TooOld { path, found, program } => write!(
+                f,
+                "the database {} has schema {found} and this program reads schema {program}: start a server of this \
+                 version on it first, which brings it up to date",
                 path.display()
             ),
             Self::Exists(path) => {
@@ -221,6 +236,11 @@ impl OpenError {
                 Self::NotWritable { path, cause }
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse(path),
+            // The file itself was opened, so it is those that belong beside it.
+            Some(ErrorCode::CannotOpen) if File::open(&path).is_ok() => Self::NotWritable {
+                path: path.parent().unwrap_or(&path).to_owned(),
+                cause: "the engine's log has no place there beside the database".to_owned(),
+            },
             _ => Self::Failed { path, cause },
         }
     }

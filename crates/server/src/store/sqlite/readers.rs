@@ -1,18 +1,15 @@
 //! The connections that only read. Each query runs on tokio's blocking threads and sees one
 //! consistent state of the database.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{connect, damaged, data_dir::OpenError, failure, files::Files};
+use super::{damaged, data_dir::OpenError, failure, files::Files, only_query, source::Source};
 use crate::{catalog::error::Cause, store::StoreError};
 
 /// The fewest queries that run at once; as many as there are processors, so that work that may take long, which has half
@@ -37,11 +34,11 @@ pub(super) struct Readers {
 pub(super) struct Connections(Vec<Connection>, Connection);
 
 impl Readers {
-    pub(super) fn connect(path: &Path) -> Result<Connections, OpenError> {
+    pub(super) fn connect(source: &Source) -> Result<Connections, OpenError> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let idle = (0..processors.max(FEWEST)).map(|_| connect_reader(path));
+        let idle = (0..processors.max(FEWEST)).map(|_| connect_reader(source));
         let idle: Result<_, _> = idle.collect();
-        Ok(Connections(idle?, connect_reader(path)?))
+        Ok(Connections(idle?, connect_reader(source)?))
     }
 
     pub(super) fn new(Connections(idle, mark): Connections, files: Arc<Files>) -> Self {
@@ -151,12 +148,11 @@ impl Drop for Lease {
     }
 }
 
-fn connect_reader(path: &Path) -> Result<Connection, OpenError> {
-    let db = connect(path)?;
-    for (setting, value) in [("query_only", 1), ("cache_size", -READER_CACHE_KB)] {
-        db.pragma_update(None, setting, value)
-            .map_err(|error| OpenError::from_engine(path, &error))?;
-    }
+fn connect_reader(source: &Source) -> Result<Connection, OpenError> {
+    let db = source.connect()?;
+    only_query(&db, source.path())?;
+    db.pragma_update(None, "cache_size", -READER_CACHE_KB)
+        .map_err(|error| OpenError::from_engine(source.path(), &error))?;
     Ok(db)
 }
 
@@ -173,8 +169,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("db");
         drop(Connection::open(&path).unwrap());
-        let readers =
-            Readers::new(Readers::connect(&path).unwrap(), Arc::new(Files::of(&path).unwrap()));
+        let readers = Readers::new(
+            Readers::connect(&Source::writable(path.clone())).unwrap(),
+            Arc::new(Files::of(&path).unwrap()),
+        );
         let endless = |db: &Connection| {
             let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
             db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failure)

@@ -22,12 +22,14 @@ pub(super) const MIGRATIONS: &[Migration] =
     &[Migration { sql: include_str!("../../../migrations/sqlite/0001_initial.sql"), oldest: 1 }];
 
 /// What a program with some migrations finds in a database file.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Nothing yet.
     Empty,
-    /// A schema, or fold keys, that the program can bring up to its own.
-    Older,
+    /// A schema, by its number, that the program can bring up to its own.
+    Older(usize),
+    /// A schema that the program can use, with fold keys that it can bring up to its own.
+    OlderKeys,
     /// A schema that the program can use as it is.
     Usable,
 }
@@ -58,8 +60,13 @@ pub(super) fn inspect(
     if oldest > program {
         return Err(OpenError::TooNew { path: path.to_owned(), needs: oldest, program });
     }
-    let is_older = version < program || fold_keys < FOLD_KEY_VERSION;
-    Ok(if is_older { Found::Older } else { Found::Usable })
+    Ok(if version < program {
+        Found::Older(version)
+    } else if fold_keys < FOLD_KEY_VERSION {
+        Found::OlderKeys
+    } else {
+        Found::Usable
+    })
 }
 
 /// Applies the migrations that the database lacks, all or none of them.
@@ -74,10 +81,8 @@ pub(super) fn migrate(
     let applied = match inspect(&tx, path, migrations)? {
         Found::Empty => 0,
         Found::Usable => return Ok(()),
-        Found::Older => tx
-            .query_row("SELECT schema_version FROM meta", [], |row| row.get(0))
-            .map(number)
-            .map_err(failed)?,
+        Found::Older(version) => version,
+        Found::OlderKeys => migrations.len(),
     };
     apply(&tx, applied, migrations).map_err(failed)?;
     fold_keys::renew(&tx).map_err(failed)?;
@@ -132,7 +137,7 @@ mod tests {
     fn an_older_database_is_brought_up_to_date_once() {
         let mut db = database(&[FIRST]);
         let newer = [FIRST, ADDS_A_TABLE];
-        assert_eq!(inspect(&db, path(), &newer).unwrap(), Found::Older);
+        assert_eq!(inspect(&db, path(), &newer).unwrap(), Found::Older(1));
         for _ in 0..2 {
             migrate(&mut db, path(), &newer).unwrap();
             assert_eq!(inspect(&db, path(), &newer).unwrap(), Found::Usable);

@@ -1,0 +1,165 @@
+//! Where the connections of a store are opened. What only reads does so where nothing can be written, too:
+//! on a disk that is mounted for reading, in a directory of somebody else.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
+
+use super::{
+    BUSY_TIMEOUT, LOG_SIZE_LIMIT,
+    data_dir::{DataDir, OpenError, make_private},
+    left_overs::with_suffix,
+};
+
+/// What has a meaning in a URI, of what may stand in a path.
+const IN_URI: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
+
+/// Where the connections of a store are opened, and how.
+pub(super) struct Source {
+    path: PathBuf,
+    manner: Manner,
+    copy: Option<TempDir>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Whatever is asked for.
+    Write,
+    /// Whatever is asked for but a write, on a disk that takes none of the engine's own either.
+    Read,
+    /// Nobody else has it open, or can: so the engine needs neither its locks nor a log.
+    Still,
+}
+
+/// What must live as long as the connections.
+pub(super) struct Kept {
+    _copy: Option<TempDir>,
+    _dir: Option<DataDir>,
+}
+
+impl Source {
+    /// A database, for who writes.
+    pub(super) fn writable(path: PathBuf) -> Self {
+        Self { path, manner: Manner::Write, copy: None }
+    }
+
+    /// The database of a directory, for who only reads. Where the engine cannot make its log and the index of that beside the
+    /// database, those that are there say what to do.
+    pub(super) fn for_reading(data_dir: &DataDir) -> Result<Self, OpenError> {
+        let writable = Self::writable(data_dir.database());
+        match writable.connect().and_then(|db| touch(&db, &writable.path)) {
+            Err(OpenError::NotWritable { .. }) => {}
+            other => return other.map(|()| writable),
+        }
+        let Self { path, .. } = writable;
+        let beside = |suffix| fs::metadata(with_suffix(&path, suffix)).ok();
+        let holds_rows = |suffix| beside(suffix).is_some_and(|found| found.len() > 0);
+        // Who writes has both for as long as it does; without anybody the engine makes an index in memory.
+        if beside("-wal").is_some() && beside("-shm").is_some() {
+            return Ok(Self { path, manner: Manner::Read, copy: None });
+        }
+        // Rows that are in no file but these are only found by an engine that may write.
+        if holds_rows("-wal") || holds_rows("-journal") {
+            return copied(&path);
+        }
+        Ok(Self { path, manner: Manner::Still, copy: None })
+    }
+
+    /// The database's file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps what the connections need. Others may open the directory from here on, unless nobody must.
+    pub(super) fn keep(self, data_dir: DataDir) -> Kept {
+        Kept { _copy: self.copy, _dir: (self.manner == Manner::Still).then_some(data_dir) }
+    }
+
+    /// Opens a connection.
+    pub(super) fn connect(&self) -> Result<Connection, OpenError> {
+        if self.manner == Manner::Write {
+            return connect(&self.path);
+        }
+        let failed = |error| OpenError::from_engine(&self.path, &error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = match self.manner {
+            Manner::Still => {
+                let path = fs::canonicalize(&self.path)
+                    .map_err(|error| OpenError::from_io(&self.path, &error))?;
+                let path = utf8(&path)?;
+                let uri = format!("file:{}?immutable=1", utf8_percent_encode(path, IN_URI));
+                Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
+            }
+            _ => Connection::open_with_flags(&self.path, flags),
+        };
+        let db = db.map_err(failed)?;
+        db.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+        db.set_prepared_statement_cache_capacity(64);
+        Ok(db)
+    }
+}
+
+/// Opens a connection to an existing database file, for writing.
+pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let failed = |error| OpenError::from_engine(path, &error);
+    // Without the default flags: no file is made, and a name is never read as a URI.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(failed)?;
+    // Where the file may only be read, the engine would open it for reading without a word.
+    if db.is_readonly("main").map_err(failed)? {
+        return Err(OpenError::NotWritable {
+            path: path.to_owned(),
+            cause: "it may only be read".to_owned(),
+        });
+    }
+    db.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    db.pragma_update(None, "foreign_keys", true).map_err(failed)?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    db.pragma_update_and_check(None, "journal_size_limit", LOG_SIZE_LIMIT, |_| Ok(()))
+        .map_err(failed)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+/// A file's name for the engine, which takes UTF-8 alone.
+pub(super) fn utf8(path: &Path) -> Result<&str, OpenError> {
+    path.to_str().ok_or_else(|| OpenError::Failed {
+        path: path.to_owned(),
+        cause: "the engine takes file names in UTF-8 only".to_owned(),
+    })
+}
+
+/// Has the engine look at the files beside the database, which opening it does not.
+fn touch(db: &Connection, path: &Path) -> Result<(), OpenError> {
+    let version = db.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0));
+    version.map(drop).map_err(|error| OpenError::from_engine(path, &error))
+}
+
+/// A copy of the database with its log, where the engine may write.
+fn copied(path: &Path) -> Result<Source, OpenError> {
+    let place = std::env::temp_dir();
+    let failed = |error: io::Error| OpenError::Failed {
+        path: path.to_owned(),
+        cause: format!(
+            "it has a log of rows that are not in it yet, beside which nothing can be written, so that it is read from \
+             a copy, and {} does not take one ({error}): set TMPDIR to a directory with room",
+            place.display()
+        ),
+    };
+    let copy = tempfile::tempdir().map_err(failed)?;
+    let target = copy.path().join(super::DATABASE);
+    for suffix in ["", "-wal", "-journal"] {
+        let mut source = match File::open(with_suffix(path, suffix)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other.map_err(|error| OpenError::from_io(path, &error))?,
+        };
+        io::copy(&mut source, &mut make_private(&with_suffix(&target, suffix))?).map_err(failed)?;
+    }
+    Ok(Source { path: target, manner: Manner::Write, copy: Some(copy) })
+}
