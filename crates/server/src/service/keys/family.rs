@@ -1,0 +1,89 @@
+//! A key and all that it made, to be revoked together.
+
+use super::{By, Changed, Kept, revoke};
+use crate::catalog::{
+    access::{Actor, Caller},
+    error::{Error, Result},
+    key::{Key, KeyPlan, MAX_REVOKED_ALONG},
+    log::Request,
+    time::Timestamp,
+};
+
+/// A key that is to be revoked with all that descend from it, and who does that.
+pub(super) struct Family {
+    head: Key,
+    actor: Actor,
+    caller: Option<Caller>,
+    request: Option<Request>,
+}
+
+impl Family {
+    pub(super) fn new(by: &By<'_>, head: Key) -> Self {
+        let (actor, request) = (by.actor.clone(), by.request.cloned());
+        Self { head, actor, caller: by.caller.cloned(), request }
+    }
+
+    fn by(&self) -> By<'_> {
+        let (caller, request) = (self.caller.as_ref(), self.request.as_ref());
+        By { actor: &self.actor, caller, request, validate_only: false, etag: None }
+    }
+
+    /// The head, whether or not it changes, and each of what was found.
+    pub(super) fn changed(&self, found: &[Key], now: Timestamp) -> Result<Vec<Changed>> {
+        self.check(found)?;
+        let changed = [&self.head].into_iter().chain(found).map(|key| {
+            let time = Timestamp::after(now, Some(key.audit.last_updated_time));
+            Changed::by(&self.by(), key.clone(), time, revoke)
+        });
+        changed.collect()
+    }
+
+    fn check(&self, found: &[Key]) -> Result<()> {
+        let id = &self.head.id;
+        if found.len() > MAX_REVOKED_ALONG {
+            let message = format!(
+                "the key {id} made more than {MAX_REVOKED_ALONG} keys that are not revoked, those that they made among \
+                 them: revoke it alone, and then each key that it made (list them with created_by_key_id) with \
+                 with_created"
+            );
+            return Err(Error::Precondition { reason: "TOO_MANY_CREATED", message });
+        }
+        let is_beyond =
+            |key: &&Key| self.caller.as_ref().is_some_and(|by| key.lies_within(by).is_err());
+        match found.iter().filter(is_beyond).count() {
+            0 => Ok(()),
+            // They were widened since, or the head was narrowed. Their ids are not the caller's to see.
+            beyond => Err(Error::Precondition {
+                reason: "CREATED_BEYOND",
+                message: format!(
+                    "{beyond} of the keys that {id} made go beyond your key's own restrictions, so nothing was revoked: \
+                     revoke it alone, or have a key do this that they lie within"
+                ),
+            }),
+        }
+    }
+
+    pub(super) fn kept(&self, changed: &[Changed]) -> Kept {
+        let ids = changed.iter().map(|one| one.after.id.clone());
+        let key = changed.first().map_or(&self.head, |head| &head.after).clone();
+        Kept { key, also_revoked: ids.skip(1).collect(), repeated: false }
+    }
+
+    /// The request is remembered with the head, and so is what was revoked along.
+    pub(super) fn plans(&self, changed: &[Changed]) -> Vec<KeyPlan> {
+        let by = self.by();
+        let also_revoked = self.kept(changed).also_revoked;
+        let plans = changed.iter().enumerate().filter_map(|(i, one)| {
+            let plan = by.plan(one.before.audit.revision, &one.after, one.time);
+            match i {
+                // An empty line remembers a request that did not change the head.
+                0 if one.is_change() || plan.request.is_some() => {
+                    Some(KeyPlan { also_revoked: also_revoked.clone(), ..plan })
+                }
+                0 => None,
+                _ => Some(KeyPlan { request: None, ..plan }),
+            }
+        });
+        plans.collect()
+    }
+}
