@@ -15,7 +15,7 @@ use crate::catalog::{
     entry::{Catalog, Revision},
     error::{Cause, Error, Kind, Unavailable},
     id::{BusinessId, CompanyId, EntryId, KeyId},
-    key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, SecretDigest},
+    key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
     log::{LogLine, LoggedRequest, RequestId},
     plan::Plan,
     settings::{Delta, Settings},
@@ -198,6 +198,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// One of them.
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError>;
+
+    /// The secrets of all keys, revoked ones too, that were written after a sequence, in its order; at most
+    /// `limit`. The sequence counts the writes of all keys: what is written later has a higher one, so
+    /// that the last one seen is where to go on.
+    async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>, StoreError>;
 
     /// The keys that a key made, those that they made, and so on, as far as they are not revoked; by
     /// id, at most `limit`.

@@ -123,11 +123,14 @@ CREATE TABLE keys (
     created_time      BIGINT  NOT NULL,
     last_updated_by   TEXT COLLATE "C" NOT NULL,
     last_updated_time BIGINT  NOT NULL,
-    revision          BIGINT  NOT NULL CHECK (revision > 0)
+    revision          BIGINT  NOT NULL CHECK (revision > 0),
+    -- Counts the writes of all keys, so that those since one are found.
+    sequence          BIGINT  NOT NULL CHECK (sequence > 0)
 );
 
 CREATE UNIQUE INDEX keys_by_secret ON keys (secret);
 CREATE UNIQUE INDEX keys_by_previous_secret ON keys (previous_secret);
+CREATE UNIQUE INDEX keys_by_sequence ON keys (sequence);
 CREATE INDEX keys_by_creator ON keys (created_by_key_id, id);
 
 -- The server-level log of keys, which is never undone.

@@ -58,6 +58,17 @@ pub struct PreviousSecret {
     pub expires_time: Timestamp,
 }
 
+/// The secrets of a key, by what is kept of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySecrets {
+    /// Which of the writes of all keys wrote it last.
+    pub sequence: u64,
+    /// The secret.
+    pub secret: SecretDigest,
+    /// The one from before the last rotation, whether or not it works still.
+    pub previous: Option<SecretDigest>,
+}
+
 /// A key. All its restrictions apply together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {

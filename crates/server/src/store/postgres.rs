@@ -13,7 +13,7 @@ use crate::catalog::{
     company::{Business, Company},
     entry::{Catalog, Revision},
     id::{BusinessId, CompanyId, EntryId, KeyId},
-    key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, SecretDigest},
+    key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
     log::{LogLine, LoggedRequest, RequestId},
     plan::Plan,
     settings::Settings,
@@ -233,6 +233,10 @@ impl Store for PostgresStore {
         limit: u32,
     ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
         keys::keys(&self.pool, created_by, after, limit).await
+    }
+
+    async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>, StoreError> {
+        keys::secrets(&self.pool, after, limit).await
     }
 
     async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError> {

@@ -19,7 +19,7 @@ use crate::catalog::{
     entry::{Catalog, Revision},
     error::Cause,
     id::{BusinessId, CompanyId, EntryId, KeyId},
-    key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, SecretDigest},
+    key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
     log::{LogLine, LoggedRequest, RequestId},
     plan::Plan,
     settings::Settings,
@@ -314,6 +314,10 @@ impl Store for SqliteStore {
         let (created_by, after) = (created_by.cloned(), after.cloned());
         let list = move |tx: &_| keys::keys(tx, created_by.as_ref(), after.as_ref(), limit);
         self.readers.read(list).await
+    }
+
+    async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>, StoreError> {
+        self.readers.read(move |tx| keys::secrets(tx, after, limit)).await
     }
 
     async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError> {

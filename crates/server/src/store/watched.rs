@@ -18,7 +18,7 @@ use crate::{
         company::{Business, Company},
         entry::{Catalog, Revision},
         id::{BusinessId, CompanyId, EntryId, KeyId},
-        key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, SecretDigest},
+        key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
         log::{LogLine, LoggedRequest, RequestId},
         plan::Plan,
         settings::Settings,
@@ -327,6 +327,10 @@ impl Store for Watched {
 
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {
         self.damages.note(Part::Keys, id.as_str(), self.inner.key(id).await)
+    }
+
+    async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>, StoreError> {
+        self.damages.note(Part::Keys, "keys", self.inner.secrets(after, limit).await)
     }
 
     async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError> {

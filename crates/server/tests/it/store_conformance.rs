@@ -131,6 +131,7 @@ conformance! {
     a_key_id_or_secret_is_taken_once,
     a_replaced_secret_is_forgotten,
     a_key_revision_follows_the_one_before,
+    the_secrets_that_were_written_since_are_read,
     the_keys_that_descend_from_one_are_found,
     keys_are_written_together_or_not_at_all,
     a_key_that_is_revoked_writes_nothing_more,
@@ -1190,6 +1191,33 @@ async fn make_family(store: &dyn Store) -> Vec<Key> {
 
 fn revoked(key: &Key) -> Key {
     changed_key(key, |key| key.revoked_time = Some(time(9)))
+}
+
+async fn the_secrets_that_were_written_since_are_read(engine: &dyn Engine) {
+    let store = engine.open().await;
+    assert!(store.secrets(0, 9).await.unwrap().is_empty());
+    let family = make_family(&*store).await;
+    let digest = |number: u8| SecretDigest([number; 32]);
+    let all = store.secrets(0, 9).await.unwrap();
+    let secrets: Vec<_> = all.iter().map(|one| (one.secret, one.previous)).collect();
+    assert_eq!(secrets, (1..=5).map(|number| (digest(number), None)).collect::<Vec<_>>());
+    assert!(all.is_sorted_by(|one, next| one.sequence < next.sequence));
+    // In pages, and nothing of what was seen again.
+    let (first, last) = (all[0].sequence, all[4].sequence);
+    assert_eq!(store.secrets(first, 2).await.unwrap(), all[1..3]);
+    assert!(store.secrets(last, 9).await.unwrap().is_empty());
+    let rotated = changed_key(&family[1], |key| {
+        let previous = PreviousSecret { digest: key.secret, expires_time: time(9) };
+        (key.previous, key.secret) = (Some(previous), digest(9));
+    });
+    // As another program would.
+    let other = engine.open().await;
+    commit_key(&*other, &rotated).await.unwrap();
+    commit_key(&*other, &revoked(&family[2])).await.unwrap();
+    let since = store.secrets(last, 9).await.unwrap();
+    let secrets: Vec<_> = since.iter().map(|one| (one.secret, one.previous)).collect();
+    assert_eq!(secrets, [(digest(9), Some(digest(2))), (digest(3), None)]);
+    assert!(since[0].sequence > last && since[1].sequence > since[0].sequence);
 }
 
 async fn the_keys_that_descend_from_one_are_found(engine: &dyn Engine) {

@@ -19,7 +19,8 @@ use crate::{
         error::Kind,
         id::{KeyId, StaffId},
         key::{
-            Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, PreviousSecret, SecretDigest,
+            Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, PreviousSecret,
+            SecretDigest,
         },
         log::RequestId,
         text::Name,
@@ -46,6 +47,18 @@ pub(super) async fn key_by_secret(pool: &Pool, secret: &SecretDigest) -> Result<
     let sql = format!("SELECT {KEY} FROM keys WHERE secret = $1 OR previous_secret = $1");
     let rows = pool.query(&sql, &[&secret.0.as_slice()]).await?;
     rows.first().map(key_of).transpose()
+}
+
+/// Who writes keys writes alone, so a sequence that is seen has nothing missing before it.
+pub(super) async fn secrets(pool: &Pool, after: u64, limit: u32) -> Result<Vec<KeySecrets>> {
+    let sql = "SELECT sequence, secret, previous_secret FROM keys WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+    let rows = pool.query(sql, &[&integer(after), &i64::from(limit)]).await?;
+    let read = rows.iter().map(|row| {
+        let sequence = u64::try_from(value::<i64>(row, "sequence")?).map_err(damaged)?;
+        let secret = SecretDigest(digest(row, "secret")?);
+        Ok(KeySecrets { sequence, secret, previous: previous_digest(row)? })
+    });
+    read.collect()
 }
 
 pub(super) async fn keys(
@@ -320,8 +333,9 @@ fn insert_key(key: &Key) -> Write {
     let sql = "INSERT INTO keys
                (id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses,
                 expires_time, staff_id, revoked_time, created_by_key_id, created_by, created_time,
-                last_updated_by, last_updated_time, revision)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                last_updated_by, last_updated_time, revision, sequence)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                       (SELECT coalesce(max(sequence), 0) + 1 FROM keys))
                ON CONFLICT DO NOTHING";
     let taken = StoreError::Taken(Kind::Key, key.id.to_string());
     bind_key(Write::new(sql, taken), key)
@@ -332,7 +346,8 @@ fn update_key(key: &Key) -> Write {
         "UPDATE keys SET secret = $2, previous_secret = $3, previous_expires_time = $4, name = $5,
                    scopes = $6, companies = $7, addresses = $8, expires_time = $9, staff_id = $10,
                    revoked_time = $11, created_by_key_id = $12, created_by = $13, created_time = $14,
-                   last_updated_by = $15, last_updated_time = $16, revision = $17
+                   last_updated_by = $15, last_updated_time = $16, revision = $17,
+                   sequence = (SELECT coalesce(max(sequence), 0) + 1 FROM keys)
                WHERE id = $1";
     bind_key(Write::new(sql, damaged("a key that was there is gone")), key)
 }
@@ -377,11 +392,14 @@ fn append(before: Option<&Key>, plan: &KeyPlan) -> Write {
 }
 
 fn previous(row: &Row) -> Result<Option<PreviousSecret>> {
-    let secret: Option<&[u8]> = value(row, "previous_secret")?;
     let expires_time = optional_time(row, "previous_expires_time")?;
-    let Some((secret, expires_time)) = secret.zip(expires_time) else { return Ok(None) };
-    let digest = SecretDigest(secret.try_into().map_err(damaged)?);
-    Ok(Some(PreviousSecret { digest, expires_time }))
+    let both = previous_digest(row)?.zip(expires_time);
+    Ok(both.map(|(digest, expires_time)| PreviousSecret { digest, expires_time }))
+}
+
+fn previous_digest(row: &Row) -> Result<Option<SecretDigest>> {
+    let secret: Option<&[u8]> = value(row, "previous_secret")?;
+    secret.map(|secret| secret.try_into().map(SecretDigest).map_err(damaged)).transpose()
 }
 
 fn used_key_of(row: &Row) -> Result<(Key, Option<Timestamp>)> {

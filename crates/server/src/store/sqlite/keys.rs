@@ -12,7 +12,8 @@ use crate::{
         error::Kind,
         id::{KeyId, StaffId},
         key::{
-            Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, PreviousSecret, SecretDigest,
+            Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, PreviousSecret,
+            SecretDigest,
         },
         log::RequestId,
         text::Name,
@@ -29,6 +30,19 @@ pub(super) fn key_by_secret(tx: &Connection, secret: &SecretDigest) -> Result<Op
         .prepare_cached("SELECT * FROM keys WHERE secret = ?1 OR previous_secret = ?1")
         .map_err(failure)?;
     Ok(collect(statement.query([secret.0]).map_err(failure)?, key_of)?.pop())
+}
+
+pub(super) fn secrets(tx: &Connection, after: u64, limit: u32) -> Result<Vec<KeySecrets>> {
+    let sql = "SELECT sequence, secret, previous_secret FROM keys WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    collect(statement.query(params![integer(after), limit]).map_err(failure)?, |row| {
+        let previous: Option<[u8; 32]> = row.get("previous_secret").map_err(failure)?;
+        Ok(KeySecrets {
+            sequence: revision(row, "sequence")?.0,
+            secret: SecretDigest(row.get("secret").map_err(failure)?),
+            previous: previous.map(SecretDigest),
+        })
+    })
 }
 
 pub(super) fn keys(
@@ -220,17 +234,19 @@ fn write_key(tx: &Connection, key: &Key) -> Result<()> {
     // An upsert and not REPLACE, which would delete the row that others refer to.
     let sql = "INSERT INTO keys
                (id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses,
-                expires_time, staff_id, revoked_time, created_by_key_id, created_by, created_time, last_updated_by, last_updated_time, revision)
+                expires_time, staff_id, revoked_time, created_by_key_id, created_by, created_time, last_updated_by, last_updated_time, revision,
+                sequence)
                VALUES
                (:id, :secret, :previous_secret, :previous_expires_time, :name, :scopes, :companies, :addresses, :expires_time, :staff_id, :revoked_time,
-                :created_by_key_id, :created_by, :created_time, :last_updated_by, :last_updated_time, :revision)
+                :created_by_key_id, :created_by, :created_time, :last_updated_by, :last_updated_time, :revision,
+                (SELECT coalesce(max(sequence), 0) + 1 FROM keys))
                ON CONFLICT (id) DO UPDATE SET
                    secret = :secret, previous_secret = :previous_secret,
                    previous_expires_time = :previous_expires_time, name = :name, scopes = :scopes, companies = :companies,
                    addresses = :addresses, expires_time = :expires_time, staff_id = :staff_id,
                    revoked_time = :revoked_time, created_by_key_id = :created_by_key_id, created_by = :created_by, created_time = :created_time,
                    last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
-                   revision = :revision";
+                   revision = :revision, sequence = excluded.sequence";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     statement
         .execute(named_params! {

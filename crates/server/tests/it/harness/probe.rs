@@ -13,7 +13,7 @@ use customer_settings_server::{
         entry::{Catalog, Revision},
         error::Cause,
         id::{BusinessId, CompanyId, EntryId, KeyId},
-        key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, LoggedKeyRequest, SecretDigest},
+        key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
         log::{LogLine, LoggedRequest, RequestId},
         plan::Plan,
         settings::Settings,
@@ -269,6 +269,10 @@ impl Store for Probe {
 
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {
         self.ask().await?.key(id).await
+    }
+
+    async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>, StoreError> {
+        self.ask().await?.secrets(after, limit).await
     }
 
     async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError> {
