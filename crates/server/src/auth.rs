@@ -3,6 +3,7 @@
 //! Knows no protocol: it gets the bytes of the `Authorization` value and the client's address.
 
 use std::{
+    array::from_fn,
     convert::Infallible,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
@@ -18,6 +19,7 @@ use quick_cache::sync::Cache;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
+use self::known::KnownSecrets;
 use crate::{
     catalog::{
         access::Holder,
@@ -34,10 +36,13 @@ use crate::{
 
 pub mod api_key;
 mod credential;
+mod known;
 
 /// Keys and addresses that are remembered at most; beyond, the least used are forgotten.
 const MAX_CACHED_KEYS: usize = 100_000;
 const MAX_ADDRESSES: usize = 10_000;
+/// Secrets that are read at once, to know which there are.
+const SECRETS_PAGE: u32 = 10_000;
 /// The last use of a key is written down at most this often.
 const LAST_USED_STEP_SECONDS: i64 = 300;
 
@@ -48,7 +53,7 @@ pub struct Limits {
     pub key_requests_per_second: u32,
     /// Requests with one key that may come at once.
     pub key_burst: u32,
-    /// Look-ups per second of keys that are not in memory, for one address.
+    /// Look-ups per second of secrets that are not known to exist, for one address.
     pub unknown_keys_per_address: u32,
     /// The same for all addresses together.
     pub unknown_keys_in_all: u32,
@@ -66,10 +71,15 @@ pub struct Authenticator {
     recognized: Cache<[u8; 32], Recognized>,
     /// Apart from the keys, as both secrets of a rotated key count together.
     usages: Cache<KeyId, Arc<Usage>>,
+    secrets: KnownSecrets,
     unknown_by_address: Cache<IpAddr, Arc<DefaultDirectRateLimiter>>,
     unknown_in_all: DefaultDirectRateLimiter,
-    turns: Vec<tokio::sync::Mutex<()>>,
+    /// Of those whose secrets exist, and of those who try.
+    turns: [Turns; 2],
 }
+
+/// Digests are spread evenly over their first byte.
+type Turns = [tokio::sync::Mutex<()>; 256];
 
 #[derive(Clone)]
 struct Recognized {
@@ -110,9 +120,10 @@ impl Authenticator {
             keys: Cache::new(MAX_CACHED_KEYS),
             recognized: Cache::new(MAX_CACHED_KEYS),
             usages: Cache::new(MAX_CACHED_KEYS),
+            secrets: KnownSecrets::default(),
             unknown_by_address: Cache::new(MAX_ADDRESSES),
             unknown_in_all: RateLimiter::direct(per_second(limits.unknown_keys_in_all)),
-            turns: (0..=u8::MAX).map(|_| tokio::sync::Mutex::new(())).collect(),
+            turns: from_fn(|_| from_fn(|_| tokio::sync::Mutex::new(()))),
         }
     }
 
@@ -168,9 +179,26 @@ impl Authenticator {
         Some(made)
     }
 
-    /// Takes over what this process wrote of a key (`None`: whether it did is not known), so that no
-    /// request is answered by what the key was, not even while the store is away.
-    pub fn take_over(&self, before: &Key, after: Option<&Key>) {
+    /// Reads which secrets came into being since the last time. Whoever has one of them needs no place among those
+    /// who try any, so that a flood of made-up keys cannot hold up a key that was not seen here yet.
+    pub async fn learn_secrets(&self) -> Result<(), StoreError> {
+        loop {
+            let epoch = self.freshness.epoch();
+            let page = self.store.secrets(self.secrets.read_up_to(epoch), SECRETS_PAGE);
+            let page = self.freshness.unless_gone(page).await?;
+            self.secrets.learn(epoch, &page);
+            if page.len() < SECRETS_PAGE as usize {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes over what this process wrote of a key, as it was (`None`: it was made) and as it is (`None`: whether it
+    /// was written is not known), so that no request is answered by what the key was, not even while the
+    /// store is away.
+    pub fn take_over(&self, before: Option<&Key>, after: Option<&Key>) {
+        self.secrets.add(after.into_iter().flat_map(Key::secrets));
+        let Some(before) = before else { return };
         self.freshness.expire(Slot::KEYS);
         let Some(after) = after else { return };
         for secret in before.secrets() {
@@ -227,7 +255,7 @@ impl Authenticator {
     }
 
     /// Looks a key up that is not fresh in memory. Requests that want the same one at once share
-    /// the look-up, and what it takes from the limits of unknown keys.
+    /// the look-up, and what it takes from the limits of unknown keys where its secret is not known to exist.
     async fn look_up_once(
         &self,
         digest: SecretDigest,
@@ -248,16 +276,24 @@ impl Authenticator {
         if let Some(known) = usable() {
             return Ok(known);
         }
-        // Digests are spread evenly over their first byte.
-        let _turn = self.turns[usize::from(digest.0[0])].lock().await;
+        let exists = self.secrets.holds(&digest);
+        let [of_keys, of_others] = &self.turns;
+        let turns = if exists { of_keys } else { of_others };
+        let _turn = turns[usize::from(digest.0[0])].lock().await;
         // Whoever had it before found out, one way or the other.
         if let Some(known) = usable() {
             return Ok(known);
         }
         let Some(known) = self.keys.get(&digest) else {
-            self.limit_unknown(address)?;
-            check(&self.unknown_in_all, Limit::UnknownKeys)?;
+            // One that is not known to exist may be a key that another program made just now.
+            if !exists {
+                self.limit_unknown(address)?;
+                check(&self.unknown_in_all, Limit::UnknownKeys)?;
+            }
             let found = self.freshness.unless_gone(self.look_up(digest)).await?;
+            if exists && found.is_none() {
+                self.secrets.forget(&digest);
+            }
             return found.ok_or(if_unknown);
         };
         let found = match self.freshness.ask(self.look_up(digest)).await {

@@ -28,9 +28,14 @@ use store::{
     Store,
     watched::{Damages, Watched},
 };
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How often the last uses of keys are written down.
 const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often it is looked up which secrets came into being, and how long the first look may hold up a start.
+const SECRETS_INTERVAL: Duration = Duration::from_secs(1);
+const FIRST_SECRETS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often it is looked up when the next key expires.
 const KEY_EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
@@ -201,6 +206,7 @@ impl Server {
         let authenticator = services.authenticator.clone();
         let freshness = services.freshness.clone();
         let damages = services.damages.clone();
+        know_secrets_first(&authenticator).await;
         let readiness: net::Readiness = Arc::new(move || {
             // What is damaged for one company is no reason to refuse the others.
             let notes = [freshness.readiness()?, damages.summary()].into_iter().flatten();
@@ -210,6 +216,7 @@ impl Server {
             tokio::join!(
                 services.freshness.follow(&*services.store),
                 write_last_used(&authenticator),
+                learn_secrets(&authenticator),
                 show_key_expiry(&services),
                 api.report_health(|| services.freshness.readiness().is_ok(), &shutdown),
             )
@@ -227,7 +234,7 @@ impl Server {
 
 /// For alerts. What cannot be read just now is shown a minute later.
 async fn show_key_expiry(services: &Services) {
-    let mut interval = tokio::time::interval(KEY_EXPIRY_INTERVAL);
+    let mut interval = interval(KEY_EXPIRY_INTERVAL);
     loop {
         interval.tick().await;
         if let Ok(next) = services.store.next_key_expiry(services.clock.now()).await {
@@ -237,8 +244,31 @@ async fn show_key_expiry(services: &Services) {
     }
 }
 
+/// Before the first request, so that whoever has a key needs no place among those who try any, not even right
+/// after the start.
+async fn know_secrets_first(authenticator: &Authenticator) {
+    let why = match timeout(FIRST_SECRETS_PATIENCE, authenticator.learn_secrets()).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => format!("{error:?}"),
+        Err(_) => "it takes too long".to_owned(),
+    };
+    tracing::warn!(why, "which keys exist is not known yet: they share the limits of unknown keys");
+}
+
+/// What other programs made; this one's own are known at once.
+async fn learn_secrets(authenticator: &Authenticator) {
+    let mut interval = interval(SECRETS_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if let Err(error) = authenticator.learn_secrets().await {
+            tracing::debug!(?error, "it could not be looked up which keys are new");
+        }
+    }
+}
+
 async fn write_last_used(authenticator: &Authenticator) {
-    let mut interval = tokio::time::interval(LAST_USED_INTERVAL);
+    let mut interval = interval(LAST_USED_INTERVAL);
     loop {
         interval.tick().await;
         if let Err(error) = authenticator.flush_last_used().await {

@@ -60,9 +60,9 @@ pub struct KeyFilter {
     pub show_revoked: bool,
 }
 
-/// Told of a key that was written here, as it was and as it is, before anybody else is told; or only as
-/// it was, where it is not known whether it was written.
-pub type OnWritten = Box<dyn Fn(&Key, Option<&Key>) + Send + Sync>;
+/// Told of a key that was written here, as it was (`None`: it was made) and as it is (`None`: it is not known
+/// whether it was written), before anybody else is told.
+pub type OnWritten = Box<dyn Fn(Option<&Key>, Option<&Key>) + Send + Sync>;
 
 /// Issues, lists, changes and revokes keys.
 pub struct KeysService {
@@ -228,7 +228,10 @@ impl KeysService {
                 return Ok(Kept::new(key));
             }
             match self.store.commit_key(&by.plan(Revision(0), &key, now), by.live()).await {
-                Ok(()) => return Ok(Kept::new(key)),
+                Ok(()) => {
+                    (self.on_written)(None, Some(&key));
+                    return Ok(Kept::new(key));
+                }
                 // The same request came just before: look it up.
                 Err(StoreError::Conflict) => self.check_acting(by).await?,
                 Err(other) => return Err(other.into()),
@@ -262,13 +265,13 @@ impl KeysService {
             let plan = by.plan(before.audit.revision, after, *time);
             match self.store.commit_key(&plan, by.live()).await {
                 Ok(()) => {
-                    (self.on_written)(before, Some(after));
+                    (self.on_written)(Some(before), Some(after));
                     return Ok(Kept::new(changed.after));
                 }
                 // Another process changed the key just now; look again.
                 Err(StoreError::Conflict) => self.check_acting(by).await?,
                 Err(other) => {
-                    (self.on_written)(before, None);
+                    (self.on_written)(Some(before), None);
                     return Err(other.into());
                 }
             }
@@ -306,12 +309,14 @@ impl KeysService {
             let changed = made.transpose()?.unwrap_or_default();
             match outcome {
                 Ok(()) => {
-                    changed.iter().for_each(|one| (self.on_written)(&one.before, Some(&one.after)));
+                    for Changed { before, after, .. } in &changed {
+                        (self.on_written)(Some(before), Some(after));
+                    }
                     return Ok(family.kept(&changed));
                 }
                 Err(StoreError::Conflict) => self.check_acting(by).await?,
                 Err(other) => {
-                    changed.iter().for_each(|one| (self.on_written)(&one.before, None));
+                    changed.iter().for_each(|one| (self.on_written)(Some(&one.before), None));
                     return Err(other.into());
                 }
             }

@@ -22,6 +22,8 @@ pub const KEY_LOOKUPS: &str = "customer_settings_key_lookups_total";
 pub const OVERLOADED: &str = "customer_settings_overloaded_total";
 /// Gauge: bytes.
 pub const BODY_BYTES: &str = "customer_settings_body_bytes";
+/// Gauge: secrets of keys that are known to exist.
+pub const KNOWN_SECRETS: &str = "customer_settings_known_secrets";
 /// Counter, by `limit`.
 pub const RATE_LIMITED: &str = "customer_settings_rate_limited_total";
 /// Counter, by `from` (memory or store).
@@ -79,6 +81,7 @@ pub(super) fn describe() {
         (REQUESTS_IN_FLIGHT, "Requests that are being worked on"),
         (BODY_BYTES, "Bytes of requests' bodies that count against limits.bodies_bytes"),
         (CONNECTIONS, "Connections that are open"),
+        (KNOWN_SECRETS, "Secrets known to exist, whose keys need no place among unknown ones"),
         (DAMAGED_PLACES, "Places of damaged data that were met since the start, at most 100"),
         (STORE_AWAY, "1 while the store does not answer, or its data was deleted or replaced"),
         (LONG_WORK_RUNNING, "Requests whose long work is being done"),

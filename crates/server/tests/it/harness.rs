@@ -76,6 +76,11 @@ impl Server {
     /// A server on data that another one left.
     pub(crate) async fn reopened(data: Arc<Data>) -> Self {
         let config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..Config::default() };
+        Self::reopened_with(data, config).await
+    }
+
+    /// The same with a configuration.
+    pub(crate) async fn reopened_with(data: Arc<Data>, config: Config) -> Self {
         Self::serve(data, config, None).await
     }
 

@@ -16,6 +16,7 @@ mod document;
 mod freshness;
 mod harness;
 mod keys;
+mod known_keys;
 mod long_work;
 mod names;
 mod net;
