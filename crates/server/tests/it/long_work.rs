@@ -167,6 +167,12 @@ async fn lists_of_keys_wait_for_their_turn() {
     desk.ok("GET", "/admin/v1/keys/-/changes", Value::Null).await;
 }
 
+also_on_postgres! {
+    what_takes_long_and_waits_is_not_begun_and_holds_up_nothing_else,
+    writes_that_take_long_wait_and_others_do_not,
+    a_request_that_was_made_long_ago_is_answered_again_in_its_turn,
+}
+
 #[tokio::test]
 async fn metrics_tell_how_much_runs_and_waits() {
     let desk = Desk::open().await;
