@@ -205,7 +205,7 @@ impl Transcoder {
                     Err(error) => refuse(&error),
                 }
             }
-            None => self.call(binding, parts, &message).await,
+            None => self.call(route, parts, &message).await,
         }
     }
 
@@ -234,35 +234,56 @@ impl Transcoder {
 
     async fn call(
         &self,
-        binding: &Binding,
+        route: &Arc<Route>,
         parts: Parts,
         message: &DynamicMessage,
     ) -> Response<Body> {
-        let (request_headers, is_read) = (parts.headers.clone(), is_read(&parts.method));
-        let called = backend::call(self.backend.clone(), &binding.rpc_path, parts, message).await;
+        // A write that was made must not wait to be told, as it would be refused where that takes too long.
+        let reader = is_read(&parts.method)
+            .then(|| (parts.headers.clone(), large::Sender::of(&parts.extensions)));
+        let rpc_path = &route.binding.rpc_path;
+        let called = backend::call(self.backend.clone(), rpc_path, parts, message).await;
         let answer = match called {
             Ok(answer) => answer,
             Err(status) => return error_response(status),
         };
-        let written = DynamicMessage::decode(binding.rpc.output(), answer.message)
-            .map_err(Cause::new)
-            .and_then(|message| {
-                let json = json::write(&message, binding.response_body.as_ref());
-                Ok((json.map_err(Cause::new)?, text_field(&message, "etag")))
-            });
-        match written {
-            Ok((json, etag)) => {
-                let mut response = match is_read {
-                    true => tagged_response(&request_headers, json, etag.as_deref()),
-                    false => unstored_response(json),
-                };
+        let (message, of) = (answer.message, route.clone());
+        let shown = match reader {
+            None => shown(&route.binding, None, message),
+            Some((headers, _)) if message.len() <= large::AT_ONCE => {
+                shown(&route.binding, Some(&headers), message)
+            }
+            Some((headers, sender)) => {
+                let show = move || shown(&of.binding, Some(&headers), message);
+                let beside = async { sender?.beside(&self.long_work, show).await? };
+                beside.await
+            }
+        };
+        match shown {
+            Ok(mut response) => {
                 response.headers_mut().extend(answer.headers);
                 *response.extensions_mut() = answer.extensions;
                 response
             }
-            Err(cause) => refuse(&Error::Internal(cause)),
+            Err(error) => refuse(&error),
         }
     }
+}
+
+/// A method's answer as JSON; `reader` has the headers of a request that only reads.
+fn shown(
+    binding: &Binding,
+    reader: Option<&HeaderMap>,
+    message: Bytes,
+) -> Result<Response<Body>, Error> {
+    let message = DynamicMessage::decode(binding.rpc.output(), message);
+    let message = message.map_err(|error| Error::Internal(Cause::new(error)))?;
+    let json = json::write(&message, binding.response_body.as_ref());
+    let json = json.map_err(|error| Error::Internal(Cause::new(error)))?;
+    Ok(match reader {
+        Some(headers) => tagged_response(headers, json, text_field(&message, "etag").as_deref()),
+        None => unstored_response(json),
+    })
 }
 
 fn refuse(error: &Error) -> Response<Body> {

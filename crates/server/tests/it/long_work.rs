@@ -167,6 +167,35 @@ async fn lists_of_keys_wait_for_their_turn() {
     desk.ok("GET", "/admin/v1/keys/-/changes", Value::Null).await;
 }
 
+#[tokio::test]
+async fn large_answers_to_reads_wait_for_their_turn() {
+    let desk = Desk::open().await;
+    let long = "d".repeat(480);
+    let create = |i: usize| json!({"create": {"collection": "customer_tags", "entry": {"name": format!("New {i}"), "description": long}}});
+    let batch = json!({"changes": (0..100).map(create).collect::<Vec<_>>()});
+    for _ in 0..2 {
+        desk.ok("POST", &format!("{COMPANY}:batch"), batch.clone()).await;
+        let archived = format!("{COMPANY}/customer_tags?filter=name+:+%22New%22");
+        let list = desk.ok("GET", &archived, Value::Null).await;
+        let ids = list["entries"].as_array().unwrap().iter().map(|entry| entry["id"].clone());
+        let archive = ids.map(|id| json!({"archive": {"collection": "customer_tags", "id": id}}));
+        desk.ok(
+            "POST",
+            &format!("{COMPANY}:batch"),
+            json!({"changes": archive.collect::<Vec<_>>()}),
+        )
+        .await;
+    }
+    let crowd = Crowd::of(&desk.server).await;
+    let all = format!("{COMPANY}/customer_tags?showArchived=true");
+    let answer = desk.ask_shortly("GET", &all, Value::Null).await;
+    assert_eq!(answer.refusal().reason, "NOT_BEGUN");
+    desk.ok("GET", &format!("{all}&pageSize=50"), Value::Null).await;
+    crowd.leave().await;
+    let list = desk.ok("GET", &all, Value::Null).await;
+    assert!(list["entries"].as_array().unwrap().len() > 200);
+}
+
 also_on_postgres! {
     what_takes_long_and_waits_is_not_begun_and_holds_up_nothing_else,
     writes_that_take_long_wait_and_others_do_not,
