@@ -332,6 +332,41 @@ def test_the_runbook_for_a_stolen_key_works_as_it_is_written(cli, tmp_path, monk
     assert [states[id] for id in [stolen, child, grandchild, bystander]] == ["REVOKED"] * 3 + ["ACTIVE"]
 
 
+def test_the_runbook_finds_what_a_stolen_key_did_before_many_others(cli, tmp_path, monkeypatch):
+    create = ["key", "create", "--name", "stolen", "--scope", "settings:write", "--output", "json"]
+    stolen = json.loads(cli(*create).stdout)
+    path = "/admin/v1/companies/cmp_001/customer_tags/tag_001"
+
+    def rename(name, secret=cli.server.key):
+        status, *answer = cli.server.call(path, secret, {"name": name}, "PATCH")
+        assert status == 200, answer
+
+    rename("Stolen", stolen["secret"])
+    cli("key", "update", stolen["key"]["id"], "--name", "S")
+    for number in range(130):
+        rename(f"Later {number}")
+    other = json.loads(cli("key", "create", "--name", "other", "--output", "json").stdout)["key"]["id"]
+    for number in range(130):
+        status, *answer = cli.server.call(f"/admin/v1/keys/{other}", cli.server.key, {"name": f"o{number}"}, "PATCH")
+        assert status == 200, answer
+    text = (ROOT / "docs/operating.md").read_text()
+    [part] = re.findall(r"### A key was stolen\n(.*?)\n## ", text, re.S)
+    [line] = re.findall(r"`(customer-settings history list .*?)`", part, re.S)
+    monkeypatch.setenv("PATH", f"{PROGRAM.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUSTOMER_SETTINGS_SERVER", cli.server.base)
+    monkeypatch.setenv("CUSTOMER_SETTINGS_KEY_FILE", str(cli.server.data_dir / "demo-key"))
+
+    def typed(line):
+        script = " ".join(line.split()).replace("COMPANY", "cmp_001").replace("key_STOLEN", stolen["key"]["id"])
+        return subprocess.run(["bash", "-eo", "pipefail", "-c", script], capture_output=True, text=True, check=True).stdout
+
+    assert json.loads(typed(line))["summary"] == "updated customer_tags/tag_001 (name)"
+    [line] = re.findall(r"^(customer-settings key history .*?) \|", part, re.M)
+    assert "S" in typed(line) and typed(line).count("\n") > 130
+    few = cli("key", "history")
+    assert few.stdout.count("\n") == 101 and "there are more: see --limit and --all" in few.stderr
+
+
 def test_a_rotation_does_not_cut_another_ones_overlap_short_unasked(cli):
     cli("key", "create", "--name", "twice")
     [key] = [key["id"] for key in cli.json("key", "list") if key["name"] == "twice"]
@@ -363,13 +398,14 @@ def test_a_rotation_does_not_cut_another_ones_overlap_short_unasked(cli):
         (["company", "update", "cmp_001", "--country", "UK"], "--country", "company.country"),
         (["business", "create", "cmp_001", "--name", "A", "--country", "UK"], "--country", "address.country"),
         (["business", "create", "cmp_001", "--name", "A", "--website", "x" * 600], "--website has 600", "business.website"),
+        (["entry", "set-default", *TAGS, "tag_002"], "no catalog but life_cycles has a default", "is_default"),
         (["key", "list", "--created-by", "a b"], "--created-by must be", "created_by_key_id"),
         (["key", "create", "--name", "x", "--as-staff", "staff_2", "--request-id", "a" * 200], "--request-id must", "request_id"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
 def test_a_refusal_speaks_of_flags_and_not_of_fields(cli, command, told, not_told):
-    code = 5 if "lc_001" in command else 1
+    code = 5 if "lc_001" in command else 2 if "set-default" in command else 1
     for where in [(), ("--data-dir", cli.server.data_dir)]:
         if where and "--request-id" in command:
             continue
@@ -452,7 +488,7 @@ def test_a_server_that_cannot_be_reached_is_told_apart(cli):
     assert run("company", "list", "--server", "127.0.0.1:8080", *key, check=False).returncode == 2
     wrong_scheme = cli.server.base.replace("http:", "https:")
     done = run("company", "list", "--server", wrong_scheme, *key, check=False)
-    assert done.returncode == 6 and "https://" in done.stderr
+    assert done.returncode == 6 and f"does not answer in TLS: if a server without TLS listens there, give {cli.server.base}" in done.stderr
 
 
 def test_a_write_without_an_answer_says_how_to_repeat_it(cli):
@@ -467,6 +503,37 @@ def test_a_write_without_an_answer_says_how_to_repeat_it(cli):
             check=False,
         )
     assert done.returncode == 6 and "repeat the command with --request-id " in done.stderr, done.stderr
+
+
+def test_an_argument_that_is_not_text_is_told_and_not_fatal(tmp_path):
+    for arguments in [[b"caf\xe9"], [b"key", b"list", b"--data-dir", b"caf\xe9"], [b"entry", b"list", b"--c\xe9"]]:
+        done = subprocess.run([PROGRAM, *arguments], capture_output=True, timeout=60)
+        assert (done.returncode, done.stdout) == (2, b""), done.stderr
+        assert done.stderr.startswith(b"error: ") and b"panicked" not in done.stderr, done.stderr
+    # A path need not be text where nothing else is taken for it.
+    (tmp_path / "doc.yaml").write_text("companies: []")
+    name = os.fsencode(tmp_path / "doc.yaml")
+    os.rename(name, name + b"\xe9")
+    (tmp_path / "data").mkdir()
+    load = [PROGRAM, "load", "--data-dir", tmp_path / "data", name + b"\xe9"]
+    assert subprocess.run(load, capture_output=True, timeout=60).returncode == 0
+
+
+def test_bytes_that_are_no_text_are_called_that(cli, tmp_path):
+    file = tmp_path / "bytes"
+    file.write_bytes(b"cs_\xff\xfe")
+    file.chmod(0o600)
+    here = ["--data-dir", cli.server.data_dir]
+    for name, arguments in [
+        ("standard input", ["key", "import", "--name", "x", *here]),
+        (file, ["entry", "list", *TAGS, "--server", cli.server.base, "--key-file", file]),
+        (file, ["serve", "--config", file]),
+        (file, ["key", "list", "--database-url-file", file]),
+    ]:
+        with open(file, "rb") as stdin:
+            done = subprocess.run([PROGRAM, *map(str, arguments)], stdin=stdin, capture_output=True, text=True, timeout=60)
+        assert done.returncode in (1, 2) and str(name) in done.stderr, done.stderr
+        assert done.stderr.endswith(": it is not UTF-8 text\n"), done.stderr
 
 
 def test_completion_and_help_tell_what_there_is():

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from conftest import PROGRAM, run
+from database import until
 
 DOCUMENT = "companies: [{id: cmp_1, name: One, customer_tags: [{id: tag_1, name: VIP}]}]"
 RESULTS = [
@@ -115,21 +116,64 @@ def keys(*where):
     return {key["name"]: (key["state"], key["id"]) for key in listed}
 
 
-@pytest.mark.parametrize("gone", [into_nobody, into_full, into_closed, into_null])
-@pytest.mark.parametrize("output", ["table", "json"])
-@pytest.mark.parametrize("place", ["directory", "server"])
-def test_a_key_whose_secret_nobody_got_is_named_and_revoked(demo, gone, output, place):
+@pytest.fixture(params=["directory", "server"])
+def where(demo, request):
+    """The options that lead to the demo's data."""
     server = ["--server", demo.base, "--key-file", demo.data_dir / "demo-key"]
-    where = server if place == "server" else ["--data-dir", demo.data_dir]
+    return server if request.param == "server" else ["--data-dir", demo.data_dir]
+
+
+def accepted(demo, *secrets):
+    return [demo.call("/v1/companies/cmp_001", secret)[0] == 200 for secret in secrets]
+
+
+@pytest.mark.parametrize("gone", [into_nobody, into_full])
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_key_whose_secret_nobody_got_is_named_and_revoked(demo, gone, output, where):
     made = gone("key", "create", "--name", "lost", "--output", output, *where)
     state, key = keys(*where)["lost"]
     assert made.returncode == 1 and state == "REVOKED"
-    assert f'nobody has the secret of key {key} "lost": it was revoked again' in made.stderr
-
-    kept = json.loads(run("key", "create", "--name", "kept", "--output", "json", *where).stdout)
-    rotated = gone("key", "rotate", kept["key"]["id"], "--output", output, *where)
-    assert rotated.returncode == 1 and keys(*where)["kept"] == ("ACTIVE", kept["key"]["id"])
-    assert f"'key rotate {kept['key']['id']}'" in rotated.stderr and "its old secret works until 2" in rotated.stderr
-    assert demo.call("/v1/companies/cmp_001", kept["secret"])[0] == 200
+    assert f'nobody has the new secret of key {key} "lost": it was revoked again' in made.stderr
     dry = gone("key", "create", "--name", "dry", "--dry-run", "--output", output, *where)
-    assert dry.returncode in ([0] if gone in [into_closed, into_null] else [1, 141]) and "dry" not in keys(*where)
+    assert dry.returncode in [1, 141] and "dry" not in keys(*where)
+
+
+@pytest.mark.parametrize("gone", [into_closed, into_null])
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_nothing_is_done_where_a_new_secret_would_be_lost(demo, gone, output, where):
+    kept = json.loads(run("key", "create", "--name", "kept", "--output", "json", *where).stdout)
+    key = kept["key"]["id"]
+    rotate = ["key", "rotate", key]
+    for command in [["key", "create", "--name", "lost"], rotate, [*rotate, "--overlap", "0s"], [*rotate, "--end-overlap"]]:
+        done = gone(*command, "--output", output, *where)
+        assert done.returncode == 1 and "nothing was changed" in done.stderr, done.stderr
+        dry = gone(*command, "--dry-run", "--output", output, *where)
+        assert dry.returncode == 0, dry.stderr
+    assert "lost" not in keys(*where) and accepted(demo, kept["secret"]) == [True]
+    changes = json.loads(run("key", "history", key, "--output", "json", *where).stdout)["changes"]
+    assert [change["summary"] for change in changes] == ["created the key"]
+
+
+@pytest.mark.parametrize("gone", [into_nobody, into_full])
+def test_what_a_lost_rotation_advises_keeps_the_clients_going(demo, gone, where):
+    kept = json.loads(run("key", "create", "--name", "kept", "--output", "json", *where).stdout)
+    first, key = kept["secret"], kept["key"]["id"]
+    lost = gone("key", "rotate", key, *where)
+    assert lost.returncode == 1 and f"nobody has the new secret of key {key}" in lost.stderr
+    assert "the one from before works until 2" in lost.stderr and "another key with 'key create'" in lost.stderr
+    assert f"'key revoke {key}'" in lost.stderr and "'key rotate" not in lost.stderr
+    assert accepted(demo, first) == [True]
+    # It is as the advice says: rotating again has to be asked for, and ends what the clients have.
+    assert run("key", "rotate", key, *where, check=False).returncode != 0
+    second = run("key", "rotate", key, "--end-overlap", *where).stdout.strip()
+    until(lambda: accepted(demo, first, second) == [False, True], "the older secrets ended, the newer works")
+    # Of three secrets the newest is lost, and the one before it is that which works.
+    lost = gone("key", "rotate", key, "--end-overlap", *where)
+    assert "the one from before works until 2" in lost.stderr and accepted(demo, second) == [True]
+    # Without an overlap none works, and the advice brings the key back.
+    lost = gone("key", "rotate", key, "--overlap", "0s", *where)
+    assert lost.returncode == 1 and "no older one works any more" in lost.stderr and "until" not in lost.stderr
+    assert f"'key rotate {key}'" in lost.stderr
+    until(lambda: accepted(demo, second) == [False], "the older secrets ended, the newer works")
+    again = run("key", "rotate", key, *where).stdout.strip()
+    until(lambda: accepted(demo, again) == [True], "the older secrets ended, the newer works")

@@ -1,7 +1,8 @@
 //! The commands, one file per group, and what they share.
 
-use customer_settings_server::catalog::error::Error;
+use customer_settings_server::catalog::error::{Error, Violation};
 
+use crate::failure::usage;
 pub(crate) use crate::{
     failure::{Failure, failure},
     storage::Data,
@@ -20,6 +21,14 @@ pub(crate) mod load;
 pub(crate) mod serve;
 mod verbs;
 pub(crate) mod verify;
+
+/// What is wrong with the value of a flag, which cannot be missing where it was given.
+pub(crate) fn wrong_value(violation: Violation) -> Failure {
+    match violation.reason {
+        "REQUIRED" => usage(format!("{} must not be blank", violation.field)),
+        _ => usage(violation),
+    }
+}
 
 /// An error of a service, with the inner cause: whoever runs a command here may read it.
 pub(crate) fn explain(error: &Error) -> Failure {

@@ -5,7 +5,7 @@
 
 use std::{env, io::IsTerminal, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 mod commands;
 mod failure;
@@ -104,14 +104,22 @@ fn ended(result: Result<(), Failure>) -> ExitCode {
 
 /// Shows help, or what is wrong with the command line.
 fn tell(error: &clap::Error) -> ExitCode {
-    let text = error.render().to_string();
+    let mut text = error.render().to_string();
     if !error.use_stderr() {
         // In color where that is wanted; only what goes elsewhere can be cut short.
         let is_watched = std::io::stdout().is_terminal();
         return ended(if is_watched { error.print().map_err(Failure::from) } else { print(&text) });
     }
-    let shown = without_secrets(&text, env::args().skip(1));
-    if shown == text {
+    let is_unreadable = error.kind() == ErrorKind::InvalidUtf8;
+    if is_unreadable {
+        let wrong = env::args_os().find(|argument| argument.to_str().is_none());
+        let wrong = wrong.unwrap_or_default();
+        text = format!("error: the argument {} is not UTF-8 text", wrong.to_string_lossy());
+    }
+    let arguments = env::args_os().skip(1);
+    let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    let shown = without_secrets(&text, arguments);
+    if shown == text && !is_unreadable {
         _ = error.print();
     } else {
         note(shown.trim_end());

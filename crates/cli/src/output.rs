@@ -79,14 +79,6 @@ pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     output.flush()
 }
 
-/// The same for what exists nowhere else, and is lost where standard output leads nowhere.
-pub(crate) fn write_secret(bytes: &[u8]) -> io::Result<()> {
-    if leads_nowhere() {
-        return Err(io::Error::other("it is closed, or /dev/null"));
-    }
-    write(bytes)
-}
-
 /// Whether standard output is /dev/null, which is also what the standard library makes of a closed one
 /// before `main` begins; afterwards nothing tells the two apart.
 pub(crate) fn leads_nowhere() -> bool {

@@ -68,6 +68,7 @@ pub(crate) struct Target {
     ca_file: Option<PathBuf>,
     /// How long to wait for an answer
     #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = values::timeout)]
+    #[arg(allow_hyphen_values = true)]
     timeout: Duration,
     /// How to print the result
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]

@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 
-use super::{Arguments, Command, target};
+use super::{Arguments, Command, EXIT_CODES, target};
 
 /// A line, the method that it calls, and the request without its id, as the server reads it.
 const SENT: &[(&str, &str, &str)] = &[
@@ -200,6 +200,7 @@ fn the_table_of_what_is_sent_has_every_command() {
 
 /// Arguments that are no field of a request: they say how to get one, how to show the answer, or where to work.
 const NO_FIELDS: &[&str] = &[
+    "all",
     "anywhere",
     "file",
     "limit",
@@ -252,6 +253,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
         "business update c b",
         "history list c --entry t",
         "history list c --limit 0",
+        "history list c --limit 7 --all",
         "history undo c 0",
         "entry list c life_cycles --key secret",
         "entry list c life_cycles --data-dir data",
@@ -286,18 +288,73 @@ fn a_key_that_would_be_over_already_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn every_command_has_a_text_and_those_on_a_server_an_example() {
+fn every_command_has_a_text_and_an_example_and_every_group_the_exit_codes() {
+    fn check(command: &clap::Command, name: &str) {
+        assert!(command.get_about().is_some(), "{name}");
+        let text = |help: Option<&clap::builder::StyledStr>| help.map(ToString::to_string);
+        let example = text(command.get_after_help()).unwrap_or_default();
+        if !command.has_subcommands() {
+            return assert!(example.contains(&format!("{name} ")), "{name}: {example}");
+        }
+        let long = text(command.get_after_long_help()).unwrap_or_default();
+        assert!(long.contains(EXIT_CODES), "{name}");
+        for verb in command.get_subcommands() {
+            check(verb, &format!("{name} {}", verb.get_name()));
+        }
+    }
     let all = Arguments::command();
     all.clone().debug_assert();
-    for group in all.get_subcommands() {
-        assert!(group.get_about().is_some(), "{}", group.get_name());
-        let on_server =
-            ["entry", "company", "business", "history", "key"].contains(&group.get_name());
-        for verb in group.get_subcommands().filter(|_| on_server) {
-            let name = format!("{} {}", group.get_name(), verb.get_name());
-            let example = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(verb.get_about().is_some(), "{name}");
-            assert!(example.contains(&format!("customer-settings {name} ")), "{name}: {example}");
+    check(&all, "customer-settings");
+}
+
+#[test]
+fn a_value_with_a_minus_sign_is_told_its_range_and_not_how_to_pass_it() {
+    for line in [
+        "history list c --limit -1",
+        "history show c -3",
+        "history undo c -3",
+        "history rollback c -3",
+        "key history --limit -1",
+        "entry get c life_cycles t --revision -3",
+        "entry get c life_cycles t --at -1d",
+        "entry list c life_cycles --timeout -1s",
+        "key rotate k --overlap -1s",
+    ] {
+        let told = parse(line).err().unwrap_or_else(|| panic!("{line} was taken")).to_string();
+        assert!(told.starts_with("error: invalid value '-") && !told.contains("-- -"), "{told}");
+    }
+    let arguments = parse("key create --name n --expires -1d").unwrap();
+    let Command::Key(key) = &arguments.command else { unreachable!("a key's command") };
+    let failure = key.call().err().unwrap();
+    assert!(failure.message.contains("is neither a span"), "{}", failure.message);
+}
+
+#[test]
+fn the_usage_line_of_what_is_made_says_that_it_needs_a_name() {
+    for (group, fields) in [("entry", "description"), ("company", "country"), ("business", "city")]
+    {
+        let mut all = Arguments::command();
+        all.build();
+        for (verb, is_made) in [("create", true), ("update", false)] {
+            let command = all.find_subcommand_mut(group).unwrap();
+            let usage = command.find_subcommand_mut(verb).unwrap().render_usage().to_string();
+            assert_eq!(usage.contains("--name <TEXT> "), is_made, "{usage}");
+            assert_eq!(usage.contains(&format!("--{fields}")), !is_made, "{usage}");
         }
+    }
+}
+
+#[test]
+fn a_flag_that_is_given_is_not_said_to_be_missing() {
+    for (line, told) in [
+        ("key update k --company", "--company must not be blank"),
+        ("key update k --staff", "--staff must not be blank"),
+        ("key create --name", "--name must not be blank"),
+    ] {
+        let words = ["customer-settings"].into_iter().chain(line.split(' '));
+        let words = words.chain(["", "--server", "http://127.0.0.1:1"]);
+        let arguments = Arguments::try_parse_from(words).unwrap();
+        let Command::Key(key) = &arguments.command else { unreachable!("a key's command") };
+        assert_eq!(key.call().err().unwrap().message, told);
     }
 }

@@ -95,13 +95,21 @@ impl DatabaseUrl {
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let problem = |source: io::Error| ConfigError::Secret {
             path: path.to_owned(),
-            problem: source.to_string(),
+            problem: unreadable(&source),
         };
         let url = fs::read_to_string(path).map_err(problem)?.trim().to_owned();
         if url.is_empty() {
             return Err(problem(io::Error::other("it is empty")));
         }
         Ok(Self(url))
+    }
+}
+
+/// Why a file of text cannot be read.
+pub fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -84,6 +84,11 @@ async fn to_standard_output(dir: PathBuf) -> Result<(), Failure> {
 /// the backup was taken work again: they are listed, so that they can be revoked again before a
 /// server starts.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  customer-settings restore --data-dir restored backup.db
+  customer-settings restore --data-dir data --replace backup.db
+  ssh backups 'cat backup.db' | customer-settings restore --data-dir restored -")]
 pub(crate) struct Restore {
     #[command(flatten)]
     data: Data,

@@ -37,6 +37,7 @@ pub(crate) enum BusinessCommand {
     Get(Read<Get>),
     /// Add a location
     #[command(mut_arg("name", |arg| arg.required(true)))]
+    #[command(mut_group("field", |group| group.required(false)))]
     #[command(after_help = "\
 Example: customer-settings business create cmp_001 --name 'Happy Paws Queens' --city 'New York'")]
     Create(Write<Create>),

@@ -37,6 +37,7 @@ pub(crate) enum CompanyCommand {
     Get(Read<Get>),
     /// Add a company
     #[command(mut_arg("name", |arg| arg.required(true)))]
+    #[command(mut_group("Fields", |group| group.required(false)))]
     #[command(after_help = "\
 Example: customer-settings company create --name 'Sunny Tails' --country US --timezone America/Chicago")]
     Create(Write<Create>),

@@ -7,6 +7,7 @@ use crate::output::print;
 
 /// Print a commented sample of the configuration file, with every key and its default
 #[derive(clap::Args)]
+#[command(after_help = "Example: customer-settings config > customer-settings.yaml")]
 pub(crate) struct Config {}
 
 impl Config {

@@ -63,6 +63,7 @@ Examples:
     Get(Read<Get>),
     /// Add an entry at the end of its catalog
     #[command(mut_arg("name", |arg| arg.required(true)))]
+    #[command(mut_group("Fields", |group| group.required(false)))]
     #[command(after_help = "\
 Example: customer-settings entry create cmp_001 customer_tags --name 'Senior Pet' --color '#8E44AD'")]
     Create(Write<Create>),
@@ -312,6 +313,14 @@ impl EntryCommand {
             Self::Restore(restore) => restore.call("EntryService/RestoreEntry", Show::One),
             Self::Delete(delete) => delete.call("EntryService/DeleteEntry", Show::Done("deleted")),
             Self::Reorder(order) => order.call("EntryService/ReorderEntries", Show::All(&ENTRIES)),
+            Self::SetDefault(default)
+                if !matches!(
+                    default.request.one.place.catalog.collection,
+                    Collection::LifeCycles
+                ) =>
+            {
+                Err(usage("no catalog but life_cycles has a default"))
+            }
             Self::SetDefault(default) => default.call("EntryService/UpdateEntry", Show::One),
             Self::Batch(batch) => {
                 let request = batch.request.read()?;

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::verbs::{Call, Read, Show, Write, confirm, tell_dry_run};
+use super::verbs::{Call, Limit, Read, Show, Write, confirm, tell_dry_run};
 use crate::{
     failure::{EXIT_CODES, Failure},
     output::{Kind, Output, cell, note, print, print_json, table},
@@ -36,6 +36,7 @@ pub(crate) enum HistoryCommand {
     #[command(after_help = "\
 Examples:
   customer-settings history list cmp_001 --limit 20
+  customer-settings history list cmp_001 --all --output json
   customer-settings history list cmp_001 --collection customer_tags --entry tag_001")]
     List(Read<List>),
     /// Show one change: who, when, from where, and each field before and after
@@ -65,11 +66,9 @@ pub(crate) struct List {
     /// Only changes of this entry
     #[arg(long = "entry", value_name = "ID", requires = "collection")]
     entry_id: Option<String>,
-    /// How many, at most
-    #[arg(long, value_name = "NUMBER", default_value = "100")]
-    #[arg(value_parser = values::limit)]
+    #[command(flatten)]
     #[serde(skip)]
-    limit: u32,
+    limit: Limit,
 }
 
 #[derive(Args, Debug, Serialize)]
@@ -79,6 +78,7 @@ pub(crate) struct Change {
     company_id: String,
     /// The revision that the change made
     #[arg(value_name = "REVISION", value_parser = values::revision)]
+    #[arg(allow_negative_numbers = true)]
     revision: i64,
 }
 
@@ -100,6 +100,7 @@ pub(crate) struct RollBack {
     company_id: String,
     /// The revision whose state it shall have
     #[arg(value_name = "REVISION", value_parser = values::revision)]
+    #[arg(allow_negative_numbers = true)]
     revision: i64,
     /// The etag of the company's settings, as `list --output json` shows it: refuses the roll back
     /// if another change came first
@@ -149,7 +150,7 @@ impl HistoryCommand {
     pub(crate) fn call(&self) -> Result<Call<'_>, Failure> {
         match self {
             Self::List(list) => {
-                let most = usize::try_from(list.request.limit).ok();
+                let most = list.request.limit.most();
                 list.call("HistoryService/ListChanges", Show::Pages(&CHANGES, most))
             }
             Self::Show(change) => change.call("HistoryService/GetChange", Show::One),

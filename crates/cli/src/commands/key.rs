@@ -16,7 +16,7 @@ use customer_settings_server::{
         text::Name,
         time::Timestamp,
     },
-    config::parse_network,
+    config::{parse_network, unreadable},
     service::keys::KeyDraft,
     store::Access,
 };
@@ -26,7 +26,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Data, explain,
-    verbs::{CREATE_KEY, Call, Read, Show, Write, confirm_if_watched},
+    verbs::{CREATE_KEY, Call, Limit, Read, Show, Write, confirm_if_watched},
+    wrong_value,
 };
 use crate::{
     failure::{EXIT_CODES, Failure, failure, usage},
@@ -116,7 +117,10 @@ Examples:
   customer-settings key revoke key_001 --with-created --dry-run")]
     Revoke(Write<Revoke>),
     /// List who did what to a key, or to all keys, newest first
-    #[command(after_help = "Example: customer-settings key history key_001")]
+    #[command(after_help = "\
+Examples:
+  customer-settings key history key_001
+  customer-settings key history --all")]
     History(Read<History>),
 }
 
@@ -152,7 +156,7 @@ struct Draft {
     #[arg(long = "allow-ip", value_name = "CIDR")]
     addresses: Vec<String>,
     /// When it ends: in a while (30d, 12h) or at a time (2027-01-01T00:00:00Z)
-    #[arg(long = "expires", value_name = "WHEN")]
+    #[arg(long = "expires", value_name = "WHEN", allow_hyphen_values = true)]
     expires_time: Option<String>,
     /// The id of the staff member it acts as
     #[arg(long = "staff", value_name = "ID")]
@@ -213,7 +217,7 @@ pub(crate) struct Update {
     #[arg(long, group = "change", conflicts_with = "addresses")]
     anywhere: bool,
     /// When it ends: in a while (30d, 12h) or at a time (2027-01-01T00:00:00Z)
-    #[arg(long = "expires", value_name = "WHEN", group = "change")]
+    #[arg(long = "expires", value_name = "WHEN", group = "change", allow_hyphen_values = true)]
     expires_time: Option<String>,
     /// Does not end
     #[arg(long, group = "change", conflicts_with = "expires_time")]
@@ -232,6 +236,7 @@ pub(crate) struct Rotate {
     one: One,
     /// How long the old secret works beside the new one: 0s to 30d
     #[arg(long, value_name = "SPAN", default_value = "1d", value_parser = values::overlap)]
+    #[arg(allow_hyphen_values = true)]
     overlap: Duration,
     /// The secret from before an earlier rotation, while it still works, may end now; with an overlap
     /// of 0s it ends anyway
@@ -259,10 +264,9 @@ pub(crate) struct History {
     /// The key's id; without it all keys
     #[arg(value_name = "ID", default_value = "-", hide_default_value = true)]
     id: String,
-    /// How many changes to show at most
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = values::limit)]
+    #[command(flatten)]
     #[serde(skip)]
-    limit: u32,
+    limit: Limit,
 }
 
 impl KeyCommand {
@@ -301,8 +305,8 @@ impl KeyCommand {
             }
             Self::Revoke(revoke) => revoke.call("KeyService/RevokeKey", Show::One),
             Self::History(history) => {
-                let limit = history.request.limit as usize;
-                history.call("KeyService/ListKeyChanges", Show::Pages(&CHANGES, Some(limit)))
+                let most = history.request.limit.most();
+                history.call("KeyService/ListKeyChanges", Show::Pages(&CHANGES, most))
             }
         }
     }
@@ -312,7 +316,9 @@ impl Import {
     async fn run(self) -> Result<(), Failure> {
         let draft = self.draft.read()?;
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text)?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| failure(format!("standard input: {}", unreadable(&error))))?;
         let secret = Secret::import(&text).map_err(failure)?;
         let services = self.data.open(Access::Write).await?;
         let key = services.keys.create(&Task::Local.actor(), draft, &secret).await;
@@ -331,7 +337,7 @@ impl Draft {
     fn read(&self) -> Result<KeyDraft, Failure> {
         let companies = companies(&self.company_ids)?;
         Ok(KeyDraft {
-            name: Name::parse("--name", &self.name).map_err(usage)?,
+            name: Name::parse("--name", &self.name).map_err(wrong_value)?,
             scopes: scopes(&self.scopes)?,
             coverage: if companies.is_empty() { Coverage::All } else { Coverage::Only(companies) },
             addresses: networks(&self.addresses)?,
@@ -372,7 +378,7 @@ impl Update {
             }
         };
         if let Some(name) = &self.name {
-            set("name", Some(json!(Name::parse("--name", name).map_err(usage)?.as_str())));
+            set("name", Some(json!(Name::parse("--name", name).map_err(wrong_value)?.as_str())));
         }
         if !self.scopes.is_empty() {
             set("scopes", Some(json!(scopes(&self.scopes)?.names())));
@@ -410,13 +416,13 @@ impl Rotate {
 }
 
 fn scopes(names: &[String]) -> Result<Scopes, Failure> {
-    Scopes::parse("--scope", names.iter().map(String::as_str)).map_err(usage)
+    Scopes::parse("--scope", names.iter().map(String::as_str)).map_err(wrong_value)
 }
 
 fn companies(ids: &[String]) -> Result<BTreeSet<CompanyId>, Failure> {
     let ids: Result<_, Violation> =
         ids.iter().map(|id| CompanyId::parse("--company", id)).collect();
-    ids.map_err(usage)
+    ids.map_err(wrong_value)
 }
 
 fn networks(texts: &[String]) -> Result<Vec<IpNet>, Failure> {
@@ -428,7 +434,7 @@ fn networks(texts: &[String]) -> Result<Vec<IpNet>, Failure> {
 }
 
 fn parse_staff(id: &str) -> Result<StaffId, Failure> {
-    StaffId::parse("--staff", id).map_err(usage)
+    StaffId::parse("--staff", id).map_err(wrong_value)
 }
 
 /// `30d`, or a time.

@@ -8,7 +8,7 @@ use customer_settings_server::{
     store::Access,
 };
 
-use super::{Data, Failure, explain, failure};
+use super::{Data, Failure, explain, failure, wrong_value};
 use crate::output::{self, note};
 
 /// Bring companies, locations and entries in from a YAML or JSON document
@@ -17,6 +17,10 @@ use crate::output::{self, note};
 /// case, white space and invisible characters; what the document does not name stays as it is, after what it names. A company is
 /// written whole or not at all. A server may be running on the data directory.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  customer-settings load --data-dir data companies.yaml
+  customer-settings export --data-dir data --company cmp_001 | customer-settings load --data-dir other -")]
 pub(crate) struct Load {
     #[command(flatten)]
     data: Data,
@@ -86,6 +90,10 @@ fn say(label: &str, outcome: Outcome) -> bool {
 
 /// Write companies, locations and entries to standard output, as the document that `load` reads
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  customer-settings export --data-dir data > companies.yaml
+  customer-settings export --data-dir data --company cmp_001")]
 pub(crate) struct Export {
     #[command(flatten)]
     data: Data,
@@ -98,7 +106,7 @@ impl Export {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let company =
             self.company.as_deref().map(|id| CompanyId::parse("--company", id)).transpose();
-        let company = company.map_err(failure)?;
+        let company = company.map_err(wrong_value)?;
         let services = self.data.open(Access::Read).await?;
         let mut failed = None;
         let write = |text: &str| {

@@ -52,6 +52,11 @@ const DEMO_KEY: &str = "demo-key";
 /// environment over the file. SIGTERM and SIGINT stop the server once what is in flight is
 /// answered; SIGHUP reads the certificate again.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  customer-settings serve --demo
+  customer-settings serve --data-dir data --listen 127.0.0.1:8080
+  customer-settings serve --config customer-settings.yaml --data-dir data")]
 pub(crate) struct Serve {
     /// Start with example data and a key of its own, in ./demo-data unless told otherwise
     /// [env: CUSTOMER_SETTINGS_DEMO, true or false]

@@ -65,9 +65,11 @@ struct Safety {
 pub(crate) struct AsOf {
     /// As it was at that revision of the company
     #[arg(long, value_name = "NUMBER", value_parser = values::revision)]
+    #[arg(allow_negative_numbers = true)]
     revision: Option<i64>,
     /// As it was at that moment, for example 2026-11-23T18:00:00Z
     #[arg(long = "at", value_name = "TIME", value_parser = parse_time)]
+    #[arg(allow_hyphen_values = true)]
     read_time: Option<String>,
 }
 
@@ -86,6 +88,24 @@ pub(crate) enum Collection {
     ReferralSources,
     LifeCycles,
     ActionStatuses,
+}
+
+/// How much of a list is wanted that grows without end.
+#[derive(Args, Debug)]
+pub(crate) struct Limit {
+    /// How many changes to show at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = values::limit)]
+    #[arg(allow_negative_numbers = true)]
+    limit: u32,
+    /// Show all changes, however many there are
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+}
+
+impl Limit {
+    pub(crate) fn most(&self) -> Option<usize> {
+        if self.all { None } else { usize::try_from(self.limit).ok() }
+    }
 }
 
 /// How an answer is shown.
@@ -193,6 +213,12 @@ impl Call<'_> {
 
     /// Sends the request and shows the answer.
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        if matches!(self.show, Show::Secret) && !self.is_dry() && output::leads_nowhere() {
+            return Err(failure(
+                "standard output is closed, or /dev/null, where the new secret would be lost, so nothing was \
+                 changed: redirect standard output into a file",
+            ));
+        }
         let mut client = self.connect().await?;
         let answer = self.answer(&mut client).await?;
         self.show(&mut client, &answer).await
@@ -218,7 +244,7 @@ impl Call<'_> {
             Show::Pages(kind, _) => {
                 self.output.list(answer, kind)?;
                 if answer["nextPageToken"].as_str().is_some_and(|token| !token.is_empty()) {
-                    note("there are more: see --limit");
+                    note("there are more: see --limit and --all");
                 }
                 Ok(())
             }
@@ -248,7 +274,7 @@ impl Call<'_> {
             return Err(failure(format!("key {}: {}", cell(&key["id"]), cell(&answer["note"]))));
         }
         let text = if is_json { serde_json::to_string_pretty(answer)? } else { secret.to_owned() };
-        if let Err(error) = output::write_secret(format!("{text}\n").as_bytes()) {
+        if let Err(error) = output::write(format!("{text}\n").as_bytes()) {
             return Err(self.secret_lost(client, key, &error).await);
         }
         if is_json {
@@ -272,15 +298,11 @@ impl Call<'_> {
     async fn secret_lost(&self, client: &mut Client, key: &Value, error: &io::Error) -> Failure {
         let id = cell(&key["id"]);
         let lost = format!(
-            "standard output cannot be written ({error}), so nobody has the secret of key {id} \"{}\"",
+            "standard output cannot be written ({error}), so nobody has the new secret of key {id} \"{}\"",
             cell(&key["name"])
         );
         if self.method != CREATE_KEY {
-            let until = match &key["previousSecretExpiresTime"] {
-                Value::String(time) => format!("its old secret works until {time}"),
-                _ => "its old secret works no more".to_owned(),
-            };
-            return failure(format!("{lost}: {until}; rotate it again with 'key rotate {id}'"));
+            return failure(format!("{lost}: {}", self.after_lost_rotation(key, &id)));
         }
         let mut revoke = json!({"id": id});
         if !self.request["request_id"].is_null() {
@@ -295,6 +317,20 @@ impl Call<'_> {
                 "{lost}: revoke it with 'key revoke {id}', as that failed just now: {}",
                 why.message
             )),
+        }
+    }
+
+    /// What to do about a key whose newest secret is lost. Another rotation keeps only that one beside the one
+    /// that it makes, so it would end the secret that clients hold.
+    fn after_lost_rotation(&self, key: &Value, id: &str) -> String {
+        match key["previousSecretExpiresTime"].as_str().filter(|_| self.request["overlap"] != "0s")
+        {
+            Some(time) => format!(
+                "the one from before works until {time}, and rotating the key again would end that at once; so make \
+                 another key with 'key create', have its clients use that one, then end this one with 'key revoke \
+                 {id}'"
+            ),
+            None => format!("no older one works any more; 'key rotate {id}' makes another one"),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::{fs::File, io::Read, os::unix::fs::PermissionsExt, path::Path};
 
-use customer_settings_server::config::variable;
+use customer_settings_server::config::{unreadable, variable};
 use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::{
@@ -34,7 +34,8 @@ pub(super) fn authorization(key_file: Option<&Path>) -> Result<MetadataValue<Asc
 
 fn from_file(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
     let name = path.display();
-    let problem = |error: std::io::Error| usage(format!("the key file {name}: {error}"));
+    let problem =
+        |error: std::io::Error| usage(format!("the key file {name}: {}", unreadable(&error)));
     let mut file = File::open(path).map_err(problem)?;
     if file.metadata().map_err(problem)?.permissions().mode() & 0o077 != 0 {
         return Err(usage(format!("others may use the key file {name}: chmod 600 {name}")));

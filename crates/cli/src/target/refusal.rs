@@ -13,7 +13,16 @@ const HINT: &str = "is a customer-settings server there, with http:// or https:/
 
 /// No connection came about, so nothing was sent.
 pub(super) fn no_connection(server: &str, error: &tonic::transport::Error) -> Failure {
-    let message = format!("{server} cannot be reached: {}\n  {HINT}", causes(error));
+    let causes = causes(error);
+    // The TLS library's word for bytes that are no TLS.
+    let message = if causes.contains("InvalidContentType") {
+        let plain = server.replacen("https://", "http://", 1);
+        format!(
+            "{server} does not answer in TLS: if a server without TLS listens there, give {plain}"
+        )
+    } else {
+        format!("{server} cannot be reached: {causes}\n  {HINT}")
+    };
     Failure { message, exit: Exit::Unavailable }
 }
 

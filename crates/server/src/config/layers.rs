@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Config, LISTEN_FORMS, LogFormat, RANGES, environment::PREFIX};
+use super::{Config, LISTEN_FORMS, LogFormat, RANGES, environment::PREFIX, unreadable};
 use crate::catalog::near;
 
 /// Keys whose values are shown by nothing.
@@ -23,7 +23,7 @@ const LISTEN_WORDS: [&str; 6] = ["listen", "bind", "host", "address", "addr", "p
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration file {}: {source}", path.display())]
+    #[error("cannot read the configuration file {}: {}", path.display(), unreadable(source))]
     File {
         /// The file.
         path: PathBuf,
