@@ -141,7 +141,12 @@ def test_a_batch_is_all_or_nothing(cli, tmp_path):
     said = refused(cli, 5, "entry", "batch", "cmp_001", file)
     assert "changes[0]" in said and "ID_TAKEN" in said
     file.write_text("[{]")
-    refused(cli, 2, "entry", "batch", "cmp_001", file)
+    said = refused(cli, 2, "entry", "batch", "cmp_001", file)
+    assert "is not valid JSON: ']' at line 1, column 3 does not belong there" in said
+    # Of two values nobody can say which one was meant.
+    file.write_text('[{"delete": {"collection": "customer_tags", "id": "tag_001", "id": "tag_002"}}]')
+    said = refused(cli, 2, "entry", "batch", "cmp_001", file)
+    assert "it has the key 'id' twice in one object" in said
     file.write_text('[{"invent": {}}]')
     assert "invent" in refused(cli, 1, "entry", "batch", "cmp_001", file)
 

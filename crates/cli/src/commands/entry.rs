@@ -3,6 +3,7 @@
 use std::{io::Read as _, path::PathBuf};
 
 use clap::{Args, Subcommand};
+use customer_settings_server::api;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::{Value, json};
 
@@ -343,13 +344,13 @@ impl Batch {
     fn read(&self) -> Result<Value, Failure> {
         let name = self.file.display();
         let text = if self.file.as_os_str() == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map(|_| text)
+            let mut text = Vec::new();
+            std::io::stdin().read_to_end(&mut text).map(|_| text)
         } else {
-            std::fs::read_to_string(&self.file)
+            std::fs::read(&self.file)
         };
         let text = text.map_err(|error| usage(format!("{name} cannot be read: {error}")))?;
-        let document = serde_json::from_str(&text)
+        let document = api::http::parse(&text)
             .map_err(|error| usage(format!("{name} is not valid JSON: {error}")))?;
         self.request(document)
     }

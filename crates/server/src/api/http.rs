@@ -25,7 +25,11 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use sha2::{Digest, Sha256};
 
-pub use self::{backend::Backend, json::read_parsed, routes::BindingError};
+pub use self::{
+    backend::Backend,
+    json::{parse, read_parsed},
+    routes::BindingError,
+};
 pub(crate) use self::{
     direct::DirectJson,
     masks::has_behavior,

@@ -3,8 +3,9 @@
 //! Knows descriptors and values, and nothing of HTTP.
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, SerializeOptions};
+use serde::de::DeserializeSeed;
 
-use super::reader::{Failed, Read, Reading};
+use super::reader::{Failed, Read, Reading, tree::Tree};
 use crate::{
     api::status::{RequestError, quoted},
     catalog::error::{Error, Violation},
@@ -28,11 +29,7 @@ pub(crate) fn read(
     descriptor: &MessageDescriptor,
     json: &[u8],
 ) -> Result<Read, JsonError> {
-    let json = std::str::from_utf8(json).map_err(|error| {
-        let byte = error.valid_up_to() + 1;
-        malformed(format!("it is not UTF-8 from byte {byte} on"))
-    })?;
-    refuse_deep(json.as_bytes())?;
+    let json = text(json).map_err(malformed)?;
     let mut parser = serde_json::Deserializer::from_str(json);
     let read = how.read(descriptor, &mut parser);
     let read = match read {
@@ -45,8 +42,38 @@ pub(crate) fn read(
     };
     match parser.end() {
         Ok(()) => read,
-        Err(error) => Err(malformed(format!("more follows behind its end, at {}", place(&error)))),
+        Err(error) => Err(malformed(not_at_its_end(&error))),
     }
+}
+
+/// Reads JSON as it is. A key that an object has twice is refused, since nobody can say which of them was meant.
+///
+/// The error reads on after "it is not valid JSON".
+pub fn parse(json: &[u8]) -> Result<serde_json::Value, String> {
+    let json = text(json)?;
+    let mut parser = serde_json::Deserializer::from_str(json);
+    let mut twice = None;
+    let parsed = Tree(&mut twice).deserialize(&mut parser);
+    let parsed = parsed.map_err(|error| explained(json, &error))?;
+    parser.end().map_err(|error| not_at_its_end(&error))?;
+    match twice {
+        Some(key) => Err(format!("it has the key '{}' twice in one object", quoted(&key))),
+        None => Ok(parsed),
+    }
+}
+
+/// What can be parsed, as far as bytes and depth tell.
+fn text(json: &[u8]) -> Result<&str, String> {
+    let json = std::str::from_utf8(json)
+        .map_err(|error| format!("it is not UTF-8 from byte {} on", error.valid_up_to() + 1))?;
+    match is_deep(json.as_bytes()) {
+        true => Err(format!("it nests deeper than {MAX_DEPTH} levels")),
+        false => Ok(json),
+    }
+}
+
+fn not_at_its_end(error: &serde_json::Error) -> String {
+    format!("more follows behind its end, at {}", place(error))
 }
 
 /// Reads a message from JSON that was parsed, by the rules of the management API.
@@ -109,7 +136,7 @@ fn explained(json: &str, error: &serde_json::Error) -> String {
 }
 
 /// Counts brackets instead of parsing, since what is ignored later nests too.
-fn refuse_deep(json: &[u8]) -> Result<(), JsonError> {
+fn is_deep(json: &[u8]) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
         match byte {
@@ -121,10 +148,10 @@ fn refuse_deep(json: &[u8]) -> Result<(), JsonError> {
             _ => {}
         }
         if depth > MAX_DEPTH {
-            return Err(malformed(format!("it nests deeper than {MAX_DEPTH} levels")));
+            return true;
         }
     }
-    Ok(())
+    false
 }
 
 /// Writes an answer, or the one field of it that is the body. What has its default value is written too.

@@ -4,7 +4,7 @@
 //! Knows nothing of HTTP, nor where the JSON comes from.
 
 mod place;
-mod tree;
+pub(super) mod tree;
 mod visit;
 
 use std::{borrow::Cow, collections::BTreeSet};
