@@ -36,7 +36,7 @@ pub(crate) use self::{
     query::fields as query_fields,
     request::collected,
     routes::{Binding, BodyRule, FieldPath, bindings, ignores_unknown, rpc_path},
-    template::Segment,
+    template::{Segment, Template},
     values::wrapped,
 };
 use self::{

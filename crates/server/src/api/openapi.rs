@@ -5,7 +5,7 @@
 mod comments;
 mod schema;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use http::Method;
 use prost_reflect::DescriptorPool;
@@ -19,7 +19,8 @@ use super::{
     descriptors,
     guard::scopes,
     http::{
-        Binding, BindingError, BodyRule, FieldPath, Segment, bindings, has_behavior, query_fields,
+        Binding, BindingError, BodyRule, FieldPath, Segment, Template, bindings, has_behavior,
+        query_fields,
     },
     status::{self, About, DocumentedError},
 };
@@ -39,6 +40,7 @@ pub fn document(pool: &DescriptorPool, services: &[&str]) -> Result<Value, Bindi
     let mut writer = Writer {
         schemas: Schemas::new(pool),
         shared_names: shared_names(pool, services),
+        templates: bindings.iter().map(|binding| binding.template.clone()).collect(),
         operation_ids: HashMap::new(),
     };
     // Answers first, so that theirs are the plain names of schemas.
@@ -125,6 +127,8 @@ fn shared_names(pool: &DescriptorPool, services: &[&str]) -> HashSet<String> {
 struct Writer {
     schemas: Schemas,
     shared_names: HashSet<String>,
+    /// Every path there is.
+    templates: Vec<Template>,
     /// How often each was used, so that the next one gets a number.
     operation_ids: HashMap<String, usize>,
 }
@@ -197,6 +201,10 @@ impl Writer {
             let mut parameter = self.parameter("path", &variable.field, path);
             parameter.insert("required".to_owned(), json!(true));
             add_example(&mut parameter, path);
+            let taken = self.taken(&binding.template, variable.segments.start);
+            if !taken.is_empty() {
+                parameter["schema"]["not"] = json!({ "enum": taken });
+            }
             if variable.multiple {
                 let segments = &binding.template.segments[variable.segments.clone()];
                 let described: Vec<&str> = segments.iter().map(segment_text).collect();
@@ -225,6 +233,22 @@ impl Writer {
             parameters.push(parameter.into());
         }
         parameters
+    }
+
+    /// What cannot stand at a place of a path, as it makes another path of it.
+    fn taken(&self, path: &Template, place: usize) -> BTreeSet<&str> {
+        let others = self.templates.iter().filter(|other| {
+            let is_same = |(i, (one, other)): (usize, (_, _))| i == place || one == other;
+            let mut segments = path.segments.iter().zip(&other.segments).enumerate();
+            other.verb == path.verb
+                && other.segments.len() == path.segments.len()
+                && segments.all(is_same)
+        });
+        let literals = others.filter_map(|other| match &other.segments[place] {
+            Segment::Literal(text) => Some(text.as_str()),
+            Segment::One | Segment::Rest => None,
+        });
+        literals.collect()
     }
 
     fn parameter(&mut self, place: &str, name: &str, path: &FieldPath) -> Map<String, Value> {

@@ -344,3 +344,20 @@ fn a_path_that_can_become_another_ones_may_be_answered_with_405() {
     let fixed = &document["paths"]["/admin/v1/keys"]["get"]["responses"];
     assert!(fixed["200"].is_object() && fixed["405"].is_null(), "{fixed}");
 }
+
+#[test]
+fn a_parameter_of_a_path_cannot_be_the_name_of_another_path() {
+    let document = document();
+    let companies = "/admin/v1/companies/{company_id}";
+    for (path, method, taken) in [
+        ("/{collection}", "get", json!(["businesses", "changes"])),
+        ("/{collection}/{id}", "delete", json!(["businesses", "changes"])),
+        ("/{collection}/{id}:archive", "post", json!(["businesses"])),
+        ("/{collection}/{entry_id}/changes", "get", Value::Null),
+    ] {
+        let operation = &document["paths"][format!("{companies}{path}")][method];
+        let parameters = operation["parameters"].as_array().unwrap();
+        let collection = parameters.iter().find(|one| one["name"] == "collection").unwrap();
+        assert_eq!(collection["schema"]["not"]["enum"], taken, "{path}");
+    }
+}
