@@ -33,17 +33,17 @@ use crate::{
     },
 };
 
-mod admin;
+pub(crate) mod admin;
 mod compat;
 mod convert;
 mod counts;
 pub mod docs;
 pub mod finished;
-mod frame;
+pub(crate) mod frame;
 mod grpc;
 mod guard;
 pub mod http;
-mod inflate;
+pub(crate) mod inflate;
 mod large;
 mod marks;
 pub mod openapi;

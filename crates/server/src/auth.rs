@@ -35,7 +35,7 @@ use crate::{
 };
 
 pub mod api_key;
-mod credential;
+pub(crate) mod credential;
 mod known;
 
 /// Keys and addresses that are remembered at most; beyond, the least used are forgotten.

@@ -8,6 +8,8 @@ pub mod catalog;
 pub mod clock;
 pub mod config;
 pub mod freshness;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod net;
 pub mod service;
 pub mod store;

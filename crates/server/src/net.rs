@@ -41,7 +41,7 @@ mod shutdown;
 mod tls;
 mod watch;
 mod who;
-mod wire;
+pub(crate) mod wire;
 
 pub use client_address::ClientAddress;
 use connection::AtOnce;

@@ -7,8 +7,8 @@ mod convert;
 mod entries;
 mod history;
 mod keys;
-mod list;
-mod paging;
+pub(crate) mod list;
+pub(crate) mod paging;
 mod request;
 
 /// The services of the management API.

@@ -4,17 +4,17 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
 /// Whether it is compressed, and its length.
-pub(super) const HEAD_BYTES: usize = 5;
+pub(crate) const HEAD_BYTES: usize = 5;
 
 /// One message, not compressed; `None` if it is too large for a frame.
-pub(super) fn framed(message: &impl Message) -> Option<Bytes> {
+pub(crate) fn framed(message: &impl Message) -> Option<Bytes> {
     let mut frame = begun(message.encoded_len())?;
     message.encode_raw(&mut frame);
     Some(frame.freeze())
 }
 
 /// The same of a message's bytes.
-pub(super) fn framed_bytes(message: &[u8]) -> Option<Bytes> {
+pub(crate) fn framed_bytes(message: &[u8]) -> Option<Bytes> {
     let mut frame = begun(message.len())?;
     frame.extend_from_slice(message);
     Some(frame.freeze())
@@ -29,13 +29,13 @@ fn begun(length: usize) -> Option<BytesMut> {
 }
 
 /// The bytes of the first frame, its head among them, once that is there.
-pub(super) fn frame_length(frames: &[u8]) -> Option<usize> {
+pub(crate) fn frame_length(frames: &[u8]) -> Option<usize> {
     let ([_, a, b, c, d], _) = frames.split_first_chunk::<HEAD_BYTES>()?;
     Some((u32::from_be_bytes([*a, *b, *c, *d]) as usize).saturating_add(HEAD_BYTES))
 }
 
 /// The bytes of the one message, or what is wrong with the frame where it is an answer.
-pub(super) fn unframed(frame: &[u8]) -> Result<&[u8], &'static str> {
+pub(crate) fn unframed(frame: &[u8]) -> Result<&[u8], &'static str> {
     let Some((&[0, a, b, c, d], message)) = frame.split_first_chunk::<HEAD_BYTES>() else {
         return Err("the method answered without a message");
     };
@@ -56,7 +56,7 @@ pub(super) fn messages(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether a request's frames are not whole, or there is none. One that says to be larger than the limit is
 /// for others to refuse.
-pub(super) fn ends_within_a_frame(mut frames: &[u8], limit: usize) -> bool {
+pub(crate) fn ends_within_a_frame(mut frames: &[u8], limit: usize) -> bool {
     loop {
         let Some(length) = frame_length(frames) else { return true };
         match frames.get(length..) {

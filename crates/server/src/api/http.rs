@@ -5,14 +5,14 @@
 
 mod backend;
 mod direct;
-mod json;
+pub(crate) mod json;
 mod masks;
 mod query;
-mod reader;
+pub(crate) mod reader;
 mod request;
 mod routes;
 mod strict;
-mod template;
+pub(crate) mod template;
 mod values;
 
 use std::{fmt, sync::Arc};

@@ -19,7 +19,7 @@ use crate::net::Coding;
 const MOST_MEMBERS: usize = 1_000;
 
 /// The body of an HTTP/JSON request as it was before it was compressed. The limit is that of what was compressed.
-pub(super) fn body(sent: Bytes, coding: Coding, limit: usize) -> Result<Bytes, RequestError> {
+pub(crate) fn body(sent: Bytes, coding: Coding, limit: usize) -> Result<Bytes, RequestError> {
     match coding {
         Coding::Identity => Ok(sent),
         Coding::Gzip if sent.is_empty() => Ok(sent),
@@ -29,7 +29,7 @@ pub(super) fn body(sent: Bytes, coding: Coding, limit: usize) -> Result<Bytes, R
 }
 
 /// A whole gRPC call, with none of its messages compressed. The limit is that of all messages together.
-pub(super) fn call(sent: Bytes, coding: Coding, limit: usize) -> Result<Bytes, RequestError> {
+pub(crate) fn call(sent: Bytes, coding: Coding, limit: usize) -> Result<Bytes, RequestError> {
     // Most calls are one message that is not compressed.
     if sent.first().is_none_or(|flag| *flag == 0) {
         return Ok(sent);

@@ -23,15 +23,15 @@ static ENGINES: [GeneralPurpose; 2] =
 
 /// What a request shows.
 #[derive(Debug)]
-pub(super) struct Credential {
+pub(crate) struct Credential {
     /// The presented secret.
-    pub(super) secret: SecretString,
+    pub(crate) secret: SecretString,
     /// What to say if there is no such key.
-    pub(super) if_unknown: Error,
+    pub(crate) if_unknown: Error,
 }
 
 /// Reads the value of an `Authorization` header or of the metadata of that name.
-pub(super) fn parse(value: &[u8], accept_bare_base64: bool) -> Result<Credential> {
+pub(crate) fn parse(value: &[u8], accept_bare_base64: bool) -> Result<Credential> {
     let mistake = |mistake| Err(Error::MalformedCredential(mistake));
     let Some(text) = std::str::from_utf8(value).ok().filter(|text| text.len() <= MAX_LENGTH) else {
         return mistake(CredentialMistake::Unreadable);

@@ -24,20 +24,20 @@ const MOST_HELD_BYTES: usize = 64 * 1_024;
 const MOST_JOINED_BYTES: usize = 4 * 1_024;
 
 /// A stream with two holders, in one task.
-pub(super) struct Wire<S>(Arc<Mutex<Line<S>>>);
+pub(crate) struct Wire<S>(Arc<Mutex<Line<S>>>);
 
 /// How a stream was left by its connection's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Passed {
+pub(crate) struct Passed {
     /// Bytes that the client has sent, and that it has taken.
-    pub(super) read: u64,
-    pub(super) written: u64,
+    pub(crate) read: u64,
+    pub(crate) written: u64,
     /// Whether the client takes no more for now.
-    pub(super) is_stuck: bool,
+    pub(crate) is_stuck: bool,
     /// Whether the client speaks HTTP/2.
-    pub(super) is_http2: bool,
+    pub(crate) is_http2: bool,
     /// Whether it sends more frames than its requests account for.
-    pub(super) is_flooding: bool,
+    pub(crate) is_flooding: bool,
 }
 
 impl Passed {
@@ -72,7 +72,7 @@ impl<S> Clone for Wire<S> {
 
 impl<S> Wire<S> {
     /// Of a client that may have so many requests open over HTTP/2.
-    pub(super) fn new(stream: S, open_requests: u32) -> Self {
+    pub(crate) fn new(stream: S, open_requests: u32) -> Self {
         let passed =
             Passed { read: 0, written: 0, is_stuck: false, is_http2: false, is_flooding: false };
         Self(Arc::new(Mutex::new(Line {
@@ -94,7 +94,7 @@ impl<S> Wire<S> {
 impl<S: AsyncWrite + Unpin> Wire<S> {
     /// To be called at the end of each of the connection's turns: sends what was written, as far as the
     /// client takes it, and says how the stream stands after so many answers.
-    pub(super) fn end_turn(&self, answers: u64, context: &mut Context<'_>) -> io::Result<Passed> {
+    pub(crate) fn end_turn(&self, answers: u64, context: &mut Context<'_>) -> io::Result<Passed> {
         let mut line = self.line();
         if let Poll::Ready(result) = line.send(context) {
             result?;

@@ -14,6 +14,7 @@ mod damage;
 mod disk;
 mod document;
 mod freshness;
+mod fuzzing;
 mod harness;
 mod keys;
 mod known_keys;

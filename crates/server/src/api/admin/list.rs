@@ -92,14 +92,14 @@ impl Query {
 }
 
 /// A page of a list of entries. Its pages all show one revision, so that a place is a number of rows.
-pub(super) struct Listing {
+pub(crate) struct Listing {
     query: Query,
     asked: Asked,
     offset: usize,
 }
 
 impl Listing {
-    pub(super) fn parse(mut message: ListEntriesRequest) -> Result<Self> {
+    pub(crate) fn parse(mut message: ListEntriesRequest) -> Result<Self> {
         let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
         let mut query = Query::parse(&message)?;
         let asked = Asked::parse("ListEntries", &message, (size, &token), ENTRIES)?;
@@ -117,7 +117,7 @@ impl Listing {
         Ok(Self { query, asked, offset })
     }
 
-    pub(super) fn as_of(&self) -> AsOf {
+    pub(crate) fn as_of(&self) -> AsOf {
         self.query.as_of
     }
 

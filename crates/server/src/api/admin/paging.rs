@@ -19,7 +19,7 @@ pub(super) const MAX_PAGE_BYTES: usize = 2 << 20;
 
 /// The page sizes that a list takes.
 #[derive(Clone, Copy)]
-pub(super) struct Sizes {
+pub(crate) struct Sizes {
     most: u16,
     /// What 0 means.
     default: u16,
@@ -28,12 +28,12 @@ pub(super) struct Sizes {
 /// Companies, locations and keys.
 pub(super) const ROWS: Sizes = Sizes { most: 500, default: 500 };
 /// Entries: a whole catalog.
-pub(super) const ENTRIES: Sizes = Sizes { most: 1_000, default: 1_000 };
+pub(crate) const ENTRIES: Sizes = Sizes { most: 1_000, default: 1_000 };
 /// Lines of a change log.
 pub(super) const CHANGES: Sizes = Sizes { most: 500, default: 100 };
 
 /// Which page of a list is asked for.
-pub(super) struct Asked {
+pub(crate) struct Asked {
     size: u16,
     digest: [u8; DIGEST_BYTES],
     place: Option<String>,
@@ -41,7 +41,7 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Takes the size and the token of a request for a page; `query` is the rest of the request.
-    pub(super) fn parse(
+    pub(crate) fn parse(
         method: &str,
         query: &impl Message,
         (size, token): (i32, &str),
@@ -85,7 +85,7 @@ impl Asked {
 
     /// The place after which the page begins; none on the first page. `read` is given the words of
     /// what [`Asked::token`] was given, the last of `words` with all that follows.
-    pub(super) fn after<T>(
+    pub(crate) fn after<T>(
         &self,
         words: usize,
         read: impl FnOnce(&[&str]) -> Option<T>,
@@ -96,7 +96,7 @@ impl Asked {
     }
 
     /// The token of the page after a place.
-    pub(super) fn token(&self, place: &str) -> String {
+    pub(crate) fn token(&self, place: &str) -> String {
         URL_SAFE_NO_PAD.encode([&self.digest[..], place.as_bytes()].concat())
     }
 
