@@ -26,9 +26,9 @@ mod http1;
 mod http2;
 mod requests;
 
-pub(crate) use http1::fetch;
+pub(crate) use http1::{fetch, parse_head};
 pub(crate) use http2::fetch_message;
-pub(crate) use requests::{Companies, Unknown, list};
+pub(crate) use requests::{Companies, Unknown, get, list, path, unknown_keys, with_body};
 
 /// The connections that write beside 64 that read, and how many reads there are for a write.
 const WRITING: usize = 4;

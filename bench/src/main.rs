@@ -4,6 +4,7 @@
 use clap::Parser;
 
 mod compare;
+mod floods;
 mod generate;
 mod growth;
 mod load;
@@ -23,6 +24,8 @@ enum Command {
     Compare(compare::Compare),
     /// Measure how cost grows with companies, entries and connections
     Growth(growth::Growth),
+    Floods(floods::Floods),
+    Flood(floods::OneFlood),
     Generate(generate::Generate),
     /// Send requests to one server: for profilers
     Load(load::Load),
@@ -37,6 +40,8 @@ fn main() -> Result<()> {
     match Command::parse() {
         Command::Compare(compare) => one()?.block_on(compare.run()),
         Command::Growth(growth) => one()?.block_on(growth.run()),
+        Command::Floods(floods) => floods.run(),
+        Command::Flood(flood) => flood.run(),
         Command::Generate(generate) => generate.run(),
         Command::Load(load) => one()?.block_on(load.run()),
         Command::Yardstick(yardstick) => many()?.block_on(yardstick.run()),

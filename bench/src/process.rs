@@ -24,6 +24,8 @@ pub(crate) struct Launch {
     program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(&'static str, String)>,
+    /// The processors that it may use.
+    cores: String,
     /// Where its standard error goes; to ours without it.
     errors_to: Option<PathBuf>,
     /// Where it is told, or configured, to listen.
@@ -39,7 +41,8 @@ pub(crate) struct Server {
 impl Launch {
     pub(crate) fn new(program: &Path, address: SocketAddr) -> Self {
         let program = program.to_owned();
-        Self { program, arguments: vec![], environment: vec![], errors_to: None, address }
+        let (arguments, environment, cores) = (vec![], vec![], "0".to_owned());
+        Self { program, arguments, environment, cores, errors_to: None, address }
     }
 
     pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
@@ -64,6 +67,12 @@ impl Launch {
         self
     }
 
+    /// As `taskset` takes them; the first without this.
+    pub(crate) fn cores(mut self, cores: &str) -> Self {
+        self.cores = cores.to_owned();
+        self
+    }
+
     pub(crate) fn errors_to(mut self, file: &Path) -> Self {
         self.errors_to = Some(file.to_owned());
         self
@@ -71,14 +80,14 @@ impl Launch {
 
     /// Starts the program and waits until it listens.
     pub(crate) fn start(self) -> Result<Server> {
-        let Self { program, arguments, environment, errors_to, address } = self;
+        let Self { program, arguments, environment, cores, errors_to, address } = self;
         let errors = match errors_to {
             Some(file) => Stdio::from(File::create(file)?),
             None => Stdio::inherit(),
         };
         // Both become the program, so the process is the same. It does not outlive this one.
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "taskset", "-c", "0"])
+            .args(["--pdeathsig", "KILL", "taskset", "-c", &cores])
             .arg(&program)
             .args(arguments)
             .envs(environment)
@@ -108,9 +117,22 @@ impl Server {
 
     /// The memory that it holds.
     pub(crate) fn rss_mb(&self) -> Result<f64> {
+        self.status_mb("VmRSS:")
+    }
+
+    /// The most memory that it held since it was asked for that last.
+    pub(crate) fn peak_mb(&self) -> Result<f64> {
+        let peak = self.status_mb("VmHWM:")?;
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?;
+        Ok(peak)
+    }
+
+    fn status_mb(&self, name: &str) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kb = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kb = line
+            .and_then(|line| line.split_whitespace().next())
+            .ok_or("a name that /proc does not know")?;
         Ok(kb.parse::<f64>()? / 1_024.0)
     }
 }

@@ -12,7 +12,10 @@ use std::{
 
 use clap::Args;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 
 use crate::{
     Result,
@@ -171,7 +174,7 @@ impl Servers {
         &self.key
     }
 
-    /// The next port that nobody has.
+    /// The next port that nobody has, in an order that makes runs alike.
     pub(crate) fn next_address(&self) -> Result<SocketAddr> {
         loop {
             let port = self.next_port.replace(self.next_port.get() + 1);
@@ -299,14 +302,24 @@ impl Servers {
     }
 }
 
-/// The program on a data directory.
-pub(crate) fn ours(program: &Path, data: &Path, address: SocketAddr, log: &str) -> Launch {
+/// The program on a data directory, as it is by default.
+pub(crate) fn plain(program: &Path, data: &Path, address: SocketAddr, log: &str) -> Launch {
     Launch::new(program, address)
         .arguments(&["serve", "--log", log])
         .path("--data-dir", data)
         .listen()
+}
+
+/// The same without the limit of the one key that asks.
+pub(crate) fn ours(program: &Path, data: &Path, address: SocketAddr, log: &str) -> Launch {
+    plain(program, data, address, log)
         .environment("CUSTOMER_SETTINGS_LIMITS_REQUESTS_PER_SECOND", "1000000")
         .environment("CUSTOMER_SETTINGS_LIMITS_REQUESTS_BURST", "1000000")
+}
+
+/// A port that nobody has.
+pub(crate) fn free_port() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// The ids of `many`.
@@ -330,13 +343,18 @@ fn copy(data: &Path, name: &str) -> Result<PathBuf> {
 }
 
 /// Makes a certificate that the load generator trusts.
-fn certificate(work: &Path) -> Result<Arc<ClientConfig>> {
+pub(crate) fn certificate(work: &Path) -> Result<Arc<ClientConfig>> {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(vec!["localhost".to_owned()])?;
     fs::write(work.join("cert.pem"), cert.pem())?;
     fs::write(work.join("key.pem"), signing_key.serialize_pem())?;
+    trusting(work)
+}
+
+/// Trusts that certificate.
+pub(crate) fn trusting(work: &Path) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
-    roots.add(cert.der().clone())?;
+    roots.add(CertificateDer::from_pem_file(work.join("cert.pem"))?)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -92,11 +92,12 @@ impl Client {
     }
 }
 
-struct Head {
-    status: u16,
+/// What counts of an answer's head.
+pub(crate) struct Head {
+    pub(crate) status: u16,
     /// The head's, with the empty line.
-    length: usize,
-    body_length: usize,
+    pub(crate) length: usize,
+    pub(crate) body_length: usize,
 }
 
 /// Reads one answer to its last byte.
@@ -127,7 +128,8 @@ async fn read_some(stream: &mut dyn Stream, buffer: &mut [u8]) -> Result<usize> 
     }
 }
 
-fn parse_head(bytes: &[u8]) -> Result<Option<Head>> {
+/// An answer's head, if it is there as a whole.
+pub(crate) fn parse_head(bytes: &[u8]) -> Result<Option<Head>> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
     };

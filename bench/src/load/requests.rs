@@ -110,7 +110,7 @@ pub(super) fn authorization(key: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{key}:")))
 }
 
-pub(super) fn path(company: &str) -> String {
+pub(crate) fn path(company: &str) -> String {
     format!("/v1/setting/companies/{company}/customer/tags:list")
 }
 
@@ -119,7 +119,8 @@ pub(crate) fn list(key: &str, company: &str, more: &str) -> Vec<u8> {
     get(key, &path(company), more)
 }
 
-fn get(key: &str, path: &str, more: &str) -> Vec<u8> {
+/// GET of a path.
+pub(crate) fn get(key: &str, path: &str, more: &str) -> Vec<u8> {
     let authorization = authorization(key);
     format!(
         "GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {authorization}\r\n{more}\r\n"
@@ -127,7 +128,8 @@ fn get(key: &str, path: &str, more: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn with_body(method: &str, key: &str, path: &str, body: &str) -> Vec<u8> {
+/// A request with a body of JSON.
+pub(crate) fn with_body(method: &str, key: &str, path: &str, body: &str) -> Vec<u8> {
     let (authorization, length) = (authorization(key), body.len());
     format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {authorization}\r\n\
@@ -161,11 +163,15 @@ pub(super) fn writes(ask: &Ask, key: &str) -> Vec<Vec<u8>> {
 
 /// The same request with a different unknown key each time.
 pub(super) fn flood(unknown: Unknown, ask: &Ask) -> Vec<Vec<u8>> {
+    unknown_keys(unknown).map(|key| list(&key, &ask.companies.ids[0], "")).collect()
+}
+
+/// Keys that the server does not know.
+pub(crate) fn unknown_keys(unknown: Unknown) -> impl Iterator<Item = String> {
     let mut random = Random(2);
-    let request = |_| {
+    (0..DIFFERENT).map(move |_| {
         let bytes: Vec<u8> = (0..4).flat_map(|_| random.next().to_le_bytes()).collect();
         let prefix = if unknown == Unknown::Mistyped { "cs_" } else { "" };
-        list(&format!("{prefix}{}AAAAAA", URL_SAFE_NO_PAD.encode(bytes)), &ask.companies.ids[0], "")
-    };
-    (0..DIFFERENT).map(request).collect()
+        format!("{prefix}{}AAAAAA", URL_SAFE_NO_PAD.encode(bytes))
+    })
 }

@@ -1,0 +1,57 @@
+//! HTTP/1.1 over a socket that blocks, with TLS or without.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
+
+use crate::{Result, load::parse_head};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A connection.
+pub(super) trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
+/// Opens a connection.
+pub(super) fn connect(
+    address: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
+) -> Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let Some(config) = tls else { return Ok(Box::new(stream)) };
+    let client = ClientConnection::new(config.clone(), ServerName::try_from("localhost")?)?;
+    Ok(Box::new(StreamOwned::new(client, stream)))
+}
+
+/// What was read of an answer.
+#[derive(Default)]
+pub(super) struct Buffer(Vec<u8>);
+
+impl Buffer {
+    /// Reads one answer to its last byte, and gives its status.
+    pub(super) fn read_answer(&mut self, stream: &mut dyn Stream) -> Result<u16> {
+        self.0.clear();
+        let mut some = [0; 1 << 14];
+        loop {
+            if let Some(head) = parse_head(&self.0)?
+                && self.0.len() >= head.length + head.body_length
+            {
+                return Ok(head.status);
+            }
+            match stream.read(&mut some)? {
+                0 => return Err("the server closed a connection".into()),
+                read => self.0.extend_from_slice(&some[..read]),
+            }
+        }
+    }
+}
