@@ -5,6 +5,7 @@
 mod access;
 mod admin;
 mod admin_keys;
+mod any_request;
 mod bounds;
 mod changes;
 mod compat;
