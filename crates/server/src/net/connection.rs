@@ -3,6 +3,7 @@
 use std::{
     fmt::Display,
     future::poll_fn,
+    io,
     net::IpAddr,
     ops::ControlFlow::{self, Break, Continue},
     pin::{Pin, pin},
@@ -35,6 +36,11 @@ const FAREWELL: Duration = Duration::from_millis(250);
 /// How long, and how much, a client may still send after the last answer of its connection.
 const LINGER: Duration = Duration::from_secs(2);
 const MOST_LINGER_BYTES: u64 = 64 << 20;
+
+/// Of that, so much at once, and then a pause: a client that sends rubbish as fast as it can took nine tenths of a
+/// processor.
+const LINGER_PIECE_BYTES: usize = 64 << 10;
+const LINGER_PAUSE: Duration = Duration::from_millis(1);
 
 /// The same for one that is closed for sending too much.
 const MOST_FLOOD_BYTES: u64 = 64 << 10;
@@ -166,8 +172,16 @@ async fn linger_for<S: AsyncRead + AsyncWrite + Unpin>(
     let mut wire = wire.clone();
     let discard = async {
         wire.shutdown().await?;
-        let mut sink = tokio::io::sink();
-        tokio::io::copy(&mut wire.take(most_bytes), &mut sink).await
+        let (mut piece, mut left) = (vec![0; LINGER_PIECE_BYTES], most_bytes);
+        while left > 0 {
+            let read = wire.read(&mut piece).await?;
+            if read == 0 {
+                break;
+            }
+            left = left.saturating_sub(read as u64);
+            sleep(LINGER_PAUSE).await;
+        }
+        io::Result::Ok(())
     };
     tokio::select! {
         _ = timeout(LINGER, Box::pin(discard)) => {}
