@@ -39,6 +39,7 @@ mod request_id;
 mod room;
 mod shutdown;
 mod tls;
+mod turns;
 mod watch;
 mod who;
 pub(crate) mod wire;
@@ -57,6 +58,7 @@ pub use request_id::{HEADER as REQUEST_ID, RequestId};
 pub use room::Seat;
 pub use shutdown::{Shutdown, reload_on_signal, stop_on_signals};
 pub use tls::{Tls, TlsError};
+use turns::Turns;
 pub use who::Who;
 
 /// Connections that the kernel keeps until we accept them.
@@ -163,6 +165,7 @@ impl Bound {
             pipeline: Arc::new(Pipeline::new(&self.config, app, operational, clock)),
             protocols: connection::protocols(&limits),
             tls: self.tls,
+            handshakes: Turns::new(),
             stop: stop.clone(),
         });
         let connections = TaskTracker::new();
@@ -196,6 +199,7 @@ struct Server {
     pipeline: Arc<Pipeline>,
     protocols: auto::Builder<AtOnce>,
     tls: Option<Arc<Tls>>,
+    handshakes: Turns,
     stop: Shutdown,
 }
 
@@ -262,7 +266,7 @@ impl Server {
                 Box::pin(plain::refuse(stream, &self.stop)).await;
                 return Err(io::Error::other("the client speaks plain HTTP"));
             }
-            tls.acceptor().accept(stream).await
+            self.handshakes.take(tls.acceptor().accept(stream)).await
         });
         let handshake = tokio::select! {
             handshake = handshake => handshake,
