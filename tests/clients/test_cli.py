@@ -1,10 +1,12 @@
 """The commands that talk to a server, as people and scripts use them."""
 
+import contextlib
 import json
 import os
 import pty
 import re
 import socket
+import sqlite3
 import subprocess
 import textwrap
 import threading
@@ -524,6 +526,12 @@ def test_an_argument_that_is_not_text_is_told_and_not_fatal(tmp_path):
     assert subprocess.run(load, capture_output=True, timeout=60).returncode == 0
 
 
+def test_a_batch_from_standard_input_is_called_that(cli):
+    for text in ["{", "\"\""]:
+        said = refused(cli, 2, "entry", "batch", "cmp_001", "-", stdin=text)
+        assert "error: -" not in said and ("standard input is not valid JSON" in said or "the document is neither" in said)
+
+
 def test_bytes_that_are_no_text_are_called_that(cli, tmp_path):
     file = tmp_path / "bytes"
     file.write_bytes(b"cs_\xff\xfe")
@@ -539,6 +547,37 @@ def test_bytes_that_are_no_text_are_called_that(cli, tmp_path):
             done = subprocess.run([PROGRAM, *map(str, arguments)], stdin=stdin, capture_output=True, text=True, timeout=60)
         assert done.returncode in (1, 2) and str(name) in done.stderr, done.stderr
         assert done.stderr.endswith(": it is not UTF-8 text\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    "damage, commands",
+    [
+        ("UPDATE keys SET scopes = '{'", ["key list", "key rotate key_x"]),
+        ("UPDATE entries SET color = 'green'", ["entry list cmp_001 customer_tags", "export", "history rollback cmp_001 1"]),
+        ("UPDATE changes SET body = '{'", ["history list cmp_001"]),
+        ("DROP TABLE key_uses", ["key list", "key rotate key_x"]),
+        ("DROP TABLE companies", ["export", "company list", "entry list cmp_001 customer_tags"]),
+        ("DELETE FROM meta", ["export", "key list", "verify"]),
+    ],
+    ids=str,
+)
+def test_damage_is_called_that_where_there_is_no_server(tmp_path, damage, commands):
+    data = tmp_path / "data"
+    data.mkdir()
+    document = "companies: [{id: cmp_001, name: One, customer_tags: [{id: tag_001, name: VIP}]}]"
+    run("load", "--data-dir", data, "-", stdin=document)
+    run("key", "create", "--data-dir", data, "--name", "n")
+    with contextlib.closing(sqlite3.connect(data / "customer-settings.db", isolation_level=None)) as database:
+        database.execute("PRAGMA foreign_keys = OFF")
+        database.execute(damage.replace("key_x", "n"))
+        key = database.execute("SELECT id FROM keys").fetchone()[0]
+    for command in commands:
+        words = command.replace("key_x", key).split()
+        done = run(*words, "--data-dir", data, check=False)
+        assert done.returncode == 1 and "is damaged" in done.stderr, (command, done.stderr)
+        for word in ["server", "request id", "EOF", "no such", "Query", "again shortly", "INTERNAL"]:
+            assert word not in done.stderr, (command, done.stderr)
+        assert "backup" in done.stderr
 
 
 def test_completion_and_help_tell_what_there_is():

@@ -1,8 +1,8 @@
 //! The commands, one file per group, and what they share.
 
-use customer_settings_server::catalog::error::{Error, Violation};
+use customer_settings_server::catalog::error::{Cause, Error, Violation};
 
-use crate::failure::usage;
+use crate::failure::{damaged, usage};
 pub(crate) use crate::{
     failure::{Failure, failure},
     storage::Data,
@@ -32,6 +32,9 @@ pub(crate) fn wrong_value(violation: Violation) -> Failure {
 
 /// An error of a service, with the inner cause: whoever runs a command here may read it.
 pub(crate) fn explain(error: &Error) -> Failure {
+    if error.cause().is_some_and(Cause::is_damage) {
+        return damaged("this store");
+    }
     match error.cause().map(|cause| cause.for_log()).filter(|cause| !cause.is_empty()) {
         Some(cause) => failure(format!("{error} ({cause})")),
         None => failure(error),

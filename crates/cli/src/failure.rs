@@ -50,6 +50,14 @@ pub(crate) fn failure(message: impl fmt::Display) -> Failure {
     Failure { message: message.to_string(), exit: Exit::Failed }
 }
 
+/// What a command ends with that met damage where there is no server, and so no log that says more.
+pub(crate) fn damaged(of: &str) -> Failure {
+    failure(format!(
+        "the data of {of} is damaged: 'customer-settings verify' names all that is wrong; keep it, and restore a \
+         sound backup into an empty directory"
+    ))
+}
+
 /// What clap cannot find wrong with a command line.
 pub(crate) fn usage(message: impl fmt::Display) -> Failure {
     Failure { message: message.to_string(), exit: Exit::Usage }

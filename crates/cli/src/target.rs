@@ -4,10 +4,14 @@
 //! Methods and messages are known by their descriptors alone, so a command is a method's name and
 //! its request as JSON. Knows no command.
 
-use std::{error::Error, net::IpAddr, path::PathBuf, time::Duration};
+use std::{error::Error, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
-use customer_settings_server::{catalog::access::Task, config::variable, store::Access};
+use customer_settings_server::{
+    catalog::access::Task,
+    config::variable,
+    store::{Access, watched::Damages},
+};
 use http::{Uri, uri::PathAndQuery};
 use prost_reflect::DynamicMessage;
 use serde_json::Value;
@@ -21,7 +25,7 @@ use tonic::{
 use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
-    failure::{Failure, failure, usage},
+    failure::{Failure, damaged, failure, usage},
     output::{Output, note},
     storage::{self, DATA_DIR, DATABASE_URL, Data, Storage, parse_path},
     values,
@@ -109,6 +113,8 @@ pub(crate) struct Client {
     staff: Option<MetadataValue<Ascii>>,
     timeout: Duration,
     names: FieldNames,
+    /// What was found damaged, where there is no server.
+    damages: Option<Arc<Damages>>,
 }
 
 impl Target {
@@ -153,21 +159,22 @@ impl Target {
     ) -> Result<Client, Failure> {
         let staff = staff.map(str::parse).transpose();
         let staff = staff.map_err(|_| usage("--as-staff is no id"))?;
-        let (services, server, authorization) = match self.place()? {
+        let (services, server, authorization, damages) = match self.place()? {
             Place::Server(server) => {
                 let authorization = key::authorization(self.key_file.as_deref())?;
                 warn_of_clear_text(&server);
                 let name = server.to_string().trim_end_matches('/').to_owned();
-                (self.server_at(server, &name).await?, name, Some(authorization))
+                (self.server_at(server, &name).await?, name, Some(authorization), None)
             }
             Place::Here(storage) => {
-                let local = storage.services(access).await?.local(Task::Local, self.timeout);
-                let services = local.map_err(|never| match never {});
-                (BoxCloneSyncService::new(services), storage.to_string(), None)
+                let here = storage.services(access).await?;
+                let local = here.local(Task::Local, self.timeout);
+                let services = BoxCloneSyncService::new(local.map_err(|never| match never {}));
+                (services, storage.to_string(), None, Some(here.damages()))
             }
         };
         let grpc = Grpc::new(services).max_decoding_message_size(MOST_ANSWER_BYTES);
-        Ok(Client { grpc, server, authorization, staff, timeout: self.timeout, names })
+        Ok(Client { grpc, server, authorization, staff, timeout: self.timeout, names, damages })
     }
 
     async fn server_at(&self, server: Uri, name: &str) -> Result<Services, Failure> {
@@ -225,6 +232,10 @@ impl Client {
                 Ok(answer) => return contract::json(&answer, contract::Defaults::Written),
                 Err(status) => status,
             };
+            let is_damage = |damages: &Arc<Damages>| damages.summary().is_some();
+            if status.code() == Code::Internal && self.damages.as_ref().is_some_and(is_damage) {
+                return Err(damaged(&self.server));
+            }
             // A repetition that was looked at says what the first attempt did; one that was turned away does not.
             is_unknown =
                 refusal::is_unknown(&status) || (is_unknown && status.code() == Code::Unavailable);

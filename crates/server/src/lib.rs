@@ -157,6 +157,11 @@ impl Services {
         }
     }
 
+    /// What was found damaged since it was opened.
+    pub fn damages(&self) -> Arc<Damages> {
+        self.damages.clone()
+    }
+
     /// What a stopwatch shows, for commands that tell how far they are.
     pub fn monotonic(&self) -> std::time::Instant {
         self.clock.monotonic()

@@ -384,7 +384,7 @@ impl From<StoreError> for Error {
                           change companies: use the newer one"
                     .to_owned(),
             },
-            StoreError::Damaged(cause) => Self::Internal(cause),
+            StoreError::Damaged(cause) => Self::Internal(cause.of_damage()),
         }
     }
 }

@@ -199,7 +199,7 @@ pub(super) async fn as_of(
 }
 
 fn broken() -> Error {
-    Error::Internal(Cause::new("the change log does not lead back"))
+    Error::Internal(Cause::new("the change log does not lead back").of_damage())
 }
 
 /// Takes back what lines of the log did, newest first. Answers whether they reach down to the revision.

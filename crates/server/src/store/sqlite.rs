@@ -418,10 +418,18 @@ fn failure(error: rusqlite::Error) -> StoreError {
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation,
         ) => StoreError::Damaged(cause),
         Some(ErrorCode::DiskFull) => StoreError::Full(cause),
+        Some(_) if is_misfit(&error) => {
+            StoreError::Damaged(Cause::in_our_words("a table or a column is missing", &error))
+        }
         Some(_) => StoreError::Unavailable(cause),
         // Not the engine's: a column holds what it must not.
         None => format::not_as_written(&error),
     }
+}
+
+/// Whether the statement does not fit the tables that there are, as they were opened and are this program's.
+fn is_misfit(error: &rusqlite::Error) -> bool {
+    error.sqlite_extended_error_code() == Some(ffi::SQLITE_ERROR)
 }
 
 fn damaged(error: impl std::fmt::Display) -> StoreError {

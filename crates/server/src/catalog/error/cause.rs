@@ -7,24 +7,36 @@ use std::fmt;
 pub struct Cause {
     text: String,
     told: Option<String>,
+    is_damage: bool,
 }
 
 impl Cause {
     /// Keeps an inner error's text.
     pub fn new(text: impl fmt::Display) -> Self {
-        Self { text: text.to_string(), told: None }
+        Self { text: text.to_string(), ..Self::default() }
     }
 
     /// Keeps the text of a library's error, and says the same in our words.
     pub fn in_our_words(told: impl fmt::Display, text: impl fmt::Display) -> Self {
-        Self { text: text.to_string(), told: Some(told.to_string()) }
+        Self { text: text.to_string(), told: Some(told.to_string()), ..Self::default() }
     }
 
     /// The same about a part of a thing.
     #[must_use]
     pub fn within(self, part: impl fmt::Display) -> Self {
         let told = format!("{part}: {}", self.told());
-        Self { text: format!("{part}: {}", self.text), told: Some(told) }
+        Self { text: format!("{part}: {}", self.text), told: Some(told), ..self }
+    }
+
+    /// The same, known to be damage of what is stored.
+    #[must_use]
+    pub fn of_damage(self) -> Self {
+        Self { is_damage: true, ..self }
+    }
+
+    /// Whether it is damage of what is stored, which `verify` has more of.
+    pub fn is_damage(&self) -> bool {
+        self.is_damage
     }
 
     /// The text, for the log and for local commands only.

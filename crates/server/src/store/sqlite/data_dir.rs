@@ -229,6 +229,10 @@ impl OpenError {
             return Self::from_io(path, &error);
         }
         let (path, cause) = (path.to_owned(), error.to_string());
+        if code.is_none() || super::is_misfit(error) {
+            let cause = "a table, a row or a column is missing or not as it was written".to_owned();
+            return Self::Damaged { path, cause };
+        }
         match code {
             Some(ErrorCode::NotADatabase) => Self::NotOurs(path),
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, cause },
