@@ -243,9 +243,15 @@ mod tests {
         async fn ask(&self, key: &str, name: &'static str) -> Lasting {
             let (end, ended) = oneshot::channel();
             let (begins, long_work) = (self.begins.clone(), self.long_work.clone());
+            let whose = Some(KeyId::parse("key", key).unwrap());
+            // Not of all of them: work of another key may end meanwhile.
+            let standing = || {
+                let lines = self.long_work.lines.0.lock().unwrap();
+                lines.get(&whose).map_or(0, |line| line.standing)
+            };
             let (key, deadline) =
                 (KeyId::parse("key", key).unwrap(), SystemClock.monotonic() + PATIENCE);
-            let before = self.standing();
+            let before = standing();
             let asked = tokio::spawn(async move {
                 let work = async move {
                     begins.send(name).unwrap();
@@ -254,7 +260,7 @@ mod tests {
                 };
                 long_work.run(Some(&key), deadline, work).await
             });
-            while self.standing() == before {
+            while standing() == before {
                 tokio::task::yield_now().await;
             }
             (end, asked)
