@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt, time::UNIX_EPOCH};
 use crate::catalog::{
     change::{BusinessDraft, CompanyDraft, ContactDraft, EntryDraft},
     company::{Address, AddressKind, Coordinate, ShortText},
-    entry::{Catalog, State},
+    entry::{Catalog, MAX_ENTRIES, State},
     error::Violation,
     id::{BusinessId, CompanyId, EntryId, StaffId},
     near::nearest,
@@ -112,7 +112,10 @@ impl fmt::Display for Problem {
 }
 
 /// Reads a document. JSON is read as the YAML that it nearly is.
-pub fn parse(text: &str) -> Result<Vec<DocumentCompany>, Unreadable> {
+///
+/// A company is made when it is asked for: with aliases a small document may name a list many times, and what it
+/// names takes far more memory then than the document.
+pub fn parse(text: &str) -> Result<impl Iterator<Item = DocumentCompany> + use<>, Unreadable> {
     let expected = "a document begins with companies:, a list of companies; see what export writes";
     let Some(document) = tree::read(text)? else {
         return Err(unreadable(1, format!("the document is empty: {expected}")));
@@ -133,16 +136,14 @@ pub fn parse(text: &str) -> Result<Vec<DocumentCompany>, Unreadable> {
     let Some(companies) = companies else {
         return Err(unreadable(document.line, format!("companies is missing: {expected}")));
     };
-    match &*companies.value {
-        Value::List(companies) => Ok(companies.iter().map(company).collect()),
-        other => {
-            let problem = format!(
-                "companies must be a list, each company behind a dash (- id: …), and is {}",
-                other.shown()
-            );
-            Err(unreadable(companies.line, problem))
-        }
-    }
+    let Value::List(companies) = &*companies.value else {
+        let problem = format!(
+            "companies must be a list, each company behind a dash (- id: …), and is {}",
+            companies.value.shown()
+        );
+        return Err(unreadable(companies.line, problem));
+    };
+    Ok(companies.clone().into_iter().map(|node| company(&node)))
 }
 
 fn company(node: &Node) -> DocumentCompany {
@@ -169,8 +170,7 @@ fn company(node: &Node) -> DocumentCompany {
         timezone: reader.text(&mut row, "timezone", TimeZone::parse),
         state: reader.text(&mut row, "state", parse_state),
         businesses: reader.list(&mut row, "businesses", Reader::business),
-        catalogs: Catalog::ALL
-            .map(|catalog| reader.list(&mut row, catalog.as_str(), Reader::entry)),
+        catalogs: Catalog::ALL.map(|catalog| reader.entries(&mut row, catalog)),
     };
     reader.finish(row);
     DocumentCompany { id, label, draft, problems: reader.problems, lines: reader.lines }
@@ -377,6 +377,21 @@ impl Reader {
             self.finish(fields);
         }
         drafts
+    }
+
+    /// Of more than a catalog holds none is looked at.
+    fn entries(&mut self, row: &mut Fields<'_>, catalog: Catalog) -> Vec<EntryDraft> {
+        let name = catalog.as_str();
+        if let Some(Node { line, value, .. }) = row.find(name)
+            && let Value::List(items) = &**value
+            && items.len() > MAX_ENTRIES
+        {
+            row.known.push(name);
+            let problem = format!("has {} entries; at most {MAX_ENTRIES} are allowed", items.len());
+            self.refuse(*line, name, "TOO_MANY", problem);
+            return Vec::new();
+        }
+        self.list(row, name, Self::entry)
     }
 
     fn entry(&mut self, row: &mut Fields<'_>, item: Item) -> Option<EntryDraft> {

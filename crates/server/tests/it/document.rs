@@ -2,7 +2,10 @@
 
 use customer_settings_server::{
     catalog::{access::Task, entry::Revision, id::CompanyId},
-    service::{document, load::Outcome},
+    service::{
+        document::{self, DocumentCompany},
+        load::Outcome,
+    },
     store::Store,
 };
 
@@ -10,7 +13,7 @@ use crate::harness::*;
 
 /// `line: field reason` of every problem.
 fn problems(text: &str) -> Vec<String> {
-    let companies = document::parse(text).unwrap();
+    let companies = parse(text);
     let problems = companies.into_iter().flat_map(|company| company.problems.told());
     problems.map(|p| format!("{}: {} {}", p.line, p.violation.field, p.violation.reason)).collect()
 }
@@ -49,6 +52,13 @@ fn problems_name_the_line_and_the_field() {
     }
 }
 
+fn parse(text: &str) -> Vec<DocumentCompany> {
+    match document::parse(text) {
+        Ok(companies) => companies.collect(),
+        Err(error) => panic!("{text}: {error}"),
+    }
+}
+
 /// The error that makes a whole document unreadable.
 fn unreadable(text: &str) -> String {
     document::parse(text).err().map(|error| error.to_string()).unwrap_or_default()
@@ -56,7 +66,7 @@ fn unreadable(text: &str) -> String {
 
 /// Each problem as people read it.
 fn told(text: &str) -> Vec<String> {
-    let companies = document::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let companies = parse(text);
     let problems = companies.into_iter().flat_map(|company| company.problems.told());
     problems.map(|problem| problem.to_string()).collect()
 }
@@ -262,7 +272,7 @@ fn what_is_not_utf_8_is_told_its_encoding() {
         "{error}"
     );
     let marked = document::decode(b"\xef\xbb\xbfcompanies: [{id: a}]\n".to_vec()).unwrap();
-    assert_eq!(document::parse(&marked).unwrap().len(), 1);
+    assert_eq!(parse(&marked).len(), 1);
 }
 
 #[test]
@@ -280,9 +290,24 @@ fn an_alias_stands_for_what_it_names_and_makes_no_small_document_a_huge_one() {
 }
 
 #[test]
+fn companies_and_entries_are_made_when_they_are_asked_for() {
+    // Five million entries, if all were made at once.
+    let tags = (0..1_000).map(|i| format!("{{name: T{i}}}")).collect::<Vec<_>>().join(", ");
+    let others = "- {id: b, customer_tags: *tags}\n".repeat(5_000);
+    let text = format!("companies:\n- id: a\n  customer_tags: &tags [{tags}]\n{others}");
+    let mut companies = document::parse(&text).unwrap();
+    assert_eq!(companies.next().unwrap().draft.catalogs[0].len(), 1_000);
+    assert_eq!(companies.next().unwrap().draft.catalogs[0].len(), 1_000);
+    // Of more than fit none is looked at.
+    let tags = "{name: \" \"}, ".repeat(1_001);
+    let found = told(&format!("companies:\n- id: a\n  customer_tags: [{tags}]\n"));
+    assert_eq!(found, ["line 3: customer_tags has 1001 entries; at most 1000 are allowed"]);
+}
+
+#[test]
 fn json_with_tabs_is_read_too() {
     let text = "{\n\t\"companies\": [\n\t\t{\"id\": \"a\", \"name\": \"A \\u00e9 \\ud83d\\udc36 \\/\", \"customer_tags\": []}\n\t]\n}\n";
-    let companies = document::parse(text).unwrap();
+    let companies = parse(text);
     let name = companies[0].draft.name.clone().unwrap();
     assert_eq!(name.as_str(), "A é 🐶 /");
 }
@@ -290,7 +315,7 @@ fn json_with_tabs_is_read_too() {
 #[test]
 fn numbers_and_words_of_yaml_are_names_as_they_are_written() {
     let text = "companies: [{id: 0123, name: No, customer_tags: [{name: 007}, {name: 1e3}, {name: true}, {name: ~x}]}]";
-    let companies = document::parse(text).unwrap();
+    let companies = parse(text);
     assert!(companies[0].problems.is_empty());
     let draft = &companies[0].draft;
     assert_eq!(companies[0].id.as_ref().unwrap().as_str(), "0123");
@@ -519,7 +544,7 @@ mod round_trip {
         #[test]
         fn what_is_exported_and_loaded_is_exported_the_same(draft in company()) {
             let written = document::write(&made_of(draft, 1_700_000_000_123_456)).unwrap();
-            let mut companies = document::parse(&format!("companies:\n{written}")).unwrap();
+            let mut companies = super::parse(&format!("companies:\n{written}"));
             prop_assert!(companies[0].problems.is_empty());
             let read = companies.remove(0).draft;
             // Later, so that a lost audit field shows.

@@ -27,7 +27,7 @@ async fn places_that_no_list_has_are_refused_with_the_nearest() {
         assert!(refusal.fields[0].starts_with(&format!("company.{field}")), "{:?}", refusal.fields);
         assert!(refusal.message.ends_with(hint), "{}", refusal.message);
         let text = format!("companies: [{{id: c, name: A, {field}: {bad}}}]");
-        let company = document::parse(&text).unwrap().remove(0);
+        let company = document::parse(&text).unwrap().next().unwrap();
         let problem = company.problems.told().remove(0);
         assert_eq!(problem.violation.field, field);
         assert!(problem.violation.description.contains(hint), "{}", problem.violation.description);
