@@ -114,8 +114,13 @@ impl RequestBody {
         let polled = Pin::new(rest).poll_frame(context);
         // Being asked is no promise to send it, nor does an answer that is made at once let hyper ask.
         self.is_withheld &= polled.is_pending();
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.come += frame.data_ref().map_or(0, Bytes::len) as u64;
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.come += frame.data_ref().map_or(0, Bytes::len) as u64;
+            }
+            // hyper says of a body in chunks that it has not ended, even when its end was read.
+            Poll::Ready(None) => self.rest = None,
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }
         polled
     }

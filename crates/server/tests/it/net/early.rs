@@ -142,6 +142,26 @@ async fn a_body_that_does_not_come_is_told_at_the_deadline_and_ends_the_connecti
 }
 
 #[tokio::test]
+async fn a_body_in_chunks_that_was_read_keeps_its_connection() {
+    let server = Server::start(&config());
+    let mut stream = server.connect().await;
+    // Whole from the start, larger than is looked at at once, and late.
+    for (size, parts) in [(5, 1), (200_000, 1), (5, 9), (40_000, 3)] {
+        let (framing, body) = framed(size, true);
+        let head = head(&framing).replace("/hello", "/echo");
+        let mut sent = head.into_bytes();
+        sent.extend(body);
+        for part in sent.chunks(sent.len().div_ceil(parts)) {
+            stream.write_all(part).await.unwrap();
+            stream.flush().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let answer = hear(&mut stream, &"x".repeat(size)).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && !says_close(&answer), "{size} {parts}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_is_told_when_the_callers_own_time_is_over() {
     let server = Server::start(&config());
     let own_time = "content-type: application/grpc-web\r\ngrpc-timeout: 50m\r\ncontent-length: 30";
