@@ -108,6 +108,9 @@ impl Guard {
             frames => frames,
         };
         let frames = frames.map_err(refused)?;
+        if messages(&frames).nth(1).is_some() {
+            return Err(refused(RequestError::SeveralMessages));
+        }
         if let Some(method) = self.methods.get(parts.uri.path()) {
             let counted = messages(&frames).try_for_each(|message| method.lists.check(message));
             counted.map_err(|violation| grpc_status(&violation.into()))?;

@@ -55,6 +55,8 @@ pub enum RequestError {
     },
     /// The message is not what the method takes, or its frame is damaged.
     MalformedMessage,
+    /// A method that takes one message was sent more.
+    SeveralMessages,
     /// The body is a form post.
     FormPost,
     /// The body could not be read to its end.
@@ -100,6 +102,7 @@ impl RequestError {
             Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
             Self::MalformedJson { .. } => "MALFORMED_JSON",
             Self::MalformedMessage => "MALFORMED_MESSAGE",
+            Self::SeveralMessages => "SEVERAL_MESSAGES",
             Self::FormPost => "FORM_POST",
             Self::BodyUnreadable => "BODY_UNREADABLE",
             Self::BodyLate => "BODY_LATE",
@@ -138,7 +141,12 @@ impl RequestError {
                 "the message cannot be read: it is not what the method takes, or it is damaged"
                     .to_owned()
             }
-            Self::BodyUnreadable => "the body ended before it was complete".to_owned(),
+            Self::SeveralMessages => {
+                "the call has more than one message, so nothing was carried out: call once for each".to_owned()
+            }
+            Self::BodyUnreadable => {
+                "the body was cut off or its chunks are malformed: nothing was carried out".to_owned()
+            }
             Self::BodyLate => {
                 "the request's body did not arrive whole before the deadline, so nothing was carried out: send the \
                  request again, with its whole body"
@@ -202,6 +210,7 @@ impl RequestError {
             | Self::UnknownCodec { .. }
             | Self::UnknownEncoding { .. }
             | Self::UnannouncedCompression
+            | Self::SeveralMessages
             | Self::BodyLate
             | Self::PlainHttp => None,
             Self::BodyTooLarge { .. }
@@ -256,6 +265,8 @@ fn request_codes(error: &RequestError) -> (Code, StatusCode) {
     match error {
         RequestError::UnknownPath { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
         RequestError::UnknownMethod { .. } => (Code::Unimplemented, StatusCode::NOT_IMPLEMENTED),
+        // gRPC's document on status codes asks for this code.
+        RequestError::SeveralMessages => (Code::Unimplemented, StatusCode::BAD_REQUEST),
         RequestError::MethodNotAllowed { .. } => {
             (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED)
         }

@@ -262,6 +262,7 @@ fn every_request_error() -> Vec<RequestError> {
         RequestError::MalformedJson { description: "oops".to_owned() },
         RequestError::FormPost,
         RequestError::BodyUnreadable,
+        RequestError::SeveralMessages,
         RequestError::BodyLate,
         RequestError::NotGrpc {
             content_type: "application/grpc".to_owned(),

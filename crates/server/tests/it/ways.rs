@@ -537,6 +537,24 @@ fn broken(part: Bytes) -> Body {
 }
 
 #[tokio::test]
+async fn a_call_over_grpc_with_a_second_message_is_not_carried_out() {
+    let (server, _, secret) = both(&unlimited()).await;
+    let (victim, _) = server.issue(everything()).await;
+    let revoke = method("RevokeKey");
+    let message = frame(&revoke.encode(&json!({"id": victim.id.to_string()})));
+    let authorization = format!("Bearer {secret}");
+    for second in [&message[..], &[0, 0, 0, 0, 0]] {
+        for kind in ["application/grpc", "application/grpc-web"] {
+            let headers = [("authorization", &*authorization), ("content-type", kind)];
+            let asked = Asked::post(&revoke.path, &headers, [&message[..], second].concat());
+            let answer = answer(&server, &asked.over_http2()).await;
+            assert_eq!(answer.reason(), "SEVERAL_MESSAGES", "{kind}");
+        }
+    }
+    assert!(!is_revoked(&server, &secret, &victim).await);
+}
+
+#[tokio::test]
 async fn a_call_over_grpc_that_breaks_off_is_not_carried_out() {
     let (server, _, secret) = both(&unlimited()).await;
     let (victim, _) = server.issue(everything()).await;
