@@ -56,7 +56,7 @@ pub use compat::finished_list;
 use compat::{Compat, HotLists};
 use grpc::Guard;
 use guard::{Methods, admit};
-use http::{Backend, RpcPath, Transcoder, Wiring};
+use http::{Backend, Transcoder, Wiring};
 use ready::ReadyLists;
 use status::RequestError;
 
@@ -159,7 +159,6 @@ impl Api {
         let protocols = Arc::new(Protocols {
             grpc: GrpcWebLayer::new().layer(backend),
             pages: pages(docs::router(&document), transcoder),
-            methods: guard.methods,
         });
         let app = service_fn(move |request| {
             let protocols = protocols.clone();
@@ -238,31 +237,20 @@ fn routes(use_cases: UseCases, limit: usize) -> Routes {
 struct Protocols {
     grpc: GrpcWebService<Backend>,
     pages: Router,
-    methods: Arc<Methods>,
 }
 
 impl Protocols {
     async fn answer(&self, request: Request) -> Response {
         // Before anything else looks at the path: an unknown method over gRPC is UNIMPLEMENTED, not 404.
         if manner(request.extensions()).protocol != Protocol::Http {
-            let label = self.methods.get(request.uri().path()).map(|method| method.label.clone());
             let answered = self.grpc.clone().oneshot(request).await;
-            let mut response = answered.unwrap_or_else(|never| match never {}).map(Body::new);
-            if let Some(label) = label {
-                response.extensions_mut().insert(label);
-            }
-            return response;
+            return answered.unwrap_or_else(|never| match never {}).map(Body::new);
         }
         let answered = self.pages.clone().oneshot(request).await;
         let mut response = answered.unwrap_or_else(|never| match never {});
         if status::is_not_modified(&response) {
             // The router has counted its bytes; the length of a 304 would be that of the list.
             response.headers_mut().remove(::http::header::CONTENT_LENGTH);
-        }
-        if let Some(RpcPath(path)) = response.extensions().get().cloned()
-            && let Some(method) = self.methods.get(&path)
-        {
-            response.extensions_mut().insert(method.label.clone());
         }
         response
     }

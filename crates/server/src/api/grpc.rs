@@ -79,11 +79,12 @@ impl Guard {
         if parts.extensions.get::<Caller>().is_some() {
             return Ok(());
         }
+        let who = parts.extensions.get::<Who>().cloned().unwrap_or_default();
+        who.asks_for(&method.label);
         let address = parts.extensions.get::<ClientAddress>();
         let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.0);
         let values = parts.headers.get_all(header::AUTHORIZATION).iter();
         let values = values.map(|value| value.as_bytes());
-        let who = parts.extensions.get::<Who>().cloned().unwrap_or_default();
         let found = |id: &KeyId| who.shows_key(id.as_str());
         let holder = self.authenticator.authenticate(values, address, found).await?;
         admit(method, holder, parts)

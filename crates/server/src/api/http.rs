@@ -87,7 +87,7 @@ pub struct Finished {
 }
 
 /// Which method a request is for, as `/package.Service/Method`: in the extensions of the request before it is
-/// authenticated, and of the answer.
+/// authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RpcPath(pub Arc<str>);
 
@@ -177,9 +177,7 @@ impl Transcoder {
             }
         };
         parts.extensions.insert(route.rpc_path.clone());
-        let mut response = self.answer_route(route, captures, parts, body).await;
-        response.extensions_mut().insert(route.rpc_path.clone());
-        response
+        self.answer_route(route, captures, parts, body).await
     }
 
     async fn answer_route(

@@ -351,7 +351,7 @@ impl Pipeline {
         let response = self.call(request, manner, deadline, seat).await;
         // What follows is the client's pace.
         match seat.leave() {
-            Some(error) => instead(&response, refuse(manner, &error)),
+            Some(error) => refuse(manner, &error),
             None => response,
         }
     }
@@ -402,14 +402,6 @@ fn refuse(manner: Manner, error: &Error) -> Response<Body> {
 
 pub(super) fn refuse_request(manner: Manner, error: &RequestError) -> Response<Body> {
     in_manner(manner, request_error_response(manner.protocol, error))
-}
-
-/// The refusal of a request whose body was not read on, of which the application only knew that it broke off.
-fn instead(response: &Response<Body>, mut refusal: Response<Body>) -> Response<Body> {
-    if let Some(label) = response.extensions().get::<RouteLabel>() {
-        refusal.extensions_mut().insert(label.clone());
-    }
-    refusal
 }
 
 /// The layer that knows gRPC-Web is inside the application; in answers without a body it only

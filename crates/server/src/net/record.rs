@@ -22,23 +22,25 @@ use super::{
     watch::Busy, who::Who,
 };
 use crate::{
-    api::status::{self, grpc_code},
+    api::status::{self, RequestError, grpc_code},
     clock::{Clock, micros},
     telemetry::{REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT},
 };
 
-/// Which method or route answered: a handler puts it into its answer's extensions. There must be
+/// Which method or route answered: see [`Who`]; an answer of our own has it in its extensions. There must be
 /// few of them, as each is a series of its own in the metrics.
 ///
 /// Holds on to its series, since to find one by its labels costs more than to count.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct RouteLabel(Arc<Route>);
 
+#[derive(Debug)]
 struct Route {
     name: String,
     by_protocol: [OnceLock<Series>; 3],
 }
 
+#[derive(Debug)]
 struct Series {
     seconds: Histogram,
     /// Of [`USUAL_CODES`].
@@ -229,7 +231,8 @@ impl Record {
     }
 
     fn route(&self) -> &RouteLabel {
-        self.route.as_ref().unwrap_or_else(|| RouteLabel::unknown())
+        let asked_for = || self.asked.as_ref()?.who.method();
+        self.route.as_ref().or_else(asked_for).unwrap_or_else(|| RouteLabel::unknown())
     }
 
     fn taken(&self, now: Instant) -> Duration {
@@ -257,6 +260,9 @@ impl Record {
                 | Code::Unavailable
                 | Code::DataLoss
         );
+        // A body that did not come is the client's fault, though its time is over.
+        let is_late = self.reason.as_deref() == Some(RequestError::BodyLate.reason());
+        let fault = fault && !is_late;
         match code {
             Code::Ok => ("Ok".into(), fault),
             other => (format!("{other:?}").into(), fault),

@@ -17,7 +17,7 @@ use customer_settings_server::{
     config::Config,
     net::{
         self, App, ClientAddress, Deadline, Protocol, Readiness, ReadyAnswers, ReadyBody,
-        ReadyRequest, RequestId, RouteLabel, Seat, Shutdown, Tls,
+        ReadyRequest, RequestId, RouteLabel, Seat, Shutdown, Tls, Who,
     },
     telemetry,
 };
@@ -115,6 +115,7 @@ fn app(waiting: Arc<AtomicUsize>, go_on: Arc<Notify>) -> App {
         let (waiting, go_on) = (Arc::clone(&waiting), Arc::clone(&go_on));
         async move {
             let mut response = Response::new(Body::from("hello"));
+            request.extensions().get::<Who>().unwrap().asks_for(&RouteLabel::new("test"));
             match request.uri().path() {
                 "/hello" => {}
                 "/wait" => {
@@ -133,7 +134,6 @@ fn app(waiting: Arc<AtomicUsize>, go_on: Arc<Notify>) -> App {
                 "/who" => *response.body_mut() = Body::from(who(&request)),
                 _ => *response.status_mut() = StatusCode::NOT_FOUND,
             }
-            response.extensions_mut().insert(RouteLabel::new("test"));
             Ok::<_, Infallible>(response)
         }
     }))

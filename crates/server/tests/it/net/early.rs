@@ -139,6 +139,9 @@ async fn a_body_that_does_not_come_is_told_at_the_deadline_and_ends_the_connecti
         assert!(answer.starts_with("HTTP/1.1 408 ") && says_close(answer), "{framing}: {answer}");
         assert!(is_late(answer), "{framing}: {answer}");
     }
+    let late = "customer_settings_requests_total{protocol=\"http\",method=\"test\",code=\"408\"} ";
+    let metrics = server.get("/metrics", "").await;
+    assert!(metrics.contains(late), "{metrics}");
 }
 
 #[tokio::test]

@@ -252,9 +252,9 @@ async fn metrics_count_what_happened_by_protocol_method_and_code() {
     for line in [
         "# TYPE customer_settings_requests_total counter",
         "customer_settings_requests_total{protocol=\"http\",method=\"test\",code=\"200\"} ",
-        "customer_settings_requests_total{protocol=\"http\",method=\"unknown\",code=\"500\"} ",
+        "customer_settings_requests_total{protocol=\"http\",method=\"test\",code=\"500\"} ",
         "customer_settings_requests_total{protocol=\"grpc\",method=\"test\",code=\"Ok\"} ",
-        "customer_settings_requests_total{protocol=\"grpc\",method=\"unknown\",code=\"Internal\"} ",
+        "customer_settings_requests_total{protocol=\"grpc\",method=\"test\",code=\"Internal\"} ",
         "customer_settings_request_duration_seconds_bucket{protocol=\"http\",method=\"test\",le=\"0.001\"} ",
         "customer_settings_requests_in_flight ",
         "customer_settings_connections ",
