@@ -107,11 +107,7 @@ async fn check_server(db: &Client, database: &str, access: Access) -> Result<(),
 
 /// Looks at the database; refuses what is not ours or only newer programs may use.
 async fn inspect(db: &Client, database: &str) -> Result<Found, OpenError> {
-    let failed = |error: Error| OpenError::of_using(database, &error);
-    let sql =
-        "SELECT tablename::text FROM pg_catalog.pg_tables WHERE schemaname = current_schema()";
-    let tables = db.query(sql, &[]).await.map_err(failed)?;
-    let tables: Vec<String> = tables.iter().map(|row| row.get(0)).collect();
+    let tables = tables(db, database).await?;
     if !tables.iter().any(|table| table == "meta") {
         return match tables.into_iter().next() {
             None => check_other_schemas(db, database).await.map(|()| Found::Empty),
@@ -121,13 +117,26 @@ async fn inspect(db: &Client, database: &str) -> Result<Found, OpenError> {
     let sql = "SELECT schema_version, oldest_schema_version FROM meta WHERE only_row = 1";
     let row = db.query_opt(sql, &[]).await.map_err(|error| of_tables(database, &error))?;
     let found = row.map_or(Ok(Found::Empty), |row| judge(&row, database))?;
-    let missing = TABLES.iter().find(|name| tables.iter().all(|table| table != **name));
-    match (&found, missing) {
-        (Found::Usable, Some(missing)) => {
-            Err(OpenError::Incomplete { database: database.to_owned(), missing })
-        }
-        _ => Ok(found),
+    if found == Found::Usable {
+        check_complete(db, database).await?;
     }
+    Ok(found)
+}
+
+/// Of a schema that was made: asked for after its version, as another node may make it at this moment.
+async fn check_complete(db: &Client, database: &str) -> Result<(), OpenError> {
+    let tables = tables(db, database).await?;
+    match TABLES.iter().find(|name| tables.iter().all(|table| table != **name)) {
+        Some(missing) => Err(OpenError::Incomplete { database: database.to_owned(), missing }),
+        None => Ok(()),
+    }
+}
+
+async fn tables(db: &Client, database: &str) -> Result<Vec<String>, OpenError> {
+    let sql =
+        "SELECT tablename::text FROM pg_catalog.pg_tables WHERE schemaname = current_schema()";
+    let rows = db.query(sql, &[]).await.map_err(|error| OpenError::of_using(database, &error))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// An empty schema is as good as a new database, but not where a store that the user may read stands beside it: then
