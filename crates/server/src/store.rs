@@ -249,6 +249,10 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<KeyLogLine>, StoreError>;
 
+    /// The faults of the database's own structure, such as an index that lacks rows: in the engine's words, at
+    /// most `limit`. None where the engine has no such check.
+    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError>;
+
     /// The ids of the keys that have a row or a log, by id after one (`None`: from the first), at most
     /// `limit`. Reads nothing else of them, so that damage to one hides no other.
     async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError>;

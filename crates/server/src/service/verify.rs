@@ -1,5 +1,5 @@
 //! Verifying: every company's log is replayed from nothing and compared with what is stored, and so
-//! is that of every key.
+//! is that of every key. The engine checks what only it knows, such as its indexes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,6 +27,9 @@ use crate::{
 const PAGE: u32 = 500;
 /// Findings that are kept; of a database that is damaged all over there may be any number.
 const MOST_FINDINGS: usize = 10_000;
+
+/// Faults of the database's own structure that are told: where there is one, there are often many.
+const MOST_FAULTS: u32 = 20;
 
 /// What a line says that stands nowhere else has a hash of it and of the line beside it.
 const NOT_AS_WRITTEN: &str = "not those that were written with it";
@@ -74,7 +77,7 @@ impl Verified {
     /// A list that cannot be read is its own finding, and ends there.
     fn listed<T>(&mut self, of: &str, list: Result<Vec<T>, StoreError>) -> Result<Vec<T>> {
         let mut found = Vec::new();
-        let list = read("their list", list, &mut found)?;
+        let list = read("the list", list, &mut found)?;
         self.find(of, found);
         Ok(list.unwrap_or_default())
     }
@@ -160,10 +163,13 @@ impl VerifyService {
         Self { store }
     }
 
-    /// Replays every company's log and every key's. What cannot be read of one hides no other; an engine
+    /// Has the engine look at its own structure, then replays every company's log and every key's. What cannot be read of one hides no other; an engine
     /// that does not answer ends it.
     pub async fn verify(&self, mut progress: impl FnMut(&Verified)) -> Result<Verified> {
         let mut verified = Verified::default();
+        let faults = self.store.structural_faults(MOST_FAULTS).await;
+        let faults = verified.listed("the database", faults)?;
+        verified.find("the database", faults);
         let mut after: Option<KeyId> = None;
         loop {
             let ids = self.store.key_ids(after.as_ref(), PAGE).await;

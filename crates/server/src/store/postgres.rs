@@ -133,6 +133,11 @@ impl Store for PostgresStore {
         rows::company_ids(&self.pool, grant.coverage(), after, limit).await
     }
 
+    async fn structural_faults(&self, _limit: u32) -> Result<Vec<String>, StoreError> {
+        // Its own checks are an extension that only administrators may install.
+        Ok(Vec::new())
+    }
+
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {
         rows::company_of(&self.pool, business).await
     }

@@ -186,6 +186,11 @@ impl Store for SqliteStore {
         self.readers.read(list).await
     }
 
+    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        let faults = move |tx: &Connection| schema::faults(tx, limit).map_err(failure);
+        self.readers.read(faults).await
+    }
+
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {
         let business = business.clone();
         self.readers.read(move |tx| rows::company_of(tx, &business)).await

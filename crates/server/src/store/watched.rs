@@ -329,6 +329,11 @@ impl Store for Watched {
         self.damages.note(Part::Keys, id.as_str(), self.inner.key(id).await)
     }
 
+    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        // They are asked for to be told, and told by whoever asks.
+        self.inner.structural_faults(limit).await
+    }
+
     async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>, StoreError> {
         self.damages.note(Part::Keys, "keys", self.inner.secrets(after, limit).await)
     }

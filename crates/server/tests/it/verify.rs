@@ -293,3 +293,33 @@ also_on_postgres! {
     what_was_damaged_by_hand_is_found_and_named,
     what_a_line_is_about_cannot_be_changed_by_hand,
 }
+
+/// Makes an index of the database empty, as a disk may that loses a page; its table is whole.
+fn empty_index(data: &Data, index: &str) {
+    let path = data.path().join("customer-settings.db");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap() as usize;
+    let size = number("SELECT page_size FROM pragma_page_size");
+    let page = number(&format!("SELECT rootpage FROM sqlite_schema WHERE name = '{index}'"));
+    db.close().unwrap();
+    let mut file = std::fs::read(&path).unwrap();
+    let empty = &mut file[(page - 1) * size..page * size];
+    empty.fill(0);
+    // A leaf of an index, without cells: what it holds begins after its end.
+    empty[0] = 10;
+    empty[5..7].copy_from_slice(&u16::try_from(size).unwrap().to_be_bytes());
+    std::fs::write(path, file).unwrap();
+}
+
+#[tokio::test]
+async fn an_index_that_lacks_rows_is_found() {
+    for index in ["keys_by_secret", "companies_by_name", "businesses_by_id"] {
+        let data = with_a_changed_key().await;
+        empty_index(&data, index);
+        let server = Server::reopened(data).await;
+        let verified = server.services.verify.verify(|_| ()).await.unwrap();
+        let found = verified.findings.iter().find(|one| one.of == "the database");
+        let found = found.unwrap_or_else(|| panic!("{index}: {:?}", verified.findings));
+        assert!(found.what.contains(index), "{found:?}");
+    }
+}

@@ -207,10 +207,7 @@ fn check(db: &Connection, path: &Path) -> Result<(), OpenError> {
     if schema::inspect(db, path, MIGRATIONS)? == Found::Empty {
         return Err(OpenError::NotOurs(path.to_owned()));
     }
-    let verdict: String =
-        db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
-    if verdict != "ok" {
-        let cause = verdict.replace('\n', " ");
+    if let Some(cause) = schema::faults(db, 1).map_err(failed)?.pop() {
         return Err(OpenError::Damaged { path: path.to_owned(), cause });
     }
     let orphans: i64 = db

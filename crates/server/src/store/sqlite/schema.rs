@@ -34,6 +34,15 @@ pub(super) enum Found {
     Usable,
 }
 
+/// What is wrong with the file's structure, its indexes among it: at most so many faults, in SQLite's words.
+pub(super) fn faults(db: &Connection, limit: u32) -> rusqlite::Result<Vec<String>> {
+    // One row may hold many lines.
+    let sql = format!("PRAGMA integrity_check({limit})");
+    let told = db.prepare(&sql)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
+    let lines = told.iter().flat_map(|told: &String| told.lines());
+    Ok(lines.filter(|line| *line != "ok").map(str::to_owned).take(limit as usize).collect())
+}
+
 /// Looks at the database; refuses what is not ours or only newer programs may use.
 pub(super) fn inspect(
     db: &Connection,

@@ -171,6 +171,10 @@ impl Store for Probe {
         self.ask().await?.company_ids(grant, after, limit).await
     }
 
+    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.ask().await?.structural_faults(limit).await
+    }
+
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {
         self.ask().await?.company_of(business).await
     }
