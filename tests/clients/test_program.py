@@ -5,7 +5,9 @@ import json
 import os
 import pty
 import resource
+import select
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -244,6 +246,29 @@ def test_one_line_says_why_the_server_did_not_start(demo, tmp_path):
         assert len(lines) == 1 and expected in lines[0], (arguments, lines)
     assert not (tmp_path / "missing").exists() and not list(empty.iterdir())
     assert [path.name for path in full.iterdir()] == ["notes.txt"]
+
+
+def test_it_says_that_it_listens_once_it_answers(tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    data = os.open(tmp_path, os.O_RDONLY)
+    # As a restore does, which is waited for.
+    fcntl.flock(data, fcntl.LOCK_EX)
+    command = [PROGRAM, "serve", "--data-dir", tmp_path, "--listen", f"127.0.0.1:{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+
+        def has_the_port():
+            with socket.socket() as client:
+                return client.connect_ex(("127.0.0.1", port)) == 0
+
+        until(has_the_port, "the server takes its port")
+        assert select.select([server.stdout], [], [], 0)[0] == []
+        os.close(data)
+        assert server.stdout.readline() == f"customer-settings listens on http://127.0.0.1:{port}\n".encode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            assert answer.status == 200
+        server.terminate()
 
 
 def test_no_secret_reaches_the_log(start):

@@ -209,6 +209,11 @@ impl Server {
 
     /// Serves until it is told to stop, and what was in flight then is finished or out of time.
     pub async fn serve(self, shutdown: Shutdown) {
+        self.serve_telling(shutdown, || ()).await;
+    }
+
+    /// The same, and calls `answers` once whoever connects is answered.
+    pub async fn serve_telling(self, shutdown: Shutdown, answers: impl FnOnce()) {
         let Self { services, api, bound } = self;
         let authenticator = services.authenticator.clone();
         let freshness = services.freshness.clone();
@@ -229,7 +234,7 @@ impl Server {
             )
         };
         tokio::select! {
-            () = bound.serve(api.app(), readiness, services.clock.clone(), shutdown.clone()) => {}
+            () = bound.serve(api.app(), readiness, services.clock.clone(), shutdown.clone(), answers) => {}
             // Never ends, as the last uses are written down for ever.
             _ = background => {}
         }

@@ -141,13 +141,15 @@ impl Bound {
         self.tls.clone()
     }
 
-    /// Serves until it is told to stop, and what was in flight then is finished or out of time.
+    /// Serves until it is told to stop, and what was in flight then is finished or out of time. `answers` is
+    /// called once whoever connects is answered.
     pub async fn serve(
         self,
         app: App,
         readiness: Readiness,
         clock: Arc<dyn Clock>,
         shutdown: Shutdown,
+        answers: impl FnOnce(),
     ) {
         telemetry::prometheus();
         let limits = self.config.limits.clone();
@@ -177,6 +179,7 @@ impl Bound {
                 () = shutdown.aborted() => {}
             }
         };
+        answers();
         // The listener is closed with this.
         accepting.await;
         stop.drain();

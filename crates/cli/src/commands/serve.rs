@@ -30,7 +30,7 @@ use customer_settings_server::{
 };
 
 use super::{Failure, explain, failure};
-use crate::{failure::usage, storage::Storage};
+use crate::{failure::usage, output, storage::Storage};
 
 const CONFIG: &str = "CUSTOMER_SETTINGS_CONFIG";
 const DEMO_VARIABLE: &str = "CUSTOMER_SETTINGS_DEMO";
@@ -127,11 +127,14 @@ impl Serve {
         let shutdown = net::Shutdown::new();
         net::stop_on_signals(shutdown.clone())?;
         net::reload_on_signal(server.tls())?;
-        Self::tell_log(&config, server.local_addr(), &name);
-        let tls = config.tls_cert.is_some();
-        // A server needs nobody who reads this.
-        _ = Self::welcome(server.local_addr(), tls, &name, demo.as_ref());
-        server.serve(shutdown).await;
+        let address = server.local_addr();
+        let tell = || {
+            Self::tell_log(&config, address, &name);
+            let text = Self::welcome(address, config.tls_cert.is_some(), &name, demo.as_ref());
+            // A server needs nobody who reads this.
+            _ = output::write(text.as_bytes());
+        };
+        server.serve_telling(shutdown, tell).await;
         tracing::info!("stopped");
         Ok(())
     }
@@ -197,25 +200,20 @@ impl Serve {
     }
 
     /// What someone who just started it wants to know.
-    fn welcome(
-        address: SocketAddr,
-        tls: bool,
-        data: &str,
-        demo: Option<&Demo>,
-    ) -> std::io::Result<()> {
+    fn welcome(address: SocketAddr, tls: bool, data: &str, demo: Option<&Demo>) -> String {
         let scheme = if tls { "https" } else { "http" };
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "customer-settings listens on {scheme}://{address}")?;
-        writeln!(out, "  documentation  {scheme}://{address}/docs")?;
-        writeln!(out, "  data           {data}")?;
+        let mut text = format!(
+            "customer-settings listens on {scheme}://{address}\n  documentation  {scheme}://{address}/docs\n  \
+             data           {data}\n"
+        );
         if let Some(Demo { key_file, .. }) = demo {
             let insecure = if tls { " -k" } else { "" };
             let key = format!("\"$(cat {}):\"", key_file.display());
             let path = "/v1/setting/companies/cmp_001/customer/tags:list";
-            writeln!(out, "  try it         curl{insecure} -u {key} {scheme}://{address}{path}")?;
+            text +=
+                &format!("  try it         curl{insecure} -u {key} {scheme}://{address}{path}\n");
         }
-        // Whoever reads this through a pipe waits for it.
-        out.flush()
+        text
     }
 }
 

@@ -74,8 +74,13 @@ impl Server {
         let (address, tls, shutdown) = (bound.local_addr(), bound.tls(), Shutdown::new());
         let (waiting, go_on) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let app = app(Arc::clone(&waiting), Arc::clone(&go_on));
-        let served =
-            tokio::spawn(bound.serve(app, readiness, Arc::new(SystemClock), shutdown.clone()));
+        let served = tokio::spawn(bound.serve(
+            app,
+            readiness,
+            Arc::new(SystemClock),
+            shutdown.clone(),
+            || (),
+        ));
         Self { address, shutdown, served, tls, waiting, go_on }
     }
 
