@@ -22,7 +22,7 @@ use crate::{
         id::{CompanyId, EntryId},
         log::{LogLine, LoggedRequest, Request},
         plan::{Context, Plan, plan},
-        settings::{Settings, Subject},
+        settings::{Delta, Settings, Subject},
         time::Timestamp,
         token::RevisionToken,
     },
@@ -265,13 +265,19 @@ impl SettingsService {
         if write.validate_only {
             self.refuse_deleted(grant, change).await?;
         }
-        let context = Context {
-            actor: grant.actor(),
-            request: write.request.as_ref().filter(|_| !write.validate_only),
-            now: self.clock.now(),
-            new_id: &super::new_id,
+        let plan = {
+            let context = Context {
+                actor: grant.actor(),
+                request: write.request.as_ref().filter(|_| !write.validate_only),
+                now: self.clock.now(),
+                new_id: &super::new_id,
+            };
+            plan(grant.company(), current, change, &context)?
         };
-        plan(grant.company(), current, change, &context)
+        if write.validate_only {
+            self.refuse_foreign(&plan).await?;
+        }
+        Ok(plan)
     }
 
     /// What is asked for, with what it needs from the past, which stays as it is. `None`: there is no such
@@ -317,6 +323,18 @@ impl SettingsService {
             let deleted = self.freshness.unless_gone(deleted).await?;
             if let Some(id) = deleted.first() {
                 return Err(Error::IdTaken { kind: Kind::Entry, id: id.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for ids of locations, which are unique on the server.
+    async fn refuse_foreign(&self, plan: &Plan) -> Result<()> {
+        for delta in &plan.deltas {
+            let Delta::Business { before: None, after } = delta else { continue };
+            let holder = self.freshness.unless_gone(self.store.company_of(&after.id)).await?;
+            if holder.is_some() {
+                return Err(Error::IdTaken { kind: Kind::Business, id: after.id.to_string() });
             }
         }
         Ok(())

@@ -340,3 +340,42 @@ async fn health_and_reflection_need_no_key() {
     let status = server.grpc_bytes("/grpc.health.v1.Health/Check", &[], Default::default()).await;
     assert_eq!(status.unwrap(), [8_u8, 1][..], "SERVING");
 }
+
+/// Whoever tries ids learns that one is taken, which cannot be helped, and nothing else.
+#[tokio::test]
+async fn a_foreign_locations_id_is_refused_without_a_word_about_who_has_it() {
+    let server = Server::demo().await;
+    let own = server.key(covering(&["cmp_002"])).await;
+    let foreign = "businesses: [{id: biz_foreign, name: Secret Place}]";
+    load(&server.services, &format!("companies: [{{id: cmp_001, {foreign}}}]")).await;
+    let path = "/admin/v1/companies/cmp_002/businesses?business_id=biz_foreign";
+    let expected = "the business id biz_foreign is taken: choose another one, as no id is used again, even if what had \
+                    it is gone";
+    for dry_run in ["", "&validate_only=true"] {
+        for (key, at) in [(&own, "cmp_002"), (&server.any_key().await, "cmp_001")] {
+            let path = path.replace("cmp_002", at);
+            let call = server.post(&format!("{path}{dry_run}")).bearer(key);
+            let answer = call.body(json!({"name": "Mine"}).to_string()).send().await;
+            let refusal = answer.refusal();
+            assert_eq!(
+                (answer.status.as_u16(), refusal.reason.as_str()),
+                (409, "ID_TAKEN"),
+                "{path}{dry_run}"
+            );
+            assert_eq!(answer.json()["message"], expected);
+            let metadata = &answer.json()["details"][0]["metadata"];
+            assert_eq!(*metadata, json!({"kind": "business", "id": "biz_foreign"}));
+        }
+    }
+    let mut told = Vec::new();
+    let document = "companies: [{id: cmp_002, businesses: [{id: biz_foreign, name: Mine}]}]";
+    let report = |_: &str, outcome| told.push(format!("{outcome:?}"));
+    server.services.load.load(document, report).await.unwrap();
+    let [told] = &told[..] else { panic!("{told:?}") };
+    assert!(told.contains("biz_foreign") && told.contains("another company's"), "{told}");
+    assert!(!told.contains("cmp_001") && !told.contains("Secret"), "{told}");
+}
+
+also_on_postgres! {
+    a_foreign_locations_id_is_refused_without_a_word_about_who_has_it,
+}
