@@ -4,7 +4,7 @@ use customer_settings_server::catalog::error::{Cause, Error, Violation};
 
 use crate::failure::{damaged, usage};
 pub(crate) use crate::{
-    failure::{Failure, failure},
+    failure::{Exit, Failure, failure},
     storage::Data,
 };
 
@@ -30,13 +30,28 @@ pub(crate) fn wrong_value(violation: Violation) -> Failure {
     }
 }
 
+/// What is said in place of a server's internal error where there is no server, whose log would have more.
+pub(crate) const DAMAGED: &str =
+    "the data is damaged, or this is a bug: 'customer-settings verify' names all that is damaged";
+
 /// An error of a service, with the inner cause: whoever runs a command here may read it.
 pub(crate) fn explain(error: &Error) -> Failure {
     if error.cause().is_some_and(Cause::is_damage) {
         return damaged("this store");
     }
-    match error.cause().map(|cause| cause.for_log()).filter(|cause| !cause.is_empty()) {
-        Some(cause) => failure(format!("{error} ({cause})")),
-        None => failure(error),
-    }
+    let cause = error.cause().map(Cause::told).filter(|cause| !cause.is_empty());
+    let told = match error {
+        Error::Internal(_) => DAMAGED.to_owned(),
+        other => other.to_string(),
+    };
+    let message = match cause {
+        Some(cause) => format!("{told} ({cause})"),
+        None => told,
+    };
+    let exit = match error {
+        Error::NotFound { .. } => Exit::NotFound,
+        Error::Unavailable { .. } | Error::DeadlineExceeded => Exit::Unavailable,
+        _ => Exit::Failed,
+    };
+    Failure { message, exit }
 }

@@ -37,6 +37,7 @@ mod names;
 mod refusal;
 
 pub(crate) use names::FieldNames;
+use refusal::Asked;
 
 const SERVER: &str = "CUSTOMER_SETTINGS_SERVER";
 
@@ -242,8 +243,9 @@ impl Client {
             match delays.next().filter(|_| may_repeat(&status)) {
                 Some(delay) => tokio::time::sleep(jittered(*delay)).await,
                 None => {
-                    let Self { server, names, .. } = self;
-                    return Err(refusal::explain(&status, server, request, names, is_unknown));
+                    let is_here = self.authorization.is_none();
+                    let asked = Asked { server: &self.server, is_here, names: &self.names };
+                    return Err(refusal::explain(&status, asked, request, is_unknown));
                 }
             }
         }

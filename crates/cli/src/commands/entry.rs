@@ -343,8 +343,8 @@ impl Delete {
 impl Batch {
     fn read(&self) -> Result<Value, Failure> {
         let is_input = self.file.as_os_str() == "-";
-        let name = if is_input { "standard input".into() } else { self.file.display().to_string() };
-        let text = if self.file.as_os_str() == "-" {
+        let name = if is_input { "standard input".into() } else { self.file.to_string_lossy() };
+        let text = if is_input {
             let mut text = Vec::new();
             std::io::stdin().read_to_end(&mut text).map(|_| text)
         } else {

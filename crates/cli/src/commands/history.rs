@@ -161,7 +161,7 @@ impl HistoryCommand {
 }
 
 impl RollBack {
-    /// Shows what would change and asks; the etag in `request` then holds the server to it.
+    /// Shows what would change, if anything, and asks; the etag in `request` then holds the server to it.
     async fn ask(&self, client: &mut Client, request: &mut Value) -> Result<(), Failure> {
         if self.etag.is_none() {
             let newest = json!({"company_id": self.company_id, "page_size": 1});
@@ -173,10 +173,9 @@ impl RollBack {
         let preview = client.call("HistoryService/RollBack", &preview).await?;
         let rows = rows(&preview["change"]);
         if rows.is_empty() {
-            note("nothing would change");
-        } else {
-            note(table(&HEADERS, &rows).trim_end());
+            return Ok(());
         }
+        note(table(&HEADERS, &rows).trim_end());
         confirm(&format!("Roll {} back to revision {}?", self.company_id, self.revision), false)
     }
 }

@@ -319,7 +319,8 @@ impl Import {
         std::io::stdin()
             .read_to_string(&mut text)
             .map_err(|error| failure(format!("standard input: {}", unreadable(&error))))?;
-        let secret = Secret::import(&text).map_err(failure)?;
+        let secret = Secret::import(&text)
+            .map_err(|wrong| failure(format!("on standard input: {wrong}")))?;
         let services = self.data.open(Access::Write).await?;
         let key = services.keys.create(&Task::Local.actor(), draft, &secret).await;
         let key = key.map_err(|error| explain(&error))?;

@@ -49,7 +49,7 @@ pub enum ConfigError {
         hint: String,
     },
     /// The value does not fit the key.
-    #[error("{key} cannot be {value} (from {layer}): {problem}")]
+    #[error("{} cannot be {value}{}: {problem}", layer.called(key), layer.origin())]
     Value {
         /// The key.
         key: String,
@@ -101,6 +101,24 @@ pub enum Layer {
     Variable(String),
     /// The command line.
     Flag,
+}
+
+impl Layer {
+    /// What people call a key there.
+    fn called(&self, key: &str) -> String {
+        match self {
+            Self::Flag => format!("--{}", key.replace(['.', '_'], "-")),
+            Self::File(_) | Self::Variable(_) => key.to_owned(),
+        }
+    }
+
+    /// Where that is, where the name does not tell.
+    fn origin(&self) -> String {
+        match self {
+            Self::Flag => String::new(),
+            Self::File(_) | Self::Variable(_) => format!(" (from {self})"),
+        }
+    }
 }
 
 impl fmt::Display for Layer {

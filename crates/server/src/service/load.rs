@@ -156,11 +156,17 @@ impl LoadService {
             write(text)
                 .map_err(|error| Error::Internal(Cause::new(format!("the output failed: {error}"))))
         };
-        put(if ids.is_empty() { "companies: []\n" } else { "companies:\n" })?;
+        if ids.is_empty() {
+            return put("companies: []\n");
+        }
+        // With the first company, so that nothing is written where there is none.
+        let mut head = "companies:\n";
         for id in ids {
-            let found = self.store.settings(&Task::Export.grant(&id)).await?;
+            let found = self.store.settings(&Task::Export.grant(&id)).await;
+            let found = found.map_err(|error| of_company(&id, error.into()))?;
             let absent = || Error::NotFound { kind: Kind::Company, id: id.to_string() };
             let settings = found.ok_or_else(absent)?;
+            put(std::mem::take(&mut head))?;
             put(&document::write(&settings).map_err(|error| Error::Internal(Cause::new(error)))?)?;
         }
         Ok(())
@@ -178,6 +184,14 @@ impl LoadService {
                 None => return Ok(ids),
             }
         }
+    }
+}
+
+/// Damage is that of a company.
+fn of_company(id: &CompanyId, error: Error) -> Error {
+    match error {
+        Error::Internal(cause) => Error::Internal(cause.within(format!("company {id}"))),
+        other => other,
     }
 }
 

@@ -212,17 +212,24 @@ fn every_limit_is_checked_on_both_sides() {
             assert!(with(right).is_ok(), "{key} {right}");
         }
         let range = format!("it must be a whole number from {least} to {most}");
+        let called = format!("--{}", key.replace(['.', '_'], "-"));
         for wrong in [least - 1, most + 1] {
             let error = with(wrong).unwrap_err().to_string();
-            assert!(error.starts_with(key) && error.ends_with(&range), "{key} {wrong}: {error}");
+            assert!(
+                error.starts_with(&called) && error.ends_with(&range),
+                "{key} {wrong}: {error}"
+            );
         }
         let (name, flag) = (key.replace('.', "_").to_uppercase(), |text: &str| {
             Config::layered(None, [], &[(key, text.to_owned())]).unwrap_err().to_string()
         });
         for text in ["many", "1.5", "1e3", "-1", "99999999999999999999999", " 1"] {
             let variable = from_environment(&[(&format!("CUSTOMER_SETTINGS_{name}"), text)]);
-            for error in [variable.unwrap_err(), flag(text)] {
-                assert!(error.starts_with(key) && error.ends_with(&range), "{key} {text}: {error}");
+            for (named, error) in [(key, variable.unwrap_err()), (&*called, flag(text))] {
+                assert!(
+                    error.starts_with(named) && error.ends_with(&range),
+                    "{key} {text}: {error}"
+                );
             }
         }
         for text in ["many", "1.5", "-1", "null", "[]", "99999999999999999999999"] {
@@ -347,7 +354,7 @@ fn an_address_is_taken_as_people_write_it() {
             None => assert_eq!(
                 given.unwrap_err().to_string(),
                 format!(
-                    "listen cannot be \"{text}\" (from the command line): it must be an address with a port, such as \
+                    "--listen cannot be \"{text}\": it must be an address with a port, such as \
                      127.0.0.1:8080 or [::1]:8080, or localhost:8080 for this machine alone, or :8080 for every address"
                 )
             ),

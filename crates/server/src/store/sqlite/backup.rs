@@ -296,13 +296,13 @@ impl Partial {
     }
 
     fn copy(from: &Path, path: PathBuf) -> Result<Self, OpenError> {
-        let failed = |error: io::Error| OpenError::Failed {
-            path: from.to_owned(),
-            cause: error.to_string(),
+        let unreadable = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => OpenError::NoFile(from.to_owned()),
+            _ => OpenError::Failed { path: from.to_owned(), cause: error.to_string() },
         };
-        let mut source = File::open(from).map_err(failed)?;
+        let mut source = File::open(from).map_err(unreadable)?;
         let mut target = make_private(&path)?;
-        let copied = io::copy(&mut source, &mut target).map_err(failed);
+        let copied = io::copy(&mut source, &mut target).map_err(unreadable);
         let partial = Self { path, _file: target };
         copied.map(|_| partial)
     }

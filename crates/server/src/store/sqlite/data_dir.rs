@@ -24,6 +24,8 @@ pub const SERVE_LOCK: &str = "serve.lock";
 pub enum OpenError {
     /// There is no such directory.
     NoDirectory(PathBuf),
+    /// There is no such file.
+    NoFile(PathBuf),
     /// The path is not a directory.
     NotADirectory(PathBuf),
     /// The directory holds no store but something else.
@@ -100,12 +102,13 @@ impl std::error::Error for OpenError {}
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoDirectory(dir) => {
-                let dir = dir.display();
-                write!(
-                    f,
-                    "there is no directory {dir}: check the path, or make it first with 'mkdir {dir}'"
-                )
+            Self::NoDirectory(dir) => write!(
+                f,
+                "there is no directory {0}: check the path, or make it first with 'mkdir {0}'",
+                dir.display()
+            ),
+            Self::NoFile(path) => {
+                write!(f, "there is no file {}: check the path", path.display())
             }
             Self::NotADirectory(path) => {
                 write!(
@@ -217,6 +220,13 @@ impl OpenError {
                 Self::NotWritable { path, cause }
             }
             io::ErrorKind::AlreadyExists => Self::Exists(path),
+            // What is to be made has no directory to be made in.
+            io::ErrorKind::NotFound => match path.parent().filter(|parent| !parent.exists()) {
+                Some(parent) if !parent.as_os_str().is_empty() => {
+                    Self::NoDirectory(parent.to_owned())
+                }
+                _ => Self::NoFile(path),
+            },
             _ => Self::Failed { path, cause },
         }
     }

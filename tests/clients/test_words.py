@@ -1,0 +1,82 @@
+"""What people are told whose command on their own data cannot be done: one line, in words of the command line."""
+
+import json
+import sqlite3
+
+import pytest
+from conftest import run
+
+DOCUMENT = "companies: [{id: cmp_1, name: One, customer_tags: [{id: tag_1, name: VIP}]}]"
+TAGS = ["cmp_1", "customer_tags"]
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ["data", "empty"]:
+        (tmp_path / name).mkdir()
+    run("load", "--data-dir", "data", "-", stdin=DOCUMENT)
+    (tmp_path / "text").write_text("no database")
+    monkeypatch.setenv("CUSTOMER_SETTINGS_DATA_DIR", "data")
+    return tmp_path / "data"
+
+
+def told(code, *arguments, stdin=""):
+    done = run(*arguments, check=False, stdin=stdin)
+    assert (done.returncode, done.stdout) == (code, ""), (arguments, done)
+    assert done.stderr.startswith("error: "), done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    "code, command, words",
+    [
+        (1, ["load", "none.yaml"], "none.yaml cannot be read"),
+        (1, ["load", "--data-dir", "none", "text"], "there is no directory none"),
+        (3, ["export", "--company", "none"], "there is no company none"),
+        (2, ["export", "--company", "a b"], "--company must be an id"),
+        (1, ["export", "--data-dir", "empty"], "the directory empty holds no store"),
+        (1, ["backup", "none/copy.db"], "there is no directory none"),
+        (1, ["backup", "text"], "text exists already"),
+        (1, ["restore", "--data-dir", "empty", "none.db"], "there is no file none.db"),
+        (1, ["restore", "--data-dir", "empty", "text"], "text is not a database of customer-settings"),
+        (1, ["restore", "text"], "give an empty directory, or --replace"),
+        (1, ["copy", "--from", "none", "--to", "empty"], "there is no directory none"),
+        (1, ["key", "import", "--name", "short"], "on standard input: secret must have 24 to 512"),
+        (2, ["entry", "batch", "cmp_1", "-"], "standard input is not valid JSON"),
+        (2, ["entry", "batch", "cmp_1", "none.json"], "none.json cannot be read"),
+        (3, ["entry", "list", "none", "customer_tags"], "there is no company none"),
+        (2, ["entry", "delete", *TAGS, "tag_1"], "give --yes"),
+        (1, ["serve", "--listen", "nowhere"], "--listen cannot be \"nowhere\": it must be an address"),
+        (6, ["verify", "--database-url", "postgres://127.0.0.1:1/x"], "the database server 127.0.0.1:1 cannot be reached"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_that_cannot_be_done_says_what_is_in_the_way(data, monkeypatch, code, command, words):
+    if "--database-url" in command or "copy" in command:
+        monkeypatch.delenv("CUSTOMER_SETTINGS_DATA_DIR")
+    said = told(code, *command)
+    assert words in said and len(said.splitlines()) == 1, said
+
+
+def test_a_roll_back_of_nothing_asks_nothing(data):
+    done = run("history", "rollback", "cmp_1", "1")
+    assert "there was nothing to do" in done.stderr
+
+
+def test_damage_is_told_without_a_server_s_log(data):
+    run("key", "create", "--name", "one")
+    with sqlite3.connect(data / "customer-settings.db") as database:
+        database.execute("UPDATE changes SET body = 'x'")
+        database.execute("UPDATE entries SET color = 'green'")
+        database.execute("UPDATE keys SET scopes = 'x'")
+    database.close()
+    update = ["entry", "update", *TAGS, "tag_1", "--name", "New"]
+    for command in (["entry", "list", *TAGS], ["history", "list", "cmp_1"], ["key", "list"], update, ["export"]):
+        said = told(1, *command)
+        assert "'customer-settings verify' names all that is damaged" in said and "log" not in said, said
+    assert "company cmp_1: color must be" in told(1, "export")
+    loading = run("load", "-", stdin=DOCUMENT, check=False)
+    assert loading.returncode == 1 and "'customer-settings verify'" in loading.stderr
+    found = run("verify", "--output", "json", check=False)
+    assert found.returncode == 1 and len(json.loads(found.stdout)["findings"]) == 3
