@@ -19,11 +19,18 @@ use crate::{
 /// How much of a copy is in memory at once.
 const PART_BYTES: usize = 64 * 1024;
 
+/// Those who give a database are told what to do instead; nobody else need know.
+fn not_for_databases(arg: clap::Arg) -> clap::Arg {
+    let is_for_databases = arg.get_id().as_str().starts_with("database_url");
+    arg.hide(is_for_databases)
+}
+
 /// Take a consistent copy of the data, with history and keys; a server may be running on it
 ///
 /// The copy is one file that only its owner may read. An existing file is never overwritten. With `-` it
 /// goes to standard output, once there is a whole copy beside the data, which needs as much room there.
 #[derive(clap::Args)]
+#[command(mut_args(not_for_databases))]
 #[command(after_help = "\
 Examples:
   customer-settings backup --data-dir data backup.db
@@ -84,6 +91,7 @@ async fn to_standard_output(dir: PathBuf) -> Result<(), Failure> {
 /// the backup was taken work again: they are listed, so that they can be revoked again before a
 /// server starts.
 #[derive(clap::Args)]
+#[command(mut_args(not_for_databases))]
 #[command(after_help = "\
 Examples:
   customer-settings restore --data-dir restored backup.db

@@ -67,7 +67,8 @@ const CHANGES: Kind = Kind {
 };
 
 const SCOPES: &str = "settings:read, settings:write, companies:read, companies:write, keys:read, \
-                      keys:write, history:read, staff:any, or * for everything";
+                      keys:write, history:read (beside settings:read and companies:read), staff:any, or * for \
+                      everything";
 
 /// Issue, restrict, rotate and revoke keys
 ///
