@@ -30,23 +30,15 @@ pub(crate) fn wrong_value(violation: Violation) -> Failure {
     }
 }
 
-/// What is said in place of a server's internal error where there is no server, whose log would have more.
-pub(crate) const DAMAGED: &str =
-    "the data is damaged, or this is a bug: 'customer-settings verify' names all that is damaged";
-
 /// An error of a service, with the inner cause: whoever runs a command here may read it.
 pub(crate) fn explain(error: &Error) -> Failure {
-    if error.cause().is_some_and(Cause::is_damage) {
-        return damaged("this store");
-    }
     let cause = error.cause().map(Cause::told).filter(|cause| !cause.is_empty());
-    let told = match error {
-        Error::Internal(_) => DAMAGED.to_owned(),
-        other => other.to_string(),
-    };
+    if let Some(cause) = cause.filter(|_| error.cause().is_some_and(Cause::is_damage)) {
+        return damaged(&format!("this store ({cause})"));
+    }
     let message = match cause {
-        Some(cause) => format!("{told} ({cause})"),
-        None => told,
+        Some(cause) => format!("{error} ({cause})"),
+        None => error.to_string(),
     };
     let exit = match error {
         Error::NotFound { .. } => Exit::NotFound,

@@ -37,7 +37,6 @@ mod names;
 mod refusal;
 
 pub(crate) use names::FieldNames;
-use refusal::Asked;
 
 const SERVER: &str = "CUSTOMER_SETTINGS_SERVER";
 
@@ -243,9 +242,8 @@ impl Client {
             match delays.next().filter(|_| may_repeat(&status)) {
                 Some(delay) => tokio::time::sleep(jittered(*delay)).await,
                 None => {
-                    let is_here = self.authorization.is_none();
-                    let asked = Asked { server: &self.server, is_here, names: &self.names };
-                    return Err(refusal::explain(&status, asked, request, is_unknown));
+                    let Self { server, names, .. } = self;
+                    return Err(refusal::explain(&status, server, request, names, is_unknown));
                 }
             }
         }

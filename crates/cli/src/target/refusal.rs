@@ -6,10 +6,7 @@ use serde_json::Value;
 use tonic::{Code, Status};
 
 use super::{FieldNames, contract};
-use crate::{
-    commands::DAMAGED,
-    failure::{Exit, Failure},
-};
+use crate::failure::{Exit, Failure};
 
 const HINT: &str = "is a customer-settings server there, with http:// or https:// as it speaks, and \
                     nothing in between that lacks HTTP/2?";
@@ -43,28 +40,18 @@ pub(super) fn causes(error: &dyn Error) -> String {
     lines.join(": ")
 }
 
-/// Whom a command asked, and in which words.
-#[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) server: &'a str,
-    /// Whether it is this very program, on data.
-    pub(super) is_here: bool,
-    pub(super) names: &'a FieldNames,
-}
-
 /// A call that was sent and did not succeed. `is_unknown`: whether it may have been carried out all the same.
 pub(super) fn explain(
     status: &Status,
-    asked: Asked<'_>,
+    server: &str,
     request: &Value,
+    names: &FieldNames,
     is_unknown: bool,
 ) -> Failure {
-    let Asked { server, is_here, names } = asked;
     let details = contract::details(status.details());
     let reason = contract::reason(status.details());
     let violations = violations(&details);
     let mut lines = match &reason {
-        Some(reason) if is_here && reason == "INTERNAL" => vec![format!("{server}: {DAMAGED}")],
         Some(reason) => vec![format!("{} ({reason})", message(status, &violations, names))],
         // What tonic makes of its own time-out.
         None if status.code() == Code::Cancelled => {
@@ -198,8 +185,7 @@ mod tests {
         let request = json!({"request_id": "abc"});
         let told = |status: &Status, request: &Value| {
             let names = FieldNames::default();
-            let asked = Asked { server: "http://a", is_here: false, names: &names };
-            let failure = explain(status, asked, request, is_unknown(status));
+            let failure = explain(status, "http://a", request, &names, is_unknown(status));
             failure.message.contains("--request-id abc")
         };
         for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Cancelled, Code::Internal] {
