@@ -62,7 +62,9 @@ async fn a_key_whose_bodies_do_not_come_locks_nobody_out() {
         }
         let refused = answer(&mut stream).await;
         assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
-        assert!(refused.contains("\"reason\":\"BODIES_AT_ONCE_LIMIT\""), "{refused}");
+        // A request has a place until its body is missed, so many at one moment may meet the share of these first.
+        let reason = ["BODIES_AT_ONCE_LIMIT", "REQUESTS_AT_ONCE_LIMIT"];
+        assert!(reason.iter().any(|reason| refused.contains(reason)), "{refused}");
     }
     // Everybody else, in every protocol, with bodies and without.
     for _ in 0..2 {
