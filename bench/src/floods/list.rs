@@ -225,7 +225,7 @@ fn dear(key: &str) -> Vec<Flood> {
         body(
             "60,000 unknown fields",
             TAGS,
-            format!("{{\"entry\":{{\"name\":\"x\"}},{}}}", numbered("unknown", ":0", 60_000)),
+            format!("{{\"name\":\"x\",{}}}", numbered("unknown", ":0", 60_000)),
         ),
         body(
             "a batch of 300,000 nothings",
@@ -246,14 +246,13 @@ fn bombs(key: &str) -> Vec<Flood> {
     let blanks = gzip(&vec![b' '; 64 << 20]);
     let coding = format!("content-encoding: gzip\r\ncontent-length: {}\r\n", blanks.len());
     let bomb = [post(key, TAGS, &coding).into_bytes(), blanks].concat();
-    let name = |text: &str, bytes: usize| {
-        format!("{{\"entry\":{{\"name\":\"{}\"}}}}", text.repeat(bytes / text.len()))
-    };
+    let name =
+        |text: &str, bytes: usize| format!("{{\"name\":\"{}\"}}", text.repeat(bytes / text.len()));
     let values = vec!["0"; MOST_BODY_BYTES / 2 - 10].join(",");
     vec![
         body("deep JSON", "[".repeat(MOST_BODY_BYTES)),
-        body("deep JSON objects", "{\"entry\":".repeat(MOST_BODY_BYTES / 9)),
-        body("JSON of many small values", format!("{{\"entry\":[{values}]}}")),
+        body("deep JSON objects", "{\"name\":".repeat(MOST_BODY_BYTES / 8)),
+        body("JSON of many small values", format!("{{\"name\":[{values}]}}")),
         body("a name of a million letters", name("x", MOST_BODY_BYTES - 50)),
         // One letter becomes eighteen.
         body("a name that folds to more", name("\u{fdfa}", MOST_BODY_BYTES - 50)),
