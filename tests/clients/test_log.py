@@ -107,7 +107,8 @@ def test_lines_that_come_just_before_the_end_are_written(tmp_path):
             server.get(f"/v1/number/{number}")
         assert server.stop() == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    first = lines[0]
+    made, first = lines[:2]
+    assert made["message"] == "a new store was made" and made["database"].startswith(str(tmp_path / "data"))
     assert first["message"] == "serving" and first["address"] == f"127.0.0.1:{server.port}"
     assert first["version"] and first["data"] and "connections: 10000" in first["limits"]
     assert [line["path"] for line in lines if "/number/" in line.get("path", "")] == [
