@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub mod api;
 pub mod auth;
+mod background;
 pub mod catalog;
 pub mod clock;
 pub mod config;
@@ -30,17 +31,6 @@ use store::{
     Store,
     watched::{Damages, Watched},
 };
-use tokio::time::{MissedTickBehavior, interval, timeout};
-
-/// How often the last uses of keys are written down.
-const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How often it is looked up which secrets came into being, and how long the first look may hold up a start.
-const SECRETS_INTERVAL: Duration = Duration::from_secs(1);
-const FIRST_SECRETS_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How often it is looked up when the next key expires.
-const KEY_EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The use cases over one store: what a server and the local commands share.
 #[derive(Clone)]
@@ -218,71 +208,24 @@ impl Server {
         let authenticator = services.authenticator.clone();
         let freshness = services.freshness.clone();
         let damages = services.damages.clone();
-        know_secrets_first(&authenticator).await;
+        background::know_secrets_first(&authenticator).await;
         let readiness: net::Readiness = Arc::new(move || {
             // What is damaged for one company is no reason to refuse the others.
             let notes = [freshness.readiness()?, damages.summary()].into_iter().flatten();
             Ok(notes.reduce(|one, other| format!("{one}\n{other}")))
         });
-        let background = async {
-            tokio::join!(
-                services.freshness.follow(&*services.store),
-                write_last_used(&authenticator),
-                learn_secrets(&authenticator),
-                show_key_expiry(&services),
-                api.report_health(|| services.freshness.readiness().is_ok(), &shutdown),
-            )
-        };
+        let background = background::run(
+            &*services.store,
+            &*services.clock,
+            &services.freshness,
+            &authenticator,
+            api.report_health(|| services.freshness.readiness().is_ok(), &shutdown),
+        );
         tokio::select! {
             () = bound.serve(api.app(), readiness, services.clock.clone(), shutdown.clone(), answers) => {}
-            // Never ends, as the last uses are written down for ever.
-            _ = background => {}
+            // Never ends: it is dropped when the server has drained.
+            () = background => {}
         }
-        if let Err(error) = authenticator.flush_last_used().await {
-            tracing::warn!(%error, "the last uses of keys were not written down");
-        }
-    }
-}
-
-/// For alerts. What cannot be read just now is shown a minute later.
-async fn show_key_expiry(services: &Services) {
-    let mut interval = interval(KEY_EXPIRY_INTERVAL);
-    loop {
-        interval.tick().await;
-        if let Ok(next) = services.store.next_key_expiry(services.clock.now()).await {
-            let seconds = next.map_or(f64::INFINITY, |next| next.as_micros() as f64 / 1e6);
-            metrics::gauge!(telemetry::KEY_EXPIRY).set(seconds);
-        }
-    }
-}
-
-/// Before the first request, so that whoever has a key needs no place among those who try any, not even right
-/// after the start.
-async fn know_secrets_first(authenticator: &Authenticator) {
-    let why = match timeout(FIRST_SECRETS_PATIENCE, authenticator.learn_secrets()).await {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => format!("{error:?}"),
-        Err(_) => "it takes too long".to_owned(),
-    };
-    tracing::warn!(why, "which keys exist is not known yet: they share the limits of unknown keys");
-}
-
-/// What other programs made; this one's own are known at once.
-async fn learn_secrets(authenticator: &Authenticator) {
-    let mut interval = interval(SECRETS_INTERVAL);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        if let Err(error) = authenticator.learn_secrets().await {
-            tracing::debug!(?error, "it could not be looked up which keys are new");
-        }
-    }
-}
-
-async fn write_last_used(authenticator: &Authenticator) {
-    let mut interval = interval(LAST_USED_INTERVAL);
-    loop {
-        interval.tick().await;
         if let Err(error) = authenticator.flush_last_used().await {
             tracing::warn!(%error, "the last uses of keys were not written down");
         }

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("service", &["catalog", "clock", "freshness", "store", "telemetry"]),
     ("net", &["api::status", "catalog::error", "clock", "config", "telemetry"]),
     ("api", &["auth", "catalog", "net", "service"]),
+    ("background", &["auth", "clock", "freshness", "store", "telemetry"]),
     ("fuzz", &["api", "auth", "catalog", "net", "service"]),
 ];
 
