@@ -438,7 +438,7 @@ enum Ended {
     Refused(Error, Option<Arc<Settings>>),
 }
 
-/// A write as a caller asks for it; [`super::write`] does it.
+/// A write as a caller asks for it; [`SettingsService::write`] does it.
 #[derive(Clone, Debug)]
 pub struct Write {
     /// What to do.

@@ -1,0 +1,150 @@
+//! The documents tell what the code does, and the manifests name what it uses.
+
+use std::{fs, path::PathBuf};
+
+use super::{
+    assert_none,
+    sources::{Source, files, repository, server},
+};
+
+/// The words in quotation marks that pass `keep`, and where they stand.
+fn literals(source: &Source, keep: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (i, line) in source.text.lines().enumerate() {
+        let words = line.split('"').skip(1).step_by(2).filter(|word| keep(word));
+        found.extend(words.map(|word| (word.to_owned(), format!("{}:{}", source.name, i + 1))));
+    }
+    found
+}
+
+fn document(name: &str) -> String {
+    fs::read_to_string(repository().join(name)).unwrap()
+}
+
+#[test]
+fn every_reason_of_an_error_is_documented() {
+    let api = document("docs/api.md");
+    let is_reason =
+        |word: &str| word.len() > 3 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let mut offences = Vec::new();
+    for source in server() {
+        if matches!(source.name.as_str(), "catalog/error.rs" | "api/status.rs") {
+            // Elsewhere the same form names a violation, which does not go over the wire.
+            let arms = source.text.lines().map(|line| if line.contains("=>") { line } else { "" });
+            let arms = Source { text: arms.collect::<Vec<_>>().join("\n"), ..source };
+            let unknown = literals(&arms, is_reason).into_iter();
+            let unknown = unknown.filter(|(reason, _)| !api.contains(&format!("`{reason}`")));
+            offences.extend(unknown.map(|(reason, at)| format!("{at}: {reason}")));
+        }
+    }
+    assert_none(&offences, "reasons that docs/api.md does not list");
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let operating = document("docs/operating.md");
+    let is_metric = |word: &str| {
+        word.starts_with("customer_settings_") && word.chars().all(|c| c.is_lowercase() || c == '_')
+    };
+    let mut offences = Vec::new();
+    for source in server() {
+        let unknown = literals(&source, is_metric).into_iter();
+        let unknown = unknown.filter(|(name, _)| !operating.contains(&format!("`{name}`")));
+        offences.extend(unknown.map(|(name, at)| format!("{at}: {name}")));
+    }
+    assert_none(&offences, "metrics that docs/operating.md does not list");
+}
+
+/// The crates that the workspace's manifest names, each with its line.
+fn workspace_dependencies(manifest: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = manifest.lines().enumerate();
+    let own = lines
+        .skip_while(|(_, line)| *line != "[workspace.dependencies]")
+        .take_while(|(_, line)| !line.starts_with("[workspace.lints"));
+    own.filter_map(|(i, line)| Some((i + 1, line.split_once(" = ")?.0)))
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let reasons = document("docs/dependencies.md");
+    let manifest = document("Cargo.toml");
+    let missing = workspace_dependencies(&manifest).filter(|(_, name)| {
+        !name.starts_with("customer-settings-") && !reasons.contains(&format!("`{name}`"))
+    });
+    let offences: Vec<String> =
+        missing.map(|(line, name)| format!("Cargo.toml:{line}: {name}")).collect();
+    assert_none(&offences, "dependencies that docs/dependencies.md does not justify");
+}
+
+/// The packages of the workspace, and where their code is.
+const PACKAGES: &[(&str, &[&str])] = &[
+    ("bench", &["src"]),
+    ("crates/contract", &["src", "build.rs"]),
+    ("crates/memory", &["src"]),
+    ("crates/server", &["src", "tests"]),
+    ("crates/cli", &["src", "build.rs"]),
+];
+
+/// Named by code that is generated while building, so not found in files.
+const USED_BY_GENERATED_CODE: &[&str] = &["prost", "prost-types", "tonic", "tonic-prost"];
+
+#[test]
+fn every_dependency_is_used() {
+    let mut offences = Vec::new();
+    let mut named_in_all = String::new();
+    for (package, places) in PACKAGES {
+        let root = repository().join(package);
+        let places = places.iter().map(|place| root.join(place));
+        let sources = places.flat_map(|place| match place.is_dir() {
+            true => files(&place, "rs"),
+            false => vec![place],
+        });
+        let code: String = sources.filter_map(|path| fs::read_to_string(path).ok()).collect();
+        let manifest = document(&format!("{package}/Cargo.toml"));
+        named_in_all.push_str(&manifest);
+        let lines = manifest.lines().enumerate();
+        for (i, line) in lines.skip_while(|(_, line)| !line.contains("dependencies]")) {
+            let name = line.split_once(".workspace = true");
+            let name = name.or_else(|| line.split_once(" = { workspace = true"));
+            let Some((name, _)) = name else { continue };
+            let is_generated =
+                *package == "crates/contract" && USED_BY_GENERATED_CODE.contains(&name);
+            let word = name.replace('-', "_");
+            let is_used =
+                ["::", " as ", ";"].iter().any(|end| code.contains(&format!("{word}{end}")));
+            if !is_used && !is_generated {
+                offences.push(format!("{package}/Cargo.toml:{}: {name}", i + 1));
+            }
+        }
+    }
+    let manifest = document("Cargo.toml");
+    let of_all = workspace_dependencies(&manifest);
+    let unused = of_all.filter(|(_, name)| {
+        !named_in_all.contains(&format!("{name}.workspace"))
+            && !named_in_all.contains(&format!("{name} = {{ workspace"))
+    });
+    offences.extend(unused.map(|(line, name)| format!("Cargo.toml:{line}: {name}")));
+    assert_none(&offences, "dependencies that nothing uses");
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let root = repository();
+    let top = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+    let mut documents: Vec<PathBuf> = top.iter().map(|name| root.join(name)).collect();
+    documents.extend(files(&root.join("docs"), "md"));
+    let mut offences = Vec::new();
+    for path in documents {
+        let text = fs::read_to_string(&path).unwrap();
+        for (i, line) in text.lines().enumerate() {
+            for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                let target = link.split('#').next().unwrap_or_default();
+                let outside = target.is_empty() || target.contains("://");
+                if !outside && !path.parent().unwrap().join(target).exists() {
+                    offences.push(format!("{}:{}: {link}", path.display(), i + 1));
+                }
+            }
+        }
+    }
+    assert_none(&offences, "links that lead nowhere");
+}
