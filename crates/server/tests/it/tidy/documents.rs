@@ -1,6 +1,10 @@
 //! The documents tell what the code does, and the manifests name what it uses.
 
-use std::{fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{
     assert_none,
@@ -127,6 +131,18 @@ fn every_dependency_is_used() {
     assert_none(&offences, "dependencies that nothing uses");
 }
 
+/// The places of a document that a link may name, as GitHub makes them of headings.
+fn anchors(path: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(path).unwrap();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| -> String {
+        let kept = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
 #[test]
 fn links_between_documents_lead_somewhere() {
     let root = repository();
@@ -138,9 +154,15 @@ fn links_between_documents_lead_somewhere() {
         let text = fs::read_to_string(&path).unwrap();
         for (i, line) in text.lines().enumerate() {
             for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-                let target = link.split('#').next().unwrap_or_default();
-                let outside = target.is_empty() || target.contains("://");
-                if !outside && !path.parent().unwrap().join(target).exists() {
+                let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
+                if target.contains("://") {
+                    continue;
+                }
+                let target = match target {
+                    "" => path.clone(),
+                    _ => path.parent().unwrap().join(target),
+                };
+                if !target.exists() || !(anchor.is_empty() || anchors(&target).contains(anchor)) {
                     offences.push(format!("{}:{}: {link}", path.display(), i + 1));
                 }
             }
