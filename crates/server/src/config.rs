@@ -13,6 +13,7 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 mod environment;
 mod layers;
@@ -228,7 +229,7 @@ impl Config {
 
     /// What is wrong with the first value that is of the right type but makes no sense on its own.
     fn check_each(&self) -> Result<(), String> {
-        crate::telemetry::check_filter(&self.log)?;
+        check_log_directives(&self.log)?;
         if self.cors_origins.iter().any(|origin| origin != "*" && !is_origin(origin)) {
             return Err(
                 "each must be \"*\" or an origin such as https://app.example.com".to_owned()
@@ -329,6 +330,19 @@ impl Limits {
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
     }
+}
+
+/// `EnvFilter` itself takes any word for the name of a module, a mistyped level too.
+fn check_log_directives(directives: &str) -> Result<(), String> {
+    for directive in directives.split(',').map(str::trim) {
+        let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
+        if level.parse::<LevelFilter>().is_err() {
+            return Err(format!(
+                "{level:?} is no level: use error, warn, info, debug, trace or off"
+            ));
+        }
+    }
+    EnvFilter::try_new(directives).map(drop).map_err(|error| error.to_string())
 }
 
 fn is_origin(text: &str) -> bool {

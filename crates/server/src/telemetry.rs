@@ -9,11 +9,7 @@ use std::{
 };
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{
-    EnvFilter,
-    filter::{Directive, LevelFilter},
-    fmt::format::JsonFields,
-};
+use tracing_subscriber::{EnvFilter, filter::Directive, fmt::format::JsonFields};
 
 use crate::config::{Config, LogFormat};
 
@@ -83,20 +79,6 @@ pub fn init(config: &Config) -> io::Result<Log> {
 fn without_parameters() -> Directive {
     let directive = "tokio_postgres::query=info".parse();
     directive.unwrap_or_else(|error| unreachable!("a test reads it: {error}"))
-}
-
-/// What is wrong with log directives, if anything. `EnvFilter` itself takes any word for the name
-/// of a module, a mistyped level too.
-pub fn check_filter(directives: &str) -> Result<(), String> {
-    for directive in directives.split(',').map(str::trim) {
-        let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
-        if level.parse::<LevelFilter>().is_err() {
-            return Err(format!(
-                "{level:?} is no level: use error, warn, info, debug, trace or off"
-            ));
-        }
-    }
-    EnvFilter::try_new(directives).map(drop).map_err(|error| error.to_string())
 }
 
 /// The metrics of this process. Every server in it counts into the same ones.
