@@ -1,6 +1,10 @@
 //! The contract: messages, services and descriptors, all generated from `proto/`.
 //!
-//! Nothing is written by hand here; modules follow the packages of the `.proto` files.
+//! Modules follow the packages of the `.proto` files.
+
+use std::sync::LazyLock;
+
+use prost_reflect::DescriptorPool;
 
 /// The compiled `.proto` files with their comments, as an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
@@ -8,6 +12,15 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 #[allow(clippy::all, clippy::pedantic, missing_docs, rustdoc::all)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/contract.rs"));
+}
+
+/// The messages and services by their descriptors, with comments and HTTP bindings: one pool for all that use them.
+pub fn descriptors() -> &'static DescriptorPool {
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+        DescriptorPool::decode(DESCRIPTORS)
+            .unwrap_or_else(|error| unreachable!("the build made these bytes: {error}"))
+    });
+    &POOL
 }
 
 pub use generated::{customersettings, google, moego};

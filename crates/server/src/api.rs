@@ -1,22 +1,20 @@
 //! The protocols: gRPC, HTTP/JSON, the documents. Knows no store and no SQL.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request, response::Response};
-use customer_settings_contract::customersettings::v1::{
-    self as admin_v1, entry_service_server::EntryServiceServer,
-    history_service_server::HistoryServiceServer, key_service_server::KeyServiceServer,
+use customer_settings_contract::{
+    customersettings::v1::{
+        self as admin_v1, entry_service_server::EntryServiceServer,
+        history_service_server::HistoryServiceServer, key_service_server::KeyServiceServer,
+    },
+    descriptors,
+    moego::business::{
+        business::v1::business_service_server::BusinessServiceServer,
+        company::v1::company_service_server::CompanyServiceServer,
+        setting::v1::setting_service_server::SettingServiceServer,
+    },
 };
-use customer_settings_contract::moego::business::{
-    business::v1::business_service_server::BusinessServiceServer,
-    company::v1::company_service_server::CompanyServiceServer,
-    setting::v1::setting_service_server::SettingServiceServer,
-};
-use prost_reflect::DescriptorPool;
 use tokio::time::timeout;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -26,11 +24,12 @@ use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use crate::{
     auth::Authenticator,
     catalog::access::Holder,
-    net::{App, Deadline, Manner, Protocol, Shutdown},
+    net::{App, Deadline, Manner, Shutdown},
     service::{
         companies::CompaniesService, history::HistoryService, keys::KeysService,
         long_work::LongWork, settings::SettingsService,
     },
+    status::{self, Protocol, RequestError},
 };
 
 pub(crate) mod admin;
@@ -48,7 +47,6 @@ mod large;
 mod marks;
 pub mod openapi;
 mod ready;
-pub mod status;
 mod wire;
 
 use admin::Admin;
@@ -58,19 +56,9 @@ use grpc::Guard;
 use guard::{Methods, admit};
 use http::{Backend, Transcoder, Wiring};
 use ready::ReadyLists;
-use status::RequestError;
 
 /// How often the gRPC health service looks whether the server is ready.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(500);
-
-/// The contract's descriptors with comments and HTTP bindings.
-pub fn descriptors() -> &'static DescriptorPool {
-    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-        DescriptorPool::decode(customer_settings_contract::DESCRIPTORS)
-            .unwrap_or_else(|error| unreachable!("the build made these bytes: {error}"))
-    });
-    &POOL
-}
 
 /// The use cases behind the methods.
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use customer_settings_contract::customersettings::v1::ListEntriesRequest;
+use customer_settings_contract::{customersettings::v1::ListEntriesRequest, descriptors};
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage};
 use secrecy::ExposeSecret;
@@ -24,7 +24,6 @@ use crate::{
             list::Listing,
             paging::{Asked, ENTRIES},
         },
-        descriptors,
         frame::{HEAD_BYTES, ends_within_a_frame, framed_bytes, unframed},
         http::{
             json::{self, JsonError},
@@ -32,12 +31,12 @@ use crate::{
             template::{Template, cut, decode},
         },
         inflate,
-        status::{MOST_SENT, grpc_status, request_status},
     },
     auth::credential,
     catalog::{error::Error, token::RevisionToken},
     net::{Coding, wire::Wire},
     service::document,
+    status::{MOST_SENT, grpc_status, request_status},
 };
 
 /// A target.

@@ -13,6 +13,7 @@ pub mod freshness;
 pub mod fuzz;
 pub mod net;
 pub mod service;
+pub mod status;
 pub mod store;
 pub mod telemetry;
 

@@ -47,7 +47,7 @@ pub(crate) mod wire;
 pub use client_address::ClientAddress;
 use connection::AtOnce;
 pub use deadline::Deadline;
-pub use manner::{Coding, GRPC_ENCODING, HostProblem, Manner, Protocol};
+pub use manner::{Coding, GRPC_ENCODING, Manner};
 use operational::Operational;
 pub use operational::Readiness;
 use pipeline::Pipeline;

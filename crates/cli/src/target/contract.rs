@@ -1,13 +1,9 @@
 //! Methods and messages by their descriptors, and messages as JSON in protobuf's canonical form.
 
-use std::sync::LazyLock;
-
-use customer_settings_contract::DESCRIPTORS;
+use customer_settings_contract::descriptors;
 use customer_settings_server::{api::http::read_parsed, catalog::error::Error};
 use prost::Message;
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions,
-};
+use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions};
 use serde_json::Value;
 use tonic::{
     Status,
@@ -16,15 +12,10 @@ use tonic::{
 
 use crate::failure::{Failure, failure};
 
-static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(DESCRIPTORS)
-        .unwrap_or_else(|error| unreachable!("built with this program: {error}"))
-});
-
 /// A method of the management API, for example `EntryService/GetEntry`.
 fn method(name: &str) -> MethodDescriptor {
     let (service, method) = name.split_once('/').unwrap_or_default();
-    let service = POOL.get_service_by_name(&format!("customersettings.v1.{service}"));
+    let service = descriptors().get_service_by_name(&format!("customersettings.v1.{service}"));
     service
         .and_then(|service| service.methods().find(|one| one.name() == method))
         .unwrap_or_else(|| unreachable!("a test holds the commands to the contract: {name}"))
@@ -78,7 +69,7 @@ pub(super) fn json(message: &DynamicMessage, defaults: Defaults) -> Result<Value
 
 /// The typed details of a refused call as JSON, each with its `@type`.
 pub(super) fn details(status_details: &[u8]) -> Vec<Value> {
-    let status = POOL.get_message_by_name("google.rpc.Status");
+    let status = descriptors().get_message_by_name("google.rpc.Status");
     let status = status.and_then(|form| DynamicMessage::decode(form, status_details).ok());
     let Some(list) = status.as_ref().and_then(|status| status.get_field_by_name("details")) else {
         return Vec::new();

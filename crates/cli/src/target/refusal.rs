@@ -151,8 +151,8 @@ pub(super) fn is_unknown(status: &Status) -> bool {
 #[cfg(test)]
 mod tests {
     use customer_settings_server::{
-        api::status::grpc_status,
         catalog::error::{Cause, Error, Unavailable},
+        status::grpc_status,
     };
     use serde_json::json;
 

@@ -4,37 +4,39 @@
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
-use customer_settings_contract::moego::{
-    business::{
-        business::v1::{
-            Business, GetBusinessRequest, ListBusinessRequest, ListBusinessResponse,
-            business_service_server::BusinessService,
+use customer_settings_contract::{
+    descriptors,
+    moego::{
+        business::{
+            business::v1::{
+                Business, GetBusinessRequest, ListBusinessRequest, ListBusinessResponse,
+                business_service_server::BusinessService,
+            },
+            company::v1::{
+                Company, GetCompanyRequest, ListCompaniesRequest, ListCompaniesResponse,
+                company_service_server::CompanyService,
+            },
+            setting::v1::{
+                ListCustomerReferralSourcesRequest, ListCustomerReferralSourcesResponse,
+                ListCustomerTagsRequest, ListCustomerTagsResponse, ListLeadsActionStatusRequest,
+                ListLeadsActionStatusResponse, ListLeadsLifeCyclesRequest,
+                ListLeadsLifeCyclesResponse, setting_service_server::SettingService,
+            },
         },
-        company::v1::{
-            Company, GetCompanyRequest, ListCompaniesRequest, ListCompaniesResponse,
-            company_service_server::CompanyService,
-        },
-        setting::v1::{
-            ListCustomerReferralSourcesRequest, ListCustomerReferralSourcesResponse,
-            ListCustomerTagsRequest, ListCustomerTagsResponse, ListLeadsActionStatusRequest,
-            ListLeadsActionStatusResponse, ListLeadsLifeCyclesRequest, ListLeadsLifeCyclesResponse,
-            setting_service_server::SettingService,
-        },
+        common::v1::Pagination,
     },
-    common::v1::Pagination,
 };
 use http::Extensions;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 use tonic::{Request, Response, Status};
 
 use super::{
-    UseCases, convert, descriptors,
+    UseCases, convert,
     finished::FinishedList,
     frame::{framed, unframed},
     guard,
     http::{DirectJson, Finished, FinishedAnswers, rpc_path},
     marks::{answer, marked},
-    status::grpc_status,
 };
 use crate::{
     catalog::{
@@ -50,6 +52,7 @@ use crate::{
         settings::SettingsService,
         snapshot::{Rendered, Seen},
     },
+    status::grpc_status,
 };
 
 /// The longest page token that the contract allows.

@@ -124,8 +124,9 @@ impl Lists {
 
 #[cfg(test)]
 mod tests {
+    use customer_settings_contract::descriptors;
+
     use super::*;
-    use crate::api::descriptors;
 
     fn check(request: &str, message: &[u8]) -> Option<String> {
         let request = descriptors().get_message_by_name(&format!("customersettings.v1.{request}"));

@@ -11,10 +11,11 @@ use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, Method, Response, header};
 use sha2::{Digest, Sha256};
 
-use super::{marks::REVISION, status};
+use super::marks::REVISION;
 use crate::{
     catalog::token::RevisionToken,
     net::{REQUEST_ID, ReadyBody},
+    status,
 };
 
 static GRPC_TRAILERS: LazyLock<HeaderMap> = LazyLock::new(|| {

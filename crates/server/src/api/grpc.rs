@@ -22,7 +22,6 @@ use super::{
     inflate,
     large::{AT_ONCE, beside},
     manner,
-    status::{RequestError, grpc_code, grpc_status, request_status},
 };
 use crate::{
     auth::Authenticator,
@@ -33,6 +32,7 @@ use crate::{
     },
     net::{ClientAddress, Coding, GRPC_ENCODING, Who},
     service::long_work::LongWork,
+    status::{RequestError, grpc_code, grpc_status, request_status},
 };
 
 /// Services that answer without a key, some of whose calls are streams: what they tell is in the documentation anyway.

@@ -4,12 +4,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use customer_settings_contract::descriptors;
 use http::{HeaderMap, HeaderName, Method as Verb, header, request::Parts};
 use prost_reflect::{MethodDescriptor, Value};
 
 use super::{
     counts::Lists,
-    descriptors,
     http::{ignores_unknown, rpc_path},
     marks::MIN_REVISION,
 };

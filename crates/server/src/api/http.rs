@@ -47,12 +47,11 @@ use super::{
     finished::{FinishedList, add_cache_headers, has_etag},
     inflate, large, manner,
     marks::mark,
-    status::{self, RequestError},
 };
 use crate::{
     catalog::error::{Cause, Error},
-    net::Protocol,
     service::{long_work::LongWork, snapshot::Marks},
+    status::{self, Protocol, RequestError},
 };
 
 /// Says whom a request is from, after its path is known and before its body is read.

@@ -9,11 +9,11 @@ use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use tonic::body::Body;
 
-use super::{
-    frame::{HEAD_BYTES, frame_length, framed_bytes},
+use super::frame::{HEAD_BYTES, frame_length, framed_bytes};
+use crate::{
+    net::Coding,
     status::{RequestError, request_status},
 };
-use crate::net::Coding;
 
 /// The most members of a file, as gzip calls what can be put one behind the other.
 const MOST_MEMBERS: usize = 1_000;

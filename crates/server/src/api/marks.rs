@@ -3,8 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::{Response, Status, metadata::MetadataMap};
 
-use super::status::grpc_status;
-use crate::{catalog::error::Result, service::snapshot::Marks};
+use crate::{catalog::error::Result, service::snapshot::Marks, status::grpc_status};
 
 /// The revision that an answer shows.
 pub(super) const REVISION: HeaderName = HeaderName::from_static("settings-revision");

@@ -7,6 +7,7 @@ mod schema;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use customer_settings_contract::descriptors;
 use http::Method;
 use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
@@ -16,14 +17,13 @@ use self::{
     schema::{Direction, Schemas, example},
 };
 use super::{
-    descriptors,
     guard::scopes,
     http::{
         Binding, BindingError, BodyRule, FieldPath, Segment, Template, bindings, has_behavior,
         query_fields,
     },
-    status::{self, About, DocumentedError},
 };
+use crate::status::{self, About, DocumentedError};
 
 const DESCRIPTION: &str = "One agreed vocabulary for pet care businesses: a company's customer tags, referral sources, \
                            life cycles and action statuses, over HTTP/JSON and gRPC alike.\n\nEvery method takes an \

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use customer_settings_contract::moego::business::setting::v1::ListCustomerTagsRequest;
+use customer_settings_contract::{
+    descriptors, moego::business::setting::v1::ListCustomerTagsRequest,
+};
 use http::{Method, Response, header};
 use prost::Message;
 use serde::Deserialize;
 
 use super::{
     compat::{finished, listed},
-    descriptors,
     frame::unframed,
     guard::{Method as Called, Methods, tell},
     http::{Binding, BodyRule, bindings, rpc_path},
@@ -21,8 +22,9 @@ use super::{
 use crate::{
     auth::Authenticator,
     catalog::{entry::Catalog, id::CompanyId},
-    net::{Coding, Head, Protocol, ReadyAnswers, ReadyBody, ReadyRequest, RouteLabel},
+    net::{Coding, Head, ReadyAnswers, ReadyBody, ReadyRequest, RouteLabel},
     service::{settings::SettingsService, snapshot::Seen},
+    status::Protocol,
 };
 
 const SERVICE: &str = "moego.business.setting.v1.SettingService";

@@ -6,7 +6,7 @@
 use http::{HeaderMap, HeaderName, Method, Request, Version, header};
 
 use super::ready::Head;
-use crate::api::status::RequestError;
+use crate::status::{HostProblem, Protocol, RequestError};
 
 /// What every content type of gRPC begins with.
 const GRPC: &[u8] = b"application/grpc";
@@ -24,18 +24,6 @@ const GRPC_WEB_TYPES: [&str; 4] = [
     "application/grpc-web-text",
     "application/grpc-web-text+proto",
 ];
-
-/// What a request speaks, and so in which form it is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/JSON.
-    #[default]
-    Http,
-    /// gRPC.
-    Grpc,
-    /// gRPC-Web.
-    GrpcWeb,
-}
 
 /// What a body of HTTP/JSON, or the messages of gRPC, are said to be compressed with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,20 +79,6 @@ enum Misfit {
     Codec,
     /// Nobody can tell which host it is for.
     Host(HostProblem),
-}
-
-/// What is wrong with the `Host` header of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HostProblem {
-    /// There is none.
-    #[error("there is no Host header, which HTTP/1.1 requires")]
-    Missing,
-    /// There is more than one.
-    #[error("there is more than one Host header")]
-    Several,
-    /// It is no name or address with perhaps a port.
-    #[error("the Host header is no name or address, with or without a port")]
-    Malformed,
 }
 
 impl Manner {

@@ -9,11 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     client_address::{ClientAddress, looks_forwarded},
-    manner::Protocol,
     record::RouteLabel,
 };
 use crate::{
-    api::status::{RequestError, request_error_response},
+    status::{Protocol, RequestError, request_error_response},
     telemetry,
 };
 

@@ -37,10 +37,10 @@ use super::{
     who::Who,
 };
 use crate::{
-    api::status::{RequestError, error_response, is_limited, request_error_response},
     catalog::error::{Cause, Error},
     clock::Clock,
     config::{Config, Limits},
+    status::{RequestError, error_response, is_limited, request_error_response},
     telemetry::PANICS,
 };
 

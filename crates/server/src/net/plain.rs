@@ -26,7 +26,7 @@ use super::{
     pipeline::refuse_request,
     wire::Wire,
 };
-use crate::api::status::RequestError;
+use crate::status::RequestError;
 
 /// Whether the client begins with an HTTP method. No TLS record begins with a letter.
 pub(super) async fn is_spoken(stream: &TcpStream) -> io::Result<bool> {

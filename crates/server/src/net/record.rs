@@ -18,12 +18,11 @@ use tonic::Code;
 use tracing::Span;
 
 use super::{
-    client_address::ClientAddress, manner::Protocol, ready::ReadyBody, request_id::RequestId,
-    watch::Busy, who::Who,
+    client_address::ClientAddress, ready::ReadyBody, request_id::RequestId, watch::Busy, who::Who,
 };
 use crate::{
-    api::status::{self, RequestError, grpc_code},
     clock::{Clock, micros},
+    status::{self, Protocol, RequestError, grpc_code},
     telemetry::{REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT},
 };
 

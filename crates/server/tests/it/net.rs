@@ -12,13 +12,13 @@ use std::{
 
 use axum::body::{Body, Bytes};
 use customer_settings_server::{
-    api::status::error_response,
     clock::{Clock, SystemClock},
     config::Config,
     net::{
-        self, App, ClientAddress, Deadline, Protocol, Readiness, ReadyAnswers, ReadyBody,
-        ReadyRequest, RequestId, RouteLabel, Seat, Shutdown, Tls, Who,
+        self, App, ClientAddress, Deadline, Readiness, ReadyAnswers, ReadyBody, ReadyRequest,
+        RequestId, RouteLabel, Seat, Shutdown, Tls, Who,
     },
+    status::{Protocol, error_response},
     telemetry,
 };
 use http::{Request, Response, StatusCode};

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::Body;
+use customer_settings_contract::descriptors;
 use customer_settings_server::{
-    api::{self, docs, http::bound_services, openapi},
+    api::{docs, http::bound_services, openapi},
     catalog::access::Scope,
 };
 use http::Request;
@@ -18,9 +19,9 @@ use tower::ServiceExt;
 use crate::transcoding::{strict::managed, things};
 
 fn document() -> Value {
-    let services = bound_services(api::descriptors());
+    let services = bound_services(descriptors());
     let services: Vec<&str> = services.iter().map(String::as_str).collect();
-    openapi::document(api::descriptors(), &services).unwrap()
+    openapi::document(descriptors(), &services).unwrap()
 }
 
 /// Every operation with its method and path.
@@ -115,7 +116,7 @@ fn examples_are_just_what_is_sent_and_answered() {
         let message = DynamicMessage::deserialize_with_options(message, example, &strict).unwrap();
         message.serialize_with_options(serde_json::value::Serializer, &options).unwrap()
     };
-    for method in all_methods(api::descriptors()) {
+    for method in all_methods(descriptors()) {
         let (input, output) = (example(&method.input()), example(&method.output()));
         if method.output().full_name() == "google.protobuf.Empty" {
             continue;

@@ -1,7 +1,6 @@
 //! The error table: every error as gRPC and as HTTP tell it.
 
 use customer_settings_server::{
-    api::status::{self, RequestError},
     catalog::{
         access::Scope,
         entry::{Catalog, Revision},
@@ -12,7 +11,7 @@ use customer_settings_server::{
         id::{CompanyId, EntryId, StaffId},
         time::Timestamp,
     },
-    net::{HostProblem, Protocol},
+    status::{self, HostProblem, Protocol, RequestError},
 };
 use http::Response;
 use http_body_util::BodyExt;

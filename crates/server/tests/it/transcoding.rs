@@ -10,6 +10,7 @@ use std::{
 use async_trait::async_trait;
 use axum::body::Body;
 use bytes::Bytes;
+use customer_settings_contract::descriptors;
 use customer_settings_server::{
     api::{
         self,
@@ -17,12 +18,12 @@ use customer_settings_server::{
         http::{
             Authenticate, Finished, FinishedAnswers, RpcPath, Transcoder, Wiring, bound_services,
         },
-        status,
     },
     catalog::{entry::Revision, error::Error, token::RevisionToken},
     clock::SystemClock,
     net::{Manner, fit_for},
     service::{long_work::LongWork, snapshot::Marks},
+    status,
 };
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
@@ -909,9 +910,9 @@ fn a_binding_that_cannot_work_is_refused_when_the_server_starts() {
 
 #[tokio::test]
 async fn the_four_lists_answer_post_and_get_on_their_documented_paths() {
-    let services = bound_services(api::descriptors());
+    let services = bound_services(descriptors());
     let services: Vec<&str> = services.iter().map(String::as_str).collect();
-    let fixture = Fixture::with(api::descriptors().clone(), &services, None);
+    let fixture = Fixture::with(descriptors().clone(), &services, None);
     let lists = [
         ("customer/tags:list", "ListCustomerTags"),
         ("customer/referral_sources:list", "ListCustomerReferralSources"),

@@ -10,11 +10,7 @@ use sha2::{Digest, Sha256};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
-    api::{
-        guard,
-        marks::mark,
-        status::{grpc_status, quoted},
-    },
+    api::{guard, marks::mark},
     catalog::{
         access::Caller,
         entry::{Catalog, Revision},
@@ -29,6 +25,7 @@ use crate::{
         settings::{AsOf, Ask, Write, Written},
         snapshot::Marks,
     },
+    status::{grpc_status, quoted},
 };
 
 /// Says that an answer is that of an earlier request with the same id.

@@ -147,8 +147,10 @@ mod tests {
     use proptest::prelude::*;
     use prost_reflect::DynamicMessage;
 
+    use customer_settings_contract::descriptors;
+
     use super::*;
-    use crate::api::{descriptors, http::json};
+    use crate::api::http::json;
 
     fn descriptor(name: &str) -> MessageDescriptor {
         let name = format!("moego.business.setting.v1.{name}");

@@ -7,8 +7,8 @@ use serde::de::DeserializeSeed;
 
 use super::reader::{Failed, Read, Reading, tree::Tree};
 use crate::{
-    api::status::{RequestError, quoted},
     catalog::error::{Error, Violation},
+    status::{RequestError, quoted},
 };
 
 /// Bodies nest no deeper, which keeps them within what every protobuf decoder takes.

@@ -25,11 +25,12 @@ use super::{
     values::{self, Given},
 };
 use crate::{
-    api::{counts::too_many, status::quoted},
+    api::counts::too_many,
     catalog::{
         error::{MOST_NAMED, Violation},
         near::nearest,
     },
+    status::quoted,
 };
 
 /// So many problems are told; then reading ends.

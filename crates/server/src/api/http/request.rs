@@ -19,9 +19,10 @@ use super::{
     values,
 };
 use crate::{
-    api::{inflate, large::AT_ONCE, status::RequestError},
+    api::{inflate, large::AT_ONCE},
     catalog::error::{Error, Violation},
     net::Manner,
+    status::RequestError,
 };
 
 /// Why a request has no message.

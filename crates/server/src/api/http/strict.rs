@@ -14,7 +14,7 @@ use super::{
     request::{Unreadable, holder},
     routes::{Binding, BodyRule, FieldPath},
 };
-use crate::{api::status::quoted, catalog::error::Violation};
+use crate::{catalog::error::Violation, status::quoted};
 
 /// Puts body and query together.
 pub(crate) fn message(

@@ -13,7 +13,7 @@ use prost_reflect::{
 };
 use serde::de::value::{Error as PlainError, StrDeserializer};
 
-use crate::{api::status::quoted, catalog::near::nearest};
+use crate::{catalog::near::nearest, status::quoted};
 
 const BASE64: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true)

@@ -2,7 +2,7 @@
 //! bindings, read from the descriptors.
 
 use bytes::Bytes;
-use customer_settings_server::api;
+use customer_settings_contract::descriptors;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use prost::Message;
 use prost_reflect::{
@@ -26,7 +26,7 @@ pub(crate) struct Method {
 
 /// Every method of every service that the contract holds.
 pub(crate) fn methods() -> Vec<Method> {
-    let services = api::descriptors().services();
+    let services = descriptors().services();
     services.flat_map(|service| service.methods().collect::<Vec<_>>()).map(Method::new).collect()
 }
 
@@ -88,7 +88,7 @@ impl Method {
 
 /// The texts of an option of ours, empty ones left out.
 fn texts(options: &DynamicMessage, name: &str) -> Vec<String> {
-    let option = api::descriptors()
+    let option = descriptors()
         .all_extensions()
         .find(|option| {
             option.full_name() == name && option.containing_message() == options.descriptor()
@@ -101,7 +101,7 @@ fn texts(options: &DynamicMessage, name: &str) -> Vec<String> {
 }
 
 fn bindings(options: &DynamicMessage) -> Vec<(http::Method, String, String)> {
-    let option = api::descriptors().get_extension_by_name("google.api.http").unwrap();
+    let option = descriptors().get_extension_by_name("google.api.http").unwrap();
     if !options.has_extension(&option) {
         return vec![];
     }

@@ -80,7 +80,7 @@ fn add_messages(message: MessageDescriptor, found: &mut BTreeMap<String, Message
 #[test]
 fn no_value_of_any_field_of_any_request_is_refused_in_the_words_of_a_library() {
     let mut messages = BTreeMap::new();
-    let contract = api::descriptors();
+    let contract = descriptors();
     for pool in [contract, &strict::managed(), &things()] {
         for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             add_messages(method.input(), &mut messages);
@@ -269,7 +269,7 @@ async fn what_is_no_json_is_told_where_it_goes_wrong() {
 #[test]
 fn a_place_by_halves_is_refused_by_the_name_of_what_is_missing() {
     let business = "customersettings.v1.CreateBusinessRequest";
-    let business = api::descriptors().get_message_by_name(business).unwrap();
+    let business = descriptors().get_message_by_name(business).unwrap();
     let at = |coordinate: Value| json!({"business": {"address": {"coordinate": coordinate}}});
     for (coordinate, missing) in [
         (json!({"latitude": 1.5}), Some("latitude")),

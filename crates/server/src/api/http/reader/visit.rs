@@ -13,9 +13,11 @@ use super::{
     place::{Place, Step},
     tree::Tree,
 };
-use crate::api::{
-    counts::{MOST_PATHS, most_items},
-    http::values::{self, Given, expected, is_free, is_mask},
+use crate::{
+    api::{
+        counts::{MOST_PATHS, most_items},
+        http::values::{self, Given, expected, is_free, is_mask},
+    },
     status::quoted,
 };
 

@@ -3,17 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::body::Body;
+use customer_settings_contract::descriptors;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use prost_reflect::DynamicMessage;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use self::bounds::Parts;
-use super::descriptors;
-use crate::{
-    catalog::error::{Error, MOST_NAMED, Past, Violation},
-    net::{HostProblem, Protocol},
-};
+use crate::catalog::error::{Error, MOST_NAMED, Past, Violation};
 
 mod bounds;
 mod documented;
@@ -24,6 +21,32 @@ pub use documented::{About, DocumentedError, documented_errors};
 
 /// The domain of every `ErrorInfo` of this service.
 pub const DOMAIN: &str = "customer-settings";
+
+/// What a request speaks, and so in which form it is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/JSON.
+    #[default]
+    Http,
+    /// gRPC.
+    Grpc,
+    /// gRPC-Web.
+    GrpcWeb,
+}
+
+/// What is wrong with the `Host` header of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostProblem {
+    /// There is none.
+    #[error("there is no Host header, which HTTP/1.1 requires")]
+    Missing,
+    /// There is more than one.
+    #[error("there is more than one Host header")]
+    Several,
+    /// It is no name or address with perhaps a port.
+    #[error("the Host header is no name or address, with or without a port")]
+    Malformed,
+}
 
 /// What goes wrong before a method is reached.
 #[derive(Clone, Debug)]

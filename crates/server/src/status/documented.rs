@@ -4,14 +4,12 @@ use axum::body::Body;
 use http::{Response, StatusCode, header};
 
 use super::{
-    RequestError, codes, json_with, rendered, request_error_response, request_status, status_json,
+    Protocol, RequestError, codes, json_with, rendered, request_error_response, request_status,
+    status_json,
 };
-use crate::{
-    catalog::{
-        access::Scope,
-        error::{Cause, Error, Kind, Limit, Unavailable},
-    },
-    net::Protocol,
+use crate::catalog::{
+    access::Scope,
+    error::{Cause, Error, Kind, Limit, Unavailable},
 };
 
 /// An error as the OpenAPI document shows it.
