@@ -34,7 +34,7 @@ use crate::{
     },
     auth::credential,
     catalog::{error::Error, token::RevisionToken},
-    net::{Coding, wire::Wire},
+    net::{Coding, http2::wire::Wire},
     service::document,
     status::{MOST_SENT, grpc_status, request_status},
 };
@@ -239,7 +239,7 @@ pub fn http2_preface(bytes: &[u8]) {
 }
 
 /// How a stream stands of which that was read.
-fn passed(said: &[u8], piece: usize) -> crate::net::wire::Passed {
+fn passed(said: &[u8], piece: usize) -> crate::net::http2::wire::Passed {
     let mut wire = Wire::new(Cursor::new(said.to_vec()), 1);
     let mut context = Context::from_waker(Waker::noop());
     let mut buffer = vec![0; piece];

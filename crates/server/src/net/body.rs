@@ -18,7 +18,7 @@ use tokio::{
     time::{sleep, timeout_at},
 };
 
-use super::{room::Seat, watch::Busy};
+use super::{idle::Busy, room::Seat};
 use crate::catalog::error::Error;
 
 /// Larger bodies are not those of usual requests.

@@ -24,9 +24,9 @@ use tokio::{
 
 use super::{
     Shutdown,
+    http2::wire::{Passed, Wire},
+    idle::{GRACE, IdleWatch},
     pipeline::Pipeline,
-    watch::{GRACE, Watch},
-    wire::{Passed, Wire},
 };
 use crate::{config::Limits, telemetry::CONNECTIONS_FLOODED};
 
@@ -97,7 +97,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     shutdown: &Shutdown,
 ) {
     let wire = Wire::new(stream, pipeline.limits().streams_per_connection);
-    let mut watch = Watch::new(pipeline.limits(), pipeline.clock());
+    let mut watch = IdleWatch::new(pipeline.limits(), pipeline.clock());
     let begin = watch.begin();
     let service = service_fn(move |request| pipeline.answer(request, peer, begin()));
     let mut connection = pin!(protocols.serve_connection(TokioIo::new(wire.clone()), service));

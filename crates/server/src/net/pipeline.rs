@@ -27,13 +27,13 @@ use super::{
     client_address::ClientAddress,
     cors::Cors,
     deadline::{Deadline, budget},
+    idle::Busy,
     manner::Manner,
     operational::Operational,
     ready::{Head, ReadyAnswers, ReadyRequest},
     record::{Asked, Record, RecordedBody, Recorder, RouteLabel, span},
     request_id::{self, RequestId},
     room::{Room, Seat},
-    watch::Busy,
     who::Who,
 };
 use crate::{

@@ -23,8 +23,8 @@ use super::{
     Manner, Shutdown,
     connection::{AtOnce, linger, turn},
     fit_for,
+    http2::wire::Wire,
     pipeline::refuse_request,
-    wire::Wire,
 };
 use crate::status::RequestError;
 

@@ -18,7 +18,7 @@ use tonic::Code;
 use tracing::Span;
 
 use super::{
-    client_address::ClientAddress, ready::ReadyBody, request_id::RequestId, watch::Busy, who::Who,
+    client_address::ClientAddress, idle::Busy, ready::ReadyBody, request_id::RequestId, who::Who,
 };
 use crate::{
     clock::{Clock, micros},

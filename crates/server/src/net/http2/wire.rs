@@ -109,7 +109,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
     }
 
     /// The last word to a client that sends too many frames. What it sends from now on is not counted.
-    pub(super) fn hold_farewell(&self) {
+    pub(in crate::net) fn hold_farewell(&self) {
         let mut line = self.line();
         let farewell = line.frames.farewell();
         line.held.extend_from_slice(&farewell);

@@ -16,7 +16,7 @@ use std::{
 
 use tokio::time::{Sleep, sleep};
 
-use super::wire::Passed;
+use super::http2::wire::Passed;
 use crate::{
     clock::{Clock, micros},
     config::Limits,
@@ -106,7 +106,7 @@ impl Drop for ReadingAway {
 }
 
 /// Tells when a connection's time is over.
-pub(super) struct Watch {
+pub(super) struct IdleWatch {
     header_timeout: Duration,
     idle_timeout: Duration,
     clock: Arc<dyn Clock>,
@@ -143,7 +143,7 @@ enum Standing {
     Stuck { written: u64 },
 }
 
-impl Watch {
+impl IdleWatch {
     pub(super) fn new(limits: &Limits, clock: Arc<dyn Clock>) -> Self {
         let connected = clock.monotonic();
         let first = limits.header_timeout().min(limits.idle_timeout());
