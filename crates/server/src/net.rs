@@ -44,8 +44,8 @@ mod turns;
 mod who;
 
 pub use client_address::ClientAddress;
-use connection::AtOnce;
 pub use deadline::Deadline;
+use http2::first_run::RunFirst;
 pub use manner::{Coding, GRPC_ENCODING, Manner};
 use operational::Operational;
 pub use operational::Readiness;
@@ -199,7 +199,7 @@ impl Bound {
 /// What all connections of a server share.
 struct Server {
     pipeline: Arc<Pipeline>,
-    protocols: auto::Builder<AtOnce>,
+    protocols: auto::Builder<RunFirst>,
     tls: Option<Arc<Tls>>,
     handshakes: Turns,
     stop: Shutdown,

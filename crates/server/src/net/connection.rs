@@ -1,31 +1,33 @@
 //! One connection: HTTP/1.1 or HTTP/2 over it, until it is over.
 
 use std::{
-    fmt::Display,
     future::poll_fn,
-    io,
     net::IpAddr,
-    ops::ControlFlow::{self, Break, Continue},
-    pin::{Pin, pin},
+    ops::ControlFlow::{Break, Continue},
+    pin::pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::Poll,
     time::Duration,
 };
 
-use hyper::{rt::Executor, service::service_fn};
+use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{sleep, timeout},
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
 };
 
 use super::{
     Shutdown,
-    http2::wire::{Passed, Wire},
-    idle::{GRACE, IdleWatch},
+    http2::{
+        first_run::RunFirst,
+        linger::{linger, linger_after_flood},
+        wire::{Wire, turn},
+    },
+    idle::IdleWatch,
     pipeline::Pipeline,
 };
 use crate::{config::Limits, telemetry::CONNECTIONS_FLOODED};
@@ -33,44 +35,15 @@ use crate::{config::Limits, telemetry::CONNECTIONS_FLOODED};
 /// How long a connection that is closed for doing nothing has to say good-bye.
 const FAREWELL: Duration = Duration::from_millis(250);
 
-/// How long, and how much, a client may still send after the last answer of its connection.
-const LINGER: Duration = Duration::from_secs(2);
-const MOST_LINGER_BYTES: u64 = 64 << 20;
-
-/// Of that, so much at once, and then a pause: a client that sends rubbish as fast as it can took nine tenths of a
-/// processor.
-const LINGER_PIECE_BYTES: usize = 64 << 10;
-const LINGER_PAUSE: Duration = Duration::from_millis(1);
-
-/// The same for one that is closed for sending too much.
-const MOST_FLOOD_BYTES: u64 = 64 << 10;
-
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Streams that were reset before we looked at them; more are an attack (CVE-2023-44487).
 const MOST_RESET_STREAMS: usize = 20;
 
-/// Runs the requests of HTTP/2: at once, as far as they go. Only what has to wait becomes a task.
-#[derive(Clone, Copy)]
-pub(super) struct AtOnce;
-
-impl<F> Executor<F> for AtOnce
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        let mut future = Box::pin(future);
-        // A task polls it again, so nobody has to be woken.
-        if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-            tokio::spawn(future);
-        }
-    }
-}
-
 /// How every connection is spoken to.
-pub(super) fn protocols(limits: &Limits) -> auto::Builder<AtOnce> {
-    let mut builder = auto::Builder::new(AtOnce);
+pub(super) fn protocols(limits: &Limits) -> auto::Builder<RunFirst> {
+    let mut builder = auto::Builder::new(RunFirst);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -92,7 +65,7 @@ pub(super) fn protocols(limits: &Limits) -> auto::Builder<AtOnce> {
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     peer: IpAddr,
-    protocols: &auto::Builder<AtOnce>,
+    protocols: &auto::Builder<RunFirst>,
     pipeline: Arc<Pipeline>,
     shutdown: &Shutdown,
 ) {
@@ -141,8 +114,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         End::Flooded => {
             metrics::counter!(CONNECTIONS_FLOODED).increment(1);
             tracing::debug!(%peer, "connection closed: its client sends more frames than its requests need");
-            wire.hold_farewell();
-            linger_for(&wire, MOST_FLOOD_BYTES, shutdown).await;
+            linger_after_flood(&wire, shutdown).await;
         }
         End::Over => {
             tracing::debug!(%peer, "connection closed: its client did nothing");
@@ -155,54 +127,6 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             });
             let _ = timeout(FAREWELL, farewell).await;
         }
-    }
-}
-
-/// Reads on for a while after the last word. What comes for a socket that is closed makes the kernel reset the
-/// connection, and a client that sends meets that before it has read its answer.
-pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(wire: &Wire<S>, shutdown: &Shutdown) {
-    linger_for(wire, MOST_LINGER_BYTES, shutdown).await;
-}
-
-async fn linger_for<S: AsyncRead + AsyncWrite + Unpin>(
-    wire: &Wire<S>,
-    most_bytes: u64,
-    shutdown: &Shutdown,
-) {
-    let mut wire = wire.clone();
-    let discard = async {
-        wire.shutdown().await?;
-        let (mut piece, mut left) = (vec![0; LINGER_PIECE_BYTES], most_bytes);
-        while left > 0 {
-            let read = wire.read(&mut piece).await?;
-            if read == 0 {
-                break;
-            }
-            left = left.saturating_sub(read as u64);
-            sleep(LINGER_PAUSE).await;
-        }
-        io::Result::Ok(())
-    };
-    tokio::select! {
-        _ = timeout(LINGER, Box::pin(discard)) => {}
-        () = async { shutdown.draining().await; sleep(GRACE).await } => {}
-        () = shutdown.aborted() => {}
-    }
-}
-
-/// Gives the connection its turn. How the wire stands then, or how the connection ended.
-pub(super) fn turn<S: AsyncWrite + Unpin, E: Display>(
-    connection: Pin<&mut impl Future<Output = Result<(), E>>>,
-    wire: &Wire<S>,
-    answers: u64,
-    context: &mut Context<'_>,
-) -> ControlFlow<Result<(), String>, Passed> {
-    if let Poll::Ready(result) = connection.poll(context) {
-        return Break(result.map_err(|error| error.to_string()));
-    }
-    match wire.end_turn(answers, context) {
-        Ok(passed) => Continue(passed),
-        Err(error) => Break(Err(error.to_string())),
     }
 }
 

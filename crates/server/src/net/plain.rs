@@ -20,10 +20,12 @@ use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::net::TcpStream;
 
 use super::{
-    Manner, Shutdown,
-    connection::{AtOnce, linger, turn},
-    fit_for,
-    http2::wire::Wire,
+    Manner, Shutdown, fit_for,
+    http2::{
+        first_run::RunFirst,
+        linger::linger,
+        wire::{Wire, turn},
+    },
     pipeline::refuse_request,
 };
 use crate::status::RequestError;
@@ -45,7 +47,7 @@ pub(super) async fn refuse(stream: TcpStream, shutdown: &Shutdown) {
         let response = refuse_request(Manner::of(&request), &RequestError::PlainHttp);
         ready(Ok::<_, Infallible>(fit_for(request.method(), response)))
     });
-    let mut protocols = auto::Builder::new(AtOnce);
+    let mut protocols = auto::Builder::new(RunFirst);
     protocols.http1().keep_alive(false);
     let mut connection = pin!(protocols.serve_connection(TokioIo::new(wire.clone()), service));
     let served = poll_fn(|context| {

@@ -1,8 +1,10 @@
-//! The stream under a connection. hyper reads and writes it, and whoever gives hyper its turns holds it
+//! The stream under a connection. hyper reads and writes it, and `connection`, which gives hyper its turns, holds it
 //! too: to learn what passed, and to send what HTTP/2 wrote in one go.
 
 use std::{
+    fmt::Display,
     io::{self, IoSlice},
+    ops::ControlFlow::{self, Break, Continue},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
@@ -109,12 +111,28 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
     }
 
     /// The last word to a client that sends too many frames. What it sends from now on is not counted.
-    pub(in crate::net) fn hold_farewell(&self) {
+    pub(super) fn hold_farewell(&self) {
         let mut line = self.line();
         let farewell = line.frames.farewell();
         line.held.extend_from_slice(&farewell);
         line.is_unsent = true;
         line.passed.is_http2 = false;
+    }
+}
+
+/// Gives the connection its turn. How the wire stands then, or how the connection ended.
+pub(in crate::net) fn turn<S: AsyncWrite + Unpin, E: Display>(
+    connection: Pin<&mut impl Future<Output = Result<(), E>>>,
+    wire: &Wire<S>,
+    answers: u64,
+    context: &mut Context<'_>,
+) -> ControlFlow<Result<(), String>, Passed> {
+    if let Poll::Ready(result) = connection.poll(context) {
+        return Break(result.map_err(|error| error.to_string()));
+    }
+    match wire.end_turn(answers, context) {
+        Ok(passed) => Continue(passed),
+        Err(error) => Break(Err(error.to_string())),
     }
 }
 

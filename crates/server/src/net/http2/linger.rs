@@ -1,0 +1,70 @@
+//! Reading on after the last answer of a connection, over HTTP/1.1 too, since hyper stops reading where it stops
+//! answering.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{sleep, timeout},
+};
+
+use super::{
+    super::{Shutdown, idle::GRACE},
+    wire::Wire,
+};
+
+/// How long, and how much, a client may still send after the last answer of its connection.
+const LINGER: Duration = Duration::from_secs(2);
+const MOST_LINGER_BYTES: u64 = 64 << 20;
+
+/// Of that, so much at once, and then a pause: a client that sends rubbish as fast as it can took nine tenths of a
+/// processor.
+const LINGER_PIECE_BYTES: usize = 64 << 10;
+const LINGER_PAUSE: Duration = Duration::from_millis(1);
+
+/// The same for a client whose connection is closed for sending too much.
+const MOST_FLOOD_BYTES: u64 = 64 << 10;
+
+/// Reads on for a while after the last word. What comes for a socket that is closed makes the kernel reset the
+/// connection, and a client that sends meets that before it has read its answer.
+pub(in crate::net) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &Wire<S>,
+    shutdown: &Shutdown,
+) {
+    linger_for(wire, MOST_LINGER_BYTES, shutdown).await;
+}
+
+/// The same for a client that sends more frames than its requests need, after GOAWAY.
+pub(in crate::net) async fn linger_after_flood<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &Wire<S>,
+    shutdown: &Shutdown,
+) {
+    wire.hold_farewell();
+    linger_for(wire, MOST_FLOOD_BYTES, shutdown).await;
+}
+
+async fn linger_for<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &Wire<S>,
+    most_bytes: u64,
+    shutdown: &Shutdown,
+) {
+    let mut wire = wire.clone();
+    let discard = async {
+        wire.shutdown().await?;
+        let (mut piece, mut left) = (vec![0; LINGER_PIECE_BYTES], most_bytes);
+        while left > 0 {
+            let read = wire.read(&mut piece).await?;
+            if read == 0 {
+                break;
+            }
+            left = left.saturating_sub(read as u64);
+            sleep(LINGER_PAUSE).await;
+        }
+        io::Result::Ok(())
+    };
+    tokio::select! {
+        _ = timeout(LINGER, Box::pin(discard)) => {}
+        () = async { shutdown.draining().await; sleep(GRACE).await } => {}
+        () = shutdown.aborted() => {}
+    }
+}
