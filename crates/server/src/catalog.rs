@@ -5,6 +5,7 @@
 pub mod access;
 pub mod change;
 pub mod company;
+pub mod delta;
 pub mod entry;
 pub mod error;
 pub mod etag;

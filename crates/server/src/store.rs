@@ -16,13 +16,12 @@ use crate::catalog::{
     error::{Cause, Error, Kind, Unavailable},
     id::{BusinessId, CompanyId, EntryId, KeyId},
     key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
-    log::{LogLine, LoggedRequest, RequestId},
-    plan::Plan,
-    settings::{Delta, Settings},
+    log::{Line, LoggedRequest, RequestId},
+    settings::{Settings, Subject},
     time::Timestamp,
 };
 
-mod format;
+mod forms;
 pub mod postgres;
 pub mod sqlite;
 pub mod watched;
@@ -115,21 +114,21 @@ pub trait Store: Send + Sync + 'static {
     /// The company's current revision; `None` if there is no such company.
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError>;
 
-    /// Writes the plan's rows and its line of the change log together, if the company still is
-    /// at `plan.base` (0: does not exist); else [`StoreError::Conflict`] and nothing is written.
+    /// Writes a planned line of the change log and the rows of its deltas together, if the company still is
+    /// at the line's base (0: does not exist); else [`StoreError::Conflict`] and nothing is written.
     /// A business id that another company has, or the id of a deleted entry that is created
     /// again, is [`StoreError::Taken`], nothing written. A request id that the key already used
     /// for this company is a conflict too, since its answer is in the log by now.
     ///
-    /// A plan without deltas raises no revision and writes no row: it adds an empty line to the
-    /// log at its base, which only [`Store::request`] finds, and needs a request id. A request id
+    /// A line without deltas raises no revision and writes no row: it is added to the
+    /// log at its base, where only [`Store::request`] finds it, and needs a request id. A request id
     /// needs a key.
     ///
-    /// A plan names each row at most once, in any order: entries may swap names and ranks. From
+    /// A line names each row at most once, in any order: entries may swap names and ranks. From
     /// base 0 its first delta makes the company. A company's own row is [`StoreError::Outdated`] where
-    /// a newer program has made the fold keys. A plan that does not fit the grant or the rows is
+    /// a newer program has made the fold keys. A line that does not fit the grant or the rows is
     /// [`StoreError::Damaged`], nothing written.
-    async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError>;
+    async fn commit(&self, grant: &Grant, line: &Line) -> Result<(), StoreError>;
 
     /// What the key's request of that id did to the company, if it was made before.
     async fn request(
@@ -155,17 +154,17 @@ pub trait Store: Send + Sync + 'static {
         grant: &Grant,
         after: Revision,
         limit: u32,
-    ) -> Result<Vec<LogLine>, StoreError>;
+    ) -> Result<Vec<Line>, StoreError>;
 
     /// The lines of the company's change log before a revision (`None`: all), newest first, at
-    /// most `limit`. With `mentions`, lines whose body cannot name that id may be left out.
+    /// most `limit`. With `mentions`, only those that change it (or an entry of that catalog).
     async fn changes_before(
         &self,
         grant: &Grant,
         before: Option<Revision>,
-        mentions: Option<&str>,
+        mentions: Option<&Subject>,
         limit: u32,
-    ) -> Result<Vec<LogLine>, StoreError>;
+    ) -> Result<Vec<Line>, StoreError>;
 
     /// All lines of the company's change log after a place, in order, at most `limit`: each with its
     /// part, which is 0 for a change and 1, 2 … for the empty lines of requests that changed
@@ -175,7 +174,7 @@ pub trait Store: Send + Sync + 'static {
         grant: &Grant,
         after: (Revision, u32),
         limit: u32,
-    ) -> Result<Vec<(u32, LogLine)>, StoreError>;
+    ) -> Result<Vec<(u32, Line)>, StoreError>;
 
     /// The company's revision at a moment: that of the last change at or before it.
     async fn revision_at(
@@ -318,27 +317,7 @@ impl StoreError {
     }
 }
 
-/// Refuses a plan that no engine can write: of another company than the grant's, or one that makes
-/// its company anywhere but at the start of its log, or that leaves nothing in the log to find.
-fn check_plan(grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
-    let company = grant.company();
-    let makes = |delta: &Delta| matches!(delta, Delta::Company { before: None, .. });
-    let is_foreign =
-        |delta: &Delta| matches!(delta, Delta::Company { after, .. } if after.id != *company);
-    let is_fit = plan.after.company.id == *company
-        && plan.deltas.first().is_some_and(makes) == (plan.base == Revision::default())
-        && !plan.deltas.iter().skip(1).any(makes)
-        && !plan.deltas.iter().any(is_foreign)
-        && (plan.request.is_none() || plan.actor.key_id.is_some())
-        && (plan.request.is_some() || !plan.deltas.is_empty());
-    if is_fit {
-        Ok(())
-    } else {
-        Err(StoreError::Damaged(Cause::new("the plan does not fit its company")))
-    }
-}
-
-/// The same for plans about keys.
+/// Refuses plans about keys that no engine can write.
 fn check_key_plans(plans: &[KeyPlan]) -> Result<(), StoreError> {
     let is_fit = |plan: &KeyPlan| {
         let revision = plan.after.audit.revision;

@@ -2,11 +2,12 @@
 
 use super::{
     company::{Address, ShortText},
+    delta::Delta,
     entry::{Catalog, Revision, State},
     etag::Etag,
     id::{BusinessId, EntryId, StaffId},
     place::{Country, TimeZone},
-    settings::{Delta, Settings, Subject},
+    settings::{Settings, Subject},
     text::{Color, Description, Name},
     time::Timestamp,
 };

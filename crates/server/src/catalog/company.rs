@@ -97,19 +97,6 @@ impl Contact {
     }
 }
 
-/// The names of [`Contact`]'s fields, in their order.
-pub const CONTACT_FIELDS: [&str; 9] = [
-    "avatar",
-    "phone",
-    "business_phone",
-    "email",
-    "website",
-    "facebook",
-    "instagram",
-    "yelp",
-    "google",
-];
-
 /// A postal address; every text may be empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Address {

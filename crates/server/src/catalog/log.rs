@@ -1,12 +1,9 @@
-//! The lines of a company's change log, and the requests that they remember.
+//! The lines of change logs, and the requests that they remember.
 
 use std::fmt;
 
 use super::{
-    access::Actor,
-    entry::Revision,
-    error::Violation,
-    settings::{Delta, Subject},
+    access::Actor, delta::Delta, entry::Revision, error::Violation, settings::Subject,
     time::Timestamp,
 };
 
@@ -54,10 +51,10 @@ pub struct Request {
     pub digest: [u8; 32],
 }
 
-/// A line of a company's change log.
+/// A line of a change log, as it is planned, written and read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LogLine {
-    /// The revision that the change made.
+pub struct Line {
+    /// The revision that the change made; without deltas the one at which there was nothing to change.
     pub revision: Revision,
     /// When.
     pub time: Timestamp,
@@ -68,8 +65,20 @@ pub struct LogLine {
     /// What each step of the request was about; empty for loads, undos and roll backs. `None` where
     /// this is no longer what was written.
     pub subjects: Option<Vec<Subject>>,
-    /// What changed, before and after.
+    /// What changed; empty for a request that found nothing to change.
     pub deltas: Vec<Delta>,
+}
+
+impl Line {
+    /// The revision that the change was planned for; 0 where what it changes did not exist yet.
+    pub fn base(&self) -> Revision {
+        if self.is_empty() { self.revision } else { Revision(self.revision.0.saturating_sub(1)) }
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.deltas.is_empty()
+    }
 }
 
 /// What the log remembers of a request with an id.
@@ -77,7 +86,7 @@ pub struct LogLine {
 pub struct LoggedRequest {
     /// Of the request.
     pub digest: [u8; 32],
-    /// The company's revision after it.
+    /// The revision after it.
     pub revision: Revision,
     /// Whether it changed anything; if not, another request made that revision.
     pub changed: bool,

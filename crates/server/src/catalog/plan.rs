@@ -5,13 +5,14 @@
 use super::{
     access::Actor,
     change::Change,
-    entry::{Audit, Revision},
-    error::{Cause, Error, Kind, Result},
+    company::{Business, Company, Contact},
+    entry::{Audit, Catalog, Entry, Revision, State},
+    error::{Error, Kind, Result},
     etag::Etag,
-    id::CompanyId,
-    log::Request,
-    replay::apply,
-    settings::{Delta, Settings, Subject},
+    id::{BusinessId, CompanyId, EntryId},
+    log::{Line, Request},
+    settings::Settings,
+    text::Name,
     time::Timestamp,
 };
 
@@ -22,22 +23,12 @@ mod steps;
 #[cfg(test)]
 mod work;
 
-/// What a store writes: the deltas as rows and as one line of the change log.
+/// A change that is decided: its line of the log, which is all that a store needs to write it, and what it leads to.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The revision that was read; 0 where the company does not exist yet.
-    pub base: Revision,
-    /// When.
-    pub time: Timestamp,
-    /// Who.
-    pub actor: Actor,
-    /// The request, where it has an id.
-    pub request: Option<Request>,
-    /// What each step of the request is about; empty for loads, undos and roll backs.
-    pub subjects: Vec<Subject>,
-    /// What changes; empty if the company already is as it shall be.
-    pub deltas: Vec<Delta>,
-    /// The company after the change, at the revision after `base`; without deltas as it was.
+    /// The line; without deltas if the company already is as it shall be.
+    pub line: Line,
+    /// The company after the change; without deltas as it was.
     pub after: Settings,
 }
 
@@ -66,30 +57,31 @@ pub fn plan(
     let time = Timestamp::after(context.now, current.map(|settings| settings.changed_time));
     let stamp = Stamp { actor: context.actor, time, revision: base.next(), new_id: context.new_id };
     let absent = || Error::NotFound { kind: Kind::Company, id: company.to_string() };
-    let (deltas, subjects) = match change {
-        Change::Load(draft) => (load::deltas(company, current, draft, &stamp)?, Vec::new()),
+    let (draft, subjects) = match change {
+        Change::Load(document) => (load::drafted(company, current, document, &stamp)?, vec![]),
         Change::Steps { etag, steps, is_batch } => {
             expect_settings(etag.as_ref(), current)?;
-            steps::planned(company, current, steps, *is_batch, &stamp)?
+            steps::drafted(company, current, steps, *is_batch, &stamp)?
         }
         Change::Undo { etag, revision, deltas } => {
             let current = expect_settings(etag.as_ref(), current)?.ok_or_else(absent)?;
-            (back::undone(current, *revision, deltas, &stamp)?, Vec::new())
+            (back::undone(current, *revision, deltas)?, vec![])
         }
         Change::RollBack { etag, target } => {
             let current = expect_settings(etag.as_ref(), current)?.ok_or_else(absent)?;
-            (back::rolled_back(current, target, &stamp)?, Vec::new())
+            (back::rolled_back(current, target)?, vec![])
         }
     };
-    let does_not_apply =
-        || Error::Internal(Cause::new("a plan does not apply to what it was made from"));
-    let after = if deltas.is_empty() {
-        current.cloned().ok_or_else(does_not_apply)?
-    } else {
-        apply(current.cloned(), stamp.revision, time, &deltas).map_err(|_| does_not_apply())?
+    let (deltas, after) = draft.finish(&stamp);
+    let line = Line {
+        revision: after.revision,
+        time,
+        actor: context.actor.clone(),
+        request: context.request.cloned(),
+        subjects: Some(subjects),
+        deltas,
     };
-    let request = context.request.cloned();
-    Ok(Plan { base, time, actor: context.actor.clone(), request, subjects, deltas, after })
+    Ok(Plan { line, after })
 }
 
 /// The company, if it is what the caller has seen of it as a whole.
@@ -128,6 +120,47 @@ impl Stamp<'_> {
             last_updated_time: self.time,
             revision: self.revision,
             ..before.clone()
+        }
+    }
+
+    fn new_company(&self, id: &CompanyId, name: Name) -> Company {
+        Company {
+            id: id.clone(),
+            name,
+            country: Default::default(),
+            timezone: Default::default(),
+            state: State::Active,
+            audit: self.created(),
+        }
+    }
+
+    /// Without an id a new one is made up.
+    fn new_business(&self, id: Option<&BusinessId>, name: Name) -> Business {
+        let made_up = || BusinessId::parse("id", &(self.new_id)(BusinessId::PREFIX));
+        let id = id.cloned().map_or_else(made_up, Ok);
+        Business {
+            id: id.unwrap_or_else(|violation| unreachable!("a generated id: {violation}")),
+            name,
+            contact: Contact::default(),
+            address: None,
+            state: State::Active,
+            audit: self.created(),
+        }
+    }
+
+    /// Without an id a new one is made up. The rank is its catalog's to give.
+    fn new_entry(&self, catalog: Catalog, id: Option<&EntryId>, name: Name) -> Entry {
+        let made_up = || EntryId::parse("id", &(self.new_id)(catalog.id_prefix()));
+        let id = id.cloned().map_or_else(made_up, Ok);
+        Entry {
+            id: id.unwrap_or_else(|violation| unreachable!("a generated id: {violation}")),
+            name,
+            description: Default::default(),
+            color: None,
+            is_default: false,
+            rank: 0,
+            state: State::Active,
+            audit: self.created(),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::{
     company::{Business, Company},
+    delta::{Delta, Row},
     entry::{Entry, Revision},
-    rows::{Row, Rows},
-    settings::{Delta, Settings},
+    rows::{HasId, Rows},
+    settings::{Settings, Subject},
     time::Timestamp,
 };
 
@@ -94,12 +95,14 @@ impl Replay {
         deltas: &[Delta],
     ) -> Result<(), DoesNotApply> {
         for delta in deltas {
-            match (&mut self.0, delta) {
-                (None, Delta::Company { before: None, after }) => {
-                    self.0 = Some(State::new((**after).clone()));
+            match (&mut self.0, &delta.subject, &delta.before, &delta.after) {
+                (None, Subject::Company, None, Some(Row::Company(made))) => {
+                    self.0 = Some(State::new((**made).clone()));
                 }
-                (Some(state), delta) => state.apply(delta)?,
-                (None, _) => return Err(DoesNotApply),
+                (Some(state), subject, before, after) => {
+                    state.exchange(subject, before.as_ref(), after.as_ref())?;
+                }
+                _ => return Err(DoesNotApply),
             }
         }
         let state = self.0.as_mut().ok_or(DoesNotApply)?;
@@ -116,7 +119,7 @@ impl Replay {
     ) -> Result<(), DoesNotApply> {
         let state = self.0.as_mut().ok_or(DoesNotApply)?;
         for delta in deltas.iter().rev() {
-            state.unapply(delta)?;
+            state.exchange(&delta.subject, delta.after.as_ref(), delta.before.as_ref())?;
         }
         (state.revision, state.changed_time) = (revision, time);
         Ok(())
@@ -148,56 +151,27 @@ impl State {
         }
     }
 
-    fn unapply(&mut self, delta: &Delta) -> Result<(), DoesNotApply> {
-        let inverse = match delta {
-            Delta::Company { before, after } => Delta::Company {
-                before: Some(after.clone()),
-                after: before.clone().ok_or(DoesNotApply)?,
-            },
-            Delta::Business { before: None, after } => return remove(&mut self.businesses, after),
-            Delta::Business { before: Some(before), after } => {
-                Delta::Business { before: Some(after.clone()), after: before.clone() }
-            }
-            Delta::Entry { catalog, before: None, after } | Delta::Revived { catalog, after } => {
-                Delta::Deleted { catalog: *catalog, before: after.clone() }
-            }
-            Delta::Entry { catalog, before: Some(before), after } => Delta::Entry {
-                catalog: *catalog,
-                before: Some(after.clone()),
-                after: before.clone(),
-            },
-            Delta::Deleted { catalog, before } => {
-                Delta::Revived { catalog: *catalog, after: before.clone() }
-            }
-            Delta::Moved { catalog, id, from, to } => {
-                Delta::Moved { catalog: *catalog, id: id.clone(), from: *to, to: *from }
-            }
-        };
-        self.apply(&inverse)
-    }
-
-    fn apply(&mut self, delta: &Delta) -> Result<(), DoesNotApply> {
-        match delta {
-            Delta::Company { before, after } => {
-                if before.as_deref() != Some(&self.company) {
-                    return Err(DoesNotApply);
-                }
-                self.company = (**after).clone();
+    /// Puts a row in another one's place, which must be there as it is said to be.
+    fn exchange(
+        &mut self,
+        subject: &Subject,
+        from: Option<&Row>,
+        to: Option<&Row>,
+    ) -> Result<(), DoesNotApply> {
+        match (subject, from, to) {
+            (Subject::Company, Some(Row::Company(from)), Some(Row::Company(to)))
+                if **from == self.company =>
+            {
+                self.company = (**to).clone();
                 Ok(())
             }
-            Delta::Business { before, after } => {
-                replace(&mut self.businesses, before.as_deref(), after)
-            }
-            Delta::Entry { catalog, before, after } => {
-                replace(&mut self.catalogs[catalog.index()], before.as_deref(), after)
-            }
-            Delta::Deleted { catalog, before } => {
-                remove(&mut self.catalogs[catalog.index()], before)
-            }
-            Delta::Revived { catalog, after } => {
-                replace(&mut self.catalogs[catalog.index()], None, after)
-            }
-            Delta::Moved { catalog, id, from, to } => {
+            (Subject::Business(id), from, to) => replace(
+                &mut self.businesses,
+                id,
+                side(from, Row::business)?,
+                side(to, Row::business)?,
+            ),
+            (Subject::Entry(catalog, id), Some(Row::Rank(from)), Some(Row::Rank(to))) => {
                 let entry = self.catalogs[catalog.index()].get_mut(id).ok_or(DoesNotApply)?;
                 if entry.rank != *from {
                     return Err(DoesNotApply);
@@ -205,25 +179,42 @@ impl State {
                 entry.rank = *to;
                 Ok(())
             }
+            (Subject::Entry(catalog, id), from, to) => {
+                let entries = &mut self.catalogs[catalog.index()];
+                replace(entries, id, side(from, Row::entry)?, side(to, Row::entry)?)
+            }
+            (Subject::Company | Subject::Catalog(_), ..) => Err(DoesNotApply),
         }
     }
 }
 
-fn remove<T: Row + PartialEq>(rows: &mut Rows<T>, row: &T) -> Result<(), DoesNotApply> {
-    match rows.remove(row.id()) {
-        Some(removed) if removed == *row => Ok(()),
-        _ => Err(DoesNotApply),
+/// The row on a side of a delta; nothing where it was not made yet, or is deleted.
+fn side<'a, T>(
+    row: Option<&'a Row>,
+    of: impl Fn(&'a Row) -> Option<&'a T>,
+) -> Result<Option<&'a T>, DoesNotApply> {
+    match row {
+        None | Some(Row::Tombstone) => Ok(None),
+        Some(row) => of(row).map(Some).ok_or(DoesNotApply),
     }
 }
 
-fn replace<T: Row + PartialEq>(
+fn replace<T: HasId + PartialEq>(
     rows: &mut Rows<T>,
-    before: Option<&T>,
-    after: &T,
+    id: &T::Id,
+    from: Option<&T>,
+    to: Option<&T>,
 ) -> Result<(), DoesNotApply> {
-    match (rows.get_mut(after.id()), before) {
-        (None, None) => rows.push(after.clone()),
-        (Some(row), Some(before)) if row == before => row.clone_from(after),
+    if to.is_some_and(|to| to.id() != id) {
+        return Err(DoesNotApply);
+    }
+    match (from, to) {
+        (None, Some(to)) if rows.get(id).is_none() => rows.push(to.clone()),
+        (Some(from), None) if rows.remove(id).as_ref() == Some(from) => {}
+        (Some(from), Some(to)) => match rows.get_mut(id) {
+            Some(row) if row == from => row.clone_from(to),
+            _ => return Err(DoesNotApply),
+        },
         _ => return Err(DoesNotApply),
     }
     Ok(())

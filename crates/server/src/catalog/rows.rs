@@ -13,7 +13,7 @@ use super::{
 const FEW: usize = 8;
 
 /// Something with an id.
-pub(super) trait Row: Clone {
+pub(super) trait HasId: Clone {
     /// The type of the id.
     type Id: Clone + Eq + Hash;
 
@@ -21,7 +21,7 @@ pub(super) trait Row: Clone {
     fn id(&self) -> &Self::Id;
 }
 
-impl Row for Entry {
+impl HasId for Entry {
     type Id = EntryId;
 
     fn id(&self) -> &EntryId {
@@ -29,7 +29,7 @@ impl Row for Entry {
     }
 }
 
-impl Row for Business {
+impl HasId for Business {
     type Id = BusinessId;
 
     fn id(&self) -> &BusinessId {
@@ -40,14 +40,14 @@ impl Row for Business {
 /// Rows, shared until one of them is changed. A removal may change their order, which [`Rows::sort_by`]
 /// restores.
 #[derive(Clone, Debug)]
-pub(super) struct Rows<T: Row> {
+pub(super) struct Rows<T: HasId> {
     rows: Arc<Vec<T>>,
     sought: usize,
     /// Made once rows were looked for a few times.
     places: Option<HashMap<T::Id, usize>>,
 }
 
-impl<T: Row> Rows<T> {
+impl<T: HasId> Rows<T> {
     pub(super) fn of(rows: Arc<Vec<T>>) -> Self {
         Self { rows, sought: 0, places: None }
     }
@@ -101,6 +101,12 @@ impl<T: Row> Rows<T> {
             }
         }
         Some(removed)
+    }
+
+    /// All of them to change, but for their ids.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        count(self.rows.len());
+        Arc::make_mut(&mut self.rows).iter_mut()
     }
 
     /// Puts them in order, unless they are.

@@ -1,10 +1,10 @@
-//! All of one company at one revision, and what a change does to it.
+//! All of one company at one revision, and the names of what is in it.
 
 use std::{fmt, sync::Arc};
 
 use super::{
-    company::{Business, CONTACT_FIELDS, Company},
-    entry::{Catalog, Entry, Revision, State},
+    company::{Business, Company},
+    entry::{Catalog, Entry, Revision},
     id::{BusinessId, EntryId},
     time::Timestamp,
 };
@@ -47,7 +47,7 @@ impl Settings {
     }
 }
 
-/// What a step of a request was about.
+/// A thing that changes: what a step of a request is about, and which row a delta is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// The company itself.
@@ -60,6 +60,30 @@ pub enum Subject {
     Catalog(Catalog),
 }
 
+impl Subject {
+    /// Its name in the log and in the history: `company`, `businesses/biz_1`, `customer_tags/tag_1`, `customer_tags`.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Company => "company".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// The subject of that place.
+    pub fn at(place: &str) -> Option<Self> {
+        let Some((kind, id)) = place.split_once('/') else {
+            return match place {
+                "company" => Some(Self::Company),
+                catalog => Catalog::parse(catalog).map(Self::Catalog),
+            };
+        };
+        match kind {
+            "businesses" => BusinessId::parse("id", id).ok().map(Self::Business),
+            catalog => Some(Self::Entry(Catalog::parse(catalog)?, EntryId::parse("id", id).ok()?)),
+        }
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -68,161 +92,5 @@ impl fmt::Display for Subject {
             Self::Entry(catalog, id) => write!(f, "{catalog}/{id}"),
             Self::Catalog(catalog) => catalog.fmt(f),
         }
-    }
-}
-
-/// One row that a change touched: what it was and what it became.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Delta {
-    /// The company itself; no `before` means that it was made.
-    Company {
-        /// What it was.
-        before: Option<Box<Company>>,
-        /// What it became.
-        after: Box<Company>,
-    },
-    /// A location; no `before` means that it was made.
-    Business {
-        /// What it was.
-        before: Option<Box<Business>>,
-        /// What it became.
-        after: Box<Business>,
-    },
-    /// An entry; no `before` means that it was made.
-    Entry {
-        /// Of which catalog.
-        catalog: Catalog,
-        /// What it was.
-        before: Option<Box<Entry>>,
-        /// What it became.
-        after: Box<Entry>,
-    },
-    /// An entry was deleted; nobody else gets its id.
-    Deleted {
-        /// Of which catalog.
-        catalog: Catalog,
-        /// What it was.
-        before: Box<Entry>,
-    },
-    /// A deleted entry came back with its id.
-    Revived {
-        /// Of which catalog.
-        catalog: Catalog,
-        /// What it is.
-        after: Box<Entry>,
-    },
-    /// An entry got another place and nothing else.
-    Moved {
-        /// Of which catalog.
-        catalog: Catalog,
-        /// Which entry.
-        id: EntryId,
-        /// Its rank before.
-        from: u32,
-        /// Its rank now.
-        to: u32,
-    },
-}
-
-impl Delta {
-    /// What it is about: `company`, `businesses/biz_1`, `customer_tags/tag_1`.
-    pub fn place(&self) -> String {
-        match self {
-            Self::Company { .. } => "company".to_owned(),
-            Self::Business { after, .. } => format!("businesses/{}", after.id),
-            Self::Entry { catalog, after, .. } | Self::Revived { catalog, after } => {
-                format!("{catalog}/{}", after.id)
-            }
-            Self::Deleted { catalog, before } => format!("{catalog}/{}", before.id),
-            Self::Moved { catalog, id, .. } => format!("{catalog}/{id}"),
-        }
-    }
-
-    /// Its catalog, if it is about an entry.
-    pub fn catalog(&self) -> Option<Catalog> {
-        match self {
-            Self::Entry { catalog, .. }
-            | Self::Deleted { catalog, .. }
-            | Self::Revived { catalog, .. }
-            | Self::Moved { catalog, .. } => Some(*catalog),
-            Self::Company { .. } | Self::Business { .. } => None,
-        }
-    }
-
-    /// Its entry, if it is about one.
-    pub fn entry_id(&self) -> Option<&EntryId> {
-        match self {
-            Self::Entry { after, .. } | Self::Revived { after, .. } => Some(&after.id),
-            Self::Deleted { before, .. } => Some(&before.id),
-            Self::Moved { id, .. } => Some(id),
-            Self::Company { .. } | Self::Business { .. } => None,
-        }
-    }
-
-    /// Whether it is about that.
-    pub fn touches(&self, subject: &Subject) -> bool {
-        match subject {
-            Subject::Company => matches!(self, Self::Company { .. }),
-            Subject::Business(id) => {
-                matches!(self, Self::Business { after, .. } if after.id == *id)
-            }
-            Subject::Entry(catalog, id) => {
-                self.catalog() == Some(*catalog) && self.entry_id() == Some(id)
-            }
-            Subject::Catalog(catalog) => self.catalog() == Some(*catalog),
-        }
-    }
-
-    /// What was done, in the past tense.
-    pub fn verb(&self) -> &'static str {
-        let by_state = |before: State, after: State| match (before, after) {
-            (State::Active, State::Archived) => "archived",
-            (State::Archived, State::Active) => "restored",
-            _ => "updated",
-        };
-        match self {
-            Self::Company { before: None, .. }
-            | Self::Business { before: None, .. }
-            | Self::Entry { before: None, .. } => "created",
-            Self::Company { before: Some(before), after } => by_state(before.state, after.state),
-            Self::Business { before: Some(before), after } => by_state(before.state, after.state),
-            Self::Entry { before: Some(before), after, .. } => by_state(before.state, after.state),
-            Self::Deleted { .. } => "deleted",
-            Self::Revived { .. } => "revived",
-            Self::Moved { .. } => "moved",
-        }
-    }
-
-    /// The names of the fields that changed; none where something was made or deleted.
-    pub fn fields(&self) -> Vec<&'static str> {
-        let named: Vec<(&'static str, bool)> = match self {
-            Self::Company { before: Some(before), after } => vec![
-                ("name", before.name != after.name),
-                ("country", before.country != after.country),
-                ("timezone", before.timezone != after.timezone),
-                ("state", before.state != after.state),
-            ],
-            Self::Business { before: Some(before), after } => {
-                let texts = before.contact.texts().into_iter().zip(after.contact.texts());
-                let texts = CONTACT_FIELDS.into_iter().zip(texts.map(|(one, other)| one != other));
-                let own = [
-                    ("name", before.name != after.name),
-                    ("address", before.address != after.address),
-                    ("state", before.state != after.state),
-                ];
-                own.into_iter().chain(texts).collect()
-            }
-            Self::Entry { before: Some(before), after, .. } => vec![
-                ("name", before.name != after.name),
-                ("description", before.description != after.description),
-                ("color", before.color != after.color),
-                ("is_default", before.is_default != after.is_default),
-                ("state", before.state != after.state),
-                ("position", before.rank != after.rank),
-            ],
-            Self::Moved { .. } => vec![("position", true)],
-            _ => vec![],
-        };
-        named.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
     }
 }

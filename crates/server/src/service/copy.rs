@@ -15,10 +15,8 @@ use crate::{
         error::{Cause, Error, Result},
         id::{CompanyId, KeyId},
         key::{KeyLogLine, KeyPlan},
-        log::LogLine,
-        plan::Plan,
-        replay::apply,
-        settings::Settings,
+        log::Line,
+        replay::Replay,
     },
     store::{Store, StoreError},
 };
@@ -180,7 +178,8 @@ impl CopyService {
     /// How many lines the company's log has, and how many of them were there.
     async fn company(&self, grant: &Grant) -> Result<(u64, u64)> {
         let (mut lines, mut were_there) = (0, 0);
-        let mut settings = self.to.settings(grant).await?;
+        let there = self.to.settings(grant).await?;
+        let mut replay = there.map_or_else(Replay::default, Replay::from);
         let mut after = (Revision(0), 0);
         loop {
             let page = self.from.whole_log(grant, after, PAGE).await?;
@@ -193,7 +192,7 @@ impl CopyService {
             lines += page.len() as u64;
             were_there += there.len() as u64;
             for (part, line) in &page[there.len()..] {
-                settings = Some(self.line(grant, settings.take(), *part, line).await?);
+                self.line(grant, &mut replay, *part, line).await?;
             }
         }
         // What the target has beyond the source is not the source's.
@@ -203,36 +202,19 @@ impl CopyService {
         Ok((lines, were_there))
     }
 
-    async fn line(
-        &self,
-        grant: &Grant,
-        settings: Option<Settings>,
-        part: u32,
-        line: &LogLine,
-    ) -> Result<Settings> {
+    async fn line(&self, grant: &Grant, replay: &mut Replay, part: u32, line: &Line) -> Result<()> {
         let unfit = || {
             let text = format!("the change log of {} is damaged: run verify", grant.company());
             Error::Internal(Cause::new(text))
         };
-        let (base, after) = match part {
-            0 => {
-                let after = apply(settings, line.revision, line.time, &line.deltas);
-                (before(line.revision), after.map_err(|_| unfit())?)
-            }
-            _ => (line.revision, settings.ok_or_else(unfit)?),
-        };
-        let plan = Plan {
-            base,
-            time: line.time,
-            actor: line.actor.clone(),
-            request: line.request.clone(),
-            subjects: line.subjects.clone().ok_or_else(unfit)?,
-            deltas: line.deltas.clone(),
-            after,
-        };
-        let written = self.to.commit(grant, &plan).await;
-        written.map_err(|error| refused(error, &format!("company {}", grant.company())))?;
-        Ok(plan.after)
+        if line.subjects.is_none() || (part > 0) != line.is_empty() {
+            return Err(unfit());
+        }
+        if !line.is_empty() {
+            replay.apply(line.revision, line.time, &line.deltas).map_err(|_| unfit())?;
+        }
+        let written = self.to.commit(grant, line).await;
+        written.map_err(|error| refused(error, &format!("company {}", grant.company())))
     }
 }
 

@@ -12,13 +12,14 @@ use super::{
 use crate::{
     catalog::{
         access::{Caller, Grant},
+        delta::Delta,
         entry::{Catalog, Revision},
         error::{Cause, Error, Kind, MOST_NAMED, Past, Result, few},
         etag::Etag,
         id::{CompanyId, EntryId},
-        log::LogLine,
+        log::Line,
         replay::Replay,
-        settings::{Delta, Settings, Subject},
+        settings::{Settings, Subject},
     },
     store::Store,
 };
@@ -40,21 +41,16 @@ const MAX_SUMMARIZED: usize = 3;
 pub struct Filter {
     /// Only those that touched this catalog.
     pub catalog: Option<Catalog>,
-    /// Only those that touched this entry (of that catalog).
+    /// Only those that touched this entry of that catalog.
     pub entry: Option<EntryId>,
 }
 
 impl Filter {
-    fn takes(&self, line: &LogLine) -> bool {
-        line.deltas.iter().any(|delta| {
-            let of_catalog = self.catalog.is_none_or(|catalog| delta.catalog() == Some(catalog));
-            of_catalog && self.entry.as_ref().is_none_or(|id| delta.entry_id() == Some(id))
-        })
-    }
-
-    /// What a line's body must name.
-    fn mentions(&self) -> Option<&str> {
-        self.entry.as_ref().map(EntryId::as_str).or(self.catalog.map(Catalog::as_str))
+    /// What a line must be about.
+    fn subject(&self) -> Option<Subject> {
+        let catalog = self.catalog?;
+        let entry = self.entry.clone().map(|id| Subject::Entry(catalog, id));
+        Some(entry.unwrap_or(Subject::Catalog(catalog)))
     }
 }
 
@@ -93,7 +89,7 @@ impl HistoryService {
         (filter, below, limit): (Filter, Option<Revision>, u32),
         deadline: Instant,
         mut page: P,
-        take: fn(&mut P, &LogLine) -> bool,
+        take: fn(&mut P, &Line) -> bool,
     ) -> Result<Changes<P>> {
         let grant = caller.grant(company)?;
         let snapshot = self.snapshots.get(&grant).await?;
@@ -103,16 +99,16 @@ impl HistoryService {
         let store = self.store.clone();
         let read = limit.saturating_add(1).min(PAGE);
         let list = async move {
-            let etag = settings.etag();
+            let (etag, subject) = (settings.etag(), filter.subject());
             // Nothing that is newer than what the answer says of itself.
             let mut below = below.or(Some(settings.revision.next()));
             loop {
-                let lines = store.changes_before(&grant, below, filter.mentions(), read).await?;
+                let lines = store.changes_before(&grant, below, subject.as_ref(), read).await?;
                 if lines.is_empty() {
                     return Ok(Changes { page, next: None, etag, marks });
                 }
                 for line in lines {
-                    if filter.takes(&line) && !take(&mut page, &line) {
+                    if !take(&mut page, &line) {
                         return Ok(Changes { page, next: below, etag, marks });
                     }
                     below = Some(line.revision);
@@ -130,7 +126,7 @@ impl HistoryService {
         company: &CompanyId,
         revision: Revision,
         deadline: Instant,
-        show: impl FnOnce(&LogLine) -> Result<T> + Send + 'static,
+        show: impl FnOnce(&Line) -> Result<T> + Send + 'static,
     ) -> Result<(Marks, T)> {
         let grant = caller.grant(company)?;
         let absent = || caller.absent(Kind::Company, company.as_str());
@@ -143,7 +139,7 @@ impl HistoryService {
 }
 
 /// The change that made the revision.
-pub(super) async fn line(store: &dyn Store, grant: &Grant, revision: Revision) -> Result<LogLine> {
+pub(super) async fn line(store: &dyn Store, grant: &Grant, revision: Revision) -> Result<Line> {
     let before = Revision(revision.0.saturating_sub(1));
     let found = store.changes(grant, before, 1).await?.into_iter().next();
     let found = found.filter(|line| line.revision == revision);
@@ -203,7 +199,7 @@ fn broken() -> Error {
 }
 
 /// Takes back what lines of the log did, newest first. Answers whether they reach down to the revision.
-fn lead_back(replay: &mut Replay, lines: &[LogLine], revision: Revision) -> Result<bool> {
+fn lead_back(replay: &mut Replay, lines: &[Line], revision: Revision) -> Result<bool> {
     for line in lines {
         if line.revision != replay.revision() {
             return Err(broken());
@@ -347,7 +343,7 @@ async fn touching(
                 return Ok(found);
             }
             let is_in_the_way = |delta: &Delta| {
-                let place = delta.place();
+                let place = delta.subject.place();
                 let touched = delta.fields();
                 let is_named = |field: &&str| named.contains(format!("{place}.{field}").as_str());
                 named.contains(place.as_str())
@@ -363,7 +359,7 @@ async fn touching(
     }
 }
 
-fn past(line: &LogLine) -> Past {
+fn past(line: &Line) -> Past {
     let (revision, staff_id) = (line.revision, line.actor.staff_id.clone());
     Past { revision, staff_id, summary: summary(&line.deltas) }
 }
@@ -372,9 +368,9 @@ fn past(line: &LogLine) -> Past {
 pub fn summary(deltas: &[Delta]) -> String {
     let (mut parts, mut reordered) = (Vec::new(), HashSet::new());
     for delta in deltas {
-        if let Delta::Moved { catalog, .. } = delta {
+        if let Some((catalog, ..)) = delta.ranks() {
             // Many moves make one order.
-            if reordered.insert(*catalog) {
+            if reordered.insert(catalog) {
                 parts.push(format!("reordered {catalog}"));
             }
             continue;
@@ -390,7 +386,7 @@ pub fn summary(deltas: &[Delta]) -> String {
             [] => String::new(),
             _ => format!(" ({})", fields.join(", ")),
         };
-        parts.push(format!("{} {}{list}", delta.verb(), delta.place()));
+        parts.push(format!("{} {}{list}", delta.verb(), delta.subject.place()));
     }
     few(&parts, MAX_SUMMARIZED)
 }

@@ -16,13 +16,14 @@ use crate::{
     catalog::{
         access::{Caller, Coverage, Grant},
         change::{Change, CompanyDraft, Step},
+        delta::Delta,
         entry::{Catalog, Revision},
         error::{Cause, Error, Kind, Result},
         etag::Etag,
         id::{CompanyId, EntryId},
-        log::{LogLine, LoggedRequest, Request},
+        log::{Line, LoggedRequest, Request},
         plan::{Context, Plan, plan},
-        settings::{Delta, Settings, Subject},
+        settings::{Settings, Subject},
         time::Timestamp,
         token::RevisionToken,
     },
@@ -223,7 +224,7 @@ impl SettingsService {
                 Err(error) => return Ok(Ended::Refused(error, current)),
                 Ok(plan) => plan,
             };
-            if write.validate_only || (plan.deltas.is_empty() && request.is_none()) {
+            if write.validate_only || (plan.line.is_empty() && request.is_none()) {
                 // No commit would find out that another process wrote since.
                 if is_known {
                     continue;
@@ -231,7 +232,7 @@ impl SettingsService {
                 return Ok(self.ended(plan, write.validate_only));
             }
             let stamp = self.snapshots.stamp(grant);
-            match self.store.commit(grant, &plan).await {
+            match self.store.commit(grant, &plan.line).await {
                 Ok(()) => {
                     let ended = self.ended(plan, false);
                     if let Ended::Written(written) = &ended {
@@ -245,7 +246,7 @@ impl SettingsService {
                 }
                 Err(StoreError::Conflict) => {
                     let company = grant.company().clone();
-                    return Err(Error::Contended { company, revision: plan.base });
+                    return Err(Error::Contended { company, revision: plan.line.base() });
                 }
                 Err(unknown @ StoreError::OutcomeUnknown(_)) => {
                     return self.outcome(grant, request, unknown, write).await;
@@ -330,11 +331,10 @@ impl SettingsService {
 
     /// The same for ids of locations, which are unique on the server.
     async fn refuse_foreign(&self, plan: &Plan) -> Result<()> {
-        for delta in &plan.deltas {
-            let Delta::Business { before: None, after } = delta else { continue };
-            let holder = self.freshness.unless_gone(self.store.company_of(&after.id)).await?;
+        for id in plan.line.deltas.iter().filter_map(Delta::made_business) {
+            let holder = self.freshness.unless_gone(self.store.company_of(id)).await?;
             if holder.is_some() {
-                return Err(Error::IdTaken { kind: Kind::Business, id: after.id.to_string() });
+                return Err(Error::IdTaken { kind: Kind::Business, id: id.to_string() });
             }
         }
         Ok(())
@@ -511,7 +511,7 @@ pub struct Written {
     /// What each step was about, in the order of the steps; empty for undos and roll backs.
     pub subjects: Vec<Subject>,
     /// The line of the change log; `None` if there was nothing to do.
-    pub line: Option<LogLine>,
+    pub line: Option<Line>,
     /// Whether the answer is that of an earlier request with the same id.
     pub repeated: bool,
     /// What a caller knows who has seen it; nothing after a dry run, whose revision is not there.
@@ -520,16 +520,10 @@ pub struct Written {
 
 impl Written {
     fn of(plan: Plan, token: Option<RevisionToken>) -> Self {
-        let line = (!plan.deltas.is_empty()).then(|| LogLine {
-            revision: plan.after.revision,
-            time: plan.time,
-            actor: plan.actor,
-            request: plan.request,
-            subjects: Some(plan.subjects.clone()),
-            deltas: plan.deltas,
-        });
-        let settings = Arc::new(plan.after);
-        Self { settings, subjects: plan.subjects, line, repeated: false, token }
+        let Plan { line, after } = plan;
+        let (settings, subjects) = (Arc::new(after), line.subjects.clone().unwrap_or_default());
+        let line = Some(line).filter(|line| !line.is_empty());
+        Self { settings, subjects, line, repeated: false, token }
     }
 }
 

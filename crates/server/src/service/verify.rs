@@ -10,13 +10,14 @@ use crate::{
     catalog::{
         access::{Grant, Task},
         company::Business,
+        delta::{Delta, Row},
         entry::{Catalog, Entry, Revision},
         error::Result,
         id::{CompanyId, EntryId, KeyId},
         key::{Key, KeyLogLine},
-        log::LogLine,
+        log::Line,
         replay::Replay,
-        settings::{Delta, Settings},
+        settings::{Settings, Subject},
         text::FOLD_KEY_VERSION,
         time::Timestamp,
     },
@@ -425,7 +426,7 @@ impl VerifyService {
 
 impl Replayed {
     /// Goes on with a line, or says how it breaks the log.
-    fn take(&mut self, part: u32, line: &LogLine) -> Result<(), String> {
+    fn take(&mut self, part: u32, line: &Line) -> Result<(), String> {
         if line.subjects.is_none() {
             self.altered.push(line.revision);
         }
@@ -444,13 +445,10 @@ impl Replayed {
             .apply(line.revision, line.time, &line.deltas)
             .map_err(|_| format!("revision {expected} does not fit the ones before it"))?;
         for delta in &line.deltas {
-            match delta {
-                Delta::Deleted { catalog, before } => {
-                    self.deleted.insert((*catalog, before.id.clone()));
-                }
-                Delta::Revived { catalog, after } => {
-                    self.deleted.remove(&(*catalog, after.id.clone()));
-                }
+            let Subject::Entry(catalog, id) = &delta.subject else { continue };
+            match (&delta.before, &delta.after) {
+                (_, Some(Row::Tombstone)) => _ = self.deleted.insert((*catalog, id.clone())),
+                (Some(Row::Tombstone), _) => _ = self.deleted.remove(&(*catalog, id.clone())),
                 _ => {}
             }
         }
@@ -484,16 +482,15 @@ fn compare(stored: &Settings, replayed: &Settings, found: &mut Vec<String>) {
     if stored.changed_time != replayed.changed_time {
         found.push("its changed_time is not that of its last change".to_owned());
     }
-    let company = |settings: &Settings| Box::new(settings.company.clone());
     if stored.company != replayed.company {
-        let before = Some(company(replayed));
-        found.push(differs(&Delta::Company { before, after: company(stored) }));
+        let before = Some(replayed.company.clone());
+        found.push(differs(&Delta::company(before, stored.company.clone())));
     }
     let businesses = |settings: &Settings| -> BTreeMap<String, Business> {
         settings.businesses.iter().map(|held| (held.id.to_string(), held.clone())).collect()
     };
     rows("businesses", &businesses(stored), &businesses(replayed), found, |log, row| {
-        Delta::Business { before: Some(Box::new(log)), after: Box::new(row) }
+        Delta::business(Some(log), row)
     });
     for catalog in Catalog::ALL {
         let entries = |settings: &Settings| -> BTreeMap<String, Entry> {
@@ -501,7 +498,7 @@ fn compare(stored: &Settings, replayed: &Settings, found: &mut Vec<String>) {
             entries.map(|entry| (entry.id.to_string(), entry.clone())).collect()
         };
         rows(catalog.as_str(), &entries(stored), &entries(replayed), found, |log, row| {
-            Delta::Entry { catalog, before: Some(Box::new(log)), after: Box::new(row) }
+            Delta::entry(catalog, Some(log), row)
         });
     }
 }
@@ -532,5 +529,5 @@ fn differs(delta: &Delta) -> String {
         [] => "who made or changed it, and when".to_owned(),
         _ => fields.join(", "),
     };
-    format!("{} differs from its change log in: {fields}", delta.place())
+    format!("{} differs from its change log in: {fields}", delta.subject.place())
 }

@@ -7,16 +7,15 @@
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{Access, Notice, PlanFamily, Store, StoreError, check_plan, count_write};
+use super::{Access, Notice, PlanFamily, Store, StoreError, count_write, forms};
 use crate::catalog::{
     access::{CoveredGrant, Grant},
     company::{Business, Company},
     entry::{Catalog, Revision},
     id::{BusinessId, CompanyId, EntryId, KeyId},
     key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
-    log::{LogLine, LoggedRequest, RequestId},
-    plan::Plan,
-    settings::Settings,
+    log::{Line, LoggedRequest, RequestId},
+    settings::{Settings, Subject},
     time::Timestamp,
 };
 
@@ -162,12 +161,11 @@ impl Store for PostgresStore {
         rows::current_revision(&self.pool, grant.company()).await
     }
 
-    async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
-        check_plan(grant, plan)?;
+    async fn commit(&self, grant: &Grant, line: &Line) -> Result<(), StoreError> {
         let company = grant.company();
-        let outcome = self.pool.write(commit::writes(company, plan)?).await;
+        let outcome = self.pool.write(commit::writes(company, line)?).await;
         count_write(&outcome);
-        if outcome.is_ok() && !plan.deltas.is_empty() {
+        if outcome.is_ok() && !line.is_empty() {
             self.notifier.tell_company(company);
         }
         outcome
@@ -196,7 +194,7 @@ impl Store for PostgresStore {
         grant: &Grant,
         after: Revision,
         limit: u32,
-    ) -> Result<Vec<LogLine>, StoreError> {
+    ) -> Result<Vec<Line>, StoreError> {
         log::changes(&self.pool, grant.company(), after, limit).await
     }
 
@@ -204,9 +202,10 @@ impl Store for PostgresStore {
         &self,
         grant: &Grant,
         before: Option<Revision>,
-        mentions: Option<&str>,
+        mentions: Option<&Subject>,
         limit: u32,
-    ) -> Result<Vec<LogLine>, StoreError> {
+    ) -> Result<Vec<Line>, StoreError> {
+        let mentions = mentions.map(forms::mention);
         log::changes_before(&self.pool, grant.company(), before, mentions, limit).await
     }
 
@@ -215,7 +214,7 @@ impl Store for PostgresStore {
         grant: &Grant,
         after: (Revision, u32),
         limit: u32,
-    ) -> Result<Vec<(u32, LogLine)>, StoreError> {
+    ) -> Result<Vec<(u32, Line)>, StoreError> {
         log::whole(&self.pool, grant.company(), after, limit).await
     }
 

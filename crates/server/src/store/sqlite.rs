@@ -10,8 +10,8 @@ use rusqlite::{Connection, ErrorCode, ffi};
 use tokio::sync::mpsc;
 
 use super::{
-    Access, Notice, PlanFamily, Store, StoreError, check_key_plans, check_plan,
-    format::{self, LineId},
+    Access, Notice, PlanFamily, Store, StoreError, check_key_plans,
+    forms::{self, LineId},
 };
 use crate::catalog::{
     access::{CoveredGrant, Grant},
@@ -20,9 +20,8 @@ use crate::catalog::{
     error::Cause,
     id::{BusinessId, CompanyId, EntryId, KeyId},
     key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
-    log::{LogLine, LoggedRequest, RequestId},
-    plan::Plan,
-    settings::Settings,
+    log::{Line, LoggedRequest, RequestId},
+    settings::{Settings, Subject},
     time::Timestamp,
 };
 
@@ -220,26 +219,14 @@ impl Store for SqliteStore {
         self.readers.read(move |tx| rows::current_revision(tx, &company)).await
     }
 
-    async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
-        check_plan(grant, plan)?;
-        let request = plan.request.as_ref().map(|request| &request.id);
-        let line = LineId::new(
-            grant.company().as_str(),
-            plan.after.revision,
-            plan.actor.key_id.as_ref(),
-            request,
-        );
-        // The body is written here, so that the one thread that writes has less to do.
-        let commit = rows::Commit {
-            company: grant.company().clone(),
-            base: plan.base,
-            time: plan.time,
-            actor: plan.actor.clone(),
-            request: plan.request.clone(),
-            subjects: format::encode_subjects(line, &plan.subjects),
-            deltas: plan.deltas.clone(),
-            body: format::encode_changes(&plan.deltas),
-        };
+    async fn commit(&self, grant: &Grant, line: &Line) -> Result<(), StoreError> {
+        // Before the one thread that writes, so that it has less to do.
+        forms::steps(grant.company(), line)?;
+        let id = LineId::of(grant.company().as_str(), line);
+        let subjects = forms::encode_subjects(id, line.subjects.as_deref().unwrap_or_default());
+        let body = forms::encode_changes(&line.deltas);
+        let commit =
+            rows::Commit { company: grant.company().clone(), line: line.clone(), subjects, body };
         self.writer.write(move |tx| rows::commit(tx, &commit)).await
     }
 
@@ -248,7 +235,7 @@ impl Store for SqliteStore {
         grant: &Grant,
         after: Revision,
         limit: u32,
-    ) -> Result<Vec<LogLine>, StoreError> {
+    ) -> Result<Vec<Line>, StoreError> {
         let company = grant.company().clone();
         self.readers.read(move |tx| log::changes(tx, &company, after, limit)).await
     }
@@ -277,10 +264,10 @@ impl Store for SqliteStore {
         &self,
         grant: &Grant,
         before: Option<Revision>,
-        mentions: Option<&str>,
+        mentions: Option<&Subject>,
         limit: u32,
-    ) -> Result<Vec<LogLine>, StoreError> {
-        let (company, mentions) = (grant.company().clone(), mentions.map(str::to_owned));
+    ) -> Result<Vec<Line>, StoreError> {
+        let (company, mentions) = (grant.company().clone(), mentions.map(forms::mention));
         let list =
             move |tx: &_| log::changes_before(tx, &company, before, mentions.as_deref(), limit);
         self.readers.read(list).await
@@ -291,7 +278,7 @@ impl Store for SqliteStore {
         grant: &Grant,
         after: (Revision, u32),
         limit: u32,
-    ) -> Result<Vec<(u32, LogLine)>, StoreError> {
+    ) -> Result<Vec<(u32, Line)>, StoreError> {
         let company = grant.company().clone();
         self.readers.read(move |tx| log::whole(tx, &company, after, limit)).await
     }
@@ -428,7 +415,7 @@ fn failure(error: rusqlite::Error) -> StoreError {
         }
         Some(_) => StoreError::Unavailable(cause),
         // Not the engine's: a column holds what it must not.
-        None => format::not_as_written(&error),
+        None => forms::not_as_written(&error),
     }
 }
 
@@ -451,9 +438,10 @@ mod tests {
     use super::*;
     use crate::catalog::{
         access::Task,
+        delta::Delta,
         entry::{Audit, State},
+        plan::Plan,
         replay,
-        settings::Delta,
         text::Name,
     };
 
@@ -474,14 +462,19 @@ mod tests {
             state: State::Active,
             audit,
         };
-        let deltas = vec![Delta::Company { before: None, after: Box::new(company) }];
+        let deltas = vec![Delta::company(None, company)];
         let time = Timestamp::from_micros(1);
         let after = replay::apply(None, Revision(1), time, &deltas).unwrap();
         let actor = grant.actor().clone();
-        (
-            grant,
-            Plan { base: Revision(0), time, actor, request: None, subjects: vec![], deltas, after },
-        )
+        let line = Line {
+            revision: Revision(1),
+            time,
+            actor,
+            request: None,
+            subjects: Some(vec![]),
+            deltas,
+        };
+        (grant, Plan { line, after })
     }
 
     /// The limit belongs to the writer's connection, which is why this test sits here.
@@ -500,7 +493,7 @@ mod tests {
         let mut written = 0;
         let refused = loop {
             let (grant, plan) = plan(&format!("cmp_{written}"));
-            match store.commit(&grant, &plan).await {
+            match store.commit(&grant, &plan.line).await {
                 Ok(()) => written += 1,
                 Err(error) => break error,
             }
@@ -519,7 +512,7 @@ mod tests {
 
         // So do writes, once there is room.
         limit_pages(&store, 1_000).await;
-        store.commit(&grant, &plan).await.unwrap();
+        store.commit(&grant, &plan.line).await.unwrap();
         assert_eq!(store.settings(&grant).await.unwrap(), Some(plan.after));
     }
 

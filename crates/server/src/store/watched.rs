@@ -19,9 +19,8 @@ use crate::{
         entry::{Catalog, Revision},
         id::{BusinessId, CompanyId, EntryId, KeyId},
         key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
-        log::{LogLine, LoggedRequest, RequestId},
-        plan::Plan,
-        settings::Settings,
+        log::{Line, LoggedRequest, RequestId},
+        settings::{Settings, Subject},
         time::Timestamp,
     },
     telemetry::{DAMAGE, DAMAGED_PLACES},
@@ -226,11 +225,11 @@ impl Store for Watched {
         )
     }
 
-    async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
+    async fn commit(&self, grant: &Grant, line: &Line) -> Result<(), StoreError> {
         self.damages.note(
             Part::Settings,
             grant.company().as_str(),
-            self.inner.commit(grant, plan).await,
+            self.inner.commit(grant, line).await,
         )
     }
 
@@ -265,7 +264,7 @@ impl Store for Watched {
         grant: &Grant,
         after: Revision,
         limit: u32,
-    ) -> Result<Vec<LogLine>, StoreError> {
+    ) -> Result<Vec<Line>, StoreError> {
         self.damages.note(
             Part::History,
             grant.company().as_str(),
@@ -277,9 +276,9 @@ impl Store for Watched {
         &self,
         grant: &Grant,
         before: Option<Revision>,
-        mentions: Option<&str>,
+        mentions: Option<&Subject>,
         limit: u32,
-    ) -> Result<Vec<LogLine>, StoreError> {
+    ) -> Result<Vec<Line>, StoreError> {
         self.damages.note(
             Part::History,
             grant.company().as_str(),
@@ -292,7 +291,7 @@ impl Store for Watched {
         grant: &Grant,
         after: (Revision, u32),
         limit: u32,
-    ) -> Result<Vec<(u32, LogLine)>, StoreError> {
+    ) -> Result<Vec<(u32, Line)>, StoreError> {
         self.damages.note(
             Part::History,
             grant.company().as_str(),

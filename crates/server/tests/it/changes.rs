@@ -10,7 +10,7 @@ use customer_settings_server::{
         entry::{Audit, Catalog, Entry, Revision, State},
         error::Error,
         id::{CompanyId, EntryId},
-        log::LogLine,
+        log::Line,
         plan::{Context, Plan, plan},
         replay::{apply, unapply},
         settings::Settings,
@@ -26,7 +26,7 @@ use crate::harness::{Data, also_on_postgres};
 /// A company with its log, as the service keeps it.
 struct Company {
     settings: Option<Settings>,
-    log: Vec<LogLine>,
+    log: Vec<Line>,
     /// The company after each revision, from 1.
     past: Vec<Settings>,
     next_id: Cell<u32>,
@@ -68,15 +68,8 @@ impl Company {
 
     fn make(&mut self, change: &Change) -> Result<Plan, Error> {
         let plan = self.plan(change)?;
-        if !plan.deltas.is_empty() {
-            self.log.push(LogLine {
-                revision: plan.after.revision,
-                time: plan.time,
-                actor: plan.actor.clone(),
-                request: None,
-                subjects: Some(plan.subjects.clone()),
-                deltas: plan.deltas.clone(),
-            });
+        if !plan.line.deltas.is_empty() {
+            self.log.push(plan.line.clone());
             self.past.push(plan.after.clone());
         }
         self.settings = Some(plan.after.clone());
@@ -397,13 +390,13 @@ fn grant(company: &mut Company, wish: &Wish) {
         return;
     };
     check_rules(&plan.after);
-    if plan.deltas.is_empty() {
+    if plan.line.deltas.is_empty() {
         assert_eq!(plan.after, before);
         return;
     }
     assert_eq!(plan.after.revision, before.revision.next());
-    assert!(plan.time > before.changed_time);
-    let back = unapply(plan.after.clone(), before.revision, before.changed_time, &plan.deltas);
+    assert!(plan.line.time > before.changed_time);
+    let back = unapply(plan.after.clone(), before.revision, before.changed_time, &plan.line.deltas);
     assert_eq!(back.unwrap(), before, "the change leads back");
 
     // Undoing the change that was just made brings everything back, and so does undoing that.
@@ -412,7 +405,7 @@ fn grant(company: &mut Company, wish: &Wish) {
     let undone = company.plan(&Change::Undo {
         etag: None,
         revision: after.revision,
-        deltas: plan.deltas.clone(),
+        deltas: plan.line.deltas.clone(),
     });
     let undone = undone.unwrap_or_else(|error| panic!("{wish:?} cannot be undone: {error}"));
     assert_eq!(content(&undone.after), content(&before), "undoing {wish:?}");
@@ -420,7 +413,7 @@ fn grant(company: &mut Company, wish: &Wish) {
     let redone = company.plan(&Change::Undo {
         etag: None,
         revision: undone.after.revision,
-        deltas: undone.deltas,
+        deltas: undone.line.deltas,
     });
     assert_eq!(content(&redone.unwrap().after), content(&after), "undoing the undoing of {wish:?}");
     company.settings = settings;
@@ -432,16 +425,7 @@ async fn repeat_in_store(company: &Company) {
     let data = Data::new().await;
     let store = data.open(Access::Write).await;
     for (line, after) in company.log.iter().zip(&company.past) {
-        let plan = Plan {
-            base: Revision(line.revision.0 - 1),
-            time: line.time,
-            actor: line.actor.clone(),
-            request: None,
-            subjects: line.subjects.clone().unwrap(),
-            deltas: line.deltas.clone(),
-            after: after.clone(),
-        };
-        store.commit(&local.grant(&id), &plan).await.unwrap();
+        store.commit(&local.grant(&id), line).await.unwrap();
         let read = store.settings(&local.grant(&id)).await.unwrap();
         assert_eq!(read.as_ref(), Some(after), "{:?}", line.deltas);
     }

@@ -10,7 +10,7 @@ use customer_settings_server::{
         error::{Error, Violation},
         id::CompanyId,
         plan::{Context, Plan, plan},
-        settings::{Delta, Settings},
+        settings::Settings,
         time::Timestamp,
     },
     service::document,
@@ -54,7 +54,7 @@ impl Company {
         let id = CompanyId::parse("id", "c").unwrap();
         let planned = plan(&id, self.settings.as_ref(), &Change::Load(Box::new(draft)), &context);
         match planned {
-            Ok(plan) if plan.deltas.is_empty() => Ok(None),
+            Ok(plan) if plan.line.deltas.is_empty() => Ok(None),
             Ok(plan) => {
                 self.settings = Some(plan.after.clone());
                 Ok(Some(plan))
@@ -104,11 +104,7 @@ fn unnamed_entries_stay_after_the_named_ones_and_keep_their_audit() {
         Company::with("customer_tags: [{id: a, name: A}, {id: b, name: B}, {id: c, name: C}]");
     let plan = company.load("customer_tags: [{id: c, name: C}]").unwrap().unwrap();
     assert_eq!(company.active(Catalog::CustomerTags), "c a b");
-    assert!(
-        plan.deltas.iter().all(|delta| matches!(delta, Delta::Moved { .. })),
-        "{:?}",
-        plan.deltas
-    );
+    assert!(plan.line.deltas.iter().all(|delta| delta.ranks().is_some()), "{:?}", plan.line.deltas);
     let entries = plan.after.entries(Catalog::CustomerTags);
     assert!(entries.iter().all(|entry| entry.audit.revision == Revision(1)));
 }
@@ -244,6 +240,6 @@ fn time_never_runs_backwards_in_a_companys_log() {
     let mut company = Company::with("");
     for expected in [1_001, 1_002] {
         let plan = company.load(&format!("name: N{expected}")).unwrap().unwrap();
-        assert_eq!(plan.time, Timestamp::from_micros(expected));
+        assert_eq!(plan.line.time, Timestamp::from_micros(expected));
     }
 }

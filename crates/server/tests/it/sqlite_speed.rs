@@ -62,7 +62,7 @@ impl Writer {
                 tag.audit.revision = self.current.revision.next();
             });
             let mut plan = plan(Some(&self.current), vec![renamed]);
-            plan.request = Some(request(&format!("\"request-{number}\""), 1));
+            plan.line.request = Some(request(&format!("\"request-{number}\""), 1));
             self.current = plan.after.clone();
             plans.push(plan);
         }
@@ -81,7 +81,7 @@ async fn store_rate(store: &Arc<dyn Store>, writers: &mut [Writer]) -> f64 {
         let store = Arc::clone(store);
         tasks.spawn(async move {
             for plan in &plans {
-                store.commit(&grant, plan).await.unwrap();
+                store.commit(&grant, &plan.line).await.unwrap();
             }
         });
     }
@@ -101,7 +101,7 @@ impl Bare {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir, Access::Write).unwrap());
         let mut writer = Writer::new(&*store, "cmp_bare").await;
         let plans = writer.plans(1);
-        store.commit(&writer.grant, &plans[0]).await.unwrap();
+        store.commit(&writer.grant, &plans[0].line).await.unwrap();
         drop(store);
         let db = Connection::open(dir.join(DATABASE)).unwrap();
         db.busy_timeout(Duration::from_secs(5)).unwrap();

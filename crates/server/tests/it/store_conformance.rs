@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use customer_settings_server::{
     catalog::{
         access::{Actor, Coverage, Scopes},
+        delta::{Delta, Row},
         entry::{Catalog, Entry, Revision, State},
         error::Kind,
         id::{BusinessId, EntryId, KeyId},
@@ -14,7 +15,7 @@ use customer_settings_server::{
         place::Country,
         plan::Plan,
         replay,
-        settings::{Delta, Subject},
+        settings::Subject,
     },
     store::{Access, PlanFamily, Store, StoreError, postgres::PostgresStore, sqlite::SqliteStore},
 };
@@ -109,7 +110,7 @@ conformance! {
     the_log_keeps_who_and_when,
     the_log_keeps_where_from_and_what_was_asked,
     the_log_is_read_newest_first,
-    the_newest_lines_that_mention_an_id_are_found,
+    the_newest_lines_about_a_subject_are_found,
     the_revision_at_a_moment_is_that_of_the_last_change,
     a_request_is_found_by_its_id,
     a_request_id_is_taken_as_it_is,
@@ -189,11 +190,8 @@ async fn every_field_of_every_row_can_change(engine: &dyn Engine) {
     business.audit.created_time = time(5);
     let tag = &made.entries(Catalog::CustomerTags)[0];
     let deltas = vec![
-        Delta::Company { before: Some(Box::new(made.company.clone())), after: Box::new(company) },
-        Delta::Business {
-            before: Some(Box::new(made.businesses[0].clone())),
-            after: Box::new(business),
-        },
+        Delta::company(Some(made.company.clone()), company),
+        Delta::business(Some(made.businesses[0].clone()), business),
         changed_entry(Catalog::CustomerTags, tag, |tag| {
             tag.name = name("Renamed");
             tag.description = Default::default();
@@ -213,13 +211,13 @@ async fn only_the_current_revision_is_a_base(engine: &dyn Engine) {
     make_company(&*store, "cmp_a", "A").await;
     let current = touch(&*store, "cmp_a").await;
     for base in [1, 3, u64::MAX - 1] {
-        let plan = Plan { base: Revision(base), ..touching(&current) };
-        let outcome = store.commit(&grant("cmp_a"), &plan).await;
+        let plan = from_base(touching(&current), base);
+        let outcome = store.commit(&grant("cmp_a"), &plan.line).await;
         assert!(matches!(outcome, Err(StoreError::Conflict)), "{base}: {outcome:?}");
     }
     let mut elsewhere = current.clone();
     elsewhere.company.id = company_id("cmp_b");
-    let outcome = store.commit(&grant("cmp_b"), &touching(&elsewhere)).await;
+    let outcome = store.commit(&grant("cmp_b"), &touching(&elsewhere).line).await;
     assert!(
         matches!(outcome, Err(StoreError::Conflict)),
         "a company that does not exist: {outcome:?}"
@@ -231,7 +229,7 @@ async fn a_company_is_made_once(engine: &dyn Engine) {
     let store = engine.open().await;
     let made = make_company(&*store, "cmp_a", "A").await;
     let again = plan(None, vec![made_company(company("cmp_a", "B"))]);
-    assert!(matches!(store.commit(&grant("cmp_a"), &again).await, Err(StoreError::Conflict)));
+    assert!(matches!(store.commit(&grant("cmp_a"), &again.line).await, Err(StoreError::Conflict)));
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
 }
 
@@ -243,7 +241,7 @@ async fn of_writers_with_one_base_one_wins(engine: &dyn Engine) {
         let store = Arc::clone(&store);
         let tag = entry(&format!("tag_{i}"), &format!("Tag {i}"), i + 1);
         let plan = plan(Some(&made), vec![made_entry(Catalog::CustomerTags, tag)]);
-        writers.push(tokio::spawn(async move { store.commit(&grant("cmp_a"), &plan).await }));
+        writers.push(tokio::spawn(async move { store.commit(&grant("cmp_a"), &plan.line).await }));
     }
     let mut won = 0;
     for writer in writers {
@@ -263,7 +261,7 @@ async fn a_conflict_writes_nothing(engine: &dyn Engine) {
     let stale =
         plan(Some(&made), vec![made_entry(Catalog::CustomerTags, entry("lost", "Lost", 5))]);
     let current = touch(&*store, "cmp_a").await;
-    assert!(matches!(store.commit(&grant("cmp_a"), &stale).await, Err(StoreError::Conflict)));
+    assert!(matches!(store.commit(&grant("cmp_a"), &stale.line).await, Err(StoreError::Conflict)));
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(current));
     assert_eq!(log(&*store, "cmp_a").await.len(), 2);
 }
@@ -395,15 +393,12 @@ async fn a_plan_that_does_not_fit_is_refused(engine: &dyn Engine) {
         ("a company that was made before", made_company(company("cmp_b", "B"))),
         (
             "a business that is not there",
-            Delta::Business {
-                before: Some(Box::new(business("b", "B"))),
-                after: Box::new(business("b", "B")),
-            },
+            Delta::business(Some(business("b", "B")), business("b", "B")),
         ),
     ] {
         let deltas = vec![changed_entry(TAGS, first, |tag| tag.color = None), delta];
-        let plan = Plan { deltas, ..touching(&made) };
-        let outcome = store.commit(&grant("cmp_a"), &plan).await;
+        let plan = with(touching(&made), |line| line.deltas = deltas);
+        let outcome = store.commit(&grant("cmp_a"), &plan.line).await;
         assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{what}: {outcome:?}");
     }
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
@@ -413,16 +408,12 @@ async fn a_plan_for_another_company_is_refused(engine: &dyn Engine) {
     let store = engine.open().await;
     let made = make_company(&*store, "cmp_a", "A").await;
     make_company(&*store, "cmp_b", "B").await;
-    let renamed = Delta::Company {
-        before: Some(Box::new(made.company.clone())),
-        after: Box::new(company("cmp_a", "Renamed")),
-    };
+    let renamed = Delta::company(Some(made.company.clone()), company("cmp_a", "Renamed"));
     for (grant, plan) in [
         (grant("cmp_b"), plan(Some(&made), vec![renamed])),
-        (grant("cmp_b"), with_request(plan(Some(&made), Vec::new()), "1")),
         (grant("cmp_c"), plan(None, vec![made_company(company("cmp_d", "D"))])),
     ] {
-        assert!(matches!(store.commit(&grant, &plan).await, Err(StoreError::Damaged(_))));
+        assert!(matches!(store.commit(&grant, &plan.line).await, Err(StoreError::Damaged(_))));
     }
     assert_eq!(store.revision(&grant("cmp_b")).await.unwrap(), Some(Revision(1)));
     assert_eq!(store.revision(&grant("cmp_d")).await.unwrap(), None);
@@ -479,7 +470,7 @@ async fn companies_are_paged_after_a_name_and_an_id(engine: &dyn Engine) {
     let made = store.settings(&grant("b")).await.unwrap().unwrap();
     let mut archived = made.company.clone();
     archived.state = State::Archived;
-    let delta = Delta::Company { before: Some(Box::new(made.company)), after: Box::new(archived) };
+    let delta = Delta::company(Some(made.company), archived);
     commit(&*store, "b", vec![delta]).await.unwrap();
 
     let few = covering(&["a", "b", "d"]);
@@ -509,7 +500,7 @@ async fn archived_companies_are_not_listed(engine: &dyn Engine) {
     make_company(&*store, "cmp_b", "B").await;
     let mut archived = made.company.clone();
     archived.state = State::Archived;
-    let delta = Delta::Company { before: Some(Box::new(made.company)), after: Box::new(archived) };
+    let delta = Delta::company(Some(made.company), archived);
     let after = commit(&*store, "cmp_a", vec![delta]).await.unwrap();
 
     assert_eq!(names_of_companies(&*store, 0, 10).await, ["B/cmp_b"]);
@@ -576,8 +567,7 @@ async fn companies_are_found_by_their_fold_key(engine: &dyn Engine) {
     assert_eq!(found, [company_id("b")]);
 
     let made = store.settings(&grant("a")).await.unwrap().unwrap();
-    let renamed =
-        Delta::Company { before: Some(Box::new(made.company)), after: Box::new(company("a", "X")) };
+    let renamed = Delta::company(Some(made.company), company("a", "X"));
     commit(&*store, "a", vec![renamed]).await.unwrap();
     assert_eq!(store.companies_named(&covering_all(), &fold_key).await.unwrap(), [company_id("b")]);
     assert_eq!(store.companies_named(&covering_all(), "x").await.unwrap(), [company_id("a")]);
@@ -605,23 +595,24 @@ async fn the_log_is_read_in_pages(engine: &dyn Engine) {
 async fn the_log_keeps_who_and_when(engine: &dyn Engine) {
     let store = engine.open().await;
     let made = plan(None, vec![made_company(company("cmp_a", "A"))]);
-    store.commit(&grant("cmp_a"), &made).await.unwrap();
+    store.commit(&grant("cmp_a"), &made.line).await.unwrap();
     // A time before 1970 and an actor without a key.
-    let plan =
-        Plan { time: time(-1), actor: grant("cmp_a").actor().clone(), ..touching(&made.after) };
-    store.commit(&grant("cmp_a"), &plan).await.unwrap();
+    let plan = with(touching(&made.after), |line| {
+        (line.time, line.actor) = (time(-1), grant("cmp_a").actor().clone());
+    });
+    store.commit(&grant("cmp_a"), &plan.line).await.unwrap();
 
     let lines = log(&*store, "cmp_a").await;
     assert_eq!(
         (lines[0].time, &lines[0].actor, &lines[0].deltas),
-        (made.time, &made.actor, &made.deltas)
+        (made.line.time, &made.line.actor, &made.line.deltas)
     );
-    assert_eq!((lines[1].time, &lines[1].actor), (time(-1), &plan.actor));
+    assert_eq!((lines[1].time, &lines[1].actor), (time(-1), &plan.line.actor));
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap().unwrap().changed_time, time(-1));
 }
 
 fn with_request(plan: Plan, id: &str) -> Plan {
-    Plan { request: Some(request(id, 7)), ..plan }
+    with(plan, |line| line.request = Some(request(id, 7)))
 }
 
 async fn the_log_keeps_where_from_and_what_was_asked(engine: &dyn Engine) {
@@ -640,13 +631,11 @@ async fn the_log_keeps_where_from_and_what_was_asked(engine: &dyn Engine) {
         [(Some("192.0.2.7"), all), (Some("2001:db8::7"), vec![tag("second")]), (None, Vec::new())]
     {
         let mut plan = with_request(touching(&current), &format!("{address:?}"));
-        plan.actor.address = address.map(|address| address.parse().unwrap());
-        plan.subjects = subjects;
-        store.commit(&grant("cmp_a"), &plan).await.unwrap();
+        plan.line.actor.address = address.map(|address| address.parse().unwrap());
+        plan.line.subjects = Some(subjects);
+        store.commit(&grant("cmp_a"), &plan.line).await.unwrap();
         let line = log(&*store, "cmp_a").await.pop().unwrap();
-        assert_eq!((line.revision, line.time), (plan.after.revision, plan.time));
-        assert_eq!((&line.actor, &line.subjects), (&plan.actor, &Some(plan.subjects.clone())));
-        assert_eq!(line.request, plan.request);
+        assert_eq!(line, plan.line);
         current = plan.after;
     }
 }
@@ -658,7 +647,7 @@ async fn the_log_is_read_newest_first(engine: &dyn Engine) {
         touch(&*store, "cmp_a").await;
     }
     let nothing = plan(store.settings(&grant("cmp_a")).await.unwrap().as_ref(), Vec::new());
-    store.commit(&grant("cmp_a"), &with_request(nothing, "1")).await.unwrap();
+    store.commit(&grant("cmp_a"), &with_request(nothing, "1").line).await.unwrap();
     for (before, limit, expected) in [
         (None, 2, &[5, 4][..]),
         (Some(4), 2, &[3, 2]),
@@ -678,8 +667,7 @@ async fn the_log_is_read_newest_first(engine: &dyn Engine) {
     assert!(store.changes_before(&grant("cmp_b"), None, None, 9).await.unwrap().is_empty());
 }
 
-/// Other lines may come along; these names are no ids, so they do not.
-async fn the_newest_lines_that_mention_an_id_are_found(engine: &dyn Engine) {
+async fn the_newest_lines_about_a_subject_are_found(engine: &dyn Engine) {
     const TAGS: Catalog = Catalog::CustomerTags;
     let store = engine.open().await;
     make_company(&*store, "cmp_a", "A").await;
@@ -694,22 +682,25 @@ async fn the_newest_lines_that_mention_an_id_are_found(engine: &dyn Engine) {
     ] {
         commit(&*store, "cmp_a", deltas).await.unwrap();
     }
-    let revisions = async |before: Option<u64>, id: &str, limit| {
-        let before = before.map(Revision);
-        let lines = store.changes_before(&grant("cmp_a"), before, Some(id), limit).await.unwrap();
+    let revisions = async |before: Option<u64>, place: &str, limit| {
+        let (before, subject) = (before.map(Revision), Subject::at(place));
+        let of = grant("cmp_a");
+        let lines = store.changes_before(&of, before, subject.as_ref(), limit).await.unwrap();
         lines.iter().map(|line| line.revision.0).collect::<Vec<_>>()
     };
-    for (id, at_least) in
-        [("tag_1", &[7, 6, 4, 2][..]), ("tag_12", &[5, 4, 3]), ("biz_cmp_a", &[1]), ("none", &[])]
-    {
-        let found = revisions(None, id, 99).await;
-        assert!(at_least.iter().all(|revision| found.contains(revision)), "{id}: {found:?}");
-        assert!(found.is_sorted_by(|a, b| a > b), "{found:?}");
+    for (place, expected) in [
+        ("customer_tags/tag_1", &[7, 6, 4, 2][..]),
+        ("customer_tags/tag_12", &[5, 4, 3]),
+        ("customer_tags", &[7, 6, 5, 4, 3, 2, 1]),
+        ("life_cycles", &[1]),
+        ("life_cycles/tag_1", &[]),
+        ("businesses/biz_cmp_a", &[1]),
+        ("company", &[1]),
+    ] {
+        assert_eq!(revisions(None, place, 99).await, expected, "{place}");
     }
-    let first = revisions(None, "tag_1", 1).await;
-    assert_eq!((first.len(), first[0] >= 7), (1, true));
-    assert!(revisions(Some(7), "tag_1", 99).await.contains(&6));
-    assert!(!revisions(Some(7), "tag_1", 99).await.contains(&7));
+    assert_eq!(revisions(None, "customer_tags/tag_1", 1).await, [7]);
+    assert_eq!(revisions(Some(7), "customer_tags/tag_1", 99).await, [6, 4, 2]);
 }
 
 async fn the_revision_at_a_moment_is_that_of_the_last_change(engine: &dyn Engine) {
@@ -719,13 +710,13 @@ async fn the_revision_at_a_moment_is_that_of_the_last_change(engine: &dyn Engine
     let mut current = made;
     for revision in [2, 3] {
         let time = time(time_of(1).as_micros() + 10 * (revision - 1));
-        let plan = Plan { time, ..touching(&current) };
-        store.commit(&grant("cmp_a"), &plan).await.unwrap();
+        let plan = with(touching(&current), |line| line.time = time);
+        store.commit(&grant("cmp_a"), &plan.line).await.unwrap();
         current = plan.after;
     }
     // A request that changes nothing later on makes no revision.
-    let nothing = Plan { time: time_of(1_000), ..plan(Some(&current), Vec::new()) };
-    store.commit(&grant("cmp_a"), &with_request(nothing, "1")).await.unwrap();
+    let nothing = with(plan(Some(&current), Vec::new()), |line| line.time = time_of(1_000));
+    store.commit(&grant("cmp_a"), &with_request(nothing, "1").line).await.unwrap();
 
     let at = async |after_first: i64| {
         let time = time(time_of(1).as_micros() + after_first);
@@ -755,9 +746,11 @@ async fn a_request_is_found_by_its_id(engine: &dyn Engine) {
     };
     assert_eq!(find(&*store, "cmp_a", "key_1", "r-1").await, None);
     let subjects = vec![Subject::Company, Subject::Catalog(Catalog::CustomerTags)];
-    let plan = Plan { subjects: subjects.clone(), ..with_request(touching(&made), "r-1") };
-    assert_eq!(plan.actor.key_id, Some(key));
-    store.commit(&grant("cmp_a"), &plan).await.unwrap();
+    let plan = with(with_request(touching(&made), "r-1"), |line| {
+        line.subjects = Some(subjects.clone());
+    });
+    assert_eq!(plan.line.actor.key_id, Some(key));
+    store.commit(&grant("cmp_a"), &plan.line).await.unwrap();
     touch(&*store, "cmp_a").await;
 
     let expected =
@@ -783,7 +776,7 @@ async fn a_request_id_is_taken_as_it_is(engine: &dyn Engine) {
     let longest = "~".repeat(128);
     for id in ["a", "\"\"a\"\"", "\" a \"", "'; --", longest.as_str()] {
         let plan = with_request(touching(&current), id);
-        store.commit(&grant("cmp_a"), &plan).await.unwrap();
+        store.commit(&grant("cmp_a"), &plan.line).await.unwrap();
         assert!(store.request(&grant("cmp_a"), &key, &request_id(id)).await.unwrap().is_some());
         let line = log(&*store, "cmp_a").await.pop().unwrap();
         assert_eq!(line.request.map(|one| one.id), Some(request_id(id)), "{id}");
@@ -797,12 +790,12 @@ async fn a_request_id_is_used_once_per_company_and_key(engine: &dyn Engine) {
     let made = make_company(&*store, "cmp_a", "A").await;
     make_company(&*store, "cmp_b", "B").await;
     let first = with_request(touching(&made), "1");
-    store.commit(&grant("cmp_a"), &first).await.unwrap();
+    store.commit(&grant("cmp_a"), &first.line).await.unwrap();
     let current = first.after;
 
     // The same key for the same company: another change, or nothing to change.
     for plan in [touching(&current), plan(Some(&current), Vec::new())] {
-        let outcome = store.commit(&grant("cmp_a"), &with_request(plan, "1")).await;
+        let outcome = store.commit(&grant("cmp_a"), &with_request(plan, "1").line).await;
         assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
     }
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(current.clone()));
@@ -810,12 +803,12 @@ async fn a_request_id_is_used_once_per_company_and_key(engine: &dyn Engine) {
 
     // Another key, another company, another id, and none.
     let mut other_key = with_request(touching(&current), "1");
-    other_key.actor = actor("key_2");
-    store.commit(&grant("cmp_a"), &other_key).await.unwrap();
+    other_key.line.actor = actor("key_2");
+    store.commit(&grant("cmp_a"), &other_key.line).await.unwrap();
     let b = store.settings(&grant("cmp_b")).await.unwrap().unwrap();
-    store.commit(&grant("cmp_b"), &with_request(touching(&b), "1")).await.unwrap();
+    store.commit(&grant("cmp_b"), &with_request(touching(&b), "1").line).await.unwrap();
     let other_id = with_request(touching(&other_key.after), "2");
-    store.commit(&grant("cmp_a"), &other_id).await.unwrap();
+    store.commit(&grant("cmp_a"), &other_id.line).await.unwrap();
     touch(&*store, "cmp_a").await;
     touch(&*store, "cmp_a").await;
     for (key, revision) in [("key_1", 2), ("key_2", 3)] {
@@ -833,13 +826,13 @@ async fn a_used_request_id_is_a_conflict_before_anything_else(engine: &dyn Engin
     let mut made = make_company(&*store, "cmp_a", "A").await;
     let first = made.entries(TAGS)[0].clone();
     let plan_first = with_request(plan(Some(&made), vec![deleted(TAGS, &first)]), "1");
-    store.commit(&grant("cmp_a"), &plan_first).await.unwrap();
+    store.commit(&grant("cmp_a"), &plan_first.line).await.unwrap();
     made = plan_first.after;
     for delta in [made_entry(TAGS, first), made_business(business("biz_cmp_b", "Taken"))] {
         let again = plan(Some(&made), vec![delta]);
-        let outcome = store.commit(&grant("cmp_a"), &again).await;
+        let outcome = store.commit(&grant("cmp_a"), &again.line).await;
         assert!(matches!(outcome, Err(StoreError::Taken(..))), "{outcome:?}");
-        let outcome = store.commit(&grant("cmp_a"), &with_request(again, "1")).await;
+        let outcome = store.commit(&grant("cmp_a"), &with_request(again, "1").line).await;
         assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
     }
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
@@ -852,10 +845,11 @@ async fn a_request_that_changed_nothing_is_found_and_raises_no_revision(engine: 
     let lines = log(&*store, "cmp_a").await;
     let first = Subject::Entry(Catalog::LifeCycles, EntryId::parse("id", "first").unwrap());
     for (id, subjects) in [("1", vec![first]), ("2", vec![Subject::Company]), ("3", Vec::new())] {
-        let plan =
-            Plan { subjects: subjects.clone(), ..with_request(plan(Some(&current), vec![]), id) };
-        store.commit(&grant("cmp_a"), &plan).await.unwrap();
-        let key = plan.actor.key_id.unwrap();
+        let plan = with(with_request(plan(Some(&current), vec![]), id), |line| {
+            line.subjects = Some(subjects.clone());
+        });
+        store.commit(&grant("cmp_a"), &plan.line).await.unwrap();
+        let key = plan.line.actor.key_id.unwrap();
         let found = store.request(&grant("cmp_a"), &key, &request_id(id)).await.unwrap();
         let expected =
             LoggedRequest { digest: [7; 32], revision: Revision(2), changed: false, subjects };
@@ -879,33 +873,33 @@ async fn a_request_that_changes_nothing_needs_the_current_base(engine: &dyn Engi
     let current = touch(&*store, "cmp_a").await;
     for base in [1, 3, u64::MAX - 1] {
         let nothing = with_request(plan(Some(&current), Vec::new()), "1");
-        let plan = Plan { base: Revision(base), ..nothing };
-        let outcome = store.commit(&grant("cmp_a"), &plan).await;
+        let plan = from_base(nothing, base);
+        let outcome = store.commit(&grant("cmp_a"), &plan.line).await;
         assert!(matches!(outcome, Err(StoreError::Conflict)), "{base}: {outcome:?}");
     }
     let mut elsewhere = current.clone();
     elsewhere.company.id = company_id("cmp_b");
     let nothing = with_request(plan(Some(&elsewhere), Vec::new()), "1");
-    let outcome = store.commit(&grant("cmp_b"), &nothing).await;
+    let outcome = store.commit(&grant("cmp_b"), &nothing.line).await;
     assert!(matches!(outcome, Err(StoreError::Conflict)), "no such company: {outcome:?}");
     let key = KeyId::parse("id", "key_1").unwrap();
     assert_eq!(store.request(&grant("cmp_a"), &key, &request_id("1")).await.unwrap(), None);
     let right = with_request(plan(Some(&current), Vec::new()), "1");
-    store.commit(&grant("cmp_a"), &right).await.unwrap();
+    store.commit(&grant("cmp_a"), &right.line).await.unwrap();
 }
 
 async fn a_request_needs_a_key_and_an_empty_plan_a_request(engine: &dyn Engine) {
     let store = engine.open().await;
     let made = make_company(&*store, "cmp_a", "A").await;
     let nothing = plan(Some(&made), Vec::new());
-    let local = || grant("cmp_a").actor().clone();
+    let by_nobody = |plan| with(plan, |line| line.actor = grant("cmp_a").actor().clone());
     for (what, plan) in [
         ("no request", nothing.clone()),
-        ("no key", Plan { actor: local(), ..with_request(nothing.clone(), "1") }),
-        ("a change without a key", Plan { actor: local(), ..with_request(touching(&made), "1") }),
-        ("no company", Plan { base: Revision(0), ..with_request(nothing, "1") }),
+        ("no key", by_nobody(with_request(nothing.clone(), "1"))),
+        ("a change without a key", by_nobody(with_request(touching(&made), "1"))),
+        ("no company", from_base(with_request(nothing, "1"), 0)),
     ] {
-        let outcome = store.commit(&grant("cmp_a"), &plan).await;
+        let outcome = store.commit(&grant("cmp_a"), &plan.line).await;
         assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{what}: {outcome:?}");
     }
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
@@ -919,11 +913,10 @@ async fn an_id_of_a_deleted_entry_is_not_used_again(engine: &dyn Engine) {
     let first = made.entries(TAGS)[0].clone();
     assert!(!was_deleted(&*store, "cmp_a", TAGS, &first.id).await);
     // Neither later on nor in the same change.
-    let at_once = Plan {
-        deltas: vec![deleted(TAGS, &first), made_entry(TAGS, first.clone())],
-        ..touching(&made)
-    };
-    let outcome = store.commit(&grant("cmp_a"), &at_once).await;
+    let at_once = with(touching(&made), |line| {
+        line.deltas = vec![deleted(TAGS, &first), made_entry(TAGS, first.clone())];
+    });
+    let outcome = store.commit(&grant("cmp_a"), &at_once.line).await;
     assert!(matches!(outcome, Err(StoreError::Taken(Kind::Entry, _))), "{outcome:?}");
     assert!(!was_deleted(&*store, "cmp_a", TAGS, &first.id).await);
 
@@ -1382,7 +1375,7 @@ async fn another_program_sees_every_commit(engine: &dyn Engine) {
     let after = touch(&*other, "cmp_a").await;
     assert_eq!(one.settings(&grant("cmp_a")).await.unwrap(), Some(after));
     let stale = touching(&made);
-    assert!(matches!(one.commit(&grant("cmp_a"), &stale).await, Err(StoreError::Conflict)));
+    assert!(matches!(one.commit(&grant("cmp_a"), &stale.line).await, Err(StoreError::Conflict)));
 }
 
 async fn the_change_mark_moves_with_every_write_of_anybody(engine: &dyn Engine) {
@@ -1439,7 +1432,7 @@ async fn concurrent_writers_leave_no_gap(engine: &dyn Engine) {
         let revisions: Vec<u64> = lines.iter().map(|line| line.revision.0).collect();
         assert_eq!(revisions, (1..=revisions.len() as u64).collect::<Vec<_>>(), "{id}");
         acknowledged.extend(lines[1..].iter().map(|line| match &line.deltas[..] {
-            [Delta::Entry { after, .. }] => after.rank,
+            [Delta { after: Some(Row::Entry(after)), .. }] => after.rank,
             other => panic!("{other:?}"),
         }));
         assert_eq!(replay(&*stores[0], id).await, stores[1].settings(&grant(id)).await.unwrap());
@@ -1525,9 +1518,8 @@ async fn the_whole_log_has_the_empty_lines_too(engine: &dyn Engine) {
     let made = make_company(&*store, "cmp_a", "A").await;
     make_company(&*store, "cmp_b", "B").await;
     for id in ["1", "2"] {
-        let nothing = with_request(Plan { deltas: vec![], ..touching(&made) }, id);
-        let nothing = Plan { after: made.clone(), ..nothing };
-        store.commit(&grant("cmp_a"), &nothing).await.unwrap();
+        let nothing = with_request(plan(Some(&made), vec![]), id);
+        store.commit(&grant("cmp_a"), &nothing.line).await.unwrap();
     }
     touch(&*store, "cmp_a").await;
     let whole = store.whole_log(&grant("cmp_a"), (Revision(0), 0), 9).await.unwrap();

@@ -6,14 +6,15 @@ use customer_settings_server::{
     catalog::{
         access::{Actor, Coverage, CoveredGrant, Grant, Holder, Rights, Scope, Scopes, Task},
         company::{Address, AddressKind, Business, Company, Contact, Coordinate, ShortText},
+        delta::Delta,
         entry::{Audit, Catalog, Entry, Revision, State},
         id::{BusinessId, CompanyId, EntryId, KeyId, StaffId},
         key::{Key, KeyPlan, SecretDigest},
-        log::{LogLine, Request, RequestId},
+        log::{Line, Request, RequestId},
         place::{Country, TimeZone},
         plan::Plan,
         replay,
-        settings::{Delta, Settings},
+        settings::Settings,
         text::{Color, Description, Name},
         time::Timestamp,
     },
@@ -118,15 +119,15 @@ pub(crate) fn entry(id: &str, entry_name: &str, rank: u32) -> Entry {
 }
 
 pub(crate) fn made_company(company: Company) -> Delta {
-    Delta::Company { before: None, after: Box::new(company) }
+    Delta::company(None, company)
 }
 
 pub(crate) fn made_business(business: Business) -> Delta {
-    Delta::Business { before: None, after: Box::new(business) }
+    Delta::business(None, business)
 }
 
 pub(crate) fn made_entry(catalog: Catalog, entry: Entry) -> Delta {
-    Delta::Entry { catalog, before: None, after: Box::new(entry) }
+    Delta::entry(catalog, None, entry)
 }
 
 pub(crate) fn changed_entry(
@@ -136,26 +137,26 @@ pub(crate) fn changed_entry(
 ) -> Delta {
     let mut after = before.clone();
     change(&mut after);
-    Delta::Entry { catalog, before: Some(Box::new(before.clone())), after: Box::new(after) }
+    Delta::entry(catalog, Some(before.clone()), after)
 }
 
 pub(crate) fn moved(catalog: Catalog, id: &str, from: u32, to: u32) -> Delta {
-    Delta::Moved { catalog, id: EntryId::parse("id", id).unwrap(), from, to }
+    Delta::moved(catalog, EntryId::parse("id", id).unwrap(), from, to)
 }
 
 pub(crate) fn deleted(catalog: Catalog, entry: &Entry) -> Delta {
-    Delta::Deleted { catalog, before: Box::new(entry.clone()) }
+    Delta::deleted(catalog, entry.clone())
 }
 
 pub(crate) fn revived(catalog: Catalog, entry: &Entry) -> Delta {
-    Delta::Revived { catalog, after: Box::new(entry.clone()) }
+    Delta::revived(catalog, entry.clone())
 }
 
 /// A change that does not matter.
 fn touched(company: &Company) -> Delta {
     let mut after = company.clone();
     after.audit.revision = after.audit.revision.next();
-    Delta::Company { before: Some(Box::new(company.clone())), after: Box::new(after) }
+    Delta::company(Some(company.clone()), after)
 }
 
 pub(crate) fn request_id(id: &str) -> RequestId {
@@ -180,7 +181,26 @@ pub(crate) fn plan(current: Option<&Settings>, deltas: Vec<Delta>) -> Plan {
         Some(current) if deltas.is_empty() => current.clone(),
         _ => replay::apply(current.cloned(), base.next(), time, &deltas).unwrap(),
     };
-    Plan { base, time, actor: actor("key_1"), request: None, subjects: vec![], deltas, after }
+    let line = Line {
+        revision: after.revision,
+        time,
+        actor: actor("key_1"),
+        request: None,
+        subjects: Some(vec![]),
+        deltas,
+    };
+    Plan { line, after }
+}
+
+/// The plan with another line.
+pub(crate) fn with(mut plan: Plan, change: impl FnOnce(&mut Line)) -> Plan {
+    change(&mut plan.line);
+    plan
+}
+
+/// The plan as it would be from another base.
+pub(crate) fn from_base(plan: Plan, base: u64) -> Plan {
+    with(plan, |line| line.revision = Revision(base + u64::from(!line.is_empty())))
 }
 
 /// Commits the deltas to the company as it is now.
@@ -191,7 +211,7 @@ pub(crate) async fn commit(
 ) -> Result<Settings, StoreError> {
     let grant = grant(company);
     let plan = plan(store.settings(&grant).await?.as_ref(), deltas);
-    store.commit(&grant, &plan).await?;
+    store.commit(&grant, &plan.line).await?;
     Ok(plan.after)
 }
 
@@ -221,7 +241,7 @@ pub(crate) async fn make_company(store: &dyn Store, id: &str, company_name: &str
 }
 
 /// The whole log.
-pub(crate) async fn log(store: &dyn Store, company: &str) -> Vec<LogLine> {
+pub(crate) async fn log(store: &dyn Store, company: &str) -> Vec<Line> {
     store.changes(&grant(company), Revision(0), u32::MAX).await.unwrap()
 }
 

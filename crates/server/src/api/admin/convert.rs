@@ -17,11 +17,12 @@ use crate::{
     api::convert::{address, timestamp},
     catalog::{
         company::{Business, Company},
+        delta::{Delta, Row},
         entry::{Catalog, Entry, Revision, State},
         error::Violation,
         id::{CompanyId, EntryId},
-        log::LogLine,
-        settings::{Delta, Settings},
+        log::Line,
+        settings::{Settings, Subject},
     },
     service::history::summary,
 };
@@ -144,12 +145,12 @@ pub(super) fn business(company: &CompanyId, business: &Business) -> BusinessMess
 }
 
 /// A change, or its first part.
-pub(super) fn change(id: &CompanyId, line: &LogLine) -> Change {
+pub(super) fn change(id: &CompanyId, line: &Line) -> Change {
     change_part(id, line, 1).unwrap_or_else(|_| unreachable!("every change has a first part"))
 }
 
 /// One part of a change, from 1; or how many parts there are.
-pub(super) fn change_part(id: &CompanyId, line: &LogLine, part: usize) -> Result<Change, usize> {
+pub(super) fn change_part(id: &CompanyId, line: &Line, part: usize) -> Result<Change, usize> {
     let mut parts = parts(deltas(id, &line.deltas));
     let count = parts.len();
     let deltas = match part.checked_sub(1) {
@@ -192,18 +193,12 @@ fn parts(deltas: Vec<DeltaMessage>) -> Vec<Vec<DeltaMessage>> {
 
 /// Moves of one catalog are shown together, as the order before and after.
 fn deltas(id: &CompanyId, deltas: &[Delta]) -> Vec<DeltaMessage> {
-    let alone = deltas.iter().filter(|delta| !matches!(delta, Delta::Moved { .. }));
+    let alone = deltas.iter().filter(|delta| delta.ranks().is_none());
     let mut messages: Vec<DeltaMessage> = alone.map(|one| delta(id, one)).collect();
     for catalog in Catalog::ALL {
-        let mut moves: Vec<(u32, u32, &EntryId)> = deltas
-            .iter()
-            .filter_map(|delta| match delta {
-                Delta::Moved { catalog: of, id, from, to } if *of == catalog => {
-                    Some((*from, *to, id))
-                }
-                _ => None,
-            })
-            .collect();
+        let moves = deltas.iter().filter_map(Delta::ranks).filter(|(of, ..)| *of == catalog);
+        let mut moves: Vec<(u32, u32, &EntryId)> =
+            moves.map(|(_, id, from, to)| (from, to, id)).collect();
         if moves.is_empty() {
             continue;
         }
@@ -231,28 +226,22 @@ fn delta(company_id: &CompanyId, delta: &Delta) -> DeltaMessage {
         fields: delta.fields().into_iter().map(str::to_owned).collect(),
         ..Default::default()
     };
-    if let (Some(catalog), Some(id)) = (delta.catalog(), delta.entry_id()) {
-        (message.collection, message.id) = (catalog.to_string(), id.to_string());
-    }
-    match delta {
-        Delta::Company { before, after } => {
-            (message.collection, message.id) = ("companies".to_owned(), after.id.to_string());
-            message.company_before = before.as_deref().map(|before| company(before, None));
-            message.company_after = Some(company(after, None));
-        }
-        Delta::Business { before, after } => {
-            (message.collection, message.id) = ("businesses".to_owned(), after.id.to_string());
-            message.business_before = before.as_deref().map(|before| business(company_id, before));
-            message.business_after = Some(business(company_id, after));
-        }
-        Delta::Entry { before, after, .. } => {
-            message.entry_before = before.as_deref().map(entry_alone);
-            message.entry_after = Some(entry_alone(after));
-        }
-        Delta::Deleted { before, .. } => message.entry_before = Some(entry_alone(before)),
-        Delta::Revived { after, .. } => message.entry_after = Some(entry_alone(after)),
-        Delta::Moved { .. } => {}
-    }
+    (message.collection, message.id) = match &delta.subject {
+        Subject::Company => ("companies".to_owned(), company_id.to_string()),
+        Subject::Business(id) => ("businesses".to_owned(), id.to_string()),
+        Subject::Entry(catalog, id) => (catalog.to_string(), id.to_string()),
+        Subject::Catalog(catalog) => (catalog.to_string(), String::new()),
+    };
+    let [before, after] = [delta.before.as_ref(), delta.after.as_ref()];
+    let shown_company = |row: &Row| Some(company(row.company()?, None));
+    message.company_before = before.and_then(shown_company);
+    message.company_after = after.and_then(shown_company);
+    let shown_business = |row: &Row| Some(business(company_id, row.business()?));
+    message.business_before = before.and_then(shown_business);
+    message.business_after = after.and_then(shown_business);
+    let shown_entry = |row: &Row| row.entry().map(entry_alone);
+    message.entry_before = before.and_then(shown_entry);
+    message.entry_after = after.and_then(shown_entry);
     message
 }
 

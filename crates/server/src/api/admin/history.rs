@@ -20,7 +20,7 @@ use crate::{
         entry::Revision,
         error::{Error, Result},
         id::{CompanyId, EntryId},
-        log::LogLine,
+        log::Line,
     },
     service::{
         history::Filter,
@@ -92,7 +92,7 @@ impl HistoryService for Admin {
                 Err(_) => return Err(no_part("from 1")),
             };
             let of = company.clone();
-            let show = move |line: &LogLine| {
+            let show = move |line: &Line| {
                 let no_more = |parts| no_part(&format!("1 to {parts}, as this change has no more"));
                 convert::change_part(&of, line, part).map_err(no_more)
             };
@@ -128,7 +128,7 @@ impl HistoryService for Admin {
     }
 }
 
-fn take_change((company, page): &mut (CompanyId, Page<Change>), line: &LogLine) -> bool {
+fn take_change((company, page): &mut (CompanyId, Page<Change>), line: &Line) -> bool {
     page.takes(convert::change(company, line))
 }
 

@@ -1,40 +1,37 @@
 //! Planning the way back: undoing one change, and rolling back to a revision.
 
-use super::{Stamp, draft::Draft};
+use super::draft::Draft;
 use crate::catalog::{
     company::Business,
+    delta::{Delta, Fields, Row},
     entry::{Catalog, Entry, Revision, State},
     error::{Error, Result},
+    id::{BusinessId, EntryId},
     rows::Rows,
-    settings::{Delta, Settings},
+    settings::{Settings, Subject},
 };
 
 /// Gives every field that the change touched the value from before it, if it still has the value
 /// that the change gave it.
-pub(super) fn undone(
-    current: &Settings,
+pub(super) fn undone<'a>(
+    current: &'a Settings,
     revision: Revision,
     deltas: &[Delta],
-    stamp: &Stamp<'_>,
-) -> Result<Vec<Delta>> {
+) -> Result<Draft<'a>> {
     let mut undoing = Undoing { draft: Draft::of(current), changed: Vec::new() };
     for delta in deltas {
         undoing.delta(delta, revision)?;
     }
-    let Undoing { mut draft, changed } = undoing;
+    let Undoing { draft, changed } = undoing;
     if !changed.is_empty() {
         return Err(Error::ChangedSince { revision, fields: changed, since: Vec::new() });
     }
-    finish(&mut draft, stamp)
+    settled(draft)
 }
 
 /// Gives everything the state of the target. Locations that were made since are archived, as
 /// they cannot be deleted.
-pub(super) fn rolled_back(
-    current: &Settings,
-    target: &Settings,
-    stamp: &Stamp<'_>,
-) -> Result<Vec<Delta>> {
+pub(super) fn rolled_back<'a>(current: &'a Settings, target: &Settings) -> Result<Draft<'a>> {
     let mut draft = Draft::of(current);
     let audit = std::mem::replace(&mut draft.company, target.company.clone()).audit;
     draft.company.audit = audit;
@@ -58,15 +55,15 @@ pub(super) fn rolled_back(
         }
         draft.replace_entries(catalog, entries);
     }
-    finish(&mut draft, stamp)
+    settled(draft)
 }
 
-fn finish(draft: &mut Draft<'_>, stamp: &Stamp<'_>) -> Result<Vec<Delta>> {
+fn settled(mut draft: Draft<'_>) -> Result<Draft<'_>> {
     for catalog in Catalog::ALL {
         draft.settle_ranks(catalog);
     }
     draft.check().map_err(|(_, error)| error)?;
-    Ok(draft.deltas(stamp))
+    Ok(draft)
 }
 
 struct Undoing<'a> {
@@ -77,8 +74,9 @@ struct Undoing<'a> {
 
 impl Undoing<'_> {
     fn delta(&mut self, delta: &Delta, revision: Revision) -> Result<()> {
-        match delta {
-            Delta::Company { before: None, .. } => {
+        let place = delta.subject.place();
+        match (&delta.subject, &delta.before, &delta.after) {
+            (Subject::Company, None, _) => {
                 return Err(Error::Precondition {
                     reason: "FIRST_CHANGE",
                     message: format!(
@@ -86,61 +84,56 @@ impl Undoing<'_> {
                     ),
                 });
             }
-            Delta::Company { before: Some(before), after } => {
-                let now = &mut self.draft.company;
-                let mut fields = Fields { of: "company", changed: &mut self.changed };
-                fields.give("name", &mut now.name, &before.name, &after.name);
-                fields.give("country", &mut now.country, &before.country, &after.country);
-                fields.give("timezone", &mut now.timezone, &before.timezone, &after.timezone);
-                fields.give("state", &mut now.state, &before.state, &after.state);
+            (Subject::Company, Some(Row::Company(before)), Some(Row::Company(after))) => {
+                give(&place, &mut self.draft.company, before, after, &mut self.changed);
             }
-            Delta::Business { before, after } => self.business(before.as_deref(), after),
-            Delta::Entry { catalog, before: Some(before), after } => {
-                self.entry(*catalog, before, after);
+            (Subject::Business(id), before, Some(Row::Business(after))) => {
+                self.business(&place, id, before.as_ref().and_then(Row::business), after);
             }
-            Delta::Entry { catalog, before: None, after } | Delta::Revived { catalog, after } => {
-                self.remove(*catalog, after);
+            (Subject::Entry(catalog, id), Some(Row::Rank(from)), Some(Row::Rank(to))) => {
+                match self.draft.entry(*catalog, id) {
+                    Ok(now) if now.rank == *to => now.rank = *from,
+                    Ok(_) => self.changed.push(format!("{place}.position")),
+                    Err(_) => self.changed.push(place),
+                }
             }
-            Delta::Deleted { catalog, before } => {
-                if self.draft.old_entry(*catalog, &before.id).is_some() {
-                    self.changed.push(format!("{catalog}/{}", before.id));
+            (Subject::Entry(catalog, id), Some(Row::Entry(before)), Some(Row::Tombstone)) => {
+                if self.draft.old_entry(*catalog, id).is_some() {
+                    self.changed.push(place);
                 } else {
-                    self.draft.revived.insert((*catalog, before.id.clone()));
-                    self.draft.note_name(*catalog, &before.id, 0);
+                    self.draft.revived.insert((*catalog, id.clone()));
+                    self.draft.note_name(*catalog, id, 0);
                     self.draft.entries(*catalog).push((**before).clone());
                 }
             }
-            Delta::Moved { catalog, id, from, to } => {
-                let of = format!("{catalog}/{id}");
-                match self.draft.entry(*catalog, id) {
-                    Ok(now) => {
-                        let mut fields = Fields { of: &of, changed: &mut self.changed };
-                        fields.give("position", &mut now.rank, from, to);
-                    }
-                    Err(_) => self.changed.push(of),
-                }
+            (Subject::Entry(catalog, id), Some(Row::Entry(before)), Some(Row::Entry(after))) => {
+                self.entry(place, (*catalog, id), before, after);
             }
+            (Subject::Entry(catalog, _), None | Some(Row::Tombstone), Some(Row::Entry(after))) => {
+                self.remove(*catalog, after);
+            }
+            // No log has such.
+            _ => self.changed.push(place),
         }
         Ok(())
     }
 
-    fn entry(&mut self, catalog: Catalog, before: &Entry, after: &Entry) {
-        let of = format!("{catalog}/{}", after.id);
-        let Ok(now) = self.draft.entry(catalog, &after.id) else {
-            self.changed.push(of);
+    fn entry(
+        &mut self,
+        place: String,
+        (catalog, id): (Catalog, &EntryId),
+        before: &Entry,
+        after: &Entry,
+    ) {
+        let Ok(now) = self.draft.entry(catalog, id) else {
+            self.changed.push(place);
             return;
         };
         let held = (now.name.clone(), now.state);
-        let mut fields = Fields { of: &of, changed: &mut self.changed };
-        fields.give("name", &mut now.name, &before.name, &after.name);
-        fields.give("description", &mut now.description, &before.description, &after.description);
-        fields.give("color", &mut now.color, &before.color, &after.color);
-        fields.give("is_default", &mut now.is_default, &before.is_default, &after.is_default);
-        fields.give("state", &mut now.state, &before.state, &after.state);
-        fields.give("position", &mut now.rank, &before.rank, &after.rank);
+        give(&place, now, before, after, &mut self.changed);
         // Where its name is taken, the one that has it is in the way, and not the one that comes back.
         if held != (now.name.clone(), now.state) {
-            self.draft.note_name(catalog, &after.id, 0);
+            self.draft.note_name(catalog, id, 0);
         }
     }
 
@@ -155,51 +148,36 @@ impl Undoing<'_> {
             self.draft.entries(catalog).remove(&made.id);
             return;
         }
-        let delta =
-            Delta::Entry { catalog, before: Some(Box::new(made.clone())), after: Box::new(now) };
+        let delta = Delta::entry(catalog, Some(made.clone()), now);
         let fields = delta.fields().into_iter().filter(|field| *field != "position");
-        self.changed.extend(fields.map(|field| format!("{}.{field}", delta.place())));
+        self.changed.extend(fields.map(|field| format!("{}.{field}", delta.subject.place())));
     }
 
     /// A location that was made is archived, since locations cannot be deleted.
-    fn business(&mut self, before: Option<&Business>, after: &Business) {
-        let of = format!("businesses/{}", after.id);
-        let Ok(now) = self.draft.business(&after.id) else {
-            self.changed.push(of);
+    fn business(
+        &mut self,
+        place: &str,
+        id: &BusinessId,
+        before: Option<&Business>,
+        after: &Business,
+    ) {
+        let Ok(now) = self.draft.business(id) else {
+            self.changed.push(place.to_owned());
             return;
         };
-        let mut fields = Fields { of: &of, changed: &mut self.changed };
-        let Some(before) = before else {
-            fields.give("state", &mut now.state, &State::Archived, &after.state);
-            return;
-        };
-        fields.give("name", &mut now.name, &before.name, &after.name);
-        fields.give("address", &mut now.address, &before.address, &after.address);
-        fields.give("state", &mut now.state, &before.state, &after.state);
-        let texts = now.contact.texts_mut().into_iter().zip(before.contact.texts());
-        for ((name, (now, before)), after) in
-            crate::catalog::company::CONTACT_FIELDS.iter().zip(texts).zip(after.contact.texts())
-        {
-            fields.give(name, now, before, after);
-        }
+        let archived = || Business { state: State::Archived, ..after.clone() };
+        let before = before.cloned().unwrap_or_else(archived);
+        give(place, now, &before, after, &mut self.changed);
     }
 }
 
-/// Gives fields of one thing their old values.
-struct Fields<'a> {
-    of: &'a str,
-    changed: &'a mut Vec<String>,
-}
-
-impl Fields<'_> {
-    fn give<T: PartialEq + Clone>(&mut self, name: &str, now: &mut T, before: &T, after: &T) {
-        if before == after {
-            return;
-        }
-        if now == after {
-            now.clone_from(before);
-        } else {
-            self.changed.push(format!("{}.{name}", self.of));
+/// Gives a row the values of the fields from before a change, and names those that no longer have the values from
+/// after it.
+fn give<T: Fields>(place: &str, now: &mut T, before: &T, after: &T, changed: &mut Vec<String>) {
+    for field in T::FIELDS.iter().filter(|field| !(field.is_same)(before, after)) {
+        match (field.is_same)(now, after) {
+            true => (field.copy)(now, before),
+            false => changed.push(format!("{place}.{}", field.name)),
         }
     }
 }

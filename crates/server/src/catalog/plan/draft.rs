@@ -9,14 +9,16 @@ use std::{
     sync::Arc,
 };
 
-use super::Stamp;
+use super::{Stamp, load};
 use crate::catalog::{
+    change::EntryDraft,
     company::{Business, Company},
-    entry::{Catalog, Entry, MAX_ENTRIES, State},
+    delta::{Delta, Fields},
+    entry::{Audit, Catalog, Entry, MAX_ENTRIES, State},
     error::{Error, Kind, Result},
     id::{BusinessId, EntryId},
     rows::Rows,
-    settings::{Delta, Settings, Subject},
+    settings::{Settings, Subject},
 };
 
 /// A company being changed.
@@ -34,6 +36,20 @@ pub(super) struct Draft<'a> {
     pub(super) revived: BTreeSet<(Catalog, EntryId)>,
     /// Which step last gave an entry its name or took it into use, for errors about names.
     named_by: BTreeMap<(Catalog, EntryId), usize>,
+    /// What a document says of who made and changed entries, and when.
+    pub(super) documented: BTreeMap<(Catalog, EntryId), &'a EntryDraft>,
+}
+
+/// Two active entries of one name.
+pub(super) struct Clash {
+    /// The step that last gave one of them the name; `None` where neither was touched.
+    pub(super) step: Option<usize>,
+    /// The name, as that step gives it.
+    pub(super) name: String,
+    /// The entry that has the name.
+    pub(super) holder: EntryId,
+    /// The step that gave it to that entry; `None` where the entry was not touched.
+    pub(super) holder_step: Option<usize>,
 }
 
 /// What steps need to know of a catalog as a whole.
@@ -76,6 +92,7 @@ impl<'a> Draft<'a> {
             tallies: Default::default(),
             revived: BTreeSet::new(),
             named_by: BTreeMap::new(),
+            documented: BTreeMap::new(),
         }
     }
 
@@ -201,111 +218,137 @@ impl<'a> Draft<'a> {
             if self.entries(catalog).len() > MAX_ENTRIES {
                 return Err((None, too_many(catalog)));
             }
-            self.check_names(catalog)?;
+            if let Some(Clash { step, name, holder, .. }) = self.clashes(catalog).into_iter().next()
+            {
+                return Err((step, Error::NameTaken { catalog, name, holder }));
+            }
             check_default(catalog, self.entries(catalog)).map_err(|error| (None, error))?;
         }
         Ok(())
     }
 
     /// Active entries' names differ, but where they were the same before: once a newer rule has made two
-    /// names equal, nothing else may be held up by that.
-    fn check_names(&mut self, catalog: Catalog) -> Result<(), (Option<usize>, Error)> {
-        let mut holders: HashMap<String, &Entry> = HashMap::new();
+    /// names equal, nothing else may be held up by that. The step that took a name last is wrong; entries that no step
+    /// touched come before all steps.
+    ///
+    /// An entry that stands here twice, which only a refused document does, is no clash with itself.
+    pub(super) fn clashes(&mut self, catalog: Catalog) -> Vec<Clash> {
         let step = |entry: &Entry| self.named_by.get(&(catalog, entry.id.clone())).copied();
-        let (old, entries) = (&mut self.old_entries, &self.entries[catalog.index()]);
-        for entry in entries.iter().filter(|entry| entry.is_active()) {
-            let Some(other) = holders.insert(entry.name.fold_key(), entry) else { continue };
-            if had_one_name(&mut old[catalog.index()], &entry.id, &other.id) {
-                continue;
+        let (old, entries) =
+            (&mut self.old_entries[catalog.index()], &self.entries[catalog.index()]);
+        let active = entries.iter().filter(|entry| entry.is_active());
+        let mut active: Vec<_> = active.map(|entry| (step(entry), entry)).collect();
+        active.sort_by_key(|(step, _)| *step);
+        let (mut holders, mut clashes) = (HashMap::new(), Vec::new());
+        for (step, entry) in active {
+            let named = holders.insert(entry.name.fold_key(), (step, &entry.id));
+            let Some((holder_step, holder)) = named else { continue };
+            if entry.id != *holder && !had_one_name(old, &entry.id, holder) {
+                let (name, holder) = (entry.name.to_string(), holder.clone());
+                clashes.push(Clash { step, name, holder, holder_step });
             }
-            // Whoever took the name last is wrong; `None`, who kept it, is before all steps.
-            let (wrong, holder) =
-                if step(entry) >= step(other) { (entry, other) } else { (other, entry) };
-            let (name, holder) = (wrong.name.to_string(), holder.id.clone());
-            return Err((step(wrong), Error::NameTaken { catalog, name, holder }));
         }
-        Ok(())
+        clashes
     }
 
-    /// What changed, stamped.
-    pub(super) fn deltas(&mut self, stamp: &Stamp<'_>) -> Vec<Delta> {
+    /// What changed, stamped, and the company as it is then.
+    pub(super) fn finish(mut self, stamp: &Stamp<'_>) -> (Vec<Delta>, Settings) {
         let mut deltas = Vec::new();
-        deltas.extend(self.company_delta(stamp));
-        let is_same = Arc::ptr_eq(self.old_businesses.rows(), self.businesses.rows());
-        if !(is_same && self.before.is_some()) {
-            let rows = self.businesses.iter().enumerate();
-            deltas.extend(rows.filter_map(|(place, after)| {
-                business_delta(self.old_businesses.get_near(place, &after.id), after, stamp)
-            }));
-        }
+        self.finish_company(stamp, &mut deltas);
+        self.finish_businesses(stamp, &mut deltas);
         for catalog in Catalog::ALL {
-            if self.is_untouched(catalog) {
+            self.finish_entries(catalog, stamp, &mut deltas);
+        }
+        let (revision, changed_time) = match self.before {
+            Some(before) if deltas.is_empty() => (before.revision, before.changed_time),
+            _ => (stamp.revision, stamp.time),
+        };
+        let after = Settings {
+            company: self.company,
+            revision,
+            changed_time,
+            businesses: self.businesses.rows().clone(),
+            catalogs: self.entries.each_ref().map(|entries| entries.rows().clone()),
+        };
+        (deltas, after)
+    }
+
+    fn finish_company(&mut self, stamp: &Stamp<'_>, deltas: &mut Vec<Delta>) {
+        let before = self.before.map(|before| &before.company);
+        self.company.audit = match before {
+            None => stamp.created(),
+            Some(before) if *before == self.company => return,
+            Some(before) => stamp.updated(&before.audit),
+        };
+        deltas.push(Delta::company(before.cloned(), self.company.clone()));
+    }
+
+    fn finish_businesses(&mut self, stamp: &Stamp<'_>, deltas: &mut Vec<Delta>) {
+        let (old, new) = (&mut self.old_businesses, &mut self.businesses);
+        if Arc::ptr_eq(old.rows(), new.rows()) {
+            return;
+        }
+        for (place, after) in new.iter_mut().enumerate() {
+            let before = old.get_near(place, &after.id);
+            after.audit = match before {
+                None => stamp.created(),
+                Some(before) if before == after => continue,
+                Some(before) => stamp.updated(&before.audit),
+            };
+            deltas.push(Delta::business(before.cloned(), after.clone()));
+        }
+        new.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    }
+
+    fn finish_entries(&mut self, catalog: Catalog, stamp: &Stamp<'_>, deltas: &mut Vec<Delta>) {
+        if self.is_untouched(catalog) {
+            return;
+        }
+        let made_before = deltas.len();
+        let (old, new) =
+            (&mut self.old_entries[catalog.index()], &mut self.entries[catalog.index()]);
+        for (place, before) in old.rows().clone().iter().enumerate() {
+            if new.get_near(place, &before.id).is_none() {
+                deltas.push(Delta::deleted(catalog, before.clone()));
+            }
+        }
+        for (place, after) in new.iter_mut().enumerate() {
+            let key = (catalog, after.id.clone());
+            let (before, document) = (old.get_near(place, &after.id), self.documented.get(&key));
+            if before == Some(after) && document.is_none() {
                 continue;
             }
-            let place = catalog.index();
-            let (old, new) = (&mut self.old_entries[place], &mut self.entries[place]);
-            for (place, before) in old.rows().clone().iter().enumerate() {
-                if new.get_near(place, &before.id).is_none() {
-                    deltas.push(Delta::Deleted { catalog, before: Box::new(before.clone()) });
-                }
+            let is_revived = before.is_none() && self.revived.contains(&key);
+            after.audit = audit(before, after, is_revived, stamp);
+            if let Some(document) = document {
+                load::document_audit(&mut after.audit, before, document, stamp);
             }
-            for (place, after) in new.iter().enumerate() {
-                let is_revived = || self.revived.contains(&(catalog, after.id.clone()));
-                let before = old.get_near(place, &after.id);
-                deltas.extend(entry_delta(catalog, before, after, is_revived, stamp));
-            }
+            deltas.extend(match before {
+                None if is_revived => Some(Delta::revived(catalog, after.clone())),
+                Some(before) if before.audit == after.audit => (before.rank != after.rank)
+                    .then(|| Delta::moved(catalog, key.1, before.rank, after.rank)),
+                before => Some(Delta::entry(catalog, before.cloned(), after.clone())),
+            });
         }
-        deltas
-    }
-
-    fn company_delta(&self, stamp: &Stamp<'_>) -> Option<Delta> {
-        let mut after = self.company.clone();
-        let before = self.before.map(|before| before.company.clone());
-        match &before {
-            None => after.audit = stamp.created(),
-            Some(before) if *before == after => return None,
-            Some(before) => after.audit = stamp.updated(&before.audit),
+        new.sort_by(|a, b| a.rank.cmp(&b.rank));
+        // It was touched, and is as it was.
+        if deltas.len() == made_before {
+            *new = Rows::of(old.rows().clone());
         }
-        Some(Delta::Company { before: before.map(Box::new), after: Box::new(after) })
     }
 }
 
-fn business_delta(before: Option<&Business>, after: &Business, stamp: &Stamp<'_>) -> Option<Delta> {
-    let audit = match before {
+/// Who last changed the entry's content, and when; its place is none of that.
+fn audit(before: Option<&Entry>, after: &Entry, is_revived: bool, stamp: &Stamp<'_>) -> Audit {
+    let content = || Entry::FIELDS.iter().filter(|field| field.name != "position");
+    match before {
+        None if is_revived => stamp.updated(&after.audit),
         None => stamp.created(),
-        Some(before) if before == after => return None,
+        Some(before) if content().all(|field| (field.is_same)(before, after)) => {
+            before.audit.clone()
+        }
         Some(before) => stamp.updated(&before.audit),
-    };
-    let after = Box::new(Business { audit, ..after.clone() });
-    Some(Delta::Business { before: before.cloned().map(Box::new), after })
-}
-
-fn entry_delta(
-    catalog: Catalog,
-    before: Option<&Entry>,
-    after: &Entry,
-    is_revived: impl FnOnce() -> bool,
-    stamp: &Stamp<'_>,
-) -> Option<Delta> {
-    let Some(before) = before else {
-        return Some(if is_revived() {
-            let audit = stamp.updated(&after.audit);
-            Delta::Revived { catalog, after: Box::new(Entry { audit, ..after.clone() }) }
-        } else {
-            let after = Entry { audit: stamp.created(), ..after.clone() };
-            Delta::Entry { catalog, before: None, after: Box::new(after) }
-        });
-    };
-    if before == after {
-        return None;
     }
-    let (from, to) = (before.rank, after.rank);
-    if (Entry { rank: to, ..before.clone() }) == *after {
-        return Some(Delta::Moved { catalog, id: after.id.clone(), from, to });
-    }
-    let audit = stamp.updated(&before.audit);
-    let after = Box::new(Entry { audit, ..after.clone() });
-    Some(Delta::Entry { catalog, before: Some(Box::new(before.clone())), after })
 }
 
 /// Whether two entries are active and of one name already. No plan makes such, but a newer rule about

@@ -1,227 +1,179 @@
 //! Planning a load: a company is made to agree with a document.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{HashMap, HashSet};
 
 use super::{
     Stamp,
-    draft::had_one_name,
+    draft::{Clash, Draft},
     steps::{set, set_contact},
 };
 use crate::catalog::{
     change::{BusinessDraft, CompanyDraft, EntryDraft},
-    company::{Business, Company, Contact},
+    company::Business,
     entry::{Audit, Catalog, Entry, MAX_ENTRIES, State},
     error::{Error, Result, Violation},
     id::{BusinessId, CompanyId, EntryId},
-    rows::Rows,
-    settings::{Delta, Settings},
+    settings::Settings,
+    text::Name,
 };
 
-pub(super) fn deltas(
+/// The company as the document wants it, or everything that is wrong with the document.
+pub(super) fn drafted<'a>(
     company: &CompanyId,
-    current: Option<&Settings>,
-    draft: &CompanyDraft,
+    current: Option<&'a Settings>,
+    document: &'a CompanyDraft,
     stamp: &Stamp<'_>,
-) -> Result<Vec<Delta>> {
+) -> Result<Draft<'a>> {
     let mut violations = Vec::new();
-    let mut deltas = Vec::new();
-    match company_delta(company, current, draft, stamp) {
-        Ok(delta) => deltas.extend(delta),
-        Err(violation) => violations.push(violation),
-    }
+    let draft = match current {
+        Some(current) => Draft::of(current),
+        None => {
+            let name = document.name.clone().unwrap_or_else(|| {
+                let description = format!("is required, since there is no company {company} yet");
+                violations.push(Violation::new("name", "REQUIRED", description));
+                // The plan is refused, so nobody sees this name.
+                Name::parse("name", company.as_str())
+                    .unwrap_or_else(|violation| unreachable!("ids are names: {violation}"))
+            });
+            Draft::new(stamp.new_company(company, name), stamp)
+        }
+    };
+    let mut loading = Loading { draft, stamp, violations };
+    let made = &mut loading.draft.company;
+    set(&mut made.name, document.name.as_ref());
+    set(&mut made.country, document.country.as_ref());
+    set(&mut made.timezone, document.timezone.as_ref());
+    set(&mut made.state, document.state.as_ref());
     let businesses = current.map_or(&[][..], |settings| settings.businesses.as_slice());
-    deltas.extend(business_deltas(businesses, &draft.businesses, stamp, &mut violations));
+    loading.businesses(businesses, &document.businesses)?;
     for catalog in Catalog::ALL {
-        let held = |settings: &Settings| settings.catalogs[catalog.index()].clone();
-        let entries = current.map_or_else(Default::default, held);
-        let drafts = &draft.catalogs[catalog.index()];
-        deltas.extend(entry_deltas(catalog, &entries, drafts, stamp, &mut violations));
+        let entries = current.map_or(&[][..], |settings| settings.entries(catalog));
+        loading.entries(catalog, entries, &document.catalogs[catalog.index()]);
     }
-    if violations.is_empty() { Ok(deltas) } else { Err(Error::Invalid(violations)) }
+    let Loading { draft, violations, .. } = loading;
+    if violations.is_empty() { Ok(draft) } else { Err(Error::Invalid(violations)) }
 }
 
-fn company_delta(
-    id: &CompanyId,
-    current: Option<&Settings>,
-    draft: &CompanyDraft,
-    stamp: &Stamp<'_>,
-) -> Result<Option<Delta>, Violation> {
-    let before = current.map(|settings| &settings.company);
-    let mut after = match before {
-        Some(before) => before.clone(),
-        None => Company {
-            id: id.clone(),
-            name: draft.name.clone().ok_or_else(|| {
-                Violation::new(
-                    "name",
-                    "REQUIRED",
-                    format!("is required, since there is no company {id} yet"),
-                )
-            })?,
-            country: Default::default(),
-            timezone: Default::default(),
-            state: State::Active,
-            audit: stamp.created(),
-        },
-    };
-    set(&mut after.name, draft.name.as_ref());
-    set(&mut after.country, draft.country.as_ref());
-    set(&mut after.timezone, draft.timezone.as_ref());
-    set(&mut after.state, draft.state.as_ref());
-    if before == Some(&after) {
-        return Ok(None);
-    }
-    if let Some(before) = before {
-        after.audit = stamp.updated(&before.audit);
-    }
-    Ok(Some(Delta::Company { before: before.cloned().map(Box::new), after: Box::new(after) }))
+struct Loading<'a, 'b> {
+    draft: Draft<'a>,
+    stamp: &'b Stamp<'b>,
+    violations: Vec<Violation>,
 }
 
-fn business_deltas(
-    current: &[Business],
-    drafts: &[BusinessDraft],
-    stamp: &Stamp<'_>,
-    violations: &mut Vec<Violation>,
-) -> Vec<Delta> {
-    let mut deltas = Vec::new();
-    let mut named = HashSet::new();
-    let by_id: HashMap<&BusinessId, &Business> =
-        current.iter().map(|held| (&held.id, held)).collect();
-    // Of several that have one name the first.
-    let by_name: HashMap<String, &Business> =
-        current.iter().rev().map(|held| (held.name.fold_key(), held)).collect();
-    for draft in drafts {
-        let before = match &draft.id {
-            Some(id) => by_id.get(id).copied(),
-            None => by_name.get(&draft.name.fold_key()).copied(),
-        };
-        // Two new locations without ids would be told apart only by their names.
-        let who = match (&draft.id, before) {
-            (Some(id), _) => id.to_string(),
-            (None, Some(before)) => before.id.to_string(),
-            (None, None) => format!("name {}", draft.name.fold_key()),
-        };
-        if !named.insert(who) {
-            violations.push(Violation::new(
-                &format!("businesses[{}]", draft.index),
-                "DUPLICATE",
-                "names the same location as one before it",
-            ));
+impl<'a> Loading<'a, '_> {
+    fn refuse(&mut self, field: &str, reason: &'static str, description: impl Into<String>) {
+        self.violations.push(Violation::new(field, reason, description));
+    }
+
+    fn businesses(&mut self, current: &[Business], drafts: &[BusinessDraft]) -> Result<()> {
+        let mut named = HashSet::new();
+        let by_id: HashMap<&BusinessId, &Business> =
+            current.iter().map(|held| (&held.id, held)).collect();
+        // Of several that have one name the first.
+        let by_name: HashMap<String, &Business> =
+            current.iter().rev().map(|held| (held.name.fold_key(), held)).collect();
+        for draft in drafts {
+            let before = match &draft.id {
+                Some(id) => by_id.get(id).copied(),
+                None => by_name.get(&draft.name.fold_key()).copied(),
+            };
+            // Two new locations without ids would be told apart only by their names.
+            let who = match (&draft.id, before) {
+                (Some(id), _) => id.to_string(),
+                (None, Some(before)) => before.id.to_string(),
+                (None, None) => format!("name {}", draft.name.fold_key()),
+            };
+            if !named.insert(who) {
+                let at = format!("businesses[{}]", draft.index);
+                self.refuse(&at, "DUPLICATE", "names the same location as one before it");
+                continue;
+            }
+            let made = || self.stamp.new_business(draft.id.as_ref(), draft.name.clone());
+            let mut after = before.cloned().unwrap_or_else(made);
+            after.name = draft.name.clone();
+            set_contact(&mut after.contact, &draft.contact);
+            if draft.address.is_some() {
+                after.address.clone_from(&draft.address);
+            }
+            set(&mut after.state, draft.state.as_ref());
+            match before {
+                None => self.draft.businesses.push(after),
+                Some(before) if *before == after => {}
+                Some(before) => *self.draft.business(&before.id)? = after,
+            }
         }
-        let mut after = before.cloned().unwrap_or_else(|| Business {
-            id: draft.id.clone().unwrap_or_else(|| new_business_id(stamp)),
-            name: draft.name.clone(),
-            contact: Contact::default(),
-            address: None,
-            state: State::Active,
-            audit: stamp.created(),
-        });
-        after.name = draft.name.clone();
-        set_contact(&mut after.contact, &draft.contact);
-        if draft.address.is_some() {
-            after.address.clone_from(&draft.address);
-        }
-        set(&mut after.state, draft.state.as_ref());
-        if before == Some(&after) {
-            continue;
-        }
-        if let Some(before) = before {
-            after.audit = stamp.updated(&before.audit);
-        }
-        deltas.push(Delta::Business {
-            before: before.cloned().map(Box::new),
-            after: Box::new(after),
-        });
+        Ok(())
     }
-    deltas
-}
 
-fn new_business_id(stamp: &Stamp<'_>) -> BusinessId {
-    BusinessId::parse("id", &(stamp.new_id)(BusinessId::PREFIX))
-        .unwrap_or_else(|violation| unreachable!("a generated id: {violation}"))
-}
-
-/// A catalog's entries as they shall be, the drafted ones first and in the document's order.
-struct Wanted {
-    entries: Vec<Entry>,
-    drafted: usize,
-}
-
-/// Notes everything that is wrong with a catalog, and answers nothing that could be written then.
-fn entry_deltas(
-    catalog: Catalog,
-    current: &Arc<Vec<Entry>>,
-    drafts: &[EntryDraft],
-    stamp: &Stamp<'_>,
-    violations: &mut Vec<Violation>,
-) -> Vec<Delta> {
-    if drafts.is_empty() {
-        return Vec::new();
+    /// Notes everything that is wrong with a catalog.
+    fn entries(&mut self, catalog: Catalog, current: &[Entry], drafts: &'a [EntryDraft]) {
+        if drafts.is_empty() {
+            return;
+        }
+        if drafts.len() > MAX_ENTRIES {
+            return self.refuse_count(catalog, drafts.len());
+        }
+        let mut wanted = self.resolve(catalog, current, drafts);
+        if wanted.len() > MAX_ENTRIES {
+            self.refuse_count(catalog, wanted.len());
+        }
+        self.violations.extend(settle_default(catalog, &mut wanted, drafts));
+        assign_ranks(&mut wanted, current);
+        self.draft.replace_entries(catalog, wanted);
+        let at = |index: usize| format!("{catalog}[{}]", drafts[index].index);
+        for Clash { step, name, holder, holder_step } in self.draft.clashes(catalog) {
+            // Not by its id, which may have been made up just now.
+            let holder = match holder_step {
+                Some(index) => format!("{} of the same document", at(index)),
+                None => format!("the active entry {holder}"),
+            };
+            let field = step.map_or_else(|| catalog.to_string(), |index| at(index) + ".name");
+            self.refuse(&field, "NAME_TAKEN", format!("\"{name}\" is taken by {holder}"));
+        }
     }
-    let too_many = |count: usize| {
+
+    fn refuse_count(&mut self, catalog: Catalog, count: usize) {
         let description = format!("would have {count} entries; at most {MAX_ENTRIES} are allowed");
-        Violation::new(catalog.as_str(), "TOO_MANY", description)
-    };
-    if drafts.len() > MAX_ENTRIES {
-        violations.push(too_many(drafts.len()));
-        return Vec::new();
+        self.refuse(catalog.as_str(), "TOO_MANY", description);
     }
-    let mut wanted = resolve(catalog, current, drafts, stamp, violations);
-    if wanted.entries.len() > MAX_ENTRIES {
-        violations.push(too_many(wanted.entries.len()));
-    }
-    violations.extend(settle_default(catalog, &mut wanted, drafts));
-    check_names(catalog, current, &wanted, drafts, violations);
-    assign_ranks(&mut wanted.entries, current);
-    let before: HashMap<&EntryId, &Entry> =
-        current.iter().map(|entry| (&entry.id, entry)).collect();
-    let deltas = wanted.entries.into_iter().enumerate().filter_map(|(i, mut after)| {
-        let before = before.get(&after.id).copied();
-        after.audit = audit(before, &after, drafts.get(i), stamp);
-        delta(catalog, before, after)
-    });
-    deltas.collect()
-}
 
-/// Finds the entry that each draft means and gives it the drafted content.
-fn resolve(
-    catalog: Catalog,
-    current: &[Entry],
-    drafts: &[EntryDraft],
-    stamp: &Stamp<'_>,
-    violations: &mut Vec<Violation>,
-) -> Wanted {
-    let held = Held::of(current);
-    let mut named: HashSet<EntryId> = HashSet::new();
-    let mut entries = Vec::with_capacity(drafts.len() + current.len());
-    for draft in drafts {
-        let at = format!("{catalog}[{}]", draft.index);
-        let before = held.find(draft);
-        let mut entry = before.cloned().unwrap_or_else(|| new_entry(catalog, draft, stamp));
-        if !named.insert(entry.id.clone()) {
-            let description = format!("names the entry {} again", entry.id);
-            violations.push(Violation::new(&at, "DUPLICATE", description));
+    /// A catalog's entries as they shall be: those that drafts mean, with the drafted content and in the document's
+    /// order, and then the others.
+    fn resolve(
+        &mut self,
+        catalog: Catalog,
+        current: &[Entry],
+        drafts: &'a [EntryDraft],
+    ) -> Vec<Entry> {
+        let held = Held::of(current);
+        let mut named: HashSet<EntryId> = HashSet::new();
+        let mut entries = Vec::with_capacity(drafts.len() + current.len());
+        for (index, draft) in drafts.iter().enumerate() {
+            let at = format!("{catalog}[{}]", draft.index);
+            let made = || self.stamp.new_entry(catalog, draft.id.as_ref(), draft.name.clone());
+            let mut entry = held.find(draft).cloned().unwrap_or_else(made);
+            if !named.insert(entry.id.clone()) {
+                let description = format!("names the entry {} again", entry.id);
+                self.refuse(&at, "DUPLICATE", description);
+            }
+            if draft.is_default == Some(true) && !catalog.has_default() {
+                let description = "must not be true: only life_cycles have a default";
+                self.refuse(&format!("{at}.is_default"), "NO_DEFAULT", description);
+            }
+            entry.name = draft.name.clone();
+            set(&mut entry.description, draft.description.as_ref());
+            set(&mut entry.color, draft.color.as_ref());
+            set(&mut entry.state, draft.state.as_ref());
+            set(&mut entry.is_default, draft.is_default.as_ref());
+            self.draft.note_name(catalog, &entry.id, index);
+            if has_audit(draft) {
+                self.draft.documented.insert((catalog, entry.id.clone()), draft);
+            }
+            entries.push(entry);
         }
-        entry.name = draft.name.clone();
-        set(&mut entry.description, draft.description.as_ref());
-        set(&mut entry.color, draft.color.as_ref());
-        set(&mut entry.state, draft.state.as_ref());
-        set(&mut entry.is_default, draft.is_default.as_ref());
-        if draft.is_default == Some(true) && !catalog.has_default() {
-            violations.push(Violation::new(
-                &format!("{at}.is_default"),
-                "NO_DEFAULT",
-                "must not be true: only life_cycles have a default",
-            ));
-        }
-        entries.push(entry);
+        entries.extend(current.iter().filter(|entry| !named.contains(&entry.id)).cloned());
+        entries
     }
-    let drafted = entries.len();
-    entries.extend(current.iter().filter(|entry| !named.contains(&entry.id)).cloned());
-    Wanted { entries, drafted }
 }
 
 /// The entries that there are, by what a draft calls them.
@@ -259,29 +211,11 @@ impl<'a> Held<'a> {
     }
 }
 
-fn new_entry(catalog: Catalog, draft: &EntryDraft, stamp: &Stamp<'_>) -> Entry {
-    let id = draft.id.clone().unwrap_or_else(|| {
-        EntryId::parse("id", &(stamp.new_id)(catalog.id_prefix()))
-            .unwrap_or_else(|violation| unreachable!("a generated id: {violation}"))
-    });
-    Entry {
-        id,
-        name: draft.name.clone(),
-        description: Default::default(),
-        color: None,
-        is_default: false,
-        // Given by assign_ranks.
-        rank: 0,
-        state: State::Active,
-        audit: stamp.created(),
-    }
-}
-
 /// Exactly one active default once there is any active entry: the one that the document names,
 /// else the one there was, else (where there was none) the first.
 fn settle_default(
     catalog: Catalog,
-    wanted: &mut Wanted,
+    wanted: &mut [Entry],
     drafts: &[EntryDraft],
 ) -> Option<Violation> {
     if !catalog.has_default() {
@@ -296,17 +230,17 @@ fn settle_default(
         (0..drafts.len()).filter(|i| drafts[*i].is_default == Some(true)).collect();
     let chosen = match named[..] {
         [] => {
-            let kept = wanted.entries.iter().position(|entry| entry.is_default);
+            let kept = wanted.iter().position(|entry| entry.is_default);
             match kept {
-                Some(i) if wanted.entries[i].is_active() => Some(i),
+                Some(i) if wanted[i].is_active() => Some(i),
                 Some(i) => {
                     let description = "is true of an entry that the document archives: give another one 'is_default: true'";
                     return wrong(i, "DEFAULT_ARCHIVED", description);
                 }
-                None => wanted.entries.iter().position(Entry::is_active),
+                None => wanted.iter().position(Entry::is_active),
             }
         }
-        [i] if wanted.entries[i].is_active() => Some(i),
+        [i] if wanted[i].is_active() => Some(i),
         [i] => {
             return wrong(i, "DEFAULT_ARCHIVED", "must not be true of an archived entry");
         }
@@ -315,44 +249,10 @@ fn settle_default(
             return wrong(i, "DEFAULT_TWICE", description);
         }
     };
-    for (i, entry) in wanted.entries.iter_mut().enumerate() {
+    for (i, entry) in wanted.iter_mut().enumerate() {
         entry.is_default = Some(i) == chosen;
     }
     None
-}
-
-/// Active entries' names differ, but where they were the same before.
-fn check_names(
-    catalog: Catalog,
-    current: &Arc<Vec<Entry>>,
-    wanted: &Wanted,
-    drafts: &[EntryDraft],
-    violations: &mut Vec<Violation>,
-) {
-    let mut holders: BTreeMap<String, (String, &EntryId)> = BTreeMap::new();
-    let mut current = Rows::of(current.clone());
-    // Those that the document does not name come first, so that the violation is at a draft.
-    let (drafted, others) = wanted.entries.split_at(wanted.drafted);
-    for entry in others.iter().filter(|entry| entry.is_active()) {
-        let holder = format!("the active entry {}", entry.id);
-        holders.insert(entry.name.fold_key(), (holder, &entry.id));
-    }
-    for (entry, draft) in drafted.iter().zip(drafts).filter(|(entry, _)| entry.is_active()) {
-        let at = format!("{catalog}[{}]", draft.index);
-        // Not by its id, which may have been made up just now.
-        let here = format!("{at} of the same document");
-        if let Some((holder, id)) = holders.insert(entry.name.fold_key(), (here, &entry.id))
-            // Of an entry that is named twice this is said already.
-            && entry.id != *id
-            && !had_one_name(&mut current, &entry.id, id)
-        {
-            violations.push(Violation::new(
-                &format!("{at}.name"),
-                "NAME_TAKEN",
-                format!("\"{}\" is taken by {holder}", entry.name),
-            ));
-        }
-    }
 }
 
 /// Gives the entries, which stand in their wanted order, ranks that rise, moving as few keys as
@@ -370,48 +270,30 @@ fn assign_ranks(wanted: &mut [Entry], current: &[Entry]) {
     }
 }
 
-/// Who and when for the entry as it shall be: what the document gives, else what there was,
-/// else, for an entry whose content changes, now.
-fn audit(
-    before: Option<&Entry>,
-    after: &Entry,
-    draft: Option<&EntryDraft>,
-    stamp: &Stamp<'_>,
-) -> Audit {
-    let same_content =
-        before.is_some_and(|before| Entry { rank: after.rank, ..before.clone() } == *after);
-    let mut audit = match before {
-        None => stamp.created(),
-        Some(before) if same_content => before.audit.clone(),
-        Some(before) => stamp.updated(&before.audit),
-    };
-    if let Some(draft) = draft {
-        if before.is_none() {
-            // Nothing is updated before it is made.
-            set(&mut audit.created_by, draft.last_updated_by.as_ref());
-            set(&mut audit.created_time, draft.last_updated_time.as_ref());
-        }
-        set(&mut audit.created_by, draft.created_by.as_ref());
-        set(&mut audit.created_time, draft.created_time.as_ref());
-        set(&mut audit.last_updated_by, draft.last_updated_by.as_ref());
-        set(&mut audit.last_updated_time, draft.last_updated_time.as_ref());
-    }
-    if before.is_none_or(|before| before.audit != audit) {
-        audit.revision = stamp.revision;
-    }
-    audit
+fn has_audit(draft: &EntryDraft) -> bool {
+    draft.created_by.is_some()
+        || draft.created_time.is_some()
+        || draft.last_updated_by.is_some()
+        || draft.last_updated_time.is_some()
 }
 
-fn delta(catalog: Catalog, before: Option<&Entry>, after: Entry) -> Option<Delta> {
-    let Some(before) = before else {
-        return Some(Delta::Entry { catalog, before: None, after: Box::new(after) });
-    };
-    if *before == after {
-        return None;
+/// Gives an entry's audit what the document says of it.
+pub(super) fn document_audit(
+    audit: &mut Audit,
+    before: Option<&Entry>,
+    draft: &EntryDraft,
+    stamp: &Stamp<'_>,
+) {
+    if before.is_none() {
+        // Nothing is updated before it is made.
+        set(&mut audit.created_by, draft.last_updated_by.as_ref());
+        set(&mut audit.created_time, draft.last_updated_time.as_ref());
     }
-    let (from, to) = (before.rank, after.rank);
-    if (Entry { rank: to, ..before.clone() }) == after {
-        return Some(Delta::Moved { catalog, id: after.id, from, to });
+    set(&mut audit.created_by, draft.created_by.as_ref());
+    set(&mut audit.created_time, draft.created_time.as_ref());
+    set(&mut audit.last_updated_by, draft.last_updated_by.as_ref());
+    set(&mut audit.last_updated_time, draft.last_updated_time.as_ref());
+    if before.is_none_or(|before| before.audit != *audit) {
+        audit.revision = stamp.revision;
     }
-    Some(Delta::Entry { catalog, before: Some(Box::new(before.clone())), after: Box::new(after) })
 }

@@ -14,17 +14,17 @@ use crate::catalog::{
     etag::Etag,
     id::{BusinessId, CompanyId, EntryId},
     rows::Rows,
-    settings::{Delta, Settings, Subject},
+    settings::{Settings, Subject},
 };
 
 /// Makes the steps one after the other, or says which of a batch cannot be made.
-pub(super) fn planned(
+pub(super) fn drafted<'a>(
     company: &CompanyId,
-    current: Option<&Settings>,
+    current: Option<&'a Settings>,
     steps: &[Step],
     is_batch: bool,
     stamp: &Stamp<'_>,
-) -> Result<(Vec<Delta>, Vec<Subject>)> {
+) -> Result<(Draft<'a>, Vec<Subject>)> {
     let at = |index: usize, error: Error| match is_batch {
         true => Error::InBatch { index, error: Box::new(error) },
         false => error,
@@ -50,7 +50,7 @@ pub(super) fn planned(
         Some(index) => at(index, error),
         None => error,
     })?;
-    Ok((draft.deltas(stamp), subjects))
+    Ok((draft, subjects))
 }
 
 /// The company before the first step, which is all that callers can have seen. So the changes of a batch do not get in each
@@ -140,10 +140,8 @@ impl Making<'_, '_> {
     ) -> Result<Subject> {
         let name = patch.name.clone().ok_or_else(|| required("entry.name"))?;
         same_state("entry.state", patch.state, State::Active)?;
-        let id = id.cloned().unwrap_or_else(|| {
-            EntryId::parse("id", &(self.stamp.new_id)(catalog.id_prefix()))
-                .unwrap_or_else(|violation| unreachable!("a generated id: {violation}"))
-        });
+        let mut entry = self.stamp.new_entry(catalog, id, name);
+        let id = entry.id.clone();
         let was_there = self.draft.old_entry(catalog, &id).is_some();
         if was_there || self.draft.entries(catalog).get(&id).is_some() {
             return Err(Error::IdTaken { kind: Kind::Entry, id: id.to_string() });
@@ -152,20 +150,11 @@ impl Making<'_, '_> {
             return Err(too_many(catalog));
         }
         let tally = self.draft.tally(catalog);
-        let (is_first, rank) = (tally.active == 0, tally.next_rank);
-        self.draft.add(
-            catalog,
-            Entry {
-                id: id.clone(),
-                name,
-                description: patch.description.clone().unwrap_or_default(),
-                color: patch.color.unwrap_or_default(),
-                is_default: false,
-                rank,
-                state: State::Active,
-                audit: self.stamp.created(),
-            },
-        );
+        let is_first = tally.active == 0;
+        entry.rank = tally.next_rank;
+        entry.description = patch.description.clone().unwrap_or_default();
+        entry.color = patch.color.unwrap_or_default();
+        self.draft.add(catalog, entry);
         self.draft.note_name(catalog, &id, self.index);
         if is_first && catalog.has_default() {
             self.draft.set_default(catalog, Some(&id));
@@ -330,21 +319,11 @@ impl Making<'_, '_> {
         patch: &BusinessPatch,
     ) -> Result<Subject> {
         let name = patch.name.clone().ok_or_else(|| required("business.name"))?;
-        let id = id.cloned().unwrap_or_else(|| {
-            BusinessId::parse("id", &(self.stamp.new_id)(BusinessId::PREFIX))
-                .unwrap_or_else(|violation| unreachable!("a generated id: {violation}"))
-        });
+        let mut business = self.stamp.new_business(id, name);
+        let id = business.id.clone();
         if self.draft.business(&id).is_ok() {
             return Err(Error::IdTaken { kind: Kind::Business, id: id.to_string() });
         }
-        let mut business = Business {
-            id: id.clone(),
-            name,
-            contact: Contact::default(),
-            address: None,
-            state: State::Active,
-            audit: self.stamp.created(),
-        };
         update_business(&mut business, patch)?;
         self.draft.businesses.push(business);
         Ok(Subject::Business(id))
@@ -353,14 +332,11 @@ impl Making<'_, '_> {
 
 fn new_company(id: &CompanyId, patch: &CompanyPatch, stamp: &Stamp<'_>) -> Result<Company> {
     same_state("company.state", patch.state, State::Active)?;
-    Ok(Company {
-        id: id.clone(),
-        name: patch.name.clone().ok_or_else(|| required("company.name"))?,
-        country: patch.country.clone().unwrap_or_default(),
-        timezone: patch.timezone.clone().unwrap_or_default(),
-        state: State::Active,
-        audit: stamp.created(),
-    })
+    let name = patch.name.clone().ok_or_else(|| required("company.name"))?;
+    let mut company = stamp.new_company(id, name);
+    set(&mut company.country, patch.country.as_ref());
+    set(&mut company.timezone, patch.timezone.as_ref());
+    Ok(company)
 }
 
 fn update_business(business: &mut Business, patch: &BusinessPatch) -> Result<()> {

@@ -7,14 +7,14 @@ use crate::{
     catalog::{entry::Revision, id::CompanyId, time::Timestamp},
     store::{
         StoreError,
-        format::{self, AuditForm},
+        forms::{self, AuditForm},
     },
 };
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
 pub(super) fn value<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T> {
-    row.try_get(column).map_err(format::not_as_written)
+    row.try_get(column).map_err(forms::not_as_written)
 }
 
 pub(super) fn text(row: &Row, column: &str) -> Result<String> {
@@ -42,7 +42,7 @@ pub(super) fn revision(row: &Row, column: &str) -> Result<Revision> {
 /// The 32 bytes of a digest.
 pub(super) fn digest(row: &Row, column: &str) -> Result<[u8; 32]> {
     let bytes: &[u8] = value(row, column)?;
-    bytes.try_into().map_err(format::not_as_written)
+    bytes.try_into().map_err(forms::not_as_written)
 }
 
 pub(super) fn company_id(row: &Row, column: &str) -> Result<CompanyId> {

@@ -11,119 +11,66 @@ use crate::{
         entry::{Catalog, Entry, Revision},
         error::Kind,
         id::{CompanyId, EntryId},
-        plan::Plan,
-        settings::Delta,
+        log::Line,
         text::FOLD_KEY_VERSION,
     },
     store::{
         StoreError,
-        format::{self, AuditForm, BusinessForm, CompanyForm, EntryForm},
+        forms::{self, AuditForm, BusinessForm, CompanyForm, EntryForm, Step},
     },
 };
 
-/// All that a plan writes.
-pub(super) fn writes(company: &CompanyId, plan: &Plan) -> Result<Vec<Write>, StoreError> {
-    if plan.deltas.is_empty() {
-        return Ok(vec![hold(company, plan.base), log::append_empty(company, plan)]);
-    }
-    let mut writes = Vec::new();
-    if plan.deltas.iter().any(|delta| matches!(delta, Delta::Company { .. })) {
-        writes.push(hold_fold_keys());
-    }
-    writes.push(advance(company, plan)?);
-    writes.push(log::append(company, plan));
-    make_room(company, plan, &mut writes);
-    for delta in &plan.deltas {
-        match delta {
-            // `advance` made it.
-            Delta::Company { before: None, .. } => {}
-            Delta::Company { before: Some(_), after } => writes.push(update_company(after)),
-            Delta::Business { before: None, after } => {
-                writes.push(insert_business(company, after));
-            }
-            Delta::Business { before: Some(_), after } => {
-                writes.push(update_business(company, after));
-            }
-            Delta::Entry { catalog, before: None, after } => {
-                writes.push(insert_entry(company, *catalog, after));
-            }
-            Delta::Entry { catalog, before: Some(_), after } => {
-                writes.push(update_entry(company, *catalog, after));
-            }
-            // `make_room` deleted it.
-            Delta::Deleted { .. } => {}
-            Delta::Revived { catalog, after } => {
-                writes.push(forget_deleted(company, *catalog, &after.id));
-                writes.push(insert_entry(company, *catalog, after));
-            }
-            Delta::Moved { catalog, id, from, to } => {
-                writes.push(set_rank(company, *catalog, id, parked(*from), i64::from(*to)));
-            }
-        }
-    }
-    Ok(writes)
+/// All that a line writes.
+pub(super) fn writes(company: &CompanyId, line: &Line) -> Result<Vec<Write>, StoreError> {
+    let write = |step| match step {
+        Step::HoldFoldKeys => hold_fold_keys(),
+        Step::HoldCompany => hold(company, line.base()),
+        Step::MakeCompany(made) => insert_company(line, made),
+        Step::Advance => advance(company, line),
+        Step::Append => log::append(company, line),
+        Step::UpdateCompany(after) => update_company(after),
+        Step::InsertBusiness(after) => insert_business(company, after),
+        Step::UpdateBusiness(after) => update_business(company, after),
+        Step::InsertEntry(catalog, after) => insert_entry(company, catalog, after),
+        Step::UpdateEntry(catalog, from, after) => update_entry(company, catalog, from, after),
+        Step::SetRank { catalog, id, from, to } => set_rank(company, catalog, id, from, to),
+        Step::DeleteEntry(catalog, before) => delete_entry(company, catalog, before),
+        Step::RememberDeleted(catalog, id) => remember_deleted(company, catalog, id),
+        Step::ForgetDeleted(catalog, id) => forget_deleted(company, catalog, id),
+    };
+    Ok(forms::steps(company, line)?.into_iter().map(write).collect())
 }
 
-/// Deletes what goes and parks everything that moves or changes, so that the order in which
-/// entries take each other's names and places does not matter.
-fn make_room(company: &CompanyId, plan: &Plan, writes: &mut Vec<Write>) {
-    let park = |catalog, id, rank| set_rank(company, catalog, id, i64::from(rank), parked(rank));
-    for delta in &plan.deltas {
-        match delta {
-            Delta::Entry { catalog, before: Some(before), .. } => {
-                writes.push(park(*catalog, &before.id, before.rank));
-            }
-            Delta::Moved { catalog, id, from, .. } => writes.push(park(*catalog, id, *from)),
-            Delta::Deleted { catalog, before } => {
-                writes.push(delete_entry(company, *catalog, before));
-                writes.push(remember_deleted(company, *catalog, &before.id));
-            }
-            Delta::Entry { before: None, .. }
-            | Delta::Revived { .. }
-            | Delta::Company { .. }
-            | Delta::Business { .. } => {}
-        }
-    }
-}
-
-/// Locks the company at the base without changing it.
 fn hold(company: &CompanyId, base: Revision) -> Write {
     let sql = "SELECT revision FROM companies WHERE id = $1 AND revision = $2 FOR UPDATE";
     Write::new(sql, StoreError::Conflict).bind(company.to_string()).bind(integer(base.0))
 }
 
-/// Keeps the rule of the fold keys as it is until the commit. A program of an older rule must not
-/// write keys among those of a newer one.
 fn hold_fold_keys() -> Write {
     let sql =
         "SELECT fold_key_version FROM meta WHERE only_row = 1 AND fold_key_version = $1 FOR SHARE";
     Write::new(sql, StoreError::Outdated).bind(i64::from(FOLD_KEY_VERSION))
 }
 
-/// Moves the company from the base to the next revision; a new company is made.
-fn advance(company: &CompanyId, plan: &Plan) -> Result<Write, StoreError> {
-    let next = integer(plan.base.next().0);
-    let time = plan.time.as_micros();
-    if plan.base != Revision::default() {
-        let sql =
-            "UPDATE companies SET revision = $3, changed_time = $4 WHERE id = $1 AND revision = $2";
-        let write = Write::new(sql, StoreError::Conflict);
-        return Ok(write
-            .bind(company.to_string())
-            .bind(integer(plan.base.0))
-            .bind(next)
-            .bind(time));
-    }
-    let made = match plan.deltas.first() {
-        Some(Delta::Company { before: None, after }) => after,
-        _ => return Err(damaged("a plan from nothing does not make its company")),
-    };
+fn advance(company: &CompanyId, line: &Line) -> Write {
+    let sql =
+        "UPDATE companies SET revision = $3, changed_time = $4 WHERE id = $1 AND revision = $2";
+    Write::new(sql, StoreError::Conflict)
+        .bind(company.to_string())
+        .bind(integer(line.base().0))
+        .bind(integer(line.revision.0))
+        .bind(line.time.as_micros())
+}
+
+fn insert_company(line: &Line, made: &Company) -> Write {
     let sql = "INSERT INTO companies
                (id, name, fold_key, country, timezone, state, created_by, created_time, last_updated_by,
                 last_updated_time, last_updated_revision, revision, changed_time)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
                ON CONFLICT (id) DO NOTHING";
-    Ok(bind_company(Write::new(sql, StoreError::Conflict), made).bind(next).bind(time))
+    bind_company(Write::new(sql, StoreError::Conflict), made)
+        .bind(integer(line.revision.0))
+        .bind(line.time.as_micros())
 }
 
 fn update_company(after: &Company) -> Write {
@@ -182,15 +129,10 @@ fn bind_business(write: Write, company: &CompanyId, business: &Business) -> Writ
         .bind(company.to_string())
         .bind(form.id)
         .bind(form.name)
-        .bind(format::encode(&form.contact))
-        .bind(form.address.as_ref().map(format::encode))
+        .bind(forms::encode(&form.contact))
+        .bind(form.address.as_ref().map(forms::encode))
         .bind(form.state);
     bind_audit(write, form.audit)
-}
-
-/// Where an entry of that rank is parked.
-fn parked(rank: u32) -> i64 {
-    -1 - i64::from(rank)
 }
 
 fn set_rank(company: &CompanyId, catalog: Catalog, id: &EntryId, from: i64, to: i64) -> Write {
@@ -216,13 +158,13 @@ fn insert_entry(company: &CompanyId, catalog: Catalog, after: &Entry) -> Write {
     bind_entry(Write::new(sql, taken), company, catalog, after)
 }
 
-fn update_entry(company: &CompanyId, catalog: Catalog, after: &Entry) -> Write {
+fn update_entry(company: &CompanyId, catalog: Catalog, from: i64, after: &Entry) -> Write {
     let sql =
         "UPDATE entries SET rank = $4, name = $5, description = $6, color = $7, is_default = $8,
                    state = $9, created_by = $10, created_time = $11, last_updated_by = $12,
                    last_updated_time = $13, last_updated_revision = $14
-               WHERE company_id = $1 AND catalog = $2 AND id = $3";
-    bind_entry(Write::new(sql, changed_below()), company, catalog, after)
+               WHERE company_id = $1 AND catalog = $2 AND id = $3 AND rank = $15";
+    bind_entry(Write::new(sql, changed_below()), company, catalog, after).bind(from)
 }
 
 /// $1 to $14.
@@ -245,7 +187,6 @@ fn delete_entry(company: &CompanyId, catalog: Catalog, before: &Entry) -> Write 
     bind_place(write, company, catalog, &before.id).bind(i64::from(before.rank))
 }
 
-/// Keeps the id of a deleted entry from being used again.
 fn remember_deleted(company: &CompanyId, catalog: Catalog, id: &EntryId) -> Write {
     let sql = "INSERT INTO deleted_entries (company_id, catalog, id) VALUES ($1, $2, $3)";
     bind_place(Write::new(sql, changed_below()), company, catalog, id)

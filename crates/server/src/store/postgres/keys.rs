@@ -28,7 +28,7 @@ use crate::{
     },
     store::{
         StoreError, check_key_plans,
-        format::{self, AuditForm, KeyChangeBody},
+        forms::{self, AuditForm, KeyChangeBody},
     },
 };
 
@@ -222,11 +222,11 @@ pub(super) async fn request(
     let rows = pool.query(sql, &[&actor.as_str(), &request.as_str()]).await?;
     let found = rows.first().map(|row| {
         let body = text(row, "body")?;
-        let body = format::decode_key_change(&body, Some(actor), Some(request))?;
+        let body = forms::decode_key_change(&body, Some(actor), Some(request))?;
         Ok(LoggedKeyRequest {
             digest: digest(row, "request_digest")?,
             key: body.after,
-            also_revoked: format::said(body.also_revoked)?,
+            also_revoked: forms::said(body.also_revoked)?,
         })
     });
     found.transpose()
@@ -294,7 +294,7 @@ fn line(row: &Row) -> Result<KeyLogLine> {
         let (actor, request) = (log::actor(row)?, log::request_of(row)?);
         let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
         let KeyChangeBody { before, after, also_revoked } =
-            format::decode_key_line((&key, revision), &text(row, "body")?, acting, id)?;
+            forms::decode_key_line((&key, revision), &text(row, "body")?, acting, id)?;
         Ok(KeyLogLine {
             time: time(row, "time")?,
             actor,
@@ -304,7 +304,7 @@ fn line(row: &Row) -> Result<KeyLogLine> {
             after: Box::new(after),
         })
     };
-    read().map_err(|error| format::in_line(format!("revision {revision} of {key}"), error))
+    read().map_err(|error| forms::in_line(format!("revision {revision} of {key}"), error))
 }
 
 /// Unknown keys are passed over, and a use never moves back. Rows are locked by id, so that two
@@ -361,9 +361,9 @@ fn bind_key(write: Write, key: &Key) -> Write {
         .bind(key.previous.map(|previous| previous.digest.0.to_vec()))
         .bind(key.previous.map(|previous| previous.expires_time.as_micros()))
         .bind(key.name.to_string())
-        .bind(format::encode_list(key.scopes.names()))
-        .bind(format::encode_coverage(&key.coverage))
-        .bind(format::encode_list(&key.addresses))
+        .bind(forms::encode_list(key.scopes.names()))
+        .bind(forms::encode_coverage(&key.coverage))
+        .bind(forms::encode_list(&key.addresses))
         .bind(key.expires_time.map(Timestamp::as_micros))
         .bind(key.staff_id.as_ref().map(ToString::to_string))
         .bind(key.revoked_time.map(Timestamp::as_micros))
@@ -388,7 +388,7 @@ fn append(before: Option<&Key>, plan: &KeyPlan) -> Write {
         .bind(integer(plan.after.audit.revision.0))
         .bind(plan.time.as_micros());
     log::bind_actor(write, &plan.actor, plan.request.as_ref())
-        .bind(format::encode_key_change(before, plan))
+        .bind(forms::encode_key_change(before, plan))
 }
 
 fn previous(row: &Row) -> Result<Option<PreviousSecret>> {
@@ -414,13 +414,13 @@ fn key_of(row: &Row) -> Result<Key> {
         name: Name::stored(&text(row, "name")?)?,
         secret: SecretDigest(digest(row, "secret")?),
         previous: previous(row)?,
-        scopes: format::decode_scopes(&text(row, "scopes")?)?,
-        coverage: format::decode_coverage(optional_text(row, "companies")?.as_deref())?,
-        addresses: format::decode_addresses(&text(row, "addresses")?)?,
+        scopes: forms::decode_scopes(&text(row, "scopes")?)?,
+        coverage: forms::decode_coverage(optional_text(row, "companies")?.as_deref())?,
+        addresses: forms::decode_addresses(&text(row, "addresses")?)?,
         expires_time: optional_time(row, "expires_time")?,
         staff_id,
         revoked_time: optional_time(row, "revoked_time")?,
-        created_by_key_id: format::creator(optional_text(row, "created_by_key_id")?)?,
+        created_by_key_id: forms::creator(optional_text(row, "created_by_key_id")?)?,
         audit: audit(row, "revision")?.into_audit()?,
     })
 }

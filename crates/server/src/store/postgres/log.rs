@@ -15,13 +15,12 @@ use crate::{
         access::Actor,
         entry::Revision,
         id::{CompanyId, KeyId, StaffId},
-        log::{LogLine, LoggedRequest, Request, RequestId},
-        plan::Plan,
+        log::{Line, LoggedRequest, Request, RequestId},
         time::Timestamp,
     },
     store::{
         MOST_READ_BYTES, StoreError,
-        format::{self, LineId},
+        forms::{self, LineId},
     },
 };
 
@@ -44,7 +43,7 @@ pub(super) async fn changes(
     company: &CompanyId,
     after: Revision,
     limit: u32,
-) -> Result<Vec<LogLine>> {
+) -> Result<Vec<Line>> {
     let such = "changes WHERE company_id = $1 AND revision > $2 AND part = 0";
     let sql = lines(LINE, such, "revision", "$3");
     let rows = pool.query(&sql, &[&company.as_str(), &integer(after.0), &i64::from(limit)]).await?;
@@ -57,7 +56,7 @@ pub(super) async fn whole(
     company: &CompanyId,
     after: (Revision, u32),
     limit: u32,
-) -> Result<Vec<(u32, LogLine)>> {
+) -> Result<Vec<(u32, Line)>> {
     let such = "changes WHERE company_id = $1 AND (revision, part) > ($2, $3)";
     let sql = lines(LINE, such, "revision, part", "$4");
     let (revision, part) = (integer(after.0.0), i64::from(after.1));
@@ -73,17 +72,15 @@ pub(super) async fn changes_before(
     pool: &Pool,
     company: &CompanyId,
     before: Option<Revision>,
-    mentions: Option<&str>,
+    mentions: Option<String>,
     limit: u32,
-) -> Result<Vec<LogLine>> {
+) -> Result<Vec<Line>> {
     let is_shown =
         if mentions.is_some() { "strpos(body, $3::text) > 0" } else { "$3::text IS NULL" };
     let such =
         format!("changes WHERE company_id = $1 AND revision < $2 AND part = 0 AND {is_shown}");
     let sql = lines(LINE, &such, "revision DESC", "$4");
     let before = before.map_or(i64::MAX, |revision| integer(revision.0));
-    // As it stands in a body: in quotation marks.
-    let mentions = mentions.map(|id| format::encode(&id));
     let rows =
         pool.query(&sql, &[&company.as_str(), &before, &mentions, &i64::from(limit)]).await?;
     rows.iter().map(|row| line(row, company)).collect()
@@ -117,43 +114,36 @@ pub(super) async fn request(
             digest: digest(row, "request_digest")?,
             revision,
             changed: value::<i64>(row, "part")? == 0,
-            subjects: format::said(format::decode_subjects(line, &text(row, "subjects")?))?,
+            subjects: forms::said(forms::decode_subjects(line, &text(row, "subjects")?))?,
         })
     });
     found.transpose()
 }
 
-/// Appends the line of the change that makes the revision after the base. A conflict where the key
+/// Part 0 makes the revision; a request that found nothing to change takes the next part. A conflict where the key
 /// already used the request id.
-pub(super) fn append(company: &CompanyId, plan: &Plan) -> Write {
-    let sql = "INSERT INTO changes
+pub(super) fn append(company: &CompanyId, line: &Line) -> Write {
+    const CHANGE: &str = "INSERT INTO changes
                (company_id, revision, part, time, actor_key_id, actor_staff_id, address, request_id,
                 request_digest, subjects, body)
                VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10)
                ON CONFLICT (company_id, actor_key_id, request_id) WHERE request_id IS NOT NULL DO NOTHING";
-    bind(Write::new(sql, StoreError::Conflict), company, plan.base.next(), plan)
-}
-
-/// Appends a line to the base, for a request that found nothing to change.
-pub(super) fn append_empty(company: &CompanyId, plan: &Plan) -> Write {
-    let sql = "INSERT INTO changes
+    const EMPTY: &str = "INSERT INTO changes
                (company_id, revision, part, time, actor_key_id, actor_staff_id, address, request_id,
                 request_digest, subjects, body)
                SELECT $1::text, $2::bigint, coalesce(max(part), 0) + 1, $3::bigint, $4::text, $5::text,
                 $6::text, $7::text, $8::bytea, $9::text, $10::text
                FROM changes WHERE company_id = $1 AND revision = $2
                ON CONFLICT (company_id, actor_key_id, request_id) WHERE request_id IS NOT NULL DO NOTHING";
-    bind(Write::new(sql, StoreError::Conflict), company, plan.base, plan)
-}
-
-fn bind(write: Write, company: &CompanyId, revision: Revision, plan: &Plan) -> Write {
-    let write =
-        write.bind(company.to_string()).bind(integer(revision.0)).bind(plan.time.as_micros());
-    let request = plan.request.as_ref().map(|request| &request.id);
-    let line = LineId::new(company.as_str(), revision, plan.actor.key_id.as_ref(), request);
-    bind_actor(write, &plan.actor, plan.request.as_ref())
-        .bind(format::encode_subjects(line, &plan.subjects))
-        .bind(format::encode_changes(&plan.deltas))
+    let sql = if line.is_empty() { EMPTY } else { CHANGE };
+    let write = Write::new(sql, StoreError::Conflict)
+        .bind(company.to_string())
+        .bind(integer(line.revision.0))
+        .bind(line.time.as_micros());
+    let id = LineId::of(company.as_str(), line);
+    bind_actor(write, &line.actor, line.request.as_ref())
+        .bind(forms::encode_subjects(id, line.subjects.as_deref().unwrap_or_default()))
+        .bind(forms::encode_changes(&line.deltas))
 }
 
 /// Five parameters: who, from where, and by which request.
@@ -166,17 +156,17 @@ pub(super) fn bind_actor(write: Write, actor: &Actor, request: Option<&Request>)
         .bind(request.map(|request| request.digest.to_vec()))
 }
 
-fn line(row: &Row, company: &CompanyId) -> Result<LogLine> {
+fn line(row: &Row, company: &CompanyId) -> Result<Line> {
     let revision = revision(row, "revision")?;
     let read = || {
         let (actor, request) = (actor(row)?, request_of(row)?);
         let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
         let line = LineId::new(company.as_str(), revision, acting, id);
-        let subjects = format::decode_subjects(line, &text(row, "subjects")?);
-        let deltas = format::decode_changes(&text(row, "body")?)?;
-        Ok(LogLine { revision, time: time(row, "time")?, subjects, deltas, actor, request })
+        let subjects = forms::decode_subjects(line, &text(row, "subjects")?);
+        let deltas = forms::decode_changes(&text(row, "body")?)?;
+        Ok(Line { revision, time: time(row, "time")?, subjects, deltas, actor, request })
     };
-    read().map_err(|error| format::in_line(format!("revision {revision}"), error))
+    read().map_err(|error| forms::in_line(format!("revision {revision}"), error))
 }
 
 pub(super) fn actor(row: &Row) -> Result<Actor> {
@@ -185,7 +175,7 @@ pub(super) fn actor(row: &Row) -> Result<Actor> {
         .transpose()?;
     let staff_id = StaffId::parse("actor_staff_id", &text(row, "actor_staff_id")?)?;
     let address = optional_text(row, "address")?.map(|text| text.parse()).transpose();
-    Ok(Actor { key_id, staff_id, address: address.map_err(format::not_as_written)? })
+    Ok(Actor { key_id, staff_id, address: address.map_err(forms::not_as_written)? })
 }
 
 pub(super) fn request_of(row: &Row) -> Result<Option<Request>> {

@@ -18,7 +18,7 @@ use crate::{
         id::{BusinessId, CompanyId, EntryId},
         settings::Settings,
     },
-    store::format::{self, BusinessForm, CompanyForm, EntryForm},
+    store::forms::{self, BusinessForm, CompanyForm, EntryForm},
 };
 
 const COMPANY: &str = "id, name, country, timezone, state, created_by, created_time, last_updated_by, last_updated_time, \
@@ -231,9 +231,9 @@ fn business(row: &Row) -> Result<Business> {
     let form = BusinessForm {
         id: text(row, "id")?,
         name: text(row, "name")?,
-        contact: format::decode(&text(row, "contact")?)?,
+        contact: forms::decode(&text(row, "contact")?)?,
         address: optional_text(row, "address")?
-            .map(|address| format::decode(&address))
+            .map(|address| forms::decode(&address))
             .transpose()?,
         state: text(row, "state")?,
         audit: audit(row, "last_updated_revision")?,
@@ -252,5 +252,5 @@ fn entry(row: &Row) -> Result<(Catalog, Entry)> {
         state: text(row, "state")?,
         audit: audit(row, "last_updated_revision")?,
     };
-    Ok((format::parse_catalog(&text(row, "catalog")?)?, form.into_entry()?))
+    Ok((forms::parse_catalog(&text(row, "catalog")?)?, form.into_entry()?))
 }

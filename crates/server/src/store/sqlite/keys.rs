@@ -21,7 +21,7 @@ use crate::{
     },
     store::{
         StoreError,
-        format::{self, AuditForm, KeyChangeBody},
+        forms::{self, AuditForm, KeyChangeBody},
     },
 };
 
@@ -126,11 +126,11 @@ pub(super) fn request(
     let rows = statement.query([actor.as_str(), request.as_str()]).map_err(failure)?;
     let found = collect(rows, |row| {
         let body = text(row, "body")?;
-        let body = format::decode_key_change(&body, Some(actor), Some(request))?;
+        let body = forms::decode_key_change(&body, Some(actor), Some(request))?;
         Ok(LoggedKeyRequest {
             digest: row.get("request_digest").map_err(failure)?,
             key: body.after,
-            also_revoked: format::said(body.also_revoked)?,
+            also_revoked: forms::said(body.also_revoked)?,
         })
     })?;
     Ok(found.into_iter().next())
@@ -197,7 +197,7 @@ fn line(row: &Row<'_>) -> Result<KeyLogLine> {
         let (actor, request) = (log::actor(row)?, log::request_of(row)?);
         let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
         let KeyChangeBody { before, after, also_revoked } =
-            format::decode_key_line((&key, revision), &text(row, "body")?, acting, id)?;
+            forms::decode_key_line((&key, revision), &text(row, "body")?, acting, id)?;
         Ok(KeyLogLine {
             time: time(row, "time")?,
             actor,
@@ -207,7 +207,7 @@ fn line(row: &Row<'_>) -> Result<KeyLogLine> {
             after: Box::new(after),
         })
     };
-    read().map_err(|error| format::in_line(format!("revision {revision} of {key}"), error))
+    read().map_err(|error| forms::in_line(format!("revision {revision} of {key}"), error))
 }
 
 /// Unknown keys are passed over, and a use never moves back.
@@ -253,9 +253,9 @@ fn write_key(tx: &Connection, key: &Key) -> Result<()> {
             ":id": key.id.as_str(), ":secret": key.secret.0,
             ":previous_secret": key.previous.map(|previous| previous.digest.0),
             ":previous_expires_time": key.previous.map(|previous| previous.expires_time.as_micros()), ":name": key.name.as_str(),
-            ":scopes": format::encode_list(key.scopes.names()),
-            ":companies": format::encode_coverage(&key.coverage),
-            ":addresses": format::encode_list(&key.addresses),
+            ":scopes": forms::encode_list(key.scopes.names()),
+            ":companies": forms::encode_coverage(&key.coverage),
+            ":addresses": forms::encode_list(&key.addresses),
             ":expires_time": key.expires_time.map(Timestamp::as_micros),
             ":staff_id": key.staff_id.as_ref().map(StaffId::as_str),
             ":revoked_time": key.revoked_time.map(Timestamp::as_micros),
@@ -288,7 +288,7 @@ fn append(tx: &Connection, before: Option<&Key>, plan: &KeyPlan) -> Result<()> {
             ":address": actor.address.map(|address| address.to_string()),
             ":request_id": request.map(|request| request.id.as_str()),
             ":request_digest": request.map(|request| request.digest),
-            ":body": format::encode_key_change(before, plan),
+            ":body": forms::encode_key_change(before, plan),
         })
         .map_err(failure)?;
     if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
@@ -309,13 +309,13 @@ fn key_of(row: &Row<'_>) -> Result<Key> {
         name: Name::stored(&text(row, "name")?)?,
         secret: SecretDigest(row.get("secret").map_err(failure)?),
         previous: previous(row)?,
-        scopes: format::decode_scopes(&text(row, "scopes")?)?,
-        coverage: format::decode_coverage(optional_text(row, "companies")?.as_deref())?,
-        addresses: format::decode_addresses(&text(row, "addresses")?)?,
+        scopes: forms::decode_scopes(&text(row, "scopes")?)?,
+        coverage: forms::decode_coverage(optional_text(row, "companies")?.as_deref())?,
+        addresses: forms::decode_addresses(&text(row, "addresses")?)?,
         expires_time: optional_time(row, "expires_time")?,
         staff_id,
         revoked_time: optional_time(row, "revoked_time")?,
-        created_by_key_id: format::creator(optional_text(row, "created_by_key_id")?)?,
+        created_by_key_id: forms::creator(optional_text(row, "created_by_key_id")?)?,
         audit: audit(row, "revision")?.into_audit()?,
     })
 }

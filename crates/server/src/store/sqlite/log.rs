@@ -14,12 +14,12 @@ use crate::{
         access::Actor,
         entry::Revision,
         id::{CompanyId, KeyId, StaffId},
-        log::{LogLine, LoggedRequest, Request, RequestId},
+        log::{Line, LoggedRequest, Request, RequestId},
         time::Timestamp,
     },
     store::{
         MOST_READ_BYTES, StoreError,
-        format::{self, LineId},
+        forms::{self, LineId},
     },
 };
 
@@ -43,7 +43,7 @@ pub(super) fn changes(
     company: &CompanyId,
     after: Revision,
     limit: u32,
-) -> Result<Vec<LogLine>> {
+) -> Result<Vec<Line>> {
     let sql = "SELECT * FROM changes WHERE company_id = ?1 AND revision > ?2 AND part = 0
                ORDER BY revision LIMIT ?3";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
@@ -58,7 +58,7 @@ pub(super) fn whole(
     company: &CompanyId,
     after: (Revision, u32),
     limit: u32,
-) -> Result<Vec<(u32, LogLine)>> {
+) -> Result<Vec<(u32, Line)>> {
     let sql = "SELECT * FROM changes WHERE company_id = ?1 AND (revision, part) > (?2, ?3)
                ORDER BY revision, part LIMIT ?4";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
@@ -74,15 +74,13 @@ pub(super) fn changes_before(
     before: Option<Revision>,
     mentions: Option<&str>,
     limit: u32,
-) -> Result<Vec<LogLine>> {
+) -> Result<Vec<Line>> {
     let is_shown = if mentions.is_some() { "instr(body, ?3) > 0" } else { "?3 IS NULL" };
     let sql = format!(
         "SELECT * FROM changes WHERE company_id = ?1 AND revision < ?2 AND part = 0 AND {is_shown}
          ORDER BY revision DESC LIMIT ?4"
     );
     let before = before.map_or(i64::MAX, |revision| integer(revision.0));
-    // As it stands in a body: in quotation marks.
-    let mentions = mentions.map(|id| format::encode(&id));
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
     let rows =
         statement.query(params![company.as_str(), before, mentions, limit]).map_err(failure)?;
@@ -120,68 +118,58 @@ pub(super) fn request(
             digest: row.get("request_digest").map_err(failure)?,
             revision,
             changed: row.get::<_, i64>("part").map_err(failure)? == 0,
-            subjects: format::said(format::decode_subjects(line, &text(row, "subjects")?))?,
+            subjects: forms::said(forms::decode_subjects(line, &text(row, "subjects")?))?,
         })
     })?;
     Ok(found.into_iter().next())
 }
 
-/// Appends the line of the change that makes the revision after the base.
+/// Part 0 makes the revision; a request that found nothing to change takes the next part. A conflict where the key
+/// already used the request id.
 pub(super) fn append(tx: &Connection, commit: &Commit) -> Result<()> {
-    write(tx, commit, commit.base.next(), 0)
-}
-
-/// Appends a line to the base, for a request that found nothing to change.
-pub(super) fn append_empty(tx: &Connection, commit: &Commit) -> Result<()> {
-    let sql =
-        "SELECT coalesce(max(part), 0) + 1 FROM changes WHERE company_id = ?1 AND revision = ?2";
-    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let part = statement
-        .query_row(params![commit.company.as_str(), integer(commit.base.0)], |row| row.get(0))
-        .map_err(failure)?;
-    write(tx, commit, commit.base, part)
-}
-
-/// A conflict where the key already used the request id.
-fn write(tx: &Connection, commit: &Commit, revision: Revision, part: i64) -> Result<()> {
+    let Commit { company, line, subjects, body } = commit;
     let sql = "INSERT INTO changes
                (company_id, revision, part, time, actor_key_id, actor_staff_id, address, request_id,
                 request_digest, subjects, body)
                VALUES
-               (:company_id, :revision, :part, :time, :actor_key_id, :actor_staff_id, :address, :request_id,
+               (:company_id, :revision,
+                CASE WHEN :is_empty THEN (SELECT coalesce(max(part), 0) + 1 FROM changes
+                                          WHERE company_id = :company_id AND revision = :revision)
+                     ELSE 0 END,
+                :time, :actor_key_id, :actor_staff_id, :address, :request_id,
                 :request_digest, :subjects, :body)
                ON CONFLICT (company_id, actor_key_id, request_id) WHERE request_id IS NOT NULL DO NOTHING";
-    let (actor, request) = (&commit.actor, commit.request.as_ref());
+    let (actor, request) = (&line.actor, line.request.as_ref());
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let written = statement
         .execute(named_params! {
-            ":company_id": commit.company.as_str(),
-            ":revision": integer(revision.0),
-            ":part": part,
-            ":time": commit.time.as_micros(),
+            ":company_id": company.as_str(),
+            ":revision": integer(line.revision.0),
+            ":is_empty": line.is_empty(),
+            ":time": line.time.as_micros(),
             ":actor_key_id": actor.key_id.as_ref().map(KeyId::as_str),
             ":actor_staff_id": actor.staff_id.as_str(),
             ":address": actor.address.map(|address| address.to_string()),
             ":request_id": request.map(|request| request.id.as_str()),
             ":request_digest": request.map(|request| request.digest),
-            ":subjects": commit.subjects,
-            ":body": commit.body,
+            ":subjects": subjects,
+            ":body": body,
         })
         .map_err(failure)?;
     if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
-fn line(row: &Row<'_>, company: &CompanyId) -> Result<LogLine> {
+fn line(row: &Row<'_>, company: &CompanyId) -> Result<Line> {
     let revision = revision(row, "revision")?;
     let read = || {
         let (actor, request) = (actor(row)?, request_of(row)?);
         let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
         let line = LineId::new(company.as_str(), revision, acting, id);
-        let subjects = format::decode_subjects(line, &text(row, "subjects")?);
-        let deltas = format::decode_changes(&text(row, "body")?)?;
-        Ok(LogLine { revision, time: time(row, "time")?, subjects, deltas, actor, request })
+        let subjects = forms::decode_subjects(line, &text(row, "subjects")?);
+        let deltas = forms::decode_changes(&text(row, "body")?)?;
+        Ok(Line { revision, time: time(row, "time")?, subjects, deltas, actor, request })
     };
-    read().map_err(|error| format::in_line(format!("revision {revision}"), error))
+    read().map_err(|error| forms::in_line(format!("revision {revision}"), error))
 }
 
 pub(super) fn actor(row: &Row<'_>) -> Result<Actor> {
@@ -190,7 +178,7 @@ pub(super) fn actor(row: &Row<'_>) -> Result<Actor> {
         .transpose()?;
     let staff_id = StaffId::parse("actor_staff_id", &text(row, "actor_staff_id")?)?;
     let address = optional_text(row, "address")?.map(|text| text.parse()).transpose();
-    Ok(Actor { key_id, staff_id, address: address.map_err(format::not_as_written)? })
+    Ok(Actor { key_id, staff_id, address: address.map_err(forms::not_as_written)? })
 }
 
 pub(super) fn request_of(row: &Row<'_>) -> Result<Option<Request>> {

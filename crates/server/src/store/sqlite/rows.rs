@@ -8,32 +8,28 @@ use rusqlite::{Connection, Row, ToSql, named_params, params};
 use super::{damaged, failure, fold_keys, integer, log};
 use crate::{
     catalog::{
-        access::{Actor, Coverage},
+        access::Coverage,
         company::{Business, Company},
         entry::{Catalog, Entry, Revision},
         error::Kind,
         id::{BusinessId, CompanyId, EntryId},
-        log::Request,
-        settings::{Delta, Settings},
+        log::Line,
+        settings::Settings,
         time::Timestamp,
     },
     store::{
         StoreError,
-        format::{self, AuditForm, BusinessForm, CompanyForm, EntryForm},
+        forms::{self, AuditForm, BusinessForm, CompanyForm, EntryForm, Step},
     },
 };
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
-/// A plan without what only the caller needs, with the texts of its line of the log.
+/// A line of a company's log, with the texts of its columns.
 pub(super) struct Commit {
     pub(super) company: CompanyId,
-    pub(super) base: Revision,
-    pub(super) time: Timestamp,
-    pub(super) actor: Actor,
-    pub(super) request: Option<Request>,
+    pub(super) line: Line,
     pub(super) subjects: String,
-    pub(super) deltas: Vec<Delta>,
     pub(super) body: String,
 }
 
@@ -51,7 +47,7 @@ pub(super) fn raise_epoch(tx: &Connection, to: u64) -> Result<()> {
 
 /// The condition on `column` that leaves covered companies, and the value of its parameter ?1.
 fn covered(coverage: &Coverage, column: &str) -> (String, Option<String>) {
-    let list = format::encode_coverage(coverage);
+    let list = forms::encode_coverage(coverage);
     let condition = match list {
         None => "?1 IS NULL".to_owned(),
         Some(_) => format!("{column} IN (SELECT value FROM json_each(?1))"),
@@ -66,7 +62,7 @@ pub(super) fn list_companies(
     after: Option<&(String, CompanyId)>,
     (offset, limit): (u64, u32),
 ) -> Result<Vec<Company>> {
-    let list = format::encode_coverage(coverage);
+    let list = forms::encode_coverage(coverage);
     // Companies that are named are looked up one by one, as SQLite keeps the order of a CROSS JOIN:
     // a walk along the names would pass all the others.
     let from = match list {
@@ -92,7 +88,7 @@ pub(super) fn list_businesses(
     offset: u64,
     limit: u32,
 ) -> Result<Vec<(CompanyId, Business)>> {
-    let list = format::encode_coverage(coverage);
+    let list = forms::encode_coverage(coverage);
     // As for companies.
     let from = match list {
         None => "businesses JOIN companies ON companies.id = businesses.company_id",
@@ -201,89 +197,51 @@ pub(super) fn deleted_among(
 
 /// Writes the rows and the line of the log, if the company is at the base.
 pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
-    if commit.deltas.is_empty() {
-        if current_revision(tx, &commit.company)? != Some(commit.base) {
-            return Err(StoreError::Conflict);
-        }
-        return log::append_empty(tx, commit);
-    }
-    if commit.deltas.iter().any(|delta| matches!(delta, Delta::Company { .. })) {
-        fold_keys::check_version(tx)?;
-    }
-    advance(tx, commit)?;
-    // Before the rows, so that a request that was answered before is told from one that is wrong.
-    log::append(tx, commit)?;
-    // An entry that changes alone is in nobody's way.
-    let parks = commit.deltas.iter().filter(|delta| delta.entry_id().is_some()).count() > 1;
-    make_room(tx, commit, parks)?;
-    for delta in &commit.deltas {
-        match delta {
-            // `advance` made it.
-            Delta::Company { before: None, .. } => {}
-            Delta::Company { before: Some(_), after } => update_company(tx, after)?,
-            Delta::Business { before: None, after } => insert_business(tx, &commit.company, after)?,
-            Delta::Business { before: Some(_), after } => {
-                update_business(tx, &commit.company, after)?
-            }
-            Delta::Entry { catalog, before: None, after } => {
-                insert_entry(tx, &commit.company, *catalog, after)?
-            }
-            Delta::Entry { catalog, before: Some(before), after } => {
-                let from = if parks { parked(before.rank) } else { i64::from(before.rank) };
-                update_entry(tx, &commit.company, *catalog, from, after)?
-            }
-            // `make_room` deleted it.
-            Delta::Deleted { .. } => {}
-            Delta::Revived { catalog, after } => {
-                forget_deleted(tx, &commit.company, *catalog, &after.id)?;
-                insert_entry(tx, &commit.company, *catalog, after)?;
-            }
-            Delta::Moved { catalog, id, from, to } => {
-                unpark(tx, &commit.company, *catalog, id, *from, *to)?
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Deletes what goes and parks everything that moves or changes, so that the order in which
-/// entries take each other's names and places does not matter.
-fn make_room(tx: &Connection, commit: &Commit, parks: bool) -> Result<()> {
     let company = &commit.company;
-    for delta in &commit.deltas {
-        match delta {
-            Delta::Entry { catalog, before: Some(before), .. } if parks => {
-                park(tx, company, *catalog, &before.id, before.rank)?;
+    for step in forms::steps(company, &commit.line)? {
+        match step {
+            Step::HoldFoldKeys => fold_keys::check_version(tx)?,
+            Step::HoldCompany => {
+                if current_revision(tx, company)? != Some(commit.line.base()) {
+                    return Err(StoreError::Conflict);
+                }
             }
-            Delta::Moved { catalog, id, from, .. } => park(tx, company, *catalog, id, *from)?,
-            Delta::Deleted { catalog, before } => delete_entry(tx, company, *catalog, before)?,
-            Delta::Entry { .. }
-            | Delta::Revived { .. }
-            | Delta::Company { .. }
-            | Delta::Business { .. } => {}
+            Step::MakeCompany(made) => insert_company(tx, &commit.line, made)?,
+            Step::Advance => advance(tx, commit)?,
+            Step::Append => log::append(tx, commit)?,
+            Step::UpdateCompany(after) => update_company(tx, after)?,
+            Step::InsertBusiness(after) => insert_business(tx, company, after)?,
+            Step::UpdateBusiness(after) => update_business(tx, company, after)?,
+            Step::InsertEntry(catalog, after) => insert_entry(tx, company, catalog, after)?,
+            Step::UpdateEntry(catalog, from, after) => {
+                update_entry(tx, company, catalog, from, after)?;
+            }
+            Step::SetRank { catalog, id, from, to } => {
+                set_rank(tx, company, catalog, id, from, to)?;
+            }
+            Step::DeleteEntry(catalog, before) => delete_entry(tx, company, catalog, before)?,
+            Step::RememberDeleted(catalog, id) => remember_deleted(tx, company, catalog, id)?,
+            Step::ForgetDeleted(catalog, id) => forget_deleted(tx, company, catalog, id)?,
         }
     }
     Ok(())
 }
 
-/// Moves the company from the base to the next revision; a new company is made.
 fn advance(tx: &Connection, commit: &Commit) -> Result<()> {
-    let next = integer(commit.base.next().0);
-    let time = commit.time.as_micros();
-    if commit.base != Revision::default() {
-        let sql =
-            "UPDATE companies SET revision = ?3, changed_time = ?4 WHERE id = ?1 AND revision = ?2";
-        let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-        let written = statement
-            .execute(params![commit.company.as_str(), integer(commit.base.0), next, time])
-            .map_err(failure)?;
-        return if written == 1 { Ok(()) } else { Err(StoreError::Conflict) };
-    }
-    let made = match commit.deltas.first() {
-        Some(Delta::Company { before: None, after }) => after,
-        _ => return Err(damaged("a plan from nothing does not make its company")),
-    };
-    let form = CompanyForm::from(&**made);
+    let Commit { company, line, .. } = commit;
+    let sql =
+        "UPDATE companies SET revision = ?3, changed_time = ?4 WHERE id = ?1 AND revision = ?2";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let (base, next) = (integer(line.base().0), integer(line.revision.0));
+    let written = statement
+        .execute(params![company.as_str(), base, next, line.time.as_micros()])
+        .map_err(failure)?;
+    if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
+}
+
+fn insert_company(tx: &Connection, line: &Line, made: &Company) -> Result<()> {
+    let (next, time) = (integer(line.revision.0), line.time.as_micros());
+    let form = CompanyForm::from(made);
     let sql = "INSERT INTO companies
                (id, revision, changed_time, name, fold_key, country, timezone, state, created_by,
                 created_time, last_updated_by, last_updated_time, last_updated_revision)
@@ -359,39 +317,13 @@ fn write_business(
     statement
         .execute(named_params! {
             ":company_id": company.as_str(), ":id": form.id, ":name": form.name,
-            ":contact": format::encode(&form.contact), ":address": form.address.as_ref().map(format::encode),
+            ":contact": forms::encode(&form.contact), ":address": form.address.as_ref().map(forms::encode),
             ":state": form.state,
             ":created_by": form.audit.created_by, ":created_time": form.audit.created_time,
             ":last_updated_by": form.audit.last_updated_by, ":last_updated_time": form.audit.last_updated_time,
             ":last_updated_revision": integer(form.audit.revision),
         })
         .map_err(failure)
-}
-
-/// Where an entry of that rank is parked.
-fn parked(rank: u32) -> i64 {
-    -1 - i64::from(rank)
-}
-
-fn park(
-    tx: &Connection,
-    company: &CompanyId,
-    catalog: Catalog,
-    id: &EntryId,
-    rank: u32,
-) -> Result<()> {
-    set_rank(tx, company, catalog, id, i64::from(rank), parked(rank))
-}
-
-fn unpark(
-    tx: &Connection,
-    company: &CompanyId,
-    catalog: Catalog,
-    id: &EntryId,
-    from: u32,
-    to: u32,
-) -> Result<()> {
-    set_rank(tx, company, catalog, id, parked(from), i64::from(to))
 }
 
 fn set_rank(
@@ -470,21 +402,29 @@ fn write_entry(
     statement.execute(&params[..]).map_err(failure)
 }
 
-/// Deletes the row and keeps its id from being used again.
 fn delete_entry(
     tx: &Connection,
     company: &CompanyId,
     catalog: Catalog,
     before: &Entry,
 ) -> Result<()> {
-    let (company, catalog, id) = (company.as_str(), catalog.as_str(), before.id.as_str());
     let sql =
         "DELETE FROM entries WHERE company_id = ?1 AND catalog = ?2 AND id = ?3 AND rank = ?4";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    one_row(statement.execute(params![company, catalog, id, before.rank]).map_err(failure)?)?;
+    let row = params![company.as_str(), catalog.as_str(), before.id.as_str(), before.rank];
+    one_row(statement.execute(row).map_err(failure)?)
+}
+
+fn remember_deleted(
+    tx: &Connection,
+    company: &CompanyId,
+    catalog: Catalog,
+    id: &EntryId,
+) -> Result<()> {
     let sql = "INSERT INTO deleted_entries (company_id, catalog, id) VALUES (?1, ?2, ?3)";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    one_row(statement.execute([company, catalog, id]).map_err(failure)?)
+    let row = [company.as_str(), catalog.as_str(), id.as_str()];
+    one_row(statement.execute(row).map_err(failure)?)
 }
 
 fn forget_deleted(
@@ -574,9 +514,9 @@ fn business(row: &Row<'_>) -> Result<Business> {
     let form = BusinessForm {
         id: text(row, "id")?,
         name: text(row, "name")?,
-        contact: format::decode(&text(row, "contact")?)?,
+        contact: forms::decode(&text(row, "contact")?)?,
         address: optional_text(row, "address")?
-            .map(|address| format::decode(&address))
+            .map(|address| forms::decode(&address))
             .transpose()?,
         state: text(row, "state")?,
         audit: audit(row, "last_updated_revision")?,
@@ -595,5 +535,5 @@ fn entry(row: &Row<'_>) -> Result<(Catalog, Entry)> {
         state: text(row, "state")?,
         audit: audit(row, "last_updated_revision")?,
     };
-    Ok((format::parse_catalog(&text(row, "catalog")?)?, form.into_entry()?))
+    Ok((forms::parse_catalog(&text(row, "catalog")?)?, form.into_entry()?))
 }

@@ -14,9 +14,8 @@ use customer_settings_server::{
         error::Cause,
         id::{BusinessId, CompanyId, EntryId, KeyId},
         key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
-        log::{LogLine, LoggedRequest, RequestId},
-        plan::Plan,
-        settings::Settings,
+        log::{Line, LoggedRequest, RequestId},
+        settings::{Settings, Subject},
         time::Timestamp,
     },
     store::{Notice, PlanFamily, Store, StoreError},
@@ -199,8 +198,8 @@ impl Store for Probe {
         self.ask().await?.revision(grant).await
     }
 
-    async fn commit(&self, grant: &Grant, plan: &Plan) -> Result<(), StoreError> {
-        self.write().await?.commit(grant, plan).await
+    async fn commit(&self, grant: &Grant, line: &Line) -> Result<(), StoreError> {
+        self.write().await?.commit(grant, line).await
     }
 
     async fn changes(
@@ -208,7 +207,7 @@ impl Store for Probe {
         grant: &Grant,
         after: Revision,
         limit: u32,
-    ) -> Result<Vec<LogLine>, StoreError> {
+    ) -> Result<Vec<Line>, StoreError> {
         self.ask().await?.changes(grant, after, limit).await
     }
 
@@ -234,9 +233,9 @@ impl Store for Probe {
         &self,
         grant: &Grant,
         before: Option<Revision>,
-        mentions: Option<&str>,
+        mentions: Option<&Subject>,
         limit: u32,
-    ) -> Result<Vec<LogLine>, StoreError> {
+    ) -> Result<Vec<Line>, StoreError> {
         self.ask().await?.changes_before(grant, before, mentions, limit).await
     }
 
@@ -245,7 +244,7 @@ impl Store for Probe {
         grant: &Grant,
         after: (Revision, u32),
         limit: u32,
-    ) -> Result<Vec<(u32, LogLine)>, StoreError> {
+    ) -> Result<Vec<(u32, Line)>, StoreError> {
         self.ask().await?.whole_log(grant, after, limit).await
     }
 

@@ -8,7 +8,6 @@ use crate::catalog::{
     id::KeyId,
     key::{Key, KeyPlan, PreviousSecret, SecretDigest},
     log::RequestId,
-    settings::Subject,
 };
 
 fn audit() -> impl Strategy<Value = Audit> {
@@ -120,27 +119,25 @@ fn entry() -> impl Strategy<Value = Entry> {
         })
 }
 
-fn boxed<T: Clone + std::fmt::Debug>(
-    value: impl Strategy<Value = T>,
-) -> impl Strategy<Value = Box<T>> {
-    value.prop_map(Box::new)
-}
-
 fn delta() -> impl Strategy<Value = Delta> {
     let catalog = proptest::sample::select(Catalog::ALL.to_vec());
     prop_oneof![
-        (proptest::option::of(boxed(company())), boxed(company()))
-            .prop_map(|(before, after)| Delta::Company { before, after }),
-        (proptest::option::of(boxed(business())), boxed(business()))
-            .prop_map(|(before, after)| Delta::Business { before, after }),
-        (catalog.clone(), proptest::option::of(boxed(entry())), boxed(entry()))
-            .prop_map(|(catalog, before, after)| Delta::Entry { catalog, before, after }),
-        (catalog.clone(), boxed(entry()))
-            .prop_map(|(catalog, before)| Delta::Deleted { catalog, before }),
-        (catalog.clone(), boxed(entry()))
-            .prop_map(|(catalog, after)| Delta::Revived { catalog, after }),
+        (proptest::option::of(company()), company())
+            .prop_map(|(before, after)| Delta::company(before, after)),
+        (any::<bool>(), business(), business()).prop_map(|(is_made, before, after)| {
+            let before = Business { id: after.id.clone(), ..before };
+            Delta::business((!is_made).then_some(before), after)
+        }),
+        (catalog.clone(), any::<bool>(), entry(), entry()).prop_map(
+            |(catalog, is_made, before, after)| {
+                let before = Entry { id: after.id.clone(), ..before };
+                Delta::entry(catalog, (!is_made).then_some(before), after)
+            }
+        ),
+        (catalog.clone(), entry()).prop_map(|(catalog, before)| Delta::deleted(catalog, before)),
+        (catalog.clone(), entry()).prop_map(|(catalog, after)| Delta::revived(catalog, after)),
         (catalog, "[a-z]{1,9}", any::<u32>(), any::<u32>()).prop_map(|(catalog, id, from, to)| {
-            Delta::Moved { catalog, id: EntryId::parse("", &id).unwrap(), from, to }
+            Delta::moved(catalog, EntryId::parse("", &id).unwrap(), from, to)
         }),
     ]
 }
@@ -207,21 +204,12 @@ fn one_of_each() -> Vec<Delta> {
         ..entry.clone()
     };
     vec![
-        Delta::Company { before: None, after: Box::new(company) },
-        Delta::Business { before: None, after: Box::new(business) },
-        Delta::Entry {
-            catalog: Catalog::LifeCycles,
-            before: Some(Box::new(plain.clone())),
-            after: Box::new(entry),
-        },
-        Delta::Deleted { catalog: Catalog::LifeCycles, before: Box::new(plain.clone()) },
-        Delta::Revived { catalog: Catalog::ActionStatuses, after: Box::new(plain) },
-        Delta::Moved {
-            catalog: Catalog::CustomerTags,
-            id: EntryId::parse("", "tag_001").unwrap(),
-            from: 1,
-            to: 9,
-        },
+        Delta::company(None, company),
+        Delta::business(None, business),
+        Delta::entry(Catalog::LifeCycles, Some(plain.clone()), entry),
+        Delta::deleted(Catalog::LifeCycles, plain.clone()),
+        Delta::revived(Catalog::ActionStatuses, plain),
+        Delta::moved(Catalog::CustomerTags, EntryId::parse("", "tag_001").unwrap(), 1, 9),
     ]
 }
 
@@ -229,26 +217,26 @@ fn one_of_each() -> Vec<Delta> {
 /// new number and a reader for both, not another literal.
 const GOLDEN: &str = concat!(
     r#"{"v":1,"deltas":["#,
-    r#"{"company":{"after":{"id":"cmp_001","name":"Café \"Chien\"","country":"US","timezone":"America/New_York","#,
+    r#"{"at":"company","after":{"company":{"id":"cmp_001","name":"Café \"Chien\"","country":"US","timezone":"America/New_York","#,
     r#""state":"active","audit":{"created_by":"load","created_time":1672567200000000,"#,
     r#""last_updated_by":"staff_001","last_updated_time":-1,"revision":1}}}},"#,
-    r#"{"business":{"after":{"id":"bizT2HX","name":"Main Street","contact":{"phone":"+1 555 0100"},"#,
+    r#"{"at":"businesses/bizT2HX","after":{"business":{"id":"bizT2HX","name":"Main Street","contact":{"phone":"+1 555 0100"},"#,
     r#""address":{"city":"Springfield","coordinate":[0.1,-179.99999999999997],"kind":"primary"},"#,
     r#""state":"archived","audit":{"created_by":"load","created_time":1672567200000000,"#,
     r#""last_updated_by":"staff_001","last_updated_time":-1,"revision":2}}}},"#,
-    r#"{"entry":{"catalog":"life_cycles","before":{"id":"lc_001","name":"Qualified","rank":1024,"#,
+    r#"{"at":"life_cycles/lc_001","before":{"entry":{"id":"lc_001","name":"Qualified","rank":1024,"#,
     r#""state":"active","audit":{"created_by":"load","created_time":1672567200000000,"#,
-    r#""last_updated_by":"staff_001","last_updated_time":-1,"revision":3}},"#,
-    r##""after":{"id":"lc_001","name":"Qualified","description":"two\nlines","color":"#00FF00","is_default":true,"##,
+    r#""last_updated_by":"staff_001","last_updated_time":-1,"revision":3}}},"#,
+    r##""after":{"entry":{"id":"lc_001","name":"Qualified","description":"two\nlines","color":"#00FF00","is_default":true,"##,
     r#""rank":1024,"state":"active","audit":{"created_by":"load","created_time":1672567200000000,"#,
     r#""last_updated_by":"staff_001","last_updated_time":-1,"revision":3}}}},"#,
-    r#"{"deleted":{"catalog":"life_cycles","before":{"id":"lc_001","name":"Qualified","rank":1024,"#,
+    r#"{"at":"life_cycles/lc_001","before":{"entry":{"id":"lc_001","name":"Qualified","rank":1024,"#,
+    r#""state":"active","audit":{"created_by":"load","created_time":1672567200000000,"#,
+    r#""last_updated_by":"staff_001","last_updated_time":-1,"revision":3}}},"after":"tombstone"},"#,
+    r#"{"at":"action_statuses/lc_001","before":"tombstone","after":{"entry":{"id":"lc_001","name":"Qualified","rank":1024,"#,
     r#""state":"active","audit":{"created_by":"load","created_time":1672567200000000,"#,
     r#""last_updated_by":"staff_001","last_updated_time":-1,"revision":3}}}},"#,
-    r#"{"revived":{"catalog":"action_statuses","after":{"id":"lc_001","name":"Qualified","rank":1024,"#,
-    r#""state":"active","audit":{"created_by":"load","created_time":1672567200000000,"#,
-    r#""last_updated_by":"staff_001","last_updated_time":-1,"revision":3}}}},"#,
-    r#"{"moved":{"catalog":"customer_tags","id":"tag_001","from":1,"to":9}}]}"#,
+    r#"{"at":"customer_tags/tag_001","before":{"rank":1},"after":{"rank":9}}]}"#,
 );
 
 #[test]
@@ -268,8 +256,8 @@ fn the_subjects_are_written_as_they_always_were() {
         Subject::Catalog(Catalog::LifeCycles),
     ];
     let golden = concat!(
-        r#"{"check":"j8TrSYpHbG1K","subjects":["company",{"business":"bizT2HX"},{"entry":{"catalog":"customer_tags","id":"tag_001"}},"#,
-        r#"{"entry":{"catalog":"customer_tags","id":"tag_001"}},{"catalog":"life_cycles"}]}"#,
+        r#"{"check":"aAB8jUZGlJgg","subjects":["company","businesses/bizT2HX","customer_tags/tag_001","#,
+        r#""customer_tags/tag_001","life_cycles"]}"#,
     );
     let key = KeyId::parse("", "key_1").unwrap();
     let line = LineId::new("cmp_001", Revision(3), Some(&key), None);
@@ -288,7 +276,7 @@ fn the_subjects_are_written_as_they_always_were() {
     for text in ["", "{}", "[]", r#"["company"]"#, r#"{"subjects":[]}"#] {
         assert_eq!(decode_subjects(line, text), None, "{text}");
     }
-    for (what, other) in [("tag_001", "tag_002"), ("life_cycles", "hats"), ("bizT2HX", "a b")] {
+    for (what, other) in [("tag_001", "tag_002"), ("\"life_cycles", "\"hats"), ("bizT2HX", "a b")] {
         let text = golden.replacen(what, other, 1);
         assert_eq!(decode_subjects(line, &text), None, "{text}");
     }
@@ -372,10 +360,13 @@ fn what_cannot_be_understood_is_damaged() {
         r#"{"deltas":[]}"#,
         r#"{"v":2,"deltas":[]}"#,
         r#"{"v":1,"deltas":[],"more":1}"#,
-        r#"{"v":1,"deltas":[{"renamed":{}}]}"#,
-        r#"{"v":1,"deltas":[{"moved":{"catalog":"hats","id":"a","from":1,"to":2}}]}"#,
-        r#"{"v":1,"deltas":[{"moved":{"catalog":"customer_tags","id":"a b","from":1,"to":2}}]}"#,
-        r#"{"v":1,"deltas":[{"moved":{"catalog":"customer_tags","id":"a","from":-1,"to":2}}]}"#,
+        r#"{"v":1,"deltas":[{"at":"customer_tags/a","after":{"renamed":{}}}]}"#,
+        r#"{"v":1,"deltas":[{"at":"hats/a","before":{"rank":1},"after":{"rank":2}}]}"#,
+        r#"{"v":1,"deltas":[{"at":"customer_tags/a b","before":{"rank":1},"after":{"rank":2}}]}"#,
+        r#"{"v":1,"deltas":[{"at":"customer_tags/a","before":{"rank":-1},"after":{"rank":2}}]}"#,
+        r#"{"v":1,"deltas":[{"at":"customer_tags/a","before":{"rank":1}}]}"#,
+        r#"{"v":1,"deltas":[{"at":"businesses/a","before":{"rank":1},"after":{"rank":2}}]}"#,
+        &GOLDEN.replace("life_cycles/lc_001", "life_cycles/lc_002"),
     ] {
         assert!(matches!(decode_changes(body), Err(StoreError::Damaged(_))), "{body}");
     }

@@ -6,12 +6,12 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{StoreError, decode, encode, parse_catalog};
+use super::{StoreError, decode, encode};
 use crate::catalog::{
     entry::Revision,
     error::Cause,
-    id::{BusinessId, EntryId, KeyId},
-    log::RequestId,
+    id::KeyId,
+    log::{Line, RequestId},
     settings::Subject,
 };
 
@@ -27,6 +27,12 @@ pub(in crate::store) struct LineId<'a> {
 }
 
 impl<'a> LineId<'a> {
+    /// Of a line of that log.
+    pub(in crate::store) fn of(of: &'a str, line: &'a Line) -> Self {
+        let request = line.request.as_ref().map(|request| &request.id);
+        Self::new(of, line.revision, line.actor.key_id.as_ref(), request)
+    }
+
     pub(in crate::store) fn new(
         of: &'a str,
         revision: Revision,
@@ -46,7 +52,7 @@ impl<'a> LineId<'a> {
 
 /// What the steps of a line's request were about. The format number of its body covers it too.
 pub(in crate::store) fn encode_subjects(line: LineId<'_>, subjects: &[Subject]) -> String {
-    let subjects: Vec<_> = subjects.iter().map(SubjectForm::from).collect();
+    let subjects: Vec<_> = subjects.iter().map(Subject::place).collect();
     encode(&SubjectsForm { check: line.check(&subjects), subjects })
 }
 
@@ -54,7 +60,7 @@ pub(in crate::store) fn encode_subjects(line: LineId<'_>, subjects: &[Subject]) 
 pub(in crate::store) fn decode_subjects(line: LineId<'_>, text: &str) -> Option<Vec<Subject>> {
     let SubjectsForm { check, subjects } = decode(text).ok()?;
     let subjects = Some(subjects).filter(|subjects| check == line.check(subjects))?;
-    subjects.into_iter().map(|subject| subject.into_subject().ok()).collect()
+    subjects.iter().map(|place| Subject::at(place)).collect()
 }
 
 /// A repeated request is answered by what its line says, or not at all.
@@ -73,40 +79,5 @@ pub(in crate::store) fn in_line(line: impl Display, error: StoreError) -> StoreE
 #[serde(deny_unknown_fields)]
 struct SubjectsForm {
     check: String,
-    subjects: Vec<SubjectForm>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum SubjectForm {
-    Company,
-    Business(String),
-    Entry { catalog: String, id: String },
-    Catalog(String),
-}
-
-impl From<&Subject> for SubjectForm {
-    fn from(subject: &Subject) -> Self {
-        match subject {
-            Subject::Company => Self::Company,
-            Subject::Business(id) => Self::Business(id.to_string()),
-            Subject::Entry(catalog, id) => {
-                Self::Entry { catalog: catalog.to_string(), id: id.to_string() }
-            }
-            Subject::Catalog(catalog) => Self::Catalog(catalog.to_string()),
-        }
-    }
-}
-
-impl SubjectForm {
-    fn into_subject(self) -> Result<Subject, StoreError> {
-        Ok(match self {
-            Self::Company => Subject::Company,
-            Self::Business(id) => Subject::Business(BusinessId::parse("id", &id)?),
-            Self::Entry { catalog, id } => {
-                Subject::Entry(parse_catalog(&catalog)?, EntryId::parse("id", &id)?)
-            }
-            Self::Catalog(catalog) => Subject::Catalog(parse_catalog(&catalog)?),
-        })
-    }
+    subjects: Vec<String>,
 }

@@ -9,22 +9,25 @@ use super::StoreError;
 use crate::catalog::{
     access::{Coverage, Scopes},
     company::{Address, AddressKind, Business, Company, Contact, Coordinate, ShortText},
+    delta::{Delta, Row},
     entry::{Audit, Catalog, Entry, Revision, State},
     error::{Cause, Violation},
     id::{BusinessId, CompanyId, EntryId, StaffId},
     place::{Country, TimeZone},
-    settings::Delta,
+    settings::Subject,
     text::{Color, Description, Name},
     time::Timestamp,
 };
 
 mod keys;
 mod lines;
+mod steps;
 
 pub(super) use keys::{
     KeyChangeBody, creator, decode_key_change, decode_key_line, encode_key_change,
 };
 pub(super) use lines::{LineId, decode_subjects, encode_subjects, in_line, said};
+pub(super) use steps::{Step, steps};
 
 /// The format of the log bodies that are written now.
 const FORMAT: u32 = 1;
@@ -137,104 +140,86 @@ struct ChangesForm {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeltaForm {
+    /// First, so that the bytes before it are always the same: see [`mention`].
+    at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<RowForm>,
+    after: Option<RowForm>,
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[expect(clippy::large_enum_variant, reason = "lives only while a body is read or written")]
-enum DeltaForm {
-    Company {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        before: Option<CompanyForm>,
-        after: CompanyForm,
-    },
-    Business {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        before: Option<BusinessForm>,
-        after: BusinessForm,
-    },
-    Entry {
-        catalog: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        before: Option<EntryForm>,
-        after: EntryForm,
-    },
-    Deleted {
-        catalog: String,
-        before: EntryForm,
-    },
-    Revived {
-        catalog: String,
-        after: EntryForm,
-    },
-    Moved {
-        catalog: String,
-        id: String,
-        from: u32,
-        to: u32,
-    },
+enum RowForm {
+    Company(CompanyForm),
+    Business(BusinessForm),
+    Entry(EntryForm),
+    Rank(u32),
+    Tombstone,
+}
+
+impl From<&Row> for RowForm {
+    fn from(row: &Row) -> Self {
+        match row {
+            Row::Company(company) => Self::Company((&**company).into()),
+            Row::Business(business) => Self::Business((&**business).into()),
+            Row::Entry(entry) => Self::Entry((&**entry).into()),
+            Row::Rank(rank) => Self::Rank(*rank),
+            Row::Tombstone => Self::Tombstone,
+        }
+    }
+}
+
+impl RowForm {
+    fn into_row(self) -> Result<Row, StoreError> {
+        Ok(match self {
+            Self::Company(company) => Row::Company(Box::new(company.into_company()?)),
+            Self::Business(business) => Row::Business(Box::new(business.into_business()?)),
+            Self::Entry(entry) => Row::Entry(Box::new(entry.into_entry()?)),
+            Self::Rank(rank) => Row::Rank(rank),
+            Self::Tombstone => Row::Tombstone,
+        })
+    }
 }
 
 impl From<&Delta> for DeltaForm {
-    fn from(delta: &Delta) -> Self {
-        match delta {
-            Delta::Company { before, after } => Self::Company {
-                before: before.as_deref().map(Into::into),
-                after: (&**after).into(),
-            },
-            Delta::Business { before, after } => Self::Business {
-                before: before.as_deref().map(Into::into),
-                after: (&**after).into(),
-            },
-            Delta::Entry { catalog, before, after } => Self::Entry {
-                catalog: catalog.to_string(),
-                before: before.as_deref().map(Into::into),
-                after: (&**after).into(),
-            },
-            Delta::Deleted { catalog, before } => {
-                Self::Deleted { catalog: catalog.to_string(), before: (&**before).into() }
-            }
-            Delta::Revived { catalog, after } => {
-                Self::Revived { catalog: catalog.to_string(), after: (&**after).into() }
-            }
-            Delta::Moved { catalog, id, from, to } => Self::Moved {
-                catalog: catalog.to_string(),
-                id: id.to_string(),
-                from: *from,
-                to: *to,
-            },
-        }
+    fn from(Delta { subject, before, after }: &Delta) -> Self {
+        let (before, after) = (before.as_ref().map(Into::into), after.as_ref().map(Into::into));
+        Self { at: subject.place(), before, after }
     }
 }
 
 impl DeltaForm {
     fn into_delta(self) -> Result<Delta, StoreError> {
-        Ok(match self {
-            Self::Company { before, after } => Delta::Company {
-                before: before.map(CompanyForm::into_company).transpose()?.map(Box::new),
-                after: Box::new(after.into_company()?),
-            },
-            Self::Business { before, after } => Delta::Business {
-                before: before.map(BusinessForm::into_business).transpose()?.map(Box::new),
-                after: Box::new(after.into_business()?),
-            },
-            Self::Entry { catalog, before, after } => Delta::Entry {
-                catalog: parse_catalog(&catalog)?,
-                before: before.map(EntryForm::into_entry).transpose()?.map(Box::new),
-                after: Box::new(after.into_entry()?),
-            },
-            Self::Deleted { catalog, before } => Delta::Deleted {
-                catalog: parse_catalog(&catalog)?,
-                before: Box::new(before.into_entry()?),
-            },
-            Self::Revived { catalog, after } => Delta::Revived {
-                catalog: parse_catalog(&catalog)?,
-                after: Box::new(after.into_entry()?),
-            },
-            Self::Moved { catalog, id, from, to } => Delta::Moved {
-                catalog: parse_catalog(&catalog)?,
-                id: EntryId::parse("id", &id)?,
-                from,
-                to,
-            },
-        })
+        let subject = subject_at(&self.at)?;
+        let before = self.before.map(RowForm::into_row).transpose()?;
+        let after = self.after.map(RowForm::into_row).transpose()?;
+        let is_fit = |row: &Row| match (&subject, row) {
+            (Subject::Company, Row::Company(_)) => true,
+            (Subject::Business(id), Row::Business(business)) => business.id == *id,
+            (Subject::Entry(_, id), Row::Entry(entry)) => entry.id == *id,
+            (Subject::Entry(..), Row::Rank(_) | Row::Tombstone) => true,
+            _ => false,
+        };
+        if after.is_none() || !before.iter().chain(&after).all(is_fit) {
+            return Err(not_as_written(format!("the rows of {} are of something else", self.at)));
+        }
+        Ok(Delta { subject, before, after })
+    }
+}
+
+fn subject_at(place: &str) -> Result<Subject, StoreError> {
+    Subject::at(place).ok_or_else(|| unknown("place", place))
+}
+
+/// What stands in the body of each line that changes that, or an entry of that catalog; nothing that people write can
+/// look like it, as their quotation marks are escaped.
+pub(super) fn mention(subject: &Subject) -> String {
+    match subject {
+        Subject::Catalog(catalog) => format!(r#""at":"{catalog}/"#),
+        subject => format!(r#""at":"{}""#, subject.place()),
     }
 }
 

@@ -1,0 +1,163 @@
+//! In which order a commit writes: the same in every engine, which only has the SQL of each step.
+
+use super::StoreError;
+use crate::catalog::{
+    company::{Business, Company},
+    delta::{Delta, Row},
+    entry::{Catalog, Entry, Revision},
+    error::Cause,
+    id::{CompanyId, EntryId},
+    log::Line,
+    settings::Subject,
+};
+
+/// One statement of a commit. Each writes one row, or the commit ends there and nothing is written.
+pub(in crate::store) enum Step<'a> {
+    /// Keeps the rule of the fold keys as it is until the commit. A program of an older rule must not
+    /// write keys among those of a newer one.
+    HoldFoldKeys,
+    /// Locks the company at the line's base without changing it.
+    HoldCompany,
+    /// Makes the company, at its first revision.
+    MakeCompany(&'a Company),
+    /// Moves the company from the line's base to the next revision.
+    Advance,
+    /// Adds the line to the log. Before the rows, so that a request that was answered before is told from one that
+    /// is wrong.
+    Append,
+    UpdateCompany(&'a Company),
+    InsertBusiness(&'a Business),
+    UpdateBusiness(&'a Business),
+    InsertEntry(Catalog, &'a Entry),
+    /// The entry has that rank until now.
+    UpdateEntry(Catalog, i64, &'a Entry),
+    SetRank {
+        catalog: Catalog,
+        id: &'a EntryId,
+        from: i64,
+        to: i64,
+    },
+    DeleteEntry(Catalog, &'a Entry),
+    /// Keeps the id of a deleted entry from being used again.
+    RememberDeleted(Catalog, &'a EntryId),
+    ForgetDeleted(Catalog, &'a EntryId),
+}
+
+/// The steps of a company's line. A line that no plan can have is damaged: of another company, or one that makes its
+/// company anywhere but at the start of its log, or that leaves nothing in the log to find.
+pub(in crate::store) fn steps<'a>(
+    company: &CompanyId,
+    line: &'a Line,
+) -> Result<Vec<Step<'a>>, StoreError> {
+    let unfit = || StoreError::Damaged(Cause::new("the plan does not fit its company"));
+    let of_company = line.deltas.iter().filter(|delta| delta.subject == Subject::Company);
+    let is_foreign = |delta: &Delta| {
+        delta.after.as_ref().and_then(Row::company).is_none_or(|after| after.id != *company)
+    };
+    let is_fit = !of_company.clone().any(is_foreign)
+        && (line.request.is_none() || line.actor.key_id.is_some())
+        && (line.request.is_some() || !line.is_empty());
+    if !is_fit {
+        return Err(unfit());
+    }
+    if line.is_empty() {
+        return match line.revision {
+            Revision(0) => Err(unfit()),
+            _ => Ok(vec![Step::HoldCompany, Step::Append]),
+        };
+    }
+    let mut steps = Vec::with_capacity(2 * line.deltas.len() + 3);
+    if of_company.count() > 0 {
+        steps.push(Step::HoldFoldKeys);
+    }
+    let mut deltas = &line.deltas[..];
+    if line.base() == Revision(0) {
+        let [Delta { before: None, after: Some(Row::Company(made)), .. }, rest @ ..] = deltas
+        else {
+            return Err(unfit());
+        };
+        steps.push(Step::MakeCompany(made));
+        deltas = rest;
+    } else {
+        steps.push(Step::Advance);
+    }
+    steps.push(Step::Append);
+    // An entry that changes alone is in nobody's way.
+    let parks = deltas.iter().filter(|delta| delta.entry_id().is_some()).count() > 1;
+    make_room(deltas, parks, &mut steps);
+    write_rows(deltas, parks, &mut steps).ok_or_else(unfit)?;
+    Ok(steps)
+}
+
+/// Deletes what goes and parks everything that moves or changes, so that the order in which
+/// entries take each other's names and places does not matter.
+fn make_room<'a>(deltas: &'a [Delta], parks: bool, steps: &mut Vec<Step<'a>>) {
+    for delta in deltas {
+        let Subject::Entry(catalog, id) = &delta.subject else { continue };
+        let catalog = *catalog;
+        match (&delta.before, &delta.after) {
+            (Some(Row::Entry(before)), Some(Row::Tombstone)) => {
+                steps.push(Step::DeleteEntry(catalog, before));
+                steps.push(Step::RememberDeleted(catalog, id));
+            }
+            (Some(before), _) if parks => {
+                let rank = rank(before).into_iter();
+                steps.extend(rank.map(|rank| {
+                    let (from, to) = (i64::from(rank), parked(rank));
+                    Step::SetRank { catalog, id, from, to }
+                }));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `None`: there is a delta that no plan has.
+fn write_rows<'a>(deltas: &'a [Delta], parks: bool, steps: &mut Vec<Step<'a>>) -> Option<()> {
+    let until_now = |rank| if parks { parked(rank) } else { i64::from(rank) };
+    for Delta { subject, before, after } in deltas {
+        match (subject, before, after.as_ref()?) {
+            (Subject::Company, Some(_), Row::Company(after)) => {
+                steps.push(Step::UpdateCompany(after));
+            }
+            (Subject::Business(_), None, Row::Business(after)) => {
+                steps.push(Step::InsertBusiness(after));
+            }
+            (Subject::Business(_), Some(_), Row::Business(after)) => {
+                steps.push(Step::UpdateBusiness(after));
+            }
+            (Subject::Entry(catalog, _), None, Row::Entry(after)) => {
+                steps.push(Step::InsertEntry(*catalog, after));
+            }
+            (Subject::Entry(catalog, _), Some(Row::Entry(before)), Row::Entry(after)) => {
+                steps.push(Step::UpdateEntry(*catalog, until_now(before.rank), after));
+            }
+            (Subject::Entry(catalog, id), Some(Row::Tombstone), Row::Entry(after)) => {
+                steps.push(Step::ForgetDeleted(*catalog, id));
+                steps.push(Step::InsertEntry(*catalog, after));
+            }
+            (Subject::Entry(catalog, id), Some(Row::Rank(from)), Row::Rank(to)) => {
+                let (from, to) = (until_now(*from), i64::from(*to));
+                steps.push(Step::SetRank { catalog: *catalog, id, from, to });
+            }
+            // It was deleted before.
+            (Subject::Entry(..), Some(Row::Entry(_)), Row::Tombstone) => {}
+            _ => return None,
+        }
+    }
+    Some(())
+}
+
+/// The rank of an entry that is there.
+fn rank(row: &Row) -> Option<u32> {
+    match row {
+        Row::Entry(entry) => Some(entry.rank),
+        Row::Rank(rank) => Some(*rank),
+        Row::Company(_) | Row::Business(_) | Row::Tombstone => None,
+    }
+}
+
+/// Where an entry of that rank is parked.
+fn parked(rank: u32) -> i64 {
+    -1 - i64::from(rank)
+}
