@@ -30,6 +30,11 @@ pub mod watched;
 /// of those do not fit into memory.
 pub(crate) const MOST_READ_BYTES: usize = 2 << 20;
 
+/// Which of the unreleased schemas of number 1 this is. A store of another one is refused, as nothing is moved.
+const LAYOUT: i64 = 2;
+const OTHER_LAYOUT: &str = "is of another program from before the first release, and nothing of it is moved: make a new \
+                            one, and load into it what that program exports";
+
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

@@ -7,14 +7,16 @@ CREATE TABLE meta (
     schema_version        INTEGER NOT NULL,
     -- The oldest program, by the number of its last migration, that may still use this schema.
     oldest_schema_version INTEGER NOT NULL,
+    -- Rises where the first migration itself is changed, which ends with the first release.
+    layout                INTEGER NOT NULL,
     -- Which life of the data this is: one more after every restore.
     epoch                 INTEGER NOT NULL CHECK (epoch > 0),
     -- Which rule the fold keys of companies follow; a newer program renews them.
     fold_key_version      INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO meta (only_row, schema_version, oldest_schema_version, epoch, fold_key_version)
-VALUES (1, 1, 1, 1, 1);
+INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version)
+VALUES (1, 1, 1, 2, 1, 1);
 
 CREATE TABLE companies (
     id                    TEXT    NOT NULL PRIMARY KEY,

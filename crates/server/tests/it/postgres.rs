@@ -81,6 +81,22 @@ async fn a_database_for_newer_programs_is_refused() {
 }
 
 #[tokio::test]
+async fn a_database_of_another_layout_is_refused() {
+    let url = new_database().await;
+    drop(open(&url).await);
+    for other in ["UPDATE meta SET layout = 1", "ALTER TABLE meta DROP COLUMN layout"] {
+        tamper(&url, other).await;
+        for access in [SERVE, Access::Write, Access::Read] {
+            let error = refused(&url, access).await.to_string();
+            assert!(
+                error.contains("is of another program from before the first release"),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn reading_makes_no_store() {
     let url = new_database().await;
     assert!(matches!(refused(&url, Access::Read).await, OpenError::NoStore(_)));

@@ -4,7 +4,10 @@ use std::{error::Error as _, fmt, io, path::PathBuf};
 
 use tokio_postgres::{Error, error::SqlState};
 
-use crate::{catalog::error::Cause, store::StoreError};
+use crate::{
+    catalog::error::Cause,
+    store::{OTHER_LAYOUT, StoreError},
+};
 
 /// The driver's errors as the store's, where it is certain that nothing was written.
 pub(super) fn failure(error: &Error) -> StoreError {
@@ -231,6 +234,9 @@ pub enum OpenError {
         /// The schema number of this program.
         program: usize,
     },
+    /// The database is of a program from before the first release.
+    #[error("the database {0} {layout}", layout = OTHER_LAYOUT)]
+    OtherLayout(String),
     /// The database's tables are not those of this program.
     #[error("{0} is not a database of customer-settings")]
     NotOurs(String),
@@ -312,6 +318,7 @@ mod tests {
             OpenError::ReadOnly(text()),
             OpenError::TooOld { database: text(), found: 1, program: 2 },
             OpenError::TooNew { database: text(), needs: 2, program: 1 },
+            OpenError::OtherLayout(text()),
             OpenError::NotOurs(text()),
             OpenError::NotUtf8 { database: text(), encoding: "LATIN1".into() },
             OpenError::Failed { database: text(), cause: "no".into() },

@@ -11,7 +11,7 @@ use tokio_postgres::{Client, Error, Row, error::SqlState};
 use super::error::{OpenError, explain};
 use crate::{
     catalog::text::{FOLD_KEY_VERSION, Name},
-    store::Access,
+    store::{Access, LAYOUT},
 };
 
 /// A step from one schema to the next.
@@ -45,14 +45,16 @@ const META: &str = "CREATE TABLE IF NOT EXISTS meta (
     schema_version        BIGINT NOT NULL,
     -- The oldest program, by the number of its last migration, that may still use this schema.
     oldest_schema_version BIGINT NOT NULL,
+    -- Rises where the first migration itself is changed, which ends with the first release.
+    layout                BIGINT NOT NULL,
     -- Which life of the data this is: one more after every restore.
     epoch                 BIGINT NOT NULL CHECK (epoch > 0),
     -- Which rule the fold keys of companies follow; a newer program renews them.
     fold_key_version      BIGINT NOT NULL
 )";
 const META_ROW: &str =
-    "INSERT INTO meta (only_row, schema_version, oldest_schema_version, epoch, fold_key_version)
-                        VALUES (1, 0, 0, 1, 1) ON CONFLICT (only_row) DO NOTHING";
+    "INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version)
+     VALUES (1, 0, 0, $1, 1, 1) ON CONFLICT (only_row) DO NOTHING";
 
 /// Companies whose fold keys are renewed at once.
 const PAGE: i64 = 500;
@@ -116,11 +118,25 @@ async fn inspect(db: &Client, database: &str) -> Result<Found, OpenError> {
     }
     let sql = "SELECT schema_version, oldest_schema_version FROM meta WHERE only_row = 1";
     let row = db.query_opt(sql, &[]).await.map_err(|error| of_tables(database, &error))?;
+    check_layout(db, database).await?;
     let found = row.map_or(Ok(Found::Empty), |row| judge(&row, database))?;
     if found == Found::Usable {
         check_complete(db, database).await?;
     }
     Ok(found)
+}
+
+async fn check_layout(db: &Client, database: &str) -> Result<(), OpenError> {
+    let other = || OpenError::OtherLayout(database.to_owned());
+    let row = db.query_opt("SELECT layout FROM meta WHERE only_row = 1", &[]).await;
+    let row = row.map_err(|error| match error.code() {
+        Some(code) if *code == SqlState::UNDEFINED_COLUMN => other(),
+        _ => of_tables(database, &error),
+    })?;
+    match row.map(|row| row.try_get::<_, i64>(0)) {
+        None | Some(Ok(LAYOUT)) => Ok(()),
+        Some(_) => Err(other()),
+    }
 }
 
 /// Of a schema that was made: asked for after its version, as another node may make it at this moment.
@@ -249,7 +265,7 @@ async fn make_meta(db: &Client) -> Result<(), Error> {
             Err(error) => return Err(error),
         }
     }
-    db.batch_execute(META_ROW).await
+    db.execute(META_ROW, &[&LAYOUT]).await.map(drop)
 }
 
 fn is_met(error: &Error) -> bool {

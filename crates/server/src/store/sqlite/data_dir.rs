@@ -11,6 +11,7 @@ use std::{
 use rusqlite::ErrorCode;
 
 use super::{files::read_trial, left_overs};
+use crate::store::OTHER_LAYOUT;
 
 /// The database's file name.
 pub const DATABASE: &str = "customer-settings.db";
@@ -77,6 +78,8 @@ pub enum OpenError {
         /// The schema number of this program.
         program: usize,
     },
+    /// The database is of a program from before the first release.
+    OtherLayout(PathBuf),
     /// The file is not a database of this program.
     NotOurs(PathBuf),
     /// The file is a database, but broken.
@@ -150,18 +153,9 @@ impl fmt::Display for OpenError {
                     path.display()
                 )
             }
-            Self::TooNew { path, needs, program } => write!(
-                f,
-                "the database {} needs a program of schema {needs} or later and this one has schema {program}: use a \
-                 newer customer-settings",
-                path.display()
-            ),
-            Self::TooOld { path, found, program } => write!(
-                f,
-                "the database {} has schema {found} and this program reads schema {program}: start a server of this \
-                 version on it first, which brings it up to date",
-                path.display()
-            ),
+            Self::TooNew { .. } | Self::TooOld { .. } | Self::OtherLayout(_) => {
+                self.write_other_version(f)
+            }
             Self::Exists(path) => {
                 write!(
                     f,
@@ -175,6 +169,28 @@ impl fmt::Display for OpenError {
 }
 
 impl OpenError {
+    /// About stores that other versions of the program made.
+    fn write_other_version(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooNew { path, needs, program } => write!(
+                f,
+                "the database {} needs a program of schema {needs} or later and this one has schema {program}: use a \
+                     newer customer-settings",
+                path.display()
+            ),
+            Self::TooOld { path, found, program } => write!(
+                f,
+                "the database {} has schema {found} and this program reads schema {program}: start a server of this \
+                     version on it first, which brings it up to date",
+                path.display()
+            ),
+            Self::OtherLayout(path) => {
+                write!(f, "the database {} {OTHER_LAYOUT}", path.display())
+            }
+            other => unreachable!("{other:?} is about something else"),
+        }
+    }
+
     /// What is said of a database that was there and is not whole any more.
     fn write_broken(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -264,6 +280,7 @@ impl OpenError {
         let path = path.to_owned();
         match self {
             Self::NotOurs(_) => Self::NotOurs(path),
+            Self::OtherLayout(_) => Self::OtherLayout(path),
             Self::Damaged { cause, .. } => Self::Damaged { path, cause },
             Self::TooNew { needs, program, .. } => Self::TooNew { path, needs, program },
             other => other,

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{data_dir::OpenError, fold_keys};
-use crate::catalog::text::FOLD_KEY_VERSION;
+use crate::{catalog::text::FOLD_KEY_VERSION, store::LAYOUT};
 
 /// Marks a database file as ours: "csSt" in ASCII.
 const APPLICATION_ID: i32 = 0x6373_5374;
@@ -64,6 +64,9 @@ pub(super) fn inspect(
             Ok((number(row.get(0)?), number(row.get(1)?)))
         })
         .map_err(failed)?;
+    if layout(db).map_err(failed)? != Some(LAYOUT) {
+        return Err(OpenError::OtherLayout(path.to_owned()));
+    }
     let fold_keys = fold_keys::version(db).map_err(failed)?;
     let program = migrations.len();
     if oldest > program {
@@ -76,6 +79,15 @@ pub(super) fn inspect(
     } else {
         Found::Usable
     })
+}
+
+/// `None` where there was no such column yet.
+fn layout(db: &Connection) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT 1 FROM pragma_table_info('meta') WHERE name = 'layout'";
+    if !db.prepare(sql)?.exists([])? {
+        return Ok(None);
+    }
+    db.query_row("SELECT layout FROM meta", [], |row| row.get(0))
 }
 
 /// Applies the migrations that the database lacks, all or none of them.
@@ -123,8 +135,8 @@ mod tests {
 
     const FIRST: Migration = Migration {
         sql: "CREATE TABLE meta (schema_version INTEGER, oldest_schema_version INTEGER,
-                                 fold_key_version INTEGER);
-              INSERT INTO meta VALUES (1, 1, 1);",
+                                 fold_key_version INTEGER, layout INTEGER);
+              INSERT INTO meta VALUES (1, 1, 1, 2);",
         oldest: 1,
     };
     const ADDS_A_TABLE: Migration = Migration { sql: "CREATE TABLE more (id TEXT);", oldest: 1 };
@@ -181,6 +193,20 @@ mod tests {
             })
             .unwrap();
         assert_eq!(halves, 0);
+    }
+
+    #[test]
+    fn a_database_of_another_layout_is_refused() {
+        for other in ["UPDATE meta SET layout = 1", "ALTER TABLE meta DROP COLUMN layout"] {
+            let mut db = database(MIGRATIONS);
+            db.execute_batch(other).unwrap();
+            for refused in
+                [inspect(&db, path(), MIGRATIONS).map(drop), migrate(&mut db, path(), MIGRATIONS)]
+            {
+                let told = refused.unwrap_err().to_string();
+                assert!(told.starts_with("the database test.db is of another program"), "{told}");
+            }
+        }
     }
 
     #[test]
