@@ -253,8 +253,8 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<KeyLogLine>, StoreError>;
 
-    /// The faults of the database's own structure, such as an index that lacks rows: in the engine's words, at
-    /// most `limit`. None where the engine has no such check.
+    /// The faults of the database's own structure, at most `limit`: an index that is missing or not as the program
+    /// makes it, with what mends it, and where the engine can tell, one that lacks rows, in its own words.
     async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError>;
 
     /// The ids of the keys that have a row or a log, by id after one (`None`: from the first), at most

@@ -22,6 +22,7 @@ use crate::catalog::{
 mod columns;
 mod commit;
 mod error;
+mod indexes;
 mod keys;
 mod log;
 mod notices;
@@ -132,9 +133,8 @@ impl Store for PostgresStore {
         rows::company_ids(&self.pool, grant.coverage(), after, limit).await
     }
 
-    async fn structural_faults(&self, _limit: u32) -> Result<Vec<String>, StoreError> {
-        // Its own checks are an extension that only administrators may install.
-        Ok(Vec::new())
+    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        indexes::faults(&self.pool, limit).await
     }
 
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {

@@ -186,8 +186,13 @@ impl Store for SqliteStore {
     }
 
     async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        let faults = move |tx: &Connection| schema::faults(tx, limit).map_err(failure);
-        self.readers.read(faults).await
+        let faults = move |tx: &Connection| {
+            let mut faults = schema::index_faults(tx)?;
+            faults.extend(schema::faults(tx, limit)?);
+            faults.truncate(limit as usize);
+            Ok(faults)
+        };
+        self.readers.read(move |tx: &Connection| faults(tx).map_err(failure)).await
     }
 
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {

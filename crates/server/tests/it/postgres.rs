@@ -650,6 +650,44 @@ async fn a_server_that_falls_silent_is_not_waited_for() {
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
 }
 
+#[tokio::test]
+async fn every_index_is_missed_and_can_be_made_again() {
+    let url = new_database().await;
+    let store = open(&url).await;
+    let indexes = async || {
+        number(&url, "SELECT count(*) FROM pg_indexes WHERE schemaname = current_schema()").await
+    };
+    let all = indexes().await;
+    assert!(store.structural_faults(100).await.unwrap().is_empty());
+    let drop_all = "DO $$ DECLARE one record; BEGIN
+        FOR one IN SELECT conrelid::regclass AS indexed, conname FROM pg_constraint
+                   WHERE contype = 'p' AND connamespace = current_schema()::regnamespace LOOP
+            EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I CASCADE', one.indexed, one.conname);
+        END LOOP;
+        FOR one IN SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() LOOP
+            EXECUTE format('DROP INDEX %I', one.indexname);
+        END LOOP; END $$";
+    tamper(&url, drop_all).await;
+    assert_eq!(indexes().await, 0);
+    assert_eq!(store.structural_faults(3).await.unwrap().len(), 3);
+    let faults = store.structural_faults(100).await.unwrap();
+    assert_eq!(i64::try_from(faults.len()).unwrap(), all, "{faults:?}");
+    for fault in faults {
+        tamper(&url, fault.split_once("mend it with: ").unwrap().1).await;
+    }
+    assert!(store.structural_faults(100).await.unwrap().is_empty());
+    assert_eq!(indexes().await, all);
+    // As CREATE INDEX CONCURRENTLY leaves one that it could not finish.
+    let sql =
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'keys_by_secret'::regclass";
+    tamper(&url, sql).await;
+    let faults = store.structural_faults(100).await.unwrap();
+    let mend = "mend it with: REINDEX INDEX keys_by_secret";
+    assert!(matches!(&faults[..], [one] if one.ends_with(mend)), "{faults:?}");
+    tamper(&url, "REINDEX INDEX keys_by_secret").await;
+    assert!(store.structural_faults(100).await.unwrap().is_empty());
+}
+
 /// The database says itself what kind of trouble it is in.
 #[tokio::test]
 async fn a_full_disk_a_failing_one_and_damage_are_told_apart() {

@@ -286,7 +286,45 @@ async fn fold_keys_of_an_older_rule_are_named() {
     }
 }
 
+/// Each damage, and what is said of it before the statement that mends it.
+const INDEX_DAMAGES: &[(&str, &str)] = &[
+    ("DROP INDEX keys_by_secret", "the index keys_by_secret"),
+    ("DROP INDEX companies_by_name", "the index companies_by_name"),
+    ("DROP INDEX changes_by_request", "the index changes_by_request"),
+    (
+        "DROP INDEX entries_default; CREATE INDEX entries_default ON entries (company_id, catalog)",
+        "the index entries_default",
+    ),
+    (
+        "DROP INDEX keys_by_creator; CREATE INDEX keys_by_creator ON keys (created_by_key_id)",
+        "the index keys_by_creator",
+    ),
+];
+
+#[tokio::test]
+async fn an_index_that_is_missing_or_another_is_found_with_what_mends_it() {
+    let data = with_a_changed_key().await;
+    for (sql, what) in INDEX_DAMAGES {
+        data.tamper(sql).await;
+        let services = data.services(Arc::default()).await;
+        let findings = services.verify.verify(|_| ()).await.unwrap().findings;
+        let [one] = &findings[..] else { panic!("{sql}: {findings:?}") };
+        assert_eq!(one.of, "the database");
+        assert!(one.what.starts_with(what), "{sql}: {}", one.what);
+        let (said, mend) = one.what.split_once("mend it with: ").unwrap();
+        if said.contains("drop it") {
+            let name = what.rsplit(' ').next().unwrap();
+            data.tamper(&format!("DROP INDEX {name}")).await;
+        } else {
+            assert!(said.ends_with("is missing; "), "{said}");
+        }
+        data.tamper(mend).await;
+        assert_eq!(services.verify.verify(|_| ()).await.unwrap().findings, []);
+    }
+}
+
 also_on_postgres! {
+    an_index_that_is_missing_or_another_is_found_with_what_mends_it,
     fold_keys_of_an_older_rule_are_named,
     a_key_that_was_changed_by_hand_is_found,
     a_line_that_cannot_be_read_hides_nothing_of_other_keys,

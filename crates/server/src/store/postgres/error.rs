@@ -175,7 +175,7 @@ pub enum OpenError {
         /// The database.
         database: String,
         /// One of the tables.
-        missing: &'static str,
+        missing: String,
     },
     /// The schema that is used is empty, and another one holds a store.
     #[error(
@@ -312,7 +312,7 @@ mod tests {
             OpenError::NoDatabase { server: text(), cause: "no".into() },
             OpenError::NoStore(text()),
             OpenError::NotEmpty { database: text(), found: "theirs".into() },
-            OpenError::Incomplete { database: text(), missing: "companies" },
+            OpenError::Incomplete { database: text(), missing: "companies".into() },
             OpenError::OtherSchema { database: text(), holder: "one".into(), empty: "two".into() },
             OpenError::NotAllowed { database: text(), cause: "no".into() },
             OpenError::ReadOnly(text()),

@@ -25,18 +25,6 @@ struct Migration {
 const MIGRATIONS: &[Migration] =
     &[Migration { sql: include_str!("../../../migrations/postgres/0001_initial.sql"), oldest: 1 }];
 
-/// What the migrations make, which a later one only takes away once no program of this one is left.
-const TABLES: &[&str] = &[
-    "companies",
-    "businesses",
-    "entries",
-    "deleted_entries",
-    "changes",
-    "keys",
-    "key_changes",
-    "key_uses",
-];
-
 /// One row about the database as a whole. Whoever changes the schema holds the lock on it, so it
 /// is there before the first migration, at version 0.
 const META: &str = "CREATE TABLE IF NOT EXISTS meta (
@@ -55,6 +43,23 @@ const META: &str = "CREATE TABLE IF NOT EXISTS meta (
 const META_ROW: &str =
     "INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version)
      VALUES (1, 0, 0, $1, 1, 1) ON CONFLICT (only_row) DO NOTHING";
+
+/// What makes the tables and their indexes, statement by statement: each on one line, without comments. A later
+/// migration only takes away what is made here once no program of this one is left.
+pub(super) fn statements() -> impl Iterator<Item = String> {
+    let files = [META].into_iter().chain(MIGRATIONS.iter().map(|migration| migration.sql));
+    files.flat_map(|sql| {
+        let lines = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+        let sql = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+        sql.split(';').map(|statement| statement.trim().to_owned()).collect::<Vec<_>>()
+    })
+}
+
+/// The table that a statement makes, and what stands in its brackets.
+pub(super) fn made_table(statement: &str) -> Option<(&str, &str)> {
+    let made = statement.strip_prefix("CREATE TABLE ")?;
+    made.trim_start_matches("IF NOT EXISTS ").split_once(" (")
+}
 
 /// Companies whose fold keys are renewed at once.
 const PAGE: i64 = 500;
@@ -142,10 +147,15 @@ async fn check_layout(db: &Client, database: &str) -> Result<(), OpenError> {
 /// Of a schema that was made: asked for after its version, as another node may make it at this moment.
 async fn check_complete(db: &Client, database: &str) -> Result<(), OpenError> {
     let tables = tables(db, database).await?;
-    match TABLES.iter().find(|name| tables.iter().all(|table| table != **name)) {
-        Some(missing) => Err(OpenError::Incomplete { database: database.to_owned(), missing }),
-        None => Ok(()),
+    for statement in statements() {
+        let made =
+            made_table(&statement).filter(|(made, _)| tables.iter().all(|name| name != made));
+        if let Some((missing, _)) = made {
+            let (database, missing) = (database.to_owned(), missing.to_owned());
+            return Err(OpenError::Incomplete { database, missing });
+        }
     }
+    Ok(())
 }
 
 async fn tables(db: &Client, database: &str) -> Result<Vec<String>, OpenError> {

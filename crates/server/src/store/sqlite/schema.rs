@@ -1,6 +1,6 @@
 //! The schema: the migrations, and which programs may use a database of which schema.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -41,6 +41,34 @@ pub(super) fn faults(db: &Connection, limit: u32) -> rusqlite::Result<Vec<String
     let told = db.prepare(&sql)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
     let lines = told.iter().flat_map(|told: &String| told.lines());
     Ok(lines.filter(|line| *line != "ok").map(str::to_owned).take(limit as usize).collect())
+}
+
+/// Indexes that are missing, or are not those that the migrations make, and what mends that.
+pub(super) fn index_faults(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    let version = db.query_row("SELECT schema_version FROM meta", [], |row| row.get(0))?;
+    // A newer program's schema is known to that one alone.
+    let Some(migrations) = MIGRATIONS.get(..number(version)) else { return Ok(Vec::new()) };
+    let mut made = Connection::open_in_memory()?;
+    let tx = made.transaction()?;
+    apply(&tx, 0, migrations)?;
+    let found = indexes(db)?;
+    let faults = indexes(&tx)?.into_iter().filter_map(|(name, made_with)| match found.get(&name) {
+        None => Some(format!("the index {name} is missing; mend it with: {made_with}")),
+        Some(other) if *other != made_with => Some(format!(
+            "the index {name} is not as the program makes it; drop it, and mend it with: {made_with}"
+        )),
+        Some(_) => None,
+    });
+    Ok(faults.collect())
+}
+
+/// By their names, what made them: those that belong to a table's definition come and go with it.
+fn indexes(db: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    let sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL";
+    let mut query = db.prepare(sql)?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    let on_one_line = |sql: String| sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    rows.map(|row| row.map(|(name, sql)| (name, on_one_line(sql)))).collect()
 }
 
 /// Looks at the database; refuses what is not ours or only newer programs may use.

@@ -1,0 +1,88 @@
+//! Whether the indexes are there that the migrations make. Not whether each holds every row: that is the engine's own
+//! check, an extension which only administrators may install.
+
+use std::collections::BTreeMap;
+
+use super::{
+    columns::{Result, text, value},
+    pool::Pool,
+    schema::{made_table, statements},
+};
+
+/// The indexes of a schema: whether each can be relied on, and of which shape it is.
+const INDEXES: &str = "SELECT index.relname::text AS name, indisvalid AND indisready AS is_valid,
+        CASE WHEN indisunique THEN 'UNIQUE ' ELSE '' END || indexed.relname || ' ('
+        || (SELECT string_agg(attname, ', ' ORDER BY place)
+            FROM unnest(indkey::int2[]) WITH ORDINALITY AS key (number, place)
+            JOIN pg_catalog.pg_attribute ON attrelid = indrelid AND attnum = key.number)
+        || ')' || CASE WHEN indpred IS NULL THEN '' ELSE ' WHERE' END AS shape
+    FROM pg_catalog.pg_index
+    JOIN pg_catalog.pg_class AS index ON index.oid = indexrelid
+    JOIN pg_catalog.pg_class AS indexed ON indexed.oid = indrelid
+    JOIN pg_catalog.pg_namespace AS schema ON schema.oid = indexed.relnamespace
+    WHERE schema.nspname = current_schema()";
+
+/// An index as a migration makes it.
+struct Index {
+    name: String,
+    table: String,
+    /// As [`INDEXES`] tells it.
+    shape: String,
+    /// What makes it where it is missing.
+    made_with: String,
+}
+
+impl Index {
+    /// What the statement makes: a table has an index for its primary key.
+    fn made_by(statement: &str) -> Option<Self> {
+        if let Some((table, body)) = made_table(statement) {
+            let columns = match body.split_once("PRIMARY KEY (") {
+                Some((_, columns)) => columns.split_once(')')?.0,
+                None => body
+                    .split(',')
+                    .find(|one| one.contains(" PRIMARY KEY"))?
+                    .split_whitespace()
+                    .next()?,
+            };
+            return Some(Self {
+                name: format!("{table}_pkey"),
+                table: table.to_owned(),
+                shape: format!("UNIQUE {table} ({columns})"),
+                made_with: format!("ALTER TABLE {table} ADD PRIMARY KEY ({columns})"),
+            });
+        }
+        let made = statement.strip_prefix("CREATE ")?;
+        let unique = if made.starts_with("UNIQUE ") { "UNIQUE " } else { "" };
+        let (name, indexed) =
+            made.strip_prefix(unique)?.strip_prefix("INDEX ")?.split_once(" ON ")?;
+        let (shape, condition) = indexed.split_once(')')?;
+        let partial = if condition.is_empty() { "" } else { " WHERE" };
+        Some(Self {
+            name: name.to_owned(),
+            table: indexed.split_once(" (")?.0.to_owned(),
+            shape: format!("{unique}{shape}){partial}"),
+            made_with: statement.to_owned(),
+        })
+    }
+}
+
+/// What is wrong with the indexes, and what mends it: at most so many faults.
+pub(super) async fn faults(pool: &Pool, limit: u32) -> Result<Vec<String>> {
+    let mut found = BTreeMap::new();
+    for row in &pool.query(INDEXES, &[]).await? {
+        let is_valid: bool = value(row, "is_valid")?;
+        found.insert(text(row, "name")?, (text(row, "shape")?, is_valid));
+    }
+    let made = statements().filter_map(|statement| Index::made_by(&statement));
+    let faults = made.filter_map(|Index { name, table, shape, made_with }| match found.get(&name) {
+        None => Some(format!("the index {name} of {table} is missing; mend it with: {made_with}")),
+        Some((other, _)) if *other != shape => Some(format!(
+            "the index {name} of {table} is not as the program makes it; drop it, and mend it with: {made_with}"
+        )),
+        Some((_, false)) => {
+            Some(format!("the index {name} of {table} is not whole; mend it with: REINDEX INDEX {name}"))
+        }
+        Some(_) => None,
+    });
+    Ok(faults.take(limit as usize).collect())
+}
