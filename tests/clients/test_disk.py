@@ -65,7 +65,7 @@ def test_a_data_directory_that_is_replaced_is_noticed_and_told_once(demo, tmp_pa
 
     shutil.rmtree(demo.data_dir)
     aside.rename(demo.data_dir)
-    until(lambda: text(demo, "/readyz") == (200, "ok\n"), "what is put back is taken", patience=2)
+    until(lambda: text(demo, "/readyz") == (200, "ok\n"), "what is put back is taken", patience=10)
     assert create(demo, "Back")[0] == 200
     assert demo.stop() == 0
     told = [line for line in map(json.loads, demo.log.splitlines()) if line["message"].startswith("the data was deleted")]
@@ -148,7 +148,7 @@ def test_a_disk_that_cannot_be_read_is_not_called_damaged(start, tmp_path):
                 assert status == 200 and "the store has not answered for" in told and "damaged" not in told
                 trial.is_read("stale")
                 trial.meets("STORE_UNAVAILABLE")
-            until(lambda: text(trial.server, "/readyz") == (200, "ok\n"), "it comes back by itself", patience=5)
+            until(lambda: text(trial.server, "/readyz") == (200, "ok\n"), "it comes back by itself", patience=15)
             trial.goes_on()
             assert metric(trial.server, "customer_settings_damaged_places") == 0
             trial.kill()

@@ -9,7 +9,7 @@
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -35,6 +35,9 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A store that was silent for longer is not waited for, until it answers again.
 const GONE_AFTER: Duration = Duration::from_secs(2);
+/// A store that fails in part is told of until it failed nothing for so long: some answers between would make
+/// readiness, the gauge and the log go back and forth with each question.
+const CALM: Duration = Duration::from_secs(5);
 /// A notice makes at most one company in this many be looked up with it.
 const SLOTS: usize = 1_024;
 
@@ -56,6 +59,7 @@ pub struct Freshness {
     /// When the store last answered anything: microseconds after `start`.
     answered_us: AtomicU64,
     contact: watch::Sender<Contact>,
+    told: Mutex<Told>,
     /// Whether somebody finds out when it is back.
     is_followed: AtomicBool,
 }
@@ -67,6 +71,16 @@ enum Contact {
     Silent,
     /// Its data is not there any more, which it will not get over by itself.
     Replaced,
+}
+
+/// What operators are told of the store: the worst of the last moments.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    contact: Contact,
+    /// When it was last silent: microseconds after `start`.
+    silent_us: Option<u64>,
+    /// When its data was last found to be replaced.
+    replaced_us: Option<u64>,
 }
 
 /// What changes together: the keys, or about one company in a thousand.
@@ -104,6 +118,11 @@ impl Freshness {
             confirmed_us: AtomicU64::new(0),
             answered_us: AtomicU64::new(0),
             contact: watch::Sender::new(Contact::Answers),
+            told: Mutex::new(Told {
+                contact: Contact::Answers,
+                silent_us: None,
+                replaced_us: None,
+            }),
             is_followed: AtomicBool::new(false),
         }
     }
@@ -212,7 +231,8 @@ impl Freshness {
     pub fn readiness(&self) -> Result<Option<String>, String> {
         let silence = self.silence();
         let seconds = silence.as_secs();
-        match self.contact() {
+        let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match told.contact {
             Contact::Answers => Ok(None),
             Contact::Replaced => Err(
                 "the data was deleted or replaced while the server runs: put it back, or start the server again"
@@ -220,6 +240,14 @@ impl Freshness {
             ),
             Contact::Silent if silence > self.max_stale => {
                 Err(format!("the store has not answered for {seconds} s"))
+            }
+            Contact::Silent if !self.is_away() => {
+                let silent_us = told.silent_us.unwrap_or_default();
+                let ago = Duration::from_micros(self.elapsed_us().saturating_sub(silent_us));
+                Ok(Some(format!(
+                    "the store answers, but did not {} s ago: where it does not, what is in memory is served",
+                    ago.as_secs()
+                )))
             }
             Contact::Silent => Ok(Some(format!(
                 "the store has not answered for {seconds} s: what is in memory is served"
@@ -301,11 +329,9 @@ impl Freshness {
         if contact == Contact::Answers {
             self.answered_us.store(self.elapsed_us(), Ordering::SeqCst);
         }
-        let is_news = self.contact.send_if_modified(|last| {
-            let before = std::mem::replace(last, contact);
-            before != contact
-        });
-        match contact {
+        self.contact.send_if_modified(|last| std::mem::replace(last, contact) != contact);
+        let (told, is_news) = self.tell(contact);
+        match told {
             Contact::Silent if is_news => tracing::warn!(cause, "the store does not answer"),
             Contact::Replaced if is_news => tracing::error!(
                 cause,
@@ -315,8 +341,28 @@ impl Freshness {
             Contact::Answers if is_news => tracing::info!("the store answers again"),
             _ => {}
         }
-        let is_away = contact != Contact::Answers;
+        let is_away = told != Contact::Answers;
         metrics::gauge!(telemetry::STORE_AWAY).set(f64::from(u8::from(is_away)));
+    }
+
+    /// What is told from now on, and whether it was not told before.
+    fn tell(&self, contact: Contact) -> (Contact, bool) {
+        let now_us = self.elapsed_us();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match contact {
+            Contact::Answers => {}
+            Contact::Silent => told.silent_us = Some(now_us),
+            Contact::Replaced => told.replaced_us = Some(now_us),
+        }
+        let is_recent =
+            |at: Option<u64>| at.is_some_and(|at| now_us.saturating_sub(at) < micros(CALM));
+        let worst = match (is_recent(told.replaced_us), is_recent(told.silent_us)) {
+            (true, _) => Contact::Replaced,
+            (false, true) => Contact::Silent,
+            (false, false) => Contact::Answers,
+        };
+        let before = std::mem::replace(&mut told.contact, worst);
+        (worst, worst != before)
     }
 
     fn elapsed_us(&self) -> u64 {
@@ -444,16 +490,51 @@ mod tests {
         assert!(freshness.is_away());
         assert!(freshness.readiness().unwrap().unwrap().contains("has not answered"));
         clock.advance(MAX_STALE + Duration::from_secs(1));
+        freshness.note_contact(Some(&silent()));
         assert!(freshness.readiness().unwrap_err().contains("has not answered"));
         freshness.note_contact(None);
-        assert_eq!((freshness.readiness(), freshness.is_away()), (Ok(None), false));
+        assert!(!freshness.is_away());
+        assert!(freshness.readiness().unwrap().unwrap().contains("did not 0 s ago"));
+        clock.advance(CALM);
+        freshness.note_contact(None);
+        assert_eq!(freshness.readiness(), Ok(None));
+    }
+
+    #[test]
+    fn a_store_that_fails_in_part_is_told_of_steadily() {
+        let (clock, freshness) = freshness();
+        let step = Duration::from_millis(500);
+        let is_bad = |error: StoreError, is_told: &dyn Fn() -> bool| {
+            for _ in 0..20 {
+                freshness.note_contact(Some(&error));
+                assert!(is_told() && freshness.is_away());
+                clock.advance(step);
+                // Another question finds its answer, and nobody who asks it is told that the store is away.
+                freshness.note_contact(None);
+                assert!(is_told() && !freshness.is_away());
+            }
+        };
+        is_bad(silent(), &|| matches!(freshness.readiness(), Ok(Some(_))));
+        let replaced = || StoreError::Replaced(Cause::default());
+        is_bad(replaced(), &|| freshness.readiness().is_err());
+        // What was worse ends with its own calm, though other questions fail.
+        for _ in 0..10 {
+            freshness.note_contact(Some(&silent()));
+            clock.advance(step);
+        }
+        freshness.note_contact(Some(&silent()));
+        assert!(freshness.readiness().unwrap().is_some());
+        clock.advance(CALM);
+        freshness.note_contact(None);
+        assert_eq!(freshness.readiness(), Ok(None));
     }
 
     #[test]
     fn a_process_is_not_ready_over_data_that_was_replaced() {
-        let (_, freshness) = freshness();
+        let (clock, freshness) = freshness();
         freshness.note_contact(Some(&StoreError::Replaced(Cause::default())));
         assert!(freshness.readiness().unwrap_err().contains("deleted or replaced"));
+        clock.advance(CALM);
         // A full disk is an answer.
         freshness.note_contact(Some(&StoreError::Full(Cause::default())));
         assert_eq!((freshness.readiness(), freshness.is_away()), (Ok(None), false));

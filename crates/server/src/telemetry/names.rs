@@ -30,7 +30,7 @@ pub const RATE_LIMITED: &str = "customer_settings_rate_limited_total";
 pub const SNAPSHOT_READS: &str = "customer_settings_snapshot_reads_total";
 /// Counter: answers from memory while the store does not answer.
 pub const STALE_ANSWERS: &str = "customer_settings_stale_answers_total";
-/// Gauge: 1 while the store does not answer, or its data was deleted or replaced.
+/// Gauge: 1 while the store does not answer, or its data was deleted or replaced, and some seconds afterwards.
 pub const STORE_AWAY: &str = "customer_settings_store_away";
 /// Gauge: pieces of work that may take long and have a place.
 pub const LONG_WORK_RUNNING: &str = "customer_settings_long_work_running";

@@ -15,6 +15,7 @@ use crate::harness::*;
 also_on_postgres! {
     a_full_disk_refuses_writes_in_its_own_words_and_nothing_else,
     a_disk_that_gives_nothing_is_no_damage_and_comes_back,
+    a_disk_that_fails_in_part_is_told_of_all_the_time,
     writes_that_fail_leave_reads_alone_and_come_back,
 }
 
@@ -36,9 +37,15 @@ async fn refused_write(server: &Server, secret: &str) -> Refusal {
     refusal
 }
 
+/// Waits until all is told to be well, which takes a while after the last failure.
+async fn is_told_to_be_well(server: &Server) {
+    server.clock.advance(Duration::from_secs(10));
+    eventually(async || server.get("/readyz").send().await.text() == "ok\n").await;
+}
+
 /// Whether all is well again, and nothing that was refused was written.
 async fn is_well(server: &Server, secret: &str) {
-    eventually(async || server.get("/readyz").send().await.text() == "ok\n").await;
+    is_told_to_be_well(server).await;
     let name = format!("Written Again {}", server.store.mark_polls());
     let write = server.grpc_as(secret, "CreateEntry", new_tag(&name)).await;
     assert_eq!(write.unwrap()["name"], name);
@@ -97,9 +104,44 @@ async fn a_disk_that_gives_nothing_is_no_damage_and_comes_back() {
         assert!(ready.text().contains("the store has not answered for"), "{}", ready.text());
         assert!(!ready.text().contains("damaged"), "{}", ready.text());
         server.store.fail_as(None);
-        eventually(async || server.get("/readyz").send().await.text() == "ok\n").await;
+        is_told_to_be_well(&server).await;
     }
     is_well(&server, &secret).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_in_part_is_told_of_all_the_time() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    // So that each company is looked up by itself.
+    server.hide_change_mark().await;
+    assert_eq!(tags(&server, &secret).await.status, 200);
+    let said = async || {
+        let ready = server.get("/readyz").send().await;
+        (ready.status.as_u16(), ready.text().to_owned())
+    };
+    for (error, status, told) in [
+        (StoreError::Unavailable(Cause::new("inside")), 200, "what is in memory is served"),
+        (StoreError::Replaced(Cause::new("inside")), 503, "deleted or replaced"),
+    ] {
+        server.store.fail_companies_as(Some(error));
+        server.clock.advance(Duration::from_secs(2));
+        let listed = tags(&server, &secret).await;
+        assert_eq!(listed.status, 200, "{}", listed.text());
+        assert!(listed.header("settings-stale").is_some());
+        // The server's own questions go on, and are answered.
+        let polls = server.store.mark_polls();
+        eventually(async || {
+            let (code, text) = said().await;
+            assert!(code == status && text.contains(told), "{code} {text}");
+            server.store.mark_polls() >= polls + 3
+        })
+        .await;
+        server.store.fail_companies_as(None);
+        is_told_to_be_well(&server).await;
+    }
+    let listed = tags(&server, &secret).await;
+    assert_eq!((listed.status.as_u16(), listed.header("settings-stale")), (200, None));
 }
 
 #[tokio::test]

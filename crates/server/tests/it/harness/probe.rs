@@ -27,6 +27,7 @@ pub(crate) struct Probe {
     inner: Arc<dyn Store>,
     fails: Mutex<Option<StoreError>>,
     writes_fail: Mutex<Option<StoreError>>,
+    companies_fail: Mutex<Option<StoreError>>,
     hangs: AtomicBool,
     hides_mark: AtomicBool,
     notices: Mutex<(mpsc::Sender<Notice>, Option<mpsc::Receiver<Notice>>)>,
@@ -42,6 +43,7 @@ impl Probe {
             inner,
             fails: Mutex::default(),
             writes_fail: Mutex::default(),
+            companies_fail: Mutex::default(),
             hangs: AtomicBool::new(false),
             hides_mark: AtomicBool::new(false),
             notices: Mutex::new((sender, Some(receiver))),
@@ -65,6 +67,11 @@ impl Probe {
     /// The same for writes alone.
     pub(crate) fn fail_writes_as(&self, error: Option<StoreError>) {
         *self.writes_fail.lock().unwrap() = error;
+    }
+
+    /// The same for what snapshots are made of alone.
+    pub(crate) fn fail_companies_as(&self, error: Option<StoreError>) {
+        *self.companies_fail.lock().unwrap() = error;
     }
 
     /// From now on nothing is ever answered.
@@ -108,8 +115,19 @@ impl Probe {
     }
 
     async fn write(&self) -> Result<&dyn Store, StoreError> {
+        self.ask_unless(&self.writes_fail).await
+    }
+
+    async fn company(&self) -> Result<&dyn Store, StoreError> {
+        self.ask_unless(&self.companies_fail).await
+    }
+
+    async fn ask_unless(
+        &self,
+        fails: &Mutex<Option<StoreError>>,
+    ) -> Result<&dyn Store, StoreError> {
         let store = self.ask().await?;
-        match &*self.writes_fail.lock().unwrap() {
+        match &*fails.lock().unwrap() {
             Some(error) => Err(error.clone()),
             None => Ok(store),
         }
@@ -191,11 +209,11 @@ impl Store for Probe {
     }
 
     async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError> {
-        self.ask().await?.settings(grant).await
+        self.company().await?.settings(grant).await
     }
 
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError> {
-        self.ask().await?.revision(grant).await
+        self.company().await?.revision(grant).await
     }
 
     async fn commit(&self, grant: &Grant, line: &Line) -> Result<(), StoreError> {
