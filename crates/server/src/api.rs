@@ -43,6 +43,7 @@ mod grpc;
 mod guard;
 pub mod http;
 pub(crate) mod inflate;
+pub mod json;
 mod large;
 mod marks;
 pub mod openapi;

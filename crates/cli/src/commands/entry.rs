@@ -351,7 +351,7 @@ impl Batch {
             std::fs::read(&self.file)
         };
         let text = text.map_err(|error| usage(format!("{name} cannot be read: {error}")))?;
-        let document = api::http::parse(&text)
+        let document = api::json::parse(&text)
             .map_err(|error| usage(format!("{name} is not valid JSON: {error}")))?;
         self.request(document)
     }

@@ -1,7 +1,7 @@
 //! Methods and messages by their descriptors, and messages as JSON in protobuf's canonical form.
 
 use customer_settings_contract::descriptors;
-use customer_settings_server::{api::http::read_parsed, catalog::error::Error};
+use customer_settings_server::{api::json::read_parsed, catalog::error::Error};
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions};
 use serde_json::Value;

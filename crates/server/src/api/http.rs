@@ -5,15 +5,11 @@
 
 mod backend;
 mod direct;
-pub(crate) mod json;
-mod masks;
 mod query;
-pub(crate) mod reader;
 mod request;
 mod routes;
 mod strict;
 pub(crate) mod template;
-mod values;
 
 use std::{fmt, sync::Arc};
 
@@ -25,19 +21,13 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use sha2::{Digest, Sha256};
 
-pub use self::{
-    backend::Backend,
-    json::{parse, read_parsed},
-    routes::BindingError,
-};
+pub use self::{backend::Backend, routes::BindingError};
 pub(crate) use self::{
     direct::DirectJson,
-    masks::has_behavior,
     query::fields as query_fields,
     request::collected,
-    routes::{Binding, BodyRule, FieldPath, bindings, ignores_unknown, rpc_path},
+    routes::{Binding, BodyRule, bindings, ignores_unknown, rpc_path},
     template::{Segment, Template},
-    values::wrapped,
 };
 use self::{
     request::{Sent, Unreadable},
@@ -45,7 +35,7 @@ use self::{
 };
 use super::{
     finished::{FinishedList, add_cache_headers, has_etag},
-    inflate, large, manner,
+    inflate, json, large, manner,
     marks::mark,
 };
 use crate::{

@@ -2,9 +2,6 @@
 //!
 //! Knows no single method: summaries are the contract's comments, scopes and examples its options.
 
-mod comments;
-mod schema;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use customer_settings_contract::descriptors;
@@ -12,15 +9,13 @@ use http::Method;
 use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
 
-use self::{
-    comments::summary,
-    schema::{Direction, Schemas, example},
-};
 use super::{
     guard::scopes,
-    http::{
-        Binding, BindingError, BodyRule, FieldPath, Segment, Template, bindings, has_behavior,
-        query_fields,
+    http::{Binding, BindingError, BodyRule, Segment, Template, bindings, query_fields},
+    json::{
+        comments::summary,
+        fields::{FieldPath, has_behavior},
+        schema::{Direction, Schemas, example},
     },
 };
 use crate::status::{self, About, DocumentedError};

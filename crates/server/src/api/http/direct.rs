@@ -150,7 +150,7 @@ mod tests {
     use customer_settings_contract::descriptors;
 
     use super::*;
-    use crate::api::http::json;
+    use crate::api::json;
 
     fn descriptor(name: &str) -> MessageDescriptor {
         let name = format!("moego.business.setting.v1.{name}");

@@ -5,12 +5,17 @@
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Value};
 
 use super::{
-    json,
-    routes::{Binding, BodyRule, FieldPath},
+    routes::{Binding, BodyRule},
     template::decode,
-    values,
 };
-use crate::catalog::error::Violation;
+use crate::{
+    api::json::{
+        self,
+        fields::{FieldPath, is_plain_message},
+        values,
+    },
+    catalog::error::Violation,
+};
 
 /// The parameters of a query: names decoded, values still encoded.
 pub(crate) fn pairs(query: &str) -> impl Iterator<Item = Result<(String, &str), Violation>> {
@@ -51,11 +56,6 @@ fn is_of_body(binding: &Binding, field: &FieldDescriptor) -> bool {
         BodyRule::Whole => binding.ignores_unknown,
         BodyRule::Field(body) => body == field,
     }
-}
-
-/// Well-known types are written as one text, never field by field.
-pub(crate) fn is_plain_message(field: &FieldDescriptor) -> bool {
-    matches!(field.kind(), Kind::Message(message) if !message.full_name().starts_with("google.protobuf."))
 }
 
 /// Every field that a query may set, also those of messages within; one that is within itself is left there.

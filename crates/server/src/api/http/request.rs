@@ -10,16 +10,17 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use prost_reflect::{DynamicMessage, Value};
 
 use super::{
-    json::{self, JsonError},
     query,
-    reader::Reading,
-    routes::{Binding, BodyRule, FieldPath},
+    routes::{Binding, BodyRule},
     strict,
     template::decode,
-    values,
 };
 use crate::{
-    api::{inflate, large::AT_ONCE},
+    api::{
+        inflate,
+        json::{self, JsonError, fields::FieldPath, reader::Reading, values},
+        large::AT_ONCE,
+    },
     catalog::error::{Error, Violation},
     net::Manner,
     status::RequestError,

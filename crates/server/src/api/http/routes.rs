@@ -11,6 +11,7 @@ use prost_reflect::{
 };
 
 use super::template::{self, Template};
+use crate::api::json::fields::FieldPath;
 
 /// Why a contract cannot be bound to HTTP: a mistake in its `.proto` files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,49 +29,6 @@ impl fmt::Display for BindingError {
 }
 
 impl std::error::Error for BindingError {}
-
-/// A field, or a field of a field, of a request.
-#[derive(Clone, Debug)]
-pub(crate) struct FieldPath(pub(crate) Vec<FieldDescriptor>);
-
-impl FieldPath {
-    /// Looks a dotted path up, in either casing.
-    pub(crate) fn find(message: &MessageDescriptor, path: &str) -> Option<Self> {
-        let mut fields: Vec<FieldDescriptor> = vec![];
-        for name in path.split('.') {
-            let within = match fields.last() {
-                None => message.clone(),
-                Some(field) if field.is_list() || field.is_map() => return None,
-                Some(field) => field.kind().as_message()?.clone(),
-            };
-            fields.push(field_by_any_name(&within, name)?);
-        }
-        Some(Self(fields))
-    }
-
-    /// The field itself, the last of the path.
-    pub(crate) fn leaf(&self) -> &FieldDescriptor {
-        &self.0[self.0.len() - 1]
-    }
-
-    /// The path as violations name it, in snake_case.
-    pub(crate) fn name(&self) -> String {
-        self.0.iter().map(FieldDescriptor::name).collect::<Vec<_>>().join(".")
-    }
-
-    /// The path as JSON and query parameters name it, in camelCase.
-    pub(crate) fn json_name(&self) -> String {
-        self.0.iter().map(FieldDescriptor::json_name).collect::<Vec<_>>().join(".")
-    }
-}
-
-/// Finds a field by its camelCase or its snake_case name.
-pub(crate) fn field_by_any_name(
-    message: &MessageDescriptor,
-    name: &str,
-) -> Option<FieldDescriptor> {
-    message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name))
-}
 
 /// Which part of a request its body holds.
 #[derive(Clone, Debug)]

@@ -9,12 +9,20 @@ use http::Method;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
 
 use super::{
-    json, masks, query,
-    reader::{Read, Reading, unknown},
+    query,
     request::{Unreadable, holder},
-    routes::{Binding, BodyRule, FieldPath},
+    routes::{Binding, BodyRule},
 };
-use crate::{catalog::error::Violation, status::quoted};
+use crate::{
+    api::json::{
+        self,
+        fields::FieldPath,
+        masks,
+        reader::{Read, Reading, unknown},
+    },
+    catalog::error::Violation,
+    status::quoted,
+};
 
 /// Puts body and query together.
 pub(crate) fn message(

@@ -95,7 +95,7 @@ fn no_value_of_any_field_of_any_request_is_refused_in_the_words_of_a_library() {
             requests.extend(samples().into_iter().map(|value| json!({field.name(): value})));
         }
         for request in requests {
-            let Err(violations) = api::http::read_parsed(message, &request) else { continue };
+            let Err(violations) = api::json::read_parsed(message, &request) else { continue };
             refused += 1;
             for violation in violations {
                 let said = violation.description.as_str();
@@ -279,7 +279,7 @@ fn a_place_by_halves_is_refused_by_the_name_of_what_is_missing() {
         (json!({"latitude": null, "longitude": null}), None),
         (json!(null), None),
     ] {
-        let read = api::http::read_parsed(&business, &at(coordinate.clone()));
+        let read = api::json::read_parsed(&business, &at(coordinate.clone()));
         let Some(given) = missing else {
             assert!(read.is_ok(), "{coordinate}: {read:?}");
             continue;

@@ -9,7 +9,7 @@ use serde::{
 use serde_json::{Map, Value as Json};
 
 /// Reads any JSON. A key that an object has twice is left here; the last one counts.
-pub(in crate::api::http) struct Tree<'s>(pub(in crate::api::http) &'s mut Option<String>);
+pub(in crate::api::json) struct Tree<'s>(pub(in crate::api::json) &'s mut Option<String>);
 
 impl<'de> DeserializeSeed<'de> for Tree<'_> {
     type Value = Json;

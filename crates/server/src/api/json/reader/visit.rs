@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::{
         counts::{MOST_PATHS, most_items},
-        http::values::{self, Given, expected, is_free, is_mask},
+        json::values::{self, Given, expected, is_free, is_mask},
     },
     status::quoted,
 };

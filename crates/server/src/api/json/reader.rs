@@ -20,8 +20,8 @@ use self::{
     visit::{At, Key, Shape},
 };
 use super::{
+    fields::{FieldPath, field_by_any_name},
     masks,
-    routes::{FieldPath, field_by_any_name},
     values::{self, Given},
 };
 use crate::{

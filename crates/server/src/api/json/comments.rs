@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use prost_reflect::DescriptorPool;
 
 /// Every comment of a contract, found by file and place.
-pub(super) struct Comments(HashMap<(String, Vec<i32>), String>);
+pub(crate) struct Comments(HashMap<(String, Vec<i32>), String>);
 
 impl Comments {
-    pub(super) fn read(pool: &DescriptorPool) -> Self {
+    pub(crate) fn read(pool: &DescriptorPool) -> Self {
         let mut comments = HashMap::new();
         for file in pool.files() {
             let Some(info) = &file.file_descriptor_proto().source_code_info else { continue };
@@ -25,7 +25,7 @@ impl Comments {
     }
 
     /// The comment of what is declared there, empty where there is none.
-    pub(super) fn of(&self, file: &prost_reflect::FileDescriptor, path: &[i32]) -> &str {
+    pub(crate) fn of(&self, file: &prost_reflect::FileDescriptor, path: &[i32]) -> &str {
         self.0.get(&(file.name().to_owned(), path.to_vec())).map_or("", String::as_str)
     }
 }
@@ -38,7 +38,7 @@ fn unwrapped(comment: &str) -> String {
 }
 
 /// Cuts a comment into its first paragraph, without its full stop, and the rest.
-pub(super) fn summary(comment: &str) -> (&str, &str) {
+pub(crate) fn summary(comment: &str) -> (&str, &str) {
     let (first, rest) = comment.split_once("\n\n").unwrap_or((comment, ""));
     (first.strip_suffix('.').unwrap_or(first), rest)
 }

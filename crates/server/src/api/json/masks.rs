@@ -7,7 +7,10 @@ use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
 };
 
-use super::{query::is_plain_message, values::is_mask};
+use super::{
+    fields::{has_behavior, is_plain_message},
+    values::is_mask,
+};
 
 /// Gives an update the mask that it lacks.
 pub(crate) fn fill(update: &mut DynamicMessage, paths: Vec<Value>) {
@@ -42,21 +45,4 @@ pub(crate) fn resource_of(update: &MessageDescriptor) -> Option<FieldDescriptor>
 /// a resource was read with.
 pub(crate) fn is_settable(field: &FieldDescriptor) -> bool {
     field.name() != "etag" && !has_behavior(field, "OUTPUT_ONLY")
-}
-
-/// Whether a field's `google.api.field_behavior` has this name among its values.
-pub(crate) fn has_behavior(field: &FieldDescriptor, behavior: &str) -> bool {
-    let Some(option) =
-        field.parent_message().parent_pool().get_extension_by_name("google.api.field_behavior")
-    else {
-        return false;
-    };
-    let options = field.options();
-    let values = options.get_extension(&option);
-    let kind = option.kind();
-    let is_it = |value: &Value| {
-        let value = kind.as_enum()?.get_value(value.as_enum_number()?)?;
-        Some(value.name() == behavior)
-    };
-    values.as_list().unwrap_or_default().iter().any(|value| is_it(value) == Some(true))
 }

@@ -1,11 +1,19 @@
 //! JSON to messages and back. What is no JSON is told here; the fields are the reader's.
 //!
-//! Knows descriptors and values, and nothing of HTTP.
+//! Knows descriptors and values, and nothing of HTTP: the documents, tools and commands use it as the protocols do.
+
+pub(crate) mod comments;
+pub(crate) mod fields;
+pub(crate) mod masks;
+pub(crate) mod reader;
+pub(crate) mod schema;
+pub(crate) mod values;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, SerializeOptions};
 use serde::de::DeserializeSeed;
 
-use super::reader::{Failed, Read, Reading, tree::Tree};
+use reader::{Failed, Read, Reading, tree::Tree};
+
 use crate::{
     catalog::error::{Error, Violation},
     status::{RequestError, quoted},

@@ -1,4 +1,4 @@
-//! JSON schemas of messages, as their JSON is read and written by the HTTP layer.
+//! JSON schemas of messages, as their JSON is read and written here.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,8 @@ use prost_reflect::{
 };
 use serde_json::{Map, Value, json};
 
-use super::comments::Comments;
-use crate::api::{
-    counts,
-    http::{has_behavior, wrapped},
-};
+use super::{comments::Comments, fields::has_behavior, values::wrapped};
+use crate::api::counts;
 
 /// What a description says of a field's behavior, where JSON schemas have no word for it.
 const BEHAVIOR_NOTES: [(&str, &str); 2] = [
@@ -21,24 +18,24 @@ const BEHAVIOR_NOTES: [(&str, &str); 2] = [
 
 /// Which way a message goes: what the server always writes a caller need not send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     Input,
     Output,
 }
 
 /// The schemas that a document refers to.
-pub(super) struct Schemas {
-    pub(super) comments: Comments,
+pub(crate) struct Schemas {
+    pub(crate) comments: Comments,
     /// By component name, with the direction that it is for.
     components: BTreeMap<String, (Direction, Value)>,
 }
 
 impl Schemas {
-    pub(super) fn new(pool: &DescriptorPool) -> Self {
+    pub(crate) fn new(pool: &DescriptorPool) -> Self {
         Self { comments: Comments::read(pool), components: BTreeMap::new() }
     }
 
-    pub(super) fn into_json(self) -> Value {
+    pub(crate) fn into_json(self) -> Value {
         self.components
             .into_iter()
             .map(|(name, (_, schema))| (name, schema))
@@ -47,7 +44,7 @@ impl Schemas {
     }
 
     /// A reference to the message's schema, or the schema itself where JSON has a form of its own for it.
-    pub(super) fn message(&mut self, message: &MessageDescriptor, direction: Direction) -> Value {
+    pub(crate) fn message(&mut self, message: &MessageDescriptor, direction: Direction) -> Value {
         if let Some(schema) = self.well_known(message) {
             return schema;
         }
@@ -65,7 +62,7 @@ impl Schemas {
     }
 
     /// The schema of a message whose fields `given` may be left out, since the path has them.
-    pub(super) fn object(
+    pub(crate) fn object(
         &mut self,
         message: &MessageDescriptor,
         direction: Direction,
@@ -104,7 +101,7 @@ impl Schemas {
     }
 
     /// The schema of a field with its comment.
-    pub(super) fn field(&mut self, field: &FieldDescriptor, direction: Direction) -> Value {
+    pub(crate) fn field(&mut self, field: &FieldDescriptor, direction: Direction) -> Value {
         let mut schema = match field.kind() {
             Kind::Message(entry) if field.is_map() => {
                 let values = self.kind(&entry.map_entry_value_field().kind(), direction);
@@ -203,14 +200,14 @@ fn describe(schema: &mut Map<String, Value>, description: &str) {
 }
 
 /// The example that a message's declaration gives.
-pub(super) fn example(message: &MessageDescriptor) -> Option<Value> {
+pub(crate) fn example(message: &MessageDescriptor) -> Option<Value> {
     let text =
         text_option(message.parent_pool(), &message.options(), "customersettings.v1.example")?;
     serde_json::from_str(&text).ok()
 }
 
 /// An option of text, none where it is not given.
-pub(super) fn text_option(
+pub(crate) fn text_option(
     pool: &DescriptorPool,
     options: &DynamicMessage,
     name: &str,
