@@ -33,7 +33,7 @@ use crate::{
     catalog::{error::Error, token::RevisionToken},
     net::{Coding, http2::wire::Wire},
     service::document,
-    status::{MOST_SENT, grpc_status, request_status},
+    status::{MOST_SENT, RequestError, grpc_status, request_status},
 };
 
 /// A target.
@@ -100,7 +100,9 @@ pub fn json_body(bytes: &[u8]) {
     let Some((first, sent)) = bytes.split_first() else { return };
     let descriptor = &messages[usize::from(*first) % messages.len()];
     let check = |error: JsonError| match error {
-        JsonError::Malformed(error) => check_refusal(&request_status(&error)),
+        JsonError::Malformed(description) => {
+            check_refusal(&request_status(&RequestError::MalformedJson { description }));
+        }
         JsonError::Field(error) => check_error(&error),
     };
     let read = |is_strict| {

@@ -16,7 +16,7 @@ use reader::{Failed, Read, Reading, tree::Tree};
 
 use crate::{
     catalog::error::{Error, Violation},
-    status::{RequestError, quoted},
+    status::quoted,
 };
 
 /// Bodies nest no deeper, which keeps them within what every protobuf decoder takes.
@@ -25,8 +25,8 @@ pub(crate) const MAX_DEPTH: usize = 100;
 /// Why JSON was refused.
 #[derive(Debug)]
 pub(crate) enum JsonError {
-    /// It is not JSON.
-    Malformed(RequestError),
+    /// It is not JSON: the description reads on after "it is not valid JSON".
+    Malformed(String),
     /// It is JSON, but a field takes something else.
     Field(Error),
 }
@@ -97,7 +97,7 @@ pub fn read_parsed(
 }
 
 fn malformed(description: String) -> JsonError {
-    JsonError::Malformed(RequestError::MalformedJson { description })
+    JsonError::Malformed(description)
 }
 
 fn place(error: &serde_json::Error) -> String {

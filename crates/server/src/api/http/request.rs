@@ -38,7 +38,9 @@ pub(crate) enum Unreadable {
 impl From<JsonError> for Unreadable {
     fn from(error: JsonError) -> Self {
         match error {
-            JsonError::Malformed(error) => Self::Body(error),
+            JsonError::Malformed(description) => {
+                Self::Body(RequestError::MalformedJson { description })
+            }
             JsonError::Field(error) => Self::Field(error),
         }
     }

@@ -25,10 +25,6 @@ impl Source {
         Self { modules: modules.collect(), code: blanked(own), name, text }
     }
 
-    pub(super) fn layer(&self) -> &str {
-        self.modules.first().map_or("", String::as_str)
-    }
-
     pub(super) fn at(&self, offset: usize) -> String {
         let line = self.code[..offset].matches('\n').count() + 1;
         format!("{}:{line}", self.name)
