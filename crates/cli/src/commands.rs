@@ -18,7 +18,9 @@ pub(crate) mod entry;
 pub(crate) mod history;
 pub(crate) mod key;
 pub(crate) mod load;
+pub(crate) mod man;
 pub(crate) mod serve;
+pub(crate) mod status;
 mod verbs;
 pub(crate) mod verify;
 

@@ -17,10 +17,17 @@ mod tests;
 mod values;
 
 use commands::{
-    backup, business, company, completion, config, copy, entry, history, key, load, serve, verify,
+    backup, business, company, completion, config, copy, entry, history, key, load, man, serve,
+    status, verify,
 };
 use failure::{EXIT_CODES, Exit, Failure, failure};
 use output::{note, print};
+
+/// The name of the program.
+const PROGRAM: &str = "customer-settings";
+
+/// The version with the commit that the program is built from, and the commit's date.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILT_FROM"), ")");
 
 /// The customer tags, referral sources, life cycles and action statuses of pet care businesses,
 /// served to every program that reads MoeGo's API.
@@ -28,9 +35,9 @@ use output::{note, print};
 /// `serve` is the server. `load`, `export`, `verify` and `copy` work on its data, in a directory (--data-dir) or in
 /// PostgreSQL (--database-url); `backup` and `restore` on a directory. `entry`, `company`, `business`,
 /// `history` and `key` talk to a running server (--server) with a key, or do the same on its data
-/// without one.
+/// without one. `status` asks a server whether it is ready.
 #[derive(Parser)]
-#[command(name = "customer-settings", version, propagate_version = true, max_term_width = 100)]
+#[command(name = PROGRAM, version = VERSION, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Try it: customer-settings serve --demo")]
 #[command(after_long_help = format!("Try it: customer-settings serve --demo\n\n{EXIT_CODES}"))]
 struct Arguments {
@@ -58,7 +65,9 @@ enum Command {
     Business(Box<business::BusinessCommand>),
     #[command(subcommand)]
     History(history::HistoryCommand),
+    Status(status::Status),
     Completion(completion::Completion),
+    Man(man::Man),
 }
 
 impl Command {
@@ -77,7 +86,9 @@ impl Command {
             Self::Company(company) => company.run().await,
             Self::Business(business) => business.run().await,
             Self::History(history) => history.run().await,
+            Self::Status(status) => status.run().await,
             Self::Completion(completion) => completion.run(),
+            Self::Man(man) => man.run(),
         }
     }
 }

@@ -4,7 +4,13 @@
 //! Methods and messages are known by their descriptors alone, so a command is a method's name and
 //! its request as JSON. Knows no command.
 
-use std::{error::Error, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 use customer_settings_server::{
@@ -34,9 +40,11 @@ use crate::{
 mod contract;
 mod key;
 mod names;
+mod readiness;
 mod refusal;
 
 pub(crate) use names::FieldNames;
+pub(crate) use readiness::readiness;
 
 const SERVER: &str = "CUSTOMER_SETTINGS_SERVER";
 
@@ -79,7 +87,7 @@ pub(crate) struct Target {
     pub(crate) output: Output,
 }
 
-fn parse_server(text: &str) -> Result<Uri, String> {
+pub(crate) fn parse_server(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|_| "this is not a URL")?;
     let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
     match uri.scheme_str() {
@@ -92,6 +100,25 @@ fn parse_server(text: &str) -> Result<Uri, String> {
         }
         _ => Err("it must begin with http:// or https://".to_owned()),
     }
+}
+
+fn server_in_environment() -> Result<Option<Uri>, Failure> {
+    let parsed = variable(SERVER).map(|server| parse_server(&server.to_string_lossy()));
+    parsed.transpose().map_err(|error| usage(format!("{SERVER}: {error}")))
+}
+
+/// The server that a flag gives, or else the environment.
+pub(crate) fn server(given: Option<Uri>) -> Result<Uri, Failure> {
+    match given {
+        Some(server) => Ok(server),
+        None => server_in_environment()?
+            .ok_or_else(|| usage(format!("which server? give --server URL (or set {SERVER})"))),
+    }
+}
+
+/// The name of a server in messages.
+pub(crate) fn name(server: &Uri) -> String {
+    server.to_string().trim_end_matches('/').to_owned()
 }
 
 /// What [`Target`] says, once the environment was looked at.
@@ -131,11 +158,8 @@ impl Target {
         if let Some(given) = self.data.given()? {
             return Ok(Place::Here(given));
         }
-        match (variable(SERVER), storage::in_environment()?) {
-            (Some(server), None) => {
-                let parsed = parse_server(&server.to_string_lossy());
-                parsed.map(Place::Server).map_err(|error| usage(format!("{SERVER}: {error}")))
-            }
+        match (server_in_environment()?, storage::in_environment()?) {
+            (Some(server), None) => Ok(Place::Server(server)),
             (None, Some(storage)) => Ok(Place::Here(storage)),
             (Some(_), Some(_)) => Err(usage(format!(
                 "{SERVER} and {DATA_DIR} or {DATABASE_URL} are both set, so more than one place: give --server URL, \
@@ -163,7 +187,7 @@ impl Target {
             Place::Server(server) => {
                 let authorization = key::authorization(self.key_file.as_deref())?;
                 warn_of_clear_text(&server);
-                let name = server.to_string().trim_end_matches('/').to_owned();
+                let name = name(&server);
                 (self.server_at(server, &name).await?, name, Some(authorization), None)
             }
             Place::Here(storage) => {
@@ -178,7 +202,7 @@ impl Target {
     }
 
     async fn server_at(&self, server: Uri, name: &str) -> Result<Services, Failure> {
-        let endpoint = self.endpoint(server)?;
+        let endpoint = endpoint(server, self.ca_file.as_deref())?;
         let mut delays = RETRY_DELAYS.iter();
         let channel = loop {
             match (endpoint.connect().await, delays.next()) {
@@ -189,25 +213,24 @@ impl Target {
         };
         Ok(BoxCloneSyncService::new(channel.map_err(Into::into)))
     }
+}
 
-    fn endpoint(&self, server: Uri) -> Result<Endpoint, Failure> {
-        let is_tls = server.scheme_str() == Some("https");
-        let endpoint = Endpoint::from(server).connect_timeout(CONNECT_TIMEOUT);
-        let endpoint =
-            endpoint.user_agent(concat!("customer-settings/", env!("CARGO_PKG_VERSION")))?;
-        if !is_tls {
-            return Ok(endpoint);
-        }
-        let mut tls = ClientTlsConfig::new().with_native_roots();
-        if let Some(file) = &self.ca_file {
-            let pem = std::fs::read(file)
-                .map_err(|error| usage(format!("--ca-file {}: {error}", file.display())))?;
-            tls = tls.ca_certificate(Certificate::from_pem(pem));
-        }
-        endpoint
-            .tls_config(tls)
-            .map_err(|error| failure(format!("TLS cannot be set up: {}", refusal::causes(&error))))
+fn endpoint(server: Uri, ca_file: Option<&Path>) -> Result<Endpoint, Failure> {
+    let is_tls = server.scheme_str() == Some("https");
+    let endpoint = Endpoint::from(server).connect_timeout(CONNECT_TIMEOUT);
+    let endpoint = endpoint.user_agent(concat!("customer-settings/", env!("CARGO_PKG_VERSION")))?;
+    if !is_tls {
+        return Ok(endpoint);
     }
+    let mut tls = ClientTlsConfig::new().with_native_roots();
+    if let Some(file) = ca_file {
+        let pem = std::fs::read(file)
+            .map_err(|error| usage(format!("--ca-file {}: {error}", file.display())))?;
+        tls = tls.ca_certificate(Certificate::from_pem(pem));
+    }
+    endpoint
+        .tls_config(tls)
+        .map_err(|error| failure(format!("TLS cannot be set up: {}", refusal::causes(&error))))
 }
 
 fn warn_of_clear_text(server: &Uri) {

@@ -186,7 +186,7 @@ impl Serve {
     /// The log's first lines: what runs here, and with what.
     fn tell_log(config: &Config, address: SocketAddr, data: &str) {
         let limits = &config.limits;
-        let version = env!("CARGO_PKG_VERSION");
+        let version = crate::VERSION;
         tracing::info!(version, %address, data, ?limits, "serving");
         let wanted = limits.connections as f64 + SPARE_FILES;
         if let Some(files) = telemetry::max_fds().filter(|files| *files < wanted) {

@@ -26,6 +26,16 @@ pub(super) fn no_connection(server: &str, error: &tonic::transport::Error) -> Fa
     Failure { message, exit: Exit::Unavailable }
 }
 
+/// The message for an answer that did not come.
+pub(super) fn late(server: &str) -> String {
+    format!("{server} did not answer in time; see --timeout")
+}
+
+/// The message for an answer that is not one of this service, or for a broken connection.
+pub(super) fn no_answer(server: &str, error: &dyn Error) -> String {
+    format!("{server} gave no proper answer: {}\n  {HINT}", causes(error))
+}
+
 /// An error with the errors behind it, each said once.
 pub(super) fn causes(error: &dyn Error) -> String {
     let mut lines: Vec<String> = Vec::new();
@@ -55,7 +65,7 @@ pub(super) fn explain(
         Some(reason) => vec![format!("{} ({reason})", message(status, &violations, names))],
         // What tonic makes of its own time-out.
         None if status.code() == Code::Cancelled => {
-            vec![format!("{server} did not answer in time; see --timeout")]
+            vec![late(server)]
         }
         // Not from this service, whose errors all have a reason.
         None => {

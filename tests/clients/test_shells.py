@@ -1,0 +1,102 @@
+"""The scripts for completion in the shells that they are for, typed as people type."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+
+import pytest
+from conftest import PROGRAM
+
+# The command of a shell without anybody's settings, and the lines that load the script and show its list at once.
+SHELLS = {
+    "bash": (
+        ["bash", "--noprofile", "--norc", "-i"],
+        [
+            "bind 'set enable-bracketed-paste off'; bind 'set show-all-if-ambiguous on'",
+            "bind 'set page-completions off'; bind 'set completion-query-items 0'",
+            "source <(customer-settings completion bash)",
+        ],
+    ),
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        ["autoload -U compinit; compinit -D -u; LISTMAX=10000", "source <(customer-settings completion zsh)"],
+    ),
+}
+
+# Typed text, and some of the words that must be offered then.
+LINES = [
+    ("customer-settings ", ["serve", "entry", "status"]),
+    ("customer-settings serve --", ["--listen", "--data-dir", "--tls-cert"]),
+    ("customer-settings entry ", ["list", "set-default"]),
+    ("customer-settings entry list --", ["--order-by", "--timeout"]),
+    ("customer-settings entry set-default --", ["--etag", "--dry-run"]),
+    ("customer-settings key rotate --", ["--overlap", "--end-overlap"]),
+    ("customer-settings entry list cmp_001 ", ["customer_tags", "life_cycles"]),
+    ("customer-settings entry list --output ", ["table", "json"]),
+]
+
+
+class Terminal:
+    """A shell with a terminal of its own."""
+
+    def __init__(self, command):
+        self.process, self.terminal = pty.fork()
+        if self.process == 0:
+            path = f"{PROGRAM.parent}:{os.environ['PATH']}"
+            os.execvpe(command[0], command, {"PATH": path, "TERM": "dumb", "HOME": "/nonexistent", "PS1": "$ "})
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 200, 0, 0))
+        self.shown = ""
+
+    def type(self, text):
+        os.write(self.terminal, text.encode())
+
+    def wait_for(self, words, patience=30):
+        """Reads until all words are shown."""
+        end = time.monotonic() + patience
+        while not all(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", self.shown) for word in words):
+            left = end - time.monotonic()
+            assert left > 0 and select.select([self.terminal], [], [], left)[0], f"{words} not in {self.shown!r}"
+            self.shown += os.read(self.terminal, 65536).decode(errors="replace")
+
+    def close(self):
+        os.kill(self.process, signal.SIGKILL)
+        os.waitpid(self.process, 0)
+        os.close(self.terminal)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_every_word(shell):
+    command, lines = SHELLS[shell]
+    for typed, expected in LINES:
+        terminal = Terminal(command)
+        try:
+            for line in [*lines, "echo re''ady"]:
+                terminal.type(line + "\n")
+            terminal.wait_for(["ready"])
+            terminal.shown = ""
+            # Twice: zsh shows nothing but what all have in common at the first.
+            terminal.type(typed + "\t\t")
+            terminal.wait_for([word for word in expected if word not in typed.split()])
+        finally:
+            terminal.close()
+
+
+def test_fish_completes_every_word(tmp_path):
+    script = tmp_path / "customer-settings.fish"
+    script.write_text(subprocess.run([PROGRAM, "completion", "fish"], capture_output=True, text=True, check=True).stdout)
+    for typed, expected in LINES:
+        # clap's script for fish knows options and commands, and leaves all else to file names.
+        if typed.endswith("cmp_001 "):
+            continue
+        command = ["fish", "--no-config", "-c", f"source {script}; complete -C '{typed}'"]
+        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        done = subprocess.run(command, capture_output=True, text=True, env=env)
+        offered = [line.split("\t")[0] for line in done.stdout.splitlines()]
+        assert set(expected) <= set(offered), (typed, done.stderr)
