@@ -316,3 +316,12 @@ def test_the_demo_and_the_configuration_file_are_named_by_the_environment(start,
     monkeypatch.setenv("CUSTOMER_SETTINGS_DEMO", "true")
     server = start()
     assert (server.data_dir / "demo-key").exists() and server.stop() == 0
+
+
+def test_a_supervisor_is_told_when_the_server_is_ready(start, tmp_path):
+    for name in [str(tmp_path / "notify"), f"\0customer-settings-test-{os.getpid()}"]:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+            supervisor.bind(name)
+            supervisor.settimeout(20)
+            start("--demo", "--data-dir", tmp_path / "data", env={"NOTIFY_SOCKET": name.replace("\0", "@")}).stop()
+            assert supervisor.recv(100) == b"READY=1"

@@ -11,6 +11,7 @@ mod commands;
 mod failure;
 mod output;
 mod storage;
+mod supervisor;
 mod target;
 #[cfg(test)]
 mod tests;

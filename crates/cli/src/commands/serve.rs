@@ -30,7 +30,7 @@ use customer_settings_server::{
 };
 
 use super::{Failure, explain, failure};
-use crate::{failure::usage, output, storage::Storage};
+use crate::{failure::usage, output, storage::Storage, supervisor};
 
 const CONFIG: &str = "CUSTOMER_SETTINGS_CONFIG";
 const DEMO_VARIABLE: &str = "CUSTOMER_SETTINGS_DEMO";
@@ -133,6 +133,7 @@ impl Serve {
             let text = Self::welcome(address, config.tls_cert.is_some(), &name, demo.as_ref());
             // A server needs nobody who reads this.
             _ = output::write(text.as_bytes());
+            supervisor::tell_ready();
         };
         server.serve_telling(shutdown, tell).await;
         tracing::info!("stopped");
