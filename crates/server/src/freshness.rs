@@ -203,6 +203,18 @@ impl Freshness {
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        let answer = self.while_there(work).await?;
+        // The question that is asked now and then may wait for longer than others, above all where the processors are
+        // busy: a store that answers these is not gone.
+        self.note_answer();
+        Ok(answer)
+    }
+
+    /// The same for what asks the store nothing itself.
+    pub async fn while_there<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         tokio::select! {
             biased;
             () = self.gone() => Err(StoreError::Unavailable(Cause::new("the store is gone"))),
@@ -262,6 +274,8 @@ impl Freshness {
 
     /// Polls the store and takes its notices for as long as the future is polled.
     pub async fn follow(&self, store: &dyn Store) {
+        // Nobody asked before: that was no silence.
+        self.note_answer();
         self.is_followed.store(true, Ordering::SeqCst);
         tokio::join!(self.poll(store), self.listen(store));
     }
@@ -327,7 +341,7 @@ impl Freshness {
             _ => (Contact::Answers, ""),
         };
         if contact == Contact::Answers {
-            self.answered_us.store(self.elapsed_us(), Ordering::SeqCst);
+            self.note_answer();
         }
         self.contact.send_if_modified(|last| std::mem::replace(last, contact) != contact);
         let (told, is_news) = self.tell(contact);
@@ -363,6 +377,10 @@ impl Freshness {
         };
         let before = std::mem::replace(&mut told.contact, worst);
         (worst, worst != before)
+    }
+
+    fn note_answer(&self) {
+        self.answered_us.store(self.elapsed_us(), Ordering::SeqCst);
     }
 
     fn elapsed_us(&self) -> u64 {
@@ -460,8 +478,8 @@ mod tests {
         assert_eq!(freshness.stale_for(stamp), None);
     }
 
-    #[test]
-    fn a_silent_store_is_gone_where_somebody_finds_out_when_it_is_back() {
+    #[tokio::test]
+    async fn a_silent_store_is_gone_where_somebody_finds_out_when_it_is_back() {
         let (clock, freshness) = freshness();
         let is_gone = || {
             let nothing = std::future::pending::<Result<(), StoreError>>();
@@ -474,6 +492,14 @@ mod tests {
         assert!(is_gone());
         freshness.note_contact(None);
         assert!(!is_gone());
+        // One that answers other questions is there.
+        freshness.note_contact(Some(&silent()));
+        clock.advance(GONE_AFTER - Duration::from_millis(100));
+        assert!(freshness.unless_gone(async { Ok(()) }).now_or_never().unwrap().is_ok());
+        clock.advance(Duration::from_millis(200));
+        assert!(!is_gone());
+        clock.advance(GONE_AFTER);
+        assert!(is_gone());
         // A store whose data was replaced says so itself, and at once.
         freshness.note_contact(Some(&StoreError::Replaced(Cause::default())));
         assert!(!is_gone());

@@ -195,7 +195,7 @@ impl SettingsService {
         let turn = async { Ok(self.writers.turn(grant.company()).await) };
         let _turn = match write.validate_only {
             true => None,
-            false => Some(self.freshness.unless_gone(turn).await?),
+            false => Some(self.freshness.while_there(turn).await?),
         };
         // What this process wrote last is good enough to plan with: the commit checks its revision. A
         // dry run has none.

@@ -42,7 +42,7 @@ mod requests;
 mod room;
 mod tls;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server with an application of a few routes.
 struct Server {

@@ -23,6 +23,8 @@ use customer_settings_server::store::postgres::PoolOptions;
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio_postgres::{Client, NoTls};
 
+use crate::harness::PATIENCE;
+
 /// What runs the server: it waits for the end of its input, which comes with the end of the test
 /// program, and then ends the server and removes its files.
 const WATCHER: &str = r#"
@@ -46,11 +48,9 @@ host all all 127.0.0.1/32 trust
 local all all trust
 ";
 
-pub(crate) const OPTIONS: PoolOptions = PoolOptions {
-    size: 8,
-    connect_timeout: Duration::from_secs(10),
-    statement_timeout: Duration::from_secs(10),
-};
+/// The database has the time that the tests have.
+pub(crate) const OPTIONS: PoolOptions =
+    PoolOptions { size: 8, connect_timeout: PATIENCE, statement_timeout: PATIENCE };
 
 pub(crate) struct PostgresServer {
     pub(crate) port: u16,
