@@ -104,6 +104,11 @@ pub enum RequestError {
     PlainHttp,
     /// A request of HTTP/1.1 does not say once and well which host it is for.
     InvalidHost(HostProblem),
+    /// How long the caller waits cannot be read.
+    MalformedTimeout {
+        /// The header as it was sent.
+        given: String,
+    },
     /// The body or the message is compressed with something that is not known here.
     UnknownEncoding {
         /// The header that said so, in lower case.
@@ -133,6 +138,7 @@ impl RequestError {
             Self::UnknownCodec { .. } => "UNKNOWN_CODEC",
             Self::PlainHttp => "PLAIN_HTTP",
             Self::InvalidHost(_) => "INVALID_HOST",
+            Self::MalformedTimeout { .. } => "MALFORMED_TIMEOUT",
             Self::UnknownEncoding { .. } => "UNKNOWN_ENCODING",
             Self::MalformedGzip => "MALFORMED_GZIP",
             Self::UnannouncedCompression => "UNANNOUNCED_COMPRESSION",
@@ -189,6 +195,7 @@ impl RequestError {
             Self::InvalidHost(problem) => {
                 format!("{problem}: send it once, as in 'Host: settings.example.com:8080'")
             }
+            Self::MalformedTimeout { given } => malformed_timeout(given),
             Self::UnknownEncoding { header } => format!(
                 "the {header} of the request is not known here: send it compressed with gzip, or not compressed"
             ),
@@ -202,12 +209,7 @@ impl RequestError {
                  'grpc-encoding: gzip', or no compressed message"
                     .to_owned()
             }
-            Self::UnknownCodec { content_type } => format!(
-                "messages of the content type {} are not spoken here: use application/grpc, \
-                 application/grpc-web or application/grpc-web-text, or send JSON over HTTP with \
-                 'Content-Type: application/json'",
-                quoted(content_type)
-            ),
+            Self::UnknownCodec { content_type } => unknown_codec(content_type),
         }
     }
 
@@ -243,8 +245,27 @@ impl RequestError {
             | Self::FormPost
             | Self::BodyUnreadable => Some(Violation::new("body", self.reason(), self.message())),
             Self::InvalidHost(_) => Some(Violation::new("host", self.reason(), self.message())),
+            Self::MalformedTimeout { .. } => {
+                Some(Violation::new("grpc-timeout", self.reason(), self.message()))
+            }
         }
     }
+}
+
+fn malformed_timeout(given: &str) -> String {
+    format!(
+        "grpc-timeout is '{}': send it once, as one to eight digits and a unit (H, M, S, m, u or n), for example 500m \
+         for half a second",
+        quoted(given)
+    )
+}
+
+fn unknown_codec(content_type: &str) -> String {
+    format!(
+        "messages of the content type {} are not spoken here: use application/grpc, application/grpc-web or \
+         application/grpc-web-text, or send JSON over HTTP with 'Content-Type: application/json'",
+        quoted(content_type)
+    )
 }
 
 /// The table: each error's gRPC code and HTTP status, for every protocol.
@@ -309,6 +330,7 @@ fn request_codes(error: &RequestError) -> (Code, StatusCode) {
         | RequestError::MalformedGzip
         | RequestError::FormPost
         | RequestError::BodyUnreadable
+        | RequestError::MalformedTimeout { .. }
         | RequestError::InvalidHost(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
     }
 }

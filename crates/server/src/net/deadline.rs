@@ -2,21 +2,31 @@
 
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// The moment by which a request must be answered, in its extensions. Writers that retry stop
 /// before it; the request itself is cut off there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(pub Instant);
 
+/// How long gRPC's clients wait for an answer; counts for HTTP/JSON too.
+pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
 /// How long a request may take: the server's limit, or the caller's `grpc-timeout` if that is shorter.
 pub(super) fn budget(most: Duration, headers: &HeaderMap) -> Duration {
-    grpc_timeout(headers).map_or(most, |timeout| timeout.min(most))
+    let timeout = headers.get(GRPC_TIMEOUT).and_then(|value| grpc_timeout(value.as_bytes()));
+    timeout.map_or(most, |timeout| timeout.min(most))
 }
 
-/// `grpc-timeout`: one to eight digits and a unit. A malformed one counts for nothing, as in tonic.
-fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get("grpc-timeout")?.as_bytes();
+/// Whether there is a `grpc-timeout` that says nothing, or more than one.
+pub(super) fn is_malformed(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(GRPC_TIMEOUT).iter();
+    let Some(value) = values.next() else { return false };
+    grpc_timeout(value.as_bytes()).is_none() || values.next().is_some()
+}
+
+/// One to eight digits and a unit. gRPC asks for a positive number; 0 is that of a caller whose time is over.
+fn grpc_timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -48,19 +58,19 @@ mod tests {
             ("250000u", Duration::from_millis(250)),
             ("99999999n", Duration::from_nanos(99_999_999)),
             ("0S", Duration::ZERO),
-            ("000000001m", second),
-            ("-1m", second),
-            ("+1m", second),
-            ("1", second),
-            ("m", second),
-            ("", second),
-            ("1x", second),
-            ("1 m", second),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert("grpc-timeout", header.parse().unwrap());
+            headers.insert(GRPC_TIMEOUT, header.parse().unwrap());
             assert_eq!(budget(second, &headers), expected, "{header:?}");
+            assert!(!is_malformed(&headers), "{header:?}");
+            headers.append(GRPC_TIMEOUT, header.parse().unwrap());
+            assert!(is_malformed(&headers), "twice");
         }
-        assert_eq!(budget(second, &HeaderMap::new()), second);
+        let mut headers = HeaderMap::new();
+        assert!(budget(second, &headers) == second && !is_malformed(&headers));
+        for header in ["000000001m", "-1m", "+1m", "1", "m", "", "1x", "1 m", "1.5S", "nonsense"] {
+            headers.insert(GRPC_TIMEOUT, header.parse().unwrap());
+            assert!(is_malformed(&headers), "{header:?}");
+        }
     }
 }

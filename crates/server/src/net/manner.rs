@@ -5,7 +5,10 @@
 
 use http::{HeaderMap, HeaderName, Method, Request, Version, header};
 
-use super::ready::Head;
+use super::{
+    deadline::{self, GRPC_TIMEOUT},
+    ready::Head,
+};
 use crate::status::{HostProblem, Protocol, RequestError};
 
 /// What every content type of gRPC begins with.
@@ -79,6 +82,8 @@ enum Misfit {
     Codec,
     /// Nobody can tell which host it is for.
     Host(HostProblem),
+    /// Nobody can tell how long its caller waits.
+    Timeout,
 }
 
 impl Manner {
@@ -91,6 +96,9 @@ impl Manner {
         let manner = Self::spoken(method, version, headers);
         match host_problem(version, headers) {
             Some(problem) => Self { misfit: Some(Misfit::Host(problem)), ..manner },
+            None if manner.misfit.is_none() && deadline::is_malformed(headers) => {
+                Self { misfit: Some(Misfit::Timeout), ..manner }
+            }
             None => manner,
         }
     }
@@ -134,6 +142,11 @@ impl Manner {
             },
             Misfit::Codec => RequestError::UnknownCodec { content_type: kind() },
             Misfit::Host(problem) => RequestError::InvalidHost(problem),
+            Misfit::Timeout => {
+                let given = head.headers.get_all(GRPC_TIMEOUT).iter();
+                let given = given.map(|value| String::from_utf8_lossy(value.as_bytes()));
+                RequestError::MalformedTimeout { given: given.collect::<Vec<_>>().join(", ") }
+            }
         })
     }
 

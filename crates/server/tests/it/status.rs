@@ -273,6 +273,7 @@ fn every_request_error() -> Vec<RequestError> {
         RequestError::InvalidHost(HostProblem::Missing),
     ]
 }
+        RequestError::MalformedTimeout { given: "soon".to_owned() },
 
 async fn read(response: Response<axum::body::Body>) -> Answer {
     let (parts, body) = response.into_parts();
