@@ -45,6 +45,7 @@ pub(crate) fn explain(error: &Error) -> Failure {
     let exit = match error {
         Error::NotFound { .. } => Exit::NotFound,
         Error::Unavailable { .. } | Error::DeadlineExceeded => Exit::Unavailable,
+        Error::SecretTaken { .. } => Exit::Conflict,
         _ => Exit::Failed,
     };
     Failure { message, exit }

@@ -284,7 +284,7 @@ fn codes(error: &Error) -> (Code, StatusCode) {
         | Error::NotCoveringAll => (Code::PermissionDenied, StatusCode::FORBIDDEN),
         Error::NotFound { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
         Error::Invalid(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
-        Error::NameTaken { .. } | Error::IdTaken { .. } => {
+        Error::NameTaken { .. } | Error::IdTaken { .. } | Error::SecretTaken { .. } => {
             (Code::AlreadyExists, StatusCode::CONFLICT)
         }
         Error::TooMany { .. } | Error::Precondition { .. } => {
@@ -442,6 +442,7 @@ fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
         | Error::IdTaken { kind, id } => {
             vec![("kind", kind.to_string()), ("id", id.clone())]
         }
+        Error::SecretTaken { holder: Some(id) } => vec![("id", id.to_string())],
         Error::NameTaken { catalog, name, holder } => {
             vec![
                 ("catalog", catalog.to_string()),

@@ -8,7 +8,7 @@ use std::fmt;
 use super::{
     access::Scope,
     entry::{Catalog, Revision},
-    id::{CompanyId, EntryId, StaffId},
+    id::{CompanyId, EntryId, KeyId, StaffId},
     time::Timestamp,
 };
 
@@ -90,6 +90,11 @@ pub enum Error {
         kind: Kind,
         /// The id.
         id: String,
+    },
+    /// The secret is another key's.
+    SecretTaken {
+        /// That key, if the caller may see it.
+        holder: Option<KeyId>,
     },
     /// What the caller changes is not what it has seen.
     EtagMismatch {
@@ -188,6 +193,7 @@ impl Error {
             Self::Invalid(_) => "INVALID_FIELD",
             Self::NameTaken { .. } => "NAME_TAKEN",
             Self::IdTaken { .. } => "ID_TAKEN",
+            Self::SecretTaken { .. } => "SECRET_TAKEN",
             Self::EtagMismatch { .. } => "ETAG_MISMATCH",
             Self::ChangedSince { .. } => "CHANGED_SINCE",
             Self::RequestIdReused { .. } => "REQUEST_ID_REUSED",
@@ -257,6 +263,10 @@ impl fmt::Display for Error {
                 "the name \"{name}\" is taken in {catalog} by the active entry {holder}{FREE_NAME}"
             ),
             Self::IdTaken { kind, id } => write!(f, "the {kind} id {id} is taken{FREE_ID}"),
+            Self::SecretTaken { holder } => {
+                let holder = holder.as_ref().map_or("a key".to_owned(), |id| format!("the key {id}"));
+                write!(f, "the secret belongs to {holder} already{FREE_SECRET}")
+            }
             Self::EtagMismatch { what, was_its, since } => write_mismatch(f, what, *was_its, since),
             Self::ChangedSince { revision, fields, since } => {
                 write!(f, "revision {revision} cannot be undone, since {} changed again", few(fields, MOST_NAMED))?;
@@ -295,6 +305,9 @@ impl fmt::Display for Error {
 
 /// What to do where a name is taken.
 const FREE_NAME: &str = ": choose another name, or rename or archive that entry first";
+/// What to do where a secret is taken.
+const FREE_SECRET: &str = ": use that key, or give this one another secret, as none is used again, even if its key was \
+                           revoked";
 /// What to do where an id is taken.
 const FREE_ID: &str = ": choose another one, as no id is used again, even if what had it is gone";
 

@@ -243,11 +243,26 @@ impl KeysService {
     /// difference writes nothing.
     pub async fn change(
         &self,
+                Err(StoreError::Taken(_, holder)) if holder != key.id.as_str() => {
+                    return Err(self.secret_taken(by, &holder).await);
+                }
         by: &By<'_>,
         id: &KeyId,
         change: impl Fn(&mut Key, Timestamp) -> Result<()>,
     ) -> Result<Kept> {
         loop {
+    /// A secret belongs to that key, which is named to those who may see it.
+    async fn secret_taken(&self, by: &By<'_>, holder: &str) -> Error {
+        let seen = async {
+            let id = KeyId::parse("id", holder)?;
+            match by.caller {
+                Some(caller) => self.get_within(caller, &id).await.map(|(key, _)| key.id),
+                None => Ok(id),
+            }
+        };
+        Error::SecretTaken { holder: seen.await.ok() }
+    }
+
             if let Some(kept) = self.repeated(by).await? {
                 return Ok(kept);
             }

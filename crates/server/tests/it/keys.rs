@@ -1,12 +1,13 @@
 //! Keys at the wire: their restrictions, their limits, and what those who have none can do.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use customer_settings_server::{
-    catalog::access::{Coverage, Scopes, Task},
+    auth::api_key::Secret,
+    catalog::access::{Coverage, Rights, Scopes, Task},
     clock::{Clock, SystemClock},
     config::{Config, parse_network},
-    service::keys::KeyDraft,
+    service::keys::{By, KeyDraft, Rotation, rotate},
 };
 use serde_json::json;
 
@@ -323,4 +324,41 @@ async fn many_requests_at_once_share_the_first_look_up_of_their_key() {
     let statuses = futures_util::future::join_all(asked).await;
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
     assert_eq!(server.store.key_look_ups(), before + 1);
+}
+
+#[tokio::test]
+async fn a_secret_that_a_key_has_is_told_so_and_names_the_key_to_those_who_may_see_it() {
+    let server = Server::demo().await;
+    let secret = Secret::generate().unwrap();
+    let (keys, local) = (&server.services.keys, Task::Local);
+    let held = keys.create(&local.actor(), everything(), &secret).await.unwrap();
+    let error = keys.create(&local.actor(), everything(), &secret).await.unwrap_err();
+    let named = format!("the secret belongs to the key {} already: ", held.id);
+    assert!(error.to_string().starts_with(&named), "{error}");
+    assert_eq!(error.reason(), "SECRET_TAKEN");
+    // Also once it was rotated away, and the key was revoked.
+    let rotation = Rotation { overlap_seconds: 60, end_overlap: false };
+    let newer = Secret::generate().unwrap();
+    let by =
+        By { actor: &local.actor(), caller: None, request: None, validate_only: false, etag: None };
+    keys.change(&by, &held.id, |key, now| rotate(key, &newer, rotation, now)).await.unwrap();
+    keys.revoke(&local.actor(), &held.id).await.unwrap();
+    for secret in [&secret, &newer] {
+        let error = keys.create(&local.actor(), everything(), secret).await.unwrap_err();
+        assert!(error.to_string().starts_with(&named), "{error}");
+    }
+    for (coverage, says) in [(Coverage::All, &*named), (covering(&["cmp_001"]).coverage, "a key")] {
+        let mut holder = local.holder();
+        holder.rights = Arc::new(Rights { coverage, ..(*holder.rights).clone() });
+        let caller = holder.permitted(&[]).unwrap();
+        let by = By { caller: Some(&caller), ..by };
+        let draft = covering(&["cmp_001"]);
+        let error = keys.create_within(&by, draft, &secret).await.unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        assert_eq!(error.contains(held.id.as_str()), says == named, "{error}");
+    }
+}
+
+also_on_postgres! {
+    a_secret_that_a_key_has_is_told_so_and_names_the_key_to_those_who_may_see_it,
 }

@@ -8,7 +8,7 @@ use customer_settings_server::{
             Beyond, Cause, CredentialMistake, Error, Kind, Limit, Past, Sharer, Unavailable,
             Violation,
         },
-        id::{CompanyId, EntryId, StaffId},
+        id::{CompanyId, EntryId, KeyId, StaffId},
         time::Timestamp,
     },
     status::{self, HostProblem, Protocol, RequestError},
@@ -52,6 +52,7 @@ fn every_error() -> Vec<Error> {
             holder: EntryId::parse("id", "tag_001").unwrap(),
         },
         Error::IdTaken { kind, id },
+        Error::SecretTaken { holder: Some(KeyId::parse("id", "key_001").unwrap()) },
         Error::TooMany { what: "entries in customer_tags".to_owned(), most: 1_000 },
         Error::Precondition {
             reason: "DEFAULT_NEEDED",
@@ -102,6 +103,7 @@ fn every_error() -> Vec<Error> {
             | Error::Invalid(_)
             | Error::NameTaken { .. }
             | Error::IdTaken { .. }
+            | Error::SecretTaken { .. }
             | Error::EtagMismatch { .. }
             | Error::ChangedSince { .. }
             | Error::RequestIdReused { .. }
