@@ -71,7 +71,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// A page of the covered companies, by name (code points) and then id, archived ones only
     /// where asked for: of those that come after a name and an id (`None`: of all) `offset` are
-    /// skipped, at most `limit` answered. A coverage that names companies costs no more than these.
+    /// skipped, at most `limit` answered. A coverage that names companies costs no more than these. A damaged one
+    /// hides no other.
     async fn list_companies(
         &self,
         grant: &CoveredGrant,
@@ -79,7 +80,7 @@ pub trait Store: Send + Sync + 'static {
         after: Option<(&str, &CompanyId)>,
         offset: u64,
         limit: u32,
-    ) -> Result<Vec<Company>, StoreError>;
+    ) -> Result<Vec<CompanyRow>, StoreError>;
 
     /// A page of the covered companies' businesses, by name (code points) and then id, archived
     /// ones and those of archived companies left out.
@@ -192,13 +193,13 @@ pub trait Store: Send + Sync + 'static {
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError>;
 
     /// The keys after one of that id (`None`: from the first), by id, with the coarse time of their
-    /// last use; at most `limit`. With `created_by`, those that this key made.
+    /// last use; at most `limit`. With `created_by`, those that this key made. A damaged one hides no other.
     async fn keys(
         &self,
         created_by: Option<&KeyId>,
         after: Option<&KeyId>,
         limit: u32,
-    ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError>;
+    ) -> Result<Vec<KeyRow>, StoreError>;
 
     /// One of them.
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError>;
@@ -276,6 +277,37 @@ pub trait Store: Send + Sync + 'static {
     /// Remembers when keys were last used; unknown ids and times before the remembered one are
     /// passed over. Not part of any log.
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
+}
+
+/// A key with the coarse time of its last use; by its id where it cannot be read.
+pub type KeyRow = Listed<(Key, Option<Timestamp>), KeyId>;
+/// A company; by its name as it is stored and its id where it cannot be read.
+pub type CompanyRow = Listed<Company, (String, CompanyId)>;
+
+/// A row of a list, or the one that cannot be read: it hides no other.
+pub type Listed<T, P> = Result<T, Unreadable<P>>;
+
+/// A row of a list that cannot be read, since what is stored of it is damaged.
+#[derive(Clone, Debug)]
+pub struct Unreadable<P> {
+    /// Its place in the list, by which it is named.
+    pub place: P,
+    /// What is wrong with it.
+    pub cause: Cause,
+}
+
+/// All rows of a list for those who can use no part of it.
+pub fn sound<T, P>(rows: Vec<Listed<T, P>>) -> Result<Vec<T>, StoreError> {
+    let rows: Result<_, Unreadable<P>> = rows.into_iter().collect();
+    rows.map_err(|row| StoreError::Damaged(row.cause))
+}
+
+/// What an engine read as a row of a list.
+fn listed<T, P>(place: P, read: Result<T, StoreError>) -> Result<Listed<T, P>, StoreError> {
+    match read {
+        Err(StoreError::Damaged(cause)) => Ok(Err(Unreadable { place, cause })),
+        read => read.map(Ok),
+    }
 }
 
 /// Makes the plans of a family out of the head's descendants. Knows the head.

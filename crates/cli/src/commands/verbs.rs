@@ -243,13 +243,19 @@ impl Call<'_> {
             Show::All(kind) => self.output.list(answer, kind),
             Show::Pages(kind, _) => {
                 self.output.list(answer, kind)?;
+                tell_damaged(answer, kind)?;
                 if answer["nextPageToken"].as_str().is_some_and(|token| !token.is_empty()) {
                     note("there are more: see --limit and --all");
                 }
                 Ok(())
             }
-            Show::Items(kind) if self.output == Output::Json => print_json(&answer[kind.items]),
-            Show::Items(kind) => self.output.list(answer, kind),
+            Show::Items(kind) => {
+                match self.output {
+                    Output::Json => print_json(&answer[kind.items])?,
+                    Output::Table => self.output.list(answer, kind)?,
+                }
+                tell_damaged(answer, kind)
+            }
             Show::Secret => self.show_secret(client, answer).await,
             Show::Done(_) if self.output == Output::Json => self.output.one(answer),
             Show::Done(_) if self.is_dry() => Ok(()),
@@ -342,7 +348,7 @@ impl Call<'_> {
         most: Option<usize>,
     ) -> Result<Value, Failure> {
         let mut request = self.request.clone();
-        let mut things = Vec::new();
+        let (mut things, mut damaged) = (Vec::new(), Vec::new());
         loop {
             if let Some(most) = most {
                 request["page_size"] = json!((most - things.len()).min(MOST_PER_PAGE));
@@ -351,13 +357,30 @@ impl Call<'_> {
             if let Value::Array(page) = answer[kind.items].take() {
                 things.extend(page);
             }
+            if let Some(ids) = answer["damagedIds"].as_array_mut() {
+                damaged.append(ids);
+            }
             let token = answer["nextPageToken"].as_str().unwrap_or_default();
             if token.is_empty() || most.is_some_and(|most| things.len() >= most) {
                 answer[kind.items] = Value::Array(things);
+                if answer["damagedIds"].is_array() {
+                    answer["damagedIds"] = Value::Array(damaged);
+                }
                 return Ok(answer);
             }
             request["page_token"] = json!(token);
         }
+    }
+}
+
+/// Fails after a list that lacks what is damaged, so that nobody takes it for the whole one.
+fn tell_damaged(answer: &Value, kind: &Kind) -> Result<(), Failure> {
+    match cell(&answer["damagedIds"]).as_str() {
+        "-" => Ok(()),
+        ids => Err(failure(format!(
+            "the list lacks {} whose data is damaged: {ids}; 'customer-settings verify' names all that is wrong",
+            kind.items
+        ))),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
         error::{Kind, Result, Violation},
         id::{BusinessId, CompanyId},
     },
-    store::Store,
+    store::{CompanyRow, Store, sound},
 };
 
 /// The most rows on a page, and what a page size of 0 means.
@@ -95,23 +95,24 @@ impl CompaniesService {
         Ok((seen.settings.company.clone(), seen.marks()))
     }
 
-    /// The active companies that the caller covers, by name and then id.
+    /// The active companies that the caller covers, by name and then id. Those who ask cannot be told that one is
+    /// missing, so a damaged one is an error.
     pub async fn list_companies(&self, caller: &Caller, page: Page) -> Result<Paged<Company>> {
         let grant = caller.grant_covered();
         let (offset, limit) = (page.offset(), page.size + 1);
         let rows = self.store.list_companies(&grant, false, None, offset, limit).await?;
-        Ok(page.cut(rows))
+        Ok(page.cut(sound(rows)?))
     }
 
     /// The covered companies that come after a name and an id, by name and then id, archived ones
-    /// where asked for; at most `limit`.
+    /// where asked for; at most `limit`. The row of a damaged one says which it is.
     pub async fn companies_after(
         &self,
         caller: &Caller,
         show_archived: bool,
         after: Option<(&str, &CompanyId)>,
         limit: u32,
-    ) -> Result<Vec<Company>> {
+    ) -> Result<Vec<CompanyRow>> {
         let grant = caller.grant_covered();
         Ok(self.store.list_companies(&grant, show_archived, after, 0, limit).await?)
     }

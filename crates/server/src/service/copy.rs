@@ -18,7 +18,7 @@ use crate::{
         log::Line,
         replay::Replay,
     },
-    store::{Store, StoreError},
+    store::{Store, StoreError, sound},
 };
 
 /// Lines, and ids of companies or keys, that are read at once.
@@ -122,11 +122,11 @@ impl CopyService {
         }
         let mut after: Option<KeyId> = None;
         loop {
-            let keys = self.from.keys(None, after.as_ref(), KEYS).await?;
+            let keys = sound(self.from.keys(None, after.as_ref(), KEYS).await?)?;
             let Some((last, _)) = keys.last() else { return Ok(()) };
             let uses = keys.iter().filter_map(|(key, used)| Some((key.id.clone(), (*used)?)));
             self.to.touch_keys(&uses.collect::<Vec<_>>()).await?;
-            let there = self.to.keys(None, after.as_ref(), KEYS).await?;
+            let there = sound(self.to.keys(None, after.as_ref(), KEYS).await?)?;
             if let Some(((key, _), _)) =
                 keys.iter().zip(&there).find(|(one, there)| one.0 != there.0)
             {

@@ -25,6 +25,8 @@ use crate::{
     store::{Store, StoreError},
 };
 
+pub use crate::store::KeyRow;
+
 mod family;
 
 use family::Family;
@@ -127,7 +129,8 @@ impl KeysService {
     }
 
     /// Shows the keys that lie within the caller's own and come after one of that id to a page, by id, with the
-    /// coarse time of their last use, until one is not taken or enough were looked at. Answers the page and the id
+    /// coarse time of their last use, until one is not taken or enough were looked at. Damaged ones are shown to those
+    /// who see all. Answers the page and the id
     /// after which to go on; `None` at the end. Work that may take long.
     pub async fn list_within<P: Send + 'static>(
         &self,
@@ -135,20 +138,26 @@ impl KeysService {
         (filter, mut after): (KeyFilter, Option<KeyId>),
         deadline: Instant,
         mut page: P,
-        take: fn(&mut P, &Key, Option<Timestamp>) -> bool,
+        take: fn(&mut P, &KeyRow) -> bool,
     ) -> Result<(P, Option<KeyId>)> {
         let (store, within) = (self.store.clone(), caller.clone());
         let list = async move {
             for _ in 0..MAX_PAGES {
                 let keys = store.keys(filter.created_by.as_ref(), after.as_ref(), PAGE).await?;
                 let is_last = keys.len() < PAGE as usize;
-                for (key, last_used) in keys {
-                    let is_taken = filter.show_revoked || key.revoked_time.is_none();
-                    let is_shown = is_taken && key.lies_within(&within).is_ok();
-                    if is_shown && !take(&mut page, &key, last_used) {
+                for row in keys {
+                    let is_shown = match &row {
+                        Ok((key, _)) => {
+                            let is_taken = filter.show_revoked || key.revoked_time.is_none();
+                            is_taken && key.lies_within(&within).is_ok()
+                        }
+                        // Nobody knows what a damaged one lies within.
+                        Err(_) => sees_all(&within),
+                    };
+                    if is_shown && !take(&mut page, &row) {
                         return Ok((page, after));
                     }
-                    after = Some(key.id);
+                    after = Some(row.map_or_else(|row| row.place, |(key, _)| key.id));
                 }
                 if is_last {
                     return Ok((page, None));
@@ -234,23 +243,14 @@ impl KeysService {
                 }
                 // The same request came just before: look it up.
                 Err(StoreError::Conflict) => self.check_acting(by).await?,
+                Err(StoreError::Taken(_, holder)) if holder != key.id.as_str() => {
+                    return Err(self.secret_taken(by, &holder).await);
+                }
                 Err(other) => return Err(other.into()),
             }
         }
     }
 
-    /// Changes a key, which must lie within the caller's own before and after. A change that makes no
-    /// difference writes nothing.
-    pub async fn change(
-        &self,
-                Err(StoreError::Taken(_, holder)) if holder != key.id.as_str() => {
-                    return Err(self.secret_taken(by, &holder).await);
-                }
-        by: &By<'_>,
-        id: &KeyId,
-        change: impl Fn(&mut Key, Timestamp) -> Result<()>,
-    ) -> Result<Kept> {
-        loop {
     /// A secret belongs to that key, which is named to those who may see it.
     async fn secret_taken(&self, by: &By<'_>, holder: &str) -> Error {
         let seen = async {
@@ -263,6 +263,15 @@ impl KeysService {
         Error::SecretTaken { holder: seen.await.ok() }
     }
 
+    /// Changes a key, which must lie within the caller's own before and after. A change that makes no
+    /// difference writes nothing.
+    pub async fn change(
+        &self,
+        by: &By<'_>,
+        id: &KeyId,
+        change: impl Fn(&mut Key, Timestamp) -> Result<()>,
+    ) -> Result<Kept> {
+        loop {
             if let Some(kept) = self.repeated(by).await? {
                 return Ok(kept);
             }
@@ -526,15 +535,17 @@ fn check_expiry(end: Option<Timestamp>, now: Timestamp) -> Result<()> {
     }
 }
 
+/// Whether every key lies within the caller's own.
+fn sees_all(caller: &Caller) -> bool {
+    let rights = &caller.rights;
+    rights.scopes == Scopes::All
+        && rights.coverage == Coverage::All
+        && rights.addresses.is_empty()
+        && rights.expires_time.is_none()
+}
+
 /// A key that is not there looks like one that is not the caller's to see, unless all are.
 fn absent(caller: Option<&Caller>, id: &KeyId) -> Error {
-    let sees_all = |caller: &Caller| {
-        let rights = &caller.rights;
-        rights.scopes == Scopes::All
-            && rights.coverage == Coverage::All
-            && rights.addresses.is_empty()
-            && rights.expires_time.is_none()
-    };
     match caller {
         Some(caller) if !sees_all(caller) => Error::KeyNotWithin { beyond: None },
         _ => Error::NotFound { kind: Kind::Key, id: id.to_string() },

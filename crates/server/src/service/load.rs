@@ -14,7 +14,6 @@ use super::{
 use crate::{
     catalog::{
         access::Task,
-        company::Company,
         error::{Cause, Error, Kind, Result, Violation},
         id::{BusinessId, CompanyId},
     },
@@ -174,14 +173,21 @@ impl LoadService {
 
     async fn ids_by_name(&self) -> Result<Vec<CompanyId>> {
         let (grant, mut ids) = (Task::Export.grant_covered(), Vec::new());
-        let mut last: Option<Company> = None;
+        let mut last: Option<(String, CompanyId)> = None;
         loop {
-            let after = last.as_ref().map(|last| (last.name.as_str(), &last.id));
+            let after = last.as_ref().map(|(name, id)| (name.as_str(), id));
             let page = self.store.list_companies(&grant, true, after, 0, PAGE).await?;
-            ids.extend(page.iter().map(|company| company.id.clone()));
-            match page.into_iter().next_back() {
-                Some(company) => last = Some(company),
-                None => return Ok(ids),
+            if page.is_empty() {
+                return Ok(ids);
+            }
+            for row in page {
+                // What is wrong with a damaged one is said once it is read.
+                let (name, id) = match row {
+                    Ok(company) => (company.name.to_string(), company.id),
+                    Err(row) => row.place,
+                };
+                ids.push(id.clone());
+                last = Some((name, id));
             }
         }
     }

@@ -7,10 +7,12 @@
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{Access, Notice, PlanFamily, Store, StoreError, count_write, forms};
+use super::{
+    Access, CompanyRow, KeyRow, Notice, PlanFamily, Store, StoreError, count_write, forms,
+};
 use crate::catalog::{
     access::{CoveredGrant, Grant},
-    company::{Business, Company},
+    company::Business,
     entry::{Catalog, Revision},
     id::{BusinessId, CompanyId, EntryId, KeyId},
     key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
@@ -110,7 +112,7 @@ impl Store for PostgresStore {
         after: Option<(&str, &CompanyId)>,
         offset: u64,
         limit: u32,
-    ) -> Result<Vec<Company>, StoreError> {
+    ) -> Result<Vec<CompanyRow>, StoreError> {
         let page = (offset, limit);
         rows::list_companies(&self.pool, grant.coverage(), show_archived, after, page).await
     }
@@ -235,7 +237,7 @@ impl Store for PostgresStore {
         created_by: Option<&KeyId>,
         after: Option<&KeyId>,
         limit: u32,
-    ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
+    ) -> Result<Vec<KeyRow>, StoreError> {
         keys::keys(&self.pool, created_by, after, limit).await
     }
 

@@ -10,12 +10,12 @@ use rusqlite::{Connection, ErrorCode, ffi};
 use tokio::sync::mpsc;
 
 use super::{
-    Access, Notice, PlanFamily, Store, StoreError, check_key_plans,
+    Access, CompanyRow, KeyRow, Notice, PlanFamily, Store, StoreError, check_key_plans,
     forms::{self, LineId},
 };
 use crate::catalog::{
     access::{CoveredGrant, Grant},
-    company::{Business, Company},
+    company::Business,
     entry::{Catalog, Revision},
     error::Cause,
     id::{BusinessId, CompanyId, EntryId, KeyId},
@@ -155,7 +155,7 @@ impl Store for SqliteStore {
         after: Option<(&str, &CompanyId)>,
         offset: u64,
         limit: u32,
-    ) -> Result<Vec<Company>, StoreError> {
+    ) -> Result<Vec<CompanyRow>, StoreError> {
         let coverage = grant.coverage().clone();
         let after = after.map(|(name, id)| (name.to_owned(), id.clone()));
         let list = move |tx: &_| {
@@ -307,7 +307,7 @@ impl Store for SqliteStore {
         created_by: Option<&KeyId>,
         after: Option<&KeyId>,
         limit: u32,
-    ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
+    ) -> Result<Vec<KeyRow>, StoreError> {
         let (created_by, after) = (created_by.cloned(), after.cloned());
         let list = move |tx: &_| keys::keys(tx, created_by.as_ref(), after.as_ref(), limit);
         self.readers.read(list).await
@@ -443,6 +443,7 @@ mod tests {
     use super::*;
     use crate::catalog::{
         access::Task,
+        company::Company,
         delta::Delta,
         entry::{Audit, State},
         plan::Plan,

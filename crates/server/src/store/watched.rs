@@ -11,11 +11,11 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{Notice, PlanFamily, Store, StoreError};
+use super::{CompanyRow, KeyRow, Listed, Notice, PlanFamily, Store, StoreError, Unreadable};
 use crate::{
     catalog::{
         access::{CoveredGrant, Grant},
-        company::{Business, Company},
+        company::Business,
         entry::{Catalog, Revision},
         id::{BusinessId, CompanyId, EntryId, KeyId},
         key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
@@ -91,6 +91,20 @@ impl Damages {
         answer
     }
 
+    /// The same for what is damaged among the rows of a list.
+    fn note_rows<T, P>(
+        &self,
+        part: Part,
+        rows: &Result<Vec<Listed<T, P>>, StoreError>,
+        of: fn(&P) -> String,
+    ) {
+        for Unreadable { place, cause } in
+            rows.iter().flatten().filter_map(|row| row.as_ref().err())
+        {
+            _ = self.note::<()>(part, &of(place), Err(StoreError::Damaged(cause.clone())));
+        }
+    }
+
     fn is_new(&self, part: Part, of: &str) -> bool {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = places.len() < MOST_PLACES && places.insert((part, of.to_owned()));
@@ -151,12 +165,11 @@ impl Store for Watched {
         after: Option<(&str, &CompanyId)>,
         offset: u64,
         limit: u32,
-    ) -> Result<Vec<Company>, StoreError> {
-        self.damages.note(
-            Part::Companies,
-            "companies",
-            self.inner.list_companies(grant, show_archived, after, offset, limit).await,
-        )
+    ) -> Result<Vec<CompanyRow>, StoreError> {
+        let rows = self.inner.list_companies(grant, show_archived, after, offset, limit).await;
+        let of = |(_, id): &(String, CompanyId)| id.to_string();
+        self.damages.note_rows(Part::Settings, &rows, of);
+        self.damages.note(Part::Companies, "companies", rows)
     }
 
     async fn list_businesses(
@@ -320,8 +333,10 @@ impl Store for Watched {
         created_by: Option<&KeyId>,
         after: Option<&KeyId>,
         limit: u32,
-    ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
-        self.damages.note(Part::Keys, "keys", self.inner.keys(created_by, after, limit).await)
+    ) -> Result<Vec<KeyRow>, StoreError> {
+        let rows = self.inner.keys(created_by, after, limit).await;
+        self.damages.note_rows(Part::Keys, &rows, KeyId::to_string);
+        self.damages.note(Part::Keys, "keys", rows)
     }
 
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {

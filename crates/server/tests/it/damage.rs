@@ -1,8 +1,13 @@
 //! Damage that a running server meets: counted, and told of, while everybody else is served.
 
+use serde_json::Value;
+
 use crate::harness::*;
 
-also_on_postgres!(damage_is_counted_and_told_of_while_others_are_served,);
+also_on_postgres! {
+    damage_is_counted_and_told_of_while_others_are_served,
+    a_damaged_row_of_a_list_is_named_and_hides_no_other,
+}
 
 const TAGS: &str = "/v1/setting/companies/cmp_002/customer/tags:list";
 
@@ -37,4 +42,62 @@ async fn damage_is_counted_and_told_of_while_others_are_served() {
         ready.text(),
         "ok\nthe data is damaged in one place: the log names them, and `customer-settings verify` all that is wrong\n"
     );
+}
+
+/// The ids of the things of a list and of those that are damaged, in pages of that size.
+async fn listed(server: &Server, secret: &str, path: &str, size: usize) -> [Vec<String>; 2] {
+    let (mut all, mut token) = ([Vec::new(), Vec::new()], String::new());
+    loop {
+        let page = format!("{path}?page_size={size}&page_token={token}");
+        let answer = server.call("GET", &page).bearer(secret).send().await;
+        assert_eq!(answer.status, 200, "{page}: {}", answer.text());
+        let answer = answer.json();
+        let items = path.rsplit('/').next().unwrap();
+        let texts = |values: &Value, at: &str| -> Vec<String> {
+            let values = values.as_array().unwrap().iter();
+            values.map(|one| one.pointer(at).unwrap().as_str().unwrap().to_owned()).collect()
+        };
+        let page = [texts(&answer[items], "/id"), texts(&answer["damagedIds"], "")];
+        assert!(page[0].len() + page[1].len() <= size, "{answer}");
+        for (all, page) in all.iter_mut().zip(page) {
+            all.extend(page);
+        }
+        token = answer["nextPageToken"].as_str().unwrap().to_owned();
+        if token.is_empty() {
+            return all;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_a_list_is_named_and_hides_no_other() {
+    let server = Server::demo().await;
+    let (reader, secret) = server.issue(everything()).await;
+    let (_, narrow) = server.issue(covering(&["cmp_001"])).await;
+    let mut ids = vec![reader.id.to_string()];
+    for _ in 0..4 {
+        ids.push(server.issue(covering(&["cmp_001"])).await.0.id.to_string());
+    }
+    let bad = ids.remove(2);
+    let data = server.stop().await;
+    data.tamper(&format!("UPDATE keys SET scopes = 'x' WHERE id = '{bad}'")).await;
+    data.tamper("UPDATE companies SET created_by = '' WHERE id = 'cmp_002'").await;
+    let server = Server::reopened(data).await;
+    for size in [1, 2, 3, 100] {
+        let [keys, damaged] = listed(&server, &secret, "/admin/v1/keys", size).await;
+        assert!(ids.iter().all(|id| keys.contains(id)) && !keys.contains(&bad), "{keys:?}");
+        assert_eq!(damaged, [bad.as_str()]);
+        // Nobody knows whether a restricted key may see it.
+        let [keys, damaged] = listed(&server, &narrow, "/admin/v1/keys", size).await;
+        assert!(ids[1..].iter().all(|id| keys.contains(id)) && damaged.is_empty(), "{keys:?}");
+        let companies = listed(&server, &secret, "/admin/v1/companies", size).await;
+        assert_eq!(companies, [["cmp_001"], ["cmp_002"]]);
+        let companies = listed(&server, &narrow, "/admin/v1/companies", size).await;
+        assert_eq!(companies, [vec!["cmp_001".to_owned()], vec![]]);
+    }
+    // The compatible list has no place for that.
+    let list = server.call("POST", "/v1/companies:list").bearer(&secret);
+    assert_eq!(list.body("{}").send().await.status, 500);
+    let ready = server.call("GET", "/readyz").send().await;
+    assert!(ready.text().contains("damaged in"), "{}", ready.text());
 }

@@ -273,9 +273,9 @@ fn every_request_error() -> Vec<RequestError> {
         RequestError::UnknownCodec { content_type: "application/grpc+json".to_owned() },
         RequestError::PlainHttp,
         RequestError::InvalidHost(HostProblem::Missing),
+        RequestError::MalformedTimeout { given: "soon".to_owned() },
     ]
 }
-        RequestError::MalformedTimeout { given: "soon".to_owned() },
 
 async fn read(response: Response<axum::body::Body>) -> Answer {
     let (parts, body) = response.into_parts();

@@ -17,7 +17,9 @@ use customer_settings_server::{
         replay,
         settings::Subject,
     },
-    store::{Access, PlanFamily, Store, StoreError, postgres::PostgresStore, sqlite::SqliteStore},
+    store::{
+        Access, PlanFamily, Store, StoreError, postgres::PostgresStore, sound, sqlite::SqliteStore,
+    },
 };
 
 use crate::{harness::eventually, postgres_server, store_samples::*};
@@ -155,9 +157,13 @@ conformance! {
 async fn a_new_store_is_empty_and_in_its_first_epoch(engine: &dyn Engine) {
     let store = engine.open().await;
     assert_eq!(store.epoch().await.unwrap(), 1);
-    assert!(store.list_companies(&covering_all(), false, None, 0, 10).await.unwrap().is_empty());
+    assert!(
+        sound(store.list_companies(&covering_all(), false, None, 0, 10).await.unwrap())
+            .unwrap()
+            .is_empty()
+    );
     assert!(store.list_businesses(&covering_all(), 0, 10).await.unwrap().is_empty());
-    assert!(store.keys(None, None, 100).await.unwrap().is_empty());
+    assert!(sound(store.keys(None, None, 100).await.unwrap()).unwrap().is_empty());
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), None);
     assert_eq!(store.revision(&grant("cmp_a")).await.unwrap(), None);
     assert!(log(&*store, "cmp_a").await.is_empty());
@@ -421,7 +427,8 @@ async fn a_plan_for_another_company_is_refused(engine: &dyn Engine) {
 
 async fn names_of_companies(store: &dyn Store, offset: u64, limit: u32) -> Vec<String> {
     let companies =
-        store.list_companies(&covering_all(), false, None, offset, limit).await.unwrap();
+        sound(store.list_companies(&covering_all(), false, None, offset, limit).await.unwrap())
+            .unwrap();
     companies.iter().map(|company| format!("{}/{}", company.name, company.id)).collect()
 }
 
@@ -489,7 +496,7 @@ async fn companies_are_paged_after_a_name_and_an_id(engine: &dyn Engine) {
         let id = company_id(after.1);
         let found = store.list_companies(&grant, show_archived, Some((after.0, &id)), offset, 2);
         let ids: Vec<String> =
-            found.await.unwrap().iter().map(|held| held.id.to_string()).collect();
+            sound(found.await.unwrap()).unwrap().iter().map(|held| held.id.to_string()).collect();
         assert_eq!(ids.join(" "), expected, "{after:?}");
     }
 }
@@ -546,13 +553,21 @@ async fn businesses_are_listed_across_covered_companies(engine: &dyn Engine) {
 async fn a_coverage_may_name_what_does_not_exist(engine: &dyn Engine) {
     let store = engine.open().await;
     make_company(&*store, "cmp_a", "A").await;
-    let found =
-        store.list_companies(&covering(&["cmp_a", "cmp_x"]), false, None, 0, 10).await.unwrap();
+    let found = sound(
+        store.list_companies(&covering(&["cmp_a", "cmp_x"]), false, None, 0, 10).await.unwrap(),
+    )
+    .unwrap();
     assert_eq!(found, [company("cmp_a", "A")]);
     assert!(
-        store.list_companies(&covering(&["cmp_x"]), false, None, 0, 10).await.unwrap().is_empty()
+        sound(store.list_companies(&covering(&["cmp_x"]), false, None, 0, 10).await.unwrap())
+            .unwrap()
+            .is_empty()
     );
-    assert!(store.list_companies(&covering(&[]), false, None, 0, 10).await.unwrap().is_empty());
+    assert!(
+        sound(store.list_companies(&covering(&[]), false, None, 0, 10).await.unwrap())
+            .unwrap()
+            .is_empty()
+    );
 }
 
 async fn companies_are_found_by_their_fold_key(engine: &dyn Engine) {
@@ -1087,7 +1102,7 @@ async fn a_key_is_read_as_it_was_committed(engine: &dyn Engine) {
     commit_key(&*store, &key).await.unwrap();
     assert_eq!(store.key_by_secret(&key.secret).await.unwrap(), Some(key.clone()));
     assert_eq!(store.key_by_secret(&SecretDigest([2; 32])).await.unwrap(), None);
-    assert_eq!(store.keys(None, None, 100).await.unwrap(), [(key, None)]);
+    assert_eq!(sound(store.keys(None, None, 100).await.unwrap()).unwrap(), [(key, None)]);
 }
 
 async fn a_key_that_covers_all_and_may_all_is_read_as_it_was_committed(engine: &dyn Engine) {
@@ -1106,12 +1121,15 @@ async fn a_key_that_covers_all_and_may_all_is_read_as_it_was_committed(engine: &
         commit_key(&*store, key).await.unwrap();
     }
     assert_eq!(
-        store.keys(None, None, 100).await.unwrap(),
+        sound(store.keys(None, None, 100).await.unwrap()).unwrap(),
         [(nothing.clone(), None), (all.clone(), None)]
     );
-    assert_eq!(store.keys(None, None, 1).await.unwrap(), [(nothing.clone(), None)]);
-    assert_eq!(store.keys(None, Some(&nothing.id), 1).await.unwrap(), [(all.clone(), None)]);
-    assert!(store.keys(None, Some(&all.id), 1).await.unwrap().is_empty());
+    assert_eq!(sound(store.keys(None, None, 1).await.unwrap()).unwrap(), [(nothing.clone(), None)]);
+    assert_eq!(
+        sound(store.keys(None, Some(&nothing.id), 1).await.unwrap()).unwrap(),
+        [(all.clone(), None)]
+    );
+    assert!(sound(store.keys(None, Some(&all.id), 1).await.unwrap()).unwrap().is_empty());
 }
 
 async fn a_key_changes_only_from_its_current_revision(engine: &dyn Engine) {
@@ -1141,7 +1159,10 @@ async fn a_key_id_or_secret_is_taken_once(engine: &dyn Engine) {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(store.keys(None, None, 100).await.unwrap(), [(first, None), (other, None)]);
+    assert_eq!(
+        sound(store.keys(None, None, 100).await.unwrap()).unwrap(),
+        [(first, None), (other, None)]
+    );
 }
 
 async fn a_replaced_secret_is_forgotten(engine: &dyn Engine) {
@@ -1160,7 +1181,7 @@ async fn a_key_revision_follows_the_one_before(engine: &dyn Engine) {
     let far = KeyPlan { base: Revision(7), ..key_plan(&key) };
     let outcome = commit_key_plan(&*store, &far).await;
     assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{outcome:?}");
-    assert!(store.keys(None, None, 100).await.unwrap().is_empty());
+    assert!(sound(store.keys(None, None, 100).await.unwrap()).unwrap().is_empty());
 }
 
 fn made_by(by: Option<&str>, id: &str, secret: u8) -> Key {
@@ -1226,7 +1247,7 @@ async fn the_keys_that_descend_from_one_are_found(engine: &dyn Engine) {
     commit_key(&*store, &revoked(&family[1])).await.unwrap();
     assert_eq!(of(0, 9).await, ["key_3", "key_4"]);
     let made = async |by: usize, after: Option<&KeyId>| {
-        let keys = store.keys(Some(&family[by].id), after, 9).await.unwrap();
+        let keys = sound(store.keys(Some(&family[by].id), after, 9).await.unwrap()).unwrap();
         ids(keys.into_iter().map(|(key, _)| key).collect())
     };
     assert_eq!(made(0, None).await, ["key_2"]);
@@ -1361,11 +1382,17 @@ async fn uses_of_keys_are_remembered_and_never_move_back(engine: &dyn Engine) {
     store.touch_keys(&[]).await.unwrap();
     store.touch_keys(&[(id("key_1"), time(5)), (id("key_9"), time(5))]).await.unwrap();
     store.touch_keys(&[(id("key_1"), time(4))]).await.unwrap();
-    let uses: Vec<_> =
-        store.keys(None, None, 100).await.unwrap().into_iter().map(|(_, used)| used).collect();
+    let uses: Vec<_> = sound(store.keys(None, None, 100).await.unwrap())
+        .unwrap()
+        .into_iter()
+        .map(|(_, used)| used)
+        .collect();
     assert_eq!(uses, [Some(time(5)), None]);
     store.touch_keys(&[(id("key_1"), time(6))]).await.unwrap();
-    assert_eq!(store.keys(None, None, 100).await.unwrap()[0], (key("key_1", 1), Some(time(6))));
+    assert_eq!(
+        sound(store.keys(None, None, 100).await.unwrap()).unwrap()[0],
+        (key("key_1", 1), Some(time(6)))
+    );
 }
 
 async fn another_program_sees_every_commit(engine: &dyn Engine) {
@@ -1469,7 +1496,11 @@ async fn a_request_about_a_key_is_remembered_per_acting_key(engine: &dyn Engine)
     };
     commit(&first, "key_a").await.unwrap();
     assert!(matches!(commit(&second, "key_a").await, Err(StoreError::Conflict)));
-    assert_eq!(store.keys(None, None, 100).await.unwrap().len(), 1, "a conflict writes nothing");
+    assert_eq!(
+        sound(store.keys(None, None, 100).await.unwrap()).unwrap().len(),
+        1,
+        "a conflict writes nothing"
+    );
     commit(&second, "key_b").await.unwrap();
     for (actor, expected) in [("key_a", Some(&first)), ("key_b", Some(&second)), ("key_c", None)] {
         let actor = KeyId::parse("id", actor).unwrap();
@@ -1502,7 +1533,7 @@ async fn a_request_that_changed_no_key_is_found_and_raises_no_revision(engine: &
         assert_eq!(found.unwrap().unwrap().key, key);
     }
     assert!(matches!(commit_key_plan(&*store, &nothing("r1")).await, Err(StoreError::Conflict)));
-    assert_eq!(store.keys(None, None, 100).await.unwrap(), [(key.clone(), None)]);
+    assert_eq!(sound(store.keys(None, None, 100).await.unwrap()).unwrap(), [(key.clone(), None)]);
     assert_eq!(store.key_changes(None, None, 9).await.unwrap().len(), 1);
     let without = KeyPlan { request: None, ..nothing("r3") };
     assert!(matches!(commit_key_plan(&*store, &without).await, Err(StoreError::Damaged(_))));
@@ -1619,7 +1650,10 @@ async fn everything_is_there_after_reopening(engine: &dyn Engine) {
     let store = engine.open().await;
     assert_eq!(store.epoch().await.unwrap(), 1);
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
-    assert_eq!(store.keys(None, None, 100).await.unwrap(), [(key("key_1", 1), Some(time(5)))]);
+    assert_eq!(
+        sound(store.keys(None, None, 100).await.unwrap()).unwrap(),
+        [(key("key_1", 1), Some(time(5)))]
+    );
     assert_eq!(log(&*store, "cmp_a").await, lines);
 }
 

@@ -149,12 +149,17 @@ impl CompanyService for Admin {
             let after = after.as_ref().map(|(name, id)| (name.as_str(), id));
             let (archived, limit) = (message.show_archived, u32::from(asked.size()) + 1);
             let rows = self.0.companies.companies_after(caller, archived, after, limit).await?;
-            let (companies, next_page_token) = asked.cut(
+            let (companies, next_page_token, taken) = asked.cut(
                 &rows,
-                |held| convert::company(held, None),
-                |held| format!("{} {}", held.id, held.name),
+                |row| row.as_ref().ok().map(|held| convert::company(held, None)),
+                |row| match row {
+                    Ok(held) => format!("{} {}", held.id, held.name),
+                    Err(damaged) => format!("{} {}", damaged.place.1, damaged.place.0),
+                },
             );
-            Ok(ListCompaniesResponse { companies, next_page_token })
+            let damaged = rows[..taken].iter().filter_map(|row| row.as_ref().err());
+            let damaged_ids = damaged.map(|row| row.place.1.to_string()).collect();
+            Ok(ListCompaniesResponse { companies, next_page_token, damaged_ids })
         };
         answer(list.await)
     }
@@ -286,9 +291,9 @@ impl BusinessService for Admin {
             let is_shown = |held: &&Held| message.show_archived || held.state == State::Active;
             let rows = settings.businesses.iter().filter(is_after).filter(is_shown);
             let rows: Vec<&Held> = rows.take(usize::from(asked.size()) + 1).collect();
-            let (businesses, next_page_token) = asked.cut(
+            let (businesses, next_page_token, _) = asked.cut(
                 &rows,
-                |held| convert::business(&company, held),
+                |held| Some(convert::business(&company, held)),
                 |held| format!("{} {}", held.id, held.name),
             );
             Ok((marks, ListBusinessesResponse { businesses, next_page_token }))

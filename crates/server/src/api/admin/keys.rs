@@ -32,7 +32,7 @@ use crate::{
         text::Name,
         time::Timestamp,
     },
-    service::keys::{By, Kept, KeyDraft, KeyFilter, Rotation, revoke, rotate},
+    service::keys::{By, Kept, KeyDraft, KeyFilter, KeyRow, Rotation, revoke, rotate},
 };
 
 const FIELDS: [&str; 7] =
@@ -136,11 +136,11 @@ impl KeyService for Admin {
             let created_by = created_by.map(|id| KeyId::parse("created_by_key_id", id));
             let created_by = created_by.transpose()?;
             let filter = KeyFilter { created_by, show_revoked: sent.show_revoked };
-            let (which, page) = ((filter, after), (asked.page(), self.0.keys.now()));
-            let list = self.0.keys.list_within(caller, which, deadline, page, take_key);
-            let ((page, _), next) = list.await?;
+            let page = KeyPage { page: asked.page(), damaged_ids: vec![], now: self.0.keys.now() };
+            let list = self.0.keys.list_within(caller, (filter, after), deadline, page, take_key);
+            let (KeyPage { page, damaged_ids, .. }, next) = list.await?;
             let next_page_token = next.map(|id| asked.token(id.as_str())).unwrap_or_default();
-            Ok(ListKeysResponse { keys: page.rows, next_page_token })
+            Ok(ListKeysResponse { keys: page.rows, next_page_token, damaged_ids })
         };
         answer(list.await)
     }
@@ -248,12 +248,22 @@ impl KeyService for Admin {
     }
 }
 
-fn take_key(
-    (page, now): &mut (Page<KeyMessage>, Timestamp),
-    key: &Key,
-    last_used: Option<Timestamp>,
-) -> bool {
-    page.takes(message(key, last_used, *now))
+/// A page of keys while it is filled.
+struct KeyPage {
+    page: Page<KeyMessage>,
+    damaged_ids: Vec<String>,
+    now: Timestamp,
+}
+
+fn take_key(KeyPage { page, damaged_ids, now }: &mut KeyPage, row: &KeyRow) -> bool {
+    match row {
+        Ok((key, last_used)) => page.takes(message(key, *last_used, *now)),
+        Err(damaged) => {
+            let fits = page.passes();
+            damaged_ids.extend(fits.then(|| damaged.place.to_string()));
+            fits
+        }
+    }
 }
 
 fn take_change(page: &mut Page<KeyChange>, line: &KeyLogLine) -> bool {

@@ -105,17 +105,22 @@ impl Asked {
         Page { rows: Vec::new(), most: self.size.into(), bytes: 0 }
     }
 
-    /// The page of the first of some rows, with the next one's token where there are more of them.
+    /// The page of the first of some rows, with the next one's token where there are more of them, and how many rows
+    /// it goes through. A row that cannot be shown counts like one that is.
     pub(super) fn cut<R, M: Message>(
         &self,
         rows: &[R],
-        show: impl Fn(&R) -> M,
+        show: impl Fn(&R) -> Option<M>,
         place: impl Fn(&R) -> String,
-    ) -> (Vec<M>, String) {
+    ) -> (Vec<M>, String, usize) {
         let mut page = self.page();
-        let taken = rows.iter().take_while(|row| page.takes(show(row))).count();
+        let mut takes = |row| match show(row) {
+            Some(shown) => page.takes(shown),
+            None => page.passes(),
+        };
+        let taken = rows.iter().take_while(|row| takes(*row)).count();
         let last = rows[..taken].last().filter(|_| taken < rows.len());
-        (page.rows, last.map(|row| self.token(&place(row))).unwrap_or_default())
+        (page.rows, last.map(|row| self.token(&place(row))).unwrap_or_default(), taken)
     }
 }
 
@@ -136,6 +141,15 @@ impl<M: Message> Page<M> {
             self.bytes = bytes;
             self.rows.push(row);
         }
+        fits
+    }
+}
+
+impl<M> Page<M> {
+    /// Goes past a row that cannot be shown, if there is room for one more.
+    pub(super) fn passes(&mut self) -> bool {
+        let fits = self.rows.len() < self.most;
+        self.most -= usize::from(fits);
         fits
     }
 }
@@ -185,12 +199,17 @@ mod tests {
         let company = |bytes: usize| Company { id: "a".repeat(bytes), ..Default::default() };
         let cut = |size: i32, rows: &[usize]| {
             let asked = asked("ListCompanies", false, (size, "")).unwrap();
-            let (page, token) = asked.cut(rows, |bytes| company(*bytes), ToString::to_string);
+            // No bytes stand for a row that cannot be shown.
+            let show = |bytes: &usize| (*bytes > 0).then(|| company(*bytes));
+            let (page, token, _) = asked.cut(rows, show, ToString::to_string);
             (page.len(), !token.is_empty())
         };
         assert_eq!(cut(2, &[1, 1]), (2, false));
         assert_eq!(cut(2, &[1, 1, 1]), (2, true));
         assert_eq!(cut(9, &[]), (0, false));
+        assert_eq!(cut(2, &[0, 1, 1]), (1, true));
+        assert_eq!(cut(1, &[0, 1]), (0, true));
+        assert_eq!(cut(2, &[1, 0]), (1, false));
         let half = MAX_PAGE_BYTES / 2 - 4;
         assert_eq!(cut(9, &[half, half]), (2, false));
         assert_eq!(cut(9, &[half, half, half]), (2, true));

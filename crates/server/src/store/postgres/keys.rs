@@ -27,8 +27,9 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        StoreError, check_key_plans,
+        KeyRow, StoreError, check_key_plans,
         forms::{self, AuditForm, KeyChangeBody},
+        listed,
     },
 };
 
@@ -66,7 +67,7 @@ pub(super) async fn keys(
     created_by: Option<&KeyId>,
     after: Option<&KeyId>,
     limit: u32,
-) -> Result<Vec<(Key, Option<Timestamp>)>> {
+) -> Result<Vec<KeyRow>> {
     let is_made_by =
         if created_by.is_some() { "created_by_key_id = $3::text" } else { "$3::text IS NULL" };
     let sql = format!(
@@ -77,7 +78,8 @@ pub(super) async fn keys(
     let after = after.map_or("", KeyId::as_str);
     let created_by = created_by.map(KeyId::as_str);
     let rows = pool.query(&sql, &[&after, &i64::from(limit), &created_by]).await?;
-    rows.iter().map(used_key_of).collect()
+    let read = |row| listed(KeyId::parse("id", &text(row, "id")?)?, used_key_of(row));
+    rows.iter().map(read).collect()
 }
 
 pub(super) async fn descendants(pool: &Pool, id: &KeyId, limit: u32) -> Result<Vec<Key>> {

@@ -18,7 +18,11 @@ use crate::{
         id::{BusinessId, CompanyId, EntryId},
         settings::Settings,
     },
-    store::forms::{self, BusinessForm, CompanyForm, EntryForm},
+    store::{
+        CompanyRow,
+        forms::{self, BusinessForm, CompanyForm, EntryForm},
+        listed,
+    },
 };
 
 const COMPANY: &str = "id, name, country, timezone, state, created_by, created_time, last_updated_by, last_updated_time, \
@@ -59,7 +63,7 @@ pub(super) async fn list_companies(
     show_archived: bool,
     after: Option<(&str, &CompanyId)>,
     (offset, limit): (u64, u32),
-) -> Result<Vec<Company>> {
+) -> Result<Vec<CompanyRow>> {
     let (is_covered, list) = covered(coverage, "id");
     let is_shown = if show_archived { "TRUE" } else { "state = 'active'" };
     // Every name sorts after the empty text. Companies that are named are looked up first: a walk
@@ -73,7 +77,8 @@ pub(super) async fn list_companies(
     let (name, id) = after.map_or(("", ""), |(name, id)| (name, id.as_str()));
     let (limit, offset) = (i64::from(limit), integer(offset));
     let rows = pool.query(&sql, &[&list, &name, &id, &limit, &offset]).await?;
-    rows.iter().map(company).collect()
+    let read = |row| listed((text(row, "name")?, company_id(row, "id")?), company(row));
+    rows.iter().map(read).collect()
 }
 
 pub(super) async fn list_businesses(

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     catalog::{id::KeyId, key::Key},
-    store::StoreError,
+    store::{StoreError, sound},
 };
 
 /// Keys that are read at once: each has up to 70 kB.
@@ -234,7 +234,7 @@ fn each_key(
 ) -> Result<(), OpenError> {
     let mut after: Option<KeyId> = None;
     loop {
-        let page = keys::keys(db, None, after.as_ref(), PAGE);
+        let page = keys::keys(db, None, after.as_ref(), PAGE).and_then(sound);
         let page = page.map_err(|error| unreadable(path, &error))?;
         for (key, _) in &page {
             show(key)?;

@@ -20,8 +20,9 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        StoreError,
+        KeyRow, StoreError,
         forms::{self, AuditForm, KeyChangeBody},
+        listed,
     },
 };
 
@@ -50,7 +51,7 @@ pub(super) fn keys(
     created_by: Option<&KeyId>,
     after: Option<&KeyId>,
     limit: u32,
-) -> Result<Vec<(Key, Option<Timestamp>)>> {
+) -> Result<Vec<KeyRow>> {
     let is_made_by = if created_by.is_some() { "created_by_key_id = ?3" } else { "?3 IS NULL" };
     let sql = format!(
         "SELECT keys.*, key_uses.last_used_time FROM keys
@@ -61,7 +62,10 @@ pub(super) fn keys(
     // Every id sorts after the empty text.
     let after = after.map_or("", KeyId::as_str);
     let rows = statement.query(params![after, limit, created_by.map(KeyId::as_str)]);
-    collect(rows.map_err(failure)?, |row| Ok((key_of(row)?, optional_time(row, "last_used_time")?)))
+    collect(rows.map_err(failure)?, |row| {
+        let used_key = || Ok((key_of(row)?, optional_time(row, "last_used_time")?));
+        listed(KeyId::parse("id", &text(row, "id")?)?, used_key())
+    })
 }
 
 pub(super) fn descendants(tx: &Connection, id: &KeyId, limit: u32) -> Result<Vec<Key>> {

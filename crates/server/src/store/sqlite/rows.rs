@@ -18,8 +18,9 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        StoreError,
+        CompanyRow, StoreError,
         forms::{self, AuditForm, BusinessForm, CompanyForm, EntryForm, Step},
+        listed,
     },
 };
 
@@ -61,7 +62,7 @@ pub(super) fn list_companies(
     show_archived: bool,
     after: Option<&(String, CompanyId)>,
     (offset, limit): (u64, u32),
-) -> Result<Vec<Company>> {
+) -> Result<Vec<CompanyRow>> {
     let list = forms::encode_coverage(coverage);
     // Companies that are named are looked up one by one, as SQLite keeps the order of a CROSS JOIN:
     // a walk along the names would pass all the others.
@@ -79,7 +80,7 @@ pub(super) fn list_companies(
     let (name, id) = after.map_or(("", ""), |(name, id)| (name.as_str(), id.as_str()));
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
     let rows = statement.query(params![list, name, id, limit, integer(offset)]).map_err(failure)?;
-    collect(rows, company)
+    collect(rows, |row| listed((text(row, "name")?, company_id(row, "id")?), company(row)))
 }
 
 pub(super) fn list_businesses(

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use customer_settings_server::{
     catalog::{
         access::{CoveredGrant, Grant},
-        company::{Business, Company},
+        company::Business,
         entry::{Catalog, Revision},
         error::Cause,
         id::{BusinessId, CompanyId, EntryId, KeyId},
@@ -18,7 +18,7 @@ use customer_settings_server::{
         settings::{Settings, Subject},
         time::Timestamp,
     },
-    store::{Notice, PlanFamily, Store, StoreError},
+    store::{CompanyRow, KeyRow, Notice, PlanFamily, Store, StoreError},
 };
 use tokio::sync::mpsc;
 
@@ -166,7 +166,7 @@ impl Store for Probe {
         after: Option<(&str, &CompanyId)>,
         offset: u64,
         limit: u32,
-    ) -> Result<Vec<Company>, StoreError> {
+    ) -> Result<Vec<CompanyRow>, StoreError> {
         self.ask().await?.list_companies(grant, show_archived, after, offset, limit).await
     }
 
@@ -284,7 +284,7 @@ impl Store for Probe {
         created_by: Option<&KeyId>,
         after: Option<&KeyId>,
         limit: u32,
-    ) -> Result<Vec<(Key, Option<Timestamp>)>, StoreError> {
+    ) -> Result<Vec<KeyRow>, StoreError> {
         self.ask().await?.keys(created_by, after, limit).await
     }
 
