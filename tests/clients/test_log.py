@@ -193,7 +193,7 @@ def test_an_access_line_says_who_asked_and_why_it_was_refused(start, tmp_path):
 
     tags = lambda key, path=TAGS: lambda headers: server.call(path, key, {}, headers=headers)
     found = {
-        # The first goes the general way, the second is ready.
+        # The first goes the general way, the second is answered at once.
         "first": line(tags(reader), "first"),
         "second": line(tags(reader), "second"),
         "write": line(tags(reader, "/admin/v1/companies/cmp_001/customer_tags"), "write"),

@@ -33,11 +33,11 @@ use crate::{
 };
 
 pub(crate) mod admin;
+mod caching;
 mod compat;
 mod convert;
 mod counts;
 pub mod docs;
-pub mod finished;
 pub(crate) mod frame;
 mod grpc;
 mod guard;
@@ -45,18 +45,18 @@ pub mod http;
 pub(crate) mod inflate;
 pub mod json;
 mod large;
+pub mod lists;
 mod marks;
 pub mod openapi;
-mod ready;
 mod wire;
 
 use admin::Admin;
-pub use compat::finished_list;
-use compat::{Compat, HotLists};
+use compat::Compat;
 use grpc::Guard;
 use guard::{Methods, admit};
 use http::{Backend, Transcoder, Wiring};
-use ready::ReadyLists;
+pub use lists::finished_list;
+use lists::{FinishedLists, at_once::ListsAtOnce};
 
 /// How often the gRPC health service looks whether the server is ready.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(500);
@@ -115,7 +115,7 @@ impl Api {
     pub fn new(use_cases: UseCases, authenticator: Arc<Authenticator>, body_limit: usize) -> Self {
         let (compat, long_work) = (Compat::new(&use_cases), use_cases.long_work.clone());
         let methods = Arc::new(Methods::new());
-        let ready = ReadyLists::new(&methods, authenticator.clone(), use_cases.settings.clone());
+        let at_once = ListsAtOnce::new(&methods, authenticator.clone(), use_cases.settings.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
         let routes = routes(use_cases, body_limit)
             .add_service(health_service)
@@ -136,7 +136,7 @@ impl Api {
         let wiring = Wiring {
             backend: backend.clone(),
             authenticate: Arc::new(guard.clone()),
-            finished: Some(Arc::new(HotLists(compat))),
+            finished: Some(Arc::new(FinishedLists(compat))),
             body_limit,
             long_work: long_work.clone(),
         };
@@ -154,7 +154,7 @@ impl Api {
             async move { Ok::<_, Infallible>(protocols.answer(request).await) }
         });
         let health_names = std::iter::once(String::new()).chain(service_names()).collect();
-        Self { app: App::new(app).with_ready(Arc::new(ready)), health, health_names }
+        Self { app: App::new(app).with_answers_at_once(Arc::new(at_once)), health, health_names }
     }
 
     /// What answers requests.
@@ -163,8 +163,8 @@ impl Api {
     }
 
     /// Has every request go the general way.
-    pub fn without_ready(self) -> Self {
-        Self { app: self.app.without_ready(), ..self }
+    pub fn general_only(self) -> Self {
+        Self { app: self.app.general_only(), ..self }
     }
 
     /// Has the gRPC health service say whether the server is ready, until it stops.

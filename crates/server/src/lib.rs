@@ -192,10 +192,9 @@ impl Server {
         self.bound.tls()
     }
 
-    /// Has every request go the general way, whose answers those that are ready must not differ from: for
-    /// tests, which compare them.
-    pub fn without_ready(self) -> Self {
-        Self { api: self.api.without_ready(), ..self }
+    /// Has every request go the general way: for tests, which compare its answers with those that are given at once.
+    pub fn general_only(self) -> Self {
+        Self { api: self.api.general_only(), ..self }
     }
 
     /// Serves until it is told to stop, and what was in flight then is finished or out of time.

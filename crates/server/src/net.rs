@@ -23,6 +23,7 @@ use crate::{
     telemetry::{self, CONNECTIONS, CONNECTIONS_REFUSED, TLS_FAILURES},
 };
 
+mod at_once;
 mod body;
 mod client_address;
 mod connection;
@@ -34,7 +35,6 @@ mod manner;
 mod operational;
 mod pipeline;
 mod plain;
-mod ready;
 mod record;
 mod request_id;
 mod room;
@@ -43,6 +43,7 @@ mod tls;
 mod turns;
 mod who;
 
+pub use at_once::{AnswersAtOnce, Head, WholeBody, WholeRequest};
 pub use client_address::ClientAddress;
 pub use deadline::Deadline;
 use http2::first_run::RunFirst;
@@ -51,7 +52,6 @@ use operational::Operational;
 pub use operational::Readiness;
 use pipeline::Pipeline;
 pub use pipeline::{App, fit_for};
-pub use ready::{Head, ReadyAnswers, ReadyBody, ReadyRequest};
 pub use record::RouteLabel;
 pub use request_id::{HEADER as REQUEST_ID, RequestId};
 pub use room::Seat;

@@ -1,56 +1,43 @@
 //! The compatible surface: the services that programs written for MoeGo's API call
-//! (docs/api.md), and which of their lists are hot enough for finished bytes.
+//! (docs/api.md).
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use customer_settings_contract::{
-    descriptors,
-    moego::{
-        business::{
-            business::v1::{
-                Business, GetBusinessRequest, ListBusinessRequest, ListBusinessResponse,
-                business_service_server::BusinessService,
-            },
-            company::v1::{
-                Company, GetCompanyRequest, ListCompaniesRequest, ListCompaniesResponse,
-                company_service_server::CompanyService,
-            },
-            setting::v1::{
-                ListCustomerReferralSourcesRequest, ListCustomerReferralSourcesResponse,
-                ListCustomerTagsRequest, ListCustomerTagsResponse, ListLeadsActionStatusRequest,
-                ListLeadsActionStatusResponse, ListLeadsLifeCyclesRequest,
-                ListLeadsLifeCyclesResponse, setting_service_server::SettingService,
-            },
+use customer_settings_contract::moego::{
+    business::{
+        business::v1::{
+            Business, GetBusinessRequest, ListBusinessRequest, ListBusinessResponse,
+            business_service_server::BusinessService,
         },
-        common::v1::Pagination,
+        company::v1::{
+            Company, GetCompanyRequest, ListCompaniesRequest, ListCompaniesResponse,
+            company_service_server::CompanyService,
+        },
+        setting::v1::{
+            ListCustomerReferralSourcesRequest, ListCustomerReferralSourcesResponse,
+            ListCustomerTagsRequest, ListCustomerTagsResponse, ListLeadsActionStatusRequest,
+            ListLeadsActionStatusResponse, ListLeadsLifeCyclesRequest, ListLeadsLifeCyclesResponse,
+            setting_service_server::SettingService,
+        },
     },
+    common::v1::Pagination,
 };
-use http::Extensions;
-use prost_reflect::{DynamicMessage, MethodDescriptor};
 use tonic::{Request, Response, Status};
 
 use super::{
-    UseCases, convert,
-    finished::FinishedList,
-    frame::{framed, unframed},
-    guard,
-    http::{DirectJson, Finished, FinishedAnswers, rpc_path},
+    UseCases, convert, guard,
     marks::{answer, marked},
 };
 use crate::{
     catalog::{
         access::Caller,
-        entry::Catalog,
-        error::{Cause, Error, Kind, Result},
+        error::{Error, Kind, Result},
         id::{BusinessId, CompanyId},
-        settings::Settings,
-        token::RevisionToken,
     },
     service::{
         companies::{CompaniesService, Page},
         settings::SettingsService,
-        snapshot::{Rendered, Seen},
+        snapshot::Seen,
     },
     status::grpc_status,
 };
@@ -71,7 +58,7 @@ impl Compat {
     }
 
     /// The snapshot that a list of the company answers from.
-    async fn seen(&self, caller: &Caller, company_id: &str) -> Result<Seen> {
+    pub(super) async fn seen(&self, caller: &Caller, company_id: &str) -> Result<Seen> {
         let id = CompanyId::parse("company_id", company_id)?;
         let grant = caller.grant(&id)?;
         let found = self.settings.get(&grant).await?;
@@ -204,75 +191,3 @@ impl BusinessService for Compat {
         }
     }
 }
-
-/// The four lists over HTTP/JSON, from the snapshot's finished bytes.
-pub(super) struct HotLists(pub(super) Compat);
-
-/// Which catalog a method lists.
-pub(super) fn listed(rpc_path: &str) -> Option<Catalog> {
-    match rpc_path.strip_prefix("/moego.business.setting.v1.SettingService/")? {
-        "ListCustomerTags" => Some(Catalog::CustomerTags),
-        "ListCustomerReferralSources" => Some(Catalog::ReferralSources),
-        "ListLeadsLifeCycles" => Some(Catalog::LifeCycles),
-        "ListLeadsActionStatus" => Some(Catalog::ActionStatuses),
-        _ => None,
-    }
-}
-
-#[async_trait]
-impl FinishedAnswers for HotLists {
-    fn handles(&self, rpc_path: &str) -> bool {
-        listed(rpc_path).is_some()
-    }
-
-    async fn answer(
-        &self,
-        rpc_path: &str,
-        request: &DynamicMessage,
-        extensions: &Extensions,
-    ) -> Result<Finished> {
-        let catalog =
-            listed(rpc_path).ok_or_else(|| Error::Internal(Cause::new("not a hot list")))?;
-        let caller = guard::caller(extensions)?;
-        let company_id = request.get_field_by_name("company_id");
-        let company_id = company_id.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
-        let seen = self.0.seen(caller, company_id).await?;
-        let list = seen.list(catalog).clone().downcast();
-        let list = list.map_err(|_| Error::Internal(Cause::new("not a finished list")))?;
-        Ok(Finished { list, marks: seen.marks() })
-    }
-}
-
-/// A company's list as the snapshot keeps it: what the transcoder and tonic would write, once.
-pub fn finished_list(epoch: u64, settings: &Settings, catalog: Catalog) -> Rendered {
-    let grpc = match catalog {
-        Catalog::CustomerTags => framed(&convert::customer_tags(settings)),
-        Catalog::ReferralSources => framed(&convert::referral_sources(settings)),
-        Catalog::LifeCycles => framed(&convert::life_cycles(settings)),
-        Catalog::ActionStatuses => framed(&convert::action_statuses(settings)),
-    };
-    let grpc = grpc.unwrap_or_else(|| unreachable!("lists are bounded"));
-    let json = unframed(&grpc).ok().and_then(|message| JSON[catalog.index()].write(message));
-    let json = json.unwrap_or_else(|| unreachable!("these bytes were just made"));
-    let token = RevisionToken { epoch, revision: settings.revision };
-    Arc::new(FinishedList::new(token, json, grpc))
-}
-
-/// What [`finished_list`] made.
-pub(super) fn finished(seen: &Seen, catalog: Catalog) -> &FinishedList {
-    let list = seen.list(catalog).downcast_ref();
-    list.unwrap_or_else(|| unreachable!("snapshots are rendered by finished_list"))
-}
-
-/// How the four lists are written as JSON.
-static JSON: LazyLock<[DirectJson; 4]> = LazyLock::new(|| {
-    Catalog::ALL.map(|catalog| {
-        let services = descriptors().services();
-        let mut methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
-        let lists = |method: &MethodDescriptor| listed(&rpc_path(method)) == Some(catalog);
-        let message = methods.find(lists).map(|method| method.output());
-        message
-            .and_then(|message| DirectJson::new(&message))
-            .unwrap_or_else(|| unreachable!("the contract lists {catalog}"))
-    })
-});

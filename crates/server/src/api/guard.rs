@@ -1,6 +1,6 @@
 //! The check of who may call which method: the contract's scopes, looked at once, before any handler and before the body is read.
 //!
-//! Every way into the methods comes through here: HTTP/JSON, gRPC, what is ready, and the program itself.
+//! Every way into the methods comes through here: HTTP/JSON, gRPC, answers at once, and the program itself.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -4,7 +4,6 @@
 //! back as JSON. Knows no single method; whom a request is from is for others to say.
 
 mod backend;
-mod direct;
 mod query;
 mod request;
 mod routes;
@@ -17,13 +16,12 @@ use async_trait::async_trait;
 use axum::body::Body;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use sha2::{Digest, Sha256};
 
 pub use self::{backend::Backend, routes::BindingError};
 pub(crate) use self::{
-    direct::DirectJson,
     query::fields as query_fields,
     request::collected,
     routes::{Binding, BodyRule, bindings, ignores_unknown, rpc_path},
@@ -34,13 +32,12 @@ use self::{
     routes::{Found, Routes},
 };
 use super::{
-    finished::{FinishedList, add_cache_headers, has_etag},
+    caching::{add_cache_headers, has_etag},
     inflate, json, large, manner,
-    marks::mark,
 };
 use crate::{
     catalog::error::{Cause, Error},
-    service::{long_work::LongWork, snapshot::Marks},
+    service::long_work::LongWork,
     status::{self, Protocol, RequestError},
 };
 
@@ -51,28 +48,19 @@ pub trait Authenticate: Send + Sync {
     async fn authenticate(&self, parts: &mut Parts) -> Result<(), Error>;
 }
 
-/// Answers some methods with bytes that are ready, without the gRPC services.
+/// Answers some methods without the gRPC services, with bytes that are finished.
 #[async_trait]
 pub trait FinishedAnswers: Send + Sync {
     /// Whether it answers this method, given as `/package.Service/Method`. Asked once for each route.
     fn handles(&self, rpc_path: &str) -> bool;
 
-    /// Answers; access is checked in here.
+    /// Answers a request with this head; access is checked in here.
     async fn answer(
         &self,
         rpc_path: &str,
         request: &DynamicMessage,
-        extensions: &Extensions,
-    ) -> Result<Finished, Error>;
-}
-
-/// An answer that is ready.
-#[derive(Clone, Debug)]
-pub struct Finished {
-    /// The body, in every form.
-    pub list: Arc<FinishedList>,
-    /// What its headers say of it.
-    pub marks: Marks,
+        head: &Parts,
+    ) -> Result<Response<Body>, Error>;
 }
 
 /// Which method a request is for, as `/package.Service/Method`: in the extensions of the request before it is
@@ -86,7 +74,7 @@ pub struct Wiring {
     pub backend: Backend,
     /// Says whom requests are from.
     pub authenticate: Arc<dyn Authenticate>,
-    /// Answers that are ready.
+    /// Methods that are answered without them.
     pub finished: Option<Arc<dyn FinishedAnswers>>,
     /// The largest body, in bytes.
     pub body_limit: usize,
@@ -179,7 +167,6 @@ impl Transcoder {
         if let Err(error) = self.authenticate.authenticate(&mut parts).await {
             return refuse(&error);
         }
-        let binding = &route.binding;
         let message = match self.message(route, captures, &parts, body).await {
             Ok(message) => message,
             Err(Unreadable::Body(error)) => return refuse_request(&error),
@@ -187,14 +174,8 @@ impl Transcoder {
         };
         match &route.finished {
             Some(finished) => {
-                match finished.answer(&binding.rpc_path, &message, &parts.extensions).await {
-                    Ok(Finished { list, marks }) => {
-                        let mut response = list.over_http(&parts.method, &parts.headers);
-                        mark(response.headers_mut(), marks);
-                        response
-                    }
-                    Err(error) => refuse(&error),
-                }
+                let answer = finished.answer(&route.binding.rpc_path, &message, &parts).await;
+                answer.unwrap_or_else(|error| refuse(&error))
             }
             None => self.call(route, parts, &message).await,
         }

@@ -1,13 +1,13 @@
 //! In which manner a request speaks: its protocol, and what its body is said to be.
 //!
-//! Decided once, from the head, and carried along: the ready way, the general way, the record and every
+//! Decided once, from the head, and carried along: answers at once, the general way, the record and every
 //! refusal go by the same decision. Knows no path and no method of the contract.
 
 use http::{HeaderMap, HeaderName, Method, Request, Version, header};
 
 use super::{
+    at_once::Head,
     deadline::{self, GRPC_TIMEOUT},
-    ready::Head,
 };
 use crate::status::{HostProblem, Protocol, RequestError};
 

@@ -23,6 +23,7 @@ use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument;
 
 use super::{
+    at_once::{AnswersAtOnce, Head, WholeRequest},
     body::RequestBody,
     client_address::ClientAddress,
     cors::Cors,
@@ -30,7 +31,6 @@ use super::{
     idle::Busy,
     manner::Manner,
     operational::Operational,
-    ready::{Head, ReadyAnswers, ReadyRequest},
     record::{Asked, Record, RecordedBody, Recorder, RouteLabel, span},
     request_id::{self, RequestId},
     room::{Room, Seat},
@@ -47,7 +47,7 @@ use crate::{
 /// What answers requests in the end.
 #[derive(Clone)]
 pub struct App {
-    ready: Option<Arc<dyn ReadyAnswers>>,
+    at_once: Option<Arc<dyn AnswersAtOnce>>,
     general: General,
 }
 
@@ -62,17 +62,17 @@ impl App {
         S: Clone + Send + Sync + 'static,
         S::Future: Send,
     {
-        Self { ready: None, general: BoxCloneSyncService::new(general) }
+        Self { at_once: None, general: BoxCloneSyncService::new(general) }
     }
 
     /// With methods that are asked first.
-    pub fn with_ready(self, ready: Arc<dyn ReadyAnswers>) -> Self {
-        Self { ready: Some(ready), ..self }
+    pub fn with_answers_at_once(self, answers: Arc<dyn AnswersAtOnce>) -> Self {
+        Self { at_once: Some(answers), ..self }
     }
 
     /// The same where every request goes the general way.
-    pub fn without_ready(self) -> Self {
-        Self { ready: None, ..self }
+    pub fn general_only(self) -> Self {
+        Self { at_once: None, ..self }
     }
 }
 
@@ -82,7 +82,7 @@ impl App {
     reason = "the large one is the usual one, and a box would cost more"
 )]
 pub(super) enum Answering {
-    Ready(Option<Response<RecordedBody>>),
+    AtOnce(Option<Response<RecordedBody>>),
     Made(Pin<Box<dyn Future<Output = Response<RecordedBody>> + Send>>),
 }
 
@@ -91,7 +91,7 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
-            Self::Ready(response) => {
+            Self::AtOnce(response) => {
                 let response = response.take();
                 Poll::Ready(Ok(response.unwrap_or_else(|| unreachable!("it was polled before"))))
             }
@@ -170,7 +170,7 @@ impl Pipeline {
             }));
         }
         match self.at_once(Head::of(&request), &[], &arrival, busy) {
-            Ok(response) => Answering::Ready(Some(response)),
+            Ok(response) => Answering::AtOnce(Some(response)),
             Err(busy) => {
                 let pipeline = Arc::clone(self);
                 Answering::Made(Box::pin(async move {
@@ -192,7 +192,7 @@ impl Pipeline {
         }
     }
 
-    /// The answer, if one is ready.
+    /// The answer, if it can be given at once.
     fn at_once(
         &self,
         head: Head<'_>,
@@ -200,18 +200,19 @@ impl Pipeline {
         arrival: &Arrival,
         busy: Busy,
     ) -> Result<Response<RecordedBody>, Busy> {
-        let Some(ready) = self.app.ready.as_ref().filter(|_| !arrival.manner.is_refused()) else {
+        let Some(answers) = self.app.at_once.as_ref().filter(|_| !arrival.manner.is_refused())
+        else {
             return Err(busy);
         };
         let (manner, client, arrived) = (arrival.manner, arrival.client, arrival.started);
         let who = self.recorder.logs_success().then(Who::default);
-        let request = ReadyRequest { head, manner, body, client, arrived, who: who.as_ref() };
-        match catch_unwind(AssertUnwindSafe(|| ready.answer(&request))) {
+        let request = WholeRequest { head, manner, body, client, arrived, who: who.as_ref() };
+        match catch_unwind(AssertUnwindSafe(|| answers.answer(&request))) {
             Ok(Some((label, mut response))) => {
                 self.complete(self.cors.allowed(head.headers), &arrival.id, response.headers_mut());
                 let protocol = manner.protocol;
                 let asked = who.map(|who| arrival.asked(head, who));
-                let record = Record::ready(&self.recorder, arrived, protocol, asked);
+                let record = Record::at_once(&self.recorder, arrived, protocol, asked);
                 Ok(record.follow(Some(label), response, busy))
             }
             Ok(None) => Err(busy),
@@ -256,7 +257,7 @@ impl Pipeline {
         let Deadline(until) = self.deadline(&arrival, &head.headers);
         let body = body.into_body(until, seat.clone());
         let request = Request::from_parts(head, body);
-        // In a place of its own, or every request that is ready would carry its size around.
+        // In a place of its own, or every request that is answered at once would carry its size around.
         Box::pin(self.answer_generally(request, peer, arrival, seat, busy)).await
     }
 
@@ -314,7 +315,7 @@ impl Pipeline {
         headers: &mut HeaderMap,
     ) {
         self.cors.expose(allowed_origin, headers);
-        // An answer that was ready has a place for it, and need not grow.
+        // A finished answer has a place for it, and need not grow.
         match headers.get_mut(request_id::HEADER) {
             Some(place) => *place = id.header(),
             None => _ = headers.insert(request_id::HEADER, id.header()),

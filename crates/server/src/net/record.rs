@@ -18,7 +18,7 @@ use tonic::Code;
 use tracing::Span;
 
 use super::{
-    client_address::ClientAddress, idle::Busy, ready::ReadyBody, request_id::RequestId, who::Who,
+    at_once::WholeBody, client_address::ClientAddress, idle::Busy, request_id::RequestId, who::Who,
 };
 use crate::{
     clock::{Clock, micros},
@@ -166,7 +166,7 @@ impl Record {
 
     /// Of one that was answered at once, and so never was in flight. It is no fault either, so what
     /// was asked matters only where everything is logged.
-    pub(super) fn ready(
+    pub(super) fn at_once(
         recorder: &Arc<Recorder>,
         started: Instant,
         protocol: Protocol,
@@ -312,15 +312,15 @@ impl Drop for Record {
 
 /// What an answer consists of.
 pub(super) enum Content {
-    /// Bytes that were ready.
-    Ready(ReadyBody),
+    /// Those of an answer that was given at once.
+    Whole(WholeBody),
     /// Whatever the application made.
     Made(Body),
 }
 
-impl From<ReadyBody> for Content {
-    fn from(body: ReadyBody) -> Self {
-        Self::Ready(body)
+impl From<WholeBody> for Content {
+    fn from(body: WholeBody) -> Self {
+        Self::Whole(body)
     }
 }
 
@@ -349,7 +349,7 @@ impl HttpBody for RecordedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         self.polled = true;
         let polled = match &mut self.content {
-            Content::Ready(body) => Poll::Ready(body.next().map(Ok)),
+            Content::Whole(body) => Poll::Ready(body.next().map(Ok)),
             Content::Made(body) => Pin::new(body).poll_frame(context),
         };
         match &polled {
@@ -367,14 +367,14 @@ impl HttpBody for RecordedBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Ready(body) => body.is_empty(),
+            Content::Whole(body) => body.is_empty(),
             Content::Made(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Ready(body) => body.size_hint(),
+            Content::Whole(body) => body.size_hint(),
             Content::Made(body) => body.size_hint(),
         }
     }

@@ -26,7 +26,7 @@ impl Turns {
         let mut work = pin!(work);
         loop {
             let turn = self.0.acquire().await;
-            // Whoever else is ready goes first, so that they and these take turns.
+            // Tasks that can go on go first, so that they and handshakes take turns.
             yield_now().await;
             let polled = poll_fn(|context| Ready(work.as_mut().poll(context))).await;
             drop(turn);

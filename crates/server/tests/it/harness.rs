@@ -86,7 +86,7 @@ impl Server {
 
     /// Another server over the same services, where every request goes the general way.
     pub(crate) fn generally(&self, config: &Config) -> Self {
-        let server = start(config, self.services.clone()).unwrap().without_ready();
+        let server = start(config, self.services.clone()).unwrap().general_only();
         let (address, shutdown) = (server.local_addr(), Shutdown::new());
         let served = tokio::spawn(server.serve(shutdown.clone()));
         Self {

@@ -15,8 +15,8 @@ use customer_settings_server::{
     clock::{Clock, SystemClock},
     config::Config,
     net::{
-        self, App, ClientAddress, Deadline, Readiness, ReadyAnswers, ReadyBody, ReadyRequest,
-        RequestId, RouteLabel, Seat, Shutdown, Tls, Who,
+        self, AnswersAtOnce, App, ClientAddress, Deadline, Readiness, RequestId, RouteLabel, Seat,
+        Shutdown, Tls, Who, WholeBody, WholeRequest,
     },
     status::{Protocol, error_response},
     telemetry,
@@ -142,7 +142,7 @@ fn app(waiting: Arc<AtomicUsize>, go_on: Arc<Notify>) -> App {
             Ok::<_, Infallible>(response)
         }
     }))
-    .with_ready(Arc::new(OnePathReady))
+    .with_answers_at_once(Arc::new(OnePathAtOnce))
 }
 
 /// Gives the body back, in the name of the key that `x-key` gives.
@@ -158,11 +158,11 @@ async fn echo(request: Request<Body>) -> Response<Body> {
     }
 }
 
-/// One path is ready, and to ask for another one is fatal.
-struct OnePathReady;
+/// One path is answered at once, and to ask for another one is fatal.
+struct OnePathAtOnce;
 
-impl ReadyAnswers for OnePathReady {
-    fn answer(&self, request: &ReadyRequest<'_>) -> Option<(RouteLabel, Response<ReadyBody>)> {
+impl AnswersAtOnce for OnePathAtOnce {
+    fn answer(&self, request: &WholeRequest<'_>) -> Option<(RouteLabel, Response<WholeBody>)> {
         let path = request.head.uri.path();
         assert_ne!(path, "/panic-at-once", "the secret of the inside");
         let ready = || (RouteLabel::new("ready"), Response::new(Bytes::from("ready").into()));

@@ -14,18 +14,16 @@ use customer_settings_contract::descriptors;
 use customer_settings_server::{
     api::{
         self,
-        finished::FinishedList,
-        http::{
-            Authenticate, Finished, FinishedAnswers, RpcPath, Transcoder, Wiring, bound_services,
-        },
+        http::{Authenticate, FinishedAnswers, RpcPath, Transcoder, Wiring, bound_services},
+        lists::finished::FinishedList,
     },
     catalog::{entry::Revision, error::Error, token::RevisionToken},
     clock::SystemClock,
     net::{Manner, fit_for},
-    service::{long_work::LongWork, snapshot::Marks},
+    service::long_work::LongWork,
     status,
 };
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::{Value, json};
@@ -98,18 +96,17 @@ impl FinishedAnswers for ReadyThing {
         &self,
         rpc_path: &str,
         request: &DynamicMessage,
-        extensions: &Extensions,
-    ) -> Result<Finished, Error> {
+        head: &Parts,
+    ) -> Result<Response<Body>, Error> {
         assert_eq!(rpc_path, "/test.v1.Things/List");
-        assert!(extensions.get::<Caller>().is_some(), "authentication comes first");
+        assert!(head.extensions.get::<Caller>().is_some(), "authentication comes first");
         let name = request.get_field_by_name("name").unwrap().as_str().unwrap().to_owned();
         if name == "refused" {
             return Err(Error::invalid("name", "REFUSED", "must be another one"));
         }
         let token = RevisionToken { epoch: 1, revision: Revision(7) };
         let json = format!("{{\"ready\":\"{name}\"}}").into();
-        let list = Arc::new(FinishedList::new(token, json, Bytes::new()));
-        Ok(Finished { list, marks: Marks { token, stale_for: None } })
+        Ok(FinishedList::new(token, json, Bytes::new()).over_http(&head.method, &head.headers))
     }
 }
 

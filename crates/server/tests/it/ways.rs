@@ -1,4 +1,4 @@
-//! One request has one answer, whichever way it goes: the ready way or the general one, over HTTP/1.1 or
+//! One request has one answer, whichever way it goes: at once or the general way, over HTTP/1.1 or
 //! HTTP/2, with a body that is whole or one that breaks off.
 
 use std::{collections::BTreeMap, convert::Infallible, io::Write};
@@ -160,7 +160,7 @@ fn unlimited() -> Config {
     config
 }
 
-/// A server that knows the key, one that does not take the ready way, and the key.
+/// A server that knows the key, one that answers nothing at once, and the key.
 async fn both(config: &Config) -> (Server, Server, String) {
     let ready = Server::with(config.clone(), DEMO).await;
     let general = ready.generally(config);

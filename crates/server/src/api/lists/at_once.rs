@@ -1,7 +1,7 @@
 //! The four lists, answered at once: from a fresh snapshot, to a key that was seen before.
 //!
 //! Everything else about these methods, all refusals among it, is the business of the general way
-//! (`compat`, `http`, `grpc`), which these answers do not differ from.
+//! (`compat`, `http`, `grpc`), whose answers are the same.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use http::{Method, Response, header};
 use prost::Message;
 use serde::Deserialize;
 
-use super::{
-    compat::{finished, listed},
-    frame::unframed,
-    guard::{Method as Called, Methods, tell},
-    http::{Binding, BodyRule, bindings, rpc_path},
-    marks::MIN_REVISION,
-};
+use super::{finished, listed};
 use crate::{
+    api::{
+        frame::unframed,
+        guard::{Method as Called, Methods, tell},
+        http::{Binding, BodyRule, bindings, rpc_path},
+        marks::MIN_REVISION,
+    },
     auth::Authenticator,
     catalog::{entry::Catalog, id::CompanyId},
-    net::{Coding, Head, ReadyAnswers, ReadyBody, ReadyRequest, RouteLabel},
+    net::{AnswersAtOnce, Coding, Head, RouteLabel, WholeBody, WholeRequest},
     service::{settings::SettingsService, snapshot::Seen},
     status::Protocol,
 };
@@ -30,7 +30,7 @@ use crate::{
 const SERVICE: &str = "moego.business.setting.v1.SettingService";
 
 /// All ways to the four lists.
-pub(super) struct ReadyLists {
+pub(in crate::api) struct ListsAtOnce {
     json: Vec<JsonRoute>,
     grpc: Vec<GrpcRoute>,
 }
@@ -41,8 +41,8 @@ struct Lists {
     settings: Arc<SettingsService>,
 }
 
-impl ReadyLists {
-    pub(super) fn new(
+impl ListsAtOnce {
+    pub(in crate::api) fn new(
         called: &Methods,
         authenticator: Arc<Authenticator>,
         settings: Arc<SettingsService>,
@@ -64,8 +64,8 @@ impl ReadyLists {
     }
 }
 
-impl ReadyAnswers for ReadyLists {
-    fn answer(&self, request: &ReadyRequest<'_>) -> Option<(RouteLabel, Response<ReadyBody>)> {
+impl AnswersAtOnce for ListsAtOnce {
+    fn answer(&self, request: &WholeRequest<'_>) -> Option<(RouteLabel, Response<WholeBody>)> {
         let head = request.head;
         let path = head.uri.path();
         if request.manner.protocol == Protocol::Grpc {
@@ -82,8 +82,8 @@ impl ReadyAnswers for ReadyLists {
 
 impl Lists {
     /// The company's snapshot, if everything is as usual.
-    fn seen(&self, called: &Called, company_id: &str, request: &ReadyRequest<'_>) -> Option<Seen> {
-        let ReadyRequest { head: Head { headers, .. }, client, arrived, who, .. } = *request;
+    fn seen(&self, called: &Called, company_id: &str, request: &WholeRequest<'_>) -> Option<Seen> {
+        let WholeRequest { head: Head { headers, .. }, client, arrived, who, .. } = *request;
         if headers.contains_key(MIN_REVISION) {
             return None;
         }
@@ -129,8 +129,8 @@ impl JsonRoute {
         path.ends_with(&self.after) && path.starts_with(&self.before) && self.method == *method
     }
 
-    fn answer(&self, request: &ReadyRequest<'_>) -> Option<Response<ReadyBody>> {
-        let ReadyRequest { head, manner, body, .. } = *request;
+    fn answer(&self, request: &WholeRequest<'_>) -> Option<Response<WholeBody>> {
+        let WholeRequest { head, manner, body, .. } = *request;
         let path = head.uri.path();
         let company_id = path.get(self.before.len()..path.len() - self.after.len())?;
         let is_usual = match self.takes_body {
@@ -174,7 +174,7 @@ struct GrpcRoute {
 }
 
 impl GrpcRoute {
-    fn answer(&self, request: &ReadyRequest<'_>) -> Option<Response<ReadyBody>> {
+    fn answer(&self, request: &WholeRequest<'_>) -> Option<Response<WholeBody>> {
         let body = request.body;
         // The four requests have one form.
         let company_id = ListCustomerTagsRequest::decode(unframed(body).ok()?).ok()?.company_id;

@@ -1,7 +1,7 @@
-//! Answers that need no waiting: bytes that are ready, for callers that are known.
+//! Answers at once: finished bytes, for callers that are known, with nothing to wait for.
 //!
-//! Such a request meets nothing of the general way but its record. Whatever is not as usual about
-//! it goes the general way, and is refused there if it must be: no rule is written twice.
+//! Such a request meets nothing of the general way but its record. A request that is not as usual goes the general
+//! way, and is refused there if it must be: no rule is written twice.
 
 use std::{sync::LazyLock, time::Instant};
 
@@ -34,7 +34,7 @@ impl<'a> Head<'a> {
 
 /// A whole request.
 #[derive(Clone, Copy, Debug)]
-pub struct ReadyRequest<'a> {
+pub struct WholeRequest<'a> {
     /// Its head.
     pub head: Head<'a>,
     /// What it speaks; nothing that is refused whatever its path.
@@ -49,28 +49,28 @@ pub struct ReadyRequest<'a> {
     pub who: Option<&'a Who>,
 }
 
-/// Has answers that are ready.
-pub trait ReadyAnswers: Send + Sync {
+/// Has finished answers.
+pub trait AnswersAtOnce: Send + Sync {
     /// Answers, if that needs no waiting and is no refusal, and says which method that was.
-    fn answer(&self, request: &ReadyRequest<'_>) -> Option<(RouteLabel, Response<ReadyBody>)>;
+    fn answer(&self, request: &WholeRequest<'_>) -> Option<(RouteLabel, Response<WholeBody>)>;
 }
 
-/// The body of an answer that is ready.
+/// The body of an answer that is given at once.
 #[derive(Debug, Default)]
-pub struct ReadyBody {
+pub struct WholeBody {
     /// Everything.
     pub data: Option<Bytes>,
     /// What follows it.
     pub trailers: Option<&'static LazyLock<HeaderMap>>,
 }
 
-impl From<Bytes> for ReadyBody {
+impl From<Bytes> for WholeBody {
     fn from(data: Bytes) -> Self {
         Self { data: Some(data), trailers: None }
     }
 }
 
-impl ReadyBody {
+impl WholeBody {
     pub(super) fn next(&mut self) -> Option<Frame<Bytes>> {
         let data = self.data.take().map(Frame::data);
         data.or_else(|| self.trailers.take().map(|trailers| Frame::trailers((*trailers).clone())))

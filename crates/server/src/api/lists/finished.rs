@@ -1,4 +1,4 @@
-//! Lists that are ready to be sent: their bytes in every form, with the headers that belong to them.
+//! Finished lists: their bytes in every form, with the headers that belong to them.
 
 use std::{
     io::Write,
@@ -11,10 +11,13 @@ use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, Method, Response, header};
 use sha2::{Digest, Sha256};
 
-use super::marks::REVISION;
 use crate::{
+    api::{
+        caching::{add_cache_headers, has_etag, takes_gzip},
+        marks::REVISION,
+    },
     catalog::token::RevisionToken,
-    net::{REQUEST_ID, ReadyBody},
+    net::{REQUEST_ID, WholeBody},
     status,
 };
 
@@ -77,9 +80,9 @@ impl FinishedList {
     }
 
     /// As an answer of one message.
-    pub(super) fn over_grpc(&self) -> Response<ReadyBody> {
+    pub(super) fn over_grpc(&self) -> Response<WholeBody> {
         let data = Some(self.grpc.clone());
-        let mut response = Response::new(ReadyBody { data, trailers: Some(&GRPC_TRAILERS) });
+        let mut response = Response::new(WholeBody { data, trailers: Some(&GRPC_TRAILERS) });
         *response.headers_mut() = self.grpc_head.clone();
         response
     }
@@ -118,58 +121,4 @@ fn usual_head(kind: &'static str) -> HeaderMap {
 
 fn printable(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| unreachable!("{text} was made here"))
-}
-
-/// What caches must know of an answer that they may keep.
-pub(super) fn add_cache_headers(headers: &mut HeaderMap, etag: HeaderValue) {
-    headers.insert(header::ETAG, etag);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    let vary = HeaderValue::from_static("Authorization, Accept-Encoding, Origin");
-    headers.insert(header::VARY, vary);
-}
-
-/// Whether `If-None-Match` names the tag. Weak tags count, as RFC 9110 (13.1.2) has it.
-pub(super) fn has_etag(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    let tags =
-        headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let mut tags = tags.flat_map(|tags| tags.split(',')).map(str::trim);
-    tags.any(|tag| {
-        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
-    })
-}
-
-/// Whether `Accept-Encoding` names gzip (RFC 9110, 12.5.3). `*` alone is no reason to compress.
-pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT_ENCODING).iter();
-    let mut codings = values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
-    codings.any(|coding| {
-        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
-        let weight = parameters.trim().strip_prefix("q=").map(str::parse::<f32>);
-        name.trim().eq_ignore_ascii_case("gzip") && weight != Some(Ok(0.0))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gzip_is_taken_where_it_is_named_and_not_refused() {
-        for (value, expected) in [
-            ("gzip", true),
-            ("GZip;q=0.5", true),
-            ("deflate, gzip;q=1.0, *;q=0.5", true),
-            ("br, gzip ; q=0.1", true),
-            ("gzip;q=0", false),
-            ("gzip; q=0.000", false),
-            ("identity", false),
-            ("*", false),
-            ("", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT_ENCODING, value.parse().unwrap());
-            assert_eq!(takes_gzip(&headers), expected, "{value:?}");
-        }
-        assert!(!takes_gzip(&HeaderMap::new()));
-    }
 }

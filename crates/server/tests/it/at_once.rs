@@ -1,4 +1,4 @@
-//! Answers that are ready: the usual requests about the four lists, with keys that the server has
+//! Answers at once: the usual requests about the four lists, with keys that the server has
 //! seen before. They must not differ from those of the general way, which an unusual request takes.
 
 use std::{io::Read, time::Duration};
