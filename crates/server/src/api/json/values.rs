@@ -74,7 +74,7 @@ pub(crate) fn expected(kind: &Kind) -> String {
         Kind::Enum(values) => format!("one of {}", names(values).join(", ")),
         Kind::Message(message) => match message.full_name() {
             "google.protobuf.Timestamp" => "a time such as 2023-01-01T10:00:00Z".to_owned(),
-            "google.protobuf.Duration" => "a duration in seconds such as 1.5s".to_owned(),
+            "google.protobuf.Duration" => "a duration in seconds such as 90s".to_owned(),
             "google.protobuf.FieldMask" => "names of fields with commas between them".to_owned(),
             "google.protobuf.ListValue" => "a list".to_owned(),
             "google.protobuf.Value" => "any JSON".to_owned(),
@@ -110,11 +110,27 @@ fn hint(kind: &Kind, text: &str) -> String {
             return near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         }
         Kind::Message(message) if message.full_name() == "google.protobuf.Duration" => {
-            humantime::parse_duration(text).ok().map(|duration| duration.as_secs_f64())
+            if is_too_fine(text) {
+                return TOO_FINE.to_owned();
+            }
+            // Of what has a fraction nobody knows here whether its method takes it.
+            let meant = humantime::parse_duration(text).ok();
+            meant.filter(|meant| meant.subsec_nanos() == 0)
+        }
+        Kind::Message(message) if is_text(message) && is_too_fine(text) => {
+            return TOO_FINE.to_owned();
         }
         _ => None,
     };
-    meant.map(|seconds| format!(": write {seconds}s")).unwrap_or_default()
+    meant.map(|meant| format!(": write {}s", meant.as_secs())).unwrap_or_default()
+}
+
+const TOO_FINE: &str = ": at most nine digits may stand behind the point";
+
+/// Whether a time or a duration has a part of less than a nanosecond, which its message cannot hold.
+fn is_too_fine(text: &str) -> bool {
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    fraction.bytes().take_while(u8::is_ascii_digit).count() > 9
 }
 
 /// The field of a wrapper such as `google.protobuf.BoolValue`.
@@ -169,7 +185,10 @@ pub(crate) fn read(kind: &Kind, given: &Given<'_>) -> Option<Value> {
                 wrapper
             }
             None if is_mask(message) => written(message, &mask(text(given)?))?,
-            None if is_text(message) => written(message, text(given)?)?,
+            None if is_text(message) => {
+                let text = text(given).filter(|text| !is_too_fine(text))?;
+                written(message, text)?
+            }
             None => return None,
         }),
     })

@@ -120,7 +120,7 @@ fn no_value_of_any_field_of_any_request_is_refused_in_the_words_of_a_library() {
 async fn a_refused_field_says_what_it_takes_and_what_was_given() {
     let fixture = Fixture::new();
     let time = "must be a time such as 2023-01-01T10:00:00Z, not the text";
-    let duration = "must be a duration in seconds such as 1.5s, not";
+    let duration = "must be a duration in seconds such as 90s, not";
     let colors = "must be one of COLOR_UNSPECIFIED, RED, GREEN, not";
     let cases = [
         ("[]", "body", "must be an object, not a list"),
@@ -165,6 +165,21 @@ async fn a_refused_field_says_what_it_takes_and_what_was_given() {
             "retry_delay",
             &format!("{duration} the text '1h': write 3600s"),
         ),
+        (
+            r#"{"retryDelay": "1.0000000001s"}"#,
+            "retry_delay",
+            &format!(
+                "{duration} the text '1.0000000001s': at most nine digits may stand behind the point"
+            ),
+        ),
+        (
+            r#"{"changedTime": "2023-01-01T10:00:00.1234567891Z"}"#,
+            "changed_time",
+            &format!(
+                "{time} '2023-01-01T10:00:00.1234567891Z': at most nine digits may stand behind the point"
+            ),
+        ),
+        (r#"{"retryDelay": "1m 1ms"}"#, "retry_delay", &format!("{duration} the text '1m 1ms'")),
         (r#"{"retryDelay": "5"}"#, "retry_delay", &format!("{duration} the text '5'")),
         (r#"{"retryDelay": 5}"#, "retry_delay", &format!("{duration} 5")),
         (
