@@ -360,17 +360,26 @@ fn write_past(f: &mut fmt::Formatter<'_>, since: &[Past]) -> fmt::Result {
 }
 
 fn write_violations(f: &mut fmt::Formatter<'_>, violations: &[Violation]) -> fmt::Result {
-    for (i, violation) in violations.iter().take(MOST_NAMED).enumerate() {
+    let (told, is_all) = match violations.split_last() {
+        Some((last, told)) if last.reason == AND_MORE => (told, false),
+        _ => (violations, true),
+    };
+    for (i, violation) in told.iter().take(MOST_NAMED).enumerate() {
         if i > 0 {
             f.write_str("; ")?;
         }
         write!(f, "{violation}")?;
     }
-    match violations.len().saturating_sub(MOST_NAMED) {
-        0 => Ok(()),
-        more => write!(f, "; and {more} more"),
+    match (told.len().saturating_sub(MOST_NAMED), is_all) {
+        (0, _) => Ok(()),
+        (more, true) => write!(f, "; and {more} more"),
+        // One more was found, and ended it.
+        (more, false) => write!(f, "; and at least {} more, as no more was read", more + 1),
     }
 }
+
+/// The reason of what stands last among violations, where reading ended because there were so many.
+pub const AND_MORE: &str = "AND_MORE";
 
 /// The most things of one sort that a message names.
 pub const MOST_NAMED: usize = 5;

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     api::counts::too_many,
     catalog::{
-        error::{MOST_NAMED, Violation},
+        error::{AND_MORE, Violation},
         near::nearest,
     },
     status::quoted,
@@ -176,8 +176,7 @@ impl Reader<'_> {
     ) -> Result<(), E> {
         if self.problems.len() == MOST_PROBLEMS {
             let problem = "has more that is wrong than is told here, and was read no further";
-            // Among those that a message names.
-            self.problems.insert(MOST_NAMED - 1, Violation::new("body", reason, problem));
+            self.problems.push(Violation::new("body", AND_MORE, problem));
             self.is_full = true;
             return Err(E::custom(problem));
         }
