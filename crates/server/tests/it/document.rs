@@ -313,6 +313,34 @@ fn json_with_tabs_is_read_too() {
 }
 
 #[test]
+fn a_tag_fits_its_value_or_is_refused() {
+    let document = |value: &str| format!("companies:\n- id: a\n  name: {value}\n");
+    for value in ["!!str 7", "!!str", "! 7", "!!int 7", "!!int -0x1F", "!!bool true", "!!float 1.5"]
+    {
+        document::parse(&document(value))
+            .map(drop)
+            .unwrap_or_else(|error| panic!("{value}: {error}"));
+    }
+    document::parse("!!map\ncompanies: !!seq\n- id: a\n  name: !!null ~\n").map(drop).unwrap();
+    for (value, expected) in [
+        ("!!int seven", "the tag \"!!int\" does not fit \"seven\": leave it out"),
+        ("!!bool yes", "the tag \"!!bool\" does not fit \"yes\": leave it out"),
+        ("!!float a", "the tag \"!!float\" does not fit \"a\": leave it out"),
+        ("!!null a", "the tag \"!!null\" does not fit \"a\": leave it out"),
+        ("!foo bar", "the tag \"!foo\" means nothing here: leave it out"),
+        ("!!binary aGk=", "the tag \"!!binary\" means nothing here: leave it out"),
+        ("!!map [a]", "the tag \"!!map\" means nothing here: leave it out"),
+        ("!!set {a: b}", "the tag \"!!set\" means nothing here: leave it out"),
+        (
+            "!<tag:a.example,2000:b> c",
+            "the tag \"tag:a.example,2000:b\" means nothing here: leave it out",
+        ),
+    ] {
+        assert_eq!(unreadable(&document(value)), format!("line 3: {expected}"));
+    }
+}
+
+#[test]
 fn numbers_and_words_of_yaml_are_names_as_they_are_written() {
     let text = "companies: [{id: 0123, name: No, customer_tags: [{name: 007}, {name: 1e3}, {name: true}, {name: ~x}]}]";
     let companies = parse(text);

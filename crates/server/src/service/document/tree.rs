@@ -4,8 +4,12 @@
 
 use std::{collections::HashMap, fmt, rc::Rc};
 
-use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, options};
+use granit_parser::{
+    ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, Tag, options,
+};
 
+/// What the tags of YAML itself begin with, where they are written as `!!`.
+const CORE: &str = "tag:yaml.org,2002:";
 /// No document nests deeper.
 const MAX_DEPTH: usize = 32;
 /// Aliases make a small document a large one; this is the most values that they may make of it.
@@ -150,6 +154,54 @@ fn line(span: Span) -> u64 {
     span.start.line() as u64
 }
 
+/// A tag as people write it.
+fn named(tag: &Tag) -> String {
+    match tag.handle() {
+        CORE => format!("!!{}", tag.suffix()),
+        handle => format!("{handle}{}", tag.suffix()),
+    }
+}
+
+/// Refuses the tag of a list or a map that is not its own. The lone mark says that there is none.
+fn check_tag(tag: Option<&Tag>, own: &str, line: u64) -> Result<(), Unreadable> {
+    match tag.map(named) {
+        Some(tag) if tag != own && tag != "!" => Err(unreadable(line, unfit(&tag))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a tag that is not YAML's own, or that the text behind it does not fit.
+fn check_scalar(tag: &str, text: &str) -> Result<(), String> {
+    let is_fit = match tag {
+        "!!str" | "!" => true,
+        "!!null" => matches!(text, "" | "~" | "null" | "Null" | "NULL"),
+        "!!bool" => {
+            matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE")
+        }
+        "!!int" => {
+            let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+            let (digits, radix) = match digits.split_at_checked(2) {
+                Some(("0x", rest)) => (rest, 16),
+                Some(("0o", rest)) => (rest, 8),
+                _ => (digits, 10),
+            };
+            !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix))
+        }
+        "!!float" => text.parse::<f64>().is_ok() || matches!(text, ".inf" | "-.inf" | ".nan"),
+        _ => return Err(unfit(tag)),
+    };
+    match is_fit {
+        true => Ok(()),
+        false => {
+            Err(format!("the tag {} does not fit {}: leave it out", quoted(tag), quoted(text)))
+        }
+    }
+}
+
+fn unfit(tag: &str) -> String {
+    format!("the tag {} means nothing here: leave it out", quoted(tag))
+}
+
 struct Reading<'a> {
     text: &'a str,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
@@ -175,20 +227,27 @@ impl<'a> Reading<'a> {
         }
         let (anchor, value, size) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let is_null = style == ScalarStyle::Plain
-                    && tag.is_none()
-                    && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                let is_nothing = matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                let is_null = match tag.as_deref().map(named) {
+                    None => style == ScalarStyle::Plain && is_nothing,
+                    Some(tag) => {
+                        check_scalar(&tag, &text).map_err(|problem| unreadable(line, problem))?;
+                        tag == "!!null"
+                    }
+                };
                 let value = match is_null {
                     true => Value::Null(self.comment(span)),
                     false => Value::Text(text.into_owned()),
                 };
                 (anchor, value, 1)
             }
-            Event::SequenceStart(_, anchor, _) => {
+            Event::SequenceStart(_, anchor, tag) => {
+                check_tag(tag.as_deref(), "!!seq", line)?;
                 let (items, size) = self.items(line, depth)?;
                 (anchor, Value::List(items), size)
             }
-            Event::MappingStart(_, anchor, _) => {
+            Event::MappingStart(_, anchor, tag) => {
+                check_tag(tag.as_deref(), "!!map", line)?;
                 let (keys, size) = self.keys(line, depth)?;
                 (anchor, Value::Map(keys), size)
             }
