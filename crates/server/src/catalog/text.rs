@@ -182,10 +182,14 @@ fn parse_hex(digits: &str) -> Option<u8> {
     u8::from_str_radix(digits, 16).ok()
 }
 
-/// Control characters, line separators, and what turns the direction of the text around it: they
+/// What programs put in the place of bytes that they could not read: the text was broken before it came here.
+const BROKEN: char = char::REPLACEMENT_CHARACTER;
+
+/// The sign of broken text, control characters, line separators, and what turns the direction of the text around it: they
 /// reach beyond the text that holds them, and forge lines of a log or a table.
 fn is_control(c: char) -> bool {
     c.is_control()
+        || c == BROKEN
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -231,6 +235,11 @@ fn holds(ranges: &Ranges, c: char) -> bool {
 }
 
 fn control(field: &str, c: char) -> Violation {
+    if c == BROKEN {
+        let description = "holds U+FFFD, which stands for characters that were lost where the text was read in another \
+                           encoding: write it again, and send it as UTF-8";
+        return Violation::new(field, "BROKEN_TEXT", description);
+    }
     let description = format!("must not hold control characters; found U+{:04X}", u32::from(c));
     Violation::new(field, "CONTROL_CHARACTER", description)
 }
@@ -290,6 +299,10 @@ mod tests {
             let violation = Name::parse("name", bad).unwrap_err();
             assert_eq!(violation.reason, "CONTROL_CHARACTER");
             assert!(violation.description.contains("U+"), "{}", violation.description);
+        }
+        for broken in ["\u{fffd}", "Caf\u{fffd}"] {
+            assert_eq!(Name::parse("name", broken).unwrap_err().reason, "BROKEN_TEXT");
+            assert_eq!(Description::parse("d", broken).unwrap_err().reason, "BROKEN_TEXT");
         }
         assert!(Description::parse("description", "two\nlines\tand a tab").is_ok());
         assert!(Description::parse("description", "bell\u{7}").is_err());
@@ -374,7 +387,6 @@ mod tests {
             "A\u{e000}",
             "\u{f8ff} 1",
             "A\u{378}",
-            "\u{fffd}",
         ] {
             assert_eq!(Name::parse("name", kept).unwrap().as_str(), kept);
         }
