@@ -1,6 +1,6 @@
 //! A call that did not succeed, as the lines that people read and the exit code that scripts read.
 
-use std::error::Error;
+use std::{borrow::Cow, error::Error};
 
 use serde_json::Value;
 use tonic::{Code, Status};
@@ -110,7 +110,10 @@ fn message(status: &Status, violations: &[(&str, &str)], names: &FieldNames) -> 
     let mut text = status.message().to_owned();
     for (field, description) in violations {
         let wrong = format!("{field} {description}");
-        text = text.replace(&wrong, &format!("{} {description}", names.field(field)));
+        text = text.replace(
+            &wrong,
+            &format!("{} {}", names.field(field), given(field, description, names)),
+        );
     }
     names.text(&text)
 }
@@ -120,8 +123,23 @@ fn unnamed(violations: &[(&str, &str)], message: &str, names: &FieldNames) -> Ve
     violations
         .iter()
         .filter(|(field, description)| !(message.contains(field) && message.contains(description)))
-        .map(|(field, description)| format!("{}: {}", names.field(field), names.text(description)))
+        .map(|(field, description)| {
+            let description = given(field, description, names);
+            format!("{}: {}", names.field(field), names.text(&description))
+        })
         .collect()
+}
+
+/// What is wrong with a field, where the command line says it: what it lacks was refused before anything was sent, so
+/// what a server misses was given, and is blank.
+fn given<'a>(field: &str, description: &'a str, names: &FieldNames) -> Cow<'a, str> {
+    let missed = description
+        .strip_prefix("is required and must not be blank")
+        .or_else(|| description.strip_prefix("is required"));
+    match missed.filter(|_| names.field(field) != field) {
+        Some(rest) => Cow::Owned(format!("must not be blank{rest}")),
+        None => Cow::Borrowed(description),
+    }
 }
 
 /// `ours`: whether the error has a reason, as every one of this service has.
