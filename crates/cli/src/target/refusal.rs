@@ -241,6 +241,22 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_that_was_given_is_blank_and_not_missing() {
+        let command = clap::Command::new("").arg(clap::Arg::new("name").long("name"));
+        let names = FieldNames::of(&command, &clap::Command::new(""));
+        let told = |field: &str, description: &str| {
+            let error = Error::invalid(field, "REQUIRED", description);
+            explain(&grpc_status(&error), "http://a", &json!({}), &names, false).message
+        };
+        let blank = "is required and must not be blank";
+        assert_eq!(told("entry.name", blank), "--name must not be blank (INVALID_FIELD)");
+        let list = told("key.name", "is required; there are a and b");
+        assert_eq!(list, "--name must not be blank; there are a and b (INVALID_FIELD)");
+        // What the command line cannot say was not given.
+        assert_eq!(told("other", "is required"), "other is required (INVALID_FIELD)");
+    }
+
+    #[test]
     fn a_field_that_the_message_names_is_not_named_twice() {
         let details = [json!({"fieldViolations": [
             {"field": "entry.name", "description": "must not be empty"},
