@@ -149,7 +149,7 @@ impl Floods {
     }
 
     fn measure(&self, flood: &Flood, tls: &Arc<ClientConfig>) -> Result<Row> {
-        let server = self.start(flood.is_tls)?;
+        let server = self.start(flood)?;
         let keys = (1..=4).map(|number| self.key(&format!("honest-{number}")));
         let tls = flood.is_tls.then(|| tls.clone());
         let honest = Honest { address: server.address, tls, keys: keys.collect::<Result<_>>()? };
@@ -181,12 +181,14 @@ impl Floods {
         key(&self.work, name)
     }
 
-    fn start(&self, is_tls: bool) -> Result<Server> {
-        let launch = plain(&self.program, &self.work.join("data"), free_port()?, "off")
-            // So that a flood can come from many addresses.
-            .environment("CUSTOMER_SETTINGS_TRUSTED_PROXIES", "127.0.0.1")
-            .cores(&self.cores);
-        let launch = match is_tls {
+    fn start(&self, flood: &Flood) -> Result<Server> {
+        let launch =
+            plain(&self.program, &self.work.join("data"), free_port()?, "off").cores(&self.cores);
+        let launch = match flood.is_forwarded {
+            true => launch.environment("CUSTOMER_SETTINGS_TRUSTED_PROXIES", "127.0.0.1"),
+            false => launch,
+        };
+        let launch = match flood.is_tls {
             true => launch
                 .path("--tls-cert", &self.work.join("cert.pem"))
                 .path("--tls-key", &self.work.join("key.pem")),

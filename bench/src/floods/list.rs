@@ -39,6 +39,8 @@ pub(super) struct Flood {
     pub(super) name: &'static str,
     /// Against a server with TLS.
     pub(super) is_tls: bool,
+    /// From many addresses, as a proxy says that the server trusts.
+    pub(super) is_forwarded: bool,
     pub(super) threads: usize,
     pub(super) attack: Attack,
 }
@@ -58,7 +60,7 @@ pub(super) fn all(narrow: &str, wide: &str, tls: &Arc<ClientConfig>) -> Vec<Floo
 }
 
 fn flood(name: &'static str, threads: usize, attack: Attack) -> Flood {
-    Flood { name, is_tls: false, threads, attack }
+    Flood { name, is_tls: false, is_forwarded: false, threads, attack }
 }
 
 fn asks(name: &'static str, request: Vec<u8>) -> Flood {
@@ -139,11 +141,12 @@ fn connections(key: &str) -> Vec<Flood> {
         says("requests that wait for no answer", vec![], &pipelined),
         says("empty lines", vec![], b"\r\n"),
         says("what is no HTTP", vec![], b"\x00\xff\x13\x37"),
+        says("what is no HTTP, after a request", list(key, "cmp_100", ""), b"\x00\xff\x13\x37"),
     ]
 }
 
 fn handshakes(tls: &Arc<ClientConfig>) -> Vec<Flood> {
-    let with_tls = |name, attack| Flood { name, is_tls: true, threads: 8, attack };
+    let with_tls = |name, attack| Flood { is_tls: true, ..flood(name, 8, attack) };
     let mut hello = vec![];
     let name = "localhost".try_into().map(|name| rustls::ClientConnection::new(tls.clone(), name));
     if let Ok(Ok(mut client)) = name {
@@ -170,7 +173,10 @@ fn keys(narrow: &str, wide: &str) -> Vec<Flood> {
     vec![
         flood("mistyped keys", 32, Attack::Asks(mistyped)),
         flood("random keys", 32, Attack::Asks(random)),
-        flood("random keys from many addresses", 32, Attack::Asks(from_everywhere.collect())),
+        Flood {
+            is_forwarded: true,
+            ..flood("random keys from many addresses", 32, Attack::Asks(from_everywhere.collect()))
+        },
         asks("no key", b"GET /v1/businesses/biz_001 HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec()),
         asks("paths that are not there", get(narrow, "/v1/nowhere/at/all", "")),
         asks("methods that are not allowed", get(narrow, "/admin/v1/keys", "")),

@@ -25,6 +25,7 @@ use crate::{
 
 mod at_once;
 mod body;
+mod callers;
 mod client_address;
 mod connection;
 mod cors;
@@ -44,6 +45,7 @@ mod turns;
 mod who;
 
 pub use at_once::{AnswersAtOnce, Head, WholeBody, WholeRequest};
+use callers::Callers;
 pub use client_address::ClientAddress;
 pub use deadline::Deadline;
 use http2::first_run::RunFirst;
@@ -162,7 +164,9 @@ impl Bound {
         let stop = Shutdown::new();
         // Whoever drops this future wants the connections gone too.
         let _abort = stop.abort_on_drop();
+        let callers = Callers::new(&self.config.trusted_proxies, limits.connections, clock.clone());
         let server = Arc::new(Server {
+            callers,
             pipeline: Arc::new(Pipeline::new(&self.config, app, operational, clock)),
             protocols: connection::protocols(&limits),
             tls: self.tls,
@@ -198,6 +202,7 @@ impl Bound {
 
 /// What all connections of a server share.
 struct Server {
+    callers: Callers,
     pipeline: Arc<Pipeline>,
     protocols: auto::Builder<RunFirst>,
     tls: Option<Arc<Tls>>,
@@ -256,12 +261,23 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 impl Server {
     async fn serve(&self, stream: TcpStream, peer: IpAddr) {
+        let is_let_in = tokio::select! {
+            is_let_in = self.callers.let_in(&stream, peer, self.pipeline.room()) => is_let_in,
+            () = self.stop.draining() => return,
+        };
+        // In a place of its own, so that one that waits takes little.
+        if !(is_let_in && Box::pin(self.came_to_something(stream, peer)).await) {
+            self.callers.note_nothing(peer);
+        }
+    }
+
+    /// Serves a connection until it is over. Whether it came to something.
+    async fn came_to_something(&self, stream: TcpStream, peer: IpAddr) -> bool {
         // Small answers must not wait for more.
         let _ = stream.set_nodelay(true);
         let pipeline = Arc::clone(&self.pipeline);
         let Some(tls) = &self.tls else {
-            connection::serve(stream, peer, &self.protocols, pipeline, &self.stop).await;
-            return;
+            return connection::serve(stream, peer, &self.protocols, pipeline, &self.stop).await;
         };
         let handshake = timeout(pipeline.limits().handshake_timeout(), async {
             if plain::is_spoken(&stream).await? {
@@ -272,17 +288,18 @@ impl Server {
         });
         let handshake = tokio::select! {
             handshake = handshake => handshake,
-            () = self.stop.draining() => return,
+            () = self.stop.draining() => return true,
         };
         let problem = match handshake {
             Ok(Ok(stream)) => {
-                connection::serve(stream, peer, &self.protocols, pipeline, &self.stop).await;
-                return;
+                return connection::serve(stream, peer, &self.protocols, pipeline, &self.stop)
+                    .await;
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it took too long".to_owned(),
         };
         metrics::counter!(TLS_FAILURES).increment(1);
         tracing::debug!(%peer, problem, "TLS handshake failed");
+        false
     }
 }

@@ -25,7 +25,7 @@ use super::{
     http2::{
         first_run::RunFirst,
         linger::{linger, linger_after_flood},
-        wire::{Wire, turn},
+        wire::{BoxError, Wire, turn},
     },
     idle::IdleWatch,
     pipeline::Pipeline,
@@ -61,14 +61,14 @@ pub(super) fn protocols(limits: &Limits) -> auto::Builder<RunFirst> {
     builder
 }
 
-/// Serves a connection until it is over.
+/// Serves a connection until it is over. Whether it came to something: it had an answer, and no garbage after that.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     peer: IpAddr,
     protocols: &auto::Builder<RunFirst>,
     pipeline: Arc<Pipeline>,
     shutdown: &Shutdown,
-) {
+) -> bool {
     let wire = Wire::new(stream, pipeline.limits().streams_per_connection);
     let mut watch = IdleWatch::new(pipeline.limits(), pipeline.clock());
     let begin = watch.begin();
@@ -103,11 +103,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             is_draining = true;
         }
     });
-    match end.await {
+    let end = end.await;
+    let came_to_something = watch.answers() > 0 && !end.is_for_garbage();
+    match end {
         End::Served(Ok(())) if watch.is_spoilt() => linger(&wire, shutdown).await,
         End::Served(Ok(())) | End::Left | End::Aborted => {}
         End::Served(Err(error)) => {
-            tracing::debug!(%peer, error, "connection failed");
+            tracing::debug!(%peer, %error, "connection failed");
             // It may be told so, in the middle of what it sends.
             linger(&wire, shutdown).await;
         }
@@ -128,12 +130,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             let _ = timeout(FAREWELL, farewell).await;
         }
     }
+    came_to_something
 }
 
 /// Why a connection is served no more.
 enum End {
     /// It is over, or broke off.
-    Served(Result<(), String>),
+    Served(Result<(), BoxError>),
     /// Its client did nothing for too long.
     Over,
     /// Its client sends more frames than its requests account for.
@@ -142,4 +145,17 @@ enum End {
     Left,
     /// The server stops at once.
     Aborted,
+}
+
+impl End {
+    /// Whether the client sent what no client needs to.
+    fn is_for_garbage(&self) -> bool {
+        match self {
+            Self::Flooded => true,
+            Self::Served(Err(error)) => {
+                error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
+            }
+            _ => false,
+        }
+    }
 }

@@ -152,6 +152,10 @@ impl Pipeline {
         &self.limits
     }
 
+    pub(super) fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
     }

@@ -62,7 +62,7 @@ pub(super) async fn refuse(stream: TcpStream, shutdown: &Shutdown) {
         }
     });
     if let Err(error) = served.await {
-        tracing::debug!(error, "plain HTTP on the port of TLS, and not even that");
+        tracing::debug!(%error, "plain HTTP on the port of TLS, and not even that");
     }
     linger(&wire, shutdown).await;
 }

@@ -64,6 +64,13 @@ impl Room {
         let state = State { whose, standing: Standing::Outside, bytes: 0, refused: None };
         Seat(Arc::new(Held { room: Arc::clone(self), state: Mutex::new(state) }))
     }
+
+    /// Has a connection wait, unless so much of the same address does.
+    pub(super) fn hold_up(self: &Arc<Self>, client: ClientAddress, most: u64) -> Option<Paused> {
+        let whose = Whose::Address(client.network());
+        let waiting = lock(&self.paused).of(&whose);
+        (waiting < most).then(|| Paused::begin(self, whose))
+    }
 }
 
 /// Who has a share.
@@ -252,8 +259,8 @@ impl Seat {
     }
 }
 
-/// A request that is answered a while later.
-struct Paused {
+/// What waits a while: a request for its answer, a connection for its turn.
+pub(super) struct Paused {
     room: Arc<Room>,
     whose: Whose,
 }
@@ -264,7 +271,8 @@ impl Paused {
         Self { room: Arc::clone(room), whose }
     }
 
-    fn time(&self) -> Duration {
+    /// How long.
+    pub(super) fn time(&self) -> Duration {
         let all = u32::try_from(lock(&self.room.paused).of(&self.whose)).unwrap_or(u32::MAX);
         let more = SHORTEST_PAUSE.saturating_mul(all.saturating_sub(1)) / PAUSED_TOGETHER;
         (SHORTEST_PAUSE + more).min(LONGEST_PAUSE)

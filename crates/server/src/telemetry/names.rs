@@ -14,6 +14,8 @@ pub const CONNECTIONS: &str = "customer_settings_connections";
 pub const CONNECTIONS_REFUSED: &str = "customer_settings_connections_refused_total";
 /// Connections of HTTP/2 that were closed because their clients sent more frames than their requests need.
 pub const CONNECTIONS_FLOODED: &str = "customer_settings_connections_flooded_total";
+/// Counter: connections.
+pub const CONNECTIONS_HELD_UP: &str = "customer_settings_connections_held_up_total";
 /// TLS handshakes that failed or took too long.
 pub const TLS_FAILURES: &str = "customer_settings_tls_failures_total";
 /// Counter: look-ups of keys in the store.
@@ -63,6 +65,7 @@ pub(super) fn describe() {
         (REQUESTS, "Requests that were answered or given up"),
         (CONNECTIONS_REFUSED, "Connections that were closed at once because there were too many"),
         (CONNECTIONS_FLOODED, "Connections closed for more frames than their requests need"),
+        (CONNECTIONS_HELD_UP, "Connections that waited, as many of their address came to nothing"),
         (TLS_FAILURES, "TLS handshakes that failed or took too long"),
         (KEY_LOOKUPS, "Keys that were looked up in the store, not in memory"),
         (OVERLOADED, "Requests refused because others had all of what there is at once"),

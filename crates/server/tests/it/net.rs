@@ -33,6 +33,7 @@ use tokio::{
 };
 use tower::service_fn;
 
+mod callers;
 mod client_address;
 mod connections;
 mod early;

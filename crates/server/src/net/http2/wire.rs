@@ -2,7 +2,7 @@
 //! too: to learn what passed, and to send what HTTP/2 wrote in one go.
 
 use std::{
-    fmt::Display,
+    error::Error,
     io::{self, IoSlice},
     ops::ControlFlow::{self, Break, Continue},
     pin::Pin,
@@ -120,19 +120,22 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
     }
 }
 
+/// How a connection fails.
+pub(in crate::net) type BoxError = Box<dyn Error + Send + Sync>;
+
 /// Gives the connection its turn. How the wire stands then, or how the connection ended.
-pub(in crate::net) fn turn<S: AsyncWrite + Unpin, E: Display>(
-    connection: Pin<&mut impl Future<Output = Result<(), E>>>,
+pub(in crate::net) fn turn<S: AsyncWrite + Unpin>(
+    connection: Pin<&mut impl Future<Output = Result<(), BoxError>>>,
     wire: &Wire<S>,
     answers: u64,
     context: &mut Context<'_>,
-) -> ControlFlow<Result<(), String>, Passed> {
+) -> ControlFlow<Result<(), BoxError>, Passed> {
     if let Poll::Ready(result) = connection.poll(context) {
-        return Break(result.map_err(|error| error.to_string()));
+        return Break(result);
     }
     match wire.end_turn(answers, context) {
         Ok(passed) => Continue(passed),
-        Err(error) => Break(Err(error.to_string())),
+        Err(error) => Break(Err(error.into())),
     }
 }
 

@@ -1,0 +1,92 @@
+//! Addresses whose connections come to nothing, and those that share them.
+
+use super::*;
+
+const GARBAGE: &[u8] = b"\0\xff\x13\x37";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// Opens a connection, says this and leaves. What is heard until the server closes.
+async fn leave_with(server: &Server, said: &[u8]) -> String {
+    let mut stream = server.connect().await;
+    // It may be closed already.
+    let _ = stream.write_all(said).await;
+    let _ = stream.shutdown().await;
+    hear_all(&mut stream).await
+}
+
+async fn many(server: &Server, said: &[u8]) {
+    futures_util::future::join_all((0..50).map(|_| leave_with(server, said))).await;
+}
+
+const ASKS: &[u8] = b"GET /hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+/// Says this on so many connections that the next ones wait, and a client that does not is let go unread.
+async fn until_held_up(server: &Server, said: &[u8]) {
+    let held_up = async {
+        while leave_with(server, ASKS).await.ends_with("hello") {
+            many(server, said).await;
+        }
+    };
+    timeout(PATIENCE, held_up).await.expect("it is held up");
+}
+
+#[tokio::test]
+async fn who_waits_is_served_where_many_connections_come_to_nothing() {
+    let large = format!("GET / HTTP/1.1\r\nx: {}", "x".repeat(40_000));
+    let after_an_answer = [b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n", GARBAGE].concat();
+    let head = b"GET /hello HTTP/1.1\r\n";
+    for said in
+        [GARBAGE, PREFACE, large.as_bytes(), &b"\r\n".repeat(30_000), &after_an_answer, head, b""]
+    {
+        let server = Server::start(&config());
+        let mut before = server.connect().await;
+        before.write_all(b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        hear(&mut before, "hello").await;
+        until_held_up(&server, said).await;
+        // Over the same address, on a new connection and on one that was there.
+        assert!(server.get("/hello", "").await.ends_with("hello"));
+        before.write_all(b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        hear(&mut before, "hello").await;
+        let metrics = server.get("/metrics", "").await;
+        assert!(metrics.contains("customer_settings_connections_held_up_total "), "{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_connections_of_an_address_wait_than_its_share() {
+    let mut config = config();
+    config.limits.connections = 20;
+    let server = Server::start(&config);
+    until_held_up(&server, GARBAGE).await;
+    let refused = async {
+        loop {
+            // Three at once, where two may wait.
+            let three = futures_util::future::join_all((0..3).map(|_| server.get("/hello", "")));
+            if three.await.iter().any(String::is_empty) {
+                break;
+            }
+            many(&server, GARBAGE).await;
+        }
+    };
+    timeout(PATIENCE, refused).await.expect("one is refused");
+}
+
+#[tokio::test]
+async fn connections_with_answers_are_as_many_as_one_likes() {
+    let server = Server::start(&config());
+    for _ in 0..10 {
+        many(&server, ASKS).await;
+        assert!(leave_with(&server, ASKS).await.ends_with("hello"));
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_is_never_held_up() {
+    let mut config = config();
+    config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let server = Server::start(&config);
+    for _ in 0..10 {
+        many(&server, GARBAGE).await;
+        assert!(leave_with(&server, ASKS).await.ends_with("hello"));
+    }
+}
