@@ -199,11 +199,15 @@ fn dear(key: &str) -> Vec<Flood> {
         let each = |i| format!("\"{prefix}{i}\"{suffix}");
         (0..number).map(each).collect::<Vec<_>>().join(",")
     };
-    let creates = (0..1_000).map(|i| {
+    // As many as the company has room for.
+    let creates = (0..900).map(|i| {
         format!("{{\"create\":{{\"collection\":\"customer_tags\",\"entryId\":\"new_{i}\",\"entry\":{{\"name\":\"New {i}\"}}}}}}")
     });
     let creates = creates.collect::<Vec<_>>().join(",");
-    let batch = "/admin/v1/companies/cmp_1000:batch";
+    let batch = |company: &str| format!("/admin/v1/companies/{company}:batch");
+    let ids = (1..=1_000).map(|i| format!("\"tag_{i:04}\"")).collect::<Vec<_>>().join(",");
+    let order = format!("{{\"reorder\":{{\"collection\":\"customer_tags\",\"ids\":[{ids}]}}}}");
+    let dry = |changes: &str| format!("{{\"changes\":[{changes}],\"validateOnly\":true}}");
     vec![
         body(
             "reorder with 70,000 unknown ids",
@@ -235,13 +239,15 @@ fn dear(key: &str) -> Vec<Flood> {
         ),
         body(
             "a batch of 300,000 nothings",
-            batch,
+            &batch("cmp_1000"),
             format!("{{\"changes\":[{}]}}", ["{}"; 300_000].join(",")),
         ),
+        body("dry runs of a large batch", &batch("cmp_100"), dry(&creates)),
+        body("dry runs of seventy orders", &batch("cmp_1000"), dry(&[&*order; 70].join(","))),
         body(
-            "dry runs of a large batch",
-            batch,
-            format!("{{\"changes\":[{creates}],\"validateOnly\":true}}"),
+            "dry runs of an order",
+            &format!("{TAGS}:reorder"),
+            format!("{{\"ids\":[{ids}],\"validateOnly\":true}}"),
         ),
     ]
 }

@@ -20,7 +20,7 @@ use super::{
     guard::{Method, Methods, admit},
     http::{Authenticate, Backend, RpcPath, collected},
     inflate,
-    large::{AT_ONCE, beside},
+    large::{AT_ONCE, Sender},
     manner,
 };
 use crate::{
@@ -60,7 +60,7 @@ pub(super) struct Guard {
     pub(super) methods: Arc<Methods>,
     /// The most bytes of a message.
     pub(super) body_limit: usize,
-    /// Where large messages are inflated.
+    /// Where what is large is answered.
     pub(super) long_work: Arc<LongWork>,
 }
 
@@ -90,24 +90,45 @@ impl Guard {
         admit(method, holder, parts)
     }
 
-    /// The body, once all of it is here: a call that did not arrive whole is not carried out. The library
-    /// would take a call that its client broke off after the message for a finished one. It makes a message of all
-    /// that it is sent, so the items of lists are counted first.
-    async fn whole(&self, body: Body, parts: &Parts) -> Result<Bytes, Status> {
-        let refused = |error: RequestError| request_status(&error);
+    /// The services' answer to a call, once all of it is here: one that did not arrive whole is not carried out. The
+    /// library would take a call that its client broke off after the message for a finished one. What is large is
+    /// answered beside the threads that answer.
+    async fn answer(
+        self,
+        inner: Routes,
+        parts: Parts,
+        body: Body,
+    ) -> Result<http::Response<Body>, Status> {
         let (coding, limit) = (manner(&parts.extensions).coding, self.body_limit);
-        let bytes = collected(body, limit, HEAD_BYTES).await.map_err(refused)?;
-        if ends_within_a_frame(&bytes, limit) {
+        let sent = collected(body, limit, HEAD_BYTES).await.map_err(refused)?;
+        if ends_within_a_frame(&sent, limit) {
             return Err(refused(RequestError::BodyUnreadable));
         }
-        let frames = match inflate::call(bytes.clone(), coding, limit.min(AT_ONCE)) {
-            Err(RequestError::BodyTooLarge { .. }) => {
-                let inflate = move || inflate::call(bytes, coding, limit);
-                let inflated = beside(&self.long_work, &parts.extensions, inflate).await;
-                inflated.map_err(|error| grpc_status(&error))?
-            }
-            frames => frames,
+        let at_once = limit.min(AT_ONCE);
+        let frames = inflate::call(sent.clone(), coding, at_once);
+        let frames = frames.and_then(|frames| match frames.len() <= at_once + HEAD_BYTES {
+            true => Ok(frames),
+            false => Err(RequestError::BodyTooLarge { limit }),
+        });
+        if !matches!(frames, Err(RequestError::BodyTooLarge { .. })) {
+            return self.answer_whole(inner, parts, frames).await;
+        }
+        let sender = Sender::of(&parts.extensions).map_err(|error| grpc_status(&error))?;
+        let long_work = self.long_work.clone();
+        let answer = async move {
+            let frames = inflate::call(sent, coding, limit);
+            self.answer_whole(inner, parts, frames).await
         };
+        sender.beside(&long_work, answer).await.map_err(|error| grpc_status(&error))?
+    }
+
+    /// The library makes a message of all that it is sent, so the items of lists are counted first.
+    async fn answer_whole(
+        &self,
+        inner: Routes,
+        parts: Parts,
+        frames: Result<Bytes, RequestError>,
+    ) -> Result<http::Response<Body>, Status> {
         let frames = frames.map_err(refused)?;
         if messages(&frames).nth(1).is_some() {
             return Err(refused(RequestError::SeveralMessages));
@@ -116,7 +137,7 @@ impl Guard {
             let counted = messages(&frames).try_for_each(|message| method.lists.check(message));
             counted.map_err(|violation| grpc_status(&violation.into()))?;
         }
-        Ok(frames)
+        Ok(called(inner, parts, Body::new(Full::new(frames))).await)
     }
 
     /// Messages that cannot be read are the caller's mistake, and tonic answers as if they were
@@ -133,6 +154,15 @@ impl Guard {
         };
         request_status(&error).into_http()
     }
+}
+
+fn refused(error: RequestError) -> Status {
+    request_status(&error)
+}
+
+async fn called(inner: Routes, parts: Parts, body: Body) -> http::Response<Body> {
+    let called = inner.oneshot(http::Request::from_parts(parts, body)).await;
+    called.unwrap_or_else(|never| match never {})
 }
 
 #[async_trait]
@@ -167,19 +197,17 @@ impl Service<http::Request<Body>> for Guarded {
             let coding = manner(&parts.extensions).coding;
             // The messages that the services see are not compressed.
             parts.headers.remove(&GRPC_ENCODING);
-            if !is_open(parts.uri.path()) {
-                if let Err(refusal) = guard.admit(&mut parts).await {
-                    return Ok(refusal.into_http());
+            if is_open(parts.uri.path()) {
+                if coding != Coding::Identity {
+                    body = inflate::stream(body, coding, guard.body_limit);
                 }
-                body = match guard.whole(body, &parts).await {
-                    Ok(bytes) => Body::new(Full::new(bytes)),
-                    Err(refusal) => return Ok(refusal.into_http()),
-                };
-            } else if coding != Coding::Identity {
-                body = inflate::stream(body, coding, guard.body_limit);
+                return Ok(guard.mend(called(inner, parts, body).await));
             }
-            let response = inner.oneshot(http::Request::from_parts(parts, body)).await?;
-            Ok(guard.mend(response))
+            if let Err(refusal) = guard.admit(&mut parts).await {
+                return Ok(refusal.into_http());
+            }
+            let answered = guard.clone().answer(inner, parts, body).await;
+            Ok(answered.map_or_else(Status::into_http, |response| guard.mend(response)))
         })
     }
 }

@@ -167,41 +167,47 @@ impl Transcoder {
         if let Err(error) = self.authenticate.authenticate(&mut parts).await {
             return refuse(&error);
         }
-        let message = match self.message(route, captures, &parts, body).await {
+        let (manner, limit) = (manner(&parts.extensions), self.body_limit);
+        let sent = match request::read_body(&route.binding, manner, body, limit).await {
+            Ok(Sent::Small(body)) => return self.answer_body(route, &captures, parts, &body).await,
+            Ok(Sent::Large(sent)) => sent,
+            Err(error) => return refuse_request(&error),
+        };
+        let sender = match large::Sender::of(&parts.extensions) {
+            Ok(sender) => sender,
+            Err(error) => return refuse(&error),
+        };
+        let (transcoder, route) = (self.clone(), route.clone());
+        let answer = async move {
+            match inflate::body(sent, manner.coding, limit) {
+                Ok(body) => transcoder.answer_body(&route, &captures, parts, &body).await,
+                Err(error) => refuse_request(&error),
+            }
+        };
+        let answered = sender.beside(&self.long_work, answer).await;
+        answered.unwrap_or_else(|error| refuse(&error))
+    }
+
+    async fn answer_body(
+        &self,
+        route: &Arc<Route>,
+        captures: &[String],
+        parts: Parts,
+        body: &[u8],
+    ) -> Response<Body> {
+        let binding = &route.binding;
+        let message = match request::message(binding, captures, parts.uri.query(), body) {
             Ok(message) => message,
             Err(Unreadable::Body(error)) => return refuse_request(&error),
             Err(Unreadable::Field(error)) => return refuse(&error),
         };
         match &route.finished {
             Some(finished) => {
-                let answer = finished.answer(&route.binding.rpc_path, &message, &parts).await;
+                let answer = finished.answer(&binding.rpc_path, &message, &parts).await;
                 answer.unwrap_or_else(|error| refuse(&error))
             }
             None => self.call(route, parts, &message).await,
         }
-    }
-
-    async fn message(
-        &self,
-        route: &Arc<Route>,
-        captures: Vec<String>,
-        parts: &Parts,
-        body: Body,
-    ) -> Result<DynamicMessage, Unreadable> {
-        let (manner, limit) = (manner(&parts.extensions), self.body_limit);
-        let sent = request::read_body(&route.binding, manner, body, limit).await;
-        let sent = match sent.map_err(Unreadable::Body)? {
-            Sent::Small(body) => {
-                return request::message(&route.binding, &captures, parts.uri.query(), &body);
-            }
-            Sent::Large(sent) => sent,
-        };
-        let (route, uri) = (route.clone(), parts.uri.clone());
-        let read = move || {
-            let body = inflate::body(sent, manner.coding, limit).map_err(Unreadable::Body)?;
-            request::message(&route.binding, &captures, uri.query(), &body)
-        };
-        large::beside(&self.long_work, &parts.extensions, read).await.map_err(Unreadable::Field)?
     }
 
     async fn call(
@@ -210,9 +216,8 @@ impl Transcoder {
         parts: Parts,
         message: &DynamicMessage,
     ) -> Response<Body> {
-        // A write that was made must not wait to be told, as it would be refused where that takes too long.
-        let reader = is_read(&parts.method)
-            .then(|| (parts.headers.clone(), large::Sender::of(&parts.extensions)));
+        let reader = is_read(&parts.method).then(|| parts.headers.clone());
+        let (is_read, sender) = (reader.is_some(), large::Sender::of(&parts.extensions));
         let rpc_path = &route.binding.rpc_path;
         let called = backend::call(self.backend.clone(), rpc_path, parts, message).await;
         let answer = match called {
@@ -220,16 +225,16 @@ impl Transcoder {
             Err(status) => return error_response(status),
         };
         let (message, of) = (answer.message, route.clone());
-        let shown = match reader {
-            None => shown(&route.binding, None, message),
-            Some((headers, _)) if message.len() <= large::AT_ONCE => {
-                shown(&route.binding, Some(&headers), message)
+        let sender = sender.ok().filter(|_| message.len() > large::AT_ONCE);
+        let show = move || shown(&of.binding, reader.as_ref(), message.clone());
+        let shown = match sender {
+            None => show(),
+            Some(sender) if is_read => {
+                let shown = sender.beside(&self.long_work, async move { show() });
+                shown.await.and_then(|shown| shown)
             }
-            Some((headers, sender)) => {
-                let show = move || shown(&of.binding, Some(&headers), message);
-                let beside = async { sender?.beside(&self.long_work, show).await? };
-                beside.await
-            }
+            // A write that was made is told of, whatever else waits.
+            Some(sender) => sender.beside_or_here(&self.long_work, show).await,
         };
         match shown {
             Ok(mut response) => {

@@ -1,5 +1,5 @@
-//! What comes of large bodies, and large answers, are made beside the threads that answer requests, where a key has its
-//! share of the places. Little is done at once.
+//! What comes of large bodies, to the bytes of their answers, and other large answers are made beside the threads that
+//! answer requests, where a key has its share of the places. Little is done at once.
 
 use std::{sync::Arc, time::Instant};
 
@@ -33,21 +33,25 @@ impl Sender {
         Ok(Self { key, deadline: deadline.ok_or_else(absent)?.0 })
     }
 
-    /// Reads what is large, or makes it.
+    /// Does this in a place for what takes long.
     pub(super) async fn beside<T: Send + 'static>(
         self,
         long_work: &Arc<LongWork>,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T> {
-        long_work.run(self.key.as_ref(), self.deadline, async move { Ok(work()) }).await
+        let work = async move { Ok(work.await) };
+        long_work.run(self.key.as_ref(), self.deadline, work).await
     }
-}
 
-/// Reads a large body for whoever sent it.
-pub(super) async fn beside<T: Send + 'static>(
-    long_work: &Arc<LongWork>,
-    extensions: &Extensions,
-    read: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
-    Sender::of(extensions)?.beside(long_work, read).await
+    /// The same for what must be done: where it would be refused, it is done at once.
+    pub(super) async fn beside_or_here<T: Send + 'static>(
+        self,
+        long_work: &Arc<LongWork>,
+        work: impl Fn() -> T + Clone + Send + 'static,
+    ) -> T {
+        let beside = work.clone();
+        let beside = async move { Ok(beside()) };
+        let done = long_work.finish(self.key.as_ref(), self.deadline, beside).await;
+        done.unwrap_or_else(|_| work())
+    }
 }

@@ -86,10 +86,32 @@ impl LongWork {
         deadline: Instant,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        self.run_behind(MOST_WAITING, key, deadline, work).await
+    }
+
+    /// The same for the end of what was begun, however much of the same key waits: no more than the server works on at
+    /// once. Half of the time that is left is kept for whatever is done where there is no place.
+    pub async fn finish<T: Send + 'static>(
+        &self,
+        key: Option<&KeyId>,
+        deadline: Instant,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let left = deadline.saturating_duration_since(self.clock.monotonic());
+        self.run_behind(usize::MAX, key, deadline - left / 2, work).await
+    }
+
+    async fn run_behind<T: Send + 'static>(
+        &self,
+        most_waiting: usize,
+        key: Option<&KeyId>,
+        deadline: Instant,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         if HAS_PLACE.try_with(|()| ()).is_ok() {
             return work.await;
         }
-        let place = self.place(key, deadline).await?;
+        let place = self.place(most_waiting, key, deadline).await?;
         let (wanted, unwanted) = oneshot::channel::<()>();
         let work = HAS_PLACE.scope((), work.instrument(Span::current()));
         let runtime = Handle::current();
@@ -118,8 +140,13 @@ impl LongWork {
 
     /// Waits for a place. Each key has a queue of its own, of which no more than its share stand in that for the
     /// places: so keys take turns, however much each of them asks for.
-    async fn place(&self, key: Option<&KeyId>, deadline: Instant) -> Result<Place> {
-        let turn = self.lines.stand_in(key, self.share)?;
+    async fn place(
+        &self,
+        most_waiting: usize,
+        key: Option<&KeyId>,
+        deadline: Instant,
+    ) -> Result<Place> {
+        let turn = self.lines.stand_in(key, self.share, most_waiting)?;
         let waiting = Counted::new(telemetry::LONG_WORK_WAITING);
         let left = deadline.saturating_duration_since(self.clock.monotonic());
         let both = async {
@@ -148,12 +175,17 @@ struct Line {
 }
 
 impl Lines {
-    fn stand_in(self: &Arc<Self>, key: Option<&KeyId>, share: usize) -> Result<Turn> {
+    fn stand_in(
+        self: &Arc<Self>,
+        key: Option<&KeyId>,
+        share: usize,
+        most_waiting: usize,
+    ) -> Result<Turn> {
         let whose = key.cloned();
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Line { share: Arc::new(Semaphore::new(share)), standing: 0 };
         let line = lines.entry(whose.clone()).or_insert_with(new);
-        if line.standing >= share + MOST_WAITING {
+        if line.standing >= share.saturating_add(most_waiting) {
             let (limit, retry_after_ms) = (Limit::LongWork, RETRY_AFTER_MS);
             metrics::counter!(telemetry::RATE_LIMITED, "limit" => limit.reason()).increment(1);
             return Err(Error::TooManyRequests { limit, retry_after_ms });

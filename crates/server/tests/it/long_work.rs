@@ -196,6 +196,30 @@ async fn large_answers_to_reads_wait_for_their_turn() {
     assert!(list["entries"].as_array().unwrap().len() > 200);
 }
 
+#[tokio::test]
+async fn large_answers_to_writes_are_told_whatever_waits() {
+    let desk = Desk::open().await;
+    let description = "\u{4e2d}".repeat(500);
+    let create = |i: usize| {
+        json!({"create": {"collection": "customer_tags", "entryId": format!("long_{i}"),
+            "entry": {"name": format!("Long {i}"), "description": description}}})
+    };
+    let archive =
+        |i: usize| json!({"archive": {"collection": "customer_tags", "id": format!("long_{i}")}});
+    let batch = format!("{COMPANY}:batch");
+    let changes: Vec<Value> = (0..80).map(create).collect();
+    desk.ok("POST", &batch, json!({"changes": changes})).await;
+    let crowd = Crowd::of(&desk.server).await;
+    let changes: Vec<Value> = (0..80).map(archive).collect();
+    let before = desk.revision().await;
+    let body = json!({"changes": changes});
+    let answer = desk.send_with("POST", &batch, body, &[("grpc-timeout", "2S")]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.text().len() > 100_000);
+    assert_ne!(desk.revision().await, before);
+    crowd.leave().await;
+}
+
 also_on_postgres! {
     what_takes_long_and_waits_is_not_begun_and_holds_up_nothing_else,
     writes_that_take_long_wait_and_others_do_not,

@@ -110,7 +110,7 @@ fn gzip(body: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_large_body_is_read_where_long_work_is_done_and_a_small_one_at_once() {
+async fn a_large_body_is_answered_where_long_work_is_done_and_a_small_one_at_once() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
     let body = |bytes: usize| {
@@ -133,12 +133,18 @@ async fn a_large_body_is_read_where_long_work_is_done_and_a_small_one_at_once() 
             }
         }
     }
-    // Over gRPC only what comes compressed takes long.
     let list = "/moego.business.company.v1.CompanyService/ListCompanies";
     let bearer = format!("Bearer {secret}");
     let headers = [("authorization", bearer.as_str()), ("grpc-timeout", "300m")];
-    let unknown = [&b"\x7a\x80\x80\x08"[..], &vec![b'x'; 128 << 10]].concat();
-    server.grpc_bytes(list, &headers, unknown.into()).await.unwrap();
+    for (bytes, is_large) in [(64 << 10, false), ((64 << 10) + 1, true)] {
+        // A field that nobody knows, with three bytes of length.
+        let more = bytes - 4;
+        let length = [more & 127 | 128, more >> 7 & 127 | 128, more >> 14].map(|part| part as u8);
+        let message = [&b"\x7a"[..], &length, &vec![b'x'; more]].concat();
+        let answer = server.grpc_bytes(list, &headers, message.into()).await;
+        // The client itself ends at the same time.
+        assert_eq!(answer.is_err(), is_large, "{bytes}: {answer:?}");
+    }
     crowd.leave().await;
     for body in [large.clone().into_bytes(), gzip(&large)] {
         let coding = if body.starts_with(b"{") { "identity" } else { "gzip" };
