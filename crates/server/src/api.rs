@@ -48,6 +48,7 @@ mod large;
 pub mod lists;
 mod marks;
 pub mod openapi;
+mod reflection;
 mod wire;
 
 use admin::Admin;
@@ -57,6 +58,7 @@ use guard::{Methods, admit};
 use http::{Backend, Transcoder, Wiring};
 pub use lists::finished_list;
 use lists::{FinishedLists, at_once::ListsAtOnce};
+use reflection::Pace;
 
 /// How often the gRPC health service looks whether the server is ready.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(500);
@@ -120,16 +122,22 @@ impl Api {
         let routes = routes(use_cases, body_limit)
             .add_service(health_service)
             .add_service(
-                reflection()
+                reflection::service()
                     .build_v1()
                     .unwrap_or_else(|error| unreachable!("built descriptors: {error}")),
             )
             .add_service(
-                reflection()
+                reflection::service()
                     .build_v1alpha()
                     .unwrap_or_else(|error| unreachable!("built descriptors: {error}")),
             );
-        let guard = Guard { authenticator, methods, body_limit, long_work: long_work.clone() };
+        let guard = Guard {
+            authenticator,
+            methods,
+            body_limit,
+            long_work: long_work.clone(),
+            reflection: Arc::new(Pace::new()),
+        };
         let backend = grpc::backend(routes, guard.clone());
         let services = http::bound_services(descriptors());
         let services: Vec<&str> = services.iter().map(String::as_str).collect();
@@ -260,10 +268,4 @@ fn pages(documents: Router, transcoder: Transcoder) -> Router {
             status::request_error_response(Protocol::Http, &error)
         })
         .fallback(move |request: Request| async move { transcoder.answer(request).await })
-}
-
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(customer_settings_contract::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }

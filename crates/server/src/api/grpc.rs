@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -22,6 +22,7 @@ use super::{
     inflate,
     large::{AT_ONCE, Sender},
     manner,
+    reflection::{self, Pace},
 };
 use crate::{
     auth::Authenticator,
@@ -30,21 +31,14 @@ use crate::{
         error::{Cause, Error, Result},
         id::KeyId,
     },
-    net::{ClientAddress, Coding, GRPC_ENCODING, Who},
+    net::{ClientAddress, Coding, GRPC_ENCODING, Seat, Who},
     service::long_work::LongWork,
     status::{RequestError, grpc_code, grpc_status, request_status},
 };
 
-/// Services that answer without a key, some of whose calls are streams: what they tell is in the documentation anyway.
-const OPEN_SERVICES: [&str; 3] = [
-    "/grpc.health.v1.Health/",
-    "/grpc.reflection.v1.ServerReflection/",
-    "/grpc.reflection.v1alpha.ServerReflection/",
-];
-
-fn is_open(path: &str) -> bool {
-    OPEN_SERVICES.iter().any(|service| path.starts_with(service))
-}
+/// This and reflection answer without a key, and some of their calls are streams: what they tell is in the documentation
+/// anyway.
+const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// The services behind the check of the key.
 pub(super) fn backend(routes: Routes, guard: Guard) -> Backend {
@@ -62,6 +56,8 @@ pub(super) struct Guard {
     pub(super) body_limit: usize,
     /// Where what is large is answered.
     pub(super) long_work: Arc<LongWork>,
+    /// How fast reflection may be asked.
+    pub(super) reflection: Arc<Pace>,
 }
 
 impl Guard {
@@ -81,8 +77,7 @@ impl Guard {
         }
         let who = parts.extensions.get::<Who>().cloned().unwrap_or_default();
         who.asks_for(&method.label);
-        let address = parts.extensions.get::<ClientAddress>();
-        let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.0);
+        let ClientAddress(address) = client(parts);
         let values = parts.headers.get_all(header::AUTHORIZATION).iter();
         let values = values.map(|value| value.as_bytes());
         let found = |id: &KeyId| who.shows_key(id.as_str());
@@ -156,6 +151,11 @@ impl Guard {
     }
 }
 
+fn client(parts: &Parts) -> ClientAddress {
+    let address = parts.extensions.get::<ClientAddress>().copied();
+    address.unwrap_or(ClientAddress(Ipv4Addr::UNSPECIFIED.into()))
+}
+
 fn refused(error: RequestError) -> Status {
     request_status(&error)
 }
@@ -197,7 +197,14 @@ impl Service<http::Request<Body>> for Guarded {
             let coding = manner(&parts.extensions).coding;
             // The messages that the services see are not compressed.
             parts.headers.remove(&GRPC_ENCODING);
-            if is_open(parts.uri.path()) {
+            let is_reflection = reflection::is_at(parts.uri.path());
+            if is_reflection || parts.uri.path().starts_with(HEALTH) {
+                if is_reflection {
+                    if let Some(seat) = parts.extensions.get::<Seat>() {
+                        seat.step_aside();
+                    }
+                    body = guard.reflection.begin(client(&parts).network(), body).await;
+                }
                 if coding != Coding::Identity {
                     body = inflate::stream(body, coding, guard.body_limit);
                 }

@@ -41,7 +41,7 @@ impl ClientAddress {
     }
 
     /// What counts as one client: a subscriber holds a whole IPv6 /64.
-    pub(super) fn network(self) -> IpAddr {
+    pub fn network(self) -> IpAddr {
         match self.0 {
             IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
             v4 => v4,

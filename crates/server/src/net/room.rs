@@ -248,6 +248,11 @@ impl Seat {
         state.refused.take()
     }
 
+    /// Gives the place back of a request that waits for what it may take, and takes little itself.
+    pub fn step_aside(&self) {
+        self.0.leave(&mut self.0.state());
+    }
+
     /// Has somebody wait who asks too often: the longer, the more of the same one do.
     pub(super) async fn pause(&self) {
         let paused = {
@@ -402,6 +407,18 @@ mod tests {
         assert_eq!(reason(seat(&room, 4).take()), "OVERLOADED");
         drop(b);
         assert_eq!(reason(seat(&room, 4).take()), "");
+    }
+
+    #[test]
+    fn who_steps_aside_leaves_a_place_to_the_next_of_the_same() {
+        let room = room(2, 0);
+        let seats = taken(&room, 1);
+        assert_eq!(reason(seat(&room, 1).take()), "REQUESTS_AT_ONCE_LIMIT");
+        seats[0].step_aside();
+        let next = seat(&room, 1);
+        assert_eq!(reason(next.take()), "");
+        assert!(seats[0].leave().is_none());
+        assert_eq!(reason(seat(&room, 1).take()), "REQUESTS_AT_ONCE_LIMIT");
     }
 
     #[test]
