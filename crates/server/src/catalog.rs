@@ -18,6 +18,7 @@ pub mod plan;
 pub mod replay;
 mod rows;
 pub mod settings;
+pub mod stream;
 pub mod text;
 pub mod time;
 pub mod token;

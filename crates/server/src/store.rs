@@ -15,9 +15,10 @@ use crate::catalog::{
     entry::{Catalog, Revision},
     error::{Cause, Error, Kind, Unavailable},
     id::{BusinessId, CompanyId, EntryId, KeyId},
-    key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
+    key::{Key, KeySecrets, SecretDigest},
     log::{Line, LoggedRequest, RequestId},
     settings::{Settings, Subject},
+    stream::{LinePlace, Stream, Streams},
     time::Timestamp,
 };
 
@@ -31,7 +32,7 @@ pub mod watched;
 pub(crate) const MOST_READ_BYTES: usize = 2 << 20;
 
 /// Which of the unreleased schemas of number 1 this is. A store of another one is refused, as nothing is moved.
-const LAYOUT: i64 = 2;
+const LAYOUT: i64 = 3;
 const OTHER_LAYOUT: &str = "is of another program from before the first release, and nothing of it is moved: make a new \
                             one, and load into it what that program exports";
 
@@ -120,29 +121,74 @@ pub trait Store: Send + Sync + 'static {
     /// The company's current revision; `None` if there is no such company.
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError>;
 
-    /// Writes a planned line of the change log and the rows of its deltas together, if the company still is
-    /// at the line's base (0: does not exist); else [`StoreError::Conflict`] and nothing is written.
-    /// A business id that another company has, or the id of a deleted entry that is created
-    /// again, is [`StoreError::Taken`], nothing written. A request id that the key already used
-    /// for this company is a conflict too, since its answer is in the log by now.
+    /// Writes planned lines of logs and the rows of their deltas together, if each stream still is at its line's base
+    /// (0: does not exist); else [`StoreError::Conflict`] and nothing is written. So is a request id that the key already
+    /// used there, since its answer is in the log by now, and a key to be `live` that is revoked or not there.
     ///
-    /// A line without deltas raises no revision and writes no row: it is added to the
-    /// log at its base, where only [`Store::request`] finds it, and needs a request id. A request id
-    /// needs a key.
+    /// An id that belongs to something else is [`StoreError::Taken`], nothing written: of another company's location, of
+    /// a deleted entry that is created again, of a key that is made; for the secret of a key, with the id of the key that
+    /// has it.
     ///
-    /// A line names each row at most once, in any order: entries may swap names and ranks. From
-    /// base 0 its first delta makes the company. A company's own row is [`StoreError::Outdated`] where
-    /// a newer program has made the fold keys. A line that does not fit the grant or the rows is
-    /// [`StoreError::Damaged`], nothing written.
-    async fn commit(&self, grant: &Grant, line: &Line) -> Result<(), StoreError>;
+    /// A line without deltas raises no revision and writes no row: it is added to the log at its base, where only
+    /// [`Store::request`] finds it, and needs a request id. A request id needs a key.
+    ///
+    /// A line names each row at most once, in any order: entries may swap names and ranks. From base 0 its first delta
+    /// makes the company or the key. A company's own row is [`StoreError::Outdated`] where a newer program has made the
+    /// fold keys. A line that does not fit its stream or the rows is [`StoreError::Damaged`], nothing written.
+    async fn commit(
+        &self,
+        lines: &[(&Stream, &Line)],
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError>;
 
-    /// What the key's request of that id did to the company, if it was made before.
+    /// The same for a family: a key and those that descend from it.
+    ///
+    /// The lines are made of all that [`Store::key_descendants`] finds, at most `limit`, while nobody else can write
+    /// keys: so none is made meanwhile and left out. No lines are [`StoreError::Conflict`].
+    async fn commit_key_family(
+        &self,
+        head: &KeyId,
+        limit: u32,
+        plan: PlanFamily,
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError>;
+
+    /// What the key's request of that id did among these streams, if it was made before.
     async fn request(
         &self,
-        grant: &Grant,
+        among: &Streams,
         key: &KeyId,
         request: &RequestId,
     ) -> Result<Option<LoggedRequest>, StoreError>;
+
+    /// All lines of a log after a place, in order, at most `limit`: each with its
+    /// part, which is 0 for a change and 1, 2 … for the empty lines of requests that changed
+    /// nothing at its revision. A place is a revision and a part; (0, 0) is before all. Like all
+    /// methods that read a log it stops early after much ([`MOST_READ_BYTES`]), but never before the
+    /// first line: only an empty answer is the end.
+    async fn log(
+        &self,
+        stream: &Stream,
+        after: (Revision, u32),
+        limit: u32,
+    ) -> Result<Vec<(u32, Line)>, StoreError>;
+
+    /// The changes among these streams before a place (`None`: all), newest first, at most `limit`; empty lines are left
+    /// out. With `mentions`, only those that change it (or an entry of that catalog).
+    async fn log_before(
+        &self,
+        among: &Streams,
+        before: Option<&LinePlace>,
+        mentions: Option<&Subject>,
+        limit: u32,
+    ) -> Result<Vec<Line>, StoreError>;
+
+    /// A stream's revision at a moment: that of the last change at or before it.
+    async fn revision_at(
+        &self,
+        stream: &Stream,
+        time: Timestamp,
+    ) -> Result<Option<Revision>, StoreError>;
 
     /// Those of the ids that deleted entries of the catalog had, in any order.
     async fn deleted_among(
@@ -151,43 +197,6 @@ pub trait Store: Send + Sync + 'static {
         catalog: Catalog,
         ids: &[EntryId],
     ) -> Result<Vec<EntryId>, StoreError>;
-
-    /// The lines of the company's change log after a revision, oldest first, at most `limit`. Like all
-    /// methods that read a log it stops early after much ([`MOST_READ_BYTES`]), but never before the
-    /// first line: only an empty answer is the end.
-    async fn changes(
-        &self,
-        grant: &Grant,
-        after: Revision,
-        limit: u32,
-    ) -> Result<Vec<Line>, StoreError>;
-
-    /// The lines of the company's change log before a revision (`None`: all), newest first, at
-    /// most `limit`. With `mentions`, only those that change it (or an entry of that catalog).
-    async fn changes_before(
-        &self,
-        grant: &Grant,
-        before: Option<Revision>,
-        mentions: Option<&Subject>,
-        limit: u32,
-    ) -> Result<Vec<Line>, StoreError>;
-
-    /// All lines of the company's change log after a place, in order, at most `limit`: each with its
-    /// part, which is 0 for a change and 1, 2 … for the empty lines of requests that changed
-    /// nothing at its revision. A place is a revision and a part; (0, 0) is before all.
-    async fn whole_log(
-        &self,
-        grant: &Grant,
-        after: (Revision, u32),
-        limit: u32,
-    ) -> Result<Vec<(u32, Line)>, StoreError>;
-
-    /// The company's revision at a moment: that of the last change at or before it.
-    async fn revision_at(
-        &self,
-        grant: &Grant,
-        time: Timestamp,
-    ) -> Result<Option<Revision>, StoreError>;
 
     /// The key of that secret, the current or the previous one, whatever its state.
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError>;
@@ -213,47 +222,6 @@ pub trait Store: Send + Sync + 'static {
     /// id, at most `limit`.
     async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError>;
 
-    /// Writes the plan's key and its line of the server-level key log together, if the key still
-    /// is at `plan.base` (0: does not exist); else [`StoreError::Conflict`], and so is a request id
-    /// that the acting key used before, and a key to be `live` that is revoked or not there. A new
-    /// key's id, or a secret, that another key has is [`StoreError::Taken`] with that other key's
-    /// id. Nothing is written in these cases.
-    ///
-    /// A plan whose key stays at its base writes no key: it adds an empty line to the log, which
-    /// only [`Store::key_request`] finds, and needs a request id. A request id needs a key that
-    /// acts.
-    async fn commit_key(&self, plan: &KeyPlan, live: Option<&KeyId>) -> Result<(), StoreError>;
-
-    /// The same for a family: a key's plan, and those of the keys that descend from it, all of them
-    /// or nothing.
-    ///
-    /// The plans are made of all that [`Store::key_descendants`] finds, at most `limit`, while nobody
-    /// else can write keys: so none is made meanwhile and left out. No plans are
-    /// [`StoreError::Conflict`].
-    async fn commit_key_family(
-        &self,
-        head: &KeyId,
-        limit: u32,
-        plan: PlanFamily,
-        live: Option<&KeyId>,
-    ) -> Result<(), StoreError>;
-
-    /// What the acting key's request of that id did to a key, if it was made before.
-    async fn key_request(
-        &self,
-        actor: &KeyId,
-        request: &RequestId,
-    ) -> Result<Option<LoggedKeyRequest>, StoreError>;
-
-    /// The lines of the key log, of one key or of all, that stand before a place (`None`: from the
-    /// newest), newest first: by time, then key id, then revision. At most `limit`.
-    async fn key_changes(
-        &self,
-        key: Option<&KeyId>,
-        before: Option<&KeyLogPlace>,
-        limit: u32,
-    ) -> Result<Vec<KeyLogLine>, StoreError>;
-
     /// The faults of the database's own structure, at most `limit`: an index that is missing or not as the program
     /// makes it, with what mends it, and where the engine can tell, one that lacks rows, in its own words.
     async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError>;
@@ -261,15 +229,6 @@ pub trait Store: Send + Sync + 'static {
     /// The ids of the keys that have a row or a log, by id after one (`None`: from the first), at most
     /// `limit`. Reads nothing else of them, so that damage to one hides no other.
     async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError>;
-
-    /// All lines of one key's log after a place, in order, empty ones too, as [`Store::whole_log`]
-    /// has a company's. At most `limit`.
-    async fn whole_key_log(
-        &self,
-        key: &KeyId,
-        after: (Revision, u32),
-        limit: u32,
-    ) -> Result<Vec<(u32, KeyLogLine)>, StoreError>;
 
     /// When the next key expires after a moment, of those that are not revoked.
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;
@@ -310,8 +269,8 @@ fn listed<T, P>(place: P, read: Result<T, StoreError>) -> Result<Listed<T, P>, S
     }
 }
 
-/// Makes the plans of a family out of the head's descendants. Knows the head.
-pub type PlanFamily = Arc<dyn Fn(&[Key]) -> Option<Vec<KeyPlan>> + Send + Sync>;
+/// Makes the lines of a family out of the head's descendants. Knows the head.
+pub type PlanFamily = Arc<dyn Fn(&[Key]) -> Option<Vec<(Stream, Line)>> + Send + Sync>;
 
 /// What may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -351,22 +310,6 @@ impl StoreError {
     /// served in its place.
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Replaced(_))
-    }
-}
-
-/// Refuses plans about keys that no engine can write.
-fn check_key_plans(plans: &[KeyPlan]) -> Result<(), StoreError> {
-    let is_fit = |plan: &KeyPlan| {
-        let revision = plan.after.audit.revision;
-        let is_empty = revision == plan.base;
-        (is_empty || revision == plan.base.next())
-            && (plan.request.is_none() || plan.actor.key_id.is_some())
-            && (plan.request.is_some() || !is_empty)
-    };
-    if plans.iter().all(is_fit) {
-        Ok(())
-    } else {
-        Err(StoreError::Damaged(Cause::new("the plan does not fit its key")))
     }
 }
 

@@ -13,7 +13,7 @@ CREATE TABLE companies (
     fold_key              TEXT COLLATE "C" NOT NULL,
     country               TEXT COLLATE "C" NOT NULL,
     timezone              TEXT COLLATE "C" NOT NULL,
-    state                 TEXT COLLATE "C" NOT NULL CHECK (state IN ('active', 'archived')),
+    state                 TEXT COLLATE "C" NOT NULL,
     created_by            TEXT COLLATE "C" NOT NULL,
     created_time          BIGINT  NOT NULL,
     last_updated_by       TEXT COLLATE "C" NOT NULL,
@@ -31,7 +31,7 @@ CREATE TABLE businesses (
     name                  TEXT COLLATE "C" NOT NULL,
     contact               TEXT COLLATE "C" NOT NULL,
     address               TEXT COLLATE "C",
-    state                 TEXT COLLATE "C" NOT NULL CHECK (state IN ('active', 'archived')),
+    state                 TEXT COLLATE "C" NOT NULL,
     created_by            TEXT COLLATE "C" NOT NULL,
     created_time          BIGINT  NOT NULL,
     last_updated_by       TEXT COLLATE "C" NOT NULL,
@@ -48,15 +48,14 @@ CREATE INDEX businesses_by_name ON businesses (name, id) WHERE state = 'active';
 -- plan checks, and a plan is written only over what it saw.
 CREATE TABLE entries (
     company_id            TEXT COLLATE "C" NOT NULL REFERENCES companies (id),
-    catalog               TEXT COLLATE "C" NOT NULL CHECK (catalog IN
-                              ('customer_tags', 'referral_sources', 'life_cycles', 'action_statuses')),
+    catalog               TEXT COLLATE "C" NOT NULL,
     id                    TEXT COLLATE "C" NOT NULL,
     rank                  BIGINT  NOT NULL,
     name                  TEXT COLLATE "C" NOT NULL,
     description           TEXT COLLATE "C" NOT NULL,
     color                 TEXT COLLATE "C",
     is_default            BOOLEAN NOT NULL,
-    state                 TEXT COLLATE "C" NOT NULL CHECK (state IN ('active', 'archived')),
+    state                 TEXT COLLATE "C" NOT NULL,
     created_by            TEXT COLLATE "C" NOT NULL,
     created_time          BIGINT  NOT NULL,
     last_updated_by       TEXT COLLATE "C" NOT NULL,
@@ -72,15 +71,15 @@ CREATE UNIQUE INDEX entries_default ON entries (company_id, catalog)
 -- The ids of entries that were deleted: they are not used again, unless the entry itself comes back.
 CREATE TABLE deleted_entries (
     company_id TEXT COLLATE "C" NOT NULL REFERENCES companies (id),
-    catalog    TEXT COLLATE "C" NOT NULL CHECK (catalog IN
-                   ('customer_tags', 'referral_sources', 'life_cycles', 'action_statuses')),
+    catalog    TEXT COLLATE "C" NOT NULL,
     id         TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (company_id, catalog, id)
 );
 
--- The companies' change logs.
+-- The logs of all streams: of companies, of keys. Of a stream that has a table, the row there is as its log says.
 CREATE TABLE changes (
-    company_id     TEXT COLLATE "C" NOT NULL REFERENCES companies (id),
+    stream_kind    TEXT COLLATE "C" NOT NULL,
+    stream_id      TEXT COLLATE "C" NOT NULL,
     revision       BIGINT  NOT NULL CHECK (revision > 0),
     -- 0 made the revision; 1, 2 … are requests that found nothing to change at it.
     part           BIGINT  NOT NULL CHECK (part >= 0),
@@ -89,18 +88,24 @@ CREATE TABLE changes (
     actor_staff_id TEXT COLLATE "C" NOT NULL,
     -- Where the actor's request came from: an IP address.
     address        TEXT COLLATE "C",
+    -- Within what the key uses a request id once: the stream's id, or empty where that is the kind.
+    request_scope  TEXT COLLATE "C",
     request_id     TEXT COLLATE "C",
     request_digest BYTEA   CHECK (length(request_digest) = 32),
     subjects       TEXT COLLATE "C" NOT NULL,
     body           TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (company_id, revision, part),
+    PRIMARY KEY (stream_kind, stream_id, revision, part),
     CHECK ((request_id IS NULL) = (request_digest IS NULL)),
+    CHECK ((request_id IS NULL) = (request_scope IS NULL)),
     CHECK (request_id IS NULL OR actor_key_id IS NOT NULL),
     CHECK (part = 0 OR request_id IS NOT NULL)
 );
 
-CREATE UNIQUE INDEX changes_by_request ON changes (company_id, actor_key_id, request_id)
+CREATE UNIQUE INDEX changes_by_request ON changes (stream_kind, request_scope, actor_key_id, request_id)
     WHERE request_id IS NOT NULL;
+-- Keys' changes are listed together; writes of companies pay nothing for it.
+CREATE INDEX changes_of_keys_by_time ON changes (time, stream_id, revision)
+    WHERE stream_kind = 'key' AND part = 0;
 
 CREATE TABLE keys (
     id                TEXT COLLATE "C" NOT NULL PRIMARY KEY,
@@ -132,29 +137,6 @@ CREATE UNIQUE INDEX keys_by_secret ON keys (secret);
 CREATE UNIQUE INDEX keys_by_previous_secret ON keys (previous_secret);
 CREATE UNIQUE INDEX keys_by_sequence ON keys (sequence);
 CREATE INDEX keys_by_creator ON keys (created_by_key_id, id);
-
--- The server-level log of keys, which is never undone.
-CREATE TABLE key_changes (
-    key_id         TEXT COLLATE "C" NOT NULL REFERENCES keys (id),
-    revision       BIGINT  NOT NULL CHECK (revision > 0),
-    -- 0 made the revision; 1, 2 … are requests that found nothing to change at it.
-    part           BIGINT  NOT NULL CHECK (part >= 0),
-    time           BIGINT  NOT NULL,
-    actor_key_id   TEXT COLLATE "C",
-    actor_staff_id TEXT COLLATE "C" NOT NULL,
-    address        TEXT COLLATE "C",
-    request_id     TEXT COLLATE "C",
-    request_digest BYTEA   CHECK (length(request_digest) = 32),
-    body           TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (key_id, revision, part),
-    CHECK ((request_id IS NULL) = (request_digest IS NULL)),
-    CHECK (request_id IS NULL OR actor_key_id IS NOT NULL),
-    CHECK (part = 0 OR request_id IS NOT NULL)
-);
-
-CREATE INDEX key_changes_by_time ON key_changes (time, key_id, revision) WHERE part = 0;
-CREATE UNIQUE INDEX key_changes_by_request ON key_changes (actor_key_id, request_id)
-    WHERE request_id IS NOT NULL;
 
 -- Apart from the keys, because it is written often and is part of no log.
 CREATE TABLE key_uses (

@@ -16,7 +16,7 @@ CREATE TABLE meta (
 ) STRICT;
 
 INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version)
-VALUES (1, 1, 1, 2, 1, 1);
+VALUES (1, 1, 1, 3, 1, 1);
 
 CREATE TABLE companies (
     id                    TEXT    NOT NULL PRIMARY KEY,
@@ -26,7 +26,7 @@ CREATE TABLE companies (
     fold_key              TEXT    NOT NULL,
     country               TEXT    NOT NULL,
     timezone              TEXT    NOT NULL,
-    state                 TEXT    NOT NULL CHECK (state IN ('active', 'archived')),
+    state                 TEXT    NOT NULL,
     created_by            TEXT    NOT NULL,
     created_time          INTEGER NOT NULL,
     last_updated_by       TEXT    NOT NULL,
@@ -44,7 +44,7 @@ CREATE TABLE businesses (
     name                  TEXT    NOT NULL,
     contact               TEXT    NOT NULL,
     address               TEXT,
-    state                 TEXT    NOT NULL CHECK (state IN ('active', 'archived')),
+    state                 TEXT    NOT NULL,
     created_by            TEXT    NOT NULL,
     created_time          INTEGER NOT NULL,
     last_updated_by       TEXT    NOT NULL,
@@ -61,15 +61,14 @@ CREATE INDEX businesses_by_name ON businesses (name, id) WHERE state = 'active';
 -- plan checks, and a plan is written only over what it saw.
 CREATE TABLE entries (
     company_id            TEXT    NOT NULL REFERENCES companies (id),
-    catalog               TEXT    NOT NULL CHECK (catalog IN
-                              ('customer_tags', 'referral_sources', 'life_cycles', 'action_statuses')),
+    catalog               TEXT    NOT NULL,
     id                    TEXT    NOT NULL,
     rank                  INTEGER NOT NULL,
     name                  TEXT    NOT NULL,
     description           TEXT    NOT NULL,
     color                 TEXT,
     is_default            INTEGER NOT NULL CHECK (is_default IN (0, 1)),
-    state                 TEXT    NOT NULL CHECK (state IN ('active', 'archived')),
+    state                 TEXT    NOT NULL,
     created_by            TEXT    NOT NULL,
     created_time          INTEGER NOT NULL,
     last_updated_by       TEXT    NOT NULL,
@@ -85,35 +84,41 @@ CREATE UNIQUE INDEX entries_default ON entries (company_id, catalog)
 -- The ids of entries that were deleted: they are not used again, unless the entry itself comes back.
 CREATE TABLE deleted_entries (
     company_id TEXT NOT NULL REFERENCES companies (id),
-    catalog    TEXT NOT NULL CHECK (catalog IN
-                   ('customer_tags', 'referral_sources', 'life_cycles', 'action_statuses')),
+    catalog    TEXT NOT NULL,
     id         TEXT NOT NULL,
     PRIMARY KEY (company_id, catalog, id)
 ) STRICT, WITHOUT ROWID;
 
--- The companies' change logs.
+-- The logs of all streams: of companies, of keys. Of a stream that has a table, the row there is as its log says.
 CREATE TABLE changes (
-    company_id     TEXT    NOT NULL REFERENCES companies (id),
+    stream_kind    TEXT    NOT NULL,
+    stream_id      TEXT    NOT NULL,
     revision       INTEGER NOT NULL CHECK (revision > 0),
     -- 0 made the revision; 1, 2 … are requests that found nothing to change at it.
     part           INTEGER NOT NULL CHECK (part >= 0),
     time           INTEGER NOT NULL,
-    actor_key_id   TEXT,
+    actor_key_id   TEXT   ,
     actor_staff_id TEXT    NOT NULL,
     -- Where the actor's request came from: an IP address.
-    address        TEXT,
-    request_id     TEXT,
+    address        TEXT   ,
+    -- Within what the key uses a request id once: the stream's id, or empty where that is the kind.
+    request_scope  TEXT   ,
+    request_id     TEXT   ,
     request_digest BLOB    CHECK (length(request_digest) = 32),
     subjects       TEXT    NOT NULL,
     body           TEXT    NOT NULL,
-    PRIMARY KEY (company_id, revision, part),
+    PRIMARY KEY (stream_kind, stream_id, revision, part),
     CHECK ((request_id IS NULL) = (request_digest IS NULL)),
+    CHECK ((request_id IS NULL) = (request_scope IS NULL)),
     CHECK (request_id IS NULL OR actor_key_id IS NOT NULL),
     CHECK (part = 0 OR request_id IS NOT NULL)
 ) STRICT;
 
-CREATE UNIQUE INDEX changes_by_request ON changes (company_id, actor_key_id, request_id)
+CREATE UNIQUE INDEX changes_by_request ON changes (stream_kind, request_scope, actor_key_id, request_id)
     WHERE request_id IS NOT NULL;
+-- Keys' changes are listed together; writes of companies pay nothing for it.
+CREATE INDEX changes_of_keys_by_time ON changes (time, stream_id, revision)
+    WHERE stream_kind = 'key' AND part = 0;
 
 CREATE TABLE keys (
     id                TEXT    NOT NULL PRIMARY KEY,
@@ -145,29 +150,6 @@ CREATE UNIQUE INDEX keys_by_secret ON keys (secret);
 CREATE UNIQUE INDEX keys_by_previous_secret ON keys (previous_secret);
 CREATE UNIQUE INDEX keys_by_sequence ON keys (sequence);
 CREATE INDEX keys_by_creator ON keys (created_by_key_id, id);
-
--- The server-level log of keys, which is never undone.
-CREATE TABLE key_changes (
-    key_id         TEXT    NOT NULL REFERENCES keys (id),
-    revision       INTEGER NOT NULL CHECK (revision > 0),
-    -- 0 made the revision; 1, 2 … are requests that found nothing to change at it.
-    part           INTEGER NOT NULL CHECK (part >= 0),
-    time           INTEGER NOT NULL,
-    actor_key_id   TEXT,
-    actor_staff_id TEXT    NOT NULL,
-    address        TEXT,
-    request_id     TEXT,
-    request_digest BLOB    CHECK (length(request_digest) = 32),
-    body           TEXT    NOT NULL,
-    PRIMARY KEY (key_id, revision, part),
-    CHECK ((request_id IS NULL) = (request_digest IS NULL)),
-    CHECK (request_id IS NULL OR actor_key_id IS NOT NULL),
-    CHECK (part = 0 OR request_id IS NOT NULL)
-) STRICT;
-
-CREATE INDEX key_changes_by_time ON key_changes (time, key_id, revision) WHERE part = 0;
-CREATE UNIQUE INDEX key_changes_by_request ON key_changes (actor_key_id, request_id)
-    WHERE request_id IS NOT NULL;
 
 -- Apart from the keys, because it is written often and is part of no log.
 CREATE TABLE key_uses (

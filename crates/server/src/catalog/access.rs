@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, ops::Deref, sync::Arc};
 use super::{
     error::{Error, Kind, Result, Violation},
     id::{CompanyId, KeyId, StaffId},
+    stream::Stream,
     time::Timestamp,
     token::RevisionToken,
 };
@@ -313,6 +314,11 @@ impl Grant {
     /// The company.
     pub fn company(&self) -> &CompanyId {
         &self.company
+    }
+
+    /// The company's log.
+    pub fn stream(&self) -> Stream {
+        Stream::company(&self.company)
     }
 
     /// Who acts.

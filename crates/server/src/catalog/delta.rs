@@ -5,6 +5,7 @@ use super::{
     company::{Business, Company},
     entry::{Catalog, Entry, State},
     id::{BusinessId, EntryId},
+    key::Key,
     settings::Subject,
 };
 
@@ -30,6 +31,7 @@ pub enum Row {
     Rank(u32),
     /// A deleted entry's id, which no other entry gets.
     Tombstone,
+    Key(Box<Key>),
 }
 
 impl Row {
@@ -38,7 +40,7 @@ impl Row {
             Self::Company(company) => Some(company.state),
             Self::Business(business) => Some(business.state),
             Self::Entry(entry) => Some(entry.state),
-            Self::Rank(_) | Self::Tombstone => None,
+            Self::Rank(_) | Self::Tombstone | Self::Key(_) => None,
         }
     }
 
@@ -52,6 +54,11 @@ impl Row {
         if let Self::Business(business) = self { Some(business) } else { None }
     }
 
+    /// The key, if it is one.
+    pub fn key(&self) -> Option<&Key> {
+        if let Self::Key(key) = self { Some(key) } else { None }
+    }
+
     /// The entry, if it is one.
     pub fn entry(&self) -> Option<&Entry> {
         if let Self::Entry(entry) = self { Some(entry) } else { None }
@@ -59,6 +66,13 @@ impl Row {
 }
 
 impl Delta {
+    /// A key that is made (without `before`) or changed.
+    pub fn key(before: Option<Key>, after: Key) -> Self {
+        let row = |key| Row::Key(Box::new(key));
+        let subject = Subject::Key(after.id.clone());
+        Self { subject, before: before.map(row), after: Some(row(after)) }
+    }
+
     /// A company that is made (without `before`) or changed.
     pub fn company(before: Option<Company>, after: Company) -> Self {
         let row = |company| Row::Company(Box::new(company));
@@ -158,6 +172,7 @@ impl Delta {
             (Some(Row::Company(before)), Some(Row::Company(after))) => changed(&**before, after),
             (Some(Row::Business(before)), Some(Row::Business(after))) => changed(&**before, after),
             (Some(Row::Entry(before)), Some(Row::Entry(after))) => changed(&**before, after),
+            (Some(Row::Key(before)), Some(Row::Key(after))) => changed(&**before, after),
             (Some(Row::Rank(_)), Some(Row::Rank(_))) => vec!["position"],
             _ => vec![],
         }
@@ -227,4 +242,15 @@ fields! { Entry:
     "is_default" => is_default,
     "state" => state,
     "position" => rank,
+}
+
+fields! { Key:
+    "name" => name,
+    "scopes" => scopes,
+    "company_ids" => coverage,
+    "addresses" => addresses,
+    "expires_time" => expires_time,
+    "staff_id" => staff_id,
+    "secret" => secret,
+    "revoked_time" => revoked_time,
 }

@@ -195,6 +195,7 @@ impl Settings {
             }
             Some(Subject::Entry(catalog, id)) => self.entry(*catalog, id).map(Entry::etag),
             Some(Subject::Catalog(catalog)) => Some(self.catalog_etag(*catalog)),
+            Some(Subject::Key(_)) => None,
         }
     }
 

@@ -6,10 +6,11 @@ use ipnet::IpNet;
 
 use super::{
     access::{Actor, Coverage, Holder, Rights, Scope, Scopes},
+    delta::{Delta, Row},
     entry::{Audit, Revision},
     error::{Beyond, Error, MOST_NAMED, Result, few},
     id::{KeyId, StaffId},
-    log::Request,
+    log::Line,
     text::Name,
     time::Timestamp,
 };
@@ -195,100 +196,22 @@ impl Key {
     }
 }
 
-/// What a store writes: a key, and its line of the server-level key log.
-#[derive(Clone, Debug)]
-pub struct KeyPlan {
-    /// The revision of the key that was read; 0 where it does not exist.
-    pub base: Revision,
-    /// The key at the revision after `base`; at `base` itself where the request found nothing to
-    /// change.
-    pub after: Key,
-    /// Who.
-    pub actor: Actor,
-    /// When.
-    pub time: Timestamp,
-    /// The request, where it has an id.
-    pub request: Option<Request>,
-    /// The keys that are revoked along with this one, which have plans of their own.
-    pub also_revoked: Vec<KeyId>,
+/// The key before and after a line of its log; none before where it was made.
+pub fn sides(line: &Line) -> Option<(Option<&Key>, &Key)> {
+    let delta = line.deltas.first()?;
+    Some((delta.before.as_ref().and_then(Row::key), delta.after.as_ref()?.key()?))
 }
 
-/// A line of the key log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyLogLine {
-    /// When.
-    pub time: Timestamp,
-    /// Who, and from where.
-    pub actor: Actor,
-    /// The request, where it had an id.
-    pub request: Option<Request>,
-    /// The keys that were revoked along with it. `None` where this is no longer what was written.
-    pub also_revoked: Option<Vec<KeyId>>,
-    /// The key before; none if it was made.
-    pub before: Option<Box<Key>>,
-    /// The key after.
-    pub after: Box<Key>,
-}
-
-/// Where a line stands in the key log of the whole server, which is ordered by time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyLogPlace {
-    /// When.
-    pub time: Timestamp,
-    /// Which key.
-    pub key: KeyId,
-    /// The revision that the line made of it.
-    pub revision: Revision,
-}
-
-/// What the key log remembers of a request with an id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoggedKeyRequest {
-    /// Of the request.
-    pub digest: [u8; 32],
-    /// The key after it.
-    pub key: Key,
-    /// The keys that it revoked along.
-    pub also_revoked: Vec<KeyId>,
-}
-
-impl KeyLogLine {
-    /// Where it stands.
-    pub fn place(&self) -> KeyLogPlace {
-        let Key { id, audit, .. } = &*self.after;
-        KeyLogPlace { time: self.time, key: id.clone(), revision: audit.revision }
-    }
-
-    /// The fields that changed, as the contract names them; none of a key that was made.
-    pub fn fields(&self) -> Vec<&'static str> {
-        let Some(before) = &self.before else { return Vec::new() };
-        let after = &self.after;
-        let fields = [
-            ("name", before.name != after.name),
-            ("scopes", before.scopes != after.scopes),
-            ("company_ids", before.coverage != after.coverage),
-            ("addresses", before.addresses != after.addresses),
-            ("expires_time", before.expires_time != after.expires_time),
-            ("staff_id", before.staff_id != after.staff_id),
-            ("secret", before.secret != after.secret),
-            ("revoked_time", before.revoked_time != after.revoked_time),
-        ];
-        fields.into_iter().filter_map(|(name, has_changed)| has_changed.then_some(name)).collect()
-    }
-
-    /// The change in a line for people.
-    pub fn summary(&self) -> String {
-        let fields = self.fields();
-        match &self.before {
-            None => "created the key".to_owned(),
-            Some(_) if fields.contains(&"revoked_time") => {
-                match self.also_revoked.as_ref().map_or(0, Vec::len) {
-                    0 => "revoked the key".to_owned(),
-                    along => format!("revoked the key, and {along} made by it"),
-                }
-            }
-            Some(_) if fields.contains(&"secret") => "rotated the key".to_owned(),
-            Some(_) => format!("updated the key ({})", fields.join(", ")),
-        }
+/// A change of a key in a line for people. The subjects of a line are the keys that were revoked along.
+pub fn summary(line: &Line) -> String {
+    let fields = line.deltas.first().map(Delta::fields).unwrap_or_default();
+    match fields[..] {
+        [] if line.base() == Revision(0) => "created the key".to_owned(),
+        _ if fields.contains(&"revoked_time") => match line.subjects.as_ref().map_or(0, Vec::len) {
+            0 => "revoked the key".to_owned(),
+            along => format!("revoked the key, and {along} made by it"),
+        },
+        _ if fields.contains(&"secret") => "rotated the key".to_owned(),
+        _ => format!("updated the key ({})", fields.join(", ")),
     }
 }

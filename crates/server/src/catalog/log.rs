@@ -84,6 +84,8 @@ impl Line {
 /// What the log remembers of a request with an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedRequest {
+    /// The id of the stream that it was about.
+    pub of: String,
     /// Of the request.
     pub digest: [u8; 32],
     /// The revision after it.

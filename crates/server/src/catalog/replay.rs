@@ -1,23 +1,32 @@
-//! How a change log rebuilds a company, forward and back.
+//! How a log rebuilds a company or a key, forward and back.
 
 use super::{
     company::{Business, Company},
     delta::{Delta, Row},
     entry::{Entry, Revision},
+    key::Key,
     rows::{HasId, Rows},
     settings::{Settings, Subject},
     time::Timestamp,
 };
 
-/// A company on its way along its log. To begin costs what the company has, and each line what it changes.
+/// A stream on its way along its log. To begin costs what there is, and each line what it changes.
 #[derive(Clone, Debug, Default)]
-pub struct Replay(Option<State>);
+pub struct Replay {
+    state: Option<State>,
+    revision: Revision,
+    changed_time: Option<Timestamp>,
+}
 
 #[derive(Clone, Debug)]
-struct State {
+enum State {
+    Company(Box<CompanyState>),
+    Key(Box<Key>),
+}
+
+#[derive(Clone, Debug)]
+struct CompanyState {
     company: Company,
-    revision: Revision,
-    changed_time: Timestamp,
     businesses: Rows<Business>,
     catalogs: [Rows<Entry>; 4],
 }
@@ -59,32 +68,47 @@ impl From<Settings> for Replay {
     fn from(settings: Settings) -> Self {
         let Settings { company, revision, changed_time, businesses, catalogs } = settings;
         let (businesses, catalogs) = (Rows::of(businesses), catalogs.map(Rows::of));
-        Self(Some(State { company, revision, changed_time, businesses, catalogs }))
+        let state = Box::new(CompanyState { company, businesses, catalogs });
+        Self { state: Some(State::Company(state)), revision, changed_time: Some(changed_time) }
+    }
+}
+
+impl From<Key> for Replay {
+    fn from(key: Key) -> Self {
+        let (revision, changed_time) = (key.audit.revision, None);
+        Self { state: Some(State::Key(Box::new(key))), revision, changed_time }
     }
 }
 
 impl Replay {
     /// Where it is; 0 before the first line.
     pub fn revision(&self) -> Revision {
-        self.0.as_ref().map_or_else(Revision::default, |state| state.revision)
+        self.revision
     }
 
-    /// Since when it is there.
+    /// Since when it is there, as far as lines or settings told.
     pub fn changed_time(&self) -> Option<Timestamp> {
-        self.0.as_ref().map(|state| state.changed_time)
+        self.changed_time
     }
 
     /// Corrects since when it is there.
     pub fn set_changed_time(&mut self, time: Timestamp) {
-        if let Some(state) = &mut self.0 {
-            state.changed_time = time;
-        }
+        self.changed_time = Some(time);
     }
 
     /// The company there; `None` before the first line. It shares its rows: whoever goes on while it is kept makes them
     /// be copied.
     pub fn settings(&mut self) -> Option<Settings> {
-        self.0.as_mut().map(State::settings)
+        let (revision, changed_time) = (self.revision, self.changed_time?);
+        match &mut self.state {
+            Some(State::Company(state)) => Some(state.settings(revision, changed_time)),
+            Some(State::Key(_)) | None => None,
+        }
+    }
+
+    /// The key there; `None` before the first line.
+    pub fn key(&self) -> Option<&Key> {
+        if let Some(State::Key(key)) = &self.state { Some(key) } else { None }
     }
 
     /// Goes forward by a line that made the revision. After a failure it is of no use.
@@ -94,10 +118,14 @@ impl Replay {
         time: Timestamp,
         deltas: &[Delta],
     ) -> Result<(), DoesNotApply> {
-        for delta in deltas {
-            match (&mut self.0, &delta.subject, &delta.before, &delta.after) {
+        for Delta { subject, before, after } in deltas {
+            match (&mut self.state, subject, before, after) {
                 (None, Subject::Company, None, Some(Row::Company(made))) => {
-                    self.0 = Some(State::new((**made).clone()));
+                    let state = CompanyState::new((**made).clone());
+                    self.state = Some(State::Company(Box::new(state)));
+                }
+                (None, Subject::Key(_), None, Some(Row::Key(made))) => {
+                    self.state = Some(State::Key(made.clone()));
                 }
                 (Some(state), subject, before, after) => {
                     state.exchange(subject, before.as_ref(), after.as_ref())?;
@@ -105,9 +133,7 @@ impl Replay {
                 _ => return Err(DoesNotApply),
             }
         }
-        let state = self.0.as_mut().ok_or(DoesNotApply)?;
-        (state.revision, state.changed_time) = (revision, time);
-        Ok(())
+        self.moved_to(revision, time)
     }
 
     /// Goes back to the state before a line, which was at `revision` since `time`. After a failure it is of no use.
@@ -117,35 +143,57 @@ impl Replay {
         time: Timestamp,
         deltas: &[Delta],
     ) -> Result<(), DoesNotApply> {
-        let state = self.0.as_mut().ok_or(DoesNotApply)?;
+        let state = self.state.as_mut().ok_or(DoesNotApply)?;
         for delta in deltas.iter().rev() {
             state.exchange(&delta.subject, delta.after.as_ref(), delta.before.as_ref())?;
         }
-        (state.revision, state.changed_time) = (revision, time);
-        Ok(())
+        self.moved_to(revision, time)
+    }
+
+    fn moved_to(&mut self, revision: Revision, time: Timestamp) -> Result<(), DoesNotApply> {
+        (self.revision, self.changed_time) = (revision, Some(time));
+        self.state.is_some().then_some(()).ok_or(DoesNotApply)
     }
 }
 
 impl State {
+    fn exchange(
+        &mut self,
+        subject: &Subject,
+        from: Option<&Row>,
+        to: Option<&Row>,
+    ) -> Result<(), DoesNotApply> {
+        match (self, subject, from, to) {
+            (Self::Company(state), subject, from, to) => state.exchange(subject, from, to),
+            (Self::Key(key), Subject::Key(_), Some(Row::Key(from)), Some(Row::Key(to)))
+                if key == from =>
+            {
+                key.clone_from(to);
+                Ok(())
+            }
+            (Self::Key(_), ..) => Err(DoesNotApply),
+        }
+    }
+}
+
+impl CompanyState {
     fn new(company: Company) -> Self {
         Self {
             company,
-            revision: Revision::default(),
-            changed_time: Timestamp::from_micros(0),
             businesses: Rows::of(Default::default()),
             catalogs: [(); 4].map(|()| Rows::of(Default::default())),
         }
     }
 
-    fn settings(&mut self) -> Settings {
+    fn settings(&mut self, revision: Revision, changed_time: Timestamp) -> Settings {
         self.businesses.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         for entries in &mut self.catalogs {
             entries.sort_by(|a, b| a.rank.cmp(&b.rank));
         }
         Settings {
             company: self.company.clone(),
-            revision: self.revision,
-            changed_time: self.changed_time,
+            revision,
+            changed_time,
             businesses: self.businesses.rows().clone(),
             catalogs: self.catalogs.each_ref().map(|entries| entries.rows().clone()),
         }
@@ -183,7 +231,7 @@ impl State {
                 let entries = &mut self.catalogs[catalog.index()];
                 replace(entries, id, side(from, Row::entry)?, side(to, Row::entry)?)
             }
-            (Subject::Company | Subject::Catalog(_), ..) => Err(DoesNotApply),
+            (Subject::Company | Subject::Catalog(_) | Subject::Key(_), ..) => Err(DoesNotApply),
         }
     }
 }

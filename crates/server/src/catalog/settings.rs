@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use super::{
     company::{Business, Company},
     entry::{Catalog, Entry, Revision},
-    id::{BusinessId, EntryId},
+    id::{BusinessId, EntryId, KeyId},
     time::Timestamp,
 };
 
@@ -58,6 +58,8 @@ pub enum Subject {
     Entry(Catalog, EntryId),
     /// A catalog's order.
     Catalog(Catalog),
+    /// A key.
+    Key(KeyId),
 }
 
 impl Subject {
@@ -79,6 +81,7 @@ impl Subject {
         };
         match kind {
             "businesses" => BusinessId::parse("id", id).ok().map(Self::Business),
+            "keys" => KeyId::parse("id", id).ok().map(Self::Key),
             catalog => Some(Self::Entry(Catalog::parse(catalog)?, EntryId::parse("id", id).ok()?)),
         }
     }
@@ -91,6 +94,7 @@ impl fmt::Display for Subject {
             Self::Business(id) => write!(f, "businesses/{id}"),
             Self::Entry(catalog, id) => write!(f, "{catalog}/{id}"),
             Self::Catalog(catalog) => catalog.fmt(f),
+            Self::Key(id) => write!(f, "keys/{id}"),
         }
     }
 }

@@ -14,9 +14,9 @@ use crate::{
         entry::Revision,
         error::{Cause, Error, Result},
         id::{CompanyId, KeyId},
-        key::{KeyLogLine, KeyPlan},
         log::Line,
         replay::Replay,
+        stream::Stream,
     },
     store::{Store, StoreError, sound},
 };
@@ -136,90 +136,66 @@ impl CopyService {
         }
     }
 
-    /// How many lines the key's log has, and how many of them were there.
-    async fn key(&self, id: &KeyId) -> Result<(u64, u64)> {
-        let (mut lines, mut were_there) = (0, 0);
-        let mut after = (Revision(0), 0);
-        loop {
-            let page = self.from.whole_key_log(id, after, PAGE).await?;
-            let there = self.to.whole_key_log(id, after, PAGE).await?;
-            let Some((part, last)) = page.last() else { return Ok((lines, were_there)) };
-            after = (last.after.audit.revision, *part);
-            if !page.starts_with(&there) {
-                return Err(other_data(&format!("another history of key {id}")));
-            }
-            lines += page.len() as u64;
-            were_there += there.len() as u64;
-            for (part, line) in &page[there.len()..] {
-                self.key_line(*part, line).await?;
-            }
-        }
-    }
-
-    async fn key_line(&self, part: u32, line: &KeyLogLine) -> Result<()> {
-        let revision = line.after.audit.revision;
-        let unfit = || {
-            let text = format!("the log of key {} is damaged: run verify", line.after.id);
-            Error::Internal(Cause::new(text))
-        };
-        let plan = KeyPlan {
-            base: if part == 0 { before(revision) } else { revision },
-            after: (*line.after).clone(),
-            actor: line.actor.clone(),
-            time: line.time,
-            request: line.request.clone(),
-            also_revoked: line.also_revoked.clone().ok_or_else(unfit)?,
-        };
-        // What the key that acted is by now does not matter.
-        let written = self.to.commit_key(&plan, None).await;
-        written.map_err(|error| refused(error, &format!("key {}", line.after.id)))
-    }
-
-    /// How many lines the company's log has, and how many of them were there.
     async fn company(&self, grant: &Grant) -> Result<(u64, u64)> {
-        let (mut lines, mut were_there) = (0, 0);
         let there = self.to.settings(grant).await?;
-        let mut replay = there.map_or_else(Replay::default, Replay::from);
+        self.stream(&grant.stream(), there.map_or_else(Replay::default, Replay::from)).await
+    }
+
+    async fn key(&self, id: &KeyId) -> Result<(u64, u64)> {
+        let there = self.to.key(id).await?.map(|(key, _)| key);
+        self.stream(&Stream::key(id), there.map_or_else(Replay::default, Replay::from)).await
+    }
+
+    /// How many lines a log has, and how many of them were there. `there` is what the target has already.
+    async fn stream(&self, stream: &Stream, mut there: Replay) -> Result<(u64, u64)> {
+        let (mut lines, mut were_there) = (0, 0);
         let mut after = (Revision(0), 0);
         loop {
-            let page = self.from.whole_log(grant, after, PAGE).await?;
-            let there = self.to.whole_log(grant, after, PAGE).await?;
+            let page = self.from.log(stream, after, PAGE).await?;
+            let held = self.to.log(stream, after, PAGE).await?;
             let Some((part, last)) = page.last() else { break };
             after = (last.revision, *part);
-            if !page.starts_with(&there) {
-                return Err(other_data(&format!("another history of company {}", grant.company())));
+            if !page.starts_with(&held) {
+                return Err(other_data(&format!("another history of {}", named(stream))));
             }
             lines += page.len() as u64;
-            were_there += there.len() as u64;
-            for (part, line) in &page[there.len()..] {
-                self.line(grant, &mut replay, *part, line).await?;
+            were_there += held.len() as u64;
+            for (part, line) in &page[held.len()..] {
+                self.line(stream, &mut there, *part, line).await?;
             }
         }
         // What the target has beyond the source is not the source's.
-        if !self.to.whole_log(grant, after, 1).await?.is_empty() {
-            return Err(other_data(&format!("a longer history of company {}", grant.company())));
+        if !self.to.log(stream, after, 1).await?.is_empty() {
+            return Err(other_data(&format!("a longer history of {}", named(stream))));
         }
         Ok((lines, were_there))
     }
 
-    async fn line(&self, grant: &Grant, replay: &mut Replay, part: u32, line: &Line) -> Result<()> {
+    async fn line(
+        &self,
+        stream: &Stream,
+        there: &mut Replay,
+        part: u32,
+        line: &Line,
+    ) -> Result<()> {
         let unfit = || {
-            let text = format!("the change log of {} is damaged: run verify", grant.company());
+            let text = format!("the log of {} is damaged: run verify", named(stream));
             Error::Internal(Cause::new(text))
         };
         if line.subjects.is_none() || (part > 0) != line.is_empty() {
             return Err(unfit());
         }
         if !line.is_empty() {
-            replay.apply(line.revision, line.time, &line.deltas).map_err(|_| unfit())?;
+            there.apply(line.revision, line.time, &line.deltas).map_err(|_| unfit())?;
         }
-        let written = self.to.commit(grant, line).await;
-        written.map_err(|error| refused(error, &format!("company {}", grant.company())))
+        // What the key that acted is by now does not matter.
+        let written = self.to.commit(&[(stream, line)], None).await;
+        written.map_err(|error| refused(error, &named(stream)))
     }
 }
 
-fn before(revision: Revision) -> Revision {
-    Revision(revision.0.saturating_sub(1))
+fn named(stream: &Stream) -> String {
+    format!("{} {}", stream.kind().name, stream.id())
 }
 
 /// Nobody else writes to the target of a copy, so whatever stands in the way is other data.

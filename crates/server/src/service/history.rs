@@ -20,6 +20,7 @@ use crate::{
         log::Line,
         replay::Replay,
         settings::{Settings, Subject},
+        stream::{LinePlace, Stream, Streams},
     },
     store::Store,
 };
@@ -59,8 +60,8 @@ impl Filter {
 pub struct Changes<P> {
     /// What they were shown to.
     pub page: P,
-    /// Where the next page begins: below this revision; `None` on the last page.
-    pub next: Option<Revision>,
+    /// Where the next page begins: before this line; `None` on the last page.
+    pub next: Option<LinePlace>,
     /// The company's etag now.
     pub etag: Etag,
     /// Which revision that is of.
@@ -80,13 +81,13 @@ impl HistoryService {
         Self { store, snapshots, long_work }
     }
 
-    /// Shows the changes below a revision (`None`: from the newest) to a page, newest first, until one is
+    /// Shows the changes before a place (`None`: from the newest) to a page, newest first, until one is
     /// not taken; about `limit` are wanted.
     pub async fn list<P: Send + 'static>(
         &self,
         caller: &Caller,
         company: &CompanyId,
-        (filter, below, limit): (Filter, Option<Revision>, u32),
+        (filter, below, limit): (Filter, Option<LinePlace>, u32),
         deadline: Instant,
         mut page: P,
         take: fn(&mut P, &Line) -> bool,
@@ -101,9 +102,11 @@ impl HistoryService {
         let list = async move {
             let (etag, subject) = (settings.etag(), filter.subject());
             // Nothing that is newer than what the answer says of itself.
-            let mut below = below.or(Some(settings.revision.next()));
+            let mut below = below.or(Some(LinePlace::at(settings.revision.next())));
+            let among = Streams::one(&grant.stream());
             loop {
-                let lines = store.changes_before(&grant, below, subject.as_ref(), read).await?;
+                let lines =
+                    store.log_before(&among, below.as_ref(), subject.as_ref(), read).await?;
                 if lines.is_empty() {
                     return Ok(Changes { page, next: None, etag, marks });
                 }
@@ -111,7 +114,7 @@ impl HistoryService {
                     if !take(&mut page, &line) {
                         return Ok(Changes { page, next: below, etag, marks });
                     }
-                    below = Some(line.revision);
+                    below = Some(LinePlace::at(line.revision));
                 }
             }
         };
@@ -132,17 +135,17 @@ impl HistoryService {
         let absent = || caller.absent(Kind::Company, company.as_str());
         let marks = self.snapshots.get(&grant).await?.ok_or_else(absent)?.marks();
         let store = self.store.clone();
-        let get = async move { show(&line(&*store, &grant, revision).await?) };
+        let get = async move { show(&line(&*store, &grant.stream(), revision).await?) };
         let shown = self.long_work.run(caller.actor.key_id.as_ref(), deadline, get).await?;
         Ok((marks, shown))
     }
 }
 
 /// The change that made the revision.
-pub(super) async fn line(store: &dyn Store, grant: &Grant, revision: Revision) -> Result<Line> {
-    let before = Revision(revision.0.saturating_sub(1));
-    let found = store.changes(grant, before, 1).await?.into_iter().next();
-    let found = found.filter(|line| line.revision == revision);
+pub(super) async fn line(store: &dyn Store, stream: &Stream, revision: Revision) -> Result<Line> {
+    let before = (Revision(revision.0.saturating_sub(1)), u32::MAX);
+    let found = store.log(stream, before, 1).await?.into_iter().next();
+    let found = found.map(|(_, line)| line).filter(|line| line.revision == revision);
     found.ok_or_else(|| Error::NotFound { kind: Kind::Change, id: revision.to_string() })
 }
 
@@ -159,8 +162,9 @@ pub(super) async fn near(
     if revision > current.revision || current.revision.0 - revision.0 >= u64::from(NEAR) {
         return Ok(None);
     }
-    let below = Some(current.revision.next());
-    let lines = store.changes_before(grant, below, None, NEAR).await?;
+    let below = LinePlace::at(current.revision.next());
+    let among = Streams::one(&grant.stream());
+    let lines = store.log_before(&among, Some(&below), None, NEAR).await?;
     let mut replay = Replay::from((**current).clone());
     let is_there = lead_back(&mut replay, &lines, revision)?;
     Ok(replay.settings().filter(|_| is_there).map(Arc::new))
@@ -182,9 +186,10 @@ pub(super) async fn as_of(
         return Err(Error::invalid("revision", "OUT_OF_RANGE", description));
     }
     let mut replay = Replay::from(Arc::unwrap_or_clone(current));
+    let among = Streams::one(&grant.stream());
     loop {
-        let below = replay.revision().next();
-        let lines = store.changes_before(grant, Some(below), None, PAGE).await?;
+        let below = LinePlace::at(replay.revision().next());
+        let lines = store.log_before(&among, Some(&below), None, PAGE).await?;
         if lead_back(&mut replay, &lines, revision)? {
             return replay.settings().map(Arc::new).ok_or_else(broken);
         }
@@ -280,8 +285,9 @@ async fn mismatch(
     error: Error,
 ) -> Error {
     let Error::EtagMismatch { what, .. } = error else { return error };
-    let below = Some(current.revision.next());
-    let lines = store.changes_before(grant, below, None, MAX_SEARCHED).await.unwrap_or_default();
+    let (among, below) = (Streams::one(&grant.stream()), LinePlace::at(current.revision.next()));
+    let lines = store.log_before(&among, Some(&below), None, MAX_SEARCHED).await;
+    let lines = lines.unwrap_or_default();
     let mut replay = Replay::from(current.clone());
     let (mut since, mut hashed) = (Vec::new(), 0);
     for line in lines {
@@ -316,7 +322,7 @@ async fn mismatch(
 fn hashed_rows(settings: &Settings, subject: Option<&Subject>) -> usize {
     match subject {
         Some(Subject::Catalog(catalog)) => settings.entries(*catalog).len(),
-        Some(Subject::Company | Subject::Business(_) | Subject::Entry(..)) => 1,
+        Some(Subject::Company | Subject::Business(_) | Subject::Entry(..) | Subject::Key(_)) => 1,
         None => {
             let entries = Catalog::ALL.iter().map(|catalog| settings.entries(*catalog).len());
             settings.businesses.len() + entries.sum::<usize>()
@@ -332,12 +338,13 @@ async fn touching(
     fields: &[String],
 ) -> Result<Vec<Past>> {
     let (mut found, mut below) = (Vec::new(), None);
+    let among = Streams::one(&grant.stream());
     let named: HashSet<&str> = fields.iter().map(String::as_str).collect();
     // `customer_tags/tag_1` of `customer_tags/tag_1.name`.
     let of_fields = fields.iter().filter_map(|field| field.rsplit_once('.'));
     let places: HashSet<&str> = of_fields.map(|(place, _)| place).collect();
     loop {
-        let lines = store.changes_before(grant, below, None, PAGE).await?;
+        let lines = store.log_before(&among, below.as_ref(), None, PAGE).await?;
         for line in &lines {
             if line.revision <= revision || found.len() == MOST_NAMED {
                 return Ok(found);
@@ -355,7 +362,7 @@ async fn touching(
             }
         }
         let Some(last) = lines.last() else { return Ok(found) };
-        below = Some(last.revision);
+        below = Some(LinePlace::at(last.revision));
     }
 }
 

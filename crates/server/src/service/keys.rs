@@ -7,17 +7,20 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{long_work::LongWork, new_id};
+use super::{history, long_work::LongWork, new_id};
 use crate::{
     auth::api_key::Secret,
     catalog::{
         access::{Actor, Caller, Coverage, Scopes},
+        delta::Delta,
         entry::{Audit, Revision},
-        error::{Error, Kind, Past, Result},
+        error::{Cause, Error, Kind, Past, Result},
         etag::Etag,
         id::{KeyId, StaffId},
-        key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, MAX_REVOKED_ALONG, PreviousSecret},
-        log::Request,
+        key::{Key, MAX_REVOKED_ALONG, PreviousSecret, sides, summary},
+        log::{Line, Request},
+        settings::Subject,
+        stream::{LinePlace, Stream, Streams},
         text::Name,
         time::Timestamp,
     },
@@ -188,27 +191,27 @@ impl KeysService {
     pub async fn changes_within<P: Send + 'static>(
         &self,
         caller: &Caller,
-        (key, mut before): (Option<KeyId>, Option<KeyLogPlace>),
+        (key, mut before): (Option<KeyId>, Option<LinePlace>),
         deadline: Instant,
         mut page: P,
-        take: fn(&mut P, &KeyLogLine) -> bool,
-    ) -> Result<(P, Option<KeyLogPlace>)> {
+        take: fn(&mut P, &Line, (Option<&Key>, &Key)) -> bool,
+    ) -> Result<(P, Option<LinePlace>)> {
         if let Some(id) = &key {
             self.get_within(caller, id).await?;
         }
         let (store, within) = (self.store.clone(), caller.clone());
+        let among = key.map_or_else(Streams::keys, |id| Streams::one(&Stream::key(&id)));
         let list = async move {
-            let is_shown = |line: &KeyLogLine| {
-                let mut shown = line.before.iter().chain([&line.after]);
-                shown.all(|key| key.lies_within(&within).is_ok())
-            };
             for _ in 0..MAX_PAGES {
-                let lines = store.key_changes(key.as_ref(), before.as_ref(), PAGE).await?;
+                let lines = store.log_before(&among, before.as_ref(), None, PAGE).await?;
                 for line in &lines {
-                    if is_shown(line) && !take(&mut page, line) {
+                    let Some(sides) = sides(line) else { continue };
+                    let mut shown = sides.0.into_iter().chain([sides.1]);
+                    let is_shown = shown.all(|key| key.lies_within(&within).is_ok());
+                    if is_shown && !take(&mut page, line, sides) {
                         return Ok((page, before));
                     }
-                    before = Some(line.place());
+                    before = Some(LinePlace::of_key(line));
                 }
                 if lines.is_empty() {
                     return Ok((page, None));
@@ -236,7 +239,8 @@ impl KeysService {
             if by.validate_only {
                 return Ok(Kept::new(key));
             }
-            match self.store.commit_key(&by.plan(Revision(0), &key, now), by.live()).await {
+            let line = by.line(None, &key, now, &[]);
+            match self.commit(by, &key, &line).await {
                 Ok(()) => {
                     (self.on_written)(None, Some(&key));
                     return Ok(Kept::new(key));
@@ -286,8 +290,8 @@ impl KeysService {
                 return Ok(Kept::new(changed.after));
             }
             let Changed { before, after, time } = &changed;
-            let plan = by.plan(before.audit.revision, after, *time);
-            match self.store.commit_key(&plan, by.live()).await {
+            let line = by.line(Some(before), after, *time, &[]);
+            match self.commit(by, after, &line).await {
                 Ok(()) => {
                     (self.on_written)(Some(before), Some(after));
                     return Ok(Kept::new(changed.after));
@@ -323,9 +327,9 @@ impl KeysService {
                 let (family, made) = (family.clone(), made.clone());
                 Arc::new(move |found: &[Key]| {
                     let changed = family.changed(found, now);
-                    let plans = changed.as_ref().ok().map(|changed| family.plans(changed));
+                    let lines = changed.as_ref().ok().map(|changed| family.lines(changed));
                     *made.lock().unwrap_or_else(PoisonError::into_inner) = Some(changed);
-                    plans
+                    lines
                 })
             };
             let outcome = self.store.commit_key_family(id, LIMIT, plan, by.live()).await;
@@ -345,6 +349,10 @@ impl KeysService {
                 }
             }
         }
+    }
+
+    async fn commit(&self, by: &By<'_>, key: &Key, line: &Line) -> Result<(), StoreError> {
+        self.store.commit(&[(&Stream::key(&key.id), line)], by.live()).await
     }
 
     /// A key as it is, if it is the caller's to change and is what the caller has seen.
@@ -369,27 +377,38 @@ impl KeysService {
     async fn repeated(&self, by: &By<'_>) -> Result<Option<Kept>> {
         let request = by.request.filter(|_| !by.validate_only);
         let (Some(request), Some(actor)) = (request, &by.actor.key_id) else { return Ok(None) };
-        let Some(seen) = self.store.key_request(actor, &request.id).await? else {
+        let Some(seen) = self.store.request(&Streams::keys(), actor, &request.id).await? else {
             return Ok(None);
         };
         if seen.digest != request.digest {
             return Err(Error::RequestIdReused { request_id: request.id.to_string() });
         }
-        by.check_result(&seen.key)?;
-        Ok(Some(Kept { key: seen.key, also_revoked: seen.also_revoked, repeated: true }))
+        // The line that made the revision has the key as the request left it, whether or not the request made it.
+        let stream = Stream::key(&KeyId::parse("id", &seen.of)?);
+        let line = history::line(&*self.store, &stream, seen.revision).await?;
+        let broken = || Error::Internal(Cause::new("the log of a key lacks its key").of_damage());
+        let key = sides(&line).ok_or_else(broken)?.1.clone();
+        by.check_result(&key)?;
+        let along = seen.subjects.into_iter().filter_map(|subject| match subject {
+            Subject::Key(id) => Some(id),
+            _ => None,
+        });
+        Ok(Some(Kept { key, also_revoked: along.collect(), repeated: true }))
     }
 
     /// A mismatch names what was changed since, as far as one page of the log goes back.
     async fn check_etag(&self, etag: Option<&Etag>, key: &Key) -> Result<()> {
         let Some(etag) = etag.filter(|etag| **etag != key.etag()) else { return Ok(()) };
-        let lines = self.store.key_changes(Some(&key.id), None, PAGE).await?;
+        let among = Streams::one(&Stream::key(&key.id));
+        let lines = self.store.log_before(&among, None, None, PAGE).await?;
+        let is_since = |line: &&Line| sides(line).is_some_and(|(_, after)| after.etag() != *etag);
         let since: Vec<Past> = lines
             .iter()
-            .take_while(|line| line.after.etag() != *etag)
+            .take_while(is_since)
             .map(|line| Past {
-                revision: line.after.audit.revision,
+                revision: line.revision,
                 staff_id: line.actor.staff_id.clone(),
-                summary: line.summary(),
+                summary: summary(line),
             })
             .collect();
         // An etag that this key never had names nothing.
@@ -422,9 +441,17 @@ impl By<'_> {
         key.lies_within(caller).map_err(|beyond| Error::KeyNotWithin { beyond: Some(beyond) })
     }
 
-    fn plan(&self, base: Revision, after: &Key, time: Timestamp) -> KeyPlan {
-        let (after, actor, request) = (after.clone(), self.actor.clone(), self.request.cloned());
-        KeyPlan { base, after, actor, time, request, also_revoked: Vec::new() }
+    /// The line of a change; without deltas where there is none.
+    fn line(&self, before: Option<&Key>, after: &Key, time: Timestamp, along: &[KeyId]) -> Line {
+        let delta = (before != Some(after)).then(|| Delta::key(before.cloned(), after.clone()));
+        Line {
+            revision: after.audit.revision,
+            time,
+            actor: self.actor.clone(),
+            request: self.request.cloned(),
+            subjects: Some(along.iter().cloned().map(Subject::Key).collect()),
+            deltas: delta.into_iter().collect(),
+        }
     }
 
     /// The key that acts must still be good when something is written.

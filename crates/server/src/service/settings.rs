@@ -24,6 +24,7 @@ use crate::{
         log::{Line, LoggedRequest, Request},
         plan::{Context, Plan, plan},
         settings::{Settings, Subject},
+        stream::Streams,
         time::Timestamp,
         token::RevisionToken,
     },
@@ -116,10 +117,12 @@ impl SettingsService {
             let revision = match as_of {
                 AsOf::Now => current.revision,
                 AsOf::Revision(revision) => revision,
-                AsOf::Time(time) => store.revision_at(&grant, time).await?.ok_or_else(|| {
-                    let description = "lies before the company was made";
-                    Error::invalid("read_time", "OUT_OF_RANGE", description)
-                })?,
+                AsOf::Time(time) => {
+                    store.revision_at(&grant.stream(), time).await?.ok_or_else(|| {
+                        let description = "lies before the company was made";
+                        Error::invalid("read_time", "OUT_OF_RANGE", description)
+                    })?
+                }
             };
             let current = newest(&*store, &grant, current, revision).await?;
             history::as_of(&*store, &grant, current, revision).await
@@ -232,7 +235,7 @@ impl SettingsService {
                 return Ok(self.ended(plan, write.validate_only));
             }
             let stamp = self.snapshots.stamp(grant);
-            match self.store.commit(grant, &plan.line).await {
+            match self.store.commit(&[(&grant.stream(), &plan.line)], None).await {
                 Ok(()) => {
                     let ended = self.ended(plan, false);
                     if let Ended::Written(written) = &ended {
@@ -295,7 +298,7 @@ impl SettingsService {
         let Some(current) = current else { return Ok(None) };
         Ok(match ask {
             Ask::Undo { etag, .. } => {
-                let deltas = history::line(&*self.store, grant, revision).await?.deltas;
+                let deltas = history::line(&*self.store, &grant.stream(), revision).await?.deltas;
                 Some(Change::Undo { etag: etag.clone(), revision, deltas })
             }
             Ask::RollBack { etag, .. } => {
@@ -347,7 +350,8 @@ impl SettingsService {
         request: Option<&Request>,
     ) -> Result<Option<LoggedRequest>> {
         let (Some(request), Some(key)) = (request, &grant.actor().key_id) else { return Ok(None) };
-        let seen = self.store.request(grant, key, &request.id);
+        let among = Streams::one(&grant.stream());
+        let seen = self.store.request(&among, key, &request.id);
         let Some(seen) = self.freshness.unless_gone(seen).await? else { return Ok(None) };
         if seen.digest != request.digest {
             return Err(Error::RequestIdReused { request_id: request.id.to_string() });
@@ -373,7 +377,7 @@ impl SettingsService {
             }
         };
         let line = match seen.changed {
-            true => Some(history::line(&*self.store, grant, seen.revision).await?),
+            true => Some(history::line(&*self.store, &grant.stream(), seen.revision).await?),
             false => None,
         };
         let token = Some(self.snapshots.token(seen.revision));

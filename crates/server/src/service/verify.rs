@@ -14,12 +14,11 @@ use crate::{
         entry::{Catalog, Entry, Revision},
         error::Result,
         id::{CompanyId, EntryId, KeyId},
-        key::{Key, KeyLogLine},
         log::Line,
         replay::Replay,
         settings::{Settings, Subject},
+        stream::{Stream, StreamKind},
         text::FOLD_KEY_VERSION,
-        time::Timestamp,
     },
     store::{Store, StoreError},
 };
@@ -34,6 +33,8 @@ const MOST_FAULTS: u32 = 20;
 
 /// What a line says that stands nowhere else has a hash of it and of the line beside it.
 const NOT_AS_WRITTEN: &str = "not those that were written with it";
+
+const NO_ROW: &str = "it has a log and no row of its own";
 
 /// Something that is not as the log says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,51 +107,13 @@ struct Replayed {
     replay: Replay,
     /// The entries that were deleted and did not come back.
     deleted: BTreeSet<(Catalog, EntryId)>,
+    /// The keys that lines say were revoked along.
+    revoked_along: BTreeSet<KeyId>,
     changes: u64,
     /// The revisions of lines whose subjects are not those that were written.
     altered: Vec<Revision>,
-}
-
-/// What the log of one key leads to.
-#[derive(Default)]
-struct ReplayedKey {
-    last: Option<(Key, Timestamp)>,
-    changes: u64,
-    /// A revision of the log beyond the key's own.
+    /// A revision of the log beyond the row's own.
     goes_on: Option<Revision>,
-    /// What is wrong with what lines say that stands nowhere else.
-    found: Vec<String>,
-}
-
-impl ReplayedKey {
-    /// Goes on with a line, or says how it breaks the log.
-    fn take(&mut self, part: u32, line: KeyLogLine) -> Result<(), String> {
-        let revision = line.after.audit.revision;
-        match (&self.last, part) {
-            // A request that did not change it.
-            (Some((last, _)), 1..) if *line.after == *last => return Ok(()),
-            (Some(_), 1..) => {
-                return Err(format!("an empty line at revision {revision} does not fit its log"));
-            }
-            (None, 0) if line.before.is_none() && revision == Revision(1) => {}
-            (None, _) => return Err("its log does not begin with revision 1".to_owned()),
-            (Some((last, time)), 0) => {
-                let expected = last.audit.revision.next();
-                if revision != expected {
-                    return Err(format!("its log lacks revision {expected}"));
-                }
-                if line.before.as_deref() != Some(last) {
-                    return Err(format!("revision {revision} does not fit the one before it"));
-                }
-                if line.time <= *time {
-                    return Err(format!("revision {revision} is not later than the one before it"));
-                }
-            }
-        }
-        self.last = Some((*line.after, line.time));
-        self.changes += 1;
-        Ok(())
-    }
 }
 
 /// Verifies stores.
@@ -205,90 +168,114 @@ impl VerifyService {
         let is_read = row.is_some();
         let row = row.flatten().map(|(row, _)| row);
         // A server may write meanwhile: the log is read up to the revision that was stored.
-        let until = row.as_ref().map_or(Revision(u64::MAX), |row| row.audit.revision);
-        let mut replayed = ReplayedKey::default();
-        let log = self.replay_key(id, until, &mut replayed).await;
-        let log = read("its log", log, &mut found)?;
-        verified.changes += replayed.changes;
-        let is_whole = log == Some(None);
-        found.extend(log.flatten());
-        found.extend(replayed.found);
-        match (row, replayed.last) {
+        let until = row.as_ref().map(|row| row.audit.revision);
+        let walked = self.walk(&Stream::key(id), until, verified, &mut found).await?;
+        let Walked { replayed, is_whole } = walked;
+        for id in &replayed.revoked_along {
+            self.check_revoked(id, &mut found).await?;
+        }
+        match (row, replayed.replay.key()) {
             _ if !is_whole => {}
-            (Some(row), Some((last, _))) => {
-                let (at, end) = (row.audit.revision, last.audit.revision);
-                if let Some(next) = replayed.goes_on {
-                    found.push(format!("it is at revision {at}, and the key log has {next}"));
-                } else if at != end {
-                    found.push(format!("it is at revision {at}, and the key log ends at {end}"));
-                } else if row != last {
-                    found.push("it differs from the key log".to_owned());
+            (Some(row), Some(last)) => {
+                if replayed.goes_on.is_none()
+                    && row.audit.revision == last.audit.revision
+                    && row != *last
+                {
+                    found.push("it differs from its log".to_owned());
                 }
             }
-            (Some(_), None) => found.push("it has no line in the key log that made it".to_owned()),
-            (None, Some(_)) if is_read => {
-                found.push("it has lines in the key log and no row of its own".to_owned());
-            }
+            (Some(_), None) => found.push("it has no line in its log that made it".to_owned()),
+            (None, Some(_)) if is_read => found.push(NO_ROW.to_owned()),
             (None, _) => {}
         }
         verified.find(&format!("keys/{id}"), found);
         Ok(())
     }
 
-    /// The key as its log has it up to a revision. Answers where the log breaks off, if it does.
-    async fn replay_key(
+    /// A key that a line says was revoked along must be revoked.
+    async fn check_revoked(&self, id: &KeyId, found: &mut Vec<String>) -> Result<()> {
+        let is_revoked = match self.store.key(id).await {
+            Ok(key) => key.is_some_and(|(key, _)| key.revoked_time.is_some()),
+            // That is told of the key itself.
+            Err(StoreError::Damaged(_)) => true,
+            Err(other) => return Err(other.into()),
+        };
+        if !is_revoked {
+            found.push(format!("{id} was revoked along with it, and is not revoked"));
+        }
+        Ok(())
+    }
+
+    /// Replays a log up to the revision of its row, and tells where it breaks off, and where it and the row end apart.
+    async fn walk(
         &self,
-        id: &KeyId,
+        stream: &Stream,
+        until: Option<Revision>,
+        verified: &mut Verified,
+        found: &mut Vec<String>,
+    ) -> Result<Walked> {
+        let mut replayed = Replayed::default();
+        let end = until.unwrap_or(Revision(u64::MAX));
+        let log = self.replay(stream, end, &mut replayed).await;
+        let log = read("its log", log, found)?;
+        verified.changes += replayed.changes;
+        let is_whole = log == Some(None);
+        found.extend(log.flatten());
+        let altered = replayed.altered.iter();
+        found.extend(altered.map(|revision| {
+            format!("the subjects of its line of revision {revision} are {NOT_AS_WRITTEN}")
+        }));
+        let at = replayed.replay.revision();
+        match (until, replayed.goes_on) {
+            (Some(row), Some(next)) if is_whole => {
+                found.push(format!("it is at revision {row}, and its log has {next}"));
+            }
+            (Some(row), None) if is_whole && at != row && at != Revision(0) => {
+                found.push(format!("it is at revision {row}, and its log ends at {at}"));
+            }
+            _ => {}
+        }
+        Ok(Walked { replayed, is_whole })
+    }
+
+    /// Answers where the log breaks off, if it does.
+    async fn replay(
+        &self,
+        stream: &Stream,
         until: Revision,
-        replayed: &mut ReplayedKey,
+        replayed: &mut Replayed,
     ) -> Result<Option<String>, StoreError> {
         let mut after = (Revision(0), 0);
         loop {
-            let lines = self.store.whole_key_log(id, after, PAGE).await?;
+            let lines = self.store.log(stream, after, PAGE).await?;
             let Some((part, end)) = lines.last() else { return Ok(None) };
-            after = (end.after.audit.revision, *part);
+            after = (end.revision, *part);
             for (part, line) in lines {
-                let revision = line.after.audit.revision;
-                if revision > until {
+                if line.revision > until {
                     // Unless somebody writes just now.
-                    let row = self.store.key(id).await?;
-                    let is_still = row.is_some_and(|(row, _)| row.audit.revision == until);
-                    replayed.goes_on = is_still.then_some(revision);
+                    let is_still = self.revision(stream).await? == Some(until);
+                    replayed.goes_on = is_still.then_some(line.revision);
                     return Ok(None);
                 }
-                self.check_also_revoked(&line, &mut replayed.found).await?;
-                if let Err(broken) = replayed.take(part, line) {
+                if let Err(broken) = replayed.take(part, &line) {
                     return Ok(Some(broken));
                 }
             }
         }
     }
 
-    /// What a line says was revoked along must be revoked.
-    async fn check_also_revoked(
-        &self,
-        line: &KeyLogLine,
-        found: &mut Vec<String>,
-    ) -> Result<(), StoreError> {
-        let Some(ids) = &line.also_revoked else {
-            let revision = line.after.audit.revision;
-            found.push(format!(
-                "the keys that its line of revision {revision} says were revoked along are {NOT_AS_WRITTEN}"
-            ));
-            return Ok(());
-        };
-        for id in ids {
-            let is_revoked = match self.store.key(id).await {
-                Ok(key) => key.is_some_and(|(key, _)| key.revoked_time.is_some()),
-                // That is told of the key itself.
-                Err(StoreError::Damaged(_)) => true,
-                Err(other) => return Err(other),
-            };
-            if !is_revoked {
-                found.push(format!("{id} was revoked along with it, and is not revoked"));
+    /// Of the stream's row.
+    async fn revision(&self, stream: &Stream) -> Result<Option<Revision>, StoreError> {
+        match stream.kind() {
+            StreamKind::KEY => {
+                let Ok(id) = KeyId::parse("id", stream.id()) else { return Ok(None) };
+                Ok(self.store.key(&id).await?.map(|(key, _)| key.audit.revision))
+            }
+            _ => {
+                let Ok(id) = CompanyId::parse("id", stream.id()) else { return Ok(None) };
+                self.store.revision(&Task::Verify.grant(&id)).await
             }
         }
-        Ok(())
     }
 
     async fn company(&self, id: &CompanyId, verified: &mut Verified) -> Result<()> {
@@ -298,34 +285,24 @@ impl VerifyService {
         let stored = read("its rows", self.store.settings(&grant).await, &mut found)?;
         let is_read = stored.is_some();
         let stored = stored.flatten();
-        let until = stored.as_ref().map_or(Revision(u64::MAX), |stored| stored.revision);
-        let mut replayed = Replayed::default();
-        let log = self.replay(&grant, until, &mut replayed).await;
-        let log = read("its change log", log, &mut found)?;
-        verified.changes += replayed.changes;
-        let is_broken = log != Some(None);
-        found.extend(log.flatten());
-        found.extend(replayed.altered.iter().map(|revision| {
-            format!("the subjects of its line of revision {revision} are {NOT_AS_WRITTEN}")
-        }));
+        let until = stored.as_ref().map(|stored| stored.revision);
+        let walked = self.walk(&grant.stream(), until, verified, &mut found).await?;
+        let Walked { mut replayed, is_whole } = walked;
         match (&stored, &replayed.replay.settings()) {
             // What needs no log is looked at.
-            (Some(stored), _) if is_broken => {
+            (Some(stored), _) if !is_whole => {
                 find_same_names(stored, &mut found);
                 self.check_fold_key(&grant, stored, &mut found).await?;
             }
-            (None, _) if is_broken => {}
+            (None, _) if !is_whole => {}
             (Some(stored), Some(settings)) => {
                 compare(stored, settings, &mut found);
                 find_same_names(stored, &mut found);
                 self.check_fold_key(&grant, stored, &mut found).await?;
-                self.check_deleted(&grant, until, &replayed.deleted, &mut found).await?;
-                self.check_end(&grant, until, &mut found).await?;
+                self.check_deleted(&grant, stored.revision, &replayed.deleted, &mut found).await?;
             }
-            (Some(_), None) => found.push("it has rows and no change log".to_owned()),
-            (None, Some(_)) if is_read => {
-                found.push("it has a change log and no row of its own".to_owned());
-            }
+            (Some(_), None) => found.push("it has rows and no log".to_owned()),
+            (None, Some(_)) if is_read => found.push(NO_ROW.to_owned()),
             (None, _) => {}
         }
         verified.find(id.as_str(), found);
@@ -382,53 +359,23 @@ impl VerifyService {
         }
         Ok(())
     }
+}
 
-    /// A log that goes on where the company does not, unless somebody writes just now.
-    async fn check_end(
-        &self,
-        grant: &Grant,
-        until: Revision,
-        found: &mut Vec<String>,
-    ) -> Result<()> {
-        let Some(line) = self.store.changes(grant, until, 1).await?.into_iter().next() else {
-            return Ok(());
-        };
-        if self.store.revision(grant).await? == Some(until) {
-            let after = line.revision;
-            found.push(format!("it is at revision {until}, and its change log has {after}"));
-        }
-        Ok(())
-    }
-
-    /// The company as its log has it up to a revision. Answers where the log breaks off, if it does.
-    async fn replay(
-        &self,
-        grant: &Grant,
-        until: Revision,
-        replayed: &mut Replayed,
-    ) -> Result<Option<String>, StoreError> {
-        let mut after = (Revision(0), 0);
-        loop {
-            let lines = self.store.whole_log(grant, after, PAGE).await?;
-            let Some((part, end)) = lines.last() else { return Ok(None) };
-            after = (end.revision, *part);
-            for (part, line) in lines.iter().take_while(|(_, line)| line.revision <= until) {
-                if let Err(broken) = replayed.take(*part, line) {
-                    return Ok(Some(broken));
-                }
-            }
-            if after.0 > until {
-                return Ok(None);
-            }
-        }
-    }
+/// A log that was read.
+struct Walked {
+    replayed: Replayed,
+    /// Whether it leads somewhere.
+    is_whole: bool,
 }
 
 impl Replayed {
     /// Goes on with a line, or says how it breaks the log.
     fn take(&mut self, part: u32, line: &Line) -> Result<(), String> {
-        if line.subjects.is_none() {
-            self.altered.push(line.revision);
+        match &line.subjects {
+            None => self.altered.push(line.revision),
+            Some(subjects) => self.revoked_along.extend(subjects.iter().filter_map(|subject| {
+                if let Subject::Key(id) = subject { Some(id.clone()) } else { None }
+            })),
         }
         // A request that found nothing to change.
         if part > 0 && line.revision == self.replay.revision() && line.deltas.is_empty() {
@@ -436,7 +383,7 @@ impl Replayed {
         }
         let expected = self.replay.revision().next();
         if line.revision != expected {
-            return Err(format!("its change log lacks revision {expected}"));
+            return Err(format!("its log lacks revision {expected}"));
         }
         if self.replay.changed_time().is_some_and(|before| before >= line.time) {
             return Err(format!("revision {expected} is not later than the one before it"));
@@ -475,10 +422,6 @@ fn find_same_names(stored: &Settings, found: &mut Vec<String>) {
 
 /// Names every difference between what is stored and what the log leads to.
 fn compare(stored: &Settings, replayed: &Settings, found: &mut Vec<String>) {
-    if stored.revision != replayed.revision {
-        let (row, log) = (stored.revision, replayed.revision);
-        found.push(format!("it is at revision {row}, and its change log ends at {log}"));
-    }
     if stored.changed_time != replayed.changed_time {
         found.push("its changed_time is not that of its last change".to_owned());
     }
@@ -512,13 +455,13 @@ fn rows<T: PartialEq + Clone>(
 ) {
     for (id, row) in stored {
         match replayed.get(id) {
-            None => found.push(format!("{of}/{id} is stored, and the change log does not have it")),
+            None => found.push(format!("{of}/{id} is stored, and its log does not have it")),
             Some(log) if log != row => found.push(differs(&delta(log.clone(), row.clone()))),
             Some(_) => {}
         }
     }
     for id in replayed.keys().filter(|id| !stored.contains_key(*id)) {
-        found.push(format!("{of}/{id} is missing, and the change log has it"));
+        found.push(format!("{of}/{id} is missing, and its log has it"));
     }
 }
 
@@ -529,5 +472,5 @@ fn differs(delta: &Delta) -> String {
         [] => "who made or changed it, and when".to_owned(),
         _ => fields.join(", "),
     };
-    format!("{} differs from its change log in: {fields}", delta.subject.place())
+    format!("{} differs from its log in: {fields}", delta.subject.place())
 }

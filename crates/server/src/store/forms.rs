@@ -23,10 +23,9 @@ mod keys;
 mod lines;
 mod steps;
 
-pub(super) use keys::{
-    KeyChangeBody, creator, decode_key_change, decode_key_line, encode_key_change,
-};
-pub(super) use lines::{LineId, decode_subjects, encode_subjects, in_line, said};
+use keys::KeyForm;
+pub(super) use keys::creator;
+pub(super) use lines::{LineForm, LineId, decode_subjects, encode_subjects, in_line, said};
 pub(super) use steps::{Step, steps};
 
 /// The format of the log bodies that are written now.
@@ -39,7 +38,7 @@ impl From<Violation> for StoreError {
     }
 }
 
-/// The body of a line of a company's change log.
+/// The body of a line of a log.
 pub(super) fn encode_changes(deltas: &[Delta]) -> String {
     encode(&ChangesForm { v: FORMAT, deltas: deltas.iter().map(DeltaForm::from).collect() })
 }
@@ -158,6 +157,7 @@ enum RowForm {
     Entry(EntryForm),
     Rank(u32),
     Tombstone,
+    Key(KeyForm),
 }
 
 impl From<&Row> for RowForm {
@@ -168,6 +168,7 @@ impl From<&Row> for RowForm {
             Row::Entry(entry) => Self::Entry((&**entry).into()),
             Row::Rank(rank) => Self::Rank(*rank),
             Row::Tombstone => Self::Tombstone,
+            Row::Key(key) => Self::Key((&**key).into()),
         }
     }
 }
@@ -180,6 +181,7 @@ impl RowForm {
             Self::Entry(entry) => Row::Entry(Box::new(entry.into_entry()?)),
             Self::Rank(rank) => Row::Rank(rank),
             Self::Tombstone => Row::Tombstone,
+            Self::Key(key) => Row::Key(Box::new(key.into_key()?)),
         })
     }
 }
@@ -201,6 +203,7 @@ impl DeltaForm {
             (Subject::Business(id), Row::Business(business)) => business.id == *id,
             (Subject::Entry(_, id), Row::Entry(entry)) => entry.id == *id,
             (Subject::Entry(..), Row::Rank(_) | Row::Tombstone) => true,
+            (Subject::Key(id), Row::Key(key)) => key.id == *id,
             _ => false,
         };
         if after.is_none() || !before.iter().chain(&after).all(is_fit) {

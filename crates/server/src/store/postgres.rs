@@ -7,17 +7,16 @@
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{
-    Access, CompanyRow, KeyRow, Notice, PlanFamily, Store, StoreError, count_write, forms,
-};
+use super::{Access, CompanyRow, KeyRow, Notice, PlanFamily, Store, StoreError, count_write};
 use crate::catalog::{
     access::{CoveredGrant, Grant},
     company::Business,
     entry::{Catalog, Revision},
     id::{BusinessId, CompanyId, EntryId, KeyId},
-    key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
+    key::{Key, KeySecrets, SecretDigest},
     log::{Line, LoggedRequest, RequestId},
     settings::{Settings, Subject},
+    stream::{LinePlace, Stream, StreamKind, Streams},
     time::Timestamp,
 };
 
@@ -163,23 +162,80 @@ impl Store for PostgresStore {
         rows::current_revision(&self.pool, grant.company()).await
     }
 
-    async fn commit(&self, grant: &Grant, line: &Line) -> Result<(), StoreError> {
-        let company = grant.company();
-        let outcome = self.pool.write(commit::writes(company, line)?).await;
+    async fn commit(
+        &self,
+        lines: &[(&Stream, &Line)],
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError> {
+        let of_key = |(stream, _): &(&Stream, &Line)| stream.kind() == StreamKind::KEY;
+        let outcome = match lines {
+            lines if live.is_some() || lines.iter().any(of_key) => {
+                keys::commit(&self.pool, lines, live).await
+            }
+            lines => {
+                let writes = lines.iter().map(|(stream, line)| commit::writes(stream, line));
+                let writes = writes.collect::<Result<Vec<_>, _>>()?;
+                self.pool.write(writes.into_iter().flatten().collect()).await
+            }
+        };
         count_write(&outcome);
-        if outcome.is_ok() && !line.is_empty() {
-            self.notifier.tell_company(company);
+        if outcome.is_ok() {
+            for (stream, _) in lines.iter().filter(|(_, line)| !line.is_empty()) {
+                self.notifier.tell(stream);
+            }
+        }
+        outcome
+    }
+
+    async fn commit_key_family(
+        &self,
+        head: &KeyId,
+        limit: u32,
+        plan: PlanFamily,
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError> {
+        let outcome = keys::commit_family(&self.pool, head, limit, plan, live).await;
+        count_write(&outcome);
+        if outcome.is_ok() {
+            self.notifier.tell(&Stream::key(head));
         }
         outcome
     }
 
     async fn request(
         &self,
-        grant: &Grant,
+        among: &Streams,
         key: &KeyId,
         request: &RequestId,
     ) -> Result<Option<LoggedRequest>, StoreError> {
-        log::request(&self.pool, grant.company(), key, request).await
+        log::request(&self.pool, among, key, request).await
+    }
+
+    async fn log(
+        &self,
+        stream: &Stream,
+        after: (Revision, u32),
+        limit: u32,
+    ) -> Result<Vec<(u32, Line)>, StoreError> {
+        log::log(&self.pool, stream, after, limit).await
+    }
+
+    async fn log_before(
+        &self,
+        among: &Streams,
+        before: Option<&LinePlace>,
+        mentions: Option<&Subject>,
+        limit: u32,
+    ) -> Result<Vec<Line>, StoreError> {
+        log::log_before(&self.pool, among, before, mentions, limit).await
+    }
+
+    async fn revision_at(
+        &self,
+        stream: &Stream,
+        time: Timestamp,
+    ) -> Result<Option<Revision>, StoreError> {
+        log::revision_at(&self.pool, stream, time).await
     }
 
     async fn deleted_among(
@@ -189,43 +245,6 @@ impl Store for PostgresStore {
         ids: &[EntryId],
     ) -> Result<Vec<EntryId>, StoreError> {
         rows::deleted_among(&self.pool, grant.company(), catalog, ids).await
-    }
-
-    async fn changes(
-        &self,
-        grant: &Grant,
-        after: Revision,
-        limit: u32,
-    ) -> Result<Vec<Line>, StoreError> {
-        log::changes(&self.pool, grant.company(), after, limit).await
-    }
-
-    async fn changes_before(
-        &self,
-        grant: &Grant,
-        before: Option<Revision>,
-        mentions: Option<&Subject>,
-        limit: u32,
-    ) -> Result<Vec<Line>, StoreError> {
-        let mentions = mentions.map(forms::mention);
-        log::changes_before(&self.pool, grant.company(), before, mentions, limit).await
-    }
-
-    async fn whole_log(
-        &self,
-        grant: &Grant,
-        after: (Revision, u32),
-        limit: u32,
-    ) -> Result<Vec<(u32, Line)>, StoreError> {
-        log::whole(&self.pool, grant.company(), after, limit).await
-    }
-
-    async fn revision_at(
-        &self,
-        grant: &Grant,
-        time: Timestamp,
-    ) -> Result<Option<Revision>, StoreError> {
-        log::revision_at(&self.pool, grant.company(), time).await
     }
 
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError> {
@@ -253,58 +272,8 @@ impl Store for PostgresStore {
         keys::key(&self.pool, id).await
     }
 
-    async fn commit_key(&self, plan: &KeyPlan, live: Option<&KeyId>) -> Result<(), StoreError> {
-        let outcome = keys::commit(&self.pool, plan, live).await;
-        count_write(&outcome);
-        if outcome.is_ok() && plan.after.audit.revision != plan.base {
-            self.notifier.tell_keys();
-        }
-        outcome
-    }
-
-    async fn commit_key_family(
-        &self,
-        head: &KeyId,
-        limit: u32,
-        plan: PlanFamily,
-        live: Option<&KeyId>,
-    ) -> Result<(), StoreError> {
-        let outcome = keys::commit_family(&self.pool, head, limit, &*plan, live).await;
-        count_write(&outcome);
-        if outcome.is_ok() {
-            self.notifier.tell_keys();
-        }
-        outcome
-    }
-
-    async fn key_request(
-        &self,
-        actor: &KeyId,
-        request: &RequestId,
-    ) -> Result<Option<LoggedKeyRequest>, StoreError> {
-        keys::request(&self.pool, actor, request).await
-    }
-
-    async fn key_changes(
-        &self,
-        key: Option<&KeyId>,
-        before: Option<&KeyLogPlace>,
-        limit: u32,
-    ) -> Result<Vec<KeyLogLine>, StoreError> {
-        keys::changes(&self.pool, key, before, limit).await
-    }
-
     async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError> {
         keys::ids(&self.pool, after, limit).await
-    }
-
-    async fn whole_key_log(
-        &self,
-        key: &KeyId,
-        after: (Revision, u32),
-        limit: u32,
-    ) -> Result<Vec<(u32, KeyLogLine)>, StoreError> {
-        keys::whole_log(&self.pool, key, after, limit).await
     }
 
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {

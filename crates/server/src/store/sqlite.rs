@@ -9,19 +9,17 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, ffi};
 use tokio::sync::mpsc;
 
-use super::{
-    Access, CompanyRow, KeyRow, Notice, PlanFamily, Store, StoreError, check_key_plans,
-    forms::{self, LineId},
-};
+use super::{Access, CompanyRow, KeyRow, Notice, PlanFamily, Store, StoreError, forms};
 use crate::catalog::{
     access::{CoveredGrant, Grant},
     company::Business,
     entry::{Catalog, Revision},
     error::Cause,
     id::{BusinessId, CompanyId, EntryId, KeyId},
-    key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
+    key::{Key, KeySecrets, SecretDigest},
     log::{Line, LoggedRequest, RequestId},
     settings::{Settings, Subject},
+    stream::{LinePlace, Stream, Streams},
     time::Timestamp,
 };
 
@@ -220,39 +218,84 @@ impl Store for SqliteStore {
     }
 
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError> {
-        let company = grant.company().clone();
-        self.readers.read(move |tx| rows::current_revision(tx, &company)).await
+        let stream = grant.stream();
+        self.readers.read(move |tx| rows::at(tx, &stream)).await
     }
 
-    async fn commit(&self, grant: &Grant, line: &Line) -> Result<(), StoreError> {
-        // Before the one thread that writes, so that it has less to do.
-        forms::steps(grant.company(), line)?;
-        let id = LineId::of(grant.company().as_str(), line);
-        let subjects = forms::encode_subjects(id, line.subjects.as_deref().unwrap_or_default());
-        let body = forms::encode_changes(&line.deltas);
-        let commit =
-            rows::Commit { company: grant.company().clone(), line: line.clone(), subjects, body };
-        self.writer.write(move |tx| rows::commit(tx, &commit)).await
-    }
-
-    async fn changes(
+    async fn commit(
         &self,
-        grant: &Grant,
-        after: Revision,
+        lines: &[(&Stream, &Line)],
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError> {
+        // Before the one thread that writes, so that it has less to do.
+        let commits = lines.iter().map(|(stream, line)| rows::Commit::of(stream, (*line).clone()));
+        let commits = commits.collect::<Result<Vec<_>, _>>()?;
+        let live = live.cloned();
+        let commit = move |tx: &_| {
+            keys::check_live(tx, live.as_ref())?;
+            commits.iter().try_for_each(|commit| rows::commit(tx, commit))
+        };
+        self.writer.write(commit).await
+    }
+
+    async fn commit_key_family(
+        &self,
+        head: &KeyId,
         limit: u32,
-    ) -> Result<Vec<Line>, StoreError> {
-        let company = grant.company().clone();
-        self.readers.read(move |tx| log::changes(tx, &company, after, limit)).await
+        plan: PlanFamily,
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError> {
+        let (head, live) = (head.clone(), live.cloned());
+        let commit = move |tx: &_| {
+            keys::check_live(tx, live.as_ref())?;
+            let lines = plan(&keys::descendants(tx, &head, limit)?).ok_or(StoreError::Conflict)?;
+            lines
+                .into_iter()
+                .try_for_each(|(stream, line)| rows::commit(tx, &rows::Commit::of(&stream, line)?))
+        };
+        self.writer.write(commit).await
     }
 
     async fn request(
         &self,
-        grant: &Grant,
+        among: &Streams,
         key: &KeyId,
         request: &RequestId,
     ) -> Result<Option<LoggedRequest>, StoreError> {
-        let (company, key, request) = (grant.company().clone(), key.clone(), request.clone());
-        self.readers.read(move |tx| log::request(tx, &company, &key, &request)).await
+        let (among, key, request) = (among.clone(), key.clone(), request.clone());
+        self.readers.read(move |tx| log::request(tx, &among, &key, &request)).await
+    }
+
+    async fn log(
+        &self,
+        stream: &Stream,
+        after: (Revision, u32),
+        limit: u32,
+    ) -> Result<Vec<(u32, Line)>, StoreError> {
+        let stream = stream.clone();
+        self.readers.read(move |tx| log::log(tx, &stream, after, limit)).await
+    }
+
+    async fn log_before(
+        &self,
+        among: &Streams,
+        before: Option<&LinePlace>,
+        mentions: Option<&Subject>,
+        limit: u32,
+    ) -> Result<Vec<Line>, StoreError> {
+        let (among, before, mentions) = (among.clone(), before.cloned(), mentions.cloned());
+        let list =
+            move |tx: &_| log::log_before(tx, &among, before.as_ref(), mentions.as_ref(), limit);
+        self.readers.read(list).await
+    }
+
+    async fn revision_at(
+        &self,
+        stream: &Stream,
+        time: Timestamp,
+    ) -> Result<Option<Revision>, StoreError> {
+        let stream = stream.clone();
+        self.readers.read(move |tx| log::revision_at(tx, &stream, time)).await
     }
 
     async fn deleted_among(
@@ -263,38 +306,6 @@ impl Store for SqliteStore {
     ) -> Result<Vec<EntryId>, StoreError> {
         let (company, ids) = (grant.company().clone(), ids.to_vec());
         self.readers.read(move |tx| rows::deleted_among(tx, &company, catalog, ids)).await
-    }
-
-    async fn changes_before(
-        &self,
-        grant: &Grant,
-        before: Option<Revision>,
-        mentions: Option<&Subject>,
-        limit: u32,
-    ) -> Result<Vec<Line>, StoreError> {
-        let (company, mentions) = (grant.company().clone(), mentions.map(forms::mention));
-        let list =
-            move |tx: &_| log::changes_before(tx, &company, before, mentions.as_deref(), limit);
-        self.readers.read(list).await
-    }
-
-    async fn whole_log(
-        &self,
-        grant: &Grant,
-        after: (Revision, u32),
-        limit: u32,
-    ) -> Result<Vec<(u32, Line)>, StoreError> {
-        let company = grant.company().clone();
-        self.readers.read(move |tx| log::whole(tx, &company, after, limit)).await
-    }
-
-    async fn revision_at(
-        &self,
-        grant: &Grant,
-        time: Timestamp,
-    ) -> Result<Option<Revision>, StoreError> {
-        let company = grant.company().clone();
-        self.readers.read(move |tx| log::revision_at(tx, &company, time)).await
     }
 
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError> {
@@ -327,66 +338,9 @@ impl Store for SqliteStore {
         self.readers.read(move |tx| keys::key(tx, &id)).await
     }
 
-    async fn commit_key(&self, plan: &KeyPlan, live: Option<&KeyId>) -> Result<(), StoreError> {
-        check_key_plans(std::slice::from_ref(plan))?;
-        let (plan, live) = (plan.clone(), live.cloned());
-        let commit = move |tx: &_| {
-            keys::check_live(tx, live.as_ref())?;
-            keys::commit(tx, &plan)
-        };
-        self.writer.write(commit).await
-    }
-
-    async fn commit_key_family(
-        &self,
-        head: &KeyId,
-        limit: u32,
-        plan: PlanFamily,
-        live: Option<&KeyId>,
-    ) -> Result<(), StoreError> {
-        let (head, live) = (head.clone(), live.cloned());
-        let commit = move |tx: &_| {
-            keys::check_live(tx, live.as_ref())?;
-            let plans = plan(&keys::descendants(tx, &head, limit)?).ok_or(StoreError::Conflict)?;
-            check_key_plans(&plans)?;
-            plans.iter().try_for_each(|plan| keys::commit(tx, plan))
-        };
-        self.writer.write(commit).await
-    }
-
-    async fn key_request(
-        &self,
-        actor: &KeyId,
-        request: &RequestId,
-    ) -> Result<Option<LoggedKeyRequest>, StoreError> {
-        let (actor, request) = (actor.clone(), request.clone());
-        self.readers.read(move |tx| keys::request(tx, &actor, &request)).await
-    }
-
-    async fn key_changes(
-        &self,
-        key: Option<&KeyId>,
-        before: Option<&KeyLogPlace>,
-        limit: u32,
-    ) -> Result<Vec<KeyLogLine>, StoreError> {
-        let (key, before) = (key.cloned(), before.cloned());
-        let list = move |tx: &_| keys::changes(tx, key.as_ref(), before.as_ref(), limit);
-        self.readers.read(list).await
-    }
-
     async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError> {
         let after = after.cloned();
         self.readers.read(move |tx| keys::ids(tx, after.as_ref(), limit)).await
-    }
-
-    async fn whole_key_log(
-        &self,
-        key: &KeyId,
-        after: (Revision, u32),
-        limit: u32,
-    ) -> Result<Vec<(u32, KeyLogLine)>, StoreError> {
-        let key = key.clone();
-        self.readers.read(move |tx| keys::whole_log(tx, &key, after, limit)).await
     }
 
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
@@ -499,7 +453,7 @@ mod tests {
         let mut written = 0;
         let refused = loop {
             let (grant, plan) = plan(&format!("cmp_{written}"));
-            match store.commit(&grant, &plan.line).await {
+            match store.commit(&[(&grant.stream(), &plan.line)], None).await {
                 Ok(()) => written += 1,
                 Err(error) => break error,
             }
@@ -518,7 +472,7 @@ mod tests {
 
         // So do writes, once there is room.
         limit_pages(&store, 1_000).await;
-        store.commit(&grant, &plan.line).await.unwrap();
+        store.commit(&[(&grant.stream(), &plan.line)], None).await.unwrap();
         assert_eq!(store.settings(&grant).await.unwrap(), Some(plan.after));
     }
 

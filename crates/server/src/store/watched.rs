@@ -18,9 +18,10 @@ use crate::{
         company::Business,
         entry::{Catalog, Revision},
         id::{BusinessId, CompanyId, EntryId, KeyId},
-        key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
+        key::{Key, KeySecrets, SecretDigest},
         log::{Line, LoggedRequest, RequestId},
         settings::{Settings, Subject},
+        stream::{Among, LinePlace, Stream, StreamKind, Streams},
         time::Timestamp,
     },
     telemetry::{DAMAGE, DAMAGED_PLACES},
@@ -140,6 +141,15 @@ impl Watched {
     }
 }
 
+/// Which log that is.
+fn log_of(among: &Streams) -> (Part, &str) {
+    match among.among() {
+        Among::One(stream) if stream.kind() == StreamKind::KEY => (Part::KeyHistory, stream.id()),
+        Among::One(stream) => (Part::History, stream.id()),
+        Among::All(_) => (Part::KeyHistory, "keys"),
+    }
+}
+
 #[async_trait]
 impl Store for Watched {
     async fn epoch(&self) -> Result<u64, StoreError> {
@@ -238,25 +248,70 @@ impl Store for Watched {
         )
     }
 
-    async fn commit(&self, grant: &Grant, line: &Line) -> Result<(), StoreError> {
-        self.damages.note(
-            Part::Settings,
-            grant.company().as_str(),
-            self.inner.commit(grant, line).await,
-        )
+    async fn commit(
+        &self,
+        lines: &[(&Stream, &Line)],
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError> {
+        let (part, of) = match lines {
+            [(stream, _), ..] if stream.kind() != StreamKind::KEY => (Part::Settings, stream.id()),
+            _ => (Part::Keys, "keys"),
+        };
+        self.damages.note(part, of, self.inner.commit(lines, live).await)
+    }
+
+    async fn commit_key_family(
+        &self,
+        head: &KeyId,
+        limit: u32,
+        plan: PlanFamily,
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError> {
+        let outcome = self.inner.commit_key_family(head, limit, plan, live).await;
+        self.damages.note(Part::Keys, "keys", outcome)
     }
 
     async fn request(
         &self,
-        grant: &Grant,
+        among: &Streams,
         key: &KeyId,
         request: &RequestId,
     ) -> Result<Option<LoggedRequest>, StoreError> {
-        self.damages.note(
-            Part::History,
-            grant.company().as_str(),
-            self.inner.request(grant, key, request).await,
-        )
+        let (part, of) = log_of(among);
+        self.damages.note(part, of, self.inner.request(among, key, request).await)
+    }
+
+    async fn log(
+        &self,
+        stream: &Stream,
+        after: (Revision, u32),
+        limit: u32,
+    ) -> Result<Vec<(u32, Line)>, StoreError> {
+        let among = Streams::one(stream);
+        let (part, of) = log_of(&among);
+        self.damages.note(part, of, self.inner.log(stream, after, limit).await)
+    }
+
+    async fn log_before(
+        &self,
+        among: &Streams,
+        before: Option<&LinePlace>,
+        mentions: Option<&Subject>,
+        limit: u32,
+    ) -> Result<Vec<Line>, StoreError> {
+        let (part, of) = log_of(among);
+        let lines = self.inner.log_before(among, before, mentions, limit).await;
+        self.damages.note(part, of, lines)
+    }
+
+    async fn revision_at(
+        &self,
+        stream: &Stream,
+        time: Timestamp,
+    ) -> Result<Option<Revision>, StoreError> {
+        let among = Streams::one(stream);
+        let (part, of) = log_of(&among);
+        self.damages.note(part, of, self.inner.revision_at(stream, time).await)
     }
 
     async fn deleted_among(
@@ -269,58 +324,6 @@ impl Store for Watched {
             Part::Settings,
             grant.company().as_str(),
             self.inner.deleted_among(grant, catalog, ids).await,
-        )
-    }
-
-    async fn changes(
-        &self,
-        grant: &Grant,
-        after: Revision,
-        limit: u32,
-    ) -> Result<Vec<Line>, StoreError> {
-        self.damages.note(
-            Part::History,
-            grant.company().as_str(),
-            self.inner.changes(grant, after, limit).await,
-        )
-    }
-
-    async fn changes_before(
-        &self,
-        grant: &Grant,
-        before: Option<Revision>,
-        mentions: Option<&Subject>,
-        limit: u32,
-    ) -> Result<Vec<Line>, StoreError> {
-        self.damages.note(
-            Part::History,
-            grant.company().as_str(),
-            self.inner.changes_before(grant, before, mentions, limit).await,
-        )
-    }
-
-    async fn whole_log(
-        &self,
-        grant: &Grant,
-        after: (Revision, u32),
-        limit: u32,
-    ) -> Result<Vec<(u32, Line)>, StoreError> {
-        self.damages.note(
-            Part::History,
-            grant.company().as_str(),
-            self.inner.whole_log(grant, after, limit).await,
-        )
-    }
-
-    async fn revision_at(
-        &self,
-        grant: &Grant,
-        time: Timestamp,
-    ) -> Result<Option<Revision>, StoreError> {
-        self.damages.note(
-            Part::History,
-            grant.company().as_str(),
-            self.inner.revision_at(grant, time).await,
         )
     }
 
@@ -356,57 +359,8 @@ impl Store for Watched {
         self.damages.note(Part::Keys, "keys", self.inner.key_descendants(id, limit).await)
     }
 
-    async fn commit_key(&self, plan: &KeyPlan, live: Option<&KeyId>) -> Result<(), StoreError> {
-        self.damages.note(Part::Keys, "keys", self.inner.commit_key(plan, live).await)
-    }
-
-    async fn commit_key_family(
-        &self,
-        head: &KeyId,
-        limit: u32,
-        plan: PlanFamily,
-        live: Option<&KeyId>,
-    ) -> Result<(), StoreError> {
-        self.damages.note(
-            Part::Keys,
-            "keys",
-            self.inner.commit_key_family(head, limit, plan, live).await,
-        )
-    }
-
-    async fn key_request(
-        &self,
-        actor: &KeyId,
-        request: &RequestId,
-    ) -> Result<Option<LoggedKeyRequest>, StoreError> {
-        self.damages.note(Part::KeyHistory, "keys", self.inner.key_request(actor, request).await)
-    }
-
-    async fn key_changes(
-        &self,
-        key: Option<&KeyId>,
-        before: Option<&KeyLogPlace>,
-        limit: u32,
-    ) -> Result<Vec<KeyLogLine>, StoreError> {
-        self.damages.note(
-            Part::KeyHistory,
-            "keys",
-            self.inner.key_changes(key, before, limit).await,
-        )
-    }
-
     async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError> {
         self.damages.note(Part::Keys, "keys", self.inner.key_ids(after, limit).await)
-    }
-
-    async fn whole_key_log(
-        &self,
-        key: &KeyId,
-        after: (Revision, u32),
-        limit: u32,
-    ) -> Result<Vec<(u32, KeyLogLine)>, StoreError> {
-        let log = self.inner.whole_key_log(key, after, limit).await;
-        self.damages.note(Part::KeyHistory, key.as_str(), log)
     }
 
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -296,7 +296,7 @@ async fn a_row_that_cannot_be_understood_is_damage_and_not_a_panic() {
     )
     .await;
     assert!(matches!(store.settings(&grant("cmp_a")).await, Err(StoreError::Damaged(_))));
-    let lines = store.changes(&grant("cmp_a"), Default::default(), 10).await;
+    let lines = store.log(&stream("cmp_a"), Default::default(), 10).await;
     assert!(matches!(lines, Err(StoreError::Damaged(_))));
 }
 
@@ -351,7 +351,7 @@ async fn a_write_that_nobody_waits_for_leaves_nothing_behind() {
     let holder = lock(&url, "cmp_a").await;
     let writing = tokio::spawn({
         let (store, plan) = (Arc::clone(&store), touching(&made));
-        async move { store.commit(&grant("cmp_a"), &plan.line).await }
+        async move { append(&*store, &stream("cmp_a"), &plan.line).await }
     });
     eventually(async || number(&url, WAITING).await == 1).await;
     writing.abort();
@@ -370,7 +370,7 @@ async fn a_statement_has_its_time_and_the_connection_goes_on() {
     let store = PostgresStore::open(&url, options, SERVE).await.unwrap();
     let made = make_company(&store, "cmp_a", "A").await;
     let holder = lock(&url, "cmp_a").await;
-    let outcome = store.commit(&grant("cmp_a"), &touching(&made).line).await;
+    let outcome = append(&store, &stream("cmp_a"), &touching(&made).line).await;
     assert!(
         matches!(&outcome, Err(StoreError::Unavailable(cause)) if cause.for_log().contains("57014"))
     );
@@ -387,7 +387,8 @@ async fn more_work_than_connections_waits_and_then_gives_up() {
     let _holder = lock(&url, "cmp_a").await;
     let plan = touching(&made);
     let locked = grant("cmp_a");
-    let mut writing = std::pin::pin!(store.commit(&locked, &plan.line));
+    let log = locked.stream();
+    let mut writing = std::pin::pin!(append(&store, &log, &plan.line));
     assert!(writing.as_mut().now_or_never().is_none());
     eventually(async || {
         _ = writing.as_mut().now_or_never();
@@ -412,7 +413,7 @@ async fn writes_that_wait_leave_connections_to_reads() {
     for (company, made) in made {
         let store = Arc::clone(&store);
         writing.push(tokio::spawn(async move {
-            store.commit(&grant(company), &touching(&made).line).await
+            append(&*store, &stream(company), &touching(&made).line).await
         }));
     }
     eventually(async || number(&url, WAITING).await == 2).await;
@@ -505,7 +506,7 @@ async fn a_serialization_failure_is_a_conflict_and_planned_again() {
         for is_deferred in [false, true] {
             let made = store.settings(&grant("cmp_a")).await.unwrap().unwrap();
             fail_changes(&url, code, is_deferred, 3).await;
-            let outcome = store.commit(&grant("cmp_a"), &touching(&made).line).await;
+            let outcome = append(&*store, &stream("cmp_a"), &touching(&made).line).await;
             assert!(matches!(outcome, Err(StoreError::Conflict)), "{code}: {outcome:?}");
             let name = format!("A{code}{is_deferred}");
             load(&services, &document(&name)).await;
@@ -604,7 +605,7 @@ async fn what_became_of_a_write_is_unknown_only_once_its_commit_was_sent() {
     ] {
         let current = touch(&store, "cmp_a").await;
         *next.lock().unwrap() = Some(Cut { word, passes_on, is_silent: false });
-        let outcome = store.commit(&grant("cmp_a"), &touching(&current).line).await;
+        let outcome = append(&store, &stream("cmp_a"), &touching(&current).line).await;
         let what = format!("{word:?} {passes_on}: {outcome:?}");
         match outcome {
             Err(StoreError::OutcomeUnknown(_)) => assert!(is_unknown, "{what}"),
@@ -643,7 +644,7 @@ async fn a_server_that_falls_silent_is_not_waited_for() {
         silence("FROM companies");
         is_unavailable(store.settings(&grant("cmp_a")).await.map(drop));
         silence("READ COMMITTED");
-        is_unavailable(store.commit(&grant("cmp_a"), &touching(&made).line).await);
+        is_unavailable(append(&store, &stream("cmp_a"), &touching(&made).line).await);
         silence("READ COMMITTED");
         is_unavailable(commit_key(&store, &key("key_1", 1)).await.map(drop));
     };
@@ -728,7 +729,7 @@ async fn a_full_disk_a_failing_one_and_damage_are_told_apart() {
         ("42P01", "replaced"),
     ] {
         tamper(&url, &format!("UPDATE trouble SET code = '{code}'")).await;
-        let written = store.commit(&grant("cmp_a"), &touching(&made).line).await.unwrap_err();
+        let written = append(&store, &stream("cmp_a"), &touching(&made).line).await.unwrap_err();
         assert_eq!(kind(written), expected, "{code}");
         assert_eq!(kind(store.epoch().await.unwrap_err()), expected, "{code}");
     }
@@ -755,7 +756,7 @@ async fn a_commit_waits_for_its_standby_however_long_that_takes() {
     standbys("nobody").await;
     let writing = tokio::spawn({
         let (store, plan) = (Arc::clone(&store), touching(&made));
-        async move { store.commit(&grant("cmp_a"), &plan.line).await }
+        async move { append(&*store, &stream("cmp_a"), &plan.line).await }
     });
     let waiting = "SELECT count(*) FROM pg_stat_activity
                    WHERE wait_event = 'SyncRep' AND query_start < clock_timestamp() - interval '400 ms'";
@@ -787,7 +788,7 @@ async fn writes_of_one_node_are_told_to_the_others() {
     assert_eq!(next(&mut notices).await, Notice::Keys);
     // Its own are told as well, and what is refused is not.
     let stale = plan(None, vec![made_company(company("cmp_a", "B"))]);
-    assert!(other.commit(&grant("cmp_a"), &stale.line).await.is_err());
+    assert!(append(&other, &stream("cmp_a"), &stale.line).await.is_err());
     touch(&other, "cmp_a").await;
     assert_eq!(next(&mut notices).await, Notice::Company(id));
 }
@@ -892,7 +893,7 @@ async fn delay_of_notices() {
     let mut delays = Vec::new();
     for _ in 0..1_000 {
         let plan = touching(&current);
-        one.commit(&grant("cmp_a"), &plan.line).await.unwrap();
+        append(&one, &stream("cmp_a"), &plan.line).await.unwrap();
         let start = SystemClock.monotonic();
         next(&mut notices).await;
         delays.push((SystemClock.monotonic() - start).as_secs_f64() * 1e3);
@@ -919,7 +920,7 @@ async fn write_many(store: &Arc<PostgresStore>, prefix: &str, writers: u32, comm
             for i in 0..commits {
                 let tag = entry(&format!("tag_{i}"), &format!("Tag {i}"), i);
                 let plan = plan(Some(&current), vec![made_entry(Catalog::CustomerTags, tag)]);
-                store.commit(&grant, &plan.line).await.unwrap();
+                append(&*store, &grant.stream(), &plan.line).await.unwrap();
                 current = plan.after;
             }
         })
@@ -935,8 +936,8 @@ const SAME_STATEMENTS: &str = "\
 \\set revision :revision + 1
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 UPDATE companies SET revision = revision + 1, changed_time = :revision WHERE id = 'bench_' || :client_id;
-INSERT INTO changes (company_id, revision, part, time, actor_key_id, actor_staff_id, subjects, body)
-    VALUES ('bench_' || :client_id, :revision, 0, :revision, 'key_1', 'staff_001', '[]', repeat('x', 400));
+INSERT INTO changes (stream_kind, stream_id, revision, part, time, actor_key_id, actor_staff_id, subjects, body)
+    VALUES ('company', 'bench_' || :client_id, :revision, 0, :revision, 'key_1', 'staff_001', '[]', repeat('x', 400));
 INSERT INTO entries (company_id, catalog, id, rank, name, description, color, is_default, state,
         created_by, created_time, last_updated_by, last_updated_time, last_updated_revision)
     VALUES ('bench_' || :client_id, 'life_cycles', 'p_' || :revision, :revision, 'P ' || :revision,

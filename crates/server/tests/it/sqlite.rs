@@ -287,7 +287,7 @@ async fn a_row_that_cannot_be_understood_is_damage_and_not_a_panic() {
         "UPDATE entries SET color = 'green'; UPDATE changes SET body = '{}'",
     );
     assert!(matches!(store.settings(&grant("cmp_a")).await, Err(StoreError::Damaged(_))));
-    let lines = store.changes(&grant("cmp_a"), Default::default(), 10).await;
+    let lines = store.log(&stream("cmp_a"), Default::default(), 10).await;
     assert!(matches!(lines, Err(StoreError::Damaged(_))));
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use customer_settings_server::{
-    catalog::{access::Grant, entry::Catalog, plan::Plan, settings::Settings},
+    catalog::{access::Grant, entry::Catalog, plan::Plan, settings::Settings, stream::Streams},
     clock::{Clock, SystemClock},
     store::{
         Access, Store,
@@ -81,7 +81,7 @@ async fn store_rate(store: &Arc<dyn Store>, writers: &mut [Writer]) -> f64 {
         let store = Arc::clone(store);
         tasks.spawn(async move {
             for plan in &plans {
-                store.commit(&grant, &plan.line).await.unwrap();
+                append(&*store, &grant.stream(), &plan.line).await.unwrap();
             }
         });
     }
@@ -101,7 +101,7 @@ impl Bare {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir, Access::Write).unwrap());
         let mut writer = Writer::new(&*store, "cmp_bare").await;
         let plans = writer.plans(1);
-        store.commit(&writer.grant, &plans[0].line).await.unwrap();
+        append(&*store, &writer.grant.stream(), &plans[0].line).await.unwrap();
         drop(store);
         let db = Connection::open(dir.join(DATABASE)).unwrap();
         db.busy_timeout(Duration::from_secs(5)).unwrap();
@@ -126,10 +126,11 @@ impl Bare {
             "UPDATE companies SET revision = ?3, changed_time = ?4 WHERE id = ?1 AND revision = ?2";
         self.run(sql, params![company, base, next, time]);
         let sql = "INSERT INTO changes
-                   (company_id, revision, part, time, actor_key_id, actor_staff_id, address, request_id,
-                    request_digest, subjects, body)
-                   VALUES (?1, ?2, 0, ?3, 'key_1', 'staff_001', NULL, ?4, ?5, '[]', ?6)
-                   ON CONFLICT (company_id, actor_key_id, request_id) WHERE request_id IS NOT NULL DO NOTHING";
+                   (stream_kind, stream_id, revision, part, time, actor_key_id, actor_staff_id, address,
+                    request_scope, request_id, request_digest, subjects, body)
+                   VALUES ('company', ?1, ?2, 0, ?3, 'key_1', 'staff_001', NULL, ?1, ?4, ?5, '[]', ?6)
+                   ON CONFLICT (stream_kind, request_scope, actor_key_id, request_id)
+                       WHERE request_id IS NOT NULL DO NOTHING";
         self.run(
             sql,
             params![company, next, time, format!("request-{base}"), [1_u8; 32], self.body],
@@ -238,7 +239,9 @@ async fn reads_per_second() {
         for _ in 0..reads {
             match what {
                 "revision" => drop(store.revision(&grant).await.unwrap()),
-                "request id" => drop(store.request(&grant, &key, &id).await.unwrap()),
+                "request id" => {
+                    drop(store.request(&Streams::one(&grant.stream()), &key, &id).await.unwrap())
+                }
                 _ => drop(store.settings(&grant).await.unwrap()),
             }
         }

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use customer_settings_server::{
     catalog::{
-        access::{Actor, Coverage, Scopes},
+        access::{Coverage, Scopes},
         delta::{Delta, Row},
         entry::{Catalog, Entry, Revision, State},
         error::Kind,
         id::{BusinessId, EntryId, KeyId},
-        key::{Key, KeyLogLine, KeyPlan, LoggedKeyRequest, PreviousSecret, SecretDigest},
-        log::{LoggedRequest, Request},
+        key::{Key, PreviousSecret, SecretDigest, sides},
+        log::{Line, LoggedRequest},
         place::Country,
         plan::Plan,
         replay,
         settings::Subject,
+        stream::{LinePlace, Stream, StreamKind, Streams},
     },
     store::{
         Access, PlanFamily, Store, StoreError, postgres::PostgresStore, sound, sqlite::SqliteStore,
@@ -150,6 +151,7 @@ conformance! {
     the_key_log_is_read_newest_first,
     the_whole_log_has_the_empty_lines_too,
     the_whole_key_log_is_read_by_key,
+    a_new_kind_of_stream_has_a_log,
     an_epoch_is_raised_and_never_lowered,
     everything_is_there_after_reopening,
 }
@@ -218,12 +220,12 @@ async fn only_the_current_revision_is_a_base(engine: &dyn Engine) {
     let current = touch(&*store, "cmp_a").await;
     for base in [1, 3, u64::MAX - 1] {
         let plan = from_base(touching(&current), base);
-        let outcome = store.commit(&grant("cmp_a"), &plan.line).await;
+        let outcome = append(&*store, &stream("cmp_a"), &plan.line).await;
         assert!(matches!(outcome, Err(StoreError::Conflict)), "{base}: {outcome:?}");
     }
     let mut elsewhere = current.clone();
     elsewhere.company.id = company_id("cmp_b");
-    let outcome = store.commit(&grant("cmp_b"), &touching(&elsewhere).line).await;
+    let outcome = append(&*store, &stream("cmp_b"), &touching(&elsewhere).line).await;
     assert!(
         matches!(outcome, Err(StoreError::Conflict)),
         "a company that does not exist: {outcome:?}"
@@ -235,7 +237,10 @@ async fn a_company_is_made_once(engine: &dyn Engine) {
     let store = engine.open().await;
     let made = make_company(&*store, "cmp_a", "A").await;
     let again = plan(None, vec![made_company(company("cmp_a", "B"))]);
-    assert!(matches!(store.commit(&grant("cmp_a"), &again.line).await, Err(StoreError::Conflict)));
+    assert!(matches!(
+        append(&*store, &stream("cmp_a"), &again.line).await,
+        Err(StoreError::Conflict)
+    ));
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
 }
 
@@ -247,7 +252,8 @@ async fn of_writers_with_one_base_one_wins(engine: &dyn Engine) {
         let store = Arc::clone(&store);
         let tag = entry(&format!("tag_{i}"), &format!("Tag {i}"), i + 1);
         let plan = plan(Some(&made), vec![made_entry(Catalog::CustomerTags, tag)]);
-        writers.push(tokio::spawn(async move { store.commit(&grant("cmp_a"), &plan.line).await }));
+        writers
+            .push(tokio::spawn(async move { append(&*store, &stream("cmp_a"), &plan.line).await }));
     }
     let mut won = 0;
     for writer in writers {
@@ -267,7 +273,10 @@ async fn a_conflict_writes_nothing(engine: &dyn Engine) {
     let stale =
         plan(Some(&made), vec![made_entry(Catalog::CustomerTags, entry("lost", "Lost", 5))]);
     let current = touch(&*store, "cmp_a").await;
-    assert!(matches!(store.commit(&grant("cmp_a"), &stale.line).await, Err(StoreError::Conflict)));
+    assert!(matches!(
+        append(&*store, &stream("cmp_a"), &stale.line).await,
+        Err(StoreError::Conflict)
+    ));
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(current));
     assert_eq!(log(&*store, "cmp_a").await.len(), 2);
 }
@@ -404,7 +413,7 @@ async fn a_plan_that_does_not_fit_is_refused(engine: &dyn Engine) {
     ] {
         let deltas = vec![changed_entry(TAGS, first, |tag| tag.color = None), delta];
         let plan = with(touching(&made), |line| line.deltas = deltas);
-        let outcome = store.commit(&grant("cmp_a"), &plan.line).await;
+        let outcome = append(&*store, &stream("cmp_a"), &plan.line).await;
         assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{what}: {outcome:?}");
     }
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
@@ -419,7 +428,10 @@ async fn a_plan_for_another_company_is_refused(engine: &dyn Engine) {
         (grant("cmp_b"), plan(Some(&made), vec![renamed])),
         (grant("cmp_c"), plan(None, vec![made_company(company("cmp_d", "D"))])),
     ] {
-        assert!(matches!(store.commit(&grant, &plan.line).await, Err(StoreError::Damaged(_))));
+        assert!(matches!(
+            append(&*store, &grant.stream(), &plan.line).await,
+            Err(StoreError::Damaged(_))
+        ));
     }
     assert_eq!(store.revision(&grant("cmp_b")).await.unwrap(), Some(Revision(1)));
     assert_eq!(store.revision(&grant("cmp_d")).await.unwrap(), None);
@@ -602,20 +614,21 @@ async fn the_log_is_read_in_pages(engine: &dyn Engine) {
         (0, 0, &[]),
         (u64::MAX, u32::MAX, &[]),
     ] {
-        let lines = store.changes(&grant("cmp_a"), Revision(after), limit).await.unwrap();
-        assert_eq!(lines.iter().map(|line| line.revision.0).collect::<Vec<_>>(), expected);
+        let after = (Revision(after), u32::MAX);
+        let lines = store.log(&stream("cmp_a"), after, limit).await.unwrap();
+        assert_eq!(lines.iter().map(|(_, line)| line.revision.0).collect::<Vec<_>>(), expected);
     }
 }
 
 async fn the_log_keeps_who_and_when(engine: &dyn Engine) {
     let store = engine.open().await;
     let made = plan(None, vec![made_company(company("cmp_a", "A"))]);
-    store.commit(&grant("cmp_a"), &made.line).await.unwrap();
+    append(&*store, &stream("cmp_a"), &made.line).await.unwrap();
     // A time before 1970 and an actor without a key.
     let plan = with(touching(&made.after), |line| {
         (line.time, line.actor) = (time(-1), grant("cmp_a").actor().clone());
     });
-    store.commit(&grant("cmp_a"), &plan.line).await.unwrap();
+    append(&*store, &stream("cmp_a"), &plan.line).await.unwrap();
 
     let lines = log(&*store, "cmp_a").await;
     assert_eq!(
@@ -648,7 +661,7 @@ async fn the_log_keeps_where_from_and_what_was_asked(engine: &dyn Engine) {
         let mut plan = with_request(touching(&current), &format!("{address:?}"));
         plan.line.actor.address = address.map(|address| address.parse().unwrap());
         plan.line.subjects = Some(subjects);
-        store.commit(&grant("cmp_a"), &plan.line).await.unwrap();
+        append(&*store, &stream("cmp_a"), &plan.line).await.unwrap();
         let line = log(&*store, "cmp_a").await.pop().unwrap();
         assert_eq!(line, plan.line);
         current = plan.after;
@@ -662,7 +675,7 @@ async fn the_log_is_read_newest_first(engine: &dyn Engine) {
         touch(&*store, "cmp_a").await;
     }
     let nothing = plan(store.settings(&grant("cmp_a")).await.unwrap().as_ref(), Vec::new());
-    store.commit(&grant("cmp_a"), &with_request(nothing, "1").line).await.unwrap();
+    append(&*store, &stream("cmp_a"), &with_request(nothing, "1").line).await.unwrap();
     for (before, limit, expected) in [
         (None, 2, &[5, 4][..]),
         (Some(4), 2, &[3, 2]),
@@ -672,14 +685,15 @@ async fn the_log_is_read_newest_first(engine: &dyn Engine) {
         (Some(u64::MAX), u32::MAX, &[5, 4, 3, 2, 1]),
         (None, 0, &[]),
     ] {
-        let before = before.map(Revision);
-        let lines = store.changes_before(&grant("cmp_a"), before, None, limit).await.unwrap();
+        let before = before.map(|before| LinePlace::at(Revision(before)));
+        let of = lines_of("cmp_a");
+        let lines = store.log_before(&of, before.as_ref(), None, limit).await.unwrap();
         assert_eq!(lines.iter().map(|line| line.revision.0).collect::<Vec<_>>(), expected);
     }
-    let mut newest = store.changes_before(&grant("cmp_a"), None, None, 9).await.unwrap();
+    let mut newest = store.log_before(&lines_of("cmp_a"), None, None, 9).await.unwrap();
     newest.reverse();
     assert_eq!(newest, log(&*store, "cmp_a").await);
-    assert!(store.changes_before(&grant("cmp_b"), None, None, 9).await.unwrap().is_empty());
+    assert!(store.log_before(&lines_of("cmp_b"), None, None, 9).await.unwrap().is_empty());
 }
 
 async fn the_newest_lines_about_a_subject_are_found(engine: &dyn Engine) {
@@ -698,9 +712,9 @@ async fn the_newest_lines_about_a_subject_are_found(engine: &dyn Engine) {
         commit(&*store, "cmp_a", deltas).await.unwrap();
     }
     let revisions = async |before: Option<u64>, place: &str, limit| {
-        let (before, subject) = (before.map(Revision), Subject::at(place));
-        let of = grant("cmp_a");
-        let lines = store.changes_before(&of, before, subject.as_ref(), limit).await.unwrap();
+        let before = before.map(|before| LinePlace::at(Revision(before)));
+        let (of, subject) = (lines_of("cmp_a"), Subject::at(place));
+        let lines = store.log_before(&of, before.as_ref(), subject.as_ref(), limit).await.unwrap();
         lines.iter().map(|line| line.revision.0).collect::<Vec<_>>()
     };
     for (place, expected) in [
@@ -726,16 +740,16 @@ async fn the_revision_at_a_moment_is_that_of_the_last_change(engine: &dyn Engine
     for revision in [2, 3] {
         let time = time(time_of(1).as_micros() + 10 * (revision - 1));
         let plan = with(touching(&current), |line| line.time = time);
-        store.commit(&grant("cmp_a"), &plan.line).await.unwrap();
+        append(&*store, &stream("cmp_a"), &plan.line).await.unwrap();
         current = plan.after;
     }
     // A request that changes nothing later on makes no revision.
     let nothing = with(plan(Some(&current), Vec::new()), |line| line.time = time_of(1_000));
-    store.commit(&grant("cmp_a"), &with_request(nothing, "1").line).await.unwrap();
+    append(&*store, &stream("cmp_a"), &with_request(nothing, "1").line).await.unwrap();
 
     let at = async |after_first: i64| {
         let time = time(time_of(1).as_micros() + after_first);
-        store.revision_at(&grant("cmp_a"), time).await.unwrap().map(|revision| revision.0)
+        store.revision_at(&stream("cmp_a"), time).await.unwrap().map(|revision| revision.0)
     };
     for (after_first, expected) in [
         (-1, None),
@@ -748,7 +762,7 @@ async fn the_revision_at_a_moment_is_that_of_the_last_change(engine: &dyn Engine
     ] {
         assert_eq!(at(after_first).await, expected, "{after_first}");
     }
-    assert_eq!(store.revision_at(&grant("cmp_b"), time_of(1)).await.unwrap(), None);
+    assert_eq!(store.revision_at(&stream("cmp_b"), time_of(1)).await.unwrap(), None);
 }
 
 async fn a_request_is_found_by_its_id(engine: &dyn Engine) {
@@ -757,7 +771,7 @@ async fn a_request_is_found_by_its_id(engine: &dyn Engine) {
     let key = KeyId::parse("id", "key_1").unwrap();
     let find = async |store: &dyn Store, company, key: &str, id| {
         let key = KeyId::parse("id", key).unwrap();
-        store.request(&grant(company), &key, &request_id(id)).await.unwrap()
+        store.request(&lines_of(company), &key, &request_id(id)).await.unwrap()
     };
     assert_eq!(find(&*store, "cmp_a", "key_1", "r-1").await, None);
     let subjects = vec![Subject::Company, Subject::Catalog(Catalog::CustomerTags)];
@@ -765,11 +779,16 @@ async fn a_request_is_found_by_its_id(engine: &dyn Engine) {
         line.subjects = Some(subjects.clone());
     });
     assert_eq!(plan.line.actor.key_id, Some(key));
-    store.commit(&grant("cmp_a"), &plan.line).await.unwrap();
+    append(&*store, &stream("cmp_a"), &plan.line).await.unwrap();
     touch(&*store, "cmp_a").await;
 
-    let expected =
-        LoggedRequest { digest: [7; 32], revision: Revision(2), changed: true, subjects };
+    let expected = LoggedRequest {
+        of: "cmp_a".to_owned(),
+        digest: [7; 32],
+        revision: Revision(2),
+        changed: true,
+        subjects,
+    };
     assert_eq!(find(&*store, "cmp_a", "key_1", "r-1").await, Some(expected.clone()));
     for (company, key, id) in [
         ("cmp_b", "key_1", "r-1"),
@@ -791,8 +810,8 @@ async fn a_request_id_is_taken_as_it_is(engine: &dyn Engine) {
     let longest = "~".repeat(128);
     for id in ["a", "\"\"a\"\"", "\" a \"", "'; --", longest.as_str()] {
         let plan = with_request(touching(&current), id);
-        store.commit(&grant("cmp_a"), &plan.line).await.unwrap();
-        assert!(store.request(&grant("cmp_a"), &key, &request_id(id)).await.unwrap().is_some());
+        append(&*store, &stream("cmp_a"), &plan.line).await.unwrap();
+        assert!(store.request(&lines_of("cmp_a"), &key, &request_id(id)).await.unwrap().is_some());
         let line = log(&*store, "cmp_a").await.pop().unwrap();
         assert_eq!(line.request.map(|one| one.id), Some(request_id(id)), "{id}");
         current = plan.after;
@@ -805,12 +824,12 @@ async fn a_request_id_is_used_once_per_company_and_key(engine: &dyn Engine) {
     let made = make_company(&*store, "cmp_a", "A").await;
     make_company(&*store, "cmp_b", "B").await;
     let first = with_request(touching(&made), "1");
-    store.commit(&grant("cmp_a"), &first.line).await.unwrap();
+    append(&*store, &stream("cmp_a"), &first.line).await.unwrap();
     let current = first.after;
 
     // The same key for the same company: another change, or nothing to change.
     for plan in [touching(&current), plan(Some(&current), Vec::new())] {
-        let outcome = store.commit(&grant("cmp_a"), &with_request(plan, "1").line).await;
+        let outcome = append(&*store, &stream("cmp_a"), &with_request(plan, "1").line).await;
         assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
     }
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(current.clone()));
@@ -819,16 +838,17 @@ async fn a_request_id_is_used_once_per_company_and_key(engine: &dyn Engine) {
     // Another key, another company, another id, and none.
     let mut other_key = with_request(touching(&current), "1");
     other_key.line.actor = actor("key_2");
-    store.commit(&grant("cmp_a"), &other_key.line).await.unwrap();
+    append(&*store, &stream("cmp_a"), &other_key.line).await.unwrap();
     let b = store.settings(&grant("cmp_b")).await.unwrap().unwrap();
-    store.commit(&grant("cmp_b"), &with_request(touching(&b), "1").line).await.unwrap();
+    append(&*store, &stream("cmp_b"), &with_request(touching(&b), "1").line).await.unwrap();
     let other_id = with_request(touching(&other_key.after), "2");
-    store.commit(&grant("cmp_a"), &other_id.line).await.unwrap();
+    append(&*store, &stream("cmp_a"), &other_id.line).await.unwrap();
     touch(&*store, "cmp_a").await;
     touch(&*store, "cmp_a").await;
     for (key, revision) in [("key_1", 2), ("key_2", 3)] {
         let key = KeyId::parse("id", key).unwrap();
-        let found = store.request(&grant("cmp_a"), &key, &request_id("1")).await.unwrap().unwrap();
+        let found =
+            store.request(&lines_of("cmp_a"), &key, &request_id("1")).await.unwrap().unwrap();
         assert_eq!(found.revision, Revision(revision));
     }
 }
@@ -841,13 +861,13 @@ async fn a_used_request_id_is_a_conflict_before_anything_else(engine: &dyn Engin
     let mut made = make_company(&*store, "cmp_a", "A").await;
     let first = made.entries(TAGS)[0].clone();
     let plan_first = with_request(plan(Some(&made), vec![deleted(TAGS, &first)]), "1");
-    store.commit(&grant("cmp_a"), &plan_first.line).await.unwrap();
+    append(&*store, &stream("cmp_a"), &plan_first.line).await.unwrap();
     made = plan_first.after;
     for delta in [made_entry(TAGS, first), made_business(business("biz_cmp_b", "Taken"))] {
         let again = plan(Some(&made), vec![delta]);
-        let outcome = store.commit(&grant("cmp_a"), &again.line).await;
+        let outcome = append(&*store, &stream("cmp_a"), &again.line).await;
         assert!(matches!(outcome, Err(StoreError::Taken(..))), "{outcome:?}");
-        let outcome = store.commit(&grant("cmp_a"), &with_request(again, "1").line).await;
+        let outcome = append(&*store, &stream("cmp_a"), &with_request(again, "1").line).await;
         assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
     }
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
@@ -863,11 +883,16 @@ async fn a_request_that_changed_nothing_is_found_and_raises_no_revision(engine: 
         let plan = with(with_request(plan(Some(&current), vec![]), id), |line| {
             line.subjects = Some(subjects.clone());
         });
-        store.commit(&grant("cmp_a"), &plan.line).await.unwrap();
+        append(&*store, &stream("cmp_a"), &plan.line).await.unwrap();
         let key = plan.line.actor.key_id.unwrap();
-        let found = store.request(&grant("cmp_a"), &key, &request_id(id)).await.unwrap();
-        let expected =
-            LoggedRequest { digest: [7; 32], revision: Revision(2), changed: false, subjects };
+        let found = store.request(&lines_of("cmp_a"), &key, &request_id(id)).await.unwrap();
+        let expected = LoggedRequest {
+            of: "cmp_a".to_owned(),
+            digest: [7; 32],
+            revision: Revision(2),
+            changed: false,
+            subjects,
+        };
         assert_eq!(found, Some(expected));
     }
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(current));
@@ -876,7 +901,7 @@ async fn a_request_that_changed_nothing_is_found_and_raises_no_revision(engine: 
 
     let store = engine.open().await;
     let key = KeyId::parse("id", "key_1").unwrap();
-    assert!(store.request(&grant("cmp_a"), &key, &request_id("1")).await.unwrap().is_some());
+    assert!(store.request(&lines_of("cmp_a"), &key, &request_id("1")).await.unwrap().is_some());
     assert_eq!(touch(&*store, "cmp_a").await.revision, Revision(3));
     assert_eq!(log(&*store, "cmp_a").await.len(), 3);
     assert_eq!(replay(&*store, "cmp_a").await, store.settings(&grant("cmp_a")).await.unwrap());
@@ -889,18 +914,18 @@ async fn a_request_that_changes_nothing_needs_the_current_base(engine: &dyn Engi
     for base in [1, 3, u64::MAX - 1] {
         let nothing = with_request(plan(Some(&current), Vec::new()), "1");
         let plan = from_base(nothing, base);
-        let outcome = store.commit(&grant("cmp_a"), &plan.line).await;
+        let outcome = append(&*store, &stream("cmp_a"), &plan.line).await;
         assert!(matches!(outcome, Err(StoreError::Conflict)), "{base}: {outcome:?}");
     }
     let mut elsewhere = current.clone();
     elsewhere.company.id = company_id("cmp_b");
     let nothing = with_request(plan(Some(&elsewhere), Vec::new()), "1");
-    let outcome = store.commit(&grant("cmp_b"), &nothing.line).await;
+    let outcome = append(&*store, &stream("cmp_b"), &nothing.line).await;
     assert!(matches!(outcome, Err(StoreError::Conflict)), "no such company: {outcome:?}");
     let key = KeyId::parse("id", "key_1").unwrap();
-    assert_eq!(store.request(&grant("cmp_a"), &key, &request_id("1")).await.unwrap(), None);
+    assert_eq!(store.request(&lines_of("cmp_a"), &key, &request_id("1")).await.unwrap(), None);
     let right = with_request(plan(Some(&current), Vec::new()), "1");
-    store.commit(&grant("cmp_a"), &right.line).await.unwrap();
+    append(&*store, &stream("cmp_a"), &right.line).await.unwrap();
 }
 
 async fn a_request_needs_a_key_and_an_empty_plan_a_request(engine: &dyn Engine) {
@@ -914,7 +939,7 @@ async fn a_request_needs_a_key_and_an_empty_plan_a_request(engine: &dyn Engine) 
         ("a change without a key", by_nobody(with_request(touching(&made), "1"))),
         ("no company", from_base(with_request(nothing, "1"), 0)),
     ] {
-        let outcome = store.commit(&grant("cmp_a"), &plan.line).await;
+        let outcome = append(&*store, &stream("cmp_a"), &plan.line).await;
         assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{what}: {outcome:?}");
     }
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
@@ -931,7 +956,7 @@ async fn an_id_of_a_deleted_entry_is_not_used_again(engine: &dyn Engine) {
     let at_once = with(touching(&made), |line| {
         line.deltas = vec![deleted(TAGS, &first), made_entry(TAGS, first.clone())];
     });
-    let outcome = store.commit(&grant("cmp_a"), &at_once.line).await;
+    let outcome = append(&*store, &stream("cmp_a"), &at_once.line).await;
     assert!(matches!(outcome, Err(StoreError::Taken(Kind::Entry, _))), "{outcome:?}");
     assert!(!was_deleted(&*store, "cmp_a", TAGS, &first.id).await);
 
@@ -1178,9 +1203,13 @@ async fn a_replaced_secret_is_forgotten(engine: &dyn Engine) {
 async fn a_key_revision_follows_the_one_before(engine: &dyn Engine) {
     let store = engine.open().await;
     let key = key("key_1", 1);
-    let far = KeyPlan { base: Revision(7), ..key_plan(&key) };
-    let outcome = commit_key_plan(&*store, &far).await;
-    assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{outcome:?}");
+    let far = with_line(key_line(&key), |line| line.revision = Revision(8));
+    let of_other = (Stream::key(&KeyId::parse("id", "key_2").unwrap()), key_line(&key).1);
+    let made_later = key_change(None, &changed_key(&key, |_| {}));
+    for unfit in [far, of_other, made_later] {
+        let outcome = commit_key_line(&*store, &unfit).await;
+        assert!(matches!(outcome, Err(StoreError::Damaged(_))), "{outcome:?}");
+    }
     assert!(sound(store.keys(None, None, 100).await.unwrap()).unwrap().is_empty());
 }
 
@@ -1256,45 +1285,48 @@ async fn the_keys_that_descend_from_one_are_found(engine: &dyn Engine) {
     assert!(made(4, None).await.is_empty());
 }
 
-/// Always these plans.
-fn always(plans: &[KeyPlan]) -> PlanFamily {
-    let plans = plans.to_vec();
-    Arc::new(move |_| Some(plans.clone()))
+/// Always these lines.
+fn always(lines: &[KeyLine]) -> PlanFamily {
+    let lines = lines.to_vec();
+    Arc::new(move |_| Some(lines.clone()))
 }
 
 async fn keys_are_written_together_or_not_at_all(engine: &dyn Engine) {
     let store = engine.open().await;
     let family = make_family(&*store).await;
-    let request = Some(Request { id: request_id("r"), digest: [7; 32] });
-    let along = vec![family[1].id.clone()];
-    let plans = [
-        KeyPlan { request, also_revoked: along.clone(), ..key_plan(&revoked(&family[0])) },
-        key_plan(&revoked(&family[1])),
+    let along = along(&[&family[1]]);
+    let lines = [
+        with_line(key_line(&revoked(&family[0])), |line| {
+            (line.request, line.subjects) = (Some(request("r", 7)), along.clone());
+        }),
+        key_line(&revoked(&family[1])),
     ];
-    let late = key_plan(&revoked(&revoked(&family[2])));
-    let taken = key_plan(&made_by(None, "key_9", 3));
-    let unfit = KeyPlan { base: Revision(7), ..key_plan(&family[2]) };
+    let late = key_line(&revoked(&revoked(&family[2])));
+    let taken = key_line(&made_by(None, "key_9", 3));
+    let unfit = with_line(key_line(&family[2]), |line| line.revision = Revision(8));
     let commit = async |plan| store.commit_key_family(&family[0].id, 9, plan, None).await;
     for (more, expected) in [(late, "Conflict"), (taken, "Taken"), (unfit, "Damaged")] {
-        let outcome = commit(always(&[plans.to_vec(), vec![more]].concat())).await;
+        let outcome = commit(always(&[lines.to_vec(), vec![more]].concat())).await;
         let outcome = format!("{:?}", outcome.unwrap_err());
         assert!(outcome.starts_with(expected), "{outcome}");
     }
     assert!(matches!(commit(Arc::new(|_| None)).await, Err(StoreError::Conflict)));
     assert_eq!(store.key(&family[0].id).await.unwrap().unwrap().0, family[0]);
     let acting = KeyId::parse("id", "key_1").unwrap();
-    assert_eq!(store.key_request(&acting, &request_id("r")).await.unwrap(), None);
+    let find = async || store.request(&Streams::keys(), &acting, &request_id("r")).await.unwrap();
+    assert_eq!(find().await, None);
 
-    commit(always(&plans)).await.unwrap();
+    commit(always(&lines)).await.unwrap();
     for i in [0, 1] {
         assert_eq!(store.key(&family[i].id).await.unwrap().unwrap().0, revoked(&family[i]));
     }
-    let seen = store.key_request(&acting, &request_id("r")).await.unwrap().unwrap();
-    assert_eq!((seen.key, seen.also_revoked), (revoked(&family[0]), along.clone()));
-    let lines = store.key_changes(Some(&family[0].id), None, 1).await.unwrap();
-    assert_eq!(lines[0].also_revoked.as_ref(), Some(&along));
-    let (_, line) = &store.whole_key_log(&family[0].id, (Revision(0), 0), 9).await.unwrap()[1];
-    assert_eq!(line.also_revoked, Some(along));
+    let seen = find().await.unwrap();
+    assert_eq!((seen.of.as_str(), seen.revision), ("key_1", Revision(2)));
+    assert_eq!(Some(seen.subjects), along);
+    let of_head = Streams::one(&lines[0].0);
+    assert_eq!(store.log_before(&of_head, None, None, 1).await.unwrap(), [lines[0].1.clone()]);
+    let whole = store.log(&lines[0].0, (Revision(0), 0), 9).await.unwrap();
+    assert_eq!(whole[1], (0, lines[0].1.clone()));
 }
 
 async fn a_key_that_is_revoked_writes_nothing_more(engine: &dyn Engine) {
@@ -1302,14 +1334,15 @@ async fn a_key_that_is_revoked_writes_nothing_more(engine: &dyn Engine) {
     let family = make_family(&*store).await;
     let make = async |number: u8, live: &Key| {
         let new = made_by(Some("key_2"), &format!("key_{number}"), number);
-        store.commit_key(&key_plan(&new), Some(&live.id)).await
+        let (stream, line) = key_line(&new);
+        store.commit(&[(&stream, &line)], Some(&live.id)).await
     };
     make(6, &family[1]).await.unwrap();
     commit_key(&*store, &revoked(&family[1])).await.unwrap();
     assert!(matches!(make(7, &family[1]).await, Err(StoreError::Conflict)));
     // Nor does one that is not there.
     assert!(matches!(make(7, &key("key_8", 8)).await, Err(StoreError::Conflict)));
-    let all = always(&[key_plan(&revoked(&family[0]))]);
+    let all = always(&[key_line(&revoked(&family[0]))]);
     let outcome = store.commit_key_family(&family[0].id, 9, all.clone(), Some(&family[1].id)).await;
     assert!(matches!(outcome, Err(StoreError::Conflict)));
     // A key may end itself.
@@ -1332,7 +1365,8 @@ async fn nothing_is_made_while_a_key_ends_with_all_that_it_made(engine: &dyn Eng
                 new.secret.0[0] = child;
                 new.secret.0[1..5].copy_from_slice(&made.to_be_bytes());
                 let live = KeyId::parse("id", &name).unwrap();
-                match store.commit_key(&key_plan(&new), Some(&live)).await {
+                let (stream, line) = key_line(&new);
+                match store.commit(&[(&stream, &line)], Some(&live)).await {
                     Ok(()) => {}
                     Err(StoreError::Conflict) => return,
                     Err(other) => panic!("{other:?}"),
@@ -1346,7 +1380,7 @@ async fn nothing_is_made_while_a_key_ends_with_all_that_it_made(engine: &dyn Eng
     eventually(async || made().await > 20).await;
     let of_head = head.clone();
     let plan: PlanFamily = Arc::new(move |found| {
-        Some([&of_head].into_iter().chain(found).map(|key| key_plan(&revoked(key))).collect())
+        Some([&of_head].into_iter().chain(found).map(|key| key_line(&revoked(key))).collect())
     });
     store.commit_key_family(&head.id, 10_000, plan, None).await.unwrap();
     assert_eq!(made().await, 0);
@@ -1402,7 +1436,10 @@ async fn another_program_sees_every_commit(engine: &dyn Engine) {
     let after = touch(&*other, "cmp_a").await;
     assert_eq!(one.settings(&grant("cmp_a")).await.unwrap(), Some(after));
     let stale = touching(&made);
-    assert!(matches!(one.commit(&grant("cmp_a"), &stale.line).await, Err(StoreError::Conflict)));
+    assert!(matches!(
+        append(&*one, &stream("cmp_a"), &stale.line).await,
+        Err(StoreError::Conflict)
+    ));
 }
 
 async fn the_change_mark_moves_with_every_write_of_anybody(engine: &dyn Engine) {
@@ -1488,11 +1525,11 @@ async fn a_previous_secret_finds_its_key_and_belongs_to_nobody_else(engine: &dyn
 async fn a_request_about_a_key_is_remembered_per_acting_key(engine: &dyn Engine) {
     let store = engine.open().await;
     let (first, second) = (key("key_1", 1), key("key_2", 2));
-    let request = Request { id: request_id("r"), digest: [7; 32] };
-    let by = |key: &str| actor(key);
-    let commit = async |key: &Key, actor: &str| {
-        let plan = KeyPlan { actor: by(actor), request: Some(request.clone()), ..key_plan(key) };
-        commit_key_plan(&*store, &plan).await
+    let commit = async |key: &Key, by: &str| {
+        let line = with_line(key_line(key), |line| {
+            (line.actor, line.request) = (actor(by), Some(request("r", 7)));
+        });
+        commit_key_line(&*store, &line).await
     };
     commit(&first, "key_a").await.unwrap();
     assert!(matches!(commit(&second, "key_a").await, Err(StoreError::Conflict)));
@@ -1502,46 +1539,47 @@ async fn a_request_about_a_key_is_remembered_per_acting_key(engine: &dyn Engine)
         "a conflict writes nothing"
     );
     commit(&second, "key_b").await.unwrap();
-    for (actor, expected) in [("key_a", Some(&first)), ("key_b", Some(&second)), ("key_c", None)] {
+    for (actor, expected) in [("key_a", Some("key_1")), ("key_b", Some("key_2")), ("key_c", None)] {
         let actor = KeyId::parse("id", actor).unwrap();
-        let found = store.key_request(&actor, &request.id).await.unwrap();
-        let expected = expected.map(|key| LoggedKeyRequest {
+        let found = store.request(&Streams::keys(), &actor, &request_id("r")).await.unwrap();
+        let expected = expected.map(|of| LoggedRequest {
+            of: of.to_owned(),
             digest: [7; 32],
-            key: key.clone(),
-            also_revoked: vec![],
+            revision: Revision(1),
+            changed: true,
+            subjects: vec![],
         });
         assert_eq!(found, expected);
     }
-    // Whatever becomes of the key, the request left it like this.
-    commit_key(&*store, &changed_key(&first, |key| key.name = name("Other"))).await.unwrap();
-    let found = store.key_request(&KeyId::parse("id", "key_a").unwrap(), &request.id).await;
-    assert_eq!(found.unwrap().unwrap().key, first);
 }
 
 async fn a_request_that_changed_no_key_is_found_and_raises_no_revision(engine: &dyn Engine) {
     let store = engine.open().await;
     let key = key("key_1", 1);
     commit_key(&*store, &key).await.unwrap();
-    let nothing = |id: &str| KeyPlan {
-        base: key.audit.revision,
-        request: Some(Request { id: request_id(id), digest: [7; 32] }),
-        ..key_plan(&key)
-    };
     for id in ["r1", "r2"] {
-        commit_key_plan(&*store, &nothing(id)).await.unwrap();
-        let found = store.key_request(&actor("key_1").key_id.unwrap(), &request_id(id)).await;
-        assert_eq!(found.unwrap().unwrap().key, key);
+        commit_key_line(&*store, &nothing(&key, id)).await.unwrap();
+        let by = actor("key_1").key_id.unwrap();
+        let found = store.request(&Streams::keys(), &by, &request_id(id)).await.unwrap().unwrap();
+        assert_eq!(
+            (found.of.as_str(), found.revision, found.changed),
+            ("key_1", Revision(1), false)
+        );
     }
-    assert!(matches!(commit_key_plan(&*store, &nothing("r1")).await, Err(StoreError::Conflict)));
+    let again = commit_key_line(&*store, &nothing(&key, "r1")).await;
+    assert!(matches!(again, Err(StoreError::Conflict)));
     assert_eq!(sound(store.keys(None, None, 100).await.unwrap()).unwrap(), [(key.clone(), None)]);
-    assert_eq!(store.key_changes(None, None, 9).await.unwrap().len(), 1);
-    let without = KeyPlan { request: None, ..nothing("r3") };
-    assert!(matches!(commit_key_plan(&*store, &without).await, Err(StoreError::Damaged(_))));
-    let local = KeyPlan { actor: Actor { key_id: None, ..actor("key_1") }, ..nothing("r3") };
-    assert!(matches!(commit_key_plan(&*store, &local).await, Err(StoreError::Damaged(_))));
+    assert_eq!(store.log_before(&Streams::keys(), None, None, 9).await.unwrap().len(), 1);
+    let without = with_line(nothing(&key, "r3"), |line| line.request = None);
+    let local = with_line(nothing(&key, "r3"), |line| line.actor.key_id = None);
+    for unfit in [without, local] {
+        let outcome = commit_key_line(&*store, &unfit).await;
+        assert!(matches!(outcome, Err(StoreError::Damaged(_))));
+    }
     let next = changed_key(&key, |key| key.name = name("Other"));
     commit_key(&*store, &next).await.unwrap();
-    assert!(matches!(commit_key_plan(&*store, &nothing("r3")).await, Err(StoreError::Conflict)));
+    let late = commit_key_line(&*store, &nothing(&key, "r3")).await;
+    assert!(matches!(late, Err(StoreError::Conflict)));
 }
 
 async fn the_whole_log_has_the_empty_lines_too(engine: &dyn Engine) {
@@ -1550,10 +1588,10 @@ async fn the_whole_log_has_the_empty_lines_too(engine: &dyn Engine) {
     make_company(&*store, "cmp_b", "B").await;
     for id in ["1", "2"] {
         let nothing = with_request(plan(Some(&made), vec![]), id);
-        store.commit(&grant("cmp_a"), &nothing.line).await.unwrap();
+        append(&*store, &stream("cmp_a"), &nothing.line).await.unwrap();
     }
     touch(&*store, "cmp_a").await;
-    let whole = store.whole_log(&grant("cmp_a"), (Revision(0), 0), 9).await.unwrap();
+    let whole = store.log(&stream("cmp_a"), (Revision(0), 0), 9).await.unwrap();
     let places: Vec<_> = whole.iter().map(|(part, line)| (line.revision.0, *part)).collect();
     assert_eq!(places, [(1, 0), (1, 1), (1, 2), (2, 0)]);
     assert!(whole[1].1.deltas.is_empty());
@@ -1565,7 +1603,7 @@ async fn the_whole_log_has_the_empty_lines_too(engine: &dyn Engine) {
         ((2, 0), 9, &[]),
     ] {
         let after = (Revision(after.0), after.1);
-        assert_eq!(store.whole_log(&grant("cmp_a"), after, limit).await.unwrap(), expected);
+        assert_eq!(store.log(&stream("cmp_a"), after, limit).await.unwrap(), expected);
     }
 }
 
@@ -1574,16 +1612,13 @@ async fn the_whole_key_log_is_read_by_key(engine: &dyn Engine) {
     let (one, two) = (key("key_1", 1), key("key_2", 2));
     commit_key(&*store, &two).await.unwrap();
     commit_key(&*store, &one).await.unwrap();
-    let request = Some(Request { id: request_id("r"), digest: [7; 32] });
-    let nothing = KeyPlan { base: one.audit.revision, request, ..key_plan(&one) };
-    commit_key_plan(&*store, &nothing).await.unwrap();
+    commit_key_line(&*store, &nothing(&one, "r")).await.unwrap();
     commit_key(&*store, &changed_key(&one, |key| key.name = name("Other"))).await.unwrap();
     let log = async |key: &Key, after: (Revision, u32), limit| {
-        store.whole_key_log(&key.id, after, limit).await.unwrap()
+        store.log(&Stream::key(&key.id), after, limit).await.unwrap()
     };
     let whole = log(&one, (Revision(0), 0), 9).await;
-    let places: Vec<_> =
-        whole.iter().map(|(part, line)| (line.after.audit.revision, *part)).collect();
+    let places: Vec<_> = whole.iter().map(|(part, line)| (line.revision, *part)).collect();
     assert_eq!(places, [(Revision(1), 0), (Revision(1), 1), (Revision(2), 0)]);
     for (i, after) in places.iter().enumerate() {
         assert_eq!(log(&one, *after, 9).await, whole[i + 1..]);
@@ -1597,6 +1632,51 @@ async fn the_whole_key_log_is_read_by_key(engine: &dyn Engine) {
     assert!(store.key_ids(Some(&ids[1]), 9).await.unwrap().is_empty());
 }
 
+/// A kind that no program has: its log works before anything else of it is there.
+async fn a_new_kind_of_stream_has_a_log(engine: &dyn Engine) {
+    const KIND: StreamKind = StreamKind::new("webhook", true);
+    let store = engine.open().await;
+    make_company(&*store, "a", "A").await;
+    let (a, b) = (Stream::new(KIND, "a").unwrap(), Stream::new(KIND, "b").unwrap());
+    assert_eq!(Stream::new(StreamKind::COMPANY, "a"), None, "a company's comes of a grant");
+    let line = |revision, id: &str| {
+        let (_, line) = key_line(&key("any", 1));
+        Line { revision: Revision(revision), request: Some(request(id, 7)), ..line }
+    };
+    append(&*store, &a, &line(1, "r")).await.unwrap();
+    append(&*store, &a, &line(2, "s")).await.unwrap();
+    for late in [line(2, "t"), line(4, "t")] {
+        let outcome = append(&*store, &a, &late).await;
+        assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
+    }
+    // Its request ids are unique per stream, as the kind says.
+    assert!(matches!(append(&*store, &a, &line(3, "r")).await, Err(StoreError::Conflict)));
+    append(&*store, &b, &line(1, "r")).await.unwrap();
+    // Together with other streams, or not at all.
+    let (key_stream, key_line) = key_line(&key("key_1", 1));
+    let late = line(7, "u");
+    let both = [(&key_stream, &key_line), (&b, &late)];
+    assert!(matches!(store.commit(&both, None).await, Err(StoreError::Conflict)));
+    assert!(store.keys(None, None, 9).await.unwrap().is_empty());
+    let next = line(2, "u");
+    store.commit(&[(&key_stream, &key_line), (&b, &next)], None).await.unwrap();
+
+    let nothing = Line { deltas: vec![], ..line(2, "n") };
+    append(&*store, &a, &nothing).await.unwrap();
+    let whole = store.log(&a, (Revision(0), 0), 9).await.unwrap();
+    assert_eq!(whole, [(0, line(1, "r")), (0, line(2, "s")), (1, nothing)]);
+    let newest = store.log_before(&Streams::one(&a), None, None, 9).await.unwrap();
+    assert_eq!(newest, [line(2, "s"), line(1, "r")]);
+    assert_eq!(store.revision_at(&a, time(1)).await.unwrap(), Some(Revision(2)));
+    let by = actor("key_1").key_id.unwrap();
+    let found = store.request(&Streams::one(&b), &by, &request_id("r")).await.unwrap().unwrap();
+    assert_eq!((found.of.as_str(), found.revision), ("b", Revision(1)));
+    // Nobody else sees it.
+    assert_eq!(log(&*store, "a").await.len(), 1);
+    assert_eq!(store.company_ids(&covering_all(), None, 9).await.unwrap(), [company_id("a")]);
+    assert_eq!(store.log_before(&Streams::keys(), None, None, 9).await.unwrap(), [key_line]);
+}
+
 async fn an_epoch_is_raised_and_never_lowered(engine: &dyn Engine) {
     let store = engine.open().await;
     for (to, expected) in [(1, 1), (3, 3), (2, 3)] {
@@ -1607,35 +1687,37 @@ async fn an_epoch_is_raised_and_never_lowered(engine: &dyn Engine) {
 
 async fn the_key_log_is_read_newest_first(engine: &dyn Engine) {
     let store = engine.open().await;
-    assert!(store.key_changes(None, None, 9).await.unwrap().is_empty());
+    let of_all = async |before: Option<&LinePlace>, limit| {
+        store.log_before(&Streams::keys(), before, None, limit).await.unwrap()
+    };
+    assert!(of_all(None, 9).await.is_empty());
     let (one, two) = (key("key_1", 1), key("key_2", 2));
     let three = changed_key(&one, |key| {
         let previous = PreviousSecret { digest: key.secret, expires_time: time(9) };
         (key.previous, key.secret) = (Some(previous), SecretDigest([3; 32]));
     });
-    let request = Request { id: request_id("r"), digest: [7; 32] };
-    for (key, at, request) in [(&one, 1, None), (&two, 1, None), (&three, 2, Some(request))] {
-        let plan = KeyPlan { time: time(at), request, ..key_plan(key) };
-        commit_key_plan(&*store, &plan).await.unwrap();
+    for (line, at, asked) in [
+        (key_change(None, &one), 1, None),
+        (key_change(None, &two), 1, None),
+        (key_change(Some(&one), &three), 2, Some(request("r", 7))),
+    ] {
+        let line = with_line(line, |line| (line.time, line.request) = (time(at), asked));
+        commit_key_line(&*store, &line).await.unwrap();
     }
-    let all = store.key_changes(None, None, 9).await.unwrap();
-    let shown: Vec<_> = all.iter().map(|line| (&*line.after, line.before.as_deref())).collect();
-    assert_eq!(shown, [(&three, Some(&one)), (&two, None), (&one, None)]);
+    let all = of_all(None, 9).await;
+    let shown: Vec<_> = all.iter().map(|line| sides(line).unwrap()).collect();
+    assert_eq!(shown, [(Some(&one), &three), (None, &two), (None, &one)]);
     assert_eq!(all[0].request.as_ref().map(|request| &request.id), Some(&request_id("r")));
     assert_eq!((all[0].actor.clone(), all[0].time), (actor("key_1"), time(2)));
-    let of_one = store.key_changes(Some(&one.id), None, 9).await.unwrap();
+    let of_one = Streams::one(&Stream::key(&one.id));
+    let of_one = store.log_before(&of_one, None, None, 9).await.unwrap();
     assert_eq!(of_one, [all[0].clone(), all[2].clone()]);
-    let mut paged = Vec::new();
-    while let Some(line) = store
-        .key_changes(None, paged.last().map(KeyLogLine::place).as_ref(), 1)
-        .await
-        .unwrap()
-        .pop()
-    {
+    let mut paged: Vec<Line> = Vec::new();
+    while let Some(line) = of_all(paged.last().map(LinePlace::of_key).as_ref(), 1).await.pop() {
         paged.push(line);
     }
     assert_eq!(paged, all);
-    assert!(store.key_changes(None, None, 0).await.unwrap().is_empty());
+    assert!(of_all(None, 0).await.is_empty());
 }
 
 async fn everything_is_there_after_reopening(engine: &dyn Engine) {

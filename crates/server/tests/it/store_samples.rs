@@ -9,12 +9,13 @@ use customer_settings_server::{
         delta::Delta,
         entry::{Audit, Catalog, Entry, Revision, State},
         id::{BusinessId, CompanyId, EntryId, KeyId, StaffId},
-        key::{Key, KeyPlan, SecretDigest},
+        key::{Key, SecretDigest},
         log::{Line, Request, RequestId},
         place::{Country, TimeZone},
         plan::Plan,
         replay,
-        settings::Settings,
+        settings::{Settings, Subject},
+        stream::{Stream, Streams},
         text::{Color, Description, Name},
         time::Timestamp,
     },
@@ -27,6 +28,25 @@ pub(crate) fn company_id(id: &str) -> CompanyId {
 
 pub(crate) fn grant(company: &str) -> Grant {
     Task::Load.grant(&company_id(company))
+}
+
+/// The company's log.
+pub(crate) fn stream(company: &str) -> Stream {
+    grant(company).stream()
+}
+
+/// The lines of the company's log, newest first.
+pub(crate) fn lines_of(company: &str) -> Streams {
+    Streams::one(&stream(company))
+}
+
+/// Writes one line, whatever became of the key that acts.
+pub(crate) async fn append(
+    store: &dyn Store,
+    stream: &Stream,
+    line: &Line,
+) -> Result<(), StoreError> {
+    store.commit(&[(stream, line)], None).await
 }
 
 /// The right to look across these companies.
@@ -211,7 +231,7 @@ pub(crate) async fn commit(
 ) -> Result<Settings, StoreError> {
     let grant = grant(company);
     let plan = plan(store.settings(&grant).await?.as_ref(), deltas);
-    store.commit(&grant, &plan.line).await?;
+    append(store, &grant.stream(), &plan.line).await?;
     Ok(plan.after)
 }
 
@@ -240,9 +260,10 @@ pub(crate) async fn make_company(store: &dyn Store, id: &str, company_name: &str
     commit(store, id, deltas).await.unwrap()
 }
 
-/// The whole log.
+/// The changes of the company.
 pub(crate) async fn log(store: &dyn Store, company: &str) -> Vec<Line> {
-    store.changes(&grant(company), Revision(0), u32::MAX).await.unwrap()
+    let whole = store.log(&stream(company), (Revision(0), 0), u32::MAX).await.unwrap();
+    whole.into_iter().filter(|(part, _)| *part == 0).map(|(_, line)| line).collect()
 }
 
 /// What the log alone says the company is.
@@ -280,25 +301,54 @@ pub(crate) fn changed_key(before: &Key, change: impl FnOnce(&mut Key)) -> Key {
     after
 }
 
-/// The plan of a key that follows the revision before its own.
-pub(crate) fn key_plan(key: &Key) -> KeyPlan {
-    let base = Revision(key.audit.revision.0 - 1);
-    KeyPlan {
-        base,
-        after: key.clone(),
-        actor: actor("key_1"),
+/// A line of a key's log, and the log.
+pub(crate) type KeyLine = (Stream, Line);
+
+/// The line of a key that follows the revision before its own, where it had another name.
+pub(crate) fn key_line(key: &Key) -> KeyLine {
+    let mut before = key.clone();
+    before.name = name("Before");
+    before.audit.revision = Revision(key.audit.revision.0 - 1);
+    key_change(Some(before).filter(|before| before.audit.revision != Revision(0)).as_ref(), key)
+}
+
+/// The line of a change of a key.
+pub(crate) fn key_change(before: Option<&Key>, after: &Key) -> KeyLine {
+    let line = Line {
+        revision: after.audit.revision,
         time: time(1),
+        actor: actor("key_1"),
         request: None,
-        also_revoked: vec![],
-    }
+        subjects: Some(vec![]),
+        deltas: vec![Delta::key(before.cloned(), after.clone())],
+    };
+    (Stream::key(&after.id), line)
+}
+
+/// The same with another line.
+pub(crate) fn with_line((stream, mut line): KeyLine, change: impl FnOnce(&mut Line)) -> KeyLine {
+    change(&mut line);
+    (stream, line)
+}
+
+/// The line of a request that found nothing to change.
+pub(crate) fn nothing(key: &Key, id: &str) -> KeyLine {
+    with_line(key_line(key), |line| {
+        (line.deltas, line.request) = (vec![], Some(request(id, 7)));
+    })
+}
+
+/// That keys were revoked along.
+pub(crate) fn along(ids: &[&Key]) -> Option<Vec<Subject>> {
+    Some(ids.iter().map(|key| Subject::Key(key.id.clone())).collect())
 }
 
 /// Writes a key as it follows the revision before its own.
 pub(crate) async fn commit_key(store: &dyn Store, key: &Key) -> Result<(), StoreError> {
-    commit_key_plan(store, &key_plan(key)).await
+    commit_key_line(store, &key_line(key)).await
 }
 
 /// Writes one key, whatever became of the one that acts.
-pub(crate) async fn commit_key_plan(store: &dyn Store, plan: &KeyPlan) -> Result<(), StoreError> {
-    store.commit_key(plan, None).await
+pub(crate) async fn commit_key_line(store: &dyn Store, line: &KeyLine) -> Result<(), StoreError> {
+    append(store, &line.0, &line.1).await
 }

@@ -30,34 +30,36 @@ async fn found_after(sql: &str) -> Vec<String> {
 /// What is done to the database, and what is said of the key.
 const KEY_DAMAGES: &[(&str, &str)] = &[
     ("SELECT 1", ""),
-    ("UPDATE keys SET secret = zeroblob(32) WHERE name = 'crm'", "differs from the key log"),
-    ("UPDATE keys SET scopes = '[\"keys:write\"]' WHERE name = 'crm'", "differs from the key log"),
+    ("UPDATE keys SET secret = zeroblob(32) WHERE name = 'crm'", "differs from its log"),
+    ("UPDATE keys SET scopes = '[\"keys:write\"]' WHERE name = 'crm'", "differs from its log"),
     ("UPDATE keys SET created_by_key_id = 'key_other' WHERE name = 'crm'", "differs from"),
-    ("UPDATE keys SET created_by_key_id = NULL", "differs from the key log"),
-    ("UPDATE keys SET revision = 9 WHERE name = 'crm'", "at revision 9, and the key log ends at 3"),
-    ("UPDATE keys SET revision = 2 WHERE name = 'crm'", "at revision 2, and the key log has 3"),
-    ("DELETE FROM keys WHERE name = 'crm'", "lines in the key log and no row of its own"),
-    ("DELETE FROM key_changes WHERE actor_key_id IS NOT NULL", "no line in the key log that made"),
-    ("DELETE FROM key_changes WHERE revision = 2", "its log lacks revision 2"),
+    ("UPDATE keys SET created_by_key_id = NULL", "differs from its log"),
+    ("UPDATE keys SET revision = 9 WHERE name = 'crm'", "at revision 9, and its log ends at 3"),
+    ("UPDATE keys SET revision = 2 WHERE name = 'crm'", "at revision 2, and its log has 3"),
+    ("DELETE FROM keys WHERE name = 'crm'", "it has a log and no row of its own"),
     (
-        "DELETE FROM key_changes WHERE revision = 1 AND actor_key_id IS NOT NULL",
-        "does not begin with revision 1",
+        "DELETE FROM changes WHERE stream_kind = 'key' AND actor_key_id IS NOT NULL",
+        "no line in its log that made",
     ),
-    ("UPDATE key_changes SET time = 1 WHERE revision = 2 AND part = 0", "2 is not later than"),
+    ("DELETE FROM changes WHERE stream_kind = 'key' AND revision = 2", "its log lacks revision 2"),
     (
-        "UPDATE key_changes SET body = replace(body, 'till', 'Till') WHERE revision = 3",
-        "revision 3 does not fit the one before it",
+        "DELETE FROM changes WHERE stream_kind = 'key' AND revision = 1 AND actor_key_id IS NOT NULL",
+        "its log lacks revision 1",
     ),
     (
-        "UPDATE key_changes SET body = replace(body, 'till', 'Till') WHERE part = 1",
-        "an empty line at revision 2 does not fit",
+        "UPDATE changes SET time = 1 WHERE stream_kind = 'key' AND revision = 2 AND part = 0",
+        "2 is not later than",
     ),
     (
-        "UPDATE key_changes SET body = 'x' WHERE part = 1",
+        "UPDATE changes SET body = replace(body, 'till', 'Till') WHERE stream_kind = 'key' AND revision = 3",
+        "revision 3 does not fit the ones before it",
+    ),
+    (
+        "UPDATE changes SET body = 'x' WHERE stream_kind = 'key' AND part = 1",
         "its log cannot be read: the line of revision 2 of ",
     ),
     (
-        "UPDATE key_changes SET address = 'x' WHERE revision = 3",
+        "UPDATE changes SET address = 'x' WHERE stream_kind = 'key' AND revision = 3",
         "its log cannot be read: the line of revision 3 of ",
     ),
     (
@@ -109,60 +111,60 @@ async fn a_key_that_was_changed_by_hand_is_found() {
 #[tokio::test]
 async fn a_line_that_cannot_be_read_hides_nothing_of_other_keys() {
     let data = with_a_changed_key().await;
-    data.tamper("UPDATE key_changes SET body = 'x' WHERE revision = 2; UPDATE keys SET name = 'x' WHERE revision = 1").await;
+    data.tamper("UPDATE changes SET body = 'x' WHERE stream_kind = 'key' AND revision = 2; UPDATE keys SET name = 'x' WHERE revision = 1").await;
     let server = Server::reopened(data).await;
     let verified = server.services.verify.verify(|_| ()).await.unwrap();
     let mut found: Vec<&str> = verified.findings.iter().map(|one| one.what.as_str()).collect();
     found.sort_unstable();
     let [one, other] = found[..] else { panic!("{found:?}") };
-    assert_eq!(one, "it differs from the key log");
+    assert_eq!(one, "it differs from its log");
     assert!(other.starts_with("its log cannot be read: the line of revision 2 of key_"), "{other}");
     assert!(other.ends_with(": it is not as it was written"), "{other}");
 }
 
 #[tokio::test]
 async fn what_was_damaged_by_hand_is_found_and_named() {
-    let one = "company_id = 'cmp_001' AND";
+    let (one, log) = ("company_id = 'cmp_001' AND", "stream_id = 'cmp_001' AND");
     for (sql, expected) in [
         (String::new(), &[][..]),
         (
             format!("UPDATE entries SET name = 'Evil' WHERE {one} id = 'tag_001'"),
-            &["cmp_001: customer_tags/tag_001 differs from its change log in: name"],
+            &["cmp_001: customer_tags/tag_001 differs from its log in: name"],
         ),
         (
             format!("DELETE FROM entries WHERE {one} id = 'lc_002'"),
-            &["cmp_001: life_cycles/lc_002 is missing, and the change log has it"],
+            &["cmp_001: life_cycles/lc_002 is missing, and its log has it"],
         ),
         (
-            format!("DELETE FROM changes WHERE {one} revision = 3"),
-            &["cmp_001: its change log lacks revision 3"],
+            format!("DELETE FROM changes WHERE {log} revision = 3"),
+            &["cmp_001: its log lacks revision 3"],
         ),
         (
             "UPDATE companies SET state = 'archived' WHERE id = 'cmp_002'".to_owned(),
-            &["cmp_002: company differs from its change log in: state"],
+            &["cmp_002: company differs from its log in: state"],
         ),
         (
             format!(
-                "UPDATE changes SET body = replace(body, 'Two', 'Deux') WHERE {one} revision = 3"
+                "UPDATE changes SET body = replace(body, 'Two', 'Deux') WHERE {log} revision = 3"
             ),
             &["cmp_001: revision 4 does not fit the ones before it"],
         ),
         (
-            format!("UPDATE changes SET time = time + 1 WHERE {one} revision = 4"),
+            format!("UPDATE changes SET time = time + 1 WHERE {log} revision = 4"),
             &["cmp_001: its changed_time is not that of its last change"],
         ),
         (
             "DELETE FROM companies WHERE id = 'cmp_001'".to_owned(),
-            &["cmp_001: it has a change log and no row of its own"],
+            &["cmp_001: it has a log and no row of its own"],
         ),
         (
             format!(
-                "UPDATE changes SET revision = 9 WHERE {one} revision = 4; UPDATE companies SET revision = 3, changed_time = (SELECT time FROM changes WHERE {one} revision = 3) WHERE id = 'cmp_001'; UPDATE entries SET name = 'Two', last_updated_revision = 3, last_updated_time = (SELECT time FROM changes WHERE {one} revision = 3) WHERE {one} id = 'tag_001'"
+                "UPDATE changes SET revision = 9 WHERE {log} revision = 4; UPDATE companies SET revision = 3, changed_time = (SELECT time FROM changes WHERE {log} revision = 3) WHERE id = 'cmp_001'; UPDATE entries SET name = 'Two', last_updated_revision = 3, last_updated_time = (SELECT time FROM changes WHERE {log} revision = 3) WHERE {one} id = 'tag_001'"
             ),
-            &["cmp_001: it is at revision 3, and its change log has 9"],
+            &["cmp_001: it is at revision 3, and its log has 9"],
         ),
         (
-            format!("UPDATE changes SET time = 1 WHERE {one} revision = 2"),
+            format!("UPDATE changes SET time = 1 WHERE {log} revision = 2"),
             &["cmp_001: revision 2 is not later than the one before it"],
         ),
         (
@@ -173,8 +175,9 @@ async fn what_was_damaged_by_hand_is_found_and_named() {
         assert_eq!(found_after(&sql).await, expected, "{sql}");
     }
     let unreadable =
-        found_after(&format!("UPDATE changes SET body = '{{' WHERE {one} revision = 2")).await;
-    let expected = "cmp_001: its change log cannot be read: the line of revision 2: it is not as it was written";
+        found_after(&format!("UPDATE changes SET body = '{{' WHERE {log} revision = 2")).await;
+    let expected =
+        "cmp_001: its log cannot be read: the line of revision 2: it is not as it was written";
     assert_eq!(unreadable, [expected]);
 }
 
@@ -210,24 +213,23 @@ async fn with_lines_that_name_others() -> (Arc<Data>, [String; 3]) {
 #[tokio::test]
 async fn what_a_line_is_about_cannot_be_changed_by_hand() {
     const SUBJECTS: &str = "the subjects of its line of revision 2 are not those";
-    const ALONG: &str = "its line of revision 2 says were revoked along are not those";
+    const ALONG: &str = SUBJECTS;
     let (data, [id, child, root]) = with_lines_that_name_others().await;
     let set = |what: &str, wrong: &str| {
-        let was = format!(
-            "UPDATE changes SET subjects = {what} WHERE company_id = 'cmp_001' AND {wrong}"
-        );
+        let was =
+            format!("UPDATE changes SET subjects = {what} WHERE stream_id = 'cmp_001' AND {wrong}");
         (was, SUBJECTS)
     };
     let along = |with: &str| {
-        let was = format!("\"also_revoked\":[\"{child}\"]");
-        (format!("UPDATE key_changes SET body = replace(body, '{was}', '{with}')"), ALONG)
+        let what = format!("replace(subjects, '\"keys/{child}\"', '{with}')");
+        (format!("UPDATE changes SET subjects = {what} WHERE stream_kind = 'key'"), ALONG)
     };
     let rows = "UPDATE companies SET fold_key = 'x' WHERE id = 'cmp_001';
                 UPDATE entries SET name = 'Evil' WHERE company_id = 'cmp_001' AND id = 'tag_001'";
     let exchanged =
-        "UPDATE changes SET subjects = (SELECT subjects FROM kept WHERE company_id = 'cmp_001'
+        "UPDATE changes SET subjects = (SELECT subjects FROM kept WHERE stream_id = 'cmp_001'
                      AND kept.revision = 5 - changes.revision AND part = 0)
-                     WHERE company_id = 'cmp_001' AND revision IN (2, 3) AND part = 0";
+                     WHERE stream_id = 'cmp_001' AND revision IN (2, 3) AND part = 0";
     for (sql, expected) in [
         ("SELECT 1".to_owned(), ""),
         set("'x'", "revision = 2 AND part = 0"),
@@ -236,15 +238,13 @@ async fn what_a_line_is_about_cannot_be_changed_by_hand() {
         set("replace(subjects, 'tag_001', 'tag_002')", "revision = 2 AND part = 0"),
         set("replace(subjects, 'tag_001', 'tag_002')", "part = 1"),
         (exchanged.to_owned(), SUBJECTS),
-        along(&format!("\"also_revoked\":[\"{root}\"]")),
-        along("\"also_revoked\":[]"),
+        along(&format!("\"keys/{root}\"")),
+        along(""),
         // Other damage of the same company is found beside it.
         (format!("{}; {rows}", set("'x'", "revision = 2 AND part = 0").0), SUBJECTS),
     ] {
         // Each damage is mended before the next one.
-        let keep = "DROP TABLE IF EXISTS kept; DROP TABLE IF EXISTS kept_keys;
-                    CREATE TABLE kept AS SELECT * FROM changes;
-                    CREATE TABLE kept_keys AS SELECT * FROM key_changes";
+        let keep = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT * FROM changes";
         data.tamper(keep).await;
         data.tamper(&sql).await;
         let services = data.services(Arc::default()).await;
@@ -255,7 +255,8 @@ async fn what_a_line_is_about_cannot_be_changed_by_hand() {
         if expected.is_empty() {
             assert!(found.is_empty(), "{found:?}");
         } else {
-            let of = if expected == ALONG { format!("keys/{id}") } else { "cmp_001".to_owned() };
+            let is_of_key = sql.contains("stream_kind = 'key'");
+            let of = if is_of_key { format!("keys/{id}") } else { "cmp_001".to_owned() };
             let says = |found: &String| found.starts_with(&of) && found.contains(expected);
             assert!(found.iter().any(says), "{sql}: {found:?}");
             let others = found.iter().filter(|one| !says(one)).count();
@@ -267,9 +268,7 @@ async fn what_a_line_is_about_cannot_be_changed_by_hand() {
             assert_eq!(others, expected_others, "{sql}: {found:?}");
             assert!(!found.iter().any(|one| one.contains("column")), "{found:?}");
         }
-        let mend = "DELETE FROM changes; INSERT INTO changes SELECT * FROM kept;
-                    DELETE FROM key_changes; INSERT INTO key_changes SELECT * FROM kept_keys;
-                    DROP TABLE kept; DROP TABLE kept_keys";
+        let mend = "DELETE FROM changes; INSERT INTO changes SELECT * FROM kept; DROP TABLE kept";
         data.tamper(mend).await;
     }
 }

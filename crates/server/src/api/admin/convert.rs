@@ -231,6 +231,7 @@ fn delta(company_id: &CompanyId, delta: &Delta) -> DeltaMessage {
         Subject::Business(id) => ("businesses".to_owned(), id.to_string()),
         Subject::Entry(catalog, id) => (catalog.to_string(), id.to_string()),
         Subject::Catalog(catalog) => (catalog.to_string(), String::new()),
+        Subject::Key(id) => ("keys".to_owned(), id.to_string()),
     };
     let [before, after] = [delta.before.as_ref(), delta.after.as_ref()];
     let shown_company = |row: &Row| Some(company(row.company()?, None));

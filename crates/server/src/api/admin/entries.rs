@@ -383,7 +383,7 @@ fn batch_results(settings: &Settings, subjects: &[Subject]) -> Vec<BatchResult> 
         Subject::Catalog(catalog) => {
             BatchResult { collection: catalog.to_string(), ..Default::default() }
         }
-        Subject::Company | Subject::Business(_) => BatchResult::default(),
+        Subject::Company | Subject::Business(_) | Subject::Key(_) => BatchResult::default(),
     };
     subjects.iter().map(result).collect()
 }

@@ -17,7 +17,6 @@ use super::{
 use crate::{
     api::marks::marked,
     catalog::{
-        entry::Revision,
         error::{Error, Result},
         id::{CompanyId, EntryId},
         log::Line,
@@ -61,15 +60,13 @@ impl HistoryService for Admin {
             let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
             let filter = filter(&message)?;
             let asked = Asked::parse("ListChanges", &message, (size, &token), CHANGES)?;
-            let below = asked.after(1, |words| words.first()?.parse().ok().map(Revision))?;
-            let which = (filter, below, u32::from(asked.size()));
+            let which = (filter, asked.before()?, u32::from(asked.size()));
             let page = (company.clone(), asked.page());
             let list = self.0.history.list(caller, &company, which, deadline, page, take_change);
             let changes = list.await?;
-            let next = changes.next.map(|below| asked.token(&below.to_string()));
             let answer = ListChangesResponse {
                 changes: changes.page.1.rows,
-                next_page_token: next.unwrap_or_default(),
+                next_page_token: asked.before_token(changes.next),
                 revision: convert::revision(changes.marks.token.revision),
                 etag: changes.etag.to_string(),
             };

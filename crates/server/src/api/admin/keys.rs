@@ -23,12 +23,11 @@ use crate::{
     auth::api_key::Secret,
     catalog::{
         access::{Caller, Coverage, Scope, Scopes},
-        entry::Revision,
         error::{Error, Result, Violation},
         etag::Etag,
         id::{CompanyId, KeyId, StaffId},
-        key::{Key, KeyLogLine, KeyLogPlace, check_addresses, check_companies},
-        log,
+        key::{Key, check_addresses, check_companies, summary},
+        log::{self, Line},
         text::Name,
         time::Timestamp,
     },
@@ -158,14 +157,10 @@ impl KeyService for Admin {
                 id => Some(KeyId::parse("id", id)?),
             };
             let asked = Asked::parse("ListKeyChanges", &sent, (size, &token), CHANGES)?;
-            let before = asked.after(3, place)?;
-            let (which, page) = ((key, before), asked.page());
+            let (which, page) = ((key, asked.before()?), asked.page());
             let list = self.0.keys.changes_within(caller, which, deadline, page, take_change);
             let (page, next) = list.await?;
-            let next_page_token = next.map(|KeyLogPlace { time, key, revision }| {
-                asked.token(&format!("{} {revision} {key}", time.as_micros()))
-            });
-            let next_page_token = next_page_token.unwrap_or_default();
+            let next_page_token = asked.before_token(next);
             Ok(ListKeyChangesResponse { changes: page.rows, next_page_token })
         };
         answer(list.await)
@@ -266,8 +261,8 @@ fn take_key(KeyPage { page, damaged_ids, now }: &mut KeyPage, row: &KeyRow) -> b
     }
 }
 
-fn take_change(page: &mut Page<KeyChange>, line: &KeyLogLine) -> bool {
-    page.takes(key_change(line))
+fn take_change(page: &mut Page<KeyChange>, line: &Line, sides: (Option<&Key>, &Key)) -> bool {
+    page.takes(key_change(line, sides))
 }
 
 fn state(key: &Key, now: Timestamp) -> State {
@@ -326,27 +321,19 @@ fn message(key: &Key, last_used: Option<Timestamp>, now: Timestamp) -> KeyMessag
     }
 }
 
-fn key_change(line: &KeyLogLine) -> KeyChange {
+fn key_change(line: &Line, (before, after): (Option<&Key>, &Key)) -> KeyChange {
     KeyChange {
-        id: line.after.id.to_string(),
-        revision: convert::revision(line.after.audit.revision),
+        id: after.id.to_string(),
+        revision: convert::revision(line.revision),
         time: Some(timestamp(line.time)),
         staff_id: line.actor.staff_id.to_string(),
         key_id: line.actor.key_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         address: line.actor.address.map(|address| address.to_string()).unwrap_or_default(),
         request_id: line.request.as_ref().map(|one| one.id.to_string()).unwrap_or_default(),
-        summary: line.summary(),
-        key_before: line.before.as_ref().map(|key| message(key, None, line.time)),
-        key_after: Some(message(&line.after, None, line.time)),
+        summary: summary(line),
+        key_before: before.map(|key| message(key, None, line.time)),
+        key_after: Some(message(after, None, line.time)),
     }
-}
-
-/// The place of a line of the key log, from a token.
-fn place(words: &[&str]) -> Option<KeyLogPlace> {
-    let [time, revision, key] = words else { return None };
-    let time = Timestamp::from_micros(time.parse().ok()?);
-    let revision = Revision(revision.parse().ok()?);
-    Some(KeyLogPlace { time, revision, key: KeyId::parse("id", key).ok()? })
 }
 
 /// What a request says of a key; `None` keeps what there is.

@@ -10,7 +10,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use crate::catalog::error::{Error, Result};
+use crate::catalog::{
+    entry::Revision,
+    error::{Error, Result},
+    stream::LinePlace,
+    time::Timestamp,
+};
 
 /// How many bytes of the digest are kept: enough, since a token gives nobody a right.
 const DIGEST_BYTES: usize = 9;
@@ -98,6 +103,24 @@ impl Asked {
     /// The token of the page after a place.
     pub(crate) fn token(&self, place: &str) -> String {
         URL_SAFE_NO_PAD.encode([&self.digest[..], place.as_bytes()].concat())
+    }
+
+    /// The line before which the page of a log begins; none on the first page.
+    pub(super) fn before(&self) -> Result<Option<LinePlace>> {
+        self.after(3, |words| {
+            let [time, revision, of] = words else { return None };
+            let time = Timestamp::from_micros(time.parse().ok()?);
+            let revision = Revision(revision.parse().ok()?);
+            Some(LinePlace { time, revision, of: (*of).to_owned() })
+        })
+    }
+
+    /// The token of the page of a log before a line; empty where there is none.
+    pub(super) fn before_token(&self, place: Option<LinePlace>) -> String {
+        let token = |LinePlace { time, revision, of }| {
+            self.token(&format!("{} {revision} {of}", time.as_micros()))
+        };
+        place.map(token).unwrap_or_default()
     }
 
     /// An empty page, to be filled.

@@ -175,6 +175,7 @@ impl<'a> Draft<'a> {
             Subject::Company | Subject::Catalog(_) => true,
             Subject::Business(id) => self.businesses.get(id).is_some(),
             Subject::Entry(catalog, id) => self.entries(*catalog).get(id).is_some(),
+            Subject::Key(_) => false,
         }
     }
 

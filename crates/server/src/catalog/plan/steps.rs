@@ -74,6 +74,7 @@ impl Seen<'_> {
                 let made = || current.catalog_etag(*catalog);
                 Some(self.catalogs[catalog.index()].get_or_init(made).clone())
             }
+            Subject::Key(_) => None,
         });
         match actual {
             Some(actual) => expect(Some(etag), &actual, || subject.to_string()),

@@ -4,8 +4,9 @@ use super::{By, Changed, Kept, revoke};
 use crate::catalog::{
     access::{Actor, Caller},
     error::{Error, Result},
-    key::{Key, KeyPlan, MAX_REVOKED_ALONG},
-    log::Request,
+    key::{Key, MAX_REVOKED_ALONG},
+    log::{Line, Request},
+    stream::Stream,
     time::Timestamp,
 };
 
@@ -70,20 +71,19 @@ impl Family {
     }
 
     /// The request is remembered with the head, and so is what was revoked along.
-    pub(super) fn plans(&self, changed: &[Changed]) -> Vec<KeyPlan> {
+    pub(super) fn lines(&self, changed: &[Changed]) -> Vec<(Stream, Line)> {
         let by = self.by();
-        let also_revoked = self.kept(changed).also_revoked;
-        let plans = changed.iter().enumerate().filter_map(|(i, one)| {
-            let plan = by.plan(one.before.audit.revision, &one.after, one.time);
-            match i {
+        let along = self.kept(changed).also_revoked;
+        let lines = changed.iter().enumerate().filter_map(|(i, one)| {
+            let line = |along| by.line(Some(&one.before), &one.after, one.time, along);
+            let line = match i {
                 // An empty line remembers a request that did not change the head.
-                0 if one.is_change() || plan.request.is_some() => {
-                    Some(KeyPlan { also_revoked: also_revoked.clone(), ..plan })
-                }
-                0 => None,
-                _ => Some(KeyPlan { request: None, ..plan }),
-            }
+                0 if one.is_change() || self.request.is_some() => line(&along),
+                0 => return None,
+                _ => Line { request: None, ..line(&[]) },
+            };
+            Some((Stream::key(&one.after.id), line))
         });
-        plans.collect()
+        lines.collect()
     }
 }

@@ -1,25 +1,27 @@
 //! What a line of a log says that stands nowhere else, and the hash that ties it to its line.
 
-use std::fmt::Display;
-
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{StoreError, decode, encode};
+use super::{StoreError, decode, decode_changes, encode, not_as_written};
 use crate::catalog::{
+    access::Actor,
+    delta::{Delta, Row},
     entry::Revision,
     error::Cause,
-    id::KeyId,
-    log::{Line, RequestId},
+    id::{KeyId, StaffId},
+    log::{Line, Request, RequestId},
     settings::Subject,
+    stream::{Stream, StreamKind},
+    time::Timestamp,
 };
 
 /// Which line of which log. The parts of a revision are numbered by the engine as it writes them, so
 /// these are told apart by their requests, which all but the first have.
 #[derive(Clone, Copy, Serialize)]
 pub(in crate::store) struct LineId<'a> {
-    /// The company, or the key, that changed.
+    kind: &'a str,
     of: &'a str,
     revision: u64,
     acting: Option<&'a str>,
@@ -27,24 +29,24 @@ pub(in crate::store) struct LineId<'a> {
 }
 
 impl<'a> LineId<'a> {
-    /// Of a line of that log.
-    pub(in crate::store) fn of(of: &'a str, line: &'a Line) -> Self {
+    /// Of a line of that stream.
+    pub(in crate::store) fn of(stream: &'a Stream, line: &'a Line) -> Self {
         let request = line.request.as_ref().map(|request| &request.id);
+        let of = (stream.kind().name, stream.id());
         Self::new(of, line.revision, line.actor.key_id.as_ref(), request)
     }
 
     pub(in crate::store) fn new(
-        of: &'a str,
+        (kind, of): (&'a str, &'a str),
         revision: Revision,
         acting: Option<&'a KeyId>,
         request: Option<&'a RequestId>,
     ) -> Self {
         let (acting, request) = (acting.map(KeyId::as_str), request.map(RequestId::as_str));
-        Self { of, revision: revision.0, acting, request }
+        Self { kind, of, revision: revision.0, acting, request }
     }
 
-    /// Replaying a log needs neither subjects nor what was revoked along, so nothing else would tell that they were
-    /// changed, or are another line's.
+    /// Replaying a log needs no subjects, so nothing else would tell that they were changed, or are another line's.
     pub(super) fn check(&self, says: &impl Serialize) -> String {
         STANDARD_NO_PAD.encode(&Sha256::digest(encode(&(self, says)))[..9])
     }
@@ -69,10 +71,62 @@ pub(in crate::store) fn said<T>(says: Option<T>) -> Result<T, StoreError> {
     says.ok_or_else(|| StoreError::Damaged(Cause::new(text)))
 }
 
-/// Of which line that is said.
-pub(in crate::store) fn in_line(line: impl Display, error: StoreError) -> StoreError {
+/// Says of which line that is.
+pub(in crate::store) fn in_line(
+    (kind, of): (&str, &str),
+    revision: Revision,
+    error: StoreError,
+) -> StoreError {
     let StoreError::Damaged(cause) = error else { return error };
-    StoreError::Damaged(cause.within(format!("the line of {line}")))
+    let of = if kind == StreamKind::COMPANY.name { String::new() } else { format!(" of {of}") };
+    StoreError::Damaged(cause.within(format!("the line of revision {revision}{of}")))
+}
+
+/// The columns of a line, as every engine has them.
+pub(in crate::store) struct LineForm<'a> {
+    pub(in crate::store) kind: &'a str,
+    pub(in crate::store) of: &'a str,
+    pub(in crate::store) revision: Revision,
+    pub(in crate::store) time: Timestamp,
+    pub(in crate::store) acting: Option<&'a str>,
+    pub(in crate::store) staff: &'a str,
+    pub(in crate::store) address: Option<&'a str>,
+    pub(in crate::store) request: Option<&'a str>,
+    pub(in crate::store) digest: Option<&'a [u8]>,
+    pub(in crate::store) subjects: &'a str,
+    pub(in crate::store) body: &'a str,
+}
+
+impl LineForm<'_> {
+    pub(in crate::store) fn into_line(self) -> Result<Line, StoreError> {
+        let key_id = self.acting.map(|id| KeyId::parse("actor_key_id", id)).transpose()?;
+        let staff_id = StaffId::parse("actor_staff_id", self.staff)?;
+        let address = self.address.map(str::parse).transpose().map_err(not_as_written)?;
+        let request = match (self.request, self.digest) {
+            (Some(id), Some(digest)) => {
+                // In quotation marks, so that those and the spaces of the id itself stay.
+                let id = RequestId::parse("request_id", &format!("\"{id}\""))?;
+                Some(Request { id, digest: digest.try_into().map_err(not_as_written)? })
+            }
+            (None, None) => None,
+            _ => return Err(not_as_written("a request without its id or its digest")),
+        };
+        let id = request.as_ref().map(|request| &request.id);
+        let id = LineId::new((self.kind, self.of), self.revision, key_id.as_ref(), id);
+        let subjects = decode_subjects(id, self.subjects);
+        let deltas = decode_changes(self.body)?;
+        let is_of_key = |delta: &Delta| {
+            let after = delta.after.as_ref().and_then(Row::key);
+            after.is_some_and(|key| {
+                key.id.as_str() == self.of && key.audit.revision == self.revision
+            })
+        };
+        if self.kind == StreamKind::KEY.name && !deltas.iter().all(is_of_key) {
+            return Err(not_as_written("its body is of another line"));
+        }
+        let actor = Actor { key_id, staff_id, address };
+        Ok(Line { revision: self.revision, time: self.time, actor, request, subjects, deltas })
+    }
 }
 
 #[derive(Serialize, Deserialize)]

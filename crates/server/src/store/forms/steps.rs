@@ -6,9 +6,11 @@ use crate::catalog::{
     delta::{Delta, Row},
     entry::{Catalog, Entry, Revision},
     error::Cause,
-    id::{CompanyId, EntryId},
+    id::EntryId,
+    key::Key,
     log::Line,
     settings::Subject,
+    stream::{Stream, StreamKind},
 };
 
 /// One statement of a commit. Each writes one row, or the commit ends there and nothing is written.
@@ -16,8 +18,8 @@ pub(in crate::store) enum Step<'a> {
     /// Keeps the rule of the fold keys as it is until the commit. A program of an older rule must not
     /// write keys among those of a newer one.
     HoldFoldKeys,
-    /// Locks the company at the line's base without changing it.
-    HoldCompany,
+    /// Locks the stream at the line's base without changing it.
+    Hold,
     /// Makes the company, at its first revision.
     MakeCompany(&'a Company),
     /// Moves the company from the line's base to the next revision.
@@ -41,21 +43,18 @@ pub(in crate::store) enum Step<'a> {
     /// Keeps the id of a deleted entry from being used again.
     RememberDeleted(Catalog, &'a EntryId),
     ForgetDeleted(Catalog, &'a EntryId),
+    InsertKey(&'a Key),
+    UpdateKey(&'a Key),
 }
 
-/// The steps of a company's line. A line that no plan can have is damaged: of another company, or one that makes its
-/// company anywhere but at the start of its log, or that leaves nothing in the log to find.
+/// The steps of a stream's line. A line that no plan can have is damaged: of another stream, or one that makes its
+/// company or key anywhere but at the start of the log, or that leaves nothing in the log to find.
 pub(in crate::store) fn steps<'a>(
-    company: &CompanyId,
+    stream: &Stream,
     line: &'a Line,
 ) -> Result<Vec<Step<'a>>, StoreError> {
-    let unfit = || StoreError::Damaged(Cause::new("the plan does not fit its company"));
-    let of_company = line.deltas.iter().filter(|delta| delta.subject == Subject::Company);
-    let is_foreign = |delta: &Delta| {
-        delta.after.as_ref().and_then(Row::company).is_none_or(|after| after.id != *company)
-    };
-    let is_fit = !of_company.clone().any(is_foreign)
-        && (line.request.is_none() || line.actor.key_id.is_some())
+    let unfit = || StoreError::Damaged(Cause::new("the plan does not fit what it is about"));
+    let is_fit = (line.request.is_none() || line.actor.key_id.is_some())
         && (line.request.is_some() || !line.is_empty());
     if !is_fit {
         return Err(unfit());
@@ -63,8 +62,34 @@ pub(in crate::store) fn steps<'a>(
     if line.is_empty() {
         return match line.revision {
             Revision(0) => Err(unfit()),
-            _ => Ok(vec![Step::HoldCompany, Step::Append]),
+            _ => Ok(vec![Step::Hold, Step::Append]),
         };
+    }
+    let steps = match stream.kind() {
+        StreamKind::COMPANY => of_company(stream.id(), line),
+        StreamKind::KEY => of_key(stream.id(), line),
+        // Of a kind without a table.
+        _ => Some(vec![Step::Hold, Step::Append]),
+    };
+    steps.ok_or_else(unfit)
+}
+
+fn of_key<'a>(id: &str, line: &'a Line) -> Option<Vec<Step<'a>>> {
+    let [Delta { subject: Subject::Key(_), before, after }] = &line.deltas[..] else { return None };
+    let after = after.as_ref()?.key()?;
+    let is_made = line.base() == Revision(0);
+    let is_fit = after.id.as_str() == id
+        && after.audit.revision == line.revision
+        && before.is_none() == is_made;
+    let write = if is_made { Step::InsertKey(after) } else { Step::UpdateKey(after) };
+    is_fit.then(|| vec![write, Step::Append])
+}
+
+fn of_company<'a>(company: &str, line: &'a Line) -> Option<Vec<Step<'a>>> {
+    let of_company = line.deltas.iter().filter(|delta| delta.subject == Subject::Company);
+    let mut rows = of_company.clone().map(|delta| delta.after.as_ref().and_then(Row::company));
+    if !rows.all(|after| after.is_some_and(|after| after.id.as_str() == company)) {
+        return None;
     }
     let mut steps = Vec::with_capacity(2 * line.deltas.len() + 3);
     if of_company.count() > 0 {
@@ -74,7 +99,7 @@ pub(in crate::store) fn steps<'a>(
     if line.base() == Revision(0) {
         let [Delta { before: None, after: Some(Row::Company(made)), .. }, rest @ ..] = deltas
         else {
-            return Err(unfit());
+            return None;
         };
         steps.push(Step::MakeCompany(made));
         deltas = rest;
@@ -85,8 +110,8 @@ pub(in crate::store) fn steps<'a>(
     // An entry that changes alone is in nobody's way.
     let parks = deltas.iter().filter(|delta| delta.entry_id().is_some()).count() > 1;
     make_room(deltas, parks, &mut steps);
-    write_rows(deltas, parks, &mut steps).ok_or_else(unfit)?;
-    Ok(steps)
+    write_rows(deltas, parks, &mut steps)?;
+    Some(steps)
 }
 
 /// Deletes what goes and parks everything that moves or changes, so that the order in which
@@ -153,7 +178,7 @@ fn rank(row: &Row) -> Option<u32> {
     match row {
         Row::Entry(entry) => Some(entry.rank),
         Row::Rank(rank) => Some(*rank),
-        Row::Company(_) | Row::Business(_) | Row::Tombstone => None,
+        Row::Company(_) | Row::Business(_) | Row::Key(_) | Row::Tombstone => None,
     }
 }
 

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::{
-    access::{Scope, Task},
+    access::Scope,
     id::KeyId,
-    key::{Key, KeyPlan, PreviousSecret, SecretDigest},
+    key::{Key, PreviousSecret, SecretDigest},
     log::RequestId,
 };
 
@@ -256,20 +256,21 @@ fn the_subjects_are_written_as_they_always_were() {
         Subject::Catalog(Catalog::LifeCycles),
     ];
     let golden = concat!(
-        r#"{"check":"aAB8jUZGlJgg","subjects":["company","businesses/bizT2HX","customer_tags/tag_001","#,
+        r#"{"check":"24yVh61OMzLD","subjects":["company","businesses/bizT2HX","customer_tags/tag_001","#,
         r#""customer_tags/tag_001","life_cycles"]}"#,
     );
     let key = KeyId::parse("", "key_1").unwrap();
-    let line = LineId::new("cmp_001", Revision(3), Some(&key), None);
+    let line = LineId::new(("company", "cmp_001"), Revision(3), Some(&key), None);
     assert_eq!(encode_subjects(line, &subjects), golden);
     assert_eq!(decode_subjects(line, golden).unwrap(), subjects);
     assert_eq!(decode_subjects(line, &encode_subjects(line, &[])).unwrap(), []);
     let request = RequestId::parse("", "r").unwrap();
     for other in [
-        LineId::new("cmp_002", Revision(3), Some(&key), None),
-        LineId::new("cmp_001", Revision(4), Some(&key), None),
-        LineId::new("cmp_001", Revision(3), None, None),
-        LineId::new("cmp_001", Revision(3), Some(&key), Some(&request)),
+        LineId::new(("key", "cmp_001"), Revision(3), Some(&key), None),
+        LineId::new(("company", "cmp_002"), Revision(3), Some(&key), None),
+        LineId::new(("company", "cmp_001"), Revision(4), Some(&key), None),
+        LineId::new(("company", "cmp_001"), Revision(3), None, None),
+        LineId::new(("company", "cmp_001"), Revision(3), Some(&key), Some(&request)),
     ] {
         assert_eq!(decode_subjects(other, golden), None);
     }
@@ -283,7 +284,7 @@ fn the_subjects_are_written_as_they_always_were() {
 }
 
 #[test]
-fn a_line_of_the_key_log_is_read_as_it_was_written() {
+fn a_line_of_a_key_is_read_as_it_was_written() {
     let key = Key {
         id: KeyId::parse("", "key_1").unwrap(),
         name: Name::parse("", "Till").unwrap(),
@@ -299,23 +300,15 @@ fn a_line_of_the_key_log_is_read_as_it_was_written() {
         audit: an_audit(1),
     };
     let golden = concat!(
-        r#"{"v":1,"check":"vWPqyjMT9qRn","after":{"id":"key_1","name":"Till","secret":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","#,
+        r#"{"v":1,"deltas":[{"at":"keys/key_1","after":{"key":{"id":"key_1","name":"Till","#,
+        r#""secret":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","#,
         r#""scopes":["settings:read"],"companies":["cmp_001"],"#,
         r#""addresses":["10.0.0.0/8"],"expires_time":5,"audit":{"created_by":"load","#,
-        r#""created_time":1672567200000000,"last_updated_by":"staff_001","last_updated_time":-1,"revision":1}}}"#,
+        r#""created_time":1672567200000000,"last_updated_by":"staff_001","last_updated_time":-1,"revision":1}}}}]}"#,
     );
-    let plan = |key: &Key| KeyPlan {
-        base: Revision(1),
-        after: key.clone(),
-        actor: Task::Local.actor(),
-        time: Timestamp::from_micros(1),
-        request: None,
-        also_revoked: vec![],
-    };
-    let read = |body: &str| decode_key_change(body, None, None);
-    let says = |before, after, also_revoked| KeyChangeBody { before, after, also_revoked };
-    assert_eq!(encode_key_change(None, &plan(&key)), golden);
-    assert_eq!(read(golden).unwrap(), says(None, key.clone(), Some(vec![])));
+    let made = vec![Delta::key(None, key.clone())];
+    assert_eq!(encode_changes(&made), golden);
+    assert_eq!(decode_changes(golden).unwrap(), made);
     let previous =
         PreviousSecret { digest: SecretDigest([8; 32]), expires_time: Timestamp::from_micros(9) };
     let rotated = Key {
@@ -326,30 +319,34 @@ fn a_line_of_the_key_log_is_read_as_it_was_written() {
         created_by_key_id: Some(KeyId::parse("", "key_0").unwrap()),
         ..key.clone()
     };
-    let also_revoked = vec![KeyId::parse("", "key_2").unwrap()];
-    let both = KeyPlan { also_revoked: also_revoked.clone(), ..plan(&rotated) };
-    let body = encode_key_change(Some(&key), &both);
-    let before = Some(key.clone());
-    assert_eq!(read(&body).unwrap(), says(before, rotated.clone(), Some(also_revoked)));
-    for (what, other) in [
-        (r#","also_revoked":["key_2"]"#, ""),
-        (r#""key_2""#, ""),
-        (r#""key_2""#, r#""key_3""#),
-        (r#""check""#, r#""v":1,"check""#),
+    let both = vec![Delta::key(Some(key), rotated)];
+    assert_eq!(decode_changes(&encode_changes(&both)).unwrap(), both);
+    for body in [
+        golden.replace("BwcH", "Bw"),
+        golden.replace(r#""id":"key_1""#, r#""id":"key_2""#),
+        golden.replace("key_1", ""),
     ] {
-        let body = body.replace(what, other);
-        match read(&body) {
-            Ok(said) => assert_eq!(said.also_revoked, None, "{body}"),
-            Err(error) => assert!(matches!(error, StoreError::Damaged(_)), "{body}"),
-        }
+        assert!(matches!(decode_changes(&body), Err(StoreError::Damaged(_))), "{body}");
     }
-    let acting = KeyId::parse("", "key_9").unwrap();
-    assert_eq!(decode_key_change(&body, Some(&acting), None).unwrap().also_revoked, None);
-    for body in
-        ["", "{}", r#"{"v":2}"#, &golden.replace("BwcH", "Bw"), &golden.replace("key_1", "")]
-    {
-        assert!(matches!(read(body), Err(StoreError::Damaged(_))), "{body}");
-    }
+    // As the line of that revision of that key alone.
+    let line = |kind, of, revision| {
+        let form = LineForm {
+            kind,
+            of,
+            revision: Revision(revision),
+            time: Timestamp::from_micros(1),
+            acting: None,
+            staff: "staff_1",
+            address: None,
+            request: None,
+            digest: None,
+            subjects: "",
+            body: golden,
+        };
+        form.into_line().is_ok()
+    };
+    assert!(line("key", "key_1", 1));
+    assert!(!line("key", "key_2", 1) && !line("key", "key_1", 2));
 }
 
 #[test]

@@ -1,17 +1,18 @@
-//! The statements of a company's commit, in the order in which they are sent.
+//! The statements of a commit, in the order in which they are sent.
 //!
 //! The first one locks the company's row and fails where the plan's base is not the current
 //! revision; the second one writes the line of the log. Where another writer came first, that
 //! line's place is taken, which ends the transaction before anything behind it runs.
 
-use super::{columns::integer, error::damaged, log, pool::Write};
+use super::{columns::integer, error::damaged, keys, log, pool::Write};
 use crate::{
     catalog::{
         company::{Business, Company},
         entry::{Catalog, Entry, Revision},
         error::Kind,
-        id::{CompanyId, EntryId},
+        id::EntryId,
         log::Line,
+        stream::{Stream, StreamKind},
         text::FOLD_KEY_VERSION,
     },
     store::{
@@ -21,13 +22,14 @@ use crate::{
 };
 
 /// All that a line writes.
-pub(super) fn writes(company: &CompanyId, line: &Line) -> Result<Vec<Write>, StoreError> {
+pub(super) fn writes(stream: &Stream, line: &Line) -> Result<Vec<Write>, StoreError> {
+    let company = stream.id();
     let write = |step| match step {
         Step::HoldFoldKeys => hold_fold_keys(),
-        Step::HoldCompany => hold(company, line.base()),
+        Step::Hold => hold(stream, line.base()),
         Step::MakeCompany(made) => insert_company(line, made),
         Step::Advance => advance(company, line),
-        Step::Append => log::append(company, line),
+        Step::Append => log::append(stream, line),
         Step::UpdateCompany(after) => update_company(after),
         Step::InsertBusiness(after) => insert_business(company, after),
         Step::UpdateBusiness(after) => update_business(company, after),
@@ -37,13 +39,24 @@ pub(super) fn writes(company: &CompanyId, line: &Line) -> Result<Vec<Write>, Sto
         Step::DeleteEntry(catalog, before) => delete_entry(company, catalog, before),
         Step::RememberDeleted(catalog, id) => remember_deleted(company, catalog, id),
         Step::ForgetDeleted(catalog, id) => forget_deleted(company, catalog, id),
+        Step::InsertKey(made) => keys::insert(made),
+        Step::UpdateKey(after) => keys::update(line.base(), after),
     };
-    Ok(forms::steps(company, line)?.into_iter().map(write).collect())
+    Ok(forms::steps(stream, line)?.into_iter().map(write).collect())
 }
 
-fn hold(company: &CompanyId, base: Revision) -> Write {
-    let sql = "SELECT revision FROM companies WHERE id = $1 AND revision = $2 FOR UPDATE";
-    Write::new(sql, StoreError::Conflict).bind(company.to_string()).bind(integer(base.0))
+fn hold(stream: &Stream, base: Revision) -> Write {
+    let sql = match stream.kind() {
+        StreamKind::COMPANY => "SELECT FROM companies WHERE id = $1 AND revision = $2 FOR UPDATE",
+        StreamKind::KEY => "SELECT FROM keys WHERE id = $1 AND revision = $2 FOR UPDATE",
+        kind => {
+            let sql = "SELECT WHERE coalesce((SELECT max(revision) FROM changes
+                                              WHERE stream_kind = $3 AND stream_id = $1 AND part = 0), 0) = $2";
+            let write = Write::new(sql, StoreError::Conflict).bind(stream.id().to_owned());
+            return write.bind(integer(base.0)).bind(kind.name);
+        }
+    };
+    Write::new(sql, StoreError::Conflict).bind(stream.id().to_owned()).bind(integer(base.0))
 }
 
 fn hold_fold_keys() -> Write {
@@ -52,11 +65,11 @@ fn hold_fold_keys() -> Write {
     Write::new(sql, StoreError::Outdated).bind(i64::from(FOLD_KEY_VERSION))
 }
 
-fn advance(company: &CompanyId, line: &Line) -> Write {
+fn advance(company: &str, line: &Line) -> Write {
     let sql =
         "UPDATE companies SET revision = $3, changed_time = $4 WHERE id = $1 AND revision = $2";
     Write::new(sql, StoreError::Conflict)
-        .bind(company.to_string())
+        .bind(company.to_owned())
         .bind(integer(line.base().0))
         .bind(integer(line.revision.0))
         .bind(line.time.as_micros())
@@ -103,7 +116,7 @@ fn bind_audit(write: Write, audit: AuditForm) -> Write {
         .bind(integer(audit.revision))
 }
 
-fn insert_business(company: &CompanyId, after: &Business) -> Write {
+fn insert_business(company: &str, after: &Business) -> Write {
     let sql = "INSERT INTO businesses
                (company_id, id, name, contact, address, state, created_by, created_time, last_updated_by,
                 last_updated_time, last_updated_revision)
@@ -113,7 +126,7 @@ fn insert_business(company: &CompanyId, after: &Business) -> Write {
     bind_business(Write::new(sql, taken), company, after)
 }
 
-fn update_business(company: &CompanyId, after: &Business) -> Write {
+fn update_business(company: &str, after: &Business) -> Write {
     let sql =
         "UPDATE businesses SET name = $3, contact = $4, address = $5, state = $6, created_by = $7,
                    created_time = $8, last_updated_by = $9, last_updated_time = $10,
@@ -123,10 +136,10 @@ fn update_business(company: &CompanyId, after: &Business) -> Write {
 }
 
 /// $1 to $11.
-fn bind_business(write: Write, company: &CompanyId, business: &Business) -> Write {
+fn bind_business(write: Write, company: &str, business: &Business) -> Write {
     let form = BusinessForm::from(business);
     let write = write
-        .bind(company.to_string())
+        .bind(company.to_owned())
         .bind(form.id)
         .bind(form.name)
         .bind(forms::encode(&form.contact))
@@ -135,18 +148,18 @@ fn bind_business(write: Write, company: &CompanyId, business: &Business) -> Writ
     bind_audit(write, form.audit)
 }
 
-fn set_rank(company: &CompanyId, catalog: Catalog, id: &EntryId, from: i64, to: i64) -> Write {
+fn set_rank(company: &str, catalog: Catalog, id: &EntryId, from: i64, to: i64) -> Write {
     let sql = "UPDATE entries SET rank = $5
                WHERE company_id = $1 AND catalog = $2 AND id = $3 AND rank = $4";
     bind_place(Write::new(sql, changed_below()), company, catalog, id).bind(from).bind(to)
 }
 
 /// $1 to $3.
-fn bind_place(write: Write, company: &CompanyId, catalog: Catalog, id: &EntryId) -> Write {
-    write.bind(company.to_string()).bind(catalog.as_str()).bind(id.to_string())
+fn bind_place(write: Write, company: &str, catalog: Catalog, id: &EntryId) -> Write {
+    write.bind(company.to_owned()).bind(catalog.as_str()).bind(id.to_string())
 }
 
-fn insert_entry(company: &CompanyId, catalog: Catalog, after: &Entry) -> Write {
+fn insert_entry(company: &str, catalog: Catalog, after: &Entry) -> Write {
     let sql = "INSERT INTO entries
                (company_id, catalog, id, rank, name, description, color, is_default, state,
                 created_by, created_time, last_updated_by, last_updated_time, last_updated_revision)
@@ -158,7 +171,7 @@ fn insert_entry(company: &CompanyId, catalog: Catalog, after: &Entry) -> Write {
     bind_entry(Write::new(sql, taken), company, catalog, after)
 }
 
-fn update_entry(company: &CompanyId, catalog: Catalog, from: i64, after: &Entry) -> Write {
+fn update_entry(company: &str, catalog: Catalog, from: i64, after: &Entry) -> Write {
     let sql =
         "UPDATE entries SET rank = $4, name = $5, description = $6, color = $7, is_default = $8,
                    state = $9, created_by = $10, created_time = $11, last_updated_by = $12,
@@ -168,7 +181,7 @@ fn update_entry(company: &CompanyId, catalog: Catalog, from: i64, after: &Entry)
 }
 
 /// $1 to $14.
-fn bind_entry(write: Write, company: &CompanyId, catalog: Catalog, entry: &Entry) -> Write {
+fn bind_entry(write: Write, company: &str, catalog: Catalog, entry: &Entry) -> Write {
     let form = EntryForm::from(entry);
     let write = bind_place(write, company, catalog, &entry.id)
         .bind(i64::from(form.rank))
@@ -180,19 +193,19 @@ fn bind_entry(write: Write, company: &CompanyId, catalog: Catalog, entry: &Entry
     bind_audit(write, form.audit)
 }
 
-fn delete_entry(company: &CompanyId, catalog: Catalog, before: &Entry) -> Write {
+fn delete_entry(company: &str, catalog: Catalog, before: &Entry) -> Write {
     let sql =
         "DELETE FROM entries WHERE company_id = $1 AND catalog = $2 AND id = $3 AND rank = $4";
     let write = Write::new(sql, changed_below());
     bind_place(write, company, catalog, &before.id).bind(i64::from(before.rank))
 }
 
-fn remember_deleted(company: &CompanyId, catalog: Catalog, id: &EntryId) -> Write {
+fn remember_deleted(company: &str, catalog: Catalog, id: &EntryId) -> Write {
     let sql = "INSERT INTO deleted_entries (company_id, catalog, id) VALUES ($1, $2, $3)";
     bind_place(Write::new(sql, changed_below()), company, catalog, id)
 }
 
-fn forget_deleted(company: &CompanyId, catalog: Catalog, id: &EntryId) -> Write {
+fn forget_deleted(company: &str, catalog: Catalog, id: &EntryId) -> Write {
     let sql = "DELETE FROM deleted_entries WHERE company_id = $1 AND catalog = $2 AND id = $3";
     bind_place(Write::new(sql, changed_below()), company, catalog, id)
 }

@@ -1,16 +1,14 @@
-//! The statements about keys and their log.
+//! The statements about keys.
 
-use std::{collections::BTreeMap, slice};
+use std::collections::BTreeMap;
 
 use futures_util::future::join3;
 use tokio_postgres::Row;
 
 use super::{
-    columns::{
-        Result, audit, digest, integer, optional_text, optional_time, revision, text, time, value,
-    },
+    columns::{Result, audit, digest, integer, optional_text, optional_time, text, value},
+    commit,
     error::{damaged, failure},
-    log,
     pool::{Lease, Pool, Write},
 };
 use crate::{
@@ -18,17 +16,15 @@ use crate::{
         entry::Revision,
         error::Kind,
         id::{KeyId, StaffId},
-        key::{
-            Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, PreviousSecret,
-            SecretDigest,
-        },
-        log::RequestId,
+        key::{Key, KeySecrets, PreviousSecret, SecretDigest, sides},
+        log::Line,
+        stream::{Stream, StreamKind},
         text::Name,
         time::Timestamp,
     },
     store::{
-        KeyRow, StoreError, check_key_plans,
-        forms::{self, AuditForm, KeyChangeBody},
+        KeyRow, PlanFamily, StoreError,
+        forms::{self, AuditForm},
         listed,
     },
 };
@@ -41,8 +37,6 @@ const KEY: &str = "id, secret, previous_secret, previous_expires_time, name, sco
 /// anything is read. Locks on the keys themselves would let a key that nobody knows of yet make
 /// others for as long as it takes to find it.
 const HOLD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT FROM meta FOR UPDATE";
-
-const LINE: &str = "key_id, revision, part, time, actor_key_id, actor_staff_id, address, request_id, request_digest, body";
 
 pub(super) async fn key_by_secret(pool: &Pool, secret: &SecretDigest) -> Result<Option<Key>> {
     let sql = format!("SELECT {KEY} FROM keys WHERE secret = $1 OR previous_secret = $1");
@@ -104,11 +98,15 @@ pub(super) async fn key(pool: &Pool, id: &KeyId) -> Result<Option<(Key, Option<T
     pool.query(&sql, &[&id.as_str()]).await?.first().map(used_key_of).transpose()
 }
 
-/// Writes the key and the line of the key log, if the key is at the plan's base.
-pub(super) async fn commit(pool: &Pool, plan: &KeyPlan, live: Option<&KeyId>) -> Result<()> {
+/// Writes lines of which one is a key's, or that need a key to be live.
+pub(super) async fn commit(
+    pool: &Pool,
+    lines: &[(&Stream, &Line)],
+    live: Option<&KeyId>,
+) -> Result<()> {
     let _writer = pool.writer().await?;
     let lease = pool.lease().await?;
-    let written = pool.answered(4, write(&lease, Some(HOLD), slice::from_ref(plan), live)).await;
+    let written = pool.answered(4 * lines.len(), write(&lease, Some(HOLD), lines, live)).await;
     lease.end(written).await
 }
 
@@ -117,7 +115,7 @@ pub(super) async fn commit_family(
     pool: &Pool,
     head: &KeyId,
     limit: u32,
-    plan: &(dyn Fn(&[Key]) -> Option<Vec<KeyPlan>> + Send + Sync),
+    plan: PlanFamily,
     live: Option<&KeyId>,
 ) -> Result<()> {
     let _writer = pool.writer().await?;
@@ -130,8 +128,9 @@ pub(super) async fn commit_family(
         let found = client.query(&find, &[&head.as_str(), &i64::from(limit)]).await;
         let found = found.map_err(|error| failure(&error))?;
         let found = found.iter().map(key_of).collect::<Result<Vec<_>>>()?;
-        let plans = plan(&found).ok_or(StoreError::Conflict)?;
-        write(&lease, None, &plans, live).await
+        let lines = plan(&found).ok_or(StoreError::Conflict)?;
+        let lines: Vec<_> = lines.iter().map(|(stream, line)| (stream, line)).collect();
+        write(&lease, None, &lines, live).await
     });
     let written = written.await;
     lease.end(written).await
@@ -140,41 +139,35 @@ pub(super) async fn commit_family(
 async fn write(
     lease: &Lease,
     hold: Option<&str>,
-    plans: &[KeyPlan],
+    lines: &[(&Stream, &Line)],
     live: Option<&KeyId>,
 ) -> Result<()> {
-    check_key_plans(plans)?;
-    let old = look(lease, hold, plans, live).await?;
     let mut writes = Vec::new();
-    for plan in plans {
-        if plan.after.audit.revision != plan.base {
-            writes.push(match plan.base {
-                Revision(0) => insert_key(&plan.after),
-                _ => update_key(&plan.after),
-            });
-        }
-        writes.push(append(old.get(&plan.after.id), plan));
+    for (stream, line) in lines {
+        writes.extend(commit::writes(stream, line)?);
     }
+    look(lease, hold, lines, live).await?;
     let statements = lease.prepare_all(&writes).await?;
     lease.send(None, &statements, &writes).await
 }
 
-/// Looks at the keys as they are and at the one that acts, and refuses plans that do not fit them.
+/// Looks at the keys as they are and at the one that acts, and refuses lines that do not fit them.
 async fn look(
     lease: &Lease,
     hold: Option<&str>,
-    plans: &[KeyPlan],
+    lines: &[(&Stream, &Line)],
     live: Option<&KeyId>,
-) -> Result<BTreeMap<KeyId, Key>> {
+) -> Result<()> {
     let found = format!("SELECT {KEY} FROM keys WHERE id = ANY($1)");
     let found = lease.prepare(&found).await?;
     let holders =
         format!("SELECT {KEY} FROM keys WHERE secret = ANY($1) OR previous_secret = ANY($1)");
     let holders = lease.prepare(&holders).await?;
-    let ids = plans.iter().map(|plan| &plan.after.id).chain(live);
-    let ids: Vec<&str> = ids.map(KeyId::as_str).collect();
-    let changed = || plans.iter().filter(|plan| plan.after.audit.revision != plan.base);
-    let secrets: Vec<&[u8]> = changed().map(|plan| plan.after.secret.0.as_slice()).collect();
+    let of_keys = || lines.iter().filter(|(stream, _)| stream.kind() == StreamKind::KEY);
+    let ids = of_keys().map(|(stream, _)| stream.id()).chain(live.map(KeyId::as_str));
+    let ids: Vec<&str> = ids.collect();
+    let changed = || of_keys().filter_map(|(_, line)| sides(line)).map(|(_, after)| after);
+    let secrets: Vec<&[u8]> = changed().map(|key| key.secret.0.as_slice()).collect();
     let client = lease.client()?;
     let hold = async {
         match hold {
@@ -193,73 +186,25 @@ async fn look(
     if live.is_some_and(|id| old.get(id).is_none_or(|key| key.revoked_time.is_some())) {
         return Err(StoreError::Conflict);
     }
-    for plan in plans {
-        let id = &plan.after.id;
-        match old.get(id) {
-            Some(_) if plan.base == Revision::default() => {
-                return Err(StoreError::Taken(Kind::Key, id.to_string()));
+    for (stream, line) in of_keys() {
+        let base = Some(line.base()).filter(|base| *base != Revision::default());
+        let old = old.iter().find(|(id, _)| id.as_str() == stream.id());
+        match old.map(|(_, key)| key.audit.revision) {
+            Some(_) if base.is_none() => {
+                return Err(StoreError::Taken(Kind::Key, stream.id().to_owned()));
             }
-            Some(old) if old.audit.revision != plan.base => return Err(StoreError::Conflict),
-            None if plan.base != Revision::default() => return Err(StoreError::Conflict),
+            at if at != base => return Err(StoreError::Conflict),
             _ => {}
         }
     }
     let holders = holders.iter().map(key_of).collect::<Result<Vec<_>>>()?;
-    for Key { id, secret, .. } in changed().map(|plan| &plan.after) {
+    for Key { id, secret, .. } in changed() {
         let holds = |key: &&Key| key.id != *id && key.secrets().any(|held| held == *secret);
         if let Some(holder) = holders.iter().find(holds) {
             return Err(StoreError::Taken(Kind::Key, holder.id.to_string()));
         }
     }
-    Ok(old)
-}
-
-pub(super) async fn request(
-    pool: &Pool,
-    actor: &KeyId,
-    request: &RequestId,
-) -> Result<Option<LoggedKeyRequest>> {
-    let sql =
-        "SELECT request_digest, body FROM key_changes WHERE actor_key_id = $1 AND request_id = $2";
-    let rows = pool.query(sql, &[&actor.as_str(), &request.as_str()]).await?;
-    let found = rows.first().map(|row| {
-        let body = text(row, "body")?;
-        let body = forms::decode_key_change(&body, Some(actor), Some(request))?;
-        Ok(LoggedKeyRequest {
-            digest: digest(row, "request_digest")?,
-            key: body.after,
-            also_revoked: forms::said(body.also_revoked)?,
-        })
-    });
-    found.transpose()
-}
-
-pub(super) async fn changes(
-    pool: &Pool,
-    key: Option<&KeyId>,
-    before: Option<&KeyLogPlace>,
-    limit: u32,
-) -> Result<Vec<KeyLogLine>> {
-    let is_of_key = if key.is_some() { "key_id = $1::text" } else { "$1::text IS NULL" };
-    let is_before = match before {
-        Some(_) => "(time, key_id, revision) < ($2::bigint, $3::text, $4::bigint)",
-        None => "$2::bigint IS NULL AND $3::text IS NULL AND $4::bigint IS NULL",
-    };
-    let such = format!("key_changes WHERE part = 0 AND {is_of_key} AND {is_before}");
-    let sql = log::lines(LINE, &such, "time DESC, key_id DESC, revision DESC", "$5");
-    let rows = pool
-        .query(
-            &sql,
-            &[
-                &key.map(KeyId::as_str),
-                &before.map(|place| place.time.as_micros()),
-                &before.map(|place| place.key.as_str()),
-                &before.map(|place| integer(place.revision.0)),
-                &i64::from(limit),
-            ],
-        )
-        .await?;
-    rows.iter().map(line).collect()
+    Ok(())
 }
 
 /// Of keys that have a row or a log.
@@ -269,44 +214,12 @@ pub(super) async fn ids(pool: &Pool, after: Option<&KeyId>, limit: u32) -> Resul
     let sql = "SELECT id FROM (
                    (SELECT id FROM keys WHERE id > $1 ORDER BY id LIMIT $2)
                    UNION
-                   (SELECT DISTINCT key_id FROM key_changes WHERE key_id > $1 ORDER BY key_id LIMIT $2)
+                   (SELECT DISTINCT stream_id FROM changes WHERE stream_kind = 'key' AND stream_id > $1
+                    ORDER BY stream_id LIMIT $2)
                ) AS found ORDER BY id LIMIT $2";
     let after = after.map_or("", KeyId::as_str);
     let rows = pool.query(sql, &[&after, &i64::from(limit)]).await?;
     rows.iter().map(|row| Ok(KeyId::parse("id", &text(row, "id")?)?)).collect()
-}
-
-/// Empty lines too.
-pub(super) async fn whole_log(
-    pool: &Pool,
-    key: &KeyId,
-    after: (Revision, u32),
-    limit: u32,
-) -> Result<Vec<(u32, KeyLogLine)>> {
-    let such = "key_changes WHERE key_id = $1 AND (revision, part) > ($2, $3)";
-    let sql = log::lines(LINE, such, "revision, part", "$4");
-    let (revision, part) = (integer(after.0.0), i64::from(after.1));
-    let rows = pool.query(&sql, &[&key.as_str(), &revision, &part, &i64::from(limit)]).await?;
-    rows.iter().map(|row| Ok((log::part_of(row)?, line(row)?))).collect()
-}
-
-fn line(row: &Row) -> Result<KeyLogLine> {
-    let (key, revision) = (text(row, "key_id")?, revision(row, "revision")?);
-    let read = || {
-        let (actor, request) = (log::actor(row)?, log::request_of(row)?);
-        let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
-        let KeyChangeBody { before, after, also_revoked } =
-            forms::decode_key_line((&key, revision), &text(row, "body")?, acting, id)?;
-        Ok(KeyLogLine {
-            time: time(row, "time")?,
-            actor,
-            request,
-            also_revoked,
-            before: before.map(Box::new),
-            after: Box::new(after),
-        })
-    };
-    read().map_err(|error| forms::in_line(format!("revision {revision} of {key}"), error))
 }
 
 /// Unknown keys are passed over, and a use never moves back. Rows are locked by id, so that two
@@ -330,7 +243,7 @@ pub(super) async fn touch(pool: &Pool, uses: &[(KeyId, Timestamp)]) -> Result<()
     pool.query(sql, &[&ids, &times]).await.map(drop)
 }
 
-fn insert_key(key: &Key) -> Write {
+pub(super) fn insert(key: &Key) -> Write {
     // Somebody else's key of that id or secret was not there just now: it is looked at again.
     let sql = "INSERT INTO keys
                (id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses,
@@ -343,15 +256,15 @@ fn insert_key(key: &Key) -> Write {
     bind_key(Write::new(sql, taken), key)
 }
 
-fn update_key(key: &Key) -> Write {
+pub(super) fn update(base: Revision, key: &Key) -> Write {
     let sql =
         "UPDATE keys SET secret = $2, previous_secret = $3, previous_expires_time = $4, name = $5,
                    scopes = $6, companies = $7, addresses = $8, expires_time = $9, staff_id = $10,
                    revoked_time = $11, created_by_key_id = $12, created_by = $13, created_time = $14,
                    last_updated_by = $15, last_updated_time = $16, revision = $17,
                    sequence = (SELECT coalesce(max(sequence), 0) + 1 FROM keys)
-               WHERE id = $1";
-    bind_key(Write::new(sql, damaged("a key that was there is gone")), key)
+               WHERE id = $1 AND revision = $18";
+    bind_key(Write::new(sql, StoreError::Conflict), key).bind(integer(base.0))
 }
 
 /// $1 to $17.
@@ -375,22 +288,6 @@ fn bind_key(write: Write, key: &Key) -> Write {
         .bind(audit.last_updated_by)
         .bind(audit.last_updated_time)
         .bind(integer(audit.revision))
-}
-
-/// A conflict where the acting key already used the request id.
-fn append(before: Option<&Key>, plan: &KeyPlan) -> Write {
-    let sql = "INSERT INTO key_changes (key_id, revision, part, time, actor_key_id, actor_staff_id, address,
-                   request_id, request_digest, body)
-               SELECT $1::text, $2::bigint, coalesce(max(part) + 1, 0), $3::bigint, $4::text, $5::text,
-                   $6::text, $7::text, $8::bytea, $9::text
-               FROM key_changes WHERE key_id = $1 AND revision = $2
-               ON CONFLICT (actor_key_id, request_id) WHERE request_id IS NOT NULL DO NOTHING";
-    let write = Write::new(sql, StoreError::Conflict)
-        .bind(plan.after.id.to_string())
-        .bind(integer(plan.after.audit.revision.0))
-        .bind(plan.time.as_micros());
-    log::bind_actor(write, &plan.actor, plan.request.as_ref())
-        .bind(forms::encode_key_change(before, plan))
 }
 
 fn previous(row: &Row) -> Result<Option<PreviousSecret>> {

@@ -26,7 +26,13 @@ use super::{
     error::{OpenError, explain},
     target::{Driver, Target},
 };
-use crate::{catalog::id::CompanyId, store::Notice};
+use crate::{
+    catalog::{
+        id::CompanyId,
+        stream::{Stream, StreamKind},
+    },
+    store::Notice,
+};
 
 const CHANNEL: &str = "customer_settings";
 /// How many notices a slow listener may have before it; then it is told [`Notice::Everything`].
@@ -83,7 +89,7 @@ impl Notifier {
     }
 
     /// Tells that the company changed, some time soon.
-    pub(super) fn tell_company(&self, company: &CompanyId) {
+    fn tell_company(&self, company: &CompanyId) {
         let mut pending = self.shared.pending();
         if pending.companies.len() >= MOST_PENDING {
             pending.everything = true;
@@ -95,8 +101,22 @@ impl Notifier {
         self.shared.wake.notify_one();
     }
 
+    /// Tells that a stream changed, some time soon.
+    pub(super) fn tell(&self, stream: &Stream) {
+        match stream.kind() {
+            StreamKind::KEY => self.tell_keys(),
+            StreamKind::COMPANY => {
+                if let Ok(company) = CompanyId::parse("id", stream.id()) {
+                    self.tell_company(&company);
+                }
+            }
+            // Nobody keeps such in memory.
+            _ => {}
+        }
+    }
+
     /// Tells that a key was made or changed, some time soon.
-    pub(super) fn tell_keys(&self) {
+    fn tell_keys(&self) {
         self.shared.pending().keys = true;
         self.shared.wake.notify_one();
     }

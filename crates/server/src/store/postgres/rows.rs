@@ -107,15 +107,15 @@ pub(super) async fn company_ids(
     limit: u32,
 ) -> Result<Vec<CompanyId>> {
     let (has_row, list) = covered(coverage, "id");
-    let (has_log, _) = covered(coverage, "company_id");
+    let (has_log, _) = covered(coverage, "stream_id");
     // Every id sorts after the empty text. Each half is cut for itself, so that a page reads no
     // further than it must.
     let sql = format!(
         "SELECT id FROM (
              (SELECT id FROM companies WHERE id > $2 AND {has_row} ORDER BY id LIMIT $3)
              UNION
-             (SELECT DISTINCT company_id FROM changes WHERE company_id > $2 AND {has_log}
-              ORDER BY company_id LIMIT $3)
+             (SELECT DISTINCT stream_id FROM changes WHERE stream_kind = 'company' AND stream_id > $2 AND {has_log}
+              ORDER BY stream_id LIMIT $3)
          ) AS found ORDER BY id LIMIT $3"
     );
     let after = after.map_or("", CompanyId::as_str);

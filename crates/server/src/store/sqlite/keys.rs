@@ -1,27 +1,23 @@
-//! The statements about keys and their log, under the same rules as `rows`.
+//! The statements about keys, under the same rules as `rows`.
 
 use rusqlite::{Connection, Row, named_params, params};
 
 use super::{
-    failure, integer, log,
-    rows::{Result, audit, collect, optional_text, optional_time, revision, text, time},
+    failure, integer,
+    rows::{Result, audit, collect, optional_text, optional_time, revision, text},
 };
 use crate::{
     catalog::{
         entry::Revision,
         error::Kind,
         id::{KeyId, StaffId},
-        key::{
-            Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, PreviousSecret,
-            SecretDigest,
-        },
-        log::RequestId,
+        key::{Key, KeySecrets, PreviousSecret, SecretDigest},
         text::Name,
         time::Timestamp,
     },
     store::{
         KeyRow, StoreError,
-        forms::{self, AuditForm, KeyChangeBody},
+        forms::{self, AuditForm},
         listed,
     },
 };
@@ -95,77 +91,18 @@ pub(super) fn check_live(tx: &Connection, id: Option<&KeyId>) -> Result<()> {
     }
 }
 
-/// Writes the key and the line of the key log, if the key is at the plan's base.
-pub(super) fn commit(tx: &Connection, plan: &KeyPlan) -> Result<()> {
-    let old = key(tx, &plan.after.id)?.map(|(old, _)| old);
-    let after = &plan.after;
-    match &old {
-        Some(_) if plan.base == Revision::default() => {
-            return Err(StoreError::Taken(Kind::Key, after.id.to_string()));
-        }
-        Some(old) if old.audit.revision != plan.base => return Err(StoreError::Conflict),
-        None if plan.base != Revision::default() => return Err(StoreError::Conflict),
-        _ => {}
+pub(super) fn insert(tx: &Connection, made: &Key) -> Result<()> {
+    if key(tx, &made.id)?.is_some() {
+        return Err(StoreError::Taken(Kind::Key, made.id.to_string()));
     }
-    if after.audit.revision == plan.base {
-        return append(tx, old.as_ref(), plan);
-    }
-    if let Some(holder) = key_by_secret(tx, &after.secret)?
-        && holder.id != after.id
-    {
-        return Err(StoreError::Taken(Kind::Key, holder.id.to_string()));
-    }
-    write_key(tx, after)?;
-    append(tx, old.as_ref(), plan)
+    write_key(tx, made)
 }
 
-pub(super) fn request(
-    tx: &Connection,
-    actor: &KeyId,
-    request: &RequestId,
-) -> Result<Option<LoggedKeyRequest>> {
-    let sql =
-        "SELECT request_digest, body FROM key_changes WHERE actor_key_id = ?1 AND request_id = ?2";
-    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let rows = statement.query([actor.as_str(), request.as_str()]).map_err(failure)?;
-    let found = collect(rows, |row| {
-        let body = text(row, "body")?;
-        let body = forms::decode_key_change(&body, Some(actor), Some(request))?;
-        Ok(LoggedKeyRequest {
-            digest: row.get("request_digest").map_err(failure)?,
-            key: body.after,
-            also_revoked: forms::said(body.also_revoked)?,
-        })
-    })?;
-    Ok(found.into_iter().next())
-}
-
-pub(super) fn changes(
-    tx: &Connection,
-    key: Option<&KeyId>,
-    before: Option<&KeyLogPlace>,
-    limit: u32,
-) -> Result<Vec<KeyLogLine>> {
-    let is_of_key = if key.is_some() { "key_id = ?1" } else { "?1 IS NULL" };
-    let is_before = match before {
-        Some(_) => "(time, key_id, revision) < (?2, ?3, ?4)",
-        None => "?2 IS NULL AND ?3 IS NULL AND ?4 IS NULL",
-    };
-    let sql = format!(
-        "SELECT * FROM key_changes WHERE part = 0 AND {is_of_key} AND {is_before}
-         ORDER BY time DESC, key_id DESC, revision DESC LIMIT ?5"
-    );
-    let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
-    let rows = statement
-        .query(params![
-            key.map(KeyId::as_str),
-            before.map(|place| place.time.as_micros()),
-            before.map(|place| place.key.as_str()),
-            before.map(|place| integer(place.revision.0)),
-            limit,
-        ])
-        .map_err(failure)?;
-    log::collect_lines(rows, line)
+pub(super) fn update(tx: &Connection, base: Revision, after: &Key) -> Result<()> {
+    match key(tx, &after.id)? {
+        Some((old, _)) if old.audit.revision == base => write_key(tx, after),
+        _ => Err(StoreError::Conflict),
+    }
 }
 
 /// Of keys that have a row or a log.
@@ -173,45 +110,11 @@ pub(super) fn ids(tx: &Connection, after: Option<&KeyId>, limit: u32) -> Result<
     // Every id sorts after the empty text. Both halves are read in the order of an index, so a
     // page looks no further than it must.
     let sql = "SELECT id FROM keys WHERE id > ?1
-               UNION SELECT key_id FROM key_changes WHERE key_id > ?1 ORDER BY id LIMIT ?2";
+               UNION SELECT stream_id FROM changes WHERE stream_kind = 'key' AND stream_id > ?1 ORDER BY id LIMIT ?2";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let after = after.map_or("", KeyId::as_str);
     let rows = statement.query(params![after, limit]).map_err(failure)?;
     collect(rows, |row| Ok(KeyId::parse("id", &text(row, "id")?)?))
-}
-
-/// Empty lines too.
-pub(super) fn whole_log(
-    tx: &Connection,
-    key: &KeyId,
-    after: (Revision, u32),
-    limit: u32,
-) -> Result<Vec<(u32, KeyLogLine)>> {
-    let sql = "SELECT * FROM key_changes WHERE key_id = ?1 AND (revision, part) > (?2, ?3)
-               ORDER BY revision, part LIMIT ?4";
-    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let (revision, part) = (integer(after.0.0), after.1);
-    let rows = statement.query(params![key.as_str(), revision, part, limit]).map_err(failure)?;
-    log::collect_lines(rows, |row| Ok((row.get("part").map_err(failure)?, line(row)?)))
-}
-
-fn line(row: &Row<'_>) -> Result<KeyLogLine> {
-    let (key, revision) = (text(row, "key_id")?, revision(row, "revision")?);
-    let read = || {
-        let (actor, request) = (log::actor(row)?, log::request_of(row)?);
-        let (acting, id) = (actor.key_id.as_ref(), request.as_ref().map(|request| &request.id));
-        let KeyChangeBody { before, after, also_revoked } =
-            forms::decode_key_line((&key, revision), &text(row, "body")?, acting, id)?;
-        Ok(KeyLogLine {
-            time: time(row, "time")?,
-            actor,
-            request,
-            also_revoked,
-            before: before.map(Box::new),
-            after: Box::new(after),
-        })
-    };
-    read().map_err(|error| forms::in_line(format!("revision {revision} of {key}"), error))
 }
 
 /// Unknown keys are passed over, and a use never moves back.
@@ -234,6 +137,11 @@ pub(super) fn touch(tx: &Connection, uses: &[(KeyId, Timestamp)]) -> Result<()> 
 }
 
 fn write_key(tx: &Connection, key: &Key) -> Result<()> {
+    if let Some(holder) = key_by_secret(tx, &key.secret)?
+        && holder.id != key.id
+    {
+        return Err(StoreError::Taken(Kind::Key, holder.id.to_string()));
+    }
     let audit = AuditForm::from(&key.audit);
     // An upsert and not REPLACE, which would delete the row that others refer to.
     let sql = "INSERT INTO keys
@@ -270,32 +178,6 @@ fn write_key(tx: &Connection, key: &Key) -> Result<()> {
         })
         .map_err(failure)?;
     Ok(())
-}
-
-/// A conflict where the acting key already used the request id.
-fn append(tx: &Connection, before: Option<&Key>, plan: &KeyPlan) -> Result<()> {
-    let (after, actor, request) = (&plan.after, &plan.actor, plan.request.as_ref());
-    let sql = "INSERT INTO key_changes (key_id, revision, part, time, actor_key_id, actor_staff_id, address,
-                   request_id, request_digest, body)
-               SELECT :key_id, :revision, coalesce(max(part) + 1, 0), :time, :actor_key_id, :actor_staff_id,
-                   :address, :request_id, :request_digest, :body
-               FROM key_changes WHERE key_id = :key_id AND revision = :revision
-               ON CONFLICT (actor_key_id, request_id) WHERE request_id IS NOT NULL DO NOTHING";
-    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let written = statement
-        .execute(named_params! {
-            ":key_id": after.id.as_str(),
-            ":revision": integer(after.audit.revision.0),
-            ":time": plan.time.as_micros(),
-            ":actor_key_id": actor.key_id.as_ref().map(KeyId::as_str),
-            ":actor_staff_id": actor.staff_id.as_str(),
-            ":address": actor.address.map(|address| address.to_string()),
-            ":request_id": request.map(|request| request.id.as_str()),
-            ":request_digest": request.map(|request| request.digest),
-            ":body": forms::encode_key_change(before, plan),
-        })
-        .map_err(failure)?;
-    if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
 fn previous(row: &Row<'_>) -> Result<Option<PreviousSecret>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Row, ToSql, named_params, params};
 
-use super::{damaged, failure, fold_keys, integer, log};
+use super::{damaged, failure, fold_keys, integer, keys, log};
 use crate::{
     catalog::{
         access::Coverage,
@@ -15,23 +15,35 @@ use crate::{
         id::{BusinessId, CompanyId, EntryId},
         log::Line,
         settings::Settings,
+        stream::{Stream, StreamKind},
         time::Timestamp,
     },
     store::{
         CompanyRow, StoreError,
-        forms::{self, AuditForm, BusinessForm, CompanyForm, EntryForm, Step},
+        forms::{self, AuditForm, BusinessForm, CompanyForm, EntryForm, LineId, Step},
         listed,
     },
 };
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
-/// A line of a company's log, with the texts of its columns.
+/// A line of a stream's log, with the texts of its columns.
 pub(super) struct Commit {
-    pub(super) company: CompanyId,
+    pub(super) stream: Stream,
     pub(super) line: Line,
     pub(super) subjects: String,
     pub(super) body: String,
+}
+
+impl Commit {
+    /// Damage where the line does not fit its stream.
+    pub(super) fn of(stream: &Stream, line: Line) -> Result<Self> {
+        forms::steps(stream, &line)?;
+        let said = line.subjects.as_deref().unwrap_or_default();
+        let subjects = forms::encode_subjects(LineId::of(stream, &line), said);
+        let body = forms::encode_changes(&line.deltas);
+        Ok(Self { stream: stream.clone(), line, subjects, body })
+    }
 }
 
 pub(super) fn epoch(tx: &Connection) -> Result<u64> {
@@ -115,12 +127,12 @@ pub(super) fn company_ids(
     limit: u32,
 ) -> Result<Vec<CompanyId>> {
     let (has_row, list) = covered(coverage, "id");
-    let (has_log, _) = covered(coverage, "company_id");
+    let (has_log, _) = covered(coverage, "stream_id");
     // Every id sorts after the empty text. Both halves are read in the order of an index, so a
     // page looks no further than it must.
     let sql = format!(
         "SELECT id FROM companies WHERE id > ?2 AND {has_row}
-         UNION SELECT company_id FROM changes WHERE company_id > ?2 AND {has_log}
+         UNION SELECT stream_id FROM changes WHERE stream_kind = 'company' AND stream_id > ?2 AND {has_log}
          ORDER BY id LIMIT ?3"
     );
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
@@ -172,13 +184,6 @@ pub(super) fn settings(tx: &Connection, id: &CompanyId) -> Result<Option<Setting
     Ok(Some(Settings { company, revision, changed_time, businesses, catalogs }))
 }
 
-pub(super) fn current_revision(tx: &Connection, id: &CompanyId) -> Result<Option<Revision>> {
-    let mut statement =
-        tx.prepare_cached("SELECT revision FROM companies WHERE id = ?1").map_err(failure)?;
-    let rows = statement.query([id.as_str()]).map_err(failure)?;
-    Ok(collect(rows, |row| revision(row, "revision"))?.pop())
-}
-
 pub(super) fn deleted_among(
     tx: &Connection,
     company: &CompanyId,
@@ -196,18 +201,19 @@ pub(super) fn deleted_among(
     Ok(found)
 }
 
-/// Writes the rows and the line of the log, if the company is at the base.
+/// Writes the rows and the line of the log, if the stream is at the line's base.
 pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
-    let company = &commit.company;
-    for step in forms::steps(company, &commit.line)? {
+    let Commit { stream, line, .. } = commit;
+    let company = stream.id();
+    for step in forms::steps(stream, line)? {
         match step {
             Step::HoldFoldKeys => fold_keys::check_version(tx)?,
-            Step::HoldCompany => {
-                if current_revision(tx, company)? != Some(commit.line.base()) {
+            Step::Hold => {
+                if at(tx, stream)? != Some(line.base()) {
                     return Err(StoreError::Conflict);
                 }
             }
-            Step::MakeCompany(made) => insert_company(tx, &commit.line, made)?,
+            Step::MakeCompany(made) => insert_company(tx, line, made)?,
             Step::Advance => advance(tx, commit)?,
             Step::Append => log::append(tx, commit)?,
             Step::UpdateCompany(after) => update_company(tx, after)?,
@@ -223,19 +229,33 @@ pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
             Step::DeleteEntry(catalog, before) => delete_entry(tx, company, catalog, before)?,
             Step::RememberDeleted(catalog, id) => remember_deleted(tx, company, catalog, id)?,
             Step::ForgetDeleted(catalog, id) => forget_deleted(tx, company, catalog, id)?,
+            Step::InsertKey(made) => keys::insert(tx, made)?,
+            Step::UpdateKey(after) => keys::update(tx, line.base(), after)?,
         }
     }
     Ok(())
 }
 
+/// The revision that a stream is at; `None` if it does not exist.
+pub(super) fn at(tx: &Connection, stream: &Stream) -> Result<Option<Revision>> {
+    let sql = match stream.kind() {
+        StreamKind::COMPANY => "SELECT revision FROM companies WHERE id = ?1",
+        StreamKind::KEY => "SELECT revision FROM keys WHERE id = ?1",
+        _ => return log::end(tx, stream).map(Some),
+    };
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let rows = statement.query([stream.id()]).map_err(failure)?;
+    Ok(collect(rows, |row| revision(row, "revision"))?.pop())
+}
+
 fn advance(tx: &Connection, commit: &Commit) -> Result<()> {
-    let Commit { company, line, .. } = commit;
+    let Commit { stream, line, .. } = commit;
     let sql =
         "UPDATE companies SET revision = ?3, changed_time = ?4 WHERE id = ?1 AND revision = ?2";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let (base, next) = (integer(line.base().0), integer(line.revision.0));
     let written = statement
-        .execute(params![company.as_str(), base, next, line.time.as_micros()])
+        .execute(params![stream.id(), base, next, line.time.as_micros()])
         .map_err(failure)?;
     if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
 }
@@ -284,7 +304,7 @@ fn update_company(tx: &Connection, after: &Company) -> Result<()> {
     one_row(written)
 }
 
-fn insert_business(tx: &Connection, company: &CompanyId, after: &Business) -> Result<()> {
+fn insert_business(tx: &Connection, company: &str, after: &Business) -> Result<()> {
     let sql = "INSERT INTO businesses
                (company_id, id, name, contact, address, state, created_by, created_time, last_updated_by,
                 last_updated_time, last_updated_revision)
@@ -298,7 +318,7 @@ fn insert_business(tx: &Connection, company: &CompanyId, after: &Business) -> Re
     }
 }
 
-fn update_business(tx: &Connection, company: &CompanyId, after: &Business) -> Result<()> {
+fn update_business(tx: &Connection, company: &str, after: &Business) -> Result<()> {
     let sql = "UPDATE businesses SET name = :name, contact = :contact, address = :address, state = :state,
                    created_by = :created_by, created_time = :created_time,
                    last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
@@ -307,17 +327,12 @@ fn update_business(tx: &Connection, company: &CompanyId, after: &Business) -> Re
     one_row(write_business(tx, sql, company, after)?)
 }
 
-fn write_business(
-    tx: &Connection,
-    sql: &str,
-    company: &CompanyId,
-    after: &Business,
-) -> Result<usize> {
+fn write_business(tx: &Connection, sql: &str, company: &str, after: &Business) -> Result<usize> {
     let form = BusinessForm::from(after);
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     statement
         .execute(named_params! {
-            ":company_id": company.as_str(), ":id": form.id, ":name": form.name,
+            ":company_id": company, ":id": form.id, ":name": form.name,
             ":contact": forms::encode(&form.contact), ":address": form.address.as_ref().map(forms::encode),
             ":state": form.state,
             ":created_by": form.audit.created_by, ":created_time": form.audit.created_time,
@@ -329,7 +344,7 @@ fn write_business(
 
 fn set_rank(
     tx: &Connection,
-    company: &CompanyId,
+    company: &str,
     catalog: Catalog,
     id: &EntryId,
     from: i64,
@@ -338,17 +353,12 @@ fn set_rank(
     let sql = "UPDATE entries SET rank = ?5 WHERE company_id = ?1 AND catalog = ?2 AND id = ?3 AND rank = ?4";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let written = statement
-        .execute(params![company.as_str(), catalog.as_str(), id.as_str(), from, to])
+        .execute(params![company, catalog.as_str(), id.as_str(), from, to])
         .map_err(failure)?;
     one_row(written)
 }
 
-fn insert_entry(
-    tx: &Connection,
-    company: &CompanyId,
-    catalog: Catalog,
-    after: &Entry,
-) -> Result<()> {
+fn insert_entry(tx: &Connection, company: &str, catalog: Catalog, after: &Entry) -> Result<()> {
     let sql = "INSERT INTO entries
                (company_id, catalog, id, rank, name, description, color, is_default, state,
                 created_by, created_time, last_updated_by, last_updated_time, last_updated_revision)
@@ -366,7 +376,7 @@ fn insert_entry(
 /// `from` is its rank until now.
 fn update_entry(
     tx: &Connection,
-    company: &CompanyId,
+    company: &str,
     catalog: Catalog,
     from: i64,
     after: &Entry,
@@ -383,7 +393,7 @@ fn update_entry(
 fn write_entry(
     tx: &Connection,
     sql: &str,
-    company: &CompanyId,
+    company: &str,
     catalog: Catalog,
     after: &Entry,
     more: &[(&str, &dyn ToSql)],
@@ -392,7 +402,7 @@ fn write_entry(
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let revision = integer(form.audit.revision);
     let row = named_params! {
-            ":company_id": company.as_str(), ":catalog": catalog.as_str(), ":id": form.id, ":rank": form.rank,
+            ":company_id": company, ":catalog": catalog.as_str(), ":id": form.id, ":rank": form.rank,
             ":name": form.name, ":description": form.description,
             ":color": form.color, ":is_default": form.is_default, ":state": form.state,
             ":created_by": form.audit.created_by, ":created_time": form.audit.created_time,
@@ -403,41 +413,25 @@ fn write_entry(
     statement.execute(&params[..]).map_err(failure)
 }
 
-fn delete_entry(
-    tx: &Connection,
-    company: &CompanyId,
-    catalog: Catalog,
-    before: &Entry,
-) -> Result<()> {
+fn delete_entry(tx: &Connection, company: &str, catalog: Catalog, before: &Entry) -> Result<()> {
     let sql =
         "DELETE FROM entries WHERE company_id = ?1 AND catalog = ?2 AND id = ?3 AND rank = ?4";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let row = params![company.as_str(), catalog.as_str(), before.id.as_str(), before.rank];
+    let row = params![company, catalog.as_str(), before.id.as_str(), before.rank];
     one_row(statement.execute(row).map_err(failure)?)
 }
 
-fn remember_deleted(
-    tx: &Connection,
-    company: &CompanyId,
-    catalog: Catalog,
-    id: &EntryId,
-) -> Result<()> {
+fn remember_deleted(tx: &Connection, company: &str, catalog: Catalog, id: &EntryId) -> Result<()> {
     let sql = "INSERT INTO deleted_entries (company_id, catalog, id) VALUES (?1, ?2, ?3)";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let row = [company.as_str(), catalog.as_str(), id.as_str()];
+    let row = [company, catalog.as_str(), id.as_str()];
     one_row(statement.execute(row).map_err(failure)?)
 }
 
-fn forget_deleted(
-    tx: &Connection,
-    company: &CompanyId,
-    catalog: Catalog,
-    id: &EntryId,
-) -> Result<()> {
+fn forget_deleted(tx: &Connection, company: &str, catalog: Catalog, id: &EntryId) -> Result<()> {
     let sql = "DELETE FROM deleted_entries WHERE company_id = ?1 AND catalog = ?2 AND id = ?3";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let written =
-        statement.execute([company.as_str(), catalog.as_str(), id.as_str()]).map_err(failure)?;
+    let written = statement.execute([company, catalog.as_str(), id.as_str()]).map_err(failure)?;
     one_row(written)
 }
 

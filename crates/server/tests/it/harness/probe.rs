@@ -13,9 +13,10 @@ use customer_settings_server::{
         entry::{Catalog, Revision},
         error::Cause,
         id::{BusinessId, CompanyId, EntryId, KeyId},
-        key::{Key, KeyLogLine, KeyLogPlace, KeyPlan, KeySecrets, LoggedKeyRequest, SecretDigest},
+        key::{Key, KeySecrets, SecretDigest},
         log::{Line, LoggedRequest, RequestId},
         settings::{Settings, Subject},
+        stream::{LinePlace, Stream, Streams},
         time::Timestamp,
     },
     store::{CompanyRow, KeyRow, Notice, PlanFamily, Store, StoreError},
@@ -216,26 +217,58 @@ impl Store for Probe {
         self.company().await?.revision(grant).await
     }
 
-    async fn commit(&self, grant: &Grant, line: &Line) -> Result<(), StoreError> {
-        self.write().await?.commit(grant, line).await
+    async fn commit(
+        &self,
+        lines: &[(&Stream, &Line)],
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError> {
+        self.write().await?.commit(lines, live).await
     }
 
-    async fn changes(
+    async fn commit_key_family(
         &self,
-        grant: &Grant,
-        after: Revision,
+        head: &KeyId,
         limit: u32,
-    ) -> Result<Vec<Line>, StoreError> {
-        self.ask().await?.changes(grant, after, limit).await
+        plan: PlanFamily,
+        live: Option<&KeyId>,
+    ) -> Result<(), StoreError> {
+        self.write().await?.commit_key_family(head, limit, plan, live).await
     }
 
     async fn request(
         &self,
-        grant: &Grant,
+        among: &Streams,
         key: &KeyId,
         request: &RequestId,
     ) -> Result<Option<LoggedRequest>, StoreError> {
-        self.ask().await?.request(grant, key, request).await
+        self.ask().await?.request(among, key, request).await
+    }
+
+    async fn log(
+        &self,
+        stream: &Stream,
+        after: (Revision, u32),
+        limit: u32,
+    ) -> Result<Vec<(u32, Line)>, StoreError> {
+        self.ask().await?.log(stream, after, limit).await
+    }
+
+    async fn log_before(
+        &self,
+        among: &Streams,
+        before: Option<&LinePlace>,
+        mentions: Option<&Subject>,
+        limit: u32,
+    ) -> Result<Vec<Line>, StoreError> {
+        self.ask().await?.log_before(among, before, mentions, limit).await
+    }
+
+    async fn revision_at(
+        &self,
+        stream: &Stream,
+        time: Timestamp,
+    ) -> Result<Option<Revision>, StoreError> {
+        self.ask().await?.revision_at(stream, time).await
     }
 
     async fn deleted_among(
@@ -245,33 +278,6 @@ impl Store for Probe {
         ids: &[EntryId],
     ) -> Result<Vec<EntryId>, StoreError> {
         self.ask().await?.deleted_among(grant, catalog, ids).await
-    }
-
-    async fn changes_before(
-        &self,
-        grant: &Grant,
-        before: Option<Revision>,
-        mentions: Option<&Subject>,
-        limit: u32,
-    ) -> Result<Vec<Line>, StoreError> {
-        self.ask().await?.changes_before(grant, before, mentions, limit).await
-    }
-
-    async fn whole_log(
-        &self,
-        grant: &Grant,
-        after: (Revision, u32),
-        limit: u32,
-    ) -> Result<Vec<(u32, Line)>, StoreError> {
-        self.ask().await?.whole_log(grant, after, limit).await
-    }
-
-    async fn revision_at(
-        &self,
-        grant: &Grant,
-        time: Timestamp,
-    ) -> Result<Option<Revision>, StoreError> {
-        self.ask().await?.revision_at(grant, time).await
     }
 
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError> {
@@ -300,48 +306,8 @@ impl Store for Probe {
         self.ask().await?.key_descendants(id, limit).await
     }
 
-    async fn commit_key(&self, plan: &KeyPlan, live: Option<&KeyId>) -> Result<(), StoreError> {
-        self.write().await?.commit_key(plan, live).await
-    }
-
-    async fn commit_key_family(
-        &self,
-        head: &KeyId,
-        limit: u32,
-        plan: PlanFamily,
-        live: Option<&KeyId>,
-    ) -> Result<(), StoreError> {
-        self.write().await?.commit_key_family(head, limit, plan, live).await
-    }
-
-    async fn key_request(
-        &self,
-        actor: &KeyId,
-        request: &RequestId,
-    ) -> Result<Option<LoggedKeyRequest>, StoreError> {
-        self.ask().await?.key_request(actor, request).await
-    }
-
-    async fn key_changes(
-        &self,
-        key: Option<&KeyId>,
-        before: Option<&KeyLogPlace>,
-        limit: u32,
-    ) -> Result<Vec<KeyLogLine>, StoreError> {
-        self.ask().await?.key_changes(key, before, limit).await
-    }
-
     async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError> {
         self.ask().await?.key_ids(after, limit).await
-    }
-
-    async fn whole_key_log(
-        &self,
-        key: &KeyId,
-        after: (Revision, u32),
-        limit: u32,
-    ) -> Result<Vec<(u32, KeyLogLine)>, StoreError> {
-        self.ask().await?.whole_key_log(key, after, limit).await
     }
 
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
