@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, fs};
 use sources::{Source, blanked, paths, places, repository, resolve, server, sources_of};
 
 mod documents;
+mod sentences;
 mod sources;
 
 /// The modules of the server in reading order. Each may use the modules, or the parts of modules, that its row

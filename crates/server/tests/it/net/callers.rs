@@ -5,7 +5,7 @@ use super::*;
 const GARBAGE: &[u8] = b"\0\xff\x13\x37";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Opens a connection, says this and leaves. What is heard until the server closes.
+/// Opens a connection, sends these bytes and leaves. Gives the bytes that the server sent until it closed.
 async fn leave_with(server: &Server, said: &[u8]) -> String {
     let mut stream = server.connect().await;
     // It may be closed already.
