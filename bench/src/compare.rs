@@ -10,7 +10,7 @@ use crate::{
     workloads::{self, Workload},
 };
 
-/// For the memory.
+/// The requests of each row in the memory table.
 const MILLION: usize = 1_000_000;
 
 #[derive(Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Compare {
     options: Options,
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Of each slice
+    /// Seconds of each slice
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
     /// Only workloads whose names begin with one of these, separated by commas; `memory` is one too
@@ -33,7 +33,7 @@ pub(crate) struct Compare {
     list: bool,
 }
 
-/// A yardstick's slice and the measured one.
+/// The slice of the yardstick, and the slice of the measured server after it.
 type Pair = (Measured, Measured);
 
 impl Compare {
@@ -97,7 +97,7 @@ impl Compare {
         measure(ask, servers.server(*which)?, &servers.target(*which)?, self.seconds).await
     }
 
-    /// A new server each, with the cache as large as it is by default.
+    /// Prints the table of memory. Each row has a new server, with the default size of the cache.
     async fn memory(&self, servers: &mut Servers) -> Result<()> {
         println!(
             "\n| memory (VmRSS) | MB at rest | MB after a million requests | of these snapshots |"
@@ -106,7 +106,8 @@ impl Compare {
         let hot = Ask::new(Protocol::Get, 64, 1);
         let skewed = Ask { companies: servers::many_skewed(), ..hot.clone() };
         let first = Ask { companies: Companies::one(&skewed.companies.ids[0]), ..hot.clone() };
-        // What the cache does not hold takes its time, so most of the million come after it is full.
+        // A company that is not in the cache costs more. Most of the million requests therefore come after
+        // the cache is full.
         let one = ("one company", Which::Ours, vec![(hot, MILLION)]);
         let asks = vec![(skewed, MILLION / 10), (first, MILLION / 10 * 9)];
         let many = ("10,000 companies, skewed", Which::OursManySmall, asks);
@@ -115,7 +116,7 @@ impl Compare {
             let rest = servers.server(which)?.rss_mb()?;
             let target = servers.target(which)?;
             for (ask, requests) in asks {
-                // The key must be known before many connections ask with it.
+                // The server must know the key before many connections send it.
                 fetch(&target, &list(&target.key, &ask.companies.ids[0], "")).await?;
                 run_requests(&ask, &target, requests).await?;
             }
@@ -166,7 +167,7 @@ fn print_row(title: &str, server: &str, measured: &[Measured], requests: &str, c
     );
 }
 
-/// What went on beside, for those workloads that have such.
+/// Prints the load that ran beside the requests, for the workloads with such a load.
 fn print_beside(workloads: &[Workload], measured: &[Vec<Pair>]) {
     for (workload, pairs) in workloads.iter().zip(measured) {
         let rate = spread(pairs, |(_, ours)| ours.beside, 0);

@@ -32,13 +32,13 @@ use attack::{Against, run};
 use honest::{Honest, Served};
 use list::{Flood, all};
 
-/// What is aimed at: the honest client keeps so much of its speed, so many milliseconds are enough for 99 of 100 of
-/// its requests, and the server holds no more of what it held before.
+/// The limits of a row: the share of its speed that the honest client keeps, its p99 in milliseconds, and the
+/// growth of the server's memory.
 const LEAST_SHARE: f64 = 0.5;
 const MOST_P99_MS: f64 = 50.0;
 const MOST_MEMORY: f64 = 1.2;
 
-/// How long memory may take to come back.
+/// The time for the server to give memory back.
 const MOST_REST: Duration = Duration::from_secs(20);
 
 /// Run floods against this service beside an honest client
@@ -50,7 +50,7 @@ pub(crate) struct Floods {
     /// Where the data and the keys are
     #[arg(long)]
     work: PathBuf,
-    /// How long a flood takes, and the honest client alone before it
+    /// Seconds of a flood, and of the honest client alone before it
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
     /// Floods whose names contain this; may be given more than once
@@ -130,7 +130,7 @@ impl Floods {
         for flood in wanted {
             let mut row = self.measure(flood, &tls)?;
             if !row.is_served() {
-                // Something else may have been in the way.
+                // Another program may have used the processor.
                 row = self.measure(flood, &tls)?;
             }
             print(flood.name, &row);
@@ -159,7 +159,7 @@ impl Floods {
         server.peak_mb()?;
         let mut flooding = self.flood(flood, server.address)?;
         let mut told = BufReader::new(flooding.stdout.take().ok_or("no output")?).lines();
-        // It has begun, and when the measurement does, all of it is there.
+        // The flood has begun. It has its full strength when the measurement begins.
         told.next().ok_or("the flood did not begin")??;
         thread::sleep(Duration::from_millis(500));
         let beside = honest.ask(self.seconds);
@@ -197,7 +197,7 @@ impl Floods {
         launch.start()
     }
 
-    /// Starts a process that floods, which comes after everybody else where it runs.
+    /// Starts a process that floods, at a lower priority than everything else on its processor.
     fn flood(&self, flood: &Flood, address: SocketAddr) -> Result<Child> {
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "nice", "-n", "19"])

@@ -1,6 +1,6 @@
-//! A large database in a fair amount of time: one company that the program itself has loaded is
-//! copied, row by row, under other ids. So rows and log are what the program writes, and this knows
-//! little more of the schema than three names. `customer-settings verify` finds nothing wrong.
+//! Makes a large database in a short time: it copies one company, which the program itself has loaded, row by
+//! row, under other ids. Rows and log are therefore the program's own. This file knows only three names of
+//! the schema. `customer-settings verify` finds no differences.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use crate::Result;
 
-/// The company that is copied. Wherever its id stands in a text, a copy has its own.
+/// The copied company. In a copy, the copy's id replaces this id in every text.
 const PATTERN: &str = "cmp_pattern";
 
-/// What holds a company, each with the column that says whose a row is.
+/// The tables of a company's data, each with the column that holds the company's id.
 const TABLES: [(&str, &str); 3] =
     [("companies", "id"), ("entries", "company_id"), ("changes", "company_id")];
 
@@ -38,7 +38,7 @@ impl Generate {
     }
 }
 
-/// The ids of the first so many copies.
+/// The ids of the first copies.
 pub(crate) fn ids(companies: u64) -> impl Iterator<Item = String> {
     (1..=companies).map(id)
 }
@@ -49,7 +49,7 @@ pub(crate) fn id(number: u64) -> String {
 
 pub(crate) fn generate(data: &Path, companies: u64) -> Result<()> {
     let mut db = Connection::open(data.join("customer-settings.db"))?;
-    // If this is broken off, the directory is worth nothing anyway.
+    // A database that is broken off here is useless in any case.
     db.pragma_update(None, "journal_mode", "OFF")?;
     db.pragma_update(None, "synchronous", "OFF")?;
     db.pragma_update(None, "foreign_keys", false)?;
@@ -74,7 +74,7 @@ pub(crate) fn generate(data: &Path, companies: u64) -> Result<()> {
     Ok(())
 }
 
-/// The statement that copies a table's rows of the pattern.
+/// The statement that copies the rows of the pattern within a table.
 fn copy(db: &Connection, table: &str, owner: &str) -> Result<String> {
     let mut columns = vec![];
     let mut values = vec![];

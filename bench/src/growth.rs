@@ -1,5 +1,5 @@
-//! How cost grows: with companies, with entries, with connections. One point after the other, each with
-//! a slice of bare hyper right before it.
+//! How cost grows with companies, with entries, and with connections. The points are measured one after the
+//! other, each with a slice of bare hyper right before it.
 
 use std::{fs, path::Path, process::Command};
 
@@ -17,19 +17,19 @@ use crate::{
 
 const COMPANIES: [u64; 4] = [1, 1_000, 100_000, 1_000_000];
 const ENTRIES: [u16; 3] = [10, 100, 1_000];
-/// How many companies there are where entries or connections grow.
+/// The number of companies while entries or connections grow.
 const SOME: u64 = 1_000;
 const CONNECTIONS: [usize; 4] = [1, 64, 1_024, 4_000];
 
-/// Cold companies that are asked for, one after the other.
+/// Cold companies, requested one after the other.
 const COLD: u64 = 20_000;
-/// A prime, so that its multiples reach every company once before any twice.
+/// A prime number: its multiples reach every company once before they reach any company twice.
 const STRIDE: u64 = 7_919;
 
-/// On disk, with the entry's part of the log and of the indexes.
+/// Bytes on disk, including the entry's part of the log and of the indexes.
 const BYTES_PER_ENTRY: u64 = 550;
 
-/// How often the program is started for the time that it takes.
+/// The number of starts for the measured time of a start.
 const STARTS: usize = 3;
 
 #[derive(Args)]
@@ -42,7 +42,7 @@ pub(crate) struct Growth {
     /// The most connections; each needs a file descriptor here and one in the server
     #[arg(long, default_value_t = 4_000)]
     connections: usize,
-    /// Of each slice
+    /// Seconds of each slice
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
 }
@@ -68,14 +68,14 @@ impl Growth {
         self.connections(&mut servers).await
     }
 
-    /// A row of the first table.
+    /// Prints a row of the first table.
     async fn point(&self, servers: &mut Servers, companies: u64, entries: u16) -> Result<()> {
         let data = self.options.work.join(format!("growth-{entries}"));
         let first = generate::id(1);
         check_space(&data, companies * u64::from(entries))?;
         generate(&data, companies)?;
         let mb = fs::metadata(data.join("customer-settings.db"))?.len() as f64 / f64::from(1 << 20);
-        // The first start after that brings the file into its usual form.
+        // The first start after that brings the file into its normal form.
         let (_, _) = self.start(servers, &data, &first).await?;
         let mut starts = vec![];
         for _ in 0..STARTS {
@@ -93,7 +93,7 @@ impl Growth {
         let ask = Ask { connections: 1, companies: Companies::in_turn(ids.collect()), ..ask };
         let latencies = run_requests(&ask, &target, usize::try_from(cold)?).await?;
         let (cold_median, cold_p99) = match companies {
-            // It is in memory.
+            // The single company is in memory, so there is no cold request.
             1 => (f64::NAN, f64::NAN),
             _ => quantiles(latencies),
         };
@@ -115,7 +115,7 @@ impl Growth {
         Ok(())
     }
 
-    /// How many milliseconds there are between the start and the first answer, and the server.
+    /// Starts the server. Gives the milliseconds from the start to the first answer, and the server.
     async fn start(&self, servers: &Servers, data: &Path, company: &str) -> Result<(f64, Server)> {
         let launch = servers::ours(&self.options.program, data, servers.next_address()?, "warn");
         let started = Instant::now();
@@ -125,7 +125,7 @@ impl Growth {
         Ok((started.elapsed().as_secs_f64() * 1e3, server))
     }
 
-    /// A slice of bare hyper, and one of a server.
+    /// A slice of bare hyper, and a slice of a server.
     async fn pair(
         &self,
         servers: &mut Servers,
@@ -140,7 +140,7 @@ impl Growth {
         Ok((theirs, measure(ask, server, target, self.seconds).await?))
     }
 
-    /// The second table.
+    /// Prints the second table.
     async fn connections(&self, servers: &mut Servers) -> Result<()> {
         println!(
             "\n| connections | requests/s | of bare hyper | p99 ms | bare hyper's p99 ms | CPU us | bare hyper's CPU / ours \
@@ -174,7 +174,7 @@ fn target(servers: &Servers, server: &Server) -> Result<Target> {
     Ok(Target { address: server.address, key: servers.key().to_owned(), tls: None })
 }
 
-/// Refuses to fill the disk.
+/// Refuses to begin if the disk lacks room.
 fn check_space(data: &Path, entries: u64) -> Result<()> {
     let df = Command::new("df").args(["--output=avail", "--block-size=1"]).arg(data).output()?;
     let text = String::from_utf8(df.stdout)?;

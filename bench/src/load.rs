@@ -1,5 +1,5 @@
-//! The load generator, on one core. It does as little as it can for a request, so that the server is
-//! what is measured: HTTP/1.1 and HTTP/2 are written by hand, and answers are counted and not decoded.
+//! The load generator, on one core. It does as little as possible for each request, so that the server is the
+//! bottleneck: it writes HTTP/1.1 and HTTP/2 by hand, and counts answers without decoding them.
 
 use std::{
     cell::{Cell, RefCell},
@@ -30,7 +30,7 @@ pub(crate) use http1::{fetch, parse_head};
 pub(crate) use http2::fetch_message;
 pub(crate) use requests::{Companies, Unknown, get, list, path, unknown_keys, with_body};
 
-/// The connections that write beside 64 that read, and how many reads there are for a write.
+/// The connections that write beside 64 that read, and the number of reads for each write.
 const WRITING: usize = 4;
 const READS_PER_WRITE: usize = 99;
 
@@ -48,7 +48,7 @@ pub(crate) enum Protocol {
     Grpc,
 }
 
-/// What the load generator asks, and how much of it at once.
+/// The requests of the load generator, and how many of them at once.
 #[derive(Clone)]
 pub(crate) struct Ask {
     pub(crate) protocol: Protocol,
@@ -56,15 +56,15 @@ pub(crate) struct Ask {
     /// Calls at once on each connection; HTTP/2 and gRPC only.
     pub(crate) streams: usize,
     pub(crate) companies: Companies,
-    /// The etag that is sent along; answers must then be 304.
+    /// The etag in `If-None-Match`; answers must then be 304.
     pub(crate) if_none_match: Option<String>,
-    /// Requests per second, whether or not the server keeps up; without it a connection asks again as
-    /// soon as it is answered. HTTP/1.1 only.
+    /// Requests per second, independent of the server's speed. Without it, a connection sends a request as
+    /// soon as the one before is answered. HTTP/1.1 only.
     pub(crate) per_second: Option<f64>,
     pub(crate) beside: Beside,
 }
 
-/// What else is going on while the requests are measured.
+/// The other load while the requests are measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Beside {
     Nothing,
@@ -88,12 +88,12 @@ impl Ask {
     }
 }
 
-/// Whom it asks.
+/// The measured server.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) key: String,
-    /// Without it, no TLS.
+    /// The trusted certificate; without it the connections have no TLS.
     pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
@@ -109,7 +109,7 @@ pub(crate) struct Load {
     streams: usize,
     #[arg(long, default_value = "cmp_100")]
     company: String,
-    /// Ask for what is known already, with `If-None-Match`; HTTP only
+    /// Send `If-None-Match` with the current etag; HTTP only
     #[arg(long)]
     known: bool,
     #[arg(long)]
@@ -130,8 +130,8 @@ impl Load {
             let answer = fetch(&target, &list(&target.key, &self.company, "")).await?;
             ask.if_none_match = Some(answer.header("etag").ok_or("no etag")?.to_owned());
         }
-        // Connections that all came at once with a key that is not in the server's memory yet
-        // would meet the limit of unknown keys.
+        // Many connections at once with a key that is not in the server's memory yet would exceed the limit
+        // of unknown keys.
         run_requests(&Ask { connections: 1, streams: 1, ..ask.clone() }, &target, 1).await?;
         let started = Instant::now();
         run_requests(&ask, &target, self.requests).await?;
@@ -140,7 +140,7 @@ impl Load {
     }
 }
 
-/// Loads a server until so many requests are answered, and gives how long each took.
+/// Loads a server until this many requests are answered, and gives the time of each.
 pub(crate) async fn run_requests(
     ask: &Ask,
     target: &Target,
@@ -167,12 +167,12 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// What all connections of a measurement share.
+/// The state that all connections of a measurement share.
 pub(crate) struct Slice {
     pub(crate) phase: Rc<Cell<Phase>>,
-    /// Of the requests that were answered while measuring.
+    /// The latencies of the requests that were answered while measuring.
     pub(crate) latencies: RefCell<Vec<Duration>>,
-    /// Those of the warm-up too.
+    /// All answers, including those of the warm-up.
     answers: Cell<usize>,
 }
 
@@ -181,7 +181,7 @@ impl Slice {
         Self::of_phase(Rc::new(Cell::new(phase)))
     }
 
-    /// For other requests at the same time.
+    /// A slice of other requests at the same time.
     pub(crate) fn sibling(&self) -> Rc<Self> {
         Self::of_phase(self.phase.clone())
     }

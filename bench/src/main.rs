@@ -1,5 +1,5 @@
-//! The benchmark: this service and its yardsticks, measured in turns by one load generator.
-//! `bench/run` prepares what it needs and starts it.
+//! The benchmark: one load generator measures this service and its yardsticks in alternation. `bench/run`
+//! prepares everything and starts it.
 
 use clap::Parser;
 

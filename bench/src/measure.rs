@@ -1,4 +1,4 @@
-//! One slice: the load generator against one server, and what came of it.
+//! One slice: the load generator against one server, and the figures of it.
 
 use std::time::Duration;
 
@@ -15,23 +15,23 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const LOOKUPS: &str = "customer_settings_key_lookups_total";
 pub(crate) const SNAPSHOT_BYTES: &str = "customer_settings_snapshot_bytes";
 
-/// What one slice showed.
+/// The figures of one slice.
 #[derive(Clone, Copy)]
 pub(crate) struct Measured {
     pub(crate) requests_per_second: f64,
     pub(crate) median_us: f64,
     pub(crate) p99_us: f64,
     pub(crate) cpu_us: f64,
-    /// How much of its processor the server, and the load generator, needed.
+    /// The shares of their processors that the server and the load generator needed.
     pub(crate) server: f64,
     pub(crate) generator: f64,
     pub(crate) rss_mb: f64,
-    /// Writes, or refused requests of a flood.
+    /// The number of writes, or of refused requests of a flood.
     pub(crate) beside: f64,
     pub(crate) lookups: f64,
 }
 
-/// Opens the connections, warms up, and measures for so many seconds.
+/// Opens the connections, warms up, and measures for this many seconds.
 pub(crate) async fn measure(
     ask: &Ask,
     server: &Server,
@@ -87,7 +87,7 @@ pub(crate) fn quantiles(mut latencies: Vec<Duration>) -> (f64, f64) {
     (at(50), at(99))
 }
 
-/// A number of `/metrics`.
+/// Reads a number from `/metrics`.
 pub(crate) async fn metric(target: &Target, name: &str) -> Result<f64> {
     let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let text = String::from_utf8(fetch(target, request).await?.body)?;

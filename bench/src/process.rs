@@ -1,4 +1,4 @@
-//! A server as a process on the first core, and what the kernel says of it.
+//! A server as a process on the first core, and the kernel's figures about it.
 
 use std::{
     fs::{self, File},
@@ -14,25 +14,25 @@ use crate::Result;
 /// Kernel clock ticks per second, as `/proc` counts them on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// How often a starting server is asked whether it listens, and how long it may take: as long as a
-/// million companies could need.
+/// The interval of the attempts to connect to a starting server, and the longest time for a start: a start
+/// with a million companies could need it.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 const MOST_LOOKS: u32 = 60_000;
 
-/// How a server is started.
+/// The way to start a server.
 pub(crate) struct Launch {
     program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(&'static str, String)>,
-    /// The processors that it may use.
+    /// The processors of the server.
     cores: String,
-    /// Where its standard error goes; to ours without it.
+    /// The file for its standard error; without it the benchmark's own.
     errors_to: Option<PathBuf>,
-    /// Where it is told, or configured, to listen.
+    /// The address that the server is told, or configured, to listen at.
     address: SocketAddr,
 }
 
-/// A server that listens; it ends with this.
+/// A server that listens. Dropping it ends the server.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     child: Child,
@@ -50,13 +50,13 @@ impl Launch {
         self
     }
 
-    /// A flag and a path.
+    /// Adds a flag and a path.
     pub(crate) fn path(mut self, flag: &str, path: &Path) -> Self {
         self.arguments.extend([flag.to_owned(), path.to_string_lossy().into_owned()]);
         self
     }
 
-    /// `--listen`, for those servers that take it.
+    /// Adds `--listen`, for the servers with that flag.
     pub(crate) fn listen(mut self) -> Self {
         self.arguments.extend(["--listen".to_owned(), self.address.to_string()]);
         self
@@ -67,7 +67,7 @@ impl Launch {
         self
     }
 
-    /// As `taskset` takes them; the first without this.
+    /// Sets the processors, in the form of `taskset`. The default is the first processor.
     pub(crate) fn cores(mut self, cores: &str) -> Self {
         self.cores = cores.to_owned();
         self
@@ -85,7 +85,8 @@ impl Launch {
             Some(file) => Stdio::from(File::create(file)?),
             None => Stdio::inherit(),
         };
-        // Both become the program, so the process is the same. It does not outlive this one.
+        // `setpriv` and `taskset` replace themselves by the program, so the process is the same. The process
+        // does not outlive the benchmark.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "taskset", "-c", &cores])
             .arg(&program)
@@ -110,17 +111,17 @@ impl Launch {
 }
 
 impl Server {
-    /// The time that it has spent on processors.
+    /// The time that the process has spent on processors.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         cpu_seconds(&self.child.id().to_string())
     }
 
-    /// The memory that it holds.
+    /// The memory of the process.
     pub(crate) fn rss_mb(&self) -> Result<f64> {
         self.status_mb("VmRSS:")
     }
 
-    /// The most memory that it held since it was asked for that last.
+    /// The most memory of the process since the last call.
     pub(crate) fn peak_mb(&self) -> Result<f64> {
         let peak = self.status_mb("VmHWM:")?;
         fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?;

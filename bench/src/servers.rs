@@ -1,4 +1,4 @@
-//! All servers that are measured, each started when it is first needed and kept until the end.
+//! All measured servers. Each is started when it is first needed, and runs until the end.
 
 use std::{
     cell::Cell,
@@ -23,16 +23,16 @@ use crate::{
     process::{Launch, Server},
 };
 
-/// First of the ports.
+/// The first port.
 const PORT: u16 = 19_200;
 
 /// The entries of the companies in `data`: `cmp_20` has 20.
 const SIZES: [u16; 4] = [10, 20, 100, 1_000];
 
-/// How many companies `many` has beside its pattern.
+/// The number of companies in `many`, besides its pattern.
 const MANY: usize = 10_000;
 
-/// Enough for all of these.
+/// A cache size that is enough for all of these.
 const LARGE_CACHE: &str = "4294967296";
 
 #[derive(Clone, Args)]
@@ -54,19 +54,19 @@ pub(crate) struct Options {
     fastapi: Option<PathBuf>,
 }
 
-/// A server, where its answer matters with the number of entries.
+/// A server, and its answer where the number of entries matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Which {
     Ours,
     OursTls,
-    /// With a success line of the access log for every request.
+    /// With a line in the access log for every request.
     OursLogging,
     /// 10,000 companies, and a cache that holds all of them.
     OursMany,
-    /// The same with the cache as large as it is by default.
+    /// The same with the default size of the cache.
     OursManySmall,
     Http1(u16),
-    /// With a copy for each of the 10,000 companies.
+    /// With one copy for each of the 10,000 companies.
     Http1Many,
     Http1Tls,
     Http2(u16),
@@ -104,7 +104,7 @@ impl Which {
     }
 }
 
-/// What runs, and what is needed to start more.
+/// The running servers, and everything that is needed to start more.
 pub(crate) struct Servers {
     options: Options,
     key: String,
@@ -114,7 +114,7 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Starts this service, and asks it for what the yardsticks answer.
+    /// Starts this service, and requests the answers that the yardsticks give.
     pub(crate) async fn new(options: &Options) -> Result<Self> {
         let key = fs::read_to_string(options.work.join("key"))?.trim().to_owned();
         let tls = certificate(&options.work)?;
@@ -138,7 +138,7 @@ impl Servers {
         Ok(servers)
     }
 
-    /// Whether it can be had here.
+    /// Whether this machine has the server.
     pub(crate) fn has(options: &Options, which: Which) -> bool {
         match which {
             Which::Nginx => options.nginx.is_some(),
@@ -155,7 +155,7 @@ impl Servers {
         let server = self.launch(which)?.start()?;
         self.running.insert(which, server);
         if which == Which::OursMany {
-            // What is measured is what the cache holds.
+            // The measurement is about companies in the cache.
             self.ask_for_all().await?;
         }
         Ok(())
@@ -174,7 +174,7 @@ impl Servers {
         &self.key
     }
 
-    /// The next port that nobody has, in an order that makes runs alike.
+    /// The next free port, in an order that is the same in each run.
     pub(crate) fn next_address(&self) -> Result<SocketAddr> {
         loop {
             let port = self.next_port.replace(self.next_port.get() + 1);
@@ -187,7 +187,7 @@ impl Servers {
         }
     }
 
-    /// Ends all that run.
+    /// Ends all running servers.
     pub(crate) fn stop(&mut self) {
         self.running.clear();
     }
@@ -247,7 +247,8 @@ impl Servers {
         })
     }
 
-    /// Everything is on as it is by default; only the limit of the one key that asks is out of the way.
+    /// The service with its defaults. Only the limit of requests per key is raised, because one key sends all
+    /// requests.
     fn ours(&self, which: Which, address: SocketAddr) -> Result<Launch> {
         let data = match which {
             Which::Ours => self.options.work.join("data"),
@@ -279,7 +280,7 @@ impl Servers {
         launch.path("--tls-cert", &work.join("cert.pem")).path("--tls-key", &work.join("key.pem"))
     }
 
-    /// Those that people would write instead fill a small database of their own from the list.
+    /// The servers that people would write instead. They fill a small database of their own from the list.
     fn alternative(&self, launch: Launch, script: &Path) -> Launch {
         let launch = launch.arguments(&[&script.to_string_lossy()]);
         launch
@@ -302,7 +303,7 @@ impl Servers {
     }
 }
 
-/// The program on a data directory, as it is by default.
+/// The program on a data directory, with its defaults.
 pub(crate) fn plain(program: &Path, data: &Path, address: SocketAddr, log: &str) -> Launch {
     Launch::new(program, address)
         .arguments(&["serve", "--log", log])
@@ -310,14 +311,13 @@ pub(crate) fn plain(program: &Path, data: &Path, address: SocketAddr, log: &str)
         .listen()
 }
 
-/// The same without the limit of the one key that asks.
+/// The same with a higher limit of requests per key, because one key sends all requests.
 pub(crate) fn ours(program: &Path, data: &Path, address: SocketAddr, log: &str) -> Launch {
     plain(program, data, address, log)
         .environment("CUSTOMER_SETTINGS_LIMITS_REQUESTS_PER_SECOND", "1000000")
         .environment("CUSTOMER_SETTINGS_LIMITS_REQUESTS_BURST", "1000000")
 }
 
-/// A port that nobody has.
 pub(crate) fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
@@ -331,7 +331,7 @@ pub(crate) fn many_skewed() -> Companies {
     Companies::skewed(many())
 }
 
-/// A copy of a data directory beside it.
+/// Copies a data directory to a directory beside it.
 fn copy(data: &Path, name: &str) -> Result<PathBuf> {
     let to = data.with_extension(name);
     fs::create_dir_all(&to)?;
@@ -351,7 +351,7 @@ pub(crate) fn certificate(work: &Path) -> Result<Arc<ClientConfig>> {
     trusting(work)
 }
 
-/// Trusts that certificate.
+/// A client that trusts that certificate.
 pub(crate) fn trusting(work: &Path) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(work.join("cert.pem"))?)?;

@@ -1,4 +1,4 @@
-//! What is measured, against what.
+//! The workloads, each with its yardstick.
 
 use crate::{
     load::{Ask, Beside, Protocol, Unknown},
@@ -7,7 +7,7 @@ use crate::{
 
 /// A row of the table: one server that is measured, and its yardstick.
 pub(crate) struct Workload {
-    /// For `--only`.
+    /// The name for `--only`.
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) measured: (Which, Ask),
@@ -24,7 +24,7 @@ impl Workload {
         }
     }
 
-    /// Needs servers of other people.
+    /// Whether it needs servers of other people.
     pub(crate) fn is_alternative(&self) -> bool {
         matches!(self.measured.0, Which::Nginx | Which::Fastify | Which::FastApi)
     }
@@ -39,7 +39,7 @@ fn of(entries: u16, mut ask: Ask) -> Ask {
     ask
 }
 
-/// All of them, in the order of the table. `etag` is that of the list of 100 entries.
+/// All workloads, in the order of the table. `etag` is the etag of the list of 100 entries.
 pub(crate) fn all(etag: &str) -> Vec<Workload> {
     let mut all = http1();
     all.extend(http2());
@@ -99,7 +99,7 @@ fn grpc() -> Vec<Workload> {
     all
 }
 
-/// Those that differ from the first in one thing.
+/// The workloads that differ from the first in one thing.
 fn special(etag: &str) -> Vec<Workload> {
     let with = |change: fn(&mut Ask)| {
         let mut ask = get();
@@ -112,7 +112,7 @@ fn special(etag: &str) -> Vec<Workload> {
     known.measured.1.if_none_match = Some(etag.to_owned());
     let many = with(|ask| ask.companies = many_skewed());
     let latency = with(|ask| ask.per_second = Some(2_000.0));
-    // The yardstick of these is this service without what is beside.
+    // The yardstick of these is this service without the other load.
     let beside = |name: &str, title: &str, beside: Beside| {
         let ask = of(100, get());
         let mut workload = Workload::new(name, title, ours, ask, ours);

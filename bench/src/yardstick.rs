@@ -1,4 +1,4 @@
-//! What is measured against: the least that hyper and tonic do for the same bytes.
+//! The yardsticks: the least that hyper and tonic need to send the same bytes.
 
 use std::{
     convert::Infallible,
@@ -48,10 +48,10 @@ pub(crate) struct Yardstick {
     kind: Kind,
     #[arg(long)]
     listen: SocketAddr,
-    /// What it answers: JSON, or a message for gRPC
+    /// The answer's bytes: JSON, or a message for gRPC
     #[arg(long)]
     file: PathBuf,
-    /// Answers with one of so many copies, by the number in the path
+    /// Answers with one of this many copies, by the number in the path
     #[arg(long, default_value_t = 1)]
     copies: usize,
     #[arg(long, requires = "tls_key")]
@@ -100,7 +100,7 @@ impl Yardstick {
     }
 }
 
-/// As the service sets it up.
+/// TLS with the settings of the service.
 fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
     let chain = CertificateDer::pem_file_iter(cert)?.collect::<Result<Vec<_>, _>>()?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -112,7 +112,7 @@ fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// A message as it stands in an answer: the flag for no compression, the length, the bytes.
+/// A message in the form that an answer has: the flag for no compression, the length, the bytes.
 fn framed(message: &[u8]) -> Result<Bytes> {
     let mut frame = BytesMut::with_capacity(5 + message.len());
     frame.put_u8(0);
@@ -121,7 +121,7 @@ fn framed(message: &[u8]) -> Result<Bytes> {
     Ok(frame.freeze())
 }
 
-/// One connection; how it ends does not matter here.
+/// Serves one connection. An error at its end does not matter here.
 async fn serve<S>(stream: S, kind: Kind, copies: Arc<[Bytes]>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -168,7 +168,7 @@ fn frames(
     response
 }
 
-/// gRPC: this message to everyone, encoded for every call but never copied.
+/// gRPC: sends this message to every client, encoded for every call but never copied.
 async fn tonic(listen: SocketAddr, message: &[u8]) -> Result<()> {
     let message = Arc::new(ListCustomerTagsResponse::decode(message)?);
     tonic::transport::Server::builder().add_service(Ready(message)).serve(listen).await?;
@@ -205,7 +205,7 @@ impl Service<Request<tonic::body::Body>> for Ready {
     }
 }
 
-/// Encodes a shared message, where tonic's own codec wants one of its own for every call.
+/// Encodes a shared message. tonic's own codec needs a separate message for every call.
 struct ReadyCodec;
 
 impl Codec for ReadyCodec {

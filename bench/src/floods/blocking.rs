@@ -11,15 +11,13 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName}
 
 use crate::{Result, load::parse_head};
 
-/// How long an answer may take.
+/// The longest time to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A connection.
 pub(super) trait Stream: Read + Write + Send {}
 
 impl<S: Read + Write + Send> Stream for S {}
 
-/// Opens a connection.
 pub(super) fn connect(
     address: SocketAddr,
     tls: Option<&Arc<ClientConfig>>,
@@ -33,7 +31,7 @@ pub(super) fn connect(
     Ok(Box::new(StreamOwned::new(client, stream)))
 }
 
-/// What was read of an answer.
+/// Bytes that were read, and belong to the next answers.
 #[derive(Default)]
 pub(super) struct Buffer(Vec<u8>);
 

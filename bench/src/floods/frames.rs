@@ -12,7 +12,7 @@ pub(super) const CONTINUATION: u8 = 9;
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 
-/// What every connection says first: windows as large as can be, so that only the socket holds answers back.
+/// The beginning of every connection. It opens the largest windows, so that only the socket limits answers.
 pub(super) fn opening() -> Vec<u8> {
     let mut opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     opening.extend(frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]));

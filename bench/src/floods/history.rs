@@ -1,4 +1,4 @@
-//! The company with a long history: so many changes, made over HTTP.
+//! The company with a long history: its changes are made over HTTP.
 
 use std::{
     path::Path,
@@ -16,7 +16,7 @@ use crate::{
     servers::{free_port, ours},
 };
 
-/// Those that write at once share the disk.
+/// Writers that write at the same time share the syncs of the disk.
 const WRITERS: usize = 16;
 
 pub(super) fn write(data: &Path, program: &Path, key: &str, changes: u32) -> Result<()> {

@@ -1,4 +1,4 @@
-//! The client that everything is about: it asks at a steady pace, and measures how it is served.
+//! The honest client: it sends requests at a steady pace, and measures the answers.
 
 use std::{
     net::SocketAddr,
@@ -20,18 +20,18 @@ use crate::{
     measure::quantiles,
 };
 
-/// A connection asks as often where it is answered in time, and waits for its answer where it is not. A key may ask
-/// 1,000 times a second by default.
+/// A connection sends a request in each of these intervals, and later if an answer is late. By default a key
+/// may send 1,000 requests per second.
 const EVERY: Duration = Duration::from_micros(1_100);
 
-/// The pause before it connects again.
+/// The pause before a connection is opened again.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What came of it.
+/// The result of a measurement.
 pub(super) struct Served {
     pub(super) per_second: f64,
     pub(super) p99_ms: f64,
-    /// Requests that were not answered, or not with 200.
+    /// Requests without an answer, or with another status than 200.
     pub(super) failed: usize,
 }
 
@@ -50,7 +50,7 @@ struct Counts {
 }
 
 impl Honest {
-    /// Asks for so many seconds.
+    /// Sends requests for so many seconds.
     pub(super) fn ask(&self, seconds: f64) -> Served {
         let counts = Counts::default();
         let started = Instant::now();

@@ -1,4 +1,4 @@
-//! The floods: everything that an attacker was found to try, or could.
+//! The floods: every attack that was found, or thought of.
 
 use std::{
     fmt::Write as _,
@@ -28,16 +28,15 @@ const TAGS: &str = "/admin/v1/companies/cmp_1000/customer_tags";
 /// A little less than the most bytes of a body.
 const MOST_BODY_BYTES: usize = 1_000_000;
 
-/// What is said in one go.
+/// The size of one write.
 const PIECE_BYTES: usize = 16 << 10;
 
 const LIST_RPC: &str = "/moego.business.setting.v1.SettingService/ListCustomerTags";
 const REFLECTION_RPC: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 
-/// One of them.
 pub(super) struct Flood {
     pub(super) name: &'static str,
-    /// Against a server with TLS.
+    /// Whether the server speaks TLS.
     pub(super) is_tls: bool,
     /// From many addresses, as a proxy says that the server trusts.
     pub(super) is_forwarded: bool,
@@ -45,7 +44,7 @@ pub(super) struct Flood {
     pub(super) attack: Attack,
 }
 
-/// All of them. A narrow key may only read settings; a wide one may do everything.
+/// All floods. The narrow key may only read settings; the wide key may do everything.
 pub(super) fn all(narrow: &str, wide: &str, tls: &Arc<ClientConfig>) -> Vec<Flood> {
     let mut all = bodies(narrow);
     all.extend(connections(narrow));
@@ -67,7 +66,7 @@ fn asks(name: &'static str, request: Vec<u8>) -> Flood {
     flood(name, 8, Attack::Asks(vec![request]))
 }
 
-/// Says the first and then the second for ever, on a few connections.
+/// Sends `first` and then repeats `again` without an end, on a few connections.
 fn says(name: &'static str, first: Vec<u8>, again: &[u8]) -> Flood {
     let again = again.repeat((PIECE_BYTES / again.len()).max(1));
     let speech = move || -> Speech { Box::new(once(first.clone()).chain(repeat(again.clone()))) };
@@ -252,7 +251,7 @@ fn dear(key: &str) -> Vec<Flood> {
     ]
 }
 
-/// Bodies that are larger inside than they look, or deeper.
+/// Bodies that become larger or deeper when they are read.
 fn bombs(key: &str) -> Vec<Flood> {
     let body = |name, body: String| asks(name, with_body("POST", key, TAGS, &body));
     let blanks = gzip(&vec![b' '; 64 << 20]);
@@ -308,7 +307,7 @@ fn frames(key: &str) -> Vec<Flood> {
     ]
 }
 
-/// Streams that are asked for one after the other, without waiting for an answer.
+/// Streams that are opened one after the other, without waiting for an answer.
 fn streams(key: &str) -> Vec<Flood> {
     let over = |name, ask: fn(u32, &[u8]) -> Vec<u8>, headers: Vec<u8>| {
         let speech = move || -> Speech {
@@ -333,7 +332,7 @@ fn streams(key: &str) -> Vec<Flood> {
     };
     let reflection: fn(u32, &[u8]) -> Vec<u8> = |stream, headers| {
         let asked = frame(HEADERS, END_HEADERS, stream, headers);
-        // `file_containing_symbol`, which is field 4.
+        // `file_containing_symbol`, field 4.
         let symbol = b"customersettings.v1.EntryService";
         let wanted = [&[0x22, symbol.len() as u8], &symbol[..]].concat();
         [asked, frame(DATA, END_STREAM, stream, &message(&wanted))].concat()

@@ -11,10 +11,10 @@ use tokio::{
 use super::{Slice, Stream, Target, connect, requests::Turns};
 use crate::Result;
 
-/// The runtime's timers are as coarse as this.
+/// The precision of the runtime's timers.
 const TIMER: Duration = Duration::from_millis(2);
 
-/// What a connection does.
+/// The requests of a connection.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) requests: Rc<[Vec<u8>]>,
@@ -24,25 +24,25 @@ pub(super) struct Client {
     pub(super) slice: Rc<Slice>,
 }
 
-/// When a connection sends its next request.
+/// The moment when a connection sends its next request.
 #[derive(Clone)]
 pub(super) enum Pace {
-    /// As soon as it is answered.
+    /// As soon as the request before is answered.
     Closed,
-    /// At given moments. A request that has to wait for the one before it is late from then on.
+    /// At given moments. A request that waits for the one before it counts as late from its moment on.
     Open { next: Instant, every: Duration },
-    /// When there were so many reads for each of them.
+    /// After so many reads for each of these requests.
     Behind { reads: Rc<Slice>, reads_per_write: usize },
 }
 
 impl Pace {
-    /// The moments of one connection of several.
+    /// The moments of one of several connections.
     pub(super) fn open(start: Instant, per_second: f64, number: usize, connections: usize) -> Self {
         let next = start + Duration::from_secs_f64(number as f64 / per_second);
         Self::Open { next, every: Duration::from_secs_f64(connections as f64 / per_second) }
     }
 
-    /// Waits, and says since when the request counts as sent.
+    /// Waits, and gives the time from which the request counts as sent.
     async fn turn(&mut self, slice: &Slice) -> Instant {
         match self {
             Self::Closed => {}
@@ -92,10 +92,10 @@ impl Client {
     }
 }
 
-/// What counts of an answer's head.
+/// The parts of an answer's head that count.
 pub(crate) struct Head {
     pub(crate) status: u16,
-    /// The head's, with the empty line.
+    /// The length of the head, with the empty line.
     pub(crate) length: usize,
     pub(crate) body_length: usize,
 }
@@ -128,7 +128,7 @@ async fn read_some(stream: &mut dyn Stream, buffer: &mut [u8]) -> Result<usize> 
     }
 }
 
-/// An answer's head, if it is there as a whole.
+/// Parses an answer's head, if all of the head is there.
 pub(crate) fn parse_head(bytes: &[u8]) -> Result<Option<Head>> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
@@ -151,7 +151,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.split("\r\n").find_map(value)
 }
 
-/// An answer that is looked at.
+/// An answer with its content.
 pub(crate) struct Answer {
     head: String,
     pub(crate) body: Vec<u8>,

@@ -1,6 +1,6 @@
-//! HTTP/2 written by hand, for GET and for gRPC: frames are made once and sent again with another
-//! stream's number, and of what comes back only frames' heads, lengths and the status are looked at.
-//! A library would need as much time for an answer as the servers do.
+//! HTTP/2 written by hand, for GET and for gRPC. Frames are made once, and sent again with another stream's
+//! number. Of the answers only the frames' heads, lengths and the status are read. A library would need as
+//! much time for an answer as the servers do.
 
 use bytes::Bytes;
 use http::{Method, Request, Version, header};
@@ -33,23 +33,23 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// Windows that never make a server wait for us. The connection's is filled up by as much as was
-/// read, from time to time.
+/// Windows that never make a server wait for the generator. From time to time the generator opens the
+/// connection's window again by the bytes that it read.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const REFILL: u32 = 4 << 20;
 
-/// How `:status: 200` and `:status: 304` begin a block of headers (RFC 7541, appendix A).
+/// The first byte of the headers for `:status: 200` and `:status: 304` (RFC 7541, appendix A).
 const STATUS_200: u8 = 0x88;
 const STATUS_304: u8 = 0x8b;
 
 const GRPC_METHOD: &str = "/moego.business.setting.v1.SettingService/ListCustomerTags";
 
-/// The requests for each company: what a connection sends first, and what it sends from then on.
+/// The requests for each company: the first one of a connection, and the later ones.
 pub(super) struct Requests {
     first: Vec<Vec<u8>>,
     next: Vec<Vec<u8>>,
-    /// The messages of gRPC; none otherwise.
+    /// The messages of gRPC; empty for GET.
     bodies: Vec<Vec<u8>>,
     protocol: Protocol,
     status: u8,
@@ -67,7 +67,7 @@ impl Requests {
         };
         for company in ask.companies.ids.iter() {
             let path = if is_grpc { GRPC_METHOD.to_owned() } else { path(company) };
-            // Clients put into the server's table what stays the same, as this does.
+            // Clients put constant headers into the server's table, and so does this one.
             let keeps_path = is_grpc || ask.companies.ids.len() == 1;
             let mut block = Block::new(if is_grpc { 0x83 } else { 0x82 }, target.tls.is_some());
             block.field(Name::Known(4), &path, keeps_path)?;
@@ -100,7 +100,7 @@ impl Requests {
     }
 }
 
-/// One field, number 1, of a text; before it the flag for no compression and the length.
+/// A message with one text in field 1. The flag for no compression and the length come before it.
 fn message(company: &str) -> Result<Vec<u8>> {
     let length = u8::try_from(company.len())?;
     let mut message = vec![0, 0, 0, 0, 2 + length, 0x0a, length];
@@ -116,10 +116,11 @@ fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// A block of headers, as it is sent first and, with what the server then has in its table, later.
+/// A block of headers in two forms: as it is sent first, and as it is sent later, when the server's table
+/// holds some of the headers.
 struct Block {
     first: Vec<u8>,
-    /// For each field its bytes, or none where the table has it.
+    /// The bytes of each field, or `None` if the table has the field.
     later: Vec<Option<Vec<u8>>>,
     pseudo: [u8; 2],
 }
@@ -140,7 +141,7 @@ impl Block {
         let mut bytes = vec![];
         let form = if keep { 0x40 } else { 0 };
         match name {
-            // A number of more than four bits goes on in the next byte where there are but four.
+            // A number that does not fit into four bits continues in the next byte.
             Name::Known(number) if !keep && number >= 15 => bytes.extend([15, number - 15]),
             Name::Known(number) => bytes.push(form | number),
             Name::New(text) => {
@@ -161,7 +162,7 @@ impl Block {
     fn finish(self) -> (Vec<u8>, Vec<u8>) {
         let kept = self.later.iter().filter(|bytes| bytes.is_none()).count();
         let mut next = self.pseudo.to_vec();
-        // The table's newest field is number 62.
+        // The newest field of the table has the number 62.
         let mut number = 62 + u8::try_from(kept).unwrap_or_default();
         for bytes in self.later {
             match bytes {
@@ -180,12 +181,12 @@ impl Block {
 struct Waiting {
     stream: u32,
     started: Instant,
-    /// What has come of it.
+    /// The bytes of the answer so far.
     bytes: usize,
     is_good: bool,
 }
 
-/// One connection with so many requests at once.
+/// Runs one connection with this many requests at once.
 pub(super) async fn connection(
     mut stream: Box<dyn Stream>,
     requests: &Requests,
@@ -228,9 +229,9 @@ struct Client<'a> {
     slice: &'a Slice,
     waiting: Vec<Waiting>,
     next_stream: u32,
-    /// Bytes since the connection's window was filled up.
+    /// Bytes that were read since the connection's window was opened again.
     read: u32,
-    /// What is to be sent.
+    /// Bytes to send.
     out: Vec<u8>,
 }
 
@@ -243,7 +244,7 @@ impl Client<'_> {
         self.next_stream += 2;
     }
 
-    /// Takes the first frame of what was read, if it is there as a whole, and gives its length.
+    /// Reads the first frame, if all of it is there, and gives its length.
     fn take(&mut self, bytes: &[u8], turns: &mut Turns) -> Result<Option<usize>> {
         let Some(&[a, b, c, kind, flags, d, e, f, g]) = bytes.first_chunk::<HEAD_LENGTH>() else {
             return Ok(None);
@@ -287,7 +288,7 @@ impl Client<'_> {
         Ok(found.ok_or("an answer that nobody waits for")?)
     }
 
-    /// The answer is there. A gRPC call that failed has no message before its trailers.
+    /// The answer is complete. A gRPC call that failed has no message before its trailers.
     fn finish(&mut self, stream: u32, last: u8) -> Result<()> {
         let at = self.waiting.iter().position(|waiting| waiting.stream == stream);
         let answer = self.waiting.swap_remove(at.ok_or("an answer that nobody waits for")?);
@@ -304,7 +305,7 @@ impl Client<'_> {
     }
 }
 
-/// Calls once over gRPC, with a library's client, and gives the message.
+/// Makes one call over gRPC, with a library's client, and gives the message.
 pub(crate) async fn fetch_message(target: &Target, company: &str) -> Result<Vec<u8>> {
     let stream = TokioIo::new(TcpStream::connect(target.address).await?);
     let (mut sender, connection) =

@@ -1,4 +1,4 @@
-//! What is asked: the requests' bytes, made before anything is measured.
+//! The requests' bytes, made before the measurement begins.
 
 use std::rc::Rc;
 
@@ -9,13 +9,13 @@ use base64::{
 
 use super::{Ask, Protocol};
 
-/// How many different unknown keys a flood has, and how many different writes there are.
+/// The number of different unknown keys in a flood, and of different writes.
 const DIFFERENT: usize = 16_384;
 
-/// The entries of the company that is written to.
+/// The number of entries in the company that writes change.
 const WRITTEN_ENTRIES: usize = 100;
 
-/// A repeatable order of companies is enough; it needs no crate.
+/// A repeatable order of companies is enough, so no crate is needed.
 struct Random(u64);
 
 impl Random {
@@ -28,13 +28,13 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// From 0 to below 1.
+    /// A number from 0 to below 1.
     fn fraction(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
-/// The companies that are asked for, and in what order.
+/// The requested companies, and their order.
 #[derive(Clone)]
 pub(crate) struct Companies {
     pub(crate) ids: Rc<[String]>,
@@ -46,13 +46,14 @@ impl Companies {
         Self::in_turn(vec![id.to_owned()])
     }
 
-    /// Each once, then from the beginning.
+    /// Each company once, then again from the beginning.
     pub(crate) fn in_turn(ids: Vec<String>) -> Self {
         let order = (0..ids.len()).collect();
         Self { ids: ids.into(), order }
     }
 
-    /// The first is asked for twice as often as the second, three times as often as the third … (Zipf).
+    /// The first company is requested twice as often as the second, three times as often as the third …
+    /// (Zipf).
     pub(crate) fn skewed(ids: Vec<String>) -> Self {
         let mut sum = 0.0;
         let sums = (1..=ids.len()).map(|rank| {
@@ -69,18 +70,18 @@ impl Companies {
         Self { ids: ids.into(), order }
     }
 
-    /// The turns of one connection of several, which begin at different places of the order.
+    /// The order for one of several connections. Each begins at a different place.
     pub(super) fn turns(&self, number: usize, connections: usize) -> Turns {
         Turns { order: self.order.clone(), at: number * self.order.len() / connections.max(1) }
     }
 
-    /// The same for requests of which each has its own bytes.
+    /// The same for requests that each have their own bytes.
     pub(super) fn turns_of(requests: usize, number: usize, connections: usize) -> Turns {
         Turns { order: (0..requests).collect(), at: number * requests / connections.max(1) }
     }
 }
 
-/// Which request comes next, for ever.
+/// The order of requests, without an end.
 pub(super) struct Turns {
     order: Rc<[usize]>,
     at: usize,
@@ -96,16 +97,16 @@ impl Turns {
     }
 }
 
-/// What kind of keys a flood has.
+/// The keys of a flood.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unknown {
-    /// They begin like keys of the service, and their checksum is wrong.
+    /// Keys that begin like the service's keys, with a wrong checksum.
     Mistyped,
-    /// They could be keys that were brought along, so that only limits keep them from the store.
+    /// Keys that could be imported keys, so that only limits stop them before the store.
     Plausible,
 }
 
-/// As most programs send it.
+/// The header in the form that most programs send.
 pub(super) fn authorization(key: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{key}:")))
 }
@@ -114,12 +115,11 @@ pub(crate) fn path(company: &str) -> String {
     format!("/v1/setting/companies/{company}/customer/tags:list")
 }
 
-/// GET of the list of a company's customer tags over HTTP/1.1; `more` is further lines of its head.
+/// GET of the list of a company's customer tags over HTTP/1.1. `more` has further lines of the head.
 pub(crate) fn list(key: &str, company: &str, more: &str) -> Vec<u8> {
     get(key, &path(company), more)
 }
 
-/// GET of a path.
 pub(crate) fn get(key: &str, path: &str, more: &str) -> Vec<u8> {
     let authorization = authorization(key);
     format!(
@@ -138,7 +138,7 @@ pub(crate) fn with_body(method: &str, key: &str, path: &str, body: &str) -> Vec<
     .into_bytes()
 }
 
-/// One for each company.
+/// One request for each company.
 pub(super) fn http1(ask: &Ask, key: &str) -> Vec<Vec<u8>> {
     let known = ask.if_none_match.as_ref().map(|etag| format!("if-none-match: {etag}\r\n"));
     let request = |company: &String| match ask.protocol {
@@ -150,7 +150,7 @@ pub(super) fn http1(ask: &Ask, key: &str) -> Vec<Vec<u8>> {
     ask.companies.ids.iter().map(request).collect()
 }
 
-/// Changes of the names of the first company's tags; none repeats another soon.
+/// Changes of the names of the first company's tags. A name repeats only after all of them.
 pub(super) fn writes(ask: &Ask, key: &str) -> Vec<Vec<u8>> {
     let company = &ask.companies.ids[0];
     let write = |number| {

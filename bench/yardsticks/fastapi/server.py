@@ -1,5 +1,5 @@
-"""What people would write instead: FastAPI on SQLite. Every request checks its key and reads the
-company's tags; the answer is checked against a model, as FastAPI's documentation has it."""
+"""A server that people would write instead: FastAPI on SQLite. Every request checks its key and reads the
+company's tags. FastAPI checks the answer against a model, as its documentation recommends."""
 
 import argparse
 import base64
