@@ -14,7 +14,8 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/contract.rs"));
 }
 
-/// The messages and services by their descriptors, with comments and HTTP bindings: one pool for all that use them.
+/// The messages and services by their descriptors, with comments and HTTP bindings. All code shares this one
+/// pool.
 pub fn descriptors() -> &'static DescriptorPool {
     static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
         DescriptorPool::decode(DESCRIPTORS)

@@ -6,20 +6,22 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use crate::{auth::Authenticator, clock::Clock, freshness::Freshness, store::Store, telemetry};
 
-/// How often the last uses of keys are written down.
+/// The interval in which the last uses of keys are written.
 const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often it is looked up which secrets came into being, and how long the first look may hold up a start.
+/// The interval in which new secrets are looked up, and the longest time that the first look-up may delay a
+/// start.
 const SECRETS_INTERVAL: Duration = Duration::from_secs(1);
 const FIRST_SECRETS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often it is looked up when the next key expires.
+/// The interval in which the next expiry of a key is looked up.
 const KEY_EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often free memory goes back to the system.
+/// The interval in which free memory is returned to the system.
 const MEMORY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Never ends: the server drops it when it has drained. `health` reports to the protocols for as long as that.
+/// Runs all background work. It never ends: the server drops it after the drain. `health` reports to the
+/// protocols until then.
 pub(crate) async fn run(
     store: &dyn Store,
     clock: &dyn Clock,
@@ -37,7 +39,8 @@ pub(crate) async fn run(
     );
 }
 
-/// The first time at once; a run that took longer than the interval is followed by a whole one.
+/// An interval whose first tick is at once. After work that took longer than the interval, a whole interval
+/// follows.
 fn every(period: Duration) -> Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -54,8 +57,8 @@ async fn write_last_used(authenticator: &Authenticator) {
     }
 }
 
-/// Before the first request, so that keys that exist need no place among those that may be made up, not even right
-/// after the start.
+/// Reads the existing secrets before the first request. Existing keys then need no place among possibly
+/// made-up keys, even right after the start.
 pub(crate) async fn know_secrets_first(authenticator: &Authenticator) {
     let why = match timeout(FIRST_SECRETS_PATIENCE, authenticator.learn_secrets()).await {
         Ok(Ok(())) => return,
@@ -65,7 +68,7 @@ pub(crate) async fn know_secrets_first(authenticator: &Authenticator) {
     tracing::warn!(why, "which keys exist is not known yet: they share the limits of unknown keys");
 }
 
-/// Keys that other programs made; this one's own are known at once.
+/// Looks up keys that other programs made. This process knows its own keys at once.
 async fn learn_secrets(authenticator: &Authenticator) {
     let mut interval = every(SECRETS_INTERVAL);
     loop {
@@ -76,7 +79,7 @@ async fn learn_secrets(authenticator: &Authenticator) {
     }
 }
 
-/// For alerts. An expiry that cannot be read just now is shown a minute later.
+/// Sets the metric for alerts. If the expiry cannot be read, the next attempt is a minute later.
 async fn show_key_expiry(store: &dyn Store, clock: &dyn Clock) {
     let mut interval = every(KEY_EXPIRY_INTERVAL);
     loop {
@@ -88,12 +91,13 @@ async fn show_key_expiry(store: &dyn Store, clock: &dyn Clock) {
     }
 }
 
-/// A flood's or a large export's memory would stay for as long as the process lives (24 MB became 125).
+/// Without this, the memory of a flood or a large export would stay for as long as the process lives (24 MB
+/// became 125).
 async fn give_memory_back() {
     let mut interval = every(MEMORY_INTERVAL);
     loop {
         interval.tick().await;
-        // It waits for locks of the allocator, so no worker does it.
+        // The call waits for locks of the allocator, so it runs on a thread for blocking work.
         let _ = tokio::task::spawn_blocking(customer_settings_memory::give_back).await;
     }
 }

@@ -7,12 +7,12 @@ use std::{
 
 use crate::catalog::time::Timestamp;
 
-/// Where the time comes from.
+/// The source of the time.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day, which people may set back.
     fn now(&self) -> Timestamp;
 
-    /// A time that never runs backwards, for ages and waits.
+    /// A time that never goes back, for ages and waits.
     fn monotonic(&self) -> Instant;
 }
 
@@ -35,7 +35,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The duration in microseconds, which is how times are held in atomics and logs.
+/// The duration in microseconds, the unit of atomics and logs.
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,7 @@
 //! The configuration: defaults, then the file, then the environment, then flags.
 //!
-//! `config/sample.yaml` is the only place that lists keys, defaults and what they are for: the
-//! defaults are that file, read. Knows no command line and nothing that uses the values.
+//! `config/sample.yaml` is the only list of keys, defaults and meanings: the program reads the defaults from
+//! that file. Knows no command line and nothing that uses the values.
 
 use std::{
     env, fmt, fs, io,
@@ -24,7 +24,7 @@ use layers::{Layer, Layers};
 
 const SAMPLE: &str = include_str!("config/sample.yaml");
 
-/// Everything that can be configured. `config/sample.yaml` says what each key is for.
+/// All configuration. `config/sample.yaml` describes each key.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -33,29 +33,29 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The directory of the data.
     pub data_dir: Option<PathBuf>,
-    /// A database in its place.
+    /// A database in place of the directory.
     pub database: Database,
     /// PEM file of the certificate chain.
     pub tls_cert: Option<PathBuf>,
     /// PEM file of the private key.
     pub tls_key: Option<PathBuf>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For` is used.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// Who may read `/metrics` besides loopback.
+    /// Addresses that may read `/metrics` besides loopback.
     #[serde(deserialize_with = "networks")]
     pub metrics_allow: Vec<IpNet>,
-    /// Origins that browsers may call from; `*` is any.
+    /// Origins whose pages may call; `*` is any.
     pub cors_origins: Vec<String>,
-    /// Whether base64 without a scheme word is a credential.
+    /// Whether an `Authorization` of base64 without a scheme word is a credential.
     pub accept_bare_base64: bool,
-    /// The bound of every cache's age, in milliseconds.
+    /// The greatest age of cached data, in milliseconds.
     pub freshness_ms: u64,
-    /// How old an answer may be while the store does not answer.
+    /// The greatest age of an answer while the store does not answer, in milliseconds.
     pub max_stale_ms: u64,
-    /// What is logged, as directives of `tracing_subscriber::EnvFilter`.
+    /// The log level, as directives of `tracing_subscriber::EnvFilter`.
     pub log: String,
-    /// How log lines look.
+    /// The form of log lines.
     pub log_format: LogFormat,
     /// Whether requests that succeed are logged too.
     pub access_log: bool,
@@ -63,17 +63,17 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// A PostgreSQL database, and how it is used.
+/// A PostgreSQL database, and the limits of its use.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
-    /// Where it is; once everything is read, also if a file says so.
+    /// The URL. Once everything is read, this is also set if a file holds the URL.
     pub url: Option<DatabaseUrl>,
-    /// The file that holds the URL, in its place.
+    /// The file that holds the URL, in place of `url`.
     pub url_file: Option<PathBuf>,
     /// Connections at once.
     pub pool_size: usize,
-    /// For a new connection, or one to become free, in milliseconds.
+    /// For opening a connection, and for waiting for a free one, in milliseconds.
     pub connect_timeout_ms: u64,
     /// For one statement, in milliseconds.
     pub statement_timeout_ms: u64,
@@ -85,14 +85,14 @@ pub struct Database {
 pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
-    /// The URL, for connecting alone.
+    /// The URL, only for connecting.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
 impl DatabaseUrl {
-    /// The URL that a file holds; white space around it, such as the last line's end, is not part of it.
+    /// Reads the URL from a file, without the white space around it, such as the end of the last line.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let problem = |source: io::Error| ConfigError::Secret {
             path: path.to_owned(),
@@ -106,7 +106,7 @@ impl DatabaseUrl {
     }
 }
 
-/// Why a file of text cannot be read.
+/// The reason why a file of text cannot be read.
 pub fn unreadable(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
@@ -126,19 +126,19 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// How log lines look.
+/// The form of log lines.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     Auto,
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object per line.
     Json,
 }
 
-/// Limits; all are above zero but the drain delay.
+/// Limits. All except the drain delay are above zero.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -154,21 +154,21 @@ pub struct Limits {
     pub concurrent_requests: usize,
     /// Requests at once on one HTTP/2 connection.
     pub streams_per_connection: u32,
-    /// For a request's head, in milliseconds.
+    /// For receiving a request's head, in milliseconds.
     pub header_timeout_ms: u64,
-    /// Without a request, in milliseconds.
+    /// For a connection without a request, in milliseconds.
     pub idle_timeout_ms: u64,
     /// For a TLS handshake, in milliseconds.
     pub handshake_timeout_ms: u64,
     /// From a request's head to its answer's, in milliseconds.
     pub request_timeout_ms: u64,
-    /// Between not being ready and not accepting, in milliseconds.
+    /// Between "not ready" and the end of accepting connections, in milliseconds.
     pub drain_delay_ms: u64,
     /// For requests in flight when the server stops, in milliseconds.
     pub drain_timeout_ms: u64,
-    /// Per key.
+    /// Requests per second of one key.
     pub requests_per_second: u32,
-    /// Per key, at once.
+    /// Requests at once of one key.
     pub requests_burst: u32,
     /// Look-ups of unknown keys, in all.
     pub unknown_keys_per_second: u32,
@@ -179,8 +179,8 @@ pub struct Limits {
 }
 
 impl Config {
-    /// The configuration of this process: `file`, its environment, and `flags` as pairs of a key
-    /// (`limits.body_bytes`) and its text, written as in the environment.
+    /// The configuration of this process: `file`, the environment of the process, and `flags`. A flag is a
+    /// pair of a key (`limits.body_bytes`) and a text in the form of an environment variable.
     pub fn load(file: Option<&Path>, flags: &[(&str, String)]) -> Result<Self, ConfigError> {
         let variables = env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
@@ -188,7 +188,7 @@ impl Config {
         Self::layered(file, variables, flags)
     }
 
-    /// The same with an environment that is given; variables of other programs are skipped.
+    /// The same with a given environment. Variables of other programs are skipped.
     pub fn layered(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -212,12 +212,12 @@ impl Config {
         Ok(config)
     }
 
-    /// The same while the store does not answer.
+    /// The greatest age of cached data while the store does not answer.
     pub fn max_stale(&self) -> Duration {
         Duration::from_millis(self.max_stale_ms)
     }
 
-    /// The bound of every cache's age.
+    /// The greatest age of cached data.
     pub fn freshness(&self) -> Duration {
         Duration::from_millis(self.freshness_ms)
     }
@@ -227,7 +227,7 @@ impl Config {
         SAMPLE
     }
 
-    /// What is wrong with the first value that is of the right type but makes no sense on its own.
+    /// Checks values whose type is right, each on its own, and names the problem of the first wrong one.
     fn check_each(&self) -> Result<(), String> {
         check_log_directives(&self.log)?;
         if self.cors_origins.iter().any(|origin| origin != "*" && !is_origin(origin)) {
@@ -273,7 +273,7 @@ fn defaults() -> Value {
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Numbers, each with the least and the most that make sense.
+/// The range of each number that makes sense.
 const RANGES: [(&str, u64, u64); 22] = [
     ("database.pool_size", 1, 1_000),
     ("database.connect_timeout_ms", 1, DAY_MS),
@@ -301,12 +301,12 @@ const RANGES: [(&str, u64, u64); 22] = [
 ];
 
 impl Limits {
-    /// For a request's head.
+    /// For receiving a request's head.
     pub fn header_timeout(&self) -> Duration {
         Duration::from_millis(self.header_timeout_ms)
     }
 
-    /// Without a request.
+    /// For a connection without a request.
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms)
     }
@@ -321,7 +321,7 @@ impl Limits {
         Duration::from_millis(self.request_timeout_ms)
     }
 
-    /// Between not being ready and not accepting.
+    /// Between "not ready" and the end of accepting connections.
     pub fn drain_delay(&self) -> Duration {
         Duration::from_millis(self.drain_delay_ms)
     }
@@ -332,7 +332,7 @@ impl Limits {
     }
 }
 
-/// `EnvFilter` itself takes any word for the name of a module, a mistyped level too.
+/// `EnvFilter` itself accepts any word as the name of a module, also a mistyped level.
 fn check_log_directives(directives: &str) -> Result<(), String> {
     for directive in directives.split(',').map(str::trim) {
         let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
@@ -353,8 +353,8 @@ fn is_origin(text: &str) -> bool {
     })
 }
 
-/// An address with a port, or what people write in its place. Other names would have to be looked up,
-/// and one name can be several addresses.
+/// Reads an address with a port, or the short forms that people write. Other names are refused: they would
+/// need a look-up, and one name can have several addresses.
 fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_listen(&text).ok_or_else(|| serde::de::Error::custom(LISTEN_FORMS))
@@ -386,8 +386,8 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D:
     texts.iter().map(parse).collect()
 }
 
-/// A network (`10.0.0.0/8`), or one address. Addresses of IPv4 in IPv6's clothes become IPv4, as
-/// they do wherever an address comes in.
+/// Reads a network (`10.0.0.0/8`), or one address. An IPv4 address in IPv6 form becomes IPv4, as everywhere
+/// in the server.
 pub fn parse_network(text: &str) -> Option<IpNet> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(IpNet::from(address.to_canonical()));

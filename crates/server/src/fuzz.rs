@@ -1,9 +1,9 @@
-//! What must hold of bytes that anybody may send, one function for each kind of them: that none brings the program
-//! down, that refusals are ours and short, that answers are bounded by what was sent, and that what can be written
-//! can be read again. They panic where it does not hold.
+//! The rules for any bytes from anybody, one function for each kind of bytes: the program does not panic,
+//! refusals are the server's own and short, the size of an answer is bounded by the size of the request, and
+//! written text can be read again. A function panics if a rule is broken.
 //!
-//! `fuzz/` has a target for each, and `tests/it/fuzzing.rs` tries them with every run of the tests. Nobody else
-//! should call them.
+//! `fuzz/` has a target for each function, and `tests/it/fuzzing.rs` runs all of them with the other tests.
+//! No other code calls them.
 
 use std::{
     io::Cursor,
@@ -39,7 +39,7 @@ use crate::{
 /// A target.
 pub type Target = fn(&[u8]);
 
-/// All of them, by their names.
+/// All targets, by their names.
 pub const TARGETS: [(&str, Target); 9] = [
     ("credential", credential),
     ("path_template", path_template),
@@ -55,7 +55,7 @@ pub const TARGETS: [(&str, Target); 9] = [
 /// The most bytes that a body may inflate to here.
 const LIMIT: usize = 1 << 16;
 
-/// A refusal tells the caller something, and not more than its client takes.
+/// A refusal has a message, and is not larger than clients accept.
 fn check_refusal(status: &tonic::Status) {
     assert!(!status.message().is_empty());
     assert!(status.message().len() + status.details().len() <= MOST_SENT, "{status:?}");
@@ -82,7 +82,7 @@ pub fn credential(value: &[u8]) {
     }
 }
 
-/// A template's text, and behind the first line's end a path.
+/// The text of a template, and a path after the end of the first line.
 pub fn path_template(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let (template, path) = text.split_once('\n').unwrap_or((text, "/v1/a%2Fb/c:d"));
@@ -94,7 +94,7 @@ pub fn path_template(bytes: &[u8]) {
     assert!(captures.iter().all(|capture| path.contains(capture)));
 }
 
-/// Of which message it is, and then JSON.
+/// The number of a message's type, and then JSON.
 pub fn json_body(bytes: &[u8]) {
     let messages: Vec<MessageDescriptor> = descriptors().all_messages().collect();
     let Some((first, sent)) = bytes.split_first() else { return };
@@ -110,7 +110,7 @@ pub fn json_body(bytes: &[u8]) {
         json::read(&how, descriptor, sent).map(|read| read.message)
     };
     match (read(true), read(false)) {
-        // What is strictly right is right, and means the same.
+        // Bytes that the strict reader accepts have the same meaning for the other reader.
         (Ok(strict), Ok(message)) => {
             assert_eq!(strict, message);
             check_json_of(&message, sent.len());
@@ -125,7 +125,8 @@ pub fn json_body(bytes: &[u8]) {
 }
 
 fn check_json_of(message: &DynamicMessage, sent: usize) {
-    // What cannot be written was made of values that only answers have, such as a moment far away.
+    // A message that cannot be written has values that only answers may have, such as a moment far in the
+    // future.
     let Ok(written) = json::write(message, None) else { return };
     assert!(written.len() <= 4_096 + 1_024 * sent, "{sent} bytes became {}", written.len());
     let again = json::read(&Reading::default(), &message.descriptor(), &written);
@@ -135,7 +136,7 @@ fn check_json_of(message: &DynamicMessage, sent: usize) {
     );
 }
 
-/// A document as `load` reads it.
+/// A document in the form of `load`.
 pub fn yaml_document(bytes: &[u8]) {
     let parsed = document::decode(bytes.to_vec()).and_then(|text| document::parse(&text));
     match parsed {
@@ -169,7 +170,7 @@ pub fn filter(bytes: &[u8]) {
     }
 }
 
-/// A page token; and the place that a token is made of.
+/// A page token, and the place that a token is made of.
 pub fn page_token(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let query = ListEntriesRequest::default();
@@ -212,7 +213,7 @@ pub fn grpc_frame(bytes: &[u8]) {
         let sent = Bytes::copy_from_slice(bytes);
         match inflate::call(sent.clone(), coding, LIMIT) {
             Ok(call) => assert!(call.len() <= LIMIT + HEAD_BYTES + bytes.len()),
-            // That code is the one which gRPC's document on compression asks for.
+            // gRPC's document on compression asks for this code.
             Err(error) => assert!(!request_status(&error).message().is_empty()),
         }
         match inflate::body(sent, coding, LIMIT) {
@@ -222,7 +223,7 @@ pub fn grpc_frame(bytes: &[u8]) {
     }
 }
 
-/// What a client says first, read in pieces of any size.
+/// The first bytes of a client, read in pieces of any size.
 pub fn http2_preface(bytes: &[u8]) {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let Some((piece, said)) = bytes.split_first() else { return };
@@ -231,13 +232,14 @@ pub fn http2_preface(bytes: &[u8]) {
         assert_eq!(whole.is_http2, said.starts_with(PREFACE));
         let in_pieces = passed(&said, usize::from(*piece) + 1);
         assert!(in_pieces.read <= whole.read);
-        // Whoever floods is held back as soon as that is seen, and else it is all one.
+        // A flood is recognized in pieces as in one read. In pieces it may be recognized earlier; other
+        // results are equal.
         assert!(in_pieces.is_flooding == whole.is_flooding);
         assert!(in_pieces == whole || whole.is_flooding);
     }
 }
 
-/// How a stream stands of which that was read.
+/// The state of a stream after these bytes were read in pieces of this size.
 fn passed(said: &[u8], piece: usize) -> crate::net::http2::wire::Passed {
     let mut wire = Wire::new(Cursor::new(said.to_vec()), 1);
     let mut context = Context::from_waker(Waker::noop());

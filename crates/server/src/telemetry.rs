@@ -1,5 +1,5 @@
-//! Logs and metrics of the whole process: where they go and how they look. Knows nothing of what
-//! is logged or counted, but the names of the metrics that `net` counts.
+//! Logs and metrics of the whole process: their destination and their form. Knows nothing of the content,
+//! except the names of the metrics that `net` counts.
 
 use std::{
     io::{self, IsTerminal},
@@ -21,17 +21,17 @@ mod process;
 pub use names::*;
 pub use process::max_fds;
 
-/// Histograms keep every value until then: some 24 bytes for each request.
+/// Until the upkeep, histograms hold every value: some 24 bytes for each request.
 const UPKEEP: Duration = Duration::from_millis(250);
 
 const BUCKETS_WRITES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 const BUCKETS_SECONDS: [f64; 14] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// How long a program that ends waits for its last lines to be written.
+/// The longest time that a program waits at its end for its last lines.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The log of this process. What was logged last is written when this is dropped, or given up after a second.
+/// The log of this process. Dropping it writes the last lines, or gives up after a second.
 #[must_use]
 pub struct Log(Option<log::Queue>);
 
@@ -43,10 +43,10 @@ impl Drop for Log {
     }
 }
 
-/// Sends log lines to standard error from now on, those of panics included. The first call in a
-/// process decides how they look.
+/// Sends log lines to standard error from now on, also those of panics. The first call in a process decides
+/// the form of the lines.
 pub fn init(config: &Config) -> io::Result<Log> {
-    // Before anything holds on to a metric.
+    // The recorder must be installed before any part of the program creates a metric.
     prometheus();
     let queue = log::Queue::to_stderr()?;
     let json = match config.log_format {
@@ -57,7 +57,7 @@ pub fn init(config: &Config) -> io::Result<Log> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&config.log).add_directive(without_parameters()))
         .with_writer(queue.clone())
-        // It would tell standard error of what cannot be written there.
+        // The subscriber would report on standard error that standard error cannot be written.
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     let first = if json {
@@ -75,13 +75,14 @@ pub fn init(config: &Config) -> io::Result<Log> {
     Ok(Log(Some(queue)))
 }
 
-/// The database's driver logs what it sends at level `debug`: rows, and so people's data.
+/// At level `debug` the database's driver logs the parameters that it sends: rows, and therefore people's
+/// data.
 fn without_parameters() -> Directive {
     let directive = "tokio_postgres::query=info".parse();
     directive.unwrap_or_else(|error| unreachable!("a test reads it: {error}"))
 }
 
-/// The metrics of this process. Every server in it counts into the same ones.
+/// The metrics of this process. All servers in the process count into them.
 pub fn prometheus() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
@@ -94,7 +95,7 @@ pub fn prometheus() -> &'static PrometheusHandle {
             .unwrap_or_else(|error| unreachable!("there are buckets: {error}"));
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
-        // Where this library is part of a program with a recorder of its own, that one counts.
+        // If this library is part of a program with a recorder of its own, that recorder counts.
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another metrics recorder is installed: /metrics will be empty");
         }
@@ -109,8 +110,8 @@ pub fn metrics_text() -> String {
     prometheus().render() + &process::text()
 }
 
-/// Keeps the metrics' memory bounded, for as long as it runs: what histograms collect between two
-/// readings of `/metrics` is folded into their buckets.
+/// Bounds the memory of the metrics for as long as it runs: it moves the values that histograms collect
+/// between two readings of `/metrics` into their buckets.
 pub async fn upkeep() {
     let mut ticks = tokio::time::interval(UPKEEP);
     loop {

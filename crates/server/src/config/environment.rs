@@ -1,4 +1,4 @@
-//! The environment of this process: which variables are this program's, and which only look like it.
+//! The environment of this process: the variables of this program, apart from those that only look like it.
 
 use std::{env, ffi::OsString};
 
@@ -8,13 +8,13 @@ pub(super) const PREFIX: &str = "CUSTOMER_SETTINGS_";
 /// Variables of the command line that are not configuration.
 const COMMAND_LINE_VARIABLES: [&str; 5] = ["CONFIG", "DEMO", "KEY", "KEY_FILE", "SERVER"];
 
-/// A variable of this process. An empty one counts as not set: that is what compose files make of
-/// `${NAME}` where nobody set it.
+/// A variable of this process. An empty variable counts as not set, because compose files make `${NAME}`
+/// empty if nobody set it.
 pub fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Those variables of an environment that are meant to be configuration, also the misspelled ones.
+/// The variables of an environment that are meant as configuration, also misspelled ones.
 pub(super) fn configuration(
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> impl Iterator<Item = (String, String)> {
@@ -27,10 +27,10 @@ pub(super) fn configuration(
     })
 }
 
-/// Whether Kubernetes made the variable: beside a Service called `customer-settings`, or
-/// `customer-settings-` and more, each container finds its address in variables that begin as ours do
-/// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>). None of
-/// our own ends as they do.
+/// Whether Kubernetes made the variable. Beside a Service called `customer-settings` or
+/// `customer-settings-…`, each container gets the Service's address in variables that begin like ours
+/// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>). None of our
+/// variables ends like these.
 fn is_service_link(name: &str, value: &str) -> bool {
     let words: Vec<&str> = name.split('_').collect();
     let is_port = |text: &str| text.parse::<u16>().is_ok();
@@ -43,9 +43,9 @@ fn is_service_link(name: &str, value: &str) -> bool {
         {
             true
         }
-        // One for each port that has a name.
+        // Kubernetes makes one for each port that has a name.
         words if words.windows(2).any(|pair| pair == ["SERVICE", "PORT"]) => is_port(value),
-        // A person may have written this one, with a number.
+        // A person may have written this variable, with a number as its value.
         [.., "PORT"] => {
             value.split_once("://").is_some_and(|(scheme, _)| is_protocol(&scheme.to_uppercase()))
         }

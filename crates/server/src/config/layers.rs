@@ -1,6 +1,6 @@
-//! Laying configuration layers over each other, one key at a time: what was there before is valid,
-//! so whatever goes wrong is wrong with this key, this value and this source. That is why every
-//! error can name all three, without a library for layers.
+//! Lays configuration layers over each other, one key at a time. The layers below are valid, so an error
+//! always belongs to this key, this value and this source. Each error can therefore name all three, without a
+//! library for layers.
 
 use std::{
     fmt, fs, io,
@@ -13,78 +13,59 @@ use serde_json::{Map, Value};
 use super::{Config, LISTEN_FORMS, LogFormat, RANGES, environment::PREFIX, unreadable};
 use crate::catalog::near;
 
-/// Keys whose values are shown by nothing.
+/// Keys whose values are never shown.
 const SECRETS: [&str; 1] = ["database.url"];
 
-/// What other programs call the address that they listen at, or parts of it.
+/// Names that other programs give to the address they listen at, or to parts of it.
 const LISTEN_WORDS: [&str; 6] = ["listen", "bind", "host", "address", "addr", "port"];
 
-/// Why a configuration is refused; one line each.
+/// The reason why a configuration is refused; one line each.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "most fields say what they are")]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the configuration file {}: {}", path.display(), unreadable(source))]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// The file is not a YAML mapping.
     #[error("the configuration file {} is not valid: {problem}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and where.
-        problem: String,
-    },
+    Syntax { path: PathBuf, problem: String },
     /// There is no such key.
     #[error("there is no configuration key {key} (from {layer}); {hint}")]
     UnknownKey {
-        /// What was given.
         key: String,
-        /// Where.
         layer: Layer,
-        /// The key or variable that was probably meant, else how to find it.
+        /// The key or variable that was probably meant, else a way to find it.
         hint: String,
     },
     /// The value does not fit the key.
     #[error("{} cannot be {value}{}: {problem}", layer.called(key), layer.origin())]
     Value {
-        /// The key.
         key: String,
         /// The value, as JSON.
         value: String,
-        /// Where it was given.
         layer: Layer,
-        /// What is wrong with it.
         problem: String,
     },
     /// The file of a secret cannot be used.
     #[error("the secret's file {} cannot be read: {problem}", path.display())]
-    Secret {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        problem: String,
-    },
+    Secret { path: PathBuf, problem: String },
     /// One key needs another.
     #[error("{given} needs {missing} too: give both or neither")]
     Pair {
-        /// The key that was given.
+        /// The key that is given.
         given: &'static str,
-        /// The key that was not.
+        /// The key that is not given.
         missing: &'static str,
     },
-    /// A whole body is more than one client may have.
+    /// The largest body would be more than the share of one client.
     #[error(
         "limits.bodies_bytes is {all} and limits.body_bytes {one}: it must be at least four times that, since a key \
          has no more than half of it"
     )]
     Share {
-        /// The most bytes of a body.
+        /// The most bytes of one body.
         one: u64,
-        /// Those of all.
+        /// The most bytes of all bodies.
         all: u64,
     },
     /// Two keys mean the same thing.
@@ -92,7 +73,7 @@ pub enum ConfigError {
     Either(&'static str, &'static str),
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layer {
     /// The file.
@@ -104,7 +85,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// What people call a key there.
+    /// The name of a key in this layer.
     fn called(&self, key: &str) -> String {
         match self {
             Self::Flag => format!("--{}", key.replace(['.', '_'], "-")),
@@ -112,7 +93,7 @@ impl Layer {
         }
     }
 
-    /// Where that is, where the name does not tell.
+    /// The source of a value in brackets, unless the name of the key already shows it.
     fn origin(&self) -> String {
         match self {
             Self::Flag => String::new(),
@@ -131,7 +112,7 @@ impl fmt::Display for Layer {
     }
 }
 
-/// The layers so far. `keys` are all that exist, each with its default.
+/// The layers so far. `keys` are all keys that exist, each with its default.
 pub(super) struct Layers {
     tree: Value,
     keys: Vec<(String, Value)>,
@@ -155,7 +136,7 @@ impl Layers {
         let text = fs::read_to_string(path)
             .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
         let syntax = |problem: String| ConfigError::Syntax { path: path.to_owned(), problem };
-        // Snippets take several lines.
+        // A snippet would take several lines.
         let options = serde_saphyr::options! { with_snippet: false };
         let tree: Value = serde_saphyr::from_str_with_options(&text, options)
             .map_err(|error| syntax(error.to_string()))?;
@@ -190,7 +171,7 @@ impl Layers {
         }
     }
 
-    /// A value as text, which the default's type says how to read.
+    /// Adds a value that is text. The type of the default decides how to read the text.
     pub(super) fn add_text(
         &mut self,
         key: &str,
@@ -249,9 +230,9 @@ impl Layers {
         Ok(())
     }
 
-    /// Names the key that was probably meant by a key or a variable without its prefix.
+    /// Names the key that a wrong key, or a wrong variable without its prefix, probably means.
     fn hint(&self, given: &str, shown: impl Fn(&str) -> String) -> String {
-        // In a variable's name an underscore stands for a dot as well.
+        // In the name of a variable an underscore also stands for a dot.
         let plain = given.replace('.', "_").to_lowercase();
         let plains: Vec<String> = self.keys.iter().map(|(key, _)| key.replace('.', "_")).collect();
         let is_listen = plain.split(['_', '-']).all(|word| LISTEN_WORDS.contains(&word));
@@ -279,7 +260,7 @@ fn flatten(prefix: &str, value: &Value, into: &mut Vec<(String, Value)>) {
     }
 }
 
-/// What is wrong with a value that has not the form of its key's default.
+/// The problem of a value whose type differs from its default's type, or that is out of range.
 fn unlike(key: &str, default: &Value, value: &Value) -> Option<String> {
     if let Some((_, least, most)) = RANGES.iter().find(|(number, ..)| *number == key) {
         let is_within = value.as_u64().is_some_and(|number| (*least..=*most).contains(&number));
@@ -293,7 +274,7 @@ fn unlike(key: &str, default: &Value, value: &Value) -> Option<String> {
             "it must be auto, text or json"
         }
         Value::String(_) if !value.is_string() => "it must be text, if need be in quotation marks",
-        // Whatever may be left out is text.
+        // Every key without a default is a text.
         Value::Null if !value.is_string() && !value.is_null() => {
             "it must be text, if need be in quotation marks"
         }
@@ -306,7 +287,7 @@ fn is_log_format(value: &Value) -> bool {
     value.is_string() && LogFormat::deserialize(value).is_ok()
 }
 
-/// What is wrong with a value that stands where a path belongs and may be a secret itself.
+/// The problem of a value that is not a path although the key needs one. The value may be a secret.
 fn misplaced(key: &str, value: &Value) -> Option<String> {
     let text = value.as_str()?;
     let is_path = ["data_dir", "tls_cert", "tls_key", "database.url_file"].contains(&key);

@@ -1,7 +1,7 @@
-//! The way of log lines to standard error: a queue bounded by bytes, and a thread of its own that empties it.
+//! Log lines on their way to standard error: a queue bounded by bytes, and a thread that empties it.
 //!
 //! Nothing waits for the log, and nothing stops because of it: lines that find no room, or that cannot be
-//! written, are dropped and counted. Knows nothing of what the lines say.
+//! written, are dropped and counted. Knows nothing of the content of the lines.
 
 use std::{
     fs::File,
@@ -19,29 +19,29 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::LOG_LINES_DROPPED;
 
-/// The most bytes of lines that wait. As many may be on their way out at the same time.
+/// The most bytes of waiting lines. The thread may be writing as many at the same time.
 const MOST_WAITING: usize = 1 << 20;
 
-/// For how long lines gather before they go out together: a system call and a waking thread cost more than
-/// many lines. Errors do not wait for it.
+/// The time in which lines are collected before they are written together: a system call and a waking thread
+/// cost more than many lines. Errors are written at once.
 const GATHERING: Duration = Duration::from_millis(10);
 
-/// The pause where whoever reads our standard error has made it non-blocking, and is slow.
+/// The pause after a failed write. The reader of standard error may have made it non-blocking, and be slow.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Lines on their way out.
+/// The queue of lines to write.
 #[derive(Clone)]
 pub(super) struct Queue(Arc<Shared>);
 
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// There is something to write.
+    /// Signals that there are lines to write.
     filled: Condvar,
-    /// Everything was written.
+    /// Signals that all lines were written.
     emptied: Condvar,
-    /// Dropped for want of room.
+    /// Lines dropped because there was no room.
     no_room: Counter,
-    /// Dropped since they could not be written.
+    /// Lines dropped because they could not be written.
     unwritable: Counter,
 }
 
@@ -50,12 +50,13 @@ struct Waiting {
     lines: Vec<u8>,
     is_urgent: bool,
     is_writing: bool,
-    /// Lines that were dropped since the log last told of such.
+    /// The number of dropped lines since the log last reported any.
     dropped: u64,
 }
 
 impl Queue {
-    /// To standard error. Apart from `io::stderr()`, whose lock would keep others waiting who print there.
+    /// The queue for standard error. It does not use `io::stderr()`, whose lock would block other code that
+    /// prints there.
     pub(super) fn to_stderr() -> io::Result<Self> {
         Self::to(File::from(io::stderr().as_fd().try_clone_to_owned()?))
     }
@@ -75,13 +76,13 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Waits until everything that was logged so far is written, at most for so long.
+    /// Waits until all lines so far are written, or until the time is over.
     pub(super) fn flush(&self, patience: Duration) {
         let mut waiting = self.0.lock();
         waiting.is_urgent = true;
         self.0.filled.notify_one();
         let is_busy = |waiting: &mut Waiting| waiting.is_writing || !waiting.lines.is_empty();
-        // Whether it was enough does not matter: more is not to be had.
+        // The result does not matter: there is no more time to give.
         drop(self.0.emptied.wait_timeout_while(waiting, patience, is_busy));
     }
 }
@@ -100,7 +101,7 @@ impl Shared {
             return;
         }
         waiting.lines.extend_from_slice(line);
-        // To notify is a system call, whether or not the thread waits.
+        // A notification is a system call, whether or not the thread waits.
         let is_half = |bytes: usize| bytes >= MOST_WAITING / 2;
         let is_news = before == 0
             || is_urgent && !waiting.is_urgent
@@ -133,7 +134,7 @@ impl Shared {
         }
     }
 
-    /// Waits for lines, and takes all there are.
+    /// Waits for lines, and takes all lines in the queue.
     fn take(&self, lines: &mut Vec<u8>) {
         let none = |waiting: &mut Waiting| waiting.lines.is_empty();
         let waiting =
@@ -147,16 +148,16 @@ impl Shared {
     }
 }
 
-/// Where lines end up.
+/// The writer of the lines.
 struct Sink<W> {
     sink: W,
-    /// A line was begun, and the rest of it could not be written.
+    /// Whether a line was begun and its rest could not be written.
     is_within_line: bool,
 }
 
 impl<W: Write> Sink<W> {
-    /// How many lines could not be written. Whole lines are lost, or their ends: what comes after them begins a
-    /// new line.
+    /// Writes lines, and gives the number of lines that could not be written. Lost are whole lines, or the
+    /// ends of lines. The next line then begins a new line.
     fn write(&mut self, lines: &[u8]) -> u64 {
         if self.is_within_line {
             if self.write_some(b"\n").is_err() {
@@ -194,7 +195,7 @@ fn count(lines: &[u8]) -> u64 {
     lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// Takes one line, which comes whole.
+/// The writer of one line, which arrives in one piece.
 pub(super) struct Line<'a> {
     shared: &'a Shared,
     is_urgent: bool,
@@ -232,7 +233,7 @@ mod tests {
     /// Long enough for everything that a test waits for.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// Hands on what is written, once somebody takes it.
+    /// A writer that hands its bytes to the test, and waits until the test takes them.
     struct Handing(SyncSender<Vec<u8>>);
 
     impl Write for Handing {
@@ -246,7 +247,7 @@ mod tests {
         }
     }
 
-    /// The queue, and what comes out of it; nothing does before it is asked for.
+    /// A queue with such a writer.
     fn handing() -> (Queue, Receiver<Vec<u8>>) {
         let (sender, receiver) = sync_channel(0);
         (Queue::to(Handing(sender)).unwrap(), receiver)
@@ -274,7 +275,7 @@ mod tests {
     fn what_finds_no_room_is_dropped_and_nobody_waits() {
         let (queue, written) = handing();
         queue.0.add(b"first\n", true);
-        // The thread holds the first line until it is taken.
+        // The thread holds the first line until the test takes it.
         let held = |queue: &Queue| queue.0.lock().is_writing;
         while !held(&queue) {
             thread::yield_now();
@@ -308,7 +309,7 @@ mod tests {
         assert!(!queue.0.waiting.is_poisoned());
     }
 
-    /// Has room for so many bytes.
+    /// A writer with room for this many bytes.
     struct Disk {
         room: usize,
         holds: Vec<u8>,

@@ -1,14 +1,14 @@
-//! The metrics' names, and what `/metrics` says of each.
+//! The names of the metrics, with their help in `/metrics`.
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
 /// Requests that were answered or given up, by protocol, method and code.
 pub const REQUESTS: &str = "customer_settings_requests_total";
-/// From a request's head to its answer's, by protocol and method.
+/// From a request's head to its answer's head, by protocol and method.
 pub const REQUEST_SECONDS: &str = "customer_settings_request_duration_seconds";
-/// Requests that are being worked on.
+/// Requests in progress.
 pub const REQUESTS_IN_FLIGHT: &str = "customer_settings_requests_in_flight";
-/// Connections that are open.
+/// Open connections.
 pub const CONNECTIONS: &str = "customer_settings_connections";
 /// Connections that were closed at once because there were too many.
 pub const CONNECTIONS_REFUSED: &str = "customer_settings_connections_refused_total";
@@ -20,7 +20,7 @@ pub const CONNECTIONS_HELD_UP: &str = "customer_settings_connections_held_up_tot
 pub const TLS_FAILURES: &str = "customer_settings_tls_failures_total";
 /// Counter: look-ups of keys in the store.
 pub const KEY_LOOKUPS: &str = "customer_settings_key_lookups_total";
-/// Counter, by `of` (requests, body_bytes): requests for which nothing was left.
+/// Counter, by `of` (requests, body_bytes): requests refused because no room was left.
 pub const OVERLOADED: &str = "customer_settings_overloaded_total";
 /// Gauge: bytes.
 pub const BODY_BYTES: &str = "customer_settings_body_bytes";
@@ -34,9 +34,9 @@ pub const SNAPSHOT_READS: &str = "customer_settings_snapshot_reads_total";
 pub const STALE_ANSWERS: &str = "customer_settings_stale_answers_total";
 /// Gauge: 1 while the store does not answer, or its data was deleted or replaced, and some seconds afterwards.
 pub const STORE_AWAY: &str = "customer_settings_store_away";
-/// Gauge: pieces of work that may take long and have a place.
+/// Gauge: pieces of work that may take long, in progress.
 pub const LONG_WORK_RUNNING: &str = "customer_settings_long_work_running";
-/// Gauge: those that wait for one.
+/// Gauge: pieces of work that may take long, in the queue.
 pub const LONG_WORK_WAITING: &str = "customer_settings_long_work_waiting";
 /// Gauge: bytes.
 pub const SNAPSHOT_BYTES: &str = "customer_settings_snapshot_bytes";
@@ -49,15 +49,15 @@ pub const LOG_LINES_DROPPED: &str = "customer_settings_log_lines_dropped_total";
 /// Panics; each one is a bug.
 pub const PANICS: &str = "customer_settings_panics_total";
 
-/// Counter, by `part`: damaged data that was met.
+/// Counter, by `part`: how often damaged data was met.
 pub const DAMAGE: &str = "customer_settings_damage_met_total";
-/// Gauge: places of damaged data that are known.
+/// Gauge: known places of damaged data.
 pub const DAMAGED_PLACES: &str = "customer_settings_damaged_places";
 /// Gauge, always 1, by `version`.
 pub const BUILD_INFO: &str = "customer_settings_build_info";
 /// Gauge: seconds since the epoch.
 pub const CERTIFICATE_EXPIRY: &str = "customer_settings_tls_certificate_expiry_timestamp_seconds";
-/// Gauge: seconds since the epoch, infinite where no key will expire.
+/// Gauge: seconds since the epoch, infinite if no key will expire.
 pub const KEY_EXPIRY: &str = "customer_settings_key_next_expiry_timestamp_seconds";
 
 pub(super) fn describe() {

@@ -1,19 +1,19 @@
-//! What Linux knows of this process, as `/metrics` shows it under the names that every Prometheus client gives it.
-//! By hand: the libraries for it bring a reader of all of `/proc`, and show seconds of CPU as a gauge.
+//! The figures of Linux about this process, under the names that every Prometheus client uses. Written by
+//! hand, because the libraries for it include a reader of all of `/proc`, and show seconds of CPU as a gauge.
 
 use std::{fmt::Write, fs};
 
 /// Kernel clock ticks per second, as `/proc` counts them on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The fields of `/proc/self/stat` after the name, which stands in parentheses and may hold anything.
+/// The fields of `/proc/self/stat` after the name. The name stands in parentheses and may hold any character.
 const USER_TICKS: usize = 11;
 const SYSTEM_TICKS: usize = 12;
 const THREADS: usize = 17;
 const START_TICKS: usize = 19;
 const VIRTUAL_BYTES: usize = 20;
 
-/// The metrics' text. What cannot be read is left out.
+/// The metrics' text. Values that cannot be read are left out.
 pub(super) fn text() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let (stat, status, limits) =
@@ -60,7 +60,7 @@ pub(super) fn text() -> String {
     text
 }
 
-/// How many file descriptors the process may have (`ulimit -n`); infinite where there is no limit.
+/// The most file descriptors that the process may have (`ulimit -n`); infinite if there is no limit.
 pub fn max_fds() -> Option<f64> {
     max_fds_in(&fs::read_to_string("/proc/self/limits").ok()?)
 }
