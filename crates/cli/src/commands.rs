@@ -24,7 +24,7 @@ pub(crate) mod status;
 mod verbs;
 pub(crate) mod verify;
 
-/// What is wrong with the value of a flag, which cannot be missing where it was given.
+/// The error about the value of a flag. A flag that is given always has a value, so "required" means blank.
 pub(crate) fn wrong_value(violation: Violation) -> Failure {
     match violation.reason {
         "REQUIRED" => usage(format!("{} must not be blank", violation.field)),
@@ -32,7 +32,7 @@ pub(crate) fn wrong_value(violation: Violation) -> Failure {
     }
 }
 
-/// An error of a service, with the inner cause: whoever runs a command here may read it.
+/// The error of a service, with its inner cause: the person who runs a command may read the cause.
 pub(crate) fn explain(error: &Error) -> Failure {
     let cause = error.cause().map(Cause::told).filter(|cause| !cause.is_empty());
     if let Some(cause) = cause.filter(|_| error.cause().is_some_and(Cause::is_damage)) {

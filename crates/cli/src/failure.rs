@@ -2,7 +2,7 @@
 
 use std::{fmt, process::ExitCode};
 
-/// What `--help` says about [`Exit`].
+/// The text of `--help` about [`Exit`].
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -14,7 +14,7 @@ Exit codes:
   6  the server cannot be reached, is overloaded, or took too long: try again later
   141  the reader of standard output went away before it had everything, as 'head' does";
 
-/// What a failed command exits with; a test compares it with [`EXIT_CODES`].
+/// The exit code of a failed command; a test compares it with [`EXIT_CODES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Failed = 1,
@@ -35,7 +35,7 @@ impl From<Exit> for ExitCode {
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// One line, or more of them where each adds something; none if there is nobody to tell.
+    /// One line, or more lines if each adds something. Empty if nobody would read it.
     pub(crate) message: String,
     pub(crate) exit: Exit,
 }
@@ -50,7 +50,7 @@ pub(crate) fn failure(message: impl fmt::Display) -> Failure {
     Failure { message: message.to_string(), exit: Exit::Failed }
 }
 
-/// What a command ends with that met damage where there is no server, and so no log that says more.
+/// The failure of a command that met damage without a server, and therefore without a log with details.
 pub(crate) fn damaged(of: &str) -> Failure {
     failure(format!(
         "the data of {of} is damaged: 'customer-settings verify' names all that is wrong; keep it, and restore a \
@@ -58,7 +58,7 @@ pub(crate) fn damaged(of: &str) -> Failure {
     ))
 }
 
-/// What clap cannot find wrong with a command line.
+/// An error in the command line that clap cannot find.
 pub(crate) fn usage(message: impl fmt::Display) -> Failure {
     Failure { message: message.to_string(), exit: Exit::Usage }
 }

@@ -33,10 +33,10 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILT_FROM"
 /// The customer tags, referral sources, life cycles and action statuses of pet care businesses,
 /// served to every program that reads MoeGo's API.
 ///
-/// `serve` is the server. `load`, `export`, `verify` and `copy` work on its data, in a directory (--data-dir) or in
-/// PostgreSQL (--database-url); `backup` and `restore` on a directory. `entry`, `company`, `business`,
-/// `history` and `key` talk to a running server (--server) with a key, or do the same on its data
-/// without one. `status` asks a server whether it is ready.
+/// `serve` is the server. `load`, `export`, `verify` and `copy` work on its data, in a directory (--data-dir)
+/// or in PostgreSQL (--database-url); `backup` and `restore` on a directory. `entry`, `company`, `business`,
+/// `history` and `key` talk to a running server (--server) with a key, or do the same on the data without a
+/// key. `status` asks a server whether it is ready.
 #[derive(Parser)]
 #[command(name = PROGRAM, version = VERSION, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Try it: customer-settings serve --demo")]
@@ -114,11 +114,12 @@ fn ended(result: Result<(), Failure>) -> ExitCode {
     exit.into()
 }
 
-/// Shows help, or what is wrong with the command line.
+/// Prints the help, or the error in the command line.
 fn tell(error: &clap::Error) -> ExitCode {
     let mut text = error.render().to_string();
     if !error.use_stderr() {
-        // In color where that is wanted; only what goes elsewhere can be cut short.
+        // `print` uses colors on a terminal. Output that is not a terminal may be cut short, which
+        // `print(&text)` handles.
         let is_watched = std::io::stdout().is_terminal();
         return ended(if is_watched { error.print().map_err(Failure::from) } else { print(&text) });
     }
@@ -139,8 +140,8 @@ fn tell(error: &clap::Error) -> ExitCode {
     Exit::Usage.into()
 }
 
-/// What is said of a command line that cannot be read, without those of its words that may be or hold a
-/// secret: such lines end up in the logs of whatever runs commands.
+/// The error text for a command line that cannot be read, without words that may be or contain a secret: such
+/// texts end up in the logs of programs that run commands.
 fn without_secrets(text: &str, arguments: impl Iterator<Item = String>) -> String {
     let may_be_secret = |word: &str| {
         ["://", "password="].iter().any(|mark| word.contains(mark)) || word.starts_with("cs_")

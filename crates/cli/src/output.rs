@@ -25,18 +25,18 @@ pub(crate) enum Output {
     Json,
 }
 
-/// How a list of one sort of thing is printed.
+/// The way to print a list of one kind of thing.
 pub(crate) struct Kind {
     /// The field of the answer that holds the list.
     pub(crate) items: &'static str,
-    /// Each column's header, and where its cells are: a JSON pointer into one of the things.
+    /// The header of each column, and the place of its cells: a JSON pointer into a thing.
     pub(crate) columns: &'static [(&'static str, &'static str)],
-    /// What is said of an empty list.
+    /// The text for an empty list.
     pub(crate) none: &'static str,
 }
 
 impl Output {
-    /// One thing: a line for each of its fields.
+    /// Prints one thing: a line for each of its fields.
     pub(crate) fn one(self, thing: &Value) -> Result<(), Failure> {
         match self {
             Self::Json => print_json(thing),
@@ -44,7 +44,7 @@ impl Output {
         }
     }
 
-    /// The answer of a list: a line for each of its things.
+    /// Prints the answer of a list: a line for each of its things.
     pub(crate) fn list(self, answer: &Value, kind: &Kind) -> Result<(), Failure> {
         if self == Self::Json {
             return print_json(answer);
@@ -72,15 +72,15 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     write(text.as_bytes()).map_err(|error| unwritten(&error))
 }
 
-/// Writes to standard output at once: the one place that does.
+/// Writes to standard output at once. Only this function does.
 pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     let mut output = io::stdout().lock();
     output.write_all(bytes)?;
     output.flush()
 }
 
-/// Whether standard output is /dev/null, which is also what the standard library makes of a closed one
-/// before `main` begins; afterwards nothing tells the two apart.
+/// Whether standard output is /dev/null. The standard library opens /dev/null in place of a closed standard
+/// output before `main` begins, so the two cannot be distinguished.
 pub(crate) fn leads_nowhere() -> bool {
     let output = io::stdout().as_fd().try_clone_to_owned();
     let output = output.and_then(|output| File::from(output).metadata());
@@ -92,8 +92,8 @@ pub(crate) fn leads_nowhere() -> bool {
     }
 }
 
-/// What a command ends with whose result did not reach standard output. A reader that has seen enough,
-/// as `head` has, ends it quietly, with the exit code that a shell gives to programs which SIGPIPE ends.
+/// The failure of a command whose result did not reach standard output. A reader that left, such as `head`,
+/// ends the command without a message, with the exit code that shells give to programs ended by SIGPIPE.
 pub(crate) fn unwritten(error: &io::Error) -> Failure {
     match error.kind() {
         ErrorKind::BrokenPipe => Failure { message: String::new(), exit: Exit::Unread },
@@ -101,18 +101,18 @@ pub(crate) fn unwritten(error: &io::Error) -> Failure {
     }
 }
 
-/// Tells people something on standard error: the one place that does. Nothing depends on it, so it may
-/// be lost.
+/// Prints a line for people on standard error. Only this function does. Nothing depends on the line, so it
+/// may be lost.
 pub(crate) fn note(line: impl Display) {
     ask(format!("{line}\n"));
 }
 
-/// The same without an end of the line, where an answer is typed.
+/// The same without the end of the line, for a question whose answer is typed.
 pub(crate) fn ask(question: impl Display) {
     _ = io::stderr().write_all(question.to_string().as_bytes());
 }
 
-/// The lines of a table: columns as wide as their widest cell, nothing cut.
+/// The lines of a table. Columns are as wide as their widest cell, and nothing is cut.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
     let header: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
     let lines: Vec<&Vec<String>> = std::iter::once(&header).chain(rows).collect();
@@ -128,7 +128,7 @@ pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A value as a cell.
+/// The text of a value in a cell.
 pub(crate) fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => String::new(),
@@ -141,11 +141,11 @@ pub(crate) fn cell(value: &Value) -> String {
     if text.is_empty() {
         return "-".to_owned();
     }
-    // A name that someone else chose must neither break the table nor command the terminal.
+    // A name that someone else chose must neither break the table nor send commands to the terminal.
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// The fields of a thing, those of fields as `address.city`.
+/// The fields of a thing. Fields of fields are named like `address.city`.
 fn fields(thing: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for (name, value) in thing.as_object().into_iter().flatten() {

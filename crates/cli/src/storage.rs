@@ -1,4 +1,4 @@
-//! Where the data is, for what works on it without a server: a data directory or a database.
+//! The place of the data, for commands that work without a server: a data directory or a database.
 
 use std::{
     fmt,
@@ -36,8 +36,8 @@ pub(crate) struct Data {
     /// [env: CUSTOMER_SETTINGS_DATA_DIR]
     #[arg(long, value_name = "DIR", value_parser = parse_directory)]
     data_dir: Option<PathBuf>,
-    /// A PostgreSQL database, such as postgres://user@db.example.com/settings; with a password better
-    /// in a file or the environment, as others see command lines [env: CUSTOMER_SETTINGS_DATABASE_URL]
+    /// A PostgreSQL database, such as postgres://user@db.example.com/settings; put a URL with a password into
+    /// a file or the environment, because other users see command lines [env: CUSTOMER_SETTINGS_DATABASE_URL]
     #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
     database_url: Option<DatabaseUrl>,
     /// A file that holds that URL [env: CUSTOMER_SETTINGS_DATABASE_URL_FILE]
@@ -48,14 +48,14 @@ pub(crate) struct Data {
     database_url_file: Option<PathBuf>,
 }
 
-/// Where the data is.
+/// The place of the data.
 #[derive(Clone, Debug)]
 pub(crate) enum Storage {
     Directory(PathBuf),
     Database(DatabaseUrl),
 }
 
-/// A URL or a path, as the command line has it.
+/// Parses a URL or a path of the command line.
 impl FromStr for Storage {
     type Err = String;
 
@@ -76,8 +76,8 @@ fn parse_directory(text: &str) -> Result<PathBuf, String> {
     Ok(text.into())
 }
 
-/// A path of a file that holds a secret. The secret itself in its place would be shown as the name of a
-/// file that does not exist.
+/// Parses the path of a file that holds a secret. If somebody gives the secret itself, an error about a
+/// missing file would show it.
 pub(crate) fn parse_path(text: &str) -> Result<PathBuf, String> {
     let is_key = text.starts_with("cs_") && !Path::new(text).exists();
     if is_connection(text) || is_key {
@@ -88,12 +88,12 @@ pub(crate) fn parse_path(text: &str) -> Result<PathBuf, String> {
     Ok(text.into())
 }
 
-/// Whether a text says how to reach a database, as a URL or as libpq's pairs.
+/// Whether a text is a connection to a database, as a URL or as libpq's pairs.
 fn is_connection(text: &str) -> bool {
     text.contains("://") || text.contains("password=")
 }
 
-/// What people call it; never the URL.
+/// The name of the place for people. It never shows the URL.
 impl fmt::Display for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -104,7 +104,7 @@ impl fmt::Display for Storage {
 }
 
 impl Data {
-    /// What the command line says.
+    /// The place on the command line.
     pub(crate) fn given(&self) -> Result<Option<Storage>, Failure> {
         Ok(match (&self.data_dir, &self.database_url, &self.database_url_file) {
             (Some(dir), ..) => Some(Storage::Directory(dir.clone())),
@@ -114,7 +114,7 @@ impl Data {
         })
     }
 
-    /// What the command line says counts before what the environment says.
+    /// The place. A flag overrides an environment variable.
     pub(crate) fn storage(&self) -> Result<Storage, Failure> {
         if let Some(given) = self.given()? {
             return Ok(given);
@@ -128,7 +128,7 @@ impl Data {
         }
     }
 
-    /// The directory, for commands that do not know databases.
+    /// The directory, for commands that do not work on databases.
     pub(crate) fn directory(&self, command: &str, instead: &str) -> Result<PathBuf, Failure> {
         match self.storage()? {
             Storage::Directory(dir) => Ok(dir),
@@ -138,13 +138,13 @@ impl Data {
         }
     }
 
-    /// The use cases over it.
+    /// The use cases over the place.
     pub(crate) async fn open(&self, access: Access) -> Result<Services, Failure> {
         self.storage()?.services(access).await
     }
 }
 
-/// What the environment says, which is at most one place.
+/// The place in the environment, which may name one at most.
 pub(crate) fn in_environment() -> Result<Option<Storage>, Failure> {
     let set = [DATA_DIR, DATABASE_URL, DATABASE_URL_FILE]
         .map(|name| variable(name).map(|value| (name, value.to_string_lossy().into_owned())));
@@ -171,7 +171,7 @@ fn from_variable(name: &str, value: String) -> Result<Storage, Failure> {
 }
 
 impl Storage {
-    /// The use cases over it, for a command that runs once.
+    /// The use cases over the place, for a command that runs once.
     pub(crate) async fn services(&self, access: Access) -> Result<Services, Failure> {
         let config = Config::default();
         let (store, _) = self.open(access, &config.database).await?;
@@ -179,7 +179,7 @@ impl Storage {
         services.map_err(|error| explain(&error))
     }
 
-    /// The store, and what people call it.
+    /// The store, and its name for people.
     pub(crate) async fn open(
         &self,
         access: Access,

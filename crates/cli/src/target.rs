@@ -1,8 +1,8 @@
-//! Where a command works: on a running server with a key, or on a data directory with the same
-//! services in this process. Either way it is calls of the management API.
+//! The place where a command works: a running server with a key, or a data directory with the same services
+//! in this process. In both cases the command calls the management API.
 //!
-//! Methods and messages are known by their descriptors alone, so a command is a method's name and
-//! its request as JSON. Knows no command.
+//! This file knows methods and messages only by their descriptors, so a command is a method's name and its
+//! request as JSON. Knows no command.
 
 use std::{
     error::Error,
@@ -49,16 +49,16 @@ pub(crate) use readiness::readiness;
 const SERVER: &str = "CUSTOMER_SETTINGS_SERVER";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to wait before each repetition.
+/// The delay before each repetition.
 const RETRY_DELAYS: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1_000)];
 /// A page of a history with long descriptions is larger than tonic's four megabytes.
 const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
-/// What says that there is no server.
+/// The flags that mean: without a server.
 const HERE: [&str; 3] = ["data_dir", "database_url", "database_url_file"];
 
-/// Where a command works.
+/// The place where a command works.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Where")]
 pub(crate) struct Target {
@@ -71,8 +71,8 @@ pub(crate) struct Target {
     server: Option<Uri>,
     #[command(flatten)]
     data: Data,
-    /// A file of mode 0600 that holds the key; without it CUSTOMER_SETTINGS_KEY holds the key
-    /// itself, or CUSTOMER_SETTINGS_KEY_FILE the file's name; without a server no key is needed
+    /// A file of mode 0600 that holds the key; without it CUSTOMER_SETTINGS_KEY holds the key itself, or
+    /// CUSTOMER_SETTINGS_KEY_FILE the file's name; without a server no key is needed
     #[arg(long, value_name = "FILE", value_parser = parse_path, conflicts_with_all = HERE)]
     key_file: Option<PathBuf>,
     /// A PEM file of further authorities that may have signed the server's certificate
@@ -121,36 +121,36 @@ pub(crate) fn name(server: &Uri) -> String {
     server.to_string().trim_end_matches('/').to_owned()
 }
 
-/// What [`Target`] says, once the environment was looked at.
+/// The place of [`Target`], after a look at the environment.
 enum Place {
     Server(Uri),
     Here(Storage),
 }
 
-/// The services, wherever they are.
+/// The services, on a server or in this process.
 type Services =
     BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Box<dyn Error + Send + Sync>>;
 
 /// A connection to the services.
 pub(crate) struct Client {
     grpc: Grpc<Services>,
-    /// What messages call the other side.
+    /// The name of the other side in messages.
     server: String,
     authorization: Option<MetadataValue<Ascii>>,
     staff: Option<MetadataValue<Ascii>>,
     timeout: Duration,
     names: FieldNames,
-    /// What was found damaged, where there is no server.
+    /// The damage that was met, without a server.
     damages: Option<Arc<Damages>>,
 }
 
 impl Target {
-    /// Whether requests go to a server, where an id makes them safe to repeat.
+    /// Whether requests go to a server, where a request id makes them safe to repeat.
     pub(crate) fn is_server(&self) -> Result<bool, Failure> {
         Ok(matches!(self.place()?, Place::Server(_)))
     }
 
-    /// What the command line says counts before what the environment says.
+    /// The place. A flag overrides an environment variable.
     fn place(&self) -> Result<Place, Failure> {
         if let Some(server) = &self.server {
             return Ok(Place::Server(server.clone()));
@@ -172,9 +172,8 @@ impl Target {
         }
     }
 
-    /// Connects; `staff` is whom the writes are signed with, where the key may say so, `access` what the
-    /// command needs of the data where there is no server, and `names` what it calls the fields that a
-    /// refusal speaks of.
+    /// Connects. `staff` signs the writes, if the key allows that. `access` is the access to the data that
+    /// the command needs without a server. `names` are the command's names for fields in refusals.
     pub(crate) async fn connect(
         &self,
         staff: Option<&str>,
@@ -245,7 +244,7 @@ fn warn_of_clear_text(server: &Uri) {
 impl Client {
     /// Calls a method, for example `EntryService/GetEntry`, with its request as JSON.
     ///
-    /// What the server says to try again is tried again, with the same request id.
+    /// If the server says to try again, the call is repeated with the same request id.
     pub(crate) async fn call(&mut self, method: &str, request: &Value) -> Result<Value, Failure> {
         let message = contract::request(method, request)?;
         let mut delays = RETRY_DELAYS.iter();
@@ -259,7 +258,8 @@ impl Client {
             if status.code() == Code::Internal && self.damages.as_ref().is_some_and(is_damage) {
                 return Err(damaged(&self.server));
             }
-            // A repetition that was looked at says what the first attempt did; one that was turned away does not.
+            // A repetition that the server processed tells the outcome of the first attempt. A repetition
+            // that the server refused as unavailable does not.
             is_unknown =
                 refusal::is_unknown(&status) || (is_unknown && status.code() == Code::Unavailable);
             match delays.next().filter(|_| may_repeat(&status)) {
@@ -303,10 +303,10 @@ fn may_repeat(status: &Status) -> bool {
     }
 }
 
-/// Half to all of a delay, so that clients that were refused together do not return together.
+/// A random delay from half to all of it, so that clients that were refused together do not return together.
 fn jittered(delay: Duration) -> Duration {
     let mut random = [0; 1];
-    // Without chance the delay is the shortest.
+    // Without random bytes the delay is the shortest.
     _ = getrandom::fill(&mut random);
     delay / 2 + delay / 2 * u32::from(random[0]) / 255
 }
@@ -329,7 +329,7 @@ pub(crate) fn fields(method: &str) -> std::collections::BTreeSet<String> {
     contract::fields(method)
 }
 
-/// A request as the server reads it, without what is left out.
+/// A request in the form that the server reads, without absent fields.
 #[cfg(test)]
 pub(crate) fn normalized(method: &str, request: &Value) -> Result<Value, Failure> {
     contract::json(&contract::request(method, request)?, contract::Defaults::LeftOut)

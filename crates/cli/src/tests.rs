@@ -1,11 +1,11 @@
-//! The commands that talk to a server, held to the contract: what each line sends.
+//! The commands that talk to a server: the request of each command line is compared with the contract.
 
 use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 
 use super::{Arguments, Command, EXIT_CODES, target};
 
-/// A line, the method that it calls, and the request without its id, as the server reads it.
+/// A line, the method that it calls, and the request without its id, in the form that the server reads.
 const SENT: &[(&str, &str, &str)] = &[
     (
         "entry list c customer_tags --archived --revision 7 --order-by name",
@@ -153,7 +153,7 @@ fn parse(line: &str) -> Result<Arguments, clap::Error> {
     Arguments::try_parse_from(words.chain(["--server", "http://127.0.0.1:1"]))
 }
 
-/// What a line sends: the method, and the request as the server reads it.
+/// The method and the request of a line, in the form that the server reads.
 fn sent(line: &str) -> (&'static str, Value) {
     let arguments = parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     let call = match &arguments.command {
@@ -192,13 +192,15 @@ fn the_table_of_what_is_sent_has_every_command() {
             let listed = SENT
                 .iter()
                 .any(|(line, ..)| line.starts_with(&name) && line[name.len()..].starts_with(' '));
-            // A batch is read from a file: see its own test. Secrets are imported locally alone.
+            // The test of `entry batch` is separate, because it reads a file. `key import` works only on the
+            // data.
             assert!(listed || ["entry batch", "key import"].contains(&name.as_str()), "{name}");
         }
     }
 }
 
-/// Arguments that are no field of a request: they say how to get one, how to show the answer, or where to work.
+/// Arguments that are not fields of a request: they say how to get one, how to show the answer, or where to
+/// work.
 const NO_FIELDS: &[&str] = &[
     "all",
     "anywhere",
@@ -219,7 +221,7 @@ const NO_FIELDS: &[&str] = &[
     "timeout",
 ];
 
-/// By their names refusals are told in the words of the command line.
+/// Refusals use these names to find the words of the command line.
 #[test]
 fn arguments_have_the_names_of_the_contracts_fields() {
     let all = Arguments::command();

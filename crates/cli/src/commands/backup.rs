@@ -16,10 +16,10 @@ use crate::{
     output::{self, note},
 };
 
-/// How much of a copy is in memory at once.
+/// The part of a copy that is in memory at once.
 const PART_BYTES: usize = 64 * 1024;
 
-/// Those who give a database are told what to do instead; nobody else need know.
+/// The advice for a database. It appears only if somebody gives a database to these commands.
 fn not_for_databases(arg: clap::Arg) -> clap::Arg {
     let is_for_databases = arg.get_id().as_str().starts_with("database_url");
     arg.hide(is_for_databases)
@@ -27,8 +27,9 @@ fn not_for_databases(arg: clap::Arg) -> clap::Arg {
 
 /// Take a consistent copy of the data, with history and keys; a server may be running on it
 ///
-/// The copy is one file that only its owner may read. An existing file is never overwritten. With `-` it
-/// goes to standard output, once there is a whole copy beside the data, which needs as much room there.
+/// The copy is one file that only its owner may read. An existing file is never overwritten. With `-` the
+/// copy goes to standard output. A complete copy stands beside the data first, which needs as much room
+/// there.
 #[derive(clap::Args)]
 #[command(mut_args(not_for_databases))]
 #[command(after_help = "\
@@ -87,9 +88,8 @@ async fn to_standard_output(dir: PathBuf) -> Result<(), Failure> {
 
 /// Bring a backup back, as a new epoch of the data
 ///
-/// Tokens and etags from before are not mistaken for current ones. Keys that were revoked since
-/// the backup was taken work again: they are listed, so that they can be revoked again before a
-/// server starts.
+/// Tokens and etags from before the restore do not count as current. Keys that were revoked after the backup
+/// work again: the command lists them, so that they can be revoked again before a server starts.
 #[derive(clap::Args)]
 #[command(mut_args(not_for_databases))]
 #[command(after_help = "\
@@ -103,7 +103,7 @@ pub(crate) struct Restore {
     /// The backup; `-` is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Replace the data that the directory holds; it is kept beside the restored one
+    /// Replace the data that the directory holds; the old data stays beside the restored data
     #[arg(long)]
     replace: bool,
 }

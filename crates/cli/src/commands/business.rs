@@ -45,10 +45,10 @@ Example: customer-settings business create cmp_001 --name 'Happy Paws Queens' --
     #[command(after_help = "\
 Example: customer-settings business update cmp_001 biz_001 --business-phone '+1 555 0100'")]
     Update(Write<Update>),
-    /// Put a location away: it is no longer listed
+    /// Archive a location: it is no longer listed
     #[command(after_help = "Example: customer-settings business archive cmp_001 biz_001")]
     Archive(Write<One>),
-    /// Take an archived location back into use
+    /// Restore an archived location
     #[command(after_help = "Example: customer-settings business restore cmp_001 biz_001")]
     Restore(Write<One>),
 }
@@ -58,7 +58,7 @@ pub(crate) struct List {
     /// The company's id
     #[arg(value_name = "COMPANY")]
     company_id: String,
-    /// Archived ones too
+    /// Also list archived locations
     #[arg(long = "archived")]
     show_archived: bool,
     #[command(flatten)]
@@ -86,7 +86,7 @@ pub(crate) struct Get {
     as_of: AsOf,
 }
 
-/// A location as it was seen.
+/// A location, and the etag of the state that the caller knows.
 #[derive(Args, Debug, Serialize)]
 pub(crate) struct One {
     #[command(flatten)]
@@ -97,11 +97,12 @@ pub(crate) struct One {
     etag: Option<String>,
 }
 
-// At least one of them and of the address; a group of its own, since a flattened one counts apart.
+// At least one of these fields and of the address is required. The group is separate because clap counts a
+// flattened group separately.
 #[derive(Args, Debug, Serialize)]
 #[command(group = ArgGroup::new("field").required(true).multiple(true))]
 struct Fields {
-    /// What people see: 1 to 100 characters
+    /// The name that people see: 1 to 100 characters
     #[arg(long, value_name = "TEXT", group = "field")]
     name: Option<String>,
     /// The owner's telephone number
@@ -138,10 +139,10 @@ struct Fields {
 #[derive(Args, Debug, Serialize)]
 #[command(next_help_heading = "Address")]
 struct Address {
-    /// Its first line
+    /// The first line of the address
     #[arg(long, value_name = "LINE", group = "field")]
     address1: Option<String>,
-    /// Its second line
+    /// The second line of the address
     #[arg(long, value_name = "LINE", group = "field")]
     address2: Option<String>,
     /// The city
@@ -163,7 +164,7 @@ pub(crate) struct Create {
     /// The company's id
     #[arg(value_name = "COMPANY")]
     company_id: String,
-    /// The id that it shall have [default: a new one]
+    /// The id of the new location [default: a new one]
     #[arg(value_name = "ID")]
     business_id: Option<String>,
     #[command(flatten)]

@@ -44,17 +44,17 @@ Example: customer-settings company create --name 'Sunny Tails' --country US --ti
     /// Change a company; what is not given stays as it is
     #[command(after_help = "Example: customer-settings company update cmp_001 --name 'Happy Paws'")]
     Update(Write<Update>),
-    /// Put a company away: it is no longer listed
+    /// Archive a company: it is no longer listed
     #[command(after_help = "Example: customer-settings company archive cmp_002")]
     Archive(Write<One>),
-    /// Take an archived company back into use
+    /// Restore an archived company
     #[command(after_help = "Example: customer-settings company restore cmp_002")]
     Restore(Write<One>),
 }
 
 #[derive(Args, Debug, Serialize)]
 pub(crate) struct List {
-    /// Archived ones too
+    /// Also list archived companies
     #[arg(long = "archived")]
     show_archived: bool,
 }
@@ -69,7 +69,7 @@ pub(crate) struct Get {
     as_of: AsOf,
 }
 
-/// A company as it was seen.
+/// A company, and the etag of the state that the caller knows.
 #[derive(Args, Debug, Serialize)]
 pub(crate) struct One {
     /// The company's id
@@ -83,26 +83,26 @@ pub(crate) struct One {
 #[derive(Args, Debug, Serialize)]
 #[group(required = true, multiple = true)]
 struct Fields {
-    /// What people see: 1 to 100 characters
+    /// The name that people see: 1 to 100 characters
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Where it is, ISO 3166-1 alpha-2, such as US
+    /// The country, ISO 3166-1 alpha-2, such as US
     #[arg(long, value_name = "CODE")]
     country: Option<String>,
-    /// Its time zone, of the IANA database, such as America/New_York
+    /// The time zone, of the IANA database, such as America/New_York
     #[arg(long, value_name = "ZONE")]
     #[serde(serialize_with = "as_time_zone")]
     timezone: Option<String>,
 }
 
-/// The contract's time zone is a message.
+/// The contract has a message for the time zone.
 fn as_time_zone<S: Serializer>(zone: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
     zone.as_ref().map(|id| json!({"id": id})).serialize(to)
 }
 
 #[derive(Args, Debug, Serialize)]
 pub(crate) struct Create {
-    /// The id that it shall have [default: a new one]
+    /// The id of the new company [default: a new one]
     #[arg(value_name = "COMPANY")]
     company_id: Option<String>,
     #[command(flatten)]

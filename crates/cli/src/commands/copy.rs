@@ -16,27 +16,27 @@ use crate::{
 
 /// Copy everything (companies, locations, entries, history, keys) into another store
 ///
-/// The target must be empty, or hold the beginning of the same data: a copy that was stopped goes on
-/// where it was, and what was written meanwhile comes with the next one. So copy once while the server
-/// runs, stop it, and copy again. The result is verified.
+/// The target must be empty, or hold the beginning of the same data. A copy that was stopped continues when
+/// it is repeated, and another copy adds the changes since. So copy once while the server runs, stop the
+/// server, and copy again. The result is verified.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example: customer-settings copy --from data --to-url-file /run/secrets/database-url"
 )]
 pub(crate) struct Copy {
-    /// What to read: a data directory or the URL of a PostgreSQL database
+    /// The source: a data directory or the URL of a PostgreSQL database
     #[arg(long, value_name = "DIR-OR-URL", required_unless_present = "from_url_file")]
     from: Option<Storage>,
-    /// A file that holds the URL of the database to read, as others see command lines
+    /// A file that holds the URL of the database to read, because other users see command lines
     #[arg(long, value_name = "FILE", value_parser = parse_path, conflicts_with = "from")]
     from_url_file: Option<PathBuf>,
-    /// What to write: an existing data directory or the URL of a PostgreSQL database
+    /// The target: an existing data directory or the URL of a PostgreSQL database
     #[arg(long, value_name = "DIR-OR-URL", required_unless_present = "to_url_file")]
     to: Option<Storage>,
     /// A file that holds the URL of the database to write
     #[arg(long, value_name = "FILE", value_parser = parse_path, conflicts_with = "to")]
     to_url_file: Option<PathBuf>,
-    /// How to print what verifying found
+    /// How to print the findings of the verification
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
 }

@@ -68,13 +68,13 @@ Examples:
     #[command(after_help = "\
 Example: customer-settings entry create cmp_001 customer_tags --name 'Senior Pet' --color '#8E44AD'")]
     Create(Write<Create>),
-    /// Change an entry; what is not given stays as it is
+    /// Change an entry; fields that are not given do not change
     #[command(after_help = "\
 Examples:
   customer-settings entry update cmp_001 customer_tags tag_001 --name VIP
   customer-settings entry update cmp_001 customer_tags tag_001 --no-color --dry-run")]
     Update(Write<Update>),
-    /// Put an entry away; it keeps its id, its history and its place, and its name is free
+    /// Archive an entry; it keeps its id, its history and its place, and its name becomes free
     ///
     /// The default life cycle can only be archived together with a successor.
     #[command(after_help = "\
@@ -82,13 +82,13 @@ Examples:
   customer-settings entry archive cmp_001 customer_tags tag_001
   customer-settings entry archive cmp_001 life_cycles lc_001 --successor lc_002")]
     Archive(Write<Archive>),
-    /// Take an archived entry back into use, at its old place
+    /// Restore an archived entry, at its old place
     #[command(after_help = "\
 Example: customer-settings entry restore cmp_001 customer_tags tag_001")]
     Restore(Write<One>),
     /// Delete an archived entry; its id is never used again
     ///
-    /// Asks first; without a terminal it needs --yes. `history undo` brings the entry back.
+    /// Asks first; without a terminal it needs --yes. `history undo` restores the entry.
     #[command(after_help = "\
 Example: customer-settings entry delete cmp_001 customer_tags tag_003 --yes")]
     Delete(Write<Delete>),
@@ -102,9 +102,8 @@ Example: customer-settings entry set-default cmp_001 life_cycles lc_002")]
     SetDefault(Write<SetDefault>),
     /// Make several changes at once, all or none of them
     ///
-    /// The file holds what the API's BatchChangeEntries takes, {"changes": […]}, or the list of
-    /// changes alone. A change is {"create": {…}}, or the same with update, archive, restore, delete
-    /// or reorder.
+    /// The file holds the body of the API's BatchChangeEntries, {"changes": […]}, or only the list of
+    /// changes. A change is {"create": {…}}, or the same with update, archive, restore, delete or reorder.
     #[command(after_help = "\
 Examples:
   customer-settings entry batch cmp_001 changes.json --dry-run
@@ -138,13 +137,13 @@ pub(crate) struct List {
     #[command(flatten)]
     #[serde(flatten)]
     catalog: Catalog,
-    /// Only those that meet these conditions
+    /// Only entries that meet these conditions
     #[arg(long, value_name = "CONDITIONS")]
     filter: Option<String>,
-    /// position, name, created_time or last_updated_time; with ' desc' turned around
+    /// position, name, created_time or last_updated_time; in the opposite direction with ' desc'
     #[arg(long, value_name = "FIELD")]
     order_by: Option<String>,
-    /// Archived ones too
+    /// Also list archived entries
     #[arg(long = "archived")]
     show_archived: bool,
     #[command(flatten)]
@@ -165,7 +164,7 @@ pub(crate) struct Get {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
 struct Fields {
-    /// What people see: 1 to 100 characters
+    /// The name that people see: 1 to 100 characters
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// A longer explanation: up to 500 characters
@@ -174,7 +173,7 @@ struct Fields {
     /// #RGB or #RRGGBB
     #[arg(long, value_name = "COLOR")]
     color: Option<String>,
-    /// Without a color
+    /// Remove the color
     #[arg(long, conflicts_with = "color")]
     no_color: bool,
 }
@@ -195,7 +194,7 @@ pub(crate) struct Create {
     #[command(flatten)]
     #[serde(flatten)]
     catalog: Catalog,
-    /// The id that it shall have [default: a new one]
+    /// The id of the new entry [default: a new one]
     #[arg(value_name = "ID")]
     entry_id: Option<String>,
     #[command(flatten)]
@@ -205,7 +204,7 @@ pub(crate) struct Create {
     etag: Option<String>,
 }
 
-/// An entry as it was seen.
+/// An entry, and the etag of the state that the caller knows.
 #[derive(Args, Debug, Serialize)]
 pub(crate) struct One {
     #[command(flatten)]
@@ -356,14 +355,14 @@ impl Batch {
         self.request(document)
     }
 
-    /// The request that the document is, for the company that the command line names.
+    /// Makes the request from the document, for the company of the command line.
     fn request(&self, document: Value) -> Result<Value, Failure> {
         let mut request = match document {
             Value::Array(changes) => json!({"changes": changes}),
             Value::Object(_) => document,
             _ => return Err(usage("the document is neither an object nor a list of changes")),
         };
-        // What the command line may say too is looked for under one name.
+        // A value that the command line may also give is looked for under one name.
         let names = [
             ("companyId", "company_id"),
             ("requestId", "request_id"),
@@ -409,7 +408,7 @@ mod tests {
         let expected =
             json!({"company_id": "c", "request_id": "r", "validate_only": true, "etag": "new"});
         assert_eq!(batch(Some("new")).request(whole).unwrap(), expected);
-        // As JSON it can say that a field is to be empty, and as a message it could not.
+        // JSON can say that a field is to become empty, and a message cannot.
         let clears = json!([{"update": {"id": "t", "entry": {"color": null}}}]);
         let clears = batch(None).request(clears).unwrap();
         let clears = normalized("EntryService/BatchChangeEntries", &clears).unwrap();

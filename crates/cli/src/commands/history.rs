@@ -49,8 +49,8 @@ Examples:
     Undo(Write<Undo>),
     /// Give a company, its locations and its catalogs the state of a revision, as one new change
     ///
-    /// Shows what would change and asks first; without a terminal it needs --yes. What was shown is
-    /// what happens: another change in between refuses it.
+    /// Shows the changes and asks first; without a terminal it needs --yes. If another change comes in
+    /// between, the command is refused, so nothing else can happen than it showed.
     #[command(after_help = "Example: customer-settings history rollback cmp_001 7")]
     Rollback(Write<RollBack>),
 }
@@ -118,7 +118,7 @@ impl HistoryCommand {
         let mut client = call.connect().await?;
         if let Self::List(list) = &self {
             let mut answer = call.answer(&mut client).await?;
-            // A table has the summaries alone.
+            // A table shows only the summaries.
             let changes = answer["changes"].as_array_mut().filter(|_| call.output == Output::Json);
             for change in changes.into_iter().flatten() {
                 whole(&mut client, &list.request.company_id, change).await?;
@@ -139,7 +139,7 @@ impl HistoryCommand {
         if call.is_dry() {
             tell_dry_run();
         }
-        // What was tried is in no log, and a key that may write need not be one that may read it.
+        // A dry run is in no log, and a key that may write need not be allowed to read the log.
         let more = answer["change"]["parts"].as_i64().unwrap_or(1) - 1;
         if more > 0 {
             note(format!("the change is large: {more} more parts of it are not shown"));
@@ -161,7 +161,7 @@ impl HistoryCommand {
 }
 
 impl RollBack {
-    /// Shows what would change, if anything, and asks; the etag in `request` then holds the server to it.
+    /// Shows the changes, if any, and asks. The etag in `request` then makes the server refuse anything else.
     async fn ask(&self, client: &mut Client, request: &mut Value) -> Result<(), Failure> {
         if self.etag.is_none() {
             let newest = json!({"company_id": self.company_id, "page_size": 1});
@@ -180,7 +180,7 @@ impl RollBack {
     }
 }
 
-/// Brings the other parts of a large change.
+/// Fetches the other parts of a large change.
 async fn whole(client: &mut Client, company: &str, change: &mut Value) -> Result<(), Failure> {
     for part in 2..=change["parts"].as_i64().unwrap_or(1) {
         let request = json!({"company_id": company, "revision": change["revision"], "part": part});
@@ -212,7 +212,7 @@ fn show_change(change: &Value, output: Output) -> Result<(), Failure> {
     }
 }
 
-/// What an undo or a roll back did.
+/// Prints the result of an undo or a roll back.
 fn show_result(result: &Value, output: Output) -> Result<(), Failure> {
     if output == Output::Json {
         return print_json(result);
@@ -253,14 +253,14 @@ fn delta_rows(delta: &Value) -> Vec<Vec<String>> {
     };
     let fields = delta["fields"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let mut fields: Vec<&str> = fields.collect();
-    // What was made, deleted or put away is named, even if no field of it is said to have changed.
+    // Things that were created, deleted or archived are named, even if none of their fields changed.
     if fields.is_empty() {
         fields.push("name");
     }
     fields.into_iter().map(|f| row(f, &value(before, f), &value(after, f))).collect()
 }
 
-/// A field's name as JSON has it.
+/// The JSON name of a field.
 fn camel_case(field: &str) -> String {
     let mut words = field.split('_');
     let first = words.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! `customer-settings key`: what programs and people call with.
+//! `customer-settings key`: the keys that programs and people use.
 
 use std::{
     collections::BTreeSet,
@@ -72,10 +72,10 @@ const SCOPES: &str = "settings:read, settings:write, companies:read, companies:w
 
 /// Issue, restrict, rotate and revoke keys
 ///
-/// On a server a key sees, makes and changes only keys that lie wholly within its own restrictions. On a
-/// data directory there are no such limits: this is the way to the first key. A running server takes a
-/// new key at once. It refuses a key that it revoked itself from that moment on, and one that a command
-/// revoked within a second.
+/// On a server a key sees, makes and changes only keys that lie wholly within its own restrictions. On a data
+/// directory there are no such limits: the first key is made there. A running server accepts a new key at
+/// once. It refuses a key at once if it revoked the key itself, and within a second if a command revoked the
+/// key.
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXIT_CODES)]
 pub(crate) enum KeyCommand {
@@ -100,7 +100,7 @@ Examples:
     /// Show one key, never its secret
     #[command(after_help = "Example: customer-settings key get key_001")]
     Get(Read<Get>),
-    /// Change a key's name or restrictions; what is not given stays as it is
+    /// Change a key's name or restrictions; values that are not given do not change
     #[command(after_help = "\
 Examples:
   customer-settings key update key_001 --name 'Till 2' --expires 90d
@@ -111,7 +111,7 @@ Examples:
     Rotate(Write<Rotate>),
     /// Revoke a key for good, with all its secrets; no undo brings it back
     ///
-    /// Asks first where there is a terminal to ask on.
+    /// Asks first on a terminal.
     #[command(after_help = "\
 Examples:
   customer-settings key revoke key_001
@@ -139,10 +139,10 @@ pub(crate) struct Import {
     draft: Draft,
 }
 
-/// What the key may do; all restrictions apply together
+/// The restrictions of the key; all of them apply together
 #[derive(Args, Debug)]
 struct Draft {
-    /// What people call the key
+    /// The name of the key
     #[arg(long, value_name = "NAME")]
     name: String,
     #[arg(
@@ -150,26 +150,26 @@ struct Draft {
         help = format!("What it may do; may be repeated: {SCOPES}"),
     )]
     scopes: Vec<String>,
-    /// A company that it covers; may be repeated; without it all companies
+    /// A company that the key covers; may be repeated; without it all companies
     #[arg(long = "company", value_name = "ID")]
     company_ids: Vec<String>,
-    /// A network that it may be used from, such as 10.0.0.0/8 or 2001:db8::/32; may be repeated
+    /// A network that the key may be used from, such as 10.0.0.0/8 or 2001:db8::/32; may be repeated
     #[arg(long = "allow-ip", value_name = "CIDR")]
     addresses: Vec<String>,
-    /// When it ends: in a while (30d, 12h) or at a time (2027-01-01T00:00:00Z)
+    /// When the key expires: after a span (30d, 12h) or at a time (2027-01-01T00:00:00Z)
     #[arg(long = "expires", value_name = "WHEN", allow_hyphen_values = true)]
     expires_time: Option<String>,
-    /// The id of the staff member it acts as
+    /// The id of the staff member that the key acts as
     #[arg(long = "staff", value_name = "ID")]
     staff_id: Option<String>,
 }
 
 #[derive(Args, Debug, Serialize)]
 pub(crate) struct List {
-    /// Revoked ones too
+    /// Also list revoked keys
     #[arg(long = "revoked")]
     show_revoked: bool,
-    /// Only those that the key of this id made itself
+    /// Only keys that the key of this id made itself
     #[arg(long = "created-by", value_name = "ID")]
     created_by_key_id: Option<String>,
 }
@@ -181,7 +181,7 @@ pub(crate) struct Get {
     id: String,
 }
 
-/// A key as it was seen.
+/// A key, and the etag of the state that the caller knows.
 #[derive(Args, Debug, Serialize)]
 struct One {
     /// The key's id, as `key list` shows it
@@ -197,7 +197,7 @@ struct One {
 pub(crate) struct Update {
     #[command(flatten)]
     one: One,
-    /// What people call the key
+    /// The name of the key
     #[arg(long, value_name = "NAME", group = "change")]
     name: Option<String>,
     #[arg(
@@ -205,28 +205,28 @@ pub(crate) struct Update {
         help = format!("What it may do, in place of what it could; may be repeated: {SCOPES}"),
     )]
     scopes: Vec<String>,
-    /// A company that it covers, in place of those that it did; may be repeated
+    /// A company that the key covers, in place of the companies before; may be repeated
     #[arg(long = "company", value_name = "ID", group = "change")]
     company_ids: Vec<String>,
-    /// Covers all companies
+    /// The key covers all companies
     #[arg(long, group = "change", conflicts_with = "company_ids")]
     all_companies: bool,
-    /// A network that it may be used from, in place of those it had; may be repeated
+    /// A network that the key may be used from, in place of the networks before; may be repeated
     #[arg(long = "allow-ip", value_name = "CIDR", group = "change")]
     addresses: Vec<String>,
-    /// May be used from anywhere
+    /// The key may be used from anywhere
     #[arg(long, group = "change", conflicts_with = "addresses")]
     anywhere: bool,
-    /// When it ends: in a while (30d, 12h) or at a time (2027-01-01T00:00:00Z)
+    /// When the key expires: after a span (30d, 12h) or at a time (2027-01-01T00:00:00Z)
     #[arg(long = "expires", value_name = "WHEN", group = "change", allow_hyphen_values = true)]
     expires_time: Option<String>,
-    /// Does not end
+    /// The key does not expire
     #[arg(long, group = "change", conflicts_with = "expires_time")]
     no_expiry: bool,
-    /// The id of the staff member it acts as
+    /// The id of the staff member that the key acts as
     #[arg(long = "staff", value_name = "ID", group = "change")]
     staff_id: Option<String>,
-    /// Acts as nobody but itself
+    /// The key acts as itself, and not as a staff member
     #[arg(long, group = "change", conflicts_with = "staff_id")]
     no_staff: bool,
 }
@@ -239,8 +239,8 @@ pub(crate) struct Rotate {
     #[arg(long, value_name = "SPAN", default_value = "1d", value_parser = values::overlap)]
     #[arg(allow_hyphen_values = true)]
     overlap: Duration,
-    /// The secret from before an earlier rotation, while it still works, may end now; with an overlap
-    /// of 0s it ends anyway
+    /// Allow the rotation to end the secret from before an earlier rotation that still works; an overlap of
+    /// 0s ends it in any case
     #[arg(long)]
     end_overlap: bool,
 }
@@ -250,8 +250,8 @@ pub(crate) struct Revoke {
     #[command(flatten)]
     #[serde(flatten)]
     one: One,
-    /// Also the keys that it made, those that they made, and so on: all or, where they are more than
-    /// 500, nothing
+    /// Also revoke the keys that it made, the keys that those made, and so on; if they are more than 500,
+    /// nothing is revoked
     #[arg(long)]
     with_created: bool,
     /// Do not ask
@@ -349,7 +349,7 @@ impl Draft {
     }
 }
 
-/// The key of a request that is to be made as the draft says.
+/// The fields of a key in a request, made from the draft.
 fn message(draft: &KeyDraft) -> Value {
     json!({
         "name": draft.name.as_str(),
@@ -370,7 +370,7 @@ fn texts(networks: &[IpNet]) -> Vec<String> {
 }
 
 impl Update {
-    /// The request: each field that is given is in the mask, also where it becomes empty.
+    /// Makes the request. Each field that is given is in the mask, also if it becomes empty.
     fn message(&self) -> Result<Value, Failure> {
         let (mut key, mut mask) = (Map::new(), Vec::new());
         let mut set = |name: &'static str, value: Option<Value>| {
@@ -458,7 +458,7 @@ fn parse_expires(text: &str) -> Result<Timestamp, Failure> {
 }
 
 fn as_micros(span: Duration) -> Result<i64, Failure> {
-    // To the year 9900 or so: what a time on the wire can say.
+    // To about the year 9900, the largest time on the wire.
     const MOST_SECONDS: u64 = 7_900 * 365 * 24 * 60 * 60;
     if span.as_secs() > MOST_SECONDS {
         return Err(usage(

@@ -13,8 +13,9 @@ use crate::output::{self, note};
 
 /// Bring companies, locations and entries in from a YAML or JSON document
 ///
-/// Running it twice changes nothing. A field that the document leaves out keeps its value. Entries are found by id, else by name without regard to
-/// case, white space and invisible characters; what the document does not name stays as it is, after what it names. A company is
+/// Loading the same document again changes nothing. A field that the document leaves out keeps its value.
+/// Entries are found by id, else by name without regard to case, white space and invisible characters. Things
+/// that the document does not name do not change; they come after the things that it names. A company is
 /// written whole or not at all. A server may be running on the data directory.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -62,7 +63,7 @@ impl Load {
     }
 }
 
-/// Tells what became of a company; false if it was not loaded.
+/// Prints the result of a company; false if it was not loaded.
 fn say(label: &str, outcome: Outcome) -> bool {
     match outcome {
         Outcome::Loaded(id, changed) if changed.before == changed.after => {
@@ -114,7 +115,7 @@ impl Export {
                 .inspect_err(|error| failed = Some(output::unwritten(error)))
         };
         let exported = services.load.export(company.as_ref(), write).await;
-        // What the service makes of it would be the server's fault.
+        // The service would blame the server for an output that cannot be written.
         match failed {
             Some(failure) => Err(failure),
             None => exported.map_err(|error| explain(&error)),

@@ -35,22 +35,21 @@ use crate::{failure::usage, output, storage::Storage, supervisor};
 const CONFIG: &str = "CUSTOMER_SETTINGS_CONFIG";
 const DEMO_VARIABLE: &str = "CUSTOMER_SETTINGS_DEMO";
 
-/// What `--demo` starts with.
+/// The example data of `--demo`.
 const DEMO: &str = include_str!("../../../server/demo/demo.yaml");
-/// Where the demo lives unless told otherwise.
+/// The default directory of the demo.
 const DEMO_DIR: &str = "demo-data";
-/// Files that a server needs besides its connections: the store's, the log's, the runtime's.
+/// The files that a server opens besides its connections: the store's, the log's, the runtime's.
 const SPARE_FILES: f64 = 100.0;
-/// The demo key's file: the one secret that is ever kept in the clear.
+/// The file of the demo's key, the only secret that is ever stored in the clear.
 const DEMO_KEY: &str = "demo-key";
 
 /// Serve gRPC, gRPC-Web and HTTP/JSON on one port
 ///
 /// Every option but --demo and --config can also be set in the configuration file, and each as
-/// CUSTOMER_SETTINGS_<OPTION> in the environment;
-/// `customer-settings config` prints all there are. Flags win over the environment, the
-/// environment over the file. SIGTERM and SIGINT stop the server once what is in flight is
-/// answered; SIGHUP reads the certificate again.
+/// CUSTOMER_SETTINGS_<OPTION> in the environment; `customer-settings config` prints all keys. Flags override
+/// the environment, and the environment overrides the file. SIGTERM and SIGINT stop the server after the
+/// requests in flight; SIGHUP reads the certificate again.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -58,8 +57,8 @@ Examples:
   customer-settings serve --data-dir data --listen 127.0.0.1:8080
   customer-settings serve --config customer-settings.yaml --data-dir data")]
 pub(crate) struct Serve {
-    /// Start with example data and a key of its own, in ./demo-data unless told otherwise
-    /// [env: CUSTOMER_SETTINGS_DEMO, true or false]
+    /// Start with example data and a key of its own, in ./demo-data or the given directory [env:
+    /// CUSTOMER_SETTINGS_DEMO, true or false]
     #[arg(long)]
     demo: bool,
     /// The address and port to listen on: 127.0.0.1:8080, [::1]:8080, localhost:8080 for this machine alone,
@@ -69,9 +68,9 @@ pub(crate) struct Serve {
     /// The directory of the data: one that this program made, or an empty one
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// A PostgreSQL database in place of a directory, which any number of servers may share: one that
-    /// this program filled, or an empty one; with a password better in a file or the environment, as others
-    /// see command lines
+    /// A PostgreSQL database in place of a directory, which any number of servers may share: one that this
+    /// program filled, or an empty one; put a URL with a password into a file or the environment, because
+    /// other users see command lines
     #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
     database_url: Option<DatabaseUrl>,
     /// A file that holds that URL, such as a mounted secret
@@ -83,10 +82,10 @@ pub(crate) struct Serve {
     /// The certificate's private key, a PEM file; needs --tls-cert
     #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// What is logged: error, warn, info, debug, trace or off, also per module [default: info]
+    /// The level of the log: error, warn, info, debug, trace or off, also for one module [default: info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
-    /// How log lines look: text, json or auto [default: auto]
+    /// The form of log lines: text, json or auto [default: auto]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
     /// The configuration file [env: CUSTOMER_SETTINGS_CONFIG]
@@ -110,7 +109,7 @@ impl Serve {
             }
         };
         let demo = if is_demo { Some(Demo::of(&storage)?) } else { None };
-        // Before anything is made, since this fails most often.
+        // The port is taken before anything is made, because this step fails most often.
         let bound = net::bind(&config).map_err(|error| match error {
             ServeError::Listen { .. } => {
                 failure(format!("{error}; --listen ADDRESS:PORT names another address"))
@@ -131,7 +130,7 @@ impl Serve {
         let tell = || {
             Self::tell_log(&config, address, &name);
             let text = Self::welcome(address, config.tls_cert.is_some(), &name, demo.as_ref());
-            // A server needs nobody who reads this.
+            // The server runs also if nobody can read this text.
             _ = output::write(text.as_bytes());
             supervisor::tell_ready();
         };
@@ -140,7 +139,7 @@ impl Serve {
         Ok(())
     }
 
-    /// Opens the data, fills it where it is a new demo's, and says what people call it.
+    /// Opens the data, fills a new demo, and gives the name of the data for people.
     async fn open(
         config: &Config,
         storage: &Storage,
@@ -174,7 +173,7 @@ impl Serve {
         Ok(Config::load(file.as_deref(), &given)?)
     }
 
-    /// The flag, or what the environment says in its place.
+    /// The flag, or the environment variable in its place.
     fn demo(&self) -> Result<bool, Failure> {
         match variable(DEMO_VARIABLE).as_ref().map(|value| value.to_string_lossy()).as_deref() {
             _ if self.demo => Ok(true),
@@ -184,7 +183,7 @@ impl Serve {
         }
     }
 
-    /// The log's first lines: what runs here, and with what.
+    /// Logs the first lines: version, address, data and limits.
     fn tell_log(config: &Config, address: SocketAddr, data: &str) {
         let limits = &config.limits;
         let version = crate::VERSION;
@@ -200,7 +199,7 @@ impl Serve {
         }
     }
 
-    /// What someone who just started it wants to know.
+    /// Prints the address and a first command for the person who started the server.
     fn welcome(address: SocketAddr, tls: bool, data: &str, demo: Option<&Demo>) -> String {
         let scheme = if tls { "https" } else { "http" };
         let mut text = format!(
@@ -221,7 +220,7 @@ impl Serve {
 /// Example data with a key of its own.
 struct Demo {
     key_file: PathBuf,
-    /// The directory, if there was nothing in it.
+    /// The directory, if it was empty.
     new: Option<NewDir>,
 }
 
@@ -231,7 +230,8 @@ struct NewDir {
 }
 
 impl Demo {
-    /// A directory's demo keeps its key with its data, a database's in the working directory.
+    /// The key of a directory's demo stands in the directory; the key of a database's demo stands in the
+    /// working directory.
     fn of(storage: &Storage) -> Result<Self, Failure> {
         match storage {
             Storage::Directory(dir) => {
@@ -241,7 +241,7 @@ impl Demo {
         }
     }
 
-    /// Loads the example data and issues the key, the first time.
+    /// Loads the example data and issues the key, the first time only.
     async fn fill(
         &self,
         services: &Services,
@@ -268,7 +268,7 @@ impl Demo {
             }
         }
         let secret = Secret::generate().map_err(|error| explain(&error))?;
-        // First, since a key whose secret cannot be written is of no use.
+        // The file comes first, because a key whose secret cannot be written is useless.
         self.write_key(&secret)?;
         let filled = Self::load(services, &secret).await;
         filled.inspect_err(|_| _ = fs::remove_file(&self.key_file))
@@ -309,8 +309,8 @@ impl Demo {
         written.map_err(problem).inspect_err(|_| _ = fs::remove_file(&self.key_file))
     }
 
-    /// Takes away what a start that failed has made in a directory that was empty, as the next one would
-    /// take it for other data. Another server that came in between keeps its own.
+    /// Deletes the files that a failed start made in an empty directory. The next start would take them for
+    /// other data. Another server that started in between keeps its own files.
     fn clean_up(&self) {
         let Some(NewDir { dir, existed }) = &self.new else { return };
         let lock = File::open(dir.join(SERVE_LOCK));
@@ -322,13 +322,13 @@ impl Demo {
             }
         }
         if !existed {
-            // Only if nothing is left in it.
+            // `remove_dir` fails if the directory still holds a file.
             _ = fs::remove_dir(dir);
         }
     }
 }
 
-/// Makes sure that what is in the directory, if anything, is a demo's.
+/// Checks that the directory is empty, or holds a demo.
 fn check_demo_dir(dir: &Path) -> Result<Option<NewDir>, Failure> {
     let problem = |error: std::io::Error| failure(format!("{}: {error}", dir.display()));
     let new = |existed| Some(NewDir { dir: dir.to_owned(), existed });
@@ -341,7 +341,7 @@ fn check_demo_dir(dir: &Path) -> Result<Option<NewDir>, Failure> {
                 dir.display()
             ))),
         },
-        // The store makes it.
+        // The store makes the directory.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(new(false)),
         Err(error) => Err(problem(error)),
     }

@@ -1,6 +1,6 @@
-//! What all commands that talk to a server come down to: a method, its request, and how the answer
-//! is shown. A command's arguments *are* the request: their fields have the contract's names, by which
-//! refusals are told in the words of the command line.
+//! The common part of all commands that talk to a server: a method, its request, and the way to show the
+//! answer. A command's arguments *are* the request: their fields have the contract's names. Refusals
+//! therefore can use the words of the command line.
 
 use std::io::{self, IsTerminal};
 
@@ -17,10 +17,10 @@ use crate::{
     values,
 };
 
-/// What makes a key, with a secret that is shown once.
+/// The method that makes a key. The key's secret is shown once.
 pub(crate) const CREATE_KEY: &str = "KeyService/CreateKey";
 
-/// The most that a list asks for at once where it does not want everything.
+/// The largest page of a list that is not listed completely.
 const MOST_PER_PAGE: usize = 500;
 
 /// A request that changes nothing.
@@ -43,15 +43,14 @@ pub(crate) struct Write<T: Args> {
     target: Target,
 }
 
-/// What every write takes.
+/// The arguments of every write.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Safety")]
 struct Safety {
-    /// Check and show what would be the result, and change nothing
+    /// Check the change and show its result, and change nothing
     #[arg(long = "dry-run")]
     validate_only: bool,
-    /// Makes the command safe to repeat: with the same id the same change is made only once
-    /// [default: a new id]
+    /// Makes the command safe to repeat: with the same id the change is made only once [default: a new id]
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
     /// The staff member who signs the change; needs a key with the scope staff:any
@@ -59,15 +58,15 @@ struct Safety {
     settings_staff_id: Option<String>,
 }
 
-/// A state that is over.
+/// A state in the past.
 #[derive(Args, Debug, Serialize)]
 #[group(multiple = false)]
 pub(crate) struct AsOf {
-    /// As it was at that revision of the company
+    /// As it was at this revision of the company
     #[arg(long, value_name = "NUMBER", value_parser = values::revision)]
     #[arg(allow_negative_numbers = true)]
     revision: Option<i64>,
-    /// As it was at that moment, for example 2026-11-23T18:00:00Z
+    /// As it was at this moment, for example 2026-11-23T18:00:00Z
     #[arg(long = "at", value_name = "TIME", value_parser = parse_time)]
     #[arg(allow_hyphen_values = true)]
     read_time: Option<String>,
@@ -90,7 +89,7 @@ pub(crate) enum Collection {
     ActionStatuses,
 }
 
-/// How much of a list is wanted that grows without end.
+/// How much to list of a list that grows without end.
 #[derive(Args, Debug)]
 pub(crate) struct Limit {
     /// How many changes to show at most
@@ -108,20 +107,20 @@ impl Limit {
     }
 }
 
-/// How an answer is shown.
+/// The way to show an answer.
 #[derive(Clone, Copy)]
 pub(crate) enum Show {
     /// One thing.
     One,
-    /// A list that comes whole.
+    /// A list in one piece.
     All(&'static Kind),
-    /// A list that comes in pages: all of them, or as many things as wanted.
+    /// A list in pages: all of them, or as many things as requested.
     Pages(&'static Kind, Option<usize>),
-    /// A list in pages, of which JSON shows the list alone.
+    /// A list in pages. JSON shows only the list.
     Items(&'static Kind),
     /// A key with its secret, which stands alone on standard output.
     Secret,
-    /// Nothing but what was done.
+    /// Only a sentence about the result.
     Done(&'static str),
 }
 
@@ -137,7 +136,7 @@ pub(crate) struct Call<'a> {
     pub(crate) names: FieldNames,
 }
 
-/// What people call the fields of a command's request.
+/// The names that the command line gives to the fields of the request.
 fn names<T: Args>() -> FieldNames {
     FieldNames::of(&T::augment_args(Command::new("")), &Arguments::command())
 }
@@ -166,7 +165,8 @@ impl<T: Args + Serialize> Write<T> {
 }
 
 impl<T: Args> Write<T> {
-    /// With a request that is not the arguments themselves; one that has an id keeps it.
+    /// A call whose request is not the arguments themselves. If the request has a request id, the call uses
+    /// it.
     pub(crate) fn call_with(
         &self,
         method: &'static str,
@@ -206,7 +206,7 @@ impl Call<'_> {
         self.target.connect(self.staff, self.access, self.names.clone()).await
     }
 
-    /// Whether nothing will be written, also because a document says so.
+    /// Whether nothing will be written, also if the document says so.
     pub(crate) fn is_dry(&self) -> bool {
         self.request["validate_only"] == true
     }
@@ -224,7 +224,7 @@ impl Call<'_> {
         self.show(&mut client, &answer).await
     }
 
-    /// Sends the request; the answer has all the pages that are to be shown.
+    /// Sends the request. The answer has all pages to show.
     pub(crate) async fn answer(&self, client: &mut Client) -> Result<Value, Failure> {
         match self.show {
             Show::Pages(kind, most) => self.all_pages(client, kind, most).await,
@@ -266,7 +266,8 @@ impl Call<'_> {
         }
     }
 
-    /// The secret alone on standard output, so that it can go into a file, and the rest beside it.
+    /// Prints the secret alone on standard output, so that it can go into a file, and the rest on standard
+    /// error.
     async fn show_secret(&self, client: &mut Client, answer: &Value) -> Result<(), Failure> {
         let (key, secret) = (&answer["key"], answer["secret"].as_str().unwrap_or_default());
         let is_json = self.output == Output::Json;
@@ -299,8 +300,8 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// A secret that nobody got. A key that was just made is of no use without it, so it is revoked; one
-    /// that was rotated was in use, and stays.
+    /// Handles a secret that could not be written. A new key is useless without its secret, so it is revoked.
+    /// A rotated key was in use, and stays.
     async fn secret_lost(&self, client: &mut Client, key: &Value, error: &io::Error) -> Failure {
         let id = cell(&key["id"]);
         let lost = format!(
@@ -326,8 +327,8 @@ impl Call<'_> {
         }
     }
 
-    /// What to do about a key whose newest secret is lost. Another rotation keeps only that one beside the one
-    /// that it makes, so it would end the secret that clients hold.
+    /// The advice for a key whose newest secret is lost. Another rotation would keep only the lost secret
+    /// beside the new one. It would therefore end the secret that clients use.
     fn after_lost_rotation(&self, key: &Value, id: &str) -> String {
         match key["previousSecretExpiresTime"].as_str().filter(|_| self.request["overlap"] != "0s")
         {
@@ -340,7 +341,7 @@ impl Call<'_> {
         }
     }
 
-    /// The pages of a list as one answer, which otherwise is the last page's.
+    /// Reads the pages of a list into one answer, whose other fields are those of the last page.
     async fn all_pages(
         &self,
         client: &mut Client,
@@ -388,14 +389,13 @@ pub(crate) fn tell_dry_run() {
     note("dry run: nothing was changed");
 }
 
-/// Asks where there is a terminal to ask on, and goes on where there is none: for what must not
-/// wait for a person.
+/// Asks on a terminal, and continues without one: for commands that must not wait for a person.
 pub(crate) fn confirm_if_watched(question: &str, yes: bool) -> Result<(), Failure> {
     let is_watched = io::stdin().is_terminal() && io::stderr().is_terminal();
     confirm(question, yes || !is_watched)
 }
 
-/// Asks on the terminal before something is done; where there is none, `--yes` has to be given.
+/// Asks on the terminal before something is done. Without a terminal `--yes` is required.
 pub(crate) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());

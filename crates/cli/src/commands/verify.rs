@@ -1,4 +1,4 @@
-//! `customer-settings verify`: whether the data is what the change logs say.
+//! `customer-settings verify`: compares the data with the change logs.
 
 use std::{
     io::IsTerminal,
@@ -11,20 +11,19 @@ use serde_json::json;
 use super::{Data, Failure, explain, failure};
 use crate::output::{Output, note, print, print_json};
 
-/// How often progress is told, and how long it is waited for.
+/// The interval of progress messages, and the delay of the first.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Replay the change logs of companies and keys and compare the result with what is stored
 ///
-/// Changes nothing, and works on a disk that is mounted for reading. A server may be running on the data
-/// directory. Prints a line for every difference and ends with 1 if there is one, so that it can run after
-/// each backup.
+/// Changes nothing, and works on a read-only disk. A server may be running on the data directory. Prints a
+/// line for every difference and ends with 1 if there is one, so that it can run after each backup.
 #[derive(clap::Args)]
 #[command(after_help = "Example: customer-settings verify --data-dir data")]
 pub(crate) struct Verify {
     #[command(flatten)]
     data: Data,
-    /// How to print what was found
+    /// How to print the findings
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
 }
@@ -35,7 +34,7 @@ impl Verify {
     }
 }
 
-/// Verifies and tells what is found, which is a failure.
+/// Verifies and prints the findings. Any finding is a failure.
 pub(super) async fn verify(services: &Services, output: Output) -> Result<(), Failure> {
     let mut watch = Watch::new(services);
     let progress = |so_far: &Verified| {
@@ -50,7 +49,7 @@ pub(super) async fn verify(services: &Services, output: Output) -> Result<(), Fa
     }
 }
 
-/// Tells people how far something is, now and then.
+/// Prints the progress now and then.
 pub(super) struct Watch<'a> {
     services: &'a Services,
     is_watched: bool,

@@ -27,7 +27,7 @@ pub(super) fn path(name: &str) -> String {
     format!("/{}/{}", method.parent_service().full_name(), method.name())
 }
 
-/// A method's request. What the method does not take is an error that names it.
+/// Makes a method's request. An argument that the method does not take is an error that names it.
 pub(super) fn request(name: &str, value: &Value) -> Result<DynamicMessage, Failure> {
     let form = method(name).input();
     read_parsed(&form, value).map_err(|violations| {
@@ -54,7 +54,7 @@ pub(super) fn fields(name: &str) -> std::collections::BTreeSet<String> {
     names
 }
 
-/// What becomes of `false`, `""` and `0` in fields that cannot be left out.
+/// Whether `false`, `""` and `0` are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Defaults {
     Written,
@@ -75,7 +75,7 @@ pub(super) fn details(status_details: &[u8]) -> Vec<Value> {
         return Vec::new();
     };
     let details = list.as_list().unwrap_or_default().iter();
-    // One of a type that is not in the contract says nothing here.
+    // A detail whose type is not in the contract is left out.
     details.filter_map(|detail| json(detail.as_message()?, Defaults::Written).ok()).collect()
 }
 
@@ -86,7 +86,7 @@ pub(super) fn reason(status_details: &[u8]) -> Option<String> {
     info.and_then(|info| info["reason"].as_str()).map(str::to_owned)
 }
 
-/// How tonic writes a request and reads an answer of a method.
+/// Writes the request and reads the answer of a method, for tonic.
 pub(super) struct DynamicCodec(MessageDescriptor);
 
 impl DynamicCodec {

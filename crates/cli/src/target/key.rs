@@ -1,5 +1,5 @@
-//! Where the key comes from: a file that others cannot read, or the environment. Never the command
-//! line, which everyone on a machine can read.
+//! The source of the key: a file that other users cannot read, or the environment. Never the command line,
+//! which every user of the machine can read.
 
 use std::{fs::File, io::Read, os::unix::fs::PermissionsExt, path::Path};
 
@@ -14,7 +14,7 @@ use crate::{
 const KEY: &str = "CUSTOMER_SETTINGS_KEY";
 const KEY_FILE: &str = "CUSTOMER_SETTINGS_KEY_FILE";
 
-/// What a request proves itself with.
+/// The `authorization` header of a request.
 pub(super) fn authorization(key_file: Option<&Path>) -> Result<MetadataValue<Ascii>, Failure> {
     match (key_file, variable(KEY), variable(KEY_FILE)) {
         (Some(file), ..) => from_file(file),
@@ -45,7 +45,7 @@ fn from_file(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
     bearer(&key, &name.to_string())
 }
 
-/// The error says where the key stands, never what it is.
+/// Makes the header. The error names the place of the key, and never shows the key.
 fn bearer(key: &str, place: &str) -> Result<MetadataValue<Ascii>, Failure> {
     let key = key.trim();
     if key.is_empty() {

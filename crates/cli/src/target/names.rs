@@ -1,21 +1,21 @@
-//! What people call the fields of a request: the flags and arguments of the command that they gave. Servers
-//! speak of fields, as most of their clients do.
+//! The names of a request's fields for people: the flags and arguments of the command. Servers use the
+//! fields' own names, as most of their clients do.
 
 use std::collections::BTreeMap;
 
 use clap::{Arg, Command};
 
-/// A command's arguments have the names of the contract's fields, so clap knows what each is called.
+/// A command's arguments have the names of the contract's fields, so clap knows the flag of each field.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FieldNames {
-    /// The command's own.
+    /// The arguments of the command itself.
     own: BTreeMap<String, String>,
-    /// Flags of other commands, which a refusal may send people to.
+    /// Flags of other commands, which a refusal may mention.
     others: BTreeMap<String, String>,
 }
 
 impl FieldNames {
-    /// Of a command of the program.
+    /// The names of a command of the program.
     pub(crate) fn of(command: &Command, program: &Command) -> Self {
         let own = command.get_arguments().map(|arg| (id(arg), called(arg))).collect();
         let mut others = BTreeMap::new();
@@ -31,12 +31,12 @@ impl FieldNames {
         Self { own, others }
     }
 
-    /// What people call a field that is said to be wrong, such as `key.company_ids[0]`.
+    /// The flag of a wrong field, such as `key.company_ids[0]`.
     pub(super) fn field(&self, path: &str) -> String {
         self.own(path).unwrap_or_else(|| path.to_owned())
     }
 
-    /// A text in which fields are named. What stands in quotation marks is somebody's own.
+    /// Replaces the names of fields in a text. Words in quotation marks are not replaced.
     pub(super) fn text(&self, text: &str) -> String {
         let parts = text.split('"').enumerate().map(|(i, part)| match i % 2 {
             0 => self.unquoted(part),
@@ -56,7 +56,7 @@ impl FieldNames {
         told
     }
 
-    /// A word that nobody would write but for a field: with `_`, or a header's name.
+    /// The flag of a word that can only be a field: a word with `_`, or a header's name.
     fn word(&self, word: &str) -> Option<String> {
         let header = word.starts_with("Settings-").then(|| word.to_lowercase().replace('-', "_"));
         match header {
@@ -66,8 +66,8 @@ impl FieldNames {
         }
     }
 
-    /// The innermost field of a path that the command line can say. What stands in a list of things is a
-    /// document's, whose words are these.
+    /// The innermost field of a path that the command line has. A field within an item of a list belongs to a
+    /// document, and keeps its name.
     fn own(&self, path: &str) -> Option<String> {
         let (path, place) = match path.strip_suffix(']').and_then(|path| path.rsplit_once('[')) {
             Some((path, index)) => (path, index.parse::<usize>().ok()),
@@ -88,7 +88,7 @@ fn id(arg: &Arg) -> String {
     arg.get_id().to_string()
 }
 
-/// What `--help` calls it.
+/// The name of the argument in `--help`.
 fn called(arg: &Arg) -> String {
     match (arg.get_long(), arg.get_value_names()) {
         (Some(long), _) => format!("--{long}"),

@@ -1,4 +1,4 @@
-//! A call that did not succeed, as the lines that people read and the exit code that scripts read.
+//! A call that failed, as lines for people and an exit code for scripts.
 
 use std::{borrow::Cow, error::Error};
 
@@ -11,10 +11,10 @@ use crate::failure::{Exit, Failure};
 const HINT: &str = "is a customer-settings server there, with http:// or https:// as it speaks, and \
                     nothing in between that lacks HTTP/2?";
 
-/// No connection came about, so nothing was sent.
+/// The failure without a connection, so nothing was sent.
 pub(super) fn no_connection(server: &str, error: &tonic::transport::Error) -> Failure {
     let causes = causes(error);
-    // The TLS library's word for bytes that are no TLS.
+    // The TLS library's error for bytes that are not TLS.
     let message = if causes.contains("InvalidContentType") {
         let plain = server.replacen("https://", "http://", 1);
         format!(
@@ -36,7 +36,7 @@ pub(super) fn no_answer(server: &str, error: &dyn Error) -> String {
     format!("{server} gave no proper answer: {}\n  {HINT}", causes(error))
 }
 
-/// An error with the errors behind it, each said once.
+/// An error with its causes, each mentioned once.
 pub(super) fn causes(error: &dyn Error) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut next = Some(error);
@@ -50,7 +50,7 @@ pub(super) fn causes(error: &dyn Error) -> String {
     lines.join(": ")
 }
 
-/// A call that was sent and did not succeed. `is_unknown`: whether it may have been carried out all the same.
+/// The failure of a call that was sent. `is_unknown`: whether it may have been carried out nevertheless.
 pub(super) fn explain(
     status: &Status,
     server: &str,
@@ -63,11 +63,11 @@ pub(super) fn explain(
     let violations = violations(&details);
     let mut lines = match &reason {
         Some(reason) => vec![format!("{} ({reason})", message(status, &violations, names))],
-        // What tonic makes of its own time-out.
+        // tonic gives this code to its own time-out.
         None if status.code() == Code::Cancelled => {
             vec![late(server)]
         }
-        // Not from this service, whose errors all have a reason.
+        // The error is not from this service, whose errors all have a reason.
         None => {
             let cause = status.source().map_or_else(|| status.message().to_owned(), causes);
             vec![format!("{server} gave no proper answer: {cause}"), HINT.to_owned()]
@@ -75,7 +75,7 @@ pub(super) fn explain(
     };
     lines.extend(unnamed(&violations, status.message(), names));
     if let Some(id) = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok()) {
-        // What is no fault of the server is in its log only where every request is.
+        // Failures that are not the server's are in its log only if it logs all requests.
         let place = if is_logged(status.code()) { "in the server's log as" } else { "request id" };
         lines.push(format!("{place} {id}"));
     }
@@ -89,13 +89,13 @@ pub(super) fn explain(
     Failure { message: lines.join("\n  "), exit: exit(status.code(), reason.is_some()) }
 }
 
-/// Whether a server logs every request that fails so.
+/// Whether a server logs every request that fails with this code.
 fn is_logged(code: Code) -> bool {
     use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unknown};
     matches!(code, Unknown | DeadlineExceeded | Internal | Unavailable | DataLoss)
 }
 
-/// The fields that are wrong, and what is wrong with each.
+/// The wrong fields, each with its problem.
 fn violations(details: &[Value]) -> Vec<(&str, &str)> {
     let lists = details.iter().filter_map(|detail| detail["fieldViolations"].as_array());
     let pairs = lists
@@ -104,8 +104,8 @@ fn violations(details: &[Value]) -> Vec<(&str, &str)> {
     pairs.flatten().collect()
 }
 
-/// The message in the words of the command line. A field whose name is a common word is only taken for one where
-/// it is said to be wrong.
+/// The message in the words of the command line. A field whose name is a common word is only replaced if the
+/// refusal names it as wrong.
 fn message(status: &Status, violations: &[(&str, &str)], names: &FieldNames) -> String {
     let mut text = status.message().to_owned();
     for (field, description) in violations {
@@ -118,7 +118,7 @@ fn message(status: &Status, violations: &[(&str, &str)], names: &FieldNames) -> 
     names.text(&text)
 }
 
-/// The fields that are wrong, as far as the message does not name them.
+/// The wrong fields that the message does not name.
 fn unnamed(violations: &[(&str, &str)], message: &str, names: &FieldNames) -> Vec<String> {
     violations
         .iter()
@@ -130,8 +130,8 @@ fn unnamed(violations: &[(&str, &str)], message: &str, names: &FieldNames) -> Ve
         .collect()
 }
 
-/// What is wrong with a field, where the command line says it: what it lacks was refused before anything was sent, so
-/// what a server misses was given, and is blank.
+/// The problem of a field, in the words of the command line. The command line refuses missing fields before it sends
+/// anything, so a field that the server misses was given, and is blank.
 fn given<'a>(field: &str, description: &'a str, names: &FieldNames) -> Cow<'a, str> {
     let missed = description
         .strip_prefix("is required and must not be blank")
@@ -142,7 +142,7 @@ fn given<'a>(field: &str, description: &'a str, names: &FieldNames) -> Cow<'a, s
     }
 }
 
-/// `ours`: whether the error has a reason, as every one of this service has.
+/// The exit code. `ours`: whether the error has a reason, as every error of this service does.
 fn exit(code: Code, ours: bool) -> Exit {
     match code {
         _ if !ours => Exit::Unavailable,
@@ -154,8 +154,8 @@ fn exit(code: Code, ours: bool) -> Exit {
     }
 }
 
-/// Whether a request that got this may have been carried out all the same. What the service itself says about it
-/// counts; whatever else stopped an answer may have stopped it on its way back.
+/// Whether a request with this answer may have been carried out nevertheless. The answers of the service
+/// itself are certain. Any other failure may have stopped the answer on its way back.
 pub(super) fn is_unknown(status: &Status) -> bool {
     match contract::reason(status.details()) {
         Some(reason) => {
@@ -169,7 +169,7 @@ pub(super) fn is_unknown(status: &Status) -> bool {
                 | Code::Unknown
                 | Code::Internal
                 | Code::DataLoss
-                // What a client says of an answer that is too large for it.
+                // The code of a client for an answer that is too large for it.
                 | Code::OutOfRange
                 | Code::ResourceExhausted
         ),
