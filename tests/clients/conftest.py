@@ -1,4 +1,4 @@
-"""Starts the built program as its users do, on a port of its own."""
+"""Starts the built program as users do, on a port of its own."""
 
 import json
 import os
@@ -19,7 +19,7 @@ PROGRAM = TARGET / os.environ.get("TESTED_PROFILE", "debug") / "customer-setting
 
 
 def run(*arguments, stdin=None, check=True):
-    """Runs a command of the program and answers what it printed."""
+    """Runs a command of the program, and gives its output."""
     done = subprocess.run(
         [PROGRAM, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=60
     )
@@ -33,14 +33,14 @@ class Server:
 
     def __init__(self, data_dir, *arguments, cwd=None, env=None):
         self.data_dir = pathlib.Path(data_dir)
-        # Without a directory of its own where the data is in a database.
+        # If the data is in a database, the server has no directory of its own.
         where = [] if env else ["--data-dir", str(data_dir)]
         self.stderr = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [PROGRAM, "serve", "--listen", "127.0.0.1:0", *where, *arguments],
             env={**os.environ, **(env or {})},
             stdout=subprocess.PIPE,
-            # Of a pipe that nobody reads, lines would get lost once it is full.
+            # A pipe that nobody reads would lose lines once it is full.
             stderr=self.stderr,
             text=True,
             cwd=cwd,

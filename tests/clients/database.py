@@ -1,4 +1,4 @@
-"""PostgreSQL servers of the tests' own, and networks in front of them that can be cut."""
+"""PostgreSQL servers for the tests, and networks in front of them that can be cut."""
 
 import contextlib
 import glob
@@ -13,12 +13,12 @@ import tempfile
 import threading
 import time
 
-# What the connection that carries notices calls itself.
+# The name of the connection that carries notices.
 NOTICES = b"customer-settings notices"
 
 
 def until(is_so, what, patience=30):
-    """Waits until something is so, and fails where it takes too long."""
+    """Waits until a condition is true, and fails if it takes too long."""
     deadline = time.monotonic() + patience
     while not is_so():
         assert time.monotonic() < deadline, f"after {patience} s still not so: {what}"
@@ -39,9 +39,9 @@ def free_port():
 
 
 class Postgres:
-    """A server in a folder of its own. PostgreSQL refuses to run as root: then it is nobody's."""
+    """A server in a folder of its own. PostgreSQL refuses to run as root, so root runs it as the user nobody."""
 
-    # Without fsync a process that is killed loses nothing; only a machine would.
+    # Without fsync a killed process loses nothing; only a power cut would.
     OPTIONS = ["-c", "fsync=off", "-c", "max_connections=200", "-c", "listen_addresses=127.0.0.1"]
 
     def __init__(self, within=None):
@@ -72,7 +72,7 @@ class Postgres:
         return self
 
     def start(self):
-        # Whatever ends the tests ends this too.
+        # The end of the tests ends the server too, in any case.
         watched = ["setpriv", "--pdeathsig", "QUIT"]
         place = ["-D", self.home / "data", "-k", self.home, "-p", str(self.port)]
         self.process = subprocess.Popen(
@@ -83,7 +83,7 @@ class Postgres:
         return self
 
     def stop(self, how=signal.SIGQUIT):
-        """At once, as if it had crashed, unless told otherwise."""
+        """Stops the server at once, as a crash does, or in another mode."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
             self.process.wait(timeout=30)
@@ -99,7 +99,7 @@ class Postgres:
         )
 
     def wait_for_standby(self):
-        """From now on nothing is acknowledged that the standby does not have."""
+        """From now on the primary acknowledges only writes that the standby has."""
         for statement in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"]:
             assert self.sql(statement).returncode == 0
         states = "SELECT sync_state FROM pg_stat_replication"
@@ -119,8 +119,8 @@ class Postgres:
 
 
 class Network:
-    """Passes connections on to a port. A cut is silent: nothing passes, and nobody is told; when it
-    heals, what was sent arrives late."""
+    """Passes connections on to a port. A cut is silent: nothing passes, and neither side gets an error. After the
+    cut, the bytes of both sides arrive late."""
 
     def __init__(self, target):
         self.target = target
@@ -134,7 +134,7 @@ class Network:
         self.all.clear()
 
     def cut_notices(self):
-        """Loses notices alone: the connection that carries them."""
+        """Cuts only the connection that carries notices."""
         self.notices.clear()
 
     def heal(self):
@@ -153,7 +153,7 @@ class Network:
 
     def connect(self, client):
         with contextlib.suppress(OSError), contextlib.closing(client):
-            # Who it is says the first message.
+            # The first message names the client.
             hello = client.recv(65536)
             gates = [self.all, self.notices] if NOTICES in hello else [self.all]
             self.pass_through(gates)

@@ -1,4 +1,4 @@
-"""Disks to break under a server, and a load that remembers what it was told: for the trials of test_disk.py."""
+"""Disks to break under a server, and a load that remembers the answers: for the trials of test_disk.py."""
 
 import contextlib
 import fcntl
@@ -32,13 +32,13 @@ ENVIRONMENT = {
     "CUSTOMER_SETTINGS_LIMITS_REQUESTS_BURST": "1000000",
 }
 NO_ANSWER = (OSError, http.client.HTTPException)
-# What says that nothing was written.
+# The reasons which say that nothing was written.
 CERTAIN = {"STORE_UNAVAILABLE", "STORE_FULL", "STORE_REPLACED", "OVERLOADED", "CONTENDED"}
 
 
 class Trial:
-    """A server under a load of writers and a reader, over a data directory or, with a URL, a database; it can be
-    killed and started again."""
+    """A server under a load of writers and a reader, over a data directory or, with a URL, a database. A trial can
+    kill it and start it again."""
 
     def __init__(self, start, data):
         self.start_server = start
@@ -50,7 +50,7 @@ class Trial:
         run("load", *self.where, "-", stdin=DOCUMENT)
         self.key = run("key", "create", *self.where, "--name", "load", "--scope", "*").stdout.strip()
         self.numbers = {writer: itertools.count(1) for writer in WRITERS}
-        # By request id: the revision that was acknowledged, why it was refused, what it wrote.
+        # By request id: the acknowledged revision, the reason of the refusal, the written value.
         self.acknowledged, self.refused, self.unknown, self.wrote = {}, {}, set(), {}
         self.reads, self.wrong = {}, []
         self.is_dark = False
@@ -64,10 +64,10 @@ class Trial:
 
     @contextlib.contextmanager
     def dark(self, mount):
-        """The power is cut, and comes back when the block ends. Linux takes some milliseconds to shut a file system
-        down, in which it says of appended data that it is synced, and drops it (seen with a program that only appends
-        and calls fdatasync: 15 of 150 cuts). No server answers after a real cut, so an acknowledgement that comes
-        after its begin counts as none."""
+        """Cuts the power, and restores it at the end of the block. Linux takes some milliseconds to shut a file system
+        down. Meanwhile it reports appended data as synced, and drops the data (a program that only appends and calls
+        fdatasync met this in 15 of 150 cuts). No server answers after a real cut, so an acknowledgement that comes
+        after the begin of the cut does not count."""
         self.is_dark = True
         mount.shut_down()
         yield
@@ -75,7 +75,7 @@ class Trial:
 
     @contextlib.contextmanager
     def load(self):
-        """Writers and a reader, for as long as the block takes."""
+        """Runs writers and a reader during the block."""
         self.is_going = True
         works = [threading.Thread(target=self.guard, args=(self.write, one), daemon=True) for one in WRITERS]
         works.append(threading.Thread(target=self.guard, args=(self.read, None), daemon=True))
@@ -97,7 +97,7 @@ class Trial:
             self.wrong.append(traceback.format_exc())
 
     def ask(self, connection, method, path, body=None):
-        """Status, headers and JSON; a connection that broke is made anew the next time."""
+        """Status, headers and JSON. After an error, the next request opens a new connection."""
         try:
             connection.request(method, path, json.dumps(body) if body else None, {"Authorization": f"Bearer {self.key}"})
             answer = connection.getresponse()
@@ -159,7 +159,7 @@ class Trial:
             time.sleep(0.005)
 
     def goes_on(self, writes=20, patience=30):
-        """Waits for so many more acknowledged writes."""
+        """Waits for this many more acknowledged writes."""
         enough = len(self.acknowledged) + writes
         self.wait(lambda: len(self.acknowledged) >= enough, f"{writes} more writes", patience)
 
@@ -170,7 +170,7 @@ class Trial:
         self.wait(lambda: count() >= enough, f"{times} refusals as {reason}, of {self.refusals()}")
 
     def is_read(self, kind, times=5):
-        """Waits until lists are answered so: 200, 503 or "stale"."""
+        """Waits until lists have this answer: 200, 503 or "stale"."""
         enough = self.reads.get(kind, 0) + times
         self.wait(lambda: self.reads.get(kind, 0) >= enough, f"{times} reads that are {kind}, of {self.reads}")
 
@@ -186,8 +186,8 @@ class Trial:
         return {reason: reasons.count(reason) for reason in sorted(set(reasons))}
 
     def check(self):
-        """What must be true of a server that was started again, with no load: whatever was acknowledged is there as
-        it was told, once; what was refused is not; and all of it fits together."""
+        """Checks a server that was started again, without load: each acknowledged write is there once, as its answer
+        said; no refused write is there; and the log, the rows and the answers agree."""
         connection = self.connect()
         logged, page = {}, ""
         while page is not None:
@@ -210,7 +210,7 @@ class Trial:
                 continue
             _, _, entry = self.ask(connection, "GET", f"{TAGS}/{writer}")
             assert entry["description"] == str(self.wrote[of_writer[-1]][1])
-            # The request is known: the same answer, and nothing is made.
+            # The server knows the request: it gives the same answer, and makes nothing.
             status, headers, answer = self.ask(connection, "PATCH", *self.change(of_writer[-1]))
             assert (status, answer["description"]) == (200, entry["description"]), answer
             assert int(re.match(r"\d+", headers["Settings-Revision"])[0]) == made[of_writer[-1]]
@@ -224,7 +224,7 @@ class Trial:
 
 
 def needs(what, is_there):
-    """Ends a trial that cannot be made here, which is told at the end of `./test --long`."""
+    """Skips a trial that this machine cannot run. The end of `./test --long` lists it."""
     if not is_there:
         pytest.skip(f"NOT TRIED: this needs {what}")
 
@@ -234,7 +234,7 @@ def needs_root(what):
 
 
 class Mount:
-    """A file system of its own, where the user of a database may go too."""
+    """A file system of its own, which the user of a database can reach too."""
 
     def __init__(self):
         self.point, self.image = pathlib.Path(tempfile.mkdtemp(prefix="customer-settings-disk-")), None
@@ -263,7 +263,7 @@ class Mount:
         return self
 
     def shut_down(self):
-        """As if the power were cut: what was not synced is lost, and nothing can be read or written any more."""
+        """Shuts down like a power cut: data that was not synced is lost, and nothing can be read or written any more."""
         FS_IOC_SHUTDOWN, WITHOUT_FLUSHING = 0x8004587D, 2
         folder = os.open(self.point, os.O_RDONLY)
         try:
@@ -285,7 +285,7 @@ class Mount:
 
 @contextlib.contextmanager
 def injected(process, calls, error="EIO"):
-    """Has system calls of a running process fail for as long as the block takes."""
+    """Makes system calls of a running process fail during the block."""
     needs("strace", shutil.which("strace"))
     tracer = subprocess.Popen(
         ["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(process.pid), "-e", f"trace={calls}",

@@ -1,8 +1,7 @@
-"""What a load saw, and what is wrong with it: the rules for several nodes, judged from outside.
+"""Judges the answers of a load by the rules for several nodes.
 
-Every writer has an entry of its own, whose description is the number of the writer's last write, so
-every revision has exactly one content that it may show. All times are those of one clock that
-never goes back.
+Every writer has an entry of its own, whose description is the number of the writer's last write. Every
+revision therefore has exactly one content. All times are from one clock that never goes back.
 """
 
 from bisect import bisect_right
@@ -27,18 +26,18 @@ class Read(NamedTuple):
     begun: float
     answered: float
     revision: int
-    # What was shown: the number of each writer's last write.
+    # The content of the answer: the number of each writer's last write.
     shown: dict
-    # For how many seconds the node has not been sure of it, where it said so.
+    # The seconds of Settings-Stale, if the answer has that header.
     stale: int | None
-    # Which revision was asked for at least.
+    # The revision that the request asked for at least.
     at_least: int
     node: int
 
 
 def faults(before, writes, reads, bound):
-    """What is wrong with a history that began with `before`, the content of revision 1; an answer
-    may be `bound` seconds older than it says."""
+    """The faults of a history that began with `before`, the content of revision 1. An answer may be `bound`
+    seconds older than it says."""
     writes = sorted(writes, key=lambda write: write.revision)
     found = faults_of_writes(writes)
     if found:
@@ -86,7 +85,7 @@ def faults_of_writes(writes):
 
 
 def faults_of_order(reads):
-    """No node goes back, for a reader that asks one thing after the other."""
+    """No node goes back, for a reader that sends one request after the other."""
     found, last = [], {}
     for read in reads:
         before = last.get(read.node)
@@ -97,13 +96,13 @@ def faults_of_order(reads):
 
 
 def lags(writes, reads):
-    """For how long each answer had been out of date when it was asked for: 0 for most."""
+    """The time that each answer had been out of date when its request was sent: 0 for most."""
     acknowledged = Newest((write.acknowledged, write.revision) for write in writes)
     return [max(0.0, read.begun - acknowledged.first_after(read.revision)) for read in reads]
 
 
 class Newest:
-    """The highest revision there was at a time."""
+    """The highest revision at a time."""
 
     def __init__(self, events):
         events = sorted(events)
@@ -115,6 +114,6 @@ class Newest:
         return self.revisions[index - 1] if index else 1
 
     def first_after(self, revision):
-        """When there was a higher one first."""
+        """The time of the first higher revision."""
         index = bisect_right(self.revisions, revision)
         return self.times[index] if index < len(self.times) else float("inf")

@@ -1,5 +1,5 @@
-"""Measures nodes on this machine: how soon a write is seen on another node, with notices and without,
-and how many reads per second one, two and three nodes answer. Not part of ./test:
+"""Measures nodes on this machine: the time until a write appears on another node, with notices and without,
+and the reads per second of one, two and three nodes. Not part of ./test:
 
     cargo build --release
     TESTED_PROFILE=release target/test-clients/bin/python tests/clients/measure_nodes.py
@@ -58,8 +58,8 @@ def start(ends, **options):
 
 
 def delays(cluster, writes):
-    """Seconds from each acknowledgement on one node until another node is asked for the answer that shows
-    the write. The other node is asked all the time, as a busy one is."""
+    """The seconds from each acknowledgement on one node until the request whose answer from another node shows
+    the write. The other node gets requests all the time, like a busy node."""
     reads, is_going = [(0.0, 0)], True
 
     def read():
@@ -74,7 +74,7 @@ def delays(cluster, writes):
     reader.start()
     connection, seen = cluster.nodes[0].connect(), []
     for _ in range(writes):
-        # At any point of the second for which an answer is good.
+        # The writes begin at any point of the second in which an answer is fresh.
         time.sleep(random.random())
         body = {"description": f"{time.monotonic()}"}
         path = f"{TAGS}/w0?update_mask=description"
@@ -97,7 +97,7 @@ def show_delays(what, seconds):
 
 
 def reads_per_second(cluster, nodes, seconds):
-    """The sum over these nodes, asked by the same six clients, each a process of its own."""
+    """The sum over these nodes. The same six clients, each a process of its own, send the requests."""
     addresses = [cluster.nodes[client % nodes].server.address for client in range(CLIENTS)]
     with multiprocessing.Pool(CLIENTS) as pool:
         counts = pool.starmap(count_reads, [(address, cluster.key, seconds) for address in addresses])
@@ -105,8 +105,8 @@ def reads_per_second(cluster, nodes, seconds):
 
 
 def count_reads(address, key, seconds):
-    """Requests are sent sixteen at a time, and answers only counted by their bytes, so that the client
-    takes as little of the processors as it can."""
+    """Sends sixteen requests at a time, and counts only the bytes of the answers, so that the client needs as little of
+    the processors as possible."""
     host, port = address.split(":")
     request = (
         f"POST {LIST} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"

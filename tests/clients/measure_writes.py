@@ -3,7 +3,7 @@
     cargo build --release && python3 tests/clients/measure_writes.py
 
 Each write changes one tag of a company and carries a request id. Clients are a few processes with
-plain sockets, so that they take little of the time themselves; they share the machine all the same.
+plain sockets, so that they need little time themselves. They share the machine with the server.
 """
 
 import argparse
@@ -23,12 +23,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 CATALOGS = ["customer_tags", "referral_sources", "life_cycles", "action_statuses"]
 WRITERS = [1, 16, 64]
-# A key's own limit is not what is measured.
+# The limit of a key is not measured.
 LIMITS = {f"CUSTOMER_SETTINGS_LIMITS_REQUESTS_{limit}": "1000000" for limit in ("PER_SECOND", "BURST")}
 
 
 class Writer:
-    """A connection that has one write on its way at any time."""
+    """A connection that always has one write in progress."""
 
     def __init__(self, address, key, company, name):
         self.key, self.company, self.name, self.count = key, company, name, 0
@@ -40,7 +40,7 @@ class Writer:
         self.count += 1
         name = f"{self.name} {self.count}"
         body = f'{{"name":"{name}"}}'
-        # Writers of one company change different tags, as names are unique.
+        # Writers of one company change different tags, because names are unique.
         path = f"/admin/v1/companies/{self.company}/customer_tags/tag_{self.name}?update_mask=name"
         self.socket.sendall(
             f"PATCH {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.key}\r\n"
@@ -50,7 +50,7 @@ class Writer:
         self.sent, self.answer = time.perf_counter(), b""
 
     def receive(self):
-        """Whether the answer is there."""
+        """Whether the answer is complete."""
         self.answer += self.socket.recv(65536)
         head, blank, body = self.answer.partition(b"\r\n\r\n")
         if not blank:
@@ -126,7 +126,7 @@ class Server:
         return spent, json.loads(text)
 
     def writes(self, what, jobs, seconds):
-        """Lets each job's writer write, and prints how fast that is."""
+        """Lets the writer of each job write, and prints the speed."""
         results, processes = multiprocessing.Queue(), min(4, len(jobs))
         before, start = self.cpu(), time.perf_counter()
         clients = [
@@ -153,7 +153,7 @@ def median(server, *call):
 
 
 def history(server, changes):
-    """A company with that many changes, each of one of 50 tags."""
+    """Makes a company with this many changes, each of one of 50 tags."""
     company = "/admin/v1/companies/cmp_1"
     revision = int(server.call("GET", company)[1]["revision"])
     connection = http.client.HTTPConnection(*server.address, timeout=60)
@@ -185,7 +185,7 @@ def main():
     parser.add_argument("--entries", type=int, default=400, help="of each company, in its four catalogs (default 400)")
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement of writes (default 3)")
     parser.add_argument("--changes", type=int, default=10_000, help="of the company whose history is read (0: none)")
-    # On a disk that is one: a temporary directory may lie in memory.
+    # On a real disk: a temporary directory may be in memory.
     parser.add_argument("--dir", type=pathlib.Path, default=ROOT / "target", help="where the data is while it runs")
     options = parser.parse_args()
     options.dir.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Nodes that share a database, and a load on them that remembers what it saw."""
+"""Nodes that share a database, and a load on them that remembers the answers."""
 
 import http.client
 import itertools
@@ -18,9 +18,9 @@ WRITERS = ["w0", "w1", "w2", "w3"]
 BEFORE = {writer: 0 for writer in WRITERS}
 TAG = "{{id: {0}, name: {0}, description: '0'}}"
 DOCUMENT = f"companies: [{{id: cmp_001, name: Paws, customer_tags: [{', '.join(map(TAG.format, WRITERS))}]}}]"
-# How old an answer may be: what `freshness_ms` is unless told otherwise.
+# The greatest age of an answer: the default of `freshness_ms`.
 BOUND = 1.0
-# Short, so that the load does not spend the test waiting for a node that is cut off.
+# Short, so that the load does not wait during the whole test for a node that is cut off.
 ENVIRONMENT = {
     "CUSTOMER_SETTINGS_LIMITS_REQUEST_TIMEOUT_MS": "3000",
     "CUSTOMER_SETTINGS_DATABASE_CONNECT_TIMEOUT_MS": "1000",
@@ -75,9 +75,9 @@ class Cluster:
 
 
 class Load:
-    """Writers that repeat each request until it is acknowledged, each time on any of their nodes, and
-    a reader for each node, which asks for what was just acknowledged `asks` times in a hundred. Ends
-    with its `with` block."""
+    """Writers that repeat each request until it is acknowledged, each time on any of their nodes, and a reader for
+    each node. In `asks` of a hundred requests the reader asks for the revision that was just acknowledged. The load
+    ends with its `with` block."""
 
     def __init__(self, cluster, writes_on=(0, 1, 2), asks=20):
         self.cluster, self.writes_on, self.asks = cluster, writes_on, asks
@@ -111,14 +111,14 @@ class Load:
                 return
             begun = time.monotonic()
             path = f"{TAGS}/{writer}?request_id={writer}-{number}&update_mask=description"
-            # With the etag no write can be made twice: the second time it would not fit.
+            # With the etag no write can be made twice: the etag does not match the second time.
             node, headers, entry = self.repeat("PATCH", path, {"description": str(number)}, {"If-Match": f'"{etag}"'})
             assert entry["description"] == str(number), entry
             etag, revision = entry["etag"], int(headers["Settings-Revision"])
             self.writes.append(Write(begun, time.monotonic(), revision, writer, number, node))
 
     def repeat(self, method, path, body, headers):
-        """Which node acknowledged the request in the end, and its answer."""
+        """The node that acknowledged the request in the end, and its answer."""
         while not self.has_failed:
             node = random.choice(self.writes_on)
             try:
@@ -132,7 +132,7 @@ class Load:
                 self.refused.append((time.monotonic(), node, status, reasons))
                 assert status in (503, 504) or reasons == ["CONTENDED"], (path, status, answer)
                 assert status != 503 or answered["Retry-After"]
-            # Any client should wait a little.
+            # Every client should wait a little.
             time.sleep(0.05)
         raise RuntimeError("nobody waits for the answer any more")
 
@@ -167,7 +167,7 @@ class Load:
             raise AssertionError(f"{error}; refused last: {self.refused[-12:]}") from error
 
     def goes_on(self, nodes, seconds):
-        """Waits until these nodes have acknowledged writes and shown them, for so long at least."""
+        """Waits for this long, and until these nodes have acknowledged writes and shown them."""
         until_then = time.monotonic() + seconds
         writes, reads = len(self.writes), len(self.reads)
         writing = set(nodes) & set(self.writes_on)
@@ -180,7 +180,7 @@ class Load:
         self.wait(is_so, f"nodes {nodes} work")
 
     def is_stale_on(self, nodes, seconds):
-        """Waits until these nodes answer from memory and say so, for so long at least."""
+        """Waits for this long, and until these nodes answer from memory and say so."""
         until_then, reads = time.monotonic() + seconds, len(self.reads)
 
         def is_so():
@@ -190,7 +190,7 @@ class Load:
         self.wait(is_so, f"nodes {nodes} answer from memory")
 
     def faults(self):
-        """What is wrong with what was seen, once the load has ended."""
+        """The faults of the load's answers, once the load has ended."""
         stuck = sum(thread.is_alive() for thread in self.threads)
         assert not stuck, f"{stuck} requests are never answered; refused last: {self.refused[-12:]}"
         assert not self.wrong, self.wrong[0]

@@ -20,7 +20,7 @@ TAGS = ("cmp_001", "customer_tags")
 
 @pytest.fixture
 def cli(demo):
-    """Runs a command against the demo, with its key from the file that it made."""
+    """Runs a command against the demo, with the key from the demo's file."""
 
     def command(*arguments, key_file=demo.data_dir / "demo-key", **options):
         return run(*arguments, "--server", demo.base, "--key-file", key_file, **options)
@@ -37,7 +37,7 @@ def ids(cli, *arguments):
 
 
 def refused(cli, code, *arguments, **options):
-    """What a command that fails with that code says."""
+    """The message of a command that fails with this code."""
     done = cli(*arguments, check=False, **options)
     assert done.returncode == code, (arguments, done.returncode, done.stderr)
     assert "error: " in done.stderr and done.stdout == "", (arguments, done.stdout)
@@ -45,7 +45,7 @@ def refused(cli, code, *arguments, **options):
 
 
 def on_a_terminal(cli, answer, *arguments):
-    """Runs a command on a terminal that answers its question: the exit code, and what it showed."""
+    """Runs a command on a terminal that answers its question: the exit code and the output."""
     process, terminal = pty.fork()
     if process == 0:
         server = ["--server", cli.server.base, "--key-file", str(cli.server.data_dir / "demo-key")]
@@ -145,7 +145,7 @@ def test_a_batch_is_all_or_nothing(cli, tmp_path):
     file.write_text("[{]")
     said = refused(cli, 2, "entry", "batch", "cmp_001", file)
     assert "is not valid JSON: ']' at line 1, column 3 does not belong there" in said
-    # Of two values nobody can say which one was meant.
+    # Either of two values could be meant.
     file.write_text('[{"delete": {"collection": "customer_tags", "id": "tag_001", "id": "tag_002"}}]')
     said = refused(cli, 2, "entry", "batch", "cmp_001", file)
     assert "it has the key 'id' twice in one object" in said
@@ -203,7 +203,7 @@ def test_exit_codes_tell_scripts_what_happened(cli, tmp_path):
     cli("entry", "update", *TAGS, "tag_001", "--description", "newer")
     assert "ETAG_MISMATCH" in refused(cli, 5, "entry", "update", *TAGS, "tag_001", "--name", "A", "--etag", seen)
     invalid = refused(cli, 1, "entry", "update", *TAGS, "tag_001", "--color", "red")
-    # Which is only in a log that has every request.
+    # Only a log with every request has it.
     assert "color" in invalid and "request id " in invalid and "log" not in invalid
     stranger = tmp_path / "stranger"
     stranger.write_text("cs_" + "x" * 49)
@@ -263,7 +263,7 @@ def test_keys_are_issued_restricted_rotated_and_revoked_on_a_server(cli, tmp_pat
     assert "nothing was changed" in dry.stderr and cli.json("key", "get", key["id"])["state"] == "ACTIVE"
     code, _ = on_a_terminal(cli, "n", "key", "revoke", key["id"])
     assert code == 1 and cli.json("key", "get", key["id"])["state"] == "ACTIVE"
-    # Without a terminal it does not wait for anybody.
+    # Without a terminal the command does not wait.
     assert cli.json("key", "revoke", key["id"])["state"] == "REVOKED"
     assert key["id"] not in [one["id"] for one in cli.json("key", "list")]
     assert key["id"] in [one["id"] for one in cli.json("key", "list", "--revoked")]
@@ -299,13 +299,14 @@ def test_a_stolen_key_is_ended_with_all_that_it_made(cli, tmp_path):
     assert (ended["state"], ended["alsoRevokedIds"]) == ("REVOKED", both)
     for ended in (file, its_file, last_file):
         assert "KEY_REVOKED" in refused(cli, 4, "entry", "list", *TAGS, key_file=ended)
-    # A repetition finds nothing left to revoke.
+    # A repetition finds nothing to revoke.
     again = cli.json("key", "revoke", stolen, "--with-created", "--yes")
     assert (again["state"], again["alsoRevokedIds"]) == ("REVOKED", [])
 
 
 def test_the_runbook_for_a_stolen_key_works_as_it_is_written(cli, tmp_path, monkeypatch):
-    """Every block of shell in that part of the documentation, twice, as one would after a broken connection."""
+    """Runs every block of shell in that part of the documentation, the first one twice, as people do after a broken
+    connection."""
 
     def made(name, by=None):
         file = tmp_path / f"{name}.key"
@@ -425,7 +426,7 @@ def test_what_somebody_named_like_a_field_stays(cli, tmp_path):
     cli("entry", "create", *TAGS, "--name", "request_id")
     said = refused(cli, 5, "entry", "create", *TAGS, "--name", "request_id")
     assert 'the name "request_id" is taken' in said
-    # In a document fields are called as they are there.
+    # Fields of a document keep the names that they have there.
     file = tmp_path / "changes.json"
     file.write_text('[{"update": {"collection": "customer_tags", "id": "tag_001", "entry": {"color": "red"}}}]')
     said = refused(cli, 1, "entry", "batch", "cmp_001", file)
@@ -441,7 +442,7 @@ def test_a_repeated_key_command_says_that_the_secret_is_gone(cli):
 def test_the_same_commands_work_on_a_data_directory_without_a_key(cli, tmp_path, monkeypatch):
     here = ["--data-dir", cli.server.data_dir]
     run("entry", "create", *TAGS, "tag_here", "--name", "Here", *here)
-    # The server sees what another process wrote within its bound of a second, not at once.
+    # The server shows writes of another process within its bound of a second, not at once.
     until(lambda: "tag_here" in ids(cli), "the server shows the entry", patience=1)
     newest = json.loads(run("history", "list", "cmp_001", "--limit", "1", "--output", "json", *here).stdout)
     assert newest["changes"][0]["staffId"] == "local"
@@ -500,7 +501,7 @@ def test_a_server_that_cannot_be_reached_is_told_apart(cli):
 
 def test_a_write_without_an_answer_says_how_to_repeat_it(cli):
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        # Takes connections and says nothing.
+        # A server that accepts connections and sends nothing.
         accepted = []
         threading.Thread(target=lambda: accepted.append(silent.accept()), daemon=True).start()
         done = run(
@@ -517,7 +518,7 @@ def test_an_argument_that_is_not_text_is_told_and_not_fatal(tmp_path):
         done = subprocess.run([PROGRAM, *arguments], capture_output=True, timeout=60)
         assert (done.returncode, done.stdout) == (2, b""), done.stderr
         assert done.stderr.startswith(b"error: ") and b"panicked" not in done.stderr, done.stderr
-    # A path need not be text where nothing else is taken for it.
+    # A path need not be UTF-8, because the argument can only be a path.
     (tmp_path / "doc.yaml").write_text("companies: []")
     name = os.fsencode(tmp_path / "doc.yaml")
     os.rename(name, name + b"\xe9")

@@ -1,4 +1,4 @@
-"""The program over PostgreSQL, as an operator meets it."""
+"""The program over PostgreSQL, as an operator uses it."""
 
 import json
 import subprocess

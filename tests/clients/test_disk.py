@@ -1,7 +1,7 @@
-"""Disks that fail, are full or go away under the built program: what was acknowledged is kept, what is
-in memory is served, and nothing is told that is not so.
+"""Disks that fail, are full or disappear under the built program. Acknowledged writes are stored, data in memory is
+served, and no answer is untrue.
 
-The real disks run with `./test --long` alone; over a store that fails the same is tried in every run of the tests.
+The trials with real disks run only with `./test --long`. Every run of the tests tries the same over a store that fails.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from disks import COMPANY, LISTED, TAGS, Mount, Trial, injected
 
 
 def text(server, path):
-    """What an operator's question is answered: status and text."""
+    """The answer to an operator's request: status and text."""
     try:
         with urllib.request.urlopen(server.base + path, timeout=20) as answer:
             return answer.status, answer.read().decode()
@@ -45,7 +45,7 @@ def test_a_data_directory_that_is_replaced_is_noticed_and_told_once(demo, tmp_pa
     run("backup", "--data-dir", demo.data_dir, tmp_path / "backup.db")
     refused = run("restore", "--data-dir", demo.data_dir, "--replace", tmp_path / "backup.db", check=False)
     assert refused.returncode != 0 and "in use" in refused.stderr
-    # Neither trips the server.
+    # Neither disturbs the server.
     assert text(demo, "/readyz") == (200, "ok\n") and create(demo, "Before")[0] == 200
 
     aside = tmp_path / "aside"
@@ -76,7 +76,7 @@ def test_a_data_directory_that_is_replaced_is_noticed_and_told_once(demo, tmp_pa
 
 @pytest.fixture
 def mounted():
-    """A place for a file system, which ends with the test."""
+    """A mount point for a file system, which ends with the test."""
     mount = Mount()
     yield mount
     mount.close()
@@ -96,7 +96,7 @@ def test_a_server_that_is_killed_again_and_again_keeps_what_it_acknowledged(star
 
 
 def fill(path):
-    """Leaves no room on the disk."""
+    """Fills the disk."""
     with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
         while file.write(bytes(4096)):
             pass
@@ -119,7 +119,7 @@ def test_a_disk_that_fills_refuses_writes_alone(start, mounted, engine):
                 assert text(trial.server, "/readyz") == (200, "ok\n")
                 assert metric(trial.server, 'customer_settings_store_writes_total{outcome="full"}') >= 5
                 if number % 2:
-                    # The next start finds what was left on the full disk.
+                    # The next start finds the files of the full disk.
                     trial.kill()
                 filler.unlink()
                 if number % 2:
@@ -140,7 +140,7 @@ def test_a_disk_that_cannot_be_read_is_not_called_damaged(start, tmp_path):
         for _ in range(3):
             trial.goes_on()
             with injected(trial.server.process, "pread64"):
-                # Nobody has asked for the history yet, so it is not in the engine's memory.
+                # No request has read the history yet, so it is not in the engine's memory.
                 changes = lambda: trial.server.call(f"{COMPANY}/changes", trial.key)[0]
                 until(lambda: changes() == 503, "what must be read from the disk is refused")
                 until(lambda: metric(trial.server, "customer_settings_store_away") == 1, "the store is away")
@@ -165,7 +165,7 @@ def test_a_disk_that_cannot_be_written_acknowledges_nothing(start, tmp_path, cal
         for number in range(4):
             trial.goes_on()
             with injected(trial.server.process, calls):
-                # A write that was under way may end well.
+                # A write that was in progress may succeed.
                 time.sleep(0.2)
                 acknowledged, unknown = len(trial.acknowledged), len(trial.unknown)
                 trial.wait(lambda: len(trial.unknown) >= unknown + 5, "writes have no certain answer")

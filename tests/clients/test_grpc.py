@@ -1,4 +1,4 @@
-"""Python's grpcio against the server, with nothing but what reflection tells it."""
+"""Python's grpcio against the server, with the descriptors of reflection alone."""
 
 import grpc
 import pytest
@@ -55,7 +55,7 @@ def test_another_compression_is_told_what_is_taken(demo):
     channel = grpc.insecure_channel(demo.address, compression=grpc.Compression.Deflate)
     list_tags = channel.unary_unary(f"/{SETTING}/ListCustomerTags")
     with pytest.raises(grpc.RpcError) as caught:
-        # Long enough to be worth compressing.
+        # Long enough that gRPC compresses it.
         list_tags(b"x" * 2_000, metadata=[("authorization", f"Bearer {demo.key}")], timeout=10)
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
     assert "gzip" in caught.value.details()
@@ -106,7 +106,7 @@ def test_health_answers_without_a_key(demo):
 
 
 def test_a_refusal_about_a_thousand_entries_arrives(client, demo):
-    """With the defaults of gRPC's C core, which refuses at random what has more than 8 KiB of headers."""
+    """With the defaults of gRPC's C core, which refuses at random answers with more than 8 KiB of headers."""
     of = {"company_id": "cmp_001", "collection": "customer_tags"}
     create = [
         {"create": {"collection": "customer_tags", "entry_id": f"tag_{i:x<60}", "entry": {"name": f"{i} {'🐕' * 90}"}}}

@@ -1,11 +1,11 @@
-"""The judge of histories finds what it must find: a test that cannot fail proves nothing."""
+"""The judge of histories finds the faults that it must find: a test that cannot fail proves nothing."""
 
 import pytest
 from history import Read, Write, faults
 
 BOUND = 1.0
 BEFORE = {"w0": 0, "w1": 0}
-# Two writers: w1's second write is made while w0's second one is.
+# Two writers: their second writes overlap.
 WRITES = [
     Write(0.0, 0.1, 2, "w0", 1, 0),
     Write(0.2, 0.3, 3, "w1", 1, 1),
@@ -21,11 +21,11 @@ def read(begun, revision, shown=None, stale=None, at_least=0, node=0):
 
 def test_nothing_is_wrong_with_a_good_history():
     reads = [
-        # Just within the bound, and before the acknowledgement, which is allowed.
+        # Just within the bound, and before the acknowledgement: both are allowed.
         read(1.29, 2),
         read(1.5, 5),
         read(0.55, 5, node=1),
-        # As old as it says.
+        # As old as the answer says.
         read(4.25, 2, stale=3, node=2),
         read(4.3, 5, at_least=5, node=2),
     ]

@@ -1,4 +1,4 @@
-"""Backups and restores that are killed: nothing is lost, and what they leave is cleaned up or told of."""
+"""Backups and restores that are killed: nothing is lost, and their files are deleted, or an error names them."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from conftest import PROGRAM, run
 
-# Whatever puts bytes or names where they are found again.
+# The system calls that write bytes or change names.
 CALLS = "link,linkat,rename,renameat,renameat2,unlink,unlinkat,fsync,fdatasync,ftruncate,pwrite64,write,copy_file_range,sendfile,splice"
 KEPT = "customer-settings.db.replaced-1"
 
@@ -19,7 +19,7 @@ def document(name):
 
 @pytest.fixture
 def stores(tmp_path):
-    """A data directory whose company is called New, and a backup of it in which that was Old."""
+    """A data directory whose company is called New, and a backup from the time when it was called Old."""
     data = tmp_path / "data"
     data.mkdir()
     run("load", "--data-dir", data, "-", stdin=document("Old"))
@@ -31,7 +31,7 @@ def stores(tmp_path):
 
 
 def company(data):
-    """What the company is called, after a look for differences."""
+    """The name of the company, after `verify` found no differences."""
     assert "no differences" in run("verify", "--data-dir", data).stderr
     return "Old" if "name: Old 1\n" in run("export", "--data-dir", data).stdout else "New"
 
@@ -47,7 +47,7 @@ def test_a_restore_that_is_killed_halfway_is_named_and_can_be_repeated(stores, t
         before = names(target)
         command = [PROGRAM, "restore", "--data-dir", target, *more, "-"]
         restoring = subprocess.Popen(command, stdin=subprocess.PIPE)
-        # More than a pipe holds, so that some of it has come when this returns.
+        # More than a pipe holds, so that a part has arrived when this returns.
         restoring.stdin.write(backup.read_bytes()[: 128 * 1024])
         restoring.kill()
         restoring.wait()
@@ -64,7 +64,7 @@ def test_a_restore_that_is_killed_halfway_is_named_and_can_be_repeated(stores, t
 
 
 def killed_everywhere(command, prepare, check, stdout=None):
-    """Runs a command again and again, killed at the first, second … of the calls, until it comes to its end."""
+    """Repeats a command that is killed at the first, second … of the calls, until the command reaches its end."""
     assert shutil.which("strace"), "this test needs strace"
     for call in range(1, 2_000):
         prepare()
@@ -133,7 +133,7 @@ def test_whenever_a_backup_is_killed_the_next_one_is_whole(stores, tmp_path):
         assert company(restored) == "New"
 
     def check():
-        # What has the name is whole.
+        # The file with the final name is complete.
         if copy.exists():
             restores(copy)
         else:
@@ -145,7 +145,7 @@ def test_whenever_a_backup_is_killed_the_next_one_is_whole(stores, tmp_path):
     restores(copy)
 
     def check_data():
-        # Left-overs go with the next that writes.
+        # The next command that writes deletes the left-over files.
         run("load", "--data-dir", data, "-", stdin=document("New"))
         assert names(data) == ["customer-settings.db"]
 

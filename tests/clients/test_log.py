@@ -1,4 +1,4 @@
-"""What the log says of requests, and a log that nobody takes: the server goes on, and counts what it could not say."""
+"""The log's lines about requests, and a log that nobody reads: the server continues, and counts the lines that it lost."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ def free_port():
 
 
 class Serving:
-    """`serve` with outputs of one's own; `get` asks it."""
+    """`serve` with the given outputs; `get` sends it a request."""
 
     def __init__(self, data_dir, access_log=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         data_dir.mkdir(mode=0o700)
@@ -95,7 +95,7 @@ def test_a_log_that_nobody_reads_keeps_nobody_waiting(tmp_path):
         for _ in range(5_000):
             assert server.get(path, **{"X-Request-Id": 128 * "y"})[0] == 404
         assert server.dropped("no_room") > 0
-        # What waits is given up soon.
+        # The server waits at most one second for the last lines.
         assert server.stop() == 0
         os.close(reader)
 
@@ -162,7 +162,7 @@ def test_metrics_are_as_prometheus_wants_them(demo):
 
 
 def make_key(server, name, *options):
-    """A new key's secret and id."""
+    """Makes a key: its secret and id."""
     secret = run("key", "create", "--data-dir", server.data_dir, "--name", name, *options).stdout.strip()
     keys = json.loads(run("key", "list", "--data-dir", server.data_dir, "--output", "json").stdout)
     [key] = [key["id"] for key in keys if key["name"] == name]
@@ -193,7 +193,7 @@ def test_an_access_line_says_who_asked_and_why_it_was_refused(start, tmp_path):
 
     tags = lambda key, path=TAGS: lambda headers: server.call(path, key, {}, headers=headers)
     found = {
-        # The first goes the general way, the second is answered at once.
+        # The first request takes the general way, the second one is answered at once.
         "first": line(tags(reader), "first"),
         "second": line(tags(reader), "second"),
         "write": line(tags(reader, "/admin/v1/companies/cmp_001/customer_tags"), "write"),

@@ -18,7 +18,7 @@ from nodes import BOUND, COMPANY, NO_ANSWER, TAGS, Cluster, Load
 
 @pytest.fixture
 def make_server():
-    """Makes servers to break, which end with the test."""
+    """Makes servers that a test may break. They end with the test."""
     servers = []
 
     def make():
@@ -45,7 +45,7 @@ def make_cluster(start):
 
 
 def check(load, server):
-    """What must be true after a load: of what was seen, of what is stored, and on every node."""
+    """Checks the rules after a load: for the answers, for the stored data, and on every node."""
     faults = load.faults()
     assert faults == [], f"{len(faults)} faults: {faults[:3]}"
     acknowledged = {write.revision: f"{write.writer}-{write.number}" for write in load.writes}
@@ -65,7 +65,7 @@ def check(load, server):
         until(has_come_back, f"node {node} shows revision {last}")
         shown = {entry["id"]: entry["description"] for entry in answers[-1][2]["entries"]}
         assert {writer: shown[writer] for writer in contents} == contents
-    # Each request made the revision that was acknowledged, and no other.
+    # Each request made the revision of its acknowledgement, and no other.
     logged, page = {}, ""
     while page is not None:
         _, _, answer = cluster.ask(0, "GET", f"{COMPANY}/changes?page_size=500&page_token={page}")
@@ -87,7 +87,7 @@ def oldest(load):
 
 
 def break_things(load, server, killed, cut, seconds):
-    """A node is killed, another one is cut off, the database crashes; each comes back."""
+    """A node is killed, another one is cut off, the database crashes. Each of them comes back."""
     nodes = load.cluster.nodes
     load.goes_on([0, 1, 2], seconds)
     nodes[killed].server.stop(signal.SIGKILL)
@@ -124,7 +124,7 @@ def test_three_nodes_agree_whatever_breaks_again_and_again(make_cluster, make_se
 
 
 def fail_over(load, primary, make_server, seconds):
-    """The primary is gone from one moment to the next, and its standby takes its place."""
+    """The primary stops from one moment to the next, and its standby replaces it."""
     standby = make_server().copy_of(primary).start()
     primary.wait_for_standby()
     load.goes_on([0, 1, 2], seconds)
@@ -166,7 +166,7 @@ def test_what_one_node_writes_the_others_show_in_time(make_cluster, postgres_ser
         load.goes_on([0, 1, 2], seconds=3)
     check(load, postgres_server)
     elsewhere = statistics.median(lags(load.writes, [read for read in load.reads if read.node != 0]))
-    # Where notices are lost this shows that they are.
+    # If notices are lost, this delay proves it.
     assert (elsewhere < BOUND / 4) == (notices == "come")
 
 

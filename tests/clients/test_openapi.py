@@ -1,4 +1,4 @@
-"""The served OpenAPI document, judged by a validator that is not ours."""
+"""The served OpenAPI document, judged by somebody else's validator."""
 
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -22,7 +22,7 @@ def test_the_document_and_each_of_its_examples_are_valid(demo):
     OpenAPIV31SpecValidator(document).validate()
     count = 0
     for place, schema, example in examples(document):
-        # References inside start at the document's root, so the schema takes its components along.
+        # References start at the document's root, so the schema needs the document's components.
         schema = {"components": document["components"], **schema}
         found = [error.message for error in Draft202012Validator(schema).iter_errors(example)]
         assert not found, f"{place}: {found}"

@@ -1,4 +1,4 @@
-"""What becomes of a command whose output goes nowhere: a reader that left, a disk that is full."""
+"""Commands whose output cannot be delivered: the reader left, or the disk is full."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def into(stdout, *arguments, stderr=subprocess.PIPE, **options):
 
 
 def into_nobody(*arguments, both=False):
-    """Standard output, or both outputs, are a pipe whose reader is gone."""
+    """Standard output, or both outputs, are a pipe whose reader has left."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -93,7 +93,7 @@ def test_notes_that_nobody_reads_change_nothing(data, gone):
 
 
 def into_closed(*arguments, both=False, **options):
-    """Standard output is closed, which the program sees as /dev/null."""
+    """Standard output is closed, so the program has /dev/null in its place."""
     assert not both
     command = ["sh", "-c", 'exec "$@" >&-', "sh", PROGRAM, *map(str, arguments)]
     return subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, **options)
@@ -163,14 +163,14 @@ def test_what_a_lost_rotation_advises_keeps_the_clients_going(demo, gone, where)
     assert "the one from before works until 2" in lost.stderr and "another key with 'key create'" in lost.stderr
     assert f"'key revoke {key}'" in lost.stderr and "'key rotate" not in lost.stderr
     assert accepted(demo, first) == [True]
-    # It is as the advice says: rotating again has to be asked for, and ends what the clients have.
+    # The advice is true: rotating again needs a flag, and ends the secret that the clients have.
     assert run("key", "rotate", key, *where, check=False).returncode != 0
     second = run("key", "rotate", key, "--end-overlap", *where).stdout.strip()
     until(lambda: accepted(demo, first, second) == [False, True], "the older secrets ended, the newer works")
-    # Of three secrets the newest is lost, and the one before it is that which works.
+    # Of three secrets the newest is lost, and the one before it works.
     lost = gone("key", "rotate", key, "--end-overlap", *where)
     assert "the one from before works until 2" in lost.stderr and accepted(demo, second) == [True]
-    # Without an overlap none works, and the advice brings the key back.
+    # Without an overlap no secret works, and the advice makes the key usable again.
     lost = gone("key", "rotate", key, "--overlap", "0s", *where)
     assert lost.returncode == 1 and "no older one works any more" in lost.stderr and "until" not in lost.stderr
     assert f"'key rotate {key}'" in lost.stderr

@@ -1,4 +1,4 @@
-"""The program as a newcomer and an operator meet it."""
+"""The program as a newcomer and an operator use it."""
 
 import fcntl
 import json
@@ -108,7 +108,7 @@ def test_every_way_to_write_an_address_is_served(start, tmp_path):
 
 
 def test_a_demo_that_did_not_come_about_leaves_nothing(start, tmp_path):
-    """Files may only grow so far, so that the start fails at one place or another."""
+    """Limits the size of files, so that the start fails at one place or another."""
     existing = tmp_path / "existing"
     existing.mkdir()
     failed = 0
@@ -253,7 +253,7 @@ def test_it_says_that_it_listens_once_it_answers(tmp_path):
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     data = os.open(tmp_path, os.O_RDONLY)
-    # As a restore does, which is waited for.
+    # A restore holds the lock like this, and the program waits for it.
     fcntl.flock(data, fcntl.LOCK_EX)
     command = [PROGRAM, "serve", "--data-dir", tmp_path, "--listen", f"127.0.0.1:{port}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:

@@ -1,4 +1,5 @@
-"""Requests made up from the OpenAPI document by schemathesis: no answer is a 5xx, and each is as the document says."""
+"""Requests that schemathesis generates from the OpenAPI document: no answer is a 5xx, and each has the form that the
+document gives."""
 
 import os
 import pathlib
@@ -9,7 +10,7 @@ import pytest
 
 SCHEMATHESIS = pathlib.Path(sys.executable).parent / "schemathesis"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-# One key may not change keys, so that no made-up request revokes it; the other is there to be revoked.
+# The first key may not change keys, so that no generated request revokes it. Requests may revoke the other key.
 KEYS = {
     "all but keys": ["settings:read", "settings:write", "history:read", "companies:read", "companies:write", "keys:read"],
     "keys": ["*"],
@@ -17,7 +18,7 @@ KEYS = {
 
 
 def made_up_requests(demo, whose, *arguments):
-    """Sends made-up requests with a new key: what schemathesis printed, and whether it found nothing."""
+    """Sends generated requests with a new key: the output of schemathesis, and whether it found nothing."""
     status, _, created = demo.call(
         "/admin/v1/keys", key=demo.key, body={"name": whose, "scopes": KEYS[whose], "allCompanies": True}
     )
@@ -27,7 +28,7 @@ def made_up_requests(demo, whose, *arguments):
         [SCHEMATHESIS, "run", f"{demo.base}/openapi.json", "--checks", CHECKS, *paths, "--continue-on-failure",
          "--no-color", "-H", f"Authorization: Bearer {created['secret']}", *arguments],
         capture_output=True, text=True, timeout=1200, cwd=demo.data_dir.parent,
-        # Its own record of a run is of no use here, and answers of a proxy are not ours.
+        # The record of a run is useless here, and answers of a proxy are not the server's.
         env={**os.environ, "NO_PROXY": "*"},
     )
     return done.stdout + done.stderr, done.returncode == 0

@@ -1,4 +1,5 @@
-"""What only reads works where nothing can be written: another's directory, and with --long a mount for reading."""
+"""Commands that only read work where nothing can be written: in another user's directory, and with --long on a read-only
+mount."""
 
 import hashlib
 import json
@@ -29,7 +30,7 @@ def place():
     """A folder that every user can reach, with a data directory in it."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="read-only-"))
     folder.chmod(0o755)
-    # A name with whatever has a meaning in URIs.
+    # A name with characters that have a meaning in URIs.
     data = folder / "data 100% #1?a=b&c"
     data.mkdir(mode=0o755)
     run("load", "--data-dir", data, "-", stdin=DOCUMENT)
@@ -42,7 +43,7 @@ def place():
 
 @pytest.fixture(scope="session")
 def program():
-    """The program where every user can start it."""
+    """A copy of the program that every user can start."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="program-"))
     folder.chmod(0o755)
     yield pathlib.Path(shutil.copy(PROGRAM, folder))
@@ -51,7 +52,7 @@ def program():
 
 @pytest.fixture
 def reader(place, program):
-    """Runs a command as somebody who may only read the directory."""
+    """Runs a command as a user who may only read the directory."""
     other = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     scratch = place.parent / "scratch"
     scratch.mkdir()
@@ -74,7 +75,7 @@ def reader(place, program):
 
 
 def state(folder):
-    # Who reads leaves its mark in the index of the log, which is no data.
+    # Readers write a mark into the index of the log, which holds no data.
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.suffix != ".db-shm"}
 
 
@@ -92,7 +93,7 @@ def reads_all(command):
 
 
 def kill_while_rows_are_in_the_log(start, data):
-    """A server that wrote and was killed: what it wrote is in its log alone."""
+    """A server that wrote and was killed: its writes are in its log alone."""
     server = start(data_dir=data)
     made = run("key", "create", "--data-dir", data, "--name", "root", "--scope", "*").stdout.strip()
     path = "/admin/v1/companies/cmp_1/customer_tags/tag_1"

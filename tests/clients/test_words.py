@@ -1,4 +1,4 @@
-"""What people are told whose command on their own data cannot be done: one line, in words of the command line."""
+"""Errors of commands on the data itself: one line, in the words of the command line."""
 
 import json
 import sqlite3

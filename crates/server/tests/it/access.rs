@@ -341,7 +341,7 @@ async fn health_and_reflection_need_no_key() {
     assert_eq!(status.unwrap(), [8_u8, 1][..], "SERVING");
 }
 
-/// Whoever tries ids learns that one is taken, which cannot be helped, and nothing else.
+/// A client that tries ids learns that one is taken, which is unavoidable, and nothing else.
 #[tokio::test]
 async fn a_foreign_locations_id_is_refused_without_a_word_about_who_has_it() {
     let server = Server::demo().await;

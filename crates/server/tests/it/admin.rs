@@ -42,14 +42,14 @@ impl Desk {
         call.body(body).send().await
     }
 
-    /// What must be answered.
+    /// Sends a request that must succeed, and gives its answer.
     pub(crate) async fn ok(&self, method: &str, path: &str, body: Value) -> Value {
         let answer = self.send(method, path, body).await;
         assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
         answer.json()
     }
 
-    /// What must be refused: the status, the refusal and the whole text.
+    /// Sends a request that must be refused: the status, the refusal and the whole text.
     pub(crate) async fn no(&self, method: &str, path: &str, body: Value) -> (u16, Refusal, String) {
         let answer = self.send(method, path, body).await;
         assert!(!answer.status.is_success(), "{method} {path}: {}", answer.text());
@@ -358,7 +358,7 @@ async fn changes_are_undone_and_rolled_back_by_new_changes() {
     desk.ok("POST", &format!("{COMPANY}/changes/6:undo"), Value::Null).await;
     assert_eq!(desk.ok("GET", &format!("{TAGS}/tag_new"), Value::Null).await["name"], "New");
 
-    // What was can be read, by revision and by moment.
+    // Earlier states can be read, by revision and by moment.
     let then = desk.ok("GET", &format!("{tag}?revision=3"), Value::Null).await;
     assert_eq!(then["name"], "Three");
     let change = desk.ok("GET", &format!("{COMPANY}/changes/3"), Value::Null).await;

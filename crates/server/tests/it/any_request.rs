@@ -165,7 +165,7 @@ fn request(method: &Method) -> BoxedStrategy<Value> {
     prop_oneof![1 => anything, 3 => changed].boxed()
 }
 
-/// What the server must not say.
+/// Checks that the answer does not blame the server.
 fn check(what: &str, code: Code, message: &str) {
     assert!(!FAULTS.contains(&code), "{what}: {code:?} {message}");
 }

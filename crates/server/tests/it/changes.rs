@@ -111,7 +111,7 @@ fn content(settings: &Settings) -> Settings {
     settings
 }
 
-/// What a test asks for; numbers choose among what there is.
+/// The wish of a test; its numbers choose among the things that exist.
 #[derive(Clone, Debug)]
 enum Wish {
     Create { catalog: usize, name: u8, is_default: bool },
@@ -234,7 +234,7 @@ fn model_of(settings: &Settings, catalog: Catalog) -> Model {
     settings.entries(catalog).iter().map(row).collect()
 }
 
-/// What the step does to the list, in the plainest way; `None` if it must be refused.
+/// The effect of the step on the list, written as plainly as possible; `None` if it must be refused.
 #[expect(clippy::too_many_lines, reason = "a list, or one story from beginning to end")]
 fn expected(mut model: Model, step: &Step) -> Option<Model> {
     let find = |model: &Model, id: &EntryId| model.iter().position(|row| row.0 == *id);
@@ -329,7 +329,7 @@ fn catalog_of(step: &Step) -> Catalog {
     }
 }
 
-/// What must hold of every company, whatever was done to it.
+/// Checks the rules that hold for every company after any change.
 fn check_rules(settings: &Settings) {
     for catalog in Catalog::ALL {
         let entries = settings.entries(catalog);

@@ -260,7 +260,7 @@ fn a_body_must_fit_into_the_share_of_one_key() {
     }
 }
 
-/// What Kubernetes puts into every container beside a Service of that name.
+/// The variables that Kubernetes puts into every container beside a Service of that name.
 fn service_links(service: &str) -> Vec<(String, String)> {
     let links = [
         ("SERVICE_HOST", "10.0.0.5"),

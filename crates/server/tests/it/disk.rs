@@ -29,7 +29,7 @@ async fn tags(server: &Server, secret: &str) -> Answer {
     server.get(TAGS).bearer(secret).send().await
 }
 
-/// What a write is refused with, which is the same over every protocol.
+/// The refusal of a write, which is the same over every protocol.
 async fn refused_write(server: &Server, secret: &str) -> Refusal {
     let refusal = server.refusal(secret, "CreateEntry", new_tag("Never Written")).await;
     assert_eq!((refusal.code, refusal.retries), (Code::Unavailable, true));
@@ -165,7 +165,7 @@ async fn writes_that_fail_leave_reads_alone_and_come_back() {
     is_well(&server, &secret).await;
 }
 
-/// What a server does whose data is gone: `put_back` must make it whole again.
+/// Checks the answers of a server whose data was deleted. `put_back` must restore the data.
 async fn serves_from_memory_until(server: &Server, secret: &str, put_back: impl AsyncFnOnce()) {
     eventually(async || server.get("/readyz").send().await.status == 503).await;
     let ready = server.get("/readyz").send().await;

@@ -352,7 +352,7 @@ fn numbers_and_words_of_yaml_are_names_as_they_are_written() {
     assert_eq!(names, ["007", "1e3", "true", "~x"]);
 }
 
-/// What is told of the companies that are not loaded.
+/// The problems of the companies that are not loaded.
 async fn refused(server: &Server, document: &str) -> Vec<String> {
     let mut told = Vec::new();
     let report = |_: &str, outcome: Outcome| match outcome {

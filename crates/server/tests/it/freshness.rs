@@ -1,4 +1,4 @@
-//! What another program writes into the same data directory, on a server that runs.
+//! Writes of another program into the data directory of a running server.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::harness::*;
 const TAGS: &str = "/v1/setting/companies/cmp_001/customer/tags:list";
 const BOUND: Duration = Duration::from_secs(1);
 
-/// What another program loads.
+/// The document that another program loads.
 const CHANGE: &str = "companies: [{id: cmp_001, customer_tags: [{name: From Elsewhere}]}]";
 
 async fn shows_the_change(server: &Server, secret: &str) -> bool {

@@ -12,7 +12,7 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
     files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
 }
 
-/// What is done to a seed.
+/// A change of a seed.
 #[derive(Clone, Debug)]
 enum Mutation {
     Put(u8),

@@ -33,7 +33,7 @@ pub(crate) use contract::{Method, method, methods};
 pub(crate) use data::{Data, also_on_postgres, on_postgres};
 use probe::Probe;
 
-/// What `serve --demo` starts with.
+/// The example data of `serve --demo`.
 pub(crate) const DEMO: &str = include_str!("../../demo/demo.yaml");
 
 /// How long a test waits for what must happen: no longer than it takes, however busy the machine is.
@@ -114,7 +114,7 @@ impl Server {
         Self { address, services, clock, store, data, shutdown, served }
     }
 
-    /// What it serves, to be broken.
+    /// The data of the server, which a test may break.
     pub(crate) fn data(&self) -> &Data {
         &self.data
     }

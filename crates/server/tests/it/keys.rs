@@ -104,7 +104,7 @@ async fn forwarded_addresses_count_from_trusted_proxies_only() {
     let proxied = behind_a_proxy(|_| {}).await;
     let secret = proxied.key(from_networks(&["192.0.2.0/24"])).await;
     assert_eq!(ask_from(&proxied, "192.0.2.1", &secret).await, is(200, ""));
-    // What a client wrote in front of what the proxy added.
+    // The client wrote the first address itself. The proxy added the second one.
     let forged = "192.0.2.1, 198.51.100.1";
     assert_eq!(ask_from(&proxied, forged, &secret).await, is(403, "ADDRESS_NOT_ALLOWED"));
 }

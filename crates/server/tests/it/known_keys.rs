@@ -100,7 +100,8 @@ async fn keys_that_are_made_during_a_flood_are_known_here_at_once_and_elsewhere_
         server.services.keys.change(&by, &key.id, rotated).await.unwrap();
         assert_eq!(ask_grpc(&server, new.expose()).await, Ok(()));
     }
-    // What another program makes is looked for within the limits, and known soon, whatever they are.
+    // A key that another program made is looked up within the limits. It is known soon, independent of the
+    // limits.
     let secret = Secret::generate().unwrap();
     let key = other.keys.create(&actor, everything(), &secret).await.unwrap();
     let is_answered = async || {

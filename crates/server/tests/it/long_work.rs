@@ -1,4 +1,5 @@
-//! What may take long has few places: who waits for one holds up nobody else, and is told if nothing was done.
+//! Requests that take long have few places. A waiting request delays no other request, and its refusal says
+//! that nothing was done.
 
 use std::time::Duration;
 

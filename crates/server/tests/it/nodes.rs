@@ -1,5 +1,5 @@
-//! What callers see of several nodes over one store, and of a store that does not answer: another
-//! program on the same data is the other node.
+//! Several nodes over one store, and a store that does not answer, as callers see them. Another program on
+//! the same data is the other node.
 
 use std::time::Duration;
 

@@ -25,7 +25,7 @@ impl<'a> Walk<'a> {
         Self { server, secret, list, rows, token: String::new() }
     }
 
-    /// What the next page shows of each row.
+    /// The field of each row on the next page.
     async fn page(&mut self, size: usize, field: &str) -> Vec<String> {
         let path = format!("{}page_size={size}&page_token={}", self.list, self.token);
         let answer = self.server.get(&path).bearer(self.secret).send().await;

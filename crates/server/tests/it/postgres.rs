@@ -1,5 +1,5 @@
-//! What only the PostgreSQL store has: the URL and the way to the server, the schema that many
-//! nodes make at once, what a broken connection leaves behind, and notices.
+//! The properties of the PostgreSQL store alone: the URL and the connection, the schema that many nodes make
+//! at once, the traces of a broken connection, and notices.
 
 use std::{
     fs,
@@ -194,7 +194,7 @@ async fn a_server_that_cannot_be_used_is_named_in_one_line_without_the_password(
             "the user may not use the database postgres at 127.0.0.1",
         ),
     ] {
-        // Whoever does answer may take a little longer.
+        // A server that answers may need more time.
         let options = if expected.contains("300 ms") { quick } else { OPTIONS };
         let opened = PostgresStore::open(&format!("postgres://{url}"), options, SERVE).await;
         let error = opened.unwrap_err().to_string();
@@ -276,7 +276,7 @@ async fn a_host_that_hangs_or_is_gone_or_takes_no_writes_is_passed_over() {
     assert!(error.to_string().contains("database does not allow writes"), "{error}");
 }
 
-/// What docs/operating.md says to do after a restore.
+/// The instructions of docs/operating.md for the time after a restore.
 #[tokio::test]
 async fn an_operator_raises_the_epoch_after_a_restore() {
     let url = new_database().await;
@@ -479,7 +479,7 @@ async fn fail_changes(url: &str, code: &str, is_deferred: bool, times: u32) {
         true => "CONSTRAINT TRIGGER fails AFTER UPDATE ON companies DEFERRABLE INITIALLY DEFERRED",
         false => "TRIGGER fails BEFORE UPDATE ON companies",
     };
-    // What a sequence counts is not rolled back.
+    // A sequence continues to count after a roll back.
     let sql = format!(
         "DROP TRIGGER IF EXISTS fails ON companies;
          DROP SEQUENCE IF EXISTS failures;
@@ -517,7 +517,7 @@ async fn a_serialization_failure_is_a_conflict_and_planned_again() {
     }
 }
 
-// What is cut off in the middle
+// Connections that are cut in the middle
 
 /// A server that takes connections and says nothing.
 async fn silent_server() -> (u16, TcpListener) {
@@ -525,7 +525,7 @@ async fn silent_server() -> (u16, TcpListener) {
     (listener.local_addr().unwrap().port(), listener)
 }
 
-/// What a proxy does when a client says a word.
+/// The proxy cuts the connection when a client sends this word.
 #[derive(Clone, Copy)]
 struct Cut {
     word: &'static str,
@@ -842,7 +842,7 @@ async fn commits_per_second() {
     let url = server.make_database("bench").await;
     {
         let store = Arc::new(PostgresStore::open(&url, OPTIONS, SERVE).await.unwrap());
-        // Whom pgbench writes to.
+        // The companies that pgbench writes to.
         write_many(&store, "bench", 64, 1).await;
         tamper(&url, "CREATE TABLE single_rows (client BIGINT, body TEXT)").await;
     }
@@ -931,7 +931,7 @@ async fn write_many(store: &Arc<PostgresStore>, prefix: &str, writers: u32, comm
     f64::from(writers * commits) / (SystemClock.monotonic() - start).as_secs_f64()
 }
 
-/// What a commit of one new entry writes; each client has a company of its own.
+/// The statements of a commit of one new entry. Each client has a company of its own.
 const SAME_STATEMENTS: &str = "\
 \\set revision :revision + 1
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;

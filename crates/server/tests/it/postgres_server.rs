@@ -25,8 +25,8 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::harness::PATIENCE;
 
-/// What runs the server: it waits for the end of its input, which comes with the end of the test
-/// program, and then ends the server and removes its files.
+/// The script that runs the server. It waits for the end of its input, which comes with the end of the test
+/// program. Then it ends the server and removes its files.
 const WATCHER: &str = r#"
 trap : INT TERM HUP
 "$1"/postgres -D "$2"/data -k "$2" -p "$3" \
@@ -60,10 +60,10 @@ pub(crate) struct PostgresServer {
     _watcher: Child,
 }
 
-/// What a server does about power cuts.
+/// The server's protection against power cuts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disk {
-    /// Whatever it can.
+    /// Everything that PostgreSQL offers.
     Safe,
     /// Nothing, which is quicker.
     Unsafe,

@@ -1,4 +1,4 @@
-//! What only the SQLite store has: the data directory, its files and locks, backup and restore.
+//! The properties of the SQLite store alone: the data directory, its files and locks, backup and restore.
 
 use std::{
     fs,
@@ -109,7 +109,7 @@ fn reading_makes_no_store() {
     let dir = dir();
     assert!(matches!(SqliteStore::open(dir.path(), Access::Read), Err(OpenError::NoStore(_))));
     assert!(names(dir.path()).is_empty());
-    // What a program leaves that dies while it makes a store.
+    // A program that dies while it makes a store leaves these files.
     for left in ["customer-settings.db.new", "customer-settings.db.new-journal"] {
         fs::write(dir.path().join(left), "").unwrap();
     }
@@ -119,7 +119,7 @@ fn reading_makes_no_store() {
     SqliteStore::open(dir.path(), Access::Read).unwrap();
 }
 
-/// What every command is told that opens the directory; it changes nothing there.
+/// The refusal that every command gets which opens the directory. No command changes the directory.
 fn refused_by_all(dir: &TempDir) -> String {
     let before = names(dir.path());
     let copy = dir.path().join("copy");
@@ -147,7 +147,7 @@ async fn a_database_that_was_emptied_is_not_a_new_one() {
         assert!(told.contains("customer-settings.db is empty, so what it held is lost"), "{told}");
         assert!(told.contains("restore --replace"), "{told}");
     }
-    // What it says helps.
+    // The advice of the refusal helps.
     fs::write(&database, "").unwrap();
     let wal = data.path().join("customer-settings.db-wal");
     fs::write(&wal, "perhaps all that is left").unwrap();
@@ -633,7 +633,7 @@ async fn whoever_only_reads_changes_nothing() {
     assert!(reader.raise_epoch(9).await.is_err());
     drop(reader);
     assert_eq!(fs::read(&database).unwrap(), before);
-    // Whoever may write renews the keys.
+    // Opening the store for writing renews the keys.
     assert_eq!(open(&data).fold_key(&grant("cmp_a")).await.unwrap().unwrap().0, 1);
     tamper(&database, "UPDATE meta SET schema_version = 0");
     let error = SqliteStore::open(data.path(), Access::Read).unwrap_err();

@@ -237,7 +237,7 @@ fn a_message_names_the_first_few_and_ends_with_what_to_do() {
     let details = tonic_types::StatusExt::get_error_details(&status);
     assert_eq!(details.bad_request().unwrap().field_violations.len(), 7, "details have room");
 
-    // What is too long even so loses its middle.
+    // A text that is still too long loses its middle.
     let since =
         vec![Past { summary: "updated customer_tags/tag_001".repeat(9), ..past().remove(0) }; 5];
     let error =

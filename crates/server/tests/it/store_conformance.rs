@@ -1,4 +1,4 @@
-//! What every engine must do, written once: each case becomes a named test of each engine.
+//! The rules for every engine, written once: each case becomes a named test of each engine.
 
 use std::sync::Arc;
 
@@ -1001,7 +1001,7 @@ async fn a_deleted_entry_frees_its_name_its_place_and_its_being_the_default(engi
     let made = make_company(&*store, "cmp_a", "A").await;
     let first = made.entries(CYCLES)[0].clone();
     let second = Entry { id: EntryId::parse("id", "second").unwrap(), ..first.clone() };
-    // Whatever the order: the new one takes all that the deleted one had.
+    // In either order: the new entry takes everything that the deleted one had.
     let deltas = vec![made_entry(CYCLES, second.clone()), deleted(CYCLES, &first)];
     let after = commit(&*store, "cmp_a", deltas).await.unwrap();
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));

@@ -266,7 +266,7 @@ pub(crate) async fn log(store: &dyn Store, company: &str) -> Vec<Line> {
     whole.into_iter().filter(|(part, _)| *part == 0).map(|(_, line)| line).collect()
 }
 
-/// What the log alone says the company is.
+/// The company according to its log alone.
 pub(crate) async fn replay(store: &dyn Store, company: &str) -> Option<Settings> {
     let mut settings = None;
     for line in log(store, company).await {

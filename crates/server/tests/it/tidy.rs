@@ -216,7 +216,7 @@ fn the_catalog_uses_only_crates_for_values_and_text() {
     for source in server().iter().filter(|source| layer(source) == "catalog") {
         for (at, path) in paths(&source.code) {
             let first = path[0].as_str();
-            // What is neither a crate's name nor ours is a type or a module brought in above.
+            // A first word that is neither a crate nor ours is a type or a module that was imported above.
             let is_crate = dependencies().contains(first) || matches!(first, "std" | "core");
             if is_crate && !CATALOG_CRATES.contains(&first) {
                 offences.push(format!("{}: {first}", source.at(at)));

@@ -58,7 +58,7 @@ struct Call {
     caller: Option<Caller>,
 }
 
-/// What the test's authentication puts into the extensions.
+/// The value that the test's authentication puts into the extensions.
 #[derive(Clone, Debug, PartialEq)]
 struct Caller(String);
 
@@ -190,7 +190,7 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// What the first detail that has this key says under it.
+    /// The value under this key, of the first detail that has it.
     fn detail(&self, key: &str) -> Value {
         let json = self.json();
         let details = json["details"].as_array().unwrap();
@@ -274,7 +274,7 @@ fn grpc_response(frame: Option<Bytes>, trailers: HeaderMap) -> Response<tonic::b
         .unwrap()
 }
 
-/// What a request leads to.
+/// The result of a request.
 enum Expect {
     /// A call of this method with this message.
     Message(&'static str, Value),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::*;
 
-/// What is found after this was done to the database.
+/// The findings after this SQL was run on the database.
 async fn found_after(sql: &str) -> Vec<String> {
     let server = Server::demo().await;
     let secret = server.any_key().await;
@@ -27,7 +27,7 @@ async fn found_after(sql: &str) -> Vec<String> {
     verified.findings.iter().map(|one| format!("{}: {}", one.of, one.what)).collect()
 }
 
-/// What is done to the database, and what is said of the key.
+/// SQL that is run on the database, and the finding about the key.
 const KEY_DAMAGES: &[(&str, &str)] = &[
     ("SELECT 1", ""),
     ("UPDATE keys SET secret = zeroblob(32) WHERE name = 'crm'", "differs from its log"),

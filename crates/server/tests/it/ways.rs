@@ -466,7 +466,7 @@ async fn a_small_limit_of_bodies_holds_on_both_ways() {
     }
 }
 
-/// What the server says to this on a connection whose client says no more.
+/// The answer to these bytes, on a connection whose client sends nothing else.
 async fn heard(server: &Server, said: &[u8]) -> String {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(said).await.unwrap();
@@ -581,7 +581,7 @@ async fn a_call_over_grpc_that_breaks_off_is_not_carried_out() {
             assert!(answer.is_err(), "{kind} {cut}: {answer:?}");
         }
     }
-    // Whatever came of those was done before this is answered.
+    // All of those requests have ended before this one is answered.
     server.settled().await;
     assert!(!is_revoked(&server, &secret, &victim).await);
     let asked = Asked::post(&revoke.path, &headers, message).over_http2();

@@ -1,4 +1,4 @@
-//! What answers look like: the documented examples, what is always there, orders, etags, browsers.
+//! The form of answers: the documented examples, the fields that are always there, orders, etags, browsers.
 
 use customer_settings_contract::moego::business::setting::v1::{
     ListCustomerTagsRequest, setting_service_client::SettingServiceClient,

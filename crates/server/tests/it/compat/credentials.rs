@@ -8,7 +8,7 @@ use tonic::Code;
 use super::TAGS;
 use crate::harness::*;
 
-/// What HTTP and gRPC say to this `Authorization`, which must be the same.
+/// The answers of HTTP and gRPC to this `Authorization`, which must be the same.
 async fn ask_with(server: &Server, authorization: &str) -> Result<(), Refusal> {
     let method = method("ListCustomerTags");
     let metadata = [("authorization", authorization)];

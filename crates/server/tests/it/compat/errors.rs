@@ -21,7 +21,7 @@ async fn an_error_is_a_status_with_its_keys_in_order() {
     );
 }
 
-/// What two answers are but for the id that was asked for.
+/// An answer without the requested id, to be compared with another one.
 fn without_id(answer: &Answer, id: &str) -> (u16, String, Vec<(String, String)>) {
     let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
         (name.to_string(), value.to_str().unwrap().to_owned())
@@ -265,7 +265,7 @@ async fn a_failing_store_is_unavailable_and_never_a_refusal_of_the_key() {
     let fresh = server.key(everything()).await;
     assert!(ask(&server, &known, false).await.iter().all(Result::is_ok));
     server.store.fail(true);
-    // What is in memory may be served a moment longer; past the bound nothing is.
+    // Data in memory may be served a moment longer. Past the bound nothing is served.
     server.clock.advance(std::time::Duration::from_secs(2));
     for secret in [&known, &fresh, &"nobody-has-this-secret-here".to_owned()] {
         for answer in ask(&server, secret, true).await {

@@ -13,7 +13,7 @@ fn the_client_is_the_last_address_that_no_trusted_proxy_has() {
         ("10.0.0.1", vec!["198.51.100.7"], "198.51.100.7"),
         ("::ffff:10.0.0.1", vec!["198.51.100.7"], "198.51.100.7"),
         ("2001:db8::9", vec!["2001:db9::1"], "2001:db9::1"),
-        // What the client wrote itself stands further left.
+        // Addresses that the client wrote itself stand further left.
         ("10.0.0.1", vec!["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
         ("10.0.0.1", vec!["203.0.113.9, 198.51.100.7, 10.9.9.9"], "198.51.100.7"),
         ("10.0.0.1", vec!["203.0.113.9", "198.51.100.7", "10.9.9.9"], "198.51.100.7"),

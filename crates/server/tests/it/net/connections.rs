@@ -84,8 +84,8 @@ async fn an_idle_http_2_connection_is_closed_and_a_busy_one_is_not() {
     timeout(PATIENCE, connection).await.expect("the server closes").unwrap().unwrap();
 }
 
-/// What is read of an answer by a client that reads nothing, but goes on saying this, until it is
-/// closed for that.
+/// The answer's bytes of a client that does not read, but repeats this, until the server closes the
+/// connection.
 async fn heard_in_the_end(server: &Server, asks: &[u8], says: &[u8]) -> usize {
     let mut stream = server.connect().await;
     stream.write_all(asks).await.unwrap();

@@ -2,7 +2,7 @@ use std::{cell::RefCell, io, sync::Once};
 
 use super::*;
 
-/// What is logged on this thread, which is the whole server of a test.
+/// The log of this thread. In a test the whole server runs on it.
 struct Log;
 
 thread_local! {
@@ -38,7 +38,7 @@ impl Log {
         for path in ["/panic", "/hello"] {
             server.get(path, "").await;
         }
-        // What was met before that.
+        // Earlier lines do not count.
         tracing::callsite::rebuild_interest_cache();
         LOGGED.take();
         Self

@@ -6,7 +6,7 @@ use http_body_util::StreamBody;
 
 use super::*;
 
-/// Whatever a body counts at least.
+/// The least bytes that a body counts for.
 const LEAST: u64 = 16 << 10;
 
 /// Clients say their addresses themselves.
@@ -91,7 +91,7 @@ async fn no_key_has_more_places_than_it_leaves_to_others() {
         }
         server.until_waiting(at_work.len()).await;
     }
-    // What needs none is answered.
+    // Requests that need no place are answered.
     assert!(server.get("/healthz", &from("1")).await.ends_with("ok\n"));
     assert!(server.get("/ready", &from("1")).await.ends_with("ready"));
     server.go_on.notify_waiters();
@@ -204,7 +204,7 @@ async fn streams_of_http_2_have_a_share_like_connections() {
     assert_eq!(status.code(), tonic::Code::ResourceExhausted);
     assert!(status.message().contains("nobody has more than half"), "{}", status.message());
     echoes(stalled(&server, &with_key("b")).await).await;
-    // What they had is free again once the server has heard of their end.
+    // The places are free again as soon as the server has noticed the end of the connections.
     under_way.into_iter().for_each(|stream| stream.abort());
     loop {
         let mut again = Vec::new();

@@ -122,7 +122,7 @@ async fn an_unknown_name_is_refused_with_the_nearest_known_one() {
             Err(("is_default", "belongs into the body, not into the query")),
         ),
         ("PATCH /box/b?requestid=r", "", Err(("requestid", "is unknown; did you mean requestId?"))),
-        // What may hold anything holds anything.
+        // A field of any type accepts any value.
         (
             "POST /box",
             r#"{"free": {"any": {"thing": 1}}}"#,

@@ -1,4 +1,4 @@
-//! What refusals of JSON say: which field, what was given and what it takes, and no word of a library.
+//! The words of JSON's refusals: the field, the given value and the accepted ones, and no word of a library.
 
 use std::collections::BTreeMap;
 
@@ -208,7 +208,7 @@ async fn a_refused_field_says_what_it_takes_and_what_was_given() {
         assert_eq!(answer.violation(), (field.to_owned(), description.to_owned()), "{body}");
         assert_eq!(answer.json()["code"], 3);
     }
-    // Whatever is wrong is told at once.
+    // One answer names all problems.
     let several = r#"{"count": "x", "tags": [1, "a", 2], "flag": 0}"#;
     let several = fixture.send("POST /v1/things", &[], several).await.detail("fieldViolations");
     let fields: Vec<&Value> = several.as_array().unwrap().iter().map(|one| &one["field"]).collect();
@@ -218,7 +218,7 @@ async fn a_refused_field_says_what_it_takes_and_what_was_given() {
     assert!(long.violation().1.len() < 300, "{:?}", long.body);
 }
 
-/// What is wrong with a body that is no JSON.
+/// The problem of a body that is not JSON.
 async fn malformed(fixture: &Fixture, body: &[u8]) -> String {
     let answer = fixture.send("POST /v1/things", &[], body.to_owned()).await;
     assert_eq!(answer.reason(), "MALFORMED_JSON", "{body:?}: {:?}", answer.body);
