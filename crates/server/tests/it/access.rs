@@ -1,7 +1,7 @@
 //! Every method of the contract against every kind of key that must be refused.
 //!
-//! The methods, their scopes and their requests come from the descriptors, so that a new method is
-//! in here as soon as it is in a proto file.
+//! The methods, their scopes and their requests come from the descriptors, so the test covers a new method as
+//! soon as it is in a proto file.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 
 use crate::harness::*;
 
-/// Methods that anybody may call. This list only shrinks.
+/// Methods that need no key. This list only shrinks.
 const OPEN: [&str; 0] = [];
 
 /// A key that must be refused.
@@ -56,7 +56,7 @@ async fn unusable_keys(server: &Server) -> Vec<Bad> {
     ]
 }
 
-/// Calls the method in every way there is and expects this refusal.
+/// Calls the method in every possible way and expects this refusal.
 async fn expect_refused(server: &Server, method: &Method, key: &Bad) {
     let what = format!("{} with {}", method.path, key.what);
     let sample = sample(method);
@@ -88,7 +88,7 @@ fn is_about_keys(method: &Method) -> bool {
     method.path.starts_with("/customersettings.v1.KeyService/")
 }
 
-/// Whether a request is about one company or location, and not about all that the key covers.
+/// Whether a request names one company or location, and does not mean everything that the key covers.
 fn names_one(sample: &Value) -> bool {
     fn has_company(value: &Value) -> bool {
         match value {
@@ -109,7 +109,7 @@ fn closed_methods() -> Vec<Method> {
     methods
 }
 
-/// Tests of all methods with one key need more unknown keys than clients do.
+/// The tests of all methods with one key need more unknown keys than clients do.
 async fn server() -> Server {
     Server::configured(|config: &mut Config| {
         config.limits.unknown_keys_per_address_per_second = 10_000;
@@ -156,7 +156,7 @@ async fn every_method_takes_a_key_with_just_its_scopes() {
         let (key, secret) = server.issue(with_scopes(&scopes)).await;
         let mut request = sample(&method).clone();
         if is_about_keys(&method) {
-            // Keys see and make only what lies within them: this one itself, and its like.
+            // Keys see and make only keys within themselves: this key itself, and keys like it.
             request["id"] = key.id.as_str().into();
             if method.descriptor.name() == "CreateKey" {
                 request =
@@ -169,7 +169,7 @@ async fn every_method_takes_a_key_with_just_its_scopes() {
             server.answer(&secret, &method.path[1..], request).await;
             continue;
         }
-        // A write, which is only tried: what its answer is, is for the tests of the method.
+        // Writes are dry runs: their answers belong to the tests of the methods.
         request["validateOnly"] = true.into();
         let bearer = format!("Bearer {secret}");
         let answer = server.grpc(&method, &[("authorization", &bearer)], &request).await;
@@ -213,7 +213,7 @@ async fn no_method_shows_one_company_to_another_ones_key() {
     }
 }
 
-/// The request with each of its ids wrong, which is told from the request alone.
+/// The request with each of its ids malformed, which the server sees in the request alone.
 fn malformed(sample: &Value) -> Value {
     let mut request = sample.clone();
     for name in ["companyId", "id", "businessId", "entryId"] {
@@ -237,7 +237,8 @@ async fn refusals_come_in_one_order_for_all_methods() {
     for method in closed_methods() {
         let (name, sample) = (&method.path[1..], sample(&method));
         let malformed = malformed(sample);
-        // The key, its scopes, the request by itself, coverage: the first that is wrong is told.
+        // The refusal names the first wrong thing in this order: the key, its scopes, the request by itself,
+        // coverage.
         let without = server
             .key(KeyDraft { scopes: with_scopes(&[]).scopes, ..covering(&["cmp_002"]) })
             .await;
@@ -282,7 +283,7 @@ async fn what_is_not_covered_is_refused_alike_whether_or_not_it_exists() {
                 if request.get("id").is_some() {
                     request["id"] = id.into();
                 }
-                // Nor does it matter which etag was seen.
+                // The etag makes no difference either.
                 if method.descriptor.input().get_field_by_name("etag").is_some() {
                     request["etag"] = "0123456789abcdef01234567".into();
                 }

@@ -148,7 +148,7 @@ async fn a_whole_catalog_is_reordered_in_one_step_or_not_at_all() {
         .map(|e| e["position"].as_i64().unwrap())
         .collect();
     assert_eq!(positions, [0, 1, 2]);
-    // Nobody's content changed.
+    // The content of no entry changed.
     let first = &before["entries"][0];
     assert_eq!(
         (&after["entries"][1]["etag"], &after["entries"][1]["lastUpdatedTime"]),
@@ -196,7 +196,7 @@ async fn a_stale_etag_is_told_what_changed_since_and_by_whom() {
     let staff = [("settings-staff-id", "staff_042")];
     let other = desk.send_with("PATCH", &tag, json!({"color": "#111111"}), &staff).await;
     assert_eq!(other.json()["lastUpdatedBy"], "staff_042");
-    // A neighbour's edit does not count.
+    // A change of a neighbour does not matter.
     desk.ok("PATCH", &format!("{TAGS}/tag_002"), json!({"color": "#222222"})).await;
 
     let quoted = format!("\"{seen}\"");
@@ -225,7 +225,7 @@ async fn the_same_request_twice_is_one_request_also_after_a_restart() {
     let body = json!({"name": "Once"});
     let path = format!("{TAGS}?request_id=req-1");
     let first = desk.ok("POST", &path, body.clone()).await;
-    // Meanwhile it is renamed; the repeated answer is still the first one.
+    // The entry is renamed in between. The repeated answer is still the first one.
     let tag = format!("{TAGS}/{}", first["id"].as_str().unwrap());
     desk.ok("PATCH", &tag, json!({"name": "Renamed"})).await;
     let repeated = desk.send("POST", &path, body.clone()).await;
@@ -237,7 +237,7 @@ async fn the_same_request_twice_is_one_request_also_after_a_restart() {
     let (status, refusal, _) = desk.no("POST", &path, json!({"name": "Other"})).await;
     assert_eq!((status, refusal.reason.as_str()), (400, "REQUEST_ID_REUSED"));
 
-    // A write that changes nothing is remembered too, and leaves the revision alone.
+    // A write that changes nothing is stored with its request id too, and does not change the revision.
     let revision = desk.revision().await;
     let same = json!({"name": "Renamed", "requestId": "req-2"});
     let nothing = desk.ok("PATCH", &tag, same.clone()).await;
@@ -296,7 +296,7 @@ async fn a_batch_is_made_as_a_whole_or_not_at_all() {
     let desk = Desk::open().await;
     let good = json!({"changes": [
         {"create": {"collection": "customer_tags", "entryId": "tag_a", "entry": {"name": "A"}}},
-        // Names may be exchanged on the way.
+        // Names may be exchanged within the batch.
         {"update": {"collection": "customer_tags", "id": "tag_001", "entry": {"name": "First-time Customer"}}},
         {"update": {"collection": "customer_tags", "id": "tag_002", "entry": {"name": "VIP Customer"}}},
         {"archive": {"collection": "life_cycles", "id": "lc_001", "successorId": "lc_003"}},
@@ -369,7 +369,7 @@ async fn changes_are_undone_and_rolled_back_by_new_changes() {
     let (_, refusal, _) = desk.no("POST", &format!("{COMPANY}/changes/1:undo"), Value::Null).await;
     assert_eq!(refusal.reason, "FIRST_CHANGE");
 
-    // Newest first, in pages, and of one entry alone.
+    // The newest changes come first, in pages, also for one entry alone.
     let page = desk.ok("GET", &format!("{COMPANY}/changes?page_size=3"), Value::Null).await;
     let revisions = |page: &Value| -> Vec<String> {
         let changes = page["changes"].as_array().unwrap().iter();
@@ -501,7 +501,7 @@ async fn companies_and_locations_are_managed_too() {
     let restored = desk.ok("POST", &format!("{company}:restore"), Value::Null).await;
     assert_eq!((&restored["state"], &restored["revision"]), (&json!("ACTIVE"), &json!("6")));
 
-    // The same log.
+    // Changes of the company itself are in the same log, so an undo works.
     desk.ok("POST", &format!("{company}/changes/6:undo"), Value::Null).await;
     assert_eq!(desk.ok("GET", &company, Value::Null).await["state"], "ARCHIVED");
 
@@ -523,14 +523,15 @@ async fn many_writers_leave_every_acknowledged_write_once_and_no_gap() {
                 let path =
                     format!("{TAGS}?entry_id=w{writer}_{number}&request_id=w{writer}-{number}");
                 let body = json!({"name": format!("tag {writer} {number}")});
-                // Each one twice, as after a lost answer.
+                // Each request is sent twice, as after a lost answer.
                 let first = desk.ok("POST", &path, body.clone()).await;
                 assert_eq!(desk.ok("POST", &path, body).await, first);
             }
         })
     });
     let writers: Vec<_> = writers.collect();
-    // Meanwhile a reader sees whole revisions: as many tags as changes, plus the demo's two, less its first.
+    // In between, a reader sees whole revisions: as many tags as changes, plus the demo's two, minus its
+    // first.
     for _ in 0..50 {
         let list = desk.ok("GET", TAGS, Value::Null).await;
         let revision: usize = list["revision"].as_str().unwrap().parse().unwrap();

@@ -48,7 +48,7 @@ async fn a_key_is_issued_used_rotated_and_revoked() {
     // Without an overlap the old secret ends at once.
     let third = send(&server, &root, "POST", &rotate, json!({"overlap": "0s"})).await.json();
     assert_eq!(server.get(TAGS).bearer(&second).send().await.refusal().reason, "KEY_ROTATED");
-    // Of a secret before that nothing is known any more.
+    // The server knows nothing of older secrets.
     assert_eq!(server.get(TAGS).bearer(&first).send().await.refusal().reason, "UNKNOWN_KEY");
     let third = third["secret"].as_str().unwrap().to_owned();
 
@@ -107,7 +107,7 @@ async fn a_key_sees_and_makes_only_what_lies_within_it() {
             "{beyond}"
         );
         assert!(refusal.message.ends_with(restriction), "{}", refusal.message);
-        // Nor does it become more than it is.
+        // Nor can the key widen itself.
         if field == "scopes" {
             let widened =
                 send(&server, secret, "PATCH", &own, json!({"scopes": beyond["scopes"]})).await;
@@ -122,7 +122,7 @@ async fn a_key_sees_and_makes_only_what_lies_within_it() {
         .map(|key| key["name"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["manager", "reader"], "and not the key for everything");
-    // Another's key looks like one that does not exist.
+    // A key that is not within looks like a key that does not exist.
     let (other, _) = server.issue(everything()).await;
     let theirs = send(&server, secret, "GET", &format!("{KEYS}/{}", other.id), Value::Null).await;
     let nobodys = send(&server, secret, "GET", &format!("{KEYS}/key_none"), Value::Null).await;
@@ -209,7 +209,7 @@ async fn who_did_what_to_a_key_is_listed_newest_first() {
     assert_eq!(update["keyBefore"]["name"], "crm");
     assert_eq!(update["keyAfter"]["name"], "till");
 
-    // All keys', in pages.
+    // The changes of all keys come in pages.
     let all = format!("{KEYS}/-/changes");
     let whole = send(&server, &root, "GET", &all, Value::Null).await.json();
     let (mut paged, mut token) = (Vec::new(), String::new());
@@ -225,7 +225,7 @@ async fn who_did_what_to_a_key_is_listed_newest_first() {
     assert_eq!(json!(paged), whole["changes"]);
     let bad = send(&server, &root, "GET", &format!("{all}?page_token=x"), Value::Null).await;
     assert_eq!(bad.refusal().fields, ["page_token"]);
-    // A key with less sees only what is about keys within it.
+    // A key with fewer rights sees only the changes of keys within it.
     let less = server.key(with_scopes(&["keys:read"])).await;
     let seen = send(&server, &less, "GET", &all, Value::Null).await.json();
     assert_eq!(seen["changes"].as_array().unwrap().len(), 1, "{seen}");
@@ -242,7 +242,7 @@ async fn a_repeated_request_shows_the_key_as_it_left_it() {
         send(&server, &root, "PATCH", &path, json!({"name": name})).await
     };
     assert_eq!(rename("till", "r1").await.json()["name"], "till");
-    // Nothing to change, and remembered all the same.
+    // A request that changes nothing is stored all the same.
     assert_eq!(rename("till", "r2").await.header("idempotency-replayed"), None);
     assert_eq!(rename("other", "r3").await.json()["name"], "other");
     for id in ["r1", "r2"] {
@@ -305,7 +305,7 @@ async fn a_second_rotation_says_what_it_cuts_short() {
     for body in [Value::Null, json!({"overlap": "1s"}), json!({"validate_only": true})] {
         let refusal = rotated(body.clone()).await.refusal();
         assert_eq!(refusal.reason, "OVERLAP_RUNNING", "{body}");
-        // To the second.
+        // The time in the message is exact to the second.
         assert!(refusal.message.contains(&until[..19]), "{}", refusal.message);
         assert!(refusal.message.contains("end_overlap"));
         assert_eq!(status(&server, &first).await, 200);
@@ -313,14 +313,14 @@ async fn a_second_rotation_says_what_it_cuts_short() {
     let twice = rotated(json!({"end_overlap": true})).await.json();
     assert_eq!(server.get(TAGS).bearer(&first).send().await.refusal().reason, "UNKNOWN_KEY");
     assert_eq!(status(&server, &secret(&once)).await, 200);
-    // A leaked secret ends in one step, whatever ran.
+    // A leaked secret ends in one step, independent of running overlaps.
     let leaked = [secret(&once), secret(&twice)];
     let last = rotated(json!({"overlap": "0s"})).await.json();
     for secret in leaked {
         assert_eq!(status(&server, &secret).await, 401);
     }
     assert_eq!(status(&server, &secret(&last)).await, 200);
-    // Nothing runs any more, so nothing has to be asked for.
+    // No overlap is running any more, so the rotation needs no `end_overlap`.
     assert_eq!(rotated(json!({"overlap": "5s"})).await.status, 200);
     server.clock.advance(Duration::from_secs(5));
     assert_eq!(rotated(Value::Null).await.status, 200);

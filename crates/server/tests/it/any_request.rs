@@ -1,8 +1,8 @@
-//! Requests of every method with any values, over every protocol: whatever is sent, the answer is one of those that
-//! are documented, none blames the server, and afterwards it lives, answers, and its data is in order.
+//! Requests of every method with any values, over every protocol. Every answer is a documented one, no answer
+//! blames the server, and afterwards the server lives, answers, and its data is in order.
 //!
-//! Messages come from the descriptors, so a new method is in here as soon as it is in a proto file. `./test --long`
-//! sends more of them (`CUSTOMER_SETTINGS_TEST_REQUESTS`).
+//! Messages come from the descriptors, so the test covers a new method as soon as it is in a proto file.
+//! `./test --long` sends more of them (`CUSTOMER_SETTINGS_TEST_REQUESTS`).
 
 use std::{collections::BTreeMap, env};
 
@@ -21,10 +21,10 @@ use crate::harness::*;
 
 const REQUESTS: usize = 400;
 
-/// Messages nest no deeper here.
+/// The depth of messages.
 const MOST_DEPTH: usize = 4;
 
-/// Codes that say that something is wrong with the server, which nothing is.
+/// Codes for a fault of the server, which there is not.
 const FAULTS: [Code; 6] = [
     Code::Unknown,
     Code::Internal,
@@ -34,7 +34,7 @@ const FAULTS: [Code; 6] = [
     Code::Unimplemented,
 ];
 
-/// Texts that some field takes, and some that none does.
+/// Texts that some fields accept, and texts that no field accepts.
 const TEXTS: [&str; 32] = [
     "cmp_001",
     "cmp_002",
@@ -77,7 +77,7 @@ where
     select(values).prop_map(Into::into).boxed()
 }
 
-/// Any value of a field that is alone.
+/// Any value of a single field.
 fn single(kind: &Kind, depth: usize) -> BoxedStrategy<Value> {
     match kind {
         Kind::Bool => any::<bool>().prop_map(Value::from).boxed(),
@@ -93,7 +93,7 @@ fn single(kind: &Kind, depth: usize) -> BoxedStrategy<Value> {
             number(vec![0, 1, 2, 10, 500, 1_001, -1, i32::MAX, i32::MIN])
         }
         Kind::Uint32 | Kind::Fixed32 => number(vec![0, 1, 500, u32::MAX]),
-        // As protobuf's JSON writes what JavaScript could not read.
+        // protobuf's JSON writes these numbers as texts, because JavaScript could not read the numbers.
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
             number(vec!["0", "1", "2", "3", "-1", "9223372036854775807", "-9223372036854775808"])
         }
@@ -135,7 +135,7 @@ fn any_message(message: &MessageDescriptor, depth: usize) -> BoxedStrategy<Value
     }
 }
 
-/// Of the fields that exclude each other, the first.
+/// Uses the first one of fields that exclude each other.
 fn object(fields: Vec<(FieldDescriptor, Option<Value>)>) -> Value {
     let (mut object, mut chosen) = (Map::new(), BTreeMap::new());
     for (field, value) in fields {
@@ -150,7 +150,7 @@ fn object(fields: Vec<(FieldDescriptor, Option<Value>)>) -> Value {
     Value::Object(object)
 }
 
-/// A request of a method: any at all, or its example with some of that.
+/// A request of a method: either any values, or the method's example with some of them replaced.
 fn request(method: &Method) -> BoxedStrategy<Value> {
     let sample = method.sample.clone().unwrap_or_else(|| json!({}));
     let anything = any_message(&method.descriptor.input(), 0);
@@ -183,7 +183,7 @@ async fn over_grpc_web(server: &Server, method: &Method, secret: &str, request: 
     let call = call.header("content-type", "application/grpc-web+proto");
     let answer = call.body(frame(&method.encode(request))).send().await;
     assert_eq!(answer.status, 200, "{} {request}", method.path);
-    // The status is in the head, or in the frame behind the message.
+    // The status is in the head, or in the frame after the message.
     let trailers = String::from_utf8_lossy(&answer.body).into_owned();
     let in_body = trailers.rsplit("grpc-status:").next().and_then(|rest| rest.lines().next());
     let code = answer.header("grpc-status").or(in_body).unwrap_or_default().trim();
@@ -230,7 +230,7 @@ async fn whatever_is_asked_is_answered_and_nothing_breaks() {
                 let code = over_grpc(&server, method, &secret, &request).await;
                 *codes.entry(format!("{code:?}")).or_insert(0) += 1;
                 if code == Code::Unauthenticated {
-                    // The key has revoked itself.
+                    // The request has revoked its own key.
                     secret = server.any_key().await;
                 }
             }
@@ -239,7 +239,7 @@ async fn whatever_is_asked_is_answered_and_nothing_breaks() {
         }
     }
     println!("{number} requests; over gRPC: {codes:?}");
-    // Most are wrong, and not all.
+    // Most requests are wrong, but not all.
     assert!(codes.contains_key("Ok") && codes.contains_key("InvalidArgument"), "{codes:?}");
     assert_eq!(server.get("/healthz").send().await.status, 200);
     assert_eq!(server.get("/readyz").send().await.text(), "ok\n");

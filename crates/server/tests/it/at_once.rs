@@ -1,5 +1,5 @@
-//! Answers at once: the usual requests about the four lists, with keys that the server has
-//! seen before. They must not differ from those of the general way, which an unusual request takes.
+//! Answers at once: common requests for the four lists, with keys in memory. They must equal those of the
+//! general way, which an uncommon request takes.
 
 use std::{io::Read, time::Duration};
 
@@ -26,7 +26,7 @@ const LISTS: [(&str, &str); 4] = [
     ("ListLeadsActionStatus", "/v1/setting/companies/cmp_001/leads/action_status"),
 ];
 
-/// Without what no two answers share.
+/// The headers without those that differ between any two answers.
 fn comparable(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     let own = ["date", "x-request-id"];
     let names = headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
@@ -36,7 +36,7 @@ fn comparable(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// Makes the server know the key, and the company.
+/// Makes the server load the key and the company.
 async fn warmed(server: &Server, secret: &str) {
     for _ in 0..2 {
         assert_eq!(server.get(TAGS).bearer(secret).send().await.status, 200);
@@ -243,7 +243,7 @@ async fn a_body_that_comes_in_pieces_is_read_to_its_end() {
         stream.write_all(head.as_bytes()).await.unwrap();
         for piece in pieces {
             stream.write_all(piece.as_bytes()).await.unwrap();
-            // The server has seen nothing but this piece when it looks.
+            // The server has received only this piece when it looks.
             server.settled().await;
         }
         let mut answer = String::new();

@@ -1,21 +1,21 @@
-//! Answers and refusals stay within what clients take with their defaults, however much they are about.
+//! Answers and refusals stay within the defaults of clients, independent of the amount of data.
 
 use serde_json::{Value, json};
 
 use crate::harness::*;
 
-/// The longest id that begins so.
+/// The longest id that begins with this text.
 fn long_id(start: &str) -> String {
     format!("{start:x<64}")
 }
 
-/// The longest name that begins so, in characters of four bytes.
+/// The longest name with this number, in characters of four bytes.
 fn long_name(number: usize) -> String {
     let start = number.to_string();
     start.clone() + &"🐕".repeat(100 - start.len())
 }
 
-/// A company with a full catalog of tags; nothing can be longer than its ids and names.
+/// A company with a full catalog of tags, whose ids and names have the greatest length.
 async fn full() -> (Server, String, Vec<String>) {
     let ids: Vec<String> = (0..1_000).map(|i| long_id(&format!("tag_{i:03}_"))).collect();
     let tags: Vec<Value> =
@@ -102,7 +102,7 @@ async fn of_many_unknown_keys_the_first_are_explained_and_the_rest_is_not_read()
     let body: serde_json::Map<String, Value> =
         (0..5_000).map(|i| (format!("key_{i}_{}", "🐕".repeat(20)), json!(1))).collect();
     let path = "/admin/v1/companies/cmp_001/customer_tags";
-    // Not even JSON is what comes behind them.
+    // Behind these keys, the body is not even JSON.
     let body = format!("{} nonsense", Value::from(body));
     let answer = server.post(path).bearer(&secret).body(body).send().await;
     assert_eq!(answer.status, 400);
@@ -112,11 +112,11 @@ async fn of_many_unknown_keys_the_first_are_explained_and_the_rest_is_not_read()
     assert!(message.ends_with("; and at least 28 more, as no more was read"), "{message}");
 }
 
-/// Everything that a catalog can hold, changed at once: some five megabytes.
+/// Changes everything that a catalog can hold, at once: some five megabytes.
 async fn largest_change() -> (Server, String, Vec<String>) {
     let (server, secret, ids) = full().await;
     for (dog, color) in [("🐕", "#FF0000"), ("🐈", "#00FF00")] {
-        // In steps that a body has room for.
+        // The changes come in steps that fit into a body.
         for ids in ids.chunks(200) {
             let update = |id: &String| {
                 let entry = json!({"description": dog.repeat(500), "color": color});
@@ -133,7 +133,7 @@ async fn largest_change() -> (Server, String, Vec<String>) {
 #[tokio::test]
 async fn a_change_that_is_larger_than_a_page_is_read_in_parts() {
     let (server, secret, ids) = largest_change().await;
-    // Back to before the descriptions.
+    // The state before the descriptions.
     let back = json!({"companyId": "cmp_001", "revision": "1"});
     let made = server.grpc_as(&secret, "RollBack", back).await.unwrap();
     let first = &made["change"];
@@ -166,7 +166,7 @@ async fn a_page_of_history_ends_at_its_bytes_and_the_next_goes_on() {
     let (mut revisions, mut pages, mut token) = (Vec::new(), 0, json!(""));
     loop {
         let list = json!({"companyId": "cmp_001", "pageSize": 500, "pageToken": token});
-        // With a client that takes four megabytes.
+        // This client accepts four megabytes.
         let page = server.grpc_as(&secret, "ListChanges", list).await.unwrap();
         let changes = page["changes"].as_array().unwrap();
         revisions.extend(changes.iter().map(|c| c["revision"].as_str().unwrap().to_owned()));
@@ -206,7 +206,7 @@ also_on_postgres! {
 #[tokio::test]
 async fn counts_are_checked_before_contents() {
     let (server, secret, ids) = full().await;
-    // Not even ids.
+    // The items are not even ids.
     let many = |count: usize| vec!["?"; count];
     let order = json!({"companyId": "cmp_001", "collection": "customer_tags", "ids": many(1_001)});
     let in_batch = json!({"companyId": "cmp_001", "changes": [{"reorder": order}]});

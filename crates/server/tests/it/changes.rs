@@ -1,5 +1,5 @@
-//! Random sequences of changes against a small model, without a store: the rules hold after every
-//! one, the log leads forward and back, and undoing keeps its promise.
+//! Random sequences of changes against a small model, without a store. The rules hold after every change, the
+//! log leads forward and back, and an undo restores the state before.
 
 use std::cell::Cell;
 
@@ -23,7 +23,7 @@ use proptest::prelude::*;
 
 use crate::harness::{Data, also_on_postgres};
 
-/// A company with its log, as the service keeps it.
+/// A company with its log, as the service has it.
 struct Company {
     settings: Option<Settings>,
     log: Vec<Line>,
@@ -37,7 +37,7 @@ fn company_id() -> CompanyId {
 }
 
 fn name(number: u8) -> Name {
-    // Upper and lower case by turns, since names are told apart without regard to case.
+    // The names alternate between upper and lower case, because names differ without regard to case.
     let text = format!("name {number}");
     Name::parse("name", &if number.is_multiple_of(2) { text.to_uppercase() } else { text }).unwrap()
 }
@@ -60,7 +60,7 @@ impl Company {
             self.next_id.set(self.next_id.get() + 1);
             format!("{prefix}_{}", self.next_id.get())
         };
-        // The clock stands still, which a log must bear.
+        // The clock does not move, and the log must handle that.
         let now = Timestamp::from_micros(1_000);
         let context = Context { actor: &actor, request: None, now, new_id: &new_id };
         plan(&company_id(), self.settings.as_ref(), change, &context)
@@ -92,7 +92,7 @@ impl Company {
     }
 }
 
-/// All that undoing must bring back: everything but etag, revision and last-updated.
+/// Everything that an undo must restore: all but etag, revision and last-updated.
 fn content(settings: &Settings) -> Settings {
     let mut settings = settings.clone();
     settings.revision = Revision(0);
@@ -226,7 +226,7 @@ fn step(settings: &Settings, wish: &Wish) -> Option<Step> {
     })
 }
 
-/// A catalog as a list that a person would keep: id, folded name, in use, the default.
+/// A catalog as the list that a person would write: id, folded name, in use, the default.
 type Model = Vec<(EntryId, String, bool, bool)>;
 
 fn model_of(settings: &Settings, catalog: Catalog) -> Model {
@@ -280,7 +280,7 @@ fn expected(mut model: Model, step: &Step) -> Option<Model> {
                 None => None,
             };
             let (was_active, was_default) = (model[at].2, model[at].3);
-            // Only the default has one, or had it just before.
+            // Only the default has a successor, or had one just before.
             if heir.is_some_and(|heir| !was_default && (was_active || !model[heir].3)) {
                 return None;
             }
@@ -346,7 +346,7 @@ fn check_rules(settings: &Settings) {
     }
 }
 
-/// Makes the wish, and checks everything about what it did.
+/// Makes the wish, and checks its effects.
 fn grant(company: &mut Company, wish: &Wish) {
     let before = company.settings().clone();
     let revisions = company.past.len();
@@ -370,7 +370,7 @@ fn grant(company: &mut Company, wish: &Wish) {
             let made = company.steps(vec![step]);
             let seen = made.as_ref().ok().map(|plan| {
                 let mut model = model_of(&plan.after, catalog);
-                // The model does not know which id a new entry gets.
+                // The model does not know the id of a new entry.
                 if let (Wish::Create { .. }, Some(last)) = (wish, model.last_mut()) {
                     last.0 = EntryId::parse("id", "new").unwrap();
                 }
@@ -399,7 +399,7 @@ fn grant(company: &mut Company, wish: &Wish) {
     let back = unapply(plan.after.clone(), before.revision, before.changed_time, &plan.line.deltas);
     assert_eq!(back.unwrap(), before, "the change leads back");
 
-    // Undoing the change that was just made brings everything back, and so does undoing that.
+    // An undo of the last change restores everything, and so does an undo of that undo.
     let after = plan.after.clone();
     let settings = company.settings.clone();
     let undone = company.plan(&Change::Undo {
@@ -419,7 +419,7 @@ fn grant(company: &mut Company, wish: &Wish) {
     company.settings = settings;
 }
 
-/// Makes the same changes in a store, which must agree after every one.
+/// Makes the same changes in a store, which must agree after every change.
 async fn repeat_in_store(company: &Company) {
     let (id, local) = (company_id(), Task::Local);
     let data = Data::new().await;

@@ -201,7 +201,7 @@ fn every_limit_is_checked_on_both_sides() {
         ("limits.unknown_keys_per_address_per_second", 1, 1_000_000),
         ("limits.cache_bytes", 1 << 20, 1_i64 << 40),
     ] {
-        // A body must fit into a share of all.
+        // A body must fit into the share of one client.
         let beside = match key {
             "limits.body_bytes" => ("limits.bodies_bytes", (1_i64 << 40).to_string()),
             _ => ("limits.body_bytes", "1".to_owned()),

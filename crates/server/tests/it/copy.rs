@@ -1,4 +1,4 @@
-//! Copying a store into one of the other engine: everything arrives, and nothing else is touched.
+//! Copying a store into a store of the other engine: everything arrives, and nothing else changes.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ async fn busy() -> (Server, String) {
     (server, root)
 }
 
-/// Of the engine that the servers of this test have not.
+/// A store of the engine that the servers of this test do not use.
 async fn empty() -> (Arc<Data>, Services) {
     let data = Data::of_the_other_engine().await;
     let services = data.services(Arc::default()).await;
@@ -55,7 +55,7 @@ async fn everything_is_copied_and_a_second_copy_brings_what_is_new() {
     assert_eq!((second.lines, second.were_there), (first.lines + 1, first.lines));
     drop(to);
 
-    // The copy answers as the original does, to the same keys, and remembers their requests.
+    // The copy answers the same keys like the original, and knows their requests.
     let copied = Server::reopened(dir).await;
     for path in [
         "/v1/companies/cmp_002",
@@ -93,12 +93,12 @@ async fn a_target_with_other_data_is_refused() {
         assert_eq!(reason, "OTHER_DATA");
         assert!(message.contains(word), "{message}");
     }
-    // A target that went on by itself.
+    // A target that was changed after the copy.
     let (_dir, to) = empty().await;
     copy(&server.services, &to).await.unwrap();
     load(&to, "companies: [{id: cmp_002, name: Gone On}]").await;
     assert!(copy(&server.services, &to).await.is_err());
-    // And one with a key of its own.
+    // A target with a key of its own.
     let (_dir, to) = empty().await;
     let secret = customer_settings_server::auth::api_key::Secret::generate().unwrap();
     let actor = customer_settings_server::catalog::access::Task::Local.actor();

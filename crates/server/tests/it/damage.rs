@@ -1,4 +1,4 @@
-//! Damage that a running server meets: counted, and told of, while everybody else is served.
+//! Damage that a running server meets: it is counted and reported, and all other requests are served.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ also_on_postgres! {
 
 const TAGS: &str = "/v1/setting/companies/cmp_002/customer/tags:list";
 
-/// The number behind a metric's name and labels; 0 where it is not there yet.
+/// The number after a metric's name and labels; 0 if the metric is not there yet.
 fn number(metrics: &str, series: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(series));
     line.map_or(0.0, |number| number.trim().parse().unwrap())
@@ -26,7 +26,7 @@ async fn damage_is_counted_and_told_of_while_others_are_served() {
     let server = Server::reopened(data).await;
     let get = async |path: &str| server.call("GET", path).bearer(&secret).send().await;
     assert_eq!(get("/readyz").await.text(), "ok\n");
-    // Counters are the process's, which other tests share.
+    // Counters belong to the process, which other tests share.
     let series = "customer_settings_damage_met_total{part=\"settings\"}";
     let before = number(get("/metrics").await.text(), series);
     for _ in 0..2 {

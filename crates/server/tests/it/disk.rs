@@ -1,5 +1,5 @@
-//! Disks that fail or are full, and data that goes away, under a server that runs: what is in memory is
-//! served, nothing is acknowledged that is not kept, and each is told by its own name.
+//! Disks that fail or are full, and data that is deleted, under a running server. The server serves data in
+//! memory, acknowledges only writes that are stored, and reports each fault by its own name.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -37,13 +37,13 @@ async fn refused_write(server: &Server, secret: &str) -> Refusal {
     refusal
 }
 
-/// Waits until all is told to be well, which takes a while after the last failure.
+/// Waits until the server reports that all is well, which takes a while after the last failure.
 async fn is_told_to_be_well(server: &Server) {
     server.clock.advance(Duration::from_secs(10));
     eventually(async || server.get("/readyz").send().await.text() == "ok\n").await;
 }
 
-/// Whether all is well again, and nothing that was refused was written.
+/// Checks that all is well again, and that no refused write was made.
 async fn is_well(server: &Server, secret: &str) {
     is_told_to_be_well(server).await;
     let name = format!("Written Again {}", server.store.mark_polls());
@@ -68,11 +68,11 @@ async fn a_full_disk_refuses_writes_in_its_own_words_and_nothing_else() {
     let draft = json!({"key": {"name": "k", "scopes": ["settings:read"], "allCompanies": true}});
     let key = server.grpc_as(&secret, "CreateKey", draft).await.unwrap_err();
     assert!(key.message().contains("disk of the database is full"), "{key}");
-    // Reads go on, of what is in memory and of what is not.
+    // Reads continue, of data in memory and of other data.
     assert_eq!(tags(&server, &secret).await.status, 200);
     assert_eq!(server.get("/admin/v1/companies").bearer(&secret).send().await.status, 200);
     assert_eq!(server.get("/readyz").send().await.text(), "ok\n");
-    // A query that needs room on the disk is no reason to say that the database is away.
+    // If a query needs room on the disk and gets none, the database still answers.
     server.store.fail_as(Some(full));
     let companies = server.refusal(&secret, "ListCompanies", json!({})).await;
     assert_eq!(companies.reason, "STORE_FULL");
@@ -113,7 +113,7 @@ async fn a_disk_that_gives_nothing_is_no_damage_and_comes_back() {
 async fn a_disk_that_fails_in_part_is_told_of_all_the_time() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
-    // So that each company is looked up by itself.
+    // Without the mark, each company is looked up by itself.
     server.hide_change_mark().await;
     assert_eq!(tags(&server, &secret).await.status, 200);
     let said = async || {
@@ -129,7 +129,7 @@ async fn a_disk_that_fails_in_part_is_told_of_all_the_time() {
         let listed = tags(&server, &secret).await;
         assert_eq!(listed.status, 200, "{}", listed.text());
         assert!(listed.header("settings-stale").is_some());
-        // The server's own questions go on, and are answered.
+        // The server's own queries continue, and are answered.
         let polls = server.store.mark_polls();
         eventually(async || {
             let (code, text) = said().await;
@@ -173,7 +173,7 @@ async fn serves_from_memory_until(server: &Server, secret: &str, put_back: impl 
     let refusal = refused_write(server, secret).await;
     assert_eq!(refusal.reason, "STORE_REPLACED");
     assert!(refusal.message.contains("nothing was written"), "{}", refusal.message);
-    // Past the bound it is served as what it is: stale.
+    // Past the bound the data is marked as stale.
     server.clock.advance(Duration::from_secs(10));
     let listed = tags(server, secret).await;
     assert_eq!(listed.status, 200, "{}", listed.text());
@@ -184,7 +184,7 @@ async fn serves_from_memory_until(server: &Server, secret: &str, put_back: impl 
     is_well(server, secret).await;
 }
 
-/// Puts something else, or nothing, in the place of a file or directory.
+/// Puts another file, or nothing, in the place of a file or directory.
 fn replace(path: &Path, by: impl FnOnce(&Path)) -> impl AsyncFnOnce() {
     let aside = path.with_extension("aside");
     fs::rename(path, &aside).unwrap();

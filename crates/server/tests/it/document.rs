@@ -1,4 +1,4 @@
-//! The document of `load` and `export`: what can be read, and which line an error names.
+//! The document of `load` and `export`: the accepted forms, and the line in an error.
 
 use customer_settings_server::{
     catalog::{access::Task, entry::Revision, id::CompanyId},
@@ -45,7 +45,7 @@ fn problems_name_the_line_and_the_field() {
         let (at, what) = line.split_once(": ").unwrap();
         let same = |found: &&String| found.ends_with(what);
         let found = found.iter().find(same).unwrap_or_else(|| panic!("{what} not in {found:?}"));
-        // A coordinate is one value to us: its line is the address's.
+        // A coordinate is one value, so its line is the address's line.
         if !what.contains("latitude") {
             assert_eq!(found, &format!("{at}: {what}"));
         }
@@ -64,7 +64,7 @@ fn unreadable(text: &str) -> String {
     document::parse(text).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
-/// Each problem as people read it.
+/// Each problem as text for people.
 fn told(text: &str) -> Vec<String> {
     let companies = parse(text);
     let problems = companies.into_iter().flat_map(|company| company.problems.told());
@@ -154,7 +154,7 @@ fn a_comment_that_hides_a_bracket_is_explained() {
         "{}",
         unreadable(one_line)
     );
-    // Comments that are meant as such have nothing to do with it.
+    // Intended comments have no such effect.
     let other = tags("  - {name: T3, # [the] third\n    color: red}\n  - {name: T4\n");
     assert!(unreadable(&other).contains("look at"), "{}", unreadable(&other));
     let fine = tags("  - {name: T3, # {the} third\n    color: \"#FFF\"}\n");
@@ -291,14 +291,14 @@ fn an_alias_stands_for_what_it_names_and_makes_no_small_document_a_huge_one() {
 
 #[test]
 fn companies_and_entries_are_made_when_they_are_asked_for() {
-    // Five million entries, if all were made at once.
+    // Made at once, these would be five million entries.
     let tags = (0..1_000).map(|i| format!("{{name: T{i}}}")).collect::<Vec<_>>().join(", ");
     let others = "- {id: b, customer_tags: *tags}\n".repeat(5_000);
     let text = format!("companies:\n- id: a\n  customer_tags: &tags [{tags}]\n{others}");
     let mut companies = document::parse(&text).unwrap();
     assert_eq!(companies.next().unwrap().draft.catalogs[0].len(), 1_000);
     assert_eq!(companies.next().unwrap().draft.catalogs[0].len(), 1_000);
-    // Of more than fit none is looked at.
+    // If there are too many, none of them is read.
     let tags = "{name: \" \"}, ".repeat(1_001);
     let found = told(&format!("companies:\n- id: a\n  customer_tags: [{tags}]\n"));
     assert_eq!(found, ["line 3: customer_tags has 1001 entries; at most 1000 are allowed"]);
@@ -417,7 +417,7 @@ async fn names_that_are_taken_are_told_with_everything_else() {
         );
     }
     assert_eq!(told.len(), 12, "{}", told.join("\n"));
-    // Nothing is said that may not be so: a company that may have a name, another default.
+    // An error claims only certain facts: the company may have a name already, and another default.
     let other = "companies:\n- id: new\n  name: \" \"\n  life_cycles:\n  - {id: l, name: L, is_default: maybe}\n";
     let told = refused(&server, other).await;
     assert_eq!(told.len(), 2, "{told:?}");
@@ -425,7 +425,7 @@ async fn names_that_are_taken_are_told_with_everything_else() {
     let told = refused(&server, twice).await;
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(told[2].contains("names the company c again, as line 2 did"), "{told:?}");
-    // Nothing of it was written.
+    // Nothing of the company was written.
     let grant = Task::Local.grant(&CompanyId::parse("id", "c").unwrap());
     assert_eq!(server.store.revision(&grant).await.unwrap(), Some(Revision(1)));
 }
@@ -458,7 +458,7 @@ mod round_trip {
     };
     use proptest::prelude::*;
 
-    /// Text that YAML might take for something else, beside any other text.
+    /// Text that YAML could read as something else, and any other text.
     fn tricky() -> impl Strategy<Value = String> {
         const WORDS: &[&str] = &[
             "yes",
@@ -518,7 +518,7 @@ mod round_trip {
                     Some(EntryDraft {
                         index: i,
                         id: EntryId::parse("id", &format!("e{i}")).ok(),
-                        // The number keeps names apart.
+                        // The number makes the names different.
                         name: Name::parse("name", &format!("{name}{i}")).ok()?,
                         description: description
                             .and_then(|text| Description::parse("description", &text).ok()),
@@ -575,7 +575,7 @@ mod round_trip {
             let mut companies = super::parse(&format!("companies:\n{written}"));
             prop_assert!(companies[0].problems.is_empty());
             let read = companies.remove(0).draft;
-            // Later, so that a lost audit field shows.
+            // The time is later, so that a lost audit field shows.
             prop_assert_eq!(document::write(&made_of(read, 1_800_000_000_000_000)).unwrap(), written);
         }
     }

@@ -114,7 +114,7 @@ async fn what_is_fresh_is_answered_without_looking_anything_up() {
     for _ in 0..20 {
         assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
     }
-    // Past the bound too, as long as polls confirm that nothing was written.
+    // Past the bound the data is fresh too, as long as polls confirm that nothing was written.
     server.settled().await;
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
     assert_eq!(server.store.key_look_ups(), before);

@@ -1,11 +1,11 @@
-//! The targets of `fuzz/`, with what proptest makes of the seeds there. cargo-fuzz goes on for longer.
+//! The targets of `fuzz/`, with proptest's mutations of the seeds there. cargo-fuzz continues for longer.
 
 use std::{fs, path::Path};
 
 use customer_settings_server::fuzz::{TARGETS, Target};
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::TestRunner};
 
-/// A few of these make a corpus that is worth trying; each is a file of its own.
+/// The seeds: some useful inputs, each a file of its own.
 fn seeds(name: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(name);
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
@@ -20,7 +20,7 @@ enum Mutation {
     Remove(usize),
     Repeat(usize, usize),
     Cut,
-    /// From there on, what another seed has.
+    /// From here on, the bytes of another seed.
     Cross(Vec<u8>),
 }
 

@@ -1,5 +1,5 @@
-//! A whole server in this process, over a store of its own that tests can count, fail and hang:
-//! callers of every test that asks something at the wire.
+//! A whole server in this process, over a store of its own that tests can count, fail and block. Every test
+//! at the wire uses it.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -36,10 +36,11 @@ use probe::Probe;
 /// The example data of `serve --demo`.
 pub(crate) const DEMO: &str = include_str!("../../demo/demo.yaml");
 
-/// How long a test waits for what must happen: no longer than it takes, however busy the machine is.
+/// The longest time that a test waits for an event. A test ends its wait at the event, so only a busy machine
+/// needs this time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server that listens on a port of its own; it is aborted when this is dropped.
+/// A server that listens on a port of its own. Dropping it aborts the server.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) services: Services,
@@ -51,17 +52,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The demo's companies and the default configuration.
+    /// A server with the demo's companies and the default configuration.
     pub(crate) async fn demo() -> Self {
         Self::with(Config::default(), DEMO).await
     }
 
-    /// The companies of a document.
+    /// A server with the companies of a document.
     pub(crate) async fn of(document: &str) -> Self {
         Self::with(Config::default(), document).await
     }
 
-    /// The demo's companies and a configuration.
+    /// A server with the demo's companies and this configuration.
     pub(crate) async fn configured(configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         configure(&mut config);
@@ -73,7 +74,7 @@ impl Server {
         Self::serve(Data::new().await, config, Some(document)).await
     }
 
-    /// A server on data that another one left.
+    /// A server on the data of another one.
     pub(crate) async fn reopened(data: Arc<Data>) -> Self {
         let config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..Config::default() };
         Self::reopened_with(data, config).await
@@ -84,7 +85,7 @@ impl Server {
         Self::serve(data, config, None).await
     }
 
-    /// Another server over the same services, where every request goes the general way.
+    /// Another server over the same services, where every request takes the general way.
     pub(crate) fn generally(&self, config: &Config) -> Self {
         let server = start(config, self.services.clone()).unwrap().general_only();
         let (address, shutdown) = (server.local_addr(), Shutdown::new());
@@ -119,26 +120,26 @@ impl Server {
         &self.data
     }
 
-    /// Stops the server gently and leaves its data.
+    /// Stops the server gently and gives its data.
     pub(crate) async fn stop(mut self) -> Arc<Data> {
         self.shutdown.drain();
         timeout(PATIENCE, &mut self.served).await.unwrap().unwrap();
         Arc::clone(&self.data)
     }
 
-    /// The same data as another program has it open.
+    /// The same data, opened by another program.
     pub(crate) async fn other_program(&self) -> Services {
         self.data.services(self.clock.clone()).await
     }
 
     /// Waits until the server has noticed every write so far.
     pub(crate) async fn settled(&self) {
-        // The next poll may have begun before a write; the one after it has not, and that one is
-        // through when a third begins.
+        // The next poll may have begun before a write. The poll after it begins after the write, and has
+        // ended when a third poll begins.
         self.after_polls(3).await;
     }
 
-    /// From now on the store is an engine without a change mark.
+    /// Makes the store an engine without a change mark from now on.
     pub(crate) async fn hide_change_mark(&self) {
         self.settled().await;
         self.store.hide_change_mark();
@@ -150,12 +151,12 @@ impl Server {
         eventually(async || self.store.mark_polls() >= enough).await;
     }
 
-    /// A new key's secret.
+    /// Makes a key: its secret.
     pub(crate) async fn key(&self, draft: KeyDraft) -> String {
         self.issue(draft).await.1
     }
 
-    /// A new key and its secret.
+    /// Makes a key: the key and its secret.
     pub(crate) async fn issue(&self, draft: KeyDraft) -> (Key, String) {
         let secret = Secret::generate().unwrap();
         let key = self.services.keys.create(&Task::Local.actor(), draft, &secret).await.unwrap();
@@ -167,7 +168,7 @@ impl Server {
         self.key(everything()).await
     }
 
-    /// Asks over gRPC and over HTTP, which must agree in every part of the answer.
+    /// Sends the request over gRPC and over HTTP, whose answers must agree in every part.
     pub(crate) async fn ask(
         &self,
         secret: &str,
@@ -193,7 +194,7 @@ impl Server {
         over_grpc
     }
 
-    /// Asks over gRPC alone, with a client's defaults.
+    /// Sends the request over gRPC alone, with a client's defaults.
     pub(crate) async fn grpc_as(
         &self,
         secret: &str,
@@ -204,13 +205,13 @@ impl Server {
         self.grpc(&method(name), &[("authorization", &bearer)], &request).await
     }
 
-    /// Asks both ways for what must be answered.
+    /// Sends the request both ways; it must be answered.
     pub(crate) async fn answer(&self, secret: &str, name: &str, request: Value) -> Value {
         let answer = self.ask(secret, name, request.clone()).await;
         answer.unwrap_or_else(|refusal| panic!("{name} {request}: {refusal:?}"))
     }
 
-    /// The same for what must be refused.
+    /// Sends the request both ways; it must be refused.
     pub(crate) async fn refusal(&self, secret: &str, name: &str, request: Value) -> Refusal {
         match self.ask(secret, name, request.clone()).await {
             Ok(answer) => panic!("{name} {request}: {answer}"),
@@ -225,7 +226,7 @@ impl Drop for Server {
     }
 }
 
-/// Waits until this is so, and says how long that took.
+/// Waits until the condition is true, and gives the time that this took.
 pub(crate) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) -> Duration {
     let started = SystemClock.monotonic();
     let waited = async {
@@ -237,7 +238,7 @@ pub(crate) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) -> Duration
     SystemClock.monotonic().saturating_duration_since(started)
 }
 
-/// Loads a document in which nothing is wrong.
+/// Loads a document, which must be right.
 pub(crate) async fn load(services: &Services, document: &str) {
     let report = |label: &str, outcome| {
         assert!(matches!(outcome, Outcome::Loaded(..)), "{label}: {outcome:?}");
@@ -245,7 +246,7 @@ pub(crate) async fn load(services: &Services, document: &str) {
     services.load.load(document, report).await.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// A key that may do everything, everywhere, for ever.
+/// A key that may do everything, everywhere, without expiry.
 pub(crate) fn everything() -> KeyDraft {
     KeyDraft {
         name: Name::parse("name", "test").unwrap(),
@@ -257,19 +258,19 @@ pub(crate) fn everything() -> KeyDraft {
     }
 }
 
-/// A key that covers just these companies.
+/// A key that covers only these companies.
 pub(crate) fn covering(companies: &[&str]) -> KeyDraft {
     let ids = companies.iter().map(|id| CompanyId::parse("company", id).unwrap());
     KeyDraft { coverage: Coverage::Only(ids.collect()), ..everything() }
 }
 
-/// A key with just these scopes.
+/// A key with only these scopes.
 pub(crate) fn with_scopes(scopes: &[&str]) -> KeyDraft {
     let scopes = Scopes::parse("scopes", scopes.iter().copied()).unwrap();
     KeyDraft { scopes, ..everything() }
 }
 
-/// A key for just these networks.
+/// A key for only these networks.
 pub(crate) fn from_networks(networks: &[&str]) -> KeyDraft {
     let addresses = networks.iter().map(|network| network.parse().unwrap()).collect();
     KeyDraft { addresses, ..everything() }

@@ -1,4 +1,4 @@
-//! Keys at the wire: their restrictions, their limits, and what those who have none can do.
+//! Keys at the wire: their restrictions, their limits, and requests without a key.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::harness::*;
 
 const TAGS: &str = "/v1/setting/companies/cmp_001/customer/tags:list";
 
-/// A server that believes what this machine says about where requests come from.
+/// A server that trusts this machine about the origin of requests.
 async fn behind_a_proxy(configure: impl FnOnce(&mut Config)) -> Server {
     Server::configured(|config| {
         config.trusted_proxies = vec![parse_network("127.0.0.1").unwrap()];
@@ -24,7 +24,7 @@ async fn behind_a_proxy(configure: impl FnOnce(&mut Config)) -> Server {
     .await
 }
 
-/// Status and reason of the tags list, asked for from an address.
+/// Status and reason of the tags list, requested from an address.
 async fn ask_from(server: &Server, address: &str, secret: &str) -> (u16, String) {
     let call = server.get(TAGS).bearer(secret).header("x-forwarded-for", address);
     told(&call.send().await)
@@ -82,7 +82,7 @@ async fn a_key_works_from_its_networks_alone() {
         ("10.0.0.2", false),
         ("2001:db8:ffff::1", true),
         ("2001:db9::1", false),
-        // IPv4 in IPv6's clothes, as a listener for both shows it.
+        // IPv4 in IPv6 form, as a listener for both shows it.
         ("::ffff:192.0.2.1", true),
         ("::ffff:192.0.2.200", false),
     ] {
@@ -150,8 +150,8 @@ async fn a_mistyped_key_is_refused_without_a_look_up() {
     assert_eq!(server.store.key_look_ups(), before + 1);
 }
 
-/// Presents different unknown keys, each from the next of these addresses; how many of them were
-/// looked up and refused, and how many were not even looked up.
+/// Sends different unknown keys, each from the next one of these addresses. Gives the number of keys that
+/// were looked up and refused, and the number of keys that were not even looked up.
 async fn flood(server: &Server, addresses: &[&str], number: usize) -> (usize, usize) {
     let (mut unknown, mut limited) = (0, 0);
     for i in 0..number {
@@ -185,7 +185,7 @@ async fn a_flood_of_unknown_keys_is_limited_and_known_keys_go_on() {
     assert!((RATE..=most).contains(&unknown), "{unknown} of at most {most} look-ups");
     assert_eq!((unknown + limited, server.store.key_look_ups()), (100, before + unknown));
 
-    // The key in memory, and everybody at another address, do not notice.
+    // The limit does not affect the key in memory, and clients at other addresses.
     assert_eq!(ask_from(&server, "192.0.2.1", &secret).await, is(200, ""));
     let fresh = server.any_key().await;
     assert_eq!(ask_from(&server, "198.51.100.1", &fresh).await, is(200, ""));
@@ -242,7 +242,7 @@ async fn the_limit_of_a_key_survives_that_it_is_looked_up_again() {
     })
     .await;
     let secret = server.any_key().await;
-    // So that time alone makes the key be looked up again.
+    // Only the passing of time makes the server look the key up again.
     server.hide_change_mark().await;
     assert_eq!(ask(&server, &secret).await, is(200, ""));
     let before = server.store.key_look_ups();

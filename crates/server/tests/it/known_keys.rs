@@ -1,4 +1,4 @@
-//! A flood of made-up keys, and keys that the server was not shown before: these need no place among those.
+//! A flood of made-up keys does not affect existing keys, also those that the server has not met yet.
 
 use std::cell::Cell;
 
@@ -14,7 +14,7 @@ use crate::harness::*;
 
 const TAGS: &str = "/v1/setting/companies/cmp_001/customer/tags:list";
 
-/// One look-up of an unknown key per second, wherever it comes from.
+/// One look-up of an unknown key per second, from all addresses together.
 fn config() -> Config {
     let mut config = Config {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -26,7 +26,7 @@ fn config() -> Config {
     config
 }
 
-/// Status and reason of the tags list, asked for from an address.
+/// Status and reason of the tags list, requested from an address.
 async fn ask_from(server: &Server, address: &str, secret: &str) -> (u16, String) {
     let call = server.get(TAGS).bearer(secret).header("x-forwarded-for", address);
     let answer = call.send().await;
@@ -40,7 +40,8 @@ async fn ask_grpc(server: &Server, secret: &str) -> Result<(), String> {
     answer.map(drop).map_err(|status| Refusal::of_status(&status).reason)
 }
 
-/// Shows keys that nobody has from many addresses, and from that one, until they are not looked up any more.
+/// Sends made-up keys from many addresses, and from one given address, until the server does not look them up
+/// any more.
 struct Flood<'a>(&'a Server, Cell<usize>);
 
 impl Flood<'_> {
@@ -134,16 +135,16 @@ async fn a_known_secret_that_is_gone_costs_one_look_up() {
     let (key, secret) = server.issue(everything()).await;
     let data = server.stop().await;
     let server = Server::reopened_with(data.clone(), config()).await;
-    // It answers, so it has read which there are.
+    // The server answers, so it has read the existing secrets.
     assert_eq!(server.get("/healthz").send().await.status, 200);
-    // As a restore to an earlier state would.
+    // A restore to an earlier state would do this.
     data.tamper(&format!("DELETE FROM keys WHERE id = '{}'", key.id)).await;
     let flood = Flood(&server, Cell::new(0));
     flood.exhaust("127.0.0.1").await;
     let before = server.store.key_look_ups();
     assert_eq!(ask_grpc(&server, &secret).await, Err("UNKNOWN_KEY".to_owned()));
     assert_eq!(server.store.key_look_ups(), before + 1);
-    // From then on it is one of those that nobody has. The limit may have left room just then.
+    // From then on the key counts as made-up. The limit may have had room just then.
     let is_limited = async || {
         flood.exhaust("127.0.0.1").await;
         ask_grpc(&server, &secret).await == Err("UNKNOWN_KEY_RATE_LIMIT".to_owned())

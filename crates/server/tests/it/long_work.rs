@@ -12,7 +12,7 @@ use crate::{admin::Desk, harness::*};
 const COMPANY: &str = "/admin/v1/companies/cmp_001";
 const TAG: &str = "/admin/v1/companies/cmp_001/customer_tags/tag_001";
 
-/// Others' work, which takes every place until it is told to end.
+/// The work of other clients, which occupies every place until a test ends it.
 pub(crate) struct Crowd(Vec<(oneshot::Sender<()>, JoinHandle<()>)>);
 
 impl Crowd {
@@ -47,7 +47,7 @@ impl Crowd {
 }
 
 impl Desk {
-    /// Asks for something with little time.
+    /// Sends a request with a short deadline.
     async fn ask_shortly(&self, method: &str, path: &str, body: Value) -> Answer {
         self.send_with(method, path, body, &[("grpc-timeout", "300m")]).await
     }
@@ -76,7 +76,7 @@ async fn what_takes_long_and_waits_is_not_begun_and_holds_up_nothing_else() {
         assert_eq!(refusal.reason, "NOT_BEGUN", "{method} {path}");
         assert!(refusal.message.starts_with("nothing was carried out: "), "{}", refusal.message);
     }
-    // A list whose pages stay at the revision of the first one, while somebody writes.
+    // This list's pages stay at the revision of the first one, while writes go on.
     let page = desk.ok("GET", &format!("{COMPANY}/customer_tags?pageSize=1"), Value::Null).await;
     desk.rename(20).await;
     let token = page["nextPageToken"].as_str().unwrap();
@@ -149,7 +149,7 @@ async fn a_request_that_was_made_long_ago_is_answered_again_in_its_turn() {
     let shortly = [("idempotency-key", "first"), ("grpc-timeout", "300m")];
     let again = desk.send_with(create.0, create.1, create.2.clone(), &shortly).await;
     assert_eq!(again.refusal().reason, "NOT_BEGUN");
-    // The company's turn is free meanwhile.
+    // Writes of the company can go on meanwhile.
     desk.rename(1).await;
     crowd.leave().await;
     let again = desk.send_with(create.0, create.1, create.2, &id).await;
@@ -232,7 +232,7 @@ async fn metrics_tell_how_much_runs_and_waits() {
     let desk = Desk::open().await;
     let crowd = Crowd::of(&desk.server).await;
     let metrics = desk.server.get("/metrics").send().await;
-    // Other tests of this process may have theirs.
+    // Other tests of this process may run such work too.
     let running = metrics.text().lines().filter_map(|line| {
         line.strip_prefix("customer_settings_long_work_running ")?.parse::<f64>().ok()
     });

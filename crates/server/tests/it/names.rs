@@ -1,4 +1,4 @@
-//! Which names are the same: at the wire, in what is stored, and across versions of the rule.
+//! Equal names: at the wire, in the stored data, and across versions of the rule.
 
 use customer_settings_server::{
     catalog::{access::Task, id::CompanyId, text::Name},
@@ -44,7 +44,7 @@ async fn names_that_look_alike_are_one_name() {
             assert_eq!(refusal.fields, [field], "{blank:?}");
         }
     }
-    // A filter asks by the same rule.
+    // Filters use the same rule.
     let found = server.get(&format!("{TAGS}?filter=name%3D%22new%20%20%20client%22"));
     assert_eq!(found.bearer(&root).send().await.json()["totalSize"], 1);
 }
@@ -64,7 +64,7 @@ async fn a_load_finds_a_company_and_its_entries_by_names_that_look_alike() {
     assert_eq!(settings.catalogs[0].len(), 1);
 }
 
-/// The data of a server with the demo's companies, after this was done to it.
+/// The data of a server with the demo's companies, after this SQL was run on it.
 async fn after(sql: &str) -> (Server, String) {
     let server = Server::demo().await;
     let secret = server.any_key().await;
@@ -103,13 +103,13 @@ async fn a_program_of_an_older_rule_writes_no_fold_keys_among_newer_ones() {
         let answer = send(&server, &secret, method, &path, json!({"name": "Other"})).await;
         assert_eq!(answer.refusal().reason, "OUTDATED_PROGRAM");
     }
-    // Everything else goes on, while nodes are exchanged one by one.
+    // All other writes continue, while the nodes are replaced one by one.
     let answer = send(&server, &secret, "POST", TAGS, json!({"name": "Other"})).await;
     assert_eq!(answer.status, 200);
     let found = findings(&server).await;
     assert_eq!(found.len(), 2);
     assert!(found[0].contains("is of rule 2, and this program has rule 1"), "{found:?}");
-    // It may start, too.
+    // Such a node may also start.
     server.stop().await.open(Access::Write).await;
 }
 
@@ -122,7 +122,7 @@ async fn names_that_a_newer_rule_makes_equal_stay_and_are_named() {
         assert_eq!(send(&server, &secret, "POST", &path, json!({"name": name})).await.status, 200);
     }
     let data = server.stop().await;
-    // As if an older rule had told them apart, in the row and in the log.
+    // The row and the log look as if an older rule had accepted both names.
     data.tamper(
         "UPDATE entries SET name = replace(name, 'Nxw ', 'new  ');
          UPDATE changes SET body = replace(body, 'Nxw ', 'new  ')",
@@ -136,7 +136,7 @@ async fn names_that_a_newer_rule_makes_equal_stay_and_are_named() {
              \"New Client\"): rename or archive one"
         ]
     );
-    // Neither is in the way of anything else, nor of its own changes; a third may not join them.
+    // Neither of the two blocks other changes or its own. A third entry of that name is refused.
     let tag = format!("{TAGS}/tag_a");
     let change = async |method, path: &str, body| send(&server, &secret, method, path, body).await;
     assert_eq!(change("PATCH", &tag, json!({"description": "first"})).await.status, 200);

@@ -51,9 +51,9 @@ struct Server {
     shutdown: Shutdown,
     served: JoinHandle<()>,
     tls: Option<Arc<Tls>>,
-    /// How many requests to `/wait` and `/echo` have arrived.
+    /// The number of requests to `/wait` and `/echo` so far.
     waiting: Arc<AtomicUsize>,
-    /// Lets them go on.
+    /// Lets these requests continue.
     go_on: Arc<Notify>,
 }
 
@@ -89,14 +89,15 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Sends text on a connection of its own and reads until the server closes.
+    /// Sends text on a connection of its own, and reads until the server closes the connection.
     async fn say(&self, text: &str) -> String {
         let mut stream = self.connect().await;
         stream.write_all(text.as_bytes()).await.unwrap();
         hear_all(&mut stream).await
     }
 
-    /// GET with further header lines, each ended by `\r\n`.
+    /// Sends GET with further header lines, each ended by `\r
+    /// `.
     async fn get(&self, path: &str, headers: &str) -> String {
         self.say(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n"))
             .await
@@ -146,7 +147,7 @@ fn app(waiting: Arc<AtomicUsize>, go_on: Arc<Notify>) -> App {
     .with_answers_at_once(Arc::new(OnePathAtOnce))
 }
 
-/// Gives the body back, in the name of the key that `x-key` gives.
+/// Sends the body back, for the key in the header `x-key`.
 async fn echo(request: Request<Body>) -> Response<Body> {
     let key = request.headers().get("x-key").map(|key| key.to_str().unwrap());
     let seat: &Seat = request.extensions().get().unwrap();
@@ -159,7 +160,7 @@ async fn echo(request: Request<Body>) -> Response<Body> {
     }
 }
 
-/// One path is answered at once, and to ask for another one is fatal.
+/// One path is answered at once. A request for `/panic-at-once` panics.
 struct OnePathAtOnce;
 
 impl AnswersAtOnce for OnePathAtOnce {
@@ -182,7 +183,7 @@ fn who(request: &Request<Body>) -> String {
 
 async fn hear_all(stream: &mut TcpStream) -> String {
     let mut heard = Vec::new();
-    // A connection that is reset is closed, too.
+    // A reset connection is closed, too.
     let _ = timeout(PATIENCE, stream.read_to_end(&mut heard)).await.expect("the server closes");
     String::from_utf8_lossy(&heard).into_owned()
 }

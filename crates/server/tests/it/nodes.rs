@@ -20,7 +20,7 @@ const TAG: &str = "/admin/v1/companies/cmp_001/customer_tags/tag_001";
 const CHANGE: &str = "companies: [{id: cmp_001, customer_tags: [{name: From Elsewhere}]}]";
 const MAX_STALE: Duration = Duration::from_secs(300);
 
-/// A server that learns of others' writes by nothing but its own look-ups, with a warm cache.
+/// A server that learns of other programs' writes only by its own look-ups, with a warm cache.
 async fn alone() -> (Server, String) {
     let server = Server::demo().await;
     let secret = server.any_key().await;
@@ -42,7 +42,7 @@ async fn a_caller_sees_at_least_what_it_has_seen_on_another_node() {
     let new = at_least(&server, &secret, "2").await;
     assert_eq!((new.status.as_u16(), new.header("settings-revision")), (200, Some("2")));
     assert!(new.text().contains("From Elsewhere"));
-    // Over gRPC too; what is newer than asked for is as good.
+    // The same over gRPC. A newer revision than requested is accepted too.
     load(&server.other_program().await, &CHANGE.replace("Elsewhere", "There")).await;
     let bearer = format!("Bearer {secret}");
     let metadata = [("authorization", bearer.as_str()), ("settings-min-revision", "3")];
@@ -132,7 +132,7 @@ async fn every_answer_about_a_company_carries_its_revision() {
     assert_eq!(write(&tag, "Newer").await.status, 409);
     let then = server.get(&format!("{TAG}?revision=1")).bearer(&secret).send().await;
     assert_eq!(then.header("settings-revision"), Some("1"));
-    // Nobody can ask for a revision that a dry run only would have made.
+    // No request can ask for a revision that a dry run would have made.
     let dry = server.call("PATCH", &format!("{TAG}?validate_only=true")).bearer(&secret);
     let dry = dry.body(json!({"name": "Dry"}).to_string()).send().await;
     assert_eq!((dry.status.as_u16(), dry.header("settings-revision")), (200, None));
@@ -147,7 +147,7 @@ async fn what_another_node_wrote_is_no_reason_to_do_nothing() {
     };
     let other = "companies: [{id: cmp_001, customer_tags: [{id: tag_001, name: From Elsewhere}]}]";
     load(&server.other_program().await, other).await;
-    // As far as this node knew, the tag has the old name and nothing is to be done.
+    // This node still knows the old name, for which there would be nothing to do.
     let dry = write("?validate_only=true", r#"{"description": "-"}"#).await;
     assert_eq!((dry.status.as_u16(), &dry.json()["name"]), (200, &json!("From Elsewhere")));
     let written = write("", r#"{"name": "VIP Customer"}"#).await;
@@ -185,7 +185,7 @@ async fn while_the_store_is_away_known_keys_read_what_is_in_memory() {
     assert!((10..13).contains(&stale), "{stale}");
     assert_eq!(server.get(TAG).bearer(&secret).send().await.header("settings-revision"), Some("1"));
     assert_eq!(server.get("/readyz").send().await.status, 200);
-    // Everything else waits for the store.
+    // Every other request waits for the store.
     let write = server.call("PATCH", TAG).bearer(&secret).body(json!({"name": "N"}).to_string());
     for (what, answer) in [
         ("a write", write.send().await),
@@ -198,7 +198,7 @@ async fn while_the_store_is_away_known_keys_read_what_is_in_memory() {
         assert!(answer.header("retry-after").is_some(), "{what}");
     }
     assert_eq!(at_least(&server, &secret, "1").await.status, 200);
-    // The end of a key is exact all the same.
+    // The expiry of a key is exact all the same.
     server.clock.advance(Duration::from_secs(60));
     assert_eq!(server.get(TAGS).bearer(&expiring).send().await.refusal().reason, "KEY_EXPIRED");
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
@@ -245,7 +245,7 @@ async fn a_store_that_hangs_keeps_nobody_waiting() {
     let never_seen = server.any_key().await;
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
     server.store.hang(true);
-    // Many at once, of the same company: none waits for the others.
+    // Many requests at once, for the same company: none waits for the others.
     let asked = join_all((0..5).map(async |_| {
         let write = server.call("PATCH", TAG).bearer(&secret).header("idempotency-key", "once");
         for (what, call) in [
@@ -281,7 +281,7 @@ async fn without_max_stale_nothing_is_served_past_the_bound() {
     }
 }
 
-/// The status that the gRPC health service answers of a service, or without a name of the server.
+/// The gRPC health service's status of a service, or without a name of the server.
 async fn health(server: &Server, service: &str) -> Bytes {
     let name = [&[10, u8::try_from(service.len()).unwrap()], service.as_bytes()].concat();
     server.grpc_bytes("/grpc.health.v1.Health/Check", &[], name.into()).await.unwrap()
@@ -289,7 +289,7 @@ async fn health(server: &Server, service: &str) -> Bytes {
 
 const SETTING: &str = "moego.business.setting.v1.SettingService";
 
-/// Field 1, as a number.
+/// Field 1 as a number.
 const SERVING: [u8; 2] = [8, 1];
 const NOT_SERVING: [u8; 2] = [8, 2];
 

@@ -126,7 +126,7 @@ fn examples_are_just_what_is_sent_and_answered() {
         };
         assert_eq!(rewritten(method.input(), &input, SerializeOptions::new()), input);
         let answers = SerializeOptions::new().skip_default_fields(false);
-        // As text, so that the order counts too.
+        // The comparison is of text, so that the order counts too.
         assert_eq!(rewritten(method.output(), &output, answers).to_string(), output.to_string());
     }
 }

@@ -1,4 +1,4 @@
-//! The pages of the management API's lists, while rows come and go between them.
+//! The pages of the management API's lists, while rows are added and removed between the requests.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ const LOCATIONS: &str = "/admin/v1/companies/cmp_001/businesses";
 const KEYS: &str = "/admin/v1/keys";
 const CHANGES: &str = "/admin/v1/companies/cmp_001/changes";
 
-/// A list, as a caller walks through it.
+/// A caller who reads a list page by page.
 struct Walk<'a> {
     server: &'a Server,
     secret: &'a str,
@@ -36,7 +36,7 @@ impl<'a> Walk<'a> {
         rows.map(|row| row[field].as_str().unwrap().to_owned()).collect()
     }
 
-    /// All that is left.
+    /// The rows on all further pages.
     async fn rest(&mut self, size: usize, field: &str) -> Vec<String> {
         let mut rows = Vec::new();
         while !self.token.is_empty() {
@@ -65,7 +65,8 @@ async fn a_row_more_or_another_page_size_neither_doubles_nor_loses_a_row() {
         }
         let mut walk = Walk::new(&server, &root, list, rows);
         assert_eq!(walk.page(2, "name").await, ["A", "B"]);
-        // Before what was read, which shifts nothing, and after it, where it is seen.
+        // One row is before the rows that were read, and shifts nothing. The other one is after them, and
+        // appears.
         make(&server, &root, list, json!({"name": "AA"})).await;
         assert_eq!(walk.page(1, "name").await, ["C"]);
         make(&server, &root, list, json!({"name": "Cc"})).await;
@@ -86,7 +87,7 @@ async fn pages_of_keys_go_on_after_the_last_one() {
     assert_eq!((ids.len(), whole.token.as_str()), (5, ""));
     let mut walk = Walk::new(&server, &root, KEYS, "keys");
     let mut paged = walk.page(2, "id").await;
-    // One that was read goes, one comes.
+    // A row that was read is removed, and another one is added.
     make(&server, &root, &format!("{KEYS}/{}:revoke", ids[1]), json!({})).await;
     let (late, _) = server.issue(everything()).await;
     paged.extend(walk.page(1, "id").await);
@@ -160,7 +161,7 @@ async fn a_token_of_another_list_is_refused_in_words() {
             );
             assert!(refusal.message.contains("another list"), "{}", refusal.message);
         }
-        // A page number, as the compatible lists have them.
+        // The compatible lists have page numbers.
         let path = format!("{list}?page_token=2");
         assert_eq!(server.get(&path).bearer(&root).send().await.refusal().fields, ["page_token"]);
     }
@@ -169,7 +170,7 @@ async fn a_token_of_another_list_is_refused_in_words() {
 #[tokio::test]
 async fn a_request_looks_at_a_bounded_number_of_keys_and_says_where_to_go_on() {
     let server = Server::demo().await;
-    // The keys are sorted by the time of their making: one that is seen, many that are not, one that is.
+    // The keys are sorted by the time of their making: a visible key, many invisible ones, a visible one.
     let less = server.key(with_scopes(&["keys:read"])).await;
     for _ in 0..21 {
         join_all((0..100).map(|_| server.issue(everything()))).await;

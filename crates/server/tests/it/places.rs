@@ -1,4 +1,4 @@
-//! Time zones and countries, by every way in, and what is stored of them.
+//! Time zones and countries, over every way in, and their stored forms.
 
 use customer_settings_server::service::document;
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ async fn places_that_no_list_has_are_refused_with_the_nearest() {
     let company = patch(&server, &secret, zone).await.json();
     assert_eq!(company["timezone"]["id"], "America/New_York");
     assert_eq!(company["country"], "GB");
-    // A location's country is one too.
+    // A location's country follows the same rule.
     let location = json!({"name": "Here", "address": {"country": "UK"}});
     let call = server.post(&format!("{COMPANY}/businesses")).bearer(&secret);
     let refusal = call.body(location.to_string()).send().await.refusal();

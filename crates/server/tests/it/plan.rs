@@ -64,7 +64,7 @@ impl Company {
         }
     }
 
-    /// The active entries' ids in order; the default marked.
+    /// The ids of the active entries in order. The default is marked.
     fn active(&self, catalog: Catalog) -> String {
         let settings = self.settings.as_ref().unwrap();
         let mark = |default| if default { "*" } else { "" };

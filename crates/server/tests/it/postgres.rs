@@ -120,7 +120,7 @@ async fn a_database_with_other_tables_is_left_alone() {
     tamper(&url, "CREATE TABLE meta (name TEXT)").await;
     assert!(matches!(refused(&url, SERVE).await, OpenError::NotOurs(_)));
     assert_eq!(number(&url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await, 2);
-    // A schema of its own beside them is as good as an empty database.
+    // A schema of its own beside these tables counts as an empty database.
     tamper(&url, "CREATE SCHEMA settings").await;
     let store = open(&format!("{url}&options=-csearch_path%3Dsettings")).await;
     make_company(&store, "cmp_a", "A").await;
@@ -142,7 +142,7 @@ async fn a_store_that_was_there_is_not_made_anew() {
         let error = refused(&url, access).await.to_string();
         assert!(error.contains("holds a store without its table key_uses"), "{error}");
     }
-    // Without any tables it is as good as new.
+    // Without any tables the database counts as new.
     tamper(&url, "DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
     drop(open(&url).await);
 }
@@ -327,7 +327,7 @@ async fn settings_are_those_of_one_moment() {
     assert!(seen > 10, "{seen}");
 }
 
-/// Locks a company's row until it is dropped, as a node does that is in the middle of a write.
+/// Locks a company's row until the client is dropped, like a node in the middle of a write.
 async fn lock(url: &str, company: &str) -> tokio_postgres::Client {
     let client = connect(url).await;
     let sql = format!("BEGIN; SELECT 1 FROM companies WHERE id = '{company}' FOR UPDATE");
@@ -344,7 +344,7 @@ const IN_TRANSACTION: &str =
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_nobody_waits_for_leaves_nothing_behind() {
     let url = new_database().await;
-    // One connection only, so that whatever it was left with meets the next one.
+    // One connection only, so that its state after an error affects the next use.
     let options = PoolOptions { size: 1, ..OPTIONS };
     let store = Arc::new(PostgresStore::open(&url, options, SERVE).await.unwrap());
     let made = make_company(&*store, "cmp_a", "A").await;
@@ -418,7 +418,7 @@ async fn writes_that_wait_leave_connections_to_reads() {
     }
     eventually(async || number(&url, WAITING).await == 2).await;
     assert_eq!(store.epoch().await.unwrap(), 1);
-    // Those for whom there is no place are told so.
+    // Writes without a place are refused.
     let is_told = async || writing.iter().filter(|writing| writing.is_finished()).count() == 2;
     eventually(is_told).await;
     assert_eq!(store.epoch().await.unwrap(), 1);
@@ -454,7 +454,7 @@ async fn two_nodes_that_remember_the_same_uses_do_not_wait_for_each_other() {
     let mut writing = Vec::new();
     for (store, turned) in [(&stores[0], false), (&stores[1], true)] {
         let mut uses: Vec<_> = ids.iter().map(|id| (id.clone(), time(5))).collect();
-        // Twice in one go, too: the later one counts.
+        // Twice in one call, too: the later time counts.
         uses.extend(ids.iter().map(|id| (id.clone(), time(6))));
         if turned {
             uses.reverse();
@@ -473,7 +473,7 @@ async fn two_nodes_that_remember_the_same_uses_do_not_wait_for_each_other() {
     assert!(keys.iter().all(|(_, used)| *used == Some(time(6))));
 }
 
-/// Makes changes of companies fail with that code: at once, or only at COMMIT; `times` often.
+/// Makes changes of companies fail with this code, at once or only at COMMIT, this many times.
 async fn fail_changes(url: &str, code: &str, is_deferred: bool, times: u32) {
     let kind = match is_deferred {
         true => "CONSTRAINT TRIGGER fails AFTER UPDATE ON companies DEFERRABLE INITIALLY DEFERRED",
@@ -519,7 +519,7 @@ async fn a_serialization_failure_is_a_conflict_and_planned_again() {
 
 // Connections that are cut in the middle
 
-/// A server that takes connections and says nothing.
+/// A server that accepts connections and sends nothing.
 async fn silent_server() -> (u16, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     (listener.local_addr().unwrap().port(), listener)
@@ -529,16 +529,17 @@ async fn silent_server() -> (u16, TcpListener) {
 #[derive(Clone, Copy)]
 struct Cut {
     word: &'static str,
-    /// Whether the server still hears it.
+    /// Whether the server still receives the word.
     passes_on: bool,
-    /// Whether the client is never told.
+    /// Whether the client gets no error.
     is_silent: bool,
 }
 
-/// The next cut, if there shall be one.
+/// The next cut, if there is one.
 type NextCut = Arc<Mutex<Option<Cut>>>;
 
-/// A way to the test server, which is cut once when a client says the word: its port.
+/// A proxy to the test server. It cuts a connection once, when a client sends the word. Gives the proxy's
+/// port.
 async fn cutting_proxy(next: NextCut) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -567,7 +568,7 @@ async fn pass_on(mut client: TcpStream, next: NextCut) {
                     server.write_all(sent).await.unwrap();
                 }
                 if let Some(cut) = hit {
-                    // The server has done what it was told when it answers.
+                    // The server has carried the statement out when it answers.
                     if cut.passes_on {
                         _ = server.read(&mut from_server).await;
                     }
@@ -679,7 +680,7 @@ async fn every_index_is_missed_and_can_be_made_again() {
     }
     assert!(store.structural_faults(100).await.unwrap().is_empty());
     assert_eq!(indexes().await, all);
-    // As CREATE INDEX CONCURRENTLY leaves one that it could not finish.
+    // CREATE INDEX CONCURRENTLY leaves such an index if it could not finish.
     let sql =
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'keys_by_secret'::regclass";
     tamper(&url, sql).await;
@@ -690,7 +691,7 @@ async fn every_index_is_missed_and_can_be_made_again() {
     assert!(store.structural_faults(100).await.unwrap().is_empty());
 }
 
-/// The database says itself what kind of trouble it is in.
+/// The database itself says which kind of trouble it has.
 #[tokio::test]
 async fn a_full_disk_a_failing_one_and_damage_are_told_apart() {
     let url = new_database().await;
@@ -737,8 +738,7 @@ async fn a_full_disk_a_failing_one_and_damage_are_told_apart() {
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(made));
 }
 
-/// A server that gives up waiting for its standby says "committed" all the same, so it must never
-/// be made to give up.
+/// A server that gives up waiting for its standby reports success, so it must never be made to give up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_waits_for_its_standby_however_long_that_takes() {
     let server = PostgresServer::start(Disk::Unsafe);
@@ -786,7 +786,7 @@ async fn writes_of_one_node_are_told_to_the_others() {
     assert_eq!(next(&mut notices).await, Notice::Company(id.clone()));
     commit_key(&one, &key("key_1", 1)).await.unwrap();
     assert_eq!(next(&mut notices).await, Notice::Keys);
-    // Its own are told as well, and what is refused is not.
+    // A node gets notices of its own writes as well, but none of refused ones.
     let stale = plan(None, vec![made_company(company("cmp_a", "B"))]);
     assert!(append(&other, &stream("cmp_a"), &stale.line).await.is_err());
     touch(&other, "cmp_a").await;
@@ -850,7 +850,7 @@ async fn commits_per_second() {
         for size in [16, 64] {
             let options = PoolOptions { size, ..OPTIONS };
             let store = Arc::new(PostgresStore::open(&url, options, SERVE).await.unwrap());
-            // Once to warm up: connections, and what is prepared on them.
+            // The first run warms up: connections, and prepared statements.
             write_many(&store, &format!("warm_{writers}_{size}"), writers, 20).await;
             let rate = write_many(&store, &format!("cmp_{writers}_{size}"), writers, commits).await;
             println!("{writers} writers, {size} connections: {rate:.0} commits/s");
@@ -879,7 +879,7 @@ async fn commits_per_second() {
     }
 }
 
-/// Prints how long after its commit a write is told to another node.
+/// Prints the time from a commit until its notice reaches another node.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
 async fn delay_of_notices() {
@@ -946,9 +946,9 @@ COMMIT;
 ";
 const SINGLE_ROWS: &str = "INSERT INTO single_rows VALUES (:client_id, repeat('x', 400));\n";
 
-/// Transactions per second of that script.
+/// Transactions per second of this script.
 fn pgbench(server: &PostgresServer, clients: u32, script: &str) -> String {
-    // Every run has revisions of its own.
+    // Every run uses revisions of its own.
     static RUNS: AtomicU32 = AtomicU32::new(1);
     let first = RUNS.fetch_add(1, Ordering::SeqCst) * 1_000_000;
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of the tests' own: made when the first test needs it, gone with the test
+//! A PostgreSQL server for the tests. The first test that needs it makes it, and it ends with the test
 //! program, however that ends.
 
 use std::{
@@ -41,7 +41,7 @@ wait $server
 rm -rf "$2"
 "#;
 
-/// `locked` is the one user who needs a password.
+/// Only the user `locked` needs a password.
 const WHO_MAY_CONNECT: &str = "\
 host all locked 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
@@ -54,9 +54,9 @@ pub(crate) const OPTIONS: PoolOptions =
 
 pub(crate) struct PostgresServer {
     pub(crate) port: u16,
-    /// Where the authority's certificate is that signed the server's own, for `127.0.0.1`.
+    /// The certificate of the authority that signed the server's certificate for `127.0.0.1`.
     pub(crate) roots: PathBuf,
-    /// Its input stays open for as long as this program lives.
+    /// The input of this process is open as long as the test program lives.
     _watcher: Child,
 }
 
@@ -65,11 +65,11 @@ pub(crate) struct PostgresServer {
 pub(crate) enum Disk {
     /// Everything that PostgreSQL offers.
     Safe,
-    /// Nothing, which is quicker.
+    /// No protection, which is faster.
     Unsafe,
 }
 
-/// The one server of this program.
+/// The server that all tests of this program share.
 pub(crate) fn server() -> &'static PostgresServer {
     static SERVER: OnceLock<PostgresServer> = OnceLock::new();
     SERVER.get_or_init(|| PostgresServer::start(Disk::Unsafe))
@@ -81,7 +81,7 @@ pub(crate) async fn new_database() -> String {
     server().make_database(&format!("test_{}", COUNT.fetch_add(1, Ordering::SeqCst))).await
 }
 
-/// A connection of the test's own.
+/// A connection for the test alone.
 pub(crate) async fn connect(url: &str) -> Client {
     let (client, driver) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(driver);
@@ -101,7 +101,7 @@ impl PostgresServer {
         self.url(name)
     }
 
-    /// A server that lives as long as this program.
+    /// Starts a server that lives as long as this program.
     pub(crate) fn start(disk: Disk) -> Self {
         let programs = programs();
         let user = ordinary_user();
@@ -112,7 +112,7 @@ impl PostgresServer {
                 chown(path, Some(id), Some(id)).unwrap();
             }
         }
-        // Texts must be ordered by code points whatever the database does, so it does otherwise.
+        // Texts must be ordered by code points in any database, so this database has another order.
         let initdb = as_user(&programs.join("initdb"), user)
             .args(["--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8"])
             .args(["--locale=C", "--locale-provider=icu", "--icu-locale=en-US"])
@@ -139,7 +139,7 @@ impl PostgresServer {
             if is_ready(&dir, port) {
                 return Self { port, roots: dir.join("roots.pem"), _watcher: watcher };
             }
-            // Somebody took the port in the meantime; the watcher takes its files with it.
+            // Another program took the port in the meantime. The watcher removes the files.
             let log = read(&dir.join("log"));
             assert!(log.contains("could not bind"), "the server did not start: {log}");
             watcher.kill().unwrap();
@@ -149,7 +149,7 @@ impl PostgresServer {
     }
 }
 
-/// Where `initdb` and `postgres` are; of several versions the newest.
+/// The folder of `initdb` and `postgres`; of several versions the newest.
 pub(crate) fn programs() -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<PathBuf> = env::split_paths(&path).collect();
@@ -170,7 +170,7 @@ pub(crate) fn programs() -> PathBuf {
     })
 }
 
-/// PostgreSQL refuses to run as root: somebody else's id then.
+/// PostgreSQL refuses to run as root. This is the id of another user, if root runs the tests.
 fn ordinary_user() -> Option<u32> {
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return None;
@@ -210,7 +210,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Whether the server takes connections; false if it gave up.
+/// Waits until the server accepts connections; false if it gave up.
 fn is_ready(dir: &Path, port: u16) -> bool {
     for _ in 0..1_000 {
         let log = read(&dir.join("log"));
@@ -227,7 +227,7 @@ fn is_ready(dir: &Path, port: u16) -> bool {
     false
 }
 
-/// A file as it is, also while somebody writes it.
+/// Reads a file, also while another process writes it.
 fn read(path: &Path) -> String {
     let mut text = String::new();
     if let Ok(mut file) = fs::File::open(path) {

@@ -1,4 +1,4 @@
-//! A key that has all that it may have at once is in nobody's way.
+//! A key that uses its whole share delays no other key.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ fn few_places(config: &mut Config) {
     config.limits.bodies_bytes = 40 * (16 << 10);
 }
 
-/// A write of that key whose body does not come.
+/// Sends a write of this key without its body.
 async fn stalled(server: &Server, secret: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = format!(
@@ -31,7 +31,7 @@ async fn stalled(server: &Server, secret: &str) -> TcpStream {
     stream
 }
 
-/// The beginning of the answer to what has been said.
+/// Reads the beginning of the answer.
 async fn answer(stream: &mut TcpStream) -> String {
     let mut bytes = [0; 1_024];
     let read = timeout(PATIENCE, stream.read(&mut bytes)).await.unwrap().unwrap();
@@ -62,11 +62,12 @@ async fn a_key_whose_bodies_do_not_come_locks_nobody_out() {
         }
         let refused = answer(&mut stream).await;
         assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
-        // A request has a place until its body is missed, so many at one moment may meet the share of these first.
+        // A request has a place until the server waits for its body. Many requests at one moment may
+        // therefore exceed the share of places first.
         let reason = ["BODIES_AT_ONCE_LIMIT", "REQUESTS_AT_ONCE_LIMIT"];
         assert!(reason.iter().any(|reason| refused.contains(reason)), "{refused}");
     }
-    // Everybody else, in every protocol, with bodies and without.
+    // All other clients are answered, in every protocol, with bodies and without.
     for _ in 0..2 {
         server.answer(&other, "ListCustomerTags", json!({"companyId": "cmp_001"})).await;
         server
@@ -79,10 +80,10 @@ async fn a_key_whose_bodies_do_not_come_locks_nobody_out() {
     }
     let created = server.post(ENTRIES).bearer(&other).body("{\"name\": \"New\"}").send().await;
     assert_eq!(created.status, 200, "{}", created.text());
-    // Without a key, a request is refused before its body is there.
+    // Without a key, a request is refused before its body arrives.
     let mut unknown = stalled(&server, "nobody").await;
     assert!(answer(&mut unknown).await.starts_with("HTTP/1.1 401 "));
-    // The greedy key itself is answered where its body is there.
+    // The greedy key is answered too, if the body is complete.
     let whole = server.post(ENTRIES).bearer(&greedy).body("{\"name\": \"Whole\"}").send().await;
     assert_eq!(whole.status, 200, "{}", whole.text());
     for mut stream in under_way {

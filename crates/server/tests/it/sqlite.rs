@@ -42,7 +42,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Runs SQL on a database, as nobody should.
+/// Runs any SQL on a database, past the program.
 fn tamper(database: &Path, sql: &str) {
     Connection::open(database).unwrap().execute_batch(sql).unwrap();
 }
@@ -172,7 +172,7 @@ async fn a_store_without_its_database_is_not_a_new_one() {
     let wal = fs::read(data.path().join("customer-settings.db-wal")).unwrap();
     drop(store);
     fs::remove_file(data.path().join(DATABASE)).unwrap();
-    // The lock shows that a server had a store here.
+    // The lock file shows that a server had a store here.
     let told = refused_by_all(&data);
     assert!(told.contains("customer-settings.db is gone") && told.contains("serve.lock"), "{told}");
     let other = dir();
@@ -180,7 +180,7 @@ async fn a_store_without_its_database_is_not_a_new_one() {
         fs::write(other.path().join(left), &wal).unwrap();
         let told = refused_by_all(&other);
         assert!(told.contains("is gone") && told.contains(left), "{told}");
-        // The log would be taken for the restored database's.
+        // SQLite would use the old log for the restored database.
         assert!(restore(other.path(), &copy_in(&copies), true).is_err());
         fs::remove_file(other.path().join(left)).unwrap();
     }
@@ -300,7 +300,6 @@ async fn dropping_the_store_leaves_one_file() {
     assert_eq!(names(dir.path()), [DATABASE]);
 }
 
-/// A place for copies, apart from the data.
 fn revived(restored: Restored) -> Vec<Key> {
     let mut keys = Vec::new();
     restored.revived(|key| keys.push(key.clone())).unwrap();
@@ -385,7 +384,7 @@ fn a_backup_overwrites_nothing() {
     assert!(matches!(backup(data.path(), &copy_in(&copies)), Err(OpenError::Exists(_))));
     assert_eq!(fs::read_to_string(copy_in(&copies)).unwrap(), "precious");
     assert_eq!(names(copies.path()), ["copy.db"]);
-    // Neither the directory nor the store is made for a backup.
+    // A backup makes neither the directory nor the store.
     let empty = dir();
     assert!(matches!(backup(empty.path(), &empty.path().join("copy")), Err(OpenError::NoStore(_))));
     assert!(names(empty.path()).is_empty());
@@ -424,7 +423,7 @@ async fn a_restore_in_place_keeps_the_old_store_and_names_the_revived_keys() {
     assert_eq!(names(data.path()), [DATABASE, "customer-settings.db.replaced-1", "serve.lock"]);
     assert_eq!(settings(&open(&data), "cmp_a").await, then);
 
-    // The old one can come back the same way, in a third life.
+    // The old store can be restored in the same way, as a third epoch.
     let restored = restore(data.path(), &old, true).unwrap();
     assert_eq!(restored.epoch, 3);
     let revived = revived(restored);
@@ -445,7 +444,7 @@ fn a_store_in_use_is_not_replaced() {
     restore(data.path(), &copy_in(&copies), true).unwrap();
 }
 
-/// Such a command holds no lock of ours; the engine's own locks tell.
+/// Such a command holds none of our locks, but the engine's own locks show it.
 #[test]
 fn a_store_that_a_command_uses_is_not_replaced() {
     let (data, copies) = (dir(), dir());
@@ -489,7 +488,7 @@ async fn what_is_no_whole_backup_is_not_restored() {
     assert!(matches!(restore(target.path(), &bad, false), Err(OpenError::TooNew { .. })));
     assert!(restore(target.path(), &copies.path().join("missing.db"), false).is_err());
 
-    // After all these the directory is still as good as empty.
+    // After all of these, the directory still counts as empty.
     restore(target.path(), &copy_in(&copies), false).unwrap();
 }
 
@@ -548,7 +547,7 @@ async fn what_a_killed_restore_left_beside_a_store_goes_with_the_next_one_or_the
     let (data, copies) = backed_up();
     let kept = data.path().join("customer-settings.db.replaced-1");
     let leave = || {
-        // As it is between the two names that a restore gives.
+        // The state between the two renames of a restore.
         fs::write(data.path().join(RESTORING), "half").unwrap();
         fs::write(data.path().join("customer-settings.db.restoring-wal"), "half").unwrap();
         fs::hard_link(data.path().join(DATABASE), &kept).unwrap();
@@ -572,7 +571,7 @@ async fn what_a_killed_restore_left_beside_a_store_goes_with_the_next_one_or_the
     assert!(settings(&open(&data), "cmp_a").await.is_some());
 }
 
-/// Where the file system has no links there is a moment without a database.
+/// On a file system without links there is a moment without a database.
 #[test]
 fn a_store_that_was_set_aside_is_named() {
     let (data, copies) = backed_up();
@@ -593,7 +592,7 @@ fn a_store_that_was_set_aside_is_named() {
 #[test]
 fn what_a_killed_backup_left_goes_with_the_next_one() {
     let (data, copies) = backed_up();
-    // To standard output: beside the data, by another process.
+    // A backup to standard output leaves this beside the data, with the id of its process.
     let left = data.path().join("customer-settings.db.backup-1");
     fs::write(&left, [0; 100]).unwrap();
     let running = data.path().join("customer-settings.db.backup-2");
@@ -607,7 +606,7 @@ fn what_a_killed_backup_left_goes_with_the_next_one() {
     drop(open(&data));
     assert_eq!(names(data.path()), [DATABASE]);
 
-    // To a file: when it had its name already, too.
+    // A backup to a file leaves this, also if it was killed after the file got its name.
     let partial = copies.path().join("copy.db.partial");
     fs::hard_link(copy_in(&copies), &partial).unwrap();
     assert!(

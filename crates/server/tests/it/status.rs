@@ -1,4 +1,4 @@
-//! The error table: every error as gRPC and as HTTP tell it.
+//! The error table: every error in gRPC and in HTTP.
 
 use customer_settings_server::{
     catalog::{
@@ -19,7 +19,7 @@ use tonic::Code;
 
 use crate::harness::{Answer, Refusal};
 
-/// One of each; the match makes a new variant fail to compile until it is listed here.
+/// One error of each variant. The match does not compile until it lists a new variant.
 #[expect(clippy::too_many_lines, reason = "a list, or one story from beginning to end")]
 fn every_error() -> Vec<Error> {
     let cause = || Cause::new("the inside");
@@ -121,7 +121,7 @@ fn every_error() -> Vec<Error> {
     errors
 }
 
-/// Each that has a text or a list, with more than any limit lets through.
+/// Each error with a text or a list, with more than any limit allows.
 fn largest_errors(text: &str) -> Vec<Error> {
     let long = || text.repeat(100_000);
     let name = || text.repeat(100);
@@ -172,7 +172,7 @@ fn largest_errors(text: &str) -> Vec<Error> {
     single.chain(of_whole).collect()
 }
 
-/// As gRPC counts headers.
+/// The size of headers by gRPC's count.
 fn sent(answer: &Answer) -> usize {
     answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
@@ -283,7 +283,7 @@ async fn read(response: Response<axum::body::Body>) -> Answer {
     Answer { status: parts.status, headers: parts.headers, body }
 }
 
-/// A line of the table, from both answers to one error, which must agree.
+/// A line of the table, from both answers to one error. They must agree.
 async fn line(json: Response<axum::body::Body>, grpc: Response<axum::body::Body>) -> String {
     let (json, grpc) = (read(json).await, read(grpc).await);
     assert_eq!(grpc.status, 200);

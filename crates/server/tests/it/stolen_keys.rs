@@ -1,4 +1,4 @@
-//! A key that got into wrong hands: what ends it ends it at once, with all that was made by it.
+//! A stolen key: one command ends it at once, with all keys that it made.
 
 use axum::body::Body;
 use customer_settings_server::{
@@ -34,7 +34,7 @@ async fn open_http2(server: &Server) -> SendRequest<Body> {
     sender
 }
 
-/// Status and body of what the connection answers.
+/// Status and body of the answer on this connection.
 async fn over_http2(
     sender: &mut SendRequest<Body>,
     secret: &str,
@@ -54,7 +54,7 @@ async fn over_http2(
 async fn a_key_that_is_ended_is_refused_at_once_on_every_way() {
     let server = Server::demo().await;
     let root = server.any_key().await;
-    // So that neither a poll nor a notice can come to help, where the engine has no notices.
+    // Without the change mark no poll can help, and nor can a notice, if the engine has none.
     server.hide_change_mark().await;
     let narrowed = json!({"scopes": ["companies:read"]});
     for (method, verb, body, reason) in [
@@ -64,7 +64,7 @@ async fn a_key_that_is_ended_is_refused_at_once_on_every_way() {
     ] {
         let (key, secret) = server.issue(everything()).await;
         let mut connection = open_http2(&server).await;
-        // The last one of them is ready by now, the first one never is.
+        // The last of them is answered at once, the first one never is.
         let unusual = format!("{TAGS}?unknown=1");
         for path in [unusual.as_str(), TAGS, TAGS] {
             assert_eq!(server.post(path).bearer(&secret).send().await.status, 200);
@@ -98,11 +98,11 @@ async fn a_key_that_is_revoked_is_not_served_from_memory_while_the_store_is_away
     .await;
     let refused = server.get(TAGS).bearer(&secret).send().await.refusal();
     assert_eq!(refused.reason, "KEY_REVOKED");
-    // Others are.
+    // Other keys are answered.
     assert_eq!(server.get(TAGS).bearer(&root).send().await.status, 200);
 }
 
-/// A key that may make others, made over the API; its id and its secret.
+/// Makes a key over the API that may make others: its id and its secret.
 async fn made(server: &Server, by: &str, name: &str) -> (String, String) {
     let scopes = ["settings:read", "keys:read", "keys:write"];
     let body = json!({"name": name, "scopes": scopes, "companyIds": ["cmp_001"]});
@@ -147,7 +147,7 @@ async fn a_key_tells_which_key_made_it_and_keys_are_listed_by_that() {
     let wrong = format!("{KEYS}?created_by_key_id=a+b");
     let refused = send(&server, &root_secret, "GET", &wrong, Value::Null).await.refusal();
     assert_eq!(refused.fields, ["created_by_key_id"]);
-    // A change by another key leaves it.
+    // A change with another key leaves the fields as they are.
     let renamed = json!({"name": "2"});
     let path = format!("{KEYS}/{}", two.0);
     let renamed = send(&server, &root_secret, "PATCH", &path, renamed).await.json();
@@ -155,7 +155,7 @@ async fn a_key_tells_which_key_made_it_and_keys_are_listed_by_that() {
     let changes = send(&server, &root_secret, "GET", &format!("{path}/changes"), Value::Null).await;
     let changes = changes.json();
     assert_eq!(changes["changes"][1]["keyAfter"]["createdByKeyId"], one.0.as_str());
-    // It lasts, and is what its log says.
+    // The state lasts, and agrees with its log.
     let server = Server::reopened(server.stop().await).await;
     let found = send(&server, &root_secret, "GET", &path, Value::Null).await.json();
     assert_eq!(found["createdByKeyId"], one.0.as_str());
@@ -204,7 +204,7 @@ async fn a_stolen_key_is_revoked_with_all_that_it_made() {
     let changes = format!("{KEYS}/{}/changes", grandchildren[1].0);
     let changes = send(&server, &root, "GET", &changes, Value::Null).await.json();
     assert_eq!(changes["changes"][0]["summary"], "revoked the key");
-    // Of the wanted request there is nothing left to do.
+    // Nothing is left to do for the intended request.
     let again = send(&server, &root, "POST", &revoke, json!({"with_created": true})).await.json();
     assert_eq!((&again["state"], &again["alsoRevokedIds"]), (&json!("REVOKED"), &json!([])));
     assert!(server.services.verify.verify(|_| ()).await.unwrap().findings.is_empty());
@@ -285,7 +285,7 @@ async fn only_so_many_keys_are_revoked_along() {
     assert!(names(&send(&server, &root, "GET", &listed, Value::Null).await.json()).is_empty());
 }
 
-/// A thief makes keys as fast as it goes, with every key that was made before.
+/// A thief makes keys as fast as possible, with every key that was made before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_key_is_made_past_a_revocation_with_all_that_was_made() {
     let server = Server::demo().await;

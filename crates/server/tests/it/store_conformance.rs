@@ -25,10 +25,10 @@ use customer_settings_server::{
 
 use crate::{harness::eventually, postgres_server, store_samples::*};
 
-/// One engine's empty store, which goes away with this.
+/// An empty store of one engine. Dropping it deletes the store.
 #[async_trait]
 trait Engine: Send + Sync {
-    /// Opens the store, every time as another program would.
+    /// Opens the store, each time like another program.
     async fn open(&self) -> Arc<dyn Store>;
 }
 
@@ -316,7 +316,7 @@ async fn entries_swap_names_and_places(engine: &dyn Engine) {
     deltas.extend([&a, &b, &c].map(|tag| made_entry(TAGS, tag.clone())));
     commit(&*store, "cmp_a", deltas).await.unwrap();
 
-    // b takes a's name before a gives it away, and c moves to where b was.
+    // b takes a's name before a gives it up, and c moves to b's place.
     let deltas = vec![
         changed_entry(TAGS, &b, |tag| (tag.name, tag.rank) = (name("a"), 3)),
         changed_entry(TAGS, &a, |tag| tag.name = name("b")),
@@ -381,7 +381,7 @@ async fn one_id_is_used_in_every_catalog_and_company(engine: &dyn Engine) {
     assert_eq!(store.settings(&grant("cmp_b")).await.unwrap(), Some(b));
 }
 
-/// None of these can come from a right plan; the store keeps its rows whole all the same.
+/// A right plan never has any of these. The store protects its rows all the same.
 async fn a_plan_that_does_not_fit_is_refused(engine: &dyn Engine) {
     const TAGS: Catalog = Catalog::CustomerTags;
     const CYCLES: Catalog = Catalog::LifeCycles;
@@ -498,7 +498,7 @@ async fn companies_are_paged_after_a_name_and_an_id(engine: &dyn Engine) {
         (covering_all(), true, ("A", "d"), 0, "a b"),
         (covering_all(), true, ("A", "d"), 1, "b c"),
         (covering_all(), true, ("B", "b"), 0, "c e"),
-        // A row that is not there any more is a place all the same.
+        // The place of a deleted row is still a place.
         (covering_all(), true, ("B", "aa"), 0, "b c"),
         (covering_all(), true, ("C", "e"), 0, ""),
         (few.clone(), true, ("A", "c"), 0, "d a"),
@@ -743,7 +743,7 @@ async fn the_revision_at_a_moment_is_that_of_the_last_change(engine: &dyn Engine
         append(&*store, &stream("cmp_a"), &plan.line).await.unwrap();
         current = plan.after;
     }
-    // A request that changes nothing later on makes no revision.
+    // A later request that changes nothing makes no revision.
     let nothing = with(plan(Some(&current), Vec::new()), |line| line.time = time_of(1_000));
     append(&*store, &stream("cmp_a"), &with_request(nothing, "1").line).await.unwrap();
 
@@ -827,7 +827,7 @@ async fn a_request_id_is_used_once_per_company_and_key(engine: &dyn Engine) {
     append(&*store, &stream("cmp_a"), &first.line).await.unwrap();
     let current = first.after;
 
-    // The same key for the same company: another change, or nothing to change.
+    // The same key and the same company: another change, or nothing to change.
     for plan in [touching(&current), plan(Some(&current), Vec::new())] {
         let outcome = append(&*store, &stream("cmp_a"), &with_request(plan, "1").line).await;
         assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
@@ -835,7 +835,7 @@ async fn a_request_id_is_used_once_per_company_and_key(engine: &dyn Engine) {
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(current.clone()));
     assert_eq!(log(&*store, "cmp_a").await.len(), 2);
 
-    // Another key, another company, another id, and none.
+    // Another key, another company, another id, and no id.
     let mut other_key = with_request(touching(&current), "1");
     other_key.line.actor = actor("key_2");
     append(&*store, &stream("cmp_a"), &other_key.line).await.unwrap();
@@ -853,7 +853,7 @@ async fn a_request_id_is_used_once_per_company_and_key(engine: &dyn Engine) {
     }
 }
 
-/// The first try's answer is in the log, so the second one must not be told of a clash with it.
+/// The answer of the first attempt is in the log, so the second attempt must not be refused because of it.
 async fn a_used_request_id_is_a_conflict_before_anything_else(engine: &dyn Engine) {
     const TAGS: Catalog = Catalog::CustomerTags;
     let store = engine.open().await;
@@ -952,7 +952,7 @@ async fn an_id_of_a_deleted_entry_is_not_used_again(engine: &dyn Engine) {
     let made = make_company(&*store, "cmp_a", "A").await;
     let first = made.entries(TAGS)[0].clone();
     assert!(!was_deleted(&*store, "cmp_a", TAGS, &first.id).await);
-    // Neither later on nor in the same change.
+    // The id is refused later on, and in the same change.
     let at_once = with(touching(&made), |line| {
         line.deltas = vec![deleted(TAGS, &first), made_entry(TAGS, first.clone())];
     });
@@ -1005,7 +1005,7 @@ async fn a_deleted_entry_frees_its_name_its_place_and_its_being_the_default(engi
     let deltas = vec![made_entry(CYCLES, second.clone()), deleted(CYCLES, &first)];
     let after = commit(&*store, "cmp_a", deltas).await.unwrap();
     assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(after));
-    // And back, while a third one moves out of the way and a fourth one into the free place.
+    // Back again, while a third entry leaves its place and a fourth one takes the free place.
     let third = Entry { is_default: false, rank: 1, ..entry("third", "Third", 1) };
     commit(&*store, "cmp_a", vec![made_entry(CYCLES, third.clone())]).await.unwrap();
     let back = Entry { name: name("Third"), rank: 1, ..first.clone() };
@@ -1222,7 +1222,7 @@ fn ids(keys: Vec<Key>) -> Vec<String> {
     keys.iter().map(|key| key.id.to_string()).collect()
 }
 
-/// key_1 made key_2, which made key_3 and key_4; key_5 is somebody else's.
+/// key_1 made key_2, which made key_3 and key_4. Another key made key_5.
 async fn make_family(store: &dyn Store) -> Vec<Key> {
     let family = [(None, 1), (Some("key_1"), 2), (Some("key_2"), 3), (Some("key_2"), 4), (None, 5)];
     let family = family.map(|(by, number)| made_by(by, &format!("key_{number}"), number));
@@ -1245,7 +1245,7 @@ async fn the_secrets_that_were_written_since_are_read(engine: &dyn Engine) {
     let secrets: Vec<_> = all.iter().map(|one| (one.secret, one.previous)).collect();
     assert_eq!(secrets, (1..=5).map(|number| (digest(number), None)).collect::<Vec<_>>());
     assert!(all.is_sorted_by(|one, next| one.sequence < next.sequence));
-    // In pages, and nothing of what was seen again.
+    // In pages, without repeating a row.
     let (first, last) = (all[0].sequence, all[4].sequence);
     assert_eq!(store.secrets(first, 2).await.unwrap(), all[1..3]);
     assert!(store.secrets(last, 9).await.unwrap().is_empty());
@@ -1253,7 +1253,7 @@ async fn the_secrets_that_were_written_since_are_read(engine: &dyn Engine) {
         let previous = PreviousSecret { digest: key.secret, expires_time: time(9) };
         (key.previous, key.secret) = (Some(previous), digest(9));
     });
-    // As another program would.
+    // Another program's view.
     let other = engine.open().await;
     commit_key(&*other, &rotated).await.unwrap();
     commit_key(&*other, &revoked(&family[2])).await.unwrap();
@@ -1272,7 +1272,7 @@ async fn the_keys_that_descend_from_one_are_found(engine: &dyn Engine) {
     assert_eq!(of(0, 2).await, ["key_2", "key_3"]);
     assert_eq!(of(1, 9).await, ["key_3", "key_4"]);
     assert!(of(2, 9).await.is_empty());
-    // Through one that is revoked, too.
+    // The descendants of a revoked key count too.
     commit_key(&*store, &revoked(&family[1])).await.unwrap();
     assert_eq!(of(0, 9).await, ["key_3", "key_4"]);
     let made = async |by: usize, after: Option<&KeyId>| {
@@ -1340,7 +1340,7 @@ async fn a_key_that_is_revoked_writes_nothing_more(engine: &dyn Engine) {
     make(6, &family[1]).await.unwrap();
     commit_key(&*store, &revoked(&family[1])).await.unwrap();
     assert!(matches!(make(7, &family[1]).await, Err(StoreError::Conflict)));
-    // Nor does one that is not there.
+    // A key that does not exist makes no keys either.
     assert!(matches!(make(7, &key("key_8", 8)).await, Err(StoreError::Conflict)));
     let all = always(&[key_line(&revoked(&family[0]))]);
     let outcome = store.commit_key_family(&family[0].id, 9, all.clone(), Some(&family[1].id)).await;
@@ -1349,7 +1349,7 @@ async fn a_key_that_is_revoked_writes_nothing_more(engine: &dyn Engine) {
     store.commit_key_family(&family[0].id, 9, all, Some(&family[0].id)).await.unwrap();
 }
 
-/// Each child makes keys for as long as it can, until the family's head ends with all of it.
+/// Each child makes keys for as long as possible, until the first key ends with all of its descendants.
 async fn nothing_is_made_while_a_key_ends_with_all_that_it_made(engine: &dyn Engine) {
     let store = engine.open().await;
     let head = made_by(None, "head", 1);
@@ -1371,7 +1371,7 @@ async fn nothing_is_made_while_a_key_ends_with_all_that_it_made(engine: &dyn Eng
                     Err(StoreError::Conflict) => return,
                     Err(other) => panic!("{other:?}"),
                 }
-                // The newest one goes on, which nobody may have seen.
+                // The newest key makes the next one. No other thread may have met it yet.
                 name = new.id.to_string();
             }
         }));
@@ -1469,7 +1469,7 @@ async fn concurrent_writers_leave_no_gap(engine: &dyn Engine) {
     let mut writers = Vec::new();
     for writer in 0..WRITERS {
         let store = Arc::clone(&stores[writer as usize % 2]);
-        // Half of them fight for one company, the rest share the others.
+        // Half of the writers compete for one company, and the others share the other companies.
         let id = if writer < 8 { "shared".to_owned() } else { format!("own_{}", writer % 4) };
         writers.push(tokio::spawn(async move {
             for i in 0..COMMITS {

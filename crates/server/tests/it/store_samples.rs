@@ -40,7 +40,7 @@ pub(crate) fn lines_of(company: &str) -> Streams {
     Streams::one(&stream(company))
 }
 
-/// Writes one line, whatever became of the key that acts.
+/// Writes one line, in any state of the acting key.
 pub(crate) async fn append(
     store: &dyn Store,
     stream: &Stream,
@@ -49,7 +49,7 @@ pub(crate) async fn append(
     store.commit(&[(stream, line)], None).await
 }
 
-/// The right to look across these companies.
+/// The right to read these companies.
 pub(crate) fn covering(companies: &[&str]) -> CoveredGrant {
     let coverage = Coverage::Only(companies.iter().map(|id| company_id(id)).collect());
     let all = Task::Export.holder();
@@ -102,7 +102,7 @@ pub(crate) fn company(id: &str, company_name: &str) -> Company {
     }
 }
 
-/// A location with everything that one can have.
+/// A location with all of its fields.
 pub(crate) fn business(id: &str, business_name: &str) -> Business {
     Business {
         id: BusinessId::parse("id", id).unwrap(),
@@ -115,7 +115,7 @@ pub(crate) fn business(id: &str, business_name: &str) -> Business {
         address: Some(Address {
             address1: short("1 Main Street"),
             country: Country::parse("country", "US").unwrap(),
-            // Not exact in fewer digits than a double has.
+            // These numbers need all digits of a double.
             coordinate: Some(Coordinate::new(40.712_776_000_000_004, -74.005_974).unwrap()),
             kind: AddressKind::Primary,
             ..Address::default()
@@ -172,7 +172,7 @@ pub(crate) fn revived(catalog: Catalog, entry: &Entry) -> Delta {
     Delta::revived(catalog, entry.clone())
 }
 
-/// A change that does not matter.
+/// A change without meaning.
 fn touched(company: &Company) -> Delta {
     let mut after = company.clone();
     after.audit.revision = after.audit.revision.next();
@@ -183,12 +183,12 @@ pub(crate) fn request_id(id: &str) -> RequestId {
     RequestId::parse("request_id", id).unwrap()
 }
 
-/// A request whose digest is filled with a number.
+/// A request whose digest is filled with this number.
 pub(crate) fn request(id: &str, digest: u8) -> Request {
     Request { id: request_id(id), digest: [digest; 32] }
 }
 
-/// When [`plan`] has the change that makes a revision be made.
+/// The time of the change that makes this revision, in [`plan`].
 pub(crate) fn time_of(revision: u64) -> Timestamp {
     time(1_700_000_000_000_000 + i64::try_from(revision).unwrap())
 }
@@ -212,18 +212,18 @@ pub(crate) fn plan(current: Option<&Settings>, deltas: Vec<Delta>) -> Plan {
     Plan { line, after }
 }
 
-/// The plan with another line.
+/// The plan with a changed line.
 pub(crate) fn with(mut plan: Plan, change: impl FnOnce(&mut Line)) -> Plan {
     change(&mut plan.line);
     plan
 }
 
-/// The plan as it would be from another base.
+/// The same plan from another base.
 pub(crate) fn from_base(plan: Plan, base: u64) -> Plan {
     with(plan, |line| line.revision = Revision(base + u64::from(!line.is_empty())))
 }
 
-/// Commits the deltas to the company as it is now.
+/// Commits the deltas to the company's current state.
 pub(crate) async fn commit(
     store: &dyn Store,
     company: &str,
@@ -235,13 +235,13 @@ pub(crate) async fn commit(
     Ok(plan.after)
 }
 
-/// Commits a change that does not matter to the company as it is now.
+/// Commits a change without meaning to the company's current state.
 pub(crate) async fn touch(store: &dyn Store, company: &str) -> Settings {
     let current = store.settings(&grant(company)).await.unwrap().unwrap();
     commit(store, company, vec![touched(&current.company)]).await.unwrap()
 }
 
-/// The plan of a change that does not matter.
+/// The plan of a change without meaning.
 pub(crate) fn touching(current: &Settings) -> Plan {
     plan(Some(current), vec![touched(&current.company)])
 }
@@ -343,12 +343,12 @@ pub(crate) fn along(ids: &[&Key]) -> Option<Vec<Subject>> {
     Some(ids.iter().map(|key| Subject::Key(key.id.clone())).collect())
 }
 
-/// Writes a key as it follows the revision before its own.
+/// Writes this key over its revision before.
 pub(crate) async fn commit_key(store: &dyn Store, key: &Key) -> Result<(), StoreError> {
     commit_key_line(store, &key_line(key)).await
 }
 
-/// Writes one key, whatever became of the one that acts.
+/// Writes one key, in any state of the acting key.
 pub(crate) async fn commit_key_line(store: &dyn Store, line: &KeyLine) -> Result<(), StoreError> {
     append(store, &line.0, &line.1).await
 }

@@ -1,7 +1,7 @@
-//! The rules that no compiler checks: who may import whom, what stands in one place only, and
-//! that the documents tell what the code does. Each offence is printed as `file:line`.
+//! The rules that no compiler checks: the layers of modules, facts that stand in one place only, and
+//! agreement of documents and code. Each offence is printed as `file:line`.
 //!
-//! Reads the sources as text. A file's own `mod tests { … }` at its end is not looked at.
+//! The tests read the sources as text, without a file's own `mod tests { … }` at its end.
 
 use std::{collections::BTreeSet, fs};
 
@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("fuzz", &["api", "auth", "catalog", "net", "service", "status"]),
 ];
 
-/// Other people's crates that `catalog` may use: values and text, nothing that waits or talks.
+/// Crates of others that `catalog` may use: values and text, nothing that waits or communicates.
 const CATALOG_CRATES: &[&str] = &[
     "arrayvec",
     "caseless",
@@ -48,7 +48,7 @@ const CATALOG_CRATES: &[&str] = &[
     "unicode_normalization",
 ];
 
-/// Other people's crates that a layer must not know.
+/// Crates of others that a layer must not know.
 const FORBIDDEN_CRATES: &[(&str, &[&str])] = &[
     ("store", &["axum", "http", "hyper", "prost", "prost_reflect", "tonic", "tower"]),
     (
@@ -240,7 +240,7 @@ fn layers_know_only_the_crates_of_their_own_business() {
     assert_none(&offences, "these layers must not know these crates");
 }
 
-/// The names of the server's dependencies, as code writes them.
+/// The names of the server's dependencies, in the spelling of code.
 fn dependencies() -> BTreeSet<String> {
     let manifest = fs::read_to_string(repository().join("crates/server/Cargo.toml")).unwrap();
     let names = manifest.lines().filter_map(|line| line.split_once(".workspace = true"));

@@ -1,5 +1,5 @@
-//! HTTP/JSON from descriptors: a test-only contract with every form of binding, and a backend that answers
-//! what it was sent.
+//! HTTP/JSON from descriptors: a test contract with every form of binding, and a backend that answers with
+//! its request.
 
 use std::{
     convert::Infallible,
@@ -49,7 +49,7 @@ fn compile(folder: &Path, file: &str) -> DescriptorPool {
     DescriptorPool::decode(compiler.encode_file_descriptor_set().as_slice()).unwrap()
 }
 
-/// A call as the backend received it.
+/// A call that the backend received.
 #[derive(Clone, Debug)]
 struct Call {
     rpc_path: String,
@@ -152,7 +152,7 @@ impl Fixture {
         Answer::read(fit_for(&method.parse().unwrap(), answer)).await
     }
 
-    /// The one call since the last look, its message as JSON without what has its default value.
+    /// The single call since the last look. Its message is JSON without default values.
     fn take_call(&self) -> (Call, Value) {
         let mut calls = std::mem::take(&mut *self.calls.lock().unwrap());
         assert_eq!(calls.len(), 1, "{calls:?}");
@@ -209,7 +209,7 @@ impl Answer {
     }
 }
 
-/// Answers a call with its own message; the header `x-fail` makes it fail in the way it names.
+/// Answers a call with its own message. The header `x-fail` makes it fail in a named way.
 fn echo(calls: Arc<Mutex<Vec<Call>>>) -> api::http::Backend {
     BoxCloneSyncService::new(service_fn(move |request: Request<tonic::body::Body>| {
         let calls = calls.clone();
@@ -260,7 +260,7 @@ fn trailers(status: &tonic::Status) -> HeaderMap {
 }
 
 fn grpc_response(frame: Option<Bytes>, trailers: HeaderMap) -> Response<tonic::body::Body> {
-    // Two data frames, since a message may be cut anywhere.
+    // Two data frames, because a message may be cut anywhere.
     let halves = frame.map(|frame| [frame.slice(..3), frame.slice(3..)]).into_iter().flatten();
     let mut frames: Vec<Result<_, tonic::Status>> =
         halves.map(|half| Ok(http_body::Frame::data(half))).collect();
@@ -409,7 +409,7 @@ async fn bodies_are_read_as_protojson_in_both_casings() {
         ("POST /v1/things", r#"{"any": {"@type": "type.googleapis.com/test.v1.Nested", "id": "n"}}"#, Message("Create", json!({"any": {"@type": "type.googleapis.com/test.v1.Nested", "id": "n"}}))),
         ("POST /v1/things", r#"{"name": null, "tags": null, "nested": null}"#, Message("Create", json!({}))),
         ("POST /v1/things", r#"{"filter": {"deep": [{}]}, "includeDeleted": true, "nested": {"more": 1}}"#, Message("Create", json!({"nested": {}}))),
-        // Of a key that is given twice the last one counts, in either casing.
+        // If a key appears twice, the last value counts, in either casing.
         ("POST /v1/things", r#"{"name": "a", "name": "b"}"#, Message("Create", json!({"name": "b"}))),
         ("POST /v1/things", r#"{"updateMask": "a", "update_mask": "b"}"#, Message("Create", json!({"updateMask": "b"}))),
         ("POST /v1/things", r#"{"note": "a", "note": "b", "left": "a", "left": "b"}"#, Message("Create", json!({"note": "b", "left": "b"}))),
@@ -514,9 +514,9 @@ async fn the_query_fills_what_path_and_body_leave() {
         ("GET /v1/things/a?data=AQI%3D&ratio=2.5&size=18446744073709551615", "", Message("Get", json!({"id": "a", "data": "AQI=", "ratio": 2.5, "size": "18446744073709551615"}))),
         ("GET /v1/things/a?name=x&name=y&left=l&right=2", "", Message("Get", json!({"id": "a", "name": "y", "right": 2}))),
         ("DELETE /v1/things/a?etag=e", "", Message("Delete", json!({"id": "a", "etag": "e"}))),
-        // Unknown names are ignored, and so is what cannot be text.
+        // Unknown names are ignored, and so are fields that cannot be text.
         ("GET /v1/things/a?nope=1&nested.nope=1&nested=x&labels.a=1&free=x&any=x&many.id=x&changedTime.seconds=1&tags.x=1", "", Message("Get", json!({"id": "a"}))),
-        // A body of the whole request leaves nothing to the query.
+        // If the body is the whole request, the query has no fields.
         ("POST /v1/things?name=x", "{}", Message("Create", json!({}))),
         ("GET /v1/things/a?id=a", "", Message("Get", json!({"id": "a"}))),
         ("GET /v1/things/a?id=b", "", Refused(400, "INVALID_FIELD", "id")),
@@ -656,7 +656,7 @@ async fn another_method_is_405_with_allow() {
         ("OPTIONS /v1/things", "POST, REPORT"),
     ];
     for (line, allow) in cases {
-        // Refused before authentication.
+        // The line is refused before authentication.
         let answer = fixture.send(line, &[("authorization", "bad")], "{").await;
         assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, Some(allow)), "{line}");
         if !line.starts_with("HEAD") {
@@ -850,7 +850,7 @@ async fn what_is_read_has_a_tag_of_its_bytes_and_what_is_written_is_not_stored()
     }
 }
 
-/// Compiles one service around these lines and says how its binding is refused.
+/// Compiles a service with these lines, and gives the refusal of its binding.
 fn refusal(methods: &str) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     let source = format!(

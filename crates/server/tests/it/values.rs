@@ -1,4 +1,4 @@
-//! A value that was given is never ignored: it counts, or it is refused by its name.
+//! A given value is never ignored: it has its effect, or is refused by its name.
 
 use customer_settings_server::clock::Clock as _;
 use serde_json::{Value, json};
@@ -35,14 +35,14 @@ async fn a_condition_without_effect_is_refused_and_nothing_is_written() {
     let over_grpc = desk.server.grpc(&method("GetEntry"), &metadata, &entry).await;
     assert_eq!(over_grpc.unwrap_err().code(), Code::InvalidArgument);
 
-    // Where it counts, it does.
+    // The header has its effect here.
     let seen = desk.send("GET", TAG, Value::Null).await;
     let tag = seen.header("etag").unwrap();
     let again = desk.send_with("GET", TAG, Value::Null, &[("If-None-Match", tag)]).await;
     assert_eq!(again.status, 304);
     let any = desk.send_with("PATCH", TAG, name, &[("If-Match", "*")]).await;
     assert_eq!(any.status, 200);
-    // Programs of the compatible surface send what their libraries add.
+    // Programs of the compatible surface send the headers of their libraries.
     let list = "/v1/setting/companies/cmp_001/customer/tags:list";
     let list = desk.send_with("POST", list, json!({}), &[("If-None-Match", "*")]).await;
     assert_eq!(list.status, 200, "{}", list.text());
@@ -130,18 +130,18 @@ async fn in_a_batch_a_null_counts_as_it_does_alone() {
 async fn a_mask_that_is_given_decides_and_what_was_read_may_be_sent_back() {
     let (desk, _) = furnished().await;
     let before = desk.ok("GET", TAG, Value::Null).await;
-    // All of it came from the server, etag and all.
+    // Everything in the body came from the server, etag included.
     assert_eq!(desk.ok("PATCH", TAG, before.clone()).await, before);
     for mask in ["name", "*"].map(|mask| format!("{TAG}?update_mask={mask}")) {
         let answer = desk.send("PATCH", &mask, json!({"name": "U", "color": null})).await;
         let expected = if mask.ends_with('*') { "" } else { "#112233" };
         assert_eq!(answer.json()["color"], expected, "{mask}");
     }
-    // A mask without names is none.
+    // A mask without names counts as no mask.
     let body = json!({"description": null, "updateMask": ""});
     desk.ok("PATCH", TAG, json!({"description": "d"})).await;
     assert_eq!(desk.ok("PATCH", &format!("{TAG}?update_mask="), body).await["description"], "");
-    // Over gRPC a field that is there is one that is changed, and only the mask says that one is to be empty.
+    // Over gRPC a field that is present changes, and only the mask can make a field empty.
     desk.ok("PATCH", TAG, json!({"color": "#112233"})).await;
     let bearer = format!("Bearer {}", desk.secret);
     let metadata: [(&'static str, &str); 1] = [("authorization", &bearer)];
@@ -159,7 +159,7 @@ async fn an_etag_of_another_thing_is_not_called_an_old_one() {
     let (desk, key) = furnished().await;
     let entry = desk.ok("GET", TAG, Value::Null).await;
     let tags = "/admin/v1/companies/cmp_002/customer_tags";
-    // As it was read elsewhere.
+    // The entry was read from another company.
     let (status, refusal, _) = desk.no("POST", tags, entry.clone()).await;
     assert_eq!((status, &refusal.fields[..]), (400, &["entry.etag".to_owned()][..]));
     assert!(refusal.message.contains("has no etag yet"), "{}", refusal.message);
@@ -183,7 +183,8 @@ async fn an_etag_of_another_thing_is_not_called_an_old_one() {
         json!({"name": entry["name"], "color": entry["color"], "textColor": entry["textColor"]});
     desk.ok("POST", tags, copy).await;
 
-    // One that never was the thing's is told so, wherever it goes; one that was, names who came first.
+    // An etag that never belonged to the thing is refused as such, in any place. An etag that did is refused
+    // with the author of the change.
     let other = entry["etag"].as_str().unwrap();
     for path in [COMPANY, BUSINESS, &key, "/admin/v1/companies/cmp_001/customer_tags/tag_002"] {
         let path = format!("{path}?etag={other}");
@@ -218,7 +219,7 @@ async fn the_etags_of_a_batch_are_compared_with_what_was_there_before_it() {
     };
     let done = desk.ok("POST", &path, batch("Once")).await;
     assert_eq!(done["results"][4]["entry"]["color"], "#000000");
-    // Afterwards they are old, and the change of the batch that made them so is named.
+    // Afterwards these etags are old, and the refusal names the batch that changed them.
     let (_, refusal, _) = desk.no("POST", &path, batch("Twice")).await;
     assert!(
         refusal.message.starts_with("changes[0]: customer_tags/tag_001 changed since"),
@@ -227,7 +228,7 @@ async fn the_etags_of_a_batch_are_compared_with_what_was_there_before_it() {
     );
     let revision = done["revision"].as_str().unwrap();
     assert!(refusal.message.contains(&format!("revision {revision} by")), "{}", refusal.message);
-    // Nobody can have seen what the batch itself makes.
+    // No caller can know the etag of a thing that the batch makes.
     let unseen = json!({"changes": [
         {"create": {"collection": "customer_tags", "entryId": "c", "entry": {"name": "C"}}},
         {"update": {"collection": "customer_tags", "id": "c", "entry": {"name": "D"}, "etag": etag}},
@@ -249,7 +250,7 @@ async fn a_successor_is_taken_for_the_default_alone() {
     assert_eq!(refusal.fields, ["successor_id"]);
     assert!(refusal.message.contains("lc_002 is not the default"), "{}", refusal.message);
     desk.ok("POST", &format!("{cycles}/lc_001:archive"), to.clone()).await;
-    // The same once more finds it done.
+    // The second request finds nothing to do.
     desk.ok("POST", &format!("{cycles}/lc_001:archive"), to).await;
     let other = json!({"successorId": "lc_002"});
     let (_, refusal, _) = desk.no("POST", &format!("{cycles}/lc_001:archive"), other).await;
@@ -280,7 +281,8 @@ async fn a_key_that_would_be_over_already_is_refused() {
     let path = "/admin/v1/keys?request_id=once";
     let made = desk.ok("POST", path, draft.clone()).await;
     desk.server.clock.advance(std::time::Duration::from_secs(61));
-    // An answer that was given once is given again, and a key may be sent back as it was read, with another name.
+    // The same request gets the same answer again, and a key may be sent back as it was read, with another
+    // name.
     assert_eq!(desk.ok("POST", path, draft).await["key"]["id"], made["key"]["id"]);
     let over = desk.ok("GET", &key, Value::Null).await;
     assert_eq!(over["state"], "EXPIRED");
@@ -298,7 +300,7 @@ async fn an_undo_whose_name_is_taken_names_the_entry_that_has_it() {
         assert_eq!((status, refusal.reason.as_str()), (409, "NAME_TAKEN"), "{text}");
         text
     };
-    // The holder stands before, behind, and where one comes back that was deleted.
+    // The holder of the name stands before it, after it, and is an entry that an undo restores.
     desk.ok("PATCH", TAG, json!({"name": "Else"})).await;
     desk.ok("POST", &format!("{tags}?entry_id=holder"), json!({"name": "VIP Customer"})).await;
     assert!(undo(2).await.contains(r#""id":"holder""#));
@@ -368,7 +370,7 @@ async fn a_header_that_counts_once_is_refused_where_it_is_sent_twice() {
         let status = desk.server.grpc(&method("UpdateEntry"), &metadata, &entry).await.unwrap_err();
         assert!(status.message().contains("was sent twice: send one"), "{status:?}");
     }
-    // The compatible surface knows one of them.
+    // The compatible surface knows one of these headers.
     let list = "/v1/setting/companies/cmp_001/customer/tags:list";
     for (name, expected) in
         [("Settings-Min-Revision", 400), ("Settings-Staff-Id", 200), ("If-Match", 200)]
@@ -446,7 +448,7 @@ async fn a_state_is_changed_by_its_method_alone() {
     assert!(refusal.message.contains("restore"), "{}", refusal.message);
     let read = desk.ok("GET", TAG, Value::Null).await;
     assert_eq!(desk.ok("PATCH", TAG, read.clone()).await["etag"], read["etag"]);
-    // A new thing is active, and an unknown state is none.
+    // A new thing is active. Any other state is refused.
     let tags = "/admin/v1/companies/cmp_001/customer_tags";
     for state in [json!("ARCHIVED"), json!(99)] {
         let (_, refusal, _) = desk.no("POST", tags, json!({"name": "N", "state": state})).await;

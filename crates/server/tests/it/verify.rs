@@ -1,4 +1,4 @@
-//! Verifying: what was damaged by hand is found, and named.
+//! Verifying: damage that was made by hand is found and named.
 
 use std::sync::Arc;
 
@@ -68,8 +68,8 @@ const KEY_DAMAGES: &[(&str, &str)] = &[
     ),
 ];
 
-/// The demo's data with a key "crm" of three revisions, the second of which has an empty line, and the key
-/// that made it.
+/// The demo's data with a key "crm" of three revisions, the second of which has an empty line, and with the
+/// key that made it.
 async fn with_a_changed_key() -> Arc<Data> {
     let server = Server::demo().await;
     let root = server.key(with_scopes(&["*"])).await;
@@ -181,7 +181,8 @@ async fn what_was_damaged_by_hand_is_found_and_named() {
     assert_eq!(unreadable, [expected]);
 }
 
-/// Data with such lines, and the ids of the revoked key, of the one that it made, and of another.
+/// Data with lines that name other keys, and three ids: the revoked key, the key that it made, and another
+/// key.
 async fn with_lines_that_name_others() -> (Arc<Data>, [String; 3]) {
     let server = Server::demo().await;
     let secret = server.any_key().await;
@@ -209,7 +210,7 @@ async fn with_lines_that_name_others() -> (Arc<Data>, [String; 3]) {
     (server.stop().await, ids)
 }
 
-/// Of a line that names others, what it says of them is not repeated anywhere.
+/// The facts in a line about other keys stand nowhere else.
 #[tokio::test]
 async fn what_a_line_is_about_cannot_be_changed_by_hand() {
     const SUBJECTS: &str = "the subjects of its line of revision 2 are not those";
@@ -240,10 +241,10 @@ async fn what_a_line_is_about_cannot_be_changed_by_hand() {
         (exchanged.to_owned(), SUBJECTS),
         along(&format!("\"keys/{root}\"")),
         along(""),
-        // Other damage of the same company is found beside it.
+        // Other damage of the same company is also found.
         (format!("{}; {rows}", set("'x'", "revision = 2 AND part = 0").0), SUBJECTS),
     ] {
-        // Each damage is mended before the next one.
+        // Each damage is repaired before the next one.
         let keep = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT * FROM changes";
         data.tamper(keep).await;
         data.tamper(&sql).await;
@@ -285,7 +286,7 @@ async fn fold_keys_of_an_older_rule_are_named() {
     }
 }
 
-/// Each damage, and what is said of it before the statement that mends it.
+/// Each damage, and the finding before the statement that repairs it.
 const INDEX_DAMAGES: &[(&str, &str)] = &[
     ("DROP INDEX keys_by_secret", "the index keys_by_secret"),
     ("DROP INDEX companies_by_name", "the index companies_by_name"),
@@ -331,7 +332,7 @@ also_on_postgres! {
     what_a_line_is_about_cannot_be_changed_by_hand,
 }
 
-/// Makes an index of the database empty, as a disk may that loses a page; its table is whole.
+/// Makes an index of the database empty, like a disk that loses a page. The table of the index stays whole.
 fn empty_index(data: &Data, index: &str) {
     let path = data.path().join("customer-settings.db");
     let db = rusqlite::Connection::open(&path).unwrap();
@@ -342,7 +343,7 @@ fn empty_index(data: &Data, index: &str) {
     let mut file = std::fs::read(&path).unwrap();
     let empty = &mut file[(page - 1) * size..page * size];
     empty.fill(0);
-    // A leaf of an index, without cells: what it holds begins after its end.
+    // A leaf page of an index without cells: its content area begins at its end.
     empty[0] = 10;
     empty[5..7].copy_from_slice(&u16::try_from(size).unwrap().to_be_bytes());
     std::fs::write(path, file).unwrap();

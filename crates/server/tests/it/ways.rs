@@ -1,5 +1,5 @@
-//! One request has one answer, whichever way it goes: at once or the general way, over HTTP/1.1 or
-//! HTTP/2, with a body that is whole or one that breaks off.
+//! One request has one answer on every way: at once or on the general way, over HTTP/1.1 or HTTP/2, with a
+//! complete or a broken body.
 
 use std::{collections::BTreeMap, convert::Infallible, io::Write};
 
@@ -31,7 +31,7 @@ const TAGS: &str = "/v1/setting/companies/cmp_001/customer/tags:list";
 const DETAILS: &str = "grpc-status-details-bin";
 const TAGS_RPC: &str = "/moego.business.setting.v1.SettingService/ListCustomerTags";
 
-/// A request, and how it is sent.
+/// A request, and the way to send it.
 #[derive(Clone, Debug)]
 struct Asked {
     is_http2: bool,
@@ -79,7 +79,7 @@ impl Asked {
     }
 }
 
-/// A whole answer, without what no two answers share.
+/// A whole answer, without the parts that differ between any two answers.
 #[derive(Debug, PartialEq)]
 struct Whole {
     status: StatusCode,
@@ -109,7 +109,7 @@ fn comparable(headers: &HeaderMap) -> Vec<(String, String)> {
     all
 }
 
-/// The details of gRPC's errors, whose metadata come in any order.
+/// The details of gRPC's errors, whose metadata have no fixed order.
 fn details(headers: &HeaderMap) -> Option<String> {
     headers.get(DETAILS)?;
     let details = tonic::Status::from_header_map(headers)?.get_error_details();
@@ -150,7 +150,7 @@ async fn answer(server: &Server, asked: &Asked) -> Whole {
     Whole { status, headers, body: body.to_bytes(), trailers }
 }
 
-/// No limit that counts requests is met.
+/// A configuration whose limits no test reaches.
 fn unlimited() -> Config {
     let mut config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..Config::default() };
     config.limits.requests_per_second = 1_000_000;
@@ -160,7 +160,7 @@ fn unlimited() -> Config {
     config
 }
 
-/// A server that knows the key, one that answers nothing at once, and the key.
+/// A server that knows the key, a server that answers nothing at once, and the key.
 async fn both(config: &Config) -> (Server, Server, String) {
     let ready = Server::with(config.clone(), DEMO).await;
     let general = ready.generally(config);
@@ -206,7 +206,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A message of gRPC that is compressed.
+/// A compressed message of gRPC.
 fn compressed_frame(message: &[u8]) -> Bytes {
     let mut frame = frame(&gzip(message)).to_vec();
     frame[0] = 1;
@@ -345,7 +345,7 @@ fn whatever_is_asked_both_ways_answer_the_same() {
     let mut runner = TestRunner::new(Cases { failure_persistence: None, ..Cases::default() });
     let compared = runner.run(&asked(secrets), |asked| {
         let (cold, warm, again) = runtime.block_on(async {
-            // In this order: the general answer makes nothing known to the other server's key cache.
+            // The order matters: the general answer loads nothing into the other server's cache of keys.
             let cold = answer(&general, &asked).await;
             let warm = answer(&ready, &asked).await;
             (cold, warm, answer(&ready, &asked).await)
@@ -576,7 +576,7 @@ async fn a_call_over_grpc_that_breaks_off_is_not_carried_out() {
             let (mut sender, connection) =
                 hyper::client::conn::http2::handshake(executor, stream).await.unwrap();
             tokio::spawn(connection);
-            // It is reset, so nobody hears an answer.
+            // The stream is reset, so no answer arrives.
             let answer = timeout(PATIENCE, sender.send_request(request)).await.unwrap();
             assert!(answer.is_err(), "{kind} {cut}: {answer:?}");
         }

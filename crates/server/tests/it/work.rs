@@ -1,5 +1,5 @@
-//! The work of one request has a bound, whatever its bytes are: counts come before contents, and where enough is
-//! known nothing more is read. So what stands behind that is not even looked at, which is how these tests tell.
+//! The work of one request has a bound for any bytes: the server counts before it reads contents, and stops
+//! reading when it knows enough. These tests put damage behind that point, which the server must not notice.
 
 use std::io::Write;
 
@@ -12,14 +12,14 @@ use crate::{harness::*, long_work::Crowd};
 
 const COMPANY: &str = "/admin/v1/companies/cmp_001";
 
-/// An answer to a body.
+/// The answer to a body.
 async fn sent(server: &Server, line: &str, body: impl Into<Bytes>) -> Answer {
     let (method, path) = line.split_once(' ').unwrap();
     let secret = server.any_key().await;
     server.call(method, &format!("{COMPANY}{path}")).bearer(&secret).body(body).send().await
 }
 
-/// A list in JSON, with something that is no JSON behind so many items.
+/// A list in JSON with this many items, and with text behind them that is no JSON.
 fn broken(before: &str, item: &str, count: usize) -> String {
     format!("{before}{}, nonsense", vec![item; count].join(","))
 }
@@ -42,7 +42,7 @@ async fn a_list_that_is_too_long_is_counted_and_not_read() {
         let expected = format!("{field} must have at most {most} items, and has more");
         assert_eq!((refusal.reason.as_str(), &refusal.message), ("INVALID_FIELD", &expected));
         assert_eq!(refusal.fields, [field]);
-        // As many as there may be are read, and so is what comes behind them.
+        // As many items as allowed are read, and so is the text behind them.
         let refusal = sent(&server, line, broken(before, item, most)).await.refusal();
         assert_eq!(refusal.reason, "MALFORMED_JSON", "{line}");
     }
@@ -53,7 +53,7 @@ async fn a_list_that_is_too_long_is_counted_and_not_read() {
             server.post("/admin/v1/keys").bearer(&secret).body(key).send().await.refusal();
         assert!(refusal.message.ends_with("items, and has more"), "{}", refusal.message);
     }
-    // One wrong item after the other ends it sooner.
+    // Many wrong items end the reading sooner.
     let wrong = sent(&server, "POST /customer_tags:reorder", broken(r#"{"ids": ["#, "1", 33)).await;
     assert_eq!(wrong.refusal().reason, "INVALID_FIELD");
 }
@@ -65,7 +65,7 @@ async fn over_grpc_items_are_counted_before_there_is_a_message() {
     let batch = "/customersettings.v1.EntryService/BatchChangeEntries";
     let company = b"\x0a\x07cmp_001";
     for (count, reason) in [(1_000, "MALFORMED_MESSAGE"), (1_001, "INVALID_FIELD")] {
-        // Behind the items the message is damaged.
+        // The message is damaged behind the items.
         let message = [&company[..], &b"\x12\x00".repeat(count), b"\xff"].concat();
         let headers = [("authorization", bearer.as_str())];
         let refused = server.grpc_bytes(batch, &headers, message.into()).await.unwrap_err();
@@ -94,7 +94,7 @@ async fn masks_and_filters_have_few_parts() {
     };
     let conditions = |count: usize| vec!["name:\"ä\""; count].join(" AND ");
     assert_eq!(filtered(&conditions(20)).await.status, 200);
-    // The one after the last is not looked at.
+    // The condition after the last one is not read.
     let refusal = filtered(&format!("{} AND nonsense", conditions(20))).await.refusal();
     assert_eq!(refusal.message, "filter must be at most 20 conditions");
     let longest = format!("name:\"{}\"", "x".repeat((16 << 10) - 7));

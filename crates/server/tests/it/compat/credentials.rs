@@ -1,4 +1,4 @@
-//! The forms in which a key is sent, and the two classic mistakes.
+//! The forms of a key in a request, and the two classic mistakes.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use customer_settings_server::{auth::api_key::Secret, catalog::access::Task};
@@ -34,7 +34,7 @@ async fn refused(server: &Server, authorization: &str) -> Refusal {
     ask_with(server, authorization).await.expect_err(authorization)
 }
 
-/// A key as this server makes them, and one that was brought along.
+/// A key that this server made, and an imported key.
 async fn secrets(server: &Server) -> [String; 2] {
     let imported = "pk-live-0123456789abcdefghij";
     let secret = Secret::import(imported).unwrap();

@@ -1,4 +1,4 @@
-//! The table of situations: which answer each of them gets, over HTTP and over gRPC.
+//! The table of situations with their answers, over HTTP and over gRPC.
 
 use customer_settings_server::{config::Config, service::keys::KeyDraft};
 use serde_json::{Value, json};
@@ -190,7 +190,7 @@ async fn a_message_over_the_limit_is_refused_over_grpc() {
         assert_eq!(message.len(), bytes);
         server.grpc_bytes(&method.path, &metadata, message)
     };
-    // Read and found to be no id.
+    // The server reads the value and finds that it is no id.
     let reason = |status: tonic::Status| status.get_details_error_info().unwrap().reason;
     assert_eq!(reason(ask(100).await.unwrap_err()), "INVALID_FIELD");
     let refused = ask(101).await.unwrap_err();
@@ -237,11 +237,10 @@ async fn too_many_requests_say_when_to_try_again() {
     assert_eq!(over_grpc.headers, over_http.headers);
 }
 
-/// One request to each method, in each protocol.
-/// Reads, which can be repeated, or all methods.
+/// Sends one request to each method, in each protocol: only reads, which can be repeated, or all methods.
 async fn ask(server: &Server, secret: &str, writes_too: bool) -> Vec<Result<Value, Refusal>> {
     let mut answers = vec![];
-    // The example of these is no key of the demo.
+    // The examples of these methods name a key that the demo lacks.
     let is_read = |method: &Method| {
         method.descriptor.input().get_field_by_name("validate_only").is_none()
             && !["GetKey", "ListKeyChanges"].contains(&method.descriptor.name())
@@ -316,7 +315,7 @@ async fn a_callers_deadline_comes_first_if_it_is_shorter() {
     let secret = server.any_key().await;
     server.store.hang(true);
     let method = method("GetCompany");
-    // Not with tonic's client, which gives up by itself at that time.
+    // tonic's client is not used, because it gives up by itself at that time.
     let call = server.post(&method.path).bearer(&secret).header("grpc-timeout", "50m");
     let call = call.header("content-type", "application/grpc-web+proto");
     let answer = call.body(frame(&method.encode(&json!({"id": "cmp_001"})))).send().await;

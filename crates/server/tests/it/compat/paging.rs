@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::*;
 
-/// Companies `c00` and so on, their names in another order than their ids.
+/// Companies `c00` and so on. Their names are in another order than their ids.
 fn companies(number: usize) -> String {
     let rows = (0..number).map(|i| format!("- {{id: c{i:02}, name: N{:02}}}\n", number - 1 - i));
     format!("companies:\n{}", rows.collect::<String>())
@@ -64,7 +64,7 @@ async fn a_program_that_follows_tokens_sees_each_company_once_in_order() {
             assert_eq!(token, page.to_string(), "a program may count pages itself");
         }
         assert_eq!(seen, all, "{size}");
-        // The last page may be full, and none follows it then.
+        // If the last page is full, no page follows it.
         assert_eq!(page - 1, usize::max(1, all.len().div_ceil(size)));
     }
 }

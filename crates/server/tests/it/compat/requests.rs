@@ -35,7 +35,7 @@ async fn every_list_answers_post_and_get_on_its_documented_path() {
 async fn a_body_is_read_as_json_whatever_its_type_says() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
-    // A body that counts: were it not read, the field would not be refused.
+    // The server must read this body: otherwise it would not refuse the field.
     let body = r#"{"companyId": 5}"#;
     for kind in [
         "application/json",
@@ -106,7 +106,7 @@ async fn keys_of_generic_helpers_are_ignored() {
         let answer = server.post(path).bearer(&secret).body(body.to_string()).send().await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     }
-    // To the settings lists, pages are such keys: they answer everything at once.
+    // The lists of settings ignore such keys, because they answer everything at once.
     let body = r#"{"pagination": {"pageSize": 1, "pageToken": "7"}, "page_size": -1}"#;
     let answer = server.post(TAGS).bearer(&secret).body(body).send().await;
     assert_eq!(answer.json()["tags"].as_array().unwrap().len(), 2);
@@ -203,7 +203,7 @@ async fn ids_have_1_to_64_characters_of_a_small_alphabet() {
     }
 }
 
-/// Methods that need an id, and its field.
+/// Methods that need an id, with the field of the id.
 fn asking_for_ids() -> Vec<(&'static str, &'static str)> {
     let lists = LISTS.map(|(name, _, _)| (name, "companyId"));
     lists.into_iter().chain([("GetCompany", "id"), ("GetBusiness", "id")]).collect()

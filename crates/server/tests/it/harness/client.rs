@@ -16,7 +16,7 @@ use tonic_types::StatusExt;
 
 use super::{Method, PATIENCE, Server};
 
-/// An HTTP request that is being put together.
+/// An HTTP request in the making.
 pub(crate) struct Call<'a> {
     server: &'a Server,
     request: request::Builder,
@@ -42,7 +42,7 @@ impl Server {
         Channel::from_shared(format!("http://{}", self.address)).unwrap().connect_lazy()
     }
 
-    /// Calls any method over gRPC; messages are JSON in which nothing is left out.
+    /// Calls any method over gRPC. Messages are JSON with all fields.
     pub(crate) async fn grpc(
         &self,
         method: &Method,
@@ -121,7 +121,7 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// The error in the body, whose form is checked on the way.
+    /// The error in the body, after a check of its form.
     pub(crate) fn refusal(&self) -> Refusal {
         assert!(!self.status.is_success(), "{}", self.text());
         let json = self.json();
@@ -149,22 +149,22 @@ impl Answer {
     }
 }
 
-/// An error as every protocol tells it.
+/// An error in the form that is common to all protocols.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Refusal {
     pub(crate) code: Code,
     pub(crate) reason: String,
     pub(crate) message: String,
-    /// The fields that are wrong.
+    /// The names of the wrong fields.
     pub(crate) fields: Vec<String>,
-    /// Whether it says when to try again.
+    /// Whether the error says when to try again.
     pub(crate) retries: bool,
-    /// Those that belong to errors, by name; in gRPC they are metadata.
+    /// The headers that belong to errors, by name; in gRPC they are metadata.
     pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Refusal {
-    /// The error in a gRPC status, whose form is checked on the way.
+    /// The error in a gRPC status, after a check of its form.
     pub(crate) fn of_status(status: &Status) -> Self {
         let details = status.get_error_details();
         let info = details.error_info().unwrap_or_else(|| panic!("no reason: {status:?}"));
@@ -195,7 +195,7 @@ impl Refusal {
     }
 }
 
-/// Messages that are bytes already.
+/// A codec for messages that are bytes already.
 pub(crate) struct Opaque;
 
 impl Codec for Opaque {
@@ -232,7 +232,7 @@ impl Decoder for Opaque {
     }
 }
 
-/// A message as gRPC frames it.
+/// A message in gRPC's frame.
 pub(crate) fn frame(message: &[u8]) -> Bytes {
     let mut frame = BytesMut::new();
     frame.put_u8(0);

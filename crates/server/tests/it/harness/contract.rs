@@ -1,5 +1,5 @@
-//! The contract as tests see it: every method with its scope, its sample request and its HTTP
-//! bindings, read from the descriptors.
+//! The contract for tests: every method with its scopes, its sample request and its HTTP bindings, read from
+//! the descriptors.
 
 use bytes::Bytes;
 use customer_settings_contract::descriptors;
@@ -14,24 +14,25 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub(crate) struct Method {
     pub(crate) descriptor: MethodDescriptor,
-    /// `/package.Service/Method`, as gRPC calls it.
+    /// `/package.Service/Method`, the name in gRPC.
     pub(crate) path: String,
-    /// The scopes that it declares.
+    /// The scopes that the contract declares.
     pub(crate) scopes: Vec<String>,
     /// The contract's own example of its request.
     pub(crate) sample: Option<Value>,
-    /// HTTP method, path template and what the body is: nothing, `*` for the request, or a field.
+    /// The HTTP method, the path template and the content of the body: nothing, `*` for the request, or a
+    /// field.
     bindings: Vec<(http::Method, String, String)>,
 }
 
-/// Every method of every service that the contract holds.
+/// Every method of every service of the contract.
 pub(crate) fn methods() -> Vec<Method> {
     let services = descriptors().services();
     services.flat_map(|service| service.methods().collect::<Vec<_>>()).map(Method::new).collect()
 }
 
-/// The method of that name, of the compatible surface where both have it, or of that path
-/// (`customersettings.v1.CompanyService/GetCompany`).
+/// The method of this name, or of this path (`customersettings.v1.CompanyService/GetCompany`). If both
+/// surfaces have the name, it is the compatible one's.
 pub(crate) fn method(name: &str) -> Method {
     let is_it = |method: &Method| method.descriptor.name() == name || method.path[1..] == *name;
     let mut found: Vec<Method> = methods().into_iter().filter(is_it).collect();
@@ -52,7 +53,7 @@ impl Method {
         }
     }
 
-    /// Whether it belongs to the compatible surface.
+    /// Whether the method belongs to the compatible surface.
     pub(crate) fn is_compatible(&self) -> bool {
         self.path.starts_with("/moego.")
     }
@@ -86,7 +87,7 @@ impl Method {
     }
 }
 
-/// The texts of an option of ours, empty ones left out.
+/// The texts of one of our options, without empty ones.
 fn texts(options: &DynamicMessage, name: &str) -> Vec<String> {
     let option = descriptors()
         .all_extensions()

@@ -1,4 +1,4 @@
-//! A server's data, on either engine. SQLite is the one unless a test is run by [`on_postgres`].
+//! A server's data, on either engine. The engine is SQLite unless [`on_postgres`] runs the test.
 
 use std::{cell::Cell, fs, path::Path, sync::Arc};
 
@@ -20,9 +20,9 @@ thread_local! {
     static IS_ON_POSTGRES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a test once more, with all that it makes in PostgreSQL.
+/// Runs a test again, with all of its data in PostgreSQL.
 pub(crate) fn on_postgres(test: fn()) {
-    // A test's own runtime asks for its data on the thread that the test runs on.
+    // The runtime of a test asks for its data on the thread of the test.
     IS_ON_POSTGRES.set(true);
     test();
 }
@@ -42,7 +42,7 @@ macro_rules! on_postgres {
 }
 pub(crate) use on_postgres as also_on_postgres;
 
-/// It goes away with this, or with the test program.
+/// The data of a test. It is deleted when this value is dropped, or when the test program ends.
 pub(crate) enum Data {
     Directory(TempDir),
     /// The URL of a database.
@@ -50,7 +50,7 @@ pub(crate) enum Data {
 }
 
 impl Data {
-    /// Nothing yet.
+    /// An empty store.
     pub(crate) async fn new() -> Arc<Self> {
         Arc::new(if IS_ON_POSTGRES.get() {
             Self::Database(new_database().await)
@@ -59,7 +59,7 @@ impl Data {
         })
     }
 
-    /// Nothing yet, where other data of the test is not.
+    /// An empty store of the engine that the test does not use otherwise.
     pub(crate) async fn of_the_other_engine() -> Arc<Self> {
         Arc::new(if IS_ON_POSTGRES.get() {
             Self::Directory(tempfile::tempdir().unwrap())
@@ -68,7 +68,7 @@ impl Data {
         })
     }
 
-    /// Opens the store, every time as another program would.
+    /// Opens the store, each time like another program.
     pub(crate) async fn open(&self, access: Access) -> Arc<dyn Store> {
         match self {
             Self::Directory(dir) => Arc::new(SqliteStore::open(dir.path(), access).unwrap()),
@@ -78,13 +78,13 @@ impl Data {
         }
     }
 
-    /// The use cases of another program on it.
+    /// The use cases of another program on the data.
     pub(crate) async fn services(&self, clock: Arc<ShiftedClock>) -> Services {
         let store = self.open(Access::Write).await;
         Services::open(store, clock, &Config::default()).await.unwrap()
     }
 
-    /// The directory, for what only SQLite has.
+    /// The directory, for tests of SQLite alone.
     pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Directory(dir) => dir.path(),
@@ -92,7 +92,7 @@ impl Data {
         }
     }
 
-    /// All that is kept, as it is kept.
+    /// All stored bytes, in their stored form.
     pub(crate) async fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Directory(dir) => {
@@ -114,7 +114,7 @@ impl Data {
         }
     }
 
-    /// Runs SQL on it, as nobody should; what refers to what does not matter.
+    /// Runs any SQL on the data, without checks of references.
     pub(crate) async fn tamper(&self, sql: &str) {
         match self {
             Self::Directory(dir) => {

@@ -1,4 +1,4 @@
-//! A store that counts what it is asked, and that fails or hangs when a test says so.
+//! A store that counts its calls, and that fails or blocks if a test says so.
 
 use std::sync::{
     Arc, Mutex,
@@ -23,7 +23,7 @@ use customer_settings_server::{
 };
 use tokio::sync::mpsc;
 
-/// A real store behind switches.
+/// A real store with switches.
 pub(crate) struct Probe {
     inner: Arc<dyn Store>,
     fails: Mutex<Option<StoreError>>,
@@ -54,53 +54,53 @@ impl Probe {
         }
     }
 
-    /// From now on nothing can be read or written, or all is well again.
+    /// From now on reads and writes fail, or work again.
     pub(crate) fn fail(&self, fails: bool) {
         let error = StoreError::Unavailable(Cause::new("the inside of the failing store"));
         self.fail_as(fails.then_some(error));
     }
 
-    /// From now on everything ends like this, or all is well again.
+    /// From now on every call ends with this error, or works again.
     pub(crate) fn fail_as(&self, error: Option<StoreError>) {
         *self.fails.lock().unwrap() = error;
     }
 
-    /// The same for writes alone.
+    /// The same for writes only.
     pub(crate) fn fail_writes_as(&self, error: Option<StoreError>) {
         *self.writes_fail.lock().unwrap() = error;
     }
 
-    /// The same for what snapshots are made of alone.
+    /// The same only for reads that snapshots are made of.
     pub(crate) fn fail_companies_as(&self, error: Option<StoreError>) {
         *self.companies_fail.lock().unwrap() = error;
     }
 
-    /// From now on nothing is ever answered.
+    /// From now on no call is answered.
     pub(crate) fn hang(&self, hangs: bool) {
         self.hangs.store(hangs, SeqCst);
     }
 
-    /// From now on this is an engine without a change mark.
+    /// From now on the store is an engine without a change mark.
     pub(crate) fn hide_change_mark(&self) {
         self.hides_mark.store(true, SeqCst);
     }
 
-    /// Sends a notice as another node's write would.
+    /// Sends a notice like another node's write.
     pub(crate) fn notify(&self, notice: Notice) {
         self.notices.lock().unwrap().0.try_send(notice).unwrap();
     }
 
-    /// How often the change mark was asked for so far.
+    /// The number of reads of the change mark so far.
     pub(crate) fn mark_polls(&self) -> usize {
         self.mark_polls.load(SeqCst)
     }
 
-    /// How many keys were looked up so far.
+    /// The number of look-ups of keys so far.
     pub(crate) fn key_look_ups(&self) -> usize {
         self.key_look_ups.load(SeqCst)
     }
 
-    /// The keys of each writing down of last uses, since the last look.
+    /// The keys of each write of last uses, since the last call.
     pub(crate) fn take_touched(&self) -> Vec<Vec<KeyId>> {
         std::mem::take(&mut self.touched.lock().unwrap())
     }

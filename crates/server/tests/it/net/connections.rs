@@ -59,7 +59,7 @@ async fn an_idle_connection_outlives_the_header_timeout_and_is_then_closed() {
     let mut stream = server.connect().await;
     stream.write_all(b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     hear(&mut stream, "hello").await;
-    // Longer than the header time-out, shorter than the idle one.
+    // The pause is longer than the header time-out and shorter than the idle time-out.
     tokio::time::sleep(Duration::from_millis(200)).await;
     stream.write_all(b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     hear(&mut stream, "hello").await;
@@ -108,7 +108,7 @@ async fn a_client_that_does_not_read_its_answer_is_closed() {
     assert!(part.contains(&heard_in_the_end(&server, asks, b"G").await));
 
     let mut asks = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    // SETTINGS and WINDOW_UPDATE: windows as large as can be, so that only the socket holds back.
+    // SETTINGS and WINDOW_UPDATE: the largest windows, so that only the socket limits the answer.
     asks.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff]);
     asks.extend([0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0xff, 0, 0]);
     // HEADERS: GET http://x/big, by HPACK's static table.
@@ -131,7 +131,7 @@ async fn one_connection_more_than_the_limit_is_closed_at_once() {
         streams.push(stream);
     }
     assert_eq!(hear_all(&mut server.connect().await).await, "");
-    // A place that is free again is given to the next.
+    // The free place goes to the next connection.
     streams.clear();
     let served = async { while !server.get("/hello", "").await.ends_with("hello") {} };
     timeout(PATIENCE, served).await.unwrap();
@@ -181,7 +181,7 @@ async fn stopping_finishes_what_is_in_flight_and_takes_nothing_new() {
     server.ended().await;
 }
 
-/// Says over HTTP/2: GET http://x and this path of six characters.
+/// Sends over HTTP/2: GET http://x and this path of six characters.
 async fn asks_without_pings(server: &Server, path: &str) -> TcpStream {
     let mut stream = server.connect().await;
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
@@ -210,7 +210,7 @@ async fn stopping_waits_for_no_client_that_has_nothing_in_flight() {
     }
     let mut half = server.connect().await;
     half.write_all(b"GET /hello HTTP/1.1\r\nhost: ").await.unwrap();
-    // It is answered, and the rest of its body is read away.
+    // The request is answered, and the server reads the rest of its body.
     let mut answered = server.connect().await;
     let head = "POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n{";
     answered.write_all(head.as_bytes()).await.unwrap();
@@ -220,11 +220,11 @@ async fn stopping_waits_for_no_client_that_has_nothing_in_flight() {
     }
 
     server.shutdown.drain();
-    // The PING that comes with GOAWAY is never answered.
+    // The clients never answer the PING that comes with GOAWAY.
     hear_all(&mut idle).await;
     hear_all(&mut half).await;
     hear_all(&mut answered).await;
-    // The one in flight is as old, and still there.
+    // The connection with a request in flight is as old, and still open.
     server.go_on.notify_one();
     assert!(hear_all(&mut waiting).await.contains("hello"));
     server.ended().await;

@@ -1,5 +1,5 @@
-//! Answers over HTTP/1.1 that are made before the body was read: they reach the client, and its
-//! connection is kept or its end announced.
+//! Answers over HTTP/1.1 that are sent before the body was read. They reach the client, and the connection
+//! stays open or its end is announced.
 
 use futures_util::{StreamExt, stream};
 use http_body::Frame;
@@ -14,7 +14,7 @@ fn head(framing: &str) -> String {
     format!("POST /hello HTTP/1.1\r\nhost: x\r\n{framing}\r\n\r\n")
 }
 
-/// A body of that size, and the header line that says so.
+/// A body of this size, and its header line.
 fn framed(size: usize, is_chunked: bool) -> (String, Vec<u8>) {
     let body = vec![b'x'; size];
     if !is_chunked {
@@ -59,7 +59,7 @@ async fn a_body_over_the_limit_ends_the_connection_after_an_answer_that_says_so(
     stream.write_all(head(&framing).as_bytes()).await.unwrap();
     let answer = hear(&mut stream, "hello").await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && says_close(&answer), "{answer}");
-    // It may go on, and is not reset.
+    // The client may continue, and the connection is not reset.
     stream.write_all(&body).await.unwrap();
     let mut rest = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
@@ -115,7 +115,7 @@ async fn a_client_that_waits_to_be_asked_for_its_body_is_asked_where_it_is_wante
     }
 }
 
-/// Whether the answer says that the body did not come, and what that means.
+/// Whether the answer says that the body was late, and that nothing was carried out.
 fn is_late(text: &str) -> bool {
     text.contains("BODY_LATE") && text.contains("nothing was carried out")
 }
@@ -148,7 +148,7 @@ async fn a_body_that_does_not_come_is_told_at_the_deadline_and_ends_the_connecti
 async fn a_body_in_chunks_that_was_read_keeps_its_connection() {
     let server = Server::start(&config());
     let mut stream = server.connect().await;
-    // Whole from the start, larger than is looked at at once, and late.
+    // A body that is complete from the start, a body larger than the first read, and late bodies.
     for (size, parts) in [(5, 1), (200_000, 1), (5, 9), (40_000, 3)] {
         let (framing, body) = framed(size, true);
         let head = head(&framing).replace("/hello", "/echo");

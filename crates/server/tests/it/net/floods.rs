@@ -1,4 +1,4 @@
-//! Clients of HTTP/2 that send frames for the sake of it, and honest ones that send many.
+//! Clients of HTTP/2 that send useless frames, and honest clients that send many frames.
 
 use tokio::net::tcp::OwnedReadHalf;
 
@@ -19,7 +19,7 @@ const UNKNOWN: u8 = 0x99;
 const END_HEADERS: u8 = 4;
 const ENHANCE_YOUR_CALM: u8 = 11;
 
-/// More frames than any client may send for nothing.
+/// More useless frames than any client may send.
 const MANY: u32 = 1_000_000;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -33,7 +33,7 @@ fn asks(path: &[u8; 5], stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &block)
 }
 
-/// One frame that was sent to a client: its kind, its stream and what is in it.
+/// One frame of the server: its kind, its stream and its content.
 async fn heard(stream: &mut OwnedReadHalf) -> Option<(u8, u32, Vec<u8>)> {
     let mut head = [0; 9];
     timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().ok()?;
@@ -43,7 +43,7 @@ async fn heard(stream: &mut OwnedReadHalf) -> Option<(u8, u32, Vec<u8>)> {
     Some((kind, u32::from_be_bytes(id), payload))
 }
 
-/// The code of the GOAWAY that a client is sent when it sends that again and again.
+/// The code of the GOAWAY that ends a connection on which the client repeats these bytes.
 async fn answered_to(server: &Server, first: &[u8], again: &[u8]) -> Option<u8> {
     let (mut reader, mut writer) = server.connect().await.into_split();
     writer.write_all(&[OPENING, first].concat()).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_client_that_sends_frames_for_the_sake_of_it_is_told_to_be_calm_and_cl
         ("large unknown frames", &[], frame(UNKNOWN, 0, 0, &[0; 16_384])),
     ] {
         let code = answered_to(&server, first, &again).await;
-        // Where the kernel has thrown away what the client had not read, there was no word at all.
+        // The client gets no code if the kernel has dropped the bytes that the client had not read.
         assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{what}: {code:?}");
     }
     assert!(server.get("/hello", "").await.ends_with("hello"));
@@ -186,7 +186,7 @@ async fn a_client_that_opens_its_windows_for_every_4_kib_has_its_large_answer() 
     let get = [&[0x82, 0x86, 0x04, 4][..], b"/big\x01\x01x"].concat();
     writer.write_all(&[OPENING, &frame(HEADERS, END_HEADERS | 1, 1, &get)].concat()).await.unwrap();
     let mut taken = 0;
-    // Twice as many frames as are allowed at once.
+    // Twice as many frames as a connection may send at once.
     while taken < 8 << 20 {
         let (kind, _, payload) = heard(&mut reader).await.expect("it is served on");
         if kind != DATA {

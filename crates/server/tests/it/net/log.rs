@@ -9,7 +9,7 @@ thread_local! {
     static LOGGED: RefCell<Vec<u8>> = RefCell::default();
 }
 
-/// To the log of whatever thread it is.
+/// Writes to the log of the current thread.
 struct Lines;
 
 impl io::Write for Lines {
@@ -24,8 +24,8 @@ impl io::Write for Lines {
 }
 
 impl Log {
-    /// Listens on all threads: with a listener for each, a place in the code that another thread meets
-    /// first may be left with the notion that nobody listens.
+    /// Installs a subscriber for all threads. With one for each thread, a callsite that another thread
+    /// reaches first could stay disabled.
     async fn start() -> Self {
         static LISTEN: Once = Once::new();
         LISTEN.call_once(|| {
@@ -62,7 +62,7 @@ async fn failures_are_always_logged_under_their_request_id() {
     let server = Server::start(&config());
     server.get("/panic?token=hidden", PRIVATE).await;
     let lines = log.lines();
-    // The cause, which the client may not see, and the request.
+    // The log has the cause, which the client may not see, and the request.
     assert_eq!(lines.len(), 2, "{lines:?}");
     for (line, id) in
         [(&lines[0], &lines[0]["span"]["request_id"]), (&lines[1], &lines[1]["request_id"])]

@@ -74,7 +74,7 @@ async fn an_http_2_client_has_the_answer_before_it_is_told_to_send_no_more() {
     let server = Server::start(&config());
     let mut stream = server.connect().await;
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
-    // HEADERS of POST http://x/hello, without an end, and some of a body that nobody will read.
+    // HEADERS of POST http://x/hello, without an end, and a part of a body that nobody will read.
     stream.write_all(&[0, 0, 13, 1, 4, 0, 0, 0, 1, 0x83, 0x86, 0x44, 6]).await.unwrap();
     stream.write_all(b"/hello\x41\x01x\0\0\x04\0\0\0\0\0\x01some").await.unwrap();
     let mut answered = None;
@@ -161,7 +161,7 @@ async fn one_request_more_than_the_limit_is_refused_at_once_in_every_protocol() 
     let response = sender.send_request(web).await.unwrap();
     assert_eq!((response.status(), status_of(&response)), (StatusCode::OK, UNAVAILABLE));
     assert_eq!(response.headers()["content-type"], "application/grpc-web+proto");
-    // Operators still get through.
+    // Operators' requests are still answered.
     assert!(server.get("/healthz", "").await.ends_with("ok\n"));
 
     server.go_on.notify_one();
@@ -270,7 +270,7 @@ async fn metrics_are_for_loopback_and_configured_networks_and_no_header_opens_th
     const HIDDEN: &str = "HTTP/1.1 404 ";
     for (trusted, allowed, header, expected) in [
         ("", "", "", SEEN),
-        // A proxy on this machine that nobody declared.
+        // A proxy on this machine that is not in the configuration.
         ("", "", "x-forwarded-for: 127.0.0.1\r\n", HIDDEN),
         ("", "", "forwarded: for=127.0.0.1\r\n", HIDDEN),
         ("", "", "via: 1.1 proxy\r\n", HIDDEN),
@@ -321,7 +321,7 @@ async fn browsers_of_any_origin_may_call_and_read_what_they_need() {
         assert_eq!(header(&answer, "access-control-allow-credentials"), None);
     }
     assert_eq!(header(&server.get("/hello", "").await, "access-control-allow-origin"), None);
-    // Without these headers it is a method like any other.
+    // Without these headers OPTIONS is a method like any other.
     let options =
         server.say("OPTIONS /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(options.starts_with("HTTP/1.1 404 "), "{options}");

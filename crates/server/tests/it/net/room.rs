@@ -1,4 +1,5 @@
-//! Places and bytes of bodies: nobody takes all of them, and whoever waits for a client has no place.
+//! Places for requests, and bytes for bodies: no client takes all of them, and a request that waits for its
+//! client has no place.
 
 use futures_util::{StreamExt, stream};
 use http_body::Frame;
@@ -9,7 +10,7 @@ use super::*;
 /// The least bytes that a body counts for.
 const LEAST: u64 = 16 << 10;
 
-/// Clients say their addresses themselves.
+/// Clients send their addresses themselves.
 fn config_of(places: usize, bodies: u64) -> Config {
     let mut config = config();
     config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
@@ -25,7 +26,7 @@ fn with_key(key: &str) -> String {
     format!("x-key: {key}\r\n")
 }
 
-/// A connection with a request whose body has come but for its last byte.
+/// Opens a connection and sends a request without the last byte of its body.
 async fn stalled(server: &Server, headers: &str) -> TcpStream {
     let mut stream = server.connect().await;
     let head = format!("POST /echo HTTP/1.1\r\nhost: x\r\n{headers}content-length: 3\r\n\r\nab");
@@ -33,7 +34,7 @@ async fn stalled(server: &Server, headers: &str) -> TcpStream {
     stream
 }
 
-/// A connection with a request that is being worked on.
+/// Opens a connection and sends a request that stays in progress.
 async fn working(server: &Server, headers: &str) -> TcpStream {
     let mut stream = server.connect().await;
     let head = format!("GET /wait HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
@@ -41,7 +42,7 @@ async fn working(server: &Server, headers: &str) -> TcpStream {
     stream
 }
 
-/// An answer that says why nothing was done.
+/// Reads an answer that says why nothing was done.
 async fn refused(mut stream: TcpStream) -> String {
     let answer = hear(&mut stream, "]}").await;
     let reason = answer.split("\"reason\":\"").nth(1).unwrap().split('"').next().unwrap();
@@ -127,7 +128,7 @@ async fn no_key_has_more_bytes_under_way_than_it_leaves_to_others() {
         }
         server.until_waiting(under_way.len()).await;
     }
-    // A body that is here already does not have to be waited for.
+    // The server does not wait for a body that is complete.
     let whole =
         "POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 3\r\n\r\nabc";
     assert!(server.say(whole).await.ends_with("abc"));
@@ -141,7 +142,7 @@ async fn no_key_has_more_bytes_under_way_than_it_leaves_to_others() {
 async fn an_address_has_a_share_as_long_as_no_key_is_known() {
     let server = Server::start(&config_of(9, 4));
     let mut under_way = Vec::new();
-    // The same /64 is the same client.
+    // Addresses of the same /64 are the same client.
     for (address, expected) in [
         ("2001:db8::1", ""),
         ("2001:db8::2", ""),

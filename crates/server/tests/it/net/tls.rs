@@ -9,7 +9,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
 
-/// Writes a new certificate and its key; the certificate comes back as PEM.
+/// Writes a new certificate and its key, and gives the certificate as PEM.
 fn issue(folder: &Path) -> String {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -205,7 +205,7 @@ async fn the_metrics_say_when_the_certificate_expires() {
     issue(folder.path());
     let _tls = Server::start(&tls_config(folder.path()));
     let metrics = Server::start(&config()).get("/metrics", "").await;
-    // 4096-01-01, as all certificates of these tests.
+    // 4096-01-01, the expiry of all certificates of these tests.
     assert!(
         metrics
             .contains("\ncustomer_settings_tls_certificate_expiry_timestamp_seconds 67090118400\n"),

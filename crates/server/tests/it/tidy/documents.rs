@@ -1,4 +1,4 @@
-//! The documents tell what the code does, and the manifests name what it uses.
+//! The documents describe what the code does, and the manifests name only used crates.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +11,7 @@ use super::{
     sources::{Source, files, repository, server},
 };
 
-/// The words in quotation marks that pass `keep`, and where they stand.
+/// The words in quotation marks that pass `keep`, with their places.
 fn literals(source: &Source, keep: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (i, line) in source.text.lines().enumerate() {
@@ -33,7 +33,7 @@ fn every_reason_of_an_error_is_documented() {
     let mut offences = Vec::new();
     for source in server() {
         if matches!(source.name.as_str(), "catalog/error.rs" | "status.rs") {
-            // Elsewhere the same form names a violation, which does not go over the wire.
+            // In other lines the same form names a violation, which is not sent.
             let arms = source.text.lines().map(|line| if line.contains("=>") { line } else { "" });
             let arms = Source { text: arms.collect::<Vec<_>>().join("\n"), ..source };
             let unknown = literals(&arms, is_reason).into_iter();
@@ -80,7 +80,7 @@ fn every_dependency_has_its_reason() {
     assert_none(&offences, "dependencies that docs/dependencies.md does not justify");
 }
 
-/// The packages of the workspace, and where their code is.
+/// The packages of the workspace, with the places of their code.
 const PACKAGES: &[(&str, &[&str])] = &[
     ("bench", &["src"]),
     ("crates/contract", &["src", "build.rs"]),
@@ -89,7 +89,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("crates/cli", &["src", "build.rs"]),
 ];
 
-/// Named by code that is generated while building, so not found in files.
+/// Crates whose names appear only in generated code.
 const USED_BY_GENERATED_CODE: &[&str] = &["prost", "prost-types", "tonic", "tonic-prost"];
 
 #[test]
@@ -131,7 +131,7 @@ fn every_dependency_is_used() {
     assert_none(&offences, "dependencies that nothing uses");
 }
 
-/// The places of a document that a link may name, as GitHub makes them of headings.
+/// The anchors of a document, in the form that GitHub makes of headings.
 fn anchors(path: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(path).unwrap();
     let headings = text.lines().filter(|line| line.starts_with('#'));

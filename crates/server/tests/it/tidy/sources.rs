@@ -1,4 +1,4 @@
-//! Sources as text: where they are, their code without comments and strings, the paths in it.
+//! Sources as text: the files, their code without comments and strings, and the paths in it.
 
 use std::{
     fs,
@@ -228,7 +228,7 @@ pub(super) fn resolve(modules: &[String], path: &[String]) -> Option<Vec<String>
     Some(base)
 }
 
-/// Where a word stands in the code, as `file:line`.
+/// The places of a word in the code, as `file:line`.
 pub(super) fn places<'a>(source: &'a Source, word: &'a str) -> impl Iterator<Item = String> + 'a {
     source.code.match_indices(word).filter_map(move |(at, _)| {
         let before = source.code[..at].chars().next_back();

@@ -1,9 +1,9 @@
-//! Strict services: unknown names are refused, and what is not of the body's message may stand in the query or in
-//! the body.
+//! Strict services: unknown names are refused, and fields that are not part of the body's message may stand
+//! in the query or in the body.
 
 use super::*;
 
-/// The strict test contract, and one that has its names and is not strict.
+/// The strict test contract, and a contract with the same names that is not strict.
 pub(crate) fn managed() -> DescriptorPool {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/proto");
     compile(&tests, "test/v2/boxes.proto")
@@ -43,7 +43,7 @@ async fn check(cases: Vec<(&str, &str, Result<(&str, Value), (&str, &str)>)>) {
     }
 }
 
-/// An archive of `box/b` with these fields more.
+/// An archive of `box/b` with these additional fields.
 fn archived(more: Value) -> Result<(&'static str, Value), (&'static str, &'static str)> {
     Ok(("ArchiveBox", of_box(more)))
 }
@@ -138,7 +138,7 @@ async fn an_unknown_name_is_refused_with_the_nearest_known_one() {
     let many =
         fixture.send("POST /v1/companies/c/box", &[], format!("{{{}}}", keys.join(","))).await;
     let violations = many.detail("fieldViolations");
-    // All of them, as far as a refusal has room; five are explained.
+    // The refusal names all of them, as far as it has room, and explains five.
     assert_eq!(violations.as_array().unwrap().len(), 30, "{violations}");
     let long = format!("{{\"{}\": 1}}", "x".repeat(900));
     let long = fixture.send("POST /v1/companies/c/box", &[], long).await;
@@ -212,7 +212,7 @@ async fn fields_that_are_not_the_bodys_stand_in_the_query_or_in_the_body() {
             r#"{"validateOnly": true}"#,
             updated(json!({}), json!({"validateOnly": true})),
         ),
-        // Both messages have these: the body's own is meant.
+        // Both messages have these fields: the body's own message counts.
         (
             "PATCH /box/b?etag=q",
             r#"{"id": "x", "etag": "e", "state": "ACTIVE"}"#,
@@ -269,7 +269,7 @@ async fn an_update_without_a_mask_gets_the_names_of_what_its_json_has() {
         ("PATCH /box/b", r#"{"note": ""}"#, updated(json!({"note": ""}), "note")),
         ("PATCH /box/b", r#"{"parts": [], "is_default": false}"#, updated(json!({}), "parts,isDefault")),
         ("PATCH /box/b", r#"{"labels": {}, "free": null}"#, updated(json!({}), "labels,free")),
-        // Fields that only the server writes, and the etag that was seen, are no change.
+        // Fields that only the server writes, and the etag, are no change.
         ("PATCH /box/b", r#"{"position": 1, "etag": null, "note": null}"#, updated(json!({"position": 1}), "note")),
         ("PATCH /box/b", r#"{"note": null, "update_mask": null}"#, updated(json!({}), "note")),
         ("PATCH /box/b?update_mask=", r#"{"note": null}"#, updated(json!({}), "note")),
@@ -437,7 +437,7 @@ async fn paths_of_one_family_find_their_method() {
         ("GET /c:batch", "", Err("POST")),
         ("PUT /c/boxes", "", Err("GET, HEAD, POST")),
         ("GET /c/boxes:reorder", "", Err("POST")),
-        // The literal owns its path.
+        // The literal path has its own methods.
         ("POST /c/places", "", Err("GET, HEAD")),
         ("POST /c/boxes/b", "", Err("DELETE, GET, HEAD, PATCH")),
         ("DELETE /c/boxes/b:archive", "", Err("POST")),

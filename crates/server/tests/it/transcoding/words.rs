@@ -6,7 +6,7 @@ use prost_reflect::{Kind, MessageDescriptor};
 
 use super::*;
 
-/// How our sentences about a field begin.
+/// The beginnings of our sentences about a field.
 const BEGINNINGS: [&str; 7] = [
     "must be ",
     "is unknown",
@@ -17,7 +17,7 @@ const BEGINNINGS: [&str; 7] = [
     "has the key '",
 ];
 
-/// Words that libraries use of JSON and of their own types.
+/// Words of libraries for JSON and for their own types.
 const FOREIGN: [&str; 14] = [
     "expected",
     "invalid",
@@ -65,7 +65,7 @@ fn samples() -> Vec<Value> {
     ]
 }
 
-/// A message and all that it may hold.
+/// Adds a message and all messages within it.
 fn add_messages(message: MessageDescriptor, found: &mut BTreeMap<String, MessageDescriptor>) {
     if found.insert(message.full_name().to_owned(), message.clone()).is_some() {
         return;
@@ -260,7 +260,7 @@ async fn what_is_no_json_is_told_where_it_goes_wrong() {
     for (body, expected) in cases {
         assert_eq!(malformed(&fixture, body).await, expected, "{}", String::from_utf8_lossy(body));
     }
-    // Cut or changed anywhere, it is told in such words and no others.
+    // Cut or changed at any place, the body is refused in such words and no others.
     let whole =
         r#"{"name": "\u00e4 b", "count": -1.0e1, "tags": ["x", null], "flag": true, "inner": {}}"#;
     for at in 0..whole.len() {
