@@ -1,10 +1,10 @@
-//! How old an answer from memory may be: the one rule for everything cached.
+//! How old an answer from memory may be: the one rule for everything in a cache.
 //!
-//! Each cached thing carries a [`Stamp`] from before the query that read it. Within the bound it
-//! is served; past it one look-up comes first. Where the engine has a change mark, a poll confirms
-//! everything at once, and a mark that moved makes everything be looked up again; where it sends
-//! notices, each makes what it is about be looked up. While the store does not answer at all, what
-//! is in memory may be served longer, and is marked.
+//! Each cached thing has a [`Stamp`] from before the query that read it. Within the bound the thing is
+//! served. Past the bound, a look-up comes first. If the engine has a change mark, a poll confirms everything
+//! at once, and a mark that moved causes a look-up of everything. If the engine sends notices, each notice
+//! causes a look-up of the things that it names. While the store does not answer at all, things in memory may
+//! be served longer, and are marked.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -27,63 +27,63 @@ use crate::{
     telemetry,
 };
 
-/// How often the engine's change mark is looked at.
+/// The interval in which the engine's change mark is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How often an engine without one is asked whether it is there.
+/// The interval in which an engine without a change mark is asked for its epoch.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
-/// A store that takes longer for such a question counts as away.
+/// A store that needs more time for such a question counts as silent.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A store that was silent for longer is not waited for, until it answers again.
+/// After this time of silence, requests no longer wait for the store, until it answers again.
 const GONE_AFTER: Duration = Duration::from_secs(2);
-/// A store that fails in part is told of until it failed nothing for so long: some answers between would make
-/// readiness, the gauge and the log go back and forth with each question.
+/// A store that fails in part is reported until no query has failed for this long. Otherwise the answers in
+/// between would change readiness, the gauge and the log with each query.
 const CALM: Duration = Duration::from_secs(5);
-/// A notice makes at most one company in this many be looked up with it.
+/// A notice about one company also causes a look-up of at most one in this many others.
 const SLOTS: usize = 1_024;
 
-/// What is known about how fresh cached things are.
+/// The facts about the freshness of cached things.
 pub struct Freshness {
     clock: Arc<dyn Clock>,
     bound: Duration,
     max_stale: Duration,
     start: Instant,
-    /// Which life of the data this is.
+    /// The epoch of the data.
     epoch: AtomicU64,
-    /// Counts how often everything may have changed.
+    /// Counts the moments when everything may have changed.
     everything: AtomicU64,
-    /// Count how often something of a slot may have changed.
+    /// Count the moments when something of a slot may have changed.
     slots: Vec<AtomicU64>,
     hasher: RandomState,
-    /// When the last successful poll started: microseconds after `start`.
+    /// The start of the last successful poll: microseconds after `start`.
     confirmed_us: AtomicU64,
-    /// When the store last answered anything: microseconds after `start`.
+    /// The time of the store's last answer: microseconds after `start`.
     answered_us: AtomicU64,
     contact: watch::Sender<Contact>,
     told: Mutex<Told>,
-    /// Whether somebody finds out when it is back.
+    /// Whether this process follows the store, and therefore notices when it answers again.
     is_followed: AtomicBool,
 }
 
-/// What the store did when it was last asked.
+/// The result of the last query to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contact {
     Answers,
     Silent,
-    /// Its data is not there any more, which it will not get over by itself.
+    /// The data was deleted or replaced. The store cannot recover from that by itself.
     Replaced,
 }
 
-/// What operators are told of the store: the worst of the last moments.
+/// The state that operators see: the worst one of the last moments.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     contact: Contact,
-    /// When it was last silent: microseconds after `start`.
+    /// The last time when the store was silent: microseconds after `start`.
     silent_us: Option<u64>,
-    /// When its data was last found to be replaced.
+    /// The last time when the data was found to be replaced.
     replaced_us: Option<u64>,
 }
 
-/// What changes together: the keys, or about one company in a thousand.
+/// Things that change together: the keys, or about one company in a thousand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(usize);
 
@@ -92,7 +92,7 @@ impl Slot {
     pub const KEYS: Self = Self(SLOTS);
 }
 
-/// When something cached was read. Taken before the query starts, never after.
+/// The time when a cached thing was read. It is taken before the query starts, never after.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
     slot: Slot,
@@ -102,8 +102,8 @@ pub struct Stamp {
 }
 
 impl Freshness {
-    /// Nothing is confirmed yet. `bound` is the oldest that an answer may be while the store
-    /// answers, `max_stale` while it does not; `epoch` is the store's.
+    /// Makes the state in which nothing is confirmed. `bound` is the greatest age of an answer while the
+    /// store answers, and `max_stale` while it does not. `epoch` is the store's.
     pub fn new(clock: Arc<dyn Clock>, bound: Duration, max_stale: Duration, epoch: u64) -> Self {
         let start = clock.monotonic();
         Self {
@@ -127,12 +127,12 @@ impl Freshness {
         }
     }
 
-    /// Which life of the data this is, as far as is known here.
+    /// The epoch of the data, as far as this process knows.
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::SeqCst)
     }
 
-    /// What the company changes with.
+    /// The slot of the company.
     pub fn slot(&self, company: &CompanyId) -> Slot {
         Slot(usize::try_from(self.hasher.hash_one(company) % SLOTS as u64).unwrap_or(0))
     }
@@ -147,27 +147,27 @@ impl Freshness {
         }
     }
 
-    /// Whether something of that stamp may be served without a look-up.
+    /// Whether a thing with this stamp may be served without a look-up.
     pub fn is_fresh(&self, stamp: Stamp) -> bool {
         self.is_fresh_at(stamp, self.clock.monotonic())
     }
 
-    /// The same to whoever has just looked at the clock.
+    /// The same for callers that have just read the clock.
     pub fn is_fresh_at(&self, stamp: Stamp, now: Instant) -> bool {
         self.age(stamp, now).is_some_and(|age| age <= self.bound)
     }
 
-    /// How long ago it was last known to be current, where that is no longer ago than it may be
-    /// while the store is away.
+    /// The time since the thing was last known to be current, if it may still be served while the store does
+    /// not answer.
     pub fn stale_for(&self, stamp: Stamp) -> Option<Duration> {
         let now = self.clock.monotonic();
         let read = || Duration::from_micros(self.us_at(now).saturating_sub(stamp.read_us));
         Some(self.age(stamp, now).unwrap_or_else(read)).filter(|age| *age <= self.max_stale)
     }
 
-    /// `None` if it may have changed since.
+    /// `None` if the thing may have changed since.
     fn age(&self, stamp: Stamp, now: Instant) -> Option<Duration> {
-        // In this order: a poll that finds a change moves the generation first.
+        // The order matters: a poll that finds a change moves the generation first.
         let confirmed_us = self.confirmed_us.load(Ordering::SeqCst);
         let is_current = stamp.everything == self.everything.load(Ordering::SeqCst)
             && stamp.generation == self.slots[stamp.slot.0].load(Ordering::SeqCst);
@@ -184,8 +184,8 @@ impl Freshness {
         *self.contact.borrow()
     }
 
-    /// Asks the store for something that is in memory as well: not for longer than it is worth
-    /// waiting, and remembers whether there was an answer.
+    /// Queries the store for something that is in memory as well. Waits only for a short time, and records
+    /// whether the store answered.
     pub async fn ask<T>(
         &self,
         question: impl Future<Output = Result<T, StoreError>>,
@@ -197,8 +197,8 @@ impl Freshness {
         answer
     }
 
-    /// Does what needs the store. Gives up where it is gone, or goes meanwhile, so that nobody waits in
-    /// vain: not for what must not be left half done.
+    /// Does work that needs the store. Gives up if the store is silent or becomes silent meanwhile, so that
+    /// no request waits in vain. Not for work that must not be left half done.
     pub async fn unless_gone<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
@@ -222,10 +222,11 @@ impl Freshness {
         }
     }
 
-    /// Never where nobody follows the store, as in a command: it could not come back.
+    /// Ends once the store has been silent for [`GONE_AFTER`]. Never ends if this process does not follow the
+    /// store, as in a command: the process could not notice the store's return.
     async fn gone(&self) {
         let mut contact = self.contact.subscribe();
-        // Its sender is here.
+        // The sender of this channel belongs to `self`.
         while contact.wait_for(|contact| *contact == Contact::Silent).await.is_ok() {
             if !self.is_followed.load(Ordering::SeqCst) {
                 return std::future::pending().await;
@@ -237,9 +238,9 @@ impl Freshness {
         }
     }
 
-    /// Whether this process can do its work, with a line for operators where something is wrong. It cannot
-    /// once the store was silent for longer than what is in memory may be served without it, and not over
-    /// data that was replaced, however much is in memory: that would go on unnoticed.
+    /// Whether this process can do its work, with a line for operators if something is wrong. It cannot if
+    /// the store is silent for longer than things in memory may be served. It also cannot if the data was
+    /// replaced, even with everything in memory, because nobody would notice.
     pub fn readiness(&self) -> Result<Option<String>, String> {
         let silence = self.silence();
         let seconds = silence.as_secs();
@@ -272,7 +273,7 @@ impl Freshness {
         Duration::from_micros(self.elapsed_us().saturating_sub(answered_us))
     }
 
-    /// Polls the store and takes its notices for as long as the future is polled.
+    /// Polls the store and reads its notices for as long as the future is polled.
     pub async fn follow(&self, store: &dyn Store) {
         // Nobody asked before: that was no silence.
         self.note_answer();
@@ -293,7 +294,7 @@ impl Freshness {
                     last = mark;
                     if mark.is_some() { POLL_INTERVAL } else { HEARTBEAT_INTERVAL }
                 }
-                // Cached things age on their own.
+                // Cached things become older by themselves.
                 Err(error) => {
                     tracing::debug!(?error, "the store could not be asked what is new");
                     last = None;
@@ -315,7 +316,7 @@ impl Freshness {
         }
     }
 
-    /// Whatever was read before, or is being read just now, has to be looked up again.
+    /// Everything in the slot that was read before, or is being read now, needs a look-up.
     pub fn expire(&self, slot: Slot) {
         self.slots[slot.0].fetch_add(1, Ordering::SeqCst);
     }
@@ -359,7 +360,7 @@ impl Freshness {
         metrics::gauge!(telemetry::STORE_AWAY).set(f64::from(u8::from(is_away)));
     }
 
-    /// What is told from now on, and whether it was not told before.
+    /// Records the state for operators. Gives the state, and whether it is new.
     fn tell(&self, contact: Contact) -> (Contact, bool) {
         let now_us = self.elapsed_us();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -394,7 +395,7 @@ impl Freshness {
 
 /// The epoch and the change mark.
 async fn pulse(store: &dyn Store) -> Result<(u64, Option<u64>), StoreError> {
-    // The mark first: what came before it is in whatever is read after it.
+    // The mark comes first: changes before it are in everything that is read after it.
     let mark = store.change_mark().await?;
     Ok((store.epoch().await?, mark))
 }
@@ -471,7 +472,7 @@ mod tests {
         clock.advance(MAX_STALE - Duration::from_secs(1));
         assert!(!freshness.is_fresh(stamp));
         assert!(freshness.stale_for(stamp).unwrap() >= MAX_STALE - Duration::from_secs(1));
-        // Also where it is known to have changed: its age is that of its own query.
+        // The keys are known to have changed, and still their age is that of their own query.
         freshness.expire(Slot::KEYS);
         assert!(freshness.stale_for(stamp).is_some());
         clock.advance(Duration::from_secs(2));
@@ -492,7 +493,7 @@ mod tests {
         assert!(is_gone());
         freshness.note_contact(None);
         assert!(!is_gone());
-        // One that answers other questions is there.
+        // A store that answers other queries is not gone.
         freshness.note_contact(Some(&silent()));
         clock.advance(GONE_AFTER - Duration::from_millis(100));
         assert!(freshness.unless_gone(async { Ok(()) }).now_or_never().unwrap().is_ok());
@@ -500,7 +501,7 @@ mod tests {
         assert!(!is_gone());
         clock.advance(GONE_AFTER);
         assert!(is_gone());
-        // A store whose data was replaced says so itself, and at once.
+        // A store whose data was replaced reports that itself, at once.
         freshness.note_contact(Some(&StoreError::Replaced(Cause::default())));
         assert!(!is_gone());
     }
@@ -535,7 +536,7 @@ mod tests {
                 freshness.note_contact(Some(&error));
                 assert!(is_told() && freshness.is_away());
                 clock.advance(step);
-                // Another question finds its answer, and nobody who asks it is told that the store is away.
+                // Another query succeeds. Its caller does not see the store as unreachable.
                 freshness.note_contact(None);
                 assert!(is_told() && !freshness.is_away());
             }
@@ -543,7 +544,7 @@ mod tests {
         is_bad(silent(), &|| matches!(freshness.readiness(), Ok(Some(_))));
         let replaced = || StoreError::Replaced(Cause::default());
         is_bad(replaced(), &|| freshness.readiness().is_err());
-        // What was worse ends with its own calm, though other questions fail.
+        // The worse state ends after its own five seconds, although other queries fail.
         for _ in 0..10 {
             freshness.note_contact(Some(&silent()));
             clock.advance(step);

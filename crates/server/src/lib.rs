@@ -33,22 +33,22 @@ use store::{
     watched::{Damages, Watched},
 };
 
-/// The use cases over one store: what a server and the local commands share.
+/// The use cases over one store. A server and the local commands share them.
 #[derive(Clone)]
 pub struct Services {
-    /// Reading and changing a company's settings.
+    /// Reads and changes a company's settings.
     pub settings: Arc<SettingsService>,
-    /// Finding companies and locations.
+    /// Finds companies and locations.
     pub companies: Arc<CompaniesService>,
-    /// Reading who changed what.
+    /// Reads the history.
     pub history: Arc<HistoryService>,
-    /// Issuing, listing and revoking keys.
+    /// Issues, lists and revokes keys.
     pub keys: Arc<KeysService>,
-    /// Comparing what is stored with the change logs.
+    /// Compares the stored data with the change logs.
     pub verify: Arc<VerifyService>,
-    /// Documents in and out.
+    /// Reads and writes documents.
     pub load: Arc<LoadService>,
-    /// Where work is done that may take long.
+    /// The places for work that may take long.
     pub long_work: Arc<LongWork>,
     authenticator: Arc<Authenticator>,
     store: Arc<dyn Store>,
@@ -58,13 +58,13 @@ pub struct Services {
 }
 
 impl Services {
-    /// Puts the use cases together.
+    /// Connects the use cases with each other.
     pub async fn open(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         config: &Config,
     ) -> Result<Self> {
-        // Before anything holds on to a metric.
+        // The recorder must be installed before any part of the program creates a metric.
         telemetry::prometheus();
         let damages = Arc::new(Damages::default());
         let store: Arc<dyn Store> = Arc::new(Watched::new(store, damages.clone()));
@@ -79,7 +79,7 @@ impl Services {
             api::finished_list,
             config.limits.cache_bytes,
         ));
-        // The connections to a file are not configured: there are enough.
+        // The number of connections to a file is not configured: there are enough.
         let connections = config.database.url.as_ref().map(|_| config.database.pool_size);
         let long_work = LongWork::new(clock.clone(), connections.unwrap_or(usize::MAX));
         let long_work = Arc::new(long_work);
@@ -129,7 +129,7 @@ impl Services {
         CopyService::new(self.store.clone(), to.store.clone())
     }
 
-    /// The methods of the contract for the program itself, in this process: no port, no key. Each
+    /// The methods of the contract for the program itself, in this process: without a port and a key. Each
     /// call may take `timeout`.
     pub fn local(&self, task: Task, timeout: Duration) -> api::http::Backend {
         let clock = self.clock.clone();
@@ -137,7 +137,7 @@ impl Services {
         api::local(self.use_cases(), task.holder(), deadline)
     }
 
-    /// The use cases that the protocols are made over.
+    /// The use cases that the protocols call.
     pub fn use_cases(&self) -> api::UseCases {
         api::UseCases {
             settings: self.settings.clone(),
@@ -148,18 +148,18 @@ impl Services {
         }
     }
 
-    /// What was found damaged since it was opened.
+    /// The damage that was met since the store was opened.
     pub fn damages(&self) -> Arc<Damages> {
         self.damages.clone()
     }
 
-    /// What a stopwatch shows, for commands that tell how far they are.
+    /// A time that never goes back, for commands that show their progress.
     pub fn monotonic(&self) -> std::time::Instant {
         self.clock.monotonic()
     }
 }
 
-/// A server that has its port, and answers nobody yet.
+/// A server that has its port, and does not answer yet.
 pub struct Server {
     services: Services,
     api: api::Api,
@@ -171,7 +171,8 @@ pub fn start(config: &Config, services: Services) -> Result<Server, ServeError> 
     Ok(start_on(net::bind(config)?, config, services))
 }
 
-/// The same on a port that was taken before, so that nothing is made where that fails.
+/// The same on a port that is already taken. Taking the port first makes sure that nothing is made if that
+/// fails.
 pub fn start_on(bound: Bound, config: &Config, services: Services) -> Server {
     let api = api::Api::new(
         services.use_cases(),
@@ -182,27 +183,28 @@ pub fn start_on(bound: Bound, config: &Config, services: Services) -> Server {
 }
 
 impl Server {
-    /// Where it listens; the real port if 0 was asked for.
+    /// The address that the server listens at, with the real port if 0 was requested.
     pub fn local_addr(&self) -> SocketAddr {
         self.bound.local_addr()
     }
 
-    /// TLS, if it is on, to be reloaded.
+    /// TLS, if it is on, so that the certificate can be read again.
     pub fn tls(&self) -> Option<Arc<net::Tls>> {
         self.bound.tls()
     }
 
-    /// Has every request go the general way: for tests, which compare its answers with those that are given at once.
+    /// Sends every request the general way. Tests compare these answers with those that are given at once, which
+    /// must be equal.
     pub fn general_only(self) -> Self {
         Self { api: self.api.general_only(), ..self }
     }
 
-    /// Serves until it is told to stop, and what was in flight then is finished or out of time.
+    /// Serves until the shutdown, and until each request in flight is finished or out of time.
     pub async fn serve(self, shutdown: Shutdown) {
         self.serve_telling(shutdown, || ()).await;
     }
 
-    /// The same, and calls `answers` once whoever connects is answered.
+    /// The same. It calls `answers` as soon as clients are answered.
     pub async fn serve_telling(self, shutdown: Shutdown, answers: impl FnOnce()) {
         let Self { services, api, bound } = self;
         let authenticator = services.authenticator.clone();
@@ -210,7 +212,7 @@ impl Server {
         let damages = services.damages.clone();
         background::know_secrets_first(&authenticator).await;
         let readiness: net::Readiness = Arc::new(move || {
-            // What is damaged for one company is no reason to refuse the others.
+            // Damage of one company is no reason to refuse the requests for others.
             let notes = [freshness.readiness()?, damages.summary()].into_iter().flatten();
             Ok(notes.reduce(|one, other| format!("{one}\n{other}")))
         });
@@ -223,7 +225,7 @@ impl Server {
         );
         tokio::select! {
             () = bound.serve(api.app(), readiness, services.clock.clone(), shutdown.clone(), answers) => {}
-            // Never ends: it is dropped when the server has drained.
+            // This branch never ends. It is dropped after the drain.
             () = background => {}
         }
         if let Err(error) = authenticator.flush_last_used().await {

@@ -1,4 +1,4 @@
-//! The one place that knows status codes: what each error is over gRPC and over HTTP.
+//! The only file that knows status codes: the code of each error over gRPC and over HTTP.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,7 +22,7 @@ pub use documented::{About, DocumentedError, documented_errors};
 /// The domain of every `ErrorInfo` of this service.
 pub const DOMAIN: &str = "customer-settings";
 
-/// What a request speaks, and so in which form it is answered.
+/// The protocol of a request, which decides the form of its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/JSON.
@@ -34,21 +34,21 @@ pub enum Protocol {
     GrpcWeb,
 }
 
-/// What is wrong with the `Host` header of a request.
+/// The problem of a request's `Host` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostProblem {
-    /// There is none.
+    /// There is no header.
     #[error("there is no Host header, which HTTP/1.1 requires")]
     Missing,
-    /// There is more than one.
+    /// There is more than one header.
     #[error("there is more than one Host header")]
     Several,
-    /// It is no name or address with perhaps a port.
+    /// The value is not a name or an address with an optional port.
     #[error("the Host header is no name or address, with or without a port")]
     Malformed,
 }
 
-/// What goes wrong before a method is reached.
+/// Errors before a method is reached.
 #[derive(Clone, Debug)]
 pub enum RequestError {
     /// No method has this path.
@@ -66,19 +66,19 @@ pub enum RequestError {
         /// The HTTP methods that the path has.
         allow: String,
     },
-    /// The body is larger than the server takes.
+    /// The body is larger than the server accepts.
     BodyTooLarge {
         /// The most bytes.
         limit: usize,
     },
     /// The body is not JSON.
     MalformedJson {
-        /// What is wrong, with line and column where known.
+        /// The problem, with line and column if they are known.
         description: String,
     },
     /// The message is not what the method takes, or its frame is damaged.
     MalformedMessage,
-    /// A method that takes one message was sent more.
+    /// A method with one message was sent more messages.
     SeveralMessages,
     /// The body is a form post.
     FormPost,
@@ -86,42 +86,42 @@ pub enum RequestError {
     BodyUnreadable,
     /// The rest of the body had not come when the request's time was over.
     BodyLate,
-    /// The content type is gRPC's, and the HTTP method or version cannot carry it.
+    /// The content type is gRPC's, but the HTTP method or version cannot carry gRPC.
     NotGrpc {
-        /// The content type, the HTTP method and the HTTP version as they were sent.
+        /// The content type as it was sent.
         content_type: String,
-        /// See above.
+        /// The HTTP method as it was sent.
         method: String,
-        /// See above.
+        /// The HTTP version as it was sent.
         version: String,
     },
-    /// gRPC with messages in a form that is not spoken.
+    /// gRPC with messages in a form that the server does not speak.
     UnknownCodec {
         /// The content type as it was sent.
         content_type: String,
     },
-    /// The request came as plain HTTP to a port of TLS.
+    /// The request came as plain HTTP to a TLS port.
     PlainHttp,
-    /// A request of HTTP/1.1 does not say once and well which host it is for.
+    /// A request of HTTP/1.1 does not name its host once and correctly.
     InvalidHost(HostProblem),
-    /// How long the caller waits cannot be read.
+    /// The caller's time-out cannot be read.
     MalformedTimeout {
         /// The header as it was sent.
         given: String,
     },
-    /// The body or the message is compressed with something that is not known here.
+    /// The body or the message has a compression that the server does not know.
     UnknownEncoding {
-        /// The header that said so, in lower case.
+        /// The header that names the compression, in lower case.
         header: &'static str,
     },
-    /// What is said to be compressed with gzip is not, or is cut off.
+    /// The body or message is announced as gzip, but is not gzip or is cut off.
     MalformedGzip,
-    /// A gRPC message says to be compressed, and the call does not say with what.
+    /// A gRPC message is marked as compressed, but the call names no compression.
     UnannouncedCompression,
 }
 
 impl RequestError {
-    /// The stable word for programs.
+    /// The stable reason for programs.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::UnknownPath { .. } => "UNKNOWN_PATH",
@@ -213,7 +213,7 @@ impl RequestError {
         }
     }
 
-    /// The headers that tell a client what it may send instead.
+    /// The headers that tell a client which requests are possible instead.
     fn headers(&self) -> HeaderMap {
         let accepted = match self {
             Self::UnknownEncoding { header: "grpc-encoding" } => {
@@ -225,7 +225,7 @@ impl RequestError {
         HeaderMap::from_iter([(accepted.0, HeaderValue::from_static(accepted.1))])
     }
 
-    /// The violation that INVALID_ARGUMENT carries.
+    /// The violation in an INVALID_ARGUMENT.
     fn violation(&self) -> Option<Violation> {
         match self {
             Self::UnknownPath { .. }
@@ -268,7 +268,7 @@ fn unknown_codec(content_type: &str) -> String {
     )
 }
 
-/// The table: each error's gRPC code and HTTP status, for every protocol.
+/// The table: the gRPC code and HTTP status of each error, for every protocol.
 fn codes(error: &Error) -> (Code, StatusCode) {
     match error {
         Error::NoCredential
@@ -304,7 +304,7 @@ fn codes(error: &Error) -> (Code, StatusCode) {
     }
 }
 
-/// The same table for what goes wrong before a method is reached.
+/// The same table for errors before a method is reached.
 fn request_codes(error: &RequestError) -> (Code, StatusCode) {
     match error {
         RequestError::UnknownPath { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
@@ -322,7 +322,8 @@ fn request_codes(error: &RequestError) -> (Code, StatusCode) {
         // gRPC's document on compression asks for this code.
         RequestError::UnannouncedCompression => (Code::Internal, StatusCode::BAD_REQUEST),
         RequestError::PlainHttp => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
-        // Unlike 504 it says whom the server waited for: it is no failure of the server, and may be sent again.
+        // Unlike 504, this status says that the server waited for the client. The server did not fail, and
+        // the request can be sent again.
         RequestError::BodyLate => (Code::DeadlineExceeded, StatusCode::REQUEST_TIMEOUT),
         RequestError::BodyTooLarge { .. } => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
         RequestError::MalformedJson { .. }
@@ -335,7 +336,7 @@ fn request_codes(error: &RequestError) -> (Code, StatusCode) {
     }
 }
 
-/// The HTTP status of a gRPC code, for errors that come from outside our own tables.
+/// The HTTP status of a gRPC code, for errors from outside our own tables.
 fn http_status(code: Code) -> StatusCode {
     match code {
         Code::Ok => StatusCode::OK,
@@ -358,9 +359,9 @@ fn http_status(code: Code) -> StatusCode {
 const RETRY_UNAVAILABLE: Duration = Duration::from_secs(1);
 const CHALLENGE: &str = r#"Basic realm="customer-settings", charset="UTF-8""#;
 
-/// An error as gRPC carries it: code, message and typed details, and its headers as metadata.
+/// An error in the form of gRPC: code, message and typed details, and its headers as metadata.
 ///
-/// Unavailable and internal errors are logged here, since only this place sees each of them once.
+/// Unavailable and internal errors are logged here, because only this function meets each of them once.
 pub fn grpc_status(error: &Error) -> tonic::Status {
     if let Some(cause) = error.cause() {
         tracing::error!(reason = error.reason(), cause = cause.for_log(), "{error}");
@@ -411,7 +412,7 @@ fn violations(error: &Error) -> Vec<Violation> {
     }
 }
 
-/// An error of a request that reached no method, as gRPC carries it.
+/// An error of a request that reached no method, in the form of gRPC.
 pub fn request_status(error: &RequestError) -> tonic::Status {
     let parts = Parts {
         code: request_codes(error).0,
@@ -470,7 +471,7 @@ fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
     pairs.into_iter().collect()
 }
 
-/// The revisions in the way and who made them, newest first.
+/// The revisions that block the request, with their authors, newest first.
 fn past(since: &[Past]) -> Vec<(&'static str, String)> {
     let list = |texts: Vec<String>| texts.join(",");
     vec![
@@ -479,12 +480,12 @@ fn past(since: &[Past]) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// An error as an answer in the protocol that the request speaks.
+/// An error as an answer in the protocol of the request.
 pub fn error_response(protocol: Protocol, error: &Error) -> Response<Body> {
     respond(protocol, grpc_status(error), codes(error).1)
 }
 
-/// An error of a request that reached no method, as an answer in the protocol it speaks.
+/// An error of a request that reached no method, as an answer in the protocol of the request.
 pub fn request_error_response(protocol: Protocol, error: &RequestError) -> Response<Body> {
     let mut response = respond(protocol, request_status(error), request_codes(error).1);
     if let RequestError::MethodNotAllowed { allow } = error
@@ -500,28 +501,28 @@ pub fn json_response(status: &tonic::Status) -> Response<Body> {
     json_with(status, http_status(status.code()))
 }
 
-/// The answer to a conditional request for what has not changed.
+/// The answer to a conditional request if the thing has not changed.
 pub fn not_modified<B: Default>() -> Response<B> {
     let mut response = Response::new(B::default());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     response
 }
 
-/// Whether that is such an answer.
+/// Whether the answer is such an answer.
 pub fn is_not_modified<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::NOT_MODIFIED
 }
 
-/// The code that the head or the trailers of a gRPC answer have.
+/// The code in the head or the trailers of a gRPC answer.
 pub fn grpc_code(headers: &HeaderMap) -> Option<Code> {
     headers.get(tonic::Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
 }
 
-/// The stable reason of an error, in the extensions of its answer as JSON. Over gRPC its head has it.
+/// The stable reason of an error, in the extensions of its JSON answer. Over gRPC the head has it.
 #[derive(Clone)]
 struct Reason(String);
 
-/// The reason that an answer gives, if it is an error's.
+/// The reason of an answer, if it is an error.
 pub fn reason<B>(response: &Response<B>) -> Option<String> {
     if let Some(Reason(reason)) = response.extensions().get() {
         return Some(reason.clone());
@@ -529,7 +530,7 @@ pub fn reason<B>(response: &Response<B>) -> Option<String> {
     Some(tonic::Status::from_header_map(response.headers())?.get_details_error_info()?.reason)
 }
 
-/// Whether the answer tells the client that it asks too often.
+/// Whether the answer says that the client sends too many requests.
 pub fn is_limited<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::TOO_MANY_REQUESTS
         || grpc_code(response.headers()) == Some(Code::ResourceExhausted)
@@ -572,7 +573,7 @@ fn status_json(status: &tonic::Status) -> Vec<u8> {
     let mut json = detailed.unwrap_or_else(
         || serde_json::json!({"code": code, "message": status.message(), "details": []}),
     );
-    // Maps have no order of their own, and the same error should be the same bytes.
+    // Maps have no fixed order, but the same error should have the same bytes.
     for detail in json["details"].as_array_mut().into_iter().flatten() {
         if let Some(metadata) =
             detail.get_mut("metadata").and_then(|metadata| metadata.as_object_mut())

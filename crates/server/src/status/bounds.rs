@@ -1,5 +1,5 @@
-//! What a status is made of, cut to what every client takes. All statuses of this service are made here, so none can
-//! be too large, however long the texts are that go into it.
+//! The parts of a status, cut to the sizes that every client accepts. All statuses of this service are made
+//! here, so none can be too large, for texts of any length.
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
@@ -10,28 +10,28 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::DOMAIN;
 use crate::catalog::error::Violation;
 
-/// The most bytes of a status as gRPC sends it: the message with percent signs, and once more among the details in
-/// base64. gRPC's C core begins to refuse at 8 KiB of headers, and other headers need some room.
+/// The most bytes of a status as gRPC sends it. The message is sent twice: with percent signs, and among the
+/// details in base64. gRPC's C core begins to refuse at 8 KiB of headers, and other headers need some room.
 pub const MOST_SENT: usize = 7 * 1_024;
 
-/// Of these, for the message.
+/// The part of these bytes for the message.
 const MOST_MESSAGE_SENT: usize = 3 * 1_024;
 /// The most bytes of the metadata of `ErrorInfo`, names included.
 const MOST_METADATA: usize = 1_024;
-/// The most bytes of one value there.
+/// The most bytes of one value in the metadata.
 const MOST_VALUE: usize = 512;
 /// The most bytes of the path of a wrong field.
 const MOST_FIELD: usize = 200;
-/// The most bytes of what is wrong with it.
+/// The most bytes of the description of a wrong field.
 const MOST_DESCRIPTION: usize = 600;
-/// Of what the caller sent, an error quotes no more bytes than this.
+/// The most bytes that an error quotes from the caller's request.
 const MOST_QUOTED: usize = 200;
-/// More than what is left takes: names of headers and types, reasons, the delay before a repetition.
+/// More than the rest needs: names of headers and types, reasons, the delay before a repetition.
 const OVERHEAD_SENT: usize = 640;
-/// More than the tags and lengths around two texts in a message take.
+/// More than the tags and lengths around two texts in a message need.
 const FRAMING: usize = 16;
 
-/// What goes into a status, as long as it is.
+/// The parts of a status, in their full length.
 pub(super) struct Parts {
     pub(super) code: Code,
     pub(super) message: String,
@@ -88,7 +88,7 @@ fn message(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What a message takes: in its header, and among the details.
+/// The bytes that a message needs: in its header, and among the details.
 fn sent(message: &str) -> usize {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"#%<>`?{}".contains(&byte);
     let in_header: usize = message.bytes().map(|byte| if is_plain(byte) { 1 } else { 3 }).sum();
@@ -99,8 +99,8 @@ fn in_base64(bytes: usize) -> usize {
     bytes.div_ceil(3) * 4
 }
 
-/// Text, without its middle where it is longer than that many bytes and a few. The end stays, as it is where an error
-/// says what to do, and a parser line and column.
+/// The text, without its middle if it is much longer than this many bytes. The end stays, because errors say
+/// there what to do, and parsers name line and column there.
 fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return Cow::Borrowed(text);
@@ -110,7 +110,7 @@ fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{} … {}", &text[..head], &text[tail..]))
 }
 
-/// What the caller sent, for an error; what a parser says may quote it too.
+/// A text from the caller's request, for an error. Also for a parser's message, which may quote the request.
 pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
     shortened(text, MOST_QUOTED)
 }

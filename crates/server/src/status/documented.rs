@@ -1,4 +1,4 @@
-//! The errors that the OpenAPI document shows, made as they are for answers.
+//! The errors in the OpenAPI document, made in the same way as for answers.
 
 use axum::body::Body;
 use http::{Response, StatusCode, header};
@@ -12,35 +12,35 @@ use crate::catalog::{
     error::{Cause, Error, Kind, Limit, Unavailable},
 };
 
-/// An error as the OpenAPI document shows it.
+/// An error in the OpenAPI document.
 #[derive(Clone, Debug)]
 pub struct DocumentedError {
     /// Its HTTP status.
     pub status: StatusCode,
-    /// When it is answered.
+    /// The situation in which it is answered.
     pub description: &'static str,
-    /// What can meet it.
+    /// The requests that can get it.
     pub about: About,
-    /// The headers it comes with.
+    /// The headers of the answer.
     pub headers: Vec<String>,
     /// A real answer.
     pub example: serde_json::Value,
 }
 
-/// Which requests can meet an error.
+/// The requests that can get an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
-    /// All of them.
+    /// All requests.
     Anything,
-    /// Those with a body.
+    /// Requests with a body.
     Bodies,
     /// Writes.
     Writes,
-    /// Those whose path has something to fill in, which may make another path of it.
+    /// Requests whose path has variables, so that a wrong value may make another path of it.
     Paths,
 }
 
-/// One error of each HTTP status that any method may answer, rendered as answers are.
+/// One error of each HTTP status that any method may answer, in the form of answers.
 pub fn documented_errors() -> Vec<DocumentedError> {
     let invalid =
         Error::invalid("company_id", "MALFORMED_ID", "must be 1 to 64 of A-Z a-z 0-9 _ -");
@@ -55,7 +55,7 @@ pub fn documented_errors() -> Vec<DocumentedError> {
         was_its: true,
         since: vec![],
     };
-    // Not as an answer that is sent: those are counted and logged.
+    // This is not an answer that is sent, which would be counted and logged.
     let of = |description: &'static str, about: About, error: &Error| {
         let (status, http) = (rendered(error), codes(error).1);
         documented(description, about, &status, json_with(&status, http))
