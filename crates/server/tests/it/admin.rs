@@ -2,6 +2,7 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::harness::*;
 
@@ -34,12 +35,22 @@ impl Desk {
         body: Value,
         headers: &[(&str, &str)],
     ) -> Answer {
-        let mut call = self.server.call(method, path).bearer(&self.secret);
-        for (name, value) in headers {
-            call = call.header(name, value);
-        }
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        call.body(body).send().await
+        let answered = async {
+            loop {
+                let mut call = self.server.call(method, path).bearer(&self.secret);
+                for (name, value) in headers {
+                    call = call.header(name, value);
+                }
+                let answer = call.body(body.clone()).send().await;
+                // A server waits two seconds for its database, which one on a starved machine may need for itself.
+                // Then nothing was written, and clients are told to try again.
+                if answer.status != 503 || !answer.text().contains("STORE_UNAVAILABLE") {
+                    return answer;
+                }
+            }
+        };
+        timeout(PATIENCE, answered).await.unwrap()
     }
 
     /// Sends a request that must succeed, and gives its answer.
