@@ -12,7 +12,6 @@ use customer_settings_contract::{
     },
     moego::common::v1::{Address as AddressMessage, address::Type},
 };
-use prost::Message;
 use prost_types::FieldMask;
 use sha2::{Digest, Sha256};
 use tonic::{Request, Response, Status};
@@ -20,10 +19,12 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin, convert,
     paging::{Asked, ROWS},
-    request::{Envelope, Mask, as_of, id_of_new, refuse_etag, required, same_id, written},
+    request::{
+        Envelope, Mask, as_of, id_of_new, one_step, refuse_etag, required, same_id, written,
+    },
 };
 use crate::{
-    api::marks::{answer, marked},
+    api::marks::answer,
     catalog::{
         access::Caller,
         change::{BusinessPatch, CompanyPatch, ContactDraft, Step},
@@ -33,7 +34,7 @@ use crate::{
         id::{BusinessId, CompanyId},
         log::RequestId,
         place::{Country, TimeZone},
-        settings::Subject,
+        settings::{Settings, Subject},
         text::Name,
     },
     service::{
@@ -58,37 +59,19 @@ const BUSINESS_FIELDS: [&str; 11] = [
     "google",
 ];
 
-impl Admin {
-    /// Makes one step about the company or a location; `message` is without its request id.
-    async fn company_step(
-        &self,
-        envelope: &Envelope,
-        (rpc, message): (&str, &impl Message),
-        (company, request_id, validate_only): (&CompanyId, &str, bool),
-        step: Result<Step>,
-    ) -> Result<Written> {
-        let ask = Ask::Steps { etag: None, steps: vec![step?], is_batch: false };
-        let write = envelope.write(rpc, message, request_id, validate_only, ask)?;
-        self.0.settings.write(envelope.caller()?, company, write).await
-    }
-}
-
-fn the_company(written: Written) -> (Written, Company) {
-    let settings = &written.settings;
-    let company = convert::company(&settings.company, Some(settings.revision));
-    (written, company)
+fn the_company<M>(_: &M, written: &Written) -> Result<Company> {
+    Ok(convert::company(&written.settings.company, Some(written.settings.revision)))
 }
 
 /// The location that a single step was about.
-fn the_business(written: Written) -> Result<(Written, Business)> {
+fn the_business<M>(_: &M, written: &Written) -> Result<Business> {
     let settings = &written.settings;
     let found = match written.subjects.first() {
         Some(Subject::Business(id)) => settings.businesses.iter().find(|held| held.id == *id),
         _ => None,
     };
-    let found = found.map(|held| convert::business(&settings.company.id, held));
     let gone = || Error::Internal(Cause::new("a step's location is not there after it"));
-    found.map(|business| (written, business)).ok_or_else(gone)
+    Ok(convert::business(&settings.company.id, found.ok_or_else(gone)?))
 }
 
 #[tonic::async_trait]
@@ -97,51 +80,38 @@ impl CompanyService for Admin {
         &self,
         request: Request<CreateCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = take(&mut message.request_id);
+        let envelope = Envelope::open_write(request);
         let made = async {
-            let company = match message.company_id.as_str() {
-                "" => new_company_id(envelope.caller()?, envelope.request_id(&id)?.as_ref())?,
+            let company = match envelope.message.company_id.as_str() {
+                "" => new_company_id(envelope.caller()?, envelope.request_id()?.as_ref())?,
                 id => CompanyId::parse("company_id", id)?,
             };
-            let sent = message.company.as_ref();
-            let inner = sent.map_or("", |sent| &sent.id);
-            id_of_new("company.id", inner, &message.company_id, "company_id")?;
-            refuse_etag("company.etag", sent.map_or("", |sent| &sent.etag), "")?;
-            let patch = company_patch(sent, None)?;
-            required("company.name", patch.name.as_ref())?;
-            let step = Ok(Step::CreateCompany { patch });
-            let of = (&company, id.as_str(), message.validate_only);
-            self.company_step(&envelope, ("CreateCompany", &message), of, step).await
+            self.write_to(&company, &envelope, create_company, the_company).await
         };
-        written(made.await.map(the_company))
+        written(made.await)
     }
 
     async fn get_company(
         &self,
         request: Request<GetCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
-        let (envelope, message) = Envelope::open(request);
-        let get = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let as_of = as_of(message.revision, message.read_time)?;
-            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
-            let read = self.0.settings.read(caller, &company, as_of, deadline);
-            let (settings, marks) = read.await?;
-            Ok((marks, convert::company(&settings.company, Some(settings.revision))))
+        let asked = |sent: GetCompanyRequest| Ok((as_of(sent.revision, sent.read_time)?, ()));
+        let show = |settings: &Settings, ()| {
+            Ok(convert::company(&settings.company, Some(settings.revision)))
         };
-        marked(get.await)
+        self.read(request, asked, show).await
     }
 
     async fn list_companies(
         &self,
         request: Request<ListCompaniesRequest>,
     ) -> Result<Response<ListCompaniesResponse>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
+        let mut envelope = Envelope::open(request);
+        let message = &mut envelope.message;
         let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
         let list = async {
-            let caller = envelope.caller()?;
-            let asked = Asked::parse("ListCompanies", &message, (size, &token), ROWS)?;
+            let (caller, message) = (envelope.caller()?, &envelope.message);
+            let asked = Asked::parse("ListCompanies", message, (size, &token), ROWS)?;
             let after = asked.after(2, |words| {
                 let [id, name] = words else { return None };
                 Some(((*name).to_owned(), CompanyId::parse("id", id).ok()?))
@@ -168,52 +138,37 @@ impl CompanyService for Admin {
         &self,
         request: Request<UpdateCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = take(&mut message.request_id);
-        let made = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let sent = message.company.as_ref();
-            same_id("company.id", sent.map_or("", |sent| &sent.id), company.as_str())?;
-            let in_body = sent.map(|sent| sent.etag.as_str()).unwrap_or_default();
-            let etag = envelope.etag(&[&message.etag, in_body]);
-            let patch = company_patch(sent, message.update_mask.as_ref());
-            let step = etag.and_then(|etag| Ok(Step::UpdateCompany { patch: patch?, etag }));
-            let of = (&company, id.as_str(), message.validate_only);
-            self.company_step(&envelope, ("UpdateCompany", &message), of, step).await
+        let ask = |sent: &Envelope<UpdateCompanyRequest>| {
+            let UpdateCompanyRequest { company, update_mask, etag, company_id, .. } = &sent.message;
+            let company = company.as_ref();
+            same_id("company.id", company.map_or("", |company| &company.id), company_id)?;
+            let etag = sent.etag(&[etag, company.map_or("", |company| &company.etag)])?;
+            let patch = company_patch(company, update_mask.as_ref())?;
+            Ok(one_step(Step::UpdateCompany { patch, etag }))
         };
-        written(made.await.map(the_company))
+        self.write(request, ask, the_company).await
     }
 
     async fn archive_company(
         &self,
         request: Request<ArchiveCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = take(&mut message.request_id);
-        let made = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let etag = envelope.etag(&[&message.etag]);
-            let step = etag.map(|etag| Step::SetCompanyState { state: State::Archived, etag });
-            let of = (&company, id.as_str(), message.validate_only);
-            self.company_step(&envelope, ("ArchiveCompany", &message), of, step).await
+        let ask = |sent: &Envelope<ArchiveCompanyRequest>| {
+            let etag = sent.etag(&[&sent.message.etag])?;
+            Ok(one_step(Step::SetCompanyState { state: State::Archived, etag }))
         };
-        written(made.await.map(the_company))
+        self.write(request, ask, the_company).await
     }
 
     async fn restore_company(
         &self,
         request: Request<RestoreCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = take(&mut message.request_id);
-        let made = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let etag = envelope.etag(&[&message.etag]);
-            let step = etag.map(|etag| Step::SetCompanyState { state: State::Active, etag });
-            let of = (&company, id.as_str(), message.validate_only);
-            self.company_step(&envelope, ("RestoreCompany", &message), of, step).await
+        let ask = |sent: &Envelope<RestoreCompanyRequest>| {
+            let etag = sent.etag(&[&sent.message.etag])?;
+            Ok(one_step(Step::SetCompanyState { state: State::Active, etag }))
         };
-        written(made.await.map(the_company))
+        self.write(request, ask, the_company).await
     }
 }
 
@@ -223,141 +178,129 @@ impl BusinessService for Admin {
         &self,
         request: Request<CreateBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let request_id = take(&mut message.request_id);
-        let made = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let step = || {
-                let id = match message.business_id.as_str() {
-                    "" => None,
-                    id => Some(BusinessId::parse("business_id", id)?),
-                };
-                let sent = message.business.as_ref();
-                let inner = sent.map_or("", |sent| &sent.id);
-                id_of_new("business.id", inner, &message.business_id, "business_id")?;
-                same_ids(sent, &message.business_id, &message.company_id)?;
-                refuse_etag("business.etag", sent.map_or("", |sent| &sent.etag), "")?;
-                let patch = Box::new(business_patch(sent, None)?);
-                required("business.name", patch.name.as_ref())?;
-                Ok(Step::CreateBusiness { id, patch })
-            };
-            let of = (&company, request_id.as_str(), message.validate_only);
-            self.company_step(&envelope, ("CreateBusiness", &message), of, step()).await
-        };
-        written(made.await.and_then(the_business))
+        self.write(request, create_business, the_business).await
     }
 
     async fn get_business(
         &self,
         request: Request<GetBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
-        let (envelope, message) = Envelope::open(request);
-        let get = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let id = BusinessId::parse("id", &message.id)?;
-            let as_of = as_of(message.revision, message.read_time)?;
-            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
-            let read = self.0.settings.read(caller, &company, as_of, deadline);
-            let (settings, marks) = read.await?;
+        let asked = |sent: GetBusinessRequest| {
+            let id = BusinessId::parse("id", &sent.id)?;
+            Ok((as_of(sent.revision, sent.read_time)?, id))
+        };
+        let show = |settings: &Settings, id: BusinessId| {
             let found = settings.businesses.iter().find(|held| held.id == id);
             let absent = || Error::NotFound { kind: Kind::Business, id: id.to_string() };
-            Ok((marks, convert::business(&company, found.ok_or_else(absent)?)))
+            Ok(convert::business(&settings.company.id, found.ok_or_else(absent)?))
         };
-        marked(get.await)
+        self.read(request, asked, show).await
     }
 
     async fn list_businesses(
         &self,
         request: Request<ListBusinessesRequest>,
     ) -> Result<Response<ListBusinessesResponse>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
-        let list = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let as_of = as_of(message.revision, message.read_time)?;
-            let asked = Asked::parse("ListBusinesses", &message, (size, &token), ROWS)?;
+        let asked = |mut sent: ListBusinessesRequest| {
+            let as_of = as_of(sent.revision, sent.read_time)?;
+            let (size, token) = (take(&mut sent.page_size), take(&mut sent.page_token));
+            let asked = Asked::parse("ListBusinesses", &sent, (size, &token), ROWS)?;
             let after = asked.after(2, |words| {
                 let [id, name] = words else { return None };
                 Some(((*name).to_owned(), (*id).to_owned()))
             })?;
-            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
-            let read = self.0.settings.read(caller, &company, as_of, deadline);
-            let (settings, marks) = read.await?;
-            // They are in the order of their names, and then of their ids.
-            let is_after = |held: &&Held| {
-                let place = (held.name.as_str(), held.id.as_str());
-                after.as_ref().is_none_or(|(name, id)| place > (name, id))
-            };
-            let is_shown = |held: &&Held| message.show_archived || held.state == State::Active;
-            let rows = settings.businesses.iter().filter(is_after).filter(is_shown);
-            let rows: Vec<&Held> = rows.take(usize::from(asked.size()) + 1).collect();
-            let (businesses, next_page_token, _) = asked.cut(
-                &rows,
-                |held| Some(convert::business(&company, held)),
-                |held| format!("{} {}", held.id, held.name),
-            );
-            Ok((marks, ListBusinessesResponse { businesses, next_page_token }))
+            Ok((as_of, (asked, after, sent.show_archived)))
         };
-        marked(list.await)
+        self.read(request, asked, businesses).await
     }
 
     async fn update_business(
         &self,
         request: Request<UpdateBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let request_id = take(&mut message.request_id);
-        let made = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let sent = message.business.as_ref();
-            let step = || {
-                let id = BusinessId::parse("id", &message.id)?;
-                same_ids(sent, id.as_str(), &message.company_id)?;
-                let in_body = sent.map(|sent| sent.etag.as_str()).unwrap_or_default();
-                let etag = envelope.etag(&[&message.etag, in_body])?;
-                let patch = Box::new(business_patch(sent, message.update_mask.as_ref())?);
-                Ok(Step::UpdateBusiness { id, patch, etag })
-            };
-            let of = (&company, request_id.as_str(), message.validate_only);
-            self.company_step(&envelope, ("UpdateBusiness", &message), of, step()).await
+        let ask = |sent: &Envelope<UpdateBusinessRequest>| {
+            let UpdateBusinessRequest { business, update_mask, etag, .. } = &sent.message;
+            let business = business.as_ref();
+            let id = BusinessId::parse("id", &sent.message.id)?;
+            same_ids(business, id.as_str(), &sent.message.company_id)?;
+            let etag = sent.etag(&[etag, business.map_or("", |business| &business.etag)])?;
+            let patch = Box::new(business_patch(business, update_mask.as_ref())?);
+            Ok(one_step(Step::UpdateBusiness { id, patch, etag }))
         };
-        written(made.await.and_then(the_business))
+        self.write(request, ask, the_business).await
     }
 
     async fn archive_business(
         &self,
         request: Request<ArchiveBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let request_id = take(&mut message.request_id);
-        let made = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let step = business_state(&envelope, &message.id, &message.etag, State::Archived);
-            let of = (&company, request_id.as_str(), message.validate_only);
-            self.company_step(&envelope, ("ArchiveBusiness", &message), of, step).await
+        let ask = |sent: &Envelope<ArchiveBusinessRequest>| {
+            let id = BusinessId::parse("id", &sent.message.id)?;
+            let etag = sent.etag(&[&sent.message.etag])?;
+            Ok(one_step(Step::SetBusinessState { id, state: State::Archived, etag }))
         };
-        written(made.await.and_then(the_business))
+        self.write(request, ask, the_business).await
     }
 
     async fn restore_business(
         &self,
         request: Request<RestoreBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let request_id = take(&mut message.request_id);
-        let made = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let step = business_state(&envelope, &message.id, &message.etag, State::Active);
-            let of = (&company, request_id.as_str(), message.validate_only);
-            self.company_step(&envelope, ("RestoreBusiness", &message), of, step).await
+        let ask = |sent: &Envelope<RestoreBusinessRequest>| {
+            let id = BusinessId::parse("id", &sent.message.id)?;
+            let etag = sent.etag(&[&sent.message.etag])?;
+            Ok(one_step(Step::SetBusinessState { id, state: State::Active, etag }))
         };
-        written(made.await.and_then(the_business))
+        self.write(request, ask, the_business).await
     }
 }
 
-fn business_state(envelope: &Envelope, id: &str, etag: &str, state: State) -> Result<Step> {
-    let id = BusinessId::parse("id", id)?;
-    Ok(Step::SetBusinessState { id, state, etag: envelope.etag(&[etag])? })
+fn create_company(sent: &Envelope<CreateCompanyRequest>) -> Result<Ask> {
+    let CreateCompanyRequest { company, company_id, .. } = &sent.message;
+    let company = company.as_ref();
+    let inner = company.map_or("", |company| &company.id);
+    id_of_new("company.id", inner, company_id, "company_id")?;
+    refuse_etag("company.etag", company.map_or("", |company| &company.etag), "")?;
+    let patch = company_patch(company, None)?;
+    required("company.name", patch.name.as_ref())?;
+    Ok(one_step(Step::CreateCompany { patch }))
+}
+
+fn create_business(sent: &Envelope<CreateBusinessRequest>) -> Result<Ask> {
+    let CreateBusinessRequest { business, business_id, company_id, .. } = &sent.message;
+    let business = business.as_ref();
+    let id = match business_id.as_str() {
+        "" => None,
+        id => Some(BusinessId::parse("business_id", id)?),
+    };
+    let inner = business.map_or("", |business| &business.id);
+    id_of_new("business.id", inner, business_id, "business_id")?;
+    same_ids(business, business_id, company_id)?;
+    refuse_etag("business.etag", business.map_or("", |business| &business.etag), "")?;
+    let patch = Box::new(business_patch(business, None)?);
+    required("business.name", patch.name.as_ref())?;
+    Ok(one_step(Step::CreateBusiness { id, patch }))
+}
+
+/// A page of a company's locations, behind the name and the id of the last one before it.
+fn businesses(
+    settings: &Settings,
+    (asked, after, show_archived): (Asked, Option<(String, String)>, bool),
+) -> Result<ListBusinessesResponse> {
+    // They are in the order of their names, and then of their ids.
+    let is_after = |held: &&Held| {
+        let place = (held.name.as_str(), held.id.as_str());
+        after.as_ref().is_none_or(|(name, id)| place > (name, id))
+    };
+    let is_shown = |held: &&Held| show_archived || held.state == State::Active;
+    let rows = settings.businesses.iter().filter(is_after).filter(is_shown);
+    let rows: Vec<&Held> = rows.take(usize::from(asked.size()) + 1).collect();
+    let (businesses, next_page_token, _) = asked.cut(
+        &rows,
+        |held| Some(convert::business(&settings.company.id, held)),
+        |held| format!("{} {}", held.id, held.name),
+    );
+    Ok(ListBusinessesResponse { businesses, next_page_token })
 }
 
 /// Refuses a location that says of itself that it is another one.

@@ -16,18 +16,17 @@ use super::{
     Admin, convert, list,
     paging::MAX_PAGE_BYTES,
     request::{
-        Envelope, Mask, as_of, catalog, id_of_new, one_etag, refuse_etag, required, same_id,
-        written,
+        Envelope, Mask, as_of, catalog, id_of_new, one_etag, one_step, refuse_etag, required,
+        same_id, written,
     },
 };
 use crate::{
-    api::marks::marked,
     catalog::{
         change::{EntryPatch, Step},
         entry::{Catalog, MAX_ENTRIES},
         error::{Cause, Error, Kind, Result},
         etag::Etag,
-        id::{CompanyId, EntryId},
+        id::EntryId,
         settings::{Settings, Subject},
         text::{Color, Description, Name},
     },
@@ -39,51 +38,22 @@ const MAX_BATCH: usize = MAX_ENTRIES;
 
 const FIELDS: [&str; 4] = ["name", "description", "color", "is_default"];
 
-impl Admin {
-    /// Makes one step; `message` is without its request id.
-    async fn one_step(
-        &self,
-        envelope: &Envelope,
-        (rpc, message): (&str, &impl Message),
-        (company_id, request_id, validate_only): (&str, &str, bool),
-        step: Result<Step>,
-    ) -> Result<Written> {
-        let company = CompanyId::parse("company_id", company_id)?;
-        let ask = Ask::Steps { etag: None, steps: vec![step?], is_batch: false };
-        let write = envelope.write(rpc, message, request_id, validate_only, ask)?;
-        self.0.settings.write(envelope.caller()?, &company, write).await
-    }
-
-    async fn change_entries(
-        self,
-        envelope: Envelope,
-        mut message: BatchChangeEntriesRequest,
-    ) -> Result<(Written, BatchChangeEntriesResponse)> {
-        let id = std::mem::take(&mut message.request_id);
-        let company = CompanyId::parse("company_id", &message.company_id)?;
-        let etag = envelope.etag(&[&message.etag])?;
-        let ask = Ask::Steps { etag, steps: batch_steps(&message)?, is_batch: true };
-        let rpc = "BatchChangeEntries";
-        let write = envelope.write(rpc, &message, &id, message.validate_only, ask)?;
-        let written = self.0.settings.write(envelope.caller()?, &company, write).await?;
-        let results = batch_results(&written.settings, &written.subjects);
-        let answer = BatchChangeEntriesResponse {
-            revision: convert::revision(written.settings.revision),
-            etag: written.settings.etag().to_string(),
-            results,
-        };
-        Ok((written, answer))
-    }
-}
-
 /// The entry that a single step was about.
-fn the_entry(written: Written) -> Result<(Written, Entry)> {
+fn the_entry<M>(_: &M, written: &Written) -> Result<Entry> {
     let found = match written.subjects.first() {
         Some(Subject::Entry(catalog, id)) => convert::entry(&written.settings, *catalog, id),
         _ => None,
     };
-    let gone = || Error::Internal(Cause::new("a step's entry is not there after it"));
-    found.map(|entry| (written, entry)).ok_or_else(gone)
+    found.ok_or_else(|| Error::Internal(Cause::new("a step's entry is not there after it")))
+}
+
+fn the_batch(_: &BatchChangeEntriesRequest, written: &Written) -> BatchChangeEntriesResponse {
+    let settings = &written.settings;
+    BatchChangeEntriesResponse {
+        revision: convert::revision(settings.revision),
+        etag: settings.etag().to_string(),
+        results: batch_results(settings, &written.subjects),
+    }
 }
 
 #[tonic::async_trait]
@@ -92,130 +62,117 @@ impl EntryService for Admin {
         &self,
         request: Request<CreateEntryRequest>,
     ) -> Result<Response<Entry>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
-        let etag = envelope.etag(&[&message.etag]);
-        let step = etag.and_then(|etag| create_step(&message, etag));
-        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
-        let made = self.one_step(&envelope, ("CreateEntry", &message), of, step).await;
-        written(made.and_then(the_entry))
+        let step = |sent: &Envelope<CreateEntryRequest>| {
+            create_step(&sent.message, sent.etag(&[&sent.message.etag])?).map(one_step)
+        };
+        self.write(request, step, the_entry).await
     }
 
     async fn get_entry(
         &self,
         request: Request<GetEntryRequest>,
     ) -> Result<Response<Entry>, Status> {
-        let (envelope, message) = Envelope::open(request);
-        let get = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let (catalog, id) = target(&message.collection, &message.id)?;
-            let as_of = as_of(message.revision, message.read_time)?;
-            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
-            let read = self.0.settings.read(caller, &company, as_of, deadline);
-            let (settings, marks) = read.await?;
-            let entry = convert::entry(&settings, catalog, &id);
-            let absent = || Error::NotFound { kind: Kind::Entry, id: id.to_string() };
-            Ok((marks, entry.ok_or_else(absent)?))
+        let asked = |sent: GetEntryRequest| {
+            let target = target(&sent.collection, &sent.id)?;
+            Ok((as_of(sent.revision, sent.read_time)?, target))
         };
-        marked(get.await)
+        let show = |settings: &Settings, (catalog, id): (Catalog, EntryId)| {
+            let absent = || Error::NotFound { kind: Kind::Entry, id: id.to_string() };
+            convert::entry(settings, catalog, &id).ok_or_else(absent)
+        };
+        self.read(request, asked, show).await
     }
 
     async fn list_entries(
         &self,
         request: Request<ListEntriesRequest>,
     ) -> Result<Response<ListEntriesResponse>, Status> {
-        let (envelope, message) = Envelope::open(request);
-        let list = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
-            let catalog = catalog(&message.collection)?;
-            let listing = list::Listing::parse(message)?;
-            let as_of = listing.as_of();
-            let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
-            let read = self.0.settings.read(caller, &company, as_of, deadline);
-            let (settings, marks) = read.await?;
-            Ok((marks, listing.answer(&settings, catalog)))
+        let asked = |sent: ListEntriesRequest| {
+            let catalog = catalog(&sent.collection)?;
+            let listing = list::Listing::parse(sent)?;
+            Ok((listing.as_of(), (listing, catalog)))
         };
-        marked(list.await)
+        let show = |settings: &Settings, (listing, catalog): (list::Listing, Catalog)| {
+            Ok(listing.answer(settings, catalog))
+        };
+        self.read(request, asked, show).await
     }
 
     async fn update_entry(
         &self,
         request: Request<UpdateEntryRequest>,
     ) -> Result<Response<Entry>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
-        let etag = envelope.etag(&[&message.etag, entry_etag(message.entry.as_ref())]);
-        let step = etag.and_then(|etag| update_step(&message, etag));
-        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
-        let made = self.one_step(&envelope, ("UpdateEntry", &message), of, step).await;
-        written(made.and_then(the_entry))
+        let step = |sent: &Envelope<UpdateEntryRequest>| {
+            let etags = [&*sent.message.etag, entry_etag(sent.message.entry.as_ref())];
+            update_step(&sent.message, sent.etag(&etags)?).map(one_step)
+        };
+        self.write(request, step, the_entry).await
     }
 
     async fn archive_entry(
         &self,
         request: Request<ArchiveEntryRequest>,
     ) -> Result<Response<Entry>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
-        let step = envelope.etag(&[&message.etag]).and_then(|etag| archive_step(&message, etag));
-        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
-        let made = self.one_step(&envelope, ("ArchiveEntry", &message), of, step).await;
-        written(made.and_then(the_entry))
+        let step = |sent: &Envelope<ArchiveEntryRequest>| {
+            archive_step(&sent.message, sent.etag(&[&sent.message.etag])?).map(one_step)
+        };
+        self.write(request, step, the_entry).await
     }
 
     async fn restore_entry(
         &self,
         request: Request<RestoreEntryRequest>,
     ) -> Result<Response<Entry>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
-        let step = envelope.etag(&[&message.etag]).and_then(|etag| restore_step(&message, etag));
-        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
-        let made = self.one_step(&envelope, ("RestoreEntry", &message), of, step).await;
-        written(made.and_then(the_entry))
+        let step = |sent: &Envelope<RestoreEntryRequest>| {
+            restore_step(&sent.message, sent.etag(&[&sent.message.etag])?).map(one_step)
+        };
+        self.write(request, step, the_entry).await
     }
 
     async fn delete_entry(
         &self,
         request: Request<DeleteEntryRequest>,
     ) -> Result<Response<()>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
-        let step = envelope.etag(&[&message.etag]).and_then(|etag| delete_step(&message, etag));
-        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
-        let made = self.one_step(&envelope, ("DeleteEntry", &message), of, step).await;
-        written(made.map(|written| (written, ())))
+        let step = |sent: &Envelope<DeleteEntryRequest>| {
+            delete_step(&sent.message, sent.etag(&[&sent.message.etag])?).map(one_step)
+        };
+        self.write(request, step, |_, _| Ok(())).await
     }
 
     async fn reorder_entries(
         &self,
         request: Request<ReorderEntriesRequest>,
     ) -> Result<Response<ListEntriesResponse>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = std::mem::take(&mut message.request_id);
-        let step = envelope.etag(&[&message.etag]).and_then(|etag| reorder_step(&message, etag));
-        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
-        let made = self.one_step(&envelope, ("ReorderEntries", &message), of, step).await;
-        let answered = made.and_then(|written| {
-            let list = list::all_active(&written.settings, catalog(&message.collection)?);
-            Ok((written, list))
-        });
-        self::written(answered)
+        let step = |sent: &Envelope<ReorderEntriesRequest>| {
+            reorder_step(&sent.message, sent.etag(&[&sent.message.etag])?).map(one_step)
+        };
+        let show = |sent: &ReorderEntriesRequest, written: &Written| {
+            Ok(list::all_active(&written.settings, catalog(&sent.collection)?))
+        };
+        self.write(request, step, show).await
     }
 
     async fn batch_change_entries(
         &self,
         request: Request<BatchChangeEntriesRequest>,
     ) -> Result<Response<BatchChangeEntriesResponse>, Status> {
-        let (envelope, message) = Envelope::open(request);
+        let envelope = Envelope::open_write(request);
         let made = async {
-            let count = message.changes.len();
+            let count = envelope.message.changes.len();
             if count == 0 || count > MAX_BATCH {
                 let description = format!("must be 1 to {MAX_BATCH} changes; there are {count}");
                 return Err(Error::invalid("changes", "OUT_OF_RANGE", description));
             }
             let (key, deadline) = (envelope.caller()?.actor.key_id.clone(), envelope.deadline()?);
-            let change = self.clone().change_entries(envelope, message);
+            let admin = self.clone();
+            let change = async move {
+                let ask = |sent: &Envelope<BatchChangeEntriesRequest>| {
+                    let etag = sent.etag(&[&sent.message.etag])?;
+                    Ok(Ask::Steps { etag, steps: batch_steps(&sent.message)?, is_batch: true })
+                };
+                let show = |sent: &_, written: &_| Ok(the_batch(sent, written));
+                admin.write_to(&envelope.company()?, &envelope, ask, show).await
+            };
             match count > MOST_AT_ONCE {
                 // With all that is made of it before and after.
                 true => self.0.long_work.run(key.as_ref(), deadline, change).await,

@@ -6,13 +6,12 @@ use customer_settings_contract::customersettings::v1::{
     Change, ChangeResult, GetChangeRequest, ListChangesRequest, ListChangesResponse,
     RollBackRequest, UndoChangeRequest, history_service_server::HistoryService,
 };
-use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert,
     paging::{Asked, CHANGES, Page},
-    request::{Envelope, catalog, revision, written},
+    request::{Envelope, OfCompany, catalog, revision},
 };
 use crate::{
     api::marks::marked,
@@ -27,24 +26,13 @@ use crate::{
     },
 };
 
-impl Admin {
-    async fn go_back(
-        &self,
-        envelope: &Envelope,
-        (rpc, message): (&str, &impl Message),
-        (company_id, request_id, validate_only): (&str, &str, bool),
-        ask: Result<Ask>,
-    ) -> Result<(Written, ChangeResult)> {
-        let company = CompanyId::parse("company_id", company_id)?;
-        let write = envelope.write(rpc, message, request_id, validate_only, ask?)?;
-        let written = self.0.settings.write(envelope.caller()?, &company, write).await?;
-        let result = ChangeResult {
-            revision: convert::revision(written.settings.revision),
-            etag: written.settings.etag().to_string(),
-            change: written.line.as_ref().map(|line| convert::change(&company, line)),
-        };
-        Ok((written, result))
-    }
+fn result<M: OfCompany>(sent: &M, written: &Written) -> Result<ChangeResult> {
+    let company = CompanyId::parse("company_id", sent.company_id())?;
+    Ok(ChangeResult {
+        revision: convert::revision(written.settings.revision),
+        etag: written.settings.etag().to_string(),
+        change: written.line.as_ref().map(|line| convert::change(&company, line)),
+    })
 }
 
 #[tonic::async_trait]
@@ -53,13 +41,14 @@ impl HistoryService for Admin {
         &self,
         request: Request<ListChangesRequest>,
     ) -> Result<Response<ListChangesResponse>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
+        let mut envelope = Envelope::open(request);
+        let message = &mut envelope.message;
         let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
         let list = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
+            let (company, message) = (envelope.company()?, &envelope.message);
             let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
-            let filter = filter(&message)?;
-            let asked = Asked::parse("ListChanges", &message, (size, &token), CHANGES)?;
+            let filter = filter(message)?;
+            let asked = Asked::parse("ListChanges", message, (size, &token), CHANGES)?;
             let which = (filter, asked.before()?, u32::from(asked.size()));
             let page = (company.clone(), asked.page());
             let list = self.0.history.list(caller, &company, which, deadline, page, take_change);
@@ -79,9 +68,9 @@ impl HistoryService for Admin {
         &self,
         request: Request<GetChangeRequest>,
     ) -> Result<Response<Change>, Status> {
-        let (envelope, message) = Envelope::open(request);
+        let envelope = Envelope::open(request);
         let get = async {
-            let company = CompanyId::parse("company_id", &message.company_id)?;
+            let (company, message) = (envelope.company()?, &envelope.message);
             let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
             let revision = revision(message.revision)?;
             let part = match usize::try_from(message.part) {
@@ -102,26 +91,22 @@ impl HistoryService for Admin {
         &self,
         request: Request<UndoChangeRequest>,
     ) -> Result<Response<ChangeResult>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = take(&mut message.request_id);
-        let ask = revision(message.revision).and_then(|revision| {
-            Ok(Ask::Undo { revision, etag: envelope.etag(&[&message.etag])? })
-        });
-        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
-        written(self.go_back(&envelope, ("UndoChange", &message), of, ask).await)
+        let ask = |sent: &Envelope<UndoChangeRequest>| {
+            let revision = revision(sent.message.revision)?;
+            Ok(Ask::Undo { revision, etag: sent.etag(&[&sent.message.etag])? })
+        };
+        self.write(request, ask, result).await
     }
 
     async fn roll_back(
         &self,
         request: Request<RollBackRequest>,
     ) -> Result<Response<ChangeResult>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = take(&mut message.request_id);
-        let ask = revision(message.revision).and_then(|revision| {
-            Ok(Ask::RollBack { revision, etag: envelope.etag(&[&message.etag])? })
-        });
-        let of = (message.company_id.as_str(), id.as_str(), message.validate_only);
-        written(self.go_back(&envelope, ("RollBack", &message), of, ask).await)
+        let ask = |sent: &Envelope<RollBackRequest>| {
+            let revision = revision(sent.message.revision)?;
+            Ok(Ask::RollBack { revision, etag: sent.etag(&[&sent.message.etag])? })
+        };
+        self.write(request, ask, result).await
     }
 }
 

@@ -9,14 +9,13 @@ use customer_settings_contract::customersettings::v1::{
     key_service_server::KeyService,
 };
 use ipnet::IpNet;
-use prost::Message;
 use prost_types::FieldMask;
 use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert,
     paging::{Asked, CHANGES, Page, ROWS},
-    request::{Envelope, Mask, moment, refuse_etag, repeatable, required, same_id},
+    request::{Envelope, Mask, Writes, moment, refuse_etag, repeatable, required, same_id},
 };
 use crate::{
     api::{convert::timestamp, marks::answer},
@@ -48,17 +47,10 @@ struct Writing {
 }
 
 impl Writing {
-    /// `message` is without its request id.
-    fn open(
-        envelope: &Envelope,
-        (rpc, message): (&str, &impl Message),
-        request_id: &str,
-        validate_only: bool,
-        etags: &[&str],
-    ) -> Result<Self> {
+    fn open<M: Writes>(envelope: &Envelope<M>, etags: &[&str]) -> Result<Self> {
         let caller = envelope.caller()?.clone();
-        let request = envelope.log_request(rpc, message, request_id)?;
-        Ok(Self { caller, request, validate_only, etag: envelope.etag(etags)? })
+        let (request, etag) = (envelope.log_request()?, envelope.etag(etags)?);
+        Ok(Self { caller, request, validate_only: envelope.message.validate_only(), etag })
     }
 
     fn by(&self) -> By<'_> {
@@ -94,12 +86,10 @@ impl KeyService for Admin {
         &self,
         request: Request<CreateKeyRequest>,
     ) -> Result<Response<KeyWithSecret>, Status> {
-        let (envelope, mut message) = Envelope::open(request);
-        let id = take(&mut message.request_id);
+        let envelope = Envelope::open_write(request);
         let made = async {
-            let rpc = ("CreateKey", &message);
-            let writing = Writing::open(&envelope, rpc, &id, message.validate_only, &[])?;
-            let draft = draft(message.key.as_ref())?;
+            let writing = Writing::open(&envelope, &[])?;
+            let draft = draft(envelope.message.key.as_ref())?;
             let secret = Secret::generate()?;
             let kept = self.0.keys.create_within(&writing.by(), draft, &secret).await?;
             Ok(writing.with_secret(kept, &secret, self.0.keys.now()))
@@ -111,10 +101,10 @@ impl KeyService for Admin {
         &self,
         request: Request<GetKeyRequest>,
     ) -> Result<Response<KeyMessage>, Status> {
-        let (envelope, sent) = Envelope::open(request);
+        let envelope = Envelope::open(request);
         let get = async {
             let caller = envelope.caller()?;
-            let id = KeyId::parse("id", &sent.id)?;
+            let id = KeyId::parse("id", &envelope.message.id)?;
             let (key, last_used) = self.0.keys.get_within(caller, &id).await?;
             Ok(message(&key, last_used, self.0.keys.now()))
         };
@@ -125,11 +115,13 @@ impl KeyService for Admin {
         &self,
         request: Request<ListKeysRequest>,
     ) -> Result<Response<ListKeysResponse>, Status> {
-        let (envelope, mut sent) = Envelope::open(request);
+        let mut envelope = Envelope::open(request);
+        let sent = &mut envelope.message;
         let (size, token) = (take(&mut sent.page_size), take(&mut sent.page_token));
         let list = async {
+            let sent = &envelope.message;
             let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
-            let asked = Asked::parse("ListKeys", &sent, (size, &token), ROWS)?;
+            let asked = Asked::parse("ListKeys", sent, (size, &token), ROWS)?;
             let after = asked.after(1, |words| KeyId::parse("id", words.first()?).ok())?;
             let created_by = Some(&sent.created_by_key_id).filter(|id| !id.is_empty());
             let created_by = created_by.map(|id| KeyId::parse("created_by_key_id", id));
@@ -148,15 +140,17 @@ impl KeyService for Admin {
         &self,
         request: Request<ListKeyChangesRequest>,
     ) -> Result<Response<ListKeyChangesResponse>, Status> {
-        let (envelope, mut sent) = Envelope::open(request);
+        let mut envelope = Envelope::open(request);
+        let sent = &mut envelope.message;
         let (size, token) = (take(&mut sent.page_size), take(&mut sent.page_token));
         let list = async {
+            let sent = &envelope.message;
             let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
             let key = match sent.id.as_str() {
                 "-" => None,
                 id => Some(KeyId::parse("id", id)?),
             };
-            let asked = Asked::parse("ListKeyChanges", &sent, (size, &token), CHANGES)?;
+            let asked = Asked::parse("ListKeyChanges", sent, (size, &token), CHANGES)?;
             let (which, page) = ((key, asked.before()?), asked.page());
             let list = self.0.keys.changes_within(caller, which, deadline, page, take_change);
             let (page, next) = list.await?;
@@ -170,13 +164,11 @@ impl KeyService for Admin {
         &self,
         request: Request<UpdateKeyRequest>,
     ) -> Result<Response<KeyMessage>, Status> {
-        let (envelope, mut sent) = Envelope::open(request);
-        let request_id = take(&mut sent.request_id);
+        let envelope = Envelope::open_write(request);
         let made = async {
+            let sent = &envelope.message;
             let in_body = sent.key.as_ref().map(|key| key.etag.as_str()).unwrap_or_default();
-            let etags = [sent.etag.as_str(), in_body];
-            let rpc = ("UpdateKey", &sent);
-            let writing = Writing::open(&envelope, rpc, &request_id, sent.validate_only, &etags)?;
+            let writing = Writing::open(&envelope, &[&sent.etag, in_body])?;
             let id = KeyId::parse("id", &sent.id)?;
             same_id("key.id", sent.key.as_ref().map_or("", |key| &key.id), id.as_str())?;
             let patch = patch(sent.key.as_ref(), sent.update_mask.as_ref())?;
@@ -196,12 +188,10 @@ impl KeyService for Admin {
         &self,
         request: Request<RotateKeyRequest>,
     ) -> Result<Response<KeyWithSecret>, Status> {
-        let (envelope, mut sent) = Envelope::open(request);
-        let request_id = take(&mut sent.request_id);
+        let envelope = Envelope::open_write(request);
         let made = async {
-            let rpc = ("RotateKey", &sent);
-            let etags = [sent.etag.as_str()];
-            let writing = Writing::open(&envelope, rpc, &request_id, sent.validate_only, &etags)?;
+            let sent = &envelope.message;
+            let writing = Writing::open(&envelope, &[&sent.etag])?;
             let id = KeyId::parse("id", &sent.id)?;
             let overlap = sent.overlap.as_ref().map_or(DEFAULT_OVERLAP_SECONDS, |one| one.seconds);
             let nanos = sent.overlap.as_ref().map_or(0, |one| one.nanos);
@@ -223,12 +213,10 @@ impl KeyService for Admin {
         &self,
         request: Request<RevokeKeyRequest>,
     ) -> Result<Response<KeyMessage>, Status> {
-        let (envelope, mut sent) = Envelope::open(request);
-        let request_id = take(&mut sent.request_id);
+        let envelope = Envelope::open_write(request);
         let made = async {
-            let rpc = ("RevokeKey", &sent);
-            let etags = [sent.etag.as_str()];
-            let writing = Writing::open(&envelope, rpc, &request_id, sent.validate_only, &etags)?;
+            let sent = &envelope.message;
+            let writing = Writing::open(&envelope, &[&sent.etag])?;
             let id = KeyId::parse("id", &sent.id)?;
             let by = writing.by();
             let kept = match sent.with_created {

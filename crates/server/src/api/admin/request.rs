@@ -1,23 +1,31 @@
-//! What the methods of the management API have in common: who acts, etags, request ids, dry runs,
-//! and which state is read.
+//! The parts that methods of the management API have in common: the way of every read and every write, who acts,
+//! etags, request ids, dry runs, and which state is read.
 
 use std::time::Instant;
 
+use customer_settings_contract::customersettings::v1;
 use http::Extensions;
 use prost::Message;
 use prost_types::FieldMask;
 use sha2::{Digest, Sha256};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
+use super::Admin;
 use crate::{
-    api::{guard, marks::mark},
+    api::{
+        guard,
+        marks::{mark, marked},
+    },
     catalog::{
         access::Caller,
+        change::Step,
         entry::{Catalog, Revision},
         error::{Cause, Error, Result, Violation},
         etag::Etag,
+        id::CompanyId,
         log::{self, RequestId},
         near::nearest,
+        settings::Settings,
         time::Timestamp,
     },
     net::Deadline,
@@ -31,22 +39,87 @@ use crate::{
 /// Says that an answer is that of an earlier request with the same id.
 const REPLAYED: &str = "idempotency-replayed";
 
-/// What came with a message.
-pub(super) struct Envelope {
+/// A request that is about one company.
+pub(super) trait OfCompany: Message {
+    /// The company's id as it was sent.
+    fn company_id(&self) -> &str;
+}
+
+/// A request that writes.
+pub(super) trait Writes: Message {
+    /// The message's name, by which the log tells methods apart.
+    const NAME: &'static str;
+
+    /// The request's id, to be taken out: the log compares requests without it.
+    fn request_id(&mut self) -> &mut String;
+
+    /// Whether the write is only tried.
+    fn validate_only(&self) -> bool;
+}
+
+/// Implements the traits for messages that have the fields: a function cannot name a field of any message.
+macro_rules! requests {
+    (of a company: $($company:ident)+; writes: $($write:ident)+) => {
+        $(impl OfCompany for v1::$company {
+            fn company_id(&self) -> &str {
+                &self.company_id
+            }
+        })+
+        $(impl Writes for v1::$write {
+            const NAME: &'static str = stringify!($write);
+
+            fn request_id(&mut self) -> &mut String {
+                &mut self.request_id
+            }
+
+            fn validate_only(&self) -> bool {
+                self.validate_only
+            }
+        })+
+    };
+}
+
+requests! {
+    of a company:
+        ArchiveBusinessRequest ArchiveCompanyRequest ArchiveEntryRequest BatchChangeEntriesRequest
+        CreateBusinessRequest CreateEntryRequest DeleteEntryRequest GetBusinessRequest GetChangeRequest
+        GetCompanyRequest GetEntryRequest ListBusinessesRequest ListChangesRequest ListEntriesRequest
+        ReorderEntriesRequest RestoreBusinessRequest RestoreCompanyRequest RestoreEntryRequest
+        RollBackRequest UndoChangeRequest UpdateBusinessRequest UpdateCompanyRequest UpdateEntryRequest;
+    writes:
+        ArchiveBusinessRequest ArchiveCompanyRequest ArchiveEntryRequest BatchChangeEntriesRequest
+        CreateBusinessRequest CreateCompanyRequest CreateEntryRequest CreateKeyRequest DeleteEntryRequest
+        ReorderEntriesRequest RestoreBusinessRequest RestoreCompanyRequest RestoreEntryRequest
+        RevokeKeyRequest RollBackRequest RotateKeyRequest UndoChangeRequest UpdateBusinessRequest
+        UpdateCompanyRequest UpdateEntryRequest UpdateKeyRequest
+}
+
+/// A request taken apart: its message, and what came with it.
+pub(super) struct Envelope<M> {
+    /// Of a write without the request's id.
+    pub(super) message: M,
+    request_id: String,
     metadata: MetadataMap,
     extensions: Extensions,
 }
 
-impl Envelope {
-    /// Takes a request apart.
-    pub(super) fn open<T>(request: Request<T>) -> (Self, T) {
+impl<M> Envelope<M> {
+    /// Opens a request that reads.
+    pub(super) fn open(request: Request<M>) -> Self {
         let (metadata, extensions, message) = request.into_parts();
-        (Self { metadata, extensions }, message)
+        Self { message, request_id: String::new(), metadata, extensions }
     }
 
     /// The caller.
     pub(super) fn caller(&self) -> Result<&Caller> {
         guard::caller(&self.extensions)
+    }
+
+    /// Until when the request must be answered.
+    pub(super) fn deadline(&self) -> Result<Instant> {
+        let deadline = self.extensions.get::<Deadline>().map(|deadline| deadline.0);
+        let without = || Error::Internal(Cause::new("a method was reached without a deadline"));
+        deadline.ok_or_else(without)
     }
 
     fn header(&self, name: &str) -> Result<Option<&str>> {
@@ -57,16 +130,32 @@ impl Envelope {
         Ok(Some(text.trim()).filter(|text| !text.is_empty()))
     }
 
-    /// What the caller has seen, from any of the fields or from `If-Match`.
+    /// The etag that the caller has seen, from any of the fields or from `If-Match`.
     pub(super) fn etag(&self, fields: &[&str]) -> Result<Option<Etag>> {
         let header = self.header("if-match")?.filter(|tag| *tag != "*");
         one_etag(fields.iter().copied().chain(header))
     }
+}
 
-    /// What the caller calls the request, in its field or in `Idempotency-Key`.
-    pub(super) fn request_id(&self, field: &str) -> Result<Option<RequestId>> {
+impl<M: OfCompany> Envelope<M> {
+    /// The company that the request is about.
+    pub(super) fn company(&self) -> Result<CompanyId> {
+        Ok(CompanyId::parse("company_id", self.message.company_id())?)
+    }
+}
+
+impl<M: Writes> Envelope<M> {
+    /// Opens a request that writes.
+    pub(super) fn open_write(request: Request<M>) -> Self {
+        let mut envelope = Self::open(request);
+        envelope.request_id = std::mem::take(envelope.message.request_id());
+        envelope
+    }
+
+    /// The name that the caller gives the request, in its field or in `Idempotency-Key`.
+    pub(super) fn request_id(&self) -> Result<Option<RequestId>> {
         let parse = |id: &str| RequestId::parse("request_id", id);
-        let field = Some(field).filter(|id| !id.is_empty()).map(parse).transpose()?;
+        let field = Some(&*self.request_id).filter(|id| !id.is_empty()).map(parse).transpose()?;
         let header = self.header(guard::IDEMPOTENCY_KEY)?.map(parse).transpose()?;
         match (field, header) {
             (Some(field), Some(header)) if field != header => {
@@ -77,44 +166,80 @@ impl Envelope {
         }
     }
 
-    /// A write of what the message asks for; `message` is without its request id.
-    pub(super) fn write(
-        &self,
-        rpc: &str,
-        message: &impl Message,
-        request_id: &str,
-        validate_only: bool,
-        ask: Ask,
-    ) -> Result<Write> {
-        let (request, deadline) = (self.log_request(rpc, message, request_id)?, self.deadline()?);
-        Ok(Write { ask, request, validate_only, deadline })
-    }
-
-    /// Until when the request must be answered.
-    pub(super) fn deadline(&self) -> Result<Instant> {
-        let deadline = self.extensions.get::<Deadline>().map(|deadline| deadline.0);
-        let without = || Error::Internal(Cause::new("a method was reached without a deadline"));
-        deadline.ok_or_else(without)
-    }
-
     /// The request as the log remembers it, where it has an id.
-    pub(super) fn log_request(
-        &self,
-        rpc: &str,
-        message: &impl Message,
-        request_id: &str,
-    ) -> Result<Option<log::Request>> {
-        let id = self.request_id(request_id)?;
+    pub(super) fn log_request(&self) -> Result<Option<log::Request>> {
+        let id = self.request_id()?;
         let digest = || {
             let mut hash = Sha256::new();
-            hash.update(rpc);
+            hash.update(M::NAME);
             hash.update([0]);
             hash.update(self.header("if-match").ok().flatten().unwrap_or_default());
             hash.update([0]);
-            hash.update(message.encode_to_vec());
+            hash.update(self.message.encode_to_vec());
             hash.finalize().into()
         };
         Ok(id.map(|id| log::Request { id, digest: digest() }))
+    }
+}
+
+/// One step, as it is asked for.
+pub(super) fn one_step(step: Step) -> Ask {
+    Ask::Steps { etag: None, steps: vec![step], is_batch: false }
+}
+
+impl Admin {
+    /// Answers a request with what `show` makes of the company's settings. `asked` says which state of them, and what
+    /// of them.
+    pub(super) async fn read<M: OfCompany, A, T>(
+        &self,
+        request: Request<M>,
+        asked: impl FnOnce(M) -> Result<(AsOf, A)>,
+        show: impl FnOnce(&Settings, A) -> Result<T>,
+    ) -> Result<Response<T>, Status> {
+        let envelope = Envelope::open(request);
+        let read = async {
+            let company = envelope.company()?;
+            let (caller, deadline) = (envelope.caller()?.clone(), envelope.deadline()?);
+            let (as_of, asked) = asked(envelope.message)?;
+            let read = self.0.settings.read(&caller, &company, as_of, deadline);
+            let (settings, marks) = read.await?;
+            Ok((marks, show(&settings, asked)?))
+        };
+        marked(read.await)
+    }
+
+    /// Carries a request's write out, and answers with what `show` makes of the settings after it.
+    pub(super) async fn write<M: Writes + OfCompany, T>(
+        &self,
+        request: Request<M>,
+        ask: impl FnOnce(&Envelope<M>) -> Result<Ask>,
+        show: impl FnOnce(&M, &Written) -> Result<T>,
+    ) -> Result<Response<T>, Status> {
+        let envelope = Envelope::open_write(request);
+        let made = async {
+            let company = envelope.company()?;
+            self.write_to(&company, &envelope, ask, show).await
+        };
+        written(made.await)
+    }
+
+    /// The same for a company whose id is known.
+    pub(super) async fn write_to<M: Writes, T>(
+        &self,
+        company: &CompanyId,
+        envelope: &Envelope<M>,
+        ask: impl FnOnce(&Envelope<M>) -> Result<Ask>,
+        show: impl FnOnce(&M, &Written) -> Result<T>,
+    ) -> Result<(Written, T)> {
+        let write = Write {
+            ask: ask(envelope)?,
+            request: envelope.log_request()?,
+            validate_only: envelope.message.validate_only(),
+            deadline: envelope.deadline()?,
+        };
+        let written = self.0.settings.write(envelope.caller()?, company, write).await?;
+        let shown = show(&envelope.message, &written)?;
+        Ok((written, shown))
     }
 }
 
