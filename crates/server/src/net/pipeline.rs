@@ -26,13 +26,13 @@ use super::{
     at_once::{AnswersAtOnce, Head, WholeRequest},
     body::RequestBody,
     client_address::ClientAddress,
+    correlation_id::{self, CorrelationId},
     cors::Cors,
     deadline::{Deadline, budget},
     idle::Busy,
     manner::Manner,
     operational::Operational,
     record::{Asked, Record, RecordedBody, Recorder, RouteLabel, span},
-    request_id::{self, RequestId},
     room::{Room, Seat},
     who::Who,
 };
@@ -54,7 +54,7 @@ pub struct App {
 type General = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 impl App {
-    /// Answers everything. It finds a [`RequestId`], a [`ClientAddress`] and a [`Deadline`] in each
+    /// Answers everything. It finds a [`CorrelationId`], a [`ClientAddress`] and a [`Deadline`] in each
     /// request's extensions, [`Who`] to fill in, and a [`Seat`] that wants to know the key.
     pub fn new<S>(general: S) -> Self
     where
@@ -105,7 +105,7 @@ struct Arrival {
     started: Instant,
     manner: Manner,
     client: ClientAddress,
-    id: RequestId,
+    id: CorrelationId,
 }
 
 impl Arrival {
@@ -192,7 +192,7 @@ impl Pipeline {
             started: self.recorder.now(),
             manner: Manner::of(request),
             client: ClientAddress::of(peer, headers, &self.operational.trusted_proxies),
-            id: RequestId::of(headers),
+            id: CorrelationId::of(headers),
         }
     }
 
@@ -315,14 +315,14 @@ impl Pipeline {
     fn complete(
         &self,
         allowed_origin: Option<HeaderValue>,
-        id: &RequestId,
+        id: &CorrelationId,
         headers: &mut HeaderMap,
     ) {
         self.cors.expose(allowed_origin, headers);
         // A finished answer has a place for it, and need not grow.
-        match headers.get_mut(request_id::HEADER) {
+        match headers.get_mut(correlation_id::HEADER) {
             Some(place) => *place = id.header(),
-            None => _ = headers.insert(request_id::HEADER, id.header()),
+            None => _ = headers.insert(correlation_id::HEADER, id.header()),
         }
     }
 

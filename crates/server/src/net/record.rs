@@ -18,7 +18,8 @@ use tonic::Code;
 use tracing::Span;
 
 use super::{
-    at_once::WholeBody, client_address::ClientAddress, idle::Busy, request_id::RequestId, who::Who,
+    at_once::WholeBody, client_address::ClientAddress, correlation_id::CorrelationId, idle::Busy,
+    who::Who,
 };
 use crate::{
     clock::{Clock, micros},
@@ -54,7 +55,7 @@ impl RouteLabel {
         Self(Arc::new(Route { name: name.to_owned(), by_protocol: Default::default() }))
     }
 
-    /// What answered nothing that has a name.
+    /// Of requests for no method that has a name.
     fn unknown() -> &'static Self {
         static UNKNOWN: LazyLock<RouteLabel> = LazyLock::new(|| RouteLabel::new("unknown"));
         &UNKNOWN
@@ -102,7 +103,7 @@ impl Protocol {
     }
 }
 
-/// What all records of a server share.
+/// The parts that all records of a server share.
 pub(super) struct Recorder {
     clock: Arc<dyn Clock>,
     log_success: bool,
@@ -124,16 +125,16 @@ impl Recorder {
     }
 }
 
-/// What the log says of a request.
+/// The log's account of a request.
 pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) client: ClientAddress,
-    pub(super) id: RequestId,
+    pub(super) id: CorrelationId,
     pub(super) who: Who,
 }
 
-/// What is known of a request so far. It is written down when this is dropped: after the answer's
+/// The facts about a request so far. They are written down when this is dropped: after the answer's
 /// last byte, or when the client has gone or broken off.
 pub(super) struct Record {
     recorder: Arc<Recorder>,
@@ -291,7 +292,7 @@ impl Record {
 }
 
 /// The span of whatever is logged about a request. As an error's, so that no level of the log hides it.
-pub(super) fn span(id: &RequestId) -> Span {
+pub(super) fn span(id: &CorrelationId) -> Span {
     tracing::error_span!("request", request_id = %id)
 }
 
@@ -310,11 +311,11 @@ impl Drop for Record {
     }
 }
 
-/// What an answer consists of.
+/// The content of an answer.
 pub(super) enum Content {
     /// Those of an answer that was given at once.
     Whole(WholeBody),
-    /// Whatever the application made.
+    /// The body that the application made.
     Made(Body),
 }
 

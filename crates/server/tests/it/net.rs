@@ -15,8 +15,8 @@ use customer_settings_server::{
     clock::{Clock, SystemClock},
     config::Config,
     net::{
-        self, AnswersAtOnce, App, ClientAddress, Deadline, Readiness, RequestId, RouteLabel, Seat,
-        Shutdown, Tls, Who, WholeBody, WholeRequest,
+        self, AnswersAtOnce, App, ClientAddress, CorrelationId, Deadline, Readiness, RouteLabel,
+        Seat, Shutdown, Tls, Who, WholeBody, WholeRequest,
     },
     status::{Protocol, error_response},
     telemetry,
@@ -175,7 +175,7 @@ impl AnswersAtOnce for OnePathAtOnce {
 fn who(request: &Request<Body>) -> String {
     let extensions = request.extensions();
     let ClientAddress(address) = extensions.get().unwrap();
-    let id = extensions.get::<RequestId>().unwrap();
+    let id = extensions.get::<CorrelationId>().unwrap();
     let Deadline(deadline) = *extensions.get().unwrap();
     let left = deadline.saturating_duration_since(SystemClock.monotonic());
     format!("{address} {id} {}", left.as_millis())

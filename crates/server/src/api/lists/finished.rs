@@ -17,7 +17,7 @@ use crate::{
         marks::REVISION,
     },
     catalog::token::RevisionToken,
-    net::{REQUEST_ID, WholeBody},
+    net::{WholeBody, X_REQUEST_ID},
     status,
 };
 
@@ -114,7 +114,7 @@ impl Encoded {
 /// The id of each request takes the place of this one.
 fn usual_head(kind: &'static str) -> HeaderMap {
     HeaderMap::from_iter([
-        (REQUEST_ID, HeaderValue::from_static("")),
+        (X_REQUEST_ID, HeaderValue::from_static("")),
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
     ])
 }

@@ -1,4 +1,5 @@
-//! The id under which a request stands in the log and in its answer.
+//! The id under which a request stands in the log and in its answer, as `X-Request-Id`. A write is repeated under
+//! another id, which the change log stores.
 
 use std::{
     fmt,
@@ -16,16 +17,16 @@ pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 const MOST_CHARACTERS: usize = 128;
 
-/// A request's id, in its extensions: 1 to 128 visible ASCII characters.
+/// A request's correlation id, in its extensions: 1 to 128 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RequestId {
+pub enum CorrelationId {
     /// The caller's.
     Given(HeaderValue),
     /// Ours: which request of this process it is.
     Own(u64),
 }
 
-impl RequestId {
+impl CorrelationId {
     /// The caller's id if it is well-formed, else a new one.
     pub fn of(headers: &HeaderMap) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -64,7 +65,7 @@ fn digits(count: u64) -> [u8; 32] {
     digits
 }
 
-impl fmt::Display for RequestId {
+impl fmt::Display for CorrelationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Given(given) => f.write_str(given.to_str().unwrap_or_default()),
