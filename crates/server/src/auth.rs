@@ -67,7 +67,7 @@ pub struct Authenticator {
     accept_bare_base64: bool,
     limits: Limits,
     keys: Cache<SecretDigest, Arc<CachedKey>>,
-    /// What the values of `Authorization` were found to mean, by their SHA-256.
+    /// The keys that values of `Authorization` were found to mean, by the values' SHA-256.
     recognized: Cache<[u8; 32], Recognized>,
     /// Apart from the keys, as both secrets of a rotated key count together.
     usages: Cache<KeyId, Arc<Usage>>,
@@ -95,7 +95,7 @@ struct CachedKey {
     usage: Arc<Usage>,
 }
 
-/// What outlives a refresh of the cached key.
+/// The state of a key that outlives a refresh of the cached key.
 struct Usage {
     limiter: DefaultDirectRateLimiter,
     last_used: AtomicI64,
@@ -127,7 +127,7 @@ impl Authenticator {
         }
     }
 
-    /// Who is calling, from the values of `Authorization` and the client's address.
+    /// The holder of the key in the values of `Authorization`, for a client with this address.
     ///
     /// `found` is told which key that is, whether or not it is admitted then.
     ///
@@ -160,8 +160,8 @@ impl Authenticator {
         Ok(holder)
     }
 
-    /// What `then` makes of whoever is calling just now, where neither takes a look-up or a refusal. `None`
-    /// says nothing about the key, and did not count against its limit.
+    /// The result of `then` for the holder of a key that is in memory, where neither needs a look-up or a refusal.
+    /// `None` says nothing about the key, and did not count against its limit.
     pub fn recognize<T>(
         &self,
         authorization: &[u8],
@@ -179,8 +179,8 @@ impl Authenticator {
         Some(made)
     }
 
-    /// Reads which secrets came into being since the last time. Whoever has one of them needs no place among those
-    /// who try any, so that a flood of made-up keys cannot hold up a key that was not seen here yet.
+    /// Reads which secrets came into being since the last time. A request with one of them needs no place among
+    /// requests with made-up ones, so that a flood of made-up keys cannot hold up a key that was not seen here yet.
     pub async fn learn_secrets(&self) -> Result<(), StoreError> {
         loop {
             let epoch = self.freshness.epoch();
@@ -249,11 +249,6 @@ impl Authenticator {
         self.keys.get(digest).filter(|cached| self.freshness.is_fresh(cached.stamp))
     }
 
-    /// Whether a key may be used that the store was not asked for lately, as it does not answer.
-    fn may_be_stale(&self, known: &CachedKey) -> bool {
-        self.freshness.stale_for(known.stamp).is_some()
-    }
-
     /// Looks a key up that is not fresh in memory. Requests that want the same one at once share
     /// the look-up, and what it takes from the limits of unknown keys where its secret is not known to exist.
     async fn look_up_once(
@@ -267,43 +262,27 @@ impl Authenticator {
             self.limit_unknown(address)?;
             return Err(Error::UnknownKey);
         }
-        let usable = || {
-            let known = self.keys.get(&digest)?;
-            let may_be_used = self.freshness.is_fresh(known.stamp)
-                || (self.freshness.is_away() && self.may_be_stale(&known));
-            may_be_used.then_some(known)
-        };
-        if let Some(known) = usable() {
-            return Ok(known);
-        }
+        let held = || self.keys.get(&digest).map(|known| (known.clone(), known.stamp));
         let exists = self.secrets.holds(&digest);
         let [of_keys, of_others] = &self.turns;
         let turns = if exists { of_keys } else { of_others };
-        let _turn = turns[usize::from(digest.0[0])].lock().await;
-        // Whoever had it before found out, one way or the other.
-        if let Some(known) = usable() {
-            return Ok(known);
-        }
-        let Some(known) = self.keys.get(&digest) else {
-            // One that is not known to exist may be a key that another program made just now.
-            if !exists {
+        let turn = turns[usize::from(digest.0[0])].lock();
+        let may_look_up = || match exists || held().is_some() {
+            true => Ok(()),
+            // It may be the secret of a key that another program made just now.
+            false => {
                 self.limit_unknown(address)?;
-                check(&self.unknown_in_all, Limit::UnknownKeys)?;
+                check(&self.unknown_in_all, Limit::UnknownKeys)
             }
-            let found = self.freshness.unless_gone(self.look_up(digest)).await?;
-            if exists && found.is_none() {
+        };
+        let served = self.freshness.serve(held, turn, may_look_up, self.look_up(digest)).await?;
+        served.map(|served| served.value).ok_or_else(|| {
+            self.keys.remove(&digest);
+            if exists {
                 self.secrets.forget(&digest);
             }
-            return found.ok_or(if_unknown);
-        };
-        let found = match self.freshness.ask(self.look_up(digest)).await {
-            Err(error) if error.is_outage() && self.may_be_stale(&known) => return Ok(known),
-            answer => answer?,
-        };
-        if found.is_none() {
-            self.keys.remove(&digest);
-        }
-        found.ok_or(if_unknown)
+            if_unknown
+        })
     }
 
     async fn look_up(&self, digest: SecretDigest) -> Result<Option<Arc<CachedKey>>, StoreError> {

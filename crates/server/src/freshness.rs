@@ -27,6 +27,10 @@ use crate::{
     telemetry,
 };
 
+mod serve;
+
+pub use serve::Served;
+
 /// The interval in which the engine's change mark is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The interval in which an engine without a change mark is asked for its epoch.

@@ -23,7 +23,7 @@ use crate::{
         token::RevisionToken,
     },
     clock::Clock,
-    freshness::{Freshness, Stamp},
+    freshness::{Freshness, Served, Stamp},
     store::{Store, StoreError},
     telemetry,
 };
@@ -37,7 +37,7 @@ const WAIT_STEP: Duration = Duration::from_millis(50);
 /// protocols.
 pub type Render = fn(epoch: u64, settings: &Settings, catalog: Catalog) -> Rendered;
 
-/// What only those know who handed in the way to make it.
+/// A finished list; only the function that made it knows its type.
 pub type Rendered = Arc<dyn Any + Send + Sync>;
 
 /// A company at a revision.
@@ -58,7 +58,7 @@ impl Snapshot {
         self.lists[catalog.index()].get_or_init(make)
     }
 
-    /// What a caller knows who has seen this.
+    /// The token of a caller that has seen this snapshot.
     pub fn token(&self) -> RevisionToken {
         RevisionToken { epoch: self.epoch, revision: self.settings.revision }
     }
@@ -88,13 +88,13 @@ impl Deref for Seen {
 }
 
 impl Seen {
-    /// What to tell of it, whatever the answer shows of it.
+    /// The marks of an answer that shows any part of it.
     pub fn marks(&self) -> Marks {
         Marks { token: self.snapshot.token(), stale_for: self.stale_for }
     }
 }
 
-/// What an answer about a company says besides.
+/// The marks of an answer about a company.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks {
     /// Which revision it shows.
@@ -197,34 +197,23 @@ impl Snapshots {
     }
 
     async fn get_looked_up(&self, grant: &Grant) -> Result<Option<Seen>> {
-        let now = || self.clock.monotonic();
-        let known = || match self.freshness.is_away() {
-            true => self.fresh(grant, now()).or_else(|| self.stale(grant)),
-            false => self.fresh(grant, now()),
+        // A snapshot that may not be served any more counts as none: a queue would grow behind its look-ups.
+        let may_be_served =
+            |stamp| self.freshness.is_fresh(stamp) || self.freshness.stale_for(stamp).is_some();
+        let held = || {
+            let Cached { snapshot, stamp } = self.cache.get(grant.company())?;
+            let is_enough = snapshot.is_at_least(grant.at_least()) && may_be_served(stamp);
+            is_enough.then_some((snapshot, stamp))
         };
-        if let Some(known) = known() {
-            return Ok(Some(known));
+        let turn = self.look_ups.turn(grant.company());
+        let served = self.freshness.serve(held, turn, || Ok(()), self.look_up(grant)).await?;
+        if served.as_ref().is_some_and(|served| served.stale_for.is_some()) {
+            metrics::counter!(telemetry::STALE_ANSWERS).increment(1);
         }
-        let _turn = self.look_ups.turn(grant.company()).await;
-        // Whoever had it before found out, one way or the other.
-        if let Some(known) = known() {
-            return Ok(Some(known));
-        }
-        metrics::counter!(telemetry::SNAPSHOT_READS, "from" => "store").increment(1);
-        let looked_up = match self.stale(grant) {
-            Some(_) => self.freshness.ask(self.look_up(grant)).await,
-            None => self.freshness.unless_gone(self.look_up(grant)).await,
-        };
-        match looked_up {
-            Ok(found) => Ok(found.map(|snapshot| Seen { snapshot, stale_for: None })),
-            Err(error) if error.is_outage() => {
-                self.stale(grant).map(Some).ok_or_else(|| error.into())
-            }
-            Err(other) => Err(other.into()),
-        }
+        Ok(served.map(|Served { value: snapshot, stale_for }| Seen { snapshot, stale_for }))
     }
 
-    /// What this process last saw of the company, however old: for plans, whose commit checks
+    /// The settings that this process last read of the company, however old: for plans, whose commit checks
     /// the revision.
     pub fn last_known(&self, grant: &Grant) -> Option<Arc<Settings>> {
         self.cache.peek(grant.company()).map(|cached| cached.snapshot.settings.clone())
@@ -244,7 +233,7 @@ impl Snapshots {
         self.freshness.stamp(self.freshness.slot(grant.company()))
     }
 
-    /// What a caller knows who has seen this revision.
+    /// The token of a caller that has seen this revision.
     pub fn token(&self, revision: Revision) -> RevisionToken {
         RevisionToken { epoch: self.freshness.epoch(), revision }
     }
@@ -257,19 +246,8 @@ impl Snapshots {
             .then_some(Seen { snapshot, stale_for: None })
     }
 
-    /// What may be served while the store does not answer.
-    fn stale(&self, grant: &Grant) -> Option<Seen> {
-        let cached = self.cache.get(grant.company())?;
-        let stale_for = self.freshness.stale_for(cached.stamp)?;
-        let snapshot = cached.snapshot;
-        if !snapshot.is_at_least(grant.at_least()) {
-            return None;
-        }
-        metrics::counter!(telemetry::STALE_ANSWERS).increment(1);
-        Some(Seen { snapshot, stale_for: Some(stale_for) })
-    }
-
     async fn look_up(&self, grant: &Grant) -> Result<Option<Arc<Snapshot>>, StoreError> {
+        metrics::counter!(telemetry::SNAPSHOT_READS, "from" => "store").increment(1);
         let stamp = self.stamp(grant);
         if let Some(cached) = self.cache.get(grant.company())
             && cached.snapshot.epoch == self.freshness.epoch()
