@@ -108,7 +108,7 @@ pub fn local(
 pub struct Api {
     app: App,
     health: tonic_health::server::HealthReporter,
-    /// What the health service is asked about: the server as a whole (no name), and each service.
+    /// The names that the health service is asked about: the server as a whole (no name), and each service.
     health_names: Vec<String>,
 }
 
@@ -165,7 +165,7 @@ impl Api {
         Self { app: App::new(app).with_answers_at_once(Arc::new(at_once)), health, health_names }
     }
 
-    /// What answers requests.
+    /// The application that answers requests.
     pub fn app(&self) -> App {
         self.app.clone()
     }

@@ -1,8 +1,8 @@
-//! What requests and answers say for caches and of compression.
+//! Headers of requests and answers about caches and compression.
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// What caches must know of an answer that they may keep.
+/// Adds the headers of an answer that caches may store.
 pub(crate) fn add_cache_headers(headers: &mut HeaderMap, etag: HeaderValue) {
     headers.insert(header::ETAG, etag);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));

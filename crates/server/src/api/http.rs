@@ -68,7 +68,7 @@ pub trait FinishedAnswers: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RpcPath(pub Arc<str>);
 
-/// What a transcoder works with.
+/// The parts that a transcoder works with.
 pub struct Wiring {
     /// The gRPC services.
     pub backend: Backend,

@@ -1,4 +1,4 @@
-//! JSON to messages and back. What is no JSON is told here; the fields are the reader's.
+//! JSON to messages and back. Text that is no JSON is refused here, and wrong fields in the reader.
 //!
 //! Knows descriptors and values, and nothing of HTTP: the documents, tools and commands use it as the protocols do.
 
@@ -70,7 +70,7 @@ pub fn parse(json: &[u8]) -> Result<serde_json::Value, String> {
     }
 }
 
-/// What can be parsed, as far as bytes and depth tell.
+/// The JSON as text, if its bytes and its depth can be parsed.
 fn text(json: &[u8]) -> Result<&str, String> {
     let json = std::str::from_utf8(json)
         .map_err(|error| format!("it is not UTF-8 from byte {} on", error.valid_up_to() + 1))?;
@@ -162,7 +162,7 @@ fn is_deep(json: &[u8]) -> bool {
     false
 }
 
-/// Writes an answer, or the one field of it that is the body. What has its default value is written too.
+/// Writes an answer, or the one field of it that is the body. Fields with their default values are written too.
 pub(crate) fn write(
     message: &DynamicMessage,
     only: Option<&FieldDescriptor>,

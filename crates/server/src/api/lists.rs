@@ -1,5 +1,5 @@
-//! The four lists: made with a snapshot, finished for every form that is sent, and answered at once where nothing has to
-//! be waited for or refused.
+//! The four lists: made with a snapshot, finished for every form that is sent, and answered at once where nothing has
+//! to be waited for or refused.
 
 pub(crate) mod at_once;
 mod direct;
@@ -85,7 +85,7 @@ pub fn finished_list(epoch: u64, settings: &Settings, catalog: Catalog) -> Rende
     Arc::new(FinishedList::new(token, json, grpc))
 }
 
-/// What [`finished_list`] made.
+/// The list that [`finished_list`] made.
 pub(super) fn finished(seen: &Seen, catalog: Catalog) -> &FinishedList {
     let list = seen.list(catalog).downcast_ref();
     list.unwrap_or_else(|| unreachable!("snapshots are rendered by finished_list"))

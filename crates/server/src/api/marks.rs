@@ -1,4 +1,4 @@
-//! What answers about a company say besides: which revision they show, and whether the store was away.
+//! Headers of answers about a company: the revision that they show, and for how long the store has not answered.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::{Response, Status, metadata::MetadataMap};

@@ -25,7 +25,7 @@ const DESCRIPTION: &str = "One agreed vocabulary for pet care businesses: a comp
                            API key, as `Authorization: Bearer <key>` or as the user name of Basic authentication with \
                            an empty password. Errors are `google.rpc.Status`.";
 
-/// What every write takes wherever it stands.
+/// The fields that every write takes, wherever they stand.
 const SAFETY: [&str; 3] = ["requestId", "validateOnly", "etag"];
 
 /// Describes the services' HTTP bindings.
@@ -230,7 +230,7 @@ impl Writer {
         parameters
     }
 
-    /// What cannot stand at a place of a path, as it makes another path of it.
+    /// Values that cannot stand at a place of a path, as they make another path of it.
     fn taken(&self, path: &Template, place: usize) -> BTreeSet<&str> {
         let others = self.templates.iter().filter(|other| {
             let is_same = |(i, (one, other)): (usize, (_, _))| i == place || one == other;

@@ -37,7 +37,7 @@ impl<'a> Head<'a> {
 pub struct WholeRequest<'a> {
     /// Its head.
     pub head: Head<'a>,
-    /// What it speaks; nothing that is refused whatever its path.
+    /// Its protocol and coding; a request that is refused on every path does not come here.
     pub manner: Manner,
     /// Its body, which may be empty.
     pub body: &'a [u8],
@@ -60,7 +60,7 @@ pub trait AnswersAtOnce: Send + Sync {
 pub struct WholeBody {
     /// Everything.
     pub data: Option<Bytes>,
-    /// What follows it.
+    /// The trailers that follow the data.
     pub trailers: Option<&'static LazyLock<HeaderMap>>,
 }
 

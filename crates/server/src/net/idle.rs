@@ -111,7 +111,7 @@ pub(super) struct IdleWatch {
     idle_timeout: Duration,
     clock: Arc<dyn Clock>,
     requests: Arc<Requests>,
-    /// What was read, and how many requests had begun, when a request was last open.
+    /// The bytes that were read, and the requests that had begun, when a request was last open.
     read_then: u64,
     begun_then: u64,
     standing: Standing,
@@ -128,7 +128,7 @@ struct Leaving {
     then: (u64, u64),
 }
 
-/// What a connection waits for.
+/// The thing that a connection waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// The first byte.
@@ -171,7 +171,7 @@ impl IdleWatch {
         }
     }
 
-    /// What counts a request when it begins.
+    /// The function that counts a request when it begins.
     pub(super) fn begin(&self) -> impl Fn() -> Busy + use<> {
         let requests = Arc::clone(&self.requests);
         move || Busy::begin(&requests)
@@ -189,7 +189,7 @@ impl IdleWatch {
 
     /// Whether the time is over. To be asked at the end of each of the connection's turns.
     ///
-    /// What puts the end off is no work for every request: the timer then fires too early, and is
+    /// A request that puts the end off does not touch the timer: the timer then fires too early, and is
     /// set again.
     pub(super) fn poll_over(&mut self, passed: Passed, context: &mut Context<'_>) -> Poll<()> {
         let standing = self.standing(passed);

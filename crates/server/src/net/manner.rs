@@ -11,13 +11,13 @@ use super::{
 };
 use crate::status::{HostProblem, Protocol, RequestError};
 
-/// What every content type of gRPC begins with.
+/// The beginning of every content type of gRPC.
 const GRPC: &[u8] = b"application/grpc";
 
 /// Says what the messages of gRPC are compressed with.
 pub const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// What every content type of gRPC-Web begins with.
+/// The beginning of every content type of gRPC-Web.
 const GRPC_WEB: &[u8] = b"application/grpc-web";
 
 /// The content types of gRPC-Web that are spoken here.
@@ -28,7 +28,7 @@ const GRPC_WEB_TYPES: [&str; 4] = [
     "application/grpc-web-text+proto",
 ];
 
-/// What a body of HTTP/JSON, or the messages of gRPC, are said to be compressed with.
+/// The compression that a request names for its body of HTTP/JSON, or for its messages of gRPC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coding {
     /// Nothing.
@@ -58,7 +58,7 @@ impl Coding {
     }
 }
 
-/// What a request's head says of how it is to be understood, in its extensions. By default, plain
+/// The way in which a request is to be understood, by its head: in its extensions. By default, plain
 /// HTTP/JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Manner {

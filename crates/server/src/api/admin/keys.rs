@@ -38,7 +38,7 @@ const FIELDS: [&str; 7] =
 const DEFAULT_OVERLAP_SECONDS: i64 = 24 * 60 * 60;
 const MAX_OVERLAP_SECONDS: i64 = 30 * 24 * 60 * 60;
 
-/// Who writes, and how, as [`By`] borrows it.
+/// The caller and the conditions of a write, as [`By`] borrows them.
 struct Writing {
     caller: Caller,
     request: Option<log::Request>,

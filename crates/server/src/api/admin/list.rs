@@ -41,7 +41,7 @@ enum Order {
     LastUpdated,
 }
 
-/// What to list.
+/// The entries to list.
 struct Query {
     conditions: Vec<Condition>,
     order: (Order, bool),
@@ -208,7 +208,7 @@ fn words(filter: &str) -> Option<Vec<(String, bool)>> {
     Some(words)
 }
 
-/// What stands before the closing quotation mark, and what comes after it. A backslash takes the meaning from a
+/// The text before the closing quotation mark, and the text after it. A backslash takes the meaning from a
 /// quotation mark or another backslash.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut word = String::new();

@@ -26,7 +26,7 @@ pub(super) const MAX_PAGE_BYTES: usize = 2 << 20;
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
     most: u16,
-    /// What 0 means.
+    /// The size that 0 stands for.
     default: u16,
 }
 

@@ -19,7 +19,7 @@ use crate::api::frame::{framed, unframed};
 pub type Backend =
     BoxCloneSyncService<Request<tonic::body::Body>, Response<tonic::body::Body>, Infallible>;
 
-/// What a method answered.
+/// A method's answer.
 pub(crate) struct Answer {
     /// The message's bytes.
     pub(crate) message: Bytes,

@@ -59,7 +59,7 @@ fn is_of_body(binding: &Binding, field: &FieldDescriptor) -> bool {
 }
 
 /// Every field that a query may set, also those of messages within; one that is within itself is left there.
-/// What the path has is not among them.
+/// Fields that the path has are not among them.
 pub(crate) fn fields(binding: &Binding) -> Vec<FieldPath> {
     let mut found = vec![];
     add_fields(&binding.rpc.input(), &mut vec![], &mut found);

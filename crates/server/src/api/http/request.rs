@@ -1,7 +1,7 @@
 //! From a request's path, query and body to its message.
 //!
 //! The body is read first, then the query, then the path, which wins; a body that says otherwise is refused.
-//! What strict services do otherwise is in `strict`.
+//! The rules that only strict services have are in `strict`.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -68,7 +68,7 @@ pub(crate) async fn read_body(
     body: Body,
     limit: usize,
 ) -> Result<Sent, RequestError> {
-    // What its head announces.
+    // By the length that its head announces.
     if body.size_hint().lower() > limit as u64 {
         return Err(RequestError::BodyTooLarge { limit });
     }

@@ -18,7 +18,7 @@ use crate::api::json::fields::FieldPath;
 pub struct BindingError {
     /// The method, or the service where there is none.
     pub method: String,
-    /// What is wrong with its binding.
+    /// The problem with its binding.
     pub description: String,
 }
 
@@ -221,7 +221,7 @@ pub(crate) struct Routes<T> {
     routes: Vec<(Method, Template, T)>,
 }
 
-/// What a look-up finds.
+/// The result of a look-up.
 pub(crate) enum Found<'a, T> {
     /// A route, and what its variables span, still encoded.
     Route(&'a T, Vec<String>),

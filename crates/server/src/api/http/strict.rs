@@ -64,7 +64,7 @@ fn read_body(binding: &Binding, body: &[u8], fills_mask: bool) -> Result<Read, U
     Ok(json::read(&how, &input, body)?)
 }
 
-/// What the query sets, by name.
+/// The fields that the query sets, by name.
 fn query_values(
     binding: &Binding,
     query: &str,

@@ -150,7 +150,7 @@ impl Template {
         Ok(self)
     }
 
-    /// What each variable spans, still encoded, if the path fits.
+    /// The part of the path that each variable spans, still encoded, if the path fits.
     pub(crate) fn captures(&self, path: &[&str]) -> Option<Vec<String>> {
         let last = *path.last()?;
         let last = match &self.verb {
@@ -183,7 +183,7 @@ impl Template {
         Some(self.variables.iter().map(value).collect())
     }
 
-    /// What decides which of two matching templates goes first, the smaller one: literals before variables,
+    /// The order of matching templates, the smaller one first: literals before variables,
     /// a verb before none.
     pub(crate) fn precedence(&self) -> (&[Segment], bool, Option<&str>) {
         (&self.segments, self.verb.is_none(), self.verb.as_deref())

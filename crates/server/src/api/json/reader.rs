@@ -61,7 +61,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) fills_mask: bool,
 }
 
-/// What was read.
+/// A message that was read.
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) message: DynamicMessage,
@@ -105,7 +105,7 @@ struct Object<'p> {
     descriptor: MessageDescriptor,
     place: &'p Place<'p>,
     seen: Vec<Seen>,
-    /// What the update that this is would change.
+    /// The fields that the object changes, where it is an update.
     paths: Vec<Value>,
 }
 
@@ -124,7 +124,7 @@ impl<'p> Object<'p> {
     }
 }
 
-/// What a place holds.
+/// The value at a place.
 enum Got {
     Null,
     /// It is refused already.

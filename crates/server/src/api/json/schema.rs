@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{comments::Comments, fields::has_behavior, values::wrapped};
 use crate::api::counts;
 
-/// What a description says of a field's behavior, where JSON schemas have no word for it.
+/// Sentences of a description about a field's behavior, where JSON schemas have no word for it.
 const BEHAVIOR_NOTES: [(&str, &str); 2] = [
     ("IMMUTABLE", "Given once, and never changed after."),
     ("INPUT_ONLY", "Sent, and never answered."),

@@ -32,7 +32,7 @@ pub(crate) enum Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    /// What a value is that was read as it is.
+    /// Of a value that was parsed.
     pub(crate) fn of(json: &'a serde_json::Value) -> Self {
         match json {
             serde_json::Value::Null => Self::Null,
@@ -60,7 +60,7 @@ impl fmt::Display for Given<'_> {
     }
 }
 
-/// What a field of this kind takes, in words.
+/// The values that a field of this kind takes, in words.
 pub(crate) fn expected(kind: &Kind) -> String {
     match kind {
         Kind::Double | Kind::Float => "a number".to_owned(),
@@ -101,7 +101,7 @@ pub(crate) fn problem(kind: &Kind, given: &Given<'_>) -> String {
     format!("must be {}, not {given}{hint}", expected(kind))
 }
 
-/// What was probably meant by a text.
+/// The value that a text probably means.
 fn hint(kind: &Kind, text: &str) -> String {
     let meant = match kind {
         Kind::Enum(values) => {
@@ -157,7 +157,7 @@ pub(crate) fn read(kind: &Kind, given: &Given<'_>) -> Option<Value> {
         Kind::Double => Value::F64(number(given)?),
         Kind::Float => {
             let number = number(given)? as f32;
-            // What was finite must stay so.
+            // A finite number must stay finite.
             let is_named = matches!(given, Given::Text(_));
             Value::F32(Some(number).filter(|number| number.is_finite() || is_named)?)
         }

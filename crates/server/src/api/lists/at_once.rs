@@ -35,7 +35,7 @@ pub(in crate::api) struct ListsAtOnce {
     grpc: Vec<GrpcRoute>,
 }
 
-/// What every way needs.
+/// The parts that every way needs.
 struct Lists {
     authenticator: Arc<Authenticator>,
     settings: Arc<SettingsService>,
@@ -149,7 +149,7 @@ impl JsonRoute {
     }
 }
 
-/// What nearly all programs send: nothing, or the company's id once more.
+/// The body that nearly all programs send: nothing, or the company's id once more.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UsualBody<'a> {

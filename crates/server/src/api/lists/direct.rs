@@ -129,7 +129,7 @@ impl<'a> Values<'a> {
         Some(None)
     }
 
-    /// What a field that is no list counts with.
+    /// The value of a field that is no list: the last one counts.
     fn last(mut self) -> Option<Option<Part<'a>>> {
         let mut last = None;
         while let Some(part) = self.next()? {

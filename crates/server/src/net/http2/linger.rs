@@ -25,7 +25,7 @@ const LINGER_PAUSE: Duration = Duration::from_millis(1);
 /// The same for a client whose connection is closed for sending too much.
 const MOST_FLOOD_BYTES: u64 = 64 << 10;
 
-/// Reads on for a while after the last word. What comes for a socket that is closed makes the kernel reset the
+/// Reads on for a while after the last word. Bytes that come for a closed socket make the kernel reset the
 /// connection, and a client that sends meets that before it has read its answer.
 pub(in crate::net) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &Wire<S>,

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::Frames;
 
-/// What every HTTP/2 client says first.
+/// The first bytes of every HTTP/2 client.
 const HTTP2_OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Where so much was written it is sent before more is taken.
@@ -59,7 +59,7 @@ struct Line<S> {
     is_held_back: bool,
     /// How many bytes of HTTP/2's opening were seen, from the first on; `None` if it is something else.
     opening: Option<usize>,
-    /// What HTTP/2 wrote in this turn. It would make a system call of every frame; HTTP/1.1 makes one of an
+    /// The bytes that HTTP/2 wrote in this turn. It would make a system call of every frame; HTTP/1.1 makes one of an
     /// answer by itself.
     held: BytesMut,
     /// Whether something was held since the stream was last flushed.
@@ -110,7 +110,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
         Ok(line.passed)
     }
 
-    /// The last word to a client that sends too many frames. What it sends from now on is not counted.
+    /// The last word to a client that sends too many frames. Frames that it sends from now on are not counted.
     pub(super) fn hold_farewell(&self) {
         let mut line = self.line();
         let farewell = line.frames.farewell();
