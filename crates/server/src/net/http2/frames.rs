@@ -12,12 +12,18 @@ const HEAD_BYTES: usize = 9;
 // RFC 9113 (6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 
 /// Frames that a new connection may send before it has any answer.
 const FIRST: i64 = 1_000;
 
 /// The same for each request that it may have open.
 const PER_OPEN_REQUEST: i64 = 8;
+
+/// The price of HEADERS that open a stream: a request has its work even where it is refused, as one more than may be
+/// open is. Most of it is paid back where the client gives the request up, which costs two frames.
+const PER_REQUEST: i64 = 8;
+const PER_REQUEST_GIVEN_UP: i64 = 7;
 
 /// For each answer. Who gives a request up before it is answered pays for both frames.
 const PER_ANSWER: i64 = 16;
@@ -41,6 +47,8 @@ pub(super) struct Frames {
     most: i64,
     /// The stream that was opened last.
     last_stream: u32,
+    /// Requests that were neither answered nor given up.
+    open: u64,
     /// Up to where answers, and bytes of them, are accounted for.
     answers: u64,
     taken: u64,
@@ -56,6 +64,7 @@ impl Frames {
             allowance: first,
             most: first.max(MOST_SAVED),
             last_stream: 0,
+            open: 0,
             answers: 0,
             taken: 0,
         }
@@ -93,7 +102,17 @@ impl Frames {
             DATA => self.allow((self.payload / SENT_BYTES) as i64),
             HEADERS => {
                 let stream = u32::from_be_bytes([d, e, f, g]) & (u32::MAX >> 1);
-                self.last_stream = self.last_stream.max(stream);
+                // Others are trailers.
+                if stream > self.last_stream {
+                    self.last_stream = stream;
+                    self.open += 1;
+                    self.allowance -= PER_REQUEST - 1;
+                }
+            }
+            // A stream can be given up again and again, and is paid back once.
+            RST_STREAM if self.open > 0 => {
+                self.open -= 1;
+                self.allow(PER_REQUEST_GIVEN_UP);
             }
             _ => {}
         }
@@ -105,7 +124,9 @@ impl Frames {
 
     /// Takes note of how many answers there were by now, and how many bytes the client has taken.
     pub(super) fn note_answered(&mut self, answers: u64, taken: u64) {
-        let new = (answers - self.answers) as i64 * PER_ANSWER;
+        let new = answers - self.answers;
+        self.open = self.open.saturating_sub(new);
+        let new = new as i64 * PER_ANSWER;
         self.allow(new + (taken / TAKEN_BYTES - self.taken / TAKEN_BYTES) as i64);
         (self.answers, self.taken) = (answers, taken);
     }

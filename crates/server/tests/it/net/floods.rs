@@ -155,6 +155,32 @@ async fn a_client_that_gives_up_all_its_requests_is_closed() {
 }
 
 #[tokio::test]
+async fn a_client_that_opens_more_streams_than_it_may_is_closed_soon() {
+    let mut config = config();
+    config.limits.streams_per_connection = 1;
+    let server = Server::start(&config);
+    let (mut reader, mut writer) = server.connect().await.into_split();
+    writer.write_all(&[OPENING, &asks(b"/wait", 1)].concat()).await.unwrap();
+    // Far fewer than the library takes (1,024).
+    for number in 1..200 {
+        let stream = 2 * number + 1;
+        writer.write_all(&asks(b"/wait", stream)).await.unwrap();
+        loop {
+            match heard(&mut reader).await.expect("it hears why") {
+                (RST_STREAM, of, _) if of == stream => break,
+                (GOAWAY, 0, payload) => {
+                    assert_eq!(payload[7], ENHANCE_YOUR_CALM);
+                    assert!((100..150).contains(&number), "{number} were taken");
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+    panic!("it goes on");
+}
+
+#[tokio::test]
 async fn a_client_that_sends_many_frames_for_requests_is_served_on_and_on() {
     let mut config = config();
     config.limits.streams_per_connection = 1;
