@@ -15,9 +15,7 @@ const WORDS: &[&str] = &["What", "Whatever", "Who", "Whoever", "Whom", "Whose"];
 /// The files, and folders, that are not rewritten yet. This list only shrinks.
 const NOT_YET: &[&str] = &[
     "ARCHITECTURE.md",
-    "crates/server/src/api.rs",
     "crates/server/src/api/",
-    "crates/server/src/auth.rs",
     "crates/server/src/auth/",
     "crates/server/src/catalog/",
     "crates/server/src/net.rs",
