@@ -26,7 +26,7 @@ use net::{Bound, ServeError, Shutdown};
 use service::{
     companies::CompaniesService, copy::CopyService, history::HistoryService, keys::KeysService,
     load::LoadService, long_work::LongWork, settings::SettingsService, snapshot::Snapshots,
-    verify::VerifyService,
+    verify::VerifyService, writing::Writing,
 };
 use store::{
     Store,
@@ -83,10 +83,11 @@ impl Services {
         let connections = config.database.url.as_ref().map(|_| config.database.pool_size);
         let long_work = LongWork::new(clock.clone(), connections.unwrap_or(usize::MAX));
         let long_work = Arc::new(long_work);
+        let writing = Writing::new(store.clone(), clock.clone(), freshness.clone());
         let settings = Arc::new(SettingsService::new(
             store.clone(),
             clock.clone(),
-            freshness.clone(),
+            writing.clone(),
             snapshots.clone(),
             long_work.clone(),
         ));
@@ -102,7 +103,7 @@ impl Services {
             },
             config.accept_bare_base64,
         ));
-        let keys = KeysService::new(store.clone(), clock.clone(), long_work.clone(), {
+        let keys = KeysService::new(store.clone(), clock.clone(), writing, long_work.clone(), {
             let authenticator = authenticator.clone();
             Box::new(move |before, after| authenticator.take_over(before, after))
         });

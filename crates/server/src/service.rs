@@ -11,6 +11,7 @@ mod queues;
 pub mod settings;
 pub mod snapshot;
 pub mod verify;
+pub mod writing;
 
 /// A new id such as `tag_01h455vb4pex5vsknk084sn02q`: sorted by time of making, never used before.
 pub(crate) fn new_id(prefix: &str) -> String {

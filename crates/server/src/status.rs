@@ -10,7 +10,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use self::bounds::Parts;
-use crate::catalog::error::{Error, MOST_NAMED, Past, Violation};
+use crate::catalog::error::{Error, Kind, MOST_NAMED, Past, Violation};
 
 mod bounds;
 mod documented;
@@ -463,8 +463,9 @@ fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
             pairs
         }
         Error::RequestIdReused { request_id } => vec![("request_id", request_id.clone())],
-        Error::Contended { company, revision } => {
-            vec![("company_id", company.to_string()), ("revision", revision.to_string())]
+        Error::Contended { kind, id, revision } => {
+            let name = if *kind == Kind::Key { "key_id" } else { "company_id" };
+            vec![(name, id.clone()), ("revision", revision.to_string())]
         }
         _ => vec![],
     };

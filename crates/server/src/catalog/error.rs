@@ -8,7 +8,7 @@ use std::fmt;
 use super::{
     access::Scope,
     entry::{Catalog, Revision},
-    id::{CompanyId, EntryId, KeyId, StaffId},
+    id::{EntryId, KeyId, StaffId},
     time::Timestamp,
 };
 
@@ -140,10 +140,12 @@ pub enum Error {
         /// What the condition is and how to meet it.
         message: String,
     },
-    /// Others kept writing to the company for as long as the request had time.
+    /// Others kept writing to something for as long as the request had time.
     Contended {
-        /// The company.
-        company: CompanyId,
+        /// A company or a key.
+        kind: Kind,
+        /// Which one.
+        id: String,
         /// Its revision when the last attempt lost.
         revision: Revision,
     },
@@ -281,9 +283,9 @@ impl fmt::Display for Error {
             Self::InBatch { index, error } => write!(f, "changes[{index}]: {error}"),
             Self::TooMany { what, most } => write!(f, "too many {what}: at most {most} are allowed"),
             Self::Precondition { message, .. } => f.write_str(message),
-            Self::Contended { company, revision } => write!(
+            Self::Contended { kind, id, revision } => write!(
                 f,
-                "others kept changing company {company} (now at revision {revision}); nothing was written, try again"
+                "others kept changing {kind} {id} (now at revision {revision}); nothing was written, try again"
             ),
             Self::TooManyRequests { limit, retry_after_ms } => {
                 write!(f, "too many requests {limit}: try again in {retry_after_ms} ms")

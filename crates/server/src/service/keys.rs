@@ -2,12 +2,18 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
+use tokio::sync::MutexGuard;
 
-use super::{history, long_work::LongWork, new_id};
+use super::{
+    history,
+    long_work::LongWork,
+    new_id,
+    writing::{Terms, Writing},
+};
 use crate::{
     auth::api_key::Secret,
     catalog::{
@@ -17,8 +23,8 @@ use crate::{
         error::{Cause, Error, Kind, Past, Result},
         etag::Etag,
         id::{KeyId, StaffId},
-        key::{Key, MAX_REVOKED_ALONG, PreviousSecret, sides, summary},
-        log::{Line, Request},
+        key::{Key, MAX_REVOKED_ALONG, sides, summary},
+        log::{Line, LoggedRequest, Request},
         settings::Subject,
         stream::{LinePlace, Stream, Streams},
         text::Name,
@@ -31,11 +37,16 @@ use crate::{
 pub use crate::store::KeyRow;
 
 mod family;
+mod rules;
 
 use family::Family;
+use rules::check_expiry;
+pub use rules::{Rotation, revoke, rotate};
 
 /// Keys, or lines of their log, that are read at once. A key has up to 70 kB.
 const PAGE: u32 = 100;
+/// How long a local command goes on while others write.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How many pages a request looks through for what it may show.
 const MAX_PAGES: usize = 20;
 
@@ -73,6 +84,7 @@ pub type OnWritten = Box<dyn Fn(Option<&Key>, Option<&Key>) + Send + Sync>;
 pub struct KeysService {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    writing: Writing,
     long_work: Arc<LongWork>,
     on_written: OnWritten,
 }
@@ -82,15 +94,16 @@ impl KeysService {
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
+        writing: Writing,
         long_work: Arc<LongWork>,
         on_written: OnWritten,
     ) -> Self {
-        Self { store, clock, long_work, on_written }
+        Self { store, clock, writing, long_work, on_written }
     }
 
     /// Makes a key of that secret, which the caller generated or brought along.
     pub async fn create(&self, actor: &Actor, draft: KeyDraft, secret: &Secret) -> Result<Key> {
-        let by = By { actor, caller: None, request: None, validate_only: false, etag: None };
+        let by = By::local(actor, self.clock.monotonic() + PATIENCE);
         Ok(self.create_within(&by, draft, secret).await?.key)
     }
 
@@ -127,7 +140,7 @@ impl KeysService {
 
     /// Revokes a key; one that is revoked already stays as it is.
     pub async fn revoke(&self, actor: &Actor, id: &KeyId) -> Result<Key> {
-        let by = By { actor, caller: None, request: None, validate_only: false, etag: None };
+        let by = By::local(actor, self.clock.monotonic() + PATIENCE);
         Ok(self.change(&by, id, revoke).await?.key)
     }
 
@@ -239,18 +252,16 @@ impl KeysService {
             if by.validate_only {
                 return Ok(Kept::new(key));
             }
-            let line = by.line(None, &key, now, &[]);
-            match self.commit(by, &key, &line).await {
-                Ok(()) => {
-                    (self.on_written)(None, Some(&key));
-                    return Ok(Kept::new(key));
-                }
-                // The same request came just before: look it up.
-                Err(StoreError::Conflict) => self.check_acting(by).await?,
-                Err(StoreError::Taken(_, holder)) if holder != key.id.as_str() => {
-                    return Err(self.secret_taken(by, &holder).await);
-                }
-                Err(other) => return Err(other.into()),
+            let (stream, line) = (Stream::key(&key.id), by.line(None, &key, now, &[]));
+            let outcome = self.store.commit(&[(&stream, &line)], by.live()).await;
+            if let Err(StoreError::Taken(_, holder)) = &outcome
+                && holder != key.id.as_str()
+            {
+                return Err(self.secret_taken(by, holder).await);
+            }
+            let changed = [(None, &key)];
+            if let Some(kept) = self.ended(by, outcome, Kept::new(key.clone()), &changed).await? {
+                return Ok(kept);
             }
         }
     }
@@ -275,6 +286,7 @@ impl KeysService {
         id: &KeyId,
         change: impl Fn(&mut Key, Timestamp) -> Result<()>,
     ) -> Result<Kept> {
+        let _turn = self.turn(by, id).await?;
         loop {
             if let Some(kept) = self.repeated(by).await? {
                 return Ok(kept);
@@ -290,18 +302,12 @@ impl KeysService {
                 return Ok(Kept::new(changed.after));
             }
             let Changed { before, after, time } = &changed;
-            let line = by.line(Some(before), after, *time, &[]);
-            match self.commit(by, after, &line).await {
-                Ok(()) => {
-                    (self.on_written)(Some(before), Some(after));
-                    return Ok(Kept::new(changed.after));
-                }
-                // Another process changed the key just now; look again.
-                Err(StoreError::Conflict) => self.check_acting(by).await?,
-                Err(other) => {
-                    (self.on_written)(Some(before), None);
-                    return Err(other.into());
-                }
+            let (stream, line) = (Stream::key(id), by.line(Some(before), after, *time, &[]));
+            let outcome = self.store.commit(&[(&stream, &line)], by.live()).await;
+            let kept = Kept::new(after.clone());
+            let changed = [(Some(before), after)];
+            if let Some(kept) = self.ended(by, outcome, kept, &changed).await? {
+                return Ok(kept);
             }
         }
     }
@@ -310,6 +316,7 @@ impl KeysService {
     /// whether or not it is revoked already itself.
     pub async fn revoke_with_created(&self, by: &By<'_>, id: &KeyId) -> Result<Kept> {
         const LIMIT: u32 = MAX_REVOKED_ALONG as u32 + 1;
+        let _turn = self.turn(by, id).await?;
         loop {
             if let Some(kept) = self.repeated(by).await? {
                 return Ok(kept);
@@ -317,7 +324,7 @@ impl KeysService {
             let head = self.changeable(by, id).await?;
             let (family, now) = (Family::new(by, head), self.clock.now());
             if by.validate_only {
-                let found = self.store.key_descendants(id, LIMIT).await?;
+                let found = self.writing.read(self.store.key_descendants(id, LIMIT)).await?;
                 return Ok(family.kept(&family.changed(&found, now)?));
             }
             let family = Arc::new(family);
@@ -335,29 +342,67 @@ impl KeysService {
             let outcome = self.store.commit_key_family(id, LIMIT, plan, by.live()).await;
             let made = made.lock().unwrap_or_else(PoisonError::into_inner).take();
             let changed = made.transpose()?.unwrap_or_default();
-            match outcome {
-                Ok(()) => {
-                    for Changed { before, after, .. } in &changed {
-                        (self.on_written)(Some(before), Some(after));
-                    }
-                    return Ok(family.kept(&changed));
-                }
-                Err(StoreError::Conflict) => self.check_acting(by).await?,
-                Err(other) => {
-                    changed.iter().for_each(|one| (self.on_written)(Some(&one.before), None));
-                    return Err(other.into());
-                }
+            let kept = family.kept(&changed);
+            let changed: Vec<_> =
+                changed.iter().map(|one| (Some(&one.before), &one.after)).collect();
+            if let Some(kept) = self.ended(by, outcome, kept, &changed).await? {
+                return Ok(kept);
             }
         }
     }
 
-    async fn commit(&self, by: &By<'_>, key: &Key, line: &Line) -> Result<(), StoreError> {
-        self.store.commit(&[(&Stream::key(&key.id), line)], by.live()).await
+    /// A dry run waits for no turn.
+    async fn turn(&self, by: &By<'_>, id: &KeyId) -> Result<Option<MutexGuard<'_, ()>>> {
+        if by.validate_only {
+            return Ok(None);
+        }
+        self.writing.turn(id.as_str()).await.map(Some)
+    }
+
+    /// How an attempt ended that was to leave the key like this; `None` says to plan again, as another process wrote or
+    /// the same request came just before.
+    async fn ended(
+        &self,
+        by: &By<'_>,
+        outcome: Result<(), StoreError>,
+        kept: Kept,
+        changed: &[(Option<&Key>, &Key)],
+    ) -> Result<Option<Kept>> {
+        let written =
+            || changed.iter().for_each(|(before, after)| (self.on_written)(*before, Some(after)));
+        let error = match outcome {
+            Ok(()) => {
+                written();
+                return Ok(Some(kept));
+            }
+            Err(StoreError::Conflict) => {
+                self.check_acting(by).await?;
+                let Key { id, audit, .. } =
+                    changed.first().and_then(|one| one.0).unwrap_or(&kept.key);
+                let what = (Kind::Key, id.as_str(), audit.revision);
+                return self.writing.again(&by.terms(), what).await.map(|()| None);
+            }
+            Err(error) => error,
+        };
+        for before in changed.iter().filter_map(|(before, _)| *before) {
+            (self.on_written)(Some(before), None);
+        }
+        if !matches!(error, StoreError::OutcomeUnknown(_)) {
+            return Err(error.into());
+        }
+        let (seen, _) = self.writing.outcome(&by.terms(), error).await?;
+        let found = self.answer(by, seen).await?;
+        // The same request may have come another way as well, with another secret.
+        let repeated = found.key != kept.key;
+        if !repeated {
+            written();
+        }
+        Ok(Some(Kept { repeated, ..found }))
     }
 
     /// A key as it is, if it is the caller's to change and is what the caller has seen.
     async fn changeable(&self, by: &By<'_>, id: &KeyId) -> Result<Key> {
-        let found = self.store.key(id).await?;
+        let found = self.writing.read(self.store.key(id)).await?;
         let (key, _) = found.ok_or_else(|| absent(by.caller, id))?;
         if by.caller.is_some_and(|caller| key.lies_within(caller).is_err()) {
             return Err(Error::KeyNotWithin { beyond: None });
@@ -369,21 +414,20 @@ impl KeysService {
     /// After a conflict: a key that was revoked meanwhile writes nothing more.
     async fn check_acting(&self, by: &By<'_>) -> Result<()> {
         let Some(id) = &by.actor.key_id else { return Ok(()) };
-        let acting = self.store.key(id).await?.ok_or(Error::UnknownKey)?;
+        let acting = self.writing.read(self.store.key(id)).await?.ok_or(Error::UnknownKey)?;
         acting.0.check_usable(self.clock.now())
     }
 
     /// The key as the same request left it, if it was made before.
     async fn repeated(&self, by: &By<'_>) -> Result<Option<Kept>> {
-        let request = by.request.filter(|_| !by.validate_only);
-        let (Some(request), Some(actor)) = (request, &by.actor.key_id) else { return Ok(None) };
-        let Some(seen) = self.store.request(&Streams::keys(), actor, &request.id).await? else {
-            return Ok(None);
-        };
-        if seen.digest != request.digest {
-            return Err(Error::RequestIdReused { request_id: request.id.to_string() });
+        match self.writing.seen_before(&by.terms()).await? {
+            Some(seen) => self.answer(by, seen).await.map(Some),
+            None => Ok(None),
         }
-        // The line that made the revision has the key as the request left it, whether or not the request made it.
+    }
+
+    /// The key as a request left it. The line that made the revision has it, whether or not the request made it.
+    async fn answer(&self, by: &By<'_>, seen: LoggedRequest) -> Result<Kept> {
         let stream = Stream::key(&KeyId::parse("id", &seen.of)?);
         let line = history::line(&*self.store, &stream, seen.revision).await?;
         let broken = || Error::Internal(Cause::new("the log of a key lacks its key").of_damage());
@@ -393,14 +437,14 @@ impl KeysService {
             Subject::Key(id) => Some(id),
             _ => None,
         });
-        Ok(Some(Kept { key, also_revoked: along.collect(), repeated: true }))
+        Ok(Kept { key, also_revoked: along.collect(), repeated: true })
     }
 
     /// A mismatch names what was changed since, as far as one page of the log goes back.
     async fn check_etag(&self, etag: Option<&Etag>, key: &Key) -> Result<()> {
         let Some(etag) = etag.filter(|etag| **etag != key.etag()) else { return Ok(()) };
         let among = Streams::one(&Stream::key(&key.id));
-        let lines = self.store.log_before(&among, None, None, PAGE).await?;
+        let lines = self.writing.read(self.store.log_before(&among, None, None, PAGE)).await?;
         let is_since = |line: &&Line| sides(line).is_some_and(|(_, after)| after.etag() != *etag);
         let since: Vec<Past> = lines
             .iter()
@@ -431,9 +475,25 @@ pub struct By<'a> {
     pub validate_only: bool,
     /// What the caller has seen of the key.
     pub etag: Option<&'a Etag>,
+    /// When to stop planning again.
+    pub deadline: Instant,
 }
 
-impl By<'_> {
+impl<'a> By<'a> {
+    /// A local command, which may do everything.
+    pub fn local(actor: &'a Actor, deadline: Instant) -> Self {
+        Self { actor, caller: None, request: None, validate_only: false, etag: None, deadline }
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            among: Streams::keys(),
+            key: self.actor.key_id.clone(),
+            request: self.request.cloned().filter(|_| !self.validate_only),
+            deadline: self.deadline,
+        }
+    }
+
     /// What a key becomes must lie within the caller's own.
     fn check_result(&self, key: &Key) -> Result<()> {
         key.check_size()?;
@@ -503,62 +563,6 @@ pub struct Kept {
 impl Kept {
     fn new(key: Key) -> Self {
         Self { key, also_revoked: Vec::new(), repeated: false }
-    }
-}
-
-/// Ends a key for good.
-pub fn revoke(key: &mut Key, now: Timestamp) -> Result<()> {
-    key.revoked_time.get_or_insert(now);
-    Ok(())
-}
-
-/// How a key gets a new secret.
-#[derive(Clone, Copy, Debug)]
-pub struct Rotation {
-    /// How long the old secret works beside the new one; 0 ends every older secret at once.
-    pub overlap_seconds: i64,
-    /// Whether an earlier rotation's overlap may end with it.
-    pub end_overlap: bool,
-}
-
-/// Gives a key a new secret; the old one never works for longer than the key.
-pub fn rotate(key: &mut Key, secret: &Secret, how: Rotation, now: Timestamp) -> Result<()> {
-    if key.revoked_time.is_some() {
-        return Err(Error::Precondition {
-            reason: "REVOKED",
-            message: format!("the key {} was revoked for good: create another one", key.id),
-        });
-    }
-    let running = key.previous.filter(|previous| now < previous.expires_time);
-    if let Some(PreviousSecret { expires_time, .. }) = running
-        && !(how.end_overlap || how.overlap_seconds == 0)
-    {
-        return Err(Error::Precondition {
-            reason: "OVERLAP_RUNNING",
-            message: format!(
-                "the key {} was rotated before, and the secret from before that works until {expires_time}; rotating it \
-                 again ends that secret now: wait, or ask for it with end_overlap; an overlap of 0s ends every older \
-                 secret",
-                key.id
-            ),
-        });
-    }
-    let end = now.plus_seconds(how.overlap_seconds);
-    let expires_time = key.expires_time.map_or(end, |last| last.min(end));
-    key.previous = Some(PreviousSecret { digest: key.secret, expires_time });
-    key.secret = secret.digest();
-    Ok(())
-}
-
-/// Refuses an end that is over already, which ends a key without a word: that is what revoking is for.
-fn check_expiry(end: Option<Timestamp>, now: Timestamp) -> Result<()> {
-    match end {
-        Some(end) if end <= now => {
-            let description =
-                format!("lies in the past, as it is {now}: to end a key at once, revoke it");
-            Err(Error::invalid("key.expires_time", "IN_THE_PAST", description))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -1,15 +1,13 @@
-//! Turns: what concerns one company waits for its turn, and seldom for another company's.
+//! Turns: work about one company or key waits for its turn, and seldom for another one's.
 
 use std::hash::{BuildHasher, RandomState};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::catalog::id::CompanyId;
-
-/// Two companies share a queue now and then; more queues make that rarer.
+/// Two ids share a queue now and then; more queues make that rarer.
 const QUEUES: u64 = 256;
 
-/// A fixed number of queues, over which companies are spread.
+/// A fixed number of queues, over which ids are spread.
 pub(super) struct Queues {
     queues: Vec<Mutex<()>>,
     hasher: RandomState,
@@ -20,9 +18,9 @@ impl Queues {
         Self { queues: (0..QUEUES).map(|_| Mutex::new(())).collect(), hasher: RandomState::new() }
     }
 
-    /// Waits for the company's turn, which lasts until the guard is dropped.
-    pub(super) async fn turn(&self, company: &CompanyId) -> MutexGuard<'_, ()> {
-        let queue = usize::try_from(self.hasher.hash_one(company) % QUEUES).unwrap_or(0);
+    /// Waits for the turn of an id, which lasts until the guard is dropped.
+    pub(super) async fn turn(&self, id: &str) -> MutexGuard<'_, ()> {
+        let queue = usize::try_from(self.hasher.hash_one(id) % QUEUES).unwrap_or(0);
         self.queues[queue].lock().await
     }
 }

@@ -1,7 +1,6 @@
 //! Reading and changing one company's settings.
 
 use std::{
-    hash::{BuildHasher, RandomState},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,8 +8,8 @@ use std::{
 use super::{
     history,
     long_work::LongWork,
-    queues::Queues,
     snapshot::{Marks, Seen, Snapshots},
+    writing::{Terms, Writing},
 };
 use crate::{
     catalog::{
@@ -29,14 +28,8 @@ use crate::{
         token::RevisionToken,
     },
     clock::Clock,
-    freshness::Freshness,
     store::{Store, StoreError},
 };
-
-/// How long a write whose outcome is unknown is looked for in the log.
-const MAX_OUTCOME_WAIT: Duration = Duration::from_secs(2);
-/// The longest pause before a change that lost to another process is planned again.
-const MAX_PAUSE_MS: u64 = 50;
 
 /// How long an error waits to be explained, where that takes long.
 const EXPLANATION_WAIT: Duration = Duration::from_secs(1);
@@ -48,11 +41,9 @@ pub const MOST_AT_ONCE: usize = 100;
 pub struct SettingsService {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    freshness: Arc<Freshness>,
+    writing: Writing,
     snapshots: Arc<Snapshots>,
     long_work: Arc<LongWork>,
-    /// The writers of one company wait for each other here rather than in conflicts.
-    writers: Arc<Queues>,
 }
 
 impl SettingsService {
@@ -60,11 +51,11 @@ impl SettingsService {
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        freshness: Arc<Freshness>,
+        writing: Writing,
         snapshots: Arc<Snapshots>,
         long_work: Arc<LongWork>,
     ) -> Self {
-        Self { store, clock, freshness, snapshots, long_work, writers: Arc::new(Queues::new()) }
+        Self { store, clock, writing, snapshots, long_work }
     }
 
     /// The company as it is, at most as old as the freshness bound; `None` if there is none.
@@ -194,11 +185,10 @@ impl SettingsService {
 
     /// Plans again where another process wrote first, until the deadline.
     async fn commit_in_turn(&self, grant: &Grant, write: &Write, change: &Change) -> Result<Ended> {
-        let request = write.request.as_ref().filter(|_| !write.validate_only);
-        let turn = async { Ok(self.writers.turn(grant.company()).await) };
+        let terms = write.terms(grant);
         let _turn = match write.validate_only {
             true => None,
-            false => Some(self.freshness.while_there(turn).await?),
+            false => Some(self.writing.turn(grant.company().as_str()).await?),
         };
         // What this process wrote last is good enough to plan with: the commit checks its revision. A
         // dry run has none.
@@ -207,15 +197,12 @@ impl SettingsService {
             let is_known = known.is_some();
             let current = match known.take() {
                 Some(known) => Some(known),
-                None => {
-                    let settings = self.store.settings(grant);
-                    self.freshness.unless_gone(settings).await?.map(Arc::new)
-                }
+                None => self.writing.read(self.store.settings(grant)).await?.map(Arc::new),
             };
             // After the settings were read: what the same request did just before must not look like
             // somebody else's clash. What was only known needs no look-up: the commit refuses a
             // request id that was used, and nothing else ends with it.
-            if !is_known && let Some(seen) = self.seen_before(grant, request).await? {
+            if !is_known && let Some(seen) = self.writing.seen_before(&terms).await? {
                 return Ok(Ended::Before(seen));
             }
             if current.is_none() && !write.ask.makes_company() {
@@ -227,7 +214,7 @@ impl SettingsService {
                 Err(error) => return Ok(Ended::Refused(error, current)),
                 Ok(plan) => plan,
             };
-            if write.validate_only || (plan.line.is_empty() && request.is_none()) {
+            if write.validate_only || (plan.line.is_empty() && terms.request.is_none()) {
                 // No commit would find out that another process wrote since.
                 if is_known {
                     continue;
@@ -244,15 +231,12 @@ impl SettingsService {
                     return Ok(ended);
                 }
                 Err(StoreError::Conflict) if is_known => {}
-                Err(StoreError::Conflict) if self.clock.monotonic() < write.deadline => {
-                    pause().await
-                }
                 Err(StoreError::Conflict) => {
-                    let company = grant.company().clone();
-                    return Err(Error::Contended { company, revision: plan.line.base() });
+                    let what = (Kind::Company, grant.company().as_str(), plan.line.base());
+                    self.writing.again(&terms, what).await?;
                 }
                 Err(unknown @ StoreError::OutcomeUnknown(_)) => {
-                    return self.outcome(grant, request, unknown, write).await;
+                    return self.outcome(grant, &terms, unknown).await;
                 }
                 Err(other) => return Err(other.into()),
             }
@@ -294,7 +278,7 @@ impl SettingsService {
             }
             Ask::Undo { revision, .. } | Ask::RollBack { revision, .. } => revision,
         };
-        let current = self.freshness.unless_gone(self.store.settings(grant)).await?;
+        let current = self.writing.read(self.store.settings(grant)).await?;
         let Some(current) = current else { return Ok(None) };
         Ok(match ask {
             Ask::Undo { etag, .. } => {
@@ -324,7 +308,7 @@ impl SettingsService {
                 continue;
             }
             let deleted = self.store.deleted_among(grant, catalog, &ids);
-            let deleted = self.freshness.unless_gone(deleted).await?;
+            let deleted = self.writing.read(deleted).await?;
             if let Some(id) = deleted.first() {
                 return Err(Error::IdTaken { kind: Kind::Entry, id: id.to_string() });
             }
@@ -335,28 +319,12 @@ impl SettingsService {
     /// The same for ids of locations, which are unique on the server.
     async fn refuse_foreign(&self, plan: &Plan) -> Result<()> {
         for id in plan.line.deltas.iter().filter_map(Delta::made_business) {
-            let holder = self.freshness.unless_gone(self.store.company_of(id)).await?;
+            let holder = self.writing.read(self.store.company_of(id)).await?;
             if holder.is_some() {
                 return Err(Error::IdTaken { kind: Kind::Business, id: id.to_string() });
             }
         }
         Ok(())
-    }
-
-    /// What the log says of the same request, if it was made before.
-    async fn seen_before(
-        &self,
-        grant: &Grant,
-        request: Option<&Request>,
-    ) -> Result<Option<LoggedRequest>> {
-        let (Some(request), Some(key)) = (request, &grant.actor().key_id) else { return Ok(None) };
-        let among = Streams::one(&grant.stream());
-        let seen = self.store.request(&among, key, &request.id);
-        let Some(seen) = self.freshness.unless_gone(seen).await? else { return Ok(None) };
-        if seen.digest != request.digest {
-            return Err(Error::RequestIdReused { request_id: request.id.to_string() });
-        }
-        Ok(Some(seen))
     }
 
     /// What a request did that was made before.
@@ -366,7 +334,7 @@ impl SettingsService {
         seen: LoggedRequest,
         deadline: Instant,
     ) -> Result<Option<Written>> {
-        let current = self.freshness.unless_gone(self.store.settings(grant)).await?;
+        let current = self.writing.read(self.store.settings(grant)).await?;
         let Some(current) = current.map(Arc::new) else { return Ok(None) };
         let near = history::near(&*self.store, grant, &current, seen.revision).await?;
         let settings = match near {
@@ -404,25 +372,13 @@ impl SettingsService {
         self.long_work.run(key, deadline, explained).await.unwrap_or(error)
     }
 
-    /// What a lost connection left behind. The engine may still be at it, or another one may have
-    /// taken its place: what the log says within a moment is the truth, else nobody knows.
-    async fn outcome(
-        &self,
-        grant: &Grant,
-        request: Option<&Request>,
-        unknown: StoreError,
-        write: &Write,
-    ) -> Result<Ended> {
-        let until = write.deadline.min(self.clock.monotonic() + MAX_OUTCOME_WAIT);
-        while request.is_some() && self.clock.monotonic() < until {
-            if let Ok(Some(seen)) = self.seen_before(grant, request).await
-                && let Ok(Some(written)) = self.written_before(grant, seen, until).await
-            {
-                return Ok(Ended::Written(Box::new(Written { repeated: false, ..written })));
-            }
-            pause().await;
-        }
-        Err(unknown.into())
+    /// The result of a write whose commit did not report it.
+    async fn outcome(&self, grant: &Grant, terms: &Terms, unknown: StoreError) -> Result<Ended> {
+        let (seen, until) = self.writing.outcome(terms, unknown).await?;
+        let written = self.written_before(grant, seen, until).await?;
+        let gone = || Error::Internal(Cause::new("a company is gone after a write"));
+        let written = written.ok_or_else(gone)?;
+        Ok(Ended::Written(Box::new(Written { repeated: false, ..written })))
     }
 
     fn ended(&self, plan: Plan, is_dry_run: bool) -> Ended {
@@ -483,6 +439,17 @@ pub enum Ask {
         /// The settings' etag that the caller has seen.
         etag: Option<Etag>,
     },
+}
+
+impl Write {
+    fn terms(&self, grant: &Grant) -> Terms {
+        Terms {
+            among: Streams::one(&grant.stream()),
+            key: grant.actor().key_id.clone(),
+            request: self.request.clone().filter(|_| !self.validate_only),
+            deadline: self.deadline,
+        }
+    }
 }
 
 impl Ask {
@@ -562,10 +529,4 @@ pub struct Changed {
     pub before: Revision,
     /// The revision now.
     pub after: Revision,
-}
-
-/// A random pause, so that two processes do not keep meeting.
-async fn pause() {
-    let pause_ms = RandomState::new().hash_one(()) % MAX_PAUSE_MS;
-    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
 }

@@ -205,7 +205,7 @@ impl Snapshots {
             let is_enough = snapshot.is_at_least(grant.at_least()) && may_be_served(stamp);
             is_enough.then_some((snapshot, stamp))
         };
-        let turn = self.look_ups.turn(grant.company());
+        let turn = self.look_ups.turn(grant.company().as_str());
         let served = self.freshness.serve(held, turn, || Ok(()), self.look_up(grant)).await?;
         if served.as_ref().is_some_and(|served| served.stale_for.is_some()) {
             metrics::counter!(telemetry::STALE_ANSWERS).increment(1);

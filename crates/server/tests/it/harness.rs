@@ -31,6 +31,7 @@ mod probe;
 pub(crate) use client::{Answer, Opaque, Refusal, frame};
 pub(crate) use contract::{Method, method, methods};
 pub(crate) use data::{Data, also_on_postgres, on_postgres};
+pub(crate) use probe::CommitEnd;
 use probe::Probe;
 
 /// The example data of `serve --demo`.

@@ -339,8 +339,8 @@ async fn a_secret_that_a_key_has_is_told_so_and_names_the_key_to_those_who_may_s
     // Also once it was rotated away, and the key was revoked.
     let rotation = Rotation { overlap_seconds: 60, end_overlap: false };
     let newer = Secret::generate().unwrap();
-    let by =
-        By { actor: &local.actor(), caller: None, request: None, validate_only: false, etag: None };
+    let actor = local.actor();
+    let by = By::local(&actor, server.services.monotonic() + Duration::from_secs(30));
     keys.change(&by, &held.id, |key, now| rotate(key, &newer, rotation, now)).await.unwrap();
     keys.revoke(&local.actor(), &held.id).await.unwrap();
     for secret in [&secret, &newer] {

@@ -43,3 +43,4 @@ mod values;
 mod verify;
 mod ways;
 mod work;
+mod writing;

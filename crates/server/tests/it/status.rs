@@ -70,7 +70,7 @@ fn every_error() -> Vec<Error> {
         },
         Error::RequestIdReused { request_id: "request_1".to_owned() },
         Error::InBatch { index: 2, error: Box::new(Error::NotCoveringAll) },
-        Error::Contended { company: company(), revision: Revision(7) },
+        Error::Contended { kind: Kind::Company, id: company().to_string(), revision: Revision(7) },
         limited(Limit::Key),
         limited(Limit::UnknownKeys),
         limited(Limit::LongWork),
@@ -164,7 +164,11 @@ fn largest_errors(text: &str) -> Vec<Error> {
             fields: vec![long(); 5],
             since: vec![past(name()); 1_000],
         },
-        Error::Contended { company, revision: Revision(u64::MAX) },
+        Error::Contended {
+            kind: Kind::Company,
+            id: company.to_string(),
+            revision: Revision(u64::MAX),
+        },
     ];
     let in_batch = |error| Error::InBatch { index: usize::MAX, error: Box::new(error) };
     let of_whole = [Error::RequestIdReused { request_id: long() }];

@@ -1,6 +1,6 @@
 //! Keys. A secret is in the one answer that makes it, and nowhere else.
 
-use std::{collections::BTreeSet, mem::take};
+use std::{collections::BTreeSet, mem::take, time::Instant};
 
 use customer_settings_contract::customersettings::v1::{
     CreateKeyRequest, GetKeyRequest, Key as KeyMessage, KeyChange, KeyWithSecret,
@@ -44,13 +44,15 @@ struct Writing {
     request: Option<log::Request>,
     validate_only: bool,
     etag: Option<Etag>,
+    deadline: Instant,
 }
 
 impl Writing {
     fn open<M: Writes>(envelope: &Envelope<M>, etags: &[&str]) -> Result<Self> {
         let caller = envelope.caller()?.clone();
         let (request, etag) = (envelope.log_request()?, envelope.etag(etags)?);
-        Ok(Self { caller, request, validate_only: envelope.message.validate_only(), etag })
+        let (validate_only, deadline) = (envelope.message.validate_only(), envelope.deadline()?);
+        Ok(Self { caller, request, validate_only, etag, deadline })
     }
 
     fn by(&self) -> By<'_> {
@@ -60,6 +62,7 @@ impl Writing {
             request: self.request.as_ref(),
             validate_only: self.validate_only,
             etag: self.etag.as_ref(),
+            deadline: self.deadline,
         }
     }
 

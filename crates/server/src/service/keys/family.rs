@@ -1,5 +1,7 @@
 //! A key and all that it made, to be revoked together.
 
+use std::time::Instant;
+
 use super::{By, Changed, Kept, revoke};
 use crate::catalog::{
     access::{Actor, Caller},
@@ -16,17 +18,18 @@ pub(super) struct Family {
     actor: Actor,
     caller: Option<Caller>,
     request: Option<Request>,
+    deadline: Instant,
 }
 
 impl Family {
     pub(super) fn new(by: &By<'_>, head: Key) -> Self {
         let (actor, request) = (by.actor.clone(), by.request.cloned());
-        Self { head, actor, caller: by.caller.cloned(), request }
+        Self { head, actor, caller: by.caller.cloned(), request, deadline: by.deadline }
     }
 
     fn by(&self) -> By<'_> {
         let (caller, request) = (self.caller.as_ref(), self.request.as_ref());
-        By { actor: &self.actor, caller, request, validate_only: false, etag: None }
+        By { caller, request, ..By::local(&self.actor, self.deadline) }
     }
 
     /// The head, whether or not it changes, and each of what was found.

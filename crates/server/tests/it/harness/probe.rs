@@ -1,8 +1,11 @@
 //! A store that counts its calls, and that fails or blocks if a test says so.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use async_trait::async_trait;
@@ -35,6 +38,17 @@ pub(crate) struct Probe {
     mark_polls: AtomicUsize,
     key_look_ups: AtomicUsize,
     touched: Mutex<Vec<Vec<KeyId>>>,
+    ends: Mutex<Option<CommitEnd>>,
+    commits: AtomicUsize,
+}
+
+/// How commits end, whatever becomes of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CommitEnd {
+    /// Nothing is written, as another process came first.
+    Conflict,
+    /// All is written, and nobody says so.
+    Unknown,
 }
 
 impl Probe {
@@ -51,6 +65,8 @@ impl Probe {
             mark_polls: AtomicUsize::new(0),
             key_look_ups: AtomicUsize::new(0),
             touched: Mutex::default(),
+            ends: Mutex::default(),
+            commits: AtomicUsize::new(0),
         }
     }
 
@@ -103,6 +119,32 @@ impl Probe {
     /// The keys of each write of last uses, since the last call.
     pub(crate) fn take_touched(&self) -> Vec<Vec<KeyId>> {
         std::mem::take(&mut self.touched.lock().unwrap())
+    }
+
+    /// From now on commits end like this, or as they do.
+    pub(crate) fn end_commits(&self, end: Option<CommitEnd>) {
+        *self.ends.lock().unwrap() = end;
+    }
+
+    /// How many commits were tried so far.
+    pub(crate) fn commits(&self) -> usize {
+        self.commits.load(SeqCst)
+    }
+
+    async fn committed(
+        &self,
+        commit: impl Future<Output = Result<(), StoreError>>,
+    ) -> Result<(), StoreError> {
+        self.commits.fetch_add(1, SeqCst);
+        let end = *self.ends.lock().unwrap();
+        match end {
+            None => commit.await,
+            Some(CommitEnd::Conflict) => Err(StoreError::Conflict),
+            Some(CommitEnd::Unknown) => {
+                commit.await?;
+                Err(StoreError::OutcomeUnknown(Cause::new("inside")))
+            }
+        }
     }
 
     async fn ask(&self) -> Result<&dyn Store, StoreError> {
@@ -222,7 +264,7 @@ impl Store for Probe {
         lines: &[(&Stream, &Line)],
         live: Option<&KeyId>,
     ) -> Result<(), StoreError> {
-        self.write().await?.commit(lines, live).await
+        self.committed(self.write().await?.commit(lines, live)).await
     }
 
     async fn commit_key_family(
@@ -232,7 +274,8 @@ impl Store for Probe {
         plan: PlanFamily,
         live: Option<&KeyId>,
     ) -> Result<(), StoreError> {
-        self.write().await?.commit_key_family(head, limit, plan, live).await
+        let store = self.write().await?;
+        self.committed(store.commit_key_family(head, limit, plan, live)).await
     }
 
     async fn request(

@@ -1,0 +1,66 @@
+//! The changes of a key that have rules: an end for good, a new secret, an expiry.
+
+use crate::{
+    auth::api_key::Secret,
+    catalog::{
+        error::{Error, Result},
+        key::{Key, PreviousSecret},
+        time::Timestamp,
+    },
+};
+
+/// Ends a key for good.
+pub fn revoke(key: &mut Key, now: Timestamp) -> Result<()> {
+    key.revoked_time.get_or_insert(now);
+    Ok(())
+}
+
+/// How a key gets a new secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation {
+    /// How long the old secret works beside the new one; 0 ends every older secret at once.
+    pub overlap_seconds: i64,
+    /// Whether an earlier rotation's overlap may end with it.
+    pub end_overlap: bool,
+}
+
+/// Gives a key a new secret; the old one never works for longer than the key.
+pub fn rotate(key: &mut Key, secret: &Secret, how: Rotation, now: Timestamp) -> Result<()> {
+    if key.revoked_time.is_some() {
+        return Err(Error::Precondition {
+            reason: "REVOKED",
+            message: format!("the key {} was revoked for good: create another one", key.id),
+        });
+    }
+    let running = key.previous.filter(|previous| now < previous.expires_time);
+    if let Some(PreviousSecret { expires_time, .. }) = running
+        && !(how.end_overlap || how.overlap_seconds == 0)
+    {
+        return Err(Error::Precondition {
+            reason: "OVERLAP_RUNNING",
+            message: format!(
+                "the key {} was rotated before, and the secret from before that works until {expires_time}; rotating it \
+                 again ends that secret now: wait, or ask for it with end_overlap; an overlap of 0s ends every older \
+                 secret",
+                key.id
+            ),
+        });
+    }
+    let end = now.plus_seconds(how.overlap_seconds);
+    let expires_time = key.expires_time.map_or(end, |last| last.min(end));
+    key.previous = Some(PreviousSecret { digest: key.secret, expires_time });
+    key.secret = secret.digest();
+    Ok(())
+}
+
+/// Refuses an end that is over already, which ends a key without a word: that is what revoking is for.
+pub(super) fn check_expiry(end: Option<Timestamp>, now: Timestamp) -> Result<()> {
+    match end {
+        Some(end) if end <= now => {
+            let description =
+                format!("lies in the past, as it is {now}: to end a key at once, revoke it");
+            Err(Error::invalid("key.expires_time", "IN_THE_PAST", description))
+        }
+        _ => Ok(()),
+    }
+}

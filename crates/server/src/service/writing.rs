@@ -1,0 +1,120 @@
+//! One way of writing for all streams: a write waits for the stream's turn, plans again after a conflict until the
+//! deadline, and looks up in the log a commit whose outcome is unknown.
+
+use std::{
+    future::Future,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::MutexGuard;
+
+use super::queues::Queues;
+use crate::{
+    catalog::{
+        entry::Revision,
+        error::{Error, Kind, Result},
+        id::KeyId,
+        log::{LoggedRequest, Request},
+        stream::Streams,
+    },
+    clock::Clock,
+    freshness::Freshness,
+    store::{Store, StoreError},
+};
+
+/// How long a write whose outcome is unknown is looked for in the log.
+const MAX_OUTCOME_WAIT: Duration = Duration::from_secs(2);
+/// The longest pause before a change that lost to another process is planned again.
+const MAX_PAUSE_MS: u64 = 50;
+
+/// Writes streams.
+#[derive(Clone)]
+pub struct Writing {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    freshness: Arc<Freshness>,
+    /// The writers of one stream wait for each other here rather than in conflicts.
+    queues: Arc<Queues>,
+}
+
+/// How a request asks for a write.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    /// Within which logs its id counts.
+    pub(super) among: Streams,
+    /// The key that acts; without one there are no request ids.
+    pub(super) key: Option<KeyId>,
+    /// Makes the write safe to repeat; `None` for dry runs, which neither store nor look up ids.
+    pub(super) request: Option<Request>,
+    /// When to stop planning again.
+    pub(super) deadline: Instant,
+}
+
+impl Writing {
+    /// Writes to the store.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, freshness: Arc<Freshness>) -> Self {
+        Self { store, clock, freshness, queues: Arc::new(Queues::new()) }
+    }
+
+    /// Waits for a stream's turn, which lasts until the guard is dropped.
+    pub(super) async fn turn(&self, id: &str) -> Result<MutexGuard<'_, ()>> {
+        let turn = async { Ok(self.queues.turn(id).await) };
+        Ok(self.freshness.while_there(turn).await?)
+    }
+
+    /// Reads what a plan needs. Gives up where the store is gone.
+    pub(super) async fn read<T>(
+        &self,
+        reading: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T> {
+        Ok(self.freshness.unless_gone(reading).await?)
+    }
+
+    /// The log's answer to the same request, if it was made before.
+    pub(super) async fn seen_before(&self, terms: &Terms) -> Result<Option<LoggedRequest>> {
+        let (Some(request), Some(key)) = (&terms.request, &terms.key) else { return Ok(None) };
+        let seen = self.read(self.store.request(&terms.among, key, &request.id)).await?;
+        let Some(seen) = seen else { return Ok(None) };
+        if seen.digest != request.digest {
+            return Err(Error::RequestIdReused { request_id: request.id.to_string() });
+        }
+        Ok(Some(seen))
+    }
+
+    /// Waits a moment after a conflict, so that two processes do not keep meeting; past the deadline the write fails.
+    pub(super) async fn again(
+        &self,
+        terms: &Terms,
+        (kind, id, revision): (Kind, &str, Revision),
+    ) -> Result<()> {
+        if self.clock.monotonic() >= terms.deadline {
+            return Err(Error::Contended { kind, id: id.to_owned(), revision });
+        }
+        pause().await;
+        Ok(())
+    }
+
+    /// Finds the result of a commit after a lost connection. The engine may still be at work, or another one may have
+    /// taken its place: either the log has the request within a moment, or nobody knows the result.
+    pub(super) async fn outcome(
+        &self,
+        terms: &Terms,
+        unknown: StoreError,
+    ) -> Result<(LoggedRequest, Instant)> {
+        let until = terms.deadline.min(self.clock.monotonic() + MAX_OUTCOME_WAIT);
+        while terms.request.is_some() && self.clock.monotonic() < until {
+            if let Ok(Some(seen)) = self.seen_before(terms).await {
+                return Ok((seen, until));
+            }
+            pause().await;
+        }
+        Err(unknown.into())
+    }
+}
+
+async fn pause() {
+    let pause_ms = RandomState::new().hash_one(()) % MAX_PAUSE_MS;
+    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+}
