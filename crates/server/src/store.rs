@@ -51,25 +51,9 @@ pub enum Access {
     Read,
 }
 
-/// One engine.
+/// Companies, their locations and their catalogs, as they are.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
-    /// Which life of the data this is: 1, and one more after every restore of a backup, so that
-    /// what was handed out before a restore is not mistaken for current.
-    async fn epoch(&self) -> Result<u64, StoreError>;
-
-    /// Raises the epoch to a number, if it is lower.
-    async fn raise_epoch(&self, to: u64) -> Result<(), StoreError>;
-
-    /// A number that differs from the last call's if anything at all may have been written in
-    /// between, by this process or another; cheap enough for ten calls a second. `None` where the
-    /// engine has no such number.
-    async fn change_mark(&self) -> Result<Option<u64>, StoreError>;
-
-    /// Tells of writes, of this process and of others, soon after they are made; some may get lost.
-    /// `None` where the engine cannot, or where its change mark does as well.
-    async fn notices(&self) -> Option<mpsc::Receiver<Notice>>;
-
+pub trait Companies {
     /// A page of the covered companies, by name (code points) and then id, archived ones only
     /// where asked for: of those that come after a name and an id (`None`: of all) `offset` are
     /// skipped, at most `limit` answered. A coverage that names companies costs no more than these. A damaged one
@@ -121,6 +105,18 @@ pub trait Store: Send + Sync + 'static {
     /// The company's current revision; `None` if there is no such company.
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError>;
 
+    /// Those of the ids that deleted entries of the catalog had, in any order.
+    async fn deleted_among(
+        &self,
+        grant: &Grant,
+        catalog: Catalog,
+        ids: &[EntryId],
+    ) -> Result<Vec<EntryId>, StoreError>;
+}
+
+/// The logs of all streams: writing them, which writes the rows, and reading them.
+#[async_trait]
+pub trait Log {
     /// Writes planned lines of logs and the rows of their deltas together, if each stream still is at its line's base
     /// (0: does not exist); else [`StoreError::Conflict`] and nothing is written. So is a request id that the key already
     /// used there, since its answer is in the log by now, and a key to be `live` that is revoked or not there.
@@ -130,7 +126,7 @@ pub trait Store: Send + Sync + 'static {
     /// has it.
     ///
     /// A line without deltas raises no revision and writes no row: it is added to the log at its base, where only
-    /// [`Store::request`] finds it, and needs a request id. A request id needs a key.
+    /// [`Log::request`] finds it, and needs a request id. A request id needs a key.
     ///
     /// A line names each row at most once, in any order: entries may swap names and ranks. From base 0 its first delta
     /// makes the company or the key. A company's own row is [`StoreError::Outdated`] where a newer program has made the
@@ -143,7 +139,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// The same for a family: a key and those that descend from it.
     ///
-    /// The lines are made of all that [`Store::key_descendants`] finds, at most `limit`, while nobody else can write
+    /// The lines are made of all that [`Keys::key_descendants`] finds, at most `limit`, while nobody else can write
     /// keys: so none is made meanwhile and left out. No lines are [`StoreError::Conflict`].
     async fn commit_key_family(
         &self,
@@ -189,15 +185,11 @@ pub trait Store: Send + Sync + 'static {
         stream: &Stream,
         time: Timestamp,
     ) -> Result<Option<Revision>, StoreError>;
+}
 
-    /// Those of the ids that deleted entries of the catalog had, in any order.
-    async fn deleted_among(
-        &self,
-        grant: &Grant,
-        catalog: Catalog,
-        ids: &[EntryId],
-    ) -> Result<Vec<EntryId>, StoreError>;
-
+/// Keys, as they are.
+#[async_trait]
+pub trait Keys {
     /// The key of that secret, the current or the previous one, whatever its state.
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError>;
 
@@ -222,21 +214,50 @@ pub trait Store: Send + Sync + 'static {
     /// id, at most `limit`.
     async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError>;
 
-    /// The faults of the database's own structure, at most `limit`: an index that is missing or not as the program
-    /// makes it, with what mends it, and where the engine can tell, one that lacks rows, in its own words.
-    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError>;
-
     /// The ids of the keys that have a row or a log, by id after one (`None`: from the first), at most
     /// `limit`. Reads nothing else of them, so that damage to one hides no other.
     async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError>;
 
     /// When the next key expires after a moment, of those that are not revoked.
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+}
 
+/// What is written often and is part of no log.
+#[async_trait]
+pub trait Uses {
     /// Remembers when keys were last used; unknown ids and times before the remembered one are
     /// passed over. Not part of any log.
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
 }
+
+/// The store as a whole.
+#[async_trait]
+pub trait Meta {
+    /// Which life of the data this is: 1, and one more after every restore of a backup, so that
+    /// what was handed out before a restore is not mistaken for current.
+    async fn epoch(&self) -> Result<u64, StoreError>;
+
+    /// Raises the epoch to a number, if it is lower.
+    async fn raise_epoch(&self, to: u64) -> Result<(), StoreError>;
+
+    /// A number that differs from the last call's if anything at all may have been written in
+    /// between, by this process or another; cheap enough for ten calls a second. `None` where the
+    /// engine has no such number.
+    async fn change_mark(&self) -> Result<Option<u64>, StoreError>;
+
+    /// Tells of writes, of this process and of others, soon after they are made; some may get lost.
+    /// `None` where the engine cannot, or where its change mark does as well.
+    async fn notices(&self) -> Option<mpsc::Receiver<Notice>>;
+
+    /// The faults of the database's own structure, at most `limit`: an index that is missing or not as the program
+    /// makes it, with what mends it, and where the engine can tell, one that lacks rows, in its own words.
+    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError>;
+}
+
+/// One engine: all families together. What needs only one of them may take that alone.
+pub trait Store: Companies + Log + Keys + Uses + Meta + Send + Sync + 'static {}
+
+impl<T: Companies + Log + Keys + Uses + Meta + Send + Sync + 'static> Store for T {}
 
 /// A key with the coarse time of its last use; by its id where it cannot be read.
 pub type KeyRow = Listed<(Key, Option<Timestamp>), KeyId>;

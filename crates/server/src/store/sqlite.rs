@@ -5,33 +5,23 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, ffi};
-use tokio::sync::mpsc;
 
-use super::{Access, CompanyRow, KeyRow, Notice, PlanFamily, Store, StoreError, forms};
-use crate::catalog::{
-    access::{CoveredGrant, Grant},
-    company::Business,
-    entry::{Catalog, Revision},
-    error::Cause,
-    id::{BusinessId, CompanyId, EntryId, KeyId},
-    key::{Key, KeySecrets, SecretDigest},
-    log::{Line, LoggedRequest, RequestId},
-    settings::{Settings, Subject},
-    stream::{LinePlace, Stream, Streams},
-    time::Timestamp,
-};
+use super::{Access, StoreError, forms};
+use crate::catalog::error::Cause;
 
 mod backup;
+mod columns;
+mod commit;
+mod companies;
 mod data_dir;
 mod files;
 mod fold_keys;
 mod keys;
 mod left_overs;
 mod log;
+mod meta;
 mod readers;
-mod rows;
 mod schema;
 mod source;
 mod writer;
@@ -128,234 +118,6 @@ impl std::fmt::Debug for SqliteStore {
     }
 }
 
-#[async_trait]
-impl Store for SqliteStore {
-    async fn epoch(&self) -> Result<u64, StoreError> {
-        self.readers.read(rows::epoch).await
-    }
-
-    async fn raise_epoch(&self, to: u64) -> Result<(), StoreError> {
-        self.writer.write(move |tx| rows::raise_epoch(tx, to)).await
-    }
-
-    async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
-        self.readers.change_mark().await.map(Some)
-    }
-
-    async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
-        None
-    }
-
-    async fn list_companies(
-        &self,
-        grant: &CoveredGrant,
-        show_archived: bool,
-        after: Option<(&str, &CompanyId)>,
-        offset: u64,
-        limit: u32,
-    ) -> Result<Vec<CompanyRow>, StoreError> {
-        let coverage = grant.coverage().clone();
-        let after = after.map(|(name, id)| (name.to_owned(), id.clone()));
-        let list = move |tx: &_| {
-            rows::list_companies(tx, &coverage, show_archived, after.as_ref(), (offset, limit))
-        };
-        self.readers.read(list).await
-    }
-
-    async fn list_businesses(
-        &self,
-        grant: &CoveredGrant,
-        offset: u64,
-        limit: u32,
-    ) -> Result<Vec<(CompanyId, Business)>, StoreError> {
-        let coverage = grant.coverage().clone();
-        self.readers.read(move |tx| rows::list_businesses(tx, &coverage, offset, limit)).await
-    }
-
-    async fn company_ids(
-        &self,
-        grant: &CoveredGrant,
-        after: Option<&CompanyId>,
-        limit: u32,
-    ) -> Result<Vec<CompanyId>, StoreError> {
-        let (coverage, after) = (grant.coverage().clone(), after.cloned());
-        let list = move |tx: &_| rows::company_ids(tx, &coverage, after.as_ref(), limit);
-        self.readers.read(list).await
-    }
-
-    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        let faults = move |tx: &Connection| {
-            let mut faults = schema::index_faults(tx)?;
-            faults.extend(schema::faults(tx, limit)?);
-            faults.truncate(limit as usize);
-            Ok(faults)
-        };
-        self.readers.read(move |tx: &Connection| faults(tx).map_err(failure)).await
-    }
-
-    async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {
-        let business = business.clone();
-        self.readers.read(move |tx| rows::company_of(tx, &business)).await
-    }
-
-    async fn companies_named(
-        &self,
-        grant: &CoveredGrant,
-        fold_key: &str,
-    ) -> Result<Vec<CompanyId>, StoreError> {
-        let (coverage, fold_key) = (grant.coverage().clone(), fold_key.to_owned());
-        self.readers.read(move |tx| rows::companies_named(tx, &coverage, &fold_key)).await
-    }
-
-    async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>, StoreError> {
-        let company = grant.company().clone();
-        self.readers.read(move |tx| fold_keys::of_company(tx, &company)).await
-    }
-
-    async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError> {
-        let company = grant.company().clone();
-        self.readers.read(move |tx| rows::settings(tx, &company)).await
-    }
-
-    async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError> {
-        let stream = grant.stream();
-        self.readers.read(move |tx| rows::at(tx, &stream)).await
-    }
-
-    async fn commit(
-        &self,
-        lines: &[(&Stream, &Line)],
-        live: Option<&KeyId>,
-    ) -> Result<(), StoreError> {
-        // Before the one thread that writes, so that it has less to do.
-        let commits = lines.iter().map(|(stream, line)| rows::Commit::of(stream, (*line).clone()));
-        let commits = commits.collect::<Result<Vec<_>, _>>()?;
-        let live = live.cloned();
-        let commit = move |tx: &_| {
-            keys::check_live(tx, live.as_ref())?;
-            commits.iter().try_for_each(|commit| rows::commit(tx, commit))
-        };
-        self.writer.write(commit).await
-    }
-
-    async fn commit_key_family(
-        &self,
-        head: &KeyId,
-        limit: u32,
-        plan: PlanFamily,
-        live: Option<&KeyId>,
-    ) -> Result<(), StoreError> {
-        let (head, live) = (head.clone(), live.cloned());
-        let commit = move |tx: &_| {
-            keys::check_live(tx, live.as_ref())?;
-            let lines = plan(&keys::descendants(tx, &head, limit)?).ok_or(StoreError::Conflict)?;
-            lines
-                .into_iter()
-                .try_for_each(|(stream, line)| rows::commit(tx, &rows::Commit::of(&stream, line)?))
-        };
-        self.writer.write(commit).await
-    }
-
-    async fn request(
-        &self,
-        among: &Streams,
-        key: &KeyId,
-        request: &RequestId,
-    ) -> Result<Option<LoggedRequest>, StoreError> {
-        let (among, key, request) = (among.clone(), key.clone(), request.clone());
-        self.readers.read(move |tx| log::request(tx, &among, &key, &request)).await
-    }
-
-    async fn log(
-        &self,
-        stream: &Stream,
-        after: (Revision, u32),
-        limit: u32,
-    ) -> Result<Vec<(u32, Line)>, StoreError> {
-        let stream = stream.clone();
-        self.readers.read(move |tx| log::log(tx, &stream, after, limit)).await
-    }
-
-    async fn log_before(
-        &self,
-        among: &Streams,
-        before: Option<&LinePlace>,
-        mentions: Option<&Subject>,
-        limit: u32,
-    ) -> Result<Vec<Line>, StoreError> {
-        let (among, before, mentions) = (among.clone(), before.cloned(), mentions.cloned());
-        let list =
-            move |tx: &_| log::log_before(tx, &among, before.as_ref(), mentions.as_ref(), limit);
-        self.readers.read(list).await
-    }
-
-    async fn revision_at(
-        &self,
-        stream: &Stream,
-        time: Timestamp,
-    ) -> Result<Option<Revision>, StoreError> {
-        let stream = stream.clone();
-        self.readers.read(move |tx| log::revision_at(tx, &stream, time)).await
-    }
-
-    async fn deleted_among(
-        &self,
-        grant: &Grant,
-        catalog: Catalog,
-        ids: &[EntryId],
-    ) -> Result<Vec<EntryId>, StoreError> {
-        let (company, ids) = (grant.company().clone(), ids.to_vec());
-        self.readers.read(move |tx| rows::deleted_among(tx, &company, catalog, ids)).await
-    }
-
-    async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError> {
-        let secret = *secret;
-        self.readers.read(move |tx| keys::key_by_secret(tx, &secret)).await
-    }
-
-    async fn keys(
-        &self,
-        created_by: Option<&KeyId>,
-        after: Option<&KeyId>,
-        limit: u32,
-    ) -> Result<Vec<KeyRow>, StoreError> {
-        let (created_by, after) = (created_by.cloned(), after.cloned());
-        let list = move |tx: &_| keys::keys(tx, created_by.as_ref(), after.as_ref(), limit);
-        self.readers.read(list).await
-    }
-
-    async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>, StoreError> {
-        self.readers.read(move |tx| keys::secrets(tx, after, limit)).await
-    }
-
-    async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError> {
-        let id = id.clone();
-        self.readers.read(move |tx| keys::descendants(tx, &id, limit)).await
-    }
-
-    async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError> {
-        let id = id.clone();
-        self.readers.read(move |tx| keys::key(tx, &id)).await
-    }
-
-    async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError> {
-        let after = after.cloned();
-        self.readers.read(move |tx| keys::ids(tx, after.as_ref(), limit)).await
-    }
-
-    async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.readers.read(move |tx| keys::next_expiry(tx, after)).await
-    }
-
-    async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
-        if uses.is_empty() {
-            return Ok(());
-        }
-        let uses: Arc<[_]> = uses.into();
-        self.writer.write(move |tx| keys::touch(tx, &uses)).await
-    }
-}
-
 /// The driver's errors as the store's, where it is certain that nothing was written.
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn failure(error: rusqlite::Error) -> StoreError {
@@ -395,14 +157,20 @@ fn integer(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{
-        access::Task,
-        company::Company,
-        delta::Delta,
-        entry::{Audit, State},
-        plan::Plan,
-        replay,
-        text::Name,
+    use crate::{
+        catalog::{
+            access::{Grant, Task},
+            company::Company,
+            delta::Delta,
+            entry::{Audit, Revision, State},
+            id::CompanyId,
+            log::Line,
+            plan::Plan,
+            replay,
+            text::Name,
+            time::Timestamp,
+        },
+        store::{Companies, Log, Meta},
     };
 
     fn plan(id: &str) -> (Grant, Plan) {

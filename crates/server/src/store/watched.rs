@@ -11,7 +11,10 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{CompanyRow, KeyRow, Listed, Notice, PlanFamily, Store, StoreError, Unreadable};
+use super::{
+    Companies, CompanyRow, KeyRow, Keys, Listed, Log, Meta, Notice, PlanFamily, Store, StoreError,
+    Unreadable, Uses,
+};
 use crate::{
     catalog::{
         access::{CoveredGrant, Grant},
@@ -151,23 +154,7 @@ fn log_of(among: &Streams) -> (Part, &str) {
 }
 
 #[async_trait]
-impl Store for Watched {
-    async fn epoch(&self) -> Result<u64, StoreError> {
-        self.damages.note(Part::Database, "database", self.inner.epoch().await)
-    }
-
-    async fn raise_epoch(&self, to: u64) -> Result<(), StoreError> {
-        self.damages.note(Part::Database, "database", self.inner.raise_epoch(to).await)
-    }
-
-    async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
-        self.damages.note(Part::Database, "database", self.inner.change_mark().await)
-    }
-
-    async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
-        self.inner.notices().await
-    }
-
+impl Companies for Watched {
     async fn list_companies(
         &self,
         grant: &CoveredGrant,
@@ -248,6 +235,22 @@ impl Store for Watched {
         )
     }
 
+    async fn deleted_among(
+        &self,
+        grant: &Grant,
+        catalog: Catalog,
+        ids: &[EntryId],
+    ) -> Result<Vec<EntryId>, StoreError> {
+        self.damages.note(
+            Part::Settings,
+            grant.company().as_str(),
+            self.inner.deleted_among(grant, catalog, ids).await,
+        )
+    }
+}
+
+#[async_trait]
+impl Log for Watched {
     async fn commit(
         &self,
         lines: &[(&Stream, &Line)],
@@ -313,20 +316,10 @@ impl Store for Watched {
         let (part, of) = log_of(&among);
         self.damages.note(part, of, self.inner.revision_at(stream, time).await)
     }
+}
 
-    async fn deleted_among(
-        &self,
-        grant: &Grant,
-        catalog: Catalog,
-        ids: &[EntryId],
-    ) -> Result<Vec<EntryId>, StoreError> {
-        self.damages.note(
-            Part::Settings,
-            grant.company().as_str(),
-            self.inner.deleted_among(grant, catalog, ids).await,
-        )
-    }
-
+#[async_trait]
+impl Keys for Watched {
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError> {
         self.damages.note(Part::Keys, "keys", self.inner.key_by_secret(secret).await)
     }
@@ -346,11 +339,6 @@ impl Store for Watched {
         self.damages.note(Part::Keys, id.as_str(), self.inner.key(id).await)
     }
 
-    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        // They are asked for to be told, and told by whoever asks.
-        self.inner.structural_faults(limit).await
-    }
-
     async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>, StoreError> {
         self.damages.note(Part::Keys, "keys", self.inner.secrets(after, limit).await)
     }
@@ -366,8 +354,35 @@ impl Store for Watched {
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.damages.note(Part::Keys, "keys", self.inner.next_key_expiry(after).await)
     }
+}
 
+#[async_trait]
+impl Uses for Watched {
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
         self.damages.note(Part::Keys, "keys", self.inner.touch_keys(uses).await)
+    }
+}
+
+#[async_trait]
+impl Meta for Watched {
+    async fn epoch(&self) -> Result<u64, StoreError> {
+        self.damages.note(Part::Database, "database", self.inner.epoch().await)
+    }
+
+    async fn raise_epoch(&self, to: u64) -> Result<(), StoreError> {
+        self.damages.note(Part::Database, "database", self.inner.raise_epoch(to).await)
+    }
+
+    async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
+        self.damages.note(Part::Database, "database", self.inner.change_mark().await)
+    }
+
+    async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
+        self.inner.notices().await
+    }
+
+    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        // They are asked for to be told, and told by whoever asks.
+        self.inner.structural_faults(limit).await
     }
 }

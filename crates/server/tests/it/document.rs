@@ -6,7 +6,7 @@ use customer_settings_server::{
         document::{self, DocumentCompany},
         load::Outcome,
     },
-    store::Store,
+    store::Companies,
 };
 
 use crate::harness::*;

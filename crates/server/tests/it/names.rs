@@ -2,7 +2,7 @@
 
 use customer_settings_server::{
     catalog::{access::Task, id::CompanyId, text::Name},
-    store::{Access, Store},
+    store::{Access, Companies},
 };
 use serde_json::{Value, json};
 

@@ -20,7 +20,7 @@ use customer_settings_server::{
     clock::{Clock, SystemClock},
     config::Config,
     store::{
-        Access, Notice, Store, StoreError,
+        Access, Companies, Keys, Log, Meta, Notice, StoreError, Uses,
         postgres::{OpenError, PoolOptions, PostgresStore},
         sound,
     },

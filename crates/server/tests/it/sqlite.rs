@@ -14,7 +14,7 @@ use customer_settings_server::{
         settings::Settings,
     },
     store::{
-        Access, Store, StoreError, sound,
+        Access, Companies, Keys, Log, Meta, StoreError, Uses, sound,
         sqlite::{DATABASE, OpenError, Restored, SqliteStore, backup, backup_nameless, restore},
     },
 };

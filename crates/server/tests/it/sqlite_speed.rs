@@ -1,5 +1,5 @@
-//! Measures how fast the SQLite store commits, alternating with a bare connection that has the same
-//! statements and settings. It prints, and asserts nothing.
+//! How fast the SQLite store commits, beside a bare connection that runs the same statements with the
+//! same settings, in turns. Nothing is asserted: it prints.
 //!
 //! `cargo test --release -p customer-settings-server --test it -- --ignored --nocapture sqlite_speed::`
 
@@ -51,7 +51,7 @@ impl Writer {
         Self { grant: grant(id), current: make_company(store, id, "A").await }
     }
 
-    /// The plans are made before the measurement, because planning is not the store's work.
+    /// Made before the clock is looked at: planning is not the store's work.
     fn plans(&mut self, count: u32) -> Vec<Plan> {
         let mut plans = Vec::new();
         for _ in 0..count {
@@ -89,7 +89,7 @@ async fn store_rate(store: &Arc<dyn Store>, writers: &mut [Writer]) -> f64 {
     per_second(COMMITS, start)
 }
 
-/// A connection to a database of its own, with the settings of the store's writer.
+/// A connection of its own to a database of its own, with what the store's writer has.
 struct Bare {
     db: Connection,
     revision: i64,
@@ -117,7 +117,7 @@ impl Bare {
         self.db.prepare_cached(sql).unwrap().execute(params).unwrap();
     }
 
-    /// The statements of `store/sqlite/rows.rs` for a changed entry.
+    /// The statements of `store/sqlite/companies.rs` for an entry that changes.
     fn commit(&mut self) {
         let (company, base, next) = ("cmp_bare", self.revision, self.revision + 1);
         let time = 1_700_000_000_000_000 + next;
@@ -218,7 +218,7 @@ async fn commits_per_second() {
     }
 }
 
-/// Prints the time of the reads that a write waits for.
+/// Prints how long the reads take that stand in the way of a write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
 async fn reads_per_second() {

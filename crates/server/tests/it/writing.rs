@@ -124,7 +124,7 @@ async fn a_store_that_hangs_keeps_no_writer_of_a_key_waiting() {
     let secret = server.any_key().await;
     let writes = writes(&server, &secret).await;
     server.store.hang(true);
-    // What is only known of a company is committed at once, and no commit is given up.
+    // A company in memory is committed at once, and no commit is given up.
     let asked = async {
         for write in &writes[1..] {
             let answer = send(&server, &secret, write, "once").await;

@@ -1,11 +1,13 @@
-//! The statements about keys.
+//! Keys, and the statements about them.
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use futures_util::future::join3;
 use tokio_postgres::Row;
 
 use super::{
+    PostgresStore,
     columns::{Result, audit, digest, integer, optional_text, optional_time, text, value},
     commit,
     error::{damaged, failure},
@@ -23,7 +25,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        KeyRow, PlanFamily, StoreError,
+        KeyRow, Keys, PlanFamily, StoreError, Uses, count_write,
         forms::{self, AuditForm},
         listed,
     },
@@ -38,47 +40,94 @@ const KEY: &str = "id, secret, previous_secret, previous_expires_time, name, sco
 /// others for as long as it takes to find it.
 const HOLD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT FROM meta FOR UPDATE";
 
-pub(super) async fn key_by_secret(pool: &Pool, secret: &SecretDigest) -> Result<Option<Key>> {
-    let sql = format!("SELECT {KEY} FROM keys WHERE secret = $1 OR previous_secret = $1");
-    let rows = pool.query(&sql, &[&secret.0.as_slice()]).await?;
-    rows.first().map(key_of).transpose()
+#[async_trait]
+impl Keys for PostgresStore {
+    async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>> {
+        let sql = format!("SELECT {KEY} FROM keys WHERE secret = $1 OR previous_secret = $1");
+        let rows = self.pool.query(&sql, &[&secret.0.as_slice()]).await?;
+        rows.first().map(key_of).transpose()
+    }
+
+    async fn keys(
+        &self,
+        created_by: Option<&KeyId>,
+        after: Option<&KeyId>,
+        limit: u32,
+    ) -> Result<Vec<KeyRow>> {
+        let is_made_by =
+            if created_by.is_some() { "created_by_key_id = $3::text" } else { "$3::text IS NULL" };
+        let sql = format!(
+            "SELECT {KEY}, last_used_time FROM keys LEFT JOIN key_uses ON key_id = id
+             WHERE id > $1 AND {is_made_by} ORDER BY id LIMIT $2"
+        );
+        // Every id sorts after the empty text.
+        let after = after.map_or("", KeyId::as_str);
+        let created_by = created_by.map(KeyId::as_str);
+        let rows = self.pool.query(&sql, &[&after, &i64::from(limit), &created_by]).await?;
+        let read = |row| listed(KeyId::parse("id", &text(row, "id")?)?, used_key_of(row));
+        rows.iter().map(read).collect()
+    }
+
+    async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>> {
+        let sql = format!(
+            "SELECT {KEY}, last_used_time FROM keys LEFT JOIN key_uses ON key_id = id WHERE id = $1"
+        );
+        self.pool.query(&sql, &[&id.as_str()]).await?.first().map(used_key_of).transpose()
+    }
+
+    // Who writes keys writes alone, so a sequence that is seen has nothing missing before it.
+    async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>> {
+        let sql = "SELECT sequence, secret, previous_secret FROM keys WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+        let rows = self.pool.query(sql, &[&integer(after), &i64::from(limit)]).await?;
+        let read = rows.iter().map(|row| {
+            let sequence = u64::try_from(value::<i64>(row, "sequence")?).map_err(damaged)?;
+            let secret = SecretDigest(digest(row, "secret")?);
+            Ok(KeySecrets { sequence, secret, previous: previous_digest(row)? })
+        });
+        read.collect()
+    }
+
+    async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>> {
+        let rows = self.pool.query(&descendants_sql(), &[&id.as_str(), &i64::from(limit)]).await?;
+        rows.iter().map(key_of).collect()
+    }
+
+    // Of keys that have a row or a log.
+    async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>> {
+        // Every id sorts after the empty text. Each half is cut for itself, so that a page reads no
+        // further than it must.
+        let sql = "SELECT id FROM (
+                       (SELECT id FROM keys WHERE id > $1 ORDER BY id LIMIT $2)
+                       UNION
+                       (SELECT DISTINCT stream_id FROM changes WHERE stream_kind = 'key' AND stream_id > $1
+                        ORDER BY stream_id LIMIT $2)
+                   ) AS found ORDER BY id LIMIT $2";
+        let after = after.map_or("", KeyId::as_str);
+        let rows = self.pool.query(sql, &[&after, &i64::from(limit)]).await?;
+        rows.iter().map(|row| Ok(KeyId::parse("id", &text(row, "id")?)?)).collect()
+    }
+
+    // Unknown keys are passed over, and a use never moves back. Rows are locked by id, so that two
+    // nodes never wait for each other.
+    async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>> {
+        let sql =
+            "SELECT min(expires_time) FROM keys WHERE revoked_time IS NULL AND expires_time > $1";
+        let rows = self.pool.query(sql, &[&after.as_micros()]).await?;
+        let found = rows.first().and_then(|row| row.get::<_, Option<i64>>(0));
+        Ok(found.map(Timestamp::from_micros))
+    }
 }
 
-/// Who writes keys writes alone, so a sequence that is seen has nothing missing before it.
-pub(super) async fn secrets(pool: &Pool, after: u64, limit: u32) -> Result<Vec<KeySecrets>> {
-    let sql = "SELECT sequence, secret, previous_secret FROM keys WHERE sequence > $1 ORDER BY sequence LIMIT $2";
-    let rows = pool.query(sql, &[&integer(after), &i64::from(limit)]).await?;
-    let read = rows.iter().map(|row| {
-        let sequence = u64::try_from(value::<i64>(row, "sequence")?).map_err(damaged)?;
-        let secret = SecretDigest(digest(row, "secret")?);
-        Ok(KeySecrets { sequence, secret, previous: previous_digest(row)? })
-    });
-    read.collect()
-}
-
-pub(super) async fn keys(
-    pool: &Pool,
-    created_by: Option<&KeyId>,
-    after: Option<&KeyId>,
-    limit: u32,
-) -> Result<Vec<KeyRow>> {
-    let is_made_by =
-        if created_by.is_some() { "created_by_key_id = $3::text" } else { "$3::text IS NULL" };
-    let sql = format!(
-        "SELECT {KEY}, last_used_time FROM keys LEFT JOIN key_uses ON key_id = id
-         WHERE id > $1 AND {is_made_by} ORDER BY id LIMIT $2"
-    );
-    // Every id sorts after the empty text.
-    let after = after.map_or("", KeyId::as_str);
-    let created_by = created_by.map(KeyId::as_str);
-    let rows = pool.query(&sql, &[&after, &i64::from(limit), &created_by]).await?;
-    let read = |row| listed(KeyId::parse("id", &text(row, "id")?)?, used_key_of(row));
-    rows.iter().map(read).collect()
-}
-
-pub(super) async fn descendants(pool: &Pool, id: &KeyId, limit: u32) -> Result<Vec<Key>> {
-    let rows = pool.query(&descendants_sql(), &[&id.as_str(), &i64::from(limit)]).await?;
-    rows.iter().map(key_of).collect()
+#[async_trait]
+impl Uses for PostgresStore {
+    async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<()> {
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let outcome = touch(&self.pool, uses).await;
+        count_write(&outcome);
+        outcome
+    }
 }
 
 fn descendants_sql() -> String {
@@ -89,13 +138,6 @@ fn descendants_sql() -> String {
          SELECT {KEY} FROM keys JOIN made ON id = made_id WHERE revoked_time IS NULL
          ORDER BY id LIMIT $2"
     )
-}
-
-pub(super) async fn key(pool: &Pool, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>> {
-    let sql = format!(
-        "SELECT {KEY}, last_used_time FROM keys LEFT JOIN key_uses ON key_id = id WHERE id = $1"
-    );
-    pool.query(&sql, &[&id.as_str()]).await?.first().map(used_key_of).transpose()
 }
 
 /// Writes lines of which one is a key's, or that need a key to be live.
@@ -207,31 +249,7 @@ async fn look(
     Ok(())
 }
 
-/// Of keys that have a row or a log.
-pub(super) async fn ids(pool: &Pool, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>> {
-    // Every id sorts after the empty text. Each half is cut for itself, so that a page reads no
-    // further than it must.
-    let sql = "SELECT id FROM (
-                   (SELECT id FROM keys WHERE id > $1 ORDER BY id LIMIT $2)
-                   UNION
-                   (SELECT DISTINCT stream_id FROM changes WHERE stream_kind = 'key' AND stream_id > $1
-                    ORDER BY stream_id LIMIT $2)
-               ) AS found ORDER BY id LIMIT $2";
-    let after = after.map_or("", KeyId::as_str);
-    let rows = pool.query(sql, &[&after, &i64::from(limit)]).await?;
-    rows.iter().map(|row| Ok(KeyId::parse("id", &text(row, "id")?)?)).collect()
-}
-
-/// Unknown keys are passed over, and a use never moves back. Rows are locked by id, so that two
-/// nodes never wait for each other.
-pub(super) async fn next_expiry(pool: &Pool, after: Timestamp) -> Result<Option<Timestamp>> {
-    let sql = "SELECT min(expires_time) FROM keys WHERE revoked_time IS NULL AND expires_time > $1";
-    let rows = pool.query(sql, &[&after.as_micros()]).await?;
-    let found = rows.first().and_then(|row| row.get::<_, Option<i64>>(0));
-    Ok(found.map(Timestamp::from_micros))
-}
-
-pub(super) async fn touch(pool: &Pool, uses: &[(KeyId, Timestamp)]) -> Result<()> {
+async fn touch(pool: &Pool, uses: &[(KeyId, Timestamp)]) -> Result<()> {
     let sql = "INSERT INTO key_uses (key_id, last_used_time)
                SELECT keys.id, max(uses.time)
                FROM unnest($1::text[], $2::bigint[]) AS uses (id, time) JOIN keys ON keys.id = uses.id

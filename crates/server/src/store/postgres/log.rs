@@ -1,14 +1,18 @@
-//! The statements about logs.
+//! The logs, and the statements about them.
 //!
 //! Part 0 of a revision is the change that made it; the parts after it are requests that found
 //! nothing to change, and are looked up by their ids alone.
 
+use async_trait::async_trait;
 use tokio_postgres::Row;
 
 use super::{
+    PostgresStore,
     columns::{Result, digest, integer, revision, text, time, value},
+    commit,
     error::damaged,
-    pool::{Pool, Write},
+    keys,
+    pool::Write,
 };
 use crate::{
     catalog::{
@@ -16,17 +20,152 @@ use crate::{
         id::KeyId,
         log::{Line, LoggedRequest, RequestId},
         settings::Subject,
-        stream::{Among, LinePlace, Stream, Streams},
+        stream::{Among, LinePlace, Stream, StreamKind, Streams},
         time::Timestamp,
     },
     store::{
-        MOST_READ_BYTES, StoreError,
+        Log, MOST_READ_BYTES, PlanFamily, StoreError, count_write,
         forms::{self, LineForm, LineId},
     },
 };
 
 const LINE: &str = "stream_kind, stream_id, revision, part, time, actor_key_id, actor_staff_id, address, request_id, \
      request_digest, subjects, body";
+
+#[async_trait]
+impl Log for PostgresStore {
+    async fn commit(&self, lines: &[(&Stream, &Line)], live: Option<&KeyId>) -> Result<()> {
+        let of_key = |(stream, _): &(&Stream, &Line)| stream.kind() == StreamKind::KEY;
+        let outcome = match lines {
+            lines if live.is_some() || lines.iter().any(of_key) => {
+                keys::commit(&self.pool, lines, live).await
+            }
+            lines => {
+                let writes = lines.iter().map(|(stream, line)| commit::writes(stream, line));
+                let writes = writes.collect::<Result<Vec<_>>>()?;
+                self.pool.write(writes.into_iter().flatten().collect()).await
+            }
+        };
+        count_write(&outcome);
+        if outcome.is_ok() {
+            for (stream, _) in lines.iter().filter(|(_, line)| !line.is_empty()) {
+                self.notifier.tell(stream);
+            }
+        }
+        outcome
+    }
+
+    async fn commit_key_family(
+        &self,
+        head: &KeyId,
+        limit: u32,
+        plan: PlanFamily,
+        live: Option<&KeyId>,
+    ) -> Result<()> {
+        let outcome = keys::commit_family(&self.pool, head, limit, plan, live).await;
+        count_write(&outcome);
+        if outcome.is_ok() {
+            self.notifier.tell(&Stream::key(head));
+        }
+        outcome
+    }
+
+    async fn request(
+        &self,
+        among: &Streams,
+        key: &KeyId,
+        request: &RequestId,
+    ) -> Result<Option<LoggedRequest>> {
+        let (kind, scope) = match among.among() {
+            Among::One(stream) => (stream.kind(), stream.requests()),
+            Among::All(kind) => (*kind, ""),
+        };
+        let sql = "SELECT stream_id, revision, part, request_digest, subjects FROM changes
+                   WHERE stream_kind = $1 AND request_scope = $2 AND actor_key_id = $3 AND request_id = $4";
+        let rows =
+            self.pool.query(sql, &[&kind.name, &scope, &key.as_str(), &request.as_str()]).await?;
+        let found = rows.first().map(|row| {
+            let (of, revision) = (text(row, "stream_id")?, revision(row, "revision")?);
+            let line = LineId::new((kind.name, &of), revision, Some(key), Some(request));
+            let subjects = forms::said(forms::decode_subjects(line, &text(row, "subjects")?))?;
+            Ok(LoggedRequest {
+                of,
+                digest: digest(row, "request_digest")?,
+                revision,
+                changed: value::<i64>(row, "part")? == 0,
+                subjects,
+            })
+        });
+        found.transpose()
+    }
+
+    // Empty lines too.
+    async fn log(
+        &self,
+        stream: &Stream,
+        after: (Revision, u32),
+        limit: u32,
+    ) -> Result<Vec<(u32, Line)>> {
+        let such =
+            "changes WHERE stream_kind = $1 AND stream_id = $2 AND (revision, part) > ($3, $4)";
+        let sql = lines(such, "revision, part", "$5");
+        let (kind, id) = (stream.kind().name, stream.id());
+        let (revision, part) = (integer(after.0.0), i64::from(after.1));
+        let rows =
+            self.pool.query(&sql, &[&kind, &id, &revision, &part, &i64::from(limit)]).await?;
+        let part = |row| u32::try_from(value::<i64>(row, "part")?).map_err(damaged);
+        rows.iter().map(|row| Ok((part(row)?, line(row)?))).collect()
+    }
+
+    async fn log_before(
+        &self,
+        among: &Streams,
+        before: Option<&LinePlace>,
+        mentions: Option<&Subject>,
+        limit: u32,
+    ) -> Result<Vec<Line>> {
+        let is_shown =
+            if mentions.is_some() { "strpos(body, $1::text) > 0" } else { "$1::text IS NULL" };
+        let (mentions, limit) = (mentions.map(forms::mention), i64::from(limit));
+        let revision = before.map_or(i64::MAX, |place| integer(place.revision.0));
+        let rows = match among.among() {
+            Among::One(stream) => {
+                let such = format!(
+                    "changes WHERE stream_kind = $2 AND stream_id = $3 AND revision < $4 AND part = 0 AND {is_shown}"
+                );
+                let sql = lines(&such, "revision DESC", "$5");
+                let (kind, id) = (stream.kind().name, stream.id());
+                self.pool.query(&sql, &[&mentions, &kind, &id, &revision, &limit]).await?
+            }
+            Among::All(kind) => {
+                let is_before = match before {
+                    Some(_) => "(time, stream_id, revision) < ($2::bigint, $3::text, $4::bigint)",
+                    None => "$2::bigint IS NULL AND $3::text IS NULL AND $4::bigint IS NOT NULL",
+                };
+                // The kind as it stands in its index.
+                let such = format!(
+                    "changes WHERE stream_kind = '{}' AND part = 0 AND {is_before} AND {is_shown}",
+                    kind.name
+                );
+                let sql = lines(&such, "time DESC, stream_id DESC, revision DESC", "$5");
+                let time = before.map(|place| place.time.as_micros());
+                let of = before.map(|place| place.of.as_str());
+                self.pool.query(&sql, &[&mentions, &time, &of, &revision, &limit]).await?
+            }
+        };
+        rows.iter().map(line).collect()
+    }
+
+    // Times rise with the revisions, so this looks from the newest change back.
+    async fn revision_at(&self, stream: &Stream, time: Timestamp) -> Result<Option<Revision>> {
+        let sql = "SELECT revision FROM changes
+                   WHERE stream_kind = $1 AND stream_id = $2 AND part = 0 AND time <= $3
+                   ORDER BY revision DESC LIMIT 1";
+        let (kind, id) = (stream.kind().name, stream.id());
+        let rows = self.pool.query(sql, &[&kind, &id, &time.as_micros()]).await?;
+        rows.first().map(|row| revision(row, "revision")).transpose()
+    }
+}
 
 /// A statement for the lines among such rows, in that order, until their bodies have many bytes. The sizes come from
 /// where a large body is found, so none is read that is not answered.
@@ -37,103 +176,6 @@ fn lines(such: &str, order: &str, limit: &str) -> String {
             FROM {such} ORDER BY {order} LIMIT {limit}) AS line
          WHERE bytes_before < {MOST_READ_BYTES} ORDER BY {order}"
     )
-}
-
-/// Empty lines too.
-pub(super) async fn log(
-    pool: &Pool,
-    stream: &Stream,
-    after: (Revision, u32),
-    limit: u32,
-) -> Result<Vec<(u32, Line)>> {
-    let such = "changes WHERE stream_kind = $1 AND stream_id = $2 AND (revision, part) > ($3, $4)";
-    let sql = lines(such, "revision, part", "$5");
-    let (kind, id) = (stream.kind().name, stream.id());
-    let (revision, part) = (integer(after.0.0), i64::from(after.1));
-    let rows = pool.query(&sql, &[&kind, &id, &revision, &part, &i64::from(limit)]).await?;
-    let part = |row| u32::try_from(value::<i64>(row, "part")?).map_err(damaged);
-    rows.iter().map(|row| Ok((part(row)?, line(row)?))).collect()
-}
-
-pub(super) async fn log_before(
-    pool: &Pool,
-    among: &Streams,
-    before: Option<&LinePlace>,
-    mentions: Option<&Subject>,
-    limit: u32,
-) -> Result<Vec<Line>> {
-    let is_shown =
-        if mentions.is_some() { "strpos(body, $1::text) > 0" } else { "$1::text IS NULL" };
-    let (mentions, limit) = (mentions.map(forms::mention), i64::from(limit));
-    let revision = before.map_or(i64::MAX, |place| integer(place.revision.0));
-    let rows = match among.among() {
-        Among::One(stream) => {
-            let such = format!(
-                "changes WHERE stream_kind = $2 AND stream_id = $3 AND revision < $4 AND part = 0 AND {is_shown}"
-            );
-            let sql = lines(&such, "revision DESC", "$5");
-            let (kind, id) = (stream.kind().name, stream.id());
-            pool.query(&sql, &[&mentions, &kind, &id, &revision, &limit]).await?
-        }
-        Among::All(kind) => {
-            let is_before = match before {
-                Some(_) => "(time, stream_id, revision) < ($2::bigint, $3::text, $4::bigint)",
-                None => "$2::bigint IS NULL AND $3::text IS NULL AND $4::bigint IS NOT NULL",
-            };
-            // The kind as it stands in its index.
-            let such = format!(
-                "changes WHERE stream_kind = '{}' AND part = 0 AND {is_before} AND {is_shown}",
-                kind.name
-            );
-            let sql = lines(&such, "time DESC, stream_id DESC, revision DESC", "$5");
-            let time = before.map(|place| place.time.as_micros());
-            let of = before.map(|place| place.of.as_str());
-            pool.query(&sql, &[&mentions, &time, &of, &revision, &limit]).await?
-        }
-    };
-    rows.iter().map(line).collect()
-}
-
-/// Times rise with the revisions, so this looks from the newest change back.
-pub(super) async fn revision_at(
-    pool: &Pool,
-    stream: &Stream,
-    time: Timestamp,
-) -> Result<Option<Revision>> {
-    let sql = "SELECT revision FROM changes
-               WHERE stream_kind = $1 AND stream_id = $2 AND part = 0 AND time <= $3
-               ORDER BY revision DESC LIMIT 1";
-    let (kind, id) = (stream.kind().name, stream.id());
-    let rows = pool.query(sql, &[&kind, &id, &time.as_micros()]).await?;
-    rows.first().map(|row| revision(row, "revision")).transpose()
-}
-
-pub(super) async fn request(
-    pool: &Pool,
-    among: &Streams,
-    key: &KeyId,
-    request: &RequestId,
-) -> Result<Option<LoggedRequest>> {
-    let (kind, scope) = match among.among() {
-        Among::One(stream) => (stream.kind(), stream.requests()),
-        Among::All(kind) => (*kind, ""),
-    };
-    let sql = "SELECT stream_id, revision, part, request_digest, subjects FROM changes
-               WHERE stream_kind = $1 AND request_scope = $2 AND actor_key_id = $3 AND request_id = $4";
-    let rows = pool.query(sql, &[&kind.name, &scope, &key.as_str(), &request.as_str()]).await?;
-    let found = rows.first().map(|row| {
-        let (of, revision) = (text(row, "stream_id")?, revision(row, "revision")?);
-        let line = LineId::new((kind.name, &of), revision, Some(key), Some(request));
-        let subjects = forms::said(forms::decode_subjects(line, &text(row, "subjects")?))?;
-        Ok(LoggedRequest {
-            of,
-            digest: digest(row, "request_digest")?,
-            revision,
-            changed: value::<i64>(row, "part")? == 0,
-            subjects,
-        })
-    });
-    found.transpose()
 }
 
 /// Part 0 makes the revision; a request that found nothing to change takes the next part. A conflict where the key

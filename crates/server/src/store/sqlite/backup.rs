@@ -14,7 +14,7 @@ use super::{
     left_overs::{
         self, BACKUP, REPLACED, RESTORING, remove_copy, remove_with_companions, with_suffix,
     },
-    rows,
+    meta,
     schema::{self, Found, MIGRATIONS},
     source::{Source, connect, utf8},
 };
@@ -223,7 +223,7 @@ fn check(db: &Connection, path: &Path) -> Result<(), OpenError> {
 /// Makes sure that all keys can be read, before it is too late.
 fn read_epoch(db: &Connection, path: &Path) -> Result<u64, OpenError> {
     each_key(db, path, |_| Ok(()))?;
-    rows::epoch(db).map_err(|error| unreadable(path, &error))
+    meta::epoch(db).map_err(|error| unreadable(path, &error))
 }
 
 /// Shows every key, by id. Few of them are in memory at once.

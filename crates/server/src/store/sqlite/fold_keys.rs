@@ -3,8 +3,8 @@
 use rusqlite::{Connection, params};
 
 use super::{
+    columns::{Result, collect, text},
     failure,
-    rows::{Result, collect, text},
 };
 use crate::{
     catalog::{

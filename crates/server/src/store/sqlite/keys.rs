@@ -1,10 +1,14 @@
-//! The statements about keys, under the same rules as `rows`.
+//! Keys, and the statements about them. Each runs inside a transaction that its caller began.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params, params};
 
 use super::{
+    SqliteStore,
+    columns::{Result, audit, collect, optional_text, optional_time, revision, text},
     failure, integer,
-    rows::{Result, audit, collect, optional_text, optional_time, revision, text},
 };
 use crate::{
     catalog::{
@@ -16,11 +20,64 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        KeyRow, StoreError,
+        KeyRow, Keys, StoreError, Uses,
         forms::{self, AuditForm},
         listed,
     },
 };
+
+#[async_trait]
+impl Keys for SqliteStore {
+    async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>> {
+        let secret = *secret;
+        self.readers.read(move |tx| key_by_secret(tx, &secret)).await
+    }
+
+    async fn keys(
+        &self,
+        created_by: Option<&KeyId>,
+        after: Option<&KeyId>,
+        limit: u32,
+    ) -> Result<Vec<KeyRow>> {
+        let (created_by, after) = (created_by.cloned(), after.cloned());
+        let list = move |tx: &_| keys(tx, created_by.as_ref(), after.as_ref(), limit);
+        self.readers.read(list).await
+    }
+
+    async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>> {
+        let id = id.clone();
+        self.readers.read(move |tx| key(tx, &id)).await
+    }
+
+    async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>> {
+        self.readers.read(move |tx| secrets(tx, after, limit)).await
+    }
+
+    async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>> {
+        let id = id.clone();
+        self.readers.read(move |tx| descendants(tx, &id, limit)).await
+    }
+
+    async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>> {
+        let after = after.cloned();
+        self.readers.read(move |tx| ids(tx, after.as_ref(), limit)).await
+    }
+
+    async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>> {
+        self.readers.read(move |tx| next_expiry(tx, after)).await
+    }
+}
+
+#[async_trait]
+impl Uses for SqliteStore {
+    async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<()> {
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let uses: Arc<[_]> = uses.into();
+        self.writer.write(move |tx| touch(tx, &uses)).await
+    }
+}
 
 pub(super) fn key_by_secret(tx: &Connection, secret: &SecretDigest) -> Result<Option<Key>> {
     let mut statement = tx

@@ -1,13 +1,16 @@
-//! The statements about logs, under the same rules as `rows`.
+//! The logs, and the statements about them. Each runs inside a transaction that its caller began.
 //!
 //! Part 0 of a revision is the change that made it; the parts after it are requests that found
 //! nothing to change, and are looked up by their ids alone.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params, params, types::ValueRef};
 
 use super::{
-    failure, integer,
-    rows::{Commit, Result, collect, revision, text, time},
+    SqliteStore,
+    columns::{Result, collect, revision, text, time},
+    commit::{self, Commit},
+    failure, integer, keys,
 };
 use crate::{
     catalog::{
@@ -19,13 +22,83 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        MOST_READ_BYTES, StoreError,
+        Log, MOST_READ_BYTES, PlanFamily, StoreError,
         forms::{self, LineForm, LineId},
     },
 };
 
+#[async_trait]
+impl Log for SqliteStore {
+    async fn commit(&self, lines: &[(&Stream, &Line)], live: Option<&KeyId>) -> Result<()> {
+        // Before the one thread that writes, so that it has less to do.
+        let commits = lines.iter().map(|(stream, line)| Commit::of(stream, (*line).clone()));
+        let commits = commits.collect::<Result<Vec<_>>>()?;
+        let live = live.cloned();
+        let commit = move |tx: &_| {
+            keys::check_live(tx, live.as_ref())?;
+            commits.iter().try_for_each(|commit| commit::commit(tx, commit))
+        };
+        self.writer.write(commit).await
+    }
+
+    async fn commit_key_family(
+        &self,
+        head: &KeyId,
+        limit: u32,
+        plan: PlanFamily,
+        live: Option<&KeyId>,
+    ) -> Result<()> {
+        let (head, live) = (head.clone(), live.cloned());
+        let commit = move |tx: &_| {
+            keys::check_live(tx, live.as_ref())?;
+            let lines = plan(&keys::descendants(tx, &head, limit)?).ok_or(StoreError::Conflict)?;
+            lines
+                .into_iter()
+                .try_for_each(|(stream, line)| commit::commit(tx, &Commit::of(&stream, line)?))
+        };
+        self.writer.write(commit).await
+    }
+
+    async fn request(
+        &self,
+        among: &Streams,
+        key: &KeyId,
+        request: &RequestId,
+    ) -> Result<Option<LoggedRequest>> {
+        let (among, key, request) = (among.clone(), key.clone(), request.clone());
+        self.readers.read(move |tx| logged_request(tx, &among, &key, &request)).await
+    }
+
+    async fn log(
+        &self,
+        stream: &Stream,
+        after: (Revision, u32),
+        limit: u32,
+    ) -> Result<Vec<(u32, Line)>> {
+        let stream = stream.clone();
+        self.readers.read(move |tx| log(tx, &stream, after, limit)).await
+    }
+
+    async fn log_before(
+        &self,
+        among: &Streams,
+        before: Option<&LinePlace>,
+        mentions: Option<&Subject>,
+        limit: u32,
+    ) -> Result<Vec<Line>> {
+        let (among, before, mentions) = (among.clone(), before.cloned(), mentions.cloned());
+        let list = move |tx: &_| log_before(tx, &among, before.as_ref(), mentions.as_ref(), limit);
+        self.readers.read(list).await
+    }
+
+    async fn revision_at(&self, stream: &Stream, time: Timestamp) -> Result<Option<Revision>> {
+        let stream = stream.clone();
+        self.readers.read(move |tx| revision_at(tx, &stream, time)).await
+    }
+}
+
 /// Reads lines of a log, until their bodies have many bytes.
-pub(super) fn collect_lines<T>(
+fn collect_lines<T>(
     mut rows: rusqlite::Rows<'_>,
     read: impl Fn(&Row<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
@@ -40,7 +113,7 @@ pub(super) fn collect_lines<T>(
 }
 
 /// Empty lines too.
-pub(super) fn log(
+fn log(
     tx: &Connection,
     stream: &Stream,
     after: (Revision, u32),
@@ -55,7 +128,7 @@ pub(super) fn log(
     collect_lines(rows, |row| Ok((row.get("part").map_err(failure)?, line(row)?)))
 }
 
-pub(super) fn log_before(
+fn log_before(
     tx: &Connection,
     among: &Streams,
     before: Option<&LinePlace>,
@@ -98,11 +171,7 @@ pub(super) fn log_before(
 }
 
 /// Times rise with the revisions, so this looks from the newest change back.
-pub(super) fn revision_at(
-    tx: &Connection,
-    stream: &Stream,
-    time: Timestamp,
-) -> Result<Option<Revision>> {
+fn revision_at(tx: &Connection, stream: &Stream, time: Timestamp) -> Result<Option<Revision>> {
     let sql = "SELECT revision FROM changes
                WHERE stream_kind = ?1 AND stream_id = ?2 AND part = 0 AND time <= ?3
                ORDER BY revision DESC LIMIT 1";
@@ -116,7 +185,7 @@ pub(super) fn end(tx: &Connection, stream: &Stream) -> Result<Revision> {
     Ok(revision_at(tx, stream, Timestamp::from_micros(i64::MAX))?.unwrap_or_default())
 }
 
-pub(super) fn request(
+fn logged_request(
     tx: &Connection,
     among: &Streams,
     key: &KeyId,

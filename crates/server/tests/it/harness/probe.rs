@@ -22,7 +22,9 @@ use customer_settings_server::{
         stream::{LinePlace, Stream, Streams},
         time::Timestamp,
     },
-    store::{CompanyRow, KeyRow, Notice, PlanFamily, Store, StoreError},
+    store::{
+        Companies, CompanyRow, KeyRow, Keys, Log, Meta, Notice, PlanFamily, Store, StoreError, Uses,
+    },
 };
 use tokio::sync::mpsc;
 
@@ -178,30 +180,7 @@ impl Probe {
 }
 
 #[async_trait]
-impl Store for Probe {
-    async fn epoch(&self) -> Result<u64, StoreError> {
-        self.ask().await?.epoch().await
-    }
-
-    async fn raise_epoch(&self, to: u64) -> Result<(), StoreError> {
-        self.write().await?.raise_epoch(to).await
-    }
-
-    async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
-        self.mark_polls.fetch_add(1, SeqCst);
-        if self.hides_mark.load(SeqCst) {
-            return Ok(None);
-        }
-        self.ask().await?.change_mark().await
-    }
-
-    async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
-        match self.inner.notices().await {
-            Some(notices) => Some(notices),
-            None => self.notices.lock().unwrap().1.take(),
-        }
-    }
-
+impl Companies for Probe {
     async fn list_companies(
         &self,
         grant: &CoveredGrant,
@@ -231,10 +210,6 @@ impl Store for Probe {
         self.ask().await?.company_ids(grant, after, limit).await
     }
 
-    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        self.ask().await?.structural_faults(limit).await
-    }
-
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError> {
         self.ask().await?.company_of(business).await
     }
@@ -259,6 +234,18 @@ impl Store for Probe {
         self.company().await?.revision(grant).await
     }
 
+    async fn deleted_among(
+        &self,
+        grant: &Grant,
+        catalog: Catalog,
+        ids: &[EntryId],
+    ) -> Result<Vec<EntryId>, StoreError> {
+        self.ask().await?.deleted_among(grant, catalog, ids).await
+    }
+}
+
+#[async_trait]
+impl Log for Probe {
     async fn commit(
         &self,
         lines: &[(&Stream, &Line)],
@@ -313,16 +300,10 @@ impl Store for Probe {
     ) -> Result<Option<Revision>, StoreError> {
         self.ask().await?.revision_at(stream, time).await
     }
+}
 
-    async fn deleted_among(
-        &self,
-        grant: &Grant,
-        catalog: Catalog,
-        ids: &[EntryId],
-    ) -> Result<Vec<EntryId>, StoreError> {
-        self.ask().await?.deleted_among(grant, catalog, ids).await
-    }
-
+#[async_trait]
+impl Keys for Probe {
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError> {
         self.key_look_ups.fetch_add(1, SeqCst);
         self.ask().await?.key_by_secret(secret).await
@@ -356,10 +337,43 @@ impl Store for Probe {
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.ask().await?.next_key_expiry(after).await
     }
+}
 
+#[async_trait]
+impl Uses for Probe {
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
         let ids = uses.iter().map(|(id, _)| id.clone()).collect();
         self.touched.lock().unwrap().push(ids);
         self.write().await?.touch_keys(uses).await
+    }
+}
+
+#[async_trait]
+impl Meta for Probe {
+    async fn epoch(&self) -> Result<u64, StoreError> {
+        self.ask().await?.epoch().await
+    }
+
+    async fn raise_epoch(&self, to: u64) -> Result<(), StoreError> {
+        self.write().await?.raise_epoch(to).await
+    }
+
+    async fn change_mark(&self) -> Result<Option<u64>, StoreError> {
+        self.mark_polls.fetch_add(1, SeqCst);
+        if self.hides_mark.load(SeqCst) {
+            return Ok(None);
+        }
+        self.ask().await?.change_mark().await
+    }
+
+    async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
+        match self.inner.notices().await {
+            Some(notices) => Some(notices),
+            None => self.notices.lock().unwrap().1.take(),
+        }
+    }
+
+    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.ask().await?.structural_faults(limit).await
     }
 }

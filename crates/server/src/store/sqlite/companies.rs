@@ -1,61 +1,110 @@
-//! The statements about the rows of companies, read and written. Each function runs inside a
-//! transaction that its caller began, and knows nothing of threads and connections.
+//! Companies, and the statements about their rows. Each runs inside a transaction that its caller began.
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use rusqlite::{Connection, Row, ToSql, named_params, params};
 
-use super::{damaged, failure, fold_keys, integer, keys, log};
+use super::{
+    SqliteStore,
+    columns::{Result, audit, collect, company_id, one_row, optional_text, revision, text, time},
+    commit::{self, Commit},
+    failure, fold_keys, integer,
+};
 use crate::{
     catalog::{
-        access::Coverage,
+        access::{Coverage, CoveredGrant, Grant},
         company::{Business, Company},
         entry::{Catalog, Entry, Revision},
         error::Kind,
         id::{BusinessId, CompanyId, EntryId},
         log::Line,
         settings::Settings,
-        stream::{Stream, StreamKind},
-        time::Timestamp,
     },
     store::{
-        CompanyRow, StoreError,
-        forms::{self, AuditForm, BusinessForm, CompanyForm, EntryForm, LineId, Step},
+        Companies, CompanyRow, StoreError,
+        forms::{self, BusinessForm, CompanyForm, EntryForm},
         listed,
     },
 };
 
-pub(super) type Result<T> = std::result::Result<T, StoreError>;
-
-/// A line of a stream's log, with the texts of its columns.
-pub(super) struct Commit {
-    pub(super) stream: Stream,
-    pub(super) line: Line,
-    pub(super) subjects: String,
-    pub(super) body: String,
-}
-
-impl Commit {
-    /// Damage where the line does not fit its stream.
-    pub(super) fn of(stream: &Stream, line: Line) -> Result<Self> {
-        forms::steps(stream, &line)?;
-        let said = line.subjects.as_deref().unwrap_or_default();
-        let subjects = forms::encode_subjects(LineId::of(stream, &line), said);
-        let body = forms::encode_changes(&line.deltas);
-        Ok(Self { stream: stream.clone(), line, subjects, body })
+#[async_trait]
+impl Companies for SqliteStore {
+    async fn list_companies(
+        &self,
+        grant: &CoveredGrant,
+        show_archived: bool,
+        after: Option<(&str, &CompanyId)>,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<CompanyRow>> {
+        let coverage = grant.coverage().clone();
+        let after = after.map(|(name, id)| (name.to_owned(), id.clone()));
+        let list = move |tx: &_| {
+            list_companies(tx, &coverage, show_archived, after.as_ref(), (offset, limit))
+        };
+        self.readers.read(list).await
     }
-}
 
-pub(super) fn epoch(tx: &Connection) -> Result<u64> {
-    let mut statement = tx.prepare_cached("SELECT epoch FROM meta").map_err(failure)?;
-    let epoch: i64 = statement.query_row([], |row| row.get(0)).map_err(failure)?;
-    u64::try_from(epoch).map_err(damaged)
-}
+    async fn list_businesses(
+        &self,
+        grant: &CoveredGrant,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<(CompanyId, Business)>> {
+        let coverage = grant.coverage().clone();
+        self.readers.read(move |tx| list_businesses(tx, &coverage, offset, limit)).await
+    }
 
-/// Epochs only rise.
-pub(super) fn raise_epoch(tx: &Connection, to: u64) -> Result<()> {
-    let sql = "UPDATE meta SET epoch = max(epoch, ?1)";
-    tx.execute(sql, [integer(to)]).map(|_| ()).map_err(failure)
+    async fn company_ids(
+        &self,
+        grant: &CoveredGrant,
+        after: Option<&CompanyId>,
+        limit: u32,
+    ) -> Result<Vec<CompanyId>> {
+        let (coverage, after) = (grant.coverage().clone(), after.cloned());
+        let list = move |tx: &_| company_ids(tx, &coverage, after.as_ref(), limit);
+        self.readers.read(list).await
+    }
+
+    async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>> {
+        let business = business.clone();
+        self.readers.read(move |tx| company_of(tx, &business)).await
+    }
+
+    async fn companies_named(
+        &self,
+        grant: &CoveredGrant,
+        fold_key: &str,
+    ) -> Result<Vec<CompanyId>> {
+        let (coverage, fold_key) = (grant.coverage().clone(), fold_key.to_owned());
+        self.readers.read(move |tx| companies_named(tx, &coverage, &fold_key)).await
+    }
+
+    async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>> {
+        let company = grant.company().clone();
+        self.readers.read(move |tx| fold_keys::of_company(tx, &company)).await
+    }
+
+    async fn settings(&self, grant: &Grant) -> Result<Option<Settings>> {
+        let company = grant.company().clone();
+        self.readers.read(move |tx| settings(tx, &company)).await
+    }
+
+    async fn revision(&self, grant: &Grant) -> Result<Option<Revision>> {
+        let stream = grant.stream();
+        self.readers.read(move |tx| commit::at(tx, &stream)).await
+    }
+
+    async fn deleted_among(
+        &self,
+        grant: &Grant,
+        catalog: Catalog,
+        ids: &[EntryId],
+    ) -> Result<Vec<EntryId>> {
+        let (company, ids) = (grant.company().clone(), ids.to_vec());
+        self.readers.read(move |tx| deleted_among(tx, &company, catalog, ids)).await
+    }
 }
 
 /// The condition on `column` that leaves covered companies, and the value of its parameter ?1.
@@ -68,7 +117,7 @@ fn covered(coverage: &Coverage, column: &str) -> (String, Option<String>) {
     (condition, list)
 }
 
-pub(super) fn list_companies(
+fn list_companies(
     tx: &Connection,
     coverage: &Coverage,
     show_archived: bool,
@@ -95,7 +144,7 @@ pub(super) fn list_companies(
     collect(rows, |row| listed((text(row, "name")?, company_id(row, "id")?), company(row)))
 }
 
-pub(super) fn list_businesses(
+fn list_businesses(
     tx: &Connection,
     coverage: &Coverage,
     offset: u64,
@@ -120,7 +169,7 @@ pub(super) fn list_businesses(
     collect(rows, |row| Ok((company_id(row, "company_id")?, business(row)?)))
 }
 
-pub(super) fn company_ids(
+fn company_ids(
     tx: &Connection,
     coverage: &Coverage,
     after: Option<&CompanyId>,
@@ -141,18 +190,14 @@ pub(super) fn company_ids(
     collect(rows, |row| company_id(row, "id"))
 }
 
-pub(super) fn company_of(tx: &Connection, business: &BusinessId) -> Result<Option<CompanyId>> {
+fn company_of(tx: &Connection, business: &BusinessId) -> Result<Option<CompanyId>> {
     let sql = "SELECT company_id FROM businesses WHERE id = ?1";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([business.as_str()]).map_err(failure)?;
     Ok(collect(rows, |row| company_id(row, "company_id"))?.pop())
 }
 
-pub(super) fn companies_named(
-    tx: &Connection,
-    coverage: &Coverage,
-    fold_key: &str,
-) -> Result<Vec<CompanyId>> {
+fn companies_named(tx: &Connection, coverage: &Coverage, fold_key: &str) -> Result<Vec<CompanyId>> {
     let (is_covered, list) = covered(coverage, "id");
     let sql = format!("SELECT id FROM companies WHERE fold_key = ?2 AND {is_covered} ORDER BY id");
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
@@ -160,7 +205,7 @@ pub(super) fn companies_named(
     collect(rows, |row| company_id(row, "id"))
 }
 
-pub(super) fn settings(tx: &Connection, id: &CompanyId) -> Result<Option<Settings>> {
+fn settings(tx: &Connection, id: &CompanyId) -> Result<Option<Settings>> {
     let mut statement =
         tx.prepare_cached("SELECT * FROM companies WHERE id = ?1").map_err(failure)?;
     let rows = statement.query([id.as_str()]).map_err(failure)?;
@@ -184,7 +229,7 @@ pub(super) fn settings(tx: &Connection, id: &CompanyId) -> Result<Option<Setting
     Ok(Some(Settings { company, revision, changed_time, businesses, catalogs }))
 }
 
-pub(super) fn deleted_among(
+fn deleted_among(
     tx: &Connection,
     company: &CompanyId,
     catalog: Catalog,
@@ -201,54 +246,7 @@ pub(super) fn deleted_among(
     Ok(found)
 }
 
-/// Writes the rows and the line of the log, if the stream is at the line's base.
-pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
-    let Commit { stream, line, .. } = commit;
-    let company = stream.id();
-    for step in forms::steps(stream, line)? {
-        match step {
-            Step::HoldFoldKeys => fold_keys::check_version(tx)?,
-            Step::Hold => {
-                if at(tx, stream)? != Some(line.base()) {
-                    return Err(StoreError::Conflict);
-                }
-            }
-            Step::MakeCompany(made) => insert_company(tx, line, made)?,
-            Step::Advance => advance(tx, commit)?,
-            Step::Append => log::append(tx, commit)?,
-            Step::UpdateCompany(after) => update_company(tx, after)?,
-            Step::InsertBusiness(after) => insert_business(tx, company, after)?,
-            Step::UpdateBusiness(after) => update_business(tx, company, after)?,
-            Step::InsertEntry(catalog, after) => insert_entry(tx, company, catalog, after)?,
-            Step::UpdateEntry(catalog, from, after) => {
-                update_entry(tx, company, catalog, from, after)?;
-            }
-            Step::SetRank { catalog, id, from, to } => {
-                set_rank(tx, company, catalog, id, from, to)?;
-            }
-            Step::DeleteEntry(catalog, before) => delete_entry(tx, company, catalog, before)?,
-            Step::RememberDeleted(catalog, id) => remember_deleted(tx, company, catalog, id)?,
-            Step::ForgetDeleted(catalog, id) => forget_deleted(tx, company, catalog, id)?,
-            Step::InsertKey(made) => keys::insert(tx, made)?,
-            Step::UpdateKey(after) => keys::update(tx, line.base(), after)?,
-        }
-    }
-    Ok(())
-}
-
-/// The revision that a stream is at; `None` if it does not exist.
-pub(super) fn at(tx: &Connection, stream: &Stream) -> Result<Option<Revision>> {
-    let sql = match stream.kind() {
-        StreamKind::COMPANY => "SELECT revision FROM companies WHERE id = ?1",
-        StreamKind::KEY => "SELECT revision FROM keys WHERE id = ?1",
-        _ => return log::end(tx, stream).map(Some),
-    };
-    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let rows = statement.query([stream.id()]).map_err(failure)?;
-    Ok(collect(rows, |row| revision(row, "revision"))?.pop())
-}
-
-fn advance(tx: &Connection, commit: &Commit) -> Result<()> {
+pub(super) fn advance(tx: &Connection, commit: &Commit) -> Result<()> {
     let Commit { stream, line, .. } = commit;
     let sql =
         "UPDATE companies SET revision = ?3, changed_time = ?4 WHERE id = ?1 AND revision = ?2";
@@ -260,7 +258,7 @@ fn advance(tx: &Connection, commit: &Commit) -> Result<()> {
     if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
-fn insert_company(tx: &Connection, line: &Line, made: &Company) -> Result<()> {
+pub(super) fn insert_company(tx: &Connection, line: &Line, made: &Company) -> Result<()> {
     let (next, time) = (integer(line.revision.0), line.time.as_micros());
     let form = CompanyForm::from(made);
     let sql = "INSERT INTO companies
@@ -284,7 +282,7 @@ fn insert_company(tx: &Connection, line: &Line, made: &Company) -> Result<()> {
     if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
-fn update_company(tx: &Connection, after: &Company) -> Result<()> {
+pub(super) fn update_company(tx: &Connection, after: &Company) -> Result<()> {
     let form = CompanyForm::from(after);
     let sql = "UPDATE companies SET name = :name, fold_key = :fold_key, country = :country, timezone = :timezone,
                    state = :state, created_by = :created_by, created_time = :created_time,
@@ -304,7 +302,7 @@ fn update_company(tx: &Connection, after: &Company) -> Result<()> {
     one_row(written)
 }
 
-fn insert_business(tx: &Connection, company: &str, after: &Business) -> Result<()> {
+pub(super) fn insert_business(tx: &Connection, company: &str, after: &Business) -> Result<()> {
     let sql = "INSERT INTO businesses
                (company_id, id, name, contact, address, state, created_by, created_time, last_updated_by,
                 last_updated_time, last_updated_revision)
@@ -318,7 +316,7 @@ fn insert_business(tx: &Connection, company: &str, after: &Business) -> Result<(
     }
 }
 
-fn update_business(tx: &Connection, company: &str, after: &Business) -> Result<()> {
+pub(super) fn update_business(tx: &Connection, company: &str, after: &Business) -> Result<()> {
     let sql = "UPDATE businesses SET name = :name, contact = :contact, address = :address, state = :state,
                    created_by = :created_by, created_time = :created_time,
                    last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
@@ -342,7 +340,7 @@ fn write_business(tx: &Connection, sql: &str, company: &str, after: &Business) -
         .map_err(failure)
 }
 
-fn set_rank(
+pub(super) fn set_rank(
     tx: &Connection,
     company: &str,
     catalog: Catalog,
@@ -358,7 +356,12 @@ fn set_rank(
     one_row(written)
 }
 
-fn insert_entry(tx: &Connection, company: &str, catalog: Catalog, after: &Entry) -> Result<()> {
+pub(super) fn insert_entry(
+    tx: &Connection,
+    company: &str,
+    catalog: Catalog,
+    after: &Entry,
+) -> Result<()> {
     let sql = "INSERT INTO entries
                (company_id, catalog, id, rank, name, description, color, is_default, state,
                 created_by, created_time, last_updated_by, last_updated_time, last_updated_revision)
@@ -374,7 +377,7 @@ fn insert_entry(tx: &Connection, company: &str, catalog: Catalog, after: &Entry)
 }
 
 /// `from` is its rank until now.
-fn update_entry(
+pub(super) fn update_entry(
     tx: &Connection,
     company: &str,
     catalog: Catalog,
@@ -413,7 +416,12 @@ fn write_entry(
     statement.execute(&params[..]).map_err(failure)
 }
 
-fn delete_entry(tx: &Connection, company: &str, catalog: Catalog, before: &Entry) -> Result<()> {
+pub(super) fn delete_entry(
+    tx: &Connection,
+    company: &str,
+    catalog: Catalog,
+    before: &Entry,
+) -> Result<()> {
     let sql =
         "DELETE FROM entries WHERE company_id = ?1 AND catalog = ?2 AND id = ?3 AND rank = ?4";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
@@ -421,76 +429,28 @@ fn delete_entry(tx: &Connection, company: &str, catalog: Catalog, before: &Entry
     one_row(statement.execute(row).map_err(failure)?)
 }
 
-fn remember_deleted(tx: &Connection, company: &str, catalog: Catalog, id: &EntryId) -> Result<()> {
+pub(super) fn remember_deleted(
+    tx: &Connection,
+    company: &str,
+    catalog: Catalog,
+    id: &EntryId,
+) -> Result<()> {
     let sql = "INSERT INTO deleted_entries (company_id, catalog, id) VALUES (?1, ?2, ?3)";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let row = [company, catalog.as_str(), id.as_str()];
     one_row(statement.execute(row).map_err(failure)?)
 }
 
-fn forget_deleted(tx: &Connection, company: &str, catalog: Catalog, id: &EntryId) -> Result<()> {
+pub(super) fn forget_deleted(
+    tx: &Connection,
+    company: &str,
+    catalog: Catalog,
+    id: &EntryId,
+) -> Result<()> {
     let sql = "DELETE FROM deleted_entries WHERE company_id = ?1 AND catalog = ?2 AND id = ?3";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let written = statement.execute([company, catalog.as_str(), id.as_str()]).map_err(failure)?;
     one_row(written)
-}
-
-/// The revision matched, so the rows that the plan saw must be there.
-pub(super) fn one_row(written: usize) -> Result<()> {
-    if written == 1 {
-        Ok(())
-    } else {
-        Err(damaged("a row that the plan changes is not as it was read"))
-    }
-}
-
-/// Reads all rows of a query.
-pub(super) fn collect<T>(
-    mut rows: rusqlite::Rows<'_>,
-    read: impl Fn(&Row<'_>) -> Result<T>,
-) -> Result<Vec<T>> {
-    let mut all = Vec::new();
-    while let Some(row) = rows.next().map_err(failure)? {
-        all.push(read(row)?);
-    }
-    Ok(all)
-}
-
-pub(super) fn text(row: &Row<'_>, column: &str) -> Result<String> {
-    row.get(column).map_err(failure)
-}
-
-pub(super) fn optional_text(row: &Row<'_>, column: &str) -> Result<Option<String>> {
-    row.get(column).map_err(failure)
-}
-
-pub(super) fn time(row: &Row<'_>, column: &str) -> Result<Timestamp> {
-    row.get(column).map(Timestamp::from_micros).map_err(failure)
-}
-
-pub(super) fn optional_time(row: &Row<'_>, column: &str) -> Result<Option<Timestamp>> {
-    let micros: Option<i64> = row.get(column).map_err(failure)?;
-    Ok(micros.map(Timestamp::from_micros))
-}
-
-pub(super) fn revision(row: &Row<'_>, column: &str) -> Result<Revision> {
-    let number: i64 = row.get(column).map_err(failure)?;
-    u64::try_from(number).map(Revision).map_err(damaged)
-}
-
-fn company_id(row: &Row<'_>, column: &str) -> Result<CompanyId> {
-    Ok(CompanyId::parse(column, &text(row, column)?)?)
-}
-
-/// `revision` is the column that holds the audit's revision.
-pub(super) fn audit(row: &Row<'_>, revision_column: &str) -> Result<AuditForm> {
-    Ok(AuditForm {
-        created_by: text(row, "created_by")?,
-        created_time: row.get("created_time").map_err(failure)?,
-        last_updated_by: text(row, "last_updated_by")?,
-        last_updated_time: row.get("last_updated_time").map_err(failure)?,
-        revision: revision(row, revision_column)?.0,
-    })
 }
 
 fn company(row: &Row<'_>) -> Result<Company> {

@@ -1,0 +1,262 @@
+//! Companies, and the queries about their rows.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::join5;
+use tokio_postgres::Row;
+
+use super::{
+    PostgresStore,
+    columns::{Result, audit, company_id, integer, optional_text, revision, text, time, value},
+    error::{damaged, query_failure},
+    pool::Lease,
+};
+use crate::{
+    catalog::{
+        access::{Coverage, CoveredGrant, Grant},
+        company::{Business, Company},
+        entry::{Catalog, Entry, Revision},
+        id::{BusinessId, CompanyId, EntryId},
+        settings::Settings,
+    },
+    store::{
+        Companies, CompanyRow,
+        forms::{self, BusinessForm, CompanyForm, EntryForm},
+        listed,
+    },
+};
+
+const COMPANY: &str = "id, name, country, timezone, state, created_by, created_time, last_updated_by, last_updated_time, \
+     last_updated_revision";
+/// Each with its table, since companies have columns of the same names.
+const BUSINESS: &str = "businesses.company_id, businesses.id, businesses.name, businesses.contact, businesses.address, \
+     businesses.state, businesses.created_by, businesses.created_time, businesses.last_updated_by, \
+     businesses.last_updated_time, businesses.last_updated_revision";
+const ENTRY: &str = "catalog, id, rank, name, description, color, is_default, state, created_by, created_time, \
+     last_updated_by, last_updated_time, last_updated_revision";
+
+#[async_trait]
+impl Companies for PostgresStore {
+    async fn list_companies(
+        &self,
+        grant: &CoveredGrant,
+        show_archived: bool,
+        after: Option<(&str, &CompanyId)>,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<CompanyRow>> {
+        let (is_covered, list) = covered(grant.coverage(), "id");
+        let is_shown = if show_archived { "TRUE" } else { "state = 'active'" };
+        // Every name sorts after the empty text. Companies that are named are looked up first: a walk
+        // along the names would pass all the others.
+        let looked_up = if list.is_some() { "MATERIALIZED" } else { "NOT MATERIALIZED" };
+        let sql = format!(
+            "WITH covered AS {looked_up} (SELECT {COMPANY} FROM companies WHERE {is_shown} AND {is_covered})
+             SELECT {COMPANY} FROM covered WHERE (name, id) > ($2::text, $3::text)
+             ORDER BY name, id LIMIT $4 OFFSET $5"
+        );
+        let (name, id) = after.map_or(("", ""), |(name, id)| (name, id.as_str()));
+        let (limit, offset) = (i64::from(limit), integer(offset));
+        let rows = self.pool.query(&sql, &[&list, &name, &id, &limit, &offset]).await?;
+        let read = |row| listed((text(row, "name")?, company_id(row, "id")?), company(row));
+        rows.iter().map(read).collect()
+    }
+
+    async fn list_businesses(
+        &self,
+        grant: &CoveredGrant,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<(CompanyId, Business)>> {
+        let (is_covered, list) = covered(grant.coverage(), "businesses.company_id");
+        // As for companies.
+        let looked_up = if list.is_some() { "MATERIALIZED" } else { "NOT MATERIALIZED" };
+        let sql = format!(
+            "WITH covered AS {looked_up} (
+                 SELECT {BUSINESS} FROM businesses JOIN companies ON companies.id = businesses.company_id
+                 WHERE businesses.state = 'active' AND companies.state = 'active' AND {is_covered})
+             SELECT * FROM covered ORDER BY name, id LIMIT $2 OFFSET $3"
+        );
+        let rows = self.pool.query(&sql, &[&list, &i64::from(limit), &integer(offset)]).await?;
+        rows.iter().map(|row| Ok((company_id(row, "company_id")?, business(row)?))).collect()
+    }
+
+    async fn company_ids(
+        &self,
+        grant: &CoveredGrant,
+        after: Option<&CompanyId>,
+        limit: u32,
+    ) -> Result<Vec<CompanyId>> {
+        let (has_row, list) = covered(grant.coverage(), "id");
+        let (has_log, _) = covered(grant.coverage(), "stream_id");
+        // Every id sorts after the empty text. Each half is cut for itself, so that a page reads no
+        // further than it must.
+        let sql = format!(
+            "SELECT id FROM (
+                 (SELECT id FROM companies WHERE id > $2 AND {has_row} ORDER BY id LIMIT $3)
+                 UNION
+                 (SELECT DISTINCT stream_id FROM changes WHERE stream_kind = 'company' AND stream_id > $2 AND {has_log}
+                  ORDER BY stream_id LIMIT $3)
+             ) AS found ORDER BY id LIMIT $3"
+        );
+        let after = after.map_or("", CompanyId::as_str);
+        let rows = self.pool.query(&sql, &[&list, &after, &i64::from(limit)]).await?;
+        rows.iter().map(|row| company_id(row, "id")).collect()
+    }
+
+    async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>> {
+        let sql = "SELECT company_id FROM businesses WHERE id = $1";
+        let rows = self.pool.query(sql, &[&business.as_str()]).await?;
+        rows.first().map(|row| company_id(row, "company_id")).transpose()
+    }
+
+    async fn companies_named(
+        &self,
+        grant: &CoveredGrant,
+        fold_key: &str,
+    ) -> Result<Vec<CompanyId>> {
+        let (is_covered, list) = covered(grant.coverage(), "id");
+        let sql =
+            format!("SELECT id FROM companies WHERE fold_key = $2 AND {is_covered} ORDER BY id");
+        let rows = self.pool.query(&sql, &[&list, &fold_key]).await?;
+        rows.iter().map(|row| company_id(row, "id")).collect()
+    }
+
+    // The company's fold key, and the version of all.
+    async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>> {
+        let id = grant.company();
+        let sql =
+            "SELECT fold_key_version, fold_key FROM companies, meta WHERE id = $1 AND only_row = 1";
+        let rows = self.pool.query(sql, &[&id.as_str()]).await?;
+        let read = |row| {
+            let version = u32::try_from(value::<i64>(row, "fold_key_version")?).map_err(damaged)?;
+            Ok((version, text(row, "fold_key")?))
+        };
+        rows.first().map(read).transpose()
+    }
+
+    // All of it as it was at one moment, in one round trip.
+    async fn settings(&self, grant: &Grant) -> Result<Option<Settings>> {
+        let id = grant.company();
+        let lease = self.pool.lease().await?;
+        let [companies, businesses, entries] = self.pool.answered(3, rows_of(&lease, id)).await?;
+        lease.give_back();
+
+        let Some(row) = companies.first() else { return Ok(None) };
+        let mut catalogs: [Vec<Entry>; 4] = Default::default();
+        for row in &entries {
+            let (catalog, entry) = entry(row)?;
+            catalogs[catalog.index()].push(entry);
+        }
+        Ok(Some(Settings {
+            company: company(row)?,
+            revision: revision(row, "revision")?,
+            changed_time: time(row, "changed_time")?,
+            businesses: businesses.iter().map(business).collect::<Result<Vec<_>>>()?.into(),
+            catalogs: catalogs.map(Arc::new),
+        }))
+    }
+
+    async fn revision(&self, grant: &Grant) -> Result<Option<Revision>> {
+        let id = grant.company();
+        let rows = self
+            .pool
+            .query("SELECT revision FROM companies WHERE id = $1", &[&id.as_str()])
+            .await?;
+        rows.first().map(|row| revision(row, "revision")).transpose()
+    }
+
+    async fn deleted_among(
+        &self,
+        grant: &Grant,
+        catalog: Catalog,
+        ids: &[EntryId],
+    ) -> Result<Vec<EntryId>> {
+        let company = grant.company();
+        let sql = "SELECT id FROM deleted_entries WHERE company_id = $1 AND catalog = $2 AND id = ANY($3)";
+        let ids: Vec<&str> = ids.iter().map(EntryId::as_str).collect();
+        let rows = self.pool.query(sql, &[&company.as_str(), &catalog.as_str(), &ids]).await?;
+        rows.iter().map(|row| Ok(EntryId::parse("id", &text(row, "id")?)?)).collect()
+    }
+}
+
+/// The condition on `column` that leaves covered companies, and the value of its parameter $1.
+fn covered(coverage: &Coverage, column: &str) -> (String, Option<Vec<String>>) {
+    match coverage {
+        Coverage::All => ("$1::text[] IS NULL".to_owned(), None),
+        Coverage::Only(companies) => (
+            format!("{column} = ANY ($1::text[])"),
+            Some(companies.iter().map(ToString::to_string).collect()),
+        ),
+    }
+}
+
+/// The company's row, its businesses and its entries.
+async fn rows_of(lease: &Lease, id: &CompanyId) -> Result<[Vec<Row>; 3]> {
+    let company_sql =
+        format!("SELECT revision, changed_time, {COMPANY} FROM companies WHERE id = $1");
+    let businesses_sql =
+        format!("SELECT {BUSINESS} FROM businesses WHERE company_id = $1 ORDER BY name, id");
+    let entries_sql =
+        format!("SELECT {ENTRY} FROM entries WHERE company_id = $1 ORDER BY catalog, rank");
+    let companies = lease.prepare(&company_sql).await?;
+    let businesses = lease.prepare(&businesses_sql).await?;
+    let entries = lease.prepare(&entries_sql).await?;
+    let (client, id) = (lease.client()?, id.as_str());
+    // Joined futures are polled in this order, and the driver sends when one is polled first.
+    let (begun, companies, businesses, entries, ended) = join5(
+        client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+        client.query(&companies, &[&id]),
+        client.query(&businesses, &[&id]),
+        client.query(&entries, &[&id]),
+        client.batch_execute("COMMIT"),
+    )
+    .await;
+    begun.map_err(query_failure)?;
+    let companies = companies.map_err(query_failure)?;
+    let businesses = businesses.map_err(query_failure)?;
+    let entries = entries.map_err(query_failure)?;
+    ended.map_err(query_failure)?;
+    Ok([companies, businesses, entries])
+}
+
+fn company(row: &Row) -> Result<Company> {
+    let form = CompanyForm {
+        id: text(row, "id")?,
+        name: text(row, "name")?,
+        country: text(row, "country")?,
+        timezone: text(row, "timezone")?,
+        state: text(row, "state")?,
+        audit: audit(row, "last_updated_revision")?,
+    };
+    form.into_company()
+}
+
+fn business(row: &Row) -> Result<Business> {
+    let form = BusinessForm {
+        id: text(row, "id")?,
+        name: text(row, "name")?,
+        contact: forms::decode(&text(row, "contact")?)?,
+        address: optional_text(row, "address")?
+            .map(|address| forms::decode(&address))
+            .transpose()?,
+        state: text(row, "state")?,
+        audit: audit(row, "last_updated_revision")?,
+    };
+    form.into_business()
+}
+
+fn entry(row: &Row) -> Result<(Catalog, Entry)> {
+    let form = EntryForm {
+        id: text(row, "id")?,
+        name: text(row, "name")?,
+        description: text(row, "description")?,
+        color: optional_text(row, "color")?,
+        is_default: value(row, "is_default")?,
+        rank: u32::try_from(value::<i64>(row, "rank")?).map_err(damaged)?,
+        state: text(row, "state")?,
+        audit: audit(row, "last_updated_revision")?,
+    };
+    Ok((forms::parse_catalog(&text(row, "catalog")?)?, form.into_entry()?))
+}

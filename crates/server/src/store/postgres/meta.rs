@@ -1,0 +1,39 @@
+//! The store as a whole.
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::{
+    PostgresStore,
+    columns::{Result, integer, value},
+    error::damaged,
+    indexes,
+};
+use crate::store::{Meta, Notice};
+
+#[async_trait]
+impl Meta for PostgresStore {
+    async fn epoch(&self) -> Result<u64> {
+        let rows = self.pool.query("SELECT epoch FROM meta WHERE only_row = 1", &[]).await?;
+        let row = rows.first().ok_or_else(|| damaged("there is no epoch"))?;
+        u64::try_from(value::<i64>(row, "epoch")?).map_err(damaged)
+    }
+
+    // Epochs only rise.
+    async fn raise_epoch(&self, to: u64) -> Result<()> {
+        let sql = "UPDATE meta SET epoch = greatest(epoch, $1::bigint)";
+        self.pool.query(sql, &[&integer(to)]).await.map(drop)
+    }
+
+    async fn change_mark(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
+    async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
+        Some(self.notifier.listen())
+    }
+
+    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>> {
+        indexes::faults(&self.pool, limit).await
+    }
+}

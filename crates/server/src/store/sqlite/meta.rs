@@ -1,0 +1,49 @@
+//! The store as a whole.
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+
+use super::{SqliteStore, columns::Result, damaged, failure, integer, schema};
+use crate::store::{Meta, Notice};
+
+#[async_trait]
+impl Meta for SqliteStore {
+    async fn epoch(&self) -> Result<u64> {
+        self.readers.read(epoch).await
+    }
+
+    async fn raise_epoch(&self, to: u64) -> Result<()> {
+        self.writer.write(move |tx| raise_epoch(tx, to)).await
+    }
+
+    async fn change_mark(&self) -> Result<Option<u64>> {
+        self.readers.change_mark().await.map(Some)
+    }
+
+    async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
+        None
+    }
+
+    async fn structural_faults(&self, limit: u32) -> Result<Vec<String>> {
+        let faults = move |tx: &Connection| {
+            let mut faults = schema::index_faults(tx)?;
+            faults.extend(schema::faults(tx, limit)?);
+            faults.truncate(limit as usize);
+            Ok(faults)
+        };
+        self.readers.read(move |tx: &Connection| faults(tx).map_err(failure)).await
+    }
+}
+
+pub(super) fn epoch(tx: &Connection) -> Result<u64> {
+    let mut statement = tx.prepare_cached("SELECT epoch FROM meta").map_err(failure)?;
+    let epoch: i64 = statement.query_row([], |row| row.get(0)).map_err(failure)?;
+    u64::try_from(epoch).map_err(damaged)
+}
+
+/// Epochs only rise.
+fn raise_epoch(tx: &Connection, to: u64) -> Result<()> {
+    let sql = "UPDATE meta SET epoch = max(epoch, ?1)";
+    tx.execute(sql, [integer(to)]).map(|_| ()).map_err(failure)
+}
