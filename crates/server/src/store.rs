@@ -36,7 +36,7 @@ const LAYOUT: i64 = 3;
 const OTHER_LAYOUT: &str = "is of another program from before the first release, and nothing of it is moved: make a new \
                             one, and load into it what that program exports";
 
-/// What a store is opened for.
+/// The purpose for which a store is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// A server: makes a new store where there is none yet. A data directory has one server at a
@@ -149,7 +149,7 @@ pub trait Log {
         live: Option<&KeyId>,
     ) -> Result<(), StoreError>;
 
-    /// What the key's request of that id did among these streams, if it was made before.
+    /// The effect of the key's request of that id among these streams, if it was made before.
     async fn request(
         &self,
         among: &Streams,
@@ -222,7 +222,7 @@ pub trait Keys {
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 }
 
-/// What is written often and is part of no log.
+/// Data that is written often and is part of no log.
 #[async_trait]
 pub trait Uses {
     /// Remembers when keys were last used; unknown ids and times before the remembered one are
@@ -254,7 +254,7 @@ pub trait Meta {
     async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError>;
 }
 
-/// One engine: all families together. What needs only one of them may take that alone.
+/// One engine: all families together. A user of one family may take that alone.
 pub trait Store: Companies + Log + Keys + Uses + Meta + Send + Sync + 'static {}
 
 impl<T: Companies + Log + Keys + Uses + Meta + Send + Sync + 'static> Store for T {}
@@ -272,7 +272,7 @@ pub type Listed<T, P> = Result<T, Unreadable<P>>;
 pub struct Unreadable<P> {
     /// Its place in the list, by which it is named.
     pub place: P,
-    /// What is wrong with it.
+    /// The damage.
     pub cause: Cause,
 }
 
@@ -282,7 +282,7 @@ pub fn sound<T, P>(rows: Vec<Listed<T, P>>) -> Result<Vec<T>, StoreError> {
     rows.map_err(|row| StoreError::Damaged(row.cause))
 }
 
-/// What an engine read as a row of a list.
+/// A row of a list as an engine read it.
 fn listed<T, P>(place: P, read: Result<T, StoreError>) -> Result<Listed<T, P>, StoreError> {
     match read {
         Err(StoreError::Damaged(cause)) => Ok(Err(Unreadable { place, cause })),
@@ -293,7 +293,7 @@ fn listed<T, P>(place: P, read: Result<T, StoreError>) -> Result<Listed<T, P>, S
 /// Makes the lines of a family out of the head's descendants. Knows the head.
 pub type PlanFamily = Arc<dyn Fn(&[Key]) -> Option<Vec<(Stream, Line)>> + Send + Sync>;
 
-/// What may have changed.
+/// A thing that may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// Something of that company.
@@ -304,7 +304,7 @@ pub enum Notice {
     Everything,
 }
 
-/// What can go wrong in a store. Drivers' own errors do not leave it.
+/// The failures of a store. Drivers' own errors do not leave it.
 #[derive(Clone, Debug)]
 pub enum StoreError {
     /// Another write came first; nothing was written.
@@ -315,13 +315,13 @@ pub enum StoreError {
     Unavailable(Cause),
     /// The engine's disk is full; nothing was written.
     Full(Cause),
-    /// What was opened is not there any more, or something else stands in its place; nothing was written.
+    /// The opened data is not there any more, or something else stands in its place; nothing was written.
     Replaced(Cause),
     /// The engine failed while it committed; whether the write happened is not known.
     OutcomeUnknown(Cause),
     /// A newer program keeps the names by another rule; nothing was written.
     Outdated,
-    /// What is stored cannot be understood, or what is to be written does not fit it; nothing was
+    /// The stored data cannot be understood, or the line does not fit it; nothing was
     /// written.
     Damaged(Cause),
 }

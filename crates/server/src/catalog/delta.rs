@@ -1,4 +1,4 @@
-//! What a change does: rows before and after it. A row that is made was not there before, and a deleted entry
+//! The rows of a change before and after it. A row that is made was not there before, and a deleted entry
 //! leaves a tombstone, so that each delta is taken back by exchanging its sides.
 
 use super::{
@@ -14,9 +14,9 @@ use super::{
 pub struct Delta {
     /// Which row.
     pub subject: Subject,
-    /// What it was; `None` where it was made.
+    /// The row before; `None` where it was made.
     pub before: Option<Row>,
-    /// What it became; `None` alone where the making of a row is taken back.
+    /// The row after; `None` alone where the making of a row is taken back.
     pub after: Option<Row>,
 }
 
@@ -151,7 +151,7 @@ impl Delta {
         }
     }
 
-    /// What was done, in the past tense.
+    /// The verb for the change, in the past tense.
     pub fn verb(&self) -> &'static str {
         let (Some(before), Some(after)) = (&self.before, &self.after) else { return "created" };
         match (before, after) {

@@ -45,7 +45,7 @@ impl fmt::Display for RequestId {
 /// A request that can be told from others: its id, and a SHA-256 of what it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What the caller calls it.
+    /// The caller's name for it.
     pub id: RequestId,
     /// Equal for the same request, whoever repeats it.
     pub digest: [u8; 32],
@@ -58,14 +58,14 @@ pub struct Line {
     pub revision: Revision,
     /// When.
     pub time: Timestamp,
-    /// Who, and from where.
+    /// The one who acted, and from where.
     pub actor: Actor,
     /// The request, where it had an id.
     pub request: Option<Request>,
-    /// What each step of the request was about; empty for loads, undos and roll backs. `None` where
+    /// The subject of each step of the request; empty for loads, undos and roll backs. `None` where
     /// this is no longer what was written.
     pub subjects: Option<Vec<Subject>>,
-    /// What changed; empty for a request that found nothing to change.
+    /// The changed rows; none for a request that found nothing to change.
     pub deltas: Vec<Delta>,
 }
 
@@ -81,7 +81,7 @@ impl Line {
     }
 }
 
-/// What the log remembers of a request with an id.
+/// The log's memory of a request with an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedRequest {
     /// The id of the stream that it was about.
@@ -92,6 +92,6 @@ pub struct LoggedRequest {
     pub revision: Revision,
     /// Whether it changed anything; if not, another request made that revision.
     pub changed: bool,
-    /// What each step of it was about.
+    /// The subject of each step of it.
     pub subjects: Vec<Subject>,
 }

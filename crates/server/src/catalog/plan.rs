@@ -32,13 +32,13 @@ pub struct Plan {
     pub after: Settings,
 }
 
-/// What a plan needs from outside.
+/// The input of a plan from outside.
 pub struct Context<'a> {
-    /// Who acts.
+    /// The one who acts.
     pub actor: &'a Actor,
     /// The request, where it has an id.
     pub request: Option<&'a Request>,
-    /// What time it is.
+    /// The time.
     pub now: Timestamp,
     /// Makes an id that was never used, from a prefix such as `tag`.
     pub new_id: &'a dyn Fn(&str) -> String,
@@ -95,7 +95,7 @@ fn expect_settings<'a>(
     Ok(current)
 }
 
-/// What every row of one change is stamped with.
+/// The stamp of every row of one change.
 struct Stamp<'a> {
     actor: &'a Actor,
     time: Timestamp,

@@ -1,5 +1,5 @@
-//! Rows that are found by their ids. Whatever is done with many of them, one by one, costs what there is once and
-//! then what is done.
+//! Rows that are found by their ids. Work on many of them, one by one, costs the number of rows once and
+//! then the number of steps.
 
 use std::{cmp::Ordering, collections::HashMap, hash::Hash, sync::Arc};
 

@@ -62,7 +62,7 @@ impl Stream {
         Self { kind, id }
     }
 
-    /// What it is.
+    /// Its kind.
     pub fn kind(&self) -> StreamKind {
         self.kind
     }
@@ -72,13 +72,13 @@ impl Stream {
         &self.id
     }
 
-    /// Within what a key uses a request id once.
+    /// The scope in which a key uses a request id once.
     pub fn requests(&self) -> &str {
         if self.kind.has_own_requests { &self.id } else { "" }
     }
 }
 
-/// Whose lines are meant.
+/// The streams of which lines are meant.
 #[derive(Clone, Debug)]
 pub struct Streams(Among);
 

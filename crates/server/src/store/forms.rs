@@ -31,7 +31,7 @@ pub(super) use steps::{Step, steps};
 /// The format of the log bodies that are written now.
 const FORMAT: u32 = 1;
 
-/// What is stored breaks a rule of the catalog, so it is not what was once written.
+/// Stored data that breaks a rule of the catalog is not as it was written.
 impl From<Violation> for StoreError {
     fn from(violation: Violation) -> Self {
         Self::Damaged(Cause::new(violation))
@@ -43,7 +43,7 @@ pub(super) fn encode_changes(deltas: &[Delta]) -> String {
     encode(&ChangesForm { v: FORMAT, deltas: deltas.iter().map(DeltaForm::from).collect() })
 }
 
-/// What [`encode_changes`] wrote.
+/// Reads the output of [`encode_changes`].
 pub(super) fn decode_changes(body: &str) -> Result<Vec<Delta>, StoreError> {
     check_format(body)?;
     decode::<ChangesForm>(body)?.deltas.into_iter().map(DeltaForm::into_delta).collect()
@@ -217,7 +217,7 @@ fn subject_at(place: &str) -> Result<Subject, StoreError> {
     Subject::at(place).ok_or_else(|| unknown("place", place))
 }
 
-/// What stands in the body of each line that changes that, or an entry of that catalog; nothing that people write can
+/// The text in the body of each line that changes that, or an entry of that catalog; nothing that people write can
 /// look like it, as their quotation marks are escaped.
 pub(super) fn mention(subject: &Subject) -> String {
     match subject {
@@ -226,7 +226,7 @@ pub(super) fn mention(subject: &Subject) -> String {
     }
 }
 
-/// Who and when, as it stands in the log and in the columns of every table that has it.
+/// An audit as it stands in the log and in the columns of every table that has it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditForm {

@@ -48,7 +48,7 @@ impl PostgresStore {
         Ok(Self { pool, notifier: Notifier::start(target), name })
     }
 
-    /// What people call the database: its name and where it is, without user and password.
+    /// The name of the database for people: its name and where it is, without user and password.
     pub fn name(&self) -> &str {
         &self.name
     }

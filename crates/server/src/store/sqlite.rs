@@ -53,7 +53,7 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store of a data directory. Who may write makes it where there is none, and brings an
+    /// Opens the store of a data directory. A writer makes it where there is none, and brings an
     /// older one up to this program's schema; who only reads changes nothing.
     pub fn open(dir: &Path, access: Access) -> Result<Self, OpenError> {
         let data_dir = DataDir::lock(dir, access == Access::Serve { make_directory: true })?;
@@ -149,7 +149,7 @@ fn damaged(error: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged(Cause::new(error))
 }
 
-/// The engine's integers have a sign. What does not fit is larger than any number it holds.
+/// The engine's integers have a sign. A number that does not fit is larger than any that it holds.
 fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

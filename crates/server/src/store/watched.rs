@@ -33,7 +33,7 @@ use crate::{
 /// Places that are remembered at most; damage elsewhere is counted alone.
 const MOST_PLACES: usize = 100;
 
-/// What is damaged.
+/// The part that is damaged.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Database,
@@ -56,7 +56,7 @@ impl Part {
         }
     }
 
-    /// What `verify` says of it.
+    /// The words of `verify` for it.
     const fn problem(self) -> &'static str {
         match self {
             Self::Database => "it cannot be read",

@@ -1,7 +1,7 @@
 //! A company while it is changed: steps edit a copy, and at the end it is checked as a whole and
 //! compared with what it was.
 //!
-//! What is done once may look at all rows. What is done for each step finds its rows by their ids and the rest in
+//! Work that is done once may look at all rows. Work for each step finds its rows by their ids and the rest in
 //! the tallies, so that a change costs what the company has and then its steps.
 
 use std::{
@@ -36,7 +36,7 @@ pub(super) struct Draft<'a> {
     pub(super) revived: BTreeSet<(Catalog, EntryId)>,
     /// Which step last gave an entry its name or took it into use, for errors about names.
     named_by: BTreeMap<(Catalog, EntryId), usize>,
-    /// What a document says of who made and changed entries, and when.
+    /// The audits that a document gives entries.
     pub(super) documented: BTreeMap<(Catalog, EntryId), &'a EntryDraft>,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Clash {
     pub(super) holder_step: Option<usize>,
 }
 
-/// What steps need to know of a catalog as a whole.
+/// The facts about a catalog as a whole that steps need.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     /// How many entries are active.
@@ -126,7 +126,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// What holds of the catalog as a whole. It is kept up by what is here to change an entry's state, its being the
+    /// The facts about the catalog as a whole. They are kept up by what is here to change an entry's state, its being the
     /// default, and how many there are.
     pub(super) fn tally(&mut self, catalog: Catalog) -> &mut Tally {
         let entries = &self.entries[catalog.index()];
@@ -252,7 +252,7 @@ impl<'a> Draft<'a> {
         clashes
     }
 
-    /// What changed, stamped, and the company as it is then.
+    /// The changes, stamped, and the company after them.
     pub(super) fn finish(mut self, stamp: &Stamp<'_>) -> (Vec<Delta>, Settings) {
         let mut deltas = Vec::new();
         self.finish_company(stamp, &mut deltas);
@@ -339,7 +339,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Who last changed the entry's content, and when; its place is none of that.
+/// The audit of an entry whose content changed; its place is no content.
 fn audit(before: Option<&Entry>, after: &Entry, is_revived: bool, stamp: &Stamp<'_>) -> Audit {
     let content = || Entry::FIELDS.iter().filter(|field| field.name != "position");
     match before {

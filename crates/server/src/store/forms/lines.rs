@@ -1,4 +1,4 @@
-//! What a line of a log says that stands nowhere else, and the hash that ties it to its line.
+//! The subjects of a line, which stand nowhere else, the hash that ties them to the line, and the line's columns.
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -52,13 +52,13 @@ impl<'a> LineId<'a> {
     }
 }
 
-/// What the steps of a line's request were about. The format number of its body covers it too.
+/// The subjects of the steps of a line's request. The format number of its body covers it too.
 pub(in crate::store) fn encode_subjects(line: LineId<'_>, subjects: &[Subject]) -> String {
     let subjects: Vec<_> = subjects.iter().map(Subject::place).collect();
     encode(&SubjectsForm { check: line.check(&subjects), subjects })
 }
 
-/// What [`encode_subjects`] wrote for that line; `None` if this is anything else.
+/// Reads the output of [`encode_subjects`] for that line; `None` if the text is anything else.
 pub(in crate::store) fn decode_subjects(line: LineId<'_>, text: &str) -> Option<Vec<Subject>> {
     let SubjectsForm { check, subjects } = decode(text).ok()?;
     let subjects = Some(subjects).filter(|subjects| check == line.check(subjects))?;

@@ -1,4 +1,4 @@
-//! What is written is read again, old lines too, and what is damaged is refused.
+//! Written bodies are read again, old lines too, and damaged ones are refused.
 
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ fn short_text() -> impl Strategy<Value = ShortText> {
     any::<String>().prop_filter_map("not a short text", |text| ShortText::parse("", &text).ok())
 }
 
-/// Whatever was accepted before: today's lists do not matter to what is stored.
+/// Any country that was accepted before: today's lists do not matter to stored ones.
 fn country() -> impl Strategy<Value = Country> {
     "([A-Z]{2})?".prop_map(Country::stored)
 }

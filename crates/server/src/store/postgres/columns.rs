@@ -60,7 +60,7 @@ pub(super) fn audit(row: &Row, revision_column: &str) -> Result<AuditForm> {
     })
 }
 
-/// The engine's integers have a sign. What does not fit is larger than any number it holds.
+/// The engine's integers have a sign. A number that does not fit is larger than any that it holds.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -35,7 +35,7 @@ const KEY: &str = "id, secret, previous_secret, previous_expires_time, name, sco
      staff_id, revoked_time, created_by_key_id, created_by, created_time, last_updated_by, \
      last_updated_time, revision";
 
-/// Who writes keys does so alone, on whichever node: a row of the whole database is locked before
+/// A writer of keys writes alone, on whichever node: a row of the whole database is locked before
 /// anything is read. Locks on the keys themselves would let a key that nobody knows of yet make
 /// others for as long as it takes to find it.
 const HOLD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT FROM meta FOR UPDATE";
@@ -75,7 +75,7 @@ impl Keys for PostgresStore {
         self.pool.query(&sql, &[&id.as_str()]).await?.first().map(used_key_of).transpose()
     }
 
-    // Who writes keys writes alone, so a sequence that is seen has nothing missing before it.
+    // A writer of keys writes alone, so a sequence that is seen has nothing missing before it.
     async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>> {
         let sql = "SELECT sequence, secret, previous_secret FROM keys WHERE sequence > $1 ORDER BY sequence LIMIT $2";
         let rows = self.pool.query(sql, &[&integer(after), &i64::from(limit)]).await?;

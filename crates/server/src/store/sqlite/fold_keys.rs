@@ -43,7 +43,7 @@ pub(super) fn renew(tx: &Connection) -> rusqlite::Result<()> {
         let rows = page.query_map(params![after, PAGE], read)?;
         let companies: Vec<(String, String)> = rows.collect::<rusqlite::Result<_>>()?;
         for (id, name) in &companies {
-            // What is no name has no key; `verify` tells of it.
+            // A text that is no name has no key; `verify` tells of it.
             if let Ok(name) = Name::stored(name) {
                 update.execute(params![id, name.fold_key()])?;
             }
