@@ -199,7 +199,6 @@ impl Authenticator {
     pub fn take_over(&self, before: Option<&Key>, after: Option<&Key>) {
         self.secrets.add(after.into_iter().flat_map(Key::secrets));
         let Some(before) = before else { return };
-        self.freshness.expire(Slot::KEYS);
         let Some(after) = after else { return };
         for secret in before.secrets() {
             let Some(known) = self.keys.get(&secret) else { continue };

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
-use crate::{auth::Authenticator, clock::Clock, freshness::Freshness, store::Store, telemetry};
+use crate::{auth::Authenticator, clock::Clock, store::Store, telemetry, wake::Wake};
 
 /// The interval in which the last uses of keys are written.
 const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
@@ -25,12 +25,12 @@ const MEMORY_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) async fn run(
     store: &dyn Store,
     clock: &dyn Clock,
-    freshness: &Freshness,
+    wake: &Wake,
     authenticator: &Authenticator,
     health: impl Future<Output = ()>,
 ) {
     tokio::join!(
-        freshness.follow(store),
+        wake.follow(store),
         write_last_used(authenticator),
         learn_secrets(authenticator),
         show_key_expiry(store, clock),

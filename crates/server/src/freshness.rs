@@ -15,28 +15,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, time::sleep};
 
 use crate::{
     catalog::{error::Cause, id::CompanyId},
     clock::{Clock, micros},
-    store::{Notice, Store, StoreError},
+    store::{Notice, StoreError},
     telemetry,
+    wake::{Listener, Pulse, Source, patiently},
 };
 
 mod serve;
 
 pub use serve::Served;
 
-/// The interval in which the engine's change mark is read.
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// The interval in which an engine without a change mark is asked for its epoch.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
-/// A store that needs more time for such a question counts as silent.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// After this time of silence, requests no longer wait for the store, until it answers again.
 const GONE_AFTER: Duration = Duration::from_secs(2);
 /// A store that fails in part is reported until no query has failed for this long. Otherwise the answers in
@@ -194,9 +186,7 @@ impl Freshness {
         &self,
         question: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let answer = timeout(PATIENCE, question).await.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable(Cause::new("the store takes too long")))
-        });
+        let answer = patiently(question).await;
         self.note_contact(answer.as_ref().err());
         answer
     }
@@ -277,65 +267,23 @@ impl Freshness {
         Duration::from_micros(self.elapsed_us().saturating_sub(answered_us))
     }
 
-    /// Polls the store and reads its notices for as long as the future is polled.
-    pub async fn follow(&self, store: &dyn Store) {
-        // Nobody asked before: that was no silence.
-        self.note_answer();
-        self.is_followed.store(true, Ordering::SeqCst);
-        tokio::join!(self.poll(store), self.listen(store));
-    }
-
-    async fn poll(&self, store: &dyn Store) {
-        let mut last = None;
-        loop {
-            let started_us = self.elapsed_us();
-            let interval = match self.ask(pulse(store)).await {
-                Ok((epoch, mark)) => {
-                    self.note_epoch(epoch);
-                    if mark.is_some() {
-                        self.note(last == mark, started_us);
-                    }
-                    last = mark;
-                    if mark.is_some() { POLL_INTERVAL } else { HEARTBEAT_INTERVAL }
-                }
-                // Cached things become older by themselves.
-                Err(error) => {
-                    tracing::debug!(?error, "the store could not be asked what is new");
-                    last = None;
-                    POLL_INTERVAL
-                }
-            };
-            sleep(interval).await;
-        }
-    }
-
-    async fn listen(&self, store: &dyn Store) {
-        let Some(mut notices) = store.notices().await else { return };
-        while let Some(notice) = notices.recv().await {
-            match notice {
-                Notice::Company(id) => self.expire(self.slot(&id)),
-                Notice::Keys => self.expire(Slot::KEYS),
-                Notice::Everything => _ = self.everything.fetch_add(1, Ordering::SeqCst),
-            }
-        }
-    }
-
     /// Everything in the slot that was read before, or is being read now, needs a look-up.
-    pub fn expire(&self, slot: Slot) {
+    fn expire(&self, slot: Slot) {
         self.slots[slot.0].fetch_add(1, Ordering::SeqCst);
     }
 
-    fn note(&self, unchanged: bool, started_us: u64) {
-        if !unchanged {
-            self.everything.fetch_add(1, Ordering::SeqCst);
-        }
-        self.confirmed_us.store(started_us, Ordering::SeqCst);
+    fn expire_everything(&self) {
+        self.everything.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn confirm(&self, started: Instant) {
+        self.confirmed_us.store(self.us_at(started), Ordering::SeqCst);
     }
 
     fn note_epoch(&self, epoch: u64) {
         if self.epoch.swap(epoch, Ordering::SeqCst) != epoch {
             tracing::warn!(epoch, "the data was restored: everything is read again");
-            self.everything.fetch_add(1, Ordering::SeqCst);
+            self.expire_everything();
         }
     }
 
@@ -397,11 +345,31 @@ impl Freshness {
     }
 }
 
-/// The epoch and the change mark.
-async fn pulse(store: &dyn Store) -> Result<(u64, Option<u64>), StoreError> {
-    // The mark comes first: changes before it are in everything that is read after it.
-    let mark = store.change_mark().await?;
-    Ok((store.epoch().await?, mark))
+impl Listener for Freshness {
+    fn followed(&self) {
+        // Nobody asked before: that was no silence.
+        self.note_answer();
+        self.is_followed.store(true, Ordering::SeqCst);
+    }
+
+    fn changed(&self, what: &Notice, source: Source) {
+        match (what, source) {
+            // The snapshot after the commit took the place of the one before.
+            (Notice::Company(_), Source::ThisProcess) => {}
+            (Notice::Company(id), Source::Anywhere) => self.expire(self.slot(id)),
+            (Notice::Keys, _) => self.expire(Slot::KEYS),
+            (Notice::Everything, _) => self.expire_everything(),
+        }
+    }
+
+    fn asked(&self, answer: Result<&Pulse, &StoreError>) {
+        self.note_contact(answer.err());
+        let Ok(pulse) = answer else { return };
+        self.note_epoch(pulse.epoch);
+        if pulse.confirms {
+            self.confirm(pulse.started);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -433,7 +401,7 @@ mod tests {
         let (clock, freshness) = freshness();
         let stamp = freshness.stamp(Slot::KEYS);
         clock.advance(Duration::from_millis(1_500));
-        freshness.note(true, freshness.elapsed_us());
+        freshness.confirm(clock.monotonic());
         assert!(freshness.is_fresh(stamp));
     }
 
@@ -441,7 +409,7 @@ mod tests {
     fn a_moved_mark_ends_the_freshness_of_all_that_was_read_before() {
         let (_, freshness) = freshness();
         let before = freshness.stamp(Slot::KEYS);
-        freshness.note(false, freshness.elapsed_us());
+        freshness.changed(&Notice::Everything, Source::Anywhere);
         assert!(!freshness.is_fresh(before));
         assert!(freshness.is_fresh(freshness.stamp(Slot::KEYS)));
     }

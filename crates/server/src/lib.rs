@@ -16,6 +16,7 @@ pub mod service;
 pub mod status;
 pub mod store;
 pub mod telemetry;
+pub mod wake;
 
 use auth::Authenticator;
 use catalog::{access::Task, error::Result};
@@ -29,9 +30,10 @@ use service::{
     verify::VerifyService, writing::Writing,
 };
 use store::{
-    Store,
+    Notice, Store,
     watched::{Damages, Watched},
 };
+use wake::{Source, Wake};
 
 /// The use cases over one store. A server and the local commands share them.
 #[derive(Clone)]
@@ -55,6 +57,7 @@ pub struct Services {
     damages: Arc<Damages>,
     clock: Arc<dyn Clock>,
     freshness: Arc<Freshness>,
+    wake: Arc<Wake>,
 }
 
 impl Services {
@@ -72,10 +75,12 @@ impl Services {
         let freshness =
             Freshness::new(clock.clone(), config.freshness(), config.max_stale(), epoch);
         let freshness = Arc::new(freshness);
+        let wake = Arc::new(Wake::new(clock.clone(), vec![freshness.clone()]));
         let snapshots = Arc::new(Snapshots::new(
             store.clone(),
             freshness.clone(),
             clock.clone(),
+            wake.clone(),
             api::finished_list,
             config.limits.cache_bytes,
         ));
@@ -104,8 +109,11 @@ impl Services {
             config.accept_bare_base64,
         ));
         let keys = KeysService::new(store.clone(), clock.clone(), writing, long_work.clone(), {
-            let authenticator = authenticator.clone();
-            Box::new(move |before, after| authenticator.take_over(before, after))
+            let (authenticator, wake) = (authenticator.clone(), wake.clone());
+            Box::new(move |before, after| {
+                authenticator.take_over(before, after);
+                wake.changed(&Notice::Keys, Source::ThisProcess);
+            })
         });
         Ok(Self {
             companies: Arc::new(CompaniesService::new(store.clone(), snapshots.clone())),
@@ -120,6 +128,7 @@ impl Services {
             damages,
             clock,
             freshness,
+            wake,
         })
     }
 }
@@ -220,7 +229,7 @@ impl Server {
         let background = background::run(
             &*services.store,
             &*services.clock,
-            &services.freshness,
+            &services.wake,
             &authenticator,
             api.report_health(|| services.freshness.readiness().is_ok(), &shutdown),
         );

@@ -24,8 +24,9 @@ use crate::{
     },
     clock::Clock,
     freshness::{Freshness, Served, Stamp},
-    store::{Store, StoreError},
+    store::{Notice, Store, StoreError},
     telemetry,
+    wake::{Source, Wake},
 };
 
 /// How long a read waits for what its caller has seen.
@@ -116,6 +117,7 @@ pub struct Snapshots {
     clock: Arc<dyn Clock>,
     render: Render,
     cache: Cache<CompanyId, Cached, Weight>,
+    wake: Arc<Wake>,
     publishing: Mutex<()>,
     look_ups: Queues,
     /// Held on to, since to find it costs more than to count.
@@ -128,6 +130,7 @@ impl Snapshots {
         store: Arc<dyn Store>,
         freshness: Arc<Freshness>,
         clock: Arc<dyn Clock>,
+        wake: Arc<Wake>,
         render: Render,
         max_bytes: u64,
     ) -> Self {
@@ -138,6 +141,7 @@ impl Snapshots {
             clock,
             render,
             cache: Cache::with_weighter(expected, max_bytes, Weight),
+            wake,
             publishing: Mutex::new(()),
             look_ups: Queues::new(),
             memory_reads: metrics::counter!(telemetry::SNAPSHOT_READS, "from" => "memory"),
@@ -219,8 +223,13 @@ impl Snapshots {
         self.cache.peek(grant.company()).map(|cached| cached.snapshot.settings.clone())
     }
 
-    /// Takes over what a commit of this process just made, unless something newer is here.
-    pub fn publish(&self, grant: &Grant, settings: Arc<Settings>, stamp: Stamp) -> Arc<Snapshot> {
+    /// Takes over the settings that a commit of this process made, unless newer ones are here, and wakes the listeners.
+    pub fn publish(&self, grant: &Grant, settings: Arc<Settings>, stamp: Stamp) {
+        self.take(grant, settings, stamp);
+        self.wake.changed(&Notice::Company(grant.company().clone()), Source::ThisProcess);
+    }
+
+    fn take(&self, grant: &Grant, settings: Arc<Settings>, stamp: Stamp) -> Arc<Snapshot> {
         let epoch = self.freshness.epoch();
         let (render, lists) = (self.render, Default::default());
         let snapshot = Arc::new(Snapshot { settings, epoch, render, lists });
@@ -259,7 +268,7 @@ impl Snapshots {
         }
         let stamp = self.stamp(grant);
         match self.store.settings(grant).await? {
-            Some(settings) => Ok(Some(self.publish(grant, Arc::new(settings), stamp))),
+            Some(settings) => Ok(Some(self.take(grant, Arc::new(settings), stamp))),
             None => {
                 self.cache.remove(grant.company());
                 Ok(None)

@@ -1,8 +1,15 @@
 //! Writes of another program into the data directory of a running server.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use customer_settings_server::catalog::access::Task;
+use customer_settings_server::{
+    catalog::access::Task,
+    store::Notice,
+    wake::{Listener, Source, Wake},
+};
 use serde_json::json;
 
 use crate::harness::*;
@@ -125,4 +132,34 @@ also_on_postgres! {
     a_company_that_another_program_makes_is_found_at_once,
     a_key_that_another_program_revokes_is_refused_within_the_bound,
     a_key_that_another_program_makes_works_at_once_even_if_it_was_tried_before,
+}
+
+/// A listener that counts the news from other processes.
+#[derive(Default)]
+struct Heard(Mutex<u32>);
+
+impl Listener for Heard {
+    fn changed(&self, what: &Notice, source: Source) {
+        assert_eq!((what, source), (&Notice::Everything, Source::Anywhere));
+        *self.0.lock().unwrap() += 1;
+    }
+}
+
+#[tokio::test]
+async fn a_change_wakes_every_listener() {
+    let server = Server::demo().await;
+    let heard: [Arc<Heard>; 2] = Default::default();
+    let listeners = heard.iter().map(|one| one.clone() as Arc<dyn Listener>).collect();
+    let wake = Wake::new(server.clock.clone(), listeners);
+    let counts = || heard.each_ref().map(|one| *one.0.lock().unwrap());
+    let changes = async {
+        // The first mark counts as a change, since changes before it were not seen.
+        eventually(async || counts() == [1, 1]).await;
+        load(&server.other_program().await, CHANGE).await;
+        eventually(async || counts().iter().all(|count| *count > 1)).await;
+    };
+    tokio::select! {
+        () = wake.follow(&*server.store) => unreachable!("it follows for ever"),
+        () = changes => {}
+    }
 }
