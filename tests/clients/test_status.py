@@ -2,12 +2,14 @@
 
 import http.server
 import json
+import os
 import re
 import socket
 import subprocess
 import threading
 
-from conftest import ROOT, run
+import certifi
+from conftest import PROGRAM, ROOT, run
 from database import until
 
 
@@ -50,6 +52,18 @@ def test_another_program_is_no_server_of_ours():
     done = status(f"http://127.0.0.1:{other.server_port}")
     other.shutdown()
     assert done.returncode == 6 and "gave no proper answer" in done.stderr
+
+
+def test_a_machine_without_authorities_of_its_own_can_be_given_some(tmp_path):
+    (tmp_path / "empty.pem").touch()
+    env = {**os.environ, "SSL_CERT_FILE": str(tmp_path / "empty.pem"), "SSL_CERT_DIR": str(tmp_path)}
+    for arguments, code, told in [
+        ([], 1, "install ca-certificates, or give --ca-file"),
+        (["--ca-file", certifi.where()], 6, "cannot be reached"),
+    ]:
+        command = [PROGRAM, "status", "--server", "https://127.0.0.1:1", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60)
+        assert done.returncode == code and told in done.stderr, done.stderr
 
 
 def test_the_version_names_the_commit_and_its_date():

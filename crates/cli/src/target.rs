@@ -221,14 +221,21 @@ fn endpoint(server: Uri, ca_file: Option<&Path>) -> Result<Endpoint, Failure> {
     if !is_tls {
         return Ok(endpoint);
     }
-    let mut tls = ClientTlsConfig::new().with_native_roots();
-    if let Some(file) = ca_file {
-        let pem = std::fs::read(file)
-            .map_err(|error| usage(format!("--ca-file {}: {error}", file.display())))?;
-        tls = tls.ca_certificate(Certificate::from_pem(pem));
-    }
-    endpoint
-        .tls_config(tls)
+    let Some(file) = ca_file else {
+        return endpoint.tls_config(ClientTlsConfig::new().with_native_roots()).map_err(|error| {
+            let causes = refusal::causes(&error);
+            failure(format!(
+                "TLS cannot be set up: {causes}; install ca-certificates, or give --ca-file FILE"
+            ))
+        });
+    };
+    let pem = std::fs::read(file)
+        .map_err(|error| usage(format!("--ca-file {}: {error}", file.display())))?;
+    let given = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
+    // A small machine or container may have no authorities of its own.
+    let with_native = endpoint.clone().tls_config(given.clone().with_native_roots());
+    with_native
+        .or_else(|_| endpoint.tls_config(given))
         .map_err(|error| failure(format!("TLS cannot be set up: {}", refusal::causes(&error))))
 }
 
