@@ -20,7 +20,6 @@ const NOT_YET: &[&str] = &[
     "crates/server/src/net.rs",
     "crates/server/src/net/",
     "crates/server/src/service/",
-    "crates/server/src/store.rs",
     "crates/server/src/store/",
 ];
 
