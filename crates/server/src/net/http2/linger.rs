@@ -49,6 +49,7 @@ async fn linger_for<S: AsyncRead + AsyncWrite + Unpin>(
     shutdown: &Shutdown,
 ) {
     let mut wire = wire.clone();
+    wire.stop_counting();
     let discard = async {
         wire.shutdown().await?;
         let (mut piece, mut left) = (vec![0; LINGER_PIECE_BYTES], most_bytes);
@@ -66,5 +67,35 @@ async fn linger_for<S: AsyncRead + AsyncWrite + Unpin>(
         _ = timeout(LINGER, Box::pin(discard)) => {}
         () = async { shutdown.draining().await; sleep(GRACE).await } => {}
         () = shutdown.aborted() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_client_that_sent_too_many_frames_is_seen() {
+        let (mut client, stream) = duplex(1 << 20);
+        let mut wire = Wire::new(stream, 1);
+        let opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        client.write_all(opening).await.unwrap();
+        // PING, ten times as many as are allowed.
+        client.write_all(&[0, 0, 0, 6, 0, 0, 0, 0, 0].repeat(10_000)).await.unwrap();
+        let mut read = vec![0; 64 << 10];
+        wire.read_exact(&mut read).await.unwrap();
+        drop(client);
+        let shutdown = Shutdown::default();
+        let linger = async {
+            linger(&wire, &shutdown).await;
+            true
+        };
+        let is_sooner = tokio::select! {
+            is_sooner = linger => is_sooner,
+            () = sleep(LINGER / 2) => false,
+        };
+        assert!(is_sooner);
     }
 }

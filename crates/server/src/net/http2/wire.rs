@@ -110,13 +110,17 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
         Ok(line.passed)
     }
 
-    /// The last word to a client that sends too many frames. Frames that it sends from now on are not counted.
+    /// The last word to a client that sends too many frames.
     pub(super) fn hold_farewell(&self) {
         let mut line = self.line();
         let farewell = line.frames.farewell();
         line.held.extend_from_slice(&farewell);
         line.is_unsent = true;
-        line.passed.is_http2 = false;
+    }
+
+    /// Frames that the client sends from now on are not counted, so that the end of its stream is seen behind them.
+    pub(super) fn stop_counting(&self) {
+        self.line().passed.is_http2 = false;
     }
 }
 
