@@ -2,12 +2,13 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
 };
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
+use socket2::{Domain, Socket, Type};
 
 use crate::{Result, load::parse_head};
 
@@ -22,7 +23,22 @@ pub(super) fn connect(
     address: SocketAddr,
     tls: Option<&Arc<ClientConfig>>,
 ) -> Result<Box<dyn Stream>> {
-    let stream = TcpStream::connect(address)?;
+    speak(TcpStream::connect(address)?, tls)
+}
+
+/// The same from one of this machine's own addresses.
+pub(super) fn connect_from(
+    source: Ipv4Addr,
+    address: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
+) -> Result<Box<dyn Stream>> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    socket.connect(&address.into())?;
+    speak(socket.into(), tls)
+}
+
+fn speak(stream: TcpStream, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn Stream>> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

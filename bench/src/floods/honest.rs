@@ -1,7 +1,7 @@
 //! The honest client: it sends requests at a steady pace, and measures the answers.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,7 +13,7 @@ use std::{
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::blocking::{Buffer, Stream, connect};
+use super::blocking::{Buffer, Stream, connect_from};
 use crate::{
     Result,
     load::{get, list, with_body},
@@ -23,6 +23,9 @@ use crate::{
 /// A connection sends a request in each of these intervals, and later if an answer is late. By default a key
 /// may send 1,000 requests per second.
 const EVERY: Duration = Duration::from_micros(1_100);
+
+/// The honest client's own address. The floods come from 127.0.0.1, and the server holds their address up.
+const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// The pause before a connection is opened again.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -102,7 +105,7 @@ impl Honest {
     fn ask_once(&self, request: &[u8], connection: &mut Option<Box<dyn Stream>>) -> Result<()> {
         let stream = match connection {
             Some(stream) => stream,
-            None => connection.insert(connect(self.address, self.tls.as_ref())?),
+            None => connection.insert(connect_from(SOURCE, self.address, self.tls.as_ref())?),
         };
         stream.write_all(request)?;
         stream.flush()?;
