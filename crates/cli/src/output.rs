@@ -51,7 +51,10 @@ impl Output {
         }
         let things = answer[kind.items].as_array().map_or(&[][..], Vec::as_slice);
         if things.is_empty() {
-            note(kind.none);
+            // A list of nothing but damaged things is not empty: the command names them.
+            if cell(&answer["damagedIds"]) == "-" {
+                note(kind.none);
+            }
             return Ok(());
         }
         let headers: Vec<&str> = kind.columns.iter().map(|(header, _)| *header).collect();

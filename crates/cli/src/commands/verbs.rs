@@ -379,7 +379,8 @@ fn tell_damaged(answer: &Value, kind: &Kind) -> Result<(), Failure> {
     match cell(&answer["damagedIds"]).as_str() {
         "-" => Ok(()),
         ids => Err(failure(format!(
-            "the list lacks {} whose data is damaged: {ids}; 'customer-settings verify' names all that is wrong",
+            "the list lacks {} whose data is damaged: {ids}; 'customer-settings verify' names all that is \
+             wrong, and 'customer-settings restore' brings a backup back",
             kind.items
         ))),
     }
