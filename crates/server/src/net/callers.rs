@@ -21,7 +21,10 @@ use tokio::{
     time::{sleep_until, timeout_at},
 };
 
-use super::{client_address::ClientAddress, room::Room};
+use super::{
+    client_address::{ClientAddress, lies_in},
+    room::Room,
+};
 use crate::{
     clock::{Clock, micros},
     telemetry::{CONNECTIONS_HELD_UP, CONNECTIONS_REFUSED},
@@ -63,7 +66,7 @@ impl Callers {
 
     /// Takes note that a connection of this peer came to nothing.
     pub(super) fn note_nothing(&self, peer: IpAddr) {
-        if self.is_trusted(peer) {
+        if lies_in(&self.trusted, peer) {
             return;
         }
         let new = || Ok::<_, Infallible>(Arc::default());
@@ -100,10 +103,6 @@ impl Callers {
         let made_up = self.made_up.get(&ClientAddress(peer).network());
         let most = self.now() + micros(EVERY * MOST);
         made_up.is_some_and(|until| until.load(Ordering::Relaxed) > most)
-    }
-
-    fn is_trusted(&self, peer: IpAddr) -> bool {
-        self.trusted.iter().any(|network| network.contains(&peer))
     }
 
     fn now(&self) -> u64 {

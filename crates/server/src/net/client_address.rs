@@ -20,8 +20,7 @@ impl ClientAddress {
     /// then it is the peer.
     pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
         let peer = peer.to_canonical();
-        let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
-        if !is_trusted(peer) {
+        if !lies_in(trusted, peer) {
             return Self(peer);
         }
         let mut client = peer;
@@ -32,7 +31,7 @@ impl ClientAddress {
             for hop in line.rsplit(',') {
                 let Some(address) = parse_hop(hop.trim()) else { return Self(peer) };
                 client = address;
-                if !is_trusted(address) {
+                if !lies_in(trusted, address) {
                     return Self(client);
                 }
             }
@@ -47,6 +46,11 @@ impl ClientAddress {
             v4 => v4,
         }
     }
+}
+
+/// Whether the address is one of these networks'.
+pub(super) fn lies_in(networks: &[IpNet], address: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&address))
 }
 
 /// Whether there is any sign of a proxy between the client and us.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    client_address::{ClientAddress, looks_forwarded},
+    client_address::{ClientAddress, lies_in, looks_forwarded},
     record::RouteLabel,
 };
 use crate::{
@@ -74,12 +74,9 @@ impl Operational {
     /// only take this away: a proxy on this machine that was never declared would otherwise show
     /// the metrics to the world, as everything that it forwards comes from loopback.
     fn may_read_metrics(&self, headers: &HeaderMap, peer: IpAddr, client: ClientAddress) -> bool {
-        let allowed = |address: IpAddr| {
-            address.is_loopback()
-                || self.metrics_allow.iter().any(|network| network.contains(&address))
-        };
-        let known_proxy = self.trusted_proxies.iter().any(|network| network.contains(&peer));
-        let unknown_proxy = looks_forwarded(headers) && !known_proxy;
+        let allowed =
+            |address: IpAddr| address.is_loopback() || lies_in(&self.metrics_allow, address);
+        let unknown_proxy = looks_forwarded(headers) && !lies_in(&self.trusted_proxies, peer);
         allowed(peer) && allowed(client.0) && !unknown_proxy
     }
 }
