@@ -208,7 +208,10 @@ impl SettingsService {
             if current.is_none() && !write.ask.makes_company() {
                 return Ok(Ended::Absent);
             }
-            let plan = match self.plan(grant, current.as_deref(), change, write).await {
+            let plan = match self
+                .plan(grant, current.as_deref(), change, &terms, write.validate_only)
+                .await
+            {
                 // An error about what was known may be out of date.
                 Err(_) if is_known => continue,
                 Err(error) => return Ok(Ended::Refused(error, current)),
@@ -248,21 +251,22 @@ impl SettingsService {
         grant: &Grant,
         current: Option<&Settings>,
         change: &Change,
-        write: &Write,
+        terms: &Terms,
+        validate_only: bool,
     ) -> Result<Plan> {
-        if write.validate_only {
+        if validate_only {
             self.refuse_deleted(grant, change).await?;
         }
         let plan = {
             let context = Context {
                 actor: grant.actor(),
-                request: write.request.as_ref().filter(|_| !write.validate_only),
+                request: terms.request.as_ref(),
                 now: self.clock.now(),
                 new_id: &super::new_id,
             };
             plan(grant.company(), current, change, &context)?
         };
-        if write.validate_only {
+        if validate_only {
             self.refuse_foreign(&plan).await?;
         }
         Ok(plan)
