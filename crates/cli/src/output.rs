@@ -52,7 +52,7 @@ impl Output {
         let things = answer[kind.items].as_array().map_or(&[][..], Vec::as_slice);
         if things.is_empty() {
             // A list of nothing but damaged things is not empty: the command names them.
-            if cell(&answer["damagedIds"]) == "-" {
+            if damaged(answer).is_none() {
                 note(kind.none);
             }
             return Ok(());
@@ -129,6 +129,14 @@ pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The ids that a list lacks, as the data of these things is damaged.
+pub(crate) fn damaged(answer: &Value) -> Option<String> {
+    answer["damagedIds"]
+        .as_array()
+        .filter(|ids| !ids.is_empty())
+        .map(|_| cell(&answer["damagedIds"]))
 }
 
 /// The text of a value in a cell.

@@ -51,9 +51,14 @@ async fn write_last_used(authenticator: &Authenticator) {
     let mut interval = every(LAST_USED_INTERVAL);
     loop {
         interval.tick().await;
-        if let Err(error) = authenticator.flush_last_used().await {
-            tracing::warn!(%error, "the last uses of keys were not written down");
-        }
+        flush_last_used(authenticator).await;
+    }
+}
+
+/// Writes the last uses of keys. A failure is only logged; the next time writes these uses too.
+pub(crate) async fn flush_last_used(authenticator: &Authenticator) {
+    if let Err(error) = authenticator.flush_last_used().await {
+        tracing::warn!(%error, "the last uses of keys were not written down");
     }
 }
 

@@ -238,8 +238,6 @@ impl Server {
             // This branch never ends. It is dropped after the drain.
             () = background => {}
         }
-        if let Err(error) = authenticator.flush_last_used().await {
-            tracing::warn!(%error, "the last uses of keys were not written down");
-        }
+        background::flush_last_used(&authenticator).await;
     }
 }

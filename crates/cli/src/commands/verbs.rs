@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     Arguments,
     failure::{Failure, failure, usage},
-    output::{self, Kind, Output, cell, note, print_json},
+    output::{self, Kind, Output, cell, damaged, note, print_json},
     target::{Client, FieldNames, Target, new_request_id},
     values,
 };
@@ -376,9 +376,9 @@ impl Call<'_> {
 
 /// Fails after a list that lacks what is damaged, so that nobody takes it for the whole one.
 fn tell_damaged(answer: &Value, kind: &Kind) -> Result<(), Failure> {
-    match cell(&answer["damagedIds"]).as_str() {
-        "-" => Ok(()),
-        ids => Err(failure(format!(
+    match damaged(answer) {
+        None => Ok(()),
+        Some(ids) => Err(failure(format!(
             "the list lacks {} whose data is damaged: {ids}; 'customer-settings verify' names all that is \
              wrong, and 'customer-settings restore' brings a backup back",
             kind.items

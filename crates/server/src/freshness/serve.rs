@@ -19,8 +19,7 @@ impl Freshness {
     /// Serves what `held` finds in memory, or what `look_up` finds in the store; `None` if there is no such thing.
     ///
     /// The store is asked for a thing that memory has even where it was silent for long: it may just have come back.
-    /// A request for a thing
-    /// that memory does not have waits for no silent store.
+    /// A request for a thing that memory does not have waits for no silent store.
     ///
     /// `turn` lets one look-up of the thing through at a time: requests that waited behind it find its answer in
     /// memory. `may_look_up` is asked with the turn, and may refuse the look-up.

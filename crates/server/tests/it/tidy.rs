@@ -49,6 +49,10 @@ const CATALOG_CRATES: &[&str] = &[
     "unicode_normalization",
 ];
 
+/// The crates of protocols and of databases.
+const PROTOCOLS_AND_DRIVERS: &[&str] =
+    &["axum", "http", "hyper", "deadpool_postgres", "rusqlite", "tokio_postgres", "tonic", "tower"];
+
 /// Crates of others that a layer must not know.
 const FORBIDDEN_CRATES: &[(&str, &[&str])] = &[
     ("store", &["axum", "http", "hyper", "prost", "prost_reflect", "tonic", "tower"]),
@@ -82,32 +86,8 @@ const FORBIDDEN_CRATES: &[(&str, &[&str])] = &[
             "tower",
         ],
     ),
-    (
-        "wake",
-        &[
-            "axum",
-            "http",
-            "hyper",
-            "deadpool_postgres",
-            "rusqlite",
-            "tokio_postgres",
-            "tonic",
-            "tower",
-        ],
-    ),
-    (
-        "freshness",
-        &[
-            "axum",
-            "http",
-            "hyper",
-            "deadpool_postgres",
-            "rusqlite",
-            "tokio_postgres",
-            "tonic",
-            "tower",
-        ],
-    ),
+    ("wake", PROTOCOLS_AND_DRIVERS),
+    ("freshness", PROTOCOLS_AND_DRIVERS),
     (
         "net",
         &[
