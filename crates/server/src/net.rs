@@ -51,8 +51,8 @@ pub use correlation_id::{CorrelationId, HEADER as X_REQUEST_ID};
 pub use deadline::Deadline;
 use http2::first_run::RunFirst;
 pub use manner::{Coding, GRPC_ENCODING, Manner};
-use operational::Operational;
 pub use operational::Readiness;
+use operational::{Metrics, Operational};
 use pipeline::Pipeline;
 pub use pipeline::{App, fit_for};
 pub use record::RouteLabel;
@@ -157,6 +157,7 @@ impl Bound {
         let operational = Operational {
             readiness,
             draining: shutdown.drain_token(),
+            metrics: Metrics::new(),
             metrics_allow: self.config.metrics_allow.clone(),
             trusted_proxies: self.config.trusted_proxies.clone(),
         };

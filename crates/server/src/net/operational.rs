@@ -1,8 +1,14 @@
 //! What operators and their machines ask: `/healthz`, `/readyz` and `/metrics`.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::body::Body;
+use bytes::Bytes;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +28,7 @@ pub type Readiness = Arc<dyn Fn() -> Result<Option<String>, String> + Send + Syn
 pub(super) struct Operational {
     pub(super) readiness: Readiness,
     pub(super) draining: CancellationToken,
+    pub(super) metrics: Metrics,
     pub(super) metrics_allow: Vec<IpNet>,
     pub(super) trusted_proxies: Vec<IpNet>,
 }
@@ -51,13 +58,13 @@ impl Operational {
             return Some(request_error_response(protocol, &error));
         }
         let mut response = match path {
-            "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
+            "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => match self.ready() {
-                Ok(None) => text(StatusCode::OK, "ok\n".to_owned()),
+                Ok(None) => text(StatusCode::OK, "ok\n"),
                 Ok(Some(problem)) => text(StatusCode::OK, format!("ok\n{problem}\n")),
                 Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
             },
-            _ => metrics_text(),
+            _ => self.metrics.answer(),
         };
         response.extensions_mut().insert(RouteLabel::new(path));
         Some(response)
@@ -81,18 +88,70 @@ impl Operational {
     }
 }
 
-fn metrics_text() -> Response<Body> {
-    let mut response = text(StatusCode::OK, telemetry::metrics_text());
-    let prometheus = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, prometheus);
-    response
+/// The text of `/metrics`. Making it is dear: it holds every counter and the process's figures from `/proc`.
+pub(super) struct Metrics {
+    pace: DefaultDirectRateLimiter,
+    last: Mutex<Bytes>,
 }
 
-fn text(status: StatusCode, text: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
+impl Metrics {
+    /// The new texts of a second, and at once. Above that, the last text is the answer.
+    const PER_SECOND: u32 = 20;
+
+    pub(super) fn new() -> Self {
+        let per_second = NonZeroU32::new(Self::PER_SECOND).unwrap_or(NonZeroU32::MIN);
+        Self::at(Quota::per_second(per_second))
+    }
+
+    fn at(pace: Quota) -> Self {
+        Self { pace: RateLimiter::direct(pace), last: Mutex::default() }
+    }
+
+    fn answer(&self) -> Response<Body> {
+        let body = {
+            // One text at a time: those who ask meanwhile would each hold a worker for the same figures.
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.pace.check().is_ok() {
+                *last = telemetry::metrics_text().into();
+            }
+            last.clone()
+        };
+        let mut response = text(StatusCode::OK, body);
+        let prometheus = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, prometheus);
+        response
+    }
+}
+
+fn text(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(text.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn above_the_pace_the_last_metrics_are_the_answer() {
+        telemetry::prometheus();
+        let hour = Quota::with_period(Duration::from_secs(3_600)).unwrap();
+        let metrics = Metrics::at(hour.allow_burst(NonZeroU32::new(2).unwrap()));
+        let counted = metrics::counter!("counted_between_two_texts");
+        let mut texts = Vec::new();
+        for _ in 0..3 {
+            counted.increment(1);
+            texts.push(metrics.answer().into_body().collect().await.unwrap().to_bytes());
+        }
+        assert_ne!(texts[0], texts[1]);
+        assert_eq!(texts[1], texts[2]);
+    }
 }
