@@ -5,7 +5,7 @@
 use std::{
     array::from_fn,
     convert::Infallible,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU32,
     sync::{
         Arc,
@@ -26,6 +26,7 @@ use crate::{
         error::{CredentialMistake, Error, Limit, Result},
         id::KeyId,
         key::{Key, SecretDigest},
+        network,
         time::Timestamp,
     },
     clock::Clock,
@@ -313,7 +314,7 @@ impl Authenticator {
         let quota = per_second(self.limits.unknown_keys_per_address);
         let limiter = self
             .unknown_by_address
-            .get_or_insert_with(&network_of(address), || {
+            .get_or_insert_with(&network::of_client(address), || {
                 Ok::<_, Infallible>(Arc::new(RateLimiter::direct(quota)))
             })
             .unwrap_or_else(|never| match never {});
@@ -323,17 +324,6 @@ impl Authenticator {
 
 fn per_second(requests: u32) -> Quota {
     Quota::per_second(NonZeroU32::new(requests).unwrap_or(NonZeroU32::MIN))
-}
-
-/// One subscriber holds a whole IPv6 /64, so that is what counts as one address.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 => v4,
-    }
 }
 
 fn check(limiter: &DefaultDirectRateLimiter, limit: Limit) -> Result<()> {

@@ -13,6 +13,7 @@ pub mod id;
 pub mod key;
 pub mod log;
 pub mod near;
+pub mod network;
 pub mod place;
 pub mod plan;
 pub mod replay;

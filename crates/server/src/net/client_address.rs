@@ -1,30 +1,32 @@
-//! Where a request comes from: the peer of the connection, unless that is a proxy we trust.
+//! The address that a request comes from: the peer of the connection, unless the peer is a trusted proxy.
 //!
-//! `X-Forwarded-For` alone is read. Were `Forwarded` read too, a client could send whichever of the
-//! two its proxy does not overwrite.
+//! Only `X-Forwarded-For` is read. If `Forwarded` was read too, a client could send the one of the
+//! two headers that its proxy does not overwrite.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use http::HeaderMap;
 use ipnet::IpNet;
 
+use crate::catalog::network;
+
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The client's address, in a request's extensions. Never IPv4 in IPv6's clothes.
+/// The client's address, in a request's extensions. An IPv4 address is never written as IPv6 (`::ffff:…`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress(pub IpAddr);
 
 impl ClientAddress {
-    /// The last address of `X-Forwarded-For` that is no trusted proxy's, if the peer is one; the
-    /// first if all are. What cannot be read was not written by a proxy that we understand, so
-    /// then it is the peer.
+    /// The last address of `X-Forwarded-For` that is not a trusted proxy's, if the peer is a trusted
+    /// proxy; the first address if all are trusted. A header that cannot be parsed was not written by a
+    /// known proxy, so then the peer is the client.
     pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
         let peer = peer.to_canonical();
         if !lies_in(trusted, peer) {
             return Self(peer);
         }
         let mut client = peer;
-        // A proxy appends to the last line or adds one.
+        // A proxy appends its client to the last line, or adds a line.
         let lines: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
         for line in lines.into_iter().rev() {
             let Ok(line) = line.to_str() else { return Self(peer) };
@@ -39,21 +41,18 @@ impl ClientAddress {
         Self(client)
     }
 
-    /// What counts as one client: a subscriber holds a whole IPv6 /64.
+    /// The address by which the client is counted.
     pub fn network(self) -> IpAddr {
-        match self.0 {
-            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-            v4 => v4,
-        }
+        network::of_client(self.0)
     }
 }
 
-/// Whether the address is one of these networks'.
+/// Whether the address lies in one of the networks.
 pub(super) fn lies_in(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
 
-/// Whether there is any sign of a proxy between the client and us.
+/// Whether a header shows that a proxy stands between the client and the server.
 pub(super) fn looks_forwarded(headers: &HeaderMap) -> bool {
     let mut names = headers.keys().map(http::HeaderName::as_str);
     names.any(|name| {

@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("freshness", &["catalog", "clock", "store", "telemetry", "wake"]),
     ("auth", &["catalog", "clock", "freshness", "store", "telemetry"]),
     ("service", &["auth::api_key", "catalog", "clock", "freshness", "store", "telemetry", "wake"]),
-    ("net", &["catalog::error", "clock", "config", "status", "telemetry"]),
+    ("net", &["catalog::error", "catalog::network", "clock", "config", "status", "telemetry"]),
     ("api::wire", &[]),
     ("api::counts", &["api::wire", "catalog::error"]),
     ("api::json", &["api::counts", "catalog::error", "catalog::near", "status::quoted"]),
