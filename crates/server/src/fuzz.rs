@@ -248,7 +248,7 @@ fn passed(said: &[u8], piece: usize) -> crate::net::http2::wire::Passed {
         let mut read = ReadBuf::new(&mut buffer);
         let polled = Pin::new(&mut wire).poll_read(&mut context, &mut read);
         let is_over = !matches!(polled, Poll::Ready(Ok(()))) || read.filled().is_empty();
-        if let (true, Ok(passed)) = (is_over, wire.end_turn(0, &mut context)) {
+        if let (true, Ok(passed)) = (is_over, wire.end_poll(0, &mut context)) {
             return passed;
         }
     }

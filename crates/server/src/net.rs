@@ -1,6 +1,6 @@
-//! Everything between the socket and the application: connections, TLS, limits, what happens to
-//! every request, and stopping. Knows the application only as a service that answers requests, and
-//! nothing of companies, keys or settings.
+//! Everything between the socket and the application: connections, TLS, limits, the steps around every
+//! request, and stopping. This module knows the application only as a service that answers requests, and
+//! knows nothing of companies, keys or settings.
 
 use std::{
     io,
@@ -31,6 +31,7 @@ mod connection;
 mod correlation_id;
 mod cors;
 mod deadline;
+mod handshakes;
 pub(crate) mod http2;
 mod idle;
 mod manner;
@@ -41,7 +42,6 @@ mod record;
 mod room;
 mod shutdown;
 mod tls;
-mod turns;
 mod who;
 
 pub use at_once::{AnswersAtOnce, Head, WholeBody, WholeRequest};
@@ -49,6 +49,7 @@ use callers::Callers;
 pub use client_address::ClientAddress;
 pub use correlation_id::{CorrelationId, HEADER as X_REQUEST_ID};
 pub use deadline::Deadline;
+use handshakes::Handshakes;
 use http2::first_run::RunFirst;
 pub use manner::{Coding, GRPC_ENCODING, Manner};
 pub use operational::Readiness;
@@ -59,25 +60,24 @@ pub use record::RouteLabel;
 pub use room::Seat;
 pub use shutdown::{Shutdown, reload_on_signal, stop_on_signals};
 pub use tls::{Tls, TlsError};
-use turns::Turns;
 pub use who::Who;
 
-/// Connections that the kernel keeps until we accept them.
+/// Connections that the kernel holds until the server accepts them.
 const BACKLOG: u32 = 1_024;
 
-/// The pause after an accept that failed for want of file descriptors or memory, which fails again
-/// until a connection is closed.
+/// The pause after an accept that failed because file descriptors or memory ran out. The next
+/// accept fails as well until a connection is closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Why a server cannot start; one line each.
+/// Why a server cannot start. Each message is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     #[error("cannot listen on {address}: {}", listen_problem(.source))]
     Listen {
-        /// The address.
+        /// The address from the configuration.
         address: SocketAddr,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// TLS cannot be set up.
@@ -96,7 +96,7 @@ fn listen_problem(error: &io::Error) -> String {
     }
 }
 
-/// A server that has its port, and answers nobody yet.
+/// A server that has its port, and accepts no connection yet.
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
@@ -119,31 +119,31 @@ pub fn bind(config: &Config) -> Result<Bound, ServeError> {
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let (socket, address) = match socket {
-        // Every address of a machine without IPv6 is one of IPv4.
+        // A machine without IPv6 has no `::`, and `0.0.0.0` covers all its addresses.
         Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
             (TcpSocket::new_v4()?, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()))
         }
         other => (other?, address),
     };
-    // Connections of the last run that wait for their end do not keep the port.
+    // Without this, connections of the last run that still wait for their end block the port.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
 impl Bound {
-    /// Where it listens; the real port if 0 was asked for.
+    /// The address that the server listens on. If port 0 was asked for, this holds the real port.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// TLS, if it is on, to be reloaded.
+    /// TLS, if it is on, so that the caller can reload the certificate.
     pub fn tls(&self) -> Option<Arc<Tls>> {
         self.tls.clone()
     }
 
-    /// Serves until it is told to stop, and what was in flight then is finished or out of time. `answers` is
-    /// called once whoever connects is answered.
+    /// Serves until `shutdown` drains, and then until the open requests are finished or the drain time is over.
+    /// Calls `answers` once new connections are answered.
     pub async fn serve(
         self,
         app: App,
@@ -161,9 +161,9 @@ impl Bound {
             metrics_allow: self.config.metrics_allow.clone(),
             trusted_proxies: self.config.trusted_proxies.clone(),
         };
-        // Of this server alone: its own time-out must not abort others with the same `shutdown`.
+        // For this server alone: its own drain time-out must not abort other servers with the same `shutdown`.
         let stop = Shutdown::new();
-        // Whoever drops this future wants the connections gone too.
+        // A caller that drops this future wants the connections closed too.
         let _abort = stop.abort_on_drop();
         let callers = Callers::new(&self.config.trusted_proxies, limits.connections, clock.clone());
         let server = Arc::new(Server {
@@ -171,7 +171,7 @@ impl Bound {
             pipeline: Arc::new(Pipeline::new(&self.config, app, operational, clock)),
             protocols: connection::protocols(&limits),
             tls: self.tls,
-            handshakes: Turns::new(),
+            handshakes: Handshakes::new(),
             stop: stop.clone(),
         });
         let connections = TaskTracker::new();
@@ -184,7 +184,7 @@ impl Bound {
             }
         };
         answers();
-        // The listener is closed with this.
+        // This future owns the listener, and closes it when it ends.
         accepting.await;
         stop.drain();
         connections.close();
@@ -201,18 +201,18 @@ impl Bound {
     }
 }
 
-/// What all connections of a server share.
+/// The parts that all connections of a server share.
 struct Server {
     callers: Callers,
     pipeline: Arc<Pipeline>,
     protocols: auto::Builder<RunFirst>,
     tls: Option<Arc<Tls>>,
-    handshakes: Turns,
+    handshakes: Handshakes,
     stop: Shutdown,
 }
 
-/// Accepts connections for ever. One more than the limit is closed at once: its client knows where
-/// it stands, where one that waits in the kernel's queue would not.
+/// Accepts connections until the future is dropped. A connection above the limit is closed at once, so that its client
+/// knows where it stands. A connection in the kernel's queue would only wait.
 async fn accept(
     listener: TcpListener,
     server: Arc<Server>,
@@ -250,7 +250,7 @@ async fn accept(
     }
 }
 
-/// Errors of a connection that was gone before we took it.
+/// Whether the error belongs to one connection that ended before it was accepted. The listener itself works on.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -266,15 +266,16 @@ impl Server {
             is_let_in = self.callers.let_in(&stream, peer, self.pipeline.room()) => is_let_in,
             () = self.stop.draining() => return,
         };
-        // In a place of its own, so that one that waits takes little.
+        // In a box of its own, so that a connection that waits to be let in takes little memory.
         if !(is_let_in && Box::pin(self.came_to_something(stream, peer)).await) {
             self.callers.note_nothing(peer);
         }
     }
 
-    /// Serves a connection until it is over. Whether it came to something.
+    /// Serves a connection to its end. Returns whether the connection came to something: false after a
+    /// failed handshake, without any answer, or after garbage.
     async fn came_to_something(&self, stream: TcpStream, peer: IpAddr) -> bool {
-        // Small answers must not wait for more.
+        // Without this, the kernel holds small answers back to join them with later ones.
         let _ = stream.set_nodelay(true);
         let pipeline = Arc::clone(&self.pipeline);
         let Some(tls) = &self.tls else {
@@ -285,7 +286,7 @@ impl Server {
                 Box::pin(plain::refuse(stream, &self.stop)).await;
                 return Err(io::Error::other("the client speaks plain HTTP"));
             }
-            self.handshakes.take(tls.acceptor().accept(stream)).await
+            self.handshakes.run(tls.acceptor().accept(stream)).await
         });
         let handshake = tokio::select! {
             handshake = handshake => handshake,

@@ -1,7 +1,7 @@
-//! Answers at once: finished bytes, for callers that are known, with nothing to wait for.
+//! Answers at once: finished bytes for known callers, where nothing has to be waited for.
 //!
-//! Such a request meets nothing of the general way but its record. A request that is not as usual goes the general
-//! way, and is refused there if it must be: no rule is written twice.
+//! Such a request meets no part of the general way but the record. All other requests go the general way, and are
+//! refused there if they must be, so that no rule is written twice.
 
 use std::{sync::LazyLock, time::Instant};
 
@@ -11,14 +11,13 @@ use http_body::{Frame, SizeHint};
 
 use super::{client_address::ClientAddress, manner::Manner, record::RouteLabel, who::Who};
 
-/// A request's head, wherever it lies: moving requests around costs more than looking at them.
+/// A request's head, by reference: moving requests around costs more than looking at them.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Head<'a> {
-    /// The HTTP method.
     pub method: &'a Method,
     /// The path and the query.
     pub uri: &'a Uri,
-    /// The headers.
     pub headers: &'a HeaderMap,
 }
 
@@ -32,33 +31,32 @@ impl<'a> Head<'a> {
     }
 }
 
-/// A whole request.
+/// A request whose body has arrived.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct WholeRequest<'a> {
-    /// Its head.
     pub head: Head<'a>,
-    /// Its protocol and coding; a request that is refused on every path does not come here.
+    /// Its protocol and coding. A request that is refused on every path does not come here.
     pub manner: Manner,
-    /// Its body, which may be empty.
+    /// The body, which may be empty.
     pub body: &'a [u8],
-    /// Where it is from.
     pub client: ClientAddress,
-    /// When it arrived, which is just now.
+    /// The moment at which the request arrived, which is just now.
     pub arrived: Instant,
-    /// To be filled in, if anybody wants to know.
+    /// To be filled in, if the log needs it.
     pub who: Option<&'a Who>,
 }
 
 /// Has finished answers.
 pub trait AnswersAtOnce: Send + Sync {
-    /// Answers, if that needs no waiting and is no refusal, and says which method that was.
+    /// Answers, if that needs no waiting and is no refusal, and says which method it was.
     fn answer(&self, request: &WholeRequest<'_>) -> Option<(RouteLabel, Response<WholeBody>)>;
 }
 
 /// The body of an answer that is given at once.
 #[derive(Debug, Default)]
 pub struct WholeBody {
-    /// Everything.
+    /// The whole content.
     pub data: Option<Bytes>,
     /// The trailers that follow the data.
     pub trailers: Option<&'static LazyLock<HeaderMap>>,
@@ -83,7 +81,7 @@ impl WholeBody {
     pub(super) fn size_hint(&self) -> SizeHint {
         match self.trailers {
             None => SizeHint::with_exact(self.data.as_ref().map_or(0, Bytes::len) as u64),
-            // An answer with trailers announces no length: those of the general way do not.
+            // Answers with trailers announce no length, like those of the general way.
             Some(_) => SizeHint::default(),
         }
     }

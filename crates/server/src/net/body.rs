@@ -1,5 +1,5 @@
-//! A request's body on its way in: what is here already is looked at at once, the rest is read on by whoever
-//! wants it, and what nobody wants is read away, as far as that is needed for the answer to arrive.
+//! A request's body on its way in. The bytes that have arrived are looked at once. The reader of the body reads the
+//! rest. If nobody reads it, the rest is read and thrown away, as far as the answer needs that to arrive.
 
 use std::{
     pin::Pin,
@@ -21,19 +21,19 @@ use tokio::{
 use super::{idle::Busy, room::Seat};
 use crate::catalog::error::Error;
 
-/// Larger bodies are not those of usual requests.
+/// Larger bodies do not belong to the small requests that are answered at once.
 const MOST_BODY_BYTES: u64 = 4_096;
 
-/// How long a client of HTTP/2 may still send what nobody reads.
+/// How long a client of HTTP/2 may still send bytes that nobody reads.
 const LINGER: Duration = Duration::from_millis(100);
 
 /// Why no more of a body is read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    /// It broke off.
+    /// The body broke off.
     #[error(transparent)]
     Broken(#[from] hyper::Error),
-    /// There is no room for it, or no place for its request.
+    /// There is no room for the body, or no place for its request.
     #[error(transparent)]
     NoRoom(#[from] Error),
 }
@@ -41,25 +41,25 @@ pub(super) enum BodyError {
 /// A request's body, of which the first bytes may have been read.
 pub(super) struct RequestBody {
     read: Bytes,
-    /// None once it is dropped.
+    /// `None` once the body is dropped.
     rest: Option<Incoming>,
-    /// Why `read` is not all and nothing follows: to be told to whoever reads on, as the rest is silent then.
+    /// Why `read` is not the whole body and nothing follows. The next reader is told, because `rest` says nothing then.
     broken: Option<hyper::Error>,
     is_http2: bool,
     /// The most bytes that are read, whether or not anybody wants them.
     most: u64,
-    /// Bytes that have come.
+    /// The bytes that have arrived.
     come: u64,
-    /// Whether the client waits to be asked for it, as far as is known: none of it has come yet.
+    /// Whether the client waits to be asked for the body, as far as is known: none of it has arrived yet.
     is_withheld: bool,
-    /// Of the request, so that its connection is kept while what nobody wanted is read away.
+    /// Holds the connection open while bytes that nobody wanted are read away.
     busy: Busy,
-    /// Where the request goes the general way.
+    /// Set where the request goes the general way.
     general: Option<General>,
 }
 
 struct General {
-    /// The request's deadline: what nobody wants is read away until then.
+    /// The request's deadline. Bytes that nobody wanted are read away until then.
     until: Instant,
     seat: Seat,
 }
@@ -79,10 +79,10 @@ impl RequestBody {
         }
     }
 
-    /// The whole body, if it is short, here already, and not larger than the limit.
+    /// The whole body, if it is short, has arrived, and is not larger than the limit.
     pub(super) async fn read_at_once(&mut self) -> Option<Bytes> {
         if self.is_withheld {
-            // To look for it is to ask for it, and nobody knows yet whether it is wanted.
+            // Polling the body asks the client for it, and nobody knows yet whether it is wanted.
             return None;
         }
         std::future::poll_fn(|context| Poll::Ready(self.poll_at_once(context))).await
@@ -93,7 +93,7 @@ impl RequestBody {
         let is_short = |body: &Self| HttpBody::size_hint(body).lower() <= most;
         while is_short(self) && self.rest.as_ref().is_some_and(|rest| !rest.is_end_stream()) {
             match self.poll_rest(context) {
-                // Trailers are for the general way; they end the body.
+                // Trailers end the body. The general way reads them.
                 Poll::Ready(Some(Ok(frame))) => self.keep(frame.into_data().ok()?),
                 Poll::Ready(None) => break,
                 Poll::Ready(Some(Err(error))) => {
@@ -112,7 +112,7 @@ impl RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         let polled = Pin::new(rest).poll_frame(context);
-        // Being asked is no promise to send it, nor does an answer that is made at once let hyper ask.
+        // A client that is asked need not send, and an answer that is made at once keeps hyper from asking.
         self.is_withheld &= polled.is_pending();
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
@@ -132,13 +132,13 @@ impl RequestBody {
         };
     }
 
-    /// All of it, for the general way of a request with that deadline.
+    /// The whole body, for the general way of a request with that deadline.
     pub(super) fn into_body(mut self, until: Instant, seat: Seat) -> Body {
         self.general = Some(General { until, seat });
         Body::new(self)
     }
 
-    /// Tells what came of reading on.
+    /// Tells the seat what the read returned.
     fn account(
         &self,
         polled: &Poll<Option<Result<Frame<Bytes>, hyper::Error>>>,
@@ -154,7 +154,7 @@ impl RequestBody {
         }
     }
 
-    /// Whether whoever read it was left waiting for it.
+    /// Whether the reader of the body still waited for the client.
     fn is_awaited(&self) -> bool {
         self.general.as_ref().is_some_and(|general| general.seat.is_waiting())
     }
@@ -201,11 +201,12 @@ impl HttpBody for RequestBody {
 }
 
 impl Drop for RequestBody {
-    /// HTTP/2 tells a client whose body is dropped to send no more of it. Some, curl 7.88 among them, forget
-    /// the answer then if it comes together with that, so that comes a moment later.
+    /// HTTP/2 tells a client whose body is dropped to send no more of it. Some clients, curl 7.88 among them, lose the
+    /// answer if it arrives together with that message. So the message is sent a moment later.
     ///
-    /// HTTP/1.1 has no such word. What is not too much is read away, since a client that is cut off while it
-    /// sends never looks for its answer; with what is too much, or was waited for in vain, the connection ends.
+    /// HTTP/1.1 has no such message. A client that is cut off while it sends never looks for its
+    /// answer, so the rest of the body is read away, up to the limit. If the rest is larger, or the
+    /// request waited for it in vain, the connection ends.
     fn drop(&mut self) {
         let Some(rest) = self.rest.take().filter(|rest| !rest.is_end_stream()) else { return };
         let most = self.most;

@@ -1,7 +1,8 @@
-//! Addresses whose connections come to nothing: that say what is no HTTP, open HTTP/2 and ask for nothing, send heads
-//! without end, break off handshakes. Each may have some of them. One that has more waits before anything of its
-//! next connections is read, and those that their client has left by then are let go unread, as it costs more to find
-//! out what they said than to make them. Knows nothing of what is said on them.
+//! Slows down addresses whose connections come to nothing: they send bytes that are not HTTP, open HTTP/2 and ask
+//! for nothing, send heads without end, or break off handshakes. Each address may have some such connections.
+//! Beyond that, the server waits before it reads anything of the address's next connections, and closes those that
+//! their client has left by then, unread. Reading them would cost the server more than making them costs the
+//! client. This file knows nothing of what clients say.
 
 use std::{
     convert::Infallible,
@@ -30,30 +31,30 @@ use crate::{
     telemetry::{CONNECTIONS_HELD_UP, CONNECTIONS_REFUSED},
 };
 
-/// So many connections of an address may come to nothing at once, and one more each so often: browsers open some in
-/// advance, and probes only look whether anybody is there.
+/// An address may have `MOST` connections that come to nothing, and one more `EVERY` so often. Browsers open some in
+/// advance, and probes only check that the server accepts connections.
 const MOST: u32 = 100;
 const EVERY: Duration = Duration::from_millis(50);
 
-/// Addresses that are remembered at most; beyond, the least used are forgotten.
+/// The most addresses that are remembered. Beyond that, the least used are forgotten.
 const MOST_ADDRESSES: usize = 10_000;
 
-/// Of all connections, no more than one in so many waits for one address.
+/// Of all connections, at most one in this many may wait for one address.
 const SHARE: usize = 10;
 
-/// What is known of those who connect.
+/// The addresses that connected and came to nothing.
 pub(super) struct Callers {
-    /// Stand for many clients each.
+    /// Networks of proxies, each of which stands for many clients.
     trusted: Vec<IpNet>,
     most_waiting: u64,
     clock: Arc<dyn Clock>,
     began: Instant,
-    /// When an address has made up for its connections: microseconds after `began`.
+    /// The moment when an address has made up for its connections, in microseconds after `began`.
     made_up: Cache<IpAddr, Arc<AtomicU64>>,
 }
 
 impl Callers {
-    /// So many connections there may be at once.
+    /// `connections` is the most connections that the server has at once.
     pub(super) fn new(trusted: &[IpNet], connections: usize, clock: Arc<dyn Clock>) -> Self {
         Self {
             trusted: trusted.to_vec(),
@@ -74,13 +75,13 @@ impl Callers {
         let made_up = self.made_up.get_or_insert_with(&address, new);
         let made_up = made_up.unwrap_or_else(|never| match never {});
         let now = self.now();
-        // No more than one too many, so that who stops is soon forgiven.
+        // The debt never exceeds the limit by more than one, so that a client that stops is soon forgiven.
         let latest = now + micros(EVERY * (MOST + 1));
         let more = |until: u64| Some((until.max(now) + micros(EVERY)).min(latest));
         let _ = made_up.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
-    /// Has a connection wait whose peer has had too many. Whether it is to be served then.
+    /// Delays a connection if its peer's address has had too many. Returns whether the connection is to be served.
     pub(super) async fn let_in(&self, stream: &TcpStream, peer: IpAddr, room: &Arc<Room>) -> bool {
         if !self.has_too_many(peer) {
             return true;
@@ -91,7 +92,7 @@ impl Callers {
             return false;
         };
         let until = self.clock.monotonic() + paused.time();
-        // Once its client has said something, and once its time has come.
+        // Looks twice: when the client has sent something, and when the waiting time is over.
         if has_left(stream, until).await {
             return false;
         }
@@ -110,7 +111,7 @@ impl Callers {
     }
 }
 
-/// Whether the client of a connection has left. Waits for a word of it, until then.
+/// Whether the client of a connection has left. Waits until the client sends something, at most until `until`.
 async fn has_left(stream: &TcpStream, until: Instant) -> bool {
     let said = timeout_at(until.into(), stream.ready(Interest::READABLE)).await;
     matches!(said, Ok(Ok(ready)) if ready.is_read_closed())

@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1 or HTTP/2 over it, until it is over.
+//! One connection from its beginning to its end: HTTP/1.1 or HTTP/2 over it.
 
 use std::{
     future::poll_fn,
@@ -25,31 +25,31 @@ use super::{
     http2::{
         first_run::RunFirst,
         linger::{linger, linger_after_flood},
-        wire::{BoxError, Wire, turn},
+        wire::{BoxError, Wire, poll_connection},
     },
     idle::IdleWatch,
     pipeline::Pipeline,
 };
 use crate::{config::Limits, telemetry::CONNECTIONS_FLOODED};
 
-/// How long a connection that is closed for doing nothing has to say good-bye.
+/// How long the server says good-bye to a connection that it closes because its client did nothing.
 const FAREWELL: Duration = Duration::from_millis(250);
 
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Streams that were reset before we looked at them; more are an attack (CVE-2023-44487).
+/// Requests that their client reset before the server looked at them. More of them are an attack (CVE-2023-44487).
 const MOST_RESET_STREAMS: usize = 20;
 
-/// How every connection is spoken to.
+/// The settings of HTTP for all connections.
 pub(super) fn protocols(limits: &Limits) -> auto::Builder<RunFirst> {
     let mut builder = auto::Builder::new(RunFirst);
     builder
         .http1()
         .timer(TokioTimer::new())
-        // The watch does this.
+        // `IdleWatch` replaces it.
         .header_read_timeout(None)
-        // More than this is answered 431.
+        // Larger heads are answered with 431.
         .max_buf_size(limits.header_bytes)
         .http2()
         .timer(TokioTimer::new())
@@ -61,7 +61,8 @@ pub(super) fn protocols(limits: &Limits) -> auto::Builder<RunFirst> {
     builder
 }
 
-/// Serves a connection until it is over. Whether it came to something: it had an answer, and no garbage after that.
+/// Serves a connection to its end. Returns whether it came to something: the client got
+/// an answer, and sent no garbage after that.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     peer: IpAddr,
@@ -79,7 +80,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let mut is_draining = false;
     let end = poll_fn(|context| {
         loop {
-            let passed = match turn(connection.as_mut(), &wire, watch.answers(), context) {
+            let passed = match poll_connection(connection.as_mut(), &wire, watch.answers(), context)
+            {
                 Continue(passed) => passed,
                 Break(result) => return Poll::Ready(End::Served(result)),
             };
@@ -90,7 +92,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 return Poll::Ready(End::Over);
             }
             if is_draining {
-                // Whoever aborts drains as well.
+                // An abort drains as well, so this look comes only after the drain.
                 return match aborted.as_mut().poll(context) {
                     Poll::Ready(()) => Poll::Ready(End::Aborted),
                     Poll::Pending => watch.poll_left(passed, context).map(|()| End::Left),
@@ -110,7 +112,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         End::Served(Ok(())) | End::Left | End::Aborted => {}
         End::Served(Err(error)) => {
             tracing::debug!(%peer, %error, "connection failed");
-            // It may be told so, in the middle of what it sends.
+            // The client may get an answer about its error while it still sends.
             linger(&wire, shutdown).await;
         }
         End::Flooded => {
@@ -122,7 +124,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             tracing::debug!(%peer, "connection closed: its client did nothing");
             connection.as_mut().graceful_shutdown();
             let farewell = poll_fn(|context| {
-                match turn(connection.as_mut(), &wire, watch.answers(), context) {
+                match poll_connection(connection.as_mut(), &wire, watch.answers(), context) {
                     Continue(_) => Poll::Pending,
                     Break(_) => Poll::Ready(()),
                 }
@@ -133,22 +135,22 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     came_to_something
 }
 
-/// Why a connection is served no more.
+/// Why a connection is no longer served.
 enum End {
-    /// It is over, or broke off.
+    /// HTTP ended the connection, or failed.
     Served(Result<(), BoxError>),
     /// Its client did nothing for too long.
     Over,
-    /// Its client sends more frames than its requests account for.
+    /// Its client sends more frames than its requests explain.
     Flooded,
-    /// The server stops, and nothing was in flight.
+    /// The server stops, and the connection had no open request.
     Left,
     /// The server stops at once.
     Aborted,
 }
 
 impl End {
-    /// Whether the client sent what no client needs to.
+    /// Whether the client sent bytes that no client needs to send.
     fn is_for_garbage(&self) -> bool {
         match self {
             Self::Flooded => true,

@@ -1,5 +1,5 @@
-//! The id under which a request stands in the log and in its answer, as `X-Request-Id`. A write is repeated under
-//! another id, which the change log stores.
+//! The id of a request in the log and in its answer, as `X-Request-Id`. It is not the request
+//! id of a write, which the change log stores.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Where the id stands, in requests and answers.
+/// The header that carries the id, in requests and answers.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 const MOST_CHARACTERS: usize = 128;
@@ -20,9 +20,9 @@ const MOST_CHARACTERS: usize = 128;
 /// A request's correlation id, in its extensions: 1 to 128 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CorrelationId {
-    /// The caller's.
+    /// The id that the caller sent.
     Given(HeaderValue),
-    /// Ours: which request of this process it is.
+    /// An id of the server: the number of the request in this process.
     Own(u64),
 }
 
@@ -46,14 +46,14 @@ impl CorrelationId {
             Self::Own(count) => HeaderValue::from_bytes(&digits(*count))
                 .unwrap_or_else(|_| unreachable!("these are digits")),
         };
-        // It is no secret, but never comes again: HTTP/2 need not remember it for its compression.
+        // The id is no secret, but no other answer has it: this tells HTTP/2's compression not to remember it.
         value.set_sensitive(true);
         value
     }
 }
 
-/// An id that is unique in this process, and as good as unique among all: it only helps to find log
-/// lines. By hand, since every answer has one and formatting costs ten times as much.
+/// An id that is unique in this process, and almost certainly among all. It only helps to find log lines. Every answer
+/// has one, so the digits are written by hand: formatting costs ten times as much.
 fn digits(count: u64) -> [u8; 32] {
     static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
     const DIGITS: [u8; 16] = *b"0123456789abcdef";

@@ -1,8 +1,8 @@
-//! Cross-origin requests of browsers. Credentials mode is never allowed, so a page of another
-//! origin can do nothing that it could not do from a server.
+//! Cross-origin requests of browsers. Credentials mode is never allowed, so a page of another origin
+//! can do nothing that it could not do from a server.
 //!
-//! Written out, since tower-http's layer takes every OPTIONS request for a preflight, and ours must
-//! answer those that are not like any other unknown method.
+//! tower-http's layer takes every OPTIONS request for a preflight. This server must answer an OPTIONS request that is
+//! no preflight like any other unknown method, so the code is its own.
 
 use axum::body::Body;
 use http::{
@@ -33,7 +33,7 @@ impl Cors {
         Self { any: origins.iter().any(|origin| origin == "*"), origins: origins.to_vec() }
     }
 
-    /// What answers may name as allowed to this request's page, if anything.
+    /// The value of `Access-Control-Allow-Origin` for the page of this request, if it is allowed.
     pub(super) fn allowed(&self, request: &HeaderMap) -> Option<HeaderValue> {
         let origin = request.get(ORIGIN)?;
         if self.any {
@@ -45,7 +45,7 @@ impl Cors {
             .then(|| origin.clone())
     }
 
-    /// The answer if the request is a preflight: those carry no credential and never get further.
+    /// The answer if the request is a preflight. A preflight carries no credential and is answered here.
     pub(super) fn preflight(&self, request: &Request<Body>) -> Option<Response<Body>> {
         let headers = request.headers();
         if request.method() != Method::OPTIONS
@@ -70,8 +70,9 @@ impl Cors {
         Some(response)
     }
 
-    /// Adds what lets the page read the answer. Caches must know that answers differ by origin
-    /// even where this request has none; those that may be kept say so already.
+    /// Adds the headers that let the page read the answer. The answers of an allowed origin differ
+    /// from others, so `Vary` names the origin even where this request has none. Answers that
+    /// caches may store have that header already.
     pub(super) fn expose(&self, allowed: Option<HeaderValue>, answer: &mut HeaderMap) {
         let says_so = |vary: &HeaderValue| vary.as_bytes().ends_with(b"Origin");
         if !self.any && !answer.get(VARY).is_some_and(says_so) {

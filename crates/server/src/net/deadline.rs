@@ -1,15 +1,15 @@
-//! Until when a request must be answered.
+//! The moment by which a request must be answered.
 
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName};
 
 /// The moment by which a request must be answered, in its extensions. Writers that retry stop
-/// before it; the request itself is cut off there.
+/// before it. The request itself is cut off then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(pub Instant);
 
-/// How long gRPC's clients wait for an answer; counts for HTTP/JSON too.
+/// How long gRPC's clients wait for an answer. The server honours it for HTTP/JSON too.
 pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// How long a request may take: the server's limit, or the caller's `grpc-timeout` if that is shorter.
@@ -18,14 +18,14 @@ pub(super) fn budget(most: Duration, headers: &HeaderMap) -> Duration {
     timeout.map_or(most, |timeout| timeout.min(most))
 }
 
-/// Whether there is a `grpc-timeout` that says nothing, or more than one.
+/// Whether there is a `grpc-timeout` that cannot be parsed, or more than one.
 pub(super) fn is_malformed(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(GRPC_TIMEOUT).iter();
     let Some(value) = values.next() else { return false };
     grpc_timeout(value.as_bytes()).is_none() || values.next().is_some()
 }
 
-/// One to eight digits and a unit. gRPC asks for a positive number; 0 is that of a caller whose time is over.
+/// Parses one to eight digits and a unit. gRPC asks for a positive number. A caller whose time is over sends 0.
 fn grpc_timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {

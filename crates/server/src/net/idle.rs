@@ -1,8 +1,8 @@
-//! The watch that closes connections whose client does nothing.
+//! Closes connections whose client does nothing.
 //!
-//! It is our own because hyper's parts leave gaps: its header time-out starts after it has told
-//! HTTP/1.1 from HTTP/2, so a silent client is held for ever, it is the idle time-out of HTTP/1.1 at
-//! the same time, and HTTP/2 has none, nor has a client that never reads its answer.
+//! hyper's parts leave gaps. Its header time-out starts only when it has told HTTP/1.1 from HTTP/2, so a silent client
+//! would hold a connection for ever; and it is the idle time-out of HTTP/1.1 at the same time. HTTP/2 has no idle
+//! time-out. A client that never reads its answer meets none either.
 
 use std::{
     pin::Pin,
@@ -22,7 +22,7 @@ use crate::{
     config::Limits,
 };
 
-/// How long a connection stays that was told of the server's end and has nothing in flight.
+/// How long an idle connection stays open after the server told it that it stops.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 
 /// The requests of a connection.
@@ -30,17 +30,17 @@ struct Requests {
     connected: Instant,
     begun: AtomicU64,
     ended: AtomicU64,
-    /// Of these, the ones that are answered, and the rest of whose body is read away.
+    /// Of these, the requests that have their answer while the rest of their body is read and thrown away.
     reading_away: AtomicU64,
-    /// Those whose answers were made: the rest was given up.
+    /// The requests that were answered. The other ended requests were given up.
     answers: AtomicU64,
-    /// When the last answer was made: microseconds after `connected`.
+    /// When the last answer was made, in microseconds after `connected`.
     answered_us: AtomicU64,
-    /// Whether some of a body is left unread, so that no other request can follow.
+    /// Whether a part of a body is left unread, so that no other request can follow.
     is_spoilt: AtomicBool,
 }
 
-/// A request whose answer is not made yet.
+/// A request whose answer is not finished yet.
 pub(super) struct Busy(Arc<Requests>);
 
 impl Busy {
@@ -50,18 +50,18 @@ impl Busy {
         self.sent(now);
     }
 
-    /// Takes note of when the last of the answer was sent.
+    /// Takes note of when the last byte of the answer was sent.
     pub(super) fn sent(&self, now: Instant) {
         let since = now.saturating_duration_since(self.0.connected);
         self.0.answered_us.store(micros(since), Ordering::Relaxed);
     }
 
-    /// The same for what goes on beside it: the connection is busy until both are dropped.
+    /// Another hold on the same connection, for work beside the request. The connection is busy until both are dropped.
     pub(super) fn also(&self) -> Self {
         Self::begin(&self.0)
     }
 
-    /// The same while the rest of a body is read away, for which a server that stops does not wait.
+    /// A hold for reading away the rest of a body. A server that stops does not wait for it.
     pub(super) fn reading_away(&self) -> ReadingAway {
         let busy = self.also();
         self.0.reading_away.fetch_add(1, Ordering::Relaxed);
@@ -73,7 +73,7 @@ impl Busy {
         Self(Arc::clone(requests))
     }
 
-    /// Takes note that the rest of a body stays unread: the connection ends with the answer.
+    /// Takes note that the rest of a body stays unread. The connection then ends with this answer.
     pub(super) fn spoil(&self) {
         self.0.is_spoilt.store(true, Ordering::Relaxed);
     }
@@ -89,7 +89,7 @@ impl Drop for Busy {
     }
 }
 
-/// A request that is answered, and the rest of whose body is read away.
+/// A request that has its answer, and whose body is still read away.
 pub(super) struct ReadingAway(Busy);
 
 impl ReadingAway {
@@ -105,7 +105,7 @@ impl Drop for ReadingAway {
     }
 }
 
-/// Tells when a connection's time is over.
+/// Says when the time of a connection is over.
 pub(super) struct IdleWatch {
     header_timeout: Duration,
     idle_timeout: Duration,
@@ -124,11 +124,11 @@ pub(super) struct IdleWatch {
 /// A connection of a server that stops.
 struct Leaving {
     timer: Pin<Box<Sleep>>,
-    /// Requests that have begun, and bytes that were written, when the timer was set.
+    /// The requests that had begun, and the bytes that were written, when the timer was set.
     then: (u64, u64),
 }
 
-/// The thing that a connection waits for.
+/// The event that a connection waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// The first byte.
@@ -137,9 +137,9 @@ enum Standing {
     Head { begun: u64 },
     /// The next request.
     Idle,
-    /// Our answers.
+    /// The server's answers.
     Busy,
-    /// That the client takes what follows so many bytes.
+    /// That the client reads on, after so many written bytes.
     Stuck { written: u64 },
 }
 
@@ -177,7 +177,7 @@ impl IdleWatch {
         move || Busy::begin(&requests)
     }
 
-    /// Whether the client may still send some of a body that nobody reads.
+    /// Whether the client may still send a part of a body that nobody reads.
     pub(super) fn is_spoilt(&self) -> bool {
         self.requests.is_spoilt.load(Ordering::Relaxed)
     }
@@ -187,15 +187,14 @@ impl IdleWatch {
         self.requests.answers.load(Ordering::Relaxed)
     }
 
-    /// Whether the time is over. To be asked at the end of each of the connection's turns.
+    /// Whether the time of the connection is over. To be asked at the end of each of its polls.
     ///
-    /// A request that puts the end off does not touch the timer: the timer then fires too early, and is
-    /// set again.
+    /// A request that postpones the end does not touch the timer. The timer then fires too early, and is set again.
     pub(super) fn poll_over(&mut self, passed: Passed, context: &mut Context<'_>) -> Poll<()> {
         let standing = self.standing(passed);
         if self.standing != standing {
             self.standing = standing;
-            // Only these may bring the end nearer.
+            // Only these two can bring the end nearer.
             if matches!(standing, Standing::Head { .. } | Standing::Stuck { .. }) {
                 self.since = self.clock.monotonic();
                 if self.next(self.since) < self.armed {
@@ -213,9 +212,8 @@ impl IdleWatch {
         }
     }
 
-    /// Whether a connection that was told of the server's end has had nothing in flight for a while, and got
-    /// nothing. To be asked at the end of each of its turns. HTTP/2 alone would wait for a client that may
-    /// never answer.
+    /// Whether a connection of a server that stops has had no open request, and has written nothing, for a while. To be
+    /// asked at the end of each of its polls. HTTP/2 alone would wait for a client that may never answer.
     pub(super) fn poll_left(&mut self, passed: Passed, context: &mut Context<'_>) -> Poll<()> {
         loop {
             let begun = self.requests.begun.load(Ordering::Relaxed);
@@ -248,7 +246,7 @@ impl IdleWatch {
         } else if is_busy {
             Standing::Busy
         } else if passed.is_http2 {
-            // Its client may send frames and pings all day without a request.
+            // A client of HTTP/2 may send frames and pings all day without a request.
             Standing::Idle
         } else if passed.read > self.read_then {
             Standing::Head { begun }
@@ -277,7 +275,7 @@ impl IdleWatch {
         self.timer.as_mut().reset(self.armed.into());
     }
 
-    /// When to look again: not later than the idle time-out from now, as a request may end any time.
+    /// The moment to look again: at the latest after the idle time-out, as a request may end at any time.
     fn next(&self, now: Instant) -> Instant {
         let latest = now + self.idle_timeout;
         self.end().map_or(latest, |end| end.min(latest))

@@ -1,7 +1,7 @@
-//! In which manner a request speaks: its protocol, and what its body is said to be.
+//! The manner in which a request speaks: its protocol, and the form that its head says of its body.
 //!
-//! Decided once, from the head, and carried along: answers at once, the general way, the record and every
-//! refusal go by the same decision. Knows no path and no method of the contract.
+//! The head alone decides it, once. Answers at once, the general way, the record and every refusal use the same
+//! decision. This file knows no path and no method of the contract.
 
 use http::{HeaderMap, HeaderName, Method, Request, Version, header};
 
@@ -14,13 +14,13 @@ use crate::status::{HostProblem, Protocol, RequestError};
 /// The beginning of every content type of gRPC.
 const GRPC: &[u8] = b"application/grpc";
 
-/// Says what the messages of gRPC are compressed with.
+/// Names the compression of gRPC's messages.
 pub const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// The beginning of every content type of gRPC-Web.
 const GRPC_WEB: &[u8] = b"application/grpc-web";
 
-/// The content types of gRPC-Web that are spoken here.
+/// The content types of gRPC-Web that the server speaks.
 const GRPC_WEB_TYPES: [&str; 4] = [
     "application/grpc-web",
     "application/grpc-web+proto",
@@ -31,12 +31,12 @@ const GRPC_WEB_TYPES: [&str; 4] = [
 /// The compression that a request names for its body of HTTP/JSON, or for its messages of gRPC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coding {
-    /// Nothing.
+    /// No compression.
     #[default]
     Identity,
-    /// gzip.
+    /// `gzip` or `x-gzip`.
     Gzip,
-    /// Something that is not known here.
+    /// A compression that the server does not know.
     Unknown,
 }
 
@@ -48,7 +48,7 @@ impl Coding {
                 let is = |known: &str| given.eq_ignore_ascii_case(known.as_bytes());
                 coding = match coding {
                     _ if given.is_empty() || is("identity") => continue,
-                    // RFC 9110 (8.4.1.3) has both names for it.
+                    // RFC 9110 (8.4.1.3) names both.
                     Self::Identity if is("gzip") || is("x-gzip") => Self::Gzip,
                     _ => Self::Unknown,
                 };
@@ -58,17 +58,17 @@ impl Coding {
     }
 }
 
-/// The way in which a request is to be understood, by its head: in its extensions. By default, plain
-/// HTTP/JSON.
+/// How a request is to be understood, by its head. It stands in the request's
+/// extensions. By default, it is plain HTTP/JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Manner {
-    /// Decided by the content type; HTTP/JSON where the HTTP method or version cannot carry that.
+    /// Decided by the content type. It is HTTP/JSON where the HTTP method or version cannot carry that content type.
     pub protocol: Protocol,
-    /// gRPC-Web's content type as it is usually written.
+    /// gRPC-Web's content type in its common spelling.
     web_type: Option<&'static str>,
-    /// Said by `Content-Encoding`, or for gRPC by `grpc-encoding`.
+    /// Named by `Content-Encoding`, or for gRPC by `grpc-encoding`.
     pub coding: Coding,
-    /// Whether the body is said to be a form.
+    /// Whether the content type says that the body is a form.
     is_form: bool,
     misfit: Option<Misfit>,
 }
@@ -76,18 +76,18 @@ pub struct Manner {
 /// Why a request is refused, whatever its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Misfit {
-    /// It claims to be gRPC, and its HTTP method or version is not gRPC's.
+    /// Its content type is gRPC's, and its HTTP method or version is not.
     Transport,
-    /// Messages of that form are not spoken.
+    /// The server does not speak messages of that form.
     Codec,
-    /// Nobody can tell which host it is for.
+    /// The request does not say which host it is for.
     Host(HostProblem),
-    /// Nobody can tell how long its caller waits.
+    /// The request does not say how long its caller waits.
     Timeout,
 }
 
 impl Manner {
-    /// Of a request, whatever its body is.
+    /// Reads the manner of a request. The body plays no part.
     pub fn of<B>(request: &Request<B>) -> Self {
         Self::read(request.method(), request.version(), request.headers())
     }
@@ -128,7 +128,7 @@ impl Manner {
         Self { protocol, web_type, coding: Coding::of(headers, &GRPC_ENCODING), is_form, misfit }
     }
 
-    /// Why the request is refused, whatever its path.
+    /// The error of a request that is refused whatever its path.
     pub(super) fn refusal(&self, head: Head<'_>, version: Version) -> Option<RequestError> {
         let kind = || {
             let kind = head.headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
@@ -154,7 +154,7 @@ impl Manner {
         self.misfit.is_some()
     }
 
-    /// Whether such a body is read: one of HTTP/JSON, where it counts.
+    /// Refuses a body of HTTP/JSON that is a form.
     pub fn check_body(&self, body: &[u8]) -> Result<(), RequestError> {
         match self.is_form && !body.is_empty() {
             true => Err(RequestError::FormPost),
@@ -162,14 +162,14 @@ impl Manner {
         }
     }
 
-    /// The content type of gRPC-Web, as the library that speaks it knows it.
+    /// The content type of gRPC-Web in the spelling that the library knows.
     pub(super) fn web_type(&self) -> Option<&'static str> {
         self.web_type
     }
 }
 
-/// What RFC 9112 (3.2) has a server refuse. HTTP/2 says in `:authority` which host a request is for, and its
-/// library looks at that.
+/// The problems of `Host` for which RFC 9112 (3.2) has a server refuse a request. HTTP/2 names the
+/// host in `:authority`, and its library checks that.
 fn host_problem(version: Version, headers: &HeaderMap) -> Option<HostProblem> {
     if version > Version::HTTP_11 {
         return None;
@@ -183,7 +183,7 @@ fn host_problem(version: Version, headers: &HeaderMap) -> Option<HostProblem> {
     }
 }
 
-/// Whether it is a name or an address, and perhaps a port. It is empty where the target has no host.
+/// Whether the bytes are a name or an address, with or without a port. They are empty where the target has no host.
 fn is_host(host: &[u8]) -> bool {
     let is_of_an_address = |byte: u8| byte.is_ascii_hexdigit() || b":.".contains(&byte);
     let is_of_a_name =

@@ -1,4 +1,4 @@
-//! What operators and their machines ask: `/healthz`, `/readyz` and `/metrics`.
+//! The paths for operators and their machines: `/healthz`, `/readyz` and `/metrics`.
 
 use std::{
     net::IpAddr,
@@ -22,7 +22,8 @@ use crate::{
     telemetry,
 };
 
-/// Says whether requests can be served now, with a line for operators: why not, or what is wrong all the same.
+/// Says whether requests can be served now, with a line for operators: why they cannot,
+/// or which problem there is although they can.
 pub type Readiness = Arc<dyn Fn() -> Result<Option<String>, String> + Send + Sync>;
 
 pub(super) struct Operational {
@@ -34,13 +35,13 @@ pub(super) struct Operational {
 }
 
 impl Operational {
-    /// Whether the path is for operators alone. No page of another origin has business there, so none may read
-    /// what is answered, whoever may ask.
+    /// Whether the path is for operators alone. Pages of other origins need no answer
+    /// from there, so CORS never allows them one.
     pub(super) fn is_at(path: &str) -> bool {
         matches!(path, "/healthz" | "/readyz" | "/metrics")
     }
 
-    /// The answer, if the request's path is one of ours and the client may know it.
+    /// The answer, if the path is one of these and the client may read it.
     pub(super) fn answer(
         &self,
         (method, path, protocol): (&Method, &str, Protocol),
@@ -77,9 +78,9 @@ impl Operational {
         (self.readiness)()
     }
 
-    /// The connection's peer and the client that it speaks for must both be allowed. Headers can
-    /// only take this away: a proxy on this machine that was never declared would otherwise show
-    /// the metrics to the world, as everything that it forwards comes from loopback.
+    /// Whether the client may read the metrics. The connection's peer and the client behind it must both be allowed. A
+    /// header can only forbid, not allow: everything that a proxy on this machine forwards comes from loopback, so a
+    /// proxy that was never declared would show the metrics to the world.
     fn may_read_metrics(&self, headers: &HeaderMap, peer: IpAddr, client: ClientAddress) -> bool {
         let allowed =
             |address: IpAddr| address.is_loopback() || lies_in(&self.metrics_allow, address);
@@ -88,14 +89,14 @@ impl Operational {
     }
 }
 
-/// The text of `/metrics`. Making it is dear: it holds every counter and the process's figures from `/proc`.
+/// The text of `/metrics`. Making it is expensive: it holds every counter and the process's figures from `/proc`.
 pub(super) struct Metrics {
     pace: DefaultDirectRateLimiter,
     last: Mutex<Bytes>,
 }
 
 impl Metrics {
-    /// The new texts of a second, and at once. Above that, the last text is the answer.
+    /// The most new texts in a second, and at once. Above that, the last text is the answer.
     const PER_SECOND: u32 = 20;
 
     pub(super) fn new() -> Self {
@@ -109,7 +110,7 @@ impl Metrics {
 
     fn answer(&self) -> Response<Body> {
         let body = {
-            // One text at a time: those who ask meanwhile would each hold a worker for the same figures.
+            // One text at a time: several requests at once would each hold a worker for the same figures.
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             if self.pace.check().is_ok() {
                 *last = telemetry::metrics_text().into();

@@ -1,6 +1,6 @@
-//! What happens to every request before and after the application, from the outside in: its id and
-//! log span, its record, CORS, the operational paths, the limit on requests at once, the deadline,
-//! and panics. Every refusal is an `Error`, answered in the request's protocol.
+//! The steps around the application for every request, from the outside in: the id and the log span, the record,
+//! CORS, the operational paths, the limit on requests at once, the deadline, and panics. Every refusal is an
+//! `Error`, answered in the request's protocol.
 
 use std::{
     any::Any,
@@ -44,7 +44,7 @@ use crate::{
     telemetry::PANICS,
 };
 
-/// What answers requests in the end.
+/// The application.
 #[derive(Clone)]
 pub struct App {
     at_once: Option<Arc<dyn AnswersAtOnce>>,
@@ -54,8 +54,8 @@ pub struct App {
 type General = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 impl App {
-    /// Answers everything. It finds a [`CorrelationId`], a [`ClientAddress`] and a [`Deadline`] in each
-    /// request's extensions, [`Who`] to fill in, and a [`Seat`] that wants to know the key.
+    /// Answers every request with `general`. In each request's extensions it finds a [`CorrelationId`], a
+    /// [`ClientAddress`], a [`Deadline`], [`Who`] to fill in, and a [`Seat`] to tell the key to.
     pub fn new<S>(general: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
@@ -65,18 +65,18 @@ impl App {
         Self { at_once: None, general: BoxCloneSyncService::new(general) }
     }
 
-    /// With methods that are asked first.
+    /// Asks `answers` before the general way.
     pub fn with_answers_at_once(self, answers: Arc<dyn AnswersAtOnce>) -> Self {
         Self { at_once: Some(answers), ..self }
     }
 
-    /// The same where every request goes the general way.
+    /// The same application, with the general way alone.
     pub fn general_only(self) -> Self {
         Self { at_once: None, ..self }
     }
 }
 
-/// An answer that is there or is being made.
+/// An answer that is finished or is being made.
 #[expect(
     clippy::large_enum_variant,
     reason = "the large one is the usual one, and a box would cost more"
@@ -100,7 +100,7 @@ impl Future for Answering {
     }
 }
 
-/// What is known of a request from the start.
+/// The facts about a request that are known from the start.
 struct Arrival {
     started: Instant,
     manner: Manner,
@@ -224,7 +224,7 @@ impl Pipeline {
         }
     }
 
-    /// What the general way answers to a panic.
+    /// The same answer that the general way gives to a panic.
     #[cold]
     fn after_panic(
         &self,
@@ -261,7 +261,7 @@ impl Pipeline {
         let Deadline(until) = self.deadline(&arrival, &head.headers);
         let body = body.into_body(until, seat.clone());
         let request = Request::from_parts(head, body);
-        // In a place of its own, or every request that is answered at once would carry its size around.
+        // In a box of its own, or every request that is answered at once would carry the size of this future around.
         Box::pin(self.answer_generally(request, peer, arrival, seat, busy)).await
     }
 
@@ -274,7 +274,7 @@ impl Pipeline {
         busy: Busy,
     ) -> Response<RecordedBody> {
         if request.version() == Version::HTTP_2 {
-            // Becomes a task here: others of its connection need not wait for what takes long.
+            // Becomes a task here, so that other requests of its connection do not wait for slow work.
             yield_now().await;
         }
         let who = Who::default();
@@ -297,7 +297,7 @@ impl Pipeline {
         let mut response = fit_for(&method, response);
         self.complete(allowed_origin, &arrival.id, response.headers_mut());
         if busy.is_spoilt() {
-            // Of HTTP/1.1 alone. A client that is told does not try to use the connection again.
+            // HTTP/1.1 alone has this. A client that is told does not try to use the connection again.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let label = response.extensions().get::<RouteLabel>().cloned();
@@ -311,7 +311,7 @@ impl Pipeline {
         Deadline(arrival.started + budget(self.limits.request_timeout(), headers))
     }
 
-    /// The headers that every answer has.
+    /// Adds the headers that every answer has.
     fn complete(
         &self,
         allowed_origin: Option<HeaderValue>,
@@ -319,7 +319,7 @@ impl Pipeline {
         headers: &mut HeaderMap,
     ) {
         self.cors.expose(allowed_origin, headers);
-        // A finished answer has a place for it, and need not grow.
+        // A finished answer has a place for the id, so its header map need not grow.
         match headers.get_mut(correlation_id::HEADER) {
             Some(place) => *place = id.header(),
             None => _ = headers.insert(correlation_id::HEADER, id.header()),
@@ -341,7 +341,7 @@ impl Pipeline {
         if let Some(preflight) = self.cors.preflight(&request) {
             return preflight;
         }
-        // Not as one reference, since a body cannot be shared between threads.
+        // Not as one reference to the request, since a body cannot be shared between threads.
         let asked = (request.method(), request.uri().path(), manner.protocol);
         let headers = request.headers();
         if let Some(answer) = self.operational.answer(asked, headers, peer, arrival.client) {
@@ -354,7 +354,7 @@ impl Pipeline {
             return refuse(manner, &error);
         }
         let response = self.call(request, manner, deadline, seat).await;
-        // What follows is the client's pace.
+        // From here on the client sets the pace.
         match seat.leave() {
             Some(error) => refuse(manner, &error),
             None => response,
@@ -380,8 +380,8 @@ impl Pipeline {
     }
 }
 
-/// The answer to a request with this method: to HEAD, the headers of the GET with the length of its body, which
-/// is left out. HTTP/2 takes a body there for a fault.
+/// Makes the answer fit a request with this method. HEAD gets the headers of the GET with the length of its
+/// body, and no body: HTTP/2 takes a body there for a fault.
 pub fn fit_for(method: &Method, response: Response<Body>) -> Response<Body> {
     if *method != Method::HEAD {
         return response;
@@ -393,7 +393,7 @@ pub fn fit_for(method: &Method, response: Response<Body>) -> Response<Body> {
     Response::from_parts(parts, Body::empty())
 }
 
-/// Counts a panic. What it says is for the log alone.
+/// Counts a panic. Its text is for the log alone.
 fn panicked(panic: &(dyn Any + Send)) -> Error {
     metrics::counter!(PANICS).increment(1);
     let text = panic.downcast_ref::<&str>().copied();
@@ -409,8 +409,8 @@ pub(super) fn refuse_request(manner: Manner, error: &RequestError) -> Response<B
     in_manner(manner, request_error_response(manner.protocol, error))
 }
 
-/// The layer that knows gRPC-Web is inside the application; in answers without a body it only
-/// changes this header.
+/// Gives an answer the content type of gRPC-Web. The layer that knows gRPC-Web lies inside the application, and
+/// in answers without a body it changes this header alone.
 fn in_manner(manner: Manner, mut response: Response<Body>) -> Response<Body> {
     if let Some(kind) = manner.web_type() {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -1,5 +1,5 @@
-//! Plain HTTP on the port of TLS: told from a handshake by its first byte, and answered that this port speaks
-//! HTTPS, since a client that is only closed shows its user a riddle.
+//! Plain HTTP on the port of TLS. Its first byte tells it from a handshake. The server answers that this port speaks
+//! HTTPS, since a client whose connection is only closed shows its user a riddle.
 
 use std::{
     convert::Infallible,
@@ -24,7 +24,7 @@ use super::{
     http2::{
         first_run::RunFirst,
         linger::linger,
-        wire::{Wire, turn},
+        wire::{Wire, poll_connection},
     },
     pipeline::refuse_request,
 };
@@ -37,7 +37,7 @@ pub(super) async fn is_spoken(stream: &TcpStream) -> io::Result<bool> {
     Ok(seen == 1 && first[0].is_ascii_uppercase())
 }
 
-/// Answers one request, over HTTP/1.1 or HTTP/2. The time for it is for the caller to limit.
+/// Answers one request, over HTTP/1.1 or HTTP/2. The caller limits the time.
 pub(super) async fn refuse(stream: TcpStream, shutdown: &Shutdown) {
     let wire = Wire::new(stream, 1);
     let is_answered = Arc::new(AtomicBool::new(false));
@@ -51,10 +51,10 @@ pub(super) async fn refuse(stream: TcpStream, shutdown: &Shutdown) {
     protocols.http1().keep_alive(false);
     let mut connection = pin!(protocols.serve_connection(TokioIo::new(wire.clone()), service));
     let served = poll_fn(|context| {
-        let mut polled = turn(connection.as_mut(), &wire, 0, context);
+        let mut polled = poll_connection(connection.as_mut(), &wire, 0, context);
         if polled.is_continue() && is_answered.swap(false, Ordering::Relaxed) {
             connection.as_mut().graceful_shutdown();
-            polled = turn(connection.as_mut(), &wire, 0, context);
+            polled = poll_connection(connection.as_mut(), &wire, 0, context);
         }
         match polled {
             ControlFlow::Continue(_) => Poll::Pending,

@@ -1,5 +1,5 @@
-//! One line of the access log and one count in the metrics for every request, whatever becomes of
-//! it. Never a body, a query or a header's value.
+//! Writes one line of the access log and one count in the metrics for every request, however it
+//! ends. Never a body, a query or a header's value.
 
 use std::{
     borrow::Cow,
@@ -27,10 +27,10 @@ use crate::{
     telemetry::{REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT},
 };
 
-/// Which method or route answered: see [`Who`]; an answer of our own has it in its extensions. There must be
-/// few of them, as each is a series of its own in the metrics.
+/// The method or route that answered. A request finds its label through [`Who`]. An answer of `net` has its label in
+/// its extensions. There must be few labels, as each is a series of its own in the metrics.
 ///
-/// Holds on to its series, since to find one by its labels costs more than to count.
+/// A label holds its series, since finding a series by its labels costs more than counting.
 #[derive(Clone, Debug)]
 pub struct RouteLabel(Arc<Route>);
 
@@ -43,19 +43,19 @@ struct Route {
 #[derive(Debug)]
 struct Series {
     seconds: Histogram,
-    /// Of [`USUAL_CODES`].
+    /// One for each of [`USUAL_CODES`].
     counters: [OnceLock<Counter>; USUAL_CODES.len()],
 }
 
 const USUAL_CODES: [&str; 3] = ["200", "304", "Ok"];
 
 impl RouteLabel {
-    /// Of that name in the metrics and the log.
+    /// `name` stands in the metrics and the log.
     pub fn new(name: &str) -> Self {
         Self(Arc::new(Route { name: name.to_owned(), by_protocol: Default::default() }))
     }
 
-    /// Of requests for no method that has a name.
+    /// The label of requests for no method that has a name.
     fn unknown() -> &'static Self {
         static UNKNOWN: LazyLock<RouteLabel> = LazyLock::new(|| RouteLabel::new("unknown"));
         &UNKNOWN
@@ -90,7 +90,7 @@ impl RouteLabel {
     }
 }
 
-/// The most of a path that goes into the log.
+/// The most bytes of a path that are logged.
 const MOST_PATH_BYTES: usize = 200;
 
 impl Protocol {
@@ -115,7 +115,7 @@ impl Recorder {
         Self { clock, log_success, in_flight: metrics::gauge!(REQUESTS_IN_FLIGHT) }
     }
 
-    /// Whether requests are logged that succeed.
+    /// Whether requests that succeed are logged.
     pub(super) fn logs_success(&self) -> bool {
         self.log_success
     }
@@ -125,7 +125,7 @@ impl Recorder {
     }
 }
 
-/// The log's account of a request.
+/// The facts of a request that only the log needs.
 pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) uri: Uri,
@@ -134,25 +134,25 @@ pub(super) struct Asked {
     pub(super) who: Who,
 }
 
-/// The facts about a request so far. They are written down when this is dropped: after the answer's
-/// last byte, or when the client has gone or broken off.
+/// The facts about a request so far. They are written when this is dropped: after the answer's last
+/// byte, or when the client has left or broken off.
 pub(super) struct Record {
     recorder: Arc<Recorder>,
     started: Instant,
     protocol: Protocol,
-    /// None where it is never logged.
+    /// `None` where the request is never logged.
     asked: Option<Box<Asked>>,
     is_in_flight: bool,
     route: Option<RouteLabel>,
     status: Option<StatusCode>,
     grpc_code: Option<Code>,
-    /// Why it was refused, where that is logged.
+    /// Why the request was refused, where that is logged.
     reason: Option<String>,
     broken_off: bool,
 }
 
 impl Record {
-    /// Of a request that goes the general way.
+    /// For a request that goes the general way.
     pub(super) fn start(
         recorder: &Arc<Recorder>,
         started: Instant,
@@ -165,8 +165,8 @@ impl Record {
         record
     }
 
-    /// Of one that was answered at once, and so never was in flight. It is no fault either, so what
-    /// was asked matters only where everything is logged.
+    /// For a request that was answered at once, and so was never in flight. It is no failure either, so
+    /// `asked` is needed only where every request is logged.
     pub(super) fn at_once(
         recorder: &Arc<Recorder>,
         started: Instant,
@@ -193,7 +193,7 @@ impl Record {
         }
     }
 
-    /// Takes note of the answer's head; the body carries the record from here.
+    /// Takes note of the answer's head. From here the body carries the record.
     pub(super) fn follow<B>(
         mut self,
         route: Option<RouteLabel>,
@@ -239,18 +239,18 @@ impl Record {
         now.saturating_duration_since(self.started)
     }
 
-    /// The code, and whether it is the server's fault.
+    /// The code, and whether the server is to blame.
     fn outcome(&self) -> (Cow<'_, str>, bool) {
         let Some(status) = self.status.as_ref().filter(|_| !self.broken_off) else {
             return ("gone".into(), false);
         };
         if self.protocol == Protocol::Http || !status.is_success() {
-            // A probe's no is what it asked for, not a failure.
+            // A probe asks whether the server is ready. The answer no is not a failure.
             let is_probe =
                 || self.asked.as_ref().is_some_and(|asked| asked.uri.path() == "/readyz");
             return (status.as_str().into(), status.is_server_error() && !is_probe());
         }
-        // gRPC-Web has its trailers in the body; errors without one have the code in the head.
+        // gRPC-Web has its trailers in the body. Errors without a body have the code in the head.
         let code = self.grpc_code.unwrap_or(Code::Ok);
         let fault = matches!(
             code,
@@ -260,7 +260,7 @@ impl Record {
                 | Code::Unavailable
                 | Code::DataLoss
         );
-        // A body that did not come is the client's fault, though its time is over.
+        // A body that did not arrive is the client's fault, although the deadline passed.
         let is_late = self.reason.as_deref() == Some(RequestError::BodyLate.reason());
         let fault = fault && !is_late;
         match code {
@@ -269,7 +269,8 @@ impl Record {
         }
     }
 
-    /// Not in the request's span: to enter one, and to write what it holds, takes as long as all the rest.
+    /// Writes the log line, outside the request's span: entering a span and writing
+    /// its fields takes as long as all the rest.
     fn log(&self, asked: &Asked, code: &str, fault: bool) {
         let Asked { method, uri, client: ClientAddress(client), id, who } = asked;
         let path = &uri.path()[..uri.path().floor_char_boundary(MOST_PATH_BYTES)];
@@ -291,7 +292,7 @@ impl Record {
     }
 }
 
-/// The span of whatever is logged about a request. As an error's, so that no level of the log hides it.
+/// The span of every log line about a request. It has the level of errors, so that no log level hides it.
 pub(super) fn span(id: &CorrelationId) -> Span {
     tracing::error_span!("request", request_id = %id)
 }
@@ -313,7 +314,7 @@ impl Drop for Record {
 
 /// The content of an answer.
 pub(super) enum Content {
-    /// Those of an answer that was given at once.
+    /// The content of an answer that was given at once.
     Whole(WholeBody),
     /// The body that the application made.
     Made(Body),
@@ -331,7 +332,7 @@ impl From<Body> for Content {
     }
 }
 
-/// An answer's body. Until it is gone, its connection counts as busy and its record is open.
+/// An answer's body. Until it is dropped, its connection counts as busy and its record is open.
 pub(super) struct RecordedBody {
     content: Content,
     polled: bool,
@@ -386,7 +387,7 @@ impl Drop for RecordedBody {
         if let Content::Made(_) = self.content {
             self.busy.sent(self.record.recorder.now());
         }
-        // Bodies of HEAD are never polled, and of known length not to their end.
+        // Bodies of HEAD are never polled. Bodies of known length are not polled to their end.
         self.record.broken_off = self.polled && !self.ended && !self.is_end_stream();
     }
 }

@@ -1,9 +1,9 @@
-//! What all requests share: places for those that are worked on, and room for the bytes of bodies.
+//! The shared resources of all requests: places for requests that are worked on, and room for the bytes of bodies.
 //!
-//! Nobody has so much that others find nothing: who has some takes more only as long as that leaves as much free
-//! as it then has. So one alone gets half, two get a third each, and whoever has nothing yet finds something. Who
-//! that is: a key, or an address while no key is known. A place is for the server's work: who waits for the
-//! client has none. Knows no protocol.
+//! Nobody may take so much that others find nothing. A client that has some may take more only while at least as much
+//! stays free as it then has. So a single client gets half, two clients get a third each, and a client that has nothing
+//! yet finds something. A client is a key, or an address while no key is known. A place is for the server's work: a
+//! request that waits for its client has none. This file knows no protocol.
 
 use std::{
     collections::HashMap,
@@ -22,18 +22,19 @@ use crate::{
     telemetry::{BODY_BYTES, OVERLOADED, RATE_LIMITED},
 };
 
-/// What a body counts that is waited for: its request takes memory, however little of it has come.
+/// The least that a body counts while the server waits for it. Its request takes
+/// memory, however little of it has arrived.
 const LEAST_BODY_BYTES: u64 = 16 << 10;
 
-/// When whoever was refused may try again.
+/// When a refused client may try again.
 const RETRY_AFTER_MS: u64 = 1_000;
 
-/// How long a client waits for being told that it asks too often, of whom no others wait. Those that do not heed it
-/// would else take as much of the server as all others together.
+/// How long a client waits to learn that it asks too often, if no other request of it waits. Clients that ignore the
+/// refusal would otherwise take as much of the server as all others together.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// So many more that wait double the pause: so no more than a thousand a second go on.
+/// This many more waiting requests double the pause. So at most a thousand in a second go on.
 const PAUSED_TOGETHER: u32 = 100;
 
 /// The places and bytes of a server.
@@ -65,7 +66,7 @@ impl Room {
         Seat(Arc::new(Held { room: Arc::clone(self), state: Mutex::new(state) }))
     }
 
-    /// Has a connection wait, unless so much of the same address does.
+    /// A pause for a connection, unless `most` of the same address wait already.
     pub(super) fn hold_up(self: &Arc<Self>, client: ClientAddress, most: u64) -> Option<Paused> {
         let whose = Whose::Address(client.network());
         let waiting = lock(&self.paused).of(&whose);
@@ -73,7 +74,7 @@ impl Room {
     }
 }
 
-/// Who has a share.
+/// The client whose share it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Whose {
     Address(IpAddr),
@@ -89,7 +90,7 @@ impl Whose {
     }
 }
 
-/// So much of something, and who has how much of it.
+/// An amount of one resource, and how much of it each client has.
 struct Pool {
     what: &'static str,
     most: u64,
@@ -135,7 +136,7 @@ impl Pool {
     fn take(&self, whose: &Whose, amount: u64) -> Result<(), Error> {
         let mut taken = lock(&self.taken);
         let (free, own) = (self.most - taken.all, taken.of(whose));
-        // The first finds what there is, so that a small pool is not useless.
+        // The first request may take all that is free, so that a small pool is of use.
         let least_left = if own == 0 { 0 } else { own + amount };
         if amount + least_left > free {
             return Err(self.refusal(whose, own, free));
@@ -148,7 +149,8 @@ impl Pool {
         lock(&self.taken).remove(whose, amount);
     }
 
-    /// Whoever has nothing of what is left is no cause of that.
+    /// The error of a request that finds no place. A client that has nothing of the pool did not fill
+    /// it, and is told that the server is overloaded.
     #[cold]
     fn refusal(&self, whose: &Whose, own: u64, free: u64) -> Error {
         if own == 0 || free == 0 {
@@ -162,8 +164,8 @@ impl Pool {
     }
 }
 
-/// What a request has of the server, in its extensions. Its place is given back with its answer's head, its bytes
-/// when nobody has this any more.
+/// The resources that a request has of the server, in its extensions. The place is given back with the head of
+/// the answer, the bytes with the last clone of the seat.
 #[derive(Clone)]
 pub struct Seat(Arc<Held>);
 
@@ -176,23 +178,23 @@ struct State {
     whose: Whose,
     standing: Standing,
     bytes: u64,
-    /// Why the body was not read on.
+    /// Why the body was not read to its end.
     refused: Option<Error>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// Without a place, before or after all work.
+    /// It has no place, before or after all work.
     Outside,
-    /// With one.
+    /// It has a place.
     Working,
-    /// Without one until the client has sent the rest of the body.
+    /// It has no place until the client has sent the rest of the body.
     Waiting,
 }
 
 impl Seat {
-    /// Takes note of the key that it belongs to, once that may be used: what it has counts as that key's from
-    /// now on. Refused where the key has its share already.
+    /// Takes note of the key of the request, once the key may be used. All that the seat has counts as the key's
+    /// from now on. Fails where the key has its share already.
     pub fn belongs_to(&self, key: &str) -> Result<(), Error> {
         let (room, mut state) = (&self.0.room, self.0.state());
         let (standing, bytes) = (state.standing, state.bytes);
@@ -205,7 +207,6 @@ impl Seat {
         self.0.hold(&mut state, bytes)
     }
 
-    /// Takes a place.
     pub(super) fn take(&self) -> Result<(), Error> {
         let mut state = self.0.state();
         self.0.room.places.take(&state.whose, 1)?;
@@ -213,7 +214,7 @@ impl Seat {
         Ok(())
     }
 
-    /// The rest of the body is waited for, of which so many bytes have come.
+    /// Takes note that the request waits for the rest of its body, of which `come` bytes have arrived.
     pub(super) fn waits(&self, come: u64) -> Result<(), Error> {
         let mut state = self.0.state();
         if state.standing == Standing::Working {
@@ -224,15 +225,16 @@ impl Seat {
         held.map_err(|error| self.0.refuse(&mut state, error))
     }
 
-    /// Whether it is.
+    /// Whether the request waits for the rest of its body.
     pub(super) fn is_waiting(&self) -> bool {
         self.0.state().standing == Standing::Waiting
     }
 
-    /// More of the body has come: so many bytes in all. With the last of it the work goes on.
+    /// Takes note that `come` bytes of the body have arrived in all. With the last of
+    /// them, the request takes a place again.
     pub(super) fn comes(&self, come: u64, is_whole: bool) -> Result<(), Error> {
         let mut state = self.0.state();
-        // What was here at once counts from there on.
+        // Bytes that arrived without waiting count from there on.
         let bytes = if come > LEAST_BODY_BYTES { come } else { 0 };
         let held = self.0.hold(&mut state, bytes).and_then(|()| match is_whole {
             true => self.0.go_on(&mut state),
@@ -241,19 +243,19 @@ impl Seat {
         held.map_err(|error| self.0.refuse(&mut state, error))
     }
 
-    /// Gives the place back for good. Why the body was not read on, if it was not.
+    /// Gives the place back for good. Returns why the body was not read to its end, if it was not.
     pub(super) fn leave(&self) -> Option<Error> {
         let mut state = self.0.state();
         self.0.leave(&mut state);
         state.refused.take()
     }
 
-    /// Gives the place back of a request that waits for what it may take, and takes little itself.
+    /// Gives the place back while the request waits for a limit of its own, and takes little of the server.
     pub fn step_aside(&self) {
         self.0.leave(&mut self.0.state());
     }
 
-    /// Has somebody wait who asks too often: the longer, the more of the same one do.
+    /// Delays the answer to a client that asks too often: the longer, the more of its requests are delayed.
     pub(super) async fn pause(&self) {
         let paused = {
             let mut state = self.0.state();
@@ -264,7 +266,7 @@ impl Seat {
     }
 }
 
-/// What waits a while: a request for its answer, a connection for its turn.
+/// A delay: of an answer, or of a connection that is not let in yet.
 pub(super) struct Paused {
     room: Arc<Room>,
     whose: Whose,
@@ -276,7 +278,6 @@ impl Paused {
         Self { room: Arc::clone(room), whose }
     }
 
-    /// How long.
     pub(super) fn time(&self) -> Duration {
         let all = u32::try_from(lock(&self.room.paused).of(&self.whose)).unwrap_or(u32::MAX);
         let more = SHORTEST_PAUSE.saturating_mul(all.saturating_sub(1)) / PAUSED_TOGETHER;
@@ -295,7 +296,7 @@ impl Held {
         lock(&self.state)
     }
 
-    /// Has so many bytes in all, at least.
+    /// Makes sure that the seat has at least so many bytes in all.
     fn hold(&self, state: &mut State, bytes: u64) -> Result<(), Error> {
         let more = bytes.saturating_sub(state.bytes);
         if more > 0 {
@@ -364,7 +365,7 @@ mod tests {
         tried.map_or_else(|error| error.reason(), |()| "")
     }
 
-    /// As many places as one address gets now.
+    /// Takes as many places as one address gets now.
     fn taken(room: &Arc<Room>, address: usize) -> Vec<Seat> {
         let seats = std::iter::repeat_with(|| seat(room, address));
         seats.take_while(|seat| seat.take().is_ok()).collect()
@@ -434,7 +435,7 @@ mod tests {
         assert_eq!(reason(fifth.waits(0)), "BODIES_AT_ONCE_LIMIT");
         assert!(!fifth.is_waiting());
         assert_eq!(fifth.leave().unwrap().reason(), "BODIES_AT_ONCE_LIMIT");
-        // Two places, of which this address has one at most.
+        // There are two places, and this address may have one of them.
         assert_eq!(reason(waiting[0].comes(9, false)), "");
         assert!(waiting[0].is_waiting());
         assert_eq!(reason(waiting[0].comes(9, true)), "");
@@ -502,7 +503,7 @@ mod tests {
             |seat| seat.comes(3 * LEAST_BODY_BYTES, true),
             |seat| Ok(_ = seat.leave()),
         ];
-        // Whoever else is there makes some of them fail.
+        // The other seats make some of the steps fail.
         for others in 0..4 {
             let other: Vec<Seat> = (0..others).map(|i| seat(&room, 7 + i)).collect();
             for seat in &other {

@@ -1,4 +1,4 @@
-//! How a server is told to stop, and by which signals.
+//! The way to tell a server to stop, and the signals that do it.
 
 use std::{io, sync::Arc};
 
@@ -7,7 +7,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Tls;
 
-/// Tells servers to stop: first gently, then at once.
+/// Tells servers to stop: first after the open requests, then at once.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     drain: CancellationToken,
@@ -15,28 +15,28 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Nobody has asked yet.
+    /// A server with this serves on until somebody calls [`Self::drain`] or [`Self::abort`].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// No new connections; what is in flight is finished.
+    /// Has servers accept no new connections and finish the open requests.
     pub fn drain(&self) {
         self.drain.cancel();
     }
 
-    /// Everything ends now.
+    /// Has servers end everything now.
     pub fn abort(&self) {
         self.drain.cancel();
         self.abort.cancel();
     }
 
-    /// Waits until somebody asks to stop.
+    /// Waits until the servers are to drain.
     pub async fn draining(&self) {
         self.drain.cancelled().await;
     }
 
-    /// Waits until somebody asks to stop at once.
+    /// Waits until the servers are to end at once.
     pub async fn aborted(&self) {
         self.abort.cancelled().await;
     }
@@ -50,7 +50,7 @@ impl Shutdown {
     }
 }
 
-/// Drains at the first SIGTERM or SIGINT, aborts at the second.
+/// Drains at the first SIGTERM or SIGINT, and aborts at the second.
 pub fn stop_on_signals(shutdown: Shutdown) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -72,8 +72,8 @@ pub fn stop_on_signals(shutdown: Shutdown) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the certificate and its key again at every SIGHUP. Without TLS the signal does nothing,
-/// instead of ending the program.
+/// Reads the certificate and its key again at every SIGHUP. Without TLS the signal does
+/// nothing: by default it would end the program.
 pub fn reload_on_signal(tls: Option<Arc<Tls>>) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {

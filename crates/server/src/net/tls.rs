@@ -14,32 +14,24 @@ use x509_cert::{Certificate, der::Decode};
 
 use crate::telemetry::CERTIFICATE_EXPIRY;
 
-/// Why TLS cannot be set up; one line each.
+/// Why TLS cannot be set up. Each message is one line.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub enum TlsError {
-    /// The file cannot be used for what it should hold.
+    /// The file does not hold a usable certificate or key.
     #[error("cannot use the TLS {what} {}: {problem}", path.display())]
     File {
         /// `certificate` or `key`.
         what: &'static str,
-        /// The file.
         path: PathBuf,
-        /// What is wrong.
         problem: String,
     },
-    /// Both files are fine, but not together.
+    /// Each of the files is valid, but they do not belong together.
     #[error("cannot use the TLS certificate {} with the key {}: {problem}", cert.display(), key.display())]
-    Together {
-        /// The certificate's file.
-        cert: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
+    Together { cert: PathBuf, key: PathBuf, problem: String },
 }
 
-/// TLS with the files' content as it was when they were last read.
+/// TLS with the files' content of the last successful read.
 pub struct Tls {
     cert: PathBuf,
     key: PathBuf,
@@ -52,10 +44,9 @@ impl Tls {
         Ok(Self { cert: cert.to_owned(), key: key.to_owned(), current })
     }
 
-    /// Reads the files again, for connections from now on. If they are not right, those that were
-    /// read before stay in use.
+    /// Reads the files again, for new connections. If they are not valid, the content of the last read stays in use.
     pub fn reload(&self) -> Result<(), TlsError> {
-        // A whole new configuration: sessions of the old certificate cannot be resumed with it.
+        // A whole new configuration, so that sessions of the old certificate cannot be resumed.
         let next = Arc::new(read(&self.cert, &self.key)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
@@ -76,7 +67,8 @@ fn read(cert: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
     if chain.is_empty() {
         return Err(certificate("it holds no PEM certificate".to_owned()));
     }
-    // Of what a client checks, the first that ends; what cannot be read is for clients to refuse.
+    // The first end among the chain's certificates, since a client checks all of them. A certificate
+    // that cannot be parsed is left to clients to refuse.
     let expiry = chain.iter().filter_map(expiry).reduce(f64::min);
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
         let problem = explain(&error, "private key");
@@ -112,7 +104,7 @@ fn explain(error: &pem::Error, what: &str) -> String {
     }
 }
 
-/// Seconds since the epoch.
+/// The end of the certificate's validity, in seconds since the epoch.
 fn expiry(certificate: &CertificateDer<'_>) -> Option<f64> {
     let certificate = Certificate::from_der(certificate).ok()?;
     Some(certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs_f64())

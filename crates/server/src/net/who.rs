@@ -1,12 +1,12 @@
-//! Who a request is from and which method it asks for, as the log and the metrics show it. Only the application
-//! can find that out.
+//! The key, the staff member and the method of a request, as the log and the metrics show
+//! them. Only the application can find them out.
 
 use std::sync::{Arc, OnceLock};
 
 use super::record::RouteLabel;
 
-/// In a request's extensions, for the application to fill in as soon as it knows: a request that is refused, or
-/// ends before its answer, is logged with what was found by then. No secrets.
+/// Stands in a request's extensions. The application fills it in as soon as it knows something, so that a request that
+/// is refused, or ends before its answer, is logged with the facts so far. It holds no secrets.
 #[derive(Clone, Debug, Default)]
 pub struct Who(Arc<Found>);
 
@@ -18,17 +18,17 @@ struct Found {
 }
 
 impl Who {
-    /// Which method is asked for.
+    /// Takes note of the method that is asked for.
     pub fn asks_for(&self, method: &RouteLabel) {
         _ = self.0.method.set(method.clone());
     }
 
-    /// Which key was shown; whether it may be used is another question.
+    /// Takes note of the key that was sent, whether or not it may be used.
     pub fn shows_key(&self, id: &str) {
         _ = self.0.key.set(id.to_owned());
     }
 
-    /// Which staff member acts.
+    /// Takes note of the staff member who acts.
     pub fn acts_as(&self, staff_id: &str) {
         _ = self.0.staff.set(staff_id.to_owned());
     }

@@ -1,12 +1,11 @@
-//! The first run of a request of HTTP/2: in its connection's turn, so that an answer that needs no waiting costs no
-//! task and is sent with the others of that turn.
+//! Polls a request of HTTP/2 for the first time within the poll of its connection. So an answer that needs no waiting
+//! costs no task, and is sent together with the other answers of that poll.
 
 use std::task::{Context, Waker};
 
 use hyper::rt::Executor;
 
-/// Runs each request of HTTP/2 in its connection's turn, as far as it goes. Only a request that has to wait becomes a
-/// task.
+/// Polls each request of HTTP/2 once, in place. Only a request that has to wait becomes a task.
 #[derive(Clone, Copy)]
 pub(in crate::net) struct RunFirst;
 
@@ -16,7 +15,7 @@ where
 {
     fn execute(&self, future: F) {
         let mut future = Box::pin(future);
-        // A task polls it again, so nobody has to be woken.
+        // The new task polls the future again, so this poll needs no waker.
         if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
             tokio::spawn(future);
         }

@@ -1,9 +1,10 @@
-//! Counts the frames of HTTP/2 that a client sends, as far as its requests do not account for them.
+//! Counts the frames of HTTP/2 that a client sends and that its requests do not explain.
 //!
-//! A frame of nine bytes is cheap to send and makes work here, and most kinds need no request: PRIORITY,
-//! WINDOW_UPDATE, PING, SETTINGS, RST_STREAM, DATA without data, what nobody knows. The library bounds some of
-//! them. So every frame costs one of an allowance, and what an honest client has frames for fills it up: answers that
-//! it waited for, data that it sends, data that it takes. Knows nothing of what is in a frame.
+//! A frame of nine bytes is cheap to send and makes work for the server. Most kinds need no request: PRIORITY,
+//! WINDOW_UPDATE, PING, SETTINGS, RST_STREAM, DATA without data, unknown kinds. The library bounds only some of
+//! them. So each connection has an allowance, and every frame costs one of it. The allowance grows with the
+//! things for which an honest client sends frames: answers that it waited for, data that it sends, data that it
+//! receives. This file does not look into frames.
 
 use arrayvec::ArrayVec;
 
@@ -14,48 +15,48 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 
-/// Frames that a new connection may send before it has any answer.
+/// Frames that a new connection may send before it has an answer.
 const FIRST: i64 = 1_000;
 
-/// The same for each request that it may have open.
+/// Further frames that a new connection may send, for each request that it may have open.
 const PER_OPEN_REQUEST: i64 = 8;
 
-/// The price of HEADERS that open a stream: a request has its work even where it is refused, as one more than may be
-/// open is. Most of it is paid back where the client gives the request up, which costs two frames.
+/// The price of HEADERS that open a stream. A request makes work even if it is refused, for example as one more than
+/// may be open. A client that gives a request up (two frames) gets most of the price back.
 const PER_REQUEST: i64 = 8;
 const PER_REQUEST_GIVEN_UP: i64 = 7;
 
-/// For each answer. Who gives a request up before it is answered pays for both frames.
+/// The frames that each answer allows. A client that gives a request up before its answer pays for both frames.
 const PER_ANSWER: i64 = 16;
 
-/// For so much data of a request one frame is allowed.
+/// For this many bytes of a request's data, one frame is allowed.
 const SENT_BYTES: usize = 16;
 
-/// For so much of what is answered one frame is allowed: some clients open their windows again after every 4 KiB.
+/// For this many bytes of answers, one frame is allowed. Some clients open their windows again after every 4 KiB.
 const TAKEN_BYTES: u64 = 512;
 
-/// The most that is saved up.
+/// The largest allowance that a connection saves up.
 const MOST_SAVED: i64 = 10_000;
 
-/// The frames of a connection.
+/// The count of a connection.
 pub(super) struct Frames {
-    /// The beginning of a head that has not come as a whole.
+    /// The beginning of a frame's head that has not arrived as a whole.
     head: ArrayVec<u8, HEAD_BYTES>,
-    /// What is still to come of a frame behind its head.
+    /// The bytes behind the current frame's head that are still to come.
     payload: usize,
     allowance: i64,
     most: i64,
     /// The stream that was opened last.
     last_stream: u32,
-    /// Requests that were neither answered nor given up.
+    /// Requests that are neither answered nor given up.
     open: u64,
-    /// Up to where answers, and bytes of them, are accounted for.
+    /// The answers, and the bytes of them, that the allowance accounts for already.
     answers: u64,
     taken: u64,
 }
 
 impl Frames {
-    /// Of a connection that may have so many requests open.
+    /// For a connection that may have this many requests open.
     pub(super) fn new(open_requests: u32) -> Self {
         let first = FIRST + PER_OPEN_REQUEST * i64::from(open_requests);
         Self {
@@ -70,7 +71,7 @@ impl Frames {
         }
     }
 
-    /// Takes note of what the client sent, wherever that begins and ends.
+    /// Takes note of bytes that the client sent. They may begin and end anywhere in a frame.
     pub(super) fn note_read(&mut self, mut bytes: &[u8]) {
         while bytes.len() > self.payload {
             bytes = &bytes[self.payload..];
@@ -102,14 +103,14 @@ impl Frames {
             DATA => self.allow((self.payload / SENT_BYTES) as i64),
             HEADERS => {
                 let stream = u32::from_be_bytes([d, e, f, g]) & (u32::MAX >> 1);
-                // Others are trailers.
+                // HEADERS of an older stream are trailers.
                 if stream > self.last_stream {
                     self.last_stream = stream;
                     self.open += 1;
                     self.allowance -= PER_REQUEST - 1;
                 }
             }
-            // A stream can be given up again and again, and is paid back once.
+            // A client can reset one stream again and again, and gets its price back only once.
             RST_STREAM if self.open > 0 => {
                 self.open -= 1;
                 self.allow(PER_REQUEST_GIVEN_UP);
@@ -122,7 +123,7 @@ impl Frames {
         self.allowance = self.allowance.saturating_add(frames).min(self.most);
     }
 
-    /// Takes note of how many answers there were by now, and how many bytes the client has taken.
+    /// Takes note of the number of answers so far, and of the bytes that the client has received.
     pub(super) fn note_answered(&mut self, answers: u64, taken: u64) {
         let new = answers - self.answers;
         self.open = self.open.saturating_sub(new);
@@ -131,13 +132,12 @@ impl Frames {
         (self.answers, self.taken) = (answers, taken);
     }
 
-    /// Whether there were more frames than are allowed.
+    /// Whether the client sent more frames than its allowance.
     pub(super) fn are_too_many(&self) -> bool {
         self.allowance < 0
     }
 
-    /// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113, 6.8 and 7): what was asked for after the last stream was not
-    /// carried out.
+    /// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113, 6.8 and 7): the server did nothing for requests after the last stream.
     pub(super) fn farewell(&self) -> Vec<u8> {
         let mut frame = vec![0, 0, 8, 7, 0, 0, 0, 0, 0];
         frame.extend(self.last_stream.to_be_bytes());
@@ -153,12 +153,12 @@ mod tests {
     fn frame(kind: u8, stream: u32, length: usize) -> Vec<u8> {
         let [_, length_bytes @ ..] = u32::try_from(length).unwrap().to_be_bytes();
         let mut frame = [&length_bytes[..], &[kind, 0], &stream.to_be_bytes()].concat();
-        // What is in a frame looks like many of them.
+        // The payload looks like many heads of frames.
         frame.extend((0..length).map(|_| 0));
         frame
     }
 
-    /// How many of these are allowed to a client that waits for no answer.
+    /// The number of such frames that are allowed to a client that waits for no answer.
     fn allowed(kind: u8, length: usize) -> i64 {
         let mut frames = Frames::new(100);
         let mut count = 0;
@@ -219,7 +219,7 @@ mod tests {
         for size in [1, 2, 5, 8, 9, 10, 13, 100, 8_192, sent.len()] {
             let mut frames = Frames::new(100);
             sent.chunks(size).for_each(|chunk| frames.note_read(chunk));
-            // Eight frames, two of them requests, and what the data allows for.
+            // Eight frames, two of them requests, and the frames that the data allows.
             let left = 1_800 - 8 - 2 * (PER_REQUEST - 1) + 1_024;
             assert_eq!((frames.allowance, frames.last_stream), (left, 7), "{size}");
             assert_eq!((frames.payload, frames.head.len()), (0, 0));

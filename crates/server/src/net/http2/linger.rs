@@ -1,5 +1,4 @@
-//! Reading on after the last answer of a connection, over HTTP/1.1 too, since hyper stops reading where it stops
-//! answering.
+//! Reads on after the last answer of a connection, over HTTP/1.1 too: hyper stops reading when it stops answering.
 
 use std::{io, time::Duration};
 
@@ -17,16 +16,16 @@ use super::{
 const LINGER: Duration = Duration::from_secs(2);
 const MOST_LINGER_BYTES: u64 = 64 << 20;
 
-/// Of that, so much at once, and then a pause: a client that sends rubbish as fast as it can took nine tenths of a
-/// processor.
+/// The server reads this much at once, and then pauses. Without the pause, a client that sends rubbish
+/// as fast as it can took nine tenths of a processor.
 const LINGER_PIECE_BYTES: usize = 64 << 10;
 const LINGER_PAUSE: Duration = Duration::from_millis(1);
 
-/// The same for a client whose connection is closed for sending too much.
+/// The most bytes that are read from a client whose connection is closed for sending too much.
 const MOST_FLOOD_BYTES: u64 = 64 << 10;
 
-/// Reads on for a while after the last word. Bytes that come for a closed socket make the kernel reset the
-/// connection, and a client that sends meets that before it has read its answer.
+/// Reads on for a while after the last answer. If bytes arrive at a closed socket, the kernel resets the connection,
+/// and a client that still sends meets the reset before it has read its answer.
 pub(in crate::net) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &Wire<S>,
     shutdown: &Shutdown,
@@ -34,7 +33,7 @@ pub(in crate::net) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(
     linger_for(wire, MOST_LINGER_BYTES, shutdown).await;
 }
 
-/// The same for a client that sends more frames than its requests need, after GOAWAY.
+/// Sends GOAWAY to a client that sends more frames than its requests need, and reads on for a while.
 pub(in crate::net) async fn linger_after_flood<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &Wire<S>,
     shutdown: &Shutdown,

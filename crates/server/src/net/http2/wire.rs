@@ -1,5 +1,5 @@
-//! The stream under a connection. hyper reads and writes it, and `connection`, which gives hyper its turns, holds it
-//! too: to learn what passed, and to send what HTTP/2 wrote in one go.
+//! The stream under a connection. hyper reads and writes it. `connection`, which polls hyper, holds it too: to learn
+//! how many bytes passed, and to send at once all that HTTP/2 wrote in a poll.
 
 use std::{
     error::Error,
@@ -19,26 +19,27 @@ use super::frames::Frames;
 /// The first bytes of every HTTP/2 client.
 const HTTP2_OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Where so much was written it is sent before more is taken.
+/// After this many bytes, the stream sends before it takes more.
 const MOST_HELD_BYTES: usize = 64 * 1_024;
 
-/// Less than this is copied together, which takes less than what the kernel does for several pieces.
+/// Up to this many bytes, several pieces are copied into one. The copy costs less
+/// than the kernel's work for several pieces.
 const MOST_JOINED_BYTES: usize = 4 * 1_024;
 
 /// A stream with two holders, in one task.
 pub(crate) struct Wire<S>(Arc<Mutex<Line<S>>>);
 
-/// How a stream was left by its connection's turn.
+/// The state of a stream after a poll of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Passed {
-    /// Bytes that the client has sent, and that it has taken.
+    /// Bytes that the client has sent, and that it has received.
     pub(crate) read: u64,
     pub(crate) written: u64,
-    /// Whether the client takes no more for now.
+    /// Whether the client receives no more for now.
     pub(crate) is_stuck: bool,
     /// Whether the client speaks HTTP/2.
     pub(crate) is_http2: bool,
-    /// Whether it sends more frames than its requests account for.
+    /// Whether the client sends more frames than its requests explain.
     pub(crate) is_flooding: bool,
 }
 
@@ -55,14 +56,14 @@ struct Line<S> {
     stream: S,
     passed: Passed,
     frames: Frames,
-    /// Whether nothing is read until the end of the turn, which says whether the client may go on.
+    /// Whether reading stops until the end of the poll, which decides whether the client may go on.
     is_held_back: bool,
-    /// How many bytes of HTTP/2's opening were seen, from the first on; `None` if it is something else.
+    /// How many bytes of HTTP/2's opening the client has sent, from the first on; `None` if it sent something else.
     opening: Option<usize>,
-    /// The bytes that HTTP/2 wrote in this turn. It would make a system call of every frame; HTTP/1.1 makes one of an
-    /// answer by itself.
+    /// The bytes that HTTP/2 wrote in this poll. HTTP/2 would make a system call for every frame.
+    /// HTTP/1.1 makes one for an answer by itself.
     held: BytesMut,
-    /// Whether something was held since the stream was last flushed.
+    /// Whether bytes were held since the stream was last flushed.
     is_unsent: bool,
 }
 
@@ -73,7 +74,7 @@ impl<S> Clone for Wire<S> {
 }
 
 impl<S> Wire<S> {
-    /// Of a client that may have so many requests open over HTTP/2.
+    /// For a client that may have this many requests open over HTTP/2.
     pub(crate) fn new(stream: S, open_requests: u32) -> Self {
         let passed =
             Passed { read: 0, written: 0, is_stuck: false, is_http2: false, is_flooding: false };
@@ -94,9 +95,9 @@ impl<S> Wire<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Wire<S> {
-    /// To be called at the end of each of the connection's turns: sends what was written, as far as the
-    /// client takes it, and says how the stream stands after so many answers.
-    pub(crate) fn end_turn(&self, answers: u64, context: &mut Context<'_>) -> io::Result<Passed> {
+    /// Sends the held bytes, as far as the client receives them, and returns the state of the stream after so many
+    /// answers. To be called at the end of each poll of the connection.
+    pub(crate) fn end_poll(&self, answers: u64, context: &mut Context<'_>) -> io::Result<Passed> {
         let mut line = self.line();
         if let Poll::Ready(result) = line.send(context) {
             result?;
@@ -110,7 +111,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
         Ok(line.passed)
     }
 
-    /// The last word to a client that sends too many frames.
+    /// Adds GOAWAY for a client that sends too many frames.
     pub(super) fn hold_farewell(&self) {
         let mut line = self.line();
         let farewell = line.frames.farewell();
@@ -118,7 +119,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
         line.is_unsent = true;
     }
 
-    /// Frames that the client sends from now on are not counted, so that the end of its stream is seen behind them.
+    /// Counts no more frames, so that the server can read up to the end of the client's stream.
     pub(super) fn stop_counting(&self) {
         self.line().passed.is_http2 = false;
     }
@@ -127,8 +128,8 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
 /// How a connection fails.
 pub(in crate::net) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Gives the connection its turn. How the wire stands then, or how the connection ended.
-pub(in crate::net) fn turn<S: AsyncWrite + Unpin>(
+/// Polls the connection, and then sends what it wrote. Returns the state of the wire, or how the connection ended.
+pub(in crate::net) fn poll_connection<S: AsyncWrite + Unpin>(
     connection: Pin<&mut impl Future<Output = Result<(), BoxError>>>,
     wire: &Wire<S>,
     answers: u64,
@@ -137,7 +138,7 @@ pub(in crate::net) fn turn<S: AsyncWrite + Unpin>(
     if let Poll::Ready(result) = connection.poll(context) {
         return Break(result);
     }
-    match wire.end_turn(answers, context) {
+    match wire.end_poll(answers, context) {
         Ok(passed) => Continue(passed),
         Err(error) => Break(Err(error.into())),
     }
@@ -161,7 +162,7 @@ impl<S> Line<S> {
         }
     }
 
-    /// Keeps as much of it as there is room for. Clients may ask for frames of 16 MB.
+    /// Holds as many of the bytes as there is room for. Clients may ask for frames of 16 MB.
     fn hold(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(MOST_HELD_BYTES - self.held.len());
         self.held.extend_from_slice(&bytes[..taken]);
@@ -170,7 +171,7 @@ impl<S> Line<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Line<S> {
-    /// Sends all that is held.
+    /// Sends all held bytes.
     fn send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_unsent {
             return Poll::Ready(Ok(()));
@@ -183,7 +184,7 @@ impl<S: AsyncWrite + Unpin> Line<S> {
                 written => self.held.advance(written),
             }
         }
-        // Connections without requests should take no memory.
+        // A new buffer, since a connection without requests should take no memory.
         self.held = BytesMut::new();
         ready!(self.flush(context))?;
         self.is_unsent = false;
@@ -262,7 +263,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut line = self.line();
         match line.passed.is_http2 {
-            // That is for the end of the turn.
+            // The end of the poll flushes.
             true => Poll::Ready(Ok(())),
             false => line.flush(context),
         }
@@ -283,7 +284,7 @@ mod tests {
 
     use super::*;
 
-    /// A wire whose client has said that, and the client.
+    /// A wire whose client has sent `said`, and the client.
     async fn wire(said: &[u8], capacity: usize) -> (Wire<DuplexStream>, DuplexStream) {
         let (mut client, stream) = duplex(capacity);
         client.write_all(said).await.unwrap();
@@ -292,8 +293,8 @@ mod tests {
         (wire, client)
     }
 
-    fn end_turn(wire: &Wire<DuplexStream>) -> Passed {
-        wire.end_turn(0, &mut Context::from_waker(Waker::noop())).unwrap()
+    fn end_poll(wire: &Wire<DuplexStream>) -> Passed {
+        wire.end_poll(0, &mut Context::from_waker(Waker::noop())).unwrap()
     }
 
     async fn heard(client: &mut DuplexStream) -> usize {
@@ -306,14 +307,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_http_2_writes_is_sent_at_the_end_of_the_turn() {
+    async fn what_http_2_writes_is_sent_at_the_end_of_the_poll() {
         let (mut wire, mut client) = wire(HTTP2_OPENING, 1_024).await;
         for _ in 0..3 {
             wire.write_all(b"frame").await.unwrap();
             wire.flush().await.unwrap();
         }
         assert_eq!(heard(&mut client).await, 0);
-        let passed = end_turn(&wire);
+        let passed = end_poll(&wire);
         assert!(passed.is_http2 && !passed.is_stuck && passed.written == 15);
         assert_eq!(heard(&mut client).await, 15);
     }
@@ -332,7 +333,7 @@ mod tests {
             let (mut wire, mut client) = wire(said, 1_024).await;
             wire.write_all(b"answer").await.unwrap();
             assert_eq!(heard(&mut client).await, 6);
-            assert!(!end_turn(&wire).is_http2);
+            assert!(!end_poll(&wire).is_http2);
         }
     }
 
@@ -346,10 +347,10 @@ mod tests {
         assert!(matches!(taken, Poll::Ready(Ok(MOST_HELD_BYTES))), "{taken:?}");
         assert!(write(b"more").is_pending());
         assert_eq!(heard(&mut client).await, 64);
-        let passed = end_turn(&wire);
+        let passed = end_poll(&wire);
         assert!(passed.is_stuck && passed.written == 128);
         assert_eq!(heard(&mut client).await, 64);
-        let later = end_turn(&wire);
+        let later = end_poll(&wire);
         assert!(later.is_stuck && later.written == 192);
     }
 }

@@ -17,8 +17,6 @@ const NOT_YET: &[&str] = &[
     "crates/server/src/api/",
     "crates/server/src/auth/",
     "crates/server/src/catalog/",
-    "crates/server/src/net.rs",
-    "crates/server/src/net/",
     "crates/server/src/service/",
     "crates/server/src/store/",
 ];

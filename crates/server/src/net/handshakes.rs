@@ -1,5 +1,5 @@
-//! Turns at the processor, for what takes long and whoever may ask for: TLS handshakes, which take as long as a hundred
-//! lists. Who waits for its client holds no turn.
+//! A limit for TLS handshakes: a handshake takes as much processor time as a hundred lists, and any client may ask for
+//! one. A handshake that waits for its client holds no place.
 
 use std::{
     future::poll_fn,
@@ -11,28 +11,28 @@ use std::{
 
 use tokio::{sync::Semaphore, task::yield_now};
 
-/// So many at once, each in a turn that ends when it waits.
-pub(super) struct Turns(Semaphore);
+/// The places for work that takes long. Work gives its place back whenever it waits.
+pub(super) struct Handshakes(Semaphore);
 
-impl Turns {
-    /// Half of the processors at once.
+impl Handshakes {
+    /// Half of the processors may do such work at once.
     pub(super) fn new() -> Self {
         let processors = available_parallelism().map_or(1, usize::from);
         Self(Semaphore::new((processors / 2).max(1)))
     }
 
-    /// Does this, in turns.
-    pub(super) async fn take<F: Future>(&self, work: F) -> F::Output {
+    /// Does the work, in a place of its own for each of its polls.
+    pub(super) async fn run<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         loop {
-            let turn = self.0.acquire().await;
-            // Tasks that can go on go first, so that they and handshakes take turns.
+            let place = self.0.acquire().await;
+            // Other tasks that can go on go first, so that they and the handshakes alternate.
             yield_now().await;
             let polled = poll_fn(|context| Ready(work.as_mut().poll(context))).await;
-            drop(turn);
+            drop(place);
             match polled {
                 Ready(done) => return done,
-                // It wakes this task.
+                // The work wakes this task.
                 Pending => {
                     let mut was_asked = false;
                     poll_fn(|_| if replace(&mut was_asked, true) { Ready(()) } else { Pending })
@@ -56,23 +56,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_waits_holds_no_turn() {
-        let turns = Turns(Semaphore::new(1));
+    async fn work_that_waits_holds_no_place() {
+        let handshakes = Handshakes(Semaphore::new(1));
         let told = Notify::new();
         let both = async {
-            join!(turns.take(told.notified()), turns.take(async { told.notify_one() }));
+            join!(handshakes.run(told.notified()), handshakes.run(async { told.notify_one() }));
         };
         tokio::select! {
             () = both => {}
-            () = turns.take(pending()) => unreachable!("it waits for ever"),
+            () = handshakes.run(pending()) => unreachable!("it waits for ever"),
         }
     }
 
     #[tokio::test]
-    async fn others_go_between_two_turns() {
-        let turns = Turns(Semaphore::new(1));
+    async fn others_go_between_two_polls() {
+        let handshakes = Handshakes(Semaphore::new(1));
         let (begun, between) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = || turns.take(async { begun.fetch_add(1, Ordering::Relaxed) });
+        let work = || handshakes.run(async { begun.fetch_add(1, Ordering::Relaxed) });
         let others = async {
             for done in 1..=3 {
                 while begun.load(Ordering::Relaxed) < done {
