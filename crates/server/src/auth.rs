@@ -1,6 +1,6 @@
 //! From a credential to a [`Holder`]: the cache of keys, and the limits that come before it.
 //!
-//! Knows no protocol: it gets the bytes of the `Authorization` value and the client's address.
+//! This module knows no protocol: it gets the bytes of the `Authorization` value and the client's address.
 
 use std::{
     array::from_fn,
@@ -39,28 +39,28 @@ pub mod api_key;
 pub(crate) mod credential;
 mod known;
 
-/// Keys and addresses that are remembered at most; beyond, the least used are forgotten.
+/// The most keys and addresses that are remembered. Beyond that, the least used are forgotten.
 const MAX_CACHED_KEYS: usize = 100_000;
 const MAX_ADDRESSES: usize = 10_000;
-/// Secrets that are read at once, to know which there are.
+/// The most secrets that one look-up of the existing secrets reads.
 const SECRETS_PAGE: u32 = 10_000;
-/// The last use of a key is written down at most this often.
+/// The least seconds between two stored last uses of a key.
 const LAST_USED_STEP_SECONDS: i64 = 300;
 
-/// The limits of [`Authenticator`]; 0 counts as 1.
+/// The limits of [`Authenticator`]. 0 counts as 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Requests per second with one key.
     pub key_requests_per_second: u32,
     /// Requests with one key that may come at once.
     pub key_burst: u32,
-    /// Look-ups per second of secrets that are not known to exist, for one address.
+    /// Look-ups per second, for one address, of secrets that are not known to exist.
     pub unknown_keys_per_address: u32,
-    /// The same for all addresses together.
+    /// Look-ups per second of such secrets, for all addresses together.
     pub unknown_keys_in_all: u32,
 }
 
-/// Decides who is calling.
+/// Finds the holder of a request's key.
 pub struct Authenticator {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -68,19 +68,19 @@ pub struct Authenticator {
     accept_bare_base64: bool,
     limits: Limits,
     keys: Cache<SecretDigest, Arc<CachedKey>>,
-    /// The keys that values of `Authorization` were found to mean, by the values' SHA-256.
+    /// The keys in values of `Authorization`, by the values' SHA-256.
     recognized: Cache<[u8; 32], Recognized>,
-    /// Apart from the keys, as both secrets of a rotated key count together.
+    /// Stored apart from the keys, as both secrets of a rotated key count together.
     usages: Cache<KeyId, Arc<Usage>>,
     secrets: KnownSecrets,
     unknown_by_address: Cache<IpAddr, Arc<DefaultDirectRateLimiter>>,
     unknown_in_all: DefaultDirectRateLimiter,
-    /// Of those whose secrets exist, and of those who try.
-    turns: [Turns; 2],
+    /// One set for secrets that exist, one for others, so that made-up keys hold up no existing ones.
+    locks: [Locks; 2],
 }
 
-/// Digests are spread evenly over their first byte.
-type Turns = [tokio::sync::Mutex<()>; 256];
+/// One lock for each first byte of a digest. Digests are spread evenly over it.
+type Locks = [tokio::sync::Mutex<()>; 256];
 
 #[derive(Clone)]
 struct Recognized {
@@ -90,7 +90,7 @@ struct Recognized {
 
 struct CachedKey {
     key: Key,
-    /// Its holder, but for the address.
+    /// The holder, without an address.
     holder: Holder,
     stamp: Stamp,
     usage: Arc<Usage>,
@@ -104,7 +104,7 @@ struct Usage {
 }
 
 impl Authenticator {
-    /// Knows no key yet.
+    /// An authenticator that knows no key yet.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -124,16 +124,16 @@ impl Authenticator {
             secrets: KnownSecrets::default(),
             unknown_by_address: Cache::new(MAX_ADDRESSES),
             unknown_in_all: RateLimiter::direct(per_second(limits.unknown_keys_in_all)),
-            turns: from_fn(|_| from_fn(|_| tokio::sync::Mutex::new(()))),
+            locks: from_fn(|_| from_fn(|_| tokio::sync::Mutex::new(()))),
         }
     }
 
     /// The holder of the key in the values of `Authorization`, for a client with this address.
     ///
-    /// `found` is told which key that is, whether or not it is admitted then.
+    /// `found` gets the key's id as soon as the key is found, also if the key is refused afterwards.
     ///
-    /// Answers UNAVAILABLE, never a refusal, where the store cannot be asked: clients read a
-    /// refusal as "not bought" and skip data for good.
+    /// If the store does not answer, the error is UNAVAILABLE and never a refusal: clients read a refusal as "not
+    /// bought" and skip data for good.
     pub async fn authenticate<'a>(
         &self,
         mut authorization: impl Iterator<Item = &'a [u8]>,
@@ -161,8 +161,8 @@ impl Authenticator {
         Ok(holder)
     }
 
-    /// The result of `then` for the holder of a key that is in memory, where neither needs a look-up or a refusal.
-    /// `None` says nothing about the key, and did not count against its limit.
+    /// The result of `then` for the holder of a key in the cache, where neither needs a look-up or a refusal. `None`
+    /// says nothing about the key, and does not count against its limit.
     pub fn recognize<T>(
         &self,
         authorization: &[u8],
@@ -180,8 +180,8 @@ impl Authenticator {
         Some(made)
     }
 
-    /// Reads which secrets came into being since the last time. A request with one of them needs no place among
-    /// requests with made-up ones, so that a flood of made-up keys cannot hold up a key that was not seen here yet.
+    /// Reads the secrets that were added since the last call. A request with one of them is looked up outside the
+    /// limits of made-up secrets, so that a flood of made-up keys cannot hold up a key that is not in the cache yet.
     pub async fn learn_secrets(&self) -> Result<(), StoreError> {
         loop {
             let epoch = self.freshness.epoch();
@@ -194,9 +194,9 @@ impl Authenticator {
         }
     }
 
-    /// Takes over what this process wrote of a key, as it was (`None`: it was made) and as it is (`None`: whether it
-    /// was written is not known), so that no request is answered by what the key was, not even while the
-    /// store is away.
+    /// Updates the cache after a write of this process, so that no request is answered by the old key, even while
+    /// the store does not answer. `before` is `None` if the write made the key. `after` is `None` if the outcome of
+    /// the write is unknown.
     pub fn take_over(&self, before: Option<&Key>, after: Option<&Key>) {
         self.secrets.add(after.into_iter().flat_map(Key::secrets));
         let Some(before) = before else { return };
@@ -218,12 +218,12 @@ impl Authenticator {
         known.key.admit(now, address, digest)?;
         known.usage.last_used.store(now.as_micros(), Ordering::Relaxed);
         let mut holder = known.holder.clone();
-        // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d.
+        // A dual-stack listener shows IPv4 peers as `::ffff:a.b.c.d`.
         holder.actor.address = Some(address.to_canonical());
         Ok(holder)
     }
 
-    /// Writes down when keys were last used, coarsely.
+    /// Stores when keys were last used, at most every [`LAST_USED_STEP_SECONDS`] for each key.
     pub async fn flush_last_used(&self) -> Result<()> {
         let mut uses: Vec<(KeyId, Timestamp)> = Vec::new();
         let mut written = Vec::new();
@@ -249,8 +249,8 @@ impl Authenticator {
         self.keys.get(digest).filter(|cached| self.freshness.is_fresh(cached.stamp))
     }
 
-    /// Looks a key up that is not fresh in memory. Requests that want the same one at once share
-    /// the look-up, and what it takes from the limits of unknown keys where its secret is not known to exist.
+    /// Looks up a key that is not fresh in the cache. Requests that want the same key at once share the look-up. They
+    /// also share one place within the limits of unknown keys, if the secret is not known to exist.
     async fn look_up_once(
         &self,
         digest: SecretDigest,
@@ -264,18 +264,18 @@ impl Authenticator {
         }
         let held = || self.keys.get(&digest).map(|known| (known.clone(), known.stamp));
         let exists = self.secrets.holds(&digest);
-        let [of_keys, of_others] = &self.turns;
-        let turns = if exists { of_keys } else { of_others };
-        let turn = turns[usize::from(digest.0[0])].lock();
+        let [of_keys, of_others] = &self.locks;
+        let locks = if exists { of_keys } else { of_others };
+        let lock = locks[usize::from(digest.0[0])].lock();
         let may_look_up = || match exists || held().is_some() {
             true => Ok(()),
-            // It may be the secret of a key that another program made just now.
+            // Another program may have made the key just now, so the secret is looked up within the limits.
             false => {
                 self.limit_unknown(address)?;
                 check(&self.unknown_in_all, Limit::UnknownKeys)
             }
         };
-        let served = self.freshness.serve(held, turn, may_look_up, self.look_up(digest)).await?;
+        let served = self.freshness.serve(held, lock, may_look_up, self.look_up(digest)).await?;
         served.map(|served| served.value).ok_or_else(|| {
             self.keys.remove(&digest);
             if exists {

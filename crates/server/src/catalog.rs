@@ -1,6 +1,6 @@
-//! The pure core: what companies, catalogs, keys and changes are, and every rule about them.
+//! The pure core: companies, catalogs, keys and changes, and every rule about them.
 //!
-//! Knows no tokio, SQL, protocol or clock, and nothing in it can fail for an outside reason.
+//! This module knows no tokio, SQL, protocol or clock, and nothing in it can fail for an outside reason.
 
 pub mod access;
 pub mod change;

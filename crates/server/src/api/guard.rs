@@ -91,7 +91,7 @@ impl Method {
             caller = caller.acting_as("Settings-Staff-Id", staff_id)?;
         }
         if let Some(token) = text(MIN_REVISION.as_str()) {
-            caller = caller.having_seen(RevisionToken::parse("Settings-Min-Revision", token)?);
+            caller = caller.reading_at_least(RevisionToken::parse("Settings-Min-Revision", token)?);
         }
         if self.is_strict {
             self.refuse_idle(verb, headers)?;

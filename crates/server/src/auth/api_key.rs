@@ -1,7 +1,7 @@
-//! The secret of a key: how one is made, checked without a look-up, and turned into what is kept.
+//! The secret of a key: how one is made, checked without a look-up, and hashed for the store.
 //!
-//! `cs_`, 43 characters of base64url (256 random bits), 6 of checksum. A secret is shown once;
-//! `Debug` shows nothing, and only its SHA-256 is stored.
+//! A secret is `cs_`, 43 characters of base64url (256 random bits), and 6 characters of checksum. It is shown once.
+//! `Debug` shows nothing of it, and only its SHA-256 is stored.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,11 +12,11 @@ use crate::catalog::{
     key::SecretDigest,
 };
 
-/// What every secret made here begins with, so that scanners for leaked secrets can find it.
+/// The beginning of every secret made here, by which scanners find leaked secrets.
 pub const PREFIX: &str = "cs_";
-/// The fewest characters of a secret that is brought along.
+/// The fewest characters of an imported secret.
 pub const MIN_IMPORTED_LENGTH: usize = 24;
-/// The most characters of a secret that is brought along.
+/// The most characters of an imported secret.
 pub const MAX_IMPORTED_LENGTH: usize = 512;
 
 const RANDOM_LENGTH: usize = 43;
@@ -37,7 +37,7 @@ impl Secret {
         Ok(Self(format!("{PREFIX}{body}{checksum}").into()))
     }
 
-    /// Takes a secret that clients already hold.
+    /// Takes a secret that clients already have.
     pub fn import(text: &str) -> Result<Self, Violation> {
         let text = text.trim();
         let wrong =
@@ -59,23 +59,23 @@ impl Secret {
         Ok(Self(text.to_owned().into()))
     }
 
-    /// The secret itself: for the one moment when it is shown.
+    /// The secret itself, for the one moment when it is shown.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// What is kept in its place.
+    /// The digest, which is stored instead of the secret.
     pub fn digest(&self) -> SecretDigest {
         digest(self.expose())
     }
 }
 
-/// The SHA-256 of a presented secret. High entropy needs no slow hash.
+/// The SHA-256 of a secret. Secrets have high entropy, so the hash need not be slow.
 pub(super) fn digest(secret: &str) -> SecretDigest {
     SecretDigest(Sha256::digest(secret.as_bytes()).into())
 }
 
-/// Whether a presented secret begins like one made here and yet cannot be one.
+/// Whether a secret begins like one made here but has a wrong length or checksum.
 pub(super) fn is_mistyped(secret: &str) -> bool {
     let Some(rest) = secret.strip_prefix(PREFIX) else {
         return false;

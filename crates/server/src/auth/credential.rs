@@ -1,5 +1,5 @@
-//! The credential of a request: every form in which clients are known to send a key
-//! (docs/api.md), and the two classic mistakes told apart.
+//! The credential of a request: every form in which clients are known to send a key (docs/api.md), and the typical
+//! mistakes, each with an error of its own.
 
 use base64::{
     Engine,
@@ -17,20 +17,19 @@ const MAX_LENGTH: usize = 2_048;
 const ANY_PADDING: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// Either alphabet. Static, since making one fills its tables.
+/// One engine for each alphabet. They are static, since making an engine fills its tables.
 static ENGINES: [GeneralPurpose; 2] =
     [GeneralPurpose::new(&STANDARD, ANY_PADDING), GeneralPurpose::new(&URL_SAFE, ANY_PADDING)];
 
-/// What a request shows.
+/// The credential that a request carries.
 #[derive(Debug)]
 pub(crate) struct Credential {
-    /// The presented secret.
     pub(crate) secret: SecretString,
-    /// What to say if there is no such key.
+    /// The error for the case that no such key exists.
     pub(crate) if_unknown: Error,
 }
 
-/// Reads the value of an `Authorization` header or of the metadata of that name.
+/// Parses the value of an `Authorization` header, or of the metadata of that name.
 pub(crate) fn parse(value: &[u8], accept_bare_base64: bool) -> Result<Credential> {
     let mistake = |mistake| Err(Error::MalformedCredential(mistake));
     let Some(text) = std::str::from_utf8(value).ok().filter(|text| text.len() <= MAX_LENGTH) else {
@@ -57,7 +56,7 @@ pub(crate) fn parse(value: &[u8], accept_bare_base64: bool) -> Result<Credential
     }
 }
 
-/// `Basic`: the secret alone, `secret:` or `user:secret`, each in base64.
+/// Parses the value of `Basic`: the secret alone, `secret:` or `user:secret`, each in base64.
 fn basic(encoded: &str) -> Result<Credential> {
     if encoded.is_empty() {
         return Err(Error::MalformedCredential(CredentialMistake::Unreadable));
@@ -72,8 +71,8 @@ fn basic(encoded: &str) -> Result<Credential> {
     Ok(known_or_not(secret))
 }
 
-/// Only an unknown secret can have been encoded once too often: keys that are brought along may
-/// look like base64 themselves.
+/// Finds the error for the case that no such key exists. The mistake of encoding twice is reported only then, since
+/// imported secrets may look like base64 themselves.
 fn known_or_not(secret: &str) -> Credential {
     let encoded_again = !secret.starts_with(PREFIX)
         && decode_text(secret).is_some_and(|text| {
@@ -88,7 +87,7 @@ fn known_or_not(secret: &str) -> Credential {
     Credential { secret: secret.to_owned().into(), if_unknown }
 }
 
-/// The password if there is one, else the user name, else the whole.
+/// The password if there is one, else the user name, else the whole text.
 fn secret_of(text: &str) -> &str {
     match text.trim().split_once(':') {
         Some((user, "")) => user.trim(),
@@ -97,8 +96,7 @@ fn secret_of(text: &str) -> &str {
     }
 }
 
-/// The text behind base64 in either alphabet, with or without padding; `None` if it is not
-/// base64 or not text.
+/// The text behind base64 in either alphabet, with or without padding; `None` if it is not base64 or not text.
 fn decode_text(encoded: &str) -> Option<String> {
     let bytes = ENGINES.iter().find_map(|engine| engine.decode(encoded).ok())?;
     let text = String::from_utf8(bytes).ok()?;

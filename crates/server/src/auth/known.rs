@@ -1,6 +1,8 @@
-//! Which secrets exist: as much of each digest as tells a key that was not seen here yet from one that is made up.
+//! The secrets that exist: the first bytes of each digest, which tell a key that is not in the cache
+//! yet from a made-up one.
 //!
-//! Knows neither keys nor limits. Whoever finds that a digest is not there after all says so, and is believed.
+//! This file knows neither keys nor limits. If a look-up finds that a secret does not exist, its
+//! caller removes it here.
 
 use std::{
     collections::HashSet,
@@ -12,11 +14,11 @@ use crate::{
     telemetry,
 };
 
-/// The most secrets that are remembered; those of further keys are looked up like unknown ones. Each takes 10 to 21
+/// The most secrets that are remembered. Secrets of further keys are looked up like unknown ones. Each takes 10 to 21
 /// bytes, as the set doubles when it is full.
 const MOST_KNOWN: usize = 2_000_000;
 
-/// The secrets of all keys, those of rotations too that happened since.
+/// The secrets of all keys, with those that rotations replaced.
 #[derive(Default)]
 pub(super) struct KnownSecrets(RwLock<Known>);
 
@@ -24,7 +26,7 @@ pub(super) struct KnownSecrets(RwLock<Known>);
 struct Known {
     /// The first eight bytes of the digests, which are spread evenly.
     prefixes: HashSet<u64>,
-    /// The last write of a key that was read, and in which life of the data.
+    /// The last write of a key that was read, and the epoch of the data in which it was written.
     sequence: u64,
     epoch: u64,
 }
@@ -34,13 +36,13 @@ impl KnownSecrets {
         self.read().prefixes.contains(&prefix(secret))
     }
 
-    /// After which write of a key to go on reading: in another life of the data from the first.
+    /// The write of a key after which reading goes on. In another epoch of the data, reading begins with the first.
     pub(super) fn read_up_to(&self, epoch: u64) -> u64 {
         let known = self.read();
         if known.epoch == epoch { known.sequence } else { 0 }
     }
 
-    /// Takes over what was read after that.
+    /// Adds the secrets that were read after [`Self::read_up_to`].
     pub(super) fn learn(&self, epoch: u64, read: &[KeySecrets]) {
         self.add(read.iter().flat_map(|one| [Some(one.secret), one.previous]).flatten());
         let mut known = self.write();
@@ -60,7 +62,7 @@ impl KnownSecrets {
         show(&known);
     }
 
-    /// There is no key of that digest: of another one that begins alike, or from before a restore.
+    /// Removes a secret that does not exist: its prefix is another digest's, or it is from before a restore.
     pub(super) fn forget(&self, secret: &SecretDigest) {
         let mut known = self.write();
         known.prefixes.remove(&prefix(secret));
@@ -117,7 +119,7 @@ mod tests {
         known.learn(2, &[row(2, 2, None)]);
         assert_eq!(known.read_up_to(2), 2);
         assert!(known.holds(&digest(1)) && known.holds(&digest(2)));
-        // The first request that shows it finds out.
+        // The first request with that secret finds out that it does not exist.
         known.forget(&digest(1));
         assert!(!known.holds(&digest(1)));
     }

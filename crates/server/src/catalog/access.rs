@@ -1,8 +1,8 @@
-//! Who may do what: scopes, coverage, and the grants without which no data can be reached.
+//! The rights of callers: scopes, coverage, and the grants without which no data can be reached.
 //!
-//! Only this file can build a caller, which is a [`Holder`] of a key whose scopes were checked, and a grant, which
-//! a caller gets for what its key covers. Every company-scoped method of the store and of the snapshot cache takes
-//! a grant, so that forgetting either check does not compile.
+//! Only this file can build a caller, which is a [`Holder`] of a key whose scopes were checked, and a grant, which a
+//! caller gets for a company that its key covers. Every company-scoped method of the store and of the snapshot cache
+//! takes a grant, so that forgetting either check does not compile.
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, ops::Deref, sync::Arc};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use ipnet::IpNet;
 
-/// What a key may be allowed to do.
+/// A permission of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// Read the four catalogs.
@@ -30,14 +30,14 @@ pub enum Scope {
     KeysRead,
     /// Issue, change and revoke keys.
     KeysWrite,
-    /// Read who changed what and when.
+    /// Read the change logs.
     HistoryRead,
     /// Name, with each request, the staff member who acts.
     StaffAny,
 }
 
 impl Scope {
-    /// All of them: what `*` stands for.
+    /// All scopes, which `*` stands for.
     pub const ALL: [Self; 8] = [
         Self::SettingsRead,
         Self::SettingsWrite,
@@ -49,7 +49,7 @@ impl Scope {
         Self::StaffAny,
     ];
 
-    /// The scope's name.
+    /// The name in keys and errors.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SettingsRead => "settings:read",
@@ -78,14 +78,14 @@ impl fmt::Display for Scope {
 /// The scopes of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scopes {
-    /// `*`: these and whatever is added later.
+    /// `*`: all scopes, also those that are added later.
     All,
-    /// Just these.
+    /// The listed scopes.
     Only(BTreeSet<Scope>),
 }
 
 impl Scopes {
-    /// Takes scope names, `*` among them or not; `field` names them in the error.
+    /// Parses scope names, with or without `*` among them. `field` names them in the error.
     pub fn parse<'a>(
         field: &str,
         names: impl IntoIterator<Item = &'a str>,
@@ -115,7 +115,7 @@ impl Scopes {
         }
     }
 
-    /// Whether the scope is among them.
+    /// Whether the scope is among these.
     pub fn contains(&self, scope: Scope) -> bool {
         match self {
             Self::All => true,
@@ -129,12 +129,12 @@ impl Scopes {
 pub enum Coverage {
     /// Every company, also those made later.
     All,
-    /// Just these.
+    /// The listed companies.
     Only(BTreeSet<CompanyId>),
 }
 
 impl Coverage {
-    /// Whether the company is covered.
+    /// Whether the key covers the company.
     pub fn contains(&self, company: &CompanyId) -> bool {
         match self {
             Self::All => true,
@@ -143,47 +143,46 @@ impl Coverage {
     }
 }
 
-/// Who acts, for the change log.
+/// The one who acts, for the change log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// The key that was used; none for local commands.
     pub key_id: Option<KeyId>,
-    /// Who is named as the one who changed it: the key's staff id, else the key's id, else the
-    /// name of the command.
+    /// The one whom the change log names as the author: the key's staff id, else the key's id, else
+    /// the name of the command.
     pub staff_id: StaffId,
-    /// Where the request came from; none for local commands.
+    /// The address of the request; none for local commands.
     pub address: Option<IpAddr>,
 }
 
-/// What a caller may do. All restrictions apply together.
+/// The restrictions of a key. All of them apply together.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Rights {
-    /// What.
     pub scopes: Scopes,
-    /// For which companies.
     pub coverage: Coverage,
-    /// From which addresses; empty means from anywhere.
+    /// Networks from which the key may be used; if empty, from anywhere.
     pub addresses: Vec<IpNet>,
-    /// Until when.
     pub expires_time: Option<Timestamp>,
-    /// The staff member that the key acts as, whoever the request names.
+    /// The staff member that the key acts as, whomever the request names.
     pub staff_id: Option<StaffId>,
 }
 
-/// Someone who has shown a valid key from an address that it allows. Nothing is decided yet of what may be done with it.
+/// The holder of a valid key, at an address that the key allows. Nothing is decided yet about the
+/// method that is called.
 #[derive(Clone, Debug)]
 pub struct Holder {
-    /// Who acts.
+    /// The author of this holder's changes.
     pub actor: Actor,
-    /// What the key allows; shared, as every request of the key has the same.
+    /// The restrictions of the key; shared, as every request of the key has the same.
     pub rights: Arc<Rights>,
-    /// The revision that the holder has seen: answers about a company must be at least as new.
+    /// The revision that the holder's client knows: answers about a company must be at least as new.
     pub at_least: Option<RevisionToken>,
 }
 
 impl Holder {
-    /// The right to call a method that needs these scopes, or which of them the key lacks. This is the only check
-    /// of scopes; callers know nothing of them.
+    /// The right to call a method that needs these scopes, or the error with the scopes that the key lacks. This is
+    /// the only check of scopes.
     pub fn permitted(self, needed: &[Scope]) -> Result<Caller> {
         let lacking = needed.iter().copied().filter(|scope| !self.rights.scopes.contains(*scope));
         let lacking: Vec<Scope> = lacking.collect();
@@ -194,7 +193,7 @@ impl Holder {
     }
 }
 
-/// A holder whose key has the scopes of the method that is called. Only [`Holder::permitted`] makes it.
+/// A holder whose key has the scopes of the called method. Only [`Holder::permitted`] makes it.
 #[derive(Clone, Debug)]
 pub struct Caller(Holder);
 
@@ -207,21 +206,21 @@ impl Deref for Caller {
 }
 
 impl Caller {
-    /// The same caller in the name of a staff member, which needs `staff:any`; `field` names where that was said.
+    /// The same caller in the name of a staff member, which needs `staff:any`. `field` names the staff id in the error.
     pub fn acting_as(self, field: &str, staff_id: &str) -> Result<Self> {
         let Self(mut holder) = self.0.permitted(&[Scope::StaffAny])?;
         holder.actor.staff_id = StaffId::parse(field, staff_id)?;
         Ok(Self(holder))
     }
 
-    /// The same caller, whose answers must be at least that new.
-    pub fn having_seen(self, at_least: RevisionToken) -> Self {
+    /// The same caller, whose answers must be at least as new as `at_least`.
+    pub fn reading_at_least(self, at_least: RevisionToken) -> Self {
         Self(Holder { at_least: Some(at_least), ..self.0 })
     }
 
-    /// The right to use one company's data, or the refusal.
+    /// The right to use one company's data.
     ///
-    /// A company that the key does not cover is refused alike whether or not it exists.
+    /// A company that the key does not cover is refused in the same way whether or not it exists.
     pub fn grant(&self, company: &CompanyId) -> Result<Grant> {
         if !self.rights.coverage.contains(company) {
             return Err(self.absent(Kind::Company, company.as_str()));
@@ -236,7 +235,7 @@ impl Caller {
         CoveredGrant { coverage, actor, at_least: self.at_least }
     }
 
-    /// The error for something that is not there: only a key that covers everything learns so.
+    /// The error for a thing that does not exist. Only a key that covers all companies learns that it does not exist.
     pub fn absent(&self, kind: Kind, id: &str) -> Error {
         let id = id.to_owned();
         match self.rights.coverage {
@@ -246,14 +245,14 @@ impl Caller {
     }
 }
 
-/// What the program itself does without a key. A named list, so that each use can be found.
+/// Work of the program itself, without a key. The list is named, so that each use can be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// `customer-settings load`, and the demo.
     Load,
     /// `customer-settings export`.
     Export,
-    /// What people do with the management API on a data directory.
+    /// A command of the management API that works on a data directory or a database itself.
     Local,
     /// `customer-settings restore`.
     Restore,
@@ -264,7 +263,7 @@ pub enum Task {
 }
 
 impl Task {
-    /// Who the change log names.
+    /// The author that the change log names.
     pub fn actor(self) -> Actor {
         let name = match self {
             Self::Load => "load",
@@ -279,7 +278,7 @@ impl Task {
         Actor { key_id: None, staff_id, address: None }
     }
 
-    /// A holder who may do everything: whoever can read and write the data itself.
+    /// A holder with all rights: a command that can read and write the data itself.
     pub fn holder(self) -> Holder {
         let rights = Rights {
             scopes: Scopes::All,
@@ -291,18 +290,18 @@ impl Task {
         Holder { actor: self.actor(), rights: Arc::new(rights), at_least: None }
     }
 
-    /// The right of the program itself to one company's data.
+    /// The program's own right to one company's data.
     pub fn grant(self, company: &CompanyId) -> Grant {
         Grant { company: company.clone(), actor: self.actor(), at_least: None }
     }
 
-    /// The right of the program itself to look across companies.
+    /// The program's own right to look across companies.
     pub fn grant_covered(self) -> CoveredGrant {
         CoveredGrant { coverage: Coverage::All, actor: self.actor(), at_least: None }
     }
 }
 
-/// The right to use one company's data. Only a [`Caller`] or a [`Task`] hands it out.
+/// The right to use one company's data. Only a [`Caller`] or a [`Task`] makes one.
 #[derive(Clone, Debug)]
 pub struct Grant {
     company: CompanyId,
@@ -310,23 +309,21 @@ pub struct Grant {
     at_least: Option<RevisionToken>,
 }
 
+#[expect(missing_docs, reason = "the methods are named like the fields")]
 impl Grant {
-    /// The company.
     pub fn company(&self) -> &CompanyId {
         &self.company
     }
 
-    /// The company's log.
     pub fn stream(&self) -> Stream {
         Stream::company(&self.company)
     }
 
-    /// Who acts.
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    /// What an answer must be at least as new as.
+    /// The revision that an answer must be at least as new as.
     pub fn at_least(&self) -> Option<RevisionToken> {
         self.at_least
     }
@@ -340,18 +337,17 @@ pub struct CoveredGrant {
     at_least: Option<RevisionToken>,
 }
 
+#[expect(missing_docs, reason = "the methods are named like the fields")]
 impl CoveredGrant {
-    /// The companies.
     pub fn coverage(&self) -> &Coverage {
         &self.coverage
     }
 
-    /// Who acts.
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    /// The right to one of the covered companies' data.
+    /// The right to one company's data, if the coverage has it.
     pub fn grant(&self, company: &CompanyId) -> Option<Grant> {
         let (at_least, actor) = (self.at_least, self.actor.clone());
         let grant = || Grant { company: company.clone(), actor, at_least };

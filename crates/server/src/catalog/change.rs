@@ -1,4 +1,4 @@
-//! What can be asked of a company: the input of [`plan`](super::plan::plan).
+//! The changes that can be asked for: the input of [`plan`](super::plan::plan).
 
 use super::{
     company::{Address, ShortText},
@@ -15,36 +15,36 @@ use super::{
 /// A change to one company.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Makes the company agree with a document; what the document does not name stays.
+    /// Makes the company agree with a document. A field or row that the document does not name stays.
     Load(Box<CompanyDraft>),
-    /// One step, or several that are made together or not at all.
+    /// One step, or several steps that are made together or not at all.
     Steps {
-        /// The settings' etag that the caller has seen.
+        /// The settings' etag that the caller knows.
         etag: Option<Etag>,
-        /// What to do, in this order.
+        /// The steps, in the order in which they are made.
         steps: Vec<Step>,
         /// Whether the caller sent a list, so that an error names the step.
         is_batch: bool,
     },
-    /// Gives what a change touched the values from before it.
+    /// Gives the fields that a change touched the values from before it.
     Undo {
-        /// The settings' etag that the caller has seen.
+        /// The settings' etag that the caller knows.
         etag: Option<Etag>,
         /// The revision that the change made.
         revision: Revision,
-        /// What the change did.
+        /// The rows that the change touched.
         deltas: Vec<Delta>,
     },
     /// Gives everything the state of an earlier revision.
     RollBack {
-        /// The settings' etag that the caller has seen.
+        /// The settings' etag that the caller knows.
         etag: Option<Etag>,
-        /// The company as it was then.
+        /// The company at the earlier revision.
         target: Box<Settings>,
     },
 }
 
-/// One step of a change. An etag is what the caller has seen of the thing, where it said so.
+/// One step of a change. `etag` is the etag of the thing that the caller knows, if the caller sent one.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields say what they are; see the variants")]
 pub enum Step {
@@ -52,9 +52,9 @@ pub enum Step {
     CreateEntry { catalog: Catalog, id: Option<EntryId>, patch: EntryPatch, etag: Option<Etag> },
     /// Changes fields of an entry.
     UpdateEntry { catalog: Catalog, id: EntryId, patch: EntryPatch, etag: Option<Etag> },
-    /// Puts an entry away; the default needs an active successor.
+    /// Archives an entry. A default needs an active successor.
     ArchiveEntry { catalog: Catalog, id: EntryId, successor: Option<EntryId>, etag: Option<Etag> },
-    /// Takes an archived entry back into use.
+    /// Makes an archived entry active.
     RestoreEntry { catalog: Catalog, id: EntryId, etag: Option<Etag> },
     /// Deletes an archived entry.
     DeleteEntry { catalog: Catalog, id: EntryId, etag: Option<Etag> },
@@ -64,18 +64,18 @@ pub enum Step {
     CreateCompany { patch: CompanyPatch },
     /// Changes fields of the company.
     UpdateCompany { patch: CompanyPatch, etag: Option<Etag> },
-    /// Puts the company away, or takes it back into use.
+    /// Archives the company, or makes it active.
     SetCompanyState { state: State, etag: Option<Etag> },
     /// Adds a location; the name is required.
     CreateBusiness { id: Option<BusinessId>, patch: Box<BusinessPatch> },
     /// Changes fields of a location.
     UpdateBusiness { id: BusinessId, patch: Box<BusinessPatch>, etag: Option<Etag> },
-    /// Puts a location away, or takes it back into use.
+    /// Archives a location, or makes it active.
     SetBusinessState { id: BusinessId, state: State, etag: Option<Etag> },
 }
 
 impl Step {
-    /// What the caller has seen of what, where the step says so.
+    /// The thing that the step's etag is about, and the etag, if the caller sent one.
     pub fn expected(&self) -> Option<(Subject, &Etag)> {
         let (subject, etag) = match self {
             Self::CreateEntry { catalog, etag, .. }
@@ -98,82 +98,74 @@ impl Step {
     }
 }
 
-/// The fields of an entry to change; `None` keeps what there is.
+/// The fields of an entry to change. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields of entry::Entry")]
 pub struct EntryPatch {
-    /// What people see.
     pub name: Option<Name>,
-    /// A longer explanation.
     pub description: Option<Description>,
-    /// `Some(None)` takes the color away.
+    /// `Some(None)` removes the color.
     pub color: Option<Option<Color>>,
-    /// Whether it is the catalog's default.
     pub is_default: Option<bool>,
-    /// What the caller takes its state to be: a patch changes none, and refuses another one.
+    /// The state that the caller believes the entry has. A patch does not change it, and a different state is refused.
     pub state: Option<State>,
 }
 
-/// The fields of a company to change; `None` keeps what there is.
+/// The fields of a company to change. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields of company::Company")]
 pub struct CompanyPatch {
-    /// What people see.
     pub name: Option<Name>,
-    /// ISO 3166-1 alpha-2.
     pub country: Option<Country>,
-    /// A zone of the IANA database.
     pub timezone: Option<TimeZone>,
-    /// What the caller takes its state to be: a patch changes none, and refuses another one.
+    /// The state that the caller believes the company has. A patch does not change it, and a
+    /// different state is refused.
     pub state: Option<State>,
 }
 
-/// The fields of a location to change; `None` keeps what there is.
+/// The fields of a location to change. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields of company::Business")]
 pub struct BusinessPatch {
-    /// What people see.
     pub name: Option<Name>,
-    /// `Some(None)` takes the address away.
+    /// `Some(None)` removes the address.
     pub address: Option<Option<Address>>,
-    /// How to reach it.
     pub contact: ContactDraft,
-    /// What the caller takes its state to be: a patch changes none, and refuses another one.
+    /// The state that the caller believes the location has. A patch does not change it, and a
+    /// different state is refused.
     pub state: Option<State>,
 }
 
-/// What a document says of a company. `None` keeps what there is.
+/// A company in a document. A field that is `None` stays as it is.
 #[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields of company::Company")]
 pub struct CompanyDraft {
     /// Required for a company that does not exist yet.
     pub name: Option<Name>,
-    /// ISO 3166-1 alpha-2.
     pub country: Option<Country>,
-    /// A zone of the IANA database.
     pub timezone: Option<TimeZone>,
-    /// Active or archived.
     pub state: Option<State>,
-    /// Its locations.
     pub businesses: Vec<BusinessDraft>,
-    /// The entries of each catalog, in the order they shall have.
+    /// The entries of each catalog, in the order that they shall have.
     pub catalogs: [Vec<EntryDraft>; 4],
 }
 
-/// What a document says of a location. `None` keeps what there is.
+/// A location in a document. A field that is `None` stays as it is.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields of company::Business")]
 pub struct BusinessDraft {
-    /// Which item of the document's list it is, for errors.
+    /// The place in the document's list, for errors.
     pub index: usize,
-    /// Which one; without it the location of that name, or a new one.
+    /// Without an id, the location of that name is meant, or a new one.
     pub id: Option<BusinessId>,
-    /// What people see.
     pub name: Name,
     /// Replaces the address as a whole.
     pub address: Option<Address>,
-    /// Active or archived.
     pub state: Option<State>,
-    /// How to reach it.
     pub contact: ContactDraft,
 }
 
-/// What a document says of how to reach a location. `None` keeps what there is.
+/// The contact of a location in a document or a patch. A field that is `None` stays as it is.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the fields of company::Contact")]
 pub struct ContactDraft {
@@ -188,29 +180,22 @@ pub struct ContactDraft {
     pub google: Option<ShortText>,
 }
 
-/// What a document says of an entry. `None` keeps what there is.
+/// An entry in a document. A field that is `None` stays as it is. The audit's fields are for documents that know it.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields of entry::Entry")]
 pub struct EntryDraft {
-    /// Which item of the document's list it is, for errors.
+    /// The place in the document's list, for errors.
     pub index: usize,
-    /// Which one; without it the active entry of that name, or a new one.
+    /// Without an id, the active entry of that name is meant, or a new one.
     pub id: Option<EntryId>,
-    /// What people see.
     pub name: Name,
-    /// A longer explanation.
     pub description: Option<Description>,
-    /// `Some(None)` takes the color away.
+    /// `Some(None)` removes the color.
     pub color: Option<Option<Color>>,
-    /// Whether it is the catalog's default.
     pub is_default: Option<bool>,
-    /// Active or archived.
     pub state: Option<State>,
-    /// Who made it, where the document knows.
     pub created_by: Option<StaffId>,
-    /// When it was made, where the document knows.
     pub created_time: Option<Timestamp>,
-    /// Who last changed it, where the document knows.
     pub last_updated_by: Option<StaffId>,
-    /// When it was last changed, where the document knows.
     pub last_updated_time: Option<Timestamp>,
 }

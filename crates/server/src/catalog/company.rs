@@ -8,65 +8,54 @@ use super::{
     text::Name,
 };
 
-/// A business with its settings; it may have many locations.
+/// A business with its settings. It may have many locations.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "most fields say what they are")]
 pub struct Company {
     /// Unique on the server.
     pub id: CompanyId,
-    /// What people see.
     pub name: Name,
     /// ISO 3166-1 alpha-2, or empty.
     pub country: Country,
     /// A zone of the IANA database such as `America/New_York`, or empty.
     pub timezone: TimeZone,
-    /// Active or archived.
     pub state: State,
-    /// Who and when.
     pub audit: Audit,
 }
 
 /// A location of a company.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "most fields say what they are")]
 pub struct Business {
     /// Unique on the server.
     pub id: BusinessId,
-    /// What people see.
     pub name: Name,
-    /// How to reach it and what it shows of itself.
     pub contact: Contact,
-    /// Where it is.
     pub address: Option<Address>,
-    /// Active or archived.
     pub state: State,
-    /// Who and when.
     pub audit: Audit,
 }
 
-/// How to reach a location and what it shows of itself; every field may be empty.
+/// The ways to reach a location, and the pictures and pages that it shows. Every field may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "most fields say what they are")]
 pub struct Contact {
-    /// Address of a picture.
+    /// The address of a picture.
     pub avatar: ShortText,
     /// The owner's telephone number.
     pub phone: ShortText,
     /// The location's telephone number.
     pub business_phone: ShortText,
-    /// Electronic mail address.
     pub email: ShortText,
-    /// Web site.
     pub website: ShortText,
-    /// Facebook page.
     pub facebook: ShortText,
-    /// Instagram page.
     pub instagram: ShortText,
-    /// Yelp page.
     pub yelp: ShortText,
-    /// Google page.
     pub google: ShortText,
 }
 
 impl Contact {
-    /// All of it, in the order of the fields.
+    /// All texts, in the order of the fields.
     pub fn texts(&self) -> [&ShortText; 9] {
         [
             &self.avatar,
@@ -81,7 +70,7 @@ impl Contact {
         ]
     }
 
-    /// The same for writing.
+    /// All texts in the same order, for writing.
     pub fn texts_mut(&mut self) -> [&mut ShortText; 9] {
         [
             &mut self.avatar,
@@ -97,30 +86,26 @@ impl Contact {
     }
 }
 
-/// A postal address; every text may be empty.
+/// A postal address. Every text may be empty.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "most fields say what they are")]
 pub struct Address {
-    /// The address's id.
     pub id: ShortText,
     /// Street and number.
     pub address1: ShortText,
     /// Apartment, floor or suite.
     pub address2: ShortText,
-    /// City.
     pub city: ShortText,
-    /// State or province.
+    /// The state or province.
     pub state: ShortText,
-    /// Postal code.
     pub postal_code: ShortText,
     /// ISO 3166-1 alpha-2, or empty.
     pub country: Country,
-    /// Where on the earth.
     pub coordinate: Option<Coordinate>,
-    /// Main or further.
     pub kind: AddressKind,
 }
 
-/// Degrees (WGS84).
+/// A place on the earth in degrees (WGS84).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Coordinate {
     latitude: f64,
@@ -128,7 +113,7 @@ pub struct Coordinate {
 }
 
 impl Coordinate {
-    /// Takes -90 to 90 and -180 to 180 degrees.
+    /// Accepts latitudes of -90 to 90 and longitudes of -180 to 180 degrees.
     pub fn new(latitude: f64, longitude: f64) -> Result<Self, Violation> {
         if !(-90.0..=90.0).contains(&latitude) {
             return Err(Violation::new("latitude", "OUT_OF_RANGE", "must lie between -90 and 90"));
@@ -156,18 +141,17 @@ impl Coordinate {
 
 /// Whether an address is the main one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum AddressKind {
-    /// Not said.
+    /// The address has no kind.
     #[default]
     Unspecified,
-    /// The main address.
     Primary,
-    /// A further address.
     Secondary,
 }
 
 impl AddressKind {
-    /// The kind's name in documents and tables; empty for unspecified.
+    /// The kind's name in documents and tables; empty for `Unspecified`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unspecified => "",
@@ -185,12 +169,12 @@ impl AddressKind {
 /// The most characters of a [`ShortText`].
 pub const MAX_SHORT_TEXT_LENGTH: usize = 500;
 
-/// One line of text: trimmed, no control characters, up to 500 characters; may be empty.
+/// One line of text: trimmed, without control characters, up to 500 characters, perhaps empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ShortText(String);
 
 impl ShortText {
-    /// Takes text from outside; `field` names it in the error.
+    /// Parses text from outside. `field` names it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
         let text = value.trim();
         if text.chars().any(char::is_control) {
@@ -214,7 +198,7 @@ impl ShortText {
         &self.0
     }
 
-    /// Whether there is none.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

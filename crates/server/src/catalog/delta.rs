@@ -1,5 +1,5 @@
-//! The rows of a change before and after it. A row that is made was not there before, and a deleted entry
-//! leaves a tombstone, so that each delta is taken back by exchanging its sides.
+//! The rows of a change before and after it. A row that is made has no side before, and a deleted entry leaves a
+//! tombstone, so that exchanging the sides of a delta reverses it.
 
 use super::{
     company::{Business, Company},
@@ -9,14 +9,14 @@ use super::{
     settings::Subject,
 };
 
-/// One row that a change touched: what it was and what it became.
+/// One row that a change touched, before and after the change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delta {
-    /// Which row.
+    /// The row that changed.
     pub subject: Subject,
-    /// The row before; `None` where it was made.
+    /// The row before the change; `None` if the change made it.
     pub before: Option<Row>,
-    /// The row after; `None` alone where the making of a row is taken back.
+    /// The row after the change; `None` only where the making of a row is reversed.
     pub after: Option<Row>,
 }
 
@@ -27,7 +27,7 @@ pub enum Row {
     Company(Box<Company>),
     Business(Box<Business>),
     Entry(Box<Entry>),
-    /// The rank of an entry of which nothing else changes.
+    /// The rank of an entry that changes in nothing else.
     Rank(u32),
     /// A deleted entry's id, which no other entry gets.
     Tombstone,
@@ -93,7 +93,7 @@ impl Delta {
         Self { subject, before: before.map(row), after: Some(row(after)) }
     }
 
-    /// An entry that gets another place and nothing else.
+    /// An entry whose rank changes, and nothing else.
     pub fn moved(catalog: Catalog, id: EntryId, from: u32, to: u32) -> Self {
         let (before, after) = (Some(Row::Rank(from)), Some(Row::Rank(to)));
         Self { subject: Subject::Entry(catalog, id), before, after }
@@ -106,7 +106,7 @@ impl Delta {
         Self { subject, before, after: Some(Row::Tombstone) }
     }
 
-    /// A deleted entry that comes back with its id.
+    /// A deleted entry that is restored with its id.
     pub fn revived(catalog: Catalog, after: Entry) -> Self {
         let subject = Subject::Entry(catalog, after.id.clone());
         let after = Some(Row::Entry(Box::new(after)));
@@ -123,7 +123,7 @@ impl Delta {
         if let Subject::Entry(_, id) = &self.subject { Some(id) } else { None }
     }
 
-    /// The entry, and its ranks before and after, where these alone change.
+    /// The entry and its ranks before and after, if nothing else changes.
     pub fn ranks(&self) -> Option<(Catalog, &EntryId, u32, u32)> {
         match self {
             Self {
@@ -135,7 +135,7 @@ impl Delta {
         }
     }
 
-    /// The location that it makes, if it makes one.
+    /// The location that the change makes, if it makes one.
     pub fn made_business(&self) -> Option<&BusinessId> {
         match self {
             Self { subject: Subject::Business(id), before: None, .. } => Some(id),
@@ -143,7 +143,7 @@ impl Delta {
         }
     }
 
-    /// Whether it is about that; a delta of an entry is about its catalog too.
+    /// Whether the delta is about the subject. A delta of an entry is about its catalog too.
     pub fn touches(&self, subject: &Subject) -> bool {
         match subject {
             Subject::Catalog(catalog) => self.catalog() == Some(*catalog),
@@ -166,7 +166,7 @@ impl Delta {
         }
     }
 
-    /// The names of the fields that changed; none where something was made, deleted or revived.
+    /// The names of the fields that changed; none if the row was made, deleted or revived.
     pub fn fields(&self) -> Vec<&'static str> {
         match (&self.before, &self.after) {
             (Some(Row::Company(before)), Some(Row::Company(after))) => changed(&**before, after),
@@ -181,15 +181,15 @@ impl Delta {
 
 /// A field of a row that people change, under its name in errors and in the history.
 pub struct Field<T: 'static> {
-    /// As the contract calls it.
+    /// The field's name in the contract.
     pub name: &'static str,
-    /// Whether two rows have the same there.
+    /// Whether two rows have the same value.
     pub is_same: fn(&T, &T) -> bool,
-    /// Gives the first row what the second one has.
+    /// Copies the second row's value to the first.
     pub copy: fn(&mut T, &T),
 }
 
-/// A row with fields: all but its id, and who changed it when.
+/// A row with fields: all but its id and its audit.
 pub trait Fields: Sized + 'static {
     /// The fields, in the order in which they are named.
     const FIELDS: &'static [Field<Self>];
@@ -200,7 +200,7 @@ fn changed<T: Fields>(one: &T, other: &T) -> Vec<&'static str> {
     changed.map(|field| field.name).collect()
 }
 
-/// Each field stands here once: undo, history and `verify` follow.
+/// Each field stands here once, for undo, history and `verify`.
 macro_rules! fields {
     ($row:ty: $($name:literal => $($path:ident).+,)+) => {
         impl Fields for $row {

@@ -16,11 +16,11 @@ pub const MAX_ENTRIES: usize = 1_000;
 pub enum Catalog {
     /// Labels on customers.
     CustomerTags,
-    /// How customers came to the business.
+    /// The ways in which customers came to the business.
     ReferralSources,
-    /// The stages of a lead; exactly one active default once there is any.
+    /// The stages of a lead. There is exactly one active default once there is an active entry.
     LifeCycles,
-    /// What was last done about a lead.
+    /// The last actions on a lead.
     ActionStatuses,
 }
 
@@ -29,7 +29,7 @@ impl Catalog {
     pub const ALL: [Self; 4] =
         [Self::CustomerTags, Self::ReferralSources, Self::LifeCycles, Self::ActionStatuses];
 
-    /// The collection's name: in paths, documents and tables.
+    /// The collection's name in paths, documents and tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::CustomerTags => "customer_tags",
@@ -44,7 +44,7 @@ impl Catalog {
         Self::ALL.into_iter().find(|catalog| catalog.as_str() == name)
     }
 
-    /// What generated ids of this catalog's entries begin with.
+    /// The prefix of generated ids of this catalog's entries.
     pub const fn id_prefix(self) -> &'static str {
         match self {
             Self::CustomerTags => "tag",
@@ -71,13 +71,13 @@ impl fmt::Display for Catalog {
     }
 }
 
-/// Whether something is in use or put away.
+/// Whether something is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum State {
     /// In use.
     #[default]
     Active,
-    /// Put away: kept with its id and history, not listed on the compatible surface.
+    /// Out of use: the compatible surface does not list it, and its id and history stay.
     Archived,
 }
 
@@ -96,12 +96,12 @@ impl State {
     }
 }
 
-/// A number that counts a company's changes: 1, 2, 3 … without gaps. 0 is before the first.
+/// A number that counts a company's changes: 1, 2, 3 … without gaps. 0 is before the first change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
 impl Revision {
-    /// The one after this.
+    /// The following revision.
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
@@ -113,40 +113,35 @@ impl fmt::Display for Revision {
     }
 }
 
-/// Who made and last changed something, and when.
+/// The authors and times of the first and the last change of something.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Audit {
-    /// Who made it.
     pub created_by: StaffId,
-    /// When it was made.
     pub created_time: Timestamp,
-    /// Who last changed its content (a shifted position is no such change).
+    /// The author of the last change of its content. A shifted position is no such change.
     pub last_updated_by: StaffId,
-    /// When its content was last changed.
     pub last_updated_time: Timestamp,
-    /// The company's revision that last changed its content.
+    /// The company's revision that last changed the content.
     pub revision: Revision,
 }
 
 /// One entry of a catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Entry {
-    /// Unique among the catalog's entries, never reused.
+    /// Unique among the catalog's entries, and never used again.
     pub id: EntryId,
-    /// What people see; its fold key is unique among the catalog's active entries.
+    /// The name that people see. Its fold key is unique among the catalog's active entries.
     pub name: Name,
-    /// A longer explanation; may be empty.
     pub description: Description,
-    /// The color it is shown in.
     pub color: Option<Color>,
-    /// Whether it is the catalog's default; only where [`Catalog::has_default`].
+    /// Whether this is the catalog's default; only where [`Catalog::has_default`].
     pub is_default: bool,
-    /// The key that the catalog is sorted by, unique in the catalog and with gaps: archived
-    /// entries keep theirs, which is how a restored one finds its place again.
+    /// The key that the catalog is sorted by. Ranks are unique in the catalog and have gaps. An archived entry keeps
+    /// its rank, and has its old place again when it is restored.
     pub rank: u32,
-    /// Active or archived.
     pub state: State,
-    /// Who and when.
     pub audit: Audit,
 }
 

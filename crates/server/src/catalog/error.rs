@@ -1,7 +1,6 @@
 //! Everything that can go wrong, as one closed list that knows no status codes.
 //!
-//! What a client may read are the variants' fields; what only the log may read is a [`Cause`],
-//! which cannot be displayed.
+//! Clients may read the variants' fields. Details for the log alone are a [`Cause`], which cannot be displayed.
 
 use std::fmt;
 
@@ -21,8 +20,9 @@ pub use limit::{Limit, Sharer};
 /// The result of everything that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What happened, with what a good message needs.
+/// An error, with the facts that a good message needs.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub enum Error {
     /// The request carries no credential.
     NoCredential,
@@ -30,154 +30,118 @@ pub enum Error {
     MalformedCredential(CredentialMistake),
     /// There is no such key, or it was mistyped.
     UnknownKey,
-    /// The key's time is over.
-    ExpiredKey {
-        /// When it expired.
-        expired: Timestamp,
-    },
-    /// The secret is the one from before the key was rotated, and its time is over.
-    RotatedSecret {
-        /// When it ended.
-        expired: Timestamp,
-    },
+    /// The key has expired.
+    ExpiredKey { expired: Timestamp },
+    /// The secret is the one from before the key was rotated, and it has expired.
+    RotatedSecret { expired: Timestamp },
     /// The key was revoked.
     RevokedKey,
-    /// The key may not be used from there.
-    AddressNotAllowed {
-        /// Where the request came from.
-        address: String,
-    },
+    /// The key may not be used from this address.
+    AddressNotAllowed { address: String },
     /// The key lacks scopes.
     MissingScope {
-        /// Those that it lacks of those that the method needs.
+        /// The scopes that the method needs and the key lacks.
         scopes: Vec<Scope>,
     },
-    /// The key does not cover the company or business, whether or not that exists.
-    NotCovered {
-        /// What was asked for.
-        kind: Kind,
-        /// Its id.
-        id: String,
-    },
-    /// The key that is asked for, or what it shall become, does not lie within the caller's own.
+    /// The key does not cover the company or business, whether or not it exists.
+    NotCovered { kind: Kind, id: String },
+    /// A key can only read, make and change keys within its own restrictions. The key that is asked for lies outside,
+    /// or would lie outside after the change.
     KeyNotWithin {
-        /// What it goes beyond; not said of keys that already exist.
+        /// The restriction that the key goes beyond; `None` for keys that already exist.
         beyond: Option<Beyond>,
     },
-    /// Only keys that cover all companies may do that.
+    /// Only keys that cover all companies may do this.
     NotCoveringAll,
-    /// The key covers everything, and there is no such thing.
-    NotFound {
-        /// What was asked for.
-        kind: Kind,
-        /// Its id.
-        id: String,
-    },
+    /// The thing does not exist, and the key covers everything, so it may learn that.
+    NotFound { kind: Kind, id: String },
     /// Fields of the request are wrong.
     Invalid(Vec<Violation>),
     /// The name is taken by another active entry of the catalog.
     NameTaken {
-        /// Which catalog.
         catalog: Catalog,
-        /// The name.
         name: String,
-        /// The entry that has it.
+        /// The entry that has the name.
         holder: EntryId,
     },
-    /// The id is taken.
-    IdTaken {
-        /// The id of what.
-        kind: Kind,
-        /// The id.
-        id: String,
-    },
-    /// The secret is another key's.
+    /// The id is taken, or was used before.
+    IdTaken { kind: Kind, id: String },
+    /// Another key has the secret.
     SecretTaken {
         /// That key, if the caller may see it.
         holder: Option<KeyId>,
     },
-    /// What the caller changes is not what it has seen.
+    /// The thing has changed since the caller read it.
     EtagMismatch {
         /// The thing that the etag must be of, for example `customer_tags/tag_001`.
         what: String,
-        /// Whether it is known to have been its etag once.
+        /// Whether the thing is known to have had this etag once.
         was_its: bool,
         /// The changes since, newest first, as far as they are known.
         since: Vec<Past>,
     },
-    /// What shall be undone was changed again.
+    /// The values that an undo would replace were changed again.
     ChangedSince {
-        /// The change that shall be undone.
+        /// The change to undo.
         revision: Revision,
         /// The fields, for example `customer_tags/tag_001.name`.
         fields: Vec<String>,
-        /// The changes since that touched them, newest first.
+        /// The later changes that touched them, newest first.
         since: Vec<Past>,
     },
-    /// The request id was used for something else.
-    RequestIdReused {
-        /// The id.
-        request_id: String,
-    },
-    /// One change of a batch cannot be made, so none was.
+    /// The request id was used for another request.
+    RequestIdReused { request_id: String },
+    /// One change of a batch cannot be made, so none is made.
     InBatch {
-        /// Which one, from 0.
+        /// The place of the change in the batch, from 0.
         index: usize,
-        /// Why not.
         error: Box<Error>,
     },
     /// A cap is reached.
     TooMany {
-        /// What there are too many of, for example `entries in customer_tags`.
+        /// The things that are too many, for example `entries in customer_tags`.
         what: String,
         /// The cap.
         most: usize,
     },
-    /// The state does not allow it.
+    /// The state does not allow the change.
     Precondition {
-        /// A stable name of the condition.
+        /// The condition's stable name.
         reason: &'static str,
-        /// What the condition is and how to meet it.
+        /// The condition, and the way to meet it.
         message: String,
     },
-    /// Others kept writing to something for as long as the request had time.
+    /// Other writers changed the same thing for as long as the request had time.
     Contended {
         /// A company or a key.
         kind: Kind,
-        /// Which one.
         id: String,
-        /// Its revision when the last attempt lost.
+        /// The thing's revision when the last attempt failed.
         revision: Revision,
     },
     /// A limit on requests is used up.
     TooManyRequests {
-        /// Whose limit.
         limit: Limit,
-        /// When to try again.
+        /// The time until the next attempt.
         retry_after_ms: u64,
     },
-    /// The store cannot be reached, or the server is overloaded.
-    Unavailable {
-        /// What is unavailable.
-        what: Unavailable,
-        /// For the log.
-        cause: Cause,
-    },
-    /// The request's time is over.
+    /// The store does not answer, or the server is overloaded.
+    Unavailable { what: Unavailable, cause: Cause },
+    /// The request's deadline passed.
     DeadlineExceeded,
-    /// The request's time is over, and what it asks for was not begun: it takes long, and others came before.
+    /// The request's deadline passed before its work began: such work takes long, and earlier requests were first.
     NotBegun,
     /// A bug.
     Internal(Cause),
 }
 
 impl Error {
-    /// One wrong field.
+    /// An error about one field.
     pub fn invalid(field: &str, reason: &'static str, description: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation::new(field, reason, description)])
     }
 
-    /// A stable name for programs, in UPPER_SNAKE_CASE.
+    /// The stable name for programs, in UPPER_SNAKE_CASE.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoCredential => "NO_CREDENTIAL",
@@ -211,7 +175,7 @@ impl Error {
         }
     }
 
-    /// What only the log may read.
+    /// The details for the log alone.
     pub fn cause(&self) -> Option<&Cause> {
         match self {
             Self::Unavailable { cause, .. } | Self::Internal(cause) => Some(cause),
@@ -229,7 +193,7 @@ impl From<Violation> for Error {
 
 impl std::error::Error for Error {}
 
-/// The sentence that people see: what was wrong and what to do.
+/// The sentence for people: what was wrong, and what to do.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -305,12 +269,12 @@ impl fmt::Display for Error {
     }
 }
 
-/// What to do where a name is taken.
+/// The way out where a name is taken.
 const FREE_NAME: &str = ": choose another name, or rename or archive that entry first";
-/// What to do where a secret is taken.
+/// The way out where a secret is taken.
 const FREE_SECRET: &str = ": use that key, or give this one another secret, as none is used again, even if its key was \
                            revoked";
-/// What to do where an id is taken.
+/// The way out where an id is taken.
 const FREE_ID: &str = ": choose another one, as no id is used again, even if what had it is gone";
 
 fn write_missing(f: &mut fmt::Formatter<'_>, scopes: &[Scope]) -> fmt::Result {
@@ -375,18 +339,18 @@ fn write_violations(f: &mut fmt::Formatter<'_>, violations: &[Violation]) -> fmt
     match (told.len().saturating_sub(MOST_NAMED), is_all) {
         (0, _) => Ok(()),
         (more, true) => write!(f, "; and {more} more"),
-        // One more was found, and ended it.
+        // Reading ended with one violation more than are named.
         (more, false) => write!(f, "; and at least {} more, as no more was read", more + 1),
     }
 }
 
-/// The reason of what stands last among violations, where reading ended because there were so many.
+/// The reason of the last violation where reading ended because there were too many.
 pub const AND_MORE: &str = "AND_MORE";
 
 /// The most things of one sort that a message names.
 pub const MOST_NAMED: usize = 5;
 
-/// The first of what there may be many of: "a, b and 7 more".
+/// The first of many things, and the number of the others: "a, b and 7 more".
 pub fn few<T: fmt::Display>(things: &[T], most: usize) -> String {
     let named: Vec<String> = things.iter().take(most).map(ToString::to_string).collect();
     let named = named.join(", ");
@@ -398,23 +362,22 @@ pub fn few<T: fmt::Display>(things: &[T], most: usize) -> String {
 
 /// A change that stands in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Past {
-    /// The revision that it made.
     pub revision: Revision,
-    /// Who made it.
     pub staff_id: StaffId,
-    /// What it did, in a line.
+    /// The change in one line.
     pub summary: String,
 }
 
-/// A field that is wrong, and what would be right.
+/// A field that is wrong, and the value that would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The field's path in snake_case, for example `pagination.page_size`.
     pub field: String,
     /// A stable name of the violation.
     pub reason: &'static str,
-    /// Reads on after the field's name: "must be …".
+    /// The continuation of a sentence that begins with the field's name: "must be …".
     pub description: String,
 }
 
@@ -431,16 +394,13 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What an error is about.
+/// The kind of thing that an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Kind {
-    /// A company.
     Company,
-    /// A location.
     Business,
-    /// An entry of a catalog.
     Entry,
-    /// A key.
     Key,
     /// A line of a change log.
     Change,
@@ -461,24 +421,24 @@ impl fmt::Display for Kind {
 /// A restriction of the caller that a key would go beyond.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beyond {
-    /// What is restricted.
+    /// The restricted field, as people name it.
     pub restriction: &'static str,
-    /// To what, for the caller.
+    /// The caller's own value of the field.
     pub own: String,
 }
 
-/// How a credential was put together wrongly.
+/// A mistake in how a credential was put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialMistake {
-    /// The secret went through base64 two times.
+    /// The secret was encoded in base64 twice.
     EncodedTwice,
-    /// `Basic` holds the secret itself.
+    /// `Basic` has the secret itself, not in base64.
     NotEncoded,
-    /// A scheme other than `Basic` or `Bearer`.
+    /// The scheme is neither `Basic` nor `Bearer`.
     UnknownScheme,
-    /// Not text, nothing after the scheme, or base64 that cannot be read.
+    /// The value is not text, or nothing follows the scheme, or the base64 is invalid.
     Unreadable,
-    /// Different values of the header, of which nobody can say which one was meant.
+    /// The header was sent several times with different values, so that nobody can say which value counts.
     Several,
 }
 
@@ -518,20 +478,20 @@ impl fmt::Display for CredentialMistake {
     }
 }
 
-/// What is unavailable.
+/// The reason why the server cannot serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unavailable {
     /// The database does not answer.
     Store,
     /// The database takes no writes, as its disk is full.
     StoreFull,
-    /// The data was deleted or replaced while it was in use.
+    /// The data was deleted or replaced while the server used it.
     StoreReplaced,
-    /// A write's outcome is unknown: the database failed while it was committed.
+    /// The database failed during a commit, so the outcome of the write is unknown.
     OutcomeUnknown,
-    /// More requests, or bytes of their bodies, at once than the server takes.
+    /// The server has more requests, or more bytes of bodies, at once than it takes.
     Overloaded,
-    /// What the caller has seen has not come here yet.
+    /// The revision that the caller named has not arrived here yet.
     NotSeenYet,
 }
 

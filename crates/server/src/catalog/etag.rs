@@ -1,7 +1,7 @@
-//! Etags: hashes of content, by which a writer says what it has seen.
+//! Etags: hashes of content, by which a writer says which state of a thing it knows.
 //!
-//! They know no epoch and need none: each holds the revision and the microsecond of the last change, so
-//! after a restore one matches only where the very thing that was seen came back.
+//! Etags hold no epoch and need none: each holds the revision and the microsecond of the last change. So after a
+//! restore an old etag matches only where the same state came back.
 
 use std::fmt;
 
@@ -17,20 +17,20 @@ use super::{
     time::Timestamp,
 };
 
-/// Bytes of the hash that are kept: enough, since nobody gains by a collision.
+/// The bytes of the hash that an etag has. Twelve are enough, since nobody gains by a collision.
 const HASH_BYTES: usize = 12;
 
-/// A hash of what something was. Callers see opaque text.
+/// A hash of a thing's content. Callers treat it as opaque text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Etag(String);
 
 impl Etag {
-    /// Takes what a caller sends back: with or without quotation marks or the mark of a weak tag.
+    /// Parses an etag that a caller sends back, with or without quotation marks or the mark of a weak tag.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
         let tag = value.trim();
         let tag = tag.strip_prefix("W/").unwrap_or(tag);
         let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
-        // The header ETag has more behind it: a hash of the whole answer.
+        // The `ETag` header of a list has a second part, a hash of the whole answer.
         let tag = tag.split_once('.').map_or(tag, |(own, _)| own);
         let is_hash = tag.len() == HASH_BYTES * 2 && tag.bytes().all(|b| b.is_ascii_hexdigit());
         if is_hash {
@@ -52,12 +52,12 @@ impl fmt::Display for Etag {
     }
 }
 
-/// A hash of fields, one after the other. Each says where it ends, so that no two lists of fields hash
-/// alike, and none depends on how a library prints it: servers of two versions must agree.
+/// A hash of fields, one after the other. Each field's end is hashed too, so that no two lists of fields have the same
+/// hash. No field depends on how a library prints it, since servers of two versions must agree.
 struct Fields(Sha256);
 
 impl Fields {
-    /// Of a thing of that kind.
+    /// Begins the hash of a thing of that kind.
     fn of(kind: &str) -> Self {
         Self(Sha256::new()).text(kind)
     }
@@ -73,7 +73,7 @@ impl Fields {
         own
     }
 
-    /// How many there are, and each of them.
+    /// Adds the number of items, and then each of them.
     fn all<T>(self, items: impl IntoIterator<Item = T>, add: impl Fn(Self, T) -> Self) -> Self {
         let items: Vec<T> = items.into_iter().collect();
         let own = self.number(items.len() as u64);
@@ -97,7 +97,7 @@ impl Fields {
 }
 
 impl Entry {
-    /// A hash of its content, without its place.
+    /// A hash of the entry's content, without its rank.
     pub fn etag(&self) -> Etag {
         Fields::of("entry")
             .text(self.id.as_str())
@@ -112,7 +112,7 @@ impl Entry {
 }
 
 impl Company {
-    /// A hash of its own content, not of its catalogs.
+    /// A hash of the company's own content, without its catalogs and locations.
     pub fn etag(&self) -> Etag {
         Fields::of("company")
             .text(self.id.as_str())
@@ -126,7 +126,7 @@ impl Company {
 }
 
 impl Business {
-    /// A hash of its content.
+    /// A hash of the location's content.
     pub fn etag(&self) -> Etag {
         Fields::of("business")
             .text(self.id.as_str())
@@ -156,7 +156,7 @@ impl Fields {
 }
 
 impl Key {
-    /// A hash of what it may do and how far it got; its secrets are no part of it.
+    /// A hash of the key's restrictions and its log's revision, without its secrets.
     pub fn etag(&self) -> Etag {
         let (is_limited, companies) = match &self.coverage {
             Coverage::All => (0, None),
@@ -177,7 +177,7 @@ impl Key {
 }
 
 impl Settings {
-    /// A hash of all a catalog's entries and their order.
+    /// A hash of all the catalog's entries and their order.
     pub fn catalog_etag(&self, catalog: Catalog) -> Etag {
         let entries = self.entries(catalog).iter();
         Fields::of("catalog")
@@ -185,7 +185,7 @@ impl Settings {
             .etag()
     }
 
-    /// The etag of one thing, or of everything; `None` if there is no such thing.
+    /// The etag of one thing, or of everything; `None` if the thing does not exist.
     pub fn etag_of(&self, subject: Option<&Subject>) -> Option<Etag> {
         match subject {
             None => Some(self.etag()),
@@ -199,7 +199,7 @@ impl Settings {
         }
     }
 
-    /// Of everything: differs after every change.
+    /// A hash of everything, which differs after every change.
     pub fn etag(&self) -> Etag {
         Fields::of("settings")
             .number(self.revision.0)
@@ -292,8 +292,8 @@ mod tests {
         }
     }
 
-    /// Servers of two versions answer for the same data side by side, and writers carry etags from
-    /// one to the other. So these never change.
+    /// Servers of two versions answer side by side for the same data, and writers carry etags from one to the other. So
+    /// these etags never change.
     #[test]
     fn an_etag_is_the_same_whichever_version_answers() {
         let company = Company {
@@ -356,7 +356,7 @@ mod tests {
             |_| (),
             |address| address.coordinate = None,
             |address| address.kind = AddressKind::Secondary,
-            // What moves from one field to the next is another address.
+            // A value that moves from one field to the next makes another address.
             |address| std::mem::swap(&mut address.city, &mut address.state),
             |address| address.country = Country::default(),
         ];

@@ -6,13 +6,13 @@ use arrayvec::ArrayString;
 
 use super::error::Violation;
 
-/// The most characters an id may have.
+/// The most characters of an id.
 pub const MAX_ID_LENGTH: usize = 64;
 
-/// An id's text in place: ids are handed on with every request, and this costs no allocation.
+/// An id's text, stored in place: every request copies ids, and this costs no allocation.
 type Text = ArrayString<MAX_ID_LENGTH>;
 
-/// Checks the form of an id; `field` is the name that the error gives.
+/// Checks the form of an id. `field` names it in the error.
 fn check(field: &str, value: &str) -> Result<Text, Violation> {
     if value.is_empty() {
         return Err(Violation::new(field, "REQUIRED", "is required"));
@@ -34,10 +34,10 @@ macro_rules! id {
         pub struct $name(Text);
 
         impl $name {
-            /// What generated ids of this kind begin with.
+            /// The prefix of generated ids of this kind.
             pub const PREFIX: &'static str = $prefix;
 
-            /// Takes an id from outside; `field` names it in the error.
+            /// Parses an id from outside. `field` names it in the error.
             pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
                 check(field, value).map(Self)
             }

@@ -1,4 +1,4 @@
-//! Keys: what one may do, for whom, from where and until when. The secret itself never comes here.
+//! Keys: their scopes, companies, networks and expiry. No secret comes here, only digests.
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -37,10 +37,10 @@ fn check_count(what: &str, count: usize, most: usize) -> Result<()> {
     Ok(())
 }
 
-/// The most keys that are revoked along with the one that made them.
+/// The most keys that are revoked together with the key that made them.
 pub const MAX_REVOKED_ALONG: usize = 500;
 
-/// The SHA-256 of a secret: what is kept in its place.
+/// The SHA-256 of a secret, which is stored instead of the secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SecretDigest(pub [u8; 32]);
 
@@ -50,57 +50,53 @@ impl fmt::Debug for SecretDigest {
     }
 }
 
-/// The secret from before the last rotation. Once its time is over it tells its holder why.
+/// The secret from before the last rotation. After its expiry, requests with it learn that the key was rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct PreviousSecret {
-    /// The digest of the secret.
     pub digest: SecretDigest,
-    /// Until when it works; the moment itself is outside.
+    /// The first moment at which the secret no longer works.
     pub expires_time: Timestamp,
 }
 
-/// The secrets of a key, by what is kept of them.
+/// The digests of a key's secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct KeySecrets {
-    /// Which of the writes of all keys wrote it last.
+    /// The number of the key's last write, among the writes of all keys.
     pub sequence: u64,
-    /// The secret.
     pub secret: SecretDigest,
-    /// The one from before the last rotation, whether or not it works still.
+    /// The secret from before the last rotation, whether or not it still works.
     pub previous: Option<SecretDigest>,
 }
 
 /// A key. All its restrictions apply together.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "most fields say what they are")]
 pub struct Key {
-    /// Unique on the server; not secret.
+    /// Unique on the server, and not secret.
     pub id: KeyId,
-    /// What people call it.
     pub name: Name,
-    /// The digest of its secret.
     pub secret: SecretDigest,
     /// The secret from before the last rotation.
     pub previous: Option<PreviousSecret>,
-    /// What it may do.
     pub scopes: Scopes,
-    /// For which companies.
     pub coverage: Coverage,
-    /// From which addresses; empty means from anywhere.
+    /// Networks from which the key may be used; if empty, from anywhere.
     pub addresses: Vec<IpNet>,
-    /// Until when; the moment itself is outside.
+    /// The first moment at which the key no longer works.
     pub expires_time: Option<Timestamp>,
-    /// The staff member it acts as.
+    /// The staff member that the key acts as.
     pub staff_id: Option<StaffId>,
-    /// When it was revoked.
     pub revoked_time: Option<Timestamp>,
-    /// The key that acted when it was made; none for local commands.
+    /// The key that made this one; none for local commands.
     pub created_by_key_id: Option<KeyId>,
-    /// Who and when; the revision counts this key's own changes.
+    /// The revision counts this key's own changes.
     pub audit: Audit,
 }
 
 impl Key {
-    /// Of its secrets, those that are known.
+    /// The current secret, and the one from before the last rotation if there is one.
     pub fn secrets(&self) -> impl Iterator<Item = SecretDigest> {
         [Some(self.secret), self.previous.map(|previous| previous.digest)].into_iter().flatten()
     }
@@ -116,7 +112,7 @@ impl Key {
         }
     }
 
-    /// Whether the key may be used now, from there, with this secret of it.
+    /// Whether the key may be used now, from this address, with this one of its secrets.
     pub fn admit(&self, now: Timestamp, address: IpAddr, secret: &SecretDigest) -> Result<()> {
         self.check_usable(now)?;
         if let Some(previous) = self.previous.filter(|previous| previous.digest == *secret)
@@ -124,7 +120,7 @@ impl Key {
         {
             return Err(Error::RotatedSecret { expired: previous.expires_time });
         }
-        // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d.
+        // A dual-stack listener shows IPv4 peers as `::ffff:a.b.c.d`.
         let address = address.to_canonical();
         if !self.addresses.is_empty() && !self.addresses.iter().any(|net| net.contains(&address)) {
             return Err(Error::AddressNotAllowed { address: address.to_string() });
@@ -152,7 +148,7 @@ impl Key {
         }
     }
 
-    /// Refuses lists that are longer than anybody means, as every request carries them.
+    /// Refuses lists that are longer than anybody needs, as every request carries them.
     pub fn check_size(&self) -> Result<()> {
         if let Coverage::Only(ids) = &self.coverage {
             check_companies(ids.len())?;
@@ -160,7 +156,7 @@ impl Key {
         check_addresses(self.addresses.len())
     }
 
-    /// Whether the key can do nothing that the caller cannot; else the first restriction of the
+    /// Whether the key lies within the caller's restrictions. The error names the first restriction of the
     /// caller that it goes beyond.
     pub fn lies_within(&self, caller: &Holder) -> Result<(), Beyond> {
         let beyond = |restriction, own| Err(Beyond { restriction, own });
@@ -196,13 +192,13 @@ impl Key {
     }
 }
 
-/// The key before and after a line of its log; none before where it was made.
+/// The key before and after a line of its log; none before if the line made the key.
 pub fn sides(line: &Line) -> Option<(Option<&Key>, &Key)> {
     let delta = line.deltas.first()?;
     Some((delta.before.as_ref().and_then(Row::key), delta.after.as_ref()?.key()?))
 }
 
-/// A change of a key in a line for people. The subjects of a line are the keys that were revoked along.
+/// A change of a key in one line, for people. The subjects of such a line are the keys that were revoked along.
 pub fn summary(line: &Line) -> String {
     let fields = line.deltas.first().map(Delta::fields).unwrap_or_default();
     match fields[..] {

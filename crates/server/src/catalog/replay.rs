@@ -1,4 +1,4 @@
-//! How a log rebuilds a company or a key, forward and back.
+//! Rebuilds a company or a key from its log, forward and back.
 
 use super::{
     company::{Business, Company},
@@ -10,7 +10,8 @@ use super::{
     time::Timestamp,
 };
 
-/// A stream on its way along its log. To begin costs what there is, and each line what it changes.
+/// A stream at some place in its log. A new replay costs as much as the stream has rows, and each
+/// line costs its changes.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
     state: Option<State>,
@@ -35,7 +36,7 @@ struct CompanyState {
 #[derive(Debug, PartialEq, Eq)]
 pub struct DoesNotApply;
 
-/// Applies one change's deltas to a company; `None` is a company that does not exist yet.
+/// Applies one change's deltas to a company. `None` is a company that does not exist yet.
 ///
 /// Fails only if the deltas do not belong to this state, which a damaged store can cause.
 pub fn apply(
@@ -49,10 +50,9 @@ pub fn apply(
     replay.settings().ok_or(DoesNotApply)
 }
 
-/// Takes one change's deltas back: from the state after it to the state before it, which was at
-/// `revision` since `time`.
+/// Reverses one change's deltas: from the state after it to the state before it, which was at `revision` since `time`.
 ///
-/// The change that made the company cannot be taken back.
+/// The change that made the company cannot be reversed.
 pub fn unapply(
     settings: Settings,
     revision: Revision,
@@ -81,23 +81,23 @@ impl From<Key> for Replay {
 }
 
 impl Replay {
-    /// Where it is; 0 before the first line.
+    /// The current revision; 0 before the first line.
     pub fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// Since when it is there, as far as lines or settings told.
+    /// The time of the current revision, as far as lines or settings named it.
     pub fn changed_time(&self) -> Option<Timestamp> {
         self.changed_time
     }
 
-    /// Corrects since when it is there.
+    /// Corrects the time of the current revision.
     pub fn set_changed_time(&mut self, time: Timestamp) {
         self.changed_time = Some(time);
     }
 
-    /// The company there; `None` before the first line. It shares its rows: whoever goes on while it is kept makes them
-    /// be copied.
+    /// The company at the current revision; `None` before the first line. It shares its rows with the replay: if the
+    /// caller still holds it when the replay goes on, the changed rows are copied.
     pub fn settings(&mut self) -> Option<Settings> {
         let (revision, changed_time) = (self.revision, self.changed_time?);
         match &mut self.state {
@@ -106,12 +106,12 @@ impl Replay {
         }
     }
 
-    /// The key there; `None` before the first line.
+    /// The key at the current revision; `None` before the first line.
     pub fn key(&self) -> Option<&Key> {
         if let Some(State::Key(key)) = &self.state { Some(key) } else { None }
     }
 
-    /// Goes forward by a line that made the revision. After a failure it is of no use.
+    /// Applies the line that made `revision`. After an error the replay is of no use.
     pub fn apply(
         &mut self,
         revision: Revision,
@@ -136,7 +136,7 @@ impl Replay {
         self.moved_to(revision, time)
     }
 
-    /// Goes back to the state before a line, which was at `revision` since `time`. After a failure it is of no use.
+    /// Reverses a line, to the state that was at `revision` since `time`. After an error the replay is of no use.
     pub fn unapply(
         &mut self,
         revision: Revision,
@@ -199,7 +199,7 @@ impl CompanyState {
         }
     }
 
-    /// Puts a row in another one's place, which must be there as it is said to be.
+    /// Replaces a row by another. The row must be there, and be equal to `from`.
     fn exchange(
         &mut self,
         subject: &Subject,
@@ -236,7 +236,7 @@ impl CompanyState {
     }
 }
 
-/// The row on a side of a delta; nothing where it was not made yet, or is deleted.
+/// The row on a side of a delta; none if it is not made yet or deleted.
 fn side<'a, T>(
     row: Option<&'a Row>,
     of: impl Fn(&'a Row) -> Option<&'a T>,

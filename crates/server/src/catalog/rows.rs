@@ -1,5 +1,5 @@
-//! Rows that are found by their ids. Work on many of them, one by one, costs the number of rows once and
-//! then the number of steps.
+//! Rows that are found by their ids. Single accesses to many of them cost the number of rows once, and then
+//! the number of accesses.
 
 use std::{cmp::Ordering, collections::HashMap, hash::Hash, sync::Arc};
 
@@ -9,15 +9,12 @@ use super::{
     id::{BusinessId, EntryId},
 };
 
-/// So often a row is looked for among all: that costs less than an index of them.
+/// This many times a row is searched among all rows, which costs less than an index of them.
 const FEW: usize = 8;
 
-/// Something with an id.
 pub(super) trait HasId: Clone {
-    /// The type of the id.
     type Id: Clone + Eq + Hash;
 
-    /// The id.
     fn id(&self) -> &Self::Id;
 }
 
@@ -37,13 +34,12 @@ impl HasId for Business {
     }
 }
 
-/// Rows, shared until one of them is changed. A removal may change their order, which [`Rows::sort_by`]
-/// restores.
+/// Rows that are shared until one of them changes. A removal may change their order, which [`Rows::sort_by`] restores.
 #[derive(Clone, Debug)]
 pub(super) struct Rows<T: HasId> {
     rows: Arc<Vec<T>>,
     sought: usize,
-    /// Made once rows were looked for a few times.
+    /// Made after rows were searched a few times.
     places: Option<HashMap<T::Id, usize>>,
 }
 
@@ -60,7 +56,7 @@ impl<T: HasId> Rows<T> {
         self.rows.len()
     }
 
-    /// All of them: what a change does once, and no step of it does again.
+    /// All rows. A change may use this once, but no step of it.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.rows.iter().inspect(|_| count(1))
     }
@@ -69,7 +65,7 @@ impl<T: HasId> Rows<T> {
         self.place(id).map(|place| &self.rows[place])
     }
 
-    /// The same for one that probably stands at a place.
+    /// Finds the row with the id, which probably stands at `place`.
     pub(super) fn get_near(&mut self, place: usize, id: &T::Id) -> Option<&T> {
         count(1);
         let is_there = self.rows.get(place).is_some_and(|row| row.id() == id);
@@ -82,7 +78,7 @@ impl<T: HasId> Rows<T> {
         Some(&mut Arc::make_mut(&mut self.rows)[place])
     }
 
-    /// Adds one whose id none of them has.
+    /// Adds a row with a new id.
     pub(super) fn push(&mut self, row: T) {
         if let Some(places) = &mut self.places {
             places.insert(row.id().clone(), self.rows.len());
@@ -95,7 +91,7 @@ impl<T: HasId> Rows<T> {
         let removed = Arc::make_mut(&mut self.rows).swap_remove(place);
         if let Some(places) = &mut self.places {
             places.remove(id);
-            // The last one took its place.
+            // The last row stands at its place now.
             if let Some(moved) = self.rows.get(place) {
                 places.insert(moved.id().clone(), place);
             }
@@ -103,13 +99,13 @@ impl<T: HasId> Rows<T> {
         Some(removed)
     }
 
-    /// All of them to change, but for their ids.
+    /// All rows, for changes that leave the ids.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         count(self.rows.len());
         Arc::make_mut(&mut self.rows).iter_mut()
     }
 
-    /// Puts them in order, unless they are.
+    /// Sorts the rows, unless they are in order.
     pub(super) fn sort_by(&mut self, compare: fn(&T, &T) -> Ordering) {
         count(self.rows.len());
         if !self.rows.is_sorted_by(|one, next| compare(one, next).is_le()) {
@@ -135,7 +131,7 @@ impl<T: HasId> Rows<T> {
     }
 }
 
-/// Notes, for tests, that rows were looked at.
+/// Counts, for tests, the rows that were looked at.
 fn count(rows: usize) {
     #[cfg(test)]
     LOOKED_AT.set(LOOKED_AT.get() + rows);
@@ -148,7 +144,7 @@ thread_local! {
     static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// How many rows this thread looked at while it did something.
+/// How many rows this thread looked at during the work.
 #[cfg(test)]
 pub(super) fn looked_at<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = LOOKED_AT.get();

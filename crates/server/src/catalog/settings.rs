@@ -1,4 +1,4 @@
-//! All of one company at one revision, and the names of what is in it.
+//! The whole of one company at one revision, and the names of its parts.
 
 use std::{fmt, sync::Arc};
 
@@ -11,15 +11,15 @@ use super::{
 
 /// A company, its locations and its four catalogs at one revision.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Settings {
-    /// The company.
     pub company: Company,
-    /// How many changes it has seen.
+    /// The number of changes to the company.
     pub revision: Revision,
-    /// When the last of them was.
+    /// The time of the last change.
     pub changed_time: Timestamp,
-    /// Its locations, by name and then id. They and the catalogs are shared with the revisions before and
-    /// after, as far as those have the same.
+    /// The locations, by name and then id. They and the catalogs are shared with the revisions before and after, as far
+    /// as those have the same rows.
     pub businesses: Arc<Vec<Business>>,
     /// The entries of each catalog, active and archived, by rank.
     pub catalogs: [Arc<Vec<Entry>>; 4],
@@ -31,7 +31,7 @@ impl Settings {
         &self.catalogs[catalog.index()]
     }
 
-    /// The same to change them; other revisions keep theirs.
+    /// The entries of a catalog, for changes. Other revisions do not change.
     pub fn entries_mut(&mut self, catalog: Catalog) -> &mut Vec<Entry> {
         Arc::make_mut(&mut self.catalogs[catalog.index()])
     }
@@ -47,7 +47,7 @@ impl Settings {
     }
 }
 
-/// A thing that changes: what a step of a request is about, and which row a delta is of.
+/// A thing that changes: the subject of a step of a request, or the row of a delta.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// The company itself.
@@ -63,7 +63,8 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Its name in the log and in the history: `company`, `businesses/biz_1`, `customer_tags/tag_1`, `customer_tags`.
+    /// The subject's name in the log and in the history: `company`, `businesses/biz_1`,
+    /// `customer_tags/tag_1`, `customer_tags`.
     pub fn place(&self) -> String {
         match self {
             Self::Company => "company".to_owned(),
@@ -71,7 +72,7 @@ impl Subject {
         }
     }
 
-    /// The subject of that place.
+    /// The subject of that name.
     pub fn at(place: &str) -> Option<Self> {
         let Some((kind, id)) = place.split_once('/') else {
             return match place {

@@ -1,6 +1,6 @@
-//! Streams: what has revisions, and with them a log. A company is one, and so is each key.
+//! Streams: things with revisions, and so with a log. A company is a stream, and so is each key.
 //!
-//! A stream is also the right to read and write its log: that of a company comes out of a grant alone.
+//! A stream is also the right to read and write its log. The stream of a company comes only from a grant.
 
 use arrayvec::ArrayString;
 
@@ -12,21 +12,21 @@ use super::{
     time::Timestamp,
 };
 
-/// A kind of stream. A new one is a constant here, a variant of [`Row`](super::delta::Row) with its form, and its table.
+/// A kind of stream. A new kind is a constant here, a variant of [`Row`](super::delta::Row) with its form, and a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamKind {
-    /// In the log.
+    /// The name in the log.
     pub name: &'static str,
-    /// Whether one key may use a request id once for each stream of the kind, or once among all of them.
+    /// Whether a key may use a request id once for each stream of this kind, or once for all of them together.
     pub has_own_requests: bool,
-    /// Whether its streams come out of grants alone.
+    /// Whether its streams come from grants alone.
     is_granted: bool,
 }
 
 impl StreamKind {
-    /// Companies with their locations and catalogs. Their logs can be undone.
+    /// Companies with their locations and catalogs. Their changes can be undone.
     pub const COMPANY: Self = Self { name: "company", has_own_requests: true, is_granted: true };
-    /// Keys. Their logs are never undone.
+    /// Keys. Their changes are never undone.
     pub const KEY: Self = Self::new("key", false);
 
     /// A kind whose streams need no grant.
@@ -42,6 +42,7 @@ pub struct Stream {
     id: ArrayString<MAX_ID_LENGTH>,
 }
 
+#[expect(missing_docs, reason = "the methods are named like the fields")]
 impl Stream {
     pub(super) fn company(id: &CompanyId) -> Self {
         Self::with(StreamKind::COMPANY, id.as_str())
@@ -52,7 +53,7 @@ impl Stream {
         Self::with(StreamKind::KEY, id.as_str())
     }
 
-    /// A stream of a kind that needs no grant; `None` where it does, or where this is no id.
+    /// A stream of a kind that needs no grant; `None` if the kind needs one, or if `id` is no id.
     pub fn new(kind: StreamKind, id: &str) -> Option<Self> {
         (!kind.is_granted && KeyId::parse("id", id).is_ok()).then(|| Self::with(kind, id))
     }
@@ -62,12 +63,11 @@ impl Stream {
         Self { kind, id }
     }
 
-    /// Its kind.
     pub fn kind(&self) -> StreamKind {
         self.kind
     }
 
-    /// Its id among those of its kind.
+    /// The id, unique among the streams of the kind.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -78,11 +78,11 @@ impl Stream {
     }
 }
 
-/// The streams of which lines are meant.
+/// A choice of streams whose lines are read.
 #[derive(Clone, Debug)]
 pub struct Streams(Among);
 
-/// The same, for engines.
+/// The content of [`Streams`], for engines.
 #[derive(Clone, Debug)]
 pub(crate) enum Among {
     One(Stream),
@@ -90,12 +90,12 @@ pub(crate) enum Among {
 }
 
 impl Streams {
-    /// Those of one stream, in the order of its revisions.
+    /// The lines of one stream, in the order of its revisions.
     pub fn one(stream: &Stream) -> Self {
         Self(Among::One(stream.clone()))
     }
 
-    /// Those of all keys, in the order of time, then key id, then revision.
+    /// The lines of all keys, in the order of time, then key id, then revision.
     pub fn keys() -> Self {
         Self(Among::All(StreamKind::KEY))
     }
@@ -105,12 +105,12 @@ impl Streams {
     }
 }
 
-/// Where a line stands among others.
+/// The place of a line among others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinePlace {
-    /// When; of no account within one stream.
+    /// The line's time; not used within one stream.
     pub time: Timestamp,
-    /// The stream's id; of no account within one stream.
+    /// The stream's id; not used within one stream.
     pub of: String,
     /// The revision that the line made.
     pub revision: Revision,

@@ -1,4 +1,4 @@
-//! Text that people see: names, descriptions, colors. Values that are wrong cannot be built.
+//! Text that people read: names, descriptions, colors. Values that are wrong cannot be built.
 
 use std::{fmt, sync::LazyLock};
 
@@ -8,22 +8,23 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::error::Violation;
 
-/// The most characters (Unicode code points) a name may have.
+/// The most characters (Unicode code points) of a name.
 pub const MAX_NAME_LENGTH: usize = 100;
-/// The most characters a description may have.
+/// The most characters of a description.
 pub const MAX_DESCRIPTION_LENGTH: usize = 500;
 
-/// Which rule [`Name::fold_key`] follows. A change of the rule, or of Unicode's tables behind it, is a new
-/// version: a test tells. Programs of different versions disagree which names are the same.
+/// The version of the rule that [`Name::fold_key`] follows. A change of the rule, or of Unicode's tables
+/// behind it, needs a new version; a test finds such changes. Programs of different versions disagree about
+/// which names are the same.
 pub const FOLD_KEY_VERSION: u32 = 1;
 
-/// A name: trimmed, Unicode NFC, without control characters, at least one letter, digit, punctuation mark
-/// or symbol in it, 1 to 100 characters.
+/// A name: trimmed, Unicode NFC, without control characters, with at least one letter, digit, punctuation mark or
+/// symbol, 1 to 100 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
 impl Name {
-    /// Takes a name from outside; `field` names it in the error.
+    /// Parses a name from outside. `field` names it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
         refuse_far_too_long(field, value, MAX_NAME_LENGTH)?;
         let name = composed(value.trim());
@@ -44,7 +45,7 @@ impl Name {
         Ok(Self(name))
     }
 
-    /// Takes a name that was accepted before, perhaps by an earlier rule.
+    /// Takes a stored name, which an earlier rule may have accepted.
     pub fn stored(value: &str) -> Result<Self, Violation> {
         match value {
             "" => Err(Violation::new("name", "REQUIRED", "is empty")),
@@ -57,13 +58,13 @@ impl Name {
         &self.0
     }
 
-    /// What names are compared by: two names with the same key count as the same name. Case, invisible
-    /// characters and how much room there is between words make no difference.
+    /// The key by which names are compared: two names with the same key count as the same name. Case, invisible
+    /// characters and the number of blanks between words make no difference.
     ///
-    /// Full Unicode case folding, computed here and only stored by the engines, because
+    /// The key uses full Unicode case folding. It is computed here and only stored by the engines, because
     /// engines fold differently.
     pub fn fold_key(&self) -> String {
-        // Most names, and the tables of Unicode say the same of them.
+        // Most names are ASCII, for which this gives the same result as Unicode's tables.
         if self.0.is_ascii() && !self.0.contains("  ") {
             return self.0.to_ascii_lowercase();
         }
@@ -86,13 +87,13 @@ impl fmt::Debug for Name {
     }
 }
 
-/// A description: trimmed, Unicode NFC, up to 500 characters, line breaks and tabs but no other control
-/// characters; may be empty.
+/// A description: trimmed, Unicode NFC, up to 500 characters, with line breaks and tabs but no other control
+/// characters, perhaps empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Description(String);
 
 impl Description {
-    /// Takes a description from outside; `field` names it in the error.
+    /// Parses a description from outside. `field` names it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
         refuse_far_too_long(field, value, MAX_DESCRIPTION_LENGTH)?;
         let text = composed(&value.trim().replace("\r\n", "\n"));
@@ -112,7 +113,7 @@ impl Description {
     }
 }
 
-/// A color, shown as `#RRGGBB`.
+/// A color, written as `#RRGGBB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Color([u8; 3]);
 
@@ -120,8 +121,7 @@ impl Color {
     const BLACK: Self = Self([0; 3]);
     const WHITE: Self = Self([255; 3]);
 
-    /// Takes `#RRGGBB`, or `#RGB` in which each digit stands for two, in either case; `field` names
-    /// it in the error.
+    /// Parses `#RRGGBB`, or `#RGB` in which each digit stands for two, in either case. `field` names it in the error.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
         let digits = value.trim().strip_prefix('#').unwrap_or_default();
         let part = |i: usize| match digits.len() {
@@ -139,8 +139,7 @@ impl Color {
         }
     }
 
-    /// Black or white, whichever has the higher contrast with this color; black where both have
-    /// the same.
+    /// Black or white, whichever has the higher contrast with this color; black if both have the same.
     pub fn text_color(self) -> Self {
         let is_black = self.contrast(Self::BLACK) >= self.contrast(Self::WHITE);
         if is_black { Self::BLACK } else { Self::WHITE }
@@ -169,37 +168,38 @@ impl fmt::Display for Color {
     }
 }
 
-/// Unicode NFC, in which ASCII is as it is.
+/// The text in Unicode NFC. ASCII is NFC already.
 fn composed(text: &str) -> String {
     if text.is_ascii() { text.to_owned() } else { text.nfc().collect() }
 }
 
 fn parse_hex(digits: &str) -> Option<u8> {
-    // from_str_radix would also take a sign.
+    // `from_str_radix` would also accept a sign.
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     u8::from_str_radix(digits, 16).ok()
 }
 
-/// What programs put in the place of bytes that they could not read: the text was broken before it came here.
+/// The character that programs put in the place of bytes that they could not read. The text was
+/// damaged before it came here.
 const BROKEN: char = char::REPLACEMENT_CHARACTER;
 
-/// The sign of broken text, control characters, line separators, and what turns the direction of the text around it: they
-/// reach beyond the text that holds them, and forge lines of a log or a table.
+/// Whether the character is the sign of damaged text, a control character, a line separator, or changes the direction
+/// of text. Such characters act on the text around them, and can forge lines of a log or a table.
 fn is_control(c: char) -> bool {
     c.is_control()
         || c == BROKEN
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// White space, and two symbols whose picture is empty: a braille cell without dots and a note
-/// without a head.
+/// Whether the character is white space, or one of two symbols with an empty picture: a braille cell without dots,
+/// and a note without a head.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{2800}' | '\u{1D159}')
 }
 
-/// Whether Unicode says that the character is not shown of itself: joiners, soft hyphens, variation
+/// Whether Unicode says that the character is not shown by itself: joiners, soft hyphens, variation
 /// selectors, fillers and the like.
 fn is_ignorable(c: char) -> bool {
     static IGNORABLE: LazyLock<Ranges> =
@@ -207,19 +207,19 @@ fn is_ignorable(c: char) -> bool {
     !c.is_ascii() && holds(&IGNORABLE, c)
 }
 
-/// Whether Unicode says that the character is a letter, number, punctuation mark or symbol, and it is seen.
+/// Whether the character is visible, and a letter, number, punctuation mark or symbol of Unicode.
 ///
-/// What Unicode has assigned nothing to is none of these, nor are marks, which need one to stand on, and
-/// characters for private use. A newer Unicode makes more characters visible, and none invisible.
+/// Unassigned characters are none of these. Neither are characters for private use, nor marks, which need another
+/// character to stand on. A newer Unicode makes more characters visible, and none invisible.
 fn is_visible(c: char) -> bool {
     static WRITTEN: LazyLock<Ranges> = LazyLock::new(|| ranges(r"[\p{L}\p{N}\p{P}\p{S}]"));
     c.is_ascii_graphic() || (holds(&WRITTEN, c) && !is_ignorable(c) && !is_blank(c))
 }
 
-/// First and last characters, in order.
+/// First and last characters of ranges, in order.
 type Ranges = Vec<(char, char)>;
 
-/// The characters of a class as regular expressions have them.
+/// The characters of a class of regular expressions.
 fn ranges(class: &str) -> Ranges {
     match regex_syntax::parse(class).map(regex_syntax::hir::Hir::into_kind) {
         Ok(HirKind::Class(Class::Unicode(class))) => {
@@ -244,8 +244,8 @@ fn control(field: &str, c: char) -> Violation {
     Violation::new(field, "CONTROL_CHARACTER", description)
 }
 
-/// Refuses text that is too long whatever becomes of it, before work is spent on it: composing makes one character
-/// of four at most.
+/// Refuses text that is too long in any case, before work is spent on it. Composing makes one
+/// character of at most four.
 fn refuse_far_too_long(field: &str, value: &str, most: usize) -> Result<(), Violation> {
     match value.trim().chars().count() {
         length if length > 4 * most => Err(too_long(field, length, most)),
@@ -283,7 +283,7 @@ mod tests {
         assert!(Name::parse("name", &"é".repeat(100)).is_ok());
         assert_eq!(Name::parse("name", &"é".repeat(101)).unwrap_err().reason, "TOO_LONG");
         assert_eq!(Name::parse("name", " \n ").unwrap_err().reason, "REQUIRED");
-        // A letter and three marks are one character, and no more than four ever become one.
+        // A letter and three marks are one character. No more than four characters ever become one.
         let marked = "\u{3b1}\u{313}\u{300}\u{345}";
         assert_eq!(Name::parse("name", &marked.repeat(100)).unwrap().as_str().chars().count(), 100);
         let violation = Name::parse("name", &format!("{}a", marked.repeat(100))).unwrap_err();
@@ -348,7 +348,7 @@ mod tests {
     fn a_name_has_something_to_see_and_is_kept_as_it_was_typed() {
         let invisible =
             ["\u{ad}", "\u{200d}", "\u{3164}", "\u{115f}", "\u{2800}", "\u{e0020}", "\u{180e}"];
-        // Marks without anything to stand on, what is not assigned or never will be, private use.
+        // Marks without a character to stand on, unassigned characters, and private use.
         let nothing = [
             "\u{301}",
             "\u{20e3}",
@@ -392,8 +392,8 @@ mod tests {
         }
     }
 
-    /// Another hash means that the rule changed, or Unicode's tables in a library: raise
-    /// [`FOLD_KEY_VERSION`], so that what is stored is renewed, and take the new hash.
+    /// Another hash means that the rule or Unicode's tables in a library changed. Then raise [`FOLD_KEY_VERSION`], so
+    /// that stored keys are renewed, and take the new hash.
     #[test]
     fn the_fold_keys_of_a_version_never_change() {
         use sha2::{Digest, Sha256};

@@ -1,4 +1,4 @@
-//! A moment, as a number; reading the clock is not this module's business.
+//! A moment, as a number. This module does not read the clock.
 
 use std::{
     fmt,
@@ -25,8 +25,8 @@ impl Timestamp {
         Self(self.0.saturating_add(seconds.saturating_mul(1_000_000)))
     }
 
-    /// The time of a change: the later of `now` and just after `last`, so that a company's log
-    /// never runs backwards even where the machine's clock does.
+    /// The time of a change: `now`, or just after `last` if that is later, so that the times in a log rise even if the
+    /// machine's clock goes back.
     pub fn after(now: Self, last: Option<Self>) -> Self {
         match last {
             Some(last) if now <= last => Self(last.0 + 1),
@@ -35,7 +35,7 @@ impl Timestamp {
     }
 }
 
-/// As documents and people read it: RFC 3339 in UTC.
+/// RFC 3339 in UTC.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = u64::try_from(self.0).unwrap_or(0);

@@ -1,20 +1,20 @@
-//! Revision tokens: what a caller has seen of a company, so that no later answer is older.
+//! Revision tokens: the revision of a company that a caller knows, so that no later answer to it is older.
 
 use std::fmt;
 
 use super::{entry::Revision, error::Violation};
 
-/// A revision in one life of the data. A restore begins a new life, in which revisions start over.
+/// A revision in one epoch of the data. A restore begins a new epoch, in which revisions start again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct RevisionToken {
-    /// Which life: 1, and one more after each restore.
+    /// 1 for the first epoch, and one more after each restore.
     pub epoch: u64,
-    /// The revision.
     pub revision: Revision,
 }
 
 impl RevisionToken {
-    /// Reads what [`fmt::Display`] wrote; `field` names it in the error.
+    /// Parses a token that [`fmt::Display`] wrote. `field` names it in the error.
     pub fn parse(field: &str, text: &str) -> Result<Self, Violation> {
         let (revision, epoch) = match text.split_once(EPOCH) {
             Some((revision, epoch)) => (revision, epoch),
@@ -34,7 +34,7 @@ impl RevisionToken {
 
 const EPOCH: &str = ";epoch=";
 
-/// `7`, or `7;epoch=2` once the data was restored.
+/// `7`, or `7;epoch=2` after a restore.
 impl fmt::Display for RevisionToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.epoch {

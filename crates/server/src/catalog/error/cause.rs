@@ -1,8 +1,8 @@
-//! Why something failed, as no client may read it.
+//! The details of a failure that no client may read.
 
 use std::fmt;
 
-/// Why something failed, for the log alone: it implements no `Display`, and `Debug` hides it.
+/// The details of a failure, for the log alone. This type implements no `Display`, and its `Debug` hides them.
 #[derive(Clone, Default)]
 pub struct Cause {
     text: String,
@@ -11,30 +11,30 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// Keeps an inner error's text.
+    /// Takes the text of an inner error.
     pub fn new(text: impl fmt::Display) -> Self {
         Self { text: text.to_string(), ..Self::default() }
     }
 
-    /// Keeps the text of a library's error, and says the same in our words.
+    /// Takes the text of a library's error, and the same fact in this project's words.
     pub fn in_our_words(told: impl fmt::Display, text: impl fmt::Display) -> Self {
         Self { text: text.to_string(), told: Some(told.to_string()), ..Self::default() }
     }
 
-    /// The same about a part of a thing.
+    /// The same cause, with the part of a thing that it is about.
     #[must_use]
     pub fn within(self, part: impl fmt::Display) -> Self {
         let told = format!("{part}: {}", self.told());
         Self { text: format!("{part}: {}", self.text), told: Some(told), ..self }
     }
 
-    /// The same, known to be damage of what is stored.
+    /// The same cause, known to be damage of the stored data.
     #[must_use]
     pub fn of_damage(self) -> Self {
         Self { is_damage: true, ..self }
     }
 
-    /// Whether it is damage of what is stored, which `verify` has more of.
+    /// Whether the cause is damage of the stored data. `verify` then finds more about it.
     pub fn is_damage(&self) -> bool {
         self.is_damage
     }
@@ -44,7 +44,7 @@ impl Cause {
         &self.text
     }
 
-    /// The same in our words where there are any, for local commands that look for damage.
+    /// The same fact in this project's words, if there are any, for local commands that look for damage.
     pub fn told(&self) -> &str {
         self.told.as_deref().unwrap_or(&self.text)
     }

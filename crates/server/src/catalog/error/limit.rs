@@ -1,33 +1,33 @@
-//! The limits that keep one client from taking what all share, as refusals name them.
+//! The limits that stop one client from taking the resources of all, as refusals name them.
 
 use std::fmt;
 
-/// Whose limit on requests is used up.
+/// A limit on requests that is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// The key's requests per second.
     Key,
-    /// Look-ups of keys that this server has not seen, per address or in all.
+    /// Look-ups of keys that are not in the server's cache, per address or in all.
     UnknownKeys,
-    /// What takes long and waits, of one key.
+    /// Waiting requests for long work, of one key.
     LongWork,
-    /// Its share of the requests that are worked on at once.
+    /// The client's share of the requests that are worked on at once.
+    #[expect(missing_docs, reason = "the fields say what they are")]
     RequestsAtOnce {
-        /// Who has it.
         whose: Sharer,
-        /// How many there are in all.
+        /// The places of the whole server.
         most: u64,
     },
-    /// Its share of the bytes of bodies that are held at once.
+    /// The client's share of the bytes of bodies that are held at once.
+    #[expect(missing_docs, reason = "the fields say what they are")]
     BodiesAtOnce {
-        /// Who has it.
         whose: Sharer,
-        /// How many there are in all.
+        /// The bytes of the whole server.
         most: u64,
     },
 }
 
-/// Who has a share.
+/// The client that has a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharer {
     /// A key.
@@ -79,5 +79,5 @@ impl fmt::Display for Limit {
     }
 }
 
-/// How much somebody may have of what there is at once.
+/// The rule of a share, for messages.
 const SHARE: &str = "nobody has more than half, nor more than is left to others";

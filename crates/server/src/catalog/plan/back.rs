@@ -11,8 +11,8 @@ use crate::catalog::{
     settings::{Settings, Subject},
 };
 
-/// Gives every field that the change touched the value from before it, if it still has the value
-/// that the change gave it.
+/// Gives every field that the change touched its value from before the change, if the field still has
+/// the value from after it.
 pub(super) fn undone<'a>(
     current: &'a Settings,
     revision: Revision,
@@ -29,8 +29,7 @@ pub(super) fn undone<'a>(
     settled(draft)
 }
 
-/// Gives everything the state of the target. Locations that were made since are archived, as
-/// they cannot be deleted.
+/// Gives everything the state of the target. Locations that were made since are archived, as they cannot be deleted.
 pub(super) fn rolled_back<'a>(current: &'a Settings, target: &Settings) -> Result<Draft<'a>> {
     let mut draft = Draft::of(current);
     let audit = std::mem::replace(&mut draft.company, target.company.clone()).audit;
@@ -112,7 +111,7 @@ impl Undoing<'_> {
             (Subject::Entry(catalog, _), None | Some(Row::Tombstone), Some(Row::Entry(after))) => {
                 self.remove(*catalog, after);
             }
-            // No log has such.
+            // No log has such a delta.
             _ => self.changed.push(place),
         }
         Ok(())
@@ -131,13 +130,13 @@ impl Undoing<'_> {
         };
         let held = (now.name.clone(), now.state);
         give(&place, now, before, after, &mut self.changed);
-        // Where its name is taken, the one that has it is in the way, and not the one that comes back.
+        // If the name is taken, the error then names the entry that has it, not the restored one.
         if held != (now.name.clone(), now.state) {
             self.draft.note_name(catalog, id, 0);
         }
     }
 
-    /// Takes back that an entry was made: it goes, if it still is as it was made.
+    /// Undoes the making of an entry: removes it, if it has not changed since.
     fn remove(&mut self, catalog: Catalog, made: &Entry) {
         let Some(now) = self.draft.entries(catalog).get(&made.id).cloned() else {
             self.changed.push(format!("{catalog}/{}", made.id));
@@ -153,7 +152,7 @@ impl Undoing<'_> {
         self.changed.extend(fields.map(|field| format!("{}.{field}", delta.subject.place())));
     }
 
-    /// A location that was made is archived, since locations cannot be deleted.
+    /// Undoes the change of a location. A location that the change made is archived, since locations cannot be deleted.
     fn business(
         &mut self,
         place: &str,
@@ -171,8 +170,8 @@ impl Undoing<'_> {
     }
 }
 
-/// Gives a row the values of the fields from before a change, and names those that no longer have the values from
-/// after it.
+/// Gives a row the values from before a change, and adds the fields to `changed` that no longer have
+/// the values from after it.
 fn give<T: Fields>(place: &str, now: &mut T, before: &T, after: &T, changed: &mut Vec<String>) {
     for field in T::FIELDS.iter().filter(|field| !(field.is_same)(before, after)) {
         match (field.is_same)(now, after) {

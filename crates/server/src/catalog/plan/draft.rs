@@ -1,8 +1,8 @@
-//! A company while it is changed: steps edit a copy, and at the end it is checked as a whole and
-//! compared with what it was.
+//! A company while it is changed. Steps edit a copy. At the end the copy is checked as a whole and
+//! compared with the state before.
 //!
-//! Work that is done once may look at all rows. Work for each step finds its rows by their ids and the rest in
-//! the tallies, so that a change costs what the company has and then its steps.
+//! Work that is done once may look at all rows. The work of a step finds its rows by their ids and the other facts in
+//! the tallies. So the cost of a change is the company's rows plus its steps.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -21,45 +21,44 @@ use crate::catalog::{
     settings::{Settings, Subject},
 };
 
-/// A company being changed.
 pub(super) struct Draft<'a> {
     before: Option<&'a Settings>,
     /// The rows of the company before the change.
     old_businesses: Rows<Business>,
     old_entries: [Rows<Entry>; 4],
-    /// The company as it shall be. Audits are stamped at the end, by what really changed.
+    /// The company as it shall be. Audits are stamped at the end, for the rows that really changed.
     pub(super) company: Company,
     pub(super) businesses: Rows<Business>,
     entries: [Rows<Entry>; 4],
     tallies: [Option<Tally>; 4],
-    /// Entries that were deleted by an earlier change and come back.
+    /// Entries that an earlier change deleted and this one restores.
     pub(super) revived: BTreeSet<(Catalog, EntryId)>,
-    /// Which step last gave an entry its name or took it into use, for errors about names.
+    /// The step that last gave an entry its name or made it active, for errors about names.
     named_by: BTreeMap<(Catalog, EntryId), usize>,
-    /// The audits that a document gives entries.
+    /// The drafts of entries whose audit the document names.
     pub(super) documented: BTreeMap<(Catalog, EntryId), &'a EntryDraft>,
 }
 
-/// Two active entries of one name.
+/// Two active entries with the same name.
 pub(super) struct Clash {
-    /// The step that last gave one of them the name; `None` where neither was touched.
+    /// The step that last gave one of them the name; `None` if no step touched either.
     pub(super) step: Option<usize>,
     /// The name, as that step gives it.
     pub(super) name: String,
     /// The entry that has the name.
     pub(super) holder: EntryId,
-    /// The step that gave it to that entry; `None` where the entry was not touched.
+    /// The step that gave it to that entry; `None` if no step touched the entry.
     pub(super) holder_step: Option<usize>,
 }
 
 /// The facts about a catalog as a whole that steps need.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    /// How many entries are active.
+    /// The number of active entries.
     pub(super) active: usize,
     /// A rank above all others.
     pub(super) next_rank: u32,
-    /// The defaults: one at most, unless the store is damaged.
+    /// The defaults: at most one, unless the store is damaged.
     defaults: Vec<EntryId>,
 }
 
@@ -68,7 +67,7 @@ impl<'a> Draft<'a> {
         Self { before: Some(before), ..Self::with(before) }
     }
 
-    /// Of a company that does not exist yet.
+    /// A draft of a company that does not exist yet.
     pub(super) fn new(company: Company, stamp: &Stamp<'_>) -> Self {
         Self::with(&Settings {
             company,
@@ -100,13 +99,12 @@ impl<'a> Draft<'a> {
         &mut self.entries[catalog.index()]
     }
 
-    /// Gives the catalog other entries.
     pub(super) fn replace_entries(&mut self, catalog: Catalog, entries: Vec<Entry>) {
         self.entries[catalog.index()] = Rows::of(Arc::new(entries));
         self.tallies[catalog.index()] = None;
     }
 
-    /// Adds an active entry that is not the default, and whose id is new.
+    /// Adds an active entry with a new id, which is not the default.
     pub(super) fn add(&mut self, catalog: Catalog, entry: Entry) {
         let tally = self.tally(catalog);
         tally.active += 1;
@@ -116,7 +114,7 @@ impl<'a> Draft<'a> {
 
     /// Gives an entry a state that it does not have.
     pub(super) fn set_state(&mut self, catalog: Catalog, id: &EntryId, state: State) -> Result<()> {
-        // From before it.
+        // The tally has to be made before the entry changes.
         let tally = self.tally(catalog);
         match state {
             State::Active => tally.active += 1,
@@ -126,8 +124,8 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// The facts about the catalog as a whole. They are kept up by what is here to change an entry's state, its being the
-    /// default, and how many there are.
+    /// The facts about the catalog as a whole. The methods here that change entries' states, defaults
+    /// and number update them.
     pub(super) fn tally(&mut self, catalog: Catalog) -> &mut Tally {
         let entries = &self.entries[catalog.index()];
         self.tallies[catalog.index()].get_or_insert_with(|| {
@@ -143,7 +141,7 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Whether nothing was changed there.
+    /// Whether the draft has not changed the catalog.
     fn is_untouched(&self, catalog: Catalog) -> bool {
         let (old, new) = (&self.old_entries[catalog.index()], &self.entries[catalog.index()]);
         self.before.is_some() && Arc::ptr_eq(old.rows(), new.rows())
@@ -159,17 +157,17 @@ impl<'a> Draft<'a> {
         found.ok_or_else(|| Error::NotFound { kind: Kind::Business, id: id.to_string() })
     }
 
-    /// The entry of that id when the change began.
+    /// The entry of that id before the change.
     pub(super) fn old_entry(&mut self, catalog: Catalog, id: &EntryId) -> Option<&Entry> {
         self.old_entries[catalog.index()].get(id)
     }
 
-    /// The location of that id when the change began.
+    /// The location of that id before the change.
     pub(super) fn old_business(&mut self, id: &BusinessId) -> Option<&Business> {
         self.old_businesses.get(id)
     }
 
-    /// Whether there is such a thing now.
+    /// Whether the thing exists now.
     pub(super) fn has(&mut self, subject: &Subject) -> bool {
         match subject {
             Subject::Company | Subject::Catalog(_) => true,
@@ -179,12 +177,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Notes that a step decides about the entry's name.
+    /// Takes note that a step decides about the entry's name.
     pub(super) fn note_name(&mut self, catalog: Catalog, id: &EntryId, step: usize) {
         self.named_by.insert((catalog, id.clone()), step);
     }
 
-    /// Makes the entry the only default, or none.
+    /// Makes the entry the only default. Without an id, there is none afterwards.
     pub(super) fn set_default(&mut self, catalog: Catalog, id: Option<&EntryId>) {
         let defaults = id.cloned().into_iter().collect();
         let before = std::mem::replace(&mut self.tally(catalog).defaults, defaults);
@@ -195,7 +193,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Ranks rise, and each is used once: an entry that came back makes room for itself.
+    /// Makes ranks unique and rising. An entry that was restored keeps its rank, and the entries behind it move.
     pub(super) fn settle_ranks(&mut self, catalog: Catalog) {
         let mut entries: Vec<Entry> = self.entries(catalog).iter().cloned().collect();
         let is_revived = |entry: &Entry| self.revived.contains(&(catalog, entry.id.clone()));
@@ -208,8 +206,7 @@ impl<'a> Draft<'a> {
         self.replace_entries(catalog, entries);
     }
 
-    /// Checks what must hold of every company. The error comes with the step that caused it,
-    /// where one did.
+    /// Checks the rules that hold for every company. The error names the step that caused it, if one did.
     pub(super) fn check(&mut self) -> Result<(), (Option<usize>, Error)> {
         for catalog in Catalog::ALL {
             if self.is_untouched(catalog) {
@@ -228,11 +225,11 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Active entries' names differ, but where they were the same before: once a newer rule has made two
-    /// names equal, nothing else may be held up by that. The step that took a name last is wrong; entries that no step
-    /// touched come before all steps.
+    /// Finds active entries with the same name, except pairs that had the same name before: a newer rule may have made
+    /// two names equal, and that must block no other change. The step that took a name last is to blame. Entries that
+    /// no step touched come before all steps.
     ///
-    /// An entry that stands here twice, which only a refused document does, is no clash with itself.
+    /// An entry that stands here twice, which happens only in a refused document, does not clash with itself.
     pub(super) fn clashes(&mut self, catalog: Catalog) -> Vec<Clash> {
         let step = |entry: &Entry| self.named_by.get(&(catalog, entry.id.clone())).copied();
         let (old, entries) =
@@ -252,7 +249,7 @@ impl<'a> Draft<'a> {
         clashes
     }
 
-    /// The changes, stamped, and the company after them.
+    /// The stamped changes, and the company after them.
     pub(super) fn finish(mut self, stamp: &Stamp<'_>) -> (Vec<Delta>, Settings) {
         let mut deltas = Vec::new();
         self.finish_company(stamp, &mut deltas);
@@ -332,14 +329,14 @@ impl<'a> Draft<'a> {
             });
         }
         new.sort_by(|a, b| a.rank.cmp(&b.rank));
-        // It was touched, and is as it was.
+        // The steps touched the catalog, and it is the same as before.
         if deltas.len() == made_before {
             *new = Rows::of(old.rows().clone());
         }
     }
 }
 
-/// The audit of an entry whose content changed; its place is no content.
+/// The audit of an entry after the change. A new place alone is no change of its content.
 fn audit(before: Option<&Entry>, after: &Entry, is_revived: bool, stamp: &Stamp<'_>) -> Audit {
     let content = || Entry::FIELDS.iter().filter(|field| field.name != "position");
     match before {
@@ -352,8 +349,8 @@ fn audit(before: Option<&Entry>, after: &Entry, is_revived: bool, stamp: &Stamp<
     }
 }
 
-/// Whether two entries are active and of one name already. No plan makes such, but a newer rule about
-/// names may.
+/// Whether two entries were active and had the same name before. No plan makes such entries, but a
+/// newer rule about names may.
 pub(super) fn had_one_name(entries: &mut Rows<Entry>, one: &EntryId, other: &EntryId) -> bool {
     let mut key = |id: &EntryId| {
         let held = entries.get(id).filter(|entry| entry.is_active());
@@ -366,7 +363,7 @@ pub(super) fn too_many(catalog: Catalog) -> Error {
     Error::TooMany { what: format!("entries in {catalog}"), most: MAX_ENTRIES }
 }
 
-/// Steps keep this by themselves; an undo may break it.
+/// Checks the default of a catalog. Steps never break this rule, but an undo may.
 fn check_default(catalog: Catalog, entries: &Rows<Entry>) -> Result<()> {
     let any = catalog.has_default() && entries.iter().any(Entry::is_active);
     let defaults: Vec<&Entry> = entries.iter().filter(|entry| entry.is_default).collect();

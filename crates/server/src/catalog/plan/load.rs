@@ -1,4 +1,4 @@
-//! Planning a load: a company is made to agree with a document.
+//! Planning a load, which makes a company agree with a document.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +17,7 @@ use crate::catalog::{
     text::Name,
 };
 
-/// The company as the document wants it, or everything that is wrong with the document.
+/// The company as the document wants it, or all errors of the document.
 pub(super) fn drafted<'a>(
     company: &CompanyId,
     current: Option<&'a Settings>,
@@ -31,7 +31,7 @@ pub(super) fn drafted<'a>(
             let name = document.name.clone().unwrap_or_else(|| {
                 let description = format!("is required, since there is no company {company} yet");
                 violations.push(Violation::new("name", "REQUIRED", description));
-                // The plan is refused, so nobody sees this name.
+                // The plan is refused, so nobody gets to read this name.
                 Name::parse("name", company.as_str())
                     .unwrap_or_else(|violation| unreachable!("ids are names: {violation}"))
             });
@@ -69,7 +69,7 @@ impl<'a> Loading<'a, '_> {
         let mut named = HashSet::new();
         let by_id: HashMap<&BusinessId, &Business> =
             current.iter().map(|held| (&held.id, held)).collect();
-        // Of several that have one name the first.
+        // The first of several locations with one name.
         let by_name: HashMap<String, &Business> =
             current.iter().rev().map(|held| (held.name.fold_key(), held)).collect();
         for draft in drafts {
@@ -77,7 +77,7 @@ impl<'a> Loading<'a, '_> {
                 Some(id) => by_id.get(id).copied(),
                 None => by_name.get(&draft.name.fold_key()).copied(),
             };
-            // Two new locations without ids would be told apart only by their names.
+            // Two new locations without ids can be told apart only by their names.
             let who = match (&draft.id, before) {
                 (Some(id), _) => id.to_string(),
                 (None, Some(before)) => before.id.to_string(),
@@ -105,7 +105,7 @@ impl<'a> Loading<'a, '_> {
         Ok(())
     }
 
-    /// Notes everything that is wrong with a catalog.
+    /// Loads a catalog, or takes note of everything that is wrong with it.
     fn entries(&mut self, catalog: Catalog, current: &[Entry], drafts: &'a [EntryDraft]) {
         if drafts.is_empty() {
             return;
@@ -122,7 +122,7 @@ impl<'a> Loading<'a, '_> {
         self.draft.replace_entries(catalog, wanted);
         let at = |index: usize| format!("{catalog}[{}]", drafts[index].index);
         for Clash { step, name, holder, holder_step } in self.draft.clashes(catalog) {
-            // Not by its id, which may have been made up just now.
+            // The message does not name the holder's id, which may have been made just now.
             let holder = match holder_step {
                 Some(index) => format!("{} of the same document", at(index)),
                 None => format!("the active entry {holder}"),
@@ -137,8 +137,8 @@ impl<'a> Loading<'a, '_> {
         self.refuse(catalog.as_str(), "TOO_MANY", description);
     }
 
-    /// A catalog's entries as they shall be: those that drafts mean, with the drafted content and in the document's
-    /// order, and then the others.
+    /// A catalog's entries as they shall be: first those of the drafts, in the document's order and with its
+    /// content, then the others.
     fn resolve(
         &mut self,
         catalog: Catalog,
@@ -176,10 +176,10 @@ impl<'a> Loading<'a, '_> {
     }
 }
 
-/// The entries that there are, by what a draft calls them.
+/// The existing entries, by the id or the name in a draft.
 struct Held<'a> {
     by_id: HashMap<&'a EntryId, &'a Entry>,
-    /// Of several of one name the first.
+    /// The first of several entries with one name.
     active: HashMap<String, &'a Entry>,
     any: HashMap<String, &'a Entry>,
 }
@@ -198,8 +198,8 @@ impl<'a> Held<'a> {
         held
     }
 
-    /// By id, else by folded name among the active entries. A draft that says `archived` also finds
-    /// an archived entry of its name, so that loading it twice does not make two.
+    /// Finds an entry by its id, else by its folded name among the active entries. A draft with the state `archived`
+    /// also finds an archived entry of its name, so that loading the document twice does not make two.
     fn find(&self, draft: &EntryDraft) -> Option<&'a Entry> {
         if let Some(id) = &draft.id {
             return self.by_id.get(id).copied();
@@ -211,8 +211,8 @@ impl<'a> Held<'a> {
     }
 }
 
-/// Exactly one active default once there is any active entry: the one that the document names,
-/// else the one there was, else (where there was none) the first.
+/// Makes sure that there is exactly one active default once there is an active entry: the one that the document names,
+/// else the current one, else the first entry.
 fn settle_default(
     catalog: Catalog,
     wanted: &mut [Entry],
@@ -255,8 +255,8 @@ fn settle_default(
     None
 }
 
-/// Gives the entries, which stand in their wanted order, ranks that rise, moving as few keys as
-/// possible: the ranks in use are dealt out anew, and new entries bring higher ones.
+/// Gives the entries, which stand in their wanted order, rising ranks. The ranks in use are given out again, so that
+/// few entries change theirs. New entries bring higher ranks.
 fn assign_ranks(wanted: &mut [Entry], current: &[Entry]) {
     let mut ranks: Vec<u32> = current.iter().map(|entry| entry.rank).collect();
     ranks.sort_unstable();
@@ -277,7 +277,7 @@ fn has_audit(draft: &EntryDraft) -> bool {
         || draft.last_updated_time.is_some()
 }
 
-/// Gives an entry's audit what the document says of it.
+/// Sets an entry's audit to the values that the document has.
 pub(super) fn document_audit(
     audit: &mut Audit,
     before: Option<&Entry>,
@@ -285,7 +285,7 @@ pub(super) fn document_audit(
     stamp: &Stamp<'_>,
 ) {
     if before.is_none() {
-        // Nothing is updated before it is made.
+        // An entry's last update is not before its making.
         set(&mut audit.created_by, draft.last_updated_by.as_ref());
         set(&mut audit.created_time, draft.last_updated_time.as_ref());
     }

@@ -17,7 +17,7 @@ use crate::catalog::{
     settings::{Settings, Subject},
 };
 
-/// Makes the steps one after the other, or says which of a batch cannot be made.
+/// Makes the steps one after the other. The error of a batch names the step that cannot be made.
 pub(super) fn drafted<'a>(
     company: &CompanyId,
     current: Option<&'a Settings>,
@@ -39,11 +39,11 @@ pub(super) fn drafted<'a>(
             return Err(Error::NotFound { kind: Kind::Company, id: company.to_string() });
         }
     };
-    let seen = Seen { current, catalogs: Default::default() };
+    let known = Known { current, catalogs: Default::default() };
     for step in rest {
         let index = subjects.len();
         let mut making = Making { draft: &mut draft, stamp, index };
-        let made = seen.check(step, making.draft).and_then(|()| making.step(step));
+        let made = known.check(step, making.draft).and_then(|()| making.step(step));
         subjects.push(made.map_err(|error| at(index, error))?);
     }
     draft.check().map_err(|(index, error)| match index {
@@ -53,17 +53,17 @@ pub(super) fn drafted<'a>(
     Ok((draft, subjects))
 }
 
-/// The company before the first step, which is all that callers can have seen. So the changes of a batch do not get in each
-/// other's way, and one of them cannot be blamed on what another program did.
-struct Seen<'a> {
+/// The company before the first step, which is the only state that callers can know. So the steps of a batch do not
+/// make each other's etags wrong.
+struct Known<'a> {
     current: Option<&'a Settings>,
-    /// Of the catalogs, as they take the longest to make.
+    /// The etags of the catalogs, made when they are needed, as they take the longest to make.
     catalogs: [OnceCell<Etag>; 4],
 }
 
-impl Seen<'_> {
-    /// Refuses a step about something that is not what the caller has seen. A thing that is not there at all
-    /// is left to the step itself.
+impl Known<'_> {
+    /// Refuses a step if its etag is not that of the thing before the first step. The step itself refuses a
+    /// thing that does not exist.
     fn check(&self, step: &Step, draft: &mut Draft<'_>) -> Result<()> {
         let Some((subject, etag)) = step.expected() else { return Ok(()) };
         let actual = self.current.and_then(|current| match &subject {
@@ -78,14 +78,14 @@ impl Seen<'_> {
         });
         match actual {
             Some(actual) => expect(Some(etag), &actual, || subject.to_string()),
-            // Made by an earlier step, so that nobody can have seen it.
+            // An earlier step made the thing, so the caller cannot know an etag of it.
             None if draft.has(&subject) => Err(mismatch(subject.to_string())),
             None => Ok(()),
         }
     }
 }
 
-/// A step being made.
+/// The step that is being made.
 struct Making<'a, 'b> {
     draft: &'a mut Draft<'b>,
     stamp: &'a Stamp<'a>,
@@ -223,7 +223,7 @@ impl Making<'_, '_> {
         let entry = self.draft.entry(catalog, id)?;
         let (was_active, was_default) = (entry.is_active(), entry.is_default);
         if let Some(successor) = successor.filter(|_| !was_default) {
-            // The same request once more finds it done.
+            // A repeated request finds the default changed already.
             if was_active || !self.draft.entry(catalog, successor)?.is_default {
                 let description = format!("must be empty: {id} is not the default of {catalog}");
                 return Err(Error::invalid("successor_id", "NOT_THE_DEFAULT", description));
@@ -297,7 +297,7 @@ impl Making<'_, '_> {
         Ok(Subject::Entry(catalog, id.clone()))
     }
 
-    /// Deals the active entries' places out anew.
+    /// Gives the active entries' ranks out again, in the order of the ids.
     fn reorder_entries(&mut self, catalog: Catalog, ids: &[EntryId]) -> Result<Subject> {
         let active = self.draft.tally(catalog).active;
         let entries = self.draft.entries(catalog);
@@ -348,7 +348,7 @@ fn update_business(business: &mut Business, patch: &BusinessPatch) -> Result<()>
     Ok(())
 }
 
-/// Refuses a state that is not the thing's own: whoever sends one means to change it, and patches do not.
+/// Refuses a state that is not the thing's own: its sender wants to change it, and patches do not.
 fn same_state(field: &str, sent: Option<State>, own: State) -> Result<()> {
     let Some(sent) = sent.filter(|sent| *sent != own) else { return Ok(()) };
     let (own, method) = match sent {
@@ -360,7 +360,7 @@ fn same_state(field: &str, sent: Option<State>, own: State) -> Result<()> {
     Err(Error::invalid(field, "NOT_SETTABLE", description))
 }
 
-/// Gives the fields that the draft has.
+/// Sets the fields that the draft has.
 pub(super) fn set_contact(contact: &mut Contact, draft: &ContactDraft) {
     let drafted = [
         &draft.avatar,
@@ -378,14 +378,14 @@ pub(super) fn set_contact(contact: &mut Contact, draft: &ContactDraft) {
     }
 }
 
-/// Gives a field its new value, if there is one.
+/// Sets a field to its new value, if there is one.
 pub(super) fn set<T: Clone>(field: &mut T, given: Option<&T>) {
     if let Some(given) = given {
         field.clone_from(given);
     }
 }
 
-/// Refuses a change of something that is not what the caller has seen.
+/// Refuses the change of a thing whose etag is not the one that the caller sent.
 pub(super) fn expect(etag: Option<&Etag>, actual: &Etag, what: impl Fn() -> String) -> Result<()> {
     match etag {
         Some(etag) if etag != actual => Err(mismatch(what())),
@@ -401,7 +401,7 @@ fn required(field: &str) -> Error {
     Error::invalid(field, "REQUIRED", "is required")
 }
 
-/// The ids must be those of all active entries, each once.
+/// Checks that the ids are those of all active entries, each once.
 fn check_order(
     catalog: Catalog,
     entries: &mut Rows<Entry>,

@@ -1,4 +1,4 @@
-//! How much is looked at for a change: no more than what there is, and what is asked for, a few times over.
+//! Tests that a change looks at each row, and at each thing that it asks for, only a few times.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::catalog::{
     time::Timestamp,
 };
 
-/// How often each row and each thing that is asked for may be looked at: a few rows are looked for among all, in what
-/// was and in what becomes.
+/// How often each row and each thing that is asked for may be looked at. A few rows are searched among all rows, in the
+/// state before and in the state after.
 const TIMES: usize = 24;
 
 const TAGS: Catalog = Catalog::CustomerTags;
@@ -43,7 +43,7 @@ fn audit() -> Audit {
     }
 }
 
-/// A company with so many entries in each of two catalogs, of which every second is archived, and locations.
+/// A company with locations, and with so many entries in each of two catalogs. Every second entry is archived.
 fn company(entries: usize, businesses: usize) -> Settings {
     let entry = |number: usize| Entry {
         id: id(number),
@@ -102,7 +102,7 @@ fn rows(settings: &Settings) -> usize {
     settings.businesses.len() + settings.catalogs.iter().map(|entries| entries.len()).sum::<usize>()
 }
 
-/// Plans steps, which must not look at more than that.
+/// Plans steps, and checks how often rows were looked at.
 fn steps(current: &Settings, steps: Vec<Step>) -> Result<Plan> {
     let ids = |step: &Step| match step {
         Step::ReorderEntries { ids, .. } => ids.len(),
@@ -128,7 +128,7 @@ fn create(number: usize) -> Step {
 fn a_batch_of_the_largest_size_costs_what_there_is_and_its_steps() {
     let current = company(MAX_ENTRIES / 2, 5_000);
     let all = (0..MAX_ENTRIES).map(|number| match number {
-        // The first half of the entries in turn, of which every second is archived.
+        // The first half of the entries, of which every second is archived.
         0..500 if number.is_multiple_of(4) => Step::UpdateEntry {
             catalog: TAGS,
             id: id(number),
@@ -199,7 +199,7 @@ fn an_order_costs_its_ids_and_not_what_is_archived() {
     };
     let orders =
         (0..MAX_ENTRIES - 1).map(|i| order(if i.is_multiple_of(2) { &[2, 0] } else { &[0, 2] }));
-    // Entry 2 is archived: the first order is refused, after it was looked at like all.
+    // Entry 2 is archived, so the first order is refused, after it was checked like all others.
     assert!(steps(&current, orders.collect()).is_err());
     let orders = (0..MAX_ENTRIES - 1).map(|_| order(&[0]));
     steps(&current, orders.collect()).unwrap();
