@@ -1,4 +1,4 @@
-//! The protocols: gRPC, HTTP/JSON, the documents. Knows no store and no SQL.
+//! The protocols: gRPC, HTTP/JSON, the documents. This module knows no store and no SQL.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -60,25 +60,25 @@ pub use lists::finished_list;
 use lists::{FinishedLists, at_once::ListsAtOnce};
 use reflection::Pace;
 
-/// How often the gRPC health service looks whether the server is ready.
+/// How often the gRPC health service checks whether the server is ready.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The use cases behind the methods.
 #[derive(Clone)]
 pub struct UseCases {
-    /// Reading and changing a company's settings.
+    /// Reads and changes companies' settings.
     pub settings: Arc<SettingsService>,
-    /// Finding companies and locations.
+    /// Finds companies and locations.
     pub companies: Arc<CompaniesService>,
-    /// Reading who changed what.
+    /// Reads the history of changes.
     pub history: Arc<HistoryService>,
-    /// Issuing, listing and revoking keys.
+    /// Issues, lists and revokes keys.
     pub keys: Arc<KeysService>,
-    /// Where work is done that may take long.
+    /// The places for work that may take long.
     pub long_work: Arc<LongWork>,
 }
 
-/// The gRPC services for one holder in this process: no port, no key, and the same check of what may be done.
+/// The gRPC services for one holder in this process: without port and key, but with the same check of scopes.
 pub fn local(
     use_cases: UseCases,
     holder: Holder,
@@ -91,7 +91,7 @@ pub fn local(
         parts.extensions.insert(deadline());
         let admitted = match methods.get(parts.uri.path()) {
             Some(method) => admit(method, holder.clone(), &mut parts),
-            // The services say themselves that they have no such method.
+            // The services themselves refuse an unknown method.
             None => Ok(()),
         };
         let services = services.clone();
@@ -108,12 +108,13 @@ pub fn local(
 pub struct Api {
     app: App,
     health: tonic_health::server::HealthReporter,
-    /// The names that the health service is asked about: the server as a whole (no name), and each service.
+    /// The names that clients may ask the health service about: the server as a whole (an empty
+    /// name), and each service.
     health_names: Vec<String>,
 }
 
 impl Api {
-    /// Puts the protocols together; a body may have `body_limit` bytes.
+    /// Builds the protocols. A body may have `body_limit` bytes.
     pub fn new(use_cases: UseCases, authenticator: Arc<Authenticator>, body_limit: usize) -> Self {
         let (compat, long_work) = (Compat::new(&use_cases), use_cases.long_work.clone());
         let methods = Arc::new(Methods::new());
@@ -170,12 +171,12 @@ impl Api {
         self.app.clone()
     }
 
-    /// Has every request go the general way.
+    /// Sends every request the general way.
     pub fn general_only(self) -> Self {
         Self { app: self.app.general_only(), ..self }
     }
 
-    /// Has the gRPC health service say whether the server is ready, until it stops.
+    /// Reports to the gRPC health service whether the server is ready, until the server stops.
     pub async fn report_health(&self, is_ready: impl Fn() -> bool, shutdown: &Shutdown) {
         let mut said = None;
         let mut stops = false;
@@ -199,7 +200,7 @@ impl Api {
     }
 }
 
-/// The full names of all services that are served over gRPC.
+/// The full names of all gRPC services.
 fn service_names() -> impl Iterator<Item = String> {
     let ours = descriptors().services().map(|service| service.full_name().to_owned());
     let others = [
@@ -230,7 +231,7 @@ fn routes(use_cases: UseCases, limit: usize) -> Routes {
         .add_service(HistoryServiceServer::new(admin).max_decoding_message_size(limit))
 }
 
-/// Which protocol answers a request; `net` has decided that.
+/// Chooses who answers a request by its protocol, which `net` has decided.
 struct Protocols {
     grpc: GrpcWebService<Backend>,
     pages: Router,
@@ -238,7 +239,7 @@ struct Protocols {
 
 impl Protocols {
     async fn answer(&self, request: Request) -> Response {
-        // Before anything else looks at the path: an unknown method over gRPC is UNIMPLEMENTED, not 404.
+        // Before the router looks at the path, since an unknown method over gRPC is UNIMPLEMENTED and not 404.
         if manner(request.extensions()).protocol != Protocol::Http {
             let answered = self.grpc.clone().oneshot(request).await;
             return answered.unwrap_or_else(|never| match never {}).map(Body::new);
@@ -246,21 +247,21 @@ impl Protocols {
         let answered = self.pages.clone().oneshot(request).await;
         let mut response = answered.unwrap_or_else(|never| match never {});
         if status::is_not_modified(&response) {
-            // The router has counted its bytes; the length of a 304 would be that of the list.
+            // The router has set the length of an empty body; the length of a 304 would be that of the list.
             response.headers_mut().remove(::http::header::CONTENT_LENGTH);
         }
         response
     }
 }
 
-/// The manner of a request, as `net` has put it there.
+/// The manner of a request, which `net` has put into its extensions.
 fn manner(extensions: &::http::Extensions) -> Manner {
     extensions.get().copied().unwrap_or_default()
 }
 
-/// The documents, and the methods behind all other paths.
+/// The documents, and the methods at all other paths.
 fn pages(documents: Router, transcoder: Transcoder) -> Router {
-    // Its handler is cloned for every request, and a transcoder holds all the gRPC services.
+    // The handler is cloned for every request, and a transcoder holds all the gRPC services.
     let transcoder = Arc::new(transcoder);
     documents
         .method_not_allowed_fallback(|| async {

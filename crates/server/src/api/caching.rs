@@ -10,7 +10,7 @@ pub(crate) fn add_cache_headers(headers: &mut HeaderMap, etag: HeaderValue) {
     headers.insert(header::VARY, vary);
 }
 
-/// Whether `If-None-Match` names the tag. Weak tags count, as RFC 9110 (13.1.2) has it.
+/// Whether `If-None-Match` names the tag. Weak tags count too (RFC 9110, 13.1.2).
 pub(crate) fn has_etag(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let tags =
         headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());

@@ -1,5 +1,4 @@
-//! The compatible surface: the services that programs written for MoeGo's API call
-//! (docs/api.md).
+//! The compatible surface: the services that programs written for MoeGo's API call (docs/api.md).
 
 use std::sync::Arc;
 
@@ -37,7 +36,7 @@ use crate::{
     service::{
         companies::{CompaniesService, Page},
         settings::SettingsService,
-        snapshot::Seen,
+        snapshot::ServedSnapshot,
     },
     status::grpc_status,
 };
@@ -57,8 +56,12 @@ impl Compat {
         Self { settings: use_cases.settings.clone(), companies: use_cases.companies.clone() }
     }
 
-    /// The snapshot that a list of the company answers from.
-    pub(super) async fn seen(&self, caller: &Caller, company_id: &str) -> Result<Seen> {
+    /// The snapshot from which the company's lists are answered.
+    pub(super) async fn snapshot(
+        &self,
+        caller: &Caller,
+        company_id: &str,
+    ) -> Result<ServedSnapshot> {
         let id = CompanyId::parse("company_id", company_id)?;
         let grant = caller.grant(&id)?;
         let found = self.settings.get(&grant).await?;
@@ -66,7 +69,6 @@ impl Compat {
     }
 }
 
-/// The caller of a method.
 fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
     guard::caller(request.extensions()).map_err(|error| grpc_status(&error))
 }
@@ -88,8 +90,10 @@ impl SettingService for Compat {
         request: Request<ListCustomerTagsRequest>,
     ) -> Result<Response<ListCustomerTagsResponse>, Status> {
         let caller = caller(&request)?;
-        let seen = self.seen(caller, &request.get_ref().company_id).await;
-        marked(seen.map(|seen| (seen.marks(), convert::customer_tags(&seen.settings))))
+        let snapshot = self.snapshot(caller, &request.get_ref().company_id).await;
+        marked(
+            snapshot.map(|snapshot| (snapshot.marks(), convert::customer_tags(&snapshot.settings))),
+        )
     }
 
     async fn list_customer_referral_sources(
@@ -97,8 +101,11 @@ impl SettingService for Compat {
         request: Request<ListCustomerReferralSourcesRequest>,
     ) -> Result<Response<ListCustomerReferralSourcesResponse>, Status> {
         let caller = caller(&request)?;
-        let seen = self.seen(caller, &request.get_ref().company_id).await;
-        marked(seen.map(|seen| (seen.marks(), convert::referral_sources(&seen.settings))))
+        let snapshot = self.snapshot(caller, &request.get_ref().company_id).await;
+        marked(
+            snapshot
+                .map(|snapshot| (snapshot.marks(), convert::referral_sources(&snapshot.settings))),
+        )
     }
 
     async fn list_leads_life_cycles(
@@ -106,8 +113,10 @@ impl SettingService for Compat {
         request: Request<ListLeadsLifeCyclesRequest>,
     ) -> Result<Response<ListLeadsLifeCyclesResponse>, Status> {
         let caller = caller(&request)?;
-        let seen = self.seen(caller, &request.get_ref().company_id).await;
-        marked(seen.map(|seen| (seen.marks(), convert::life_cycles(&seen.settings))))
+        let snapshot = self.snapshot(caller, &request.get_ref().company_id).await;
+        marked(
+            snapshot.map(|snapshot| (snapshot.marks(), convert::life_cycles(&snapshot.settings))),
+        )
     }
 
     async fn list_leads_action_status(
@@ -115,8 +124,11 @@ impl SettingService for Compat {
         request: Request<ListLeadsActionStatusRequest>,
     ) -> Result<Response<ListLeadsActionStatusResponse>, Status> {
         let caller = caller(&request)?;
-        let seen = self.seen(caller, &request.get_ref().company_id).await;
-        marked(seen.map(|seen| (seen.marks(), convert::action_statuses(&seen.settings))))
+        let snapshot = self.snapshot(caller, &request.get_ref().company_id).await;
+        marked(
+            snapshot
+                .map(|snapshot| (snapshot.marks(), convert::action_statuses(&snapshot.settings))),
+        )
     }
 }
 

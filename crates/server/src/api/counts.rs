@@ -1,5 +1,5 @@
-//! How many items the lists of a request may have. They are counted in its bytes, before anything is made of them:
-//! a message of two bytes takes hundreds in memory.
+//! Limits the number of items in the lists of a request. Items are counted in the request's bytes, before a message is
+//! made of them: an item of two bytes takes hundreds in memory.
 
 use std::collections::HashMap;
 
@@ -8,13 +8,13 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use super::wire::Fields;
 use crate::catalog::error::Violation;
 
-/// Where the contract does not say otherwise.
+/// The limit where the contract names none.
 const MOST_ITEMS: usize = 1_000;
 
 /// The most names in a mask.
 pub(super) const MOST_PATHS: usize = 100;
 
-/// How many items a list may have in a request.
+/// The most items of a list in a request.
 pub(super) fn most_items(list: &FieldDescriptor) -> usize {
     if list.parent_message().full_name() == "google.protobuf.FieldMask" {
         return MOST_PATHS;
@@ -22,7 +22,7 @@ pub(super) fn most_items(list: &FieldDescriptor) -> usize {
     said(list).unwrap_or(MOST_ITEMS)
 }
 
-/// What the contract says of that.
+/// The limit that the contract names for the list.
 pub(super) fn said(list: &FieldDescriptor) -> Option<usize> {
     let most =
         list.parent_message().parent_pool().get_extension_by_name("customersettings.v1.most")?;
@@ -31,34 +31,33 @@ pub(super) fn said(list: &FieldDescriptor) -> Option<usize> {
     most.as_u32().and_then(|most| usize::try_from(most).ok())
 }
 
-/// What is wrong with a list that is too long.
+/// The error of a list that is too long.
 pub(super) fn too_many(list: &str, most: usize) -> Violation {
     Violation::new(list, "OUT_OF_RANGE", format!("must have at most {most} items, and has more"))
 }
 
-/// The lists of a message and of those within it.
+/// The lists of a message, and of the messages within it.
 pub(super) struct Lists(HashMap<u32, Field>);
 
 /// A field that is a list, or holds one.
 struct Field {
     name: String,
-    /// For a list.
+    /// For a list, its limit.
     most: Option<usize>,
     within: Lists,
 }
 
-/// How many there were of each field so far.
+/// The number of items in each field so far.
 #[derive(Default)]
 struct Counts(HashMap<u32, Count>);
 
 #[derive(Default)]
 struct Count {
     items: usize,
-    /// Of a field that is no list: one that is there several times is put together of all of them.
+    /// For a message that is no list: several parts of the same message are read as one, so they share the counts.
     within: Counts,
 }
 
-/// A list that is too long.
 struct TooLong {
     path: String,
     most: usize,
@@ -87,7 +86,7 @@ impl Lists {
         Self(fields)
     }
 
-    /// Refuses a message of which a list is too long. One that is damaged is for others to refuse.
+    /// Refuses a message with a list that is too long. A damaged message passes, and is refused when it is decoded.
     pub(super) fn check(&self, message: &[u8]) -> Result<(), Violation> {
         let counted = self.count(message, &mut Counts::default());
         counted.map_err(|TooLong { path, most }| too_many(&path, most))
@@ -145,7 +144,7 @@ mod tests {
         assert_eq!(check("BatchChangeEntriesRequest", &batch(1_000)), None);
         let refused = check("BatchChangeEntriesRequest", &batch(1_001)).unwrap();
         assert_eq!(refused, "changes must have at most 1000 items, and has more");
-        // A message that is there several times is one that is put together.
+        // Several parts of the same message are joined.
         let half = field(2, &[]);
         let mut mask = vec![];
         for _ in 0..3 {

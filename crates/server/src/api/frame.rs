@@ -1,26 +1,26 @@
-//! How gRPC frames a message: whether it is compressed, its length, its bytes.
+//! The frames of gRPC messages: a byte for compression, the length, the message.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
-/// Whether it is compressed, and its length.
+/// The byte for compression, and the length.
 pub(crate) const HEAD_BYTES: usize = 5;
 
-/// One message, not compressed; `None` if it is too large for a frame.
+/// A frame with one message, not compressed; `None` if the message is too large for a frame.
 pub(crate) fn framed(message: &impl Message) -> Option<Bytes> {
     let mut frame = begun(message.encoded_len())?;
     message.encode_raw(&mut frame);
     Some(frame.freeze())
 }
 
-/// The same of a message's bytes.
+/// A frame with the bytes of a message, not compressed.
 pub(crate) fn framed_bytes(message: &[u8]) -> Option<Bytes> {
     let mut frame = begun(message.len())?;
     frame.extend_from_slice(message);
     Some(frame.freeze())
 }
 
-/// A frame that waits for so many bytes.
+/// The head of a frame, with room for so many bytes.
 fn begun(length: usize) -> Option<BytesMut> {
     let mut frame = BytesMut::with_capacity(HEAD_BYTES + length);
     frame.put_u8(0);
@@ -28,13 +28,13 @@ fn begun(length: usize) -> Option<BytesMut> {
     Some(frame)
 }
 
-/// The bytes of the first frame, its head among them, once that is there.
+/// The length of the first frame, including its head, once the head is there.
 pub(crate) fn frame_length(frames: &[u8]) -> Option<usize> {
     let ([_, a, b, c, d], _) = frames.split_first_chunk::<HEAD_BYTES>()?;
     Some((u32::from_be_bytes([*a, *b, *c, *d]) as usize).saturating_add(HEAD_BYTES))
 }
 
-/// The bytes of the one message, or what is wrong with the frame where it is an answer.
+/// The bytes of an answer's one message, or the problem of the frame.
 pub(crate) fn unframed(frame: &[u8]) -> Result<&[u8], &'static str> {
     let Some((&[0, a, b, c, d], message)) = frame.split_first_chunk::<HEAD_BYTES>() else {
         return Err("the method answered without a message");
@@ -54,8 +54,8 @@ pub(super) fn messages(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Whether a request's frames are not whole, or there is none. One that says to be larger than the limit is
-/// for others to refuse.
+/// Whether the last of a request's frames is cut off, or there is no frame. A frame whose head announces more than the
+/// limit passes, and is refused later.
 pub(crate) fn ends_within_a_frame(mut frames: &[u8], limit: usize) -> bool {
     loop {
         let Some(length) = frame_length(frames) else { return true };

@@ -1,4 +1,4 @@
-//! The check of the key, and of what it may do, before the gRPC services, for whoever calls them.
+//! The check of the key and its scopes before the gRPC services, for every protocol that calls them.
 
 use std::{
     convert::Infallible,
@@ -36,8 +36,8 @@ use crate::{
     status::{RequestError, grpc_code, grpc_status, request_status},
 };
 
-/// This and reflection answer without a key, and some of their calls are streams: what they tell is in the documentation
-/// anyway.
+/// Health and reflection answer without a key, and some of their calls are streams. They tell nothing that
+/// the documentation does not.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// The services behind the check of the key.
@@ -45,23 +45,21 @@ pub(super) fn backend(routes: Routes, guard: Guard) -> Backend {
     BoxCloneSyncService::new(Guarded { inner: routes.prepare(), guard })
 }
 
-/// What stands before the services.
+/// The parts that the check before the services needs.
 #[derive(Clone)]
 pub(super) struct Guard {
-    /// Decides who is calling.
     pub(super) authenticator: Arc<Authenticator>,
-    /// The methods there are.
     pub(super) methods: Arc<Methods>,
     /// The most bytes of a message.
     pub(super) body_limit: usize,
-    /// Where what is large is answered.
+    /// The places where large requests and answers are worked on.
     pub(super) long_work: Arc<LongWork>,
-    /// How fast reflection may be asked.
+    /// The pace of reflection.
     pub(super) reflection: Arc<Pace>,
 }
 
 impl Guard {
-    /// Whether a request may go on to the services; if not, the answer.
+    /// Lets a request go on to the services, or returns the error to answer.
     async fn admit(&self, parts: &mut Parts) -> Result<(), Status> {
         let path = parts.uri.path();
         let Some(method) = self.methods.get(path) else {
@@ -70,7 +68,7 @@ impl Guard {
         self.authenticate(method, parts).await.map_err(|error| grpc_status(&error))
     }
 
-    /// Finds out who is calling and whether they may; does nothing where that was done already.
+    /// Finds the caller and checks its scopes, unless that was done before.
     async fn authenticate(&self, method: &Method, parts: &mut Parts) -> Result<()> {
         if parts.extensions.get::<Caller>().is_some() {
             return Ok(());
@@ -85,9 +83,9 @@ impl Guard {
         admit(method, holder, parts)
     }
 
-    /// The services' answer to a call, once all of it is here: one that did not arrive whole is not carried out. The
-    /// library would take a call that its client broke off after the message for a finished one. What is large is
-    /// answered beside the threads that answer.
+    /// Calls the services after the whole call has arrived, since a part of it must not be carried out: the library
+    /// takes a call that its client broke off behind a message for a complete one. Large calls are answered beside the
+    /// threads that answer.
     async fn answer(
         self,
         inner: Routes,
@@ -117,7 +115,7 @@ impl Guard {
         sender.beside(&long_work, answer).await.map_err(|error| grpc_status(&error))?
     }
 
-    /// The library makes a message of all that it is sent, so the items of lists are counted first.
+    /// Counts the items of lists first, since the library makes a message of everything that it gets.
     async fn answer_whole(
         &self,
         inner: Routes,
@@ -135,8 +133,8 @@ impl Guard {
         Ok(called(inner, parts, Body::new(Full::new(frames))).await)
     }
 
-    /// Messages that cannot be read are the caller's mistake, and tonic answers as if they were
-    /// ours. Its own errors are told by their missing details.
+    /// Corrects an error of tonic. A message that cannot be decoded is the caller's mistake, but tonic answers it as
+    /// the server's. tonic's own errors are those without details.
     fn mend(&self, response: http::Response<Body>) -> http::Response<Body> {
         let headers = response.headers();
         if headers.contains_key(Status::GRPC_STATUS_DETAILS) {
@@ -195,7 +193,7 @@ impl Service<http::Request<Body>> for Guarded {
         Box::pin(async move {
             let (mut parts, mut body) = request.into_parts();
             let coding = manner(&parts.extensions).coding;
-            // The messages that the services see are not compressed.
+            // The services get messages that are not compressed.
             parts.headers.remove(&GRPC_ENCODING);
             let is_reflection = reflection::is_at(parts.uri.path());
             if is_reflection || parts.uri.path().starts_with(HEALTH) {

@@ -1,6 +1,7 @@
-//! The check of who may call which method: the contract's scopes, looked at once, before any handler and before the body is read.
+//! The check of scopes: the contract names the scopes of a method, and they are checked once, before any handler
+//! and before the body is read.
 //!
-//! Every way into the methods comes through here: HTTP/JSON, gRPC, answers at once, and the program itself.
+//! Every way into the methods passes this check: HTTP/JSON, gRPC, answers at once, and the program itself.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -23,31 +24,31 @@ use crate::{
     net::{RouteLabel, Seat, Who},
 };
 
-/// Names the staff member who acts.
+/// The header with the staff member who acts.
 const STAFF_ID: &str = "settings-staff-id";
 
-/// Names a request as its field `request_id` does.
+/// The header that names a request, like the field `request_id`.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// A method of the contract.
 pub(super) struct Method {
-    /// As metrics and the log call it.
+    /// The method's name in metrics and the log.
     pub(super) label: RouteLabel,
     /// The scopes that a key needs.
     scopes: Vec<Scope>,
-    /// Whether it refuses what it does not know, as the management API does and the compatible surface must not.
+    /// Whether unknown names are refused. The management API refuses them. The compatible surface must not.
     is_strict: bool,
-    /// Whether it takes an etag.
+    /// Whether the method takes an etag.
     takes_etag: bool,
     /// The lists of its request.
     pub(super) lists: Lists,
 }
 
-/// Every method, by its path.
+/// All methods, by their paths.
 pub(super) struct Methods(HashMap<String, Arc<Method>>);
 
 impl Methods {
-    /// The contract's.
+    /// The contract's methods.
     pub(super) fn new() -> Self {
         let services = descriptors().services();
         let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
@@ -76,14 +77,14 @@ impl Method {
         }
     }
 
-    /// The caller that a holder becomes with this method, if its key has the scopes.
+    /// The caller, if the holder's key has the scopes.
     pub(super) fn permitted(&self, holder: Holder) -> Result<Caller> {
         holder.permitted(&self.scopes)
     }
 
-    /// The same, with what a request's headers say of who acts and of what was seen.
+    /// The caller, with the staff member and the revision in the request's headers.
     fn caller(&self, holder: Holder, verb: &Verb, headers: &HeaderMap) -> Result<Caller> {
-        // The scopes first: a key that lacks one learns nothing else.
+        // The scopes are checked first: a key that lacks one learns nothing else.
         let mut caller = self.permitted(holder)?;
         self.refuse_repeated(headers)?;
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
@@ -99,8 +100,8 @@ impl Method {
         Ok(caller)
     }
 
-    /// Refuses two lines of a header of which only one would count. Those that the compatible surface does not
-    /// know stay ignored there.
+    /// Refuses repeated headers of which only one would count. Headers that the compatible surface does not
+    /// know are ignored there.
     fn refuse_repeated(&self, headers: &HeaderMap) -> Result<()> {
         let everywhere = [("Settings-Min-Revision", MIN_REVISION)];
         let strict = [
@@ -117,7 +118,7 @@ impl Method {
         Err(Error::invalid(name, "CONFLICTING_VALUES", "was sent twice: send one"))
     }
 
-    /// Refuses conditions that would not be looked at.
+    /// Refuses conditional headers that have no effect on this method.
     fn refuse_idle(&self, verb: &Verb, headers: &HeaderMap) -> Result<()> {
         let is_read = matches!(*verb, Verb::GET | Verb::HEAD);
         let refuse = |name, hint: &str| {
@@ -150,13 +151,13 @@ pub(super) fn scopes(rpc: &MethodDescriptor) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The caller, put there by whoever let the request in.
+/// The caller, which [`admit`] has put into the extensions.
 pub(super) fn caller(extensions: &http::Extensions) -> Result<&Caller> {
     let absent = || Error::Internal(Cause::new("a method was reached without a caller"));
     extensions.get().ok_or_else(absent)
 }
 
-/// Lets a request in: puts its caller where the method finds it.
+/// Admits a request: checks the scopes, and puts the caller into the extensions.
 pub(super) fn admit(method: &Method, holder: Holder, parts: &mut Parts) -> Result<()> {
     let caller = method.caller(holder, &parts.method, &parts.headers)?;
     parts.extensions.get::<Who>().iter().for_each(|who| tell(who, &caller.actor));
@@ -167,7 +168,7 @@ pub(super) fn admit(method: &Method, holder: Holder, parts: &mut Parts) -> Resul
     Ok(())
 }
 
-/// Tells the log who acts: the key, and the staff member if there is one.
+/// Gives the log the key, and the staff member if there is one.
 pub(super) fn tell(who: &Who, actor: &Actor) {
     let key = actor.key_id.as_ref().map(KeyId::as_str);
     key.iter().for_each(|id| who.shows_key(id));

@@ -1,7 +1,8 @@
 //! HTTP/JSON, made from the contract's descriptors.
 //!
-//! A request finds its method by its path, becomes a message, goes to the gRPC services in this process and comes
-//! back as JSON. Knows no single method; whom a request is from is for others to say.
+//! The path of a request leads to its method. The request becomes a message, which goes to the gRPC services in
+//! this process, and their answer becomes JSON. This module knows no single method, and leaves the check of
+//! keys to `Authenticate`.
 
 mod backend;
 mod query;
@@ -41,20 +42,20 @@ use crate::{
     status::{self, Protocol, RequestError},
 };
 
-/// Says whom a request is from, after its path is known and before its body is read.
+/// Finds the caller of a request, after its path is known and before its body is read.
 #[async_trait]
 pub trait Authenticate: Send + Sync {
-    /// Puts what it finds into the extensions, which the method receives.
+    /// Puts the caller into the extensions, where the method finds it.
     async fn authenticate(&self, parts: &mut Parts) -> Result<(), Error>;
 }
 
-/// Answers some methods without the gRPC services, with bytes that are finished.
+/// Answers some methods with finished bytes, without the gRPC services.
 #[async_trait]
 pub trait FinishedAnswers: Send + Sync {
-    /// Whether it answers this method, given as `/package.Service/Method`. Asked once for each route.
+    /// Whether this answers the method `/package.Service/Method`. Called once for each route.
     fn handles(&self, rpc_path: &str) -> bool;
 
-    /// Answers a request with this head; access is checked in here.
+    /// Answers a request with this head, after a check of access.
     async fn answer(
         &self,
         rpc_path: &str,
@@ -63,22 +64,21 @@ pub trait FinishedAnswers: Send + Sync {
     ) -> Result<Response<Body>, Error>;
 }
 
-/// Which method a request is for, as `/package.Service/Method`: in the extensions of the request before it is
-/// authenticated.
+/// The method of a request, as `/package.Service/Method`. It is in the request's extensions before the
+/// request is authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RpcPath(pub Arc<str>);
 
 /// The parts that a transcoder works with.
+#[expect(missing_docs, reason = "the fields are named like their types")]
 pub struct Wiring {
-    /// The gRPC services.
     pub backend: Backend,
-    /// Says whom requests are from.
     pub authenticate: Arc<dyn Authenticate>,
-    /// Methods that are answered without them.
+    /// Methods that are answered without the gRPC services.
     pub finished: Option<Arc<dyn FinishedAnswers>>,
-    /// The largest body, in bytes.
+    /// The most bytes of a body.
     pub body_limit: usize,
-    /// Where what comes of large bodies is done.
+    /// The places for work on large bodies.
     pub long_work: Arc<LongWork>,
 }
 
@@ -114,7 +114,7 @@ pub fn bound_services(pool: &DescriptorPool) -> Vec<String> {
 }
 
 impl Transcoder {
-    /// Binds these services' methods, or says which binding is wrong.
+    /// Binds the methods of these services, or returns the binding that is wrong.
     pub fn new(
         pool: &DescriptorPool,
         services: &[&str],
@@ -140,7 +140,7 @@ impl Transcoder {
         })
     }
 
-    /// Answers any request, unknown paths too. HEAD is answered like the GET: the body is for others to leave out.
+    /// Answers every request, also for unknown paths. HEAD is answered like GET, and `net` leaves out the body.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         let (route, captures) = match self.routes.find(&parts.method, parts.uri.path()) {
@@ -233,7 +233,7 @@ impl Transcoder {
                 let shown = sender.beside(&self.long_work, async move { show() });
                 shown.await.and_then(|shown| shown)
             }
-            // A write that was made is told of, whatever else waits.
+            // A write was made, so its answer is sent even if there is no place for long work.
             Some(sender) => sender.beside_or_here(&self.long_work, show).await,
         };
         match shown {
@@ -247,7 +247,7 @@ impl Transcoder {
     }
 }
 
-/// A method's answer as JSON; `reader` has the headers of a request that only reads.
+/// A method's answer as JSON. `reader` holds the headers of a request that only reads.
 fn shown(
     binding: &Binding,
     reader: Option<&HeaderMap>,
@@ -279,7 +279,7 @@ fn json_response(json: Bytes) -> Response<Body> {
     response
 }
 
-/// A method's error with the headers that came with it.
+/// A method's error, with the headers that came with it.
 fn error_response(status: tonic::Status) -> Response<Body> {
     let mut response = status::json_response(&status);
     for (name, value) in status.metadata().clone().into_headers().iter() {
@@ -290,8 +290,8 @@ fn error_response(status: tonic::Status) -> Response<Body> {
     response
 }
 
-/// An answer that can be asked for again. Its tag is a hash of its bytes; where the message has an etag, that stands
-/// before it, so that `If-Match` takes the tag as well.
+/// The answer to a read, with an `ETag`. The tag is a hash of the bytes. If the message has an etag, the tag begins
+/// with it, so that `If-Match` takes the tag as well.
 fn tagged_response(headers: &HeaderMap, json: Vec<u8>, etag: Option<&str>) -> Response<Body> {
     let hash = URL_SAFE_NO_PAD.encode(&Sha256::digest(&json)[..16]);
     let tag = match etag {
@@ -318,7 +318,7 @@ fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// A message's text of that name, if it has one.
+/// The message's text of that name, if it is not empty.
 fn text_field(message: &DynamicMessage, name: &str) -> Option<String> {
     let value = message.get_field_by_name(name)?;
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)

@@ -1,4 +1,4 @@
-//! Bodies and messages that come compressed. Nothing grows beyond the limit that a body has as it is.
+//! Compressed bodies and messages. Decompressed, they may be no larger than a plain body.
 
 use std::io::Read;
 
@@ -15,10 +15,10 @@ use crate::{
     status::{RequestError, request_status},
 };
 
-/// The most members of a file, as gzip calls what can be put one behind the other.
+/// The most members of a gzip file. Members are complete gzip streams, one behind the other.
 const MOST_MEMBERS: usize = 1_000;
 
-/// The body of an HTTP/JSON request as it was before it was compressed. The limit is that of what was compressed.
+/// The decompressed body of an HTTP/JSON request. The limit is that of the decompressed bytes.
 pub(crate) fn body(sent: Bytes, coding: Coding, limit: usize) -> Result<Bytes, RequestError> {
     match coding {
         Coding::Identity => Ok(sent),
@@ -28,7 +28,7 @@ pub(crate) fn body(sent: Bytes, coding: Coding, limit: usize) -> Result<Bytes, R
     }
 }
 
-/// A whole gRPC call, with none of its messages compressed. The limit is that of all messages together.
+/// A whole gRPC call, with all messages decompressed. The limit is that of all messages together.
 pub(crate) fn call(sent: Bytes, coding: Coding, limit: usize) -> Result<Bytes, RequestError> {
     // Most calls are one message that is not compressed.
     if sent.first().is_none_or(|flag| *flag == 0) {
@@ -42,7 +42,7 @@ pub(crate) fn call(sent: Bytes, coding: Coding, limit: usize) -> Result<Bytes, R
     Ok(made.freeze())
 }
 
-/// A gRPC call that goes on for as long as its client likes, with none of its messages compressed.
+/// A gRPC call that may go on for ever, with all messages decompressed.
 pub(super) fn stream(sent: Body, coding: Coding, limit: usize) -> Body {
     let state = (sent, BytesMut::new());
     let frames = stream::unfold(state, move |(mut sent, mut waiting)| async move {
@@ -52,7 +52,7 @@ pub(super) fn stream(sent: Body, coding: Coding, limit: usize) -> Body {
                 let plain = plain.map(http_body::Frame::data);
                 return Some((plain.map_err(|error| request_status(&error)), (sent, waiting)));
             }
-            // A message that is too large, or cut off, is refused by the library, as one that never was compressed.
+            // The library refuses a message that is too large or cut off, as it does with plain messages.
             let is_too_large = frame_length(&waiting).is_some_and(|length| length > limit);
             match sent.frame().await {
                 Some(Ok(frame)) if !is_too_large => match frame.into_data() {
@@ -71,13 +71,13 @@ pub(super) fn stream(sent: Body, coding: Coding, limit: usize) -> Body {
     Body::new(StreamBody::new(frames))
 }
 
-/// Takes the first frame, if all of it is there.
+/// Takes the first frame, if it is complete.
 fn next(frames: &mut Bytes) -> Option<Bytes> {
     let length = frame_length(frames).filter(|length| *length <= frames.len())?;
     Some(frames.split_to(length))
 }
 
-/// A frame whose message is not compressed. The rules are those of gRPC's document on compression.
+/// A frame whose message is decompressed. The rules are those of gRPC's document on compression.
 fn plain(mut frame: Bytes, coding: Coding, limit: usize) -> Result<Bytes, RequestError> {
     if frame.first() != Some(&1) {
         return Ok(frame);
@@ -93,7 +93,7 @@ fn plain(mut frame: Bytes, coding: Coding, limit: usize) -> Result<Bytes, Reques
     framed_bytes(&message).ok_or(RequestError::BodyTooLarge { limit })
 }
 
-/// Each member of a file begins anew, which takes as long for twenty bytes as for thousands.
+/// Decompresses a gzip file. Its members are limited, as each takes as long for twenty bytes as for thousands.
 fn gunzip(sent: &[u8], limit: usize) -> Result<Bytes, RequestError> {
     let (mut rest, mut made) = (sent, Vec::new());
     for _ in 0..MOST_MEMBERS {

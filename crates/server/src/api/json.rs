@@ -1,6 +1,7 @@
-//! JSON to messages and back. Text that is no JSON is refused here, and wrong fields in the reader.
+//! JSON to messages and back. Text that is not JSON is refused here, wrong fields in the reader.
 //!
-//! Knows descriptors and values, and nothing of HTTP: the documents, tools and commands use it as the protocols do.
+//! This module knows descriptors and values, and nothing of HTTP: the documents, tools and commands use
+//! it as the protocols do.
 
 pub(crate) mod comments;
 pub(crate) mod fields;
@@ -19,19 +20,18 @@ use crate::{
     status::quoted,
 };
 
-/// Bodies nest no deeper, which keeps them within what every protobuf decoder takes.
+/// The deepest nesting of a body, which every protobuf decoder accepts.
 pub(crate) const MAX_DEPTH: usize = 100;
 
 /// Why JSON was refused.
 #[derive(Debug)]
 pub(crate) enum JsonError {
-    /// It is not JSON: the description reads on after "it is not valid JSON".
+    /// The text is not JSON. The description continues "it is not valid JSON".
     Malformed(String),
-    /// It is JSON, but a field takes something else.
+    /// The text is JSON, but a field takes another value.
     Field(Error),
 }
 
-/// Reads a message.
 pub(crate) fn read(
     how: &Reading<'_>,
     descriptor: &MessageDescriptor,
@@ -54,9 +54,9 @@ pub(crate) fn read(
     }
 }
 
-/// Reads JSON as it is. A key that an object has twice is refused, since nobody can say which of them was meant.
+/// Parses JSON as it is. An object with the same key twice is refused, since nobody can say which value counts.
 ///
-/// The error reads on after "it is not valid JSON".
+/// The error continues "it is not valid JSON".
 pub fn parse(json: &[u8]) -> Result<serde_json::Value, String> {
     let json = text(json)?;
     let mut parser = serde_json::Deserializer::from_str(json);
@@ -84,7 +84,7 @@ fn not_at_its_end(error: &serde_json::Error) -> String {
     format!("more follows behind its end, at {}", place(error))
 }
 
-/// Reads a message from JSON that was parsed, by the rules of the management API.
+/// Reads a message from parsed JSON, by the rules of the management API.
 pub fn read_parsed(
     descriptor: &MessageDescriptor,
     json: &serde_json::Value,
@@ -104,7 +104,8 @@ fn place(error: &serde_json::Error) -> String {
     format!("line {}, column {}", error.line(), error.column().max(1))
 }
 
-/// Why this is no JSON. The parser's words are only looked at, as they speak of its own types.
+/// Why the text is not JSON. The parser's message is only searched for known words, as it speaks of
+/// the parser's own types.
 fn explained(json: &str, error: &serde_json::Error) -> String {
     let words = error.to_string();
     let says = |part: &str| words.contains(part);
@@ -126,7 +127,7 @@ fn explained(json: &str, error: &serde_json::Error) -> String {
     let line = json.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let at = line.floor_char_boundary(error.column().saturating_sub(1));
     let is_of_word = |char: char| char.is_alphanumeric() || char == '_';
-    // Parsers go wrong within a word, and people see it from its beginning.
+    // Parsers fail within a word. People look for the word's beginning.
     let start = at
         - line[..at]
             .chars()
@@ -143,7 +144,7 @@ fn explained(json: &str, error: &serde_json::Error) -> String {
     }
 }
 
-/// Counts brackets instead of parsing, since what is ignored later nests too.
+/// Whether the JSON nests too deep. It counts brackets instead of parsing, since ignored values nest too.
 fn is_deep(json: &[u8]) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
@@ -162,7 +163,7 @@ fn is_deep(json: &[u8]) -> bool {
     false
 }
 
-/// Writes an answer, or the one field of it that is the body. Fields with their default values are written too.
+/// Writes an answer, or the one field of it that is the body. Fields with default values are written too.
 pub(crate) fn write(
     message: &DynamicMessage,
     only: Option<&FieldDescriptor>,

@@ -1,5 +1,5 @@
-//! What comes of large bodies, to the bytes of their answers, and other large answers are made beside the threads that
-//! answer requests, where a key has its share of the places. Little is done at once.
+//! Places for large work: making and answering large messages takes place beside the threads that answer requests, in a
+//! place of `LongWork`, of which each key has a share. Small work is done at once.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,17 +15,17 @@ use crate::{
     service::long_work::LongWork,
 };
 
-/// So many bytes are read where they come in, or shown where they are; it takes a fraction of a millisecond.
+/// Up to this many bytes are parsed or written at once, which takes a fraction of a millisecond.
 pub(super) const AT_ONCE: usize = 64 << 10;
 
-/// Whose share it is, and until when.
+/// The key whose share a request takes, and the request's deadline.
 pub(super) struct Sender {
     key: Option<KeyId>,
     deadline: Instant,
 }
 
 impl Sender {
-    /// Of a request.
+    /// The sender of the request with these extensions.
     pub(super) fn of(extensions: &Extensions) -> Result<Self> {
         let key = guard::caller(extensions)?.actor.key_id.clone();
         let deadline = extensions.get::<Deadline>();
@@ -33,7 +33,7 @@ impl Sender {
         Ok(Self { key, deadline: deadline.ok_or_else(absent)?.0 })
     }
 
-    /// Does this in a place for what takes long.
+    /// Does the work in a place for long work.
     pub(super) async fn beside<T: Send + 'static>(
         self,
         long_work: &Arc<LongWork>,
@@ -43,7 +43,7 @@ impl Sender {
         long_work.run(self.key.as_ref(), self.deadline, work).await
     }
 
-    /// The same for what must be done: where it would be refused, it is done at once.
+    /// Does work that must not be refused: in a place for long work, or here if there is none.
     pub(super) async fn beside_or_here<T: Send + 'static>(
         self,
         long_work: &Arc<LongWork>,

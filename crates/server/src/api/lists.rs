@@ -1,4 +1,4 @@
-//! The four lists: made with a snapshot, finished for every form that is sent, and answered at once where nothing has
+//! The four lists: made with a snapshot, finished in every form that is sent, and answered at once where nothing has
 //! to be waited for or refused.
 
 pub(crate) mod at_once;
@@ -29,13 +29,13 @@ use crate::{
         settings::Settings,
         token::RevisionToken,
     },
-    service::snapshot::{Rendered, Seen},
+    service::snapshot::{Rendered, ServedSnapshot},
 };
 
 /// The four lists over HTTP/JSON, from the snapshot's finished bytes.
 pub(super) struct FinishedLists(pub(super) Compat);
 
-/// Which catalog a method lists.
+/// The catalog that a method lists.
 pub(super) fn listed(rpc_path: &str) -> Option<Catalog> {
     match rpc_path.strip_prefix("/moego.business.setting.v1.SettingService/")? {
         "ListCustomerTags" => Some(Catalog::CustomerTags),
@@ -63,14 +63,15 @@ impl FinishedAnswers for FinishedLists {
         let caller = guard::caller(&head.extensions)?;
         let company_id = request.get_field_by_name("company_id");
         let company_id = company_id.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
-        let seen = self.0.seen(caller, company_id).await?;
-        let mut response = finished(&seen, catalog).over_http(&head.method, &head.headers);
-        mark(response.headers_mut(), seen.marks());
+        let snapshot = self.0.snapshot(caller, company_id).await?;
+        let mut response = finished(&snapshot, catalog).over_http(&head.method, &head.headers);
+        mark(response.headers_mut(), snapshot.marks());
         Ok(response)
     }
 }
 
-/// A company's list as the snapshot keeps it: what the transcoder and tonic would write, once.
+/// A company's list in the form that the snapshot stores. Its bytes are those that the transcoder
+/// and tonic would write.
 pub fn finished_list(epoch: u64, settings: &Settings, catalog: Catalog) -> Rendered {
     let grpc = match catalog {
         Catalog::CustomerTags => framed(&convert::customer_tags(settings)),
@@ -85,13 +86,13 @@ pub fn finished_list(epoch: u64, settings: &Settings, catalog: Catalog) -> Rende
     Arc::new(FinishedList::new(token, json, grpc))
 }
 
-/// The list that [`finished_list`] made.
-pub(super) fn finished(seen: &Seen, catalog: Catalog) -> &FinishedList {
-    let list = seen.list(catalog).downcast_ref();
+/// The list in a snapshot, which [`finished_list`] made.
+pub(super) fn finished(snapshot: &ServedSnapshot, catalog: Catalog) -> &FinishedList {
+    let list = snapshot.list(catalog).downcast_ref();
     list.unwrap_or_else(|| unreachable!("snapshots are rendered by finished_list"))
 }
 
-/// How the four lists are written as JSON.
+/// The JSON writers of the four lists.
 static JSON: LazyLock<[DirectJson; 4]> = LazyLock::new(|| {
     Catalog::ALL.map(|catalog| {
         let services = descriptors().services();

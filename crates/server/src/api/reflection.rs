@@ -1,5 +1,6 @@
-//! Reflection, over which programs ask for the services that there are, also without a key. A short question has a long
-//! answer, so those of an address come in at a pace: nothing is refused, but who asks for more waits.
+//! Reflection, by which programs ask for the services that the server has, also without a key. A short
+//! question has a long answer. So the questions of an address are paced: no question is refused, but a client
+//! that asks too much waits.
 
 use std::{convert::Infallible, net::IpAddr, num::NonZeroU32, sync::Arc};
 
@@ -11,45 +12,45 @@ use tokio::sync::Mutex;
 use tonic::body::Body;
 use tonic_reflection::server::Builder;
 
-/// So many questions of an address come in per second, and at once. A tool that shows all methods asks for some fifty.
+/// The questions of an address that are read per second, and at once. A tool that shows all methods asks some fifty.
 const PER_SECOND: u32 = 100;
 const AT_ONCE: u32 = 1_000;
 
-/// What a question has at least, with its frame.
+/// The least bytes of a question, with its frame.
 const QUESTION_BYTES: usize = 32;
 
-/// Addresses that are remembered at most; beyond, the least used are forgotten.
+/// The most addresses that are remembered. Beyond that, the least used are forgotten.
 const MOST_ADDRESSES: usize = 10_000;
 
 const SERVICES: [&str; 2] =
     ["/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
 
-/// Whether it is asked for.
+/// Whether the path belongs to reflection.
 pub(super) fn is_at(path: &str) -> bool {
     SERVICES.iter().any(|service| path.starts_with(service))
 }
 
-/// What it tells.
+/// The descriptors that reflection shows.
 pub(super) fn service() -> Builder<'static> {
     Builder::configure()
         .register_encoded_file_descriptor_set(customer_settings_contract::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// How fast each address may ask.
+/// The pace of each address.
 pub(super) struct Pace(Cache<IpAddr, Arc<Line>>);
 
-/// One after the other, or all that wait would look again whenever there is something for one of them.
+/// The lock lets one request of an address wait at a time. Otherwise all would check the pace whenever one may go on.
 type Line = Mutex<DefaultDirectRateLimiter>;
 
 impl Pace {
-    /// Nobody has asked yet.
+    /// A pace that no address has used yet.
     pub(super) fn new() -> Self {
         Self(Cache::new(MOST_ADDRESSES))
     }
 
-    /// The body of a call of this address, which counts as a question itself. Ends with the call, whose deadline
-    /// comes when too much waits.
+    /// The body of a call, whose chunks come at the pace of the address. The call itself counts as a question. If too
+    /// many questions wait, the deadline ends the call.
     pub(super) async fn begin(&self, address: IpAddr, body: Body) -> Body {
         let line = self.line(address);
         wait(&line, 1).await;
@@ -79,7 +80,7 @@ impl Pace {
 async fn wait(line: &Line, questions: usize) {
     let questions = u32::try_from(questions).unwrap_or(u32::MAX).min(AT_ONCE);
     let Some(questions) = NonZeroU32::new(questions) else { return };
-    // No more than there may be at once, so there will be.
+    // This always succeeds, since the number is at most the burst.
     let _ = line.lock().await.until_n_ready(questions).await;
 }
 
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(read(&pace, greedy, asked(most)).now_or_never(), Some(most));
         assert_eq!(read(&pace, greedy, asked(100 * QUESTION_BYTES)).now_or_never(), None);
         assert_eq!(read(&pace, other, asked(40)).now_or_never(), Some(40));
-        // It gets what it asks for in the end.
+        // The questions are answered in the end.
         assert_eq!(read(&pace, greedy, asked(40)).await, 40);
     }
 

@@ -1,8 +1,8 @@
-//! The fields of a message's bytes, without the message.
+//! Reads the fields of a message from its bytes, without making the message.
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Clone, Copy)]
 pub(super) enum Part<'a> {
     Number(u64),
@@ -20,7 +20,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// The fields in the order of the bytes.
+/// The fields, in the order of the bytes.
 pub(super) struct Fields<'a> {
     rest: &'a [u8],
 }
@@ -30,7 +30,7 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
-    /// The next one's number and what it holds. `None`: the bytes are damaged.
+    /// The number and the value of the next field. `None` if the bytes are damaged.
     pub(super) fn next(&mut self) -> Option<Option<(u32, Part<'a>)>> {
         if self.rest.is_empty() {
             return Some(None);

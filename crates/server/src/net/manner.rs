@@ -104,18 +104,18 @@ impl Manner {
     }
 
     fn spoken(method: &Method, version: Version, headers: &HeaderMap) -> Self {
-        let usual =
+        let plain =
             Self { coding: Coding::of(headers, &header::CONTENT_ENCODING), ..Self::default() };
-        let Some(kind) = headers.get(header::CONTENT_TYPE) else { return usual };
+        let Some(kind) = headers.get(header::CONTENT_TYPE) else { return plain };
         let kind = essence(kind.as_bytes());
         if !begins(kind, GRPC) {
             let is_form =
                 begins(kind, b"application/x-www-form-urlencoded") || begins(kind, b"multipart/");
-            return Self { is_form, ..usual };
+            return Self { is_form, ..plain };
         }
         let is_web = begins(kind, GRPC_WEB);
         if *method != Method::POST || (!is_web && version != Version::HTTP_2) {
-            return Self { misfit: Some(Misfit::Transport), ..usual };
+            return Self { misfit: Some(Misfit::Transport), ..plain };
         }
         let is = |known: &str| kind.eq_ignore_ascii_case(known.as_bytes());
         let (protocol, web_type, is_known) = if is_web {

@@ -79,7 +79,7 @@ impl App {
 /// An answer that is finished or is being made.
 #[expect(
     clippy::large_enum_variant,
-    reason = "the large one is the usual one, and a box would cost more"
+    reason = "the large one is the most frequent one, and a box would cost more"
 )]
 pub(super) enum Answering {
     AtOnce(Option<Response<RecordedBody>>),

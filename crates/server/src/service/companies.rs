@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::snapshot::{Marks, Seen, Snapshots};
+use super::snapshot::{Marks, ServedSnapshot, Snapshots};
 use crate::{
     catalog::{
         access::Caller,
@@ -91,8 +91,8 @@ impl CompaniesService {
 
     /// The company, archived or not.
     pub async fn get_company(&self, caller: &Caller, id: &CompanyId) -> Result<(Company, Marks)> {
-        let seen = self.seen(caller, id).await?;
-        Ok((seen.settings.company.clone(), seen.marks()))
+        let snapshot = self.snapshot(caller, id).await?;
+        Ok((snapshot.settings.company.clone(), snapshot.marks()))
     }
 
     /// The active companies that the caller covers, by name and then id. Those who ask cannot be told that one is
@@ -128,9 +128,9 @@ impl CompaniesService {
         let company = self.store.company_of(id).await?.ok_or_else(absent)?;
         // Not the company's refusal: the answer must be the same as for a business that is not there.
         let grant = covered.grant(&company).ok_or_else(absent)?;
-        let seen = self.snapshots.get(&grant).await?.ok_or_else(absent)?;
-        let business = seen.settings.businesses.iter().find(|business| business.id == *id);
-        Ok((company, business.ok_or_else(absent)?.clone(), seen.marks()))
+        let snapshot = self.snapshots.get(&grant).await?.ok_or_else(absent)?;
+        let business = snapshot.settings.businesses.iter().find(|business| business.id == *id);
+        Ok((company, business.ok_or_else(absent)?.clone(), snapshot.marks()))
     }
 
     /// The active businesses of a company, or of all that the caller covers, by name and then id.
@@ -145,15 +145,15 @@ impl CompaniesService {
             let rows = self.store.list_businesses(&grant, page.offset(), page.size + 1).await?;
             return Ok((page.cut(rows), None));
         };
-        let seen = self.seen(caller, id).await?;
-        let active = seen.settings.businesses.iter().filter(|b| b.state == State::Active);
+        let snapshot = self.snapshot(caller, id).await?;
+        let active = snapshot.settings.businesses.iter().filter(|b| b.state == State::Active);
         let active = active.map(|business| (id.clone(), business.clone()));
-        Ok((page.of(active), Some(seen.marks())))
+        Ok((page.of(active), Some(snapshot.marks())))
     }
 
-    async fn seen(&self, caller: &Caller, id: &CompanyId) -> Result<Seen> {
+    async fn snapshot(&self, caller: &Caller, id: &CompanyId) -> Result<ServedSnapshot> {
         let grant = caller.grant(id)?;
-        let seen = self.snapshots.get(&grant).await?;
-        seen.ok_or_else(|| caller.absent(Kind::Company, id.as_str()))
+        let snapshot = self.snapshots.get(&grant).await?;
+        snapshot.ok_or_else(|| caller.absent(Kind::Company, id.as_str()))
     }
 }

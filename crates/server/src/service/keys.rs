@@ -390,8 +390,8 @@ impl KeysService {
         if !matches!(error, StoreError::OutcomeUnknown(_)) {
             return Err(error.into());
         }
-        let (seen, _) = self.writing.outcome(&by.terms(), error).await?;
-        let found = self.answer(by, seen).await?;
+        let (logged, _) = self.writing.outcome(&by.terms(), error).await?;
+        let found = self.answer(by, logged).await?;
         // The same request may have come another way as well, with another secret.
         let repeated = found.key != kept.key;
         if !repeated {
@@ -400,7 +400,7 @@ impl KeysService {
         Ok(Some(Kept { repeated, ..found }))
     }
 
-    /// A key as it is, if it is the caller's to change and is what the caller has seen.
+    /// A key as it is, if it is the caller's to change and is what the caller has logged.
     async fn changeable(&self, by: &By<'_>, id: &KeyId) -> Result<Key> {
         let found = self.writing.read(self.store.key(id)).await?;
         let (key, _) = found.ok_or_else(|| absent(by.caller, id))?;
@@ -420,20 +420,20 @@ impl KeysService {
 
     /// The key as the same request left it, if it was made before.
     async fn repeated(&self, by: &By<'_>) -> Result<Option<Kept>> {
-        match self.writing.seen_before(&by.terms()).await? {
-            Some(seen) => self.answer(by, seen).await.map(Some),
+        match self.writing.logged(&by.terms()).await? {
+            Some(logged) => self.answer(by, logged).await.map(Some),
             None => Ok(None),
         }
     }
 
     /// The key as a request left it. The line that made the revision has it, whether or not the request made it.
-    async fn answer(&self, by: &By<'_>, seen: LoggedRequest) -> Result<Kept> {
-        let stream = Stream::key(&KeyId::parse("id", &seen.of)?);
-        let line = history::line(&*self.store, &stream, seen.revision).await?;
+    async fn answer(&self, by: &By<'_>, logged: LoggedRequest) -> Result<Kept> {
+        let stream = Stream::key(&KeyId::parse("id", &logged.of)?);
+        let line = history::line(&*self.store, &stream, logged.revision).await?;
         let broken = || Error::Internal(Cause::new("the log of a key lacks its key").of_damage());
         let key = sides(&line).ok_or_else(broken)?.1.clone();
         by.check_result(&key)?;
-        let along = seen.subjects.into_iter().filter_map(|subject| match subject {
+        let along = logged.subjects.into_iter().filter_map(|subject| match subject {
             Subject::Key(id) => Some(id),
             _ => None,
         });

@@ -8,7 +8,7 @@ use std::{
 use super::{
     history,
     long_work::LongWork,
-    snapshot::{Marks, Seen, Snapshots},
+    snapshot::{Marks, ServedSnapshot, Snapshots},
     writing::{Terms, Writing},
 };
 use crate::{
@@ -59,12 +59,12 @@ impl SettingsService {
     }
 
     /// The company as it is, at most as old as the freshness bound; `None` if there is none.
-    pub async fn get(&self, grant: &Grant) -> Result<Option<Seen>> {
+    pub async fn get(&self, grant: &Grant) -> Result<Option<ServedSnapshot>> {
         self.snapshots.get(grant).await
     }
 
     /// The same where that takes no look-up; `None` says nothing about the company.
-    pub fn get_at_once(&self, grant: &Grant, now: Instant) -> Option<Seen> {
+    pub fn get_at_once(&self, grant: &Grant, now: Instant) -> Option<ServedSnapshot> {
         self.snapshots.get_at_once(grant, now)
     }
 
@@ -79,8 +79,8 @@ impl SettingsService {
     ) -> Result<(Arc<Settings>, Marks)> {
         let grant = caller.grant(company)?;
         let absent = || caller.absent(Kind::Company, company.as_str());
-        let seen = self.snapshots.get(&grant).await?.ok_or_else(absent)?;
-        let (current, marks) = (seen.settings.clone(), seen.marks());
+        let snapshot = self.snapshots.get(&grant).await?.ok_or_else(absent)?;
+        let (current, marks) = (snapshot.settings.clone(), snapshot.marks());
         let settings = match as_of {
             AsOf::Now => return Ok((current, marks)),
             AsOf::Revision(revision) => {
@@ -176,7 +176,7 @@ impl SettingsService {
         match self.commit_in_turn(grant, write, &change).await? {
             Ended::Written(written) => Ok(Some(*written)),
             Ended::Absent => Ok(None),
-            Ended::Before(seen) => self.written_before(grant, seen, write.deadline).await,
+            Ended::Before(logged) => self.written_before(grant, logged, write.deadline).await,
             Ended::Refused(error, current) => {
                 Err(self.explained(grant, current, write, error).await)
             }
@@ -202,8 +202,8 @@ impl SettingsService {
             // After the settings were read: what the same request did just before must not look like
             // somebody else's clash. What was only known needs no look-up: the commit refuses a
             // request id that was used, and nothing else ends with it.
-            if !is_known && let Some(seen) = self.writing.seen_before(&terms).await? {
-                return Ok(Ended::Before(seen));
+            if !is_known && let Some(logged) = self.writing.logged(&terms).await? {
+                return Ok(Ended::Before(logged));
             }
             if current.is_none() && !write.ask.makes_company() {
                 return Ok(Ended::Absent);
@@ -335,25 +335,25 @@ impl SettingsService {
     async fn written_before(
         &self,
         grant: &Grant,
-        seen: LoggedRequest,
+        logged: LoggedRequest,
         deadline: Instant,
     ) -> Result<Option<Written>> {
         let current = self.writing.read(self.store.settings(grant)).await?;
         let Some(current) = current.map(Arc::new) else { return Ok(None) };
-        let near = history::near(&*self.store, grant, &current, seen.revision).await?;
+        let near = history::near(&*self.store, grant, &current, logged.revision).await?;
         let settings = match near {
             Some(near) => near,
             None => {
-                let as_of = AsOf::Revision(seen.revision);
+                let as_of = AsOf::Revision(logged.revision);
                 self.look_back(grant.clone(), current, as_of, deadline).await?
             }
         };
-        let line = match seen.changed {
-            true => Some(history::line(&*self.store, &grant.stream(), seen.revision).await?),
+        let line = match logged.changed {
+            true => Some(history::line(&*self.store, &grant.stream(), logged.revision).await?),
             false => None,
         };
-        let token = Some(self.snapshots.token(seen.revision));
-        Ok(Some(Written { settings, subjects: seen.subjects, line, repeated: true, token }))
+        let token = Some(self.snapshots.token(logged.revision));
+        Ok(Some(Written { settings, subjects: logged.subjects, line, repeated: true, token }))
     }
 
     /// The error with the changes that are in the way, where it is about such. They are a help alone: where it takes too
@@ -378,8 +378,8 @@ impl SettingsService {
 
     /// The result of a write whose commit did not report it.
     async fn outcome(&self, grant: &Grant, terms: &Terms, unknown: StoreError) -> Result<Ended> {
-        let (seen, until) = self.writing.outcome(terms, unknown).await?;
-        let written = self.written_before(grant, seen, until).await?;
+        let (logged, until) = self.writing.outcome(terms, unknown).await?;
+        let written = self.written_before(grant, logged, until).await?;
         let gone = || Error::Internal(Cause::new("a company is gone after a write"));
         let written = written.ok_or_else(gone)?;
         Ok(Ended::Written(Box::new(Written { repeated: false, ..written })))
@@ -422,7 +422,7 @@ pub enum Ask {
     Load(Box<CompanyDraft>),
     /// Steps of the management API.
     Steps {
-        /// The settings' etag that the caller has seen; the steps have their own.
+        /// The settings' etag that the caller has logged; the steps have their own.
         etag: Option<Etag>,
         /// What to do, in this order.
         steps: Vec<Step>,
@@ -433,14 +433,14 @@ pub enum Ask {
     Undo {
         /// The revision.
         revision: Revision,
-        /// The settings' etag that the caller has seen.
+        /// The settings' etag that the caller has logged.
         etag: Option<Etag>,
     },
     /// Go back to that revision's state.
     RollBack {
         /// The revision.
         revision: Revision,
-        /// The settings' etag that the caller has seen.
+        /// The settings' etag that the caller has logged.
         etag: Option<Etag>,
     },
 }
@@ -489,7 +489,7 @@ pub struct Written {
     pub line: Option<Line>,
     /// Whether the answer is that of an earlier request with the same id.
     pub repeated: bool,
-    /// What a caller knows who has seen it; nothing after a dry run, whose revision is not there.
+    /// What a caller knows who has logged it; nothing after a dry run, whose revision is not there.
     pub token: Option<RevisionToken>,
 }
 

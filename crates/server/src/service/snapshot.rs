@@ -73,14 +73,14 @@ impl Snapshot {
 
 /// A snapshot as a read got it.
 #[derive(Clone)]
-pub struct Seen {
+pub struct ServedSnapshot {
     /// The snapshot.
     pub snapshot: Arc<Snapshot>,
     /// For how long it has not been known to be current, where the store does not answer.
     pub stale_for: Option<Duration>,
 }
 
-impl Deref for Seen {
+impl Deref for ServedSnapshot {
     type Target = Snapshot;
 
     fn deref(&self) -> &Snapshot {
@@ -88,7 +88,7 @@ impl Deref for Seen {
     }
 }
 
-impl Seen {
+impl ServedSnapshot {
     /// The marks of an answer that shows any part of it.
     pub fn marks(&self) -> Marks {
         Marks { token: self.snapshot.token(), stale_for: self.stale_for }
@@ -153,7 +153,7 @@ impl Snapshots {
     ///
     /// While the store does not answer, one that may be older and says so. UNAVAILABLE if what the
     /// caller has seen does not come here within a moment.
-    pub async fn get(&self, grant: &Grant) -> Result<Option<Seen>> {
+    pub async fn get(&self, grant: &Grant) -> Result<Option<ServedSnapshot>> {
         if let Some(fresh) = self.get_at_once(grant, self.clock.monotonic()) {
             return Ok(Some(fresh));
         }
@@ -163,7 +163,7 @@ impl Snapshots {
             let found = self.get_looked_up(grant).await?;
             let wanted = grant.at_least();
             let is_enough = match &found {
-                Some(seen) => seen.is_at_least(wanted),
+                Some(served) => served.is_at_least(wanted),
                 None => wanted.is_none(),
             };
             if is_enough {
@@ -179,7 +179,7 @@ impl Snapshots {
     }
 
     /// The company's snapshot, if it is fresh and new enough; `None` says nothing about the company.
-    pub fn get_at_once(&self, grant: &Grant, now: Instant) -> Option<Seen> {
+    pub fn get_at_once(&self, grant: &Grant, now: Instant) -> Option<ServedSnapshot> {
         let fresh = self.fresh(grant, now)?;
         self.memory_reads.increment(1);
         Some(fresh)
@@ -200,7 +200,7 @@ impl Snapshots {
         }
     }
 
-    async fn get_looked_up(&self, grant: &Grant) -> Result<Option<Seen>> {
+    async fn get_looked_up(&self, grant: &Grant) -> Result<Option<ServedSnapshot>> {
         // A snapshot that may not be served any more counts as none: a queue would grow behind its look-ups.
         let may_be_served =
             |stamp| self.freshness.is_fresh(stamp) || self.freshness.stale_for(stamp).is_some();
@@ -214,7 +214,8 @@ impl Snapshots {
         if served.as_ref().is_some_and(|served| served.stale_for.is_some()) {
             metrics::counter!(telemetry::STALE_ANSWERS).increment(1);
         }
-        Ok(served.map(|Served { value: snapshot, stale_for }| Seen { snapshot, stale_for }))
+        Ok(served
+            .map(|Served { value: snapshot, stale_for }| ServedSnapshot { snapshot, stale_for }))
     }
 
     /// The settings that this process last read of the company, however old: for plans, whose commit checks
@@ -247,12 +248,12 @@ impl Snapshots {
         RevisionToken { epoch: self.freshness.epoch(), revision }
     }
 
-    fn fresh(&self, grant: &Grant, now: Instant) -> Option<Seen> {
+    fn fresh(&self, grant: &Grant, now: Instant) -> Option<ServedSnapshot> {
         let cached = self.cache.get(grant.company())?;
         let is_fresh = self.freshness.is_fresh_at(cached.stamp, now);
         let snapshot = cached.snapshot;
         (is_fresh && snapshot.is_at_least(grant.at_least()))
-            .then_some(Seen { snapshot, stale_for: None })
+            .then_some(ServedSnapshot { snapshot, stale_for: None })
     }
 
     async fn look_up(&self, grant: &Grant) -> Result<Option<Arc<Snapshot>>, StoreError> {

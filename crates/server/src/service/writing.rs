@@ -73,14 +73,14 @@ impl Writing {
     }
 
     /// The log's answer to the same request, if it was made before.
-    pub(super) async fn seen_before(&self, terms: &Terms) -> Result<Option<LoggedRequest>> {
+    pub(super) async fn logged(&self, terms: &Terms) -> Result<Option<LoggedRequest>> {
         let (Some(request), Some(key)) = (&terms.request, &terms.key) else { return Ok(None) };
-        let seen = self.read(self.store.request(&terms.among, key, &request.id)).await?;
-        let Some(seen) = seen else { return Ok(None) };
-        if seen.digest != request.digest {
+        let logged = self.read(self.store.request(&terms.among, key, &request.id)).await?;
+        let Some(logged) = logged else { return Ok(None) };
+        if logged.digest != request.digest {
             return Err(Error::RequestIdReused { request_id: request.id.to_string() });
         }
-        Ok(Some(seen))
+        Ok(Some(logged))
     }
 
     /// Waits a moment after a conflict, so that two processes do not keep meeting; past the deadline the write fails.
@@ -105,8 +105,8 @@ impl Writing {
     ) -> Result<(LoggedRequest, Instant)> {
         let until = terms.deadline.min(self.clock.monotonic() + MAX_OUTCOME_WAIT);
         while terms.request.is_some() && self.clock.monotonic() < until {
-            if let Ok(Some(seen)) = self.seen_before(terms).await {
-                return Ok((seen, until));
+            if let Ok(Some(logged)) = self.logged(terms).await {
+                return Ok((logged, until));
             }
             pause().await;
         }

@@ -1,6 +1,6 @@
 //! Calls the gRPC services in this process: one message in, one message out.
 //!
-//! Knows gRPC's headers, and nothing of JSON.
+//! This file knows gRPC's headers, and nothing of JSON.
 
 use std::convert::Infallible;
 
@@ -15,22 +15,20 @@ use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use crate::api::frame::{framed, unframed};
 
-/// The gRPC services.
+/// The gRPC services, as one service of tower.
 pub type Backend =
     BoxCloneSyncService<Request<tonic::body::Body>, Response<tonic::body::Body>, Infallible>;
 
-/// A method's answer.
 pub(crate) struct Answer {
-    /// The message's bytes.
     pub(crate) message: Bytes,
-    /// Its metadata, without what belongs to gRPC itself.
+    /// The metadata, without the headers of gRPC itself.
     pub(crate) headers: HeaderMap,
     pub(crate) extensions: http::Extensions,
 }
 
 /// Calls a method with the headers and extensions of a request.
 ///
-/// An error's metadata holds only what may go into an answer's headers.
+/// An error's metadata holds only headers that may go into an answer.
 pub(crate) async fn call(
     backend: Backend,
     rpc_path: &str,
@@ -89,7 +87,7 @@ fn without_grpc_headers(mut status: Status) -> Status {
     status
 }
 
-/// Removes the headers that are about one connection, one body or gRPC itself.
+/// Removes the headers that concern one connection, one body, or gRPC itself.
 fn remove_own(headers: &mut HeaderMap) {
     let listed: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)

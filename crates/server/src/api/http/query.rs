@@ -1,6 +1,6 @@
-//! Query parameters: which fields they may set, and their text as values.
+//! Query parameters: the fields that they may set, and their text as values.
 //!
-//! Knows nothing of bodies and paths but which fields are theirs.
+//! This file knows of bodies and paths only which fields they set.
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Value};
 
@@ -39,17 +39,17 @@ pub(crate) fn not_text(field: &str) -> Violation {
     Violation::new(field, "MALFORMED_ENCODING", "must be percent-encoded UTF-8")
 }
 
-/// The field that a parameter of this name sets: one that can be written as text and does not belong to the body.
+/// The field that a parameter of this name sets. The field must have a text form, and must not belong to the body.
 pub(crate) fn field(binding: &Binding, name: &str) -> Option<FieldPath> {
-    // A message that refers to itself would make paths as deep as an address is long.
+    // A message that refers to itself would allow paths as deep as an address is long.
     FieldPath::find(&binding.rpc.input(), name)
         .filter(|path| path.0.len() <= json::MAX_DEPTH && !is_of_body(binding, &path.0[0]))
         .filter(|path| path.0[..path.0.len() - 1].iter().all(is_plain_message))
         .filter(|path| values::takes_text(path.leaf()))
 }
 
-/// Whether only the body may set a field of the request. With strict services a query may stand beside a body that
-/// is the whole request.
+/// Whether only the body may set a field of the request. In strict services, a query may add fields to a body
+/// that is the whole request.
 fn is_of_body(binding: &Binding, field: &FieldDescriptor) -> bool {
     match &binding.body {
         BodyRule::Nothing => false,
@@ -58,8 +58,8 @@ fn is_of_body(binding: &Binding, field: &FieldDescriptor) -> bool {
     }
 }
 
-/// Every field that a query may set, also those of messages within; one that is within itself is left there.
-/// Fields that the path has are not among them.
+/// Every field that a query may set, also those of messages within it. Recursion ends at a message that contains
+/// itself. The fields of the path are not among them.
 pub(crate) fn fields(binding: &Binding) -> Vec<FieldPath> {
     let mut found = vec![];
     add_fields(&binding.rpc.input(), &mut vec![], &mut found);

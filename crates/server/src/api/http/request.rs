@@ -1,7 +1,7 @@
-//! From a request's path, query and body to its message.
+//! Makes a request's message from its path, query and body.
 //!
-//! The body is read first, then the query, then the path, which wins; a body that says otherwise is refused.
-//! The rules that only strict services have are in `strict`.
+//! The body is read first, then the query, then the path. The path wins, and a body with another value is refused. The
+//! rules of strict services alone are in `strict`.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -29,9 +29,9 @@ use crate::{
 /// Why a request has no message.
 #[derive(Debug)]
 pub(crate) enum Unreadable {
-    /// The body as such.
+    /// The body cannot be read.
     Body(RequestError),
-    /// A field.
+    /// A field is wrong.
     Field(Error),
 }
 
@@ -54,21 +54,21 @@ impl From<Violation> for Unreadable {
 
 /// A body that has arrived.
 pub(crate) enum Sent {
-    /// As it was before it was compressed: little.
+    /// A small body, not compressed.
     Small(Bytes),
-    /// As it came: much, or what becomes much.
+    /// A large body, or a compressed body that becomes large, as it arrived.
     Large(Bytes),
 }
 
-/// Takes a body up to a limit, and always to its end: what did not arrive whole is not carried out. A binding
-/// without a body makes nothing of it, unless it is strict.
+/// Takes a body up to a limit, and always to its end, since a body that did not arrive whole must not be carried out. A
+/// binding without a body ignores it, unless the binding is strict.
 pub(crate) async fn read_body(
     binding: &Binding,
     manner: Manner,
     body: Body,
     limit: usize,
 ) -> Result<Sent, RequestError> {
-    // By the length that its head announces.
+    // The head may announce the length.
     if body.size_hint().lower() > limit as u64 {
         return Err(RequestError::BodyTooLarge { limit });
     }
@@ -84,7 +84,7 @@ pub(crate) async fn read_body(
     }
 }
 
-/// All of a body, which may have so many bytes, beside those of its framing.
+/// All bytes of a body. It may have `limit` bytes, beside those of its framing.
 pub(crate) async fn collected<B>(
     body: B,
     limit: usize,
@@ -101,7 +101,7 @@ where
     }
 }
 
-/// Puts the message together.
+/// Makes the message.
 pub(crate) fn message(
     binding: &Binding,
     captures: &[String],
@@ -174,7 +174,7 @@ fn add_query(
     Ok(())
 }
 
-/// The message that a path's last field is in, made where it is missing.
+/// The message that holds a path's last field. Missing messages are made.
 pub(crate) fn holder<'a>(
     message: &'a mut DynamicMessage,
     path: &FieldPath,

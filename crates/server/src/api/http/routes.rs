@@ -1,6 +1,6 @@
 //! The HTTP bindings of a contract's methods, read from their descriptors, and the look-up by path.
 //!
-//! Knows no single method, and nothing of bodies and answers.
+//! This file knows no single method, and nothing of bodies and answers.
 
 use std::{collections::HashMap, fmt};
 
@@ -16,9 +16,9 @@ use crate::api::json::fields::FieldPath;
 /// Why a contract cannot be bound to HTTP: a mistake in its `.proto` files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindingError {
-    /// The method, or the service where there is none.
+    /// The method, or the service if there is none.
     pub method: String,
-    /// The problem with its binding.
+    /// The problem with the binding.
     pub description: String,
 }
 
@@ -30,14 +30,14 @@ impl fmt::Display for BindingError {
 
 impl std::error::Error for BindingError {}
 
-/// Which part of a request its body holds.
+/// The part of a request that is its body.
 #[derive(Clone, Debug)]
 pub(crate) enum BodyRule {
-    /// Nothing: a body says nothing.
+    /// No part: a body is ignored.
     Nothing,
     /// The whole request.
     Whole,
-    /// One field of it.
+    /// One field of the request.
     Field(FieldDescriptor),
 }
 
@@ -45,16 +45,16 @@ pub(crate) enum BodyRule {
 #[derive(Clone, Debug)]
 pub(crate) struct Binding {
     pub(crate) rpc: MethodDescriptor,
-    /// `/package.Service/Method`, as gRPC calls it.
+    /// `/package.Service/Method`, as gRPC names it.
     pub(crate) rpc_path: String,
     pub(crate) method: Method,
     pub(crate) template: Template,
-    /// The template as the contract writes it.
+    /// The template as the contract has it.
     pub(crate) path: String,
     /// The fields of the template's variables, in their order.
     pub(crate) variables: Vec<FieldPath>,
     pub(crate) body: BodyRule,
-    /// The one field of the answer that becomes its body.
+    /// The one field of the answer that becomes the body.
     pub(crate) response_body: Option<FieldDescriptor>,
     /// Whether names that the contract does not have are ignored instead of refused.
     pub(crate) ignores_unknown: bool,
@@ -146,13 +146,13 @@ impl Binding {
     }
 }
 
-/// `/package.Service/Method`, as gRPC calls it.
+/// `/package.Service/Method`, as gRPC names it.
 pub(crate) fn rpc_path(rpc: &MethodDescriptor) -> String {
     format!("/{}/{}", rpc.parent_service().full_name(), rpc.name())
 }
 
-/// Whether a method ignores names that the contract does not have, as it does unless its service is strict:
-/// programs of the compatible surface send keys of generic helpers.
+/// Whether a method ignores names that the contract does not have. Methods of strict services refuse them. Programs of
+/// the compatible surface send keys that their helpers add.
 pub(crate) fn ignores_unknown(rpc: &MethodDescriptor) -> bool {
     let strict = rpc.parent_pool().get_extension_by_name("customersettings.v1.strict");
     let options = rpc.parent_service().options();
@@ -215,19 +215,19 @@ fn refuse_duplicates(bindings: &[Binding]) -> Result<(), BindingError> {
     Ok(())
 }
 
-/// Something stored for each binding, found by method and path.
+/// A value for each binding, found by method and path.
 pub(crate) struct Routes<T> {
-    /// In order of precedence.
+    /// In the order of precedence.
     routes: Vec<(Method, Template, T)>,
 }
 
 /// The result of a look-up.
 pub(crate) enum Found<'a, T> {
-    /// A route, and what its variables span, still encoded.
+    /// A route, and the parts of the path that its variables span, still encoded.
     Route(&'a T, Vec<String>),
-    /// Only routes for other HTTP methods: those, as `Allow` lists them.
+    /// The path has only routes for other HTTP methods. Their names form the value of `Allow`.
     OtherMethods(String),
-    /// No route.
+    /// The path has no route.
     Nothing,
 }
 
@@ -238,10 +238,10 @@ impl<T> Routes<T> {
         Self { routes }
     }
 
-    /// Looks up; a HEAD finds the route of the GET.
+    /// Looks up a route. HEAD finds the route of GET.
     ///
-    /// The first template that fits owns the path: a method that it lacks is not looked for in those after it, or
-    /// `GET …/{id}` would take what only `POST …/{id}:archive` answers.
+    /// The first template that fits owns the path. If it lacks the HTTP method, the templates after it are not asked:
+    /// else `GET …/{id}` would take the path of `POST …/{id}:archive`.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_, T> {
         let Some(path) = template::cut(path) else { return Found::Nothing };
         let fits = |(_, template, _): &&(Method, Template, T)| template.captures(&path).is_some();

@@ -1,7 +1,7 @@
-//! Requests of strict services: every name must be known, and a field that is not of the body's message may stand
-//! in the query or in the body, so that none is lost because it stood in the wrong place.
+//! Requests of strict services. Every name must be known. A field outside the body's message may stand in the query or
+//! in the body, so that no field is lost because it stood in the wrong place.
 //!
-//! Knows descriptors and values, and nothing of HTTP but that GET has no body.
+//! This file knows descriptors and values, and of HTTP only that GET has no body.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,14 +24,14 @@ use crate::{
     status::quoted,
 };
 
-/// Puts body and query together.
+/// Joins body and query.
 pub(crate) fn message(
     binding: &Binding,
     query: &str,
     body: &[u8],
 ) -> Result<DynamicMessage, Unreadable> {
     let mut values = query_values(binding, query)?;
-    // A mask without names is none, there as everywhere.
+    // A mask without names counts as no mask, like everywhere.
     values.retain(|_, (path, value)| !masks::is_empty_mask(path.leaf(), value));
     let mask = masks::mask_of(&binding.rpc.input());
     let has_mask = mask.is_some_and(|mask| values.contains_key(mask.name()));
@@ -42,7 +42,7 @@ pub(crate) fn message(
     Ok(message)
 }
 
-/// The request, as far as the body has it, with known names only.
+/// Reads the request's body, in which every name must be known.
 fn read_body(binding: &Binding, body: &[u8], fills_mask: bool) -> Result<Read, Unreadable> {
     let input = binding.rpc.input();
     if body.trim_ascii().is_empty() {
@@ -114,7 +114,7 @@ fn unknown_parameter(binding: &Binding, name: &str) -> Violation {
     Violation::new(&quoted(name), "UNKNOWN_FIELD", problem)
 }
 
-/// Sets a field as the query has it; a body that has another value is refused.
+/// Sets a field of the query. A body with another value for it is refused.
 fn add(
     message: &mut DynamicMessage,
     given: &BTreeSet<String>,

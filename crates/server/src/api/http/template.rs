@@ -1,19 +1,19 @@
 //! Path templates of `google.api.http`: parsing, matching and their order.
 //!
-//! Knows text only: no descriptors, no methods.
+//! This file knows text only, and no descriptors or methods.
 
 use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 
-/// One part of a template between two slashes.
+/// One part of a template between two slashes. The order of the variants is the order of precedence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Segment {
-    /// This text. The order of the variants is the order of precedence.
+    /// A literal text.
     Literal(String),
     /// Any one segment, `*`.
     One,
-    /// Any number of segments, `**`; only ever the last one.
+    /// Any number of segments, `**`. It can only be the last part.
     Rest,
 }
 
@@ -22,15 +22,15 @@ pub(crate) enum Segment {
 pub(crate) struct Variable {
     /// The field's path, for example `company_id` or `parent.name`.
     pub(crate) field: String,
-    /// The template's segments that it spans.
+    /// The template's segments that the variable spans.
     pub(crate) segments: Range<usize>,
-    /// Whether it may span several segments, and so keeps `%2F` encoded.
+    /// Whether the variable may span several segments, and so keeps `%2F` encoded.
     pub(crate) multiple: bool,
 }
 
 /// A parsed path template.
 ///
-/// A verb after a literal is part of that literal: only after a variable does it need a place of its own.
+/// A verb behind a literal is part of that literal. Only behind a variable does it need a field of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
     pub(crate) segments: Vec<Segment>,
@@ -38,15 +38,15 @@ pub(crate) struct Template {
     pub(crate) verb: Option<String>,
 }
 
-/// Cuts a path. None where no template can match: empty segments, so trailing slashes too.
+/// Cuts a path into segments. `None` if no template can match: with empty segments, so also with a trailing slash.
 pub(crate) fn cut(path: &str) -> Option<Vec<&str>> {
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
     (!segments.contains(&"")).then_some(segments)
 }
 
-/// Decodes percent-encoding; what spans several segments keeps its encoded slashes.
+/// Decodes percent-encoding. A value that spans several segments keeps its encoded slashes.
 ///
-/// None where the encoding is broken or the bytes are not UTF-8.
+/// `None` if the encoding is broken or the bytes are not UTF-8.
 pub(crate) fn decode(text: &str, keep_slashes: bool) -> Option<String> {
     let mut left = text;
     while let Some((_, after)) = left.split_once('%') {
@@ -55,7 +55,7 @@ pub(crate) fn decode(text: &str, keep_slashes: bool) -> Option<String> {
         }
         left = &after[2..];
     }
-    // An encoded slash that stays is encoded once more first, so that one pass decodes everything else.
+    // An encoded slash that stays is encoded a second time first, so that one pass decodes everything else.
     let text = if keep_slashes {
         text.replace("%2F", "%252F").replace("%2f", "%252f")
     } else {
@@ -65,7 +65,7 @@ pub(crate) fn decode(text: &str, keep_slashes: bool) -> Option<String> {
 }
 
 impl Template {
-    /// Reads a template such as `/v1/{parent=shelves/*}/books/{id}:archive`.
+    /// Parses a template such as `/v1/{parent=shelves/*}/books/{id}:archive`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut rest = text.strip_prefix('/').ok_or("must begin with a slash")?;
         let mut template = Self { segments: vec![], variables: vec![], verb: None };
@@ -183,8 +183,7 @@ impl Template {
         Some(self.variables.iter().map(value).collect())
     }
 
-    /// The order of matching templates, the smaller one first: literals before variables,
-    /// a verb before none.
+    /// The order of matching templates, smallest first: literals before variables, a verb before none.
     pub(crate) fn precedence(&self) -> (&[Segment], bool, Option<&str>) {
         (&self.segments, self.verb.is_none(), self.verb.as_deref())
     }

@@ -24,7 +24,7 @@ impl Comments {
         Self(comments)
     }
 
-    /// The comment of what is declared there, empty where there is none.
+    /// The comment of the declaration at that place; empty if there is none.
     pub(crate) fn of(&self, file: &prost_reflect::FileDescriptor, path: &[i32]) -> &str {
         self.0.get(&(file.name().to_owned(), path.to_vec())).map_or("", String::as_str)
     }

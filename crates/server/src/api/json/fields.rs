@@ -1,13 +1,13 @@
-//! Fields of messages: found by their names, in either casing, and what the contract says of them.
+//! Fields of messages: the look-up by name in either casing, and their options in the contract.
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Value};
 
-/// A field, or a field of a field, of a request.
+/// The path of a request's field, or of a field within it.
 #[derive(Clone, Debug)]
 pub(crate) struct FieldPath(pub(crate) Vec<FieldDescriptor>);
 
 impl FieldPath {
-    /// Looks a dotted path up, in either casing.
+    /// Finds a dotted path, in either casing.
     pub(crate) fn find(message: &MessageDescriptor, path: &str) -> Option<Self> {
         let mut fields: Vec<FieldDescriptor> = vec![];
         for name in path.split('.') {
@@ -26,12 +26,12 @@ impl FieldPath {
         &self.0[self.0.len() - 1]
     }
 
-    /// The path as violations name it, in snake_case.
+    /// The path in violations, in snake_case.
     pub(crate) fn name(&self) -> String {
         self.0.iter().map(FieldDescriptor::name).collect::<Vec<_>>().join(".")
     }
 
-    /// The path as JSON and query parameters name it, in camelCase.
+    /// The path in JSON and query parameters, in camelCase.
     pub(crate) fn json_name(&self) -> String {
         self.0.iter().map(FieldDescriptor::json_name).collect::<Vec<_>>().join(".")
     }
@@ -45,7 +45,7 @@ pub(crate) fn field_by_any_name(
     message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name))
 }
 
-/// Well-known types are written as one text, never field by field.
+/// Whether the field is a message that is written field by field. Well-known types are written as one text.
 pub(crate) fn is_plain_message(field: &FieldDescriptor) -> bool {
     matches!(field.kind(), Kind::Message(message) if !message.full_name().starts_with("google.protobuf."))
 }

@@ -1,7 +1,7 @@
 //! The mask of an update that came without one: the fields that its JSON has.
 //!
-//! A message cannot tell a key with `null` or an empty list from one that is not there. JSON can, and what is given
-//! must count: so the mask is made while the JSON is read, and everything behind it goes by the mask.
+//! A message cannot distinguish a key with `null` or an empty list from a missing key. JSON can, and every given value
+//! must count. So the mask is made while the JSON is read, and all later code goes by the mask.
 
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
@@ -23,13 +23,13 @@ pub(crate) fn fill(update: &mut DynamicMessage, paths: Vec<Value>) {
     }
 }
 
-/// The mask that says which fields of its resource an update changes.
+/// The mask of an update, which names the fields to change.
 pub(crate) fn mask_of(update: &MessageDescriptor) -> Option<FieldDescriptor> {
     let field = update.get_field_by_name("update_mask")?;
     matches!(field.kind(), Kind::Message(message) if is_mask(&message)).then_some(field)
 }
 
-/// Whether a value is a mask that names nothing.
+/// Whether a value is a mask without names.
 pub(crate) fn is_empty_mask(field: &FieldDescriptor, value: &Value) -> bool {
     let is_default = value.as_message().is_some_and(|mask| mask.fields().next().is_none());
     is_default && matches!(field.kind(), Kind::Message(message) if is_mask(&message))
@@ -41,8 +41,8 @@ pub(crate) fn resource_of(update: &MessageDescriptor) -> Option<FieldDescriptor>
     update.fields().find(|field| !field.is_list() && !field.is_map() && is_plain_message(field))
 }
 
-/// Whether an update can change the field. Those that only the server writes may come along, as may the etag that
-/// a resource was read with.
+/// Whether an update can change the field. An update may still send fields that only the server writes, and the etag
+/// that the resource was read with.
 pub(crate) fn is_settable(field: &FieldDescriptor) -> bool {
     field.name() != "etag" && !has_behavior(field, "OUTPUT_ONLY")
 }

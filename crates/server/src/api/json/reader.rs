@@ -1,7 +1,7 @@
-//! Reads a message from JSON by its descriptor, in one pass and without a tree. All that is wrong is told together,
-//! in words of our own, and reading ends where that is much.
+//! Reads a message from JSON by its descriptor, in one pass and without a tree. All errors are reported together, in
+//! this project's words. Reading ends when there are too many.
 //!
-//! Knows nothing of HTTP, nor where the JSON comes from.
+//! This file knows nothing of HTTP, and not where the JSON comes from.
 
 mod place;
 pub(super) mod tree;
@@ -33,31 +33,31 @@ use crate::{
     status::quoted,
 };
 
-/// So many problems are told; then reading ends.
+/// The most problems that are reported. Reading ends then.
 const MOST_PROBLEMS: usize = 32;
 
-/// An error explains no more unknown keys than this, and names the others.
+/// The most unknown keys that an error explains. It only names the others.
 const MOST_EXPLAINED: usize = 5;
 
-/// Names are listed where there are no more than this.
+/// The most names that an error lists.
 const MOST_LISTED: usize = 24;
 
-/// Messages that mean nothing by halves: of their fields all are given, or none.
+/// Messages of which either all fields or none must be given.
 const WHOLE: [&str; 1] = ["google.type.LatLng"];
 
 /// How JSON is read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reading<'a> {
-    /// Whether names that are unknown, and keys that are there twice, are refused. Else the ones are ignored, and of
-    /// the others the last one counts.
+    /// Whether unknown names and repeated keys are refused. Otherwise unknown names are ignored, and the last
+    /// of repeated keys counts.
     pub(crate) is_strict: bool,
-    /// The field of the message that the JSON is the value of, if it is not the message itself. With strict reading
-    /// the object may have keys of the message too.
+    /// The field of the message whose value the JSON is, if the JSON is not the whole message. With strict reading, the
+    /// object may also have keys of the message.
     pub(crate) only: Option<&'a FieldDescriptor>,
-    /// Fields that the message gets from elsewhere: they are not among the names that an error lists.
+    /// Fields that the message gets from other places. The names that an error lists do not include them.
     pub(crate) elsewhere: &'a [FieldPath],
-    /// Whether the message itself, if it is an update without a mask, gets that of the fields that it has. Those
-    /// within it do so always, with strict reading.
+    /// Whether the message itself, if it is an update without a mask, gets a mask of the fields that it has. With
+    /// strict reading, updates within it always get one.
     pub(crate) fills_mask: bool,
 }
 
@@ -65,23 +65,23 @@ pub(crate) struct Reading<'a> {
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) message: DynamicMessage,
-    /// Which fields strict reading has found, as violations name them, but for those within lists and maps.
+    /// The fields that strict reading has found, by their names in violations. Fields within lists and
+    /// maps are not included.
     pub(crate) given: BTreeSet<String>,
 }
 
 /// Why nothing was read.
 #[derive(Debug)]
 pub(crate) enum Failed<E> {
-    /// Fields are wrong; all of it was read.
+    /// Fields are wrong. All JSON was read.
     Fields(Vec<Violation>),
-    /// Fields are wrong, so many that the rest was not read.
+    /// Fields are wrong, and so many that the rest was not read.
     Enough(Vec<Violation>),
-    /// It could not be read to its end.
+    /// The JSON could not be read to its end.
     Source(E),
 }
 
 impl Reading<'_> {
-    /// Reads a message of this kind.
     pub(crate) fn read<'de, D: Deserializer<'de>>(
         &self,
         descriptor: &MessageDescriptor,
@@ -104,14 +104,14 @@ struct Object<'p> {
     message: DynamicMessage,
     descriptor: MessageDescriptor,
     place: &'p Place<'p>,
-    seen: Vec<Seen>,
-    /// The fields that the object changes, where it is an update.
+    keys: Vec<GivenKey>,
+    /// The fields that the object changes, if it is an update.
     paths: Vec<Value>,
 }
 
 /// A key of an object.
 #[derive(Clone)]
-struct Seen {
+struct GivenKey {
     field: FieldDescriptor,
     is_camel_case: bool,
     is_null: bool,
@@ -120,18 +120,18 @@ struct Seen {
 impl<'p> Object<'p> {
     fn new(descriptor: &MessageDescriptor, place: &'p Place<'p>) -> Self {
         let message = DynamicMessage::new(descriptor.clone());
-        Self { message, descriptor: descriptor.clone(), place, seen: vec![], paths: vec![] }
+        Self { message, descriptor: descriptor.clone(), place, keys: vec![], paths: vec![] }
     }
 }
 
 /// The value at a place.
 enum Got {
     Null,
-    /// It is refused already.
+    /// The value is refused already.
     Wrong,
     Value(Value),
     /// A message, with the keys that it had.
-    Message(DynamicMessage, Vec<Seen>),
+    Message(DynamicMessage, Vec<GivenKey>),
 }
 
 struct Reader<'a> {
@@ -167,7 +167,7 @@ impl Reader<'_> {
         self.finished(request).map(|(message, _)| message)
     }
 
-    /// Takes note of a problem, and ends reading where there are enough.
+    /// Takes note of a problem, and ends reading if there are too many.
     fn refuse<E: Error>(
         &mut self,
         place: &Place<'_>,
@@ -186,7 +186,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Refuses a list of too many items. Nothing else is told, and nothing more is read.
+    /// Refuses a list of too many items. No other error is reported then, and nothing more is read.
     fn too_many<E: Error>(&mut self, place: &Place<'_>, most: usize) -> E {
         let problem = too_many(&place.name(), most);
         let error = E::custom(&problem);
@@ -199,14 +199,14 @@ impl Reader<'_> {
         self.refuse(at, "INVALID_VALUE", values::problem(kind, &Given::Null))
     }
 
-    /// Reads an object; with `outer`, keys that its message lacks may belong to that.
+    /// Reads an object. With `outer`, keys that its message lacks may belong to the outer message.
     fn object<'de, A: MapAccess<'de>>(
         &mut self,
         descriptor: &MessageDescriptor,
         place: &Place<'_>,
         mut outer: Option<&mut Object<'_>>,
         mut map: A,
-    ) -> Result<(DynamicMessage, Vec<Seen>), A::Error> {
+    ) -> Result<(DynamicMessage, Vec<GivenKey>), A::Error> {
         let mut object = Object::new(descriptor, place);
         while let Some(key) = map.next_key_seed(Key)? {
             if let Some(field) = field_by_any_name(descriptor, &key) {
@@ -234,7 +234,6 @@ impl Reader<'_> {
         self.finished(object)
     }
 
-    /// Reads the value of a key.
     fn entry<'de, A: MapAccess<'de>>(
         &mut self,
         object: &mut Object<'_>,
@@ -244,7 +243,7 @@ impl Reader<'_> {
     ) -> Result<(), A::Error> {
         let place = Place::within(object.place, Step::Field(field.name()));
         let is_camel_case = key == field.json_name();
-        let before = object.seen.iter().find(|seen| seen.field == *field);
+        let before = object.keys.iter().find(|key| key.field == *field);
         let is_new = before.is_none();
         if let Some(before) = before.filter(|_| self.how.is_strict) {
             let problem = match before.is_camel_case == is_camel_case {
@@ -258,12 +257,12 @@ impl Reader<'_> {
         let got = map.next_value_seed(at)?;
         if is_new {
             let is_null = matches!(got, Got::Null);
-            object.seen.push(Seen { field: field.clone(), is_camel_case, is_null });
+            object.keys.push(GivenKey { field: field.clone(), is_camel_case, is_null });
         }
         self.put(object, field, &place, got)
     }
 
-    /// Sets a field.
+    /// Sets a field to its value.
     fn put<E: Error>(
         &mut self,
         object: &mut Object<'_>,
@@ -274,13 +273,13 @@ impl Reader<'_> {
         let value = match got {
             Got::Null | Got::Wrong => return Ok(()),
             Got::Value(value) => value,
-            Got::Message(message, seen) => {
+            Got::Message(message, keys) => {
                 if self.how.is_strict
                     && masks::resource_of(&object.descriptor).as_ref() == Some(field)
                 {
-                    let settable = seen.iter().filter(|seen| masks::is_settable(&seen.field));
+                    let settable = keys.iter().filter(|key| masks::is_settable(&key.field));
                     object.paths =
-                        settable.map(|seen| Value::String(seen.field.name().to_owned())).collect();
+                        settable.map(|key| Value::String(key.field.name().to_owned())).collect();
                 }
                 Value::Message(message)
             }
@@ -303,10 +302,10 @@ impl Reader<'_> {
     fn finished<E: Error>(
         &mut self,
         mut object: Object<'_>,
-    ) -> Result<(DynamicMessage, Vec<Seen>), E> {
+    ) -> Result<(DynamicMessage, Vec<GivenKey>), E> {
         let is_whole = WHOLE.contains(&object.descriptor.full_name());
         let is_given = |field: &FieldDescriptor| {
-            object.seen.iter().any(|seen| seen.field == *field && !seen.is_null)
+            object.keys.iter().any(|key| key.field == *field && !key.is_null)
         };
         if is_whole && object.descriptor.fields().any(|field| is_given(&field)) {
             let missing: Vec<_> = object.descriptor.fields().filter(|f| !is_given(f)).collect();
@@ -322,7 +321,7 @@ impl Reader<'_> {
         if fills && !object.paths.is_empty() {
             masks::fill(&mut object.message, std::mem::take(&mut object.paths));
         }
-        Ok((object.message, object.seen))
+        Ok((object.message, object.keys))
     }
 
     fn unknown<E: Error>(&mut self, object: &Object<'_>, key: &str) -> Result<(), E> {
@@ -333,7 +332,7 @@ impl Reader<'_> {
         self.refuse(&Place::within(object.place, Step::Key(key)), "UNKNOWN_FIELD", problem)
     }
 
-    /// The names that an object may have: where it is one field of the message, those of the message too.
+    /// The names that an object may have. If the object is the body's one field, the names of the message count too.
     fn known(&self, object: &Object<'_>) -> Vec<String> {
         let own = object.descriptor.fields();
         let mut known: Vec<String> = own.map(|field| field.json_name().to_owned()).collect();
@@ -352,7 +351,7 @@ impl Reader<'_> {
     }
 }
 
-/// Says that a name is unknown, with the nearest one there is, or with all there are if these are few.
+/// The problem of an unknown name, with the nearest known name, or with all names if there are few.
 pub(crate) fn unknown(name: &str, known: &[String]) -> String {
     match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => format!("is unknown; did you mean {near}?"),

@@ -1,4 +1,4 @@
-//! JSON schemas of messages, as their JSON is read and written here.
+//! JSON schemas of messages, in the form in which this server reads and writes them.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 use super::{comments::Comments, fields::has_behavior, values::wrapped};
 use crate::api::counts;
 
-/// Sentences of a description about a field's behavior, where JSON schemas have no word for it.
+/// Sentences about a field's behavior for which JSON schemas have no keyword.
 const BEHAVIOR_NOTES: [(&str, &str); 2] = [
     ("IMMUTABLE", "Given once, and never changed after."),
     ("INPUT_ONLY", "Sent, and never answered."),
 ];
 
-/// Which way a message goes: what the server always writes a caller need not send.
+/// The direction of a message. A caller need not send fields that the server always writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Input,
@@ -26,7 +26,7 @@ pub(crate) enum Direction {
 /// The schemas that a document refers to.
 pub(crate) struct Schemas {
     pub(crate) comments: Comments,
-    /// By component name, with the direction that it is for.
+    /// By component name, with the direction that the schema is for.
     components: BTreeMap<String, (Direction, Value)>,
 }
 
@@ -43,7 +43,7 @@ impl Schemas {
             .into()
     }
 
-    /// A reference to the message's schema, or the schema itself where JSON has a form of its own for it.
+    /// A reference to the message's schema, or the schema itself if JSON has a form of its own for the message.
     pub(crate) fn message(&mut self, message: &MessageDescriptor, direction: Direction) -> Value {
         if let Some(schema) = self.well_known(message) {
             return schema;
@@ -53,7 +53,7 @@ impl Schemas {
             name.push_str(".Input");
         }
         if !self.components.contains_key(&name) {
-            // Entered before it is complete, since a message may refer to itself.
+            // The entry is made before the schema is complete, since a message may refer to itself.
             self.components.insert(name.clone(), (direction, Value::Null));
             let schema = self.object(message, direction, &[]);
             self.components.insert(name.clone(), (direction, schema));
@@ -61,7 +61,7 @@ impl Schemas {
         json!({ "$ref": format!("#/components/schemas/{name}") })
     }
 
-    /// The schema of a message whose fields `given` may be left out, since the path has them.
+    /// The schema of a message. The fields in `given` are not required, since the path has them.
     pub(crate) fn object(
         &mut self,
         message: &MessageDescriptor,
@@ -100,7 +100,7 @@ impl Schemas {
         schema.into()
     }
 
-    /// The schema of a field with its comment.
+    /// The schema of a field, with its comment.
     pub(crate) fn field(&mut self, field: &FieldDescriptor, direction: Direction) -> Value {
         let mut schema = match field.kind() {
             Kind::Message(entry) if field.is_map() => {
@@ -172,7 +172,7 @@ impl Schemas {
         json!({ "$ref": format!("#/components/schemas/{name}") })
     }
 
-    /// The types that protobuf's JSON has forms of its own for.
+    /// The schemas of messages for which protobuf's JSON has forms of its own.
     fn well_known(&mut self, message: &MessageDescriptor) -> Option<Value> {
         let name = message.full_name().strip_prefix("google.protobuf.")?;
         Some(match name {
@@ -199,14 +199,14 @@ fn describe(schema: &mut Map<String, Value>, description: &str) {
     }
 }
 
-/// The example that a message's declaration gives.
+/// The example in a message's declaration.
 pub(crate) fn example(message: &MessageDescriptor) -> Option<Value> {
     let text =
         text_option(message.parent_pool(), &message.options(), "customersettings.v1.example")?;
     serde_json::from_str(&text).ok()
 }
 
-/// An option of text, none where it is not given.
+/// An option with a text; `None` if it is not given.
 pub(crate) fn text_option(
     pool: &DescriptorPool,
     options: &DynamicMessage,

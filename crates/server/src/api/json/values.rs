@@ -1,6 +1,6 @@
-//! Single values: what each kind of field takes, in words, and how it is read from JSON or from text.
+//! Single values: the values that each kind of field takes, in words, and reading them from JSON or text.
 //!
-//! Every word of a refusal is written here, since those of a library tell its own types and nothing of ours.
+//! Every word of a refusal is written here, since the messages of a library speak of its own types.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ const BASE64: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true)
     .with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// One value as JSON has it; of lists and objects only that they are such.
+/// One value of JSON. Of lists and objects, this says only that they are such.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Given<'a> {
     Null,
@@ -32,7 +32,7 @@ pub(crate) enum Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    /// Of a value that was parsed.
+    /// The value of parsed JSON.
     pub(crate) fn of(json: &'a serde_json::Value) -> Self {
         match json {
             serde_json::Value::Null => Self::Null,
@@ -51,7 +51,7 @@ impl fmt::Display for Given<'_> {
             Self::Null => f.write_str("null"),
             Self::Bool(flag) => write!(f, "{flag}"),
             Self::Whole(number) => write!(f, "{number}"),
-            // Without an exponent the largest ones have three hundred digits.
+            // Without an exponent, the largest numbers have three hundred digits.
             Self::Number(number) => write!(f, "{number:?}"),
             Self::Text(text) => write!(f, "the text '{}'", quoted(text)),
             Self::List => f.write_str("a list"),
@@ -92,7 +92,7 @@ fn names(values: &EnumDescriptor) -> Vec<String> {
     values.values().map(|value| value.name().to_owned()).collect()
 }
 
-/// That a value is not what a field takes.
+/// The problem of a value that a field does not take.
 pub(crate) fn problem(kind: &Kind, given: &Given<'_>) -> String {
     let hint = match given {
         Given::Text(text) => hint(kind, text),
@@ -113,7 +113,7 @@ fn hint(kind: &Kind, text: &str) -> String {
             if is_too_fine(text) {
                 return TOO_FINE.to_owned();
             }
-            // Of what has a fraction nobody knows here whether its method takes it.
+            // A suggestion with a fraction could be wrong: only the method knows whether it takes one.
             let meant = humantime::parse_duration(text).ok();
             meant.filter(|meant| meant.subsec_nanos() == 0)
         }
@@ -151,7 +151,7 @@ fn is_text(message: &MessageDescriptor) -> bool {
     name.is_some_and(|name| matches!(name, "Duration" | "FieldMask" | "Timestamp"))
 }
 
-/// Reads one value of this kind; `None` if it is of another one, or out of range.
+/// Reads one value of this kind; `None` if the value is of another kind or out of range.
 pub(crate) fn read(kind: &Kind, given: &Given<'_>) -> Option<Value> {
     Some(match kind {
         Kind::Double => Value::F64(number(given)?),
@@ -201,7 +201,7 @@ fn text<'a>(given: &Given<'a>) -> Option<&'a str> {
     }
 }
 
-/// A whole number, as such or as text. Numbers with a point count where nothing stands behind it.
+/// A whole number, as a number or as text. Numbers with a point count if only zeros follow it.
 fn whole(given: &Given<'_>) -> Option<i128> {
     match given {
         Given::Whole(number) => Some(*number),
@@ -226,19 +226,19 @@ fn number(given: &Given<'_>) -> Option<f64> {
     }
 }
 
-/// Either alphabet, with or without padding.
+/// Decodes base64 of either alphabet, with or without padding.
 fn base64(text: &str) -> Option<Vec<u8>> {
     [alphabet::STANDARD, alphabet::URL_SAFE]
         .iter()
         .find_map(|alphabet| GeneralPurpose::new(alphabet, BASE64).decode(text).ok())
 }
 
-/// A message that is written as text.
+/// Parses a message that is written as one text.
 fn written(message: &MessageDescriptor, text: &str) -> Option<DynamicMessage> {
     DynamicMessage::deserialize(message.clone(), StrDeserializer::<PlainError>::new(text)).ok()
 }
 
-/// Reads one value of a field from text, as paths and query parameters have it.
+/// Reads one value of a field from text, for paths and query parameters.
 pub(crate) fn read_text(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
     let kind = field.kind();
     let plain = match &kind {
@@ -246,7 +246,7 @@ pub(crate) fn read_text(field: &FieldDescriptor, text: &str) -> Result<Value, St
         _ => kind.clone(),
     };
     let given = match (&plain, text) {
-        // Python writes the one with a capital letter, and some shells and sheets all of it in capitals.
+        // Python writes these with a capital letter, and some shells and spreadsheets in capitals.
         (Kind::Bool, "true" | "True" | "TRUE") => Given::Bool(true),
         (Kind::Bool, "false" | "False" | "FALSE") => Given::Bool(false),
         (Kind::Enum(_), text) => text.parse().map_or(Given::Text(text), Given::Whole),
@@ -261,7 +261,7 @@ pub(crate) fn is_mask(message: &MessageDescriptor) -> bool {
     message.full_name() == "google.protobuf.FieldMask"
 }
 
-/// A mask as protobuf's JSON wants it, in camelCase, from names in either casing with or without blanks.
+/// A mask in the camelCase of protobuf's JSON, from names in either casing, with or without blanks.
 fn mask(text: &str) -> String {
     let mut camel = String::with_capacity(text.len());
     let mut rest = text.chars().filter(|char| *char != ' ').peekable();
@@ -277,7 +277,7 @@ fn mask(text: &str) -> String {
     camel
 }
 
-/// Whether a field can be given as text at all.
+/// Whether a field has a text form.
 pub(crate) fn takes_text(field: &FieldDescriptor) -> bool {
     match field.kind() {
         _ if field.is_map() => false,

@@ -1,7 +1,7 @@
-//! The four lists, answered at once: from a fresh snapshot, to a key that was seen before.
+//! The four lists, answered at once: from a fresh snapshot, for a key in the cache.
 //!
-//! Everything else about these methods, all refusals among it, is the business of the general way
-//! (`compat`, `http`, `grpc`), whose answers are the same.
+//! All other requests for these lists, and all refusals, go the general way (`compat`, `http`, `grpc`),
+//! whose answers are the same.
 
 use std::sync::Arc;
 
@@ -23,19 +23,19 @@ use crate::{
     auth::Authenticator,
     catalog::{entry::Catalog, id::CompanyId},
     net::{AnswersAtOnce, Coding, Head, RouteLabel, WholeBody, WholeRequest},
-    service::{settings::SettingsService, snapshot::Seen},
+    service::{settings::SettingsService, snapshot::ServedSnapshot},
     status::Protocol,
 };
 
 const SERVICE: &str = "moego.business.setting.v1.SettingService";
 
-/// All ways to the four lists.
+/// All routes to the four lists.
 pub(in crate::api) struct ListsAtOnce {
     json: Vec<JsonRoute>,
     grpc: Vec<GrpcRoute>,
 }
 
-/// The parts that every way needs.
+/// The parts that every route needs.
 struct Lists {
     authenticator: Arc<Authenticator>,
     settings: Arc<SettingsService>,
@@ -81,8 +81,13 @@ impl AnswersAtOnce for ListsAtOnce {
 }
 
 impl Lists {
-    /// The company's snapshot, if everything is as usual.
-    fn seen(&self, called: &Called, company_id: &str, request: &WholeRequest<'_>) -> Option<Seen> {
+    /// The company's snapshot, if nothing has to be waited for or refused.
+    fn snapshot(
+        &self,
+        called: &Called,
+        company_id: &str,
+        request: &WholeRequest<'_>,
+    ) -> Option<ServedSnapshot> {
         let WholeRequest { head: Head { headers, .. }, client, arrived, who, .. } = *request;
         if headers.contains_key(MIN_REVISION) {
             return None;
@@ -92,9 +97,9 @@ impl Lists {
         let (Some(key), None) = (keys.next(), keys.next()) else { return None };
         self.authenticator.recognize(key.as_bytes(), client.0, arrived, |holder| {
             let caller = called.permitted(holder).ok()?;
-            let seen = self.settings.get_at_once(&caller.grant(&id).ok()?, arrived)?;
+            let snapshot = self.settings.get_at_once(&caller.grant(&id).ok()?, arrived)?;
             who.iter().for_each(|who| tell(who, &caller.actor));
-            Some(seen)
+            Some(snapshot)
         })
     }
 }
@@ -133,39 +138,38 @@ impl JsonRoute {
         let WholeRequest { head, manner, body, .. } = *request;
         let path = head.uri.path();
         let company_id = path.get(self.before.len()..path.len() - self.after.len())?;
-        let is_usual = match self.takes_body {
+        let is_common = match self.takes_body {
             true => {
                 manner.coding == Coding::Identity
                     && manner.check_body(body).is_ok()
-                    && UsualBody::is(body, company_id)
+                    && CommonBody::is(body, company_id)
             }
             false => body.is_empty(),
         };
-        if !is_usual || head.uri.query().is_some() {
+        if !is_common || head.uri.query().is_some() {
             return None;
         }
-        let seen = self.lists.seen(&self.called, company_id, request)?;
-        Some(finished(&seen, self.catalog).over_http(head.method, head.headers))
+        let snapshot = self.lists.snapshot(&self.called, company_id, request)?;
+        Some(finished(&snapshot, self.catalog).over_http(head.method, head.headers))
     }
 }
 
 /// The body that nearly all programs send: nothing, or the company's id once more.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct UsualBody<'a> {
+struct CommonBody<'a> {
     #[serde(rename = "companyId", alias = "company_id", borrow)]
     company_id: Option<&'a str>,
 }
 
-impl UsualBody<'_> {
+impl CommonBody<'_> {
     fn is(body: &[u8], company_id: &str) -> bool {
         body.is_empty()
-            || serde_json::from_slice::<UsualBody>(body)
+            || serde_json::from_slice::<CommonBody>(body)
                 .is_ok_and(|body| body.company_id.is_none_or(|id| id == company_id))
     }
 }
 
-/// One list over gRPC.
 struct GrpcRoute {
     path: String,
     catalog: Catalog,
@@ -176,9 +180,9 @@ struct GrpcRoute {
 impl GrpcRoute {
     fn answer(&self, request: &WholeRequest<'_>) -> Option<Response<WholeBody>> {
         let body = request.body;
-        // The four requests have one form.
+        // The requests of the four lists have the same form.
         let company_id = ListCustomerTagsRequest::decode(unframed(body).ok()?).ok()?.company_id;
-        let seen = self.lists.seen(&self.called, &company_id, request)?;
-        Some(finished(&seen, self.catalog).over_grpc())
+        let snapshot = self.lists.snapshot(&self.called, &company_id, request)?;
+        Some(finished(&snapshot, self.catalog).over_grpc())
     }
 }

@@ -1,14 +1,14 @@
-//! JSON straight from a message's bytes, for the lists that are made anew after every write.
+//! Writes JSON directly from a message's bytes, for the lists that are made again after every write.
 //!
-//! The same bytes as `json::write` makes by reflection, for the kinds of fields that those lists have
-//! and no others.
+//! The bytes are those that `json::write` makes by reflection. This file supports only the kinds of
+//! fields that the lists have.
 
 use prost::Message as _;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::api::wire::{Fields, Part};
 
-/// How a message is written, read from its descriptor once.
+/// The fields of a message, read from its descriptor once.
 #[derive(Debug)]
 pub(crate) struct DirectJson {
     /// In the contract's order.
@@ -27,7 +27,7 @@ struct Field {
 enum FieldKind {
     Text,
     Flag,
-    /// Left out where it is not set.
+    /// Left out if it is not set.
     Time,
     List(DirectJson),
 }
@@ -53,7 +53,7 @@ impl DirectJson {
         Some(Self { fields: message.fields().map(field).collect::<Option<_>>()? })
     }
 
-    /// Writes the message; `None` if these are not the bytes of one.
+    /// Writes the message; `None` if the bytes are damaged.
     pub(crate) fn write(&self, message: &[u8]) -> Option<Vec<u8>> {
         let mut json = Vec::with_capacity(message.len() * 5 / 2);
         self.append(message, &mut json)?;
@@ -79,7 +79,7 @@ impl DirectJson {
 }
 
 impl Field {
-    /// Whether there was anything to write.
+    /// Returns whether there was a value to write; `None` if the bytes are damaged.
     fn append(&self, message: &[u8], json: &mut Vec<u8>) -> Option<bool> {
         let mut values = Values { fields: Fields::of(message), number: self.number };
         match &self.kind {
@@ -119,7 +119,7 @@ struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// `None`: the bytes are damaged.
+    /// `None` if the bytes are damaged.
     fn next(&mut self) -> Option<Option<Part<'a>>> {
         while let Some((number, part)) = self.fields.next()? {
             if number == self.number {

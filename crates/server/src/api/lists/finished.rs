@@ -1,4 +1,4 @@
-//! Finished lists: their bytes in every form, with the headers that belong to them.
+//! Finished lists: their bytes in every form, with the headers of each form.
 
 use std::{
     io::Write,
@@ -25,42 +25,41 @@ static GRPC_TRAILERS: LazyLock<HeaderMap> = LazyLock::new(|| {
     HeaderMap::from_iter([(tonic::Status::GRPC_STATUS, HeaderValue::from_static("0"))])
 });
 
-/// A list at a revision.
+/// A list at a revision, in every form that is sent.
 #[derive(Debug)]
 pub struct FinishedList {
     json: Encoded,
-    /// Once a client has asked for that.
+    /// Made when a client first asks for it.
     gzip: OnceLock<Encoded>,
     grpc: Bytes,
     grpc_head: HeaderMap,
 }
 
-/// The JSON in one encoding.
 #[derive(Debug)]
 struct Encoded {
     body: Bytes,
     etag: HeaderValue,
     head: HeaderMap,
-    /// Where the client has it already.
+    /// The head for a client that has these bytes already.
     head_of_304: HeaderMap,
 }
 
 impl FinishedList {
-    /// A list of that revision, as JSON and as gRPC frames the message.
+    /// A list at that revision, from its JSON and its gRPC frame.
     pub fn new(token: RevisionToken, json: Vec<u8>, grpc: Bytes) -> Self {
-        // With the epoch: a tag from before a restore must not match what came back.
+        // The epoch is hashed too: a tag from before a restore must not match a restored list.
         let digest = Sha256::new().chain_update(token.epoch.to_be_bytes()).chain_update(&json);
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest.finalize()[..16]));
         let revision = printable(&token.to_string());
-        let mut grpc_head = usual_head("application/grpc");
+        let mut grpc_head = common_head("application/grpc");
         grpc_head.insert(REVISION, revision.clone());
-        let mut json_head = usual_head("application/json");
+        let mut json_head = common_head("application/json");
         json_head.insert(REVISION, revision);
         add_cache_headers(&mut json_head, printable(&etag));
         Self { json: Encoded::new(json.into(), json_head), gzip: OnceLock::new(), grpc, grpc_head }
     }
 
-    /// In the encoding that the client takes, or that it has that one already.
+    /// The list in an encoding that the client accepts, or 304 if the client has it already.
     pub fn over_http<B: Default + From<Bytes>>(
         &self,
         method: &Method,
@@ -79,7 +78,7 @@ impl FinishedList {
         response
     }
 
-    /// As an answer of one message.
+    /// The list as a gRPC answer of one message.
     pub(super) fn over_grpc(&self) -> Response<WholeBody> {
         let data = Some(self.grpc.clone());
         let mut response = Response::new(WholeBody { data, trailers: Some(&GRPC_TRAILERS) });
@@ -89,7 +88,7 @@ impl FinishedList {
 }
 
 impl Encoded {
-    /// The head has the etag.
+    /// `head` must have the etag.
     fn new(body: Bytes, head: HeaderMap) -> Self {
         let etag = head[header::ETAG].clone();
         let mut head_of_304 = head.clone();
@@ -98,7 +97,7 @@ impl Encoded {
         Self { body, etag, head, head_of_304 }
     }
 
-    /// The same compressed. Its tag says so, since a tag names bytes.
+    /// The same JSON, compressed. A tag names bytes, so the compressed form has a tag of its own.
     fn compressed(&self) -> Self {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         let written = encoder.write_all(&self.body).and_then(|()| encoder.finish());
@@ -111,8 +110,8 @@ impl Encoded {
     }
 }
 
-/// The id of each request takes the place of this one.
-fn usual_head(kind: &'static str) -> HeaderMap {
+/// The headers of every answer. The request's id replaces the empty one.
+fn common_head(kind: &'static str) -> HeaderMap {
     HeaderMap::from_iter([
         (X_REQUEST_ID, HeaderValue::from_static("")),
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),

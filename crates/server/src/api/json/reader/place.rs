@@ -1,6 +1,6 @@
-//! Where a value stands within JSON that is read.
+//! The place of a value within JSON.
 
-/// Where a value stands. A chain on the stack, written out only for what is wrong.
+/// The place of a value: a chain on the stack, which becomes text only for errors.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'p> {
     pub(super) above: Option<&'p Place<'p>>,
@@ -26,7 +26,7 @@ impl<'p> Place<'p> {
         matches!(self.step, Step::Root)
     }
 
-    /// Whether a path of fields leads here.
+    /// Whether only fields lead here, no lists and maps.
     pub(super) fn is_of_fields(&self) -> bool {
         let is_field = matches!(self.step, Step::Root | Step::Field(_));
         is_field && self.above.is_none_or(Place::is_of_fields)

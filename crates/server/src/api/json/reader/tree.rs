@@ -1,4 +1,4 @@
-//! JSON as it is, for fields that may hold anything.
+//! JSON without a schema, for fields that may hold anything.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::{Map, Value as Json};
 
-/// Reads any JSON. A key that an object has twice is left here; the last one counts.
+/// Reads any JSON. The string receives a key that an object has twice. The last one counts.
 pub(in crate::api::json) struct Tree<'s>(pub(in crate::api::json) &'s mut Option<String>);
 
 impl<'de> DeserializeSeed<'de> for Tree<'_> {

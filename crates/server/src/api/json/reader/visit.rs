@@ -1,4 +1,4 @@
-//! The values of JSON, as the parser comes upon them.
+//! The values of JSON in the order in which the parser finds them.
 
 use std::{borrow::Cow, collections::HashMap, fmt};
 
@@ -21,7 +21,7 @@ use crate::{
     status::quoted,
 };
 
-/// A key, copied only where it has escapes.
+/// A key. It is copied only if it has escapes.
 pub(super) struct Key;
 
 impl<'de> DeserializeSeed<'de> for Key {
@@ -51,7 +51,7 @@ impl<'de> Visitor<'de> for Key {
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
     One,
-    /// Of at most so many items.
+    /// At most so many items.
     List(usize),
     Map(usize),
 }
@@ -105,7 +105,7 @@ impl At<'_, '_, '_> {
         Ok(Got::Wrong)
     }
 
-    /// Reads what may be anything, as it is.
+    /// Reads a value that may be anything.
     fn free<'de, D: Deserializer<'de>>(
         self,
         message: &MessageDescriptor,
@@ -127,7 +127,6 @@ impl At<'_, '_, '_> {
         }
     }
 
-    /// Reads an item of a list, or a value of a map.
     fn item<E: Error>(
         reader: &mut Reader<'_>,
         kind: &Kind,
@@ -231,7 +230,7 @@ impl<'de> Visitor<'de> for At<'_, '_, '_> {
         let mut list = vec![];
         for index in 0.. {
             if index == most {
-                // Nothing of it is looked at, and nothing behind it.
+                // Nothing behind the last allowed item is looked at.
                 if items.next_element::<IgnoredAny>()?.is_none() {
                     break;
                 }
@@ -252,8 +251,8 @@ impl<'de> Visitor<'de> for At<'_, '_, '_> {
             (Shape::One, Kind::Message(message))
                 if !message.full_name().starts_with("google.protobuf.") =>
             {
-                let (message, seen) = self.reader.object(message, self.place, self.outer, map)?;
-                Ok(Got::Message(message, seen))
+                let (message, keys) = self.reader.object(message, self.place, self.outer, map)?;
+                Ok(Got::Message(message, keys))
             }
             _ => {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
