@@ -21,19 +21,19 @@ impl Freshness {
     /// The store is asked for a thing that memory has even where it was silent for long: it may just have come back.
     /// A request for a thing that memory does not have waits for no silent store.
     ///
-    /// `turn` lets one look-up of the thing through at a time: requests that waited behind it find its answer in
-    /// memory. `may_look_up` is asked with the turn, and may refuse the look-up.
+    /// `lock` lets one look-up of the thing through at a time: requests that waited behind it find its answer in
+    /// memory. `may_look_up` is called with the lock, and may refuse the look-up.
     pub async fn serve<T, G>(
         &self,
         held: impl Fn() -> Option<(T, Stamp)>,
-        turn: impl Future<Output = G>,
+        lock: impl Future<Output = G>,
         may_look_up: impl FnOnce() -> Result<()>,
         look_up: impl Future<Output = Result<Option<T>, StoreError>>,
     ) -> Result<Option<Served<T>>> {
         if let Some(served) = self.without_look_up(held()) {
             return Ok(Some(served));
         }
-        let _turn = turn.await;
+        let _lock = lock.await;
         if let Some(served) = self.without_look_up(held()) {
             return Ok(Some(served));
         }

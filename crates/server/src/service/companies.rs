@@ -14,11 +14,11 @@ use crate::{
     store::{CompanyRow, Store, sound},
 };
 
-/// The most rows on a page, and what a page size of 0 means.
+/// The most rows on a page, and the meaning of a page size of 0.
 pub const MAX_PAGE_SIZE: u32 = 500;
 
-/// Which page of a list of the compatible surface: programs count these pages themselves, so tokens
-/// are page numbers, and what is added between two requests can shift the pages.
+/// A page of a list of the compatible surface. Programs count these pages themselves, so tokens are page numbers, and
+/// rows that are added between two requests can shift the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     size: u32,
@@ -27,8 +27,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// Takes what a caller sends: a size from 0 (meaning 500) to 500, and no token, an empty one
-    /// or a page number.
+    /// Parses a size from 0 (meaning 500) to 500, and a token: none, an empty one, or a page number.
     pub fn parse(size: i32, token: &str) -> Result<Self, Violation> {
         let size = match u32::try_from(size) {
             Ok(0) => MAX_PAGE_SIZE,
@@ -53,13 +52,13 @@ impl Page {
         u64::from(self.number - 1) * u64::from(self.size)
     }
 
-    /// The page of rows that are all there.
+    /// Cuts the page out of all rows.
     fn of<T>(self, rows: impl Iterator<Item = T>) -> Paged<T> {
         let offset = usize::try_from(self.offset()).unwrap_or(usize::MAX);
         self.cut(rows.skip(offset).take(self.size as usize + 1).collect())
     }
 
-    /// One more than the page holds is asked for, to see whether there is a next page.
+    /// Cuts the page out of its rows and one more, which shows whether there is a next page.
     fn cut<T>(self, mut rows: Vec<T>) -> Paged<T> {
         let size = self.size as usize;
         let next = (rows.len() > size).then(|| self.number + 1);
@@ -70,10 +69,10 @@ impl Page {
 
 /// A page of a list.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Paged<T> {
-    /// The page.
     pub rows: Vec<T>,
-    /// The next page's number; empty on the last page.
+    /// The number of the next page; empty on the last page.
     pub next_page_token: String,
 }
 
@@ -84,7 +83,7 @@ pub struct CompaniesService {
 }
 
 impl CompaniesService {
-    /// Reads one company from its snapshot, lists from the store.
+    /// One company is read from its snapshot, lists from the store.
     pub fn new(store: Arc<dyn Store>, snapshots: Arc<Snapshots>) -> Self {
         Self { store, snapshots }
     }
@@ -95,8 +94,8 @@ impl CompaniesService {
         Ok((snapshot.settings.company.clone(), snapshot.marks()))
     }
 
-    /// The active companies that the caller covers, by name and then id. Those who ask cannot be told that one is
-    /// missing, so a damaged one is an error.
+    /// The active companies that the caller covers, by name and then id. A damaged company is an error, since the
+    /// answer has no way to say that one is missing.
     pub async fn list_companies(&self, caller: &Caller, page: Page) -> Result<Paged<Company>> {
         let grant = caller.grant_covered();
         let (offset, limit) = (page.offset(), page.size + 1);
@@ -104,8 +103,8 @@ impl CompaniesService {
         Ok(page.cut(sound(rows)?))
     }
 
-    /// The covered companies that come after a name and an id, by name and then id, archived ones
-    /// where asked for; at most `limit`. The row of a damaged one says which it is.
+    /// The covered companies behind a name and an id, by name and then id, at most `limit`. Archived ones are included
+    /// if `show_archived` is set. The row of a damaged company names it.
     pub async fn companies_after(
         &self,
         caller: &Caller,
@@ -126,14 +125,14 @@ impl CompaniesService {
         let absent = || caller.absent(Kind::Business, id.as_str());
         let covered = caller.grant_covered();
         let company = self.store.company_of(id).await?.ok_or_else(absent)?;
-        // Not the company's refusal: the answer must be the same as for a business that is not there.
+        // Not the error for a foreign company: the answer must be that for a business that does not exist.
         let grant = covered.grant(&company).ok_or_else(absent)?;
         let snapshot = self.snapshots.get(&grant).await?.ok_or_else(absent)?;
         let business = snapshot.settings.businesses.iter().find(|business| business.id == *id);
         Ok((company, business.ok_or_else(absent)?.clone(), snapshot.marks()))
     }
 
-    /// The active businesses of a company, or of all that the caller covers, by name and then id.
+    /// The active businesses of a company, or of all companies that the caller covers, by name and then id.
     pub async fn list_businesses(
         &self,
         caller: &Caller,

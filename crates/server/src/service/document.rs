@@ -1,8 +1,7 @@
-//! The document that `load` reads and `export` writes: companies, their locations, their entries,
-//! as YAML or JSON.
+//! The document that `load` reads and `export` writes: companies, their locations, their entries, as YAML or JSON.
 //!
-//! Reading keeps the line of every value, so that an error can name it, and notes everything that is wrong with a
-//! company before it gives up.
+//! Reading stores the line of every value, so that an error can name it. It collects all problems of a
+//! company before it fails.
 
 use std::{collections::BTreeMap, fmt, time::UNIX_EPOCH};
 
@@ -25,45 +24,44 @@ use tree::{Key, Node, Value, quoted, unreadable};
 pub use tree::{Unreadable, decode};
 pub use write::write;
 
-/// A company's report names no more problems than this.
+/// The most problems that the report of a company names.
 const MOST_PROBLEMS: usize = 100;
 
-/// A company of a document: what it says, and what is wrong with it.
+/// A company of a document, with the problems of its values.
 pub struct DocumentCompany {
-    /// The id it gives.
+    /// The company's id, if the document has one.
     pub id: Option<CompanyId>,
-    /// What to call it in a report: its id, else its name.
+    /// The company's name in a report: its id, else its name.
     pub label: String,
-    /// What it says. Where something is wrong with it, what can be read: without the entries and locations of which
-    /// id, name or state cannot.
+    /// The valid values of the company. Entries and locations whose id, name or state is invalid are left out.
     pub draft: CompanyDraft,
-    /// What is wrong with it; nothing of such a company may be written.
+    /// If there are any problems, nothing of the company may be written.
     pub problems: Problems,
     lines: Lines,
 }
 
 impl DocumentCompany {
-    /// Where the company begins in the document.
+    /// The line where the company begins.
     pub fn line(&self) -> u64 {
         self.lines.of("")
     }
 
-    /// Where in the document a violation is.
+    /// The place of a violation in the document.
     pub fn locate(&self, violation: Violation) -> Problem {
         Problem { line: self.lines.of(&violation.field), violation }
     }
 }
 
-/// Something wrong with a company of a document.
+/// A problem of a company in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Problem {
     /// The document's line, from 1.
     pub line: u64,
-    /// What is wrong.
     pub violation: Violation,
 }
 
-/// What is wrong with a company: a hundred problems, and how many more there are.
+/// The problems of a company: a hundred of them, and the number of others.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
     named: Vec<Problem>,
@@ -71,7 +69,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Adds one.
+    /// Adds a problem, or counts it if there are too many.
     pub fn note(&mut self, problem: Problem) {
         match self.has_room() {
             true => self.named.push(problem),
@@ -79,22 +77,22 @@ impl Problems {
         }
     }
 
-    /// Whether another one would be named.
+    /// Whether another problem would be named.
     fn has_room(&self) -> bool {
         self.named.len() < MOST_PROBLEMS
     }
 
-    /// Whether there are none.
+    /// Whether the company has no problem.
     pub fn is_empty(&self) -> bool {
         self.named.is_empty()
     }
 
-    /// Whether one of them is at that field itself.
+    /// Whether one of the problems is at that field itself.
     pub fn are_at(&self, field: &str) -> bool {
         self.named.iter().any(|problem| problem.violation.field == field)
     }
 
-    /// All of them, the last of which says how many are not named.
+    /// All named problems. The last one gives the number of others, if there are any.
     pub fn told(mut self) -> Vec<Problem> {
         if let (Some(last), more @ 1..) = (self.named.last(), self.unnamed) {
             let description = format!("further on has {more} more problems, which are not listed");
@@ -111,10 +109,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Reads a document. JSON is read as the YAML that it nearly is.
+/// Reads a document. JSON is read as YAML, with few differences.
 ///
-/// A company is made when it is asked for: with aliases a small document may name a list many times, and what it
-/// names takes far more memory then than the document.
+/// Each company is made when the iterator reaches it. With aliases a small document may repeat a list many times, and
+/// all companies together would take far more memory than the document.
 pub fn parse(text: &str) -> Result<impl Iterator<Item = DocumentCompany> + use<>, Unreadable> {
     let expected = "a document begins with companies:, a list of companies; see what export writes";
     let Some(document) = tree::read(text)? else {
@@ -185,7 +183,7 @@ impl Lines {
         self.0.insert(path.to_owned(), line);
     }
 
-    /// The line of the value at that path, else of the nearest one around it.
+    /// The line of the value at that path, else of the nearest value around it.
     fn of(&self, path: &str) -> u64 {
         let mut path = path;
         loop {
@@ -197,7 +195,7 @@ impl Lines {
     }
 }
 
-/// The keys of one map, and which of them were asked for: those are the known ones.
+/// The keys of one map, and the known names, which are those that were asked for.
 struct Fields<'a> {
     at: String,
     keys: &'a [Key],
@@ -213,7 +211,7 @@ impl<'a> Fields<'a> {
         self.keys.iter().find(|key| key.name == name).map(|key| &key.value)
     }
 
-    /// The text under a name, whatever is wrong with it.
+    /// The text under a name, valid or not.
     fn text(&self, name: &str) -> Option<&'a str> {
         match self.find(name).map(|node| &*node.value) {
             Some(Value::Text(text)) => Some(text),
@@ -226,13 +224,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Where an item of a list stands.
+/// The place of an item in a list.
 struct Item {
     index: usize,
     line: u64,
 }
 
-/// Takes values out of a document and notes what is wrong with them, and where.
+/// Takes values out of a document, and collects their problems with lines.
 #[derive(Default)]
 struct Reader {
     lines: Lines,
@@ -248,7 +246,7 @@ impl Reader {
         self.note(line, Violation::new(path, reason, problem));
     }
 
-    /// The keys of what must be a map.
+    /// The keys of a map. Another value is a problem.
     fn fields<'a>(&mut self, path: &str, node: &'a Node) -> Option<Fields<'a>> {
         match &*node.value {
             Value::Map(keys) => Some(Fields::new(path, keys)),
@@ -287,7 +285,7 @@ impl Reader {
         Some(node)
     }
 
-    /// Refuses the keys that nobody asked for, and those that are there twice.
+    /// Refuses unknown keys, and repeated keys.
     fn finish(&mut self, row: Fields<'_>) {
         let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
         for key in row.keys {
@@ -298,7 +296,7 @@ impl Reader {
             } else if !row.known.contains(&key.name.as_str()) {
                 let problem = match self.problems.has_room() {
                     true => unknown(&key.name, &row.known),
-                    // Only counted: looking for the nearest one takes a while.
+                    // The problem is only counted: finding the nearest name takes a while.
                     false => String::new(),
                 };
                 self.refuse(key.line, &path, "UNKNOWN_FIELD", problem);
@@ -379,7 +377,7 @@ impl Reader {
         drafts
     }
 
-    /// Of more than a catalog holds none is looked at.
+    /// The entries of a catalog. If there are more than a catalog may hold, none is read.
     fn entries(&mut self, row: &mut Fields<'_>, catalog: Catalog) -> Vec<EntryDraft> {
         let name = catalog.as_str();
         if let Some(Node { line, value, .. }) = row.find(name)
@@ -414,7 +412,7 @@ impl Reader {
             created_time: self.text(row, "created_time", parse_time),
             last_updated_by: self.text(row, "last_updated_by", StaffId::parse),
             last_updated_time: self.text(row, "last_updated_time", parse_time),
-            // Last, so that everything else was looked at before.
+            // The last field, so that all others were read before.
             name: name?,
         };
         is_told_apart.then_some(draft)
@@ -484,12 +482,12 @@ impl Reader {
     }
 }
 
-/// Whether a field that is there could be read.
+/// Whether a field is missing or valid.
 fn is_read<T>(row: &Fields<'_>, name: &str, value: &Option<T>) -> bool {
     value.is_some() || row.find(name).is_none()
 }
 
-/// What is wrong with a key that nobody asked for.
+/// The problem of an unknown key.
 fn unknown(key: &str, known: &[&'static str]) -> String {
     if key == "<<" {
         return "is a merge key, which is not supported: write here what it would bring".to_owned();
@@ -505,7 +503,7 @@ fn parse_state(field: &str, value: &str) -> Result<State, Violation> {
         .ok_or_else(|| Violation::new(field, "UNKNOWN_STATE", "must be active or archived"))
 }
 
-/// Takes RFC 3339 in UTC, to the microsecond.
+/// Parses RFC 3339 in UTC, to the microsecond.
 fn parse_time(field: &str, value: &str) -> Result<Timestamp, Violation> {
     let since =
         humantime::parse_rfc3339(value).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());

@@ -43,41 +43,36 @@ use family::Family;
 use rules::check_expiry;
 pub use rules::{Rotation, revoke, rotate};
 
-/// Keys, or lines of their log, that are read at once. A key has up to 70 kB.
+/// Keys, or lines of their log, that one look-up reads. A key has up to 70 kB.
 const PAGE: u32 = 100;
-/// How long a local command goes on while others write.
+/// How long a local command tries while others write.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How many pages a request looks through for what it may show.
+/// The most pages of the store that a request reads to fill one page of its answer.
 const MAX_PAGES: usize = 20;
 
-/// What a new key shall be.
+/// The fields of a new key.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields of catalog::key::Key")]
 pub struct KeyDraft {
-    /// What people call it.
     pub name: Name,
-    /// What it may do.
     pub scopes: Scopes,
-    /// For which companies.
     pub coverage: Coverage,
-    /// From which addresses; empty means from anywhere.
     pub addresses: Vec<IpNet>,
-    /// Until when.
     pub expires_time: Option<Timestamp>,
-    /// The staff member it acts as.
     pub staff_id: Option<StaffId>,
 }
 
-/// Which keys to list.
+/// A choice of keys to list.
 #[derive(Clone, Debug, Default)]
 pub struct KeyFilter {
-    /// Those that this key made.
+    /// Only keys that this key made.
     pub created_by: Option<KeyId>,
-    /// Also those that were revoked.
+    /// Also keys that were revoked.
     pub show_revoked: bool,
 }
 
-/// Told of a key that was written here, as it was (`None`: it was made) and as it is (`None`: it is not known
-/// whether it was written), before anybody else is told.
+/// Called with a key that was written here, before other listeners are woken. The key before is `None` if it was made.
+/// The key after is `None` if the outcome of the write is unknown.
 pub type OnWritten = Box<dyn Fn(Option<&Key>, Option<&Key>) + Send + Sync>;
 
 /// Issues, lists, changes and revokes keys.
@@ -90,7 +85,7 @@ pub struct KeysService {
 }
 
 impl KeysService {
-    /// Keys live in the store.
+    /// A service that calls `on_written` after each of its writes.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -101,13 +96,13 @@ impl KeysService {
         Self { store, clock, writing, long_work, on_written }
     }
 
-    /// Makes a key of that secret, which the caller generated or brought along.
+    /// Makes a key with that secret, which is generated or imported.
     pub async fn create(&self, actor: &Actor, draft: KeyDraft, secret: &Secret) -> Result<Key> {
         let by = By::local(actor, self.clock.monotonic() + PATIENCE);
         Ok(self.create_within(&by, draft, secret).await?.key)
     }
 
-    /// What time it is, for what depends on it in an answer.
+    /// The current time, for answers that depend on it.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -138,16 +133,16 @@ impl KeysService {
         Ok((key, now))
     }
 
-    /// Revokes a key; one that is revoked already stays as it is.
+    /// Revokes a key. A key that is revoked already does not change.
     pub async fn revoke(&self, actor: &Actor, id: &KeyId) -> Result<Key> {
         let by = By::local(actor, self.clock.monotonic() + PATIENCE);
         Ok(self.change(&by, id, revoke).await?.key)
     }
 
-    /// Shows the keys that lie within the caller's own and come after one of that id to a page, by id, with the
-    /// coarse time of their last use, until one is not taken or enough were looked at. Damaged ones are shown to those
-    /// who see all. Answers the page and the id
-    /// after which to go on; `None` at the end. Work that may take long.
+    /// Shows the keys within the caller's restrictions to a page: in the order of their ids, behind the given id,
+    /// with the coarse time of their last use. Ends when `take` refuses a key, or enough keys were looked at. Damaged
+    /// keys are shown to callers that see all keys. Returns the page, and the id after which to go on; `None` at the
+    /// end. This is long work.
     pub async fn list_within<P: Send + 'static>(
         &self,
         caller: &Caller,
@@ -167,7 +162,7 @@ impl KeysService {
                             let is_taken = filter.show_revoked || key.revoked_time.is_none();
                             is_taken && key.lies_within(&within).is_ok()
                         }
-                        // Nobody knows what a damaged one lies within.
+                        // The restrictions of a damaged key are unknown.
                         Err(_) => sees_all(&within),
                     };
                     if is_shown && !take(&mut page, &row) {
@@ -184,7 +179,7 @@ impl KeysService {
         self.long_work.run(caller.actor.key_id.as_ref(), deadline, list).await
     }
 
-    /// One of them.
+    /// A key within the caller's restrictions.
     pub async fn get_within(
         &self,
         caller: &Caller,
@@ -198,9 +193,9 @@ impl KeysService {
         }
     }
 
-    /// Shows the changes of one key or of all, newest first, that stand before a place and show nothing
-    /// beyond the caller's own to a page, until one is not taken or enough were looked at. Answers the page and the
-    /// place before which to go on; `None` at the end. Work that may take long.
+    /// Shows the changes of one key, or of all keys, to a page: newest first, before the given place, and only changes
+    /// within the caller's restrictions. Ends when `take` refuses a change, or enough lines were looked at. Returns the
+    /// page, and the place before which to go on; `None` at the end. This is long work.
     pub async fn changes_within<P: Send + 'static>(
         &self,
         caller: &Caller,
@@ -235,7 +230,7 @@ impl KeysService {
         self.long_work.run(caller.actor.key_id.as_ref(), deadline, list).await
     }
 
-    /// Makes a key that lies within the caller's own.
+    /// Makes a key within the caller's restrictions.
     pub async fn create_within(
         &self,
         by: &By<'_>,
@@ -266,7 +261,7 @@ impl KeysService {
         }
     }
 
-    /// A secret belongs to that key, which is named to those who may see it.
+    /// The error for a secret that another key has. It names the key to callers that may see it.
     async fn secret_taken(&self, by: &By<'_>, holder: &str) -> Error {
         let seen = async {
             let id = KeyId::parse("id", holder)?;
@@ -278,15 +273,15 @@ impl KeysService {
         Error::SecretTaken { holder: seen.await.ok() }
     }
 
-    /// Changes a key, which must lie within the caller's own before and after. A change that makes no
-    /// difference writes nothing.
+    /// Changes a key, which must lie within the caller's restrictions before and after. A change without
+    /// effect writes nothing.
     pub async fn change(
         &self,
         by: &By<'_>,
         id: &KeyId,
         change: impl Fn(&mut Key, Timestamp) -> Result<()>,
     ) -> Result<Kept> {
-        let _turn = self.turn(by, id).await?;
+        let _entered = self.enter(by, id).await?;
         loop {
             if let Some(kept) = self.repeated(by).await? {
                 return Ok(kept);
@@ -312,11 +307,10 @@ impl KeysService {
         }
     }
 
-    /// Revokes a key and all that it made, those that they made among them, at once or not at all:
-    /// whether or not it is revoked already itself.
+    /// Revokes a key and all keys that descend from it, together or not at all. The key itself may be revoked already.
     pub async fn revoke_with_created(&self, by: &By<'_>, id: &KeyId) -> Result<Kept> {
         const LIMIT: u32 = MAX_REVOKED_ALONG as u32 + 1;
-        let _turn = self.turn(by, id).await?;
+        let _entered = self.enter(by, id).await?;
         loop {
             if let Some(kept) = self.repeated(by).await? {
                 return Ok(kept);
@@ -351,16 +345,16 @@ impl KeysService {
         }
     }
 
-    /// A dry run waits for no turn.
-    async fn turn(&self, by: &By<'_>, id: &KeyId) -> Result<Option<MutexGuard<'_, ()>>> {
+    /// Waits for earlier writes of the key. A dry run does not wait.
+    async fn enter(&self, by: &By<'_>, id: &KeyId) -> Result<Option<MutexGuard<'_, ()>>> {
         if by.validate_only {
             return Ok(None);
         }
-        self.writing.turn(id.as_str()).await.map(Some)
+        self.writing.enter(id.as_str()).await.map(Some)
     }
 
-    /// How an attempt ended that was to leave the key like this; `None` says to plan again, as another process wrote or
-    /// the same request came just before.
+    /// The result of an attempt to leave the key in the state `kept`. `None` if the change has to be planned again,
+    /// because another process wrote, or the same request came just before.
     async fn ended(
         &self,
         by: &By<'_>,
@@ -392,7 +386,7 @@ impl KeysService {
         }
         let (logged, _) = self.writing.outcome(&by.terms(), error).await?;
         let found = self.answer(by, logged).await?;
-        // The same request may have come another way as well, with another secret.
+        // The same request may have come twice, with different secrets.
         let repeated = found.key != kept.key;
         if !repeated {
             written();
@@ -400,7 +394,7 @@ impl KeysService {
         Ok(Some(Kept { repeated, ..found }))
     }
 
-    /// A key as it is, if it is the caller's to change and is what the caller has logged.
+    /// A key that the caller may change, if its etag is the one that the caller knows.
     async fn changeable(&self, by: &By<'_>, id: &KeyId) -> Result<Key> {
         let found = self.writing.read(self.store.key(id)).await?;
         let (key, _) = found.ok_or_else(|| absent(by.caller, id))?;
@@ -411,14 +405,14 @@ impl KeysService {
         Ok(key)
     }
 
-    /// After a conflict: a key that was revoked meanwhile writes nothing more.
+    /// Checks the acting key after a conflict: a key that was revoked since must write nothing more.
     async fn check_acting(&self, by: &By<'_>) -> Result<()> {
         let Some(id) = &by.actor.key_id else { return Ok(()) };
         let acting = self.writing.read(self.store.key(id)).await?.ok_or(Error::UnknownKey)?;
         acting.0.check_usable(self.clock.now())
     }
 
-    /// The key as the same request left it, if it was made before.
+    /// The key after the same request, if it was made before.
     async fn repeated(&self, by: &By<'_>) -> Result<Option<Kept>> {
         match self.writing.logged(&by.terms()).await? {
             Some(logged) => self.answer(by, logged).await.map(Some),
@@ -426,7 +420,8 @@ impl KeysService {
         }
     }
 
-    /// The key as a request left it. The line that made the revision has it, whether or not the request made it.
+    /// The key after a request. The line at the request's revision has it, whether or not the
+    /// request made that revision.
     async fn answer(&self, by: &By<'_>, logged: LoggedRequest) -> Result<Kept> {
         let stream = Stream::key(&KeyId::parse("id", &logged.of)?);
         let line = history::line(&*self.store, &stream, logged.revision).await?;
@@ -440,7 +435,7 @@ impl KeysService {
         Ok(Kept { key, also_revoked: along.collect(), repeated: true })
     }
 
-    /// A mismatch names what was changed since, as far as one page of the log goes back.
+    /// Refuses another etag than the key's. The error names the changes since, as far as one page of the log goes back.
     async fn check_etag(&self, etag: Option<&Etag>, key: &Key) -> Result<()> {
         let Some(etag) = etag.filter(|etag| **etag != key.etag()) else { return Ok(()) };
         let among = Streams::one(&Stream::key(&key.id));
@@ -455,27 +450,27 @@ impl KeysService {
                 summary: summary(line),
             })
             .collect();
-        // An etag that this key never had names nothing.
+        // If the key never had the etag, no change is named.
         let was_its = since.len() < lines.len();
         let since = if was_its { since } else { Vec::new() };
         Err(Error::EtagMismatch { what: format!("keys/{}", key.id), was_its, since })
     }
 }
 
-/// Who changes a key, and how.
+/// The one who changes a key, and the conditions.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct By<'a> {
-    /// Who acts, for the log.
     pub actor: &'a Actor,
-    /// Whose restrictions keys must lie within; none for local commands.
+    /// The caller whose restrictions keys must lie within; none for local commands.
     pub caller: Option<&'a Caller>,
-    /// Makes it safe to repeat.
+    /// Makes the change safe to repeat.
     pub request: Option<&'a Request>,
-    /// Answers as if, and writes nothing.
+    /// Plans and answers, but writes nothing.
     pub validate_only: bool,
-    /// What the caller has seen of the key.
+    /// The key's etag that the caller knows.
     pub etag: Option<&'a Etag>,
-    /// When to stop planning again.
+    /// The moment after which the change is not planned again.
     pub deadline: Instant,
 }
 
@@ -494,14 +489,14 @@ impl<'a> By<'a> {
         }
     }
 
-    /// What a key becomes must lie within the caller's own.
+    /// Checks that a changed key lies within the caller's restrictions.
     fn check_result(&self, key: &Key) -> Result<()> {
         key.check_size()?;
         let Some(caller) = self.caller else { return Ok(()) };
         key.lies_within(caller).map_err(|beyond| Error::KeyNotWithin { beyond: Some(beyond) })
     }
 
-    /// The line of a change; without deltas where there is none.
+    /// The line of a change; without deltas if there is no difference.
     fn line(&self, before: Option<&Key>, after: &Key, time: Timestamp, along: &[KeyId]) -> Line {
         let delta = (before != Some(after)).then(|| Delta::key(before.cloned(), after.clone()));
         Line {
@@ -514,13 +509,13 @@ impl<'a> By<'a> {
         }
     }
 
-    /// The key that acts must still be good when something is written.
+    /// The key that acts, which must still be valid when the change is written.
     fn live(&self) -> Option<&KeyId> {
         self.actor.key_id.as_ref()
     }
 }
 
-/// A key as it was, and as it becomes.
+/// A key before and after a change.
 struct Changed {
     before: Key,
     after: Key,
@@ -549,14 +544,14 @@ impl Changed {
     }
 }
 
-/// A key as it is after a request.
+/// A key after a request.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Kept {
-    /// The key.
     pub key: Key,
     /// The keys that were revoked along with it.
     pub also_revoked: Vec<KeyId>,
-    /// Whether an earlier request with the same id did this; then nothing was done now.
+    /// Whether an earlier request with the same id did this, so that nothing was done now.
     pub repeated: bool,
 }
 
@@ -566,7 +561,7 @@ impl Kept {
     }
 }
 
-/// Whether every key lies within the caller's own.
+/// Whether every key lies within the caller's restrictions.
 fn sees_all(caller: &Caller) -> bool {
     let rights = &caller.rights;
     rights.scopes == Scopes::All
@@ -575,7 +570,7 @@ fn sees_all(caller: &Caller) -> bool {
         && rights.expires_time.is_none()
 }
 
-/// A key that is not there looks like one that is not the caller's to see, unless all are.
+/// The error for a key that does not exist. It is the error for a foreign key, unless the caller sees all keys.
 fn absent(caller: Option<&Caller>, id: &KeyId) -> Error {
     match caller {
         Some(caller) if !sees_all(caller) => Error::KeyNotWithin { beyond: None },

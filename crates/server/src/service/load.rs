@@ -1,4 +1,4 @@
-//! Bringing companies in from a document, and out again.
+//! Loading companies from a document, and exporting them to one.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ use crate::{
 
 /// How long a company's change may be planned again while others write to it.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Companies that are read at once.
+/// Companies that one look-up reads.
 const PAGE: u32 = 500;
 
 /// Loads and exports documents.
@@ -33,19 +33,19 @@ pub struct LoadService {
     settings: Arc<SettingsService>,
 }
 
-/// What became of a company of the document.
+/// The result for one company of a document.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It agrees with the document now, or did before.
+    /// The company agrees with the document now, or did before.
     Loaded(CompanyId, Changed),
-    /// Something in the document is wrong with it; nothing of it was written.
+    /// The document has errors about the company. Nothing of it was written.
     Refused(Vec<Problem>),
-    /// It could not be written, for no fault of the document's.
+    /// The company could not be written, but the document has no error.
     Failed(Error),
 }
 
 impl LoadService {
-    /// Writes through the settings service, so that every rule applies.
+    /// Writes go through the settings service, so that every rule applies.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -54,8 +54,8 @@ impl LoadService {
         Self { store, clock, settings }
     }
 
-    /// Makes each company of the document agree with it, all or nothing per company; calls
-    /// `report` with the name and the outcome of each as it is done.
+    /// Makes each company of the document agree with it, all or nothing per company. Calls `report` with the name and
+    /// the result of each company.
     pub async fn load(
         &self,
         text: &str,
@@ -81,7 +81,7 @@ impl LoadService {
         let mut problems = company.problems.clone();
         let id = match &company.id {
             Some(id) => id.clone(),
-            // Which company it is cannot be told.
+            // The document does not say which company is meant.
             None if problems.are_at("id") || problems.are_at("name") => {
                 return Err(Refusal::Document(problems));
             }
@@ -92,7 +92,7 @@ impl LoadService {
             let violation = Violation::new("company", "DUPLICATE", description);
             problems.note(company.locate(violation));
         }
-        // Where something is wrong already, for what else is.
+        // If the document has errors already, a dry run finds further ones.
         let is_dry_run = !problems.is_empty();
         let deadline: Instant = self.clock.monotonic() + PATIENCE;
         let (grant, draft) = (Task::Load.grant(&id), &company.draft);
@@ -118,7 +118,7 @@ impl LoadService {
         Err(Refusal::Document(problems))
     }
 
-    /// The id of the one company of that name, or a new one.
+    /// The id of the one company with that name, or a new id.
     async fn company_named(&self, company: &DocumentCompany) -> Result<CompanyId, Refusal> {
         let refuse = |violation| {
             let mut problems = company.problems.clone();
@@ -141,7 +141,7 @@ impl LoadService {
         }
     }
 
-    /// Writes companies as a document, piece by piece: the one asked for, or all, archived ones too.
+    /// Writes companies as a document, piece by piece: one, or all with the archived ones.
     pub async fn export(
         &self,
         only: Option<&CompanyId>,
@@ -158,7 +158,7 @@ impl LoadService {
         if ids.is_empty() {
             return put("companies: []\n");
         }
-        // With the first company, so that nothing is written where there is none.
+        // The head is written with the first company, so that nothing is written if reading fails.
         let mut head = "companies:\n";
         for id in ids {
             let found = self.store.settings(&Task::Export.grant(&id)).await;
@@ -181,7 +181,7 @@ impl LoadService {
                 return Ok(ids);
             }
             for row in page {
-                // What is wrong with a damaged one is said once it is read.
+                // The error of a damaged company is reported when it is read.
                 let (name, id) = match row {
                     Ok(company) => (company.name.to_string(), company.id),
                     Err(row) => row.place,
@@ -193,7 +193,7 @@ impl LoadService {
     }
 }
 
-/// Damage is that of a company.
+/// Adds the company to an error about damage.
 fn of_company(id: &CompanyId, error: Error) -> Error {
     match error {
         Error::Internal(cause) => Error::Internal(cause.within(format!("company {id}"))),
@@ -206,9 +206,9 @@ enum Refusal {
     Other(Error),
 }
 
-/// Whether a plan's violation holds, although the plan was made of what could be read alone: not where it
-/// comes of a value that could not be.
+/// Whether a plan's violation is certain, although the plan was made from the valid values alone. It is not, if it
+/// depends on an invalid value.
 fn is_sure(violation: &Violation, problems: &Problems) -> bool {
-    // Another default may stand among what was left out.
+    // Another default may be among the values that were left out.
     violation.reason != "DEFAULT_ARCHIVED" && !problems.are_at(&violation.field)
 }

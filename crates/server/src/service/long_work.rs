@@ -1,10 +1,9 @@
-//! Work that may take long: it runs beside the threads that answer requests, in few places, and no key has
-//! more than its share of these.
+//! Work that may take long. It runs beside the threads that answer requests, in few places, of
+//! which each key has a share.
 //!
-//! Whoever may ask for much does it in here: `long_work.run(key, deadline, async move { … })`. The work is a
-//! future that owns what it needs. It ends where it next waits once nobody wants its answer any more, be it that
-//! the request's time is over or that its client is gone: so what only computes lets go now and then, by
-//! `tokio::task::yield_now`.
+//! Code with long work calls `long_work.run(key, deadline, async move { … })`. The work is a future that owns its data.
+//! It is dropped at its next await after nobody wants its answer any more, because the deadline passed or the client
+//! left. So work that only computes awaits `tokio::task::yield_now` from time to time.
 
 use std::{
     collections::HashMap,
@@ -32,11 +31,11 @@ use crate::{
     telemetry,
 };
 
-/// How many pieces of work of one key may wait; one more is refused.
+/// The most pieces of work of one key that may wait. One more is refused.
 pub const MOST_WAITING: usize = 32;
-/// When whoever was refused may try again.
+/// When a refused client may try again.
 const RETRY_AFTER_MS: u64 = 1_000;
-/// What is left of a request's time to say that its work was not begun.
+/// The part of a request's time that is left to say that its work was not begun.
 const FAREWELL: Duration = Duration::from_millis(10);
 
 /// The places for work that may take long.
@@ -48,7 +47,7 @@ pub struct LongWork {
     lines: Arc<Lines>,
 }
 
-/// Who waits or works: a key, or the program itself.
+/// The client that waits or works: a key, or the program itself.
 type Whose = Option<KeyId>;
 
 task_local! {
@@ -57,29 +56,29 @@ task_local! {
 }
 
 impl LongWork {
-    /// Half of the processors, and of the connections to the store where these are fewer: at least one. So the other
-    /// half is left to all else.
+    /// Uses half of the processors, or half of the connections to the store if these are fewer, and at least one. The
+    /// other half stays free for other requests.
     pub fn new(clock: Arc<dyn Clock>, connections: usize) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self::with_places(clock, (processors.min(connections) / 2).max(1))
     }
 
-    /// So many pieces at once, half of them of one key.
+    /// With so many places, of which one key may have half.
     pub fn with_places(clock: Arc<dyn Clock>, at_once: usize) -> Self {
         let (share, places) = ((at_once / 2).max(1), Arc::new(Semaphore::new(at_once)));
         Self { clock, at_once, share, places, lines: Arc::default() }
     }
 
-    /// How many pieces are done at once.
+    /// The number of places.
     pub fn places(&self) -> usize {
         self.at_once
     }
 
     /// Does the work once there is a place for it.
     ///
-    /// A key that has its share waits for itself alone: its next piece stands behind those of others. NOT_BEGUN
-    /// if the deadline comes first, LONG_WORK_LIMIT if too much of the same key waits already. Work within work is part
-    /// of it.
+    /// If a key has its share, its next work waits behind that of other keys. The error is NOT_BEGUN if the
+    /// deadline comes first, and LONG_WORK_LIMIT if too much work of the same key waits. Work within work
+    /// runs in the same place.
     pub async fn run<T: Send + 'static>(
         &self,
         key: Option<&KeyId>,
@@ -89,8 +88,8 @@ impl LongWork {
         self.run_behind(MOST_WAITING, key, deadline, work).await
     }
 
-    /// The same for the end of what was begun, however much of the same key waits: no more than the server works on at
-    /// once. Half of the time that is left is kept for whatever is done where there is no place.
+    /// Does the work that finishes a request, however much work of the same key waits: the server bounds its requests.
+    /// Waits for half of the time that is left, so that the caller can do the work itself in the other half.
     pub async fn finish<T: Send + 'static>(
         &self,
         key: Option<&KeyId>,
@@ -131,28 +130,28 @@ impl LongWork {
             Ok(Some(done)) => done,
             Ok(None) => unreachable!("it is wanted until here"),
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-            // The program ends.
+            // The runtime stops.
             Err(error) => {
                 Err(Error::Unavailable { what: Unavailable::Overloaded, cause: Cause::new(error) })
             }
         }
     }
 
-    /// Waits for a place. Each key has a queue of its own, of which no more than its share stand in that for the
-    /// places: so keys take turns, however much each of them asks for.
+    /// Waits for a place. Each key has a queue of its own, and only as many of it as its share wait for the places. So
+    /// keys alternate, however much each of them asks for.
     async fn place(
         &self,
         most_waiting: usize,
         key: Option<&KeyId>,
         deadline: Instant,
     ) -> Result<Place> {
-        let turn = self.lines.stand_in(key, self.share, most_waiting)?;
+        let in_line = self.lines.stand_in(key, self.share, most_waiting)?;
         let waiting = Counted::new(telemetry::LONG_WORK_WAITING);
         let left = deadline.saturating_duration_since(self.clock.monotonic());
         let both = async {
-            let own = Arc::clone(&turn.line).acquire_owned().await;
+            let own = Arc::clone(&in_line.line).acquire_owned().await;
             let place = Arc::clone(&self.places).acquire_owned().await;
-            // Neither is ever closed.
+            // Neither semaphore is ever closed.
             own.ok().zip(place.ok())
         };
         let Ok(Some((own, place))) = timeout(left.saturating_sub(FAREWELL), both).await else {
@@ -160,7 +159,7 @@ impl LongWork {
         };
         drop(waiting);
         let running = Counted::new(telemetry::LONG_WORK_RUNNING);
-        Ok(Place { _place: place, _own: own, _turn: turn, _running: running })
+        Ok(Place { _place: place, _own: own, _in_line: in_line, _running: running })
     }
 }
 
@@ -168,7 +167,7 @@ impl LongWork {
 #[derive(Default)]
 struct Lines(Mutex<HashMap<Whose, Line>>);
 
-/// All that wait or work for one key; as many as its share get through.
+/// All work of one key, waiting or running. Its share runs.
 struct Line {
     share: Arc<Semaphore>,
     standing: usize,
@@ -180,7 +179,7 @@ impl Lines {
         key: Option<&KeyId>,
         share: usize,
         most_waiting: usize,
-    ) -> Result<Turn> {
+    ) -> Result<InLine> {
         let whose = key.cloned();
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Line { share: Arc::new(Semaphore::new(share)), standing: 0 };
@@ -192,18 +191,18 @@ impl Lines {
         }
         line.standing += 1;
         let line = Arc::clone(&line.share);
-        Ok(Turn { lines: Arc::clone(self), whose, line })
+        Ok(InLine { lines: Arc::clone(self), whose, line })
     }
 }
 
-/// From when somebody stands in line until the work is done.
-struct Turn {
+/// A piece of work in the queue of its key, until it is done.
+struct InLine {
     lines: Arc<Lines>,
     whose: Whose,
     line: Arc<Semaphore>,
 }
 
-impl Drop for Turn {
+impl Drop for InLine {
     fn drop(&mut self) {
         let mut lines = self.lines.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(line) = lines.get_mut(&self.whose) else { return };
@@ -214,12 +213,12 @@ impl Drop for Turn {
     }
 }
 
-/// A place, while the work is done. Given back when the work has ended, not when its caller went away.
+/// A place, until the work has ended. It is not given back when the caller leaves.
 struct Place {
-    // In this order: the next one of the same key stands in line for a place that is free.
+    // The order matters: the next work of the same key waits for a place that is free.
     _place: OwnedSemaphorePermit,
     _own: OwnedSemaphorePermit,
-    _turn: Turn,
+    _in_line: InLine,
     _running: Counted,
 }
 
@@ -250,7 +249,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// One place, and what was done in it.
+    /// A place, and the work that was done in it.
     struct Office {
         long_work: Arc<LongWork>,
         begun: mpsc::UnboundedReceiver<&'static str>,
@@ -271,12 +270,12 @@ mod tests {
             self.long_work.lines.0.lock().unwrap().values().map(|line| line.standing).sum()
         }
 
-        /// Has a key ask for work, and waits until it stands in line.
+        /// Asks for work of a key, and waits until it stands in the queue.
         async fn ask(&self, key: &str, name: &'static str) -> Lasting {
             let (end, ended) = oneshot::channel();
             let (begins, long_work) = (self.begins.clone(), self.long_work.clone());
             let whose = Some(KeyId::parse("key", key).unwrap());
-            // Not of all of them: work of another key may end meanwhile.
+            // Only the key's own queue is watched, since work of another key may end meanwhile.
             let standing = || {
                 let lines = self.long_work.lines.0.lock().unwrap();
                 lines.get(&whose).map_or(0, |line| line.standing)
@@ -300,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_take_turns_however_much_one_of_them_asks_for() {
+    async fn keys_alternate_however_much_one_of_them_asks_for() {
         let mut office = Office::new(1);
         let mut lasting = Vec::new();
         for (key, name) in [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("c", "c1")] {

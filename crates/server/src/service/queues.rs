@@ -1,13 +1,12 @@
-//! Turns: work about one company or key waits for its turn, and seldom for another one's.
+//! Queues by id: work about one company or key waits for earlier work about it, and rarely for work about another.
 
 use std::hash::{BuildHasher, RandomState};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Two ids share a queue now and then; more queues make that rarer.
+/// Two ids rarely share a queue. More queues make that rarer.
 const QUEUES: u64 = 256;
 
-/// A fixed number of queues, over which ids are spread.
 pub(super) struct Queues {
     queues: Vec<Mutex<()>>,
     hasher: RandomState,
@@ -18,8 +17,8 @@ impl Queues {
         Self { queues: (0..QUEUES).map(|_| Mutex::new(())).collect(), hasher: RandomState::new() }
     }
 
-    /// Waits for the turn of an id, which lasts until the guard is dropped.
-    pub(super) async fn turn(&self, id: &str) -> MutexGuard<'_, ()> {
+    /// Waits for earlier work about the id. The next one waits until the guard is dropped.
+    pub(super) async fn enter(&self, id: &str) -> MutexGuard<'_, ()> {
         let queue = usize::try_from(self.hasher.hash_one(id) % QUEUES).unwrap_or(0);
         self.queues[queue].lock().await
     }

@@ -173,7 +173,7 @@ impl SettingsService {
     async fn commit_here(&self, grant: &Grant, write: &Write) -> Result<Option<Written>> {
         let Some(change) = self.change(grant, &write.ask).await? else { return Ok(None) };
         // What takes long is left for after the turn: others wait for it.
-        match self.commit_in_turn(grant, write, &change).await? {
+        match self.commit_in_queue(grant, write, &change).await? {
             Ended::Written(written) => Ok(Some(*written)),
             Ended::Absent => Ok(None),
             Ended::Before(logged) => self.written_before(grant, logged, write.deadline).await,
@@ -184,11 +184,16 @@ impl SettingsService {
     }
 
     /// Plans again where another process wrote first, until the deadline.
-    async fn commit_in_turn(&self, grant: &Grant, write: &Write, change: &Change) -> Result<Ended> {
+    async fn commit_in_queue(
+        &self,
+        grant: &Grant,
+        write: &Write,
+        change: &Change,
+    ) -> Result<Ended> {
         let terms = write.terms(grant);
-        let _turn = match write.validate_only {
+        let _entered = match write.validate_only {
             true => None,
-            false => Some(self.writing.turn(grant.company().as_str()).await?),
+            false => Some(self.writing.enter(grant.company().as_str()).await?),
         };
         // What this process wrote last is good enough to plan with: the commit checks its revision. A
         // dry run has none.

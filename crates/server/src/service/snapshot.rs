@@ -1,6 +1,6 @@
 //! The snapshot cache: a company's settings at a revision, with the finished bytes of its lists.
 //!
-//! A read takes no lock that a write holds, and touches no database while the snapshot is fresh.
+//! A read takes no lock that a write holds, and does not touch the database while the snapshot is fresh.
 
 use std::{
     any::Any,
@@ -29,37 +29,36 @@ use crate::{
     wake::{Source, Wake},
 };
 
-/// How long a read waits for what its caller has seen.
+/// How long a read waits for the revision that its caller knows.
 const MAX_WAIT: Duration = Duration::from_secs(1);
-/// How often it looks meanwhile.
+/// How often it looks while it waits.
 const WAIT_STEP: Duration = Duration::from_millis(50);
 
-/// Makes a company's list as it is sent; handed in by `lib.rs`, so that services stay free of
-/// protocols.
+/// Makes the finished list of a catalog. `lib.rs` passes the function, so that services know no protocol.
 pub type Render = fn(epoch: u64, settings: &Settings, catalog: Catalog) -> Rendered;
 
-/// A finished list; only the function that made it knows its type.
+/// A finished list. Only the function that made it knows its type.
 pub type Rendered = Arc<dyn Any + Send + Sync>;
 
 /// A company at a revision.
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Snapshot {
-    /// Everything there is of it.
     pub settings: Arc<Settings>,
-    /// In which life of the data.
+    /// The epoch of the data.
     pub epoch: u64,
     render: Render,
-    /// Made when they are first asked for: a write must not wait for them.
+    /// Made when a list is first asked for, since a write must not wait for them.
     lists: [OnceLock<Rendered>; 4],
 }
 
 impl Snapshot {
-    /// A catalog's list as it is sent.
+    /// The finished list of a catalog.
     pub fn list(&self, catalog: Catalog) -> &Rendered {
         let make = || (self.render)(self.epoch, &self.settings, catalog);
         self.lists[catalog.index()].get_or_init(make)
     }
 
-    /// The token of a caller that has seen this snapshot.
+    /// The token for a caller that got this snapshot.
     pub fn token(&self) -> RevisionToken {
         RevisionToken { epoch: self.epoch, revision: self.settings.revision }
     }
@@ -71,12 +70,12 @@ impl Snapshot {
     }
 }
 
-/// A snapshot as a read got it.
+/// A snapshot that a read got, and its age.
 #[derive(Clone)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct ServedSnapshot {
-    /// The snapshot.
     pub snapshot: Arc<Snapshot>,
-    /// For how long it has not been known to be current, where the store does not answer.
+    /// For how long the snapshot has not been known to be current, if the store does not answer.
     pub stale_for: Option<Duration>,
 }
 
@@ -89,7 +88,7 @@ impl Deref for ServedSnapshot {
 }
 
 impl ServedSnapshot {
-    /// The marks of an answer that shows any part of it.
+    /// The marks of an answer that shows any part of the snapshot.
     pub fn marks(&self) -> Marks {
         Marks { token: self.snapshot.token(), stale_for: self.stale_for }
     }
@@ -98,9 +97,9 @@ impl ServedSnapshot {
 /// The marks of an answer about a company.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks {
-    /// Which revision it shows.
+    /// The revision that the answer shows.
     pub token: RevisionToken,
-    /// For how long it has not been known to be current, where the store does not answer.
+    /// For how long the revision has not been known to be current, if the store does not answer.
     pub stale_for: Option<Duration>,
 }
 
@@ -120,12 +119,12 @@ pub struct Snapshots {
     wake: Arc<Wake>,
     publishing: Mutex<()>,
     look_ups: Queues,
-    /// Held on to, since to find it costs more than to count.
+    /// Stored here, since finding a counter costs more than counting.
     memory_reads: Counter,
 }
 
 impl Snapshots {
-    /// Nothing is cached yet; `max_bytes` bounds what will be.
+    /// An empty cache, whose snapshots may take `max_bytes`.
     pub fn new(
         store: Arc<dyn Store>,
         freshness: Arc<Freshness>,
@@ -148,10 +147,11 @@ impl Snapshots {
         }
     }
 
-    /// The company's snapshot, at most as old as the freshness bound and at least as new as the
-    /// caller has seen; `None` if there is no such company.
+    /// The company's snapshot, at most as old as the freshness bound, and at least as new as the revision that the
+    /// caller knows; `None` if there is no such company.
     ///
-    /// While the store does not answer, one that may be older and says so. UNAVAILABLE if what the
+    /// While the store does not answer, the snapshot may be older, and its marks say so. If the revision that the
+    /// caller knows does not arrive within a moment, the error is UNAVAILABLE.
     /// caller has seen does not come here within a moment.
     pub async fn get(&self, grant: &Grant) -> Result<Option<ServedSnapshot>> {
         if let Some(fresh) = self.get_at_once(grant, self.clock.monotonic()) {
@@ -178,14 +178,14 @@ impl Snapshots {
         }
     }
 
-    /// The company's snapshot, if it is fresh and new enough; `None` says nothing about the company.
+    /// The company's snapshot, if it is fresh and new enough. `None` says nothing about the company.
     pub fn get_at_once(&self, grant: &Grant, now: Instant) -> Option<ServedSnapshot> {
         let fresh = self.fresh(grant, now)?;
         self.memory_reads.increment(1);
         Some(fresh)
     }
 
-    /// A token of an earlier life can never be satisfied.
+    /// Refuses the token of an earlier epoch, which no answer can satisfy.
     pub fn refuse_other_epoch(&self, grant: &Grant) -> Result<()> {
         let epoch = self.freshness.epoch();
         match grant.at_least() {
@@ -201,7 +201,7 @@ impl Snapshots {
     }
 
     async fn get_looked_up(&self, grant: &Grant) -> Result<Option<ServedSnapshot>> {
-        // A snapshot that may not be served any more counts as none: a queue would grow behind its look-ups.
+        // A snapshot that is too old to be served counts as none. Otherwise requests would queue behind its look-ups.
         let may_be_served =
             |stamp| self.freshness.is_fresh(stamp) || self.freshness.stale_for(stamp).is_some();
         let held = || {
@@ -209,8 +209,8 @@ impl Snapshots {
             let is_enough = snapshot.is_at_least(grant.at_least()) && may_be_served(stamp);
             is_enough.then_some((snapshot, stamp))
         };
-        let turn = self.look_ups.turn(grant.company().as_str());
-        let served = self.freshness.serve(held, turn, || Ok(()), self.look_up(grant)).await?;
+        let entered = self.look_ups.enter(grant.company().as_str());
+        let served = self.freshness.serve(held, entered, || Ok(()), self.look_up(grant)).await?;
         if served.as_ref().is_some_and(|served| served.stale_for.is_some()) {
             metrics::counter!(telemetry::STALE_ANSWERS).increment(1);
         }
@@ -218,13 +218,14 @@ impl Snapshots {
             .map(|Served { value: snapshot, stale_for }| ServedSnapshot { snapshot, stale_for }))
     }
 
-    /// The settings that this process last read of the company, however old: for plans, whose commit checks
-    /// the revision.
+    /// The settings of the company that this process read last, however old. They are for plans, whose
+    /// commit checks the revision.
     pub fn last_known(&self, grant: &Grant) -> Option<Arc<Settings>> {
         self.cache.peek(grant.company()).map(|cached| cached.snapshot.settings.clone())
     }
 
-    /// Takes over the settings that a commit of this process made, unless newer ones are here, and wakes the listeners.
+    /// Takes the settings after a commit of this process into the cache, unless it has newer ones,
+    /// and wakes the listeners.
     pub fn publish(&self, grant: &Grant, settings: Arc<Settings>, stamp: Stamp) {
         self.take(grant, settings, stamp);
         self.wake.changed(&Notice::Company(grant.company().clone()), Source::ThisProcess);
@@ -243,7 +244,7 @@ impl Snapshots {
         self.freshness.stamp(self.freshness.slot(grant.company()))
     }
 
-    /// The token of a caller that has seen this revision.
+    /// The token for a caller that knows this revision.
     pub fn token(&self, revision: Revision) -> RevisionToken {
         RevisionToken { epoch: self.freshness.epoch(), revision }
     }
@@ -277,8 +278,8 @@ impl Snapshots {
         }
     }
 
-    /// Never replaces a newer revision by an older one: a look-up may end after a commit that
-    /// began after it.
+    /// Puts a snapshot into the cache, unless the cache has a newer one: a look-up may end after a
+    /// commit that began later.
     fn keep(&self, company: &CompanyId, cached: Cached) {
         let _guard = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let life = |snapshot: &Snapshot| (snapshot.epoch, snapshot.settings.revision);
@@ -294,10 +295,9 @@ impl Snapshots {
 struct Weight;
 
 impl Weighter<CompanyId, Cached> for Weight {
-    /// Bytes, roughly: what an entry and a location take in memory, and in the finished lists once
-    /// they are made.
+    /// Bytes, roughly, that an entry and a location take in memory and in the finished lists.
     fn weight(&self, _: &CompanyId, cached: &Cached) -> u64 {
-        /// Most of it for what surrounds four finished lists.
+        /// Four finished lists take most of it, without their rows.
         const COMPANY_BYTES: usize = 13 * 1_024;
         const ROW_BYTES: usize = 768;
         /// In memory, as JSON and as protobuf.

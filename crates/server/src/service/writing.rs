@@ -1,5 +1,5 @@
-//! One way of writing for all streams: a write waits for the stream's turn, plans again after a conflict until the
-//! deadline, and looks up in the log a commit whose outcome is unknown.
+//! One way of writing for all streams. A write waits for earlier writes of its stream, plans again after a conflict
+//! until the deadline, and looks up in the log a commit whose outcome is unknown.
 
 use std::{
     future::Future,
@@ -24,9 +24,9 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// How long a write whose outcome is unknown is looked for in the log.
+/// How long a write whose outcome is unknown is looked up in the log.
 const MAX_OUTCOME_WAIT: Duration = Duration::from_secs(2);
-/// The longest pause before a change that lost to another process is planned again.
+/// The longest pause before a change is planned again because another process wrote first.
 const MAX_PAUSE_MS: u64 = 50;
 
 /// Writes streams.
@@ -35,36 +35,36 @@ pub struct Writing {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     freshness: Arc<Freshness>,
-    /// The writers of one stream wait for each other here rather than in conflicts.
+    /// Writers of the same stream wait here, so that they do not meet in conflicts.
     queues: Arc<Queues>,
 }
 
-/// How a request asks for a write.
+/// The conditions of a write.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
-    /// Within which logs its id counts.
+    /// The streams within which the request id is unique.
     pub(super) among: Streams,
-    /// The key that acts; without one there are no request ids.
+    /// The key that acts. Without a key there are no request ids.
     pub(super) key: Option<KeyId>,
     /// Makes the write safe to repeat; `None` for dry runs, which neither store nor look up ids.
     pub(super) request: Option<Request>,
-    /// When to stop planning again.
+    /// The moment after which the change is not planned again.
     pub(super) deadline: Instant,
 }
 
 impl Writing {
-    /// Writes to the store.
+    /// A way to write to this store.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, freshness: Arc<Freshness>) -> Self {
         Self { store, clock, freshness, queues: Arc::new(Queues::new()) }
     }
 
-    /// Waits for a stream's turn, which lasts until the guard is dropped.
-    pub(super) async fn turn(&self, id: &str) -> Result<MutexGuard<'_, ()>> {
-        let turn = async { Ok(self.queues.turn(id).await) };
-        Ok(self.freshness.while_there(turn).await?)
+    /// Waits for earlier writes of the stream. The next one waits until the guard is dropped.
+    pub(super) async fn enter(&self, id: &str) -> Result<MutexGuard<'_, ()>> {
+        let entered = async { Ok(self.queues.enter(id).await) };
+        Ok(self.freshness.while_there(entered).await?)
     }
 
-    /// Reads what a plan needs. Gives up where the store is gone.
+    /// Reads from the store for a plan. Fails at once if the store's data was deleted.
     pub(super) async fn read<T>(
         &self,
         reading: impl Future<Output = Result<T, StoreError>>,
@@ -72,7 +72,7 @@ impl Writing {
         Ok(self.freshness.unless_gone(reading).await?)
     }
 
-    /// The log's answer to the same request, if it was made before.
+    /// The log's record of the same request, if it was made before.
     pub(super) async fn logged(&self, terms: &Terms) -> Result<Option<LoggedRequest>> {
         let (Some(request), Some(key)) = (&terms.request, &terms.key) else { return Ok(None) };
         let logged = self.read(self.store.request(&terms.among, key, &request.id)).await?;
@@ -83,7 +83,7 @@ impl Writing {
         Ok(Some(logged))
     }
 
-    /// Waits a moment after a conflict, so that two processes do not keep meeting; past the deadline the write fails.
+    /// Waits a moment after a conflict, so that two processes do not meet again and again. Fails after the deadline.
     pub(super) async fn again(
         &self,
         terms: &Terms,
@@ -96,8 +96,8 @@ impl Writing {
         Ok(())
     }
 
-    /// Finds the result of a commit after a lost connection. The engine may still be at work, or another one may have
-    /// taken its place: either the log has the request within a moment, or nobody knows the result.
+    /// Finds the outcome of a commit whose connection broke. The engine may still be at work, or another one may have
+    /// replaced it. So either the log has the request within a moment, or the outcome is unknown.
     pub(super) async fn outcome(
         &self,
         terms: &Terms,

@@ -1,6 +1,6 @@
 //! A document as a tree of values with their lines: YAML, or JSON, which is nearly YAML.
 //!
-//! Knows nothing of what belongs into it, and says what cannot be read in its own words.
+//! This file knows no field of the document, and words the errors of unreadable text itself.
 
 use std::{collections::HashMap, fmt, rc::Rc};
 
@@ -8,16 +8,16 @@ use granit_parser::{
     ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, Tag, options,
 };
 
-/// What the tags of YAML itself begin with, where they are written as `!!`.
+/// The beginning of YAML's own tags, which are written as `!!`.
 const CORE: &str = "tag:yaml.org,2002:";
-/// No document nests deeper.
+/// The deepest nesting of a document.
 const MAX_DEPTH: usize = 32;
-/// Aliases make a small document a large one; this is the most values that they may make of it.
+/// Aliases make a small document a large one. This is the most values of the result.
 const MAX_NODES: usize = 50_000_000;
-/// An error shows no more of a line or a value than this.
+/// The most characters of a line or a value that an error shows.
 const MAX_SHOWN_CHARACTERS: usize = 60;
 
-/// The document cannot be read at all.
+/// Why the document cannot be read at all.
 #[derive(Debug)]
 pub struct Unreadable(pub(super) String);
 
@@ -33,20 +33,20 @@ pub(super) fn unreadable(line: u64, problem: impl fmt::Display) -> Unreadable {
     Unreadable(format!("line {line}: {problem}"))
 }
 
-/// A value, and where it stands.
+/// A value with its line.
 #[derive(Clone)]
 pub(super) struct Node {
     pub(super) line: u64,
-    /// Shared, where an alias stands for it.
+    /// Shared with its aliases.
     pub(super) value: Rc<Value>,
-    /// How many values it holds, itself among them.
+    /// The number of values in it, including itself.
     size: usize,
 }
 
 pub(super) enum Value {
-    /// Nothing, `~` or `null`; and the comment behind it.
+    /// No value, `~` or `null`, with the comment behind it.
     Null(Option<String>),
-    /// A number is the text that it was written as.
+    /// A text, or a number as it was written.
     Text(String),
     List(Vec<Node>),
     Map(Vec<Key>),
@@ -60,7 +60,7 @@ pub(super) struct Key {
 }
 
 impl Value {
-    /// Words for it, to end a sentence.
+    /// The value in words, for the end of a sentence.
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Null(_) => "nothing".to_owned(),
@@ -84,7 +84,7 @@ impl Value {
     }
 }
 
-/// Text, cut where it is long.
+/// The text, cut if it is long.
 pub(super) fn shortened(text: &str) -> String {
     let mut shown: String = text.chars().take(MAX_SHOWN_CHARACTERS).collect();
     if shown.len() < text.len() {
@@ -93,7 +93,7 @@ pub(super) fn shortened(text: &str) -> String {
     shown
 }
 
-/// The same in quotation marks, with what cannot be seen written out.
+/// The text in quotation marks, cut if it is long, with invisible characters escaped.
 pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
@@ -101,7 +101,7 @@ pub(super) fn quoted(text: &str) -> String {
 /// The text of a file, which must be UTF-8.
 pub fn decode(bytes: Vec<u8>) -> Result<String, Unreadable> {
     let save = "save the document as UTF-8, and load it again";
-    // Of UTF-16 every other byte of plain letters is zero, with or without the mark at its beginning.
+    // In UTF-16, every other byte of plain letters is zero, with or without a mark at the beginning.
     let is_wide = match bytes[..] {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => true,
         [first, second, ..] => (first == 0) != (second == 0),
@@ -124,7 +124,7 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, Unreadable> {
     })
 }
 
-/// Reads the one document of a text; `None` where there is nothing in it.
+/// Reads the one document of a text; `None` if the text has no document.
 pub(super) fn read(text: &str) -> Result<Option<Node>, Unreadable> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let options: Options = options! { emit_comments: false };
@@ -162,7 +162,7 @@ fn named(tag: &Tag) -> String {
     }
 }
 
-/// Refuses the tag of a list or a map that is not its own. The lone mark says that there is none.
+/// Refuses a tag on a list or a map that is not its own. The lone `!` means that there is no tag.
 fn check_tag(tag: Option<&Tag>, own: &str, line: u64) -> Result<(), Unreadable> {
     match tag.map(named) {
         Some(tag) if tag != own && tag != "!" => Err(unreadable(line, unfit(&tag))),
@@ -170,7 +170,7 @@ fn check_tag(tag: Option<&Tag>, own: &str, line: u64) -> Result<(), Unreadable> 
     }
 }
 
-/// Refuses a tag that is not YAML's own, or that the text behind it does not fit.
+/// Refuses a tag that is not YAML's own, or does not fit the text behind it.
 fn check_scalar(tag: &str, text: &str) -> Result<(), String> {
     let is_fit = match tag {
         "!!str" | "!" => true,
@@ -206,7 +206,7 @@ struct Reading<'a> {
     text: &'a str,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     anchors: HashMap<usize, Node>,
-    /// Of what was read so far, with what aliases stand for.
+    /// The number of values that were read, with those of aliases.
     size: usize,
 }
 
@@ -215,7 +215,7 @@ impl<'a> Reading<'a> {
         self.parser.next_event().transpose().map_err(|error| self.broken(&error))
     }
 
-    /// The next event where there must be one.
+    /// The next event. The document must not end here.
     fn within(&mut self, line: u64) -> Result<(Event<'a>, Span), Unreadable> {
         self.next()?.ok_or_else(|| unreadable(line, "the document ends within this"))
     }
@@ -313,17 +313,17 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The comment that stands where a value would: what a color without quotation marks is.
+    /// The comment in the place of a value. A color without quotation marks is such a comment.
     fn comment(&self, span: Span) -> Option<String> {
         let rest = self.text.get(span.start.byte_offset()?..)?;
         let rest = rest.lines().next()?.trim_start().strip_prefix(':').unwrap_or(rest);
         let comment = rest.lines().next()?.trim_start().strip_prefix('#')?;
-        // A comment may follow it in turn.
+        // A comment may follow the color.
         let value = comment.split_once(" #").map_or(comment, |(value, _)| value);
         Some(shortened(value.trim_end()))
     }
 
-    /// The last comment up to a line that hides a bracket, else the first one behind it.
+    /// The last comment that hides a bracket up to this line, else the first one behind it.
     fn hidden_around(&self, line: u64) -> Option<(u64, String)> {
         let mut found = self.text.lines().enumerate().filter_map(hidden);
         let before = found.clone().take_while(|(at, _)| *at <= line).last();
@@ -360,7 +360,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Whether the error is that a bracket is not closed, or what comes of that.
+/// Whether the error is an open bracket, or follows from one.
 fn is_within_brackets(kind: &ErrorKind) -> bool {
     matches!(
         kind,
@@ -375,7 +375,7 @@ fn is_within_brackets(kind: &ErrorKind) -> bool {
     )
 }
 
-/// A line of which a comment takes brackets away, such as `{name: VIP, color: #FFF}`: its number, and what to do.
+/// A line whose comment hides brackets, such as `{name: VIP, color: #FFF}`: its number, and the advice.
 fn hidden((index, line): (usize, &str)) -> Option<(u64, String)> {
     let (mut open, mut quote, mut before) = (0_usize, None, ' ');
     for (at, c) in line.char_indices() {
@@ -390,7 +390,7 @@ fn hidden((index, line): (usize, &str)) -> Option<(u64, String)> {
             (None, '#') if open > 0 && matches!(before, ' ' | '\t') => {
                 let (kept, lost) = line.split_at(at);
                 let value = &lost[..lost.find(['}', ']'])?];
-                // One that is meant as such begins with a blank.
+                // A real comment begins with a blank.
                 if value[1..].starts_with([' ', '\t']) {
                     return None;
                 }

@@ -112,9 +112,9 @@ struct EntryRow {
     last_updated_time: Text,
 }
 
-/// Writes one company as an item of the list `companies`, with all that [`parse`](super::parse) reads.
+/// Writes one company as an item of the list `companies`, with everything that [`parse`](super::parse) reads.
 ///
-/// Values that are empty or usual are left out, so that the same settings always give the same bytes.
+/// Empty values and default values are left out, so that the same settings always give the same bytes.
 pub fn write(settings: &Settings) -> Result<String, serde_saphyr::ser::Error> {
     let company = &settings.company;
     let [customer_tags, referral_sources, life_cycles, action_statuses] =

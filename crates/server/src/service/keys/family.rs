@@ -1,4 +1,4 @@
-//! A key and all that it made, to be revoked together.
+//! A key and all keys that descend from it, which are revoked together.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::catalog::{
     time::Timestamp,
 };
 
-/// A key that is to be revoked with all that descend from it, and who does that.
+/// A key that is revoked with its descendants, and the conditions of the request.
 pub(super) struct Family {
     head: Key,
     actor: Actor,
@@ -32,7 +32,7 @@ impl Family {
         By { caller, request, ..By::local(&self.actor, self.deadline) }
     }
 
-    /// The head, whether or not it changes, and each of what was found.
+    /// The head, whether or not it changes, and each of the found keys.
     pub(super) fn changed(&self, found: &[Key], now: Timestamp) -> Result<Vec<Changed>> {
         self.check(found)?;
         let changed = [&self.head].into_iter().chain(found).map(|key| {
@@ -56,7 +56,7 @@ impl Family {
             |key: &&Key| self.caller.as_ref().is_some_and(|by| key.lies_within(by).is_err());
         match found.iter().filter(is_beyond).count() {
             0 => Ok(()),
-            // They were widened since, or the head was narrowed. Their ids are not the caller's to see.
+            // These keys were widened since, or the head was narrowed. The caller may not see their ids.
             beyond => Err(Error::Precondition {
                 reason: "CREATED_BEYOND",
                 message: format!(
@@ -73,14 +73,14 @@ impl Family {
         Kept { key, also_revoked: ids.skip(1).collect(), repeated: false }
     }
 
-    /// The request is remembered with the head, and so is what was revoked along.
+    /// The lines of the changes. The head's line stores the request, and the keys that were revoked along.
     pub(super) fn lines(&self, changed: &[Changed]) -> Vec<(Stream, Line)> {
         let by = self.by();
         let along = self.kept(changed).also_revoked;
         let lines = changed.iter().enumerate().filter_map(|(i, one)| {
             let line = |along| by.line(Some(&one.before), &one.after, one.time, along);
             let line = match i {
-                // An empty line remembers a request that did not change the head.
+                // An empty line stores a request that did not change the head.
                 0 if one.is_change() || self.request.is_some() => line(&along),
                 0 => return None,
                 _ => Line { request: None, ..line(&[]) },

@@ -1,4 +1,4 @@
-//! The changes of a key that have rules: an end for good, a new secret, an expiry.
+//! The changes of a key that have rules: revoking, rotating, expiry.
 
 use crate::{
     auth::api_key::Secret,
@@ -9,22 +9,22 @@ use crate::{
     },
 };
 
-/// Ends a key for good.
+/// Revokes a key for good.
 pub fn revoke(key: &mut Key, now: Timestamp) -> Result<()> {
     key.revoked_time.get_or_insert(now);
     Ok(())
 }
 
-/// How a key gets a new secret.
+/// The terms of a rotation.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation {
-    /// How long the old secret works beside the new one; 0 ends every older secret at once.
+    /// How long the old secret works beside the new one. 0 ends every older secret at once.
     pub overlap_seconds: i64,
-    /// Whether an earlier rotation's overlap may end with it.
+    /// Whether the overlap of an earlier rotation may end early.
     pub end_overlap: bool,
 }
 
-/// Gives a key a new secret; the old one never works for longer than the key.
+/// Gives a key a new secret. The old secret never works longer than the key.
 pub fn rotate(key: &mut Key, secret: &Secret, how: Rotation, now: Timestamp) -> Result<()> {
     if key.revoked_time.is_some() {
         return Err(Error::Precondition {
@@ -53,7 +53,7 @@ pub fn rotate(key: &mut Key, secret: &Secret, how: Rotation, now: Timestamp) -> 
     Ok(())
 }
 
-/// Refuses an end that is over already, which ends a key without a word: that is what revoking is for.
+/// Refuses an expiry in the past: it would end the key at once, which is the purpose of revoking.
 pub(super) fn check_expiry(end: Option<Timestamp>, now: Timestamp) -> Result<()> {
     match end {
         Some(end) if end <= now => {

@@ -13,8 +13,14 @@ use super::{
 const WORDS: &[&str] = &["What", "Whatever", "Who", "Whoever", "Whom", "Whose"];
 
 /// The files, and folders, that are not rewritten yet. This list only shrinks.
-const NOT_YET: &[&str] =
-    &["crates/server/src/api/", "crates/server/src/service/", "crates/server/src/store/"];
+const NOT_YET: &[&str] = &[
+    "crates/server/src/api/admin/keys.rs",
+    "crates/server/src/service/copy.rs",
+    "crates/server/src/service/history.rs",
+    "crates/server/src/service/settings.rs",
+    "crates/server/src/service/verify.rs",
+    "crates/server/src/store/",
+];
 
 /// The places that are looked at, and the kinds of files in them.
 const PLACES: &[&str] = &["bench", "crates", "docs", "fuzz", "proto", "tests"];
