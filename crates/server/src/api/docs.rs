@@ -1,4 +1,4 @@
-//! The OpenAPI document and a page that shows it, both for everyone. The page asks nothing of any other host.
+//! The OpenAPI document and a page that shows it. Both need no key. The page loads nothing from other hosts.
 
 use std::sync::LazyLock;
 
@@ -14,12 +14,12 @@ use serde_json::Value;
 const PAGE: &str = include_str!("docs/page.html");
 const START: &str = include_str!("docs/start.js");
 
-/// Styles are set by the page's script, fonts and images come as data; all else is our own or nothing.
+/// The page's script sets styles, and fonts and images are data. Everything else comes from this server or not at all.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
                       font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// Serves `/openapi.json`, `/docs` and what the page loads.
+/// Serves `/openapi.json`, `/docs` and the files that the page loads.
 pub fn router(document: &Value) -> Router {
     let document = Bytes::from(document.to_string());
     Router::new()
@@ -34,7 +34,7 @@ pub fn router(document: &Value) -> Router {
         .route("/docs/scalar.js", get(|| async { script(scalar()) }))
 }
 
-/// The library's script, 5 MB: in memory only once somebody has opened the page.
+/// The library's script of 5 MB, which is loaded into memory when somebody first opens the page.
 fn scalar() -> Bytes {
     static SCRIPT: LazyLock<Bytes> =
         LazyLock::new(|| scalar_api_reference::get_asset("scalar.js").unwrap_or_default().into());

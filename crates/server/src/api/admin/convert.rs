@@ -39,7 +39,7 @@ fn state(state: State) -> i32 {
     .into()
 }
 
-/// The state within a message, where it has one.
+/// The state in a message, if it has one.
 pub(super) fn sent_state(field: &str, sent: i32) -> Result<Option<State>, Violation> {
     match StateMessage::try_from(sent) {
         Ok(StateMessage::Unspecified) => Ok(None),
@@ -49,7 +49,7 @@ pub(super) fn sent_state(field: &str, sent: i32) -> Result<Option<State>, Violat
     }
 }
 
-/// An entry without its place, which only its catalog knows.
+/// An entry without its position, which only the catalog knows.
 fn entry_alone(entry: &Entry) -> EntryMessage {
     let color = |color: Option<crate::catalog::text::Color>| {
         color.map(|color| color.to_string()).unwrap_or_default()
@@ -71,12 +71,13 @@ fn entry_alone(entry: &Entry) -> EntryMessage {
     }
 }
 
-/// An entry at its place among the active ones.
+/// An entry at its position among the active ones.
 pub(super) fn entry_at(entry: &Entry, position: i32) -> EntryMessage {
     EntryMessage { position: Some(position), ..entry_alone(entry) }
 }
 
-/// All entries of a catalog in its order, with their positions; an archived one has that which it would be restored to.
+/// All entries of a catalog in its order, with their positions. An archived entry has the position that
+/// it would be restored to.
 pub(super) fn entries(
     settings: &Settings,
     catalog: Catalog,
@@ -89,18 +90,18 @@ pub(super) fn entries(
     })
 }
 
-/// The same by their ids.
+/// The entries with their positions, by their ids.
 pub(super) fn places(settings: &Settings, catalog: Catalog) -> HashMap<&EntryId, (&Entry, i32)> {
     entries(settings, catalog).map(|(entry, position)| (&entry.id, (entry, position))).collect()
 }
 
-/// One entry; `None` if there is no such one.
+/// One entry; `None` if it does not exist.
 pub(super) fn entry(settings: &Settings, catalog: Catalog, id: &EntryId) -> Option<EntryMessage> {
     let (entry, position) = entries(settings, catalog).find(|(entry, _)| entry.id == *id)?;
     Some(entry_at(entry, position))
 }
 
-/// A company; its revision where it is known.
+/// A company, with its revision if that is known.
 pub(super) fn company(company: &Company, known: Option<Revision>) -> CompanyMessage {
     let zone = company.timezone.as_str();
     CompanyMessage {
@@ -149,7 +150,7 @@ pub(super) fn change(id: &CompanyId, line: &Line) -> Change {
     change_part(id, line, 1).unwrap_or_else(|_| unreachable!("every change has a first part"))
 }
 
-/// One part of a change, from 1; or how many parts there are.
+/// One part of a change, counted from 1, or else the number of parts.
 pub(super) fn change_part(id: &CompanyId, line: &Line, part: usize) -> Result<Change, usize> {
     let mut parts = parts(deltas(id, &line.deltas));
     let count = parts.len();
@@ -171,14 +172,14 @@ pub(super) fn change_part(id: &CompanyId, line: &Line, part: usize) -> Result<Ch
     })
 }
 
-/// More than what a change says besides its deltas.
+/// More bytes than a change has besides its deltas.
 const HEAD_BYTES: usize = 8 << 10;
 
-/// Parts of a change, each of which fits on a page.
+/// Cuts deltas into parts, each of which fits on a page.
 fn parts(deltas: Vec<DeltaMessage>) -> Vec<Vec<DeltaMessage>> {
     let (mut parts, mut part, mut room) = (Vec::new(), Vec::new(), MAX_PAGE_BYTES - HEAD_BYTES);
     for delta in deltas {
-        // With its tag and its length.
+        // The tag and the length of the delta take up to 6 bytes.
         let bytes = delta.encoded_len() + 6;
         if bytes > room {
             parts.push(std::mem::take(&mut part));
@@ -191,7 +192,7 @@ fn parts(deltas: Vec<DeltaMessage>) -> Vec<Vec<DeltaMessage>> {
     parts
 }
 
-/// Moves of one catalog are shown together, as the order before and after.
+/// The deltas of a change. Moves within a catalog are shown together, as the order before and after.
 fn deltas(id: &CompanyId, deltas: &[Delta]) -> Vec<DeltaMessage> {
     let alone = deltas.iter().filter(|delta| delta.ranks().is_none());
     let mut messages: Vec<DeltaMessage> = alone.map(|one| delta(id, one)).collect();

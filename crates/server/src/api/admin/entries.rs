@@ -174,7 +174,7 @@ impl EntryService for Admin {
                 admin.write_to(&envelope.company()?, &envelope, ask, show).await
             };
             match count > MOST_AT_ONCE {
-                // With all that is made of it before and after.
+                // Together with making the steps and the answer.
                 true => self.0.long_work.run(key.as_ref(), deadline, change).await,
                 false => change.await,
             }
@@ -252,7 +252,7 @@ fn delete_step(message: &DeleteEntryRequest, etag: Option<Etag>) -> Result<Step>
 fn reorder_step(message: &ReorderEntriesRequest, etag: Option<Etag>) -> Result<Step> {
     let catalog = catalog(&message.collection)?;
     let count = message.ids.len();
-    // Before they are looked at.
+    // Before the ids are parsed.
     if count > MAX_ENTRIES {
         let description = format!("must be at most {MAX_ENTRIES} ids; there are {count}");
         return Err(Error::invalid("ids", "OUT_OF_RANGE", description));
@@ -324,7 +324,7 @@ fn batch_step(change: &EntryChange, batch: &str) -> Result<Step> {
     }
 }
 
-/// Entries are left out once the answer would be larger than a page of them.
+/// The results of a batch. Entries are left out once the answer would be larger than a page of them.
 fn batch_results(settings: &Settings, subjects: &[Subject]) -> Vec<BatchResult> {
     let mut room = MAX_PAGE_BYTES;
     let places =
