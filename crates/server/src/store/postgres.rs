@@ -1,8 +1,7 @@
-//! The store in a PostgreSQL database, which any number of nodes share.
+//! The store in a PostgreSQL database, which any number of nodes may share.
 //!
-//! Plain SQL and row locks alone, so that any engine that speaks PostgreSQL's protocol can carry
-//! it. A write is one transaction on one connection; what the server says is committed is taken
-//! for committed.
+//! It uses plain SQL and row locks only, so that any engine with PostgreSQL's protocol can be used. A write is one
+//! transaction on one connection. A commit that the server reports counts as committed.
 
 use super::Access;
 
@@ -26,7 +25,7 @@ use pool::Pool;
 pub use pool::PoolOptions;
 use target::Target;
 
-/// A database's store. Dropping it closes its connections.
+/// The store of a database. Dropping it closes its connections.
 pub struct PostgresStore {
     pool: Pool,
     notifier: Notifier,
@@ -34,13 +33,13 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Opens the store of a database, makes it where `access` says so and the database is empty,
-    /// and brings an older one up to this program's schema.
+    /// Opens the store of a database. Makes it if `access` allows that and the database is empty, and brings an older
+    /// one up to this program's schema.
     pub async fn open(url: &str, options: PoolOptions, access: Access) -> Result<Self, OpenError> {
         let target = Target::parse(url, options.connect_timeout)?;
         let name = target.to_string();
         let (client, driver) = target.connect().await?;
-        // It ends with its client.
+        // The driver ends with its client.
         tokio::spawn(driver);
         schema::open(&client, &name, access).await?;
         warn_of_losses(&client).await;
@@ -48,13 +47,13 @@ impl PostgresStore {
         Ok(Self { pool, notifier: Notifier::start(target), name })
     }
 
-    /// The name of the database for people: its name and where it is, without user and password.
+    /// The name of the database for people: its name and server, without user and password.
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// The rest of the program relies on it that what is committed is on disk.
+/// Warns if the server does not sync commits to disk, on which the rest of the program relies.
 async fn warn_of_losses(client: &tokio_postgres::Client) {
     let sql = "SELECT name::text FROM pg_catalog.pg_settings
                WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'";

@@ -1,7 +1,7 @@
-//! The store in one SQLite file: one thread writes, a few connections read.
+//! The store in one SQLite file. One thread writes, a few connections read.
 //!
-//! Every commit is on disk before it is acknowledged (write-ahead log, `synchronous = FULL`), and
-//! other programs may use the same directory at the same time.
+//! Every commit is on disk before it is acknowledged (write-ahead log, `synchronous = FULL`). Other programs may use
+//! the same directory at the same time.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -35,26 +35,26 @@ use schema::{Found, MIGRATIONS};
 use source::{Kept, Source};
 use writer::Writer;
 
-/// How long one program waits for another's write.
+/// How long one program waits for the write of another.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How large the write-ahead log may stay after a large write; the engine itself keeps it at about
-/// 4 MiB otherwise.
+/// The largest size of the write-ahead log that remains after a large write. Without large writes, the engine
+/// limits it to about 4 MiB.
 const LOG_SIZE_LIMIT: u32 = 16 << 20;
 
-/// A data directory's store. Dropping it ends its thread and, for a server, lets others serve.
+/// The store of a data directory. Dropping it ends its thread and, for a server, lets other programs serve.
 pub struct SqliteStore {
     readers: Readers,
     writer: Writer,
-    // After the connections, whose locks it would take along.
+    // Closed after the connections: closing it earlier would release their locks.
     _files: Arc<Files>,
     _kept: Kept,
-    // Last, so that the next server starts only when this one's files are closed.
+    // Released last, so that the next server starts only after this one's files are closed.
     _serving: Option<ServeLock>,
 }
 
 impl SqliteStore {
-    /// Opens the store of a data directory. A writer makes it where there is none, and brings an
-    /// older one up to this program's schema; who only reads changes nothing.
+    /// Opens the store of a data directory. A program that writes makes a missing store, and brings an older one up to
+    /// its schema. A program that only reads changes nothing.
     pub fn open(dir: &Path, access: Access) -> Result<Self, OpenError> {
         let data_dir = DataDir::lock(dir, access == Access::Serve { make_directory: true })?;
         if !data_dir.find_store()? {
@@ -73,7 +73,7 @@ impl SqliteStore {
         let path = source.path().to_owned();
         let mut db = source.connect()?;
         let found = schema::inspect(&db, &path, MIGRATIONS)?;
-        // Not before there is a store, so that where it is left alone one was lost.
+        // The lock is taken only if there is a store. So a directory with a lock file and no store has lost its store.
         let serving = match access {
             Access::Serve { .. } => Some(data_dir.lock_serving()?),
             Access::Write | Access::Read => None,
@@ -85,7 +85,7 @@ impl SqliteStore {
             }
             (_, Access::Read) => {}
             (_, Access::Serve { .. } | Access::Write) => {
-                // A server of an older version would be surprised by what a migration does.
+                // A running server of an older version would fail after a migration.
                 let is_current = found == Found::Usable || serving.is_some();
                 let _alone = (!is_current).then(|| data_dir.lock_serving()).transpose()?;
                 let failed = |error| OpenError::from_engine(&path, &error);
@@ -106,7 +106,7 @@ impl SqliteStore {
     }
 }
 
-/// Makes sure that a connection writes nothing.
+/// Makes sure that a connection cannot write.
 fn only_query(db: &Connection, path: &Path) -> Result<(), OpenError> {
     let set = db.pragma_update(None, "query_only", true);
     set.map_err(|error| OpenError::from_engine(path, &error))
@@ -118,11 +118,11 @@ impl std::fmt::Debug for SqliteStore {
     }
 }
 
-/// The driver's errors as the store's, where it is certain that nothing was written.
+/// Converts an error of the driver, where it is certain that nothing was written.
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn failure(error: rusqlite::Error) -> StoreError {
     let cause = Cause::new(&error);
-    // The index of the write-ahead log could not grow, which only takes room.
+    // The index of the write-ahead log could not grow, which only needs disk space.
     if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE) {
         return StoreError::Full(cause);
     }
@@ -135,12 +135,12 @@ fn failure(error: rusqlite::Error) -> StoreError {
             StoreError::Damaged(Cause::in_our_words("a table or a column is missing", &error))
         }
         Some(_) => StoreError::Unavailable(cause),
-        // Not the engine's: a column holds what it must not.
+        // The error is not the engine's: a column has an invalid value.
         None => forms::not_as_written(&error),
     }
 }
 
-/// Whether the statement does not fit the tables that there are, as they were opened and are this program's.
+/// Whether the statement does not fit the existing tables. They had this program's schema when they were opened.
 fn is_misfit(error: &rusqlite::Error) -> bool {
     error.sqlite_extended_error_code() == Some(ffi::SQLITE_ERROR)
 }
@@ -149,7 +149,7 @@ fn damaged(error: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged(Cause::new(error))
 }
 
-/// The engine's integers have a sign. A number that does not fit is larger than any that it holds.
+/// Converts to the engine's integers, which have a sign. A number that does not fit is larger than any stored one.
 fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -205,7 +205,7 @@ mod tests {
         (grant, Plan { line, after })
     }
 
-    /// The limit belongs to the writer's connection, which is why this test sits here.
+    /// The limit belongs to the writer's connection, so this test stands here.
     async fn limit_pages(store: &SqliteStore, pages: u32) {
         let outcome = store.writer.write(move |tx| {
             tx.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).map_err(failure)
@@ -229,7 +229,7 @@ mod tests {
         assert!(matches!(refused, StoreError::Full(_)), "{refused:?}");
         assert!(written > 10);
 
-        // Reads go on, and what was acknowledged is there.
+        // Reads still work, and the acknowledged companies are stored.
         let all = Task::Export.grant_covered();
         assert_eq!(
             store.list_companies(&all, false, None, 0, u32::MAX).await.unwrap().len(),
@@ -238,7 +238,7 @@ mod tests {
         let (grant, plan) = plan(&format!("cmp_{written}"));
         assert_eq!(store.settings(&grant).await.unwrap(), None);
 
-        // So do writes, once there is room.
+        // Writes work again once there is room.
         limit_pages(&store, 1_000).await;
         store.commit(&[(&grant.stream(), &plan.line)], None).await.unwrap();
         assert_eq!(store.settings(&grant).await.unwrap(), Some(plan.after));

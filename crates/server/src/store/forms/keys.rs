@@ -1,4 +1,4 @@
-//! A key as it stands in the log.
+//! A key in the log.
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::catalog::{
     time::Timestamp,
 };
 
-/// Digests of secrets are part of it, so that one that was exchanged by hand is found.
+/// Includes the digests of secrets, so that `verify` finds an exchanged digest.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyForm {
@@ -23,7 +23,7 @@ pub(super) struct KeyForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous: Option<(String, i64)>,
     scopes: Vec<String>,
-    /// Left out: every company.
+    /// If it is left out, the key covers every company.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     companies: Option<Vec<String>>,
     addresses: Vec<String>,

@@ -1,4 +1,4 @@
-//! In which order a commit writes: the same in every engine, which only has the SQL of each step.
+//! The order in which a commit writes. It is the same in every engine, which has only the SQL of each step.
 
 use super::StoreError;
 use crate::catalog::{
@@ -13,25 +13,24 @@ use crate::catalog::{
     stream::{Stream, StreamKind},
 };
 
-/// One statement of a commit. Each writes one row, or the commit ends there and nothing is written.
+/// One statement of a commit. Each writes one row. Otherwise the commit ends, and nothing is written.
 pub(in crate::store) enum Step<'a> {
-    /// Keeps the rule of the fold keys as it is until the commit. A program of an older rule must not
-    /// write keys among those of a newer one.
+    /// Locks the version of the fold keys until the commit. A program of an older rule must not write keys
+    /// among those of a newer one.
     HoldFoldKeys,
-    /// Locks the stream at the line's base without changing it.
+    /// Locks the stream at the line's base, without changing it.
     Hold,
     /// Makes the company, at its first revision.
     MakeCompany(&'a Company),
-    /// Moves the company from the line's base to the next revision.
+    /// Raises the company from the line's base to the next revision.
     Advance,
-    /// Adds the line to the log. Before the rows, so that a request that was answered before is told from one that
-    /// is wrong.
+    /// Adds the line to the log. This comes before the rows, so that a repeated request is found before its plan fails.
     Append,
     UpdateCompany(&'a Company),
     InsertBusiness(&'a Business),
     UpdateBusiness(&'a Business),
     InsertEntry(Catalog, &'a Entry),
-    /// The entry has that rank until now.
+    /// The number is the entry's rank until now.
     UpdateEntry(Catalog, i64, &'a Entry),
     SetRank {
         catalog: Catalog,
@@ -40,15 +39,15 @@ pub(in crate::store) enum Step<'a> {
         to: i64,
     },
     DeleteEntry(Catalog, &'a Entry),
-    /// Keeps the id of a deleted entry from being used again.
+    /// Reserves the id of a deleted entry, so that no other entry gets it.
     RememberDeleted(Catalog, &'a EntryId),
     ForgetDeleted(Catalog, &'a EntryId),
     InsertKey(&'a Key),
     UpdateKey(&'a Key),
 }
 
-/// The steps of a stream's line. A line that no plan can have is damaged: of another stream, or one that makes its
-/// company or key anywhere but at the start of the log, or that leaves nothing in the log to find.
+/// The steps of a stream's line. A line that no plan can have is damaged: a line of another stream, a line that makes
+/// its company or key after the start of the log, or a line that leaves nothing to find in the log.
 pub(in crate::store) fn steps<'a>(
     stream: &Stream,
     line: &'a Line,
@@ -68,7 +67,7 @@ pub(in crate::store) fn steps<'a>(
     let steps = match stream.kind() {
         StreamKind::COMPANY => of_company(stream.id(), line),
         StreamKind::KEY => of_key(stream.id(), line),
-        // Of a kind without a table.
+        // A kind without a table.
         _ => Some(vec![Step::Hold, Step::Append]),
     };
     steps.ok_or_else(unfit)
@@ -107,15 +106,15 @@ fn of_company<'a>(company: &str, line: &'a Line) -> Option<Vec<Step<'a>>> {
         steps.push(Step::Advance);
     }
     steps.push(Step::Append);
-    // An entry that changes alone is in nobody's way.
+    // A single entry that changes cannot collide with others.
     let parks = deltas.iter().filter(|delta| delta.entry_id().is_some()).count() > 1;
     make_room(deltas, parks, &mut steps);
     write_rows(deltas, parks, &mut steps)?;
     Some(steps)
 }
 
-/// Deletes what goes and parks everything that moves or changes, so that the order in which
-/// entries take each other's names and places does not matter.
+/// Deletes entries, and parks entries that move or change, so that the order in which entries take each other's names
+/// and places does not matter.
 fn make_room<'a>(deltas: &'a [Delta], parks: bool, steps: &mut Vec<Step<'a>>) {
     for delta in deltas {
         let Subject::Entry(catalog, id) = &delta.subject else { continue };
@@ -137,7 +136,7 @@ fn make_room<'a>(deltas: &'a [Delta], parks: bool, steps: &mut Vec<Step<'a>>) {
     }
 }
 
-/// `None`: there is a delta that no plan has.
+/// `None` if no plan has such a delta.
 fn write_rows<'a>(deltas: &'a [Delta], parks: bool, steps: &mut Vec<Step<'a>>) -> Option<()> {
     let until_now = |rank| if parks { parked(rank) } else { i64::from(rank) };
     for Delta { subject, before, after } in deltas {
@@ -165,7 +164,7 @@ fn write_rows<'a>(deltas: &'a [Delta], parks: bool, steps: &mut Vec<Step<'a>>) -
                 let (from, to) = (until_now(*from), i64::from(*to));
                 steps.push(Step::SetRank { catalog: *catalog, id, from, to });
             }
-            // It was deleted before.
+            // The entry was deleted in an earlier step.
             (Subject::Entry(..), Some(Row::Entry(_)), Row::Tombstone) => {}
             _ => return None,
         }
@@ -173,7 +172,7 @@ fn write_rows<'a>(deltas: &'a [Delta], parks: bool, steps: &mut Vec<Step<'a>>) -
     Some(())
 }
 
-/// The rank of an entry that is there.
+/// The rank of an entry that exists on this side.
 fn rank(row: &Row) -> Option<u32> {
     match row {
         Row::Entry(entry) => Some(entry.rank),
@@ -182,7 +181,7 @@ fn rank(row: &Row) -> Option<u32> {
     }
 }
 
-/// Where an entry of that rank is parked.
+/// The rank at which an entry is parked.
 fn parked(rank: u32) -> i64 {
     -1 - i64::from(rank)
 }

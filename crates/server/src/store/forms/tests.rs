@@ -1,4 +1,4 @@
-//! Written bodies are read again, old lines too, and damaged ones are refused.
+//! Written bodies can be read again, also old ones, and damaged ones are refused.
 
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ fn short_text() -> impl Strategy<Value = ShortText> {
     any::<String>().prop_filter_map("not a short text", |text| ShortText::parse("", &text).ok())
 }
 
-/// Any country that was accepted before: today's lists do not matter to stored ones.
+/// Any country that was accepted before. Today's list does not matter to stored countries.
 fn country() -> impl Strategy<Value = Country> {
     "([A-Z]{2})?".prop_map(Country::stored)
 }
@@ -213,8 +213,8 @@ fn one_of_each() -> Vec<Delta> {
     ]
 }
 
-/// Logs that were written with this format exist for ever: if this test fails, the format needs a
-/// new number and a reader for both, not another literal.
+/// Logs with this format exist for ever. If this test fails, the format needs a new number and a reader for both
+/// formats, not another literal.
 const GOLDEN: &str = concat!(
     r#"{"v":1,"deltas":["#,
     r#"{"at":"company","after":{"company":{"id":"cmp_001","name":"Café \"Chien\"","country":"US","timezone":"America/New_York","#,

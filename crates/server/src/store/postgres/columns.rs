@@ -1,4 +1,4 @@
-//! Reading columns. A column that does not hold what it should is damage.
+//! Reading columns. A column with an invalid value is damage.
 
 use tokio_postgres::{Row, types::FromSql};
 
@@ -39,7 +39,6 @@ pub(super) fn revision(row: &Row, column: &str) -> Result<Revision> {
     u64::try_from(number).map(Revision).map_err(damaged)
 }
 
-/// The 32 bytes of a digest.
 pub(super) fn digest(row: &Row, column: &str) -> Result<[u8; 32]> {
     let bytes: &[u8] = value(row, column)?;
     bytes.try_into().map_err(forms::not_as_written)
@@ -49,7 +48,7 @@ pub(super) fn company_id(row: &Row, column: &str) -> Result<CompanyId> {
     Ok(CompanyId::parse(column, &text(row, column)?)?)
 }
 
-/// `revision_column` holds the audit's revision.
+/// `revision_column` is the column that holds the audit's revision.
 pub(super) fn audit(row: &Row, revision_column: &str) -> Result<AuditForm> {
     Ok(AuditForm {
         created_by: text(row, "created_by")?,
@@ -60,7 +59,7 @@ pub(super) fn audit(row: &Row, revision_column: &str) -> Result<AuditForm> {
     })
 }
 
-/// The engine's integers have a sign. A number that does not fit is larger than any that it holds.
+/// Converts to the engine's integers, which have a sign. A number that does not fit is larger than any stored one.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,8 +1,8 @@
 //! The statements of a commit, in the order in which they are sent.
 //!
-//! The first one locks the company's row and fails where the plan's base is not the current
-//! revision; the second one writes the line of the log. Where another writer came first, that
-//! line's place is taken, which ends the transaction before anything behind it runs.
+//! The first statement locks the company's row, and fails if the plan's base is not the current revision. The second
+//! writes the line of the log. If another writer came first, that line's place is taken, which ends the transaction
+//! before later statements run.
 
 use super::{columns::integer, error::damaged, keys, log, pool::Write};
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// All that a line writes.
+/// All writes of a line.
 pub(super) fn writes(stream: &Stream, line: &Line) -> Result<Vec<Write>, StoreError> {
     let company = stream.id();
     let write = |step| match step {
@@ -94,7 +94,7 @@ fn update_company(after: &Company) -> Write {
     bind_company(Write::new(sql, changed_below()), after)
 }
 
-/// $1 to $11.
+/// Binds $1 to $11.
 fn bind_company(write: Write, company: &Company) -> Write {
     let form = CompanyForm::from(company);
     let write = write
@@ -135,7 +135,7 @@ fn update_business(company: &str, after: &Business) -> Write {
     bind_business(Write::new(sql, changed_below()), company, after)
 }
 
-/// $1 to $11.
+/// Binds $1 to $11.
 fn bind_business(write: Write, company: &str, business: &Business) -> Write {
     let form = BusinessForm::from(business);
     let write = write
@@ -154,7 +154,7 @@ fn set_rank(company: &str, catalog: Catalog, id: &EntryId, from: i64, to: i64) -
     bind_place(Write::new(sql, changed_below()), company, catalog, id).bind(from).bind(to)
 }
 
-/// $1 to $3.
+/// Binds $1 to $3.
 fn bind_place(write: Write, company: &str, catalog: Catalog, id: &EntryId) -> Write {
     write.bind(company.to_owned()).bind(catalog.as_str()).bind(id.to_string())
 }
@@ -180,7 +180,7 @@ fn update_entry(company: &str, catalog: Catalog, from: i64, after: &Entry) -> Wr
     bind_entry(Write::new(sql, changed_below()), company, catalog, after).bind(from)
 }
 
-/// $1 to $14.
+/// Binds $1 to $14.
 fn bind_entry(write: Write, company: &str, catalog: Catalog, entry: &Entry) -> Write {
     let form = EntryForm::from(entry);
     let write = bind_place(write, company, catalog, &entry.id)
@@ -210,7 +210,7 @@ fn forget_deleted(company: &str, catalog: Catalog, id: &EntryId) -> Write {
     bind_place(Write::new(sql, changed_below()), company, catalog, id)
 }
 
-/// The revision matched, so the rows that the plan saw must be there.
+/// The error if a row has changed. The revision matched, so the rows that the plan read must exist.
 fn changed_below() -> StoreError {
     damaged("a row that the plan changes is not as it was read")
 }

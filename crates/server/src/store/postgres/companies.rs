@@ -29,7 +29,7 @@ use crate::{
 
 const COMPANY: &str = "id, name, country, timezone, state, created_by, created_time, last_updated_by, last_updated_time, \
      last_updated_revision";
-/// Each with its table, since companies have columns of the same names.
+/// Each column with its table, since companies have columns of the same names.
 const BUSINESS: &str = "businesses.company_id, businesses.id, businesses.name, businesses.contact, businesses.address, \
      businesses.state, businesses.created_by, businesses.created_time, businesses.last_updated_by, \
      businesses.last_updated_time, businesses.last_updated_revision";
@@ -48,8 +48,8 @@ impl Companies for PostgresStore {
     ) -> Result<Vec<CompanyRow>> {
         let (is_covered, list) = covered(grant.coverage(), "id");
         let is_shown = if show_archived { "TRUE" } else { "state = 'active'" };
-        // Every name sorts after the empty text. Companies that are named are looked up first: a walk
-        // along the names would pass all the others.
+        // Every name sorts after the empty text. Named companies are looked up first: a walk along the names would
+        // visit all other companies.
         let looked_up = if list.is_some() { "MATERIALIZED" } else { "NOT MATERIALIZED" };
         let sql = format!(
             "WITH covered AS {looked_up} (SELECT {COMPANY} FROM companies WHERE {is_shown} AND {is_covered})
@@ -70,7 +70,7 @@ impl Companies for PostgresStore {
         limit: u32,
     ) -> Result<Vec<(CompanyId, Business)>> {
         let (is_covered, list) = covered(grant.coverage(), "businesses.company_id");
-        // As for companies.
+        // See `list_companies`.
         let looked_up = if list.is_some() { "MATERIALIZED" } else { "NOT MATERIALIZED" };
         let sql = format!(
             "WITH covered AS {looked_up} (
@@ -90,8 +90,8 @@ impl Companies for PostgresStore {
     ) -> Result<Vec<CompanyId>> {
         let (has_row, list) = covered(grant.coverage(), "id");
         let (has_log, _) = covered(grant.coverage(), "stream_id");
-        // Every id sorts after the empty text. Each half is cut for itself, so that a page reads no
-        // further than it must.
+        // Every id sorts after the empty text. Each half has a limit of its own, so that a page reads
+        // no more than it needs.
         let sql = format!(
             "SELECT id FROM (
                  (SELECT id FROM companies WHERE id > $2 AND {has_row} ORDER BY id LIMIT $3)
@@ -123,7 +123,6 @@ impl Companies for PostgresStore {
         rows.iter().map(|row| company_id(row, "id")).collect()
     }
 
-    // The company's fold key, and the version of all.
     async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>> {
         let id = grant.company();
         let sql =
@@ -136,7 +135,7 @@ impl Companies for PostgresStore {
         rows.first().map(read).transpose()
     }
 
-    // All of it as it was at one moment, in one round trip.
+    // All rows as of one moment, in one round trip.
     async fn settings(&self, grant: &Grant) -> Result<Option<Settings>> {
         let id = grant.company();
         let lease = self.pool.lease().await?;
@@ -181,7 +180,7 @@ impl Companies for PostgresStore {
     }
 }
 
-/// The condition on `column` that leaves covered companies, and the value of its parameter $1.
+/// The condition on `column` that selects covered companies, and the value of its parameter $1.
 fn covered(coverage: &Coverage, column: &str) -> (String, Option<Vec<String>>) {
     match coverage {
         Coverage::All => ("$1::text[] IS NULL".to_owned(), None),
@@ -204,7 +203,7 @@ async fn rows_of(lease: &Lease, id: &CompanyId) -> Result<[Vec<Row>; 3]> {
     let businesses = lease.prepare(&businesses_sql).await?;
     let entries = lease.prepare(&entries_sql).await?;
     let (client, id) = (lease.client()?, id.as_str());
-    // Joined futures are polled in this order, and the driver sends when one is polled first.
+    // Joined futures are polled in this order, and the driver sends a request when its future is first polled.
     let (begun, companies, businesses, entries, ended) = join5(
         client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
         client.query(&companies, &[&id]),

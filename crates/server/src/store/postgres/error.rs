@@ -1,4 +1,4 @@
-//! What the driver and the server say went wrong, as the store's errors and as lines for people.
+//! The failures of the driver and the server, as errors of the store and as lines for people.
 
 use std::{error::Error as _, fmt, io, path::PathBuf};
 
@@ -9,7 +9,7 @@ use crate::{
     store::{OTHER_LAYOUT, StoreError},
 };
 
-/// The driver's errors as the store's, where it is certain that nothing was written.
+/// Converts an error of the driver, where it is certain that nothing was written.
 pub(super) fn failure(error: &Error) -> StoreError {
     let cause = Cause::new(explain(error));
     let Some(code) = error.code() else {
@@ -24,19 +24,18 @@ pub(super) fn failure(error: &Error) -> StoreError {
     }
     match code.code() {
         "53100" => StoreError::Full(cause),
-        // Tables that are gone: whoever has opened them asks for them.
+        // The tables are missing. They existed when the store was opened.
         "42P01" | "3F000" => StoreError::Replaced(cause),
         "XX001" | "XX002" => StoreError::Damaged(cause),
-        // A broken rule of the schema, a value or a name that there is not.
+        // A violated rule of the schema, or an unknown value or name.
         code if matches!(&code[..2], "22" | "23" | "42") => StoreError::Damaged(cause),
-        // Above all what the server's system does not do for it (53, 58): a disk that cannot be read (58030)
-        // says nothing about what is on it.
+        // Above all failures of the server's system (53, 58). A disk that cannot be read (58030) says
+        // nothing about the data on it.
         _ => StoreError::Unavailable(cause),
     }
 }
 
-/// The same for a query: nothing is planned again because of it, so a conflict with a writer only
-/// means to ask again.
+/// Converts the error of a query. No plan depends on a query, so a conflict with a writer only means to ask again.
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub(super) fn query_failure(error: Error) -> StoreError {
     match failure(&error) {
@@ -45,8 +44,8 @@ pub(super) fn query_failure(error: Error) -> StoreError {
     }
 }
 
-/// The same once COMMIT was sent. Only what says that the transaction was rolled back is certain:
-/// a server that dies, a connection that breaks or an operator's order may come after the commit.
+/// Converts an error after COMMIT was sent. Only an error that says that the transaction was rolled back is certain: a
+/// server may die, a connection may break, or an operator may intervene after the commit.
 pub(super) fn commit_failure(error: &Error) -> StoreError {
     let is_rolled_back = error.code().is_some_and(|code| {
         *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
@@ -67,8 +66,8 @@ pub(super) fn unavailable(error: impl fmt::Display) -> StoreError {
     StoreError::Unavailable(Cause::new(error))
 }
 
-/// One line: the server's own words with their code, else the whole chain of causes. A server's
-/// details are left out, since they quote what is stored.
+/// The error in one line: the server's own words with their code, else the whole chain of causes. A server's details
+/// are left out, since they quote stored data.
 pub(super) fn explain(error: &Error) -> String {
     if let Some(said) = error.as_db_error() {
         return format!("{} ({})", said.message(), said.code().code());
@@ -82,41 +81,32 @@ pub(super) fn explain(error: &Error) -> String {
     text.replace('\n', " ")
 }
 
-/// Why a database cannot be used: one line for people, which says what to do. None of them shows
-/// the URL, which may hold a password.
+/// Why a database cannot be used: one line for people, which says what to do. No variant shows the URL,
+/// which may hold a password.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub enum OpenError {
-    /// The URL cannot be read.
+    /// The URL cannot be parsed.
     #[error(
         "the database URL cannot be used: {0}; it looks like \
          postgres://user:password@host:5432/database?sslmode=verify-full"
     )]
     Url(String),
-    /// The certificates of those who may vouch for the server cannot be read.
+    /// The certificates of trusted authorities cannot be read.
     #[error("cannot use the certificates {} (sslrootcert): {problem}", path.display())]
-    Roots {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// This machine has no such certificates of its own.
+    Roots { path: PathBuf, problem: String },
+    /// This machine has no certificates of authorities of its own.
     #[error(
         "this machine trusts no certificate authority ({0}): name the database's own with \
          sslrootcert=FILE"
     )]
     NoRoots(String),
-    /// Nobody answers.
+    /// No server answers.
     #[error(
         "the database server {server} cannot be reached: {cause}; check host and port, and that it runs"
     )]
-    Unreachable {
-        /// Where.
-        server: String,
-        /// Why.
-        cause: String,
-    },
-    /// The server speaks no TLS.
+    Unreachable { server: String, cause: String },
+    /// The server does not speak TLS.
     #[error(
         "the database server {0} speaks no TLS: turn it on there; sslmode=disable sends everything in \
          the clear"
@@ -127,18 +117,12 @@ pub enum OpenError {
         "the certificate of the database server {server} is not trusted: {cause}; sslrootcert=FILE \
          names who signed it, sslmode=verify-ca leaves its name out"
     )]
-    NotTrusted {
-        /// Which server.
-        server: String,
-        /// Why not.
-        cause: String,
-    },
+    NotTrusted { server: String, cause: String },
     /// The server refuses the user or the password.
     #[error("the database server {server} refuses: {cause}; check user and password in the URL")]
     Refused {
-        /// Which server.
         server: String,
-        /// What it says.
+        /// The server's message.
         cause: String,
     },
     /// The server has no such database.
@@ -146,23 +130,21 @@ pub enum OpenError {
         "the database server {server} says: {cause}; check the URL, or make the database first"
     )]
     NoDatabase {
-        /// Which server.
         server: String,
-        /// What it says.
+        /// The server's message.
         cause: String,
     },
-    /// The database holds no store, and only reading was asked for.
+    /// The database holds no store, and the command only reads.
     #[error(
         "the database {0} holds no store: check the URL; 'serve', 'load' and 'key create' make one"
     )]
     NoStore(String),
-    /// The database holds no store but something else.
+    /// The database holds other tables, and no store.
     #[error(
         "the database {database} holds other tables ({found}) and no store: give an empty database, or \
          one that holds a store"
     )]
     NotEmpty {
-        /// The database.
         database: String,
         /// One of its tables.
         found: String,
@@ -172,34 +154,31 @@ pub enum OpenError {
         "the database {database} holds a store without its table {missing}: restore a backup of the database"
     )]
     Incomplete {
-        /// The database.
         database: String,
-        /// One of the tables.
+        /// One of the missing tables.
         missing: String,
     },
-    /// The schema that is used is empty, and another one holds a store.
+    /// The current schema is empty, and another schema holds a store.
     #[error(
         "the database {database} holds a store in the schema {holder}, and none in {empty}, where the search_path \
          leads: say which in the URL with options=-csearch_path%3D{holder}, or give another store a database, or a \
          user, of its own"
     )]
     OtherSchema {
-        /// The database.
         database: String,
         /// The schema of the store.
         holder: String,
-        /// The one that is used.
+        /// The current schema.
         empty: String,
     },
-    /// The user may not do what is needed.
+    /// The user lacks a right that the program needs.
     #[error(
         "the user may not use the database {database} as needed: {cause}; make it the owner of the \
          database"
     )]
     NotAllowed {
-        /// The database.
         database: String,
-        /// What the server says.
+        /// The server's message.
         cause: String,
     },
     /// The database takes no writes.
@@ -208,26 +187,24 @@ pub enum OpenError {
          several hosts with target_session_attrs=read-write"
     )]
     ReadOnly(String),
-    /// The database is older than this program, and only reading was asked for.
+    /// The database is older than this program, and the command only reads.
     #[error(
         "the database {database} has schema {found} and this program needs {program}: start a server \
          of this version, which brings it up to date"
     )]
     TooOld {
-        /// The database.
         database: String,
-        /// Its schema number.
+        /// The database's schema number.
         found: usize,
         /// The schema number of this program.
         program: usize,
     },
-    /// The database is for newer programs only.
+    /// Only newer programs may use the database.
     #[error(
         "the database {database} needs a program of schema {needs} or later and this one has schema \
          {program}: use a newer customer-settings"
     )]
     TooNew {
-        /// The database.
         database: String,
         /// The oldest schema number of a program that may use it.
         needs: usize,
@@ -240,29 +217,19 @@ pub enum OpenError {
     /// The database's tables are not those of this program.
     #[error("{0} is not a database of customer-settings")]
     NotOurs(String),
-    /// The database does not hold texts as UTF-8.
+    /// The database does not store texts as UTF-8.
     #[error(
         "the database {database} holds {encoding} and not UTF8: make it with ENCODING 'UTF8' TEMPLATE \
          template0"
     )]
-    NotUtf8 {
-        /// The database.
-        database: String,
-        /// What it is instead.
-        encoding: String,
-    },
-    /// Anything else.
+    NotUtf8 { database: String, encoding: String },
+    /// Any other failure.
     #[error("the database {database} cannot be used: {cause}")]
-    Failed {
-        /// The database.
-        database: String,
-        /// What failed.
-        cause: String,
-    },
+    Failed { database: String, cause: String },
 }
 
 impl OpenError {
-    /// Why no connection was made.
+    /// The reason why a connection was not made.
     pub(super) fn of_connecting(server: &str, error: &Error) -> Self {
         let (server, cause) = (server.to_owned(), explain(error));
         if let Some(code) = error.code() {
@@ -277,7 +244,7 @@ impl OpenError {
         match tls {
             Some(rustls::Error::InvalidCertificate(_)) => Self::NotTrusted { server, cause },
             _ if cause.contains("does not support TLS") => Self::NoTls(server),
-            // The driver keeps to itself what kind of error it is.
+            // The driver does not reveal the kind of its error.
             _ if cause.contains("password missing") || cause.contains("authentication error") => {
                 Self::Refused { server, cause }
             }
@@ -285,7 +252,7 @@ impl OpenError {
         }
     }
 
-    /// Why a connection was of no use.
+    /// The reason why a connection could not be used.
     pub(super) fn of_using(database: &str, error: &Error) -> Self {
         let (database, cause) = (database.to_owned(), explain(error));
         match error.code() {

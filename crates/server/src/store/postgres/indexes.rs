@@ -1,4 +1,5 @@
-//! Whether the indexes are there that the migrations make. Not whether each holds every row: that is the engine's own
+//! Checks that the indexes exist that the migrations make. Whether each holds every row, only an extension of the
+//! engine can check, which administrators install.
 //! check, an extension which only administrators may install.
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use super::{
     schema::{made_table, statements},
 };
 
-/// The indexes of a schema: whether each can be relied on, and of which shape it is.
+/// The indexes of a schema: whether each is valid, and its shape.
 const INDEXES: &str = "SELECT index.relname::text AS name, indisvalid AND indisready AS is_valid,
         CASE WHEN indisunique THEN 'UNIQUE ' ELSE '' END || indexed.relname || ' ('
         || (SELECT string_agg(attname, ', ' ORDER BY place)
@@ -22,18 +23,18 @@ const INDEXES: &str = "SELECT index.relname::text AS name, indisvalid AND indisr
     JOIN pg_catalog.pg_namespace AS schema ON schema.oid = indexed.relnamespace
     WHERE schema.nspname = current_schema()";
 
-/// An index as a migration makes it.
+/// An index of a migration.
 struct Index {
     name: String,
     table: String,
-    /// As [`INDEXES`] tells it.
+    /// In the form of [`INDEXES`].
     shape: String,
-    /// What makes it where it is missing.
+    /// The statement that makes it if it is missing.
     made_with: String,
 }
 
 impl Index {
-    /// What the statement makes: a table has an index for its primary key.
+    /// The index that the statement makes. A table has an index for its primary key.
     fn made_by(statement: &str) -> Option<Self> {
         if let Some((table, body)) = made_table(statement) {
             let columns = match body.split_once("PRIMARY KEY (") {
@@ -66,7 +67,7 @@ impl Index {
     }
 }
 
-/// What is wrong with the indexes, and what mends it: at most so many faults.
+/// The faults of the indexes, at most `limit`, with the statements that repair them.
 pub(super) async fn faults(pool: &Pool, limit: u32) -> Result<Vec<String>> {
     let mut found = BTreeMap::new();
     for row in &pool.query(INDEXES, &[]).await? {

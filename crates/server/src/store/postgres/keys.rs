@@ -35,9 +35,8 @@ const KEY: &str = "id, secret, previous_secret, previous_expires_time, name, sco
      staff_id, revoked_time, created_by_key_id, created_by, created_time, last_updated_by, \
      last_updated_time, revision";
 
-/// A writer of keys writes alone, on whichever node: a row of the whole database is locked before
-/// anything is read. Locks on the keys themselves would let a key that nobody knows of yet make
-/// others for as long as it takes to find it.
+/// Only one node writes keys at a time: a row of the whole database is locked before anything is read. With locks on
+/// the keys themselves, a key that a search has not found yet could make further keys meanwhile.
 const HOLD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT FROM meta FOR UPDATE";
 
 #[async_trait]
@@ -75,7 +74,7 @@ impl Keys for PostgresStore {
         self.pool.query(&sql, &[&id.as_str()]).await?.first().map(used_key_of).transpose()
     }
 
-    // A writer of keys writes alone, so a sequence that is seen has nothing missing before it.
+    // Only one node writes keys at a time, so no lower sequence can be written later.
     async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>> {
         let sql = "SELECT sequence, secret, previous_secret FROM keys WHERE sequence > $1 ORDER BY sequence LIMIT $2";
         let rows = self.pool.query(sql, &[&integer(after), &i64::from(limit)]).await?;
@@ -92,10 +91,10 @@ impl Keys for PostgresStore {
         rows.iter().map(key_of).collect()
     }
 
-    // Of keys that have a row or a log.
+    // Includes keys that have only a log.
     async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>> {
-        // Every id sorts after the empty text. Each half is cut for itself, so that a page reads no
-        // further than it must.
+        // Every id sorts after the empty text. Each half has a limit of its own, so that a page reads
+        // no more than it needs.
         let sql = "SELECT id FROM (
                        (SELECT id FROM keys WHERE id > $1 ORDER BY id LIMIT $2)
                        UNION
@@ -107,8 +106,6 @@ impl Keys for PostgresStore {
         rows.iter().map(|row| Ok(KeyId::parse("id", &text(row, "id")?)?)).collect()
     }
 
-    // Unknown keys are passed over, and a use never moves back. Rows are locked by id, so that two
-    // nodes never wait for each other.
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>> {
         let sql =
             "SELECT min(expires_time) FROM keys WHERE revoked_time IS NULL AND expires_time > $1";
@@ -140,7 +137,7 @@ fn descendants_sql() -> String {
     )
 }
 
-/// Writes lines of which one is a key's, or that need a key to be live.
+/// Writes lines if one of them is a key's, or if they need a live key.
 pub(super) async fn commit(
     pool: &Pool,
     lines: &[(&Stream, &Line)],
@@ -152,7 +149,7 @@ pub(super) async fn commit(
     lease.end(written).await
 }
 
-/// The same for a key and all that descend from it.
+/// Writes the lines of a key and its descendants.
 pub(super) async fn commit_family(
     pool: &Pool,
     head: &KeyId,
@@ -193,7 +190,7 @@ async fn write(
     lease.send(None, &statements, &writes).await
 }
 
-/// Looks at the keys as they are and at the one that acts, and refuses lines that do not fit them.
+/// Reads the current keys and the acting key, and refuses lines that do not fit them.
 async fn look(
     lease: &Lease,
     hold: Option<&str>,
@@ -217,7 +214,7 @@ async fn look(
             None => Ok(()),
         }
     };
-    // Joined futures are polled in this order, and the driver sends when one is polled first.
+    // Joined futures are polled in this order, and the driver sends a request when its future is first polled.
     let (held, found, holders) =
         join3(hold, client.query(&found, &[&ids]), client.query(&holders, &[&secrets])).await;
     held.map_err(|error| failure(&error))?;
@@ -249,6 +246,7 @@ async fn look(
     Ok(())
 }
 
+/// Locks rows in the order of their ids, so that two nodes never wait for each other.
 async fn touch(pool: &Pool, uses: &[(KeyId, Timestamp)]) -> Result<()> {
     let sql = "INSERT INTO key_uses (key_id, last_used_time)
                SELECT keys.id, max(uses.time)
@@ -262,7 +260,7 @@ async fn touch(pool: &Pool, uses: &[(KeyId, Timestamp)]) -> Result<()> {
 }
 
 pub(super) fn insert(key: &Key) -> Write {
-    // Somebody else's key of that id or secret was not there just now: it is looked at again.
+    // No other key had that id or secret a moment ago, so after a conflict the keys are read again.
     let sql = "INSERT INTO keys
                (id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses,
                 expires_time, staff_id, revoked_time, created_by_key_id, created_by, created_time,
@@ -285,7 +283,7 @@ pub(super) fn update(base: Revision, key: &Key) -> Write {
     bind_key(Write::new(sql, StoreError::Conflict), key).bind(integer(base.0))
 }
 
-/// $1 to $17.
+/// Binds $1 to $17.
 fn bind_key(write: Write, key: &Key) -> Write {
     let audit = AuditForm::from(&key.audit);
     write

@@ -19,7 +19,6 @@ impl Meta for PostgresStore {
         u64::try_from(value::<i64>(row, "epoch")?).map_err(damaged)
     }
 
-    // Epochs only rise.
     async fn raise_epoch(&self, to: u64) -> Result<()> {
         let sql = "UPDATE meta SET epoch = greatest(epoch, $1::bigint)";
         self.pool.query(sql, &[&integer(to)]).await.map(drop)

@@ -1,9 +1,8 @@
-//! Telling the other nodes what was written, and hearing from them: LISTEN and NOTIFY on a
-//! connection of its own.
+//! Notices to the other nodes about writes, and notices from them: LISTEN and NOTIFY on a connection of their own.
 //!
-//! A notice is never part of the write's own transaction: a transaction that notifies takes a lock
-//! of the whole database until its commit is on disk, so all writers would wait for each other.
-//! What gets lost therefore only comes later: every cached thing is looked up again past its bound.
+//! A notice is never part of the write's own transaction: a transaction that notifies takes a lock on the whole
+//! database until its commit is on disk, so all writers would wait for each other. A lost notice therefore only delays
+//! the change: everything cached is looked up again after its bound.
 
 use std::{
     collections::BTreeSet,
@@ -35,22 +34,22 @@ use crate::{
 };
 
 const CHANNEL: &str = "customer_settings";
-/// How many notices a slow listener may have before it; then it is told [`Notice::Everything`].
+/// The most notices that may wait for a slow listener. Beyond that, it gets [`Notice::Everything`].
 const BACKLOG: usize = 1_024;
-/// Few, as they wait in the backlog.
+/// Small, since notices wait in the backlog.
 const LISTENER_QUEUE: usize = 16;
-/// How many companies are told one by one; a load of more is [`Notice::Everything`].
+/// The most companies in separate notices. A write to more companies is [`Notice::Everything`].
 const MOST_PENDING: usize = 256;
-/// How long to collect after something was told: where much is written, notices go out together.
+/// How long notices are collected after one was sent, so that many writes share a message.
 const TELL_PAUSE: Duration = Duration::from_millis(5);
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
-/// How often the server has to give a sign of life.
+/// How often the server has to answer a ping.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The task that tells and listens; it ends with this. It connects when there is something to tell
-/// or somebody to tell it to.
+/// The task that sends and receives notices, which ends with this. It connects when there is a notice
+/// to send or a listener.
 pub(super) struct Notifier {
     shared: Arc<Shared>,
     task: AbortHandle,
@@ -62,7 +61,7 @@ struct Shared {
     heard: broadcast::Sender<Notice>,
 }
 
-/// What is still to be told.
+/// The notices that are not sent yet.
 #[derive(Default)]
 struct Pending {
     companies: BTreeSet<CompanyId>,
@@ -72,7 +71,7 @@ struct Pending {
 
 impl Notifier {
     pub(super) fn start(target: Target) -> Self {
-        // So that an operator can tell it from the others.
+        // An operator can recognize the connection by this name.
         let target = target.named("customer-settings notices");
         let (heard, _) = broadcast::channel(BACKLOG);
         let shared = Arc::new(Shared { pending: Mutex::default(), wake: Notify::new(), heard });
@@ -80,7 +79,7 @@ impl Notifier {
         Self { shared, task }
     }
 
-    /// Hears, from now on, what any node writes, this one included.
+    /// Receives, from now on, notices of all nodes' writes, also of this one's.
     pub(super) fn listen(&self) -> mpsc::Receiver<Notice> {
         let (listener, notices) = mpsc::channel(LISTENER_QUEUE);
         tokio::spawn(pass_on(self.shared.heard.subscribe(), listener));
@@ -88,7 +87,7 @@ impl Notifier {
         notices
     }
 
-    /// Tells that the company changed, some time soon.
+    /// Sends a notice soon that the company changed.
     fn tell_company(&self, company: &CompanyId) {
         let mut pending = self.shared.pending();
         if pending.companies.len() >= MOST_PENDING {
@@ -101,7 +100,7 @@ impl Notifier {
         self.shared.wake.notify_one();
     }
 
-    /// Tells that a stream changed, some time soon.
+    /// Sends a notice soon that the stream changed.
     pub(super) fn tell(&self, stream: &Stream) {
         match stream.kind() {
             StreamKind::KEY => self.tell_keys(),
@@ -110,12 +109,12 @@ impl Notifier {
                     self.tell_company(&company);
                 }
             }
-            // Nobody keeps such in memory.
+            // No process caches other kinds.
             _ => {}
         }
     }
 
-    /// Tells that a key was made or changed, some time soon.
+    /// Sends a notice soon that a key was made or changed.
     fn tell_keys(&self) {
         self.shared.pending().keys = true;
         self.shared.wake.notify_one();
@@ -134,7 +133,7 @@ impl Shared {
     }
 
     fn hear(&self, notice: Notice) {
-        // Nobody may be listening.
+        // There may be no listener.
         _ = self.heard.send(notice);
     }
 }
@@ -150,7 +149,7 @@ impl Pending {
     }
 }
 
-/// A notice as it travels.
+/// The text of a notice.
 fn write(notice: &Notice) -> String {
     match notice {
         Notice::Company(id) => format!("company {id}"),
@@ -159,7 +158,7 @@ fn write(notice: &Notice) -> String {
     }
 }
 
-/// What a newer program may say in words that this one does not know can be about anything.
+/// Parses a notice. A newer program may send texts that this program does not know, and they can be about anything.
 fn read(text: &str) -> Notice {
     let company =
         || Some(Notice::Company(CompanyId::parse("id", text.strip_prefix("company ")?).ok()?));
@@ -169,7 +168,7 @@ fn read(text: &str) -> Notice {
     }
 }
 
-/// Who falls too far behind hears of everything.
+/// Passes notices on to a listener. A listener that falls too far behind gets [`Notice::Everything`].
 async fn pass_on(mut heard: broadcast::Receiver<Notice>, listener: mpsc::Sender<Notice>) {
     loop {
         let notice = match heard.recv().await {
@@ -185,7 +184,7 @@ async fn pass_on(mut heard: broadcast::Receiver<Notice>, listener: mpsc::Sender<
 
 /// Why a connection ended.
 enum End {
-    /// It broke, or was never made.
+    /// The connection broke, or was never made.
     Lost(String),
     /// The engine has no LISTEN or NOTIFY.
     Unsupported(String),
@@ -221,7 +220,7 @@ async fn run(target: Target, shared: Arc<Shared>) {
     }
 }
 
-/// One connection's life.
+/// One connection, from its beginning to its end.
 async fn session(
     target: &Target,
     shared: &Arc<Shared>,
@@ -243,7 +242,7 @@ async fn session(
     if is_told {
         tracing::info!("notices of other nodes' changes come in again");
     }
-    // What was told before this moment was not heard.
+    // Earlier notices were not received.
     shared.hear(Notice::Everything);
     let mut pings = interval(PING_INTERVAL);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -265,7 +264,7 @@ async fn session(
 }
 
 async fn listen(client: &Client) -> Result<(), Error> {
-    // A notice is not worth a sync of the disk. Where there is no such setting, so be it.
+    // A notice is not worth a sync of the disk. An engine without this setting is fine too.
     _ = client.batch_execute("SET synchronous_commit = off").await;
     client.batch_execute(&format!("LISTEN {CHANNEL}")).await
 }
@@ -291,7 +290,7 @@ async fn answered(request: impl Future<Output = Result<(), Error>>) -> Result<()
     }
 }
 
-/// Moves the connection's bytes and passes on what comes in, for as long as the connection lives.
+/// Moves the connection's bytes, and passes on the notices from it, until the connection ends.
 async fn drive(mut driver: Driver, shared: Arc<Shared>, ended: mpsc::Sender<String>) {
     let cause = loop {
         match std::future::poll_fn(|context| driver.poll_message(context)).await {

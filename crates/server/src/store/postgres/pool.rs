@@ -1,8 +1,7 @@
 //! The connections, and the two ways to use one: a query, and a transaction of writes.
 //!
-//! A connection is given back only in a known state. Whatever is dropped on the way, because a
-//! deadline passed or something failed, takes its connection with it, and the server rolls back.
-//! Knows no tables.
+//! A connection is given back only in a known state. If a future is dropped before that, after a deadline or a failure,
+//! its connection is closed, and the server rolls back. This file knows no tables.
 
 use std::{
     future::{Future, poll_fn},
@@ -29,32 +28,31 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// READ COMMITTED is enough: the first statement of every write takes the lock on the one row that
-/// all other writers of the same rows must lock too, and finds out whether the plan's base still
-/// stands. Each later statement sees everything that was committed until then, and nothing that was
-/// read before the lock is relied on but that base.
+/// READ COMMITTED is enough. The first statement of every write locks the row that all other writers of the same rows
+/// must lock too, and checks that the plan's base is still current. Each later statement reads everything that was
+/// committed before it. Of the data that was read before the lock, only the base counts.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-/// A statement that is out of time while the server waits for its synchronous standby is reported
-/// as committed, though the standby has nothing yet. So a commit takes the time that it needs.
+/// If a statement runs out of time while the server waits for its synchronous standby, the server reports the commit,
+/// although the standby does not have it. So a commit has no time limit.
 const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
 
-/// How connections to a database are used.
+/// The limits of the connections to a database.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolOptions {
-    /// The most connections at once, besides one for notices.
+    /// The most connections at once, in addition to one for notices.
     pub size: usize,
-    /// For a new connection, and for one that others use to become free.
+    /// The time limit for a new connection, and for waiting until another is free.
     pub connect_timeout: Duration,
-    /// For one statement.
+    /// The time limit for one statement.
     pub statement_timeout: Duration,
 }
 
-/// What the server is given to end a statement itself, before it counts as silent.
+/// The time that the server gets to end a statement itself, before it counts as silent.
 const GRACE: Duration = Duration::from_millis(500);
-/// What each further statement of a transaction adds to that.
+/// The additional time for each further statement of a transaction.
 const EACH: Duration = Duration::from_millis(10);
-/// Connections that writes leave to reads. Writes may wait for long, for a locked row or for a standby
-/// that is gone, and reads, which tell whether the database answers, must not wait with them.
+/// Connections that writes leave to reads. Writes may wait for long, for a locked row or for a lost standby. Reads show
+/// whether the database answers, and must not wait with them.
 const KEPT_FOR_READS: usize = 2;
 const BUSY: &str = "every connection to the database is in use";
 
@@ -63,20 +61,20 @@ pub(super) struct Pool {
     connections: deadpool_postgres::Pool,
     writers: Arc<Semaphore>,
     connect_timeout: Duration,
-    /// For everything but a commit: a server that hangs, or is cut off, says nothing at all.
+    /// The limit for everything except commits: a server that hangs or is cut off sends nothing at all.
     patience: Duration,
 }
 
 impl Pool {
-    /// Connects to nobody yet.
+    /// A pool without connections yet.
     pub(super) fn new(target: &Target, options: PoolOptions) -> Self {
         let manager = Manager::from_connect(
-            // The target has its own, one per host.
+            // The target has configurations of its own, one per host.
             Config::new(),
             target.clone(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
-        // The second one frees the rows that a node has locked which is gone without a word.
+        // The second setting frees the rows that a lost node has locked.
         let timeout_ms = options.statement_timeout.as_millis();
         let settings = format!(
             "SET statement_timeout = {timeout_ms}; SET idle_in_transaction_session_timeout = {timeout_ms}"
@@ -105,7 +103,7 @@ impl Pool {
         }
     }
 
-    /// Waits until one more may write.
+    /// Waits until one more write may run.
     pub(super) async fn writer(&self) -> Result<SemaphorePermit<'_>, StoreError> {
         match timeout(self.connect_timeout, self.writers.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
@@ -113,8 +111,8 @@ impl Pool {
         }
     }
 
-    /// The outcome of some statements on a connection, which is of no more use if the server says
-    /// nothing for too long.
+    /// Waits for the result of some statements on a connection. If the server is silent for too long, the
+    /// connection is of no more use.
     pub(super) async fn answered<T>(
         &self,
         statements: usize,
@@ -155,8 +153,8 @@ impl Pool {
 
     /// Makes all the writes in one transaction, or none of them.
     ///
-    /// Two round trips, however many they are: all but COMMIT is sent at once, and what the first
-    /// one did decides.
+    /// This takes two round trips for any number of writes: all but COMMIT are sent at once, and the answer to
+    /// the first write decides.
     pub(super) async fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         let _writer = self.writer().await?;
         let lease = self.lease().await?;
@@ -169,7 +167,7 @@ impl Pool {
     }
 }
 
-/// A statement that writes exactly one row, and what it means if it writes none.
+/// A statement that writes exactly one row, and the error if it writes none.
 pub(super) struct Write {
     sql: &'static str,
     parameters: Vec<Box<dyn ToSql + Sync + Send>>,
@@ -181,14 +179,13 @@ impl Write {
         Self { sql, parameters: Vec::new(), otherwise }
     }
 
-    /// Adds the value of the next parameter.
     pub(super) fn bind(mut self, value: impl ToSql + Sync + Send + 'static) -> Self {
         self.parameters.push(Box::new(value));
         self
     }
 }
 
-/// A connection on loan.
+/// A borrowed connection.
 pub(super) struct Lease(Option<Object>);
 
 impl Lease {
@@ -199,7 +196,7 @@ impl Lease {
         }
     }
 
-    /// What was prepared on this connection before is not prepared again.
+    /// Prepares a statement, unless it was prepared on this connection before.
     pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, StoreError> {
         match &self.0 {
             Some(object) => object.prepare_cached(sql).await.map_err(query_failure),
@@ -215,8 +212,8 @@ impl Lease {
         Ok(statements)
     }
 
-    /// Sends all the writes, `begin` first, and then looks at what became of them: the first that
-    /// failed, or wrote no row, decides. Those behind it cannot do harm, since nothing is committed.
+    /// Sends all the writes, `begin` first, and then reads their results. The first write that failed, or wrote no row,
+    /// decides. The writes behind it do no harm, since nothing is committed.
     pub(super) async fn send(
         &self,
         begin: Option<&str>,
@@ -252,7 +249,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Commits what went well and rolls back what did not.
+    /// Commits after success, and rolls back after a failure.
     pub(super) async fn end(self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
         match outcome {
             Ok(()) => {
@@ -279,7 +276,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(object) = self.0.take() {
-            // Takes it out of the pool, which makes another one when it needs it.
+            // Takes the connection out of the pool, which makes another one when it needs it.
             drop(Object::take(object));
         }
     }
@@ -287,8 +284,8 @@ impl Drop for Lease {
 
 type Sending<'a> = Pin<Box<dyn Future<Output = Result<u64, Error>> + Send + 'a>>;
 
-/// Sends all requests, in this order, before it waits for the first answer: the driver sends one
-/// when its future is polled for the first time.
+/// Sends all requests, in this order, before it waits for the first answer. The driver sends a request when its future
+/// is polled for the first time.
 async fn in_order(futures: Vec<Sending<'_>>) -> Vec<Result<u64, Error>> {
     let mut all: Vec<_> = futures.into_iter().map(|future| Box::pin(maybe_done(future))).collect();
     poll_fn(|context| {

@@ -1,10 +1,8 @@
-//! The schema: the migrations, which programs may use a database of which schema, and who may
-//! change it.
+//! The schema: the migrations, the programs that may use a database of a given schema, and the lock on changes.
 //!
-//! Nodes of two versions run side by side while they are exchanged, so a migration only adds what
-//! older programs do not notice; what it replaces is taken away by a later one, once `oldest` says
-//! that no such program is left. That is why no query selects `*`: a column more would change what
-//! an older program has prepared.
+//! During an upgrade, nodes of two versions run side by side. So a migration only adds things that older programs
+//! ignore. A later migration removes the replaced things, when `oldest` excludes such programs. For the same reason no
+//! query selects `*`: a new column would change the statements that an older program has prepared.
 
 use tokio_postgres::{Client, Error, Row, error::SqlState};
 
@@ -21,12 +19,12 @@ struct Migration {
     oldest: usize,
 }
 
-/// Number one comes first.
+/// In order, beginning with number 1.
 const MIGRATIONS: &[Migration] =
     &[Migration { sql: include_str!("../../../migrations/postgres/0001_initial.sql"), oldest: 1 }];
 
-/// One row about the database as a whole. Whoever changes the schema holds the lock on it, so it
-/// is there before the first migration, at version 0.
+/// One row about the database as a whole. A program that changes the schema locks this row, so it exists before the
+/// first migration, at version 0.
 const META: &str = "CREATE TABLE IF NOT EXISTS meta (
     only_row              BIGINT NOT NULL PRIMARY KEY CHECK (only_row = 1),
     -- How many migrations were applied.
@@ -44,8 +42,8 @@ const META_ROW: &str =
     "INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version)
      VALUES (1, 0, 0, $1, 1, 1) ON CONFLICT (only_row) DO NOTHING";
 
-/// What makes the tables and their indexes, statement by statement: each on one line, without comments. A later
-/// migration only takes away what is made here once no program of this one is left.
+/// The statements that make the tables and their indexes, each on one line, without comments. A later migration removes
+/// such a table or index only when no program that checks for it is left.
 pub(super) fn statements() -> impl Iterator<Item = String> {
     let files = [META].into_iter().chain(MIGRATIONS.iter().map(|migration| migration.sql));
     files.flat_map(|sql| {
@@ -55,19 +53,19 @@ pub(super) fn statements() -> impl Iterator<Item = String> {
     })
 }
 
-/// The table that a statement makes, and what stands in its brackets.
+/// The table that a statement makes, and the text in its brackets.
 pub(super) fn made_table(statement: &str) -> Option<(&str, &str)> {
     let made = statement.strip_prefix("CREATE TABLE ")?;
     made.trim_start_matches("IF NOT EXISTS ").split_once(" (")
 }
 
-/// Companies whose fold keys are renewed at once.
+/// Companies whose fold keys one statement renews.
 const PAGE: i64 = 500;
 
-/// How often to make `meta` where others are making it at the same moment.
+/// How often to try to make `meta` while other nodes make it.
 const ATTEMPTS: usize = 10;
 
-/// What a program finds in a database.
+/// The state of a database.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     /// Nothing yet.
@@ -78,7 +76,7 @@ enum Found {
     Usable,
 }
 
-/// Makes sure that the database can be used, and makes it so where `access` allows that.
+/// Checks that the database can be used. If `access` allows it, migrates the database.
 pub(super) async fn open(db: &Client, database: &str, access: Access) -> Result<(), OpenError> {
     check_server(db, database, access).await?;
     match (inspect(db, database).await?, access) {
@@ -112,7 +110,7 @@ async fn check_server(db: &Client, database: &str, access: Access) -> Result<(),
     Ok(())
 }
 
-/// Looks at the database; refuses what is not ours or only newer programs may use.
+/// Inspects the database. Refuses one that is not this program's, or that only newer programs may use.
 async fn inspect(db: &Client, database: &str) -> Result<Found, OpenError> {
     let tables = tables(db, database).await?;
     if !tables.iter().any(|table| table == "meta") {
@@ -144,7 +142,8 @@ async fn check_layout(db: &Client, database: &str) -> Result<(), OpenError> {
     }
 }
 
-/// Of a schema that was made: asked for after its version, as another node may make it at this moment.
+/// Checks that all tables of a schema exist. Called after the version was read, as another node may make
+/// the schema at this moment.
 async fn check_complete(db: &Client, database: &str) -> Result<(), OpenError> {
     let tables = tables(db, database).await?;
     for statement in statements() {
@@ -165,8 +164,8 @@ async fn tables(db: &Client, database: &str) -> Result<Vec<String>, OpenError> {
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// An empty schema is as good as a new database, but not where a store that the user may read stands beside it: then
-/// the search path is another one than before, and with a new store every key would be refused.
+/// Refuses an empty schema if another schema, which the user may read, holds a store. Then the search path has changed,
+/// and a new store would refuse every key. Otherwise an empty schema counts as a new database.
 async fn check_other_schemas(db: &Client, database: &str) -> Result<(), OpenError> {
     let sql = "SELECT table_schema::text, current_schema()::text FROM information_schema.columns
                WHERE table_name = 'meta' AND column_name = 'fold_key_version'
@@ -195,11 +194,11 @@ fn judge(row: &Row, database: &str) -> Result<Found, OpenError> {
     })
 }
 
-/// Applies the migrations that the database lacks, all or none of them. Of several nodes that start
-/// at once one does it, and the others wait for it.
+/// Applies the migrations that the database lacks, all or none of them. If several nodes start at once, one migrates,
+/// and the others wait for it.
 async fn migrate(db: &Client, database: &str) -> Result<(), OpenError> {
     let failed = |error: Error| of_tables(database, &error);
-    // However long a migration takes, and however long another node takes for it.
+    // A migration, here or in another node, may take any time.
     db.batch_execute("SET statement_timeout = 0").await.map_err(failed)?;
     make_meta(db).await.map_err(failed)?;
     db.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(failed)?;
@@ -227,9 +226,8 @@ async fn migrate(db: &Client, database: &str) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Makes the fold keys of companies anew, if an older program made them. Nodes of that program go on
-/// meanwhile and afterwards: whoever writes a company's own row holds the version first, and finds
-/// that it is another's.
+/// Makes the fold keys of companies again, if an older program made them. Nodes of that program go on meanwhile and
+/// afterwards: a writer of a company's own row locks the version first, and finds that it has changed.
 async fn renew_fold_keys(db: &Client) -> Result<(), Error> {
     let own = i64::from(FOLD_KEY_VERSION);
     let sql = "SELECT fold_key_version FROM meta WHERE only_row = 1";
@@ -248,7 +246,7 @@ async fn renew_fold_keys(db: &Client) -> Result<(), Error> {
         after = last.unwrap_or_default();
         let (mut ids, mut keys): (Vec<String>, Vec<String>) = Default::default();
         for row in &page {
-            // What is no name has no key; `verify` tells of it.
+            // A text that is no valid name has no key. `verify` reports it.
             if let Ok(name) = Name::stored(row.try_get(1)?) {
                 ids.push(row.try_get(0)?);
                 keys.push(name.fold_key());
@@ -265,7 +263,7 @@ async fn renew_fold_keys(db: &Client) -> Result<(), Error> {
     db.batch_execute("COMMIT").await
 }
 
-/// IF NOT EXISTS looks before it makes, so two nodes may still meet.
+/// IF NOT EXISTS checks before it makes the table, so two nodes may still collide.
 async fn make_meta(db: &Client) -> Result<(), Error> {
     let mut attempts = 1..ATTEMPTS;
     loop {

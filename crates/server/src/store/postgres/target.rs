@@ -1,5 +1,5 @@
-//! Where the database is: the URL, read as libpq reads it as far as that makes sense, and one
-//! connection to it. The URL itself is shown by nothing, since it may hold a password.
+//! The address of the database: the URL, with libpq's meaning as far as that makes sense, and one connection to it. The
+//! URL itself is never shown, since it may hold a password.
 
 use std::{
     borrow::Cow,
@@ -26,23 +26,23 @@ use super::{
     tls::{self, Trust},
 };
 
-/// How the connection is kept track of where the URL says nothing: a peer that is gone is noticed
-/// within half a minute, also while nothing is sent.
+/// The keepalive of a connection where the URL names none. A lost peer is noticed within half a minute,
+/// also while nothing is sent.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
 
-/// What drives a connection and tells what the server says unasked.
+/// The future that moves a connection's bytes, and receives the server's own messages.
 pub(super) type Driver = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
-/// A database on a server, or on whichever of several servers takes connections.
+/// A database on one server, or on any of several servers that accepts connections.
 #[derive(Clone)]
 pub(super) struct Target {
     /// One per host, in the order in which they are tried.
     configs: Vec<Config>,
     tls: MakeRustlsConnect,
-    /// `db.example.com:5432`.
+    /// For example `db.example.com:5432`.
     server: String,
     database: String,
     connect_timeout: Duration,
@@ -54,7 +54,7 @@ impl fmt::Debug for Target {
     }
 }
 
-/// What people call it.
+/// The name for people.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.database, self.server)
@@ -65,7 +65,7 @@ impl Target {
     pub(super) fn parse(url: &str, connect_timeout: Duration) -> Result<Self, OpenError> {
         let (url, ssl) = take_ssl(url)?;
         let mut config = Config::from_str(&url).map_err(|error| {
-            // Its first part says no more than that something is wrong.
+            // The error's first part only says that something is wrong.
             let cause = error.into_source().map(|cause| cause.to_string());
             OpenError::Url(cause.map_or_else(|| "it cannot be read".to_owned(), in_our_words))
         })?;
@@ -91,7 +91,7 @@ impl Target {
         })
     }
 
-    /// The same as an application of another name.
+    /// The same target with another application name.
     pub(super) fn named(mut self, application: &str) -> Self {
         for config in &mut self.configs {
             config.application_name(application);
@@ -99,12 +99,12 @@ impl Target {
         self
     }
 
-    /// How long connecting takes at most.
+    /// The longest time that connecting may take.
     pub(super) fn connect_timeout(&self) -> Duration {
         self.connect_timeout
     }
 
-    /// A connection of its own, outside of any pool.
+    /// A connection outside of any pool.
     pub(super) async fn connect(&self) -> Result<(Client, Driver), OpenError> {
         self.try_connect().await.map_err(|error| match error {
             Some(error) => OpenError::of_connecting(&self.server, &error),
@@ -115,10 +115,10 @@ impl Target {
         })
     }
 
-    /// Tries each host in turn; else what the last one that answered said.
+    /// Tries one host after the other. If none accepts, the error is that of the last host that answered.
     ///
-    /// The driver could do that by itself, but it waits for ever for a server that takes a connection
-    /// and then says nothing, as one does whose disk hangs.
+    /// The driver could do this, but it waits for ever for a server that accepts a connection and then sends nothing,
+    /// for example because its disk hangs.
     async fn try_connect(&self) -> Result<(Client, Driver), Option<Error>> {
         let each = self.connect_timeout / u32::try_from(self.configs.len()).unwrap_or(u32::MAX);
         let mut said = None;
@@ -133,7 +133,7 @@ impl Target {
     }
 }
 
-/// How a pool makes its connections.
+/// Makes the connections of a pool.
 impl Connect for Target {
     fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
         Box::pin(async move {
@@ -150,7 +150,7 @@ impl Connect for Target {
                     Ok((client, tokio::spawn(driving)))
                 }
                 Err(Some(error)) => Err(error),
-                // All time is over, which the pool is about to find out itself.
+                // The time is over, which the pool will notice itself.
                 Err(None) => std::future::pending().await,
             }
         })
@@ -161,7 +161,7 @@ fn host_count(config: &Config) -> usize {
     config.get_hosts().len().max(config.get_hostaddrs().len())
 }
 
-/// The configuration for one of the hosts alone.
+/// The configuration for one of the hosts.
 fn of_host(config: &Config, host: usize) -> Config {
     let mut one = Config::new();
     match config.get_hosts().get(host) {
@@ -218,8 +218,7 @@ enum Mode {
 }
 
 impl Mode {
-    /// As with libpq, `require` checks who signed the certificate where `sslrootcert` says whom to
-    /// believe.
+    /// As with libpq, `require` checks the certificate's authority if `sslrootcert` names the trusted ones.
     fn meaning(self, has_roots: bool) -> (SslMode, Trust) {
         match self {
             Self::Disable => (SslMode::Disable, Trust::Anybody),
@@ -257,7 +256,7 @@ struct Ssl {
     roots: Option<PathBuf>,
 }
 
-/// Takes out of the URL what the driver does not know, or knows only half of.
+/// Takes parameters out of the URL that the driver does not know or knows only in part.
 fn take_ssl(url: &str) -> Result<(String, Ssl), OpenError> {
     let scheme =
         ["postgres://", "postgresql://"].into_iter().find(|scheme| url.starts_with(scheme));
@@ -283,7 +282,7 @@ fn take_ssl(url: &str) -> Result<(String, Ssl), OpenError> {
     Ok((format!("{scheme}{}{mark}{}", &rest[..query], kept.join("&")), ssl))
 }
 
-/// What the driver says of a URL, which repeats none of the values.
+/// The driver's error about a URL, which repeats none of the values.
 fn in_our_words(cause: String) -> String {
     match cause.strip_prefix("invalid value for option `").and_then(|rest| rest.strip_suffix('`')) {
         Some("port") => {
@@ -294,9 +293,9 @@ fn in_our_words(cause: String) -> String {
     }
 }
 
-/// Refuses a URL in which it is in doubt where the password ends: what is behind that would be taken for
-/// the host, and so be shown, and asked of name servers. The driver ends it at the first `@`, libpq at
-/// the first `@` or `/`, other programs at the last `@`.
+/// Refuses a URL in which the end of the password is in doubt. The text behind that end would be taken for the host, so
+/// it would be shown, and sent to name servers. The driver ends the password at the first `@`, libpq at the first `@`
+/// or `/`, other programs at the last `@`.
 fn check_credentials(rest: &str) -> Result<(), OpenError> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let is_plain = match rest.matches('@').count() {
@@ -320,7 +319,7 @@ fn decode(value: &str) -> Result<Cow<'_, str>, OpenError> {
         .map_err(|_| OpenError::Url("a part of it is not UTF-8".to_owned()))
 }
 
-/// Whether nothing travels over a wire on which others listen.
+/// Whether all hosts are on this machine, so that nobody can listen on the wire.
 fn is_local(config: &Config) -> bool {
     let is_here = |host: &Host| match host {
         Host::Tcp(name) => {

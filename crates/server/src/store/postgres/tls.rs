@@ -1,4 +1,4 @@
-//! Which servers are trusted: TLS as `sslmode` and `sslrootcert` ask for it.
+//! The servers that are trusted: TLS by `sslmode` and `sslrootcert`.
 
 use std::{path::Path, sync::Arc};
 
@@ -15,18 +15,18 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::OpenError;
 
-/// What a server has to show.
+/// The proof that a server has to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// Nothing: whoever sits in between can read along.
+    /// None. A machine in between can read along.
     Anybody,
-    /// A certificate of a trusted authority, whatever its name.
+    /// A certificate of a trusted authority, with any name.
     Authority,
     /// A certificate of a trusted authority for the host's name.
     Name,
 }
 
-/// TLS towards the server; `roots` is a PEM file of trusted authorities, else this machine's count.
+/// TLS towards the server. `roots` is a PEM file of trusted authorities. Without it, this machine's authorities count.
 pub(super) fn connector(
     trust: Trust,
     roots: Option<&Path>,
@@ -72,7 +72,7 @@ fn read_roots(file: Option<&Path>) -> Result<RootCertStore, String> {
     if store.is_empty() { Err("it holds no PEM certificate".to_owned()) } else { Ok(store) }
 }
 
-/// Checks who signed the certificate, and not whose it is.
+/// Checks the certificate's authority, and not its name.
 #[derive(Debug)]
 struct AnyName(Arc<WebPkiServerVerifier>);
 
@@ -88,7 +88,7 @@ impl ServerCertVerifier for AnyName {
         let verified =
             self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            // The name is looked at last, so that all else is right.
+            // The verifier checks the name last, so everything else is valid.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -119,7 +119,7 @@ impl ServerCertVerifier for AnyName {
     }
 }
 
-/// Encrypts, and trusts any certificate: what `prefer` and `require` mean.
+/// Encrypts, and trusts any certificate, as `prefer` and `require` ask for.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

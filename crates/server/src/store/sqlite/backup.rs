@@ -1,4 +1,4 @@
-//! Copies of a data directory's database, and the way back; and new databases, which come about likewise.
+//! Copies of a data directory's database and restoring them, and new databases, which are made in the same way.
 
 use std::{
     fs::{self, File},
@@ -23,19 +23,18 @@ use crate::{
     store::{StoreError, sound},
 };
 
-/// Keys that are read at once: each has up to 70 kB.
+/// Keys that one query reads. Each has up to 70 kB.
 const PAGE: u32 = 100;
 
 /// Writes a consistent copy of the data, also of a running server's, to a new file.
 ///
-/// The copy is one file that only its owner may read; it appears under its name when it is whole
-/// and on disk.
+/// The copy is one file that only its owner may read. It gets its name when it is complete and on disk.
 pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
     let (db, source, data_dir) = open_whole(dir)?;
     let _kept = source.keep(data_dir);
     let path = with_suffix(to, ".partial");
     if to.exists() {
-        // Perhaps that of a copy which was killed as soon as it had its name.
+        // The partial file may be that of a copy that was killed right after it got its name.
         _ = remove_copy(&path);
         return Err(OpenError::Exists(to.to_owned()));
     }
@@ -49,20 +48,20 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
         .map_err(|error| OpenError::from_io(parent, &error))
 }
 
-/// The same as a file beside the data that has no name any more, to be read once: it needs room on disk,
-/// not in memory, and goes away by itself.
+/// Writes a copy to a file beside the data that has no name any more, to be read once. The copy needs disk space, not
+/// memory, and the system deletes it when it is closed.
 pub fn backup_nameless(dir: &Path) -> Result<File, OpenError> {
     let (db, source, data_dir) = open_whole(dir)?;
     let suffix = format!("{BACKUP}{}", std::process::id());
     let partial = Partial::make(with_suffix(&data_dir.database(), &suffix))?;
-    // What is locked by now is no left-over to anybody.
+    // The partial file is locked now, so no other program takes it for a left-over.
     let _kept = source.keep(data_dir);
     partial.fill(&db)?;
     File::open(&partial.path).map_err(|error| OpenError::from_io(&partial.path, &error))
 }
 
-/// Makes a new store in a directory without one. It is whole when it gets its name, so that an empty file of that
-/// name is one that was emptied.
+/// Makes a new store in a directory without one. The database gets its name when it is complete. So an empty file of
+/// that name was emptied later.
 pub(super) fn make(data_dir: &DataDir) -> Result<(), OpenError> {
     let partial = Partial::make(data_dir.new_database())?;
     let mut db = connect(&partial.path)?;
@@ -74,8 +73,8 @@ pub(super) fn make(data_dir: &DataDir) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The database of a directory that holds one, and the directory's lock: once that is gone, a restore finds
-/// the connection.
+/// The database of a directory that holds one, and the directory's lock. After the lock is dropped, a restore
+/// finds the open connection.
 fn open_whole(dir: &Path) -> Result<(Connection, Source, DataDir), OpenError> {
     let data_dir = DataDir::lock(dir, false)?;
     if !data_dir.find_store()? {
@@ -89,20 +88,20 @@ fn open_whole(dir: &Path) -> Result<(Connection, Source, DataDir), OpenError> {
     Ok((db, source, data_dir))
 }
 
-/// What a restore did. Nobody opens the store for as long as this lives.
+/// The result of a restore. No other program opens the store while this lives.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Restored {
-    /// The new epoch.
     pub epoch: u64,
-    /// Where the replaced database is kept.
+    /// The file of the replaced database.
     pub kept: Option<PathBuf>,
     data_dir: DataDir,
     _serving: Option<ServeLock>,
 }
 
 impl Restored {
-    /// Shows the keys that came back to life, by id: not revoked in the backup, but revoked or unknown in
-    /// the store that it replaced, if there was one. Some may have expired.
+    /// Shows the keys that the restore made valid again, by id: keys that are not revoked in the backup, but were
+    /// revoked or unknown in the replaced store, if there was one. Some of them may have expired.
     pub fn revived(&self, mut show: impl FnMut(&Key)) -> Result<(), OpenError> {
         let path = self.data_dir.database();
         let is_empty = |path: &&Path| fs::metadata(path).is_ok_and(|found| is_empty(&found));
@@ -123,8 +122,8 @@ impl Restored {
     }
 }
 
-/// Puts a backup into an empty directory or, if asked to, in the place of a store that nobody uses. A
-/// restore that was broken off leaves what was there before, and the next one cleans up after it.
+/// Restores a backup into an empty directory or, with `replace`, over a store that no program uses. A restore that is
+/// killed leaves the old store, and the next restore cleans up.
 pub fn restore(dir: &Path, from: &Path, replace: bool) -> Result<Restored, OpenError> {
     let data_dir = DataDir::lock(dir, false)?;
     left_overs::remove(dir)?;
@@ -135,14 +134,15 @@ pub fn restore(dir: &Path, from: &Path, replace: bool) -> Result<Restored, OpenE
     if !replaces {
         data_dir.check_empty()?;
     }
-    // Where there was never a server none can be running, and a lock alone would say that a store was lost.
+    // Without a lock file no server can be running. Taking the lock would make the file, which would
+    // say that a store was lost.
     let may_be_served = replaces || data_dir.has_serve_lock();
     let serving = may_be_served.then(|| data_dir.lock_serving()).transpose()?;
     let (epoch, kept) = restore_locked(&data_dir, from, replaces)?;
     Ok(Restored { epoch, kept, data_dir, _serving: serving })
 }
 
-/// Answers the new epoch, and where the old database is kept.
+/// Returns the new epoch, and the file of the old database.
 fn restore_locked(
     data_dir: &DataDir,
     from: &Path,
@@ -155,7 +155,7 @@ fn restore_locked(
     let epoch = backup_epoch.max(replaced.unwrap_or(0)) + 1;
     let engine_failed = |error| OpenError::from_engine(&partial.path, &error);
     new.execute("UPDATE meta SET epoch = ?1", [super::integer(epoch)]).map_err(engine_failed)?;
-    // The rename takes one file, so everything has to be in it.
+    // The rename moves one file, so all data has to be in it.
     new.pragma_update(None, "journal_mode", "DELETE").map_err(engine_failed)?;
     new.close().map_err(|(_, error)| engine_failed(error))?;
 
@@ -168,7 +168,7 @@ fn restore_locked(
     Ok((epoch, kept))
 }
 
-/// Opens the copy of a backup, if it is whole, as a database of this program's schema; with its epoch.
+/// Opens the copy of a backup, checks it and brings it to this program's schema. Returns its epoch too.
 fn open_copy(path: &Path) -> Result<(Connection, u64), OpenError> {
     let mut db = connect(path)?;
     check(&db, path)?;
@@ -177,12 +177,12 @@ fn open_copy(path: &Path) -> Result<(Connection, u64), OpenError> {
     Ok((db, epoch))
 }
 
-/// Answers the old store's epoch, and makes sure that it is one file which nobody uses: a write-ahead
-/// log left behind would be taken for the new database's.
+/// Returns the old store's epoch, and makes sure that it is one file that no program uses: a write-ahead log beside it
+/// would be taken for the new database's log.
 fn retire(data_dir: &DataDir) -> Result<u64, OpenError> {
     let path = data_dir.database();
     if fs::metadata(&path).is_ok_and(|found| is_empty(&found)) {
-        // All that is left may be in the log beside it, which would be taken for the new database's.
+        // The log beside it may hold the remaining data, and would be taken for the new database's log.
         if with_suffix(&path, "-wal").exists() {
             return Err(OpenError::Empty(path));
         }
@@ -192,7 +192,7 @@ fn retire(data_dir: &DataDir) -> Result<u64, OpenError> {
     let mut old = connect(&path)?;
     schema::migrate(&mut old, &path, MIGRATIONS)?;
     let epoch = read_epoch(&old, &path)?;
-    // This needs the database for itself alone, so it also finds commands that hold no lock.
+    // This needs the database for itself, so it also finds commands that hold no lock.
     old.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(failed)?;
     old.close().map_err(|(_, error)| failed(error))?;
     if with_suffix(&path, "-wal").exists() {
@@ -201,7 +201,7 @@ fn retire(data_dir: &DataDir) -> Result<u64, OpenError> {
     Ok(epoch)
 }
 
-/// Refuses what is no whole database of ours.
+/// Refuses a file that is no intact database of this program.
 fn check(db: &Connection, path: &Path) -> Result<(), OpenError> {
     let failed = |error| OpenError::from_engine(path, &error);
     if schema::inspect(db, path, MIGRATIONS)? == Found::Empty {
@@ -220,13 +220,13 @@ fn check(db: &Connection, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Makes sure that all keys can be read, before it is too late.
+/// Reads the epoch, after reading all keys, so that unreadable keys are found before anything is replaced.
 fn read_epoch(db: &Connection, path: &Path) -> Result<u64, OpenError> {
     each_key(db, path, |_| Ok(()))?;
     meta::epoch(db).map_err(|error| unreadable(path, &error))
 }
 
-/// Shows every key, by id. Few of them are in memory at once.
+/// Shows every key, by id. Only a few are in memory at the same time.
 fn each_key(
     db: &Connection,
     path: &Path,
@@ -254,7 +254,7 @@ fn unreadable(path: &Path, error: &StoreError) -> OpenError {
     OpenError::Damaged { path: path.to_owned(), cause }
 }
 
-/// Whether a key worked by all its secrets, be it by one that was rotated away since.
+/// Whether all secrets of `key` were valid with `before`.
 fn worked(before: &Key, key: &Key) -> bool {
     let secrets = |key: &Key| [Some(key.secret), key.previous.map(|one| one.digest)];
     let known = secrets(before);
@@ -262,8 +262,8 @@ fn worked(before: &Key, key: &Key) -> bool {
         && secrets(key).iter().all(|one| one.is_none() || known.contains(one))
 }
 
-/// Gives a file a name that nothing has yet. Where the file system has links, the file keeps its
-/// old name as well, so that there is no moment without one.
+/// Gives a file a new name. If the file system has links, the file has its old name too, so that there
+/// is no moment without one.
 fn link_or_rename(from: &Path, to: &Path) -> Result<(), OpenError> {
     let failed = |error| OpenError::from_io(to, &error);
     match fs::hard_link(from, to) {
@@ -274,10 +274,10 @@ fn link_or_rename(from: &Path, to: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// A file on its way to its name; it goes away if it does not get there.
+/// A file that does not have its final name yet. It is deleted if it never gets it.
 struct Partial {
     path: PathBuf,
-    /// Locked for as long as it is written, which tells it from one that was left behind.
+    /// Locked while it is written, which distinguishes it from a left-over.
     _file: File,
 }
 
@@ -289,7 +289,7 @@ impl Partial {
         Ok(Self { path, _file: file })
     }
 
-    /// Writes all that the database holds, as it is at one moment.
+    /// Writes the whole content of the database, as of one moment.
     fn fill(&self, db: &Connection) -> Result<(), OpenError> {
         let copied = db.execute("VACUUM INTO ?1", [utf8(&self.path)?]);
         copied.map(|_| ()).map_err(|error| OpenError::from_engine(&self.path, &error))
@@ -309,7 +309,7 @@ impl Partial {
 
     fn become_new(self, to: &Path) -> Result<(), OpenError> {
         self.sync()?;
-        // What still has the partial name afterwards goes with `self`.
+        // Dropping `self` removes the partial name.
         link_or_rename(&self.path, to)
     }
 

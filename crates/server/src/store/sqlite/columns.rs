@@ -1,4 +1,4 @@
-//! Reading columns. A column that does not hold what it should is damage.
+//! Reading columns. A column with an invalid value is damage.
 
 use rusqlite::Row;
 
@@ -10,7 +10,7 @@ use crate::{
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
-/// The revision matched, so the rows that the plan saw must be there.
+/// Checks that one row was written. The revision matched, so the rows that the plan read must exist.
 pub(super) fn one_row(written: usize) -> Result<()> {
     if written == 1 {
         Ok(())
@@ -19,7 +19,6 @@ pub(super) fn one_row(written: usize) -> Result<()> {
     }
 }
 
-/// Reads all rows of a query.
 pub(super) fn collect<T>(
     mut rows: rusqlite::Rows<'_>,
     read: impl Fn(&Row<'_>) -> Result<T>,
@@ -57,7 +56,7 @@ pub(super) fn company_id(row: &Row<'_>, column: &str) -> Result<CompanyId> {
     Ok(CompanyId::parse(column, &text(row, column)?)?)
 }
 
-/// `revision` is the column that holds the audit's revision.
+/// `revision_column` is the column that holds the audit's revision.
 pub(super) fn audit(row: &Row<'_>, revision_column: &str) -> Result<AuditForm> {
     Ok(AuditForm {
         created_by: text(row, "created_by")?,

@@ -1,4 +1,4 @@
-//! A commit: the steps of a line, each as the statement that makes it.
+//! A commit: the steps of a line, each as a statement.
 
 use rusqlite::Connection;
 
@@ -27,7 +27,7 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    /// Damage where the line does not fit its stream.
+    /// Returns damage if the line does not fit its stream.
     pub(super) fn of(stream: &Stream, line: Line) -> Result<Self> {
         forms::steps(stream, &line)?;
         let said = line.subjects.as_deref().unwrap_or_default();
@@ -80,7 +80,7 @@ pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
     Ok(())
 }
 
-/// The revision that a stream is at; `None` if it does not exist.
+/// The current revision of a stream; `None` if the stream does not exist.
 pub(super) fn at(tx: &Connection, stream: &Stream) -> Result<Option<Revision>> {
     let sql = match stream.kind() {
         StreamKind::COMPANY => "SELECT revision FROM companies WHERE id = ?1",

@@ -1,4 +1,4 @@
-//! Companies, and the statements about their rows. Each runs inside a transaction that its caller began.
+//! Companies, and the statements about their rows. Each statement runs inside a transaction of its caller.
 
 use std::sync::Arc;
 
@@ -107,7 +107,7 @@ impl Companies for SqliteStore {
     }
 }
 
-/// The condition on `column` that leaves covered companies, and the value of its parameter ?1.
+/// The condition on `column` that selects covered companies, and the value of its parameter ?1.
 fn covered(coverage: &Coverage, column: &str) -> (String, Option<String>) {
     let list = forms::encode_coverage(coverage);
     let condition = match list {
@@ -125,8 +125,8 @@ fn list_companies(
     (offset, limit): (u64, u32),
 ) -> Result<Vec<CompanyRow>> {
     let list = forms::encode_coverage(coverage);
-    // Companies that are named are looked up one by one, as SQLite keeps the order of a CROSS JOIN:
-    // a walk along the names would pass all the others.
+    // Named companies are looked up one by one, as SQLite does not reorder a CROSS JOIN. A walk along the names would
+    // visit all other companies.
     let from = match list {
         None => "companies",
         Some(_) => "json_each(?1) AS covered CROSS JOIN companies ON companies.id = covered.value",
@@ -151,7 +151,7 @@ fn list_businesses(
     limit: u32,
 ) -> Result<Vec<(CompanyId, Business)>> {
     let list = forms::encode_coverage(coverage);
-    // As for companies.
+    // See `list_companies`.
     let from = match list {
         None => "businesses JOIN companies ON companies.id = businesses.company_id",
         Some(_) => {
@@ -177,8 +177,8 @@ fn company_ids(
 ) -> Result<Vec<CompanyId>> {
     let (has_row, list) = covered(coverage, "id");
     let (has_log, _) = covered(coverage, "stream_id");
-    // Every id sorts after the empty text. Both halves are read in the order of an index, so a
-    // page looks no further than it must.
+    // Every id sorts after the empty text. Both halves are read in the order of an index, so a page
+    // reads no more than it needs.
     let sql = format!(
         "SELECT id FROM companies WHERE id > ?2 AND {has_row}
          UNION SELECT stream_id FROM changes WHERE stream_kind = 'company' AND stream_id > ?2 AND {has_log}
@@ -376,7 +376,7 @@ pub(super) fn insert_entry(
     }
 }
 
-/// `from` is its rank until now.
+/// `from` is the entry's rank before the update.
 pub(super) fn update_entry(
     tx: &Connection,
     company: &str,

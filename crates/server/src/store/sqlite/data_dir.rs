@@ -1,4 +1,4 @@
-//! The data directory: what may be in it, who may use it, and what is said to people if not.
+//! The data directory: its files, the programs that may use it, and the errors for people.
 
 use std::{
     fmt,
@@ -15,65 +15,58 @@ use crate::store::OTHER_LAYOUT;
 
 /// The database's file name.
 pub const DATABASE: &str = "customer-settings.db";
-/// The name of one that is being made, with which those of the engine's files beside it begin.
+/// The name of a database that is being made. The names of the engine's files beside it begin with it.
 const NEW_DATABASE: &str = "customer-settings.db.new";
-/// The name of the file that the one server of a directory holds.
+/// The name of the file that the one server of a directory locks.
 pub const SERVE_LOCK: &str = "serve.lock";
 
 /// Why a data directory cannot be used: one line for people, which says what to do.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub enum OpenError {
-    /// There is no such directory.
+    /// The directory does not exist.
     NoDirectory(PathBuf),
-    /// There is no such file.
+    /// The file does not exist.
     NoFile(PathBuf),
     /// The path is not a directory.
     NotADirectory(PathBuf),
-    /// The directory holds no store but something else.
+    /// The directory holds other files, and no store.
     NotEmpty {
-        /// The directory.
         dir: PathBuf,
-        /// What it holds.
+        /// The name of another file.
         found: String,
     },
-    /// The directory holds no store but what a restore left there that did not come to its end.
+    /// The directory holds no store, but files of a restore that did not finish.
     Unfinished(PathBuf),
-    /// The directory holds no store, and only reading was asked for.
+    /// The directory holds no store, and the command only reads.
     NoStore(PathBuf),
-    /// The directory held a store, which has lost its database.
+    /// The directory held a store, and its database is missing.
     Lost {
         /// The database's file.
         path: PathBuf,
-        /// What shows that there was a store.
+        /// A file that shows that there was a store.
         found: String,
     },
-    /// The database's file is there, and nothing is in it.
+    /// The database's file exists and is empty.
     Empty(PathBuf),
-    /// The directory holds a store that is not to be replaced.
+    /// The directory holds a store, which must not be replaced.
     HasStore(PathBuf),
     /// A server, or another command, uses the directory or its database.
     InUse(PathBuf),
     /// The file or directory cannot be written.
-    NotWritable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        cause: String,
-    },
-    /// The database is for newer programs only.
+    NotWritable { path: PathBuf, cause: String },
+    /// Only newer programs may use the database.
     TooNew {
-        /// The file.
         path: PathBuf,
         /// The oldest schema number of a program that may use it.
         needs: usize,
         /// The schema number of this program.
         program: usize,
     },
-    /// The database is of an older program, and only reading was asked for.
+    /// The database is of an older program, and the command only reads.
     TooOld {
-        /// The file.
         path: PathBuf,
-        /// Its schema number.
+        /// The database's schema number.
         found: usize,
         /// The schema number of this program.
         program: usize,
@@ -82,20 +75,14 @@ pub enum OpenError {
     OtherLayout(PathBuf),
     /// The file is not a database of this program.
     NotOurs(PathBuf),
-    /// The file is a database, but broken.
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// The file is there already and would be overwritten.
+    /// The file is a damaged database.
+    Damaged { path: PathBuf, cause: String },
+    /// The file exists, and would be overwritten.
     Exists(PathBuf),
-    /// Anything else.
+    /// Any other failure.
     Failed {
-        /// With which file or directory.
+        /// The file or directory that the failure is about.
         path: PathBuf,
-        /// What failed.
         cause: String,
     },
 }
@@ -169,7 +156,7 @@ impl fmt::Display for OpenError {
 }
 
 impl OpenError {
-    /// About stores that other versions of the program made.
+    /// The message about a store that another version of the program made.
     fn write_other_version(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooNew { path, needs, program } => write!(
@@ -191,7 +178,7 @@ impl OpenError {
         }
     }
 
-    /// What is said of a database that was there and is not whole any more.
+    /// The message about a database that is missing or not whole.
     fn write_broken(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost { path, found } => write!(
@@ -236,7 +223,7 @@ impl OpenError {
                 Self::NotWritable { path, cause }
             }
             io::ErrorKind::AlreadyExists => Self::Exists(path),
-            // What is to be made has no directory to be made in.
+            // The directory of the new file does not exist.
             io::ErrorKind::NotFound => match path.parent().filter(|parent| !parent.exists()) {
                 Some(parent) if !parent.as_os_str().is_empty() => {
                     Self::NoDirectory(parent.to_owned())
@@ -266,7 +253,7 @@ impl OpenError {
                 Self::NotWritable { path, cause }
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse(path),
-            // The file itself was opened, so it is those that belong beside it.
+            // The file itself was opened, so the failure is about the files beside it.
             Some(ErrorCode::CannotOpen) if File::open(&path).is_ok() => Self::NotWritable {
                 path: path.parent().unwrap_or(&path).to_owned(),
                 cause: "the engine's log has no place there beside the database".to_owned(),
@@ -275,7 +262,7 @@ impl OpenError {
         }
     }
 
-    /// The same about the file that a copy was made of: the one that people know.
+    /// The same error about the original of a copy, which people know.
     pub(super) fn of_original(self, path: &Path) -> Self {
         let path = path.to_owned();
         match self {
@@ -288,8 +275,8 @@ impl OpenError {
     }
 }
 
-/// A data directory of which nobody else opens, makes or replaces the store for as long as this
-/// lives. The lock is on the directory itself, so that an empty one stays empty.
+/// A data directory whose store no other program opens, makes or replaces while this lives. The lock is on the
+/// directory itself, so that an empty directory stays empty.
 #[derive(Debug)]
 pub(super) struct DataDir {
     path: PathBuf,
@@ -323,12 +310,12 @@ impl DataDir {
         self.database().exists()
     }
 
-    /// Whether there is a store, or else nothing at all. A store that lost its database is neither: whoever made a
-    /// new one in its place would refuse every key.
+    /// Whether there is a store. If there is none, the directory must be empty: a new store in the place of a lost
+    /// one would refuse every key.
     pub(super) fn find_store(&self) -> Result<bool, OpenError> {
         let path = self.database();
         match fs::metadata(&path) {
-            // The engine would take away the log beside it, which may be all that is left.
+            // The engine would delete the log beside it, which may hold all that is left.
             Ok(found) if is_empty(&found) => Err(OpenError::Empty(path)),
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -349,8 +336,8 @@ impl DataDir {
         }
     }
 
-    /// Refuses a directory that holds anything but what belongs to an empty one: a volume's
-    /// `lost+found`, a server's lock, and a store that was never finished.
+    /// Refuses a directory unless it is empty, except for a volume's `lost+found`, a server's lock file, and a
+    /// store that was never finished.
     pub(super) fn check_empty(&self) -> Result<(), OpenError> {
         let is_of_empty = |found: &str| {
             found == "lost+found" || found == SERVE_LOCK || found.starts_with(NEW_DATABASE)
@@ -373,12 +360,12 @@ impl DataDir {
         found.map(name).collect()
     }
 
-    /// Where a store is made; it gets its name when it is whole.
+    /// The path at which a new store is made. It gets its final name when it is complete.
     pub(super) fn new_database(&self) -> PathBuf {
         self.path.join(NEW_DATABASE)
     }
 
-    /// Puts changed names on disk.
+    /// Syncs changed names to disk.
     pub(super) fn sync(&self) -> Result<(), OpenError> {
         self.handle.sync_all().map_err(|error| self.failed(&error))
     }
@@ -387,7 +374,7 @@ impl DataDir {
         self.path.join(SERVE_LOCK).exists()
     }
 
-    /// Keeps servers out, or says that there is one.
+    /// Stops other programs from serving, or returns the error that one does.
     pub(super) fn lock_serving(&self) -> Result<ServeLock, OpenError> {
         let path = self.path.join(SERVE_LOCK);
         let failed = |error| OpenError::from_io(&path, &error);
@@ -410,13 +397,13 @@ impl DataDir {
     }
 }
 
-/// Held by the one server of a data directory; the system lets go of it if the program dies.
+/// The lock of the one server of a data directory. The system releases it if the program dies.
 #[derive(Debug)]
 pub(super) struct ServeLock {
     _file: File,
 }
 
-/// Whether the engine would take a file for one that nothing was ever written to; one byte counts as none.
+/// Whether the engine would take the file for a new one. A file of one byte counts as empty.
 pub(super) fn is_empty(found: &Metadata) -> bool {
     found.is_file() && found.len() <= 1
 }

@@ -1,8 +1,7 @@
-//! The files of an open database: whether they still stand where they were opened, and whether their
-//! disk gives what is on it. The engine asks neither: it goes on writing to a file that was deleted, and
-//! takes a page that cannot be read for a damaged one.
+//! The files of an open database: whether their names still belong to them, and whether their disk can be read. The
+//! engine checks neither: it goes on writing to a deleted file, and takes a page that cannot be read for damage.
 //!
-//! Knows no SQL.
+//! This file knows no SQL.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -14,18 +13,18 @@ use std::{
 
 use crate::{catalog::error::Cause, store::StoreError};
 
-/// What disks are read in, and what memory must be aligned to for that.
+/// The size in which disks are read, and to which memory must be aligned for that.
 const BLOCK: usize = 4_096;
-/// How many places of the file are read to see whether the disk gives any.
+/// The number of places in the file that are read to check the disk.
 const TRIALS: u64 = 8;
 
-/// What the names stood for when the database was opened.
+/// The files that the names belonged to when the database was opened.
 pub(super) struct Files {
     names: Vec<(PathBuf, Identity)>,
-    /// Open for as long as the connections are, and closed after them: whoever closes a file takes all
-    /// locks from it that its process has there, those of the engine among them.
+    /// Open for as long as the connections are, and closed after them: closing a file releases all locks that its
+    /// process has on it, also those of the engine.
     database: File,
-    /// Whether the disk did not give something, and was not seen to give anything since.
+    /// Whether a read failed, and no later read succeeded.
     is_suspect: AtomicBool,
 }
 
@@ -42,7 +41,7 @@ impl Identity {
 }
 
 impl Files {
-    /// The database's file and those that the engine keeps beside it, which are there once it was read.
+    /// The database's file and the engine's files beside it, which exist after the first read.
     pub(super) fn of(database: &Path) -> io::Result<Self> {
         let mut names = Vec::new();
         for suffix in ["", "-wal", "-shm"] {
@@ -57,14 +56,14 @@ impl Files {
         Ok(Self { names, database: open_unbuffered(database)?, is_suspect: AtomicBool::new(false) })
     }
 
-    /// Refuses to ask the engine for anything, be it from its own memory, that is only true while its files are in
-    /// their place, and their disk gives what is on it.
+    /// Refuses a request unless the files are in their place and their disk can be read. The engine might answer from
+    /// its memory, which would not be true any more.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         self.check_place()?;
         self.check_disk()
     }
 
-    /// Refuses to go on where a name is gone, or stands for another file.
+    /// Refuses a request if a name is missing, or belongs to another file.
     pub(super) fn check_place(&self) -> Result<(), StoreError> {
         for (path, identity) in &self.names {
             let is_gone = match fs::metadata(path) {
@@ -82,7 +81,7 @@ impl Files {
         Ok(())
     }
 
-    /// What a failure of the engine is in truth: nothing is known to be damaged that cannot be read.
+    /// Finds the true cause of an engine's failure: data that cannot be read is not known to be damaged.
     pub(super) fn judge(&self, error: StoreError) -> StoreError {
         if !matches!(error, StoreError::Damaged(_) | StoreError::Unavailable(_)) {
             return error;
@@ -96,8 +95,8 @@ impl Files {
         }
     }
 
-    /// Refuses to go on while a disk that failed gives nothing yet: what the engine has in memory would
-    /// make it look well.
+    /// Refuses a request while a disk that failed cannot be read: answers from the engine's memory
+    /// would hide the failure.
     fn check_disk(&self) -> Result<(), StoreError> {
         if !self.is_suspect.load(Ordering::Relaxed) {
             return Ok(());
@@ -115,7 +114,7 @@ fn unreadable(path: &Path, error: &io::Error) -> StoreError {
     )))
 }
 
-/// The file as it is on disk where the file system can show that, else as the system remembers it.
+/// Opens the file past the system's cache, if the file system supports that.
 fn open_unbuffered(path: &Path) -> io::Result<File> {
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path);
     match opened {
@@ -124,12 +123,12 @@ fn open_unbuffered(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Why the file cannot be read, if it cannot: for who has no connection to it that goes on.
+/// Checks whether the file can be read, for callers without an open connection to it.
 pub(super) fn read_trial(path: &Path) -> io::Result<()> {
     try_to_read(&open_unbuffered(path)?)
 }
 
-/// Reads a few blocks, spread over the whole file. One that is damaged by itself is hardly among them.
+/// Reads a few blocks, spread over the whole file. A single damaged block is rarely among them.
 fn try_to_read(file: &File) -> io::Result<()> {
     let mut memory = vec![0; 2 * BLOCK];
     let aligned = memory.as_ptr().align_offset(BLOCK);
@@ -137,7 +136,7 @@ fn try_to_read(file: &File) -> io::Result<()> {
     let blocks = file.metadata()?.len() / BLOCK as u64;
     for trial in 0..TRIALS.min(blocks.max(1)) {
         match file.read_at(block, (blocks * trial / TRIALS) * BLOCK as u64) {
-            // Where the disk's blocks are larger it says nothing.
+            // The disk has larger blocks, so this read says nothing.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
             other => _ = other?,
         }
@@ -181,7 +180,7 @@ mod tests {
         let damaged = || StoreError::Damaged(Cause::new("malformed"));
         assert!(matches!(files.judge(damaged()), StoreError::Damaged(_)));
         files.check_disk().unwrap();
-        // A directory cannot be read, as a disk that fails cannot.
+        // A directory cannot be read, like a disk that fails.
         let database = File::open("/").unwrap();
         let dead = Files { database, ..files };
         assert!(matches!(dead.judge(damaged()), StoreError::Unavailable(_)));

@@ -14,14 +14,14 @@ use crate::{
     store::StoreError,
 };
 
-/// Companies that are read at once.
+/// Companies that one query reads.
 const PAGE: u32 = 500;
 
 pub(super) fn version(tx: &Connection) -> rusqlite::Result<u32> {
     tx.query_row("SELECT fold_key_version FROM meta", [], |row| row.get(0))
 }
 
-/// A program of an older rule must not write keys among those of a newer one.
+/// Refuses an older program: it must not write keys among those of a newer rule.
 pub(super) fn check_version(tx: &Connection) -> Result<()> {
     match version(tx).map_err(failure)? {
         FOLD_KEY_VERSION => Ok(()),
@@ -29,7 +29,7 @@ pub(super) fn check_version(tx: &Connection) -> Result<()> {
     }
 }
 
-/// Makes all keys anew, if an older program made them.
+/// Makes all keys again, if an older program made them.
 pub(super) fn renew(tx: &Connection) -> rusqlite::Result<()> {
     if version(tx)? >= FOLD_KEY_VERSION {
         return Ok(());
@@ -43,7 +43,7 @@ pub(super) fn renew(tx: &Connection) -> rusqlite::Result<()> {
         let rows = page.query_map(params![after, PAGE], read)?;
         let companies: Vec<(String, String)> = rows.collect::<rusqlite::Result<_>>()?;
         for (id, name) in &companies {
-            // A text that is no name has no key; `verify` tells of it.
+            // A text that is no valid name has no key. `verify` reports it.
             if let Ok(name) = Name::stored(name) {
                 update.execute(params![id, name.fold_key()])?;
             }
@@ -56,7 +56,7 @@ pub(super) fn renew(tx: &Connection) -> rusqlite::Result<()> {
     tx.execute("UPDATE meta SET fold_key_version = ?1", [FOLD_KEY_VERSION]).map(drop)
 }
 
-/// The company's key, and the version of all.
+/// The company's key, and the version of the rule of all keys.
 pub(super) fn of_company(tx: &Connection, company: &CompanyId) -> Result<Option<(u32, String)>> {
     let sql = "SELECT fold_key FROM companies WHERE id = ?1";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;

@@ -1,4 +1,4 @@
-//! Keys, and the statements about them. Each runs inside a transaction that its caller began.
+//! Keys, and the statements about them. Each statement runs inside a transaction of its caller.
 
 use std::sync::Arc;
 
@@ -139,7 +139,7 @@ pub(super) fn key(tx: &Connection, id: &KeyId) -> Result<Option<(Key, Option<Tim
     Ok(collect(rows, |row| Ok((key_of(row)?, optional_time(row, "last_used_time")?)))?.pop())
 }
 
-/// A conflict where that key is revoked, or is not there.
+/// Returns a conflict if that key is revoked or does not exist.
 pub(super) fn check_live(tx: &Connection, id: Option<&KeyId>) -> Result<()> {
     let Some(id) = id else { return Ok(()) };
     match key(tx, id)? {
@@ -162,10 +162,10 @@ pub(super) fn update(tx: &Connection, base: Revision, after: &Key) -> Result<()>
     }
 }
 
-/// Of keys that have a row or a log.
+/// The ids of keys that have a row or a log.
 pub(super) fn ids(tx: &Connection, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>> {
-    // Every id sorts after the empty text. Both halves are read in the order of an index, so a
-    // page looks no further than it must.
+    // Every id sorts after the empty text. Both halves are read in the order of an index, so a page
+    // reads no more than it needs.
     let sql = "SELECT id FROM keys WHERE id > ?1
                UNION SELECT stream_id FROM changes WHERE stream_kind = 'key' AND stream_id > ?1 ORDER BY id LIMIT ?2";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
@@ -174,7 +174,6 @@ pub(super) fn ids(tx: &Connection, after: Option<&KeyId>, limit: u32) -> Result<
     collect(rows, |row| Ok(KeyId::parse("id", &text(row, "id")?)?))
 }
 
-/// Unknown keys are passed over, and a use never moves back.
 pub(super) fn next_expiry(db: &Connection, after: Timestamp) -> Result<Option<Timestamp>> {
     let sql = "SELECT min(expires_time) FROM keys WHERE revoked_time IS NULL AND expires_time > ?1";
     let found = db
@@ -200,7 +199,7 @@ fn write_key(tx: &Connection, key: &Key) -> Result<()> {
         return Err(StoreError::Taken(Kind::Key, holder.id.to_string()));
     }
     let audit = AuditForm::from(&key.audit);
-    // An upsert and not REPLACE, which would delete the row that others refer to.
+    // An upsert and not REPLACE, which would delete a row that other rows refer to.
     let sql = "INSERT INTO keys
                (id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses,
                 expires_time, staff_id, revoked_time, created_by_key_id, created_by, created_time, last_updated_by, last_updated_time, revision,

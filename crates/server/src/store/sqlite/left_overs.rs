@@ -1,5 +1,5 @@
-//! What restores and backups leave in a data directory when they are killed, by its names, and when it
-//! may go. Whoever asks holds the directory's lock, as every restore does for as long as it lasts.
+//! The files that killed restores and backups leave in a data directory: their names, and when they may be deleted.
+//! Callers hold the directory's lock, as every restore does while it runs.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -10,21 +10,21 @@ use std::{
 
 use super::data_dir::{DATABASE, OpenError};
 
-/// The copy of a backup on its way to the database's name.
+/// The copy of a backup that a restore makes.
 pub(super) const RESTORING: &str = ".restoring";
-/// A copy on its way to standard output, with the process that makes it.
+/// The copy that a backup to standard output makes, with its process id.
 pub(super) const BACKUP: &str = ".backup-";
 /// The database that a restore replaced, with its epoch.
 pub(super) const REPLACED: &str = ".replaced-";
-/// What the engine keeps beside a database.
+/// The files that the engine makes beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Whether a file of that name is part of a restore that did not come to its end.
+/// Whether a file of that name belongs to a restore that did not finish.
 pub(super) fn is_of_restore(name: &str) -> bool {
     name.strip_prefix(DATABASE).is_some_and(|suffix| suffix.starts_with(RESTORING))
 }
 
-/// Removes what was left behind in a data directory.
+/// Deletes the left-overs in a data directory.
 pub(super) fn remove(dir: &Path) -> Result<(), OpenError> {
     let failed = |error| OpenError::from_io(dir, &error);
     let database = dir.join(DATABASE);
@@ -33,15 +33,15 @@ pub(super) fn remove(dir: &Path) -> Result<(), OpenError> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some(suffix) = name.strip_prefix(DATABASE) else { continue };
         if COMPANIONS.iter().any(|companion| suffix.ends_with(companion)) {
-            // They go with the file that they belong to.
+            // The engine's files are deleted with their database.
             continue;
         }
-        // Another name for the database itself was given to it right before it would have been replaced.
+        // A restore that was killed right before the replacement leaves a second name of the database itself.
         if suffix == RESTORING || (suffix.starts_with(REPLACED) && is_same(&path, &database)) {
             remove_with_companions(&path).map_err(failed)?;
         } else if suffix.starts_with(BACKUP) {
             match remove_copy(&path) {
-                // Somebody makes it just now.
+                // Another program makes this copy now.
                 Err(OpenError::InUse(_)) | Ok(()) => {}
                 Err(other) => return Err(other),
             }
@@ -55,8 +55,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
     matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-/// Removes what a copy that was killed left behind: a database, be it without its first page yet, that
-/// nobody writes.
+/// Deletes the copy that a killed program left: a database, perhaps without its first page, that no program writes.
 pub(super) fn remove_copy(path: &Path) -> Result<(), OpenError> {
     let failed = |error| OpenError::from_io(path, &error);
     let file = match File::open(path) {
@@ -77,8 +76,8 @@ pub(super) fn remove_copy(path: &Path) -> Result<(), OpenError> {
     remove_with_companions(path).map_err(failed)
 }
 
-/// Removes a database with the files that the engine keeps beside it, these first: a database without
-/// them is no left-over's.
+/// Deletes a database with the engine's files beside it. The engine's files are deleted first, since without their
+/// database no program would delete them.
 pub(super) fn remove_with_companions(path: &Path) -> io::Result<()> {
     let companions = COMPANIONS.map(|suffix| with_suffix(path, suffix));
     for path in companions.iter().map(PathBuf::as_path).chain([path]) {
@@ -90,7 +89,7 @@ pub(super) fn remove_with_companions(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A file beside another one, whose name goes on.
+/// The path of a file beside another, with a longer name.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -42,7 +42,6 @@ pub(super) fn epoch(tx: &Connection) -> Result<u64> {
     u64::try_from(epoch).map_err(damaged)
 }
 
-/// Epochs only rise.
 fn raise_epoch(tx: &Connection, to: u64) -> Result<()> {
     let sql = "UPDATE meta SET epoch = max(epoch, ?1)";
     tx.execute(sql, [integer(to)]).map(|_| ()).map_err(failure)

@@ -1,5 +1,5 @@
-//! The connections that only read. Each query runs on tokio's blocking threads and sees one
-//! consistent state of the database.
+//! The connections that only read. Each query runs on tokio's blocking threads and reads one consistent
+//! state of the database.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -12,25 +12,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{damaged, data_dir::OpenError, failure, files::Files, only_query, source::Source};
 use crate::{catalog::error::Cause, store::StoreError};
 
-/// The fewest queries that run at once; as many as there are processors, so that work that may take long, which has half
-/// of those, leaves half of these to all else.
+/// The fewest connections. There are as many as processors: long work runs on half of the processors, and so leaves
+/// half of the connections to other requests.
 const FEWEST: usize = 4;
-/// After so many steps of the engine a query looks whether anybody waits for it any more.
+/// After this many steps of the engine, a query checks whether its caller still waits.
 const STEPS: i32 = 1_000;
 
-/// Enough for the upper pages of the indexes: what is read is kept as snapshots, and the file's pages by the
-/// system.
+/// Enough for the upper pages of the indexes. Results are cached as snapshots, and the file's pages by the system.
 const READER_CACHE_KB: i64 = 512;
 
 pub(super) struct Readers {
     idle: Arc<Mutex<Vec<Connection>>>,
     free: Arc<Semaphore>,
-    /// Never written through, since a connection's `data_version` passes its own writes over.
+    /// Never used for writing, since a connection's `data_version` does not count its own writes.
     mark: Arc<Mutex<Connection>>,
     files: Arc<Files>,
 }
 
-/// Those that read, and the one for the mark.
+/// The connections for queries, and the one for the change mark.
 pub(super) struct Connections(Vec<Connection>, Connection);
 
 impl Readers {
@@ -50,7 +49,7 @@ impl Readers {
         }
     }
 
-    /// Runs the query in one read transaction. It ends before long where nobody waits for it any more.
+    /// Runs the query in one read transaction. The query ends soon after its caller stops waiting.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -74,7 +73,7 @@ impl Readers {
         answer
     }
 
-    /// A number that changes with every commit of any other connection.
+    /// A number that changes with every commit of another connection.
     pub(super) async fn change_mark(&self) -> Result<u64, StoreError> {
         let (mark, files) = (Arc::clone(&self.mark), Arc::clone(&self.files));
         let task = tokio::task::spawn_blocking(move || {
@@ -86,7 +85,7 @@ impl Readers {
     }
 }
 
-/// Says, when it is dropped, that nobody waits any more.
+/// Tells the query, when it is dropped, that nobody waits any more.
 #[derive(Default)]
 struct Caller(Arc<AtomicBool>);
 
@@ -118,7 +117,7 @@ fn read_mark(db: &Connection) -> Result<u64, StoreError> {
     u64::try_from(version).map_err(damaged)
 }
 
-/// A connection on loan; it goes back also when the query panics or nobody waits any more.
+/// A borrowed connection. It is given back even if the query panics or its caller stops waiting.
 struct Lease {
     db: Option<Connection>,
     idle: Arc<Mutex<Vec<Connection>>>,
@@ -134,7 +133,7 @@ impl Lease {
         Ok(Self { db, idle, _permit: permit })
     }
 
-    /// There are as many permits as connections, so there is one.
+    /// There are as many permits as connections, so there is a free connection.
     fn db(&mut self) -> Result<&mut Connection, StoreError> {
         self.db.as_mut().ok_or_else(|| damaged("a permit without a connection"))
     }
@@ -177,7 +176,7 @@ mod tests {
             let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
             db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failure)
         };
-        // More of them than there are connections.
+        // More of these than there are connections.
         for _ in 0..3 * readers.free.available_permits().max(FEWEST) {
             let (begins, begun) = tokio::sync::oneshot::channel();
             let query = move |db: &Connection| {

@@ -1,5 +1,5 @@
-//! Where the connections of a store are opened. What only reads does so where nothing can be written, too:
-//! on a disk that is mounted for reading, in a directory of somebody else.
+//! The place where the connections of a store are opened. Programs that only read can do so where nothing can be
+//! written too: on a disk that is mounted read-only, or in another user's directory.
 
 use std::{
     fs::{self, File},
@@ -17,10 +17,10 @@ use super::{
     left_overs::with_suffix,
 };
 
-/// What has a meaning in a URI, of what may stand in a path.
+/// The characters of a path that have a meaning in a URI.
 const IN_URI: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
-/// Where the connections of a store are opened, and how.
+/// A database file, and the manner in which connections to it are opened.
 pub(super) struct Source {
     path: PathBuf,
     manner: Manner,
@@ -29,28 +29,28 @@ pub(super) struct Source {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Manner {
-    /// Whatever is asked for.
+    /// For reading and writing.
     Write,
-    /// Whatever is asked for but a write, on a disk that takes none of the engine's own either.
+    /// For reading only, on a disk to which the engine cannot write its own files either.
     Read,
-    /// Nobody else has it open, or can: so the engine needs neither its locks nor a log.
+    /// For reading a file that nobody else has open or can open. So the engine needs neither its locks nor a log.
     Still,
 }
 
-/// What must live as long as the connections.
+/// The things that must live as long as the connections.
 pub(super) struct Kept {
     _copy: Option<TempDir>,
     _dir: Option<DataDir>,
 }
 
 impl Source {
-    /// A database, for who writes.
+    /// The source of a program that writes.
     pub(super) fn writable(path: PathBuf) -> Self {
         Self { path, manner: Manner::Write, copy: None }
     }
 
-    /// The database of a directory, for who only reads. Where the engine cannot make its log and the index of that beside the
-    /// database, those that are there say what to do.
+    /// The source of a program that only reads. If the engine cannot make its log and the log's index beside the
+    /// database, the existing ones determine the manner.
     pub(super) fn for_reading(data_dir: &DataDir) -> Result<Self, OpenError> {
         let writable = Self::writable(data_dir.database());
         match writable.connect().and_then(|db| touch(&db, &writable.path)) {
@@ -60,28 +60,27 @@ impl Source {
         let Self { path, .. } = writable;
         let beside = |suffix| fs::metadata(with_suffix(&path, suffix)).ok();
         let holds_rows = |suffix| beside(suffix).is_some_and(|found| found.len() > 0);
-        // Who writes has both for as long as it does; without anybody the engine makes an index in memory.
+        // A writer has both files for as long as it runs. Without a writer, the engine makes an index in memory.
         if beside("-wal").is_some() && beside("-shm").is_some() {
             return Ok(Self { path, manner: Manner::Read, copy: None });
         }
-        // Rows that are in no file but these are only found by an engine that may write.
+        // Only an engine that may write finds rows that are in no file but these.
         if holds_rows("-wal") || holds_rows("-journal") {
             return copied(&path);
         }
         Ok(Self { path, manner: Manner::Still, copy: None })
     }
 
-    /// The database's file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Keeps what the connections need. Others may open the directory from here on, unless nobody must.
+    /// Stores the things that the connections need. From here on other programs may open the directory,
+    /// except in the manner `Still`.
     pub(super) fn keep(self, data_dir: DataDir) -> Kept {
         Kept { _copy: self.copy, _dir: (self.manner == Manner::Still).then_some(data_dir) }
     }
 
-    /// Opens a connection.
     pub(super) fn connect(&self) -> Result<Connection, OpenError> {
         if self.manner == Manner::Write {
             return connect(&self.path);
@@ -108,10 +107,10 @@ impl Source {
 /// Opens a connection to an existing database file, for writing.
 pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     let failed = |error| OpenError::from_engine(path, &error);
-    // Without the default flags: no file is made, and a name is never read as a URI.
+    // Without the default flags, the engine makes no file, and reads no name as a URI.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(failed)?;
-    // Where the file may only be read, the engine would open it for reading without a word.
+    // If the file is read-only, the engine would open it for reading and report nothing.
     if db.is_readonly("main").map_err(failed)? {
         return Err(OpenError::NotWritable {
             path: path.to_owned(),
@@ -127,7 +126,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(db)
 }
 
-/// A file's name for the engine, which takes UTF-8 alone.
+/// A file's name for the engine, which accepts only UTF-8.
 pub(super) fn utf8(path: &Path) -> Result<&str, OpenError> {
     path.to_str().ok_or_else(|| OpenError::Failed {
         path: path.to_owned(),
@@ -135,13 +134,13 @@ pub(super) fn utf8(path: &Path) -> Result<&str, OpenError> {
     })
 }
 
-/// Has the engine look at the files beside the database, which opening it does not.
+/// Has the engine open the files beside the database, which opening the database does not do.
 fn touch(db: &Connection, path: &Path) -> Result<(), OpenError> {
     let version = db.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0));
     version.map(drop).map_err(|error| OpenError::from_engine(path, &error))
 }
 
-/// A copy of the database with its log, where the engine may write.
+/// A copy of the database with its log, in a place where the engine may write.
 fn copied(path: &Path) -> Result<Source, OpenError> {
     let place = std::env::temp_dir();
     let failed = |error: io::Error| OpenError::Failed {

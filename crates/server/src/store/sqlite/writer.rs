@@ -1,8 +1,8 @@
-//! The one connection that writes, and its thread, with group commit: everything that waits goes into
-//! one transaction, each piece of work in a savepoint of its own, and is answered when that transaction
-//! is on disk. What finds the connection free is written at once.
+//! The one connection that writes, and its thread, with group commit. All waiting work goes into one transaction,
+//! each piece in a savepoint of its own, and is answered when the transaction is on disk. If the connection is free,
+//! work is written at once.
 //!
-//! Knows no tables.
+//! This file knows no tables.
 
 use std::{
     io, iter,
@@ -24,7 +24,7 @@ use crate::{
     store::{StoreError, count_write},
 };
 
-/// The most pieces of work that wait; more wait outside, where their deadline can end them.
+/// The most pieces of work in the queue. Further ones wait before it, where their deadline can end them.
 const MAX_QUEUE: usize = 1_024;
 /// The most pieces of work in one transaction.
 const MAX_GROUP: usize = 256;
@@ -39,9 +39,9 @@ struct Job {
     answer: oneshot::Sender<Outcome>,
 }
 
-/// Sends work to the thread; dropping it ends the thread once everything queued is written.
+/// Sends work to the thread. Dropping it ends the thread, after all queued work is written.
 pub(super) struct Writer {
-    /// Locked by whoever writes.
+    /// Locked by the thread that writes.
     db: Arc<Mutex<Connection>>,
     files: Arc<Files>,
     queue: Option<mpsc::Sender<Job>>,
@@ -59,8 +59,8 @@ impl Writer {
         Ok(Self { db, files, queue: Some(queue), thread: Some(thread) })
     }
 
-    /// Runs the work inside a transaction and answers when it is on disk. If the work fails,
-    /// nothing of it is written; whoever stops waiting before its turn comes gives it up.
+    /// Runs the work inside a transaction, and returns when it is on disk. If the work fails, nothing of it is written.
+    /// If the caller stops waiting before the work begins, it is not done.
     pub(super) async fn write(
         &self,
         work: impl FnOnce(&Connection) -> Outcome + Send + 'static,
@@ -75,10 +75,10 @@ impl Writer {
         outcome.try_recv().unwrap_or_else(|_| Err(StoreError::OutcomeUnknown(stopped())))
     }
 
-    /// Writes in the caller's own thread, or gives the job back: threads that wake each other take
-    /// half as long as the disk, so a writer that is alone should not wait for another thread.
+    /// Writes in the caller's thread, or returns the job if another thread writes. Two threads that wake each other
+    /// take half as long as the disk, so a single writer should not wait for another thread.
     fn write_at_once(&self, job: Job) -> Result<(), Job> {
-        // Where tasks have but one thread, nothing else would go on meanwhile.
+        // With a single thread for all tasks, nothing else could run during the write.
         let has_threads = Handle::try_current()
             .is_ok_and(|here| here.runtime_flavor() == RuntimeFlavor::MultiThread);
         if !has_threads {
@@ -115,7 +115,7 @@ fn run(db: &Mutex<Connection>, files: &Files, mut queue: mpsc::Receiver<Job>) {
             write_group(&db, files, jobs.drain(..));
         }
     }
-    // Leaves a small file behind; what is not moved now stays safe in the write-ahead log.
+    // Leaves a small file. Data that is not moved now is safe in the write-ahead log.
     if let Err(error) = lock().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
         tracing::warn!(%error, "the write-ahead log was not emptied on stopping");
     }
@@ -124,10 +124,10 @@ fn run(db: &Mutex<Connection>, files: &Files, mut queue: mpsc::Receiver<Job>) {
 fn write_group(db: &Connection, files: &Files, jobs: impl ExactSizeIterator<Item = Job>) {
     metrics::histogram!(crate::telemetry::STORE_GROUP_SIZE)
         .record(f64::from(u32::try_from(jobs.len()).unwrap_or(u32::MAX)));
-    // What is alone needs no savepoint: the transaction itself is as good.
+    // A single piece of work needs no savepoint, since the transaction does the same.
     let is_alone = jobs.len() == 1;
     let begun = files.check().and_then(|()| run_cached(db, "BEGIN IMMEDIATE").map_err(failure));
-    // Once the transaction is lost, nothing of the group is written and nothing more is tried.
+    // After the transaction failed, nothing of the group is written, and nothing more is tried.
     let mut lost = begun.err();
     let mut outcomes = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -151,7 +151,7 @@ fn write_group(db: &Connection, files: &Files, jobs: impl ExactSizeIterator<Item
         let outcome = outcome.and_then(|()| lost.clone().map_or(Ok(()), Err));
         let outcome = outcome.map_err(|error| files.judge(error));
         count_write(&outcome);
-        // Nobody waits any more where a request's deadline passed.
+        // Nobody waits for the answer after a request's deadline.
         _ = answer.send(outcome);
     }
 }
@@ -185,12 +185,11 @@ fn caught(db: &Connection, work: Work) -> Outcome {
 
 fn commit(db: &Connection, files: &Files) -> Outcome {
     let Err(error) = run_cached(db, "COMMIT") else {
-        // Of what went into a file that nobody will find, nothing is acknowledged.
+        // The data went into a file that was deleted or replaced, so it is not acknowledged.
         return files.check_place().map_err(|_| StoreError::OutcomeUnknown(Cause::new(REPLACED)));
     };
-    // A full disk refuses the pages, of which the one that makes the rest count is the last; a
-    // busy database was not written at all. After anything else (above all a failed sync) the
-    // pages may or may not come back after a power cut.
+    // A full disk refuses pages before the last one, which makes the others count. A busy database is not written at
+    // all. After any other failure (above all a failed sync), the pages may or may not be there after a power cut.
     let certain =
         matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy));
     let rolled_back = roll_back(db);
@@ -239,7 +238,7 @@ mod tests {
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
-    /// Runs all the work in one group: it is queued while the writer is busy.
+    /// Runs all work in one group, by queueing it while the writer is busy.
     async fn in_one_group(writer: &Writer, work: Vec<Work>) -> Vec<Outcome> {
         let (go, gate) = std_mpsc::channel::<()>();
         let (began, begun) = oneshot::channel();
@@ -252,7 +251,7 @@ mod tests {
             begun.await.unwrap();
             let mut all =
                 futures_util::future::join_all(work.into_iter().map(|work| writer.write(work)));
-            // One poll queues all of it.
+            // One poll queues all the work.
             assert!((&mut all).now_or_never().is_none());
             go.send(()).unwrap();
             all.await

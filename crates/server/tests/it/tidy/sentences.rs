@@ -19,7 +19,7 @@ const NOT_YET: &[&str] = &[
     "crates/server/src/service/history.rs",
     "crates/server/src/service/settings.rs",
     "crates/server/src/service/verify.rs",
-    "crates/server/src/store/",
+    "crates/server/src/store/sqlite/schema.rs",
 ];
 
 /// The places that are looked at, and the kinds of files in them.
