@@ -154,8 +154,10 @@ impl Api {
             .unwrap_or_else(|error| unreachable!("{checked}: {error}"));
         let document = openapi::document(descriptors(), &services)
             .unwrap_or_else(|error| unreachable!("{checked}: {error}"));
+        let web = backend.clone().map_response(status::with_short_head);
         let protocols = Arc::new(Protocols {
-            grpc: GrpcWebLayer::new().layer(backend),
+            grpc: backend,
+            grpc_web: GrpcWebLayer::new().layer(BoxCloneSyncService::new(web)),
             pages: pages(docs::router(&document), transcoder),
         });
         let app = service_fn(move |request| {
@@ -233,18 +235,25 @@ fn routes(use_cases: UseCases, limit: usize) -> Routes {
 
 /// Chooses who answers a request by its protocol, which `net` has decided.
 struct Protocols {
-    grpc: GrpcWebService<Backend>,
+    grpc: Backend,
+    grpc_web: GrpcWebService<Backend>,
     pages: Router,
 }
 
 impl Protocols {
     async fn answer(&self, request: Request) -> Response {
         // Before the router looks at the path, since an unknown method over gRPC is UNIMPLEMENTED and not 404.
-        if manner(request.extensions()).protocol != Protocol::Http {
-            let answered = self.grpc.clone().oneshot(request).await;
-            return answered.unwrap_or_else(|never| match never {}).map(Body::new);
-        }
-        let answered = self.pages.clone().oneshot(request).await;
+        let answered = match manner(request.extensions()).protocol {
+            Protocol::Grpc => {
+                let answered = self.grpc.clone().oneshot(request.map(tonic::body::Body::new)).await;
+                return answered.unwrap_or_else(|never| match never {}).map(Body::new);
+            }
+            Protocol::GrpcWeb => {
+                let answered = self.grpc_web.clone().oneshot(request).await;
+                return answered.unwrap_or_else(|never| match never {}).map(Body::new);
+            }
+            Protocol::Http => self.pages.clone().oneshot(request).await,
+        };
         let mut response = answered.unwrap_or_else(|never| match never {});
         if status::is_not_modified(&response) {
             // The router has set the length of an empty body; the length of a 304 would be that of the list.

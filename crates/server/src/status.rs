@@ -15,8 +15,8 @@ use crate::catalog::error::{Error, Kind, MOST_NAMED, Past, Violation};
 mod bounds;
 mod documented;
 
-pub use bounds::MOST_SENT;
 pub(crate) use bounds::quoted;
+pub use bounds::{MOST_SENT, with_short_head};
 pub use documented::{About, DocumentedError, documented_errors};
 
 /// The domain of every `ErrorInfo` of this service.
@@ -519,6 +519,11 @@ pub fn grpc_code(headers: &HeaderMap) -> Option<Code> {
     headers.get(tonic::Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
 }
 
+/// The code of a gRPC answer, if it is known before the answer's body.
+pub fn early_code<B>(response: &Response<B>) -> Option<Code> {
+    grpc_code(bounds::outcome(response))
+}
+
 /// The stable reason of an error, in the extensions of its JSON answer. Over gRPC the head has it.
 #[derive(Clone)]
 struct Reason(String);
@@ -528,13 +533,14 @@ pub fn reason<B>(response: &Response<B>) -> Option<String> {
     if let Some(Reason(reason)) = response.extensions().get() {
         return Some(reason.clone());
     }
-    Some(tonic::Status::from_header_map(response.headers())?.get_details_error_info()?.reason)
+    let status = tonic::Status::from_header_map(bounds::outcome(response))?;
+    Some(status.get_details_error_info()?.reason)
 }
 
 /// Whether the answer says that the client sends too many requests.
 pub fn is_limited<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::TOO_MANY_REQUESTS
-        || grpc_code(response.headers()) == Some(Code::ResourceExhausted)
+        || early_code(response) == Some(Code::ResourceExhausted)
 }
 
 fn respond(protocol: Protocol, status: tonic::Status, http: StatusCode) -> Response<Body> {

@@ -11,7 +11,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http::{Method, Response, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use metrics::{Counter, Gauge, Histogram};
 use tonic::Code;
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, micros},
-    status::{self, Protocol, RequestError, grpc_code},
+    status::{self, Protocol, RequestError, early_code, grpc_code},
     telemetry::{REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT},
 };
 
@@ -205,7 +205,7 @@ impl Record {
     {
         self.route = route;
         self.status = Some(response.status());
-        self.note_grpc_code(response.headers());
+        self.note_grpc_code(early_code(&response));
         if self.asked.is_some() && (self.recorder.log_success || self.outcome().1) {
             self.reason = status::reason(&response);
         }
@@ -222,11 +222,9 @@ impl Record {
         })
     }
 
-    fn note_grpc_code(&mut self, headers: &HeaderMap) {
-        if self.protocol != Protocol::Http
-            && let Some(code) = grpc_code(headers)
-        {
-            self.grpc_code = Some(code);
+    fn note_grpc_code(&mut self, code: Option<Code>) {
+        if self.protocol != Protocol::Http && code.is_some() {
+            self.grpc_code = code;
         }
     }
 
@@ -358,7 +356,7 @@ impl HttpBody for RecordedBody {
             Poll::Ready(None) => self.ended = true,
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(trailers) = frame.trailers_ref() {
-                    self.record.note_grpc_code(trailers);
+                    self.record.note_grpc_code(grpc_code(trailers));
                     self.ended = true;
                 }
             }

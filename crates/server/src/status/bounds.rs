@@ -1,10 +1,14 @@
 //! The parts of a status, cut to the sizes that every client accepts. All statuses of this service are made
 //! here, so none can be too large, for texts of any length.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, convert::Infallible, time::Duration};
 
-use http::HeaderMap;
-use tonic::{Code, Status, metadata::MetadataMap};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, Response};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tonic::{Code, Status, body::Body, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::DOMAIN;
@@ -13,6 +17,10 @@ use crate::catalog::error::Violation;
 /// The most bytes of a status as gRPC sends it. The message is sent twice: with percent signs, and among the
 /// details in base64. gRPC's C core begins to refuse at 8 KiB of headers, and other headers need some room.
 pub const MOST_SENT: usize = 7 * 1_024;
+
+/// The most bytes of a status in the head of an answer over gRPC-Web. nginx takes heads of four KiB, unless it is
+/// configured otherwise, and other headers need some room.
+const MOST_IN_HEAD: usize = 2 * 1_024;
 
 /// The part of these bytes for the message.
 const MOST_MESSAGE_SENT: usize = 3 * 1_024;
@@ -113,4 +121,30 @@ fn shortened(text: &str, most: usize) -> Cow<'_, str> {
 /// A text from the caller's request, for an error. Also for a parser's message, which may quote the request.
 pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
     shortened(text, MOST_QUOTED)
+}
+
+/// The status of an answer, where the head lacks it.
+#[derive(Clone)]
+struct InTrailers(HeaderMap);
+
+/// Moves a long status from the head into the trailers, which gRPC-Web sends as a part of the body.
+pub fn with_short_head(mut response: Response<Body>) -> Response<Body> {
+    let parts = [Status::GRPC_STATUS, Status::GRPC_MESSAGE, Status::GRPC_STATUS_DETAILS];
+    let head = response.headers_mut();
+    let size: usize = parts.iter().filter_map(|name| head.get(name)).map(|part| part.len()).sum();
+    if size <= MOST_IN_HEAD {
+        return response;
+    }
+    let moved = parts.into_iter().filter_map(|name| head.remove(&name).map(|part| (name, part)));
+    let moved: HeaderMap = moved.collect();
+    response.extensions_mut().insert(InTrailers(moved.clone()));
+    let frame = Frame::<Bytes>::trailers(moved);
+    let body = StreamBody::new(stream::iter([Ok::<_, Infallible>(frame)]));
+    response.map(|_| Body::new(body))
+}
+
+/// The headers of an answer over gRPC that say how the call ended.
+pub(super) fn outcome<B>(response: &Response<B>) -> &HeaderMap {
+    let moved = response.extensions().get::<InTrailers>();
+    moved.map_or_else(|| response.headers(), |InTrailers(moved)| moved)
 }

@@ -1,5 +1,6 @@
 //! Answers and refusals stay within the defaults of clients, independent of the amount of data.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -57,6 +58,41 @@ async fn an_order_that_is_all_wrong_is_refused_in_a_few_words() {
     let twice = order(&[&ids[..500], &ids[..500]].concat());
     let refusal = server.refusal(&secret, "ReorderEntries", twice).await;
     assert_eq!(refusal.message.matches(" and 495 more").count(), 2, "{}", refusal.message);
+}
+
+#[tokio::test]
+async fn a_long_refusal_over_grpc_web_leaves_its_head_short_enough_for_proxies() {
+    let (server, secret, _) = full().await;
+    let method = method("ReorderEntries");
+    let others: Vec<String> = (0..1_000).map(|i| long_id(&format!("none_{i:03}_"))).collect();
+    for (kind, ids, is_long) in [
+        ("application/grpc-web", others.as_slice(), true),
+        ("application/grpc-web-text", others.as_slice(), true),
+        ("application/grpc-web", &[], false),
+    ] {
+        let message = frame(&method.encode(&order(ids)));
+        let body = if kind.ends_with("text") { STANDARD.encode(&message).into() } else { message };
+        let call = server.post(&method.path).bearer(&secret).header("content-type", kind);
+        let answer = call.header("accept", kind).body(body).send().await;
+        assert_eq!(answer.status, 200);
+        let head: usize =
+            answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        assert!(head < 3 * 1_024, "{head} bytes");
+        assert_eq!(answer.header("grpc-status"), (!is_long).then_some("3"));
+        if is_long {
+            let body = if kind.ends_with("text") {
+                STANDARD.decode(&answer.body).unwrap()
+            } else {
+                answer.body.to_vec()
+            };
+            let trailers = String::from_utf8(body[5..].to_vec()).unwrap();
+            assert!(body[0] == 0x80 && trailers.contains("grpc-status:3\r\n"), "{trailers}");
+            assert!(trailers.contains("grpc-status-details-bin:"), "{trailers}");
+        }
+    }
+    let code = "protocol=\"grpc-web\",method=\"/customersettings.v1.EntryService/ReorderEntries\",code=\"InvalidArgument\"";
+    let metrics = server.get("/metrics").send().await.text().to_owned();
+    assert!(metrics.lines().any(|line| line.contains(code)), "{metrics}");
 }
 
 #[tokio::test]
