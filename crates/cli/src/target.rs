@@ -4,13 +4,7 @@
 //! This file knows methods and messages only by their descriptors, so a command is a method's name and its
 //! request as JSON. Knows no command.
 
-use std::{
-    error::Error,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use customer_settings_server::{
@@ -26,7 +20,6 @@ use tonic::{
     body::Body,
     client::Grpc,
     metadata::{Ascii, MetadataValue},
-    transport::{Certificate, ClientTlsConfig, Endpoint},
 };
 use tower::{ServiceExt, util::BoxCloneSyncService};
 
@@ -42,13 +35,14 @@ mod key;
 mod names;
 mod readiness;
 mod refusal;
+mod remote;
 
 pub(crate) use names::FieldNames;
 pub(crate) use readiness::readiness;
+use remote::Remote;
 
 const SERVER: &str = "CUSTOMER_SETTINGS_SERVER";
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The delay before each repetition.
 const RETRY_DELAYS: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1_000)];
@@ -62,8 +56,8 @@ const HERE: [&str; 3] = ["data_dir", "database_url", "database_url_file"];
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Where")]
 pub(crate) struct Target {
-    /// A running server, such as https://settings.example.com or http://127.0.0.1:8080
-    /// [env: CUSTOMER_SETTINGS_SERVER]
+    /// A running server, such as http://127.0.0.1:8080, https://settings.example.com or, behind a proxy,
+    /// https://example.com/settings [env: CUSTOMER_SETTINGS_SERVER]
     #[arg(
         long, value_name = "URL", value_parser = parse_server,
         conflicts_with_all = HERE,
@@ -87,16 +81,18 @@ pub(crate) struct Target {
     pub(crate) output: Output,
 }
 
+/// Parses the URL of a server. A path of the URL comes before the paths of the methods, without a `/` at its end.
 pub(crate) fn parse_server(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|_| "this is not a URL")?;
     let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
     match uri.scheme_str() {
         Some("http" | "https") if has_user => Err("a key does not belong into the URL".to_owned()),
-        Some("http" | "https") if matches!(uri.path(), "" | "/") && uri.query().is_none() => {
-            Ok(uri)
+        Some("http" | "https") if uri.query().is_some() || text.contains('#') => {
+            Err("give scheme, host, port and path alone, without a query".to_owned())
         }
         Some("http" | "https") => {
-            Err("give scheme, host and port alone: gRPC has no place for a path".to_owned())
+            let trimmed = text.trim_end_matches('/');
+            trimmed.parse().map_err(|_| "this is not a URL".to_owned())
         }
         _ => Err("it must begin with http:// or https://".to_owned()),
     }
@@ -182,61 +178,25 @@ impl Target {
     ) -> Result<Client, Failure> {
         let staff = staff.map(str::parse).transpose();
         let staff = staff.map_err(|_| usage("--as-staff is no id"))?;
-        let (services, server, authorization, damages) = match self.place()? {
+        let (services, origin, server, authorization, damages) = match self.place()? {
             Place::Server(server) => {
                 let authorization = key::authorization(self.key_file.as_deref())?;
                 warn_of_clear_text(&server);
                 let name = name(&server);
-                (self.server_at(server, &name).await?, name, Some(authorization), None)
+                let remote = Remote::new(&server, self.ca_file.as_deref(), self.timeout)?;
+                (remote.services(), server, name, Some(authorization), None)
             }
             Place::Here(storage) => {
                 let here = storage.services(access).await?;
                 let local = here.local(Task::Local, self.timeout);
                 let services = BoxCloneSyncService::new(local.map_err(|never| match never {}));
-                (services, storage.to_string(), None, Some(here.damages()))
+                (services, Uri::default(), storage.to_string(), None, Some(here.damages()))
             }
         };
-        let grpc = Grpc::new(services).max_decoding_message_size(MOST_ANSWER_BYTES);
+        let grpc = Grpc::with_origin(services, origin);
+        let grpc = grpc.max_decoding_message_size(MOST_ANSWER_BYTES);
         Ok(Client { grpc, server, authorization, staff, timeout: self.timeout, names, damages })
     }
-
-    async fn server_at(&self, server: Uri, name: &str) -> Result<Services, Failure> {
-        let endpoint = endpoint(server, self.ca_file.as_deref())?;
-        let mut delays = RETRY_DELAYS.iter();
-        let channel = loop {
-            match (endpoint.connect().await, delays.next()) {
-                (Ok(channel), _) => break channel,
-                (Err(_), Some(delay)) => tokio::time::sleep(jittered(*delay)).await,
-                (Err(error), None) => return Err(refusal::no_connection(name, &error)),
-            }
-        };
-        Ok(BoxCloneSyncService::new(channel.map_err(Into::into)))
-    }
-}
-
-fn endpoint(server: Uri, ca_file: Option<&Path>) -> Result<Endpoint, Failure> {
-    let is_tls = server.scheme_str() == Some("https");
-    let endpoint = Endpoint::from(server).connect_timeout(CONNECT_TIMEOUT);
-    let endpoint = endpoint.user_agent(concat!("customer-settings/", env!("CARGO_PKG_VERSION")))?;
-    if !is_tls {
-        return Ok(endpoint);
-    }
-    let Some(file) = ca_file else {
-        return endpoint.tls_config(ClientTlsConfig::new().with_native_roots()).map_err(|error| {
-            let causes = refusal::causes(&error);
-            failure(format!(
-                "TLS cannot be set up: {causes}; install ca-certificates, or give --ca-file FILE"
-            ))
-        });
-    };
-    let pem = std::fs::read(file)
-        .map_err(|error| usage(format!("--ca-file {}: {error}", file.display())))?;
-    let given = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
-    // A small machine or container may have no authorities of its own.
-    let with_native = endpoint.clone().tls_config(given.clone().with_native_roots());
-    with_native
-        .or_else(|_| endpoint.tls_config(given))
-        .map_err(|error| failure(format!("TLS cannot be set up: {}", refusal::causes(&error))))
 }
 
 fn warn_of_clear_text(server: &Uri) {
@@ -347,11 +307,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_is_scheme_host_and_port() {
-        for good in ["http://127.0.0.1:8080", "https://settings.example.com/", "http://[::1]:1"] {
-            assert!(parse_server(good).is_ok(), "{good}");
+    fn a_server_is_scheme_host_port_and_perhaps_a_path() {
+        for (good, taken) in [
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("https://settings.example.com/", "https://settings.example.com"),
+            ("http://[::1]:1", "http://[::1]:1"),
+            ("https://a/b/c/", "https://a/b/c"),
+        ] {
+            assert_eq!(name(&parse_server(good).unwrap()), taken);
         }
-        let bad = ["localhost:8080", "ftp://a", "https://a/b", "https://key@a", "", "http://a?b"];
+        let bad = [
+            "localhost:8080",
+            "ftp://a",
+            "https://key@a",
+            "",
+            "http://a?b",
+            "http://a/#b",
+            "http://",
+        ];
         for bad in bad {
             assert!(parse_server(bad).is_err(), "{bad}");
         }

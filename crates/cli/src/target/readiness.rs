@@ -2,12 +2,12 @@
 
 use std::{path::Path, time::Duration};
 
+use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Limited};
-use tonic::body::Body;
-use tower::ServiceExt;
+use http_body_util::Full;
+use tonic::Status;
 
-use super::{endpoint, name, refusal};
+use super::{Remote, name, refusal, remote::foreign};
 use crate::failure::{Exit, Failure};
 
 /// The most bytes that are read of an answer; it has one or two lines.
@@ -21,15 +21,9 @@ pub(crate) async fn readiness(
 ) -> Result<Option<String>, Failure> {
     let name = name(server);
     let unavailable = |message| Failure { message, exit: Exit::Unavailable };
-    let endpoint = endpoint(server.clone(), ca_file)?;
-    let asked = async {
-        let channel = endpoint.connect().await;
-        let channel = channel.map_err(|error| refusal::no_connection(&name, &error))?;
-        ask(channel).await.map_err(|error| unavailable(refusal::no_answer(&name, &*error)))
-    };
-    let in_time = tokio::time::timeout(timeout, asked).await;
-    let late = |_| unavailable(refusal::late(&name));
-    let (status, text) = in_time.map_err(late)??;
+    let remote = Remote::new(server, ca_file, timeout)?;
+    let asked = ask(&remote, &name).await;
+    let (status, text) = asked.map_err(|status| unavailable(refusal::no_answer(&name, &status)))?;
     let (first, more) = text.trim().split_once('\n').unwrap_or((text.trim(), ""));
     if status != StatusCode::OK {
         return Err(unavailable(format!("{name} is not ready: {first}")));
@@ -37,14 +31,15 @@ pub(crate) async fn readiness(
     Ok(Some(more.to_owned()).filter(|more| !more.is_empty()))
 }
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
-
-async fn ask(channel: tonic::transport::Channel) -> Result<(StatusCode, String), Error> {
-    let answer = channel.oneshot(Request::get("/readyz").body(Body::empty())?).await?;
-    let (head, body) = answer.into_parts();
-    if !matches!(head.status, StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE) {
-        return Err(format!("status {}", head.status).into());
+async fn ask(remote: &Remote, server: &str) -> Result<(StatusCode, String), Status> {
+    let request = Request::get(format!("{server}/readyz")).body(Full::<Bytes>::default());
+    let request = request.map_err(|error| Status::internal(error.to_string()))?;
+    let answer = remote.send(request, MOST_BYTES).await?;
+    let (status, text) = (answer.status(), String::from_utf8_lossy(answer.body()).into_owned());
+    // Another program may answer all paths with a page.
+    match status {
+        StatusCode::OK if text.lines().next() == Some("ok") => Ok((status, text)),
+        StatusCode::SERVICE_UNAVAILABLE => Ok((status, text)),
+        _ => Err(foreign(&answer)),
     }
-    let bytes = Limited::new(body, MOST_BYTES).collect().await?.to_bytes();
-    Ok((head.status, String::from_utf8_lossy(&bytes).into_owned()))
 }

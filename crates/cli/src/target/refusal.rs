@@ -5,35 +5,43 @@ use std::{borrow::Cow, error::Error};
 use serde_json::Value;
 use tonic::{Code, Status};
 
-use super::{FieldNames, contract};
+use super::{FieldNames, contract, remote};
 use crate::failure::{Exit, Failure};
 
-const HINT: &str = "is a customer-settings server there, with http:// or https:// as it speaks, and \
-                    nothing in between that lacks HTTP/2?";
+const HINT: &str = "is a customer-settings server there, with http:// or https:// as it speaks, and with this path?";
 
-/// The failure without a connection, so nothing was sent.
-pub(super) fn no_connection(server: &str, error: &tonic::transport::Error) -> Failure {
-    let causes = causes(error);
+/// The message for a lack of a connection, so nothing was sent.
+fn no_connection(server: &str, error: &dyn Error) -> String {
+    // The error itself says only in which step it occurred.
+    let causes = error.source().map_or_else(|| error.to_string(), causes);
     // The TLS library's error for bytes that are not TLS.
-    let message = if causes.contains("InvalidContentType") {
+    if causes.contains("InvalidContentType") {
         let plain = server.replacen("https://", "http://", 1);
-        format!(
+        return format!(
             "{server} does not answer in TLS: if a server without TLS listens there, give {plain}"
-        )
-    } else {
-        format!("{server} cannot be reached: {causes}\n  {HINT}")
-    };
-    Failure { message, exit: Exit::Unavailable }
+        );
+    }
+    format!("{server} cannot be reached: {causes}\n  {HINT}")
 }
 
 /// The message for an answer that did not come.
-pub(super) fn late(server: &str) -> String {
+fn late(server: &str) -> String {
     format!("{server} did not answer in time; see --timeout")
 }
 
-/// The message for an answer that is not one of this service, or for a broken connection.
-pub(super) fn no_answer(server: &str, error: &dyn Error) -> String {
-    format!("{server} gave no proper answer: {}\n  {HINT}", causes(error))
+/// The message for a call without an answer of this service.
+pub(super) fn no_answer(server: &str, status: &Status) -> String {
+    match remote::no_connection(status) {
+        Some(error) => no_connection(server, error),
+        // A server's own refusal for this has a reason.
+        None if status.code() == Code::DeadlineExceeded => late(server),
+        None => {
+            let message = status.message();
+            let cause = status.source().map(|error| format!(": {}", causes(error)));
+            let cause = cause.unwrap_or_default();
+            format!("{server} gave no proper answer: {message}{cause}\n  {HINT}")
+        }
+    }
 }
 
 /// An error with its causes, each mentioned once.
@@ -63,15 +71,8 @@ pub(super) fn explain(
     let violations = violations(&details);
     let mut lines = match &reason {
         Some(reason) => vec![format!("{} ({reason})", message(status, &violations, names))],
-        // tonic gives this code to its own time-out.
-        None if status.code() == Code::Cancelled => {
-            vec![late(server)]
-        }
         // The error is not from this service, whose errors all have a reason.
-        None => {
-            let cause = status.source().map_or_else(|| status.message().to_owned(), causes);
-            vec![format!("{server} gave no proper answer: {cause}"), HINT.to_owned()]
-        }
+        None => vec![no_answer(server, status)],
     };
     lines.extend(unnamed(&violations, status.message(), names));
     if let Some(id) = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok()) {
@@ -161,6 +162,7 @@ pub(super) fn is_unknown(status: &Status) -> bool {
         Some(reason) => {
             matches!(reason.as_str(), "OUTCOME_UNKNOWN" | "DEADLINE_EXCEEDED" | "INTERNAL")
         }
+        None if remote::no_connection(status).is_some() => false,
         None => matches!(
             status.code(),
             Code::Unavailable
