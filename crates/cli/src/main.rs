@@ -99,6 +99,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments.command,
         Err(error) => return tell(&error),
     };
+    customer_settings_memory::hold_little();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ended(Err(failure(format!("the runtime did not start: {error}")))),

@@ -99,7 +99,6 @@ async fn show_key_expiry(store: &dyn Store, clock: &dyn Clock) {
 /// Without this, the memory of a flood or a large export would stay for as long as the process lives (24 MB
 /// became 125).
 async fn give_memory_back() {
-    customer_settings_memory::keep_little();
     let mut interval = every(MEMORY_INTERVAL);
     loop {
         interval.tick().await;
