@@ -26,7 +26,7 @@ pub(crate) use self::{
     query::fields as query_fields,
     request::collected,
     routes::{Binding, BodyRule, bindings, ignores_unknown, rpc_path},
-    template::{Segment, Template},
+    template::Segment,
 };
 use self::{
     request::{Sent, Unreadable},

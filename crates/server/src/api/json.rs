@@ -3,11 +3,9 @@
 //! This module knows descriptors and values, and nothing of HTTP: the documents, tools and commands use
 //! it as the protocols do.
 
-pub(crate) mod comments;
 pub(crate) mod fields;
 pub(crate) mod masks;
 pub(crate) mod reader;
-pub(crate) mod schema;
 pub(crate) mod values;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, SerializeOptions};

@@ -1,80 +1,113 @@
 //! The OpenAPI 3.1 document, made from the same descriptors and bindings as the HTTP layer.
 //!
-//! Knows no single method: summaries are the contract's comments, scopes and examples its options.
+//! Knows no single method: summaries are the contract's comments, scopes, examples and forms its options.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 
 use customer_settings_contract::descriptors;
 use http::Method;
 use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
 
+use self::{
+    comments::title,
+    schema::{Direction, Schemas, example},
+};
 use super::{
     guard::scopes,
-    http::{Binding, BindingError, BodyRule, Segment, Template, bindings, query_fields},
-    json::{
-        comments::summary,
-        fields::{FieldPath, has_behavior},
-        schema::{Direction, Schemas, example},
-    },
+    http::{Binding, BindingError, BodyRule, Segment, bindings, query_fields},
+    json::fields::{FieldPath, has_behavior},
 };
 use crate::status::{self, About, DocumentedError};
 
+mod comments;
+mod forms;
+mod headers;
+mod names;
+mod schema;
+
+/// The server of the document: one with the default address, on the same computer. A client is given the address
+/// of its own server. The address that a request came to may be wrong behind a proxy, and a key must not go there.
+pub const SERVER: &str = "http://127.0.0.1:8080";
+
 const DESCRIPTION: &str = "One agreed vocabulary for pet care businesses: a company's customer tags, referral sources, \
                            life cycles and action statuses, over HTTP/JSON and gRPC alike.\n\nEvery method takes an \
-                           API key, as `Authorization: Bearer <key>` or as the user name of Basic authentication with \
-                           an empty password. Errors are `google.rpc.Status`.";
+                           API key, as `Authorization: Bearer <key>`. Programs written for MoeGo's API send it as \
+                           `Authorization: Basic <base64 of the key>`, and may go on to. Errors are \
+                           `google.rpc.Status`.";
 
-/// The fields that every write takes, wherever they stand.
-const SAFETY: [&str; 3] = ["requestId", "validateOnly", "etag"];
+/// The groups of services on the page: the compatible ones first.
+const GROUPS: [(&str, bool); 2] = [("MoeGo's methods", false), ("Managing", true)];
 
 /// Describes the services' HTTP bindings.
 pub fn document(pool: &DescriptorPool, services: &[&str]) -> Result<Value, BindingError> {
-    let bindings = bindings(pool, services)?;
+    let mut bindings = bindings(pool, services)?;
+    bindings.retain(|binding| has_place(&binding.method));
     let errors = status::documented_errors();
-    let mut writer = Writer {
-        schemas: Schemas::new(pool),
-        shared_names: shared_names(pool, services),
-        templates: bindings.iter().map(|binding| binding.template.clone()).collect(),
-        operation_ids: HashMap::new(),
-    };
-    // Answers first, so that theirs are the plain names of schemas.
-    for binding in &bindings {
-        writer.schemas.message(&binding.rpc.output(), Direction::Output);
+    // Answers first, so that theirs are the plain names of schemas; those of strict services before all.
+    let (compatible, strict): (Vec<&Binding>, Vec<&Binding>) =
+        bindings.iter().partition(|binding| binding.ignores_unknown);
+    let mut schemas = Schemas::new(pool);
+    for binding in strict.iter().chain(&compatible) {
+        schemas.message(&binding.rpc.output(), Direction::Output);
     }
-    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    for binding in bindings.iter().filter(|binding| has_place(&binding.method)) {
-        let path = path_text(binding);
-        let operation = writer.operation(binding, &errors);
+    let ids = names::operation_ids(strict.iter().chain(&compatible).copied());
+    let with_get = bindings.iter().filter(|binding| binding.method == Method::GET);
+    let with_get = with_get.map(|binding| binding.rpc_path.clone()).collect();
+    let mut writer = Writer { schemas, with_get };
+    let mut operations: Vec<(String, &Binding)> =
+        bindings.iter().map(|binding| (path_text(binding), binding)).collect();
+    // The compatible surface first.
+    operations.sort_by_key(|(path, binding)| (!binding.ignores_unknown, path.clone()));
+    let mut paths = Map::new();
+    for (path, binding) in operations {
+        let id = &ids[&names::key(binding)];
+        let operation = writer.operation(binding, id, &errors);
+        let item = paths.entry(path.clone()).or_insert_with(|| json!({}));
         let method = binding.method.as_str().to_lowercase();
-        if paths.entry(path.clone()).or_default().insert(method, operation).is_some() {
+        if !item[&method].is_null() {
             let description =
                 format!("has the path {path}, which OpenAPI cannot tell from another method's");
             return Err(BindingError { method: binding.rpc.full_name().to_owned(), description });
         }
+        item[method] = operation;
     }
-    let tags = writer.tags(pool, services);
     let responses = writer.error_responses(&errors);
     Ok(json!({
         "openapi": "3.1.0",
         "info": { "title": "customer-settings", "version": "v1", "description": DESCRIPTION },
-        "servers": [{ "url": "/" }],
-        "security": [{ "basic": [] }, { "bearer": [] }],
-        "tags": tags,
+        "servers": [{ "url": SERVER, "description": "Give a client the address of your server." }],
+        "security": [{ "bearer": [] }],
+        "tags": writer.tags(&bindings),
+        "x-tagGroups": groups(&bindings),
         "paths": paths,
         "components": {
             "schemas": writer.schemas.into_json(),
             "responses": responses,
+            "parameters": headers::request_components(),
+            "headers": headers::answer_components(),
             "securitySchemes": {
-                "basic": {
-                    "type": "http",
-                    "scheme": "basic",
-                    "description": "The key as the user name, with an empty password.",
-                },
                 "bearer": { "type": "http", "scheme": "bearer", "description": "The key." },
             },
         },
     }))
+}
+
+/// The services of some bindings, each once.
+fn services<'a>(bindings: impl Iterator<Item = &'a Binding>) -> Vec<&'a Binding> {
+    let mut seen = HashSet::new();
+    let service = |binding: &Binding| binding.rpc.parent_service().full_name().to_owned();
+    bindings.filter(|binding| seen.insert(service(binding))).collect()
+}
+
+fn groups(bindings: &[Binding]) -> Vec<Value> {
+    let group = |(name, is_strict): (&str, bool)| {
+        let own = services(bindings.iter().filter(|one| one.ignores_unknown != is_strict));
+        let names = own.iter().map(|binding| binding.rpc.parent_service().full_name().to_owned());
+        json!({ "name": name, "tags": names.collect::<Vec<_>>() })
+    };
+    let groups = GROUPS.map(group).into_iter();
+    groups.filter(|group| group["tags"] != json!([])).collect()
 }
 
 /// OpenAPI has a fixed list of HTTP methods.
@@ -109,30 +142,17 @@ fn segment_text(segment: &Segment) -> &str {
     }
 }
 
-/// The names that several services have, each in a package of its own.
-fn shared_names(pool: &DescriptorPool, services: &[&str]) -> HashSet<String> {
-    let services = services.iter().filter_map(|name| pool.get_service_by_name(name));
-    let mut seen = HashSet::new();
-    services
-        .map(|service| service.name().to_owned())
-        .filter(|name| !seen.insert(name.clone()))
-        .collect()
-}
-
 struct Writer {
     schemas: Schemas,
-    shared_names: HashSet<String>,
-    /// Every path there is.
-    templates: Vec<Template>,
-    /// How often each was used, so that the next one gets a number.
-    operation_ids: HashMap<String, usize>,
+    /// The methods that have a binding for GET.
+    with_get: HashSet<String>,
 }
 
 impl Writer {
-    fn operation(&mut self, binding: &Binding, errors: &[DocumentedError]) -> Value {
+    fn operation(&mut self, binding: &Binding, id: &str, errors: &[DocumentedError]) -> Value {
         let rpc = &binding.rpc;
         let comment = self.schemas.comments.of(&rpc.parent_file(), rpc.path()).to_owned();
-        let (summary, rest) = summary(&comment);
+        let (title, rest) = title(&comment);
         let scopes = scopes(rpc);
         let needed = match &scopes[..] {
             [] => None,
@@ -145,19 +165,18 @@ impl Writer {
             .collect();
 
         let mut operation = Map::new();
-        operation.insert("operationId".to_owned(), json!(self.operation_id(binding)));
+        operation.insert("operationId".to_owned(), json!(id));
         operation.insert("tags".to_owned(), json!([rpc.parent_service().full_name()]));
-        operation.insert(
-            "summary".to_owned(),
-            json!(if summary.is_empty() { rpc.name() } else { summary }),
-        );
+        let title = if title.is_empty() { rpc.name().to_owned() } else { title };
+        operation.insert("summary".to_owned(), json!(title));
         if !description.is_empty() {
             operation.insert("description".to_owned(), json!(description.join("\n\n")));
         }
         if !scopes.is_empty() {
             operation.insert("x-required-scopes".to_owned(), json!(scopes));
         }
-        let parameters = self.parameters(binding);
+        let mut parameters = self.parameters(binding);
+        parameters.extend(headers::of_request(binding));
         if !parameters.is_empty() {
             operation.insert("parameters".to_owned(), parameters.into());
         }
@@ -166,21 +185,6 @@ impl Writer {
         }
         operation.insert("responses".to_owned(), self.responses(binding, errors));
         operation.into()
-    }
-
-    fn operation_id(&mut self, binding: &Binding) -> String {
-        let service = binding.rpc.parent_service();
-        // The compatible surface is there first: of two services with one name the strict one goes by its full name.
-        let is_second = !binding.ignores_unknown && self.shared_names.contains(service.name());
-        let name = if is_second {
-            service.full_name().replace('.', "_")
-        } else {
-            service.name().to_owned()
-        };
-        let id = format!("{name}_{}", binding.rpc.name());
-        let uses = self.operation_ids.entry(id.clone()).or_default();
-        *uses += 1;
-        if *uses == 1 { id } else { format!("{id}{uses}") }
     }
 
     fn parameters(&mut self, binding: &Binding) -> Vec<Value> {
@@ -193,13 +197,9 @@ impl Writer {
         };
         let mut parameters = vec![];
         for (variable, path) in binding.template.variables.iter().zip(&binding.variables) {
-            let mut parameter = self.parameter("path", &variable.field, path);
+            let mut parameter = self.parameter("path", &variable.field, path, Direction::Path);
             parameter.insert("required".to_owned(), json!(true));
             add_example(&mut parameter, path);
-            let taken = self.taken(&binding.template, variable.segments.start);
-            if !taken.is_empty() {
-                parameter["schema"]["not"] = json!({ "enum": taken });
-            }
             if variable.multiple {
                 let segments = &binding.template.segments[variable.segments.clone()];
                 let described: Vec<&str> = segments.iter().map(segment_text).collect();
@@ -211,16 +211,12 @@ impl Writer {
             }
             parameters.push(parameter.into());
         }
-        // A body that is the whole request has a place for everything; what makes writes safe may
-        // stand in the query all the same.
+        // A body that is the whole request has a place for everything.
         let is_whole = matches!(binding.body, BodyRule::Whole);
-        let is_safety = |path: &FieldPath| SAFETY.contains(&path.json_name().as_str());
-        let is_shown = |path: &FieldPath| {
-            !has_behavior(path.leaf(), "OUTPUT_ONLY")
-                && (!is_whole || !binding.ignores_unknown && is_safety(path))
-        };
+        let query = Direction::Input { is_strict: true };
+        let is_shown = |path: &FieldPath| !is_whole && !has_behavior(path.leaf(), "OUTPUT_ONLY");
         for path in query_fields(binding).into_iter().filter(is_shown) {
-            let mut parameter = self.parameter("query", &path.json_name(), &path);
+            let mut parameter = self.parameter("query", &path.json_name(), &path, query);
             if path.0.len() == 1 && has_behavior(path.leaf(), "REQUIRED") {
                 parameter.insert("required".to_owned(), json!(true));
             }
@@ -230,24 +226,14 @@ impl Writer {
         parameters
     }
 
-    /// Values that cannot stand at a place of a path, as they make another path of it.
-    fn taken(&self, path: &Template, place: usize) -> BTreeSet<&str> {
-        let others = self.templates.iter().filter(|other| {
-            let is_same = |(i, (one, other)): (usize, (_, _))| i == place || one == other;
-            let mut segments = path.segments.iter().zip(&other.segments).enumerate();
-            other.verb == path.verb
-                && other.segments.len() == path.segments.len()
-                && segments.all(is_same)
-        });
-        let literals = others.filter_map(|other| match &other.segments[place] {
-            Segment::Literal(text) => Some(text.as_str()),
-            Segment::One | Segment::Rest => None,
-        });
-        literals.collect()
-    }
-
-    fn parameter(&mut self, place: &str, name: &str, path: &FieldPath) -> Map<String, Value> {
-        let mut schema = self.schemas.field(path.leaf(), Direction::Input);
+    fn parameter(
+        &mut self,
+        place: &str,
+        name: &str,
+        path: &FieldPath,
+        direction: Direction,
+    ) -> Map<String, Value> {
+        let mut schema = self.schemas.field(path.leaf(), direction);
         let description =
             schema.as_object_mut().and_then(|schema| schema.shift_remove("description"));
         let mut parameter = Map::new();
@@ -262,18 +248,23 @@ impl Writer {
 
     fn request_body(&mut self, binding: &Binding) -> Option<Value> {
         let input = binding.rpc.input();
-        let example = example(&input);
+        let mut example = example(&input);
+        let is_strict = !binding.ignores_unknown;
         let (schema, example, required) = match &binding.body {
             BodyRule::Nothing => return None,
             BodyRule::Whole => {
                 let given: Vec<String> = binding.variables.iter().map(FieldPath::name).collect();
-                let schema = self.schemas.object(&input, Direction::Input, &given);
-                let required = schema.get("required").is_some();
+                let name = format!("{}.{}", input.package_name(), binding.rpc.name());
+                let (schema, required) = self.schemas.body(&name, &input, is_strict, &given);
+                if let Some(Value::Object(fields)) = example.as_mut().filter(|_| is_strict) {
+                    let given = binding.variables.iter().map(FieldPath::json_name);
+                    given.for_each(|name| _ = fields.shift_remove(&name));
+                }
                 (schema, example, required)
             }
             BodyRule::Field(field) => {
                 let example = example.and_then(|example| example.get(field.json_name()).cloned());
-                let schema = self.schemas.field(field, Direction::Input);
+                let schema = self.schemas.field(field, Direction::Input { is_strict });
                 (schema, example, has_behavior(field, "REQUIRED"))
             }
         };
@@ -287,10 +278,19 @@ impl Writer {
             None => (self.schemas.message(&output, Direction::Output), example(&output)),
         };
         let mut responses = Map::new();
+        let has_etag = self.with_get.contains(&binding.rpc_path);
+        let headers = headers::of_answer(binding, has_etag);
         responses.insert(
             "200".to_owned(),
-            json!({ "description": "The answer.", "content": content(schema, example) }),
+            json!({ "description": "The answer.", "headers": headers, "content": content(schema, example) }),
         );
+        if binding.method == Method::GET {
+            let description = "The answer is the one that `If-None-Match` names.";
+            responses.insert(
+                "304".to_owned(),
+                json!({ "description": description, "headers": headers }),
+            );
+        }
         let has_body = !matches!(binding.body, BodyRule::Nothing);
         // The compatible surface, which ignores what it does not know, only reads.
         let writes = !binding.ignores_unknown && binding.method != Method::GET;
@@ -315,11 +315,7 @@ impl Writer {
         let response = |error: &DocumentedError| {
             let mut response = Map::new();
             response.insert("description".to_owned(), json!(error.description));
-            let header = |name: &String| (name.clone(), json!({ "schema": { "type": "string" } }));
-            let headers: Map<String, Value> = error.headers.iter().map(header).collect();
-            if !headers.is_empty() {
-                response.insert("headers".to_owned(), headers.into());
-            }
+            response.insert("headers".to_owned(), headers::of_error(&error.headers));
             response
                 .insert("content".to_owned(), content(schema.clone(), Some(error.example.clone())));
             (response_name(error), Value::from(response))
@@ -327,15 +323,15 @@ impl Writer {
         errors.iter().map(response).collect::<Map<_, _>>().into()
     }
 
-    fn tags(&self, pool: &DescriptorPool, services: &[&str]) -> Vec<Value> {
-        let tag = |name: &&str| {
-            let service = pool.get_service_by_name(name)?;
+    fn tags(&self, bindings: &[Binding]) -> Vec<Value> {
+        let tag = |binding: &Binding| {
+            let service = binding.rpc.parent_service();
             let description = self.schemas.comments.of(&service.parent_file(), service.path());
-            Some(
-                json!({ "name": name, "x-displayName": service.name(), "description": description }),
-            )
+            json!({ "name": service.full_name(), "description": description })
         };
-        services.iter().filter_map(tag).collect()
+        let mut services = services(bindings.iter());
+        services.sort_by_key(|binding| !binding.ignores_unknown);
+        services.into_iter().map(tag).collect()
     }
 }
 

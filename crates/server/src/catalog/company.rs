@@ -113,18 +113,22 @@ pub struct Coordinate {
 }
 
 impl Coordinate {
-    /// Accepts latitudes of -90 to 90 and longitudes of -180 to 180 degrees.
+    /// The most degrees from the equator.
+    pub const MOST_LATITUDE: f64 = 90.0;
+    /// The most degrees from the prime meridian.
+    pub const MOST_LONGITUDE: f64 = 180.0;
+
+    /// Accepts degrees north of the equator and east of the prime meridian. South and west are negative.
     pub fn new(latitude: f64, longitude: f64) -> Result<Self, Violation> {
-        if !(-90.0..=90.0).contains(&latitude) {
-            return Err(Violation::new("latitude", "OUT_OF_RANGE", "must lie between -90 and 90"));
-        }
-        if !(-180.0..=180.0).contains(&longitude) {
-            return Err(Violation::new(
-                "longitude",
-                "OUT_OF_RANGE",
-                "must lie between -180 and 180",
-            ));
-        }
+        let check = |field: &str, degrees: f64, most: f64| {
+            if (-most..=most).contains(&degrees) {
+                return Ok(());
+            }
+            let description = format!("must lie between -{most} and {most}");
+            Err(Violation::new(field, "OUT_OF_RANGE", description))
+        };
+        check("latitude", latitude, Self::MOST_LATITUDE)?;
+        check("longitude", longitude, Self::MOST_LONGITUDE)?;
         Ok(Self { latitude, longitude })
     }
 

@@ -11,6 +11,7 @@ mod bounds;
 mod changes;
 mod compat;
 mod config;
+mod constraints;
 mod copy;
 mod damage;
 mod disk;

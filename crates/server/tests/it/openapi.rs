@@ -140,7 +140,7 @@ fn every_form_of_binding_is_described() {
         .map(|(_, operation)| operation["operationId"].clone().to_string())
         .collect();
     assert_eq!(ids.len(), operations(&document).len());
-    assert!(ids.contains("\"Things_Create4\"") && !ids.contains("\"Things_Unbound\""));
+    assert!(ids.contains("\"CreateByPut\"") && !ids.contains("\"Unbound\""), "{ids:?}");
 
     let names = |pointer: &str, place: &str| -> Vec<String> {
         let parameters = at(pointer);
@@ -166,28 +166,28 @@ fn every_form_of_binding_is_described() {
     );
 
     let update = at("/paths/~1v1~1things~1{id}/patch");
-    assert_eq!(update["summary"], "Changes a thing");
+    assert_eq!(update["summary"], "Change a thing");
     assert_eq!(
         update["description"],
         "Only what the mask names.\n\nNeeds the scope `settings:write`."
     );
     assert_eq!(update["x-required-scopes"], json!(["settings:write"]));
     assert_eq!(update["requestBody"]["required"], false);
-    let body = &update["requestBody"]["content"]["application/json"]["schema"];
+    let body = at("/components/schemas/UpdateBody");
     assert_eq!(body.get("required"), None);
     assert_eq!(body["properties"].get("etag"), None);
-    assert_eq!(body["properties"]["nested"]["$ref"], "#/components/schemas/test.v1.Nested.Input");
-    let create = at("/paths/~1v1~1things/post/requestBody");
-    assert_eq!(create["required"], true);
-    assert_eq!(create["content"]["application/json"]["schema"]["required"], json!(["id"]));
+    assert_eq!(body["properties"]["nested"]["$ref"], "#/components/schemas/NestedPatch");
+    assert_eq!(at("/paths/~1v1~1things/post/requestBody/required"), true);
+    assert_eq!(at("/components/schemas/CreateBody/required"), json!(["id"]));
 
-    let thing = at("/components/schemas/test.v1.Thing");
+    let thing = at("/components/schemas/Thing");
     let required: Vec<&str> =
         thing["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     assert!(
         required.contains(&"tags") && required.contains(&"etag") && required.contains(&"labels")
     );
-    for name in ["nested", "note", "changedTime", "left", "maybeFlag"] {
+    assert!(required.contains(&"note"), "callers write it");
+    for name in ["nested", "changedTime", "left", "maybeFlag"] {
         assert!(!required.contains(&name), "{name}");
     }
     assert_eq!(thing["properties"]["big"], json!({"type": "string", "format": "int64"}));
@@ -198,16 +198,13 @@ fn every_form_of_binding_is_described() {
     );
     assert_eq!(
         thing["properties"]["inner"],
-        json!({"$ref": "#/components/schemas/test.v1.Thing", "description": "A thing within."})
+        json!({"$ref": "#/components/schemas/Thing", "description": "A thing within."})
     );
     assert_eq!(
         thing["properties"]["labels"]["additionalProperties"],
         json!({"type": "integer", "format": "int32"})
     );
-    assert_eq!(
-        at("/components/schemas/test.v1.Color/enum"),
-        json!(["COLOR_UNSPECIFIED", "RED", "GREEN"])
-    );
+    assert_eq!(at("/components/schemas/Color/enum"), json!(["COLOR_UNSPECIFIED", "RED", "GREEN"]));
 }
 
 /// The document of the two services with one name.
@@ -224,20 +221,13 @@ fn methods_and_messages_of_one_name_in_two_packages_stay_apart() {
         .map(|(_, operation)| operation["operationId"].as_str().unwrap())
         .collect();
     assert_eq!(ids.len(), operations.len());
-    for id in ["BoxService_GetBox", "BoxService_GetBox2", "test_v1_BoxService_GetBox"] {
+    for id in ["GetBox", "TestGetBox", "TestGetBoxByPost", "GetCompany"] {
         assert!(ids.contains(id), "{id} in {ids:?}");
     }
-    let alone = openapi::document(&managed(), &["test.v1.BoxService"]).unwrap();
-    assert_eq!(
-        alone["paths"]["/v1/companies/{company_id}"]["get"]["operationId"],
-        "BoxService_GetCompany"
-    );
     let schemas = &document["components"]["schemas"];
-    for (name, described) in [
-        ("test.v1.Box", "A box."),
-        ("test.v2.Box", "Another box."),
-        ("test.v1.Box.Input", "A box."),
-    ] {
+    for (name, described) in
+        [("Box", "A box."), ("TestBox", "Another box."), ("BoxPatch", "A box.")]
+    {
         assert_eq!(schemas[name]["description"], described);
     }
 }
@@ -248,7 +238,8 @@ fn a_body_that_is_one_field_leaves_the_rest_to_the_parameters() {
     let update = &document["paths"]["/v1/companies/{company_id}/{collection}/{id}"]["patch"];
     let mut required = BTreeSet::new();
     let mut parameters = BTreeMap::new();
-    for parameter in update["parameters"].as_array().unwrap() {
+    let is_header = |parameter: &&Value| parameter.get("$ref").is_some();
+    for parameter in update["parameters"].as_array().unwrap().iter().filter(|one| !is_header(one)) {
         let name = parameter["name"].as_str().unwrap();
         if parameter["required"] == true {
             required.insert(name);
@@ -271,7 +262,7 @@ fn a_body_that_is_one_field_leaves_the_rest_to_the_parameters() {
     let body = &update["requestBody"];
     assert_eq!(body["required"], true);
     let content = &body["content"]["application/json"];
-    assert_eq!(content["schema"]["$ref"], "#/components/schemas/test.v1.Box.Input");
+    assert_eq!(content["schema"]["$ref"], "#/components/schemas/BoxPatch");
     assert_eq!(content["example"], json!({"name": "Small"}));
 
     let list = &document["paths"]["/v1/companies/{company_id}/{collection}"]["get"]["parameters"];
@@ -285,7 +276,7 @@ fn a_body_that_is_one_field_leaves_the_rest_to_the_parameters() {
 fn what_may_be_written_by_whom_is_described() {
     let document = managed_document();
     let schemas = &document["components"]["schemas"];
-    let (output, input) = (&schemas["test.v1.Box"], &schemas["test.v1.Box.Input"]);
+    let (output, input) = (&schemas["Box"], &schemas["BoxPatch"]);
     let position = json!({
         "type": "integer", "format": "int32", "description": "Where it stands.", "readOnly": true,
     });
@@ -296,9 +287,12 @@ fn what_may_be_written_by_whom_is_described() {
         assert_eq!(described("id"), "Its id.\n\nGiven once, and never changed after.");
         assert_eq!(described("password"), "A word to the server.\n\nSent, and never answered.");
     }
-    assert_eq!(input["required"], json!(["name"]));
+    // An update gives what it changes. Null clears what may be empty.
+    assert_eq!(input.get("required"), None);
+    assert_eq!(input["properties"]["name"]["type"], "string");
+    assert_eq!(input["properties"]["note"]["type"], json!(["string", "null"]));
     let required = output["required"].as_array().unwrap();
-    assert!(required.contains(&json!("isDefault")) && !required.contains(&json!("note")));
+    assert!(required.contains(&json!("isDefault")) && !required.contains(&json!("free")));
 }
 
 async fn get(path: &str) -> (http::response::Parts, String) {
@@ -341,24 +335,105 @@ fn a_path_that_can_become_another_ones_may_be_answered_with_405() {
     let delete = &document["paths"]["/admin/v1/companies/{company_id}/{collection}/{id}"]["delete"];
     assert!(delete["responses"]["405"].is_object(), "{delete}");
     let headers = &document["components"]["responses"]["MethodNotAllowed"]["headers"];
-    assert!(headers["allow"].is_object(), "{headers}");
+    assert!(headers["Allow"].is_object(), "{headers}");
     let fixed = &document["paths"]["/admin/v1/keys"]["get"]["responses"];
     assert!(fixed["200"].is_object() && fixed["405"].is_null(), "{fixed}");
 }
 
 #[test]
-fn a_parameter_of_a_path_cannot_be_the_name_of_another_path() {
+fn a_collection_is_one_of_those_there_are() {
     let document = document();
-    let companies = "/admin/v1/companies/{company_id}";
-    for (path, method, taken) in [
-        ("/{collection}", "get", json!(["businesses", "changes"])),
-        ("/{collection}/{id}", "delete", json!(["businesses", "changes"])),
-        ("/{collection}/{id}:archive", "post", json!(["businesses"])),
-        ("/{collection}/{entry_id}/changes", "get", Value::Null),
+    let path = "/admin/v1/companies/{company_id}/{collection}";
+    let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+    let collection = parameters.iter().find(|one| one["name"] == "collection").unwrap();
+    assert_eq!(collection["schema"], json!({"$ref": "#/components/schemas/Collection"}));
+    let names = ["customer_tags", "referral_sources", "life_cycles", "action_statuses"];
+    assert_eq!(document["components"]["schemas"]["Collection"]["enum"], json!(names));
+}
+
+#[test]
+fn creating_needs_a_name_and_updating_does_not() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    for name in ["Entry", "Company", "Business", "Key"] {
+        let required = |form: &str| schemas[format!("{name}{form}")]["required"].clone();
+        assert_eq!(required("Input")[0], "name", "{name}");
+        assert_eq!(required("Patch"), Value::Null, "{name}");
+        for always in ["id", "name", "createdTime", "lastUpdatedTime"] {
+            assert!(required("").as_array().unwrap().contains(&json!(always)), "{name}: {always}");
+        }
+    }
+    // The entries within a batch too.
+    let of = |change: &str| schemas[change]["properties"]["entry"]["$ref"].clone();
+    assert_eq!(of("CreateEntryRequest"), "#/components/schemas/EntryInput");
+    assert_eq!(of("UpdateEntryRequest"), "#/components/schemas/EntryPatch");
+}
+
+#[test]
+fn only_strict_bodies_exclude_other_names() {
+    let document = document();
+    for (name, operation) in operations(&document) {
+        let Some(body) = operation.get("requestBody") else { continue };
+        let schema = &body["content"]["application/json"]["schema"]["$ref"];
+        let schema = document.pointer(schema.as_str().unwrap().strip_prefix('#').unwrap()).unwrap();
+        let is_strict = name.contains(" /admin/");
+        assert_eq!(schema["additionalProperties"] == false, is_strict, "{name}");
+    }
+}
+
+#[test]
+fn names_are_short_and_no_schema_has_a_title() {
+    let document = document();
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        assert!(name.chars().all(|c| c.is_ascii_alphanumeric()), "{name}");
+        assert_eq!(schema.get("title"), None, "generators take it for the name of {name}");
+    }
+    for (name, operation) in operations(&document) {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(!id.ends_with(|c: char| c.is_ascii_digit()), "{name}: {id}");
+    }
+    let group = |index: usize| &document["x-tagGroups"][index]["tags"][0];
+    assert_eq!(group(0), "moego.business.business.v1.BusinessService");
+    assert_eq!(document["tags"][0]["name"], *group(0));
+    assert_eq!(group(1), "customersettings.v1.BusinessService");
+}
+
+#[test]
+fn the_server_is_one_with_the_default_address() {
+    let address = customer_settings_server::config::Config::default().listen;
+    assert_eq!(document()["servers"][0]["url"], format!("http://{address}"));
+}
+
+#[tokio::test]
+async fn answers_have_the_headers_that_the_document_names() {
+    let server = crate::harness::Server::demo().await;
+    let secret = server.any_key().await;
+    let document = document();
+    for (path, header) in [
+        ("/v1/companies/cmp_001", "/v1/companies/{id}"),
+        ("/v1/businesses/biz_001", "/v1/businesses/{id}"),
+        ("/admin/v1/companies/cmp_001", "/admin/v1/companies/{company_id}"),
+        ("/admin/v1/companies", "/admin/v1/companies"),
+        ("/admin/v1/companies/cmp_001/changes", "/admin/v1/companies/{company_id}/changes"),
+        (
+            "/admin/v1/companies/cmp_001/customer_tags",
+            "/admin/v1/companies/{company_id}/{collection}",
+        ),
+        ("/admin/v1/keys", "/admin/v1/keys"),
+        (
+            "/v1/setting/companies/cmp_001/customer/tags:list",
+            "/v1/setting/companies/{company_id}/customer/tags:list",
+        ),
     ] {
-        let operation = &document["paths"][format!("{companies}{path}")][method];
-        let parameters = operation["parameters"].as_array().unwrap();
-        let collection = parameters.iter().find(|one| one["name"] == "collection").unwrap();
-        assert_eq!(collection["schema"]["not"]["enum"], taken, "{path}");
+        let answer = server.get(path).bearer(&secret).send().await;
+        assert_eq!(answer.status, 200, "{path}");
+        let headers = &document["paths"][header]["get"]["responses"]["200"]["headers"];
+        for name in ["ETag", "Settings-Revision", "X-Request-Id"] {
+            let is_there = answer.header(&name.to_lowercase()).is_some();
+            assert_eq!(is_there, headers.get(name).is_some(), "{path}: {name}");
+        }
+        let parameters = document["paths"][header]["get"]["parameters"].to_string();
+        let has_revision = headers.get("Settings-Revision").is_some();
+        assert_eq!(parameters.contains("SettingsMinRevision"), has_revision, "{path}");
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 /// The most conditions of a filter: each is looked at for every entry.
 const MOST_CONDITIONS: usize = 20;
 /// The most bytes of a filter: so many names, as long as they may be.
-const MOST_FILTER_BYTES: usize = 16 << 10;
+pub(crate) const MOST_FILTER_BYTES: usize = 16 << 10;
 
 /// A condition on an entry.
 enum Condition {
@@ -33,8 +33,16 @@ enum Condition {
     NameHas(String),
 }
 
+/// The orders of a list, by the field that they go by.
+pub(crate) const ORDERS: [(&str, Order); 4] = [
+    ("position", Order::Position),
+    ("name", Order::Name),
+    ("created_time", Order::Created),
+    ("last_updated_time", Order::LastUpdated),
+];
+
 #[derive(Clone, Copy)]
-enum Order {
+pub(crate) enum Order {
     Position,
     Name,
     Created,
@@ -165,13 +173,13 @@ fn answer(
 
 fn order(text: &str) -> Result<(Order, bool)> {
     let mut words = text.split_whitespace();
-    let order = match words.next().unwrap_or("position") {
-        "position" => Some(Order::Position),
-        "name" => Some(Order::Name),
-        "created_time" | "createdTime" => Some(Order::Created),
-        "last_updated_time" | "lastUpdatedTime" => Some(Order::LastUpdated),
-        _ => None,
+    let name = match words.next() {
+        None => "position",
+        Some("createdTime") => "created_time",
+        Some("lastUpdatedTime") => "last_updated_time",
+        Some(name) => name,
     };
+    let order = ORDERS.into_iter().find(|(known, _)| *known == name).map(|(_, order)| order);
     let is_descending = match words.next() {
         None | Some("asc") => Some(false),
         Some("desc") => Some(true),

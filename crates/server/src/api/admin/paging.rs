@@ -25,13 +25,13 @@ pub(super) const MAX_PAGE_BYTES: usize = 2 << 20;
 /// The page sizes that a list takes.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
-    most: u16,
+    pub(crate) most: u16,
     /// The size that 0 stands for.
     default: u16,
 }
 
 /// Companies, locations and keys.
-pub(super) const ROWS: Sizes = Sizes { most: 500, default: 500 };
+pub(crate) const ROWS: Sizes = Sizes { most: 500, default: 500 };
 /// Entries: a whole catalog.
 pub(crate) const ENTRIES: Sizes = Sizes { most: 1_000, default: 1_000 };
 /// Lines of a change log.

@@ -37,8 +37,38 @@ fn unwrapped(comment: &str) -> String {
     paragraphs.map(|lines| lines.join(" ")).collect::<Vec<_>>().join("\n\n")
 }
 
-/// Cuts a comment into its first paragraph, without its full stop, and the rest.
-pub(crate) fn summary(comment: &str) -> (&str, &str) {
-    let (first, rest) = comment.split_once("\n\n").unwrap_or((comment, ""));
-    (first.strip_suffix('.').unwrap_or(first), rest)
+/// Cuts a comment into a title and the rest. The title is the first sentence as an instruction and without its full
+/// stop: "Archives an entry. …" becomes "Archive an entry".
+pub(crate) fn title(comment: &str) -> (String, &str) {
+    let end = comment.find(". ").into_iter().chain(comment.find(".\n")).min();
+    let (first, rest) = match end {
+        Some(end) => (&comment[..end], comment[end + 1..].trim_start()),
+        None => (comment.strip_suffix('.').unwrap_or(comment), ""),
+    };
+    let (verb, object) = first.split_once(' ').unwrap_or((first, ""));
+    let verb = verb
+        .strip_suffix("oes")
+        .map(|verb| format!("{verb}o"))
+        .unwrap_or_else(|| verb.strip_suffix('s').unwrap_or(verb).to_owned());
+    (format!("{verb} {object}").trim_end().to_owned(), rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_sentence_is_a_title_that_says_what_to_do() {
+        for (comment, expected) in [
+            (
+                "Archives an entry. It keeps its id.\n\nMore.",
+                ("Archive an entry", "It keeps its id.\n\nMore."),
+            ),
+            ("Undoes one change.\n\nRefused later.", ("Undo one change", "Refused later.")),
+            ("Gets one key, never its secret.", ("Get one key, never its secret", "")),
+            ("", ("", "")),
+        ] {
+            assert_eq!(title(comment), (expected.0.to_owned(), expected.1));
+        }
+    }
 }
