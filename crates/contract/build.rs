@@ -1,6 +1,9 @@
 //! Compiles `proto/` into Rust code and one descriptor set, without `protoc`.
 
-use std::{env, fs, path::Path};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use prost::Message;
 
@@ -18,6 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = compiler.encode_file_descriptor_set();
     let out_dir = env::var("OUT_DIR")?;
     fs::write(Path::new(&out_dir).join("descriptors.bin"), &descriptors)?;
+    fs::write(Path::new(&out_dir).join("files.rs"), list(&proto, &files)?)?;
 
     tonic_prost_build::configure()
         .bytes(".")
@@ -26,7 +30,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn proto_files(dir: &Path, found: &mut Vec<std::path::PathBuf>) -> std::io::Result<()> {
+/// A Rust list of the files, each with its name and its text.
+fn list(proto: &Path, files: &[PathBuf]) -> Result<String, Box<dyn std::error::Error>> {
+    let mut list = String::from("&[\n");
+    for path in files {
+        let name = path.strip_prefix(proto)?;
+        list.push_str(&format!("({name:?}, include_str!({path:?})),\n"));
+    }
+    Ok(list + "]")
+}
+
+fn proto_files(dir: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         if path.is_dir() {

@@ -18,8 +18,8 @@ mod tests;
 mod values;
 
 use commands::{
-    backup, business, company, completion, config, copy, entry, history, key, load, man, serve,
-    status, verify,
+    backup, business, company, completion, config, copy, entry, history, key, load, man, proto,
+    serve, status, verify,
 };
 use failure::{EXIT_CODES, Exit, Failure, failure};
 use output::{note, print};
@@ -69,6 +69,7 @@ enum Command {
     Status(status::Status),
     Completion(completion::Completion),
     Man(man::Man),
+    Proto(proto::Proto),
 }
 
 impl Command {
@@ -90,6 +91,7 @@ impl Command {
             Self::Status(status) => status.run().await,
             Self::Completion(completion) => completion.run(),
             Self::Man(man) => man.run(),
+            Self::Proto(proto) => proto.run(),
         }
     }
 }

@@ -9,6 +9,9 @@ use prost_reflect::DescriptorPool;
 /// The compiled `.proto` files with their comments, as an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// The `.proto` files themselves: their names below `proto/`, and their texts.
+pub const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
 #[allow(clippy::all, clippy::pedantic, missing_docs, rustdoc::all)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/contract.rs"));
