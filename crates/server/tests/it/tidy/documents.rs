@@ -44,6 +44,77 @@ fn every_reason_of_an_error_is_documented() {
     assert_none(&offences, "reasons that docs/api.md does not list");
 }
 
+/// The documents for users, with the README.
+fn for_users() -> Vec<PathBuf> {
+    let mut found = files(&repository().join("docs"), "md");
+    found.push(repository().join("README.md"));
+    found
+}
+
+#[test]
+fn a_reason_in_a_document_is_one_that_there_is() {
+    // Names of other things have the same form, most of all those of environment variables.
+    const OTHERS: &[&str] = &[
+        "CARGO_TARGET_DIR",
+        "FS_IOC_SHUTDOWN",
+        "NODE_EXTRA_CA_CERTS",
+        "O_DIRECT",
+        "REQUESTS_CA_BUNDLE",
+        "_PORT",
+    ];
+    let has_form =
+        |word: &str| word.contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let known: BTreeSet<String> = server()
+        .iter()
+        .flat_map(|source| literals(source, has_form))
+        .map(|(reason, _)| reason)
+        .collect();
+    let mut offences = Vec::new();
+    for path in for_users() {
+        let text = fs::read_to_string(&path).unwrap();
+        for (i, line) in text.lines().enumerate() {
+            let words = line.split('`').skip(1).step_by(2).filter(|word| has_form(word));
+            let unknown = words.filter(|word| {
+                !known.contains(*word)
+                    && !OTHERS.contains(word)
+                    && !word.starts_with("CUSTOMER_SETTINGS_")
+            });
+            offences.extend(unknown.map(|word| format!("{}:{}: {word}", path.display(), i + 1)));
+        }
+    }
+    assert_none(&offences, "reasons that the server does not have");
+}
+
+/// Whether a command writes a secret into a new file.
+fn writes_a_secret(command: &str) -> bool {
+    let is_key =
+        ["key create", "key rotate", "openssl rand"].iter().any(|made| command.contains(made));
+    let is_named =
+        ["> database-url", "> secret.txt", "-keyout "].iter().any(|file| command.contains(file));
+    is_named || is_key && command.contains(" > ")
+}
+
+#[test]
+fn files_with_secrets_are_private_in_every_example() {
+    let mut offences = Vec::new();
+    for path in for_users() {
+        let text = fs::read_to_string(&path).unwrap();
+        for block in text.split("```").skip(1).step_by(2) {
+            let mut is_private = false;
+            for command in block.replace("\\\n", " ").lines() {
+                is_private |= command.contains("umask 077");
+                if writes_a_secret(command) && !is_private {
+                    offences.push(format!("{}: {}", path.display(), command.trim()));
+                }
+            }
+        }
+    }
+    assert_none(
+        &offences,
+        "commands that write a secret without 'umask 077' before them in their block",
+    );
+}
+
 #[test]
 fn every_metric_is_documented() {
     let operating = document("docs/operating.md");

@@ -1,0 +1,118 @@
+"""Plays the documents: runs their commands in the order of the page, as a reader does, and compares the shown results."""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+
+import pytest
+from conftest import PROGRAM
+from database import free_port, programs
+from documents import blocks
+
+GUIDE = "docs/getting-started.md"
+
+# The headings whose blocks install programs. They are tried by hand.
+NOT_PLAYED = {"From the sources"}
+SERVICE = ["Data and a first key", "Start", "The first request", "Change something", "The first client", "A backup"]
+DATABASE = {
+    "Begin with new data": ["With PostgreSQL", "Begin with new data"],
+    "Take the data of a directory along": [
+        "Data and a first key", "With PostgreSQL", "Take the data of a directory along",
+    ],
+}
+CLIENT = ["Point an existing client here"]
+
+# A server in the reader's first terminal, which the other commands run beside. It takes the place of an earlier one.
+SERVE = r"""
+if [ -n "${server:-}" ]; then kill $server; wait $server; fi
+\g<0> > serve.out 2> serve.err &
+server=$!
+until grep -q "listens on" serve.out; do
+    kill -0 $server || { cat serve.err >&2; exit 1; }
+    sleep 0.05
+done
+"""
+
+
+def section(document, headings):
+    """The blocks of commands, and of their output, under some headings."""
+    every = [block for block in blocks(document) if block.language in ("sh", "text")]
+    return [block for heading in headings for block in every if block.heading == heading]
+
+
+def play(found, folder, replace=(), **environment):
+    """Runs commands in one shell. A block of text is the whole output of the block before it."""
+    script, shown = "trap 'kill ${server:-} 2>/dev/null' EXIT\n", {}
+    for number, block in enumerate(found):
+        text = block.text
+        for old, new in replace:
+            text = text.replace(old, new)
+        if block.language == "text":
+            shown[number - 1] = text
+            continue
+        text = re.sub(r"^customer-settings serve(?:.*\\\n)*.*$", SERVE, text, flags=re.M)
+        script += f"{{\n{text}\n}} > out.{number}\n"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CUSTOMER_SETTINGS_")}
+    environment = {
+        **kept, "PATH": f"{PROGRAM.parent}:{programs()}:{os.environ['PATH']}",
+        "CUSTOMER_SETTINGS_LISTEN": f"127.0.0.1:{free_port()}", **environment,
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    for number, text in shown.items():
+        assert (folder / f"out.{number}").read_text() == text, found[number].text
+
+
+def are_private(folder, *names):
+    return all(stat.S_IMODE((folder / name).stat().st_mode) == 0o600 for name in names)
+
+
+def test_every_command_of_the_guide_is_played():
+    played = {*SERVICE, *CLIENT, *(heading for headings in DATABASE.values() for heading in headings)}
+    assert {block.heading for block in blocks(GUIDE)} == played | NOT_PLAYED
+
+
+def test_a_first_service_as_the_guide_says(tmp_path):
+    port = str(free_port())
+    replace = [("8080", port), ("8090", port)]
+    play(section(GUIDE, SERVICE), tmp_path, replace, CUSTOMER_SETTINGS_LISTEN=f"127.0.0.1:{port}")
+    assert are_private(tmp_path, "first.key", "website.key", "backup-1.db")
+
+
+@pytest.mark.parametrize("way", DATABASE)
+def test_postgresql_as_the_guide_says(way, postgres_server, tmp_path):
+    # The test's server is on this machine, and asks for no password.
+    replace = [("sudo -u postgres ", ""), ("--pwprompt ", ""), ("db.example.com", f"127.0.0.1:{postgres_server.port}")]
+    try:
+        play(
+            section(GUIDE, DATABASE[way]), tmp_path, replace,
+            PGHOST="127.0.0.1", PGPORT=str(postgres_server.port), PGUSER="owner",
+        )
+        assert postgres_server.sql("SELECT count(*) FROM keys", "settings").stdout.strip() == "1"
+    finally:
+        postgres_server.sql("DROP DATABASE settings WITH (FORCE)")
+        postgres_server.sql("DROP ROLE settings")
+    assert are_private(tmp_path, "first.key", "database-url")
+
+
+def test_an_existing_client_as_the_guide_says(tmp_path):
+    pasted = ("cat > secret.txt ", "echo AIzaSy-a-secret-of-some-crm > secret.txt ")
+    play(section(GUIDE, CLIENT), tmp_path, [("8443", str(free_port())), pasted])
+    assert are_private(tmp_path, "secret.txt", "privkey.pem")
+
+
+def test_the_requests_of_the_readme_are_answered(demo, tmp_path):
+    """Each block that begins with curl, and each program in Python, in the directory that holds demo-data."""
+    (tmp_path / "demo-data").symlink_to(demo.data_dir)
+    run = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
+    found = [block for block in blocks("README.md") if block.language == "python" or block.text.startswith("curl ")]
+    assert {block.language for block in found} == set(run)
+    for block in found:
+        text = block.text.replace("127.0.0.1:8080", demo.address).replace("curl ", "curl --fail ")
+        done = subprocess.run([*run[block.language], text], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and "VIP Customer" in done.stdout, (block.line, done.stderr)
