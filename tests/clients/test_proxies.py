@@ -15,14 +15,15 @@ import grpc
 import pytest
 from conftest import ROOT, TARGET, run
 from database import free_port, until
+from documents import blocks
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 TAGS = ("cmp_001", "customer_tags")
 LONG_IDS = [f"tag_{number:02}_{'x' * 57}" for number in range(20)]
 DOCUMENT = (ROOT / "docs" / "proxies.md").read_text()
-# A heading, with the fenced block right after it, if there is one.
-BLOCKS = dict(re.findall(r"^### (.*)\n(?:(?!^#|^```).*\n)*^```\w+\n((?:.*\n)*?)^```$", DOCUMENT, re.MULTILINE))
+CONFIGURATIONS = [one for one in blocks("docs/proxies.md") if one.language in ("nginx", "caddyfile", "haproxy")]
+BLOCKS = {one.heading: one.text for one in CONFIGURATIONS}
 HEADINGS = re.findall(r"^### (.*)$", DOCUMENT, re.MULTILINE)
 # The shortest configurations, with the defaults of these proxies.
 DEFAULTS = {
@@ -188,7 +189,7 @@ def test_the_document_has_every_combination():
     for name in ["nginx", "Caddy", "HAProxy"]:
         for kind in ["HTTP", "HTTP under a sub-path", "gRPC", "HTTP and gRPC"]:
             assert f"{name}: {kind}" in HEADINGS
-    assert len(BLOCKS) == DOCUMENT.count("```nginx") + DOCUMENT.count("```caddyfile") + DOCUMENT.count("```haproxy")
+    assert len(BLOCKS) == len(CONFIGURATIONS), "two blocks under one heading"
 
 
 @pytest.mark.parametrize("heading", HEADINGS)
