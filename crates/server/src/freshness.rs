@@ -1,10 +1,9 @@
 //! How old an answer from memory may be: the one rule for everything in a cache.
 //!
-//! Each cached thing has a [`Stamp`] from before the query that read it. Within the bound the thing is
-//! served. Past the bound, a look-up comes first. If the engine has a change mark, a poll confirms everything
-//! at once, and a mark that moved causes a look-up of everything. If the engine sends notices, each notice
-//! causes a look-up of the things that it names. While the store does not answer at all, things in memory may
-//! be served longer, and are marked.
+//! Each cached thing has a [`Stamp`] from before the query that read it. Within the bound the thing is served. Past the
+//! bound, a look-up comes first. If the engine has a change mark, a poll confirms everything at once, and a mark that
+//! moved causes a look-up of everything. If the engine sends notices, each notice causes a look-up of the things that
+//! it names. While the store does not answer at all, things in memory may be served longer, and are marked.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -31,8 +30,8 @@ pub use serve::Served;
 
 /// After this time of silence, requests no longer wait for the store, until it answers again.
 const GONE_AFTER: Duration = Duration::from_secs(2);
-/// A store that fails in part is reported until no query has failed for this long. Otherwise the answers in
-/// between would change readiness, the gauge and the log with each query.
+/// A store that fails in part is reported until no query has failed for this long. Otherwise the answers in between
+/// would change readiness, the gauge and the log with each query.
 const CALM: Duration = Duration::from_secs(5);
 /// A notice about one company also causes a look-up of at most one in this many others.
 const SLOTS: usize = 1_024;
@@ -98,8 +97,8 @@ pub struct Stamp {
 }
 
 impl Freshness {
-    /// Makes the state in which nothing is confirmed. `bound` is the greatest age of an answer while the
-    /// store answers, and `max_stale` while it does not. `epoch` is the store's.
+    /// Makes the state in which nothing is confirmed. `bound` is the greatest age of an answer while the store answers,
+    /// and `max_stale` while it does not. `epoch` is the store's.
     pub fn new(clock: Arc<dyn Clock>, bound: Duration, max_stale: Duration, epoch: u64) -> Self {
         let start = clock.monotonic();
         Self {
@@ -153,8 +152,8 @@ impl Freshness {
         self.age(stamp, now).is_some_and(|age| age <= self.bound)
     }
 
-    /// The time since the thing was last known to be current, if it may still be served while the store does
-    /// not answer.
+    /// The time since the thing was last known to be current, if it may still be served while the
+    /// store does not answer.
     pub fn stale_for(&self, stamp: Stamp) -> Option<Duration> {
         let now = self.clock.monotonic();
         let read = || Duration::from_micros(self.us_at(now).saturating_sub(stamp.read_us));
@@ -191,8 +190,8 @@ impl Freshness {
         answer
     }
 
-    /// Does work that needs the store. Gives up if the store is silent or becomes silent meanwhile, so that
-    /// no request waits in vain. Not for work that must not be left half done.
+    /// Does work that needs the store. Gives up if the store is silent or becomes silent meanwhile, so that no request
+    /// waits in vain. Not for work that must not be left half done.
     pub async fn unless_gone<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
@@ -216,8 +215,8 @@ impl Freshness {
         }
     }
 
-    /// Ends once the store has been silent for [`GONE_AFTER`]. Never ends if this process does not follow the
-    /// store, as in a command: the process could not notice the store's return.
+    /// Ends once the store has been silent for [`GONE_AFTER`]. Never ends if this process does not follow the store, as
+    /// in a command: the process could not notice the store's return.
     async fn gone(&self) {
         let mut contact = self.contact.subscribe();
         // The sender of this channel belongs to `self`.
@@ -232,9 +231,9 @@ impl Freshness {
         }
     }
 
-    /// Whether this process can do its work, with a line for operators if something is wrong. It cannot if
-    /// the store is silent for longer than things in memory may be served. It also cannot if the data was
-    /// replaced, even with everything in memory, because nobody would notice.
+    /// Whether this process can do its work, with a line for operators if something is wrong. It cannot if the store is
+    /// silent for longer than things in memory may be served. It also cannot if the data was replaced, even with
+    /// everything in memory, because nobody would notice.
     pub fn readiness(&self) -> Result<Option<String>, String> {
         let silence = self.silence();
         let seconds = silence.as_secs();

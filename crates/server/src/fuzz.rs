@@ -1,6 +1,6 @@
-//! The rules for any bytes from anybody, one function for each kind of bytes: the program does not panic,
-//! refusals are the server's own and short, the size of an answer is bounded by the size of the request, and
-//! written text can be read again. A function panics if a rule is broken.
+//! The rules for any bytes from anybody, one function for each kind of bytes: the program does not panic, refusals are
+//! the server's own and short, the size of an answer is bounded by the size of the request, and written text can be
+//! read again. A function panics if a rule is broken.
 //!
 //! `fuzz/` has a target for each function, and `tests/it/fuzzing.rs` runs all of them with the other tests.
 //! No other code calls them.
@@ -125,8 +125,7 @@ pub fn json_body(bytes: &[u8]) {
 }
 
 fn check_json_of(message: &DynamicMessage, sent: usize) {
-    // A message that cannot be written has values that only answers may have, such as a moment far in the
-    // future.
+    // A message that cannot be written has values that only answers may have, such as a moment far in the future.
     let Ok(written) = json::write(message, None) else { return };
     assert!(written.len() <= 4_096 + 1_024 * sent, "{sent} bytes became {}", written.len());
     let again = json::read(&Reading::default(), &message.descriptor(), &written);
@@ -232,8 +231,8 @@ pub fn http2_preface(bytes: &[u8]) {
         assert_eq!(whole.is_http2, said.starts_with(PREFACE));
         let in_pieces = passed(&said, usize::from(*piece) + 1);
         assert!(in_pieces.read <= whole.read);
-        // A flood is recognized in pieces as in one read. In pieces it may be recognized earlier; other
-        // results are equal.
+        // A flood is recognized in pieces as in one read. In pieces it may be recognized earlier;
+        // other results are equal.
         assert!(in_pieces.is_flooding == whole.is_flooding);
         assert!(in_pieces == whole || whole.is_flooding);
     }

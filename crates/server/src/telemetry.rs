@@ -1,5 +1,5 @@
-//! Logs and metrics of the whole process: their destination and their form. Knows nothing of the content,
-//! except the names of the metrics that `net` counts.
+//! Logs and metrics of the whole process: their destination and their form. Knows nothing of the content, except the
+//! names of the metrics that `net` counts.
 
 use std::{
     io::{self, IsTerminal},
@@ -43,8 +43,8 @@ impl Drop for Log {
     }
 }
 
-/// Sends log lines to standard error from now on, also those of panics. The first call in a process decides
-/// the form of the lines.
+/// Sends log lines to standard error from now on, also those of panics. The first call in a process
+/// decides the form of the lines.
 pub fn init(config: &Config) -> io::Result<Log> {
     // The recorder must be installed before any part of the program creates a metric.
     prometheus();
@@ -75,8 +75,7 @@ pub fn init(config: &Config) -> io::Result<Log> {
     Ok(Log(Some(queue)))
 }
 
-/// At level `debug` the database's driver logs the parameters that it sends: rows, and therefore people's
-/// data.
+/// At level `debug` the database's driver logs the parameters that it sends: rows, and therefore people's data.
 fn without_parameters() -> Directive {
     let directive = "tokio_postgres::query=info".parse();
     directive.unwrap_or_else(|error| unreachable!("a test reads it: {error}"))
@@ -110,8 +109,8 @@ pub fn metrics_text() -> String {
     prometheus().render() + &process::text()
 }
 
-/// Bounds the memory of the metrics for as long as it runs: it moves the values that histograms collect
-/// between two readings of `/metrics` into their buckets.
+/// Bounds the memory of the metrics for as long as it runs: it moves the values that histograms collect between two
+/// readings of `/metrics` into their buckets.
 pub async fn upkeep() {
     let mut ticks = tokio::time::interval(UPKEEP);
     loop {

@@ -27,8 +27,8 @@ pub(super) fn configuration(
     })
 }
 
-/// Whether Kubernetes made the variable. Beside a Service called `customer-settings` or
-/// `customer-settings-…`, each container gets the Service's address in variables that begin like ours
+/// Whether Kubernetes made the variable. Beside a Service called `customer-settings` or `customer-settings-…`, each
+/// container gets the Service's address in variables that begin like ours
 /// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>). None of our
 /// variables ends like these.
 fn is_service_link(name: &str, value: &str) -> bool {

@@ -1,6 +1,5 @@
-//! Lays configuration layers over each other, one key at a time. The layers below are valid, so an error
-//! always belongs to this key, this value and this source. Each error can therefore name all three, without a
-//! library for layers.
+//! Lays configuration layers over each other, one key at a time. The layers below are valid, so an error always belongs
+//! to this key, this value and this source. Each error can therefore name all three, without a library for layers.
 
 use std::{
     fmt, fs, io,

@@ -1,5 +1,5 @@
-//! The way to everything cached: served while it is fresh, else looked up, by one request at a time, else served
-//! stale while the store does not answer. Knows neither what is cached nor where.
+//! The way to everything cached: served while it is fresh, else looked up, by one request at a time, else served stale
+//! while the store does not answer. Knows neither what is cached nor where.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ pub struct Served<T> {
 impl Freshness {
     /// Serves what `held` finds in memory, or what `look_up` finds in the store; `None` if there is no such thing.
     ///
-    /// The store is asked for a thing that memory has even where it was silent for long: it may just have come back.
-    /// A request for a thing that memory does not have waits for no silent store.
+    /// The store is asked for a thing that memory has even where it was silent for long: it may just have come back. A
+    /// request for a thing that memory does not have waits for no silent store.
     ///
     /// `lock` lets one look-up of the thing through at a time: requests that waited behind it find its answer in
     /// memory. `may_look_up` is called with the lock, and may refuse the look-up.

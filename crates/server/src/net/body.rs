@@ -204,9 +204,9 @@ impl Drop for RequestBody {
     /// HTTP/2 tells a client whose body is dropped to send no more of it. Some clients, curl 7.88 among them, lose the
     /// answer if it arrives together with that message. So the message is sent a moment later.
     ///
-    /// HTTP/1.1 has no such message. A client that is cut off while it sends never looks for its
-    /// answer, so the rest of the body is read away, up to the limit. If the rest is larger, or the
-    /// request waited for it in vain, the connection ends.
+    /// HTTP/1.1 has no such message. A client that is cut off while it sends never looks for its answer, so the
+    /// rest of the body is read away, up to the limit. If the rest is larger, or the request waited for it in vain,
+    /// the connection ends.
     fn drop(&mut self) {
         let Some(rest) = self.rest.take().filter(|rest| !rest.is_end_stream()) else { return };
         let most = self.most;

@@ -1,8 +1,8 @@
-//! Slows down addresses whose connections come to nothing: they send bytes that are not HTTP, open HTTP/2 and ask
-//! for nothing, send heads without end, or break off handshakes. Each address may have some such connections.
-//! Beyond that, the server waits before it reads anything of the address's next connections, and closes those that
-//! their client has left by then, unread. Reading them would cost the server more than making them costs the
-//! client. This file knows nothing of what clients say.
+//! Slows down addresses whose connections come to nothing: they send bytes that are not HTTP, open HTTP/2 and ask for
+//! nothing, send heads without end, or break off handshakes. Each address may have some such connections. Beyond that,
+//! the server waits before it reads anything of the address's next connections, and closes those that their client has
+//! left by then, unread. Reading them would cost the server more than making them costs the client. This file knows
+//! nothing of what clients say.
 
 use std::{
     convert::Infallible,

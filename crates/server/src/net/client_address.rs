@@ -1,7 +1,7 @@
 //! The address that a request comes from: the peer of the connection, unless the peer is a trusted proxy.
 //!
-//! Only `X-Forwarded-For` is read. If `Forwarded` was read too, a client could send the one of the
-//! two headers that its proxy does not overwrite.
+//! Only `X-Forwarded-For` is read. If `Forwarded` was read too, a client could send the one of the two headers that
+//! its proxy does not overwrite.
 
 use std::net::IpAddr;
 
@@ -17,9 +17,9 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 pub struct ClientAddress(pub IpAddr);
 
 impl ClientAddress {
-    /// The last address of `X-Forwarded-For` that is not a trusted proxy's, if the peer is a trusted
-    /// proxy; the first address if all are trusted. A header that cannot be parsed was not written by a
-    /// known proxy, so then the peer is the client.
+    /// The last address of `X-Forwarded-For` that is not a trusted proxy's, if the peer is a trusted proxy; the
+    /// first address if all are trusted. A header that cannot be parsed was not written by a known proxy, so then
+    /// the peer is the client.
     pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
         let peer = peer.to_canonical();
         if !lies_in(trusted, peer) {

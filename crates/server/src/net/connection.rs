@@ -61,8 +61,8 @@ pub(super) fn protocols(limits: &Limits) -> auto::Builder<RunFirst> {
     builder
 }
 
-/// Serves a connection to its end. Returns whether it came to something: the client got
-/// an answer, and sent no garbage after that.
+/// Serves a connection to its end. Returns whether it came to something: the client got an answer, and
+/// sent no garbage after that.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     peer: IpAddr,

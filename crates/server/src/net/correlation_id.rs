@@ -1,5 +1,5 @@
-//! The id of a request in the log and in its answer, as `X-Request-Id`. It is not the request
-//! id of a write, which the change log stores.
+//! The id of a request in the log and in its answer, as `X-Request-Id`. It is not the request id of a write,
+//! which the change log stores.
 
 use std::{
     fmt,

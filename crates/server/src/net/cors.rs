@@ -1,5 +1,5 @@
-//! Cross-origin requests of browsers. Credentials mode is never allowed, so a page of another origin
-//! can do nothing that it could not do from a server.
+//! Cross-origin requests of browsers. Credentials mode is never allowed, so a page of another origin can do nothing
+//! that it could not do from a server.
 //!
 //! tower-http's layer takes every OPTIONS request for a preflight. This server must answer an OPTIONS request that is
 //! no preflight like any other unknown method, so the code is its own.
@@ -70,9 +70,9 @@ impl Cors {
         Some(response)
     }
 
-    /// Adds the headers that let the page read the answer. The answers of an allowed origin differ
-    /// from others, so `Vary` names the origin even where this request has none. Answers that
-    /// caches may store have that header already.
+    /// Adds the headers that let the page read the answer. The answers of an allowed origin differ from
+    /// others, so `Vary` names the origin even where this request has none. Answers that caches may store have
+    /// that header already.
     pub(super) fn expose(&self, allowed: Option<HeaderValue>, answer: &mut HeaderMap) {
         let says_so = |vary: &HeaderValue| vary.as_bytes().ends_with(b"Origin");
         if !self.any && !answer.get(VARY).is_some_and(says_so) {

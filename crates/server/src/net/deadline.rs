@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName};
 
-/// The moment by which a request must be answered, in its extensions. Writers that retry stop
-/// before it. The request itself is cut off then.
+/// The moment by which a request must be answered, in its extensions. Writers that retry stop before it. The
+/// request itself is cut off then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(pub Instant);
 

@@ -1,7 +1,7 @@
 //! HTTP/2 beyond the library: parts for speed, and bounds that hyper and h2 do not have.
 //!
-//! These files assume the following of hyper 1 and h2 0.4. They have to be checked
-//! again when one of the assumptions ends:
+//! These files assume the following of hyper 1 and h2 0.4. They have to be checked again when one
+//! of the assumptions ends:
 //!
 //! - hyper hands each stream's future to the executor while the connection is polled, and holds no lock
 //!   meanwhile. So `first_run` may poll the future there, and an answer that is made in that poll is

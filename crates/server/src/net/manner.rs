@@ -58,8 +58,8 @@ impl Coding {
     }
 }
 
-/// How a request is to be understood, by its head. It stands in the request's
-/// extensions. By default, it is plain HTTP/JSON.
+/// How a request is to be understood, by its head. It stands in the request's extensions. By default,
+/// it is plain HTTP/JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Manner {
     /// Decided by the content type. It is HTTP/JSON where the HTTP method or version cannot carry that content type.
@@ -168,8 +168,8 @@ impl Manner {
     }
 }
 
-/// The problems of `Host` for which RFC 9112 (3.2) has a server refuse a request. HTTP/2 names the
-/// host in `:authority`, and its library checks that.
+/// The problems of `Host` for which RFC 9112 (3.2) has a server refuse a request. HTTP/2 names the host in
+/// `:authority`, and its library checks that.
 fn host_problem(version: Version, headers: &HeaderMap) -> Option<HostProblem> {
     if version > Version::HTTP_11 {
         return None;

@@ -22,8 +22,8 @@ use crate::{
     telemetry,
 };
 
-/// Says whether requests can be served now, with a line for operators: why they cannot,
-/// or which problem there is although they can.
+/// Says whether requests can be served now, with a line for operators: why they cannot, or which problem
+/// there is although they can.
 pub type Readiness = Arc<dyn Fn() -> Result<Option<String>, String> + Send + Sync>;
 
 pub(super) struct Operational {
@@ -35,8 +35,8 @@ pub(super) struct Operational {
 }
 
 impl Operational {
-    /// Whether the path is for operators alone. Pages of other origins need no answer
-    /// from there, so CORS never allows them one.
+    /// Whether the path is for operators alone. Pages of other origins need no answer from there, so CORS
+    /// never allows them one.
     pub(super) fn is_at(path: &str) -> bool {
         matches!(path, "/healthz" | "/readyz" | "/metrics")
     }

@@ -22,8 +22,8 @@ use crate::{
     telemetry::{BODY_BYTES, OVERLOADED, RATE_LIMITED},
 };
 
-/// The least that a body counts while the server waits for it. Its request takes
-/// memory, however little of it has arrived.
+/// The least that a body counts while the server waits for it. Its request takes memory, however
+/// little of it has arrived.
 const LEAST_BODY_BYTES: u64 = 16 << 10;
 
 /// When a refused client may try again.
@@ -149,8 +149,8 @@ impl Pool {
         lock(&self.taken).remove(whose, amount);
     }
 
-    /// The error of a request that finds no place. A client that has nothing of the pool did not fill
-    /// it, and is told that the server is overloaded.
+    /// The error of a request that finds no place. A client that has nothing of the pool did not fill it, and is told
+    /// that the server is overloaded.
     #[cold]
     fn refusal(&self, whose: &Whose, own: u64, free: u64) -> Error {
         if own == 0 || free == 0 {
@@ -164,8 +164,8 @@ impl Pool {
     }
 }
 
-/// The resources that a request has of the server, in its extensions. The place is given back with the head of
-/// the answer, the bytes with the last clone of the seat.
+/// The resources that a request has of the server, in its extensions. The place is given back with the head of the
+/// answer, the bytes with the last clone of the seat.
 #[derive(Clone)]
 pub struct Seat(Arc<Held>);
 
@@ -193,8 +193,8 @@ enum Standing {
 }
 
 impl Seat {
-    /// Takes note of the key of the request, once the key may be used. All that the seat has counts as the key's
-    /// from now on. Fails where the key has its share already.
+    /// Takes note of the key of the request, once the key may be used. All that the seat has counts as the key's from
+    /// now on. Fails where the key has its share already.
     pub fn belongs_to(&self, key: &str) -> Result<(), Error> {
         let (room, mut state) = (&self.0.room, self.0.state());
         let (standing, bytes) = (state.standing, state.bytes);
@@ -230,8 +230,8 @@ impl Seat {
         self.0.state().standing == Standing::Waiting
     }
 
-    /// Takes note that `come` bytes of the body have arrived in all. With the last of
-    /// them, the request takes a place again.
+    /// Takes note that `come` bytes of the body have arrived in all. With the last of them, the
+    /// request takes a place again.
     pub(super) fn comes(&self, come: u64, is_whole: bool) -> Result<(), Error> {
         let mut state = self.0.state();
         // Bytes that arrived without waiting count from there on.

@@ -72,8 +72,8 @@ pub fn stop_on_signals(shutdown: Shutdown) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the certificate and its key again at every SIGHUP. Without TLS the signal does
-/// nothing: by default it would end the program.
+/// Reads the certificate and its key again at every SIGHUP. Without TLS the signal does nothing: by default
+/// it would end the program.
 pub fn reload_on_signal(tls: Option<Arc<Tls>>) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {

@@ -67,8 +67,8 @@ fn read(cert: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
     if chain.is_empty() {
         return Err(certificate("it holds no PEM certificate".to_owned()));
     }
-    // The first end among the chain's certificates, since a client checks all of them. A certificate
-    // that cannot be parsed is left to clients to refuse.
+    // The first end among the chain's certificates, since a client checks all of them. A certificate that cannot be
+    // parsed is left to clients to refuse.
     let expiry = chain.iter().filter_map(expiry).reduce(f64::min);
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
         let problem = explain(&error, "private key");

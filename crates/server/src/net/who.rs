@@ -1,5 +1,5 @@
-//! The key, the staff member and the method of a request, as the log and the metrics show
-//! them. Only the application can find them out.
+//! The key, the staff member and the method of a request, as the log and the metrics show them. Only the
+//! application can find them out.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,7 +1,7 @@
 //! Log lines as JSON: one object each, with the event's fields at the top, and those of its span under `span`.
 //!
-//! The form is that of `tracing_subscriber`, made in a third of the time. `tracing_subscriber` calls serde
-//! for every field, and parses its own text of the span to write it again. A test compares the two.
+//! The form is that of `tracing_subscriber`, made in a third of the time. `tracing_subscriber` calls serde for every
+//! field, and parses its own text of the span to write it again. A test compares the two.
 
 use std::fmt::{self, Debug, Write};
 

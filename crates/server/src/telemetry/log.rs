@@ -1,7 +1,7 @@
 //! Log lines on their way to standard error: a queue bounded by bytes, and a thread that empties it.
 //!
-//! Nothing waits for the log, and nothing stops because of it: lines that find no room, or that cannot be
-//! written, are dropped and counted. Knows nothing of the content of the lines.
+//! Nothing waits for the log, and nothing stops because of it: lines that find no room, or that cannot be written, are
+//! dropped and counted. Knows nothing of the content of the lines.
 
 use std::{
     fs::File,
@@ -22,8 +22,8 @@ use super::LOG_LINES_DROPPED;
 /// The most bytes of waiting lines. The thread may be writing as many at the same time.
 const MOST_WAITING: usize = 1 << 20;
 
-/// The time in which lines are collected before they are written together: a system call and a waking thread
-/// cost more than many lines. Errors are written at once.
+/// The time in which lines are collected before they are written together: a system call and a waking thread cost more
+/// than many lines. Errors are written at once.
 const GATHERING: Duration = Duration::from_millis(10);
 
 /// The pause after a failed write. The reader of standard error may have made it non-blocking, and be slow.
@@ -55,8 +55,8 @@ struct Waiting {
 }
 
 impl Queue {
-    /// The queue for standard error. It does not use `io::stderr()`, whose lock would block other code that
-    /// prints there.
+    /// The queue for standard error. It does not use `io::stderr()`, whose lock would block other
+    /// code that prints there.
     pub(super) fn to_stderr() -> io::Result<Self> {
         Self::to(File::from(io::stderr().as_fd().try_clone_to_owned()?))
     }
@@ -156,8 +156,8 @@ struct Sink<W> {
 }
 
 impl<W: Write> Sink<W> {
-    /// Writes lines, and gives the number of lines that could not be written. Lost are whole lines, or the
-    /// ends of lines. The next line then begins a new line.
+    /// Writes lines, and gives the number of lines that could not be written. Lost are whole lines, or the ends of
+    /// lines. The next line then begins a new line.
     fn write(&mut self, lines: &[u8]) -> u64 {
         if self.is_within_line {
             if self.write_some(b"\n").is_err() {

@@ -1,5 +1,5 @@
-//! The figures of Linux about this process, under the names that every Prometheus client uses. Written by
-//! hand, because the libraries for it include a reader of all of `/proc`, and show seconds of CPU as a gauge.
+//! The figures of Linux about this process, under the names that every Prometheus client uses. Written by hand, because
+//! the libraries for it include a reader of all of `/proc`, and show seconds of CPU as a gauge.
 
 use std::{fmt::Write, fs};
 

@@ -1,10 +1,10 @@
 //! Counts the frames of HTTP/2 that a client sends and that its requests do not explain.
 //!
 //! A frame of nine bytes is cheap to send and makes work for the server. Most kinds need no request: PRIORITY,
-//! WINDOW_UPDATE, PING, SETTINGS, RST_STREAM, DATA without data, unknown kinds. The library bounds only some of
-//! them. So each connection has an allowance, and every frame costs one of it. The allowance grows with the
-//! things for which an honest client sends frames: answers that it waited for, data that it sends, data that it
-//! receives. This file does not look into frames.
+//! WINDOW_UPDATE, PING, SETTINGS, RST_STREAM, DATA without data, unknown kinds. The library bounds only some of them.
+//! So each connection has an allowance, and every frame costs one of it. The allowance grows with the things for which
+//! an honest client sends frames: answers that it waited for, data that it sends, data that it receives. This file does
+//! not look into frames.
 
 use arrayvec::ArrayVec;
 

@@ -16,8 +16,8 @@ use super::{
 const LINGER: Duration = Duration::from_secs(2);
 const MOST_LINGER_BYTES: u64 = 64 << 20;
 
-/// The server reads this much at once, and then pauses. Without the pause, a client that sends rubbish
-/// as fast as it can took nine tenths of a processor.
+/// The server reads this much at once, and then pauses. Without the pause, a client that sends rubbish as fast as it
+/// can took nine tenths of a processor.
 const LINGER_PIECE_BYTES: usize = 64 << 10;
 const LINGER_PAUSE: Duration = Duration::from_millis(1);
 

@@ -22,8 +22,8 @@ const HTTP2_OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// After this many bytes, the stream sends before it takes more.
 const MOST_HELD_BYTES: usize = 64 * 1_024;
 
-/// Up to this many bytes, several pieces are copied into one. The copy costs less
-/// than the kernel's work for several pieces.
+/// Up to this many bytes, several pieces are copied into one. The copy costs less than the kernel's
+/// work for several pieces.
 const MOST_JOINED_BYTES: usize = 4 * 1_024;
 
 /// A stream with two holders, in one task.
@@ -60,8 +60,8 @@ struct Line<S> {
     is_held_back: bool,
     /// How many bytes of HTTP/2's opening the client has sent, from the first on; `None` if it sent something else.
     opening: Option<usize>,
-    /// The bytes that HTTP/2 wrote in this poll. HTTP/2 would make a system call for every frame.
-    /// HTTP/1.1 makes one for an answer by itself.
+    /// The bytes that HTTP/2 wrote in this poll. HTTP/2 would make a system call for every frame. HTTP/1.1 makes
+    /// one for an answer by itself.
     held: BytesMut,
     /// Whether bytes were held since the stream was last flushed.
     is_unsent: bool,
