@@ -223,7 +223,7 @@ impl Authenticator {
         Ok(holder)
     }
 
-    /// Stores when keys were last used, at most every [`LAST_USED_STEP_SECONDS`] for each key.
+    /// Stores when keys were last used, at most once in five minutes for each key.
     pub async fn flush_last_used(&self) -> Result<()> {
         let mut uses: Vec<(KeyId, Timestamp)> = Vec::new();
         let mut written = Vec::new();

@@ -151,8 +151,7 @@ impl Snapshots {
     /// caller knows; `None` if there is no such company.
     ///
     /// While the store does not answer, the snapshot may be older, and its marks say so. If the revision that
-    /// the caller knows does not arrive within a moment, the error is UNAVAILABLE. caller has seen does not come
-    /// here within a moment.
+    /// the caller knows does not arrive within a moment, the error is UNAVAILABLE.
     pub async fn get(&self, grant: &Grant) -> Result<Option<ServedSnapshot>> {
         if let Some(fresh) = self.get_at_once(grant, self.clock.monotonic()) {
             return Ok(Some(fresh));

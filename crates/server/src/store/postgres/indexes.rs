@@ -1,5 +1,5 @@
 //! Checks that the indexes exist that the migrations make. Whether each holds every row, only an extension of the
-//! engine can check, which administrators install. check, an extension which only administrators may install.
+//! engine can check, which administrators install.
 
 use std::collections::BTreeMap;
 
