@@ -179,7 +179,8 @@ pub trait Log {
         limit: u32,
     ) -> Result<Vec<Line>, StoreError>;
 
-    /// A stream's revision at a moment: that of the last change at or before it.
+    /// A stream's revision at a moment: that of the last change at or before it. Times rise with the revisions, so that
+    /// a few lines are looked at.
     async fn revision_at(
         &self,
         stream: &Stream,

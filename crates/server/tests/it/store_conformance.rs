@@ -115,6 +115,7 @@ conformance! {
     the_log_is_read_newest_first,
     the_newest_lines_about_a_subject_are_found,
     the_revision_at_a_moment_is_that_of_the_last_change,
+    the_revision_at_a_moment_is_found_in_a_log_of_any_length,
     a_request_is_found_by_its_id,
     a_request_id_is_taken_as_it_is,
     a_request_id_is_used_once_per_company_and_key,
@@ -763,6 +764,25 @@ async fn the_revision_at_a_moment_is_that_of_the_last_change(engine: &dyn Engine
         assert_eq!(at(after_first).await, expected, "{after_first}");
     }
     assert_eq!(store.revision_at(&stream("cmp_b"), time_of(1)).await.unwrap(), None);
+}
+
+async fn the_revision_at_a_moment_is_found_in_a_log_of_any_length(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let mut current = make_company(&*store, "cmp_a", "A").await;
+    // A change each ten microseconds.
+    let at = |revision: u64| time_of(10 * revision);
+    for length in 2..=20 {
+        let plan = with(touching(&current), |line| line.time = at(length));
+        append(&*store, &stream("cmp_a"), &plan.line).await.unwrap();
+        current = plan.after;
+        for revision in 2..=length {
+            for (later, expected) in [(-1, revision - 1), (0, revision), (9, revision)] {
+                let then = time(at(revision).as_micros() + later);
+                let found = store.revision_at(&stream("cmp_a"), then).await.unwrap();
+                assert_eq!(found, Some(Revision(expected)), "{revision} of {length}, {later}");
+            }
+        }
+    }
 }
 
 async fn a_request_is_found_by_its_id(engine: &dyn Engine) {

@@ -156,11 +156,18 @@ impl Log for PostgresStore {
         rows.iter().map(line).collect()
     }
 
-    // Times rise with the revisions, so this looks from the newest change back.
+    // Halves the revisions among which it is, from all of them to one.
     async fn revision_at(&self, stream: &Stream, time: Timestamp) -> Result<Option<Revision>> {
-        let sql = "SELECT revision FROM changes
-                   WHERE stream_kind = $1 AND stream_id = $2 AND part = 0 AND time <= $3
-                   ORDER BY revision DESC LIMIT 1";
+        let sql = "WITH RECURSIVE search (low, high) AS (
+                       SELECT 0::bigint, (SELECT revision FROM changes WHERE stream_kind = $1 AND stream_id = $2
+                                  ORDER BY revision DESC LIMIT 1)
+                       UNION ALL
+                       SELECT CASE WHEN time <= $3 THEN revision ELSE low END,
+                              CASE WHEN time <= $3 THEN high ELSE (low + high + 1) / 2 - 1 END
+                       FROM search LEFT JOIN changes ON stream_kind = $1 AND stream_id = $2
+                            AND revision = (low + high + 1) / 2 AND part = 0
+                       WHERE low < high)
+                   SELECT low AS revision FROM search WHERE low = high AND low > 0";
         let (kind, id) = (stream.kind().name, stream.id());
         let rows = self.pool.query(sql, &[&kind, &id, &time.as_micros()]).await?;
         rows.first().map(|row| revision(row, "revision")).transpose()

@@ -170,11 +170,18 @@ fn log_before(
     }
 }
 
-/// Times rise with the revisions, so this looks from the newest change back.
+/// Halves the revisions among which it is, from all of them to one.
 fn revision_at(tx: &Connection, stream: &Stream, time: Timestamp) -> Result<Option<Revision>> {
-    let sql = "SELECT revision FROM changes
-               WHERE stream_kind = ?1 AND stream_id = ?2 AND part = 0 AND time <= ?3
-               ORDER BY revision DESC LIMIT 1";
+    let sql = "WITH RECURSIVE search (low, high) AS (
+                   SELECT 0, (SELECT revision FROM changes WHERE stream_kind = ?1 AND stream_id = ?2
+                              ORDER BY revision DESC LIMIT 1)
+                   UNION ALL
+                   SELECT CASE WHEN time <= ?3 THEN revision ELSE low END,
+                          CASE WHEN time <= ?3 THEN high ELSE (low + high + 1) / 2 - 1 END
+                   FROM search LEFT JOIN changes ON stream_kind = ?1 AND stream_id = ?2
+                        AND revision = (low + high + 1) / 2 AND part = 0
+                   WHERE low < high)
+               SELECT low AS revision FROM search WHERE low = high AND low > 0";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query(params![stream.kind().name, stream.id(), time.as_micros()]);
     Ok(collect(rows.map_err(failure)?, |row| revision(row, "revision"))?.pop())
@@ -182,7 +189,11 @@ fn revision_at(tx: &Connection, stream: &Stream, time: Timestamp) -> Result<Opti
 
 /// The end of the log, empty lines left out.
 pub(super) fn end(tx: &Connection, stream: &Stream) -> Result<Revision> {
-    Ok(revision_at(tx, stream, Timestamp::from_micros(i64::MAX))?.unwrap_or_default())
+    let sql = "SELECT revision FROM changes WHERE stream_kind = ?1 AND stream_id = ?2 AND part = 0
+               ORDER BY revision DESC LIMIT 1";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let rows = statement.query([stream.kind().name, stream.id()]).map_err(failure)?;
+    Ok(collect(rows, |row| revision(row, "revision"))?.pop().unwrap_or_default())
 }
 
 fn logged_request(
