@@ -20,13 +20,14 @@ const KEY_EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 /// The interval in which free memory is returned to the system.
 const MEMORY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Runs all background work. It never ends: the server drops it after the drain. `health` reports to the
-/// protocols until then.
+/// Runs all background work. It never ends: the server drops it after the drain. Until then `checkpoints` writes those
+/// of old states, and `health` reports to the protocols.
 pub(crate) async fn run(
     store: &dyn Store,
     clock: &dyn Clock,
     wake: &Wake,
     authenticator: &Authenticator,
+    checkpoints: impl Future<Output = ()>,
     health: impl Future<Output = ()>,
 ) {
     tokio::join!(
@@ -35,6 +36,7 @@ pub(crate) async fn run(
         learn_secrets(authenticator),
         show_key_expiry(store, clock),
         give_memory_back(),
+        checkpoints,
         health,
     );
 }

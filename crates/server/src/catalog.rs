@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod change;
+pub mod checkpoint;
 pub mod company;
 pub mod delta;
 pub mod entry;

@@ -26,8 +26,8 @@ use freshness::Freshness;
 use net::{Bound, ServeError, Shutdown};
 use service::{
     companies::CompaniesService, copy::CopyService, history::HistoryService, keys::KeysService,
-    load::LoadService, long_work::LongWork, settings::SettingsService, snapshot::Snapshots,
-    verify::VerifyService, writing::Writing,
+    load::LoadService, long_work::LongWork, old_states::OldStates, settings::SettingsService,
+    snapshot::Snapshots, verify::VerifyService, writing::Writing,
 };
 use store::{
     Notice, Store,
@@ -53,6 +53,7 @@ pub struct Services {
     /// The places for work that may take long.
     pub long_work: Arc<LongWork>,
     authenticator: Arc<Authenticator>,
+    old_states: Arc<OldStates>,
     store: Arc<dyn Store>,
     damages: Arc<Damages>,
     clock: Arc<dyn Clock>,
@@ -89,11 +90,14 @@ impl Services {
         let long_work = LongWork::new(clock.clone(), connections.unwrap_or(usize::MAX));
         let long_work = Arc::new(long_work);
         let writing = Writing::new(store.clone(), clock.clone(), freshness.clone());
+        let old_states = OldStates::new(store.clone(), clock.clone(), long_work.clone());
+        let old_states = Arc::new(old_states);
         let settings = Arc::new(SettingsService::new(
             store.clone(),
             clock.clone(),
             writing.clone(),
             snapshots.clone(),
+            old_states.clone(),
             long_work.clone(),
         ));
         let authenticator = Arc::new(Authenticator::new(
@@ -124,6 +128,7 @@ impl Services {
             settings,
             long_work,
             authenticator,
+            old_states,
             store,
             damages,
             clock,
@@ -231,6 +236,7 @@ impl Server {
             &*services.clock,
             &services.wake,
             &authenticator,
+            services.old_states.write_checkpoints(),
             api.report_health(|| services.freshness.readiness().is_ok(), &shutdown),
         );
         tokio::select! {

@@ -7,6 +7,7 @@ pub mod history;
 pub mod keys;
 pub mod load;
 pub mod long_work;
+pub mod old_states;
 mod queues;
 pub mod settings;
 pub mod snapshot;

@@ -4,13 +4,14 @@
 //! Knows no protocol, no service and no clock: times come in as arguments. One method is one
 //! whole transaction, and what a method acknowledged is on disk.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::catalog::{
     access::{CoveredGrant, Grant},
+    checkpoint::Checkpoint,
     company::{Business, Company},
     entry::{Catalog, Revision},
     error::{Cause, Error, Kind, Unavailable},
@@ -32,7 +33,7 @@ pub mod watched;
 pub(crate) const MOST_READ_BYTES: usize = 2 << 20;
 
 /// Which of the unreleased schemas of number 1 this is. A store of another one is refused, as nothing is moved.
-const LAYOUT: i64 = 3;
+const LAYOUT: i64 = 4;
 const OTHER_LAYOUT: &str = "is of another program from before the first release, and nothing of it is moved: make a new \
                             one, and load into it what that program exports";
 
@@ -188,6 +189,25 @@ pub trait Log {
     ) -> Result<Option<Revision>, StoreError>;
 }
 
+/// States of streams beside their logs, from which old states are found. They are no part of the data: any of them may
+/// be missing.
+#[async_trait]
+pub trait Checkpoints {
+    /// The first checkpoint of a stream within these revisions.
+    async fn checkpoint(
+        &self,
+        stream: &Stream,
+        among: Range<Revision>,
+    ) -> Result<Option<CheckpointRow>, StoreError>;
+
+    /// Writes a checkpoint, in the place of one of the same revision that differs.
+    async fn leave_checkpoint(
+        &self,
+        stream: &Stream,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), StoreError>;
+}
+
 /// Keys, as they are.
 #[async_trait]
 pub trait Keys {
@@ -256,14 +276,19 @@ pub trait Meta {
 }
 
 /// One engine: all families together. A user of one family may take that alone.
-pub trait Store: Companies + Log + Keys + Uses + Meta + Send + Sync + 'static {}
+pub trait Store:
+    Companies + Log + Checkpoints + Keys + Uses + Meta + Send + Sync + 'static
+{
+}
 
-impl<T: Companies + Log + Keys + Uses + Meta + Send + Sync + 'static> Store for T {}
+impl<T: Companies + Log + Checkpoints + Keys + Uses + Meta + Send + Sync + 'static> Store for T {}
 
 /// A key with the coarse time of its last use; by its id where it cannot be read.
 pub type KeyRow = Listed<(Key, Option<Timestamp>), KeyId>;
 /// A company; by its name as it is stored and its id where it cannot be read.
 pub type CompanyRow = Listed<Company, (String, CompanyId)>;
+/// A checkpoint; by its revision where it cannot be read.
+pub type CheckpointRow = Listed<Checkpoint, Revision>;
 
 /// A row of a list, or the one that cannot be read: it hides no other.
 pub type Listed<T, P> = Result<T, Unreadable<P>>;

@@ -107,6 +107,17 @@ CREATE UNIQUE INDEX changes_by_request ON changes (stream_kind, request_scope, a
 CREATE INDEX changes_of_keys_by_time ON changes (time, stream_id, revision)
     WHERE stream_kind = 'key' AND part = 0;
 
+-- States of streams, from which their logs lead to old ones in a few lines. Nothing is lost with them: the log alone counts.
+CREATE TABLE checkpoints (
+    stream_kind    TEXT COLLATE "C" NOT NULL,
+    stream_id      TEXT COLLATE "C" NOT NULL,
+    revision       BIGINT  NOT NULL CHECK (revision > 0),
+    -- When the revision was made.
+    time           BIGINT  NOT NULL,
+    body           BYTEA   NOT NULL,
+    PRIMARY KEY (stream_kind, stream_id, revision)
+);
+
 CREATE TABLE keys (
     id                TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     -- SHA-256 of the secret, which itself is kept nowhere.

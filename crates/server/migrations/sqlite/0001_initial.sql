@@ -16,7 +16,7 @@ CREATE TABLE meta (
 ) STRICT;
 
 INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version)
-VALUES (1, 1, 1, 3, 1, 1);
+VALUES (1, 1, 1, 4, 1, 1);
 
 CREATE TABLE companies (
     id                    TEXT    NOT NULL PRIMARY KEY,
@@ -119,6 +119,17 @@ CREATE UNIQUE INDEX changes_by_request ON changes (stream_kind, request_scope, a
 -- Keys' changes are listed together; writes of companies pay nothing for it.
 CREATE INDEX changes_of_keys_by_time ON changes (time, stream_id, revision)
     WHERE stream_kind = 'key' AND part = 0;
+
+-- States of streams, from which their logs lead to old ones in a few lines. Nothing is lost with them: the log alone counts.
+CREATE TABLE checkpoints (
+    stream_kind    TEXT    NOT NULL,
+    stream_id      TEXT    NOT NULL,
+    revision       INTEGER NOT NULL CHECK (revision > 0),
+    -- When the revision was made.
+    time           INTEGER NOT NULL,
+    body           BLOB    NOT NULL,
+    PRIMARY KEY (stream_kind, stream_id, revision)
+) STRICT;
 
 CREATE TABLE keys (
     id                TEXT    NOT NULL PRIMARY KEY,

@@ -11,6 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use crate::{
     catalog::{
         access::{Grant, Task},
+        checkpoint::{self, Checkpoint},
         entry::Revision,
         error::{Cause, Error, Result},
         id::{CompanyId, KeyId},
@@ -190,7 +191,15 @@ impl CopyService {
         }
         // What the key that acted is by now does not matter.
         let written = self.to.commit(&[(stream, line)], None).await;
-        written.map_err(|error| refused(error, &named(stream)))
+        written.map_err(|error| refused(error, &named(stream)))?;
+        // The source's own could be of anything, and the state is here.
+        if checkpoint::may_be_due(line)
+            && let Some(settings) = there.settings()
+            && checkpoint::is_due(&settings, line)
+        {
+            self.to.leave_checkpoint(stream, &Checkpoint::of(&settings)).await?;
+        }
+        Ok(())
     }
 }
 

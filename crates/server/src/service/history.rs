@@ -1,4 +1,4 @@
-//! The past: reading a company's change log, and its settings as they were.
+//! The past: reading a company's change log, and naming the changes that are in the way of a write.
 
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
@@ -14,7 +14,7 @@ use crate::{
         access::{Caller, Grant},
         delta::Delta,
         entry::{Catalog, Revision},
-        error::{Cause, Error, Kind, MOST_NAMED, Past, Result, few},
+        error::{Error, Kind, MOST_NAMED, Past, Result, few},
         etag::Etag,
         id::{CompanyId, EntryId},
         log::Line,
@@ -27,9 +27,6 @@ use crate::{
 
 /// Lines that are read at once.
 const PAGE: u32 = 500;
-/// A state that no more lines than these lead back to is near: the pages of a list stay at the revision of the first
-/// one, and must not wait for those who look far back.
-const NEAR: u32 = 50;
 /// How far back an error looks for the change after which an etag was read.
 const MAX_SEARCHED: u32 = 200;
 /// How many rows it hashes for that.
@@ -147,76 +144,6 @@ pub(super) async fn line(store: &dyn Store, stream: &Stream, revision: Revision)
     let found = store.log(stream, before, 1).await?.into_iter().next();
     let found = found.map(|(_, line)| line).filter(|line| line.revision == revision);
     found.ok_or_else(|| Error::NotFound { kind: Kind::Change, id: revision.to_string() })
-}
-
-/// The company as it was at a revision, if one look at the newest lines leads there; `None` says nothing of it.
-pub(super) async fn near(
-    store: &dyn Store,
-    grant: &Grant,
-    current: &Arc<Settings>,
-    revision: Revision,
-) -> Result<Option<Arc<Settings>>> {
-    if revision == current.revision {
-        return Ok(Some(current.clone()));
-    }
-    if revision > current.revision || current.revision.0 - revision.0 >= u64::from(NEAR) {
-        return Ok(None);
-    }
-    let below = LinePlace::at(current.revision.next());
-    let among = Streams::one(&grant.stream());
-    let lines = store.log_before(&among, Some(&below), None, NEAR).await?;
-    let mut replay = Replay::from((**current).clone());
-    let is_there = lead_back(&mut replay, &lines, revision)?;
-    Ok(replay.settings().filter(|_| is_there).map(Arc::new))
-}
-
-/// The company as it was at a revision, from what it is now.
-pub(super) async fn as_of(
-    store: &dyn Store,
-    grant: &Grant,
-    current: Arc<Settings>,
-    revision: Revision,
-) -> Result<Arc<Settings>> {
-    if revision == current.revision {
-        return Ok(current);
-    }
-    if revision > current.revision || revision == Revision(0) {
-        let now = current.revision;
-        let description = format!("must be one of the company's revisions, 1 to {now}");
-        return Err(Error::invalid("revision", "OUT_OF_RANGE", description));
-    }
-    let mut replay = Replay::from(Arc::unwrap_or_clone(current));
-    let among = Streams::one(&grant.stream());
-    loop {
-        let below = LinePlace::at(replay.revision().next());
-        let lines = store.log_before(&among, Some(&below), None, PAGE).await?;
-        if lead_back(&mut replay, &lines, revision)? {
-            return replay.settings().map(Arc::new).ok_or_else(broken);
-        }
-        if lines.is_empty() {
-            return Err(broken());
-        }
-    }
-}
-
-fn broken() -> Error {
-    Error::Internal(Cause::new("the change log does not lead back").of_damage())
-}
-
-/// Takes back what lines of the log did, newest first. Answers whether they reach down to the revision.
-fn lead_back(replay: &mut Replay, lines: &[Line], revision: Revision) -> Result<bool> {
-    for line in lines {
-        if line.revision != replay.revision() {
-            return Err(broken());
-        }
-        if line.revision == revision {
-            replay.set_changed_time(line.time);
-            return Ok(true);
-        }
-        let before = Revision(line.revision.0 - 1);
-        replay.unapply(before, line.time, &line.deltas).map_err(|_| broken())?;
-    }
-    Ok(false)
 }
 
 /// Whether an error is about changes that are in the way.

@@ -8,6 +8,7 @@ use std::{
 use super::{
     history,
     long_work::LongWork,
+    old_states::OldStates,
     snapshot::{Marks, ServedSnapshot, Snapshots},
     writing::{Terms, Writing},
 };
@@ -43,6 +44,7 @@ pub struct SettingsService {
     clock: Arc<dyn Clock>,
     writing: Writing,
     snapshots: Arc<Snapshots>,
+    old_states: Arc<OldStates>,
     long_work: Arc<LongWork>,
 }
 
@@ -53,9 +55,10 @@ impl SettingsService {
         clock: Arc<dyn Clock>,
         writing: Writing,
         snapshots: Arc<Snapshots>,
+        old_states: Arc<OldStates>,
         long_work: Arc<LongWork>,
     ) -> Self {
-        Self { store, clock, writing, snapshots, long_work }
+        Self { store, clock, writing, snapshots, old_states, long_work }
     }
 
     /// The company as it is, at most as old as the freshness bound; `None` if there is none.
@@ -85,7 +88,7 @@ impl SettingsService {
             AsOf::Now => return Ok((current, marks)),
             AsOf::Revision(revision) => {
                 let current = newest(&*self.store, &grant, current, revision).await?;
-                match history::near(&*self.store, &grant, &current, revision).await? {
+                match self.old_states.near(&grant, &current, revision).await? {
                     Some(near) => near,
                     None => self.look_back(grant, current, as_of, deadline).await?,
                 }
@@ -103,7 +106,8 @@ impl SettingsService {
         as_of: AsOf,
         deadline: Instant,
     ) -> Result<Arc<Settings>> {
-        let (store, key) = (self.store.clone(), grant.actor().key_id.clone());
+        let (store, old_states) = (self.store.clone(), self.old_states.clone());
+        let key = grant.actor().key_id.clone();
         let look = async move {
             let revision = match as_of {
                 AsOf::Now => current.revision,
@@ -116,7 +120,7 @@ impl SettingsService {
                 }
             };
             let current = newest(&*store, &grant, current, revision).await?;
-            history::as_of(&*store, &grant, current, revision).await
+            old_states.at(&grant, current, revision).await
         };
         self.long_work.run(key.as_ref(), deadline, look).await
     }
@@ -235,6 +239,8 @@ impl SettingsService {
                     let ended = self.ended(plan, false);
                     if let Ended::Written(written) = &ended {
                         self.snapshots.publish(grant, written.settings.clone(), stamp);
+                        let line = written.line.as_ref();
+                        self.old_states.committed(grant, &written.settings, line);
                     }
                     return Ok(ended);
                 }
@@ -295,8 +301,7 @@ impl SettingsService {
                 Some(Change::Undo { etag: etag.clone(), revision, deltas })
             }
             Ask::RollBack { etag, .. } => {
-                let target =
-                    history::as_of(&*self.store, grant, Arc::new(current), revision).await?;
+                let target = self.old_states.at(grant, Arc::new(current), revision).await?;
                 let target = Box::new(Arc::unwrap_or_clone(target));
                 Some(Change::RollBack { etag: etag.clone(), target })
             }
@@ -345,7 +350,7 @@ impl SettingsService {
     ) -> Result<Option<Written>> {
         let current = self.writing.read(self.store.settings(grant)).await?;
         let Some(current) = current.map(Arc::new) else { return Ok(None) };
-        let near = history::near(&*self.store, grant, &current, logged.revision).await?;
+        let near = self.old_states.near(grant, &current, logged.revision).await?;
         let settings = match near {
             Some(near) => near,
             None => {

@@ -20,7 +20,7 @@ use crate::{
         stream::{Stream, StreamKind},
         text::FOLD_KEY_VERSION,
     },
-    store::{Store, StoreError},
+    store::{CheckpointRow, Store, StoreError, Unreadable},
 };
 
 /// Lines, and ids of companies or keys, that are read at once.
@@ -112,6 +112,8 @@ struct Replayed {
     changes: u64,
     /// The revisions of lines whose subjects are not those that were written.
     altered: Vec<Revision>,
+    /// The checkpoints that are not as the log says.
+    unfit: Vec<String>,
     /// A revision of the log beyond the row's own.
     goes_on: Option<Revision>,
 }
@@ -225,6 +227,7 @@ impl VerifyService {
         found.extend(altered.map(|revision| {
             format!("the subjects of its line of revision {revision} are {NOT_AS_WRITTEN}")
         }));
+        found.append(&mut replayed.unfit);
         let at = replayed.replay.revision();
         match (until, replayed.goes_on) {
             (Some(row), Some(next)) if is_whole => {
@@ -246,9 +249,16 @@ impl VerifyService {
         replayed: &mut Replayed,
     ) -> Result<Option<String>, StoreError> {
         let mut after = (Revision(0), 0);
+        let mut checkpoint = self.checkpoint(stream, Revision(1), replayed).await?;
         loop {
             let lines = self.store.log(stream, after, PAGE).await?;
-            let Some((part, end)) = lines.last() else { return Ok(None) };
+            let Some((part, end)) = lines.last() else {
+                let beyond = checkpoint.iter().map(place_of);
+                replayed
+                    .unfit
+                    .extend(beyond.map(|place| unfit(place, "is beyond the end of its log")));
+                return Ok(None);
+            };
             after = (end.revision, *part);
             for (part, line) in lines {
                 if line.revision > until {
@@ -260,7 +270,31 @@ impl VerifyService {
                 if let Err(broken) = replayed.take(part, &line) {
                     return Ok(Some(broken));
                 }
+                while let Some(one) = checkpoint.take_if(|one| place_of(one) <= line.revision) {
+                    replayed.compare(&one);
+                    checkpoint = self.checkpoint(stream, place_of(&one).next(), replayed).await?;
+                }
             }
+        }
+    }
+
+    /// The next checkpoint of a company from a revision on: no answer comes from those of other streams.
+    async fn checkpoint(
+        &self,
+        stream: &Stream,
+        from: Revision,
+        replayed: &mut Replayed,
+    ) -> Result<Option<CheckpointRow>, StoreError> {
+        if stream.kind() != StreamKind::COMPANY {
+            return Ok(None);
+        }
+        match self.store.checkpoint(stream, from..Revision(u64::MAX)).await {
+            Err(StoreError::Damaged(cause)) => {
+                let what = format!("its checkpoints cannot be read: {}", cause.told());
+                replayed.unfit.push(what);
+                Ok(None)
+            }
+            found => found,
         }
     }
 
@@ -402,6 +436,33 @@ impl Replayed {
         self.changes += 1;
         Ok(())
     }
+
+    /// Compares the checkpoint of the revision that the log was replayed to.
+    fn compare(&mut self, checkpoint: &CheckpointRow) {
+        let place = place_of(checkpoint);
+        let what = match checkpoint {
+            Err(Unreadable { cause, .. }) => format!("cannot be read ({})", cause.told()),
+            Ok(checkpoint) => {
+                let state = checkpoint.replay().ok().and_then(|mut replay| replay.settings());
+                if place == self.replay.revision() && state == self.replay.settings() {
+                    return;
+                }
+                "differs from its log".to_owned()
+            }
+        };
+        self.unfit.push(unfit(place, &what));
+    }
+}
+
+fn place_of(checkpoint: &CheckpointRow) -> Revision {
+    match checkpoint {
+        Ok(checkpoint) => checkpoint.revision,
+        Err(unreadable) => unreadable.place,
+    }
+}
+
+fn unfit(place: Revision, what: &str) -> String {
+    format!("its checkpoint of revision {place} {what}: delete it from the table checkpoints")
 }
 
 /// Names the active entries of one name. No change makes such; a newer rule about names may.

@@ -19,10 +19,12 @@ use crate::catalog::{
     time::Timestamp,
 };
 
+mod checkpoints;
 mod keys;
 mod lines;
 mod steps;
 
+pub(super) use checkpoints::{deflate, inflate};
 use keys::KeyForm;
 pub(super) use keys::creator;
 pub(super) use lines::{LineForm, LineId, decode_subjects, encode_subjects, in_line, said};

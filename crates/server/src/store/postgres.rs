@@ -5,6 +5,7 @@
 
 use super::Access;
 
+mod checkpoints;
 mod columns;
 mod commit;
 mod companies;

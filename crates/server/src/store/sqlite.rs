@@ -11,6 +11,7 @@ use super::{Access, StoreError, forms};
 use crate::catalog::error::Cause;
 
 mod backup;
+mod checkpoints;
 mod columns;
 mod commit;
 mod companies;

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeSet,
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -12,12 +13,13 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::{
-    Companies, CompanyRow, KeyRow, Keys, Listed, Log, Meta, Notice, PlanFamily, Store, StoreError,
-    Unreadable, Uses,
+    CheckpointRow, Checkpoints, Companies, CompanyRow, KeyRow, Keys, Listed, Log, Meta, Notice,
+    PlanFamily, Store, StoreError, Unreadable, Uses,
 };
 use crate::{
     catalog::{
         access::{CoveredGrant, Grant},
+        checkpoint::Checkpoint,
         company::Business,
         entry::{Catalog, Revision},
         id::{BusinessId, CompanyId, EntryId, KeyId},
@@ -315,6 +317,26 @@ impl Log for Watched {
         let among = Streams::one(stream);
         let (part, of) = log_of(&among);
         self.damages.note(part, of, self.inner.revision_at(stream, time).await)
+    }
+}
+
+/// No answer relies on a checkpoint, so a damaged one is no damage of the data.
+#[async_trait]
+impl Checkpoints for Watched {
+    async fn checkpoint(
+        &self,
+        stream: &Stream,
+        among: Range<Revision>,
+    ) -> Result<Option<CheckpointRow>, StoreError> {
+        self.inner.checkpoint(stream, among).await
+    }
+
+    async fn leave_checkpoint(
+        &self,
+        stream: &Stream,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), StoreError> {
+        self.inner.leave_checkpoint(stream, checkpoint).await
     }
 }
 

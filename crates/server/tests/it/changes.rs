@@ -1,12 +1,14 @@
 //! Random sequences of changes against a small model, without a store. The rules hold after every change, the
 //! log leads forward and back, and an undo restores the state before.
 
-use std::cell::Cell;
+use std::{cell::Cell, collections::BTreeMap, sync::Arc};
 
 use customer_settings_server::{
+    Services,
     catalog::{
         access::Task,
         change::{Change, CompanyPatch, EntryPatch, Step},
+        checkpoint::Checkpoint,
         entry::{Audit, Catalog, Entry, Revision, State},
         error::Error,
         id::{CompanyId, EntryId},
@@ -17,11 +19,14 @@ use customer_settings_server::{
         text::{Color, Name},
         time::Timestamp,
     },
+    clock::{Clock, SystemClock},
+    config::Config,
+    service::settings::AsOf,
     store::Access,
 };
 use proptest::prelude::*;
 
-use crate::harness::{Data, also_on_postgres};
+use crate::harness::{Data, PATIENCE, also_on_postgres};
 
 /// A company with its log, as the service has it.
 struct Company {
@@ -433,8 +438,62 @@ async fn repeat_in_store(company: &Company) {
     assert!(lines.iter().map(|(_, line)| line).eq(&company.log));
 }
 
+/// Reads all states back from a store with checkpoints, of which each says to be of one revision and is of another,
+/// which may be the same.
+async fn look_back_in_store(company: &Company, left: &[(usize, usize)]) {
+    let (id, local) = (company_id(), Task::Local);
+    let stream = local.grant(&id).stream();
+    let data = Data::new().await;
+    let store = data.open(Access::Write).await;
+    for line in &company.log {
+        store.commit(&[(&stream, line)], None).await.unwrap();
+    }
+    let states = &company.past;
+    let mut are_right = BTreeMap::new();
+    for (says, is) in left.iter().map(|(says, is)| (says % states.len(), is % states.len())) {
+        let checkpoint =
+            Checkpoint { revision: states[says].revision, ..Checkpoint::of(&states[is]) };
+        store.leave_checkpoint(&stream, &checkpoint).await.unwrap();
+        are_right.insert(states[says].revision, says == is);
+    }
+    let clock = Arc::new(SystemClock);
+    let services = Services::open(store, clock, &Config::default()).await.unwrap();
+    let caller = local.holder().permitted(&[]).unwrap();
+    for state in states {
+        for as_of in [AsOf::Time(state.changed_time), AsOf::Revision(state.revision)] {
+            let deadline = SystemClock.monotonic() + PATIENCE;
+            let read = services.settings.read(&caller, &id, as_of, deadline).await.unwrap();
+            assert_eq!(*read.0, *state, "{as_of:?} with {are_right:?}");
+        }
+    }
+    let verified = services.verify.verify(|_| ()).await.unwrap();
+    let wrong = are_right.iter().filter(|(_, is_right)| !**is_right);
+    let expected = wrong.map(|(revision, _)| {
+        format!(
+            "its checkpoint of revision {revision} differs from its log: delete it from the table checkpoints"
+        )
+    });
+    assert!(verified.findings.iter().map(|one| one.what.clone()).eq(expected), "{verified:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..Default::default() })]
+
+    #[test]
+    fn old_states_are_the_same_through_any_checkpoints(
+        wishes in proptest::collection::vec(wish(), 1..40),
+        left in proptest::collection::vec(prop_oneof![
+            (0..40_usize).prop_map(|both| (both, both)),
+            (0..40_usize, 0..40_usize),
+        ], 0..10),
+    ) {
+        let mut company = Company::new();
+        for wish in &wishes {
+            grant(&mut company, wish);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(look_back_in_store(&company, &left));
+    }
 
     #[test]
     fn a_store_keeps_up_whatever_is_done(wishes in proptest::collection::vec(wish(), 1..40)) {
@@ -449,6 +508,7 @@ proptest! {
 
 also_on_postgres! {
     a_store_keeps_up_whatever_is_done,
+    old_states_are_the_same_through_any_checkpoints,
 }
 
 proptest! {

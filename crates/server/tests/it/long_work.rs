@@ -52,7 +52,7 @@ impl Desk {
         self.send_with(method, path, body, &[("grpc-timeout", "300m")]).await
     }
 
-    async fn rename(&self, times: usize) {
+    pub(crate) async fn rename(&self, times: usize) {
         for i in 0..times {
             self.ok("PATCH", TAG, json!({"name": format!("Name {i}")})).await;
         }

@@ -25,6 +25,7 @@ mod long_work;
 mod names;
 mod net;
 mod nodes;
+mod old_states;
 mod openapi;
 mod paging;
 mod places;

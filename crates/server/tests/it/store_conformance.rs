@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use customer_settings_server::{
     catalog::{
         access::{Coverage, Scopes},
+        checkpoint::Checkpoint,
         delta::{Delta, Row},
         entry::{Catalog, Entry, Revision, State},
         error::Kind,
@@ -116,6 +117,7 @@ conformance! {
     the_newest_lines_about_a_subject_are_found,
     the_revision_at_a_moment_is_that_of_the_last_change,
     the_revision_at_a_moment_is_found_in_a_log_of_any_length,
+    a_checkpoint_is_read_as_it_was_left,
     a_request_is_found_by_its_id,
     a_request_id_is_taken_as_it_is,
     a_request_id_is_used_once_per_company_and_key,
@@ -783,6 +785,37 @@ async fn the_revision_at_a_moment_is_found_in_a_log_of_any_length(engine: &dyn E
             }
         }
     }
+}
+
+async fn a_checkpoint_is_read_as_it_was_left(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = make_company(&*store, "cmp_a", "A").await;
+    let of = |revision: u64| Checkpoint { revision: Revision(revision), ..Checkpoint::of(&made) };
+    let read = async |company: &str, from: u64, below: u64| {
+        let among = Revision(from)..Revision(below);
+        let found = store.checkpoint(&stream(company), among).await.unwrap();
+        found.map(|found| found.map_err(|unreadable| unreadable.place).unwrap())
+    };
+    assert_eq!(read("cmp_a", 0, u64::MAX).await, None);
+    for revision in [3, 7, 5] {
+        store.leave_checkpoint(&stream("cmp_a"), &of(revision)).await.unwrap();
+    }
+    let cases =
+        [((0, 9), Some(3)), ((3, 4), Some(3)), ((4, 9), Some(5)), ((4, 5), None), ((8, 9), None)];
+    for ((from, below), expected) in cases {
+        assert_eq!(read("cmp_a", from, below).await, expected.map(of), "{from} to {below}");
+    }
+    assert_eq!(read("cmp_b", 0, 9).await, None);
+    // The last one stays, of several programs too.
+    let other = engine.open().await;
+    let later = Checkpoint { time: time(5), ..of(5) };
+    for _ in 0..2 {
+        other.leave_checkpoint(&stream("cmp_a"), &later).await.unwrap();
+    }
+    assert_eq!(read("cmp_a", 4, 9).await, Some(later));
+    // A checkpoint alone is no company.
+    store.leave_checkpoint(&stream("cmp_c"), &of(1)).await.unwrap();
+    assert_eq!(store.company_ids(&covering_all(), None, 9).await.unwrap(), [company_id("cmp_a")]);
 }
 
 async fn a_request_is_found_by_its_id(engine: &dyn Engine) {

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use customer_settings_server::{
     catalog::{
         access::{CoveredGrant, Grant},
+        checkpoint::Checkpoint,
         company::Business,
         entry::{Catalog, Revision},
         error::Cause,
@@ -23,7 +25,8 @@ use customer_settings_server::{
         time::Timestamp,
     },
     store::{
-        Companies, CompanyRow, KeyRow, Keys, Log, Meta, Notice, PlanFamily, Store, StoreError, Uses,
+        CheckpointRow, Checkpoints, Companies, CompanyRow, KeyRow, Keys, Log, Meta, Notice,
+        PlanFamily, Store, StoreError, Uses,
     },
 };
 use tokio::sync::mpsc;
@@ -42,6 +45,7 @@ pub(crate) struct Probe {
     touched: Mutex<Vec<Vec<KeyId>>>,
     ends: Mutex<Option<CommitEnd>>,
     commits: AtomicUsize,
+    lines_read: AtomicUsize,
 }
 
 /// How commits end, whatever becomes of them.
@@ -69,6 +73,7 @@ impl Probe {
             touched: Mutex::default(),
             ends: Mutex::default(),
             commits: AtomicUsize::new(0),
+            lines_read: AtomicUsize::new(0),
         }
     }
 
@@ -131,6 +136,11 @@ impl Probe {
     /// How many commits were tried so far.
     pub(crate) fn commits(&self) -> usize {
         self.commits.load(SeqCst)
+    }
+
+    /// The lines of logs that were read so far, newest first.
+    pub(crate) fn lines_read(&self) -> usize {
+        self.lines_read.load(SeqCst)
     }
 
     async fn committed(
@@ -290,7 +300,9 @@ impl Log for Probe {
         mentions: Option<&Subject>,
         limit: u32,
     ) -> Result<Vec<Line>, StoreError> {
-        self.ask().await?.log_before(among, before, mentions, limit).await
+        let lines = self.ask().await?.log_before(among, before, mentions, limit).await?;
+        self.lines_read.fetch_add(lines.len(), SeqCst);
+        Ok(lines)
     }
 
     async fn revision_at(
@@ -299,6 +311,25 @@ impl Log for Probe {
         time: Timestamp,
     ) -> Result<Option<Revision>, StoreError> {
         self.ask().await?.revision_at(stream, time).await
+    }
+}
+
+#[async_trait]
+impl Checkpoints for Probe {
+    async fn checkpoint(
+        &self,
+        stream: &Stream,
+        among: Range<Revision>,
+    ) -> Result<Option<CheckpointRow>, StoreError> {
+        self.ask().await?.checkpoint(stream, among).await
+    }
+
+    async fn leave_checkpoint(
+        &self,
+        stream: &Stream,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), StoreError> {
+        self.write().await?.leave_checkpoint(stream, checkpoint).await
     }
 }
 

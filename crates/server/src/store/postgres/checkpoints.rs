@@ -1,0 +1,52 @@
+//! Checkpoints, and the statements about them.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+
+use super::{
+    PostgresStore,
+    columns::{Result, integer, revision, time, value},
+};
+use crate::{
+    catalog::{checkpoint::Checkpoint, entry::Revision, stream::Stream},
+    store::{CheckpointRow, Checkpoints, count_write, forms, listed},
+};
+
+#[async_trait]
+impl Checkpoints for PostgresStore {
+    async fn checkpoint(
+        &self,
+        stream: &Stream,
+        among: Range<Revision>,
+    ) -> Result<Option<CheckpointRow>> {
+        let sql = "SELECT revision, time, body FROM checkpoints
+                   WHERE stream_kind = $1 AND stream_id = $2 AND revision >= $3 AND revision < $4
+                   ORDER BY revision LIMIT 1";
+        let (kind, id) = (stream.kind().name, stream.id());
+        let (start, end) = (integer(among.start.0), integer(among.end.0));
+        let rows = self.pool.query(sql, &[&kind, &id, &start, &end]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let revision = revision(row, "revision")?;
+        let read = || {
+            let deltas = forms::inflate(value(row, "body")?)?;
+            Ok(Checkpoint { revision, time: time(row, "time")?, deltas })
+        };
+        listed(revision, read()).map(Some)
+    }
+
+    // Nodes that leave the same one wait for each other's row alone.
+    async fn leave_checkpoint(&self, stream: &Stream, checkpoint: &Checkpoint) -> Result<()> {
+        let sql = "INSERT INTO checkpoints (stream_kind, stream_id, revision, time, body)
+                   VALUES ($1, $2, $3, $4, $5)
+                   ON CONFLICT (stream_kind, stream_id, revision) DO UPDATE SET
+                       time = excluded.time, body = excluded.body
+                       WHERE checkpoints.time <> excluded.time OR checkpoints.body <> excluded.body";
+        let (kind, id) = (stream.kind().name, stream.id());
+        let (revision, time) = (integer(checkpoint.revision.0), checkpoint.time.as_micros());
+        let body = forms::deflate(&checkpoint.deltas);
+        let left = self.pool.query(sql, &[&kind, &id, &revision, &time, &body]).await.map(drop);
+        count_write(&left);
+        left
+    }
+}

@@ -1,0 +1,70 @@
+//! Checkpoints, and the statements about them. Each runs inside a transaction that its caller began.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+
+use super::{
+    SqliteStore,
+    columns::{Result, collect, revision, time},
+    failure, integer,
+};
+use crate::{
+    catalog::{checkpoint::Checkpoint, entry::Revision, stream::Stream},
+    store::{CheckpointRow, Checkpoints, forms, listed},
+};
+
+#[async_trait]
+impl Checkpoints for SqliteStore {
+    async fn checkpoint(
+        &self,
+        stream: &Stream,
+        among: Range<Revision>,
+    ) -> Result<Option<CheckpointRow>> {
+        let stream = stream.clone();
+        self.readers.read(move |tx| checkpoint(tx, &stream, among)).await
+    }
+
+    async fn leave_checkpoint(&self, stream: &Stream, checkpoint: &Checkpoint) -> Result<()> {
+        // Before the one thread that writes, so that it has less to do.
+        let body = forms::deflate(&checkpoint.deltas);
+        let (stream, revision) = (stream.clone(), checkpoint.revision);
+        let time = checkpoint.time;
+        let leave = move |tx: &Connection| {
+            let sql = "INSERT INTO checkpoints (stream_kind, stream_id, revision, time, body)
+                       VALUES (?1, ?2, ?3, ?4, ?5)
+                       ON CONFLICT (stream_kind, stream_id, revision) DO UPDATE SET
+                           time = excluded.time, body = excluded.body
+                           WHERE checkpoints.time <> excluded.time OR checkpoints.body <> excluded.body";
+            let (kind, id) = (stream.kind().name, stream.id());
+            let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+            let row = params![kind, id, integer(revision.0), time.as_micros(), body];
+            statement.execute(row).map(drop).map_err(failure)
+        };
+        self.writer.write(leave).await
+    }
+}
+
+fn checkpoint(
+    tx: &Connection,
+    stream: &Stream,
+    among: Range<Revision>,
+) -> Result<Option<CheckpointRow>> {
+    let sql = "SELECT revision, time, body FROM checkpoints
+               WHERE stream_kind = ?1 AND stream_id = ?2 AND revision >= ?3 AND revision < ?4
+               ORDER BY revision LIMIT 1";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let (kind, id) = (stream.kind().name, stream.id());
+    let rows = statement.query(params![kind, id, integer(among.start.0), integer(among.end.0)]);
+    let found = collect(rows.map_err(failure)?, |row| {
+        let revision = revision(row, "revision")?;
+        let read = || {
+            let body = row.get_ref("body").map_err(failure)?;
+            let deltas = forms::inflate(body.as_blob().map_err(forms::not_as_written)?)?;
+            Ok(Checkpoint { revision, time: time(row, "time")?, deltas })
+        };
+        listed(revision, read())
+    })?;
+    Ok(found.into_iter().next())
+}
