@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use self::{
     comments::title,
+    names::Name,
     schema::{Direction, Schemas, example},
 };
 use super::{
@@ -51,7 +52,7 @@ pub fn document(pool: &DescriptorPool, services: &[&str]) -> Result<Value, Bindi
     for binding in strict.iter().chain(&compatible) {
         schemas.message(&binding.rpc.output(), Direction::Output);
     }
-    let ids = names::operation_ids(strict.iter().chain(&compatible).copied());
+    let names = names::operations(strict.iter().chain(&compatible).copied());
     let with_get = bindings.iter().filter(|binding| binding.method == Method::GET);
     let with_get = with_get.map(|binding| binding.rpc_path.clone()).collect();
     let mut writer = Writer { schemas, with_get };
@@ -61,8 +62,8 @@ pub fn document(pool: &DescriptorPool, services: &[&str]) -> Result<Value, Bindi
     operations.sort_by_key(|(path, binding)| (!binding.ignores_unknown, path.clone()));
     let mut paths = Map::new();
     for (path, binding) in operations {
-        let id = &ids[&names::key(binding)];
-        let operation = writer.operation(binding, id, &errors);
+        let name = &names[&names::key(binding)];
+        let operation = writer.operation(binding, name, &errors);
         let item = paths.entry(path.clone()).or_insert_with(|| json!({}));
         let method = binding.method.as_str().to_lowercase();
         if !item[&method].is_null() {
@@ -149,7 +150,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn operation(&mut self, binding: &Binding, id: &str, errors: &[DocumentedError]) -> Value {
+    fn operation(&mut self, binding: &Binding, name: &Name, errors: &[DocumentedError]) -> Value {
         let rpc = &binding.rpc;
         let comment = self.schemas.comments.of(&rpc.parent_file(), rpc.path()).to_owned();
         let (title, rest) = title(&comment);
@@ -165,10 +166,11 @@ impl Writer {
             .collect();
 
         let mut operation = Map::new();
-        operation.insert("operationId".to_owned(), json!(id));
+        operation.insert("operationId".to_owned(), json!(name.id));
         operation.insert("tags".to_owned(), json!([rpc.parent_service().full_name()]));
         let title = if title.is_empty() { rpc.name().to_owned() } else { title };
-        operation.insert("summary".to_owned(), json!(title));
+        let note = name.note.iter().map(|note| format!(" ({note})"));
+        operation.insert("summary".to_owned(), json!(title + &note.collect::<String>()));
         if !description.is_empty() {
             operation.insert("description".to_owned(), json!(description.join("\n\n")));
         }
@@ -327,7 +329,8 @@ impl Writer {
         let tag = |binding: &Binding| {
             let service = binding.rpc.parent_service();
             let description = self.schemas.comments.of(&service.parent_file(), service.path());
-            json!({ "name": service.full_name(), "description": description })
+            let shown = format!("{} ({})", service.name(), service.package_name());
+            json!({ "name": service.full_name(), "x-displayName": shown, "description": description })
         };
         let mut services = services(bindings.iter());
         services.sort_by_key(|binding| !binding.ignores_unknown);

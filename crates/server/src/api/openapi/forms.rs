@@ -3,7 +3,7 @@
 //! The limits are the constants of the code that checks the values, and stand nowhere else.
 
 use customer_settings_contract::customersettings::v1::Form;
-use prost_reflect::FieldDescriptor;
+use prost_reflect::{FieldDescriptor, Kind};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -23,12 +23,29 @@ use crate::{
 
 /// The form that the contract names for a field.
 pub(super) fn of(field: &FieldDescriptor) -> Form {
+    if let Some(form) = of_common(field) {
+        return form;
+    }
     let pool = field.parent_message().parent_pool().clone();
     let Some(option) = pool.get_extension_by_name("customersettings.v1.form") else {
         return Form::Unspecified;
     };
     let number = field.options().get_extension(&option).as_enum_number();
     number.and_then(|number| Form::try_from(number).ok()).unwrap_or_default()
+}
+
+/// The form of a field of MoeGo's common messages. Our options cannot stand there: our own package imports theirs, and
+/// Go has no packages that import each other.
+fn of_common(field: &FieldDescriptor) -> Option<Form> {
+    match field.full_name().strip_prefix("moego.common.v1.")? {
+        "Pagination.page_size" => Some(Form::PageSize),
+        "Pagination.page_token" => Some(Form::PageNumber),
+        "Address.country" => Some(Form::Country),
+        name if name.starts_with("Address.") && field.kind() == Kind::String => {
+            Some(Form::ShortText)
+        }
+        _ => None,
+    }
 }
 
 /// The values of a form that has few of them, with the name of their schema.
@@ -102,7 +119,7 @@ fn degrees(field: &FieldDescriptor) -> Value {
 #[cfg(test)]
 mod tests {
     use customer_settings_contract::descriptors;
-    use prost_reflect::{Kind, MessageDescriptor};
+    use prost_reflect::MessageDescriptor;
 
     use super::*;
     use crate::api::{json::fields::has_behavior, openapi::comments::Comments};

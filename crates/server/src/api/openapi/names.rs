@@ -1,4 +1,4 @@
-//! Ids of operations: the names that generated clients give their functions.
+//! Ids and titles of operations: generated clients name their functions by the ids.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,31 +12,44 @@ pub(super) fn key(binding: &Binding) -> (Method, String) {
     (binding.method.clone(), binding.path.clone())
 }
 
-/// The id of each binding's operation. The first binding of a method has the method's name, with as few words of
+/// The name of an operation.
+#[derive(Clone)]
+pub(super) struct Name {
+    pub(super) id: String,
+    /// The difference from the first binding of the method, for people.
+    pub(super) note: Option<String>,
+}
+
+/// The name of each binding's operation. The first binding of a method has the method's name, with as few words of
 /// the package before it as are needed. A further one has its difference behind it: its HTTP method, or else the
 /// last variable of its path.
-pub(super) fn operation_ids<'a>(
+pub(super) fn operations<'a>(
     bindings: impl Iterator<Item = &'a Binding>,
-) -> HashMap<(Method, String), String> {
+) -> HashMap<(Method, String), Name> {
     let mut taken = HashSet::new();
     let mut firsts: HashMap<String, (String, Method)> = HashMap::new();
-    let mut ids = HashMap::new();
+    let mut operations = HashMap::new();
     for binding in bindings {
         let first = firsts.get(&binding.rpc_path);
-        let mut names: Vec<String> = match first {
-            None => with_packages(binding),
-            Some((name, method)) => vec![format!("{name}By{}", difference(binding, method))],
+        let difference = first.map(|(_, method)| difference(binding, method));
+        let mut names: Vec<String> = match (first, &difference) {
+            (Some((name, _)), Some(words)) => {
+                let words: String = words.iter().map(|word| capitalized(word)).collect();
+                vec![format!("{name}By{words}")]
+            }
+            _ => with_packages(binding),
         };
         let last = names[names.len() - 1].clone();
-        names.extend((2..=ids.len() + 2).map(|number| format!("{last}{number}")));
+        names.extend((2..=operations.len() + 2).map(|number| format!("{last}{number}")));
         let free = names.into_iter().find(|name| !taken.contains(name));
         let id = free.unwrap_or_else(|| unreachable!("there are more numbers than names"));
         taken.insert(id.clone());
         let first = || (id.clone(), binding.method.clone());
         firsts.entry(binding.rpc_path.clone()).or_insert_with(first);
-        ids.insert(key(binding), id);
+        let note = difference.map(|words| format!("by {}", words.join(" ")));
+        operations.insert(key(binding), Name { id, note });
     }
-    ids
+    operations
 }
 
 fn with_packages(binding: &Binding) -> Vec<String> {
@@ -45,11 +58,12 @@ fn with_packages(binding: &Binding) -> Vec<String> {
     (0..=words.len()).map(|count| words[..count].concat() + binding.rpc.name()).collect()
 }
 
-fn difference(binding: &Binding, method: &Method) -> String {
+/// The words that tell a binding from the first one, which has this HTTP method.
+fn difference(binding: &Binding, method: &Method) -> Vec<String> {
     match binding.template.variables.last() {
         Some(variable) if binding.method == *method => {
-            variable.field.split(['_', '.']).map(capitalized).collect()
+            variable.field.split(['_', '.']).map(str::to_owned).collect()
         }
-        _ => capitalized(&binding.method.as_str().to_lowercase()),
+        _ => vec![binding.method.as_str().to_lowercase()],
     }
 }

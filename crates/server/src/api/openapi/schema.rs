@@ -71,8 +71,12 @@ impl Schemas {
             return reference(name);
         }
         let is_answered = self.names.contains_key(&(key.0.clone(), Direction::Output));
+        let full_name = message.full_name();
+        // A part of a request that is a request by itself elsewhere. Generators give that name to the parameters of
+        // the operation.
+        let full_name = full_name.strip_suffix("Request").unwrap_or(full_name);
         let name = self.free_name(
-            message.full_name(),
+            full_name,
             match direction {
                 Direction::Output => "",
                 Direction::Input { .. } | Direction::Path if !is_answered => "",
