@@ -1,5 +1,5 @@
-//! Places for large work: making and answering large messages takes place beside the threads that answer requests, in a
-//! place of `LongWork`, of which each key has a share. Small work is done at once.
+//! Large requests and answers are worked on beside the threads that answer requests, in a place of `LongWork`, of which
+//! each key has a share. Small ones are worked on at once.
 
 use std::{sync::Arc, time::Instant};
 

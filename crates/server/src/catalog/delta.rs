@@ -106,7 +106,7 @@ impl Delta {
         Self { subject, before, after: Some(Row::Tombstone) }
     }
 
-    /// A deleted entry that is restored with its id.
+    /// A deleted entry that is revived with its id.
     pub fn revived(catalog: Catalog, after: Entry) -> Self {
         let subject = Subject::Entry(catalog, after.id.clone());
         let after = Some(Row::Entry(Box::new(after)));

@@ -130,7 +130,7 @@ impl Undoing<'_> {
         };
         let held = (now.name.clone(), now.state);
         give(&place, now, before, after, &mut self.changed);
-        // If the name is taken, the error then names the entry that has it, not the restored one.
+        // If the name is taken, the error then names the entry that has it, not the entry that gets it back.
         if held != (now.name.clone(), now.state) {
             self.draft.note_name(catalog, id, 0);
         }

@@ -31,7 +31,7 @@ pub(super) struct Draft<'a> {
     pub(super) businesses: Rows<Business>,
     entries: [Rows<Entry>; 4],
     tallies: [Option<Tally>; 4],
-    /// Entries that an earlier change deleted and this one restores.
+    /// Entries that an earlier change deleted and this one revives.
     pub(super) revived: BTreeSet<(Catalog, EntryId)>,
     /// The step that last gave an entry its name or made it active, for errors about names.
     named_by: BTreeMap<(Catalog, EntryId), usize>,
@@ -193,7 +193,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Makes ranks unique and rising. An entry that was restored keeps its rank, and the entries behind it move.
+    /// Makes ranks unique and rising. A revived entry keeps its rank, and the entries behind it move.
     pub(super) fn settle_ranks(&mut self, catalog: Catalog) {
         let mut entries: Vec<Entry> = self.entries(catalog).iter().cloned().collect();
         let is_revived = |entry: &Entry| self.revived.contains(&(catalog, entry.id.clone()));
