@@ -1,8 +1,7 @@
-//! Moving everything from one store to another: every line of every log is written again as it was,
-//! so that history, request ids and keys come along.
+//! Copying a store to another store: every line of every log is written again without changes, so that history,
+//! request ids and keys come along.
 //!
-//! What is in the target already must be the beginning of the same logs: then the copy goes on from
-//! there, however often it was stopped.
+//! The content of the target must be the beginning of the same logs. So a copy that was stopped goes on from there.
 
 use std::sync::Arc;
 
@@ -22,21 +21,21 @@ use crate::{
     store::{Store, StoreError, sound},
 };
 
-/// Lines, and ids of companies or keys, that are read at once.
+/// Lines, and ids of companies or keys, that one look-up reads.
 const PAGE: u32 = 500;
-/// Keys that are read at once: each has up to 70 kB.
+/// Keys that one look-up reads. Each has up to 70 kB.
 const KEYS: u32 = 100;
-/// Companies, or keys, that are copied at once, so that their writes share a sync.
+/// Companies, or keys, that are copied at the same time, so that their writes share a sync.
 const AT_ONCE: usize = 32;
 
-/// How much there is in the target now.
+/// The content of the target so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Copied {
-    /// Companies.
     pub companies: u64,
-    /// Lines of their logs and of that of the keys.
+    /// The lines of all logs.
     pub lines: u64,
-    /// How many of the lines were there before.
+    /// The lines that the target had before.
     pub were_there: u64,
 }
 
@@ -47,13 +46,13 @@ pub struct CopyService {
 }
 
 impl CopyService {
-    /// Reads from one, writes to the other.
+    /// A service that copies `from` one store `to` another.
     pub fn new(from: Arc<dyn Store>, to: Arc<dyn Store>) -> Self {
         Self { from, to }
     }
 
-    /// Copies what the target lacks. A target that holds anything else is refused before it is
-    /// touched, or as soon as a log is found to differ.
+    /// Copies everything that the target lacks. A target with other data is refused before it is changed, or
+    /// as soon as a log differs.
     pub async fn copy(&self, mut progress: impl FnMut(Copied)) -> Result<Copied> {
         self.refuse_others().await?;
         let mut copied = Copied::default();
@@ -75,12 +74,12 @@ impl CopyService {
                 progress(copied);
             }
         }
-        // Last, so that tokens of the source count only where all that they name has come.
+        // Raised last, so that tokens of the source count only after everything that they name has been copied.
         self.to.raise_epoch(self.from.epoch().await?).await?;
         Ok(copied)
     }
 
-    /// Companies and keys that the source does not have.
+    /// Refuses a target with companies and keys that the source does not have.
     async fn refuse_others(&self) -> Result<()> {
         let all = Task::Copy.grant_covered();
         let mut after: Option<CompanyId> = None;
@@ -147,7 +146,8 @@ impl CopyService {
         self.stream(&Stream::key(id), there.map_or_else(Replay::default, Replay::from)).await
     }
 
-    /// How many lines a log has, and how many of them were there. `there` is what the target has already.
+    /// Copies a log. Returns the number of its lines, and how many of them the target had before. `there`
+    /// is the target's state.
     async fn stream(&self, stream: &Stream, mut there: Replay) -> Result<(u64, u64)> {
         let (mut lines, mut were_there) = (0, 0);
         let mut after = (Revision(0), 0);
@@ -165,7 +165,7 @@ impl CopyService {
                 self.line(stream, &mut there, *part, line).await?;
             }
         }
-        // What the target has beyond the source is not the source's.
+        // Lines of the target beyond the source's end are other data.
         if !self.to.log(stream, after, 1).await?.is_empty() {
             return Err(other_data(&format!("a longer history of {}", named(stream))));
         }
@@ -189,7 +189,7 @@ impl CopyService {
         if !line.is_empty() {
             there.apply(line.revision, line.time, &line.deltas).map_err(|_| unfit())?;
         }
-        // What the key that acted is by now does not matter.
+        // The key that acted may be revoked by now, which does not matter.
         let written = self.to.commit(&[(stream, line)], None).await;
         written.map_err(|error| refused(error, &named(stream)))?;
         // The source's own could be of anything, and the state is here.
@@ -207,7 +207,7 @@ fn named(stream: &Stream) -> String {
     format!("{} {}", stream.kind().name, stream.id())
 }
 
-/// Nobody else writes to the target of a copy, so whatever stands in the way is other data.
+/// Nobody else writes to the target of a copy, so a conflict means other data.
 fn refused(error: StoreError, what: &str) -> Error {
     match error {
         StoreError::Conflict | StoreError::Taken(..) => other_data(what),

@@ -32,9 +32,9 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// How long an error waits to be explained, where that takes long.
+/// How long an error may wait for its explanation.
 const EXPLANATION_WAIT: Duration = Duration::from_secs(1);
-/// Steps of a write, and ids within them, that are planned at once; more of them take long.
+/// The most steps of a write, and ids within them, that are planned at once. More of them are long work.
 pub const MOST_AT_ONCE: usize = 100;
 
 /// Reads and changes settings.
@@ -49,7 +49,7 @@ pub struct SettingsService {
 }
 
 impl SettingsService {
-    /// Reads from the snapshots, writes to the store.
+    /// Reads come from the snapshots, writes go to the store.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -61,18 +61,18 @@ impl SettingsService {
         Self { store, clock, writing, snapshots, old_states, long_work }
     }
 
-    /// The company as it is, at most as old as the freshness bound; `None` if there is none.
+    /// The current company, at most as old as the freshness bound; `None` if it does not exist.
     pub async fn get(&self, grant: &Grant) -> Result<Option<ServedSnapshot>> {
         self.snapshots.get(grant).await
     }
 
-    /// The same where that takes no look-up; `None` says nothing about the company.
+    /// The current company, if that takes no look-up. `None` says nothing about the company.
     pub fn get_at_once(&self, grant: &Grant, now: Instant) -> Option<ServedSnapshot> {
         self.snapshots.get_at_once(grant, now)
     }
 
-    /// The company as it is or was; NOT_FOUND (or its refusal) if there is none. To look far back is work that
-    /// may take long.
+    /// The company now or at an earlier state. If it does not exist, the error is NOT_FOUND or the refusal of the
+    /// coverage. Reading far back is long work.
     pub async fn read(
         &self,
         caller: &Caller,
@@ -125,7 +125,7 @@ impl SettingsService {
         self.long_work.run(key.as_ref(), deadline, look).await
     }
 
-    /// Writes, or answers what the same request did before.
+    /// Writes, or answers the result of the same request before.
     ///
     /// Making a company needs a key that covers all companies.
     pub async fn write(
@@ -134,19 +134,19 @@ impl SettingsService {
         company: &CompanyId,
         write: Write,
     ) -> Result<Written> {
-        // Before the company's coverage: its id may be one that was made up for it.
+        // Checked before the coverage, since the new company's id may be generated.
         if write.ask.makes_company() && caller.rights.coverage != Coverage::All {
             return Err(Error::NotCoveringAll);
         }
         let grant = caller.grant(company)?;
-        // Whoever writes because of what was there before the restore must look first.
+        // A writer that knows a revision from before a restore must read again first.
         self.snapshots.refuse_other_epoch(&grant)?;
         let absent = || caller.absent(Kind::Company, company.as_str());
         self.commit(grant, write).await?.ok_or_else(absent)
     }
 
-    /// Makes a company agree with a document, or with `validate_only` only says whether it could. Answers its revision
-    /// before and after.
+    /// Makes a company agree with a document, or with `validate_only` only checks that. Returns the company's
+    /// revisions before and after.
     pub async fn load(
         &self,
         grant: &Grant,
@@ -163,7 +163,7 @@ impl SettingsService {
         Ok(Changed { before, after })
     }
 
-    /// Plans and commits. `None`: there is no such company.
+    /// Plans and commits. `None` if there is no such company.
     async fn commit(&self, grant: Grant, write: Write) -> Result<Option<Written>> {
         if !write.ask.takes_long() {
             return self.commit_here(&grant, &write).await;
@@ -176,7 +176,7 @@ impl SettingsService {
 
     async fn commit_here(&self, grant: &Grant, write: &Write) -> Result<Option<Written>> {
         let Some(change) = self.change(grant, &write.ask).await? else { return Ok(None) };
-        // What takes long is left for after the turn: others wait for it.
+        // Long work comes after the guard of the stream's queue is dropped, since other writers wait for it.
         match self.commit_in_queue(grant, write, &change).await? {
             Ended::Written(written) => Ok(Some(*written)),
             Ended::Absent => Ok(None),
@@ -187,7 +187,7 @@ impl SettingsService {
         }
     }
 
-    /// Plans again where another process wrote first, until the deadline.
+    /// Plans again if another process wrote first, until the deadline.
     async fn commit_in_queue(
         &self,
         grant: &Grant,
@@ -199,8 +199,8 @@ impl SettingsService {
             true => None,
             false => Some(self.writing.enter(grant.company().as_str()).await?),
         };
-        // What this process wrote last is good enough to plan with: the commit checks its revision. A
-        // dry run has none.
+        // A plan may use the settings that this process wrote last, since the commit checks their revision.
+        // A dry run has no commit.
         let mut known = self.snapshots.last_known(grant).filter(|_| !write.validate_only);
         loop {
             let is_known = known.is_some();
@@ -208,9 +208,9 @@ impl SettingsService {
                 Some(known) => Some(known),
                 None => self.writing.read(self.store.settings(grant)).await?.map(Arc::new),
             };
-            // After the settings were read: what the same request did just before must not look like
-            // somebody else's clash. What was only known needs no look-up: the commit refuses a
-            // request id that was used, and nothing else ends with it.
+            // The request id is looked up after the settings were read: else the changes of the same request would look
+            // like another writer's. Settings from the cache need no look-up, since the commit refuses a used request
+            // id, and no other result of such a plan counts.
             if !is_known && let Some(logged) = self.writing.logged(&terms).await? {
                 return Ok(Ended::Before(logged));
             }
@@ -221,13 +221,13 @@ impl SettingsService {
                 .plan(grant, current.as_deref(), change, &terms, write.validate_only)
                 .await
             {
-                // An error about what was known may be out of date.
+                // The settings were from the cache, so the error may be out of date.
                 Err(_) if is_known => continue,
                 Err(error) => return Ok(Ended::Refused(error, current)),
                 Ok(plan) => plan,
             };
             if write.validate_only || (plan.line.is_empty() && terms.request.is_none()) {
-                // No commit would find out that another process wrote since.
+                // The settings were from the cache, and no commit would find another process's write.
                 if is_known {
                     continue;
                 }
@@ -283,8 +283,7 @@ impl SettingsService {
         Ok(plan)
     }
 
-    /// What is asked for, with what it needs from the past, which stays as it is. `None`: there is no such
-    /// company.
+    /// The change that is asked for, with the past state that it needs. `None` if there is no such company.
     async fn change(&self, grant: &Grant, ask: &Ask) -> Result<Option<Change>> {
         let revision = match ask.clone() {
             Ask::Load(draft) => return Ok(Some(Change::Load(draft))),
@@ -309,7 +308,7 @@ impl SettingsService {
         })
     }
 
-    /// The commit itself refuses ids of deleted entries; without one they are looked up.
+    /// Refuses ids of deleted entries in a dry run. In a write, the commit refuses them.
     async fn refuse_deleted(&self, grant: &Grant, change: &Change) -> Result<()> {
         let Change::Steps { steps, .. } = change else { return Ok(()) };
         for catalog in Catalog::ALL {
@@ -330,7 +329,7 @@ impl SettingsService {
         Ok(())
     }
 
-    /// The same for ids of locations, which are unique on the server.
+    /// Refuses taken ids of locations in a dry run. These ids are unique on the server.
     async fn refuse_foreign(&self, plan: &Plan) -> Result<()> {
         for id in plan.line.deltas.iter().filter_map(Delta::made_business) {
             let holder = self.writing.read(self.store.company_of(id)).await?;
@@ -341,7 +340,7 @@ impl SettingsService {
         Ok(())
     }
 
-    /// What a request did that was made before.
+    /// The result of a request that was made before.
     async fn written_before(
         &self,
         grant: &Grant,
@@ -366,8 +365,8 @@ impl SettingsService {
         Ok(Some(Written { settings, subjects: logged.subjects, line, repeated: true, token }))
     }
 
-    /// The error with the changes that are in the way, where it is about such. They are a help alone: where it takes too
-    /// long to find them, the error comes without.
+    /// Adds to an error the changes that are in the way, if it is about such changes. They only help the reader: if it
+    /// takes too long to find them, the error comes without them.
     async fn explained(
         &self,
         grant: &Grant,
@@ -401,56 +400,54 @@ impl SettingsService {
     }
 }
 
-/// How a turn of a write ended.
+/// How an attempt to write ended.
 enum Ended {
     Written(Box<Written>),
-    /// There is no such company.
     Absent,
     /// The same request was made before.
     Before(LoggedRequest),
-    /// With the company that it was planned for.
+    /// The plan failed. The company is the one that it was made for.
     Refused(Error, Option<Arc<Settings>>),
 }
 
-/// A write as a caller asks for it; [`SettingsService::write`] does it.
+/// A write, as a caller asks for it. [`SettingsService::write`] makes it.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Write {
-    /// What to do.
     pub ask: Ask,
-    /// Makes it safe to repeat.
+    /// Makes the write safe to repeat.
     pub request: Option<Request>,
-    /// Plans and answers, and writes nothing; request ids are neither stored nor looked up.
+    /// Plans and answers, but writes nothing. Request ids are neither stored nor looked up.
     pub validate_only: bool,
-    /// When to stop planning again.
+    /// The moment after which the change is not planned again.
     pub deadline: Instant,
 }
 
-/// What a write shall do.
+/// The change that a write asks for.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub enum Ask {
-    /// Agree with a document.
+    /// Makes the company agree with a document.
     Load(Box<CompanyDraft>),
-    /// Steps of the management API.
+    /// Makes the steps of a request.
     Steps {
-        /// The settings' etag that the caller has logged; the steps have their own.
+        /// The settings' etag that the caller knows. The steps have etags of their own.
         etag: Option<Etag>,
-        /// What to do, in this order.
+        /// The steps, in the order in which they are made.
         steps: Vec<Step>,
         /// Whether the caller sent a list, so that an error names the step.
         is_batch: bool,
     },
-    /// Undo the change that made that revision.
+    /// Undoes the change that made the revision.
     Undo {
-        /// The revision.
         revision: Revision,
-        /// The settings' etag that the caller has logged.
+        /// The settings' etag that the caller knows.
         etag: Option<Etag>,
     },
-    /// Go back to that revision's state.
+    /// Rolls back to the state at the revision.
     RollBack {
-        /// The revision.
         revision: Revision,
-        /// The settings' etag that the caller has logged.
+        /// The settings' etag that the caller knows.
         etag: Option<Etag>,
     },
 }
@@ -467,7 +464,7 @@ impl Write {
 }
 
 impl Ask {
-    /// Whether to plan it may take long.
+    /// Whether planning the change is long work.
     fn takes_long(&self) -> bool {
         let weight = |step: &Step| match step {
             Step::ReorderEntries { ids, .. } => 1 + ids.len(),
@@ -488,18 +485,18 @@ impl Ask {
     }
 }
 
-/// What a write did.
+/// The result of a write.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// The company after the write (for a repeated one: after its first time).
+    /// The company after the write; for a repeated write, after the first time.
     pub settings: Arc<Settings>,
-    /// What each step was about, in the order of the steps; empty for undos and roll backs.
+    /// The subject of each step, in the order of the steps; empty for undos and roll backs.
     pub subjects: Vec<Subject>,
     /// The line of the change log; `None` if there was nothing to do.
     pub line: Option<Line>,
     /// Whether the answer is that of an earlier request with the same id.
     pub repeated: bool,
-    /// What a caller knows who has logged it; nothing after a dry run, whose revision is not there.
+    /// The token for the caller; `None` after a dry run, whose revision does not exist.
     pub token: Option<RevisionToken>,
 }
 
@@ -512,7 +509,7 @@ impl Written {
     }
 }
 
-/// The company as it is known, or as it is stored where another process made the revision just now.
+/// The known settings, or the stored ones if another process made the revision just now.
 async fn newest(
     store: &dyn Store,
     grant: &Grant,
@@ -525,22 +522,22 @@ async fn newest(
     Ok(store.settings(grant).await?.map_or(known, Arc::new))
 }
 
-/// Which state of a company to read.
+/// The state of a company to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AsOf {
-    /// The current one.
+    /// The current state.
     Now,
-    /// That of a revision.
+    /// The state at a revision.
     Revision(Revision),
-    /// That of a moment.
+    /// The state at a moment.
     Time(Timestamp),
 }
 
-/// What a change did; equal revisions mean that there was nothing to do.
+/// The revisions around a change. If they are equal, there was nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// The revision before; 0 where the company was made.
+    /// The revision before; 0 if the company was made.
     pub before: Revision,
-    /// The revision now.
+    /// The revision after.
     pub after: Revision,
 }

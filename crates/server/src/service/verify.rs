@@ -1,5 +1,5 @@
-//! Verifying: every company's log is replayed from nothing and compared with what is stored, and so
-//! is that of every key. The engine checks what only it knows, such as its indexes.
+//! Verifying: the log of every company and every key is replayed from its beginning and compared with the stored rows.
+//! The engine checks its own structures, such as indexes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,45 +23,44 @@ use crate::{
     store::{CheckpointRow, Store, StoreError, Unreadable},
 };
 
-/// Lines, and ids of companies or keys, that are read at once.
+/// Lines, and ids of companies or keys, that one look-up reads.
 const PAGE: u32 = 500;
-/// Findings that are kept; of a database that is damaged all over there may be any number.
+/// The most findings that are stored. A badly damaged database may have any number.
 const MOST_FINDINGS: usize = 10_000;
 
-/// Faults of the database's own structure that are told: where there is one, there are often many.
+/// The most faults of the database's own structure that are reported. One fault often brings many.
 const MOST_FAULTS: u32 = 20;
 
-/// What a line says that stands nowhere else has a hash of it and of the line beside it.
+/// The finding for a line whose hash does not match: a line's own facts are hashed together with the line before.
 const NOT_AS_WRITTEN: &str = "not those that were written with it";
 
 const NO_ROW: &str = "it has a log and no row of its own";
 
-/// Something that is not as the log says.
+/// A difference between the stored rows and the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Whose data it is: a company's id, or `keys/` and a key's.
+    /// The data's owner: a company's id, or `keys/` and a key's id.
     pub of: String,
-    /// What is wrong, in a sentence.
+    /// The finding, in a sentence.
     pub what: String,
 }
 
-/// What was verified.
+/// The result of verifying.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Verified {
-    /// How many companies.
     pub companies: u64,
-    /// How many keys.
     pub keys: u64,
-    /// How many changes were replayed.
+    /// The number of replayed changes.
     pub changes: u64,
-    /// What is wrong, as far as it was kept; empty if all is well.
+    /// The findings, up to a limit; empty if there are none.
     pub findings: Vec<Finding>,
-    /// How much more is wrong.
+    /// The number of further findings.
     pub more: u64,
 }
 
 impl Verified {
-    /// How much is wrong.
+    /// The number of all findings.
     pub fn found(&self) -> u64 {
         self.findings.len() as u64 + self.more
     }
@@ -76,7 +75,7 @@ impl Verified {
         }
     }
 
-    /// A list that cannot be read is its own finding, and ends there.
+    /// The list, or an empty list and a finding if it cannot be read.
     fn listed<T>(&mut self, of: &str, list: Result<Vec<T>, StoreError>) -> Result<Vec<T>> {
         let mut found = Vec::new();
         let list = read("the list", list, &mut found)?;
@@ -85,7 +84,7 @@ impl Verified {
     }
 }
 
-/// What was read; `None` where it is damaged, which is then found.
+/// The value that was read; `None` if it is damaged, which becomes a finding.
 fn read<T>(
     what: &str,
     answer: Result<T, StoreError>,
@@ -101,20 +100,20 @@ fn read<T>(
     }
 }
 
-/// What a log leads to.
+/// The state to which a log leads.
 #[derive(Default)]
 struct Replayed {
     replay: Replay,
-    /// The entries that were deleted and did not come back.
+    /// The entries that were deleted and not revived.
     deleted: BTreeSet<(Catalog, EntryId)>,
-    /// The keys that lines say were revoked along.
+    /// The keys that were revoked along, according to lines.
     revoked_along: BTreeSet<KeyId>,
     changes: u64,
-    /// The revisions of lines whose subjects are not those that were written.
+    /// The revisions of lines whose subjects are not the written ones.
     altered: Vec<Revision>,
     /// The checkpoints that are not as the log says.
     unfit: Vec<String>,
-    /// A revision of the log beyond the row's own.
+    /// A revision of the log after the row's own.
     goes_on: Option<Revision>,
 }
 
@@ -124,13 +123,13 @@ pub struct VerifyService {
 }
 
 impl VerifyService {
-    /// Reads from the store.
+    /// A service that verifies this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
     }
 
-    /// Has the engine look at its own structure, then replays every company's log and every key's. What cannot be read of one hides no other; an engine
-    /// that does not answer ends it.
+    /// Has the engine check its own structure, then replays the log of every company and every key. Damage in one of
+    /// them hides no other. An engine that does not answer ends the verification.
     pub async fn verify(&self, mut progress: impl FnMut(&Verified)) -> Result<Verified> {
         let mut verified = Verified::default();
         let faults = self.store.structural_faults(MOST_FAULTS).await;
@@ -163,13 +162,13 @@ impl VerifyService {
         }
     }
 
-    /// Replays a key's log and compares what it leads to with what is stored.
+    /// Replays a key's log and compares the result with the stored row.
     async fn key(&self, id: &KeyId, verified: &mut Verified) -> Result<()> {
         let mut found = Vec::new();
         let row = read("its row", self.store.key(id).await, &mut found)?;
         let is_read = row.is_some();
         let row = row.flatten().map(|(row, _)| row);
-        // A server may write meanwhile: the log is read up to the revision that was stored.
+        // A server may write meanwhile, so the log is read up to the stored revision.
         let until = row.as_ref().map(|row| row.audit.revision);
         let walked = self.walk(&Stream::key(id), until, verified, &mut found).await?;
         let Walked { replayed, is_whole } = walked;
@@ -194,11 +193,11 @@ impl VerifyService {
         Ok(())
     }
 
-    /// A key that a line says was revoked along must be revoked.
+    /// Checks that a key that was revoked along, according to a line, is revoked.
     async fn check_revoked(&self, id: &KeyId, found: &mut Vec<String>) -> Result<()> {
         let is_revoked = match self.store.key(id).await {
             Ok(key) => key.is_some_and(|(key, _)| key.revoked_time.is_some()),
-            // That is told of the key itself.
+            // The damage is reported for the key itself.
             Err(StoreError::Damaged(_)) => true,
             Err(other) => return Err(other.into()),
         };
@@ -208,7 +207,8 @@ impl VerifyService {
         Ok(())
     }
 
-    /// Replays a log up to the revision of its row, and tells where it breaks off, and where it and the row end apart.
+    /// Replays a log up to the revision of its row. Finds where the log breaks off, and where log and row end
+    /// at different revisions.
     async fn walk(
         &self,
         stream: &Stream,
@@ -241,7 +241,7 @@ impl VerifyService {
         Ok(Walked { replayed, is_whole })
     }
 
-    /// Answers where the log breaks off, if it does.
+    /// Returns where the log breaks off, if it does.
     async fn replay(
         &self,
         stream: &Stream,
@@ -262,7 +262,7 @@ impl VerifyService {
             after = (end.revision, *part);
             for (part, line) in lines {
                 if line.revision > until {
-                    // Unless somebody writes just now.
+                    // Not a finding if another process writes just now.
                     let is_still = self.revision(stream).await? == Some(until);
                     replayed.goes_on = is_still.then_some(line.revision);
                     return Ok(None);
@@ -298,7 +298,7 @@ impl VerifyService {
         }
     }
 
-    /// Of the stream's row.
+    /// The revision of the stream's row.
     async fn revision(&self, stream: &Stream) -> Result<Option<Revision>, StoreError> {
         match stream.kind() {
             StreamKind::KEY => {
@@ -315,7 +315,7 @@ impl VerifyService {
     async fn company(&self, id: &CompanyId, verified: &mut Verified) -> Result<()> {
         let grant = Task::Verify.grant(id);
         let mut found = Vec::new();
-        // A server may write meanwhile: the log is read up to the revision that was stored.
+        // A server may write meanwhile, so the log is read up to the stored revision.
         let stored = read("its rows", self.store.settings(&grant).await, &mut found)?;
         let is_read = stored.is_some();
         let stored = stored.flatten();
@@ -323,7 +323,7 @@ impl VerifyService {
         let walked = self.walk(&grant.stream(), until, verified, &mut found).await?;
         let Walked { mut replayed, is_whole } = walked;
         match (&stored, &replayed.replay.settings()) {
-            // What needs no log is looked at.
+            // The checks that need no log.
             (Some(stored), _) if !is_whole => {
                 find_same_names(stored, &mut found);
                 self.check_fold_key(&grant, stored, &mut found).await?;
@@ -343,7 +343,7 @@ impl VerifyService {
         Ok(())
     }
 
-    /// Companies are found by their fold keys, so these must be as the rule makes them.
+    /// Checks the stored fold key, by which companies are found.
     async fn check_fold_key(
         &self,
         grant: &Grant,
@@ -367,7 +367,7 @@ impl VerifyService {
         Ok(())
     }
 
-    /// The ids of deleted entries must be kept, or they could be used again.
+    /// Checks that the ids of deleted entries are stored, since they could be used again otherwise.
     async fn check_deleted(
         &self,
         grant: &Grant,
@@ -382,7 +382,7 @@ impl VerifyService {
                 let kept = self.store.deleted_among(grant, catalog, ids).await?;
                 let kept: BTreeSet<&EntryId> = kept.iter().collect();
                 for id in ids.iter().filter(|id| !kept.contains(id)) {
-                    // Unless somebody brings it back just now.
+                    // Not a finding if another process revives the entry just now.
                     if self.store.revision(grant).await? == Some(until) {
                         found.push(format!(
                             "{catalog}/{id} was deleted, and its id is not kept from others"
@@ -398,12 +398,12 @@ impl VerifyService {
 /// A log that was read.
 struct Walked {
     replayed: Replayed,
-    /// Whether it leads somewhere.
+    /// Whether the log could be replayed to its end.
     is_whole: bool,
 }
 
 impl Replayed {
-    /// Goes on with a line, or says how it breaks the log.
+    /// Applies a line, or returns how it breaks the log.
     fn take(&mut self, part: u32, line: &Line) -> Result<(), String> {
         match &line.subjects {
             None => self.altered.push(line.revision),
@@ -411,7 +411,7 @@ impl Replayed {
                 if let Subject::Key(id) = subject { Some(id.clone()) } else { None }
             })),
         }
-        // A request that found nothing to change.
+        // The line of a request that found nothing to change.
         if part > 0 && line.revision == self.replay.revision() && line.deltas.is_empty() {
             return Ok(());
         }
@@ -465,7 +465,7 @@ fn unfit(place: Revision, what: &str) -> String {
     format!("its checkpoint of revision {place} {what}: delete it from the table checkpoints")
 }
 
-/// Names the active entries of one name. No change makes such; a newer rule about names may.
+/// Finds active entries of the same name. No change makes such entries, but a newer rule about names may.
 fn find_same_names(stored: &Settings, found: &mut Vec<String>) {
     for catalog in Catalog::ALL {
         let mut holders: BTreeMap<String, &Entry> = BTreeMap::new();
@@ -481,7 +481,7 @@ fn find_same_names(stored: &Settings, found: &mut Vec<String>) {
     }
 }
 
-/// Names every difference between what is stored and what the log leads to.
+/// Finds every difference between the stored rows and the replayed state.
 fn compare(stored: &Settings, replayed: &Settings, found: &mut Vec<String>) {
     if stored.changed_time != replayed.changed_time {
         found.push("its changed_time is not that of its last change".to_owned());

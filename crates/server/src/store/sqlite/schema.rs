@@ -1,4 +1,4 @@
-//! The schema: the migrations, and which programs may use a database of which schema.
+//! The schema: the migrations, and the programs that may use a database of a given schema.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::{data_dir::OpenError, fold_keys};
 use crate::{catalog::text::FOLD_KEY_VERSION, store::LAYOUT};
 
-/// Marks a database file as ours: "csSt" in ASCII.
+/// Marks a database file as this program's: "csSt" in ASCII.
 const APPLICATION_ID: i32 = 0x6373_5374;
 
 /// A step from one schema to the next.
@@ -17,11 +17,11 @@ pub(super) struct Migration {
     oldest: usize,
 }
 
-/// Number one comes first.
+/// In order, beginning with number 1.
 pub(super) const MIGRATIONS: &[Migration] =
     &[Migration { sql: include_str!("../../../migrations/sqlite/0001_initial.sql"), oldest: 1 }];
 
-/// What a program with some migrations finds in a database file.
+/// The state of a database file, for a program with some migrations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Nothing yet.
@@ -34,7 +34,7 @@ pub(super) enum Found {
     Usable,
 }
 
-/// What is wrong with the file's structure, its indexes among it: at most so many faults, in SQLite's words.
+/// The faults of the file's structure, including its indexes: at most `limit`, in SQLite's words.
 pub(super) fn faults(db: &Connection, limit: u32) -> rusqlite::Result<Vec<String>> {
     // One row may hold many lines.
     let sql = format!("PRAGMA integrity_check({limit})");
@@ -43,10 +43,10 @@ pub(super) fn faults(db: &Connection, limit: u32) -> rusqlite::Result<Vec<String
     Ok(lines.filter(|line| *line != "ok").map(str::to_owned).take(limit as usize).collect())
 }
 
-/// Indexes that are missing, or are not those that the migrations make, and what mends that.
+/// Indexes that are missing or differ from the migrations', with the statements that repair them.
 pub(super) fn index_faults(db: &Connection) -> rusqlite::Result<Vec<String>> {
     let version = db.query_row("SELECT schema_version FROM meta", [], |row| row.get(0))?;
-    // A newer program's schema is known to that one alone.
+    // Only a newer program knows its schema.
     let Some(migrations) = MIGRATIONS.get(..number(version)) else { return Ok(Vec::new()) };
     let mut made = Connection::open_in_memory()?;
     let tx = made.transaction()?;
@@ -62,7 +62,8 @@ pub(super) fn index_faults(db: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(faults.collect())
 }
 
-/// By their names, what made them: those that belong to a table's definition come and go with it.
+/// The statements of the indexes, by name. Indexes of a table's own definition are left out, since they exist
+/// whenever the table does.
 fn indexes(db: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
     let sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL";
     let mut query = db.prepare(sql)?;
@@ -71,7 +72,7 @@ fn indexes(db: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
     rows.map(|row| row.map(|(name, sql)| (name, on_one_line(sql)))).collect()
 }
 
-/// Looks at the database; refuses what is not ours or only newer programs may use.
+/// Inspects the database. Refuses one that is not this program's, or that only newer programs may use.
 pub(super) fn inspect(
     db: &Connection,
     path: &Path,
@@ -109,7 +110,7 @@ pub(super) fn inspect(
     })
 }
 
-/// `None` where there was no such column yet.
+/// `None` if the schema has no such column yet.
 fn layout(db: &Connection) -> rusqlite::Result<Option<i64>> {
     let sql = "SELECT 1 FROM pragma_table_info('meta') WHERE name = 'layout'";
     if !db.prepare(sql)?.exists([])? {
@@ -125,7 +126,7 @@ pub(super) fn migrate(
     migrations: &[Migration],
 ) -> Result<(), OpenError> {
     let failed = |error| OpenError::from_engine(path, &error);
-    // The lock comes before the look, so that of two programs one finds the other's work done.
+    // The lock is taken before the inspection, so that the second of two programs finds the first one's work done.
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let applied = match inspect(&tx, path, migrations)? {
         Found::Empty => 0,
