@@ -1,7 +1,7 @@
-//! Checkpoints: a company's state at a revision, from which a few lines of the log lead to the states before it.
+//! Checkpoints: a company's state at a revision, from which a few lines of the log lead to earlier states.
 //!
-//! A checkpoint repeats what the log says, so a store may lose any of them, and no answer relies on one that does not
-//! fit the log.
+//! A checkpoint repeats facts of the log. So a store may lose any checkpoint, and no answer relies on one
+//! that does not fit the log.
 
 use super::{
     delta::{Delta, Row},
@@ -14,29 +14,29 @@ use super::{
 
 /// The fewest lines of one row each between two checkpoints.
 pub const LINES: u64 = 128;
-/// The bytes of a state that each of these lines pays for. A line takes more with its columns and its places in the
-/// indexes, and a stored state takes less. So all checkpoints together take a fraction of the log.
+/// The bytes of a state for each line between two checkpoints. A line takes more with its columns and its index
+/// entries, and a stored state takes less. So all checkpoints together take a fraction of the log.
 const BYTES_OF_A_LINE: usize = 256;
 /// The bytes of a location.
 const BUSINESS_BYTES: usize = 512;
 /// The bytes of an entry without its texts.
 const ENTRY_BYTES: usize = 64;
-/// So many moved entries take as long as one that is replaced.
+/// This many moved entries take as long as one replaced entry.
 const RANKS_OF_A_ROW: u64 = 8;
 
-/// A state as the change that would make all of it at once.
+/// A state, as the change that would make all of it.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Checkpoint {
-    /// The revision of the state.
     pub revision: Revision,
-    /// When that revision was made.
+    /// The time of that revision.
     pub time: Timestamp,
-    /// Everything that there is.
+    /// One delta for each row of the state.
     pub deltas: Vec<Delta>,
 }
 
 impl Checkpoint {
-    /// Takes a state down.
+    /// The checkpoint of a state.
     pub fn of(settings: &Settings) -> Self {
         let mut deltas = vec![Delta::company(None, settings.company.clone())];
         let businesses = settings.businesses.iter();
@@ -48,7 +48,7 @@ impl Checkpoint {
         Self { revision: settings.revision, time: settings.changed_time, deltas }
     }
 
-    /// The state, on its way along the log.
+    /// The state as a replay, which can go along the log.
     pub fn replay(&self) -> Result<Replay, DoesNotApply> {
         let mut replay = Replay::default();
         replay.apply(self.revision, self.time, &self.deltas)?;
@@ -56,14 +56,14 @@ impl Checkpoint {
     }
 }
 
-/// The weight of a line: how many lines of one row it takes as long as.
+/// The weight of a line: the number of lines of one row that would take as long.
 pub fn weight(line: &Line) -> u64 {
     let moved = line.deltas.iter().filter(|delta| matches!(delta.after, Some(Row::Rank(_))));
     let moved = moved.count() as u64;
     (line.deltas.len() as u64 - moved + moved / RANKS_OF_A_ROW).max(1)
 }
 
-/// The weight of the lines between two checkpoints of such a state: a power of two, and more for a large state.
+/// The weight of lines between two checkpoints of such a state. It is a power of two, and larger for a large state.
 pub fn spacing(settings: &Settings) -> u64 {
     let entries = settings.catalogs.iter().flat_map(|entries| entries.iter());
     let texts = entries
@@ -72,19 +72,19 @@ pub fn spacing(settings: &Settings) -> u64 {
     ((bytes / BYTES_OF_A_LINE) as u64).max(LINES).next_power_of_two()
 }
 
-/// Whether a line may make a revision with a checkpoint, for which its state is not needed.
+/// Whether the revision that a line made may have a checkpoint. This needs no state.
 pub fn may_be_due(line: &Line) -> bool {
     is_at(line, LINES)
 }
 
-/// Whether the revision that a line made has a checkpoint. The revision decides, and not the last checkpoint: so a write
-/// need not know that one, and all nodes make the same.
+/// Whether the revision that a line made has a checkpoint. The revision decides this, not the last checkpoint. So a
+/// write need not know the last checkpoint, and all nodes make the same ones.
 pub fn is_due(settings: &Settings, line: &Line) -> bool {
     may_be_due(line) && is_at(line, spacing(settings))
 }
 
-/// Whether a line stands at a multiple of a spacing, which is smaller for heavy lines. Nothing leads back from the first
-/// one.
+/// Whether a line stands at a multiple of a spacing, which is smaller for heavy lines. The first
+/// line has no earlier state.
 fn is_at(line: &Line, spacing: u64) -> bool {
     let lines = (spacing / weight(line).next_power_of_two()).max(1);
     !line.is_empty() && line.revision > Revision(1) && line.revision.0.is_multiple_of(lines)

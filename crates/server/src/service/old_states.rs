@@ -1,7 +1,7 @@
-//! Companies as they were: walks back along the log, from what a company is now or from a checkpoint.
+//! Companies at earlier revisions: walks back along the log, from the current state or from a checkpoint.
 //!
-//! Checkpoints are written beside the requests. A commit offers the state that it made, and a walk that was long offers
-//! states that it passed. A state that finds no room in the queue is dropped, since a later walk offers it again.
+//! Checkpoints are written beside the requests. A commit offers the state that it made, and a long walk offers states
+//! that it passed. If the queue has no room, a state is dropped, since a later walk offers it again.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -24,21 +24,22 @@ use crate::{
     store::{CheckpointRow, Store, StoreError, Unreadable},
 };
 
-/// Lines that are read at once.
+/// Lines that one look-up reads.
 const PAGE: u32 = 500;
-/// A state that no more lines than these lead back to is near: the pages of a list stay at the revision of the first
-/// one, and must not wait for those who look far back.
+/// A state within this many lines is near. The pages of a list show the revision of the first page, and must not wait
+/// behind requests that look far back.
 const NEAR: u32 = 50;
-/// Checkpoints that are passed over, because they do not fit the log, before a walk begins at what there is now.
+/// The most checkpoints that a request tries although they do not fit the log. After them, the walk
+/// begins at the current state.
 const MOST_UNFIT: usize = 4;
-/// States that wait to be written, each of up to a few megabytes.
+/// The most states that wait to be written. Each has up to a few megabytes.
 const MOST_WAITING: usize = 8;
-/// States that a walk offers at most.
+/// The most states that a walk offers.
 const MOST_OFFERED: usize = 8;
-/// How long a state waits for a place to be written in.
+/// How long a state waits for a place in which it is written.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Finds old states, and keeps what makes that cheap.
+/// Finds old states, and writes checkpoints that make this cheap.
 pub struct OldStates {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -50,15 +51,15 @@ pub struct OldStates {
 type Offer = (Stream, Arc<Settings>);
 
 impl OldStates {
-    /// Reads from the store, and writes checkpoints into it.
+    /// Old states are found in this store, and checkpoints are written into it.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, long_work: Arc<LongWork>) -> Self {
         let (offers, queue) = mpsc::channel(MOST_WAITING);
         Self { store, clock, long_work, offers, queue: Mutex::new(queue) }
     }
 
-    /// Writes the checkpoints that are offered. It never ends.
+    /// Writes the offered checkpoints, until the future is dropped.
     pub async fn write_checkpoints(&self) {
-        // Servers over the same services take turns.
+        // Several servers may share the services. One of them writes at a time.
         let mut queue = self.queue.lock().await;
         while let Some((stream, settings)) = queue.recv().await {
             let (store, deadline) = (self.store.clone(), self.clock.monotonic() + PATIENCE);
@@ -73,7 +74,7 @@ impl OldStates {
         }
     }
 
-    /// Takes over the state that a commit made, where a checkpoint is due.
+    /// Offers the state after a commit, if a checkpoint is due.
     pub(super) fn committed(&self, grant: &Grant, settings: &Arc<Settings>, line: Option<&Line>) {
         if line.is_some_and(|line| checkpoint::is_due(settings, line)) {
             self.offer(grant.stream(), settings.clone());
@@ -81,11 +82,11 @@ impl OldStates {
     }
 
     fn offer(&self, stream: Stream, settings: Arc<Settings>) {
-        // A full queue loses nothing that counts.
+        // If the queue is full, the state is offered again later.
         _ = self.offers.try_send((stream, settings));
     }
 
-    /// The company as it was at a revision, if one look at the newest lines leads there; `None` says nothing of it.
+    /// The company at a revision, if one look-up of the newest lines leads there. `None` says nothing about it.
     pub(super) async fn near(
         &self,
         grant: &Grant,
@@ -104,7 +105,7 @@ impl OldStates {
         Ok(walk.replay.settings().filter(|_| is_there).map(Arc::new))
     }
 
-    /// The company as it was at a revision, from the nearest checkpoint or from what it is now.
+    /// The company at a revision, found from the nearest checkpoint or from the current state.
     pub(super) async fn at(
         &self,
         grant: &Grant,
@@ -136,7 +137,7 @@ impl OldStates {
                 Ok(settings) => return Ok(settings),
                 Err(cause) => warn(&stream, place, &cause),
             }
-            // They come of it.
+            // The walk made these states from the unfit checkpoint.
             trail.states.clear();
             trail.unfit.push(place);
             from = place.next();
@@ -145,7 +146,7 @@ impl OldStates {
         self.walk(Some(walk), &mut trail).await?.map_err(|_| broken())
     }
 
-    /// The first checkpoint among revisions. Where none of them can be read, there is none.
+    /// The first checkpoint among the revisions; `None` if there is none, or if it cannot be read.
     async fn checkpoint(
         &self,
         stream: &Stream,
@@ -161,7 +162,7 @@ impl OldStates {
         }
     }
 
-    /// Goes all of a way. The cause says that it leads nowhere.
+    /// Follows a walk to its end. The inner error says that the walk does not fit the log.
     async fn walk(
         &self,
         walk: Option<Walk>,
@@ -184,7 +185,8 @@ impl OldStates {
     }
 }
 
-/// The server reads the log instead, and a walk that passes the place offers a new checkpoint.
+/// Warns about a damaged checkpoint. The server reads the log instead, and a walk that passes its
+/// revision offers a new one.
 fn warn(stream: &Stream, revision: Revision, cause: &Cause) {
     tracing::warn!(
         of = stream.id(),
@@ -198,11 +200,11 @@ fn broken() -> Error {
     Error::Internal(Cause::new("the change log does not lead back").of_damage())
 }
 
-/// A way back along the log.
+/// A walk back along the log.
 struct Walk {
     replay: Replay,
     to: Revision,
-    /// When the first line was written, as the checkpoint says that the way begins at.
+    /// The time of the first line, according to the checkpoint at which the walk begins.
     began: Option<Timestamp>,
 }
 
@@ -211,13 +213,13 @@ impl Walk {
         Self { replay: Replay::from(current), to, began: None }
     }
 
-    /// `None`: the checkpoint is no state.
+    /// `None` if the checkpoint holds no state.
     fn from_checkpoint(checkpoint: &Checkpoint, to: Revision) -> Option<Self> {
         let replay = checkpoint.replay().ok()?;
         Some(Self { replay, to, began: Some(checkpoint.time) })
     }
 
-    /// The next lines: no more than lead there.
+    /// The next lines, and none behind the target.
     async fn read(&self, store: &dyn Store, stream: &Stream) -> Result<Vec<Line>, StoreError> {
         let at = self.replay.revision();
         let left = u32::try_from(at.next().0.saturating_sub(self.to.0)).unwrap_or(PAGE);
@@ -225,8 +227,7 @@ impl Walk {
         store.log_before(&Streams::one(stream), Some(&below), None, left.min(PAGE)).await
     }
 
-    /// Takes back what lines did, newest first, each of which is passed before. Answers whether they reach down to the
-    /// revision.
+    /// Reverses lines, newest first, after passing each to `pass`. Returns whether they reach the target.
     fn take_back(
         &mut self,
         lines: &[Line],
@@ -249,7 +250,7 @@ impl Walk {
     }
 }
 
-/// States along a walk, far enough from each other to be offered when it ends: also where its time is over first.
+/// The states that a walk passes, at wide steps. They are offered when this is dropped, also if the walk did not end.
 struct Trail<'a> {
     of: &'a OldStates,
     stream: &'a Stream,
@@ -258,7 +259,7 @@ struct Trail<'a> {
     /// The weight of the lines since the last state.
     passed: u64,
     states: Vec<Arc<Settings>>,
-    /// The places of checkpoints that must be replaced.
+    /// The revisions of checkpoints that must be replaced.
     unfit: Vec<Revision>,
 }
 
@@ -281,7 +282,7 @@ impl<'a> Trail<'a> {
         self.step = self.step.max(checkpoint::spacing(&state));
         self.states.push(state);
         if self.states.len() == MOST_OFFERED {
-            // A long walk leaves few states at wide steps, and later walks leave more between them.
+            // A long walk offers few states at wide steps. Later walks add states between them.
             let mut is_kept = true;
             self.states.retain(|_| {
                 is_kept = !is_kept;

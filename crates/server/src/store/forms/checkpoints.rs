@@ -1,4 +1,4 @@
-//! The body of a checkpoint: that of a line of the log which makes all of a state, compressed.
+//! The body of a checkpoint: the body of a log line that would make the whole state, compressed.
 
 use std::io::{Read, Write};
 
@@ -7,10 +7,10 @@ use flate2::{Compression, bufread::GzDecoder, write::GzEncoder};
 use super::{StoreError, decode_changes, encode_changes, not_as_written};
 use crate::catalog::delta::Delta;
 
-/// The most bytes that are read of a body, inflated. Ten times as many as those of the largest company.
+/// The most bytes of a decompressed body: ten times as many as the largest company has.
 const MOST_BYTES: u64 = 128 << 20;
 
-/// A state as it is stored.
+/// The stored form of a state.
 pub(in crate::store) fn deflate(deltas: &[Delta]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let written =

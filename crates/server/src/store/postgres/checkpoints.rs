@@ -35,7 +35,7 @@ impl Checkpoints for PostgresStore {
         listed(revision, read()).map(Some)
     }
 
-    // Nodes that leave the same one wait for each other's row alone.
+    // If two nodes write the same checkpoint, one waits for the other's row only.
     async fn leave_checkpoint(&self, stream: &Stream, checkpoint: &Checkpoint) -> Result<()> {
         let sql = "INSERT INTO checkpoints (stream_kind, stream_id, revision, time, body)
                    VALUES ($1, $2, $3, $4, $5)

@@ -1,4 +1,4 @@
-//! Checkpoints, and the statements about them. Each runs inside a transaction that its caller began.
+//! Checkpoints, and the statements about them. Each statement runs inside a transaction of its caller.
 
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ impl Checkpoints for SqliteStore {
     }
 
     async fn leave_checkpoint(&self, stream: &Stream, checkpoint: &Checkpoint) -> Result<()> {
-        // Before the one thread that writes, so that it has less to do.
+        // The state is encoded here and not in the thread that writes, so that the thread has less to do.
         let body = forms::deflate(&checkpoint.deltas);
         let (stream, revision) = (stream.clone(), checkpoint.revision);
         let time = checkpoint.time;
