@@ -7,6 +7,7 @@ use super::{
     id::{BusinessId, EntryId},
     key::Key,
     settings::Subject,
+    text::Name,
 };
 
 /// One row that a change touched, before and after the change.
@@ -41,6 +42,16 @@ impl Row {
             Self::Business(business) => Some(business.state),
             Self::Entry(entry) => Some(entry.state),
             Self::Rank(_) | Self::Tombstone | Self::Key(_) => None,
+        }
+    }
+
+    fn name(&self) -> Option<&Name> {
+        match self {
+            Self::Company(company) => Some(&company.name),
+            Self::Business(business) => Some(&business.name),
+            Self::Entry(entry) => Some(&entry.name),
+            Self::Key(key) => Some(&key.name),
+            Self::Rank(_) | Self::Tombstone => None,
         }
     }
 
@@ -164,6 +175,11 @@ impl Delta {
                 _ => "updated",
             },
         }
+    }
+
+    /// The name of the changed thing: after the change, or else before it.
+    pub fn name(&self) -> Option<&Name> {
+        [&self.after, &self.before].into_iter().flatten().find_map(Row::name)
     }
 
     /// The names of the fields that changed; none if the row was made, deleted or revived.

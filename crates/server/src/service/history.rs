@@ -33,6 +33,8 @@ const MAX_SEARCHED: u32 = 200;
 const MOST_HASHED: usize = 100_000;
 /// The most things that a summary names.
 const MAX_SUMMARIZED: usize = 3;
+/// The most characters of a name in a summary.
+const MAX_NAME_CHARS: usize = 40;
 
 /// Which changes to list.
 #[derive(Clone, Debug, Default)]
@@ -298,6 +300,14 @@ fn past(line: &Line) -> Past {
     Past { revision, staff_id, summary: summary(&line.deltas) }
 }
 
+/// A name without its end, if it is long.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(MAX_NAME_CHARS) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
 /// What a change did, in a line for people.
 pub fn summary(deltas: &[Delta]) -> String {
     let (mut parts, mut reordered) = (Vec::new(), HashSet::new());
@@ -320,7 +330,9 @@ pub fn summary(deltas: &[Delta]) -> String {
             [] => String::new(),
             _ => format!(" ({})", fields.join(", ")),
         };
-        parts.push(format!("{} {}{list}", delta.verb(), delta.subject.place()));
+        let name = delta.name().map(|name| format!(" \"{}\"", shortened(name.as_str())));
+        let name = name.unwrap_or_default();
+        parts.push(format!("{} {}{name}{list}", delta.verb(), delta.subject.place()));
     }
     few(&parts, MAX_SUMMARIZED)
 }
