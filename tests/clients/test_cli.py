@@ -1,13 +1,16 @@
 """The commands that talk to a server, as people and scripts use them."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
 import re
 import socket
 import sqlite3
+import struct
 import subprocess
+import termios
 import textwrap
 import threading
 
@@ -44,12 +47,16 @@ def refused(cli, code, *arguments, **options):
     return done.stderr
 
 
-def on_a_terminal(cli, answer, *arguments):
+def on_a_terminal(cli, answer, *arguments, columns=500, env={}):
     """Runs a command on a terminal that answers its question: the exit code and the output."""
-    process, terminal = pty.fork()
+    server = ["--server", cli.server.base, "--key-file", str(cli.server.data_dir / "demo-key")]
+    terminal, inner = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    process = os.fork()
     if process == 0:
-        server = ["--server", cli.server.base, "--key-file", str(cli.server.data_dir / "demo-key")]
-        os.execv(PROGRAM, [str(PROGRAM), *arguments, *server])
+        os.login_tty(inner)
+        os.execve(PROGRAM, [str(PROGRAM), *arguments, *server], {**os.environ, "TERM": "xterm", **env})
+    os.close(inner)
     shown, answered = "", False
     while True:
         try:
@@ -126,6 +133,96 @@ def test_tables_are_aligned_and_notes_do_not_mix_with_results(cli):
     one = cli("entry", "get", *TAGS, "tag_001").stdout.splitlines()
     assert one[0].split() == ["FIELD", "VALUE"]
     assert ["name", "VIP", "Customer"] in [line.split() for line in one]
+
+
+def test_a_table_fits_into_the_terminal_and_has_colors_there(cli):
+    cli("entry", "update", *TAGS, "tag_001", "--name", "犬のトリミング🐕", "--description", "d" * 200)
+    cli("entry", "archive", *TAGS, "tag_002")
+    table = ["entry", "list", *TAGS, "--archived"]
+    code, shown = on_a_terminal(cli, "", *table, columns=100)
+    assert code == 0 and "\x1b[1mNAME\x1b[0m" in shown and "\x1b[33mARCHIVED\x1b[0m" in shown, shown
+    for env in [{"NO_COLOR": "1"}, {"TERM": "dumb"}]:
+        _, shown = on_a_terminal(cli, "", *table, columns=100, env=env)
+        lines = shown.splitlines()
+        assert "\x1b" not in shown and "…" in shown and max(map(len, lines)) <= 100, shown
+    _, shown = on_a_terminal(cli, "", *table, "--wide", columns=100)
+    assert "…" not in shown
+    # One thing is shown whole, and so is everything where there is no terminal.
+    _, shown = on_a_terminal(cli, "", "entry", "get", *TAGS, "tag_001", columns=100)
+    assert "d" * 200 in shown.replace("\r\n", "")
+    assert "…" not in cli(*table).stdout and "\x1b" not in cli(*table).stdout
+    _, shown = on_a_terminal(cli, "", "key", "create", "--help", columns=60, env={"NO_COLOR": "1"})
+    assert max(map(len, shown.splitlines())) <= 60, shown
+
+
+def test_quiet_commands_print_results_and_errors_alone(cli):
+    made = cli("key", "create", "--name", "quiet", "-q")
+    assert made.stdout.startswith("cs_") and made.stderr == ""
+    assert cli("-q", "entry", "list", *TAGS, "--filter", 'name = "none"').stderr == ""
+    assert "NOT_FOUND" in refused(cli, 3, "entry", "get", *TAGS, "nowhere", "--quiet")
+    done = run("load", "-q", "--data-dir", cli.server.data_dir, "-", stdin="companies: [{id: cmp_9}]", check=False)
+    assert done.returncode == 1 and "name" in done.stderr, "the reason is no note"
+
+
+@pytest.mark.parametrize("here", [False, True])
+def test_a_new_secret_goes_into_a_private_file(cli, tmp_path, here):
+    where = ["--data-dir", cli.server.data_dir] if here else ["--server", cli.server.base, "--key-file", cli.server.data_dir / "demo-key"]
+    file = tmp_path / "new.key"
+    create = ["key", "create", "--name", "filed", "--out", file, *where]
+    run(*create, "--dry-run")
+    assert not file.exists()
+    made = run(*create)
+    assert made.stdout == "" and str(file) in made.stderr and file.stat().st_mode & 0o777 == 0o600
+    secret = file.read_text()
+    assert re.fullmatch(r"cs_[\w-]+", secret) and secret not in made.stderr
+    use = ["company", "list", "--server", cli.server.base, "--key-file", file]
+    until(lambda: run(*use, check=False).returncode == 0, "the key works")
+    # Editors and `echo` end a file with the end of a line.
+    for end in ["\n", "\r\n"]:
+        file.write_bytes((secret + end).encode())
+        run(*use)
+    # An existing file is never overwritten, and then nothing is made.
+    before = run("key", "list", *where).stdout
+    again = run(*create, check=False)
+    assert again.returncode == 2 and "exists already" in again.stderr and run("key", "list", *where).stdout == before
+    # A refused command leaves no file.
+    absent = tmp_path / "absent.key"
+    assert run("key", "rotate", "key_nowhere", "--out", absent, *where, check=False).returncode == 3
+    assert not absent.exists()
+    rotated = json.loads(run("key", "rotate", json.loads(run("key", "list", *where, "--output", "json").stdout)[-1]["id"], "--out", absent, *where, "--output", "json").stdout)
+    assert "secret" not in rotated and rotated["key"]["id"] and absent.read_text().startswith("cs_")
+
+
+def test_a_key_for_a_company_that_does_not_exist_says_so_and_is_made(cli, tmp_path):
+    here = ["--data-dir", cli.server.data_dir]
+    told = "note: there is no company cmp_later"
+    made = cli("key", "create", "--name", "early", "--company", "cmp_001", "--company", "cmp_later")
+    assert made.stdout.startswith("cs_") and told in made.stderr and "no company cmp_001" not in made.stderr
+    assert told in run("key", "create", "--name", "early", "--company", "cmp_later", *here).stderr
+    secret = "a-secret-that-clients-already-hold"
+    assert told in run("key", "import", "--name", "early", "--company", "cmp_later", *here, stdin=secret).stderr
+    key = cli.json("key", "list")[0]["id"]
+    assert told in cli("key", "update", key, "--company", "cmp_later", "--dry-run").stderr
+
+
+def test_a_history_has_the_names_of_entries_and_keys(cli):
+    cli("entry", "reorder", *TAGS, "tag_002", "tag_001")
+    cli("entry", "update", *TAGS, "tag_001", "--name", "Gold")
+    listed = cli("history", "list", "cmp_001").stdout
+    assert re.search(r'^3 .* demo +demo \(key_\w+\) +127\.0\.0\.1 +updated customer_tags/tag_001 "Gold" \(name\)$', listed, re.MULTILINE), listed
+    shown = cli("history", "show", "cmp_001", "2").stdout
+    assert re.search(r"order +VIP Customer, First-time Customer +First-time Customer, VIP Customer$", shown, re.MULTILINE), shown
+    assert re.search(r"^keyId +demo \(key_\w+\)$", shown, re.MULTILINE)
+    key = cli.json("key", "list")[0]["id"]
+    assert cli.json("history", "list", "cmp_001")["changes"][0]["keyId"] == key
+    assert re.search(r"^\S+ +key_\w+ +demo +1 +created the key +load", cli("key", "history").stdout, re.MULTILINE)
+    # Nobody needs to read keys to read the history.
+    reads = ["settings:read", "companies:read", "history:read"]
+    secret = cli("key", "create", "--name", "audit", *(part for scope in reads for part in ["--scope", scope])).stdout
+    file = cli.server.data_dir / "audit.key"
+    file.write_text(secret)
+    file.chmod(0o600)
+    assert key in cli("history", "list", "cmp_001", key_file=file).stdout
 
 
 def test_a_batch_is_all_or_nothing(cli, tmp_path):
@@ -368,7 +465,7 @@ def test_the_runbook_finds_what_a_stolen_key_did_before_many_others(cli, tmp_pat
         script = " ".join(line.split()).replace("COMPANY", "cmp_001").replace("key_STOLEN", stolen["key"]["id"])
         return subprocess.run(["bash", "-eo", "pipefail", "-c", script], capture_output=True, text=True, check=True).stdout
 
-    assert json.loads(typed(line))["summary"] == "updated customer_tags/tag_001 (name)"
+    assert json.loads(typed(line))["summary"].startswith('updated customer_tags/tag_001 "')
     [line] = re.findall(r"^(customer-settings key history .*?) \|", part, re.M)
     assert "S" in typed(line) and typed(line).count("\n") > 130
     few = cli("key", "history")

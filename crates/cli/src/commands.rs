@@ -19,6 +19,7 @@ pub(crate) mod history;
 pub(crate) mod key;
 pub(crate) mod load;
 pub(crate) mod man;
+mod names;
 pub(crate) mod proto;
 pub(crate) mod serve;
 pub(crate) mod status;

@@ -22,7 +22,7 @@ use commands::{
     serve, status, verify,
 };
 use failure::{EXIT_CODES, Exit, Failure, failure};
-use output::{note, print};
+use output::{print, tell};
 
 /// The name of the program.
 const PROGRAM: &str = "customer-settings";
@@ -44,6 +44,9 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILT_FROM"
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Print results and errors alone, without notes about them
+    #[arg(short, long, global = true)]
+    quiet: bool,
 }
 
 #[derive(Subcommand)]
@@ -98,8 +101,13 @@ impl Command {
 
 fn main() -> ExitCode {
     let command = match Arguments::try_parse() {
-        Ok(arguments) => arguments.command,
-        Err(error) => return tell(&error),
+        Ok(arguments) => {
+            if arguments.quiet {
+                output::be_quiet();
+            }
+            arguments.command
+        }
+        Err(error) => return show(&error),
     };
     customer_settings_memory::hold_little();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -112,13 +120,13 @@ fn main() -> ExitCode {
 fn ended(result: Result<(), Failure>) -> ExitCode {
     let Err(Failure { message, exit }) = result else { return ExitCode::SUCCESS };
     if !message.is_empty() {
-        note(format!("error: {message}"));
+        tell(format!("error: {message}"));
     }
     exit.into()
 }
 
 /// Prints the help, or the error in the command line.
-fn tell(error: &clap::Error) -> ExitCode {
+fn show(error: &clap::Error) -> ExitCode {
     let mut text = error.render().to_string();
     if !error.use_stderr() {
         // `print` uses colors on a terminal. Output that is not a terminal may be cut short, which
@@ -138,7 +146,7 @@ fn tell(error: &clap::Error) -> ExitCode {
     if shown == text && !is_unreadable {
         _ = error.print();
     } else {
-        note(shown.trim_end());
+        tell(shown.trim_end());
     }
     Exit::Usage.into()
 }

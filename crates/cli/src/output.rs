@@ -10,12 +10,17 @@ use std::{
         fd::AsFd,
         unix::fs::{FileTypeExt, MetadataExt},
     },
+    sync::atomic::{AtomicBool, Ordering},
 };
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::failure::{Exit, Failure, failure};
+
+mod table;
+
+pub(crate) use table::Look;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -23,6 +28,17 @@ pub(crate) enum Output {
     Table,
     /// For programs
     Json,
+}
+
+/// How a command prints lists.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Form {
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
+    output: Output,
+    /// Do not cut long cells of a table to make its rows fit into the terminal
+    #[arg(long)]
+    wide: bool,
 }
 
 /// The way to print a list of one kind of thing.
@@ -40,13 +56,27 @@ impl Output {
     pub(crate) fn one(self, thing: &Value) -> Result<(), Failure> {
         match self {
             Self::Json => print_json(thing),
-            Self::Table => print(&table(&["FIELD", "VALUE"], &fields(thing))),
+            // Values are whole: a person who asks for one thing wants to read it.
+            Self::Table => {
+                print(&Look::of_results(true).table(&["FIELD", "VALUE"], &fields(thing)))
+            }
         }
+    }
+}
+
+impl Form {
+    pub(crate) fn is_json(self) -> bool {
+        self.output == Output::Json
+    }
+
+    /// Prints one thing: a line for each of its fields.
+    pub(crate) fn one(self, thing: &Value) -> Result<(), Failure> {
+        self.output.one(thing)
     }
 
     /// Prints the answer of a list: a line for each of its things.
     pub(crate) fn list(self, answer: &Value, kind: &Kind) -> Result<(), Failure> {
-        if self == Self::Json {
+        if self.is_json() {
             return print_json(answer);
         }
         let things = answer[kind.items].as_array().map_or(&[][..], Vec::as_slice);
@@ -62,7 +92,12 @@ impl Output {
             let cells = kind.columns.iter().map(|(_, at)| thing.pointer(at));
             cells.map(|value| cell(value.unwrap_or(&Value::Null))).collect()
         };
-        print(&table(&headers, &things.iter().map(row).collect::<Vec<_>>()))
+        print(&self.table(&headers, &things.iter().map(row).collect::<Vec<_>>()))
+    }
+
+    /// The lines of a table on standard output.
+    pub(crate) fn table(self, headers: &[&str], rows: &[Vec<String>]) -> String {
+        Look::of_results(self.wide).table(headers, rows)
     }
 }
 
@@ -104,31 +139,34 @@ pub(crate) fn unwritten(error: &io::Error) -> Failure {
     }
 }
 
-/// Prints a line for people on standard error. Only this function does. Nothing depends on the line, so it
-/// may be lost.
+/// Whether notes are left out.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Leaves notes out from now on.
+pub(crate) fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
+
+pub(crate) fn is_quiet() -> bool {
+    IS_QUIET.load(Ordering::Relaxed)
+}
+
+/// Prints a note for people on standard error, unless they want none. Nothing depends on the note.
 pub(crate) fn note(line: impl Display) {
+    if !is_quiet() {
+        tell(line);
+    }
+}
+
+/// Prints a line on standard error that people must see, such as an error. The line may be lost nevertheless.
+pub(crate) fn tell(line: impl Display) {
     ask(format!("{line}\n"));
 }
 
-/// The same without the end of the line, for a question whose answer is typed.
+/// The same without the end of the line, for a question whose answer is typed. Only this function writes to
+/// standard error.
 pub(crate) fn ask(question: impl Display) {
     _ = io::stderr().write_all(question.to_string().as_bytes());
-}
-
-/// The lines of a table. Columns are as wide as their widest cell, and nothing is cut.
-pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
-    let header: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
-    let lines: Vec<&Vec<String>> = std::iter::once(&header).chain(rows).collect();
-    let widths: Vec<usize> = (0..headers.len())
-        .map(|i| lines.iter().map(|line| line[i].chars().count()).max().unwrap_or(0))
-        .collect();
-    let mut text = String::new();
-    for line in lines {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 /// The ids that a list lacks, as the data of these things is damaged.
@@ -176,18 +214,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn columns_are_aligned_and_nothing_is_cut() {
-        let long = "x".repeat(300);
-        let rows = [["tag_001", "Größe", "yes"], ["t", &long, "no"]];
-        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
-        let text = table(&["ID", "NAME", "DEFAULT"], &rows);
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], format!("ID       NAME{}  DEFAULT", " ".repeat(296)));
-        assert_eq!(lines[1], format!("tag_001  Größe{}  yes", " ".repeat(295)));
-        assert_eq!(lines[2], format!("t        {long}  no"));
-    }
 
     #[test]
     fn what_is_empty_is_a_dash_and_control_characters_do_not_reach_the_terminal() {

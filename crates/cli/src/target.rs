@@ -8,6 +8,7 @@ use std::{error::Error, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use customer_settings_server::{
+    Services as Here,
     catalog::access::Task,
     config::variable,
     store::{Access, watched::Damages},
@@ -25,7 +26,7 @@ use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
     failure::{Failure, damaged, failure, usage},
-    output::{Output, note},
+    output::{Form, note},
     storage::{self, DATA_DIR, DATABASE_URL, Data, Storage, parse_path},
     values,
 };
@@ -76,9 +77,8 @@ pub(crate) struct Target {
     #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = values::timeout)]
     #[arg(allow_hyphen_values = true)]
     timeout: Duration,
-    /// How to print the result
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
-    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) form: Form,
 }
 
 /// Parses the URL of a server. A path of the URL comes before the paths of the methods, without a `/` at its end.
@@ -178,24 +178,20 @@ impl Target {
     ) -> Result<Client, Failure> {
         let staff = staff.map(str::parse).transpose();
         let staff = staff.map_err(|_| usage("--as-staff is no id"))?;
-        let (services, origin, server, authorization, damages) = match self.place()? {
+        let client = match self.place()? {
             Place::Server(server) => {
                 let authorization = key::authorization(self.key_file.as_deref())?;
                 warn_of_clear_text(&server);
-                let name = name(&server);
                 let remote = Remote::new(&server, self.ca_file.as_deref(), self.timeout)?;
-                (remote.services(), server, name, Some(authorization), None)
+                Client::of(Grpc::with_origin(remote.services(), server.clone()), name(&server))
+                    .with_authorization(authorization)
             }
             Place::Here(storage) => {
                 let here = storage.services(access).await?;
-                let local = here.local(Task::Local, self.timeout);
-                let services = BoxCloneSyncService::new(local.map_err(|never| match never {}));
-                (services, Uri::default(), storage.to_string(), None, Some(here.damages()))
+                Client::here(&here, storage.to_string(), self.timeout)
             }
         };
-        let grpc = Grpc::with_origin(services, origin);
-        let grpc = grpc.max_decoding_message_size(MOST_ANSWER_BYTES);
-        Ok(Client { grpc, server, authorization, staff, timeout: self.timeout, names, damages })
+        Ok(Client { staff, names, timeout: self.timeout, ..client })
     }
 }
 
@@ -209,6 +205,29 @@ fn warn_of_clear_text(server: &Uri) {
 }
 
 impl Client {
+    /// A client of services in this process.
+    pub(crate) fn here(here: &Here, name: String, timeout: Duration) -> Self {
+        let local = here.local(Task::Local, timeout).map_err(|never| match never {});
+        let client = Self::of(Grpc::new(BoxCloneSyncService::new(local)), name);
+        Self { damages: Some(here.damages()), timeout, ..client }
+    }
+
+    fn of(grpc: Grpc<Services>, server: String) -> Self {
+        Self {
+            grpc: grpc.max_decoding_message_size(MOST_ANSWER_BYTES),
+            server,
+            authorization: None,
+            staff: None,
+            timeout: Duration::MAX,
+            names: FieldNames::default(),
+            damages: None,
+        }
+    }
+
+    fn with_authorization(self, authorization: MetadataValue<Ascii>) -> Self {
+        Self { authorization: Some(authorization), ..self }
+    }
+
     /// Calls a method, for example `EntryService/GetEntry`, with its request as JSON.
     ///
     /// If the server says to try again, the call is repeated with the same request id.

@@ -209,6 +209,7 @@ const NO_FIELDS: &[&str] = &[
     "no_color",
     "no_expiry",
     "no_staff",
+    "out",
     "settings_staff_id",
     "yes",
     "ca_file",
@@ -219,6 +220,7 @@ const NO_FIELDS: &[&str] = &[
     "output",
     "server",
     "timeout",
+    "wide",
 ];
 
 /// Refusals use these names to find the words of the command line.

@@ -4,10 +4,13 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::verbs::{Call, Limit, Read, Show, Write, confirm, tell_dry_run};
+use super::{
+    names::{self, EntryNames, show_changes},
+    verbs::{Call, Limit, Read, Show, Write, confirm, tell_dry_run},
+};
 use crate::{
     failure::{EXIT_CODES, Failure},
-    output::{Kind, Output, cell, note, print, print_json, table},
+    output::{Form, Kind, Look, cell, note, print, print_json, tell},
     target::Client,
     values,
 };
@@ -17,8 +20,8 @@ const CHANGES: Kind = Kind {
     columns: &[
         ("REVISION", "/revision"),
         ("TIME", "/time"),
-        ("BY", "/staffId"),
-        ("KEY", "/keyId"),
+        ("BY", "/by"),
+        ("KEY", "/key"),
         ("FROM", "/address"),
         ("SUMMARY", "/summary"),
     ],
@@ -117,13 +120,15 @@ impl HistoryCommand {
         let mut call = self.call()?;
         let mut client = call.connect().await?;
         if let Self::List(list) = &self {
-            let mut answer = call.answer(&mut client).await?;
             // A table shows only the summaries.
-            let changes = answer["changes"].as_array_mut().filter(|_| call.output == Output::Json);
-            for change in changes.into_iter().flatten() {
+            if !call.form.is_json() {
+                return show_changes(call).await;
+            }
+            let mut answer = call.answer(&mut client).await?;
+            for change in answer["changes"].as_array_mut().into_iter().flatten() {
                 whole(&mut client, &list.request.company_id, change).await?;
             }
-            return call.show(&mut client, &answer).await;
+            return call.show(&answer);
         }
         if let Self::Rollback(back) = &self
             && !call.is_dry()
@@ -133,8 +138,12 @@ impl HistoryCommand {
         }
         let mut answer = client.call(call.method, &call.request).await?;
         if let Self::Show(change) = &self {
-            whole(&mut client, &change.request.company_id, &mut answer).await?;
-            return show_change(&answer, call.output);
+            let company = &change.request.company_id;
+            whole(&mut client, company, &mut answer).await?;
+            return match call.form.is_json() {
+                true => print_json(&answer),
+                false => show_change(&mut client, company, answer, call.form).await,
+            };
         }
         if call.is_dry() {
             tell_dry_run();
@@ -144,7 +153,11 @@ impl HistoryCommand {
         if more > 0 {
             note(format!("the change is large: {more} more parts of it are not shown"));
         }
-        show_result(&answer, call.output)
+        if call.form.is_json() {
+            return print_json(&answer);
+        }
+        let company = cell(&call.request["company_id"]);
+        show_result(&mut client, &company, &answer, call.form).await
     }
 
     pub(crate) fn call(&self) -> Result<Call<'_>, Failure> {
@@ -171,11 +184,12 @@ impl RollBack {
         let mut preview = request.clone();
         preview["validate_only"] = json!(true);
         let preview = client.call("HistoryService/RollBack", &preview).await?;
-        let rows = rows(&preview["change"]);
+        let names = names::of_reordered(client, &self.company_id, &preview["change"]).await;
+        let rows = rows(&preview["change"], &names);
         if rows.is_empty() {
             return Ok(());
         }
-        note(table(&HEADERS, &rows).trim_end());
+        tell(Look::of_notes().table(&HEADERS, &rows).trim_end());
         confirm(&format!("Roll {} back to revision {}?", self.company_id, self.revision), false)
     }
 }
@@ -195,52 +209,72 @@ async fn whole(client: &mut Client, company: &str, change: &mut Value) -> Result
     Ok(())
 }
 
-fn show_change(change: &Value, output: Output) -> Result<(), Failure> {
-    if output == Output::Json {
-        return print_json(change);
-    }
-    let mut about = change.clone();
-    if let Some(fields) = about.as_object_mut() {
-        for field in ["deltas", "part", "parts"] {
-            fields.shift_remove(field);
+async fn show_change(
+    client: &mut Client,
+    company: &str,
+    mut change: Value,
+    form: Form,
+) -> Result<(), Failure> {
+    names::name_keys(client, std::slice::from_mut(&mut change)).await;
+    let names = names::of_reordered(client, company, &change).await;
+    let rows = rows(&change, &names);
+    if let Some(about) = change.as_object_mut() {
+        // The id alone is what a caller who may not read keys has.
+        if let Some(key) = about.shift_remove("key") {
+            about.insert("keyId".to_owned(), key);
+        }
+        for field in ["by", "deltas", "part", "parts"] {
+            about.shift_remove(field);
         }
     }
-    output.one(&about)?;
-    match rows(change) {
-        rows if rows.is_empty() => Ok(()),
-        rows => print(&format!("\n{}", table(&HEADERS, &rows))),
+    form.one(&change)?;
+    match rows[..] {
+        [] => Ok(()),
+        _ => print(&format!("\n{}", form.table(&HEADERS, &rows))),
     }
 }
 
 /// Prints the result of an undo or a roll back.
-fn show_result(result: &Value, output: Output) -> Result<(), Failure> {
-    if output == Output::Json {
-        return print_json(result);
-    }
-    let (rows, revision) = (rows(&result["change"]), cell(&result["revision"]));
+async fn show_result(
+    client: &mut Client,
+    company: &str,
+    result: &Value,
+    form: Form,
+) -> Result<(), Failure> {
+    let names = names::of_reordered(client, company, &result["change"]).await;
+    let (rows, revision) = (rows(&result["change"], &names), cell(&result["revision"]));
     if rows.is_empty() {
         note(format!("there was nothing to do; the company is at revision {revision}"));
         return Ok(());
     }
-    print(&table(&HEADERS, &rows))?;
+    print(&form.table(&HEADERS, &rows))?;
     note(format!("as revision {revision}"));
     Ok(())
 }
 
-const HEADERS: [&str; 6] = ["ACTION", "COLLECTION", "ID", "FIELD", "BEFORE", "AFTER"];
+const HEADERS: [&str; 7] = ["ACTION", "COLLECTION", "ID", "NAME", "FIELD", "BEFORE", "AFTER"];
 
 /// A change's lines: one for each field that changed.
-fn rows(change: &Value) -> Vec<Vec<String>> {
-    change["deltas"].as_array().into_iter().flatten().flat_map(delta_rows).collect()
+fn rows(change: &Value, names: &EntryNames) -> Vec<Vec<String>> {
+    let deltas = change["deltas"].as_array().into_iter().flatten();
+    deltas.flat_map(|delta| delta_rows(delta, names)).collect()
 }
 
-fn delta_rows(delta: &Value) -> Vec<Vec<String>> {
-    let row = |field: &str, before: &Value, after: &Value| {
+fn delta_rows(delta: &Value, names: &EntryNames) -> Vec<Vec<String>> {
+    let row = |name: String, field: &str, before: String, after: String| {
         let what = [&delta["action"], &delta["collection"], &delta["id"]].map(cell);
-        what.into_iter().chain([field.to_owned(), cell(before), cell(after)]).collect()
+        what.into_iter().chain([name, field.to_owned(), before, after]).collect()
     };
     if delta["action"] == "REORDERED" {
-        return vec![row("order", &delta["idsBefore"], &delta["idsAfter"])];
+        let order = |side: &str| {
+            let ids = delta[side].as_array().into_iter().flatten().map(cell);
+            let named = ids.map(|id| {
+                let place = (cell(&delta["collection"]), id);
+                names.get(&place).cloned().unwrap_or(place.1)
+            });
+            named.collect::<Vec<_>>().join(", ")
+        };
+        return vec![row(cell(&Value::Null), "order", order("idsBefore"), order("idsAfter"))];
     }
     let side = |when: &str| {
         let kinds = ["entry", "company", "business"];
@@ -249,15 +283,17 @@ fn delta_rows(delta: &Value) -> Vec<Vec<String>> {
     let (before, after) = (side("Before"), side("After"));
     let value = |side: Option<&Value>, field: &str| {
         let at: String = field.split('.').map(|part| format!("/{}", camel_case(part))).collect();
-        side.and_then(|side| side.pointer(&at)).cloned().unwrap_or_default()
+        cell(side.and_then(|side| side.pointer(&at)).unwrap_or(&Value::Null))
     };
     let fields = delta["fields"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let mut fields: Vec<&str> = fields.collect();
-    // Things that were created, deleted or archived are named, even if none of their fields changed.
+    // Things that were created, deleted or archived have a line, even if none of their fields changed.
     if fields.is_empty() {
         fields.push("name");
     }
-    fields.into_iter().map(|f| row(f, &value(before, f), &value(after, f))).collect()
+    let name = value(after.or(before), "name");
+    let row = |field| row(name.clone(), field, value(before, field), value(after, field));
+    fields.into_iter().map(row).collect()
 }
 
 /// The JSON name of a field.
@@ -287,13 +323,15 @@ mod tests {
              "businessAfter": {"name": "Queens"}},
         ]});
         let expected = [
-            ["UPDATED", "customer_tags", "tag_001", "name", "VIP", "Vip"],
-            ["UPDATED", "customer_tags", "tag_001", "is_default", "no", "yes"],
-            ["REORDERED", "customer_tags", "-", "order", "a b", "b a"],
-            ["CREATED", "businesses", "biz_1", "name", "-", "Queens"],
+            ["UPDATED", "customer_tags", "tag_001", "Vip", "name", "VIP", "Vip"],
+            ["UPDATED", "customer_tags", "tag_001", "Vip", "is_default", "no", "yes"],
+            ["REORDERED", "customer_tags", "-", "-", "order", "VIP, b", "b, VIP"],
+            ["CREATED", "businesses", "biz_1", "Queens", "name", "-", "Queens"],
         ];
-        assert_eq!(rows(&change), expected);
-        assert!(rows(&Value::Null).is_empty());
+        let place = ("customer_tags".to_owned(), "a".to_owned());
+        let names = EntryNames::from([(place, "VIP".to_owned())]);
+        assert_eq!(rows(&change, &names), expected);
+        assert!(rows(&Value::Null, &names).is_empty());
     }
 
     #[test]

@@ -26,14 +26,21 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Data, explain,
-    verbs::{CREATE_KEY, Call, Limit, Read, Show, Write, confirm_if_watched},
+    names::show_changes,
+    verbs::{
+        CREATE_KEY, Call, Limit, Out, Read, Show, Write, confirm_if_watched, note_unknown_companies,
+    },
     wrong_value,
 };
 use crate::{
     failure::{EXIT_CODES, Failure, failure, usage},
     output::{Kind, note},
+    target::Client,
     values,
 };
+
+/// How long to look for a company that an imported key covers.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
 const KEYS: Kind = Kind {
     items: "keys",
@@ -56,11 +63,12 @@ const CHANGES: Kind = Kind {
     items: "changes",
     columns: &[
         ("TIME", "/time"),
-        ("KEY", "/id"),
+        ("ID", "/id"),
+        ("NAME", "/keyAfter/name"),
         ("REVISION", "/revision"),
         ("SUMMARY", "/summary"),
-        ("BY", "/staffId"),
-        ("WITH KEY", "/keyId"),
+        ("BY", "/by"),
+        ("WITH KEY", "/key"),
         ("FROM", "/address"),
     ],
     none: "there are no such changes",
@@ -79,10 +87,10 @@ const SCOPES: &str = "settings:read, settings:write, companies:read, companies:w
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXIT_CODES)]
 pub(crate) enum KeyCommand {
-    /// Issue a key; its secret is printed alone on standard output, once
+    /// Issue a key; its secret is shown once: in a new file, or alone on standard output
     #[command(after_help = "\
 Examples:
-  customer-settings key create --data-dir data --name admin --scope '*' > admin.key
+  customer-settings key create --data-dir data --name admin --scope '*' --out admin.key
   customer-settings key create --server http://127.0.0.1:8080 --name till --company cmp_001 --expires 90d")]
     Create(Write<Create>),
     /// Issue a key with a secret that clients already hold, read from standard input
@@ -107,7 +115,9 @@ Examples:
   customer-settings key update key_001 --scope settings:read --company cmp_001 --company cmp_002")]
     Update(Write<Update>),
     /// Give a key a new secret; the old one works for a while longer
-    #[command(after_help = "Example: customer-settings key rotate key_001 --overlap 2h > new.key")]
+    #[command(
+        after_help = "Example: customer-settings key rotate key_001 --overlap 2h --out new.key"
+    )]
     Rotate(Write<Rotate>),
     /// Revoke a key for good, with all its secrets; no undo brings it back
     ///
@@ -129,6 +139,8 @@ Examples:
 pub(crate) struct Create {
     #[command(flatten)]
     draft: Draft,
+    #[command(flatten)]
+    out: Out,
 }
 
 #[derive(Args, Debug)]
@@ -243,6 +255,8 @@ pub(crate) struct Rotate {
     /// 0s ends it in any case
     #[arg(long)]
     end_overlap: bool,
+    #[command(flatten)]
+    out: Out,
 }
 
 #[derive(Args, Debug, Serialize)]
@@ -276,6 +290,9 @@ impl KeyCommand {
             return import.run().await;
         }
         let call = self.call()?;
+        if matches!(self, Self::History(_)) {
+            return show_changes(call).await;
+        }
         if let Self::Revoke(revoke) = &self
             && !call.is_dry()
         {
@@ -293,16 +310,22 @@ impl KeyCommand {
         match self {
             Self::Create(create) => {
                 let request = json!({"key": message(&create.request.draft.read()?)});
-                create.call_with(CREATE_KEY, request, Show::Secret)
+                let call = create.call_with(CREATE_KEY, request, Show::Secret)?;
+                let Create { draft, out } = &create.request;
+                Ok(call.covering(&draft.company_ids).with_secret_in(out))
             }
             Self::Import(_) => Err(usage("a secret is imported into a data directory alone")),
             Self::List(list) => list.call("KeyService/ListKeys", Show::Items(&KEYS)),
             Self::Get(get) => get.call("KeyService/GetKey", Show::One),
             Self::Update(update) => {
-                update.call_with("KeyService/UpdateKey", update.request.message()?, Show::One)
+                let request = update.request.message()?;
+                let call = update.call_with("KeyService/UpdateKey", request, Show::One)?;
+                Ok(call.covering(&update.request.company_ids))
             }
             Self::Rotate(rotate) => {
-                rotate.call_with("KeyService/RotateKey", rotate.request.message()?, Show::Secret)
+                let request = rotate.request.message()?;
+                let call = rotate.call_with("KeyService/RotateKey", request, Show::Secret)?;
+                Ok(call.with_secret_in(&rotate.request.out))
             }
             Self::Revoke(revoke) => revoke.call("KeyService/RevokeKey", Show::One),
             Self::History(history) => {
@@ -331,6 +354,8 @@ impl Import {
             key.name,
             key.scopes.names().join(" ")
         ));
+        let mut client = Client::here(&services, "this store".to_owned(), LOOK_UP_TIMEOUT);
+        note_unknown_companies(&mut client, &self.draft.company_ids).await;
         Ok(())
     }
 }

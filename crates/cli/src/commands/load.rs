@@ -9,7 +9,7 @@ use customer_settings_server::{
 };
 
 use super::{Data, Failure, explain, failure, wrong_value};
-use crate::output::{self, note};
+use crate::output::{self, note, tell};
 
 /// Bring companies, locations and entries in from a YAML or JSON document
 ///
@@ -76,14 +76,14 @@ fn say(label: &str, outcome: Outcome) -> bool {
             true
         }
         Outcome::Refused(problems) => {
-            note(format!("{label}: not loaded, nothing of it was changed:"));
+            tell(format!("{label}: not loaded, nothing of it was changed:"));
             for problem in problems {
-                note(format!("  {problem}"));
+                tell(format!("  {problem}"));
             }
             false
         }
         Outcome::Failed(error) => {
-            note(format!("{label}: not loaded: {}", explain(&error).message));
+            tell(format!("{label}: not loaded: {}", explain(&error).message));
             false
         }
     }

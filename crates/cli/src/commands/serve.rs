@@ -129,9 +129,11 @@ impl Serve {
         let address = server.local_addr();
         let tell = || {
             Self::tell_log(&config, address, &name);
-            let text = Self::welcome(address, config.tls_cert.is_some(), &name, demo.as_ref());
-            // The server runs also if nobody can read this text.
-            _ = output::write(text.as_bytes());
+            if !output::is_quiet() {
+                let text = Self::welcome(address, config.tls_cert.is_some(), &name, demo.as_ref());
+                // The server runs also if nobody can read this text.
+                _ = output::write(text.as_bytes());
+            }
             supervisor::tell_ready();
         };
         server.serve_telling(shutdown, tell).await;

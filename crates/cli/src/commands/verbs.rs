@@ -2,7 +2,10 @@
 //! answer. A command's arguments *are* the request: their fields have the contract's names. Refusals
 //! therefore can use the words of the command line.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    path::Path,
+};
 
 use clap::{Args, Command, CommandFactory, ValueEnum};
 use customer_settings_server::store::Access;
@@ -11,11 +14,15 @@ use serde_json::{Value, json};
 
 use crate::{
     Arguments,
-    failure::{Failure, failure, usage},
-    output::{self, Kind, Output, cell, damaged, note, print_json},
+    failure::{Exit, Failure, failure, usage},
+    output::{self, Form, Kind, damaged, note, print_json},
     target::{Client, FieldNames, Target, new_request_id},
     values,
 };
+
+mod secret;
+
+pub(crate) use secret::Out;
 
 /// The method that makes a key. The key's secret is shown once.
 pub(crate) const CREATE_KEY: &str = "KeyService/CreateKey";
@@ -128,12 +135,16 @@ pub(crate) enum Show {
 pub(crate) struct Call<'a> {
     pub(crate) method: &'static str,
     pub(crate) request: Value,
-    pub(crate) output: Output,
+    pub(crate) form: Form,
     show: Show,
     target: &'a Target,
     staff: Option<&'a str>,
     access: Access,
     pub(crate) names: FieldNames,
+    /// The file for a new secret.
+    out: Option<&'a Path>,
+    /// The companies that a key is given.
+    covered: &'a [String],
 }
 
 /// The names that the command line gives to the fields of the request.
@@ -148,12 +159,14 @@ impl<T: Args + Serialize> Read<T> {
         Ok(Call {
             method,
             request,
-            output: target.output,
+            form: target.form,
             show,
             target,
             staff: None,
             access: Access::Read,
             names: names::<Self>(),
+            out: None,
+            covered: &[],
         })
     }
 }
@@ -191,13 +204,27 @@ impl<T: Args> Write<T> {
         Ok(Call {
             method,
             request,
-            output: target.output,
+            form: target.form,
             show,
             target,
             staff,
             access: Access::Write,
             names: names::<Self>(),
+            out: None,
+            covered: &[],
         })
+    }
+}
+
+impl<'a> Call<'a> {
+    /// A key's new secret goes there.
+    pub(crate) fn with_secret_in(self, out: &'a Out) -> Self {
+        Self { out: out.file(), ..self }
+    }
+
+    /// A key gets these companies.
+    pub(crate) fn covering(self, company_ids: &'a [String]) -> Self {
+        Self { covered: company_ids, ..self }
     }
 }
 
@@ -213,15 +240,15 @@ impl Call<'_> {
 
     /// Sends the request and shows the answer.
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        if matches!(self.show, Show::Secret) && !self.is_dry() && output::leads_nowhere() {
-            return Err(failure(
-                "standard output is closed, or /dev/null, where the new secret would be lost, so nothing was \
-                 changed: redirect standard output into a file",
-            ));
+        if matches!(self.show, Show::Secret) && !self.is_dry() {
+            return self.run_for_secret().await;
         }
         let mut client = self.connect().await?;
         let answer = self.answer(&mut client).await?;
-        self.show(&mut client, &answer).await
+        let covered = self.covered;
+        self.show(&answer)?;
+        note_unknown_companies(&mut client, covered).await;
+        Ok(())
     }
 
     /// Sends the request. The answer has all pages to show.
@@ -234,15 +261,15 @@ impl Call<'_> {
     }
 
     /// Shows an answer.
-    pub(crate) async fn show(self, client: &mut Client, answer: &Value) -> Result<(), Failure> {
+    pub(crate) fn show(self, answer: &Value) -> Result<(), Failure> {
         if self.is_dry() {
             tell_dry_run();
         }
         match self.show {
-            Show::One => self.output.one(answer),
-            Show::All(kind) => self.output.list(answer, kind),
+            Show::One => self.form.one(answer),
+            Show::All(kind) => self.form.list(answer, kind),
             Show::Pages(kind, _) => {
-                self.output.list(answer, kind)?;
+                self.form.list(answer, kind)?;
                 tell_damaged(answer, kind)?;
                 if answer["nextPageToken"].as_str().is_some_and(|token| !token.is_empty()) {
                     note("there are more: see --limit and --all");
@@ -250,94 +277,22 @@ impl Call<'_> {
                 Ok(())
             }
             Show::Items(kind) => {
-                match self.output {
-                    Output::Json => print_json(&answer[kind.items])?,
-                    Output::Table => self.output.list(answer, kind)?,
+                match self.form.is_json() {
+                    true => print_json(&answer[kind.items])?,
+                    false => self.form.list(answer, kind)?,
                 }
                 tell_damaged(answer, kind)
             }
-            Show::Secret => self.show_secret(client, answer).await,
-            Show::Done(_) if self.output == Output::Json => self.output.one(answer),
+            // A dry run has no secret to show.
+            Show::Secret => {
+                self.form.one(if self.form.is_json() { answer } else { &answer["key"] })
+            }
+            Show::Done(_) if self.form.is_json() => self.form.one(answer),
             Show::Done(_) if self.is_dry() => Ok(()),
             Show::Done(what) => {
                 note(what);
                 Ok(())
             }
-        }
-    }
-
-    /// Prints the secret alone on standard output, so that it can go into a file, and the rest on standard
-    /// error.
-    async fn show_secret(&self, client: &mut Client, answer: &Value) -> Result<(), Failure> {
-        let (key, secret) = (&answer["key"], answer["secret"].as_str().unwrap_or_default());
-        let is_json = self.output == Output::Json;
-        if self.is_dry() {
-            return self.output.one(if is_json { answer } else { key });
-        }
-        if secret.is_empty() && is_json {
-            return print_json(answer);
-        }
-        if secret.is_empty() {
-            return Err(failure(format!("key {}: {}", cell(&key["id"]), cell(&answer["note"]))));
-        }
-        let text = if is_json { serde_json::to_string_pretty(answer)? } else { secret.to_owned() };
-        if let Err(error) = output::write(format!("{text}\n").as_bytes()) {
-            return Err(self.secret_lost(client, key, &error).await);
-        }
-        if is_json {
-            return Ok(());
-        }
-        let companies = match &key["allCompanies"] {
-            Value::Bool(true) => "all companies".to_owned(),
-            _ => cell(&key["companyIds"]),
-        };
-        note(format!(
-            "key {} \"{}\" ({}; {companies}); the secret above is shown only this once",
-            cell(&key["id"]),
-            cell(&key["name"]),
-            cell(&key["scopes"])
-        ));
-        Ok(())
-    }
-
-    /// Handles a secret that could not be written. A new key is useless without its secret, so it is revoked.
-    /// A rotated key was in use, and stays.
-    async fn secret_lost(&self, client: &mut Client, key: &Value, error: &io::Error) -> Failure {
-        let id = cell(&key["id"]);
-        let lost = format!(
-            "standard output cannot be written ({error}), so nobody has the new secret of key {id} \"{}\"",
-            cell(&key["name"])
-        );
-        if self.method != CREATE_KEY {
-            return failure(format!("{lost}: {}", self.after_lost_rotation(key, &id)));
-        }
-        let mut revoke = json!({"id": id});
-        if !self.request["request_id"].is_null() {
-            match new_request_id() {
-                Ok(id) => revoke["request_id"] = json!(id),
-                Err(failure) => return failure,
-            }
-        }
-        match client.call("KeyService/RevokeKey", &revoke).await {
-            Ok(_) => failure(format!("{lost}: it was revoked again")),
-            Err(why) => failure(format!(
-                "{lost}: revoke it with 'key revoke {id}', as that failed just now: {}",
-                why.message
-            )),
-        }
-    }
-
-    /// The advice for a key whose newest secret is lost. Another rotation would keep only the lost secret
-    /// beside the new one. It would therefore end the secret that clients use.
-    fn after_lost_rotation(&self, key: &Value, id: &str) -> String {
-        match key["previousSecretExpiresTime"].as_str().filter(|_| self.request["overlap"] != "0s")
-        {
-            Some(time) => format!(
-                "the one from before works until {time}, and rotating the key again would end that at once; so make \
-                 another key with 'key create', have its clients use that one, then end this one with 'key revoke \
-                 {id}'"
-            ),
-            None => format!("no older one works any more; 'key rotate {id}' makes another one"),
         }
     }
 
@@ -383,6 +338,26 @@ fn tell_damaged(answer: &Value, kind: &Kind) -> Result<(), Failure> {
              wrong, and 'customer-settings restore' brings a backup back",
             kind.items
         ))),
+    }
+}
+
+/// The most companies of a key that are looked up.
+const MOST_LOOKED_UP: usize = 50;
+
+/// Says which of the companies that a key was given do not exist, as far as the caller may know. That is no error: a
+/// key may be older than its company.
+pub(crate) async fn note_unknown_companies(client: &mut Client, ids: &[String]) {
+    for id in ids.iter().take(MOST_LOOKED_UP) {
+        let found = client.call("CompanyService/GetCompany", &json!({"company_id": id})).await;
+        match found {
+            Ok(_) => {}
+            Err(Failure { exit: Exit::NotFound, .. }) => {
+                note(format!(
+                    "note: there is no company {id}; the key covers it from the moment when it is created"
+                ));
+            }
+            Err(_) => return,
+        }
     }
 }
 
