@@ -678,6 +678,24 @@ def test_damage_is_called_that_where_there_is_no_server(tmp_path, damage, comman
         assert "backup" in done.stderr
 
 
+def test_a_damaged_checkpoint_is_named_and_changes_no_answer(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ["One", "Two", "Three"]:
+        run("load", "--data-dir", data, "-", stdin=f"companies: [{{id: cmp_001, name: {name}}}]")
+    with contextlib.closing(sqlite3.connect(data / "customer-settings.db", isolation_level=None)) as database:
+        database.execute("INSERT INTO checkpoints VALUES ('company', 'cmp_001', 2, 0, x'00')")
+        found = run("verify", "--data-dir", data, check=False)
+        assert found.returncode == 1 and "how to mend it" in found.stderr, found.stderr
+        assert "cmp_001: its checkpoint of revision 2 cannot be read" in found.stdout
+        assert "delete it from the table checkpoints" in found.stdout
+        rolled = run("history", "rollback", "cmp_001", "1", "--yes", "--data-dir", data)
+        assert "damaged" not in rolled.stdout, rolled.stdout
+        assert '"One"' in run("company", "get", "cmp_001", "--data-dir", data, "--output", "json").stdout
+        database.execute("DELETE FROM checkpoints")
+    assert "no differences" in run("verify", "--data-dir", data).stderr
+
+
 def test_completion_and_help_tell_what_there_is():
     for shell in ["bash", "zsh", "fish"]:
         script = run("completion", shell).stdout

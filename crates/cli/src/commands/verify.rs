@@ -45,7 +45,10 @@ pub(super) async fn verify(services: &Services, output: Output) -> Result<(), Fa
     show(&verified, output)?;
     match verified.found() {
         0 => Ok(()),
-        found => Err(failure(format!("{}; restore a backup, or report a bug", differences(found)))),
+        found => Err(failure(format!(
+            "{}; where a line does not say how to mend it, restore a backup, or report a bug",
+            differences(found)
+        ))),
     }
 }
 
