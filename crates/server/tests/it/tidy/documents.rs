@@ -85,6 +85,34 @@ fn a_reason_in_a_document_is_one_that_there_is() {
     assert_none(&offences, "reasons that the server does not have");
 }
 
+#[test]
+fn troubleshooting_quotes_messages_that_there_are() {
+    // Compilers, TLS libraries and resolvers say the rest.
+    const BY_OTHERS: &[&str] = &["## Building the program", "## Reaching the server"];
+    let mut sources = files(&repository().join("crates/server/src"), "rs");
+    sources.extend(files(&repository().join("crates/cli/src"), "rs"));
+    let text: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    // A long literal goes on in the next line.
+    let literals: String = text.split("\\\n").map(str::trim_start).collect();
+    let mut offences = Vec::new();
+    let mut heading = String::new();
+    for (i, line) in document("docs/troubleshooting.md").lines().enumerate() {
+        if line.starts_with("## ") {
+            heading = line.to_owned();
+        }
+        let Some(row) = line.strip_prefix("| ") else { continue };
+        if BY_OTHERS.contains(&heading.as_str()) {
+            continue;
+        }
+        let symptom = row.split('|').next().unwrap_or_default();
+        let parts = symptom.split('`').skip(1).step_by(2).flat_map(|quote| quote.split('…'));
+        let parts = parts.map(|part| part.trim_matches([':', ' ']));
+        let unknown = parts.filter(|part| !literals.contains(part));
+        offences.extend(unknown.map(|part| format!("docs/troubleshooting.md:{}: {part}", i + 1)));
+    }
+    assert_none(&offences, "messages that the program does not have");
+}
+
 /// Whether a command writes a secret into a new file.
 fn writes_a_secret(command: &str) -> bool {
     let is_key =
