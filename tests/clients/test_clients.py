@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import PROGRAM
 from documents import block, blocks
 
 PAGE = "docs/clients.md"
@@ -133,7 +133,7 @@ def test_go_over_grpc(check, tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     save(folder, "main.go", "Go over gRPC", "go")
     generate = next(one.text for one in blocks(PAGE) if "protoc -I" in one.text)
-    environment = {**os.environ, "PROTO": str(ROOT / "proto")}
+    environment = {**os.environ, "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}"}
     subprocess.run(["bash", "-euo", "pipefail", "-c", generate], cwd=folder, env=environment, check=True)
     check("go", "run", ".", cwd=folder)
 
