@@ -103,6 +103,12 @@ const SENT: &[(&str, &str, &str)] = &[
         "HistoryService/ListChanges",
         r#"{"companyId": "c", "collection": "life_cycles", "entryId": "t"}"#,
     ),
+    (
+        "history list c --by-key k --by-staff s --from 2026-11-01T00:00:00Z --until 2026-12-01T00:00:00Z",
+        "HistoryService/ListChanges",
+        r#"{"companyId": "c", "keyId": "k", "staffId": "s", "fromTime": "2026-11-01T00:00:00Z",
+            "untilTime": "2026-12-01T00:00:00Z"}"#,
+    ),
     ("history show c 7", "HistoryService/GetChange", r#"{"companyId": "c", "revision": "7"}"#),
     (
         "history undo c 7 --etag e",
@@ -146,6 +152,11 @@ const SENT: &[(&str, &str, &str)] = &[
     ("key revoke k", "KeyService/RevokeKey", r#"{"id": "k"}"#),
     ("key history", "KeyService/ListKeyChanges", r#"{"id": "-"}"#),
     ("key history k", "KeyService/ListKeyChanges", r#"{"id": "k"}"#),
+    (
+        "key history --by-key k --from 2026-11-01T00:00:00Z",
+        "KeyService/ListKeyChanges",
+        r#"{"id": "-", "keyId": "k", "fromTime": "2026-11-01T00:00:00Z"}"#,
+    ),
 ];
 
 fn parse(line: &str) -> Result<Arguments, clap::Error> {

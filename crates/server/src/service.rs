@@ -14,6 +14,9 @@ pub mod snapshot;
 pub mod verify;
 pub mod writing;
 
+/// How many rows or lines a request for a page looks at, to find those that it wants and may show.
+const MOST_LOOKED_AT: u32 = 2_000;
+
 /// A new id such as `tag_01h455vb4pex5vsknk084sn02q`: sorted by time of making, never used before.
 pub(crate) fn new_id(prefix: &str) -> String {
     type_safe_id::DynamicType::new(prefix)

@@ -18,8 +18,8 @@ use crate::catalog::{
     id::{BusinessId, CompanyId, EntryId, KeyId},
     key::{Key, KeySecrets, SecretDigest},
     log::{Line, LoggedRequest, RequestId},
-    settings::{Settings, Subject},
-    stream::{LinePlace, Stream, Streams},
+    settings::Settings,
+    stream::{LineFilter, LinePlace, Stream, Streams},
     time::Timestamp,
 };
 
@@ -171,12 +171,13 @@ pub trait Log {
     ) -> Result<Vec<(u32, Line)>, StoreError>;
 
     /// The changes among these streams before a place (`None`: all), newest first, at most `limit`; empty lines are left
-    /// out. With `mentions`, only those that change it (or an entry of that catalog).
+    /// out. With `wanted`, only those that it wants: of one stream the lines from `wanted.from` to `before` are looked
+    /// at, and no others.
     async fn log_before(
         &self,
         among: &Streams,
         before: Option<&LinePlace>,
-        mentions: Option<&Subject>,
+        wanted: Option<&LineFilter>,
         limit: u32,
     ) -> Result<Vec<Line>, StoreError>;
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     names::{self, EntryNames, show_changes},
-    verbs::{Call, Limit, Read, Show, Write, confirm, tell_dry_run},
+    verbs::{Call, Limit, Lines, Read, Show, Write, confirm, tell_dry_run},
 };
 use crate::{
     failure::{EXIT_CODES, Failure},
@@ -40,7 +40,8 @@ pub(crate) enum HistoryCommand {
 Examples:
   customer-settings history list cmp_001 --limit 20
   customer-settings history list cmp_001 --all --output json
-  customer-settings history list cmp_001 --collection customer_tags --entry tag_001")]
+  customer-settings history list cmp_001 --collection customer_tags --entry tag_001
+  customer-settings history list cmp_001 --by-key key_01h455vb --from 2026-11-01T00:00:00Z")]
     List(Read<List>),
     /// Show one change: who, when, from where, and each field before and after
     #[command(after_help = "Example: customer-settings history show cmp_001 7")]
@@ -69,6 +70,9 @@ pub(crate) struct List {
     /// Only changes of this entry
     #[arg(long = "entry", value_name = "ID", requires = "collection")]
     entry_id: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    lines: Lines,
     #[command(flatten)]
     #[serde(skip)]
     limit: Limit,

@@ -28,7 +28,8 @@ use super::{
     Data, explain,
     names::show_changes,
     verbs::{
-        CREATE_KEY, Call, Limit, Out, Read, Show, Write, confirm_if_watched, note_unknown_companies,
+        CREATE_KEY, Call, Limit, Lines, Out, Read, Show, Write, confirm_if_watched,
+        note_unknown_companies,
     },
     wrong_value,
 };
@@ -279,6 +280,9 @@ pub(crate) struct History {
     /// The key's id; without it all keys
     #[arg(value_name = "ID", default_value = "-", hide_default_value = true)]
     id: String,
+    #[command(flatten)]
+    #[serde(flatten)]
+    lines: Lines,
     #[command(flatten)]
     #[serde(skip)]
     limit: Limit,

@@ -114,6 +114,25 @@ impl Limit {
     }
 }
 
+/// Which lines of a log to list.
+#[derive(Args, Debug, Serialize)]
+pub(crate) struct Lines {
+    /// Only changes that were made with this key
+    #[arg(long = "by-key", value_name = "ID")]
+    key_id: Option<String>,
+    /// Only changes of this author: a staff id, the id of a key that has none, or a command such as load
+    #[arg(long = "by-staff", value_name = "ID")]
+    staff_id: Option<String>,
+    /// Only changes at this moment or later, for example 2026-11-23T18:00:00Z
+    #[arg(long = "from", value_name = "TIME", value_parser = parse_time)]
+    #[arg(allow_hyphen_values = true)]
+    from_time: Option<String>,
+    /// Only changes before this moment
+    #[arg(long = "until", value_name = "TIME", value_parser = parse_time)]
+    #[arg(allow_hyphen_values = true)]
+    until_time: Option<String>,
+}
+
 /// The way to show an answer.
 #[derive(Clone, Copy)]
 pub(crate) enum Show {

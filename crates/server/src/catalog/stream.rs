@@ -6,7 +6,7 @@ use arrayvec::ArrayString;
 
 use super::{
     entry::Revision,
-    id::{CompanyId, KeyId, MAX_ID_LENGTH},
+    id::{CompanyId, KeyId, MAX_ID_LENGTH, StaffId},
     log::Line,
     settings::Subject,
     time::Timestamp,
@@ -102,6 +102,32 @@ impl Streams {
 
     pub(crate) fn among(&self) -> &Among {
         &self.0
+    }
+}
+
+/// Which lines of a log are wanted. All lines, where nothing is given.
+#[derive(Clone, Debug, Default)]
+pub struct LineFilter {
+    /// Only lines at this place or after it.
+    pub from: Option<LinePlace>,
+    /// Only lines that change it (or an entry of that catalog).
+    pub subject: Option<Subject>,
+    /// Only lines of this acting key.
+    pub key: Option<KeyId>,
+    /// Only lines of this author.
+    pub staff: Option<StaffId>,
+}
+
+impl LineFilter {
+    /// The places that the lines before a place lie between: a line may be at the first of them, and is before the second.
+    pub(crate) fn span(&self, before: Option<&LinePlace>) -> [LinePlace; 2] {
+        let first = || LinePlace {
+            time: Timestamp::from_micros(i64::MIN),
+            of: String::new(),
+            revision: Revision(0),
+        };
+        let from = self.from.clone().unwrap_or_else(first);
+        [from, before.cloned().unwrap_or_else(|| LinePlace::at(Revision(u64::MAX)))]
     }
 }
 

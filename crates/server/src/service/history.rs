@@ -5,22 +5,24 @@ use std::{collections::HashSet, sync::Arc, time::Instant};
 use tokio::task::yield_now;
 
 use super::{
+    MOST_LOOKED_AT,
     long_work::LongWork,
     settings::Ask,
     snapshot::{Marks, Snapshots},
 };
 use crate::{
     catalog::{
-        access::{Caller, Grant},
+        access::{Actor, Caller, Grant},
         delta::Delta,
         entry::{Catalog, Revision},
         error::{Error, Kind, MOST_NAMED, Past, Result, few},
         etag::Etag,
-        id::{CompanyId, EntryId},
+        id::{CompanyId, KeyId, StaffId},
         log::Line,
         replay::Replay,
         settings::{Settings, Subject},
-        stream::{LinePlace, Stream, Streams},
+        stream::{Among, LineFilter, LinePlace, Stream, Streams},
+        time::Timestamp,
     },
     store::Store,
 };
@@ -39,18 +41,50 @@ const MAX_NAME_CHARS: usize = 40;
 /// Which changes to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only those that touched this catalog.
-    pub catalog: Option<Catalog>,
-    /// Only those that touched this entry of that catalog.
-    pub entry: Option<EntryId>,
+    /// Only changes that touched it (or an entry of that catalog).
+    pub subject: Option<Subject>,
+    /// Only changes that this key made.
+    pub key: Option<KeyId>,
+    /// Only changes of this author.
+    pub staff: Option<StaffId>,
+    /// Only changes at this moment or later.
+    pub from: Option<Timestamp>,
+    /// Only changes before this moment.
+    pub until: Option<Timestamp>,
 }
 
 impl Filter {
-    /// What a line must be about.
-    fn subject(&self) -> Option<Subject> {
-        let catalog = self.catalog?;
-        let entry = self.entry.clone().map(|id| Subject::Entry(catalog, id));
-        Some(entry.unwrap_or(Subject::Catalog(catalog)))
+    /// Whether the changes of this actor are listed.
+    pub(super) fn takes(&self, actor: &Actor) -> bool {
+        self.key.as_ref().is_none_or(|key| actor.key_id.as_ref() == Some(key))
+            && self.staff.as_ref().is_none_or(|staff| actor.staff_id == *staff)
+    }
+
+    /// Its two moments as places of a log, which is in the order of time.
+    pub(super) async fn places(
+        &self,
+        store: &dyn Store,
+        among: &Streams,
+    ) -> Result<[Option<LinePlace>; 2]> {
+        let mut places = [None, None];
+        for (place, time) in places.iter_mut().zip([self.from, self.until]) {
+            if let Some(time) = time {
+                *place = Some(place_at(store, among, time).await?);
+            }
+        }
+        Ok(places)
+    }
+}
+
+/// The place of the first line at a moment or later.
+async fn place_at(store: &dyn Store, among: &Streams, time: Timestamp) -> Result<LinePlace> {
+    match among.among() {
+        Among::One(stream) => {
+            let before = Timestamp::from_micros(time.as_micros() - 1);
+            let last = store.revision_at(stream, before).await?.unwrap_or_default();
+            Ok(LinePlace::at(last.next()))
+        }
+        Among::All(_) => Ok(LinePlace { time, of: String::new(), revision: Revision(0) }),
     }
 }
 
@@ -81,7 +115,7 @@ impl HistoryService {
     }
 
     /// Shows the changes before a place (`None`: from the newest) to a page, newest first, until one is
-    /// not taken; about `limit` are wanted.
+    /// not taken or enough were looked at; about `limit` are wanted.
     pub async fn list<P: Send + 'static>(
         &self,
         caller: &Caller,
@@ -99,21 +133,28 @@ impl HistoryService {
         let store = self.store.clone();
         let read = limit.saturating_add(1).min(PAGE);
         let list = async move {
-            let (etag, subject) = (settings.etag(), filter.subject());
+            let (etag, among) = (settings.etag(), Streams::one(&grant.stream()));
+            let [from, until] = filter.places(&*store, &among).await?;
             // Nothing that is newer than what the answer says of itself.
-            let mut below = below.or(Some(LinePlace::at(settings.revision.next())));
-            let among = Streams::one(&grant.stream());
+            let newest = settings.revision.next();
+            let mut below = below.or(until).map_or(newest, |place| place.revision.min(newest));
+            let oldest = from.map_or(Revision(1), |place| place.revision);
+            // Revisions have no gaps.
+            let last = Revision(below.0.saturating_sub(MOST_LOOKED_AT.into())).max(oldest);
+            let Filter { subject, key, staff, .. } = filter;
+            let wanted = LineFilter { from: Some(LinePlace::at(last)), subject, key, staff };
             loop {
-                let lines =
-                    store.log_before(&among, below.as_ref(), subject.as_ref(), read).await?;
+                let before = LinePlace::at(below);
+                let lines = store.log_before(&among, Some(&before), Some(&wanted), read).await?;
                 if lines.is_empty() {
-                    return Ok(Changes { page, next: None, etag, marks });
+                    let next = wanted.from.filter(|_| last > oldest);
+                    return Ok(Changes { page, next, etag, marks });
                 }
                 for line in lines {
                     if !take(&mut page, &line) {
-                        return Ok(Changes { page, next: below, etag, marks });
+                        return Ok(Changes { page, next: Some(LinePlace::at(below)), etag, marks });
                     }
-                    below = Some(LinePlace::at(line.revision));
+                    below = line.revision;
                 }
             }
         };

@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use tokio::sync::MutexGuard;
 
 use super::{
-    history,
+    MOST_LOOKED_AT,
+    history::{self, Filter},
     long_work::LongWork,
     new_id,
     writing::{Terms, Writing},
@@ -26,7 +27,7 @@ use crate::{
         key::{Key, MAX_REVOKED_ALONG, sides, summary},
         log::{Line, LoggedRequest, Request},
         settings::Subject,
-        stream::{LinePlace, Stream, Streams},
+        stream::{LineFilter, LinePlace, Stream, Streams},
         text::Name,
         time::Timestamp,
     },
@@ -48,7 +49,7 @@ const PAGE: u32 = 100;
 /// How long a local command tries while others write.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The most pages of the store that a request reads to fill one page of its answer.
-const MAX_PAGES: usize = 20;
+const MAX_PAGES: u32 = MOST_LOOKED_AT / PAGE;
 
 /// The fields of a new key.
 #[derive(Clone, Debug)]
@@ -194,12 +195,12 @@ impl KeysService {
     }
 
     /// Shows the changes of one key, or of all keys, to a page: newest first, before the given place, and only changes
-    /// within the caller's restrictions. Ends when `take` refuses a change, or enough lines were looked at. Returns the
-    /// page, and the place before which to go on; `None` at the end. This is long work.
+    /// that the filter takes and that lie within the caller's restrictions. Ends when `take` refuses a change, or enough
+    /// lines were looked at. Returns the page, and the place before which to go on; `None` at the end. This is long work.
     pub async fn changes_within<P: Send + 'static>(
         &self,
         caller: &Caller,
-        (key, mut before): (Option<KeyId>, Option<LinePlace>),
+        (key, filter, before): (Option<KeyId>, Filter, Option<LinePlace>),
         deadline: Instant,
         mut page: P,
         take: fn(&mut P, &Line, (Option<&Key>, &Key)) -> bool,
@@ -210,12 +211,16 @@ impl KeysService {
         let (store, within) = (self.store.clone(), caller.clone());
         let among = key.map_or_else(Streams::keys, |id| Streams::one(&Stream::key(&id)));
         let list = async move {
+            let [from, until] = filter.places(&*store, &among).await?;
+            let mut before = before.or(until);
+            let wanted = LineFilter { from, ..LineFilter::default() };
             for _ in 0..MAX_PAGES {
-                let lines = store.log_before(&among, before.as_ref(), None, PAGE).await?;
+                let lines = store.log_before(&among, before.as_ref(), Some(&wanted), PAGE).await?;
                 for line in &lines {
                     let Some(sides) = sides(line) else { continue };
                     let mut shown = sides.0.into_iter().chain([sides.1]);
-                    let is_shown = shown.all(|key| key.lies_within(&within).is_ok());
+                    let is_shown = filter.takes(&line.actor)
+                        && shown.all(|key| key.lies_within(&within).is_ok());
                     if is_shown && !take(&mut page, line, sides) {
                         return Ok((page, before));
                     }

@@ -25,8 +25,8 @@ use crate::{
         id::{BusinessId, CompanyId, EntryId, KeyId},
         key::{Key, KeySecrets, SecretDigest},
         log::{Line, LoggedRequest, RequestId},
-        settings::{Settings, Subject},
-        stream::{Among, LinePlace, Stream, StreamKind, Streams},
+        settings::Settings,
+        stream::{Among, LineFilter, LinePlace, Stream, StreamKind, Streams},
         time::Timestamp,
     },
     telemetry::{DAMAGE, DAMAGED_PLACES},
@@ -301,11 +301,11 @@ impl Log for Watched {
         &self,
         among: &Streams,
         before: Option<&LinePlace>,
-        mentions: Option<&Subject>,
+        wanted: Option<&LineFilter>,
         limit: u32,
     ) -> Result<Vec<Line>, StoreError> {
         let (part, of) = log_of(among);
-        let lines = self.inner.log_before(among, before, mentions, limit).await;
+        let lines = self.inner.log_before(among, before, wanted, limit).await;
         self.damages.note(part, of, lines)
     }
 

@@ -16,6 +16,7 @@ mod copy;
 mod damage;
 mod disk;
 mod document;
+mod filters;
 mod freshness;
 mod fuzzing;
 mod harness;

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use customer_settings_server::{
     catalog::{
-        access::{Coverage, Scopes},
+        access::{Actor, Coverage, Scopes},
         checkpoint::Checkpoint,
         delta::{Delta, Row},
         entry::{Catalog, Entry, Revision, State},
         error::Kind,
-        id::{BusinessId, EntryId, KeyId},
+        id::{BusinessId, EntryId, KeyId, StaffId},
         key::{Key, PreviousSecret, SecretDigest, sides},
         log::{Line, LoggedRequest},
         place::Country,
         plan::Plan,
         replay,
         settings::Subject,
-        stream::{LinePlace, Stream, StreamKind, Streams},
+        stream::{LineFilter, LinePlace, Stream, StreamKind, Streams},
     },
     store::{
         Access, PlanFamily, Store, StoreError, postgres::PostgresStore, sound, sqlite::SqliteStore,
@@ -115,6 +115,7 @@ conformance! {
     the_log_keeps_where_from_and_what_was_asked,
     the_log_is_read_newest_first,
     the_newest_lines_about_a_subject_are_found,
+    only_the_wanted_lines_of_a_log_are_read,
     the_revision_at_a_moment_is_that_of_the_last_change,
     the_revision_at_a_moment_is_found_in_a_log_of_any_length,
     a_checkpoint_is_read_as_it_was_left,
@@ -716,8 +717,9 @@ async fn the_newest_lines_about_a_subject_are_found(engine: &dyn Engine) {
     }
     let revisions = async |before: Option<u64>, place: &str, limit| {
         let before = before.map(|before| LinePlace::at(Revision(before)));
-        let (of, subject) = (lines_of("cmp_a"), Subject::at(place));
-        let lines = store.log_before(&of, before.as_ref(), subject.as_ref(), limit).await.unwrap();
+        let of = lines_of("cmp_a");
+        let wanted = Some(LineFilter { subject: Subject::at(place), ..LineFilter::default() });
+        let lines = store.log_before(&of, before.as_ref(), wanted.as_ref(), limit).await.unwrap();
         lines.iter().map(|line| line.revision.0).collect::<Vec<_>>()
     };
     for (place, expected) in [
@@ -733,6 +735,63 @@ async fn the_newest_lines_about_a_subject_are_found(engine: &dyn Engine) {
     }
     assert_eq!(revisions(None, "customer_tags/tag_1", 1).await, [7]);
     assert_eq!(revisions(Some(7), "customer_tags/tag_1", 99).await, [6, 4, 2]);
+}
+
+async fn only_the_wanted_lines_of_a_log_are_read(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let mut current = make_company(&*store, "cmp_a", "A").await;
+    for (key, staff) in [("key_1", "staff_2"), ("key_2", "staff_1"), ("key_2", "staff_2")] {
+        let (number, staff) = (current.revision.0 as u8, StaffId::parse("id", staff).unwrap());
+        let actor = Actor { staff_id: staff, ..actor(key) };
+        let plan = with(touching(&current), |line| line.actor = actor.clone());
+        append(&*store, &stream("cmp_a"), &plan.line).await.unwrap();
+        current = plan.after;
+        let id = format!("key_{}", 9 - number);
+        let line = with_line(key_line(&self::key(&id, number)), |line| {
+            (line.actor, line.time) = (actor, time(i64::from(number)));
+        });
+        commit_key_line(&*store, &line).await.unwrap();
+    }
+    // The numbers of the company's revisions; the keys' lines have the same as their times.
+    let found = async |of: &Streams, from, before: Option<LinePlace>, key: &str, staff: &str| {
+        let wanted = LineFilter {
+            from,
+            subject: None,
+            key: KeyId::parse("id", key).ok(),
+            staff: StaffId::parse("id", staff).ok(),
+        };
+        store.log_before(of, before.as_ref(), Some(&wanted), 9).await.unwrap()
+    };
+    let at = |number: u64| Some(LinePlace::at(Revision(number)));
+    let of = lines_of("cmp_a");
+    for (from, before, key, staff, expected) in [
+        (None, None, "key_1", "", &[2, 1][..]),
+        (None, None, "key_2", "", &[4, 3]),
+        (None, None, "", "staff_2", &[4, 2]),
+        (None, None, "key_2", "staff_2", &[4]),
+        (at(3), None, "", "", &[4, 3]),
+        (at(2), at(4), "", "", &[3, 2]),
+        (at(2), at(4), "key_2", "", &[3]),
+        (at(3), at(3), "", "", &[]),
+        (at(9), None, "", "", &[]),
+    ] {
+        let lines = found(&of, from, before, key, staff).await;
+        assert_eq!(lines.iter().map(|line| line.revision.0).collect::<Vec<_>>(), expected);
+    }
+    let at = |number: i64| {
+        Some(LinePlace { time: time(number), of: String::new(), revision: Revision(0) })
+    };
+    for (from, before, key, staff, expected) in [
+        (None, None, "key_1", "", &[1][..]),
+        (None, None, "key_2", "staff_1", &[2]),
+        (at(2), None, "", "", &[3, 2]),
+        (at(1), at(3), "", "", &[2, 1]),
+        (at(2), at(2), "", "", &[]),
+    ] {
+        let lines = found(&Streams::keys(), from, before, key, staff).await;
+        let times: Vec<i64> = lines.iter().map(|line| line.time.as_micros()).collect();
+        assert_eq!(times, expected);
+    }
 }
 
 async fn the_revision_at_a_moment_is_that_of_the_last_change(engine: &dyn Engine) {

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin, convert,
     paging::{Asked, CHANGES, Page},
-    request::{Envelope, OfCompany, catalog, revision},
+    request::{Envelope, OfCompany, catalog, line_filter, revision},
 };
 use crate::{
     api::marks::marked,
@@ -19,6 +19,7 @@ use crate::{
         error::{Error, Result},
         id::{CompanyId, EntryId},
         log::Line,
+        settings::Subject,
     },
     service::{
         history::Filter,
@@ -47,7 +48,7 @@ impl HistoryService for Admin {
         let list = async {
             let (company, message) = (envelope.company()?, &envelope.message);
             let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
-            let filter = filter(message)?;
+            let filter = Filter { subject: subject(message)?, ..line_filter(message)? };
             let asked = Asked::parse("ListChanges", message, (size, &token), CHANGES)?;
             let which = (filter, asked.before()?, u32::from(asked.size()));
             let page = (company.clone(), asked.page());
@@ -118,7 +119,8 @@ fn no_part(there_are: &str) -> Error {
     Error::invalid("part", "OUT_OF_RANGE", format!("must be {there_are}, or 0 for the first"))
 }
 
-fn filter(message: &ListChangesRequest) -> Result<Filter> {
+/// The thing that the changes are about.
+fn subject(message: &ListChangesRequest) -> Result<Option<Subject>> {
     let catalog = match message.collection.as_str() {
         "" => None,
         collection => Some(catalog(collection)?),
@@ -127,9 +129,12 @@ fn filter(message: &ListChangesRequest) -> Result<Filter> {
         "" => None,
         id => Some(EntryId::parse("entry_id", id)?),
     };
-    if entry.is_some() && catalog.is_none() {
-        let description = "is required with entry_id, since ids are unique per collection";
-        return Err(Error::invalid("collection", "REQUIRED", description));
+    match (catalog, entry) {
+        (None, Some(_)) => {
+            let description = "is required with entry_id, since ids are unique per collection";
+            Err(Error::invalid("collection", "REQUIRED", description))
+        }
+        (Some(catalog), Some(entry)) => Ok(Some(Subject::Entry(catalog, entry))),
+        (catalog, None) => Ok(catalog.map(Subject::Catalog)),
     }
-    Ok(Filter { catalog, entry })
 }

@@ -15,7 +15,9 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin, convert,
     paging::{Asked, CHANGES, Page, ROWS},
-    request::{Envelope, Mask, Writes, moment, refuse_etag, repeatable, required, same_id},
+    request::{
+        Envelope, Mask, Writes, line_filter, moment, refuse_etag, repeatable, required, same_id,
+    },
 };
 use crate::{
     api::{convert::timestamp, marks::answer},
@@ -154,7 +156,7 @@ impl KeyService for Admin {
                 id => Some(KeyId::parse("id", id)?),
             };
             let asked = Asked::parse("ListKeyChanges", sent, (size, &token), CHANGES)?;
-            let (which, page) = ((key, asked.before()?), asked.page());
+            let (which, page) = ((key, line_filter(sent)?, asked.before()?), asked.page());
             let list = self.0.keys.changes_within(caller, which, deadline, page, take_change);
             let (page, next) = list.await?;
             let next_page_token = asked.before_token(next);

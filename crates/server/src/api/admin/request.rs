@@ -22,7 +22,7 @@ use crate::{
         entry::{Catalog, Revision},
         error::{Cause, Error, Result, Violation},
         etag::Etag,
-        id::CompanyId,
+        id::{CompanyId, KeyId, StaffId},
         log::{self, RequestId},
         near::nearest,
         settings::Settings,
@@ -30,6 +30,7 @@ use crate::{
     },
     net::Deadline,
     service::{
+        history::Filter,
         settings::{AsOf, Ask, Write, Written},
         snapshot::Marks,
     },
@@ -43,6 +44,15 @@ const REPLAYED: &str = "idempotency-replayed";
 pub(super) trait OfCompany: Message {
     /// The company's id as it was sent.
     fn company_id(&self) -> &str;
+}
+
+/// A request for a page of a log.
+pub(super) trait OfLog: Message {
+    /// The acting key's id and the author as they were sent.
+    fn actor(&self) -> (&str, &str);
+
+    /// The first moment of the lines, and the moment after their last one.
+    fn times(&self) -> [Option<prost_types::Timestamp>; 2];
 }
 
 /// A request that writes.
@@ -59,10 +69,19 @@ pub(super) trait Writes: Message {
 
 /// Implements the traits for messages that have the fields: a function cannot name a field of any message.
 macro_rules! requests {
-    (of a company: $($company:ident)+; writes: $($write:ident)+) => {
+    (of a company: $($company:ident)+; of a log: $($log:ident)+; writes: $($write:ident)+) => {
         $(impl OfCompany for v1::$company {
             fn company_id(&self) -> &str {
                 &self.company_id
+            }
+        })+
+        $(impl OfLog for v1::$log {
+            fn actor(&self) -> (&str, &str) {
+                (&self.key_id, &self.staff_id)
+            }
+
+            fn times(&self) -> [Option<prost_types::Timestamp>; 2] {
+                [self.from_time, self.until_time]
             }
         })+
         $(impl Writes for v1::$write {
@@ -86,6 +105,8 @@ requests! {
         GetCompanyRequest GetEntryRequest ListBusinessesRequest ListChangesRequest ListEntriesRequest
         ReorderEntriesRequest RestoreBusinessRequest RestoreCompanyRequest RestoreEntryRequest
         RollBackRequest UndoChangeRequest UpdateBusinessRequest UpdateCompanyRequest UpdateEntryRequest;
+    of a log:
+        ListChangesRequest ListKeyChangesRequest;
     writes:
         ArchiveBusinessRequest ArchiveCompanyRequest ArchiveEntryRequest BatchChangeEntriesRequest
         CreateBusinessRequest CreateCompanyRequest CreateEntryRequest CreateKeyRequest DeleteEntryRequest
@@ -319,6 +340,30 @@ pub(super) fn as_of(number: i64, read_time: Option<prost_types::Timestamp>) -> R
             Err(Error::invalid("read_time", "CONFLICTING_VALUES", description))
         }
     }
+}
+
+/// Which lines of a log are listed: of which key and author, and from when until when.
+pub(super) fn line_filter(sent: &impl OfLog) -> Result<Filter> {
+    // Lines have whole microseconds: those from a moment on are those from the next whole one on.
+    let bound = |field: &str, time: Option<prost_types::Timestamp>| {
+        let bound = |time: prost_types::Timestamp| {
+            let rest = i64::from(time.nanos % 1_000 > 0);
+            let whole = moment(field, time)?;
+            Ok::<_, Violation>(Timestamp::from_micros(whole.as_micros() + rest))
+        };
+        time.map(bound).transpose()
+    };
+    let ((key, staff), [from, until]) = (sent.actor(), sent.times());
+    let exact = |time: &prost_types::Timestamp| (time.seconds, time.nanos);
+    let is_backward = from.zip(until).is_some_and(|(from, until)| exact(&from) >= exact(&until));
+    let key = Some(key).filter(|id| !id.is_empty()).map(|id| KeyId::parse("key_id", id));
+    let staff = Some(staff).filter(|id| !id.is_empty()).map(|id| StaffId::parse("staff_id", id));
+    let (from, until) = (bound("from_time", from)?, bound("until_time", until)?);
+    if is_backward {
+        let description = "must be after from_time, as it is the moment after the last change";
+        return Err(Error::invalid("until_time", "CONFLICTING_VALUES", description));
+    }
+    Ok(Filter { subject: None, key: key.transpose()?, staff: staff.transpose()?, from, until })
 }
 
 /// A moment in a request: of the years that RFC 3339 can write.

@@ -4,7 +4,7 @@
 //! nothing to change, and are looked up by their ids alone.
 
 use async_trait::async_trait;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     PostgresStore,
@@ -17,10 +17,9 @@ use super::{
 use crate::{
     catalog::{
         entry::Revision,
-        id::KeyId,
+        id::{KeyId, StaffId},
         log::{Line, LoggedRequest, RequestId},
-        settings::Subject,
-        stream::{Among, LinePlace, Stream, StreamKind, Streams},
+        stream::{Among, LineFilter, LinePlace, Stream, StreamKind, Streams},
         time::Timestamp,
     },
     store::{
@@ -121,36 +120,45 @@ impl Log for PostgresStore {
         &self,
         among: &Streams,
         before: Option<&LinePlace>,
-        mentions: Option<&Subject>,
+        wanted: Option<&LineFilter>,
         limit: u32,
     ) -> Result<Vec<Line>> {
-        let is_shown =
-            if mentions.is_some() { "strpos(body, $1::text) > 0" } else { "$1::text IS NULL" };
-        let (mentions, limit) = (mentions.map(forms::mention), i64::from(limit));
-        let revision = before.map_or(i64::MAX, |place| integer(place.revision.0));
+        const IS_WANTED: &str = "part = 0 AND ($1::text IS NULL OR actor_key_id = $1)
+             AND ($2::text IS NULL OR actor_staff_id = $2) AND ($3::text IS NULL OR strpos(body, $3) > 0)";
+        let all = LineFilter::default();
+        let wanted = wanted.unwrap_or(&all);
+        let LineFilter { key, staff, subject, .. } = wanted;
+        let (key, staff) = (key.as_ref().map(KeyId::as_str), staff.as_ref().map(StaffId::as_str));
+        let (mention, limit) = (subject.as_ref().map(forms::mention), i64::from(limit));
+        let [from, before] = wanted.span(before);
+        let (since, until) = (integer(from.revision.0), integer(before.revision.0));
         let rows = match among.among() {
             Among::One(stream) => {
                 let such = format!(
-                    "changes WHERE stream_kind = $2 AND stream_id = $3 AND revision < $4 AND part = 0 AND {is_shown}"
+                    "changes WHERE stream_kind = $4 AND stream_id = $5 AND revision >= $6 AND revision < $7
+                     AND {IS_WANTED}"
                 );
-                let sql = lines(&such, "revision DESC", "$5");
+                let sql = lines(&such, "revision DESC", "$8");
                 let (kind, id) = (stream.kind().name, stream.id());
-                self.pool.query(&sql, &[&mentions, &kind, &id, &revision, &limit]).await?
+                let values: [&(dyn ToSql + Sync); 8] =
+                    [&key, &staff, &mention, &kind, &id, &since, &until, &limit];
+                self.pool.query(&sql, &values).await?
             }
             Among::All(kind) => {
-                let is_before = match before {
-                    Some(_) => "(time, stream_id, revision) < ($2::bigint, $3::text, $4::bigint)",
-                    None => "$2::bigint IS NULL AND $3::text IS NULL AND $4::bigint IS NOT NULL",
-                };
                 // The kind as it stands in its index.
                 let such = format!(
-                    "changes WHERE stream_kind = '{}' AND part = 0 AND {is_before} AND {is_shown}",
+                    "changes WHERE stream_kind = '{}'
+                     AND (time, stream_id, revision) >= ($4::bigint, $5::text, $6::bigint)
+                     AND (time, stream_id, revision) < ($7::bigint, $8::text, $9::bigint) AND {IS_WANTED}",
                     kind.name
                 );
-                let sql = lines(&such, "time DESC, stream_id DESC, revision DESC", "$5");
-                let time = before.map(|place| place.time.as_micros());
-                let of = before.map(|place| place.of.as_str());
-                self.pool.query(&sql, &[&mentions, &time, &of, &revision, &limit]).await?
+                let sql = lines(&such, "time DESC, stream_id DESC, revision DESC", "$10");
+                let times = [&from, &before].map(|place| place.time.as_micros());
+                let values: [&(dyn ToSql + Sync); 10] = [
+                    &key, &staff, &mention, &times[0], &from.of, &since, &times[1], &before.of,
+                    &until, &limit,
+                ];
+                self.pool.query(&sql, &values).await?
             }
         };
         rows.iter().map(line).collect()

@@ -15,10 +15,9 @@ use super::{
 use crate::{
     catalog::{
         entry::Revision,
-        id::KeyId,
+        id::{KeyId, StaffId},
         log::{Line, LoggedRequest, RequestId},
-        settings::Subject,
-        stream::{Among, LinePlace, Stream, Streams},
+        stream::{Among, LineFilter, LinePlace, Stream, Streams},
         time::Timestamp,
     },
     store::{
@@ -83,11 +82,12 @@ impl Log for SqliteStore {
         &self,
         among: &Streams,
         before: Option<&LinePlace>,
-        mentions: Option<&Subject>,
+        wanted: Option<&LineFilter>,
         limit: u32,
     ) -> Result<Vec<Line>> {
-        let (among, before, mentions) = (among.clone(), before.cloned(), mentions.cloned());
-        let list = move |tx: &_| log_before(tx, &among, before.as_ref(), mentions.as_ref(), limit);
+        let (among, wanted) = (among.clone(), wanted.cloned().unwrap_or_default());
+        let span = wanted.span(before);
+        let list = move |tx: &_| log_before(tx, &among, &span, &wanted, limit);
         self.readers.read(list).await
     }
 
@@ -131,40 +131,52 @@ fn log(
 fn log_before(
     tx: &Connection,
     among: &Streams,
-    before: Option<&LinePlace>,
-    mentions: Option<&Subject>,
+    [from, before]: &[LinePlace; 2],
+    wanted: &LineFilter,
     limit: u32,
 ) -> Result<Vec<Line>> {
-    let is_shown = if mentions.is_some() { "instr(body, ?1) > 0" } else { "?1 IS NULL" };
-    let mentions = mentions.map(forms::mention);
-    let revision = before.map_or(i64::MAX, |place| integer(place.revision.0));
+    const IS_WANTED: &str = "part = 0 AND (?1 IS NULL OR actor_key_id = ?1)
+                   AND (?2 IS NULL OR actor_staff_id = ?2) AND (?3 IS NULL OR instr(body, ?3) > 0)";
+    let LineFilter { key, staff, subject, .. } = wanted;
+    let (key, staff) = (key.as_ref().map(KeyId::as_str), staff.as_ref().map(StaffId::as_str));
+    let mention = subject.as_ref().map(forms::mention);
+    let revisions = [from, before].map(|place| integer(place.revision.0));
     match among.among() {
         Among::One(stream) => {
             let sql = format!(
-                "SELECT * FROM changes WHERE stream_kind = ?2 AND stream_id = ?3 AND revision < ?4 AND part = 0
-                        AND {is_shown}
-                 ORDER BY revision DESC LIMIT ?5"
+                "SELECT * FROM changes
+                 WHERE stream_kind = ?4 AND stream_id = ?5 AND revision >= ?6 AND revision < ?7 AND {IS_WANTED}
+                 ORDER BY revision DESC LIMIT ?8"
             );
             let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
-            let (kind, id) = (stream.kind().name, stream.id());
-            let rows = statement.query(params![mentions, kind, id, revision, limit]);
+            let (kind, id, [from, before]) = (stream.kind().name, stream.id(), revisions);
+            let rows = statement.query(params![key, staff, mention, kind, id, from, before, limit]);
             collect_lines(rows.map_err(failure)?, line)
         }
         Among::All(kind) => {
-            let is_before = match before {
-                Some(_) => "(time, stream_id, revision) < (?2, ?3, ?4)",
-                None => "?2 IS NULL AND ?3 IS NULL AND ?4 IS NOT NULL",
-            };
-            // The kind as it stands in its index.
+            // The kind as it stands in its index, which is the only one for this: of itself SQLite takes the primary key
+            // for the kind, and sorts all of its lines.
+            let kind = kind.name;
             let sql = format!(
-                "SELECT * FROM changes WHERE stream_kind = '{}' AND part = 0 AND {is_before} AND {is_shown}
-                 ORDER BY time DESC, stream_id DESC, revision DESC LIMIT ?5",
-                kind.name
+                "SELECT * FROM changes INDEXED BY changes_of_{kind}s_by_time
+                 WHERE stream_kind = '{kind}' AND (time, stream_id, revision) >= (?4, ?5, ?6)
+                       AND (time, stream_id, revision) < (?7, ?8, ?9) AND {IS_WANTED}
+                 ORDER BY time DESC, stream_id DESC, revision DESC LIMIT ?10"
             );
             let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
-            let time = before.map(|place| place.time.as_micros());
-            let of = before.map(|place| place.of.as_str());
-            let rows = statement.query(params![mentions, time, of, revision, limit]);
+            let times = [from, before].map(|place| place.time.as_micros());
+            let rows = statement.query(params![
+                key,
+                staff,
+                mention,
+                times[0],
+                from.of,
+                revisions[0],
+                times[1],
+                before.of,
+                revisions[1],
+                limit
+            ]);
             collect_lines(rows.map_err(failure)?, line)
         }
     }

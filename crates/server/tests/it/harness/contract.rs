@@ -58,7 +58,8 @@ impl Method {
         self.path.starts_with("/moego.")
     }
 
-    /// The request over every binding: HTTP method, path with query, and body.
+    /// The request over every binding: HTTP method, path with query, and body. An additional binding is left out if its
+    /// path needs a field that the request lacks.
     pub(crate) fn http_requests(
         &self,
         request: &Value,
@@ -72,7 +73,11 @@ impl Method {
             };
             (method.clone(), path + &query, body)
         };
-        self.bindings.iter().map(bind).collect()
+        let (first, more) = self.bindings.split_at(self.bindings.len().min(1));
+        let is_whole = |(_, template, _): &&(http::Method, String, String)| {
+            variables(template).all(|variable| request.get(camel(variable)).is_some())
+        };
+        first.iter().chain(more.iter().filter(is_whole)).map(bind).collect()
     }
 
     pub(crate) fn encode(&self, request: &Value) -> Bytes {
@@ -129,14 +134,16 @@ fn camel(name: &str) -> String {
     parts.collect()
 }
 
+/// The names of the fields in a path.
+fn variables(template: &str) -> impl Iterator<Item = &str> {
+    template.split('{').skip(1).filter_map(|rest| rest.split('}').next())
+}
+
 /// The plain fields that are neither in the path nor in the body.
 fn query(template: &str, body: &str, request: &Value) -> String {
     let mut query = String::new();
     for (name, value) in request.as_object().into_iter().flatten() {
-        let in_path = template
-            .split('{')
-            .skip(1)
-            .any(|rest| rest.split('}').next().is_some_and(|variable| camel(variable) == *name));
+        let in_path = variables(template).any(|variable| camel(variable) == *name);
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Bool(_) | Value::Number(_) => value.to_string(),

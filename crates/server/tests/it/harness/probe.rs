@@ -20,8 +20,8 @@ use customer_settings_server::{
         id::{BusinessId, CompanyId, EntryId, KeyId},
         key::{Key, KeySecrets, SecretDigest},
         log::{Line, LoggedRequest, RequestId},
-        settings::{Settings, Subject},
-        stream::{LinePlace, Stream, Streams},
+        settings::Settings,
+        stream::{LineFilter, LinePlace, Stream, Streams},
         time::Timestamp,
     },
     store::{
@@ -297,10 +297,10 @@ impl Log for Probe {
         &self,
         among: &Streams,
         before: Option<&LinePlace>,
-        mentions: Option<&Subject>,
+        wanted: Option<&LineFilter>,
         limit: u32,
     ) -> Result<Vec<Line>, StoreError> {
-        let lines = self.ask().await?.log_before(among, before, mentions, limit).await?;
+        let lines = self.ask().await?.log_before(among, before, wanted, limit).await?;
         self.lines_read.fetch_add(lines.len(), SeqCst);
         Ok(lines)
     }
