@@ -58,6 +58,11 @@ const SENT: &[(&str, &str, &str)] = &[
         r#"{"companyId": "c", "collection": "life_cycles", "id": "t", "entry": {"isDefault": true}}"#,
     ),
     ("company list --archived", "CompanyService/ListCompanies", r#"{"showArchived": true}"#),
+    (
+        r#"company list --search 6"\x"#,
+        "CompanyService/ListCompanies",
+        r#"{"filter": "\"6\\\"\\\\x\""}"#,
+    ),
     ("company get c", "CompanyService/GetCompany", r#"{"companyId": "c"}"#),
     (
         "company create --name N --timezone Z",

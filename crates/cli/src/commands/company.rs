@@ -30,7 +30,10 @@ const COMPANIES: Kind = Kind {
 #[command(after_long_help = EXIT_CODES)]
 pub(crate) enum CompanyCommand {
     /// List the companies that the key covers, by name
-    #[command(after_help = "Example: customer-settings company list --archived")]
+    #[command(after_help = "\
+Examples:
+  customer-settings company list --archived
+  customer-settings company list --search 'happy paws'")]
     List(Read<List>),
     /// Show one company, archived or not
     #[command(after_help = "Example: customer-settings company get cmp_001 --revision 7")]
@@ -57,6 +60,16 @@ pub(crate) struct List {
     /// Also list archived companies
     #[arg(long = "archived")]
     show_archived: bool,
+    /// Only companies whose name contains this text, in any case, or whose id begins with it
+    #[arg(long = "search", value_name = "TEXT")]
+    #[serde(serialize_with = "in_quotation_marks")]
+    filter: Option<String>,
+}
+
+/// The text as one word of a filter.
+fn in_quotation_marks<S: Serializer>(text: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    let escaped = |text: &String| text.replace('\\', r"\\").replace('"', r#"\""#);
+    text.as_ref().map(|text| format!("\"{}\"", escaped(text))).serialize(to)
 }
 
 #[derive(Args, Debug, Serialize)]

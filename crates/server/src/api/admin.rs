@@ -5,6 +5,7 @@ use super::UseCases;
 mod companies;
 mod convert;
 mod entries;
+pub(crate) mod filter;
 mod history;
 mod keys;
 pub(crate) mod list;

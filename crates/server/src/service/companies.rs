@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::snapshot::{Marks, ServedSnapshot, Snapshots};
+use super::{
+    MOST_LOOKED_AT,
+    snapshot::{Marks, ServedSnapshot, Snapshots},
+};
 use crate::{
     catalog::{
         access::Caller,
@@ -11,8 +14,10 @@ use crate::{
         error::{Kind, Result, Violation},
         id::{BusinessId, CompanyId},
     },
-    store::{CompanyRow, Store, sound},
+    store::{Store, sound},
 };
+
+pub use crate::store::CompanyRow;
 
 /// The most rows on a page, and the meaning of a page size of 0.
 pub const MAX_PAGE_SIZE: u32 = 500;
@@ -103,17 +108,34 @@ impl CompaniesService {
         Ok(page.cut(sound(rows)?))
     }
 
-    /// The covered companies behind a name and an id, by name and then id, at most `limit`. Archived ones are included
-    /// if `show_archived` is set. The row of a damaged company names it.
+    /// Shows the covered companies behind a name and an id to a page, by name and then id. Archived ones are included if
+    /// `show_archived` is set. Ends when `take` refuses a row, or enough rows were looked at; `limit` of them are read at
+    /// once. The row of a damaged company names it. Returns the place behind which to go on; `None` at the end.
     pub async fn companies_after(
         &self,
         caller: &Caller,
         show_archived: bool,
-        after: Option<(&str, &CompanyId)>,
-        limit: u32,
-    ) -> Result<Vec<CompanyRow>> {
-        let grant = caller.grant_covered();
-        Ok(self.store.list_companies(&grant, show_archived, after, 0, limit).await?)
+        (mut after, limit): (Option<(String, CompanyId)>, u32),
+        mut take: impl FnMut(&CompanyRow) -> bool + Send,
+    ) -> Result<Option<(String, CompanyId)>> {
+        let (grant, mut looked_at) = (caller.grant_covered(), 0);
+        while looked_at < MOST_LOOKED_AT {
+            let place = after.as_ref().map(|(name, id)| (name.as_str(), id));
+            let rows = self.store.list_companies(&grant, show_archived, place, 0, limit).await?;
+            let is_last = rows.len() < limit as usize;
+            for row in rows {
+                if !take(&row) {
+                    return Ok(after);
+                }
+                let place = |held: Company| (held.name.to_string(), held.id);
+                after = Some(row.map_or_else(|damaged| damaged.place, place));
+            }
+            if is_last {
+                return Ok(None);
+            }
+            looked_at += limit;
+        }
+        Ok(after)
     }
 
     /// The business with its company, archived or not.

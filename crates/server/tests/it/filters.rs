@@ -1,4 +1,4 @@
-//! The filters of lists: changes by key, author and time. All pages of a filtered list together have
+//! The filters of lists: changes by key, author and time, companies by text. All pages of a filtered list together have
 //! what filtering the whole list gives, and no request looks at more than 2,000 rows.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use customer_settings_server::{
         stream::Stream,
     },
     service::keys::KeyDraft,
-    store::Store,
+    store::{Log, Store},
 };
 use proptest::{option, prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
@@ -24,12 +24,16 @@ use crate::{
     },
 };
 
+/// The method of the management API, as the compatible surface has one of that name too.
+const COMPANIES: &str = "customersettings.v1.CompanyService/ListCompanies";
 /// How many rows a request looks at.
 const LOOKED_AT: u64 = 2_000;
 
 also_on_postgres! {
     any_filter_of_changes_gives_what_filtering_all_of_them_gives,
     changes_of_keys_are_filtered_by_the_acting_key_its_author_and_time,
+    companies_are_found_by_their_names_and_ids,
+    a_company_is_found_among_thousands_in_pages_that_may_be_empty,
     a_wrong_value_of_a_filter_is_refused_by_its_name,
     a_page_token_belongs_to_its_filter,
 }
@@ -285,10 +289,110 @@ async fn changes_of_keys_are_filtered_by_the_acting_key_its_author_and_time() {
 }
 
 #[tokio::test]
+async fn companies_are_found_by_their_names_and_ids() {
+    let server = Server::of(
+        "companies:
+           - {id: cmp_1, name: Happy Paws}
+           - {id: cmp_2, name: 'HAPPY  TAILS'}
+           - {id: cmp_3, name: École du Chien}
+           - {id: cmp_4, name: '50% \"off\" \\ Dogs_'}
+           - {id: paws_5, name: Sunny}
+           - {id: cmp_6, name: unhappy}
+",
+    )
+    .await;
+    let secret = server.any_key().await;
+    server.answer(&secret, "ArchiveCompany", json!({"companyId": "cmp_6"})).await;
+    let list = List { server: &server, secret: &secret, method: COMPANIES, rows: "companies" };
+    for (filter, expected) in [
+        ("", "cmp_4 cmp_2 cmp_1 paws_5 cmp_3"),
+        ("happy", "cmp_2 cmp_1"),
+        ("\"Happy tails\"", "cmp_2"),
+        ("\" happy   P\"", "cmp_1"),
+        // The name has it, or the id begins with it.
+        ("paws", "cmp_1 paws_5"),
+        ("PAWS_5", ""),
+        ("ws_5", ""),
+        ("cmp_", "cmp_4 cmp_2 cmp_1 cmp_3"),
+        ("name : cmp_", ""),
+        ("école", "cmp_3"),
+        ("\"E\u{301}COLE\"", "cmp_3"),
+        // Signs that mean something to databases.
+        ("%", "cmp_4"),
+        ("_", "cmp_4"),
+        ("\"\\\"off\\\" \\\\\"", "cmp_4"),
+        ("state = ARCHIVED", "cmp_6"),
+        ("happy AND state = ARCHIVED", "cmp_6"),
+        ("name = \"happy paws\" and state = ACTIVE", "cmp_1"),
+        ("happy AND cmp_2", "cmp_2"),
+        ("nothing", ""),
+    ] {
+        for size in [1, 2, 500] {
+            let request = json!({"filter": filter, "pageSize": size});
+            let (found, _) = list.all(request, "id").await;
+            assert_eq!(found.join(" "), expected, "{filter}");
+        }
+    }
+    let archived = json!({"filter": "happy", "showArchived": true});
+    assert_eq!(list.all(archived, "id").await.0, ["cmp_2", "cmp_1", "cmp_6"]);
+    // A key finds only what it covers.
+    let few = server.key(covering(&["cmp_2", "cmp_3"])).await;
+    let list = List { secret: &few, ..list };
+    assert_eq!(list.all(json!({"filter": "happy"}), "id").await.0, ["cmp_2"]);
+    // The text alone means the same for entries.
+    let tags = json!({"companyId": "cmp_2", "collection": "customer_tags"});
+    let create = |id: &str, name: &str| {
+        let mut request = tags.clone();
+        (request["entryId"], request["entry"]) = (json!(id), json!({"name": name}));
+        server.grpc_as(&few, "CreateEntry", request)
+    };
+    create("tag_1", "VIP").await.unwrap();
+    create("vi", "Other").await.unwrap();
+    create("xvi", "Last").await.unwrap();
+    let list = List { method: "ListEntries", rows: "entries", ..list };
+    let mut request = tags.clone();
+    request["filter"] = json!("vi");
+    assert_eq!(list.all(request, "id").await.0, ["tag_1", "vi"]);
+}
+
+#[tokio::test]
+async fn a_company_is_found_among_thousands_in_pages_that_may_be_empty() {
+    let server = Server::of("companies: []").await;
+    let secret = server.any_key().await;
+    let ids: Vec<String> = (0..LOOKED_AT + 100).map(|number| format!("cmp_{number:04}")).collect();
+    let lines: Vec<(Stream, Line)> = ids
+        .iter()
+        .map(|id| {
+            let name = if id == "cmp_2050" {
+                "Company 2050 Needle"
+            } else {
+                &format!("Company {}", &id[4..])
+            };
+            (stream(id), plan(None, vec![made_company(company(id, name))]).line)
+        })
+        .collect();
+    for lines in lines.chunks(100) {
+        let lines: Vec<_> = lines.iter().map(|(stream, line)| (stream, line)).collect();
+        server.store.commit(&lines, None).await.unwrap();
+    }
+    let list = List { server: &server, secret: &secret, method: COMPANIES, rows: "companies" };
+    assert_eq!(
+        list.all(json!({"filter": "needle"}), "id").await,
+        (vec!["cmp_2050".to_owned()], vec![0, 1])
+    );
+    // A page with room left ends where the request has looked at enough.
+    assert_eq!(list.all(json!({"filter": "\"company 19\""}), "id").await.1, [100, 0]);
+    let (all, pages) = list.all(json!({"filter": "company"}), "id").await;
+    assert_eq!(pages, [500, 500, 500, 500, 100]);
+    assert_eq!(all, ids);
+}
+
+#[tokio::test]
 async fn a_wrong_value_of_a_filter_is_refused_by_its_name() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
     let (changes, keys) = (json!({"companyId": "cmp_001"}), json!({"id": "-"}));
+    let long = format!("\"{}\"", "x".repeat(101));
     let twice = json!({"fromTime": "2026-01-01T00:00:00Z", "untilTime": "2026-01-01T00:00:00Z"});
     let back = json!({"fromTime": "2026-01-02T00:00:00Z", "untilTime": "2026-01-01T00:00:00Z"});
     let mut wrong = Vec::new();
@@ -304,6 +408,10 @@ async fn a_wrong_value_of_a_filter_is_refused_by_its_name() {
         ] {
             wrong.push((method, request.clone(), more, field));
         }
+    }
+    let malformed = ["=", "AND", "a b", "\"a", "name =", "colour = red", "happy AND", "state = on"];
+    for filter in malformed.into_iter().chain([long.as_str()]) {
+        wrong.push((COMPANIES, json!({}), json!({"filter": filter}), "filter"));
     }
     for (method, mut request, more, field) in wrong {
         for (name, value) in more.as_object().unwrap() {
@@ -347,6 +455,12 @@ async fn a_page_token_belongs_to_its_filter() {
                 json!({"fromTime": "2020-01-01T00:00:01Z"}),
                 json!({"untilTime": "2100-01-01T00:00:00Z"}),
             ],
+        ),
+        (
+            COMPANIES,
+            "companies",
+            json!({"filter": "cmp"}),
+            vec![json!({"filter": "cmp_"}), json!({"filter": ""})],
         ),
     ] {
         let list = List { server: &server, secret: &secret, method, rows };

@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admin, convert,
+    filter::Filter,
     paging::{Asked, ROWS},
     request::{
         Envelope, Mask, as_of, id_of_new, one_step, refuse_etag, required, same_id, written,
@@ -38,6 +39,7 @@ use crate::{
         text::Name,
     },
     service::{
+        companies::CompanyRow,
         new_id,
         settings::{Ask, Written},
     },
@@ -111,25 +113,31 @@ impl CompanyService for Admin {
         let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
         let list = async {
             let (caller, message) = (envelope.caller()?, &envelope.message);
+            let filter = Filter::parse(&message.filter)?;
             let asked = Asked::parse("ListCompanies", message, (size, &token), ROWS)?;
             let after = asked.after(2, |words| {
                 let [id, name] = words else { return None };
                 Some(((*name).to_owned(), CompanyId::parse("id", id).ok()?))
             })?;
-            let after = after.as_ref().map(|(name, id)| (name.as_str(), id));
-            let (archived, limit) = (message.show_archived, u32::from(asked.size()) + 1);
-            let rows = self.0.companies.companies_after(caller, archived, after, limit).await?;
-            let (companies, next_page_token, taken) = asked.cut(
-                &rows,
-                |row| row.as_ref().ok().map(|held| convert::company(held, None)),
-                |row| match row {
-                    Ok(held) => format!("{} {}", held.id, held.name),
-                    Err(damaged) => format!("{} {}", damaged.place.1, damaged.place.0),
-                },
-            );
-            let damaged = rows[..taken].iter().filter_map(|row| row.as_ref().err());
-            let damaged_ids = damaged.map(|row| row.place.1.to_string()).collect();
-            Ok(ListCompaniesResponse { companies, next_page_token, damaged_ids })
+            let (mut page, mut damaged_ids) = (asked.page(), Vec::new());
+            let take = |row: &CompanyRow| match row {
+                Ok(held) if !filter.takes(held.state, &held.name, held.id.as_str()) => true,
+                Ok(held) => page.takes(convert::company(held, None)),
+                // Nobody knows whether the filter takes a damaged one.
+                Err(damaged) => {
+                    let fits = page.passes();
+                    damaged_ids.extend(fits.then(|| damaged.place.1.to_string()));
+                    fits
+                }
+            };
+            // One more than the page holds says whether there are more; a filter passes many.
+            let limit = if filter.is_empty() { asked.size() + 1 } else { ROWS.most() };
+            let archived = message.show_archived || filter.names_a_state();
+            let which = (after, u32::from(limit));
+            let next = self.0.companies.companies_after(caller, archived, which, take).await?;
+            let token = |(name, id): (String, CompanyId)| asked.token(&format!("{id} {name}"));
+            let next_page_token = next.map(token).unwrap_or_default();
+            Ok(ListCompaniesResponse { companies: page.rows, next_page_token, damaged_ids })
         };
         answer(list.await)
     }
@@ -295,9 +303,9 @@ fn businesses(
     let is_shown = |held: &&Held| show_archived || held.state == State::Active;
     let rows = settings.businesses.iter().filter(is_after).filter(is_shown);
     let rows: Vec<&Held> = rows.take(usize::from(asked.size()) + 1).collect();
-    let (businesses, next_page_token, _) = asked.cut(
+    let (businesses, next_page_token) = asked.cut(
         &rows,
-        |held| Some(convert::business(&settings.company.id, held)),
+        |held| convert::business(&settings.company.id, held),
         |held| format!("{} {}", held.id, held.name),
     );
     Ok(ListBusinessesResponse { businesses, next_page_token })

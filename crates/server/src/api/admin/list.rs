@@ -1,6 +1,6 @@
-//! Listing entries: filter, order and pages that stay at one revision.
+//! Listing entries: their order, and pages that stay at one revision.
 
-use std::{cell::LazyCell, mem::take};
+use std::mem::take;
 
 use customer_settings_contract::customersettings::v1::{
     Entry as EntryMessage, ListEntriesRequest, ListEntriesResponse,
@@ -8,30 +8,18 @@ use customer_settings_contract::customersettings::v1::{
 
 use super::{
     convert,
+    filter::Filter,
     paging::{Asked, ENTRIES},
     request::as_of,
 };
 use crate::{
     catalog::{
-        entry::{Catalog, Entry, Revision, State},
+        entry::{Catalog, Entry, Revision},
         error::{Error, Result},
         settings::Settings,
-        text::Name,
     },
     service::settings::AsOf,
 };
-
-/// The most conditions of a filter: each is looked at for every entry.
-const MOST_CONDITIONS: usize = 20;
-/// The most bytes of a filter: so many names, as long as they may be.
-pub(crate) const MOST_FILTER_BYTES: usize = 16 << 10;
-
-/// A condition on an entry.
-enum Condition {
-    State(State),
-    NameIs(String),
-    NameHas(String),
-}
 
 /// The orders of a list, by the field that they go by.
 pub(crate) const ORDERS: [(&str, Order); 4] = [
@@ -51,7 +39,7 @@ pub(crate) enum Order {
 
 /// The entries to list.
 struct Query {
-    conditions: Vec<Condition>,
+    filter: Filter,
     order: (Order, bool),
     show_archived: bool,
     as_of: AsOf,
@@ -60,7 +48,7 @@ struct Query {
 impl Query {
     fn parse(message: &ListEntriesRequest) -> Result<Self> {
         Ok(Self {
-            conditions: conditions(&message.filter)?,
+            filter: Filter::parse(&message.filter)?,
             order: order(&message.order_by)?,
             show_archived: message.show_archived,
             as_of: as_of(message.revision, message.read_time)?,
@@ -87,15 +75,8 @@ impl Query {
     }
 
     fn takes(&self, entry: &Entry) -> bool {
-        let by_state = self.conditions.iter().any(|one| matches!(one, Condition::State(_)));
-        let is_shown = entry.is_active() || self.show_archived || by_state;
-        let folded = LazyCell::new(|| entry.name.fold_key());
-        is_shown
-            && self.conditions.iter().all(|condition| match condition {
-                Condition::State(state) => entry.state == *state,
-                Condition::NameIs(key) => *folded == *key,
-                Condition::NameHas(key) => folded.contains(key),
-            })
+        let is_shown = entry.is_active() || self.show_archived || self.filter.names_a_state();
+        is_shown && self.filter.takes(entry.state, &entry.name, entry.id.as_str())
     }
 }
 
@@ -149,7 +130,8 @@ impl Listing {
 /// All active entries, as a list answers them.
 pub(super) fn all_active(settings: &Settings, catalog: Catalog) -> ListEntriesResponse {
     let order = (Order::Position, false);
-    let query = Query { conditions: vec![], order, show_archived: false, as_of: AsOf::Now };
+    let filter = Filter::default();
+    let query = Query { filter, order, show_archived: false, as_of: AsOf::Now };
     let rows = query.rows(settings, catalog);
     let total = rows.len();
     let rows = rows.into_iter().map(|(entry, position)| convert::entry_at(entry, position));
@@ -193,83 +175,4 @@ fn order(text: &str) -> Result<(Order, bool)> {
             Err(Error::invalid("order_by", "MALFORMED_ORDER", description))
         }
     }
-}
-
-/// Cuts a filter into words; what is in quotation marks is one word, marked by the flag.
-fn words(filter: &str) -> Option<Vec<(String, bool)>> {
-    let mut words = Vec::new();
-    let mut rest = filter.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '"' => {
-                let (word, after) = unquoted(&rest[1..])?;
-                words.push((word, true));
-                rest = after.trim_start();
-                continue;
-            }
-            '=' | ':' => 1,
-            _ => rest.find(|c: char| c.is_whitespace() || "=:\"".contains(c)).unwrap_or(rest.len()),
-        };
-        words.push((rest[..length].to_owned(), false));
-        rest = rest[length..].trim_start();
-    }
-    Some(words)
-}
-
-/// The text before the closing quotation mark, and the text after it. A backslash takes the meaning from a
-/// quotation mark or another backslash.
-fn unquoted(text: &str) -> Option<(String, &str)> {
-    let mut word = String::new();
-    let mut characters = text.chars();
-    loop {
-        match characters.next()? {
-            '"' => return Some((word, characters.as_str())),
-            '\\' => word.push(characters.next().filter(|escaped| "\"\\".contains(*escaped))?),
-            other => word.push(other),
-        }
-    }
-}
-
-fn conditions(filter: &str) -> Result<Vec<Condition>> {
-    let malformed = || {
-        let description = "must be conditions joined by AND: state = ACTIVE or ARCHIVED, name = \"VIP\", \
-                           name : \"vip\" (contains); in quotation marks, write \\\" for \" and \\\\ for \\";
-        Error::invalid("filter", "MALFORMED_FILTER", description)
-    };
-    if filter.len() > MOST_FILTER_BYTES {
-        let description = format!("must have at most {MOST_FILTER_BYTES} bytes");
-        return Err(Error::invalid("filter", "OUT_OF_RANGE", description));
-    }
-    let words = words(filter).ok_or_else(malformed)?;
-    let mut conditions = Vec::new();
-    let mut rest = &words[..];
-    while !rest.is_empty() {
-        if conditions.len() == MOST_CONDITIONS {
-            let description = format!("must be at most {MOST_CONDITIONS} conditions");
-            return Err(Error::invalid("filter", "OUT_OF_RANGE", description));
-        }
-        let [(field, false), (operator, false), (value, _), after @ ..] = rest else {
-            return Err(malformed());
-        };
-        // By the key that names are told apart with; what is no name has none.
-        let fold = |value: &str| Name::parse("filter", value).map(|name| name.fold_key());
-        conditions.push(match (field.as_str(), operator.as_str()) {
-            ("state", "=") => match value.to_ascii_uppercase().as_str() {
-                "ACTIVE" => Condition::State(State::Active),
-                "ARCHIVED" => Condition::State(State::Archived),
-                _ => return Err(malformed()),
-            },
-            ("name", "=") => Condition::NameIs(fold(value)?),
-            ("name", ":") => Condition::NameHas(fold(value)?),
-            _ => return Err(malformed()),
-        });
-        rest = match after {
-            [] => after,
-            [(and, false), more @ ..] if and.eq_ignore_ascii_case("and") && !more.is_empty() => {
-                more
-            }
-            _ => return Err(malformed()),
-        };
-    }
-    Ok(conditions)
 }

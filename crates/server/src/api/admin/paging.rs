@@ -37,6 +37,13 @@ pub(crate) const ENTRIES: Sizes = Sizes { most: 1_000, default: 1_000 };
 /// Lines of a change log.
 pub(super) const CHANGES: Sizes = Sizes { most: 500, default: 100 };
 
+impl Sizes {
+    /// The largest page.
+    pub(super) fn most(self) -> u16 {
+        self.most
+    }
+}
+
 /// Which page of a list is asked for.
 pub(crate) struct Asked {
     size: u16,
@@ -128,22 +135,17 @@ impl Asked {
         Page { rows: Vec::new(), most: self.size.into(), bytes: 0 }
     }
 
-    /// The page of the first of some rows, with the next one's token where there are more of them, and how many rows
-    /// it goes through. A row that cannot be shown counts like one that is.
+    /// The page of the first of some rows, with the next one's token where there are more of them.
     pub(super) fn cut<R, M: Message>(
         &self,
         rows: &[R],
-        show: impl Fn(&R) -> Option<M>,
+        show: impl Fn(&R) -> M,
         place: impl Fn(&R) -> String,
-    ) -> (Vec<M>, String, usize) {
+    ) -> (Vec<M>, String) {
         let mut page = self.page();
-        let mut takes = |row| match show(row) {
-            Some(shown) => page.takes(shown),
-            None => page.passes(),
-        };
-        let taken = rows.iter().take_while(|row| takes(*row)).count();
+        let taken = rows.iter().take_while(|row| page.takes(show(*row))).count();
         let last = rows[..taken].last().filter(|_| taken < rows.len());
-        (page.rows, last.map(|row| self.token(&place(row))).unwrap_or_default(), taken)
+        (page.rows, last.map(|row| self.token(&place(row))).unwrap_or_default())
     }
 }
 
@@ -220,12 +222,16 @@ mod tests {
     #[test]
     fn a_page_ends_at_its_size_and_at_its_bytes() {
         let company = |bytes: usize| Company { id: "a".repeat(bytes), ..Default::default() };
+        // How many rows the page shows, and whether there are more.
         let cut = |size: i32, rows: &[usize]| {
-            let asked = asked("ListCompanies", false, (size, "")).unwrap();
+            let mut page = asked("ListCompanies", false, (size, "")).unwrap().page();
             // No bytes stand for a row that cannot be shown.
-            let show = |bytes: &usize| (*bytes > 0).then(|| company(*bytes));
-            let (page, token, _) = asked.cut(rows, show, ToString::to_string);
-            (page.len(), !token.is_empty())
+            let takes = |bytes: &&usize| match **bytes {
+                0 => page.passes(),
+                bytes => page.takes(company(bytes)),
+            };
+            let taken = rows.iter().take_while(takes).count();
+            (page.rows.len(), taken < rows.len())
         };
         assert_eq!(cut(2, &[1, 1]), (2, false));
         assert_eq!(cut(2, &[1, 1, 1]), (2, true));

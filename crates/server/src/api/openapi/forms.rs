@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     api::admin::{
-        list::{MOST_FILTER_BYTES, ORDERS},
+        filter::MOST_FILTER_BYTES,
+        list::ORDERS,
         paging::{ENTRIES, ROWS},
     },
     catalog::{

@@ -1,0 +1,159 @@
+//! The filters of lists, of entries and of companies: the language of AIP-160, as far as these lists need it.
+
+use std::cell::LazyCell;
+
+use crate::catalog::{
+    entry::State,
+    error::{Error, Result},
+    text::Name,
+};
+
+/// The most conditions of a filter: each is looked at for every entry.
+const MOST_CONDITIONS: usize = 20;
+/// The most bytes of a filter: so many names, as long as they may be.
+pub(crate) const MOST_FILTER_BYTES: usize = 16 << 10;
+
+/// A condition on a row.
+enum Condition {
+    State(State),
+    /// The name has the fold key in it, or the id begins with the text.
+    Text {
+        key: String,
+        text: String,
+    },
+    NameIs(String),
+    NameHas(String),
+}
+
+/// A word of a filter, and whether it stood in quotation marks.
+type Word = (String, bool);
+
+/// Conditions that a row must meet, all of them.
+#[derive(Default)]
+pub(super) struct Filter(Vec<Condition>);
+
+impl Filter {
+    /// Whether it says which states are shown: then archived rows are not left out.
+    pub(super) fn names_a_state(&self) -> bool {
+        self.0.iter().any(|condition| matches!(condition, Condition::State(_)))
+    }
+
+    /// Whether a row of this state, name and id meets the conditions.
+    pub(super) fn takes(&self, state: State, name: &Name, id: &str) -> bool {
+        let folded = LazyCell::new(|| name.fold_key());
+        self.0.iter().all(|condition| match condition {
+            Condition::State(wanted) => state == *wanted,
+            Condition::Text { key, text } => folded.contains(key) || id.starts_with(text),
+            Condition::NameIs(key) => *folded == *key,
+            Condition::NameHas(key) => folded.contains(key),
+        })
+    }
+
+    /// Whether it takes every row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes a filter from outside.
+    pub(super) fn parse(filter: &str) -> Result<Self> {
+        if filter.len() > MOST_FILTER_BYTES {
+            let description = format!("must have at most {MOST_FILTER_BYTES} bytes");
+            return Err(Error::invalid("filter", "OUT_OF_RANGE", description));
+        }
+        let words = words(filter).ok_or_else(malformed)?;
+        let mut conditions = Vec::new();
+        let mut rest = &words[..];
+        while !rest.is_empty() {
+            if conditions.len() == MOST_CONDITIONS {
+                let description = format!("must be at most {MOST_CONDITIONS} conditions");
+                return Err(Error::invalid("filter", "OUT_OF_RANGE", description));
+            }
+            let (condition, after) = condition(rest)?;
+            conditions.push(condition);
+            rest = match after {
+                [] => after,
+                [and, more @ ..] if is_and(and) && !more.is_empty() => more,
+                _ => return Err(malformed()),
+            };
+        }
+        Ok(Self(conditions))
+    }
+}
+
+/// Reads the first condition of some words, of which there is one. Answers the words after it too.
+fn condition(words: &[Word]) -> Result<(Condition, &[Word])> {
+    // By the key that names are told apart with; what is no name has none.
+    let name = |value: &str| Name::parse("filter", value);
+    let (condition, after) = match words {
+        [(field, false), operator, (value, _), after @ ..] if is_operator(operator) => {
+            let condition = match (field.as_str(), operator.0.as_str()) {
+                ("state", "=") => match value.to_ascii_uppercase().as_str() {
+                    "ACTIVE" => Condition::State(State::Active),
+                    "ARCHIVED" => Condition::State(State::Archived),
+                    _ => return Err(malformed()),
+                },
+                ("name", "=") => Condition::NameIs(name(value)?.fold_key()),
+                ("name", ":") => Condition::NameHas(name(value)?.fold_key()),
+                _ => return Err(malformed()),
+            };
+            (condition, after)
+        }
+        [word, after @ ..] if !is_operator(word) && !is_and(word) => {
+            let name = name(&word.0)?;
+            let text = name.as_str().to_owned();
+            (Condition::Text { key: name.fold_key(), text }, after)
+        }
+        _ => return Err(malformed()),
+    };
+    Ok((condition, after))
+}
+
+fn is_operator((word, is_quoted): &Word) -> bool {
+    !is_quoted && matches!(word.as_str(), "=" | ":")
+}
+
+fn is_and((word, is_quoted): &Word) -> bool {
+    !is_quoted && word.eq_ignore_ascii_case("and")
+}
+
+fn malformed() -> Error {
+    let description = "must be conditions joined by AND: \"vip\" alone (the name contains it, or the id begins with \
+                       it), state = ACTIVE or ARCHIVED, name = \"VIP\", name : \"vip\" (contains); in quotation \
+                       marks, write \\\" for \" and \\\\ for \\";
+    Error::invalid("filter", "MALFORMED_FILTER", description)
+}
+
+/// Cuts a filter into words; what is in quotation marks is one word, marked by the flag.
+fn words(filter: &str) -> Option<Vec<Word>> {
+    let mut words = Vec::new();
+    let mut rest = filter.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '"' => {
+                let (word, after) = unquoted(&rest[1..])?;
+                words.push((word, true));
+                rest = after.trim_start();
+                continue;
+            }
+            '=' | ':' => 1,
+            _ => rest.find(|c: char| c.is_whitespace() || "=:\"".contains(c)).unwrap_or(rest.len()),
+        };
+        words.push((rest[..length].to_owned(), false));
+        rest = rest[length..].trim_start();
+    }
+    Some(words)
+}
+
+/// The text before the closing quotation mark, and the text after it. A backslash takes the meaning from a
+/// quotation mark or another backslash.
+fn unquoted(text: &str) -> Option<(String, &str)> {
+    let mut word = String::new();
+    let mut characters = text.chars();
+    loop {
+        match characters.next()? {
+            '"' => return Some((word, characters.as_str())),
+            '\\' => word.push(characters.next().filter(|escaped| "\"\\".contains(*escaped))?),
+            other => word.push(other),
+        }
+    }
+}
