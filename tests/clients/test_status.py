@@ -7,6 +7,8 @@ import re
 import socket
 import subprocess
 import threading
+import urllib.error
+import urllib.request
 
 import certifi
 from conftest import PROGRAM, ROOT, run
@@ -19,8 +21,99 @@ def status(base, *arguments):
 
 def test_a_server_that_is_ready_needs_no_key_to_say_so(demo):
     done = status(demo.base, "--output", "json")
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"server": demo.base, "ready": True})
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and (told["server"], told["ready"], told["problems"]) == (demo.base, True, [])
+    assert told["version"].startswith(run("--version").stdout.split()[1]) and told["storeAnswers"] is True
     assert re.search(r"^ready +yes$", status(demo.base).stdout, re.MULTILINE)
+
+
+def test_a_server_that_shows_no_metrics_is_ready_all_the_same(demo):
+    """A proxy that the server does not know must not show the metrics."""
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            request = urllib.request.Request(demo.base + self.path, headers={"X-Forwarded-For": "192.0.2.1"})
+            try:
+                code, body = 200, urllib.request.urlopen(request).read()
+            except urllib.error.HTTPError as error:
+                code, body = error.code, error.read()
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    proxy = http.server.HTTPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{proxy.server_port}"
+    done = status(base, "--strict", "--output", "json")
+    proxy.shutdown()
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"server": base, "ready": True, "problems": []})
+
+
+def test_certificates_and_keys_that_end_soon_are_problems_for_monitors(start, tmp_path):
+    new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "5"]
+    files = ["-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"]
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run(["openssl", *new, *files, *name], check=True, capture_output=True)
+    server = start("--demo", "--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem")
+    trust = ["--ca-file", tmp_path / "cert.pem"]
+    done = status(server.base, *trust)
+    assert done.returncode == 0 and "the certificate ends at" in done.stdout, done.stderr
+    done = status(server.base, *trust, "--strict")
+    assert done.returncode == 1 and "there is a problem" in done.stderr
+    assert status(server.base, *trust, "--strict", "--soon", "2d").returncode == 0
+
+    here = ["--data-dir", server.data_dir]
+    run("key", "create", "--name", "till", "--expires", "7d", *here)
+    assert run("status", *here, "--strict", "--soon", "6d").returncode == 0
+    done = run("status", *here, "--strict", "--output", "json", check=False)
+    [problem] = json.loads(done.stdout)["problems"]
+    assert done.returncode == 1 and re.fullmatch(r'the key key_\w+ "till" ends at .*Z', problem)
+
+
+def test_a_directory_is_looked_at_whole(tmp_path):
+    data, backups = tmp_path / "data", tmp_path / "backups"
+    for directory in [data, backups]:
+        directory.mkdir(mode=0o700)
+    run("load", "--data-dir", data, "-", stdin="companies: [{id: cmp_1, name: One}]")
+
+    def told(*arguments):
+        done = run("status", "--data-dir", data, "--backups", backups, "--strict", "--output", "json", *arguments, check=False)
+        facts = json.loads(done.stdout)
+        assert done.returncode == (1 if facts["problems"] else 0), done.stderr
+        return facts
+
+    facts = told()
+    assert facts["problems"] == [f"there is no backup in {backups}"] and facts["lastBackup"] is None
+    assert facts["schema"] == 1 and facts["keys"] == 0 and facts["bytes"] > 10_000 and facts["freeBytes"] > 10_000
+    run("backup", "--data-dir", data, backups / "now.db")
+    facts = told()
+    assert facts["problems"] == [] and facts["lastBackup"].endswith(f"({backups / 'now.db'})")
+    os.utime(backups / "now.db", (1_700_000_000, 1_700_000_000))
+    assert told()["problems"] == ["the last backup is from 2023-11-14T22:13:20Z"]
+    os.utime(backups / "now.db")
+    # Those who may not enter the directory cannot read a file in it.
+    (data / "customer-settings.db").chmod(0o644)
+    assert told()["problems"] == []
+    data.chmod(0o755)
+    [problem] = told()["problems"]
+    assert "chmod 700" in problem
+    before = sorted(path.name for path in data.iterdir())
+    told()
+    assert sorted(path.name for path in data.iterdir()) == before
+
+
+def test_a_database_is_looked_at_too(postgres):
+    url = postgres()
+    env = {**os.environ, "CUSTOMER_SETTINGS_DATABASE_URL": url}
+    load = [PROGRAM, "load", "-"]
+    subprocess.run(load, input="companies: [{id: cmp_1, name: One}]", text=True, env=env, check=True, capture_output=True)
+    done = subprocess.run([PROGRAM, "status", "--strict", "--output", "json"], env=env, capture_output=True, text=True)
+    facts = json.loads(done.stdout)
+    assert done.returncode == 0 and facts["schema"] == 1 and facts["bytes"] > 100_000, done.stderr
 
 
 def test_a_server_that_stops_is_not_ready_and_says_why(start, tmp_path):

@@ -36,7 +36,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILT_FROM"
 /// `serve` is the server. `load`, `export`, `verify` and `copy` work on its data, in a directory (--data-dir)
 /// or in PostgreSQL (--database-url); `backup` and `restore` on a directory. `entry`, `company`, `business`,
 /// `history` and `key` talk to a running server (--server) with a key, or do the same on the data without a
-/// key. `status` asks a server whether it is ready.
+/// key. `status` tells whether all is well with a server or its data.
 #[derive(Parser)]
 #[command(name = PROGRAM, version = VERSION, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Try it: customer-settings serve --demo")]

@@ -39,7 +39,7 @@ mod refusal;
 mod remote;
 
 pub(crate) use names::FieldNames;
-pub(crate) use readiness::readiness;
+pub(crate) use readiness::{Answers, ask};
 use remote::Remote;
 
 const SERVER: &str = "CUSTOMER_SETTINGS_SERVER";
@@ -51,7 +51,7 @@ const RETRY_DELAYS: [Duration; 3] =
 const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
 /// The flags that mean: without a server.
-const HERE: [&str; 3] = ["data_dir", "database_url", "database_url_file"];
+pub(crate) const HERE: [&str; 3] = ["data_dir", "database_url", "database_url_file"];
 
 /// The place where a command works.
 #[derive(Args, Debug)]
@@ -103,24 +103,37 @@ fn server_in_environment() -> Result<Option<Uri>, Failure> {
     parsed.transpose().map_err(|error| usage(format!("{SERVER}: {error}")))
 }
 
-/// The server that a flag gives, or else the environment.
-pub(crate) fn server(given: Option<Uri>) -> Result<Uri, Failure> {
-    match given {
-        Some(server) => Ok(server),
-        None => server_in_environment()?
-            .ok_or_else(|| usage(format!("which server? give --server URL (or set {SERVER})"))),
-    }
-}
-
 /// The name of a server in messages.
 pub(crate) fn name(server: &Uri) -> String {
     server.to_string().trim_end_matches('/').to_owned()
 }
 
-/// The place of [`Target`], after a look at the environment.
-enum Place {
+/// The place where a command works, after a look at the environment.
+pub(crate) enum Place {
     Server(Uri),
     Here(Storage),
+}
+
+/// The place. A flag overrides an environment variable.
+pub(crate) fn place(server: Option<&Uri>, data: &Data) -> Result<Place, Failure> {
+    if let Some(server) = server {
+        return Ok(Place::Server(server.clone()));
+    }
+    if let Some(given) = data.given()? {
+        return Ok(Place::Here(given));
+    }
+    match (server_in_environment()?, storage::in_environment()?) {
+        (Some(server), None) => Ok(Place::Server(server)),
+        (None, Some(storage)) => Ok(Place::Here(storage)),
+        (Some(_), Some(_)) => Err(usage(format!(
+            "{SERVER} and {DATA_DIR} or {DATABASE_URL} are both set, so more than one place: give --server URL, \
+             --data-dir DIR or --database-url URL"
+        ))),
+        (None, None) => Err(usage(format!(
+            "where? give --server URL for a running server (or set {SERVER}), --data-dir DIR for data on this \
+             machine (or set {DATA_DIR}), or --database-url URL (or set {DATABASE_URL})"
+        ))),
+    }
 }
 
 /// The services, on a server or in this process.
@@ -146,26 +159,8 @@ impl Target {
         Ok(matches!(self.place()?, Place::Server(_)))
     }
 
-    /// The place. A flag overrides an environment variable.
     fn place(&self) -> Result<Place, Failure> {
-        if let Some(server) = &self.server {
-            return Ok(Place::Server(server.clone()));
-        }
-        if let Some(given) = self.data.given()? {
-            return Ok(Place::Here(given));
-        }
-        match (server_in_environment()?, storage::in_environment()?) {
-            (Some(server), None) => Ok(Place::Server(server)),
-            (None, Some(storage)) => Ok(Place::Here(storage)),
-            (Some(_), Some(_)) => Err(usage(format!(
-                "{SERVER} and {DATA_DIR} or {DATABASE_URL} are both set, so more than one place: give --server URL, \
-                 --data-dir DIR or --database-url URL"
-            ))),
-            (None, None) => Err(usage(format!(
-                "where? give --server URL for a running server (or set {SERVER}), --data-dir DIR for data on this \
-                 machine (or set {DATA_DIR}), or --database-url URL (or set {DATABASE_URL})"
-            ))),
-        }
+        place(self.server.as_ref(), &self.data)
     }
 
     /// Connects. `staff` signs the writes, if the key allows that. `access` is the access to the data that

@@ -28,6 +28,11 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     span(text, Duration::from_millis(1), Duration::from_hours(24))
 }
 
+/// How long before its end something is said to end soon.
+pub(crate) fn soon(text: &str) -> Result<Duration, String> {
+    span(text, Duration::ZERO, Duration::from_hours(3_650 * 24))
+}
+
 /// How long an old secret works beside a new one.
 pub(crate) fn overlap(text: &str) -> Result<Duration, String> {
     span(text, Duration::ZERO, Duration::from_hours(30 * 24))

@@ -259,6 +259,9 @@ pub trait Meta {
     /// what was handed out before a restore is not mistaken for current.
     async fn epoch(&self) -> Result<u64, StoreError>;
 
+    /// The schema and the size of the store, for people.
+    async fn facts(&self) -> Result<Facts, StoreError>;
+
     /// Raises the epoch to a number, if it is lower.
     async fn raise_epoch(&self, to: u64) -> Result<(), StoreError>;
 
@@ -274,6 +277,15 @@ pub trait Meta {
     /// The faults of the database's own structure, at most `limit`: an index that is missing or not as the program
     /// makes it, with what mends it, and where the engine can tell, one that lacks rows, in its own words.
     async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError>;
+}
+
+/// A store, for people who look whether all is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The number of the schema.
+    pub schema: u64,
+    /// The bytes of the database, indexes included.
+    pub bytes: u64,
 }
 
 /// One engine: all families together. A user of one family may take that alone.

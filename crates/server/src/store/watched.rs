@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::{
-    CheckpointRow, Checkpoints, Companies, CompanyRow, KeyRow, Keys, Listed, Log, Meta, Notice,
-    PlanFamily, Store, StoreError, Unreadable, Uses,
+    CheckpointRow, Checkpoints, Companies, CompanyRow, Facts, KeyRow, Keys, Listed, Log, Meta,
+    Notice, PlanFamily, Store, StoreError, Unreadable, Uses,
 };
 use crate::{
     catalog::{
@@ -389,6 +389,10 @@ impl Uses for Watched {
 impl Meta for Watched {
     async fn epoch(&self) -> Result<u64, StoreError> {
         self.damages.note(Part::Database, "database", self.inner.epoch().await)
+    }
+
+    async fn facts(&self) -> Result<Facts, StoreError> {
+        self.damages.note(Part::Database, "database", self.inner.facts().await)
     }
 
     async fn raise_epoch(&self, to: u64) -> Result<(), StoreError> {

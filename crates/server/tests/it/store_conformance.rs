@@ -156,6 +156,7 @@ conformance! {
     the_whole_log_has_the_empty_lines_too,
     the_whole_key_log_is_read_by_key,
     a_new_kind_of_stream_has_a_log,
+    a_store_says_its_schema_and_its_size,
     an_epoch_is_raised_and_never_lowered,
     everything_is_there_after_reopening,
 }
@@ -1787,6 +1788,13 @@ async fn a_new_kind_of_stream_has_a_log(engine: &dyn Engine) {
     assert_eq!(log(&*store, "a").await.len(), 1);
     assert_eq!(store.company_ids(&covering_all(), None, 9).await.unwrap(), [company_id("a")]);
     assert_eq!(store.log_before(&Streams::keys(), None, None, 9).await.unwrap(), [key_line]);
+}
+
+async fn a_store_says_its_schema_and_its_size(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let facts = store.facts().await.unwrap();
+    assert_eq!(facts.schema, 1);
+    assert!((10_000..100_000_000).contains(&facts.bytes), "{facts:?}");
 }
 
 async fn an_epoch_is_raised_and_never_lowered(engine: &dyn Engine) {

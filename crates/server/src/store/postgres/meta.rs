@@ -9,7 +9,7 @@ use super::{
     error::damaged,
     indexes,
 };
-use crate::store::{Meta, Notice};
+use crate::store::{Facts, Meta, Notice};
 
 #[async_trait]
 impl Meta for PostgresStore {
@@ -17,6 +17,15 @@ impl Meta for PostgresStore {
         let rows = self.pool.query("SELECT epoch FROM meta WHERE only_row = 1", &[]).await?;
         let row = rows.first().ok_or_else(|| damaged("there is no epoch"))?;
         u64::try_from(value::<i64>(row, "epoch")?).map_err(damaged)
+    }
+
+    async fn facts(&self) -> Result<Facts> {
+        let sql = "SELECT schema_version::bigint AS schema, pg_database_size(current_database()) AS bytes \
+                   FROM meta WHERE only_row = 1";
+        let rows = self.pool.query(sql, &[]).await?;
+        let row = rows.first().ok_or_else(|| damaged("there is no schema"))?;
+        let number = |column| u64::try_from(value::<i64>(row, column)?).map_err(damaged);
+        Ok(Facts { schema: number("schema")?, bytes: number("bytes")? })
     }
 
     async fn raise_epoch(&self, to: u64) -> Result<()> {

@@ -5,12 +5,16 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::{SqliteStore, columns::Result, damaged, failure, integer, schema};
-use crate::store::{Meta, Notice};
+use crate::store::{Facts, Meta, Notice};
 
 #[async_trait]
 impl Meta for SqliteStore {
     async fn epoch(&self) -> Result<u64> {
         self.readers.read(epoch).await
+    }
+
+    async fn facts(&self) -> Result<Facts> {
+        self.readers.read(facts).await
     }
 
     async fn raise_epoch(&self, to: u64) -> Result<()> {
@@ -45,4 +49,13 @@ pub(super) fn epoch(tx: &Connection) -> Result<u64> {
 fn raise_epoch(tx: &Connection, to: u64) -> Result<()> {
     let sql = "UPDATE meta SET epoch = max(epoch, ?1)";
     tx.execute(sql, [integer(to)]).map(|_| ()).map_err(failure)
+}
+
+fn facts(tx: &Connection) -> Result<Facts> {
+    let sql = "SELECT schema_version, page_count * page_size \
+               FROM meta, pragma_page_count(), pragma_page_size()";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+    let (schema, bytes) = tx.query_row(sql, [], read).map_err(failure)?;
+    let number = |number| u64::try_from(number).map_err(damaged);
+    Ok(Facts { schema: number(schema)?, bytes: number(bytes)? })
 }

@@ -25,7 +25,7 @@ use customer_settings_server::{
         time::Timestamp,
     },
     store::{
-        CheckpointRow, Checkpoints, Companies, CompanyRow, KeyRow, Keys, Log, Meta, Notice,
+        CheckpointRow, Checkpoints, Companies, CompanyRow, Facts, KeyRow, Keys, Log, Meta, Notice,
         PlanFamily, Store, StoreError, Uses,
     },
 };
@@ -383,6 +383,10 @@ impl Uses for Probe {
 impl Meta for Probe {
     async fn epoch(&self) -> Result<u64, StoreError> {
         self.ask().await?.epoch().await
+    }
+
+    async fn facts(&self) -> Result<Facts, StoreError> {
+        self.ask().await?.facts().await
     }
 
     async fn raise_epoch(&self, to: u64) -> Result<(), StoreError> {

@@ -58,6 +58,7 @@ fn a_reason_in_a_document_is_one_that_there_is() {
         "CARGO_TARGET_DIR",
         "FS_IOC_SHUTDOWN",
         "NODE_EXTRA_CA_CERTS",
+        "NO_COLOR",
         "O_DIRECT",
         "REQUESTS_CA_BUNDLE",
         "_PORT",
