@@ -1,6 +1,6 @@
-//! The OpenAPI 3.1 document, made from the same descriptors and bindings as the HTTP layer.
+//! The OpenAPI 3.1 document, made from the descriptors and bindings that the HTTP layer uses.
 //!
-//! Knows no single method: summaries are the contract's comments, scopes, examples and forms its options.
+//! This file knows no single method: summaries are the contract's comments, and scopes, examples and forms its options.
 
 use std::collections::HashSet;
 
@@ -45,7 +45,8 @@ pub fn document(pool: &DescriptorPool, services: &[&str]) -> Result<Value, Bindi
     let mut bindings = bindings(pool, services)?;
     bindings.retain(|binding| has_place(&binding.method));
     let errors = status::documented_errors();
-    // Answers first, so that theirs are the plain names of schemas; those of strict services before all.
+    // Answers come first, so that their schemas get the plain names. The answers of strict services
+    // come before all others.
     let (compatible, strict): (Vec<&Binding>, Vec<&Binding>) =
         bindings.iter().partition(|binding| binding.ignores_unknown);
     let mut schemas = Schemas::new(pool);
@@ -58,7 +59,7 @@ pub fn document(pool: &DescriptorPool, services: &[&str]) -> Result<Value, Bindi
     let mut writer = Writer { schemas, with_get };
     let mut operations: Vec<(String, &Binding)> =
         bindings.iter().map(|binding| (path_text(binding), binding)).collect();
-    // The compatible surface first.
+    // The compatible surface comes first.
     operations.sort_by_key(|(path, binding)| (!binding.ignores_unknown, path.clone()));
     let mut paths = Map::new();
     for (path, binding) in operations {
@@ -111,7 +112,7 @@ fn groups(bindings: &[Binding]) -> Vec<Value> {
     groups.filter(|group| group["tags"] != json!([])).collect()
 }
 
-/// OpenAPI has a fixed list of HTTP methods.
+/// Whether OpenAPI's fixed list of HTTP methods has this one.
 fn has_place(method: &Method) -> bool {
     [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::PATCH].contains(method)
 }
@@ -213,7 +214,7 @@ impl Writer {
             }
             parameters.push(parameter.into());
         }
-        // A body that is the whole request has a place for everything.
+        // A body that is the whole request can hold every field.
         let is_whole = matches!(binding.body, BodyRule::Whole);
         let query = Direction::Input { is_strict: true };
         let is_shown = |path: &FieldPath| !is_whole && !has_behavior(path.leaf(), "OUTPUT_ONLY");
@@ -294,7 +295,7 @@ impl Writer {
             );
         }
         let has_body = !matches!(binding.body, BodyRule::Nothing);
-        // The compatible surface, which ignores what it does not know, only reads.
+        // The compatible surface, which ignores unknown fields, only reads.
         let writes = !binding.ignores_unknown && binding.method != Method::GET;
         let can_meet = |error: &&DocumentedError| match error.about {
             About::Anything => true,

@@ -1,7 +1,7 @@
-//! How the engines write what has no columns of its own: log bodies, contacts, addresses, lists.
+//! The stored forms of values without columns of their own: log bodies, contacts, addresses, lists.
 //!
-//! JSON, the same in every engine. A log body carries the number of its format, because logs are
-//! kept for ever: what changes these structs' JSON needs a new number and a reader for both.
+//! The forms are JSON, and the same in every engine. A log body carries the number of its format, because logs are
+//! stored for ever: a change of these structs' JSON needs a new number, and a reader for both.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -30,10 +30,10 @@ pub(super) use keys::creator;
 pub(super) use lines::{LineForm, LineId, decode_subjects, encode_subjects, in_line, said};
 pub(super) use steps::{Step, steps};
 
-/// The format of the log bodies that are written now.
+/// The format of log bodies that this program writes.
 const FORMAT: u32 = 1;
 
-/// Stored data that breaks a rule of the catalog is not as it was written.
+/// Stored data that breaks a rule of the catalog is damaged.
 impl From<Violation> for StoreError {
     fn from(violation: Violation) -> Self {
         Self::Damaged(Cause::new(violation))
@@ -73,7 +73,7 @@ fn scopes(names: &[String]) -> Result<Scopes, StoreError> {
     Ok(Scopes::parse("scopes", names.iter().map(String::as_str))?)
 }
 
-/// The companies of a coverage, where it names them.
+/// The companies of a coverage, if it names any.
 pub(super) fn encode_coverage(coverage: &Coverage) -> Option<String> {
     match coverage {
         Coverage::All => None,
@@ -110,7 +110,7 @@ pub(super) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(not_as_written)
 }
 
-/// A column that a library cannot read.
+/// The damage of a column that a library cannot read.
 pub(super) fn not_as_written(error: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged(Cause::in_our_words("it is not as it was written", error))
 }
@@ -127,7 +127,7 @@ fn unknown(what: &str, name: &str) -> StoreError {
     StoreError::Damaged(Cause::new(format!("there is no {what} \"{name}\"")))
 }
 
-/// Read alone first, since the rest depends on it.
+/// Read first, since the other fields depend on it.
 #[derive(Deserialize)]
 struct VersionForm {
     v: u32,
@@ -143,7 +143,7 @@ struct ChangesForm {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DeltaForm {
-    /// First, so that the bytes before it are always the same: see [`mention`].
+    /// The first field, so that the bytes before it are always the same: see [`mention`].
     at: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<RowForm>,
@@ -219,8 +219,8 @@ fn subject_at(place: &str) -> Result<Subject, StoreError> {
     Subject::at(place).ok_or_else(|| unknown("place", place))
 }
 
-/// The text in the body of each line that changes that, or an entry of that catalog; nothing that people write can
-/// look like it, as their quotation marks are escaped.
+/// A text in the body of each line that changes the subject, or for a catalog any of its entries. No text of people can
+/// look like it, as its quotation marks are escaped.
 pub(super) fn mention(subject: &Subject) -> String {
     match subject {
         Subject::Catalog(catalog) => format!(r#""at":"{catalog}/"#),
@@ -228,7 +228,7 @@ pub(super) fn mention(subject: &Subject) -> String {
     }
 }
 
-/// An audit as it stands in the log and in the columns of every table that has it.
+/// An audit in the log, and in the columns of every table that has one.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditForm {
@@ -263,7 +263,7 @@ impl AuditForm {
     }
 }
 
-/// A company as it stands in the log and in its table's columns.
+/// A company in the log, and in the columns of its table.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CompanyForm {
@@ -303,8 +303,7 @@ impl CompanyForm {
     }
 }
 
-/// A location as it stands in the log and in its table's columns, where contact and
-/// address are JSON.
+/// A location in the log, and in the columns of its table, where contact and address are JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BusinessForm {
@@ -343,7 +342,7 @@ impl BusinessForm {
     }
 }
 
-/// Empty fields are left out.
+/// A contact in JSON. Empty fields are left out.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ContactForm {
@@ -399,7 +398,7 @@ impl ContactForm {
     }
 }
 
-/// Empty fields are left out.
+/// An address in JSON. Empty fields are left out.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddressForm {
@@ -417,7 +416,7 @@ pub(super) struct AddressForm {
     postal_code: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     country: String,
-    /// Degrees north and east. Comes back to the last bit only with serde_json's `float_roundtrip`.
+    /// Degrees north and east. serde_json needs `float_roundtrip` to read the last bit correctly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     coordinate: Option<[f64; 2]>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -459,7 +458,7 @@ impl AddressForm {
     }
 }
 
-/// An entry as it stands in the log and in its table's columns.
+/// An entry in the log, and in the columns of its table.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EntryForm {

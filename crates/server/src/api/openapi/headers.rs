@@ -12,7 +12,7 @@ use crate::{
 struct Asked {
     name: &'static str,
     description: &'static str,
-    /// The most characters, where there is a limit.
+    /// The most characters, if there is a limit.
     most: Option<usize>,
     is_of: fn(&Binding) -> bool,
 }
@@ -86,14 +86,14 @@ fn is_get(binding: &Binding) -> bool {
     binding.method == Method::GET
 }
 
-/// Whether the request names something of a company, or a company.
+/// Whether the request is about a company, or about a part of one.
 fn is_about_a_company(binding: &Binding) -> bool {
     let names_one = !binding.variables.is_empty()
         || binding.rpc.input().get_field_by_name("company_id").is_some();
     names_one && !scopes(&binding.rpc).iter().any(|scope| scope.starts_with("keys:"))
 }
 
-/// The name of a header's component, as references have no hyphens everywhere.
+/// The name of a header's component. Not every tool accepts hyphens in references.
 fn component(name: &str) -> String {
     name.replace('-', "")
 }

@@ -20,9 +20,9 @@ pub(super) struct Name {
     pub(super) note: Option<String>,
 }
 
-/// The name of each binding's operation. The first binding of a method has the method's name, with as few words of
-/// the package before it as are needed. A further one has its difference behind it: its HTTP method, or else the
-/// last variable of its path.
+/// The name of each binding's operation. The first binding of a method has the method's name, behind as few words of
+/// the package as are needed. A further binding has its difference at the end: its HTTP method, or else the last
+/// variable of its path.
 pub(super) fn operations<'a>(
     bindings: impl Iterator<Item = &'a Binding>,
 ) -> HashMap<(Method, String), Name> {
@@ -58,7 +58,7 @@ fn with_packages(binding: &Binding) -> Vec<String> {
     (0..=words.len()).map(|count| words[..count].concat() + binding.rpc.name()).collect()
 }
 
-/// The words that tell a binding from the first one, which has this HTTP method.
+/// The words that distinguish a binding from the first one, which has this HTTP method.
 fn difference(binding: &Binding, method: &Method) -> Vec<String> {
     match binding.template.variables.last() {
         Some(variable) if binding.method == *method => {

@@ -26,17 +26,17 @@ pub(crate) enum Direction {
     Input { is_strict: bool },
     /// Sent in a path, where nothing is left out or empty.
     Path,
-    /// Sent in order to change what is given: nothing is required, and null clears a field.
+    /// Sent to change the given fields: nothing is required, and null clears a field.
     Patch,
     /// Answered.
     Output,
 }
 
 impl Direction {
-    /// The direction of the messages within.
+    /// The direction of messages within the message.
     fn within(self) -> Self {
         match self {
-            // They are replaced as a whole.
+            // A patch replaces messages within it as a whole.
             Self::Patch => Self::Input { is_strict: true },
             other => other,
         }
@@ -72,8 +72,8 @@ impl Schemas {
         }
         let is_answered = self.names.contains_key(&(key.0.clone(), Direction::Output));
         let full_name = message.full_name();
-        // A part of a request that is a request by itself elsewhere. Generators give that name to the parameters of
-        // the operation.
+        // The message is a part of a request, and a request by itself elsewhere. Generators give that name to the
+        // parameters of the operation.
         let full_name = full_name.strip_suffix("Request").unwrap_or(full_name);
         let name = self.free_name(
             full_name,
@@ -92,8 +92,8 @@ impl Schemas {
         reference(&name)
     }
 
-    /// A reference to the schema of a body that is a request, without what its path gives (the fields `given`), and
-    /// whether it requires anything.
+    /// A reference to the schema of a body that is a request, without the fields `given` of its path, and whether the
+    /// schema requires any field.
     pub(crate) fn body(
         &mut self,
         method: &str,
@@ -305,15 +305,15 @@ fn reference(name: &str) -> Value {
 
 /// Whether every answer with the message has the field.
 fn is_always_answered(field: &FieldDescriptor) -> bool {
-    // Presence tells an update which fields are given. The answer has them all: only fields that callers never
-    // write, messages and choices may be missing there.
+    // Presence only tells an update which fields are given. An answer has them all, except fields that callers never
+    // write, messages and choices, which may be missing.
     let is_choice = field.containing_oneof().is_some_and(|choice| !choice.is_synthetic());
     let is_message = matches!(field.kind(), Kind::Message(_));
     let is_told = !is_choice && !is_message && !has_behavior(field, "OUTPUT_ONLY");
     !field.supports_presence() || is_told || said_always(field)
 }
 
-/// Whether the contract says so of a field.
+/// Whether the contract says that every answer has the field.
 fn said_always(field: &FieldDescriptor) -> bool {
     let pool = field.parent_message().parent_pool().clone();
     let option = pool.get_extension_by_name("customersettings.v1.always");

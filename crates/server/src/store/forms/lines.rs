@@ -1,4 +1,4 @@
-//! The subjects of a line, which stand nowhere else, the hash that ties them to the line, and the line's columns.
+//! The subjects of a line, which only its own column has, the hash that ties them to the line, and the line's columns.
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,8 @@ use crate::catalog::{
     time::Timestamp,
 };
 
-/// Which line of which log. The parts of a revision are numbered by the engine as it writes them, so
-/// these are told apart by their requests, which all but the first have.
+/// The identity of a line in all logs. The engine numbers the parts of a revision as it writes them, so parts are
+/// distinguished by their requests, which all parts but the first have.
 #[derive(Clone, Copy, Serialize)]
 pub(in crate::store) struct LineId<'a> {
     kind: &'a str,
@@ -29,7 +29,7 @@ pub(in crate::store) struct LineId<'a> {
 }
 
 impl<'a> LineId<'a> {
-    /// Of a line of that stream.
+    /// The identity of a line of that stream.
     pub(in crate::store) fn of(stream: &'a Stream, line: &'a Line) -> Self {
         let request = line.request.as_ref().map(|request| &request.id);
         let of = (stream.kind().name, stream.id());
@@ -46,13 +46,14 @@ impl<'a> LineId<'a> {
         Self { kind, of, revision: revision.0, acting, request }
     }
 
-    /// Replaying a log needs no subjects, so nothing else would tell that they were changed, or are another line's.
+    /// A hash of the line's identity and its subjects. Replaying a log needs no subjects, so nothing else would notice
+    /// that they were changed or exchanged.
     pub(super) fn check(&self, says: &impl Serialize) -> String {
         STANDARD_NO_PAD.encode(&Sha256::digest(encode(&(self, says)))[..9])
     }
 }
 
-/// The subjects of the steps of a line's request. The format number of its body covers it too.
+/// The subjects of the steps of a line's request. The format number of the body covers them too.
 pub(in crate::store) fn encode_subjects(line: LineId<'_>, subjects: &[Subject]) -> String {
     let subjects: Vec<_> = subjects.iter().map(Subject::place).collect();
     encode(&SubjectsForm { check: line.check(&subjects), subjects })
@@ -65,13 +66,13 @@ pub(in crate::store) fn decode_subjects(line: LineId<'_>, text: &str) -> Option<
     subjects.iter().map(|place| Subject::at(place)).collect()
 }
 
-/// A repeated request is answered by what its line says, or not at all.
+/// The subjects, or damage if they cannot be read: a repeated request is answered by its line, or not at all.
 pub(in crate::store) fn said<T>(says: Option<T>) -> Result<T, StoreError> {
     let text = "what a request did is not as it was written, or is another one's";
     says.ok_or_else(|| StoreError::Damaged(Cause::new(text)))
 }
 
-/// Says of which line that is.
+/// Adds the line to an error about damage.
 pub(in crate::store) fn in_line(
     (kind, of): (&str, &str),
     revision: Revision,
@@ -82,7 +83,7 @@ pub(in crate::store) fn in_line(
     StoreError::Damaged(cause.within(format!("the line of revision {revision}{of}")))
 }
 
-/// The columns of a line, as every engine has them.
+/// The columns of a line in every engine.
 pub(in crate::store) struct LineForm<'a> {
     pub(in crate::store) kind: &'a str,
     pub(in crate::store) of: &'a str,
@@ -104,7 +105,7 @@ impl LineForm<'_> {
         let address = self.address.map(str::parse).transpose().map_err(not_as_written)?;
         let request = match (self.request, self.digest) {
             (Some(id), Some(digest)) => {
-                // In quotation marks, so that those and the spaces of the id itself stay.
+                // In quotation marks, so that quotation marks and blanks of the id itself stay.
                 let id = RequestId::parse("request_id", &format!("\"{id}\""))?;
                 Some(Request { id, digest: digest.try_into().map_err(not_as_written)? })
             }
