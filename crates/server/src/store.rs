@@ -1,8 +1,8 @@
-//! Where companies, changes and keys are kept. The trait's comments are its contract; the
-//! conformance suite in `tests/it/store_conformance.rs` holds every engine to it.
+//! The store of companies, changes and keys. The comments of its traits are their contract, and the conformance suite
+//! in `tests/it/store_conformance.rs` checks every engine against it.
 //!
-//! Knows no protocol, no service and no clock: times come in as arguments. One method is one
-//! whole transaction, and what a method acknowledged is on disk.
+//! This module knows no protocol, no service and no clock: times are arguments. One method is one whole transaction,
+//! and a write that a method acknowledged is on disk.
 
 use std::{ops::Range, sync::Arc};
 
@@ -28,8 +28,8 @@ pub mod postgres;
 pub mod sqlite;
 pub mod watched;
 
-/// Lines of a log are read until their bodies have that many bytes together: a single one may be large, and five hundred
-/// of those do not fit into memory.
+/// Lines of a log are read until their bodies have this many bytes together. A single line may be large, and five
+/// hundred of those do not fit into memory.
 pub(crate) const MOST_READ_BYTES: usize = 2 << 20;
 
 /// Which of the unreleased schemas of number 1 this is. A store of another one is refused, as nothing is moved.
@@ -40,25 +40,25 @@ const OTHER_LAYOUT: &str = "is of another program from before the first release,
 /// The purpose for which a store is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// A server: makes a new store where there is none yet. A data directory has one server at a
-    /// time, a database as many as one likes.
+    /// A server, which makes a new store if there is none. A data directory has one server at a time. A
+    /// database may have many.
     Serve {
-        /// Whether to make the data directory too, where it is missing.
+        /// Whether to make a missing data directory too.
         make_directory: bool,
     },
-    /// A command that writes, perhaps beside a server: makes a new store where there is none yet.
+    /// A command that writes, perhaps beside a server. It makes a new store if there is none.
     Write,
-    /// A command that only reads, perhaps beside a server: there must be a store.
+    /// A command that only reads, perhaps beside a server. There must be a store.
     Read,
 }
 
-/// Companies, their locations and their catalogs, as they are.
+/// Companies with their locations and catalogs, in their current state.
 #[async_trait]
 pub trait Companies {
-    /// A page of the covered companies, by name (code points) and then id, archived ones only
-    /// where asked for: of those that come after a name and an id (`None`: of all) `offset` are
-    /// skipped, at most `limit` answered. A coverage that names companies costs no more than these. A damaged one
-    /// hides no other.
+    /// A page of the covered companies, by name (code points) and then id. Of the companies behind `after`
+    /// (`None`: of all), `offset` are skipped and at most `limit` are returned. Archived companies are included
+    /// only if `show_archived` is set. A coverage of named companies costs no more than these companies. A damaged
+    /// company hides no other.
     async fn list_companies(
         &self,
         grant: &CoveredGrant,
@@ -68,8 +68,8 @@ pub trait Companies {
         limit: u32,
     ) -> Result<Vec<CompanyRow>, StoreError>;
 
-    /// A page of the covered companies' businesses, by name (code points) and then id, archived
-    /// ones and those of archived companies left out.
+    /// A page of the covered companies' businesses, by name (code points) and then id. Archived businesses, and those
+    /// of archived companies, are left out.
     async fn list_businesses(
         &self,
         grant: &CoveredGrant,
@@ -77,8 +77,8 @@ pub trait Companies {
         limit: u32,
     ) -> Result<Vec<(CompanyId, Business)>, StoreError>;
 
-    /// The ids of the covered companies that have a row or a log, by id after one (`None`: from the
-    /// first), at most `limit`. Reads nothing else of them, so that damage to one hides no other.
+    /// The ids of the covered companies that have a row or a log, by id, behind `after` (`None`: from the first on), at
+    /// most `limit`. Nothing else of the companies is read, so that damage in one hides no other.
     async fn company_ids(
         &self,
         grant: &CoveredGrant,
@@ -86,27 +86,28 @@ pub trait Companies {
         limit: u32,
     ) -> Result<Vec<CompanyId>, StoreError>;
 
-    /// The company that the business belongs to, whatever their states.
+    /// The company that the business belongs to, whatever the states of both.
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>, StoreError>;
 
-    /// The ids of all covered companies of that fold key (see [`Name::fold_key`](crate::catalog::text::Name::fold_key)), by id.
+    /// The ids of all covered companies with that fold key (see
+    /// [`Name::fold_key`](crate::catalog::text::Name::fold_key)), by id.
     async fn companies_named(
         &self,
         grant: &CoveredGrant,
         fold_key: &str,
     ) -> Result<Vec<CompanyId>, StoreError>;
 
-    /// The company's fold key as it is stored, and the version of the rule that all of them follow, for
-    /// those who verify them; `None` if there is no such company.
+    /// The company's stored fold key, and the version of the rule that all stored fold keys follow, for `verify`;
+    /// `None` if there is no such company.
     async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>, StoreError>;
 
-    /// Everything of the company at its current revision; `None` if there is no such company.
+    /// The whole company at its current revision; `None` if there is no such company.
     async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError>;
 
     /// The company's current revision; `None` if there is no such company.
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError>;
 
-    /// Those of the ids that deleted entries of the catalog had, in any order.
+    /// The ids among `ids` that deleted entries of the catalog had, in any order.
     async fn deleted_among(
         &self,
         grant: &Grant,
@@ -115,33 +116,36 @@ pub trait Companies {
     ) -> Result<Vec<EntryId>, StoreError>;
 }
 
-/// The logs of all streams: writing them, which writes the rows, and reading them.
+/// The logs of all streams. Writing a log also writes the rows of its streams.
 #[async_trait]
 pub trait Log {
-    /// Writes planned lines of logs and the rows of their deltas together, if each stream still is at its line's base
-    /// (0: does not exist); else [`StoreError::Conflict`] and nothing is written. So is a request id that the key already
-    /// used there, since its answer is in the log by now, and a key to be `live` that is revoked or not there.
+    /// Writes planned lines of logs together with the rows of their deltas, if each stream is at its line's base (0: it
+    /// does not exist). Otherwise the error is [`StoreError::Conflict`], and nothing is written. The error is the same
+    /// if the key already used the request id there, since the answer is in the log by now, and if the key `live` is
+    /// revoked or does not exist.
     ///
-    /// An id that belongs to something else is [`StoreError::Taken`], nothing written: of another company's location, of
-    /// a deleted entry that is created again, of a key that is made; for the secret of a key, with the id of the key that
-    /// has it.
+    /// If an id belongs to another thing, the error is [`StoreError::Taken`], and nothing is written: a location's id
+    /// of another company, a deleted entry's id for a new entry, a key's id for a new key. For the secret of another
+    /// key, the error has that key's id.
     ///
-    /// A line without deltas raises no revision and writes no row: it is added to the log at its base, where only
+    /// A line without deltas raises no revision and writes no row. It is added to the log at its base, where only
     /// [`Log::request`] finds it, and needs a request id. A request id needs a key.
     ///
-    /// A line names each row at most once, in any order: entries may swap names and ranks. From base 0 its first delta
-    /// makes the company or the key. A company's own row is [`StoreError::Outdated`] where a newer program has made the
-    /// fold keys. A line that does not fit its stream or the rows is [`StoreError::Damaged`], nothing written.
+    /// A line names each row at most once, in any order, so entries may exchange names and ranks. From base 0, its
+    /// first delta makes the company or the key. If a newer program has made the fold keys, writing a company's own
+    /// row is [`StoreError::Outdated`]. A line that does not fit its stream or the rows is [`StoreError::Damaged`],
+    /// and nothing is written.
     async fn commit(
         &self,
         lines: &[(&Stream, &Line)],
         live: Option<&KeyId>,
     ) -> Result<(), StoreError>;
 
-    /// The same for a family: a key and those that descend from it.
+    /// Commits lines for a family: a key and its descendants.
     ///
-    /// The lines are made of all that [`Keys::key_descendants`] finds, at most `limit`, while nobody else can write
-    /// keys: so none is made meanwhile and left out. No lines are [`StoreError::Conflict`].
+    /// `plan` makes the lines from the result of [`Keys::key_descendants`], at most `limit`, while nobody else can
+    /// write keys. So no key can be made meanwhile and left out. If `plan` returns no lines, the error is
+    /// [`StoreError::Conflict`].
     async fn commit_key_family(
         &self,
         head: &KeyId,
@@ -150,7 +154,7 @@ pub trait Log {
         live: Option<&KeyId>,
     ) -> Result<(), StoreError>;
 
-    /// The effect of the key's request of that id among these streams, if it was made before.
+    /// The record of the key's request with that id in these streams, if it was made before.
     async fn request(
         &self,
         among: &Streams,
@@ -158,11 +162,10 @@ pub trait Log {
         request: &RequestId,
     ) -> Result<Option<LoggedRequest>, StoreError>;
 
-    /// All lines of a log after a place, in order, at most `limit`: each with its
-    /// part, which is 0 for a change and 1, 2 … for the empty lines of requests that changed
-    /// nothing at its revision. A place is a revision and a part; (0, 0) is before all. Like all
-    /// methods that read a log it stops early after much ([`MOST_READ_BYTES`]), but never before the
-    /// first line: only an empty answer is the end.
+    /// The lines of a log after a place, in order, at most `limit`. Each comes with its part, which is 0 for a change
+    /// and 1, 2 … for the empty lines of requests that changed nothing at its revision. A place is a revision and a
+    /// part, and (0, 0) is before all lines. Like every method that reads a log, this stops after [`MOST_READ_BYTES`],
+    /// but never before the first line. So only an empty answer is the end.
     async fn log(
         &self,
         stream: &Stream,
@@ -170,9 +173,9 @@ pub trait Log {
         limit: u32,
     ) -> Result<Vec<(u32, Line)>, StoreError>;
 
-    /// The changes among these streams before a place (`None`: all), newest first, at most `limit`; empty lines are left
-    /// out. With `wanted`, only those that it wants: of one stream the lines from `wanted.from` to `before` are looked
-    /// at, and no others.
+    /// The changes in these streams before a place (`None`: all), newest first, at most `limit`, without empty
+    /// lines. With `wanted`, only the changes that it wants. In a single stream, only the lines from `wanted.from`
+    /// to `before` are read.
     async fn log_before(
         &self,
         among: &Streams,
@@ -181,8 +184,8 @@ pub trait Log {
         limit: u32,
     ) -> Result<Vec<Line>, StoreError>;
 
-    /// A stream's revision at a moment: that of the last change at or before it. Times rise with the revisions, so that
-    /// a few lines are looked at.
+    /// A stream's revision at a moment: the revision of the last change at or before it. Times rise with revisions, so
+    /// only a few lines are read.
     async fn revision_at(
         &self,
         stream: &Stream,
@@ -190,8 +193,8 @@ pub trait Log {
     ) -> Result<Option<Revision>, StoreError>;
 }
 
-/// States of streams beside their logs, from which old states are found. They are no part of the data: any of them may
-/// be missing.
+/// States of streams beside their logs, by which old states are found. They are not part of the data: any
+/// of them may be missing.
 #[async_trait]
 pub trait Checkpoints {
     /// The first checkpoint of a stream within these revisions.
@@ -201,7 +204,7 @@ pub trait Checkpoints {
         among: Range<Revision>,
     ) -> Result<Option<CheckpointRow>, StoreError>;
 
-    /// Writes a checkpoint, in the place of one of the same revision that differs.
+    /// Writes a checkpoint. It replaces one of the same revision that differs.
     async fn leave_checkpoint(
         &self,
         stream: &Stream,
@@ -209,14 +212,14 @@ pub trait Checkpoints {
     ) -> Result<(), StoreError>;
 }
 
-/// Keys, as they are.
+/// Keys, in their current state.
 #[async_trait]
 pub trait Keys {
-    /// The key of that secret, the current or the previous one, whatever its state.
+    /// The key with that secret, the current or the previous one, whatever its state.
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>, StoreError>;
 
-    /// The keys after one of that id (`None`: from the first), by id, with the coarse time of their
-    /// last use; at most `limit`. With `created_by`, those that this key made. A damaged one hides no other.
+    /// The keys behind `after` (`None`: from the first on), by id, with the coarse time of their last use, at most
+    /// `limit`. With `created_by`, only the keys that this key made. A damaged key hides no other.
     async fn keys(
         &self,
         created_by: Option<&KeyId>,
@@ -224,39 +227,38 @@ pub trait Keys {
         limit: u32,
     ) -> Result<Vec<KeyRow>, StoreError>;
 
-    /// One of them.
+    /// A key, with the coarse time of its last use.
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>, StoreError>;
 
-    /// The secrets of all keys, revoked ones too, that were written after a sequence, in its order; at most
-    /// `limit`. The sequence counts the writes of all keys: what is written later has a higher one, so
-    /// that the last one seen is where to go on.
+    /// The secrets of all keys, also of revoked ones, that were written after a sequence, in its order, at most
+    /// `limit`. The sequence counts the writes of all keys. A later write has a higher number, so reading goes on
+    /// after the last number.
     async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>, StoreError>;
 
-    /// The keys that a key made, those that they made, and so on, as far as they are not revoked; by
-    /// id, at most `limit`.
+    /// The keys that a key made, the keys that those made, and so on, without revoked ones, by id, at most `limit`.
     async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>, StoreError>;
 
-    /// The ids of the keys that have a row or a log, by id after one (`None`: from the first), at most
-    /// `limit`. Reads nothing else of them, so that damage to one hides no other.
+    /// The ids of the keys that have a row or a log, by id, behind `after` (`None`: from the first on), at most
+    /// `limit`. Nothing else of the keys is read, so that damage in one hides no other.
     async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>, StoreError>;
 
-    /// When the next key expires after a moment, of those that are not revoked.
+    /// The next moment, after `after`, at which a key expires that is not revoked.
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 }
 
 /// Data that is written often and is part of no log.
 #[async_trait]
 pub trait Uses {
-    /// Remembers when keys were last used; unknown ids and times before the remembered one are
-    /// passed over. Not part of any log.
+    /// Stores when keys were last used. Unknown ids, and times before the stored one, are ignored.
+    /// This is part of no log.
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
 }
 
 /// The store as a whole.
 #[async_trait]
 pub trait Meta {
-    /// Which life of the data this is: 1, and one more after every restore of a backup, so that
-    /// what was handed out before a restore is not mistaken for current.
+    /// The epoch of the data: 1, and one more after every restore of a backup. So a token from before a restore is
+    /// not taken for a current one.
     async fn epoch(&self) -> Result<u64, StoreError>;
 
     /// The schema and the size of the store, for people.
@@ -265,30 +267,29 @@ pub trait Meta {
     /// Raises the epoch to a number, if it is lower.
     async fn raise_epoch(&self, to: u64) -> Result<(), StoreError>;
 
-    /// A number that differs from the last call's if anything at all may have been written in
-    /// between, by this process or another; cheap enough for ten calls a second. `None` where the
-    /// engine has no such number.
+    /// A number that differs from the last call's if anything may have been written in between, by this process or
+    /// another. It is cheap enough for ten calls a second. `None` if the engine has no such number.
     async fn change_mark(&self) -> Result<Option<u64>, StoreError>;
 
-    /// Tells of writes, of this process and of others, soon after they are made; some may get lost.
-    /// `None` where the engine cannot, or where its change mark does as well.
+    /// Notices of writes, by this process and by others, soon after they are made. Some may be lost. `None` if the
+    /// engine has no notices, or if its change mark is enough.
     async fn notices(&self) -> Option<mpsc::Receiver<Notice>>;
 
-    /// The faults of the database's own structure, at most `limit`: an index that is missing or not as the program
-    /// makes it, with what mends it, and where the engine can tell, one that lacks rows, in its own words.
+    /// The faults of the database's own structure, at most `limit`. An index that is missing or different comes with
+    /// the statement that repairs it. If the engine can check indexes, one that lacks rows comes in the engine's words.
     async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError>;
 }
 
-/// A store, for people who look whether all is well.
+/// The facts about a store by which people check whether all is well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The number of the schema.
     pub schema: u64,
-    /// The bytes of the database, indexes included.
+    /// The bytes of the database, with its indexes.
     pub bytes: u64,
 }
 
-/// One engine: all families together. A user of one family may take that alone.
+/// An engine: all families together. A caller that uses one family may take that trait alone.
 pub trait Store:
     Companies + Log + Checkpoints + Keys + Uses + Meta + Send + Sync + 'static
 {
@@ -296,32 +297,32 @@ pub trait Store:
 
 impl<T: Companies + Log + Checkpoints + Keys + Uses + Meta + Send + Sync + 'static> Store for T {}
 
-/// A key with the coarse time of its last use; by its id where it cannot be read.
+/// A key with the coarse time of its last use, or the id of a key that cannot be read.
 pub type KeyRow = Listed<(Key, Option<Timestamp>), KeyId>;
-/// A company; by its name as it is stored and its id where it cannot be read.
+/// A company, or the stored name and the id of a company that cannot be read.
 pub type CompanyRow = Listed<Company, (String, CompanyId)>;
 /// A checkpoint; by its revision where it cannot be read.
 pub type CheckpointRow = Listed<Checkpoint, Revision>;
 
-/// A row of a list, or the one that cannot be read: it hides no other.
+/// A row of a list, or the place of a damaged one, so that it hides no other row.
 pub type Listed<T, P> = Result<T, Unreadable<P>>;
 
-/// A row of a list that cannot be read, since what is stored of it is damaged.
+/// A row of a list that cannot be read, since its stored data is damaged.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Unreadable<P> {
-    /// Its place in the list, by which it is named.
+    /// The row's place in the list, which names it.
     pub place: P,
-    /// The damage.
     pub cause: Cause,
 }
 
-/// All rows of a list for those who can use no part of it.
+/// All rows of a list, for callers that can use no part of it.
 pub fn sound<T, P>(rows: Vec<Listed<T, P>>) -> Result<Vec<T>, StoreError> {
     let rows: Result<_, Unreadable<P>> = rows.into_iter().collect();
     rows.map_err(|row| StoreError::Damaged(row.cause))
 }
 
-/// A row of a list as an engine read it.
+/// The result of reading one row of a list.
 fn listed<T, P>(place: P, read: Result<T, StoreError>) -> Result<Listed<T, P>, StoreError> {
     match read {
         Err(StoreError::Damaged(cause)) => Ok(Err(Unreadable { place, cause })),
@@ -329,45 +330,43 @@ fn listed<T, P>(place: P, read: Result<T, StoreError>) -> Result<Listed<T, P>, S
     }
 }
 
-/// Makes the lines of a family out of the head's descendants. Knows the head.
+/// Makes the lines of a family from the head's descendants. The function has the head itself.
 pub type PlanFamily = Arc<dyn Fn(&[Key]) -> Option<Vec<(Stream, Line)>> + Send + Sync>;
 
 /// A thing that may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// Something of that company.
+    /// Anything of that company.
     Company(CompanyId),
-    /// A key.
+    /// Any key.
     Keys,
-    /// Anything: notices may have been lost.
+    /// Anything at all, since notices may have been lost.
     Everything,
 }
 
-/// The failures of a store. Drivers' own errors do not leave it.
+/// The failures of a store. Errors of drivers do not leave the store.
 #[derive(Clone, Debug)]
 pub enum StoreError {
-    /// Another write came first; nothing was written.
+    /// Another write came first. Nothing was written.
     Conflict,
-    /// The id (or, for a key, the secret) belongs to something else; nothing was written.
+    /// The id (or the secret of a key) belongs to another thing. Nothing was written.
     Taken(Kind, String),
-    /// The engine does not answer, or the like; nothing was written.
+    /// The engine does not answer, or cannot work. Nothing was written.
     Unavailable(Cause),
-    /// The engine's disk is full; nothing was written.
+    /// The engine's disk is full. Nothing was written.
     Full(Cause),
-    /// The opened data is not there any more, or something else stands in its place; nothing was written.
+    /// The opened data was deleted or replaced. Nothing was written.
     Replaced(Cause),
-    /// The engine failed while it committed; whether the write happened is not known.
+    /// The engine failed during a commit, so it is unknown whether the write happened.
     OutcomeUnknown(Cause),
-    /// A newer program keeps the names by another rule; nothing was written.
+    /// A newer program stores names by another rule. Nothing was written.
     Outdated,
-    /// The stored data cannot be understood, or the line does not fit it; nothing was
-    /// written.
+    /// The stored data cannot be understood, or the line does not fit it. Nothing was written.
     Damaged(Cause),
 }
 
 impl StoreError {
-    /// Whether the store could not do it just now, whatever it was, so that what is in memory may be
-    /// served in its place.
+    /// Whether the store could not answer for now, so that answers from memory may be served instead.
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Replaced(_))
     }

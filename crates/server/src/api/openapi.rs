@@ -27,8 +27,8 @@ mod headers;
 mod names;
 mod schema;
 
-/// The server of the document: one with the default address, on the same computer. A client is given the address
-/// of its own server. The address that a request came to may be wrong behind a proxy, and a key must not go there.
+/// The server of the document: one with the default address, on the same computer. A client is given the address of its
+/// own server. The address that a request came to may be wrong behind a proxy, and a key must not go there.
 pub const SERVER: &str = "http://127.0.0.1:8080";
 
 const DESCRIPTION: &str = "One agreed vocabulary for pet care businesses: a company's customer tags, referral sources, \

@@ -119,7 +119,8 @@ pub struct LineFilter {
 }
 
 impl LineFilter {
-    /// The places that the lines before a place lie between: a line may be at the first of them, and is before the second.
+    /// The places that the lines before a place lie between: a line may be at the first of them, and
+    /// is before the second.
     pub(crate) fn span(&self, before: Option<&LinePlace>) -> [LinePlace; 2] {
         let first = || LinePlace {
             time: Timestamp::from_micros(i64::MIN),

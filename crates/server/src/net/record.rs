@@ -1,5 +1,5 @@
-//! Writes one line of the access log and one count in the metrics for every request, however it
-//! ends. Never a body, a query or a header's value.
+//! Writes one line of the access log and one count in the metrics for every request, however it ends. Never a body, a
+//! query or a header's value.
 
 use std::{
     borrow::Cow,
@@ -134,8 +134,8 @@ pub(super) struct Asked {
     pub(super) who: Who,
 }
 
-/// The facts about a request so far. They are written when this is dropped: after the answer's last
-/// byte, or when the client has left or broken off.
+/// The facts about a request so far. They are written when this is dropped: after the answer's last byte, or when the
+/// client has left or broken off.
 pub(super) struct Record {
     recorder: Arc<Recorder>,
     started: Instant,
@@ -165,8 +165,8 @@ impl Record {
         record
     }
 
-    /// For a request that was answered at once, and so was never in flight. It is no failure either, so
-    /// `asked` is needed only where every request is logged.
+    /// For a request that was answered at once, and so was never in flight. It is no failure either, so `asked` is
+    /// needed only where every request is logged.
     pub(super) fn at_once(
         recorder: &Arc<Recorder>,
         started: Instant,
@@ -267,8 +267,8 @@ impl Record {
         }
     }
 
-    /// Writes the log line, outside the request's span: entering a span and writing
-    /// its fields takes as long as all the rest.
+    /// Writes the log line, outside the request's span: entering a span and writing its fields takes as
+    /// long as all the rest.
     fn log(&self, asked: &Asked, code: &str, fault: bool) {
         let Asked { method, uri, client: ClientAddress(client), id, who } = asked;
         let path = &uri.path()[..uri.path().floor_char_boundary(MOST_PATH_BYTES)];

@@ -108,9 +108,9 @@ impl CompaniesService {
         Ok(page.cut(sound(rows)?))
     }
 
-    /// Shows the covered companies behind a name and an id to a page, by name and then id. Archived ones are included if
-    /// `show_archived` is set. Ends when `take` refuses a row, or enough rows were looked at; `limit` of them are read at
-    /// once. The row of a damaged company names it. Returns the place behind which to go on; `None` at the end.
+    /// Shows the covered companies behind a name and an id to a page, by name and then id. Archived ones are included
+    /// if `show_archived` is set. Ends when `take` refuses a row, or enough rows were looked at; `limit` of them are
+    /// read at once. The row of a damaged company names it. Returns the place behind which to go on; `None` at the end.
     pub async fn companies_after(
         &self,
         caller: &Caller,

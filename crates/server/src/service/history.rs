@@ -27,21 +27,21 @@ use crate::{
     store::Store,
 };
 
-/// Lines that are read at once.
+/// Lines that one look-up reads.
 const PAGE: u32 = 500;
-/// How far back an error looks for the change after which an etag was read.
+/// How many lines an error looks back for the change after which an etag was read.
 const MAX_SEARCHED: u32 = 200;
-/// How many rows it hashes for that.
+/// The most rows that are hashed for that.
 const MOST_HASHED: usize = 100_000;
 /// The most things that a summary names.
 const MAX_SUMMARIZED: usize = 3;
 /// The most characters of a name in a summary.
 const MAX_NAME_CHARS: usize = 40;
 
-/// Which changes to list.
+/// A choice of changes to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only changes that touched it (or an entry of that catalog).
+    /// Only changes of this subject (for a catalog: of any of its entries).
     pub subject: Option<Subject>,
     /// Only changes that this key made.
     pub key: Option<KeyId>,
@@ -60,7 +60,7 @@ impl Filter {
             && self.staff.as_ref().is_none_or(|staff| actor.staff_id == *staff)
     }
 
-    /// Its two moments as places of a log, which is in the order of time.
+    /// The filter's two moments as places of a log, which is in the order of time.
     pub(super) async fn places(
         &self,
         store: &dyn Store,
@@ -88,20 +88,20 @@ async fn place_at(store: &dyn Store, among: &Streams, time: Timestamp) -> Result
     }
 }
 
-/// A page of changes, newest first, that were shown to the caller.
+/// A page of changes that were shown to the caller, newest first.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Changes<P> {
-    /// What they were shown to.
     pub page: P,
-    /// Where the next page begins: before this line; `None` on the last page.
+    /// The line before which the next page begins; `None` on the last page.
     pub next: Option<LinePlace>,
     /// The company's etag now.
     pub etag: Etag,
-    /// Which revision that is of.
+    /// The revision of that etag.
     pub marks: Marks,
 }
 
-/// Reads change logs: all of it is work that may take long.
+/// Reads change logs. All of this is long work.
 pub struct HistoryService {
     store: Arc<dyn Store>,
     snapshots: Arc<Snapshots>,
@@ -109,13 +109,13 @@ pub struct HistoryService {
 }
 
 impl HistoryService {
-    /// Reads changes from the store, the company itself from its snapshot.
+    /// Changes come from the store, the company itself from its snapshot.
     pub fn new(store: Arc<dyn Store>, snapshots: Arc<Snapshots>, long_work: Arc<LongWork>) -> Self {
         Self { store, snapshots, long_work }
     }
 
-    /// Shows the changes before a place (`None`: from the newest) to a page, newest first, until one is
-    /// not taken or enough were looked at; about `limit` are wanted.
+    /// Shows the changes before a place (`None`: from the newest on) to a page, newest first, until `take` refuses one
+    /// or enough lines were looked at. About `limit` changes are wanted.
     pub async fn list<P: Send + 'static>(
         &self,
         caller: &Caller,
@@ -135,7 +135,7 @@ impl HistoryService {
         let list = async move {
             let (etag, among) = (settings.etag(), Streams::one(&grant.stream()));
             let [from, until] = filter.places(&*store, &among).await?;
-            // Nothing that is newer than what the answer says of itself.
+            // No line is newer than the revision that the answer names.
             let newest = settings.revision.next();
             let mut below = below.or(until).map_or(newest, |place| place.revision.min(newest));
             let oldest = from.map_or(Revision(1), |place| place.revision);
@@ -161,8 +161,7 @@ impl HistoryService {
         self.long_work.run(caller.actor.key_id.as_ref(), deadline, list).await
     }
 
-    /// What is shown of one change, and what the company is at now; `revision` is that which the change
-    /// made.
+    /// Shows the change that made `revision`, with the marks of the company now.
     pub async fn get<T: Send + 'static>(
         &self,
         caller: &Caller,
@@ -198,7 +197,7 @@ pub(super) fn is_explained(error: &Error) -> bool {
     }
 }
 
-/// An error with the changes that are in the way, where it is about such.
+/// Adds to an error the changes that are in the way, if it is about such changes.
 pub(super) async fn explained(
     store: &dyn Store,
     grant: &Grant,
@@ -231,7 +230,7 @@ pub(super) async fn explained(
     }
 }
 
-/// What the caller has seen: of the company's settings as a whole, or of one thing.
+/// The etag that the caller knows, of the settings as a whole or of one thing.
 fn expected(ask: &Ask) -> Option<(Option<Subject>, &Etag)> {
     match ask {
         Ask::Steps { etag: Some(etag), .. }
@@ -245,7 +244,7 @@ fn expected(ask: &Ask) -> Option<(Option<Subject>, &Etag)> {
     }
 }
 
-/// Names what changed since the etag was read: goes back until the etag fits.
+/// Names the changes since the etag was read: goes back until the etag fits.
 async fn mismatch(
     store: &dyn Store,
     grant: &Grant,
@@ -281,14 +280,14 @@ async fn mismatch(
         if hashed > MOST_HASHED {
             break;
         }
-        // Others may look at it meanwhile.
+        // Lets other tasks run.
         yield_now().await;
     }
-    // An etag that it never had blames nobody.
+    // If the thing never had the etag, no change is named.
     Error::EtagMismatch { what, was_its: false, since: Vec::new() }
 }
 
-/// How many rows the etag of something is made of.
+/// How many rows the etag of a thing is made from.
 fn hashed_rows(settings: &Settings, subject: Option<&Subject>) -> usize {
     match subject {
         Some(Subject::Catalog(catalog)) => settings.entries(*catalog).len(),
@@ -310,7 +309,7 @@ async fn touching(
     let (mut found, mut below) = (Vec::new(), None);
     let among = Streams::one(&grant.stream());
     let named: HashSet<&str> = fields.iter().map(String::as_str).collect();
-    // `customer_tags/tag_1` of `customer_tags/tag_1.name`.
+    // The part `customer_tags/tag_1` of `customer_tags/tag_1.name`.
     let of_fields = fields.iter().filter_map(|field| field.rsplit_once('.'));
     let places: HashSet<&str> = of_fields.map(|(place, _)| place).collect();
     loop {
@@ -349,18 +348,18 @@ fn shortened(name: &str) -> String {
     }
 }
 
-/// What a change did, in a line for people.
+/// A summary of a change in one line, for people.
 pub fn summary(deltas: &[Delta]) -> String {
     let (mut parts, mut reordered) = (Vec::new(), HashSet::new());
     for delta in deltas {
         if let Some((catalog, ..)) = delta.ranks() {
-            // Many moves make one order.
+            // Many moves make one new order.
             if reordered.insert(catalog) {
                 parts.push(format!("reordered {catalog}"));
             }
             continue;
         }
-        // Those that are only counted need no words.
+        // Further things are only counted, so they need no words.
         if parts.len() >= MAX_SUMMARIZED {
             parts.push(String::new());
             continue;

@@ -194,9 +194,10 @@ impl KeysService {
         }
     }
 
-    /// Shows the changes of one key, or of all keys, to a page: newest first, before the given place, and only changes
-    /// that the filter takes and that lie within the caller's restrictions. Ends when `take` refuses a change, or enough
-    /// lines were looked at. Returns the page, and the place before which to go on; `None` at the end. This is long work.
+    /// Shows the changes of one key, or of all keys, to a page: newest first, before the given place, and only
+    /// changes that the filter takes and that lie within the caller's restrictions. Ends when `take` refuses a
+    /// change, or enough lines were looked at. Returns the page, and the place before which to go on; `None` at the
+    /// end. This is long work.
     pub async fn changes_within<P: Send + 'static>(
         &self,
         caller: &Caller,

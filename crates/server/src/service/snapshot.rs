@@ -150,8 +150,8 @@ impl Snapshots {
     /// The company's snapshot, at most as old as the freshness bound, and at least as new as the revision that the
     /// caller knows; `None` if there is no such company.
     ///
-    /// While the store does not answer, the snapshot may be older, and its marks say so. If the revision that
-    /// the caller knows does not arrive within a moment, the error is UNAVAILABLE.
+    /// While the store does not answer, the snapshot may be older, and its marks say so. If the revision that the
+    /// caller knows does not arrive within a moment, the error is UNAVAILABLE.
     pub async fn get(&self, grant: &Grant) -> Result<Option<ServedSnapshot>> {
         if let Some(fresh) = self.get_at_once(grant, self.clock.monotonic()) {
             return Ok(Some(fresh));

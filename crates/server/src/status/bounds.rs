@@ -1,5 +1,5 @@
-//! The parts of a status, cut to the sizes that every client accepts. All statuses of this service are made
-//! here, so none can be too large, for texts of any length.
+//! The parts of a status, cut to the sizes that every client accepts. All statuses of this service are made here, so
+//! none can be too large, for texts of any length.
 
 use std::{borrow::Cow, collections::BTreeMap, convert::Infallible, time::Duration};
 
@@ -14,8 +14,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::DOMAIN;
 use crate::catalog::error::Violation;
 
-/// The most bytes of a status as gRPC sends it. The message is sent twice: with percent signs, and among the
-/// details in base64. gRPC's C core begins to refuse at 8 KiB of headers, and other headers need some room.
+/// The most bytes of a status as gRPC sends it. The message is sent twice: with percent signs, and among the details in
+/// base64. gRPC's C core begins to refuse at 8 KiB of headers, and other headers need some room.
 pub const MOST_SENT: usize = 7 * 1_024;
 
 /// The most bytes of a status in the head of an answer over gRPC-Web. nginx takes heads of four KiB, unless it is
@@ -107,8 +107,8 @@ fn in_base64(bytes: usize) -> usize {
     bytes.div_ceil(3) * 4
 }
 
-/// The text, without its middle if it is much longer than this many bytes. The end stays, because errors say
-/// there what to do, and parsers name line and column there.
+/// The text, without its middle if it is much longer than this many bytes. The end stays, because errors say there what
+/// to do, and parsers name line and column there.
 fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return Cow::Borrowed(text);

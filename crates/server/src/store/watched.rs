@@ -1,7 +1,7 @@
-//! A store that takes note of damage: of whatever is stored and cannot be understood.
+//! A store that takes note of damage: of stored data that cannot be understood.
 //!
-//! Each place is logged once, in the words of `verify`, every meeting is counted, and `/readyz` says how many places
-//! there are. Knows nothing of what is done about it.
+//! Each damaged place is logged once, in the words of `verify`. Every read of damaged data is counted, and `/readyz`
+//! shows the number of places. This file does not know what is done about the damage.
 
 use std::{
     collections::BTreeSet,
@@ -32,10 +32,10 @@ use crate::{
     telemetry::{DAMAGE, DAMAGED_PLACES},
 };
 
-/// Places that are remembered at most; damage elsewhere is counted alone.
+/// The most places that are remembered. Damage in further places is only counted.
 const MOST_PLACES: usize = 100;
 
-/// The part that is damaged.
+/// The part of the data that is damaged.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Database,
@@ -58,7 +58,7 @@ impl Part {
         }
     }
 
-    /// The words of `verify` for it.
+    /// The damage in the words of `verify`.
     const fn problem(self) -> &'static str {
         match self {
             Self::Database => "it cannot be read",
@@ -71,7 +71,7 @@ impl Part {
     }
 }
 
-/// The damage that was met since the start.
+/// The damage that was read since the start.
 #[derive(Default)]
 pub struct Damages(Mutex<BTreeSet<(Part, String)>>);
 
@@ -97,7 +97,7 @@ impl Damages {
         answer
     }
 
-    /// The same for what is damaged among the rows of a list.
+    /// Takes note of the damaged rows in a list.
     fn note_rows<T, P>(
         &self,
         part: Part,
@@ -118,7 +118,7 @@ impl Damages {
         is_new
     }
 
-    /// A line for operators, which names nobody's data, where damage was met.
+    /// A line for operators, if damage was read. It names nobody's data.
     pub fn summary(&self) -> Option<String> {
         let places = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
         let many = match places {
@@ -133,20 +133,20 @@ impl Damages {
     }
 }
 
-/// A store behind which damage is noted.
+/// A store whose damage is noted.
 pub struct Watched {
     inner: Arc<dyn Store>,
     damages: Arc<Damages>,
 }
 
 impl Watched {
-    /// Notes what is met from now on.
+    /// Takes note of damage in all later reads.
     pub fn new(inner: Arc<dyn Store>, damages: Arc<Damages>) -> Self {
         Self { inner, damages }
     }
 }
 
-/// Which log that is.
+/// The log that these streams have.
 fn log_of(among: &Streams) -> (Part, &str) {
     match among.among() {
         Among::One(stream) if stream.kind() == StreamKind::KEY => (Part::KeyHistory, stream.id()),
@@ -408,7 +408,7 @@ impl Meta for Watched {
     }
 
     async fn structural_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        // They are asked for to be told, and told by whoever asks.
+        // Faults are only read to be reported, and the caller reports them.
         self.inner.structural_faults(limit).await
     }
 }

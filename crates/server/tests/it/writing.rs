@@ -1,5 +1,5 @@
-//! The rules of every write of every stream: it waits for its turn, plans again after a conflict until its deadline, and
-//! looks up a commit that did not report its result.
+//! The rules of every write of every stream: it waits for earlier writes, plans again after a conflict until its
+//! deadline, and looks up a commit that did not report its result.
 
 use std::time::Duration;
 

@@ -290,12 +290,12 @@ fn create_business(sent: &Envelope<CreateBusinessRequest>) -> Result<Ask> {
     Ok(one_step(Step::CreateBusiness { id, patch }))
 }
 
-/// A page of a company's locations, behind the name and the id of the last one before it.
+/// A page of a company's locations, behind the name and the id of the last location of the page before.
 fn businesses(
     settings: &Settings,
     (asked, after, show_archived): (Asked, Option<(String, String)>, bool),
 ) -> Result<ListBusinessesResponse> {
-    // They are in the order of their names, and then of their ids.
+    // The locations are in the order of their names, and then of their ids.
     let is_after = |held: &&Held| {
         let place = (held.name.as_str(), held.id.as_str());
         after.as_ref().is_none_or(|(name, id)| place > (name, id))
@@ -311,14 +311,15 @@ fn businesses(
     Ok(ListBusinessesResponse { businesses, next_page_token })
 }
 
-/// Refuses a location that says of itself that it is another one.
+/// Refuses a location in a message whose ids differ from the request's.
 fn same_ids(sent: Option<&Business>, id: &str, company: &str) -> Result<()> {
     let Some(sent) = sent else { return Ok(()) };
     same_id("business.id", &sent.id, id)?;
     same_id("business.company_id", &sent.company_id, company)
 }
 
-/// A repeated request must find the company that it made, so its id follows from the request's.
+/// The id of a new company. A repeated request must find the company that it made, so the id follows from the
+/// request id if there is one.
 fn new_company_id(caller: &Caller, request_id: Option<&RequestId>) -> Result<CompanyId> {
     let id = match (&caller.actor.key_id, request_id) {
         (Some(key), Some(request_id)) => {

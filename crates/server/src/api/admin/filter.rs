@@ -1,4 +1,4 @@
-//! The filters of lists, of entries and of companies: the language of AIP-160, as far as these lists need it.
+//! The filters of lists of entries and companies: the part of AIP-160's language that these lists need.
 
 use std::cell::LazyCell;
 
@@ -8,15 +8,14 @@ use crate::catalog::{
     text::Name,
 };
 
-/// The most conditions of a filter: each is looked at for every entry.
+/// The most conditions of a filter. Each condition is checked for every row.
 const MOST_CONDITIONS: usize = 20;
-/// The most bytes of a filter: so many names, as long as they may be.
+/// The most bytes of a filter: enough for that many names of the greatest length.
 pub(crate) const MOST_FILTER_BYTES: usize = 16 << 10;
 
-/// A condition on a row.
 enum Condition {
     State(State),
-    /// The name has the fold key in it, or the id begins with the text.
+    /// The name contains the fold key, or the id begins with the text.
     Text {
         key: String,
         text: String,
@@ -28,12 +27,12 @@ enum Condition {
 /// A word of a filter, and whether it stood in quotation marks.
 type Word = (String, bool);
 
-/// Conditions that a row must meet, all of them.
+/// Conditions, all of which a row must meet.
 #[derive(Default)]
 pub(super) struct Filter(Vec<Condition>);
 
 impl Filter {
-    /// Whether it says which states are shown: then archived rows are not left out.
+    /// Whether the filter names the states to show. Then archived rows are not left out.
     pub(super) fn names_a_state(&self) -> bool {
         self.0.iter().any(|condition| matches!(condition, Condition::State(_)))
     }
@@ -49,12 +48,12 @@ impl Filter {
         })
     }
 
-    /// Whether it takes every row.
+    /// Whether every row meets the filter.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Takes a filter from outside.
+    /// Parses a filter from outside.
     pub(super) fn parse(filter: &str) -> Result<Self> {
         if filter.len() > MOST_FILTER_BYTES {
             let description = format!("must have at most {MOST_FILTER_BYTES} bytes");
@@ -80,9 +79,9 @@ impl Filter {
     }
 }
 
-/// Reads the first condition of some words, of which there is one. Answers the words after it too.
+/// Parses the first condition of the words, which are not empty. Returns the words behind it too.
 fn condition(words: &[Word]) -> Result<(Condition, &[Word])> {
-    // By the key that names are told apart with; what is no name has none.
+    // Names are compared by their fold keys. A text that is no name has none.
     let name = |value: &str| Name::parse("filter", value);
     let (condition, after) = match words {
         [(field, false), operator, (value, _), after @ ..] if is_operator(operator) => {
@@ -123,7 +122,7 @@ fn malformed() -> Error {
     Error::invalid("filter", "MALFORMED_FILTER", description)
 }
 
-/// Cuts a filter into words; what is in quotation marks is one word, marked by the flag.
+/// Cuts a filter into words. Text in quotation marks is one word, for which the flag is set.
 fn words(filter: &str) -> Option<Vec<Word>> {
     let mut words = Vec::new();
     let mut rest = filter.trim_start();
@@ -144,8 +143,8 @@ fn words(filter: &str) -> Option<Vec<Word>> {
     Some(words)
 }
 
-/// The text before the closing quotation mark, and the text after it. A backslash takes the meaning from a
-/// quotation mark or another backslash.
+/// The text before the closing quotation mark, and the text after it. A backslash stands before a quotation mark or a
+/// backslash that belongs to the text.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut word = String::new();
     let mut characters = text.chars();

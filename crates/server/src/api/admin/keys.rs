@@ -1,4 +1,4 @@
-//! Keys. A secret is in the one answer that makes it, and nowhere else.
+//! Keys. A secret stands only in the answer of the request that made it.
 
 use std::{collections::BTreeSet, mem::take, time::Instant};
 
@@ -40,7 +40,7 @@ const FIELDS: [&str; 7] =
 const DEFAULT_OVERLAP_SECONDS: i64 = 24 * 60 * 60;
 const MAX_OVERLAP_SECONDS: i64 = 30 * 24 * 60 * 60;
 
-/// The caller and the conditions of a write, as [`By`] borrows them.
+/// The caller and the conditions of a write, which [`By`] borrows.
 struct Writing {
     caller: Caller,
     request: Option<log::Request>,
@@ -266,7 +266,7 @@ fn state(key: &Key, now: Timestamp) -> State {
     }
 }
 
-/// Refuses a state that a key has neither before a change nor after it.
+/// Refuses a state that the key has neither before the change nor after it.
 fn same_state(sent: i32, own: &[State]) -> Result<()> {
     if sent == i32::from(State::Unspecified) || own.iter().any(|own| sent == i32::from(*own)) {
         return Ok(());
@@ -329,7 +329,7 @@ fn key_change(line: &Line, (before, after): (Option<&Key>, &Key)) -> KeyChange {
     }
 }
 
-/// What a request says of a key; `None` keeps what there is.
+/// The fields of a key in a request. `None` leaves a field as it is.
 #[derive(Clone, Default)]
 struct Patch {
     name: Option<Name>,
@@ -445,7 +445,7 @@ fn addresses(texts: &[String]) -> Result<Vec<IpNet>> {
     Ok(texts.iter().enumerate().map(parse).collect::<Result<_, Violation>>()?)
 }
 
-/// An IPv4 network that is written as IPv6 (::ffff:a.b.c.d), as what it is.
+/// An IPv4 network that is written as IPv6 (`::ffff:a.b.c.d`), as IPv4.
 fn canonical(net: IpNet) -> IpNet {
     let prefix = net.prefix_len().checked_sub(96).filter(|_| net.addr().is_ipv6());
     let same = prefix.and_then(|prefix| IpNet::new(net.addr().to_canonical(), prefix).ok());

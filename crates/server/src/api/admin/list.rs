@@ -1,4 +1,4 @@
-//! Listing entries: their order, and pages that stay at one revision.
+//! Listing entries: their order, and pages that all show one revision.
 
 use std::mem::take;
 
@@ -21,7 +21,7 @@ use crate::{
     service::settings::AsOf,
 };
 
-/// The orders of a list, by the field that they go by.
+/// The orders of a list, by field.
 pub(crate) const ORDERS: [(&str, Order); 4] = [
     ("position", Order::Position),
     ("name", Order::Name),
@@ -55,7 +55,7 @@ impl Query {
         })
     }
 
-    /// The entries that are listed, with their positions.
+    /// The entries that the query selects, with their positions.
     fn rows<'a>(&self, settings: &'a Settings, catalog: Catalog) -> Vec<(&'a Entry, i32)> {
         let mut rows: Vec<(&Entry, i32)> =
             convert::entries(settings, catalog).filter(|(entry, _)| self.takes(entry)).collect();
@@ -80,7 +80,7 @@ impl Query {
     }
 }
 
-/// A page of a list of entries. Its pages all show one revision, so that a place is a number of rows.
+/// A page of a list of entries. All pages of the list show one revision, so a place is a number of rows.
 pub(crate) struct Listing {
     query: Query,
     asked: Asked,
@@ -115,7 +115,7 @@ impl Listing {
         let total = rows.len();
         let mut page = self.asked.page();
         let rest = rows.into_iter().skip(self.offset);
-        // No more of them are made than there is room for.
+        // No more messages are made than fit on the page.
         let takes = |(entry, position)| page.takes(convert::entry_at(entry, position));
         let taken = rest.map(takes).take_while(|is_taken| *is_taken).count();
         let next = self.offset.saturating_add(taken);

@@ -1,10 +1,9 @@
-//! Pages of the management API's lists: how many rows are asked for and after which, and the tokens
-//! that say so.
+//! Pages of the management API's lists: the number of rows, the place after which the page begins, and the
+//! tokens that carry both.
 //!
-//! A token holds the place of the last row that was looked at, not a number of rows: what is added
-//! or archived in between neither doubles nor loses another row, and the page size may change. It is
-//! bound to the list and its arguments by a digest. (The compatible lists have page numbers instead,
-//! in `service/companies.rs`.)
+//! A token holds the place of the last row that was looked at, not a number of rows. So rows that are added or archived
+//! in between neither double nor hide another row, and the page size may change. A digest binds the token to the list
+//! and its arguments. (The compatible lists have page numbers instead, in `service/companies.rs`.)
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use prost::Message;
@@ -17,12 +16,12 @@ use crate::catalog::{
     time::Timestamp,
 };
 
-/// How many bytes of the digest are kept: enough, since a token gives nobody a right.
+/// The bytes of the digest that a token has. Nine are enough, since a token gives nobody a right.
 const DIGEST_BYTES: usize = 9;
-/// A page ends before the row with which its messages would have more bytes than that.
+/// The most bytes of a page's messages. The page ends before the row that would exceed them.
 pub(super) const MAX_PAGE_BYTES: usize = 2 << 20;
 
-/// The page sizes that a list takes.
+/// The page sizes that a list accepts.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
     pub(crate) most: u16,
@@ -30,11 +29,11 @@ pub(crate) struct Sizes {
     default: u16,
 }
 
-/// Companies, locations and keys.
+/// For companies, locations and keys.
 pub(crate) const ROWS: Sizes = Sizes { most: 500, default: 500 };
-/// Entries: a whole catalog.
+/// For entries: a whole catalog.
 pub(crate) const ENTRIES: Sizes = Sizes { most: 1_000, default: 1_000 };
-/// Lines of a change log.
+/// For the lines of a change log.
 pub(super) const CHANGES: Sizes = Sizes { most: 500, default: 100 };
 
 impl Sizes {
@@ -44,7 +43,7 @@ impl Sizes {
     }
 }
 
-/// Which page of a list is asked for.
+/// The page of a list that a request asks for.
 pub(crate) struct Asked {
     size: u16,
     digest: [u8; DIGEST_BYTES],
@@ -52,7 +51,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Takes the size and the token of a request for a page; `query` is the rest of the request.
+    /// Parses the size and the token of a request. `query` is the rest of the request.
     pub(crate) fn parse(
         method: &str,
         query: &impl Message,
@@ -90,13 +89,13 @@ impl Asked {
         String::from_utf8(place.to_vec()).map_err(|_| malformed())
     }
 
-    /// How many rows the page has at most.
+    /// The most rows of the page.
     pub(super) fn size(&self) -> u16 {
         self.size
     }
 
-    /// The place after which the page begins; none on the first page. `read` is given the words of
-    /// what [`Asked::token`] was given, the last of `words` with all that follows.
+    /// The place after which the page begins; none on the first page. `read` gets the words of the place that
+    /// [`Asked::token`] took. The last of `words` words holds all that follows.
     pub(crate) fn after<T>(
         &self,
         words: usize,
@@ -122,7 +121,7 @@ impl Asked {
         })
     }
 
-    /// The token of the page of a log before a line; empty where there is none.
+    /// The token of the page of a log before a line; empty if there is no such page.
     pub(super) fn before_token(&self, place: Option<LinePlace>) -> String {
         let token = |LinePlace { time, revision, of }| {
             self.token(&format!("{} {revision} {of}", time.as_micros()))
@@ -130,12 +129,12 @@ impl Asked {
         place.map(token).unwrap_or_default()
     }
 
-    /// An empty page, to be filled.
+    /// An empty page.
     pub(super) fn page<M>(&self) -> Page<M> {
         Page { rows: Vec::new(), most: self.size.into(), bytes: 0 }
     }
 
-    /// The page of the first of some rows, with the next one's token where there are more of them.
+    /// A page of the first rows, with the token of the next page if there are more rows.
     pub(super) fn cut<R, M: Message>(
         &self,
         rows: &[R],
@@ -149,7 +148,6 @@ impl Asked {
     }
 }
 
-/// A page while it is filled.
 pub(super) struct Page<M> {
     pub(super) rows: Vec<M>,
     most: usize,
@@ -157,8 +155,7 @@ pub(super) struct Page<M> {
 }
 
 impl<M: Message> Page<M> {
-    /// Takes one more row if there is room for it. The first one always fits, or a list would never
-    /// get past it.
+    /// Takes one more row if there is room for it. The first row always fits, or a list would never get past it.
     pub(super) fn takes(&mut self, row: M) -> bool {
         let bytes = self.bytes + row.encoded_len();
         let fits = self.rows.len() < self.most && (bytes <= MAX_PAGE_BYTES || self.rows.is_empty());
@@ -171,7 +168,7 @@ impl<M: Message> Page<M> {
 }
 
 impl<M> Page<M> {
-    /// Goes past a row that cannot be shown, if there is room for one more.
+    /// Skips a row that cannot be shown, if there is room for one more row.
     pub(super) fn passes(&mut self) -> bool {
         let fits = self.rows.len() < self.most;
         self.most -= usize::from(fits);
@@ -222,10 +219,10 @@ mod tests {
     #[test]
     fn a_page_ends_at_its_size_and_at_its_bytes() {
         let company = |bytes: usize| Company { id: "a".repeat(bytes), ..Default::default() };
-        // How many rows the page shows, and whether there are more.
+        // The number of rows on the page, and whether there are more.
         let cut = |size: i32, rows: &[usize]| {
             let mut page = asked("ListCompanies", false, (size, "")).unwrap().page();
-            // No bytes stand for a row that cannot be shown.
+            // 0 bytes stand for a row that cannot be shown.
             let takes = |bytes: &&usize| match **bytes {
                 0 => page.passes(),
                 bytes => page.takes(company(bytes)),

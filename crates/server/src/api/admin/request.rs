@@ -1,5 +1,5 @@
-//! The parts that methods of the management API have in common: the way of every read and every write, who acts,
-//! etags, request ids, dry runs, and which state is read.
+//! The parts that the methods of the management API share: the way of every read and every write, the caller, etags,
+//! request ids, dry runs, and the revision to read.
 
 use std::time::Instant;
 
@@ -37,10 +37,10 @@ use crate::{
     status::{grpc_status, quoted},
 };
 
-/// Says that an answer is that of an earlier request with the same id.
+/// The header of an answer that repeats the answer of an earlier request with the same id.
 const REPLAYED: &str = "idempotency-replayed";
 
-/// A request that is about one company.
+/// A request about one company.
 pub(super) trait OfCompany: Message {
     /// The company's id as it was sent.
     fn company_id(&self) -> &str;
@@ -57,17 +57,17 @@ pub(super) trait OfLog: Message {
 
 /// A request that writes.
 pub(super) trait Writes: Message {
-    /// The message's name, by which the log tells methods apart.
+    /// The message's name, which distinguishes methods in the log.
     const NAME: &'static str;
 
-    /// The request's id, to be taken out: the log compares requests without it.
+    /// The request's id, for taking it out: the log compares requests without their ids.
     fn request_id(&mut self) -> &mut String;
 
-    /// Whether the write is only tried.
+    /// Whether the write is a dry run.
     fn validate_only(&self) -> bool;
 }
 
-/// Implements the traits for messages that have the fields: a function cannot name a field of any message.
+/// Implements the traits for messages with these fields. A macro, since a function cannot name a field of any message.
 macro_rules! requests {
     (of a company: $($company:ident)+; of a log: $($log:ident)+; writes: $($write:ident)+) => {
         $(impl OfCompany for v1::$company {
@@ -115,9 +115,9 @@ requests! {
         UpdateCompanyRequest UpdateEntryRequest UpdateKeyRequest
 }
 
-/// A request taken apart: its message, and what came with it.
+/// A request in parts: its message and its metadata.
 pub(super) struct Envelope<M> {
-    /// Of a write without the request's id.
+    /// The message of a write has no request id any more.
     pub(super) message: M,
     request_id: String,
     metadata: MetadataMap,
@@ -131,12 +131,11 @@ impl<M> Envelope<M> {
         Self { message, request_id: String::new(), metadata, extensions }
     }
 
-    /// The caller.
     pub(super) fn caller(&self) -> Result<&Caller> {
         guard::caller(&self.extensions)
     }
 
-    /// Until when the request must be answered.
+    /// The moment by which the request must be answered.
     pub(super) fn deadline(&self) -> Result<Instant> {
         let deadline = self.extensions.get::<Deadline>().map(|deadline| deadline.0);
         let without = || Error::Internal(Cause::new("a method was reached without a deadline"));
@@ -151,7 +150,7 @@ impl<M> Envelope<M> {
         Ok(Some(text.trim()).filter(|text| !text.is_empty()))
     }
 
-    /// The etag that the caller has seen, from any of the fields or from `If-Match`.
+    /// The etag that the caller knows, from one of the fields or from `If-Match`.
     pub(super) fn etag(&self, fields: &[&str]) -> Result<Option<Etag>> {
         let header = self.header("if-match")?.filter(|tag| *tag != "*");
         one_etag(fields.iter().copied().chain(header))
@@ -173,7 +172,7 @@ impl<M: Writes> Envelope<M> {
         envelope
     }
 
-    /// The name that the caller gives the request, in its field or in `Idempotency-Key`.
+    /// The request id, from its field or from `Idempotency-Key`.
     pub(super) fn request_id(&self) -> Result<Option<RequestId>> {
         let parse = |id: &str| RequestId::parse("request_id", id);
         let field = Some(&*self.request_id).filter(|id| !id.is_empty()).map(parse).transpose()?;
@@ -187,7 +186,7 @@ impl<M: Writes> Envelope<M> {
         }
     }
 
-    /// The request as the log remembers it, where it has an id.
+    /// The request for the change log, if it has an id.
     pub(super) fn log_request(&self) -> Result<Option<log::Request>> {
         let id = self.request_id()?;
         let digest = || {
@@ -203,14 +202,14 @@ impl<M: Writes> Envelope<M> {
     }
 }
 
-/// One step, as it is asked for.
+/// A change of one step.
 pub(super) fn one_step(step: Step) -> Ask {
     Ask::Steps { etag: None, steps: vec![step], is_batch: false }
 }
 
 impl Admin {
-    /// Answers a request with what `show` makes of the company's settings. `asked` says which state of them, and what
-    /// of them.
+    /// Answers a request with the message that `show` makes of the company's settings. `asked` returns the revision to
+    /// read, and the arguments of `show`.
     pub(super) async fn read<M: OfCompany, A, T>(
         &self,
         request: Request<M>,
@@ -229,7 +228,7 @@ impl Admin {
         marked(read.await)
     }
 
-    /// Carries a request's write out, and answers with what `show` makes of the settings after it.
+    /// Makes the write of a request, and answers with the message that `show` makes of the settings after it.
     pub(super) async fn write<M: Writes + OfCompany, T>(
         &self,
         request: Request<M>,
@@ -244,7 +243,7 @@ impl Admin {
         written(made.await)
     }
 
-    /// The same for a company whose id is known.
+    /// Makes a write to this company.
     pub(super) async fn write_to<M: Writes, T>(
         &self,
         company: &CompanyId,
@@ -264,7 +263,7 @@ impl Admin {
     }
 }
 
-/// The one etag among what was sent; empty texts are none.
+/// The one etag among the sent texts. Empty texts count as none.
 pub(super) fn one_etag<'a>(sent: impl IntoIterator<Item = &'a str>) -> Result<Option<Etag>> {
     let mut found: Option<Etag> = None;
     for text in sent.into_iter().filter(|text| !text.is_empty()) {
@@ -278,7 +277,7 @@ pub(super) fn one_etag<'a>(sent: impl IntoIterator<Item = &'a str>) -> Result<Op
     Ok(found)
 }
 
-/// The catalog of a collection's name.
+/// The catalog with this collection name.
 pub(super) fn catalog(collection: &str) -> Result<Catalog> {
     Catalog::parse(collection).ok_or_else(|| {
         let names = Catalog::ALL.map(Catalog::as_str);
@@ -290,7 +289,7 @@ pub(super) fn catalog(collection: &str) -> Result<Catalog> {
     })
 }
 
-/// Refuses the etag of something that is only to be made.
+/// Refuses the etag of a thing that does not exist yet.
 pub(super) fn refuse_etag(field: &str, etag: &str, hint: &str) -> Result<()> {
     if etag.is_empty() {
         return Ok(());
@@ -299,7 +298,7 @@ pub(super) fn refuse_etag(field: &str, etag: &str, hint: &str) -> Result<()> {
     Err(Error::invalid(field, "NO_ETAG_YET", description))
 }
 
-/// Refuses an id within what is to be made: it is the request itself that gives one.
+/// Refuses an id within a new thing: the request itself has a field for it.
 pub(super) fn id_of_new(field: &str, sent: &str, asked: &str, parameter: &str) -> Result<()> {
     if asked.is_empty() && !sent.is_empty() {
         let description = format!("is not taken from there: give the new id as {parameter}");
@@ -308,7 +307,7 @@ pub(super) fn id_of_new(field: &str, sent: &str, asked: &str, parameter: &str) -
     same_id(field, sent, asked)
 }
 
-/// Refuses an id within a resource that differs from the one that the request is about.
+/// Refuses an id within a resource that differs from the id of the request.
 pub(super) fn same_id(field: &str, sent: &str, own: &str) -> Result<()> {
     if sent.is_empty() || own.is_empty() || sent == own {
         return Ok(());
@@ -329,7 +328,7 @@ pub(super) fn revision(number: i64) -> Result<Revision> {
     })
 }
 
-/// Which state to read.
+/// The revision to read.
 pub(super) fn as_of(number: i64, read_time: Option<prost_types::Timestamp>) -> Result<AsOf> {
     match (number, read_time) {
         (0, None) => Ok(AsOf::Now),
@@ -366,7 +365,7 @@ pub(super) fn line_filter(sent: &impl OfLog) -> Result<Filter> {
     Ok(Filter { subject: None, key: key.transpose()?, staff: staff.transpose()?, from, until })
 }
 
-/// A moment in a request: of the years that RFC 3339 can write.
+/// A moment in a request, within the years that RFC 3339 can write.
 pub(super) fn moment(field: &str, time: prost_types::Timestamp) -> Result<Timestamp, Violation> {
     const END_OF_YEAR_9999: i64 = 253_402_300_799;
     let is_written =
@@ -378,13 +377,13 @@ pub(super) fn moment(field: &str, time: prost_types::Timestamp) -> Result<Timest
     Ok(Timestamp::from_micros(time.seconds * 1_000_000 + i64::from(time.nanos / 1_000)))
 }
 
-/// The fields that a request changes: those of its mask, or those that it has.
+/// The fields that a request changes: those of its mask, or without a mask those that it has.
 pub(super) struct Mask<'a> {
     paths: Option<&'a [String]>,
 }
 
 impl<'a> Mask<'a> {
-    /// Takes a mask of these fields, or of all of them (`*`).
+    /// Parses a mask of these fields, or of all of them (`*`).
     pub(super) fn parse(mask: Option<&'a FieldMask>, known: &[&str]) -> Result<Self> {
         let paths = mask.map(|mask| &mask.paths[..]).filter(|paths| !paths.is_empty());
         let is_known = |path: &&String| *path != "*" && !known.contains(&path.as_str());
@@ -396,7 +395,7 @@ impl<'a> Mask<'a> {
         Ok(Self { paths })
     }
 
-    /// Whether the field is to be changed.
+    /// Whether the request changes the field.
     pub(super) fn takes(&self, field: &str, is_present: bool) -> bool {
         match self.paths {
             None => is_present,
@@ -404,7 +403,7 @@ impl<'a> Mask<'a> {
         }
     }
 
-    /// The field's new value, made from what was sent (nothing counts as empty).
+    /// The field's new value, made from the sent one. A missing value counts as empty.
     pub(super) fn take<T: Clone + Default, U>(
         &self,
         field: &str,
@@ -418,7 +417,7 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// The answer to a write: marked, where it is a repeated one.
+/// The answer to a write, with its revision and the mark of a repeated request.
 pub(super) fn written<T>(result: Result<(Written, T)>) -> Result<Response<T>, Status> {
     let token = result.as_ref().ok().and_then(|(written, _)| written.token);
     let mut response = repeatable(result.map(|(written, message)| (written.repeated, message)))?;
@@ -431,7 +430,7 @@ pub(super) fn written<T>(result: Result<(Written, T)>) -> Result<Response<T>, St
     Ok(response)
 }
 
-/// The same with whether it is a repeated one.
+/// The answer to a write, with the mark if the request was repeated.
 pub(super) fn repeatable<T>(result: Result<(bool, T)>) -> Result<Response<T>, Status> {
     let (repeated, message) = result.map_err(|error| grpc_status(&error))?;
     let mut response = Response::new(message);

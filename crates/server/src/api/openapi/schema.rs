@@ -124,8 +124,8 @@ impl Schemas {
         free.unwrap_or_else(|| unreachable!("numbers do not end"))
     }
 
-    /// The schema of a message without the fields `given`, which the path has. A service that is not strict also
-    /// takes them in the body.
+    /// The schema of a message without the fields `given`, which the path has. A service that is not strict
+    /// also takes them in the body.
     fn object(
         &mut self,
         message: &MessageDescriptor,

@@ -1,7 +1,7 @@
 //! The logs, and the statements about them.
 //!
-//! Part 0 of a revision is the change that made it; the parts after it are requests that found
-//! nothing to change, and are looked up by their ids alone.
+//! Part 0 of a revision is the change that made it. The parts after it are requests that found nothing to change, which
+//! are looked up only by their ids.
 
 use async_trait::async_trait;
 use tokio_postgres::{Row, types::ToSql};
@@ -98,7 +98,7 @@ impl Log for PostgresStore {
         found.transpose()
     }
 
-    // Empty lines too.
+    // Includes empty lines.
     async fn log(
         &self,
         stream: &Stream,
@@ -145,7 +145,7 @@ impl Log for PostgresStore {
                 self.pool.query(&sql, &values).await?
             }
             Among::All(kind) => {
-                // The kind as it stands in its index.
+                // The kind is a literal, so that the partial index for it can be used.
                 let such = format!(
                     "changes WHERE stream_kind = '{}'
                      AND (time, stream_id, revision) >= ($4::bigint, $5::text, $6::bigint)
@@ -164,7 +164,7 @@ impl Log for PostgresStore {
         rows.iter().map(line).collect()
     }
 
-    // Halves the revisions among which it is, from all of them to one.
+    // Halves the range of revisions, from all of them to one.
     async fn revision_at(&self, stream: &Stream, time: Timestamp) -> Result<Option<Revision>> {
         let sql = "WITH RECURSIVE search (low, high) AS (
                        SELECT 0::bigint, (SELECT revision FROM changes WHERE stream_kind = $1 AND stream_id = $2
@@ -182,8 +182,8 @@ impl Log for PostgresStore {
     }
 }
 
-/// A statement for the lines among such rows, in that order, until their bodies have many bytes. The sizes come from
-/// where a large body is found, so none is read that is not answered.
+/// A statement for the lines among such rows, in that order, until their bodies have [`MOST_READ_BYTES`]. Sizes are
+/// known without reading large bodies, so no body is read that is not answered.
 fn lines(such: &str, order: &str, limit: &str) -> String {
     format!(
         "SELECT {LINE} FROM
@@ -193,8 +193,8 @@ fn lines(such: &str, order: &str, limit: &str) -> String {
     )
 }
 
-/// Part 0 makes the revision; a request that found nothing to change takes the next part. A conflict where the key
-/// already used the request id.
+/// Appends a line. Part 0 makes the revision. A request that found nothing to change gets the next part. Returns a
+/// conflict if the key already used the request id.
 pub(super) fn append(stream: &Stream, line: &Line) -> Write {
     const CHANGE: &str = "INSERT INTO changes
                (stream_kind, stream_id, revision, part, time, actor_key_id, actor_staff_id, address, request_scope,

@@ -1,7 +1,7 @@
-//! The logs, and the statements about them. Each runs inside a transaction that its caller began.
+//! The logs, and the statements about them. Each statement runs inside a transaction of its caller.
 //!
-//! Part 0 of a revision is the change that made it; the parts after it are requests that found
-//! nothing to change, and are looked up by their ids alone.
+//! Part 0 of a revision is the change that made it. The parts after it are requests that found nothing to change, which
+//! are looked up only by their ids.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params, params, types::ValueRef};
@@ -29,7 +29,7 @@ use crate::{
 #[async_trait]
 impl Log for SqliteStore {
     async fn commit(&self, lines: &[(&Stream, &Line)], live: Option<&KeyId>) -> Result<()> {
-        // Before the one thread that writes, so that it has less to do.
+        // The lines are encoded here and not in the thread that writes, so that the thread has less to do.
         let commits = lines.iter().map(|(stream, line)| Commit::of(stream, (*line).clone()));
         let commits = commits.collect::<Result<Vec<_>>>()?;
         let live = live.cloned();
@@ -97,7 +97,7 @@ impl Log for SqliteStore {
     }
 }
 
-/// Reads lines of a log, until their bodies have many bytes.
+/// Reads lines of a log, until their bodies have [`MOST_READ_BYTES`].
 fn collect_lines<T>(
     mut rows: rusqlite::Rows<'_>,
     read: impl Fn(&Row<'_>) -> Result<T>,
@@ -112,7 +112,7 @@ fn collect_lines<T>(
     Ok(lines)
 }
 
-/// Empty lines too.
+/// The lines of a log, including empty ones.
 fn log(
     tx: &Connection,
     stream: &Stream,
@@ -154,8 +154,8 @@ fn log_before(
             collect_lines(rows.map_err(failure)?, line)
         }
         Among::All(kind) => {
-            // The kind as it stands in its index, which is the only one for this: of itself SQLite takes the primary key
-            // for the kind, and sorts all of its lines.
+            // The kind is a literal, so that the partial index can be used, which is named too: by itself SQLite would
+            // use the primary key for the kind, and sort all of its lines.
             let kind = kind.name;
             let sql = format!(
                 "SELECT * FROM changes INDEXED BY changes_of_{kind}s_by_time
@@ -182,7 +182,7 @@ fn log_before(
     }
 }
 
-/// Halves the revisions among which it is, from all of them to one.
+/// Halves the range of revisions, from all of them to one.
 fn revision_at(tx: &Connection, stream: &Stream, time: Timestamp) -> Result<Option<Revision>> {
     let sql = "WITH RECURSIVE search (low, high) AS (
                    SELECT 0, (SELECT revision FROM changes WHERE stream_kind = ?1 AND stream_id = ?2
@@ -199,7 +199,7 @@ fn revision_at(tx: &Connection, stream: &Stream, time: Timestamp) -> Result<Opti
     Ok(collect(rows.map_err(failure)?, |row| revision(row, "revision"))?.pop())
 }
 
-/// The end of the log, empty lines left out.
+/// The last revision of the log. Empty lines do not count.
 pub(super) fn end(tx: &Connection, stream: &Stream) -> Result<Revision> {
     let sql = "SELECT revision FROM changes WHERE stream_kind = ?1 AND stream_id = ?2 AND part = 0
                ORDER BY revision DESC LIMIT 1";
@@ -237,8 +237,8 @@ fn logged_request(
     Ok(found.into_iter().next())
 }
 
-/// Part 0 makes the revision; a request that found nothing to change takes the next part. A conflict where the key
-/// already used the request id.
+/// Appends a line. Part 0 makes the revision. A request that found nothing to change gets the next part. Returns a
+/// conflict if the key already used the request id.
 pub(super) fn append(tx: &Connection, commit: &Commit) -> Result<()> {
     let Commit { stream, line, subjects, body } = commit;
     let sql = "INSERT INTO changes
