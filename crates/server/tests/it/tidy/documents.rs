@@ -56,6 +56,7 @@ fn a_reason_in_a_document_is_one_that_there_is() {
     // Names of other things have the same form, most of all those of environment variables.
     const OTHERS: &[&str] = &[
         "CARGO_TARGET_DIR",
+        "CLICOLOR_FORCE",
         "FS_IOC_SHUTDOWN",
         "NODE_EXTRA_CA_CERTS",
         "NO_COLOR",
