@@ -38,6 +38,7 @@ use crate::{
 pub mod api_key;
 pub(crate) mod credential;
 mod known;
+pub mod sessions;
 
 /// The most keys and addresses that are remembered. Beyond that, the least used are forgotten.
 const MAX_CACHED_KEYS: usize = 100_000;
@@ -213,6 +214,24 @@ impl Authenticator {
         }
     }
 
+    /// The holder of a key for a person who showed this secret of it, or who came by a link: within the same limits as
+    /// requests with the key.
+    fn admit_person(
+        &self,
+        key: &Key,
+        secret: Option<&SecretDigest>,
+        address: IpAddr,
+    ) -> Result<Holder> {
+        let now = self.clock.now();
+        key.admit(now, address, secret.unwrap_or(&key.secret))?;
+        let usage = self.usage_of(&key.id);
+        check(&usage.limiter, Limit::Key)?;
+        usage.last_used.store(now.as_micros(), Ordering::Relaxed);
+        let mut holder = key.holder();
+        holder.actor.address = Some(address.to_canonical());
+        Ok(holder)
+    }
+
     fn admit(&self, known: &CachedKey, address: IpAddr, digest: &SecretDigest) -> Result<Holder> {
         let now = self.clock.now();
         known.key.admit(now, address, digest)?;
@@ -291,13 +310,17 @@ impl Authenticator {
         let Some(key) = self.store.key_by_secret(&digest).await? else {
             return Ok(None);
         };
-        let new_usage = || Ok::<_, Infallible>(Arc::new(self.new_usage()));
-        let usage = self.usages.get_or_insert_with(&key.id, new_usage);
-        let usage = usage.unwrap_or_else(|never| match never {});
+        let usage = self.usage_of(&key.id);
         let holder = key.holder();
         let cached = Arc::new(CachedKey { key, holder, stamp, usage });
         self.keys.insert(digest, cached.clone());
         Ok(Some(cached))
+    }
+
+    fn usage_of(&self, id: &KeyId) -> Arc<Usage> {
+        let new_usage = || Ok::<_, Infallible>(Arc::new(self.new_usage()));
+        let usage = self.usages.get_or_insert_with(id, new_usage);
+        usage.unwrap_or_else(|never| match never {})
     }
 
     fn new_usage(&self) -> Usage {

@@ -19,6 +19,7 @@ pub mod place;
 pub mod plan;
 pub mod replay;
 mod rows;
+pub mod session;
 pub mod settings;
 pub mod stream;
 pub mod text;

@@ -18,6 +18,7 @@ use crate::catalog::{
     id::{BusinessId, CompanyId, EntryId, KeyId},
     key::{Key, KeySecrets, SecretDigest},
     log::{Line, LoggedRequest, RequestId},
+    session::{Session, SignInLink},
     settings::Settings,
     stream::{LineFilter, LinePlace, Stream, Streams},
     time::Timestamp,
@@ -33,7 +34,7 @@ pub mod watched;
 pub(crate) const MOST_READ_BYTES: usize = 2 << 20;
 
 /// Which of the unreleased schemas of number 1 this is. A store of another one is refused, as nothing is moved.
-const LAYOUT: i64 = 4;
+const LAYOUT: i64 = 5;
 const OTHER_LAYOUT: &str = "is of another program from before the first release, and nothing of it is moved: make a new \
                             one, and load into it what that program exports";
 
@@ -254,6 +255,42 @@ pub trait Uses {
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
 }
 
+/// Sessions of people in the console and the links that begin one. Part of no log.
+#[async_trait]
+pub trait Sessions {
+    /// Adds a session of a key that is there. Along with it ends the one that it takes the place of, and forgets what
+    /// has expired by its time of creation and those of the key's sessions beyond [`MOST_SESSIONS`] that were used
+    /// longest ago. With a link, only if this is there and has not expired, and the link is used up: else
+    /// [`StoreError::Conflict`], nothing written.
+    ///
+    /// [`MOST_SESSIONS`]: crate::catalog::session::MOST_SESSIONS
+    async fn begin_session(
+        &self,
+        session: &Session,
+        in_place_of: Option<&SecretDigest>,
+        by_link: Option<&SecretDigest>,
+    ) -> Result<(), StoreError>;
+
+    /// The session of that id, expired or not.
+    async fn session(&self, id: &SecretDigest) -> Result<Option<Session>, StoreError>;
+
+    /// The sessions of a key, those first that were used last; at most `limit`.
+    async fn sessions(&self, key: &KeyId, limit: u32) -> Result<Vec<Session>, StoreError>;
+
+    /// Remembers when the session's person was active; passed over where there is no such session. Never moves back.
+    async fn touch_session(&self, id: &SecretDigest, time: Timestamp) -> Result<(), StoreError>;
+
+    /// Ends a session; passed over where there is no such session.
+    async fn end_session(&self, id: &SecretDigest) -> Result<(), StoreError>;
+
+    /// Adds a link to a key that is there, and forgets those that have expired by `now` and those of the key
+    /// beyond [`MOST_LINKS`](crate::catalog::session::MOST_LINKS) that expire first.
+    async fn add_link(&self, link: &SignInLink, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The link of that id, expired or not, if it was not used.
+    async fn link(&self, id: &SecretDigest) -> Result<Option<SignInLink>, StoreError>;
+}
+
 /// The store as a whole.
 #[async_trait]
 pub trait Meta {
@@ -291,11 +328,14 @@ pub struct Facts {
 
 /// An engine: all families together. A caller that uses one family may take that trait alone.
 pub trait Store:
-    Companies + Log + Checkpoints + Keys + Uses + Meta + Send + Sync + 'static
+    Companies + Log + Checkpoints + Keys + Uses + Sessions + Meta + Send + Sync + 'static
 {
 }
 
-impl<T: Companies + Log + Checkpoints + Keys + Uses + Meta + Send + Sync + 'static> Store for T {}
+impl<T: Companies + Log + Checkpoints + Keys + Uses + Sessions + Meta + Send + Sync + 'static> Store
+    for T
+{
+}
 
 /// A key with the coarse time of its last use, or the id of a key that cannot be read.
 pub type KeyRow = Listed<(Key, Option<Timestamp>), KeyId>;

@@ -154,3 +154,27 @@ CREATE TABLE key_uses (
     key_id         TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES keys (id),
     last_used_time BIGINT  NOT NULL
 );
+
+-- People who are signed in to the console. Part of no log: a session says who acts, and what is done is in the logs.
+CREATE TABLE console_sessions (
+    -- SHA-256 of the token, which itself is kept nowhere.
+    id           BYTEA   NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    key_id       TEXT COLLATE "C" NOT NULL REFERENCES keys (id),
+    -- The secret of the key that was shown; NULL: a link was used.
+    secret       BYTEA   CHECK (length(secret) = 32),
+    created_time BIGINT  NOT NULL,
+    seen_time    BIGINT  NOT NULL,
+    expires_time BIGINT  NOT NULL
+);
+
+CREATE INDEX console_sessions_by_key ON console_sessions (key_id, seen_time);
+
+-- Links that sign in once.
+CREATE TABLE console_links (
+    -- SHA-256 of the token, which itself is kept nowhere.
+    id           BYTEA   NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    key_id       TEXT COLLATE "C" NOT NULL REFERENCES keys (id),
+    expires_time BIGINT  NOT NULL
+);
+
+CREATE INDEX console_links_by_key ON console_links (key_id, expires_time);

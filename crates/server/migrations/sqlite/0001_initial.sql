@@ -16,7 +16,7 @@ CREATE TABLE meta (
 ) STRICT;
 
 INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version)
-VALUES (1, 1, 1, 4, 1, 1);
+VALUES (1, 1, 1, 5, 1, 1);
 
 CREATE TABLE companies (
     id                    TEXT    NOT NULL PRIMARY KEY,
@@ -167,3 +167,27 @@ CREATE TABLE key_uses (
     key_id         TEXT    NOT NULL PRIMARY KEY REFERENCES keys (id),
     last_used_time INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- People who are signed in to the console. Part of no log: a session says who acts, and what is done is in the logs.
+CREATE TABLE console_sessions (
+    -- SHA-256 of the token, which itself is kept nowhere.
+    id           BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    key_id       TEXT NOT NULL REFERENCES keys (id),
+    -- The secret of the key that was shown; NULL: a link was used.
+    secret       BLOB    CHECK (length(secret) = 32),
+    created_time INTEGER NOT NULL,
+    seen_time    INTEGER NOT NULL,
+    expires_time INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX console_sessions_by_key ON console_sessions (key_id, seen_time);
+
+-- Links that sign in once.
+CREATE TABLE console_links (
+    -- SHA-256 of the token, which itself is kept nowhere.
+    id           BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    key_id       TEXT NOT NULL REFERENCES keys (id),
+    expires_time INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX console_links_by_key ON console_links (key_id, expires_time);

@@ -17,6 +17,7 @@ mod meta;
 mod notices;
 mod pool;
 mod schema;
+mod sessions;
 mod target;
 mod tls;
 

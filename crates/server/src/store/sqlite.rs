@@ -24,6 +24,7 @@ mod log;
 mod meta;
 mod readers;
 mod schema;
+mod sessions;
 mod source;
 mod writer;
 

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{
     CheckpointRow, Checkpoints, Companies, CompanyRow, Facts, KeyRow, Keys, Listed, Log, Meta,
-    Notice, PlanFamily, Store, StoreError, Unreadable, Uses,
+    Notice, PlanFamily, Sessions, Store, StoreError, Unreadable, Uses,
 };
 use crate::{
     catalog::{
@@ -25,6 +25,7 @@ use crate::{
         id::{BusinessId, CompanyId, EntryId, KeyId},
         key::{Key, KeySecrets, SecretDigest},
         log::{Line, LoggedRequest, RequestId},
+        session::{Session, SignInLink},
         settings::Settings,
         stream::{Among, LineFilter, LinePlace, Stream, StreamKind, Streams},
         time::Timestamp,
@@ -44,6 +45,7 @@ enum Part {
     History,
     Keys,
     KeyHistory,
+    Sessions,
 }
 
 impl Part {
@@ -55,6 +57,7 @@ impl Part {
             Self::History => "history",
             Self::Keys => "keys",
             Self::KeyHistory => "key_history",
+            Self::Sessions => "sessions",
         }
     }
 
@@ -67,6 +70,7 @@ impl Part {
             Self::History => "its change log cannot be read",
             Self::Keys => "they cannot be read",
             Self::KeyHistory => "their log cannot be read",
+            Self::Sessions => "they cannot be read",
         }
     }
 }
@@ -382,6 +386,43 @@ impl Keys for Watched {
 impl Uses for Watched {
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
         self.damages.note(Part::Keys, "keys", self.inner.touch_keys(uses).await)
+    }
+}
+
+#[async_trait]
+impl Sessions for Watched {
+    async fn begin_session(
+        &self,
+        session: &Session,
+        in_place_of: Option<&SecretDigest>,
+        by_link: Option<&SecretDigest>,
+    ) -> Result<(), StoreError> {
+        let begun = self.inner.begin_session(session, in_place_of, by_link).await;
+        self.damages.note(Part::Sessions, "sessions", begun)
+    }
+
+    async fn session(&self, id: &SecretDigest) -> Result<Option<Session>, StoreError> {
+        self.damages.note(Part::Sessions, "sessions", self.inner.session(id).await)
+    }
+
+    async fn sessions(&self, key: &KeyId, limit: u32) -> Result<Vec<Session>, StoreError> {
+        self.damages.note(Part::Sessions, "sessions", self.inner.sessions(key, limit).await)
+    }
+
+    async fn touch_session(&self, id: &SecretDigest, time: Timestamp) -> Result<(), StoreError> {
+        self.damages.note(Part::Sessions, "sessions", self.inner.touch_session(id, time).await)
+    }
+
+    async fn end_session(&self, id: &SecretDigest) -> Result<(), StoreError> {
+        self.damages.note(Part::Sessions, "sessions", self.inner.end_session(id).await)
+    }
+
+    async fn add_link(&self, link: &SignInLink, now: Timestamp) -> Result<(), StoreError> {
+        self.damages.note(Part::Sessions, "sessions", self.inner.add_link(link, now).await)
+    }
+
+    async fn link(&self, id: &SecretDigest) -> Result<Option<SignInLink>, StoreError> {
+        self.damages.note(Part::Sessions, "sessions", self.inner.link(id).await)
     }
 }
 

@@ -20,13 +20,14 @@ use customer_settings_server::{
         id::{BusinessId, CompanyId, EntryId, KeyId},
         key::{Key, KeySecrets, SecretDigest},
         log::{Line, LoggedRequest, RequestId},
+        session::{Session, SignInLink},
         settings::Settings,
         stream::{LineFilter, LinePlace, Stream, Streams},
         time::Timestamp,
     },
     store::{
         CheckpointRow, Checkpoints, Companies, CompanyRow, Facts, KeyRow, Keys, Log, Meta, Notice,
-        PlanFamily, Store, StoreError, Uses,
+        PlanFamily, Sessions, Store, StoreError, Uses,
     },
 };
 use tokio::sync::mpsc;
@@ -376,6 +377,42 @@ impl Uses for Probe {
         let ids = uses.iter().map(|(id, _)| id.clone()).collect();
         self.touched.lock().unwrap().push(ids);
         self.write().await?.touch_keys(uses).await
+    }
+}
+
+#[async_trait]
+impl Sessions for Probe {
+    async fn begin_session(
+        &self,
+        session: &Session,
+        in_place_of: Option<&SecretDigest>,
+        by_link: Option<&SecretDigest>,
+    ) -> Result<(), StoreError> {
+        self.write().await?.begin_session(session, in_place_of, by_link).await
+    }
+
+    async fn session(&self, id: &SecretDigest) -> Result<Option<Session>, StoreError> {
+        self.ask().await?.session(id).await
+    }
+
+    async fn sessions(&self, key: &KeyId, limit: u32) -> Result<Vec<Session>, StoreError> {
+        self.ask().await?.sessions(key, limit).await
+    }
+
+    async fn touch_session(&self, id: &SecretDigest, time: Timestamp) -> Result<(), StoreError> {
+        self.write().await?.touch_session(id, time).await
+    }
+
+    async fn end_session(&self, id: &SecretDigest) -> Result<(), StoreError> {
+        self.write().await?.end_session(id).await
+    }
+
+    async fn add_link(&self, link: &SignInLink, now: Timestamp) -> Result<(), StoreError> {
+        self.write().await?.add_link(link, now).await
+    }
+
+    async fn link(&self, id: &SecretDigest) -> Result<Option<SignInLink>, StoreError> {
+        self.ask().await?.link(id).await
     }
 }
 

@@ -1,0 +1,291 @@
+//! People in the console: a key's secret, or a link that works once, becomes a session, and a session becomes the key's
+//! holder, judged anew each time.
+//!
+//! Knows no cookie and no page. Tokens have 256 random bits; only their SHA-256 is stored.
+
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Authenticator, api_key};
+use crate::{
+    catalog::{
+        access::{Coverage, Holder, Scope},
+        error::{Cause, Error, Kind, Result},
+        id::KeyId,
+        key::{Key, SecretDigest},
+        session::{Session, SignInLink},
+        time::Timestamp,
+    },
+    clock::Clock,
+    store::{Store, StoreError},
+};
+
+/// A link that nobody uses stops working after two days.
+const LINK_SECONDS: i64 = 48 * 3_600;
+/// A person's activity is written down at most this often.
+const SEEN_STEP_SECONDS: i64 = 300;
+/// The sessions of a key that its holder is shown.
+const MOST_SHOWN: u32 = 20;
+
+/// How long sessions last.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Without any activity, in seconds.
+    pub idle_seconds: i64,
+    /// In all, in seconds.
+    pub most_seconds: i64,
+}
+
+/// The token of a session or of a link, for the one moment when it is handed out. `Debug` shows nothing.
+pub struct Token(SecretString);
+
+impl Token {
+    fn generate() -> Result<Self> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random)
+            .map_err(|error| Error::Internal(Cause::new(format!("no randomness: {error}"))))?;
+        Ok(Self(URL_SAFE_NO_PAD.encode(random).into()))
+    }
+
+    /// The token itself.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    fn digest(&self) -> SecretDigest {
+        api_key::digest(self.expose())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// A person who is signed in.
+pub struct SignedIn {
+    /// The holder of the key, at the person's address.
+    pub holder: Holder,
+    /// The key's name, by which people know who is signed in.
+    pub name: String,
+    session: Session,
+}
+
+impl SignedIn {
+    /// Whether the key has all these scopes, by their names in the contract.
+    pub fn has_scopes<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> bool {
+        let scopes = &self.holder.rights.scopes;
+        names.into_iter().all(|name| Scope::named(name).is_some_and(|scope| scopes.contains(scope)))
+    }
+
+    /// Whether the key covers every company, also those made later.
+    pub fn covers_all(&self) -> bool {
+        self.holder.rights.coverage == Coverage::All
+    }
+
+    /// The ids of the companies that the key names; none where it covers all.
+    pub fn company_ids(&self) -> Vec<String> {
+        match &self.holder.rights.coverage {
+            Coverage::All => Vec::new(),
+            Coverage::Only(ids) => ids.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// The key's id.
+    pub fn key_id(&self) -> &str {
+        self.session.key_id.as_str()
+    }
+}
+
+/// A session as its person is shown it.
+pub struct Shown {
+    /// The name by which the session is ended; no secret.
+    pub id: String,
+    /// When it began.
+    pub created_time: Timestamp,
+    /// When the person was last active, to about five minutes.
+    pub seen_time: Timestamp,
+    /// Whether a link began it.
+    pub by_link: bool,
+    /// Whether it is the session that asks.
+    pub is_own: bool,
+}
+
+/// Begins, judges and ends sessions.
+pub struct Sessions {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    authenticator: Arc<Authenticator>,
+    terms: Terms,
+}
+
+impl Sessions {
+    /// Over the keys of an authenticator, within its limits.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        authenticator: Arc<Authenticator>,
+        terms: Terms,
+    ) -> Self {
+        Self { store, clock, authenticator, terms }
+    }
+
+    /// Signs in with the secret of a key. The session that the browser had before ends.
+    pub async fn sign_in(&self, secret: &str, from: IpAddr, before: Option<&str>) -> Result<Token> {
+        let secret = secret.trim();
+        let value = format!("Bearer {secret}");
+        let values = std::iter::once(value.as_bytes());
+        let mut key_id = None;
+        let found = |id: &KeyId| key_id = Some(id.clone());
+        self.authenticator.authenticate(values, from, found).await?;
+        let key_id = key_id.ok_or(Error::UnknownKey)?;
+        self.begin(key_id, Some(api_key::digest(secret)), before, None).await
+    }
+
+    /// Signs in with the token of a link, which is used up by it. `None`: it was used before, or its time is over.
+    pub async fn sign_in_by_link(
+        &self,
+        link: &str,
+        from: IpAddr,
+        before: Option<&str>,
+    ) -> Result<Option<Token>> {
+        let Some(found) = self.link(link, from).await? else { return Ok(None) };
+        let by = Some(found.id);
+        match self.begin(found.key_id, None, before, by).await {
+            // Somebody else was faster.
+            Err(Error::UnknownKey) => Ok(None),
+            begun => begun.map(Some),
+        }
+    }
+
+    /// The name of the key that a link signs in with, without using the link up.
+    pub async fn link_is_for(&self, link: &str, from: IpAddr) -> Result<Option<String>> {
+        let Some(link) = self.link(link, from).await? else { return Ok(None) };
+        Ok(self.store.key(&link.key_id).await?.map(|(key, _)| key.name.to_string()))
+    }
+
+    async fn link(&self, link: &str, from: IpAddr) -> Result<Option<SignInLink>> {
+        let found = self.store.link(&api_key::digest(link)).await?;
+        let Some(link) = found.filter(|link| self.clock.now() < link.expires_time) else {
+            self.authenticator.limit_unknown(from)?;
+            return Ok(None);
+        };
+        let Some((key, _)) = self.store.key(&link.key_id).await? else { return Ok(None) };
+        self.authenticator.admit_person(&key, None, from)?;
+        Ok(Some(link))
+    }
+
+    async fn begin(
+        &self,
+        key_id: KeyId,
+        secret: Option<SecretDigest>,
+        before: Option<&str>,
+        by_link: Option<SecretDigest>,
+    ) -> Result<Token> {
+        let token = Token::generate()?;
+        let now = self.clock.now();
+        let session = Session {
+            id: token.digest(),
+            key_id,
+            secret,
+            created_time: now,
+            seen_time: now,
+            expires_time: now.plus_seconds(self.terms.most_seconds),
+        };
+        let before = before.map(api_key::digest);
+        match self.store.begin_session(&session, before.as_ref(), by_link.as_ref()).await {
+            Err(StoreError::Conflict) => Err(Error::UnknownKey),
+            begun => begun.map(|()| token).map_err(Into::into),
+        }
+    }
+
+    /// The person of a session's token, if it lasts still and its key may be used. `is_active`: whether the person
+    /// did something, and not the page by itself.
+    pub async fn look(
+        &self,
+        token: &str,
+        from: IpAddr,
+        is_active: bool,
+    ) -> Result<Option<SignedIn>> {
+        let Some(session) = self.store.session(&api_key::digest(token)).await? else {
+            self.authenticator.limit_unknown(from)?;
+            return Ok(None);
+        };
+        let now = self.clock.now();
+        let idle_until = session.seen_time.plus_seconds(self.terms.idle_seconds);
+        if now >= session.expires_time.min(idle_until) {
+            return Ok(None);
+        }
+        let Some((key, _)) = self.store.key(&session.key_id).await? else { return Ok(None) };
+        if session.secret.is_some_and(|shown| key.secrets().all(|secret| secret != shown)) {
+            return Ok(None);
+        }
+        let holder = match self.authenticator.admit_person(&key, session.secret.as_ref(), from) {
+            Ok(holder) => holder,
+            Err(Error::RevokedKey | Error::ExpiredKey { .. } | Error::RotatedSecret { .. }) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if is_active && now >= session.seen_time.plus_seconds(SEEN_STEP_SECONDS) {
+            self.store.touch_session(&session.id, now).await?;
+        }
+        Ok(Some(SignedIn { holder, name: key.name.to_string(), session }))
+    }
+
+    /// Ends the session of a token.
+    pub async fn end(&self, token: &str) -> Result<()> {
+        Ok(self.store.end_session(&api_key::digest(token)).await?)
+    }
+
+    /// The sessions of the person's key, those first that were used last.
+    pub async fn list(&self, of: &SignedIn) -> Result<Vec<Shown>> {
+        let sessions = self.store.sessions(&of.session.key_id, MOST_SHOWN).await?;
+        let shown = |session: Session| Shown {
+            id: URL_SAFE_NO_PAD.encode(session.id.0),
+            created_time: session.created_time,
+            seen_time: session.seen_time,
+            by_link: session.secret.is_none(),
+            is_own: session.id == of.session.id,
+        };
+        Ok(sessions.into_iter().map(shown).collect())
+    }
+
+    /// Ends a session of the person's key, by the name that [`Sessions::list`] gives it.
+    pub async fn end_listed(&self, of: &SignedIn, id: &str) -> Result<()> {
+        let bytes = URL_SAFE_NO_PAD.decode(id).ok().and_then(|bytes| bytes.try_into().ok());
+        let Some(id) = bytes.map(SecretDigest) else { return Ok(()) };
+        let listed = self.store.session(&id).await?;
+        if listed.is_some_and(|session| session.key_id == of.session.key_id) {
+            self.store.end_session(&id).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a link that signs in once with a key: for those who might as well rotate the key, which is to say who may
+    /// write keys, and whose own key does not do less than this one.
+    pub async fn make_link(&self, by: &Holder, key_id: &str) -> Result<Token> {
+        let caller = by.clone().permitted(&[Scope::KeysWrite])?;
+        let id = KeyId::parse("id", key_id)?;
+        let is_within = |key: &Key| {
+            caller.actor.key_id.as_ref() == Some(&key.id) || key.lies_within(&caller).is_ok()
+        };
+        let found = self.store.key(&id).await?.map(|(key, _)| key).filter(is_within);
+        let key = found.ok_or_else(|| caller.absent(Kind::Key, id.as_str()))?;
+        let now = self.clock.now();
+        key.check_usable(now)?;
+        let token = Token::generate()?;
+        let expires_time = now.plus_seconds(LINK_SECONDS);
+        let link = SignInLink { id: token.digest(), key_id: key.id, expires_time };
+        self.store.add_link(&link, now).await?;
+        Ok(token)
+    }
+
+    /// The id of the key that has this secret.
+    pub async fn key_of(&self, secret: &api_key::Secret) -> Result<Option<KeyId>> {
+        Ok(self.store.key_by_secret(&secret.digest()).await?.map(|key| key.id))
+    }
+}

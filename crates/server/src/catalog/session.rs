@@ -1,0 +1,37 @@
+//! Sessions of people in the console, and the links that begin one. Their secrets never come here: both are known by
+//! the SHA-256 of what the browser holds.
+
+use super::{id::KeyId, key::SecretDigest, time::Timestamp};
+
+/// The sessions of a key that are kept; one more ends the one that was used longest ago.
+pub const MOST_SESSIONS: u32 = 50;
+/// The links of a key that are kept; one more takes the oldest away.
+pub const MOST_LINKS: u32 = 10;
+
+/// A person who is signed in with a key, in one browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The digest of the session's token.
+    pub id: SecretDigest,
+    /// The key that the person has.
+    pub key_id: KeyId,
+    /// The secret that was shown: the session ends with it. `None` where a link was used.
+    pub secret: Option<SecretDigest>,
+    /// When it began.
+    pub created_time: Timestamp,
+    /// When the person was last active, coarsely.
+    pub seen_time: Timestamp,
+    /// When it ends in any case; the moment itself is outside.
+    pub expires_time: Timestamp,
+}
+
+/// A link that signs in once with a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignInLink {
+    /// The digest of the link's token.
+    pub id: SecretDigest,
+    /// The key.
+    pub key_id: KeyId,
+    /// When it stops working; the moment itself is outside.
+    pub expires_time: Timestamp,
+}

@@ -1,0 +1,123 @@
+//! Sessions of the console and the links that begin one.
+
+use async_trait::async_trait;
+use tokio_postgres::Row;
+
+use super::{
+    PostgresStore,
+    columns::{Result, digest, text, time, value},
+    error::damaged,
+    pool::Write,
+};
+use crate::{
+    catalog::{
+        id::KeyId,
+        key::SecretDigest,
+        session::{MOST_LINKS, MOST_SESSIONS, Session, SignInLink},
+        time::Timestamp,
+    },
+    store::{Sessions, StoreError, count_write},
+};
+
+#[async_trait]
+impl Sessions for PostgresStore {
+    async fn begin_session(
+        &self,
+        session: &Session,
+        in_place_of: Option<&SecretDigest>,
+        by_link: Option<&SecretDigest>,
+    ) -> Result<()> {
+        let now = session.created_time.as_micros();
+        let used = by_link.map(|link| {
+            let sql = "DELETE FROM console_links WHERE id = $1 AND expires_time > $2";
+            Write::new(sql, StoreError::Conflict).bind(link.0.to_vec()).bind(now)
+        });
+        let sql = "WITH ended AS (
+                       DELETE FROM console_sessions WHERE expires_time <= $4 OR id = $7 OR id IN
+                       (SELECT id FROM console_sessions WHERE key_id = $2 ORDER BY seen_time DESC, id OFFSET $8))
+                   INSERT INTO console_sessions (id, key_id, secret, created_time, seen_time, expires_time)
+                   VALUES ($1, $2, $3, $4, $5, $6)";
+        let begun = Write::new(sql, StoreError::Conflict)
+            .bind(session.id.0.to_vec())
+            .bind(session.key_id.to_string())
+            .bind(session.secret.map(|secret| secret.0.to_vec()))
+            .bind(now)
+            .bind(session.seen_time.as_micros())
+            .bind(session.expires_time.as_micros())
+            .bind(in_place_of.map(|old| old.0.to_vec()))
+            .bind(i64::from(MOST_SESSIONS - 1));
+        let outcome = self.pool.write(used.into_iter().chain([begun]).collect()).await;
+        count_write(&outcome);
+        outcome
+    }
+
+    async fn session(&self, id: &SecretDigest) -> Result<Option<Session>> {
+        let sql = "SELECT * FROM console_sessions WHERE id = $1";
+        let rows = self.pool.query(sql, &[&id.0.as_slice()]).await?;
+        rows.first().map(session_of).transpose()
+    }
+
+    async fn sessions(&self, key: &KeyId, limit: u32) -> Result<Vec<Session>> {
+        let sql =
+            "SELECT * FROM console_sessions WHERE key_id = $1 ORDER BY seen_time DESC, id LIMIT $2";
+        let rows = self.pool.query(sql, &[&key.as_str(), &i64::from(limit)]).await?;
+        rows.iter().map(session_of).collect()
+    }
+
+    async fn touch_session(&self, id: &SecretDigest, time: Timestamp) -> Result<()> {
+        let sql = "UPDATE console_sessions SET seen_time = greatest(seen_time, $2) WHERE id = $1";
+        let touched = self.pool.query(sql, &[&id.0.as_slice(), &time.as_micros()]).await;
+        let outcome = touched.map(drop);
+        count_write(&outcome);
+        outcome
+    }
+
+    async fn end_session(&self, id: &SecretDigest) -> Result<()> {
+        let sql = "DELETE FROM console_sessions WHERE id = $1";
+        let outcome = self.pool.query(sql, &[&id.0.as_slice()]).await.map(drop);
+        count_write(&outcome);
+        outcome
+    }
+
+    async fn add_link(&self, link: &SignInLink, now: Timestamp) -> Result<()> {
+        let sql = "WITH ended AS (
+                       DELETE FROM console_links WHERE expires_time <= $4 OR id IN
+                       (SELECT id FROM console_links WHERE key_id = $2 ORDER BY expires_time DESC, id OFFSET $5))
+                   INSERT INTO console_links (id, key_id, expires_time) VALUES ($1, $2, $3)";
+        let added = Write::new(sql, StoreError::Conflict)
+            .bind(link.id.0.to_vec())
+            .bind(link.key_id.to_string())
+            .bind(link.expires_time.as_micros())
+            .bind(now.as_micros())
+            .bind(i64::from(MOST_LINKS - 1));
+        let outcome = self.pool.write(vec![added]).await;
+        count_write(&outcome);
+        outcome
+    }
+
+    async fn link(&self, id: &SecretDigest) -> Result<Option<SignInLink>> {
+        let sql = "SELECT * FROM console_links WHERE id = $1";
+        let rows = self.pool.query(sql, &[&id.0.as_slice()]).await?;
+        let read = |row: &Row| {
+            Ok(SignInLink {
+                id: SecretDigest(digest(row, "id")?),
+                key_id: KeyId::parse("key_id", &text(row, "key_id")?)?,
+                expires_time: time(row, "expires_time")?,
+            })
+        };
+        rows.first().map(read).transpose()
+    }
+}
+
+fn session_of(row: &Row) -> Result<Session> {
+    let secret: Option<&[u8]> = value(row, "secret")?;
+    let secret = secret.map(|secret| secret.try_into().map(SecretDigest).map_err(damaged));
+    Ok(Session {
+        id: SecretDigest(digest(row, "id")?),
+        key_id: KeyId::parse("key_id", &text(row, "key_id")?)?,
+        secret: secret.transpose()?,
+        created_time: time(row, "created_time")?,
+        seen_time: time(row, "seen_time")?,
+        expires_time: time(row, "expires_time")?,
+    })
+}

@@ -1,0 +1,141 @@
+//! Sessions of the console and the links that begin one. Each statement runs inside a transaction that its caller began.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Row, params};
+
+use super::{
+    SqliteStore,
+    columns::{Result, collect, text, time},
+    failure,
+};
+use crate::{
+    catalog::{
+        id::KeyId,
+        key::SecretDigest,
+        session::{MOST_LINKS, MOST_SESSIONS, Session, SignInLink},
+        time::Timestamp,
+    },
+    store::{Sessions, StoreError},
+};
+
+#[async_trait]
+impl Sessions for SqliteStore {
+    async fn begin_session(
+        &self,
+        session: &Session,
+        in_place_of: Option<&SecretDigest>,
+        by_link: Option<&SecretDigest>,
+    ) -> Result<()> {
+        let (session, old, link) = (session.clone(), in_place_of.copied(), by_link.copied());
+        let begin = move |tx: &Connection| begin(tx, &session, old, link);
+        self.writer.write(begin).await
+    }
+
+    async fn session(&self, id: &SecretDigest) -> Result<Option<Session>> {
+        let id = *id;
+        self.readers.read(move |tx| session(tx, &id)).await
+    }
+
+    async fn sessions(&self, key: &KeyId, limit: u32) -> Result<Vec<Session>> {
+        let key = key.clone();
+        self.readers.read(move |tx| sessions(tx, &key, limit)).await
+    }
+
+    async fn touch_session(&self, id: &SecretDigest, time: Timestamp) -> Result<()> {
+        let id = *id;
+        let sql = "UPDATE console_sessions SET seen_time = max(seen_time, ?2) WHERE id = ?1";
+        self.writer.write(move |tx| run(tx, sql, params![id.0, time.as_micros()]).map(drop)).await
+    }
+
+    async fn end_session(&self, id: &SecretDigest) -> Result<()> {
+        let id = *id;
+        let sql = "DELETE FROM console_sessions WHERE id = ?1";
+        self.writer.write(move |tx| run(tx, sql, params![id.0]).map(drop)).await
+    }
+
+    async fn add_link(&self, link: &SignInLink, now: Timestamp) -> Result<()> {
+        let link = link.clone();
+        self.writer.write(move |tx| add_link(tx, &link, now)).await
+    }
+
+    async fn link(&self, id: &SecretDigest) -> Result<Option<SignInLink>> {
+        let id = *id;
+        self.readers.read(move |tx| link(tx, &id)).await
+    }
+}
+
+fn begin(
+    tx: &Connection,
+    session: &Session,
+    old: Option<SecretDigest>,
+    link: Option<SecretDigest>,
+) -> Result<()> {
+    let (key, now) = (session.key_id.as_str(), session.created_time.as_micros());
+    if let Some(link) = link {
+        let sql = "DELETE FROM console_links WHERE id = ?1 AND expires_time > ?2";
+        if run(tx, sql, params![link.0, now])? == 0 {
+            return Err(StoreError::Conflict);
+        }
+    }
+    let sql = "DELETE FROM console_sessions WHERE expires_time <= ?1 OR id = ?2 OR id IN
+               (SELECT id FROM console_sessions WHERE key_id = ?3 ORDER BY seen_time DESC, id LIMIT -1 OFFSET ?4)";
+    run(tx, sql, params![now, old.map(|old| old.0), key, MOST_SESSIONS - 1])?;
+    let sql =
+        "INSERT INTO console_sessions (id, key_id, secret, created_time, seen_time, expires_time)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let secret = session.secret.map(|secret| secret.0);
+    let (seen, expires) = (session.seen_time.as_micros(), session.expires_time.as_micros());
+    run(tx, sql, params![session.id.0, key, secret, now, seen, expires]).map(drop)
+}
+
+fn session(tx: &Connection, id: &SecretDigest) -> Result<Option<Session>> {
+    let sql = "SELECT * FROM console_sessions WHERE id = ?1";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    Ok(collect(statement.query([id.0]).map_err(failure)?, session_of)?.pop())
+}
+
+fn sessions(tx: &Connection, key: &KeyId, limit: u32) -> Result<Vec<Session>> {
+    let sql =
+        "SELECT * FROM console_sessions WHERE key_id = ?1 ORDER BY seen_time DESC, id LIMIT ?2";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    collect(statement.query(params![key.as_str(), limit]).map_err(failure)?, session_of)
+}
+
+fn add_link(tx: &Connection, link: &SignInLink, now: Timestamp) -> Result<()> {
+    let key = link.key_id.as_str();
+    let sql = "DELETE FROM console_links WHERE expires_time <= ?1 OR id IN
+               (SELECT id FROM console_links WHERE key_id = ?2 ORDER BY expires_time DESC, id LIMIT -1 OFFSET ?3)";
+    run(tx, sql, params![now.as_micros(), key, MOST_LINKS - 1])?;
+    let sql = "INSERT INTO console_links (id, key_id, expires_time) VALUES (?1, ?2, ?3)";
+    run(tx, sql, params![link.id.0, key, link.expires_time.as_micros()]).map(drop)
+}
+
+fn link(tx: &Connection, id: &SecretDigest) -> Result<Option<SignInLink>> {
+    let sql = "SELECT * FROM console_links WHERE id = ?1";
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    let rows = statement.query([id.0]).map_err(failure)?;
+    let read = |row: &Row<'_>| {
+        Ok(SignInLink {
+            id: SecretDigest(row.get("id").map_err(failure)?),
+            key_id: KeyId::parse("key_id", &text(row, "key_id")?)?,
+            expires_time: time(row, "expires_time")?,
+        })
+    };
+    Ok(collect(rows, read)?.pop())
+}
+
+fn session_of(row: &Row<'_>) -> Result<Session> {
+    let secret: Option<[u8; 32]> = row.get("secret").map_err(failure)?;
+    Ok(Session {
+        id: SecretDigest(row.get("id").map_err(failure)?),
+        key_id: KeyId::parse("key_id", &text(row, "key_id")?)?,
+        secret: secret.map(SecretDigest),
+        created_time: time(row, "created_time")?,
+        seen_time: time(row, "seen_time")?,
+        expires_time: time(row, "expires_time")?,
+    })
+}
+
+fn run(tx: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
+    tx.prepare_cached(sql).and_then(|mut sql| sql.execute(parameters)).map_err(failure)
+}
