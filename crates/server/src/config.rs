@@ -47,6 +47,10 @@ pub struct Config {
     pub metrics_allow: Vec<IpNet>,
     /// Origins whose pages may call; `*` is any.
     pub cors_origins: Vec<String>,
+    /// The address at which people and programs find this server.
+    pub public_url: Option<PublicUrl>,
+    /// The web console.
+    pub console: Console,
     /// Whether an `Authorization` of base64 without a scheme word is a credential.
     pub accept_bare_base64: bool,
     /// The greatest age of cached data, in milliseconds.
@@ -61,6 +65,67 @@ pub struct Config {
     pub access_log: bool,
     /// Limits.
     pub limits: Limits,
+}
+
+/// The web console.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Console {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// For a session without any activity, in days.
+    pub idle_days: u32,
+    /// For a session in all, in days.
+    pub session_days: u32,
+}
+
+/// The address of this server as others see it: scheme, host and perhaps a path, without a slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    /// Whether it begins with `https`.
+    pub is_https: bool,
+    /// The host in lower case, with its port if that is not the scheme's own.
+    pub host: String,
+    /// The path; empty or beginning with a slash.
+    pub path: String,
+}
+
+impl PublicUrl {
+    /// Reads a URL without user, query and fragment.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let is_https = match scheme {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let path = path.trim_end_matches('/');
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+        let own_port = if is_https { ":443" } else { ":80" };
+        let authority: http::uri::Authority = host.parse().ok()?;
+        if host.contains('@') || !path.bytes().all(is_plain) {
+            return None;
+        }
+        let host = authority.as_str().to_ascii_lowercase();
+        let host = host.strip_suffix(own_port).unwrap_or(&host).to_owned();
+        Some(Self { is_https, host, path: path.to_owned() })
+    }
+
+    /// Scheme and host, as browsers send it in `Origin`.
+    pub fn origin(&self) -> String {
+        let scheme = if self.is_https { "https" } else { "http" };
+        format!("{scheme}://{}", self.host)
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = "it must be the address that people use, such as https://settings.example.com or \
+                     https://example.com/settings";
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(wrong))
+    }
 }
 
 /// A PostgreSQL database, and the limits of its use.
@@ -274,12 +339,14 @@ fn defaults() -> Value {
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The range of each number that makes sense.
-const RANGES: [(&str, u64, u64); 22] = [
+const RANGES: [(&str, u64, u64); 24] = [
     ("database.pool_size", 1, 1_000),
     ("database.connect_timeout_ms", 1, DAY_MS),
     ("database.statement_timeout_ms", 1, DAY_MS),
     ("freshness_ms", 1, DAY_MS),
     ("max_stale_ms", 0, DAY_MS),
+    ("console.idle_days", 1, 3_650),
+    ("console.session_days", 1, 3_650),
     ("limits.body_bytes", 1, 1 << 30),
     ("limits.bodies_bytes", 64 << 10, 1 << 40),
     // hyper cannot read heads with less than 8 KiB.

@@ -9,10 +9,14 @@ use prost_reflect::DynamicMessage;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use self::bounds::Parts;
-use crate::catalog::error::{Error, Kind, MOST_NAMED, Past, Violation};
+use self::{
+    bounds::Parts,
+    details::{metadata, violations},
+};
+use crate::catalog::error::{Error, Violation};
 
 mod bounds;
+mod details;
 mod documented;
 
 pub(crate) use bounds::quoted;
@@ -392,26 +396,6 @@ fn rendered(error: &Error) -> tonic::Status {
     Parts { code, message, reason, metadata, violations, retry, headers }.into_status()
 }
 
-fn violations(error: &Error) -> Vec<Violation> {
-    match error {
-        Error::Invalid(violations) => violations.clone(),
-        Error::RequestIdReused { .. } => {
-            vec![Violation::new("request_id", error.reason(), error.to_string())]
-        }
-        Error::InBatch { index, error } => match &**error {
-            Error::Invalid(violations) => {
-                let within = |violation: &Violation| Violation {
-                    field: format!("changes[{index}].{}", violation.field),
-                    ..violation.clone()
-                };
-                violations.iter().map(within).collect()
-            }
-            _ => vec![],
-        },
-        _ => vec![],
-    }
-}
-
 /// An error of a request that reached no method, in the form of gRPC.
 pub fn request_status(error: &RequestError) -> tonic::Status {
     let parts = Parts {
@@ -424,61 +408,6 @@ pub fn request_status(error: &RequestError) -> tonic::Status {
         headers: error.headers(),
     };
     parts.into_status()
-}
-
-fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
-    if let Error::InBatch { index, error } = error {
-        let mut pairs = metadata(error);
-        pairs.insert("index", index.to_string());
-        return pairs;
-    }
-    let pairs: Vec<(&str, String)> = match error {
-        Error::AddressNotAllowed { address } => vec![("address", address.clone())],
-        Error::MissingScope { scopes } => {
-            let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-            vec![("scope", names.join(","))]
-        }
-        Error::NotCovered { kind, id }
-        | Error::NotFound { kind, id }
-        | Error::IdTaken { kind, id } => {
-            vec![("kind", kind.to_string()), ("id", id.clone())]
-        }
-        Error::SecretTaken { holder: Some(id) } => vec![("id", id.to_string())],
-        Error::NameTaken { catalog, name, holder } => {
-            vec![
-                ("catalog", catalog.to_string()),
-                ("name", name.clone()),
-                ("id", holder.to_string()),
-            ]
-        }
-        Error::TooMany { what, most } => vec![("what", what.clone()), ("limit", most.to_string())],
-        Error::EtagMismatch { what, since, .. } => {
-            let mut pairs = past(since);
-            pairs.push(("what", what.clone()));
-            pairs
-        }
-        Error::ChangedSince { fields, since, .. } => {
-            let mut pairs = past(since);
-            pairs.push(("fields", fields[..fields.len().min(MOST_NAMED)].join(",")));
-            pairs
-        }
-        Error::RequestIdReused { request_id } => vec![("request_id", request_id.clone())],
-        Error::Contended { kind, id, revision } => {
-            let name = if *kind == Kind::Key { "key_id" } else { "company_id" };
-            vec![(name, id.clone()), ("revision", revision.to_string())]
-        }
-        _ => vec![],
-    };
-    pairs.into_iter().collect()
-}
-
-/// The revisions that block the request, with their authors, newest first.
-fn past(since: &[Past]) -> Vec<(&'static str, String)> {
-    let list = |texts: Vec<String>| texts.join(",");
-    vec![
-        ("revisions", list(since.iter().map(|past| past.revision.to_string()).collect())),
-        ("staff_ids", list(since.iter().map(|past| past.staff_id.to_string()).collect())),
-    ]
 }
 
 /// An error as an answer in the protocol of the request.
@@ -506,6 +435,43 @@ pub fn json_response(status: &tonic::Status) -> Response<Body> {
 pub fn not_modified<B: Default>() -> Response<B> {
     let mut response = Response::new(B::default());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
+}
+
+/// The outcome of a request for a page of the console.
+#[derive(Clone, Copy, Debug)]
+pub enum Page<'a> {
+    /// The page is shown.
+    Shown,
+    /// The browser shall go elsewhere, with a GET.
+    Elsewhere,
+    /// A method refused, or the page says in its own words that something is wrong with the form.
+    Refused(&'a tonic::Status),
+    /// There is no such page.
+    Unknown,
+    /// The page takes another HTTP method.
+    OtherMethod,
+    /// The request comes from a page that is not of the console.
+    Forged,
+    /// The person is not signed in.
+    Unknowable,
+    /// The request is for another host.
+    Misdirected,
+}
+
+/// An answer for people.
+pub fn page_response(outcome: Page<'_>, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = match outcome {
+        Page::Shown => StatusCode::OK,
+        Page::Elsewhere => StatusCode::SEE_OTHER,
+        Page::Refused(status) => http_status(status.code()),
+        Page::Unknown => StatusCode::NOT_FOUND,
+        Page::OtherMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Page::Forged => StatusCode::FORBIDDEN,
+        Page::Unknowable => StatusCode::UNAUTHORIZED,
+        Page::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+    };
     response
 }
 

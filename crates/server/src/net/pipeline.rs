@@ -29,6 +29,7 @@ use super::{
     correlation_id::{self, CorrelationId},
     cors::Cors,
     deadline::{Deadline, budget},
+    encrypted::Encryption,
     idle::Busy,
     manner::Manner,
     operational::Operational,
@@ -128,6 +129,12 @@ pub(super) struct Pipeline {
     cors: Cors,
     room: Arc<Room>,
     app: App,
+    encryption: Encryption,
+}
+
+/// Whether pages of other origins have no business at the path.
+fn is_for_itself(path: &str) -> bool {
+    Operational::is_at(path) || path == "/console" || path.starts_with("/console/")
 }
 
 impl Pipeline {
@@ -145,6 +152,10 @@ impl Pipeline {
             cors: Cors::new(&config.cors_origins),
             room: Room::new(&config.limits),
             app,
+            encryption: Encryption {
+                is_on: config.tls_cert.is_some(),
+                trusted: config.trusted_proxies.clone(),
+            },
         }
     }
 
@@ -281,11 +292,13 @@ impl Pipeline {
         let asked = arrival.asked(Head::of(&request), who.clone());
         let protocol = arrival.manner.protocol;
         let record = Record::start(&self.recorder, arrival.started, protocol, asked);
-        let is_ours = Operational::is_at(request.uri().path());
+        let is_ours = is_for_itself(request.uri().path());
         let allowed_origin = self.cors.allowed(request.headers()).filter(|_| !is_ours);
         let deadline = self.deadline(&arrival, request.headers());
+        let encrypted = self.encryption.of(peer, request.headers());
         request.extensions_mut().insert(arrival.id.clone());
         request.extensions_mut().insert(arrival.client);
+        request.extensions_mut().insert(encrypted);
         request.extensions_mut().insert(arrival.manner);
         request.extensions_mut().insert(deadline);
         request.extensions_mut().insert(seat.clone());

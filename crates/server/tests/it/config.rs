@@ -183,6 +183,8 @@ fn every_limit_is_checked_on_both_sides() {
         ("database.pool_size", 1, 1_000),
         ("database.connect_timeout_ms", 1, 86_400_000),
         ("database.statement_timeout_ms", 1, 86_400_000),
+        ("console.idle_days", 1, 3_650),
+        ("console.session_days", 1, 3_650),
         ("limits.body_bytes", 1, 1 << 30),
         ("limits.bodies_bytes", 65_536, 1 << 40),
         ("limits.header_bytes", 8_192, 1 << 20),
@@ -245,7 +247,7 @@ fn every_limit_is_checked_on_both_sides() {
         line.split_once(": ")
             .is_some_and(|(key, value)| !key.contains('#') && value.parse::<u64>().is_ok())
     });
-    assert_eq!(ranges.count(), 22, "a number without a range");
+    assert_eq!(ranges.count(), 24, "a number without a range");
 }
 
 #[test]
@@ -446,5 +448,35 @@ fn networks_are_addresses_too_and_never_ipv4_inside_ipv6() {
         ("", None),
     ] {
         assert_eq!(parse_network(text), network.map(|network| network.parse().unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn a_public_url_has_a_host_and_perhaps_a_path_and_nothing_else() {
+    let read = |text: &str| from_environment(&[("CUSTOMER_SETTINGS_PUBLIC_URL", text)]);
+    for (text, origin, path) in [
+        ("https://settings.example.com", "https://settings.example.com", ""),
+        ("https://Settings.Example.com:443/", "https://settings.example.com", ""),
+        ("http://localhost:8080/a/b/", "http://localhost:8080", "/a/b"),
+        ("https://[2001:db8::1]:8443/x", "https://[2001:db8::1]:8443", "/x"),
+    ] {
+        let url = read(text).unwrap().public_url.unwrap();
+        assert_eq!((url.origin().as_str(), url.path.as_str()), (origin, path), "{text}");
+    }
+    let bad = [
+        "settings.example.com",
+        "ftp://a",
+        "https://",
+        "https://a@b",
+        "https://a?b",
+        "https://a/#b",
+        "https://a/<b>",
+    ];
+    for text in bad {
+        let error = read(text).unwrap_err();
+        assert!(
+            error.contains("public_url") && error.contains("the address that people use"),
+            "{text}: {error}"
+        );
     }
 }

@@ -1,0 +1,82 @@
+//! The details of an error: what a program learns beside the code and the message.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::error::{Error, Kind, MOST_NAMED, Past, Violation};
+
+/// The fields that are wrong.
+pub(super) fn violations(error: &Error) -> Vec<Violation> {
+    match error {
+        Error::Invalid(violations) => violations.clone(),
+        Error::RequestIdReused { .. } => {
+            vec![Violation::new("request_id", error.reason(), error.to_string())]
+        }
+        Error::InBatch { index, error } => match &**error {
+            Error::Invalid(violations) => {
+                let within = |violation: &Violation| Violation {
+                    field: format!("changes[{index}].{}", violation.field),
+                    ..violation.clone()
+                };
+                violations.iter().map(within).collect()
+            }
+            _ => vec![],
+        },
+        _ => vec![],
+    }
+}
+
+/// The facts that belong to the reason.
+pub(super) fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
+    if let Error::InBatch { index, error } = error {
+        let mut pairs = metadata(error);
+        pairs.insert("index", index.to_string());
+        return pairs;
+    }
+    let pairs: Vec<(&str, String)> = match error {
+        Error::AddressNotAllowed { address } => vec![("address", address.clone())],
+        Error::MissingScope { scopes } => {
+            let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+            vec![("scope", names.join(","))]
+        }
+        Error::NotCovered { kind, id }
+        | Error::NotFound { kind, id }
+        | Error::IdTaken { kind, id } => {
+            vec![("kind", kind.to_string()), ("id", id.clone())]
+        }
+        Error::SecretTaken { holder: Some(id) } => vec![("id", id.to_string())],
+        Error::NameTaken { catalog, name, holder } => {
+            vec![
+                ("catalog", catalog.to_string()),
+                ("name", name.clone()),
+                ("id", holder.to_string()),
+            ]
+        }
+        Error::TooMany { what, most } => vec![("what", what.clone()), ("limit", most.to_string())],
+        Error::EtagMismatch { what, since, .. } => {
+            let mut pairs = past(since);
+            pairs.push(("what", what.clone()));
+            pairs
+        }
+        Error::ChangedSince { fields, since, .. } => {
+            let mut pairs = past(since);
+            pairs.push(("fields", fields[..fields.len().min(MOST_NAMED)].join(",")));
+            pairs
+        }
+        Error::RequestIdReused { request_id } => vec![("request_id", request_id.clone())],
+        Error::Contended { kind, id, revision } => {
+            let name = if *kind == Kind::Key { "key_id" } else { "company_id" };
+            vec![(name, id.clone()), ("revision", revision.to_string())]
+        }
+        _ => vec![],
+    };
+    pairs.into_iter().collect()
+}
+
+/// The revisions that block the request, with their authors, newest first.
+fn past(since: &[Past]) -> Vec<(&'static str, String)> {
+    let list = |texts: Vec<String>| texts.join(",");
+    vec![
+        ("revisions", list(since.iter().map(|past| past.revision.to_string()).collect())),
+        ("staff_ids", list(since.iter().map(|past| past.staff_id.to_string()).collect())),
+    ]
+}
