@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use ::http::{HeaderMap, HeaderValue, header};
 use axum::{Router, body::Body, extract::Request, response::Response};
 use customer_settings_contract::{
     customersettings::v1::{
@@ -23,7 +24,7 @@ use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
     auth::Authenticator,
-    catalog::access::Holder,
+    catalog::{access::Holder, error::Error},
     net::{App, Deadline, Manner, Shutdown},
     service::{
         companies::CompaniesService, history::HistoryService, keys::KeysService,
@@ -84,15 +85,26 @@ pub fn local(
     holder: Holder,
     deadline: impl Fn() -> Deadline + Clone + Send + Sync + 'static,
 ) -> Backend {
+    let services = in_process(use_cases);
+    BoxCloneSyncService::new(service_fn(move |mut request: ::http::Request<tonic::body::Body>| {
+        request.extensions_mut().insert(deadline());
+        request.extensions_mut().insert(holder.clone());
+        services.clone().oneshot(request)
+    }))
+}
+
+/// The same for the holder and until the deadline that stand in the extensions of each request.
+pub fn in_process(use_cases: UseCases) -> Backend {
     let services = routes(use_cases, usize::MAX).prepare();
     let methods = Arc::new(Methods::new());
     BoxCloneSyncService::new(service_fn(move |request: ::http::Request<tonic::body::Body>| {
         let (mut parts, body) = request.into_parts();
-        parts.extensions.insert(deadline());
-        let admitted = match methods.get(parts.uri.path()) {
-            Some(method) => admit(method, holder.clone(), &mut parts),
+        let holder = parts.extensions.remove::<Holder>();
+        let admitted = match (methods.get(parts.uri.path()), holder) {
+            (Some(method), Some(holder)) => admit(method, holder, &mut parts),
+            (Some(_), None) => Err(Error::NoCredential),
             // The services themselves refuse an unknown method.
-            None => Ok(()),
+            (None, _) => Ok(()),
         };
         let services = services.clone();
         async move {
@@ -102,6 +114,14 @@ pub fn local(
             }
         }
     }))
+}
+
+/// Pages for people, beside the protocols.
+pub struct Site {
+    /// Answers their paths.
+    pub pages: Router,
+    /// The path to which `/` leads browsers.
+    pub home: HeaderValue,
 }
 
 /// Every protocol over the use cases.
@@ -115,7 +135,12 @@ pub struct Api {
 
 impl Api {
     /// Builds the protocols. A body may have `body_limit` bytes.
-    pub fn new(use_cases: UseCases, authenticator: Arc<Authenticator>, body_limit: usize) -> Self {
+    pub fn new(
+        use_cases: UseCases,
+        authenticator: Arc<Authenticator>,
+        body_limit: usize,
+        site: Option<Site>,
+    ) -> Self {
         let (compat, long_work) = (Compat::new(&use_cases), use_cases.long_work.clone());
         let methods = Arc::new(Methods::new());
         let at_once = ListsAtOnce::new(&methods, authenticator.clone(), use_cases.settings.clone());
@@ -158,7 +183,7 @@ impl Api {
         let protocols = Arc::new(Protocols {
             grpc: backend,
             grpc_web: GrpcWebLayer::new().layer(BoxCloneSyncService::new(web)),
-            pages: pages(docs::router(&document), transcoder),
+            pages: pages(docs::router(&document), transcoder, site),
         });
         let app = service_fn(move |request| {
             let protocols = protocols.clone();
@@ -268,14 +293,33 @@ fn manner(extensions: &::http::Extensions) -> Manner {
     extensions.get().copied().unwrap_or_default()
 }
 
-/// The documents, and the methods at all other paths.
-fn pages(documents: Router, transcoder: Transcoder) -> Router {
+/// The documents and the pages for people, and the methods behind all other paths.
+fn pages(documents: Router, transcoder: Transcoder, site: Option<Site>) -> Router {
     // The handler is cloned for every request, and a transcoder holds all the gRPC services.
     let transcoder = Arc::new(transcoder);
-    documents
-        .method_not_allowed_fallback(|| async {
-            let error = RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned() };
-            status::request_error_response(Protocol::Http, &error)
-        })
-        .fallback(move |request: Request| async move { transcoder.answer(request).await })
+    let documents = documents.method_not_allowed_fallback(|| async {
+        let error = RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned() };
+        status::request_error_response(Protocol::Http, &error)
+    });
+    let (others, home) = match site {
+        Some(Site { pages, home }) => (documents.merge(pages), Some(home)),
+        None => (documents, None),
+    };
+    others.fallback(move |request: Request| async move {
+        match &home {
+            Some(home) if request.uri().path() == "/" && is_browser(request.headers()) => {
+                let mut elsewhere = status::page_response(status::Page::Elsewhere, Body::empty());
+                elsewhere.headers_mut().insert(header::LOCATION, home.clone());
+                elsewhere.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+                elsewhere
+            }
+            _ => transcoder.answer(request).await,
+        }
+    })
+}
+
+/// Whether a person looks at the answer: programs do not ask for pages.
+fn is_browser(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
 }

@@ -8,6 +8,7 @@ mod background;
 pub mod catalog;
 pub mod clock;
 pub mod config;
+mod console;
 pub mod freshness;
 #[doc(hidden)]
 pub mod fuzz;
@@ -18,7 +19,10 @@ pub mod store;
 pub mod telemetry;
 pub mod wake;
 
-use auth::Authenticator;
+use auth::{
+    Authenticator,
+    sessions::{Sessions, Terms},
+};
 use catalog::{access::Task, error::Result};
 use clock::Clock;
 use config::Config;
@@ -52,6 +56,10 @@ pub struct Services {
     pub load: Arc<LoadService>,
     /// The places for work that may take long.
     pub long_work: Arc<LongWork>,
+    /// People in the console.
+    pub sessions: Arc<Sessions>,
+    /// Whether the data is there to play with, as the console says.
+    pub is_demo: bool,
     authenticator: Arc<Authenticator>,
     old_states: Arc<OldStates>,
     store: Arc<dyn Store>,
@@ -120,6 +128,8 @@ impl Services {
             })
         });
         Ok(Self {
+            sessions: sessions(&store, &clock, &authenticator, config),
+            is_demo: false,
             companies: Arc::new(CompaniesService::new(store.clone(), snapshots.clone())),
             history: Arc::new(HistoryService::new(store.clone(), snapshots, long_work.clone())),
             keys: Arc::new(keys),
@@ -136,6 +146,17 @@ impl Services {
             wake,
         })
     }
+}
+
+/// People's sessions, as long as the configuration lets them last.
+fn sessions(
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    authenticator: &Arc<Authenticator>,
+    config: &Config,
+) -> Arc<Sessions> {
+    let terms = Terms::of_days(config.console.idle_days, config.console.session_days);
+    Arc::new(Sessions::new(store.clone(), clock.clone(), authenticator.clone(), terms))
 }
 
 impl Services {
@@ -189,11 +210,19 @@ pub fn start(config: &Config, services: Services) -> Result<Server, ServeError> 
 /// The same on a port that is already taken. Taking the port first makes sure that nothing is made if that
 /// fails.
 pub fn start_on(bound: Bound, config: &Config, services: Services) -> Server {
-    let api = api::Api::new(
-        services.use_cases(),
-        services.authenticator.clone(),
-        config.limits.body_bytes,
-    );
+    let site = config.console.enabled.then(|| {
+        let options = console::Options {
+            public_url: config.public_url.clone(),
+            listen: bound.local_addr().ip(),
+            is_demo: services.is_demo,
+            body_limit: config.limits.body_bytes,
+        };
+        let methods = api::in_process(services.use_cases());
+        console::site(methods, services.sessions.clone(), options)
+    });
+    let site = site.map(|(pages, home)| api::Site { pages, home });
+    let (authenticator, limit) = (services.authenticator.clone(), config.limits.body_bytes);
+    let api = api::Api::new(services.use_cases(), authenticator, limit, site);
     Server { services, api, bound }
 }
 

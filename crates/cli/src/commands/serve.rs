@@ -117,11 +117,16 @@ impl Serve {
             ServeError::Tls(_) => failure(error),
         })?;
         let opened = Self::open(&config, &storage, demo.as_ref()).await;
-        let (services, name) = opened.inspect_err(|_| {
+        let (mut services, name) = opened.inspect_err(|_| {
             if let Some(demo) = &demo {
                 demo.clean_up();
             }
         })?;
+        services.is_demo = demo.is_some();
+        let link = match &demo {
+            Some(demo) if config.console.enabled => demo.sign_in_link(&services).await,
+            _ => None,
+        };
         let server = start_on(bound, &config, services);
         let shutdown = net::Shutdown::new();
         net::stop_on_signals(shutdown.clone())?;
@@ -130,7 +135,7 @@ impl Serve {
         let tell = || {
             Self::tell_log(&config, address, &name);
             if !output::is_quiet() {
-                let text = Self::welcome(address, config.tls_cert.is_some(), &name, demo.as_ref());
+                let text = Self::welcome(&config, address, &name, demo.as_ref(), link.as_deref());
                 // The server runs also if nobody can read this text.
                 _ = output::write(text.as_bytes());
             }
@@ -202,12 +207,25 @@ impl Serve {
     }
 
     /// Prints the address and a first command for the person who started the server.
-    fn welcome(address: SocketAddr, tls: bool, data: &str, demo: Option<&Demo>) -> String {
+    fn welcome(
+        config: &Config,
+        address: SocketAddr,
+        data: &str,
+        demo: Option<&Demo>,
+        link: Option<&str>,
+    ) -> String {
+        let tls = config.tls_cert.is_some();
         let scheme = if tls { "https" } else { "http" };
-        let mut text = format!(
-            "customer-settings listens on {scheme}://{address}\n  documentation  {scheme}://{address}/docs\n  \
-             data           {data}\n"
-        );
+        let mut text = format!("customer-settings listens on {scheme}://{address}\n");
+        let console = match (config.console.enabled, link) {
+            (false, _) => None,
+            (true, None) => Some(String::new()),
+            (true, Some(token)) => Some(format!("/link?token={token}  (signs in once)")),
+        };
+        if let Some(rest) = console {
+            text += &format!("  console        {scheme}://{address}/console{rest}\n");
+        }
+        text += &format!("  documentation  {scheme}://{address}/docs\n  data           {data}\n");
         if let Some(Demo { key_file, .. }) = demo {
             let insecure = if tls { " -k" } else { "" };
             let key = format!("\"$(cat {}):\"", key_file.display());
@@ -274,6 +292,14 @@ impl Demo {
         self.write_key(&secret)?;
         let filled = Self::load(services, &secret).await;
         filled.inspect_err(|_| _ = fs::remove_file(&self.key_file))
+    }
+
+    /// The token of a link that signs in to the console once; none where the demo's key is not usable any more.
+    async fn sign_in_link(&self, services: &Services) -> Option<String> {
+        let secret = Secret::import(&fs::read_to_string(&self.key_file).ok()?).ok()?;
+        let key = services.sessions.key_of(&secret).await.ok()??;
+        let link = services.sessions.make_link(&Task::Local.holder(), key.as_str()).await;
+        Some(link.ok()?.expose().to_owned())
     }
 
     async fn load(services: &Services, secret: &Secret) -> Result<(), Failure> {

@@ -38,6 +38,14 @@ pub struct Terms {
     pub most_seconds: i64,
 }
 
+impl Terms {
+    /// Without any activity, and in all.
+    pub fn of_days(idle: u32, most: u32) -> Self {
+        let seconds = |days: u32| i64::from(days) * 24 * 3_600;
+        Self { idle_seconds: seconds(idle), most_seconds: seconds(most) }
+    }
+}
+
 /// The token of a session or of a link, for the one moment when it is handed out. `Debug` shows nothing.
 pub struct Token(SecretString);
 

@@ -11,6 +11,8 @@ mod bounds;
 mod changes;
 mod compat;
 mod config;
+mod console;
+mod console_pages;
 mod constraints;
 mod copy;
 mod damage;

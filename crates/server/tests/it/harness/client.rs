@@ -26,7 +26,12 @@ pub(crate) struct Call<'a> {
 impl Server {
     /// A request over HTTP/1.1, on a connection of its own.
     pub(crate) fn call(&self, method: &str, path: &str) -> Call<'_> {
-        let request = Request::builder().method(method).uri(path).header("host", "test");
+        self.call_at("test", method, path)
+    }
+
+    /// The same for a host.
+    pub(crate) fn call_at(&self, host: &str, method: &str, path: &str) -> Call<'_> {
+        let request = Request::builder().method(method).uri(path).header("host", host);
         Call { server: self, request, body: Bytes::new() }
     }
 

@@ -1,0 +1,249 @@
+//! The console: pages for people, over the contract's methods in this process. A client of the contract like the
+//! command line: it knows the messages, and of who is signed in only what `auth` says. Knows no service and no store.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use axum::{Router, body::Body, extract::Request, response::Response, routing::any};
+use customer_settings_contract::descriptors;
+use http::{HeaderValue, Method, header, request::Parts};
+use tonic::Status;
+
+use crate::{
+    auth::sessions::Sessions,
+    config::PublicUrl,
+    net::{ClientAddress, RouteLabel},
+    status::{Page, grpc_status},
+};
+
+mod answer;
+mod assets;
+mod calls;
+mod color;
+mod companies;
+mod entries;
+mod form;
+mod here;
+mod history;
+mod keys;
+mod locations;
+mod problem;
+mod reorder;
+mod routes;
+mod sign_in;
+mod view;
+mod visit;
+mod words;
+
+use answer::{Answer, elsewhere, plain};
+use calls::Methods;
+use form::Form;
+use here::Here;
+use routes::{Found, Route, Shows};
+use visit::Visit;
+
+/// The answer where a page is not offered, and somebody asks for it all the same.
+const NOT_YOURS: &str = "your key does not allow this: ask whoever gave it to you";
+/// The beginning of every path of the console.
+const HOME: &str = "/console";
+
+/// The part of the configuration that the console needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// The address at which people find the server.
+    pub public_url: Option<PublicUrl>,
+    /// The address that the server listens on.
+    pub listen: IpAddr,
+    /// Whether the data is there to play with.
+    pub is_demo: bool,
+    /// The most bytes of a form.
+    pub body_limit: usize,
+}
+
+/// The console's pages, and the path to which `/` leads browsers.
+pub(crate) fn site(
+    methods: Methods,
+    sessions: Arc<Sessions>,
+    options: Options,
+) -> (Router, HeaderValue) {
+    let path = options.public_url.as_ref().map_or("", |url| &url.path);
+    let home = HeaderValue::try_from(format!("{path}{HOME}"));
+    let home = home.unwrap_or_else(|_| HeaderValue::from_static(HOME));
+    let label = RouteLabel::new(HOME);
+    let console = Arc::new(Console { methods, sessions, scopes: scopes(), label, options });
+    let answer = move |request: Request| {
+        let console = console.clone();
+        async move { console.answer(request).await }
+    };
+    let pages =
+        Router::new().route(HOME, any(answer.clone())).route("/console/{*path}", any(answer));
+    (pages, home)
+}
+
+/// The scopes of every method, by the method's short name.
+fn scopes() -> HashMap<String, Vec<String>> {
+    let Some(option) = descriptors().get_extension_by_name("customersettings.v1.scope") else {
+        unreachable!("the contract has the option")
+    };
+    let services =
+        descriptors().services().filter(|one| one.package_name() == "customersettings.v1");
+    let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
+    let named = methods.map(|method| {
+        let options = method.options();
+        let scopes = options.get_extension(&option);
+        let scopes = scopes.as_list().unwrap_or_default().iter();
+        let scopes = scopes.filter_map(|scope| scope.as_str().map(str::to_owned)).collect();
+        (format!("{}/{}", method.parent_service().name(), method.name()), scopes)
+    });
+    named.collect()
+}
+
+struct Console {
+    methods: Methods,
+    sessions: Arc<Sessions>,
+    scopes: HashMap<String, Vec<String>>,
+    label: RouteLabel,
+    options: Options,
+}
+
+impl Console {
+    async fn answer(&self, request: Request) -> Response {
+        let mut response = self.answer_unlabelled(request).await;
+        response.extensions_mut().insert(self.label.clone());
+        response
+    }
+
+    async fn answer_unlabelled(&self, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let Some(here) = Here::of(&parts, &self.options) else {
+            return plain(Page::Misdirected, here::MISDIRECTED);
+        };
+        let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
+        if let Some(name) = path.strip_prefix("/static/") {
+            return assets::answer(&parts, name);
+        }
+        let is_post = parts.method == Method::POST;
+        let (route, captures) = match routes::find(is_post, path) {
+            Found::Route(route, captures) => (route, captures),
+            Found::OtherMethod => {
+                return plain(Page::OtherMethod, "This page takes another method.");
+            }
+            Found::Nothing => return view::unknown(&here),
+        };
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        if !is_post && !is_read {
+            return plain(Page::OtherMethod, "This page takes GET and POST only.");
+        }
+        if is_post && !here.is_from_here(&parts.headers) {
+            return plain(Page::Forged, here::FORGED);
+        }
+        let form = match is_post {
+            true => match axum::body::to_bytes(body, self.options.body_limit).await {
+                Ok(bytes) => Form::parse(&bytes),
+                Err(_) => return plain(Page::Forged, "The form is too large, or was cut off."),
+            },
+            false => Form::default(),
+        };
+        self.answer_form(here, &parts, route, captures, form).await
+    }
+
+    async fn answer_form(
+        &self,
+        here: Here,
+        parts: &Parts,
+        route: &'static Route,
+        captures: Vec<String>,
+        form: Form,
+    ) -> Response {
+        let from = client(parts);
+        let token = here.session(&parts.headers);
+        match route.shows {
+            Shows::SignIn => return self.sign_in(&here, parts, from, token, &form).await,
+            Shows::Link => return self.link(&here, parts, from, token, &form).await,
+            Shows::SignOut => return self.sign_out(&here, token).await,
+            _ => {}
+        }
+        // Pages ask by themselves whether something changed. That is no activity of the person.
+        let is_active = !matches!(route.shows, Shows::Revision);
+        let person = match token {
+            Some(token) => self.sessions.look(token, from, is_active).await,
+            None => Ok(None),
+        };
+        let person = match person {
+            Ok(Some(person)) => person,
+            Ok(None) => return self.who_are_you(&here, parts, route.is_post, &form),
+            Err(error) => return view::refused(&here, &grpc_status(&error)),
+        };
+        let visit = Visit::new(self, here, person, parts, captures, form);
+        if !route.calls.iter().all(|method| visit.may_call(method)) {
+            return visit.refused(&Status::permission_denied(NOT_YOURS));
+        }
+        let answered = self.show(route, &visit).await;
+        answered.unwrap_or_else(|status| visit.refused(&status))
+    }
+
+    async fn show(&self, route: &Route, visit: &Visit<'_>) -> Answer {
+        match route.shows {
+            Shows::SignIn | Shows::Link | Shows::SignOut => {
+                unreachable!("answered without a person")
+            }
+            Shows::Companies => companies::list(visit).await,
+            Shows::NewCompany => companies::new(visit).await,
+            Shows::Company => companies::overview(visit).await,
+            Shows::CompanySettings => companies::settings(visit).await,
+            Shows::CompanyState => companies::state(visit).await,
+            Shows::Revision => companies::revision(visit).await,
+            Shows::Sessions => sign_in::sessions(visit).await,
+            Shows::EndSession => sign_in::end_session(visit).await,
+            Shows::Catalog => entries::catalog(visit).await,
+            Shows::Add => entries::add(visit).await,
+            Shows::AddMany => entries::add_many(visit).await,
+            Shows::Reorder => reorder::reorder(visit).await,
+            Shows::Sort => reorder::sort(visit).await,
+            Shows::Entry => entries::entry(visit).await,
+            Shows::SaveEntry => entries::save(visit).await,
+            Shows::ArchiveEntry => entries::archive(visit).await,
+            Shows::RestoreEntry => entries::restore(visit).await,
+            Shows::History => history::list(visit).await,
+            Shows::Change => history::change(visit).await,
+            Shows::Undo => history::undo(visit).await,
+            Shows::Back => history::back(visit).await,
+            Shows::Locations => locations::list(visit).await,
+            Shows::Location => locations::one(visit).await,
+            Shows::LocationState => locations::state(visit).await,
+            Shows::Keys => keys::list(visit).await,
+            Shows::NewKey => keys::new(visit).await,
+            Shows::NewPerson => keys::new_person(visit).await,
+            Shows::Key => keys::one(visit).await,
+            Shows::KeyLink => keys::link(visit).await,
+            Shows::RotateKey => keys::rotate(visit).await,
+            Shows::RevokeKey => keys::revoke(visit).await,
+        }
+    }
+
+    /// Asks a person to sign in first. A form that was sent is kept, and sent after that.
+    fn who_are_you(&self, here: &Here, parts: &Parts, is_post: bool, form: &Form) -> Response {
+        let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
+        if is_post {
+            return view::sign_in_again(here, self.options.is_demo, path, form);
+        }
+        let path = parts.uri.query().map_or(path.to_owned(), |query| format!("{path}?{query}"));
+        let next = match path.is_empty() {
+            true => String::new(),
+            false => format!("?next={}", form::encode(&path)),
+        };
+        elsewhere(&format!("{}/sign-in{next}", here.base))
+    }
+}
+
+fn client(parts: &Parts) -> IpAddr {
+    let address = parts.extensions.get::<ClientAddress>();
+    address.map_or(IpAddr::from([0, 0, 0, 0]), |ClientAddress(address)| *address)
+}
+
+/// The answer to a sign-in or a sign-out: the browser goes on, with another cookie.
+fn with_cookie(mut response: Response<Body>, cookie: &str) -> Response<Body> {
+    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}

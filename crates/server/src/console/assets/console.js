@@ -1,0 +1,232 @@
+// The console works without this script. It adds: the reader's own time, a warning before typed text is lost, copying,
+// dragging and keys for the order of a list, the contrast of a color while it is picked, and news of others' changes.
+
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const one = (selector, root = document) => root.querySelector(selector);
+
+const make = (name, properties = {}, attributes = {}) => {
+  const element = Object.assign(document.createElement(name), properties);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+};
+
+// Times
+const format = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+for (const time of all('time[datetime]')) {
+  const moment = new Date(time.dateTime);
+  if (!Number.isNaN(moment.valueOf())) {
+    time.title = time.textContent;
+    time.textContent = format.format(moment);
+  }
+}
+
+// What is wrong is read first.
+one('#problem')?.focus();
+
+// Typed text
+let isTyped = false;
+for (const form of all('form[data-keep]')) {
+  form.addEventListener('input', () => { isTyped = true; });
+}
+document.addEventListener('submit', () => { isTyped = false; });
+addEventListener('beforeunload', (event) => { if (isTyped) event.preventDefault(); });
+
+// Copying
+for (const field of all('[data-copy]')) {
+  const button = make('button', { type: 'button', textContent: 'Copy' });
+  const told = make('span', { className: 'soft' }, { role: 'status' });
+  button.addEventListener('click', async () => {
+    field.select();
+    try {
+      await navigator.clipboard.writeText(field.value);
+      told.textContent = ' Copied.';
+    } catch {
+      told.textContent = ' It is marked: copy it with the keyboard.';
+    }
+  });
+  const row = make('p');
+  row.append(button, told);
+  field.after(row);
+}
+
+// Contrast
+const luminance = (color) => {
+  const parts = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16) / 255);
+  const [red, green, blue] = parts.map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+};
+for (const palette of all('.palette')) {
+  const own = one('[name=own]', palette);
+  own.addEventListener('input', () => { one('[value=own]', palette).checked = true; });
+  palette.addEventListener('input', () => {
+    const told = one('#contrast');
+    if (!told) return;
+    const picked = one('[name=pick]:checked', palette).value;
+    const color = picked === 'own' ? own.value : picked;
+    if (color === 'none') {
+      told.textContent = '';
+      return;
+    }
+    const on = luminance(color);
+    const [white, black] = [1.05 / (on + 0.05), (on + 0.05) / 0.05];
+    const name = white > black ? 'white' : 'black';
+    told.textContent = `On this color, ${name} text reads at ${Math.max(white, black).toFixed(1)} : 1.`;
+  });
+}
+
+// The order of a list
+const order = one('#order');
+const live = one('#live');
+const say = (text) => { live.textContent = text; };
+const name = (row) => one('.what a', row).textContent;
+const rows = () => all('li', order);
+const place = (row) => `${name(row)}, ${rows().indexOf(row) + 1} of ${rows().length}`;
+
+const number = () => {
+  const list = rows();
+  list.forEach((row, at) => {
+    one('input', row).value = at + 1;
+    const ends = [['[name=up]', at === 0], ['[name=down]', at === list.length - 1]];
+    for (const [selector, isEnd] of ends) {
+      const button = one(selector, row);
+      if (isEnd) button.setAttribute('aria-disabled', 'true');
+      else button.removeAttribute('aria-disabled');
+    }
+  });
+};
+
+// The other rows move around this one, which keeps the focus and the pointer as long as it stays where it is.
+const put = (row, at) => {
+  const list = rows();
+  const from = list.indexOf(row);
+  const to = Math.max(0, Math.min(at, list.length - 1));
+  if (to < from) row.after(...list.slice(to, from));
+  else row.before(...list.slice(from + 1, to + 1));
+  number();
+};
+
+const told = (text, undo) => {
+  one('.said')?.remove();
+  const box = make('div', { className: 'said' });
+  box.append(make('p', { textContent: text }));
+  if (undo) box.append(make('a', { className: 'button', href: undo, textContent: 'What changed, and undo' }));
+  one('main').prepend(box);
+};
+
+// One after the other, as each needs the etag that the one before gives.
+let saving = Promise.resolve();
+const save = (row) => {
+  const ids = rows().map((other) => other.dataset.id).join(',');
+  saving = saving.then(async () => {
+    const body = new URLSearchParams({ ids, etag: order.etag.value, request: order.request.value });
+    const headers = { accept: 'application/json' };
+    const answer = await fetch(order.action, { method: 'POST', body, headers }).catch(() => null);
+    const result = await answer?.json().catch(() => null);
+    if (!answer?.ok || !result) {
+      told(result?.text ?? 'The new order could not be saved. Reload the page and try again.');
+      say('The new order was not saved.');
+      return;
+    }
+    order.etag.value = result.etag;
+    order.request.value = result.request;
+    document.body.dataset.revision = result.revision;
+    for (const field of all('.below [name=etag]')) field.value = result.etag;
+    told(`${name(row)} is number ${rows().indexOf(row) + 1} now.`, result.page);
+  });
+};
+
+const step = (row, by) => {
+  const to = rows().indexOf(row) + by;
+  if (to < 0 || to >= rows().length) return;
+  put(row, to);
+  say(place(row));
+};
+
+if (order) {
+  order.addEventListener('submit', (event) => {
+    const button = event.submitter;
+    const row = button?.closest('li');
+    if (!row || !['up', 'down'].includes(button.name)) return;
+    event.preventDefault();
+    if (button.getAttribute('aria-disabled')) return;
+    step(row, button.name === 'up' ? -1 : 1);
+    save(row);
+  });
+
+  for (const row of rows()) {
+    const grip = make('button', { type: 'button', className: 'grip', textContent: '⠿' });
+    grip.setAttribute('aria-label', `${name(row)}: drag, or press Space and then the arrows`);
+    grip.setAttribute('aria-pressed', 'false');
+    row.prepend(grip);
+    let before = null;
+    const hold = () => {
+      before = rows();
+      row.classList.add('held');
+      grip.setAttribute('aria-pressed', 'true');
+    };
+    const drop = (isKept) => {
+      if (!before) return;
+      if (!isKept) put(row, before.indexOf(row));
+      const isMoved = rows().some((other, at) => other !== before[at]);
+      before = null;
+      row.classList.remove('held');
+      grip.setAttribute('aria-pressed', 'false');
+      if (isMoved) save(row);
+    };
+    grip.addEventListener('keydown', (event) => {
+      const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+      if (event.key === ' ' || event.key === 'Enter') {
+        event.preventDefault();
+        if (before) {
+          drop(true);
+          say(`Dropped. ${place(row)}`);
+        } else {
+          hold();
+          say(`Held. ${place(row)}. Arrows move it, Space drops it, Escape leaves it.`);
+        }
+      } else if (before && by) {
+        event.preventDefault();
+        step(row, by);
+      } else if (before && event.key === 'Escape') {
+        drop(false);
+        say(`Left where it was. ${place(row)}`);
+      }
+    });
+    grip.addEventListener('blur', () => drop(false));
+    grip.addEventListener('pointerdown', (event) => {
+      if (event.button !== 0) return;
+      grip.focus();
+      grip.setPointerCapture(event.pointerId);
+      hold();
+    });
+    grip.addEventListener('pointermove', (event) => {
+      if (!before || !grip.hasPointerCapture(event.pointerId)) return;
+      const others = rows().filter((other) => other !== row);
+      const isBelow = (other) => {
+        const box = other.getBoundingClientRect();
+        return event.clientY > box.top + box.height / 2;
+      };
+      const to = others.filter(isBelow).length;
+      if (to !== rows().indexOf(row)) put(row, to);
+    });
+    grip.addEventListener('pointerup', () => drop(true));
+    grip.addEventListener('pointercancel', () => drop(false));
+  }
+}
+
+// Others' changes
+const { company } = document.body.dataset;
+const look = async () => {
+  const known = document.body.dataset.revision;
+  if (document.hidden || one('.news')) return;
+  const headers = { 'if-none-match': `"${known}"`, accept: 'application/json' };
+  const answer = await fetch(`${company}/revision`, { headers }).catch(() => null);
+  if (!answer || answer.status !== 200 || answer.redirected) return;
+  const { revision } = await answer.json();
+  if (String(revision) === document.body.dataset.revision) return;
+  const news = make('div', { className: 'news' }, { role: 'status' });
+  news.append(make('p', { textContent: 'Somebody changed this company just now.' }));
+  news.append(make('a', { className: 'button', href: location.pathname, textContent: 'Show it as it is now' }));
+  one('main').append(news);
+};
+if (company && document.body.dataset.revision !== '0') setInterval(look, 5000);

@@ -1,0 +1,434 @@
+//! A catalog's entries: the list, one entry, and the changes of one or of several.
+
+use askama::Template;
+use axum::{body::Body, response::Response};
+use customer_settings_contract::customersettings::v1::{
+    ArchiveEntryRequest, BatchChangeEntriesRequest, CreateEntryRequest, Entry, EntryChange,
+    GetEntryRequest, ListEntriesRequest, ListEntriesResponse, RestoreEntryRequest, State,
+    UpdateEntryRequest, entry_change,
+};
+use prost_types::FieldMask;
+use tonic::Status;
+
+use super::{
+    answer::{Answer, page, shown},
+    color::{Offered, PALETTE, contrast},
+    form,
+    form::Form,
+    problem::{Field, Problem},
+    view::Frame,
+    visit::{Visit, quoted},
+    words::{self, Moment, Words},
+};
+use crate::status::Page;
+
+const FIELDS: [Field; 5] = [
+    ("name", "name", "The name"),
+    ("description", "description", "The description"),
+    ("color", "color", "The color"),
+    ("successor", "successor_id", "The new default"),
+    ("lines", "changes", "The list"),
+];
+
+/// An entry in a list.
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) path: String,
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) color: String,
+    pub(super) is_default: bool,
+    /// The place, from 1.
+    pub(super) place: i32,
+}
+
+fn row(here: &str, entry: Entry) -> Row {
+    Row {
+        path: format!("{here}/{}", form::part(&entry.id)),
+        id: entry.id,
+        name: entry.name.unwrap_or_default(),
+        description: entry.description.unwrap_or_default(),
+        color: entry.color.unwrap_or_default(),
+        is_default: entry.is_default.unwrap_or_default(),
+        place: entry.position.unwrap_or_default() + 1,
+    }
+}
+
+/// The color that a form gives: one of the palette, none, or one of its own.
+pub(super) struct Picked {
+    pub(super) color: String,
+}
+
+impl Picked {
+    fn sent(form: &Form) -> Self {
+        let color = match form.get("pick") {
+            "none" => "",
+            "own" => form.get("own"),
+            color => color,
+        };
+        Self { color: color.to_owned() }
+    }
+
+    /// Whether it is that color of the palette.
+    pub(super) fn is(&self, color: &str) -> bool {
+        self.color.eq_ignore_ascii_case(color)
+    }
+
+    /// Whether it is a color that the palette does not have.
+    pub(super) fn is_own(&self) -> bool {
+        !self.color.is_empty() && !PALETTE.iter().any(|offered| self.is(offered.value))
+    }
+
+    /// The value of the field for a color of one's own, which cannot be empty.
+    pub(super) fn own(&self) -> &str {
+        if self.is_own() { &self.color } else { "#546E7A" }
+    }
+}
+
+/// A path of the console names no such catalog.
+pub(super) fn catalog_words(visit: &Visit<'_>) -> Result<&'static Words, Status> {
+    words::catalog(visit.part(1)).ok_or_else(|| Status::not_found("there is no such list"))
+}
+
+/// The path of the visit's catalog.
+pub(super) fn catalog_path(visit: &Visit<'_>) -> String {
+    format!("{}/{}", visit.company_path(), visit.link_part(1))
+}
+
+/// The entries of the visit's catalog.
+pub(super) async fn entries_of(
+    visit: &Visit<'_>,
+    filter: String,
+    show_archived: bool,
+) -> Result<ListEntriesResponse, Status> {
+    let ask = ListEntriesRequest {
+        company_id: visit.part(0).to_owned(),
+        collection: visit.part(1).to_owned(),
+        filter,
+        show_archived,
+        ..Default::default()
+    };
+    Ok(visit.entries().list_entries(visit.ask(ask)).await?.into_inner())
+}
+
+#[derive(Template)]
+#[template(path = "catalog.html")]
+struct CatalogPage {
+    f: Frame,
+    words: &'static Words,
+    here: String,
+    problem: Problem,
+    rows: Vec<Row>,
+    archived: Vec<Row>,
+    shows_archived: bool,
+    q: String,
+    etag: String,
+    request: String,
+    palette: &'static [Offered],
+    /// The form for one more, as it was sent.
+    name: String,
+    description: String,
+    picked: Picked,
+    /// The form for many, as it was sent.
+    lines: String,
+}
+
+async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage, Status> {
+    let words = catalog_words(visit)?;
+    let here = catalog_path(visit);
+    let q = visit.query.get("q").to_owned();
+    let shows_archived = !visit.query.get("archived").is_empty();
+    let filter = if q.is_empty() { String::new() } else { format!("name : {}", quoted(&q)) };
+    let list = entries_of(visit, filter, shows_archived).await?;
+    let is_archived = |entry: &Entry| entry.state == State::Archived as i32;
+    let (archived, active): (Vec<_>, Vec<_>) = list.entries.into_iter().partition(is_archived);
+    Ok(CatalogPage {
+        f: visit.company_frame(words.collection, words.title).await?,
+        words,
+        problem,
+        rows: active.into_iter().map(|entry| row(&here, entry)).collect(),
+        archived: archived.into_iter().map(|entry| row(&here, entry)).collect(),
+        here,
+        shows_archived,
+        q,
+        etag: list.etag,
+        request: Visit::new_request(),
+        palette: &PALETTE,
+        name: visit.form.get("name").to_owned(),
+        description: visit.form.get("description").to_owned(),
+        picked: Picked::sent(&visit.form),
+        lines: visit.form.find("lines").unwrap_or_default().to_owned(),
+    })
+}
+
+/// The list of a catalog.
+pub(super) async fn catalog(visit: &Visit<'_>) -> Answer {
+    shown(&catalog_page(visit, Problem::default()).await?)
+}
+
+/// The list again, with what is wrong with a form.
+pub(super) async fn catalog_refused(
+    visit: &Visit<'_>,
+    status: &Status,
+    problem: Problem,
+) -> Answer {
+    Ok(page(Page::Refused(status), &catalog_page(visit, problem).await?))
+}
+
+/// Adds one entry.
+pub(super) async fn add(visit: &Visit<'_>) -> Answer {
+    let entry = Entry {
+        name: Some(visit.form.get("name").to_owned()),
+        description: Some(visit.form.get("description").to_owned()),
+        color: Some(Picked::sent(&visit.form).color),
+        ..Default::default()
+    };
+    let ask = CreateEntryRequest {
+        company_id: visit.part(0).to_owned(),
+        collection: visit.part(1).to_owned(),
+        entry: Some(entry),
+        request_id: visit.form.get("request").to_owned(),
+        ..Default::default()
+    };
+    match visit.entries().create_entry(visit.ask(ask)).await {
+        Ok(made) => Ok(visit.done(made.metadata(), &catalog_path(visit)).await),
+        Err(status) => {
+            let problem = Problem::of(&status, &FIELDS);
+            catalog_refused(visit, &status, problem).await
+        }
+    }
+}
+
+/// Adds an entry for each line: a name, perhaps with a color at its end.
+pub(super) async fn add_many(visit: &Visit<'_>) -> Answer {
+    let lines = visit.form.find("lines").unwrap_or_default();
+    let numbered = lines.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+    let numbered: Vec<(usize, &str)> = numbered.filter(|(_, line)| !line.is_empty()).collect();
+    if numbered.is_empty() {
+        let problem = Problem::at("lines", "Write or paste at least one name.");
+        return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
+    }
+    let change = |(_, line): &(usize, &str)| {
+        let (name, color) = match line.rsplit_once([' ', '\t', ',', ';']) {
+            Some((name, color)) if color.starts_with('#') => {
+                (name.trim_end_matches([' ', '\t', ',', ';']), color)
+            }
+            _ => (*line, ""),
+        };
+        let entry = Entry {
+            name: Some(name.to_owned()),
+            color: Some(color.to_owned()),
+            ..Default::default()
+        };
+        let collection = visit.part(1).to_owned();
+        let create = CreateEntryRequest { collection, entry: Some(entry), ..Default::default() };
+        EntryChange { change: Some(entry_change::Change::Create(create)) }
+    };
+    let ask = BatchChangeEntriesRequest {
+        company_id: visit.part(0).to_owned(),
+        changes: numbered.iter().map(change).collect(),
+        request_id: visit.form.get("request").to_owned(),
+        ..Default::default()
+    };
+    match visit.entries().batch_change_entries(visit.ask(ask)).await {
+        Ok(made) => Ok(visit.done(made.metadata(), &catalog_path(visit)).await),
+        Err(status) => {
+            let mut problem = Problem::of(&status, &[]);
+            let line = problem.line.and_then(|index| numbered.get(index));
+            let text = match line {
+                Some((number, line)) => format!("Line {number}, “{line}”: {}", problem.text),
+                None => problem.text.clone(),
+            };
+            problem.fields.push(("lines", text));
+            "Nothing was added yet. Please look at what is marked below."
+                .clone_into(&mut problem.text);
+            catalog_refused(visit, &status, problem).await
+        }
+    }
+}
+
+/// The fields of an entry's form.
+struct Sheet {
+    name: String,
+    description: String,
+    picked: Picked,
+    is_default: bool,
+}
+
+impl Sheet {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            name: entry.name.clone().unwrap_or_default(),
+            description: entry.description.clone().unwrap_or_default(),
+            picked: Picked { color: entry.color.clone().unwrap_or_default() },
+            is_default: entry.is_default.unwrap_or_default(),
+        }
+    }
+
+    fn sent(form: &Form) -> Self {
+        Self {
+            name: form.get("name").to_owned(),
+            description: form.get("description").to_owned(),
+            picked: Picked::sent(form),
+            is_default: !form.get("default").is_empty(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "entry.html")]
+struct EntryPage {
+    f: Frame,
+    words: &'static Words,
+    list: String,
+    here: String,
+    problem: Problem,
+    sheet: Sheet,
+    /// As it is stored, where somebody else was faster.
+    stored: Option<Sheet>,
+    contrast: Option<String>,
+    palette: &'static [Offered],
+    etag: String,
+    request: String,
+    is_archived: bool,
+    is_default: bool,
+    has_default: bool,
+    /// The entries that may become the default in place of this one.
+    successors: Vec<Row>,
+    history: Option<String>,
+    updated: Option<Moment>,
+    id: String,
+}
+
+async fn entry_page(
+    visit: &Visit<'_>,
+    sheet: Option<Sheet>,
+    problem: Problem,
+) -> Result<EntryPage, Status> {
+    let words = catalog_words(visit)?;
+    let ask = GetEntryRequest {
+        company_id: visit.part(0).to_owned(),
+        collection: visit.part(1).to_owned(),
+        id: visit.part(2).to_owned(),
+        ..Default::default()
+    };
+    let entry = visit.entries().get_entry(visit.ask(ask)).await?.into_inner();
+    let stored = Sheet::of(&entry);
+    let list = catalog_path(visit);
+    let (is_default, name) = (stored.is_default, stored.name.clone());
+    let successors = match is_default {
+        true => entries_of(visit, String::new(), false).await?.entries,
+        false => Vec::new(),
+    };
+    let others = successors.into_iter().filter(|other| other.id != entry.id);
+    let others = others.map(|other| row(&list, other)).collect();
+    let (sheet, stored) = match sheet {
+        Some(sheet) if problem.is_conflict() => (sheet, Some(stored)),
+        Some(sheet) => (sheet, None),
+        None => (stored, None),
+    };
+    let history = visit.may.see_history.then(|| {
+        let (collection, id) = (visit.part(1), form::encode(visit.part(2)));
+        format!("{}/history?list={collection}&entry={id}", visit.company_path())
+    });
+    Ok(EntryPage {
+        f: visit.company_frame(words.collection, name).await?,
+        words,
+        here: format!("{list}/{}", visit.link_part(2)),
+        list,
+        problem,
+        contrast: contrast(entry.color.as_deref().unwrap_or_default(), &entry.text_color),
+        sheet,
+        stored,
+        palette: &PALETTE,
+        etag: entry.etag,
+        request: Visit::new_request(),
+        is_archived: entry.state == State::Archived as i32,
+        is_default,
+        has_default: words.collection == "life_cycles",
+        successors: others,
+        history,
+        updated: words::moment(entry.last_updated_time.as_ref()),
+        id: entry.id,
+    })
+}
+
+/// One entry.
+pub(super) async fn entry(visit: &Visit<'_>) -> Answer {
+    shown(&entry_page(visit, None, Problem::default()).await?)
+}
+
+/// The entry again, with what is wrong with its form.
+async fn entry_refused(visit: &Visit<'_>, status: &Status, sheet: Option<Sheet>) -> Answer {
+    let problem = Problem::of(status, &FIELDS);
+    let shown = entry_page(visit, sheet, problem).await?;
+    Ok(page(Page::Refused(status), &shown))
+}
+
+/// Saves an entry's fields.
+pub(super) async fn save(visit: &Visit<'_>) -> Answer {
+    let sheet = Sheet::sent(&visit.form);
+    let mut paths = vec!["name".to_owned(), "description".to_owned(), "color".to_owned()];
+    // A default ceases to be one where another becomes it, and not by itself.
+    paths.extend(sheet.is_default.then(|| "is_default".to_owned()));
+    let entry = Entry {
+        name: Some(sheet.name.clone()),
+        description: Some(sheet.description.clone()),
+        color: Some(sheet.picked.color.clone()),
+        is_default: sheet.is_default.then_some(true),
+        ..Default::default()
+    };
+    let ask = UpdateEntryRequest {
+        company_id: visit.part(0).to_owned(),
+        collection: visit.part(1).to_owned(),
+        id: visit.part(2).to_owned(),
+        entry: Some(entry),
+        update_mask: Some(FieldMask { paths }),
+        etag: visit.form.get("etag").to_owned(),
+        request_id: visit.form.get("request").to_owned(),
+        validate_only: false,
+    };
+    match visit.entries().update_entry(visit.ask(ask)).await {
+        Ok(saved) => Ok(visit.done(saved.metadata(), &catalog_path(visit)).await),
+        Err(status) => entry_refused(visit, &status, Some(sheet)).await,
+    }
+}
+
+/// Puts an entry away, with a successor where it is the default.
+pub(super) async fn archive(visit: &Visit<'_>) -> Answer {
+    let ask = ArchiveEntryRequest {
+        company_id: visit.part(0).to_owned(),
+        collection: visit.part(1).to_owned(),
+        id: visit.part(2).to_owned(),
+        successor_id: visit.form.get("successor").to_owned(),
+        etag: visit.form.get("etag").to_owned(),
+        request_id: visit.form.get("request").to_owned(),
+        validate_only: false,
+    };
+    let done = visit.entries().archive_entry(visit.ask(ask)).await;
+    changed(visit, done.map(|done| done.metadata().clone())).await
+}
+
+/// Takes an entry back.
+pub(super) async fn restore(visit: &Visit<'_>) -> Answer {
+    let ask = RestoreEntryRequest {
+        company_id: visit.part(0).to_owned(),
+        collection: visit.part(1).to_owned(),
+        id: visit.part(2).to_owned(),
+        etag: visit.form.get("etag").to_owned(),
+        request_id: visit.form.get("request").to_owned(),
+        validate_only: false,
+    };
+    let done = visit.entries().restore_entry(visit.ask(ask)).await;
+    changed(visit, done.map(|done| done.metadata().clone())).await
+}
+
+async fn changed(
+    visit: &Visit<'_>,
+    done: Result<tonic::metadata::MetadataMap, Status>,
+) -> Result<Response<Body>, Status> {
+    match done {
+        Ok(metadata) => Ok(visit.done(&metadata, &catalog_path(visit)).await),
+        Err(status) => entry_refused(visit, &status, None).await,
+    }
+}

@@ -1,0 +1,185 @@
+//! The changes with their authors and times, in words; undoing one of them, and going back to a moment.
+
+use askama::Template;
+use customer_settings_contract::customersettings::v1::{
+    Change, ListChangesRequest, RollBackRequest, UndoChangeRequest,
+};
+use tonic::Status;
+
+use super::{
+    answer::{Answer, shown},
+    form,
+    view::Frame,
+    visit::Visit,
+    words::{self, Difference, Moment},
+};
+
+/// Changes on a page.
+const ROWS: i32 = 50;
+/// Things of a change that its page shows; the API has the rest.
+const MOST_THINGS: usize = 200;
+
+struct Row {
+    actor: String,
+    sentence: String,
+    when: Option<Moment>,
+    path: String,
+}
+
+#[derive(Template)]
+#[template(path = "history.html")]
+struct ListPage {
+    f: Frame,
+    rows: Vec<Row>,
+    more: Option<String>,
+    /// The address of all changes, where these are those of one entry.
+    all: Option<String>,
+}
+
+/// The changes of a company or of one entry, newest first.
+pub(super) async fn list(visit: &Visit<'_>) -> Answer {
+    let (collection, entry) = (visit.query.get("list"), visit.query.get("entry"));
+    let ask = ListChangesRequest {
+        company_id: visit.part(0).to_owned(),
+        collection: collection.to_owned(),
+        entry_id: entry.to_owned(),
+        page_size: ROWS,
+        page_token: visit.query.get("page").to_owned(),
+        ..Default::default()
+    };
+    let answer = visit.history().list_changes(visit.ask(ask)).await?.into_inner();
+    let actors = visit.actors(&answer.changes).await;
+    let here = format!("{}/history", visit.company_path());
+    let row = |(change, actor): (&Change, String)| Row {
+        actor,
+        sentence: words::sentence(change, visit.part(0)),
+        when: words::moment(change.time.as_ref()),
+        path: format!("{here}/{}", change.revision),
+    };
+    let rows = answer.changes.iter().zip(actors).map(row).collect();
+    let more = (!answer.next_page_token.is_empty()).then(|| {
+        let (entry, token) = (form::encode(entry), form::encode(&answer.next_page_token));
+        format!("{here}?list={collection}&entry={entry}&page={token}")
+    });
+    let all = (!entry.is_empty()).then_some(here);
+    let title = if all.is_some() { "History of one entry" } else { "History" };
+    shown(&ListPage { f: visit.company_frame("history", title).await?, rows, more, all })
+}
+
+struct Thing {
+    heading: String,
+    fate: &'static str,
+    differences: Vec<Difference>,
+}
+
+fn things(change: &Change) -> Vec<Thing> {
+    let shown = change.deltas.iter().take(MOST_THINGS).map(|delta| Thing {
+        heading: words::heading(delta),
+        fate: words::fate(delta),
+        differences: words::differences(delta),
+    });
+    shown.collect()
+}
+
+#[derive(Template)]
+#[template(path = "change.html")]
+struct ChangePage {
+    f: Frame,
+    up: String,
+    here: String,
+    actor: String,
+    sentence: String,
+    when: Option<Moment>,
+    things: Vec<Thing>,
+    others: usize,
+    request: String,
+    change: Change,
+}
+
+/// One change with what was there before and after.
+pub(super) async fn change(visit: &Visit<'_>) -> Answer {
+    let revision = revision(visit)?;
+    let change = visit.get_change(revision).await?;
+    let actor = visit.actors(std::slice::from_ref(&change)).await.pop().unwrap_or_default();
+    shown(&ChangePage {
+        f: visit.company_frame("history", "One change").await?,
+        up: format!("{}/history", visit.company_path()),
+        here: format!("{}/history/{revision}", visit.company_path()),
+        actor,
+        sentence: words::sentence(&change, visit.part(0)),
+        when: words::moment(change.time.as_ref()),
+        things: things(&change),
+        others: change.deltas.len().saturating_sub(MOST_THINGS),
+        request: Visit::new_request(),
+        change,
+    })
+}
+
+fn revision(visit: &Visit<'_>) -> Result<i64, Status> {
+    visit.part(1).parse().map_err(|_| Status::not_found("there is no such change"))
+}
+
+/// Undoes one change.
+pub(super) async fn undo(visit: &Visit<'_>) -> Answer {
+    let ask = UndoChangeRequest {
+        company_id: visit.part(0).to_owned(),
+        revision: revision(visit)?,
+        etag: String::new(),
+        request_id: visit.form.get("request").to_owned(),
+        validate_only: false,
+    };
+    let done = visit.history().undo_change(visit.ask(ask)).await?;
+    Ok(visit.done(done.metadata(), &format!("{}/history", visit.company_path())).await)
+}
+
+#[derive(Template)]
+#[template(path = "back.html")]
+struct BackPage {
+    f: Frame,
+    here: String,
+    things: Vec<Thing>,
+    others: usize,
+    etag: String,
+    request: String,
+    when: Option<Moment>,
+}
+
+/// Shows what going back to a moment would change, or goes back.
+pub(super) async fn back(visit: &Visit<'_>) -> Answer {
+    let company_id = visit.part(0).to_owned();
+    let revision = revision(visit)?;
+    if visit.is_post {
+        let ask = RollBackRequest {
+            company_id,
+            revision,
+            etag: visit.form.get("etag").to_owned(),
+            request_id: visit.form.get("request").to_owned(),
+            validate_only: false,
+        };
+        let done = visit.history().roll_back(visit.ask(ask)).await?;
+        return Ok(visit.done(done.metadata(), &format!("{}/history", visit.company_path())).await);
+    }
+    // The state that the preview is made from: a change that comes between makes the real one a conflict.
+    let ask =
+        ListChangesRequest { company_id: company_id.clone(), page_size: 1, ..Default::default() };
+    let etag = visit.history().list_changes(visit.ask(ask)).await?.into_inner().etag;
+    let ask = RollBackRequest {
+        company_id,
+        revision,
+        etag: etag.clone(),
+        request_id: String::new(),
+        validate_only: true,
+    };
+    let tried = visit.history().roll_back(visit.ask(ask)).await?.into_inner();
+    let then = visit.get_change(revision).await?;
+    let change = tried.change.unwrap_or_default();
+    shown(&BackPage {
+        f: visit.company_frame("history", "Go back to a moment").await?,
+        here: format!("{}/history/{revision}", visit.company_path()),
+        things: things(&change),
+        others: change.deltas.len().saturating_sub(MOST_THINGS),
+        etag,
+        request: Visit::new_request(),
+        when: words::moment(then.time.as_ref()),
+    })
+}

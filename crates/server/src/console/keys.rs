@@ -1,0 +1,451 @@
+//! Keys and people: a person is a key that has a staff id, and a link for signing in in place of a secret.
+
+use askama::Template;
+use axum::{body::Body, response::Response};
+use customer_settings_contract::customersettings::v1::{
+    CreateKeyRequest, GetKeyRequest, Key, KeyChange, ListKeyChangesRequest, ListKeysRequest,
+    RevokeKeyRequest, RotateKeyRequest, UpdateKeyRequest, key,
+};
+use prost_types::{Duration, FieldMask, Timestamp};
+use tonic::Status;
+
+use super::{
+    answer::{Answer, elsewhere, page, shown},
+    form::{self, Form},
+    problem::{Field, Problem},
+    view::{Frame, Said},
+    visit::Visit,
+    words::{self, Moment},
+};
+use crate::status::{Page, grpc_status};
+
+const FIELDS: [Field; 7] = [
+    ("name", "name", "The name"),
+    ("staff", "staff_id", "The short name"),
+    ("scope", "scopes", "What it may do"),
+    ("companies", "company_ids", "The companies"),
+    ("companies", "all_companies", "The companies"),
+    ("addresses", "addresses", "The addresses"),
+    ("expires", "expires_time", "The last day"),
+];
+/// The end of a day, in the form of the contract.
+const END_OF_DAY: &str = "T23:59:59Z";
+/// Changes of a key on its page.
+const CHANGES: i32 = 20;
+
+struct Row {
+    path: String,
+    name: String,
+    staff: String,
+    may: String,
+    companies: String,
+    used: Option<Moment>,
+    state: &'static str,
+}
+
+fn row(visit: &Visit<'_>, key: Key) -> Row {
+    let state = match key.state() {
+        key::State::Revoked => "revoked",
+        key::State::Expired => "expired",
+        key::State::Active | key::State::Unspecified => "",
+    };
+    Row {
+        path: format!("{}/keys/{}", visit.here.base, form::part(&key.id)),
+        may: may_do(&key.scopes),
+        companies: covers(&key),
+        used: words::moment(key.last_used_time.as_ref()),
+        state,
+        name: key.name.unwrap_or_default(),
+        staff: key.staff_id.unwrap_or_default(),
+    }
+}
+
+fn may_do(scopes: &[String]) -> String {
+    let told: Vec<&str> = scopes.iter().map(|scope| words::scope(scope)).collect();
+    told.join(", ")
+}
+
+fn covers(key: &Key) -> String {
+    match key.company_ids.as_slice() {
+        _ if key.all_companies.unwrap_or_default() => "all companies".to_owned(),
+        [one] => one.clone(),
+        many => format!("{} companies", many.len()),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "keys.html")]
+struct ListPage {
+    f: Frame,
+    people: Vec<Row>,
+    programs: Vec<Row>,
+    shows_revoked: bool,
+    more: Option<String>,
+}
+
+/// The people and the programs that have a key.
+pub(super) async fn list(visit: &Visit<'_>) -> Answer {
+    let shows_revoked = !visit.query.get("revoked").is_empty();
+    let ask = ListKeysRequest {
+        page_size: 200,
+        page_token: visit.query.get("page").to_owned(),
+        show_revoked: shows_revoked,
+        created_by_key_id: String::new(),
+    };
+    let list = visit.keys().list_keys(visit.ask(ask)).await?.into_inner();
+    let rows = list.keys.into_iter().map(|key| row(visit, key));
+    let (people, programs) = rows.partition(|row| !row.staff.is_empty());
+    let more = (!list.next_page_token.is_empty()).then(|| {
+        let revoked = if shows_revoked { "revoked=1&" } else { "" };
+        format!("{}/keys?{revoked}page={}", visit.here.base, form::encode(&list.next_page_token))
+    });
+    let said = words::done(visit.query.get("did")).map(Said::plain);
+    let f = Frame { said, ..visit.frame("Keys and people") };
+    shown(&ListPage { f, people, programs, shows_revoked, more })
+}
+
+struct Scope {
+    name: &'static str,
+    text: &'static str,
+    is_on: bool,
+}
+
+/// The fields of a key's form.
+struct Sheet {
+    name: String,
+    staff: String,
+    scopes: Vec<Scope>,
+    may_all: bool,
+    all_companies: bool,
+    companies: String,
+    addresses: String,
+    expires: String,
+}
+
+fn scopes(chosen: &[String]) -> Vec<Scope> {
+    let all = words::SCOPES.iter().map(|name| Scope {
+        name,
+        text: words::scope(name),
+        is_on: chosen.iter().any(|one| one == name),
+    });
+    all.collect()
+}
+
+impl Sheet {
+    /// For something new: what a colleague at the front desk, or a program that reads, needs.
+    fn blank(visit: &Visit<'_>, is_person: bool) -> Self {
+        let usual: &[&str] = match is_person {
+            true => &["settings:read", "settings:write", "companies:read", "history:read"],
+            false => &["settings:read", "companies:read"],
+        };
+        let usual: Vec<String> = usual.iter().map(|scope| (*scope).to_owned()).collect();
+        Self {
+            name: String::new(),
+            staff: String::new(),
+            scopes: scopes(&usual),
+            may_all: false,
+            all_companies: visit.person.covers_all(),
+            companies: visit.person.company_ids().join("\n"),
+            addresses: String::new(),
+            expires: String::new(),
+        }
+    }
+
+    fn of(key: &Key) -> Self {
+        let expires = key.expires_time.map(|time| time.to_string()).unwrap_or_default();
+        Self {
+            name: key.name.clone().unwrap_or_default(),
+            staff: key.staff_id.clone().unwrap_or_default(),
+            scopes: scopes(&key.scopes),
+            may_all: key.scopes.iter().any(|scope| scope == "*"),
+            all_companies: key.all_companies.unwrap_or_default(),
+            companies: key.company_ids.join("\n"),
+            addresses: key.addresses.join("\n"),
+            expires: expires.get(..10).unwrap_or_default().to_owned(),
+        }
+    }
+
+    fn sent(form: &Form) -> Self {
+        let chosen: Vec<String> = form.all("scope").map(str::to_owned).collect();
+        Self {
+            name: form.get("name").to_owned(),
+            staff: form.get("staff").to_owned(),
+            may_all: chosen.iter().any(|scope| scope == "*"),
+            scopes: scopes(&chosen),
+            all_companies: form.get("coverage") == "all",
+            companies: form.get("companies").to_owned(),
+            addresses: form.get("addresses").to_owned(),
+            expires: form.get("expires").to_owned(),
+        }
+    }
+
+    /// The key that the form describes; an expiry that is the same day as before stays as it was.
+    fn key(&self, before: Option<&Key>) -> Result<Key, Problem> {
+        let items = |text: &str| -> Vec<String> {
+            let items = text.split(|c: char| c.is_whitespace() || c == ',');
+            items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        };
+        let chosen = self.scopes.iter().filter(|scope| scope.is_on);
+        let mut scopes: Vec<String> = chosen.map(|scope| scope.name.to_owned()).collect();
+        if self.may_all {
+            scopes = vec!["*".to_owned()];
+        }
+        let old = before.and_then(|key| key.expires_time);
+        let expires_time = match self.expires.as_str() {
+            "" => None,
+            day if old.is_some_and(|time| time.to_string().starts_with(day)) => old,
+            day => match format!("{day}{END_OF_DAY}").parse::<Timestamp>() {
+                Ok(time) => Some(time),
+                Err(_) => return Err(Problem::at("expires", "Give a day, such as 2027-01-31.")),
+            },
+        };
+        Ok(Key {
+            name: Some(self.name.clone()),
+            scopes,
+            company_ids: if self.all_companies { vec![] } else { items(&self.companies) },
+            all_companies: Some(self.all_companies),
+            addresses: items(&self.addresses),
+            expires_time,
+            staff_id: Some(self.staff.clone()),
+            ..Default::default()
+        })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "key_new.html")]
+struct NewPage {
+    f: Frame,
+    action: String,
+    problem: Problem,
+    sheet: Sheet,
+    is_person: bool,
+    covers_all: bool,
+    request: String,
+}
+
+/// Gives a program a key.
+pub(super) async fn new(visit: &Visit<'_>) -> Answer {
+    make(visit, false).await
+}
+
+/// Invites a person.
+pub(super) async fn new_person(visit: &Visit<'_>) -> Answer {
+    make(visit, true).await
+}
+
+async fn make(visit: &Visit<'_>, is_person: bool) -> Answer {
+    let page_of = |sheet, problem| NewPage {
+        f: visit.frame(if is_person { "Invite a person" } else { "Give a program a key" }),
+        action: format!("{}{}", visit.here.base, visit.path),
+        problem,
+        sheet,
+        is_person,
+        covers_all: visit.person.covers_all(),
+        request: Visit::new_request(),
+    };
+    if !visit.is_post {
+        return shown(&page_of(Sheet::blank(visit, is_person), Problem::default()));
+    }
+    let sheet = Sheet::sent(&visit.form);
+    let invalid = Status::invalid_argument("");
+    if is_person && sheet.staff.is_empty() {
+        let problem = Problem::at("staff", "Give a short name, such as ana: the history shows it.");
+        return Ok(page(Page::Refused(&invalid), &page_of(sheet, problem)));
+    }
+    let key = match sheet.key(None) {
+        Ok(key) => key,
+        Err(problem) => return Ok(page(Page::Refused(&invalid), &page_of(sheet, problem))),
+    };
+    let request_id = visit.form.get("request").to_owned();
+    let ask = CreateKeyRequest { key: Some(key), request_id, validate_only: false };
+    match visit.keys().create_key(visit.ask(ask)).await {
+        Ok(made) => {
+            let made = made.into_inner();
+            let id = made.key.map(|key| key.id).unwrap_or_default();
+            match is_person {
+                // Nobody needs the secret, so nobody sees it.
+                true => show_link(visit, &id, &sheet.name).await,
+                false => show_secret(visit, &id, &sheet.name, made.secret, &made.note),
+            }
+        }
+        Err(status) => {
+            let problem = Problem::of(&status, &FIELDS);
+            Ok(page(Page::Refused(&status), &page_of(sheet, problem)))
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "secret.html")]
+struct SecretPage {
+    f: Frame,
+    /// The key's own page.
+    path: String,
+    name: String,
+    secret: String,
+    note: String,
+    is_link: bool,
+}
+
+fn show_secret(visit: &Visit<'_>, id: &str, name: &str, secret: String, note: &str) -> Answer {
+    let shown = SecretPage {
+        f: visit.frame("The new key"),
+        path: format!("{}/keys/{}", visit.here.base, form::part(id)),
+        name: name.to_owned(),
+        secret,
+        note: words::capital(note),
+        is_link: false,
+    };
+    Ok(page(Page::Shown, &shown))
+}
+
+async fn show_link(visit: &Visit<'_>, id: &str, name: &str) -> Result<Response<Body>, Status> {
+    let made = visit.console.sessions.make_link(&visit.person.holder, id).await;
+    let token = made.map_err(|error| grpc_status(&error))?;
+    let shown = SecretPage {
+        f: visit.frame("The link"),
+        path: format!("{}/keys/{}", visit.here.base, form::part(id)),
+        name: name.to_owned(),
+        secret: format!("{}/link?token={}", visit.here.address(), token.expose()),
+        note: String::new(),
+        is_link: true,
+    };
+    Ok(page(Page::Shown, &shown))
+}
+
+struct Past {
+    actor: String,
+    sentence: String,
+    when: Option<Moment>,
+}
+
+#[derive(Template)]
+#[template(path = "key.html")]
+struct OnePage {
+    f: Frame,
+    here: String,
+    problem: Problem,
+    sheet: Sheet,
+    key: Key,
+    row: Row,
+    made: Option<Moment>,
+    previous: Option<Moment>,
+    covers_all: bool,
+    is_usable: bool,
+    is_own: bool,
+    history: Vec<Past>,
+    request: String,
+}
+
+async fn get(visit: &Visit<'_>) -> Result<Key, Status> {
+    let ask = GetKeyRequest { id: visit.part(0).to_owned() };
+    Ok(visit.keys().get_key(visit.ask(ask)).await?.into_inner())
+}
+
+async fn one_page(
+    visit: &Visit<'_>,
+    sheet: Option<Sheet>,
+    problem: Problem,
+) -> Result<OnePage, Status> {
+    let key = get(visit).await?;
+    let ask =
+        ListKeyChangesRequest { id: key.id.clone(), page_size: CHANGES, ..Default::default() };
+    let changes = visit.keys().list_key_changes(visit.ask(ask)).await?.into_inner().changes;
+    let past = |change: KeyChange| Past {
+        actor: change.staff_id,
+        sentence: change.summary,
+        when: words::moment(change.time.as_ref()),
+    };
+    let shown = row(visit, key.clone());
+    let said = words::done(visit.query.get("did")).map(Said::plain);
+    Ok(OnePage {
+        f: Frame { said, ..visit.frame(shown.name.clone()) },
+        here: shown.path.clone(),
+        problem,
+        sheet: sheet.unwrap_or_else(|| Sheet::of(&key)),
+        made: words::moment(key.created_time.as_ref()),
+        previous: words::moment(key.previous_secret_expires_time.as_ref()),
+        covers_all: visit.person.covers_all(),
+        is_usable: shown.state.is_empty(),
+        is_own: key.id == visit.person.key_id(),
+        history: changes.into_iter().map(past).collect(),
+        request: Visit::new_request(),
+        row: shown,
+        key,
+    })
+}
+
+/// One key, or its fields saved.
+pub(super) async fn one(visit: &Visit<'_>) -> Answer {
+    if !visit.is_post {
+        return shown(&one_page(visit, None, Problem::default()).await?);
+    }
+    let sheet = Sheet::sent(&visit.form);
+    let before = get(visit).await?;
+    let key = match sheet.key(Some(&before)) {
+        Ok(key) => key,
+        Err(problem) => {
+            let shown = one_page(visit, Some(sheet), problem).await?;
+            return Ok(page(Page::Refused(&Status::invalid_argument("")), &shown));
+        }
+    };
+    let paths =
+        ["name", "scopes", "company_ids", "all_companies", "addresses", "expires_time", "staff_id"];
+    let ask = UpdateKeyRequest {
+        id: visit.part(0).to_owned(),
+        key: Some(key),
+        update_mask: Some(FieldMask { paths: paths.map(str::to_owned).to_vec() }),
+        etag: visit.form.get("etag").to_owned(),
+        request_id: visit.form.get("request").to_owned(),
+        validate_only: false,
+    };
+    match visit.keys().update_key(visit.ask(ask)).await {
+        Ok(_) => {
+            Ok(elsewhere(&format!("{}/keys/{}?did=key-saved", visit.here.base, visit.link_part(0))))
+        }
+        Err(status) => {
+            let mut problem = Problem::of(&status, &FIELDS);
+            if problem.is_conflict() {
+                problem.text += " Below is what you typed: send it again to save it nevertheless.";
+            }
+            let shown = one_page(visit, Some(sheet), problem).await?;
+            Ok(page(Page::Refused(&status), &shown))
+        }
+    }
+}
+
+/// Makes a new link for a person.
+pub(super) async fn link(visit: &Visit<'_>) -> Answer {
+    let key = get(visit).await?;
+    show_link(visit, &key.id, &key.name.unwrap_or_default()).await
+}
+
+/// Gives a key a new secret.
+pub(super) async fn rotate(visit: &Visit<'_>) -> Answer {
+    let hours: i64 = visit.form.get("hours").parse().unwrap_or(24);
+    let ask = RotateKeyRequest {
+        id: visit.part(0).to_owned(),
+        overlap: Some(Duration { seconds: hours.saturating_mul(3_600), nanos: 0 }),
+        etag: visit.form.get("etag").to_owned(),
+        request_id: visit.form.get("request").to_owned(),
+        validate_only: false,
+        end_overlap: true,
+    };
+    let made = visit.keys().rotate_key(visit.ask(ask)).await?.into_inner();
+    let name = made.key.and_then(|key| key.name).unwrap_or_default();
+    show_secret(visit, visit.part(0), &name, made.secret, &made.note)
+}
+
+/// Ends a key for good.
+pub(super) async fn revoke(visit: &Visit<'_>) -> Answer {
+    let ask = RevokeKeyRequest {
+        id: visit.part(0).to_owned(),
+        etag: String::new(),
+        request_id: visit.form.get("request").to_owned(),
+        validate_only: false,
+        with_created: !visit.form.get("created").is_empty(),
+    };
+    visit.keys().revoke_key(visit.ask(ask)).await?;
+    Ok(elsewhere(&format!("{}/keys?did=revoked", visit.here.base)))
+}

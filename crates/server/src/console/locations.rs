@@ -1,0 +1,218 @@
+//! A company's locations.
+
+use askama::Template;
+use customer_settings_contract::customersettings::v1::{
+    ArchiveBusinessRequest, Business, CreateBusinessRequest, GetBusinessRequest,
+    ListBusinessesRequest, RestoreBusinessRequest, State, UpdateBusinessRequest,
+};
+use prost_types::FieldMask;
+use tonic::Status;
+
+use super::{
+    answer::{Answer, page, shown},
+    form,
+    problem::{Field, Problem},
+    view::Frame,
+    visit::Visit,
+};
+use crate::status::Page;
+
+const FIELDS: [Field; 4] = [
+    ("name", "name", "The name"),
+    ("business_phone", "business_phone", "The phone"),
+    ("email", "email", "The email"),
+    ("website", "website", "The website"),
+];
+
+struct Row {
+    path: String,
+    name: String,
+    phone: String,
+    is_archived: bool,
+}
+
+#[derive(Template)]
+#[template(path = "locations.html")]
+struct ListPage {
+    f: Frame,
+    here: String,
+    problem: Problem,
+    rows: Vec<Row>,
+    shows_archived: bool,
+    name: String,
+    request: String,
+}
+
+async fn list_page(visit: &Visit<'_>, problem: Problem) -> Result<ListPage, Status> {
+    let here = format!("{}/locations", visit.company_path());
+    let shows_archived = !visit.query.get("archived").is_empty();
+    let ask = ListBusinessesRequest {
+        company_id: visit.part(0).to_owned(),
+        show_archived: shows_archived,
+        ..Default::default()
+    };
+    let list = visit.locations().list_businesses(visit.ask(ask)).await?.into_inner();
+    let row = |one: Business| Row {
+        path: format!("{here}/{}", form::part(&one.id)),
+        name: one.name.unwrap_or_default(),
+        phone: one.business_phone.unwrap_or_default(),
+        is_archived: one.state == State::Archived as i32,
+    };
+    Ok(ListPage {
+        f: visit.company_frame("locations", "Locations").await?,
+        problem,
+        rows: list.businesses.into_iter().map(row).collect(),
+        here: here.clone(),
+        shows_archived,
+        name: visit.form.get("name").to_owned(),
+        request: Visit::new_request(),
+    })
+}
+
+/// The locations, or one more.
+pub(super) async fn list(visit: &Visit<'_>) -> Answer {
+    if !visit.is_post {
+        return shown(&list_page(visit, Problem::default()).await?);
+    }
+    let name = Some(visit.form.get("name").to_owned());
+    let ask = CreateBusinessRequest {
+        company_id: visit.part(0).to_owned(),
+        business: Some(Business { name, ..Default::default() }),
+        request_id: visit.form.get("request").to_owned(),
+        ..Default::default()
+    };
+    match visit.locations().create_business(visit.ask(ask)).await {
+        Ok(made) => {
+            let path = format!("{}/locations", visit.company_path());
+            Ok(visit.done(made.metadata(), &path).await)
+        }
+        Err(status) => {
+            let shown = list_page(visit, Problem::of(&status, &FIELDS)).await?;
+            Ok(page(Page::Refused(&status), &shown))
+        }
+    }
+}
+
+struct Sheet {
+    name: String,
+    business_phone: String,
+    email: String,
+    website: String,
+}
+
+impl Sheet {
+    fn of(one: &Business) -> Self {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        Self {
+            name: text(&one.name),
+            business_phone: text(&one.business_phone),
+            email: text(&one.email),
+            website: text(&one.website),
+        }
+    }
+
+    fn sent(visit: &Visit<'_>) -> Self {
+        let get = |name: &str| visit.form.get(name).to_owned();
+        Self {
+            name: get("name"),
+            business_phone: get("business_phone"),
+            email: get("email"),
+            website: get("website"),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "location.html")]
+struct OnePage {
+    f: Frame,
+    up: String,
+    here: String,
+    problem: Problem,
+    sheet: Sheet,
+    stored: Option<Sheet>,
+    etag: String,
+    request: String,
+    is_archived: bool,
+}
+
+async fn one_page(
+    visit: &Visit<'_>,
+    sheet: Option<Sheet>,
+    problem: Problem,
+) -> Result<OnePage, Status> {
+    let ask = GetBusinessRequest {
+        company_id: visit.part(0).to_owned(),
+        id: visit.part(1).to_owned(),
+        ..Default::default()
+    };
+    let one = visit.locations().get_business(visit.ask(ask)).await?.into_inner();
+    let stored = Sheet::of(&one);
+    let title = stored.name.clone();
+    let (sheet, stored) = match sheet {
+        Some(sheet) if problem.is_conflict() => (sheet, Some(stored)),
+        Some(sheet) => (sheet, None),
+        None => (stored, None),
+    };
+    Ok(OnePage {
+        f: visit.company_frame("locations", title).await?,
+        up: format!("{}/locations", visit.company_path()),
+        here: format!("{}/locations/{}", visit.company_path(), visit.link_part(1)),
+        problem,
+        sheet,
+        stored,
+        etag: one.etag,
+        request: Visit::new_request(),
+        is_archived: one.state == State::Archived as i32,
+    })
+}
+
+/// One location, or its fields saved.
+pub(super) async fn one(visit: &Visit<'_>) -> Answer {
+    if !visit.is_post {
+        return shown(&one_page(visit, None, Problem::default()).await?);
+    }
+    let sheet = Sheet::sent(visit);
+    let business = Business {
+        name: Some(sheet.name.clone()),
+        business_phone: Some(sheet.business_phone.clone()),
+        email: Some(sheet.email.clone()),
+        website: Some(sheet.website.clone()),
+        ..Default::default()
+    };
+    let paths = ["name", "business_phone", "email", "website"].map(str::to_owned).to_vec();
+    let ask = UpdateBusinessRequest {
+        company_id: visit.part(0).to_owned(),
+        id: visit.part(1).to_owned(),
+        business: Some(business),
+        update_mask: Some(FieldMask { paths }),
+        etag: visit.form.get("etag").to_owned(),
+        request_id: visit.form.get("request").to_owned(),
+        validate_only: false,
+    };
+    match visit.locations().update_business(visit.ask(ask)).await {
+        Ok(saved) => {
+            let path = format!("{}/locations", visit.company_path());
+            Ok(visit.done(saved.metadata(), &path).await)
+        }
+        Err(status) => {
+            let shown = one_page(visit, Some(sheet), Problem::of(&status, &FIELDS)).await?;
+            Ok(page(Page::Refused(&status), &shown))
+        }
+    }
+}
+
+/// Puts a location away, or takes it back.
+pub(super) async fn state(visit: &Visit<'_>) -> Answer {
+    let (company_id, id) = (visit.part(0).to_owned(), visit.part(1).to_owned());
+    let (etag, request_id) =
+        (visit.form.get("etag").to_owned(), visit.form.get("request").to_owned());
+    let done = if visit.path.ends_with("/archive") {
+        let ask = ArchiveBusinessRequest { company_id, id, etag, request_id, validate_only: false };
+        visit.locations().archive_business(visit.ask(ask)).await?
+    } else {
+        let ask = RestoreBusinessRequest { company_id, id, etag, request_id, validate_only: false };
+        visit.locations().restore_business(visit.ask(ask)).await?
+    };
+    Ok(visit.done(done.metadata(), &format!("{}/locations", visit.company_path())).await)
+}

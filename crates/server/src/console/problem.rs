@@ -1,0 +1,90 @@
+//! A refusal in a page: the API's own sentence, at the field that it is about.
+
+use tonic::Status;
+use tonic_types::StatusExt;
+
+/// A field of a form: its name there, the last part of its name in the contract, and its label.
+pub(super) type Field = (&'static str, &'static str, &'static str);
+
+/// Why a method refused.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Problem {
+    /// The sentence above the form.
+    pub(super) text: String,
+    /// For each field of the form that is wrong, its name and the sentence.
+    pub(super) fields: Vec<(&'static str, String)>,
+    /// The stable reason.
+    pub(super) reason: String,
+    /// The number of the line that is wrong, in a form of many.
+    pub(super) line: Option<usize>,
+}
+
+impl Problem {
+    /// Of a refusal, for a form with these fields.
+    pub(super) fn of(status: &Status, fields: &[Field]) -> Self {
+        let details = status.get_error_details();
+        let info = details.error_info();
+        let reason = info.map(|info| info.reason.clone()).unwrap_or_default();
+        let line = info.and_then(|info| info.metadata.get("index")?.parse().ok());
+        let mut problem =
+            Self { text: sentence(status.message()), fields: Vec::new(), reason, line };
+        for violation in details.bad_request().into_iter().flat_map(|bad| &bad.field_violations) {
+            let last = violation.field.rsplit('.').next().unwrap_or_default();
+            if let Some((name, _, label)) = fields.iter().find(|(_, known, _)| *known == last) {
+                problem
+                    .fields
+                    .push((name, sentence(&format!("{label} {}", violation.description))));
+            }
+        }
+        if problem.reason == "NAME_TAKEN" && fields.iter().any(|(name, ..)| *name == "name") {
+            problem.fields.push(("name", problem.text.clone()));
+        }
+        if problem.reason == "REQUEST_ID_REUSED" {
+            "This form was sent before with other words, and that was carried out. Send it again to do this as well."
+                .clone_into(&mut problem.text);
+        } else if !problem.fields.is_empty() {
+            "Nothing was saved yet. Please look at what is marked below."
+                .clone_into(&mut problem.text);
+        }
+        problem
+    }
+
+    /// A sentence of the console's own about a field.
+    pub(super) fn at(name: &'static str, text: &str) -> Self {
+        let text_above = "Nothing was saved yet. Please look at what is marked below.".to_owned();
+        Self { text: text_above, fields: vec![(name, text.to_owned())], ..Self::default() }
+    }
+
+    /// The sentence about a field; empty where nothing is wrong with it.
+    pub(super) fn field(&self, name: &str) -> &str {
+        self.fields.iter().find(|(found, _)| *found == name).map_or("", |(_, text)| text)
+    }
+
+    /// Whether somebody else was faster.
+    pub(super) fn is_conflict(&self) -> bool {
+        self.reason == "ETAG_MISMATCH"
+    }
+
+    /// The heading of a page that says this alone.
+    pub(super) fn title(&self) -> &'static str {
+        match self.reason.as_str() {
+            "NOT_FOUND" => "Not there",
+            "NOT_COVERED" | "MISSING_SCOPE" | "KEY_NOT_WITHIN" => "Not yours to do",
+            "CHANGED_SINCE" => "That changed again since",
+            "ETAG_MISMATCH" => "Somebody else was faster",
+            reason if reason.starts_with("STORE") || reason == "OUTCOME_UNKNOWN" => {
+                "Not available just now"
+            }
+            _ => "That did not work",
+        }
+    }
+}
+
+/// A message as a sentence: with a capital letter and a full stop.
+fn sentence(message: &str) -> String {
+    let mut text = super::words::capital(message);
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
+}

@@ -1,0 +1,126 @@
+//! The order of a catalog: up, down, to a place, by dragging, by name. Each is one new order of all active entries.
+
+use customer_settings_contract::customersettings::v1::{Entry, ReorderEntriesRequest};
+use serde_json::json;
+use tonic::Status;
+
+use super::{
+    answer::{self, Answer},
+    entries::{catalog_path, catalog_refused, entries_of},
+    form::Form,
+    problem::Problem,
+    visit::Visit,
+};
+use crate::status::Page;
+
+/// Before the id in the name of the field of a row's place.
+const PLACE: &str = "to.";
+
+/// Puts entries where the form says.
+pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
+    let ids = match visit.form.find("ids") {
+        // Our script knows the whole order.
+        Some(ids) => ids.split(',').map(str::to_owned).collect(),
+        None => {
+            let list = entries_of(visit, String::new(), false).await?;
+            moved(list.entries.into_iter().map(|entry| entry.id).collect(), &visit.form)
+        }
+    };
+    save(visit, ids).await
+}
+
+/// Puts all entries into the order of their names.
+pub(super) async fn sort(visit: &Visit<'_>) -> Answer {
+    let mut entries = entries_of(visit, String::new(), false).await?.entries;
+    let name = |entry: &Entry| entry.name.as_deref().unwrap_or_default().to_lowercase();
+    entries.sort_by_cached_key(name);
+    save(visit, entries.into_iter().map(|entry| entry.id).collect()).await
+}
+
+async fn save(visit: &Visit<'_>, ids: Vec<String>) -> Answer {
+    let ask = ReorderEntriesRequest {
+        company_id: visit.part(0).to_owned(),
+        collection: visit.part(1).to_owned(),
+        ids,
+        etag: visit.form.get("etag").to_owned(),
+        request_id: visit.form.get("request").to_owned(),
+        validate_only: false,
+    };
+    match visit.entries().reorder_entries(visit.ask(ask)).await {
+        Ok(saved) if visit.is_script => {
+            let (metadata, list, _) = saved.into_parts();
+            let page = format!("{}?{}", catalog_path(visit), visit.what_was_done(&metadata).await);
+            let request = Visit::new_request();
+            let (etag, revision) = (list.etag, list.revision);
+            let told =
+                json!({"etag": etag, "request": request, "revision": revision, "page": page});
+            Ok(answer::json(Page::Shown, &told))
+        }
+        Ok(saved) => Ok(visit.done(saved.metadata(), &catalog_path(visit)).await),
+        Err(status) => refused(visit, &status).await,
+    }
+}
+
+async fn refused(visit: &Visit<'_>, status: &Status) -> Answer {
+    let mut problem = Problem::of(status, &[]);
+    if problem.is_conflict() {
+        "Somebody else changed this list meanwhile. Here it is as it is now: please move the entry again."
+            .clone_into(&mut problem.text);
+    }
+    if visit.is_script {
+        return Ok(answer::json(Page::Refused(status), &json!({"text": problem.text})));
+    }
+    catalog_refused(visit, status, problem).await
+}
+
+/// The order after the move that the form asks for.
+fn moved(mut ids: Vec<String>, form: &Form) -> Vec<String> {
+    let at = |ids: &[String], id: &str| ids.iter().position(|known| known == id);
+    if let Some(from) = form.find("up").and_then(|id| at(&ids, id)) {
+        ids.swap(from, from.saturating_sub(1));
+        return ids;
+    }
+    if let Some(from) = form.find("down").and_then(|id| at(&ids, id)) {
+        let to = (from + 1).min(ids.len() - 1);
+        ids.swap(from, to);
+        return ids;
+    }
+    // The rows whose places were written over, each in its turn.
+    let before = ids.clone();
+    for (name, place) in form.pairs() {
+        let Some(id) = name.strip_prefix(PLACE) else { continue };
+        let (Some(was), Ok(place)) = (at(&before, id), place.trim().parse::<usize>()) else {
+            continue;
+        };
+        let to = place.clamp(1, ids.len()) - 1;
+        if was != to
+            && let Some(from) = at(&ids, id)
+        {
+            let id = ids.remove(from);
+            ids.insert(to, id);
+        }
+    }
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_moves_up_down_and_to_a_place() {
+        let after = |form: &str| {
+            let ids = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+            moved(ids, &Form::parse(form.as_bytes())).join("")
+        };
+        assert_eq!(after("up=b"), "bacd");
+        assert_eq!(after("up=a"), "abcd");
+        assert_eq!(after("down=d"), "abcd");
+        assert_eq!(after("down=c"), "abdc");
+        assert_eq!(after("up=x"), "abcd");
+        assert_eq!(after("to.a=1&to.b=2&to.c=3&to.d=1&place="), "dabc");
+        assert_eq!(after("to.a=9&place="), "bcda");
+        assert_eq!(after("to.a=0&place="), "abcd");
+        assert_eq!(after("to.a=x&place="), "abcd");
+    }
+}

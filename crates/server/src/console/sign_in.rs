@@ -1,0 +1,190 @@
+//! Signing in with a key or by a link, signing out, and the list of one's sessions.
+
+use std::net::IpAddr;
+
+use askama::Template;
+use axum::{body::Body, response::Response};
+use http::request::Parts;
+
+use super::{
+    Console,
+    answer::{Answer, elsewhere, page, shown},
+    form::Form,
+    here::Here,
+    problem::Problem,
+    view::{Frame, LinkPage, Resume, Said, SignInPage, moment_of_micros},
+    visit::Visit,
+    with_cookie, words,
+    words::Moment,
+};
+use crate::status::{Page, grpc_status};
+
+/// Before the name of each field of a form that waits for a sign-in.
+const KEPT: &str = "kept.";
+
+impl Console {
+    /// Shows the page for signing in, or signs in.
+    pub(super) async fn sign_in(
+        &self,
+        here: &Here,
+        parts: &Parts,
+        from: IpAddr,
+        token: Option<&str>,
+        form: &Form,
+    ) -> Response<Body> {
+        let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let is_post = parts.method == http::Method::POST;
+        let next = own_path(if is_post { form.get("next") } else { query.get("next") });
+        let said = words::done(query.get("did")).map(Said::plain);
+        let mut shown = SignInPage {
+            f: Frame { said, ..self.frame(here, "Sign in") },
+            problem: Problem::default(),
+            next: next.to_owned(),
+            is_possible: here.may_sign_in(),
+            kept: kept(form),
+        };
+        if !is_post {
+            return page(Page::Shown, &shown);
+        }
+        if !here.may_sign_in() {
+            return page(Page::Forged, &shown);
+        }
+        if form.get("key").is_empty() {
+            shown.problem = Problem::at("key", "Paste your key here.");
+            return page(Page::Unknowable, &shown);
+        }
+        match self.sessions.sign_in(form.get("key"), from, token).await {
+            Ok(token) => {
+                let cookie = here.cookie(Some(token.expose()));
+                let on = match shown.kept.is_empty() {
+                    true => elsewhere(&format!("{}{next}", here.base)),
+                    false => page(
+                        Page::Shown,
+                        &Resume {
+                            f: self.frame(here, "Welcome back"),
+                            action: format!("{}{next}", here.base),
+                            kept: shown.kept,
+                        },
+                    ),
+                };
+                with_cookie(on, &cookie)
+            }
+            Err(error) => {
+                let status = grpc_status(&error);
+                shown.problem = Problem::of(&status, &[]);
+                shown.problem.fields = vec![("key", shown.problem.text.clone())];
+                shown.problem.text = "You are not signed in.".to_owned();
+                page(Page::Refused(&status), &shown)
+            }
+        }
+    }
+
+    /// Shows the page of a link, whose button signs in: previews and scanners of mail open links, and must not use
+    /// them up.
+    pub(super) async fn link(
+        &self,
+        here: &Here,
+        parts: &Parts,
+        from: IpAddr,
+        before: Option<&str>,
+        form: &Form,
+    ) -> Response<Body> {
+        let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let is_post = parts.method == http::Method::POST;
+        let link = if is_post { form.get("token") } else { query.get("token") };
+        let begun = match is_post && here.may_sign_in() {
+            true => self.sessions.sign_in_by_link(link, from, before).await,
+            false => Ok(None),
+        };
+        let for_whom = match begun {
+            Ok(Some(token)) => {
+                return with_cookie(elsewhere(&here.base), &here.cookie(Some(token.expose())));
+            }
+            Ok(None) if !is_post => self.sessions.link_is_for(link, from).await,
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let for_whom = match for_whom {
+            Ok(for_whom) => for_whom,
+            Err(error) => return super::view::refused(here, &grpc_status(&error)),
+        };
+        let title = if for_whom.is_some() { "Welcome" } else { "This link does not work" };
+        let outcome = if for_whom.is_some() { Page::Shown } else { Page::Unknowable };
+        let shown = LinkPage {
+            f: self.frame(here, title),
+            token: link.to_owned(),
+            for_whom,
+            is_possible: here.may_sign_in(),
+        };
+        page(outcome, &shown)
+    }
+
+    /// Ends the session.
+    pub(super) async fn sign_out(&self, here: &Here, token: Option<&str>) -> Response<Body> {
+        if let Some(token) = token
+            && let Err(error) = self.sessions.end(token).await
+        {
+            return super::view::refused(here, &grpc_status(&error));
+        }
+        let on = elsewhere(&format!("{}/sign-in?did=signed-out", here.base));
+        with_cookie(on, &here.cookie(None))
+    }
+
+    fn frame(&self, here: &Here, title: &str) -> Frame {
+        Frame::new(here, self.options.is_demo, title)
+    }
+}
+
+/// A path below the console's own; anything else leads to the first page.
+fn own_path(next: &str) -> &str {
+    let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\');
+    let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_path && is_plain { next } else { "" }
+}
+
+/// The form that waits, as the page for signing in sent it along.
+fn kept(form: &Form) -> Vec<(String, String)> {
+    let own = form
+        .pairs()
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(KEPT)?.to_owned(), value.clone())));
+    own.collect()
+}
+
+struct Row {
+    id: String,
+    began: Option<Moment>,
+    seen: Option<Moment>,
+    by_link: bool,
+    is_own: bool,
+}
+
+#[derive(Template)]
+#[template(path = "sessions.html")]
+struct SessionsPage {
+    f: Frame,
+    rows: Vec<Row>,
+}
+
+/// The sessions of one's key.
+pub(super) async fn sessions(visit: &Visit<'_>) -> Answer {
+    let listed = visit.console.sessions.list(&visit.person).await;
+    let listed = listed.map_err(|error| grpc_status(&error))?;
+    let row = |one: crate::auth::sessions::Shown| Row {
+        id: one.id,
+        began: moment_of_micros(one.created_time.as_micros()),
+        seen: moment_of_micros(one.seen_time.as_micros()),
+        by_link: one.by_link,
+        is_own: one.is_own,
+    };
+    let said = words::done(visit.query.get("did")).map(Said::plain);
+    let f = Frame { said, ..visit.frame("Where you are signed in") };
+    shown(&SessionsPage { f, rows: listed.into_iter().map(row).collect() })
+}
+
+/// Ends one of them.
+pub(super) async fn end_session(visit: &Visit<'_>) -> Answer {
+    let ended = visit.console.sessions.end_listed(&visit.person, visit.form.get("id")).await;
+    ended.map_err(|error| grpc_status(&error))?;
+    Ok(elsewhere(&format!("{}/sessions?did=ended", visit.here.base)))
+}

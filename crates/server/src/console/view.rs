@@ -1,0 +1,197 @@
+//! The parts that every page has, and the pages that need nobody signed in.
+
+use askama::Template;
+use axum::{body::Body, response::Response};
+use tonic::Status;
+
+use super::{
+    answer::page,
+    assets,
+    form::Form,
+    here::Here,
+    problem::Problem,
+    words::{self, CATALOGS},
+};
+use crate::status::Page;
+
+/// The rights of the key, as far as pages offer them. The methods refuse the rest in any case.
+#[derive(Clone, Copy, Default)]
+pub(super) struct May {
+    pub(super) see: bool,
+    pub(super) change: bool,
+    pub(super) see_history: bool,
+    pub(super) undo: bool,
+    pub(super) see_companies: bool,
+    pub(super) change_companies: bool,
+    pub(super) make_companies: bool,
+    pub(super) see_keys: bool,
+    pub(super) change_keys: bool,
+}
+
+impl May {
+    /// By the methods that may be called.
+    pub(super) fn of(may: impl Fn(&str) -> bool) -> Self {
+        Self {
+            see: may("EntryService/ListEntries"),
+            change: may("EntryService/UpdateEntry"),
+            see_history: may("HistoryService/ListChanges"),
+            undo: may("HistoryService/UndoChange"),
+            see_companies: may("CompanyService/GetCompany"),
+            change_companies: may("CompanyService/UpdateCompany"),
+            make_companies: may("CompanyService/CreateCompany"),
+            see_keys: may("KeyService/ListKeys"),
+            change_keys: may("KeyService/CreateKey"),
+        }
+    }
+}
+
+/// The action that was just done, with the way back.
+pub(super) struct Said {
+    pub(super) text: String,
+    pub(super) undo: Option<String>,
+    pub(super) request: String,
+}
+
+impl Said {
+    pub(super) fn plain(text: &str) -> Self {
+        Self { text: text.to_owned(), undo: None, request: String::new() }
+    }
+}
+
+/// A page of a company, as its navigation names it.
+pub(super) struct Tab {
+    pub(super) title: &'static str,
+    pub(super) path: String,
+    pub(super) is_here: bool,
+}
+
+/// The company that a page is about.
+pub(super) struct CompanyHead {
+    pub(super) name: String,
+    pub(super) path: String,
+    pub(super) tabs: Vec<Tab>,
+    pub(super) is_archived: bool,
+    /// By which the script knows whether something changed.
+    pub(super) revision: i64,
+}
+
+/// The pages of a company that the key may see.
+pub(super) fn tabs(path: &str, here: &str, may: May) -> Vec<Tab> {
+    let lists = CATALOGS.iter().map(|words| (words.title, words.collection, may.see));
+    let all = [("Overview", "", may.see)].into_iter().chain(lists).chain([
+        ("History", "history", may.see_history),
+        ("Locations", "locations", may.see_companies),
+        ("Company", "settings", may.see_companies),
+    ]);
+    let shown = all.filter(|(_, _, is_shown)| *is_shown).map(|(title, part, _)| Tab {
+        title,
+        path: if part.is_empty() { path.to_owned() } else { format!("{path}/{part}") },
+        is_here: part == here,
+    });
+    shown.collect()
+}
+
+/// The frame of a page.
+pub(super) struct Frame {
+    pub(super) base: String,
+    pub(super) style: &'static str,
+    pub(super) script: &'static str,
+    pub(super) title: String,
+    pub(super) is_demo: bool,
+    /// The name of the person; none where nobody is signed in.
+    pub(super) name: Option<String>,
+    pub(super) may: May,
+    pub(super) said: Option<Said>,
+    pub(super) company: Option<CompanyHead>,
+}
+
+impl Frame {
+    /// For somebody who is not signed in.
+    pub(super) fn new(here: &Here, is_demo: bool, title: impl Into<String>) -> Self {
+        Self {
+            base: here.base.clone(),
+            style: assets::style(),
+            script: assets::script(),
+            title: title.into(),
+            is_demo,
+            name: None,
+            may: May::default(),
+            said: None,
+            company: None,
+        }
+    }
+}
+
+/// A page that says one thing.
+#[derive(Template)]
+#[template(path = "message.html")]
+pub(super) struct Message {
+    pub(super) f: Frame,
+    pub(super) text: String,
+}
+
+/// The page for signing in with a key, perhaps with a form that waits for it.
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+pub(super) struct SignInPage {
+    pub(super) f: Frame,
+    pub(super) problem: Problem,
+    /// The path to go on to.
+    pub(super) next: String,
+    /// Whether a cookie may be given here.
+    pub(super) is_possible: bool,
+    /// The form that waits.
+    pub(super) kept: Vec<(String, String)>,
+}
+
+/// The page after a sign-in that sends the form which waited.
+#[derive(Template)]
+#[template(path = "resume.html")]
+pub(super) struct Resume {
+    pub(super) f: Frame,
+    pub(super) action: String,
+    pub(super) kept: Vec<(String, String)>,
+}
+
+/// The page of a link that signs in once.
+#[derive(Template)]
+#[template(path = "link.html")]
+pub(super) struct LinkPage {
+    pub(super) f: Frame,
+    pub(super) token: String,
+    /// The name of the person; none where the link does not work.
+    pub(super) for_whom: Option<String>,
+    pub(super) is_possible: bool,
+}
+
+/// Says that there is no such page.
+pub(super) fn unknown(here: &Here) -> Response<Body> {
+    let text = "There is no such page. Perhaps the address was cut off.".to_owned();
+    page(Page::Unknown, &Message { f: Frame::new(here, false, "Not there"), text })
+}
+
+/// Says why nobody can be let in.
+pub(super) fn refused(here: &Here, status: &Status) -> Response<Body> {
+    let problem = Problem::of(status, &[]);
+    let f = Frame::new(here, false, problem.title());
+    page(Page::Refused(status), &Message { f, text: problem.text })
+}
+
+/// Asks to sign in, and keeps the form that was sent.
+pub(super) fn sign_in_again(here: &Here, is_demo: bool, path: &str, form: &Form) -> Response<Body> {
+    let text = "Your session was over. Sign in, and you can send your form after that: nothing of it is lost.";
+    let shown = SignInPage {
+        f: Frame::new(here, is_demo, "Sign in"),
+        problem: Problem { text: text.to_owned(), ..Problem::default() },
+        next: path.to_owned(),
+        is_possible: here.may_sign_in(),
+        kept: form.pairs().to_vec(),
+    };
+    page(Page::Unknowable, &shown)
+}
+
+/// A moment of the server's own clock.
+pub(super) fn moment_of_micros(micros: i64) -> Option<words::Moment> {
+    let seconds = micros.div_euclid(1_000_000);
+    words::moment(Some(&prost_types::Timestamp { seconds, nanos: 0 }))
+}

@@ -1,0 +1,250 @@
+//! A request of somebody who is signed in.
+
+use axum::{body::Body, response::Response};
+use customer_settings_contract::customersettings::v1::{
+    Change, Company, GetChangeRequest, GetCompanyRequest, GetKeyRequest, State,
+};
+use http::request::Parts;
+use tonic::{Request, Status, metadata::MetadataMap};
+
+use super::{
+    Console, HOME,
+    answer::{elsewhere, page},
+    calls::Methods,
+    form::{self, Form},
+    here::Here,
+    problem::Problem,
+    view::{CompanyHead, Frame, May, Message, Said, tabs},
+    words,
+};
+use crate::{
+    auth::sessions::SignedIn,
+    net::{Deadline, Who},
+    status::Page,
+};
+
+/// Beside the console, everything that an answer depends on.
+pub(super) struct Visit<'a> {
+    pub(super) console: &'a Console,
+    pub(super) here: Here,
+    pub(super) person: SignedIn,
+    pub(super) may: May,
+    /// The open parts of the path, in order.
+    pub(super) captures: Vec<String>,
+    /// The path below the console's own.
+    pub(super) path: String,
+    pub(super) query: Form,
+    pub(super) form: Form,
+    pub(super) is_post: bool,
+    /// Whether our own script asks, which wants no page.
+    pub(super) is_script: bool,
+    pub(super) if_none_match: Option<String>,
+    extensions: (Option<Deadline>, Option<Who>),
+}
+
+impl<'a> Visit<'a> {
+    pub(super) fn new(
+        console: &'a Console,
+        here: Here,
+        person: SignedIn,
+        parts: &Parts,
+        captures: Vec<String>,
+        form: Form,
+    ) -> Self {
+        let text = |name: http::HeaderName| parts.headers.get(name)?.to_str().ok();
+        let accepted = text(http::header::ACCEPT).unwrap_or_default();
+        let may = May::of(|method| may_call(console, &person, method));
+        let may = May { make_companies: may.make_companies && person.covers_all(), ..may };
+        Self {
+            console,
+            here,
+            may,
+            captures,
+            path: parts.uri.path().strip_prefix(HOME).unwrap_or_default().to_owned(),
+            query: Form::parse(parts.uri.query().unwrap_or_default().as_bytes()),
+            form,
+            is_post: parts.method == http::Method::POST,
+            is_script: accepted == "application/json",
+            if_none_match: text(http::header::IF_NONE_MATCH).map(str::to_owned),
+            extensions: (parts.extensions.get().copied(), parts.extensions.get().cloned()),
+            person,
+        }
+    }
+
+    /// Whether the key has the scopes of a method.
+    pub(super) fn may_call(&self, method: &str) -> bool {
+        may_call(self.console, &self.person, method)
+    }
+
+    pub(super) fn methods(&self) -> Methods {
+        self.console.methods.clone()
+    }
+
+    /// A request to a method, in the person's name.
+    pub(super) fn ask<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        let extensions = request.extensions_mut();
+        extensions.insert(self.person.holder.clone());
+        let (deadline, who) = &self.extensions;
+        if let Some(deadline) = deadline {
+            extensions.insert(*deadline);
+        }
+        if let Some(who) = who {
+            extensions.insert(who.clone());
+        }
+        request
+    }
+
+    /// An open part of the path.
+    pub(super) fn part(&self, at: usize) -> &str {
+        self.captures.get(at).map_or("", String::as_str)
+    }
+
+    /// The same as it stands in links.
+    pub(super) fn link_part(&self, at: usize) -> String {
+        form::part(self.part(at))
+    }
+
+    /// The company's path.
+    pub(super) fn company_path(&self) -> String {
+        format!("{}/c/{}", self.here.base, self.link_part(0))
+    }
+
+    /// A name for a write, so that a form that is sent twice writes once.
+    pub(super) fn new_request() -> String {
+        let mut bytes = [0; 16];
+        // Without random bits the name is empty, and the write can merely not be repeated.
+        match getrandom::fill(&mut bytes) {
+            Ok(()) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// A page's frame.
+    pub(super) fn frame(&self, title: impl Into<String>) -> Frame {
+        Frame {
+            name: Some(self.person.name.clone()),
+            may: self.may,
+            ..Frame::new(&self.here, self.console.options.is_demo, title)
+        }
+    }
+
+    /// The frame of a page about a company, with what was just done.
+    pub(super) async fn company_frame(
+        &self,
+        tab: &'static str,
+        title: impl Into<String>,
+    ) -> Result<Frame, Status> {
+        let (id, path) = (self.part(0).to_owned(), self.company_path());
+        let company = match self.may.see_companies {
+            true => Some(self.company().await?),
+            false => None,
+        };
+        let is_archived =
+            company.as_ref().is_some_and(|company| company.state == State::Archived as i32);
+        let revision = company.as_ref().and_then(|company| company.revision).unwrap_or_default();
+        let name = company.and_then(|company| company.name).unwrap_or_else(|| id.clone());
+        let head =
+            CompanyHead { name, tabs: tabs(&path, tab, self.may), path, is_archived, revision };
+        let said = self.said().await;
+        Ok(Frame { company: Some(head), said, ..self.frame(title) })
+    }
+
+    pub(super) async fn company(&self) -> Result<Company, Status> {
+        let ask = GetCompanyRequest { company_id: self.part(0).to_owned(), ..Default::default() };
+        Ok(self.companies().get_company(self.ask(ask)).await?.into_inner())
+    }
+
+    /// The last action in words, which the address names by the change that it made.
+    async fn said(&self) -> Option<Said> {
+        let revision = self.query.get("changed");
+        if revision.is_empty() {
+            return words::done(self.query.get("did")).map(Said::plain);
+        }
+        let change = self.get_change(revision.parse().ok()?).await.ok()?;
+        let text = format!("{}.", words::capital(&words::sentence(&change, self.part(0))));
+        let undo = self
+            .may
+            .undo
+            .then(|| format!("{}/history/{}/undo", self.company_path(), change.revision));
+        Some(Said { text, undo, request: Self::new_request() })
+    }
+
+    pub(super) async fn get_change(&self, revision: i64) -> Result<Change, Status> {
+        let company_id = self.part(0).to_owned();
+        let ask = GetChangeRequest { company_id, revision, part: 0 };
+        Ok(self.history().get_change(self.ask(ask)).await?.into_inner())
+    }
+
+    /// Leads on after a write of a company, to a page that says what was done. `answered` is the write's metadata.
+    pub(super) async fn done(&self, answered: &MetadataMap, path: &str) -> Response<Body> {
+        elsewhere(&format!("{path}?{}", self.what_was_done(answered).await))
+    }
+
+    /// The same as a query.
+    pub(super) async fn what_was_done(&self, answered: &MetadataMap) -> String {
+        let revision = answered.get("settings-revision").and_then(|value| value.to_str().ok());
+        let revision = revision.and_then(|token| token.split(';').next()?.parse().ok());
+        if let Some(revision) = revision.filter(|_| self.may.see_history)
+            && let Ok(change) = self.get_change(revision).await
+            && !change.request_id.is_empty()
+            && change.request_id == self.form.get("request")
+        {
+            return format!("changed={revision}");
+        }
+        "did=saved".to_owned()
+    }
+
+    /// The name of whoever made a change: of the key where the key alone acted.
+    pub(super) async fn actors(&self, changes: &[Change]) -> Vec<String> {
+        let mut known: Vec<(String, Option<(String, String)>)> = Vec::new();
+        let mut actors = Vec::with_capacity(changes.len());
+        for change in changes {
+            if known.iter().all(|(id, _)| *id != change.key_id) {
+                known.push((change.key_id.clone(), self.key_name(&change.key_id).await));
+            }
+            let key =
+                known.iter().find(|(id, _)| *id == change.key_id).and_then(|(_, key)| key.as_ref());
+            actors.push(match key {
+                Some((name, staff))
+                    if change.staff_id == change.key_id || *staff == change.staff_id =>
+                {
+                    name.clone()
+                }
+                _ if change.key_id.is_empty() => format!("The command “{}”", change.staff_id),
+                _ => change.staff_id.clone(),
+            });
+        }
+        actors
+    }
+
+    async fn key_name(&self, id: &str) -> Option<(String, String)> {
+        if id.is_empty() || !self.may.see_keys {
+            return (id == self.person.key_id()).then(|| {
+                let staff = self.person.holder.actor.staff_id.to_string();
+                (self.person.name.clone(), staff)
+            });
+        }
+        let ask = self.ask(GetKeyRequest { id: id.to_owned() });
+        let key = self.keys().get_key(ask).await.ok()?.into_inner();
+        Some((key.name.unwrap_or_default(), key.staff_id.unwrap_or_default()))
+    }
+
+    /// The page that says why a method refused.
+    pub(super) fn refused(&self, status: &Status) -> Response<Body> {
+        let problem = Problem::of(status, &[]);
+        let title = problem.title();
+        let message = Message { text: problem.text, f: self.frame(title) };
+        page(Page::Refused(status), &message)
+    }
+}
+
+fn may_call(console: &Console, person: &SignedIn, method: &str) -> bool {
+    let scopes = console.scopes.get(method);
+    scopes.is_some_and(|scopes| person.has_scopes(scopes.iter().map(String::as_str)))
+}
+
+/// A text in a filter.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}

@@ -1,0 +1,361 @@
+//! The words of the trade, and changes told in them. The English of the console that is not in a page stands here.
+
+use customer_settings_contract::customersettings::v1::{
+    Business, Change, Company, Delta, Entry, delta::Action,
+};
+use prost_types::Timestamp;
+
+/// The words for a catalog.
+pub(super) struct Words {
+    /// Its name in the contract and in paths.
+    pub(super) collection: &'static str,
+    /// The heading.
+    pub(super) title: &'static str,
+    /// One entry.
+    pub(super) one: &'static str,
+    /// Several entries.
+    pub(super) many: &'static str,
+    /// Its purpose, in a sentence.
+    pub(super) about: &'static str,
+}
+
+/// The four catalogs in the order of the pages.
+pub(super) const CATALOGS: [Words; 4] = [
+    Words {
+        collection: "customer_tags",
+        title: "Tags",
+        one: "tag",
+        many: "tags",
+        about: "Labels that your team puts on customers, such as “VIP” or “Senior pet”.",
+    },
+    Words {
+        collection: "referral_sources",
+        title: "Referral sources",
+        one: "referral source",
+        many: "referral sources",
+        about: "How customers found you, such as “Google Search” or “A friend”.",
+    },
+    Words {
+        collection: "life_cycles",
+        title: "Life cycles",
+        one: "life cycle",
+        many: "life cycles",
+        about: "Where a customer stands, from the first contact to a regular. New customers get the default.",
+    },
+    Words {
+        collection: "action_statuses",
+        title: "Statuses",
+        one: "status",
+        many: "statuses",
+        about: "What was done about a customer last, such as “Contacted”.",
+    },
+];
+
+/// The words for the catalog of that name.
+pub(super) fn catalog(collection: &str) -> Option<&'static Words> {
+    CATALOGS.iter().find(|words| words.collection == collection)
+}
+
+/// The words for anything that changes: the noun for one and for several.
+fn nouns(collection: &str) -> (&'static str, &'static str) {
+    match (catalog(collection), collection) {
+        (Some(words), _) => (words.one, words.many),
+        (None, "companies") => ("company", "companies"),
+        (None, _) => ("location", "locations"),
+    }
+}
+
+/// The sentence for an action that no change of a company tells.
+pub(super) fn done(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "saved" => "Saved.",
+        "signed-out" => "You are signed out.",
+        "ended" => "The session was ended.",
+        "revoked" => "Revoked. It stops working within a second, everywhere.",
+        "key-saved" => "Saved.",
+        _ => return None,
+    })
+}
+
+/// A text with a capital letter.
+pub(super) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// A change in words without its author: `renamed “VIP” to “VIP Customer”`.
+pub(super) fn sentence(change: &Change, company: &str) -> String {
+    if change.parts > 1 {
+        return "made a very large change".to_owned();
+    }
+    let mut deltas: Vec<&Delta> = change.deltas.iter().collect();
+    // A default that another entry takes over needs no words of its own.
+    deltas.retain(|delta| !is_default_alone(delta) || entry_after(delta).is_some_and(is_default));
+    match deltas.as_slice() {
+        [] => "changed nothing".to_owned(),
+        [one] => told(one, company),
+        [one, other] => format!("{} and {}", told(one, company), told(other, company)),
+        many => summary(many),
+    }
+}
+
+fn is_default(entry: &Entry) -> bool {
+    entry.is_default.unwrap_or_default()
+}
+
+fn is_default_alone(delta: &Delta) -> bool {
+    delta.fields.iter().all(|field| field == "is_default") && delta.fields.len() == 1
+}
+
+fn entry_after(delta: &Delta) -> Option<&Entry> {
+    delta.entry_after.as_ref()
+}
+
+fn quoted(name: &str) -> String {
+    format!("“{name}”")
+}
+
+/// One thing's change.
+fn told(delta: &Delta, company: &str) -> String {
+    let (one, many) = nouns(&delta.collection);
+    let (before, after) = names(delta);
+    let name = quoted(after.as_deref().or(before.as_deref()).unwrap_or(&delta.id));
+    match delta.action() {
+        Action::Created => format!("added the {one} {name}"),
+        Action::Archived => format!("put away the {one} {name}"),
+        Action::Restored => format!("took back the {one} {name}"),
+        Action::Deleted => format!("deleted the {one} {name}"),
+        Action::Revived => format!("brought back the deleted {one} {name}"),
+        Action::Reordered => format!("put the {many} into another order"),
+        Action::Updated | Action::Unspecified => updated(delta, company, &name, before.as_deref()),
+    }
+}
+
+fn updated(delta: &Delta, company: &str, name: &str, before: Option<&str>) -> String {
+    let fields: Vec<&str> = delta.fields.iter().map(String::as_str).collect();
+    let entry = entry_after(delta);
+    match fields.as_slice() {
+        ["name"] => format!("renamed {} to {name}", quoted(before.unwrap_or(&delta.id))),
+        ["color"] => match entry.and_then(|entry| entry.color.as_deref()).unwrap_or_default() {
+            "" => format!("took the color away from {name}"),
+            color => format!("gave {name} the color {color}"),
+        },
+        ["description"] => match entry.and_then(|entry| entry.description.as_deref()) {
+            None | Some("") => format!("took the description away from {name}"),
+            Some(_) => format!("described {name}"),
+        },
+        ["is_default"] => format!("made {name} the default"),
+        _ if delta.collection == "companies" && delta.id == company => {
+            format!("changed the company’s {}", fields_told(&fields))
+        }
+        _ => format!("changed {} of {name}", fields_told(&fields)),
+    }
+}
+
+fn fields_told(fields: &[&str]) -> String {
+    let told: Vec<String> = fields.iter().map(|field| label(field).to_lowercase()).collect();
+    match told.as_slice() {
+        [] => "something".to_owned(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// Many changes at once, by their kinds: `added 5 tags, put away 2 statuses`.
+fn summary(deltas: &[&Delta]) -> String {
+    let mut kinds: Vec<(&str, &str, usize)> = Vec::new();
+    for delta in deltas {
+        let verb = match delta.action() {
+            Action::Created => "added",
+            Action::Archived => "put away",
+            Action::Restored => "took back",
+            Action::Deleted => "deleted",
+            Action::Revived => "brought back",
+            Action::Reordered => "reordered",
+            Action::Updated | Action::Unspecified => "changed",
+        };
+        match kinds.iter_mut().find(|(known, of, _)| (*known, *of) == (verb, &delta.collection)) {
+            Some((_, _, count)) => *count += 1,
+            None => kinds.push((verb, &delta.collection, 1)),
+        }
+    }
+    let told = kinds.iter().map(|(verb, collection, count)| {
+        let (one, many) = nouns(collection);
+        match (*verb, *count) {
+            ("reordered", _) => format!("put the {many} into another order"),
+            (_, 1) => format!("{verb} one {one}"),
+            _ => format!("{verb} {count} {many}"),
+        }
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+/// The names of a thing before and after.
+fn names(delta: &Delta) -> (Option<String>, Option<String>) {
+    let entry = |entry: &Option<Entry>| entry.as_ref().and_then(|one| one.name.clone());
+    let company = |company: &Option<Company>| company.as_ref().and_then(|one| one.name.clone());
+    let business = |business: &Option<Business>| business.as_ref().and_then(|one| one.name.clone());
+    let before = entry(&delta.entry_before).or(company(&delta.company_before));
+    let after = entry(&delta.entry_after).or(company(&delta.company_after));
+    (before.or(business(&delta.business_before)), after.or(business(&delta.business_after)))
+}
+
+/// The label of a field of the contract.
+pub(super) fn label(field: &str) -> &str {
+    match field {
+        "name" => "Name",
+        "description" => "Description",
+        "color" => "Color",
+        "is_default" => "Default",
+        "state" => "State",
+        "position" => "Place",
+        "country" => "Country",
+        "timezone" => "Time zone",
+        "avatar" => "Picture",
+        "phone" => "Owner’s phone",
+        "business_phone" => "Phone",
+        "email" => "Email",
+        "address" => "Address",
+        "website" => "Website",
+        other => other,
+    }
+}
+
+/// One field before and after a change.
+pub(super) struct Difference {
+    pub(super) label: String,
+    pub(super) before: String,
+    pub(super) after: String,
+    /// Whether the texts are colors.
+    pub(super) is_color: bool,
+}
+
+/// The fields of a thing that differ.
+pub(super) fn differences(delta: &Delta) -> Vec<Difference> {
+    if delta.action() == Action::Reordered {
+        let (before, after) = (delta.ids_before.join(", "), delta.ids_after.join(", "));
+        return vec![Difference { label: "Order".to_owned(), before, after, is_color: false }];
+    }
+    let fields = [
+        "name",
+        "description",
+        "color",
+        "is_default",
+        "country",
+        "timezone",
+        "business_phone",
+        "email",
+        "website",
+    ];
+    let sides = |field: &str| (value(delta, field, true), value(delta, field, false));
+    let differ = fields.into_iter().filter_map(|field| {
+        let (before, after) = sides(field);
+        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+        let label = label(field).to_owned();
+        (before != after).then(|| Difference { label, before, after, is_color: field == "color" })
+    });
+    differ.collect()
+}
+
+fn value(delta: &Delta, field: &str, is_before: bool) -> Option<String> {
+    let (entry, company, business) = match is_before {
+        true => (&delta.entry_before, &delta.company_before, &delta.business_before),
+        false => (&delta.entry_after, &delta.company_after, &delta.business_after),
+    };
+    if let Some(entry) = entry {
+        return match field {
+            "name" => entry.name.clone(),
+            "description" => entry.description.clone(),
+            "color" => entry.color.clone(),
+            "is_default" => Some(if is_default(entry) { "yes" } else { "no" }.to_owned()),
+            _ => None,
+        };
+    }
+    if let Some(company) = company {
+        return match field {
+            "name" => company.name.clone(),
+            "country" => company.country.clone(),
+            "timezone" => company.timezone.as_ref().map(|zone| zone.id.clone()),
+            _ => None,
+        };
+    }
+    let business = business.as_ref()?;
+    match field {
+        "name" => business.name.clone(),
+        "business_phone" => business.business_phone.clone(),
+        "email" => business.email.clone(),
+        "website" => business.website.clone(),
+        _ => None,
+    }
+}
+
+/// The heading of a thing in a change.
+pub(super) fn heading(delta: &Delta) -> String {
+    let (one, many) = nouns(&delta.collection);
+    if delta.action() == Action::Reordered {
+        return capital(many);
+    }
+    let (before, after) = names(delta);
+    format!("{} {}", capital(one), quoted(after.or(before).as_deref().unwrap_or(&delta.id)))
+}
+
+/// The fate of a thing, in one word.
+pub(super) fn fate(delta: &Delta) -> &'static str {
+    match delta.action() {
+        Action::Created => "added",
+        Action::Archived => "put away",
+        Action::Restored => "taken back",
+        Action::Deleted => "deleted",
+        Action::Revived => "brought back",
+        Action::Reordered => "in another order",
+        Action::Updated | Action::Unspecified => "changed",
+    }
+}
+
+/// A moment: for machines, and for people in UTC. The script shows it in the reader's own time.
+pub(super) struct Moment {
+    pub(super) machine: String,
+    pub(super) people: String,
+}
+
+/// A moment of the contract.
+pub(super) fn moment(time: Option<&Timestamp>) -> Option<Moment> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let time = Timestamp { nanos: 0, seconds: time?.seconds };
+    let machine = time.to_string();
+    let (date, clock) = machine.split_once('T')?;
+    let mut parts = date.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let month = MONTHS.get(month.parse::<usize>().ok()?.checked_sub(1)?)?;
+    let people = format!("{} {month} {year}, {} UTC", day.trim_start_matches('0'), clock.get(..5)?);
+    Some(Moment { people, machine })
+}
+
+/// A scope in words.
+pub(super) fn scope(name: &str) -> &str {
+    match name {
+        "*" => "Everything",
+        "settings:read" => "See the four lists",
+        "settings:write" => "Change the four lists",
+        "companies:read" => "See companies and locations",
+        "companies:write" => "Change companies and locations",
+        "keys:read" => "See keys and people",
+        "keys:write" => "Give keys and invite people",
+        "history:read" => "See who changed what",
+        "staff:any" => "Act in the name of any staff member",
+        other => other,
+    }
+}
+
+/// The scopes that a form offers, in its order.
+pub(super) const SCOPES: [&str; 8] = [
+    "settings:read",
+    "settings:write",
+    "companies:read",
+    "companies:write",
+    "history:read",
+    "keys:read",
+    "keys:write",
+    "staff:any",
+];

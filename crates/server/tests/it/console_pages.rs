@@ -1,0 +1,585 @@
+//! The console's pages and actions: lists, forms, order, history, keys. Its doors are in `console.rs`, and people's ways
+//! through it in `tests/clients`.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::{console::Browser, harness::*};
+
+const TAGS: &str = "/console/c/cmp_001/customer_tags";
+
+/// Every path of the console that needs somebody signed in, by its method.
+fn routes() -> Vec<(&'static str, String)> {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/routes.rs");
+    let source = fs::read_to_string(source).unwrap();
+    let table = source.split("ROUTES: &[Route] = &[").nth(1).unwrap().split("];").next().unwrap();
+    let mut routes = Vec::new();
+    for (call, method) in [("get(\"", "GET"), ("post(\"", "POST")] {
+        for rest in table.split(call).skip(1) {
+            let path = rest.split('"').next().unwrap();
+            let mut parts = ["cmp_001", "customer_tags", "tag_001"].into_iter();
+            if path.starts_with("/keys") {
+                parts = ["key_x", "", ""].into_iter();
+            }
+            if path.contains("history") {
+                parts = ["cmp_001", "1", ""].into_iter();
+            }
+            if path.contains("locations") {
+                parts = ["cmp_001", "biz_001", ""].into_iter();
+            }
+            let pieces: Vec<&str> = path.split("{}").collect();
+            let mut filled = pieces[0].to_owned();
+            for piece in &pieces[1..] {
+                filled += parts.next().unwrap();
+                filled += piece;
+            }
+            routes.push((method, format!("/console{filled}")));
+        }
+    }
+    assert!(routes.len() > 40, "{}", routes.len());
+    let is_open = |path: &str| {
+        ["/sign-in", "/link", "/sign-out"].iter().any(|open| path == format!("/console{open}"))
+    };
+    routes.retain(|(_, path)| !is_open(path));
+    routes
+}
+
+async fn ask(browser: &Browser<'_>, method: &str, path: &str) -> Answer {
+    match method {
+        "GET" => browser.get(path).await,
+        _ => browser.post(path, &[("name", "Nothing")]).await,
+    }
+}
+
+#[tokio::test]
+async fn no_path_shows_or_does_anything_without_a_session() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let list = "customersettings.v1.HistoryService/ListChanges";
+    let changes =
+        async || server.grpc_as(&secret, list, json!({"companyId": "cmp_001"})).await.unwrap();
+    let before = changes().await;
+    let stranger = Browser::new(&server);
+    for (method, path) in routes() {
+        let answer = ask(&stranger, method, &path).await;
+        let expected = if method == "GET" { 303 } else { 401 };
+        assert_eq!(answer.status, expected, "{method} {path}");
+        assert!(!answer.text().contains("Happy Paws"), "{method} {path}");
+    }
+    assert_eq!(before, changes().await);
+}
+
+#[tokio::test]
+async fn no_path_does_more_than_its_key_may() {
+    let server = Server::demo().await;
+    // A key with some other scope than any path needs.
+    let staff = Browser::with_key(&server, &server.key(with_scopes(&["staff:any"])).await).await;
+    for (method, path) in routes() {
+        let answer = ask(&staff, method, &path).await;
+        let is_for_all =
+            ["/console", "/console/sessions", "/console/sessions/end"].contains(&&*path);
+        assert_eq!(answer.status == 403, !is_for_all, "{method} {path}: {}", answer.status);
+        assert!(!answer.text().contains("Happy Paws"), "{method} {path}");
+    }
+    let elsewhere = Browser::with_key(&server, &server.key(covering(&["cmp_002"])).await).await;
+    for (method, path) in routes().into_iter().filter(|(_, path)| path.contains("cmp_001")) {
+        let there = ask(&elsewhere, method, &path).await;
+        let nowhere = ask(&elsewhere, method, &path.replace("cmp_001", "cmp_nowhere")).await;
+        assert_eq!((there.status.as_u16(), nowhere.status.as_u16()), (403, 403), "{method} {path}");
+        assert!(!there.text().contains("Happy Paws"), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn no_get_writes_and_no_path_takes_two_methods_for_one_thing() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let all = routes();
+    for (_, path) in all
+        .iter()
+        .filter(|(method, path)| *method == "POST" && !all.contains(&("GET", path.clone())))
+    {
+        assert_eq!(browser.get(path).await.status, 405, "{path}");
+    }
+    for method in ["PUT", "DELETE", "PATCH", "OPTIONS"] {
+        let answer = browser.send(method, TAGS, &[("sec-fetch-site", "same-origin")], "").await;
+        assert_eq!(answer.status, 405, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_only_reads_is_offered_nothing_else() {
+    let server = Server::demo().await;
+    let scopes = ["settings:read", "companies:read", "history:read"];
+    let reader = Browser::with_key(&server, &server.key(with_scopes(&scopes)).await).await;
+    for path in [
+        TAGS,
+        "/console/c/cmp_001/customer_tags/tag_001",
+        "/console/c/cmp_001/settings",
+        "/console/c/cmp_001/history/1",
+        "/console?all=1",
+    ] {
+        let page = reader.get(path).await;
+        assert_eq!(page.status, 200, "{path}");
+        let posts: Vec<&str> = page.text().split("method=\"post\" action=\"").skip(1).collect();
+        assert_eq!(posts.len(), 1, "{path} offers more than signing out: {posts:?}");
+        assert!(!page.text().contains("/console/keys"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_is_added_renamed_put_away_taken_back_and_each_is_undone() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let page = browser.get(TAGS).await;
+    let request = Browser::hidden(&page, "request");
+    let add = [
+        ("name", "Senior pet"),
+        ("pick", "#6A1B9A"),
+        ("description", "Older than ten"),
+        ("request", &request),
+    ];
+    let answer = browser.post(&format!("{TAGS}/add"), &add).await;
+    let page = browser.follow(&answer).await;
+    assert!(page.text().contains("Added the tag “Senior pet”."), "{}", page.text());
+    assert!(page.text().contains("fill=\"#6A1B9A\""));
+    let path = page.text().split("<a href=\"").find(|rest| rest.contains(">Senior pet<")).unwrap();
+    let path = path.split('"').next().unwrap().to_owned();
+
+    let entry = browser.get(&path).await;
+    assert!(entry.text().contains("white text reads at"), "{}", entry.text());
+    let (etag, request) = (Browser::hidden(&entry, "etag"), Browser::hidden(&entry, "request"));
+    let save = [
+        ("name", "Elder"),
+        ("pick", "none"),
+        ("description", "Older than ten"),
+        ("etag", &etag),
+        ("request", &request),
+    ];
+    let page = browser.follow(&browser.post(&path, &save).await).await;
+    assert!(page.text().contains("Changed name and color of “Elder”."), "{}", page.text());
+
+    let etag = Browser::hidden(&browser.get(&path).await, "etag");
+    let away = [("etag", etag.as_str()), ("request", "away")];
+    let page = browser.follow(&browser.post(&format!("{path}/archive"), &away).await).await;
+    assert!(page.text().contains("Put away the tag “Elder”."), "{}", page.text());
+    assert!(!page.text().contains(">Elder<"));
+    let archived = browser.get(&format!("{TAGS}?archived=1")).await;
+    assert!(archived.text().contains(">Elder<"));
+    let undo = page.text().split("action=\"").find(|rest| rest.contains("/undo\"")).unwrap();
+    let undo = undo.split('"').next().unwrap().to_owned();
+    let page = browser.follow(&browser.post(&undo, &[("request", "undo")]).await).await;
+    assert!(page.text().contains("Took back the tag “Elder”."), "{}", page.text());
+    assert!(browser.get(TAGS).await.text().contains(">Elder<"));
+}
+
+#[tokio::test]
+async fn a_form_that_is_sent_twice_writes_once() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let add = [("name", "Twice"), ("request", "same")];
+    let path = format!("{TAGS}/add");
+    let (first, second) = (browser.post(&path, &add).await, browser.post(&path, &add).await);
+    assert_eq!(first.header("location"), second.header("location"));
+    assert_eq!(browser.get(TAGS).await.text().matches(">Twice<").count(), 1);
+    let other = browser.post(&path, &[("name", "Other"), ("request", "same")]).await;
+    assert_eq!(other.status, 400);
+    assert!(
+        other.text().contains("This form was sent before")
+            && other.text().contains("value=\"Other\"")
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_stands_at_its_field_and_what_was_typed_stays() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let path = format!("{TAGS}/add");
+    let taken = browser.post(&path, &[("name", "vip customer"), ("description", "kept")]).await;
+    assert_eq!(taken.status, 409);
+    let text = taken.text();
+    assert!(text.contains("id=\"name-wrong\"") && text.contains("is taken"), "{text}");
+    assert!(text.contains("value=\"vip customer\"") && text.contains("value=\"kept\""), "{text}");
+    let color = browser.post(&path, &[("name", "New"), ("pick", "own"), ("own", "blue")]).await;
+    assert_eq!(color.status, 400);
+    assert!(color.text().contains("id=\"color-wrong\">The color "), "{}", color.text());
+    let lines = "One\n\nVIP Customer\nTwo";
+    let many = browser.post(&format!("{TAGS}/add-many"), &[("lines", lines)]).await;
+    assert!(many.text().contains("Line 3, “VIP Customer”:"), "{}", many.text());
+    assert!(many.text().contains(">One\n\nVIP Customer\nTwo</textarea>"), "{}", many.text());
+}
+
+#[tokio::test]
+async fn many_are_added_by_their_lines() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let lines = "Puppy #ff0000\r\n  Kitten, #0f0\n\nBig dog\n#1 fan";
+    let answer =
+        browser.post(&format!("{TAGS}/add-many"), &[("lines", lines), ("request", "m")]).await;
+    let page = browser.follow(&answer).await;
+    assert!(page.text().contains("Added 4 tags."), "{}", page.text());
+    for name in ["Puppy", "Kitten", "Big dog", "#1 fan"] {
+        assert!(page.text().contains(&format!(">{name}<")), "{name}");
+    }
+    assert!(page.text().contains("fill=\"#FF0000\"") && page.text().contains("fill=\"#00FF00\""));
+}
+
+#[tokio::test]
+async fn of_two_people_the_slower_sees_both_versions() {
+    let server = Server::demo().await;
+    let (ana, ben) = (Browser::of(&server).await, Browser::of(&server).await);
+    let path = format!("{TAGS}/tag_001");
+    let etag = Browser::hidden(&ana.get(&path).await, "etag");
+    let answer =
+        ana.post(&path, &[("name", "VIP of Ana"), ("etag", &etag), ("request", "a")]).await;
+    assert_eq!(answer.status, 303);
+    let sent =
+        [("name", "VIP of Ben"), ("pick", "none"), ("etag", etag.as_str()), ("request", "b")];
+    let answer = ben.post(&path, &sent).await;
+    assert_eq!(answer.status, 409);
+    let text = answer.text();
+    assert!(
+        text.contains("<dd>VIP of Ana</dd>") && text.contains("value=\"VIP of Ben\""),
+        "{text}"
+    );
+    let (etag, request) = (Browser::hidden(&answer, "etag"), Browser::hidden(&answer, "request"));
+    let sent = [("name", "VIP of Ben"), ("pick", "none"), ("etag", &etag), ("request", &request)];
+    let page = ben.follow(&ben.post(&path, &sent).await).await;
+    assert!(page.text().contains("Renamed “VIP of Ana” to “VIP of Ben”."), "{}", page.text());
+}
+
+#[tokio::test]
+async fn a_default_is_put_away_with_a_successor_alone() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let path = "/console/c/cmp_001/life_cycles/lc_001";
+    let entry = browser.get(path).await;
+    assert!(entry.text().contains("<option value=\"lc_003\">Regular</option>"), "{}", entry.text());
+    let etag = Browser::hidden(&entry, "etag");
+    let archive = format!("{path}/archive");
+    let answer = browser.post(&archive, &[("etag", &etag)]).await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    let away = [("etag", etag.as_str()), ("successor", "lc_003"), ("request", "x")];
+    let page = browser.follow(&browser.post(&archive, &away).await).await;
+    let text = page.text();
+    assert!(
+        text.contains("Put away the life cycle “Qualified” and made “Regular” the default."),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_list_is_put_into_order_by_buttons_by_names_and_by_the_script() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let list = "/console/c/cmp_001/action_statuses";
+    let names = |page: &Answer| {
+        let rows = page.text().split("<li data-id=\"").skip(1);
+        let ids: Vec<String> = rows.map(|row| row.split('"').next().unwrap().to_owned()).collect();
+        ids.join(" ")
+    };
+    let page = browser.get(list).await;
+    assert_eq!(names(&page), "as_001 as_002 as_003");
+    let etag = Browser::hidden(&page, "etag");
+    let order = format!("{list}/order");
+    let up = [("etag", etag.as_str()), ("request", "1"), ("up", "as_003")];
+    let page = browser.follow(&browser.post(&order, &up).await).await;
+    assert_eq!(names(&page), "as_001 as_003 as_002");
+    assert!(page.text().contains("Put the statuses into another order."), "{}", page.text());
+    let stale = browser.post(&order, &[("etag", &etag), ("request", "2"), ("up", "as_002")]).await;
+    assert_eq!(stale.status, 409);
+    assert!(stale.text().contains("Somebody else changed this list meanwhile"), "{}", stale.text());
+
+    let etag = Browser::hidden(&page, "etag");
+    let body = format!("etag={etag}&request=3&ids=as_002,as_001,as_003");
+    let headers = [("sec-fetch-site", "same-origin"), ("accept", "application/json")];
+    let told = browser.send("POST", &order, &headers, &body).await.json();
+    assert_ne!(told["etag"], etag);
+    assert!(told["page"].as_str().unwrap().contains("?changed="), "{told}");
+    let refused =
+        browser.send("POST", &order, &headers, &body.replace("request=3", "request=4")).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.json()["text"].as_str().unwrap().contains("meanwhile"));
+
+    let etag = told["etag"].as_str().unwrap();
+    let page = browser.post(&format!("{list}/sort"), &[("etag", etag), ("request", "5")]).await;
+    assert_eq!(names(&browser.follow(&page).await), "as_001 as_003 as_002");
+}
+
+#[tokio::test]
+async fn the_page_learns_that_something_changed() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let path = "/console/c/cmp_001/revision";
+    let revision = browser.get(path).await.json()["revision"].to_string();
+    let tag = format!("\"{revision}\"");
+    let answer = browser.send("GET", path, &[("if-none-match", &tag)], "").await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (304, 0));
+    browser.post(&format!("{TAGS}/add"), &[("name", "New")]).await;
+    let answer = browser.send("GET", path, &[("if-none-match", &tag)], "").await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn the_history_tells_in_words_undoes_and_goes_back() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    browser
+        .post(&format!("{TAGS}/tag_001"), &[("name", "VIP"), ("pick", "none"), ("request", "r")])
+        .await;
+    browser.post(&format!("{TAGS}/add"), &[("name", "Later"), ("request", "s")]).await;
+    let history = browser.get("/console/c/cmp_001/history").await;
+    let text = history.text();
+    assert!(text.contains("<strong>test</strong> renamed “VIP Customer” to “VIP”</a>"), "{text}");
+    assert!(text.contains("<strong>test</strong> added the tag “Later”"), "{text}");
+    assert!(text.contains("<strong>The command “load”</strong>"), "{text}");
+    let of_entry = browser.get("/console/c/cmp_001/history?list=customer_tags&entry=tag_001").await;
+    assert!(of_entry.text().contains("renamed") && !of_entry.text().contains("Later"));
+
+    let change = browser.get("/console/c/cmp_001/history/2").await;
+    let text = change.text();
+    assert!(text.contains("<td>VIP Customer</td>") && text.contains("<td>VIP</td>"), "{text}");
+
+    let preview = browser.get("/console/c/cmp_001/history/1/back").await;
+    let text = preview.text();
+    assert!(text.contains("Tag “VIP Customer”") && text.contains("Tag “Later”"), "{text}");
+    let etag = Browser::hidden(&preview, "etag");
+    let back = [("etag", etag.as_str()), ("request", "t")];
+    let page =
+        browser.follow(&browser.post("/console/c/cmp_001/history/1/back", &back).await).await;
+    assert_eq!(page.status, 200);
+    let tags = browser.get(TAGS).await;
+    assert!(tags.text().contains(">VIP Customer<") && !tags.text().contains(">Later<"));
+    let undone = browser.post("/console/c/cmp_001/history/2/undo", &[("request", "u")]).await;
+    assert_eq!(undone.status, 400);
+    assert!(undone.text().contains("changed again since"), "{}", undone.text());
+}
+
+#[tokio::test]
+async fn names_with_markup_in_every_script_are_shown_as_they_are() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let hundred = "x".repeat(100);
+    let names =
+        ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "זקן", "🐶 Dog", &hundred];
+    for (at, name) in names.into_iter().enumerate() {
+        let request = at.to_string();
+        let answer =
+            browser.post(&format!("{TAGS}/add"), &[("name", name), ("request", &request)]).await;
+        let page = browser.follow(&answer).await;
+        let text = page.text();
+        assert!(!text.contains("<script>alert") && !text.contains("<img"), "{text}");
+        let shown = name.replace('<', "&#60;").replace('>', "&#62;").replace('"', "&#34;");
+        assert!(text.matches(&shown).count() >= 2, "{name}: {text}");
+    }
+    let history = browser.get("/console/c/cmp_001/history").await;
+    assert!(!history.text().contains("<script>alert") && !history.text().contains("<img"));
+}
+
+#[tokio::test]
+async fn a_thousand_companies_are_paged_and_searched() {
+    let mut document = "companies:\n".to_owned();
+    for at in 0..1_000 {
+        document += &format!("  - id: c{at}\n    name: Shop {at:04}\n");
+    }
+    let server = Server::of(&document).await;
+    let browser = Browser::of(&server).await;
+    let page = browser.get("/console").await;
+    assert_eq!(page.text().matches("class=\"big\"").count(), 50);
+    let found = browser.get("/console?q=shop+0777").await;
+    assert_eq!(found.text().matches("class=\"big\"").count(), 1);
+    let none = browser.get("/console?q=%3Cb%3E").await;
+    assert!(none.text().contains("No company has “&#60;b&#62;”"), "{}", none.text());
+    let only = Browser::with_key(&server, &server.key(covering(&["c7"])).await).await;
+    assert_eq!(only.get("/console").await.header("location"), Some("/console/c/c7"));
+}
+
+#[tokio::test]
+async fn companies_and_locations_are_made_changed_put_away_and_taken_back() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let made = [
+        ("name", "Sunny Tails"),
+        ("country", "US"),
+        ("timezone", "America/Chicago"),
+        ("id", "cmp_new"),
+        ("request", "a"),
+    ];
+    let answer = browser.post("/console/companies/new", &made).await;
+    assert_eq!(answer.header("location"), Some("/console/c/cmp_new"));
+    let wrong = browser.post("/console/companies/new", &[("name", "X"), ("country", "XX")]).await;
+    assert!(wrong.text().contains("id=\"country-wrong\""), "{}", wrong.text());
+
+    let settings = "/console/c/cmp_new/settings";
+    let etag = Browser::hidden(&browser.get(settings).await, "etag");
+    let save = [
+        ("name", "Sunny"),
+        ("country", "US"),
+        ("timezone", "America/Chicago"),
+        ("etag", &etag),
+        ("request", "b"),
+    ];
+    let page = browser.follow(&browser.post(settings, &save).await).await;
+    assert!(page.text().contains("Renamed “Sunny Tails” to “Sunny”."), "{}", page.text());
+
+    let locations = "/console/c/cmp_new/locations";
+    let page = browser
+        .follow(&browser.post(locations, &[("name", "Downtown"), ("request", "c")]).await)
+        .await;
+    assert!(page.text().contains("Added the location “Downtown”."), "{}", page.text());
+    let one = page.text().split("class=\"big\" href=\"").nth(1).unwrap().split('"').next().unwrap();
+    let etag = Browser::hidden(&browser.get(one).await, "etag");
+    let save = [
+        ("name", "Downtown"),
+        ("business_phone", "+1 555 0199"),
+        ("etag", &etag),
+        ("request", "d"),
+    ];
+    let page = browser.follow(&browser.post(one, &save).await).await;
+    assert!(page.text().contains("+1 555 0199"), "{}", page.text());
+    let page =
+        browser.follow(&browser.post(&format!("{one}/archive"), &[("request", "e")]).await).await;
+    assert!(page.text().contains("Put away the location “Downtown”."), "{}", page.text());
+    let page =
+        browser.follow(&browser.post(&format!("{one}/restore"), &[("request", "f")]).await).await;
+    assert!(page.text().contains("Took back the location “Downtown”."), "{}", page.text());
+    let away = browser.post("/console/c/cmp_new/archive", &[("request", "g")]).await;
+    assert!(browser.follow(&away).await.text().contains("Take back"));
+}
+
+#[tokio::test]
+async fn a_person_is_invited_by_a_link_and_the_history_shows_the_name() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let invite = [
+        ("name", "Ana Díaz"),
+        ("staff", "ana"),
+        ("scope", "settings:read"),
+        ("scope", "settings:write"),
+        ("scope", "companies:read"),
+        ("scope", "history:read"),
+        ("coverage", "some"),
+        ("companies", "cmp_001"),
+        ("request", "p"),
+    ];
+    let shown = owner.post("/console/people/new", &invite).await;
+    assert_eq!(shown.status, 200, "{}", shown.text());
+    assert!(!shown.text().contains("cs_"), "nobody sees a secret");
+    let token =
+        shown.text().split("/console/link?token=").nth(1).unwrap().split('"').next().unwrap();
+    let ana = Browser::new(&server);
+    let answer = ana.post("/console/link", &[("token", token)]).await;
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    assert_eq!(ana.get("/console").await.header("location"), Some("/console/c/cmp_001"));
+    ana.post(&format!("{TAGS}/add"), &[("name", "By Ana"), ("request", "q")]).await;
+    let history = owner.get("/console/c/cmp_001/history").await;
+    assert!(
+        history.text().contains("<strong>Ana Díaz</strong> added the tag “By Ana”"),
+        "{}",
+        history.text()
+    );
+    let list = owner.get("/console/keys").await;
+    let path =
+        list.text().split("class=\"big\" href=\"").find(|rest| rest.contains("Ana Díaz")).unwrap();
+    let path = path.split('"').next().unwrap();
+    // A lost link is replaced; one's own rights are the limit.
+    let again = owner.post(&format!("{path}/link"), &[]).await;
+    assert!(again.text().contains("/console/link?token="), "{}", again.text());
+    assert_eq!(ana.post(&format!("{path}/link"), &[]).await.status, 403);
+    owner.post(&format!("{path}/revoke"), &[("request", "r")]).await;
+    assert_eq!(ana.get("/console").await.status, 303);
+    assert!(ana.get("/console").await.header("location").unwrap().contains("sign-in"));
+}
+
+#[tokio::test]
+async fn a_key_of_a_program_is_shown_once_changed_rotated_and_revoked() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let make = [
+        ("name", "CRM"),
+        ("scope", "settings:read"),
+        ("coverage", "all"),
+        ("expires", "2099-01-31"),
+        ("request", "k"),
+    ];
+    let shown = owner.post("/console/keys/new", &make).await;
+    let secret = shown.text().split("value=\"cs_").nth(1).unwrap().split('"').next().unwrap();
+    let secret = format!("cs_{secret}");
+    let answer =
+        server.get("/admin/v1/companies/cmp_001/customer_tags").bearer(&secret).send().await;
+    assert_eq!(answer.status, 200);
+    let again = owner.post("/console/keys/new", &make).await;
+    assert!(!again.text().contains("value=\"cs_"), "{}", again.text());
+    let list = owner.get("/console/keys").await;
+    let path =
+        list.text().split("class=\"big\" href=\"").find(|rest| rest.contains(">CRM<")).unwrap();
+    let path = path.split('"').next().unwrap().to_owned();
+    let page = owner.get(&path).await;
+    assert!(
+        page.text().contains("value=\"2099-01-31\"") && page.text().contains("See the four lists")
+    );
+    let etag = Browser::hidden(&page, "etag");
+    let save = [
+        ("name", "CRM of 2099"),
+        ("scope", "settings:read"),
+        ("coverage", "all"),
+        ("expires", "2099-01-31"),
+        ("addresses", "192.0.2.0/24"),
+        ("etag", &etag),
+        ("request", "l"),
+    ];
+    let page = owner.follow(&owner.post(&path, &save).await).await;
+    assert!(
+        page.text().contains("CRM of 2099") && page.text().contains("192.0.2.0/24"),
+        "{}",
+        page.text()
+    );
+    let wrong =
+        owner.post(&path, &[("name", "CRM"), ("coverage", "all"), ("expires", "soon")]).await;
+    assert!(wrong.text().contains("id=\"expires-wrong\""), "{}", wrong.text());
+    let page =
+        owner.follow(&owner.post(&format!("{path}/revoke"), &[("request", "m")]).await).await;
+    assert!(page.text().contains("Revoked."), "{}", page.text());
+}
+
+#[test]
+fn the_script_is_small_and_the_pages_escape_everything() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console");
+    let script = fs::read_to_string(format!("{folder}/assets/console.js")).unwrap();
+    assert!(script.len() <= 15 * 1024, "{} bytes", script.len());
+    for risk in [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "eval(",
+        "document.write",
+        "http:",
+        "https:",
+    ] {
+        assert!(!script.contains(risk), "{risk}");
+    }
+    for page in fs::read_dir(format!("{folder}/pages")).unwrap() {
+        let path = page.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        for risk in [
+            "|safe",
+            "| safe",
+            "escape none",
+            "style=",
+            "<style",
+            "onclick",
+            "javascript:",
+            "<script>",
+        ] {
+            assert!(!text.contains(risk), "{risk} in {}", path.display());
+        }
+    }
+}
+
+also_on_postgres! {
+    a_tag_is_added_renamed_put_away_taken_back_and_each_is_undone,
+    a_form_that_is_sent_twice_writes_once,
+    of_two_people_the_slower_sees_both_versions,
+    a_person_is_invited_by_a_link_and_the_history_shows_the_name,
+}
