@@ -12,6 +12,7 @@ from database import free_port, programs
 from documents import blocks
 
 GUIDE = "docs/getting-started.md"
+OPERATING = "docs/operating.md"
 
 # The headings whose blocks install programs. They are tried by hand.
 NOT_PLAYED = {"From the sources"}
@@ -84,20 +85,40 @@ def test_a_first_service_as_the_guide_says(tmp_path):
     assert are_private(tmp_path, "first.key", "website.key", "backup-1.db")
 
 
-@pytest.mark.parametrize("way", DATABASE)
-def test_postgresql_as_the_guide_says(way, postgres_server, tmp_path):
-    # The test's server is on this machine, and asks for no password.
-    replace = [("sudo -u postgres ", ""), ("--pwprompt ", ""), ("db.example.com", f"127.0.0.1:{postgres_server.port}")]
-    try:
-        play(
-            section(GUIDE, DATABASE[way]), tmp_path, replace,
-            PGHOST="127.0.0.1", PGPORT=str(postgres_server.port), PGUSER="owner",
-        )
+@pytest.fixture
+def play_with_database(postgres_server, tmp_path):
+    """Plays commands that make the database `settings`, whose server is on this machine and asks for no password."""
+
+    def play_one(found):
+        replace = [
+            ("sudo -u postgres ", ""), ("--pwprompt ", ""), ("8080", str(free_port())),
+            ("db.example.com", f"127.0.0.1:{postgres_server.port}"),
+        ]
+        play(found, tmp_path, replace, PGHOST="127.0.0.1", PGPORT=str(postgres_server.port), PGUSER="owner")
         assert postgres_server.sql("SELECT count(*) FROM keys", "settings").stdout.strip() == "1"
-    finally:
-        postgres_server.sql("DROP DATABASE settings WITH (FORCE)")
-        postgres_server.sql("DROP ROLE settings")
+
+    yield play_one
+    postgres_server.sql("DROP DATABASE settings WITH (FORCE)")
+    postgres_server.sql("DROP ROLE settings")
+
+
+@pytest.mark.parametrize("way", DATABASE)
+def test_postgresql_as_the_guide_says(way, play_with_database, tmp_path):
+    play_with_database(section(GUIDE, DATABASE[way]))
     assert are_private(tmp_path, "first.key", "database-url")
+
+
+@pytest.mark.parametrize("way", ["new data", "the data of a directory"])
+def test_postgresql_as_the_page_for_operators_says(way, play_with_database, postgres_server, tmp_path):
+    (tmp_path / "companies.yaml").write_text("companies: [{id: cmp_1, name: Paws}]")
+    assert postgres_server.sql("CREATE ROLE settings LOGIN").returncode == 0
+    make, fill, serve = section(OPERATING, ["PostgreSQL"])
+    if way == "new data":
+        play_with_database([make, fill, serve])
+    else:
+        data = section(GUIDE, ["Data and a first key"])
+        play_with_database([*data, make, *section(OPERATING, ["Moving there and back"]), serve])
+    assert are_private(tmp_path, "database-url")
 
 
 def test_an_existing_client_as_the_guide_says(tmp_path):
