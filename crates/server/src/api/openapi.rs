@@ -31,6 +31,9 @@ mod schema;
 /// own server. The address that a request came to may be wrong behind a proxy, and a key must not go there.
 pub const SERVER: &str = "http://127.0.0.1:8080";
 
+/// The answer of the HTTP library, which knows no errors of ours.
+const HEAD_TOO_LARGE: &str = "RequestHeaderFieldsTooLarge";
+
 const DESCRIPTION: &str = "One agreed vocabulary for pet care businesses: a company's customer tags, referral sources, \
                            life cycles and action statuses, over HTTP/JSON and gRPC alike.\n\nEvery method takes an \
                            API key, as `Authorization: Bearer <key>`. Programs written for MoeGo's API send it as \
@@ -307,6 +310,9 @@ impl Writer {
             let reference = format!("#/components/responses/{}", response_name(error));
             responses.insert(error.status.as_str().to_owned(), json!({ "$ref": reference }));
         }
+        let reference = json!({ "$ref": format!("#/components/responses/{HEAD_TOO_LARGE}") });
+        responses.insert("431".to_owned(), reference);
+        responses.sort_keys();
         responses.into()
     }
 
@@ -323,7 +329,10 @@ impl Writer {
                 .insert("content".to_owned(), content(schema.clone(), Some(error.example.clone())));
             (response_name(error), Value::from(response))
         };
-        errors.iter().map(response).collect::<Map<_, _>>().into()
+        let mut responses: Map<_, _> = errors.iter().map(response).collect();
+        let description = "The request's head is too large. This answer has no body.";
+        responses.insert(HEAD_TOO_LARGE.to_owned(), json!({ "description": description }));
+        responses.into()
     }
 
     fn tags(&self, bindings: &[Binding]) -> Vec<Value> {

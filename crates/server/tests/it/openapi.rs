@@ -73,7 +73,7 @@ fn operations_have_unique_ids_summaries_known_scopes_and_errors() {
                     .is_object(),
             "{name}"
         );
-        for status in ["400", "401", "403", "404", "429", "500", "503", "504"] {
+        for status in ["400", "401", "403", "404", "429", "431", "500", "503", "504"] {
             assert!(operation["responses"].get(status).is_some(), "{name} has no {status}");
         }
         let has_body = operation.get("requestBody").is_some();
