@@ -7,7 +7,7 @@ use tokio::task::yield_now;
 use super::{
     MOST_LOOKED_AT,
     long_work::LongWork,
-    settings::Ask,
+    settings::AskedChange,
     snapshot::{Marks, Snapshots},
 };
 use crate::{
@@ -202,13 +202,15 @@ pub(super) async fn explained(
     store: &dyn Store,
     grant: &Grant,
     current: &Settings,
-    ask: &Ask,
+    ask: &AskedChange,
     error: Error,
 ) -> Error {
     match error {
         Error::InBatch { index, error } => {
             let found = match ask {
-                Ask::Steps { steps, .. } => steps.get(index).and_then(|step| step.expected()),
+                AskedChange::Steps { steps, .. } => {
+                    steps.get(index).and_then(|step| step.expected())
+                }
                 _ => None,
             };
             let error = match found {
@@ -231,12 +233,12 @@ pub(super) async fn explained(
 }
 
 /// The etag that the caller knows, of the settings as a whole or of one thing.
-fn expected(ask: &Ask) -> Option<(Option<Subject>, &Etag)> {
+fn expected(ask: &AskedChange) -> Option<(Option<Subject>, &Etag)> {
     match ask {
-        Ask::Steps { etag: Some(etag), .. }
-        | Ask::Undo { etag: Some(etag), .. }
-        | Ask::RollBack { etag: Some(etag), .. } => Some((None, etag)),
-        Ask::Steps { steps, .. } => steps
+        AskedChange::Steps { etag: Some(etag), .. }
+        | AskedChange::Undo { etag: Some(etag), .. }
+        | AskedChange::RollBack { etag: Some(etag), .. } => Some((None, etag)),
+        AskedChange::Steps { steps, .. } => steps
             .first()
             .and_then(|step| step.expected())
             .map(|(subject, etag)| (Some(subject), etag)),

@@ -242,7 +242,7 @@ impl KeysService {
         by: &By<'_>,
         draft: KeyDraft,
         secret: &Secret,
-    ) -> Result<Kept> {
+    ) -> Result<KeyAfter> {
         loop {
             if let Some(kept) = self.repeated(by).await? {
                 return Ok(kept);
@@ -251,7 +251,7 @@ impl KeysService {
             check_expiry(key.expires_time, now)?;
             by.check_result(&key)?;
             if by.validate_only {
-                return Ok(Kept::new(key));
+                return Ok(KeyAfter::new(key));
             }
             let (stream, line) = (Stream::key(&key.id), by.line(None, &key, now, &[]));
             let outcome = self.store.commit(&[(&stream, &line)], by.live()).await;
@@ -261,7 +261,9 @@ impl KeysService {
                 return Err(self.secret_taken(by, holder).await);
             }
             let changed = [(None, &key)];
-            if let Some(kept) = self.ended(by, outcome, Kept::new(key.clone()), &changed).await? {
+            if let Some(kept) =
+                self.ended(by, outcome, KeyAfter::new(key.clone()), &changed).await?
+            {
                 return Ok(kept);
             }
         }
@@ -286,7 +288,7 @@ impl KeysService {
         by: &By<'_>,
         id: &KeyId,
         change: impl Fn(&mut Key, Timestamp) -> Result<()>,
-    ) -> Result<Kept> {
+    ) -> Result<KeyAfter> {
         let _entered = self.enter(by, id).await?;
         loop {
             if let Some(kept) = self.repeated(by).await? {
@@ -300,12 +302,12 @@ impl KeysService {
             }
             by.check_result(&changed.after)?;
             if by.validate_only || (!changed.is_change() && by.request.is_none()) {
-                return Ok(Kept::new(changed.after));
+                return Ok(KeyAfter::new(changed.after));
             }
             let Changed { before, after, time } = &changed;
             let (stream, line) = (Stream::key(id), by.line(Some(before), after, *time, &[]));
             let outcome = self.store.commit(&[(&stream, &line)], by.live()).await;
-            let kept = Kept::new(after.clone());
+            let kept = KeyAfter::new(after.clone());
             let changed = [(Some(before), after)];
             if let Some(kept) = self.ended(by, outcome, kept, &changed).await? {
                 return Ok(kept);
@@ -314,7 +316,7 @@ impl KeysService {
     }
 
     /// Revokes a key and all keys that descend from it, together or not at all. The key itself may be revoked already.
-    pub async fn revoke_with_created(&self, by: &By<'_>, id: &KeyId) -> Result<Kept> {
+    pub async fn revoke_with_created(&self, by: &By<'_>, id: &KeyId) -> Result<KeyAfter> {
         const LIMIT: u32 = MAX_REVOKED_ALONG as u32 + 1;
         let _entered = self.enter(by, id).await?;
         loop {
@@ -365,9 +367,9 @@ impl KeysService {
         &self,
         by: &By<'_>,
         outcome: Result<(), StoreError>,
-        kept: Kept,
+        kept: KeyAfter,
         changed: &[(Option<&Key>, &Key)],
-    ) -> Result<Option<Kept>> {
+    ) -> Result<Option<KeyAfter>> {
         let written =
             || changed.iter().for_each(|(before, after)| (self.on_written)(*before, Some(after)));
         let error = match outcome {
@@ -397,7 +399,7 @@ impl KeysService {
         if !repeated {
             written();
         }
-        Ok(Some(Kept { repeated, ..found }))
+        Ok(Some(KeyAfter { repeated, ..found }))
     }
 
     /// A key that the caller may change, if its etag is the one that the caller knows.
@@ -419,7 +421,7 @@ impl KeysService {
     }
 
     /// The key after the same request, if it was made before.
-    async fn repeated(&self, by: &By<'_>) -> Result<Option<Kept>> {
+    async fn repeated(&self, by: &By<'_>) -> Result<Option<KeyAfter>> {
         match self.writing.logged(&by.terms()).await? {
             Some(logged) => self.answer(by, logged).await.map(Some),
             None => Ok(None),
@@ -428,7 +430,7 @@ impl KeysService {
 
     /// The key after a request. The line at the request's revision has it, whether or not the
     /// request made that revision.
-    async fn answer(&self, by: &By<'_>, logged: LoggedRequest) -> Result<Kept> {
+    async fn answer(&self, by: &By<'_>, logged: LoggedRequest) -> Result<KeyAfter> {
         let stream = Stream::key(&KeyId::parse("id", &logged.of)?);
         let line = history::line(&*self.store, &stream, logged.revision).await?;
         let broken = || Error::Internal(Cause::new("the log of a key lacks its key").of_damage());
@@ -438,7 +440,7 @@ impl KeysService {
             Subject::Key(id) => Some(id),
             _ => None,
         });
-        Ok(Kept { key, also_revoked: along.collect(), repeated: true })
+        Ok(KeyAfter { key, also_revoked: along.collect(), repeated: true })
     }
 
     /// Refuses another etag than the key's. The error names the changes since, as far as one page of the log goes back.
@@ -553,7 +555,7 @@ impl Changed {
 /// A key after a request.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields say what they are")]
-pub struct Kept {
+pub struct KeyAfter {
     pub key: Key,
     /// The keys that were revoked along with it.
     pub also_revoked: Vec<KeyId>,
@@ -561,7 +563,7 @@ pub struct Kept {
     pub repeated: bool,
 }
 
-impl Kept {
+impl KeyAfter {
     fn new(key: Key) -> Self {
         Self { key, also_revoked: Vec::new(), repeated: false }
     }

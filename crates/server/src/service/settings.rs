@@ -154,7 +154,7 @@ impl SettingsService {
         validate_only: bool,
         deadline: Instant,
     ) -> Result<Changed> {
-        let ask = Ask::Load(Box::new(draft));
+        let ask = AskedChange::Load(Box::new(draft));
         let write = Write { ask, request: None, validate_only, deadline };
         let absent = || Error::Internal(Cause::new("a load found no company and made none"));
         let written = self.commit(grant.clone(), write).await?.ok_or_else(absent)?;
@@ -284,27 +284,27 @@ impl SettingsService {
     }
 
     /// The change that is asked for, with the past state that it needs. `None` if there is no such company.
-    async fn change(&self, grant: &Grant, ask: &Ask) -> Result<Option<Change>> {
+    async fn change(&self, grant: &Grant, ask: &AskedChange) -> Result<Option<Change>> {
         let revision = match ask.clone() {
-            Ask::Load(draft) => return Ok(Some(Change::Load(draft))),
-            Ask::Steps { etag, steps, is_batch } => {
+            AskedChange::Load(draft) => return Ok(Some(Change::Load(draft))),
+            AskedChange::Steps { etag, steps, is_batch } => {
                 return Ok(Some(Change::Steps { etag, steps, is_batch }));
             }
-            Ask::Undo { revision, .. } | Ask::RollBack { revision, .. } => revision,
+            AskedChange::Undo { revision, .. } | AskedChange::RollBack { revision, .. } => revision,
         };
         let current = self.writing.read(self.store.settings(grant)).await?;
         let Some(current) = current else { return Ok(None) };
         Ok(match ask {
-            Ask::Undo { etag, .. } => {
+            AskedChange::Undo { etag, .. } => {
                 let deltas = history::line(&*self.store, &grant.stream(), revision).await?.deltas;
                 Some(Change::Undo { etag: etag.clone(), revision, deltas })
             }
-            Ask::RollBack { etag, .. } => {
+            AskedChange::RollBack { etag, .. } => {
                 let target = self.old_states.at(grant, Arc::new(current), revision).await?;
                 let target = Box::new(Arc::unwrap_or_clone(target));
                 Some(Change::RollBack { etag: etag.clone(), target })
             }
-            Ask::Load(_) | Ask::Steps { .. } => None,
+            AskedChange::Load(_) | AskedChange::Steps { .. } => None,
         })
     }
 
@@ -414,7 +414,7 @@ enum Ended {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Write {
-    pub ask: Ask,
+    pub ask: AskedChange,
     /// Makes the write safe to repeat.
     pub request: Option<Request>,
     /// Plans and answers, but writes nothing. Request ids are neither stored nor looked up.
@@ -423,10 +423,10 @@ pub struct Write {
     pub deadline: Instant,
 }
 
-/// The change that a write asks for.
+/// The change that a write asks for. With the past states that it needs, it becomes a [`Change`].
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields say what they are")]
-pub enum Ask {
+pub enum AskedChange {
     /// Makes the company agree with a document.
     Load(Box<CompanyDraft>),
     /// Makes the steps of a request.
@@ -463,7 +463,7 @@ impl Write {
     }
 }
 
-impl Ask {
+impl AskedChange {
     /// Whether planning the change is long work.
     fn takes_long(&self) -> bool {
         let weight = |step: &Step| match step {

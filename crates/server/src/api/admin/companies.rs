@@ -41,7 +41,7 @@ use crate::{
     service::{
         companies::CompanyRow,
         new_id,
-        settings::{Ask, Written},
+        settings::{AskedChange, Written},
     },
 };
 
@@ -263,7 +263,7 @@ impl BusinessService for Admin {
     }
 }
 
-fn create_company(sent: &Envelope<CreateCompanyRequest>) -> Result<Ask> {
+fn create_company(sent: &Envelope<CreateCompanyRequest>) -> Result<AskedChange> {
     let CreateCompanyRequest { company, company_id, .. } = &sent.message;
     let company = company.as_ref();
     let inner = company.map_or("", |company| &company.id);
@@ -274,7 +274,7 @@ fn create_company(sent: &Envelope<CreateCompanyRequest>) -> Result<Ask> {
     Ok(one_step(Step::CreateCompany { patch }))
 }
 
-fn create_business(sent: &Envelope<CreateBusinessRequest>) -> Result<Ask> {
+fn create_business(sent: &Envelope<CreateBusinessRequest>) -> Result<AskedChange> {
     let CreateBusinessRequest { business, business_id, company_id, .. } = &sent.message;
     let business = business.as_ref();
     let id = match business_id.as_str() {

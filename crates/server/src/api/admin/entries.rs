@@ -30,7 +30,7 @@ use crate::{
         settings::{Settings, Subject},
         text::{Color, Description, Name},
     },
-    service::settings::{Ask, MOST_AT_ONCE, Written},
+    service::settings::{AskedChange, MOST_AT_ONCE, Written},
 };
 
 /// The most changes of a batch.
@@ -168,7 +168,11 @@ impl EntryService for Admin {
             let change = async move {
                 let ask = |sent: &Envelope<BatchChangeEntriesRequest>| {
                     let etag = sent.etag(&[&sent.message.etag])?;
-                    Ok(Ask::Steps { etag, steps: batch_steps(&sent.message)?, is_batch: true })
+                    Ok(AskedChange::Steps {
+                        etag,
+                        steps: batch_steps(&sent.message)?,
+                        is_batch: true,
+                    })
                 };
                 let show = |sent: &_, written: &_| Ok(the_batch(sent, written));
                 admin.write_to(&envelope.company()?, &envelope, ask, show).await

@@ -23,7 +23,7 @@ use crate::{
     },
     service::{
         history::Filter,
-        settings::{Ask, Written},
+        settings::{AskedChange, Written},
     },
 };
 
@@ -94,7 +94,7 @@ impl HistoryService for Admin {
     ) -> Result<Response<ChangeResult>, Status> {
         let ask = |sent: &Envelope<UndoChangeRequest>| {
             let revision = revision(sent.message.revision)?;
-            Ok(Ask::Undo { revision, etag: sent.etag(&[&sent.message.etag])? })
+            Ok(AskedChange::Undo { revision, etag: sent.etag(&[&sent.message.etag])? })
         };
         self.write(request, ask, result).await
     }
@@ -105,7 +105,7 @@ impl HistoryService for Admin {
     ) -> Result<Response<ChangeResult>, Status> {
         let ask = |sent: &Envelope<RollBackRequest>| {
             let revision = revision(sent.message.revision)?;
-            Ok(Ask::RollBack { revision, etag: sent.etag(&[&sent.message.etag])? })
+            Ok(AskedChange::RollBack { revision, etag: sent.etag(&[&sent.message.etag])? })
         };
         self.write(request, ask, result).await
     }

@@ -32,7 +32,7 @@ use crate::{
         text::Name,
         time::Timestamp,
     },
-    service::keys::{By, Kept, KeyDraft, KeyFilter, KeyRow, Rotation, revoke, rotate},
+    service::keys::{By, KeyAfter, KeyDraft, KeyFilter, KeyRow, Rotation, revoke, rotate},
 };
 
 const FIELDS: [&str; 7] =
@@ -68,7 +68,12 @@ impl Writing {
         }
     }
 
-    fn with_secret(&self, kept: Kept, secret: &Secret, now: Timestamp) -> (bool, KeyWithSecret) {
+    fn with_secret(
+        &self,
+        kept: KeyAfter,
+        secret: &Secret,
+        now: Timestamp,
+    ) -> (bool, KeyWithSecret) {
         let (secret, note) = match (kept.repeated, self.validate_only) {
             (true, _) => (
                 String::new(),

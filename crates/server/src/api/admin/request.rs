@@ -31,7 +31,7 @@ use crate::{
     net::Deadline,
     service::{
         history::Filter,
-        settings::{AsOf, Ask, Write, Written},
+        settings::{AsOf, AskedChange, Write, Written},
         snapshot::Marks,
     },
     status::{grpc_status, quoted},
@@ -203,8 +203,8 @@ impl<M: Writes> Envelope<M> {
 }
 
 /// A change of one step.
-pub(super) fn one_step(step: Step) -> Ask {
-    Ask::Steps { etag: None, steps: vec![step], is_batch: false }
+pub(super) fn one_step(step: Step) -> AskedChange {
+    AskedChange::Steps { etag: None, steps: vec![step], is_batch: false }
 }
 
 impl Admin {
@@ -232,7 +232,7 @@ impl Admin {
     pub(super) async fn write<M: Writes + OfCompany, T>(
         &self,
         request: Request<M>,
-        ask: impl FnOnce(&Envelope<M>) -> Result<Ask>,
+        ask: impl FnOnce(&Envelope<M>) -> Result<AskedChange>,
         show: impl FnOnce(&M, &Written) -> Result<T>,
     ) -> Result<Response<T>, Status> {
         let envelope = Envelope::open_write(request);
@@ -248,7 +248,7 @@ impl Admin {
         &self,
         company: &CompanyId,
         envelope: &Envelope<M>,
-        ask: impl FnOnce(&Envelope<M>) -> Result<Ask>,
+        ask: impl FnOnce(&Envelope<M>) -> Result<AskedChange>,
         show: impl FnOnce(&M, &Written) -> Result<T>,
     ) -> Result<(Written, T)> {
         let write = Write {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{By, Changed, Kept, revoke};
+use super::{By, Changed, KeyAfter, revoke};
 use crate::catalog::{
     access::{Actor, Caller},
     error::{Error, Result},
@@ -67,10 +67,10 @@ impl Family {
         }
     }
 
-    pub(super) fn kept(&self, changed: &[Changed]) -> Kept {
+    pub(super) fn kept(&self, changed: &[Changed]) -> KeyAfter {
         let ids = changed.iter().map(|one| one.after.id.clone());
         let key = changed.first().map_or(&self.head, |head| &head.after).clone();
-        Kept { key, also_revoked: ids.skip(1).collect(), repeated: false }
+        KeyAfter { key, also_revoked: ids.skip(1).collect(), repeated: false }
     }
 
     /// The lines of the changes. The head's line stores the request, and the keys that were revoked along.
