@@ -1,3 +1,5 @@
+//! The configuration: its layers, its ranges, and how wrong values are refused.
+
 use std::{fs, path::PathBuf};
 
 use customer_settings_server::config::{Config, ConfigError, LogFormat, parse_network};

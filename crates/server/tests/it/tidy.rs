@@ -5,7 +5,9 @@
 
 use std::{collections::BTreeSet, fs};
 
-use sources::{Source, blanked, paths, places, repository, resolve, server, sources_of};
+use sources::{
+    Source, blanked, paths, places, repository, resolve, server, sources_and_tests, sources_of,
+};
 
 mod documents;
 mod sentences;
@@ -291,11 +293,9 @@ fn the_clock_is_read_in_one_file() {
 #[test]
 fn every_file_begins_with_what_it_is() {
     let mut offences = Vec::new();
-    for package in ["server", "cli", "contract"] {
-        for source in sources_of(package) {
-            if !source.text.starts_with("//! ") {
-                offences.push(format!("{package}/src/{}:1", source.name));
-            }
+    for source in sources_and_tests() {
+        if !source.text.starts_with("//! ") {
+            offences.push(format!("{}:1", source.name));
         }
     }
     assert_none(&offences, "without a //! comment at the top");
@@ -304,12 +304,10 @@ fn every_file_begins_with_what_it_is() {
 #[test]
 fn no_file_grows_beyond_what_one_can_keep_in_mind() {
     let mut offences = Vec::new();
-    for package in ["server", "cli", "contract"] {
-        for source in sources_of(package) {
-            let lines = source.text.lines().count();
-            if lines > MOST_LINES {
-                offences.push(format!("{package}/src/{}:{lines}", source.name));
-            }
+    for source in sources_and_tests() {
+        let lines = source.text.lines().count();
+        if lines > MOST_LINES {
+            offences.push(format!("{}:{lines}", source.name));
         }
     }
     assert_none(&offences, "files of more than 600 lines");

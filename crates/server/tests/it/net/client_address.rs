@@ -1,3 +1,5 @@
+//! Addresses of clients behind proxies.
+
 use customer_settings_server::{config::parse_network, net::ClientAddress};
 use http::{HeaderMap, HeaderValue};
 

@@ -1,3 +1,5 @@
+//! Connections of HTTP/1.1 and HTTP/2: how long they last, and what ends them.
+
 use std::net::TcpListener;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The log of requests: which of them get a line, and what it says.
+
 use std::{cell::RefCell, io, sync::Once};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Requests on their way: ids, limits, methods and answers that hold for all of them.
+
 use std::pin::pin;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! TLS: certificates, handshakes, and clients that speak something else.
+
 use std::{fs, path::Path};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};

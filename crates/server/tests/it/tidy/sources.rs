@@ -47,6 +47,14 @@ pub(super) fn server() -> Vec<Source> {
     sources_of("server")
 }
 
+/// The sources and the tests of all packages.
+pub(super) fn sources_and_tests() -> Vec<Source> {
+    let root = repository().join("crates");
+    let folders = ["server/src", "server/tests", "cli/src", "contract/src", "memory/src"];
+    let found = folders.iter().flat_map(|folder| files(&root.join(folder), "rs"));
+    found.map(|path| Source::read(&root, &path)).collect()
+}
+
 pub(super) fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
