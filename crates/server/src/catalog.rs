@@ -21,6 +21,7 @@ pub mod replay;
 mod rows;
 pub mod session;
 pub mod settings;
+pub mod shared;
 pub mod stream;
 pub mod text;
 pub mod time;

@@ -179,10 +179,12 @@ impl Key {
 impl Settings {
     /// A hash of all the catalog's entries and their order.
     pub fn catalog_etag(&self, catalog: Catalog) -> Etag {
-        let entries = self.entries(catalog).iter();
-        Fields::of("catalog")
-            .all(entries, |fields, entry| fields.text(entry.etag().as_str()))
-            .etag()
+        let of = |entries: &[Entry]| {
+            Fields::of("catalog")
+                .all(entries, |fields, entry| fields.text(entry.etag().as_str()))
+                .etag()
+        };
+        self.catalogs[catalog.index()].etag(of)
     }
 
     /// The etag of one thing, or of everything; `None` if the thing does not exist.
@@ -201,10 +203,15 @@ impl Settings {
 
     /// A hash of everything, which differs after every change.
     pub fn etag(&self) -> Etag {
+        let of = |businesses: &[Business]| {
+            Fields::of("businesses")
+                .all(businesses, |fields, business| fields.text(business.etag().as_str()))
+                .etag()
+        };
         Fields::of("settings")
             .number(self.revision.0)
             .text(self.company.etag().as_str())
-            .all(self.businesses.iter(), |fields, business| fields.text(business.etag().as_str()))
+            .text(self.businesses.etag(of).as_str())
             .all(Catalog::ALL, |fields, catalog| fields.text(self.catalog_etag(catalog).as_str()))
             .etag()
     }
@@ -212,7 +219,6 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
     use crate::catalog::{
@@ -308,8 +314,8 @@ mod tests {
             company: company.clone(),
             revision: Revision(7),
             changed_time: Timestamp::from_micros(2),
-            businesses: Arc::new(vec![business()]),
-            catalogs: [vec![entry()], vec![], vec![], vec![]].map(Arc::new),
+            businesses: vec![business()].into(),
+            catalogs: [vec![entry()], vec![], vec![], vec![]].map(Into::into),
         };
         let etags = [
             entry().etag(),

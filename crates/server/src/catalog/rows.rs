@@ -1,12 +1,13 @@
 //! Rows that are found by their ids. Single accesses to many of them cost the number of rows once, and then
 //! the number of accesses.
 
-use std::{cmp::Ordering, collections::HashMap, hash::Hash, sync::Arc};
+use std::{cmp::Ordering, collections::HashMap, hash::Hash};
 
 use super::{
     company::Business,
     entry::Entry,
     id::{BusinessId, EntryId},
+    shared::Shared,
 };
 
 /// This many times a row is searched among all rows, which costs less than an index of them.
@@ -37,18 +38,18 @@ impl HasId for Business {
 /// Rows that are shared until one of them changes. A removal may change their order, which [`Rows::sort_by`] restores.
 #[derive(Clone, Debug)]
 pub(super) struct Rows<T: HasId> {
-    rows: Arc<Vec<T>>,
+    rows: Shared<T>,
     sought: usize,
     /// Made after rows were searched a few times.
     places: Option<HashMap<T::Id, usize>>,
 }
 
 impl<T: HasId> Rows<T> {
-    pub(super) fn of(rows: Arc<Vec<T>>) -> Self {
+    pub(super) fn of(rows: Shared<T>) -> Self {
         Self { rows, sought: 0, places: None }
     }
 
-    pub(super) fn rows(&self) -> &Arc<Vec<T>> {
+    pub(super) fn rows(&self) -> &Shared<T> {
         &self.rows
     }
 
@@ -75,7 +76,7 @@ impl<T: HasId> Rows<T> {
 
     pub(super) fn get_mut(&mut self, id: &T::Id) -> Option<&mut T> {
         let place = self.place(id)?;
-        Some(&mut Arc::make_mut(&mut self.rows)[place])
+        Some(&mut self.rows.to_mut()[place])
     }
 
     /// Adds a row with a new id.
@@ -83,12 +84,12 @@ impl<T: HasId> Rows<T> {
         if let Some(places) = &mut self.places {
             places.insert(row.id().clone(), self.rows.len());
         }
-        Arc::make_mut(&mut self.rows).push(row);
+        self.rows.to_mut().push(row);
     }
 
     pub(super) fn remove(&mut self, id: &T::Id) -> Option<T> {
         let place = self.place(id)?;
-        let removed = Arc::make_mut(&mut self.rows).swap_remove(place);
+        let removed = self.rows.to_mut().swap_remove(place);
         if let Some(places) = &mut self.places {
             places.remove(id);
             // The last row stands at its place now.
@@ -102,14 +103,14 @@ impl<T: HasId> Rows<T> {
     /// All rows, for changes that leave the ids.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         count(self.rows.len());
-        Arc::make_mut(&mut self.rows).iter_mut()
+        self.rows.to_mut().iter_mut()
     }
 
     /// Sorts the rows, unless they are in order.
     pub(super) fn sort_by(&mut self, compare: fn(&T, &T) -> Ordering) {
         count(self.rows.len());
         if !self.rows.is_sorted_by(|one, next| compare(one, next).is_le()) {
-            Arc::make_mut(&mut self.rows).sort_by(compare);
+            self.rows.to_mut().sort_by(compare);
             self.places = None;
         }
     }

@@ -1,11 +1,12 @@
 //! The whole of one company at one revision, and the names of its parts.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use super::{
     company::{Business, Company},
     entry::{Catalog, Entry, Revision},
     id::{BusinessId, EntryId, KeyId},
+    shared::Shared,
     time::Timestamp,
 };
 
@@ -20,9 +21,9 @@ pub struct Settings {
     pub changed_time: Timestamp,
     /// The locations, by name and then id. They and the catalogs are shared with the revisions before and after, as far
     /// as those have the same rows.
-    pub businesses: Arc<Vec<Business>>,
+    pub businesses: Shared<Business>,
     /// The entries of each catalog, active and archived, by rank.
-    pub catalogs: [Arc<Vec<Entry>>; 4],
+    pub catalogs: [Shared<Entry>; 4],
 }
 
 impl Settings {
@@ -33,7 +34,7 @@ impl Settings {
 
     /// The entries of a catalog, for changes. Other revisions do not change.
     pub fn entries_mut(&mut self, catalog: Catalog) -> &mut Vec<Entry> {
-        Arc::make_mut(&mut self.catalogs[catalog.index()])
+        self.catalogs[catalog.index()].to_mut()
     }
 
     /// The active entries of a catalog, in its order.

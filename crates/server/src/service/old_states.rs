@@ -7,7 +7,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use tokio::sync::{Mutex, mpsc};
 
-use super::long_work::LongWork;
+use super::{long_work::LongWork, settings::MOST_AT_ONCE};
 use crate::{
     catalog::{
         access::Grant,
@@ -86,7 +86,8 @@ impl OldStates {
         _ = self.offers.try_send((stream, settings));
     }
 
-    /// The company at a revision, if one look-up of the newest lines leads there. `None` says nothing about it.
+    /// The company at a revision, if one look-up of the newest lines leads there, and these changed few rows. `None`
+    /// says nothing about it.
     pub(super) async fn near(
         &self,
         grant: &Grant,
@@ -101,6 +102,10 @@ impl OldStates {
         }
         let mut walk = Walk::from((**current).clone(), revision);
         let lines = walk.read(&*self.store, &grant.stream()).await?;
+        let taken_back = lines.iter().filter(|line| line.revision > revision);
+        if taken_back.map(|line| line.deltas.len()).sum::<usize>() > MOST_AT_ONCE {
+            return Ok(None);
+        }
         let is_there = walk.take_back(&lines, |_, _| ()).map_err(|_| broken())?;
         Ok(walk.replay.settings().filter(|_| is_there).map(Arc::new))
     }

@@ -34,7 +34,8 @@ use crate::{
 
 /// How long an error may wait for its explanation.
 const EXPLANATION_WAIT: Duration = Duration::from_secs(1);
-/// The most steps of a write, and ids within them, that are planned at once. More of them are long work.
+/// The most steps of a write, and ids within them, that are planned at once, and the most rows of an answer that are
+/// made at once. More of them are long work.
 pub const MOST_AT_ONCE: usize = 100;
 
 /// Reads and changes settings.

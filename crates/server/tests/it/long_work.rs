@@ -198,6 +198,32 @@ async fn large_answers_to_reads_wait_for_their_turn() {
 }
 
 #[tokio::test]
+async fn answers_that_look_at_many_rows_wait_for_their_turn() {
+    let desk = Desk::open().await;
+    let create = |i: usize| json!({"create": {"collection": "customer_tags", "entry": {"name": format!("New {i}")}}});
+    let batch = json!({"changes": (0..120).map(create).collect::<Vec<_>>()});
+    let before = desk.revision().await;
+    desk.ok("POST", &format!("{COMPANY}:batch"), batch).await;
+    let after = desk.revision().await;
+    desk.rename(1).await;
+    let tags = format!("{COMPANY}/customer_tags");
+    let crowd = Crowd::of(&desk.server).await;
+    for query in ["", "?pageSize=101", "?filter=vip&pageSize=1", &format!("?revision={before}")] {
+        let answer = desk.ask_shortly("GET", &format!("{tags}{query}"), Value::Null).await;
+        assert_eq!(answer.refusal().reason, "NOT_BEGUN", "{query}");
+    }
+    let near = format!("?revision={after}&pageSize=1");
+    for query in ["?pageSize=100", "?pageSize=1&orderBy=name", &near] {
+        desk.ok("GET", &format!("{tags}{query}"), Value::Null).await;
+    }
+    let few = format!("{COMPANY}/referral_sources?filter=web");
+    desk.ok("GET", &few, Value::Null).await;
+    crowd.leave().await;
+    desk.ok("GET", &tags, Value::Null).await;
+    desk.ok("GET", &format!("{tags}?revision={before}"), Value::Null).await;
+}
+
+#[tokio::test]
 async fn large_answers_to_writes_are_told_whatever_waits() {
     let desk = Desk::open().await;
     let description = "\u{4e2d}".repeat(500);

@@ -95,7 +95,10 @@ impl EntryService for Admin {
         let show = |settings: &Settings, (listing, catalog): (list::Listing, Catalog)| {
             Ok(listing.answer(settings, catalog))
         };
-        self.read(request, asked, show).await
+        let rows = |settings: &Settings, (listing, catalog): &(list::Listing, Catalog)| {
+            listing.looks_at(settings, *catalog)
+        };
+        self.read_rows(request, asked, rows, show).await
     }
 
     async fn update_entry(

@@ -110,6 +110,12 @@ impl Listing {
         self.query.as_of
     }
 
+    /// How many entries the answer reads or shows: a filter reads the names of all entries.
+    pub(super) fn looks_at(&self, settings: &Settings, catalog: Catalog) -> usize {
+        let entries = settings.entries(catalog).len();
+        if self.query.filter.is_empty() { entries.min(self.asked.size().into()) } else { entries }
+    }
+
     pub(super) fn answer(&self, settings: &Settings, catalog: Catalog) -> ListEntriesResponse {
         let rows = self.query.rows(settings, catalog);
         let total = rows.len();

@@ -31,7 +31,7 @@ use crate::{
     net::Deadline,
     service::{
         history::Filter,
-        settings::{AsOf, AskedChange, Write, Written},
+        settings::{AsOf, AskedChange, MOST_AT_ONCE, Write, Written},
         snapshot::Marks,
     },
     status::{grpc_status, quoted},
@@ -210,11 +210,23 @@ pub(super) fn one_step(step: Step) -> AskedChange {
 impl Admin {
     /// Answers a request with the message that `show` makes of the company's settings. `asked` returns the revision to
     /// read, and the arguments of `show`.
-    pub(super) async fn read<M: OfCompany, A, T>(
+    pub(super) async fn read<M: OfCompany, A: Send + 'static, T: Send + 'static>(
         &self,
         request: Request<M>,
         asked: impl FnOnce(M) -> Result<(AsOf, A)>,
-        show: impl FnOnce(&Settings, A) -> Result<T>,
+        show: impl FnOnce(&Settings, A) -> Result<T> + Send + 'static,
+    ) -> Result<Response<T>, Status> {
+        self.read_rows(request, asked, |_, _| 1, show).await
+    }
+
+    /// The same for an answer with many rows: `rows` says how many are looked at. If they are many, the answer is made
+    /// as long work.
+    pub(super) async fn read_rows<M: OfCompany, A: Send + 'static, T: Send + 'static>(
+        &self,
+        request: Request<M>,
+        asked: impl FnOnce(M) -> Result<(AsOf, A)>,
+        rows: impl FnOnce(&Settings, &A) -> usize,
+        show: impl FnOnce(&Settings, A) -> Result<T> + Send + 'static,
     ) -> Result<Response<T>, Status> {
         let envelope = Envelope::open(request);
         let read = async {
@@ -223,7 +235,12 @@ impl Admin {
             let (as_of, asked) = asked(envelope.message)?;
             let read = self.0.settings.read(&caller, &company, as_of, deadline);
             let (settings, marks) = read.await?;
-            Ok((marks, show(&settings, asked)?))
+            if rows(&settings, &asked) <= MOST_AT_ONCE {
+                return Ok((marks, show(&settings, asked)?));
+            }
+            let show = async move { show(&settings, asked) };
+            let key = caller.actor.key_id.as_ref();
+            Ok((marks, self.0.long_work.run(key, deadline, show).await?))
         };
         marked(read.await)
     }

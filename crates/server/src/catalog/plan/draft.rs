@@ -4,10 +4,7 @@
 //! Work that is done once may look at all rows. The work of a step finds its rows by their ids and the other facts in
 //! the tallies. So the cost of a change is the company's rows plus its steps.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Stamp, load};
 use crate::catalog::{
@@ -100,7 +97,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn replace_entries(&mut self, catalog: Catalog, entries: Vec<Entry>) {
-        self.entries[catalog.index()] = Rows::of(Arc::new(entries));
+        self.entries[catalog.index()] = Rows::of(entries.into());
         self.tallies[catalog.index()] = None;
     }
 
@@ -144,7 +141,7 @@ impl<'a> Draft<'a> {
     /// Whether the draft has not changed the catalog.
     fn is_untouched(&self, catalog: Catalog) -> bool {
         let (old, new) = (&self.old_entries[catalog.index()], &self.entries[catalog.index()]);
-        self.before.is_some() && Arc::ptr_eq(old.rows(), new.rows())
+        self.before.is_some() && old.rows().is_same(new.rows())
     }
 
     pub(super) fn entry(&mut self, catalog: Catalog, id: &EntryId) -> Result<&mut Entry> {
@@ -283,7 +280,7 @@ impl<'a> Draft<'a> {
 
     fn finish_businesses(&mut self, stamp: &Stamp<'_>, deltas: &mut Vec<Delta>) {
         let (old, new) = (&mut self.old_businesses, &mut self.businesses);
-        if Arc::ptr_eq(old.rows(), new.rows()) {
+        if old.rows().is_same(new.rows()) {
             return;
         }
         for (place, after) in new.iter_mut().enumerate() {

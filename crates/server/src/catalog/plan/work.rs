@@ -1,7 +1,5 @@
 //! Tests that a change looks at each row, and at each thing that it asks for, only a few times.
 
-use std::sync::Arc;
-
 use super::{Context, Plan, plan};
 use crate::catalog::{
     access::Task,
@@ -77,8 +75,8 @@ fn company(entries: usize, businesses: usize) -> Settings {
         },
         revision: Revision(1),
         changed_time: Timestamp::from_micros(1),
-        businesses: Arc::new((0..businesses).map(business).collect()),
-        catalogs: [tags, vec![], cycles, vec![]].map(Arc::new),
+        businesses: (0..businesses).map(business).collect::<Vec<_>>().into(),
+        catalogs: [tags, vec![], cycles, vec![]].map(Into::into),
     }
 }
 
@@ -240,7 +238,7 @@ fn going_back_costs_what_there_is_and_what_changed() {
     for (place, entry) in current.entries_mut(CYCLES).iter_mut().enumerate() {
         entry.rank = place as u32;
     }
-    for business in Arc::make_mut(&mut current.businesses) {
+    for business in current.businesses.to_mut() {
         business.state = State::Archived;
     }
     let change = Change::RollBack { etag: None, target: Box::new(target.clone()) };

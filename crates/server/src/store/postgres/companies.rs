@@ -1,7 +1,5 @@
 //! Companies, and the queries about their rows.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use futures_util::future::join5;
 use tokio_postgres::Row;
@@ -153,7 +151,7 @@ impl Companies for PostgresStore {
             revision: revision(row, "revision")?,
             changed_time: time(row, "changed_time")?,
             businesses: businesses.iter().map(business).collect::<Result<Vec<_>>>()?.into(),
-            catalogs: catalogs.map(Arc::new),
+            catalogs: catalogs.map(Into::into),
         }))
     }
 

@@ -1,7 +1,5 @@
 //! Companies, and the statements about their rows. Each statement runs inside a transaction of its caller.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, ToSql, named_params, params};
 
@@ -224,7 +222,7 @@ fn settings(tx: &Connection, id: &CompanyId) -> Result<Option<Settings>> {
     for (catalog, entry) in collect(statement.query([id.as_str()]).map_err(failure)?, entry)? {
         catalogs[catalog.index()].push(entry);
     }
-    let catalogs = catalogs.map(Arc::new);
+    let catalogs = catalogs.map(Into::into);
     let businesses = businesses.into();
     Ok(Some(Settings { company, revision, changed_time, businesses, catalogs }))
 }
