@@ -122,12 +122,12 @@ pub(crate) struct RollBack {
 impl HistoryCommand {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut call = self.call()?;
+        // A table shows only the summaries.
+        if matches!(self, Self::List(_)) && !call.form.is_json() {
+            return show_changes(call).await;
+        }
         let mut client = call.connect().await?;
         if let Self::List(list) = &self {
-            // A table shows only the summaries.
-            if !call.form.is_json() {
-                return show_changes(call).await;
-            }
             let mut answer = call.answer(&mut client).await?;
             for change in answer["changes"].as_array_mut().into_iter().flatten() {
                 whole(&mut client, &list.request.company_id, change).await?;
