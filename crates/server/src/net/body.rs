@@ -33,6 +33,9 @@ pub(super) enum BodyError {
     /// The body broke off.
     #[error(transparent)]
     Broken(#[from] hyper::Error),
+    /// The body ended before its end was announced. The library takes that for an end.
+    #[error("the body ended before its end was announced")]
+    Cut,
     /// There is no room for the body, or no place for its request.
     #[error(transparent)]
     NoRoom(#[from] Error),
@@ -44,7 +47,7 @@ pub(super) struct RequestBody {
     /// `None` once the body is dropped.
     rest: Option<Incoming>,
     /// Why `read` is not the whole body and nothing follows. The next reader is told, because `rest` says nothing then.
-    broken: Option<hyper::Error>,
+    broken: Option<BodyError>,
     is_http2: bool,
     /// The most bytes that are read, whether or not anybody wants them.
     most: u64,
@@ -109,17 +112,23 @@ impl RequestBody {
     fn poll_rest(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        let polled = Pin::new(rest).poll_frame(context);
+        let polled = Pin::new(&mut *rest).poll_frame(context).map_err(BodyError::from);
         // A client that is asked need not send, and an answer that is made at once keeps hyper from asking.
         self.is_withheld &= polled.is_pending();
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.come += frame.data_ref().map_or(0, Bytes::len) as u64;
             }
-            // hyper says of a body in chunks that it has not ended, even when its end was read.
-            Poll::Ready(None) => self.rest = None,
+            Poll::Ready(None) => {
+                let is_whole = is_whole(rest, self.is_http2);
+                // hyper says of a body in chunks that it has not ended, even when its end was read.
+                self.rest = None;
+                if !is_whole {
+                    return Poll::Ready(Some(Err(BodyError::Cut)));
+                }
+            }
             Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }
         polled
@@ -139,10 +148,7 @@ impl RequestBody {
     }
 
     /// Tells the seat what the read returned.
-    fn account(
-        &self,
-        polled: &Poll<Option<Result<Frame<Bytes>, hyper::Error>>>,
-    ) -> Result<(), Error> {
+    fn account(&self, polled: &Poll<Option<Result<Frame<Bytes>, BodyError>>>) -> Result<(), Error> {
         let Some(General { seat, .. }) = &self.general else { return Ok(()) };
         match polled {
             Poll::Pending => seat.waits(self.come),
@@ -173,11 +179,11 @@ impl HttpBody for RequestBody {
             return Poll::Ready(Some(Ok(Frame::data(read))));
         }
         if let Some(error) = self.broken.take() {
-            return Poll::Ready(Some(Err(error.into())));
+            return Poll::Ready(Some(Err(error)));
         }
         let polled = self.poll_rest(context);
         match self.account(&polled) {
-            Ok(()) => polled.map_err(BodyError::from),
+            Ok(()) => polled,
             Err(error) => Poll::Ready(Some(Err(error.into()))),
         }
     }
@@ -231,6 +237,12 @@ impl Drop for RequestBody {
             }
         });
     }
+}
+
+/// Whether a body of which nothing follows arrived whole. A client of HTTP/2 that resets its request with NO_ERROR ends
+/// the body for hyper, although the stream has not ended. Over HTTP/1.1, bytes that were announced may be missing.
+fn is_whole(body: &Incoming, is_http2: bool) -> bool {
+    if is_http2 { body.is_end_stream() } else { body.size_hint().lower() == 0 }
 }
 
 /// Whether the body ends within so many bytes.

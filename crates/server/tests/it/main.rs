@@ -35,6 +35,7 @@ mod places;
 mod plan;
 mod postgres;
 mod postgres_server;
+mod resets;
 mod room;
 mod sqlite;
 mod sqlite_speed;
