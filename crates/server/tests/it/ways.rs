@@ -412,7 +412,9 @@ async fn what_is_compressed_is_taken_the_same_cold_and_warm() {
     for (asked, status, reason) in [
         (json("gzip", &gzip(text)), 200, ""),
         (json("x-gzip", &gzip(text)).over_http2(), 200, ""),
-        (json("gzip", b""), 200, ""),
+        (json("gzip", b""), 400, "MALFORMED_GZIP"),
+        (json("gzip", b"").over_http2(), 400, "MALFORMED_GZIP"),
+        (grpc("gzip", &[1, 0, 0, 0, 0]), 200, "MALFORMED_GZIP"),
         (json("identity", text), 200, ""),
         (json("gzip", text), 400, "MALFORMED_GZIP"),
         (json("gzip", &gzip(text)[..20]), 400, "MALFORMED_GZIP"),
