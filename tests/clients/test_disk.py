@@ -74,6 +74,44 @@ def test_a_data_directory_that_is_replaced_is_noticed_and_told_once(demo, tmp_pa
     assert "Before" in exported and "Back" in exported and "After" not in exported
 
 
+def emptied(database, _):
+    database.write_bytes(b"")
+
+
+def cut(database, _):
+    with database.open("r+b") as file:
+        file.truncate(20_000)
+
+
+def overwritten(database, tmp_path):
+    """Copies another, larger store into the same file."""
+    places = [{"id": f"biz_{number:05}", "name": f"Place {number}"} for number in range(5_000)]
+    document = {"companies": [{"id": "cmp_001", "name": "Other", "businesses": places}]}
+    (tmp_path / "other.yaml").write_text(json.dumps(document))
+    (tmp_path / "other").mkdir()
+    run("load", "--data-dir", tmp_path / "other", tmp_path / "other.yaml")
+    other = (tmp_path / "other" / database.name).read_bytes()
+    assert len(other) > database.stat().st_size
+    with database.open("r+b") as file:
+        file.write(other)
+
+
+@pytest.mark.parametrize("lose", [emptied, cut, overwritten])
+def test_a_database_that_is_changed_in_place_is_noticed_and_told_once(demo, tmp_path, lose):
+    assert demo.call(LISTED, demo.key)[0] == 200 and create(demo, "Before")[0] == 200
+    lose(demo.data_dir / "customer-settings.db", tmp_path)
+    until(lambda: text(demo, "/readyz")[0] == 503, "the server notices", patience=2)
+    assert "deleted or replaced while the server runs" in text(demo, "/readyz")[1]
+    status, _, answer = create(demo, "After")
+    assert (status, reason(answer)) == (503, ["STORE_REPLACED"]), answer
+    assert metric(demo, "customer_settings_store_away") == 1
+    until(lambda: demo.call(LISTED, demo.key)[1]["Settings-Stale"], "it says that its answers are old", patience=3)
+    assert demo.call(LISTED, demo.key)[0] == 200
+    demo.stop()
+    told = [line for line in map(json.loads, demo.log.splitlines()) if line["message"].startswith("the data was deleted")]
+    assert len(told) == 1 and told[0]["level"] == "ERROR" and "was overwritten or cut off" in told[0]["cause"], told
+
+
 @pytest.fixture
 def mounted():
     """A mount point for a file system, which ends with the test."""

@@ -1,5 +1,6 @@
-//! The files of an open database: whether their names still belong to them, and whether their disk can be read. The
-//! engine checks neither: it goes on writing to a deleted file, and takes a page that cannot be read for damage.
+//! The files of an open database: whether their names still belong to them, whether the database is still the one that
+//! was opened, and whether their disk can be read. The engine checks none of that: it goes on writing to a file that was
+//! deleted or overwritten, and takes a page that cannot be read for damage.
 //!
 //! This file knows no SQL.
 
@@ -8,7 +9,7 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use crate::{catalog::error::Cause, store::StoreError};
@@ -17,6 +18,8 @@ use crate::{catalog::error::Cause, store::StoreError};
 const BLOCK: usize = 4_096;
 /// The number of places in the file that are read to check the disk.
 const TRIALS: u64 = 8;
+/// The place of the mark in the database's header, which the engine keeps for its users (`user_version`).
+const MARK_PLACE: u64 = 60;
 
 /// The files that the names belonged to when the database was opened.
 pub(super) struct Files {
@@ -24,6 +27,14 @@ pub(super) struct Files {
     /// Open for as long as the connections are, and closed after them: closing a file releases all locks that its
     /// process has on it, also those of the engine.
     database: File,
+    /// The same file through the system's cache. It stays open as long.
+    cached: File,
+    /// The random number in the header by which stores are told apart. It never changes while the store is open.
+    mark: [u8; 4],
+    /// The most bytes that the database was seen to have. The file never becomes shorter, since nothing vacuums it.
+    length: AtomicU64,
+    /// Whether the database was cut off or overwritten. It stays lost: the engine holds pages of what was there before.
+    is_lost: AtomicBool,
     /// Whether a read failed, and no later read succeeded.
     is_suspect: AtomicBool,
 }
@@ -53,7 +64,16 @@ impl Files {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { names, database: open_unbuffered(database)?, is_suspect: AtomicBool::new(false) })
+        let cached = File::open(database)?;
+        Ok(Self {
+            names,
+            database: open_unbuffered(database)?,
+            mark: mark(&cached)?,
+            length: AtomicU64::new(cached.metadata()?.len()),
+            cached,
+            is_lost: AtomicBool::new(false),
+            is_suspect: AtomicBool::new(false),
+        })
     }
 
     /// Refuses a request unless the files are in their place and their disk can be read. The engine might answer from
@@ -63,7 +83,7 @@ impl Files {
         self.check_disk()
     }
 
-    /// Refuses a request if a name is missing, or belongs to another file.
+    /// Refuses a request if a name is missing or belongs to another file, or if the database has other content.
     pub(super) fn check_place(&self) -> Result<(), StoreError> {
         for (path, identity) in &self.names {
             let is_gone = match fs::metadata(path) {
@@ -78,6 +98,24 @@ impl Files {
                 return Err(StoreError::Replaced(Cause::new(text)));
             }
         }
+        self.check_content()
+    }
+
+    /// Refuses a request if the database was cut off, or overwritten with another store. An older copy of the same store
+    /// cannot be told from it here.
+    fn check_content(&self) -> Result<(), StoreError> {
+        let path = &self.names[0].0;
+        let failed = |error: io::Error| unreadable(path, &error);
+        // The length is loaded before the file is asked, as another thread may see the file grow in between.
+        let least = self.length.load(Ordering::SeqCst);
+        let length = self.cached.metadata().map_err(failed)?.len();
+        let is_other = mark(&self.cached).map_err(failed)? != self.mark;
+        if self.is_lost.load(Ordering::Relaxed) || length < least || is_other {
+            self.is_lost.store(true, Ordering::Relaxed);
+            let text = format!("{} was overwritten or cut off", path.display());
+            return Err(StoreError::Replaced(Cause::new(text)));
+        }
+        self.length.fetch_max(length, Ordering::SeqCst);
         Ok(())
     }
 
@@ -104,6 +142,15 @@ impl Files {
         try_to_read(&self.database).map_err(|error| unreadable(&self.names[0].0, &error))?;
         self.is_suspect.store(false, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// The mark of a database, or of a file that is too short to be one.
+fn mark(file: &File) -> io::Result<[u8; 4]> {
+    let mut mark = [0; 4];
+    match file.read_exact_at(&mut mark, MARK_PLACE) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+        _ => Ok(mark),
     }
 }
 
@@ -171,6 +218,34 @@ mod tests {
             fs::remove_file(&named).unwrap();
             fs::rename(&aside, &named).unwrap();
             files.check().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_database_that_is_cut_off_or_overwritten_in_place_stays_lost() {
+        let bytes = |mark: u8, length: usize| {
+            let mut bytes = vec![1; length];
+            bytes[60..64].fill(mark);
+            bytes
+        };
+        for (there, is_lost) in [
+            (vec![], true),
+            (bytes(1, 9 * BLOCK - 1), true),
+            (bytes(2, 9 * BLOCK), true),
+            (bytes(2, 10 * BLOCK), true),
+            (bytes(1, 9 * BLOCK), false),
+            (bytes(1, 10 * BLOCK), false),
+        ] {
+            let (_dir, path, files) = files();
+            files.check().unwrap();
+            // Written into the same file.
+            fs::write(&path, &there).unwrap();
+            let checked = files.check();
+            assert_eq!(matches!(checked, Err(StoreError::Replaced(_))), is_lost, "{}", there.len());
+            fs::write(&path, bytes(1, 11 * BLOCK)).unwrap();
+            assert_eq!(files.check().is_err(), is_lost, "{}", there.len());
+            fs::write(&path, bytes(1, 10 * BLOCK)).unwrap();
+            assert!(files.check().is_err(), "it was longer");
         }
     }
 

@@ -135,6 +135,9 @@ pub(super) fn migrate(
         Found::OlderKeys => migrations.len(),
     };
     apply(&tx, applied, migrations).map_err(failed)?;
+    if applied == 0 {
+        mark(&tx).map_err(failed)?;
+    }
     fold_keys::renew(&tx).map_err(failed)?;
     tx.commit().map_err(failed)
 }
@@ -152,6 +155,13 @@ fn apply(tx: &Transaction<'_>, applied: usize, migrations: &[Migration]) -> rusq
         )?;
     }
     Ok(())
+}
+
+/// Gives a new store a random number, which its copies have too. A running server tells other stores from its own by it
+/// (`files`).
+fn mark(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    let random: i32 = tx.query_row("SELECT random() >> 32", [], |row| row.get(0))?;
+    tx.pragma_update(None, "user_version", random)
 }
 
 fn number(value: i64) -> usize {
