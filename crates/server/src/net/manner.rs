@@ -3,7 +3,7 @@
 //! The head alone decides it, once. Answers at once, the general way, the record and every refusal use the same
 //! decision. This file knows no path and no method of the contract.
 
-use http::{HeaderMap, HeaderName, Method, Request, Version, header};
+use http::{HeaderMap, HeaderName, Method, Request, Uri, Version, header};
 
 use super::{
     at_once::Head,
@@ -89,12 +89,9 @@ enum Misfit {
 impl Manner {
     /// Reads the manner of a request. The body plays no part.
     pub fn of<B>(request: &Request<B>) -> Self {
-        Self::read(request.method(), request.version(), request.headers())
-    }
-
-    fn read(method: &Method, version: Version, headers: &HeaderMap) -> Self {
-        let manner = Self::spoken(method, version, headers);
-        match host_problem(version, headers) {
+        let (version, headers) = (request.version(), request.headers());
+        let manner = Self::spoken(request.method(), version, headers);
+        match host_problem(version, request.uri(), headers) {
             Some(problem) => Self { misfit: Some(Misfit::Host(problem)), ..manner },
             None if manner.misfit.is_none() && deadline::is_malformed(headers) => {
                 Self { misfit: Some(Misfit::Timeout), ..manner }
@@ -168,26 +165,29 @@ impl Manner {
     }
 }
 
-/// The problems of `Host` for which RFC 9112 (3.2) has a server refuse a request. HTTP/2 names the host in
-/// `:authority`, and its library checks that.
-fn host_problem(version: Version, headers: &HeaderMap) -> Option<HostProblem> {
-    if version > Version::HTTP_11 {
-        return None;
+/// The problems of a request's host for which RFC 9112 (3.2) has a server refuse a request. HTTP/2 names the host in
+/// `:authority`, and a target of HTTP/1.1 may hold one too. Their library checks neither the port nor all characters.
+fn host_problem(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<HostProblem> {
+    let is_malformed = |host: &[u8]| (!is_host(host)).then_some(HostProblem::Malformed);
+    let target = uri.authority().and_then(|host| is_malformed(host.as_str().as_bytes()));
+    if target.is_some() {
+        return target;
     }
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        // HTTP/1.0 knew no such header.
+        // HTTP/1.0 knew no such header, and HTTP/2 needs none.
         (None, _) => (version == Version::HTTP_11).then_some(HostProblem::Missing),
         (Some(_), Some(_)) => Some(HostProblem::Several),
-        (Some(host), None) => (!is_host(host.as_bytes())).then_some(HostProblem::Malformed),
+        (Some(host), None) => is_malformed(host.as_bytes()),
     }
 }
 
 /// Whether the bytes are a name or an address, with or without a port. They are empty where the target has no host.
+/// A name with `%` is refused on every protocol, as the library of HTTP/2 refuses it by itself.
 fn is_host(host: &[u8]) -> bool {
     let is_of_an_address = |byte: u8| byte.is_ascii_hexdigit() || b":.".contains(&byte);
     let is_of_a_name =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
     let (length, rest) = match host.strip_prefix(b"[") {
         Some(address) => {
             let length = length_of(address, is_of_an_address);
@@ -202,9 +202,18 @@ fn is_host(host: &[u8]) -> bool {
         }
     };
     match rest.strip_prefix(b":") {
-        Some(port) => length > 0 && port.iter().all(u8::is_ascii_digit),
+        Some(port) => length > 0 && is_port(port),
         None => rest.is_empty(),
     }
+}
+
+/// Whether the bytes are the number of a port, or nothing, which means the usual port.
+fn is_port(port: &[u8]) -> bool {
+    let number = port.iter().try_fold(0_u16, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    });
+    number.is_some()
 }
 
 fn length_of(bytes: &[u8], is_part: impl Fn(u8) -> bool) -> usize {
@@ -316,6 +325,24 @@ mod tests {
     }
 
     #[test]
+    fn a_target_names_a_host_as_well_as_a_header_does() {
+        let malformed = Some(Misfit::Host(HostProblem::Malformed));
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            for (target, misfit) in [
+                ("http://a/", None),
+                ("http://a:65535/", None),
+                ("http://[::1]:8080/", None),
+                ("http://a:65536/", malformed),
+                ("http://user@a/", malformed),
+            ] {
+                let request = Request::builder().version(version).uri(target).header("host", "a");
+                let manner = Manner::of(&request.body(()).unwrap());
+                assert_eq!(manner.misfit, misfit, "{version:?} {target}");
+            }
+        }
+    }
+
+    #[test]
     fn http_1_1_says_once_and_well_which_host_it_is_for() {
         let one = |host: &'static str| vec![host];
         let (missing, several) = (Some(HostProblem::Missing), Some(HostProblem::Several));
@@ -328,7 +355,16 @@ mod tests {
             (Version::HTTP_10, vec!["a", "b"], several),
             (Version::HTTP_11, one(""), None),
             (Version::HTTP_11, one("settings.example.com"), None),
-            (Version::HTTP_11, one("a_b%20:8080"), None),
+            (Version::HTTP_11, one("a_b!:8080"), None),
+            (Version::HTTP_11, one("a:0065535"), None),
+            (Version::HTTP_11, one("a:65536"), malformed),
+            (Version::HTTP_11, one("a:99999999999999999999"), malformed),
+            (Version::HTTP_11, one("%zz"), malformed),
+            (Version::HTTP_11, one("a%20"), malformed),
+            (Version::HTTP_2, one("settings.example.com:443"), None),
+            (Version::HTTP_2, one("a:99999"), malformed),
+            (Version::HTTP_2, one("%zz"), malformed),
+            (Version::HTTP_2, vec!["a", "a"], several),
             (Version::HTTP_11, one("127.0.0.1:"), None),
             (Version::HTTP_11, one("[::1]"), None),
             (Version::HTTP_11, one("[2001:db8::7]:443"), None),
