@@ -55,7 +55,7 @@ pub fn init(config: &Config) -> io::Result<Log> {
         LogFormat::Auto => !io::stderr().is_terminal(),
     };
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.log).add_directive(without_parameters()))
+        .with_env_filter(filter(&config.log))
         .with_writer(queue.clone())
         // The subscriber would report on standard error that standard error cannot be written.
         .log_internal_errors(false)
@@ -73,6 +73,13 @@ pub fn init(config: &Config) -> io::Result<Log> {
         tracing::error!(place, "panic: {}", info.payload_as_str().unwrap_or("not a text"));
     }));
     Ok(Log(Some(queue)))
+}
+
+/// The lines that the log gets. The libraries of HTTP/2 and TLS warn of every client that misbehaves, so a flood of such
+/// clients would flood the log; the server counts them instead. A level that the configuration gives for such a library
+/// overrides this.
+fn filter(log: &str) -> EnvFilter {
+    EnvFilter::new(format!("h2=error,rustls=error,{log}")).add_directive(without_parameters())
 }
 
 /// At level `debug` the database's driver logs the parameters that it sends: rows, and therefore people's data.
@@ -116,5 +123,32 @@ pub async fn upkeep() {
     loop {
         ticks.tick().await;
         prometheus().run_upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::{Level, enabled, subscriber::with_default};
+    use tracing_subscriber::{Registry, layer::SubscriberExt};
+
+    use super::*;
+
+    #[test]
+    fn a_library_warns_of_its_peers_only_where_that_is_wanted() {
+        for (log, warns, is_ours_logged) in [
+            ("info", false, true),
+            ("debug", false, true),
+            ("", false, false),
+            ("off", false, false),
+            ("info,h2=warn", true, true),
+            ("h2::proto=trace", true, false),
+        ] {
+            with_default(Registry::default().with(filter(log)), || {
+                let of_h2 = enabled!(target: "h2::proto::streams::streams", Level::WARN);
+                assert_eq!(of_h2, warns, "{log}");
+                let of_ours = enabled!(Level::WARN);
+                assert_eq!(of_ours, is_ours_logged, "{log}");
+            });
+        }
     }
 }
