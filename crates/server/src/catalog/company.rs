@@ -8,6 +8,9 @@ use super::{
     text::Name,
 };
 
+/// The most locations, active and archived, that a company may have.
+pub const MAX_BUSINESSES: usize = 5_000;
+
 /// A business with its settings. It may have many locations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "most fields say what they are")]

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, time::UNIX_EPOCH};
 
 use crate::catalog::{
     change::{BusinessDraft, CompanyDraft, ContactDraft, EntryDraft},
-    company::{Address, AddressKind, Coordinate, ShortText},
+    company::{Address, AddressKind, Coordinate, MAX_BUSINESSES, ShortText},
     entry::{Catalog, MAX_ENTRIES, State},
     error::Violation,
     id::{BusinessId, CompanyId, EntryId, StaffId},
@@ -26,6 +26,9 @@ pub use write::write;
 
 /// The most problems that the report of a company names.
 const MOST_PROBLEMS: usize = 100;
+/// The most items of a list, and their name.
+const LOCATIONS: (usize, &str) = (MAX_BUSINESSES, "locations");
+const ENTRIES: (usize, &str) = (MAX_ENTRIES, "entries");
 
 /// A company of a document, with the problems of its values.
 pub struct DocumentCompany {
@@ -167,8 +170,9 @@ fn company(node: &Node) -> DocumentCompany {
         country: reader.text(&mut row, "country", Country::parse),
         timezone: reader.text(&mut row, "timezone", TimeZone::parse),
         state: reader.text(&mut row, "state", parse_state),
-        businesses: reader.list(&mut row, "businesses", Reader::business),
-        catalogs: Catalog::ALL.map(|catalog| reader.entries(&mut row, catalog)),
+        businesses: reader.list(&mut row, "businesses", LOCATIONS, Reader::business),
+        catalogs: Catalog::ALL
+            .map(|catalog| reader.list(&mut row, catalog.as_str(), ENTRIES, Reader::entry)),
     };
     reader.finish(row);
     DocumentCompany { id, label, draft, problems: reader.problems, lines: reader.lines }
@@ -351,10 +355,12 @@ impl Reader {
         })
     }
 
+    /// Reads the items of a list. If there are more than the company may have, none is read.
     fn list<Draft>(
         &mut self,
         row: &mut Fields<'_>,
         name: &'static str,
+        (most, what): (usize, &str),
         read: impl Fn(&mut Self, &mut Fields<'_>, Item) -> Option<Draft>,
     ) -> Vec<Draft> {
         let Some(node) = self.take(row, name) else { return Vec::new() };
@@ -366,6 +372,11 @@ impl Reader {
             self.refuse(node.line, &path, "WRONG_SHAPE", problem);
             return Vec::new();
         };
+        if items.len() > most {
+            let problem = format!("has {} {what}; at most {most} are allowed", items.len());
+            self.refuse(node.line, &path, "TOO_MANY", problem);
+            return Vec::new();
+        }
         let mut drafts = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let path = format!("{path}[{index}]");
@@ -375,21 +386,6 @@ impl Reader {
             self.finish(fields);
         }
         drafts
-    }
-
-    /// The entries of a catalog. If there are more than a catalog may hold, none is read.
-    fn entries(&mut self, row: &mut Fields<'_>, catalog: Catalog) -> Vec<EntryDraft> {
-        let name = catalog.as_str();
-        if let Some(Node { line, value, .. }) = row.find(name)
-            && let Value::List(items) = &**value
-            && items.len() > MAX_ENTRIES
-        {
-            row.known.push(name);
-            let problem = format!("has {} entries; at most {MAX_ENTRIES} are allowed", items.len());
-            self.refuse(*line, name, "TOO_MANY", problem);
-            return Vec::new();
-        }
-        self.list(row, name, Self::entry)
     }
 
     fn entry(&mut self, row: &mut Fields<'_>, item: Item) -> Option<EntryDraft> {

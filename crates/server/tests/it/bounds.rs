@@ -273,3 +273,19 @@ async fn counts_are_checked_before_contents() {
     let refusal = server.refusal(&secret, "ListEntries", list(21)).await;
     assert_eq!(refusal.message, "filter must be at most 20 conditions");
 }
+
+#[tokio::test]
+async fn a_company_has_at_most_five_thousand_locations() {
+    let places = (0..4_999).map(|i| format!("{{name: B{i}}}")).collect::<Vec<_>>().join(", ");
+    let server =
+        Server::of(&format!("companies: [{{id: cmp_001, name: A, businesses: [{places}]}}]")).await;
+    let secret = server.key(everything()).await;
+    let create = async |name: &str| {
+        let path = "/admin/v1/companies/cmp_001/businesses";
+        let body = json!({"name": name}).to_string();
+        server.post(path).bearer(&secret).body(body).send().await
+    };
+    assert_eq!(create("Last").await.status, 200);
+    let refused = create("More").await;
+    assert_eq!((refused.status.as_u16(), &*refused.refusal().reason), (400, "TOO_MANY"));
+}

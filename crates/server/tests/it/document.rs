@@ -302,6 +302,9 @@ fn companies_and_entries_are_made_when_they_are_asked_for() {
     let tags = "{name: \" \"}, ".repeat(1_001);
     let found = told(&format!("companies:\n- id: a\n  customer_tags: [{tags}]\n"));
     assert_eq!(found, ["line 3: customer_tags has 1001 entries; at most 1000 are allowed"]);
+    let places = "{name: \" \"}, ".repeat(5_001);
+    let found = told(&format!("companies:\n- id: a\n  businesses: [{places}]\n"));
+    assert_eq!(found, ["line 3: businesses has 5001 locations; at most 5000 are allowed"]);
 }
 
 #[test]

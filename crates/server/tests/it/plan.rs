@@ -195,6 +195,19 @@ fn a_thousand_entries_fit_and_one_more_does_not() {
 }
 
 #[test]
+fn five_thousand_locations_fit_and_one_more_does_not() {
+    let places = |count: usize| {
+        let places: Vec<_> = (0..count).map(|i| format!("{{id: b{i}, name: B{i}}}")).collect();
+        format!("businesses: [{}]", places.join(", "))
+    };
+    let mut company = Company::with("");
+    company.load(&places(5_000)).unwrap();
+    let refused = company.load("businesses: [{name: More}]").unwrap_err();
+    assert_eq!(reasons(refused), [("businesses".to_owned(), "TOO_MANY")]);
+    company.load("businesses: [{id: b7, name: Renamed}], country: us").unwrap().unwrap();
+}
+
+#[test]
 fn the_same_entry_twice_is_refused_where_it_stands_the_second_time() {
     let mut company = Company::with("customer_tags: [{id: a, name: A}]");
     for rest in [

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::catalog::{
     change::{BusinessDraft, CompanyDraft, EntryDraft},
-    company::Business,
+    company::{Business, MAX_BUSINESSES},
     entry::{Audit, Catalog, Entry, MAX_ENTRIES, State},
     error::{Error, Result, Violation},
     id::{BusinessId, CompanyId, EntryId},
@@ -66,6 +66,9 @@ impl<'a> Loading<'a, '_> {
     }
 
     fn businesses(&mut self, current: &[Business], drafts: &[BusinessDraft]) -> Result<()> {
+        if drafts.is_empty() {
+            return Ok(());
+        }
         let mut named = HashSet::new();
         let by_id: HashMap<&BusinessId, &Business> =
             current.iter().map(|held| (&held.id, held)).collect();
@@ -102,6 +105,10 @@ impl<'a> Loading<'a, '_> {
                 Some(before) => *self.draft.business(&before.id)? = after,
             }
         }
+        let count = self.draft.businesses.len();
+        if count > MAX_BUSINESSES {
+            self.refuse_count("businesses", count, "locations", MAX_BUSINESSES);
+        }
         Ok(())
     }
 
@@ -111,11 +118,11 @@ impl<'a> Loading<'a, '_> {
             return;
         }
         if drafts.len() > MAX_ENTRIES {
-            return self.refuse_count(catalog, drafts.len());
+            return self.refuse_count(catalog.as_str(), drafts.len(), "entries", MAX_ENTRIES);
         }
         let mut wanted = self.resolve(catalog, current, drafts);
         if wanted.len() > MAX_ENTRIES {
-            self.refuse_count(catalog, wanted.len());
+            self.refuse_count(catalog.as_str(), wanted.len(), "entries", MAX_ENTRIES);
         }
         self.violations.extend(settle_default(catalog, &mut wanted, drafts));
         assign_ranks(&mut wanted, current);
@@ -132,9 +139,9 @@ impl<'a> Loading<'a, '_> {
         }
     }
 
-    fn refuse_count(&mut self, catalog: Catalog, count: usize) {
-        let description = format!("would have {count} entries; at most {MAX_ENTRIES} are allowed");
-        self.refuse(catalog.as_str(), "TOO_MANY", description);
+    fn refuse_count(&mut self, field: &str, count: usize, what: &str, most: usize) {
+        let description = format!("would have {count} {what}; at most {most} are allowed");
+        self.refuse(field, "TOO_MANY", description);
     }
 
     /// A catalog's entries as they shall be: first those of the drafts, in the document's order and with its

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::catalog::{
     change::{BusinessPatch, CompanyPatch, ContactDraft, EntryPatch, Step},
-    company::{Business, Company, Contact},
+    company::{Business, Company, Contact, MAX_BUSINESSES},
     entry::{Catalog, Entry, MAX_ENTRIES, State},
     error::{Error, Kind, MOST_NAMED, Result, Violation, few},
     etag::Etag,
@@ -324,6 +324,12 @@ impl Making<'_, '_> {
         let id = business.id.clone();
         if self.draft.business(&id).is_ok() {
             return Err(Error::IdTaken { kind: Kind::Business, id: id.to_string() });
+        }
+        if self.draft.businesses.len() >= MAX_BUSINESSES {
+            return Err(Error::TooMany {
+                what: "locations of the company".to_owned(),
+                most: MAX_BUSINESSES,
+            });
         }
         update_business(&mut business, patch)?;
         self.draft.businesses.push(business);
