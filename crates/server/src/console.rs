@@ -107,7 +107,9 @@ struct Console {
 
 impl Console {
     async fn answer(&self, request: Request) -> Response {
-        let mut response = self.answer_unlabelled(request).await;
+        let takes_gzip = assets::takes_gzip(request.headers());
+        let response = self.answer_unlabelled(request).await;
+        let mut response = if takes_gzip { answer::zipped(response).await } else { response };
         response.extensions_mut().insert(self.label.clone());
         response
     }
@@ -195,6 +197,7 @@ impl Console {
             Shows::Sessions => sign_in::sessions(visit).await,
             Shows::EndSession => sign_in::end_session(visit).await,
             Shows::Catalog => entries::catalog(visit).await,
+            Shows::Download => entries::download(visit).await,
             Shows::Add => entries::add(visit).await,
             Shows::AddMany => entries::add_many(visit).await,
             Shows::Reorder => reorder::reorder(visit).await,

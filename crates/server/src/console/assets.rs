@@ -6,7 +6,7 @@ use axum::{body::Body, response::Response};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use http::{HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 use sha2::{Digest, Sha256};
 
 use super::answer::{guard, plain};
@@ -49,14 +49,18 @@ pub(super) fn script() -> &'static str {
     &SCRIPT.name
 }
 
+/// Whether the browser takes gzip, as all do.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("gzip"))
+}
+
 /// The file of that name.
 pub(super) fn answer(parts: &Parts, name: &str) -> Response<Body> {
     let Some(asset) = [&*STYLE, &*SCRIPT].into_iter().find(|asset| asset.name == name) else {
         return plain(Page::Unknown, "There is no such file.");
     };
-    let accepted = parts.headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    let zips =
-        accepted.is_some_and(|accepted| accepted.contains("gzip")) && !asset.zipped.is_empty();
+    let zips = takes_gzip(&parts.headers) && !asset.zipped.is_empty();
     let body = if zips { asset.zipped.clone() } else { Bytes::from_static(asset.text.as_bytes()) };
     let mut response = page_response(Page::Shown, Body::from(body));
     let headers = response.headers_mut();

@@ -11,7 +11,7 @@ use prost_types::FieldMask;
 use tonic::Status;
 
 use super::{
-    answer::{Answer, page, shown},
+    answer::{Answer, file, page, shown},
     color::{Offered, PALETTE, contrast},
     form,
     form::Form,
@@ -164,6 +164,24 @@ async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage
 /// The list of a catalog.
 pub(super) async fn catalog(visit: &Visit<'_>) -> Answer {
     shown(&catalog_page(visit, Problem::default()).await?)
+}
+
+/// The list as it is, or as a revision left it: a line for each entry, as the form for many takes it.
+pub(super) async fn download(visit: &Visit<'_>) -> Answer {
+    let words = catalog_words(visit)?;
+    let ask = ListEntriesRequest {
+        company_id: visit.part(0).to_owned(),
+        collection: words.collection.to_owned(),
+        revision: visit.query.get("revision").parse().unwrap_or_default(),
+        ..Default::default()
+    };
+    let list = visit.entries().list_entries(visit.ask(ask)).await?.into_inner();
+    let line = |entry: Entry| {
+        let (name, color) = (entry.name.unwrap_or_default(), entry.color.unwrap_or_default());
+        if color.is_empty() { format!("{name}\n") } else { format!("{name}\t{color}\n") }
+    };
+    let text = list.entries.into_iter().map(line).collect();
+    Ok(file(&format!("{}-{}.txt", words.collection, list.revision), text))
 }
 
 /// The list again, with what is wrong with a form.

@@ -11,7 +11,7 @@ use super::{
     form,
     view::Frame,
     visit::Visit,
-    words::{self, Difference, Moment},
+    words::{self, CATALOGS, Difference, Moment, Words},
 };
 
 /// Changes on a page.
@@ -92,6 +92,10 @@ struct ChangePage {
     when: Option<Moment>,
     things: Vec<Thing>,
     others: usize,
+    /// The headings of what was there before and after.
+    sides: [&'static str; 2],
+    /// The addresses of the lists as the change left them, by their titles.
+    lists: Vec<(&'static str, String)>,
     request: String,
     change: Change,
 }
@@ -101,6 +105,11 @@ pub(super) async fn change(visit: &Visit<'_>) -> Answer {
     let revision = revision(visit)?;
     let change = visit.get_change(revision).await?;
     let actor = visit.actors(std::slice::from_ref(&change)).await.pop().unwrap_or_default();
+    let list = |words: &Words| {
+        let path =
+            format!("{}/{}/download?revision={revision}", visit.company_path(), words.collection);
+        (words.title, path)
+    };
     shown(&ChangePage {
         f: visit.company_frame("history", "One change").await?,
         up: format!("{}/history", visit.company_path()),
@@ -110,6 +119,8 @@ pub(super) async fn change(visit: &Visit<'_>) -> Answer {
         when: words::moment(change.time.as_ref()),
         things: things(&change),
         others: change.deltas.len().saturating_sub(MOST_THINGS),
+        sides: ["Before", "After"],
+        lists: CATALOGS.iter().map(list).collect(),
         request: Visit::new_request(),
         change,
     })
@@ -139,6 +150,7 @@ struct BackPage {
     here: String,
     things: Vec<Thing>,
     others: usize,
+    sides: [&'static str; 2],
     etag: String,
     request: String,
     when: Option<Moment>,
@@ -178,6 +190,7 @@ pub(super) async fn back(visit: &Visit<'_>) -> Answer {
         here: format!("{}/history/{revision}", visit.company_path()),
         things: things(&change),
         others: change.deltas.len().saturating_sub(MOST_THINGS),
+        sides: ["Now", "Then"],
         etag,
         request: Visit::new_request(),
         when: words::moment(then.time.as_ref()),

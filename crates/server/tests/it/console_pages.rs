@@ -226,6 +226,41 @@ async fn many_are_added_by_their_lines() {
 }
 
 #[tokio::test]
+async fn a_list_is_kept_as_it_was_in_lines_that_are_added_again() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let list = "/console/c/cmp_001/action_statuses";
+    let lines = "Contacted\t#00FF00\nWaiting for Answer\t#FFC107\nNot Interested\t#9E9E9E\n";
+    browser.post(&format!("{list}/add"), &[("name", "Later"), ("request", "a")]).await;
+    let now = browser.get(&format!("{list}/download")).await;
+    assert_eq!(now.text(), format!("{lines}Later\n"));
+    let then = browser.get(&format!("{list}/download?revision=1")).await;
+    assert_eq!(then.text(), lines);
+    let name = then.header("content-disposition");
+    assert_eq!(name, Some("attachment; filename=\"action_statuses-1.txt\""));
+    let other = "/console/c/cmp_002/customer_tags";
+    let answer = browser.post(&format!("{other}/add-many"), &[("lines", lines)]).await;
+    let page = browser.follow(&answer).await;
+    assert!(page.text().contains(">Not Interested<") && page.text().contains("fill=\"#9E9E9E\""));
+}
+
+#[tokio::test]
+async fn a_long_page_is_small_on_its_way() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let lines: Vec<String> = (0..98).map(|at| format!("Tag number {at} #C62828")).collect();
+    let lines = lines.join("\n");
+    browser.post(&format!("{TAGS}/add-many"), &[("lines", &lines), ("request", "a")]).await;
+    let plain = browser.get(TAGS).await;
+    assert_eq!(plain.header("content-encoding"), None);
+    let zipped = browser.send("GET", TAGS, &[("accept-encoding", "gzip, br")], "").await;
+    assert_eq!(zipped.header("content-encoding"), Some("gzip"));
+    assert_eq!(zipped.header("cache-control"), Some("no-store"));
+    let (all, sent) = (plain.body.len(), zipped.body.len());
+    assert!(sent < 20_000 && sent * 4 < all, "{sent} of {all} bytes");
+}
+
+#[tokio::test]
 async fn of_two_people_the_slower_sees_both_versions() {
     let server = Server::demo().await;
     let (ana, ben) = (Browser::of(&server).await, Browser::of(&server).await);
