@@ -335,7 +335,7 @@ mod tests {
                 "9c78acf139fbb73fb32bbfe4",
                 "9c42f9a37ff4b42c31f37b21",
                 "4028bdd90cdcaa0503d1c543",
-                "a598feb9d725456a3c164074"
+                "739d3183a69bd83d0809028f"
             ]
         );
     }
