@@ -1,5 +1,7 @@
 //! Locks, connections that break, servers that fall silent, and full disks: what becomes of the work meanwhile.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -7,10 +9,14 @@ async fn settings_are_those_of_one_moment() {
     let url = new_database().await;
     let store = Arc::new(open(&url).await);
     commit(&*store, "cmp_a", vec![made_company(company("cmp_a", "A"))]).await.unwrap();
+    let is_enough = Arc::new(AtomicBool::new(false));
     let writing = tokio::spawn({
-        let store = Arc::clone(&store);
+        let (store, is_enough) = (Arc::clone(&store), Arc::clone(&is_enough));
         async move {
-            for i in 0..100 {
+            for i in 0.. {
+                if i >= 100 && is_enough.load(Ordering::Relaxed) {
+                    break;
+                }
                 let tag = entry(&format!("tag_{i}"), &format!("Tag {i}"), i);
                 commit(&*store, "cmp_a", vec![made_entry(Catalog::CustomerTags, tag)])
                     .await
@@ -24,9 +30,9 @@ async fn settings_are_those_of_one_moment() {
         let tags = settings.entries(Catalog::CustomerTags).len() as u64;
         assert_eq!(settings.revision, Revision(tags + 1));
         seen += 1;
+        is_enough.store(seen > 10, Ordering::Relaxed);
     }
     writing.await.unwrap();
-    assert!(seen > 10, "{seen}");
 }
 
 /// Locks a company's row until the client is dropped, like a node in the middle of a write.
