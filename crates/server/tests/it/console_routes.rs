@@ -1,0 +1,109 @@
+//! The console's paths, all of them: none shows or does anything without a session, or more than the key may. The
+//! paths are read from the source, so a new one is tested too.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::{console::Browser, harness::*};
+
+const TAGS: &str = "/console/c/cmp_001/customer_tags";
+
+/// Every path of the console that needs somebody signed in, by its method.
+fn routes() -> Vec<(&'static str, String)> {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/routes.rs");
+    let source = fs::read_to_string(source).unwrap();
+    let table = source.split("ROUTES: &[Route] = &[").nth(1).unwrap().split("];").next().unwrap();
+    let mut routes = Vec::new();
+    for (call, method) in [("get(\"", "GET"), ("post(\"", "POST")] {
+        for rest in table.split(call).skip(1) {
+            let path = rest.split('"').next().unwrap();
+            let mut parts = ["cmp_001", "customer_tags", "tag_001"].into_iter();
+            if path.starts_with("/keys") {
+                parts = ["key_x", "", ""].into_iter();
+            }
+            if path.contains("history") {
+                parts = ["cmp_001", "1", ""].into_iter();
+            }
+            if path.contains("locations") {
+                parts = ["cmp_001", "biz_001", ""].into_iter();
+            }
+            let pieces: Vec<&str> = path.split("{}").collect();
+            let mut filled = pieces[0].to_owned();
+            for piece in &pieces[1..] {
+                filled += parts.next().unwrap();
+                filled += piece;
+            }
+            routes.push((method, format!("/console{filled}")));
+        }
+    }
+    assert!(routes.len() > 40, "{}", routes.len());
+    let is_open = |path: &str| {
+        ["/sign-in", "/link", "/sign-out"].iter().any(|open| path == format!("/console{open}"))
+    };
+    routes.retain(|(_, path)| !is_open(path));
+    routes
+}
+
+async fn ask(browser: &Browser<'_>, method: &str, path: &str) -> Answer {
+    match method {
+        "GET" => browser.get(path).await,
+        _ => browser.post(path, &[("name", "Nothing")]).await,
+    }
+}
+
+#[tokio::test]
+async fn no_path_shows_or_does_anything_without_a_session() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let list = "customersettings.v1.HistoryService/ListChanges";
+    let changes =
+        async || server.grpc_as(&secret, list, json!({"companyId": "cmp_001"})).await.unwrap();
+    let before = changes().await;
+    let stranger = Browser::new(&server);
+    for (method, path) in routes() {
+        let answer = ask(&stranger, method, &path).await;
+        let expected = if method == "GET" { 303 } else { 401 };
+        assert_eq!(answer.status, expected, "{method} {path}");
+        assert!(!answer.text().contains("Happy Paws"), "{method} {path}");
+    }
+    assert_eq!(before, changes().await);
+}
+
+#[tokio::test]
+async fn no_path_does_more_than_its_key_may() {
+    let server = Server::demo().await;
+    // A key with some other scope than any path needs.
+    let staff = Browser::with_key(&server, &server.key(with_scopes(&["staff:any"])).await).await;
+    for (method, path) in routes() {
+        let answer = ask(&staff, method, &path).await;
+        let is_for_all =
+            ["/console", "/console/sessions", "/console/sessions/end"].contains(&&*path);
+        assert_eq!(answer.status == 403, !is_for_all, "{method} {path}: {}", answer.status);
+        assert!(!answer.text().contains("Happy Paws"), "{method} {path}");
+    }
+    let elsewhere = Browser::with_key(&server, &server.key(covering(&["cmp_002"])).await).await;
+    for (method, path) in routes().into_iter().filter(|(_, path)| path.contains("cmp_001")) {
+        let there = ask(&elsewhere, method, &path).await;
+        let nowhere = ask(&elsewhere, method, &path.replace("cmp_001", "cmp_nowhere")).await;
+        assert_eq!((there.status.as_u16(), nowhere.status.as_u16()), (403, 403), "{method} {path}");
+        assert!(!there.text().contains("Happy Paws"), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn no_get_writes_and_no_path_takes_two_methods_for_one_thing() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let all = routes();
+    for (_, path) in all
+        .iter()
+        .filter(|(method, path)| *method == "POST" && !all.contains(&("GET", path.clone())))
+    {
+        assert_eq!(browser.get(path).await.status, 405, "{path}");
+    }
+    for method in ["PUT", "DELETE", "PATCH", "OPTIONS"] {
+        let answer = browser.send(method, TAGS, &[("sec-fetch-site", "same-origin")], "").await;
+        assert_eq!(answer.status, 405, "{method}");
+    }
+}
