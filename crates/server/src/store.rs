@@ -283,8 +283,8 @@ pub trait Sessions {
     /// Ends a session; passed over where there is no such session.
     async fn end_session(&self, id: &SecretDigest) -> Result<(), StoreError>;
 
-    /// Adds a link to a key that is there, and forgets those that have expired by `now` and those of the key
-    /// beyond [`MOST_LINKS`](crate::catalog::session::MOST_LINKS) that expire first.
+    /// Adds a link to a key that exists. The key's earlier links stop working, since one of them may be in wrong hands.
+    /// Links that have expired by `now` are deleted.
     async fn add_link(&self, link: &SignInLink, now: Timestamp) -> Result<(), StoreError>;
 
     /// The link of that id, expired or not, if it was not used.

@@ -5,8 +5,6 @@ use super::{id::KeyId, key::SecretDigest, time::Timestamp};
 
 /// The sessions of a key that are kept; one more ends the one that was used longest ago.
 pub const MOST_SESSIONS: u32 = 50;
-/// The links of a key that are kept; one more takes the oldest away.
-pub const MOST_LINKS: u32 = 10;
 
 /// A person who is signed in with a key, in one browser.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use customer_settings_server::{
         place::Country,
         plan::Plan,
         replay,
-        session::{MOST_LINKS, MOST_SESSIONS, Session, SignInLink},
+        session::{MOST_SESSIONS, Session, SignInLink},
         settings::Subject,
         stream::{LineFilter, LinePlace, Stream, StreamKind, Streams},
     },

@@ -13,7 +13,7 @@ use crate::{
     catalog::{
         id::KeyId,
         key::SecretDigest,
-        session::{MOST_LINKS, MOST_SESSIONS, Session, SignInLink},
+        session::{MOST_SESSIONS, Session, SignInLink},
         time::Timestamp,
     },
     store::{Sessions, StoreError, count_write},
@@ -81,15 +81,13 @@ impl Sessions for PostgresStore {
 
     async fn add_link(&self, link: &SignInLink, now: Timestamp) -> Result<()> {
         let sql = "WITH ended AS (
-                       DELETE FROM console_links WHERE expires_time <= $4 OR id IN
-                       (SELECT id FROM console_links WHERE key_id = $2 ORDER BY expires_time DESC, id OFFSET $5))
+                       DELETE FROM console_links WHERE expires_time <= $4 OR key_id = $2)
                    INSERT INTO console_links (id, key_id, expires_time) VALUES ($1, $2, $3)";
         let added = Write::new(sql, StoreError::Conflict)
             .bind(link.id.0.to_vec())
             .bind(link.key_id.to_string())
             .bind(link.expires_time.as_micros())
-            .bind(now.as_micros())
-            .bind(i64::from(MOST_LINKS - 1));
+            .bind(now.as_micros());
         let outcome = self.pool.write(vec![added]).await;
         count_write(&outcome);
         outcome

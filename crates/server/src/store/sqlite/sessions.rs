@@ -12,7 +12,7 @@ use crate::{
     catalog::{
         id::KeyId,
         key::SecretDigest,
-        session::{MOST_LINKS, MOST_SESSIONS, Session, SignInLink},
+        session::{MOST_SESSIONS, Session, SignInLink},
         time::Timestamp,
     },
     store::{Sessions, StoreError},
@@ -103,9 +103,8 @@ fn sessions(tx: &Connection, key: &KeyId, limit: u32) -> Result<Vec<Session>> {
 
 fn add_link(tx: &Connection, link: &SignInLink, now: Timestamp) -> Result<()> {
     let key = link.key_id.as_str();
-    let sql = "DELETE FROM console_links WHERE expires_time <= ?1 OR id IN
-               (SELECT id FROM console_links WHERE key_id = ?2 ORDER BY expires_time DESC, id LIMIT -1 OFFSET ?3)";
-    run(tx, sql, params![now.as_micros(), key, MOST_LINKS - 1])?;
+    let sql = "DELETE FROM console_links WHERE expires_time <= ?1 OR key_id = ?2";
+    run(tx, sql, params![now.as_micros(), key])?;
     let sql = "INSERT INTO console_links (id, key_id, expires_time) VALUES (?1, ?2, ?3)";
     run(tx, sql, params![link.id.0, key, link.expires_time.as_micros()]).map(drop)
 }
