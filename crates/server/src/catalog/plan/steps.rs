@@ -1,6 +1,6 @@
 //! Planning single steps and batches of them.
 
-use std::{cell::OnceCell, collections::HashSet};
+use std::collections::HashSet;
 
 use super::{
     Stamp,
@@ -39,11 +39,10 @@ pub(super) fn drafted<'a>(
             return Err(Error::NotFound { kind: Kind::Company, id: company.to_string() });
         }
     };
-    let known = Known { current, catalogs: Default::default() };
     for step in rest {
         let index = subjects.len();
         let mut making = Making { draft: &mut draft, stamp, index };
-        let made = known.check(step, making.draft).and_then(|()| making.step(step));
+        let made = check_etag(current, step, making.draft).and_then(|()| making.step(step));
         subjects.push(made.map_err(|error| at(index, error))?);
     }
     draft.check().map_err(|(index, error)| match index {
@@ -53,35 +52,22 @@ pub(super) fn drafted<'a>(
     Ok((draft, subjects))
 }
 
-/// The company before the first step, which is the only state that callers can know. So the steps of a batch do not
-/// make each other's etags wrong.
-struct Known<'a> {
-    current: Option<&'a Settings>,
-    /// The etags of the catalogs, made when they are needed, as they take the longest to make.
-    catalogs: [OnceCell<Etag>; 4],
-}
-
-impl Known<'_> {
-    /// Refuses a step if its etag is not that of the thing before the first step. The step itself refuses a
-    /// thing that does not exist.
-    fn check(&self, step: &Step, draft: &mut Draft<'_>) -> Result<()> {
-        let Some((subject, etag)) = step.expected() else { return Ok(()) };
-        let actual = self.current.and_then(|current| match &subject {
-            Subject::Company => Some(current.company.etag()),
-            Subject::Business(id) => draft.old_business(id).map(Business::etag),
-            Subject::Entry(catalog, id) => draft.old_entry(*catalog, id).map(Entry::etag),
-            Subject::Catalog(catalog) => {
-                let made = || current.catalog_etag(*catalog);
-                Some(self.catalogs[catalog.index()].get_or_init(made).clone())
-            }
-            Subject::Key(_) => None,
-        });
-        match actual {
-            Some(actual) => expect(Some(etag), &actual, || subject.to_string()),
-            // An earlier step made the thing, so the caller cannot know an etag of it.
-            None if draft.has(&subject) => Err(mismatch(subject.to_string())),
-            None => Ok(()),
-        }
+/// Refuses a step if its etag is not that of the thing before the first step: callers can know no other state, so the
+/// steps of a batch do not make each other's etags wrong. The step itself refuses a thing that does not exist.
+fn check_etag(current: Option<&Settings>, step: &Step, draft: &mut Draft<'_>) -> Result<()> {
+    let Some((subject, etag)) = step.expected() else { return Ok(()) };
+    let actual = current.and_then(|current| match &subject {
+        Subject::Company => Some(current.company.etag()),
+        Subject::Business(id) => draft.old_business(id).map(Business::etag),
+        Subject::Entry(catalog, id) => draft.old_entry(*catalog, id).map(Entry::etag),
+        Subject::Catalog(catalog) => Some(current.catalog_etag(*catalog)),
+        Subject::Key(_) => None,
+    });
+    match actual {
+        Some(actual) => expect(Some(etag), &actual, || subject.to_string()),
+        // An earlier step made the thing, so the caller cannot know an etag of it.
+        None if draft.has(&subject) => Err(mismatch(subject.to_string())),
+        None => Ok(()),
     }
 }
 
