@@ -287,11 +287,7 @@ async fn settings_page(
 ) -> Result<SettingsPage, Status> {
     let company = visit.company().await?;
     let stored = Sheet::of(&company);
-    let (sheet, stored) = match sheet {
-        Some(sheet) if problem.is_conflict() => (sheet, Some(stored)),
-        Some(sheet) => (sheet, None),
-        None => (stored, None),
-    };
+    let (sheet, stored) = problem.sheets(sheet, stored);
     Ok(SettingsPage {
         f: visit.company_frame("settings", "Company").await?,
         problem,

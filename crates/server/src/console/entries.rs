@@ -340,11 +340,7 @@ async fn entry_page(
     };
     let others = successors.into_iter().filter(|other| other.id != entry.id);
     let others = others.map(|other| row(&list, other)).collect();
-    let (sheet, stored) = match sheet {
-        Some(sheet) if problem.is_conflict() => (sheet, Some(stored)),
-        Some(sheet) => (sheet, None),
-        None => (stored, None),
-    };
+    let (sheet, stored) = problem.sheets(sheet, stored);
     let history = visit.may.see_history.then(|| {
         let (collection, id) = (visit.part(1), form::encode(visit.part(2)));
         format!("{}/history?list={collection}&entry={id}", visit.company_path())

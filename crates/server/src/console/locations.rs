@@ -149,11 +149,7 @@ async fn one_page(
     let one = visit.locations().get_business(visit.ask(ask)).await?.into_inner();
     let stored = Sheet::of(&one);
     let title = stored.name.clone();
-    let (sheet, stored) = match sheet {
-        Some(sheet) if problem.is_conflict() => (sheet, Some(stored)),
-        Some(sheet) => (sheet, None),
-        None => (stored, None),
-    };
+    let (sheet, stored) = problem.sheets(sheet, stored);
     Ok(OnePage {
         f: visit.company_frame("locations", title).await?,
         up: format!("{}/locations", visit.company_path()),

@@ -65,6 +65,16 @@ impl Problem {
         self.reason == "ETAG_MISMATCH"
     }
 
+    /// The fields that a form shows: as they were sent, or else as they are stored. After a conflict the form shows
+    /// the stored ones beside those that were sent.
+    pub(super) fn sheets<S>(&self, sent: Option<S>, stored: S) -> (S, Option<S>) {
+        match sent {
+            Some(sent) if self.is_conflict() => (sent, Some(stored)),
+            Some(sent) => (sent, None),
+            None => (stored, None),
+        }
+    }
+
     /// The heading of a page that says this alone.
     pub(super) fn title(&self) -> &'static str {
         match self.reason.as_str() {
