@@ -26,6 +26,7 @@ use tokio::{task::JoinHandle, time::timeout};
 mod client;
 mod contract;
 mod data;
+pub(crate) mod http2;
 mod probe;
 
 pub(crate) use client::{Answer, Opaque, Refusal, frame};

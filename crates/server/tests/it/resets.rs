@@ -12,25 +12,18 @@ use tokio::{
     time::timeout,
 };
 
-use crate::harness::{PATIENCE, Server, everything, frame as framed, method};
+use crate::harness::{
+    PATIENCE, Server, everything, frame as framed,
+    http2::{DATA, END_HEADERS, HEADERS, OPENING, PING, RST_STREAM, frame},
+    method,
+};
 
-// RFC 9113 (6 and 7).
-const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const PING: u8 = 6;
+// RFC 9113 (6.1 and 6.2).
 const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 type Fields<'a> = [(&'a str, &'a str)];
 /// The path, the fields of the head, and the whole body.
 type Way = (String, Vec<(&'static str, &'static str)>, Vec<u8>);
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length, &[kind, flags][..], &stream.to_be_bytes(), payload].concat()
-}
 
 /// Literal fields of RFC 7541 (6.2.2), whose texts are short.
 fn block(fields: &Fields<'_>) -> Vec<u8> {

@@ -3,29 +3,18 @@
 use tokio::net::tcp::OwnedReadHalf;
 
 use super::*;
-
-const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+use crate::harness::http2::{DATA, END_HEADERS, HEADERS, OPENING, PING, RST_STREAM, frame};
 
 // RFC 9113 (6 and 7).
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
-const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const UNKNOWN: u8 = 0x99;
-const END_HEADERS: u8 = 4;
 const ENHANCE_YOUR_CALM: u8 = 11;
 
 /// More useless frames than any client may send.
 const MANY: u32 = 1_000_000;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length, &[kind, flags][..], &stream.to_be_bytes(), payload].concat()
-}
 
 /// HEADERS of POST http://x/wait or another path of that length, without the end of the request.
 fn asks(path: &[u8; 5], stream: u32) -> Vec<u8> {
