@@ -1,14 +1,11 @@
 """The documentation page in a browser, behind a proxy that puts a path before it: it is whole, asks no other host for
 anything, and axe finds no fault in it."""
 
-import http.server
 import json
-import threading
-import urllib.error
-import urllib.request
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from front import front
 from playwright.sync_api import sync_playwright
 
 pytestmark = pytest.mark.long
@@ -29,31 +26,8 @@ SCROLL = """async () => {
 def proxied(demo):
     """The server's address behind the proxy."""
 
-    class Proxy(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            if not self.path.startswith(PREFIX + "/"):
-                return self.send_error(404)
-            try:
-                answer = urllib.request.urlopen(demo.base + self.path.removeprefix(PREFIX), timeout=20)
-            except urllib.error.HTTPError as error:
-                answer = error
-            body = answer.read()
-            self.send_response(answer.status)
-            for name in ("Content-Type", "Content-Security-Policy"):
-                if answer.headers[name]:
-                    self.send_header(name, answer.headers[name])
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{proxy.server_port}{PREFIX}"
-    proxy.shutdown()
-    proxy.server_close()
+    with front(demo.base, PREFIX) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,11 @@ import re
 import socket
 import subprocess
 import threading
-import urllib.error
-import urllib.request
 
 import certifi
 from conftest import PROGRAM, ROOT, run
 from database import until
+from front import front
 
 
 def status(base, *arguments):
@@ -30,26 +29,8 @@ def test_a_server_that_is_ready_needs_no_key_to_say_so(demo):
 def test_a_server_that_shows_no_metrics_is_ready_all_the_same(demo):
     """A proxy that the server does not know must not show the metrics."""
 
-    class Proxy(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            request = urllib.request.Request(demo.base + self.path, headers={"X-Forwarded-For": "192.0.2.1"})
-            try:
-                code, body = 200, urllib.request.urlopen(request).read()
-            except urllib.error.HTTPError as error:
-                code, body = error.code, error.read()
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    proxy = http.server.HTTPServer(("127.0.0.1", 0), Proxy)
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    base = f"http://127.0.0.1:{proxy.server_port}"
-    done = status(base, "--strict", "--output", "json")
-    proxy.shutdown()
+    with front(demo.base, headers={"X-Forwarded-For": "192.0.2.1"}) as base:
+        done = status(base, "--strict", "--output", "json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"server": base, "ready": True, "problems": []})
 
 
