@@ -17,6 +17,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PROGRAM = TARGET / os.environ.get("TESTED_PROFILE", "debug") / "customer-settings"
 
+# The tests' own environment must not configure the program, or color its output: CI machines set CI, for example.
+for name in list(os.environ):
+    if name.startswith(("CUSTOMER_SETTINGS_", "CLICOLOR")) or name in ("CI", "NO_COLOR"):
+        del os.environ[name]
+
 
 def run(*arguments, stdin=None, check=True):
     """Runs a command of the program, and gives its output."""

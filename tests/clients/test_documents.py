@@ -55,9 +55,8 @@ def play(found, folder, replace=(), **environment):
             continue
         text = re.sub(r"^customer-settings serve(?:.*\\\n)*.*$", SERVE, text, flags=re.M)
         script += f"{{\n{text}\n}} > out.{number}\n"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CUSTOMER_SETTINGS_")}
     environment = {
-        **kept, "PATH": f"{PROGRAM.parent}:{programs()}:{os.environ['PATH']}",
+        **os.environ, "PATH": f"{PROGRAM.parent}:{programs()}:{os.environ['PATH']}",
         "CUSTOMER_SETTINGS_LISTEN": f"127.0.0.1:{free_port()}", **environment,
     }
     done = subprocess.run(
