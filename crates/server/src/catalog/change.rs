@@ -1,4 +1,4 @@
-//! The changes that can be asked for: the input of [`plan`](super::plan::plan).
+//! The changes that callers ask for, and their parts.
 
 use super::{
     company::{Address, ShortText},
@@ -12,32 +12,54 @@ use super::{
     time::Timestamp,
 };
 
-/// A change to one company.
+/// A change to one company, as a caller asks for it.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub enum Change {
     /// Makes the company agree with a document. A field or row that the document does not name stays.
     Load(Box<CompanyDraft>),
     /// One step, or several steps that are made together or not at all.
     Steps {
-        /// The settings' etag that the caller knows.
+        /// The settings' etag that the caller knows. The steps have etags of their own.
         etag: Option<Etag>,
         /// The steps, in the order in which they are made.
         steps: Vec<Step>,
         /// Whether the caller sent a list, so that an error names the step.
         is_batch: bool,
     },
-    /// Gives the fields that a change touched the values from before it.
+    /// Undoes the change that made the revision.
     Undo {
+        revision: Revision,
         /// The settings' etag that the caller knows.
         etag: Option<Etag>,
-        /// The revision that the change made.
+    },
+    /// Rolls back to the state at the revision.
+    RollBack {
+        revision: Revision,
+        /// The settings' etag that the caller knows.
+        etag: Option<Etag>,
+    },
+}
+
+/// A change with the past states that it needs: the input of [`plan`](super::plan::plan).
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are; see Change")]
+pub enum PreparedChange {
+    Load(Box<CompanyDraft>),
+    Steps {
+        etag: Option<Etag>,
+        steps: Vec<Step>,
+        is_batch: bool,
+    },
+    /// Gives the fields that a change touched the values from before it.
+    Undo {
+        etag: Option<Etag>,
         revision: Revision,
         /// The rows that the change touched.
         deltas: Vec<Delta>,
     },
     /// Gives everything the state of an earlier revision.
     RollBack {
-        /// The settings' etag that the caller knows.
         etag: Option<Etag>,
         /// The company at the earlier revision.
         target: Box<Settings>,

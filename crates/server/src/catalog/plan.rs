@@ -4,7 +4,7 @@
 
 use super::{
     access::Actor,
-    change::Change,
+    change::PreparedChange,
     company::{Business, Company, Contact},
     entry::{Audit, Catalog, Entry, Revision, State},
     error::{Error, Kind, Result},
@@ -49,7 +49,7 @@ pub struct Context<'a> {
 pub fn plan(
     company: &CompanyId,
     current: Option<&Settings>,
-    change: &Change,
+    change: &PreparedChange,
     context: &Context<'_>,
 ) -> Result<Plan> {
     let base = current.map_or(Revision(0), |settings| settings.revision);
@@ -57,16 +57,18 @@ pub fn plan(
     let stamp = Stamp { actor: context.actor, time, revision: base.next(), new_id: context.new_id };
     let absent = || Error::NotFound { kind: Kind::Company, id: company.to_string() };
     let (draft, subjects) = match change {
-        Change::Load(document) => (load::drafted(company, current, document, &stamp)?, vec![]),
-        Change::Steps { etag, steps, is_batch } => {
+        PreparedChange::Load(document) => {
+            (load::drafted(company, current, document, &stamp)?, vec![])
+        }
+        PreparedChange::Steps { etag, steps, is_batch } => {
             expect_settings(etag.as_ref(), current)?;
             steps::drafted(company, current, steps, *is_batch, &stamp)?
         }
-        Change::Undo { etag, revision, deltas } => {
+        PreparedChange::Undo { etag, revision, deltas } => {
             let current = expect_settings(etag.as_ref(), current)?.ok_or_else(absent)?;
             (back::undone(current, *revision, deltas)?, vec![])
         }
-        Change::RollBack { etag, target } => {
+        PreparedChange::RollBack { etag, target } => {
             let current = expect_settings(etag.as_ref(), current)?.ok_or_else(absent)?;
             (back::rolled_back(current, target)?, vec![])
         }

@@ -7,12 +7,12 @@ use tokio::task::yield_now;
 use super::{
     MOST_LOOKED_AT,
     long_work::LongWork,
-    settings::AskedChange,
     snapshot::{Marks, Snapshots},
 };
 use crate::{
     catalog::{
         access::{Actor, Caller, Grant},
+        change::Change,
         delta::Delta,
         entry::{Catalog, Revision},
         error::{Error, Kind, MOST_NAMED, Past, Result, few},
@@ -202,15 +202,13 @@ pub(super) async fn explained(
     store: &dyn Store,
     grant: &Grant,
     current: &Settings,
-    ask: &AskedChange,
+    change: &Change,
     error: Error,
 ) -> Error {
     match error {
         Error::InBatch { index, error } => {
-            let found = match ask {
-                AskedChange::Steps { steps, .. } => {
-                    steps.get(index).and_then(|step| step.expected())
-                }
+            let found = match change {
+                Change::Steps { steps, .. } => steps.get(index).and_then(|step| step.expected()),
                 _ => None,
             };
             let error = match found {
@@ -225,7 +223,7 @@ pub(super) async fn explained(
             let since = touching(store, grant, revision, &fields).await.unwrap_or_default();
             Error::ChangedSince { revision, fields, since }
         }
-        error => match expected(ask) {
+        error => match expected(change) {
             Some((subject, etag)) => mismatch(store, grant, current, subject, etag, error).await,
             None => error,
         },
@@ -233,12 +231,12 @@ pub(super) async fn explained(
 }
 
 /// The etag that the caller knows, of the settings as a whole or of one thing.
-fn expected(ask: &AskedChange) -> Option<(Option<Subject>, &Etag)> {
-    match ask {
-        AskedChange::Steps { etag: Some(etag), .. }
-        | AskedChange::Undo { etag: Some(etag), .. }
-        | AskedChange::RollBack { etag: Some(etag), .. } => Some((None, etag)),
-        AskedChange::Steps { steps, .. } => steps
+fn expected(change: &Change) -> Option<(Option<Subject>, &Etag)> {
+    match change {
+        Change::Steps { etag: Some(etag), .. }
+        | Change::Undo { etag: Some(etag), .. }
+        | Change::RollBack { etag: Some(etag), .. } => Some((None, etag)),
+        Change::Steps { steps, .. } => steps
             .first()
             .and_then(|step| step.expected())
             .map(|(subject, etag)| (Some(subject), etag)),

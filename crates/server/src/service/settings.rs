@@ -15,11 +15,10 @@ use super::{
 use crate::{
     catalog::{
         access::{Caller, Coverage, Grant},
-        change::{Change, CompanyDraft, Step},
+        change::{Change, CompanyDraft, PreparedChange, Step},
         delta::Delta,
         entry::{Catalog, Revision},
         error::{Cause, Error, Kind, Result},
-        etag::Etag,
         id::{CompanyId, EntryId},
         log::{Line, LoggedRequest, Request},
         plan::{Context, Plan, plan},
@@ -136,7 +135,7 @@ impl SettingsService {
         write: Write,
     ) -> Result<Written> {
         // Checked before the coverage, since the new company's id may be generated.
-        if write.ask.makes_company() && caller.rights.coverage != Coverage::All {
+        if write.makes_company() && caller.rights.coverage != Coverage::All {
             return Err(Error::NotCoveringAll);
         }
         let grant = caller.grant(company)?;
@@ -155,8 +154,8 @@ impl SettingsService {
         validate_only: bool,
         deadline: Instant,
     ) -> Result<Changed> {
-        let ask = AskedChange::Load(Box::new(draft));
-        let write = Write { ask, request: None, validate_only, deadline };
+        let change = Change::Load(Box::new(draft));
+        let write = Write { change, request: None, validate_only, deadline };
         let absent = || Error::Internal(Cause::new("a load found no company and made none"));
         let written = self.commit(grant.clone(), write).await?.ok_or_else(absent)?;
         let after = written.settings.revision;
@@ -166,7 +165,7 @@ impl SettingsService {
 
     /// Plans and commits. `None` if there is no such company.
     async fn commit(&self, grant: Grant, write: Write) -> Result<Option<Written>> {
-        if !write.ask.takes_long() {
+        if !write.takes_long() {
             return self.commit_here(&grant, &write).await;
         }
         let (key, deadline) = (grant.actor().key_id.clone(), write.deadline);
@@ -176,7 +175,7 @@ impl SettingsService {
     }
 
     async fn commit_here(&self, grant: &Grant, write: &Write) -> Result<Option<Written>> {
-        let Some(change) = self.change(grant, &write.ask).await? else { return Ok(None) };
+        let Some(change) = self.prepared(grant, &write.change).await? else { return Ok(None) };
         // Long work comes after the guard of the stream's queue is dropped, since other writers wait for it.
         match self.commit_in_queue(grant, write, &change).await? {
             Ended::Written(written) => Ok(Some(*written)),
@@ -193,7 +192,7 @@ impl SettingsService {
         &self,
         grant: &Grant,
         write: &Write,
-        change: &Change,
+        change: &PreparedChange,
     ) -> Result<Ended> {
         let terms = write.terms(grant);
         let _entered = match write.validate_only {
@@ -215,7 +214,7 @@ impl SettingsService {
             if !is_known && let Some(logged) = self.writing.logged(&terms).await? {
                 return Ok(Ended::Before(logged));
             }
-            if current.is_none() && !write.ask.makes_company() {
+            if current.is_none() && !write.makes_company() {
                 return Ok(Ended::Absent);
             }
             let plan = match self
@@ -262,7 +261,7 @@ impl SettingsService {
         &self,
         grant: &Grant,
         current: Option<&Settings>,
-        change: &Change,
+        change: &PreparedChange,
         terms: &Terms,
         validate_only: bool,
     ) -> Result<Plan> {
@@ -284,34 +283,33 @@ impl SettingsService {
         Ok(plan)
     }
 
-    /// The change that is asked for, with the past state that it needs. `None` if there is no such company.
-    async fn change(&self, grant: &Grant, ask: &AskedChange) -> Result<Option<Change>> {
-        let revision = match ask.clone() {
-            AskedChange::Load(draft) => return Ok(Some(Change::Load(draft))),
-            AskedChange::Steps { etag, steps, is_batch } => {
-                return Ok(Some(Change::Steps { etag, steps, is_batch }));
+    /// The change with the past state that it needs. `None` if there is no such company.
+    async fn prepared(&self, grant: &Grant, change: &Change) -> Result<Option<PreparedChange>> {
+        let current = self.writing.read(self.store.settings(grant));
+        Ok(Some(match change.clone() {
+            Change::Load(draft) => PreparedChange::Load(draft),
+            Change::Steps { etag, steps, is_batch } => {
+                PreparedChange::Steps { etag, steps, is_batch }
             }
-            AskedChange::Undo { revision, .. } | AskedChange::RollBack { revision, .. } => revision,
-        };
-        let current = self.writing.read(self.store.settings(grant)).await?;
-        let Some(current) = current else { return Ok(None) };
-        Ok(match ask {
-            AskedChange::Undo { etag, .. } => {
-                let deltas = history::line(&*self.store, &grant.stream(), revision).await?.deltas;
-                Some(Change::Undo { etag: etag.clone(), revision, deltas })
+            Change::Undo { etag, revision } => {
+                if current.await?.is_none() {
+                    return Ok(None);
+                }
+                let line = history::line(&*self.store, &grant.stream(), revision).await?;
+                PreparedChange::Undo { etag, revision, deltas: line.deltas }
             }
-            AskedChange::RollBack { etag, .. } => {
+            Change::RollBack { etag, revision } => {
+                let Some(current) = current.await? else { return Ok(None) };
                 let target = self.old_states.at(grant, Arc::new(current), revision).await?;
                 let target = Box::new(Arc::unwrap_or_clone(target));
-                Some(Change::RollBack { etag: etag.clone(), target })
+                PreparedChange::RollBack { etag, target }
             }
-            AskedChange::Load(_) | AskedChange::Steps { .. } => None,
-        })
+        }))
     }
 
     /// Refuses ids of deleted entries in a dry run. In a write, the commit refuses them.
-    async fn refuse_deleted(&self, grant: &Grant, change: &Change) -> Result<()> {
-        let Change::Steps { steps, .. } = change else { return Ok(()) };
+    async fn refuse_deleted(&self, grant: &Grant, change: &PreparedChange) -> Result<()> {
+        let PreparedChange::Steps { steps, .. } = change else { return Ok(()) };
         for catalog in Catalog::ALL {
             let created = steps.iter().filter_map(|step| match step {
                 Step::CreateEntry { catalog: of, id: Some(id), .. } if *of == catalog => Some(id),
@@ -376,10 +374,10 @@ impl SettingsService {
         error: Error,
     ) -> Error {
         let Some(current) = current.filter(|_| history::is_explained(&error)) else { return error };
-        let (store, ask, found) = (self.store.clone(), write.ask.clone(), error.clone());
+        let (store, change, found) = (self.store.clone(), write.change.clone(), error.clone());
         let explained = {
             let grant = grant.clone();
-            async move { Ok(history::explained(&*store, &grant, &current, &ask, found).await) }
+            async move { Ok(history::explained(&*store, &grant, &current, &change, found).await) }
         };
         let deadline = write.deadline.min(self.clock.monotonic() + EXPLANATION_WAIT);
         let key = grant.actor().key_id.as_ref();
@@ -390,8 +388,8 @@ impl SettingsService {
     async fn outcome(&self, grant: &Grant, terms: &Terms, unknown: StoreError) -> Result<Ended> {
         let (logged, until) = self.writing.outcome(terms, unknown).await?;
         let written = self.written_before(grant, logged, until).await?;
-        let gone = || Error::Internal(Cause::new("a company is gone after a write"));
-        let written = written.ok_or_else(gone)?;
+        let missing = || Error::Internal(Cause::new("a company is not there after a write"));
+        let written = written.ok_or_else(missing)?;
         Ok(Ended::Written(Box::new(Written { repeated: false, ..written })))
     }
 
@@ -411,46 +409,17 @@ enum Ended {
     Refused(Error, Option<Arc<Settings>>),
 }
 
-/// A write, as a caller asks for it. [`SettingsService::write`] makes it.
+/// A change with the conditions under which it is made. [`SettingsService::write`] makes it.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields say what they are")]
 pub struct Write {
-    pub ask: AskedChange,
+    pub change: Change,
     /// Makes the write safe to repeat.
     pub request: Option<Request>,
     /// Plans and answers, but writes nothing. Request ids are neither stored nor looked up.
     pub validate_only: bool,
     /// The moment after which the change is not planned again.
     pub deadline: Instant,
-}
-
-/// The change that a write asks for. With the past states that it needs, it becomes a [`Change`].
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields say what they are")]
-pub enum AskedChange {
-    /// Makes the company agree with a document.
-    Load(Box<CompanyDraft>),
-    /// Makes the steps of a request.
-    Steps {
-        /// The settings' etag that the caller knows. The steps have etags of their own.
-        etag: Option<Etag>,
-        /// The steps, in the order in which they are made.
-        steps: Vec<Step>,
-        /// Whether the caller sent a list, so that an error names the step.
-        is_batch: bool,
-    },
-    /// Undoes the change that made the revision.
-    Undo {
-        revision: Revision,
-        /// The settings' etag that the caller knows.
-        etag: Option<Etag>,
-    },
-    /// Rolls back to the state at the revision.
-    RollBack {
-        revision: Revision,
-        /// The settings' etag that the caller knows.
-        etag: Option<Etag>,
-    },
 }
 
 impl Write {
@@ -462,26 +431,24 @@ impl Write {
             deadline: self.deadline,
         }
     }
-}
 
-impl AskedChange {
     /// Whether planning the change is long work.
     fn takes_long(&self) -> bool {
         let weight = |step: &Step| match step {
             Step::ReorderEntries { ids, .. } => 1 + ids.len(),
             _ => 1,
         };
-        match self {
-            Self::Steps { steps, .. } => steps.iter().map(weight).sum::<usize>() > MOST_AT_ONCE,
-            Self::Load(_) | Self::Undo { .. } | Self::RollBack { .. } => true,
+        match &self.change {
+            Change::Steps { steps, .. } => steps.iter().map(weight).sum::<usize>() > MOST_AT_ONCE,
+            Change::Load(_) | Change::Undo { .. } | Change::RollBack { .. } => true,
         }
     }
 
     fn makes_company(&self) -> bool {
-        match self {
-            Self::Load(_) => true,
-            Self::Steps { steps, .. } => matches!(steps[..], [Step::CreateCompany { .. }, ..]),
-            Self::Undo { .. } | Self::RollBack { .. } => false,
+        match &self.change {
+            Change::Load(_) => true,
+            Change::Steps { steps, .. } => matches!(steps[..], [Step::CreateCompany { .. }, ..]),
+            Change::Undo { .. } | Change::RollBack { .. } => false,
         }
     }
 }

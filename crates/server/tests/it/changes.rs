@@ -7,7 +7,7 @@ use customer_settings_server::{
     Services,
     catalog::{
         access::Task,
-        change::{Change, CompanyPatch, EntryPatch, Step},
+        change::{CompanyPatch, EntryPatch, PreparedChange, Step},
         checkpoint::Checkpoint,
         entry::{Audit, Catalog, Entry, Revision, State},
         error::Error,
@@ -59,7 +59,7 @@ impl Company {
         self.settings.as_ref().unwrap()
     }
 
-    fn plan(&self, change: &Change) -> Result<Plan, Error> {
+    fn plan(&self, change: &PreparedChange) -> Result<Plan, Error> {
         let actor = Task::Load.actor();
         let new_id = |prefix: &str| {
             self.next_id.set(self.next_id.get() + 1);
@@ -71,7 +71,7 @@ impl Company {
         plan(&company_id(), self.settings.as_ref(), change, &context)
     }
 
-    fn make(&mut self, change: &Change) -> Result<Plan, Error> {
+    fn make(&mut self, change: &PreparedChange) -> Result<Plan, Error> {
         let plan = self.plan(change)?;
         if !plan.line.deltas.is_empty() {
             self.log.push(plan.line.clone());
@@ -83,17 +83,17 @@ impl Company {
 
     fn steps(&mut self, steps: Vec<Step>) -> Result<Plan, Error> {
         let is_batch = steps.len() > 1;
-        self.make(&Change::Steps { etag: None, steps, is_batch })
+        self.make(&PreparedChange::Steps { etag: None, steps, is_batch })
     }
 
     fn undo(&mut self, revision: u64) -> Result<Plan, Error> {
         let deltas = self.log[revision as usize - 1].deltas.clone();
-        self.make(&Change::Undo { etag: None, revision: Revision(revision), deltas })
+        self.make(&PreparedChange::Undo { etag: None, revision: Revision(revision), deltas })
     }
 
     fn roll_back(&mut self, revision: u64) -> Result<Plan, Error> {
         let target = Box::new(self.past[revision as usize - 1].clone());
-        self.make(&Change::RollBack { etag: None, target })
+        self.make(&PreparedChange::RollBack { etag: None, target })
     }
 }
 
@@ -407,7 +407,7 @@ fn grant(company: &mut Company, wish: &Wish) {
     // An undo of the last change restores everything, and so does an undo of that undo.
     let after = plan.after.clone();
     let settings = company.settings.clone();
-    let undone = company.plan(&Change::Undo {
+    let undone = company.plan(&PreparedChange::Undo {
         etag: None,
         revision: after.revision,
         deltas: plan.line.deltas.clone(),
@@ -415,7 +415,7 @@ fn grant(company: &mut Company, wish: &Wish) {
     let undone = undone.unwrap_or_else(|error| panic!("{wish:?} cannot be undone: {error}"));
     assert_eq!(content(&undone.after), content(&before), "undoing {wish:?}");
     company.settings = Some(undone.after.clone());
-    let redone = company.plan(&Change::Undo {
+    let redone = company.plan(&PreparedChange::Undo {
         etag: None,
         revision: undone.after.revision,
         deltas: undone.line.deltas,

@@ -448,7 +448,7 @@ mod round_trip {
     use customer_settings_server::{
         catalog::{
             access::Task,
-            change::{BusinessDraft, Change, CompanyDraft, ContactDraft, EntryDraft},
+            change::{BusinessDraft, CompanyDraft, ContactDraft, EntryDraft, PreparedChange},
             company::ShortText,
             entry::State,
             id::{BusinessId, CompanyId, EntryId},
@@ -568,7 +568,7 @@ mod round_trip {
             new_id: &new_id,
         };
         let id = CompanyId::parse("id", "c").unwrap();
-        plan(&id, None, &Change::Load(Box::new(draft)), &context).unwrap().after
+        plan(&id, None, &PreparedChange::Load(Box::new(draft)), &context).unwrap().after
     }
 
     proptest! {

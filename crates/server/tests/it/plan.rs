@@ -5,7 +5,7 @@ use std::cell::Cell;
 use customer_settings_server::{
     catalog::{
         access::Task,
-        change::Change,
+        change::PreparedChange,
         entry::{Catalog, Revision, State},
         error::{Error, Violation},
         id::CompanyId,
@@ -52,7 +52,8 @@ impl Company {
             new_id: &new_id,
         };
         let id = CompanyId::parse("id", "c").unwrap();
-        let planned = plan(&id, self.settings.as_ref(), &Change::Load(Box::new(draft)), &context);
+        let planned =
+            plan(&id, self.settings.as_ref(), &PreparedChange::Load(Box::new(draft)), &context);
         match planned {
             Ok(plan) if plan.line.deltas.is_empty() => Ok(None),
             Ok(plan) => {

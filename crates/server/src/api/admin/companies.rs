@@ -28,7 +28,7 @@ use crate::{
     api::marks::answer,
     catalog::{
         access::Caller,
-        change::{BusinessPatch, CompanyPatch, ContactDraft, Step},
+        change::{BusinessPatch, Change, CompanyPatch, ContactDraft, Step},
         company::{Address, AddressKind, Business as Held, Coordinate, ShortText},
         entry::State,
         error::{Cause, Error, Kind, Result, Violation},
@@ -38,11 +38,7 @@ use crate::{
         settings::{Settings, Subject},
         text::Name,
     },
-    service::{
-        companies::CompanyRow,
-        new_id,
-        settings::{AskedChange, Written},
-    },
+    service::{companies::CompanyRow, new_id, settings::Written},
 };
 
 const COMPANY_FIELDS: [&str; 3] = ["name", "country", "timezone"];
@@ -72,8 +68,8 @@ fn the_business<M>(_: &M, written: &Written) -> Result<Business> {
         Some(Subject::Business(id)) => settings.businesses.iter().find(|held| held.id == *id),
         _ => None,
     };
-    let gone = || Error::Internal(Cause::new("a step's location is not there after it"));
-    Ok(convert::business(&settings.company.id, found.ok_or_else(gone)?))
+    let missing = || Error::Internal(Cause::new("a step's location is not there after it"));
+    Ok(convert::business(&settings.company.id, found.ok_or_else(missing)?))
 }
 
 #[tonic::async_trait]
@@ -146,7 +142,7 @@ impl CompanyService for Admin {
         &self,
         request: Request<UpdateCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
-        let ask = |sent: &Envelope<UpdateCompanyRequest>| {
+        let change = |sent: &Envelope<UpdateCompanyRequest>| {
             let UpdateCompanyRequest { company, update_mask, etag, company_id, .. } = &sent.message;
             let company = company.as_ref();
             same_id("company.id", company.map_or("", |company| &company.id), company_id)?;
@@ -154,29 +150,29 @@ impl CompanyService for Admin {
             let patch = company_patch(company, update_mask.as_ref())?;
             Ok(one_step(Step::UpdateCompany { patch, etag }))
         };
-        self.write(request, ask, the_company).await
+        self.write(request, change, the_company).await
     }
 
     async fn archive_company(
         &self,
         request: Request<ArchiveCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
-        let ask = |sent: &Envelope<ArchiveCompanyRequest>| {
+        let change = |sent: &Envelope<ArchiveCompanyRequest>| {
             let etag = sent.etag(&[&sent.message.etag])?;
             Ok(one_step(Step::SetCompanyState { state: State::Archived, etag }))
         };
-        self.write(request, ask, the_company).await
+        self.write(request, change, the_company).await
     }
 
     async fn restore_company(
         &self,
         request: Request<RestoreCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
-        let ask = |sent: &Envelope<RestoreCompanyRequest>| {
+        let change = |sent: &Envelope<RestoreCompanyRequest>| {
             let etag = sent.etag(&[&sent.message.etag])?;
             Ok(one_step(Step::SetCompanyState { state: State::Active, etag }))
         };
-        self.write(request, ask, the_company).await
+        self.write(request, change, the_company).await
     }
 }
 
@@ -229,7 +225,7 @@ impl BusinessService for Admin {
         &self,
         request: Request<UpdateBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
-        let ask = |sent: &Envelope<UpdateBusinessRequest>| {
+        let change = |sent: &Envelope<UpdateBusinessRequest>| {
             let UpdateBusinessRequest { business, update_mask, etag, .. } = &sent.message;
             let business = business.as_ref();
             let id = BusinessId::parse("id", &sent.message.id)?;
@@ -238,35 +234,35 @@ impl BusinessService for Admin {
             let patch = Box::new(business_patch(business, update_mask.as_ref())?);
             Ok(one_step(Step::UpdateBusiness { id, patch, etag }))
         };
-        self.write(request, ask, the_business).await
+        self.write(request, change, the_business).await
     }
 
     async fn archive_business(
         &self,
         request: Request<ArchiveBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
-        let ask = |sent: &Envelope<ArchiveBusinessRequest>| {
+        let change = |sent: &Envelope<ArchiveBusinessRequest>| {
             let id = BusinessId::parse("id", &sent.message.id)?;
             let etag = sent.etag(&[&sent.message.etag])?;
             Ok(one_step(Step::SetBusinessState { id, state: State::Archived, etag }))
         };
-        self.write(request, ask, the_business).await
+        self.write(request, change, the_business).await
     }
 
     async fn restore_business(
         &self,
         request: Request<RestoreBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
-        let ask = |sent: &Envelope<RestoreBusinessRequest>| {
+        let change = |sent: &Envelope<RestoreBusinessRequest>| {
             let id = BusinessId::parse("id", &sent.message.id)?;
             let etag = sent.etag(&[&sent.message.etag])?;
             Ok(one_step(Step::SetBusinessState { id, state: State::Active, etag }))
         };
-        self.write(request, ask, the_business).await
+        self.write(request, change, the_business).await
     }
 }
 
-fn create_company(sent: &Envelope<CreateCompanyRequest>) -> Result<AskedChange> {
+fn create_company(sent: &Envelope<CreateCompanyRequest>) -> Result<Change> {
     let CreateCompanyRequest { company, company_id, .. } = &sent.message;
     let company = company.as_ref();
     let inner = company.map_or("", |company| &company.id);
@@ -277,7 +273,7 @@ fn create_company(sent: &Envelope<CreateCompanyRequest>) -> Result<AskedChange> 
     Ok(one_step(Step::CreateCompany { patch }))
 }
 
-fn create_business(sent: &Envelope<CreateBusinessRequest>) -> Result<AskedChange> {
+fn create_business(sent: &Envelope<CreateBusinessRequest>) -> Result<Change> {
     let CreateBusinessRequest { business, business_id, company_id, .. } = &sent.message;
     let business = business.as_ref();
     let id = match business_id.as_str() {

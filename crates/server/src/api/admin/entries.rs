@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        change::{EntryPatch, Step},
+        change::{Change, EntryPatch, Step},
         entry::{Catalog, MAX_ENTRIES},
         error::{Cause, Error, Kind, Result},
         etag::Etag,
@@ -30,7 +30,7 @@ use crate::{
         settings::{Settings, Subject},
         text::{Color, Description, Name},
     },
-    service::settings::{AskedChange, MOST_AT_ONCE, Written},
+    service::settings::{MOST_AT_ONCE, Written},
 };
 
 /// The most changes of a batch.
@@ -169,16 +169,12 @@ impl EntryService for Admin {
             let (key, deadline) = (envelope.caller()?.actor.key_id.clone(), envelope.deadline()?);
             let admin = self.clone();
             let change = async move {
-                let ask = |sent: &Envelope<BatchChangeEntriesRequest>| {
+                let change = |sent: &Envelope<BatchChangeEntriesRequest>| {
                     let etag = sent.etag(&[&sent.message.etag])?;
-                    Ok(AskedChange::Steps {
-                        etag,
-                        steps: batch_steps(&sent.message)?,
-                        is_batch: true,
-                    })
+                    Ok(Change::Steps { etag, steps: batch_steps(&sent.message)?, is_batch: true })
                 };
                 let show = |sent: &_, written: &_| Ok(the_batch(sent, written));
-                admin.write_to(&envelope.company()?, &envelope, ask, show).await
+                admin.write_to(&envelope.company()?, &envelope, change, show).await
             };
             match count > MOST_AT_ONCE {
                 // Together with making the steps and the answer.

@@ -16,15 +16,13 @@ use super::{
 use crate::{
     api::marks::marked,
     catalog::{
+        change,
         error::{Error, Result},
         id::{CompanyId, EntryId},
         log::Line,
         settings::Subject,
     },
-    service::{
-        history::Filter,
-        settings::{AskedChange, Written},
-    },
+    service::{history::Filter, settings::Written},
 };
 
 fn result<M: OfCompany>(sent: &M, written: &Written) -> Result<ChangeResult> {
@@ -92,22 +90,22 @@ impl HistoryService for Admin {
         &self,
         request: Request<UndoChangeRequest>,
     ) -> Result<Response<ChangeResult>, Status> {
-        let ask = |sent: &Envelope<UndoChangeRequest>| {
+        let change = |sent: &Envelope<UndoChangeRequest>| {
             let revision = revision(sent.message.revision)?;
-            Ok(AskedChange::Undo { revision, etag: sent.etag(&[&sent.message.etag])? })
+            Ok(change::Change::Undo { revision, etag: sent.etag(&[&sent.message.etag])? })
         };
-        self.write(request, ask, result).await
+        self.write(request, change, result).await
     }
 
     async fn roll_back(
         &self,
         request: Request<RollBackRequest>,
     ) -> Result<Response<ChangeResult>, Status> {
-        let ask = |sent: &Envelope<RollBackRequest>| {
+        let change = |sent: &Envelope<RollBackRequest>| {
             let revision = revision(sent.message.revision)?;
-            Ok(AskedChange::RollBack { revision, etag: sent.etag(&[&sent.message.etag])? })
+            Ok(change::Change::RollBack { revision, etag: sent.etag(&[&sent.message.etag])? })
         };
-        self.write(request, ask, result).await
+        self.write(request, change, result).await
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     },
     catalog::{
         access::Caller,
-        change::Step,
+        change::{Change, Step},
         entry::{Catalog, Revision},
         error::{Cause, Error, Result, Violation},
         etag::Etag,
@@ -31,7 +31,7 @@ use crate::{
     net::Deadline,
     service::{
         history::Filter,
-        settings::{AsOf, AskedChange, MOST_AT_ONCE, Write, Written},
+        settings::{AsOf, MOST_AT_ONCE, Write, Written},
         snapshot::Marks,
     },
     status::{grpc_status, quoted},
@@ -203,8 +203,8 @@ impl<M: Writes> Envelope<M> {
 }
 
 /// A change of one step.
-pub(super) fn one_step(step: Step) -> AskedChange {
-    AskedChange::Steps { etag: None, steps: vec![step], is_batch: false }
+pub(super) fn one_step(step: Step) -> Change {
+    Change::Steps { etag: None, steps: vec![step], is_batch: false }
 }
 
 impl Admin {
@@ -249,13 +249,13 @@ impl Admin {
     pub(super) async fn write<M: Writes + OfCompany, T>(
         &self,
         request: Request<M>,
-        ask: impl FnOnce(&Envelope<M>) -> Result<AskedChange>,
+        change: impl FnOnce(&Envelope<M>) -> Result<Change>,
         show: impl FnOnce(&M, &Written) -> Result<T>,
     ) -> Result<Response<T>, Status> {
         let envelope = Envelope::open_write(request);
         let made = async {
             let company = envelope.company()?;
-            self.write_to(&company, &envelope, ask, show).await
+            self.write_to(&company, &envelope, change, show).await
         };
         written(made.await)
     }
@@ -265,11 +265,11 @@ impl Admin {
         &self,
         company: &CompanyId,
         envelope: &Envelope<M>,
-        ask: impl FnOnce(&Envelope<M>) -> Result<AskedChange>,
+        change: impl FnOnce(&Envelope<M>) -> Result<Change>,
         show: impl FnOnce(&M, &Written) -> Result<T>,
     ) -> Result<(Written, T)> {
         let write = Write {
-            ask: ask(envelope)?,
+            change: change(envelope)?,
             request: envelope.log_request()?,
             validate_only: envelope.message.validate_only(),
             deadline: envelope.deadline()?,

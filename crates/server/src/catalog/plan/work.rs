@@ -3,7 +3,7 @@
 use super::{Context, Plan, plan};
 use crate::catalog::{
     access::Task,
-    change::{BusinessPatch, Change, CompanyPatch, EntryPatch, Step},
+    change::{BusinessPatch, CompanyPatch, EntryPatch, PreparedChange, Step},
     company::{Business, Company, Contact},
     entry::{Audit, Catalog, Entry, MAX_ENTRIES, Revision, State},
     error::{Error, Result},
@@ -80,7 +80,7 @@ fn company(entries: usize, businesses: usize) -> Settings {
     }
 }
 
-fn planned(current: &Settings, change: &Change) -> (Result<Plan>, usize) {
+fn planned(current: &Settings, change: &PreparedChange) -> (Result<Plan>, usize) {
     let actor = Task::Local.actor();
     let new_id = |prefix: &str| format!("{prefix}_new");
     let now = Timestamp::from_micros(2);
@@ -107,7 +107,8 @@ fn steps(current: &Settings, steps: Vec<Step>) -> Result<Plan> {
         _ => 0,
     };
     let asked = steps.len() + steps.iter().map(ids).sum::<usize>();
-    let (plan, looked_at) = planned(current, &Change::Steps { etag: None, steps, is_batch: true });
+    let (plan, looked_at) =
+        planned(current, &PreparedChange::Steps { etag: None, steps, is_batch: true });
     let most = TIMES * (rows(current) + asked);
     assert!(looked_at <= most, "{looked_at} rows were looked at, and {most} would be a lot");
     plan
@@ -208,13 +209,13 @@ fn more_ids_than_entries_are_refused_before_they_are_looked_at() {
     let current = company(MAX_ENTRIES, 0);
     let order = |ids: std::ops::Range<usize>| {
         let ids = ids.map(|number| id(number + MAX_ENTRIES)).collect();
-        Change::Steps {
+        PreparedChange::Steps {
             etag: None,
             steps: vec![Step::ReorderEntries { catalog: TAGS, ids, etag: None }],
             is_batch: false,
         }
     };
-    let reasons = |change: &Change| {
+    let reasons = |change: &PreparedChange| {
         let (plan, looked_at) = planned(&current, change);
         let Err(Error::Invalid(violations)) = plan else { panic!("{plan:?}") };
         let reasons: Vec<_> = violations.iter().map(|violation| violation.reason).collect();
@@ -241,13 +242,13 @@ fn going_back_costs_what_there_is_and_what_changed() {
     for business in current.businesses.to_mut() {
         business.state = State::Archived;
     }
-    let change = Change::RollBack { etag: None, target: Box::new(target.clone()) };
+    let change = PreparedChange::RollBack { etag: None, target: Box::new(target.clone()) };
     let (back, looked_at) = planned(&current, &change);
     let back = back.unwrap();
     assert_eq!(back.line.deltas.len(), 4_000);
     assert!(looked_at <= 2 * TIMES * (rows(&current) + back.line.deltas.len()), "{looked_at}");
     let deltas = back.line.deltas;
-    let change = Change::Undo { etag: None, revision: back.after.revision, deltas };
+    let change = PreparedChange::Undo { etag: None, revision: back.after.revision, deltas };
     let (undone, looked_at) = planned(&back.after, &change);
     let undone = undone.unwrap();
     assert_eq!(undone.line.deltas.len(), 4_000);
@@ -260,7 +261,7 @@ fn a_change_of_one_thing_looks_at_its_own_list_alone() {
     let patch = CompanyPatch { name: Some(name("Other")), ..Default::default() };
     let (plan, looked_at) = planned(
         &current,
-        &Change::Steps {
+        &PreparedChange::Steps {
             etag: None,
             steps: vec![Step::UpdateCompany { patch, etag: None }],
             is_batch: false,
