@@ -259,7 +259,7 @@ impl fmt::Display for Error {
                 "the request took longer than its deadline; a write may or may not have happened, a read can be repeated",
             ),
             Self::NotBegun => f.write_str(
-                "nothing was carried out: what takes long waits for its turn, and the request's deadline came first; \
+                "nothing was carried out: what takes long waits in a queue, and the request's deadline came first; \
                  try again later, with fewer of these at once",
             ),
             Self::Internal(_) => {
@@ -275,7 +275,8 @@ const FREE_NAME: &str = ": choose another name, or rename or archive that entry 
 const FREE_SECRET: &str = ": use that key, or give this one another secret, as none is used again, even if its key was \
                            revoked";
 /// The way out where an id is taken.
-const FREE_ID: &str = ": choose another one, as no id is used again, even if what had it is gone";
+const FREE_ID: &str =
+    ": choose another one, as no id is used again, even after the thing was deleted";
 
 fn write_missing(f: &mut fmt::Formatter<'_>, scopes: &[Scope]) -> fmt::Result {
     let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();

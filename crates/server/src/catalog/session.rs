@@ -3,7 +3,7 @@
 
 use super::{id::KeyId, key::SecretDigest, time::Timestamp};
 
-/// The sessions of a key that are kept; one more ends the one that was used longest ago.
+/// The most sessions of a key; one more ends the one that was used longest ago.
 pub const MOST_SESSIONS: u32 = 50;
 
 /// A person who is signed in with a key, in one browser.

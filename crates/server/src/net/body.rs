@@ -1,5 +1,5 @@
 //! A request's body on its way in. The bytes that have arrived are looked at once. The reader of the body reads the
-//! rest. If nobody reads it, the rest is read and thrown away, as far as the answer needs that to arrive.
+//! rest. If nobody reads it, the rest is read and discarded, as far as the answer needs that to arrive.
 
 use std::{
     pin::Pin,
@@ -55,14 +55,14 @@ pub(super) struct RequestBody {
     come: u64,
     /// Whether the client waits to be asked for the body, as far as is known: none of it has arrived yet.
     is_withheld: bool,
-    /// Holds the connection open while bytes that nobody wanted are read away.
+    /// Holds the connection open while bytes that nobody wanted are discarded.
     busy: Busy,
     /// Set where the request goes the general way.
     general: Option<General>,
 }
 
 struct General {
-    /// The request's deadline. Bytes that nobody wanted are read away until then.
+    /// The request's deadline. Bytes that nobody wanted are discarded until then.
     until: Instant,
     seat: Seat,
 }
@@ -211,7 +211,7 @@ impl Drop for RequestBody {
     /// answer if it arrives together with that message. So the message is sent a moment later.
     ///
     /// HTTP/1.1 has no such message. A client that is cut off while it sends never looks for its answer, so the
-    /// rest of the body is read away, up to the limit. If the rest is larger, or the request waited for it in vain,
+    /// rest of the body is discarded, up to the limit. If the rest is larger, or the request waited for it in vain,
     /// the connection ends.
     fn drop(&mut self) {
         let Some(rest) = self.rest.take().filter(|rest| !rest.is_end_stream()) else { return };
@@ -229,9 +229,9 @@ impl Drop for RequestBody {
             });
             return;
         }
-        let (busy, until) = (self.busy.reading_away(), general.until.into());
+        let (busy, until) = (self.busy.discarding(), general.until.into());
         runtime.spawn(async move {
-            let read = timeout_at(until, read_away(rest, most)).await;
+            let read = timeout_at(until, discard(rest, most)).await;
             if read != Ok(true) {
                 busy.spoil();
             }
@@ -246,7 +246,7 @@ fn is_whole(body: &Incoming, is_http2: bool) -> bool {
 }
 
 /// Whether the body ends within so many bytes.
-async fn read_away(mut rest: Incoming, mut bytes: u64) -> bool {
+async fn discard(mut rest: Incoming, mut bytes: u64) -> bool {
     while let Some(frame) = rest.frame().await {
         let Ok(frame) = frame else { return false };
         let come = frame.data_ref().map_or(0, Bytes::len) as u64;

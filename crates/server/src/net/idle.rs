@@ -30,8 +30,8 @@ struct Requests {
     connected: Instant,
     begun: AtomicU64,
     ended: AtomicU64,
-    /// Of these, the requests that have their answer while the rest of their body is read and thrown away.
-    reading_away: AtomicU64,
+    /// Of these, the requests that have their answer while the rest of their body is read and discarded.
+    discarding: AtomicU64,
     /// The requests that were answered. The other ended requests were given up.
     answers: AtomicU64,
     /// When the last answer was made, in microseconds after `connected`.
@@ -61,11 +61,11 @@ impl Busy {
         Self::begin(&self.0)
     }
 
-    /// A hold for reading away the rest of a body. A server that stops does not wait for it.
-    pub(super) fn reading_away(&self) -> ReadingAway {
+    /// A hold for discarding the rest of a body. A server that stops does not wait for it.
+    pub(super) fn discarding(&self) -> Discarding {
         let busy = self.also();
-        self.0.reading_away.fetch_add(1, Ordering::Relaxed);
-        ReadingAway(busy)
+        self.0.discarding.fetch_add(1, Ordering::Relaxed);
+        Discarding(busy)
     }
 
     fn begin(requests: &Arc<Requests>) -> Self {
@@ -89,19 +89,19 @@ impl Drop for Busy {
     }
 }
 
-/// A request that has its answer, and whose body is still read away.
-pub(super) struct ReadingAway(Busy);
+/// A request that has its answer, and whose body is still discarded.
+pub(super) struct Discarding(Busy);
 
-impl ReadingAway {
+impl Discarding {
     /// See [`Busy::spoil`].
     pub(super) fn spoil(&self) {
         self.0.spoil();
     }
 }
 
-impl Drop for ReadingAway {
+impl Drop for Discarding {
     fn drop(&mut self) {
-        self.0.0.reading_away.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.discarding.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -151,7 +151,7 @@ impl IdleWatch {
             connected,
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
-            reading_away: AtomicU64::new(0),
+            discarding: AtomicU64::new(0),
             answers: AtomicU64::new(0),
             answered_us: AtomicU64::new(0),
             is_spoilt: AtomicBool::new(false),
@@ -218,7 +218,7 @@ impl IdleWatch {
         loop {
             let begun = self.requests.begun.load(Ordering::Relaxed);
             let ended = self.requests.ended.load(Ordering::Acquire);
-            let answered = ended + self.requests.reading_away.load(Ordering::Relaxed);
+            let answered = ended + self.requests.discarding.load(Ordering::Relaxed);
             let is_busy = answered < begun || passed.is_stuck;
             let now = (begun, passed.written);
             let leaving = self

@@ -207,7 +207,7 @@ fn is_host(host: &[u8]) -> bool {
     }
 }
 
-/// Whether the bytes are the number of a port, or nothing, which means the usual port.
+/// Whether the bytes are the number of a port, or nothing, which means the default port.
 fn is_port(port: &[u8]) -> bool {
     let number = port.iter().try_fold(0_u16, |number, digit| {
         let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;

@@ -43,11 +43,11 @@ struct Route {
 #[derive(Debug)]
 struct Series {
     seconds: Histogram,
-    /// One for each of [`USUAL_CODES`].
-    counters: [OnceLock<Counter>; USUAL_CODES.len()],
+    /// One for each of [`COMMON_CODES`].
+    counters: [OnceLock<Counter>; COMMON_CODES.len()],
 }
 
-const USUAL_CODES: [&str; 3] = ["200", "304", "Ok"];
+const COMMON_CODES: [&str; 3] = ["200", "304", "Ok"];
 
 impl RouteLabel {
     /// `name` stands in the metrics and the log.
@@ -74,9 +74,9 @@ impl RouteLabel {
 
     fn count(&self, protocol: Protocol, code: &str) {
         let counters = &self.series(protocol).counters;
-        match USUAL_CODES.iter().position(|usual| *usual == code) {
-            Some(usual) => {
-                counters[usual].get_or_init(|| self.counter(protocol, code)).increment(1)
+        match COMMON_CODES.iter().position(|common| *common == code) {
+            Some(common) => {
+                counters[common].get_or_init(|| self.counter(protocol, code)).increment(1)
             }
             None => self.counter(protocol, code).increment(1),
         }

@@ -88,7 +88,7 @@ pub(super) fn describe() {
         (DAMAGED_PLACES, "Places of damaged data that were met since the start, at most 100"),
         (STORE_AWAY, "1 while the store does not answer, or its data was deleted or replaced"),
         (LONG_WORK_RUNNING, "Requests whose long work is being done"),
-        (LONG_WORK_WAITING, "Requests whose long work waits for its turn"),
+        (LONG_WORK_WAITING, "Requests whose long work waits in the queue"),
         (SNAPSHOT_BYTES, "Settings held in memory, roughly"),
         (
             CERTIFICATE_EXPIRY,

@@ -101,7 +101,7 @@ async fn who_keeps_losing_stops_at_the_deadline() {
     }
 }
 
-/// Where each waits for its turn nobody loses to another of the same process.
+/// Where each waits in the queue, nobody loses to another of the same process.
 #[tokio::test]
 async fn writers_of_one_key_wait_for_each_other() {
     let server = Server::demo().await;

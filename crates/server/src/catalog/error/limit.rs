@@ -65,7 +65,7 @@ impl fmt::Display for Limit {
         match self {
             Self::Key => f.write_str("with this key"),
             Self::UnknownKeys => f.write_str("with unknown keys"),
-            Self::LongWork => f.write_str("with this key that take long and wait for their turn"),
+            Self::LongWork => f.write_str("with this key that take long and wait in the queue"),
             Self::RequestsAtOnce { whose, most } => {
                 write!(f, "at once {whose} (of the {most} that the server works on {SHARE})")
             }

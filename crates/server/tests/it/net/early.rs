@@ -35,7 +35,7 @@ fn says_close(answer: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_reads_is_read_away_and_the_connection_kept() {
+async fn a_body_that_nobody_reads_is_discarded_and_the_connection_stays_open() {
     let server = Server::start(&config());
     for size in [1, 20, 5_000, 200_000, BODY_LIMIT] {
         for is_chunked in [false, true] {
