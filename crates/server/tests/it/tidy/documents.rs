@@ -260,3 +260,66 @@ fn links_between_documents_lead_somewhere() {
     }
     assert_none(&offences, "links that lead nowhere");
 }
+
+/// The documents that name files of the code.
+const ABOUT_THE_CODE: &[&str] = &[
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "docs/decisions.md",
+    "docs/dependencies.md",
+    "docs/style.md",
+    "docs/testing.md",
+];
+
+/// The folders in which they name files.
+const PLACES: &[&str] = &[
+    "",
+    "crates/server",
+    "crates/server/src",
+    "crates/server/src/store",
+    "crates/server/tests/it",
+    "crates/cli/src",
+    "tests/clients",
+];
+
+#[test]
+fn files_that_the_documents_about_the_code_name_are_there() {
+    let is_path = |word: &str| {
+        let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+        let is_file = [".rs", ".py"].iter().any(|end| word.ends_with(end));
+        is_plain && !word.starts_with('/') && (word.contains('/') || is_file)
+    };
+    let mut offences = Vec::new();
+    for name in ABOUT_THE_CODE {
+        for (i, line) in document(name).lines().enumerate() {
+            let words = line.split('`').skip(1).step_by(2).filter(|word| is_path(word));
+            let is_missing = |word: &&str| {
+                !PLACES.iter().any(|place| repository().join(place).join(word).exists())
+            };
+            let missing = words.filter(is_missing);
+            offences.extend(missing.map(|word| format!("{name}:{}: {word}", i + 1)));
+        }
+    }
+    assert_none(&offences, "files that are not there");
+}
+
+#[test]
+fn every_room_of_the_server_is_on_the_map() {
+    let map = document("ARCHITECTURE.md");
+    let src = repository().join("crates/server/src");
+    let mut offences = Vec::new();
+    for entry in fs::read_dir(&src).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        // The file of a room with a folder stands for the folder.
+        let folder = path.with_extension("");
+        let row = match folder.is_dir() {
+            true => format!("| `{}/` |", folder.file_name().unwrap().to_str().unwrap()),
+            false => format!("| `{name}` |"),
+        };
+        if !map.contains(&row) {
+            offences.push(name.to_owned());
+        }
+    }
+    assert_none(&offences, "rooms that ARCHITECTURE.md does not name");
+}
