@@ -17,7 +17,7 @@ use std::{
 use tokio::{sync::watch, time::sleep};
 
 use crate::{
-    catalog::{error::Cause, id::CompanyId},
+    catalog::{error::Cause, stream::StreamName},
     clock::{Clock, micros},
     store::{Notice, StoreError},
     telemetry,
@@ -33,7 +33,7 @@ const GONE_AFTER: Duration = Duration::from_secs(2);
 /// A store that fails in part is reported until no query has failed for this long. Otherwise the answers in between
 /// would change readiness, the gauge and the log with each query.
 const CALM: Duration = Duration::from_secs(5);
-/// A notice about one company also causes a look-up of at most one in this many others.
+/// A notice about one stream also causes a look-up of at most one in this many others.
 const SLOTS: usize = 1_024;
 
 /// The facts about the freshness of cached things.
@@ -78,7 +78,7 @@ struct Told {
     replaced_us: Option<u64>,
 }
 
-/// Things that change together: the keys, or about one company in a thousand.
+/// Things that change together: the keys, or about one other stream in a thousand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(usize);
 
@@ -127,9 +127,9 @@ impl Freshness {
         self.epoch.load(Ordering::SeqCst)
     }
 
-    /// The slot of the company.
-    pub fn slot(&self, company: &CompanyId) -> Slot {
-        Slot(usize::try_from(self.hasher.hash_one(company) % SLOTS as u64).unwrap_or(0))
+    /// The slot of a stream. Keys have a slot of their own.
+    pub fn slot(&self, stream: &StreamName) -> Slot {
+        Slot(usize::try_from(self.hasher.hash_one(stream) % SLOTS as u64).unwrap_or(0))
     }
 
     /// The stamp for a query that starts now.
@@ -354,8 +354,8 @@ impl Listener for Freshness {
     fn changed(&self, what: &Notice, source: Source) {
         match (what, source) {
             // The snapshot after the commit took the place of the one before.
-            (Notice::Company(_), Source::ThisProcess) => {}
-            (Notice::Company(id), Source::Anywhere) => self.expire(self.slot(id)),
+            (Notice::Stream(_), Source::ThisProcess) => {}
+            (Notice::Stream(stream), Source::Anywhere) => self.expire(self.slot(stream)),
             (Notice::Keys, _) => self.expire(Slot::KEYS),
             (Notice::Everything, _) => self.expire_everything(),
         }
@@ -416,7 +416,7 @@ mod tests {
     #[test]
     fn a_notice_ends_the_freshness_of_its_own_slot_alone() {
         let (_, freshness) = freshness();
-        let id = CompanyId::parse("id", "cmp_001").unwrap();
+        let id = StreamName::read("company cmp_001").unwrap();
         let (company, keys) = (freshness.stamp(freshness.slot(&id)), freshness.stamp(Slot::KEYS));
         freshness.expire(Slot::KEYS);
         assert!(freshness.is_fresh(company) && !freshness.is_fresh(keys));

@@ -20,7 +20,7 @@ use crate::catalog::{
     log::{Line, LoggedRequest, RequestId},
     session::{Session, SignInLink},
     settings::Settings,
-    stream::{LineFilter, LinePlace, Stream, Streams},
+    stream::{LineFilter, LinePlace, Stream, StreamKind, StreamName, Streams},
     time::Timestamp,
 };
 
@@ -376,12 +376,22 @@ pub type PlanFamily = Arc<dyn Fn(&[Key]) -> Option<Vec<(Stream, Line)>> + Send +
 /// A thing that may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// Anything of that company.
-    Company(CompanyId),
-    /// Any key.
+    /// Anything of that stream.
+    Stream(StreamName),
+    /// Any key: a key is looked up by its secret, before anybody knows which stream it is.
     Keys,
     /// Anything at all, since notices may have been lost.
     Everything,
+}
+
+impl Notice {
+    /// The notice of a change in that stream.
+    pub fn of(stream: &Stream) -> Self {
+        match stream.kind() {
+            StreamKind::KEY => Self::Keys,
+            _ => Self::Stream(stream.name().clone()),
+        }
+    }
 }
 
 /// The failures of a store. Errors of drivers do not leave the store.

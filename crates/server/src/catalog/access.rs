@@ -176,7 +176,7 @@ pub struct Holder {
     pub actor: Actor,
     /// The restrictions of the key; shared, as every request of the key has the same.
     pub rights: Arc<Rights>,
-    /// The revision that the holder's client knows: answers about a company must be at least as new.
+    /// The revision that the holder's client knows: answers about a stream must be at least as new.
     pub at_least: Option<RevisionToken>,
 }
 
@@ -225,8 +225,8 @@ impl Caller {
         if !self.rights.coverage.contains(company) {
             return Err(self.absent(Kind::Company, company.as_str()));
         }
-        let (company, actor) = (company.clone(), self.actor.clone());
-        Ok(Grant { company, actor, at_least: self.at_least })
+        let (stream, actor) = (Stream::company(company), self.actor.clone());
+        Ok(Grant { stream, actor, at_least: self.at_least })
     }
 
     /// The right to look across all companies that the key covers.
@@ -292,7 +292,7 @@ impl Task {
 
     /// The program's own right to one company's data.
     pub fn grant(self, company: &CompanyId) -> Grant {
-        Grant { company: company.clone(), actor: self.actor(), at_least: None }
+        Grant { stream: Stream::company(company), actor: self.actor(), at_least: None }
     }
 
     /// The program's own right to look across companies.
@@ -301,22 +301,24 @@ impl Task {
     }
 }
 
-/// The right to use one company's data. Only a [`Caller`] or a [`Task`] makes one.
+/// The right to use the data of one stream, which is a company. Only a [`Caller`] or a [`Task`] makes one.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    company: CompanyId,
+    stream: Stream,
     actor: Actor,
     at_least: Option<RevisionToken>,
 }
 
 #[expect(missing_docs, reason = "the methods are named like the fields")]
 impl Grant {
-    pub fn company(&self) -> &CompanyId {
-        &self.company
+    pub fn stream(&self) -> &Stream {
+        &self.stream
     }
 
-    pub fn stream(&self) -> Stream {
-        Stream::company(&self.company)
+    /// The company of the stream.
+    pub fn company(&self) -> CompanyId {
+        let id = CompanyId::parse("company", self.stream.id());
+        id.unwrap_or_else(|_| unreachable!("the stream was made of a company's id"))
     }
 
     pub fn actor(&self) -> &Actor {
@@ -350,7 +352,7 @@ impl CoveredGrant {
     /// The right to one company's data, if the coverage has it.
     pub fn grant(&self, company: &CompanyId) -> Option<Grant> {
         let (at_least, actor) = (self.at_least, self.actor.clone());
-        let grant = || Grant { company: company.clone(), actor, at_least };
+        let grant = || Grant { stream: Stream::company(company), actor, at_least };
         self.coverage.contains(company).then(grant)
     }
 }

@@ -1,6 +1,12 @@
 //! Streams: things with revisions, and so with a log. A company is a stream, and so is each key.
 //!
-//! A stream is also the right to read and write its log. The stream of a company comes only from a grant.
+//! A stream is also the right to read and write its log. The stream of a company comes only from a grant. The name of a
+//! stream gives no right.
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use arrayvec::ArrayString;
 
@@ -13,7 +19,7 @@ use super::{
 };
 
 /// A kind of stream. A new kind is a constant here, a variant of [`Row`](super::delta::Row) with its form, and a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StreamKind {
     /// The name in the log.
     pub name: &'static str,
@@ -29,52 +35,91 @@ impl StreamKind {
     /// Keys. Their changes are never undone.
     pub const KEY: Self = Self::new("key", false);
 
+    const ALL: [Self; 2] = [Self::COMPANY, Self::KEY];
+
     /// A kind whose streams need no grant.
     pub const fn new(name: &'static str, has_own_requests: bool) -> Self {
         Self { name, has_own_requests, is_granted: false }
     }
 }
 
-/// One thing with revisions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stream {
-    kind: StreamKind,
+/// The name of a stream: its kind, and its id, which is unique among the streams of the kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamName {
     id: ArrayString<MAX_ID_LENGTH>,
+    kind: StreamKind,
 }
 
-#[expect(missing_docs, reason = "the methods are named like the fields")]
-impl Stream {
-    pub(super) fn company(id: &CompanyId) -> Self {
+impl StreamName {
+    /// The name of a company's stream.
+    pub fn company(id: &CompanyId) -> Self {
         Self::with(StreamKind::COMPANY, id.as_str())
     }
 
-    /// The stream of a key.
-    pub fn key(id: &KeyId) -> Self {
-        Self::with(StreamKind::KEY, id.as_str())
-    }
-
-    /// A stream of a kind that needs no grant; `None` if the kind needs one, or if `id` is no id.
-    pub fn new(kind: StreamKind, id: &str) -> Option<Self> {
-        (!kind.is_granted && KeyId::parse("id", id).is_ok()).then(|| Self::with(kind, id))
+    /// Reads a name as it is displayed. `None` if the text is anything else, or the kind is a newer program's.
+    pub fn read(text: &str) -> Option<Self> {
+        let (kind, id) = text.split_once(' ')?;
+        let kind = StreamKind::ALL.into_iter().find(|known| known.name == kind)?;
+        KeyId::parse("id", id).is_ok().then(|| Self::with(kind, id))
     }
 
     fn with(kind: StreamKind, id: &str) -> Self {
         let id = ArrayString::from(id).unwrap_or_else(|_| unreachable!("ids are no longer"));
-        Self { kind, id }
+        Self { id, kind }
+    }
+}
+
+/// Ids of different kinds seldom collide, and the hash is part of each read from memory.
+impl Hash for StreamName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
+/// `company cmp_001`.
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.name, self.id)
+    }
+}
+
+/// One thing with revisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream(StreamName);
+
+#[expect(missing_docs, reason = "the methods are named like the fields")]
+impl Stream {
+    pub(super) fn company(id: &CompanyId) -> Self {
+        Self(StreamName::company(id))
+    }
+
+    /// The stream of a key.
+    pub fn key(id: &KeyId) -> Self {
+        Self(StreamName::with(StreamKind::KEY, id.as_str()))
+    }
+
+    /// A stream of a kind that needs no grant; `None` if the kind needs one, or if `id` is no id.
+    pub fn new(kind: StreamKind, id: &str) -> Option<Self> {
+        let is_new = !kind.is_granted && KeyId::parse("id", id).is_ok();
+        is_new.then(|| Self(StreamName::with(kind, id)))
+    }
+
+    pub fn name(&self) -> &StreamName {
+        &self.0
     }
 
     pub fn kind(&self) -> StreamKind {
-        self.kind
+        self.0.kind
     }
 
     /// The id, unique among the streams of the kind.
     pub fn id(&self) -> &str {
-        &self.id
+        &self.0.id
     }
 
     /// The scope in which a key uses a request id once.
     pub fn requests(&self) -> &str {
-        if self.kind.has_own_requests { &self.id } else { "" }
+        if self.kind().has_own_requests { self.id() } else { "" }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Revision tokens: the revision of a company that a caller knows, so that no later answer to it is older.
+//! Revision tokens: the revision of a stream that a caller knows, so that no later answer about it is older. The stream
+//! is the one that the caller asks for, so the token does not repeat its name.
 
 use std::fmt;
 

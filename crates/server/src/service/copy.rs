@@ -138,7 +138,7 @@ impl CopyService {
 
     async fn company(&self, grant: &Grant) -> Result<(u64, u64)> {
         let there = self.to.settings(grant).await?;
-        self.stream(&grant.stream(), there.map_or_else(Replay::default, Replay::from)).await
+        self.stream(grant.stream(), there.map_or_else(Replay::default, Replay::from)).await
     }
 
     async fn key(&self, id: &KeyId) -> Result<(u64, u64)> {
@@ -157,7 +157,7 @@ impl CopyService {
             let Some((part, last)) = page.last() else { break };
             after = (last.revision, *part);
             if !page.starts_with(&held) {
-                return Err(other_data(&format!("another history of {}", named(stream))));
+                return Err(other_data(&format!("another history of {}", stream.name())));
             }
             lines += page.len() as u64;
             were_there += held.len() as u64;
@@ -167,7 +167,7 @@ impl CopyService {
         }
         // Lines of the target beyond the source's end are other data.
         if !self.to.log(stream, after, 1).await?.is_empty() {
-            return Err(other_data(&format!("a longer history of {}", named(stream))));
+            return Err(other_data(&format!("a longer history of {}", stream.name())));
         }
         Ok((lines, were_there))
     }
@@ -180,7 +180,7 @@ impl CopyService {
         line: &Line,
     ) -> Result<()> {
         let unfit = || {
-            let text = format!("the log of {} is damaged: run verify", named(stream));
+            let text = format!("the log of {} is damaged: run verify", stream.name());
             Error::Internal(Cause::new(text))
         };
         if line.subjects.is_none() || (part > 0) != line.is_empty() {
@@ -191,7 +191,7 @@ impl CopyService {
         }
         // The key that acted may be revoked by now, which does not matter.
         let written = self.to.commit(&[(stream, line)], None).await;
-        written.map_err(|error| refused(error, &named(stream)))?;
+        written.map_err(|error| refused(error, &stream.name().to_string()))?;
         // The source's own could be of anything, and the state is here.
         if checkpoint::may_be_due(line)
             && let Some(settings) = there.settings()
@@ -201,10 +201,6 @@ impl CopyService {
         }
         Ok(())
     }
-}
-
-fn named(stream: &Stream) -> String {
-    format!("{} {}", stream.kind().name, stream.id())
 }
 
 /// Nobody else writes to the target of a copy, so a conflict means other data.

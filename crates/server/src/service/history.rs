@@ -133,7 +133,7 @@ impl HistoryService {
         let store = self.store.clone();
         let read = limit.saturating_add(1).min(PAGE);
         let list = async move {
-            let (etag, among) = (settings.etag(), Streams::one(&grant.stream()));
+            let (etag, among) = (settings.etag(), Streams::one(grant.stream()));
             let [from, until] = filter.places(&*store, &among).await?;
             // No line is newer than the revision that the answer names.
             let newest = settings.revision.next();
@@ -174,7 +174,7 @@ impl HistoryService {
         let absent = || caller.absent(Kind::Company, company.as_str());
         let marks = self.snapshots.get(&grant).await?.ok_or_else(absent)?.marks();
         let store = self.store.clone();
-        let get = async move { show(&line(&*store, &grant.stream(), revision).await?) };
+        let get = async move { show(&line(&*store, grant.stream(), revision).await?) };
         let shown = self.long_work.run(caller.actor.key_id.as_ref(), deadline, get).await?;
         Ok((marks, shown))
     }
@@ -254,7 +254,7 @@ async fn mismatch(
     error: Error,
 ) -> Error {
     let Error::EtagMismatch { what, .. } = error else { return error };
-    let (among, below) = (Streams::one(&grant.stream()), LinePlace::at(current.revision.next()));
+    let (among, below) = (Streams::one(grant.stream()), LinePlace::at(current.revision.next()));
     let lines = store.log_before(&among, Some(&below), None, MAX_SEARCHED).await;
     let lines = lines.unwrap_or_default();
     let mut replay = Replay::from(current.clone());
@@ -307,7 +307,7 @@ async fn touching(
     fields: &[String],
 ) -> Result<Vec<Past>> {
     let (mut found, mut below) = (Vec::new(), None);
-    let among = Streams::one(&grant.stream());
+    let among = Streams::one(grant.stream());
     let named: HashSet<&str> = fields.iter().map(String::as_str).collect();
     // The part `customer_tags/tag_1` of `customer_tags/tag_1.name`.
     let of_fields = fields.iter().filter_map(|field| field.rsplit_once('.'));

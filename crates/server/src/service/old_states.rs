@@ -77,7 +77,7 @@ impl OldStates {
     /// Offers the state after a commit, if a checkpoint is due.
     pub(super) fn committed(&self, grant: &Grant, settings: &Arc<Settings>, line: Option<&Line>) {
         if line.is_some_and(|line| checkpoint::is_due(settings, line)) {
-            self.offer(grant.stream(), settings.clone());
+            self.offer(grant.stream().clone(), settings.clone());
         }
     }
 
@@ -101,7 +101,7 @@ impl OldStates {
             return Ok(None);
         }
         let mut walk = Walk::from((**current).clone(), revision);
-        let lines = walk.read(&*self.store, &grant.stream()).await?;
+        let lines = walk.read(&*self.store, grant.stream()).await?;
         let taken_back = lines.iter().filter(|line| line.revision > revision);
         if taken_back.map(|line| line.deltas.len()).sum::<usize>() > MOST_AT_ONCE {
             return Ok(None);
@@ -126,10 +126,10 @@ impl OldStates {
             return Err(Error::invalid("revision", "OUT_OF_RANGE", description));
         }
         let stream = grant.stream();
-        let mut trail = Trail::new(self, &stream, checkpoint::spacing(&current));
+        let mut trail = Trail::new(self, stream, checkpoint::spacing(&current));
         let mut from = revision;
         while trail.unfit.len() < MOST_UNFIT
-            && let Some(found) = self.checkpoint(&stream, from..current.revision).await?
+            && let Some(found) = self.checkpoint(stream, from..current.revision).await?
         {
             let (place, found) = match found {
                 Ok(checkpoint) => {
@@ -140,7 +140,7 @@ impl OldStates {
             };
             match found {
                 Ok(settings) => return Ok(settings),
-                Err(cause) => warn(&stream, place, &cause),
+                Err(cause) => warn(stream, place, &cause),
             }
             // The walk made these states from the unfit checkpoint.
             trail.states.clear();

@@ -113,7 +113,7 @@ impl SettingsService {
                 AsOf::Now => current.revision,
                 AsOf::Revision(revision) => revision,
                 AsOf::Time(time) => {
-                    store.revision_at(&grant.stream(), time).await?.ok_or_else(|| {
+                    store.revision_at(grant.stream(), time).await?.ok_or_else(|| {
                         let description = "lies before the company was made";
                         Error::invalid("read_time", "OUT_OF_RANGE", description)
                     })?
@@ -197,7 +197,7 @@ impl SettingsService {
         let terms = write.terms(grant);
         let _entered = match write.validate_only {
             true => None,
-            false => Some(self.writing.enter(grant.company().as_str()).await?),
+            false => Some(self.writing.enter(grant.stream().id()).await?),
         };
         // A plan may use the settings that this process wrote last, since the commit checks their revision.
         // A dry run has no commit.
@@ -234,7 +234,7 @@ impl SettingsService {
                 return Ok(self.ended(plan, write.validate_only));
             }
             let stamp = self.snapshots.stamp(grant);
-            match self.store.commit(&[(&grant.stream(), &plan.line)], None).await {
+            match self.store.commit(&[(grant.stream(), &plan.line)], None).await {
                 Ok(()) => {
                     let ended = self.ended(plan, false);
                     if let Ended::Written(written) = &ended {
@@ -246,7 +246,7 @@ impl SettingsService {
                 }
                 Err(StoreError::Conflict) if is_known => {}
                 Err(StoreError::Conflict) => {
-                    let what = (Kind::Company, grant.company().as_str(), plan.line.base());
+                    let what = (Kind::Company, grant.stream().id(), plan.line.base());
                     self.writing.again(&terms, what).await?;
                 }
                 Err(unknown @ StoreError::OutcomeUnknown(_)) => {
@@ -275,7 +275,7 @@ impl SettingsService {
                 now: self.clock.now(),
                 new_id: &super::new_id,
             };
-            plan(grant.company(), current, change, &context)?
+            plan(&grant.company(), current, change, &context)?
         };
         if validate_only {
             self.refuse_foreign(&plan).await?;
@@ -295,7 +295,7 @@ impl SettingsService {
                 if current.await?.is_none() {
                     return Ok(None);
                 }
-                let line = history::line(&*self.store, &grant.stream(), revision).await?;
+                let line = history::line(&*self.store, grant.stream(), revision).await?;
                 PreparedChange::Undo { etag, revision, deltas: line.deltas }
             }
             Change::RollBack { etag, revision } => {
@@ -357,7 +357,7 @@ impl SettingsService {
             }
         };
         let line = match logged.changed {
-            true => Some(history::line(&*self.store, &grant.stream(), logged.revision).await?),
+            true => Some(history::line(&*self.store, grant.stream(), logged.revision).await?),
             false => None,
         };
         let token = Some(self.snapshots.token(logged.revision));
@@ -425,7 +425,7 @@ pub struct Write {
 impl Write {
     fn terms(&self, grant: &Grant) -> Terms {
         Terms {
-            among: Streams::one(&grant.stream()),
+            among: Streams::one(grant.stream()),
             key: grant.actor().key_id.clone(),
             request: self.request.clone().filter(|_| !self.validate_only),
             deadline: self.deadline,

@@ -18,8 +18,8 @@ use crate::{
         access::Grant,
         entry::{Catalog, Revision},
         error::{Cause, Error, Result, Unavailable},
-        id::CompanyId,
         settings::Settings,
+        stream::StreamName,
         token::RevisionToken,
     },
     clock::Clock,
@@ -115,7 +115,7 @@ pub struct Snapshots {
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
     render: Render,
-    cache: Cache<CompanyId, Cached, Weight>,
+    cache: Cache<StreamName, Cached, Weight>,
     wake: Arc<Wake>,
     publishing: Mutex<()>,
     look_ups: Queues,
@@ -204,11 +204,11 @@ impl Snapshots {
         let may_be_served =
             |stamp| self.freshness.is_fresh(stamp) || self.freshness.stale_for(stamp).is_some();
         let held = || {
-            let Cached { snapshot, stamp } = self.cache.get(grant.company())?;
+            let Cached { snapshot, stamp } = self.cache.get(grant.stream().name())?;
             let is_enough = snapshot.is_at_least(grant.at_least()) && may_be_served(stamp);
             is_enough.then_some((snapshot, stamp))
         };
-        let entered = self.look_ups.enter(grant.company().as_str());
+        let entered = self.look_ups.enter(grant.stream().id());
         let served = self.freshness.serve(held, entered, || Ok(()), self.look_up(grant)).await?;
         if served.as_ref().is_some_and(|served| served.stale_for.is_some()) {
             metrics::counter!(telemetry::STALE_ANSWERS).increment(1);
@@ -220,27 +220,27 @@ impl Snapshots {
     /// The settings of the company that this process read last, however old. They are for plans, whose
     /// commit checks the revision.
     pub fn last_known(&self, grant: &Grant) -> Option<Arc<Settings>> {
-        self.cache.peek(grant.company()).map(|cached| cached.snapshot.settings.clone())
+        self.cache.peek(grant.stream().name()).map(|cached| cached.snapshot.settings.clone())
     }
 
     /// Takes the settings after a commit of this process into the cache, unless it has newer ones,
     /// and wakes the listeners.
     pub fn publish(&self, grant: &Grant, settings: Arc<Settings>, stamp: Stamp) {
         self.take(grant, settings, stamp);
-        self.wake.changed(&Notice::Company(grant.company().clone()), Source::ThisProcess);
+        self.wake.changed(&Notice::of(grant.stream()), Source::ThisProcess);
     }
 
     fn take(&self, grant: &Grant, settings: Arc<Settings>, stamp: Stamp) -> Arc<Snapshot> {
         let epoch = self.freshness.epoch();
         let (render, lists) = (self.render, Default::default());
         let snapshot = Arc::new(Snapshot { settings, epoch, render, lists });
-        self.keep(grant.company(), Cached { snapshot: snapshot.clone(), stamp });
+        self.keep(grant.stream().name(), Cached { snapshot: snapshot.clone(), stamp });
         snapshot
     }
 
     /// The stamp for a query or a commit about the company that starts now.
     pub fn stamp(&self, grant: &Grant) -> Stamp {
-        self.freshness.stamp(self.freshness.slot(grant.company()))
+        self.freshness.stamp(self.freshness.slot(grant.stream().name()))
     }
 
     /// The token for a caller that knows this revision.
@@ -249,7 +249,7 @@ impl Snapshots {
     }
 
     fn fresh(&self, grant: &Grant, now: Instant) -> Option<ServedSnapshot> {
-        let cached = self.cache.get(grant.company())?;
+        let cached = self.cache.get(grant.stream().name())?;
         let is_fresh = self.freshness.is_fresh_at(cached.stamp, now);
         let snapshot = cached.snapshot;
         (is_fresh && snapshot.is_at_least(grant.at_least()))
@@ -259,19 +259,19 @@ impl Snapshots {
     async fn look_up(&self, grant: &Grant) -> Result<Option<Arc<Snapshot>>, StoreError> {
         metrics::counter!(telemetry::SNAPSHOT_READS, "from" => "store").increment(1);
         let stamp = self.stamp(grant);
-        if let Some(cached) = self.cache.get(grant.company())
+        if let Some(cached) = self.cache.get(grant.stream().name())
             && cached.snapshot.epoch == self.freshness.epoch()
             && self.store.revision(grant).await? == Some(cached.snapshot.settings.revision)
         {
             let snapshot = cached.snapshot;
-            self.keep(grant.company(), Cached { snapshot: snapshot.clone(), stamp });
+            self.keep(grant.stream().name(), Cached { snapshot: snapshot.clone(), stamp });
             return Ok(Some(snapshot));
         }
         let stamp = self.stamp(grant);
         match self.store.settings(grant).await? {
             Some(settings) => Ok(Some(self.take(grant, Arc::new(settings), stamp))),
             None => {
-                self.cache.remove(grant.company());
+                self.cache.remove(grant.stream().name());
                 Ok(None)
             }
         }
@@ -279,12 +279,12 @@ impl Snapshots {
 
     /// Puts a snapshot into the cache, unless the cache has a newer one: a look-up may end after a
     /// commit that began later.
-    fn keep(&self, company: &CompanyId, cached: Cached) {
+    fn keep(&self, stream: &StreamName, cached: Cached) {
         let _guard = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let life = |snapshot: &Snapshot| (snapshot.epoch, snapshot.settings.revision);
-        let held = self.cache.peek(company).map(|held| life(&held.snapshot));
+        let held = self.cache.peek(stream).map(|held| life(&held.snapshot));
         if held.is_none_or(|held| held <= life(&cached.snapshot)) {
-            self.cache.insert(company.clone(), cached);
+            self.cache.insert(stream.clone(), cached);
         }
         metrics::gauge!(telemetry::SNAPSHOT_BYTES).set(self.cache.weight() as f64);
     }
@@ -293,9 +293,9 @@ impl Snapshots {
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<CompanyId, Cached> for Weight {
+impl Weighter<StreamName, Cached> for Weight {
     /// Bytes, roughly, that an entry and a location take in memory and in the finished lists.
-    fn weight(&self, _: &CompanyId, cached: &Cached) -> u64 {
+    fn weight(&self, _: &StreamName, cached: &Cached) -> u64 {
         /// Four finished lists take most of it, without their rows.
         const COMPANY_BYTES: usize = 13 * 1_024;
         const ROW_BYTES: usize = 768;

@@ -320,7 +320,7 @@ impl VerifyService {
         let is_read = stored.is_some();
         let stored = stored.flatten();
         let until = stored.as_ref().map(|stored| stored.revision);
-        let walked = self.walk(&grant.stream(), until, verified, &mut found).await?;
+        let walked = self.walk(grant.stream(), until, verified, &mut found).await?;
         let Walked { mut replayed, is_whole } = walked;
         match (&stored, &replayed.replay.settings()) {
             // The checks that need no log.

@@ -185,7 +185,7 @@ mod tests {
             revision: Revision(1),
         };
         let company = Company {
-            id: grant.company().clone(),
+            id: grant.company(),
             name: Name::parse("name", &"n".repeat(100)).unwrap(),
             country: Default::default(),
             timezone: Default::default(),
@@ -223,7 +223,7 @@ mod tests {
         let mut written = 0;
         let refused = loop {
             let (grant, plan) = plan(&format!("cmp_{written}"));
-            match store.commit(&[(&grant.stream(), &plan.line)], None).await {
+            match store.commit(&[(grant.stream(), &plan.line)], None).await {
                 Ok(()) => written += 1,
                 Err(error) => break error,
             }
@@ -242,7 +242,7 @@ mod tests {
 
         // Writes work again once there is room.
         limit_pages(&store, 1_000).await;
-        store.commit(&[(&grant.stream(), &plan.line)], None).await.unwrap();
+        store.commit(&[(grant.stream(), &plan.line)], None).await.unwrap();
         assert_eq!(store.settings(&grant).await.unwrap(), Some(plan.after));
     }
 

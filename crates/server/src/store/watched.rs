@@ -218,27 +218,15 @@ impl Companies for Watched {
     }
 
     async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>, StoreError> {
-        self.damages.note(
-            Part::Settings,
-            grant.company().as_str(),
-            self.inner.fold_key(grant).await,
-        )
+        self.damages.note(Part::Settings, grant.stream().id(), self.inner.fold_key(grant).await)
     }
 
     async fn settings(&self, grant: &Grant) -> Result<Option<Settings>, StoreError> {
-        self.damages.note(
-            Part::Settings,
-            grant.company().as_str(),
-            self.inner.settings(grant).await,
-        )
+        self.damages.note(Part::Settings, grant.stream().id(), self.inner.settings(grant).await)
     }
 
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>, StoreError> {
-        self.damages.note(
-            Part::Settings,
-            grant.company().as_str(),
-            self.inner.revision(grant).await,
-        )
+        self.damages.note(Part::Settings, grant.stream().id(), self.inner.revision(grant).await)
     }
 
     async fn deleted_among(
@@ -249,7 +237,7 @@ impl Companies for Watched {
     ) -> Result<Vec<EntryId>, StoreError> {
         self.damages.note(
             Part::Settings,
-            grant.company().as_str(),
+            grant.stream().id(),
             self.inner.deleted_among(grant, catalog, ids).await,
         )
     }

@@ -430,11 +430,11 @@ async fn repeat_in_store(company: &Company) {
     let data = Data::new().await;
     let store = data.open(Access::Write).await;
     for (line, after) in company.log.iter().zip(&company.past) {
-        store.commit(&[(&local.grant(&id).stream(), line)], None).await.unwrap();
+        store.commit(&[(local.grant(&id).stream(), line)], None).await.unwrap();
         let read = store.settings(&local.grant(&id)).await.unwrap();
         assert_eq!(read.as_ref(), Some(after), "{:?}", line.deltas);
     }
-    let lines = store.log(&local.grant(&id).stream(), (Revision(0), 0), u32::MAX).await.unwrap();
+    let lines = store.log(local.grant(&id).stream(), (Revision(0), 0), u32::MAX).await.unwrap();
     assert!(lines.iter().map(|(_, line)| line).eq(&company.log));
 }
 
@@ -442,7 +442,7 @@ async fn repeat_in_store(company: &Company) {
 /// which may be the same.
 async fn look_back_in_store(company: &Company, left: &[(usize, usize)]) {
     let (id, local) = (company_id(), Task::Local);
-    let stream = local.grant(&id).stream();
+    let stream = local.grant(&id).stream().clone();
     let data = Data::new().await;
     let store = data.open(Access::Write).await;
     for line in &company.log {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use customer_settings_server::{
-    catalog::id::CompanyId,
+    catalog::stream::StreamName,
     clock::Clock,
     service::keys::KeyDraft,
     store::{Notice, sqlite},
@@ -162,7 +162,7 @@ async fn a_notice_is_enough_to_look_again() {
     let shows = async || server.get(TAGS).bearer(&secret).send().await.text().contains("Elsewhere");
     load(&server.other_program().await, CHANGE).await;
     assert!(!shows().await);
-    server.store.notify(Notice::Company(CompanyId::parse("id", "cmp_001").unwrap()));
+    server.store.notify(Notice::Stream(StreamName::read("company cmp_001").unwrap()));
     assert!(eventually(shows).await < Duration::from_secs(1));
 }
 

@@ -81,7 +81,7 @@ async fn store_rate(store: &Arc<dyn Store>, writers: &mut [Writer]) -> f64 {
         let store = Arc::clone(store);
         tasks.spawn(async move {
             for plan in &plans {
-                append(&*store, &grant.stream(), &plan.line).await.unwrap();
+                append(&*store, grant.stream(), &plan.line).await.unwrap();
             }
         });
     }
@@ -101,7 +101,7 @@ impl Bare {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir, Access::Write).unwrap());
         let mut writer = Writer::new(&*store, "cmp_bare").await;
         let plans = writer.plans(1);
-        append(&*store, &writer.grant.stream(), &plans[0].line).await.unwrap();
+        append(&*store, writer.grant.stream(), &plans[0].line).await.unwrap();
         drop(store);
         let db = Connection::open(dir.join(DATABASE)).unwrap();
         db.busy_timeout(Duration::from_secs(5)).unwrap();
@@ -240,7 +240,7 @@ async fn reads_per_second() {
             match what {
                 "revision" => drop(store.revision(&grant).await.unwrap()),
                 "request id" => {
-                    drop(store.request(&Streams::one(&grant.stream()), &key, &id).await.unwrap())
+                    drop(store.request(&Streams::one(grant.stream()), &key, &id).await.unwrap())
                 }
                 _ => drop(store.settings(&grant).await.unwrap()),
             }

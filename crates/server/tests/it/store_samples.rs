@@ -32,7 +32,7 @@ pub(crate) fn grant(company: &str) -> Grant {
 
 /// The company's log.
 pub(crate) fn stream(company: &str) -> Stream {
-    grant(company).stream()
+    grant(company).stream().clone()
 }
 
 /// The lines of the company's log, newest first.
@@ -231,7 +231,7 @@ pub(crate) async fn commit(
 ) -> Result<Settings, StoreError> {
     let grant = grant(company);
     let plan = plan(store.settings(&grant).await?.as_ref(), deltas);
-    append(store, &grant.stream(), &plan.line).await?;
+    append(store, grant.stream(), &plan.line).await?;
     Ok(plan.after)
 }
 

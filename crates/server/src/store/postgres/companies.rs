@@ -122,10 +122,10 @@ impl Companies for PostgresStore {
     }
 
     async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>> {
-        let id = grant.company();
+        let id = grant.stream().id();
         let sql =
             "SELECT fold_key_version, fold_key FROM companies, meta WHERE id = $1 AND only_row = 1";
-        let rows = self.pool.query(sql, &[&id.as_str()]).await?;
+        let rows = self.pool.query(sql, &[&id]).await?;
         let read = |row| {
             let version = u32::try_from(value::<i64>(row, "fold_key_version")?).map_err(damaged)?;
             Ok((version, text(row, "fold_key")?))
@@ -135,7 +135,7 @@ impl Companies for PostgresStore {
 
     // All rows as of one moment, in one round trip.
     async fn settings(&self, grant: &Grant) -> Result<Option<Settings>> {
-        let id = grant.company();
+        let id = grant.stream().id();
         let lease = self.pool.lease().await?;
         let [companies, businesses, entries] = self.pool.answered(3, rows_of(&lease, id)).await?;
         lease.give_back();
@@ -156,11 +156,8 @@ impl Companies for PostgresStore {
     }
 
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>> {
-        let id = grant.company();
-        let rows = self
-            .pool
-            .query("SELECT revision FROM companies WHERE id = $1", &[&id.as_str()])
-            .await?;
+        let id = grant.stream().id();
+        let rows = self.pool.query("SELECT revision FROM companies WHERE id = $1", &[&id]).await?;
         rows.first().map(|row| revision(row, "revision")).transpose()
     }
 
@@ -170,10 +167,10 @@ impl Companies for PostgresStore {
         catalog: Catalog,
         ids: &[EntryId],
     ) -> Result<Vec<EntryId>> {
-        let company = grant.company();
+        let company = grant.stream().id();
         let sql = "SELECT id FROM deleted_entries WHERE company_id = $1 AND catalog = $2 AND id = ANY($3)";
         let ids: Vec<&str> = ids.iter().map(EntryId::as_str).collect();
-        let rows = self.pool.query(sql, &[&company.as_str(), &catalog.as_str(), &ids]).await?;
+        let rows = self.pool.query(sql, &[&company, &catalog.as_str(), &ids]).await?;
         rows.iter().map(|row| Ok(EntryId::parse("id", &text(row, "id")?)?)).collect()
     }
 }
@@ -190,7 +187,7 @@ fn covered(coverage: &Coverage, column: &str) -> (String, Option<Vec<String>>) {
 }
 
 /// The company's row, its businesses and its entries.
-async fn rows_of(lease: &Lease, id: &CompanyId) -> Result<[Vec<Row>; 3]> {
+async fn rows_of(lease: &Lease, id: &str) -> Result<[Vec<Row>; 3]> {
     let company_sql =
         format!("SELECT revision, changed_time, {COMPANY} FROM companies WHERE id = $1");
     let businesses_sql =
@@ -200,7 +197,7 @@ async fn rows_of(lease: &Lease, id: &CompanyId) -> Result<[Vec<Row>; 3]> {
     let companies = lease.prepare(&company_sql).await?;
     let businesses = lease.prepare(&businesses_sql).await?;
     let entries = lease.prepare(&entries_sql).await?;
-    let (client, id) = (lease.client()?, id.as_str());
+    let client = lease.client()?;
     // Joined futures are polled in this order, and the driver sends a request when its future is first polled.
     let (begun, companies, businesses, entries, ended) = join5(
         client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),

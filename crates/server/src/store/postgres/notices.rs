@@ -26,10 +26,7 @@ use super::{
     target::{Driver, Target},
 };
 use crate::{
-    catalog::{
-        id::CompanyId,
-        stream::{Stream, StreamKind},
-    },
+    catalog::stream::{Stream, StreamName},
     store::Notice,
 };
 
@@ -38,7 +35,7 @@ const CHANNEL: &str = "customer_settings";
 const BACKLOG: usize = 1_024;
 /// Small, since notices wait in the backlog.
 const LISTENER_QUEUE: usize = 16;
-/// The most companies in separate notices. A write to more companies is [`Notice::Everything`].
+/// The most streams in separate notices. A write to more streams is [`Notice::Everything`].
 const MOST_PENDING: usize = 256;
 /// How long notices are collected after one was sent, so that many writes share a message.
 const TELL_PAUSE: Duration = Duration::from_millis(5);
@@ -64,7 +61,7 @@ struct Shared {
 /// The notices that are not sent yet.
 #[derive(Default)]
 struct Pending {
-    companies: BTreeSet<CompanyId>,
+    streams: BTreeSet<StreamName>,
     keys: bool,
     everything: bool,
 }
@@ -87,36 +84,9 @@ impl Notifier {
         notices
     }
 
-    /// Sends a notice soon that the company changed.
-    fn tell_company(&self, company: &CompanyId) {
-        let mut pending = self.shared.pending();
-        if pending.companies.len() >= MOST_PENDING {
-            pending.everything = true;
-            pending.companies.clear();
-        }
-        if !pending.everything {
-            pending.companies.insert(company.clone());
-        }
-        self.shared.wake.notify_one();
-    }
-
     /// Sends a notice soon that the stream changed.
     pub(super) fn tell(&self, stream: &Stream) {
-        match stream.kind() {
-            StreamKind::KEY => self.tell_keys(),
-            StreamKind::COMPANY => {
-                if let Ok(company) = CompanyId::parse("id", stream.id()) {
-                    self.tell_company(&company);
-                }
-            }
-            // No process caches other kinds.
-            _ => {}
-        }
-    }
-
-    /// Sends a notice soon that a key was made or changed.
-    fn tell_keys(&self) {
-        self.shared.pending().keys = true;
+        self.shared.pending().add(Notice::of(stream));
         self.shared.wake.notify_one();
     }
 }
@@ -139,20 +109,30 @@ impl Shared {
 }
 
 impl Pending {
+    fn add(&mut self, notice: Notice) {
+        match notice {
+            Notice::Stream(stream) if self.streams.len() < MOST_PENDING => {
+                self.streams.insert(stream);
+            }
+            Notice::Keys => self.keys = true,
+            Notice::Stream(_) | Notice::Everything => self.everything = true,
+        }
+    }
+
     fn take(&mut self) -> Vec<String> {
-        let Self { companies, keys, everything } = std::mem::take(self);
+        let Self { streams, keys, everything } = std::mem::take(self);
         if everything {
             return vec![write(&Notice::Everything)];
         }
-        let companies = companies.into_iter().map(Notice::Company);
-        companies.chain(keys.then_some(Notice::Keys)).map(|notice| write(&notice)).collect()
+        let streams = streams.into_iter().map(Notice::Stream);
+        streams.chain(keys.then_some(Notice::Keys)).map(|notice| write(&notice)).collect()
     }
 }
 
 /// The text of a notice.
 fn write(notice: &Notice) -> String {
     match notice {
-        Notice::Company(id) => format!("company {id}"),
+        Notice::Stream(stream) => stream.to_string(),
         Notice::Keys => "keys".to_owned(),
         Notice::Everything => "everything".to_owned(),
     }
@@ -160,11 +140,9 @@ fn write(notice: &Notice) -> String {
 
 /// Parses a notice. A newer program may send texts that this program does not know, and they can be about anything.
 fn read(text: &str) -> Notice {
-    let company =
-        || Some(Notice::Company(CompanyId::parse("id", text.strip_prefix("company ")?).ok()?));
     match text {
         "keys" => Notice::Keys,
-        _ => company().unwrap_or(Notice::Everything),
+        _ => StreamName::read(text).map_or(Notice::Everything, Notice::Stream),
     }
 }
 
@@ -317,14 +295,13 @@ impl Drop for AbortOnDrop {
 mod tests {
     use super::*;
 
-    fn id(id: &str) -> CompanyId {
-        CompanyId::parse("id", id).unwrap()
+    fn of(company: &str) -> Notice {
+        Notice::Stream(StreamName::read(&format!("company {company}")).unwrap())
     }
 
     #[test]
     fn a_notice_is_read_as_it_was_written_and_an_unknown_one_is_about_everything() {
-        let company = Notice::Company(id("keys"));
-        for notice in [company, Notice::Keys, Notice::Everything] {
+        for notice in [of("keys"), Notice::Keys, Notice::Everything] {
             assert_eq!(read(&write(&notice)), notice);
         }
         for unknown in ["", "company", "company not an id", "more words"] {
@@ -338,15 +315,16 @@ mod tests {
         let shared = Arc::new(Shared { pending: Mutex::default(), wake: Notify::new(), heard });
         let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
         let notifier = Notifier { shared, task };
+        let tell = |notice| notifier.shared.pending().add(notice);
         for company in ["cmp_1", "cmp_2", "cmp_1"] {
-            notifier.tell_company(&id(company));
+            tell(of(company));
         }
-        notifier.tell_keys();
-        notifier.tell_keys();
+        tell(Notice::Keys);
+        tell(Notice::Keys);
         assert_eq!(notifier.shared.pending().take(), ["company cmp_1", "company cmp_2", "keys"]);
         assert!(notifier.shared.pending().take().is_empty());
         for number in 0..=MOST_PENDING {
-            notifier.tell_company(&id(&format!("cmp_{number}")));
+            tell(of(&format!("cmp_{number}")));
         }
         assert_eq!(notifier.shared.pending().take(), ["everything"]);
     }

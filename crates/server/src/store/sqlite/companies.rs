@@ -80,17 +80,17 @@ impl Companies for SqliteStore {
     }
 
     async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>> {
-        let company = grant.company().clone();
+        let company = grant.company();
         self.readers.read(move |tx| fold_keys::of_company(tx, &company)).await
     }
 
     async fn settings(&self, grant: &Grant) -> Result<Option<Settings>> {
-        let company = grant.company().clone();
+        let company = grant.company();
         self.readers.read(move |tx| settings(tx, &company)).await
     }
 
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>> {
-        let stream = grant.stream();
+        let stream = grant.stream().clone();
         self.readers.read(move |tx| commit::at(tx, &stream)).await
     }
 
@@ -100,7 +100,7 @@ impl Companies for SqliteStore {
         catalog: Catalog,
         ids: &[EntryId],
     ) -> Result<Vec<EntryId>> {
-        let (company, ids) = (grant.company().clone(), ids.to_vec());
+        let (company, ids) = (grant.company(), ids.to_vec());
         self.readers.read(move |tx| deleted_among(tx, &company, catalog, ids)).await
     }
 }

@@ -96,7 +96,7 @@ async fn more_work_than_connections_waits_and_then_gives_up() {
     let plan = touching(&made);
     let locked = grant("cmp_a");
     let log = locked.stream();
-    let mut writing = std::pin::pin!(append(&store, &log, &plan.line));
+    let mut writing = std::pin::pin!(append(&store, log, &plan.line));
     assert!(writing.as_mut().now_or_never().is_none());
     eventually(async || {
         _ = writing.as_mut().now_or_never();

@@ -8,18 +8,18 @@ async fn writes_of_one_node_are_told_to_the_others() {
     let (one, other) = (open(&url).await, open(&url).await);
     let mut notices = other.notices().await.unwrap();
     assert_eq!(next(&mut notices).await, Notice::Everything);
-    let id = company_id("cmp_a");
+    let told = Notice::of(&stream("cmp_a"));
     make_company(&one, "cmp_a", "A").await;
-    assert_eq!(next(&mut notices).await, Notice::Company(id.clone()));
+    assert_eq!(next(&mut notices).await, told);
     touch(&one, "cmp_a").await;
-    assert_eq!(next(&mut notices).await, Notice::Company(id.clone()));
+    assert_eq!(next(&mut notices).await, told);
     commit_key(&one, &key("key_1", 1)).await.unwrap();
     assert_eq!(next(&mut notices).await, Notice::Keys);
     // A node gets notices of its own writes as well, but none of refused ones.
     let stale = plan(None, vec![made_company(company("cmp_a", "B"))]);
     assert!(append(&other, &stream("cmp_a"), &stale.line).await.is_err());
     touch(&other, "cmp_a").await;
-    assert_eq!(next(&mut notices).await, Notice::Company(id));
+    assert_eq!(next(&mut notices).await, told);
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn everything_may_have_changed_while_nobody_listened() {
     eventually(async || number(&url, cut).await == 1).await;
     assert_eq!(next(&mut notices).await, Notice::Everything);
     make_company(&store, "cmp_a", "A").await;
-    let expected = Notice::Company(company_id("cmp_a"));
+    let expected = Notice::of(&stream("cmp_a"));
     assert_eq!(next(&mut notices).await, expected);
 }
 
@@ -48,7 +48,7 @@ async fn who_listens_too_slowly_hears_of_everything() {
     let sql = "SELECT pg_notify('customer_settings', 'company cmp_' || number)
                FROM generate_series(1, 3000) AS number";
     client.batch_execute(sql).await.unwrap();
-    let last = Notice::Company(company_id("cmp_3000"));
+    let last = Notice::of(&stream("cmp_3000"));
     while next(&mut quick).await != last {}
     let mut heard = Vec::new();
     while heard.last() != Some(&last) {

@@ -90,7 +90,7 @@ async fn write_many(store: &Arc<PostgresStore>, prefix: &str, writers: u32, comm
             for i in 0..commits {
                 let tag = entry(&format!("tag_{i}"), &format!("Tag {i}"), i);
                 let plan = plan(Some(&current), vec![made_entry(Catalog::CustomerTags, tag)]);
-                append(&*store, &grant.stream(), &plan.line).await.unwrap();
+                append(&*store, grant.stream(), &plan.line).await.unwrap();
                 current = plan.after;
             }
         })

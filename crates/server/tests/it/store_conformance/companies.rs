@@ -260,7 +260,7 @@ pub(super) async fn a_plan_for_another_company_is_refused(engine: &dyn Engine) {
         (grant("cmp_c"), plan(None, vec![made_company(company("cmp_d", "D"))])),
     ] {
         assert!(matches!(
-            append(&*store, &grant.stream(), &plan.line).await,
+            append(&*store, grant.stream(), &plan.line).await,
             Err(StoreError::Damaged(_))
         ));
     }
