@@ -220,7 +220,8 @@ pub(super) async fn explained(
             Error::InBatch { index, error: Box::new(error) }
         }
         Error::ChangedSince { revision, fields, .. } => {
-            let since = touching(store, grant, revision, &fields).await.unwrap_or_default();
+            let now = current.revision;
+            let since = touching(store, grant, (revision, now), &fields).await.unwrap_or_default();
             Error::ChangedSince { revision, fields, since }
         }
         error => match expected(change) {
@@ -299,23 +300,27 @@ fn hashed_rows(settings: &Settings, subject: Option<&Subject>) -> usize {
     }
 }
 
-/// The changes after a revision that touched one of the fields, newest first.
+/// The changes after a revision until now that touched one of the fields, newest first. Only the newest
+/// [`MOST_LOOKED_AT`] lines are read.
 async fn touching(
     store: &dyn Store,
     grant: &Grant,
-    revision: Revision,
+    (revision, now): (Revision, Revision),
     fields: &[String],
 ) -> Result<Vec<Past>> {
-    let (mut found, mut below) = (Vec::new(), None);
+    // Revisions have no gaps.
+    let last = Revision(now.0.saturating_sub(MOST_LOOKED_AT.into())).max(revision);
+    let wanted = LineFilter { from: Some(LinePlace::at(last.next())), ..LineFilter::default() };
+    let (mut found, mut below) = (Vec::new(), LinePlace::at(now.next()));
     let among = Streams::one(grant.stream());
     let named: HashSet<&str> = fields.iter().map(String::as_str).collect();
     // The part `customer_tags/tag_1` of `customer_tags/tag_1.name`.
     let of_fields = fields.iter().filter_map(|field| field.rsplit_once('.'));
     let places: HashSet<&str> = of_fields.map(|(place, _)| place).collect();
     loop {
-        let lines = store.log_before(&among, below.as_ref(), None, PAGE).await?;
+        let lines = store.log_before(&among, Some(&below), Some(&wanted), PAGE).await?;
         for line in &lines {
-            if line.revision <= revision || found.len() == MOST_NAMED {
+            if found.len() == MOST_NAMED {
                 return Ok(found);
             }
             let is_in_the_way = |delta: &Delta| {
@@ -331,7 +336,7 @@ async fn touching(
             }
         }
         let Some(last) = lines.last() else { return Ok(found) };
-        below = Some(LinePlace::at(last.revision));
+        below = LinePlace::at(last.revision);
     }
 }
 

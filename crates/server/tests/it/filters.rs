@@ -12,7 +12,7 @@ use customer_settings_server::{
         stream::Stream,
     },
     service::keys::KeyDraft,
-    store::{Log, Store},
+    store::{Companies, Log, Store},
 };
 use proptest::{option, prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 use crate::{
     harness::*,
     store_samples::{
-        actor, company, entry, made_company, made_entry, plan, stream, time_of, touching, with,
+        actor, changed_entry, commit, company, entry, grant, made_company, made_entry, plan,
+        stream, time_of, touching, with,
     },
 };
 
@@ -36,6 +37,7 @@ also_on_postgres! {
     a_company_is_found_among_thousands_in_pages_that_may_be_empty,
     a_wrong_value_of_a_filter_is_refused_by_its_name,
     a_page_token_belongs_to_its_filter,
+    the_changes_in_the_way_of_an_undo_are_looked_for_among_so_many,
 }
 
 /// A list that is read page by page.
@@ -232,6 +234,48 @@ async fn any_filter_of_changes_gives_what_filtering_all_of_them_gives() {
     let known =
         json!({"companyId": "cmp_many", "keyId": "key_rare", "fromTime": from, "untilTime": until});
     assert_eq!(list.all(known, "revision").await, (vec!["5".to_owned()], vec![1]));
+}
+
+#[tokio::test]
+async fn the_changes_in_the_way_of_an_undo_are_looked_for_among_so_many() {
+    let server = Server::of("companies: []").await;
+    let secret = server.any_key().await;
+    let tag = |name: &str| entry("tag_1", name, 1_024);
+    let renamed = |from: &str, to: &str| {
+        let after = tag(to);
+        changed_entry(Catalog::CustomerTags, &tag(from), |entry| *entry = after)
+    };
+    for deltas in [
+        vec![made_company(company("cmp_many", "Many"))],
+        vec![made_entry(Catalog::CustomerTags, tag("One"))],
+        vec![renamed("One", "Two")],
+        vec![renamed("Two", "Three")],
+    ] {
+        commit(&*server.store, "cmp_many", deltas).await.unwrap();
+    }
+    let undo = json!({"companyId": "cmp_many", "revision": "3"});
+    let mut current = server.store.settings(&grant("cmp_many")).await.unwrap().unwrap();
+    // The change in the way is the oldest that is looked at, and then lies before it.
+    for (newest, is_named) in [(3 + LOOKED_AT, true), (4 + LOOKED_AT, false)] {
+        let mut lines = Vec::new();
+        while current.revision.0 < newest {
+            let plan = touching(&current);
+            lines.push(plan.line);
+            current = plan.after;
+        }
+        let stream = stream("cmp_many");
+        let lines: Vec<(&Stream, &Line)> = lines.iter().map(|line| (&stream, line)).collect();
+        for lines in lines.chunks(100) {
+            server.store.commit(lines, None).await.unwrap();
+        }
+        server.settled().await;
+        let before = server.store.lines_read() as u64;
+        let refused = server.grpc_as(&secret, "UndoChange", undo.clone()).await.unwrap_err();
+        assert_eq!(server.store.lines_read() as u64 - before, LOOKED_AT);
+        let refusal = Refusal::of_status(&refused);
+        assert_eq!(refusal.reason, "CHANGED_SINCE");
+        assert_eq!(refusal.message.contains("revision 4 by"), is_named, "{}", refusal.message);
+    }
 }
 
 #[tokio::test]
