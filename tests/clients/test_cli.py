@@ -225,6 +225,31 @@ def test_a_history_has_the_names_of_entries_and_keys(cli):
     assert key in cli("history", "list", "cmp_001", key_file=file).stdout
 
 
+def test_tables_name_the_keys_that_changed_things(cli):
+    """The names of keys stand in tables, where the caller may read the keys."""
+    key = cli.json("key", "list")[0]["id"]
+    reads = [part for scope in ["settings:read", "settings:write", "keys:read"] for part in ["--scope", scope]]
+    made = json.loads(cli("key", "create", "--name", "till", "--company", "cmp_001", *reads, "--output", "json").stdout)
+    till = cli.server.data_dir / "till.key"
+    till.write_text(made["secret"])
+    till.chmod(0o600)
+    cli("entry", "update", *TAGS, "tag_001", "--name", "Gold")
+    cli("entry", "update", *TAGS, "tag_002", "--name", "Silver", key_file=till)
+
+    def authors(**options):
+        rows = cli("entry", "list", *TAGS, **options).stdout.splitlines()[1:]
+        return [re.split(" {2,}", row)[6] for row in rows]
+
+    assert authors() == ["demo", "till"]
+    # A key does not see keys that may do more.
+    assert authors(key_file=till) == [key, "till"]
+    shown = cli("entry", "get", *TAGS, "tag_001").stdout
+    assert re.search(rf"^lastUpdatedBy +demo \({key}\)$", shown, re.MULTILINE), shown
+    shown = cli("key", "get", made["key"]["id"]).stdout
+    assert re.search(rf"^createdByKeyId +demo \({key}\)$", shown, re.MULTILINE), shown
+    assert cli.json("entry", "get", *TAGS, "tag_001")["lastUpdatedBy"] == key
+
+
 def test_a_batch_is_all_or_nothing(cli, tmp_path):
     changes = [
         {"create": {"collection": "customer_tags", "entryId": "tag_batch", "entry": {"name": "Batch"}}},

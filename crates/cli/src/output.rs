@@ -51,6 +51,13 @@ pub(crate) struct Kind {
     pub(crate) none: &'static str,
 }
 
+impl Kind {
+    /// Whether a column shows this field.
+    pub(crate) fn shows(&self, field: &str) -> bool {
+        self.columns.iter().any(|(_, at)| at.strip_prefix('/') == Some(field))
+    }
+}
+
 impl Output {
     /// Prints one thing: a line for each of its fields.
     pub(crate) fn one(self, thing: &Value) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    names::{self, EntryNames, show_changes},
+    names::{self, EntryNames},
     verbs::{Call, Limit, Lines, Read, Show, Write, confirm, tell_dry_run},
 };
 use crate::{
@@ -124,7 +124,7 @@ impl HistoryCommand {
         let mut call = self.call()?;
         // A table shows only the summaries.
         if matches!(self, Self::List(_)) && !call.form.is_json() {
-            return show_changes(call).await;
+            return call.run().await;
         }
         let mut client = call.connect().await?;
         if let Self::List(list) = &self {
@@ -219,7 +219,7 @@ async fn show_change(
     mut change: Value,
     form: Form,
 ) -> Result<(), Failure> {
-    names::name_keys(client, std::slice::from_mut(&mut change)).await;
+    names::name_keys(client, &mut change, None).await;
     let names = names::of_reordered(client, company, &change).await;
     let rows = rows(&change, &names);
     if let Some(about) = change.as_object_mut() {

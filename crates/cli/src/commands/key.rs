@@ -26,7 +26,6 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Data, explain,
-    names::show_changes,
     verbs::{
         CREATE_KEY, Call, Limit, Lines, Out, Read, Show, Write, confirm_if_watched,
         note_unknown_companies,
@@ -294,9 +293,6 @@ impl KeyCommand {
             return import.run().await;
         }
         let call = self.call()?;
-        if matches!(self, Self::History(_)) {
-            return show_changes(call).await;
-        }
         if let Self::Revoke(revoke) = &self
             && !call.is_dry()
         {

@@ -1,48 +1,111 @@
-//! The names of keys and entries, for tables. People know names, and the contract's changes have ids.
+//! The names of keys and entries, for tables. People know names, and the contract's answers have ids.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, slice};
 
 use serde_json::{Value, json};
 
-use super::verbs::Call;
-use crate::{failure::Failure, output::cell, target::Client};
+use crate::{
+    failure::{Exit, Failure},
+    output::{Kind, cell},
+    target::Client,
+};
 
 /// The most keys that are looked up for one table.
 const MOST_KEYS: usize = 50;
+/// The author of a thing: a staff id, a command such as load, or the id of a key that has no staff id.
+const AUTHOR: &str = "lastUpdatedBy";
+/// All fields of things that may have the id of a key.
+const AUTHORS: [&str; 3] = ["createdBy", "createdByKeyId", AUTHOR];
+/// The beginning of the id of every key.
+const KEY: &str = "key_";
 
-/// Shows the changes of a company or of keys. In a table each change has a `key` and a `by` with the key's name.
-pub(super) async fn show_changes(call: Call<'_>) -> Result<(), Failure> {
-    let mut client = call.connect().await?;
-    let mut answer = call.answer(&mut client).await?;
-    if !call.form.is_json()
-        && let Some(changes) = answer["changes"].as_array_mut()
-    {
-        name_keys(&mut client, changes).await;
+/// Names the keys in an answer that becomes a table: a list of this kind, or one thing. A change gets `key` and `by`. A
+/// caller who may not read a key gets its id.
+pub(super) async fn name_keys(client: &mut Client, answer: &mut Value, kind: Option<&Kind>) {
+    let mut keys = Keys { client, names: HashMap::new(), may_ask: true };
+    let things = match kind {
+        Some(kind) => answer[kind.items].as_array_mut().map_or(&mut [][..], Vec::as_mut_slice),
+        None => slice::from_mut(answer),
+    };
+    for thing in things {
+        if thing["keyId"].is_string() {
+            keys.name_change(thing).await;
+        }
+        match kind {
+            Some(kind) if kind.shows(AUTHOR) => keys.name_author(thing).await,
+            Some(_) => {}
+            None => keys.name_authors(thing).await,
+        }
     }
-    call.show(&answer)
 }
 
-/// Adds `key` and `by` to changes. A caller who may not read keys gets the ids.
-pub(super) async fn name_keys(client: &mut Client, changes: &mut [Value]) {
-    let mut names: HashMap<String, String> = HashMap::new();
-    let mut may_ask = true;
-    for change in changes {
-        let id = change["keyId"].as_str().unwrap_or_default().to_owned();
-        let is_new = !id.is_empty() && !names.contains_key(&id) && names.len() < MOST_KEYS;
-        if is_new && may_ask {
-            match client.call("KeyService/GetKey", &json!({"id": id})).await {
-                Ok(key) => _ = names.insert(id.clone(), cell(&key["name"])),
-                Err(_) => may_ask = false,
-            }
+/// Keys that were looked up, with their names.
+struct Keys<'a> {
+    client: &'a mut Client,
+    names: HashMap<String, Option<String>>,
+    may_ask: bool,
+}
+
+impl Keys<'_> {
+    async fn name(&mut self, id: &str) -> Option<String> {
+        if let Some(name) = self.names.get(id) {
+            return name.clone();
         }
-        let name = names.get(&id);
-        // Several keys may have one name, and people look for an id after a theft.
-        change["key"] = json!(name.map_or_else(|| id.clone(), |name| format!("{name} ({id})")));
-        change["by"] = match name.filter(|_| change["staffId"] == json!(id)) {
+        if id.is_empty() || !self.may_ask || self.names.len() >= MOST_KEYS {
+            return None;
+        }
+        let name = match self.client.call("KeyService/GetKey", &json!({"id": id})).await {
+            Ok(key) => Some(cell(&key["name"])),
+            Err(failure) => {
+                self.may_ask = is_about_one(&failure);
+                None
+            }
+        };
+        self.names.insert(id.to_owned(), name.clone());
+        name
+    }
+
+    /// Several keys may have one name, and people look for an id after a theft.
+    async fn name_with_id(&mut self, id: &str) -> Option<String> {
+        self.name(id).await.map(|name| format!("{name} ({id})"))
+    }
+
+    async fn name_change(&mut self, change: &mut Value) {
+        let id = change["keyId"].as_str().unwrap_or_default().to_owned();
+        change["key"] = json!(self.name_with_id(&id).await.unwrap_or_else(|| id.clone()));
+        change["by"] = match self.name(&id).await.filter(|_| change["staffId"] == json!(id)) {
             Some(name) => json!(name),
             None => change["staffId"].clone(),
         };
     }
+
+    /// A list has room for a name alone.
+    async fn name_author(&mut self, thing: &mut Value) {
+        if let Some(id) = key_id(&thing[AUTHOR])
+            && let Some(name) = self.name(&id).await
+        {
+            thing[AUTHOR] = json!(name);
+        }
+    }
+
+    async fn name_authors(&mut self, thing: &mut Value) {
+        for field in AUTHORS {
+            if let Some(id) = key_id(&thing[field])
+                && let Some(name) = self.name_with_id(&id).await
+            {
+                thing[field] = json!(name);
+            }
+        }
+    }
+}
+
+fn key_id(author: &Value) -> Option<String> {
+    author.as_str().filter(|author| author.starts_with(KEY)).map(str::to_owned)
+}
+
+/// Whether another key may be had, although this one may not. A refusal ends with its reason.
+fn is_about_one(failure: &Failure) -> bool {
+    matches!(failure.exit, Exit::NotFound) || failure.message.contains("(KEY_NOT_WITHIN)")
 }
 
 /// The names of entries by catalog and id.

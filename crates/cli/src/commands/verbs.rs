@@ -12,6 +12,7 @@ use customer_settings_server::store::Access;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::names::name_keys;
 use crate::{
     Arguments,
     failure::{Exit, Failure, failure, usage},
@@ -150,6 +151,16 @@ pub(crate) enum Show {
     Done(&'static str),
 }
 
+impl Show {
+    /// The kind of the things, if the answer is a list.
+    fn kind(self) -> Option<&'static Kind> {
+        match self {
+            Self::All(kind) | Self::Pages(kind, _) | Self::Items(kind) => Some(kind),
+            Self::One | Self::Secret | Self::Done(_) => None,
+        }
+    }
+}
+
 /// A method and its request.
 pub(crate) struct Call<'a> {
     pub(crate) method: &'static str,
@@ -263,7 +274,11 @@ impl Call<'_> {
             return self.run_for_secret().await;
         }
         let mut client = self.connect().await?;
-        let answer = self.answer(&mut client).await?;
+        let mut answer = self.answer(&mut client).await?;
+        // Nothing comes between a write and its result.
+        if self.access == Access::Read && !self.form.is_json() {
+            name_keys(&mut client, &mut answer, self.show.kind()).await;
+        }
         let covered = self.covered;
         self.show(&answer)?;
         note_unknown_companies(&mut client, covered).await;
