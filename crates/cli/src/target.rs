@@ -34,6 +34,7 @@ use crate::{
 mod contract;
 mod key;
 mod names;
+mod proxy;
 mod readiness;
 mod refusal;
 mod remote;
@@ -190,11 +191,21 @@ impl Target {
     }
 }
 
-fn warn_of_clear_text(server: &Uri) {
-    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
+/// Whether a server is on this machine, as far as its name says so.
+fn is_this_machine(server: &Uri) -> bool {
+    let host = host(server);
     let address: Option<IpAddr> = host.parse().ok();
-    let is_here = host == "localhost" || address.is_some_and(|address| address.is_loopback());
-    if server.scheme_str() == Some("http") && !is_here {
+    host == "localhost" || address.is_some_and(|address| address.is_loopback())
+}
+
+/// A server's name or address.
+fn host(server: &Uri) -> &str {
+    server.host().unwrap_or_default().trim_matches(['[', ']'])
+}
+
+fn warn_of_clear_text(server: &Uri) {
+    if server.scheme_str() == Some("http") && !is_this_machine(server) {
+        let host = host(server);
         note(format!("note: the key travels to {host} unencrypted; use https:// where you can"));
     }
 }

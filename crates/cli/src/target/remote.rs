@@ -20,7 +20,11 @@ use tonic::{Status, body::Body};
 use tonic_web::{GrpcWebCall, GrpcWebClientService};
 use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 
-use super::{MOST_ANSWER_BYTES, Services, refusal};
+use super::{
+    MOST_ANSWER_BYTES, Services,
+    proxy::{Connector, connector},
+    refusal,
+};
 use crate::failure::{Failure, failure, usage};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +35,7 @@ const USER_AGENT: &str = concat!("customer-settings/", env!("CARGO_PKG_VERSION")
 /// A server. Connections are opened when they are needed.
 #[derive(Clone)]
 pub(super) struct Remote {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: legacy::Client<HttpsConnector<Connector>, Full<Bytes>>,
     timeout: Duration,
 }
 
@@ -54,15 +58,15 @@ impl Remote {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
+        let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(connector(server, tcp)?);
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
-            .build(connector);
+            .build(https);
         Ok(Self { http, timeout })
     }
 
