@@ -17,6 +17,7 @@ pub mod near;
 pub mod network;
 pub mod place;
 pub mod plan;
+pub mod preview;
 pub mod replay;
 mod rows;
 pub mod session;

@@ -296,7 +296,7 @@ fn codes(error: &Error) -> (Code, StatusCode) {
         }
         Error::RequestIdReused { .. } => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
         Error::ChangedSince { .. } => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
-        Error::EtagMismatch { .. } => (Code::Aborted, StatusCode::CONFLICT),
+        Error::EtagMismatch { .. } | Error::PlanChanged(_) => (Code::Aborted, StatusCode::CONFLICT),
         Error::InBatch { error, .. } => codes(error),
         Error::Contended { .. } => (Code::Aborted, StatusCode::CONFLICT),
         Error::TooManyRequests { .. } => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),

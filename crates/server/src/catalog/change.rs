@@ -1,12 +1,16 @@
 //! The changes that callers ask for, and their parts.
 
+use std::collections::BTreeSet;
+
 use super::{
     company::{Address, ShortText},
     delta::Delta,
     entry::{Catalog, Revision, State},
+    error::Violation,
     etag::Etag,
     id::{BusinessId, EntryId, StaffId},
     place::{Country, TimeZone},
+    preview::Digest,
     settings::{Settings, Subject},
     text::{Color, Description, Name},
     time::Timestamp,
@@ -17,7 +21,12 @@ use super::{
 #[expect(missing_docs, reason = "the fields say what they are")]
 pub enum Change {
     /// Makes the company agree with a document. A field or row that the document does not name stays.
-    Load(Box<CompanyDraft>),
+    Load {
+        /// The company as the document has it.
+        document: Box<CompanyDraft>,
+        /// How much of the document counts, and for what.
+        options: LoadOptions,
+    },
     /// One step, or several steps that are made together or not at all.
     Steps {
         /// The settings' etag that the caller knows. The steps have etags of their own.
@@ -45,7 +54,10 @@ pub enum Change {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields say what they are; see Change")]
 pub enum PreparedChange {
-    Load(Box<CompanyDraft>),
+    Load {
+        document: Box<CompanyDraft>,
+        options: LoadOptions,
+    },
     Steps {
         etag: Option<Etag>,
         steps: Vec<Step>,
@@ -168,8 +180,57 @@ pub struct CompanyDraft {
     pub timezone: Option<TimeZone>,
     pub state: Option<State>,
     pub businesses: Vec<BusinessDraft>,
-    /// The entries of each catalog, in the order that they shall have.
-    pub catalogs: [Vec<EntryDraft>; 4],
+    /// The entries of each catalog, in the order that they shall have. `None` is a catalog that the document does not
+    /// state, and an empty list states that there are none.
+    pub catalogs: [Option<Vec<EntryDraft>>; 4],
+}
+
+/// How a document is applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Archives the active entries that a stated catalog does not name.
+    pub prune: bool,
+    /// The most entries of a catalog that pruning may archive whatever its brake says.
+    pub prune_limit: usize,
+    /// The parts of existing entries that stay as they are, whatever the document says.
+    pub ignore: BTreeSet<Ignored>,
+    /// The plan that was shown. Another plan that changes anything is refused.
+    pub expected: Option<Digest>,
+}
+
+/// A part of existing entries that a document may leave alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the fields of entry::Entry")]
+pub enum Ignored {
+    Order,
+    Description,
+    Color,
+    /// Which entry is the default. New entries do not become the default either.
+    IsDefault,
+}
+
+impl Ignored {
+    /// All of them, in the order in which errors name them.
+    pub const ALL: [Self; 4] = [Self::Order, Self::Description, Self::Color, Self::IsDefault];
+
+    /// The part's name in requests.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Description => "description",
+            Self::Color => "color",
+            Self::IsDefault => "is_default",
+        }
+    }
+
+    /// The part of that name.
+    pub fn parse(field: &str, name: &str) -> Result<Self, Violation> {
+        Self::ALL.into_iter().find(|ignored| ignored.as_str() == name).ok_or_else(|| {
+            let known = Self::ALL.map(Self::as_str).join(", ");
+            let description = format!("cannot be ignored; there are {known}");
+            Violation::new(field, "UNKNOWN_FIELD", description)
+        })
+    }
 }
 
 /// A location in a document. A field that is `None` stays as it is.
@@ -211,6 +272,8 @@ pub struct EntryDraft {
     /// Without an id, the active entry of that name is meant, or a new one.
     pub id: Option<EntryId>,
     pub name: Name,
+    /// Former names or ids: where neither the id nor the name is there, an active entry that has one of these is meant.
+    pub was: Vec<Name>,
     pub description: Option<Description>,
     /// `Some(None)` removes the color.
     pub color: Option<Option<Color>>,

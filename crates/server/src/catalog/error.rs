@@ -7,7 +7,8 @@ use std::fmt;
 use super::{
     access::Scope,
     entry::{Catalog, Revision},
-    id::{EntryId, KeyId, StaffId},
+    id::{CompanyId, EntryId, KeyId, StaffId},
+    preview::Counts,
     time::Timestamp,
 };
 
@@ -80,6 +81,8 @@ pub enum Error {
         /// The changes since, newest first, as far as they are known.
         since: Vec<Past>,
     },
+    /// The plan of a document is not the one that was shown, since the company has changed.
+    PlanChanged(Box<PlanChanged>),
     /// The values that an undo would replace were changed again.
     ChangedSince {
         /// The change to undo.
@@ -161,6 +164,7 @@ impl Error {
             Self::IdTaken { .. } => "ID_TAKEN",
             Self::SecretTaken { .. } => "SECRET_TAKEN",
             Self::EtagMismatch { .. } => "ETAG_MISMATCH",
+            Self::PlanChanged(_) => "PLAN_CHANGED",
             Self::ChangedSince { .. } => "CHANGED_SINCE",
             Self::RequestIdReused { .. } => "REQUEST_ID_REUSED",
             Self::InBatch { error, .. } => error.reason(),
@@ -229,11 +233,9 @@ impl fmt::Display for Error {
                 "the name \"{name}\" is taken in {catalog} by the active entry {holder}{FREE_NAME}"
             ),
             Self::IdTaken { kind, id } => write!(f, "the {kind} id {id} is taken{FREE_ID}"),
-            Self::SecretTaken { holder } => {
-                let holder = holder.as_ref().map_or("a key".to_owned(), |id| format!("the key {id}"));
-                write!(f, "the secret belongs to {holder} already{FREE_SECRET}")
-            }
+            Self::SecretTaken { holder } => write_secret_taken(f, holder.as_ref()),
             Self::EtagMismatch { what, was_its, since } => write_mismatch(f, what, *was_its, since),
+            Self::PlanChanged(changed) => changed.fmt(f),
             Self::ChangedSince { revision, fields, since } => {
                 write!(f, "revision {revision} cannot be undone, since {} changed again", few(fields, MOST_NAMED))?;
                 write_past(f, since)?;
@@ -277,6 +279,11 @@ const FREE_SECRET: &str = ": use that key, or give this one another secret, as n
 /// The way out where an id is taken.
 const FREE_ID: &str =
     ": choose another one, as no id is used again, even after the thing was deleted";
+
+fn write_secret_taken(f: &mut fmt::Formatter<'_>, holder: Option<&KeyId>) -> fmt::Result {
+    let holder = holder.map_or("a key".to_owned(), |id| format!("the key {id}"));
+    write!(f, "the secret belongs to {holder} already{FREE_SECRET}")
+}
 
 fn write_missing(f: &mut fmt::Formatter<'_>, scopes: &[Scope]) -> fmt::Result {
     let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
@@ -369,6 +376,35 @@ pub struct Past {
     pub staff_id: StaffId,
     /// The change in one line.
     pub summary: String,
+}
+
+/// A plan that is another one than was shown.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
+pub struct PlanChanged {
+    pub company_id: CompanyId,
+    /// The digest of the plan as it is now.
+    pub digest: String,
+    pub counts: Counts,
+    /// The first steps that differ, in words.
+    pub steps: Vec<String>,
+    /// The changes since the plan was shown, newest first, as far as they are known.
+    pub since: Vec<Past>,
+}
+
+impl fmt::Display for PlanChanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { company_id, counts, steps, since, .. } = self;
+        write!(f, "the plan for company {company_id} is no longer the one that was shown")?;
+        write_past(f, since)?;
+        if !steps.is_empty() {
+            write!(f, "; now different: {}", few(steps, MOST_NAMED))?;
+        }
+        write!(
+            f,
+            "; it would be {counts}, and nothing was written: plan again, look at the plan, then apply it"
+        )
+    }
 }
 
 /// A field that is wrong, and the value that would be right.

@@ -4,13 +4,14 @@
 
 use super::{
     access::Actor,
-    change::PreparedChange,
+    change::{LoadOptions, PreparedChange},
     company::{Business, Company, Contact},
     entry::{Audit, Catalog, Entry, Revision, State},
-    error::{Error, Kind, Result},
+    error::{Error, Kind, PlanChanged, Result},
     etag::Etag,
     id::{BusinessId, CompanyId, EntryId},
     log::{Line, Request},
+    preview::Preview,
     settings::Settings,
     text::Name,
     time::Timestamp,
@@ -23,6 +24,8 @@ mod steps;
 #[cfg(test)]
 mod work;
 
+pub use load::Loaded;
+
 /// A decided change: its line of the log, which is all that a store needs, and the state after it.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -30,6 +33,8 @@ pub struct Plan {
     pub line: Line,
     /// The company after the change.
     pub after: Settings,
+    /// The remarks on the document, if the plan is one of a document.
+    pub loaded: Loaded,
 }
 
 /// The input of a plan from outside.
@@ -56,9 +61,12 @@ pub fn plan(
     let time = Timestamp::after(context.now, current.map(|settings| settings.changed_time));
     let stamp = Stamp { actor: context.actor, time, revision: base.next(), new_id: context.new_id };
     let absent = || Error::NotFound { kind: Kind::Company, id: company.to_string() };
+    let mut loaded = Loaded::default();
     let (draft, subjects) = match change {
-        PreparedChange::Load(document) => {
-            (load::drafted(company, current, document, &stamp)?, vec![])
+        PreparedChange::Load { document, options } => {
+            let (draft, told) = load::drafted(company, current, (document, options), &stamp)?;
+            loaded = told;
+            (draft, vec![])
         }
         PreparedChange::Steps { etag, steps, is_batch } => {
             expect_settings(etag.as_ref(), current)?;
@@ -82,7 +90,26 @@ pub fn plan(
         subjects: Some(subjects),
         deltas,
     };
-    Ok(Plan { line, after })
+    let plan = Plan { line, after, loaded };
+    if let PreparedChange::Load { options, .. } = change {
+        expect_plan(current, &plan, options)?;
+    }
+    Ok(plan)
+}
+
+/// Refuses a plan that is not the one that was shown. A plan without steps leads where that one led.
+fn expect_plan(current: Option<&Settings>, plan: &Plan, options: &LoadOptions) -> Result<()> {
+    let Some(expected) = options.expected.filter(|_| !plan.line.deltas.is_empty()) else {
+        return Ok(());
+    };
+    let shown = Preview::of(current, plan, options);
+    if shown.digest == expected {
+        return Ok(());
+    }
+    let (digest, counts) = (shown.digest.to_string(), shown.counts);
+    let company_id = plan.after.company.id.clone();
+    let changed = PlanChanged { company_id, digest, counts, steps: vec![], since: vec![] };
+    Err(Error::PlanChanged(Box::new(changed)))
 }
 
 /// Returns the company, if its etag as a whole is the one that the caller knows.

@@ -29,6 +29,10 @@ const MOST_PROBLEMS: usize = 100;
 /// The most items of a list, and their name.
 const LOCATIONS: (usize, &str) = (MAX_BUSINESSES, "locations");
 const ENTRIES: (usize, &str) = (MAX_ENTRIES, "entries");
+/// The most former names of an entry.
+pub const MAX_FORMER_NAMES: usize = 20;
+/// The one version of the document that there is.
+const VERSION: &str = "1";
 
 /// A company of a document, with the problems of its values.
 pub struct DocumentCompany {
@@ -128,6 +132,12 @@ pub fn parse(text: &str) -> Result<impl Iterator<Item = DocumentCompany> + use<>
     let mut reader = Reader::default();
     let mut fields = Fields::new("", keys);
     let companies = reader.take(&mut fields, "companies");
+    reader.text(&mut fields, "version", |field, version| match version {
+        VERSION => Ok(()),
+        _ => {
+            Err(Violation::new(field, "UNKNOWN_VERSION", "must be 1: this program reads no other"))
+        }
+    });
     reader.finish(fields);
     if !reader.problems.is_empty() {
         let problems = reader.problems.told();
@@ -170,7 +180,9 @@ fn company(node: &Node) -> DocumentCompany {
         country: reader.text(&mut row, "country", Country::parse),
         timezone: reader.text(&mut row, "timezone", TimeZone::parse),
         state: reader.text(&mut row, "state", parse_state),
-        businesses: reader.list(&mut row, "businesses", LOCATIONS, Reader::business),
+        businesses: reader
+            .list(&mut row, "businesses", LOCATIONS, Reader::business)
+            .unwrap_or_default(),
         catalogs: Catalog::ALL
             .map(|catalog| reader.list(&mut row, catalog.as_str(), ENTRIES, Reader::entry)),
     };
@@ -315,13 +327,21 @@ impl Reader {
         parse: impl Fn(&str, &str) -> Result<T, Violation>,
     ) -> Option<T> {
         let node = self.take(row, name)?;
-        let path = row.path(name);
+        self.parsed(node, &row.path(name), parse)
+    }
+
+    fn parsed<T>(
+        &mut self,
+        node: &Node,
+        path: &str,
+        parse: impl Fn(&str, &str) -> Result<T, Violation>,
+    ) -> Option<T> {
         let Value::Text(text) = &*node.value else {
             let problem = format!("must be text, and is {}", node.value.shown());
-            self.refuse(node.line, &path, "WRONG_SHAPE", problem);
+            self.refuse(node.line, path, "WRONG_SHAPE", problem);
             return None;
         };
-        parse(&path, text)
+        parse(path, text)
             .map_err(|mut violation| {
                 let shown = quoted(text);
                 if !violation.description.contains(&shown) {
@@ -340,6 +360,27 @@ impl Reader {
         name
     }
 
+    /// Reads one name, or a list of names.
+    fn names(&mut self, row: &mut Fields<'_>, name: &'static str) -> Vec<Name> {
+        let Some(node) = self.take(row, name) else { return Vec::new() };
+        let path = row.path(name);
+        let Value::List(items) = &*node.value else {
+            return self.parsed(node, &path, Name::parse).into_iter().collect();
+        };
+        if items.len() > MAX_FORMER_NAMES {
+            let problem =
+                format!("has {} names; at most {MAX_FORMER_NAMES} are allowed", items.len());
+            self.refuse(node.line, &path, "TOO_MANY", problem);
+            return Vec::new();
+        }
+        let read = |(index, item): (usize, &Node)| {
+            let path = format!("{path}[{index}]");
+            self.lines.add(&path, item.line);
+            self.parsed(item, &path, Name::parse)
+        };
+        items.iter().enumerate().filter_map(read).collect()
+    }
+
     fn truth(&mut self, row: &mut Fields<'_>, name: &'static str) -> Option<bool> {
         self.text(row, name, |field, value| match value.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" => Ok(true),
@@ -355,27 +396,27 @@ impl Reader {
         })
     }
 
-    /// Reads the items of a list. If there are more than the company may have, none is read.
+    /// Reads the items of a list, if it is there. If there are more than the company may have, none is read.
     fn list<Draft>(
         &mut self,
         row: &mut Fields<'_>,
         name: &'static str,
         (most, what): (usize, &str),
         read: impl Fn(&mut Self, &mut Fields<'_>, Item) -> Option<Draft>,
-    ) -> Vec<Draft> {
-        let Some(node) = self.take(row, name) else { return Vec::new() };
+    ) -> Option<Vec<Draft>> {
+        let node = self.take(row, name)?;
         let path = row.path(name);
         let Value::List(items) = &*node.value else {
             let shown = node.value.shown();
             let problem =
                 format!("must be a list, each item behind a dash (- name: …), and is {shown}");
             self.refuse(node.line, &path, "WRONG_SHAPE", problem);
-            return Vec::new();
+            return None;
         };
         if items.len() > most {
             let problem = format!("has {} {what}; at most {most} are allowed", items.len());
             self.refuse(node.line, &path, "TOO_MANY", problem);
-            return Vec::new();
+            return None;
         }
         let mut drafts = Vec::new();
         for (index, item) in items.iter().enumerate() {
@@ -385,7 +426,7 @@ impl Reader {
             drafts.extend(read(self, &mut fields, Item { index, line: item.line }));
             self.finish(fields);
         }
-        drafts
+        Some(drafts)
     }
 
     fn entry(&mut self, row: &mut Fields<'_>, item: Item) -> Option<EntryDraft> {
@@ -400,6 +441,7 @@ impl Reader {
         let draft = EntryDraft {
             index: item.index,
             id,
+            was: self.names(row, "was"),
             description: self.text(row, "description", Description::parse),
             color: self.text(row, "color", color),
             is_default: self.truth(row, "is_default"),

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     catalog::{
         access::{Caller, Coverage, Grant},
-        change::{Change, CompanyDraft, PreparedChange, Step},
+        change::{Change, CompanyDraft, LoadOptions, PreparedChange, Step},
         delta::Delta,
         entry::{Catalog, Revision},
         error::{Cause, Error, Kind, Result},
@@ -154,7 +154,7 @@ impl SettingsService {
         validate_only: bool,
         deadline: Instant,
     ) -> Result<Changed> {
-        let change = Change::Load(Box::new(draft));
+        let change = Change::Load { document: Box::new(draft), options: LoadOptions::default() };
         let write = Write { change, request: None, validate_only, deadline };
         let absent = || Error::Internal(Cause::new("a load found no company and made none"));
         let written = self.commit(grant.clone(), write).await?.ok_or_else(absent)?;
@@ -287,7 +287,7 @@ impl SettingsService {
     async fn prepared(&self, grant: &Grant, change: &Change) -> Result<Option<PreparedChange>> {
         let current = self.writing.read(self.store.settings(grant));
         Ok(Some(match change.clone() {
-            Change::Load(draft) => PreparedChange::Load(draft),
+            Change::Load { document, options } => PreparedChange::Load { document, options },
             Change::Steps { etag, steps, is_batch } => {
                 PreparedChange::Steps { etag, steps, is_batch }
             }
@@ -440,13 +440,13 @@ impl Write {
         };
         match &self.change {
             Change::Steps { steps, .. } => steps.iter().map(weight).sum::<usize>() > MOST_AT_ONCE,
-            Change::Load(_) | Change::Undo { .. } | Change::RollBack { .. } => true,
+            Change::Load { .. } | Change::Undo { .. } | Change::RollBack { .. } => true,
         }
     }
 
     fn makes_company(&self) -> bool {
         match &self.change {
-            Change::Load(_) => true,
+            Change::Load { .. } => true,
             Change::Steps { steps, .. } => matches!(steps[..], [Step::CreateCompany { .. }, ..]),
             Change::Undo { .. } | Change::RollBack { .. } => false,
         }
@@ -470,7 +470,7 @@ pub struct Written {
 
 impl Written {
     fn of(plan: Plan, token: Option<RevisionToken>) -> Self {
-        let Plan { line, after } = plan;
+        let Plan { line, after, .. } = plan;
         let (settings, subjects) = (Arc::new(after), line.subjects.clone().unwrap_or_default());
         let line = Some(line).filter(|line| !line.is_empty());
         Self { settings, subjects, line, repeated: false, token }

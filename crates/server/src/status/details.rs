@@ -57,6 +57,13 @@ pub(super) fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
             pairs.push(("what", what.clone()));
             pairs
         }
+        Error::PlanChanged(changed) => {
+            let mut pairs = past(&changed.since);
+            pairs.push(("company_id", changed.company_id.to_string()));
+            pairs.push(("digest", changed.digest.clone()));
+            pairs.push(("counts", changed.counts.to_string()));
+            pairs
+        }
         Error::ChangedSince { fields, since, .. } => {
             let mut pairs = past(since);
             pairs.push(("fields", fields[..fields.len().min(MOST_NAMED)].join(",")));

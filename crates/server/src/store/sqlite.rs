@@ -204,7 +204,7 @@ mod tests {
             subjects: Some(vec![]),
             deltas,
         };
-        (grant, Plan { line, after })
+        (grant, Plan { line, after, loaded: Default::default() })
     }
 
     /// The limit belongs to the writer's connection, so this test stands here.

@@ -95,8 +95,11 @@ fn what_cannot_be_read_says_where_and_what_belongs_there() {
         ("company: []\n", &["line 1: company is unknown; did you mean companies?"]),
         ("<<: {}\ncompanies: []\n", &["line 1: << is a merge key, which is not supported"]),
         (
-            "version: 1\nothers: 2\n",
-            &["line 1: version is unknown; there are companies", "line 2: others"],
+            "version: 2\nothers: 2\n",
+            &[
+                "line 1: version must be 1",
+                "line 2: others is unknown; there are companies, version",
+            ],
         ),
         ("companies:\n", &["line 1: companies is empty"]),
         ("companies: &a [*a]\n", &["line 1", "a part of"]),
@@ -296,8 +299,8 @@ fn companies_and_entries_are_made_when_they_are_asked_for() {
     let others = "- {id: b, customer_tags: *tags}\n".repeat(5_000);
     let text = format!("companies:\n- id: a\n  customer_tags: &tags [{tags}]\n{others}");
     let mut companies = document::parse(&text).unwrap();
-    assert_eq!(companies.next().unwrap().draft.catalogs[0].len(), 1_000);
-    assert_eq!(companies.next().unwrap().draft.catalogs[0].len(), 1_000);
+    assert_eq!(companies.next().unwrap().draft.catalogs[0].as_ref().unwrap().len(), 1_000);
+    assert_eq!(companies.next().unwrap().draft.catalogs[0].as_ref().unwrap().len(), 1_000);
     // If there are too many, none of them is read.
     let tags = "{name: \" \"}, ".repeat(1_001);
     let found = told(&format!("companies:\n- id: a\n  customer_tags: [{tags}]\n"));
@@ -351,7 +354,7 @@ fn numbers_and_words_of_yaml_are_names_as_they_are_written() {
     let draft = &companies[0].draft;
     assert_eq!(companies[0].id.as_ref().unwrap().as_str(), "0123");
     assert_eq!(draft.name.as_ref().unwrap().as_str(), "No");
-    let names: Vec<_> = draft.catalogs[0].iter().map(|tag| tag.name.as_str()).collect();
+    let names: Vec<_> = draft.catalogs[0].iter().flatten().map(|tag| tag.name.as_str()).collect();
     assert_eq!(names, ["007", "1e3", "true", "~x"]);
 }
 
@@ -523,6 +526,7 @@ mod round_trip {
                         id: EntryId::parse("id", &format!("e{i}")).ok(),
                         // The number makes the names different.
                         name: Name::parse("name", &format!("{name}{i}")).ok()?,
+                        was: vec![],
                         description: description
                             .and_then(|text| Description::parse("description", &text).ok()),
                         color: Some(color.and_then(|color| Color::parse("color", &color).ok())),
@@ -554,6 +558,7 @@ mod round_trip {
                 },
             };
             let name = Some(Name::parse("name", &name).ok()?);
+            let catalogs = catalogs.map(Some);
             Some(CompanyDraft { name, catalogs, businesses: vec![business], ..Default::default() })
         })
     }
@@ -568,7 +573,9 @@ mod round_trip {
             new_id: &new_id,
         };
         let id = CompanyId::parse("id", "c").unwrap();
-        plan(&id, None, &PreparedChange::Load(Box::new(draft)), &context).unwrap().after
+        let change =
+            PreparedChange::Load { document: Box::new(draft), options: Default::default() };
+        plan(&id, None, &change, &context).unwrap().after
     }
 
     proptest! {

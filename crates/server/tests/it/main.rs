@@ -36,6 +36,7 @@ mod places;
 mod plan;
 mod postgres;
 mod postgres_server;
+mod previews;
 mod resets;
 mod room;
 mod sqlite;

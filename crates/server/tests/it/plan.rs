@@ -5,7 +5,7 @@ use std::cell::Cell;
 use customer_settings_server::{
     catalog::{
         access::Task,
-        change::PreparedChange,
+        change::{CompanyDraft, LoadOptions, PreparedChange},
         entry::{Catalog, Revision, State},
         error::{Error, Violation},
         id::CompanyId,
@@ -16,30 +16,51 @@ use customer_settings_server::{
     service::document,
 };
 
-struct Company {
-    settings: Option<Settings>,
+/// A company, and the documents that it is loaded from.
+pub(crate) struct Company {
+    pub(crate) settings: Option<Settings>,
     next_id: Cell<u32>,
 }
 
 impl Company {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { settings: None, next_id: Cell::new(1) }
     }
 
     /// A company that exists, with these catalogs.
-    fn with(catalogs: &str) -> Self {
+    pub(crate) fn with(catalogs: &str) -> Self {
         let mut company = Self::new();
         company.load(&format!("name: Paws, {catalogs}")).unwrap();
         company
     }
 
     /// Plans and applies `{id: c, …}`; `None` if there was nothing to do.
-    fn load(&mut self, rest: &str) -> Result<Option<Plan>, Vec<Violation>> {
+    pub(crate) fn load(&mut self, rest: &str) -> Result<Option<Plan>, Vec<Violation>> {
+        match self.plan(rest, &LoadOptions::default()) {
+            Ok(plan) if plan.line.deltas.is_empty() => Ok(None),
+            Ok(plan) => {
+                self.settings = Some(plan.after.clone());
+                Ok(Some(plan))
+            }
+            Err(Error::Invalid(violations)) => Err(violations),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// Plans `{id: c, …}`.
+    pub(crate) fn plan(&self, rest: &str, options: &LoadOptions) -> Result<Plan, Error> {
         let text = format!("companies: [{{id: c, {rest}}}]");
         let mut companies = document::parse(&text).unwrap();
         let company = companies.next().unwrap();
         assert!(company.problems.is_empty(), "{:?}", company.problems);
-        let draft = company.draft;
+        self.plan_draft(company.draft, options)
+    }
+
+    pub(crate) fn plan_draft(
+        &self,
+        draft: CompanyDraft,
+        options: &LoadOptions,
+    ) -> Result<Plan, Error> {
         let new_id = |prefix: &str| {
             self.next_id.set(self.next_id.get() + 1);
             format!("{prefix}_new{}", self.next_id.get())
@@ -52,21 +73,12 @@ impl Company {
             new_id: &new_id,
         };
         let id = CompanyId::parse("id", "c").unwrap();
-        let planned =
-            plan(&id, self.settings.as_ref(), &PreparedChange::Load(Box::new(draft)), &context);
-        match planned {
-            Ok(plan) if plan.line.deltas.is_empty() => Ok(None),
-            Ok(plan) => {
-                self.settings = Some(plan.after.clone());
-                Ok(Some(plan))
-            }
-            Err(Error::Invalid(violations)) => Err(violations),
-            Err(other) => panic!("{other}"),
-        }
+        let change = PreparedChange::Load { document: Box::new(draft), options: options.clone() };
+        plan(&id, self.settings.as_ref(), &change, &context)
     }
 
     /// The ids of the active entries in order. The default is marked.
-    fn active(&self, catalog: Catalog) -> String {
+    pub(crate) fn active(&self, catalog: Catalog) -> String {
         let settings = self.settings.as_ref().unwrap();
         let mark = |default| if default { "*" } else { "" };
         let ids = settings.active(catalog).map(|e| format!("{}{}", e.id, mark(e.is_default)));
@@ -74,7 +86,7 @@ impl Company {
     }
 }
 
-fn reasons(violations: Vec<Violation>) -> Vec<(String, &'static str)> {
+pub(crate) fn reasons(violations: Vec<Violation>) -> Vec<(String, &'static str)> {
     violations.into_iter().map(|violation| (violation.field, violation.reason)).collect()
 }
 

@@ -5,10 +5,11 @@ use customer_settings_server::{
         access::Scope,
         entry::{Catalog, Revision},
         error::{
-            Beyond, Cause, CredentialMistake, Error, Kind, Limit, Past, Sharer, Unavailable,
-            Violation,
+            Beyond, Cause, CredentialMistake, Error, Kind, Limit, Past, PlanChanged, Sharer,
+            Unavailable, Violation,
         },
         id::{CompanyId, EntryId, KeyId, StaffId},
+        preview::Counts,
         time::Timestamp,
     },
     status::{self, HostProblem, Protocol, RequestError},
@@ -63,6 +64,13 @@ fn every_error() -> Vec<Error> {
             was_its: true,
             since: past(),
         },
+        Error::PlanChanged(Box::new(PlanChanged {
+            company_id: company(),
+            digest: "0f".repeat(32),
+            counts: Counts { created: 1, renamed: 2, ..Default::default() },
+            steps: vec!["rename customer_tags/tag_001 \"VIP\" (name)".to_owned()],
+            since: past(),
+        })),
         Error::ChangedSince {
             revision: Revision(7),
             fields: vec!["customer_tags/tag_001.name".to_owned()],
@@ -105,6 +113,7 @@ fn every_error() -> Vec<Error> {
             | Error::IdTaken { .. }
             | Error::SecretTaken { .. }
             | Error::EtagMismatch { .. }
+            | Error::PlanChanged(_)
             | Error::ChangedSince { .. }
             | Error::RequestIdReused { .. }
             | Error::InBatch { .. }
@@ -164,6 +173,13 @@ fn largest_errors(text: &str) -> Vec<Error> {
             fields: vec![long(); 5],
             since: vec![past(name()); 1_000],
         },
+        Error::PlanChanged(Box::new(PlanChanged {
+            company_id: company.clone(),
+            digest: "0f".repeat(32),
+            counts: Counts { created: usize::MAX, ..Default::default() },
+            steps: vec![long(); 100],
+            since: vec![past(name()); 1_000],
+        })),
         Error::Contended {
             kind: Kind::Company,
             id: company.to_string(),

@@ -209,7 +209,7 @@ pub(crate) fn plan(current: Option<&Settings>, deltas: Vec<Delta>) -> Plan {
         subjects: Some(vec![]),
         deltas,
     };
-    Plan { line, after }
+    Plan { line, after, loaded: Default::default() }
 }
 
 /// The plan with a changed line.

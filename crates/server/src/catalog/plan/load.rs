@@ -1,6 +1,6 @@
 //! Planning a load, which makes a company agree with a document.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{
     Stamp,
@@ -8,22 +8,29 @@ use super::{
     steps::{set, set_contact},
 };
 use crate::catalog::{
-    change::{BusinessDraft, CompanyDraft, EntryDraft},
+    change::{BusinessDraft, CompanyDraft, EntryDraft, Ignored, LoadOptions},
     company::{Business, MAX_BUSINESSES},
     entry::{Audit, Catalog, Entry, MAX_ENTRIES, State},
     error::{Error, Result, Violation},
     id::{BusinessId, CompanyId, EntryId},
-    settings::Settings,
+    settings::{Settings, Subject},
     text::Name,
 };
 
-/// The company as the document wants it, or all errors of the document.
+/// Pruning may archive so many entries of a catalog, whatever part of it they are, up to a third.
+const PRUNED_AT_ONCE: usize = 10;
+/// Pruning may archive one entry of so many, if that is more.
+const PRUNED_ONE_OF: usize = 10;
+/// Pruning may never archive more than one entry of so many.
+const PRUNED_NEVER_MORE_THAN_ONE_OF: usize = 3;
+
+/// The company as the document wants it, with what is to be told about it, or all errors of the document.
 pub(super) fn drafted<'a>(
     company: &CompanyId,
     current: Option<&'a Settings>,
-    document: &'a CompanyDraft,
+    (document, options): (&'a CompanyDraft, &'a LoadOptions),
     stamp: &Stamp<'_>,
-) -> Result<Draft<'a>> {
+) -> Result<(Draft<'a>, Loaded)> {
     let mut violations = Vec::new();
     let draft = match current {
         Some(current) => Draft::of(current),
@@ -38,7 +45,7 @@ pub(super) fn drafted<'a>(
             Draft::new(stamp.new_company(company, name), stamp)
         }
     };
-    let mut loading = Loading { draft, stamp, violations };
+    let mut loading = Loading { draft, stamp, options, loaded: Loaded::default(), violations };
     let made = &mut loading.draft.company;
     set(&mut made.name, document.name.as_ref());
     set(&mut made.country, document.country.as_ref());
@@ -48,15 +55,30 @@ pub(super) fn drafted<'a>(
     loading.businesses(businesses, &document.businesses)?;
     for catalog in Catalog::ALL {
         let entries = current.map_or(&[][..], |settings| settings.entries(catalog));
-        loading.entries(catalog, entries, &document.catalogs[catalog.index()]);
+        if let Some(drafts) = &document.catalogs[catalog.index()] {
+            loading.entries(catalog, entries, drafts);
+        }
     }
-    let Loading { draft, violations, .. } = loading;
-    if violations.is_empty() { Ok(draft) } else { Err(Error::Invalid(violations)) }
+    let Loading { draft, loaded, violations, .. } = loading;
+    if violations.is_empty() { Ok((draft, loaded)) } else { Err(Error::Invalid(violations)) }
+}
+
+/// The remarks of a plan on its document, beside the changes.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The places, in the document's lists, of the locations and entries that are made.
+    pub made: BTreeMap<Subject, usize>,
+    /// The entries that are archived because the document does not name them.
+    pub pruned: BTreeSet<(Catalog, EntryId)>,
+    /// Remarks on parts of the document that change nothing, in the form of violations.
+    pub warnings: Vec<Violation>,
 }
 
 struct Loading<'a, 'b> {
     draft: Draft<'a>,
     stamp: &'b Stamp<'b>,
+    options: &'a LoadOptions,
+    loaded: Loaded,
     violations: Vec<Violation>,
 }
 
@@ -100,7 +122,10 @@ impl<'a> Loading<'a, '_> {
             }
             set(&mut after.state, draft.state.as_ref());
             match before {
-                None => self.draft.businesses.push(after),
+                None => {
+                    self.loaded.made.insert(Subject::Business(after.id.clone()), draft.index);
+                    self.draft.businesses.push(after);
+                }
                 Some(before) if *before == after => {}
                 Some(before) => *self.draft.business(&before.id)? = after,
             }
@@ -114,17 +139,28 @@ impl<'a> Loading<'a, '_> {
 
     /// Loads a catalog, or takes note of everything that is wrong with it.
     fn entries(&mut self, catalog: Catalog, current: &[Entry], drafts: &'a [EntryDraft]) {
-        if drafts.is_empty() {
+        if drafts.is_empty() && !self.options.prune {
             return;
         }
         if drafts.len() > MAX_ENTRIES {
             return self.refuse_count(catalog.as_str(), drafts.len(), "entries", MAX_ENTRIES);
         }
         let mut wanted = self.resolve(catalog, current, drafts);
+        if self.options.prune {
+            self.prune(catalog, &mut wanted[drafts.len()..]);
+        }
         if wanted.len() > MAX_ENTRIES {
             self.refuse_count(catalog.as_str(), wanted.len(), "entries", MAX_ENTRIES);
         }
-        self.violations.extend(settle_default(catalog, &mut wanted, drafts));
+        let takes_default = !self.ignores(Ignored::IsDefault);
+        self.violations.extend(settle_default(catalog, &mut wanted, drafts, takes_default));
+        if self.ignores(Ignored::Order) {
+            let places: HashMap<&EntryId, usize> =
+                current.iter().enumerate().map(|(place, entry)| (&entry.id, place)).collect();
+            // The sort is stable, so new entries keep the order of the document.
+            let place = |entry: &Entry| places.get(&entry.id).copied().unwrap_or(usize::MAX);
+            wanted.sort_by_key(place);
+        }
         assign_ranks(&mut wanted, current);
         self.draft.replace_entries(catalog, wanted);
         let at = |index: usize| format!("{catalog}[{}]", drafts[index].index);
@@ -136,6 +172,30 @@ impl<'a> Loading<'a, '_> {
             };
             let field = step.map_or_else(|| catalog.to_string(), |index| at(index) + ".name");
             self.refuse(&field, "NAME_TAKEN", format!("\"{name}\" is taken by {holder}"));
+        }
+    }
+
+    fn ignores(&self, part: Ignored) -> bool {
+        self.options.ignore.contains(&part)
+    }
+
+    /// Archives the entries that the document does not name, if they are not too many.
+    fn prune(&mut self, catalog: Catalog, unnamed: &mut [Entry]) {
+        let active = self.draft.tally(catalog).active;
+        let mut pruned = 0;
+        for entry in unnamed.iter_mut().filter(|entry| entry.is_active()) {
+            entry.state = State::Archived;
+            self.loaded.pruned.insert((catalog, entry.id.clone()));
+            pruned += 1;
+        }
+        let is_large = pruned > PRUNED_AT_ONCE && pruned * PRUNED_ONE_OF > active;
+        let is_too_many = is_large || pruned * PRUNED_NEVER_MORE_THAN_ONE_OF > active;
+        if is_too_many && pruned > self.options.prune_limit {
+            let description = format!(
+                "would lose {pruned} of its {active} active entries, which the document does not name: add them to \
+                 the document, or allow as many with a prune limit of {pruned}"
+            );
+            self.refuse(catalog.as_str(), "PRUNE_LIMIT", description);
         }
     }
 
@@ -152,13 +212,14 @@ impl<'a> Loading<'a, '_> {
         current: &[Entry],
         drafts: &'a [EntryDraft],
     ) -> Vec<Entry> {
-        let held = Held::of(current);
+        let (held, claims) = (Held::of(current), Claims::of(drafts));
         let mut named: HashSet<EntryId> = HashSet::new();
         let mut entries = Vec::with_capacity(drafts.len() + current.len());
         for (index, draft) in drafts.iter().enumerate() {
             let at = format!("{catalog}[{}]", draft.index);
+            let found = self.found(catalog, (&held, &claims), (index, draft));
             let made = || self.stamp.new_entry(catalog, draft.id.as_ref(), draft.name.clone());
-            let mut entry = held.find(draft).cloned().unwrap_or_else(made);
+            let mut entry = found.cloned().unwrap_or_else(made);
             if !named.insert(entry.id.clone()) {
                 let description = format!("names the entry {} again", entry.id);
                 self.refuse(&at, "DUPLICATE", description);
@@ -167,11 +228,19 @@ impl<'a> Loading<'a, '_> {
                 let description = "must not be true: only life_cycles have a default";
                 self.refuse(&format!("{at}.is_default"), "NO_DEFAULT", description);
             }
+            let takes = |part| found.is_none() || !self.ignores(part);
             entry.name = draft.name.clone();
-            set(&mut entry.description, draft.description.as_ref());
-            set(&mut entry.color, draft.color.as_ref());
+            if takes(Ignored::Description) {
+                set(&mut entry.description, draft.description.as_ref());
+            }
+            if takes(Ignored::Color) {
+                set(&mut entry.color, draft.color.as_ref());
+            }
             set(&mut entry.state, draft.state.as_ref());
-            set(&mut entry.is_default, draft.is_default.as_ref());
+            if found.is_none() {
+                let subject = Subject::Entry(catalog, entry.id.clone());
+                self.loaded.made.insert(subject, draft.index);
+            }
             self.draft.note_name(catalog, &entry.id, index);
             if has_audit(draft) {
                 self.draft.documented.insert((catalog, entry.id.clone()), draft);
@@ -181,72 +250,163 @@ impl<'a> Loading<'a, '_> {
         entries.extend(current.iter().filter(|entry| !named.contains(&entry.id)).cloned());
         entries
     }
+
+    /// The entry that a draft means: the one with its id, else the active one with its name, else the active one that
+    /// has one of its former names. An entry that has a former name beside the one that was found is no guess: people
+    /// would lose one of the two.
+    fn found<'c>(
+        &mut self,
+        catalog: Catalog,
+        (held, claims): (&Held<'c>, &Claims<'_>),
+        (index, draft): (usize, &EntryDraft),
+    ) -> Option<&'c Entry> {
+        let at = format!("{catalog}[{}]", draft.index);
+        let mut found = held.find(draft, claims);
+        let mut is_used = false;
+        for former in &draft.was {
+            if let Some(other) = claims.other(former, index) {
+                let description = format!(
+                    "is ambiguous: \"{former}\" is also {catalog}[{}] of the same document: an entry that stays \
+                     is no former name of another one",
+                    other.index
+                );
+                self.refuse(&format!("{at}.was"), "AMBIGUOUS_RENAME", description);
+                return found;
+            }
+            let Some(earlier) = held.former(former) else { continue };
+            is_used = true;
+            let found_by = match (found, &draft.id) {
+                (None, None) => {
+                    found = Some(earlier);
+                    continue;
+                }
+                (Some(own), _) if own.id == earlier.id => continue,
+                (Some(own), _) => format!("the entry is {} already, and", own.id),
+                (None, Some(id)) => format!("the id {id} is new, and"),
+            };
+            let description = format!(
+                "is ambiguous: {found_by} \"{former}\" is the active entry {}: to merge them, archive the one \
+                 that shall go, and leave its name out of was; to keep both, name both as entries of the document",
+                earlier.id
+            );
+            self.refuse(&format!("{at}.was"), "AMBIGUOUS_RENAME", description);
+            return found;
+        }
+        if !is_used && !draft.was.is_empty() {
+            let description = "names no active entry any more: it can be left out";
+            self.loaded.warnings.push(Violation::new(
+                &format!("{at}.was"),
+                "WAS_UNUSED",
+                description,
+            ));
+        }
+        found
+    }
+}
+
+/// The drafts of entries that shall be active, by id and by name.
+struct Claims<'a> {
+    by_id: HashMap<&'a str, (usize, &'a EntryDraft)>,
+    by_name: HashMap<String, (usize, &'a EntryDraft)>,
+}
+
+impl<'a> Claims<'a> {
+    fn of(drafts: &'a [EntryDraft]) -> Self {
+        let is_active = |draft: &EntryDraft| draft.state != Some(State::Archived);
+        let active = || drafts.iter().enumerate().filter(|(_, draft)| is_active(draft));
+        let id = |draft: &'a EntryDraft| draft.id.as_ref().map(EntryId::as_str);
+        Self {
+            by_id: active().filter_map(|(i, draft)| Some((id(draft)?, (i, draft)))).collect(),
+            by_name: active().map(|(i, draft)| (draft.name.fold_key(), (i, draft))).collect(),
+        }
+    }
+
+    fn has_name(&self, fold_key: &str) -> bool {
+        self.by_name.contains_key(fold_key)
+    }
+
+    /// Another draft than that one, which has this id or name.
+    fn other(&self, former: &Name, own: usize) -> Option<&'a EntryDraft> {
+        let by_id = self.by_id.get(former.as_str());
+        let found = by_id.or_else(|| self.by_name.get(&former.fold_key()));
+        found.filter(|(index, _)| *index != own).map(|(_, draft)| *draft)
+    }
 }
 
 /// The existing entries, by the id or the name in a draft.
 struct Held<'a> {
-    by_id: HashMap<&'a EntryId, &'a Entry>,
+    by_id: HashMap<&'a str, &'a Entry>,
     /// The first of several entries with one name.
     active: HashMap<String, &'a Entry>,
-    any: HashMap<String, &'a Entry>,
+    archived: HashMap<String, &'a Entry>,
 }
 
 impl<'a> Held<'a> {
     fn of(current: &'a [Entry]) -> Self {
-        let mut held = Self { by_id: HashMap::new(), active: HashMap::new(), any: HashMap::new() };
+        let (mut active, mut archived) = (HashMap::new(), HashMap::new());
         for entry in current {
-            let fold_key = entry.name.fold_key();
-            held.by_id.insert(&entry.id, entry);
-            if entry.is_active() {
-                held.active.entry(fold_key.clone()).or_insert(entry);
-            }
-            held.any.entry(fold_key).or_insert(entry);
+            let of_state = if entry.is_active() { &mut active } else { &mut archived };
+            of_state.entry(entry.name.fold_key()).or_insert(entry);
         }
-        held
+        let by_id = current.iter().map(|entry| (entry.id.as_str(), entry)).collect();
+        Self { by_id, active, archived }
     }
 
     /// Finds an entry by its id, else by its folded name among the active entries. A draft with the state `archived`
-    /// also finds an archived entry of its name, so that loading the document twice does not make two.
-    fn find(&self, draft: &EntryDraft) -> Option<&'a Entry> {
+    /// also finds an archived entry of its name, so that loading the document twice does not make two. If another draft
+    /// claims the name for an active entry, it finds no active one.
+    fn find(&self, draft: &EntryDraft, claims: &Claims<'_>) -> Option<&'a Entry> {
         if let Some(id) = &draft.id {
-            return self.by_id.get(id).copied();
+            return self.by_id.get(id.as_str()).copied();
         }
         let fold_key = draft.name.fold_key();
-        let active = self.active.get(&fold_key).copied();
-        let archived_too = draft.state == Some(State::Archived);
-        active.or_else(|| self.any.get(&fold_key).copied().filter(|_| archived_too))
+        let is_archived = draft.state == Some(State::Archived);
+        let active =
+            self.active.get(&fold_key).filter(|_| !is_archived || !claims.has_name(&fold_key));
+        active.or_else(|| self.archived.get(&fold_key).filter(|_| is_archived)).copied()
+    }
+
+    /// The active entry that has a former name, which may also be an id.
+    fn former(&self, former: &Name) -> Option<&'a Entry> {
+        let by_id = self.by_id.get(former.as_str()).copied().filter(|entry| entry.is_active());
+        by_id.or_else(|| self.active.get(&former.fold_key()).copied())
     }
 }
 
-/// Makes sure that there is exactly one active default once there is an active entry: the one that the document names,
-/// else the current one, else the first entry.
+/// Makes sure that there is exactly one active default once there is an active entry: the one that the document names
+/// (if it `takes_default` from there), else the current one, else the first entry.
 fn settle_default(
     catalog: Catalog,
     wanted: &mut [Entry],
     drafts: &[EntryDraft],
+    takes_default: bool,
 ) -> Option<Violation> {
     if !catalog.has_default() {
         return None;
     }
-    let wrong = |i: usize, reason, description| {
-        let field =
-            format!("{catalog}[{}].is_default", drafts.get(i).map_or(i, |draft| draft.index));
+    let wrong = |i: usize, reason, description: &str| {
+        let field = format!("{catalog}[{}].is_default", drafts[i].index);
         Some(Violation::new(&field, reason, description))
     };
-    let named: Vec<usize> =
-        (0..drafts.len()).filter(|i| drafts[*i].is_default == Some(true)).collect();
+    let says = |i: &usize, value| takes_default && drafts[*i].is_default == Some(value);
+    let named: Vec<usize> = (0..drafts.len()).filter(|i| says(i, true)).collect();
+    let kept = wanted.iter().position(|entry| entry.is_default);
+    // A document that says of the default that it is none gives the place to the first entry.
+    let kept = kept.filter(|i| *i >= drafts.len() || !says(i, false));
     let chosen = match named[..] {
-        [] => {
-            let kept = wanted.iter().position(|entry| entry.is_default);
-            match kept {
-                Some(i) if wanted[i].is_active() => Some(i),
-                Some(i) => {
-                    let description = "is true of an entry that the document archives: give another one 'is_default: true'";
-                    return wrong(i, "DEFAULT_ARCHIVED", description);
-                }
-                None => wanted.iter().position(Entry::is_active),
+        [] => match kept {
+            Some(i) if wanted[i].is_active() => Some(i),
+            Some(i) if i >= drafts.len() => {
+                let description = "would lose its default, which the document does not name: give another entry \
+                                   'is_default: true'";
+                return Some(Violation::new(catalog.as_str(), "DEFAULT_ARCHIVED", description));
             }
-        }
+            Some(i) => {
+                let description = "is true of an entry that the document archives: give another one 'is_default: true'";
+                return wrong(i, "DEFAULT_ARCHIVED", description);
+            }
+            None => wanted.iter().position(Entry::is_active),
+        },
         [i] if wanted[i].is_active() => Some(i),
         [i] => {
             return wrong(i, "DEFAULT_ARCHIVED", "must not be true of an archived entry");

@@ -87,7 +87,7 @@ fn planned(current: &Settings, change: &PreparedChange) -> (Result<Plan>, usize)
     let context = Context { actor: &actor, request: None, now, new_id: &new_id };
     let (plan, looked_at) =
         looked_at(|| plan(&current.company.id, Some(current), change, &context));
-    if let Ok(Plan { line, after }) = &plan
+    if let Ok(Plan { line, after, .. }) = &plan
         && !line.is_empty()
     {
         let applied = apply(Some(current.clone()), line.revision, line.time, &line.deltas);
