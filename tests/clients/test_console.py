@@ -338,7 +338,7 @@ def test_a_colleague_is_invited_and_the_history_names_her(open_console, chromium
     ana.goto(demo.base + TAGS)
     add(ana, "By Ana")
     page.goto("/console/c/cmp_001/history")
-    expect(page.get_by_role("link", name="Ana Díaz added the tag “By Ana”")).to_be_visible()
+    expect(page.get_by_role("link", name="Ana Díaz (ana) added the tag “By Ana”")).to_be_visible()
     page.goto("/console/keys")
     page.get_by_role("link", name="Ana Díaz").click()
     page.get_by_role("button", name="Revoke").click()

@@ -223,11 +223,10 @@ async fn show_change(
     let names = names::of_reordered(client, company, &change).await;
     let rows = rows(&change, &names);
     if let Some(about) = change.as_object_mut() {
-        // The id alone is what a caller who may not read keys has.
         if let Some(key) = about.shift_remove("key") {
             about.insert("keyId".to_owned(), key);
         }
-        for field in ["by", "deltas", "part", "parts"] {
+        for field in ["by", "deltas", "keyName", "part", "parts"] {
             about.shift_remove(field);
         }
     }
@@ -247,7 +246,7 @@ async fn show_result(
 ) -> Result<(), Failure> {
     let names = names::of_reordered(client, company, &result["change"]).await;
     let (rows, revision) = (rows(&result["change"], &names), cell(&result["revision"]));
-    if rows.is_empty() {
+    if result["change"].is_null() {
         note(format!("there was nothing to do; the company is at revision {revision}"));
         return Ok(());
     }

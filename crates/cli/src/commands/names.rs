@@ -29,7 +29,7 @@ pub(super) async fn name_keys(client: &mut Client, answer: &mut Value, kind: Opt
     };
     for thing in things {
         if thing["keyId"].is_string() {
-            keys.name_change(thing).await;
+            name_change(thing);
         }
         match kind {
             Some(kind) if kind.shows(AUTHOR) => keys.name_author(thing).await,
@@ -70,15 +70,6 @@ impl Keys<'_> {
         self.name(id).await.map(|name| format!("{name} ({id})"))
     }
 
-    async fn name_change(&mut self, change: &mut Value) {
-        let id = change["keyId"].as_str().unwrap_or_default().to_owned();
-        change["key"] = json!(self.name_with_id(&id).await.unwrap_or_else(|| id.clone()));
-        change["by"] = match self.name(&id).await.filter(|_| change["staffId"] == json!(id)) {
-            Some(name) => json!(name),
-            None => change["staffId"].clone(),
-        };
-    }
-
     /// A list has room for a name alone.
     async fn name_author(&mut self, thing: &mut Value) {
         if let Some(id) = key_id(&thing[AUTHOR])
@@ -97,6 +88,18 @@ impl Keys<'_> {
             }
         }
     }
+}
+
+/// Names the key of a change as it was called then, which the change says itself. Several keys may have one name, and
+/// people look for an id after a theft.
+fn name_change(change: &mut Value) {
+    let [id, name] =
+        ["keyId", "keyName"].map(|field| change[field].as_str().unwrap_or_default().to_owned());
+    change["by"] = match !id.is_empty() && change["staffId"] == json!(id) {
+        true => json!(name),
+        false => change["staffId"].clone(),
+    };
+    change["key"] = json!(if id.is_empty() { id } else { format!("{name} ({id})") });
 }
 
 fn key_id(author: &Value) -> Option<String> {

@@ -85,6 +85,8 @@ CREATE TABLE changes (
     part           BIGINT  NOT NULL CHECK (part >= 0),
     time           BIGINT  NOT NULL,
     actor_key_id   TEXT COLLATE "C",
+    -- The name that the key had then.
+    actor_key_name TEXT COLLATE "C",
     actor_staff_id TEXT COLLATE "C" NOT NULL,
     -- Where the actor's request came from: an IP address.
     address        TEXT COLLATE "C",
@@ -98,6 +100,7 @@ CREATE TABLE changes (
     CHECK ((request_id IS NULL) = (request_digest IS NULL)),
     CHECK ((request_id IS NULL) = (request_scope IS NULL)),
     CHECK (request_id IS NULL OR actor_key_id IS NOT NULL),
+    CHECK (actor_key_name IS NULL OR actor_key_id IS NOT NULL),
     CHECK (part = 0 OR request_id IS NOT NULL)
 );
 

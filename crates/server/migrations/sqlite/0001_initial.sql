@@ -16,7 +16,7 @@ CREATE TABLE meta (
 ) STRICT;
 
 INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version)
-VALUES (1, 1, 1, 5, 1, 1);
+VALUES (1, 1, 1, 6, 1, 1);
 
 CREATE TABLE companies (
     id                    TEXT    NOT NULL PRIMARY KEY,
@@ -98,6 +98,8 @@ CREATE TABLE changes (
     part           INTEGER NOT NULL CHECK (part >= 0),
     time           INTEGER NOT NULL,
     actor_key_id   TEXT   ,
+    -- The name that the key had then.
+    actor_key_name TEXT   ,
     actor_staff_id TEXT    NOT NULL,
     -- Where the actor's request came from: an IP address.
     address        TEXT   ,
@@ -111,6 +113,7 @@ CREATE TABLE changes (
     CHECK ((request_id IS NULL) = (request_digest IS NULL)),
     CHECK ((request_id IS NULL) = (request_scope IS NULL)),
     CHECK (request_id IS NULL OR actor_key_id IS NOT NULL),
+    CHECK (actor_key_name IS NULL OR actor_key_id IS NOT NULL),
     CHECK (part = 0 OR request_id IS NOT NULL)
 ) STRICT;
 

@@ -151,6 +151,20 @@ pub(super) fn scopes(rpc: &MethodDescriptor) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
+/// Whether the caller's key has the scopes of another method of the management API, named `Service/Method`.
+pub(super) fn may_call(extensions: &http::Extensions, name: &str) -> bool {
+    let of_name =
+        |rpc: &MethodDescriptor| format!("{}/{}", rpc.parent_service().name(), rpc.name()) == name;
+    let services =
+        descriptors().services().filter(|one| one.package_name() == "customersettings.v1");
+    let rpc = services.flat_map(|service| service.methods().collect::<Vec<_>>()).find(of_name);
+    let (Some(rpc), Ok(caller)) = (rpc, caller(extensions)) else { return false };
+    let held = |name: &String| {
+        Scope::named(name).is_some_and(|scope| caller.rights.scopes.contains(scope))
+    };
+    scopes(&rpc).iter().all(held)
+}
+
 /// The caller, which [`admit`] has put into the extensions.
 pub(super) fn caller(extensions: &http::Extensions) -> Result<&Caller> {
     let absent = || Error::Internal(Cause::new("a method was reached without a caller"));

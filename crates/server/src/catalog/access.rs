@@ -7,9 +7,11 @@
 use std::{collections::BTreeSet, fmt, net::IpAddr, ops::Deref, sync::Arc};
 
 use super::{
+    delta::Delta,
     error::{Error, Kind, Result, Violation},
     id::{CompanyId, KeyId, StaffId},
     stream::Stream,
+    text::Name,
     time::Timestamp,
     token::RevisionToken,
 };
@@ -148,6 +150,8 @@ impl Coverage {
 pub struct Actor {
     /// The key that was used; none for local commands.
     pub key_id: Option<KeyId>,
+    /// The name that the key has at this time: it may get another, and the change log goes on naming this one.
+    pub key_name: Option<Arc<Name>>,
     /// The one whom the change log names as the author: the key's staff id, else the key's id, else
     /// the name of the command.
     pub staff_id: StaffId,
@@ -168,6 +172,19 @@ pub struct Rights {
     pub staff_id: Option<StaffId>,
 }
 
+impl Rights {
+    /// All rights: those of commands that can read and write the data itself.
+    fn all() -> Self {
+        Self {
+            scopes: Scopes::All,
+            coverage: Coverage::All,
+            addresses: Vec::new(),
+            expires_time: None,
+            staff_id: None,
+        }
+    }
+}
+
 /// The holder of a valid key, at an address that the key allows. Nothing is decided yet about the
 /// method that is called.
 #[derive(Clone, Debug)]
@@ -181,8 +198,8 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// The right to call a method that needs these scopes, or the error with the scopes that the key lacks. This is
-    /// the only check of scopes.
+    /// The right to call a method that needs these scopes, or the error with the scopes that the key lacks. This
+    /// and [`Grant::check_taken_back`] are the only checks of scopes.
     pub fn permitted(self, needed: &[Scope]) -> Result<Caller> {
         let lacking = needed.iter().copied().filter(|scope| !self.rights.scopes.contains(*scope));
         let lacking: Vec<Scope> = lacking.collect();
@@ -225,14 +242,15 @@ impl Caller {
         if !self.rights.coverage.contains(company) {
             return Err(self.absent(Kind::Company, company.as_str()));
         }
-        let (stream, actor) = (Stream::company(company), self.actor.clone());
-        Ok(Grant { stream, actor, at_least: self.at_least })
+        let (stream, actor, rights) =
+            (Stream::company(company), self.actor.clone(), self.rights.clone());
+        Ok(Grant { stream, actor, rights, at_least: self.at_least })
     }
 
     /// The right to look across all companies that the key covers.
     pub fn grant_covered(&self) -> CoveredGrant {
-        let (coverage, actor) = (self.rights.coverage.clone(), self.actor.clone());
-        CoveredGrant { coverage, actor, at_least: self.at_least }
+        let (rights, actor) = (self.rights.clone(), self.actor.clone());
+        CoveredGrant { rights, actor, at_least: self.at_least }
     }
 
     /// The error for a thing that does not exist. Only a key that covers all companies learns that it does not exist.
@@ -275,29 +293,23 @@ impl Task {
         };
         let staff_id =
             StaffId::parse("task", name).unwrap_or_else(|_| unreachable!("a literal id"));
-        Actor { key_id: None, staff_id, address: None }
+        Actor { key_id: None, key_name: None, staff_id, address: None }
     }
 
     /// A holder with all rights: a command that can read and write the data itself.
     pub fn holder(self) -> Holder {
-        let rights = Rights {
-            scopes: Scopes::All,
-            coverage: Coverage::All,
-            addresses: Vec::new(),
-            expires_time: None,
-            staff_id: None,
-        };
-        Holder { actor: self.actor(), rights: Arc::new(rights), at_least: None }
+        Holder { actor: self.actor(), rights: Arc::new(Rights::all()), at_least: None }
     }
 
     /// The program's own right to one company's data.
     pub fn grant(self, company: &CompanyId) -> Grant {
-        Grant { stream: Stream::company(company), actor: self.actor(), at_least: None }
+        let (stream, rights) = (Stream::company(company), Arc::new(Rights::all()));
+        Grant { stream, actor: self.actor(), rights, at_least: None }
     }
 
     /// The program's own right to look across companies.
     pub fn grant_covered(self) -> CoveredGrant {
-        CoveredGrant { coverage: Coverage::All, actor: self.actor(), at_least: None }
+        CoveredGrant { rights: Arc::new(Rights::all()), actor: self.actor(), at_least: None }
     }
 }
 
@@ -306,6 +318,7 @@ impl Task {
 pub struct Grant {
     stream: Stream,
     actor: Actor,
+    rights: Arc<Rights>,
     at_least: Option<RevisionToken>,
 }
 
@@ -329,12 +342,22 @@ impl Grant {
     pub fn at_least(&self) -> Option<RevisionToken> {
         self.at_least
     }
+
+    /// Refuses to take back what the key could not have changed: the methods for undoing and rolling back need
+    /// `settings:write`, and where the company or a location is touched, also `companies:write`.
+    pub fn check_taken_back(&self, deltas: &[Delta]) -> Result<()> {
+        let is_of_entries = deltas.iter().all(|delta| delta.entry_id().is_some());
+        match is_of_entries || self.rights.scopes.contains(Scope::CompaniesWrite) {
+            true => Ok(()),
+            false => Err(Error::MissingScope { scopes: vec![Scope::CompaniesWrite] }),
+        }
+    }
 }
 
 /// The right to look across the companies of a coverage.
 #[derive(Clone, Debug)]
 pub struct CoveredGrant {
-    coverage: Coverage,
+    rights: Arc<Rights>,
     actor: Actor,
     at_least: Option<RevisionToken>,
 }
@@ -342,7 +365,7 @@ pub struct CoveredGrant {
 #[expect(missing_docs, reason = "the methods are named like the fields")]
 impl CoveredGrant {
     pub fn coverage(&self) -> &Coverage {
-        &self.coverage
+        &self.rights.coverage
     }
 
     pub fn actor(&self) -> &Actor {
@@ -351,8 +374,8 @@ impl CoveredGrant {
 
     /// The right to one company's data, if the coverage has it.
     pub fn grant(&self, company: &CompanyId) -> Option<Grant> {
-        let (at_least, actor) = (self.at_least, self.actor.clone());
-        let grant = || Grant { stream: Stream::company(company), actor, at_least };
-        self.coverage.contains(company).then(grant)
+        let (at_least, actor, rights) = (self.at_least, self.actor.clone(), self.rights.clone());
+        let grant = || Grant { stream: Stream::company(company), actor, rights, at_least };
+        self.rights.coverage.contains(company).then(grant)
     }
 }

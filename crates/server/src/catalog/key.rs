@@ -142,7 +142,12 @@ impl Key {
             staff_id: self.staff_id.clone(),
         };
         Holder {
-            actor: Actor { key_id: Some(self.id.clone()), staff_id, address: None },
+            actor: Actor {
+                key_id: Some(self.id.clone()),
+                key_name: Some(Arc::new(self.name.clone())),
+                staff_id,
+                address: None,
+            },
             rights: Arc::new(rights),
             at_least: None,
         }
@@ -184,7 +189,9 @@ impl Key {
         {
             return beyond("expiry", last.to_string());
         }
-        if caller.staff_id != self.staff_id && !caller.scopes.contains(Scope::StaffAny) {
+        // A key without a staff id acts for itself alone, so it can pose as nobody.
+        let is_nobody_else = self.staff_id.is_none() || self.staff_id == caller.staff_id;
+        if !is_nobody_else && !caller.scopes.contains(Scope::StaffAny) {
             let own = caller.staff_id.as_ref().map_or("none", StaffId::as_str);
             return beyond("staff id", own.to_owned());
         }

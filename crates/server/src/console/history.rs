@@ -11,7 +11,7 @@ use super::{
     form,
     view::Frame,
     visit::Visit,
-    words::{self, CATALOGS, Difference, Moment, Words},
+    words::{self, Author, CATALOGS, Difference, Moment, Words},
 };
 
 /// Changes on a page.
@@ -20,7 +20,7 @@ const ROWS: i32 = 50;
 const MOST_THINGS: usize = 200;
 
 struct Row {
-    actor: String,
+    author: Author,
     sentence: String,
     when: Option<Moment>,
     path: String,
@@ -48,15 +48,14 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
         ..Default::default()
     };
     let answer = visit.history().list_changes(visit.ask(ask)).await?.into_inner();
-    let actors = visit.actors(&answer.changes).await;
     let here = format!("{}/history", visit.company_path());
-    let row = |(change, actor): (&Change, String)| Row {
-        actor,
+    let row = |change: &Change| Row {
+        author: Author::of_change(change),
         sentence: words::sentence(change, visit.part(0)),
         when: words::moment(change.time.as_ref()),
         path: format!("{here}/{}", change.revision),
     };
-    let rows = answer.changes.iter().zip(actors).map(row).collect();
+    let rows = answer.changes.iter().map(row).collect();
     let more = (!answer.next_page_token.is_empty()).then(|| {
         let (entry, token) = (form::encode(entry), form::encode(&answer.next_page_token));
         format!("{here}?list={collection}&entry={entry}&page={token}")
@@ -87,7 +86,8 @@ struct ChangePage {
     f: Frame,
     up: String,
     here: String,
-    actor: String,
+    author: Author,
+    may_undo: bool,
     sentence: String,
     when: Option<Moment>,
     things: Vec<Thing>,
@@ -104,7 +104,6 @@ struct ChangePage {
 pub(super) async fn change(visit: &Visit<'_>) -> Answer {
     let revision = revision(visit)?;
     let change = visit.get_change(revision).await?;
-    let actor = visit.actors(std::slice::from_ref(&change)).await.pop().unwrap_or_default();
     let list = |words: &Words| {
         let path =
             format!("{}/{}/download?revision={revision}", visit.company_path(), words.collection);
@@ -114,7 +113,8 @@ pub(super) async fn change(visit: &Visit<'_>) -> Answer {
         f: visit.company_frame("history", "One change").await?,
         up: format!("{}/history", visit.company_path()),
         here: format!("{}/history/{revision}", visit.company_path()),
-        actor,
+        author: Author::of_change(&change),
+        may_undo: visit.may_undo(&change),
         sentence: words::sentence(&change, visit.part(0)),
         when: words::moment(change.time.as_ref()),
         things: things(&change),

@@ -11,11 +11,11 @@ use tonic::Status;
 
 use super::{
     answer::{Answer, elsewhere, page, shown},
-    form::{self, Form},
+    form,
     problem::{Field, Problem},
     view::{Frame, Said},
     visit::Visit,
-    words::{self, Moment},
+    words::{self, Author, Moment},
 };
 use crate::status::{Page, grpc_status};
 
@@ -113,6 +113,8 @@ struct Scope {
 /// The fields of a key's form.
 struct Sheet {
     name: String,
+    /// Whether the form has a field for the short name. Nobody gives one who is bound to another.
+    gives_staff: bool,
     staff: String,
     scopes: Vec<Scope>,
     may_all: bool,
@@ -120,6 +122,10 @@ struct Sheet {
     companies: String,
     addresses: String,
     expires: String,
+}
+
+fn gives_staff(visit: &Visit<'_>) -> bool {
+    visit.person.has_scopes(["staff:any"])
 }
 
 fn scopes(chosen: &[String]) -> Vec<Scope> {
@@ -141,6 +147,7 @@ impl Sheet {
         let usual: Vec<String> = usual.iter().map(|scope| (*scope).to_owned()).collect();
         Self {
             name: String::new(),
+            gives_staff: gives_staff(visit),
             staff: String::new(),
             scopes: scopes(&usual),
             may_all: false,
@@ -151,10 +158,12 @@ impl Sheet {
         }
     }
 
-    fn of(key: &Key) -> Self {
+    fn of(visit: &Visit<'_>, key: &Key) -> Self {
         let expires = key.expires_time.map(|time| time.to_string()).unwrap_or_default();
         Self {
             name: key.name.clone().unwrap_or_default(),
+            gives_staff: gives_staff(visit)
+                || key.staff_id.as_ref().is_some_and(|id| !id.is_empty()),
             staff: key.staff_id.clone().unwrap_or_default(),
             scopes: scopes(&key.scopes),
             may_all: key.scopes.iter().any(|scope| scope == "*"),
@@ -165,10 +174,12 @@ impl Sheet {
         }
     }
 
-    fn sent(form: &Form) -> Self {
+    fn sent(visit: &Visit<'_>) -> Self {
+        let form = &visit.form;
         let chosen: Vec<String> = form.all("scope").map(str::to_owned).collect();
         Self {
             name: form.get("name").to_owned(),
+            gives_staff: form.find("staff").is_some() || gives_staff(visit),
             staff: form.get("staff").to_owned(),
             may_all: chosen.iter().any(|scope| scope == "*"),
             scopes: scopes(&chosen),
@@ -247,12 +258,8 @@ async fn make(visit: &Visit<'_>, is_person: bool) -> Answer {
     if !visit.is_post {
         return shown(&page_of(Sheet::blank(visit, is_person), Problem::default()));
     }
-    let sheet = Sheet::sent(&visit.form);
+    let sheet = Sheet::sent(visit);
     let invalid = Status::invalid_argument("");
-    if is_person && sheet.staff.is_empty() {
-        let problem = Problem::at("staff", "Give a short name, such as ana: the history shows it.");
-        return Ok(page(Page::Refused(&invalid), &page_of(sheet, problem)));
-    }
     let key = match sheet.key(None) {
         Ok(key) => key,
         Err(problem) => return Ok(page(Page::Refused(&invalid), &page_of(sheet, problem))),
@@ -315,7 +322,7 @@ async fn show_link(visit: &Visit<'_>, id: &str, name: &str) -> Result<Response<B
 }
 
 struct Past {
-    actor: String,
+    author: Author,
     sentence: String,
     when: Option<Moment>,
 }
@@ -353,7 +360,7 @@ async fn one_page(
         ListKeyChangesRequest { id: key.id.clone(), page_size: CHANGES, ..Default::default() };
     let changes = visit.keys().list_key_changes(visit.ask(ask)).await?.into_inner().changes;
     let past = |change: KeyChange| Past {
-        actor: change.staff_id,
+        author: Author::of_key_change(&change),
         sentence: change.summary,
         when: words::moment(change.time.as_ref()),
     };
@@ -363,7 +370,7 @@ async fn one_page(
         f: Frame { said, ..visit.frame(shown.name.clone()) },
         here: shown.path.clone(),
         problem,
-        sheet: sheet.unwrap_or_else(|| Sheet::of(&key)),
+        sheet: sheet.unwrap_or_else(|| Sheet::of(visit, &key)),
         made: words::moment(key.created_time.as_ref()),
         previous: words::moment(key.previous_secret_expires_time.as_ref()),
         covers_all: visit.person.covers_all(),
@@ -381,7 +388,7 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
     if !visit.is_post {
         return shown(&one_page(visit, None, Problem::default()).await?);
     }
-    let sheet = Sheet::sent(&visit.form);
+    let sheet = Sheet::sent(visit);
     let before = get(visit).await?;
     let key = match sheet.key(Some(&before)) {
         Ok(key) => key,

@@ -2,7 +2,7 @@
 
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
-    Change, Company, GetChangeRequest, GetCompanyRequest, GetKeyRequest, State,
+    Change, Company, GetChangeRequest, GetCompanyRequest, State,
 };
 use http::request::Parts;
 use tonic::{Request, Status, metadata::MetadataMap};
@@ -163,11 +163,17 @@ impl<'a> Visit<'a> {
         }
         let change = self.get_change(revision.parse().ok()?).await.ok()?;
         let text = format!("{}.", words::capital(&words::sentence(&change, self.part(0))));
-        let undo = self
-            .may
-            .undo
-            .then(|| format!("{}/history/{}/undo", self.company_path(), change.revision));
+        let undo = self.may_undo(&change);
+        let undo =
+            undo.then(|| format!("{}/history/{}/undo", self.company_path(), change.revision));
         Some(Said { text, undo, request: Self::new_request() })
+    }
+
+    /// Whether the key may take a change back, which needs more where it is not one of entries alone.
+    pub(super) fn may_undo(&self, change: &Change) -> bool {
+        let mut deltas = change.deltas.iter();
+        let is_of_entries = deltas.all(|delta| words::catalog(&delta.collection).is_some());
+        self.may.undo && (self.may.change_companies || is_of_entries)
     }
 
     pub(super) async fn get_change(&self, revision: i64) -> Result<Change, Status> {
@@ -193,41 +199,6 @@ impl<'a> Visit<'a> {
             return format!("changed={revision}");
         }
         "did=saved".to_owned()
-    }
-
-    /// The name of whoever made a change: of the key where the key alone acted.
-    pub(super) async fn actors(&self, changes: &[Change]) -> Vec<String> {
-        let mut known: Vec<(String, Option<(String, String)>)> = Vec::new();
-        let mut actors = Vec::with_capacity(changes.len());
-        for change in changes {
-            if known.iter().all(|(id, _)| *id != change.key_id) {
-                known.push((change.key_id.clone(), self.key_name(&change.key_id).await));
-            }
-            let key =
-                known.iter().find(|(id, _)| *id == change.key_id).and_then(|(_, key)| key.as_ref());
-            actors.push(match key {
-                Some((name, staff))
-                    if change.staff_id == change.key_id || *staff == change.staff_id =>
-                {
-                    name.clone()
-                }
-                _ if change.key_id.is_empty() => format!("The command “{}”", change.staff_id),
-                _ => change.staff_id.clone(),
-            });
-        }
-        actors
-    }
-
-    async fn key_name(&self, id: &str) -> Option<(String, String)> {
-        if id.is_empty() || !self.may.see_keys {
-            return (id == self.person.key_id()).then(|| {
-                let staff = self.person.holder.actor.staff_id.to_string();
-                (self.person.name.clone(), staff)
-            });
-        }
-        let ask = self.ask(GetKeyRequest { id: id.to_owned() });
-        let key = self.keys().get_key(ask).await.ok()?.into_inner();
-        Some((key.name.unwrap_or_default(), key.staff_id.unwrap_or_default()))
     }
 
     /// The page that says why a method refused.

@@ -1,7 +1,7 @@
 //! The words of the trade, and changes told in them. The English of the console that is not in a page stands here.
 
 use customer_settings_contract::customersettings::v1::{
-    Business, Change, Company, Delta, Entry, delta::Action,
+    Business, Change, Company, Delta, Entry, KeyChange, delta::Action,
 };
 use prost_types::Timestamp;
 
@@ -62,6 +62,32 @@ fn nouns(collection: &str) -> (&'static str, &'static str) {
         (Some(words), _) => (words.one, words.many),
         (None, "companies") => ("company", "companies"),
         (None, _) => ("location", "locations"),
+    }
+}
+
+/// The author of a change, in the words of that time.
+pub(super) struct Author {
+    /// The name that the key had: people choose it, and may change it.
+    pub(super) name: String,
+    /// The staff id in brackets, which nobody can choose who does not have it; empty where the key acted for itself.
+    pub(super) also: String,
+}
+
+impl Author {
+    pub(super) fn of_change(change: &Change) -> Self {
+        Self::of(&change.key_id, &change.key_name, &change.staff_id)
+    }
+
+    pub(super) fn of_key_change(change: &KeyChange) -> Self {
+        Self::of(&change.key_id, &change.key_name, &change.staff_id)
+    }
+
+    fn of(key_id: &str, key_name: &str, staff_id: &str) -> Self {
+        let also = if staff_id == key_id { String::new() } else { format!(" ({staff_id})") };
+        match key_id {
+            "" => Self { name: format!("The command “{staff_id}”"), also: String::new() },
+            _ => Self { name: key_name.to_owned(), also },
+        }
     }
 }
 

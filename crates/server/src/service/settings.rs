@@ -277,6 +277,9 @@ impl SettingsService {
             };
             plan(&grant.company(), current, change, &context)?
         };
+        if matches!(change, PreparedChange::RollBack { .. }) {
+            grant.check_taken_back(&plan.line.deltas)?;
+        }
         if validate_only {
             self.refuse_foreign(&plan).await?;
         }
@@ -296,6 +299,8 @@ impl SettingsService {
                     return Ok(None);
                 }
                 let line = history::line(&*self.store, grant.stream(), revision).await?;
+                // Before the plan, whose error names fields.
+                grant.check_taken_back(&line.deltas)?;
                 PreparedChange::Undo { etag, revision, deltas: line.deltas }
             }
             Change::RollBack { etag, revision } => {

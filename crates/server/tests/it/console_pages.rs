@@ -1,5 +1,5 @@
-//! The console's pages and actions: lists, forms, order, history, keys. Its doors are in `console.rs`, and people's ways
-//! through it in `tests/clients`.
+//! The console's pages and actions: lists, forms, order, history. Its doors are in `console.rs`, keys and
+//! people in `console_people.rs`, and people's ways through it in `tests/clients`.
 
 use std::fs;
 
@@ -382,101 +382,6 @@ async fn companies_and_locations_are_made_changed_put_away_and_taken_back() {
     assert!(browser.follow(&away).await.text().contains("Take back"));
 }
 
-#[tokio::test]
-async fn a_person_is_invited_by_a_link_and_the_history_shows_the_name() {
-    let server = Server::demo().await;
-    let owner = Browser::of(&server).await;
-    let invite = [
-        ("name", "Ana Díaz"),
-        ("staff", "ana"),
-        ("scope", "settings:read"),
-        ("scope", "settings:write"),
-        ("scope", "companies:read"),
-        ("scope", "history:read"),
-        ("coverage", "some"),
-        ("companies", "cmp_001"),
-        ("request", "p"),
-    ];
-    let shown = owner.post("/console/people/new", &invite).await;
-    assert_eq!(shown.status, 200, "{}", shown.text());
-    assert!(!shown.text().contains("cs_"), "nobody sees a secret");
-    let token =
-        shown.text().split("/console/link?token=").nth(1).unwrap().split('"').next().unwrap();
-    let ana = Browser::new(&server);
-    let answer = ana.post("/console/link", &[("token", token)]).await;
-    assert_eq!(answer.status, 303, "{}", answer.text());
-    assert_eq!(ana.get("/console").await.header("location"), Some("/console/c/cmp_001"));
-    ana.post(&format!("{TAGS}/add"), &[("name", "By Ana"), ("request", "q")]).await;
-    let history = owner.get("/console/c/cmp_001/history").await;
-    assert!(
-        history.text().contains("<strong>Ana Díaz</strong> added the tag “By Ana”"),
-        "{}",
-        history.text()
-    );
-    let list = owner.get("/console/keys").await;
-    let path =
-        list.text().split("class=\"big\" href=\"").find(|rest| rest.contains("Ana Díaz")).unwrap();
-    let path = path.split('"').next().unwrap();
-    // A lost link is replaced; one's own rights are the limit.
-    let again = owner.post(&format!("{path}/link"), &[]).await;
-    assert!(again.text().contains("/console/link?token="), "{}", again.text());
-    assert_eq!(ana.post(&format!("{path}/link"), &[]).await.status, 403);
-    owner.post(&format!("{path}/revoke"), &[("request", "r")]).await;
-    assert_eq!(ana.get("/console").await.status, 303);
-    assert!(ana.get("/console").await.header("location").unwrap().contains("sign-in"));
-}
-
-#[tokio::test]
-async fn a_key_of_a_program_is_shown_once_changed_rotated_and_revoked() {
-    let server = Server::demo().await;
-    let owner = Browser::of(&server).await;
-    let make = [
-        ("name", "CRM"),
-        ("scope", "settings:read"),
-        ("coverage", "all"),
-        ("expires", "2099-01-31"),
-        ("request", "k"),
-    ];
-    let shown = owner.post("/console/keys/new", &make).await;
-    let secret = shown.text().split("value=\"cs_").nth(1).unwrap().split('"').next().unwrap();
-    let secret = format!("cs_{secret}");
-    let answer =
-        server.get("/admin/v1/companies/cmp_001/customer_tags").bearer(&secret).send().await;
-    assert_eq!(answer.status, 200);
-    let again = owner.post("/console/keys/new", &make).await;
-    assert!(!again.text().contains("value=\"cs_"), "{}", again.text());
-    let list = owner.get("/console/keys").await;
-    let path =
-        list.text().split("class=\"big\" href=\"").find(|rest| rest.contains(">CRM<")).unwrap();
-    let path = path.split('"').next().unwrap().to_owned();
-    let page = owner.get(&path).await;
-    assert!(
-        page.text().contains("value=\"2099-01-31\"") && page.text().contains("See the four lists")
-    );
-    let etag = Browser::hidden(&page, "etag");
-    let save = [
-        ("name", "CRM of 2099"),
-        ("scope", "settings:read"),
-        ("coverage", "all"),
-        ("expires", "2099-01-31"),
-        ("addresses", "192.0.2.0/24"),
-        ("etag", &etag),
-        ("request", "l"),
-    ];
-    let page = owner.follow(&owner.post(&path, &save).await).await;
-    assert!(
-        page.text().contains("CRM of 2099") && page.text().contains("192.0.2.0/24"),
-        "{}",
-        page.text()
-    );
-    let wrong =
-        owner.post(&path, &[("name", "CRM"), ("coverage", "all"), ("expires", "soon")]).await;
-    assert!(wrong.text().contains("id=\"expires-wrong\""), "{}", wrong.text());
-    let page =
-        owner.follow(&owner.post(&format!("{path}/revoke"), &[("request", "m")]).await).await;
-    assert!(page.text().contains("Revoked."), "{}", page.text());
-}
-
 #[test]
 fn the_script_is_small_and_the_pages_escape_everything() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console");
@@ -515,5 +420,4 @@ also_on_postgres! {
     a_tag_is_added_renamed_put_away_taken_back_and_each_is_undone,
     a_form_that_is_sent_twice_writes_once,
     of_two_people_the_slower_sees_both_versions,
-    a_person_is_invited_by_a_link_and_the_history_shows_the_name,
 }

@@ -95,6 +95,7 @@ fn author(revision: u64) -> Actor {
         author.staff_id = StaffId::parse("id", "staff_007").unwrap();
     }
     if revision.is_multiple_of(11) {
+        author.key_name = None;
         author = Actor { key_id: None, staff_id: StaffId::parse("id", "load").unwrap(), ..author };
     }
     author

@@ -13,6 +13,7 @@ mod compat;
 mod config;
 mod console;
 mod console_pages;
+mod console_people;
 mod console_routes;
 mod constraints;
 mod copy;

@@ -261,6 +261,7 @@ async fn only_so_many_keys_are_revoked_along() {
     let stolen = made(&server, &root, "stolen").await;
     let actor = Actor {
         key_id: Some(KeyId::parse("id", &stolen.0).unwrap()),
+        key_name: None,
         staff_id: StaffId::parse("id", &stolen.0).unwrap(),
         address: None,
     };

@@ -64,6 +64,7 @@ pub(crate) fn covering_all() -> CoveredGrant {
 pub(crate) fn actor(key: &str) -> Actor {
     Actor {
         key_id: Some(KeyId::parse("id", key).unwrap()),
+        key_name: Some(Arc::new(Name::parse("name", "Ana Díaz").unwrap())),
         staff_id: StaffId::parse("id", "staff_001").unwrap(),
         address: None,
     }

@@ -163,6 +163,7 @@ pub(super) fn change_part(id: &CompanyId, line: &Line, part: usize) -> Result<Ch
         time: Some(timestamp(line.time)),
         staff_id: line.actor.staff_id.to_string(),
         key_id: line.actor.key_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        key_name: line.actor.key_name.as_ref().map(ToString::to_string).unwrap_or_default(),
         address: line.actor.address.map(|address| address.to_string()).unwrap_or_default(),
         request_id: line.request.as_ref().map(|one| one.id.to_string()).unwrap_or_default(),
         summary: summary(&line.deltas),

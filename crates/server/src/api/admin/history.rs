@@ -14,7 +14,7 @@ use super::{
     request::{Envelope, OfCompany, catalog, line_filter, revision},
 };
 use crate::{
-    api::marks::marked,
+    api::{guard, marks::marked},
     catalog::{
         change,
         error::{Error, Result},
@@ -25,13 +25,23 @@ use crate::{
     service::{history::Filter, settings::Written},
 };
 
-fn result<M: OfCompany>(sent: &M, written: &Written) -> Result<ChangeResult> {
-    let company = CompanyId::parse("company_id", sent.company_id())?;
-    Ok(ChangeResult {
-        revision: convert::revision(written.settings.revision),
-        etag: written.settings.etag().to_string(),
-        change: written.line.as_ref().map(|line| convert::change(&company, line)),
-    })
+/// Makes the answer to an undo or a roll back. The change shows the past, also in a dry run: its content is for those who
+/// may read it in the history.
+fn result<M: OfCompany>(
+    request: &Request<M>,
+) -> impl Fn(&M, &Written) -> Result<ChangeResult> + use<M> {
+    let may_read = guard::may_call(request.extensions(), "HistoryService/GetChange");
+    move |sent, written| {
+        let company = CompanyId::parse("company_id", sent.company_id())?;
+        let mut change = written.line.as_ref().map(|line| convert::change(&company, line));
+        if let Some(change) = change.as_mut().filter(|_| !may_read) {
+            change.summary.clear();
+            change.deltas.clear();
+            change.parts = 1;
+        }
+        let (revision, etag) = (written.settings.revision, written.settings.etag().to_string());
+        Ok(ChangeResult { revision: convert::revision(revision), etag, change })
+    }
 }
 
 #[tonic::async_trait]
@@ -94,6 +104,7 @@ impl HistoryService for Admin {
             let revision = revision(sent.message.revision)?;
             Ok(change::Change::Undo { revision, etag: sent.etag(&[&sent.message.etag])? })
         };
+        let result = result(&request);
         self.write(request, change, result).await
     }
 
@@ -105,6 +116,7 @@ impl HistoryService for Admin {
             let revision = revision(sent.message.revision)?;
             Ok(change::Change::RollBack { revision, etag: sent.etag(&[&sent.message.etag])? })
         };
+        let result = result(&request);
         self.write(request, change, result).await
     }
 }

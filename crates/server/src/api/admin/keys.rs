@@ -326,6 +326,7 @@ fn key_change(line: &Line, (before, after): (Option<&Key>, &Key)) -> KeyChange {
         time: Some(timestamp(line.time)),
         staff_id: line.actor.staff_id.to_string(),
         key_id: line.actor.key_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        key_name: line.actor.key_name.as_ref().map(ToString::to_string).unwrap_or_default(),
         address: line.actor.address.map(|address| address.to_string()).unwrap_or_default(),
         request_id: line.request.as_ref().map(|one| one.id.to_string()).unwrap_or_default(),
         summary: summary(line),

@@ -1,5 +1,7 @@
 //! The subjects of a line, which only its own column has, the hash that ties them to the line, and the line's columns.
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -14,6 +16,7 @@ use crate::catalog::{
     log::{Line, Request, RequestId},
     settings::Subject,
     stream::{Stream, StreamKind},
+    text::Name,
     time::Timestamp,
 };
 
@@ -90,6 +93,7 @@ pub(in crate::store) struct LineForm<'a> {
     pub(in crate::store) revision: Revision,
     pub(in crate::store) time: Timestamp,
     pub(in crate::store) acting: Option<&'a str>,
+    pub(in crate::store) name: Option<&'a str>,
     pub(in crate::store) staff: &'a str,
     pub(in crate::store) address: Option<&'a str>,
     pub(in crate::store) request: Option<&'a str>,
@@ -101,6 +105,7 @@ pub(in crate::store) struct LineForm<'a> {
 impl LineForm<'_> {
     pub(in crate::store) fn into_line(self) -> Result<Line, StoreError> {
         let key_id = self.acting.map(|id| KeyId::parse("actor_key_id", id)).transpose()?;
+        let key_name = self.name.map(Name::stored).transpose()?.map(Arc::new);
         let staff_id = StaffId::parse("actor_staff_id", self.staff)?;
         let address = self.address.map(str::parse).transpose().map_err(not_as_written)?;
         let request = match (self.request, self.digest) {
@@ -125,7 +130,7 @@ impl LineForm<'_> {
         if self.kind == StreamKind::KEY.name && !deltas.iter().all(is_of_key) {
             return Err(not_as_written("its body is of another line"));
         }
-        let actor = Actor { key_id, staff_id, address };
+        let actor = Actor { key_id, key_name, staff_id, address };
         Ok(Line { revision: self.revision, time: self.time, actor, request, subjects, deltas })
     }
 }

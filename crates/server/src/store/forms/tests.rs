@@ -336,6 +336,7 @@ fn a_line_of_a_key_is_read_as_it_was_written() {
             revision: Revision(revision),
             time: Timestamp::from_micros(1),
             acting: None,
+            name: None,
             staff: "staff_1",
             address: None,
             request: None,

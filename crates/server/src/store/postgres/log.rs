@@ -28,8 +28,8 @@ use crate::{
     },
 };
 
-const LINE: &str = "stream_kind, stream_id, revision, part, time, actor_key_id, actor_staff_id, address, request_id, \
-     request_digest, subjects, body";
+const LINE: &str = "stream_kind, stream_id, revision, part, time, actor_key_id, actor_key_name, actor_staff_id, address, \
+     request_id, request_digest, subjects, body";
 
 #[async_trait]
 impl Log for PostgresStore {
@@ -197,16 +197,16 @@ fn lines(such: &str, order: &str, limit: &str) -> String {
 /// conflict if the key already used the request id.
 pub(super) fn append(stream: &Stream, line: &Line) -> Write {
     const CHANGE: &str = "INSERT INTO changes
-               (stream_kind, stream_id, revision, part, time, actor_key_id, actor_staff_id, address, request_scope,
-                request_id, request_digest, subjects, body)
-               VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+               (stream_kind, stream_id, revision, part, time, actor_key_id, actor_key_name, actor_staff_id, address,
+                request_scope, request_id, request_digest, subjects, body)
+               VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
                ON CONFLICT (stream_kind, request_scope, actor_key_id, request_id)
                    WHERE request_id IS NOT NULL DO NOTHING";
     const EMPTY: &str = "INSERT INTO changes
-               (stream_kind, stream_id, revision, part, time, actor_key_id, actor_staff_id, address, request_scope,
-                request_id, request_digest, subjects, body)
+               (stream_kind, stream_id, revision, part, time, actor_key_id, actor_key_name, actor_staff_id, address,
+                request_scope, request_id, request_digest, subjects, body)
                SELECT $1::text, $2::text, $3::bigint, coalesce(max(part), 0) + 1, $4::bigint, $5::text, $6::text,
-                $7::text, $8::text, $9::text, $10::bytea, $11::text, $12::text
+                $7::text, $8::text, $9::text, $10::text, $11::bytea, $12::text, $13::text
                FROM changes WHERE stream_kind = $1 AND stream_id = $2 AND revision = $3
                ON CONFLICT (stream_kind, request_scope, actor_key_id, request_id)
                    WHERE request_id IS NOT NULL DO NOTHING";
@@ -219,6 +219,7 @@ pub(super) fn append(stream: &Stream, line: &Line) -> Write {
         .bind(integer(line.revision.0))
         .bind(line.time.as_micros())
         .bind(actor.key_id.as_ref().map(ToString::to_string))
+        .bind(actor.key_name.as_ref().map(ToString::to_string))
         .bind(actor.staff_id.to_string())
         .bind(actor.address.map(|address| address.to_string()))
         .bind(request.map(|_| stream.requests().to_owned()))
@@ -238,6 +239,7 @@ fn line(row: &Row) -> Result<Line> {
             revision,
             time: time(row, "time")?,
             acting: value(row, "actor_key_id")?,
+            name: value(row, "actor_key_name")?,
             staff: value(row, "actor_staff_id")?,
             address: value(row, "address")?,
             request: value(row, "request_id")?,

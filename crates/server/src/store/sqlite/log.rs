@@ -242,15 +242,15 @@ fn logged_request(
 pub(super) fn append(tx: &Connection, commit: &Commit) -> Result<()> {
     let Commit { stream, line, subjects, body } = commit;
     let sql = "INSERT INTO changes
-               (stream_kind, stream_id, revision, part, time, actor_key_id, actor_staff_id, address, request_scope,
-                request_id, request_digest, subjects, body)
+               (stream_kind, stream_id, revision, part, time, actor_key_id, actor_key_name, actor_staff_id, address,
+                request_scope, request_id, request_digest, subjects, body)
                VALUES
                (:kind, :id, :revision,
                 CASE WHEN :is_empty THEN (SELECT coalesce(max(part), 0) + 1 FROM changes
                                           WHERE stream_kind = :kind AND stream_id = :id AND revision = :revision)
                      ELSE 0 END,
-                :time, :actor_key_id, :actor_staff_id, :address, :request_scope, :request_id, :request_digest,
-                :subjects, :body)
+                :time, :actor_key_id, :actor_key_name, :actor_staff_id, :address, :request_scope, :request_id,
+                :request_digest, :subjects, :body)
                ON CONFLICT (stream_kind, request_scope, actor_key_id, request_id)
                    WHERE request_id IS NOT NULL DO NOTHING";
     let (actor, request) = (&line.actor, line.request.as_ref());
@@ -263,6 +263,7 @@ pub(super) fn append(tx: &Connection, commit: &Commit) -> Result<()> {
             ":is_empty": line.is_empty(),
             ":time": line.time.as_micros(),
             ":actor_key_id": actor.key_id.as_ref().map(KeyId::as_str),
+            ":actor_key_name": actor.key_name.as_ref().map(|name| name.as_str()),
             ":actor_staff_id": actor.staff_id.as_str(),
             ":address": actor.address.map(|address| address.to_string()),
             ":request_scope": request.map(|_| stream.requests()),
@@ -291,6 +292,7 @@ fn line(row: &Row<'_>) -> Result<Line> {
             revision,
             time: time(row, "time")?,
             acting: optional("actor_key_id")?,
+            name: optional("actor_key_name")?,
             staff: required("actor_staff_id")?,
             address: optional("address")?,
             request: optional("request_id")?,
