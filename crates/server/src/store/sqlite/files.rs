@@ -31,7 +31,7 @@ pub(super) struct Files {
     cached: File,
     /// The random number in the header by which stores are told apart. It never changes while the store is open.
     mark: [u8; 4],
-    /// The most bytes that the database was seen to have. The file never becomes shorter, since nothing vacuums it.
+    /// The most bytes that the database had in a check. The file never becomes shorter, since nothing vacuums it.
     length: AtomicU64,
     /// Whether the database was cut off or overwritten. It stays lost: the engine holds pages of what was there before.
     is_lost: AtomicBool,
@@ -83,33 +83,17 @@ impl Files {
         self.check_disk()
     }
 
-    /// Refuses a request if a name is missing or belongs to another file, or if the database has other content.
+    /// Refuses a request if a name is missing or belongs to another file, or if the database was cut off, or overwritten
+    /// with another store. An older copy of the same store cannot be told from it here.
     pub(super) fn check_place(&self) -> Result<(), StoreError> {
-        for (path, identity) in &self.names {
-            let is_gone = match fs::metadata(path) {
-                Ok(found) => Identity::of(&found) != *identity,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => true,
-                    _ => return Err(unreadable(path, &error)),
-                },
-            };
-            if is_gone {
-                let text = format!("{} was deleted or replaced", path.display());
-                return Err(StoreError::Replaced(Cause::new(text)));
-            }
-        }
-        self.check_content()
-    }
-
-    /// Refuses a request if the database was cut off, or overwritten with another store. An older copy of the same store
-    /// cannot be told from it here.
-    fn check_content(&self) -> Result<(), StoreError> {
-        let path = &self.names[0].0;
-        let failed = |error: io::Error| unreadable(path, &error);
         // The length is loaded before the file is asked, as another thread may see the file grow in between.
         let least = self.length.load(Ordering::SeqCst);
-        let length = self.cached.metadata().map_err(failed)?.len();
-        let is_other = mark(&self.cached).map_err(failed)? != self.mark;
+        let length = in_place(&self.names[0])?.len();
+        for name in &self.names[1..] {
+            in_place(name)?;
+        }
+        let path = &self.names[0].0;
+        let is_other = mark(&self.cached).map_err(|error| unreadable(path, &error))? != self.mark;
         if self.is_lost.load(Ordering::Relaxed) || length < least || is_other {
             self.is_lost.store(true, Ordering::Relaxed);
             let text = format!("{} was overwritten or cut off", path.display());
@@ -143,6 +127,21 @@ impl Files {
         self.is_suspect.store(false, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// The file of a name, if it is the one that was opened.
+fn in_place((path, identity): &(PathBuf, Identity)) -> Result<Metadata, StoreError> {
+    match fs::metadata(path) {
+        Ok(found) if Identity::of(&found) == *identity => return Ok(found),
+        Err(error)
+            if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Err(unreadable(path, &error));
+        }
+        _ => {}
+    }
+    let text = format!("{} was deleted or replaced", path.display());
+    Err(StoreError::Replaced(Cause::new(text)))
 }
 
 /// The mark of a database, or of a file that is too short to be one.
