@@ -88,6 +88,20 @@ impl LongWork {
         self.run_behind(MOST_WAITING, key, deadline, work).await
     }
 
+    /// Does work that takes long like [`LongWork::run`], and other work at once.
+    pub async fn run_if<T: Send + 'static>(
+        &self,
+        takes_long: bool,
+        key: Option<&KeyId>,
+        deadline: Instant,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        match takes_long {
+            true => self.run(key, deadline, work).await,
+            false => work.await,
+        }
+    }
+
     /// Does the work that finishes a request, however much work of the same key waits: the server bounds its requests.
     /// Waits for half of the time that is left, so that the caller can do the work itself in the other half.
     pub async fn finish<T: Send + 'static>(

@@ -165,13 +165,12 @@ impl SettingsService {
 
     /// Plans and commits. `None` if there is no such company.
     async fn commit(&self, grant: Grant, write: Write) -> Result<Option<Written>> {
-        if !write.takes_long() {
-            return self.commit_here(&grant, &write).await;
-        }
-        let (key, deadline) = (grant.actor().key_id.clone(), write.deadline);
+        let (key, deadline, takes_long) =
+            (grant.actor().key_id.clone(), write.deadline, write.takes_long());
         let service = self.clone();
-        let commit = async move { service.commit_here(&grant, &write).await };
-        self.long_work.run(key.as_ref(), deadline, commit).await
+        // In a box, as the future is large and would be moved from one future into the next.
+        let commit = Box::pin(async move { service.commit_here(&grant, &write).await });
+        self.long_work.run_if(takes_long, key.as_ref(), deadline, commit).await
     }
 
     async fn commit_here(&self, grant: &Grant, write: &Write) -> Result<Option<Written>> {
