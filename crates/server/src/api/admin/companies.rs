@@ -142,37 +142,29 @@ impl CompanyService for Admin {
         &self,
         request: Request<UpdateCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
-        let change = |sent: &Envelope<UpdateCompanyRequest>| {
-            let UpdateCompanyRequest { company, update_mask, etag, company_id, .. } = &sent.message;
-            let company = company.as_ref();
-            same_id("company.id", company.map_or("", |company| &company.id), company_id)?;
-            let etag = sent.etag(&[etag, company.map_or("", |company| &company.etag)])?;
-            let patch = company_patch(company, update_mask.as_ref())?;
-            Ok(one_step(Step::UpdateCompany { patch, etag }))
+        let step = |sent: &UpdateCompanyRequest, etag| {
+            let company = sent.company.as_ref();
+            same_id("company.id", company.map_or("", |company| &company.id), &sent.company_id)?;
+            let patch = company_patch(company, sent.update_mask.as_ref())?;
+            Ok(Step::UpdateCompany { patch, etag })
         };
-        self.write(request, change, the_company).await
+        self.step(request, step, the_company).await
     }
 
     async fn archive_company(
         &self,
         request: Request<ArchiveCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
-        let change = |sent: &Envelope<ArchiveCompanyRequest>| {
-            let etag = sent.etag(&[&sent.message.etag])?;
-            Ok(one_step(Step::SetCompanyState { state: State::Archived, etag }))
-        };
-        self.write(request, change, the_company).await
+        let step = |_: &_, etag| Ok(Step::SetCompanyState { state: State::Archived, etag });
+        self.step(request, step, the_company).await
     }
 
     async fn restore_company(
         &self,
         request: Request<RestoreCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
-        let change = |sent: &Envelope<RestoreCompanyRequest>| {
-            let etag = sent.etag(&[&sent.message.etag])?;
-            Ok(one_step(Step::SetCompanyState { state: State::Active, etag }))
-        };
-        self.write(request, change, the_company).await
+        let step = |_: &_, etag| Ok(Step::SetCompanyState { state: State::Active, etag });
+        self.step(request, step, the_company).await
     }
 }
 
@@ -225,40 +217,36 @@ impl BusinessService for Admin {
         &self,
         request: Request<UpdateBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
-        let change = |sent: &Envelope<UpdateBusinessRequest>| {
-            let UpdateBusinessRequest { business, update_mask, etag, .. } = &sent.message;
-            let business = business.as_ref();
-            let id = BusinessId::parse("id", &sent.message.id)?;
-            same_ids(business, id.as_str(), &sent.message.company_id)?;
-            let etag = sent.etag(&[etag, business.map_or("", |business| &business.etag)])?;
-            let patch = Box::new(business_patch(business, update_mask.as_ref())?);
-            Ok(one_step(Step::UpdateBusiness { id, patch, etag }))
+        let step = |sent: &UpdateBusinessRequest, etag| {
+            let business = sent.business.as_ref();
+            let id = BusinessId::parse("id", &sent.id)?;
+            same_ids(business, id.as_str(), &sent.company_id)?;
+            let patch = Box::new(business_patch(business, sent.update_mask.as_ref())?);
+            Ok(Step::UpdateBusiness { id, patch, etag })
         };
-        self.write(request, change, the_business).await
+        self.step(request, step, the_business).await
     }
 
     async fn archive_business(
         &self,
         request: Request<ArchiveBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
-        let change = |sent: &Envelope<ArchiveBusinessRequest>| {
-            let id = BusinessId::parse("id", &sent.message.id)?;
-            let etag = sent.etag(&[&sent.message.etag])?;
-            Ok(one_step(Step::SetBusinessState { id, state: State::Archived, etag }))
+        let step = |sent: &ArchiveBusinessRequest, etag| {
+            let id = BusinessId::parse("id", &sent.id)?;
+            Ok(Step::SetBusinessState { id, state: State::Archived, etag })
         };
-        self.write(request, change, the_business).await
+        self.step(request, step, the_business).await
     }
 
     async fn restore_business(
         &self,
         request: Request<RestoreBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
-        let change = |sent: &Envelope<RestoreBusinessRequest>| {
-            let id = BusinessId::parse("id", &sent.message.id)?;
-            let etag = sent.etag(&[&sent.message.etag])?;
-            Ok(one_step(Step::SetBusinessState { id, state: State::Active, etag }))
+        let step = |sent: &RestoreBusinessRequest, etag| {
+            let id = BusinessId::parse("id", &sent.id)?;
+            Ok(Step::SetBusinessState { id, state: State::Active, etag })
         };
-        self.write(request, change, the_business).await
+        self.step(request, step, the_business).await
     }
 }
 

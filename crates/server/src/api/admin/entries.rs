@@ -16,8 +16,8 @@ use super::{
     Admin, convert, list,
     paging::MAX_PAGE_BYTES,
     request::{
-        Envelope, Mask, as_of, catalog, id_of_new, one_etag, one_step, refuse_etag, required,
-        same_id, written,
+        Envelope, Mask, OfCompany, Writes, as_of, catalog, id_of_new, one_etag, refuse_etag,
+        required, same_id, written,
     },
 };
 use crate::{
@@ -62,10 +62,7 @@ impl EntryService for Admin {
         &self,
         request: Request<CreateEntryRequest>,
     ) -> Result<Response<Entry>, Status> {
-        let step = |sent: &Envelope<CreateEntryRequest>| {
-            create_step(&sent.message, sent.etag(&[&sent.message.etag])?).map(one_step)
-        };
-        self.write(request, step, the_entry).await
+        self.step(request, create_step, the_entry).await
     }
 
     async fn get_entry(
@@ -105,54 +102,38 @@ impl EntryService for Admin {
         &self,
         request: Request<UpdateEntryRequest>,
     ) -> Result<Response<Entry>, Status> {
-        let step = |sent: &Envelope<UpdateEntryRequest>| {
-            let etags = [&*sent.message.etag, entry_etag(sent.message.entry.as_ref())];
-            update_step(&sent.message, sent.etag(&etags)?).map(one_step)
-        };
-        self.write(request, step, the_entry).await
+        self.step(request, update_step, the_entry).await
     }
 
     async fn archive_entry(
         &self,
         request: Request<ArchiveEntryRequest>,
     ) -> Result<Response<Entry>, Status> {
-        let step = |sent: &Envelope<ArchiveEntryRequest>| {
-            archive_step(&sent.message, sent.etag(&[&sent.message.etag])?).map(one_step)
-        };
-        self.write(request, step, the_entry).await
+        self.step(request, archive_step, the_entry).await
     }
 
     async fn restore_entry(
         &self,
         request: Request<RestoreEntryRequest>,
     ) -> Result<Response<Entry>, Status> {
-        let step = |sent: &Envelope<RestoreEntryRequest>| {
-            restore_step(&sent.message, sent.etag(&[&sent.message.etag])?).map(one_step)
-        };
-        self.write(request, step, the_entry).await
+        self.step(request, restore_step, the_entry).await
     }
 
     async fn delete_entry(
         &self,
         request: Request<DeleteEntryRequest>,
     ) -> Result<Response<()>, Status> {
-        let step = |sent: &Envelope<DeleteEntryRequest>| {
-            delete_step(&sent.message, sent.etag(&[&sent.message.etag])?).map(one_step)
-        };
-        self.write(request, step, |_, _| Ok(())).await
+        self.step(request, delete_step, |_, _| Ok(())).await
     }
 
     async fn reorder_entries(
         &self,
         request: Request<ReorderEntriesRequest>,
     ) -> Result<Response<ListEntriesResponse>, Status> {
-        let step = |sent: &Envelope<ReorderEntriesRequest>| {
-            reorder_step(&sent.message, sent.etag(&[&sent.message.etag])?).map(one_step)
-        };
         let show = |sent: &ReorderEntriesRequest, written: &Written| {
             Ok(list::all_active(&written.settings, catalog(&sent.collection)?))
         };
-        self.write(request, step, show).await
+        self.step(request, reorder_step, show).await
     }
 
     async fn batch_change_entries(
@@ -170,24 +151,17 @@ impl EntryService for Admin {
             let admin = self.clone();
             let change = async move {
                 let change = |sent: &Envelope<BatchChangeEntriesRequest>| {
-                    let etag = sent.etag(&[&sent.message.etag])?;
+                    let etag = sent.etag()?;
                     Ok(Change::Steps { etag, steps: batch_steps(&sent.message)?, is_batch: true })
                 };
                 let show = |sent: &_, written: &_| Ok(the_batch(sent, written));
                 admin.write_to(&envelope.company()?, &envelope, change, show).await
             };
-            match count > MOST_AT_ONCE {
-                // Together with making the steps and the answer.
-                true => self.0.long_work.run(key.as_ref(), deadline, change).await,
-                false => change.await,
-            }
+            // Together with making the steps and the answer.
+            self.0.long_work.run_if(count > MOST_AT_ONCE, key.as_ref(), deadline, change).await
         };
         written(made.await)
     }
-}
-
-fn entry_etag(entry: Option<&Entry>) -> &str {
-    entry.map(|entry| entry.etag.as_str()).unwrap_or_default()
 }
 
 fn patch(entry: Option<&Entry>, mask: Option<&FieldMask>) -> Result<EntryPatch> {
@@ -217,7 +191,7 @@ fn create_step(message: &CreateEntryRequest, etag: Option<Etag>) -> Result<Step>
         id => Some(EntryId::parse("entry_id", id)?),
     };
     let hint = "; the catalog's goes into the request's own etag, in the query or as If-Match";
-    refuse_etag("entry.etag", entry_etag(sent), hint)?;
+    refuse_etag("entry.etag", sent.map_or("", |sent| &sent.etag), hint)?;
     id_of_new("entry.id", sent.map_or("", |sent| &sent.id), &message.entry_id, "entry_id")?;
     let patch = patch(sent, None)?;
     required("entry.name", patch.name.as_ref())?;
@@ -284,47 +258,35 @@ fn batch_step(change: &EntryChange, batch: &str) -> Result<Step> {
             "must be exactly one of create, update, archive, restore, delete, reorder";
         return Err(Error::invalid("change", "REQUIRED", description));
     };
-    let own = |company: &str, request_id: &str, validate_only: bool| {
-        let refuse = |field: &str, description: &str| {
-            Err(Error::invalid(field, "BELONGS_TO_BATCH", description))
-        };
-        if !company.is_empty() && company != batch {
-            return refuse("company_id", "must be the batch's company, or empty");
-        }
-        if !request_id.is_empty() {
-            return refuse("request_id", "belongs to the batch itself: give it there");
-        }
-        if validate_only {
-            return refuse("validate_only", "belongs to the batch itself: give it there");
-        }
-        Ok(())
-    };
     match change {
-        One::Create(one) => {
-            own(&one.company_id, &one.request_id, one.validate_only)?;
-            create_step(one, one_etag([one.etag.as_str()])?)
-        }
-        One::Update(one) => {
-            own(&one.company_id, &one.request_id, one.validate_only)?;
-            update_step(one, one_etag([one.etag.as_str(), entry_etag(one.entry.as_ref())])?)
-        }
-        One::Archive(one) => {
-            own(&one.company_id, &one.request_id, one.validate_only)?;
-            archive_step(one, one_etag([one.etag.as_str()])?)
-        }
-        One::Restore(one) => {
-            own(&one.company_id, &one.request_id, one.validate_only)?;
-            restore_step(one, one_etag([one.etag.as_str()])?)
-        }
-        One::Delete(one) => {
-            own(&one.company_id, &one.request_id, one.validate_only)?;
-            delete_step(one, one_etag([one.etag.as_str()])?)
-        }
-        One::Reorder(one) => {
-            own(&one.company_id, &one.request_id, one.validate_only)?;
-            reorder_step(one, one_etag([one.etag.as_str()])?)
-        }
+        One::Create(one) => own_step(one, batch, create_step),
+        One::Update(one) => own_step(one, batch, update_step),
+        One::Archive(one) => own_step(one, batch, archive_step),
+        One::Restore(one) => own_step(one, batch, restore_step),
+        One::Delete(one) => own_step(one, batch, delete_step),
+        One::Reorder(one) => own_step(one, batch, reorder_step),
     }
+}
+
+/// The step of a request within a batch, which must leave out what belongs to the batch.
+fn own_step<M: Writes + OfCompany>(
+    one: &M,
+    batch: &str,
+    step: fn(&M, Option<Etag>) -> Result<Step>,
+) -> Result<Step> {
+    let refuse = |field: &str, description: &str| {
+        Err(Error::invalid(field, "BELONGS_TO_BATCH", description))
+    };
+    if !one.company_id().is_empty() && one.company_id() != batch {
+        return refuse("company_id", "must be the batch's company, or empty");
+    }
+    if !one.request_id().is_empty() {
+        return refuse("request_id", "belongs to the batch itself: give it there");
+    }
+    if one.validate_only() {
+        return refuse("validate_only", "belongs to the batch itself: give it there");
+    }
+    step(one, one_etag(one.etags())?)
 }
 
 /// The results of a batch. Entries are left out once the answer would be larger than a page of them.

@@ -102,7 +102,7 @@ impl HistoryService for Admin {
     ) -> Result<Response<ChangeResult>, Status> {
         let change = |sent: &Envelope<UndoChangeRequest>| {
             let revision = revision(sent.message.revision)?;
-            Ok(change::Change::Undo { revision, etag: sent.etag(&[&sent.message.etag])? })
+            Ok(change::Change::Undo { revision, etag: sent.etag()? })
         };
         let result = result(&request);
         self.write(request, change, result).await
@@ -114,7 +114,7 @@ impl HistoryService for Admin {
     ) -> Result<Response<ChangeResult>, Status> {
         let change = |sent: &Envelope<RollBackRequest>| {
             let revision = revision(sent.message.revision)?;
-            Ok(change::Change::RollBack { revision, etag: sent.etag(&[&sent.message.etag])? })
+            Ok(change::Change::RollBack { revision, etag: sent.etag()? })
         };
         let result = result(&request);
         self.write(request, change, result).await

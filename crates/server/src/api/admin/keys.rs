@@ -50,9 +50,9 @@ struct Writing {
 }
 
 impl Writing {
-    fn open<M: Writes>(envelope: &Envelope<M>, etags: &[&str]) -> Result<Self> {
+    fn open<M: Writes>(envelope: &Envelope<M>) -> Result<Self> {
         let caller = envelope.caller()?.clone();
-        let (request, etag) = (envelope.log_request()?, envelope.etag(etags)?);
+        let (request, etag) = (envelope.log_request()?, envelope.etag()?);
         let (validate_only, deadline) = (envelope.message.validate_only(), envelope.deadline()?);
         Ok(Self { caller, request, validate_only, etag, deadline })
     }
@@ -98,7 +98,7 @@ impl KeyService for Admin {
     ) -> Result<Response<KeyWithSecret>, Status> {
         let envelope = Envelope::open_write(request);
         let made = async {
-            let writing = Writing::open(&envelope, &[])?;
+            let writing = Writing::open(&envelope)?;
             let draft = draft(envelope.message.key.as_ref())?;
             let secret = Secret::generate()?;
             let kept = self.0.keys.create_within(&writing.by(), draft, &secret).await?;
@@ -177,8 +177,7 @@ impl KeyService for Admin {
         let envelope = Envelope::open_write(request);
         let made = async {
             let sent = &envelope.message;
-            let in_body = sent.key.as_ref().map(|key| key.etag.as_str()).unwrap_or_default();
-            let writing = Writing::open(&envelope, &[&sent.etag, in_body])?;
+            let writing = Writing::open(&envelope)?;
             let id = KeyId::parse("id", &sent.id)?;
             same_id("key.id", sent.key.as_ref().map_or("", |key| &key.id), id.as_str())?;
             let patch = patch(sent.key.as_ref(), sent.update_mask.as_ref())?;
@@ -201,7 +200,7 @@ impl KeyService for Admin {
         let envelope = Envelope::open_write(request);
         let made = async {
             let sent = &envelope.message;
-            let writing = Writing::open(&envelope, &[&sent.etag])?;
+            let writing = Writing::open(&envelope)?;
             let id = KeyId::parse("id", &sent.id)?;
             let overlap = sent.overlap.as_ref().map_or(DEFAULT_OVERLAP_SECONDS, |one| one.seconds);
             let nanos = sent.overlap.as_ref().map_or(0, |one| one.nanos);
@@ -226,7 +225,7 @@ impl KeyService for Admin {
         let envelope = Envelope::open_write(request);
         let made = async {
             let sent = &envelope.message;
-            let writing = Writing::open(&envelope, &[&sent.etag])?;
+            let writing = Writing::open(&envelope)?;
             let id = KeyId::parse("id", &sent.id)?;
             let by = writing.by();
             let kept = match sent.with_created {

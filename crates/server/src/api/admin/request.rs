@@ -60,8 +60,15 @@ pub(super) trait Writes: Message {
     /// The message's name, which distinguishes methods in the log.
     const NAME: &'static str;
 
-    /// The request's id, for taking it out: the log compares requests without their ids.
-    fn request_id(&mut self) -> &mut String;
+    /// The request's id.
+    fn request_id(&self) -> &str;
+
+    /// Takes the request's id out: the log compares requests without their ids.
+    fn take_request_id(&mut self) -> String;
+
+    /// The etags by which the caller says what it knows: the request's own, and that of the resource within it. Empty
+    /// texts count as none.
+    fn etags(&self) -> [&str; 2];
 
     /// Whether the write is a dry run.
     fn validate_only(&self) -> bool;
@@ -69,7 +76,8 @@ pub(super) trait Writes: Message {
 
 /// Implements the traits for messages with these fields. A macro, since a function cannot name a field of any message.
 macro_rules! requests {
-    (of a company: $($company:ident)+; of a log: $($log:ident)+; writes: $($write:ident)+) => {
+    (of a company: $($company:ident)+; of a log: $($log:ident)+; makes: $($make:ident)+; changes: $($change:ident)+;
+     updates: $($update:ident $resource:ident,)+) => {
         $(impl OfCompany for v1::$company {
             fn company_id(&self) -> &str {
                 &self.company_id
@@ -84,17 +92,33 @@ macro_rules! requests {
                 [self.from_time, self.until_time]
             }
         })+
-        $(impl Writes for v1::$write {
+        $(requests!(write: $make |_sent| ["", ""]);)+
+        $(requests!(write: $change |sent| [&sent.etag, ""]);)+
+        $(requests!(write: $update |sent| {
+            [&sent.etag, sent.$resource.as_ref().map_or("", |resource| &resource.etag)]
+        });)+
+    };
+    (write: $write:ident |$sent:ident| $etags:expr) => {
+        impl Writes for v1::$write {
             const NAME: &'static str = stringify!($write);
 
-            fn request_id(&mut self) -> &mut String {
-                &mut self.request_id
+            fn request_id(&self) -> &str {
+                &self.request_id
+            }
+
+            fn take_request_id(&mut self) -> String {
+                std::mem::take(&mut self.request_id)
+            }
+
+            fn etags(&self) -> [&str; 2] {
+                let $sent = self;
+                $etags
             }
 
             fn validate_only(&self) -> bool {
                 self.validate_only
             }
-        })+
+        }
     };
 }
 
@@ -107,12 +131,16 @@ requests! {
         RollBackRequest UndoChangeRequest UpdateBusinessRequest UpdateCompanyRequest UpdateEntryRequest;
     of a log:
         ListChangesRequest ListKeyChangesRequest;
-    writes:
+    makes:
+        CreateBusinessRequest CreateCompanyRequest CreateKeyRequest;
+    changes:
         ArchiveBusinessRequest ArchiveCompanyRequest ArchiveEntryRequest BatchChangeEntriesRequest
-        CreateBusinessRequest CreateCompanyRequest CreateEntryRequest CreateKeyRequest DeleteEntryRequest
-        ReorderEntriesRequest RestoreBusinessRequest RestoreCompanyRequest RestoreEntryRequest
-        RevokeKeyRequest RollBackRequest RotateKeyRequest UndoChangeRequest UpdateBusinessRequest
-        UpdateCompanyRequest UpdateEntryRequest UpdateKeyRequest
+        CreateEntryRequest DeleteEntryRequest ReorderEntriesRequest RestoreBusinessRequest
+        RestoreCompanyRequest RestoreEntryRequest RevokeKeyRequest RollBackRequest RotateKeyRequest
+        UndoChangeRequest;
+    updates:
+        UpdateBusinessRequest business, UpdateCompanyRequest company, UpdateEntryRequest entry,
+        UpdateKeyRequest key,
 }
 
 /// A request in parts: its message and its metadata.
@@ -149,12 +177,6 @@ impl<M> Envelope<M> {
         })?;
         Ok(Some(text.trim()).filter(|text| !text.is_empty()))
     }
-
-    /// The etag that the caller knows, from one of the fields or from `If-Match`.
-    pub(super) fn etag(&self, fields: &[&str]) -> Result<Option<Etag>> {
-        let header = self.header("if-match")?.filter(|tag| *tag != "*");
-        one_etag(fields.iter().copied().chain(header))
-    }
 }
 
 impl<M: OfCompany> Envelope<M> {
@@ -168,7 +190,7 @@ impl<M: Writes> Envelope<M> {
     /// Opens a request that writes.
     pub(super) fn open_write(request: Request<M>) -> Self {
         let mut envelope = Self::open(request);
-        envelope.request_id = std::mem::take(envelope.message.request_id());
+        envelope.request_id = envelope.message.take_request_id();
         envelope
     }
 
@@ -184,6 +206,12 @@ impl<M: Writes> Envelope<M> {
             }
             (field, header) => Ok(field.or(header)),
         }
+    }
+
+    /// The etag that the caller knows, from one of the fields or from `If-Match`.
+    pub(super) fn etag(&self) -> Result<Option<Etag>> {
+        let header = self.header("if-match")?.filter(|tag| *tag != "*");
+        one_etag(self.message.etags().into_iter().chain(header))
     }
 
     /// The request for the change log, if it has an id.
@@ -235,14 +263,26 @@ impl Admin {
             let (as_of, asked) = asked(envelope.message)?;
             let read = self.0.settings.read(&caller, &company, as_of, deadline);
             let (settings, marks) = read.await?;
-            if rows(&settings, &asked) <= MOST_AT_ONCE {
-                return Ok((marks, show(&settings, asked)?));
-            }
+            let takes_long = rows(&settings, &asked) > MOST_AT_ONCE;
             let show = async move { show(&settings, asked) };
             let key = caller.actor.key_id.as_ref();
-            Ok((marks, self.0.long_work.run(key, deadline, show).await?))
+            Ok((marks, self.0.long_work.run_if(takes_long, key, deadline, show).await?))
         };
         marked(read.await)
+    }
+
+    /// Makes the one step that a request asks for, with the etag that its caller knows.
+    pub(super) async fn step<M: Writes + OfCompany, T>(
+        &self,
+        request: Request<M>,
+        step: impl FnOnce(&M, Option<Etag>) -> Result<Step>,
+        show: impl FnOnce(&M, &Written) -> Result<T>,
+    ) -> Result<Response<T>, Status> {
+        let change = |sent: &Envelope<M>| {
+            let etag = sent.etag()?;
+            step(&sent.message, etag).map(one_step)
+        };
+        self.write(request, change, show).await
     }
 
     /// Makes the write of a request, and answers with the message that `show` makes of the settings after it.
