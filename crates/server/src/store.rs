@@ -121,7 +121,7 @@ pub trait Companies {
 #[async_trait]
 pub trait Log {
     /// Writes planned lines of logs together with the rows of their deltas, if each stream is at its line's base (0: it
-    /// does not exist). Otherwise the error is [`StoreError::Conflict`], and nothing is written. The error is the same
+    /// does not exist). Lines of one stream follow each other. Otherwise the error is [`StoreError::Conflict`], and nothing is written. The error is the same
     /// if the key already used the request id there, since the answer is in the log by now, and if the key `live` is
     /// revoked or does not exist.
     ///

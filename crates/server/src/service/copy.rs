@@ -25,7 +25,7 @@ use crate::{
 const PAGE: u32 = 500;
 /// Keys that one look-up reads. Each has up to 70 kB.
 const KEYS: u32 = 100;
-/// Companies, or keys, that are copied at the same time, so that their writes share a sync.
+/// Companies, or keys, that are copied at the same time, so that the writes of short logs share a sync.
 const AT_ONCE: usize = 32;
 
 /// The content of the target so far.
@@ -161,9 +161,7 @@ impl CopyService {
             }
             lines += page.len() as u64;
             were_there += held.len() as u64;
-            for (part, line) in &page[held.len()..] {
-                self.line(stream, &mut there, *part, line).await?;
-            }
+            self.lines(stream, &mut there, &page[held.len()..]).await?;
         }
         // Lines of the target beyond the source's end are other data.
         if !self.to.log(stream, after, 1).await?.is_empty() {
@@ -172,32 +170,38 @@ impl CopyService {
         Ok((lines, were_there))
     }
 
-    async fn line(
-        &self,
-        stream: &Stream,
-        there: &mut Replay,
-        part: u32,
-        line: &Line,
-    ) -> Result<()> {
+    /// Writes the lines of a page, which bounds their number and bytes, in one transaction: the disk needs as long for a
+    /// single line.
+    async fn lines(&self, stream: &Stream, there: &mut Replay, page: &[(u32, Line)]) -> Result<()> {
         let unfit = || {
             let text = format!("the log of {} is damaged: run verify", stream.name());
             Error::Internal(Cause::new(text))
         };
-        if line.subjects.is_none() || (part > 0) != line.is_empty() {
-            return Err(unfit());
+        let (mut lines, mut checkpoints) = (Vec::with_capacity(page.len()), Vec::new());
+        for (part, line) in page {
+            if line.subjects.is_none() || (*part > 0) != line.is_empty() {
+                return Err(unfit());
+            }
+            if !line.is_empty() {
+                there.apply(line.revision, line.time, &line.deltas).map_err(|_| unfit())?;
+            }
+            lines.push((stream, line));
+            // The source's own could be of anything, and the state is here.
+            if checkpoint::may_be_due(line)
+                && let Some(settings) = there.settings()
+                && checkpoint::is_due(&settings, line)
+            {
+                checkpoints.push(Checkpoint::of(&settings));
+            }
         }
-        if !line.is_empty() {
-            there.apply(line.revision, line.time, &line.deltas).map_err(|_| unfit())?;
+        if lines.is_empty() {
+            return Ok(());
         }
-        // The key that acted may be revoked by now, which does not matter.
-        let written = self.to.commit(&[(stream, line)], None).await;
+        // The keys that acted may be revoked by now, which does not matter.
+        let written = self.to.commit(&lines, None).await;
         written.map_err(|error| refused(error, &stream.name().to_string()))?;
-        // The source's own could be of anything, and the state is here.
-        if checkpoint::may_be_due(line)
-            && let Some(settings) = there.settings()
-            && checkpoint::is_due(&settings, line)
-        {
-            self.to.leave_checkpoint(stream, &Checkpoint::of(&settings)).await?;
+        for checkpoint in &checkpoints {
+            self.to.leave_checkpoint(stream, checkpoint).await?;
         }
         Ok(())
     }

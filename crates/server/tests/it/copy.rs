@@ -2,10 +2,18 @@
 
 use std::sync::Arc;
 
-use customer_settings_server::{Services, catalog::error::Error, service::copy::Copied};
+use customer_settings_server::{
+    Services,
+    catalog::error::Error,
+    service::copy::Copied,
+    store::{Companies, Log},
+};
 use serde_json::json;
 
-use crate::harness::*;
+use crate::{
+    harness::*,
+    store_samples::{commit, company, grant, made_company, stream, touching},
+};
 
 async fn copy(from: &Services, to: &Services) -> Result<Copied, Error> {
     from.copy_into(to).copy(|_| ()).await
@@ -79,6 +87,36 @@ async fn everything_is_copied_and_a_second_copy_brings_what_is_new() {
 }
 
 #[tokio::test]
+async fn a_long_log_is_copied_in_few_commits_and_a_stopped_copy_goes_on() {
+    const LINES: u64 = 1_200;
+    let (server, target) = (Server::of("companies: []").await, Server::of("companies: []").await);
+    let mut current =
+        commit(&*server.store, "cmp_a", vec![made_company(company("cmp_a", "A"))]).await.unwrap();
+    let mut lines = Vec::new();
+    while current.revision.0 < LINES {
+        let plan = touching(&current);
+        lines.push(plan.line);
+        current = plan.after;
+    }
+    let stream = stream("cmp_a");
+    let lines: Vec<_> = lines.iter().map(|line| (&stream, line)).collect();
+    server.store.commit(&lines, None).await.unwrap();
+
+    // The first commit is written, and the copy does not hear of it.
+    target.store.end_commits(Some(CommitEnd::Unknown));
+    assert!(copy(&server.services, &target.services).await.is_err());
+    let written = target.store.settings(&grant("cmp_a")).await.unwrap().unwrap().revision;
+    assert!((2..LINES).contains(&written.0), "{written:?}");
+    target.store.end_commits(None);
+    let before = target.store.commits();
+    let copied = copy(&server.services, &target.services).await.unwrap();
+    assert_eq!((copied.lines, copied.were_there), (LINES, written.0));
+    assert!(target.store.commits() - before <= 3, "{}", target.store.commits());
+    assert_eq!(target.store.settings(&grant("cmp_a")).await.unwrap(), Some(current));
+    assert!(target.services.verify.verify(|_| ()).await.unwrap().findings.is_empty());
+}
+
+#[tokio::test]
 async fn a_target_with_other_data_is_refused() {
     let (server, _) = busy().await;
     for (document, word) in [
@@ -109,4 +147,5 @@ async fn a_target_with_other_data_is_refused() {
 also_on_postgres! {
     everything_is_copied_and_a_second_copy_brings_what_is_new,
     a_target_with_other_data_is_refused,
+    a_long_log_is_copied_in_few_commits_and_a_stopped_copy_goes_on,
 }

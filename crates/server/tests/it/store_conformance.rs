@@ -177,6 +177,7 @@ conformance! {
     the_whole_log_has_the_empty_lines_too,
     the_whole_key_log_is_read_by_key,
     a_new_kind_of_stream_has_a_log,
+    lines_of_one_stream_are_written_together_or_not_at_all,
     a_store_says_its_schema_and_its_size,
     an_epoch_is_raised_and_never_lowered,
     everything_is_there_after_reopening,

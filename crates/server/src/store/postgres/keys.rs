@@ -225,10 +225,11 @@ async fn look(
     if live.is_some_and(|id| old.get(id).is_none_or(|key| key.revoked_time.is_some())) {
         return Err(StoreError::Conflict);
     }
+    let mut at: BTreeMap<&str, Revision> =
+        old.iter().map(|(id, key)| (id.as_str(), key.audit.revision)).collect();
     for (stream, line) in of_keys() {
         let base = Some(line.base()).filter(|base| *base != Revision::default());
-        let old = old.iter().find(|(id, _)| id.as_str() == stream.id());
-        match old.map(|(_, key)| key.audit.revision) {
+        match at.insert(stream.id(), line.revision) {
             Some(_) if base.is_none() => {
                 return Err(StoreError::Taken(Kind::Key, stream.id().to_owned()));
             }

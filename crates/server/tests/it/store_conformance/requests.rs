@@ -150,6 +150,46 @@ pub(super) async fn a_request_that_changed_nothing_is_found_and_raises_no_revisi
     assert_eq!(replay(&*store, "cmp_a").await, store.settings(&grant("cmp_a")).await.unwrap());
 }
 
+pub(super) async fn lines_of_one_stream_are_written_together_or_not_at_all(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let made = plan(None, vec![made_company(company("cmp_a", "A"))]);
+    let second = with_request(touching(&made.after), "1");
+    let nothing = with_request(plan(Some(&second.after), vec![]), "2");
+    let third = touching(&second.after);
+    let of_company: Vec<_> =
+        [&made, &second, &nothing, &third].map(|plan| (stream("cmp_a"), plan.line.clone())).into();
+    let keys: Vec<Key> = (1..=3)
+        .map(|revision| {
+            // Each revision has another secret.
+            let mut key = key("key_9", revision);
+            key.audit.revision = Revision(revision.into());
+            key
+        })
+        .collect();
+    let of_key = vec![
+        key_change(None, &keys[0]),
+        key_change(Some(&keys[0]), &keys[1]),
+        self::nothing(&keys[1], "2"),
+        key_change(Some(&keys[1]), &keys[2]),
+    ];
+    for lines in [of_company, of_key] {
+        let commit = async |lines: &[(Stream, Line)]| {
+            let lines: Vec<_> = lines.iter().map(|(stream, line)| (stream, line)).collect();
+            store.commit(&lines, None).await
+        };
+        let log = async || store.log(&lines[0].0, (Revision(0), 0), 9).await.unwrap();
+        // Without the second line, the last one has no base.
+        let gap = [lines[0].clone(), lines[3].clone()];
+        assert!(matches!(commit(&gap).await, Err(StoreError::Conflict)));
+        assert!(log().await.is_empty());
+        commit(&lines).await.unwrap();
+        let written: Vec<Line> = log().await.into_iter().map(|(_, line)| line).collect();
+        assert!(written.iter().eq(lines.iter().map(|(_, line)| line)), "{written:?}");
+    }
+    assert_eq!(store.settings(&grant("cmp_a")).await.unwrap(), Some(third.after));
+    assert_eq!(store.key(&keys[2].id).await.unwrap().unwrap().0, keys[2]);
+}
+
 pub(super) async fn a_request_that_changes_nothing_needs_the_current_base(engine: &dyn Engine) {
     let store = engine.open().await;
     make_company(&*store, "cmp_a", "A").await;
