@@ -1,6 +1,7 @@
 //! One connection from its beginning to its end: HTTP/1.1 or HTTP/2 over it.
 
 use std::{
+    error::Error,
     future::poll_fn,
     net::IpAddr,
     ops::ControlFlow::{Break, Continue},
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use h2::Reason;
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -24,7 +26,7 @@ use super::{
     Shutdown,
     http2::{
         first_run::RunFirst,
-        linger::{linger, linger_after_flood},
+        linger::{linger, linger_after_fault},
         wire::{BoxError, Wire, poll_connection},
     },
     idle::IdleWatch,
@@ -83,10 +85,10 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             let passed = match poll_connection(connection.as_mut(), &wire, watch.answers(), context)
             {
                 Continue(passed) => passed,
-                Break(result) => return Poll::Ready(End::Served(result)),
+                Break(result) => return Poll::Ready(End::of(result)),
             };
             if passed.is_flooding {
-                return Poll::Ready(End::Flooded);
+                return Poll::Ready(End::Flooded { is_told: false });
             }
             if watch.poll_over(passed, context).is_ready() {
                 return Poll::Ready(End::Over);
@@ -115,10 +117,17 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             // The client may get an answer about its error while it still sends.
             linger(&wire, shutdown).await;
         }
-        End::Flooded => {
+        End::Broken => {
+            tracing::debug!(%peer, "connection closed: its client broke HTTP/2");
+            linger_after_fault(&wire, shutdown).await;
+        }
+        End::Flooded { is_told } => {
             metrics::counter!(CONNECTIONS_FLOODED).increment(1);
             tracing::debug!(%peer, "connection closed: its client sends more frames than its requests need");
-            linger_after_flood(&wire, shutdown).await;
+            if !is_told {
+                wire.hold_farewell();
+            }
+            linger_after_fault(&wire, shutdown).await;
         }
         End::Over => {
             tracing::debug!(%peer, "connection closed: its client did nothing");
@@ -141,8 +150,10 @@ enum End {
     Served(Result<(), BoxError>),
     /// Its client did nothing for too long.
     Over,
-    /// Its client sends more frames than its requests explain.
-    Flooded,
+    /// Its client sends more frames than its requests explain, and may have been told by the library of HTTP/2.
+    Flooded { is_told: bool },
+    /// The library of HTTP/2 ended the connection for what its client sent.
+    Broken,
     /// The server stops, and the connection had no open request.
     Left,
     /// The server stops at once.
@@ -150,14 +161,30 @@ enum End {
 }
 
 impl End {
+    fn of(result: Result<(), BoxError>) -> Self {
+        match result.as_ref().err().and_then(|error| fault_of_http2(&**error)) {
+            Some(fault) if fault.reason() == Some(Reason::ENHANCE_YOUR_CALM) => {
+                Self::Flooded { is_told: true }
+            }
+            Some(_) => Self::Broken,
+            None => Self::Served(result),
+        }
+    }
+
     /// Whether the client sent bytes that no client needs to send.
     fn is_for_garbage(&self) -> bool {
         match self {
-            Self::Flooded => true,
+            Self::Flooded { .. } | Self::Broken => true,
             Self::Served(Err(error)) => {
                 error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
             }
             _ => false,
         }
     }
+}
+
+/// The fault of a client for which the library of HTTP/2 ended a connection.
+fn fault_of_http2<'a>(error: &'a (dyn Error + Send + Sync + 'static)) -> Option<&'a h2::Error> {
+    let cause = error.downcast_ref::<hyper::Error>()?.source()?;
+    cause.downcast_ref().filter(|cause: &&h2::Error| cause.is_library())
 }

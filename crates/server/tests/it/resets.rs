@@ -14,12 +14,11 @@ use tokio::{
 
 use crate::harness::{
     PATIENCE, Server, everything, frame as framed,
-    http2::{DATA, END_HEADERS, HEADERS, OPENING, PING, RST_STREAM, frame},
+    http2::{DATA, END_HEADERS, END_STREAM, HEADERS, OPENING, PING, RST_STREAM, frame},
     method,
 };
 
 // RFC 9113 (6.1 and 6.2).
-const END_STREAM: u8 = 1;
 
 type Fields<'a> = [(&'a str, &'a str)];
 /// The path, the fields of the head, and the whole body.

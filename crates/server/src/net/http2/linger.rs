@@ -21,8 +21,8 @@ const MOST_LINGER_BYTES: u64 = 64 << 20;
 const LINGER_PIECE_BYTES: usize = 64 << 10;
 const LINGER_PAUSE: Duration = Duration::from_millis(1);
 
-/// The most bytes that are read from a client whose connection is closed for sending too much.
-const MOST_FLOOD_BYTES: u64 = 64 << 10;
+/// The most bytes that are read from a client of HTTP/2 that broke the protocol or sent too many frames.
+const MOST_BYTES_AFTER_FAULT: u64 = 64 << 10;
 
 /// Reads on for a while after the last answer. If bytes arrive at a closed socket, the kernel resets the connection,
 /// and a client that still sends meets the reset before it has read its answer.
@@ -33,13 +33,13 @@ pub(in crate::net) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(
     linger_for(wire, MOST_LINGER_BYTES, shutdown).await;
 }
 
-/// Sends GOAWAY to a client that sends more frames than its requests need, and reads on for a while.
-pub(in crate::net) async fn linger_after_flood<S: AsyncRead + AsyncWrite + Unpin>(
+/// Reads on for a little after a client's fault in HTTP/2, so that most clients learn of it. Some would send without an
+/// end.
+pub(in crate::net) async fn linger_after_fault<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &Wire<S>,
     shutdown: &Shutdown,
 ) {
-    wire.hold_farewell();
-    linger_for(wire, MOST_FLOOD_BYTES, shutdown).await;
+    linger_for(wire, MOST_BYTES_AFTER_FAULT, shutdown).await;
 }
 
 async fn linger_for<S: AsyncRead + AsyncWrite + Unpin>(
@@ -74,6 +74,18 @@ mod tests {
     use tokio::io::duplex;
 
     use super::*;
+
+    #[tokio::test]
+    async fn little_is_read_after_a_fault() {
+        let (mut client, stream) = duplex(1 << 20);
+        let wire = Wire::new(stream, 1);
+        client.write_all(&[0; 1 << 20]).await.unwrap();
+        linger_after_fault(&wire, &Shutdown::default()).await;
+        // The client's bytes fill the space that was read, and no more.
+        let more = [0; 2 * LINGER_PIECE_BYTES];
+        let written = timeout(Duration::ZERO, client.write(&more)).await.unwrap().unwrap();
+        assert_eq!(written as u64, MOST_BYTES_AFTER_FAULT);
+    }
 
     #[tokio::test]
     async fn the_end_of_a_client_that_sent_too_many_frames_is_seen() {

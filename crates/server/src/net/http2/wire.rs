@@ -112,7 +112,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Adds GOAWAY for a client that sends too many frames.
-    pub(super) fn hold_farewell(&self) {
+    pub(in crate::net) fn hold_farewell(&self) {
         let mut line = self.line();
         let farewell = line.frames.farewell();
         line.held.extend_from_slice(&farewell);

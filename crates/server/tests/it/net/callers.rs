@@ -1,9 +1,9 @@
 //! Addresses whose connections come to nothing, and those that share them.
 
 use super::*;
+use crate::harness::http2::{DATA, END_HEADERS, END_STREAM, HEADERS, OPENING, frame};
 
 const GARBAGE: &[u8] = b"\0\xff\x13\x37";
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// Opens a connection, sends these bytes and leaves. Gives the bytes that the server sent until it closed.
 async fn leave_with(server: &Server, said: &[u8]) -> String {
@@ -36,7 +36,7 @@ async fn who_waits_is_served_where_many_connections_come_to_nothing() {
     let after_an_answer = [b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n", GARBAGE].concat();
     let head = b"GET /hello HTTP/1.1\r\n";
     for said in
-        [GARBAGE, PREFACE, large.as_bytes(), &b"\r\n".repeat(30_000), &after_an_answer, head, b""]
+        [GARBAGE, OPENING, large.as_bytes(), &b"\r\n".repeat(30_000), &after_an_answer, head, b""]
     {
         let server = Server::start(&config());
         let mut before = server.connect().await;
@@ -50,6 +50,27 @@ async fn who_waits_is_served_where_many_connections_come_to_nothing() {
         let metrics = server.get("/metrics", "").await;
         assert!(metrics.contains("customer_settings_connections_held_up_total "), "{metrics}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_over_http_2_does_not_make_up_for_garbage_after_it() {
+    let server = Server::start(&config());
+    // GET http://x/none, and then DATA of no stream.
+    let asks = frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x82\x86\x04\x05/none\x01\x01x");
+    let spoil = || async {
+        let (mut reader, mut writer) = server.connect().await.into_split();
+        writer.write_all(&[OPENING, &asks].concat()).await?;
+        // The answer is sent together with the first SETTINGS.
+        reader.read_u8().await?;
+        writer.write_all(&frame(DATA, 0, 0, b"x")).await?;
+        reader.read_to_end(&mut vec![]).await
+    };
+    let held_up = async {
+        while leave_with(&server, ASKS).await.ends_with("hello") {
+            futures_util::future::join_all((0..50).map(|_| spoil())).await;
+        }
+    };
+    timeout(PATIENCE, held_up).await.expect("it is held up");
 }
 
 #[tokio::test]

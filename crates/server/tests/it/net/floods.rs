@@ -55,6 +55,13 @@ async fn answered_to(server: &Server, first: &[u8], again: &[u8]) -> Option<u8> 
     tokio::join!(flood, code).1
 }
 
+/// How many connections were closed for floods.
+async fn flooded(server: &Server) -> u64 {
+    let metrics = server.get("/metrics", "").await;
+    let count = metrics.split("\ncustomer_settings_connections_flooded_total ").nth(1);
+    count.map_or(0, |rest| rest.lines().next().unwrap().parse().unwrap())
+}
+
 #[tokio::test]
 async fn a_client_that_sends_frames_for_the_sake_of_it_is_told_to_be_calm_and_closed() {
     let server = Server::start(&config());
@@ -105,6 +112,7 @@ async fn a_client_that_gives_up_all_its_requests_is_closed() {
     let mut config = config();
     config.limits.streams_per_connection = 1;
     let server = Server::start(&config);
+    let flooded_before = flooded(&server).await;
     let (mut reader, mut writer) = server.connect().await.into_split();
     writer.write_all(OPENING).await.unwrap();
     let given_up = async {
@@ -140,6 +148,7 @@ async fn a_client_that_gives_up_all_its_requests_is_closed() {
         number = given_up => panic!("{number} were given up"),
         code = closed => assert_eq!(code, ENHANCE_YOUR_CALM),
     }
+    assert!(flooded(&server).await > flooded_before);
     assert!((500..600).contains(&server.waiting.load(Ordering::SeqCst)));
 }
 

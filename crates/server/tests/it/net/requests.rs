@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use super::*;
+use crate::harness::http2::{DATA, END_STREAM, RST_STREAM};
 
 fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
@@ -11,11 +12,6 @@ fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
 fn status_of(response: &Response<hyper::body::Incoming>) -> &str {
     response.headers().get("grpc-status").map(|status| status.to_str().unwrap()).unwrap_or_default()
 }
-
-// Of HTTP/2, RFC 9113 (6).
-const DATA: u8 = 0;
-const RST_STREAM: u8 = 3;
-const END_STREAM: u8 = 1;
 
 const UNAVAILABLE: &str = "14";
 const DEADLINE_EXCEEDED: &str = "4";
