@@ -21,6 +21,7 @@ pub(crate) mod load;
 pub(crate) mod man;
 mod names;
 pub(crate) mod proto;
+pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod status;
 mod verbs;

@@ -19,7 +19,7 @@ mod values;
 
 use commands::{
     backup, business, company, completion, config, copy, entry, history, key, load, man, proto,
-    serve, status, verify,
+    schema, serve, status, verify,
 };
 use failure::{EXIT_CODES, Exit, Failure, failure};
 use output::{print, tell};
@@ -73,6 +73,7 @@ enum Command {
     Completion(completion::Completion),
     Man(man::Man),
     Proto(proto::Proto),
+    Schema(schema::Schema),
 }
 
 impl Command {
@@ -95,6 +96,7 @@ impl Command {
             Self::Completion(completion) => completion.run(),
             Self::Man(man) => man.run(),
             Self::Proto(proto) => proto.run(),
+            Self::Schema(schema) => schema.run(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The OpenAPI document and a page that shows it. Both need no key. The page loads nothing from other hosts.
+//! The OpenAPI document and a page that shows it, and the schema of documents for editors. They need no key. The page
+//! loads nothing from other hosts.
 
 use std::sync::LazyLock;
 
@@ -11,6 +12,8 @@ use axum::{
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::service::document;
+
 const PAGE: &str = include_str!("docs/page.html");
 const START: &str = include_str!("docs/start.js");
 
@@ -19,10 +22,15 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
                       font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// Serves `/openapi.json`, `/docs` and the files that the page loads.
+/// Serves `/openapi.json`, `/docs` and the files that the page loads, and `/schemas/document.json`.
 pub fn router(document: &Value) -> Router {
     let document = Bytes::from(document.to_string());
+    let schema = Bytes::from(document::schema().to_string());
     Router::new()
+        .route(
+            "/schemas/document.json",
+            get(move || async move { answer("application/schema+json", schema) }),
+        )
         .route("/openapi.json", get(move || async move { answer("application/json", document) }))
         .route(
             "/docs",

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, fmt, time::UNIX_EPOCH};
 
 use crate::catalog::{
     change::{BusinessDraft, CompanyDraft, ContactDraft, EntryDraft},
-    company::{Address, AddressKind, Coordinate, MAX_BUSINESSES, ShortText},
-    entry::{Catalog, MAX_ENTRIES, State},
+    company::{Address, AddressKind, Coordinate, ShortText},
+    entry::{Catalog, State},
     error::Violation,
     id::{BusinessId, CompanyId, EntryId, StaffId},
     near::nearest,
@@ -17,22 +17,26 @@ use crate::catalog::{
     time::Timestamp,
 };
 
+mod fields;
+mod schema;
 mod tree;
 mod write;
 
+use fields::{Most, Row};
+pub use schema::schema;
 use tree::{Key, Node, Value, quoted, unreadable};
 pub use tree::{Unreadable, decode};
-pub use write::write;
+pub use write::{AddressRow, BusinessRow, CompanyRow, EntryRow, row, write};
 
 /// The most problems that the report of a company names.
 const MOST_PROBLEMS: usize = 100;
-/// The most items of a list, and their name.
-const LOCATIONS: (usize, &str) = (MAX_BUSINESSES, "locations");
-const ENTRIES: (usize, &str) = (MAX_ENTRIES, "entries");
 /// The most former names of an entry.
 pub const MAX_FORMER_NAMES: usize = 20;
 /// The one version of the document that there is.
 const VERSION: &str = "1";
+/// The words for true and false, in any case.
+const TRUE: [&str; 3] = ["true", "yes", "on"];
+const FALSE: [&str; 3] = ["false", "no", "off"];
 
 /// A company of a document, with the problems of its values.
 pub struct DocumentCompany {
@@ -130,15 +134,15 @@ pub fn parse(text: &str) -> Result<impl Iterator<Item = DocumentCompany> + use<>
         return Err(unreadable(document.line, format!("this is {shown}: {expected}")));
     };
     let mut reader = Reader::default();
-    let mut fields = Fields::new("", keys);
-    let companies = reader.take(&mut fields, "companies");
-    reader.text(&mut fields, "version", |field, version| match version {
+    let mut row = Fields::new("", keys, &fields::DOCUMENT);
+    let companies = reader.take(&mut row, "companies");
+    reader.text(&mut row, "version", |field, version| match version {
         VERSION => Ok(()),
         _ => {
             Err(Violation::new(field, "UNKNOWN_VERSION", "must be 1: this program reads no other"))
         }
     });
-    reader.finish(fields);
+    reader.finish(row);
     if !reader.problems.is_empty() {
         let problems = reader.problems.told();
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -160,7 +164,7 @@ pub fn parse(text: &str) -> Result<impl Iterator<Item = DocumentCompany> + use<>
 fn company(node: &Node) -> DocumentCompany {
     let mut reader = Reader::default();
     reader.lines.add("", node.line);
-    let Some(mut row) = reader.fields("", node) else {
+    let Some(mut row) = reader.fields("", node, &fields::COMPANY) else {
         return DocumentCompany {
             id: None,
             label: format!("the company on line {}", node.line),
@@ -180,11 +184,9 @@ fn company(node: &Node) -> DocumentCompany {
         country: reader.text(&mut row, "country", Country::parse),
         timezone: reader.text(&mut row, "timezone", TimeZone::parse),
         state: reader.text(&mut row, "state", parse_state),
-        businesses: reader
-            .list(&mut row, "businesses", LOCATIONS, Reader::business)
-            .unwrap_or_default(),
+        businesses: reader.list(&mut row, "businesses", Reader::business).unwrap_or_default(),
         catalogs: Catalog::ALL
-            .map(|catalog| reader.list(&mut row, catalog.as_str(), ENTRIES, Reader::entry)),
+            .map(|catalog| reader.list(&mut row, catalog.as_str(), Reader::entry)),
     };
     reader.finish(row);
     DocumentCompany { id, label, draft, problems: reader.problems, lines: reader.lines }
@@ -211,16 +213,18 @@ impl Lines {
     }
 }
 
-/// The keys of one map, and the known names, which are those that were asked for.
+/// The keys of one map, and those that it may have.
 struct Fields<'a> {
     at: String,
     keys: &'a [Key],
-    known: Vec<&'static str>,
+    row: &'static Row,
+    /// How many of the keys that it may have were asked for.
+    asked: usize,
 }
 
 impl<'a> Fields<'a> {
-    fn new(at: &str, keys: &'a [Key]) -> Self {
-        Self { at: at.to_owned(), keys, known: Vec::new() }
+    fn new(at: &str, keys: &'a [Key], row: &'static Row) -> Self {
+        Self { at: at.to_owned(), keys, row, asked: 0 }
     }
 
     fn find(&self, name: &str) -> Option<&'a Node> {
@@ -263,9 +267,9 @@ impl Reader {
     }
 
     /// The keys of a map. Another value is a problem.
-    fn fields<'a>(&mut self, path: &str, node: &'a Node) -> Option<Fields<'a>> {
+    fn fields<'a>(&mut self, path: &str, node: &'a Node, row: &'static Row) -> Option<Fields<'a>> {
         match &*node.value {
-            Value::Map(keys) => Some(Fields::new(path, keys)),
+            Value::Map(keys) => Some(Fields::new(path, keys, row)),
             other => {
                 let name = if path.is_empty() { "company" } else { path };
                 let problem = format!(
@@ -280,7 +284,8 @@ impl Reader {
 
     /// The value of a field, if it has one.
     fn take<'a>(&mut self, row: &mut Fields<'a>, name: &'static str) -> Option<&'a Node> {
-        row.known.push(name);
+        debug_assert!(row.row.has(name), "the table of keys lacks {name}");
+        row.asked += 1;
         let node = row.find(name)?;
         let path = row.path(name);
         self.lines.add(&path, node.line);
@@ -303,15 +308,16 @@ impl Reader {
 
     /// Refuses unknown keys, and repeated keys.
     fn finish(&mut self, row: Fields<'_>) {
+        debug_assert_eq!(row.asked, row.row.fields.len(), "every key of the table is read");
         let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
         for key in row.keys {
             let path = row.path(tree::shortened(&key.name).as_ref());
             if let Some(first) = seen.insert(&key.name, key.line) {
                 let problem = format!("is there twice; the first one is on line {first}");
                 self.refuse(key.line, &path, "DUPLICATE", problem);
-            } else if !row.known.contains(&key.name.as_str()) {
+            } else if !row.row.has(&key.name) {
                 let problem = match self.problems.has_room() {
-                    true => unknown(&key.name, &row.known),
+                    true => unknown(&key.name, row.row),
                     // The problem is only counted: finding the nearest name takes a while.
                     false => String::new(),
                 };
@@ -382,10 +388,14 @@ impl Reader {
     }
 
     fn truth(&mut self, row: &mut Fields<'_>, name: &'static str) -> Option<bool> {
-        self.text(row, name, |field, value| match value.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" => Ok(true),
-            "false" | "no" | "off" => Ok(false),
-            _ => Err(Violation::new(field, "INVALID_VALUE", "must be true or false")),
+        self.text(row, name, |field, value| {
+            let is_one_of =
+                |words: [&str; 3]| words.iter().any(|word| word.eq_ignore_ascii_case(value));
+            match (is_one_of(TRUE), is_one_of(FALSE)) {
+                (true, _) => Ok(true),
+                (_, true) => Ok(false),
+                _ => Err(Violation::new(field, "INVALID_VALUE", "must be true or false")),
+            }
         })
     }
 
@@ -401,10 +411,10 @@ impl Reader {
         &mut self,
         row: &mut Fields<'_>,
         name: &'static str,
-        (most, what): (usize, &str),
         read: impl Fn(&mut Self, &mut Fields<'_>, Item) -> Option<Draft>,
     ) -> Option<Vec<Draft>> {
         let node = self.take(row, name)?;
+        let (of, Most(most, what)) = row.row.list(name);
         let path = row.path(name);
         let Value::List(items) = &*node.value else {
             let shown = node.value.shown();
@@ -422,7 +432,7 @@ impl Reader {
         for (index, item) in items.iter().enumerate() {
             let path = format!("{path}[{index}]");
             self.lines.add(&path, item.line);
-            let Some(mut fields) = self.fields(&path, item) else { continue };
+            let Some(mut fields) = self.fields(&path, item, of) else { continue };
             drafts.extend(read(self, &mut fields, Item { index, line: item.line }));
             self.finish(fields);
         }
@@ -460,7 +470,7 @@ impl Reader {
         let id = self.text(row, "id", BusinessId::parse);
         let name = self.required_name(row, item.line);
         let address = self.take(row, "address").and_then(|node| {
-            let mut fields = self.fields(&row.path("address"), node)?;
+            let mut fields = self.fields(&row.path("address"), node, &fields::ADDRESS)?;
             let address = self.address(&mut fields, node.line);
             self.finish(fields);
             Some(address)
@@ -526,13 +536,16 @@ fn is_read<T>(row: &Fields<'_>, name: &str, value: &Option<T>) -> bool {
 }
 
 /// The problem of an unknown key.
-fn unknown(key: &str, known: &[&'static str]) -> String {
+fn unknown(key: &str, row: &Row) -> String {
     if key == "<<" {
         return "is a merge key, which is not supported: write here what it would bring".to_owned();
     }
-    match nearest(key, known.iter().copied()) {
+    match nearest(key, row.names()) {
         Some(near) => format!("is unknown; did you mean {near}?"),
-        None => format!("is unknown; there are {}", known.join(", ")),
+        None => {
+            let known: Vec<&str> = row.names().collect();
+            format!("is unknown; there are {}", known.join(", "))
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    document::{self, DocumentCompany, Problem, Problems, Unreadable},
+    document::{self, CompanyRow, DocumentCompany, Problem, Problems, Unreadable},
     new_id,
     settings::{Changed, SettingsService},
 };
@@ -161,14 +161,19 @@ impl LoadService {
         // The head is written with the first company, so that nothing is written if reading fails.
         let mut head = "companies:\n";
         for id in ids {
-            let found = self.store.settings(&Task::Export.grant(&id)).await;
-            let found = found.map_err(|error| of_company(&id, error.into()))?;
-            let absent = || Error::NotFound { kind: Kind::Company, id: id.to_string() };
-            let settings = found.ok_or_else(absent)?;
+            let row = self.row(&id).await?;
             put(std::mem::take(&mut head))?;
-            put(&document::write(&settings).map_err(|error| Error::Internal(Cause::new(error)))?)?;
+            put(&document::write(&row).map_err(|error| Error::Internal(Cause::new(error)))?)?;
         }
         Ok(())
+    }
+
+    /// One company, as it stands in a document.
+    pub async fn row(&self, id: &CompanyId) -> Result<CompanyRow> {
+        let found = self.store.settings(&Task::Export.grant(id)).await;
+        let found = found.map_err(|error| of_company(id, error.into()))?;
+        let absent = || Error::NotFound { kind: Kind::Company, id: id.to_string() };
+        Ok(document::row(&found.ok_or_else(absent)?))
     }
 
     async fn ids_by_name(&self) -> Result<Vec<CompanyId>> {

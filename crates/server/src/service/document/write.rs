@@ -1,125 +1,158 @@
-//! Writing a company as an item of the document that `load` reads.
+//! Writing a company as an item of the document that `load` reads: of settings, and of what other formats say.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::catalog::{
     company::{Address, Business, Coordinate},
     entry::{Catalog, Entry, State},
     settings::Settings,
+    time::Timestamp,
 };
 
 type Text = Option<String>;
 
-#[derive(Serialize)]
-struct CompanyRow {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    country: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timezone: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    businesses: Option<Vec<BusinessRow>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    customer_tags: Option<Vec<EntryRow>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    referral_sources: Option<Vec<EntryRow>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    life_cycles: Option<Vec<EntryRow>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    action_statuses: Option<Vec<EntryRow>>,
+impl CompanyRow {
+    /// The entries of each catalog.
+    pub fn catalogs(&self) -> [&[EntryRow]; 4] {
+        [&self.customer_tags, &self.referral_sources, &self.life_cycles, &self.action_statuses]
+            .map(|entries| entries.as_deref().unwrap_or_default())
+    }
 }
 
-#[derive(Serialize)]
-struct BusinessRow {
+/// A company as it stands in a document. `None` is left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the keys of a document")]
+pub struct CompanyRow {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Text,
+    pub id: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Text,
+    pub name: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    state: Text,
+    pub country: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    avatar: Text,
+    pub timezone: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    phone: Text,
+    pub state: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    business_phone: Text,
+    pub businesses: Option<Vec<BusinessRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    email: Text,
+    pub customer_tags: Option<Vec<EntryRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    website: Text,
+    pub referral_sources: Option<Vec<EntryRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    facebook: Text,
+    pub life_cycles: Option<Vec<EntryRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    instagram: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    yelp: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    google: Text,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<AddressRow>,
+    pub action_statuses: Option<Vec<EntryRow>>,
 }
 
-#[derive(Serialize)]
-struct AddressRow {
+/// A location of a [`CompanyRow`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the keys of a document")]
+pub struct BusinessRow {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Text,
+    pub id: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    address1: Text,
+    pub name: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    address2: Text,
+    pub state: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    city: Text,
+    pub avatar: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    state: Text,
+    pub phone: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    postal_code: Text,
+    pub business_phone: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    country: Text,
+    pub email: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    latitude: Option<f64>,
+    pub website: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    longitude: Option<f64>,
+    pub facebook: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    r#type: Text,
+    pub instagram: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub yelp: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub google: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<AddressRow>,
 }
 
-#[derive(Serialize)]
-struct EntryRow {
+/// The address of a [`BusinessRow`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the keys of a document")]
+pub struct AddressRow {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Text,
+    pub id: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Text,
+    pub address1: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    description: Text,
+    pub address2: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    color: Text,
+    pub city: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    is_default: Option<bool>,
+    pub state: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    state: Text,
+    pub postal_code: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    created_by: Text,
+    pub country: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    created_time: Text,
+    pub latitude: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_updated_by: Text,
+    pub longitude: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_updated_time: Text,
+    pub r#type: Text,
 }
 
-/// Writes one company as an item of the list `companies`, with everything that [`parse`](super::parse) reads.
+/// An entry of a [`CompanyRow`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the keys of a document")]
+pub struct EntryRow {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Text,
+    /// Former names and ids.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "one_or_several")]
+    pub was: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub color: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_default: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_by: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_time: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_updated_by: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_updated_time: Text,
+}
+
+/// A list of one text is written as the text.
+fn one_or_several<S: Serializer>(texts: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    match texts {
+        [text] => text.serialize(serializer),
+        texts => texts.serialize(serializer),
+    }
+}
+
+/// Writes one company as an item of the list `companies`.
+pub fn write(row: &CompanyRow) -> Result<String, serde_saphyr::ser::Error> {
+    serde_saphyr::to_string(&[row])
+}
+
+/// A company with everything that [`parse`](super::parse) reads.
 ///
 /// Empty values and default values are left out, so that the same settings always give the same bytes.
-pub fn write(settings: &Settings) -> Result<String, serde_saphyr::ser::Error> {
+pub fn row(settings: &Settings) -> CompanyRow {
     let company = &settings.company;
     let [customer_tags, referral_sources, life_cycles, action_statuses] =
         Catalog::ALL.map(|catalog| rows(settings.entries(catalog), entry_row));
-    let row = CompanyRow {
+    CompanyRow {
         id: text(company.id.as_str()),
         name: text(company.name.as_str()),
         country: text(company.country.as_str()),
@@ -130,8 +163,7 @@ pub fn write(settings: &Settings) -> Result<String, serde_saphyr::ser::Error> {
         referral_sources,
         life_cycles,
         action_statuses,
-    };
-    serde_saphyr::to_string(&[row])
+    }
 }
 
 fn rows<T, Row>(values: &[T], row: impl Fn(&T) -> Row) -> Option<Vec<Row>> {
@@ -142,14 +174,15 @@ fn entry_row(entry: &Entry) -> EntryRow {
     EntryRow {
         id: text(entry.id.as_str()),
         name: text(entry.name.as_str()),
+        was: Vec::new(),
         description: text(entry.description.as_str()),
         color: entry.color.and_then(|color| text(&color.to_string())),
         is_default: entry.is_default.then_some(true),
         state: state(entry.state),
         created_by: text(entry.audit.created_by.as_str()),
-        created_time: text(&entry.audit.created_time.to_string()),
+        created_time: time(entry.audit.created_time),
         last_updated_by: text(entry.audit.last_updated_by.as_str()),
-        last_updated_time: text(&entry.audit.last_updated_time.to_string()),
+        last_updated_time: time(entry.audit.last_updated_time),
     }
 }
 
@@ -189,6 +222,12 @@ fn address_row(address: &Address) -> AddressRow {
 
 fn state(state: State) -> Text {
     (state != State::Active).then(|| state.as_str().to_owned())
+}
+
+/// A time to the microsecond. Its text has nine digits behind the point, or none.
+fn time(time: Timestamp) -> Text {
+    let text = time.to_string();
+    Some(text.strip_suffix("000Z").map_or_else(|| text.clone(), |micros| format!("{micros}Z")))
 }
 
 fn text(value: &str) -> Text {
