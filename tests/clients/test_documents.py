@@ -45,7 +45,7 @@ def section(document, headings):
 
 def play(found, folder, replace=(), **environment):
     """Runs commands in one shell. A block of text is the whole output of the block before it."""
-    script, shown = "trap 'kill ${server:-} 2>/dev/null' EXIT\n", {}
+    script, shown = "trap 'kill ${server:-} 2>/dev/null || true' EXIT\n", {}
     for number, block in enumerate(found):
         text = block.text
         for old, new in replace:

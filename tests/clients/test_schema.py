@@ -25,7 +25,7 @@ WHOLE = {
         },
     }],
     "life_cycles": [{
-        "id": "e", "name": "New", "state": "active", "description": "d", "color": "#FFF", "is_default": True,
+        "id": "e", "name": "New", "was": ["Old", "o_1"], "state": "active", "description": "d", "color": "#FFF", "is_default": True,
         "created_by": "s", "created_time": "2023-01-01T10:00:00Z", "last_updated_by": "s",
         "last_updated_time": "2023-01-01T10:00:00.123456Z",
     }],
@@ -39,7 +39,7 @@ VALUES = [
     " #000000 ", "FFF", "#FFFF", "active", "archived", "Active", "primary", "secondary", "true", "Yes", "OFF", "maybe",
     "1.5", "1e1", ".5", "5.", "1,5", "-90", "90.5", "UTC", "europe/berlin", "Nowhere/City", "2023-01-01T10:00:00Z",
     "2023-01-01T10:00:00+01:00", "2023-01-01", "a" * 64, "a" * 65, "n" * 100, "n" * 101, "t" * 500, "t" * 501, [], {}, ["x"],
-    [{}], {"name": "x"}, [{"name": "x"}], [{"name": "x"}, {"id": "y"}], {"latitude": 1}, {"latitude": 1, "longitude": 2},
+    ["x"] * 20, ["x"] * 21, [{}], {"name": "x"}, [{"name": "x"}], [{"name": "x"}, {"id": "y"}], {"latitude": 1}, {"latitude": 1, "longitude": 2},
 ]
 
 

@@ -1,5 +1,11 @@
 //! The commands, one file per group, and what they share.
 
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
 use customer_settings_server::catalog::error::{Cause, Error, Violation};
 
 use crate::failure::{damaged, usage};
@@ -13,6 +19,7 @@ pub(crate) mod business;
 pub(crate) mod company;
 pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod convert;
 pub(crate) mod copy;
 pub(crate) mod entry;
 pub(crate) mod history;
@@ -32,6 +39,22 @@ pub(crate) fn wrong_value(violation: Violation) -> Failure {
     match violation.reason {
         "REQUIRED" => usage(format!("{} must not be blank", violation.field)),
         _ => usage(violation),
+    }
+}
+
+/// The bytes of a file, or of standard input (`-`). More bytes than `most` are refused.
+pub(crate) fn read_file(file: &Path, most: u64) -> Result<Vec<u8>, Failure> {
+    let (name, opened): (_, io::Result<Box<dyn Read>>) = match file.as_os_str() {
+        name if name == "-" => ("standard input".to_owned(), Ok(Box::new(io::stdin()))),
+        _ => (file.display().to_string(), File::open(file).map(|file| Box::new(file) as _)),
+    };
+    let mut bytes = Vec::new();
+    opened
+        .and_then(|input| input.take(most.saturating_add(1)).read_to_end(&mut bytes))
+        .map_err(|error| failure(format!("{name} cannot be read: {error}")))?;
+    match bytes.len() as u64 > most {
+        true => Err(failure(format!("{name} has more than {} MiB", most >> 20))),
+        false => Ok(bytes),
     }
 }
 

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 mod commands;
 mod failure;
+mod formats;
 mod output;
 mod storage;
 mod supervisor;
@@ -18,8 +19,8 @@ mod tests;
 mod values;
 
 use commands::{
-    backup, business, company, completion, config, copy, entry, history, key, load, man, proto,
-    schema, serve, status, verify,
+    backup, business, company, completion, config, convert, copy, entry, history, key, load, man,
+    proto, schema, serve, status, verify,
 };
 use failure::{EXIT_CODES, Exit, Failure, failure};
 use output::{print, tell};
@@ -55,6 +56,8 @@ enum Command {
     Load(load::Load),
     Export(load::Export),
     #[command(subcommand)]
+    Convert(convert::Convert),
+    #[command(subcommand)]
     Key(key::KeyCommand),
     Backup(backup::Backup),
     Restore(backup::Restore),
@@ -82,6 +85,7 @@ impl Command {
             Self::Serve(serve) => serve.run().await,
             Self::Load(load) => load.run().await,
             Self::Export(export) => export.run().await,
+            Self::Convert(convert) => convert.run(),
             Self::Key(key) => key.run().await,
             Self::Backup(backup) => backup.run().await,
             Self::Restore(restore) => restore.run().await,

@@ -1,15 +1,19 @@
 //! `customer-settings load` and `export`: documents in and out.
 
-use std::{io::Read, path::PathBuf};
+use std::path::PathBuf;
 
+use clap::ValueEnum;
 use customer_settings_server::{
     catalog::{entry::Revision, id::CompanyId},
     service::{document::decode, load::Outcome},
     store::Access,
 };
 
-use super::{Data, Failure, explain, failure, wrong_value};
-use crate::output::{self, note, tell};
+use super::{Data, Failure, explain, failure, read_file, wrong_value};
+use crate::{
+    formats::csv,
+    output::{self, note, tell},
+};
 
 /// Bring companies, locations and entries in from a YAML or JSON document
 ///
@@ -32,7 +36,7 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let text = self.read()?;
+        let text = decode(read_file(&self.file, u64::MAX)?)?;
         let services = self.data.open(Access::Write).await?;
         let (mut companies, mut failed) = (0, 0);
         let report = |label: &str, outcome: Outcome| {
@@ -46,20 +50,6 @@ impl Load {
             return Err(failure(format!("{failed} of {companies} companies were not loaded")));
         }
         Ok(())
-    }
-
-    fn read(&self) -> Result<String, Failure> {
-        let mut bytes = Vec::new();
-        if self.file.as_os_str() == "-" {
-            std::io::stdin()
-                .read_to_end(&mut bytes)
-                .map_err(|error| failure(format!("standard input cannot be read: {error}")))?;
-        } else {
-            bytes = std::fs::read(&self.file).map_err(|error| {
-                failure(format!("{} cannot be read: {error}", self.file.display()))
-            })?;
-        }
-        Ok(decode(bytes)?)
     }
 }
 
@@ -94,13 +84,25 @@ fn say(label: &str, outcome: Outcome) -> bool {
 #[command(after_help = "\
 Examples:
   customer-settings export --data-dir data > companies.yaml
-  customer-settings export --data-dir data --company cmp_001")]
+  customer-settings export --data-dir data --company cmp_001
+  customer-settings export --data-dir data --company cmp_001 --format csv > cmp_001.csv")]
 pub(crate) struct Export {
     #[command(flatten)]
     data: Data,
     /// Only this company
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", required_if_eq("format", "csv"))]
     company: Option<String>,
+    /// How to write it
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "yaml")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The document that 'load' reads
+    Yaml,
+    /// The entries of one company as a table for spreadsheet programs, which 'convert csv' reads
+    Csv,
 }
 
 impl Export {
@@ -109,6 +111,10 @@ impl Export {
             self.company.as_deref().map(|id| CompanyId::parse("--company", id)).transpose();
         let company = company.map_err(wrong_value)?;
         let services = self.data.open(Access::Read).await?;
+        if let (Format::Csv, Some(company)) = (self.format, &company) {
+            let row = services.load.row(company).await.map_err(|error| explain(&error))?;
+            return output::write(&csv::write(&row)?).map_err(|error| output::unwritten(&error));
+        }
         let mut failed = None;
         let write = |text: &str| {
             output::write(text.as_bytes())

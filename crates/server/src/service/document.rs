@@ -19,13 +19,13 @@ use crate::catalog::{
 
 mod fields;
 mod schema;
-mod tree;
+pub mod tree;
 mod write;
 
 use fields::{Most, Row};
 pub use schema::schema;
-use tree::{Key, Node, Value, quoted, unreadable};
-pub use tree::{Unreadable, decode};
+use tree::{Key, Node, Value, unreadable};
+pub use tree::{Unreadable, decode, quoted};
 pub use write::{AddressRow, BusinessRow, CompanyRow, EntryRow, row, write};
 
 /// The most problems that the report of a company names.
@@ -126,7 +126,9 @@ impl fmt::Display for Problem {
 /// all companies together would take far more memory than the document.
 pub fn parse(text: &str) -> Result<impl Iterator<Item = DocumentCompany> + use<>, Unreadable> {
     let expected = "a document begins with companies:, a list of companies; see what export writes";
-    let Some(document) = tree::read(text)? else {
+    let Some(document) =
+        tree::read(text, "companies", "a document is YAML or JSON, and begins with companies:")?
+    else {
         return Err(unreadable(1, format!("the document is empty: {expected}")));
     };
     let Value::Map(keys) = &*document.value else {

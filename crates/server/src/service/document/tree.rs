@@ -1,6 +1,6 @@
 //! A document as a tree of values with their lines: YAML, or JSON, which is nearly YAML.
 //!
-//! This file knows no field of the document, and words the errors of unreadable text itself.
+//! This file knows no field of a document, and words the errors of unreadable text itself.
 
 use std::{collections::HashMap, fmt, rc::Rc};
 
@@ -35,33 +35,38 @@ pub(super) fn unreadable(line: u64, problem: impl fmt::Display) -> Unreadable {
 
 /// A value with its line.
 #[derive(Clone)]
-pub(super) struct Node {
-    pub(super) line: u64,
+pub struct Node {
+    /// The line, from 1.
+    pub line: u64,
     /// Shared with its aliases.
-    pub(super) value: Rc<Value>,
+    pub value: Rc<Value>,
     /// The number of values in it, including itself.
     size: usize,
 }
 
-pub(super) enum Value {
+/// A value.
+pub enum Value {
     /// No value, `~` or `null`, with the comment behind it.
     Null(Option<String>),
     /// A text, or a number as it was written.
     Text(String),
+    /// The items of a list.
     List(Vec<Node>),
+    /// The keys of a map, in their order.
     Map(Vec<Key>),
 }
 
 /// A key of a map, with its value.
-pub(super) struct Key {
-    pub(super) line: u64,
-    pub(super) name: String,
-    pub(super) value: Node,
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Key {
+    pub line: u64,
+    pub name: String,
+    pub value: Node,
 }
 
 impl Value {
     /// The value in words, for the end of a sentence.
-    pub(super) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         match self {
             Self::Null(_) => "nothing".to_owned(),
             Self::Text(text) => format!("the text {}", quoted(text)),
@@ -94,7 +99,7 @@ pub(super) fn shortened(text: &str) -> String {
 }
 
 /// The text in quotation marks, cut if it is long, with invisible characters escaped.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 
@@ -125,18 +130,21 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, Unreadable> {
 }
 
 /// Reads the one document of a text; `None` if the text has no document.
-pub(super) fn read(text: &str) -> Result<Option<Node>, Unreadable> {
+///
+/// If the text is not YAML and has not the word `mark` in it, the error ends with `hint`.
+pub fn read(text: &str, mark: &str, hint: &str) -> Result<Option<Node>, Unreadable> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let options: Options = options! { emit_comments: false };
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut reading = Reading { text, parser, anchors: HashMap::new(), size: 0 };
+    let advice = (mark, hint);
+    let mut reading = Reading { text, advice, parser, anchors: HashMap::new(), size: 0 };
     let mut found = None;
     while let Some((event, span)) = reading.next()? {
         match event {
             Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             Event::DocumentStart(..) if found.is_some() => {
-                let problem = "a second document begins here (---): put everything into one list under companies, or \
-                               load the documents one by one";
+                let problem = "a second document begins here (---): put everything into one document, or give the \
+                               documents one by one";
                 return Err(unreadable(line(span), problem));
             }
             Event::DocumentStart(..) => {}
@@ -204,6 +212,8 @@ fn unfit(tag: &str) -> String {
 
 struct Reading<'a> {
     text: &'a str,
+    /// A word of every file that is meant, and the hint for a file without it.
+    advice: (&'a str, &'a str),
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     anchors: HashMap<usize, Node>,
     /// The number of values that were read, with those of aliases.
@@ -350,8 +360,8 @@ impl<'a> Reading<'a> {
         let indent = &text[..text.len() - text.trim_start().len()];
         let hint = if indent.contains('\t') && !self.text.trim_start().starts_with(['{', '[']) {
             "indent with blanks, as YAML takes no tabs there"
-        } else if !self.text.contains("companies") {
-            "a document is YAML or JSON, and begins with companies:"
+        } else if !self.text.contains(self.advice.0) {
+            self.advice.1
         } else {
             "look at the indentation, the quotation marks and the brackets, here and just before"
         };

@@ -1,0 +1,288 @@
+//! Tables as text: what spreadsheet programs write, and what they open.
+
+use csv::{ReaderBuilder, StringRecord, Terminator, WriterBuilder};
+use customer_settings_server::{
+    catalog::entry::{Catalog, State},
+    service::document::{CompanyRow, EntryRow, quoted},
+};
+
+use super::{
+    Converted, Given,
+    columns::{Column, Columns, catalog, truth, words},
+    text::decode,
+};
+
+/// A record of its own behind the end of the text. If it is part of another record, a quotation mark is missing.
+const END: &str = "\u{1}";
+/// The records by which separators and columns are guessed.
+const SAMPLE: usize = 100;
+/// The separators, with their names. Of equally good guesses, the last one is taken.
+const SEPARATORS: [(u8, &str); 3] = [(b'\t', "tabs"), (b';', "semicolons"), (b',', "commas")];
+
+/// Reads a table. `list` is the catalog of entries for which the table names none.
+pub(crate) fn read(bytes: &[u8], list: Option<Catalog>) -> Result<Converted, String> {
+    let (mut text, encoding) = decode(bytes)?;
+    if text.trim().is_empty() {
+        return Err("the file is empty".to_owned());
+    }
+    // Excel writes this line, and reads it.
+    let given = text.lines().next().and_then(|line| line.strip_prefix("sep=")).map(str::to_owned);
+    text.push('\n');
+    text.push_str(END);
+    let layout = Layout::guess(&text, given.as_deref())?;
+    if !layout.columns.has(Column::List) && list.is_none() {
+        return Err("the file does not say which catalog its entries are of: give --list customer_tags, \
+                    referral_sources, life_cycles or action_statuses, or write list over a column of these names"
+            .to_owned());
+    }
+    let mut converted = Converted::default();
+    layout.tell(encoding, &mut converted.notes);
+    let mut last = None;
+    for (line, record) in layout.records(&text) {
+        if let Some((line, record)) = last.replace((line, record)) {
+            layout.take(line, &record, list, &mut converted)?;
+        }
+    }
+    match last {
+        Some((_, record)) if record.len() == 1 && &record[0] == END => Ok(converted),
+        last => Err(format!(
+            "a quotation mark (\") is missing: the cell that begins with one in the record of line {} has no end",
+            last.map_or(1, |(line, _)| line)
+        )),
+    }
+}
+
+/// How a table is written.
+struct Layout {
+    separator: u8,
+    /// The name of the separator.
+    separators: &'static str,
+    columns: Columns,
+    /// Whether the first line is none of the table.
+    has_separator_line: bool,
+    /// The line of the header, if there is one.
+    header: Option<u64>,
+}
+
+impl Layout {
+    fn guess(text: &str, given: Option<&str>) -> Result<Self, String> {
+        let candidates = SEPARATORS
+            .into_iter()
+            .filter(|(separator, _)| given.is_none_or(|given| given.as_bytes() == [*separator]));
+        let guesses = candidates.filter_map(|(separator, separators)| {
+            let (mut lines, mut sample) = (Vec::new(), Vec::new());
+            for (line, record) in records(text, separator, given.is_some()).take(SAMPLE) {
+                // The end of the text is no part of the table.
+                if &record[0] != END {
+                    lines.push(line);
+                    sample.push(record);
+                }
+            }
+            let columns = Columns::of_header(sample.first()?);
+            let known = columns.as_ref().map_or(0, Columns::used);
+            let width = sample[0].len();
+            let is_even = sample.iter().all(|record| record.len() == width);
+            let header = columns.as_ref().and_then(|_| lines.first().copied());
+            let columns = columns.unwrap_or_else(|| Columns::of_values(&sample));
+            let has_separator_line = given.is_some();
+            let layout = Self { separator, separators, columns, has_separator_line, header };
+            Some(((known, is_even, width), layout))
+        });
+        let best = guesses.max_by_key(|(rank, _)| *rank);
+        let (_, layout) =
+            best.ok_or("the file has no line with text between commas, semicolons or tabs")?;
+        if !layout.columns.has(Column::Name) {
+            let (_, unused) = layout.columns.said();
+            return Err(format!(
+                "no column is the name: line {} is the header, and {} is none of name, label, title, tag; write name \
+                 over the column of the names",
+                layout.header.unwrap_or(1),
+                unused.unwrap_or_else(|| "every column".to_owned()),
+            ));
+        }
+        Ok(layout)
+    }
+
+    /// Says how the table is read.
+    fn tell(&self, encoding: &str, notes: &mut Vec<String>) {
+        let separators =
+            if self.columns.columns.len() == 1 { "one column" } else { self.separators };
+        let header = self
+            .header
+            .map_or_else(|| "no header".to_owned(), |line| format!("line {line} is the header"));
+        let (used, unused) = self.columns.said();
+        notes.push(format!("{encoding}, {separators}; {header}; {used}"));
+        if let Some(unused) = unused {
+            let advice = match self.header {
+                Some(_) => "",
+                None => {
+                    "; a first line with name, color, description, order or other words says what a column is"
+                }
+            };
+            notes.push(format!("not used: {unused}{advice}"));
+        }
+    }
+
+    /// The records behind the header.
+    fn records<'a>(&self, text: &'a str) -> impl Iterator<Item = (u64, StringRecord)> + 'a {
+        let skipped = usize::from(self.header.is_some());
+        records(text, self.separator, self.has_separator_line).skip(skipped)
+    }
+
+    /// Takes one record.
+    fn take(
+        &self,
+        line: u64,
+        record: &StringRecord,
+        list: Option<Catalog>,
+        converted: &mut Converted,
+    ) -> Result<(), String> {
+        if record.iter().all(|cell| cell.trim().is_empty()) {
+            return Ok(());
+        }
+        match self.entry(record, list) {
+            Ok((catalog, given)) => converted.add(line, catalog, &given),
+            Err(problem) => {
+                converted.leave_out(line, &problem);
+                Ok(())
+            }
+        }
+    }
+
+    fn entry<'a>(
+        &self,
+        record: &'a StringRecord,
+        list: Option<Catalog>,
+    ) -> Result<(Catalog, Given<'a>), String> {
+        let (mut given, mut list) = (Given::default(), list);
+        for (at, cell) in record.iter().enumerate() {
+            let cell = unescaped(cell.trim());
+            let wrong = |name: &str, expected: &str| {
+                format!("{name} (column {}) must be {expected}; it is {}", at + 1, quoted(cell))
+            };
+            let yes = |name: &str| truth(cell).ok_or_else(|| wrong(name, "yes or no, or empty"));
+            let Some(column) = self.columns.columns.get(at) else {
+                if !cell.is_empty() {
+                    return Err(format!(
+                        "there is {} in column {}, and the table has {}: text with the separator in it needs quotation \
+                         marks",
+                        quoted(cell),
+                        at + 1,
+                        self.columns.columns.len()
+                    ));
+                }
+                continue;
+            };
+            match column {
+                None => {}
+                Some(Column::Name) if cell.contains('\n') => {
+                    return Err(format!(
+                        "the name has a line break; it is {}: is a quotation mark missing?",
+                        quoted(cell)
+                    ));
+                }
+                Some(Column::Name) => given.name = cell,
+                Some(Column::Id) => given.id = cell,
+                Some(Column::Description) => given.description = cell,
+                Some(Column::Color) => given.color = cell,
+                Some(Column::Default) => given.is_default = yes("default")?,
+                Some(Column::Archived) => given.is_archived |= yes("archived")?,
+                Some(Column::Active) => given.is_archived |= !cell.is_empty() && !yes("active")?,
+                Some(Column::State) => {
+                    let state = state(cell).ok_or_else(|| wrong("state", "active or archived"))?;
+                    given.is_archived |= state == State::Archived;
+                }
+                Some(Column::Order) if cell.is_empty() => {}
+                Some(Column::Order) => {
+                    let place = cell.parse().ok().filter(|place: &f64| place.is_finite());
+                    given.place = Some(place.ok_or_else(|| wrong("order", "a number"))?);
+                }
+                Some(Column::List) if cell.is_empty() => {}
+                Some(Column::List) => {
+                    let names = "customer_tags, referral_sources, life_cycles or action_statuses";
+                    list = Some(catalog(cell).ok_or_else(|| wrong("list", names))?);
+                }
+            }
+        }
+        let list = list.ok_or(
+            "the list is empty: write customer_tags or another catalog there, or give --list",
+        )?;
+        Ok((list, given))
+    }
+}
+
+/// The records of a text, each with its first line. Empty lines are none.
+fn records(
+    text: &str,
+    separator: u8,
+    has_separator_line: bool,
+) -> impl Iterator<Item = (u64, StringRecord)> {
+    let skipped = if has_separator_line { text.find('\n').map_or(0, |end| end + 1) } else { 0 };
+    let body = &text[skipped..];
+    let reader = ReaderBuilder::new()
+        .delimiter(separator)
+        .has_headers(false)
+        .flexible(true)
+        .terminator(Terminator::Any(b'\n'))
+        .from_reader(body.as_bytes());
+    // The reader counts an empty line before a record as part of it.
+    reader.into_records().filter_map(Result::ok).map(move |record| {
+        let (byte, line) = record.position().map_or((0, 1), |at| (at.byte(), at.line()));
+        let at = usize::try_from(byte).unwrap_or(body.len()).min(body.len());
+        let empty = body.as_bytes()[at..].iter().take_while(|byte| **byte == b'\n').count();
+        (line + empty as u64 + u64::from(has_separator_line), record)
+    })
+}
+
+fn state(cell: &str) -> Option<State> {
+    match words(cell).as_str() {
+        "" | "active" | "enabled" | "visible" => Some(State::Active),
+        "archived" | "inactive" | "disabled" | "hidden" => Some(State::Archived),
+        _ => None,
+    }
+}
+
+/// The beginnings of cells that spreadsheet programs take for a formula, or that hide one.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// Whether a spreadsheet program would take the cell for a formula, or an earlier quotation mark keeps it from that.
+fn is_dangerous(cell: &str) -> bool {
+    cell.trim_start_matches('\'').starts_with(FORMULA)
+}
+
+/// Puts `'` before a formula.
+fn escaped(cell: &str) -> String {
+    if is_dangerous(cell) { format!("'{cell}") } else { cell.to_owned() }
+}
+
+/// Takes the `'` away that stands before a formula.
+fn unescaped(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|cell| is_dangerous(cell)).unwrap_or(cell)
+}
+
+/// Writes the entries of a company as a table that [`read`] reads.
+///
+/// The mark at the beginning makes Excel read UTF-8.
+pub(crate) fn write(company: &CompanyRow) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = WriterBuilder::new()
+        .terminator(Terminator::CRLF)
+        .from_writer("\u{feff}".as_bytes().to_vec());
+    writer.write_record(["list", "id", "name", "description", "color", "default", "state"])?;
+    for (catalog, entries) in Catalog::ALL.into_iter().zip(company.catalogs()) {
+        for entry in entries {
+            let EntryRow { id, name, description, color, is_default, state, .. } = entry;
+            let text = |value: &Option<String>| escaped(value.as_deref().unwrap_or_default());
+            let is_default = if *is_default == Some(true) { "yes" } else { "" };
+            writer.write_record([
+                catalog.as_str(),
+                &text(id),
+                &text(name),
+                &text(description),
+                &text(color),
+                is_default,
+                &text(state),
+            ])?;
+        }
+    }
+    writer.into_inner().map_err(|error| error.into_error().into())
+}
