@@ -22,13 +22,13 @@ use crate::catalog::{
 mod checkpoints;
 mod keys;
 mod lines;
-mod steps;
+mod statements;
 
 pub(super) use checkpoints::{deflate, inflate};
 use keys::KeyForm;
 pub(super) use keys::creator;
 pub(super) use lines::{LineForm, LineId, decode_subjects, encode_subjects, in_line, said};
-pub(super) use steps::{Step, steps};
+pub(super) use statements::{Statement, statements};
 
 /// The format of log bodies that this program writes.
 const FORMAT: u32 = 1;

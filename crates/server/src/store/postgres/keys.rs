@@ -11,7 +11,7 @@ use super::{
     columns::{Result, audit, digest, integer, optional_text, optional_time, text, value},
     commit,
     error::{damaged, failure},
-    pool::{Lease, Pool, Write},
+    pool::{Lease, Pool, RowWrite},
 };
 use crate::{
     catalog::{
@@ -260,7 +260,7 @@ async fn touch(pool: &Pool, uses: &[(KeyId, Timestamp)]) -> Result<()> {
     pool.query(sql, &[&ids, &times]).await.map(drop)
 }
 
-pub(super) fn insert(key: &Key) -> Write {
+pub(super) fn insert(key: &Key) -> RowWrite {
     // No other key had that id or secret a moment ago, so after a conflict the keys are read again.
     let sql = "INSERT INTO keys
                (id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses,
@@ -270,10 +270,10 @@ pub(super) fn insert(key: &Key) -> Write {
                        (SELECT coalesce(max(sequence), 0) + 1 FROM keys))
                ON CONFLICT DO NOTHING";
     let taken = StoreError::Taken(Kind::Key, key.id.to_string());
-    bind_key(Write::new(sql, taken), key)
+    bind_key(RowWrite::new(sql, taken), key)
 }
 
-pub(super) fn update(base: Revision, key: &Key) -> Write {
+pub(super) fn update(base: Revision, key: &Key) -> RowWrite {
     let sql =
         "UPDATE keys SET secret = $2, previous_secret = $3, previous_expires_time = $4, name = $5,
                    scopes = $6, companies = $7, addresses = $8, expires_time = $9, staff_id = $10,
@@ -281,11 +281,11 @@ pub(super) fn update(base: Revision, key: &Key) -> Write {
                    last_updated_by = $15, last_updated_time = $16, revision = $17,
                    sequence = (SELECT coalesce(max(sequence), 0) + 1 FROM keys)
                WHERE id = $1 AND revision = $18";
-    bind_key(Write::new(sql, StoreError::Conflict), key).bind(integer(base.0))
+    bind_key(RowWrite::new(sql, StoreError::Conflict), key).bind(integer(base.0))
 }
 
 /// Binds $1 to $17.
-fn bind_key(write: Write, key: &Key) -> Write {
+fn bind_key(write: RowWrite, key: &Key) -> RowWrite {
     let audit = AuditForm::from(&key.audit);
     write
         .bind(key.id.to_string())

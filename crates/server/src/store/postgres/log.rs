@@ -12,7 +12,7 @@ use super::{
     commit,
     error::damaged,
     keys,
-    pool::Write,
+    pool::RowWrite,
 };
 use crate::{
     catalog::{
@@ -195,7 +195,7 @@ fn lines(such: &str, order: &str, limit: &str) -> String {
 
 /// Appends a line. Part 0 makes the revision. A request that found nothing to change gets the next part. Returns a
 /// conflict if the key already used the request id.
-pub(super) fn append(stream: &Stream, line: &Line) -> Write {
+pub(super) fn append(stream: &Stream, line: &Line) -> RowWrite {
     const CHANGE: &str = "INSERT INTO changes
                (stream_kind, stream_id, revision, part, time, actor_key_id, actor_key_name, actor_staff_id, address,
                 request_scope, request_id, request_digest, subjects, body)
@@ -213,7 +213,7 @@ pub(super) fn append(stream: &Stream, line: &Line) -> Write {
     let sql = if line.is_empty() { EMPTY } else { CHANGE };
     let (actor, request) = (&line.actor, line.request.as_ref());
     let said = line.subjects.as_deref().unwrap_or_default();
-    Write::new(sql, StoreError::Conflict)
+    RowWrite::new(sql, StoreError::Conflict)
         .bind(stream.kind().name)
         .bind(stream.id().to_owned())
         .bind(integer(line.revision.0))

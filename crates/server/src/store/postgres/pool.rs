@@ -155,7 +155,7 @@ impl Pool {
     ///
     /// This takes two round trips for any number of writes: all but COMMIT are sent at once, and the answer to
     /// the first write decides.
-    pub(super) async fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+    pub(super) async fn write(&self, writes: Vec<RowWrite>) -> Result<(), StoreError> {
         let _writer = self.writer().await?;
         let lease = self.lease().await?;
         let written = self.answered(writes.len(), async {
@@ -168,13 +168,13 @@ impl Pool {
 }
 
 /// A statement that writes exactly one row, and the error if it writes none.
-pub(super) struct Write {
+pub(super) struct RowWrite {
     sql: &'static str,
     parameters: Vec<Box<dyn ToSql + Sync + Send>>,
     otherwise: StoreError,
 }
 
-impl Write {
+impl RowWrite {
     pub(super) fn new(sql: &'static str, otherwise: StoreError) -> Self {
         Self { sql, parameters: Vec::new(), otherwise }
     }
@@ -204,7 +204,10 @@ impl Lease {
         }
     }
 
-    pub(super) async fn prepare_all(&self, writes: &[Write]) -> Result<Vec<Statement>, StoreError> {
+    pub(super) async fn prepare_all(
+        &self,
+        writes: &[RowWrite],
+    ) -> Result<Vec<Statement>, StoreError> {
         let mut statements = Vec::with_capacity(writes.len());
         for write in writes {
             statements.push(self.prepare(write.sql).await?);
@@ -218,7 +221,7 @@ impl Lease {
         &self,
         begin: Option<&str>,
         statements: &[Statement],
-        writes: &[Write],
+        writes: &[RowWrite],
     ) -> Result<(), StoreError> {
         let client = self.client()?;
         let mut all: Vec<Sending<'_>> = Vec::with_capacity(writes.len() + 1);

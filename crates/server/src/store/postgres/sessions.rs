@@ -7,7 +7,7 @@ use super::{
     PostgresStore,
     columns::{Result, digest, text, time, value},
     error::damaged,
-    pool::Write,
+    pool::RowWrite,
 };
 use crate::{
     catalog::{
@@ -30,14 +30,14 @@ impl Sessions for PostgresStore {
         let now = session.created_time.as_micros();
         let used = by_link.map(|link| {
             let sql = "DELETE FROM console_links WHERE id = $1 AND expires_time > $2";
-            Write::new(sql, StoreError::Conflict).bind(link.0.to_vec()).bind(now)
+            RowWrite::new(sql, StoreError::Conflict).bind(link.0.to_vec()).bind(now)
         });
         let sql = "WITH ended AS (
                        DELETE FROM console_sessions WHERE expires_time <= $4 OR id = $7 OR id IN
                        (SELECT id FROM console_sessions WHERE key_id = $2 ORDER BY seen_time DESC, id OFFSET $8))
                    INSERT INTO console_sessions (id, key_id, secret, created_time, seen_time, expires_time)
                    VALUES ($1, $2, $3, $4, $5, $6)";
-        let begun = Write::new(sql, StoreError::Conflict)
+        let begun = RowWrite::new(sql, StoreError::Conflict)
             .bind(session.id.0.to_vec())
             .bind(session.key_id.to_string())
             .bind(session.secret.map(|secret| secret.0.to_vec()))
@@ -83,7 +83,7 @@ impl Sessions for PostgresStore {
         let sql = "WITH ended AS (
                        DELETE FROM console_links WHERE expires_time <= $4 OR key_id = $2)
                    INSERT INTO console_links (id, key_id, expires_time) VALUES ($1, $2, $3)";
-        let added = Write::new(sql, StoreError::Conflict)
+        let added = RowWrite::new(sql, StoreError::Conflict)
             .bind(link.id.0.to_vec())
             .bind(link.key_id.to_string())
             .bind(link.expires_time.as_micros())

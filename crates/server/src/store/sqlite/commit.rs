@@ -1,4 +1,4 @@
-//! A commit: the steps of a line, each as a statement.
+//! A commit: the statements of a line, with their SQL.
 
 use rusqlite::Connection;
 
@@ -14,7 +14,7 @@ use crate::{
     },
     store::{
         StoreError,
-        forms::{self, LineId, Step},
+        forms::{self, LineId, Statement},
     },
 };
 
@@ -29,7 +29,7 @@ pub(super) struct Commit {
 impl Commit {
     /// Returns damage if the line does not fit its stream.
     pub(super) fn of(stream: &Stream, line: Line) -> Result<Self> {
-        forms::steps(stream, &line)?;
+        forms::statements(stream, &line)?;
         let said = line.subjects.as_deref().unwrap_or_default();
         let subjects = forms::encode_subjects(LineId::of(stream, &line), said);
         let body = forms::encode_changes(&line.deltas);
@@ -41,40 +41,40 @@ impl Commit {
 pub(super) fn commit(tx: &Connection, commit: &Commit) -> Result<()> {
     let Commit { stream, line, .. } = commit;
     let company = stream.id();
-    for step in forms::steps(stream, line)? {
-        match step {
-            Step::HoldFoldKeys => fold_keys::check_version(tx)?,
-            Step::Hold => {
+    for statement in forms::statements(stream, line)? {
+        match statement {
+            Statement::HoldFoldKeys => fold_keys::check_version(tx)?,
+            Statement::Hold => {
                 if at(tx, stream)? != Some(line.base()) {
                     return Err(StoreError::Conflict);
                 }
             }
-            Step::MakeCompany(made) => companies::insert_company(tx, line, made)?,
-            Step::Advance => companies::advance(tx, commit)?,
-            Step::Append => log::append(tx, commit)?,
-            Step::UpdateCompany(after) => companies::update_company(tx, after)?,
-            Step::InsertBusiness(after) => companies::insert_business(tx, company, after)?,
-            Step::UpdateBusiness(after) => companies::update_business(tx, company, after)?,
-            Step::InsertEntry(catalog, after) => {
+            Statement::MakeCompany(made) => companies::insert_company(tx, line, made)?,
+            Statement::Advance => companies::advance(tx, commit)?,
+            Statement::Append => log::append(tx, commit)?,
+            Statement::UpdateCompany(after) => companies::update_company(tx, after)?,
+            Statement::InsertBusiness(after) => companies::insert_business(tx, company, after)?,
+            Statement::UpdateBusiness(after) => companies::update_business(tx, company, after)?,
+            Statement::InsertEntry(catalog, after) => {
                 companies::insert_entry(tx, company, catalog, after)?
             }
-            Step::UpdateEntry(catalog, from, after) => {
+            Statement::UpdateEntry(catalog, from, after) => {
                 companies::update_entry(tx, company, catalog, from, after)?;
             }
-            Step::SetRank { catalog, id, from, to } => {
+            Statement::SetRank { catalog, id, from, to } => {
                 companies::set_rank(tx, company, catalog, id, from, to)?;
             }
-            Step::DeleteEntry(catalog, before) => {
+            Statement::DeleteEntry(catalog, before) => {
                 companies::delete_entry(tx, company, catalog, before)?
             }
-            Step::RememberDeleted(catalog, id) => {
+            Statement::RememberDeleted(catalog, id) => {
                 companies::remember_deleted(tx, company, catalog, id)?
             }
-            Step::ForgetDeleted(catalog, id) => {
+            Statement::ForgetDeleted(catalog, id) => {
                 companies::forget_deleted(tx, company, catalog, id)?
             }
-            Step::InsertKey(made) => keys::insert(tx, made)?,
-            Step::UpdateKey(after) => keys::update(tx, line.base(), after)?,
+            Statement::InsertKey(made) => keys::insert(tx, made)?,
+            Statement::UpdateKey(after) => keys::update(tx, line.base(), after)?,
         }
     }
     Ok(())
