@@ -6,6 +6,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 use axum::{Router, body::Body, extract::Request, response::Response, routing::any};
 use customer_settings_contract::descriptors;
 use http::{HeaderValue, Method, header, request::Parts};
+use http_body_util::LengthLimitError;
 use tonic::Status;
 
 use crate::{
@@ -41,8 +42,6 @@ use here::Here;
 use routes::{Found, Route, Shows};
 use visit::Visit;
 
-/// The answer where a page is not offered, and somebody asks for it all the same.
-const NOT_YOURS: &str = "your key does not allow this: ask whoever gave it to you";
 /// The beginning of every path of the console.
 const HOME: &str = "/console";
 
@@ -74,8 +73,10 @@ pub(crate) fn site(
         let console = console.clone();
         async move { console.answer(request).await }
     };
-    let pages =
-        Router::new().route(HOME, any(answer.clone())).route("/console/{*path}", any(answer));
+    let pages = Router::new()
+        .route(HOME, any(answer.clone()))
+        .route("/console/", any(answer.clone()))
+        .route("/console/{*path}", any(answer));
     (pages, home)
 }
 
@@ -123,6 +124,9 @@ impl Console {
         if let Some(name) = path.strip_prefix("/static/") {
             return assets::answer(&parts, name);
         }
+        if path == "/" {
+            return elsewhere(&here.base);
+        }
         let is_post = parts.method == Method::POST;
         let (route, captures) = match routes::find(is_post, path) {
             Found::Route(route, captures) => (route, captures),
@@ -141,7 +145,10 @@ impl Console {
         let form = match is_post {
             true => match axum::body::to_bytes(body, self.options.body_limit).await {
                 Ok(bytes) => Form::parse(&bytes),
-                Err(_) => return plain(Page::Forged, "The form is too large, or was cut off."),
+                Err(error) if is_too_long(&error) => {
+                    return plain(Page::TooLarge, "The form is too long: send it in parts.");
+                }
+                Err(_) => return plain(Page::Malformed, "The form was cut off: send it again."),
             },
             false => Form::default(),
         };
@@ -158,6 +165,11 @@ impl Console {
     ) -> Response {
         let from = client(parts);
         let token = here.session(&parts.headers);
+        let fault = if route.is_post { form.fault(route.fields) } else { None };
+        let is_open = matches!(route.shows, Shows::SignIn | Shows::Link | Shows::SignOut);
+        if let Some(fault) = fault.as_ref().filter(|_| is_open) {
+            return plain(Page::Malformed, fault);
+        }
         match route.shows {
             Shows::SignIn => return self.sign_in(&here, parts, from, token, &form).await,
             Shows::Link => return self.link(&here, parts, from, token, &form).await,
@@ -177,7 +189,10 @@ impl Console {
         };
         let visit = Visit::new(self, here, person, parts, captures, form);
         if !route.calls.iter().all(|method| visit.may_call(method)) {
-            return visit.refused(&Status::permission_denied(NOT_YOURS));
+            return visit.refused(&Status::permission_denied(words::NOT_YOURS));
+        }
+        if let Some(fault) = fault {
+            return visit.unsent(fault);
         }
         let answered = self.show(route, &visit).await;
         answered.unwrap_or_else(|status| visit.refused(&status))
@@ -236,6 +251,18 @@ impl Console {
         };
         elsewhere(&format!("{}/sign-in{next}", here.base))
     }
+}
+
+/// Whether a body is longer than forms may be.
+fn is_too_long(error: &axum::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn client(parts: &Parts) -> IpAddr {

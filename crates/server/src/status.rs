@@ -453,6 +453,10 @@ pub enum Page<'a> {
     OtherMethod,
     /// The request comes from a page that is not of the console.
     Forged,
+    /// The form is not one that a page of the console sends.
+    Malformed,
+    /// The form is too long.
+    TooLarge,
     /// The person is not signed in.
     Unknowable,
     /// The request is for another host.
@@ -469,6 +473,8 @@ pub fn page_response(outcome: Page<'_>, body: Body) -> Response<Body> {
         Page::Unknown => StatusCode::NOT_FOUND,
         Page::OtherMethod => StatusCode::METHOD_NOT_ALLOWED,
         Page::Forged => StatusCode::FORBIDDEN,
+        Page::Malformed => StatusCode::BAD_REQUEST,
+        Page::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Page::Unknowable => StatusCode::UNAUTHORIZED,
         Page::Misdirected => StatusCode::MISDIRECTED_REQUEST,
     };

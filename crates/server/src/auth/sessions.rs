@@ -26,6 +26,8 @@ use crate::{
 const LINK_SECONDS: i64 = 48 * 3_600;
 /// A person's activity is written down at most this often.
 const SEEN_STEP_SECONDS: i64 = 300;
+/// On its last day a session says when it ends.
+const LAST_DAY_SECONDS: i64 = 24 * 3_600;
 /// The sessions of a key that its holder is shown.
 const MOST_SHOWN: u32 = 20;
 
@@ -80,6 +82,7 @@ pub struct SignedIn {
     /// The key's name, by which people know who is signed in.
     pub name: String,
     session: Session,
+    seconds_left: i64,
 }
 
 impl SignedIn {
@@ -100,6 +103,16 @@ impl SignedIn {
             Coverage::All => Vec::new(),
             Coverage::Only(ids) => ids.iter().map(ToString::to_string).collect(),
         }
+    }
+
+    /// When the session ends in any case.
+    pub fn ends_time(&self) -> Timestamp {
+        self.session.expires_time
+    }
+
+    /// Whether the session ends within a day, whatever the person does.
+    pub fn ends_soon(&self) -> bool {
+        self.seconds_left < LAST_DAY_SECONDS
     }
 
     /// The key's id.
@@ -139,6 +152,11 @@ impl Sessions {
         terms: Terms,
     ) -> Self {
         Self { store, clock, authenticator, terms }
+    }
+
+    /// How long a session lasts at most, in seconds.
+    pub fn most_seconds(&self) -> i64 {
+        self.terms.most_seconds
     }
 
     /// Signs in with the secret of a key. The session that the browser had before ends.
@@ -241,7 +259,9 @@ impl Sessions {
         if is_active && now >= session.seen_time.plus_seconds(SEEN_STEP_SECONDS) {
             self.store.touch_session(&session.id, now).await?;
         }
-        Ok(Some(SignedIn { holder, name: key.name.to_string(), session }))
+        let left = session.expires_time.as_micros() - now.as_micros();
+        let (name, seconds_left) = (key.name.to_string(), left / 1_000_000);
+        Ok(Some(SignedIn { holder, name, session, seconds_left }))
     }
 
     /// Ends the session of a token.

@@ -183,7 +183,13 @@ pub(super) async fn revision(visit: &Visit<'_>) -> Answer {
         super::answer::guard(response.headers_mut());
         return Ok(response);
     }
-    Ok(json(Page::Shown, &serde_json::json!({"revision": revision})))
+    let is_own = match visit.may.see_history {
+        true => {
+            visit.get_change(revision).await.is_ok_and(|one| one.key_id == visit.person.key_id())
+        }
+        false => false,
+    };
+    Ok(json(Page::Shown, &serde_json::json!({"revision": revision, "own": is_own})))
 }
 
 struct Sheet {
@@ -260,7 +266,7 @@ pub(super) async fn new(visit: &Visit<'_>) -> Answer {
             Ok(elsewhere(&format!("{}/c/{}", visit.here.base, form::part(&id))))
         }
         Err(status) => {
-            let problem = Problem::of(&status, &FIELDS);
+            let problem = visit.problem(&status, &FIELDS);
             Ok(page(Page::Refused(&status), &page_of(problem, sheet)))
         }
     }
@@ -322,7 +328,7 @@ pub(super) async fn settings(visit: &Visit<'_>) -> Answer {
             Ok(visit.done(saved.metadata(), &path).await)
         }
         Err(status) => {
-            let problem = Problem::of(&status, &FIELDS);
+            let problem = visit.problem(&status, &FIELDS);
             let shown = settings_page(visit, Some(sheet), problem).await?;
             Ok(page(Page::Refused(&status), &shown))
         }

@@ -178,7 +178,9 @@ pub(super) async fn download(visit: &Visit<'_>) -> Answer {
     let list = visit.entries().list_entries(visit.ask(ask)).await?.into_inner();
     let line = |entry: Entry| {
         let (name, color) = (entry.name.unwrap_or_default(), entry.color.unwrap_or_default());
-        if color.is_empty() { format!("{name}\n") } else { format!("{name}\t{color}\n") }
+        // A tab says where the name ends, so that no part of it is taken for a color.
+        let is_plain = color.is_empty() && !name.contains('#');
+        if is_plain { format!("{name}\n") } else { format!("{name}\t{color}\n") }
     };
     let text = list.entries.into_iter().map(line).collect();
     Ok(file(&format!("{}-{}.txt", words.collection, list.revision), text))
@@ -211,31 +213,81 @@ pub(super) async fn add(visit: &Visit<'_>) -> Answer {
     match visit.entries().create_entry(visit.ask(ask)).await {
         Ok(made) => Ok(visit.done(made.metadata(), &catalog_path(visit)).await),
         Err(status) => {
-            let problem = Problem::of(&status, &FIELDS);
+            let problem = visit.problem(&status, &FIELDS);
             catalog_refused(visit, &status, problem).await
         }
     }
 }
 
-/// Adds an entry for each line: a name, perhaps with a color at its end.
+/// A line of the form for many, as it was understood.
+struct Understood<'a> {
+    number: usize,
+    line: &'a str,
+    name: &'a str,
+    color: &'a str,
+}
+
+/// Reads a line. In files, a tab stands between the name and the color, and then nothing else does. In a list that
+/// somebody typed, a color of six digits may follow the name: `Room #456` is a name.
+fn understood((at, line): (usize, &str)) -> Understood<'_> {
+    let is_color = |text: &str| {
+        let digits = text.strip_prefix('#').unwrap_or_default();
+        digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let (name, color) = match line.rsplit_once('\t') {
+        Some((name, color)) => (name, color),
+        None => match line.trim().rsplit_once([' ', ',', ';']) {
+            Some((name, color)) if is_color(color) => {
+                (name.trim_end_matches([' ', ',', ';']), color)
+            }
+            _ => (line, ""),
+        },
+    };
+    Understood { number: at + 1, line: line.trim(), name: name.trim(), color: color.trim() }
+}
+
+struct Line {
+    name: String,
+    color: String,
+}
+
+#[derive(Template)]
+#[template(path = "lines.html")]
+struct LinesPage {
+    f: Frame,
+    words: &'static Words,
+    here: String,
+    rows: Vec<Line>,
+    lines: String,
+    request: String,
+}
+
+/// Shows what it understood of the lines, and then adds an entry for each.
 pub(super) async fn add_many(visit: &Visit<'_>) -> Answer {
     let lines = visit.form.find("lines").unwrap_or_default();
-    let numbered = lines.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
-    let numbered: Vec<(usize, &str)> = numbered.filter(|(_, line)| !line.is_empty()).collect();
-    if numbered.is_empty() {
+    let all = lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let all: Vec<Understood<'_>> = all.map(understood).collect();
+    if all.is_empty() {
         let problem = Problem::at("lines", "Write or paste at least one name.");
         return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
     }
-    let change = |(_, line): &(usize, &str)| {
-        let (name, color) = match line.rsplit_once([' ', '\t', ',', ';']) {
-            Some((name, color)) if color.starts_with('#') => {
-                (name.trim_end_matches([' ', '\t', ',', ';']), color)
-            }
-            _ => (*line, ""),
-        };
+    if visit.form.get("sure").is_empty() {
+        let words = catalog_words(visit)?;
+        let row =
+            |one: &Understood<'_>| Line { name: one.name.to_owned(), color: one.color.to_owned() };
+        return shown(&LinesPage {
+            f: visit.company_frame(words.collection, "Add many at once").await?,
+            words,
+            here: catalog_path(visit),
+            rows: all.iter().map(row).collect(),
+            lines: lines.to_owned(),
+            request: Visit::new_request(),
+        });
+    }
+    let change = |one: &Understood<'_>| {
         let entry = Entry {
-            name: Some(name.to_owned()),
-            color: Some(color.to_owned()),
+            name: Some(one.name.to_owned()),
+            color: Some(one.color.to_owned()),
             ..Default::default()
         };
         let collection = visit.part(1).to_owned();
@@ -244,17 +296,19 @@ pub(super) async fn add_many(visit: &Visit<'_>) -> Answer {
     };
     let ask = BatchChangeEntriesRequest {
         company_id: visit.part(0).to_owned(),
-        changes: numbered.iter().map(change).collect(),
+        changes: all.iter().map(change).collect(),
         request_id: visit.form.get("request").to_owned(),
         ..Default::default()
     };
     match visit.entries().batch_change_entries(visit.ask(ask)).await {
         Ok(made) => Ok(visit.done(made.metadata(), &catalog_path(visit)).await),
         Err(status) => {
-            let mut problem = Problem::of(&status, &[]);
-            let line = problem.line.and_then(|index| numbered.get(index));
+            let mut problem = visit.problem(&status, &[]);
+            let line = problem.line.and_then(|index| all.get(index));
             let text = match line {
-                Some((number, line)) => format!("Line {number}, “{line}”: {}", problem.text),
+                Some(Understood { number, line, .. }) => {
+                    format!("Line {number}, “{line}”: {}", problem.text)
+                }
                 None => problem.text.clone(),
             };
             problem.fields.push(("lines", text));
@@ -374,7 +428,7 @@ pub(super) async fn entry(visit: &Visit<'_>) -> Answer {
 
 /// The entry again, with what is wrong with its form.
 async fn entry_refused(visit: &Visit<'_>, status: &Status, sheet: Option<Sheet>) -> Answer {
-    let problem = Problem::of(status, &FIELDS);
+    let problem = visit.problem(status, &FIELDS);
     let shown = entry_page(visit, sheet, problem).await?;
     Ok(page(Page::Refused(status), &shown))
 }

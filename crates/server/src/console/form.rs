@@ -1,5 +1,7 @@
 //! Forms and queries: pairs of a name and a text, in the order in which they were sent.
 
+use std::collections::HashSet;
+
 use percent_encoding::{
     AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode,
 };
@@ -7,6 +9,9 @@ use percent_encoding::{
 /// The characters that a part of a path cannot have as they are.
 const PART: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'<').add(b'>').add(b'?');
+
+/// The most characters of an unknown name that a message repeats.
+const MOST_SHOWN: usize = 40;
 
 /// The pairs of a form or a query.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +41,35 @@ impl Form {
     /// All texts of that name.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Tells why this is not the form of a page of the console, which has these fields: `etag` always, the others
+    /// perhaps, each once. `scope+` may be there several times; `to.*` stands for all names that begin with `to.`, and
+    /// `kept.+` for such names several times.
+    pub(super) fn fault(&self, fields: &[&str]) -> Option<String> {
+        let mut seen = HashSet::new();
+        for (name, _) in &self.0 {
+            let is_of = |field: &&&str| {
+                let stem = field.trim_end_matches(['*', '+']);
+                if stem.ends_with('.') { name.starts_with(stem) } else { name == stem }
+            };
+            let Some(field) = fields.iter().find(is_of) else {
+                let name: String = name.chars().take(MOST_SHOWN).collect();
+                return Some(format!(
+                    "The form has a field “{name}” that this page does not know."
+                ));
+            };
+            if !seen.insert(name) && !field.ends_with('+') {
+                return Some(format!(
+                    "The form has the field “{name}” twice, with one value each."
+                ));
+            }
+        }
+        let lacks_version = fields.contains(&"etag") && self.get("etag").is_empty();
+        lacks_version.then(|| {
+            "The form does not say which version it is about, so it could undo what somebody else did."
+                .to_owned()
+        })
     }
 
     /// Every pair.

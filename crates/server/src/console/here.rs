@@ -96,12 +96,13 @@ impl Here {
     }
 
     /// The cookie that gives the browser a token, or takes it away.
-    pub(super) fn cookie(&self, token: Option<&str>) -> String {
-        // Longer than any session may last: the server knows when one is over.
-        let seconds = if token.is_some() { 400 * 24 * 3_600 } else { 0 };
-        let secure = if self.is_secure { " Secure;" } else { "" };
-        let (name, token) = (self.cookie_name(), token.unwrap_or_default());
-        format!("{name}={token}; Path=/; Max-Age={seconds};{secure} HttpOnly; SameSite=Lax")
+    /// The cookie lasts as long as a session may, so that no browser keeps the token of one that is over.
+    pub(super) fn cookie(&self, token: Option<(&str, i64)>) -> String {
+        let (token, seconds) = token.unwrap_or_default();
+        // A `__Host-` cookie must have the root as its path. The other one goes to the console alone.
+        let (path, secure) = if self.is_secure { ("/", " Secure;") } else { (&*self.base, "") };
+        let name = self.cookie_name();
+        format!("{name}={token}; Path={path}; Max-Age={seconds};{secure} HttpOnly; SameSite=Lax")
     }
 }
 

@@ -9,6 +9,7 @@ use tonic::Status;
 use super::{
     answer::{Answer, shown},
     form,
+    sign_in::own_path,
     view::Frame,
     visit::Visit,
     words::{self, Author, CATALOGS, Difference, Moment, Words},
@@ -140,7 +141,12 @@ pub(super) async fn undo(visit: &Visit<'_>) -> Answer {
         validate_only: false,
     };
     let done = visit.history().undo_change(visit.ask(ask)).await?;
-    Ok(visit.done(done.metadata(), &format!("{}/history", visit.company_path())).await)
+    // Back to the page that said what was done.
+    let to = match own_path(visit.form.get("next")) {
+        "" => format!("{}/history", visit.company_path()),
+        path => format!("{}{path}", visit.here.base),
+    };
+    Ok(visit.done(done.metadata(), &to).await)
 }
 
 #[derive(Template)]

@@ -277,7 +277,7 @@ async fn make(visit: &Visit<'_>, is_person: bool) -> Answer {
             }
         }
         Err(status) => {
-            let problem = Problem::of(&status, &FIELDS);
+            let problem = visit.problem(&status, &FIELDS);
             Ok(page(Page::Refused(&status), &page_of(sheet, problem)))
         }
     }
@@ -412,9 +412,9 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
             Ok(elsewhere(&format!("{}/keys/{}?did=key-saved", visit.here.base, visit.link_part(0))))
         }
         Err(status) => {
-            let mut problem = Problem::of(&status, &FIELDS);
+            let mut problem = visit.problem(&status, &FIELDS);
             if problem.is_conflict() {
-                problem.text += " Below is what you typed: send it again to save it nevertheless.";
+                problem.text += " Below is what you typed: save it again to put it in the place of what is there.";
             }
             let shown = one_page(visit, Some(sheet), problem).await?;
             Ok(page(Page::Refused(&status), &shown))

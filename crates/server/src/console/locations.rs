@@ -87,7 +87,7 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
             Ok(visit.done(made.metadata(), &path).await)
         }
         Err(status) => {
-            let shown = list_page(visit, Problem::of(&status, &FIELDS)).await?;
+            let shown = list_page(visit, visit.problem(&status, &FIELDS)).await?;
             Ok(page(Page::Refused(&status), &shown))
         }
     }
@@ -192,7 +192,7 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
             Ok(visit.done(saved.metadata(), &path).await)
         }
         Err(status) => {
-            let shown = one_page(visit, Some(sheet), Problem::of(&status, &FIELDS)).await?;
+            let shown = one_page(visit, Some(sheet), visit.problem(&status, &FIELDS)).await?;
             Ok(page(Page::Refused(&status), &shown))
         }
     }

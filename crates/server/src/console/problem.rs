@@ -3,6 +3,8 @@
 use tonic::Status;
 use tonic_types::StatusExt;
 
+use super::words;
+
 /// A field of a form: its name there, the last part of its name in the contract, and its label.
 pub(super) type Field = (&'static str, &'static str, &'static str);
 
@@ -17,6 +19,10 @@ pub(super) struct Problem {
     pub(super) reason: String,
     /// The number of the line that is wrong, in a form of many.
     pub(super) line: Option<usize>,
+    /// After a conflict, the staff ids of those who changed it since.
+    pub(super) authors: Vec<String>,
+    /// Whether all of them are the person.
+    pub(super) is_own: bool,
 }
 
 impl Problem {
@@ -26,8 +32,11 @@ impl Problem {
         let info = details.error_info();
         let reason = info.map(|info| info.reason.clone()).unwrap_or_default();
         let line = info.and_then(|info| info.metadata.get("index")?.parse().ok());
-        let mut problem =
-            Self { text: sentence(status.message()), fields: Vec::new(), reason, line };
+        let authors = info.and_then(|info| info.metadata.get("staff_ids"));
+        let authors = authors.map(|ids| ids.split(',').map(str::to_owned).collect());
+        let text = words::plain(&reason).map_or_else(|| said(status.message()), str::to_owned);
+        let authors = authors.unwrap_or_default();
+        let mut problem = Self { text, reason, line, authors, ..Self::default() };
         for violation in details.bad_request().into_iter().flat_map(|bad| &bad.field_violations) {
             let last = violation.field.rsplit('.').next().unwrap_or_default();
             if let Some((name, _, label)) = fields.iter().find(|(_, known, _)| *known == last) {
@@ -39,10 +48,12 @@ impl Problem {
         if problem.reason == "NAME_TAKEN" && fields.iter().any(|(name, ..)| *name == "name") {
             problem.fields.push(("name", problem.text.clone()));
         }
-        if problem.reason == "REQUEST_ID_REUSED" {
-            "This form was sent before with other words, and that was carried out. Send it again to do this as well."
-                .clone_into(&mut problem.text);
-        } else if !problem.fields.is_empty() {
+        if problem.reason == "DEFAULT_NEEDED"
+            && fields.iter().any(|(name, ..)| *name == "successor")
+        {
+            problem.fields.push(("successor", problem.text.clone()));
+        }
+        if problem.reason != "REQUEST_ID_REUSED" && !problem.fields.is_empty() {
             "Nothing was saved yet. Please look at what is marked below."
                 .clone_into(&mut problem.text);
         }
@@ -81,6 +92,7 @@ impl Problem {
             "NOT_FOUND" => "Not there",
             "NOT_COVERED" | "MISSING_SCOPE" | "KEY_NOT_WITHIN" => "Not yours to do",
             "CHANGED_SINCE" => "That changed again since",
+            "ETAG_MISMATCH" if self.is_own => "You changed this yourself",
             "ETAG_MISMATCH" => "Somebody else was faster",
             reason if reason.starts_with("STORE") || reason == "OUTCOME_UNKNOWN" => {
                 "Not available just now"
@@ -90,9 +102,15 @@ impl Problem {
     }
 }
 
+/// A message of the API without the place in a list that it may begin with.
+fn said(message: &str) -> String {
+    let rest = message.strip_prefix("changes[").and_then(|rest| rest.split_once("]: "));
+    sentence(rest.map_or(message, |(_, rest)| rest))
+}
+
 /// A message as a sentence: with a capital letter and a full stop.
 fn sentence(message: &str) -> String {
-    let mut text = super::words::capital(message);
+    let mut text = words::capital(message);
     if !text.ends_with(['.', '!', '?']) {
         text.push('.');
     }

@@ -8,7 +8,6 @@ use super::{
     answer::{self, Answer},
     entries::{catalog_path, catalog_refused, entries_of},
     form::Form,
-    problem::Problem,
     visit::Visit,
 };
 use crate::status::Page;
@@ -62,10 +61,9 @@ async fn save(visit: &Visit<'_>, ids: Vec<String>) -> Answer {
 }
 
 async fn refused(visit: &Visit<'_>, status: &Status) -> Answer {
-    let mut problem = Problem::of(status, &[]);
+    let mut problem = visit.problem(status, &[]);
     if problem.is_conflict() {
-        "Somebody else changed this list meanwhile. Here it is as it is now: please move the entry again."
-            .clone_into(&mut problem.text);
+        problem.text += " Here is the list as it is now: please move the entry again.";
     }
     if visit.is_script {
         return Ok(answer::json(Page::Refused(status), &json!({"text": problem.text})));

@@ -51,67 +51,155 @@ pub(super) struct Route {
     pub(super) shows: Shows,
     /// The methods without which it is refused.
     pub(super) calls: &'static [&'static str],
+    /// The fields of its form, each of which may be there once: `Form::fault` says more.
+    pub(super) fields: &'static [&'static str],
 }
 
 const fn get(path: &'static str, shows: Shows, calls: &'static [&'static str]) -> Route {
-    Route { is_post: false, path, shows, calls }
+    Route { is_post: false, path, shows, calls, fields: &[] }
 }
 
-const fn post(path: &'static str, shows: Shows, calls: &'static [&'static str]) -> Route {
-    Route { is_post: true, path, shows, calls }
+const fn post(
+    path: &'static str,
+    shows: Shows,
+    calls: &'static [&'static str],
+    fields: &'static [&'static str],
+) -> Route {
+    Route { is_post: true, path, shows, calls, fields }
 }
 
 const LIST: &str = "EntryService/ListEntries";
+
+/// The fields of a new key, and of a key that changes.
+const NEW_KEY: &[&str] =
+    &["name", "staff", "scope+", "coverage", "companies", "addresses", "expires", "request"];
+const KEY: &[&str] = &[
+    "name",
+    "staff",
+    "scope+",
+    "coverage",
+    "companies",
+    "addresses",
+    "expires",
+    "etag",
+    "request",
+];
+const VERSION: &[&str] = &["etag", "request"];
 
 /// Every path, those with more fixed parts first.
 pub(super) const ROUTES: &[Route] = &[
     get("", Shows::Companies, &[]),
     get("/sign-in", Shows::SignIn, &[]),
-    post("/sign-in", Shows::SignIn, &[]),
+    post("/sign-in", Shows::SignIn, &[], &["next", "account", "key", "kept.+"]),
     get("/link", Shows::Link, &[]),
-    post("/link", Shows::Link, &[]),
-    post("/sign-out", Shows::SignOut, &[]),
+    post("/link", Shows::Link, &[], &["token"]),
+    post("/sign-out", Shows::SignOut, &[], &[]),
     get("/sessions", Shows::Sessions, &[]),
-    post("/sessions/end", Shows::EndSession, &[]),
+    post("/sessions/end", Shows::EndSession, &[], &["id"]),
     get("/companies/new", Shows::NewCompany, &["CompanyService/CreateCompany"]),
-    post("/companies/new", Shows::NewCompany, &["CompanyService/CreateCompany"]),
+    post(
+        "/companies/new",
+        Shows::NewCompany,
+        &["CompanyService/CreateCompany"],
+        &["name", "country", "timezone", "id", "request"],
+    ),
     get("/keys", Shows::Keys, &["KeyService/ListKeys"]),
     get("/keys/new", Shows::NewKey, &["KeyService/CreateKey"]),
-    post("/keys/new", Shows::NewKey, &["KeyService/CreateKey"]),
+    post("/keys/new", Shows::NewKey, &["KeyService/CreateKey"], NEW_KEY),
     get("/people/new", Shows::NewPerson, &["KeyService/CreateKey"]),
-    post("/people/new", Shows::NewPerson, &["KeyService/CreateKey"]),
+    post("/people/new", Shows::NewPerson, &["KeyService/CreateKey"], NEW_KEY),
     get("/keys/{}", Shows::Key, &["KeyService/GetKey"]),
-    post("/keys/{}", Shows::Key, &["KeyService/UpdateKey"]),
-    post("/keys/{}/link", Shows::KeyLink, &["KeyService/RotateKey"]),
-    post("/keys/{}/rotate", Shows::RotateKey, &["KeyService/RotateKey"]),
-    post("/keys/{}/revoke", Shows::RevokeKey, &["KeyService/RevokeKey"]),
+    post("/keys/{}", Shows::Key, &["KeyService/UpdateKey"], KEY),
+    post("/keys/{}/link", Shows::KeyLink, &["KeyService/RotateKey"], &["request"]),
+    post(
+        "/keys/{}/rotate",
+        Shows::RotateKey,
+        &["KeyService/RotateKey"],
+        &["hours", "etag", "request"],
+    ),
+    post("/keys/{}/revoke", Shows::RevokeKey, &["KeyService/RevokeKey"], &["created", "request"]),
     get("/c/{}", Shows::Company, &[LIST]),
     get("/c/{}/revision", Shows::Revision, &[LIST]),
     get("/c/{}/settings", Shows::CompanySettings, &["CompanyService/GetCompany"]),
-    post("/c/{}/settings", Shows::CompanySettings, &["CompanyService/UpdateCompany"]),
-    post("/c/{}/archive", Shows::CompanyState, &["CompanyService/ArchiveCompany"]),
-    post("/c/{}/restore", Shows::CompanyState, &["CompanyService/RestoreCompany"]),
+    post(
+        "/c/{}/settings",
+        Shows::CompanySettings,
+        &["CompanyService/UpdateCompany"],
+        &["name", "country", "timezone", "etag", "request"],
+    ),
+    post("/c/{}/archive", Shows::CompanyState, &["CompanyService/ArchiveCompany"], VERSION),
+    post("/c/{}/restore", Shows::CompanyState, &["CompanyService/RestoreCompany"], VERSION),
     get("/c/{}/history", Shows::History, &["HistoryService/ListChanges"]),
     get("/c/{}/history/{}", Shows::Change, &["HistoryService/GetChange"]),
-    post("/c/{}/history/{}/undo", Shows::Undo, &["HistoryService/UndoChange"]),
+    post(
+        "/c/{}/history/{}/undo",
+        Shows::Undo,
+        &["HistoryService/UndoChange"],
+        &["next", "request"],
+    ),
     get("/c/{}/history/{}/back", Shows::Back, &["HistoryService/RollBack"]),
-    post("/c/{}/history/{}/back", Shows::Back, &["HistoryService/RollBack"]),
+    post("/c/{}/history/{}/back", Shows::Back, &["HistoryService/RollBack"], VERSION),
     get("/c/{}/locations", Shows::Locations, &["BusinessService/ListBusinesses"]),
-    post("/c/{}/locations", Shows::Locations, &["BusinessService/CreateBusiness"]),
+    post(
+        "/c/{}/locations",
+        Shows::Locations,
+        &["BusinessService/CreateBusiness"],
+        &["name", "request"],
+    ),
     get("/c/{}/locations/{}", Shows::Location, &["BusinessService/GetBusiness"]),
-    post("/c/{}/locations/{}", Shows::Location, &["BusinessService/UpdateBusiness"]),
-    post("/c/{}/locations/{}/archive", Shows::LocationState, &["BusinessService/ArchiveBusiness"]),
-    post("/c/{}/locations/{}/restore", Shows::LocationState, &["BusinessService/RestoreBusiness"]),
+    post(
+        "/c/{}/locations/{}",
+        Shows::Location,
+        &["BusinessService/UpdateBusiness"],
+        &["name", "business_phone", "email", "website", "etag", "request"],
+    ),
+    post(
+        "/c/{}/locations/{}/archive",
+        Shows::LocationState,
+        &["BusinessService/ArchiveBusiness"],
+        VERSION,
+    ),
+    post(
+        "/c/{}/locations/{}/restore",
+        Shows::LocationState,
+        &["BusinessService/RestoreBusiness"],
+        VERSION,
+    ),
     get("/c/{}/{}", Shows::Catalog, &[LIST]),
     get("/c/{}/{}/download", Shows::Download, &[LIST]),
-    post("/c/{}/{}/add", Shows::Add, &["EntryService/CreateEntry"]),
-    post("/c/{}/{}/add-many", Shows::AddMany, &["EntryService/BatchChangeEntries"]),
-    post("/c/{}/{}/order", Shows::Reorder, &["EntryService/ReorderEntries"]),
-    post("/c/{}/{}/sort", Shows::Sort, &["EntryService/ReorderEntries"]),
+    post(
+        "/c/{}/{}/add",
+        Shows::Add,
+        &["EntryService/CreateEntry"],
+        &["name", "description", "pick", "own", "request"],
+    ),
+    post(
+        "/c/{}/{}/add-many",
+        Shows::AddMany,
+        &["EntryService/BatchChangeEntries"],
+        &["lines", "sure", "request"],
+    ),
+    post(
+        "/c/{}/{}/order",
+        Shows::Reorder,
+        &["EntryService/ReorderEntries"],
+        &["ids", "up", "down", "place", "to.*", "etag", "request"],
+    ),
+    post("/c/{}/{}/sort", Shows::Sort, &["EntryService/ReorderEntries"], VERSION),
     get("/c/{}/{}/{}", Shows::Entry, &["EntryService/GetEntry"]),
-    post("/c/{}/{}/{}", Shows::SaveEntry, &["EntryService/UpdateEntry"]),
-    post("/c/{}/{}/{}/archive", Shows::ArchiveEntry, &["EntryService/ArchiveEntry"]),
-    post("/c/{}/{}/{}/restore", Shows::RestoreEntry, &["EntryService/RestoreEntry"]),
+    post(
+        "/c/{}/{}/{}",
+        Shows::SaveEntry,
+        &["EntryService/UpdateEntry"],
+        &["name", "description", "pick", "own", "default", "etag", "request"],
+    ),
+    post(
+        "/c/{}/{}/{}/archive",
+        Shows::ArchiveEntry,
+        &["EntryService/ArchiveEntry"],
+        &["successor", "etag", "request"],
+    ),
+    post("/c/{}/{}/{}/restore", Shows::RestoreEntry, &["EntryService/RestoreEntry"], VERSION),
 ];
 
 /// The route of a request.
@@ -122,6 +210,13 @@ pub(super) enum Found {
     OtherMethod,
     /// There is no such path.
     Nothing,
+}
+
+/// The path of the page that has the form of this path.
+pub(super) fn page_of(path: &str) -> &str {
+    let (Found::Route(form, _), up) = (find(true, path), path.rsplit_once('/')) else { return "" };
+    let shows = |route: &Route| !route.is_post && route.path == form.path;
+    if ROUTES.iter().any(shows) { path } else { up.map_or("", |(up, _)| up) }
 }
 
 /// The first route that fits a path below the console's own.
@@ -174,5 +269,13 @@ mod tests {
         assert!(matches!(find(true, "/c/a"), Found::OtherMethod));
         assert!(matches!(find(false, "/c/a/archive"), Found::OtherMethod));
         assert!(matches!(find(false, "/c//x"), Found::Nothing));
+        for (form, page) in [
+            ("/c/a/customer_tags/add", "/c/a/customer_tags"),
+            ("/c/a/customer_tags/t", "/c/a/customer_tags/t"),
+            ("/c/a/history/2/undo", "/c/a/history/2"),
+            ("/sessions/end", "/sessions"),
+        ] {
+            assert_eq!(page_of(form), page);
+        }
     }
 }

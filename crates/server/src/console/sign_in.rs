@@ -55,7 +55,7 @@ impl Console {
         }
         match self.sessions.sign_in(form.get("key"), from, token).await {
             Ok(token) => {
-                let cookie = here.cookie(Some(token.expose()));
+                let cookie = here.cookie(Some((token.expose(), self.sessions.most_seconds())));
                 let on = match shown.kept.is_empty() {
                     true => elsewhere(&format!("{}{next}", here.base)),
                     false => page(
@@ -98,7 +98,8 @@ impl Console {
         };
         let for_whom = match begun {
             Ok(Some(token)) => {
-                return with_cookie(elsewhere(&here.base), &here.cookie(Some(token.expose())));
+                let cookie = here.cookie(Some((token.expose(), self.sessions.most_seconds())));
+                return with_cookie(elsewhere(&here.base), &cookie);
             }
             Ok(None) if !is_post => self.sessions.link_is_for(link, from).await,
             Ok(None) => Ok(None),
@@ -136,7 +137,7 @@ impl Console {
 }
 
 /// A path below the console's own; anything else leads to the first page.
-fn own_path(next: &str) -> &str {
+pub(super) fn own_path(next: &str) -> &str {
     let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\');
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic());
     if is_path && is_plain { next } else { "" }

@@ -100,6 +100,10 @@ pub(super) struct Frame {
     pub(super) is_demo: bool,
     /// The name of the person; none where nobody is signed in.
     pub(super) name: Option<String>,
+    /// The path of the page below the console's own.
+    pub(super) path: String,
+    /// When the session ends, on its last day.
+    pub(super) ends: Option<words::Moment>,
     pub(super) may: May,
     pub(super) said: Option<Said>,
     pub(super) company: Option<CompanyHead>,
@@ -115,6 +119,8 @@ impl Frame {
             title: title.into(),
             is_demo,
             name: None,
+            path: String::new(),
+            ends: None,
             may: May::default(),
             said: None,
             company: None,
@@ -128,6 +134,18 @@ impl Frame {
 pub(super) struct Message {
     pub(super) f: Frame,
     pub(super) text: String,
+}
+
+/// The page for a form that could not be taken.
+#[derive(Template)]
+#[template(path = "unsent.html")]
+pub(super) struct Unsent {
+    pub(super) f: Frame,
+    pub(super) text: String,
+    /// All that was typed, by the labels of the fields.
+    pub(super) typed: Vec<(String, String)>,
+    /// The page with the form.
+    pub(super) back: String,
 }
 
 /// The page for signing in with a key, perhaps with a form that waits for it.

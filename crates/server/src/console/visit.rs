@@ -9,12 +9,13 @@ use tonic::{Request, Status, metadata::MetadataMap};
 
 use super::{
     Console, HOME,
-    answer::{elsewhere, page},
+    answer::{self, elsewhere, page},
     calls::Methods,
     form::{self, Form},
     here::Here,
-    problem::Problem,
-    view::{CompanyHead, Frame, May, Message, Said, tabs},
+    problem::{Field, Problem},
+    routes::page_of,
+    view::{CompanyHead, Frame, May, Message, Said, Unsent, moment_of_micros, tabs},
     words,
 };
 use crate::{
@@ -124,6 +125,12 @@ impl<'a> Visit<'a> {
     pub(super) fn frame(&self, title: impl Into<String>) -> Frame {
         Frame {
             name: Some(self.person.name.clone()),
+            path: self.path.clone(),
+            ends: self
+                .person
+                .ends_soon()
+                .then(|| moment_of_micros(self.person.ends_time().as_micros()))
+                .flatten(),
             may: self.may,
             ..Frame::new(&self.here, self.console.options.is_demo, title)
         }
@@ -199,6 +206,35 @@ impl<'a> Visit<'a> {
             return format!("changed={revision}");
         }
         "did=saved".to_owned()
+    }
+
+    /// Why a method refused, for a form with these fields.
+    pub(super) fn problem(&self, status: &Status, fields: &[Field]) -> Problem {
+        let mut problem = Problem::of(status, fields);
+        if problem.is_conflict() {
+            let own = self.person.holder.actor.staff_id.as_str();
+            problem.is_own =
+                !problem.authors.is_empty() && problem.authors.iter().all(|id| id == own);
+            words::conflict(problem.is_own).clone_into(&mut problem.text);
+        }
+        problem
+    }
+
+    /// The page for a form that no page of the console sends so, with all that was typed.
+    pub(super) fn unsent(&self, text: String) -> Response<Body> {
+        if self.is_script {
+            return answer::json(Page::Malformed, &serde_json::json!({"text": text}));
+        }
+        let is_typed = |(name, value): &&(String, String)| {
+            !["etag", "request", "id", "next", "place", "sure"].contains(&name.as_str())
+                && !value.trim().is_empty()
+                && !name.starts_with("to.")
+        };
+        let typed = self.form.pairs().iter().filter(is_typed);
+        let typed = typed.map(|(name, value)| (words::label(name).to_owned(), value.clone()));
+        let back = format!("{}{}", self.here.base, page_of(&self.path));
+        let f = self.frame("Nothing was done");
+        page(Page::Malformed, &Unsent { f, text, typed: typed.collect(), back })
     }
 
     /// The page that says why a method refused.

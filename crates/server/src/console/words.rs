@@ -103,6 +103,37 @@ pub(super) fn done(code: &str) -> Option<&'static str> {
     })
 }
 
+/// The sentence for a reason whose message of the API has words of programs.
+pub(super) fn plain(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "REQUEST_ID_REUSED" => {
+            "This form was sent before with other words, and that was carried out. Send it again to do this as well."
+        }
+        "DEFAULT_NEEDED" => "This is the default: choose the one that becomes it.",
+        "NAME_TAKEN" => "This name is taken: another one in the list has it.",
+        "CHANGED_SINCE" => {
+            "This was changed again since, so it cannot be undone by itself. Undo the later changes first, or change it \
+             by hand."
+        }
+        "FIRST_CHANGE" => "This change made the company. Put the company away instead.",
+        "MISSING_SCOPE" => NOT_YOURS,
+        _ => return None,
+    })
+}
+
+/// The answer where a page is not offered, and somebody asks for it all the same.
+pub(super) const NOT_YOURS: &str = "Your key does not allow this: ask whoever gave it to you.";
+
+/// The sentence for a form that is older than the thing it is about.
+pub(super) fn conflict(is_own: bool) -> &'static str {
+    match is_own {
+        true => {
+            "You changed this yourself since you opened the page, perhaps in another window. Nothing was saved yet."
+        }
+        false => "Somebody else changed this since you opened the page. Nothing was saved yet.",
+    }
+}
+
 /// A text with a capital letter.
 pub(super) fn capital(text: &str) -> String {
     let mut chars = text.chars();

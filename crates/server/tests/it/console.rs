@@ -129,7 +129,9 @@ async fn a_key_signs_in_and_no_script_sees_the_session() {
     assert_eq!((answer.status.as_u16(), answer.header("location")), (303, Some("/console")));
     let cookie = answer.header("set-cookie").unwrap();
     assert!(cookie.starts_with("session=") && !cookie.contains("Secure"), "{cookie}");
-    assert!(cookie.ends_with("HttpOnly; SameSite=Lax") && cookie.contains("Path=/;"), "{cookie}");
+    assert!(cookie.ends_with("HttpOnly; SameSite=Lax"), "{cookie}");
+    // It goes to the console alone, and lasts as long as a session may.
+    assert!(cookie.contains("Path=/console; Max-Age=7776000;"), "{cookie}");
     assert!(is_signed_in(&browser).await);
     let answer = browser.post("/console/sign-out", &[]).await;
     assert_eq!(answer.header("location"), Some("/console/sign-in?did=signed-out"));
@@ -268,7 +270,10 @@ async fn a_session_ends_with_its_key_and_with_the_secret_that_was_shown() {
     let expires = Browser::with_key(&server, &expires).await;
     let (key, secret) = server.issue(everything()).await;
     let rotated = Browser::with_key(&server, &secret).await;
-    let answer = rotated.post(&format!("/console/keys/{}/rotate", key.id), &[("hours", "0")]).await;
+    let path = format!("/console/keys/{}", key.id);
+    let etag = Browser::hidden(&rotated.get(&path).await, "etag");
+    let form = [("hours", "0"), ("etag", &*etag)];
+    let answer = rotated.post(&format!("{path}/rotate"), &form).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.text().contains("cs_"), "{}", answer.text());
     assert!(!is_signed_in(&rotated).await);
@@ -291,8 +296,21 @@ async fn a_session_ends_after_two_weeks_without_activity_and_after_ninety_days()
         assert!(is_signed_in(&active).await);
         server.clock.advance(13 * DAY);
     }
+    let until = "You are signed in until";
+    let page = active.get("/console?all=1").await;
+    assert!(!page.text().contains(until));
     server.clock.advance(11 * DAY);
     assert!(!is_signed_in(&active).await);
+    let last = Browser::of(&server).await;
+    for days in [13, 13, 13, 13, 13, 13, 10] {
+        server.clock.advance(days * DAY);
+        assert!(is_signed_in(&last).await);
+    }
+    let page = last.get("/console?all=1").await;
+    assert!(!page.text().contains(until));
+    server.clock.advance(DAY + Duration::from_secs(1));
+    let page = last.get("/console?all=1").await;
+    assert!(page.text().contains(until), "{}", page.text());
 }
 
 #[tokio::test]
@@ -385,6 +403,7 @@ async fn the_cookie_is_secure_where_the_public_address_is() {
     let answer = browser.sign_in(&secret).await;
     let cookie = answer.header("set-cookie").unwrap();
     assert!(cookie.starts_with("__Host-session=") && cookie.contains(" Secure;"), "{cookie}");
+    assert!(cookie.contains(" Path=/; Max-Age=7776000;"), "{cookie}");
     assert!(is_signed_in(&browser).await);
     let own = [("origin", "https://settings.example.com")];
     assert_eq!(browser.send("POST", "/console/sign-out", &own, "").await.status, 303);
@@ -445,7 +464,7 @@ async fn every_answer_keeps_other_sites_out() {
             assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"));
             assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"));
             assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-            assert_eq!(answer.header("referrer-policy"), Some("same-origin"));
+            assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
             assert_eq!(answer.header("cross-origin-opener-policy"), Some("same-origin"));
             assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
             let kept =
@@ -472,6 +491,17 @@ async fn browsers_are_led_from_the_root_to_the_console_and_programs_are_not() {
     let answer = off.get("/").header("accept", "text/html").send().await;
     assert_eq!(answer.refusal().reason, "UNKNOWN_PATH");
     assert_eq!(off.get("/console").send().await.refusal().reason, "UNKNOWN_PATH");
+}
+
+#[tokio::test]
+async fn a_slash_too_much_and_a_form_too_long_are_answered_as_such() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let answer = browser.get("/console/").await;
+    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, Some("/console")));
+    let long = "x".repeat(2 << 20);
+    let path = "/console/c/cmp_001/customer_tags/add";
+    assert_eq!(browser.post(path, &[("name", &long)]).await.status, 413);
 }
 
 #[tokio::test]

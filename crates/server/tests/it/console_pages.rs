@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use crate::{console::Browser, harness::*};
 
 const TAGS: &str = "/console/c/cmp_001/customer_tags";
@@ -104,7 +106,7 @@ async fn what_is_wrong_stands_at_its_field_and_what_was_typed_stays() {
     assert_eq!(color.status, 400);
     assert!(color.text().contains("id=\"color-wrong\">The color "), "{}", color.text());
     let lines = "One\n\nVIP Customer\nTwo";
-    let many = browser.post(&format!("{TAGS}/add-many"), &[("lines", lines)]).await;
+    let many = browser.post(&format!("{TAGS}/add-many"), &[("lines", lines), ("sure", "1")]).await;
     assert!(many.text().contains("Line 3, “VIP Customer”:"), "{}", many.text());
     assert!(many.text().contains(">One\n\nVIP Customer\nTwo</textarea>"), "{}", many.text());
 }
@@ -113,12 +115,17 @@ async fn what_is_wrong_stands_at_its_field_and_what_was_typed_stays() {
 async fn many_are_added_by_their_lines() {
     let server = Server::demo().await;
     let browser = Browser::of(&server).await;
-    let lines = "Puppy #ff0000\r\n  Kitten, #0f0\n\nBig dog\n#1 fan";
-    let answer =
-        browser.post(&format!("{TAGS}/add-many"), &[("lines", lines), ("request", "m")]).await;
+    let lines =
+        "Puppy #ff0000\r\n  Kitten, #00FF00\n\nRoom #456\nHouse\t#0f0\n#1 fan\nRoom #456789\t";
+    let path = format!("{TAGS}/add-many");
+    let preview = browser.post(&path, &[("lines", lines), ("request", "m")]).await;
+    assert!(preview.text().contains("<h1>Add 6 tags?</h1>"), "{}", preview.text());
+    assert!(!browser.get(TAGS).await.text().contains(">Kitten<"), "nothing is added yet");
+    let answer = browser.post(&path, &[("lines", lines), ("request", "m"), ("sure", "1")]).await;
     let page = browser.follow(&answer).await;
-    assert!(page.text().contains("Added 4 tags."), "{}", page.text());
-    for name in ["Puppy", "Kitten", "Big dog", "#1 fan"] {
+    assert!(page.text().contains("Added 6 tags."), "{}", page.text());
+    for name in ["Puppy", "Kitten", "Room #456", "House", "#1 fan", "Room #456789"] {
+        assert!(preview.text().contains(&format!(">{name}<")), "{name}");
         assert!(page.text().contains(&format!(">{name}<")), "{name}");
     }
     assert!(page.text().contains("fill=\"#FF0000\"") && page.text().contains("fill=\"#00FF00\""));
@@ -130,16 +137,18 @@ async fn a_list_is_kept_as_it_was_in_lines_that_are_added_again() {
     let browser = Browser::of(&server).await;
     let list = "/console/c/cmp_001/action_statuses";
     let lines = "Contacted\t#00FF00\nWaiting for Answer\t#FFC107\nNot Interested\t#9E9E9E\n";
-    browser.post(&format!("{list}/add"), &[("name", "Later"), ("request", "a")]).await;
+    browser.post(&format!("{list}/add"), &[("name", "Room #456789"), ("request", "a")]).await;
     let now = browser.get(&format!("{list}/download")).await;
-    assert_eq!(now.text(), format!("{lines}Later\n"));
+    assert_eq!(now.text(), format!("{lines}Room #456789\t\n"));
     let then = browser.get(&format!("{list}/download?revision=1")).await;
     assert_eq!(then.text(), lines);
     let name = then.header("content-disposition");
     assert_eq!(name, Some("attachment; filename=\"action_statuses-1.txt\""));
     let other = "/console/c/cmp_002/customer_tags";
-    let answer = browser.post(&format!("{other}/add-many"), &[("lines", lines)]).await;
+    let form = [("lines", now.text()), ("sure", "1")];
+    let answer = browser.post(&format!("{other}/add-many"), &form).await;
     let page = browser.follow(&answer).await;
+    assert!(page.text().contains(">Room #456789<"), "{}", page.text());
     assert!(page.text().contains(">Not Interested<") && page.text().contains("fill=\"#9E9E9E\""));
 }
 
@@ -149,7 +158,8 @@ async fn a_long_page_is_small_on_its_way() {
     let browser = Browser::of(&server).await;
     let lines: Vec<String> = (0..98).map(|at| format!("Tag number {at} #C62828")).collect();
     let lines = lines.join("\n");
-    browser.post(&format!("{TAGS}/add-many"), &[("lines", &lines), ("request", "a")]).await;
+    let form = [("lines", &*lines), ("request", "a"), ("sure", "1")];
+    browser.post(&format!("{TAGS}/add-many"), &form).await;
     let plain = browser.get(TAGS).await;
     assert_eq!(plain.header("content-encoding"), None);
     let zipped = browser.send("GET", TAGS, &[("accept-encoding", "gzip, br")], "").await;
@@ -223,7 +233,7 @@ async fn a_list_is_put_into_order_by_buttons_by_names_and_by_the_script() {
     assert!(page.text().contains("Put the statuses into another order."), "{}", page.text());
     let stale = browser.post(&order, &[("etag", &etag), ("request", "2"), ("up", "as_002")]).await;
     assert_eq!(stale.status, 409);
-    assert!(stale.text().contains("Somebody else changed this list meanwhile"), "{}", stale.text());
+    assert!(stale.text().contains("You changed this yourself since"), "{}", stale.text());
 
     let etag = Browser::hidden(&page, "etag");
     let body = format!("etag={etag}&request=3&ids=as_002,as_001,as_003");
@@ -234,7 +244,7 @@ async fn a_list_is_put_into_order_by_buttons_by_names_and_by_the_script() {
     let refused =
         browser.send("POST", &order, &headers, &body.replace("request=3", "request=4")).await;
     assert_eq!(refused.status, 409);
-    assert!(refused.json()["text"].as_str().unwrap().contains("meanwhile"));
+    assert!(refused.json()["text"].as_str().unwrap().contains("as it is now"));
 
     let etag = told["etag"].as_str().unwrap();
     let page = browser.post(&format!("{list}/sort"), &[("etag", etag), ("request", "5")]).await;
@@ -252,16 +262,18 @@ async fn the_page_learns_that_something_changed() {
     assert_eq!((answer.status.as_u16(), answer.body.len()), (304, 0));
     browser.post(&format!("{TAGS}/add"), &[("name", "New")]).await;
     let answer = browser.send("GET", path, &[("if-none-match", &tag)], "").await;
-    assert_eq!(answer.status, 200);
+    assert_eq!((answer.status.as_u16(), &answer.json()["own"]), (200, &json!(true)));
+    let other = Browser::of(&server).await.get(path).await;
+    assert_eq!(other.json()["own"], false);
 }
 
 #[tokio::test]
 async fn the_history_tells_in_words_undoes_and_goes_back() {
     let server = Server::demo().await;
     let browser = Browser::of(&server).await;
-    browser
-        .post(&format!("{TAGS}/tag_001"), &[("name", "VIP"), ("pick", "none"), ("request", "r")])
-        .await;
+    let etag = Browser::hidden(&browser.get(&format!("{TAGS}/tag_001")).await, "etag");
+    let save = [("name", "VIP"), ("pick", "none"), ("etag", &etag), ("request", "r")];
+    browser.post(&format!("{TAGS}/tag_001"), &save).await;
     browser.post(&format!("{TAGS}/add"), &[("name", "Later"), ("request", "s")]).await;
     let history = browser.get("/console/c/cmp_001/history").await;
     let text = history.text();
@@ -288,6 +300,57 @@ async fn the_history_tells_in_words_undoes_and_goes_back() {
     let undone = browser.post("/console/c/cmp_001/history/2/undo", &[("request", "u")]).await;
     assert_eq!(undone.status, 400);
     assert!(undone.text().contains("changed again since"), "{}", undone.text());
+}
+
+#[tokio::test]
+async fn a_form_that_no_page_sends_is_refused_and_shows_what_was_typed() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let tag = format!("{TAGS}/tag_001");
+    let etag = Browser::hidden(&browser.get(&tag).await, "etag");
+    type Sent<'a> = &'a [(&'a str, &'a str)];
+    let forms: [(&str, Sent<'_>, &str); 6] = [
+        (&tag, &[("name", "Typed name"), ("pick", "none")], "which version"),
+        (&tag, &[("name", "Typed name"), ("etag", &etag), ("color", "red")], "“color”"),
+        (&tag, &[("name", "Typed name"), ("name", "Typed too"), ("etag", &etag)], "“name” twice"),
+        ("/console/c/cmp_001/history/1/back", &[], "which version"),
+        ("/console/sign-out", &[("key", "x")], "“key”"),
+        (
+            &format!("{TAGS}/order"),
+            &[("to.a", "1"), ("to.a", "2"), ("etag", &etag)],
+            "“to.a” twice",
+        ),
+    ];
+    for (path, form, why) in forms {
+        let answer = browser.post(path, form).await;
+        assert_eq!(answer.status, 400, "{path} {form:?}");
+        assert!(answer.text().contains(why), "{path}: {}", answer.text());
+        for (_, typed) in form.iter().filter(|(name, _)| *name == "name") {
+            assert!(answer.text().contains(&format!(">{typed}</textarea>")), "{}", answer.text());
+        }
+    }
+    let changes = browser.get("/console/c/cmp_001/history").await;
+    assert_eq!(changes.text().matches("class=\"change\"").count(), 1, "{}", changes.text());
+}
+
+#[tokio::test]
+async fn an_undo_leads_back_to_the_page_that_offered_it() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let added = browser.post(&format!("{TAGS}/add"), &[("name", "New"), ("request", "a")]).await;
+    let page = browser.follow(&added).await;
+    let next = Browser::hidden(&page, "next");
+    let undo = |next: String, request: &'static str| {
+        let browser = &browser;
+        async move {
+            let form = [("next", next.as_str()), ("request", request)];
+            let path = "/console/c/cmp_001/history/2/undo";
+            browser.post(path, &form).await.header("location").unwrap().to_owned()
+        }
+    };
+    assert_eq!(undo(next, "b").await, format!("{TAGS}?changed=3"));
+    let outside = undo("https://evil.example".to_owned(), "b").await;
+    assert_eq!(outside, "/console/c/cmp_001/history?changed=3");
 }
 
 #[tokio::test]
@@ -372,13 +435,17 @@ async fn companies_and_locations_are_made_changed_put_away_and_taken_back() {
     ];
     let page = browser.follow(&browser.post(one, &save).await).await;
     assert!(page.text().contains("+1 555 0199"), "{}", page.text());
-    let page =
-        browser.follow(&browser.post(&format!("{one}/archive"), &[("request", "e")]).await).await;
+    let etag = Browser::hidden(&browser.get(one).await, "etag");
+    let form = [("etag", &*etag), ("request", "e")];
+    let page = browser.follow(&browser.post(&format!("{one}/archive"), &form).await).await;
     assert!(page.text().contains("Put away the location “Downtown”."), "{}", page.text());
-    let page =
-        browser.follow(&browser.post(&format!("{one}/restore"), &[("request", "f")]).await).await;
+    let etag = Browser::hidden(&browser.get(one).await, "etag");
+    let form = [("etag", &*etag), ("request", "f")];
+    let page = browser.follow(&browser.post(&format!("{one}/restore"), &form).await).await;
     assert!(page.text().contains("Took back the location “Downtown”."), "{}", page.text());
-    let away = browser.post("/console/c/cmp_new/archive", &[("request", "g")]).await;
+    let etag = Browser::hidden(&browser.get(settings).await, "etag");
+    let form = [("etag", &*etag), ("request", "g")];
+    let away = browser.post("/console/c/cmp_new/archive", &form).await;
     assert!(browser.follow(&away).await.text().contains("Take back"));
 }
 

@@ -211,8 +211,8 @@ async fn a_key_of_a_program_is_shown_once_changed_rotated_and_revoked() {
         "{}",
         page.text()
     );
-    let wrong =
-        owner.post(&path, &[("name", "CRM"), ("coverage", "all"), ("expires", "soon")]).await;
+    let wrong = [("name", "CRM"), ("coverage", "all"), ("expires", "soon"), ("etag", &etag)];
+    let wrong = owner.post(&path, &wrong).await;
     assert!(wrong.text().contains("id=\"expires-wrong\""), "{}", wrong.text());
     let page =
         owner.follow(&owner.post(&format!("{path}/revoke"), &[("request", "m")]).await).await;

@@ -14,6 +14,7 @@ fn routes() -> Vec<(&'static str, String)> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/routes.rs");
     let source = fs::read_to_string(source).unwrap();
     let table = source.split("ROUTES: &[Route] = &[").nth(1).unwrap().split("];").next().unwrap();
+    let table: String = table.split_whitespace().collect();
     let mut routes = Vec::new();
     for (call, method) in [("get(\"", "GET"), ("post(\"", "POST")] {
         for rest in table.split(call).skip(1) {
@@ -45,10 +46,23 @@ fn routes() -> Vec<(&'static str, String)> {
     routes
 }
 
+/// A form that the path takes.
+fn form_of(path: &str) -> &'static [(&'static str, &'static str)] {
+    const ETAG: (&str, &str) = ("etag", "5d41402abc4b2a7605d41402");
+    let last = path.rsplit('/').next().unwrap();
+    match last {
+        "add" | "new" | "locations" => &[("name", "Nothing")],
+        "add-many" => &[("lines", "Nothing"), ("sure", "1")],
+        "undo" | "link" | "revoke" | "end" => &[],
+        "archive" | "restore" | "order" | "sort" | "back" | "rotate" => &[ETAG],
+        _ => &[("name", "Nothing"), ETAG],
+    }
+}
+
 async fn ask(browser: &Browser<'_>, method: &str, path: &str) -> Answer {
     match method {
         "GET" => browser.get(path).await,
-        _ => browser.post(path, &[("name", "Nothing")]).await,
+        _ => browser.post(path, form_of(path)).await,
     }
 }
 

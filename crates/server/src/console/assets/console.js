@@ -222,10 +222,11 @@ const look = async () => {
   const headers = { 'if-none-match': `"${known}"`, accept: 'application/json' };
   const answer = await fetch(`${company}/revision`, { headers }).catch(() => null);
   if (!answer || answer.status !== 200 || answer.redirected) return;
-  const { revision } = await answer.json();
+  const { revision, own } = await answer.json();
   if (String(revision) === document.body.dataset.revision) return;
   const news = make('div', { className: 'news' }, { role: 'status' });
-  news.append(make('p', { textContent: 'Somebody changed this company just now.' }));
+  const who = own ? 'You changed this company in another window.' : 'Somebody changed this company just now.';
+  news.append(make('p', { textContent: who }));
   news.append(make('a', { className: 'button', href: location.pathname, textContent: 'Show it as it is now' }));
   one('main').append(news);
 };
