@@ -1,0 +1,91 @@
+"""Makes the pictures in docs/images from the demo of the built program. Run it by hand, after changes of pages:
+
+    target/test-clients/bin/python tests/clients/pictures.py
+
+A picture must stay small, since every clone brings it."""
+
+import pathlib
+import tempfile
+
+from conftest import ROOT, Server
+from playwright.sync_api import sync_playwright
+
+IMAGES = ROOT / "docs" / "images"
+MOST_BYTES = 150_000
+USUAL = "http://127.0.0.1:8080"
+COMPANY = "/console/c/cmp_001"
+WIDE = {"width": 1200, "height": 720}
+TAGS = "/admin/v1/companies/cmp_001/customer_tags"
+NEW_TAGS = {
+    "Senior pet": "#6A1B9A",
+    "Needs medication": "#C62828",
+    "Nervous around others": "#6D4C41",
+    "Pays yearly": "#2E7D32",
+}
+
+
+def fill(server):
+    """Changes as a salon would make them."""
+
+    def call(path, body, method):
+        status, _, answer = server.call(TAGS + path, server.key, body, method)
+        assert status == 200, answer
+
+    call("/tag_001", {"color": "#F9A825", "description": "Comes every week: greet by name."}, "PATCH")
+    call("/tag_002", {"color": "#0277BD"}, "PATCH")
+    for name, color in NEW_TAGS.items():
+        call("", {"name": name, "color": color}, "POST")
+    call("/tag_001", {"name": "VIP"}, "PATCH")
+
+
+def shoot(page, name, height=None):
+    file = IMAGES / f"{name}.png"
+    if height:
+        page.set_viewport_size({**page.viewport_size, "height": height})
+    page.screenshot(path=file)
+    size = file.stat().st_size
+    print(f"{file.relative_to(ROOT)}: {size:,} bytes")
+    assert size < MOST_BYTES
+
+
+def signed_in(browser, server, **options):
+    page = browser.new_context(base_url=server.base, **options).new_page()
+    page.goto("/console/sign-in")
+    page.get_by_label("Your key").fill(server.key)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Companies").wait_for()
+    return page
+
+
+def make(browser, server):
+    page = signed_in(browser, server, viewport=WIDE)
+    page.goto(f"{COMPANY}/customer_tags")
+    shoot(page, "console-list")
+    page.goto(f"{COMPANY}/history")
+    shoot(page, "console-history", height=560)
+    page = signed_in(browser, server, viewport=WIDE, color_scheme="dark")
+    page.goto(COMPANY)
+    shoot(page, "console-company", height=640)
+    page = signed_in(browser, server, viewport={"width": 390, "height": 760})
+    page.goto(f"{COMPANY}/customer_tags")
+    shoot(page, "console-small")
+    page = browser.new_page(viewport=WIDE)
+    # The page shows its own address, which shall be the same in every picture.
+    page.route(f"{USUAL}/**", lambda route: route.fulfill(response=route.fetch(url=route.request.url.replace(USUAL, server.base))))
+    page.goto(f"{USUAL}/docs")
+    page.get_by_role("link", name="SettingService (moego.business.setting.v1)").click()
+    page.get_by_role("link", name="List the company's customer tags").first.click()
+    page.get_by_role("heading", name="List the company's customer tags", exact=True).wait_for()
+    page.wait_for_load_state("networkidle")
+    shoot(page, "docs")
+
+
+with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    server = Server(pathlib.Path(folder) / "data", "--demo")
+    try:
+        server.key = (server.data_dir / "demo-key").read_text()
+        fill(server)
+        # Debian's browser: Playwright would download one of its own.
+        make(playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"]), server)
+    finally:
+        server.stop()
