@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -168,6 +169,18 @@ def test_the_debian_package_has_no_lint(packages):
     package, _ = packages
     command = ["lintian", "--allow-root", "--fail-on=error,warning", f"--suppress-tags={','.join(FOR_THE_ARCHIVE)}", package]
     subprocess.run(command, check=True)
+
+
+def test_every_link_of_the_documents_leads_somewhere(packages, tmp_path):
+    package, archive = packages
+    subprocess.run(["dpkg-deb", "--extract", package, tmp_path], check=True)
+    subprocess.run(["tar", "-xzf", archive, "-C", tmp_path], check=True)
+    [unpacked] = tmp_path.glob("customer-settings-*")
+    for folder in [tmp_path / "usr" / "share" / "doc" / "customer-settings", unpacked]:
+        documents = list(folder.rglob("*.md"))
+        links = [(file, link) for file in documents for link in re.findall(r"\]\(([^)#\s]+)", file.read_text())]
+        lost = [(file.name, link) for file, link in links if "://" not in link and not (file.parent / link).exists()]
+        assert len(documents) > 10 and lost == [], lost
 
 
 def test_the_static_program_needs_nothing_but_itself(packages, tmp_path):
