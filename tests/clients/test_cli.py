@@ -360,6 +360,17 @@ def test_the_key_comes_from_the_environment_or_a_private_file(cli, tmp_path, mon
     assert "tag_001" in run(*command).stdout
 
 
+def test_two_places_in_the_environment_are_named(cli, tmp_path, monkeypatch):
+    url = tmp_path / "database-url"
+    url.write_text("postgres://127.0.0.1:1/settings")
+    url.chmod(0o600)
+    monkeypatch.setenv("CUSTOMER_SETTINGS_SERVER", cli.server.base)
+    monkeypatch.setenv("CUSTOMER_SETTINGS_DATABASE_URL_FILE", str(url))
+    done = run("company", "list", check=False)
+    told = "CUSTOMER_SETTINGS_SERVER and CUSTOMER_SETTINGS_DATABASE_URL_FILE are both set"
+    assert done.returncode == 2 and told in done.stderr and "unset one" in done.stderr, done.stderr
+
+
 def test_keys_are_issued_restricted_rotated_and_revoked_on_a_server(cli, tmp_path):
     made = cli("key", "create", "--name", "till", "--company", "cmp_001", "--scope", "settings:read", "--scope", "keys:write", "--scope", "keys:read")
     secret = made.stdout.strip()

@@ -120,7 +120,7 @@ impl Data {
             return Ok(given);
         }
         match in_environment()? {
-            Some(storage) => Ok(storage),
+            Some((_, storage)) => Ok(storage),
             None => Err(usage(format!(
                 "where is the data? give --data-dir DIR (or set {DATA_DIR}), or --database-url URL (or set \
                  {DATABASE_URL})"
@@ -144,8 +144,8 @@ impl Data {
     }
 }
 
-/// The place in the environment, which may name one at most.
-pub(crate) fn in_environment() -> Result<Option<Storage>, Failure> {
+/// The place in the environment, which may name one at most, and the variable that names it.
+pub(crate) fn in_environment() -> Result<Option<(&'static str, Storage)>, Failure> {
     let set = [DATA_DIR, DATABASE_URL, DATABASE_URL_FILE]
         .map(|name| variable(name).map(|value| (name, value.to_string_lossy().into_owned())));
     let mut set = set.into_iter().flatten();
@@ -154,7 +154,7 @@ pub(crate) fn in_environment() -> Result<Option<Storage>, Failure> {
         (Some((one, _)), Some((other, _))) => Err(usage(format!(
             "{one} and {other} are both set: give --data-dir DIR or --database-url URL"
         ))),
-        (Some((name, value)), None) => from_variable(name, value).map(Some),
+        (Some((name, value)), None) => Ok(Some((name, from_variable(name, value)?))),
     }
 }
 

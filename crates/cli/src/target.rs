@@ -125,9 +125,9 @@ pub(crate) fn place(server: Option<&Uri>, data: &Data) -> Result<Place, Failure>
     }
     match (server_in_environment()?, storage::in_environment()?) {
         (Some(server), None) => Ok(Place::Server(server)),
-        (None, Some(storage)) => Ok(Place::Here(storage)),
-        (Some(_), Some(_)) => Err(usage(format!(
-            "{SERVER} and {DATA_DIR} or {DATABASE_URL} are both set, so more than one place: give --server URL, \
+        (None, Some((_, storage))) => Ok(Place::Here(storage)),
+        (Some(_), Some((other, _))) => Err(usage(format!(
+            "{SERVER} and {other} are both set, so more than one place: unset one of them, or give --server URL, \
              --data-dir DIR or --database-url URL"
         ))),
         (None, None) => Err(usage(format!(
