@@ -43,7 +43,7 @@ def made_up_requests(demo, whose, *arguments):
     done = subprocess.run(
         [SCHEMATHESIS, "run", document(demo), "--url", demo.base, "--checks", CHECKS, *paths, "--continue-on-failure",
          "--no-color", "-H", f"Authorization: Bearer {created['secret']}", *arguments],
-        capture_output=True, text=True, timeout=1200, cwd=demo.data_dir.parent,
+        capture_output=True, text=True, timeout=3600, cwd=demo.data_dir.parent,
         # The record of a run is useless here, and answers of a proxy are not the server's.
         env={**os.environ, "NO_PROXY": "*"},
     )
