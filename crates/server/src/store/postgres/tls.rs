@@ -36,15 +36,17 @@ pub(super) fn connector(
         Some(path) => OpenError::Roots { path: path.to_owned(), problem },
         None => OpenError::NoRoots(problem),
     };
-    let verifier: Arc<dyn ServerCertVerifier> = match trust {
-        Trust::Anybody => Arc::new(Anybody(provider.clone())),
+    let authority = match trust {
+        Trust::Anybody => None,
         Trust::Authority | Trust::Name => {
             let store = Arc::new(read_roots(roots).map_err(failed)?);
-            let checks = WebPkiServerVerifier::builder_with_provider(store, provider.clone())
-                .build()
-                .map_err(|error| failed(error.to_string()))?;
-            if trust == Trust::Name { checks } else { Arc::new(AnyName(checks)) }
+            let checks = WebPkiServerVerifier::builder_with_provider(store, provider.clone());
+            Some(checks.build().map_err(|error| failed(error.to_string()))?)
         }
+    };
+    let verifier: Arc<dyn ServerCertVerifier> = match (trust, authority) {
+        (Trust::Name, Some(authority)) => authority,
+        (_, authority) => Arc::new(AnyName { authority, provider: provider.clone() }),
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -72,9 +74,12 @@ fn read_roots(file: Option<&Path>) -> Result<RootCertStore, String> {
     if store.is_empty() { Err("it holds no PEM certificate".to_owned()) } else { Ok(store) }
 }
 
-/// Checks the certificate's authority, and not its name.
+/// Checks the certificate's authority, if there is one, and never the name.
 #[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
+struct AnyName {
+    authority: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
 
 impl ServerCertVerifier for AnyName {
     fn verify_server_cert(
@@ -85,8 +90,14 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified =
-            self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let Some(authority) = &self.authority else { return Ok(ServerCertVerified::assertion()) };
+        let verified = authority.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
         match verified {
             // The verifier checks the name last, so everything else is valid.
             Err(rustls::Error::InvalidCertificate(
@@ -102,46 +113,7 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-/// Encrypts, and trusts any certificate, as `prefer` and `require` ask for.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
@@ -151,11 +123,11 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
