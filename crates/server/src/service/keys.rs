@@ -99,7 +99,7 @@ impl KeysService {
 
     /// Makes a key with that secret, which is generated or imported.
     pub async fn create(&self, actor: &Actor, draft: KeyDraft, secret: &Secret) -> Result<Key> {
-        let by = By::local(actor, self.clock.monotonic() + PATIENCE);
+        let by = By::local(actor.clone(), self.clock.monotonic() + PATIENCE);
         Ok(self.create_within(&by, draft, secret).await?.key)
     }
 
@@ -136,7 +136,7 @@ impl KeysService {
 
     /// Revokes a key. A key that is revoked already does not change.
     pub async fn revoke(&self, actor: &Actor, id: &KeyId) -> Result<Key> {
-        let by = By::local(actor, self.clock.monotonic() + PATIENCE);
+        let by = By::local(actor.clone(), self.clock.monotonic() + PATIENCE);
         Ok(self.change(&by, id, revoke).await?.key)
     }
 
@@ -239,7 +239,7 @@ impl KeysService {
     /// Makes a key within the caller's restrictions.
     pub async fn create_within(
         &self,
-        by: &By<'_>,
+        by: &By,
         draft: KeyDraft,
         secret: &Secret,
     ) -> Result<KeyAfter> {
@@ -247,7 +247,7 @@ impl KeysService {
             if let Some(kept) = self.repeated(by).await? {
                 return Ok(kept);
             }
-            let (key, now) = self.made(by.actor, draft.clone(), secret)?;
+            let (key, now) = self.made(&by.actor, draft.clone(), secret)?;
             check_expiry(key.expires_time, now)?;
             by.check_result(&key)?;
             if by.validate_only {
@@ -270,10 +270,10 @@ impl KeysService {
     }
 
     /// The error for a secret that another key has. It names the key to callers that may see it.
-    async fn secret_taken(&self, by: &By<'_>, holder: &str) -> Error {
+    async fn secret_taken(&self, by: &By, holder: &str) -> Error {
         let seen = async {
             let id = KeyId::parse("id", holder)?;
-            match by.caller {
+            match &by.caller {
                 Some(caller) => self.get_within(caller, &id).await.map(|(key, _)| key.id),
                 None => Ok(id),
             }
@@ -285,7 +285,7 @@ impl KeysService {
     /// effect writes nothing.
     pub async fn change(
         &self,
-        by: &By<'_>,
+        by: &By,
         id: &KeyId,
         change: impl Fn(&mut Key, Timestamp) -> Result<()>,
     ) -> Result<KeyAfter> {
@@ -316,7 +316,7 @@ impl KeysService {
     }
 
     /// Revokes a key and all keys that descend from it, together or not at all. The key itself may be revoked already.
-    pub async fn revoke_with_created(&self, by: &By<'_>, id: &KeyId) -> Result<KeyAfter> {
+    pub async fn revoke_with_created(&self, by: &By, id: &KeyId) -> Result<KeyAfter> {
         const LIMIT: u32 = MAX_REVOKED_ALONG as u32 + 1;
         let _entered = self.enter(by, id).await?;
         loop {
@@ -324,7 +324,7 @@ impl KeysService {
                 return Ok(kept);
             }
             let head = self.changeable(by, id).await?;
-            let (family, now) = (Family::new(by, head), self.clock.now());
+            let (family, now) = (Family { head, by: by.clone() }, self.clock.now());
             if by.validate_only {
                 let found = self.writing.read(self.store.key_descendants(id, LIMIT)).await?;
                 return Ok(family.kept(&family.changed(&found, now)?));
@@ -354,7 +354,7 @@ impl KeysService {
     }
 
     /// Waits for earlier writes of the key. A dry run does not wait.
-    async fn enter(&self, by: &By<'_>, id: &KeyId) -> Result<Option<MutexGuard<'_, ()>>> {
+    async fn enter(&self, by: &By, id: &KeyId) -> Result<Option<MutexGuard<'_, ()>>> {
         if by.validate_only {
             return Ok(None);
         }
@@ -365,7 +365,7 @@ impl KeysService {
     /// because another process wrote, or the same request came just before.
     async fn ended(
         &self,
-        by: &By<'_>,
+        by: &By,
         outcome: Result<(), StoreError>,
         kept: KeyAfter,
         changed: &[(Option<&Key>, &Key)],
@@ -403,25 +403,25 @@ impl KeysService {
     }
 
     /// A key that the caller may change, if its etag is the one that the caller knows.
-    async fn changeable(&self, by: &By<'_>, id: &KeyId) -> Result<Key> {
+    async fn changeable(&self, by: &By, id: &KeyId) -> Result<Key> {
         let found = self.writing.read(self.store.key(id)).await?;
-        let (key, _) = found.ok_or_else(|| absent(by.caller, id))?;
-        if by.caller.is_some_and(|caller| key.lies_within(caller).is_err()) {
+        let (key, _) = found.ok_or_else(|| absent(by.caller.as_ref(), id))?;
+        if by.caller.as_ref().is_some_and(|caller| key.lies_within(caller).is_err()) {
             return Err(Error::KeyNotWithin { beyond: None });
         }
-        self.check_etag(by.etag, &key).await?;
+        self.check_etag(by.etag.as_ref(), &key).await?;
         Ok(key)
     }
 
     /// Checks the acting key after a conflict: a key that was revoked since must write nothing more.
-    async fn check_acting(&self, by: &By<'_>) -> Result<()> {
+    async fn check_acting(&self, by: &By) -> Result<()> {
         let Some(id) = &by.actor.key_id else { return Ok(()) };
         let acting = self.writing.read(self.store.key(id)).await?.ok_or(Error::UnknownKey)?;
         acting.0.check_usable(self.clock.now())
     }
 
     /// The key after the same request, if it was made before.
-    async fn repeated(&self, by: &By<'_>) -> Result<Option<KeyAfter>> {
+    async fn repeated(&self, by: &By) -> Result<Option<KeyAfter>> {
         match self.writing.logged(&by.terms()).await? {
             Some(logged) => self.answer(by, logged).await.map(Some),
             None => Ok(None),
@@ -430,7 +430,7 @@ impl KeysService {
 
     /// The key after a request. The line at the request's revision has it, whether or not the
     /// request made that revision.
-    async fn answer(&self, by: &By<'_>, logged: LoggedRequest) -> Result<KeyAfter> {
+    async fn answer(&self, by: &By, logged: LoggedRequest) -> Result<KeyAfter> {
         let stream = Stream::key(&KeyId::parse("id", &logged.of)?);
         let line = history::line(&*self.store, &stream, logged.revision).await?;
         let broken = || Error::Internal(Cause::new("the log of a key lacks its key").of_damage());
@@ -466,25 +466,25 @@ impl KeysService {
 }
 
 /// The one who changes a key, and the conditions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields say what they are")]
-pub struct By<'a> {
-    pub actor: &'a Actor,
+pub struct By {
+    pub actor: Actor,
     /// The caller whose restrictions keys must lie within; none for local commands.
-    pub caller: Option<&'a Caller>,
+    pub caller: Option<Caller>,
     /// Makes the change safe to repeat.
-    pub request: Option<&'a Request>,
+    pub request: Option<Request>,
     /// Plans and answers, but writes nothing.
     pub validate_only: bool,
     /// The key's etag that the caller knows.
-    pub etag: Option<&'a Etag>,
+    pub etag: Option<Etag>,
     /// The moment after which the change is not planned again.
     pub deadline: Instant,
 }
 
-impl<'a> By<'a> {
+impl By {
     /// A local command, which may do everything.
-    pub fn local(actor: &'a Actor, deadline: Instant) -> Self {
+    pub fn local(actor: Actor, deadline: Instant) -> Self {
         Self { actor, caller: None, request: None, validate_only: false, etag: None, deadline }
     }
 
@@ -492,7 +492,7 @@ impl<'a> By<'a> {
         Terms {
             among: Streams::keys(),
             key: self.actor.key_id.clone(),
-            request: self.request.cloned().filter(|_| !self.validate_only),
+            request: self.request.clone().filter(|_| !self.validate_only),
             deadline: self.deadline,
         }
     }
@@ -500,7 +500,7 @@ impl<'a> By<'a> {
     /// Checks that a changed key lies within the caller's restrictions.
     fn check_result(&self, key: &Key) -> Result<()> {
         key.check_size()?;
-        let Some(caller) = self.caller else { return Ok(()) };
+        let Some(caller) = &self.caller else { return Ok(()) };
         key.lies_within(caller).map_err(|beyond| Error::KeyNotWithin { beyond: Some(beyond) })
     }
 
@@ -511,7 +511,7 @@ impl<'a> By<'a> {
             revision: after.audit.revision,
             time,
             actor: self.actor.clone(),
-            request: self.request.cloned(),
+            request: self.request.clone(),
             subjects: Some(along.iter().cloned().map(Subject::Key).collect()),
             deltas: delta.into_iter().collect(),
         }
@@ -532,7 +532,7 @@ struct Changed {
 
 impl Changed {
     fn by(
-        by: &By<'_>,
+        by: &By,
         before: Key,
         time: Timestamp,
         change: impl Fn(&mut Key, Timestamp) -> Result<()>,

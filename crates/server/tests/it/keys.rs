@@ -340,7 +340,7 @@ async fn a_secret_that_a_key_has_is_told_so_and_names_the_key_to_those_who_may_s
     let rotation = Rotation { overlap_seconds: 60, end_overlap: false };
     let newer = Secret::generate().unwrap();
     let actor = local.actor();
-    let by = By::local(&actor, server.services.monotonic() + Duration::from_secs(30));
+    let by = By::local(actor.clone(), server.services.monotonic() + Duration::from_secs(30));
     keys.change(&by, &held.id, |key, now| rotate(key, &newer, rotation, now)).await.unwrap();
     keys.revoke(&local.actor(), &held.id).await.unwrap();
     for secret in [&secret, &newer] {
@@ -351,7 +351,7 @@ async fn a_secret_that_a_key_has_is_told_so_and_names_the_key_to_those_who_may_s
         let mut holder = local.holder();
         holder.rights = Arc::new(Rights { coverage, ..(*holder.rights).clone() });
         let caller = holder.permitted(&[]).unwrap();
-        let by = By { caller: Some(&caller), ..by };
+        let by = By { caller: Some(caller.clone()), ..by.clone() };
         let draft = covering(&["cmp_001"]);
         let error = keys.create_within(&by, draft, &secret).await.unwrap_err().to_string();
         assert!(error.contains(says), "{error}");

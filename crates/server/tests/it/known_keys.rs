@@ -90,7 +90,7 @@ async fn keys_that_are_made_during_a_flood_are_known_here_at_once_and_elsewhere_
     let other = server.other_program().await;
     let flood = Flood(&server, Cell::new(0));
     let actor = Task::Local.actor();
-    let by = By::local(&actor, server.services.monotonic() + Duration::from_secs(30));
+    let by = By::local(actor.clone(), server.services.monotonic() + Duration::from_secs(30));
     for _ in 0..5 {
         flood.exhaust("127.0.0.1").await;
         let (key, secret) = server.issue(everything()).await;

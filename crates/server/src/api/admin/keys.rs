@@ -1,6 +1,6 @@
 //! Keys. A secret stands only in the answer of the request that made it.
 
-use std::{collections::BTreeSet, mem::take, time::Instant};
+use std::{collections::BTreeSet, mem::take};
 
 use customer_settings_contract::customersettings::v1::{
     CreateKeyRequest, GetKeyRequest, Key as KeyMessage, KeyChange, KeyWithSecret,
@@ -23,12 +23,11 @@ use crate::{
     api::{convert::timestamp, marks::answer},
     auth::api_key::Secret,
     catalog::{
-        access::{Caller, Coverage, Scope, Scopes},
+        access::{Coverage, Scope, Scopes},
         error::{Error, Result, Violation},
-        etag::Etag,
         id::{CompanyId, KeyId, StaffId},
         key::{Key, check_addresses, check_companies, summary},
-        log::{self, Line},
+        log::Line,
         text::Name,
         time::Timestamp,
     },
@@ -40,54 +39,33 @@ const FIELDS: [&str; 7] =
 const DEFAULT_OVERLAP_SECONDS: i64 = 24 * 60 * 60;
 const MAX_OVERLAP_SECONDS: i64 = 30 * 24 * 60 * 60;
 
-/// The caller and the conditions of a write, which [`By`] borrows.
-struct Writing {
-    caller: Caller,
-    request: Option<log::Request>,
-    validate_only: bool,
-    etag: Option<Etag>,
-    deadline: Instant,
+/// The caller and the conditions of a write.
+fn by<M: Writes>(envelope: &Envelope<M>) -> Result<By> {
+    let caller = envelope.caller()?.clone();
+    Ok(By {
+        actor: caller.actor.clone(),
+        caller: Some(caller),
+        request: envelope.log_request()?,
+        validate_only: envelope.message.validate_only(),
+        etag: envelope.etag()?,
+        deadline: envelope.deadline()?,
+    })
 }
 
-impl Writing {
-    fn open<M: Writes>(envelope: &Envelope<M>) -> Result<Self> {
-        let caller = envelope.caller()?.clone();
-        let (request, etag) = (envelope.log_request()?, envelope.etag()?);
-        let (validate_only, deadline) = (envelope.message.validate_only(), envelope.deadline()?);
-        Ok(Self { caller, request, validate_only, etag, deadline })
-    }
-
-    fn by(&self) -> By<'_> {
-        By {
-            actor: &self.caller.actor,
-            caller: Some(&self.caller),
-            request: self.request.as_ref(),
-            validate_only: self.validate_only,
-            etag: self.etag.as_ref(),
-            deadline: self.deadline,
+/// The answer with a new secret.
+fn with_secret(by: &By, kept: KeyAfter, secret: &Secret, now: Timestamp) -> (bool, KeyWithSecret) {
+    let (secret, note) = match (kept.repeated, by.validate_only) {
+        (true, _) => (
+            String::new(),
+            "The secret was in the first answer to this request id and is kept nowhere; if it is lost, rotate the key.",
+        ),
+        (false, true) => (String::new(), "Nothing was written, so there is no secret."),
+        (false, false) => {
+            (secret.expose().to_owned(), "Keep the secret: it is shown only this once.")
         }
-    }
-
-    fn with_secret(
-        &self,
-        kept: KeyAfter,
-        secret: &Secret,
-        now: Timestamp,
-    ) -> (bool, KeyWithSecret) {
-        let (secret, note) = match (kept.repeated, self.validate_only) {
-            (true, _) => (
-                String::new(),
-                "The secret was in the first answer to this request id and is kept nowhere; if it is lost, rotate \
-                 the key.",
-            ),
-            (false, true) => (String::new(), "Nothing was written, so there is no secret."),
-            (false, false) => {
-                (secret.expose().to_owned(), "Keep the secret: it is shown only this once.")
-            }
-        };
-        let key = Some(message(&kept.key, None, now));
-        (kept.repeated, KeyWithSecret { key, secret, note: note.to_owned() })
-    }
+    };
+    let key = Some(message(&kept.key, None, now));
+    (kept.repeated, KeyWithSecret { key, secret, note: note.to_owned() })
 }
 
 #[tonic::async_trait]
@@ -98,11 +76,11 @@ impl KeyService for Admin {
     ) -> Result<Response<KeyWithSecret>, Status> {
         let envelope = Envelope::open_write(request);
         let made = async {
-            let writing = Writing::open(&envelope)?;
+            let by = by(&envelope)?;
             let draft = draft(envelope.message.key.as_ref())?;
             let secret = Secret::generate()?;
-            let kept = self.0.keys.create_within(&writing.by(), draft, &secret).await?;
-            Ok(writing.with_secret(kept, &secret, self.0.keys.now()))
+            let kept = self.0.keys.create_within(&by, draft, &secret).await?;
+            Ok(with_secret(&by, kept, &secret, self.0.keys.now()))
         };
         repeatable(made.await)
     }
@@ -177,7 +155,7 @@ impl KeyService for Admin {
         let envelope = Envelope::open_write(request);
         let made = async {
             let sent = &envelope.message;
-            let writing = Writing::open(&envelope)?;
+            let by = by(&envelope)?;
             let id = KeyId::parse("id", &sent.id)?;
             same_id("key.id", sent.key.as_ref().map_or("", |key| &key.id), id.as_str())?;
             let patch = patch(sent.key.as_ref(), sent.update_mask.as_ref())?;
@@ -187,7 +165,7 @@ impl KeyService for Admin {
                 patch.clone().apply(key);
                 same_state(sent_state, &[before, state(key, now)])
             };
-            let kept = self.0.keys.change(&writing.by(), &id, change).await?;
+            let kept = self.0.keys.change(&by, &id, change).await?;
             Ok((kept.repeated, message(&kept.key, None, self.0.keys.now())))
         };
         repeatable(made.await)
@@ -200,7 +178,7 @@ impl KeyService for Admin {
         let envelope = Envelope::open_write(request);
         let made = async {
             let sent = &envelope.message;
-            let writing = Writing::open(&envelope)?;
+            let by = by(&envelope)?;
             let id = KeyId::parse("id", &sent.id)?;
             let overlap = sent.overlap.as_ref().map_or(DEFAULT_OVERLAP_SECONDS, |one| one.seconds);
             let nanos = sent.overlap.as_ref().map_or(0, |one| one.nanos);
@@ -212,8 +190,8 @@ impl KeyService for Admin {
             let secret = Secret::generate()?;
             let how = Rotation { overlap_seconds: overlap, end_overlap: sent.end_overlap };
             let change = |key: &mut Key, now| rotate(key, &secret, how, now);
-            let kept = self.0.keys.change(&writing.by(), &id, change).await?;
-            Ok(writing.with_secret(kept, &secret, self.0.keys.now()))
+            let kept = self.0.keys.change(&by, &id, change).await?;
+            Ok(with_secret(&by, kept, &secret, self.0.keys.now()))
         };
         repeatable(made.await)
     }
@@ -225,9 +203,8 @@ impl KeyService for Admin {
         let envelope = Envelope::open_write(request);
         let made = async {
             let sent = &envelope.message;
-            let writing = Writing::open(&envelope)?;
+            let by = by(&envelope)?;
             let id = KeyId::parse("id", &sent.id)?;
-            let by = writing.by();
             let kept = match sent.with_created {
                 true => self.0.keys.revoke_with_created(&by, &id).await?,
                 false => self.0.keys.change(&by, &id, revoke).await?,

@@ -1,43 +1,27 @@
 //! A key and all keys that descend from it, which are revoked together.
 
-use std::time::Instant;
-
 use super::{By, Changed, KeyAfter, revoke};
 use crate::catalog::{
-    access::{Actor, Caller},
     error::{Error, Result},
     key::{Key, MAX_REVOKED_ALONG},
-    log::{Line, Request},
+    log::Line,
     stream::Stream,
     time::Timestamp,
 };
 
 /// A key that is revoked with its descendants, and the conditions of the request.
 pub(super) struct Family {
-    head: Key,
-    actor: Actor,
-    caller: Option<Caller>,
-    request: Option<Request>,
-    deadline: Instant,
+    pub(super) head: Key,
+    pub(super) by: By,
 }
 
 impl Family {
-    pub(super) fn new(by: &By<'_>, head: Key) -> Self {
-        let (actor, request) = (by.actor.clone(), by.request.cloned());
-        Self { head, actor, caller: by.caller.cloned(), request, deadline: by.deadline }
-    }
-
-    fn by(&self) -> By<'_> {
-        let (caller, request) = (self.caller.as_ref(), self.request.as_ref());
-        By { caller, request, ..By::local(&self.actor, self.deadline) }
-    }
-
     /// The head, whether or not it changes, and each of the found keys.
     pub(super) fn changed(&self, found: &[Key], now: Timestamp) -> Result<Vec<Changed>> {
         self.check(found)?;
         let changed = [&self.head].into_iter().chain(found).map(|key| {
             let time = Timestamp::after(now, Some(key.audit.last_updated_time));
-            Changed::by(&self.by(), key.clone(), time, revoke)
+            Changed::by(&self.by, key.clone(), time, revoke)
         });
         changed.collect()
     }
@@ -53,7 +37,7 @@ impl Family {
             return Err(Error::Precondition { reason: "TOO_MANY_CREATED", message });
         }
         let is_beyond =
-            |key: &&Key| self.caller.as_ref().is_some_and(|by| key.lies_within(by).is_err());
+            |key: &&Key| self.by.caller.as_ref().is_some_and(|by| key.lies_within(by).is_err());
         match found.iter().filter(is_beyond).count() {
             0 => Ok(()),
             // These keys were widened since, or the head was narrowed. The caller may not see their ids.
@@ -75,13 +59,12 @@ impl Family {
 
     /// The lines of the changes. The head's line stores the request, and the keys that were revoked along.
     pub(super) fn lines(&self, changed: &[Changed]) -> Vec<(Stream, Line)> {
-        let by = self.by();
         let along = self.kept(changed).also_revoked;
         let lines = changed.iter().enumerate().filter_map(|(i, one)| {
-            let line = |along| by.line(Some(&one.before), &one.after, one.time, along);
+            let line = |along| self.by.line(Some(&one.before), &one.after, one.time, along);
             let line = match i {
                 // An empty line stores a request that did not change the head.
-                0 if one.is_change() || self.request.is_some() => line(&along),
+                0 if one.is_change() || self.by.request.is_some() => line(&along),
                 0 => return None,
                 _ => Line { request: None, ..line(&[]) },
             };
