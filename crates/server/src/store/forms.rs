@@ -22,12 +22,17 @@ use crate::catalog::{
 mod checkpoints;
 mod keys;
 mod lines;
+mod rows;
 mod statements;
 
-pub(super) use checkpoints::{deflate, inflate};
+pub(super) use checkpoints::deflate;
+use checkpoints::inflate;
 use keys::KeyForm;
-pub(super) use keys::creator;
-pub(super) use lines::{LineForm, LineId, decode_subjects, encode_subjects, in_line, said};
+pub(super) use lines::{LineId, encode_subjects, line, logged_request};
+pub(super) use rows::{
+    Columns, business, business_row, checkpoint_row, company_id, company_row, entry, entry_id,
+    head, key, key_id, key_row, key_secrets, link, session, settings, used_key,
+};
 pub(super) use statements::{Statement, statements};
 
 /// The format of log bodies that this program writes.
@@ -65,7 +70,7 @@ pub(super) fn encode_list(items: impl IntoIterator<Item = impl ToString>) -> Str
     encode(&items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>())
 }
 
-pub(super) fn decode_scopes(text: &str) -> Result<Scopes, StoreError> {
+fn decode_scopes(text: &str) -> Result<Scopes, StoreError> {
     scopes(&decode::<Vec<String>>(text)?)
 }
 
@@ -81,7 +86,7 @@ pub(super) fn encode_coverage(coverage: &Coverage) -> Option<String> {
     }
 }
 
-pub(super) fn decode_coverage(text: Option<&str>) -> Result<Coverage, StoreError> {
+fn decode_coverage(text: Option<&str>) -> Result<Coverage, StoreError> {
     coverage(text.map(decode).transpose()?)
 }
 
@@ -92,7 +97,7 @@ fn coverage(ids: Option<Vec<String>>) -> Result<Coverage, StoreError> {
     Ok(Coverage::Only(companies?))
 }
 
-pub(super) fn decode_addresses(text: &str) -> Result<Vec<ipnet::IpNet>, StoreError> {
+fn decode_addresses(text: &str) -> Result<Vec<ipnet::IpNet>, StoreError> {
     addresses(&decode::<Vec<String>>(text)?)
 }
 
@@ -106,7 +111,7 @@ pub(super) fn encode<T: Serialize>(value: &T) -> String {
         .unwrap_or_else(|error| unreachable!("plain structs always have JSON: {error}"))
 }
 
-pub(super) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(not_as_written)
 }
 
@@ -119,7 +124,7 @@ fn parse_state(state: &str) -> Result<State, StoreError> {
     State::parse(state).ok_or_else(|| unknown("state", state))
 }
 
-pub(super) fn parse_catalog(catalog: &str) -> Result<Catalog, StoreError> {
+fn parse_catalog(catalog: &str) -> Result<Catalog, StoreError> {
     Catalog::parse(catalog).ok_or_else(|| unknown("catalog", catalog))
 }
 

@@ -19,7 +19,7 @@ pub(in crate::store) fn deflate(deltas: &[Delta]) -> Vec<u8> {
 }
 
 /// Reads the output of [`deflate`].
-pub(in crate::store) fn inflate(body: &[u8]) -> Result<Vec<Delta>, StoreError> {
+pub(super) fn inflate(body: &[u8]) -> Result<Vec<Delta>, StoreError> {
     let mut text = String::new();
     GzDecoder::new(body).take(MOST_BYTES).read_to_string(&mut text).map_err(not_as_written)?;
     decode_changes(&text)

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use super::{AuditForm, StoreError, addresses, coverage, scopes, unknown};
 use crate::catalog::{
     access::Coverage,
-    error::Violation,
     id::{KeyId, StaffId},
     key::{Key, PreviousSecret, SecretDigest},
     text::Name,
@@ -79,14 +78,13 @@ impl KeyForm {
             expires_time: self.expires_time.map(Timestamp::from_micros),
             staff_id: self.staff_id.map(|id| StaffId::parse("staff_id", &id)).transpose()?,
             revoked_time: self.revoked_time.map(Timestamp::from_micros),
-            created_by_key_id: creator(self.created_by_key_id)?,
+            created_by_key_id: self
+                .created_by_key_id
+                .map(|id| KeyId::parse("created_by_key_id", &id))
+                .transpose()?,
             audit: self.audit.into_audit()?,
         })
     }
-}
-
-pub(in crate::store) fn creator(id: Option<String>) -> Result<Option<KeyId>, Violation> {
-    id.map(|id| KeyId::parse("created_by_key_id", &id)).transpose()
 }
 
 fn secret_digest(text: &str) -> Result<SecretDigest, StoreError> {

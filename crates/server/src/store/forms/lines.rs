@@ -6,14 +6,14 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{StoreError, decode, decode_changes, encode, not_as_written};
+use super::{Columns, StoreError, decode, decode_changes, encode, not_as_written};
 use crate::catalog::{
     access::Actor,
     delta::{Delta, Row},
     entry::Revision,
     error::Cause,
     id::{KeyId, StaffId},
-    log::{Line, Request, RequestId},
+    log::{Line, LoggedRequest, Request, RequestId},
     settings::Subject,
     stream::{Stream, StreamKind},
     text::Name,
@@ -63,47 +63,81 @@ pub(in crate::store) fn encode_subjects(line: LineId<'_>, subjects: &[Subject]) 
 }
 
 /// Reads the output of [`encode_subjects`] for that line; `None` if the text is anything else.
-pub(in crate::store) fn decode_subjects(line: LineId<'_>, text: &str) -> Option<Vec<Subject>> {
+pub(super) fn decode_subjects(line: LineId<'_>, text: &str) -> Option<Vec<Subject>> {
     let SubjectsForm { check, subjects } = decode(text).ok()?;
     let subjects = Some(subjects).filter(|subjects| check == line.check(subjects))?;
     subjects.iter().map(|place| Subject::at(place)).collect()
 }
 
-/// The subjects, or damage if they cannot be read: a repeated request is answered by its line, or not at all.
-pub(in crate::store) fn said<T>(says: Option<T>) -> Result<T, StoreError> {
+/// The record of the key's request with that id, from its line. A repeated request is answered by its line, or not at
+/// all, so subjects that cannot be read are damage.
+pub(in crate::store) fn logged_request(
+    row: &impl Columns,
+    kind: StreamKind,
+    (key, request): (&KeyId, &RequestId),
+) -> Result<LoggedRequest, StoreError> {
+    let (of, revision) = (row.text("stream_id")?, row.revision("revision")?);
+    let line = LineId::new((kind.name, of), revision, Some(key), Some(request));
     let text = "what a request did is not as it was written, or is another one's";
-    says.ok_or_else(|| StoreError::Damaged(Cause::new(text)))
+    let subjects = decode_subjects(line, row.text("subjects")?);
+    Ok(LoggedRequest {
+        of: of.to_owned(),
+        digest: row.digest("request_digest")?.0,
+        revision,
+        changed: row.number("part")? == 0,
+        subjects: subjects.ok_or_else(|| StoreError::Damaged(Cause::new(text)))?,
+    })
+}
+
+/// A line with its part.
+pub(in crate::store) fn line(row: &impl Columns) -> Result<(u32, Line), StoreError> {
+    let of = (row.text("stream_kind")?, row.text("stream_id")?);
+    let revision = row.revision("revision")?;
+    let read = || {
+        let form = LineForm {
+            kind: of.0,
+            of: of.1,
+            revision,
+            time: row.time("time")?,
+            acting: row.optional_text("actor_key_id")?,
+            name: row.optional_text("actor_key_name")?,
+            staff: row.text("actor_staff_id")?,
+            address: row.optional_text("address")?,
+            request: row.optional_text("request_id")?,
+            digest: row.optional_bytes("request_digest")?,
+            subjects: row.text("subjects")?,
+            body: row.text("body")?,
+        };
+        Ok((row.count("part")?, form.into_line()?))
+    };
+    read().map_err(|error| in_line(of, revision, error))
 }
 
 /// Adds the line to an error about damage.
-pub(in crate::store) fn in_line(
-    (kind, of): (&str, &str),
-    revision: Revision,
-    error: StoreError,
-) -> StoreError {
+fn in_line((kind, of): (&str, &str), revision: Revision, error: StoreError) -> StoreError {
     let StoreError::Damaged(cause) = error else { return error };
     let of = if kind == StreamKind::COMPANY.name { String::new() } else { format!(" of {of}") };
     StoreError::Damaged(cause.within(format!("the line of revision {revision}{of}")))
 }
 
-/// The columns of a line in every engine.
-pub(in crate::store) struct LineForm<'a> {
-    pub(in crate::store) kind: &'a str,
-    pub(in crate::store) of: &'a str,
-    pub(in crate::store) revision: Revision,
-    pub(in crate::store) time: Timestamp,
-    pub(in crate::store) acting: Option<&'a str>,
-    pub(in crate::store) name: Option<&'a str>,
-    pub(in crate::store) staff: &'a str,
-    pub(in crate::store) address: Option<&'a str>,
-    pub(in crate::store) request: Option<&'a str>,
-    pub(in crate::store) digest: Option<&'a [u8]>,
-    pub(in crate::store) subjects: &'a str,
-    pub(in crate::store) body: &'a str,
+/// The columns of a line.
+pub(super) struct LineForm<'a> {
+    pub(super) kind: &'a str,
+    pub(super) of: &'a str,
+    pub(super) revision: Revision,
+    pub(super) time: Timestamp,
+    pub(super) acting: Option<&'a str>,
+    pub(super) name: Option<&'a str>,
+    pub(super) staff: &'a str,
+    pub(super) address: Option<&'a str>,
+    pub(super) request: Option<&'a str>,
+    pub(super) digest: Option<&'a [u8]>,
+    pub(super) subjects: &'a str,
+    pub(super) body: &'a str,
 }
 
 impl LineForm<'_> {
-    pub(in crate::store) fn into_line(self) -> Result<Line, StoreError> {
+    pub(super) fn into_line(self) -> Result<Line, StoreError> {
         let key_id = self.acting.map(|id| KeyId::parse("actor_key_id", id)).transpose()?;
         let key_name = self.name.map(Name::stored).transpose()?.map(Arc::new);
         let staff_id = StaffId::parse("actor_staff_id", self.staff)?;

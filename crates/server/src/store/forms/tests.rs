@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    lines::{LineForm, decode_subjects},
+    *,
+};
 use crate::catalog::{
     access::Scope,
     id::KeyId,

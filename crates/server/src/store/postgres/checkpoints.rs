@@ -3,14 +3,15 @@
 use std::ops::Range;
 
 use async_trait::async_trait;
+use tokio_postgres::types::ToSql;
 
 use super::{
     PostgresStore,
-    columns::{Result, integer, revision, time, value},
+    columns::{Result, integer},
 };
 use crate::{
     catalog::{checkpoint::Checkpoint, entry::Revision, stream::Stream},
-    store::{CheckpointRow, Checkpoints, count_write, forms, listed},
+    store::{CheckpointRow, Checkpoints, count_write, forms},
 };
 
 #[async_trait]
@@ -25,14 +26,8 @@ impl Checkpoints for PostgresStore {
                    ORDER BY revision LIMIT 1";
         let (kind, id) = (stream.kind().name, stream.id());
         let (start, end) = (integer(among.start.0), integer(among.end.0));
-        let rows = self.pool.query(sql, &[&kind, &id, &start, &end]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let revision = revision(row, "revision")?;
-        let read = || {
-            let deltas = forms::inflate(value(row, "body")?)?;
-            Ok(Checkpoint { revision, time: time(row, "time")?, deltas })
-        };
-        listed(revision, read()).map(Some)
+        let values: [&(dyn ToSql + Sync); 4] = [&kind, &id, &start, &end];
+        Ok(self.pool.read(sql, &values, forms::checkpoint_row).await?.pop())
     }
 
     // If two nodes write the same checkpoint, one waits for the other's row only.

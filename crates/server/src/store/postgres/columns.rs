@@ -1,62 +1,34 @@
-//! Reading columns. A column with an invalid value is damage.
+//! The columns of PostgreSQL's rows.
 
 use tokio_postgres::{Row, types::FromSql};
 
-use super::error::damaged;
-use crate::{
-    catalog::{entry::Revision, id::CompanyId, time::Timestamp},
-    store::{
-        StoreError,
-        forms::{self, AuditForm},
-    },
+use crate::store::{
+    StoreError,
+    forms::{Columns, not_as_written},
 };
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
-pub(super) fn value<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T> {
-    row.try_get(column).map_err(forms::not_as_written)
+impl Columns for Row {
+    fn optional_text(&self, column: &str) -> Result<Option<&str>> {
+        value(self, column)
+    }
+
+    fn optional_number(&self, column: &str) -> Result<Option<i64>> {
+        value(self, column)
+    }
+
+    fn optional_bytes(&self, column: &str) -> Result<Option<&[u8]>> {
+        value(self, column)
+    }
+
+    fn flag(&self, column: &str) -> Result<bool> {
+        value(self, column)
+    }
 }
 
-pub(super) fn text(row: &Row, column: &str) -> Result<String> {
-    value(row, column)
-}
-
-pub(super) fn optional_text(row: &Row, column: &str) -> Result<Option<String>> {
-    value(row, column)
-}
-
-pub(super) fn time(row: &Row, column: &str) -> Result<Timestamp> {
-    value(row, column).map(Timestamp::from_micros)
-}
-
-pub(super) fn optional_time(row: &Row, column: &str) -> Result<Option<Timestamp>> {
-    let micros: Option<i64> = value(row, column)?;
-    Ok(micros.map(Timestamp::from_micros))
-}
-
-pub(super) fn revision(row: &Row, column: &str) -> Result<Revision> {
-    let number: i64 = value(row, column)?;
-    u64::try_from(number).map(Revision).map_err(damaged)
-}
-
-pub(super) fn digest(row: &Row, column: &str) -> Result<[u8; 32]> {
-    let bytes: &[u8] = value(row, column)?;
-    bytes.try_into().map_err(forms::not_as_written)
-}
-
-pub(super) fn company_id(row: &Row, column: &str) -> Result<CompanyId> {
-    Ok(CompanyId::parse(column, &text(row, column)?)?)
-}
-
-/// `revision_column` is the column that holds the audit's revision.
-pub(super) fn audit(row: &Row, revision_column: &str) -> Result<AuditForm> {
-    Ok(AuditForm {
-        created_by: text(row, "created_by")?,
-        created_time: value(row, "created_time")?,
-        last_updated_by: text(row, "last_updated_by")?,
-        last_updated_time: value(row, "last_updated_time")?,
-        revision: revision(row, revision_column)?.0,
-    })
+fn value<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T> {
+    row.try_get(column).map_err(not_as_written)
 }
 
 /// Converts to the engine's integers, which have a sign. A number that does not fit is larger than any stored one.

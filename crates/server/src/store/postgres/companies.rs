@@ -2,26 +2,25 @@
 
 use async_trait::async_trait;
 use futures_util::future::join5;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     PostgresStore,
-    columns::{Result, audit, company_id, integer, optional_text, revision, text, time, value},
-    error::{damaged, query_failure},
+    columns::{Result, integer},
+    error::query_failure,
     pool::Lease,
 };
 use crate::{
     catalog::{
         access::{Coverage, CoveredGrant, Grant},
-        company::{Business, Company},
-        entry::{Catalog, Entry, Revision},
+        company::Business,
+        entry::{Catalog, Revision},
         id::{BusinessId, CompanyId, EntryId},
         settings::Settings,
     },
     store::{
         Companies, CompanyRow,
-        forms::{self, BusinessForm, CompanyForm, EntryForm},
-        listed,
+        forms::{self, Columns},
     },
 };
 
@@ -56,9 +55,8 @@ impl Companies for PostgresStore {
         );
         let (name, id) = after.map_or(("", ""), |(name, id)| (name, id.as_str()));
         let (limit, offset) = (i64::from(limit), integer(offset));
-        let rows = self.pool.query(&sql, &[&list, &name, &id, &limit, &offset]).await?;
-        let read = |row| listed((text(row, "name")?, company_id(row, "id")?), company(row));
-        rows.iter().map(read).collect()
+        let values: [&(dyn ToSql + Sync); 5] = [&list, &name, &id, &limit, &offset];
+        self.pool.read(&sql, &values, forms::company_row).await
     }
 
     async fn list_businesses(
@@ -76,8 +74,8 @@ impl Companies for PostgresStore {
                  WHERE businesses.state = 'active' AND companies.state = 'active' AND {is_covered})
              SELECT * FROM covered ORDER BY name, id LIMIT $2 OFFSET $3"
         );
-        let rows = self.pool.query(&sql, &[&list, &i64::from(limit), &integer(offset)]).await?;
-        rows.iter().map(|row| Ok((company_id(row, "company_id")?, business(row)?))).collect()
+        let values: [&(dyn ToSql + Sync); 3] = [&list, &i64::from(limit), &integer(offset)];
+        self.pool.read(&sql, &values, forms::business_row).await
     }
 
     async fn company_ids(
@@ -99,14 +97,14 @@ impl Companies for PostgresStore {
              ) AS found ORDER BY id LIMIT $3"
         );
         let after = after.map_or("", CompanyId::as_str);
-        let rows = self.pool.query(&sql, &[&list, &after, &i64::from(limit)]).await?;
-        rows.iter().map(|row| company_id(row, "id")).collect()
+        let read = |row: &Row| forms::company_id(row, "id");
+        self.pool.read(&sql, &[&list, &after, &i64::from(limit)], read).await
     }
 
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>> {
         let sql = "SELECT company_id FROM businesses WHERE id = $1";
-        let rows = self.pool.query(sql, &[&business.as_str()]).await?;
-        rows.first().map(|row| company_id(row, "company_id")).transpose()
+        let read = |row: &Row| forms::company_id(row, "company_id");
+        Ok(self.pool.read(sql, &[&business.as_str()], read).await?.pop())
     }
 
     async fn companies_named(
@@ -117,20 +115,17 @@ impl Companies for PostgresStore {
         let (is_covered, list) = covered(grant.coverage(), "id");
         let sql =
             format!("SELECT id FROM companies WHERE fold_key = $2 AND {is_covered} ORDER BY id");
-        let rows = self.pool.query(&sql, &[&list, &fold_key]).await?;
-        rows.iter().map(|row| company_id(row, "id")).collect()
+        let read = |row: &Row| forms::company_id(row, "id");
+        self.pool.read(&sql, &[&list, &fold_key], read).await
     }
 
     async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>> {
         let id = grant.stream().id();
         let sql =
             "SELECT fold_key_version, fold_key FROM companies, meta WHERE id = $1 AND only_row = 1";
-        let rows = self.pool.query(sql, &[&id]).await?;
-        let read = |row| {
-            let version = u32::try_from(value::<i64>(row, "fold_key_version")?).map_err(damaged)?;
-            Ok((version, text(row, "fold_key")?))
-        };
-        rows.first().map(read).transpose()
+        let read =
+            |row: &Row| Ok((row.count("fold_key_version")?, row.text("fold_key")?.to_owned()));
+        Ok(self.pool.read(sql, &[&id], read).await?.pop())
     }
 
     // All rows as of one moment, in one round trip.
@@ -141,24 +136,15 @@ impl Companies for PostgresStore {
         lease.give_back();
 
         let Some(row) = companies.first() else { return Ok(None) };
-        let mut catalogs: [Vec<Entry>; 4] = Default::default();
-        for row in &entries {
-            let (catalog, entry) = entry(row)?;
-            catalogs[catalog.index()].push(entry);
-        }
-        Ok(Some(Settings {
-            company: company(row)?,
-            revision: revision(row, "revision")?,
-            changed_time: time(row, "changed_time")?,
-            businesses: businesses.iter().map(business).collect::<Result<Vec<_>>>()?.into(),
-            catalogs: catalogs.map(Into::into),
-        }))
+        let businesses = businesses.iter().map(forms::business).collect::<Result<_>>()?;
+        let entries = entries.iter().map(forms::entry).collect::<Result<_>>()?;
+        Ok(Some(forms::settings(forms::head(row)?, businesses, entries)))
     }
 
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>> {
         let id = grant.stream().id();
-        let rows = self.pool.query("SELECT revision FROM companies WHERE id = $1", &[&id]).await?;
-        rows.first().map(|row| revision(row, "revision")).transpose()
+        let sql = "SELECT revision FROM companies WHERE id = $1";
+        Ok(self.pool.read(sql, &[&id], |row| row.revision("revision")).await?.pop())
     }
 
     async fn deleted_among(
@@ -170,8 +156,7 @@ impl Companies for PostgresStore {
         let company = grant.stream().id();
         let sql = "SELECT id FROM deleted_entries WHERE company_id = $1 AND catalog = $2 AND id = ANY($3)";
         let ids: Vec<&str> = ids.iter().map(EntryId::as_str).collect();
-        let rows = self.pool.query(sql, &[&company, &catalog.as_str(), &ids]).await?;
-        rows.iter().map(|row| Ok(EntryId::parse("id", &text(row, "id")?)?)).collect()
+        self.pool.read(sql, &[&company, &catalog.as_str(), &ids], forms::entry_id).await
     }
 }
 
@@ -213,44 +198,4 @@ async fn rows_of(lease: &Lease, id: &str) -> Result<[Vec<Row>; 3]> {
     let entries = entries.map_err(query_failure)?;
     ended.map_err(query_failure)?;
     Ok([companies, businesses, entries])
-}
-
-fn company(row: &Row) -> Result<Company> {
-    let form = CompanyForm {
-        id: text(row, "id")?,
-        name: text(row, "name")?,
-        country: text(row, "country")?,
-        timezone: text(row, "timezone")?,
-        state: text(row, "state")?,
-        audit: audit(row, "last_updated_revision")?,
-    };
-    form.into_company()
-}
-
-fn business(row: &Row) -> Result<Business> {
-    let form = BusinessForm {
-        id: text(row, "id")?,
-        name: text(row, "name")?,
-        contact: forms::decode(&text(row, "contact")?)?,
-        address: optional_text(row, "address")?
-            .map(|address| forms::decode(&address))
-            .transpose()?,
-        state: text(row, "state")?,
-        audit: audit(row, "last_updated_revision")?,
-    };
-    form.into_business()
-}
-
-fn entry(row: &Row) -> Result<(Catalog, Entry)> {
-    let form = EntryForm {
-        id: text(row, "id")?,
-        name: text(row, "name")?,
-        description: text(row, "description")?,
-        color: optional_text(row, "color")?,
-        is_default: value(row, "is_default")?,
-        rank: u32::try_from(value::<i64>(row, "rank")?).map_err(damaged)?,
-        state: text(row, "state")?,
-        audit: audit(row, "last_updated_revision")?,
-    };
-    Ok((forms::parse_catalog(&text(row, "catalog")?)?, form.into_entry()?))
 }

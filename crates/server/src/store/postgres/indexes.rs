@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    columns::{Result, text, value},
+    columns::Result,
     pool::Pool,
     schema::{made_table, statements},
 };
+use crate::store::forms::Columns;
 
 /// The indexes of a schema: whether each is valid, and its shape.
 const INDEXES: &str = "SELECT index.relname::text AS name, indisvalid AND indisready AS is_valid,
@@ -70,8 +71,8 @@ impl Index {
 pub(super) async fn faults(pool: &Pool, limit: u32) -> Result<Vec<String>> {
     let mut found = BTreeMap::new();
     for row in &pool.query(INDEXES, &[]).await? {
-        let is_valid: bool = value(row, "is_valid")?;
-        found.insert(text(row, "name")?, (text(row, "shape")?, is_valid));
+        let (name, shape) = (row.text("name")?.to_owned(), row.text("shape")?.to_owned());
+        found.insert(name, (shape, row.flag("is_valid")?));
     }
     let made = statements().filter_map(|statement| Index::made_by(&statement));
     let faults = made.filter_map(|Index { name, table, shape, made_with }| match found.get(&name) {

@@ -4,30 +4,28 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use futures_util::future::join3;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     PostgresStore,
-    columns::{Result, audit, digest, integer, optional_text, optional_time, text, value},
+    columns::{Result, integer},
     commit,
-    error::{damaged, failure},
+    error::failure,
     pool::{Lease, Pool, RowWrite},
 };
 use crate::{
     catalog::{
         entry::Revision,
         error::Kind,
-        id::{KeyId, StaffId},
-        key::{Key, KeySecrets, PreviousSecret, SecretDigest, sides},
+        id::KeyId,
+        key::{Key, KeySecrets, SecretDigest, sides},
         log::Line,
         stream::{Stream, StreamKind},
-        text::Name,
         time::Timestamp,
     },
     store::{
         KeyRow, Keys, PlanFamily, StoreError, Uses, count_write,
-        forms::{self, AuditForm},
-        listed,
+        forms::{self, AuditForm, Columns},
     },
 };
 
@@ -43,8 +41,7 @@ const HOLD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT FROM
 impl Keys for PostgresStore {
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>> {
         let sql = format!("SELECT {KEY} FROM keys WHERE secret = $1 OR previous_secret = $1");
-        let rows = self.pool.query(&sql, &[&secret.0.as_slice()]).await?;
-        rows.first().map(key_of).transpose()
+        Ok(self.pool.read(&sql, &[&secret.0.as_slice()], forms::key).await?.pop())
     }
 
     async fn keys(
@@ -62,33 +59,26 @@ impl Keys for PostgresStore {
         // Every id sorts after the empty text.
         let after = after.map_or("", KeyId::as_str);
         let created_by = created_by.map(KeyId::as_str);
-        let rows = self.pool.query(&sql, &[&after, &i64::from(limit), &created_by]).await?;
-        let read = |row| listed(KeyId::parse("id", &text(row, "id")?)?, used_key_of(row));
-        rows.iter().map(read).collect()
+        self.pool.read(&sql, &[&after, &i64::from(limit), &created_by], forms::key_row).await
     }
 
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>> {
         let sql = format!(
             "SELECT {KEY}, last_used_time FROM keys LEFT JOIN key_uses ON key_id = id WHERE id = $1"
         );
-        self.pool.query(&sql, &[&id.as_str()]).await?.first().map(used_key_of).transpose()
+        Ok(self.pool.read(&sql, &[&id.as_str()], forms::used_key).await?.pop())
     }
 
     // Only one node writes keys at a time, so no lower sequence can be written later.
     async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>> {
         let sql = "SELECT sequence, secret, previous_secret FROM keys WHERE sequence > $1 ORDER BY sequence LIMIT $2";
-        let rows = self.pool.query(sql, &[&integer(after), &i64::from(limit)]).await?;
-        let read = rows.iter().map(|row| {
-            let sequence = u64::try_from(value::<i64>(row, "sequence")?).map_err(damaged)?;
-            let secret = SecretDigest(digest(row, "secret")?);
-            Ok(KeySecrets { sequence, secret, previous: previous_digest(row)? })
-        });
-        read.collect()
+        let values: [&(dyn ToSql + Sync); 2] = [&integer(after), &i64::from(limit)];
+        self.pool.read(sql, &values, forms::key_secrets).await
     }
 
     async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>> {
-        let rows = self.pool.query(&descendants_sql(), &[&id.as_str(), &i64::from(limit)]).await?;
-        rows.iter().map(key_of).collect()
+        let (sql, limit) = (descendants_sql(), i64::from(limit));
+        self.pool.read(&sql, &[&id.as_str(), &limit], forms::key).await
     }
 
     // Includes keys that have only a log.
@@ -102,16 +92,14 @@ impl Keys for PostgresStore {
                         ORDER BY stream_id LIMIT $2)
                    ) AS found ORDER BY id LIMIT $2";
         let after = after.map_or("", KeyId::as_str);
-        let rows = self.pool.query(sql, &[&after, &i64::from(limit)]).await?;
-        rows.iter().map(|row| Ok(KeyId::parse("id", &text(row, "id")?)?)).collect()
+        let read = |row: &Row| forms::key_id(row, "id");
+        self.pool.read(sql, &[&after, &i64::from(limit)], read).await
     }
 
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>> {
-        let sql =
-            "SELECT min(expires_time) FROM keys WHERE revoked_time IS NULL AND expires_time > $1";
-        let rows = self.pool.query(sql, &[&after.as_micros()]).await?;
-        let found = rows.first().and_then(|row| row.get::<_, Option<i64>>(0));
-        Ok(found.map(Timestamp::from_micros))
+        let sql = "SELECT min(expires_time) AS next FROM keys WHERE revoked_time IS NULL AND expires_time > $1";
+        let read = |row: &Row| row.optional_time("next");
+        Ok(self.pool.read(sql, &[&after.as_micros()], read).await?.pop().flatten())
     }
 }
 
@@ -166,7 +154,7 @@ pub(super) async fn commit_family(
         client.batch_execute(HOLD).await.map_err(|error| failure(&error))?;
         let found = client.query(&find, &[&head.as_str(), &i64::from(limit)]).await;
         let found = found.map_err(|error| failure(&error))?;
-        let found = found.iter().map(key_of).collect::<Result<Vec<_>>>()?;
+        let found = found.iter().map(forms::key).collect::<Result<Vec<_>>>()?;
         let lines = plan(&found).ok_or(StoreError::Conflict)?;
         let lines: Vec<_> = lines.iter().map(|(stream, line)| (stream, line)).collect();
         write(&lease, None, &lines, live).await
@@ -220,7 +208,7 @@ async fn look(
     held.map_err(|error| failure(&error))?;
     let found = found.map_err(|error| failure(&error))?;
     let holders = holders.map_err(|error| failure(&error))?;
-    let old = found.iter().map(|row| key_of(row).map(|key| (key.id.clone(), key)));
+    let old = found.iter().map(|row| forms::key(row).map(|key| (key.id.clone(), key)));
     let old = old.collect::<Result<BTreeMap<_, _>>>()?;
     if live.is_some_and(|id| old.get(id).is_none_or(|key| key.revoked_time.is_some())) {
         return Err(StoreError::Conflict);
@@ -237,7 +225,7 @@ async fn look(
             _ => {}
         }
     }
-    let holders = holders.iter().map(key_of).collect::<Result<Vec<_>>>()?;
+    let holders = holders.iter().map(forms::key).collect::<Result<Vec<_>>>()?;
     for Key { id, secret, .. } in changed() {
         let holds = |key: &&Key| key.id != *id && key.secrets().any(|held| held == *secret);
         if let Some(holder) = holders.iter().find(holds) {
@@ -305,38 +293,4 @@ fn bind_key(write: RowWrite, key: &Key) -> RowWrite {
         .bind(audit.last_updated_by)
         .bind(audit.last_updated_time)
         .bind(integer(audit.revision))
-}
-
-fn previous(row: &Row) -> Result<Option<PreviousSecret>> {
-    let expires_time = optional_time(row, "previous_expires_time")?;
-    let both = previous_digest(row)?.zip(expires_time);
-    Ok(both.map(|(digest, expires_time)| PreviousSecret { digest, expires_time }))
-}
-
-fn previous_digest(row: &Row) -> Result<Option<SecretDigest>> {
-    let secret: Option<&[u8]> = value(row, "previous_secret")?;
-    secret.map(|secret| secret.try_into().map(SecretDigest).map_err(damaged)).transpose()
-}
-
-fn used_key_of(row: &Row) -> Result<(Key, Option<Timestamp>)> {
-    Ok((key_of(row)?, optional_time(row, "last_used_time")?))
-}
-
-fn key_of(row: &Row) -> Result<Key> {
-    let staff_id =
-        optional_text(row, "staff_id")?.map(|id| StaffId::parse("staff_id", &id)).transpose()?;
-    Ok(Key {
-        id: KeyId::parse("id", &text(row, "id")?)?,
-        name: Name::stored(&text(row, "name")?)?,
-        secret: SecretDigest(digest(row, "secret")?),
-        previous: previous(row)?,
-        scopes: forms::decode_scopes(&text(row, "scopes")?)?,
-        coverage: forms::decode_coverage(optional_text(row, "companies")?.as_deref())?,
-        addresses: forms::decode_addresses(&text(row, "addresses")?)?,
-        expires_time: optional_time(row, "expires_time")?,
-        staff_id,
-        revoked_time: optional_time(row, "revoked_time")?,
-        created_by_key_id: forms::creator(optional_text(row, "created_by_key_id")?)?,
-        audit: audit(row, "revision")?.into_audit()?,
-    })
 }

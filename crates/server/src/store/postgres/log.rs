@@ -8,10 +8,8 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     PostgresStore,
-    columns::{Result, digest, integer, revision, text, time, value},
-    commit,
-    error::damaged,
-    keys,
+    columns::{Result, integer},
+    commit, keys,
     pool::RowWrite,
 };
 use crate::{
@@ -24,7 +22,7 @@ use crate::{
     },
     store::{
         Log, MOST_READ_BYTES, PlanFamily, StoreError, count_write,
-        forms::{self, LineForm, LineId},
+        forms::{self, Columns, LineId},
     },
 };
 
@@ -81,21 +79,10 @@ impl Log for PostgresStore {
         };
         let sql = "SELECT stream_id, revision, part, request_digest, subjects FROM changes
                    WHERE stream_kind = $1 AND request_scope = $2 AND actor_key_id = $3 AND request_id = $4";
-        let rows =
-            self.pool.query(sql, &[&kind.name, &scope, &key.as_str(), &request.as_str()]).await?;
-        let found = rows.first().map(|row| {
-            let (of, revision) = (text(row, "stream_id")?, revision(row, "revision")?);
-            let line = LineId::new((kind.name, &of), revision, Some(key), Some(request));
-            let subjects = forms::said(forms::decode_subjects(line, &text(row, "subjects")?))?;
-            Ok(LoggedRequest {
-                of,
-                digest: digest(row, "request_digest")?,
-                revision,
-                changed: value::<i64>(row, "part")? == 0,
-                subjects,
-            })
-        });
-        found.transpose()
+        let values: [&(dyn ToSql + Sync); 4] =
+            [&kind.name, &scope, &key.as_str(), &request.as_str()];
+        let read = |row: &Row| forms::logged_request(row, kind, (key, request));
+        Ok(self.pool.read(sql, &values, read).await?.pop())
     }
 
     // Includes empty lines.
@@ -110,10 +97,8 @@ impl Log for PostgresStore {
         let sql = lines(such, "revision, part", "$5");
         let (kind, id) = (stream.kind().name, stream.id());
         let (revision, part) = (integer(after.0.0), i64::from(after.1));
-        let rows =
-            self.pool.query(&sql, &[&kind, &id, &revision, &part, &i64::from(limit)]).await?;
-        let part = |row| u32::try_from(value::<i64>(row, "part")?).map_err(damaged);
-        rows.iter().map(|row| Ok((part(row)?, line(row)?))).collect()
+        let values: [&(dyn ToSql + Sync); 5] = [&kind, &id, &revision, &part, &i64::from(limit)];
+        self.pool.read(&sql, &values, forms::line).await
     }
 
     async fn log_before(
@@ -132,7 +117,8 @@ impl Log for PostgresStore {
         let (mention, limit) = (subject.as_ref().map(forms::mention), i64::from(limit));
         let [from, before] = wanted.span(before);
         let (since, until) = (integer(from.revision.0), integer(before.revision.0));
-        let rows = match among.among() {
+        let read = |row: &Row| forms::line(row).map(|(_, line)| line);
+        match among.among() {
             Among::One(stream) => {
                 let such = format!(
                     "changes WHERE stream_kind = $4 AND stream_id = $5 AND revision >= $6 AND revision < $7
@@ -142,7 +128,7 @@ impl Log for PostgresStore {
                 let (kind, id) = (stream.kind().name, stream.id());
                 let values: [&(dyn ToSql + Sync); 8] =
                     [&key, &staff, &mention, &kind, &id, &since, &until, &limit];
-                self.pool.query(&sql, &values).await?
+                self.pool.read(&sql, &values, read).await
             }
             Among::All(kind) => {
                 // The kind is a literal, so that the partial index for it can be used.
@@ -158,10 +144,9 @@ impl Log for PostgresStore {
                     &key, &staff, &mention, &times[0], &from.of, &since, &times[1], &before.of,
                     &until, &limit,
                 ];
-                self.pool.query(&sql, &values).await?
+                self.pool.read(&sql, &values, read).await
             }
-        };
-        rows.iter().map(line).collect()
+        }
     }
 
     // Halves the range of revisions, from all of them to one.
@@ -177,8 +162,8 @@ impl Log for PostgresStore {
                        WHERE low < high)
                    SELECT low AS revision FROM search WHERE low = high AND low > 0";
         let (kind, id) = (stream.kind().name, stream.id());
-        let rows = self.pool.query(sql, &[&kind, &id, &time.as_micros()]).await?;
-        rows.first().map(|row| revision(row, "revision")).transpose()
+        let read = |row: &Row| row.revision("revision");
+        Ok(self.pool.read(sql, &[&kind, &id, &time.as_micros()], read).await?.pop())
     }
 }
 
@@ -227,27 +212,4 @@ pub(super) fn append(stream: &Stream, line: &Line) -> RowWrite {
         .bind(request.map(|request| request.digest.to_vec()))
         .bind(forms::encode_subjects(LineId::of(stream, line), said))
         .bind(forms::encode_changes(&line.deltas))
-}
-
-fn line(row: &Row) -> Result<Line> {
-    let (kind, of) = (value(row, "stream_kind")?, value(row, "stream_id")?);
-    let revision = revision(row, "revision")?;
-    let read = || {
-        let form = LineForm {
-            kind,
-            of,
-            revision,
-            time: time(row, "time")?,
-            acting: value(row, "actor_key_id")?,
-            name: value(row, "actor_key_name")?,
-            staff: value(row, "actor_staff_id")?,
-            address: value(row, "address")?,
-            request: value(row, "request_id")?,
-            digest: value(row, "request_digest")?,
-            subjects: value(row, "subjects")?,
-            body: value(row, "body")?,
-        };
-        form.into_line()
-    };
-    read().map_err(|error| forms::in_line((kind, of), revision, error))
 }

@@ -5,18 +5,18 @@ use tokio::sync::mpsc;
 
 use super::{
     PostgresStore,
-    columns::{Result, integer, value},
+    columns::{Result, integer},
     error::damaged,
     indexes,
 };
-use crate::store::{Facts, Meta, Notice};
+use crate::store::{Facts, Meta, Notice, forms::Columns};
 
 #[async_trait]
 impl Meta for PostgresStore {
     async fn epoch(&self) -> Result<u64> {
         let rows = self.pool.query("SELECT epoch FROM meta WHERE only_row = 1", &[]).await?;
         let row = rows.first().ok_or_else(|| damaged("there is no epoch"))?;
-        u64::try_from(value::<i64>(row, "epoch")?).map_err(damaged)
+        row.count("epoch")
     }
 
     async fn facts(&self) -> Result<Facts> {
@@ -24,8 +24,7 @@ impl Meta for PostgresStore {
                    FROM meta WHERE only_row = 1";
         let rows = self.pool.query(sql, &[]).await?;
         let row = rows.first().ok_or_else(|| damaged("there is no schema"))?;
-        let number = |column| u64::try_from(value::<i64>(row, column)?).map_err(damaged);
-        Ok(Facts { schema: number("schema")?, bytes: number("bytes")? })
+        Ok(Facts { schema: row.count("schema")?, bytes: row.count("bytes")? })
     }
 
     async fn raise_epoch(&self, to: u64) -> Result<()> {

@@ -135,6 +135,16 @@ impl Pool {
         Ok(Lease(Some(lease)))
     }
 
+    /// Reads the rows of a query that is a transaction of its own.
+    pub(super) async fn read<T>(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+        read: impl Fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.query(sql, parameters).await?.iter().map(read).collect()
+    }
+
     /// The rows of a query that is a transaction of its own.
     pub(super) async fn query(
         &self,

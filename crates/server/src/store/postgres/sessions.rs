@@ -1,14 +1,8 @@
 //! Sessions of the console and the links that begin one.
 
 use async_trait::async_trait;
-use tokio_postgres::Row;
 
-use super::{
-    PostgresStore,
-    columns::{Result, digest, text, time, value},
-    error::damaged,
-    pool::RowWrite,
-};
+use super::{PostgresStore, columns::Result, pool::RowWrite};
 use crate::{
     catalog::{
         id::KeyId,
@@ -16,7 +10,7 @@ use crate::{
         session::{MOST_SESSIONS, Session, SignInLink},
         time::Timestamp,
     },
-    store::{Sessions, StoreError, count_write},
+    store::{Sessions, StoreError, count_write, forms},
 };
 
 #[async_trait]
@@ -53,15 +47,13 @@ impl Sessions for PostgresStore {
 
     async fn session(&self, id: &SecretDigest) -> Result<Option<Session>> {
         let sql = "SELECT * FROM console_sessions WHERE id = $1";
-        let rows = self.pool.query(sql, &[&id.0.as_slice()]).await?;
-        rows.first().map(session_of).transpose()
+        Ok(self.pool.read(sql, &[&id.0.as_slice()], forms::session).await?.pop())
     }
 
     async fn sessions(&self, key: &KeyId, limit: u32) -> Result<Vec<Session>> {
         let sql =
             "SELECT * FROM console_sessions WHERE key_id = $1 ORDER BY seen_time DESC, id LIMIT $2";
-        let rows = self.pool.query(sql, &[&key.as_str(), &i64::from(limit)]).await?;
-        rows.iter().map(session_of).collect()
+        self.pool.read(sql, &[&key.as_str(), &i64::from(limit)], forms::session).await
     }
 
     async fn touch_session(&self, id: &SecretDigest, time: Timestamp) -> Result<()> {
@@ -95,27 +87,6 @@ impl Sessions for PostgresStore {
 
     async fn link(&self, id: &SecretDigest) -> Result<Option<SignInLink>> {
         let sql = "SELECT * FROM console_links WHERE id = $1";
-        let rows = self.pool.query(sql, &[&id.0.as_slice()]).await?;
-        let read = |row: &Row| {
-            Ok(SignInLink {
-                id: SecretDigest(digest(row, "id")?),
-                key_id: KeyId::parse("key_id", &text(row, "key_id")?)?,
-                expires_time: time(row, "expires_time")?,
-            })
-        };
-        rows.first().map(read).transpose()
+        Ok(self.pool.read(sql, &[&id.0.as_slice()], forms::link).await?.pop())
     }
-}
-
-fn session_of(row: &Row) -> Result<Session> {
-    let secret: Option<&[u8]> = value(row, "secret")?;
-    let secret = secret.map(|secret| secret.try_into().map(SecretDigest).map_err(damaged));
-    Ok(Session {
-        id: SecretDigest(digest(row, "id")?),
-        key_id: KeyId::parse("key_id", &text(row, "key_id")?)?,
-        secret: secret.transpose()?,
-        created_time: time(row, "created_time")?,
-        seen_time: time(row, "seen_time")?,
-        expires_time: time(row, "expires_time")?,
-    })
 }

@@ -7,12 +7,12 @@ use rusqlite::{Connection, params};
 
 use super::{
     SqliteStore,
-    columns::{Result, collect, revision, time},
+    columns::{Result, collect},
     failure, integer,
 };
 use crate::{
     catalog::{checkpoint::Checkpoint, entry::Revision, stream::Stream},
-    store::{CheckpointRow, Checkpoints, forms, listed},
+    store::{CheckpointRow, Checkpoints, forms},
 };
 
 #[async_trait]
@@ -57,14 +57,5 @@ fn checkpoint(
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let (kind, id) = (stream.kind().name, stream.id());
     let rows = statement.query(params![kind, id, integer(among.start.0), integer(among.end.0)]);
-    let found = collect(rows.map_err(failure)?, |row| {
-        let revision = revision(row, "revision")?;
-        let read = || {
-            let body = row.get_ref("body").map_err(failure)?;
-            let deltas = forms::inflate(body.as_blob().map_err(forms::not_as_written)?)?;
-            Ok(Checkpoint { revision, time: time(row, "time")?, deltas })
-        };
-        listed(revision, read())
-    })?;
-    Ok(found.into_iter().next())
+    Ok(collect(rows.map_err(failure)?, |row| forms::checkpoint_row(row))?.pop())
 }

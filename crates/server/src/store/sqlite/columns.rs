@@ -1,14 +1,32 @@
-//! Reading columns. A column with an invalid value is damage.
+//! The columns of SQLite's rows.
 
 use rusqlite::Row;
 
 use super::{damaged, failure};
-use crate::{
-    catalog::{entry::Revision, id::CompanyId, time::Timestamp},
-    store::{StoreError, forms::AuditForm},
+use crate::store::{
+    StoreError,
+    forms::{Columns, not_as_written},
 };
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
+
+impl Columns for Row<'_> {
+    fn optional_text(&self, column: &str) -> Result<Option<&str>> {
+        self.get_ref(column).map_err(failure)?.as_str_or_null().map_err(not_as_written)
+    }
+
+    fn optional_number(&self, column: &str) -> Result<Option<i64>> {
+        self.get_ref(column).map_err(failure)?.as_i64_or_null().map_err(not_as_written)
+    }
+
+    fn optional_bytes(&self, column: &str) -> Result<Option<&[u8]>> {
+        self.get_ref(column).map_err(failure)?.as_blob_or_null().map_err(not_as_written)
+    }
+
+    fn flag(&self, column: &str) -> Result<bool> {
+        Ok(self.number(column)? != 0)
+    }
+}
 
 /// Checks that one row was written. The revision matched, so the rows that the plan read must exist.
 pub(super) fn one_row(written: usize) -> Result<()> {
@@ -28,41 +46,4 @@ pub(super) fn collect<T>(
         all.push(read(row)?);
     }
     Ok(all)
-}
-
-pub(super) fn text(row: &Row<'_>, column: &str) -> Result<String> {
-    row.get(column).map_err(failure)
-}
-
-pub(super) fn optional_text(row: &Row<'_>, column: &str) -> Result<Option<String>> {
-    row.get(column).map_err(failure)
-}
-
-pub(super) fn time(row: &Row<'_>, column: &str) -> Result<Timestamp> {
-    row.get(column).map(Timestamp::from_micros).map_err(failure)
-}
-
-pub(super) fn optional_time(row: &Row<'_>, column: &str) -> Result<Option<Timestamp>> {
-    let micros: Option<i64> = row.get(column).map_err(failure)?;
-    Ok(micros.map(Timestamp::from_micros))
-}
-
-pub(super) fn revision(row: &Row<'_>, column: &str) -> Result<Revision> {
-    let number: i64 = row.get(column).map_err(failure)?;
-    u64::try_from(number).map(Revision).map_err(damaged)
-}
-
-pub(super) fn company_id(row: &Row<'_>, column: &str) -> Result<CompanyId> {
-    Ok(CompanyId::parse(column, &text(row, column)?)?)
-}
-
-/// `revision_column` is the column that holds the audit's revision.
-pub(super) fn audit(row: &Row<'_>, revision_column: &str) -> Result<AuditForm> {
-    Ok(AuditForm {
-        created_by: text(row, "created_by")?,
-        created_time: row.get("created_time").map_err(failure)?,
-        last_updated_by: text(row, "last_updated_by")?,
-        last_updated_time: row.get("last_updated_time").map_err(failure)?,
-        revision: revision(row, revision_column)?.0,
-    })
 }

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::{
-    columns::{Result, collect, revision},
+    columns::{Result, collect},
     companies, failure, fold_keys, keys, log,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     },
     store::{
         StoreError,
-        forms::{self, LineId, Statement},
+        forms::{self, Columns, LineId, Statement},
     },
 };
 
@@ -89,5 +89,5 @@ pub(super) fn at(tx: &Connection, stream: &Stream) -> Result<Option<Revision>> {
     };
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([stream.id()]).map_err(failure)?;
-    Ok(collect(rows, |row| revision(row, "revision"))?.pop())
+    Ok(collect(rows, |row| row.revision("revision"))?.pop())
 }

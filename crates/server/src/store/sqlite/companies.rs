@@ -1,11 +1,11 @@
 //! Companies, and the statements about their rows. Each statement runs inside a transaction of its caller.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, ToSql, named_params, params};
+use rusqlite::{Connection, ToSql, named_params, params};
 
 use super::{
     SqliteStore,
-    columns::{Result, audit, collect, company_id, one_row, optional_text, revision, text, time},
+    columns::{Result, collect, one_row},
     commit::{self, Commit},
     failure, fold_keys, integer,
 };
@@ -22,7 +22,6 @@ use crate::{
     store::{
         Companies, CompanyRow, StoreError,
         forms::{self, BusinessForm, CompanyForm, EntryForm},
-        listed,
     },
 };
 
@@ -139,7 +138,7 @@ fn list_companies(
     let (name, id) = after.map_or(("", ""), |(name, id)| (name.as_str(), id.as_str()));
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
     let rows = statement.query(params![list, name, id, limit, integer(offset)]).map_err(failure)?;
-    collect(rows, |row| listed((text(row, "name")?, company_id(row, "id")?), company(row)))
+    collect(rows, |row| forms::company_row(row))
 }
 
 fn list_businesses(
@@ -164,7 +163,7 @@ fn list_businesses(
     );
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
     let rows = statement.query(params![list, limit, integer(offset)]).map_err(failure)?;
-    collect(rows, |row| Ok((company_id(row, "company_id")?, business(row)?)))
+    collect(rows, |row| forms::business_row(row))
 }
 
 fn company_ids(
@@ -185,14 +184,14 @@ fn company_ids(
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
     let after = after.map_or("", CompanyId::as_str);
     let rows = statement.query(params![list, after, limit]).map_err(failure)?;
-    collect(rows, |row| company_id(row, "id"))
+    collect(rows, |row| forms::company_id(row, "id"))
 }
 
 fn company_of(tx: &Connection, business: &BusinessId) -> Result<Option<CompanyId>> {
     let sql = "SELECT company_id FROM businesses WHERE id = ?1";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([business.as_str()]).map_err(failure)?;
-    Ok(collect(rows, |row| company_id(row, "company_id"))?.pop())
+    Ok(collect(rows, |row| forms::company_id(row, "company_id"))?.pop())
 }
 
 fn companies_named(tx: &Connection, coverage: &Coverage, fold_key: &str) -> Result<Vec<CompanyId>> {
@@ -200,31 +199,24 @@ fn companies_named(tx: &Connection, coverage: &Coverage, fold_key: &str) -> Resu
     let sql = format!("SELECT id FROM companies WHERE fold_key = ?2 AND {is_covered} ORDER BY id");
     let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
     let rows = statement.query(params![list, fold_key]).map_err(failure)?;
-    collect(rows, |row| company_id(row, "id"))
+    collect(rows, |row| forms::company_id(row, "id"))
 }
 
 fn settings(tx: &Connection, id: &CompanyId) -> Result<Option<Settings>> {
     let mut statement =
         tx.prepare_cached("SELECT * FROM companies WHERE id = ?1").map_err(failure)?;
     let rows = statement.query([id.as_str()]).map_err(failure)?;
-    let found = collect(rows, |row| {
-        Ok((company(row)?, revision(row, "revision")?, time(row, "changed_time")?))
-    })?;
-    let Some((company, revision, changed_time)) = found.into_iter().next() else { return Ok(None) };
+    let Some(head) = collect(rows, |row| forms::head(row))?.pop() else { return Ok(None) };
 
     let sql = "SELECT * FROM businesses WHERE company_id = ?1 ORDER BY name, id";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let businesses = collect(statement.query([id.as_str()]).map_err(failure)?, business)?;
+    let rows = statement.query([id.as_str()]).map_err(failure)?;
+    let businesses = collect(rows, |row| forms::business(row))?;
 
     let sql = "SELECT * FROM entries WHERE company_id = ?1 ORDER BY catalog, rank";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    let mut catalogs: [Vec<Entry>; 4] = Default::default();
-    for (catalog, entry) in collect(statement.query([id.as_str()]).map_err(failure)?, entry)? {
-        catalogs[catalog.index()].push(entry);
-    }
-    let catalogs = catalogs.map(Into::into);
-    let businesses = businesses.into();
-    Ok(Some(Settings { company, revision, changed_time, businesses, catalogs }))
+    let rows = statement.query([id.as_str()]).map_err(failure)?;
+    Ok(Some(forms::settings(head, businesses, collect(rows, |row| forms::entry(row))?)))
 }
 
 fn deleted_among(
@@ -449,44 +441,4 @@ pub(super) fn forget_deleted(
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let written = statement.execute([company, catalog.as_str(), id.as_str()]).map_err(failure)?;
     one_row(written)
-}
-
-fn company(row: &Row<'_>) -> Result<Company> {
-    let form = CompanyForm {
-        id: text(row, "id")?,
-        name: text(row, "name")?,
-        country: text(row, "country")?,
-        timezone: text(row, "timezone")?,
-        state: text(row, "state")?,
-        audit: audit(row, "last_updated_revision")?,
-    };
-    form.into_company()
-}
-
-fn business(row: &Row<'_>) -> Result<Business> {
-    let form = BusinessForm {
-        id: text(row, "id")?,
-        name: text(row, "name")?,
-        contact: forms::decode(&text(row, "contact")?)?,
-        address: optional_text(row, "address")?
-            .map(|address| forms::decode(&address))
-            .transpose()?,
-        state: text(row, "state")?,
-        audit: audit(row, "last_updated_revision")?,
-    };
-    form.into_business()
-}
-
-fn entry(row: &Row<'_>) -> Result<(Catalog, Entry)> {
-    let form = EntryForm {
-        id: text(row, "id")?,
-        name: text(row, "name")?,
-        description: text(row, "description")?,
-        color: optional_text(row, "color")?,
-        is_default: row.get("is_default").map_err(failure)?,
-        rank: row.get("rank").map_err(failure)?,
-        state: text(row, "state")?,
-        audit: audit(row, "last_updated_revision")?,
-    };
-    Ok((forms::parse_catalog(&text(row, "catalog")?)?, form.into_entry()?))
 }

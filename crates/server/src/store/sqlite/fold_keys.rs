@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    columns::{Result, collect, text},
+    columns::{Result, collect},
     failure,
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         id::CompanyId,
         text::{FOLD_KEY_VERSION, Name},
     },
-    store::StoreError,
+    store::{StoreError, forms::Columns},
 };
 
 /// Companies that one query reads.
@@ -61,6 +61,6 @@ pub(super) fn of_company(tx: &Connection, company: &CompanyId) -> Result<Option<
     let sql = "SELECT fold_key FROM companies WHERE id = ?1";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([company.as_str()]).map_err(failure)?;
-    let key = collect(rows, |row| text(row, "fold_key"))?.pop();
+    let key = collect(rows, |row| row.text("fold_key").map(str::to_owned))?.pop();
     key.map(|key| Ok((version(tx).map_err(failure)?, key))).transpose()
 }

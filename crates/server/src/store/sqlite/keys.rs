@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, named_params, params};
+use rusqlite::{Connection, named_params, params};
 
 use super::{
     SqliteStore,
-    columns::{Result, audit, collect, optional_text, optional_time, revision, text},
+    columns::{Result, collect},
     failure, integer,
 };
 use crate::{
@@ -15,14 +15,12 @@ use crate::{
         entry::Revision,
         error::Kind,
         id::{KeyId, StaffId},
-        key::{Key, KeySecrets, PreviousSecret, SecretDigest},
-        text::Name,
+        key::{Key, KeySecrets, SecretDigest},
         time::Timestamp,
     },
     store::{
         KeyRow, Keys, StoreError, Uses,
         forms::{self, AuditForm},
-        listed,
     },
 };
 
@@ -83,20 +81,14 @@ pub(super) fn key_by_secret(tx: &Connection, secret: &SecretDigest) -> Result<Op
     let mut statement = tx
         .prepare_cached("SELECT * FROM keys WHERE secret = ?1 OR previous_secret = ?1")
         .map_err(failure)?;
-    Ok(collect(statement.query([secret.0]).map_err(failure)?, key_of)?.pop())
+    Ok(collect(statement.query([secret.0]).map_err(failure)?, |row| forms::key(row))?.pop())
 }
 
 pub(super) fn secrets(tx: &Connection, after: u64, limit: u32) -> Result<Vec<KeySecrets>> {
     let sql = "SELECT sequence, secret, previous_secret FROM keys WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    collect(statement.query(params![integer(after), limit]).map_err(failure)?, |row| {
-        let previous: Option<[u8; 32]> = row.get("previous_secret").map_err(failure)?;
-        Ok(KeySecrets {
-            sequence: revision(row, "sequence")?.0,
-            secret: SecretDigest(row.get("secret").map_err(failure)?),
-            previous: previous.map(SecretDigest),
-        })
-    })
+    let rows = statement.query(params![integer(after), limit]).map_err(failure)?;
+    collect(rows, |row| forms::key_secrets(row))
 }
 
 pub(super) fn keys(
@@ -115,10 +107,7 @@ pub(super) fn keys(
     // Every id sorts after the empty text.
     let after = after.map_or("", KeyId::as_str);
     let rows = statement.query(params![after, limit, created_by.map(KeyId::as_str)]);
-    collect(rows.map_err(failure)?, |row| {
-        let used_key = || Ok((key_of(row)?, optional_time(row, "last_used_time")?));
-        listed(KeyId::parse("id", &text(row, "id")?)?, used_key())
-    })
+    collect(rows.map_err(failure)?, |row| forms::key_row(row))
 }
 
 pub(super) fn descendants(tx: &Connection, id: &KeyId, limit: u32) -> Result<Vec<Key>> {
@@ -128,7 +117,7 @@ pub(super) fn descendants(tx: &Connection, id: &KeyId, limit: u32) -> Result<Vec
                SELECT keys.* FROM keys JOIN made ON id = made_id WHERE revoked_time IS NULL
                ORDER BY id LIMIT ?2";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    collect(statement.query(params![id.as_str(), limit]).map_err(failure)?, key_of)
+    collect(statement.query(params![id.as_str(), limit]).map_err(failure)?, |row| forms::key(row))
 }
 
 pub(super) fn key(tx: &Connection, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>> {
@@ -136,7 +125,7 @@ pub(super) fn key(tx: &Connection, id: &KeyId) -> Result<Option<(Key, Option<Tim
                LEFT JOIN key_uses ON key_uses.key_id = keys.id WHERE keys.id = ?1";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([id.as_str()]).map_err(failure)?;
-    Ok(collect(rows, |row| Ok((key_of(row)?, optional_time(row, "last_used_time")?)))?.pop())
+    Ok(collect(rows, |row| forms::used_key(row))?.pop())
 }
 
 /// Returns a conflict if that key is revoked or does not exist.
@@ -171,7 +160,7 @@ pub(super) fn ids(tx: &Connection, after: Option<&KeyId>, limit: u32) -> Result<
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let after = after.map_or("", KeyId::as_str);
     let rows = statement.query(params![after, limit]).map_err(failure)?;
-    collect(rows, |row| Ok(KeyId::parse("id", &text(row, "id")?)?))
+    collect(rows, |row| forms::key_id(row, "id"))
 }
 
 pub(super) fn next_expiry(db: &Connection, after: Timestamp) -> Result<Option<Timestamp>> {
@@ -234,30 +223,4 @@ fn write_key(tx: &Connection, key: &Key) -> Result<()> {
         })
         .map_err(failure)?;
     Ok(())
-}
-
-fn previous(row: &Row<'_>) -> Result<Option<PreviousSecret>> {
-    let digest: Option<[u8; 32]> = row.get("previous_secret").map_err(failure)?;
-    let expires_time = optional_time(row, "previous_expires_time")?;
-    let both = digest.map(SecretDigest).zip(expires_time);
-    Ok(both.map(|(digest, expires_time)| PreviousSecret { digest, expires_time }))
-}
-
-fn key_of(row: &Row<'_>) -> Result<Key> {
-    let staff_id =
-        optional_text(row, "staff_id")?.map(|id| StaffId::parse("staff_id", &id)).transpose()?;
-    Ok(Key {
-        id: KeyId::parse("id", &text(row, "id")?)?,
-        name: Name::stored(&text(row, "name")?)?,
-        secret: SecretDigest(row.get("secret").map_err(failure)?),
-        previous: previous(row)?,
-        scopes: forms::decode_scopes(&text(row, "scopes")?)?,
-        coverage: forms::decode_coverage(optional_text(row, "companies")?.as_deref())?,
-        addresses: forms::decode_addresses(&text(row, "addresses")?)?,
-        expires_time: optional_time(row, "expires_time")?,
-        staff_id,
-        revoked_time: optional_time(row, "revoked_time")?,
-        created_by_key_id: forms::creator(optional_text(row, "created_by_key_id")?)?,
-        audit: audit(row, "revision")?.into_audit()?,
-    })
 }

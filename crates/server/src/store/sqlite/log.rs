@@ -4,11 +4,11 @@
 //! are looked up only by their ids.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, named_params, params, types::ValueRef};
+use rusqlite::{Connection, Row, named_params, params};
 
 use super::{
     SqliteStore,
-    columns::{Result, collect, revision, text, time},
+    columns::{Result, collect},
     commit::{self, Commit},
     failure, integer, keys,
 };
@@ -22,7 +22,7 @@ use crate::{
     },
     store::{
         Log, MOST_READ_BYTES, PlanFamily, StoreError,
-        forms::{self, LineForm, LineId},
+        forms::{self, Columns},
     },
 };
 
@@ -97,17 +97,14 @@ impl Log for SqliteStore {
     }
 }
 
-/// Reads lines of a log, until their bodies have [`MOST_READ_BYTES`].
-fn collect_lines<T>(
-    mut rows: rusqlite::Rows<'_>,
-    read: impl Fn(&Row<'_>) -> Result<T>,
-) -> Result<Vec<T>> {
+/// Reads lines of a log with their parts, until their bodies have [`MOST_READ_BYTES`].
+fn collect_lines(mut rows: rusqlite::Rows<'_>) -> Result<Vec<(u32, Line)>> {
     let (mut lines, mut bytes) = (Vec::new(), 0);
     while bytes < MOST_READ_BYTES
         && let Some(row) = rows.next().map_err(failure)?
     {
-        bytes += row.get_ref("body").map_err(failure)?.as_bytes().map_or(0, <[u8]>::len);
-        lines.push(read(row)?);
+        bytes += row.text("body")?.len();
+        lines.push(forms::line(row)?);
     }
     Ok(lines)
 }
@@ -125,7 +122,7 @@ fn log(
     let (kind, id) = (stream.kind().name, stream.id());
     let after = (integer(after.0.0), after.1);
     let rows = statement.query(params![kind, id, after.0, after.1, limit]).map_err(failure)?;
-    collect_lines(rows, |row| Ok((row.get("part").map_err(failure)?, line(row)?)))
+    collect_lines(rows)
 }
 
 fn log_before(
@@ -141,7 +138,7 @@ fn log_before(
     let (key, staff) = (key.as_ref().map(KeyId::as_str), staff.as_ref().map(StaffId::as_str));
     let mention = subject.as_ref().map(forms::mention);
     let revisions = [from, before].map(|place| integer(place.revision.0));
-    match among.among() {
+    let lines = match among.among() {
         Among::One(stream) => {
             let sql = format!(
                 "SELECT * FROM changes
@@ -151,7 +148,7 @@ fn log_before(
             let mut statement = tx.prepare_cached(&sql).map_err(failure)?;
             let (kind, id, [from, before]) = (stream.kind().name, stream.id(), revisions);
             let rows = statement.query(params![key, staff, mention, kind, id, from, before, limit]);
-            collect_lines(rows.map_err(failure)?, line)
+            collect_lines(rows.map_err(failure)?)?
         }
         Among::All(kind) => {
             // The kind is a literal, so that the partial index can be used, which is named too: by itself SQLite would
@@ -177,9 +174,10 @@ fn log_before(
                 revisions[1],
                 limit
             ]);
-            collect_lines(rows.map_err(failure)?, line)
+            collect_lines(rows.map_err(failure)?)?
         }
-    }
+    };
+    Ok(lines.into_iter().map(|(_, line)| line).collect())
 }
 
 /// Halves the range of revisions, from all of them to one.
@@ -196,7 +194,7 @@ fn revision_at(tx: &Connection, stream: &Stream, time: Timestamp) -> Result<Opti
                SELECT low AS revision FROM search WHERE low = high AND low > 0";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query(params![stream.kind().name, stream.id(), time.as_micros()]);
-    Ok(collect(rows.map_err(failure)?, |row| revision(row, "revision"))?.pop())
+    Ok(collect(rows.map_err(failure)?, |row| row.revision("revision"))?.pop())
 }
 
 /// The last revision of the log. Empty lines do not count.
@@ -205,7 +203,7 @@ pub(super) fn end(tx: &Connection, stream: &Stream) -> Result<Revision> {
                ORDER BY revision DESC LIMIT 1";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([stream.kind().name, stream.id()]).map_err(failure)?;
-    Ok(collect(rows, |row| revision(row, "revision"))?.pop().unwrap_or_default())
+    Ok(collect(rows, |row| row.revision("revision"))?.pop().unwrap_or_default())
 }
 
 fn logged_request(
@@ -222,19 +220,8 @@ fn logged_request(
                WHERE stream_kind = ?1 AND request_scope = ?2 AND actor_key_id = ?3 AND request_id = ?4";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([kind.name, scope, key.as_str(), request.as_str()]);
-    let found = collect(rows.map_err(failure)?, |row| {
-        let (of, revision) = (text(row, "stream_id")?, revision(row, "revision")?);
-        let line = LineId::new((kind.name, &of), revision, Some(key), Some(request));
-        let subjects = forms::said(forms::decode_subjects(line, &text(row, "subjects")?))?;
-        Ok(LoggedRequest {
-            of,
-            digest: row.get("request_digest").map_err(failure)?,
-            revision,
-            changed: row.get::<_, i64>("part").map_err(failure)? == 0,
-            subjects,
-        })
-    })?;
-    Ok(found.into_iter().next())
+    let read = |row: &Row<'_>| forms::logged_request(row, kind, (key, request));
+    Ok(collect(rows.map_err(failure)?, read)?.pop())
 }
 
 /// Appends a line. Part 0 makes the revision. A request that found nothing to change gets the next part. Returns a
@@ -274,33 +261,4 @@ pub(super) fn append(tx: &Connection, commit: &Commit) -> Result<()> {
         })
         .map_err(failure)?;
     if written == 1 { Ok(()) } else { Err(StoreError::Conflict) }
-}
-
-fn line(row: &Row<'_>) -> Result<Line> {
-    let (kind, of) = (text(row, "stream_kind")?, text(row, "stream_id")?);
-    let revision = revision(row, "revision")?;
-    let read = || {
-        let column = |name| row.get_ref(name).map_err(failure);
-        let optional = |name| match column(name)? {
-            ValueRef::Null => Ok(None),
-            value => value.as_str().map(Some).map_err(forms::not_as_written),
-        };
-        let required = |name| column(name)?.as_str().map_err(forms::not_as_written);
-        let form = LineForm {
-            kind: &kind,
-            of: &of,
-            revision,
-            time: time(row, "time")?,
-            acting: optional("actor_key_id")?,
-            name: optional("actor_key_name")?,
-            staff: required("actor_staff_id")?,
-            address: optional("address")?,
-            request: optional("request_id")?,
-            digest: column("request_digest")?.as_blob_or_null().map_err(forms::not_as_written)?,
-            subjects: required("subjects")?,
-            body: required("body")?,
-        };
-        form.into_line()
-    };
-    read().map_err(|error| forms::in_line((&kind, &of), revision, error))
 }

@@ -1,11 +1,11 @@
 //! Sessions of the console and the links that begin one. Each statement runs inside a transaction that its caller began.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
 use super::{
     SqliteStore,
-    columns::{Result, collect, text, time},
+    columns::{Result, collect},
     failure,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         session::{MOST_SESSIONS, Session, SignInLink},
         time::Timestamp,
     },
-    store::{Sessions, StoreError},
+    store::{Sessions, StoreError, forms},
 };
 
 #[async_trait]
@@ -91,14 +91,16 @@ fn begin(
 fn session(tx: &Connection, id: &SecretDigest) -> Result<Option<Session>> {
     let sql = "SELECT * FROM console_sessions WHERE id = ?1";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    Ok(collect(statement.query([id.0]).map_err(failure)?, session_of)?.pop())
+    Ok(collect(statement.query([id.0]).map_err(failure)?, |row| forms::session(row))?.pop())
 }
 
 fn sessions(tx: &Connection, key: &KeyId, limit: u32) -> Result<Vec<Session>> {
     let sql =
         "SELECT * FROM console_sessions WHERE key_id = ?1 ORDER BY seen_time DESC, id LIMIT ?2";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
-    collect(statement.query(params![key.as_str(), limit]).map_err(failure)?, session_of)
+    collect(statement.query(params![key.as_str(), limit]).map_err(failure)?, |row| {
+        forms::session(row)
+    })
 }
 
 fn add_link(tx: &Connection, link: &SignInLink, now: Timestamp) -> Result<()> {
@@ -113,26 +115,7 @@ fn link(tx: &Connection, id: &SecretDigest) -> Result<Option<SignInLink>> {
     let sql = "SELECT * FROM console_links WHERE id = ?1";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([id.0]).map_err(failure)?;
-    let read = |row: &Row<'_>| {
-        Ok(SignInLink {
-            id: SecretDigest(row.get("id").map_err(failure)?),
-            key_id: KeyId::parse("key_id", &text(row, "key_id")?)?,
-            expires_time: time(row, "expires_time")?,
-        })
-    };
-    Ok(collect(rows, read)?.pop())
-}
-
-fn session_of(row: &Row<'_>) -> Result<Session> {
-    let secret: Option<[u8; 32]> = row.get("secret").map_err(failure)?;
-    Ok(Session {
-        id: SecretDigest(row.get("id").map_err(failure)?),
-        key_id: KeyId::parse("key_id", &text(row, "key_id")?)?,
-        secret: secret.map(SecretDigest),
-        created_time: time(row, "created_time")?,
-        seen_time: time(row, "seen_time")?,
-        expires_time: time(row, "expires_time")?,
-    })
+    Ok(collect(rows, |row| forms::link(row))?.pop())
 }
 
 fn run(tx: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
