@@ -11,7 +11,7 @@ use customer_settings_server::{
     Services as Here,
     catalog::access::Task,
     config::variable,
-    store::{Access, watched::Damages},
+    store::{Access, damages::Damages},
 };
 use http::{Uri, uri::PathAndQuery};
 use prost_reflect::DynamicMessage;

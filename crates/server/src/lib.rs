@@ -33,10 +33,7 @@ use service::{
     load::LoadService, long_work::LongWork, old_states::OldStates, settings::SettingsService,
     snapshot::Snapshots, verify::VerifyService, writing::Writing,
 };
-use store::{
-    Notice, Store,
-    watched::{Damages, Watched},
-};
+use store::{Notice, Store, damages::Damages};
 use wake::{Source, Wake};
 
 /// The use cases over one store. A server and the local commands share them.
@@ -79,7 +76,7 @@ impl Services {
         // The recorder must be installed before any part of the program creates a metric.
         telemetry::prometheus();
         let damages = Arc::new(Damages::default());
-        let store: Arc<dyn Store> = Arc::new(Watched::new(store, damages.clone()));
+        store.watch(damages.clone());
         let epoch = store.epoch().await?;
         let freshness =
             Freshness::new(clock.clone(), config.freshness(), config.max_stale(), epoch);

@@ -24,10 +24,13 @@ use crate::catalog::{
     time::Timestamp,
 };
 
+pub mod calls;
+pub mod damages;
 mod forms;
 pub mod postgres;
 pub mod sqlite;
-pub mod watched;
+
+use calls::Watch;
 
 /// Lines of a log are read until their bodies have this many bytes together. A single line may be large, and five
 /// hundred of those do not fit into memory.
@@ -294,6 +297,9 @@ pub trait Sessions {
 /// The store as a whole.
 #[async_trait]
 pub trait Meta {
+    /// Calls this before and after each later call of a method, of all families.
+    fn watch(&self, watch: Arc<dyn Watch>);
+
     /// The epoch of the data: 1, and one more after every restore of a backup. So a token from before a restore is
     /// not taken for a current one.
     async fn epoch(&self) -> Result<u64, StoreError>;

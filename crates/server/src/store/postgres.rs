@@ -3,7 +3,14 @@
 //! It uses plain SQL and row locks only, so that any engine with PostgreSQL's protocol can be used. A write is one
 //! transaction on one connection. A commit that the server reports counts as committed.
 
-use super::Access;
+use tokio_postgres::{Row, types::ToSql};
+
+use super::{
+    Access, StoreError,
+    calls::{Call, Calls},
+    count_write,
+    damages::Place,
+};
 
 mod checkpoints;
 mod columns;
@@ -29,6 +36,7 @@ use target::Target;
 
 /// The store of a database. Dropping it closes its connections.
 pub struct PostgresStore {
+    calls: Calls,
     pool: Pool,
     notifier: Notifier,
     name: String,
@@ -46,7 +54,34 @@ impl PostgresStore {
         schema::open(&client, &name, access).await?;
         warn_of_losses(&client).await;
         let pool = Pool::new(&target, options);
-        Ok(Self { pool, notifier: Notifier::start(target), name })
+        let notifier = Notifier::start(target);
+        Ok(Self { calls: Calls::default(), pool, notifier, name })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        method: &'static str,
+        place: Place<'_>,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+        read: impl Fn(&Row) -> Result<T, StoreError> + Send,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = self.pool.read(sql, parameters, read);
+        self.calls.run(Call::read(method, place), rows).await
+    }
+
+    async fn write(
+        &self,
+        method: &'static str,
+        place: Place<'_>,
+        work: impl Future<Output = Result<(), StoreError>> + Send,
+    ) -> Result<(), StoreError> {
+        let counted = async {
+            let outcome = work.await;
+            count_write(&outcome);
+            outcome
+        };
+        self.calls.run(Call::write(method, place), counted).await
     }
 
     /// The name of the database for people: its name and server, without user and password.

@@ -7,7 +7,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use rusqlite::{Connection, ErrorCode, ffi};
 
-use super::{Access, StoreError, forms};
+use super::{
+    Access, StoreError,
+    calls::{Call, Calls},
+    damages::Place,
+    forms,
+};
 use crate::catalog::error::Cause;
 
 mod backup;
@@ -45,6 +50,7 @@ const LOG_SIZE_LIMIT: u32 = 16 << 20;
 
 /// The store of a data directory. Dropping it ends its thread and, for a server, lets other programs serve.
 pub struct SqliteStore {
+    calls: Calls,
     readers: Readers,
     writer: Writer,
     // Closed after the connections: closing it earlier would release their locks.
@@ -104,7 +110,26 @@ impl SqliteStore {
         }
         let writer = Writer::start(db, Arc::clone(&files)).map_err(failed)?;
         let kept = source.keep(data_dir);
-        Ok(Self { readers, writer, _files: files, _kept: kept, _serving: serving })
+        let calls = Calls::default();
+        Ok(Self { calls, readers, writer, _files: files, _kept: kept, _serving: serving })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        method: &'static str,
+        place: Place<'_>,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.calls.run(Call::read(method, place), self.readers.read(query)).await
+    }
+
+    async fn write(
+        &self,
+        method: &'static str,
+        place: Place<'_>,
+        work: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        self.calls.run(Call::write(method, place), self.writer.write(work)).await
     }
 }
 

@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use customer_settings_server::{
-    Services,
-    catalog::error::Error,
-    service::copy::Copied,
-    store::{Companies, Log},
-};
+use customer_settings_server::{Services, catalog::error::Error, service::copy::Copied};
 use serde_json::json;
 
 use crate::{
@@ -103,15 +98,15 @@ async fn a_long_log_is_copied_in_few_commits_and_a_stopped_copy_goes_on() {
     server.store.commit(&lines, None).await.unwrap();
 
     // The first commit is written, and the copy does not hear of it.
-    target.store.end_commits(Some(CommitEnd::Unknown));
+    target.probe.end_commits(Some(CommitEnd::Unknown));
     assert!(copy(&server.services, &target.services).await.is_err());
     let written = target.store.settings(&grant("cmp_a")).await.unwrap().unwrap().revision;
     assert!((2..LINES).contains(&written.0), "{written:?}");
-    target.store.end_commits(None);
-    let before = target.store.commits();
+    target.probe.end_commits(None);
+    let before = target.probe.commits();
     let copied = copy(&server.services, &target.services).await.unwrap();
     assert_eq!((copied.lines, copied.were_there), (LINES, written.0));
-    assert!(target.store.commits() - before <= 3, "{}", target.store.commits());
+    assert!(target.probe.commits() - before <= 3, "{}", target.probe.commits());
     assert_eq!(target.store.settings(&grant("cmp_a")).await.unwrap(), Some(current));
     assert!(target.services.verify.verify(|_| ()).await.unwrap().findings.is_empty());
 }

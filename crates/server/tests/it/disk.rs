@@ -46,7 +46,7 @@ async fn is_told_to_be_well(server: &Server) {
 /// Checks that all is well again, and that no refused write was made.
 async fn is_well(server: &Server, secret: &str) {
     is_told_to_be_well(server).await;
-    let name = format!("Written Again {}", server.store.mark_polls());
+    let name = format!("Written Again {}", server.probe.calls("change_mark"));
     let write = server.grpc_as(secret, "CreateEntry", new_tag(&name)).await;
     assert_eq!(write.unwrap()["name"], name);
     let listed = tags(server, secret).await;
@@ -59,7 +59,7 @@ async fn a_full_disk_refuses_writes_in_its_own_words_and_nothing_else() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
     let full = StoreError::Full(Cause::new("the inside of a full disk"));
-    server.store.fail_writes_as(Some(full.clone()));
+    server.probe.fail_writes_as(Some(full.clone()));
     let refusal = refused_write(&server, &secret).await;
     assert_eq!(refusal.reason, "STORE_FULL");
     let message = &refusal.message;
@@ -73,14 +73,14 @@ async fn a_full_disk_refuses_writes_in_its_own_words_and_nothing_else() {
     assert_eq!(server.get("/admin/v1/companies").bearer(&secret).send().await.status, 200);
     assert_eq!(server.get("/readyz").send().await.text(), "ok\n");
     // If a query needs room on the disk and gets none, the database still answers.
-    server.store.fail_as(Some(full));
+    server.probe.fail_as(Some(full));
     let companies = server.refusal(&secret, "ListCompanies", json!({})).await;
     assert_eq!(companies.reason, "STORE_FULL");
     server.clock.advance(Duration::from_secs(10));
     assert_eq!(tags(&server, &secret).await.status, 200);
     assert_eq!(server.get("/readyz").send().await.text(), "ok\n");
-    server.store.fail_as(None);
-    server.store.fail_writes_as(None);
+    server.probe.fail_as(None);
+    server.probe.fail_writes_as(None);
     is_well(&server, &secret).await;
 }
 
@@ -91,7 +91,7 @@ async fn a_disk_that_gives_nothing_is_no_damage_and_comes_back() {
     assert_eq!(tags(&server, &secret).await.status, 200);
     let dead = || Some(StoreError::Unavailable(Cause::new("Input/output error")));
     for _ in 0..3 {
-        server.store.fail_as(dead());
+        server.probe.fail_as(dead());
         server.clock.advance(Duration::from_secs(10));
         let listed = tags(&server, &secret).await;
         assert_eq!(listed.status, 200, "{}", listed.text());
@@ -103,7 +103,7 @@ async fn a_disk_that_gives_nothing_is_no_damage_and_comes_back() {
         assert_eq!(ready.status, 200);
         assert!(ready.text().contains("the store has not answered for"), "{}", ready.text());
         assert!(!ready.text().contains("damaged"), "{}", ready.text());
-        server.store.fail_as(None);
+        server.probe.fail_as(None);
         is_told_to_be_well(&server).await;
     }
     is_well(&server, &secret).await;
@@ -124,20 +124,20 @@ async fn a_disk_that_fails_in_part_is_told_of_all_the_time() {
         (StoreError::Unavailable(Cause::new("inside")), 200, "what is in memory is served"),
         (StoreError::Replaced(Cause::new("inside")), 503, "deleted or replaced"),
     ] {
-        server.store.fail_companies_as(Some(error));
+        server.probe.fail_companies_as(Some(error));
         server.clock.advance(Duration::from_secs(2));
         let listed = tags(&server, &secret).await;
         assert_eq!(listed.status, 200, "{}", listed.text());
         assert!(listed.header("settings-stale").is_some());
         // The server's own queries continue, and are answered.
-        let polls = server.store.mark_polls();
+        let polls = server.probe.calls("change_mark");
         eventually(async || {
             let (code, text) = said().await;
             assert!(code == status && text.contains(told), "{code} {text}");
-            server.store.mark_polls() >= polls + 3
+            server.probe.calls("change_mark") >= polls + 3
         })
         .await;
-        server.store.fail_companies_as(None);
+        server.probe.fail_companies_as(None);
         is_told_to_be_well(&server).await;
     }
     let listed = tags(&server, &secret).await;
@@ -153,7 +153,7 @@ async fn writes_that_fail_leave_reads_alone_and_come_back() {
         (StoreError::OutcomeUnknown(Cause::new("inside")), "OUTCOME_UNKNOWN"),
         (StoreError::Replaced(Cause::new("inside")), "STORE_REPLACED"),
     ] {
-        server.store.fail_writes_as(Some(error));
+        server.probe.fail_writes_as(Some(error));
         let refusal = refused_write(&server, &secret).await;
         assert_eq!(refusal.reason, reason);
         assert!(!refusal.message.contains("inside"), "{}", refusal.message);
@@ -161,7 +161,7 @@ async fn writes_that_fail_leave_reads_alone_and_come_back() {
         let listed = tags(&server, &secret).await;
         assert_eq!((listed.status.as_u16(), listed.header("settings-stale")), (200, None));
     }
-    server.store.fail_writes_as(None);
+    server.probe.fail_writes_as(None);
     is_well(&server, &secret).await;
 }
 

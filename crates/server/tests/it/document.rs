@@ -6,7 +6,6 @@ use customer_settings_server::{
         document::{self, DocumentCompany},
         load::Outcome,
     },
-    store::Companies,
 };
 
 use crate::harness::*;

@@ -12,7 +12,7 @@ use customer_settings_server::{
         stream::Stream,
     },
     service::keys::KeyDraft,
-    store::{Companies, Log, Store},
+    store::Store,
 };
 use proptest::{option, prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
@@ -270,9 +270,9 @@ async fn the_changes_in_the_way_of_an_undo_are_looked_for_among_so_many() {
             server.store.commit(lines, None).await.unwrap();
         }
         server.settled().await;
-        let before = server.store.lines_read() as u64;
+        let before = server.probe.lines_read() as u64;
         let refused = server.grpc_as(&secret, "UndoChange", undo.clone()).await.unwrap_err();
-        assert_eq!(server.store.lines_read() as u64 - before, LOOKED_AT);
+        assert_eq!(server.probe.lines_read() as u64 - before, LOOKED_AT);
         let refusal = Refusal::of_status(&refused);
         assert_eq!(refusal.reason, "CHANGED_SINCE");
         assert_eq!(refusal.message.contains("revision 4 by"), is_named, "{}", refusal.message);

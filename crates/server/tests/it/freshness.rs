@@ -117,14 +117,14 @@ async fn what_is_fresh_is_answered_without_looking_anything_up() {
     let secret = server.any_key().await;
     server.settled().await;
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
-    let before = server.store.key_look_ups();
+    let before = server.probe.calls("key_by_secret");
     for _ in 0..20 {
         assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
     }
     // Past the bound the data is fresh too, as long as polls confirm that nothing was written.
     server.settled().await;
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
-    assert_eq!(server.store.key_look_ups(), before);
+    assert_eq!(server.probe.calls("key_by_secret"), before);
 }
 
 also_on_postgres! {

@@ -18,7 +18,7 @@ use customer_settings_server::{
     net::Shutdown,
     service::{keys::KeyDraft, load::Outcome},
     start,
-    store::Access,
+    store::{Access, Store},
 };
 use serde_json::Value;
 use tokio::{task::JoinHandle, time::timeout};
@@ -47,7 +47,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) services: Services,
     pub(crate) clock: Arc<ShiftedClock>,
-    pub(crate) store: Arc<Probe>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) probe: Arc<Probe>,
     data: Arc<Data>,
     shutdown: Shutdown,
     served: JoinHandle<()>,
@@ -97,6 +98,7 @@ impl Server {
             services: self.services.clone(),
             clock: self.clock.clone(),
             store: self.store.clone(),
+            probe: self.probe.clone(),
             data: self.data.clone(),
             shutdown,
             served,
@@ -105,7 +107,8 @@ impl Server {
 
     async fn serve(data: Arc<Data>, config: Config, document: Option<&str>) -> Self {
         let access = Access::Serve { make_directory: false };
-        let store = Arc::new(Probe::new(data.open(access).await));
+        let (store, probe) = (data.open(access).await, Arc::new(Probe::new()));
+        store.watch(probe.clone());
         let clock = Arc::new(ShiftedClock::default());
         let services = Services::open(store.clone(), clock.clone(), &config).await.unwrap();
         if let Some(document) = document {
@@ -114,7 +117,7 @@ impl Server {
         let server = start(&config, services.clone()).unwrap();
         let (address, shutdown) = (server.local_addr(), Shutdown::new());
         let served = tokio::spawn(server.serve(shutdown.clone()));
-        Self { address, services, clock, store, data, shutdown, served }
+        Self { address, services, clock, store, probe, data, shutdown, served }
     }
 
     /// The data of the server, which a test may break.
@@ -144,13 +147,13 @@ impl Server {
     /// Makes the store an engine without a change mark from now on.
     pub(crate) async fn hide_change_mark(&self) {
         self.settled().await;
-        self.store.hide_change_mark();
+        self.probe.hide_change_mark();
         self.after_polls(1).await;
     }
 
     async fn after_polls(&self, number: usize) {
-        let enough = self.store.mark_polls() + number;
-        eventually(async || self.store.mark_polls() >= enough).await;
+        let enough = self.probe.calls("change_mark") + number;
+        eventually(async || self.probe.calls("change_mark") >= enough).await;
     }
 
     /// Makes a key: its secret.

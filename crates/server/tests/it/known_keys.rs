@@ -141,9 +141,9 @@ async fn a_known_secret_that_is_gone_costs_one_look_up() {
     data.tamper(&format!("DELETE FROM keys WHERE id = '{}'", key.id)).await;
     let flood = Flood(&server, Cell::new(0));
     flood.exhaust("127.0.0.1").await;
-    let before = server.store.key_look_ups();
+    let before = server.probe.calls("key_by_secret");
     assert_eq!(ask_grpc(&server, &secret).await, Err("UNKNOWN_KEY".to_owned()));
-    assert_eq!(server.store.key_look_ups(), before + 1);
+    assert_eq!(server.probe.calls("key_by_secret"), before + 1);
     // From then on the key counts as made-up. The limit may have had room just then.
     let is_limited = async || {
         flood.exhaust("127.0.0.1").await;

@@ -2,7 +2,7 @@
 
 use customer_settings_server::{
     catalog::{access::Task, id::CompanyId, text::Name},
-    store::{Access, Companies},
+    store::Access,
 };
 use serde_json::{Value, json};
 

@@ -162,7 +162,7 @@ async fn a_notice_is_enough_to_look_again() {
     let shows = async || server.get(TAGS).bearer(&secret).send().await.text().contains("Elsewhere");
     load(&server.other_program().await, CHANGE).await;
     assert!(!shows().await);
-    server.store.notify(Notice::Stream(StreamName::read("company cmp_001").unwrap()));
+    server.probe.notify(Notice::Stream(StreamName::read("company cmp_001").unwrap()));
     assert!(eventually(shows).await < Duration::from_secs(1));
 }
 
@@ -177,7 +177,7 @@ async fn while_the_store_is_away_known_keys_read_what_is_in_memory() {
         let answer = server.get(TAGS).bearer(key).send().await;
         assert_eq!((answer.status.as_u16(), answer.header("settings-stale")), (200, None));
     }
-    server.store.fail(true);
+    server.probe.fail(true);
     server.clock.advance(Duration::from_secs(10));
     let answer = server.get(TAGS).bearer(&secret).send().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -209,7 +209,7 @@ async fn while_the_store_is_away_known_keys_read_what_is_in_memory() {
     assert_eq!(readiness.status, 503);
     assert!(readiness.text().contains("has not answered"), "{}", readiness.text());
 
-    server.store.fail(false);
+    server.probe.fail(false);
     let is_back = async || server.get(TAGS).bearer(&secret).send().await.status == 200;
     eventually(is_back).await;
     eventually(async || server.get("/readyz").send().await.status == 200).await;
@@ -222,7 +222,7 @@ async fn a_store_that_hangs_keeps_no_reader_waiting() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
-    server.store.hang(true);
+    server.probe.hang(true);
     server.clock.advance(Duration::from_secs(10));
     let asked = tokio::time::timeout(PATIENCE, async {
         for _ in 0..20 {
@@ -232,7 +232,7 @@ async fn a_store_that_hangs_keeps_no_reader_waiting() {
         }
     });
     asked.await.unwrap();
-    server.store.hang(false);
+    server.probe.hang(false);
     let is_fresh =
         async || server.get(TAGS).bearer(&secret).send().await.header("settings-stale").is_none();
     eventually(is_fresh).await;
@@ -244,7 +244,7 @@ async fn a_store_that_hangs_keeps_nobody_waiting() {
     let secret = server.any_key().await;
     let never_seen = server.any_key().await;
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
-    server.store.hang(true);
+    server.probe.hang(true);
     // Many requests at once, for the same company: none waits for the others.
     let asked = join_all((0..5).map(async |_| {
         let write = server.call("PATCH", TAG).bearer(&secret).header("idempotency-key", "once");
@@ -267,14 +267,14 @@ async fn without_max_stale_nothing_is_served_past_the_bound() {
     let server = Server::configured(|config| config.max_stale_ms = 0).await;
     let secret = server.any_key().await;
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
-    server.store.fail(true);
+    server.probe.fail(true);
     server.clock.advance(Duration::from_secs(2));
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 503);
     eventually(async || server.get("/readyz").send().await.status == 503).await;
     for name in ["", SETTING] {
         eventually(async || *health(&server, name).await == NOT_SERVING).await;
     }
-    server.store.fail(false);
+    server.probe.fail(false);
     eventually(async || server.get("/readyz").send().await.status == 200).await;
     for name in ["", SETTING] {
         eventually(async || *health(&server, name).await == SERVING).await;

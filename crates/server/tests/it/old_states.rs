@@ -1,15 +1,12 @@
 //! A company as it was costs few lines of the log, however long that is. Checkpoints make it so, and no answer relies
 //! on them.
 
-use customer_settings_server::{
-    catalog::{
-        checkpoint::{self, Checkpoint},
-        delta::Delta,
-        entry::{Catalog, Revision},
-        log::Line,
-        settings::Settings,
-    },
-    store::Checkpoints,
+use customer_settings_server::catalog::{
+    checkpoint::{self, Checkpoint},
+    delta::Delta,
+    entry::{Catalog, Revision},
+    log::Line,
+    settings::Settings,
 };
 use serde_json::{Value, json};
 
@@ -41,9 +38,9 @@ impl Desk {
 
     /// The lines of the log that a request reads.
     async fn lines_of(&self, method: &str, path: &str, body: Value) -> (Value, usize) {
-        let before = self.server.store.lines_read();
+        let before = self.server.probe.lines_read();
         let answer = self.ok(method, path, body).await;
-        (answer, self.server.store.lines_read() - before)
+        (answer, self.server.probe.lines_read() - before)
     }
 
     async fn findings(&self) -> Vec<String> {
@@ -136,7 +133,7 @@ async fn nothing_fails_where_no_checkpoint_can_be_written() {
     let desk = Desk::of_long_ago().await;
     desk.server.data().tamper("DELETE FROM checkpoints").await;
     let full = customer_settings_server::store::StoreError::Full(Default::default());
-    desk.server.store.fail_writes_as(Some(full));
+    desk.server.probe.fail_writes_as(Some(full));
     for _ in 0..2 {
         assert_eq!(desk.name_at(2).await, (name_of(2), 320));
     }

@@ -91,7 +91,7 @@ async fn a_key_that_is_revoked_is_not_served_from_memory_while_the_store_is_away
     }
     let revoke = format!("{KEYS}/{}:revoke", key.id);
     assert_eq!(send(&server, &root, "POST", &revoke, Value::Null).await.status, 200);
-    server.store.fail(true);
+    server.probe.fail(true);
     eventually(async || {
         server.get(TAGS).bearer(&root).send().await.header("settings-stale").is_some()
     })

@@ -34,6 +34,7 @@ use lists::*;
 use log::*;
 use requests::*;
 use sessions::*;
+use watched::*;
 
 mod companies;
 mod deleted;
@@ -42,6 +43,7 @@ mod lists;
 mod log;
 mod requests;
 mod sessions;
+mod watched;
 
 /// An empty store of one engine. Dropping it deletes the store.
 #[async_trait]
@@ -177,6 +179,7 @@ conformance! {
     the_whole_log_has_the_empty_lines_too,
     the_whole_key_log_is_read_by_key,
     a_new_kind_of_stream_has_a_log,
+    no_call_is_hidden_from_those_that_watch,
     lines_of_one_stream_are_written_together_or_not_at_all,
     a_store_says_its_schema_and_its_size,
     an_epoch_is_raised_and_never_lowered,

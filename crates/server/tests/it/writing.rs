@@ -49,11 +49,11 @@ async fn what_became_of_a_commit_is_looked_up_by_the_request_id() {
     let secret = server.any_key().await;
     for (i, write) in writes(&server, &secret).await.iter().enumerate() {
         let id = format!("request-{i}");
-        server.store.end_commits(Some(CommitEnd::Unknown));
-        let before = server.store.commits();
+        server.probe.end_commits(Some(CommitEnd::Unknown));
+        let before = server.probe.commits();
         let answer = send(&server, &secret, write, &id).await;
         assert_eq!(answer.status, 200, "{write:?}: {}", answer.text());
-        assert_eq!(server.store.commits(), before + 1, "{write:?}: it was tried once");
+        assert_eq!(server.probe.commits(), before + 1, "{write:?}: it was tried once");
         // It is no repeated request for those who sent it once, and a new secret is theirs.
         assert_eq!(answer.header("idempotency-replayed"), None, "{write:?}");
         if let Some(new) = answer.json()["secret"].as_str() {
@@ -62,7 +62,7 @@ async fn what_became_of_a_commit_is_looked_up_by_the_request_id() {
         }
         let again = send(&server, &secret, write, &id).await;
         assert_eq!(again.header("idempotency-replayed"), Some("true"), "{write:?}");
-        server.store.end_commits(None);
+        server.probe.end_commits(None);
     }
 }
 
@@ -71,10 +71,10 @@ async fn without_a_request_id_nobody_knows_what_became_of_a_commit() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
     for write in writes(&server, &secret).await {
-        server.store.end_commits(Some(CommitEnd::Unknown));
+        server.probe.end_commits(Some(CommitEnd::Unknown));
         let refusal = send(&server, &secret, &write, "").await.refusal();
         assert_eq!(refusal.reason, "OUTCOME_UNKNOWN", "{write:?}");
-        server.store.end_commits(None);
+        server.probe.end_commits(None);
     }
 }
 
@@ -83,10 +83,10 @@ async fn who_keeps_losing_stops_at_the_deadline() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
     for write in writes(&server, &secret).await {
-        server.store.end_commits(Some(CommitEnd::Conflict));
-        let before = server.store.commits();
+        server.probe.end_commits(Some(CommitEnd::Conflict));
+        let before = server.probe.commits();
         let late = async {
-            eventually(async || server.store.commits() > before + 3).await;
+            eventually(async || server.probe.commits() > before + 3).await;
             server.clock.advance(Duration::from_secs(3_600));
         };
         let (answer, ()) = tokio::join!(send(&server, &secret, &write, ""), late);
@@ -95,7 +95,7 @@ async fn who_keeps_losing_stops_at_the_deadline() {
             ["CONTENDED", "DEADLINE_EXCEEDED"].contains(&refusal.reason.as_str()),
             "{write:?}: {refusal:?}"
         );
-        server.store.end_commits(None);
+        server.probe.end_commits(None);
         let answer = send(&server, &secret, &write, "").await;
         assert_eq!(answer.status, 200, "{write:?}: {}", answer.text());
     }
@@ -107,7 +107,7 @@ async fn writers_of_one_key_wait_for_each_other() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
     let write = writes(&server, &secret).await.swap_remove(2);
-    let before = server.store.commits();
+    let before = server.probe.commits();
     let all = futures_util::future::join_all((0..20).map(|i| {
         let name = json!({"name": format!("till {i}")});
         let write = (write.0, write.1.clone(), name);
@@ -115,7 +115,7 @@ async fn writers_of_one_key_wait_for_each_other() {
         async move { send(server, secret, &write, "").await.status.as_u16() }
     }));
     assert_eq!(all.await, [200; 20]);
-    assert_eq!(server.store.commits(), before + 20, "none was tried again");
+    assert_eq!(server.probe.commits(), before + 20, "none was tried again");
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn a_store_that_hangs_keeps_no_writer_of_a_key_waiting() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
     let writes = writes(&server, &secret).await;
-    server.store.hang(true);
+    server.probe.hang(true);
     // A company in memory is committed at once, and no commit is given up.
     let asked = async {
         for write in &writes[1..] {

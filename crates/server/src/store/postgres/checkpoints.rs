@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     catalog::{checkpoint::Checkpoint, entry::Revision, stream::Stream},
-    store::{CheckpointRow, Checkpoints, count_write, forms},
+    store::{CheckpointRow, Checkpoints, damages::Place, forms},
 };
 
 #[async_trait]
@@ -27,7 +27,7 @@ impl Checkpoints for PostgresStore {
         let (kind, id) = (stream.kind().name, stream.id());
         let (start, end) = (integer(among.start.0), integer(among.end.0));
         let values: [&(dyn ToSql + Sync); 4] = [&kind, &id, &start, &end];
-        Ok(self.pool.read(sql, &values, forms::checkpoint_row).await?.pop())
+        Ok(self.read("checkpoint", Place::ASIDE, sql, &values, forms::checkpoint_row).await?.pop())
     }
 
     // If two nodes write the same checkpoint, one waits for the other's row only.
@@ -40,8 +40,8 @@ impl Checkpoints for PostgresStore {
         let (kind, id) = (stream.kind().name, stream.id());
         let (revision, time) = (integer(checkpoint.revision.0), checkpoint.time.as_micros());
         let body = forms::deflate(&checkpoint.deltas);
-        let left = self.pool.query(sql, &[&kind, &id, &revision, &time, &body]).await.map(drop);
-        count_write(&left);
-        left
+        let values: [&(dyn ToSql + Sync); 5] = [&kind, &id, &revision, &time, &body];
+        let left = async { self.pool.query(sql, &values).await.map(drop) };
+        self.write("leave_checkpoint", Place::ASIDE, left).await
     }
 }

@@ -20,6 +20,8 @@ use crate::{
     },
     store::{
         Companies, CompanyRow,
+        calls::Call,
+        damages::Place,
         forms::{self, Columns},
     },
 };
@@ -56,7 +58,7 @@ impl Companies for PostgresStore {
         let (name, id) = after.map_or(("", ""), |(name, id)| (name, id.as_str()));
         let (limit, offset) = (i64::from(limit), integer(offset));
         let values: [&(dyn ToSql + Sync); 5] = [&list, &name, &id, &limit, &offset];
-        self.pool.read(&sql, &values, forms::company_row).await
+        self.read("list_companies", Place::COMPANIES, &sql, &values, forms::company_row).await
     }
 
     async fn list_businesses(
@@ -75,7 +77,7 @@ impl Companies for PostgresStore {
              SELECT * FROM covered ORDER BY name, id LIMIT $2 OFFSET $3"
         );
         let values: [&(dyn ToSql + Sync); 3] = [&list, &i64::from(limit), &integer(offset)];
-        self.pool.read(&sql, &values, forms::business_row).await
+        self.read("list_businesses", Place::COMPANIES, &sql, &values, forms::business_row).await
     }
 
     async fn company_ids(
@@ -98,13 +100,14 @@ impl Companies for PostgresStore {
         );
         let after = after.map_or("", CompanyId::as_str);
         let read = |row: &Row| forms::company_id(row, "id");
-        self.pool.read(&sql, &[&list, &after, &i64::from(limit)], read).await
+        self.read("company_ids", Place::COMPANIES, &sql, &[&list, &after, &i64::from(limit)], read)
+            .await
     }
 
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>> {
         let sql = "SELECT company_id FROM businesses WHERE id = $1";
         let read = |row: &Row| forms::company_id(row, "company_id");
-        Ok(self.pool.read(sql, &[&business.as_str()], read).await?.pop())
+        Ok(self.read("company_of", Place::COMPANIES, sql, &[&business.as_str()], read).await?.pop())
     }
 
     async fn companies_named(
@@ -116,7 +119,7 @@ impl Companies for PostgresStore {
         let sql =
             format!("SELECT id FROM companies WHERE fold_key = $2 AND {is_covered} ORDER BY id");
         let read = |row: &Row| forms::company_id(row, "id");
-        self.pool.read(&sql, &[&list, &fold_key], read).await
+        self.read("companies_named", Place::COMPANIES, &sql, &[&list, &fold_key], read).await
     }
 
     async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>> {
@@ -125,26 +128,35 @@ impl Companies for PostgresStore {
             "SELECT fold_key_version, fold_key FROM companies, meta WHERE id = $1 AND only_row = 1";
         let read =
             |row: &Row| Ok((row.count("fold_key_version")?, row.text("fold_key")?.to_owned()));
-        Ok(self.pool.read(sql, &[&id], read).await?.pop())
+        Ok(self.read("fold_key", Place::settings(grant.stream()), sql, &[&id], read).await?.pop())
     }
 
     // All rows as of one moment, in one round trip.
     async fn settings(&self, grant: &Grant) -> Result<Option<Settings>> {
         let id = grant.stream().id();
-        let lease = self.pool.lease().await?;
-        let [companies, businesses, entries] = self.pool.answered(3, rows_of(&lease, id)).await?;
-        lease.give_back();
+        let read = async {
+            let lease = self.pool.lease().await?;
+            let [companies, businesses, entries] =
+                self.pool.answered(3, rows_of(&lease, id)).await?;
+            lease.give_back();
 
-        let Some(row) = companies.first() else { return Ok(None) };
-        let businesses = businesses.iter().map(forms::business).collect::<Result<_>>()?;
-        let entries = entries.iter().map(forms::entry).collect::<Result<_>>()?;
-        Ok(Some(forms::settings(forms::head(row)?, businesses, entries)))
+            let Some(row) = companies.first() else { return Ok(None) };
+            let businesses = businesses.iter().map(forms::business).collect::<Result<_>>()?;
+            let entries = entries.iter().map(forms::entry).collect::<Result<_>>()?;
+            Ok(Some(forms::settings(forms::head(row)?, businesses, entries)))
+        };
+        self.calls.run(Call::read("settings", Place::settings(grant.stream())), read).await
     }
 
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>> {
         let id = grant.stream().id();
         let sql = "SELECT revision FROM companies WHERE id = $1";
-        Ok(self.pool.read(sql, &[&id], |row| row.revision("revision")).await?.pop())
+        Ok(self
+            .read("revision", Place::settings(grant.stream()), sql, &[&id], |row| {
+                row.revision("revision")
+            })
+            .await?
+            .pop())
     }
 
     async fn deleted_among(
@@ -156,7 +168,14 @@ impl Companies for PostgresStore {
         let company = grant.stream().id();
         let sql = "SELECT id FROM deleted_entries WHERE company_id = $1 AND catalog = $2 AND id = ANY($3)";
         let ids: Vec<&str> = ids.iter().map(EntryId::as_str).collect();
-        self.pool.read(sql, &[&company, &catalog.as_str(), &ids], forms::entry_id).await
+        self.read(
+            "deleted_among",
+            Place::settings(grant.stream()),
+            sql,
+            &[&company, &catalog.as_str(), &ids],
+            forms::entry_id,
+        )
+        .await
     }
 }
 

@@ -24,7 +24,8 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        KeyRow, Keys, PlanFamily, StoreError, Uses, count_write,
+        KeyRow, Keys, PlanFamily, StoreError, Uses,
+        damages::Place,
         forms::{self, AuditForm, Columns},
     },
 };
@@ -41,7 +42,10 @@ const HOLD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT FROM
 impl Keys for PostgresStore {
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>> {
         let sql = format!("SELECT {KEY} FROM keys WHERE secret = $1 OR previous_secret = $1");
-        Ok(self.pool.read(&sql, &[&secret.0.as_slice()], forms::key).await?.pop())
+        Ok(self
+            .read("key_by_secret", Place::KEYS, &sql, &[&secret.0.as_slice()], forms::key)
+            .await?
+            .pop())
     }
 
     async fn keys(
@@ -59,26 +63,33 @@ impl Keys for PostgresStore {
         // Every id sorts after the empty text.
         let after = after.map_or("", KeyId::as_str);
         let created_by = created_by.map(KeyId::as_str);
-        self.pool.read(&sql, &[&after, &i64::from(limit), &created_by], forms::key_row).await
+        self.read(
+            "keys",
+            Place::KEYS,
+            &sql,
+            &[&after, &i64::from(limit), &created_by],
+            forms::key_row,
+        )
+        .await
     }
 
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>> {
         let sql = format!(
             "SELECT {KEY}, last_used_time FROM keys LEFT JOIN key_uses ON key_id = id WHERE id = $1"
         );
-        Ok(self.pool.read(&sql, &[&id.as_str()], forms::used_key).await?.pop())
+        Ok(self.read("key", Place::key(id), &sql, &[&id.as_str()], forms::used_key).await?.pop())
     }
 
     // Only one node writes keys at a time, so no lower sequence can be written later.
     async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>> {
         let sql = "SELECT sequence, secret, previous_secret FROM keys WHERE sequence > $1 ORDER BY sequence LIMIT $2";
         let values: [&(dyn ToSql + Sync); 2] = [&integer(after), &i64::from(limit)];
-        self.pool.read(sql, &values, forms::key_secrets).await
+        self.read("secrets", Place::KEYS, sql, &values, forms::key_secrets).await
     }
 
     async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>> {
         let (sql, limit) = (descendants_sql(), i64::from(limit));
-        self.pool.read(&sql, &[&id.as_str(), &limit], forms::key).await
+        self.read("key_descendants", Place::KEYS, &sql, &[&id.as_str(), &limit], forms::key).await
     }
 
     // Includes keys that have only a log.
@@ -93,13 +104,17 @@ impl Keys for PostgresStore {
                    ) AS found ORDER BY id LIMIT $2";
         let after = after.map_or("", KeyId::as_str);
         let read = |row: &Row| forms::key_id(row, "id");
-        self.pool.read(sql, &[&after, &i64::from(limit)], read).await
+        self.read("key_ids", Place::KEYS, sql, &[&after, &i64::from(limit)], read).await
     }
 
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>> {
         let sql = "SELECT min(expires_time) AS next FROM keys WHERE revoked_time IS NULL AND expires_time > $1";
         let read = |row: &Row| row.optional_time("next");
-        Ok(self.pool.read(sql, &[&after.as_micros()], read).await?.pop().flatten())
+        Ok(self
+            .read("next_key_expiry", Place::KEYS, sql, &[&after.as_micros()], read)
+            .await?
+            .pop()
+            .flatten())
     }
 }
 
@@ -109,9 +124,7 @@ impl Uses for PostgresStore {
         if uses.is_empty() {
             return Ok(());
         }
-        let outcome = touch(&self.pool, uses).await;
-        count_write(&outcome);
-        outcome
+        self.write("touch_keys", Place::KEYS, touch(&self.pool, uses)).await
     }
 }
 

@@ -21,7 +21,8 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        Log, MOST_READ_BYTES, PlanFamily, StoreError, count_write,
+        Log, MOST_READ_BYTES, PlanFamily, StoreError,
+        damages::Place,
         forms::{self, Columns, LineId},
     },
 };
@@ -33,23 +34,19 @@ const LINE: &str = "stream_kind, stream_id, revision, part, time, actor_key_id, 
 impl Log for PostgresStore {
     async fn commit(&self, lines: &[(&Stream, &Line)], live: Option<&KeyId>) -> Result<()> {
         let of_key = |(stream, _): &(&Stream, &Line)| stream.kind() == StreamKind::KEY;
-        let outcome = match lines {
-            lines if live.is_some() || lines.iter().any(of_key) => {
-                keys::commit(&self.pool, lines, live).await
+        let commit = async {
+            if live.is_some() || lines.iter().any(of_key) {
+                return keys::commit(&self.pool, lines, live).await;
             }
-            lines => {
-                let writes = lines.iter().map(|(stream, line)| commit::writes(stream, line));
-                let writes = writes.collect::<Result<Vec<_>>>()?;
-                self.pool.write(writes.into_iter().flatten().collect()).await
-            }
+            let writes = lines.iter().map(|(stream, line)| commit::writes(stream, line));
+            let writes = writes.collect::<Result<Vec<_>>>()?;
+            self.pool.write(writes.into_iter().flatten().collect()).await
         };
-        count_write(&outcome);
-        if outcome.is_ok() {
-            for (stream, _) in lines.iter().filter(|(_, line)| !line.is_empty()) {
-                self.notifier.tell(stream);
-            }
+        self.write("commit", Place::lines(lines), commit).await?;
+        for (stream, _) in lines.iter().filter(|(_, line)| !line.is_empty()) {
+            self.notifier.tell(stream);
         }
-        outcome
+        Ok(())
     }
 
     async fn commit_key_family(
@@ -59,12 +56,10 @@ impl Log for PostgresStore {
         plan: PlanFamily,
         live: Option<&KeyId>,
     ) -> Result<()> {
-        let outcome = keys::commit_family(&self.pool, head, limit, plan, live).await;
-        count_write(&outcome);
-        if outcome.is_ok() {
-            self.notifier.tell(&Stream::key(head));
-        }
-        outcome
+        let commit = keys::commit_family(&self.pool, head, limit, plan, live);
+        self.write("commit_key_family", Place::KEYS, commit).await?;
+        self.notifier.tell(&Stream::key(head));
+        Ok(())
     }
 
     async fn request(
@@ -82,7 +77,7 @@ impl Log for PostgresStore {
         let values: [&(dyn ToSql + Sync); 4] =
             [&kind.name, &scope, &key.as_str(), &request.as_str()];
         let read = |row: &Row| forms::logged_request(row, kind, (key, request));
-        Ok(self.pool.read(sql, &values, read).await?.pop())
+        Ok(self.read("request", Place::logs(among), sql, &values, read).await?.pop())
     }
 
     // Includes empty lines.
@@ -98,7 +93,7 @@ impl Log for PostgresStore {
         let (kind, id) = (stream.kind().name, stream.id());
         let (revision, part) = (integer(after.0.0), i64::from(after.1));
         let values: [&(dyn ToSql + Sync); 5] = [&kind, &id, &revision, &part, &i64::from(limit)];
-        self.pool.read(&sql, &values, forms::line).await
+        self.read("log", Place::log(stream), &sql, &values, forms::line).await
     }
 
     async fn log_before(
@@ -128,7 +123,7 @@ impl Log for PostgresStore {
                 let (kind, id) = (stream.kind().name, stream.id());
                 let values: [&(dyn ToSql + Sync); 8] =
                     [&key, &staff, &mention, &kind, &id, &since, &until, &limit];
-                self.pool.read(&sql, &values, read).await
+                self.read("log_before", Place::logs(among), &sql, &values, read).await
             }
             Among::All(kind) => {
                 // The kind is a literal, so that the partial index for it can be used.
@@ -144,7 +139,7 @@ impl Log for PostgresStore {
                     &key, &staff, &mention, &times[0], &from.of, &since, &times[1], &before.of,
                     &until, &limit,
                 ];
-                self.pool.read(&sql, &values, read).await
+                self.read("log_before", Place::logs(among), &sql, &values, read).await
             }
         }
     }
@@ -163,7 +158,10 @@ impl Log for PostgresStore {
                    SELECT low AS revision FROM search WHERE low = high AND low > 0";
         let (kind, id) = (stream.kind().name, stream.id());
         let read = |row: &Row| row.revision("revision");
-        Ok(self.pool.read(sql, &[&kind, &id, &time.as_micros()], read).await?.pop())
+        Ok(self
+            .read("revision_at", Place::log(stream), sql, &[&kind, &id, &time.as_micros()], read)
+            .await?
+            .pop())
     }
 }
 

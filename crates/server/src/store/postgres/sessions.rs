@@ -10,7 +10,7 @@ use crate::{
         session::{MOST_SESSIONS, Session, SignInLink},
         time::Timestamp,
     },
-    store::{Sessions, StoreError, count_write, forms},
+    store::{Sessions, StoreError, damages::Place, forms},
 };
 
 #[async_trait]
@@ -40,35 +40,42 @@ impl Sessions for PostgresStore {
             .bind(session.expires_time.as_micros())
             .bind(in_place_of.map(|old| old.0.to_vec()))
             .bind(i64::from(MOST_SESSIONS - 1));
-        let outcome = self.pool.write(used.into_iter().chain([begun]).collect()).await;
-        count_write(&outcome);
-        outcome
+        let begin = self.pool.write(used.into_iter().chain([begun]).collect());
+        self.write("begin_session", Place::SESSIONS, begin).await
     }
 
     async fn session(&self, id: &SecretDigest) -> Result<Option<Session>> {
         let sql = "SELECT * FROM console_sessions WHERE id = $1";
-        Ok(self.pool.read(sql, &[&id.0.as_slice()], forms::session).await?.pop())
+        Ok(self
+            .read("session", Place::SESSIONS, sql, &[&id.0.as_slice()], forms::session)
+            .await?
+            .pop())
     }
 
     async fn sessions(&self, key: &KeyId, limit: u32) -> Result<Vec<Session>> {
         let sql =
             "SELECT * FROM console_sessions WHERE key_id = $1 ORDER BY seen_time DESC, id LIMIT $2";
-        self.pool.read(sql, &[&key.as_str(), &i64::from(limit)], forms::session).await
+        self.read(
+            "sessions",
+            Place::SESSIONS,
+            sql,
+            &[&key.as_str(), &i64::from(limit)],
+            forms::session,
+        )
+        .await
     }
 
     async fn touch_session(&self, id: &SecretDigest, time: Timestamp) -> Result<()> {
         let sql = "UPDATE console_sessions SET seen_time = greatest(seen_time, $2) WHERE id = $1";
-        let touched = self.pool.query(sql, &[&id.0.as_slice(), &time.as_micros()]).await;
-        let outcome = touched.map(drop);
-        count_write(&outcome);
-        outcome
+        let touch =
+            async { self.pool.query(sql, &[&id.0.as_slice(), &time.as_micros()]).await.map(drop) };
+        self.write("touch_session", Place::SESSIONS, touch).await
     }
 
     async fn end_session(&self, id: &SecretDigest) -> Result<()> {
         let sql = "DELETE FROM console_sessions WHERE id = $1";
-        let outcome = self.pool.query(sql, &[&id.0.as_slice()]).await.map(drop);
-        count_write(&outcome);
-        outcome
+        let end = async { self.pool.query(sql, &[&id.0.as_slice()]).await.map(drop) };
+        self.write("end_session", Place::SESSIONS, end).await
     }
 
     async fn add_link(&self, link: &SignInLink, now: Timestamp) -> Result<()> {
@@ -80,13 +87,11 @@ impl Sessions for PostgresStore {
             .bind(link.key_id.to_string())
             .bind(link.expires_time.as_micros())
             .bind(now.as_micros());
-        let outcome = self.pool.write(vec![added]).await;
-        count_write(&outcome);
-        outcome
+        self.write("add_link", Place::SESSIONS, self.pool.write(vec![added])).await
     }
 
     async fn link(&self, id: &SecretDigest) -> Result<Option<SignInLink>> {
         let sql = "SELECT * FROM console_links WHERE id = $1";
-        Ok(self.pool.read(sql, &[&id.0.as_slice()], forms::link).await?.pop())
+        Ok(self.read("link", Place::SESSIONS, sql, &[&id.0.as_slice()], forms::link).await?.pop())
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     catalog::{checkpoint::Checkpoint, entry::Revision, stream::Stream},
-    store::{CheckpointRow, Checkpoints, forms},
+    store::{CheckpointRow, Checkpoints, damages::Place, forms},
 };
 
 #[async_trait]
@@ -23,7 +23,7 @@ impl Checkpoints for SqliteStore {
         among: Range<Revision>,
     ) -> Result<Option<CheckpointRow>> {
         let stream = stream.clone();
-        self.readers.read(move |tx| checkpoint(tx, &stream, among)).await
+        self.read("checkpoint", Place::ASIDE, move |tx| checkpoint(tx, &stream, among)).await
     }
 
     async fn leave_checkpoint(&self, stream: &Stream, checkpoint: &Checkpoint) -> Result<()> {
@@ -42,7 +42,7 @@ impl Checkpoints for SqliteStore {
             let row = params![kind, id, integer(revision.0), time.as_micros(), body];
             statement.execute(row).map(drop).map_err(failure)
         };
-        self.writer.write(leave).await
+        self.write("leave_checkpoint", Place::ASIDE, leave).await
     }
 }
 

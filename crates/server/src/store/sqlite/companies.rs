@@ -21,6 +21,7 @@ use crate::{
     },
     store::{
         Companies, CompanyRow, StoreError,
+        damages::Place,
         forms::{self, BusinessForm, CompanyForm, EntryForm},
     },
 };
@@ -40,7 +41,7 @@ impl Companies for SqliteStore {
         let list = move |tx: &_| {
             list_companies(tx, &coverage, show_archived, after.as_ref(), (offset, limit))
         };
-        self.readers.read(list).await
+        self.read("list_companies", Place::COMPANIES, list).await
     }
 
     async fn list_businesses(
@@ -50,7 +51,10 @@ impl Companies for SqliteStore {
         limit: u32,
     ) -> Result<Vec<(CompanyId, Business)>> {
         let coverage = grant.coverage().clone();
-        self.readers.read(move |tx| list_businesses(tx, &coverage, offset, limit)).await
+        self.read("list_businesses", Place::COMPANIES, move |tx| {
+            list_businesses(tx, &coverage, offset, limit)
+        })
+        .await
     }
 
     async fn company_ids(
@@ -61,12 +65,12 @@ impl Companies for SqliteStore {
     ) -> Result<Vec<CompanyId>> {
         let (coverage, after) = (grant.coverage().clone(), after.cloned());
         let list = move |tx: &_| company_ids(tx, &coverage, after.as_ref(), limit);
-        self.readers.read(list).await
+        self.read("company_ids", Place::COMPANIES, list).await
     }
 
     async fn company_of(&self, business: &BusinessId) -> Result<Option<CompanyId>> {
         let business = business.clone();
-        self.readers.read(move |tx| company_of(tx, &business)).await
+        self.read("company_of", Place::COMPANIES, move |tx| company_of(tx, &business)).await
     }
 
     async fn companies_named(
@@ -75,22 +79,30 @@ impl Companies for SqliteStore {
         fold_key: &str,
     ) -> Result<Vec<CompanyId>> {
         let (coverage, fold_key) = (grant.coverage().clone(), fold_key.to_owned());
-        self.readers.read(move |tx| companies_named(tx, &coverage, &fold_key)).await
+        self.read("companies_named", Place::COMPANIES, move |tx| {
+            companies_named(tx, &coverage, &fold_key)
+        })
+        .await
     }
 
     async fn fold_key(&self, grant: &Grant) -> Result<Option<(u32, String)>> {
         let company = grant.company();
-        self.readers.read(move |tx| fold_keys::of_company(tx, &company)).await
+        self.read("fold_key", Place::settings(grant.stream()), move |tx| {
+            fold_keys::of_company(tx, &company)
+        })
+        .await
     }
 
     async fn settings(&self, grant: &Grant) -> Result<Option<Settings>> {
         let company = grant.company();
-        self.readers.read(move |tx| settings(tx, &company)).await
+        self.read("settings", Place::settings(grant.stream()), move |tx| settings(tx, &company))
+            .await
     }
 
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>> {
         let stream = grant.stream().clone();
-        self.readers.read(move |tx| commit::at(tx, &stream)).await
+        self.read("revision", Place::settings(grant.stream()), move |tx| commit::at(tx, &stream))
+            .await
     }
 
     async fn deleted_among(
@@ -100,7 +112,10 @@ impl Companies for SqliteStore {
         ids: &[EntryId],
     ) -> Result<Vec<EntryId>> {
         let (company, ids) = (grant.company(), ids.to_vec());
-        self.readers.read(move |tx| deleted_among(tx, &company, catalog, ids)).await
+        self.read("deleted_among", Place::settings(grant.stream()), move |tx| {
+            deleted_among(tx, &company, catalog, ids)
+        })
+        .await
     }
 }
 

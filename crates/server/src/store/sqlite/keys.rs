@@ -20,6 +20,7 @@ use crate::{
     },
     store::{
         KeyRow, Keys, StoreError, Uses,
+        damages::Place,
         forms::{self, AuditForm},
     },
 };
@@ -28,7 +29,7 @@ use crate::{
 impl Keys for SqliteStore {
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>> {
         let secret = *secret;
-        self.readers.read(move |tx| key_by_secret(tx, &secret)).await
+        self.read("key_by_secret", Place::KEYS, move |tx| key_by_secret(tx, &secret)).await
     }
 
     async fn keys(
@@ -39,30 +40,30 @@ impl Keys for SqliteStore {
     ) -> Result<Vec<KeyRow>> {
         let (created_by, after) = (created_by.cloned(), after.cloned());
         let list = move |tx: &_| keys(tx, created_by.as_ref(), after.as_ref(), limit);
-        self.readers.read(list).await
+        self.read("keys", Place::KEYS, list).await
     }
 
     async fn key(&self, id: &KeyId) -> Result<Option<(Key, Option<Timestamp>)>> {
-        let id = id.clone();
-        self.readers.read(move |tx| key(tx, &id)).await
+        let of = id.clone();
+        self.read("key", Place::key(id), move |tx| key(tx, &of)).await
     }
 
     async fn secrets(&self, after: u64, limit: u32) -> Result<Vec<KeySecrets>> {
-        self.readers.read(move |tx| secrets(tx, after, limit)).await
+        self.read("secrets", Place::KEYS, move |tx| secrets(tx, after, limit)).await
     }
 
     async fn key_descendants(&self, id: &KeyId, limit: u32) -> Result<Vec<Key>> {
         let id = id.clone();
-        self.readers.read(move |tx| descendants(tx, &id, limit)).await
+        self.read("key_descendants", Place::KEYS, move |tx| descendants(tx, &id, limit)).await
     }
 
     async fn key_ids(&self, after: Option<&KeyId>, limit: u32) -> Result<Vec<KeyId>> {
         let after = after.cloned();
-        self.readers.read(move |tx| ids(tx, after.as_ref(), limit)).await
+        self.read("key_ids", Place::KEYS, move |tx| ids(tx, after.as_ref(), limit)).await
     }
 
     async fn next_key_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>> {
-        self.readers.read(move |tx| next_expiry(tx, after)).await
+        self.read("next_key_expiry", Place::KEYS, move |tx| next_expiry(tx, after)).await
     }
 }
 
@@ -73,7 +74,7 @@ impl Uses for SqliteStore {
             return Ok(());
         }
         let uses: Arc<[_]> = uses.into();
-        self.writer.write(move |tx| touch(tx, &uses)).await
+        self.write("touch_keys", Place::KEYS, move |tx| touch(tx, &uses)).await
     }
 }
 

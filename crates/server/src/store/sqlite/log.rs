@@ -22,6 +22,8 @@ use crate::{
     },
     store::{
         Log, MOST_READ_BYTES, PlanFamily, StoreError,
+        calls::Call,
+        damages::Place,
         forms::{self, Columns},
     },
 };
@@ -29,15 +31,18 @@ use crate::{
 #[async_trait]
 impl Log for SqliteStore {
     async fn commit(&self, lines: &[(&Stream, &Line)], live: Option<&KeyId>) -> Result<()> {
-        // The lines are encoded here and not in the thread that writes, so that the thread has less to do.
-        let commits = lines.iter().map(|(stream, line)| Commit::of(stream, (*line).clone()));
-        let commits = commits.collect::<Result<Vec<_>>>()?;
-        let live = live.cloned();
-        let commit = move |tx: &_| {
-            keys::check_live(tx, live.as_ref())?;
-            commits.iter().try_for_each(|commit| commit::commit(tx, commit))
+        let commit = async {
+            // The lines are encoded here and not in the thread that writes, so that the thread has less to do.
+            let commits = lines.iter().map(|(stream, line)| Commit::of(stream, (*line).clone()));
+            let commits = commits.collect::<Result<Vec<_>>>()?;
+            let live = live.cloned();
+            let commit = move |tx: &_| {
+                keys::check_live(tx, live.as_ref())?;
+                commits.iter().try_for_each(|commit| commit::commit(tx, commit))
+            };
+            self.writer.write(commit).await
         };
-        self.writer.write(commit).await
+        self.calls.run(Call::write("commit", Place::lines(lines)), commit).await
     }
 
     async fn commit_key_family(
@@ -55,7 +60,7 @@ impl Log for SqliteStore {
                 .into_iter()
                 .try_for_each(|(stream, line)| commit::commit(tx, &Commit::of(&stream, line)?))
         };
-        self.writer.write(commit).await
+        self.write("commit_key_family", Place::KEYS, commit).await
     }
 
     async fn request(
@@ -64,8 +69,10 @@ impl Log for SqliteStore {
         key: &KeyId,
         request: &RequestId,
     ) -> Result<Option<LoggedRequest>> {
-        let (among, key, request) = (among.clone(), key.clone(), request.clone());
-        self.readers.read(move |tx| logged_request(tx, &among, &key, &request)).await
+        let of = among;
+        let (among, key, request) = (of.clone(), key.clone(), request.clone());
+        self.read("request", Place::logs(of), move |tx| logged_request(tx, &among, &key, &request))
+            .await
     }
 
     async fn log(
@@ -74,8 +81,8 @@ impl Log for SqliteStore {
         after: (Revision, u32),
         limit: u32,
     ) -> Result<Vec<(u32, Line)>> {
-        let stream = stream.clone();
-        self.readers.read(move |tx| log(tx, &stream, after, limit)).await
+        let (of, stream) = (stream, stream.clone());
+        self.read("log", Place::log(of), move |tx| log(tx, &stream, after, limit)).await
     }
 
     async fn log_before(
@@ -85,15 +92,15 @@ impl Log for SqliteStore {
         wanted: Option<&LineFilter>,
         limit: u32,
     ) -> Result<Vec<Line>> {
-        let (among, wanted) = (among.clone(), wanted.cloned().unwrap_or_default());
+        let (of, among, wanted) = (among, among.clone(), wanted.cloned().unwrap_or_default());
         let span = wanted.span(before);
         let list = move |tx: &_| log_before(tx, &among, &span, &wanted, limit);
-        self.readers.read(list).await
+        self.read("log_before", Place::logs(of), list).await
     }
 
     async fn revision_at(&self, stream: &Stream, time: Timestamp) -> Result<Option<Revision>> {
-        let stream = stream.clone();
-        self.readers.read(move |tx| revision_at(tx, &stream, time)).await
+        let (of, stream) = (stream, stream.clone());
+        self.read("revision_at", Place::log(of), move |tx| revision_at(tx, &stream, time)).await
     }
 }
 

@@ -1,32 +1,44 @@
 //! The store as a whole.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::{SqliteStore, columns::Result, damaged, failure, integer, schema};
-use crate::store::{Facts, Meta, Notice};
+use crate::store::{
+    Facts, Meta, Notice,
+    calls::{Call, Watch},
+    damages::Place,
+};
 
 #[async_trait]
 impl Meta for SqliteStore {
+    fn watch(&self, watch: Arc<dyn Watch>) {
+        self.calls.watch(watch);
+    }
+
     async fn epoch(&self) -> Result<u64> {
-        self.readers.read(epoch).await
+        self.read("epoch", Place::DATABASE, epoch).await
     }
 
     async fn facts(&self) -> Result<Facts> {
-        self.readers.read(facts).await
+        self.read("facts", Place::DATABASE, facts).await
     }
 
     async fn raise_epoch(&self, to: u64) -> Result<()> {
-        self.writer.write(move |tx| raise_epoch(tx, to)).await
+        self.write("raise_epoch", Place::DATABASE, move |tx| raise_epoch(tx, to)).await
     }
 
     async fn change_mark(&self) -> Result<Option<u64>> {
-        self.readers.change_mark().await.map(Some)
+        let mark = async { self.readers.change_mark().await.map(Some) };
+        self.calls.run(Call::read("change_mark", Place::DATABASE), mark).await
     }
 
     async fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
-        None
+        let none = async { Ok(None) };
+        self.calls.run(Call::read("notices", Place::ASIDE), none).await.ok().flatten()
     }
 
     async fn structural_faults(&self, limit: u32) -> Result<Vec<String>> {
@@ -36,7 +48,10 @@ impl Meta for SqliteStore {
             faults.truncate(limit as usize);
             Ok(faults)
         };
-        self.readers.read(move |tx: &Connection| faults(tx).map_err(failure)).await
+        self.read("structural_faults", Place::ASIDE, move |tx: &Connection| {
+            faults(tx).map_err(failure)
+        })
+        .await
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
         session::{MOST_SESSIONS, Session, SignInLink},
         time::Timestamp,
     },
-    store::{Sessions, StoreError, forms},
+    store::{Sessions, StoreError, damages::Place, forms},
 };
 
 #[async_trait]
@@ -28,39 +28,43 @@ impl Sessions for SqliteStore {
     ) -> Result<()> {
         let (session, old, link) = (session.clone(), in_place_of.copied(), by_link.copied());
         let begin = move |tx: &Connection| begin(tx, &session, old, link);
-        self.writer.write(begin).await
+        self.write("begin_session", Place::SESSIONS, begin).await
     }
 
     async fn session(&self, id: &SecretDigest) -> Result<Option<Session>> {
         let id = *id;
-        self.readers.read(move |tx| session(tx, &id)).await
+        self.read("session", Place::SESSIONS, move |tx| session(tx, &id)).await
     }
 
     async fn sessions(&self, key: &KeyId, limit: u32) -> Result<Vec<Session>> {
         let key = key.clone();
-        self.readers.read(move |tx| sessions(tx, &key, limit)).await
+        self.read("sessions", Place::SESSIONS, move |tx| sessions(tx, &key, limit)).await
     }
 
     async fn touch_session(&self, id: &SecretDigest, time: Timestamp) -> Result<()> {
         let id = *id;
         let sql = "UPDATE console_sessions SET seen_time = max(seen_time, ?2) WHERE id = ?1";
-        self.writer.write(move |tx| run(tx, sql, params![id.0, time.as_micros()]).map(drop)).await
+        self.write("touch_session", Place::SESSIONS, move |tx| {
+            run(tx, sql, params![id.0, time.as_micros()]).map(drop)
+        })
+        .await
     }
 
     async fn end_session(&self, id: &SecretDigest) -> Result<()> {
         let id = *id;
         let sql = "DELETE FROM console_sessions WHERE id = ?1";
-        self.writer.write(move |tx| run(tx, sql, params![id.0]).map(drop)).await
+        self.write("end_session", Place::SESSIONS, move |tx| run(tx, sql, params![id.0]).map(drop))
+            .await
     }
 
     async fn add_link(&self, link: &SignInLink, now: Timestamp) -> Result<()> {
         let link = link.clone();
-        self.writer.write(move |tx| add_link(tx, &link, now)).await
+        self.write("add_link", Place::SESSIONS, move |tx| add_link(tx, &link, now)).await
     }
 
     async fn link(&self, id: &SecretDigest) -> Result<Option<SignInLink>> {
         let id = *id;
-        self.readers.read(move |tx| link(tx, &id)).await
+        self.read("link", Place::SESSIONS, move |tx| link(tx, &id)).await
     }
 }
 

@@ -263,7 +263,7 @@ async fn a_failing_store_is_unavailable_and_never_a_refusal_of_the_key() {
     let known = server.any_key().await;
     let fresh = server.key(everything()).await;
     assert!(ask(&server, &known, false).await.iter().all(Result::is_ok));
-    server.store.fail(true);
+    server.probe.fail(true);
     // Data in memory may be served a moment longer. Past the bound nothing is served.
     server.clock.advance(std::time::Duration::from_secs(2));
     for secret in [&known, &fresh, &"nobody-has-this-secret-here".to_owned()] {
@@ -281,7 +281,7 @@ async fn a_failing_store_is_unavailable_and_never_a_refusal_of_the_key() {
     eventually(async || server.get("/readyz").send().await.status == 503).await;
     assert_eq!(server.get("/healthz").send().await.status, 200);
 
-    server.store.fail(false);
+    server.probe.fail(false);
     assert!(ask(&server, &known, false).await.iter().all(Result::is_ok));
     eventually(async || server.get("/readyz").send().await.status == 200).await;
 }
@@ -292,7 +292,7 @@ async fn what_is_fresh_in_memory_is_served_while_the_store_fails() {
     let secret = server.any_key().await;
     server.settled().await;
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
-    server.store.fail(true);
+    server.probe.fail(true);
     assert_eq!(server.get(TAGS).bearer(&secret).send().await.status, 200);
 }
 
@@ -300,7 +300,7 @@ async fn what_is_fresh_in_memory_is_served_while_the_store_fails() {
 async fn a_store_that_does_not_answer_meets_the_deadline() {
     let server = Server::configured(|config| config.limits.request_timeout_ms = 100).await;
     let secret = server.any_key().await;
-    server.store.hang(true);
+    server.probe.hang(true);
     let refusal = server.refusal(&secret, "GetCompany", json!({"id": "cmp_001"})).await;
     assert_eq!(
         (refusal.code, refusal.reason.as_str()),
@@ -313,7 +313,7 @@ async fn a_store_that_does_not_answer_meets_the_deadline() {
 async fn a_callers_deadline_comes_first_if_it_is_shorter() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
-    server.store.hang(true);
+    server.probe.hang(true);
     let method = method("GetCompany");
     // tonic's client is not used, because it gives up by itself at that time.
     let call = server.post(&method.path).bearer(&secret).header("grpc-timeout", "50m");
