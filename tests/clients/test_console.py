@@ -97,6 +97,7 @@ def pages(demo):
         "new key": "/console/keys/new",
         "invite": "/console/people/new",
         "sessions": "/console/sessions",
+        "ideas": f"{TAGS}?ideas=1",
         "not there": "/console/nothing",
     }
 

@@ -25,6 +25,7 @@ mod entries;
 mod form;
 mod here;
 mod history;
+mod ideas;
 mod keys;
 mod locations;
 mod problem;

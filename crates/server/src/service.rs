@@ -12,6 +12,7 @@ mod queues;
 pub mod settings;
 pub mod snapshot;
 pub mod verify;
+pub mod vocabularies;
 pub mod writing;
 
 /// How many rows or lines a request for a page looks at, to find those that it wants and may show.

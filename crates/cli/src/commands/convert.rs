@@ -24,9 +24,9 @@ use crate::{
 pub(crate) enum Convert {
     /// Read a table, as spreadsheet programs save it
     ///
-    /// The separator (comma, semicolon, tab), the encoding (UTF-8, UTF-16, Windows-1252) and the meaning of the columns
+    /// The separator (comma, semicolon, tab, bar), the encoding (UTF-8, UTF-16, Windows-1252) and the meaning of the columns
     /// are guessed, and said. A header may have name, id, description, color, order, default, list, state or archived,
-    /// also in other words and languages. A table without a header has names, and perhaps colors.
+    /// also in other words and languages. A table without a header has a column of names, and perhaps one of colors.
     #[command(after_help = "\
 Examples:
   customer-settings convert csv tags.csv --company cmp_001 --list customer_tags > tags.yaml

@@ -191,6 +191,9 @@ const HEADERS: &[(Column, &[&str])] = &[
     ),
 ];
 
+/// The most columns without a use that are named.
+const MOST_NAMED: usize = 20;
+
 /// The columns of a table, from the first on. `None` is not used.
 pub(super) struct Columns {
     pub(super) columns: Vec<Option<Column>>,
@@ -214,25 +217,22 @@ impl Columns {
         is_header.then(|| Self { columns, header: Some(record.clone()) })
     }
 
-    /// The columns of a table without a header: the first column of colors, and the first other column, of names.
+    /// The columns of a table without a header: one of names, or one of names and one of colors. Of another table no
+    /// column is known.
     pub(super) fn of_values(sample: &[StringRecord]) -> Self {
         let width = sample.iter().map(StringRecord::len).max().unwrap_or(0);
         let holds_colors = |at: usize| {
-            let mut cells = sample
-                .iter()
-                .filter_map(|record| record.get(at))
-                .filter(|cell| !cell.trim().is_empty())
-                .peekable();
+            let cells = sample.iter().filter_map(|record| record.get(at)).map(str::trim);
+            let mut cells = cells.filter(|cell| !cell.is_empty()).peekable();
             cells.peek().is_some() && cells.all(|cell| Color::parse("color", cell).is_ok())
         };
-        let color = (0..width).find(|at| holds_colors(*at));
-        let name = (0..width).find(|at| !holds_colors(*at));
-        let column = |at| match at {
-            at if Some(at) == name => Some(Column::Name),
-            at if Some(at) == color => Some(Column::Color),
-            _ => None,
+        let columns = match width {
+            1 => vec![Some(Column::Name)],
+            2 if holds_colors(1) => vec![Some(Column::Name), Some(Column::Color)],
+            2 if holds_colors(0) => vec![Some(Column::Color), Some(Column::Name)],
+            width => vec![None; width],
         };
-        Self { columns: (0..width).map(column).collect(), header: None }
+        Self { columns, header: None }
     }
 
     /// How many columns are used.
@@ -259,6 +259,11 @@ impl Columns {
                 }
                 None => unused.push(place(at)),
             }
+        }
+        if unused.len() > MOST_NAMED {
+            let others = unused.len() - MOST_NAMED;
+            unused.truncate(MOST_NAMED);
+            unused.push(format!("{others} other columns"));
         }
         let unused = (!unused.is_empty()).then(|| unused.join(", "));
         (used.join(", "), unused)

@@ -17,7 +17,11 @@ const END: &str = "\u{1}";
 /// The records by which separators and columns are guessed.
 const SAMPLE: usize = 100;
 /// The separators, with their names. Of equally good guesses, the last one is taken.
-const SEPARATORS: [(u8, &str); 3] = [(b'\t', "tabs"), (b';', "semicolons"), (b',', "commas")];
+const SEPARATORS: [(u8, &str); 4] =
+    [(b'|', "bars"), (b'\t', "tabs"), (b';', "semicolons"), (b',', "commas")];
+/// The headers that an error names.
+const HEADERS: &str = "write name over the column of the names, and color, description, order, default, id, list, state \
+                       or archived over others";
 
 /// Reads a table. `list` is the catalog of entries for which the table names none.
 pub(crate) fn read(bytes: &[u8], list: Option<Catalog>) -> Result<Converted, String> {
@@ -89,18 +93,23 @@ impl Layout {
             Some(((known, is_even, width), layout))
         });
         let best = guesses.max_by_key(|(rank, _)| *rank);
-        let (_, layout) =
-            best.ok_or("the file has no line with text between commas, semicolons or tabs")?;
-        if !layout.columns.has(Column::Name) {
-            let (_, unused) = layout.columns.said();
-            return Err(format!(
-                "no column is the name: line {} is the header, and {} is none of name, label, title, tag; write name \
-                 over the column of the names",
-                layout.header.unwrap_or(1),
-                unused.unwrap_or_else(|| "every column".to_owned()),
-            ));
+        let (_, layout) = best.ok_or(
+            "the file has no table whose separator is a comma, a semicolon, a tab or a bar",
+        )?;
+        let (used, unused) = layout.columns.said();
+        let unused = unused.unwrap_or_else(|| "every column".to_owned());
+        match layout.header {
+            Some(line) if !layout.columns.has(Column::Name) => Err(format!(
+                "no column is the name: of the header in line {line}, {used}, and {unused} is not known: {HEADERS}"
+            )),
+            // A table whose columns nobody knows may be anything.
+            None if layout.columns.used() < layout.columns.columns.len() => Err(format!(
+                "the first line is no header that is known, and the table has more columns than one of names and one \
+                 of colors: {HEADERS}; if it has one column, put quotation marks around text with {} in it",
+                layout.separators
+            )),
+            _ => Ok(layout),
         }
-        Ok(layout)
     }
 
     /// Says how the table is read.
@@ -113,13 +122,7 @@ impl Layout {
         let (used, unused) = self.columns.said();
         notes.push(format!("{encoding}, {separators}; {header}; {used}"));
         if let Some(unused) = unused {
-            let advice = match self.header {
-                Some(_) => "",
-                None => {
-                    "; a first line with name, color, description, order or other words says what a column is"
-                }
-            };
-            notes.push(format!("not used: {unused}{advice}"));
+            notes.push(format!("not used: {unused}"));
         }
     }
 

@@ -55,6 +55,7 @@ fn tables_are_read_as_spreadsheets_write_them() {
     let expected = ["customer_tags: VIP #FF0000 (Hello, world)", "customer_tags: New"];
     for text in [
         "Name,Color,Description\r\nVIP,#ff0000,\"Hello, world\"\r\nNew,,\r\n",
+        "name|color|description\nVIP|#F00|Hello, world\nNew||\n",
         "Name;Farbe;Beschreibung\nVIP;#FF0000;Hello, world\nNew;;\n",
         "name\tcolour\tnotes\nVIP\tF00\tHello, world\nNew\t\t",
         "\u{feff}Label,Internal value,Hex,Comments\nVIP,vip_1,#F00,\"Hello, world\"\nNew,new,,\n",
@@ -77,11 +78,8 @@ fn a_table_without_a_header_has_names_and_perhaps_colors() {
     assert_eq!(table("Active\nColor\n"), ["customer_tags: Active", "customer_tags: Color"]);
     assert_eq!(table("Name\nVIP\n"), ["customer_tags: VIP"]);
     assert_eq!(
-        notes("VIP;a;#FFF\nNew;b;#FFF\n"),
-        [
-            "UTF-8, semicolons; no header; name is column 1, color is column 3",
-            "not used: column 2; a first line with name, color, description, order or other words says what a column is",
-        ]
+        notes("VIP;#FFF\nNew;\n"),
+        ["UTF-8, semicolons; no header; name is column 1, color is column 2"]
     );
 }
 
@@ -206,7 +204,17 @@ fn a_file_that_is_no_table_is_refused_with_the_way_out() {
         (b"\xEF\xBB\xBF\r\n", "the file is empty"),
         (b"name\nab\0c\n", "line 2 has bytes that are no text in UTF-8"),
         (b"\xEF\xBB\xBFname\nab\xFFc\n", "line 2 has bytes that are no text in UTF-8"),
-        (b"Titel des Tags,Farbe\nVIP,#FFF\n", "no column is the name: line 1 is the header"),
+        (
+            b"Titel des Tags,Farbe\nVIP,#FFF\n",
+            "no column is the name: of the header in line 1, color is column 2 (\"Farbe\"), and column 1 (\"Titel des \
+             Tags\") is not known: write name over",
+        ),
+        (
+            b"First Name,Last Name,Tags\nAnn,Lee,VIP\n",
+            "the first line is no header that is known, and the table has more columns",
+        ),
+        (b"Dogs, large\nCats, small\n", "put quotation marks around text with commas in it"),
+        (b"sep=#\nname#color\n", "separator is a comma, a semicolon, a tab or a bar"),
         (b"name,color\nVIP,\"#FFF\nNew,\nOld,\n", "the record of line 2 has no end"),
         (b"name\n\"VIP", "the record of line 2 has no end"),
     ] {
@@ -368,6 +376,22 @@ mod there_and_back {
     }
 
     proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            bytes in proptest::collection::vec(
+                prop_oneof![any::<u8>(), proptest::sample::select(&b"\n\r\",;\t|'=#\0aname"[..])], 0..80,
+            ),
+            header in proptest::sample::select(&["", "name\n", "name,color,list\n", "sep=;\n", "- name: "][..]),
+        ) {
+            let bytes = [header.as_bytes(), &bytes].concat();
+            if let Ok(converted) = csv::read(&bytes, TAGS) {
+                converted.document(&CompanyId::parse("id", "c").unwrap()).unwrap();
+            }
+            if let Ok(text) = std::str::from_utf8(&bytes) {
+                _ = labels::read(text, Catalog::CustomerTags);
+            }
+        }
+
         #[test]
         fn a_table_that_was_exported_comes_back_unchanged(
             customer_tags in entries(), referral_sources in entries(), mut life_cycles in entries(),

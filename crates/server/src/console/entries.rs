@@ -11,10 +11,11 @@ use prost_types::FieldMask;
 use tonic::Status;
 
 use super::{
-    answer::{Answer, file, page, shown},
+    answer::{Answer, elsewhere, file, page, shown},
     color::{Offered, PALETTE, contrast},
     form,
     form::Form,
+    ideas::{self, Group},
     problem::{Field, Problem},
     view::Frame,
     visit::{Visit, quoted},
@@ -131,6 +132,7 @@ struct CatalogPage {
     picked: Picked,
     /// The form for many, as it was sent.
     lines: String,
+    ideas: Vec<Group>,
 }
 
 async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage, Status> {
@@ -142,11 +144,13 @@ async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage
     let list = entries_of(visit, filter, shows_archived).await?;
     let is_archived = |entry: &Entry| entry.state == State::Archived as i32;
     let (archived, active): (Vec<_>, Vec<_>) = list.entries.into_iter().partition(is_archived);
+    let rows: Vec<Row> = active.into_iter().map(|entry| row(&here, entry)).collect();
     Ok(CatalogPage {
         f: visit.company_frame(words.collection, words.title).await?,
         words,
         problem,
-        rows: active.into_iter().map(|entry| row(&here, entry)).collect(),
+        ideas: ideas::groups(visit, words.collection, &rows),
+        rows,
         archived: archived.into_iter().map(|entry| row(&here, entry)).collect(),
         here,
         shows_archived,
@@ -211,6 +215,11 @@ pub(super) async fn add(visit: &Visit<'_>) -> Answer {
         ..Default::default()
     };
     match visit.entries().create_entry(visit.ask(ask)).await {
+        // A person who takes an idea may want another one.
+        Ok(made) if !visit.form.get("ideas").is_empty() => {
+            let done = visit.what_was_done(made.metadata()).await;
+            Ok(elsewhere(&format!("{}?ideas=1&{done}", catalog_path(visit))))
+        }
         Ok(made) => Ok(visit.done(made.metadata(), &catalog_path(visit)).await),
         Err(status) => {
             let problem = visit.problem(&status, &FIELDS);

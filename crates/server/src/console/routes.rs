@@ -171,7 +171,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/c/{}/{}/add",
         Shows::Add,
         &["EntryService/CreateEntry"],
-        &["name", "description", "pick", "own", "request"],
+        &["name", "description", "pick", "own", "ideas", "request"],
     ),
     post(
         "/c/{}/{}/add-many",

@@ -32,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("api::counts", &["api::wire", "catalog::error"]),
     ("api::json", &["api::counts", "catalog::error", "catalog::near", "status::quoted"]),
     ("api", &["auth", "catalog", "net", "service", "status"]),
-    ("console", &["auth", "clock", "config", "net", "status"]),
+    ("console", &["auth", "clock", "config", "net", "service::vocabularies", "status"]),
     ("background", &["auth", "clock", "store", "telemetry", "wake"]),
     ("fuzz", &["api", "auth", "catalog", "net", "service", "status"]),
 ];
