@@ -197,6 +197,7 @@ async fn a_server_that_cannot_be_used_is_named_in_one_line_without_the_password(
             "no-such-host.invalid:5432 cannot be reached",
         ),
         (format!("postgres:secret@127.0.0.1:{port}/postgres?sslmode=verify-full"), "trust"),
+        (format!("postgres:secret@127.0.0.1:{port}/postgres?sslmode=verify-ca"), "trust"),
         (
             format!(
                 "postgres:secret@localhost:{port}/postgres?sslmode=verify-full&sslrootcert={roots}"
