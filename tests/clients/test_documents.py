@@ -23,6 +23,7 @@ DATABASE = {
         "Data and a first key", "With PostgreSQL", "Take the data of a directory along",
     ],
 }
+AS_CODE = "docs/as-code.md"
 CLIENT = ["Point an existing client here"]
 
 # A server in the reader's first terminal, which the other commands run beside. It takes the place of an earlier one.
@@ -124,6 +125,26 @@ def test_an_existing_client_as_the_guide_says(tmp_path):
     pasted = ("cat > secret.txt ", "echo AIzaSy-a-secret-of-some-crm > secret.txt ")
     play(section(GUIDE, CLIENT), tmp_path, [("8443", str(free_port())), pasted])
     assert are_private(tmp_path, "secret.txt", "privkey.pem")
+
+
+def test_settings_as_code_as_the_page_says(tmp_path):
+    every = [block for block in blocks(AS_CODE) if block.language in ("sh", "text")]
+    play(every, tmp_path)
+
+
+def test_the_commands_for_ci_are_commands_of_the_program(tmp_path):
+    yaml = "".join(block.text for block in blocks(AS_CODE) if block.language == "yaml")
+    commands = re.findall(r"^ *(?:- )?(customer-settings .*)$", yaml, flags=re.M)
+    assert len(commands) == 4
+    (tmp_path / "data").mkdir()
+    (tmp_path / "settings.yaml").write_text("companies: [{id: cmp_1, name: Paws}]")
+    # CI names the server in the environment, and the test names data there.
+    names = {"CUSTOMER_SETTINGS_DATA_DIR": "data", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    first = [command for command in commands if " apply " in command][0]
+    script = "\n".join([first, *commands])
+    environment = {**os.environ, "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}", **names}
+    subprocess.run(["bash", "-euc", script], cwd=tmp_path, env=environment, check=True, timeout=60)
+    assert "no differences" in (tmp_path / "summary.md").read_text()
 
 
 def test_the_requests_of_the_readme_are_answered(demo, tmp_path):

@@ -27,6 +27,7 @@ pub(crate) mod key;
 pub(crate) mod load;
 pub(crate) mod man;
 mod names;
+pub(crate) mod plan;
 pub(crate) mod proto;
 pub(crate) mod schema;
 pub(crate) mod serve;

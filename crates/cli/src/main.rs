@@ -20,7 +20,7 @@ mod values;
 
 use commands::{
     backup, business, company, completion, config, convert, copy, entry, history, key, load, man,
-    proto, schema, serve, status, verify,
+    plan, proto, schema, serve, status, verify,
 };
 use failure::{EXIT_CODES, Exit, Failure, failure};
 use output::{print, tell};
@@ -34,9 +34,9 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILT_FROM"
 /// The customer tags, referral sources, life cycles and action statuses of pet care businesses,
 /// served to every program that reads MoeGo's API.
 ///
-/// `serve` is the server. `load`, `export`, `verify` and `copy` work on its data, in a directory (--data-dir)
-/// or in PostgreSQL (--database-url); `backup` and `restore` on a directory. `entry`, `company`, `business`,
-/// `history` and `key` talk to a running server (--server) with a key, or do the same on the data without a
+/// `serve` is the server. `load`, `verify` and `copy` work on its data, in a directory (--data-dir)
+/// or in PostgreSQL (--database-url); `backup` and `restore` on a directory. `plan`, `apply`, `export`,
+/// `entry`, `company`, `business`, `history` and `key` talk to a running server (--server) with a key, or do the same on the data without a
 /// key. `status` tells whether all is well with a server or its data.
 #[derive(Parser)]
 #[command(name = PROGRAM, version = VERSION, propagate_version = true, max_term_width = 100)]
@@ -53,6 +53,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Plan(plan::Plan),
+    Apply(plan::Apply),
     Load(load::Load),
     Export(load::Export),
     #[command(subcommand)]
@@ -83,6 +85,8 @@ impl Command {
     async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Serve(serve) => serve.run().await,
+            Self::Plan(plan) => plan.run().await,
+            Self::Apply(apply) => apply.run().await,
             Self::Load(load) => load.run().await,
             Self::Export(export) => export.run().await,
             Self::Convert(convert) => convert.run(),

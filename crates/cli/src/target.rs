@@ -160,7 +160,7 @@ impl Target {
         Ok(matches!(self.place()?, Place::Server(_)))
     }
 
-    fn place(&self) -> Result<Place, Failure> {
+    pub(crate) fn place(&self) -> Result<Place, Failure> {
         place(self.server.as_ref(), &self.data)
     }
 

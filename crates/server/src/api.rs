@@ -8,6 +8,7 @@ use customer_settings_contract::{
     customersettings::v1::{
         self as admin_v1, entry_service_server::EntryServiceServer,
         history_service_server::HistoryServiceServer, key_service_server::KeyServiceServer,
+        settings_service_server::SettingsServiceServer,
     },
     descriptors,
     moego::business::{
@@ -27,7 +28,7 @@ use crate::{
     catalog::{access::Holder, error::Error},
     net::{App, Deadline, Manner, Shutdown},
     service::{
-        companies::CompaniesService, history::HistoryService, keys::KeysService,
+        companies::CompaniesService, history::HistoryService, keys::KeysService, load::LoadService,
         long_work::LongWork, settings::SettingsService,
     },
     status::{self, Protocol, RequestError},
@@ -75,6 +76,8 @@ pub struct UseCases {
     pub history: Arc<HistoryService>,
     /// Issues, lists and revokes keys.
     pub keys: Arc<KeysService>,
+    /// Plans, applies and exports documents.
+    pub load: Arc<LoadService>,
     /// The places for work that may take long.
     pub long_work: Arc<LongWork>,
 }
@@ -255,6 +258,7 @@ fn routes(use_cases: UseCases, limit: usize) -> Routes {
                 .max_decoding_message_size(limit),
         )
         .add_service(KeyServiceServer::new(admin.clone()).max_decoding_message_size(limit))
+        .add_service(SettingsServiceServer::new(admin.clone()).max_decoding_message_size(limit))
         .add_service(HistoryServiceServer::new(admin).max_decoding_message_size(limit))
 }
 

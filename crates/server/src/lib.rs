@@ -177,6 +177,7 @@ impl Services {
             companies: self.companies.clone(),
             history: self.history.clone(),
             keys: self.keys.clone(),
+            load: self.load.clone(),
             long_work: self.long_work.clone(),
         }
     }

@@ -8,6 +8,7 @@ pub mod keys;
 pub mod load;
 pub mod long_work;
 pub mod old_states;
+pub mod plans;
 mod queues;
 pub mod settings;
 pub mod snapshot;

@@ -75,7 +75,7 @@ const CHANGES: Kind = Kind {
 };
 
 const SCOPES: &str = "settings:read, settings:write, companies:read, companies:write, keys:read, \
-                      keys:write, history:read (beside settings:read and companies:read), staff:any, or * for \
+                      keys:write, history:read (beside settings:read and companies:read), staff:any, sources:write, or * for \
                       everything";
 
 /// Issue, restrict, rotate and revoke keys

@@ -5,15 +5,23 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use customer_settings_server::{
     catalog::{entry::Revision, id::CompanyId},
-    service::{document::decode, load::Outcome},
+    service::{
+        document::{CompanyRow, decode, write},
+        load::Outcome,
+    },
     store::Access,
 };
+use serde_json::{Value, json};
 
 use super::{Data, Failure, explain, failure, read_file, wrong_value};
 use crate::{
+    failure::usage,
     formats::csv,
     output::{self, note, tell},
+    target::{FieldNames, Place, Target},
 };
+
+const EXPORT: &str = "SettingsService/ExportSettings";
 
 /// Bring companies, locations and entries in from a YAML or JSON document
 ///
@@ -80,6 +88,8 @@ fn say(label: &str, outcome: Outcome) -> bool {
 }
 
 /// Write companies, locations and entries to standard output, as the document that `load` reads
+///
+/// From a server, a key needs the scopes settings:read and companies:read.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -87,14 +97,14 @@ Examples:
   customer-settings export --data-dir data --company cmp_001
   customer-settings export --data-dir data --company cmp_001 --format csv > cmp_001.csv")]
 pub(crate) struct Export {
-    #[command(flatten)]
-    data: Data,
     /// Only this company
     #[arg(long, value_name = "ID", required_if_eq("format", "csv"))]
     company: Option<String>,
     /// How to write it
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "yaml")]
     format: Format,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -110,7 +120,11 @@ impl Export {
         let company =
             self.company.as_deref().map(|id| CompanyId::parse("--company", id)).transpose();
         let company = company.map_err(wrong_value)?;
-        let services = self.data.open(Access::Read).await?;
+        let storage = match self.target.place()? {
+            Place::Here(storage) => storage,
+            Place::Server(_) => return self.of_server(company).await,
+        };
+        let services = storage.services(Access::Read).await?;
         if let (Format::Csv, Some(company)) = (self.format, &company) {
             let row = services.load.row(company).await.map_err(|error| explain(&error))?;
             return output::write(&csv::write(&row)?).map_err(|error| output::unwritten(&error));
@@ -126,5 +140,57 @@ impl Export {
             Some(failure) => Err(failure),
             None => exported.map_err(|error| explain(&error)),
         }
+    }
+
+    async fn of_server(self, company: Option<CompanyId>) -> Result<(), Failure> {
+        let mut client = self.target.connect(None, Access::Read, FieldNames::default()).await?;
+        let ids: Vec<String> = company.iter().map(ToString::to_string).collect();
+        let mut request = json!({"company_ids": ids, "with_ids": true, "with_audit": true});
+        let mut head = "companies:\n";
+        if self.format == Format::Csv && ids.len() != 1 {
+            return Err(usage("--format csv writes one company: give --company"));
+        }
+        loop {
+            let answer = client.call(EXPORT, &request).await?;
+            let companies = answer["document"]["companies"].as_array().cloned();
+            for company in companies.unwrap_or_default() {
+                let row: CompanyRow = serde_json::from_value(plain(company))?;
+                if self.format == Format::Csv {
+                    let table = csv::write(&row)?;
+                    return output::write(&table).map_err(|error| output::unwritten(&error));
+                }
+                output::print(std::mem::take(&mut head))?;
+                output::print(&write(&row)?)?;
+            }
+            request["page_token"] = answer["nextPageToken"].clone();
+            if answer["nextPageToken"].as_str().is_none_or(str::is_empty) {
+                break;
+            }
+        }
+        if head.is_empty() { Ok(()) } else { output::print("companies: []\n") }
+    }
+}
+
+/// A value of an answer as a document has it: without what is empty, false or active, since that goes without saying.
+fn plain(value: Value) -> Value {
+    let is_nothing = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    };
+    match value {
+        Value::Object(mut fields) => {
+            // The state of an address is a part of the country.
+            let archived =
+                (fields.get("state") == Some(&json!("ARCHIVED"))).then(|| json!("archived"));
+            if !fields.contains_key("postalCode") {
+                fields.insert("state".to_owned(), archived.unwrap_or_default());
+            }
+            let kept = fields.into_iter().filter(|(_, value)| !is_nothing(value));
+            Value::Object(kept.map(|(name, value)| (name, plain(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(plain).collect()),
+        other => other,
     }
 }

@@ -4,6 +4,7 @@ use super::UseCases;
 
 mod companies;
 mod convert;
+mod document;
 mod entries;
 pub(crate) mod filter;
 mod history;
@@ -11,6 +12,7 @@ mod keys;
 pub(crate) mod list;
 pub(crate) mod paging;
 mod request;
+mod settings;
 
 /// The services of the management API.
 #[derive(Clone)]

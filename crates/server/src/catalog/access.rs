@@ -36,11 +36,13 @@ pub enum Scope {
     HistoryRead,
     /// Name, with each request, the staff member who acts.
     StaffAny,
+    /// Give authors and times of entries, as a document of another system has them.
+    SourcesWrite,
 }
 
 impl Scope {
     /// All scopes, which `*` stands for.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SettingsRead,
         Self::SettingsWrite,
         Self::CompaniesRead,
@@ -49,6 +51,7 @@ impl Scope {
         Self::KeysWrite,
         Self::HistoryRead,
         Self::StaffAny,
+        Self::SourcesWrite,
     ];
 
     /// The name in keys and errors.
@@ -62,6 +65,7 @@ impl Scope {
             Self::KeysWrite => "keys:write",
             Self::HistoryRead => "history:read",
             Self::StaffAny => "staff:any",
+            Self::SourcesWrite => "sources:write",
         }
     }
 
@@ -228,6 +232,11 @@ impl Caller {
         let Self(mut holder) = self.0.permitted(&[Scope::StaffAny])?;
         holder.actor.staff_id = StaffId::parse(field, staff_id)?;
         Ok(Self(holder))
+    }
+
+    /// Refuses a caller whose key lacks scopes that a part of its request needs beside those of the method.
+    pub fn also(&self, needed: &[Scope]) -> Result<()> {
+        self.0.clone().permitted(needed).map(|_| ())
     }
 
     /// The same caller, whose answers must be at least as new as `at_least`.

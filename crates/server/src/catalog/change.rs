@@ -284,3 +284,20 @@ pub struct EntryDraft {
     pub last_updated_by: Option<StaffId>,
     pub last_updated_time: Option<Timestamp>,
 }
+
+impl CompanyDraft {
+    /// Whether the document names authors or times.
+    pub fn has_audit(&self) -> bool {
+        self.catalogs.iter().flatten().flatten().any(EntryDraft::has_audit)
+    }
+}
+
+impl EntryDraft {
+    /// Whether the document names an author or a time of the entry.
+    pub fn has_audit(&self) -> bool {
+        self.created_by.is_some()
+            || self.created_time.is_some()
+            || self.last_updated_by.is_some()
+            || self.last_updated_time.is_some()
+    }
+}

@@ -154,6 +154,16 @@ impl Delta {
         }
     }
 
+    /// The entry of the catalog that the change makes, if it makes one.
+    pub fn made_entry(&self, catalog: Catalog) -> Option<&EntryId> {
+        match self {
+            Self { subject: Subject::Entry(of, id), before: None, .. } if *of == catalog => {
+                Some(id)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the delta is about the subject. A delta of an entry is about its catalog too.
     pub fn touches(&self, subject: &Subject) -> bool {
         match subject {

@@ -401,12 +401,13 @@ pub(super) fn scope(name: &str) -> &str {
         "keys:write" => "Give keys and invite people",
         "history:read" => "See who changed what",
         "staff:any" => "Act in the name of any staff member",
+        "sources:write" => "Bring in documents with their authors and times",
         other => other,
     }
 }
 
 /// The scopes that a form offers, in its order.
-pub(super) const SCOPES: [&str; 8] = [
+pub(super) const SCOPES: [&str; 9] = [
     "settings:read",
     "settings:write",
     "companies:read",
@@ -415,4 +416,5 @@ pub(super) const SCOPES: [&str; 8] = [
     "keys:read",
     "keys:write",
     "staff:any",
+    "sources:write",
 ];

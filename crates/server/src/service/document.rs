@@ -18,6 +18,7 @@ use crate::catalog::{
 };
 
 mod fields;
+mod rows;
 mod schema;
 pub mod tree;
 mod write;
@@ -161,6 +162,13 @@ pub fn parse(text: &str) -> Result<impl Iterator<Item = DocumentCompany> + use<>
         return Err(unreadable(companies.line, problem));
     };
     Ok(companies.clone().into_iter().map(|node| company(&node)))
+}
+
+/// Reads the row of a company, whose values stand on no line.
+pub fn read(row: &CompanyRow) -> DocumentCompany {
+    let value =
+        serde_json::to_value(row).unwrap_or_else(|error| unreachable!("plain values: {error}"));
+    company(&Node::of(value))
 }
 
 fn company(node: &Node) -> DocumentCompany {
@@ -459,9 +467,9 @@ impl Reader {
             is_default: self.truth(row, "is_default"),
             state,
             created_by: self.text(row, "created_by", StaffId::parse),
-            created_time: self.text(row, "created_time", parse_time),
+            created_time: self.text(row, "created_time", time),
             last_updated_by: self.text(row, "last_updated_by", StaffId::parse),
-            last_updated_time: self.text(row, "last_updated_time", parse_time),
+            last_updated_time: self.text(row, "last_updated_time", time),
             // The last field, so that all others were read before.
             name: name?,
         };
@@ -556,8 +564,8 @@ fn parse_state(field: &str, value: &str) -> Result<State, Violation> {
         .ok_or_else(|| Violation::new(field, "UNKNOWN_STATE", "must be active or archived"))
 }
 
-/// Parses RFC 3339 in UTC, to the microsecond.
-fn parse_time(field: &str, value: &str) -> Result<Timestamp, Violation> {
+/// Parses a time in RFC 3339 and UTC, to the microsecond.
+pub fn time(field: &str, value: &str) -> Result<Timestamp, Violation> {
     let since =
         humantime::parse_rfc3339(value).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since

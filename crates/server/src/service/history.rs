@@ -12,13 +12,15 @@ use super::{
 use crate::{
     catalog::{
         access::{Actor, Caller, Grant},
-        change::Change,
+        change::{Change, LoadOptions, PreparedChange},
         delta::Delta,
         entry::{Catalog, Revision},
-        error::{Error, Kind, MOST_NAMED, Past, Result, few},
+        error::{Error, Kind, MOST_NAMED, Past, PlanChanged, Result, few},
         etag::Etag,
         id::{CompanyId, KeyId, StaffId},
         log::Line,
+        plan::{Context, plan},
+        preview::Preview,
         replay::Replay,
         settings::{Settings, Subject},
         stream::{Among, LineFilter, LinePlace, Stream, Streams},
@@ -191,7 +193,7 @@ pub(super) async fn line(store: &dyn Store, stream: &Stream, revision: Revision)
 /// Whether an error is about changes that are in the way.
 pub(super) fn is_explained(error: &Error) -> bool {
     match error {
-        Error::EtagMismatch { .. } | Error::ChangedSince { .. } => true,
+        Error::EtagMismatch { .. } | Error::ChangedSince { .. } | Error::PlanChanged(_) => true,
         Error::InBatch { error, .. } => is_explained(error),
         _ => false,
     }
@@ -218,6 +220,10 @@ pub(super) async fn explained(
                 None => *error,
             };
             Error::InBatch { index, error: Box::new(error) }
+        }
+        Error::PlanChanged(changed) => {
+            let found = plan_changed(store, grant, current, change, *changed).await;
+            Error::PlanChanged(Box::new(found))
         }
         Error::ChangedSince { revision, fields, .. } => {
             let now = current.revision;
@@ -286,6 +292,78 @@ async fn mismatch(
     }
     // If the thing never had the etag, no change is named.
     Error::EtagMismatch { what, was_its: false, since: Vec::new() }
+}
+
+/// Names the changes since the plan was shown, and the steps that differ: goes back until the plan has the digest.
+async fn plan_changed(
+    store: &dyn Store,
+    grant: &Grant,
+    current: &Settings,
+    change: &Change,
+    mut changed: PlanChanged,
+) -> PlanChanged {
+    let Change::Load { document, options } = change else { return changed };
+    let again = |settings: &Settings| {
+        let options = LoadOptions { expected: None, ..options.clone() };
+        let context = Context {
+            actor: grant.actor(),
+            request: None,
+            now: settings.changed_time,
+            new_id: &super::new_id,
+        };
+        let change = PreparedChange::Load { document: document.clone(), options: options.clone() };
+        let plan = plan(&grant.company(), Some(settings), &change, &context).ok()?;
+        Some(Preview::of(Some(settings), &plan, &options))
+    };
+    let Some(now) = again(current) else { return changed };
+    let (among, below) = (Streams::one(grant.stream()), LinePlace::at(current.revision.next()));
+    let lines = store.log_before(&among, Some(&below), None, MAX_SEARCHED);
+    let mut replay = Replay::from(current.clone());
+    let (mut since, mut planned) = (Vec::new(), 0);
+    for line in lines.await.unwrap_or_default() {
+        let before = Revision(line.revision.0.saturating_sub(1));
+        if replay.unapply(before, line.time, &line.deltas).is_err() {
+            break;
+        }
+        since.push(line);
+        let Some(settings) = replay.settings() else { break };
+        let then = again(&settings);
+        if let Some(then) = then.filter(|then| Some(then.digest) == options.expected) {
+            (changed.steps, changed.since) = differences(&then, &now, &since);
+            return changed;
+        }
+        planned += hashed_rows(&settings, None);
+        if planned > MOST_HASHED {
+            break;
+        }
+        // Lets other tasks run.
+        yield_now().await;
+    }
+    changed
+}
+
+/// The steps of one plan that another does not have, and the changes behind them.
+fn differences(then: &Preview, now: &Preview, since: &[Line]) -> (Vec<String>, Vec<Past>) {
+    // Linear, since a plan may have thousands of steps.
+    let texts =
+        |of: &Preview| of.steps.iter().map(|step| format!("{step:?}")).collect::<HashSet<_>>();
+    let (old, new) = (texts(then), texts(now));
+    let gone = then.steps.iter().filter(|step| !new.contains(&format!("{step:?}")));
+    let made = now.steps.iter().filter(|step| !old.contains(&format!("{step:?}")));
+    let subjects: HashSet<String> =
+        gone.clone().chain(made.clone()).map(|step| step.subject.place()).collect();
+    let made: Vec<String> = made.map(ToString::to_string).collect();
+    let told: HashSet<&str> = made.iter().map(String::as_str).collect();
+    let gone = gone.map(|step| format!("no more {step}"));
+    let gone = gone.filter(|text| !told.contains(text.trim_start_matches("no more ")));
+    let steps = made.iter().cloned().chain(gone).take(MOST_NAMED).collect();
+    let touches =
+        |line: &&Line| line.deltas.iter().any(|delta| subjects.contains(&delta.subject.place()));
+    let behind: Vec<Past> = since.iter().filter(touches).take(MOST_NAMED).map(past).collect();
+    match behind.is_empty() {
+        true => (steps, since.iter().take(MOST_NAMED).map(past).collect()),
+        false => (steps, behind),
+    }
 }
 
 /// How many rows the etag of a thing is made from.

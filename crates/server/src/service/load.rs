@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        access::Task,
+        access::{CoveredGrant, Task},
         error::{Cause, Error, Kind, Result, Violation},
         id::{BusinessId, CompanyId},
     },
@@ -30,7 +30,7 @@ const PAGE: u32 = 500;
 pub struct LoadService {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    settings: Arc<SettingsService>,
+    pub(super) settings: Arc<SettingsService>,
 }
 
 /// The result for one company of a document.
@@ -85,7 +85,16 @@ impl LoadService {
             None if problems.are_at("id") || problems.are_at("name") => {
                 return Err(Refusal::Document(problems));
             }
-            None => self.company_named(company).await?,
+            None => match self.company_named(&Task::Load.grant_covered(), company).await {
+                Ok(id) => id,
+                Err(Error::Invalid(found)) => {
+                    found
+                        .into_iter()
+                        .for_each(|violation| problems.note(company.locate(violation)));
+                    return Err(Refusal::Document(problems));
+                }
+                Err(other) => return Err(Refusal::Other(other)),
+            },
         };
         if let Some(first) = seen.insert(id.clone(), company.line()) {
             let description = format!("names the company {id} again, as line {first} did");
@@ -119,16 +128,14 @@ impl LoadService {
     }
 
     /// The id of the one company with that name, or a new id.
-    async fn company_named(&self, company: &DocumentCompany) -> Result<CompanyId, Refusal> {
-        let refuse = |violation| {
-            let mut problems = company.problems.clone();
-            problems.note(company.locate(violation));
-            Refusal::Document(problems)
-        };
+    pub(super) async fn company_named(
+        &self,
+        grant: &CoveredGrant,
+        company: &DocumentCompany,
+    ) -> Result<CompanyId> {
         let fold_key = company.draft.name.as_ref().map(|name| name.fold_key()).unwrap_or_default();
-        let found = self.store.companies_named(&Task::Load.grant_covered(), &fold_key).await;
-        match found.map_err(|error| Refusal::Other(error.into()))?.as_slice() {
-            [] => CompanyId::parse("id", &new_id(CompanyId::PREFIX)).map_err(refuse),
+        match self.store.companies_named(grant, &fold_key).await?.as_slice() {
+            [] => Ok(CompanyId::parse("id", &new_id(CompanyId::PREFIX))?),
             [id] => Ok(id.clone()),
             several => {
                 let ids: Vec<&str> = several.iter().map(CompanyId::as_str).collect();
@@ -136,7 +143,7 @@ impl LoadService {
                     "belongs to several companies ({}); give the id of one",
                     ids.join(", ")
                 );
-                Err(refuse(Violation::new("name", "AMBIGUOUS", description)))
+                Err(Error::invalid("name", "AMBIGUOUS", description))
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     catalog::{
         access::{Caller, Coverage, Grant},
-        change::{Change, CompanyDraft, LoadOptions, PreparedChange, Step},
+        change::{Change, PreparedChange, Step},
         delta::Delta,
         entry::{Catalog, Revision},
         error::{Cause, Error, Kind, Result},
@@ -30,6 +30,8 @@ use crate::{
     clock::Clock,
     store::{Store, StoreError},
 };
+
+mod documents;
 
 /// How long an error may wait for its explanation.
 const EXPLANATION_WAIT: Duration = Duration::from_secs(1);
@@ -145,24 +147,6 @@ impl SettingsService {
         self.commit(grant, write).await?.ok_or_else(absent)
     }
 
-    /// Makes a company agree with a document, or with `validate_only` only checks that. Returns the company's
-    /// revisions before and after.
-    pub async fn load(
-        &self,
-        grant: &Grant,
-        draft: CompanyDraft,
-        validate_only: bool,
-        deadline: Instant,
-    ) -> Result<Changed> {
-        let change = Change::Load { document: Box::new(draft), options: LoadOptions::default() };
-        let write = Write { change, request: None, validate_only, deadline };
-        let absent = || Error::Internal(Cause::new("a load found no company and made none"));
-        let written = self.commit(grant.clone(), write).await?.ok_or_else(absent)?;
-        let after = written.settings.revision;
-        let before = Revision(after.0 - u64::from(written.line.is_some()));
-        Ok(Changed { before, after })
-    }
-
     /// Plans and commits. `None` if there is no such company.
     async fn commit(&self, grant: Grant, write: Write) -> Result<Option<Written>> {
         let (key, deadline, takes_long) =
@@ -264,9 +248,6 @@ impl SettingsService {
         terms: &Terms,
         validate_only: bool,
     ) -> Result<Plan> {
-        if validate_only {
-            self.refuse_deleted(grant, change).await?;
-        }
         let plan = {
             let context = Context {
                 actor: grant.actor(),
@@ -280,7 +261,7 @@ impl SettingsService {
             grant.check_taken_back(&plan.line.deltas)?;
         }
         if validate_only {
-            self.refuse_foreign(&plan).await?;
+            self.refuse_taken(grant, &plan).await?;
         }
         Ok(plan)
     }
@@ -311,15 +292,13 @@ impl SettingsService {
         }))
     }
 
-    /// Refuses ids of deleted entries in a dry run. In a write, the commit refuses them.
-    async fn refuse_deleted(&self, grant: &Grant, change: &PreparedChange) -> Result<()> {
-        let PreparedChange::Steps { steps, .. } = change else { return Ok(()) };
+    /// Refuses ids that are taken in a dry run: of entries that were deleted, and of locations, whose ids are unique on
+    /// the server. In a write, the commit refuses them.
+    async fn refuse_taken(&self, grant: &Grant, plan: &Plan) -> Result<()> {
+        let deltas = &plan.line.deltas;
         for catalog in Catalog::ALL {
-            let created = steps.iter().filter_map(|step| match step {
-                Step::CreateEntry { catalog: of, id: Some(id), .. } if *of == catalog => Some(id),
-                _ => None,
-            });
-            let ids: Vec<EntryId> = created.cloned().collect();
+            let made = deltas.iter().filter_map(|delta| delta.made_entry(catalog));
+            let ids: Vec<EntryId> = made.cloned().collect();
             if ids.is_empty() {
                 continue;
             }
@@ -329,12 +308,7 @@ impl SettingsService {
                 return Err(Error::IdTaken { kind: Kind::Entry, id: id.to_string() });
             }
         }
-        Ok(())
-    }
-
-    /// Refuses taken ids of locations in a dry run. These ids are unique on the server.
-    async fn refuse_foreign(&self, plan: &Plan) -> Result<()> {
-        for id in plan.line.deltas.iter().filter_map(Delta::made_business) {
+        for id in deltas.iter().filter_map(Delta::made_business) {
             let holder = self.writing.read(self.store.company_of(id)).await?;
             if holder.is_some() {
                 return Err(Error::IdTaken { kind: Kind::Business, id: id.to_string() });

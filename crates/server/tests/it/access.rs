@@ -93,7 +93,9 @@ fn names_one(sample: &Value) -> bool {
     fn has_company(value: &Value) -> bool {
         match value {
             Value::Object(fields) => {
-                fields.contains_key("companyId") || fields.values().any(has_company)
+                let names = ["companyId", "companyIds", "companies"];
+                names.iter().any(|name| fields.contains_key(*name))
+                    || fields.values().any(has_company)
             }
             Value::Array(items) => items.iter().any(has_company),
             _ => false,
@@ -220,6 +222,12 @@ fn malformed(sample: &Value) -> Value {
         if request.get(name).is_some() {
             request[name] = "no id".into();
         }
+    }
+    if request.get("document").is_some() {
+        request["document"]["companies"][0]["id"] = "no id".into();
+    }
+    if request.get("companyIds").is_some() {
+        request["companyIds"][0] = "no id".into();
     }
     if request == *sample {
         match request.get("pagination") {

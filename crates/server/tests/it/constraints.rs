@@ -258,7 +258,11 @@ fn requests(
         let parameter = document.resolved(parameter);
         let name = parameter["name"].as_str().unwrap();
         for (value, fits) in document.probes(&parameter["schema"]) {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text =
+                |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let items = value.as_array().into_iter().flatten().map(text);
+            let items: Vec<(String, String)> = items.map(|item| (name.to_owned(), item)).collect();
+            let text = text(&value);
             let mut request = draft.clone();
             match parameter["in"].as_str().unwrap() {
                 "path" => {
@@ -271,6 +275,7 @@ fn requests(
                         path.replace(&format!("{{{other_name}}}"), &encoded(value))
                     });
                 }
+                "query" if value.is_array() => request.query.extend(items),
                 "query" => request.query.push((name.to_owned(), text)),
                 _ if text.is_ascii() => request.headers.push((name.to_owned(), text)),
                 _ => continue,

@@ -40,6 +40,7 @@ mod postgres_server;
 mod previews;
 mod resets;
 mod room;
+mod settings_documents;
 mod sqlite;
 mod sqlite_speed;
 mod status;

@@ -132,7 +132,7 @@ requests! {
     of a log:
         ListChangesRequest ListKeyChangesRequest;
     makes:
-        CreateBusinessRequest CreateCompanyRequest CreateKeyRequest;
+        ApplySettingsRequest CreateBusinessRequest CreateCompanyRequest CreateKeyRequest;
     changes:
         ArchiveBusinessRequest ArchiveCompanyRequest ArchiveEntryRequest BatchChangeEntriesRequest
         CreateEntryRequest DeleteEntryRequest ReorderEntriesRequest RestoreBusinessRequest

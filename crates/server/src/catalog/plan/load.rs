@@ -242,7 +242,7 @@ impl<'a> Loading<'a, '_> {
                 self.loaded.made.insert(subject, draft.index);
             }
             self.draft.note_name(catalog, &entry.id, index);
-            if has_audit(draft) {
+            if draft.has_audit() {
                 self.draft.documented.insert((catalog, entry.id.clone()), draft);
             }
             entries.push(entry);
@@ -435,13 +435,6 @@ fn assign_ranks(wanted: &mut [Entry], current: &[Entry]) {
     for (entry, rank) in wanted.iter_mut().zip(ranks) {
         entry.rank = rank;
     }
-}
-
-fn has_audit(draft: &EntryDraft) -> bool {
-    draft.created_by.is_some()
-        || draft.created_time.is_some()
-        || draft.last_updated_by.is_some()
-        || draft.last_updated_time.is_some()
 }
 
 /// Sets an entry's audit to the values that the document has.

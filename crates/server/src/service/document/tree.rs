@@ -56,6 +56,25 @@ pub enum Value {
     Map(Vec<Key>),
 }
 
+impl Node {
+    /// A value that stands on no line.
+    pub(super) fn of(value: serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let value = match value {
+            Json::Null => Value::Null(None),
+            Json::Bool(truth) => Value::Text(truth.to_string()),
+            Json::Number(number) => Value::Text(number.to_string()),
+            Json::String(text) => Value::Text(text),
+            Json::Array(items) => Value::List(items.into_iter().map(Self::of).collect()),
+            Json::Object(keys) => {
+                let key = |(name, value)| Key { line: 0, name, value: Self::of(value) };
+                Value::Map(keys.into_iter().map(key).collect())
+            }
+        };
+        Self { line: 0, value: Rc::new(value), size: 1 }
+    }
+}
+
 /// A key of a map, with its value.
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Key {

@@ -1,6 +1,6 @@
 //! Writing a company as an item of the document that `load` reads: of settings, and of what other formats say.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::catalog::{
     company::{Address, Business, Coordinate},
@@ -20,7 +20,8 @@ impl CompanyRow {
 }
 
 /// A company as it stands in a document. `None` is left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase"))]
 #[expect(missing_docs, reason = "the keys of a document")]
 pub struct CompanyRow {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +47,8 @@ pub struct CompanyRow {
 }
 
 /// A location of a [`CompanyRow`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase"))]
 #[expect(missing_docs, reason = "the keys of a document")]
 pub struct BusinessRow {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,7 +80,8 @@ pub struct BusinessRow {
 }
 
 /// The address of a [`BusinessRow`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase"))]
 #[expect(missing_docs, reason = "the keys of a document")]
 pub struct AddressRow {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,7 +107,8 @@ pub struct AddressRow {
 }
 
 /// An entry of a [`CompanyRow`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase"))]
 #[expect(missing_docs, reason = "the keys of a document")]
 pub struct EntryRow {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,7 +116,7 @@ pub struct EntryRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Text,
     /// Former names and ids.
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "one_or_several")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "one_or_several")]
     pub was: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Text,
@@ -205,7 +209,7 @@ fn business_row(business: &Business) -> BusinessRow {
     }
 }
 
-fn address_row(address: &Address) -> AddressRow {
+pub(super) fn address_row(address: &Address) -> AddressRow {
     AddressRow {
         id: text(address.id.as_str()),
         address1: text(address.address1.as_str()),

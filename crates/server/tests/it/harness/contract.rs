@@ -144,16 +144,21 @@ fn query(template: &str, body: &str, request: &Value) -> String {
     let mut query = String::new();
     for (name, value) in request.as_object().into_iter().flatten() {
         let in_path = variables(template).any(|variable| camel(variable) == *name);
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Bool(_) | Value::Number(_) => value.to_string(),
-            _ => continue,
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+            _ => None,
         };
-        if !in_path && (body.is_empty() || camel(body) != *name) {
+        let texts: Vec<String> = match value {
+            Value::Array(items) => items.iter().filter_map(text).collect(),
+            value => text(value).into_iter().collect(),
+        };
+        let is_in_query = !in_path && (body.is_empty() || camel(body) != *name);
+        for text in texts.iter().filter(|_| is_in_query) {
             query.push(if query.is_empty() { '?' } else { '&' });
             query.push_str(name);
             query.push('=');
-            query.extend(utf8_percent_encode(&text, NON_ALPHANUMERIC));
+            query.extend(utf8_percent_encode(text, NON_ALPHANUMERIC));
         }
     }
     query

@@ -1,0 +1,190 @@
+//! A plan for people: the summary first, then a table for each company. On a terminal, in a file, or as Markdown.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::text;
+use crate::output::Form;
+
+/// The most moves of a catalog that a plan names.
+const MOST_MOVES: usize = 3;
+
+#[derive(Clone, Copy)]
+pub(super) enum Style {
+    Table(Form),
+    Markdown,
+}
+
+/// Steps, counted by their kinds.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts([u64; 6]);
+
+const KINDS: [&str; 6] = ["created", "updated", "renamed", "moved", "archived", "restored"];
+
+impl Counts {
+    pub(super) fn add(&mut self, counts: &Value) {
+        for (sum, kind) in self.0.iter_mut().zip(KINDS) {
+            *sum += counts[kind].as_u64().unwrap_or_default();
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.0.iter().zip(KINDS).filter(|(count, _)| **count > 0);
+        let words: Vec<String> = all.map(|(count, kind)| format!("{count} {kind}")).collect();
+        f.write_str(if words.is_empty() { "no differences" } else { "" })?;
+        f.write_str(&words.join(", "))
+    }
+}
+
+/// The plans of all companies.
+pub(super) fn plans(plans: &[Value], style: Style) -> String {
+    let mut counts = Counts::default();
+    plans.iter().for_each(|plan| counts.add(&plan["counts"]));
+    let changed = plans.iter().filter(|plan| !steps(plan).is_empty()).count();
+    let refused = plans.iter().filter(|plan| plan["error"].is_object()).count();
+    let mut summary = format!("Plan: {counts}");
+    if changed > 0 {
+        summary += &format!(", in {changed} of {} companies", plans.len());
+    }
+    if refused > 0 {
+        summary += &format!("; {refused} refused");
+    }
+    let mut lines = match style {
+        Style::Table(_) => summary + "\n",
+        Style::Markdown => format!("**{}**\n", escaped(&summary)),
+    };
+    for plan in plans {
+        company(plan, style, &mut lines);
+    }
+    lines
+}
+
+fn steps(plan: &Value) -> &[Value] {
+    plan["steps"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn company(plan: &Value, style: Style, lines: &mut String) {
+    let id = text(&plan["companyId"]);
+    let is_new =
+        if text(&plan["base"]).is_empty() && plan["error"].is_null() { " (new)" } else { "" };
+    let rows = rows(steps(plan));
+    let remarks = remarks(plan);
+    if rows.is_empty() && remarks.is_empty() {
+        return;
+    }
+    match style {
+        Style::Table(form) => {
+            lines.push_str(&format!("\n{id}{is_new}\n"));
+            if !rows.is_empty() {
+                lines.push_str(&form.table(&["", "THING", "NAME", "CHANGES"], &rows));
+            }
+            remarks.iter().for_each(|remark| lines.push_str(&format!("! {remark}\n")));
+        }
+        Style::Markdown => {
+            lines.push_str(&format!("\n### {}{is_new}\n\n", escaped(id)));
+            if !rows.is_empty() {
+                lines.push_str("| | thing | name | changes |\n|---|---|---|---|\n");
+            }
+            for row in &rows {
+                let cells: Vec<String> = row.iter().map(|cell| escaped(cell)).collect();
+                lines.push_str(&format!("| {} |\n", cells.join(" | ")));
+            }
+            if !remarks.is_empty() {
+                lines.push('\n');
+            }
+            remarks.iter().for_each(|one| lines.push_str(&format!("- {}\n", escaped(one))));
+        }
+    }
+}
+
+/// Escapes the characters that Markdown would read as its own.
+fn escaped(cell: &str) -> String {
+    let mut escaped = String::with_capacity(cell.len());
+    for c in cell.chars() {
+        match c {
+            '\n' | '\r' => escaped.push(' '),
+            '\\' | '|' | '*' | '_' | '`' | '<' | '>' | '[' | ']' | '#' | '~' | '&' | '!' | '@' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn symbol(action: &str) -> &'static str {
+    match action {
+        "CREATE" => "+",
+        "RENAME" => ">",
+        "MOVE" => "↕",
+        "ARCHIVE" => "-",
+        "RESTORE" => "^",
+        _ => "~",
+    }
+}
+
+/// A row for each step, but one for all entries of a catalog that only move.
+fn rows(steps: &[Value]) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let mut moves: Vec<(&str, Vec<String>)> = Vec::new();
+    for step in steps {
+        let (action, list) = (text(&step["action"]), text(&step["collection"]));
+        if action == "MOVE" {
+            let moved = format!("{} {}→{}", text(&step["name"]), step["from"], step["to"]);
+            match moves.iter_mut().find(|(of, _)| *of == list) {
+                Some((_, all)) => all.push(moved),
+                None => moves.push((list, vec![moved])),
+            }
+            continue;
+        }
+        let place = format!("{list}/{}", text(&step["id"]));
+        rows.push(vec![
+            symbol(action).to_owned(),
+            place,
+            text(&step["name"]).to_owned(),
+            changes(step),
+        ]);
+    }
+    for (list, all) in moves {
+        let named = all[..all.len().min(MOST_MOVES)].join(", ");
+        let more = all.len().saturating_sub(MOST_MOVES);
+        let named = if more > 0 { format!("{named} and {more} more") } else { named };
+        rows.push(vec!["↕".to_owned(), list.to_owned(), "order".to_owned(), named]);
+    }
+    rows
+}
+
+fn changes(step: &Value) -> String {
+    let is_made = text(&step["action"]) == "CREATE";
+    let fields = step["fields"].as_array().map_or(&[][..], Vec::as_slice).iter();
+    let change = |field: &Value| {
+        let [name, before, after] = ["field", "before", "after"].map(|key| text(&field[key]));
+        match (is_made, name) {
+            (true, "name") => None,
+            (true, _) => Some(format!("{name} {after:?}")),
+            (false, _) => Some(format!("{name} {before:?} → {after:?}")),
+        }
+    };
+    let warnings = step["warnings"].as_array().map_or(&[][..], Vec::as_slice).iter();
+    let warnings = warnings
+        .map(|warning| format!("{}: {}", text(&warning["reason"]), text(&warning["description"])));
+    fields.filter_map(change).chain(warnings).collect::<Vec<_>>().join("; ")
+}
+
+/// Remarks on the document, and the reasons of a refusal.
+fn remarks(plan: &Value) -> Vec<String> {
+    let said =
+        |remark: &Value| format!("{} {}", text(&remark["field"]), text(&remark["description"]));
+    let warnings = plan["warnings"].as_array().into_iter().flatten().map(said);
+    let violations: Vec<String> =
+        plan["error"]["violations"].as_array().into_iter().flatten().map(said).collect();
+    let refusal = match (plan["error"].is_object(), violations.is_empty()) {
+        (true, true) => vec![text(&plan["error"]["message"]).to_owned()],
+        _ => violations,
+    };
+    warnings.chain(refusal.into_iter().map(|text| format!("refused: {text}"))).collect()
+}

@@ -1,0 +1,392 @@
+//! Settings as documents: plans, their application, exports.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
+
+use customer_settings_contract::customersettings::v1::{
+    ApplySettingsRequest, ApplySettingsResponse, CompanyPlan, CompanyResult, Document,
+    ExportSettingsRequest, ExportSettingsResponse, FieldChange, PlanCounts, PlanError, PlanRemark,
+    PlanSettingsRequest, PlanSettingsResponse, PlanStep, plan_step::Action as ActionMessage,
+    settings_service_server::SettingsService,
+};
+use prost::Message;
+use tokio::task::yield_now;
+use tonic::{Request, Response, Status};
+
+use super::{
+    Admin, convert, document,
+    paging::{Asked, MAX_PAGE_BYTES, ROWS},
+    request::{Envelope, repeatable, required},
+};
+use crate::{
+    api::marks::answer,
+    catalog::{
+        access::Caller,
+        change::{Ignored, LoadOptions},
+        entry::MAX_ENTRIES,
+        error::{Error, Result, Violation},
+        id::CompanyId,
+        preview::{Action, Counts, Digest, Preview, Step},
+        settings::Subject,
+    },
+    service::{
+        companies::CompanyRow,
+        document::{self as documents, DocumentCompany},
+        plans::{Application, Applied, Planned},
+        settings::AsOf,
+    },
+    status::{grpc_status, quoted},
+};
+
+/// The refusal of a document names so many violations, and the rest of those of the last company.
+const MOST_VIOLATIONS: usize = 100;
+
+#[tonic::async_trait]
+impl SettingsService for Admin {
+    async fn plan_settings(
+        &self,
+        request: Request<PlanSettingsRequest>,
+    ) -> Result<Response<PlanSettingsResponse>, Status> {
+        let mut envelope = Envelope::open(request);
+        let token = std::mem::take(&mut envelope.message.page_token);
+        let plan = async {
+            let (caller, deadline) = (envelope.caller()?.clone(), envelope.deadline()?);
+            let asked = Asked::parse("PlanSettings", &envelope.message, (0, &token), ROWS)?;
+            let begin = asked.after(1, |words| words.first()?.parse::<usize>().ok())?;
+            let sent = envelope.message;
+            let options = options(sent.prune, sent.prune_limit, &sent.ignore)?;
+            let (service, key) = (self.clone(), caller.actor.key_id.clone());
+            let work = async move {
+                let companies = companies(sent.document)?;
+                let begin = begin.unwrap_or_default().min(companies.len());
+                let how = (&options, deadline);
+                let (plans, next) = service.plans(&caller, &companies[begin..], how).await?;
+                let next_page_token =
+                    next.map(|next| asked.token(&(begin + next).to_string())).unwrap_or_default();
+                let counts = Some(sum(plans.iter().filter_map(|plan| plan.counts.as_ref())));
+                Ok(PlanSettingsResponse { plans, next_page_token, counts })
+            };
+            self.0.long_work.run(key.as_ref(), deadline, work).await
+        };
+        answer(plan.await)
+    }
+
+    async fn apply_settings(
+        &self,
+        request: Request<ApplySettingsRequest>,
+    ) -> Result<Response<ApplySettingsResponse>, Status> {
+        let envelope = Envelope::open_write(request);
+        let apply = async {
+            let (caller, deadline) = (envelope.caller()?.clone(), envelope.deadline()?);
+            let request = envelope.log_request()?;
+            let sent = envelope.message;
+            let how = Application {
+                options: options(sent.prune, sent.prune_limit, &sent.ignore)?,
+                digests: digests(sent.digests)?,
+                request: request.filter(|_| !sent.validate_only),
+                validate_only: sent.validate_only,
+                deadline,
+            };
+            let (load, key) = (self.0.load.clone(), caller.actor.key_id.clone());
+            let work = async move {
+                let companies = companies(sent.document)?;
+                load.apply(&caller, &companies, &how).await
+            };
+            let applied = self.0.long_work.run(key.as_ref(), deadline, work).await?;
+            let is_repeated = |one: &Applied| matches!(one.outcome, Ok((_, true)));
+            let repeated = !applied.is_empty() && applied.iter().all(is_repeated);
+            let results = applied.into_iter().map(result).collect();
+            Ok((repeated, ApplySettingsResponse { results }))
+        };
+        repeatable(apply.await)
+    }
+
+    async fn export_settings(
+        &self,
+        request: Request<ExportSettingsRequest>,
+    ) -> Result<Response<ExportSettingsResponse>, Status> {
+        let mut envelope = Envelope::open(request);
+        let token = std::mem::take(&mut envelope.message.page_token);
+        let export = async {
+            let (caller, deadline) = (envelope.caller()?.clone(), envelope.deadline()?);
+            let asked = Asked::parse("ExportSettings", &envelope.message, (0, &token), ROWS)?;
+            let (service, key) = (self.clone(), caller.actor.key_id.clone());
+            let sent = envelope.message;
+            let work = async move { service.exported(&caller, &sent, &asked, deadline).await };
+            self.0.long_work.run(key.as_ref(), deadline, work).await
+        };
+        answer(export.await)
+    }
+}
+
+impl Admin {
+    /// Plans until the page is full: the plans, and the place of the first company that is left.
+    async fn plans(
+        &self,
+        caller: &Caller,
+        companies: &[DocumentCompany],
+        (options, deadline): (&LoadOptions, Instant),
+    ) -> Result<(Vec<CompanyPlan>, Option<usize>)> {
+        let (mut plans, mut bytes) = (Vec::new(), 0);
+        for (index, company) in companies.iter().enumerate() {
+            let plan = match self.0.load.preview(caller, company, options, deadline).await {
+                Ok(planned) => shown(planned),
+                Err(error) if !is_about_company(&error) => return Err(error),
+                Err(error) => CompanyPlan {
+                    company_id: company.id.as_ref().map(ToString::to_string).unwrap_or_default(),
+                    counts: Some(PlanCounts::default()),
+                    error: Some(refusal(&error)),
+                    ..Default::default()
+                },
+            };
+            bytes += plan.encoded_len();
+            if bytes > MAX_PAGE_BYTES && !plans.is_empty() {
+                return Ok((plans, Some(index)));
+            }
+            plans.push(plan);
+            yield_now().await;
+        }
+        Ok((plans, None))
+    }
+
+    async fn exported(
+        &self,
+        caller: &Caller,
+        sent: &ExportSettingsRequest,
+        asked: &Asked,
+        deadline: Instant,
+    ) -> Result<ExportSettingsResponse> {
+        let (candidates, rest) = self.to_export(caller, sent, asked).await?;
+        let (mut companies, mut bytes, mut next) = (Vec::new(), 0, rest);
+        let mut last = None;
+        for (id, place) in candidates {
+            let (settings, _) = self.0.settings.read(caller, &id, AsOf::Now, deadline).await?;
+            let row = documents::row(&settings);
+            let row = if sent.with_ids { row } else { row.without_ids() };
+            let row = if sent.with_audit { row } else { row.without_audit() };
+            let company = document::company(row)?;
+            bytes += company.encoded_len();
+            if bytes > MAX_PAGE_BYTES && !companies.is_empty() {
+                next = last;
+                break;
+            }
+            companies.push(company);
+            last = Some(place);
+            yield_now().await;
+        }
+        let next_page_token = next.map(|place| asked.token(&place)).unwrap_or_default();
+        let document = Some(Document { version: document::VERSION, companies });
+        Ok(ExportSettingsResponse { document, next_page_token })
+    }
+
+    /// Companies to export, each with the place behind it, and the place behind all of them if there are more.
+    async fn to_export(
+        &self,
+        caller: &Caller,
+        sent: &ExportSettingsRequest,
+        asked: &Asked,
+    ) -> Result<(Vec<(CompanyId, String)>, Option<String>)> {
+        if !sent.company_ids.is_empty() {
+            let begin = asked.after(1, |words| words.first()?.parse::<usize>().ok())?;
+            let parse = |(i, id): (usize, &String)| {
+                let field = format!("company_ids[{i}]");
+                Ok((CompanyId::parse(&field, id)?, (i + 1).to_string()))
+            };
+            let ids = sent.company_ids.iter().enumerate().map(parse);
+            let ids: Vec<_> = ids.collect::<Result<_, Violation>>()?;
+            let left = ids.into_iter().skip(begin.unwrap_or_default());
+            return Ok((left.collect(), None));
+        }
+        let after = asked.after(2, |words| {
+            let [id, name] = words else { return None };
+            Some(((*name).to_owned(), CompanyId::parse("id", id).ok()?))
+        })?;
+        let place = |(name, id): (String, CompanyId)| format!("{id} {name}");
+        let mut found = Vec::new();
+        let take = |row: &CompanyRow| {
+            if found.len() == usize::from(ROWS.most()) {
+                return false;
+            }
+            let at = match row {
+                Ok(company) => (company.name.to_string(), company.id.clone()),
+                // Reading it names the damage.
+                Err(damaged) => damaged.place.clone(),
+            };
+            found.push((at.1.clone(), place(at)));
+            true
+        };
+        let which = (after, u32::from(ROWS.most()) + 1);
+        let rest = self.0.companies.companies_after(caller, true, which, take).await?;
+        Ok((found, rest.map(place)))
+    }
+}
+
+/// The companies of a document, whose values must all be valid.
+fn companies(sent: Option<Document>) -> Result<Vec<DocumentCompany>> {
+    let sent = required("document", sent)?;
+    if ![0, document::VERSION].contains(&sent.version) {
+        let description = "must be 1, or left out: this server reads no other";
+        return Err(Error::invalid("document.version", "UNKNOWN_VERSION", description));
+    }
+    let mut violations = Vec::new();
+    let mut companies = Vec::with_capacity(sent.companies.len());
+    for (i, company) in sent.companies.into_iter().enumerate() {
+        let at = format!("document.companies[{i}]");
+        let within = |violation: Violation| match (violation.field.as_str(), violation.reason) {
+            ("id", "REQUIRED") => Violation::new(&at, "REQUIRED", "must have an id or a name"),
+            (field, _) => Violation { field: format!("{at}.{field}"), ..violation },
+        };
+        let company = documents::read(&document::company_row(company).map_err(within)?);
+        if violations.len() < MOST_VIOLATIONS {
+            let problems = company.problems.clone().told();
+            violations.extend(problems.into_iter().map(|problem| within(problem.violation)));
+        }
+        companies.push(company);
+    }
+    if violations.is_empty() { Ok(companies) } else { Err(Error::Invalid(violations)) }
+}
+
+fn options(prune: bool, prune_limit: i32, ignore: &[String]) -> Result<LoadOptions> {
+    let limit = usize::try_from(prune_limit).ok().filter(|limit| *limit <= MAX_ENTRIES);
+    let out_of_range = || {
+        let description = format!("must be 0 to {MAX_ENTRIES}");
+        Error::invalid("prune_limit", "OUT_OF_RANGE", description)
+    };
+    let prune_limit = limit.ok_or_else(out_of_range)?;
+    if prune_limit > 0 && !prune {
+        let description = "has no effect without prune";
+        return Err(Error::invalid("prune_limit", "NO_EFFECT", description));
+    }
+    let parse = |(i, name): (usize, &String)| Ignored::parse(&format!("ignore[{i}]"), name);
+    let ignore = ignore.iter().enumerate().map(parse).collect::<Result<_, Violation>>()?;
+    Ok(LoadOptions { prune, prune_limit, ignore, expected: None })
+}
+
+fn digests(sent: BTreeMap<String, String>) -> Result<HashMap<CompanyId, Digest>> {
+    let parse = |(id, digest): (String, String)| {
+        let digest = Digest::parse(&format!("digests[{}]", quoted(&id)), &digest)?;
+        Ok((CompanyId::parse("digests", &id)?, digest))
+    };
+    sent.into_iter().map(parse).collect::<Result<_, Violation>>().map_err(Error::from)
+}
+
+fn shown(Planned { preview, base }: Planned) -> CompanyPlan {
+    let Preview { company_id, digest, steps, counts, warnings, .. } = preview;
+    CompanyPlan {
+        base: base.map(|base| base.to_string()).unwrap_or_default(),
+        digest: digest.to_string(),
+        steps: steps.into_iter().map(|one| step(&company_id, one)).collect(),
+        company_id: company_id.to_string(),
+        counts: Some(counted(counts)),
+        warnings: warnings.into_iter().map(remark).collect(),
+        error: None,
+    }
+}
+
+fn step(company_id: &CompanyId, step: Step) -> PlanStep {
+    let action = match step.action {
+        Action::Create => ActionMessage::Create,
+        Action::Update => ActionMessage::Update,
+        Action::Rename => ActionMessage::Rename,
+        Action::Move => ActionMessage::Move,
+        Action::Archive => ActionMessage::Archive,
+        Action::Restore => ActionMessage::Restore,
+    };
+    let (collection, id) = match step.subject {
+        Subject::Company => ("companies".to_owned(), company_id.to_string()),
+        Subject::Business(id) => ("businesses".to_owned(), id.to_string()),
+        Subject::Entry(catalog, id) => (catalog.to_string(), id.to_string()),
+        Subject::Catalog(_) | Subject::Key(_) => unreachable!("a document has neither"),
+    };
+    let (from, to) = step.moved.unwrap_or_default();
+    let path = step.made_of.map(|index| format!("{collection}[{index}]")).unwrap_or_default();
+    let fields = step.fields.into_iter().map(|change| FieldChange {
+        field: change.field.to_owned(),
+        before: change.before,
+        after: change.after,
+    });
+    PlanStep {
+        action: action.into(),
+        collection,
+        id,
+        name: step.name,
+        fields: fields.collect(),
+        from: number(from),
+        to: number(to),
+        warnings: step.warnings.into_iter().map(remark).collect(),
+        path,
+    }
+}
+
+fn number(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+fn counted(counts: Counts) -> PlanCounts {
+    PlanCounts {
+        created: number(counts.created),
+        updated: number(counts.updated),
+        renamed: number(counts.renamed),
+        moved: number(counts.moved),
+        archived: number(counts.archived),
+        restored: number(counts.restored),
+    }
+}
+
+fn sum<'a>(all: impl Iterator<Item = &'a PlanCounts>) -> PlanCounts {
+    all.fold(PlanCounts::default(), |sum, one| PlanCounts {
+        created: sum.created.saturating_add(one.created),
+        updated: sum.updated.saturating_add(one.updated),
+        renamed: sum.renamed.saturating_add(one.renamed),
+        moved: sum.moved.saturating_add(one.moved),
+        archived: sum.archived.saturating_add(one.archived),
+        restored: sum.restored.saturating_add(one.restored),
+    })
+}
+
+fn remark(Violation { field, reason, description }: Violation) -> PlanRemark {
+    PlanRemark { field, reason: reason.to_owned(), description }
+}
+
+fn result(Applied { company_id, counts, outcome }: Applied) -> CompanyResult {
+    let company_id = company_id.to_string();
+    match outcome {
+        Ok((revision, _)) => {
+            let (revision, counts) = (convert::revision(revision), Some(counted(counts)));
+            CompanyResult { company_id, revision, counts, error: None }
+        }
+        Err(error) => {
+            let (counts, error) = (Some(PlanCounts::default()), Some(refusal(&error)));
+            CompanyResult { company_id, revision: 0, counts, error }
+        }
+    }
+}
+
+/// Whether an error is one of what the document wants of a company, so that the plans of others are of use.
+fn is_about_company(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Invalid(_)
+            | Error::NameTaken { .. }
+            | Error::IdTaken { .. }
+            | Error::TooMany { .. }
+            | Error::Precondition { .. }
+    )
+}
+
+/// A refusal of one company, within an answer about several.
+fn refusal(error: &Error) -> PlanError {
+    let status = grpc_status(error);
+    let violations = match error {
+        Error::Invalid(violations) => violations.iter().cloned().map(remark).collect(),
+        _ => vec![],
+    };
+    PlanError {
+        code: status.code().into(),
+        reason: error.reason().to_owned(),
+        message: status.message().to_owned(),
+        violations,
+    }
+}

@@ -1,0 +1,98 @@
+//! Rows of companies that were read, and parts of rows.
+
+use super::{BusinessRow, CompanyRow, DocumentCompany, EntryRow, write::address_row};
+use crate::catalog::{
+    change::{BusinessDraft, EntryDraft},
+    company::ShortText,
+    entry::Catalog,
+};
+
+impl CompanyRow {
+    /// The row without the ids of locations and entries.
+    pub fn without_ids(mut self) -> Self {
+        self.businesses.iter_mut().flatten().for_each(|business| business.id = None);
+        for catalog in Catalog::ALL {
+            self.entries_mut(catalog).iter_mut().flatten().for_each(|entry| entry.id = None);
+        }
+        self
+    }
+
+    /// The row without authors and times of entries.
+    pub fn without_audit(mut self) -> Self {
+        for catalog in Catalog::ALL {
+            for entry in self.entries_mut(catalog).iter_mut().flatten() {
+                (entry.created_by, entry.created_time) = (None, None);
+                (entry.last_updated_by, entry.last_updated_time) = (None, None);
+            }
+        }
+        self
+    }
+
+    /// The row of a company of a document that was read. Values that could not be read are left out.
+    pub fn of_document(company: &DocumentCompany) -> Self {
+        let draft = &company.draft;
+        let businesses: Vec<BusinessRow> = draft.businesses.iter().map(drafted_business).collect();
+        let mut row = Self {
+            id: company.id.as_ref().map(ToString::to_string),
+            name: draft.name.as_ref().map(ToString::to_string),
+            country: draft.country.as_ref().map(|country| country.as_str().to_owned()),
+            timezone: draft.timezone.as_ref().map(|timezone| timezone.as_str().to_owned()),
+            state: draft.state.map(|state| state.as_str().to_owned()),
+            businesses: Some(businesses).filter(|rows| !rows.is_empty()),
+            ..Self::default()
+        };
+        for catalog in Catalog::ALL {
+            let drafts = draft.catalogs[catalog.index()].as_ref();
+            *row.entries_mut(catalog) =
+                drafts.map(|drafts| drafts.iter().map(drafted_entry).collect());
+        }
+        row
+    }
+
+    /// The entries of a catalog, if the document states it.
+    pub fn entries_mut(&mut self, catalog: Catalog) -> &mut Option<Vec<EntryRow>> {
+        match catalog {
+            Catalog::CustomerTags => &mut self.customer_tags,
+            Catalog::ReferralSources => &mut self.referral_sources,
+            Catalog::LifeCycles => &mut self.life_cycles,
+            Catalog::ActionStatuses => &mut self.action_statuses,
+        }
+    }
+}
+
+fn drafted_entry(draft: &EntryDraft) -> EntryRow {
+    let was: Vec<String> = draft.was.iter().map(ToString::to_string).collect();
+    EntryRow {
+        id: draft.id.as_ref().map(ToString::to_string),
+        name: Some(draft.name.to_string()),
+        was,
+        description: draft.description.as_ref().map(|text| text.as_str().to_owned()),
+        color: draft.color.map(|color| color.map(|color| color.to_string()).unwrap_or_default()),
+        is_default: draft.is_default,
+        state: draft.state.map(|state| state.as_str().to_owned()),
+        created_by: draft.created_by.as_ref().map(ToString::to_string),
+        created_time: draft.created_time.map(|time| time.to_string()),
+        last_updated_by: draft.last_updated_by.as_ref().map(ToString::to_string),
+        last_updated_time: draft.last_updated_time.map(|time| time.to_string()),
+    }
+}
+
+fn drafted_business(draft: &BusinessDraft) -> BusinessRow {
+    let given = |text: &Option<ShortText>| text.as_ref().map(|text| text.as_str().to_owned());
+    let contact = &draft.contact;
+    BusinessRow {
+        id: draft.id.as_ref().map(ToString::to_string),
+        name: Some(draft.name.to_string()),
+        state: draft.state.map(|state| state.as_str().to_owned()),
+        avatar: given(&contact.avatar),
+        phone: given(&contact.phone),
+        business_phone: given(&contact.business_phone),
+        email: given(&contact.email),
+        website: given(&contact.website),
+        facebook: given(&contact.facebook),
+        instagram: given(&contact.instagram),
+        yelp: given(&contact.yelp),
+        google: given(&contact.google),
+        address: draft.address.as_ref().map(address_row),
+    }
+}

@@ -1,0 +1,204 @@
+//! Plans of documents, and their application, for callers: all companies of a document are planned before the first is
+//! written.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
+
+use tokio::task::yield_now;
+
+use super::{document::DocumentCompany, load::LoadService};
+use crate::catalog::{
+    access::{Caller, Coverage, Grant, Scope},
+    change::{CompanyDraft, LoadOptions},
+    entry::Revision,
+    error::{Error, Result, Violation},
+    id::CompanyId,
+    log::Request,
+    preview::{Counts, Digest, Preview},
+    settings::Subject,
+    token::RevisionToken,
+};
+
+/// The most violations that the refusal of a document names.
+const MOST_VIOLATIONS: usize = 100;
+
+/// The plan of one company of a document.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
+pub struct Planned {
+    pub preview: Preview,
+    /// The revision that the plan was made for; `None` if there is no such company yet.
+    pub base: Option<RevisionToken>,
+}
+
+/// The result for one company of a document that was applied.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
+pub struct Applied {
+    pub company_id: CompanyId,
+    pub counts: Counts,
+    /// The revision afterwards, and whether the same request had written the company before.
+    pub outcome: Result<(Revision, bool)>,
+}
+
+/// A document to apply.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
+pub struct Application {
+    pub options: LoadOptions,
+    /// The plans that were shown, by company; all of them or none.
+    pub digests: HashMap<CompanyId, Digest>,
+    /// `None` for dry runs too, which neither store nor look up ids.
+    pub request: Option<Request>,
+    /// Plans and compares all companies, and writes nothing.
+    pub validate_only: bool,
+    pub deadline: Instant,
+}
+
+/// A company of a document that may be written.
+struct Ready<'a> {
+    grant: Grant,
+    draft: &'a CompanyDraft,
+    expected: Option<Digest>,
+    /// The revision that the plan was made for.
+    base: Revision,
+    counts: Counts,
+}
+
+impl LoadService {
+    /// The plan of one company of a document. An error is about this company alone.
+    pub async fn preview(
+        &self,
+        caller: &Caller,
+        company: &DocumentCompany,
+        options: &LoadOptions,
+        deadline: Instant,
+    ) -> Result<Planned> {
+        let grant = self.granted(caller, company).await?;
+        let (preview, base) =
+            self.settings.preview(&grant, &company.draft, options, deadline).await?;
+        refuse_making(caller, &preview)?;
+        Ok(Planned { preview, base })
+    }
+
+    /// Makes companies agree with a document. All are planned first, and an error says that nothing was written.
+    pub async fn apply(
+        &self,
+        caller: &Caller,
+        companies: &[DocumentCompany],
+        how: &Application,
+    ) -> Result<Vec<Applied>> {
+        let ready = self.ready(caller, companies, how).await?;
+        let mut results = Vec::with_capacity(ready.len());
+        for Ready { grant, draft, expected, base, counts } in ready {
+            if how.validate_only {
+                let outcome = Ok((base, false));
+                results.push(Applied { company_id: grant.company(), counts, outcome });
+                continue;
+            }
+            let options = LoadOptions { expected, ..how.options.clone() };
+            let terms = (how.request.clone(), how.deadline);
+            let written = self.settings.apply(&grant, draft.clone(), options, terms).await;
+            let outcome = written.map(|written| (written.settings.revision, written.repeated));
+            results.push(Applied { company_id: grant.company(), counts, outcome });
+            yield_now().await;
+        }
+        Ok(results)
+    }
+
+    /// Plans all companies, and compares the plans with those that were shown.
+    async fn ready<'a>(
+        &self,
+        caller: &Caller,
+        companies: &'a [DocumentCompany],
+        how: &Application,
+    ) -> Result<Vec<Ready<'a>>> {
+        let (mut ready, mut seen) = (Vec::with_capacity(companies.len()), HashSet::new());
+        let mut violations = Vec::new();
+        let mut note = |index: usize, found: Vec<Violation>| {
+            let within = |violation: Violation| Violation {
+                field: format!("document.companies[{index}].{}", violation.field),
+                ..violation
+            };
+            violations.extend(found.into_iter().map(within));
+            violations.truncate(MOST_VIOLATIONS);
+        };
+        for (index, company) in companies.iter().enumerate() {
+            match self.ready_company(caller, company, how).await {
+                Ok(one) if !seen.insert(one.grant.company()) => {
+                    let description = format!("names the company {} again", one.grant.company());
+                    note(index, vec![Violation::new("id", "DUPLICATE", description)]);
+                }
+                Ok(one) => ready.push(one),
+                Err(Error::Invalid(found)) => note(index, found),
+                Err(other) => return Err(other),
+            }
+            yield_now().await;
+        }
+        if let Some(other) = how.digests.keys().find(|id| !seen.contains(*id))
+            && violations.is_empty()
+        {
+            let description = format!("has the company {other}, which the document does not have");
+            return Err(Error::invalid("digests", "UNKNOWN_COMPANY", description));
+        }
+        if violations.is_empty() { Ok(ready) } else { Err(Error::Invalid(violations)) }
+    }
+
+    async fn ready_company<'a>(
+        &self,
+        caller: &Caller,
+        company: &'a DocumentCompany,
+        how: &Application,
+    ) -> Result<Ready<'a>> {
+        let grant = self.granted(caller, company).await?;
+        let expected = how.digests.get(&grant.company()).copied();
+        if expected.is_none() && !how.digests.is_empty() {
+            let description =
+                "has no digest, and other companies have one: give one for each, or none";
+            return Err(Error::invalid("id", "DIGEST_MISSING", description));
+        }
+        let draft = &company.draft;
+        if self.settings.was_applied(&grant, &how.request).await? {
+            let (base, counts) = Default::default();
+            return Ok(Ready { grant, draft, expected, base, counts });
+        }
+        let options = LoadOptions { expected, ..how.options.clone() };
+        let (preview, _) = self.settings.preview(&grant, draft, &options, how.deadline).await?;
+        refuse_making(caller, &preview)?;
+        let is_entry = |subject: &Subject| matches!(subject, Subject::Entry(..));
+        if !preview.steps.iter().all(|step| is_entry(&step.subject)) {
+            caller.also(&[Scope::CompaniesWrite])?;
+        }
+        Ok(Ready { grant, draft, expected, base: preview.base, counts: preview.counts })
+    }
+
+    /// The grant for a company of a document, whose values must all be valid, and whose audit the caller may give.
+    async fn granted(&self, caller: &Caller, company: &DocumentCompany) -> Result<Grant> {
+        if !company.problems.is_empty() {
+            let problems = company.problems.clone().told();
+            return Err(Error::Invalid(problems.into_iter().map(|one| one.violation).collect()));
+        }
+        if company.draft.has_audit() {
+            caller.also(&[Scope::SourcesWrite])?;
+        }
+        let id = match &company.id {
+            Some(id) => id.clone(),
+            None => self.company_named(&caller.grant_covered(), company).await?,
+        };
+        // Without an id, a company that the key does not cover is one that would be made.
+        if company.id.is_none() && !caller.rights.coverage.contains(&id) {
+            return Err(Error::NotCoveringAll);
+        }
+        caller.grant(&id)
+    }
+}
+
+/// Making a company needs a key that covers all companies.
+fn refuse_making(caller: &Caller, preview: &Preview) -> Result<()> {
+    match preview.base == Revision(0) && caller.rights.coverage != Coverage::All {
+        true => Err(Error::NotCoveringAll),
+        false => Ok(()),
+    }
+}

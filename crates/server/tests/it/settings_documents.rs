@@ -1,0 +1,333 @@
+//! Settings as documents at the wire: plans, their application, exports.
+
+use serde_json::{Value, json};
+use tonic::Code;
+
+use crate::harness::*;
+
+const PLAN: &str = "PlanSettings";
+const APPLY: &str = "ApplySettings";
+const EXPORT: &str = "ExportSettings";
+const TAGS: &str = "/admin/v1/companies/cmp_001/customer_tags";
+
+/// A document about the demo's first company.
+fn about(rest: Value) -> Value {
+    let mut company = json!({"id": "cmp_001"});
+    company.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+    json!({"companies": [company]})
+}
+
+fn steps(plan: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let steps = plan["steps"].as_array().unwrap().iter();
+    steps
+        .map(|step| {
+            let fields = step["fields"].as_array().unwrap().iter();
+            let fields: Vec<String> = fields
+                .map(|f| {
+                    format!("{} {}>{}", text(&f["field"]), text(&f["before"]), text(&f["after"]))
+                })
+                .collect();
+            format!("{} {} {}", text(&step["action"]), text(&step["id"]), fields.join(" "))
+        })
+        .collect()
+}
+
+async fn plan(server: &Server, secret: &str, request: Value) -> Value {
+    let answer = server.answer(secret, PLAN, request).await;
+    assert_eq!(answer["nextPageToken"], "");
+    answer["plans"].as_array().unwrap().first().unwrap().clone()
+}
+
+/// Changes the demo's first tag.
+async fn change(server: &Server, secret: &str, patch: Value) {
+    let call = server.call("PATCH", &format!("{TAGS}/tag_001")).bearer(secret);
+    let answer = call.body(patch.to_string()).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_plan_is_applied_as_it_was_shown() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let document = about(json!({"customerTags": [
+        {"name": "VIP", "was": ["VIP Customer"], "color": "#fff"},
+        {"id": "tag_new", "name": "New"},
+    ]}));
+    let planned = plan(&server, &secret, json!({"document": document})).await;
+    assert_eq!(
+        steps(&planned),
+        [
+            "RENAME tag_001 name VIP Customer>VIP color >#FFFFFF",
+            "CREATE tag_new name >New",
+            "MOVE tag_002 ",
+        ]
+    );
+    assert_eq!(planned["counts"]["renamed"], 1);
+    assert_eq!(planned["steps"][1]["path"], "customer_tags[1]");
+    assert_eq!((&planned["steps"][2]["from"], &planned["steps"][2]["to"]), (&json!(1), &json!(2)));
+    // Others change what is not shown.
+    change(&server, &secret, json!({"description": "By name"})).await;
+    let digests = json!({"cmp_001": planned["digest"]});
+    let apply = json!({"document": document, "digests": digests});
+    let applied = server.grpc_as(&secret, APPLY, apply).await.unwrap();
+    assert_eq!(applied["results"][0]["counts"]["renamed"], 1);
+    assert_eq!(applied["results"][0]["revision"], "3");
+    let again = plan(&server, &secret, json!({"document": document})).await;
+    assert_eq!((steps(&again).len(), &again["warnings"][0]["reason"]), (0, &json!("WAS_UNUSED")));
+}
+
+#[tokio::test]
+async fn a_plan_that_changed_is_refused_with_what_differs_and_by_whom() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let document =
+        about(json!({"customerTags": [{"id": "tag_001", "name": "VIP", "color": "#fff"}]}));
+    let planned = plan(&server, &secret, json!({"document": document})).await;
+    change(&server, &secret, json!({"description": "Not shown"})).await;
+    let staff = server.call("PATCH", &format!("{TAGS}/tag_001")).bearer(&secret);
+    let staff = staff.header("settings-staff-id", "staff_7").body(r##"{"color":"#000"}"##);
+    assert_eq!(staff.send().await.status, 200);
+    let digests = json!({"cmp_001": planned["digest"]});
+    let request = json!({"document": document, "digests": digests});
+    let refused = server.refusal(&secret, APPLY, request).await;
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Aborted, "PLAN_CHANGED"));
+    for part in [
+        "the plan for company cmp_001",
+        "revision 3 by staff_7",
+        "rename customer_tags/tag_001 \"VIP\" (name, color)",
+        "1 renamed",
+        "nothing was written",
+    ] {
+        assert!(refused.message.contains(part), "{part}: {}", refused.message);
+    }
+    assert!(!refused.message.contains("revision 2"), "{}", refused.message);
+}
+
+#[tokio::test]
+async fn nothing_is_written_if_one_company_is_refused() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let at = "document.companies[1].customer_tags";
+    let document = |tags: Value| {
+        json!({"companies": [
+            {"id": "cmp_001", "name": "Other"},
+            {"id": "cmp_002", "customerTags": tags},
+        ]})
+    };
+    // Values that are wrong by themselves are refused before anything is planned.
+    let wrong = document(json!([{"name": "A"}, {"name": " "}, {"id": "no id", "name": "B"}]));
+    for method in [PLAN, APPLY] {
+        let refused = server.refusal(&secret, method, json!({"document": wrong})).await;
+        assert_eq!(refused.code, Code::InvalidArgument);
+        assert_eq!(refused.fields, [format!("{at}[1].name"), format!("{at}[2].id")]);
+    }
+    let document = document(json!([{"id": "a", "name": "A"}, {"id": "b", "name": "A"}]));
+    let refused = server.refusal(&secret, APPLY, json!({"document": document})).await;
+    assert_eq!(refused.code, Code::InvalidArgument);
+    assert_eq!(refused.fields, [format!("{at}[1].name")]);
+    let answer = server.get("/admin/v1/companies/cmp_001").bearer(&secret).send().await;
+    assert_eq!(answer.json()["revision"], "1");
+    // A plan shows the others.
+    let answer = server.answer(&secret, PLAN, json!({"document": document})).await;
+    assert_eq!(steps(&answer["plans"][0]).len(), 1);
+    let error = &answer["plans"][1]["error"];
+    assert_eq!((&error["code"], &error["reason"]), (&json!(3), &json!("INVALID_FIELD")));
+    assert_eq!(error["violations"][0]["field"], "customer_tags[1].name");
+}
+
+#[tokio::test]
+async fn companies_and_audit_need_scopes_of_their_own() {
+    let server = Server::demo().await;
+    let scopes = ["settings:read", "settings:write", "companies:read"];
+    let (reader, writer) = (server.any_key().await, server.key(with_scopes(&scopes)).await);
+    let tags = about(json!({"customerTags": [{"id": "tag_001", "name": "VIP"}]}));
+    let company =
+        about(json!({"name": "Other", "customerTags": [{"id": "tag_001", "name": "VIP"}]}));
+    let business = about(json!({"businesses": [{"id": "biz_001", "name": "Other"}]}));
+    let audit =
+        about(json!({"customerTags": [{"id": "tag_001", "name": "VIP", "createdBy": "staff_1"}]}));
+    for (document, scope) in
+        [(&company, "companies:write"), (&business, "companies:write"), (&audit, "sources:write")]
+    {
+        let refused = server.refusal(&writer, APPLY, json!({"document": document})).await;
+        assert_eq!(
+            (refused.code, refused.reason.as_str()),
+            (Code::PermissionDenied, "MISSING_SCOPE")
+        );
+        assert!(refused.message.contains(scope), "{}", refused.message);
+    }
+    server.grpc_as(&writer, APPLY, json!({"document": tags})).await.unwrap();
+    server.grpc_as(&reader, APPLY, json!({"document": audit})).await.unwrap();
+    let tag = server.get(&format!("{TAGS}/tag_001")).bearer(&reader).send().await.json();
+    assert_eq!(tag["createdBy"], "staff_1");
+}
+
+#[tokio::test]
+async fn a_key_reaches_the_companies_that_it_covers_alone() {
+    let server = Server::demo().await;
+    let secret = server.key(covering(&["cmp_002", "cmp_404"])).await;
+    for (document, reason) in [
+        (json!({"companies": [{"id": "cmp_001", "name": "Other"}]}), "NOT_COVERED"),
+        (json!({"companies": [{"id": "cmp_404", "name": "Other"}]}), "NOT_COVERING_ALL"),
+        (json!({"companies": [{"name": "Happy Paws Pet Care"}]}), "NOT_COVERING_ALL"),
+    ] {
+        let refused = server.refusal(&secret, APPLY, json!({"document": document})).await;
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::PermissionDenied, reason));
+        let refused = server.refusal(&secret, PLAN, json!({"document": document})).await;
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::PermissionDenied, reason));
+    }
+    let exported = server.answer(&secret, EXPORT, json!({})).await;
+    let companies = exported["document"]["companies"].as_array().unwrap();
+    assert_eq!(
+        companies.iter().map(|c| c["id"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["cmp_002"]
+    );
+    let refused = server.refusal(&secret, EXPORT, json!({"companyIds": ["cmp_001"]})).await;
+    assert_eq!(refused.reason, "NOT_COVERED");
+}
+
+#[tokio::test]
+async fn a_stated_catalog_is_pruned_and_an_absent_one_is_not() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let prune = |document: Value, limit: u32| json!({"document": document, "prune": true, "pruneLimit": limit});
+    let absent = plan(&server, &secret, prune(about(json!({})), 0)).await;
+    assert_eq!(steps(&absent).len(), 0);
+    let none = about(json!({"catalogs": ["customer_tags"]}));
+    let refused = plan(&server, &secret, prune(none.clone(), 1)).await;
+    assert_eq!(refused["error"]["violations"][0]["reason"], "PRUNE_LIMIT");
+    let allowed = plan(&server, &secret, prune(none, 2)).await;
+    assert_eq!(
+        steps(&allowed),
+        ["ARCHIVE tag_001 state active>archived", "ARCHIVE tag_002 state active>archived"]
+    );
+    assert_eq!(allowed["steps"][0]["warnings"][0]["reason"], "PRUNED");
+}
+
+#[tokio::test]
+async fn nothing_that_is_given_is_ignored() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let document = about(json!({}));
+    for (request, field) in [
+        (json!({}), "document"),
+        (json!({"document": {"version": 2}}), "document.version"),
+        (json!({"document": document, "pruneLimit": 1}), "prune_limit"),
+        (json!({"document": document, "prune": true, "pruneLimit": 1001}), "prune_limit"),
+        (json!({"document": document, "prune": true, "pruneLimit": -1}), "prune_limit"),
+        (json!({"document": document, "ignore": ["order", "name"]}), "ignore[1]"),
+        (
+            json!({"document": about(json!({"catalogs": ["tags"]}))}),
+            "document.companies[0].catalogs[0]",
+        ),
+    ] {
+        for method in [PLAN, APPLY] {
+            let refused = server.refusal(&secret, method, request.clone()).await;
+            assert_eq!(refused.fields, [field], "{method} {request}");
+        }
+    }
+    let digest = "0".repeat(64);
+    for (digests, field) in [
+        (json!({"cmp_001": "short"}), "digests[cmp_001]"),
+        (json!({"cmp_001": digest, "cmp_002": digest}), "digests"),
+        (json!({"cmp_002": digest}), "document.companies[0].id"),
+    ] {
+        let request = json!({"document": document, "digests": digests});
+        let refused = server.refusal(&secret, APPLY, request).await;
+        assert_eq!(refused.fields, [field], "{digests}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_goes_on_where_it_stopped() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let first = about(json!({"customerTags": [{"id": "tag_001", "name": "VIP"}]}));
+    let request = |document: &Value| json!({"document": document, "requestId": "go-1"});
+    let send = async |request: Value| {
+        let call = server.post("/admin/v1/settings:apply").bearer(&secret);
+        call.body(request.to_string()).send().await
+    };
+    let applied = send(request(&first)).await.json();
+    assert_eq!(applied["results"][0]["revision"], "2");
+    change(&server, &secret, json!({"name": "Changed since"})).await;
+    // The same request is answered as the first time, and nothing is written again.
+    let replayed = send(request(&first)).await.json();
+    assert_eq!(replayed["results"][0]["revision"], "2");
+    let tag = server.get(&format!("{TAGS}/tag_001")).bearer(&secret).send().await.json();
+    assert_eq!(tag["name"], "Changed since");
+    let other = about(json!({"name": "Another document"}));
+    let refused = send(request(&other)).await;
+    assert_eq!(refused.refusal().reason, "REQUEST_ID_REUSED");
+}
+
+#[tokio::test]
+async fn what_is_exported_is_planned_to_nothing() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    for (ids, audit) in [(false, false), (true, false), (true, true)] {
+        let request = json!({"withIds": ids, "withAudit": audit});
+        let exported = server.answer(&secret, EXPORT, request).await;
+        assert_eq!(exported["nextPageToken"], "");
+        let document = &exported["document"];
+        assert!(document["companies"].as_array().unwrap().len() > 1);
+        for prune in [false, true] {
+            let request = json!({"document": document, "prune": prune});
+            let answer = server.answer(&secret, PLAN, request).await;
+            for plan in answer["plans"].as_array().unwrap() {
+                assert_eq!((steps(plan).len(), &plan["error"]), (0, &Value::Null), "{plan}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn long_plans_and_exports_come_in_pages() {
+    let long = "x".repeat(400);
+    let entries: Vec<Value> = (0..700)
+        .map(|i| json!({"id": format!("t{i}"), "name": format!("T{i}"), "description": long}))
+        .collect();
+    let companies: Vec<Value> = (0..9)
+        .map(|i| json!({"id": format!("c{i}"), "name": format!("C{i}"), "customer_tags": entries}))
+        .collect();
+    let server = Server::of(&json!({"companies": companies}).to_string()).await;
+    let secret = server.any_key().await;
+    let (mut ids, mut token, mut pages) = (vec![], String::new(), 0);
+    loop {
+        let request = json!({"withIds": true, "pageToken": token});
+        let page = server.grpc_as(&secret, EXPORT, request).await.unwrap();
+        let companies = page["document"]["companies"].as_array().unwrap();
+        ids.extend(companies.iter().map(|company| company["id"].as_str().unwrap().to_owned()));
+        pages += 1;
+        page["nextPageToken"].as_str().unwrap().clone_into(&mut token);
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(ids, (0..9).map(|i| format!("c{i}")).collect::<Vec<_>>());
+    assert!(pages > 1);
+    // Archiving everything shows each entry.
+    let document = |i: usize| json!({"id": format!("c{i}"), "catalogs": ["customer_tags"]});
+    let document = json!({"companies": (0..9).map(document).collect::<Vec<_>>()});
+    let (mut planned, mut pages, mut token) = (0, 0, String::new());
+    loop {
+        let request =
+            json!({"document": document, "prune": true, "pruneLimit": 1000, "pageToken": token});
+        let page = server.grpc_as(&secret, PLAN, request).await.unwrap();
+        planned += page["counts"]["archived"].as_u64().unwrap();
+        pages += 1;
+        page["nextPageToken"].as_str().unwrap().clone_into(&mut token);
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(planned, 9 * 700);
+    assert!(pages >= 1, "{pages}");
+}
+
+also_on_postgres! {
+    a_plan_is_applied_as_it_was_shown,
+    what_is_exported_is_planned_to_nothing,
+    a_document_goes_on_where_it_stopped,
+}
