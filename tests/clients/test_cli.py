@@ -13,6 +13,8 @@ import subprocess
 import termios
 import textwrap
 import threading
+import urllib.error
+import urllib.request
 
 import pytest
 from conftest import PROGRAM, ROOT, run
@@ -203,6 +205,21 @@ def test_a_key_for_a_company_that_does_not_exist_says_so_and_is_made(cli, tmp_pa
     assert told in run("key", "import", "--name", "early", "--company", "cmp_later", *here, stdin=secret).stderr
     key = cli.json("key", "list")[0]["id"]
     assert told in cli("key", "update", key, "--company", "cmp_later", "--dry-run").stderr
+
+
+def test_a_link_for_the_console_is_made_with_a_key_and_beside_the_data(cli):
+    """A link of either way shows the page whose button signs in, and the key's history says so."""
+    key = cli.json("key", "list")[0]["id"]
+    link = cli("console", "url", key, "--at", cli.server.base).stdout.strip()
+    assert link.startswith(f"{cli.server.base}/console/link?token=")
+    assert "Sign in as demo" in urllib.request.urlopen(link).read().decode()
+    beside = run("console", "url", key, "--data-dir", cli.server.data_dir).stdout.strip()
+    token = beside.split("token=")[1]
+    assert beside.startswith("http://localhost:8080/console/link?token=")
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(link)
+    assert "Sign in as demo" in urllib.request.urlopen(f"{cli.server.base}/console/link?token={token}").read().decode()
+    assert cli("key", "history", key).stdout.count("made a link for signing in") == 2
 
 
 def test_a_history_has_the_names_of_entries_and_keys(cli):

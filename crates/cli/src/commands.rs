@@ -19,6 +19,7 @@ pub(crate) mod business;
 pub(crate) mod company;
 pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod console;
 pub(crate) mod convert;
 pub(crate) mod copy;
 pub(crate) mod entry;

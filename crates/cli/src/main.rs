@@ -19,8 +19,8 @@ mod tests;
 mod values;
 
 use commands::{
-    backup, business, company, completion, config, convert, copy, entry, history, key, load, man,
-    plan, proto, schema, serve, status, verify,
+    backup, business, company, completion, config, console, convert, copy, entry, history, key,
+    load, man, plan, proto, schema, serve, status, verify,
 };
 use failure::{EXIT_CODES, Exit, Failure, failure};
 use output::{print, tell};
@@ -74,6 +74,8 @@ enum Command {
     Business(Box<business::BusinessCommand>),
     #[command(subcommand)]
     History(history::HistoryCommand),
+    #[command(subcommand)]
+    Console(console::ConsoleCommand),
     Status(status::Status),
     Completion(completion::Completion),
     Man(man::Man),
@@ -100,6 +102,7 @@ impl Command {
             Self::Company(company) => company.run().await,
             Self::Business(business) => business.run().await,
             Self::History(history) => history.run().await,
+            Self::Console(console) => console.run().await,
             Self::Status(status) => status.run().await,
             Self::Completion(completion) => completion.run(),
             Self::Man(man) => man.run(),

@@ -24,7 +24,7 @@ use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
-    auth::Authenticator,
+    auth::{Authenticator, sessions::Sessions},
     catalog::{access::Holder, error::Error},
     net::{App, Deadline, Manner, Shutdown},
     service::{
@@ -78,6 +78,8 @@ pub struct UseCases {
     pub keys: Arc<KeysService>,
     /// Plans, applies and exports documents.
     pub load: Arc<LoadService>,
+    /// Makes the links by which people sign in.
+    pub sessions: Arc<Sessions>,
     /// The places for work that may take long.
     pub long_work: Arc<LongWork>,
 }

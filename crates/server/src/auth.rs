@@ -222,14 +222,16 @@ impl Authenticator {
         secret: Option<&SecretDigest>,
         address: IpAddr,
     ) -> Result<Holder> {
-        let now = self.clock.now();
-        key.admit(now, address, secret.unwrap_or(&key.secret))?;
-        let usage = self.usage_of(&key.id);
-        check(&usage.limiter, Limit::Key)?;
-        usage.last_used.store(now.as_micros(), Ordering::Relaxed);
+        key.admit(self.clock.now(), address, secret.unwrap_or(&key.secret))?;
+        check(&self.usage_of(&key.id).limiter, Limit::Key)?;
         let mut holder = key.holder();
         holder.actor.address = Some(address.to_canonical());
         Ok(holder)
+    }
+
+    /// Notes that a person uses a key.
+    fn is_used(&self, key: &KeyId) {
+        self.usage_of(key).last_used.store(self.clock.now().as_micros(), Ordering::Relaxed);
     }
 
     fn admit(&self, known: &CachedKey, address: IpAddr, digest: &SecretDigest) -> Result<Holder> {

@@ -234,6 +234,7 @@ impl Console {
             Shows::NewPerson => keys::new_person(visit).await,
             Shows::Key => keys::one(visit).await,
             Shows::KeyLink => keys::link(visit).await,
+            Shows::EndKeySession => keys::end_session(visit).await,
             Shows::RotateKey => keys::rotate(visit).await,
             Shows::RevokeKey => keys::revoke(visit).await,
         }

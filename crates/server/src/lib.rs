@@ -178,6 +178,7 @@ impl Services {
             history: self.history.clone(),
             keys: self.keys.clone(),
             load: self.load.clone(),
+            sessions: self.sessions.clone(),
             long_work: self.long_work.clone(),
         }
     }

@@ -298,8 +298,8 @@ impl Demo {
     async fn sign_in_link(&self, services: &Services) -> Option<String> {
         let secret = Secret::import(&fs::read_to_string(&self.key_file).ok()?).ok()?;
         let key = services.sessions.key_of(&secret).await.ok()??;
-        let link = services.sessions.make_link(&Task::Local.holder(), key.as_str()).await;
-        Some(link.ok()?.expose().to_owned())
+        let (token, _) = services.sessions.make_link(&key).await.ok()?;
+        Some(token.expose().to_owned())
     }
 
     async fn load(services: &Services, secret: &Secret) -> Result<(), Failure> {

@@ -136,6 +136,8 @@ CREATE TABLE keys (
     expires_time      BIGINT,
     staff_id          TEXT COLLATE "C",
     revoked_time      BIGINT,
+    -- When the last link for signing in was made.
+    link_time         BIGINT,
     -- The key that acted when it was made; NULL: none did. It may be gone from a copy that is under way.
     created_by_key_id TEXT COLLATE "C",
     created_by        TEXT COLLATE "C" NOT NULL,

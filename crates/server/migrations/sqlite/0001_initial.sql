@@ -16,7 +16,7 @@ CREATE TABLE meta (
 ) STRICT;
 
 INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version)
-VALUES (1, 1, 1, 6, 1, 1);
+VALUES (1, 1, 1, 7, 1, 1);
 
 CREATE TABLE companies (
     id                    TEXT    NOT NULL PRIMARY KEY,
@@ -149,6 +149,8 @@ CREATE TABLE keys (
     expires_time      INTEGER,
     staff_id          TEXT,
     revoked_time      INTEGER,
+    -- When the last link for signing in was made.
+    link_time         INTEGER,
     -- The key that acted when it was made; NULL: none did. It may be gone from a copy that is under way.
     created_by_key_id TEXT,
     created_by        TEXT    NOT NULL,

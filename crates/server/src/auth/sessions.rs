@@ -12,9 +12,9 @@ use super::{Authenticator, api_key};
 use crate::{
     catalog::{
         access::{Coverage, Holder, Scope},
-        error::{Cause, Error, Kind, Result},
+        error::{Cause, Error, Result},
         id::KeyId,
-        key::{Key, SecretDigest},
+        key::SecretDigest,
         session::{Session, SignInLink},
         time::Timestamp,
     },
@@ -223,9 +223,12 @@ impl Sessions {
         };
         let before = before.map(api_key::digest);
         match self.store.begin_session(&session, before.as_ref(), by_link.as_ref()).await {
-            Err(StoreError::Conflict) => Err(Error::UnknownKey),
-            begun => begun.map(|()| token).map_err(Into::into),
+            Err(StoreError::Conflict) => return Err(Error::UnknownKey),
+            begun => begun?,
         }
+        // At once, as whoever sent the link looks whether it was used.
+        self.store.touch_keys(&[(session.key_id, now)]).await?;
+        Ok(token)
     }
 
     /// The person of a session's token, if it lasts still and its key may be used. `is_active`: whether the person
@@ -256,6 +259,7 @@ impl Sessions {
             }
             Err(error) => return Err(error),
         };
+        self.authenticator.is_used(&session.key_id);
         if is_active && now >= session.seen_time.plus_seconds(SEEN_STEP_SECONDS) {
             self.store.touch_session(&session.id, now).await?;
         }
@@ -269,9 +273,9 @@ impl Sessions {
         Ok(self.store.end_session(&api_key::digest(token)).await?)
     }
 
-    /// The sessions of the person's key, those first that were used last.
-    pub async fn list(&self, of: &SignedIn) -> Result<Vec<Shown>> {
-        let sessions = self.store.sessions(&of.session.key_id, MOST_SHOWN).await?;
+    /// The sessions of a key, as somebody who may see the key is shown them: those first that were used last.
+    pub async fn list(&self, of: &SignedIn, key_id: &str) -> Result<Vec<Shown>> {
+        let sessions = self.store.sessions(&KeyId::parse("id", key_id)?, MOST_SHOWN).await?;
         let shown = |session: Session| Shown {
             id: URL_SAFE_NO_PAD.encode(session.id.0),
             created_time: session.created_time,
@@ -282,34 +286,26 @@ impl Sessions {
         Ok(sessions.into_iter().map(shown).collect())
     }
 
-    /// Ends a session of the person's key, by the name that [`Sessions::list`] gives it.
-    pub async fn end_listed(&self, of: &SignedIn, id: &str) -> Result<()> {
+    /// Ends a session of a key, by the name that [`Sessions::list`] gives it.
+    pub async fn end_listed(&self, key_id: &str, id: &str) -> Result<()> {
         let bytes = URL_SAFE_NO_PAD.decode(id).ok().and_then(|bytes| bytes.try_into().ok());
         let Some(id) = bytes.map(SecretDigest) else { return Ok(()) };
         let listed = self.store.session(&id).await?;
-        if listed.is_some_and(|session| session.key_id == of.session.key_id) {
+        if listed.is_some_and(|session| session.key_id.as_str() == key_id) {
             self.store.end_session(&id).await?;
         }
         Ok(())
     }
 
-    /// Makes a link that signs in once with a key: for those who might as well rotate the key, which is to say who may
-    /// write keys, and whose own key does not do less than this one.
-    pub async fn make_link(&self, by: &Holder, key_id: &str) -> Result<Token> {
-        let caller = by.clone().permitted(&[Scope::KeysWrite])?;
-        let id = KeyId::parse("id", key_id)?;
-        let is_within = |key: &Key| {
-            caller.actor.key_id.as_ref() == Some(&key.id) || key.lies_within(&caller).is_ok()
-        };
-        let found = self.store.key(&id).await?.map(|(key, _)| key).filter(is_within);
-        let key = found.ok_or_else(|| caller.absent(Kind::Key, id.as_str()))?;
+    /// Makes a link that signs in once with a key, which ends the link before, and the time when it stops working. It is
+    /// up to the caller whether it may.
+    pub async fn make_link(&self, key_id: &KeyId) -> Result<(Token, Timestamp)> {
         let now = self.clock.now();
-        key.check_usable(now)?;
         let token = Token::generate()?;
         let expires_time = now.plus_seconds(LINK_SECONDS);
-        let link = SignInLink { id: token.digest(), key_id: key.id, expires_time };
+        let link = SignInLink { id: token.digest(), key_id: key_id.clone(), expires_time };
         self.store.add_link(&link, now).await?;
-        Ok(token)
+        Ok((token, expires_time))
     }
 
     /// The id of the key that has this secret.

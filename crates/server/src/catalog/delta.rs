@@ -279,4 +279,5 @@ fields! { Key:
     "staff_id" => staff_id,
     "secret" => secret,
     "revoked_time" => revoked_time,
+    "link_time" => link_time,
 }

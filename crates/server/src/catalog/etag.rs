@@ -293,6 +293,7 @@ mod tests {
             expires_time: Some(Timestamp::from_micros(1_800_000_000_000_000)),
             staff_id: Some(StaffId::parse("", "staff_1").unwrap()),
             revoked_time: None,
+            link_time: None,
             created_by_key_id: None,
             audit: audit(),
         }

@@ -89,6 +89,8 @@ pub struct Key {
     /// The staff member that the key acts as.
     pub staff_id: Option<StaffId>,
     pub revoked_time: Option<Timestamp>,
+    /// When the last link for signing in to the console was made. A key that has one is a person's.
+    pub link_time: Option<Timestamp>,
     /// The key that made this one; none for local commands.
     pub created_by_key_id: Option<KeyId>,
     /// The revision counts this key's own changes.
@@ -215,6 +217,7 @@ pub fn summary(line: &Line) -> String {
             along => format!("revoked the key, and {along} made by it"),
         },
         _ if fields.contains(&"secret") => "rotated the key".to_owned(),
+        ["link_time"] => "made a link for signing in".to_owned(),
         _ => format!("updated the key ({})", fields.join(", ")),
     }
 }

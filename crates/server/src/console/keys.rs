@@ -3,16 +3,19 @@
 use askama::Template;
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
-    CreateKeyRequest, GetKeyRequest, Key, KeyChange, ListKeyChangesRequest, ListKeysRequest,
-    RevokeKeyRequest, RotateKeyRequest, UpdateKeyRequest, key,
+    CreateKeyRequest, CreateSignInLinkRequest, GetKeyRequest, Key, KeyChange,
+    ListKeyChangesRequest, ListKeysRequest, RevokeKeyRequest, RotateKeyRequest, UpdateKeyRequest,
+    key,
 };
 use prost_types::{Duration, FieldMask, Timestamp};
 use tonic::Status;
 
 use super::{
+    HOME,
     answer::{Answer, elsewhere, page, shown},
     form,
     problem::{Field, Problem},
+    sign_in,
     view::{Frame, Said},
     visit::Visit,
     words::{self, Author, Moment},
@@ -41,6 +44,8 @@ struct Row {
     companies: String,
     used: Option<Moment>,
     state: &'static str,
+    /// Whether it is a person's: one that has a staff id, or was sent a link.
+    is_person: bool,
 }
 
 fn row(visit: &Visit<'_>, key: Key) -> Row {
@@ -55,6 +60,8 @@ fn row(visit: &Visit<'_>, key: Key) -> Row {
         companies: covers(&key),
         used: words::moment(key.last_used_time.as_ref()),
         state,
+        is_person: key.last_link_time.is_some()
+            || key.staff_id.as_ref().is_some_and(|id| !id.is_empty()),
         name: key.name.unwrap_or_default(),
         staff: key.staff_id.unwrap_or_default(),
     }
@@ -94,7 +101,7 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     };
     let list = visit.keys().list_keys(visit.ask(ask)).await?.into_inner();
     let rows = list.keys.into_iter().map(|key| row(visit, key));
-    let (people, programs) = rows.partition(|row| !row.staff.is_empty());
+    let (people, programs) = rows.partition(|row| row.is_person);
     let more = (!list.next_page_token.is_empty()).then(|| {
         let revoked = if shows_revoked { "revoked=1&" } else { "" };
         format!("{}/keys?{revoked}page={}", visit.here.base, form::encode(&list.next_page_token))
@@ -308,13 +315,15 @@ fn show_secret(visit: &Visit<'_>, id: &str, name: &str, secret: String, note: &s
 }
 
 async fn show_link(visit: &Visit<'_>, id: &str, name: &str) -> Result<Response<Body>, Status> {
-    let made = visit.console.sessions.make_link(&visit.person.holder, id).await;
-    let token = made.map_err(|error| grpc_status(&error))?;
+    let ask = CreateSignInLinkRequest { id: id.to_owned(), ..Default::default() };
+    let made = visit.keys().create_sign_in_link(visit.ask(ask)).await?.into_inner();
+    // The path is the console's own, below the path at which people find the server.
+    let path = made.path.strip_prefix(HOME).unwrap_or_default();
     let shown = SecretPage {
         f: visit.frame("The link"),
         path: format!("{}/keys/{}", visit.here.base, form::part(id)),
         name: name.to_owned(),
-        secret: format!("{}/link?token={}", visit.here.address(), token.expose()),
+        secret: format!("{}{path}", visit.here.address()),
         note: String::new(),
         is_link: true,
     };
@@ -342,6 +351,8 @@ struct OnePage {
     is_usable: bool,
     is_own: bool,
     history: Vec<Past>,
+    sessions: Vec<sign_in::Row>,
+    linked: Option<Moment>,
     request: String,
 }
 
@@ -377,6 +388,8 @@ async fn one_page(
         is_usable: shown.state.is_empty(),
         is_own: key.id == visit.person.key_id(),
         history: changes.into_iter().map(past).collect(),
+        sessions: sign_in::sessions_of(visit, &key.id).await?,
+        linked: words::moment(key.last_link_time.as_ref()),
         request: Visit::new_request(),
         row: shown,
         key,
@@ -426,6 +439,14 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
 pub(super) async fn link(visit: &Visit<'_>) -> Answer {
     let key = get(visit).await?;
     show_link(visit, &key.id, &key.name.unwrap_or_default()).await
+}
+
+/// Ends a session of a key that the person may see.
+pub(super) async fn end_session(visit: &Visit<'_>) -> Answer {
+    let key = get(visit).await?;
+    let ended = visit.console.sessions.end_listed(&key.id, visit.form.get("id")).await;
+    ended.map_err(|error| grpc_status(&error))?;
+    Ok(elsewhere(&format!("{}/keys/{}?did=ended", visit.here.base, visit.link_part(0))))
 }
 
 /// Gives a key a new secret.

@@ -39,6 +39,7 @@ pub(super) enum Shows {
     NewPerson,
     Key,
     KeyLink,
+    EndKeySession,
     RotateKey,
     RevokeKey,
 }
@@ -110,7 +111,8 @@ pub(super) const ROUTES: &[Route] = &[
     post("/people/new", Shows::NewPerson, &["KeyService/CreateKey"], NEW_KEY),
     get("/keys/{}", Shows::Key, &["KeyService/GetKey"]),
     post("/keys/{}", Shows::Key, &["KeyService/UpdateKey"], KEY),
-    post("/keys/{}/link", Shows::KeyLink, &["KeyService/RotateKey"], &["request"]),
+    post("/keys/{}/link", Shows::KeyLink, &["KeyService/CreateSignInLink"], &["request"]),
+    post("/keys/{}/end-session", Shows::EndKeySession, &["KeyService/RevokeKey"], &["id"]),
     post(
         "/keys/{}/rotate",
         Shows::RotateKey,

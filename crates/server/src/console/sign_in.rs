@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use askama::Template;
 use axum::{body::Body, response::Response};
 use http::request::Parts;
+use tonic::Status;
 
 use super::{
     Console,
@@ -152,12 +153,13 @@ fn kept(form: &Form) -> Vec<(String, String)> {
     own.collect()
 }
 
-struct Row {
-    id: String,
-    began: Option<Moment>,
-    seen: Option<Moment>,
-    by_link: bool,
-    is_own: bool,
+/// A session in a list.
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) began: Option<Moment>,
+    pub(super) seen: Option<Moment>,
+    pub(super) by_link: bool,
+    pub(super) is_own: bool,
 }
 
 #[derive(Template)]
@@ -169,8 +171,15 @@ struct SessionsPage {
 
 /// The sessions of one's key.
 pub(super) async fn sessions(visit: &Visit<'_>) -> Answer {
-    let listed = visit.console.sessions.list(&visit.person).await;
-    let listed = listed.map_err(|error| grpc_status(&error))?;
+    let rows = sessions_of(visit, visit.person.key_id()).await?;
+    let said = words::done(visit.query.get("did")).map(Said::plain);
+    let f = Frame { said, ..visit.frame("Where you are signed in") };
+    shown(&SessionsPage { f, rows })
+}
+
+/// The sessions of a key that the person may see.
+pub(super) async fn sessions_of(visit: &Visit<'_>, key_id: &str) -> Result<Vec<Row>, Status> {
+    let listed = visit.console.sessions.list(&visit.person, key_id).await;
     let row = |one: crate::auth::sessions::Shown| Row {
         id: one.id,
         began: moment_of_micros(one.created_time.as_micros()),
@@ -178,14 +187,13 @@ pub(super) async fn sessions(visit: &Visit<'_>) -> Answer {
         by_link: one.by_link,
         is_own: one.is_own,
     };
-    let said = words::done(visit.query.get("did")).map(Said::plain);
-    let f = Frame { said, ..visit.frame("Where you are signed in") };
-    shown(&SessionsPage { f, rows: listed.into_iter().map(row).collect() })
+    Ok(listed.map_err(|error| grpc_status(&error))?.into_iter().map(row).collect())
 }
 
 /// Ends one of them.
 pub(super) async fn end_session(visit: &Visit<'_>) -> Answer {
-    let ended = visit.console.sessions.end_listed(&visit.person, visit.form.get("id")).await;
+    let (key_id, id) = (visit.person.key_id(), visit.form.get("id"));
+    let ended = visit.console.sessions.end_listed(key_id, id).await;
     ended.map_err(|error| grpc_status(&error))?;
     Ok(elsewhere(&format!("{}/sessions?did=ended", visit.here.base)))
 }

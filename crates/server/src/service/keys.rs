@@ -42,7 +42,7 @@ mod rules;
 
 use family::Family;
 use rules::check_expiry;
-pub use rules::{Rotation, revoke, rotate};
+pub use rules::{Rotation, note_link, revoke, rotate};
 
 /// Keys, or lines of their log, that one look-up reads. A key has up to 70 kB.
 const PAGE: u32 = 100;
@@ -127,6 +127,7 @@ impl KeysService {
             expires_time: draft.expires_time,
             staff_id: draft.staff_id,
             revoked_time: None,
+            link_time: None,
             previous: None,
             created_by_key_id: actor.key_id.clone(),
             audit,

@@ -219,7 +219,47 @@ async fn a_key_of_a_program_is_shown_once_changed_rotated_and_revoked() {
     assert!(page.text().contains("Revoked."), "{}", page.text());
 }
 
+#[tokio::test]
+async fn a_link_leaves_a_trace_and_its_use_is_seen_at_once() {
+    let server = Server::demo().await;
+    let (ben, _) = person(&server, "Ben", None, &READS).await;
+    let owner = Browser::of(&server).await;
+    let path = format!("/console/keys/{}", ben.id);
+    let list = owner.get("/console/keys").await;
+    let (people, programs) = list.text().split_once("Programs").unwrap();
+    assert!(!people.contains(">Ben<") && programs.contains(">Ben<"), "{}", list.text());
+    let made = owner.post(&format!("{path}/link"), &[]).await;
+    let token =
+        made.text().split("/console/link?token=").nth(1).unwrap().split('"').next().unwrap();
+    let list = owner.get("/console/keys").await;
+    assert!(list.text().split_once("Programs").unwrap().0.contains(">Ben<"), "{}", list.text());
+    let browser = Browser::new(&server);
+    browser.get(&format!("/console/link?token={token}")).await;
+    let page = owner.get(&path).await;
+    assert!(
+        page.text().contains("<strong>test</strong> made a link for signing in"),
+        "{}",
+        page.text()
+    );
+    assert!(page.text().contains("Not used yet"), "{}", page.text());
+    assert_eq!(browser.post("/console/link", &[("token", token)]).await.status, 303);
+    let page = owner.get(&path).await;
+    assert!(!page.text().contains("Not used yet"), "{}", page.text());
+
+    // A manager of the key ends its sessions.
+    assert!(page.text().contains("By a link"), "{}", page.text());
+    let id = Browser::hidden(&page, "id");
+    let end = |id: String| {
+        let (owner, path) = (&owner, format!("{path}/end-session"));
+        async move { owner.post(&path, &[("id", &*id)]).await.status.as_u16() }
+    };
+    assert_eq!(end(id).await, 303);
+    assert_eq!(browser.get("/console?all=1").await.status, 303);
+    assert!(browser.get("/console?all=1").await.header("location").unwrap().contains("sign-in"));
+}
+
 also_on_postgres! {
+    a_link_leaves_a_trace_and_its_use_is_seen_at_once,
     the_history_names_people_as_they_were_at_the_time,
     a_person_is_invited_by_a_link_and_the_history_shows_the_name,
 }

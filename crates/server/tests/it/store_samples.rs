@@ -288,6 +288,7 @@ pub(crate) fn key(id: &str, secret: u8) -> Key {
         expires_time: Some(time(2_000_000_000_000_000)),
         staff_id: Some(StaffId::parse("id", "staff_009").unwrap()),
         revoked_time: None,
+        link_time: None,
         previous: None,
         created_by_key_id: Some(KeyId::parse("id", "key_0").unwrap()),
         audit: audit(1),

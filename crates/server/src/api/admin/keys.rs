@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, mem::take};
 
 use customer_settings_contract::customersettings::v1::{
-    CreateKeyRequest, GetKeyRequest, Key as KeyMessage, KeyChange, KeyWithSecret,
-    ListKeyChangesRequest, ListKeyChangesResponse, ListKeysRequest, ListKeysResponse,
-    RevokeKeyRequest, RotateKeyRequest, UpdateKeyRequest, key::State,
+    CreateKeyRequest, CreateSignInLinkRequest, GetKeyRequest, Key as KeyMessage, KeyChange,
+    KeyWithSecret, ListKeyChangesRequest, ListKeyChangesResponse, ListKeysRequest,
+    ListKeysResponse, RevokeKeyRequest, RotateKeyRequest, SignInLink, UpdateKeyRequest, key::State,
     key_service_server::KeyService,
 };
 use ipnet::IpNet;
@@ -31,7 +31,9 @@ use crate::{
         text::Name,
         time::Timestamp,
     },
-    service::keys::{By, KeyAfter, KeyDraft, KeyFilter, KeyRow, Rotation, revoke, rotate},
+    service::keys::{
+        By, KeyAfter, KeyDraft, KeyFilter, KeyRow, Rotation, note_link, revoke, rotate,
+    },
 };
 
 const FIELDS: [&str; 7] =
@@ -196,6 +198,36 @@ impl KeyService for Admin {
         repeatable(made.await)
     }
 
+    async fn create_sign_in_link(
+        &self,
+        request: Request<CreateSignInLinkRequest>,
+    ) -> Result<Response<SignInLink>, Status> {
+        let envelope = Envelope::open_write(request);
+        let made = async {
+            let sent = &envelope.message;
+            let by = by(&envelope)?;
+            let id = KeyId::parse("id", &sent.id)?;
+            // The log comes first: no link works of which it says nothing.
+            let kept = self.0.keys.change(&by, &id, note_link).await?;
+            let note = match (kept.repeated, sent.validate_only) {
+                (true, _) => {
+                    "The link was in the first answer to this request id and is kept nowhere: make another one."
+                }
+                (false, true) => "Nothing was written, so there is no link.",
+                (false, false) => {
+                    let (token, expires_time) = self.0.sessions.make_link(&id).await?;
+                    let path = format!("/console/link?token={}", token.expose());
+                    let note =
+                        "Send it to the person and to nobody else: it is shown only this once.";
+                    let expires_time = Some(timestamp(expires_time));
+                    return Ok((false, SignInLink { path, expires_time, note: note.to_owned() }));
+                }
+            };
+            Ok((kept.repeated, SignInLink { note: note.to_owned(), ..Default::default() }))
+        };
+        repeatable(made.await)
+    }
+
     async fn revoke_key(
         &self,
         request: Request<RevokeKeyRequest>,
@@ -281,6 +313,7 @@ fn message(key: &Key, last_used: Option<Timestamp>, now: Timestamp) -> KeyMessag
             .filter(|one| now < one.expires_time)
             .map(|one| timestamp(one.expires_time)),
         last_used_time: last_used.map(timestamp),
+        last_link_time: key.link_time.map(timestamp),
         etag: key.etag().to_string(),
         created_by: key.audit.created_by.to_string(),
         created_time: Some(timestamp(key.audit.created_time)),

@@ -135,7 +135,7 @@ requests! {
         ApplySettingsRequest CreateBusinessRequest CreateCompanyRequest CreateKeyRequest;
     changes:
         ArchiveBusinessRequest ArchiveCompanyRequest ArchiveEntryRequest BatchChangeEntriesRequest
-        CreateEntryRequest DeleteEntryRequest ReorderEntriesRequest RestoreBusinessRequest
+        CreateEntryRequest CreateSignInLinkRequest DeleteEntryRequest ReorderEntriesRequest RestoreBusinessRequest
         RestoreCompanyRequest RestoreEntryRequest RevokeKeyRequest RollBackRequest RotateKeyRequest
         UndoChangeRequest;
     updates:

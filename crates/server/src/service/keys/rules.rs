@@ -15,6 +15,13 @@ pub fn revoke(key: &mut Key, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
+/// Notes that a link for signing in is made for a key that can be used.
+pub fn note_link(key: &mut Key, now: Timestamp) -> Result<()> {
+    key.check_usable(now)?;
+    key.link_time = Some(now);
+    Ok(())
+}
+
 /// The terms of a rotation.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation {

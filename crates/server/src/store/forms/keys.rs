@@ -33,6 +33,8 @@ pub(super) struct KeyForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revoked_time: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    link_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     created_by_key_id: Option<String>,
     audit: AuditForm,
 }
@@ -55,6 +57,7 @@ impl From<&Key> for KeyForm {
             expires_time: key.expires_time.map(Timestamp::as_micros),
             staff_id: key.staff_id.as_ref().map(ToString::to_string),
             revoked_time: key.revoked_time.map(Timestamp::as_micros),
+            link_time: key.link_time.map(Timestamp::as_micros),
             created_by_key_id: key.created_by_key_id.as_ref().map(ToString::to_string),
             audit: (&key.audit).into(),
         }
@@ -78,6 +81,7 @@ impl KeyForm {
             expires_time: self.expires_time.map(Timestamp::from_micros),
             staff_id: self.staff_id.map(|id| StaffId::parse("staff_id", &id)).transpose()?,
             revoked_time: self.revoked_time.map(Timestamp::from_micros),
+            link_time: self.link_time.map(Timestamp::from_micros),
             created_by_key_id: self
                 .created_by_key_id
                 .map(|id| KeyId::parse("created_by_key_id", &id))

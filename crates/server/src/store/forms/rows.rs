@@ -178,6 +178,7 @@ pub(in crate::store) fn key(row: &impl Columns) -> Result<Key> {
         expires_time: row.optional_time("expires_time")?,
         staff_id: id("staff_id")?.map(|id| StaffId::parse("staff_id", id)).transpose()?,
         revoked_time: row.optional_time("revoked_time")?,
+        link_time: row.optional_time("link_time")?,
         created_by_key_id: id("created_by_key_id")?
             .map(|id| KeyId::parse("created_by_key_id", id))
             .transpose()?,

@@ -298,6 +298,7 @@ fn a_line_of_a_key_is_read_as_it_was_written() {
         expires_time: Some(Timestamp::from_micros(5)),
         staff_id: None,
         revoked_time: None,
+        link_time: None,
         previous: None,
         created_by_key_id: None,
         audit: an_audit(1),
@@ -319,6 +320,7 @@ fn a_line_of_a_key_is_read_as_it_was_written() {
         coverage: Coverage::All,
         staff_id: Some(StaffId::parse("", "staff_1").unwrap()),
         revoked_time: Some(Timestamp::from_micros(8)),
+        link_time: Some(Timestamp::from_micros(9)),
         created_by_key_id: Some(KeyId::parse("", "key_0").unwrap()),
         ..key.clone()
     };

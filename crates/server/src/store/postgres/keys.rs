@@ -31,7 +31,7 @@ use crate::{
 };
 
 const KEY: &str = "id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses, expires_time, \
-     staff_id, revoked_time, created_by_key_id, created_by, created_time, last_updated_by, \
+     staff_id, revoked_time, link_time, created_by_key_id, created_by, created_time, last_updated_by, \
      last_updated_time, revision";
 
 /// Only one node writes keys at a time: a row of the whole database is locked before anything is read. With locks on
@@ -266,8 +266,8 @@ pub(super) fn insert(key: &Key) -> RowWrite {
     let sql = "INSERT INTO keys
                (id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses,
                 expires_time, staff_id, revoked_time, created_by_key_id, created_by, created_time,
-                last_updated_by, last_updated_time, revision, sequence)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                last_updated_by, last_updated_time, revision, link_time, sequence)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
                        (SELECT coalesce(max(sequence), 0) + 1 FROM keys))
                ON CONFLICT DO NOTHING";
     let taken = StoreError::Taken(Kind::Key, key.id.to_string());
@@ -279,13 +279,13 @@ pub(super) fn update(base: Revision, key: &Key) -> RowWrite {
         "UPDATE keys SET secret = $2, previous_secret = $3, previous_expires_time = $4, name = $5,
                    scopes = $6, companies = $7, addresses = $8, expires_time = $9, staff_id = $10,
                    revoked_time = $11, created_by_key_id = $12, created_by = $13, created_time = $14,
-                   last_updated_by = $15, last_updated_time = $16, revision = $17,
+                   last_updated_by = $15, last_updated_time = $16, revision = $17, link_time = $18,
                    sequence = (SELECT coalesce(max(sequence), 0) + 1 FROM keys)
-               WHERE id = $1 AND revision = $18";
+               WHERE id = $1 AND revision = $19";
     bind_key(RowWrite::new(sql, StoreError::Conflict), key).bind(integer(base.0))
 }
 
-/// Binds $1 to $17.
+/// Binds $1 to $18.
 fn bind_key(write: RowWrite, key: &Key) -> RowWrite {
     let audit = AuditForm::from(&key.audit);
     write
@@ -306,4 +306,5 @@ fn bind_key(write: RowWrite, key: &Key) -> RowWrite {
         .bind(audit.last_updated_by)
         .bind(audit.last_updated_time)
         .bind(integer(audit.revision))
+        .bind(key.link_time.map(Timestamp::as_micros))
 }

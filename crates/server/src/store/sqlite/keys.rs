@@ -192,17 +192,18 @@ fn write_key(tx: &Connection, key: &Key) -> Result<()> {
     // An upsert and not REPLACE, which would delete a row that other rows refer to.
     let sql = "INSERT INTO keys
                (id, secret, previous_secret, previous_expires_time, name, scopes, companies, addresses,
-                expires_time, staff_id, revoked_time, created_by_key_id, created_by, created_time, last_updated_by, last_updated_time, revision,
+                expires_time, staff_id, revoked_time, link_time, created_by_key_id, created_by, created_time,
+                last_updated_by, last_updated_time, revision,
                 sequence)
                VALUES
                (:id, :secret, :previous_secret, :previous_expires_time, :name, :scopes, :companies, :addresses, :expires_time, :staff_id, :revoked_time,
-                :created_by_key_id, :created_by, :created_time, :last_updated_by, :last_updated_time, :revision,
+                :link_time, :created_by_key_id, :created_by, :created_time, :last_updated_by, :last_updated_time, :revision,
                 (SELECT coalesce(max(sequence), 0) + 1 FROM keys))
                ON CONFLICT (id) DO UPDATE SET
                    secret = :secret, previous_secret = :previous_secret,
                    previous_expires_time = :previous_expires_time, name = :name, scopes = :scopes, companies = :companies,
                    addresses = :addresses, expires_time = :expires_time, staff_id = :staff_id,
-                   revoked_time = :revoked_time, created_by_key_id = :created_by_key_id, created_by = :created_by, created_time = :created_time,
+                   revoked_time = :revoked_time, link_time = :link_time, created_by_key_id = :created_by_key_id, created_by = :created_by, created_time = :created_time,
                    last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
                    revision = :revision, sequence = excluded.sequence";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
@@ -217,6 +218,7 @@ fn write_key(tx: &Connection, key: &Key) -> Result<()> {
             ":expires_time": key.expires_time.map(Timestamp::as_micros),
             ":staff_id": key.staff_id.as_ref().map(StaffId::as_str),
             ":revoked_time": key.revoked_time.map(Timestamp::as_micros),
+            ":link_time": key.link_time.map(Timestamp::as_micros),
             ":created_by_key_id": key.created_by_key_id.as_ref().map(KeyId::as_str),
             ":created_by": audit.created_by, ":created_time": audit.created_time,
             ":last_updated_by": audit.last_updated_by, ":last_updated_time": audit.last_updated_time,
