@@ -259,7 +259,7 @@ fn sent(row: &CompanyRow) -> Result<Value, Failure> {
     let mut company = serde_json::to_value(row)?;
     let stated = CATALOGS.into_iter().filter(|catalog| company.get(catalog).is_some());
     company["catalogs"] = stated.collect();
-    let mut capitalize = |thing: &mut Value| {
+    let capitalize = |thing: &mut Value| {
         if let Some(state) = thing.get("state").and_then(Value::as_str) {
             thing["state"] = json!(state.to_uppercase());
         }
@@ -267,7 +267,13 @@ fn sent(row: &CompanyRow) -> Result<Value, Failure> {
     capitalize(&mut company);
     for list in CATALOGS.into_iter().chain(["businesses"]) {
         let items = company.get_mut(list).and_then(Value::as_array_mut);
-        items.into_iter().flatten().for_each(&mut capitalize);
+        for item in items.into_iter().flatten() {
+            capitalize(item);
+            // A document may have one former name alone, where a request has a list.
+            if let Some(was) = item.get_mut("was").filter(|was| was.is_string()) {
+                *was = json!([was.take()]);
+            }
+        }
     }
     Ok(company)
 }
