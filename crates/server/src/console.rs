@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use axum::{Router, body::Body, extract::Request, response::Response, routing::any};
 use customer_settings_contract::descriptors;
+use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, header, request::Parts};
 use http_body_util::LengthLimitError;
 use tonic::Status;
@@ -195,48 +196,49 @@ impl Console {
         if let Some(fault) = fault {
             return visit.unsent(fault);
         }
-        let answered = self.show(route, &visit).await;
+        let answered = Self::show(route, &visit).await;
         answered.unwrap_or_else(|status| visit.refused(&status))
     }
 
-    async fn show(&self, route: &Route, visit: &Visit<'_>) -> Answer {
+    /// Each page is boxed: all of them in one future would need 300 kB of a thread's stack.
+    fn show<'a>(route: &Route, visit: &'a Visit<'a>) -> BoxFuture<'a, Answer> {
         match route.shows {
             Shows::SignIn | Shows::Link | Shows::SignOut => {
                 unreachable!("answered without a person")
             }
-            Shows::Companies => companies::list(visit).await,
-            Shows::NewCompany => companies::new(visit).await,
-            Shows::Company => companies::overview(visit).await,
-            Shows::CompanySettings => companies::settings(visit).await,
-            Shows::CompanyState => companies::state(visit).await,
-            Shows::Revision => companies::revision(visit).await,
-            Shows::Sessions => sign_in::sessions(visit).await,
-            Shows::EndSession => sign_in::end_session(visit).await,
-            Shows::Catalog => entries::catalog(visit).await,
-            Shows::Download => entries::download(visit).await,
-            Shows::Add => entries::add(visit).await,
-            Shows::AddMany => entries::add_many(visit).await,
-            Shows::Reorder => reorder::reorder(visit).await,
-            Shows::Sort => reorder::sort(visit).await,
-            Shows::Entry => entries::entry(visit).await,
-            Shows::SaveEntry => entries::save(visit).await,
-            Shows::ArchiveEntry => entries::archive(visit).await,
-            Shows::RestoreEntry => entries::restore(visit).await,
-            Shows::History => history::list(visit).await,
-            Shows::Change => history::change(visit).await,
-            Shows::Undo => history::undo(visit).await,
-            Shows::Back => history::back(visit).await,
-            Shows::Locations => locations::list(visit).await,
-            Shows::Location => locations::one(visit).await,
-            Shows::LocationState => locations::state(visit).await,
-            Shows::Keys => keys::list(visit).await,
-            Shows::NewKey => keys::new(visit).await,
-            Shows::NewPerson => keys::new_person(visit).await,
-            Shows::Key => keys::one(visit).await,
-            Shows::KeyLink => keys::link(visit).await,
-            Shows::EndKeySession => keys::end_session(visit).await,
-            Shows::RotateKey => keys::rotate(visit).await,
-            Shows::RevokeKey => keys::revoke(visit).await,
+            Shows::Companies => Box::pin(companies::list(visit)),
+            Shows::NewCompany => Box::pin(companies::new(visit)),
+            Shows::Company => Box::pin(companies::overview(visit)),
+            Shows::CompanySettings => Box::pin(companies::settings(visit)),
+            Shows::CompanyState => Box::pin(companies::state(visit)),
+            Shows::Revision => Box::pin(companies::revision(visit)),
+            Shows::Sessions => Box::pin(sign_in::sessions(visit)),
+            Shows::EndSession => Box::pin(sign_in::end_session(visit)),
+            Shows::Catalog => Box::pin(entries::catalog(visit)),
+            Shows::Download => Box::pin(entries::download(visit)),
+            Shows::Add => Box::pin(entries::add(visit)),
+            Shows::AddMany => Box::pin(entries::add_many(visit)),
+            Shows::Reorder => Box::pin(reorder::reorder(visit)),
+            Shows::Sort => Box::pin(reorder::sort(visit)),
+            Shows::Entry => Box::pin(entries::entry(visit)),
+            Shows::SaveEntry => Box::pin(entries::save(visit)),
+            Shows::ArchiveEntry => Box::pin(entries::archive(visit)),
+            Shows::RestoreEntry => Box::pin(entries::restore(visit)),
+            Shows::History => Box::pin(history::list(visit)),
+            Shows::Change => Box::pin(history::change(visit)),
+            Shows::Undo => Box::pin(history::undo(visit)),
+            Shows::Back => Box::pin(history::back(visit)),
+            Shows::Locations => Box::pin(locations::list(visit)),
+            Shows::Location => Box::pin(locations::one(visit)),
+            Shows::LocationState => Box::pin(locations::state(visit)),
+            Shows::Keys => Box::pin(keys::list(visit)),
+            Shows::NewKey => Box::pin(keys::new(visit)),
+            Shows::NewPerson => Box::pin(keys::new_person(visit)),
+            Shows::Key => Box::pin(keys::one(visit)),
+            Shows::KeyLink => Box::pin(keys::link(visit)),
+            Shows::EndKeySession => Box::pin(keys::end_session(visit)),
+            Shows::RotateKey => Box::pin(keys::rotate(visit)),
+            Shows::RevokeKey => Box::pin(keys::revoke(visit)),
         }
     }
 

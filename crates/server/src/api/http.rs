@@ -169,7 +169,9 @@ impl Transcoder {
         }
         let (manner, limit) = (manner(&parts.extensions), self.body_limit);
         let sent = match request::read_body(&route.binding, manner, body, limit).await {
-            Ok(Sent::Small(body)) => return self.answer_body(route, &captures, parts, &body).await,
+            Ok(Sent::Small(body)) => {
+                return Box::pin(self.answer_body(route, &captures, parts, &body)).await;
+            }
             Ok(Sent::Large(sent)) => sent,
             Err(error) => return refuse_request(&error),
         };
@@ -180,7 +182,7 @@ impl Transcoder {
         let (transcoder, route) = (self.clone(), route.clone());
         let answer = async move {
             match inflate::body(sent, manner.coding, limit) {
-                Ok(body) => transcoder.answer_body(&route, &captures, parts, &body).await,
+                Ok(body) => Box::pin(transcoder.answer_body(&route, &captures, parts, &body)).await,
                 Err(error) => refuse_request(&error),
             }
         };
