@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::harness::*;
 
 /// For each pattern of the document: values that fit, and values that do not.
-const PATTERNS: [(&str, &[&str], &[&str]); 11] = [
+const PATTERNS: [(&str, &[&str], &[&str]); 12] = [
     ("^[A-Za-z0-9_-]*$", &["aZ_-9", "-"], &["a b", "é", "a/b"]),
     ("^[A-Za-z0-9_-]+$", &["aZ_-9"], &["a b", "é"]),
     (r"\S", &["a", "é", "a b"], &["\u{a0}"]),
@@ -25,6 +25,7 @@ const PATTERNS: [(&str, &[&str], &[&str]); 11] = [
     ("^([1-9][0-9]*)?$", &["1", "2", ""], &["0", "x"]),
     ("^[1-9][0-9]*$", &["1"], &["0", "-1", "x"]),
     ("^[0-9]+$", &["0", "1"], &["-1", "x"]),
+    ("^(primary|secondary)?$", &["primary", "secondary", ""], &["third"]),
     (
         "^((position|name|created_time|last_updated_time)( desc)?)?$",
         &["name", "created_time desc", ""],

@@ -14,6 +14,7 @@ use crate::{
     },
     catalog::{
         access::Scope,
+        change::Ignored,
         company::{Coordinate, MAX_SHORT_TEXT_LENGTH},
         entry::Catalog,
         id::MAX_ID_LENGTH,
@@ -56,6 +57,7 @@ pub(super) fn names(form: Form) -> Option<(&'static str, Vec<&'static str>)> {
         Form::Scope => {
             Some(("Scope", Scope::ALL.iter().map(|scope| scope.as_str()).chain(["*"]).collect()))
         }
+        Form::IgnoredPart => Some(("IgnoredPart", Ignored::ALL.map(Ignored::as_str).to_vec())),
         _ => None,
     }
 }
@@ -68,7 +70,7 @@ pub(super) fn constrain(
 ) {
     let limits = match of(field) {
         Form::Unspecified => degrees(field),
-        Form::Collection | Form::Scope => json!({}),
+        Form::Collection | Form::Scope | Form::IgnoredPart => json!({}),
         Form::Id => {
             json!({ "maxLength": MAX_ID_LENGTH, "pattern": filled("[A-Za-z0-9_-]", is_required) })
         }
@@ -87,6 +89,8 @@ pub(super) fn constrain(
         Form::Part => json!({ "minimum": 0 }),
         Form::Filter => json!({ "maxLength": MOST_FILTER_BYTES }),
         Form::Order => json!({ "pattern": orders() }),
+        Form::DocumentVersion => json!({ "minimum": 0, "maximum": 1 }),
+        Form::AddressKind => json!({ "pattern": "^(primary|secondary)?$" }),
     };
     if let Value::Object(limits) = limits {
         schema.extend(limits);
@@ -152,8 +156,19 @@ mod tests {
 
     #[test]
     fn every_text_and_number_of_a_request_has_a_form() {
-        /// Opaque texts that the server made, a zone of a list that others keep, and kinds of addresses.
-        const WITHOUT: [&str; 3] = ["etag", "page_token", "google.type.TimeZone.id"];
+        /// Opaque texts that the server made, zones of a list that others keep, fields of maps, where no option can
+        /// stand, and fields whose values are right only together with another field.
+        const WITHOUT: [&str; 9] = [
+            "etag",
+            "page_token",
+            "google.type.TimeZone.id",
+            "DocumentCompany.timezone",
+            "DigestsEntry.key",
+            "DigestsEntry.value",
+            "DocumentAddress.latitude",
+            "DocumentAddress.longitude",
+            "prune_limit",
+        ];
         fn add(message: &MessageDescriptor, silent: &mut Vec<String>) {
             let is_sent = |field: &FieldDescriptor| !has_behavior(field, "OUTPUT_ONLY");
             for field in message.fields().filter(is_sent) {
