@@ -306,10 +306,11 @@ fn reference(name: &str) -> Value {
 /// Whether every answer with the message has the field.
 fn is_always_answered(field: &FieldDescriptor) -> bool {
     // Presence only tells an update which fields are given. An answer has them all, except fields that callers never
-    // write, messages and choices, which may be missing.
+    // write, messages and choices, and what a document may leave out.
     let is_choice = field.containing_oneof().is_some_and(|choice| !choice.is_synthetic());
     let is_message = matches!(field.kind(), Kind::Message(_));
     let is_told = !is_choice && !is_message && !has_behavior(field, "OUTPUT_ONLY");
+    let is_told = is_told && !has_behavior(field, "OPTIONAL");
     !field.supports_presence() || is_told || said_always(field)
 }
 
