@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -17,9 +17,6 @@ use crate::{catalog::error::Cause, store::StoreError};
 const FEWEST: usize = 4;
 /// After this many steps of the engine, a query checks whether its caller still waits.
 const STEPS: i32 = 1_000;
-
-/// After this many times so many steps, a query has filled its connection's cache with pages that no other query needs.
-const LONG: u32 = 10;
 
 /// Enough for the upper pages of the indexes. Results are cached as snapshots, and the file's pages by the system.
 const READER_CACHE_KB: i64 = 512;
@@ -106,19 +103,12 @@ fn read_at_once<T>(
     if is_gone.load(Ordering::Relaxed) {
         return Err(unavailable("nobody waits for the answer any more"));
     }
-    let (is_gone, times) = (Arc::clone(is_gone), Arc::new(AtomicU32::new(0)));
-    let counted = Arc::clone(&times);
-    let check = move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-        is_gone.load(Ordering::Relaxed)
-    };
-    db.progress_handler(STEPS, Some(check)).map_err(failure)?;
+    let is_gone = Arc::clone(is_gone);
+    db.progress_handler(STEPS, Some(move || is_gone.load(Ordering::Relaxed))).map_err(failure)?;
     let tx = db.transaction_with_behavior(TransactionBehavior::Deferred).map_err(failure)?;
-    let answer = query(&tx).and_then(|answer| tx.commit().map_err(failure).map(|()| answer));
-    if times.load(Ordering::Relaxed) >= LONG {
-        db.release_memory().map_err(failure)?;
-    }
-    answer
+    let answer = query(&tx)?;
+    tx.commit().map_err(failure)?;
+    Ok(answer)
 }
 
 fn read_mark(db: &Connection) -> Result<u64, StoreError> {
