@@ -1,20 +1,18 @@
 //! `customer-settings plan` and `apply`: what documents would change, and changing it, on a server or on the data
 //! itself.
 
-use std::{
-    io::{IsTerminal, Write as _},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use clap::Args;
 use customer_settings_server::{
+    catalog::entry::Catalog,
     service::document::{self, CompanyRow, decode},
     store::Access,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::read_file;
+use super::{read_file, verbs::confirm_shown_by};
 use crate::{
     failure::{Exit, Failure, failure, usage},
     output::{note, print, print_json, tell},
@@ -27,7 +25,6 @@ use shown::{Counts, Style};
 
 const PLAN: &str = "SettingsService/PlanSettings";
 const APPLY: &str = "SettingsService/ApplySettings";
-const CATALOGS: [&str; 4] = ["customer_tags", "referral_sources", "life_cycles", "action_statuses"];
 /// A request has so many companies and bytes at most, so that any server takes it.
 const MOST_COMPANIES: usize = 200;
 const MOST_BYTES: usize = 768 << 10;
@@ -175,9 +172,7 @@ impl Apply {
                 planned.file
             }
         };
-        if !self.yes {
-            confirm()?;
-        }
+        confirm_shown_by("the command plan", "Apply this plan?", self.yes)?;
         let is_server = self.target.is_server()?;
         self.applied(&mut client, file, is_server).await
     }
@@ -257,7 +252,8 @@ fn companies(files: &[PathBuf]) -> Result<Vec<Value>, Failure> {
 /// A company in the form of a request.
 fn sent(row: &CompanyRow) -> Result<Value, Failure> {
     let mut company = serde_json::to_value(row)?;
-    let stated = CATALOGS.into_iter().filter(|catalog| company.get(catalog).is_some());
+    let catalogs = Catalog::ALL.map(Catalog::as_str);
+    let stated = catalogs.into_iter().filter(|catalog| company.get(catalog).is_some());
     company["catalogs"] = stated.collect();
     let capitalize = |thing: &mut Value| {
         if let Some(state) = thing.get("state").and_then(Value::as_str) {
@@ -265,7 +261,7 @@ fn sent(row: &CompanyRow) -> Result<Value, Failure> {
         }
     };
     capitalize(&mut company);
-    for list in CATALOGS.into_iter().chain(["businesses"]) {
+    for list in catalogs.into_iter().chain(["businesses"]) {
         let items = company.get_mut(list).and_then(Value::as_array_mut);
         for item in items.into_iter().flatten() {
             capitalize(item);
@@ -363,20 +359,5 @@ fn refuse(planned: &Planned) -> Result<(), Failure> {
             "{refused} of {} companies would be refused, and nothing was changed",
             planned.plans.len()
         ))),
-    }
-}
-
-fn confirm() -> Result<(), Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(usage("nobody can be asked here: give --yes to apply the plan"));
-    }
-    let mut errors = std::io::stderr();
-    write!(errors, "Apply this plan? [y/N] ")?;
-    errors.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(failure("nothing was changed")),
     }
 }

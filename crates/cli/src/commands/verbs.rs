@@ -407,13 +407,18 @@ pub(crate) fn confirm_if_watched(question: &str, yes: bool) -> Result<(), Failur
 
 /// Asks on the terminal before something is done. Without a terminal `--yes` is required.
 pub(crate) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+    confirm_shown_by("--dry-run", question, yes)
+}
+
+/// Asks like [`confirm`], where `preview` shows beforehand what would be done.
+pub(crate) fn confirm_shown_by(preview: &str, question: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(usage(
-            "there is no terminal to ask on: give --yes to do it, or --dry-run to see what it would do",
-        ));
+        return Err(usage(format!(
+            "there is no terminal to ask on: give --yes to do it, or {preview} to see what it would do"
+        )));
     }
     output::ask(format!("{question} [y/N] "));
     let mut answer = String::new();
