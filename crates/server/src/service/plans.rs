@@ -22,7 +22,7 @@ use crate::catalog::{
 };
 
 /// The most violations that the refusal of a document names.
-const MOST_VIOLATIONS: usize = 100;
+pub const MOST_VIOLATIONS: usize = 100;
 
 /// The plan of one company of a document.
 #[derive(Clone, Debug)]

@@ -34,14 +34,11 @@ use crate::{
     service::{
         companies::CompanyRow,
         document::{self as documents, DocumentCompany},
-        plans::{Application, Applied, Planned},
+        plans::{Application, Applied, MOST_VIOLATIONS, Planned},
         settings::AsOf,
     },
     status::{grpc_status, quoted},
 };
-
-/// The refusal of a document names so many violations, and the rest of those of the last company.
-const MOST_VIOLATIONS: usize = 100;
 
 #[tonic::async_trait]
 impl SettingsService for Admin {
