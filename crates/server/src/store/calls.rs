@@ -49,11 +49,12 @@ pub trait Watch: Send + Sync {
 
 /// Those that watch an engine.
 #[derive(Default)]
-pub(super) struct Calls(RwLock<Vec<Arc<dyn Watch>>>);
+pub(super) struct Calls(RwLock<Arc<Vec<Arc<dyn Watch>>>>);
 
 impl Calls {
     pub(super) fn watch(&self, watch: Arc<dyn Watch>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).push(watch);
+        let mut watching = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *watching = Arc::new(watching.iter().cloned().chain([watch]).collect());
     }
 
     /// Runs the work of a call.
@@ -62,15 +63,15 @@ impl Calls {
         call: Call<'_>,
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        let watching = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let watching = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
         let run = async {
-            for watch in &watching {
+            for watch in watching.iter() {
                 watch.before(call).await?;
             }
             work.await
         };
         let mut answer = run.await;
-        for watch in &watching {
+        for watch in watching.iter() {
             let seen =
                 answer.as_mut().map(|answer| answer as &mut dyn Any).map_err(|error| &*error);
             if let Err(error) = watch.after(call, seen) {
