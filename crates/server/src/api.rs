@@ -26,7 +26,7 @@ use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use crate::{
     auth::{Authenticator, sessions::Sessions},
     catalog::{access::Holder, error::Error},
-    net::{App, Deadline, Manner, Shutdown},
+    net::{App, BodyLimits, Deadline, Manner, Shutdown},
     service::{
         companies::CompaniesService, history::HistoryService, keys::KeysService, load::LoadService,
         long_work::LongWork, settings::SettingsService,
@@ -139,18 +139,19 @@ pub struct Api {
 }
 
 impl Api {
-    /// Builds the protocols. A body may have `body_limit` bytes.
+    /// Builds the protocols.
     pub fn new(
         use_cases: UseCases,
         authenticator: Arc<Authenticator>,
-        body_limit: usize,
+        body_limits: BodyLimits,
         site: Option<Site>,
     ) -> Self {
         let (compat, long_work) = (Compat::new(&use_cases), use_cases.long_work.clone());
         let methods = Arc::new(Methods::new());
         let at_once = ListsAtOnce::new(&methods, authenticator.clone(), use_cases.settings.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
-        let routes = routes(use_cases, body_limit)
+        // The guard before the services limits the bodies of each method.
+        let routes = routes(use_cases, body_limits.document)
             .add_service(health_service)
             .add_service(
                 reflection::service()
@@ -165,7 +166,7 @@ impl Api {
         let guard = Guard {
             authenticator,
             methods,
-            body_limit,
+            body_limits,
             long_work: long_work.clone(),
             reflection: Arc::new(Pace::new()),
         };
@@ -176,7 +177,7 @@ impl Api {
             backend: backend.clone(),
             authenticate: Arc::new(guard.clone()),
             finished: Some(Arc::new(FinishedLists(compat))),
-            body_limit,
+            body_limits,
             long_work: long_work.clone(),
         };
         let checked = "the contract's bindings are tested";
@@ -195,7 +196,8 @@ impl Api {
             async move { Ok::<_, Infallible>(protocols.answer(request).await) }
         });
         let health_names = std::iter::once(String::new()).chain(service_names()).collect();
-        Self { app: App::new(app).with_answers_at_once(Arc::new(at_once)), health, health_names }
+        let app = App::new(app).with_answers_at_once(Arc::new(at_once));
+        Self { app: app.with_documents(http::document_paths(descriptors())), health, health_names }
     }
 
     /// The application that answers requests.

@@ -27,7 +27,7 @@ use catalog::{access::Task, error::Result};
 use clock::Clock;
 use config::Config;
 use freshness::Freshness;
-use net::{Bound, ServeError, Shutdown};
+use net::{BodyLimits, Bound, ServeError, Shutdown};
 use service::{
     companies::CompaniesService, copy::CopyService, history::HistoryService, keys::KeysService,
     load::LoadService, long_work::LongWork, old_states::OldStates, settings::SettingsService,
@@ -220,8 +220,8 @@ pub fn start_on(bound: Bound, config: &Config, services: Services) -> Server {
         console::site(methods, services.sessions.clone(), options)
     });
     let site = site.map(|(pages, home)| api::Site { pages, home });
-    let (authenticator, limit) = (services.authenticator.clone(), config.limits.body_bytes);
-    let api = api::Api::new(services.use_cases(), authenticator, limit, site);
+    let (authenticator, limits) = (services.authenticator.clone(), BodyLimits::of(&config.limits));
+    let api = api::Api::new(services.use_cases(), authenticator, limits, site);
     Server { services, api, bound }
 }
 

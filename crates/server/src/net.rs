@@ -46,6 +46,7 @@ mod tls;
 mod who;
 
 pub use at_once::{AnswersAtOnce, Head, WholeBody, WholeRequest};
+pub use body::BodyLimits;
 use callers::Callers;
 pub use client_address::ClientAddress;
 pub use correlation_id::{CorrelationId, HEADER as X_REQUEST_ID};

@@ -31,7 +31,7 @@ use crate::{
         error::{Cause, Error, Result},
         id::KeyId,
     },
-    net::{ClientAddress, Coding, GRPC_ENCODING, Seat, Who},
+    net::{BodyLimits, ClientAddress, Coding, GRPC_ENCODING, Seat, Who},
     service::long_work::LongWork,
     status::{RequestError, grpc_code, grpc_status, request_status},
 };
@@ -50,8 +50,8 @@ pub(super) fn backend(routes: Routes, guard: Guard) -> Backend {
 pub(super) struct Guard {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) methods: Arc<Methods>,
-    /// The most bytes of a message.
-    pub(super) body_limit: usize,
+    /// The most bytes of messages.
+    pub(super) body_limits: BodyLimits,
     /// The places where large requests and answers are worked on.
     pub(super) long_work: Arc<LongWork>,
     /// The pace of reflection.
@@ -59,6 +59,11 @@ pub(super) struct Guard {
 }
 
 impl Guard {
+    /// The most bytes of a message to this path.
+    fn body_limit(&self, path: &str) -> usize {
+        self.body_limits.most(self.methods.get(path).is_some_and(|method| method.is_document))
+    }
+
     /// Lets a request go on to the services, or returns the error to answer.
     async fn admit(&self, parts: &mut Parts) -> Result<(), Status> {
         let path = parts.uri.path();
@@ -91,8 +96,9 @@ impl Guard {
         inner: Routes,
         parts: Parts,
         body: Body,
+        limit: usize,
     ) -> Result<http::Response<Body>, Status> {
-        let (coding, limit) = (manner(&parts.extensions).coding, self.body_limit);
+        let coding = manner(&parts.extensions).coding;
         let sent = collected(body, limit, HEAD_BYTES).await.map_err(refused)?;
         if ends_within_a_frame(&sent, limit) {
             return Err(refused(RequestError::BodyUnreadable));
@@ -132,21 +138,21 @@ impl Guard {
         }
         Ok(called(inner, parts, Body::new(Full::new(frames))).await)
     }
+}
 
-    /// Corrects an error of tonic. A message that cannot be decoded is the caller's mistake, but tonic answers it as
-    /// the server's. tonic's own errors are those without details.
-    fn mend(&self, response: http::Response<Body>) -> http::Response<Body> {
-        let headers = response.headers();
-        if headers.contains_key(Status::GRPC_STATUS_DETAILS) {
-            return response;
-        }
-        let error = match grpc_code(headers) {
-            Some(Code::OutOfRange) => RequestError::BodyTooLarge { limit: self.body_limit },
-            Some(Code::Internal) => RequestError::MalformedMessage,
-            _ => return response,
-        };
-        request_status(&error).into_http()
+/// Corrects an error of tonic. A message that cannot be decoded is the caller's mistake, but tonic answers it as
+/// the server's. tonic's own errors are those without details.
+fn mended(response: http::Response<Body>, limit: usize) -> http::Response<Body> {
+    let headers = response.headers();
+    if headers.contains_key(Status::GRPC_STATUS_DETAILS) {
+        return response;
     }
+    let error = match grpc_code(headers) {
+        Some(Code::OutOfRange) => RequestError::BodyTooLarge { limit },
+        Some(Code::Internal) => RequestError::MalformedMessage,
+        _ => return response,
+    };
+    request_status(&error).into_http()
 }
 
 fn client(parts: &Parts) -> ClientAddress {
@@ -193,6 +199,7 @@ impl Service<http::Request<Body>> for Guarded {
         Box::pin(async move {
             let (mut parts, mut body) = request.into_parts();
             let coding = manner(&parts.extensions).coding;
+            let limit = guard.body_limit(parts.uri.path());
             // The services get messages that are not compressed.
             parts.headers.remove(&GRPC_ENCODING);
             let is_reflection = reflection::is_at(parts.uri.path());
@@ -204,15 +211,15 @@ impl Service<http::Request<Body>> for Guarded {
                     body = guard.reflection.begin(client(&parts).network(), body).await;
                 }
                 if coding != Coding::Identity {
-                    body = inflate::stream(body, coding, guard.body_limit);
+                    body = inflate::stream(body, coding, limit);
                 }
-                return Ok(guard.mend(called(inner, parts, body).await));
+                return Ok(mended(called(inner, parts, body).await, limit));
             }
             if let Err(refusal) = guard.admit(&mut parts).await {
                 return Ok(refusal.into_http());
             }
-            let answered = guard.clone().answer(inner, parts, body).await;
-            Ok(answered.map_or_else(Status::into_http, |response| guard.mend(response)))
+            let answered = guard.answer(inner, parts, body, limit).await;
+            Ok(answered.map_or_else(Status::into_http, |response| mended(response, limit)))
         })
     }
 }

@@ -11,7 +11,7 @@ use prost_reflect::{MethodDescriptor, Value};
 
 use super::{
     counts::Lists,
-    http::{ignores_unknown, rpc_path},
+    http::{ignores_unknown, is_document, rpc_path},
     marks::MIN_REVISION,
 };
 use crate::{
@@ -40,6 +40,8 @@ pub(super) struct Method {
     is_strict: bool,
     /// Whether the method takes an etag.
     takes_etag: bool,
+    /// Whether its requests hold documents.
+    pub(super) is_document: bool,
     /// The lists of its request.
     pub(super) lists: Lists,
 }
@@ -73,6 +75,7 @@ impl Method {
             scopes,
             is_strict: !ignores_unknown(rpc),
             takes_etag: rpc.input().get_field_by_name("etag").is_some(),
+            is_document: is_document(rpc),
             lists: Lists::of(&rpc.input()),
         }
     }

@@ -25,7 +25,7 @@ pub use self::{backend::Backend, routes::BindingError};
 pub(crate) use self::{
     query::fields as query_fields,
     request::collected,
-    routes::{Binding, BodyRule, bindings, ignores_unknown, rpc_path},
+    routes::{Binding, BodyRule, bindings, document_paths, ignores_unknown, is_document, rpc_path},
     template::Segment,
 };
 use self::{
@@ -38,6 +38,7 @@ use super::{
 };
 use crate::{
     catalog::error::{Cause, Error},
+    net::BodyLimits,
     service::long_work::LongWork,
     status::{self, Protocol, RequestError},
 };
@@ -76,8 +77,8 @@ pub struct Wiring {
     pub authenticate: Arc<dyn Authenticate>,
     /// Methods that are answered without the gRPC services.
     pub finished: Option<Arc<dyn FinishedAnswers>>,
-    /// The most bytes of a body.
-    pub body_limit: usize,
+    /// The most bytes of bodies.
+    pub body_limits: BodyLimits,
     /// The places for work on large bodies.
     pub long_work: Arc<LongWork>,
 }
@@ -88,19 +89,20 @@ pub struct Transcoder {
     routes: Arc<Routes<Arc<Route>>>,
     backend: Backend,
     authenticate: Arc<dyn Authenticate>,
-    body_limit: usize,
     long_work: Arc<LongWork>,
 }
 
 struct Route {
     binding: Binding,
+    /// The most bytes of a body.
+    body_limit: usize,
     rpc_path: RpcPath,
     finished: Option<Arc<dyn FinishedAnswers>>,
 }
 
 impl fmt::Debug for Transcoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transcoder").field("body_limit", &self.body_limit).finish_non_exhaustive()
+        f.debug_struct("Transcoder").finish_non_exhaustive()
     }
 }
 
@@ -124,10 +126,11 @@ impl Transcoder {
             let finished =
                 wiring.finished.clone().filter(|finished| finished.handles(&binding.rpc_path));
             let rpc_path = RpcPath(binding.rpc_path.as_str().into());
+            let body_limit = wiring.body_limits.most(is_document(&binding.rpc));
             (
                 binding.method.clone(),
                 binding.template.clone(),
-                Arc::new(Route { binding, rpc_path, finished }),
+                Arc::new(Route { body_limit, binding, rpc_path, finished }),
             )
         };
         let routes = Routes::new(bindings(pool, services)?.into_iter().map(route));
@@ -135,7 +138,6 @@ impl Transcoder {
             routes: Arc::new(routes),
             backend: wiring.backend,
             authenticate: wiring.authenticate,
-            body_limit: wiring.body_limit,
             long_work: wiring.long_work,
         })
     }
@@ -167,7 +169,7 @@ impl Transcoder {
         if let Err(error) = self.authenticate.authenticate(&mut parts).await {
             return refuse(&error);
         }
-        let (manner, limit) = (manner(&parts.extensions), self.body_limit);
+        let (manner, limit) = (manner(&parts.extensions), route.body_limit);
         let sent = match request::read_body(&route.binding, manner, body, limit).await {
             Ok(Sent::Small(body)) => {
                 return Box::pin(self.answer_body(route, &captures, parts, &body)).await;

@@ -16,7 +16,7 @@ use self::{
 };
 use super::{
     guard::scopes,
-    http::{Binding, BindingError, BodyRule, Segment, bindings, query_fields},
+    http::{Binding, BindingError, BodyRule, Segment, bindings, is_document, query_fields},
     json::fields::{FieldPath, has_behavior},
 };
 use crate::status::{self, About, DocumentedError};
@@ -164,8 +164,10 @@ impl Writer {
             [scope] => Some(format!("Needs the scope `{scope}`.")),
             scopes => Some(format!("Needs the scopes `{}`.", scopes.join("` and `"))),
         };
+        let large = is_document(rpc).then_some("The body may have up to 16 MiB.");
         let description: Vec<&str> = [rest, needed.as_deref().unwrap_or_default()]
             .into_iter()
+            .chain(large)
             .filter(|text| !text.is_empty())
             .collect();
 

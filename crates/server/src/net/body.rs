@@ -19,13 +19,39 @@ use tokio::{
 };
 
 use super::{idle::Busy, room::Seat};
-use crate::catalog::error::Error;
+use crate::{catalog::error::Error, config::Limits};
 
 /// Larger bodies do not belong to the small requests that are answered at once.
 const MOST_BODY_BYTES: u64 = 4_096;
 
 /// How long a client of HTTP/2 may still send bytes that nobody reads.
 const LINGER: Duration = Duration::from_millis(100);
+
+/// The most bytes of a document's body, where all bodies together may have four times that.
+const DOCUMENT_BYTES: u64 = 16 << 20;
+
+/// The most bytes of one body.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Of most requests.
+    pub usual: usize,
+    /// Of requests that hold documents.
+    pub document: usize,
+}
+
+impl BodyLimits {
+    /// The limits of a server. No body has more than the share of one client.
+    pub fn of(limits: &Limits) -> Self {
+        let document = DOCUMENT_BYTES.min(limits.bodies_bytes / 4);
+        let document = usize::try_from(document).unwrap_or(usize::MAX);
+        Self { usual: limits.body_bytes, document: document.max(limits.body_bytes) }
+    }
+
+    /// The limit of a request.
+    pub fn most(self, is_document: bool) -> usize {
+        if is_document { self.document } else { self.usual }
+    }
+}
 
 /// Why no more of a body is read.
 #[derive(Debug, thiserror::Error)]
@@ -141,8 +167,9 @@ impl RequestBody {
         };
     }
 
-    /// The whole body, for the general way of a request with that deadline.
-    pub(super) fn into_body(mut self, until: Instant, seat: Seat) -> Body {
+    /// The whole body, for the general way of a request with that deadline, to which `most` bytes may belong.
+    pub(super) fn into_body(mut self, most: u64, until: Instant, seat: Seat) -> Body {
+        self.most = most;
         self.general = Some(General { until, seat });
         Body::new(self)
     }

@@ -4,6 +4,7 @@
 
 use std::{
     any::Any,
+    collections::HashSet,
     convert::Infallible,
     net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -24,7 +25,7 @@ use tracing::Instrument;
 
 use super::{
     at_once::{AnswersAtOnce, Head, WholeRequest},
-    body::RequestBody,
+    body::{BodyLimits, RequestBody},
     client_address::ClientAddress,
     correlation_id::{self, CorrelationId},
     cors::Cors,
@@ -50,6 +51,8 @@ use crate::{
 pub struct App {
     at_once: Option<Arc<dyn AnswersAtOnce>>,
     general: General,
+    /// The paths of requests that hold documents.
+    documents: Arc<HashSet<String>>,
 }
 
 type General = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -63,12 +66,18 @@ impl App {
         S: Clone + Send + Sync + 'static,
         S::Future: Send,
     {
-        Self { at_once: None, general: BoxCloneSyncService::new(general) }
+        let general = BoxCloneSyncService::new(general);
+        Self { at_once: None, general, documents: Arc::default() }
     }
 
     /// Asks `answers` before the general way.
     pub fn with_answers_at_once(self, answers: Arc<dyn AnswersAtOnce>) -> Self {
         Self { at_once: Some(answers), ..self }
+    }
+
+    /// Requests for these paths hold documents, whose bodies may be larger than others.
+    pub fn with_documents(self, paths: HashSet<String>) -> Self {
+        Self { documents: Arc::new(paths), ..self }
     }
 
     /// The same application, with the general way alone.
@@ -123,6 +132,7 @@ impl Arrival {
 
 pub(super) struct Pipeline {
     limits: Limits,
+    body_limits: BodyLimits,
     clock: Arc<dyn Clock>,
     recorder: Arc<Recorder>,
     operational: Operational,
@@ -146,6 +156,7 @@ impl Pipeline {
     ) -> Self {
         Self {
             limits: config.limits.clone(),
+            body_limits: BodyLimits::of(&config.limits),
             recorder: Arc::new(Recorder::new(Arc::clone(&clock), config.access_log)),
             clock,
             operational,
@@ -261,7 +272,7 @@ impl Pipeline {
         mut busy: Busy,
     ) -> Response<RecordedBody> {
         let (head, body) = request.into_parts();
-        let mut body = RequestBody::new(body, &head, self.limits.body_bytes as u64, &busy);
+        let mut body = RequestBody::new(body, &head, self.body_limits.usual as u64, &busy);
         if let Some(read) = body.read_at_once().await {
             busy = match self.at_once(Head::of_parts(&head), &read, &arrival, busy) {
                 Ok(response) => return response,
@@ -270,7 +281,9 @@ impl Pipeline {
         }
         let seat = self.room.seat(arrival.client);
         let Deadline(until) = self.deadline(&arrival, &head.headers);
-        let body = body.into_body(until, seat.clone());
+        let is_document = self.app.documents.contains(head.uri.path());
+        let most = self.body_limits.most(is_document) as u64;
+        let body = body.into_body(most, until, seat.clone());
         let request = Request::from_parts(head, body);
         // In a box of its own, or every request that is answered at once would carry the size of this future around.
         Box::pin(self.answer_generally(request, peer, arrival, seat, busy)).await

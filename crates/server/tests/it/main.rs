@@ -26,6 +26,7 @@ mod fuzzing;
 mod harness;
 mod keys;
 mod known_keys;
+mod large_documents;
 mod long_work;
 mod names;
 mod net;

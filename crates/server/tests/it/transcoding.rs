@@ -19,7 +19,7 @@ use customer_settings_server::{
     },
     catalog::{entry::Revision, error::Error, token::RevisionToken},
     clock::SystemClock,
-    net::{Manner, fit_for},
+    net::{BodyLimits, Manner, fit_for},
     service::long_work::LongWork,
     status,
 };
@@ -135,7 +135,7 @@ impl Fixture {
             backend: echo(calls.clone()),
             authenticate: Arc::new(ByHeader),
             finished,
-            body_limit: BODY_LIMIT,
+            body_limits: BodyLimits { usual: BODY_LIMIT, document: BODY_LIMIT },
             long_work: long_work(),
         };
         Self { transcoder: Transcoder::new(&pool, services, wiring).unwrap(), pool, calls }
@@ -321,7 +321,7 @@ fn refusal(methods: &str) -> Option<String> {
         backend: echo(Arc::default()),
         authenticate: Arc::new(ByHeader),
         finished: None,
-        body_limit: BODY_LIMIT,
+        body_limits: BodyLimits { usual: BODY_LIMIT, document: BODY_LIMIT },
         long_work: long_work(),
     };
     Transcoder::new(&pool, &["bad.v1.S"], wiring).err().map(|error| error.to_string())

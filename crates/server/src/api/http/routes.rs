@@ -2,7 +2,10 @@
 //!
 //! This file knows no single method, and nothing of bodies and answers.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use http::Method;
 use prost_reflect::{
@@ -157,6 +160,23 @@ pub(crate) fn ignores_unknown(rpc: &MethodDescriptor) -> bool {
     let strict = rpc.parent_pool().get_extension_by_name("customersettings.v1.strict");
     let options = rpc.parent_service().options();
     strict.is_none_or(|strict| options.get_extension(&strict).as_bool() != Some(true))
+}
+
+/// Whether the requests of a method hold documents, so that their bodies may be large.
+pub(crate) fn is_document(rpc: &MethodDescriptor) -> bool {
+    let option = rpc.parent_pool().get_extension_by_name("customersettings.v1.document");
+    let options = rpc.options();
+    option.is_some_and(|option| options.get_extension(&option).as_bool() == Some(true))
+}
+
+/// The paths of all requests that hold documents, of HTTP and of gRPC.
+pub(crate) fn document_paths(pool: &DescriptorPool) -> HashSet<String> {
+    let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let bound = |rpc: MethodDescriptor| {
+        let path = http_rule(&rpc).and_then(|rule| Some(pattern(&rule).ok()?.1));
+        [Some(rpc_path(&rpc)), path]
+    };
+    methods.filter(is_document).flat_map(bound).flatten().collect()
 }
 
 fn pattern(rule: &DynamicMessage) -> Result<(Method, String), String> {
