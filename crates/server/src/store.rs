@@ -280,6 +280,13 @@ pub trait Sessions {
     /// The sessions of a key, those first that were used last; at most `limit`.
     async fn sessions(&self, key: &KeyId, limit: u32) -> Result<Vec<Session>, StoreError>;
 
+    /// The sessions of all keys behind one of them, by key and id; at most `limit`.
+    async fn all_sessions(
+        &self,
+        after: Option<(&KeyId, &SecretDigest)>,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError>;
+
     /// Remembers when the session's person was active; passed over where there is no such session. Never moves back.
     async fn touch_session(&self, id: &SecretDigest, time: Timestamp) -> Result<(), StoreError>;
 

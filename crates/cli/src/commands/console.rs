@@ -1,15 +1,29 @@
-//! `customer-settings console`: links by which people sign in to the web console.
+//! `customer-settings console`: links by which people sign in to the web console, and where they are signed in.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::verbs::{Show, Write};
+use super::verbs::{Read, Show, Write};
 use crate::{
     failure::{EXIT_CODES, Failure, failure},
-    output::{cell, note, print},
+    output::{Kind, cell, note, print},
 };
 
-/// Let people sign in to the web console
+const SESSIONS: Kind = Kind {
+    items: "sessions",
+    columns: &[
+        ("KEY", "/keyId"),
+        ("ID", "/id"),
+        ("NAME", "/keyName"),
+        ("BY LINK", "/byLink"),
+        ("SINCE", "/createdTime"),
+        ("LAST USED", "/lastUsedTime"),
+        ("UNTIL", "/expiresTime"),
+    ],
+    none: "nobody is signed in",
+};
+
+/// Let people sign in to the web console, and see where they are signed in
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXIT_CODES)]
 pub(crate) enum ConsoleCommand {
@@ -21,6 +35,9 @@ Examples:
   customer-settings console url key_01h455vb --data-dir data
   customer-settings console url key_01h455vb --data-dir data --at https://settings.example.com")]
     Url(Write<Url>),
+    /// See where people are signed in, and sign them out
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
 }
 
 #[derive(Args, Debug, Serialize)]
@@ -34,10 +51,63 @@ pub(crate) struct Url {
     at: String,
 }
 
+/// See where people are signed in, and sign them out
+#[derive(Debug, Subcommand)]
+#[command(after_long_help = EXIT_CODES)]
+pub(crate) enum SessionsCommand {
+    /// List the browsers in which people are signed in with a key, or with any key
+    #[command(after_help = "\
+Examples:
+  customer-settings console sessions list
+  customer-settings console sessions list key_01h455vb --output json")]
+    List(Read<List>),
+    /// Sign a browser out, or all browsers of a key
+    ///
+    /// The key itself works on: whoever has its secret, or a new link, can sign in again.
+    #[command(after_help = "\
+Examples:
+  customer-settings console sessions end key_01h455vb 5d41402abc4b2a76
+  customer-settings console sessions end key_01h455vb --all --dry-run")]
+    End(Read<End>),
+}
+
+#[derive(Args, Debug, Serialize)]
+pub(crate) struct List {
+    /// The key's id; without it all keys
+    #[arg(value_name = "KEY", default_value = "-", hide_default_value = true)]
+    id: String,
+}
+
+#[derive(Args, Debug, Serialize)]
+pub(crate) struct End {
+    /// The key's id
+    #[arg(value_name = "KEY")]
+    id: String,
+    /// The session's id, as `list` shows it
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(default_value_if("all", "true", "-"))]
+    session_id: Option<String>,
+    /// All sessions of the key
+    #[arg(long)]
+    #[serde(skip)]
+    all: bool,
+    /// Show the sessions that would end, and end none
+    #[arg(long = "dry-run")]
+    validate_only: bool,
+}
+
 impl ConsoleCommand {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let Self::Url(url) = &self;
-        let call = url.call("KeyService/CreateSignInLink", Show::One)?;
+        match self {
+            Self::Url(url) => url.run().await,
+            Self::Sessions(sessions) => sessions.run().await,
+        }
+    }
+}
+
+impl Write<Url> {
+    async fn run(self) -> Result<(), Failure> {
+        let call = self.call("KeyService/CreateSignInLink", Show::One)?;
         if call.is_dry() || call.form.is_json() {
             return call.run().await;
         }
@@ -47,8 +117,22 @@ impl ConsoleCommand {
         if path.is_empty() {
             return Err(failure(cell(&answer["note"])));
         }
-        print(&format!("{}{path}\n", url.request.at.trim_end_matches('/')))?;
+        print(&format!("{}{path}\n", self.request.at.trim_end_matches('/')))?;
         note(format!("the link works once, until {}", cell(&answer["expiresTime"])));
         Ok(())
+    }
+}
+
+impl SessionsCommand {
+    async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::List(list) => {
+                list.call("KeyService/ListSessions", Show::Pages(&SESSIONS, None))?.run().await
+            }
+            Self::End(end) => {
+                let call = end.call("KeyService/EndSession", Show::All(&SESSIONS))?;
+                call.that_writes().run().await
+            }
+        }
     }
 }

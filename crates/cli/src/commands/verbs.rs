@@ -252,6 +252,11 @@ impl<'a> Call<'a> {
         Self { out: out.file(), ..self }
     }
 
+    /// A call of something that changes, and is in no log.
+    pub(crate) fn that_writes(self) -> Self {
+        Self { access: Access::Write, ..self }
+    }
+
     /// A key gets these companies.
     pub(crate) fn covering(self, company_ids: &'a [String]) -> Self {
         Self { covered: company_ids, ..self }

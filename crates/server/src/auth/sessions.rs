@@ -14,7 +14,7 @@ use crate::{
         access::{Coverage, Holder, Scope},
         error::{Cause, Error, Result},
         id::KeyId,
-        key::SecretDigest,
+        key::{Key, SecretDigest},
         session::{Session, SignInLink},
         time::Timestamp,
     },
@@ -22,14 +22,16 @@ use crate::{
     store::{Store, StoreError},
 };
 
+mod listed;
+
+pub use listed::{Listed, SessionPlace};
+
 /// A link that nobody uses stops working after two days.
 const LINK_SECONDS: i64 = 48 * 3_600;
 /// A person's activity is written down at most this often.
 const SEEN_STEP_SECONDS: i64 = 300;
 /// On its last day a session says when it ends.
 const LAST_DAY_SECONDS: i64 = 24 * 3_600;
-/// The sessions of a key that its holder is shown.
-const MOST_SHOWN: u32 = 20;
 
 /// How long sessions last.
 #[derive(Clone, Copy, Debug)]
@@ -119,20 +121,11 @@ impl SignedIn {
     pub fn key_id(&self) -> &str {
         self.session.key_id.as_str()
     }
-}
 
-/// A session as its person is shown it.
-pub struct Shown {
-    /// The name by which the session is ended; no secret.
-    pub id: String,
-    /// When it began.
-    pub created_time: Timestamp,
-    /// When the person was last active, to about five minutes.
-    pub seen_time: Timestamp,
-    /// Whether a link began it.
-    pub by_link: bool,
-    /// Whether it is the session that asks.
-    pub is_own: bool,
+    /// The session's id, as lists show it.
+    pub fn session_id(&self) -> String {
+        self.session.shown_id()
+    }
 }
 
 /// Begins, judges and ends sessions.
@@ -244,21 +237,11 @@ impl Sessions {
             return Ok(None);
         };
         let now = self.clock.now();
-        let idle_until = session.seen_time.plus_seconds(self.terms.idle_seconds);
-        if now >= session.expires_time.min(idle_until) {
-            return Ok(None);
-        }
         let Some((key, _)) = self.store.key(&session.key_id).await? else { return Ok(None) };
-        if session.secret.is_some_and(|shown| key.secrets().all(|secret| secret != shown)) {
+        if self.is_over(&session, &key, now) {
             return Ok(None);
         }
-        let holder = match self.authenticator.admit_person(&key, session.secret.as_ref(), from) {
-            Ok(holder) => holder,
-            Err(Error::RevokedKey | Error::ExpiredKey { .. } | Error::RotatedSecret { .. }) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
+        let holder = self.authenticator.admit_person(&key, session.secret.as_ref(), from)?;
         self.authenticator.is_used(&session.key_id);
         if is_active && now >= session.seen_time.plus_seconds(SEEN_STEP_SECONDS) {
             self.store.touch_session(&session.id, now).await?;
@@ -268,33 +251,16 @@ impl Sessions {
         Ok(Some(SignedIn { holder, name, session, seconds_left }))
     }
 
+    /// Whether a session has ended by itself, or with the secret that began it.
+    fn is_over(&self, session: &Session, key: &Key, now: Timestamp) -> bool {
+        let idle_until = session.seen_time.plus_seconds(self.terms.idle_seconds);
+        now >= session.expires_time.min(idle_until)
+            || key.check_secret(now, &session.secret.unwrap_or(key.secret)).is_err()
+    }
+
     /// Ends the session of a token.
     pub async fn end(&self, token: &str) -> Result<()> {
         Ok(self.store.end_session(&api_key::digest(token)).await?)
-    }
-
-    /// The sessions of a key, as somebody who may see the key is shown them: those first that were used last.
-    pub async fn list(&self, of: &SignedIn, key_id: &str) -> Result<Vec<Shown>> {
-        let sessions = self.store.sessions(&KeyId::parse("id", key_id)?, MOST_SHOWN).await?;
-        let shown = |session: Session| Shown {
-            id: URL_SAFE_NO_PAD.encode(session.id.0),
-            created_time: session.created_time,
-            seen_time: session.seen_time,
-            by_link: session.secret.is_none(),
-            is_own: session.id == of.session.id,
-        };
-        Ok(sessions.into_iter().map(shown).collect())
-    }
-
-    /// Ends a session of a key, by the name that [`Sessions::list`] gives it.
-    pub async fn end_listed(&self, key_id: &str, id: &str) -> Result<()> {
-        let bytes = URL_SAFE_NO_PAD.decode(id).ok().and_then(|bytes| bytes.try_into().ok());
-        let Some(id) = bytes.map(SecretDigest) else { return Ok(()) };
-        let listed = self.store.session(&id).await?;
-        if listed.is_some_and(|session| session.key_id.as_str() == key_id) {
-            self.store.end_session(&id).await?;
-        }
-        Ok(())
     }
 
     /// Makes a link that signs in once with a key, which ends the link before, and the time when it stops working. It is

@@ -441,6 +441,8 @@ pub enum Kind {
     Key,
     /// A line of a change log.
     Change,
+    /// A person who is signed in to the console.
+    Session,
 }
 
 impl fmt::Display for Kind {
@@ -451,6 +453,7 @@ impl fmt::Display for Kind {
             Self::Entry => "entry",
             Self::Key => "key",
             Self::Change => "change",
+            Self::Session => "session",
         })
     }
 }

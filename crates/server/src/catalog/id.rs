@@ -66,4 +66,9 @@ id!(CompanyId, "cmp", "A company's id, unique on the server.");
 id!(BusinessId, "biz", "A location's id, unique on the server.");
 id!(EntryId, "entry", "An entry's id, unique per company and catalog.");
 id!(KeyId, "key", "A key's id, unique on the server; not secret.");
+id!(
+    SessionId,
+    "session",
+    "The id of a person's session in the console, unique among those of the key; not secret."
+);
 id!(StaffId, "staff", "Who acts: a staff member's id, a key's id, or a command such as `load`.");

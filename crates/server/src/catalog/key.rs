@@ -114,14 +114,20 @@ impl Key {
         }
     }
 
+    /// Whether the key may be used now with this secret.
+    pub fn check_secret(&self, now: Timestamp, secret: &SecretDigest) -> Result<()> {
+        self.check_usable(now)?;
+        match self.previous.filter(|previous| previous.digest == *secret) {
+            Some(previous) if now < previous.expires_time => Ok(()),
+            Some(previous) => Err(Error::RotatedSecret { expired: previous.expires_time }),
+            None if *secret == self.secret => Ok(()),
+            None => Err(Error::UnknownKey),
+        }
+    }
+
     /// Whether the key may be used now, from this address, with this one of its secrets.
     pub fn admit(&self, now: Timestamp, address: IpAddr, secret: &SecretDigest) -> Result<()> {
-        self.check_usable(now)?;
-        if let Some(previous) = self.previous.filter(|previous| previous.digest == *secret)
-            && now >= previous.expires_time
-        {
-            return Err(Error::RotatedSecret { expired: previous.expires_time });
-        }
+        self.check_secret(now, secret)?;
         // A dual-stack listener shows IPv4 peers as `::ffff:a.b.c.d`.
         let address = address.to_canonical();
         if !self.addresses.is_empty() && !self.addresses.iter().any(|net| net.contains(&address)) {

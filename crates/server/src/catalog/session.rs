@@ -23,6 +23,13 @@ pub struct Session {
     pub expires_time: Timestamp,
 }
 
+impl Session {
+    /// The id by which people and programs name it: the beginning of its digest. It opens nothing.
+    pub fn shown_id(&self) -> String {
+        self.id.0[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 /// A link that signs in once with a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignInLink {

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
-    CreateKeyRequest, CreateSignInLinkRequest, GetKeyRequest, Key, KeyChange,
+    CreateKeyRequest, CreateSignInLinkRequest, EndSessionRequest, GetKeyRequest, Key, KeyChange,
     ListKeyChangesRequest, ListKeysRequest, RevokeKeyRequest, RotateKeyRequest, UpdateKeyRequest,
     key,
 };
@@ -20,7 +20,7 @@ use super::{
     visit::Visit,
     words::{self, Author, Moment},
 };
-use crate::status::{Page, grpc_status};
+use crate::status::Page;
 
 const FIELDS: [Field; 7] = [
     ("name", "name", "The name"),
@@ -443,9 +443,14 @@ pub(super) async fn link(visit: &Visit<'_>) -> Answer {
 
 /// Ends a session of a key that the person may see.
 pub(super) async fn end_session(visit: &Visit<'_>) -> Answer {
-    let key = get(visit).await?;
-    let ended = visit.console.sessions.end_listed(&key.id, visit.form.get("id")).await;
-    ended.map_err(|error| grpc_status(&error))?;
+    let (id, session_id) = (visit.part(0).to_owned(), visit.form.get("id").to_owned());
+    let ask = EndSessionRequest { id, session_id, validate_only: false };
+    match visit.keys().end_session(visit.ask(ask)).await {
+        Ok(_) => {}
+        // It is over, by whomever.
+        Err(status) if Problem::of(&status, &[]).reason == "NOT_FOUND" => {}
+        Err(status) => return Err(status),
+    }
     Ok(elsewhere(&format!("{}/keys/{}?did=ended", visit.here.base, visit.link_part(0))))
 }
 

@@ -109,10 +109,10 @@ pub(super) const ROUTES: &[Route] = &[
     post("/keys/new", Shows::NewKey, &["KeyService/CreateKey"], NEW_KEY),
     get("/people/new", Shows::NewPerson, &["KeyService/CreateKey"]),
     post("/people/new", Shows::NewPerson, &["KeyService/CreateKey"], NEW_KEY),
-    get("/keys/{}", Shows::Key, &["KeyService/GetKey"]),
+    get("/keys/{}", Shows::Key, &["KeyService/GetKey", "KeyService/ListSessions"]),
     post("/keys/{}", Shows::Key, &["KeyService/UpdateKey"], KEY),
     post("/keys/{}/link", Shows::KeyLink, &["KeyService/CreateSignInLink"], &["request"]),
-    post("/keys/{}/end-session", Shows::EndKeySession, &["KeyService/RevokeKey"], &["id"]),
+    post("/keys/{}/end-session", Shows::EndKeySession, &["KeyService/EndSession"], &["id"]),
     post(
         "/keys/{}/rotate",
         Shows::RotateKey,

@@ -1,9 +1,10 @@
 //! Signing in with a key or by a link, signing out, and the list of one's sessions.
 
-use std::net::IpAddr;
+use std::{cmp::Reverse, net::IpAddr};
 
 use askama::Template;
 use axum::{body::Body, response::Response};
+use customer_settings_contract::customersettings::v1::{ListSessionsRequest, Session};
 use http::request::Parts;
 use tonic::Status;
 
@@ -18,8 +19,13 @@ use super::{
     with_cookie, words,
     words::Moment,
 };
-use crate::status::{Page, grpc_status};
+use crate::{
+    auth::sessions::Listed,
+    status::{Page, grpc_status},
+};
 
+/// The most sessions on a page.
+const MOST_SHOWN: usize = 20;
 /// Before the name of each field of a form that waits for a sign-in.
 const KEPT: &str = "kept.";
 
@@ -171,29 +177,42 @@ struct SessionsPage {
 
 /// The sessions of one's key.
 pub(super) async fn sessions(visit: &Visit<'_>) -> Answer {
-    let rows = sessions_of(visit, visit.person.key_id()).await?;
+    let own = visit.person.session_id();
+    let listed = visit.console.sessions.own(&visit.person).await;
+    let row = |one: Listed| Row {
+        is_own: one.id == own,
+        id: one.id,
+        began: moment_of_micros(one.created_time.as_micros()),
+        seen: moment_of_micros(one.seen_time.as_micros()),
+        by_link: one.by_link,
+    };
+    let listed = listed.map_err(|error| grpc_status(&error))?;
+    let rows = listed.into_iter().take(MOST_SHOWN).map(row).collect();
     let said = words::done(visit.query.get("did")).map(Said::plain);
     let f = Frame { said, ..visit.frame("Where you are signed in") };
     shown(&SessionsPage { f, rows })
 }
 
-/// The sessions of a key that the person may see.
+/// The sessions of a key that the person may see, those first that were used last.
 pub(super) async fn sessions_of(visit: &Visit<'_>, key_id: &str) -> Result<Vec<Row>, Status> {
-    let listed = visit.console.sessions.list(&visit.person, key_id).await;
-    let row = |one: crate::auth::sessions::Shown| Row {
-        id: one.id,
-        began: moment_of_micros(one.created_time.as_micros()),
-        seen: moment_of_micros(one.seen_time.as_micros()),
+    let own = visit.person.session_id();
+    let ask = ListSessionsRequest { id: key_id.to_owned(), ..Default::default() };
+    let mut listed = visit.keys().list_sessions(visit.ask(ask)).await?.into_inner().sessions;
+    let used = |one: &Session| one.last_used_time.map(|time| Reverse((time.seconds, time.nanos)));
+    listed.sort_by_key(used);
+    let row = |one: Session| Row {
+        is_own: one.id == own,
+        began: words::moment(one.created_time.as_ref()),
+        seen: words::moment(one.last_used_time.as_ref()),
         by_link: one.by_link,
-        is_own: one.is_own,
+        id: one.id,
     };
-    Ok(listed.map_err(|error| grpc_status(&error))?.into_iter().map(row).collect())
+    Ok(listed.into_iter().take(MOST_SHOWN).map(row).collect())
 }
 
-/// Ends one of them.
+/// Ends one of one's own sessions.
 pub(super) async fn end_session(visit: &Visit<'_>) -> Answer {
-    let (key_id, id) = (visit.person.key_id(), visit.form.get("id"));
-    let ended = visit.console.sessions.end_listed(key_id, id).await;
+    let ended = visit.console.sessions.end_own(&visit.person, visit.form.get("id")).await;
     ended.map_err(|error| grpc_status(&error))?;
     Ok(elsewhere(&format!("{}/sessions?did=ended", visit.here.base)))
 }

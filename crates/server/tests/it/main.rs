@@ -41,6 +41,7 @@ mod postgres_server;
 mod previews;
 mod resets;
 mod room;
+mod sessions;
 mod settings_documents;
 mod sqlite;
 mod sqlite_speed;

@@ -163,6 +163,7 @@ conformance! {
     a_session_is_read_as_it_was_begun_and_ends_once,
     a_session_takes_the_place_of_another,
     a_link_is_used_up_by_one_session,
+    all_sessions_are_paged_by_key_and_id,
     sessions_and_links_of_a_key_are_bounded,
     keys_are_written_together_or_not_at_all,
     a_key_that_is_revoked_writes_nothing_more,

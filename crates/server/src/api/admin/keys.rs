@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeSet, mem::take};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use customer_settings_contract::customersettings::v1::{
-    CreateKeyRequest, CreateSignInLinkRequest, GetKeyRequest, Key as KeyMessage, KeyChange,
-    KeyWithSecret, ListKeyChangesRequest, ListKeyChangesResponse, ListKeysRequest,
-    ListKeysResponse, RevokeKeyRequest, RotateKeyRequest, SignInLink, UpdateKeyRequest, key::State,
-    key_service_server::KeyService,
+    CreateKeyRequest, CreateSignInLinkRequest, EndSessionRequest, EndSessionResponse,
+    GetKeyRequest, Key as KeyMessage, KeyChange, KeyWithSecret, ListKeyChangesRequest,
+    ListKeyChangesResponse, ListKeysRequest, ListKeysResponse, ListSessionsRequest,
+    ListSessionsResponse, RevokeKeyRequest, RotateKeyRequest, Session, SignInLink,
+    UpdateKeyRequest, key::State, key_service_server::KeyService,
 };
 use ipnet::IpNet;
 use prost_types::FieldMask;
@@ -21,12 +23,15 @@ use super::{
 };
 use crate::{
     api::{convert::timestamp, marks::answer},
-    auth::api_key::Secret,
+    auth::{
+        api_key::Secret,
+        sessions::{Listed, SessionPlace},
+    },
     catalog::{
         access::{Coverage, Scope, Scopes},
         error::{Error, Result, Violation},
-        id::{CompanyId, KeyId, StaffId},
-        key::{Key, check_addresses, check_companies, summary},
+        id::{CompanyId, KeyId, SessionId, StaffId},
+        key::{Key, SecretDigest, check_addresses, check_companies, summary},
         log::Line,
         text::Name,
         time::Timestamp,
@@ -228,6 +233,58 @@ impl KeyService for Admin {
         repeatable(made.await)
     }
 
+    async fn list_sessions(
+        &self,
+        request: Request<ListSessionsRequest>,
+    ) -> Result<Response<ListSessionsResponse>, Status> {
+        let mut envelope = Envelope::open(request);
+        let sent = &mut envelope.message;
+        let (size, token) = (take(&mut sent.page_size), take(&mut sent.page_token));
+        let list = async {
+            let sent = &envelope.message;
+            let (caller, deadline) = (envelope.caller()?.clone(), envelope.deadline()?);
+            let key = match sent.id.as_str() {
+                "-" => None,
+                id => Some(KeyId::parse("id", id)?),
+            };
+            let asked = Asked::parse("ListSessions", sent, (size, &token), ROWS)?;
+            let after = asked.after(2, session_place)?;
+            if let Some(id) = &key {
+                self.0.keys.get_within(&caller, id).await?;
+            }
+            let (sessions, page) = (self.0.sessions.clone(), asked.page());
+            let acting = caller.actor.key_id.clone();
+            let list = async move {
+                let take = |page: &mut Page<Session>, one| page.takes(session(one));
+                sessions.list_within(&caller, (key, after), page, take).await
+            };
+            let (page, next) = self.0.long_work.run(acting.as_ref(), deadline, list).await?;
+            let token = |(key, SecretDigest(id))| {
+                asked.token(&format!("{key} {}", URL_SAFE_NO_PAD.encode(id)))
+            };
+            let next_page_token = next.map(token).unwrap_or_default();
+            Ok(ListSessionsResponse { sessions: page.rows, next_page_token })
+        };
+        answer(list.await)
+    }
+
+    async fn end_session(
+        &self,
+        request: Request<EndSessionRequest>,
+    ) -> Result<Response<EndSessionResponse>, Status> {
+        let envelope = Envelope::open(request);
+        let end = async {
+            let sent = &envelope.message;
+            let id = KeyId::parse("id", &sent.id)?;
+            let one = SessionId::parse("session_id", &sent.session_id)?;
+            let one = Some(one.as_str()).filter(|one| *one != "-");
+            self.0.keys.get_within(envelope.caller()?, &id).await?;
+            let ended = self.0.sessions.end_of_key(&id, one, sent.validate_only).await?;
+            Ok(EndSessionResponse { sessions: ended.into_iter().map(session).collect() })
+        };
+        answer(end.await)
+    }
+
     async fn revoke_key(
         &self,
         request: Request<RevokeKeyRequest>,
@@ -269,6 +326,24 @@ fn take_key(KeyPage { page, damaged_ids, now }: &mut KeyPage, row: &KeyRow) -> b
 
 fn take_change(page: &mut Page<KeyChange>, line: &Line, sides: (Option<&Key>, &Key)) -> bool {
     page.takes(key_change(line, sides))
+}
+
+fn session(one: Listed) -> Session {
+    Session {
+        id: one.id,
+        key_id: one.key_id.to_string(),
+        key_name: one.key_name,
+        by_link: one.by_link,
+        created_time: Some(timestamp(one.created_time)),
+        last_used_time: Some(timestamp(one.seen_time)),
+        expires_time: Some(timestamp(one.expires_time)),
+    }
+}
+
+fn session_place(words: &[&str]) -> Option<SessionPlace> {
+    let [key, id] = words else { return None };
+    let id = URL_SAFE_NO_PAD.decode(id).ok()?.try_into().ok()?;
+    Some((KeyId::parse("id", key).ok()?, SecretDigest(id)))
 }
 
 fn state(key: &Key, now: Timestamp) -> State {

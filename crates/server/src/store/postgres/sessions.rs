@@ -65,6 +65,18 @@ impl Sessions for PostgresStore {
         .await
     }
 
+    async fn all_sessions(
+        &self,
+        after: Option<(&KeyId, &SecretDigest)>,
+        limit: u32,
+    ) -> Result<Vec<Session>> {
+        let sql = "SELECT * FROM console_sessions WHERE key_id >= $1 AND (key_id > $1 OR id > $2)
+                   ORDER BY key_id, id LIMIT $3";
+        let (key, id) = after.map_or(("", &[][..]), |(key, id)| (key.as_str(), &id.0[..]));
+        let limit = i64::from(limit);
+        self.read("all_sessions", Place::SESSIONS, sql, &[&key, &id, &limit], forms::session).await
+    }
+
     async fn touch_session(&self, id: &SecretDigest, time: Timestamp) -> Result<()> {
         let sql = "UPDATE console_sessions SET seen_time = greatest(seen_time, $2) WHERE id = $1";
         let touch =

@@ -41,6 +41,15 @@ impl Sessions for SqliteStore {
         self.read("sessions", Place::SESSIONS, move |tx| sessions(tx, &key, limit)).await
     }
 
+    async fn all_sessions(
+        &self,
+        after: Option<(&KeyId, &SecretDigest)>,
+        limit: u32,
+    ) -> Result<Vec<Session>> {
+        let after = after.map(|(key, id)| (key.clone(), *id));
+        self.read("all_sessions", Place::SESSIONS, move |tx| all_sessions(tx, after, limit)).await
+    }
+
     async fn touch_session(&self, id: &SecretDigest, time: Timestamp) -> Result<()> {
         let id = *id;
         let sql = "UPDATE console_sessions SET seen_time = max(seen_time, ?2) WHERE id = ?1";
@@ -105,6 +114,18 @@ fn sessions(tx: &Connection, key: &KeyId, limit: u32) -> Result<Vec<Session>> {
     collect(statement.query(params![key.as_str(), limit]).map_err(failure)?, |row| {
         forms::session(row)
     })
+}
+
+fn all_sessions(
+    tx: &Connection,
+    after: Option<(KeyId, SecretDigest)>,
+    limit: u32,
+) -> Result<Vec<Session>> {
+    let sql = "SELECT * FROM console_sessions WHERE key_id >= ?1 AND (key_id > ?1 OR id > ?2)
+               ORDER BY key_id, id LIMIT ?3";
+    let (key, id) = after.as_ref().map_or(("", &[][..]), |(key, id)| (key.as_str(), &id.0[..]));
+    let mut statement = tx.prepare_cached(sql).map_err(failure)?;
+    collect(statement.query(params![key, id, limit]).map_err(failure)?, |row| forms::session(row))
 }
 
 fn add_link(tx: &Connection, link: &SignInLink, now: Timestamp) -> Result<()> {

@@ -101,3 +101,24 @@ pub(super) async fn sessions_and_links_of_a_key_are_bounded(engine: &dyn Engine)
     store.add_link(&last, time(11)).await.unwrap();
     assert_eq!(store.link(&digest(1)).await.unwrap(), None);
 }
+
+pub(super) async fn all_sessions_are_paged_by_key_and_id(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let (key, other) = with_keys(&*store).await;
+    assert_eq!(store.all_sessions(None, 9).await.unwrap(), []);
+    // Neither by the time of their last use nor in the order in which they began.
+    for (at, key, began) in [(4, &key, 8), (1, &other, 9), (2, &key, 7), (3, &key, 6)] {
+        store.begin_session(&session(at, key, began), None, None).await.unwrap();
+    }
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let from = after.as_ref().map(|(key, id)| (key, id));
+        let page = store.all_sessions(from, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.key_id.clone(), last.id));
+        listed.extend(page);
+    }
+    let expected =
+        [session(2, &key, 7), session(3, &key, 6), session(4, &key, 8), session(1, &other, 9)];
+    assert_eq!(listed, expected);
+}
