@@ -104,7 +104,12 @@ impl Form {
 
     /// The lines of a table on standard output.
     pub(crate) fn table(self, headers: &[&str], rows: &[Vec<String>]) -> String {
-        Look::of_results(self.wide).table(headers, rows)
+        self.look().table(headers, rows)
+    }
+
+    /// The form of tables on standard output.
+    pub(crate) fn look(self) -> Look {
+        Look::of_results(self.wide)
     }
 }
 

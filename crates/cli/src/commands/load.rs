@@ -23,7 +23,10 @@ use crate::{
 
 const EXPORT: &str = "SettingsService/ExportSettings";
 
-/// Bring companies, locations and entries in from a YAML or JSON document
+/// Bring companies, locations and entries in from a YAML or JSON document: 'apply --yes' on data, company by company
+///
+/// A company that is wrong is refused with its lines, and the others are loaded; 'apply' plans all before it writes any.
+/// Use 'apply' in new scripts: this command goes away in the release after the first.
 ///
 /// Loading the same document again changes nothing. A field that the document leaves out keeps its value.
 /// Entries are found by id, else by name without regard to case, white space and invisible characters. Things
@@ -95,7 +98,8 @@ fn say(label: &str, outcome: Outcome) -> bool {
 Examples:
   customer-settings export --data-dir data > companies.yaml
   customer-settings export --data-dir data --company cmp_001
-  customer-settings export --data-dir data --company cmp_001 --format csv > cmp_001.csv")]
+  customer-settings export --data-dir data --company cmp_001 --format csv > cmp_001.csv
+  customer-settings export --company cmp_001 --without ids,audit | customer-settings apply --as cmp_002 -")]
 pub(crate) struct Export {
     /// Only this company
     #[arg(long, value_name = "ID", required_if_eq("format", "csv"))]
@@ -103,8 +107,21 @@ pub(crate) struct Export {
     /// How to write it
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "yaml")]
     format: Format,
+    /// Parts to leave out
+    #[arg(long, value_name = "PARTS", value_enum, value_delimiter = ',')]
+    without: Vec<Part>,
     #[command(flatten)]
     target: Target,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The ids of entries and locations, so that another company may get the same
+    Ids,
+    /// Authors and times of entries
+    Audit,
+    /// Locations
+    Businesses,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -127,6 +144,7 @@ impl Export {
         let services = storage.services(Access::Read).await?;
         if let (Format::Csv, Some(company)) = (self.format, &company) {
             let row = services.load.row(company).await.map_err(|error| explain(&error))?;
+            let row = self.trimmed(row);
             return output::write(&csv::write(&row)?).map_err(|error| output::unwritten(&error));
         }
         let mut failed = None;
@@ -134,12 +152,21 @@ impl Export {
             output::write(text.as_bytes())
                 .inspect_err(|error| failed = Some(output::unwritten(error)))
         };
-        let exported = services.load.export(company.as_ref(), write).await;
+        let trim = |row| self.trimmed(row);
+        let exported = services.load.export(company.as_ref(), trim, write).await;
         // The service would blame the server for an output that cannot be written.
         match failed {
             Some(failure) => Err(failure),
             None => exported.map_err(|error| explain(&error)),
         }
+    }
+
+    fn trimmed(&self, row: CompanyRow) -> CompanyRow {
+        self.without.iter().fold(row, |row, part| match part {
+            Part::Ids => row.without_ids(),
+            Part::Audit => row.without_audit(),
+            Part::Businesses => row.without_businesses(),
+        })
     }
 
     async fn of_server(self, company: Option<CompanyId>) -> Result<(), Failure> {
@@ -155,6 +182,7 @@ impl Export {
             let companies = answer["document"]["companies"].as_array().cloned();
             for company in companies.unwrap_or_default() {
                 let row: CompanyRow = serde_json::from_value(plain(company))?;
+                let row = self.trimmed(row);
                 if self.format == Format::Csv {
                     let table = csv::write(&row)?;
                     return output::write(&table).map_err(|error| output::unwritten(&error));

@@ -44,6 +44,18 @@ struct Terms {
     ignore: Vec<String>,
 }
 
+/// The documents, and the company that they are about.
+#[derive(Args, Clone, Debug)]
+struct Documents {
+    /// The documents, `-` for standard input; or for apply one file that plan wrote with --out
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Take the document's only company for this one. If there is such a company, it keeps its own name, country, time
+    /// zone and state
+    #[arg(long = "as", value_name = "COMPANY")]
+    copy: Option<String>,
+}
+
 /// Show what documents would change, and change nothing
 #[derive(Args)]
 #[command(after_help = "\
@@ -52,9 +64,8 @@ Examples:
   customer-settings plan companies.yaml --prune --out settings.plan && customer-settings apply settings.plan
   customer-settings plan companies.yaml --check    # for CI: ends with 7 where there are differences")]
 pub(crate) struct Plan {
-    /// The documents; `-` reads standard input
-    #[arg(value_name = "FILE", required = true)]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    documents: Documents,
     #[command(flatten)]
     terms: Terms,
     /// Write the plan into this file, for apply
@@ -78,11 +89,11 @@ pub(crate) struct Plan {
 #[command(after_help = "\
 Examples:
   customer-settings apply companies.yaml
-  customer-settings apply settings.plan --yes")]
+  customer-settings apply settings.plan --yes
+  customer-settings export --company cmp_001 --without ids,audit | customer-settings apply --as cmp_002 --yes -")]
 pub(crate) struct Apply {
-    /// The documents, or one file that plan wrote with --out
-    #[arg(value_name = "FILE", required = true)]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    documents: Documents,
     #[command(flatten)]
     terms: Terms,
     /// Do not ask
@@ -126,8 +137,8 @@ impl Planned {
 
 impl Plan {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let companies = companies(&self.files)?;
         let mut client = self.target.connect(None, Access::Read, FieldNames::default()).await?;
+        let companies = self.documents.companies(&mut client).await?;
         let planned = planned(&mut client, companies, self.terms).await?;
         if self.target.form.is_json() {
             print_json(&json!({"plans": planned.plans}))?;
@@ -154,13 +165,17 @@ impl Apply {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let staff = self.settings_staff_id.as_deref();
         let mut client = self.target.connect(staff, Access::Write, FieldNames::default()).await?;
-        let file = match plan_file(&self.files)? {
-            Some(_) if self.terms.prune || !self.terms.ignore.is_empty() => {
-                return Err(usage("a plan says itself what is pruned and ignored: leave that out"));
+        let (is_changed, copy) =
+            (self.terms.prune || !self.terms.ignore.is_empty(), &self.documents.copy);
+        let file = match plan_file(&self.documents.files)? {
+            Some(_) if is_changed || copy.is_some() => {
+                return Err(usage(
+                    "a plan says itself what it is about, and what is pruned and ignored: leave that out",
+                ));
             }
             Some(file) => file,
             None => {
-                let companies = companies(&self.files)?;
+                let companies = self.documents.companies(&mut client).await?;
                 let planned = planned(&mut client, companies, self.terms.clone()).await?;
                 if !self.target.form.is_json() {
                     print(&shown::plans(&planned.plans, Style::Table(self.target.form)))?;
@@ -223,6 +238,28 @@ impl Apply {
                 Err(failure(format!("{failed} of {} companies were not written", results.len())))
             }
         }
+    }
+}
+
+impl Documents {
+    /// The companies, as a request has them.
+    async fn companies(&self, client: &mut Client) -> Result<Vec<Value>, Failure> {
+        let mut companies = companies(&self.files)?;
+        let Some(copy) = &self.copy else { return Ok(companies) };
+        let [company] = &mut companies[..] else {
+            let found = companies.len();
+            return Err(failure(format!(
+                "--as takes documents of one company, and there are {found}"
+            )));
+        };
+        company["id"] = json!(copy);
+        let answer = client.call(PLAN, &asked(&[&json!({"id": copy})], &Terms::default())).await?;
+        if let Some(fields) =
+            company.as_object_mut().filter(|_| !text(&answer["plans"][0]["base"]).is_empty())
+        {
+            ["name", "country", "timezone", "state"].iter().for_each(|own| _ = fields.remove(*own));
+        }
+        Ok(companies)
     }
 }
 

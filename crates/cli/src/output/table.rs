@@ -11,6 +11,17 @@ const HEADER: Style = Style::new().bold();
 /// The style of a state in which a thing does not work.
 const OFF: Style = AnsiColor::Yellow.on_default();
 const OFF_STATES: [&str; 3] = ["ARCHIVED", "REVOKED", "EXPIRED"];
+/// The column of signs, which has no header.
+const SIGNS: &str = "";
+/// The styles of signs for what is made, changed, moved, and taken away.
+const STYLES: [(&str, Style); 6] = [
+    ("+", AnsiColor::Green.on_default()),
+    ("^", AnsiColor::Green.on_default()),
+    ("~", AnsiColor::Yellow.on_default()),
+    (">", AnsiColor::Yellow.on_default()),
+    ("↕", AnsiColor::Cyan.on_default()),
+    ("-", AnsiColor::Red.on_default()),
+];
 
 const GAP: usize = 2;
 /// Cells of at most this width are not cut.
@@ -55,9 +66,12 @@ impl Look {
         if let Some(room) = self.width {
             fit(&mut widths, headers, room);
         }
-        let mut text = self.line(headers.iter().copied(), &widths, |_| Some(HEADER));
+        let mut text = self.line(headers.iter().copied(), &widths, |_, _| Some(HEADER));
         for row in rows {
-            let style = |cell: &str| OFF_STATES.contains(&cell).then_some(OFF);
+            let style = |column: usize, cell: &str| match headers[column] {
+                SIGNS => STYLES.iter().find(|(sign, _)| *sign == cell).map(|(_, style)| *style),
+                _ => OFF_STATES.contains(&cell).then_some(OFF),
+            };
             text.push_str(&self.line(row.iter().map(String::as_str), &widths, style));
         }
         text
@@ -67,19 +81,34 @@ impl Look {
         self,
         cells: impl Iterator<Item = &'a str>,
         widths: &[usize],
-        style: impl Fn(&str) -> Option<Style>,
+        style: impl Fn(usize, &str) -> Option<Style>,
     ) -> String {
         let (mut line, mut blank) = (String::new(), 0);
-        for (cell, width) in cells.zip(widths) {
+        for (column, (cell, width)) in cells.zip(widths).enumerate() {
             line.push_str(&" ".repeat(blank));
             let shown = cut(cell, *width);
             blank = width + GAP - shown.width().min(*width);
-            match style(cell).filter(|_| self.colors) {
-                Some(style) => line.push_str(&format!("{style}{shown}{style:#}")),
-                None => line.push_str(&shown),
-            }
+            let style = style(column, cell);
+            line.push_str(&self.styled(&shown, style));
         }
         line + "\n"
+    }
+
+    /// A line above tables.
+    pub(crate) fn heading(self, text: &str) -> String {
+        self.styled(text, Some(HEADER)) + "\n"
+    }
+
+    /// A line about something that people must look at.
+    pub(crate) fn warning(self, text: &str) -> String {
+        self.styled(text, Some(OFF)) + "\n"
+    }
+
+    fn styled(self, text: &str, style: Option<Style>) -> String {
+        match style.filter(|_| self.colors) {
+            Some(style) => format!("{style}{text}{style:#}"),
+            None => text.to_owned(),
+        }
     }
 }
 
@@ -206,5 +235,15 @@ mod tests {
             "{header}STATE{header:#}     {header}N{header:#}\nACTIVE    x\n{off}ARCHIVED{off:#}  x\n"
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn signs_are_colored_in_their_column_alone() {
+        let look = Look { width: None, colors: true };
+        let text = look.table(&["", "N"], &rows(&[["-", "-"], ["x", "+"]]));
+        let red: Style = AnsiColor::Red.on_default();
+        assert!(text.ends_with(&format!("\n{red}-{red:#}  -\nx  +\n")), "{text:?}");
+        assert_eq!(Look::default().heading("Plan"), "Plan\n");
+        assert_eq!(look.heading("Plan"), format!("{HEADER}Plan{HEADER:#}\n"));
     }
 }

@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     catalog::{
-        access::{CoveredGrant, Task},
+        access::{CoveredGrant, Grant, Task},
+        change::{CompanyDraft, LoadOptions},
+        entry::Revision,
         error::{Cause, Error, Kind, Result, Violation},
         id::{BusinessId, CompanyId},
     },
@@ -103,10 +105,9 @@ impl LoadService {
         }
         // If the document has errors already, a dry run finds further ones.
         let is_dry_run = !problems.is_empty();
-        let deadline: Instant = self.clock.monotonic() + PATIENCE;
-        let (grant, draft) = (Task::Load.grant(&id), &company.draft);
-        match self.settings.load(&grant, draft.clone(), is_dry_run, deadline).await {
-            Ok(changed) if !is_dry_run => return Ok((id, changed)),
+        let draft = &company.draft;
+        match self.agree(&Task::Load.grant(&id), draft, is_dry_run).await {
+            Ok(Some(changed)) => return Ok((id, changed)),
             Err(Error::Invalid(violations)) => {
                 let is_news = |violation: &Violation| !is_dry_run || is_sure(violation, &problems);
                 let news: Vec<_> = violations.into_iter().filter(is_news).collect();
@@ -122,9 +123,27 @@ impl LoadService {
                 problems.note(company.locate(Violation::new(&field, "ID_TAKEN", description)));
             }
             Err(other) if !is_dry_run => return Err(Refusal::Other(other)),
-            Ok(_) | Err(_) => {}
+            Ok(None) | Err(_) => {}
         }
         Err(Refusal::Document(problems))
+    }
+
+    /// Makes one company agree with its document as `apply` does; with a dry run, only plans that.
+    async fn agree(
+        &self,
+        grant: &Grant,
+        draft: &CompanyDraft,
+        is_dry_run: bool,
+    ) -> Result<Option<Changed>> {
+        let deadline: Instant = self.clock.monotonic() + PATIENCE;
+        let options = LoadOptions::default();
+        if is_dry_run {
+            return self.settings.preview(grant, draft, &options, deadline).await.map(|_| None);
+        }
+        let written = self.settings.apply(grant, draft.clone(), options, (None, deadline)).await?;
+        let after = written.settings.revision;
+        let before = Revision(after.0 - u64::from(written.line.is_some()));
+        Ok(Some(Changed { before, after }))
     }
 
     /// The id of the one company with that name, or a new id.
@@ -148,10 +167,11 @@ impl LoadService {
         }
     }
 
-    /// Writes companies as a document, piece by piece: one, or all with the archived ones.
+    /// Writes companies as a document, piece by piece: one, or all with the archived ones. `trim` leaves parts out.
     pub async fn export(
         &self,
         only: Option<&CompanyId>,
+        trim: impl Fn(CompanyRow) -> CompanyRow,
         mut write: impl FnMut(&str) -> std::io::Result<()>,
     ) -> Result<()> {
         let ids = match only {
@@ -168,7 +188,7 @@ impl LoadService {
         // The head is written with the first company, so that nothing is written if reading fails.
         let mut head = "companies:\n";
         for id in ids {
-            let row = self.row(&id).await?;
+            let row = trim(self.row(&id).await?);
             put(std::mem::take(&mut head))?;
             put(&document::write(&row).map_err(|error| Error::Internal(Cause::new(error)))?)?;
         }

@@ -53,7 +53,7 @@ pub(super) fn plans(plans: &[Value], style: Style) -> String {
         summary += &format!("; {refused} refused");
     }
     let mut lines = match style {
-        Style::Table(_) => summary + "\n",
+        Style::Table(form) => form.look().heading(&summary),
         Style::Markdown => format!("**{}**\n", escaped(&summary)),
     };
     for plan in plans {
@@ -77,11 +77,14 @@ fn company(plan: &Value, style: Style, lines: &mut String) {
     }
     match style {
         Style::Table(form) => {
-            lines.push_str(&format!("\n{id}{is_new}\n"));
+            lines.push('\n');
+            lines.push_str(&form.look().heading(&format!("{id}{is_new}")));
             if !rows.is_empty() {
                 lines.push_str(&form.table(&["", "THING", "NAME", "CHANGES"], &rows));
             }
-            remarks.iter().for_each(|remark| lines.push_str(&format!("! {remark}\n")));
+            for remark in &remarks {
+                lines.push_str(&form.look().warning(&format!("! {remark}")));
+            }
         }
         Style::Markdown => {
             lines.push_str(&format!("\n### {}{is_new}\n\n", escaped(id)));

@@ -28,6 +28,11 @@ impl CompanyRow {
         self
     }
 
+    /// The row without locations.
+    pub fn without_businesses(self) -> Self {
+        Self { businesses: None, ..self }
+    }
+
     /// The row of a company of a document that was read. Values that could not be read are left out.
     pub fn of_document(company: &DocumentCompany) -> Self {
         let draft = &company.draft;

@@ -2,11 +2,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Changed, SettingsService, Write, Written};
+use super::{SettingsService, Write, Written};
 use crate::catalog::{
     access::Grant,
     change::{Change, CompanyDraft, LoadOptions},
-    entry::Revision,
     error::{Cause, Error, Result},
     log::Request,
     preview::Preview,
@@ -14,23 +13,6 @@ use crate::catalog::{
 };
 
 impl SettingsService {
-    /// Makes a company agree with a document, or with `validate_only` only checks that. Returns the company's
-    /// revisions before and after.
-    pub async fn load(
-        &self,
-        grant: &Grant,
-        draft: CompanyDraft,
-        validate_only: bool,
-        deadline: Instant,
-    ) -> Result<Changed> {
-        let change = Change::Load { document: Box::new(draft), options: LoadOptions::default() };
-        let write = Write { change, request: None, validate_only, deadline };
-        let written = self.written(grant, write).await?;
-        let after = written.settings.revision;
-        let before = Revision(after.0 - u64::from(written.line.is_some()));
-        Ok(Changed { before, after })
-    }
-
     /// The plan of a document, which is not carried out.
     pub async fn preview(
         &self,

@@ -1,0 +1,171 @@
+"""Settings as code with the built program: plans, their application, exports and copies, against a running server."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import PROGRAM, run
+
+TAGS = "/admin/v1/companies/cmp_001/customer_tags"
+PLAN_CHANGED, DIFFERENCES = 5, 7
+
+
+@pytest.fixture
+def remote(demo, tmp_path):
+    """Runs a command on the demo's server."""
+    return on(demo, tmp_path)
+
+
+def on(server, tmp_path, key=None):
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    path.write_text(key or server.key)
+
+    def command(*arguments, **options):
+        return run(*arguments, "--server", server.base, "--key-file", path, **options)
+
+    return command
+
+
+def write(path, document):
+    path.write_text(json.dumps(document))
+    return path
+
+
+def tags(*entries, company="cmp_001"):
+    return {"companies": [{"id": company, "customer_tags": list(entries)}]}
+
+
+def steps(remote, *arguments):
+    """The steps of a plan."""
+    plans = json.loads(remote("plan", *arguments, "--output", "json").stdout)["plans"]
+    return [step for plan in plans for step in plan["steps"]]
+
+
+def test_what_is_exported_is_planned_to_nothing(remote, tmp_path):
+    exported = tmp_path / "exported.yaml"
+    for without in [(), ("--without", "audit"), ("--without", "ids,audit"), ("--without", "businesses")]:
+        exported.write_text(remote("export", *without).stdout)
+        assert "no differences" in remote("plan", exported, "--prune", "--check").stdout, without
+    assert "businesses" not in exported.read_text()
+    table, document = tmp_path / "table.csv", tmp_path / "document.yaml"
+    table.write_text(remote("export", "--company", "cmp_001", "--format", "csv").stdout)
+    document.write_text(run("convert", "csv", table, "--company", "cmp_001").stdout)
+    assert "no differences" in remote("plan", document, "--prune", "--check").stdout
+
+
+def test_the_data_and_its_server_give_the_same_document_and_plan(demo, remote, tmp_path):
+    exported = remote("export").stdout
+    assert run("export", "--data-dir", demo.data_dir).stdout == exported
+    document = write(tmp_path / "new.json", tags({"id": "tag_001", "name": "VIP"}, {"id": "n", "name": "New"}))
+    here = run("plan", document, "--data-dir", demo.data_dir, "--output", "json").stdout
+    assert json.loads(here) == json.loads(remote("plan", document, "--output", "json").stdout)
+
+
+def test_differences_are_exit_code_7(remote, tmp_path):
+    document = write(tmp_path / "new.json", tags({"id": "tag_001", "name": "VIP"}))
+    found = remote("plan", document, "--check", check=False)
+    assert (found.returncode, found.stderr) == (DIFFERENCES, "")
+    assert found.stdout.splitlines()[0] == "Plan: 1 renamed, in 1 of 1 companies"
+    remote("apply", document, "--yes")
+    assert remote("plan", document, "--check").returncode == 0
+
+
+def test_a_plan_that_changed_says_what_differs_and_by_whom(demo, remote, tmp_path):
+    document = write(tmp_path / "new.json", tags({"id": "tag_001", "name": "VIP", "color": "#fff"}))
+    plan = tmp_path / "settings.plan"
+    remote("plan", document, "--out", plan)
+    demo.call(f"{TAGS}/tag_001", demo.key, {"color": "#000"}, "PATCH", {"Settings-Staff-Id": "staff_7"}.items())
+    refused = remote("apply", plan, "--yes", check=False)
+    assert refused.returncode == PLAN_CHANGED, refused.stderr
+    for part in ["cmp_001", "revision 2 by staff_7", 'rename customer_tags/tag_001 "VIP" (name, color)']:
+        assert part in refused.stderr, refused.stderr
+    assert demo.call(f"{TAGS}/tag_001", demo.key)[2]["name"] == "VIP Customer"
+
+
+def test_a_company_is_copied_to_a_new_one_and_into_another(remote, tmp_path):
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(remote("export", "--company", "cmp_001", "--without", "ids,audit").stdout)
+    assert "tag_001" not in copy.read_text()
+    assert all(step["action"] == "CREATE" for step in steps(remote, copy, "--as", "cmp_new"))
+    remote("apply", copy, "--as", "cmp_new", "--yes")
+    # The source's ids stay its own, and names and order are the same.
+    for list_name in ["customer_tags", "referral_sources", "life_cycles", "action_statuses"]:
+        names = [
+            [entry["name"] for entry in json.loads(remote("entry", "list", company, list_name, "--output", "json").stdout)["entries"]]
+            for company in ["cmp_001", "cmp_new"]
+        ]
+        assert names[0] == names[1], list_name
+    assert remote("plan", copy, "--as", "cmp_new", "--check").returncode == 0
+    # A company that is there keeps its own name.
+    assert {"companies"} & {step["collection"] for step in steps(remote, copy, "--as", "cmp_002")} == set()
+    plan = tmp_path / "copy.plan"
+    remote("plan", copy, "--as", "cmp_002", "--out", plan)
+    remote("apply", plan, "--yes")
+    assert json.loads(remote("company", "get", "cmp_002", "--output", "json").stdout)["name"] != "Happy Paws Pet Care"
+    assert remote("plan", copy, "--as", "cmp_002", "--check").returncode == 0
+    refused = remote("apply", plan, "--as", "cmp_001", "--yes", check=False)
+    assert (refused.returncode, "a plan says itself" in refused.stderr) == (2, True)
+    copy.write_text(remote("export").stdout)
+    refused = remote("plan", copy, "--as", "cmp_new", check=False)
+    assert "one company" in refused.stderr
+
+
+def test_full_catalogs_go_through_a_server(remote, tmp_path):
+    lists = ["customer_tags", "referral_sources", "life_cycles", "action_statuses"]
+    entries = [{"name": f"{i:0100}", "description": "d" * 500} for i in range(1000)]
+    company = {"id": "full", "name": "Full", **{name: entries for name in lists}}
+    document = write(tmp_path / "full.json", {"companies": [company]})
+    assert document.stat().st_size > 2 << 20
+    assert "applied: 4001 created" in remote("apply", document, "--yes").stderr
+    assert remote("plan", document, "--check").returncode == 0
+
+
+def test_plans_have_colors_where_they_are_wanted(remote, tmp_path, monkeypatch):
+    document = write(tmp_path / "new.json", tags({"id": "tag_001", "name": "VIP"}, {"id": "n", "name": "New"}))
+    plain = remote("plan", document).stdout
+    assert "\x1b" not in plain
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
+    colored = remote("plan", document).stdout
+    assert "\x1b[1mPlan: 1 created, 1 renamed" in colored
+    assert "\x1b[32m+\x1b[0m" in colored and "\x1b[33m>\x1b[0m" in colored
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("CLICOLOR_FORCE")
+    assert remote("plan", document).stdout == plain
+
+
+def companies(count, name):
+    tags = [{"id": f"t{i}", "name": f"{name} {i}"} for i in range(8)]
+    return {"companies": [{"id": f"c{i:03}", "name": f"C{i}", "customer_tags": tags} for i in range(count)]}
+
+
+@pytest.mark.parametrize("killed", ["server", "client"])
+def test_a_plan_that_broke_off_is_applied_again(start, tmp_path, killed):
+    server, count = start(), 250
+    key = run("key", "create", "--data-dir", server.data_dir, "--name", "ci", "--scope", "*").stdout.strip()
+    remote = on(server, tmp_path, key)
+    remote("apply", write(tmp_path / "first.json", companies(count, "Old")), "--yes")
+    plan = tmp_path / "settings.plan"
+    remote("plan", write(tmp_path / "second.json", companies(count, "New")), "--out", plan)
+    applies = subprocess.Popen(
+        [PROGRAM, "apply", plan, "--yes", "--server", server.base, "--key-file", tmp_path / "key"],
+        stderr=subprocess.PIPE, text=True,
+    )
+    while server.call("/admin/v1/companies/c010", key)[2]["revision"] == "1":
+        time.sleep(0.005)
+    if killed == "server":
+        server.stop(signal.SIGKILL)
+        assert applies.wait(timeout=60) != 0
+        server = start()
+        remote = on(server, tmp_path, key)
+    else:
+        applies.kill()
+        applies.wait(timeout=60)
+    applies.stderr.close()
+    remote("apply", plan, "--yes")
+    assert remote("plan", tmp_path / "second.json", "--check").returncode == 0
+    # Each company was written once, by one of the two.
+    revisions = [server.call(f"/admin/v1/companies/c{i:03}", key)[2]["revision"] for i in range(count)]
+    assert revisions == ["2"] * count
