@@ -16,6 +16,7 @@ VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 
 WHOLE = {
     "id": "c", "name": "Paws", "country": "US", "timezone": "America/New_York", "state": "active",
+    "source": {"kind": "moego", "mode": "mirror"},
     "businesses": [{
         "id": "b", "name": "Here", "state": "active", "avatar": "", "phone": "1", "business_phone": "1", "email": "a@b",
         "website": "w", "facebook": "f", "instagram": "i", "yelp": "y", "google": "g",
@@ -36,7 +37,7 @@ WHOLE = {
 # Values that fit some key or none. Each is put in the place of every value of a whole company.
 VALUES = [
     None, True, False, 0, 7, -3, 1.5, 91, 181, "", " ", "x", "a b", "é", "US", "us", " DE ", "Xx", "USA", "#FFF", "#ffffff",
-    " #000000 ", "FFF", "#FFFF", "active", "archived", "Active", "primary", "secondary", "true", "Yes", "OFF", "maybe",
+    " #000000 ", "FFF", "#FFFF", "active", "archived", "Active", "moego", "mirror", "cutover", "primary", "secondary", "true", "Yes", "OFF", "maybe",
     "1.5", "1e1", ".5", "5.", "1,5", "-90", "90.5", "UTC", "europe/berlin", "Nowhere/City", "2023-01-01T10:00:00Z",
     "2023-01-01T10:00:00+01:00", "2023-01-01", "a" * 64, "a" * 65, "n" * 100, "n" * 101, "t" * 500, "t" * 501, [], {}, ["x"],
     ["x"] * 20, ["x"] * 21, [{}], {"name": "x"}, [{"name": "x"}], [{"name": "x"}, {"id": "y"}], {"latitude": 1}, {"latitude": 1, "longitude": 2},

@@ -23,6 +23,7 @@ mod rows;
 pub mod session;
 pub mod settings;
 pub mod shared;
+pub mod source;
 pub mod stream;
 pub mod text;
 pub mod time;

@@ -37,7 +37,7 @@ use calls::Watch;
 pub(crate) const MOST_READ_BYTES: usize = 2 << 20;
 
 /// Which of the unreleased schemas of number 1 this is. A store of another one is refused, as nothing is moved.
-const LAYOUT: i64 = 7;
+const LAYOUT: i64 = 8;
 const OTHER_LAYOUT: &str = "is of another program from before the first release, and nothing of it is moved: make a new \
                             one, and load into it what that program exports";
 

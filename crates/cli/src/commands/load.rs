@@ -215,6 +215,10 @@ fn plain(value: Value) -> Value {
             if !fields.contains_key("postalCode") {
                 fields.insert("state".to_owned(), archived.unwrap_or_default());
             }
+            // The mode of a source.
+            if let Some(mode) = fields.get("mode").and_then(Value::as_str).map(str::to_lowercase) {
+                fields.insert("mode".to_owned(), json!(mode));
+            }
             let kept = fields.into_iter().filter(|(_, value)| !is_nothing(value));
             Value::Object(kept.map(|(name, value)| (name, plain(value))).collect())
         }

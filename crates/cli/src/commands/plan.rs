@@ -298,6 +298,9 @@ fn sent(row: &CompanyRow) -> Result<Value, Failure> {
         }
     };
     capitalize(&mut company);
+    if let Some(mode) = company["source"]["mode"].as_str().map(str::to_uppercase) {
+        company["source"]["mode"] = json!(mode);
+    }
     for list in catalogs.into_iter().chain(["businesses"]) {
         let items = company.get_mut(list).and_then(Value::as_array_mut);
         for item in items.into_iter().flatten() {

@@ -14,6 +14,8 @@ CREATE TABLE companies (
     country               TEXT COLLATE "C" NOT NULL,
     timezone              TEXT COLLATE "C" NOT NULL,
     state                 TEXT COLLATE "C" NOT NULL,
+    -- The system that the company comes from, and the mode: `moego mirror`.
+    source                TEXT COLLATE "C",
     created_by            TEXT COLLATE "C" NOT NULL,
     created_time          BIGINT  NOT NULL,
     last_updated_by       TEXT COLLATE "C" NOT NULL,

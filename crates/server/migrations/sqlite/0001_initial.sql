@@ -16,7 +16,7 @@ CREATE TABLE meta (
 ) STRICT;
 
 INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version)
-VALUES (1, 1, 1, 7, 1, 1);
+VALUES (1, 1, 1, 8, 1, 1);
 
 CREATE TABLE companies (
     id                    TEXT    NOT NULL PRIMARY KEY,
@@ -27,6 +27,8 @@ CREATE TABLE companies (
     country               TEXT    NOT NULL,
     timezone              TEXT    NOT NULL,
     state                 TEXT    NOT NULL,
+    -- The system that the company comes from, and the mode: `moego mirror`.
+    source                TEXT,
     created_by            TEXT    NOT NULL,
     created_time          INTEGER NOT NULL,
     last_updated_by       TEXT    NOT NULL,

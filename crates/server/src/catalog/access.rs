@@ -36,7 +36,7 @@ pub enum Scope {
     HistoryRead,
     /// Name, with each request, the staff member who acts.
     StaffAny,
-    /// Give authors and times of entries, as a document of another system has them.
+    /// Write as a system outside does: give authors and times of entries, and companies' sources.
     SourcesWrite,
 }
 
@@ -353,13 +353,17 @@ impl Grant {
     }
 
     /// Refuses to take back what the key could not have changed: the methods for undoing and rolling back need
-    /// `settings:write`, and where the company or a location is touched, also `companies:write`.
+    /// `settings:write`, and where the company or a location is touched, also `companies:write`, and where the
+    /// company's source is touched, also `sources:write`.
     pub fn check_taken_back(&self, deltas: &[Delta]) -> Result<()> {
-        let is_of_entries = deltas.iter().all(|delta| delta.entry_id().is_some());
-        match is_of_entries || self.rights.scopes.contains(Scope::CompaniesWrite) {
-            true => Ok(()),
-            false => Err(Error::MissingScope { scopes: vec![Scope::CompaniesWrite] }),
-        }
+        let is_of_companies = deltas.iter().any(|delta| delta.entry_id().is_none());
+        let is_of_sources = deltas.iter().any(|delta| delta.fields().contains(&"source"));
+        let needed =
+            [(is_of_companies, Scope::CompaniesWrite), (is_of_sources, Scope::SourcesWrite)];
+        let needed = needed.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, scope)| scope);
+        let lacking: Vec<Scope> =
+            needed.filter(|scope| !self.rights.scopes.contains(*scope)).collect();
+        if lacking.is_empty() { Ok(()) } else { Err(Error::MissingScope { scopes: lacking }) }
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     place::{Country, TimeZone},
     preview::Digest,
     settings::{Settings, Subject},
+    source::Source,
     text::{Color, Description, Name},
     time::Timestamp,
 };
@@ -179,6 +180,7 @@ pub struct CompanyDraft {
     pub country: Option<Country>,
     pub timezone: Option<TimeZone>,
     pub state: Option<State>,
+    pub source: Option<Source>,
     pub businesses: Vec<BusinessDraft>,
     /// The entries of each catalog, in the order that they shall have. `None` is a catalog that the document does not
     /// state, and an empty list states that there are none.
@@ -194,6 +196,8 @@ pub struct LoadOptions {
     pub prune_limit: usize,
     /// The parts of existing entries that stay as they are, whatever the document says.
     pub ignore: BTreeSet<Ignored>,
+    /// Whether the source of the company writes, to which a mirror's fields belong.
+    pub is_of_source: bool,
     /// The plan that was shown. Another plan that changes anything is refused.
     pub expected: Option<Digest>,
 }

@@ -5,6 +5,7 @@ use super::{
     error::Violation,
     id::{BusinessId, CompanyId},
     place::{Country, TimeZone},
+    source::Source,
     text::Name,
 };
 
@@ -23,6 +24,8 @@ pub struct Company {
     /// A zone of the IANA database such as `America/New_York`, or empty.
     pub timezone: TimeZone,
     pub state: State,
+    /// The system outside that the company comes from.
+    pub source: Option<Source>,
     pub audit: Audit,
 }
 

@@ -244,6 +244,7 @@ fields! { Company:
     "country" => country,
     "timezone" => timezone,
     "state" => state,
+    "source" => source,
 }
 
 fields! { Business:

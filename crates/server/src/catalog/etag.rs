@@ -114,14 +114,18 @@ impl Entry {
 impl Company {
     /// A hash of the company's own content, without its catalogs and locations.
     pub fn etag(&self) -> Etag {
-        Fields::of("company")
+        let fields = Fields::of("company")
             .text(self.id.as_str())
             .text(self.name.as_str())
             .text(self.country.as_str())
             .text(self.timezone.as_str())
-            .text(self.state.as_str())
-            .audit(&self.audit)
-            .etag()
+            .text(self.state.as_str());
+        // Companies without a source have the etags from before there were sources.
+        let fields = match self.source {
+            Some(source) => fields.text(&source.to_string()),
+            None => fields,
+        };
+        fields.audit(&self.audit).etag()
     }
 }
 
@@ -309,6 +313,7 @@ mod tests {
             country: Country::parse("", "US").unwrap(),
             timezone: TimeZone::parse("", "America/New_York").unwrap(),
             state: State::Active,
+            source: None,
             audit: audit(),
         };
         let settings = Settings {

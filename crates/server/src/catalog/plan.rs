@@ -13,6 +13,7 @@ use super::{
     log::{Line, Request},
     preview::Preview,
     settings::Settings,
+    source,
     text::Name,
     time::Timestamp,
 };
@@ -82,6 +83,9 @@ pub fn plan(
         }
     };
     let (deltas, after) = draft.finish(&stamp);
+    let is_of_source =
+        matches!(change, PreparedChange::Load { options, .. } if options.is_of_source);
+    source::check(current, &after, &deltas, is_of_source)?;
     let line = Line {
         revision: after.revision,
         time,
@@ -158,6 +162,7 @@ impl Stamp<'_> {
             country: Default::default(),
             timezone: Default::default(),
             state: State::Active,
+            source: None,
             audit: self.created(),
         }
     }

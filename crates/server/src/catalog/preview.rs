@@ -297,6 +297,7 @@ fn company_texts(company: &Company) -> Texts {
         ("country", company.country.as_str().to_owned()),
         ("timezone", company.timezone.as_str().to_owned()),
         ("state", company.state.as_str().to_owned()),
+        ("source", company.source.map(|source| source.to_string()).unwrap_or_default()),
     ]
 }
 
@@ -403,6 +404,7 @@ fn digest(company: &CompanyId, steps: &[Step], options: &LoadOptions) -> Digest 
     hash.text(company.as_str());
     hash.number(u64::from(options.prune));
     hash.number(options.prune_limit as u64);
+    hash.number(u64::from(options.is_of_source));
     hash.number(options.ignore.len() as u64);
     options.ignore.iter().for_each(|part| hash.text(part.as_str()));
     hash.number(steps.len() as u64);
@@ -500,6 +502,7 @@ mod tests {
             country: Default::default(),
             timezone: Default::default(),
             state: State::Active,
+            source: None,
             audit: audit.clone(),
         };
         let business = Business {

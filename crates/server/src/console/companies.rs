@@ -17,7 +17,7 @@ use super::{
     problem::{Field, Problem},
     view::Frame,
     visit::{Visit, quoted},
-    words::{CATALOGS, Words},
+    words::{CATALOGS, Words, source},
 };
 use crate::status::{Page, not_modified};
 
@@ -103,7 +103,8 @@ fn covered(visit: &Visit<'_>) -> Vec<Row> {
 
 fn row(visit: &Visit<'_>, company: Company) -> Row {
     let zone = company.timezone.map(|zone| zone.id.replace('_', " ")).unwrap_or_default();
-    let parts = [company.country.unwrap_or_default(), zone];
+    let source = company.source.as_ref().map(source).unwrap_or_default();
+    let parts = [company.country.unwrap_or_default(), zone, source];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     Row {
         path: format!("{}/c/{}", visit.here.base, form::part(&company.id)),

@@ -1,7 +1,7 @@
 //! The words of the trade, and changes told in them. The English of the console that is not in a page stands here.
 
 use customer_settings_contract::customersettings::v1::{
-    Business, Change, Company, Delta, Entry, KeyChange, delta::Action,
+    Business, Change, Company, Delta, Entry, KeyChange, Source, delta::Action, source::Mode,
 };
 use prost_types::Timestamp;
 
@@ -268,6 +268,7 @@ pub(super) fn label(field: &str) -> &str {
         "position" => "Place",
         "country" => "Country",
         "timezone" => "Time zone",
+        "source" => "Comes from",
         "avatar" => "Picture",
         "phone" => "Owner’s phone",
         "business_phone" => "Phone",
@@ -300,6 +301,7 @@ pub(super) fn differences(delta: &Delta) -> Vec<Difference> {
         "is_default",
         "country",
         "timezone",
+        "source",
         "business_phone",
         "email",
         "website",
@@ -333,6 +335,7 @@ fn value(delta: &Delta, field: &str, is_before: bool) -> Option<String> {
             "name" => company.name.clone(),
             "country" => company.country.clone(),
             "timezone" => company.timezone.as_ref().map(|zone| zone.id.clone()),
+            "source" => company.source.as_ref().map(source),
             _ => None,
         };
     }
@@ -343,6 +346,15 @@ fn value(delta: &Delta, field: &str, is_before: bool) -> Option<String> {
         "email" => business.email.clone(),
         "website" => business.website.clone(),
         _ => None,
+    }
+}
+
+/// A company's source.
+pub(super) fn source(source: &Source) -> String {
+    let kind = if source.kind == "moego" { "MoeGo" } else { &source.kind };
+    match source.mode() {
+        Mode::Mirror => format!("{kind}, as a mirror"),
+        Mode::Cutover | Mode::Unspecified => kind.to_owned(),
     }
 }
 
@@ -401,7 +413,7 @@ pub(super) fn scope(name: &str) -> &str {
         "keys:write" => "Give keys and invite people",
         "history:read" => "See who changed what",
         "staff:any" => "Act in the name of any staff member",
-        "sources:write" => "Bring in documents with their authors and times",
+        "sources:write" => "Write as a system outside: mirrors, authors and times",
         other => other,
     }
 }

@@ -13,6 +13,7 @@ use crate::catalog::{
     id::{BusinessId, CompanyId, EntryId, StaffId},
     near::nearest,
     place::{Country, TimeZone},
+    source::{Source, SourceKind, SourceMode},
     text::{Color, Description, Name},
     time::Timestamp,
 };
@@ -27,7 +28,7 @@ use fields::{Most, Row};
 pub use schema::schema;
 use tree::{Key, Node, Value, unreadable};
 pub use tree::{Unreadable, decode, quoted};
-pub use write::{AddressRow, BusinessRow, CompanyRow, EntryRow, row, write};
+pub use write::{AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, row, write};
 
 /// The most problems that the report of a company names.
 const MOST_PROBLEMS: usize = 100;
@@ -194,6 +195,7 @@ fn company(node: &Node) -> DocumentCompany {
         country: reader.text(&mut row, "country", Country::parse),
         timezone: reader.text(&mut row, "timezone", TimeZone::parse),
         state: reader.text(&mut row, "state", parse_state),
+        source: reader.source(&mut row),
         businesses: reader.list(&mut row, "businesses", Reader::business).unwrap_or_default(),
         catalogs: Catalog::ALL
             .map(|catalog| reader.list(&mut row, catalog.as_str(), Reader::entry)),
@@ -447,6 +449,18 @@ impl Reader {
             self.finish(fields);
         }
         Some(drafts)
+    }
+
+    fn source(&mut self, row: &mut Fields<'_>) -> Option<Source> {
+        let node = self.take(row, "source")?;
+        let mut fields = self.fields("source", node, &fields::SOURCE)?;
+        let kind = self.text(&mut fields, "kind", SourceKind::parse);
+        let mode = self.text(&mut fields, "mode", SourceMode::parse);
+        if fields.find("kind").is_none() {
+            self.refuse(node.line, &fields.path("kind"), "REQUIRED", "is required");
+        }
+        self.finish(fields);
+        Some(Source { kind: kind?, mode: mode.unwrap_or(SourceMode::Mirror) })
     }
 
     fn entry(&mut self, row: &mut Fields<'_>, item: Item) -> Option<EntryDraft> {

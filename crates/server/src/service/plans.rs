@@ -16,7 +16,7 @@ use crate::catalog::{
     error::{Error, Result, Violation},
     id::CompanyId,
     log::Request,
-    preview::{Counts, Digest, Preview},
+    preview::{Counts, Digest, Preview, Step},
     settings::Subject,
     token::RevisionToken,
 };
@@ -76,7 +76,7 @@ impl LoadService {
         options: &LoadOptions,
         deadline: Instant,
     ) -> Result<Planned> {
-        let grant = self.granted(caller, company).await?;
+        let grant = self.granted(caller, company, options).await?;
         let (preview, base) =
             self.settings.preview(&grant, &company.draft, options, deadline).await?;
         refuse_making(caller, &preview)?;
@@ -152,7 +152,7 @@ impl LoadService {
         company: &'a DocumentCompany,
         how: &Application,
     ) -> Result<Ready<'a>> {
-        let grant = self.granted(caller, company).await?;
+        let grant = self.granted(caller, company, &how.options).await?;
         let expected = how.digests.get(&grant.company()).copied();
         if expected.is_none() && !how.digests.is_empty() {
             let description =
@@ -171,16 +171,25 @@ impl LoadService {
         if !preview.steps.iter().all(|step| is_entry(&step.subject)) {
             caller.also(&[Scope::CompaniesWrite])?;
         }
+        let is_source = |step: &Step| step.fields.iter().any(|change| change.field == "source");
+        if preview.steps.iter().any(is_source) {
+            caller.also(&[Scope::SourcesWrite])?;
+        }
         Ok(Ready { grant, draft, expected, base: preview.base, counts: preview.counts })
     }
 
     /// The grant for a company of a document, whose values must all be valid, and whose audit the caller may give.
-    async fn granted(&self, caller: &Caller, company: &DocumentCompany) -> Result<Grant> {
+    async fn granted(
+        &self,
+        caller: &Caller,
+        company: &DocumentCompany,
+        options: &LoadOptions,
+    ) -> Result<Grant> {
         if !company.problems.is_empty() {
             let problems = company.problems.clone().told();
             return Err(Error::Invalid(problems.into_iter().map(|one| one.violation).collect()));
         }
-        if company.draft.has_audit() {
+        if company.draft.has_audit() || options.is_of_source {
             caller.also(&[Scope::SourcesWrite])?;
         }
         let id = match &company.id {

@@ -15,6 +15,7 @@ use crate::catalog::{
     id::{BusinessId, CompanyId, EntryId, StaffId},
     place::{Country, TimeZone},
     settings::Subject,
+    source::Source,
     text::{Color, Description, Name},
     time::Timestamp,
 };
@@ -279,6 +280,8 @@ pub(super) struct CompanyForm {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) timezone: String,
     pub(super) state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<String>,
     pub(super) audit: AuditForm,
 }
 
@@ -290,6 +293,7 @@ impl From<&Company> for CompanyForm {
             country: company.country.as_str().to_owned(),
             timezone: company.timezone.as_str().to_owned(),
             state: company.state.as_str().to_owned(),
+            source: company.source.map(|source| source.to_string()),
             audit: (&company.audit).into(),
         }
     }
@@ -303,6 +307,7 @@ impl CompanyForm {
             country: Country::stored(self.country),
             timezone: TimeZone::stored(self.timezone),
             state: parse_state(&self.state)?,
+            source: self.source.as_deref().map(Source::stored).transpose()?,
             audit: self.audit.into_audit()?,
         })
     }

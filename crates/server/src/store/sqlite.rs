@@ -215,6 +215,7 @@ mod tests {
             country: Default::default(),
             timezone: Default::default(),
             state: State::Active,
+            source: None,
             audit,
         };
         let deltas = vec![Delta::company(None, company)];

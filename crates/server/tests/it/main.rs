@@ -43,6 +43,7 @@ mod resets;
 mod room;
 mod sessions;
 mod settings_documents;
+mod sources;
 mod sqlite;
 mod sqlite_speed;
 mod status;

@@ -405,7 +405,8 @@ proptest! {
         let mut company = Company::with("");
         for document in documents {
             let ignore = ignore.iter().copied().collect();
-            let options = LoadOptions { prune: prunes, prune_limit: 3, ignore, expected: None };
+            let options =
+                LoadOptions { prune: prunes, prune_limit: 3, ignore, ..Default::default() };
             let draft = draft(&document);
             let Ok(plan) = company.plan_draft(draft.clone(), &options) else { continue };
             let preview = Preview::of(company.settings.as_ref(), &plan, &options);

@@ -15,6 +15,7 @@ use customer_settings_server::{
         plan::Plan,
         replay,
         settings::{Settings, Subject},
+        source::Source,
         stream::{Stream, Streams},
         text::{Color, Description, Name},
         time::Timestamp,
@@ -99,6 +100,7 @@ pub(crate) fn company(id: &str, company_name: &str) -> Company {
         country: Country::parse("country", "US").unwrap(),
         timezone: TimeZone::parse("timezone", "America/New_York").unwrap(),
         state: State::Active,
+        source: Some(Source::stored("moego cutover").unwrap()),
         audit: audit(1),
     }
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use customer_settings_contract::{
     customersettings::v1::{
         Business as BusinessMessage, Change, Company as CompanyMessage, Delta as DeltaMessage,
-        Entry as EntryMessage, State as StateMessage, delta::Action,
+        Entry as EntryMessage, Source as SourceMessage, State as StateMessage, delta::Action,
+        source::Mode as ModeMessage,
     },
     google::r#type::TimeZone,
 };
@@ -23,6 +24,7 @@ use crate::{
         id::{CompanyId, EntryId},
         log::Line,
         settings::{Settings, Subject},
+        source::{Source, SourceMode},
     },
     service::history::summary,
 };
@@ -101,6 +103,14 @@ pub(super) fn entry(settings: &Settings, catalog: Catalog, id: &EntryId) -> Opti
     Some(entry_at(entry, position))
 }
 
+fn source(source: Source) -> SourceMessage {
+    let mode = match source.mode {
+        SourceMode::Mirror => ModeMessage::Mirror,
+        SourceMode::Cutover => ModeMessage::Cutover,
+    };
+    SourceMessage { kind: source.kind.as_str().to_owned(), mode: mode.into() }
+}
+
 /// A company, with its revision if that is known.
 pub(super) fn company(company: &Company, known: Option<Revision>) -> CompanyMessage {
     let zone = company.timezone.as_str();
@@ -116,6 +126,7 @@ pub(super) fn company(company: &Company, known: Option<Revision>) -> CompanyMess
         last_updated_by: company.audit.last_updated_by.to_string(),
         last_updated_time: Some(timestamp(company.audit.last_updated_time)),
         revision: known.map(revision),
+        source: company.source.map(source),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Documents in messages: to and from the rows that YAML and JSON documents are made of.
 
 use customer_settings_contract::customersettings::v1::{
-    DocumentAddress, DocumentBusiness, DocumentCompany, DocumentEntry, State as StateMessage,
+    DocumentAddress, DocumentBusiness, DocumentCompany, DocumentEntry, Source,
+    State as StateMessage, source::Mode,
 };
 use prost_types::Timestamp as TimestampMessage;
 
@@ -10,9 +11,10 @@ use crate::{
     catalog::{
         entry::{Catalog, State},
         error::{Cause, Error, Result, Violation},
+        source::SourceMode,
         time::Timestamp,
     },
-    service::document::{AddressRow, BusinessRow, CompanyRow, EntryRow, time},
+    service::document::{AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, time},
 };
 
 /// The version of documents.
@@ -28,6 +30,7 @@ pub(super) fn company_row(sent: DocumentCompany) -> Sent<CompanyRow> {
         country: text(sent.country),
         timezone: text(sent.timezone),
         state: state("state", sent.state)?,
+        source: sent.source.map(source).transpose()?,
         businesses: None,
         ..Default::default()
     };
@@ -48,6 +51,24 @@ pub(super) fn company_row(sent: DocumentCompany) -> Sent<CompanyRow> {
         })?;
     }
     Ok(row)
+}
+
+fn source(sent: Source) -> Sent<SourceRow> {
+    let unknown = || Violation::new("source.mode", "UNKNOWN_MODE", "must be MIRROR or CUTOVER");
+    let mode = Mode::try_from(sent.mode).map_err(|_| unknown())?;
+    let name = |mode: SourceMode| Some(mode.as_str().to_owned());
+    let mode = match mode {
+        Mode::Unspecified => None,
+        Mode::Mirror => name(SourceMode::Mirror),
+        Mode::Cutover => name(SourceMode::Cutover),
+    };
+    Ok(SourceRow { kind: text(sent.kind), mode })
+}
+
+fn written_source(row: SourceRow) -> Source {
+    let is_mirror = row.mode.as_deref() == Some(SourceMode::Mirror.as_str());
+    let mode = if is_mirror { Mode::Mirror } else { Mode::Cutover };
+    Source { kind: row.kind.unwrap_or_default(), mode: mode.into() }
 }
 
 fn entry_row(at: &str, sent: DocumentEntry) -> Sent<EntryRow> {
@@ -133,6 +154,7 @@ pub(super) fn company(mut row: CompanyRow) -> Result<DocumentCompany> {
         life_cycles: life_cycles?,
         action_statuses: action_statuses?,
         state: written_state(row.state.as_deref()),
+        source: row.source.map(written_source),
     })
 }
 

@@ -53,7 +53,10 @@ impl SettingsService for Admin {
             let asked = Asked::parse("PlanSettings", &envelope.message, (0, &token), ROWS)?;
             let begin = asked.after(1, |words| words.first()?.parse::<usize>().ok())?;
             let sent = envelope.message;
-            let options = options(sent.prune, sent.prune_limit, &sent.ignore)?;
+            let options = LoadOptions {
+                is_of_source: sent.as_source,
+                ..options(sent.prune, sent.prune_limit, &sent.ignore)?
+            };
             let (service, key) = (self.clone(), caller.actor.key_id.clone());
             let work = async move {
                 let companies = companies(sent.document)?;
@@ -80,7 +83,10 @@ impl SettingsService for Admin {
             let request = envelope.log_request()?;
             let sent = envelope.message;
             let how = Application {
-                options: options(sent.prune, sent.prune_limit, &sent.ignore)?,
+                options: LoadOptions {
+                    is_of_source: sent.as_source,
+                    ..options(sent.prune, sent.prune_limit, &sent.ignore)?
+                },
                 digests: digests(sent.digests)?,
                 request: request.filter(|_| !sent.validate_only),
                 validate_only: sent.validate_only,
@@ -258,7 +264,7 @@ fn options(prune: bool, prune_limit: i32, ignore: &[String]) -> Result<LoadOptio
     }
     let parse = |(i, name): (usize, &String)| Ignored::parse(&format!("ignore[{i}]"), name);
     let ignore = ignore.iter().enumerate().map(parse).collect::<Result<_, Violation>>()?;
-    Ok(LoadOptions { prune, prune_limit, ignore, expected: None })
+    Ok(LoadOptions { prune, prune_limit, ignore, ..LoadOptions::default() })
 }
 
 fn digests(sent: BTreeMap<String, String>) -> Result<HashMap<CompanyId, Digest>> {

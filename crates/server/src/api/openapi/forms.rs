@@ -19,6 +19,7 @@ use crate::{
         entry::Catalog,
         id::MAX_ID_LENGTH,
         log::MAX_REQUEST_ID_LENGTH,
+        source::SourceKind,
         text::{MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH},
     },
 };
@@ -58,6 +59,7 @@ pub(super) fn names(form: Form) -> Option<(&'static str, Vec<&'static str>)> {
             Some(("Scope", Scope::ALL.iter().map(|scope| scope.as_str()).chain(["*"]).collect()))
         }
         Form::IgnoredPart => Some(("IgnoredPart", Ignored::ALL.map(Ignored::as_str).to_vec())),
+        Form::SourceKind => Some(("SourceKind", SourceKind::ALL.map(SourceKind::as_str).to_vec())),
         _ => None,
     }
 }
@@ -70,7 +72,7 @@ pub(super) fn constrain(
 ) {
     let limits = match of(field) {
         Form::Unspecified => degrees(field),
-        Form::Collection | Form::Scope | Form::IgnoredPart => json!({}),
+        Form::Collection | Form::Scope | Form::IgnoredPart | Form::SourceKind => json!({}),
         Form::Id => {
             json!({ "maxLength": MAX_ID_LENGTH, "pattern": filled("[A-Za-z0-9_-]", is_required) })
         }

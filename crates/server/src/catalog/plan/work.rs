@@ -71,6 +71,7 @@ fn company(entries: usize, businesses: usize) -> Settings {
             country: Default::default(),
             timezone: Default::default(),
             state: State::Active,
+            source: None,
             audit: audit(),
         },
         revision: Revision(1),

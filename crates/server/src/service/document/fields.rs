@@ -25,6 +25,8 @@ pub(super) enum Form {
     Country,
     TimeZone,
     State,
+    SourceKind,
+    SourceMode,
     /// The kind of an address.
     Kind,
     Truth,
@@ -100,11 +102,24 @@ pub(super) static COMPANY: Row = Row {
         field("country", Form::Country, "ISO 3166-1 alpha-2, such as US."),
         field("timezone", Form::TimeZone, "IANA, such as America/New_York."),
         STATE,
+        field("source", Form::One(&SOURCE), "The system outside that the company comes from."),
         field("businesses", Form::List(&BUSINESS, LOCATIONS), "The company's locations."),
         catalog(Catalog::CustomerTags, "Labels on customers, in their order."),
         catalog(Catalog::ReferralSources, "How customers came to the business, in their order."),
         catalog(Catalog::LifeCycles, "The stages of a lead, in their order. One is the default."),
         catalog(Catalog::ActionStatuses, "The last actions on a lead, in their order."),
+    ],
+};
+
+pub(super) static SOURCE: Row = Row {
+    name: "source",
+    fields: &[
+        field("kind", Form::SourceKind, "moego: an account at MoeGo."),
+        field(
+            "mode",
+            Form::SourceMode,
+            "mirror, or none: a copy; cutover: the copy became the original.",
+        ),
     ],
 };
 

@@ -8,8 +8,9 @@ use crate::catalog::{
 };
 
 impl CompanyRow {
-    /// The row without the ids of locations and entries.
+    /// The row without the ids of locations and entries, and without the source, in which they have these ids.
     pub fn without_ids(mut self) -> Self {
+        self.source = None;
         self.businesses.iter_mut().flatten().for_each(|business| business.id = None);
         for catalog in Catalog::ALL {
             self.entries_mut(catalog).iter_mut().flatten().for_each(|entry| entry.id = None);
@@ -43,6 +44,7 @@ impl CompanyRow {
             country: draft.country.as_ref().map(|country| country.as_str().to_owned()),
             timezone: draft.timezone.as_ref().map(|timezone| timezone.as_str().to_owned()),
             state: draft.state.map(|state| state.as_str().to_owned()),
+            source: draft.source.map(Into::into),
             businesses: Some(businesses).filter(|rows| !rows.is_empty()),
             ..Self::default()
         };

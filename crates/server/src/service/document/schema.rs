@@ -7,18 +7,19 @@ use serde_json::{Map, Value, json};
 
 use super::{
     MAX_FORMER_NAMES, VERSION,
-    fields::{ADDRESS, BUSINESS, COMPANY, DOCUMENT, ENTRY, Field, Form, Row},
+    fields::{ADDRESS, BUSINESS, COMPANY, DOCUMENT, ENTRY, Field, Form, Row, SOURCE},
 };
 use crate::catalog::{
     company::{AddressKind, MAX_SHORT_TEXT_LENGTH},
     entry::State,
     id::MAX_ID_LENGTH,
+    source::{SourceKind, SourceMode},
     text::{MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH},
 };
 
 /// The schema, in draft 07, which editors know best.
 pub fn schema() -> Value {
-    let rows = [&COMPANY, &ENTRY, &BUSINESS, &ADDRESS];
+    let rows = [&COMPANY, &SOURCE, &ENTRY, &BUSINESS, &ADDRESS];
     let definitions: Map<String, Value> =
         rows.map(|row| (row.name.to_owned(), definition(row))).into_iter().collect();
     let mut schema = json!({
@@ -53,6 +54,7 @@ fn needs(row: &Row) -> Value {
     match row.name {
         "document" => json!({ "required": ["companies"] }),
         "company" => json!({ "anyOf": [{ "required": ["id"] }, { "required": ["name"] }] }),
+        "source" => json!({ "required": ["kind"] }),
         "address" => json!({
             "dependencies": { "latitude": ["longitude"], "longitude": ["latitude"] },
         }),
@@ -96,6 +98,8 @@ fn value(form: &Form) -> Value {
         Form::Country => json!({ "type": "string", "pattern": r"^\s*([A-Za-z]{2})?\s*$" }),
         Form::TimeZone => json!({ "type": "string" }),
         Form::State => json!({ "enum": [State::Active.as_str(), State::Archived.as_str()] }),
+        Form::SourceKind => json!({ "enum": SourceKind::ALL.map(SourceKind::as_str) }),
+        Form::SourceMode => json!({ "enum": SourceMode::ALL.map(SourceMode::as_str) }),
         Form::Kind => json!({ "enum": [
             AddressKind::Primary.as_str(), AddressKind::Secondary.as_str(), AddressKind::Unspecified.as_str(),
         ] }),

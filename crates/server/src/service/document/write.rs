@@ -6,6 +6,7 @@ use crate::catalog::{
     company::{Address, Business, Coordinate},
     entry::{Catalog, Entry, State},
     settings::Settings,
+    source::Source,
     time::Timestamp,
 };
 
@@ -35,6 +36,8 @@ pub struct CompanyRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub businesses: Option<Vec<BusinessRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub customer_tags: Option<Vec<EntryRow>>,
@@ -44,6 +47,22 @@ pub struct CompanyRow {
     pub life_cycles: Option<Vec<EntryRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action_statuses: Option<Vec<EntryRow>>,
+}
+
+/// The source of a [`CompanyRow`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the keys of a document")]
+pub struct SourceRow {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Text,
+}
+
+impl From<Source> for SourceRow {
+    fn from(source: Source) -> Self {
+        Self { kind: text(source.kind.as_str()), mode: text(source.mode.as_str()) }
+    }
 }
 
 /// A location of a [`CompanyRow`].
@@ -162,6 +181,7 @@ pub fn row(settings: &Settings) -> CompanyRow {
         country: text(company.country.as_str()),
         timezone: text(company.timezone.as_str()),
         state: state(company.state),
+        source: company.source.map(Into::into),
         businesses: rows(&settings.businesses, business_row),
         customer_tags,
         referral_sources,

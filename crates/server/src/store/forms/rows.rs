@@ -101,6 +101,7 @@ fn company(row: &impl Columns) -> Result<Company> {
         country: row.text("country")?.to_owned(),
         timezone: row.text("timezone")?.to_owned(),
         state: row.text("state")?.to_owned(),
+        source: row.optional_text("source")?.map(str::to_owned),
         audit: audit(row, "last_updated_revision")?,
     };
     form.into_company()

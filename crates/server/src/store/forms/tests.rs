@@ -11,6 +11,7 @@ use crate::catalog::{
     id::KeyId,
     key::{Key, PreviousSecret, SecretDigest},
     log::RequestId,
+    source::{SourceKind, SourceMode},
 };
 
 fn audit() -> impl Strategy<Value = Audit> {
@@ -46,14 +47,20 @@ fn state() -> impl Strategy<Value = State> {
     prop_oneof![Just(State::Active), Just(State::Archived)]
 }
 
+fn source() -> impl Strategy<Value = Option<Source>> {
+    let mode = prop_oneof![Just(SourceMode::Mirror), Just(SourceMode::Cutover)];
+    proptest::option::of(mode.prop_map(|mode| Source { kind: SourceKind::MoeGo, mode }))
+}
+
 fn company() -> impl Strategy<Value = Company> {
-    ("[A-Za-z0-9_-]{1,64}", name(), country(), zone(), state(), audit()).prop_map(
-        |(id, name, country, timezone, state, audit)| Company {
+    ("[A-Za-z0-9_-]{1,64}", name(), country(), zone(), state(), source(), audit()).prop_map(
+        |(id, name, country, timezone, state, source, audit)| Company {
             id: CompanyId::parse("", &id).unwrap(),
             name,
             country,
             timezone,
             state,
+            source,
             audit,
         },
     )
@@ -175,6 +182,7 @@ fn one_of_each() -> Vec<Delta> {
         country: Country::parse("", "US").unwrap(),
         timezone: TimeZone::stored("America/New_York".to_owned()),
         state: State::Active,
+        source: Some(Source { kind: SourceKind::MoeGo, mode: SourceMode::Mirror }),
         audit: an_audit(1),
     };
     let business = Business {
@@ -221,7 +229,7 @@ fn one_of_each() -> Vec<Delta> {
 const GOLDEN: &str = concat!(
     r#"{"v":1,"deltas":["#,
     r#"{"at":"company","after":{"company":{"id":"cmp_001","name":"Café \"Chien\"","country":"US","timezone":"America/New_York","#,
-    r#""state":"active","audit":{"created_by":"load","created_time":1672567200000000,"#,
+    r#""state":"active","source":"moego mirror","audit":{"created_by":"load","created_time":1672567200000000,"#,
     r#""last_updated_by":"staff_001","last_updated_time":-1,"revision":1}}}},"#,
     r#"{"at":"businesses/bizT2HX","after":{"business":{"id":"bizT2HX","name":"Main Street","contact":{"phone":"+1 555 0100"},"#,
     r#""address":{"city":"Springfield","coordinate":[0.1,-179.99999999999997],"kind":"primary"},"#,

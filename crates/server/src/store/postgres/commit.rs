@@ -77,9 +77,9 @@ fn advance(company: &str, line: &Line) -> RowWrite {
 
 fn insert_company(line: &Line, made: &Company) -> RowWrite {
     let sql = "INSERT INTO companies
-               (id, name, fold_key, country, timezone, state, created_by, created_time, last_updated_by,
+               (id, name, fold_key, country, timezone, state, source, created_by, created_time, last_updated_by,
                 last_updated_time, last_updated_revision, revision, changed_time)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
                ON CONFLICT (id) DO NOTHING";
     bind_company(RowWrite::new(sql, StoreError::Conflict), made)
         .bind(integer(line.revision.0))
@@ -88,13 +88,13 @@ fn insert_company(line: &Line, made: &Company) -> RowWrite {
 
 fn update_company(after: &Company) -> RowWrite {
     let sql = "UPDATE companies SET name = $2, fold_key = $3, country = $4, timezone = $5, state = $6,
-                   created_by = $7, created_time = $8, last_updated_by = $9, last_updated_time = $10,
-                   last_updated_revision = $11
+                   source = $7, created_by = $8, created_time = $9, last_updated_by = $10, last_updated_time = $11,
+                   last_updated_revision = $12
                WHERE id = $1";
     bind_company(RowWrite::new(sql, changed_below()), after)
 }
 
-/// Binds $1 to $11.
+/// Binds $1 to $12.
 fn bind_company(write: RowWrite, company: &Company) -> RowWrite {
     let form = CompanyForm::from(company);
     let write = write
@@ -103,7 +103,8 @@ fn bind_company(write: RowWrite, company: &Company) -> RowWrite {
         .bind(company.name.fold_key())
         .bind(form.country)
         .bind(form.timezone)
-        .bind(form.state);
+        .bind(form.state)
+        .bind(form.source);
     bind_audit(write, form.audit)
 }
 

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-const COMPANY: &str = "id, name, country, timezone, state, created_by, created_time, last_updated_by, last_updated_time, \
+const COMPANY: &str = "id, name, country, timezone, state, source, created_by, created_time, last_updated_by, last_updated_time, \
      last_updated_revision";
 /// Each column with its table, since companies have columns of the same names.
 const BUSINESS: &str = "businesses.company_id, businesses.id, businesses.name, businesses.contact, businesses.address, \

@@ -267,10 +267,10 @@ pub(super) fn insert_company(tx: &Connection, line: &Line, made: &Company) -> Re
     let (next, time) = (integer(line.revision.0), line.time.as_micros());
     let form = CompanyForm::from(made);
     let sql = "INSERT INTO companies
-               (id, revision, changed_time, name, fold_key, country, timezone, state, created_by,
+               (id, revision, changed_time, name, fold_key, country, timezone, state, source, created_by,
                 created_time, last_updated_by, last_updated_time, last_updated_revision)
                VALUES
-               (:id, :revision, :changed_time, :name, :fold_key, :country, :timezone, :state, :created_by,
+               (:id, :revision, :changed_time, :name, :fold_key, :country, :timezone, :state, :source, :created_by,
                 :created_time, :last_updated_by, :last_updated_time, :last_updated_revision)
                ON CONFLICT (id) DO NOTHING";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
@@ -279,6 +279,7 @@ pub(super) fn insert_company(tx: &Connection, line: &Line, made: &Company) -> Re
             ":id": form.id, ":revision": next, ":changed_time": time,
             ":name": form.name, ":fold_key": made.name.fold_key(),
             ":country": form.country, ":timezone": form.timezone, ":state": form.state,
+            ":source": form.source,
             ":created_by": form.audit.created_by, ":created_time": form.audit.created_time,
             ":last_updated_by": form.audit.last_updated_by, ":last_updated_time": form.audit.last_updated_time,
             ":last_updated_revision": integer(form.audit.revision),
@@ -290,7 +291,7 @@ pub(super) fn insert_company(tx: &Connection, line: &Line, made: &Company) -> Re
 pub(super) fn update_company(tx: &Connection, after: &Company) -> Result<()> {
     let form = CompanyForm::from(after);
     let sql = "UPDATE companies SET name = :name, fold_key = :fold_key, country = :country, timezone = :timezone,
-                   state = :state, created_by = :created_by, created_time = :created_time,
+                   state = :state, source = :source, created_by = :created_by, created_time = :created_time,
                    last_updated_by = :last_updated_by, last_updated_time = :last_updated_time,
                    last_updated_revision = :last_updated_revision
                WHERE id = :id";
@@ -299,6 +300,7 @@ pub(super) fn update_company(tx: &Connection, after: &Company) -> Result<()> {
         .execute(named_params! {
             ":id": form.id, ":name": form.name, ":fold_key": after.name.fold_key(),
             ":country": form.country, ":timezone": form.timezone, ":state": form.state,
+            ":source": form.source,
             ":created_by": form.audit.created_by, ":created_time": form.audit.created_time,
             ":last_updated_by": form.audit.last_updated_by, ":last_updated_time": form.audit.last_updated_time,
             ":last_updated_revision": integer(form.audit.revision),

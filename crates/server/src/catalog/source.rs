@@ -1,0 +1,162 @@
+//! The system outside that a company's settings come from, and the rule about writers beside it.
+
+use std::fmt;
+
+use super::{
+    delta::{Delta, Row},
+    entry::Catalog,
+    error::{Error, MOST_NAMED, Result, Violation, few},
+    id::CompanyId,
+    settings::Settings,
+};
+
+/// The system that a company comes from, and whether it still decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say what they are")]
+pub struct Source {
+    pub kind: SourceKind,
+    pub mode: SourceMode,
+}
+
+/// A system that companies come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// An account at MoeGo.
+    MoeGo,
+}
+
+/// The one who decides about a company that has a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceMode {
+    /// The company is a copy: what the source has is changed there.
+    Mirror,
+    /// The copy is the original now, and everything is changed here.
+    Cutover,
+}
+
+impl Source {
+    /// The source that has this text, as logs and tables have it.
+    pub fn stored(text: &str) -> Result<Self, Violation> {
+        let (kind, mode) = text.split_once(' ').unwrap_or((text, ""));
+        let (kind, mode) = (SourceKind::parse("source", kind)?, SourceMode::parse("source", mode)?);
+        Ok(Self { kind, mode })
+    }
+}
+
+impl SourceKind {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::MoeGo];
+
+    /// The name in documents, messages and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MoeGo => "moego",
+        }
+    }
+
+    /// The name for people.
+    const fn people(self) -> &'static str {
+        match self {
+            Self::MoeGo => "MoeGo",
+        }
+    }
+
+    /// The kind of that name. `field` names it in the error.
+    pub fn parse(field: &str, name: &str) -> Result<Self, Violation> {
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == name);
+        found.ok_or_else(|| Violation::new(field, "UNKNOWN_SOURCE", "must be moego"))
+    }
+}
+
+impl SourceMode {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Mirror, Self::Cutover];
+
+    /// The name in documents and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mirror => "mirror",
+            Self::Cutover => "cutover",
+        }
+    }
+
+    /// The mode of that name. `field` names it in the error.
+    pub fn parse(field: &str, name: &str) -> Result<Self, Violation> {
+        let found = Self::ALL.into_iter().find(|mode| mode.as_str() == name);
+        found.ok_or_else(|| Violation::new(field, "UNKNOWN_MODE", "must be mirror or cutover"))
+    }
+}
+
+/// As in plans, logs and tables: `moego mirror`.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.as_str(), self.mode.as_str())
+    }
+}
+
+/// Refuses a change that is not the source's own, where a mirror would take it back; and a change of the source that
+/// would take back those of people, since the company was cut over.
+///
+/// The company's field `source` itself is free: the scope `sources:write` guards it.
+pub(super) fn check(
+    current: Option<&Settings>,
+    after: &Settings,
+    deltas: &[Delta],
+    is_of_source: bool,
+) -> Result<()> {
+    let company = &after.company.id;
+    if is_of_source && after.company.source.is_none() {
+        let message = format!("company {company} has no source: state it in the document");
+        return Err(Error::Precondition { reason: "NO_SOURCE", message });
+    }
+    let Some(current) = current else { return Ok(()) };
+    let Some(source) = current.company.source else { return Ok(()) };
+    match (source.mode, is_of_source) {
+        (SourceMode::Mirror, false) => refuse_owned(company, source.kind, deltas),
+        (SourceMode::Cutover, true) if !deltas.is_empty() => Err(Error::Precondition {
+            reason: "CUT_OVER",
+            message: format!(
+                "company {company} was cut over from {}, and is changed here alone: to make it a mirror again, which \
+                 takes back what was changed here since, apply a document with its source in the mode mirror first",
+                source.kind.people()
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_owned(company: &CompanyId, kind: SourceKind, deltas: &[Delta]) -> Result<()> {
+    let owned: Vec<String> = deltas.iter().flat_map(owned).collect();
+    if owned.is_empty() {
+        return Ok(());
+    }
+    let (named, at) = (few(&owned, MOST_NAMED), kind.people());
+    Err(Error::Precondition {
+        reason: "MIRRORED",
+        message: format!(
+            "company {company} is a mirror of {at}, to which this belongs: {named}; nothing was written: change it at \
+             {at}, and the mirror brings it here; 'customer-settings mirror cutover' ends the mirror"
+        ),
+    })
+}
+
+/// The parts of a change that belong to the source: everything but descriptions, and colors where the source has none.
+fn owned(delta: &Delta) -> Vec<String> {
+    let place = delta.subject.place();
+    let is_free = |field: &str| match (&delta.after, delta.catalog()) {
+        (Some(Row::Company(_)), _) => field == "source",
+        (Some(Row::Entry(_)), Some(catalog)) => {
+            field == "description" || (field == "color" && catalog != Catalog::ActionStatuses)
+        }
+        _ => false,
+    };
+    match (&delta.before, &delta.after) {
+        // Authors and times alone, which a document may give.
+        (Some(Row::Entry(_)), Some(Row::Entry(_))) if delta.fields().is_empty() => vec![place],
+        (Some(Row::Tombstone) | None, _) | (_, Some(Row::Tombstone) | None) => vec![place],
+        _ => {
+            let fields = delta.fields().into_iter().filter(|field| !is_free(field));
+            fields.map(|field| format!("{place}.{field}")).collect()
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Companies that come from a system outside: what a mirror's source owns, in the core and at the wire.
+
+use customer_settings_server::catalog::{change::LoadOptions, error::Error};
+use serde_json::{Value, json};
+use tonic::Code;
+
+use crate::{harness::*, plan::Company};
+
+const APPLY: &str = "ApplySettings";
+const PLAN: &str = "PlanSettings";
+const COMPANY: &str = "/admin/v1/companies/cmp_001";
+
+fn of_source() -> LoadOptions {
+    LoadOptions { is_of_source: true, ..Default::default() }
+}
+
+/// A company with a source in that mode.
+fn company(mode: &str) -> Company {
+    Company::with(&format!(
+        "source: {{kind: moego, mode: {mode}}}, businesses: [{{id: here, name: Here}}], \
+         customer_tags: [{{id: a, name: A}}, {{id: b, name: B}}, {{id: c, name: C}}, {{id: d, name: D, state: archived}}], \
+         life_cycles: [{{id: x, name: X}}, {{id: y, name: Y}}], action_statuses: [{{id: s, name: S}}]"
+    ))
+}
+
+fn reason(company: &Company, rest: &str, options: &LoadOptions) -> Result<usize, (String, String)> {
+    match company.plan(rest, options) {
+        Ok(plan) => Ok(plan.line.deltas.len()),
+        Err(error @ Error::Precondition { .. }) => {
+            Err((error.reason().to_owned(), error.to_string()))
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn what_the_source_of_a_mirror_owns_is_refused_to_others() {
+    for (document, owned) in [
+        ("name: Other", "company.name"),
+        ("country: US", "company.country"),
+        ("timezone: Europe/Berlin", "company.timezone"),
+        ("state: archived", "company.state"),
+        ("businesses: [{id: here, name: There}]", "businesses/here.name"),
+        ("businesses: [{id: here, name: Here, email: a@b.example}]", "businesses/here.email"),
+        ("businesses: [{id: new, name: New}]", "businesses/new"),
+        ("customer_tags: [{id: a, name: Z}]", "customer_tags/a.name"),
+        ("customer_tags: [{id: a, name: A, state: archived}]", "customer_tags/a.state"),
+        (
+            "customer_tags: [{id: a, name: A}, {id: b, name: B}, {id: c, name: C}, {id: d, name: D, state: active}]",
+            "customer_tags/d.state",
+        ),
+        (
+            "customer_tags: [{id: a, name: A}, {id: b, name: B}, {id: c, name: C}, {id: d, name: D}, {id: e, name: E}]",
+            "customer_tags/e;",
+        ),
+        ("customer_tags: [{id: b, name: B}]", "customer_tags/b.position, customer_tags/a.position"),
+        ("customer_tags: [{id: a, name: A, created_by: me}]", "customer_tags/a;"),
+        (
+            "life_cycles: [{id: x, name: X}, {id: y, name: Y, is_default: true}]",
+            "life_cycles/x.is_default",
+        ),
+        ("action_statuses: [{id: s, name: S, color: '#fff'}]", "action_statuses/s.color"),
+    ] {
+        let (reason, message) =
+            reason(&company("mirror"), document, &LoadOptions::default()).unwrap_err();
+        assert_eq!(reason, "MIRRORED", "{document}");
+        let said = message.split_once("this belongs: ").unwrap().1;
+        assert!(said.starts_with(owned), "{owned}: {message}");
+        // The source itself may, and everybody may where there is no mirror.
+        let changed = self::reason(&company("mirror"), document, &of_source());
+        assert!(changed.unwrap() > 0, "{document}");
+        let cut_over = self::reason(&company("cutover"), document, &LoadOptions::default());
+        assert!(cut_over.unwrap() > 0, "{document}");
+    }
+}
+
+#[test]
+fn descriptions_and_colors_that_the_source_does_not_have_are_free() {
+    for document in [
+        "customer_tags: [{id: a, name: A, description: Hello, color: '#fff'}]",
+        "life_cycles: [{id: x, name: X, color: '#fff'}]",
+        "action_statuses: [{id: s, name: S, description: Hello}]",
+        // The scope guards the source.
+        "source: {kind: moego, mode: cutover}",
+    ] {
+        let changed = reason(&company("mirror"), document, &LoadOptions::default());
+        assert_eq!(changed, Ok(1), "{document}");
+    }
+    let nothing = reason(&company("mirror"), "name: Paws", &LoadOptions::default());
+    assert_eq!(nothing, Ok(0));
+}
+
+#[test]
+fn the_source_writes_no_company_that_is_not_its_own() {
+    let renamed = reason(&company("cutover"), "name: Other", &of_source()).unwrap_err();
+    assert_eq!(renamed.0, "CUT_OVER");
+    assert_eq!(reason(&company("cutover"), "name: Paws", &of_source()), Ok(0));
+    let none = Company::with("customer_tags: [{id: a, name: A}]");
+    assert_eq!(reason(&none, "name: Other", &of_source()).unwrap_err().0, "NO_SOURCE");
+    let taken = reason(&none, "source: {kind: moego, mode: mirror}, name: Other", &of_source());
+    assert_eq!(taken, Ok(1));
+}
+
+/// Makes the demo's first company a mirror.
+async fn mirrored(server: &Server, secret: &str, mode: &str) {
+    let company = json!({"id": "cmp_001", "source": {"kind": "moego", "mode": mode}});
+    let request = json!({"document": {"companies": [company]}});
+    server.grpc_as(secret, APPLY, request).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_way_of_writing_respects_a_mirror() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    mirrored(&server, &secret, "MIRROR").await;
+    let send = async |verb: &str, path: &str, body: Value| {
+        let call = server.call(verb, &format!("{COMPANY}{path}")).bearer(&secret);
+        call.body(body.to_string()).send().await
+    };
+    let writes = [
+        ("PATCH", "", json!({"name": "Other"})),
+        ("POST", ":archive", json!({})),
+        ("POST", "/businesses", json!({"name": "New"})),
+        ("PATCH", "/businesses/biz_001", json!({"email": "a@b.example"})),
+        ("POST", "/businesses/biz_001:archive", json!({})),
+        ("POST", "/customer_tags", json!({"name": "New"})),
+        ("PATCH", "/customer_tags/tag_001", json!({"name": "Other"})),
+        ("POST", "/customer_tags/tag_001:archive", json!({})),
+        ("POST", "/customer_tags:reorder", json!({"ids": ["tag_002", "tag_001"]})),
+        ("PATCH", "/action_statuses/as_001", json!({"color": "#000000"})),
+        ("POST", ":rollback", json!({"revision": "1"})),
+    ];
+    for (verb, path, body) in &writes {
+        let answer = send(verb, path, body.clone()).await;
+        if *path == ":rollback" {
+            // The roll back takes the source itself back, and nothing else.
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            mirrored(&server, &secret, "MIRROR").await;
+            continue;
+        }
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        let refusal = answer.refusal();
+        assert_eq!(refusal.reason, "MIRRORED", "{path}");
+        assert!(refusal.message.contains("change it at MoeGo"), "{}", refusal.message);
+    }
+    let free = send("PATCH", "/customer_tags/tag_001", json!({"color": "#000000"})).await;
+    assert_eq!(free.status, 200, "{}", free.text());
+    mirrored(&server, &secret, "CUTOVER").await;
+    let (verb, path, body) = &writes[0];
+    assert_eq!(send(verb, path, body.clone()).await.status, 200);
+    let company = server.get(COMPANY).bearer(&secret).send().await.json();
+    assert_eq!(company["source"], json!({"kind": "moego", "mode": "CUTOVER"}));
+}
+
+#[tokio::test]
+async fn sources_need_a_scope_of_their_own() {
+    let server = Server::demo().await;
+    let scopes = ["settings:read", "settings:write", "companies:read", "companies:write"];
+    let (all, writer) = (server.any_key().await, server.key(with_scopes(&scopes)).await);
+    let source = |mode: &str| json!({"id": "cmp_001", "source": {"kind": "moego", "mode": mode}});
+    let document = json!({"companies": [source("MIRROR")]});
+    let tag = json!({"id": "cmp_001", "customer_tags": [{"id": "tag_001", "name": "Other"}]});
+    mirrored(&server, &all, "MIRROR").await;
+    // A document with the source that the company has changes nothing, as an export has it.
+    server.grpc_as(&writer, APPLY, json!({"document": document})).await.unwrap();
+    for request in [
+        json!({"document": {"companies": [source("CUTOVER")]}}),
+        json!({"document": {"companies": [tag.clone()]}, "as_source": true}),
+        json!({"document": {"companies": [{"id": "c", "name": "C", "source": source("MIRROR")["source"]}]}}),
+    ] {
+        let refused = server.refusal(&writer, APPLY, request.clone()).await;
+        assert_eq!(refused.code, Code::PermissionDenied, "{request}");
+        assert!(refused.message.contains("sources:write"), "{}", refused.message);
+    }
+    let undo = server.post(&format!("{COMPANY}/changes/2:undo")).bearer(&writer);
+    let refused = undo.body("{}").send().await.refusal();
+    assert!(refused.message.contains("sources:write"), "{}", refused.message);
+    let request = json!({"document": {"companies": [tag]}});
+    let plan = server.answer(&all, PLAN, request.clone()).await;
+    assert_eq!(plan["plans"][0]["error"]["reason"], "MIRRORED");
+    let mut request = request;
+    request["as_source"] = json!(true);
+    server.grpc_as(&all, APPLY, request).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_export_has_the_source_and_a_copy_has_none() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    mirrored(&server, &secret, "MIRROR").await;
+    for (with_ids, source) in
+        [(true, json!({"kind": "moego", "mode": "MIRROR"})), (false, Value::Null)]
+    {
+        let request = json!({"companyIds": ["cmp_001"], "withIds": with_ids});
+        let exported = server.answer(&secret, "ExportSettings", request).await;
+        assert_eq!(exported["document"]["companies"][0]["source"], source);
+    }
+}
+
+#[tokio::test]
+async fn a_source_without_its_parts_is_refused() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    for (source, field) in [
+        (json!({}), "source.kind"),
+        (json!({"mode": "MIRROR"}), "source.kind"),
+        (json!({"kind": "other", "mode": "MIRROR"}), "source.kind"),
+    ] {
+        let document = json!({"companies": [{"id": "cmp_001", "source": source}]});
+        let refused = server.refusal(&secret, PLAN, json!({"document": document})).await;
+        assert_eq!(refused.fields[0], format!("document.companies[0].{field}"));
+    }
+}
+
+also_on_postgres! {
+    every_way_of_writing_respects_a_mirror,
+    sources_need_a_scope_of_their_own,
+}
