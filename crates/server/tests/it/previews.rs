@@ -128,6 +128,20 @@ fn an_active_and_an_archived_entry_of_one_name_are_told_apart_without_ids() {
 }
 
 #[test]
+fn of_archived_entries_of_one_name_the_one_that_was_archived_last_is_meant() {
+    for options in [LoadOptions::default(), ignoring(Ignored::Order)] {
+        let mut company = Company::with(
+            "customer_tags: [{id: a, name: A, state: archived}, {id: b, name: B}, {id: c, name: A}]",
+        );
+        let document = "customer_tags: [{name: B}, {name: A, state: archived, created_by: ana}]";
+        let plan = company.plan(document, &options).unwrap();
+        apply(&mut company, plan);
+        let (_, again) = shown(&company, document, &options);
+        assert_eq!(again, [] as [&str; 0], "{:?}", options.ignore);
+    }
+}
+
+#[test]
 fn a_stale_former_name_only_warns() {
     let mut company = Company::with("customer_tags: [{id: a, name: VIP}]");
     let document = "customer_tags: [{name: Gold, was: VIP}]";

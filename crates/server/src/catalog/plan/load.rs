@@ -339,8 +339,8 @@ impl<'a> Claims<'a> {
 /// The existing entries, by the id or the name in a draft.
 struct Held<'a> {
     by_id: HashMap<&'a str, &'a Entry>,
-    /// The first of several entries with one name.
     active: HashMap<String, &'a Entry>,
+    /// The entry of several with one name that changed last: the one that an earlier load of the document archived.
     archived: HashMap<String, &'a Entry>,
 }
 
@@ -349,7 +349,10 @@ impl<'a> Held<'a> {
         let (mut active, mut archived) = (HashMap::new(), HashMap::new());
         for entry in current {
             let of_state = if entry.is_active() { &mut active } else { &mut archived };
-            of_state.entry(entry.name.fold_key()).or_insert(entry);
+            let held: &mut &Entry = of_state.entry(entry.name.fold_key()).or_insert(entry);
+            if held.audit.revision < entry.audit.revision {
+                *held = entry;
+            }
         }
         let by_id = current.iter().map(|entry| (entry.id.as_str(), entry)).collect();
         Self { by_id, active, archived }
