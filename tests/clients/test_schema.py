@@ -19,7 +19,7 @@ WHOLE = {
     "source": {"kind": "moego", "mode": "mirror"},
     "businesses": [{
         "id": "b", "name": "Here", "state": "active", "avatar": "", "phone": "1", "business_phone": "1", "email": "a@b",
-        "website": "w", "facebook": "f", "instagram": "i", "yelp": "y", "google": "g",
+        "website": "http://w", "facebook": "f", "instagram": "i", "yelp": "y", "google": "g",
         "address": {
             "id": "a", "address1": "1", "address2": "2", "city": "c", "state": "NY", "postal_code": "00123",
             "country": "US", "latitude": 1.5, "longitude": "-2", "type": "primary",
@@ -38,7 +38,8 @@ WHOLE = {
 VALUES = [
     None, True, False, 0, 7, -3, 1.5, 91, 181, "", " ", "x", "a b", "é", "US", "us", " DE ", "Xx", "USA", "#FFF", "#ffffff",
     " #000000 ", "FFF", "#FFFF", "active", "archived", "Active", "moego", "mirror", "cutover", "primary", "secondary", "true", "Yes", "OFF", "maybe",
-    "1.5", "1e1", ".5", "5.", "1,5", "-90", "90.5", "UTC", "europe/berlin", "Nowhere/City", "2023-01-01T10:00:00Z",
+    "1.5", "1e1", ".5", "5.", "1,5", "-90", "90.5", "UTC", "europe/berlin", "Nowhere/City", "a@b", "a@b@c", "http://w", "https:///w",
+    "javascript:w", "2023-01-01T10:00:00Z",
     "2023-01-01T10:00:00+01:00", "2023-01-01", "a" * 64, "a" * 65, "n" * 100, "n" * 101, "t" * 500, "t" * 501, [], {}, ["x"],
     ["x"] * 20, ["x"] * 21, [{}], {"name": "x"}, [{"name": "x"}], [{"name": "x"}, {"id": "y"}], {"latitude": 1}, {"latitude": 1, "longitude": 2},
 ]

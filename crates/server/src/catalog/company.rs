@@ -203,6 +203,37 @@ impl ShortText {
         Ok(Self(text.to_owned()))
     }
 
+    /// Parses an address for electronic mail, or an empty text. Only a mail could tell whether the address exists, so
+    /// this refuses what cannot be one.
+    pub fn email(field: &str, value: &str) -> Result<Self, Violation> {
+        let text = Self::parse(field, value)?;
+        let is_address = text.0.split_once('@').is_some_and(|(who, at)| {
+            !who.is_empty() && !at.is_empty() && !at.contains('@') && !has_space(&text.0)
+        });
+        if text.is_empty() || is_address {
+            return Ok(text);
+        }
+        let description = "must be an email address such as hello@example.com";
+        Err(Violation::new(field, "MALFORMED_EMAIL", description))
+    }
+
+    /// Parses the address of a web site, or an empty text. Programs make links of it, so other schemes, such as
+    /// `javascript:`, are refused.
+    pub fn web_address(field: &str, value: &str) -> Result<Self, Violation> {
+        let text = Self::parse(field, value)?;
+        let after = |scheme: &str| match text.0.split_at_checked(scheme.len()) {
+            Some((begin, rest)) if begin.eq_ignore_ascii_case(scheme) => Some(rest),
+            _ => None,
+        };
+        let rest = after("https://").or_else(|| after("http://")).unwrap_or_default();
+        let has_host = !rest.is_empty() && !rest.starts_with(['/', '?', '#']);
+        if text.is_empty() || (has_host && !has_space(&text.0)) {
+            return Ok(text);
+        }
+        let description = "must be a web address that begins with https:// or http://, such as https://example.com";
+        Err(Violation::new(field, "MALFORMED_WEB_ADDRESS", description))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -211,5 +242,51 @@ impl ShortText {
     /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+fn has_space(text: &str) -> bool {
+    text.contains(char::is_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_email_has_one_sign_between_two_parts() {
+        let long = format!("{}@b", "a".repeat(MAX_SHORT_TEXT_LENGTH - 2));
+        for good in ["", " ", "a@b", " ana.diaz+x@example.co.uk ", "ä@ü.example", &long] {
+            assert_eq!(ShortText::email("email", good).unwrap().as_str(), good.trim());
+        }
+        for bad in ["ana", "@b", "a@", "a@b@c", "a b@c", "a@b c", "Ana <a@b>"] {
+            assert_eq!(
+                ShortText::email("email", bad).unwrap_err().reason,
+                "MALFORMED_EMAIL",
+                "{bad}"
+            );
+        }
+        assert_eq!(ShortText::email("email", &(long + "c")).unwrap_err().reason, "TOO_LONG");
+    }
+
+    #[test]
+    fn a_web_address_begins_with_http() {
+        for good in
+            ["", "https://a", "HTTP://example.com/x?y#z", "http://[::1]:80", "https://ü.example"]
+        {
+            assert_eq!(ShortText::web_address("website", good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "a.example",
+            "javascript:alert(1)",
+            "https://",
+            "https:///x",
+            "http://?",
+            "ftp://a",
+            "https://a b",
+        ] {
+            let refused = ShortText::web_address("website", bad).unwrap_err();
+            assert_eq!(refused.reason, "MALFORMED_WEB_ADDRESS", "{bad}");
+        }
     }
 }

@@ -500,13 +500,15 @@ impl Reader {
             Some(address)
         });
         let state = self.text(row, "state", parse_state);
+        let email = self.text(row, "email", ShortText::email);
+        let website = self.text(row, "website", ShortText::web_address);
         let mut text = |name| self.text(row, name, ShortText::parse);
         let contact = ContactDraft {
             avatar: text("avatar"),
             phone: text("phone"),
             business_phone: text("business_phone"),
-            email: text("email"),
-            website: text("website"),
+            email,
+            website,
             facebook: text("facebook"),
             instagram: text("instagram"),
             yelp: text("yelp"),

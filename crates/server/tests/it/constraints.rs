@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::harness::*;
 
 /// For each pattern of the document: values that fit, and values that do not.
-const PATTERNS: [(&str, &[&str], &[&str]); 12] = [
+const PATTERNS: [(&str, &[&str], &[&str]); 14] = [
     ("^[A-Za-z0-9_-]*$", &["aZ_-9", "-"], &["a b", "é", "a/b"]),
     ("^[A-Za-z0-9_-]+$", &["aZ_-9"], &["a b", "é"]),
     (r"\S", &["a", "é", "a b"], &["\u{a0}"]),
@@ -25,6 +25,12 @@ const PATTERNS: [(&str, &[&str], &[&str]); 12] = [
     ("^([1-9][0-9]*)?$", &["1", "2", ""], &["0", "x"]),
     ("^[1-9][0-9]*$", &["1"], &["0", "-1", "x"]),
     ("^[0-9]+$", &["0", "1"], &["-1", "x"]),
+    (r"^\s*([^\s@]+@[^\s@]+)?\s*$", &["a@b.example", ""], &["a", "a@b@c", "a b@c"]),
+    (
+        r"^\s*([Hh][Tt][Tt][Pp][Ss]?://[^\s/?#]\S*)?\s*$",
+        &["https://a.example", "http://a", ""],
+        &["a.example", "javascript:alert(1)", "https:///a", "https://a b"],
+    ),
     ("^(primary|secondary)?$", &["primary", "secondary", ""], &["third"]),
     (
         "^((position|name|created_time|last_updated_time)( desc)?)?$",
@@ -121,8 +127,9 @@ impl Document {
         }
         if let Some(most) = schema["maxLength"].as_u64().and_then(|most| usize::try_from(most).ok())
         {
-            // A filter is the only long text with a form.
-            let beginning = if most > 1_000 { "name = \"a\"" } else { "a" };
+            // A filter is the only long text with a form. A text that fits a pattern fits with more letters too.
+            let fit = good.first().map_or("a", String::as_str).to_owned();
+            let beginning = if most > 1_000 { "name = \"a\"" } else { &fit };
             let filler = if most > 1_000 { " " } else { "a" };
             let text =
                 |length: usize| beginning.to_owned() + &filler.repeat(length - beginning.len());

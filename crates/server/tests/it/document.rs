@@ -29,13 +29,17 @@ fn problems_name_the_line_and_the_field() {
                 \x20 - id: no_name\n\
                 \x20 businesses:\n\
                 \x20 - name: Here\n\
+                \x20   email: nobody\n\
+                \x20   website: javascript:alert(1)\n\
                 \x20   address:\n\
                 \x20     latitude: 91\n\
                 \x20     longitude: 0\n";
     let expected = [
         "2: id MALFORMED_ID",
         "3: country MALFORMED_COUNTRY",
-        "12: businesses[0].address.latitude OUT_OF_RANGE",
+        "11: businesses[0].email MALFORMED_EMAIL",
+        "12: businesses[0].website MALFORMED_WEB_ADDRESS",
+        "14: businesses[0].address.latitude OUT_OF_RANGE",
         "6: customer_tags[1].name REQUIRED",
         "8: customer_tags[2].name REQUIRED",
     ];
@@ -544,15 +548,15 @@ mod round_trip {
 
     fn company() -> impl Strategy<Value = CompanyDraft> {
         let catalogs = [entries(), entries(), entries(), entries()];
-        (tricky(), catalogs, tricky()).prop_filter_map("a name", |(name, catalogs, website)| {
+        (tricky(), catalogs, tricky()).prop_filter_map("a name", |(name, catalogs, yelp)| {
             let business = BusinessDraft {
                 index: 0,
                 id: BusinessId::parse("id", "b").ok(),
-                name: Name::parse("name", &format!("{website}.")).ok()?,
+                name: Name::parse("name", &format!("{yelp}.")).ok()?,
                 address: None,
                 state: None,
                 contact: ContactDraft {
-                    website: ShortText::parse("website", &website).ok(),
+                    yelp: ShortText::parse("yelp", &yelp).ok(),
                     ..Default::default()
                 },
             };

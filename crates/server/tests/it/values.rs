@@ -57,7 +57,7 @@ async fn furnished() -> (Desk, String) {
     desk.ok("PATCH", COMPANY, json!({"country": "US", "timezone": {"id": "America/New_York"}}))
         .await;
     let address = json!({"city": "Brooklyn", "coordinate": {"latitude": 1.0, "longitude": 2.0}});
-    let business = json!({"email": "a@b.example", "website": "w", "address": address});
+    let business = json!({"email": "a@b.example", "website": "http://w", "address": address});
     desk.ok("PATCH", BUSINESS, business).await;
     let key = json!({
         "name": "k", "scopes": ["settings:read"], "companyIds": ["cmp_001"], "addresses": ["10.0.0.0/8"],

@@ -334,19 +334,22 @@ fn company_patch(sent: Option<&Company>, mask: Option<&FieldMask>) -> Result<Com
     })
 }
 
+type Parse = fn(&str, &str) -> Result<ShortText, Violation>;
+
 fn business_patch(sent: Option<&Business>, mask: Option<&FieldMask>) -> Result<BusinessPatch> {
     let none = Business::default();
     let sent = sent.unwrap_or(&none);
     let mask = Mask::parse(mask, &BUSINESS_FIELDS)?;
-    let text = |field: &str, sent: Option<&String>| {
-        mask.take(field, sent, |text| ShortText::parse(&format!("business.{field}"), &text))
+    let parsed = |field: &str, sent: Option<&String>, parse: Parse| {
+        mask.take(field, sent, |text| parse(&format!("business.{field}"), &text))
     };
+    let text = |field: &str, sent: Option<&String>| parsed(field, sent, ShortText::parse);
     let contact = ContactDraft {
         avatar: text("avatar", sent.avatar.as_ref())?,
         phone: text("phone", sent.phone.as_ref())?,
         business_phone: text("business_phone", sent.business_phone.as_ref())?,
-        email: text("email", sent.email.as_ref())?,
-        website: text("website", sent.website.as_ref())?,
+        email: parsed("email", sent.email.as_ref(), ShortText::email)?,
+        website: parsed("website", sent.website.as_ref(), ShortText::web_address)?,
         facebook: text("facebook", sent.facebook.as_ref())?,
         instagram: text("instagram", sent.instagram.as_ref())?,
         yelp: text("yelp", sent.yelp.as_ref())?,

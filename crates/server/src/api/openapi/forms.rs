@@ -79,6 +79,13 @@ pub(super) fn constrain(
         Form::Name => json!({ "minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": r"\S" }),
         Form::Description => json!({ "maxLength": MAX_DESCRIPTION_LENGTH }),
         Form::ShortText => json!({ "maxLength": MAX_SHORT_TEXT_LENGTH }),
+        Form::Email => {
+            json!({ "maxLength": MAX_SHORT_TEXT_LENGTH, "pattern": r"^\s*([^\s@]+@[^\s@]+)?\s*$" })
+        }
+        Form::WebAddress => json!({
+            "maxLength": MAX_SHORT_TEXT_LENGTH,
+            "pattern": r"^\s*([Hh][Tt][Tt][Pp][Ss]?://[^\s/?#]\S*)?\s*$",
+        }),
         Form::Color => json!({ "pattern": "^(#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6}))?$" }),
         Form::Network => json!({ "pattern": "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$" }),
         Form::Country => json!({ "pattern": "^([A-Za-z]{2})?$" }),
@@ -146,6 +153,8 @@ mod tests {
             (Form::Name, format!("1 to {MAX_NAME_LENGTH} characters")),
             (Form::Description, format!("Up to {MAX_DESCRIPTION_LENGTH} characters")),
             (Form::ShortText, format!("Up to {MAX_SHORT_TEXT_LENGTH} characters")),
+            (Form::Email, format!("Up to {MAX_SHORT_TEXT_LENGTH} characters")),
+            (Form::WebAddress, format!("Up to {MAX_SHORT_TEXT_LENGTH} characters")),
             (Form::RequestId, format!("1 to {MAX_REQUEST_ID_LENGTH} printable")),
             (Form::PageSize, format!("0 to {}.", ROWS.most)),
             (Form::CatalogPageSize, format!("0 to {}.", ENTRIES.most)),

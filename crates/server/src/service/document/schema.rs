@@ -92,6 +92,16 @@ fn value(form: &Form) -> Value {
         Form::Version => json!({ "enum": [1, VERSION] }),
         Form::Description => text(MAX_DESCRIPTION_LENGTH),
         Form::ShortText => text(MAX_SHORT_TEXT_LENGTH),
+        Form::Email => json!({
+            "type": "string",
+            "maxLength": MAX_SHORT_TEXT_LENGTH,
+            "pattern": r"^\s*([^\s@]+@[^\s@]+)?\s*$",
+        }),
+        Form::WebAddress => json!({
+            "type": "string",
+            "maxLength": MAX_SHORT_TEXT_LENGTH,
+            "pattern": r"^\s*([Hh][Tt][Tt][Pp][Ss]?://[^\s/?#]\S*)?\s*$",
+        }),
         Form::Color => {
             json!({ "type": "string", "pattern": r"^(\s*#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})\s*)?$" })
         }
