@@ -355,6 +355,8 @@ def test_a_colleague_is_invited_and_the_history_names_her(open_console, chromium
 
 def test_the_link_of_the_demo_signs_in_once(chromium, demo):
     link = next(line for line in demo.welcome if line.startswith("console")).split()[1]
+    _, _, log = demo.call("/admin/v1/keys/-/changes", demo.key)
+    assert log["changes"][0]["summary"] == "made a link for signing in"
     context = chromium.new_context()
     page = context.new_page()
     page.goto(link)

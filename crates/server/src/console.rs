@@ -20,6 +20,7 @@ use crate::{
 mod answer;
 mod assets;
 mod calls;
+mod choices;
 mod color;
 mod companies;
 mod entries;
@@ -27,6 +28,7 @@ mod form;
 mod here;
 mod history;
 mod ideas;
+mod key_changes;
 mod keys;
 mod locations;
 mod problem;
@@ -235,6 +237,7 @@ impl Console {
             Shows::NewKey => Box::pin(keys::new(visit)),
             Shows::NewPerson => Box::pin(keys::new_person(visit)),
             Shows::Key => Box::pin(keys::one(visit)),
+            Shows::KeyChanges => Box::pin(key_changes::list(visit)),
             Shows::KeyLink => Box::pin(keys::link(visit)),
             Shows::EndKeySession => Box::pin(keys::end_session(visit)),
             Shows::RotateKey => Box::pin(keys::rotate(visit)),

@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use clap::Args;
@@ -28,15 +29,18 @@ use customer_settings_server::{
     },
     telemetry,
 };
+use serde_json::json;
 
 use super::{Failure, explain, failure};
-use crate::{failure::usage, output, storage::Storage, supervisor};
+use crate::{failure::usage, output, storage::Storage, supervisor, target::Client};
 
 const CONFIG: &str = "CUSTOMER_SETTINGS_CONFIG";
 const DEMO_VARIABLE: &str = "CUSTOMER_SETTINGS_DEMO";
 
 /// The example data of `--demo`.
 const DEMO: &str = include_str!("../../../server/demo/demo.yaml");
+/// How long the demo may take to make its link.
+const LINK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The default directory of the demo.
 const DEMO_DIR: &str = "demo-data";
 /// The files that a server opens besides its connections: the store's, the log's, the runtime's.
@@ -219,11 +223,11 @@ impl Serve {
         let mut text = format!("customer-settings listens on {scheme}://{address}\n");
         let console = match (config.console.enabled, link) {
             (false, _) => None,
-            (true, None) => Some(String::new()),
-            (true, Some(token)) => Some(format!("/link?token={token}  (signs in once)")),
+            (true, None) => Some("/console".to_owned()),
+            (true, Some(path)) => Some(format!("{path}  (signs in once)")),
         };
-        if let Some(rest) = console {
-            text += &format!("  console        {scheme}://{address}/console{rest}\n");
+        if let Some(path) = console {
+            text += &format!("  console        {scheme}://{address}{path}\n");
         }
         text += &format!("  documentation  {scheme}://{address}/docs\n  data           {data}\n");
         if let Some(Demo { key_file, .. }) = demo {
@@ -294,12 +298,14 @@ impl Demo {
         filled.inspect_err(|_| _ = fs::remove_file(&self.key_file))
     }
 
-    /// The token of a link that signs in to the console once; none where the demo's key is not usable any more.
+    /// The path of a link that signs in to the console once, of which the key's history tells; none where the demo's key
+    /// is not usable any more.
     async fn sign_in_link(&self, services: &Services) -> Option<String> {
         let secret = Secret::import(&fs::read_to_string(&self.key_file).ok()?).ok()?;
         let key = services.sessions.key_of(&secret).await.ok()??;
-        let (token, _) = services.sessions.make_link(&key).await.ok()?;
-        Some(token.expose().to_owned())
+        let mut client = Client::here(services, "the demo".to_owned(), LINK_TIMEOUT);
+        let link = client.call("KeyService/CreateSignInLink", &json!({"id": key.as_str()})).await;
+        Some(link.ok()?["path"].as_str()?.to_owned())
     }
 
     async fn load(services: &Services, secret: &Secret) -> Result<(), Failure> {

@@ -278,7 +278,7 @@ const FREE_SECRET: &str = ": use that key, or give this one another secret, as n
                            revoked";
 /// The way out where an id is taken.
 const FREE_ID: &str =
-    ": choose another one, as no id is used again, even after the thing was deleted";
+    ": choose another one, as an id is never given again, not even after a deletion";
 
 fn write_secret_taken(f: &mut fmt::Formatter<'_>, holder: Option<&KeyId>) -> fmt::Result {
     let holder = holder.map_or("a key".to_owned(), |id| format!("the key {id}"));
@@ -296,11 +296,10 @@ fn write_not_within(f: &mut fmt::Formatter<'_>, beyond: Option<&Beyond>) -> fmt:
     match beyond {
         Some(Beyond { restriction, own }) => write!(
             f,
-            "a key can only make and change keys that lie within its own restrictions, and this goes beyond its \
-             {restriction}: {own}"
+            "nobody can give a key more than the own key has, and this goes beyond its {restriction}: {own}"
         ),
         None => f.write_str(
-            "there is no such key within this key's own scopes, companies, addresses, expiry and staff id",
+            "there is no such key, or it may do more than the key that asks, which cannot see or change it then",
         ),
     }
 }

@@ -43,8 +43,8 @@ impl Form {
         self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// Tells why this is not the form of a page of the console, which has these fields: `etag` always, the others
-    /// perhaps, each once. `scope+` may be there several times; `to.*` stands for all names that begin with `to.`, and
+    /// Tells why this is not the form of a page of the console, which has these fields: `etag` and `request` always, the
+    /// others perhaps, each once. `scope+` may be there several times; `to.*` stands for all names that begin with `to.`, and
     /// `kept.+` for such names several times.
     pub(super) fn fault(&self, fields: &[&str]) -> Option<String> {
         let mut seen = HashSet::new();
@@ -64,6 +64,12 @@ impl Form {
                     "The form has the field “{name}” twice, with one value each."
                 ));
             }
+        }
+        if fields.contains(&"request") && self.get("request").is_empty() {
+            return Some(
+                "The form has no number of its own, so it could do the same thing twice."
+                    .to_owned(),
+            );
         }
         let lacks_version = fields.contains(&"etag") && self.get("etag").is_empty();
         lacks_version.then(|| {

@@ -33,17 +33,19 @@ struct ListPage {
     f: Frame,
     rows: Vec<Row>,
     more: Option<String>,
-    /// The address of all changes, where these are those of one entry.
+    /// The address of all changes, where these are only some.
     all: Option<String>,
 }
 
-/// The changes of a company or of one entry, newest first.
+/// The changes of a company, of one entry, or those that one key made, newest first.
 pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     let (collection, entry) = (visit.query.get("list"), visit.query.get("entry"));
+    let key = visit.query.get("key");
     let ask = ListChangesRequest {
         company_id: visit.part(0).to_owned(),
         collection: collection.to_owned(),
         entry_id: entry.to_owned(),
+        key_id: key.to_owned(),
         page_size: ROWS,
         page_token: visit.query.get("page").to_owned(),
         ..Default::default()
@@ -58,11 +60,15 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     };
     let rows = answer.changes.iter().map(row).collect();
     let more = (!answer.next_page_token.is_empty()).then(|| {
-        let (entry, token) = (form::encode(entry), form::encode(&answer.next_page_token));
-        format!("{here}?list={collection}&entry={entry}&page={token}")
+        let [entry, key, token] = [entry, key, &answer.next_page_token].map(form::encode);
+        format!("{here}?list={collection}&entry={entry}&key={key}&page={token}")
     });
-    let all = (!entry.is_empty()).then_some(here);
-    let title = if all.is_some() { "History of one entry" } else { "History" };
+    let all = (!entry.is_empty() || !key.is_empty()).then_some(here);
+    let title = match (entry, key) {
+        ("", "") => "History",
+        ("", _) => "What one key did",
+        _ => "History of one entry",
+    };
     shown(&ListPage { f: visit.company_frame("history", title).await?, rows, more, all })
 }
 

@@ -13,6 +13,7 @@ use tonic::Status;
 use super::{
     HOME,
     answer::{Answer, elsewhere, page, shown},
+    choices::{self, Choices},
     form,
     problem::{Field, Problem},
     sign_in,
@@ -126,7 +127,8 @@ struct Sheet {
     scopes: Vec<Scope>,
     may_all: bool,
     all_companies: bool,
-    companies: String,
+    /// The ids of the companies that are chosen.
+    chosen: Vec<String>,
     addresses: String,
     expires: String,
 }
@@ -159,7 +161,7 @@ impl Sheet {
             scopes: scopes(&usual),
             may_all: false,
             all_companies: visit.person.covers_all(),
-            companies: visit.person.company_ids().join("\n"),
+            chosen: visit.person.company_ids(),
             addresses: String::new(),
             expires: String::new(),
         }
@@ -175,7 +177,7 @@ impl Sheet {
             scopes: scopes(&key.scopes),
             may_all: key.scopes.iter().any(|scope| scope == "*"),
             all_companies: key.all_companies.unwrap_or_default(),
-            companies: key.company_ids.join("\n"),
+            chosen: key.company_ids.clone(),
             addresses: key.addresses.join("\n"),
             expires: expires.get(..10).unwrap_or_default().to_owned(),
         }
@@ -191,7 +193,7 @@ impl Sheet {
             may_all: chosen.iter().any(|scope| scope == "*"),
             scopes: scopes(&chosen),
             all_companies: form.get("coverage") == "all",
-            companies: form.get("companies").to_owned(),
+            chosen: form.all("company").map(str::to_owned).collect(),
             addresses: form.get("addresses").to_owned(),
             expires: form.get("expires").to_owned(),
         }
@@ -203,6 +205,10 @@ impl Sheet {
             let items = text.split(|c: char| c.is_whitespace() || c == ',');
             items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
         };
+        if self.all_companies && !self.chosen.is_empty() {
+            let text = "Choose “Only these”, or take away the marks of single companies.";
+            return Err(Problem::at("companies", text));
+        }
         let chosen = self.scopes.iter().filter(|scope| scope.is_on);
         let mut scopes: Vec<String> = chosen.map(|scope| scope.name.to_owned()).collect();
         if self.may_all {
@@ -220,7 +226,7 @@ impl Sheet {
         Ok(Key {
             name: Some(self.name.clone()),
             scopes,
-            company_ids: if self.all_companies { vec![] } else { items(&self.companies) },
+            company_ids: self.chosen.clone(),
             all_companies: Some(self.all_companies),
             addresses: items(&self.addresses),
             expires_time,
@@ -237,6 +243,7 @@ struct NewPage {
     action: String,
     problem: Problem,
     sheet: Sheet,
+    choices: Choices,
     is_person: bool,
     covers_all: bool,
     request: String,
@@ -252,25 +259,41 @@ pub(super) async fn new_person(visit: &Visit<'_>) -> Answer {
     make(visit, true).await
 }
 
+/// Whether the form asks for companies and not for a key: its search has another text than the one that was looked for.
+/// Somebody who presses Enter there sees what was found, and makes no key by it.
+fn is_search(visit: &Visit<'_>) -> bool {
+    visit.form.get("find") != visit.form.get("found")
+}
+
 async fn make(visit: &Visit<'_>, is_person: bool) -> Answer {
-    let page_of = |sheet, problem| NewPage {
+    let page_of = |sheet, choices, problem| NewPage {
         f: visit.frame(if is_person { "Invite a person" } else { "Give a program a key" }),
         action: format!("{}{}", visit.here.base, visit.path),
         problem,
         sheet,
+        choices,
         is_person,
         covers_all: visit.person.covers_all(),
         request: Visit::new_request(),
     };
-    if !visit.is_post {
-        return shown(&page_of(Sheet::blank(visit, is_person), Problem::default()));
+    let sheet = match visit.is_post {
+        true => Sheet::sent(visit),
+        false => Sheet::blank(visit, is_person),
+    };
+    let choices = Choices::of(visit, &sheet.chosen, visit.form.get("find")).await?;
+    if !visit.is_post || is_search(visit) {
+        return shown(&page_of(sheet, choices, Problem::default()));
     }
-    let sheet = Sheet::sent(visit);
     let invalid = Status::invalid_argument("");
     let key = match sheet.key(None) {
         Ok(key) => key,
-        Err(problem) => return Ok(page(Page::Refused(&invalid), &page_of(sheet, problem))),
+        Err(problem) => {
+            return Ok(page(Page::Refused(&invalid), &page_of(sheet, choices, problem)));
+        }
     };
+    if let Err(problem) = choices::check(visit, &sheet.chosen, &[]).await {
+        return Ok(page(Page::Refused(&invalid), &page_of(sheet, choices, problem)));
+    }
     let request_id = visit.form.get("request").to_owned();
     let ask = CreateKeyRequest { key: Some(key), request_id, validate_only: false };
     match visit.keys().create_key(visit.ask(ask)).await {
@@ -285,7 +308,7 @@ async fn make(visit: &Visit<'_>, is_person: bool) -> Answer {
         }
         Err(status) => {
             let problem = visit.problem(&status, &FIELDS);
-            Ok(page(Page::Refused(&status), &page_of(sheet, problem)))
+            Ok(page(Page::Refused(&status), &page_of(sheet, choices, problem)))
         }
     }
 }
@@ -343,6 +366,7 @@ struct OnePage {
     here: String,
     problem: Problem,
     sheet: Sheet,
+    choices: Choices,
     key: Key,
     row: Row,
     made: Option<Moment>,
@@ -350,6 +374,7 @@ struct OnePage {
     covers_all: bool,
     is_usable: bool,
     is_own: bool,
+    sees_changes: bool,
     history: Vec<Past>,
     sessions: Vec<sign_in::Row>,
     linked: Option<Moment>,
@@ -376,17 +401,21 @@ async fn one_page(
         when: words::moment(change.time.as_ref()),
     };
     let shown = row(visit, key.clone());
+    let sheet = sheet.unwrap_or_else(|| Sheet::of(visit, &key));
+    let choices = Choices::of(visit, &sheet.chosen, visit.form.get("find")).await?;
     let said = words::done(visit.query.get("did")).map(Said::plain);
     Ok(OnePage {
         f: Frame { said, ..visit.frame(shown.name.clone()) },
         here: shown.path.clone(),
         problem,
-        sheet: sheet.unwrap_or_else(|| Sheet::of(visit, &key)),
+        sheet,
+        choices,
         made: words::moment(key.created_time.as_ref()),
         previous: words::moment(key.previous_secret_expires_time.as_ref()),
         covers_all: visit.person.covers_all(),
         is_usable: shown.state.is_empty(),
         is_own: key.id == visit.person.key_id(),
+        sees_changes: visit.may.see_history && visit.may.see_companies,
         history: changes.into_iter().map(past).collect(),
         sessions: sign_in::sessions_of(visit, &key.id).await?,
         linked: words::moment(key.last_link_time.as_ref()),
@@ -402,8 +431,15 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
         return shown(&one_page(visit, None, Problem::default()).await?);
     }
     let sheet = Sheet::sent(visit);
+    if is_search(visit) {
+        return shown(&one_page(visit, Some(sheet), Problem::default()).await?);
+    }
     let before = get(visit).await?;
     let key = match sheet.key(Some(&before)) {
+        Ok(key) => choices::check(visit, &sheet.chosen, &before.company_ids).await.map(|()| key),
+        Err(problem) => Err(problem),
+    };
+    let key = match key {
         Ok(key) => key,
         Err(problem) => {
             let shown = one_page(visit, Some(sheet), problem).await?;
@@ -448,7 +484,7 @@ pub(super) async fn end_session(visit: &Visit<'_>) -> Answer {
     match visit.keys().end_session(visit.ask(ask)).await {
         Ok(_) => {}
         // It is over, by whomever.
-        Err(status) if Problem::of(&status, &[]).reason == "NOT_FOUND" => {}
+        Err(status) if Problem::of(&status, &[]).is_absence() => {}
         Err(status) => return Err(status),
     }
     Ok(elsewhere(&format!("{}/keys/{}?did=ended", visit.here.base, visit.link_part(0))))

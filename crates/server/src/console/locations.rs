@@ -1,9 +1,12 @@
 //! A company's locations.
 
 use askama::Template;
-use customer_settings_contract::customersettings::v1::{
-    ArchiveBusinessRequest, Business, CreateBusinessRequest, GetBusinessRequest,
-    ListBusinessesRequest, RestoreBusinessRequest, State, UpdateBusinessRequest,
+use customer_settings_contract::{
+    customersettings::v1::{
+        ArchiveBusinessRequest, Business, CreateBusinessRequest, GetBusinessRequest,
+        ListBusinessesRequest, RestoreBusinessRequest, State, UpdateBusinessRequest,
+    },
+    moego::common::v1::Address,
 };
 use prost_types::FieldMask;
 use tonic::Status;
@@ -14,20 +17,27 @@ use super::{
     problem::{Field, Problem},
     view::Frame,
     visit::Visit,
+    words,
 };
 use crate::status::Page;
 
-const FIELDS: [Field; 4] = [
+const FIELDS: [Field; 10] = [
     ("name", "name", "The name"),
     ("business_phone", "business_phone", "The phone"),
     ("email", "email", "The email"),
     ("website", "website", "The website"),
+    ("address1", "address1", "The street"),
+    ("address2", "address2", "The second line"),
+    ("city", "city", "The city"),
+    ("region", "state", "The state or region"),
+    ("postal_code", "postal_code", "The postal code"),
+    ("country", "country", "The country"),
 ];
 
 struct Row {
     path: String,
     name: String,
-    phone: String,
+    about: String,
     is_archived: bool,
 }
 
@@ -54,8 +64,8 @@ async fn list_page(visit: &Visit<'_>, problem: Problem) -> Result<ListPage, Stat
     let list = visit.locations().list_businesses(visit.ask(ask)).await?.into_inner();
     let row = |one: Business| Row {
         path: format!("{here}/{}", form::part(&one.id)),
+        about: about(&one),
         name: one.name.unwrap_or_default(),
-        phone: one.business_phone.unwrap_or_default(),
         is_archived: one.state == State::Archived as i32,
     };
     Ok(ListPage {
@@ -93,21 +103,41 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     }
 }
 
+/// The city and the phone.
+fn about(one: &Business) -> String {
+    let city = one.address.as_ref().map(|address| address.city.as_str());
+    let parts = [city, one.business_phone.as_deref()].into_iter().flatten();
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
+}
+
 struct Sheet {
     name: String,
     business_phone: String,
     email: String,
     website: String,
+    address1: String,
+    address2: String,
+    city: String,
+    region: String,
+    postal_code: String,
+    country: String,
 }
 
 impl Sheet {
     fn of(one: &Business) -> Self {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let address = one.address.clone().unwrap_or_default();
         Self {
             name: text(&one.name),
             business_phone: text(&one.business_phone),
             email: text(&one.email),
             website: text(&one.website),
+            address1: address.address1,
+            address2: address.address2,
+            city: address.city,
+            region: address.state,
+            postal_code: address.postal_code,
+            country: address.country,
         }
     }
 
@@ -117,8 +147,41 @@ impl Sheet {
             name: get("name"),
             business_phone: get("business_phone"),
             email: get("email"),
-            website: get("website"),
+            website: whole(get("website")),
+            address1: get("address1"),
+            address2: get("address2"),
+            city: get("city"),
+            region: get("region"),
+            postal_code: get("postal_code"),
+            country: get("country"),
         }
+    }
+
+    /// The address of the form, over that which is there: the form has not all its parts.
+    fn address(&self, before: Option<Address>) -> Option<Address> {
+        let address = Address {
+            address1: self.address1.clone(),
+            address2: self.address2.clone(),
+            city: self.city.clone(),
+            state: self.region.clone(),
+            postal_code: self.postal_code.clone(),
+            country: self.country.clone(),
+            ..before.unwrap_or_default()
+        };
+        (address != Address::default()).then_some(address)
+    }
+
+    /// The address in one line.
+    fn line(&self) -> String {
+        words::address(&self.address(None).unwrap_or_default())
+    }
+}
+
+/// A web address as people write it, with the scheme that they leave out.
+fn whole(website: String) -> String {
+    match website.is_empty() || website.contains(':') {
+        true => website,
+        false => format!("https://{website}"),
     }
 }
 
@@ -136,17 +199,21 @@ struct OnePage {
     is_archived: bool,
 }
 
-async fn one_page(
-    visit: &Visit<'_>,
-    sheet: Option<Sheet>,
-    problem: Problem,
-) -> Result<OnePage, Status> {
+async fn get(visit: &Visit<'_>) -> Result<Business, Status> {
     let ask = GetBusinessRequest {
         company_id: visit.part(0).to_owned(),
         id: visit.part(1).to_owned(),
         ..Default::default()
     };
-    let one = visit.locations().get_business(visit.ask(ask)).await?.into_inner();
+    Ok(visit.locations().get_business(visit.ask(ask)).await?.into_inner())
+}
+
+async fn one_page(
+    visit: &Visit<'_>,
+    sheet: Option<Sheet>,
+    problem: Problem,
+) -> Result<OnePage, Status> {
+    let one = get(visit).await?;
     let stored = Sheet::of(&one);
     let title = stored.name.clone();
     let (sheet, stored) = problem.sheets(sheet, stored);
@@ -169,14 +236,17 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
         return shown(&one_page(visit, None, Problem::default()).await?);
     }
     let sheet = Sheet::sent(visit);
+    let before = get(visit).await?;
     let business = Business {
+        address: sheet.address(before.address),
         name: Some(sheet.name.clone()),
         business_phone: Some(sheet.business_phone.clone()),
         email: Some(sheet.email.clone()),
         website: Some(sheet.website.clone()),
         ..Default::default()
     };
-    let paths = ["name", "business_phone", "email", "website"].map(str::to_owned).to_vec();
+    let paths = ["name", "business_phone", "email", "website", "address"];
+    let paths = paths.map(str::to_owned).to_vec();
     let ask = UpdateBusinessRequest {
         company_id: visit.part(0).to_owned(),
         id: visit.part(1).to_owned(),

@@ -45,6 +45,14 @@ impl Problem {
                     .push((name, sentence(&format!("{label} {}", violation.description))));
             }
         }
+        if let Some(told) = info.and_then(|info| words::not_within(&info.metadata))
+            && fields.iter().any(|(name, ..)| *name == told.0)
+        {
+            problem.fields.push(told);
+        }
+        if problem.reason == "ID_TAKEN" && fields.iter().any(|(name, ..)| *name == "id") {
+            problem.fields.push(("id", problem.text.clone()));
+        }
         if problem.reason == "NAME_TAKEN" && fields.iter().any(|(name, ..)| *name == "name") {
             problem.fields.push(("name", problem.text.clone()));
         }
@@ -69,6 +77,11 @@ impl Problem {
     /// The sentence about a field; empty where nothing is wrong with it.
     pub(super) fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|(found, _)| *found == name).map_or("", |(_, text)| text)
+    }
+
+    /// Whether the thing does not exist.
+    pub(super) fn is_absence(&self) -> bool {
+        self.reason == "NOT_FOUND"
     }
 
     /// Whether somebody else was faster.

@@ -38,6 +38,7 @@ pub(super) enum Shows {
     NewKey,
     NewPerson,
     Key,
+    KeyChanges,
     KeyLink,
     EndKeySession,
     RotateKey,
@@ -72,16 +73,43 @@ const fn post(
 const LIST: &str = "EntryService/ListEntries";
 
 /// The fields of a new key, and of a key that changes.
-const NEW_KEY: &[&str] =
-    &["name", "staff", "scope+", "coverage", "companies", "addresses", "expires", "request"];
+const NEW_KEY: &[&str] = &[
+    "name",
+    "staff",
+    "scope+",
+    "coverage",
+    "company+",
+    "find",
+    "found",
+    "addresses",
+    "expires",
+    "request",
+];
 const KEY: &[&str] = &[
     "name",
     "staff",
     "scope+",
     "coverage",
-    "companies",
+    "company+",
+    "find",
+    "found",
     "addresses",
     "expires",
+    "etag",
+    "request",
+];
+/// The fields of a location.
+const LOCATION: &[&str] = &[
+    "name",
+    "business_phone",
+    "email",
+    "website",
+    "address1",
+    "address2",
+    "city",
+    "region",
+    "postal_code",
+    "country",
     "etag",
     "request",
 ];
@@ -111,7 +139,12 @@ pub(super) const ROUTES: &[Route] = &[
     post("/people/new", Shows::NewPerson, &["KeyService/CreateKey"], NEW_KEY),
     get("/keys/{}", Shows::Key, &["KeyService/GetKey", "KeyService/ListSessions"]),
     post("/keys/{}", Shows::Key, &["KeyService/UpdateKey"], KEY),
-    post("/keys/{}/link", Shows::KeyLink, &["KeyService/CreateSignInLink"], &["request"]),
+    get(
+        "/keys/{}/changes",
+        Shows::KeyChanges,
+        &["KeyService/GetKey", "CompanyService/ListCompanies", "HistoryService/ListChanges"],
+    ),
+    post("/keys/{}/link", Shows::KeyLink, &["KeyService/CreateSignInLink"], &[]),
     post("/keys/{}/end-session", Shows::EndKeySession, &["KeyService/EndSession"], &["id"]),
     post(
         "/keys/{}/rotate",
@@ -149,12 +182,7 @@ pub(super) const ROUTES: &[Route] = &[
         &["name", "request"],
     ),
     get("/c/{}/locations/{}", Shows::Location, &["BusinessService/GetBusiness"]),
-    post(
-        "/c/{}/locations/{}",
-        Shows::Location,
-        &["BusinessService/UpdateBusiness"],
-        &["name", "business_phone", "email", "website", "etag", "request"],
-    ),
+    post("/c/{}/locations/{}", Shows::Location, &["BusinessService/UpdateBusiness"], LOCATION),
     post(
         "/c/{}/locations/{}/archive",
         Shows::LocationState,

@@ -114,7 +114,7 @@ impl<'a> Visit<'a> {
     /// A name for a write, so that a form that is sent twice writes once.
     pub(super) fn new_request() -> String {
         let mut bytes = [0; 16];
-        // Without random bits the name is empty, and the write can merely not be repeated.
+        // Without random bits the name is empty, and the form is refused: nobody could sign in then either.
         match getrandom::fill(&mut bytes) {
             Ok(()) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
             Err(_) => String::new(),

@@ -1,8 +1,11 @@
 //! The words of the trade, and changes told in them. The English of the console that is not in a page stands here.
 
+use std::collections::HashMap;
+
 use customer_settings_contract::customersettings::v1::{
     Business, Change, Company, Delta, Entry, KeyChange, Source, delta::Action, source::Mode,
 };
+use customer_settings_contract::moego::common::v1::Address;
 use prost_types::Timestamp;
 
 /// The words for a catalog.
@@ -115,9 +118,39 @@ pub(super) fn plain(reason: &str) -> Option<&'static str> {
             "This was changed again since, so it cannot be undone by itself. Undo the later changes first, or change it \
              by hand."
         }
+        "ID_TAKEN" => {
+            "This id is taken: choose another one. An id is never given again, not even after a deletion."
+        }
+        "KEY_NOT_WITHIN" => {
+            "This key may do more than yours, so you can neither see nor change it: ask somebody who may do more."
+        }
         "FIRST_CHANGE" => "This change made the company. Put the company away instead.",
         "MISSING_SCOPE" => NOT_YOURS,
         _ => return None,
+    })
+}
+
+/// The field of a key's form that asks for more than the person's own key has, and why that cannot be. From what the
+/// API's refusal says of the restriction.
+pub(super) fn not_within(metadata: &HashMap<String, String>) -> Option<(&'static str, String)> {
+    let (restriction, own) = (metadata.get("restriction")?, metadata.get("own")?);
+    Some(match restriction.as_str() {
+        "scopes" => {
+            let told: Vec<String> = own.split(", ").map(|name| quoted(scope(name))).collect();
+            ("scope", format!("You can allow only what you may do yourself: {}.", told.join(", ")))
+        }
+        "companies" => ("companies", format!("You can choose only among your own companies: {own}.")),
+        "addresses" => {
+            ("addresses", format!("Your own key works only from {own}: give addresses within that."))
+        }
+        "expiry" => {
+            let day = own.get(..10).unwrap_or(own);
+            ("expires", format!("Your own key ends at {day}: give a day before that."))
+        }
+        _ => (
+            "staff",
+            "You can give only your own short name, unless you may act in the name of any staff member.".to_owned(),
+        ),
     })
 }
 
@@ -275,6 +308,11 @@ pub(super) fn label(field: &str) -> &str {
         "email" => "Email",
         "address" => "Address",
         "website" => "Website",
+        "address1" => "Street and number",
+        "address2" => "Second line",
+        "city" => "City",
+        "region" => "State or region",
+        "postal_code" => "Postal code",
         other => other,
     }
 }
@@ -305,6 +343,7 @@ pub(super) fn differences(delta: &Delta) -> Vec<Difference> {
         "business_phone",
         "email",
         "website",
+        "address",
     ];
     let sides = |field: &str| (value(delta, field, true), value(delta, field, false));
     let differ = fields.into_iter().filter_map(|field| {
@@ -345,6 +384,7 @@ fn value(delta: &Delta, field: &str, is_before: bool) -> Option<String> {
         "business_phone" => business.business_phone.clone(),
         "email" => business.email.clone(),
         "website" => business.website.clone(),
+        "address" => business.address.as_ref().map(address),
         _ => None,
     }
 }
@@ -356,6 +396,14 @@ pub(super) fn source(source: &Source) -> String {
         Mode::Mirror => format!("{kind}, as a mirror"),
         Mode::Cutover | Mode::Unspecified => kind.to_owned(),
     }
+}
+
+/// A postal address in one line.
+pub(super) fn address(address: &Address) -> String {
+    let Address { address1, address2, city, state, postal_code, country, .. } = address;
+    let parts = [address1, address2, city, state, postal_code, country];
+    let parts = parts.into_iter().map(String::as_str).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// The heading of a thing in a change.

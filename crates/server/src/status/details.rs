@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::error::{Error, Kind, MOST_NAMED, Past, Violation};
+use crate::catalog::error::{Beyond, Error, Kind, MOST_NAMED, Past, Violation};
 
 /// The fields that are wrong.
 pub(super) fn violations(error: &Error) -> Vec<Violation> {
@@ -42,6 +42,9 @@ pub(super) fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
         | Error::NotFound { kind, id }
         | Error::IdTaken { kind, id } => {
             vec![("kind", kind.to_string()), ("id", id.clone())]
+        }
+        Error::KeyNotWithin { beyond: Some(Beyond { restriction, own }) } => {
+            vec![("restriction", (*restriction).to_owned()), ("own", own.clone())]
         }
         Error::SecretTaken { holder: Some(id) } => vec![("id", id.to_string())],
         Error::NameTaken { catalog, name, holder } => {

@@ -1,7 +1,13 @@
 //! The console's doors: signing in, sessions, cookies, forged forms, foreign hosts, headers. `console_pages.rs` tests
 //! what its pages do.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use customer_settings_server::{
     catalog::access::Task,
@@ -13,6 +19,8 @@ use customer_settings_server::{
 use crate::harness::*;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
+/// Counts the forms of all browsers.
+static FORMS: AtomicU32 = AtomicU32::new(0);
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A browser: it keeps the cookie, and says of each form that it comes from a page of the console.
@@ -62,8 +70,15 @@ impl<'a> Browser<'a> {
             percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
                 .to_string()
         };
-        let pairs =
-            fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+        // Forms that write have a number of their own.
+        let with_request = !["/sign-in", "/link", "/sign-out", "/end", "/end-session"]
+            .iter()
+            .any(|end| path.ends_with(end))
+            && fields.iter().all(|(name, _)| *name != "request");
+        let request = format!("r-{}", FORMS.fetch_add(1, Ordering::Relaxed));
+        let request = with_request.then_some(("request", request.as_str()));
+        let pairs = fields.iter().chain(request.iter());
+        let pairs = pairs.map(|(name, value)| format!("{}={}", encode(name), encode(value)));
         let body = pairs.collect::<Vec<_>>().join("&");
         let headers = [("content-type", FORM), ("sec-fetch-site", "same-origin")];
         self.send("POST", path, &headers, &body).await
@@ -350,7 +365,7 @@ async fn a_form_that_no_page_of_the_console_sent_is_refused() {
     ];
     let path = "/console/c/cmp_001/customer_tags/add";
     for headers in refused {
-        let answer = browser.send("POST", path, headers, "name=Forged").await;
+        let answer = browser.send("POST", path, headers, "name=Forged&request=x").await;
         assert_eq!(answer.status, 403, "{headers:?}");
     }
     for path in ["/console/sign-in", "/console/link", "/console/sign-out"] {
@@ -358,7 +373,7 @@ async fn a_form_that_no_page_of_the_console_sent_is_refused() {
     }
     let list = browser.get("/console/c/cmp_001/customer_tags").await;
     assert!(!list.text().contains("Forged"));
-    let answer = browser.send("POST", path, &[("origin", &own)], "name=Own").await;
+    let answer = browser.send("POST", path, &[("origin", &own)], "name=Own&request=x").await;
     assert_eq!(answer.status, 303, "{}", answer.text());
 }
 

@@ -23,7 +23,7 @@ async fn a_person_is_invited_by_a_link_and_the_history_shows_the_name() {
         ("scope", "companies:read"),
         ("scope", "history:read"),
         ("coverage", "some"),
-        ("companies", "cmp_001"),
+        ("company", "cmp_001"),
         ("request", "p"),
     ];
     let shown = owner.post("/console/people/new", &invite).await;

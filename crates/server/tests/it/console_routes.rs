@@ -121,3 +121,20 @@ async fn no_get_writes_and_no_path_takes_two_methods_for_one_thing() {
         assert_eq!(answer.status, 405, "{method}");
     }
 }
+
+#[tokio::test]
+async fn a_form_without_its_number_is_refused_and_nothing_is_lost() {
+    // The number makes a form that is sent twice write once.
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let before = owner.get("/console/c/cmp_001/history").await;
+    for body in ["name=Typed", "name=Typed&request="] {
+        let headers = [("sec-fetch-site", "same-origin")];
+        let answer = owner.send("POST", &format!("{TAGS}/add"), &headers, body).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.text().contains("no number of its own"), "{}", answer.text());
+        assert!(answer.text().contains(">Typed<"), "{}", answer.text());
+    }
+    let after = owner.get("/console/c/cmp_001/history").await;
+    assert_eq!(before.text().matches("<li>").count(), after.text().matches("<li>").count());
+}

@@ -12,6 +12,8 @@ mod changes;
 mod compat;
 mod config;
 mod console;
+mod console_keys;
+mod console_locations;
 mod console_pages;
 mod console_people;
 mod console_routes;

@@ -1,5 +1,5 @@
 // The console works without this script. It adds: the reader's own time, a warning before typed text is lost, copying,
-// dragging and keys for the order of a list, the contrast of a color while it is picked, and news of others' changes.
+// dragging and keys for the order of a list, one choice for the companies of a key, the contrast of a color while it is picked, and news of others' changes.
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const one = (selector, root = document) => root.querySelector(selector);
@@ -48,6 +48,19 @@ for (const field of all('[data-copy]')) {
   row.append(button, told);
   field.after(row);
 }
+
+// The companies of a key
+const companies = one('#companies');
+companies?.addEventListener('change', ({ target }) => {
+  const some = one('[name=coverage][value=some]', companies);
+  if (some && target.name === 'company' && target.checked) some.checked = true;
+  if (target.value === 'all') for (const box of all('[name=company]', companies)) box.checked = false;
+});
+one('#find')?.addEventListener('keydown', (event) => {
+  if (event.key !== 'Enter') return;
+  event.preventDefault();
+  event.target.nextElementSibling.click();
+});
 
 // Contrast
 const luminance = (color) => {

@@ -1,0 +1,159 @@
+//! The form of a key in the console: its companies, what goes beyond one's own key, and what was done with it.
+
+use serde_json::json;
+
+use crate::{console::Browser, harness::*};
+
+const NEW: &str = "/console/keys/new";
+const CREATE_COMPANY: &str = "customersettings.v1.CompanyService/CreateCompany";
+
+/// Companies beside those of the demo: `Shop 1` to `Shop 40`.
+async fn shops(server: &Server) {
+    let root = server.any_key().await;
+    for at in 1..=40 {
+        let company =
+            json!({"companyId": format!("shop_{at}"), "company": {"name": format!("Shop {at}")}});
+        server.grpc_as(&root, CREATE_COMPANY, company).await.unwrap();
+    }
+}
+
+async fn count_of_keys(server: &Server, root: &str) -> usize {
+    let list = server.answer(root, "customersettings.v1.KeyService/ListKeys", json!({})).await;
+    list["keys"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn companies_are_chosen_by_a_search_which_makes_no_key() {
+    let server = Server::demo().await;
+    shops(&server).await;
+    let (owner, root) = (Browser::of(&server).await, server.any_key().await);
+    let before = count_of_keys(&server, &root).await;
+    let form = owner.get(NEW).await;
+    assert_eq!(form.text().matches("name=\"company\"").count(), 20);
+    let typed = [
+        ("name", "Till"),
+        ("scope", "settings:read"),
+        ("coverage", "some"),
+        ("company", "shop_7"),
+        ("find", "shop 39"),
+        ("found", ""),
+    ];
+    let found = owner.post(NEW, &typed).await;
+    assert_eq!(found.status, 200);
+    let text = found.text();
+    assert!(text.contains("value=\"Till\""), "{text}");
+    // The chosen one stays, by its name, and those that were found can be chosen too.
+    assert!(text.contains("value=\"shop_7\" checked> Shop 7 <"), "{text}");
+    assert!(text.contains("value=\"shop_39\"> Shop 39 <"), "{text}");
+    assert_eq!(
+        text.matches("name=\"company\"").count(),
+        2,
+        "{}",
+        text.split("id=\"companies\"").nth(1).unwrap()
+    );
+    assert_eq!(count_of_keys(&server, &root).await, before);
+    let none = owner.post(NEW, &[("name", "Till"), ("find", "zzz"), ("found", "")]).await;
+    assert!(none.text().contains("No company has “zzz”"), "{}", none.text());
+    let made = [
+        ("name", "Till"),
+        ("scope", "settings:read"),
+        ("coverage", "some"),
+        ("company", "shop_7"),
+        ("company", "shop_39"),
+        ("find", "shop 39"),
+        ("found", "shop 39"),
+    ];
+    let made = owner.post(NEW, &made).await;
+    assert!(made.text().contains("value=\"cs_"), "{}", made.text());
+    assert_eq!(count_of_keys(&server, &root).await, before + 1);
+}
+
+#[tokio::test]
+async fn a_company_that_does_not_exist_is_refused_by_its_id() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    for path in [NEW, "/console/people/new"] {
+        let form = [
+            ("name", "Ana"),
+            ("scope", "settings:read"),
+            ("coverage", "some"),
+            ("company", "cmp_001"),
+            ("company", "cmp_nowhere"),
+        ];
+        let refused = owner.post(path, &form).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        assert!(refused.text().contains("id=\"companies-wrong\""), "{}", refused.text());
+        assert!(refused.text().contains("There is no company cmp_nowhere."), "{}", refused.text());
+        assert!(refused.text().contains("value=\"Ana\""), "{}", refused.text());
+        let both = [
+            ("name", "Ana"),
+            ("scope", "settings:read"),
+            ("coverage", "all"),
+            ("company", "cmp_001"),
+        ];
+        let both = owner.post(path, &both).await;
+        assert!(both.text().contains("Choose “Only these”"), "{}", both.text());
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_would_be_wider_is_refused_at_its_field_in_plain_words() {
+    let server = Server::demo().await;
+    let (_, secret) = server
+        .issue(with_scopes(&["settings:read", "companies:read", "keys:read", "keys:write"]))
+        .await;
+    let ana = Browser::with_key(&server, &secret).await;
+    let wide = [("name", "Ben"), ("scope", "settings:write"), ("coverage", "all")];
+    let refused = ana.post(NEW, &wide).await;
+    assert_eq!(refused.status, 403);
+    let text = refused.text();
+    assert!(text.contains("id=\"scope-wrong\""), "{text}");
+    assert!(text.contains("You can allow only what you may do yourself"), "{text}");
+    assert!(text.contains("“See the four lists”"), "{text}");
+    let (wider, _) = server.issue(everything()).await;
+    let refused = ana.get(&format!("/console/keys/{}", wider.id)).await;
+    assert!(refused.text().contains("This key may do more than yours"), "{}", refused.text());
+    let owner = Browser::of(&server).await;
+    let taken = [("name", "Twice"), ("id", "cmp_001")];
+    let taken = owner.post("/console/companies/new", &taken).await;
+    assert!(taken.text().contains("id=\"id-wrong\""), "{}", taken.text());
+    assert!(taken.text().contains("This id is taken"), "{}", taken.text());
+}
+
+#[tokio::test]
+async fn the_changes_of_a_key_are_shown_over_all_its_companies() {
+    let server = Server::demo().await;
+    shops(&server).await;
+    let owner = Browser::of(&server).await;
+    let (key, secret) = server.issue(everything()).await;
+    let path = format!("/console/keys/{}/changes", key.id);
+    let none = owner.get(&path).await;
+    assert!(none.text().contains("Nothing was changed with this key"), "{}", none.text());
+    let ana = Browser::with_key(&server, &secret).await;
+    for at in 0..7 {
+        let name = format!("Tag {at}");
+        ana.post("/console/c/cmp_001/customer_tags/add", &[("name", &*name)]).await;
+    }
+    ana.post("/console/c/shop_40/customer_tags/add", &[("name", "Elsewhere")]).await;
+    owner.post("/console/c/shop_1/customer_tags/add", &[("name", "By another")]).await;
+    let mut pages = String::new();
+    let mut next = path.clone();
+    loop {
+        let page = owner.get(&next).await;
+        pages += page.text();
+        let Some(more) = page.text().split("class=\"button\" href=\"").nth(1) else { break };
+        next = more.split('"').next().unwrap().replace("&#38;", "&");
+    }
+    assert!(pages.contains("Added the tag “Tag 6”"), "{pages}");
+    assert!(pages.contains("Added the tag “Elsewhere”"), "{pages}");
+    assert!(!pages.contains("By another") && !pages.contains("“Tag 1”"), "{pages}");
+    let all = format!("/console/c/cmp_001/history?key={}", key.id);
+    assert!(pages.contains(&all.replace('_', "%5F").replace("cmp%5F", "cmp_")), "{pages}");
+    let all = owner.get(&all).await;
+    assert!(all.text().contains("“Tag 0”") && !all.text().contains("load"), "{}", all.text());
+    let (few, secret) = server.issue(covering(&["cmp_001", "cmp_nowhere"])).await;
+    let ben = Browser::with_key(&server, &secret).await;
+    ben.post("/console/c/cmp_001/customer_tags/add", &[("name", "By Ben")]).await;
+    let page = owner.get(&format!("/console/keys/{}/changes", few.id)).await;
+    assert!(page.text().contains("“By Ben”"), "{}", page.text());
+}
