@@ -172,7 +172,11 @@ pub(super) const ROUTES: &[Route] = &[
         &["HistoryService/UndoChange"],
         &["next", "request"],
     ),
-    get("/c/{}/history/{}/back", Shows::Back, &["HistoryService/RollBack"]),
+    get(
+        "/c/{}/history/{}/back",
+        Shows::Back,
+        &["HistoryService/RollBack", "HistoryService/ListChanges", "HistoryService/GetChange"],
+    ),
     post("/c/{}/history/{}/back", Shows::Back, &["HistoryService/RollBack"], VERSION),
     get("/c/{}/locations", Shows::Locations, &["BusinessService/ListBusinesses"]),
     post(

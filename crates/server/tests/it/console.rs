@@ -479,7 +479,7 @@ async fn every_answer_keeps_other_sites_out() {
             assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"));
             assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"));
             assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-            assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+            assert_eq!(answer.header("referrer-policy"), Some("strict-origin"));
             assert_eq!(answer.header("cross-origin-opener-policy"), Some("same-origin"));
             assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
             let kept =

@@ -9,41 +9,64 @@ use crate::{console::Browser, harness::*};
 
 const TAGS: &str = "/console/c/cmp_001/customer_tags";
 
-/// Every path of the console that needs somebody signed in, by its method.
-fn routes() -> Vec<(&'static str, String)> {
+/// A row of the table of routes.
+struct Row {
+    method: &'static str,
+    /// The path with the ids of the demo.
+    path: String,
+    /// The methods of the contract that it names.
+    calls: Vec<String>,
+}
+
+/// Every row that needs somebody signed in.
+fn rows() -> Vec<Row> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/routes.rs");
     let source = fs::read_to_string(source).unwrap();
-    let table = source.split("ROUTES: &[Route] = &[").nth(1).unwrap().split("];").next().unwrap();
+    let table = source.split("ROUTES: &[Route] = &[").nth(1).unwrap().split("\n];").next().unwrap();
     let table: String = table.split_whitespace().collect();
-    let mut routes = Vec::new();
+    let table = table.replace("[LIST]", "[\"EntryService/ListEntries\"]");
+    let mut rows = Vec::new();
     for (call, method) in [("get(\"", "GET"), ("post(\"", "POST")] {
         for rest in table.split(call).skip(1) {
-            let path = rest.split('"').next().unwrap();
-            let mut parts = ["cmp_001", "customer_tags", "tag_001"].into_iter();
-            if path.starts_with("/keys") {
-                parts = ["key_x", "", ""].into_iter();
-            }
-            if path.contains("history") {
-                parts = ["cmp_001", "1", ""].into_iter();
-            }
-            if path.contains("locations") {
-                parts = ["cmp_001", "biz_001", ""].into_iter();
-            }
-            let pieces: Vec<&str> = path.split("{}").collect();
-            let mut filled = pieces[0].to_owned();
-            for piece in &pieces[1..] {
-                filled += parts.next().unwrap();
-                filled += piece;
-            }
-            routes.push((method, format!("/console{filled}")));
+            let rest = rest.split("Shows::").take(2).collect::<String>();
+            let rest = rest.split("get(").next().unwrap().split("post(").next().unwrap();
+            let texts = rest.split('"').skip(2).step_by(2);
+            let calls = texts.filter(|text| text.contains("Service/")).map(str::to_owned).collect();
+            let path = with_ids(rest.split('"').next().unwrap());
+            rows.push(Row { method, path, calls });
         }
     }
-    assert!(routes.len() > 40, "{}", routes.len());
+    // Nothing of the table was read over.
+    assert_eq!(rows.len(), table.matches("Shows::").count());
     let is_open = |path: &str| {
         ["/sign-in", "/link", "/sign-out"].iter().any(|open| path == format!("/console{open}"))
     };
-    routes.retain(|(_, path)| !is_open(path));
-    routes
+    rows.retain(|row| !is_open(&row.path));
+    rows
+}
+
+fn with_ids(path: &str) -> String {
+    let mut parts = ["cmp_001", "customer_tags", "tag_001"].into_iter();
+    if path.starts_with("/keys") {
+        parts = ["key_x", "", ""].into_iter();
+    }
+    if path.contains("history") {
+        parts = ["cmp_001", "1", ""].into_iter();
+    }
+    if path.contains("locations") {
+        parts = ["cmp_001", "biz_001", ""].into_iter();
+    }
+    let pieces: Vec<&str> = path.split("{}").collect();
+    let mut filled = format!("/console{}", pieces[0]);
+    for piece in &pieces[1..] {
+        filled += parts.next().unwrap();
+        filled += piece;
+    }
+    filled
+}
+
+fn routes() -> Vec<(&'static str, String)> {
+    rows().into_iter().map(|row| (row.method, row.path)).collect()
 }
 
 /// A form that the path takes.
@@ -137,4 +160,37 @@ async fn a_form_without_its_number_is_refused_and_nothing_is_lost() {
     }
     let after = owner.get("/console/c/cmp_001/history").await;
     assert_eq!(before.text().matches("<li>").count(), after.text().matches("<li>").count());
+}
+
+#[tokio::test]
+async fn a_page_needs_the_scopes_of_the_methods_that_its_route_names_and_no_others() {
+    let server = Server::demo().await;
+    for Row { path, calls, .. } in rows().into_iter().filter(|row| row.method == "GET") {
+        let scopes =
+            calls.iter().flat_map(|call| method(&format!("customersettings.v1.{call}")).scopes);
+        let mut scopes: Vec<String> = scopes.collect();
+        scopes.sort();
+        scopes.dedup();
+        let chosen: Vec<&str> = scopes.iter().map(String::as_str).collect();
+        // A key needs some scope.
+        let (key, secret) = match chosen.is_empty() {
+            true => server.issue(with_scopes(&["staff:any"])).await,
+            false => server.issue(with_scopes(&chosen)).await,
+        };
+        let path = path.replace("key_x", key.id.as_str());
+        let answer = Browser::with_key(&server, &secret).await.get(&path).await;
+        assert_eq!(answer.status, 200, "{path} with {chosen:?}: {}", answer.text());
+        for lacking in &chosen {
+            let mut others: Vec<&str> =
+                chosen.iter().copied().filter(|one| one != lacking).collect();
+            others.push("staff:any");
+            let (key, secret) = server.issue(with_scopes(&others)).await;
+            let path = path.rsplit_once("key_").map_or(path.clone(), |(begin, rest)| {
+                let end = rest.split_once('/').map_or(String::new(), |(_, end)| format!("/{end}"));
+                format!("{begin}{}{end}", key.id)
+            });
+            let answer = Browser::with_key(&server, &secret).await.get(&path).await;
+            assert_eq!(answer.status, 403, "{path} without {lacking}");
+        }
+    }
 }
