@@ -92,6 +92,7 @@ def pages(demo):
         "locations": f"{company}/locations",
         "location": f"{company}/locations/biz_001",
         "company settings": f"{company}/settings",
+        "bring lists in": f"{company}/import",
         "keys": "/console/keys",
         "key": f"/console/keys/{key}",
         "new key": "/console/keys/new",

@@ -9,7 +9,6 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 mod commands;
 mod failure;
-mod formats;
 mod output;
 mod storage;
 mod supervisor;

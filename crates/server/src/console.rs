@@ -19,6 +19,7 @@ use crate::{
 
 mod answer;
 mod assets;
+mod bring;
 mod calls;
 mod choices;
 mod color;
@@ -32,9 +33,11 @@ mod key_changes;
 mod keys;
 mod locations;
 mod problem;
+mod reading;
 mod reorder;
 mod routes;
 mod sign_in;
+mod steps;
 mod view;
 mod visit;
 mod words;
@@ -148,7 +151,10 @@ impl Console {
         }
         let form = match is_post {
             true => match axum::body::to_bytes(body, self.options.body_limit).await {
-                Ok(bytes) => Form::parse(&bytes),
+                Ok(bytes) => match Form::of_body(&parts.headers, bytes).await {
+                    Ok(form) => form,
+                    Err(problem) => return plain(Page::Malformed, &problem),
+                },
                 Err(error) if is_too_long(&error) => {
                     return plain(Page::TooLarge, "The form is too long: send it in parts.");
                 }
@@ -216,6 +222,8 @@ impl Console {
             Shows::Revision => Box::pin(companies::revision(visit)),
             Shows::Sessions => Box::pin(sign_in::sessions(visit)),
             Shows::EndSession => Box::pin(sign_in::end_session(visit)),
+            Shows::Bring => Box::pin(bring::bring(visit)),
+            Shows::Take => Box::pin(bring::take(visit)),
             Shows::Catalog => Box::pin(entries::catalog(visit)),
             Shows::Download => Box::pin(entries::download(visit)),
             Shows::Add => Box::pin(entries::add(visit)),

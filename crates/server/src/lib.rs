@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod clock;
 pub mod config;
 mod console;
+pub mod formats;
 pub mod freshness;
 #[doc(hidden)]
 pub mod fuzz;

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use customer_settings_server::{
     catalog::{entry::Catalog, id::CompanyId},
+    formats::{Converted, MOST_BYTES, csv, labels},
     service::document::decode,
 };
 
 use super::{Failure, failure, read_file, verbs::Collection, wrong_value};
 use crate::{
     failure::EXIT_CODES,
-    formats::{Converted, MOST_BYTES, csv, labels},
     output::{note, print, tell},
 };
 
@@ -107,7 +107,7 @@ impl Of {
         let converted = convert(bytes).map_err(|problem| failure(format!("{name}: {problem}")))?;
         converted.notes.iter().for_each(note);
         converted.left_out.iter().for_each(tell);
-        let (taken, left_out) = (converted.len(), converted.left_out_in_all);
+        let (taken, left_out) = (converted.count(), converted.left_out_in_all);
         if left_out > converted.left_out.len() {
             tell(format!("and {} other lines", left_out - converted.left_out.len()));
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use customer_settings_server::{
     catalog::{entry::Revision, id::CompanyId},
+    formats::csv,
     service::{
         document::{CompanyRow, decode, write},
         load::Outcome,
@@ -16,7 +17,6 @@ use serde_json::{Value, json};
 use super::{Data, Failure, explain, failure, read_file, wrong_value};
 use crate::{
     failure::usage,
-    formats::csv,
     output::{self, note, tell},
     target::{FieldNames, Place, Target},
 };

@@ -253,6 +253,8 @@ impl Documents {
             )));
         };
         company["id"] = json!(copy);
+        // A copy does not come from where the other company comes from.
+        company.as_object_mut().map(|fields| fields.remove("source"));
         let answer = client.call(PLAN, &asked(&[&json!({"id": copy})], &Terms::default())).await?;
         if let Some(fields) =
             company.as_object_mut().filter(|_| !text(&answer["plans"][0]["base"]).is_empty())

@@ -4,7 +4,7 @@ use super::UseCases;
 
 mod companies;
 mod convert;
-mod document;
+pub(crate) mod document;
 mod entries;
 pub(crate) mod filter;
 mod history;

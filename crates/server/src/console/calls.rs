@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use customer_settings_contract::customersettings::v1::{
     business_service_client::BusinessServiceClient, company_service_client::CompanyServiceClient,
     entry_service_client::EntryServiceClient, history_service_client::HistoryServiceClient,
-    key_service_client::KeyServiceClient,
+    key_service_client::KeyServiceClient, settings_service_client::SettingsServiceClient,
 };
 use tonic::body::Body;
 use tower::util::BoxCloneSyncService;
@@ -31,6 +31,10 @@ impl Visit<'_> {
 
     pub(super) fn history(&self) -> HistoryServiceClient<Methods> {
         HistoryServiceClient::new(self.methods()).max_decoding_message_size(usize::MAX)
+    }
+
+    pub(super) fn documents(&self) -> SettingsServiceClient<Methods> {
+        SettingsServiceClient::new(self.methods()).max_decoding_message_size(usize::MAX)
     }
 
     pub(super) fn keys(&self) -> KeyServiceClient<Methods> {

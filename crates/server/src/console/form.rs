@@ -1,10 +1,15 @@
 //! Forms and queries: pairs of a name and a text, in the order in which they were sent.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, convert::Infallible, future::ready};
 
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, header};
 use percent_encoding::{
     AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode,
 };
+
+use crate::formats::decoded;
 
 /// The characters that a part of a path cannot have as they are.
 const PART: &AsciiSet =
@@ -26,6 +31,25 @@ impl Form {
             (decode(name), decode(value).replace("\r\n", "\n"))
         });
         Self(pairs.collect())
+    }
+
+    /// Reads the body of a form, with files or without. A file is a text like any other.
+    pub(super) async fn of_body(headers: &HeaderMap, body: Bytes) -> Result<Self, String> {
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let Ok(boundary) = multer::parse_boundary(kind.unwrap_or_default()) else {
+            return Ok(Self::parse(&body));
+        };
+        let cut_off = |_| "The form was cut off: send it again.".to_owned();
+        let whole = stream::once(ready(Ok::<_, Infallible>(body)));
+        let (mut parts, mut pairs) = (multer::Multipart::new(whole, boundary), Vec::new());
+        while let Some(part) = parts.next_field().await.map_err(cut_off)? {
+            let name = part.name().unwrap_or_default().to_owned();
+            let bytes = part.bytes().await.map_err(cut_off)?;
+            let text =
+                decoded(&bytes).map_err(|problem| format!("The file was not read: {problem}."))?;
+            pairs.push((name, text));
+        }
+        Ok(Self(pairs))
     }
 
     /// The text of that name, without white space around it; empty where there is none.

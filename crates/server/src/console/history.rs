@@ -18,7 +18,7 @@ use super::{
 /// Changes on a page.
 const ROWS: i32 = 50;
 /// Things of a change that its page shows; the API has the rest.
-const MOST_THINGS: usize = 200;
+pub(super) const MOST_THINGS: usize = 200;
 
 struct Row {
     author: Author,
@@ -72,10 +72,11 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     shown(&ListPage { f: visit.company_frame("history", title).await?, rows, more, all })
 }
 
-struct Thing {
-    heading: String,
-    fate: &'static str,
-    differences: Vec<Difference>,
+/// A thing that a change or a plan is about.
+pub(super) struct Thing {
+    pub(super) heading: String,
+    pub(super) fate: &'static str,
+    pub(super) differences: Vec<Difference>,
 }
 
 fn things(change: &Change) -> Vec<Thing> {

@@ -17,6 +17,8 @@ pub(super) enum Shows {
     Revision,
     Sessions,
     EndSession,
+    Bring,
+    Take,
     Catalog,
     Download,
     Add,
@@ -113,6 +115,9 @@ const LOCATION: &[&str] = &[
     "etag",
     "request",
 ];
+/// A document is planned before it is applied.
+const PLAN: &[&str] = &["SettingsService/PlanSettings", "SettingsService/ApplySettings"];
+const BRING: &[&str] = &["text", "file", "list", "prune", "from", "do", "ids", "digest", "request"];
 const VERSION: &[&str] = &["etag", "request"];
 
 /// Every path, those with more fixed parts first.
@@ -199,6 +204,9 @@ pub(super) const ROUTES: &[Route] = &[
         &["BusinessService/RestoreBusiness"],
         VERSION,
     ),
+    get("/c/{}/import", Shows::Bring, PLAN),
+    post("/c/{}/import", Shows::Bring, PLAN, BRING),
+    get("/c/{}/export", Shows::Take, &["SettingsService/ExportSettings"]),
     get("/c/{}/{}", Shows::Catalog, &[LIST]),
     get("/c/{}/{}/download", Shows::Download, &[LIST]),
     post(

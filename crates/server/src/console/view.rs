@@ -26,6 +26,8 @@ pub(super) struct May {
     pub(super) make_companies: bool,
     pub(super) see_keys: bool,
     pub(super) change_keys: bool,
+    pub(super) bring: bool,
+    pub(super) take: bool,
 }
 
 impl May {
@@ -41,6 +43,8 @@ impl May {
             make_companies: may("CompanyService/CreateCompany"),
             see_keys: may("KeyService/ListKeys"),
             change_keys: may("KeyService/CreateKey"),
+            bring: may("SettingsService/PlanSettings") && may("SettingsService/ApplySettings"),
+            take: may("SettingsService/ExportSettings"),
         }
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn catalog(collection: &str) -> Option<&'static Words> {
 }
 
 /// The words for anything that changes: the noun for one and for several.
-fn nouns(collection: &str) -> (&'static str, &'static str) {
+pub(super) fn nouns(collection: &str) -> (&'static str, &'static str) {
     match (catalog(collection), collection) {
         (Some(words), _) => (words.one, words.many),
         (None, "companies") => ("company", "companies"),
@@ -313,6 +313,7 @@ pub(super) fn label(field: &str) -> &str {
         "city" => "City",
         "region" => "State or region",
         "postal_code" => "Postal code",
+        "text" | "file" => "The document",
         other => other,
     }
 }

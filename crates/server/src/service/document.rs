@@ -28,7 +28,7 @@ use fields::{Most, Row};
 pub use schema::schema;
 use tree::{Key, Node, Value, unreadable};
 pub use tree::{Unreadable, decode, quoted};
-pub use write::{AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, row, write};
+pub use write::{AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, row, time_text, write};
 
 /// The most problems that the report of a company names.
 const MOST_PROBLEMS: usize = 100;

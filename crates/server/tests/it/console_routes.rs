@@ -76,6 +76,7 @@ fn form_of(path: &str) -> &'static [(&'static str, &'static str)] {
     match last {
         "add" | "new" | "locations" => &[("name", "Nothing")],
         "add-many" => &[("lines", "Nothing"), ("sure", "1")],
+        "import" => &[("text", "companies: []")],
         "undo" | "link" | "revoke" | "end" | "end-session" => &[],
         "archive" | "restore" | "order" | "sort" | "back" | "rotate" => &[ETAG],
         _ => &[("name", "Nothing"), ETAG],

@@ -12,6 +12,7 @@ mod changes;
 mod compat;
 mod config;
 mod console;
+mod console_bring;
 mod console_keys;
 mod console_locations;
 mod console_pages;

@@ -14,7 +14,9 @@ use crate::{
         source::SourceMode,
         time::Timestamp,
     },
-    service::document::{AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, time},
+    service::document::{
+        AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, time, time_text,
+    },
 };
 
 /// The version of documents.
@@ -69,6 +71,24 @@ fn written_source(row: SourceRow) -> Source {
     let is_mirror = row.mode.as_deref() == Some(SourceMode::Mirror.as_str());
     let mode = if is_mirror { Mode::Mirror } else { Mode::Cutover };
     Source { kind: row.kind.unwrap_or_default(), mode: mode.into() }
+}
+
+/// The row of a company that was exported, as the document has it.
+pub(crate) fn exported_row(sent: DocumentCompany) -> Sent<CompanyRow> {
+    let mut row = company_row(sent)?;
+    // An active state goes without saying.
+    let is_active = |state: &mut Option<String>| {
+        if state.as_deref() == Some(State::Active.as_str()) {
+            *state = None;
+        }
+    };
+    is_active(&mut row.state);
+    row.businesses.iter_mut().flatten().for_each(|one| is_active(&mut one.state));
+    for catalog in Catalog::ALL {
+        let entries = row.entries_mut(catalog).iter_mut().flatten();
+        entries.for_each(|one| is_active(&mut one.state));
+    }
+    Ok(row)
 }
 
 fn entry_row(at: &str, sent: DocumentEntry) -> Sent<EntryRow> {
@@ -129,11 +149,11 @@ fn state(field: &str, sent: i32) -> Sent<Option<String>> {
 }
 
 fn sent_time(field: &str, sent: Option<TimestampMessage>) -> Sent<Option<String>> {
-    sent.map(|time| Ok(moment(field, time)?.to_string())).transpose()
+    sent.map(|time| Ok(time_text(moment(field, time)?))).transpose()
 }
 
 /// The message of a company in a document that is written.
-pub(super) fn company(mut row: CompanyRow) -> Result<DocumentCompany> {
+pub(crate) fn company(mut row: CompanyRow) -> Result<DocumentCompany> {
     let mut lists = Catalog::ALL.map(|catalog| row.entries_mut(catalog).take());
     let stated = Catalog::ALL.into_iter().filter(|catalog| lists[catalog.index()].is_some());
     let catalogs = stated.map(|catalog| catalog.to_string()).collect();

@@ -204,9 +204,9 @@ fn entry_row(entry: &Entry) -> EntryRow {
         is_default: entry.is_default.then_some(true),
         state: state(entry.state),
         created_by: text(entry.audit.created_by.as_str()),
-        created_time: time(entry.audit.created_time),
+        created_time: Some(time_text(entry.audit.created_time)),
         last_updated_by: text(entry.audit.last_updated_by.as_str()),
-        last_updated_time: time(entry.audit.last_updated_time),
+        last_updated_time: Some(time_text(entry.audit.last_updated_time)),
     }
 }
 
@@ -248,10 +248,10 @@ fn state(state: State) -> Text {
     (state != State::Active).then(|| state.as_str().to_owned())
 }
 
-/// A time to the microsecond. Its text has nine digits behind the point, or none.
-fn time(time: Timestamp) -> Text {
+/// A time to the microsecond, as documents have it. Its own text has nine digits behind the point, or none.
+pub fn time_text(time: Timestamp) -> String {
     let text = time.to_string();
-    Some(text.strip_suffix("000Z").map_or_else(|| text.clone(), |micros| format!("{micros}Z")))
+    text.strip_suffix("000Z").map_or_else(|| text.clone(), |micros| format!("{micros}Z"))
 }
 
 fn text(value: &str) -> Text {

@@ -1,10 +1,10 @@
 //! The columns of a table: guessed from its header, or from its values where it has none.
 
-use csv::StringRecord;
-use customer_settings_server::{
+use crate::{
     catalog::{entry::Catalog, text::Color},
     service::document::quoted,
 };
+use csv::StringRecord;
 
 /// The field of an entry that a column has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

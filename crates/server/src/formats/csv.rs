@@ -1,10 +1,10 @@
 //! Tables as text: what spreadsheet programs write, and what they open.
 
-use csv::{ReaderBuilder, StringRecord, Terminator, WriterBuilder};
-use customer_settings_server::{
+use crate::{
     catalog::entry::{Catalog, State},
     service::document::{CompanyRow, EntryRow, quoted},
 };
+use csv::{ReaderBuilder, StringRecord, Terminator, WriterBuilder};
 
 use super::{
     Converted, Given,
@@ -24,7 +24,7 @@ const HEADERS: &str = "write name over the column of the names, and color, descr
                        or archived over others";
 
 /// Reads a table. `list` is the catalog of entries for which the table names none.
-pub(crate) fn read(bytes: &[u8], list: Option<Catalog>) -> Result<Converted, String> {
+pub fn read(bytes: &[u8], list: Option<Catalog>) -> Result<Converted, String> {
     let (mut text, encoding) = decode(bytes)?;
     if text.trim().is_empty() {
         return Err("the file is empty".to_owned());
@@ -266,7 +266,7 @@ fn unescaped(cell: &str) -> &str {
 /// Writes the entries of a company as a table that [`read`] reads.
 ///
 /// The mark at the beginning makes Excel read UTF-8.
-pub(crate) fn write(company: &CompanyRow) -> Result<Vec<u8>, csv::Error> {
+pub fn write(company: &CompanyRow) -> Result<Vec<u8>, csv::Error> {
     let mut writer = WriterBuilder::new()
         .terminator(Terminator::CRLF)
         .from_writer("\u{feff}".as_bytes().to_vec());

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use customer_settings_server::{
+use crate::{
     catalog::{
         entry::{Catalog, MAX_ENTRIES, State},
         error::Violation,
@@ -13,14 +13,19 @@ use customer_settings_server::{
 };
 
 mod columns;
-pub(crate) mod csv;
-pub(crate) mod labels;
+pub mod csv;
+pub mod labels;
 #[cfg(test)]
 mod tests;
 mod text;
 
 /// The most bytes of a file. Four full catalogs have 10 MB at most.
-pub(crate) const MOST_BYTES: u64 = 16 << 20;
+pub const MOST_BYTES: u64 = 16 << 20;
+/// The text of a file that a browser or a person gave, in any of the encodings that tables have.
+pub fn decoded(bytes: &[u8]) -> Result<String, String> {
+    text::decode(bytes).map(|(text, _)| text)
+}
+
 /// The most lines that the report names.
 const MOST_NAMED: usize = 100;
 
@@ -40,14 +45,14 @@ struct Given<'a> {
 
 /// The entries of a file, and everything that people should know about them.
 #[derive(Default)]
-pub(crate) struct Converted {
+pub struct Converted {
     lists: [List; 4],
     /// How the file was read.
-    pub(crate) notes: Vec<String>,
+    pub notes: Vec<String>,
     /// The lines that were left out, with the reasons: a hundred at most.
-    pub(crate) left_out: Vec<String>,
+    pub left_out: Vec<String>,
     /// The number of all lines that were left out.
-    pub(crate) left_out_in_all: usize,
+    pub left_out_in_all: usize,
 }
 
 /// The entries of one catalog, with the lines of what must be unique in it.
@@ -88,12 +93,12 @@ impl Converted {
     }
 
     /// How many entries there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.lists.iter().map(|list| list.entries.len()).sum()
     }
 
     /// The entries as a document about one company.
-    pub(crate) fn document(self, company: &CompanyId) -> Result<String, impl std::error::Error> {
+    pub fn document(self, company: &CompanyId) -> Result<String, impl std::error::Error> {
         let [customer_tags, referral_sources, life_cycles, action_statuses] =
             self.lists.map(|mut list| {
                 list.entries.sort_by(|(one, _), (other, _)| one.total_cmp(other));

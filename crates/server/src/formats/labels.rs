@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use customer_settings_server::{
+use crate::{
     catalog::entry::Catalog,
     service::document::{
         quoted,
@@ -19,7 +19,7 @@ const EXPECTED: &str = "a file of labels is a list of names with colors, such as
 const MOST_UNUSED: usize = 20;
 
 /// Reads labels as entries of one catalog.
-pub(crate) fn read(text: &str, catalog: Catalog) -> Result<Converted, String> {
+pub fn read(text: &str, catalog: Catalog) -> Result<Converted, String> {
     let root = tree::read(text, "name", EXPECTED).map_err(|error| error.to_string())?;
     let root = root.ok_or_else(|| format!("the file is empty: {EXPECTED}"))?;
     let items = labels(&root)

@@ -1,6 +1,6 @@
 //! Tables and labels in the shapes in which people have them, and what becomes of each.
 
-use customer_settings_server::{
+use crate::{
     catalog::{entry::Catalog, id::CompanyId},
     service::document,
 };
@@ -226,7 +226,7 @@ fn a_file_that_is_no_table_is_refused_with_the_way_out() {
 #[test]
 fn a_table_has_at_most_as_many_entries_as_a_catalog() {
     let rows = |most: usize| (0..most).map(|i| format!("name {i}\n")).collect::<String>();
-    assert_eq!(csv::read(rows(MAX_ENTRIES).as_bytes(), TAGS).unwrap().len(), MAX_ENTRIES);
+    assert_eq!(csv::read(rows(MAX_ENTRIES).as_bytes(), TAGS).unwrap().count(), MAX_ENTRIES);
     let problem = csv::read(rows(MAX_ENTRIES + 1).as_bytes(), TAGS).err().unwrap();
     assert!(
         problem.starts_with("customer_tags has more than 1000 entries from line 1001 on"),
@@ -235,7 +235,7 @@ fn a_table_has_at_most_as_many_entries_as_a_catalog() {
     // Lines that are left out are counted, and a hundred of them are named.
     let converted = csv::read(format!("name\n{}", "a\n".repeat(5_000)).as_bytes(), TAGS).unwrap();
     assert_eq!(
-        (converted.len(), converted.left_out.len(), converted.left_out_in_all),
+        (converted.count(), converted.left_out.len(), converted.left_out_in_all),
         (1, 100, 4_999)
     );
 }
@@ -320,7 +320,7 @@ fn labels_that_are_left_out_are_named_with_their_reasons() {
 }
 
 mod there_and_back {
-    use customer_settings_server::service::document::{CompanyRow, EntryRow};
+    use crate::service::document::{CompanyRow, EntryRow};
     use proptest::prelude::*;
 
     use super::*;

@@ -1,0 +1,336 @@
+//! Bringing documents and tables in, with their plan before, and taking a company's document along.
+
+use std::fmt::Display;
+
+use askama::Template;
+use axum::{body::Body, response::Response};
+use customer_settings_contract::customersettings::v1::{
+    ApplySettingsRequest, CompanyPlan, Document, DocumentCompany, ExportSettingsRequest,
+    ListCompaniesRequest, PlanSettingsRequest,
+};
+use tokio::task::spawn_blocking;
+use tonic::Status;
+
+use super::{
+    answer::{Answer, elsewhere, file, page, shown},
+    history::Thing,
+    problem::Problem,
+    reading::{self, Reading},
+    steps,
+    view::Frame,
+    visit::Visit,
+    words::{CATALOGS, Words, capital},
+};
+use crate::{
+    api::admin::document,
+    catalog::{
+        entry::Catalog,
+        error::{Cause, Error},
+        id::CompanyId,
+    },
+    formats::csv,
+    service::document::{CompanyRow, write},
+    status::{Page, grpc_status},
+};
+
+/// Companies that the page offers to copy from.
+const MOST_OTHERS: i32 = 200;
+
+/// The form as it was sent.
+#[derive(Clone, Default)]
+struct Sheet {
+    text: String,
+    list: String,
+    from: String,
+    prune: bool,
+}
+
+impl Sheet {
+    fn sent(visit: &Visit<'_>) -> Self {
+        let get = |name: &str| visit.form.get(name).to_owned();
+        let uploaded = visit.form.find("file").filter(|text| !text.trim().is_empty());
+        let typed = || visit.form.find("text").unwrap_or_default();
+        Self {
+            text: uploaded.unwrap_or_else(typed).to_owned(),
+            list: get("list"),
+            from: get("from"),
+            prune: !get("prune").is_empty(),
+        }
+    }
+
+    fn catalog(&self) -> Catalog {
+        let named = Catalog::ALL.into_iter().find(|one| one.as_str() == self.list);
+        named.unwrap_or(Catalog::CustomerTags)
+    }
+}
+
+/// A company from which lists may be copied.
+struct Other {
+    id: String,
+    name: String,
+}
+
+#[derive(Template)]
+#[template(path = "bring.html")]
+struct BringPage {
+    f: Frame,
+    problem: Problem,
+    sheet: Sheet,
+    lists: &'static [Words],
+    others: Vec<Other>,
+    here: String,
+    request: String,
+}
+
+#[derive(Template)]
+#[template(path = "bring_plan.html")]
+struct PlanPage {
+    f: Frame,
+    problem: Problem,
+    here: String,
+    summary: String,
+    notes: Vec<String>,
+    things: Vec<Thing>,
+    others: usize,
+    sides: [&'static str; 2],
+    text: String,
+    prune: bool,
+    /// The ids of what would be made, a line for each.
+    ids: String,
+    digest: String,
+    request: String,
+}
+
+/// A document whose plan can be asked for.
+struct Ready {
+    company: DocumentCompany,
+    text: String,
+    notes: Vec<String>,
+    prune: bool,
+}
+
+/// Shows the form; or the plan of what was sent; or applies that.
+pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
+    let mut sheet = Sheet::sent(visit);
+    let wish = visit.form.get("do").to_owned();
+    if !visit.is_post || wish == "edit" {
+        return shown(&form_page(visit, sheet, Problem::default()).await?);
+    }
+    if !sheet.from.is_empty() {
+        sheet.text = match copied(visit, &sheet.from).await {
+            Ok(text) => text,
+            Err(status) => return refused(visit, sheet, &status).await,
+        };
+        sheet.from = String::new();
+    }
+    if sheet.text.trim().is_empty() {
+        let text = "Paste a document or a table, choose a file, or name another company.";
+        return told(visit, sheet, Problem::at("text", text)).await;
+    }
+    let mut ready = match ready(visit, &sheet).await? {
+        Ok(ready) => ready,
+        Err(sentences) => return told(visit, sheet, wrong(sentences)).await,
+    };
+    if wish != "apply" {
+        return plan(visit, sheet, ready, None).await;
+    }
+    steps::pin(&mut ready.company, visit.form.get("ids"));
+    apply(visit, sheet, ready).await
+}
+
+async fn apply(visit: &Visit<'_>, sheet: Sheet, ready: Ready) -> Answer {
+    let id = visit.part(0).to_owned();
+    let digest = visit.form.get("digest").to_owned();
+    let ask = ApplySettingsRequest {
+        document: Some(of_one(ready.company.clone())),
+        digests: [(id, digest)].into(),
+        prune: ready.prune,
+        request_id: visit.form.get("request").to_owned(),
+        ..Default::default()
+    };
+    match visit.documents().apply_settings(visit.ask(ask)).await {
+        Ok(answer) => {
+            let result = answer.into_inner().results.into_iter().next().unwrap_or_default();
+            if let Some(error) = result.error {
+                let text = format!("Nothing was done: {}", error.message);
+                return told(visit, sheet, Problem { text, ..Problem::default() }).await;
+            }
+            let done = match visit.may.see_history {
+                true => format!("changed={}", result.revision),
+                false => "did=saved".to_owned(),
+            };
+            Ok(elsewhere(&format!("{}?{done}", visit.company_path())))
+        }
+        Err(status) => {
+            let problem = visit.problem(&status, &[]);
+            match problem.reason.as_str() {
+                "PLAN_CHANGED" => plan(visit, sheet, ready, Some(&status)).await,
+                _ => refused(visit, sheet, &status).await,
+            }
+        }
+    }
+}
+
+/// The plan in words. `changed` is the refusal of the plan that was shown before.
+async fn plan(visit: &Visit<'_>, sheet: Sheet, ready: Ready, changed: Option<&Status>) -> Answer {
+    let ask = PlanSettingsRequest {
+        document: Some(of_one(ready.company)),
+        prune: ready.prune,
+        ..Default::default()
+    };
+    let planned = match visit.documents().plan_settings(visit.ask(ask)).await {
+        Ok(answer) => answer.into_inner().plans.into_iter().next().unwrap_or_default(),
+        Err(status) => return refused(visit, sheet, &status).await,
+    };
+    if let Some(error) = &planned.error {
+        let told_of = |one: &_| steps::remark(one);
+        let mut sentences: Vec<String> = error.violations.iter().map(told_of).collect();
+        if sentences.is_empty() {
+            sentences.push(error.message.clone());
+        }
+        return told(visit, sheet, wrong(sentences)).await;
+    }
+    let problem = changed.map_or_else(Problem::default, |status| Problem {
+        text: format!(
+            "Something that you saw here has changed since, so nothing was done. This is what would happen now. ({})",
+            status.message()
+        ),
+        ..Problem::default()
+    });
+    let notes = ready.notes.into_iter().chain(planned.warnings.iter().map(steps::remark));
+    let notes = notes.map(|note| capital(&note)).collect();
+    let CompanyPlan { digest, steps: all, counts, .. } = planned;
+    let shown_page = PlanPage {
+        f: visit.company_frame("settings", "What would change").await?,
+        problem,
+        here: visit.company_path(),
+        summary: steps::summary(counts.unwrap_or_default()),
+        notes,
+        ids: steps::pins(&all),
+        others: steps::others(&all),
+        things: steps::things(&all),
+        sides: ["Now", "Then"],
+        text: ready.text,
+        prune: ready.prune,
+        digest,
+        request: Visit::new_request(),
+    };
+    Ok(page(changed.map_or(Page::Shown, Page::Refused), &shown_page))
+}
+
+fn of_one(company: DocumentCompany) -> Document {
+    Document { version: 1, companies: vec![company] }
+}
+
+/// Reads what was sent, beside the threads that answer: a long text takes a while.
+async fn ready(visit: &Visit<'_>, sheet: &Sheet) -> Result<Result<Ready, Vec<String>>, Status> {
+    let id = CompanyId::parse("company", visit.part(0));
+    let id = id.map_err(|_| Status::not_found("there is no such company"))?;
+    let (text, list) = (sheet.text.clone(), sheet.catalog());
+    let read = spawn_blocking(move || reading::read(&text, &id, list)).await;
+    let read = read.map_err(broken)?;
+    let Reading { row, text, notes } = match read {
+        Ok(reading) => reading,
+        Err(sentences) => return Ok(Err(sentences)),
+    };
+    let company = document::company(row).map_err(|error| grpc_status(&error))?;
+    Ok(Ok(Ready { company, text, notes, prune: sheet.prune }))
+}
+
+fn wrong(sentences: Vec<String>) -> Problem {
+    let fields = sentences.into_iter().map(|sentence| ("text", capital(&sentence)));
+    Problem {
+        text: "Nothing was done yet. Please correct this:".to_owned(),
+        fields: fields.collect(),
+        ..Problem::default()
+    }
+}
+
+async fn form_page(visit: &Visit<'_>, sheet: Sheet, problem: Problem) -> Result<BringPage, Status> {
+    Ok(BringPage {
+        f: visit.company_frame("settings", "Bring lists in").await?,
+        problem,
+        sheet,
+        lists: &CATALOGS,
+        others: others(visit).await,
+        here: visit.company_path(),
+        request: Visit::new_request(),
+    })
+}
+
+async fn told(visit: &Visit<'_>, sheet: Sheet, problem: Problem) -> Answer {
+    Ok(page(Page::Malformed, &form_page(visit, sheet, problem).await?))
+}
+
+async fn refused(
+    visit: &Visit<'_>,
+    sheet: Sheet,
+    status: &Status,
+) -> Result<Response<Body>, Status> {
+    let problem = visit.problem(status, &[]);
+    Ok(page(Page::Refused(status), &form_page(visit, sheet, problem).await?))
+}
+
+/// Some of the other companies. The form takes the id of any.
+async fn others(visit: &Visit<'_>) -> Vec<Other> {
+    let ask = ListCompaniesRequest { page_size: MOST_OTHERS, ..Default::default() };
+    let Ok(found) = visit.companies().list_companies(visit.ask(ask)).await else {
+        return Vec::new();
+    };
+    let found = found.into_inner().companies.into_iter();
+    let others = found.filter(|company| company.id != visit.part(0));
+    others.map(|one| Other { name: one.name.unwrap_or_default(), id: one.id }).collect()
+}
+
+/// The lists of another company as a document about this one.
+async fn copied(visit: &Visit<'_>, from: &str) -> Result<String, Status> {
+    let row = exported(visit, from, false).await?.without_businesses();
+    let row = CompanyRow {
+        id: Some(visit.part(0).to_owned()),
+        name: None,
+        country: None,
+        timezone: None,
+        state: None,
+        source: None,
+        ..row
+    };
+    yaml(&row)
+}
+
+fn broken(cause: impl Display) -> Status {
+    grpc_status(&Error::Internal(Cause::new(cause)))
+}
+
+fn yaml(row: &CompanyRow) -> Result<String, Status> {
+    let written = write(row).map_err(broken)?;
+    Ok(format!("companies:\n{written}"))
+}
+
+/// A company as `export` has it, whole or without ids and authors.
+async fn exported(visit: &Visit<'_>, id: &str, is_whole: bool) -> Result<CompanyRow, Status> {
+    let ask = ExportSettingsRequest {
+        company_ids: vec![id.to_owned()],
+        with_ids: is_whole,
+        with_audit: is_whole,
+        ..Default::default()
+    };
+    let answer = visit.documents().export_settings(visit.ask(ask)).await?.into_inner();
+    let company = answer.document.and_then(|document| document.companies.into_iter().next());
+    let absent = || Status::not_found("there is no such company");
+    let row = document::exported_row(company.ok_or_else(absent)?);
+    row.map_err(broken)
+}
+
+/// The company's document, or its entries as a table.
+pub(super) async fn take(visit: &Visit<'_>) -> Answer {
+    let row = exported(visit, visit.part(0), true).await?;
+    match visit.query.get("as") {
+        "csv" => {
+            let table = csv::write(&row).map_err(broken)?;
+            let table = String::from_utf8(table);
+            let table = table.map_err(broken)?;
+            Ok(file(&format!("{}.csv", visit.part(0)), table))
+        }
+        _ => Ok(file(&format!("{}.yaml", visit.part(0)), yaml(&row)?)),
+    }
+}

@@ -1,0 +1,92 @@
+//! A pasted or uploaded text as the document of one company: YAML, JSON, or a table. The command line
+//! reads them by the same functions.
+
+use crate::{
+    catalog::{entry::Catalog, id::CompanyId},
+    formats::csv,
+    service::document::{self, CompanyRow, DocumentCompany},
+};
+
+/// The most sentences about one text.
+const MOST_TOLD: usize = 20;
+
+/// The document of a company.
+pub(super) struct Reading {
+    pub(super) row: CompanyRow,
+    /// The text as it goes on. A table has become a document.
+    pub(super) text: String,
+    /// How a table was understood, and which parts of the text are left out.
+    pub(super) notes: Vec<String>,
+}
+
+/// Reads a text for a company that exists. `list` is the catalog of a table that names none. The error has sentences.
+pub(super) fn read(text: &str, company: &CompanyId, list: Catalog) -> Result<Reading, Vec<String>> {
+    match document::parse(text) {
+        Ok(companies) => of_document(text, companies.collect(), company),
+        Err(error) if is_meant_as_document(text) => Err(vec![error.to_string()]),
+        Err(_) => of_table(text, company, list),
+    }
+}
+
+/// Whether the text is a document, though perhaps a broken one. Everything else is read as a table.
+fn is_meant_as_document(text: &str) -> bool {
+    let words = ["companies:", "\"companies\":", "'companies':"];
+    text.trim_start().starts_with('{')
+        || text.lines().any(|line| words.iter().any(|word| line.trim_start().starts_with(word)))
+}
+
+fn of_table(text: &str, company: &CompanyId, list: Catalog) -> Result<Reading, Vec<String>> {
+    let converted = csv::read(text.as_bytes(), Some(list)).map_err(|problem| vec![problem])?;
+    // The form decoded the file already.
+    let note = |note: &String| note.strip_prefix("UTF-8, ").unwrap_or(note).to_owned();
+    let mut notes: Vec<String> = converted.notes.iter().map(note).collect();
+    let left_out = converted.left_out_in_all;
+    notes.extend(converted.left_out.iter().take(MOST_TOLD).map(|line| format!("left out: {line}")));
+    if left_out > MOST_TOLD {
+        notes.push(format!("and {} other lines were left out", left_out - MOST_TOLD));
+    }
+    if converted.count() == 0 {
+        notes.push("the table has no entry that can be taken".to_owned());
+        return Err(notes);
+    }
+    let text = converted.document(company).map_err(|error| vec![error.to_string()])?;
+    let read = read(&text, company, list)?;
+    Ok(Reading { notes, ..read })
+}
+
+fn of_document(
+    text: &str,
+    companies: Vec<DocumentCompany>,
+    company: &CompanyId,
+) -> Result<Reading, Vec<String>> {
+    let is_it = |one: &DocumentCompany| one.id.as_ref() == Some(company);
+    let found = match (companies.iter().find(|one| is_it(one)), companies.as_slice()) {
+        (Some(found), _) => found,
+        (None, [only]) => only,
+        (None, []) => return Err(vec!["the document has no company".to_owned()]),
+        (None, several) => {
+            let count = several.len();
+            return Err(vec![format!("the document has {count} companies, and none is this one")]);
+        }
+    };
+    if !found.problems.is_empty() {
+        let problems = found.problems.clone().told();
+        return Err(problems.into_iter().take(MOST_TOLD).map(|one| one.to_string()).collect());
+    }
+    let (mut row, mut notes) = (CompanyRow::of_document(found), Vec::new());
+    if !is_it(found) {
+        // As `apply --as` does.
+        row.id = Some(company.to_string());
+        (row.name, row.country, row.timezone, row.state) = (None, None, None, None);
+        row.source = None;
+        notes.push(format!(
+            "the document is about “{}”: this company takes its lists and locations, and keeps its own name, country \
+             and time zone",
+            found.label
+        ));
+    }
+    if companies.len() > 1 {
+        notes.push(format!("{} other companies of the document are left out", companies.len() - 1));
+    }
+    Ok(Reading { row, text: text.to_owned(), notes })
+}

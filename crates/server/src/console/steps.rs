@@ -1,0 +1,127 @@
+//! A plan of the contract in the console's words, and the ids of what it would make.
+
+use customer_settings_contract::customersettings::v1::{
+    DocumentCompany, PlanCounts, PlanRemark, PlanStep, plan_step::Action,
+};
+
+use super::{
+    history::{MOST_THINGS, Thing},
+    words::{self, Difference, capital},
+};
+
+/// The steps as things that change. All moves of a list are one.
+pub(super) fn things(steps: &[PlanStep]) -> Vec<Thing> {
+    let mut things: Vec<Thing> = Vec::new();
+    let (moves, others): (Vec<_>, Vec<_>) = steps.iter().partition(|step| is_move(step));
+    things.extend(others.into_iter().take(MOST_THINGS).map(thing));
+    for list in &words::CATALOGS {
+        let moved: Vec<_> = moves.iter().filter(|one| one.collection == list.collection).collect();
+        let place = |step: &&&PlanStep| Difference {
+            label: step.name.clone(),
+            before: step.from.to_string(),
+            after: step.to.to_string(),
+            is_color: false,
+        };
+        if !moved.is_empty() {
+            things.push(Thing {
+                heading: format!("Order of the {}", list.many),
+                fate: "moved",
+                differences: moved.iter().take(MOST_THINGS).map(place).collect(),
+            });
+        }
+    }
+    things
+}
+
+/// How many steps [`things`] leaves out.
+pub(super) fn others(steps: &[PlanStep]) -> usize {
+    let others = steps.iter().filter(|step| !is_move(step)).count();
+    others.saturating_sub(MOST_THINGS)
+}
+
+fn is_move(step: &PlanStep) -> bool {
+    step.action() == Action::Move
+}
+
+fn thing(step: &PlanStep) -> Thing {
+    let fate = match step.action() {
+        Action::Create => "added",
+        Action::Rename => "renamed",
+        Action::Move => "moved",
+        Action::Archive => "put away",
+        Action::Restore => "taken back",
+        Action::Update | Action::Unspecified => "changed",
+    };
+    let (one, _) = words::nouns(&step.collection);
+    let differences = step.fields.iter().map(|change| Difference {
+        label: words::label(&change.field).to_owned(),
+        before: value(&change.field, &change.before),
+        after: value(&change.field, &change.after),
+        is_color: change.field == "color",
+    });
+    Thing {
+        heading: format!("{} “{}”", capital(one), step.name),
+        fate,
+        differences: differences.collect(),
+    }
+}
+
+fn value(field: &str, text: &str) -> String {
+    match (field, text) {
+        ("is_default", "true") => "yes",
+        ("is_default", "false") => "no",
+        ("state", "archived") => "put away",
+        ("state", "active") => "in use",
+        (_, text) => text,
+    }
+    .to_owned()
+}
+
+/// The steps, counted: `2 added, 1 renamed`.
+pub(super) fn summary(counts: PlanCounts) -> String {
+    let kinds = [
+        (counts.created, "added"),
+        (counts.updated, "changed"),
+        (counts.renamed, "renamed"),
+        (counts.moved, "moved"),
+        (counts.archived, "put away"),
+        (counts.restored, "taken back"),
+    ];
+    let told = kinds.into_iter().filter(|(count, _)| *count > 0);
+    let told: Vec<String> = told.map(|(count, word)| format!("{count} {word}")).collect();
+    told.join(", ")
+}
+
+/// A remark as a sentence without its full stop.
+pub(super) fn remark(remark: &PlanRemark) -> String {
+    format!("{} {}", remark.field, remark.description)
+}
+
+/// The ids of what the steps would make, by their places in the document.
+pub(super) fn pins(steps: &[PlanStep]) -> String {
+    let made = steps.iter().filter(|step| !step.path.is_empty());
+    made.map(|step| format!("{} {}\n", step.path, step.id)).collect()
+}
+
+/// Puts these ids into the document, so that what was shown is made.
+pub(super) fn pin(company: &mut DocumentCompany, pins: &str) {
+    for (path, id) in pins.lines().filter_map(|line| line.split_once(' ')) {
+        if let Some(place) = place(company, path) {
+            id.clone_into(place);
+        }
+    }
+}
+
+fn place<'a>(company: &'a mut DocumentCompany, path: &str) -> Option<&'a mut String> {
+    let (list, index) = path.strip_suffix(']')?.split_once('[')?;
+    let index: usize = index.parse().ok()?;
+    let entries = match list {
+        "customer_tags" => &mut company.customer_tags,
+        "referral_sources" => &mut company.referral_sources,
+        "life_cycles" => &mut company.life_cycles,
+        "action_statuses" => &mut company.action_statuses,
+        "businesses" => return company.businesses.get_mut(index).map(|one| &mut one.id),
+        _ => return None,
+    };
+    entries.get_mut(index).map(|entry| &mut entry.id)
+}

@@ -1,0 +1,229 @@
+//! Documents and tables in the console: their plan in words, its application, copies and downloads.
+
+use customer_settings_server::{catalog::id::CompanyId, formats::csv};
+use serde_json::{Value, json};
+
+use crate::{console::Browser, harness::*};
+
+const IMPORT: &str = "/console/c/cmp_001/import";
+const DOCUMENT: &str = "\
+# Kept as it was typed
+companies:
+- id: cmp_001
+  customer_tags:
+  - {id: tag_001, name: VIP, color: '#fff'}
+  - {name: <New>}
+";
+
+fn unescaped(text: &str) -> String {
+    [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")]
+        .iter()
+        .fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
+}
+
+/// The fields that a page with a plan sends on.
+fn fields(page: &Answer) -> Vec<(&'static str, String)> {
+    let names = ["text", "ids", "digest", "request"];
+    names.map(|name| (name, unescaped(&Browser::hidden(page, name)))).to_vec()
+}
+
+async fn send(browser: &Browser<'_>, fields: &[(&str, String)], wish: &str) -> Answer {
+    let mut fields: Vec<(&str, &str)> =
+        fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    fields.push(("do", wish));
+    browser.post(IMPORT, &fields).await
+}
+
+async fn pasted(browser: &Browser<'_>, text: &str) -> Answer {
+    send(browser, &[("text", text.to_owned())], "preview").await
+}
+
+/// Sends the form as a browser sends files.
+async fn uploaded(browser: &Browser<'_>, name: &str, content: &str, list: &str) -> Answer {
+    let part = |disposition: &str, value: &str| {
+        format!("--x\r\nContent-Disposition: form-data; {disposition}\r\n\r\n{value}\r\n")
+    };
+    let file = part(&format!("name=\"file\"; filename=\"{name}\""), content);
+    let body = part("name=\"text\"", "")
+        + &part("name=\"request\"", "r1")
+        + &file
+        + &part("name=\"list\"", list);
+    let body = body + &part("name=\"do\"", "preview") + "--x--\r\n";
+    let kind = ("content-type", "multipart/form-data; boundary=x");
+    browser.send("POST", IMPORT, &[kind, ("sec-fetch-site", "same-origin")], &body).await
+}
+
+async fn tags(server: &Server, company: &str) -> Vec<String> {
+    let secret = server.any_key().await;
+    let path = format!("/admin/v1/companies/{company}/customer_tags");
+    let list = server.get(&path).bearer(&secret).send().await.json();
+    let entries = list["entries"].as_array().unwrap().iter();
+    entries.map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_document_is_applied_as_it_was_shown() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let form = browser.get(IMPORT).await;
+    assert!(form.text().contains("enctype=\"multipart/form-data\""));
+    let page = pasted(&browser, DOCUMENT).await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    for part in [
+        "1 added, 1 renamed, 1 moved.",
+        "Tag “VIP” <span class=\"badge\">renamed",
+        "Tag “&#60;New&#62;” <span class=\"badge\">added",
+        "Order of the tags",
+    ] {
+        assert!(page.text().contains(part), "{part}: {}", page.text());
+    }
+    assert_eq!(fields(&page)[0].1, DOCUMENT);
+    assert_eq!(tags(&server, "cmp_001").await.len(), 2);
+    let done = send(&browser, &fields(&page), "apply").await;
+    let told = browser.follow(&done).await;
+    assert!(told.text().contains("class=\"said\""), "{}", told.text());
+    assert!(told.text().contains("/undo\""));
+    assert_eq!(tags(&server, "cmp_001").await, ["VIP", "<New>", "First-time Customer"]);
+    // A double click, or a reload, writes once.
+    let again = send(&browser, &fields(&page), "apply").await;
+    assert_eq!(again.header("location"), done.header("location"));
+    let again = pasted(&browser, DOCUMENT).await;
+    assert!(again.text().contains("Nothing would change"));
+}
+
+#[tokio::test]
+async fn its_plan_is_that_of_the_api() {
+    let server = Server::demo().await;
+    let (browser, secret) = (Browser::of(&server).await, server.any_key().await);
+    let document = DOCUMENT.replace("{name: <New>}", "{id: tag_new, name: <New>}");
+    let page = pasted(&browser, &document).await;
+    let sent = json!({"document": {"companies": [{"id": "cmp_001", "customerTags": [
+        {"id": "tag_001", "name": "VIP", "color": "#fff"}, {"id": "tag_new", "name": "<New>"},
+    ]}]}});
+    let planned = server.answer(&secret, "PlanSettings", sent).await;
+    assert_eq!(planned["plans"][0]["digest"], Value::String(Browser::hidden(&page, "digest")));
+}
+
+#[tokio::test]
+async fn a_plan_that_changed_is_shown_anew_and_nothing_typed_is_lost() {
+    let server = Server::demo().await;
+    let (browser, secret) = (Browser::of(&server).await, server.any_key().await);
+    let page = pasted(&browser, DOCUMENT).await;
+    let tag = server.call("PATCH", "/admin/v1/companies/cmp_001/customer_tags/tag_001");
+    let renamed = tag.bearer(&secret).body(r#"{"name":"Other"}"#).send().await;
+    assert_eq!(renamed.status, 200);
+    let page = send(&browser, &fields(&page), "apply").await;
+    assert_eq!(page.status, 409, "{}", page.text());
+    assert!(page.text().contains("has changed since, so nothing was done"), "{}", page.text());
+    assert!(page.text().contains(">Other</td>"), "{}", page.text());
+    assert_eq!(fields(&page)[0].1, DOCUMENT);
+    let edited = send(&browser, &fields(&page), "edit").await;
+    assert!(unescaped(edited.text()).contains(DOCUMENT));
+    browser.follow(&send(&browser, &fields(&page), "apply").await).await;
+    assert_eq!(tags(&server, "cmp_001").await, ["VIP", "<New>", "First-time Customer"]);
+}
+
+#[tokio::test]
+async fn a_document_that_is_wrong_stays_in_the_form_with_its_lines() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let wrong = DOCUMENT.replace("'#fff'", "red");
+    for (text, told) in [
+        (wrong.as_str(), "Line 5: customer_tags[0].color"),
+        ("{companies: [", "Line 1"),
+        ("companies: []", "The document has no company"),
+        ("companies: [{id: a}, {id: b}]", "has 2 companies, and none is this one"),
+        (
+            "companies: [{id: cmp_001, customer_tags: [{id: tag_001, name: First-time Customer}]}]",
+            "taken",
+        ),
+        ("one;two\n\"", "quotation mark"),
+        (" ", "Paste a document"),
+    ] {
+        let page = pasted(&browser, text).await;
+        assert_eq!(page.status, 400, "{text}: {}", page.text());
+        assert!(page.text().contains(told), "{text}: {}", page.text());
+        assert!(unescaped(page.text()).contains(text), "{text}");
+    }
+    assert_eq!(tags(&server, "cmp_001").await, ["VIP Customer", "First-time Customer"]);
+}
+
+#[tokio::test]
+async fn a_file_with_a_table_is_read_as_convert_reads_it() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let table = "Label;Farbe\r\nGoogle;#00ff00\r\nNips;red\r\nA friend;\r\n";
+    let page = uploaded(&browser, "sources.csv", table, "referral_sources").await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    for part in ["Semicolons; line 1 is the header", "Left out: line 3: color must be", "A friend"]
+    {
+        assert!(page.text().contains(part), "{part}: {}", page.text());
+    }
+    let done = send(&browser, &fields(&page), "apply").await;
+    assert_eq!(done.status, 303, "{}", done.text());
+    let workbook = uploaded(&browser, "sources.xlsx", "PK\u{3}\u{4}", "referral_sources").await;
+    assert_eq!(workbook.status, 400);
+    assert!(workbook.text().contains("workbook"), "{}", workbook.text());
+}
+
+#[tokio::test]
+async fn the_lists_of_another_company_are_copied() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let from = [("from", "cmp_001".to_owned())];
+    let there = "/console/c/cmp_002/import";
+    let page = browser.post(there, &[("from", "cmp_001"), ("do", "preview")]).await;
+    assert!(page.text().contains("badge\">added"), "{}", page.text());
+    assert!(!page.text().contains("Company “"), "{}", page.text());
+    let sent = fields(&page);
+    let mut sent: Vec<(&str, &str)> = sent.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    sent.push(("do", "apply"));
+    assert_eq!(browser.post(there, &sent).await.status, 303);
+    let names = tags(&server, "cmp_002").await;
+    assert!(tags(&server, "cmp_001").await.iter().all(|name| names.contains(name)));
+    let own = send(&browser, &from, "preview").await;
+    assert!(own.text().contains("Nothing would change"));
+    let absent = send(&browser, &[("from", "cmp_404".to_owned())], "preview").await;
+    assert_eq!(absent.status, 404);
+}
+
+#[tokio::test]
+async fn a_download_is_what_export_writes() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let id = CompanyId::parse("id", "cmp_001").unwrap();
+    let mut exported = String::new();
+    let write = |text: &str| {
+        exported.push_str(text);
+        Ok(())
+    };
+    server.services.load.export(Some(&id), |row| row, write).await.unwrap();
+    let yaml = browser.get("/console/c/cmp_001/export").await;
+    assert_eq!(yaml.header("content-disposition"), Some("attachment; filename=\"cmp_001.yaml\""));
+    assert_eq!(yaml.text(), exported);
+    let row = server.services.load.row(&id).await.unwrap();
+    let table = csv::write(&row).unwrap();
+    assert_eq!(browser.get("/console/c/cmp_001/export?as=csv").await.body, table);
+    // Both come back unchanged.
+    for text in [exported.as_str(), std::str::from_utf8(&table).unwrap()] {
+        let page = pasted(&browser, text).await;
+        assert!(page.text().contains("Nothing would change"), "{}", page.text());
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_only_reads_may_download_and_nothing_else() {
+    let server = Server::demo().await;
+    let scopes = ["settings:read", "companies:read"];
+    let reader = Browser::with_key(&server, &server.key(with_scopes(&scopes)).await).await;
+    let page = reader.get("/console/c/cmp_001/settings").await;
+    assert!(page.text().contains("/export") && !page.text().contains("/import"));
+    assert_eq!(reader.get(IMPORT).await.status, 403);
+    assert_eq!(pasted(&reader, DOCUMENT).await.status, 403);
+    let editor = ["settings:read", "companies:read", "settings:write"];
+    let editor = Browser::with_key(&server, &server.key(with_scopes(&editor)).await).await;
+    let company = pasted(&editor, "companies: [{id: cmp_001, name: Other}]").await;
+    let refused = send(&editor, &fields(&company), "apply").await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(refused.text().contains("name: Other"), "{}", refused.text());
+}
