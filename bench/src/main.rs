@@ -4,6 +4,7 @@
 use clap::Parser;
 
 mod compare;
+mod documents;
 mod floods;
 mod generate;
 mod growth;
@@ -24,6 +25,8 @@ enum Command {
     Compare(compare::Compare),
     /// Measure how cost grows with companies, entries and connections
     Growth(growth::Growth),
+    /// Measure plans and applications of documents on the command line
+    Documents(documents::Documents),
     Floods(floods::Floods),
     Flood(floods::OneFlood),
     Generate(generate::Generate),
@@ -40,6 +43,7 @@ fn main() -> Result<()> {
     match Command::parse() {
         Command::Compare(compare) => one()?.block_on(compare.run()),
         Command::Growth(growth) => one()?.block_on(growth.run()),
+        Command::Documents(documents) => documents.run(),
         Command::Floods(floods) => floods.run(),
         Command::Flood(flood) => flood.run(),
         Command::Generate(generate) => generate.run(),

@@ -1,6 +1,7 @@
 """Settings as code with the built program: plans, their application, exports and copies, against a running server."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -111,6 +112,39 @@ def test_a_company_is_copied_to_a_new_one_and_into_another(remote, tmp_path):
     copy.write_text(remote("export").stdout)
     refused = remote("plan", copy, "--as", "cmp_new", check=False)
     assert "one company" in refused.stderr
+
+
+def test_documents_are_read_in_any_form_and_wrong_ones_by_their_lines(demo, remote, tmp_path):
+    """Company by company where that is possible, and as a whole where it is not, with the same result."""
+    exported = remote("export").stdout
+    head, *rest = exported.splitlines(keepends=True)
+    indented = head + "".join("  " + line for line in rest)
+    aliased = exported.replace("country: US", "country: &c US", 1).replace("country: US", "country: *c", 1)
+    forms = {
+        "plain": exported,
+        "marked": "\ufeff---\n# a comment\nversion: 1\n\n" + exported + "# the end\n",
+        "indented": indented,
+        "windows": exported.replace("\n", "\r\n"),
+        "aliases": aliased,
+        "version last": exported + "version: 1\n",
+    }
+    document = tmp_path / "document.yaml"
+    for name, text in forms.items():
+        document.write_bytes(text.encode())
+        assert "no differences" in remote("plan", document, "--check").stdout, name
+        assert "no differences" in remote("plan", "-", "--check", stdin=text).stdout, name
+        assert remote("apply", "-", "--yes", stdin=text).returncode == 0, name
+    wrong = exported.replace("color: ", "colour: ", 1)
+    line = wrong[: wrong.index("colour")].count("\n") + 1
+    document.write_text(wrong)
+    refused = remote("plan", document, check=False)
+    assert f"line {line}: action_statuses[0].colour" in refused.stderr, refused.stderr
+    # A pipe can be read once.
+    plan = tmp_path / "pipe.plan"
+    os.mkfifo(plan)
+    fed = subprocess.Popen(["sh", "-c", f"printf 'companies: [{{id: cmp_001, name: X}}]' > {plan}"])
+    assert "name" in remote("plan", plan).stdout
+    fed.wait(timeout=10)
 
 
 def test_full_catalogs_go_through_a_server(remote, tmp_path):

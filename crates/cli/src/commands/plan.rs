@@ -1,33 +1,36 @@
 //! `customer-settings plan` and `apply`: what documents would change, and changing it, on a server or on the data
 //! itself.
 
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
-use customer_settings_server::{
-    catalog::entry::Catalog,
-    service::document::{self, CompanyRow, decode},
-    store::Access,
-};
+use customer_settings_server::store::Access;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{read_file, verbs::confirm_shown_by};
+use super::verbs::confirm_shown_by;
 use crate::{
     failure::{Exit, Failure, failure, usage},
-    output::{note, print, print_json, tell},
+    output::{note, tell},
     target::{Client, FieldNames, Target, new_request_id},
 };
 
+mod lines;
+mod reading;
 mod shown;
 
-use shown::{Counts, Style};
+use lines::{Groups, Writer};
+use reading::Input;
+use shown::{Counts, Shown, Style};
 
 const PLAN: &str = "SettingsService/PlanSettings";
 const APPLY: &str = "SettingsService/ApplySettings";
-/// A request has so many companies and bytes at most, so that any server takes it.
-const MOST_COMPANIES: usize = 200;
-const MOST_BYTES: usize = 768 << 10;
+/// The longest first line of a plan's file.
+const MOST_HEAD_BYTES: u64 = 16 << 10;
 
 /// How documents count.
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
@@ -106,55 +109,85 @@ pub(crate) struct Apply {
     target: Target,
 }
 
-/// A plan in a file: the document with the ids of what would be made, how it counts, and the digests of its plans. It
-/// holds no key.
+/// The first line of a plan's file. A line for each company follows: the company with the ids of what would be made, and
+/// the digest of its plan. The file holds no key.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PlanFile {
+struct Head {
     /// The version of the file's form.
     plan: u32,
     terms: Terms,
-    companies: Vec<Value>,
-    /// The digest of each company's plan, in the same order.
-    digests: Vec<String>,
 }
 
-/// A plan as it is shown, and what applies it.
-struct Planned {
-    plans: Vec<Value>,
-    file: PlanFile,
+/// A plan's file, read up to its first company.
+struct PlanFile {
+    terms: Terms,
+    file: File,
 }
 
-impl Planned {
-    fn refused(&self) -> usize {
-        self.plans.iter().filter(|plan| plan["error"].is_object()).count()
+impl PlanFile {
+    /// The file that `plan` wrote, if it is one.
+    fn of(inputs: &[Input]) -> Result<Option<Self>, Failure> {
+        let [input] = inputs else { return Ok(None) };
+        let (file, mut line) = (input.file()?, Vec::new());
+        let mut first = BufReader::new(file.try_clone()?.take(MOST_HEAD_BYTES));
+        if first.read_until(b'\n', &mut line).is_err() {
+            // Reading the document says why.
+            return Ok(None);
+        }
+        let Ok(value) = serde_json::from_slice::<Value>(&line) else { return Ok(None) };
+        if value.get("plan").is_none() {
+            return Ok(None);
+        }
+        let broken =
+            |error| failure(format!("{} is no plan of this version: {error}", input.name()));
+        let Head { terms, .. } = serde_json::from_value(value).map_err(broken)?;
+        Ok(Some(Self { terms, file }))
     }
 
-    fn is_empty(&self) -> bool {
-        self.plans.iter().all(|plan| plan["steps"].as_array().is_none_or(Vec::is_empty))
+    /// The companies with their digests.
+    fn groups(&self) -> Result<Groups, Failure> {
+        let mut groups = Groups::of(self.file.try_clone()?)?;
+        // The head.
+        groups.one()?;
+        Ok(groups)
+    }
+
+    /// Whether the plan needs more than one request.
+    fn has_several_groups(&self) -> Result<bool, Failure> {
+        let mut groups = self.groups()?;
+        groups.next()?;
+        Ok(!groups.is_over()?)
+    }
+
+    fn write_to(&self, path: &Path) -> Result<(), Failure> {
+        let copy = || {
+            let mut file = self.file.try_clone()?;
+            io::Seek::rewind(&mut file)?;
+            io::copy(&mut file, &mut File::create(path)?)
+        };
+        let unwritten = |error| failure(format!("{} cannot be written: {error}", path.display()));
+        copy().map(drop).map_err(unwritten)
     }
 }
 
 impl Plan {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut client = self.target.connect(None, Access::Read, FieldNames::default()).await?;
-        let companies = self.documents.companies(&mut client).await?;
-        let planned = planned(&mut client, companies, self.terms).await?;
-        if self.target.form.is_json() {
-            print_json(&json!({"plans": planned.plans}))?;
-        } else {
-            let style =
-                if self.markdown { Style::Markdown } else { Style::Table(self.target.form) };
-            print(&shown::plans(&planned.plans, style))?;
-        }
-        refuse(&planned)?;
+        let style = match (self.target.form.is_json(), self.markdown) {
+            (true, _) => Style::Json,
+            (false, true) => Style::Markdown,
+            (false, false) => Style::Table(self.target.form),
+        };
+        let inputs = Input::all(&self.documents.files)?;
+        let (shown, file) = self.documents.planned(&mut client, &inputs, self.terms, style).await?;
+        let (is_empty, refusal) = (shown.is_empty(), shown.refusal());
+        shown.print()?;
+        refusal?;
         if let Some(out) = &self.out {
-            let file = serde_json::to_vec_pretty(&planned.file)?;
-            std::fs::write(out, file).map_err(|error| {
-                failure(format!("{} cannot be written: {error}", out.display()))
-            })?;
+            file.write_to(out)?;
         }
-        match self.check && !planned.is_empty() {
+        match self.check && !is_empty {
             true => Err(Failure { message: String::new(), exit: Exit::Differences }),
             false => Ok(()),
         }
@@ -165,181 +198,181 @@ impl Apply {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let staff = self.settings_staff_id.as_deref();
         let mut client = self.target.connect(staff, Access::Write, FieldNames::default()).await?;
-        let (is_changed, copy) =
-            (self.terms.prune || !self.terms.ignore.is_empty(), &self.documents.copy);
-        let file = match plan_file(&self.documents.files)? {
-            Some(_) if is_changed || copy.is_some() => {
+        let is_changed = self.terms.prune || !self.terms.ignore.is_empty();
+        let inputs = Input::all(&self.documents.files)?;
+        let given = PlanFile::of(&inputs)?;
+        let mut is_fresh = self.yes;
+        let file = match given {
+            Some(_) if is_changed || self.documents.copy.is_some() => {
                 return Err(usage(
                     "a plan says itself what it is about, and what is pruned and ignored: leave that out",
                 ));
             }
-            Some(file) => file,
+            Some(file) => {
+                is_fresh = false;
+                file
+            }
             None => {
-                let companies = self.documents.companies(&mut client).await?;
-                let planned = planned(&mut client, companies, self.terms.clone()).await?;
-                if !self.target.form.is_json() {
-                    print(&shown::plans(&planned.plans, Style::Table(self.target.form)))?;
-                }
-                refuse(&planned)?;
-                if planned.is_empty() {
+                let style = match self.target.form.is_json() {
+                    true => Style::Nothing,
+                    false => Style::Table(self.target.form),
+                };
+                let terms = self.terms.clone();
+                let (shown, file) =
+                    self.documents.planned(&mut client, &inputs, terms, style).await?;
+                let (is_empty, refusal) = (shown.is_empty(), shown.refusal());
+                shown.print()?;
+                refusal?;
+                if is_empty {
                     return Ok(());
                 }
-                planned.file
+                file
             }
         };
         confirm_shown_by("the command plan", "Apply this plan?", self.yes)?;
-        let is_server = self.target.is_server()?;
-        self.applied(&mut client, file, is_server).await
+        self.applied(&mut client, &file, is_fresh).await
     }
 
+    /// Applies a plan in groups. A plan that is not fresh is compared as a whole before the first group is written.
     async fn applied(
         &self,
         client: &mut Client,
-        file: PlanFile,
-        is_server: bool,
+        file: &PlanFile,
+        is_fresh: bool,
     ) -> Result<(), Failure> {
-        let (mut results, mut counts) = (Vec::new(), Counts::default());
-        let digests = file.digests.iter().map(|digest| json!(digest));
-        let pairs: Vec<(Value, Value)> = file.companies.into_iter().zip(digests).collect();
-        let mut rest = &pairs[..];
-        while !rest.is_empty() {
-            let (group, more) = rest.split_at(group(rest.iter().map(|(company, _)| company)));
-            rest = more;
-            let digest = |(company, digest): &(Value, Value)| {
-                Some((company["id"].as_str()?.to_owned(), digest.clone()))
-            };
-            let digests: Map<String, Value> = group.iter().filter_map(digest).collect();
-            let companies: Vec<&Value> = group.iter().map(|(company, _)| company).collect();
-            let mut request = asked(&companies, &file.terms);
-            request["digests"] = Value::Object(digests);
+        let is_server = self.target.is_server()?;
+        if !is_fresh && file.has_several_groups()? {
+            let mut groups = file.groups()?;
+            while let group @ [_, ..] = &mut *groups.next()? {
+                let mut request = apply_request(group, &file.terms);
+                request["validate_only"] = json!(true);
+                client.call(APPLY, &request).await?;
+            }
+        }
+        let mut groups = file.groups()?;
+        let mut done = Done::new(self.target.form.is_json())?;
+        while let group @ [_, ..] = &mut *groups.next()? {
+            let mut request = apply_request(group, &file.terms);
             if is_server {
                 request["request_id"] = json!(new_request_id()?);
             }
             let answer = client.call(APPLY, &request).await?;
-            results.extend(answer["results"].as_array().cloned().unwrap_or_default());
+            done.take(&answer)?;
         }
-        let mut failed = 0;
-        for result in &results {
+        done.end()
+    }
+}
+
+/// A request that applies companies of a plan's file.
+fn apply_request(group: &mut [Value], terms: &Terms) -> Value {
+    let (mut companies, mut digests) = (Vec::new(), Map::new());
+    for line in group {
+        let company = line["company"].take();
+        digests.insert(text(&company["id"]).to_owned(), line["digest"].take());
+        companies.push(company);
+    }
+    let mut request = asked(companies, terms);
+    request["digests"] = Value::Object(digests);
+    request
+}
+
+/// The results of an application.
+struct Done {
+    /// Printed at the end, where a program wants them.
+    results: Option<Writer>,
+    counts: Counts,
+    companies: usize,
+    failed: usize,
+}
+
+impl Done {
+    fn new(is_json: bool) -> Result<Self, Failure> {
+        let results = is_json.then(Writer::new).transpose()?;
+        Ok(Self { results, counts: Counts::default(), companies: 0, failed: 0 })
+    }
+
+    fn take(&mut self, answer: &Value) -> Result<(), Failure> {
+        for result in answer["results"].as_array().into_iter().flatten() {
             if result["error"].is_object() {
-                failed += 1;
+                self.failed += 1;
                 let (id, message) = (&result["companyId"], &result["error"]["message"]);
                 tell(format!("{}: {}", text(id), text(message)));
             }
-            counts.add(&result["counts"]);
+            self.counts.add(&result["counts"]);
+            self.companies += 1;
+            if let Some(results) = &mut self.results {
+                results.put(result)?;
+            }
         }
-        if self.target.form.is_json() {
-            print_json(&json!({"results": results}))?;
-        } else {
-            note(format!("applied: {counts}"));
+        Ok(())
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        let Self { results, counts, companies, failed } = self;
+        match results {
+            Some(results) => shown::print_list("results", results)?,
+            None => note(format!("applied: {counts}")),
         }
         match failed {
             0 => Ok(()),
-            failed => {
-                Err(failure(format!("{failed} of {} companies were not written", results.len())))
-            }
+            failed => Err(failure(format!("{failed} of {companies} companies were not written"))),
         }
     }
 }
 
 impl Documents {
-    /// The companies, as a request has them.
-    async fn companies(&self, client: &mut Client) -> Result<Vec<Value>, Failure> {
-        let mut companies = companies(&self.files)?;
-        let Some(copy) = &self.copy else { return Ok(companies) };
-        let [company] = &mut companies[..] else {
-            let found = companies.len();
-            return Err(failure(format!(
-                "--as takes documents of one company, and there are {found}"
-            )));
-        };
-        company["id"] = json!(copy);
-        // A copy does not come from where the other company comes from.
-        company.as_object_mut().map(|fields| fields.remove("source"));
-        let answer = client.call(PLAN, &asked(&[&json!({"id": copy})], &Terms::default())).await?;
-        if let Some(fields) =
-            company.as_object_mut().filter(|_| !text(&answer["plans"][0]["base"]).is_empty())
-        {
-            ["name", "country", "timezone", "state"].iter().for_each(|own| _ = fields.remove(*own));
+    /// Plans the companies of documents group by group, and writes them with the ids of what would be made into the
+    /// plan's file.
+    async fn planned(
+        &self,
+        client: &mut Client,
+        inputs: &[Input],
+        terms: Terms,
+        style: Style,
+    ) -> Result<(Shown, PlanFile), Failure> {
+        let (mut shown, mut file) = (Shown::new(style)?, Writer::new()?);
+        file.put(&serde_json::to_value(Head { plan: 1, terms: terms.clone() })?)?;
+        let mut groups = Groups::of(reading::companies(inputs)?)?;
+        let mut group = groups.next()?;
+        if let Some(copy) = &self.copy {
+            let [company] = &mut group[..] else {
+                return Err(failure("--as takes a document of one company"));
+            };
+            copied(client, company, copy).await?;
         }
-        Ok(companies)
+        while !group.is_empty() {
+            let plans = plans(client, &group, &terms).await?;
+            for (mut company, plan) in group.into_iter().zip(&plans) {
+                pin(&mut company, plan);
+                file.put(&json!({"company": company, "digest": plan["digest"]}))?;
+                shown.add(plan)?;
+            }
+            group = groups.next()?;
+        }
+        Ok((shown, PlanFile { terms, file: file.finish()? }))
     }
+}
+
+/// Makes a document's company one about another company, which keeps its own fields if it exists.
+async fn copied(client: &mut Client, company: &mut Value, copy: &str) -> Result<(), Failure> {
+    company["id"] = json!(copy);
+    let request = asked(vec![json!({"id": copy})], &Terms::default());
+    let answer = client.call(PLAN, &request).await?;
+    let is_there = !text(&answer["plans"][0]["base"]).is_empty();
+    if let Some(fields) = company.as_object_mut() {
+        // A copy does not come from where the other company comes from.
+        fields.remove("source");
+        let own = ["name", "country", "timezone", "state"];
+        own.iter().filter(|_| is_there).for_each(|own| _ = fields.remove(*own));
+    }
+    Ok(())
 }
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The companies of documents, as a request has them.
-fn companies(files: &[PathBuf]) -> Result<Vec<Value>, Failure> {
-    let (mut companies, mut is_wrong) = (Vec::new(), false);
-    for file in files {
-        let content = decode(read_file(file, u64::MAX)?)?;
-        for company in document::parse(&content)? {
-            for problem in company.problems.clone().told() {
-                is_wrong = true;
-                tell(format!("{}: {}: {problem}", file.display(), company.label));
-            }
-            companies.push(sent(&CompanyRow::of_document(&company))?);
-        }
-    }
-    match is_wrong {
-        true => Err(failure("the document is wrong, and nothing was planned")),
-        false => Ok(companies),
-    }
-}
-
-/// A company in the form of a request.
-fn sent(row: &CompanyRow) -> Result<Value, Failure> {
-    let mut company = serde_json::to_value(row)?;
-    let catalogs = Catalog::ALL.map(Catalog::as_str);
-    let stated = catalogs.into_iter().filter(|catalog| company.get(catalog).is_some());
-    company["catalogs"] = stated.collect();
-    let capitalize = |thing: &mut Value| {
-        if let Some(state) = thing.get("state").and_then(Value::as_str) {
-            thing["state"] = json!(state.to_uppercase());
-        }
-    };
-    capitalize(&mut company);
-    if let Some(mode) = company["source"]["mode"].as_str().map(str::to_uppercase) {
-        company["source"]["mode"] = json!(mode);
-    }
-    for list in catalogs.into_iter().chain(["businesses"]) {
-        let items = company.get_mut(list).and_then(Value::as_array_mut);
-        for item in items.into_iter().flatten() {
-            capitalize(item);
-            // A document may have one former name alone, where a request has a list.
-            if let Some(was) = item.get_mut("was").filter(|was| was.is_string()) {
-                *was = json!([was.take()]);
-            }
-        }
-    }
-    Ok(company)
-}
-
-/// The file that `plan` wrote, if it is one.
-fn plan_file(files: &[PathBuf]) -> Result<Option<PlanFile>, Failure> {
-    let [file] = files else { return Ok(None) };
-    let content = decode(read_file(file, u64::MAX)?)?;
-    let Ok(value) = serde_json::from_str::<Value>(&content) else { return Ok(None) };
-    if value.get("plan").is_none() {
-        return Ok(None);
-    }
-    let broken = |error| failure(format!("{} is no plan of this version: {error}", file.display()));
-    let file: PlanFile = serde_json::from_value(value).map_err(broken)?;
-    Ok(Some(file))
-}
-
-/// How many of the next companies fit into one request.
-fn group<'a>(companies: impl Iterator<Item = &'a Value>) -> usize {
-    let mut bytes = 0;
-    let fits = companies.take(MOST_COMPANIES).take_while(|company| {
-        bytes += company.to_string().len();
-        bytes <= MOST_BYTES
-    });
-    fits.count().max(1)
-}
-
-fn asked(companies: &[&Value], terms: &Terms) -> Value {
+fn asked(companies: Vec<Value>, terms: &Terms) -> Value {
     json!({
         "document": {"companies": companies},
         "prune": terms.prune,
@@ -348,36 +381,23 @@ fn asked(companies: &[&Value], terms: &Terms) -> Value {
     })
 }
 
-/// Plans companies, and puts the ids of what would be made into their documents.
-async fn planned(
+/// The plans of companies that fit into one request.
+async fn plans(
     client: &mut Client,
-    mut companies: Vec<Value>,
-    terms: Terms,
-) -> Result<Planned, Failure> {
+    companies: &[Value],
+    terms: &Terms,
+) -> Result<Vec<Value>, Failure> {
     let mut plans = Vec::with_capacity(companies.len());
     while plans.len() < companies.len() {
+        // Where the answer has several pages, the rest is asked for by itself, so that the server reads it once.
         let rest = &companies[plans.len()..];
-        let group: Vec<&Value> = rest[..group(rest.iter())].iter().collect();
-        let mut request = asked(&group, &terms);
-        let (planned, last) = (plans.len(), plans.len() + group.len());
-        while plans.len() < last {
-            let answer = client.call(PLAN, &request).await?;
-            plans.extend(answer["plans"].as_array().cloned().unwrap_or_default());
-            request["page_token"] = answer["nextPageToken"].clone();
-            if text(&answer["nextPageToken"]).is_empty() {
-                break;
-            }
-        }
-        if plans.len() != last || plans.len() == planned {
-            return Err(failure("the server planned other companies than were sent"));
+        let mut answer = client.call(PLAN, &asked(rest.to_vec(), terms)).await?;
+        match answer["plans"].take() {
+            Value::Array(more) if (1..=rest.len()).contains(&more.len()) => plans.extend(more),
+            _ => return Err(failure("the server planned other companies than were sent")),
         }
     }
-    for (company, plan) in companies.iter_mut().zip(&plans) {
-        pin(company, plan);
-    }
-    let digests = plans.iter().map(|plan| text(&plan["digest"]).to_owned()).collect();
-    let file = PlanFile { plan: 1, terms, companies, digests };
-    Ok(Planned { plans, file })
+    Ok(plans)
 }
 
 fn pin(company: &mut Value, plan: &Value) {
@@ -391,15 +411,5 @@ fn pin(company: &mut Value, plan: &Value) {
         if let Some(item) = index.and_then(|index| company.get_mut(list)?.get_mut(index)) {
             item["id"] = step["id"].clone();
         }
-    }
-}
-
-fn refuse(planned: &Planned) -> Result<(), Failure> {
-    match planned.refused() {
-        0 => Ok(()),
-        refused => Err(failure(format!(
-            "{refused} of {} companies would be refused, and nothing was changed",
-            planned.plans.len()
-        ))),
     }
 }

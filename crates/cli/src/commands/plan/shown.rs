@@ -4,8 +4,14 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::text;
-use crate::output::Form;
+use super::{
+    lines::{Groups, Writer},
+    text,
+};
+use crate::{
+    failure::{Failure, failure},
+    output::{Form, print},
+};
 
 /// The most moves of a catalog that a plan names.
 const MOST_MOVES: usize = 3;
@@ -14,6 +20,8 @@ const MOST_MOVES: usize = 3;
 pub(super) enum Style {
     Table(Form),
     Markdown,
+    Json,
+    Nothing,
 }
 
 /// Steps, counted by their kinds.
@@ -39,27 +47,89 @@ impl fmt::Display for Counts {
     }
 }
 
-/// The plans of all companies.
-pub(super) fn plans(plans: &[Value], style: Style) -> String {
-    let mut counts = Counts::default();
-    plans.iter().for_each(|plan| counts.add(&plan["counts"]));
-    let changed = plans.iter().filter(|plan| !steps(plan).is_empty()).count();
-    let refused = plans.iter().filter(|plan| plan["error"].is_object()).count();
-    let mut summary = format!("Plan: {counts}");
-    if changed > 0 {
-        summary += &format!(", in {changed} of {} companies", plans.len());
+/// Plans of companies, as they are shown: their summary comes first, so the others wait in a file.
+pub(super) struct Shown {
+    style: Style,
+    counts: Counts,
+    companies: usize,
+    changed: usize,
+    refused: usize,
+    details: Writer,
+}
+
+impl Shown {
+    pub(super) fn new(style: Style) -> Result<Self, Failure> {
+        let (counts, details) = (Counts::default(), Writer::new()?);
+        Ok(Self { style, counts, companies: 0, changed: 0, refused: 0, details })
     }
-    if refused > 0 {
-        summary += &format!("; {refused} refused");
+
+    pub(super) fn add(&mut self, plan: &Value) -> Result<(), Failure> {
+        self.counts.add(&plan["counts"]);
+        self.companies += 1;
+        self.changed += usize::from(!steps(plan).is_empty());
+        self.refused += usize::from(plan["error"].is_object());
+        match self.style {
+            Style::Json => self.details.put(plan),
+            Style::Nothing => Ok(()),
+            Style::Table(_) | Style::Markdown => {
+                let mut lines = String::new();
+                company(plan, self.style, &mut lines);
+                if lines.is_empty() { Ok(()) } else { self.details.put(&Value::String(lines)) }
+            }
+        }
     }
-    let mut lines = match style {
-        Style::Table(form) => form.look().heading(&summary),
-        Style::Markdown => format!("**{}**\n", escaped(&summary)),
-    };
-    for plan in plans {
-        company(plan, style, &mut lines);
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.changed == 0
     }
-    lines
+
+    /// The failure of a plan of which some companies would be refused.
+    pub(super) fn refusal(&self) -> Result<(), Failure> {
+        match self.refused {
+            0 => Ok(()),
+            refused => Err(failure(format!(
+                "{refused} of {} companies would be refused, and nothing was changed",
+                self.companies
+            ))),
+        }
+    }
+
+    fn summary(&self) -> String {
+        let mut summary = format!("Plan: {}", self.counts);
+        if self.changed > 0 {
+            summary += &format!(", in {} of {} companies", self.changed, self.companies);
+        }
+        if self.refused > 0 {
+            summary += &format!("; {} refused", self.refused);
+        }
+        summary
+    }
+
+    pub(super) fn print(self) -> Result<(), Failure> {
+        let summary = self.summary();
+        match self.style {
+            Style::Nothing => return Ok(()),
+            Style::Json => return print_list("plans", self.details),
+            Style::Table(form) => print(&form.look().heading(&summary))?,
+            Style::Markdown => print(&format!("**{}**\n", escaped(&summary)))?,
+        }
+        let mut details = Groups::of(self.details.finish()?)?;
+        while let Some((_, lines)) = details.one()? {
+            print(text(&lines))?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints values that wait in a file as one JSON document.
+pub(super) fn print_list(name: &str, values: Writer) -> Result<(), Failure> {
+    let (mut values, mut comma) = (Groups::of(values.finish()?)?, "");
+    print(&format!("{{\"{name}\": ["))?;
+    while let Some((_, value)) = values.one()? {
+        print(&format!("{comma}\n{}", serde_json::to_string_pretty(&value)?))?;
+        comma = ",";
+    }
+    print("\n]}\n")
 }
 
 fn steps(plan: &Value) -> &[Value] {
@@ -76,6 +146,7 @@ fn company(plan: &Value, style: Style, lines: &mut String) {
         return;
     }
     match style {
+        Style::Json | Style::Nothing => {}
         Style::Table(form) => {
             lines.push('\n');
             lines.push_str(&form.look().heading(&format!("{id}{is_new}")));

@@ -1,0 +1,211 @@
+//! Documents as companies of requests. A document in the form that `export` writes is read company by company, so that
+//! it may be larger than the memory. Another one is read as a whole, and so is a wrong one, whose errors name its lines.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Seek},
+    path::{Path, PathBuf},
+};
+
+use customer_settings_server::{
+    catalog::entry::Catalog,
+    service::document::{self, CompanyRow, DocumentCompany, decode},
+};
+use serde_json::{Value, json};
+
+use super::lines::Writer;
+use crate::{
+    failure::{Failure, failure},
+    output::tell,
+};
+
+/// A file, or standard input, that can be read again.
+pub(super) struct Input {
+    name: String,
+    file: File,
+}
+
+impl Input {
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        let (name, file) = match path.as_os_str() {
+            name if name == "-" => ("standard input".to_owned(), copied(&mut io::stdin())),
+            _ => (path.display().to_string(), File::open(path).and_then(seekable)),
+        };
+        match file {
+            Ok(file) => Ok(Self { name, file }),
+            Err(error) => Err(failure(format!("{name} cannot be read: {error}"))),
+        }
+    }
+
+    pub(super) fn all(paths: &[PathBuf]) -> Result<Vec<Self>, Failure> {
+        paths.iter().map(|path| Self::open(path)).collect()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file at its beginning.
+    pub(super) fn file(&self) -> io::Result<File> {
+        let mut file = self.file.try_clone()?;
+        file.rewind()?;
+        Ok(file)
+    }
+
+    fn whole(&self) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        let read = self.file().and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(|error| failure(format!("{} cannot be read: {error}", self.name)))?;
+        Ok(bytes)
+    }
+}
+
+/// The file, or a copy of what a pipe gives.
+fn seekable(mut file: File) -> io::Result<File> {
+    if file.rewind().is_ok() { Ok(file) } else { copied(&mut file) }
+}
+
+fn copied(from: &mut impl Read) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    io::copy(from, &mut file)?;
+    Ok(file)
+}
+
+/// The companies of documents, a line for each.
+pub(super) fn companies(inputs: &[Input]) -> Result<File, Failure> {
+    let (mut lines, mut is_wrong) = (Writer::new()?, false);
+    for input in inputs {
+        let end = lines.end()?;
+        if !is_read_by_company(input, &mut lines)? {
+            lines.cut(end)?;
+            is_wrong |= !is_read_whole(input, &mut lines)?;
+        }
+    }
+    match is_wrong {
+        true => Err(failure("the document is wrong, and nothing was planned")),
+        false => Ok(lines.finish()?),
+    }
+}
+
+/// Whether the document is right. Otherwise everything that is wrong was told.
+fn is_read_whole(input: &Input, lines: &mut Writer) -> Result<bool, Failure> {
+    let mut is_right = true;
+    for company in document::parse(&decode(input.whole()?)?)? {
+        for problem in company.problems.clone().told() {
+            is_right = false;
+            tell(format!("{}: {}: {problem}", input.name, company.label));
+        }
+        lines.put(&sent(&company)?)?;
+    }
+    Ok(is_right)
+}
+
+/// Whether the document was read company by company. Otherwise it has another form, or is wrong.
+fn is_read_by_company(input: &Input, lines: &mut Writer) -> Result<bool, Failure> {
+    let Some(mut pieces) = Pieces::of(BufReader::new(input.file()?)) else { return Ok(false) };
+    while let Some(piece) = pieces.next() {
+        let Some(Ok(mut companies)) = piece.map(|piece| document::parse(&piece)) else {
+            return Ok(false);
+        };
+        match (companies.next(), companies.next()) {
+            (Some(company), None) if company.problems.is_empty() => lines.put(&sent(&company)?)?,
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+/// The companies of a list whose items all begin with a dash in the same column, each as a document of its own. A line
+/// that is cut out of a longer text by mistake leaves a piece that cannot be read.
+struct Pieces<R> {
+    lines: R,
+    /// The lines before the list.
+    head: String,
+    /// The beginning of each item.
+    dash: String,
+    /// The first line of the next item.
+    next: String,
+}
+
+impl<R: BufRead> Pieces<R> {
+    fn of(mut lines: R) -> Option<Self> {
+        let (mut head, mut is_list) = (String::new(), false);
+        loop {
+            let line = read_line(&mut lines)?;
+            let text = line.trim_start_matches('\u{feff}').trim_end();
+            match text.trim_start() {
+                "" if line.is_empty() => return None,
+                "" | "---" => {}
+                comment if comment.starts_with('#') => {}
+                item if is_list && item.starts_with("- ") => {
+                    let dash = format!("{}- ", &text[..text.len() - item.len()]);
+                    return Some(Self { lines, head, dash, next: line });
+                }
+                "companies:" if !is_list && text == "companies:" => {
+                    is_list = true;
+                    head.push_str("companies:\n");
+                }
+                version if !is_list && head.is_empty() && version.starts_with("version:") => {
+                    head = format!("{text}\n");
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// The next document; `Some(None)` where the list is not what it seemed.
+    fn next(&mut self) -> Option<Option<String>> {
+        if self.next.is_empty() {
+            return None;
+        }
+        let mut piece = format!("{}{}", self.head, std::mem::take(&mut self.next));
+        let depth = self.dash.len() - 1;
+        loop {
+            let Some(line) = read_line(&mut self.lines) else { return Some(None) };
+            if line.is_empty() || line.starts_with(&self.dash) {
+                self.next = line;
+                return Some(Some(piece));
+            }
+            let text = line.trim_start_matches(' ');
+            let is_within = line.len() - text.len() >= depth;
+            if !is_within && !text.trim().is_empty() && !text.starts_with('#') {
+                return Some(None);
+            }
+            piece.push_str(&line);
+        }
+    }
+}
+
+/// The next line with its end; empty at the end of the text. `None` where it cannot be read.
+fn read_line(lines: &mut impl BufRead) -> Option<String> {
+    let mut line = String::new();
+    lines.read_line(&mut line).ok().map(|_| line)
+}
+
+/// A company in the form of a request.
+fn sent(company: &DocumentCompany) -> Result<Value, Failure> {
+    let mut company = serde_json::to_value(CompanyRow::of_document(company))?;
+    let catalogs = Catalog::ALL.map(Catalog::as_str);
+    let stated = catalogs.into_iter().filter(|catalog| company.get(catalog).is_some());
+    company["catalogs"] = stated.collect();
+    let capitalize = |thing: &mut Value| {
+        if let Some(state) = thing.get("state").and_then(Value::as_str) {
+            thing["state"] = json!(state.to_uppercase());
+        }
+    };
+    capitalize(&mut company);
+    if let Some(mode) = company["source"]["mode"].as_str().map(str::to_uppercase) {
+        company["source"]["mode"] = json!(mode);
+    }
+    for list in catalogs.into_iter().chain(["businesses"]) {
+        let items = company.get_mut(list).and_then(Value::as_array_mut);
+        for item in items.into_iter().flatten() {
+            capitalize(item);
+            // A document may have one former name alone, where a request has a list.
+            if let Some(was) = item.get_mut("was").filter(|was| was.is_string()) {
+                *was = json!([was.take()]);
+            }
+        }
+    }
+    Ok(company)
+}
