@@ -63,6 +63,7 @@ def test_with_tls_and_an_address_the_cookie_is_secure_and_links_have_the_address
     assert cookie["secure"] and cookie["httpOnly"]
     page.goto("/console/people/new")
     page.get_by_label("Name", exact=True).fill("Ana")
+    page.get_by_label("All, also those made later").check()
     page.get_by_role("button", name="Make the link").click()
     link = page.get_by_label("The link").input_value()
     assert link.startswith(f"{url}/console/link?token=")
@@ -181,6 +182,7 @@ def seldom(page, demo):
     yield "changes of a key"
     page.goto("/console/people/new")
     page.get_by_label("Name", exact=True).fill(" ")
+    page.get_by_label("All, also those made later").check()
     page.get_by_role("button", name="Make the link").click()
     yield "invite, refused"
     page.goto("/console/c/cmp_001/locations/biz_001")
@@ -190,6 +192,7 @@ def seldom(page, demo):
     yield "location, refused"
     page.goto("/console/keys/new")
     page.get_by_label("Name", exact=True).fill("Till")
+    page.get_by_label("All, also those made later").check()
     page.get_by_role("button", name="Make the key").click()
     yield "secret"
 

@@ -8,7 +8,6 @@ use customer_settings_contract::descriptors;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, header, request::Parts};
 use http_body_util::LengthLimitError;
-use tonic::Status;
 
 use crate::{
     auth::sessions::Sessions,
@@ -199,7 +198,7 @@ impl Console {
         };
         let visit = Visit::new(self, here, person, parts, captures, form);
         if !route.calls.iter().all(|method| visit.may_call(method)) {
-            return visit.refused(&Status::permission_denied(words::NOT_YOURS));
+            return visit.not_yours();
         }
         if let Some(fault) = fault {
             return visit.unsent(fault);

@@ -10,10 +10,10 @@ use super::{
     visit::{Visit, quoted},
 };
 
-/// Companies that a form offers at once.
+/// Companies that a form offers at once; of more, those that a search found.
 const OFFERED: i32 = 20;
 /// The most chosen companies whose names are looked up. The others are shown by their ids.
-const MOST_NAMED: usize = 50;
+pub(super) const MOST_NAMED: usize = 50;
 /// The most companies of a key: the API refuses more.
 const MOST_CHOSEN: usize = 1_000;
 
@@ -57,6 +57,11 @@ impl Choices {
         all.extend(offered.into_iter().filter(|one| !chosen.contains(&one.id)));
         Ok(Self { all, find: find.to_owned(), has_more, found_none })
     }
+
+    /// Whether there is one company to choose, or none.
+    pub(super) fn is_one(&self) -> bool {
+        self.all.len() <= 1 && !self.has_more
+    }
 }
 
 async fn offered(visit: &Visit<'_>, find: &str) -> Result<(Vec<Choice>, bool), Status> {
@@ -74,12 +79,14 @@ async fn offered(visit: &Visit<'_>, find: &str) -> Result<(Vec<Choice>, bool), S
     let list = visit.companies().list_companies(visit.ask(ask)).await?.into_inner();
     let choice =
         |one: Company| Choice { id: one.id, name: one.name.unwrap_or_default(), is_on: false };
-    let has_more = !list.next_page_token.is_empty() || !find.is_empty();
-    Ok((list.companies.into_iter().map(choice).collect(), has_more))
+    let has_more = !list.next_page_token.is_empty();
+    // A beginning of many would be in the way.
+    let offered = if has_more && find.is_empty() { Vec::new() } else { list.companies };
+    Ok((offered.into_iter().map(choice).collect(), has_more || !find.is_empty()))
 }
 
 /// The name of a company that the person may see.
-async fn found(visit: &Visit<'_>, id: &str) -> Result<String, Status> {
+pub(super) async fn found(visit: &Visit<'_>, id: &str) -> Result<String, Status> {
     let ask = GetCompanyRequest { company_id: id.to_owned(), ..Default::default() };
     let company = visit.companies().get_company(visit.ask(ask)).await?.into_inner();
     Ok(company.name.unwrap_or_default())

@@ -71,7 +71,8 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
         false => (covered(visit), String::new()),
     };
     // Somebody with one company need not choose.
-    if q.is_empty()
+    if visit.may.see
+        && q.is_empty()
         && !shows_archived
         && !visit.may.make_companies
         && token.is_empty()

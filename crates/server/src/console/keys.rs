@@ -1,5 +1,7 @@
 //! Keys and people: a person is a key that has a staff id, and a link for signing in in place of a secret.
 
+use std::{collections::HashMap, slice};
+
 use askama::Template;
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
@@ -49,7 +51,7 @@ struct Row {
     is_person: bool,
 }
 
-fn row(visit: &Visit<'_>, key: Key) -> Row {
+fn row(visit: &Visit<'_>, key: Key, names: &HashMap<String, String>) -> Row {
     let state = match key.state() {
         key::State::Revoked => "revoked",
         key::State::Expired => "expired",
@@ -58,7 +60,7 @@ fn row(visit: &Visit<'_>, key: Key) -> Row {
     Row {
         path: format!("{}/keys/{}", visit.here.base, form::part(&key.id)),
         may: may_do(&key.scopes),
-        companies: covers(&key),
+        companies: covers(&key, names),
         used: words::moment(key.last_used_time.as_ref()),
         state,
         is_person: key.last_link_time.is_some()
@@ -68,17 +70,33 @@ fn row(visit: &Visit<'_>, key: Key) -> Row {
     }
 }
 
+/// The scopes as one sentence.
 fn may_do(scopes: &[String]) -> String {
-    let told: Vec<&str> = scopes.iter().map(|scope| words::scope(scope)).collect();
-    told.join(", ")
+    let told: Vec<String> = scopes.iter().map(|scope| words::scope(scope).to_lowercase()).collect();
+    words::capital(&told.join(", "))
 }
 
-fn covers(key: &Key) -> String {
+fn covers(key: &Key, names: &HashMap<String, String>) -> String {
     match key.company_ids.as_slice() {
         _ if key.all_companies.unwrap_or_default() => "all companies".to_owned(),
-        [one] => one.clone(),
+        [one] => names.get(one).unwrap_or(one).clone(),
         many => format!("{} companies", many.len()),
     }
+}
+
+/// The names of companies for which a key alone is, as far as a page may look them up.
+async fn names(visit: &Visit<'_>, keys: &[Key]) -> HashMap<String, String> {
+    let mut names = HashMap::new();
+    for key in keys {
+        if let [one] = key.company_ids.as_slice()
+            && names.len() < choices::MOST_NAMED
+            && !names.contains_key(one)
+            && let Ok(name) = choices::found(visit, one).await
+        {
+            names.insert(one.clone(), name);
+        }
+    }
+    names
 }
 
 #[derive(Template)]
@@ -101,7 +119,8 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
         created_by_key_id: String::new(),
     };
     let list = visit.keys().list_keys(visit.ask(ask)).await?.into_inner();
-    let rows = list.keys.into_iter().map(|key| row(visit, key));
+    let names = names(visit, &list.keys).await;
+    let rows = list.keys.into_iter().map(|key| row(visit, key, &names));
     let (people, programs) = rows.partition(|row| row.is_person);
     let more = (!list.next_page_token.is_empty()).then(|| {
         let revoked = if shows_revoked { "revoked=1&" } else { "" };
@@ -126,7 +145,8 @@ struct Sheet {
     staff: String,
     scopes: Vec<Scope>,
     may_all: bool,
-    all_companies: bool,
+    /// `all`, `some`, or nothing where the person has yet to choose.
+    coverage: &'static str,
     /// The ids of the companies that are chosen.
     chosen: Vec<String>,
     addresses: String,
@@ -137,13 +157,14 @@ fn gives_staff(visit: &Visit<'_>) -> bool {
     visit.person.has_scopes(["staff:any"])
 }
 
-fn scopes(chosen: &[String]) -> Vec<Scope> {
+/// The scopes that the person may give, and those of the key itself.
+fn scopes(visit: &Visit<'_>, chosen: &[String]) -> Vec<Scope> {
     let all = words::SCOPES.iter().map(|name| Scope {
         name,
         text: words::scope(name),
         is_on: chosen.iter().any(|one| one == name),
     });
-    all.collect()
+    all.filter(|scope| scope.is_on || visit.person.has_scopes([scope.name])).collect()
 }
 
 impl Sheet {
@@ -153,14 +174,15 @@ impl Sheet {
             true => &["settings:read", "settings:write", "companies:read", "history:read"],
             false => &["settings:read", "companies:read"],
         };
-        let usual: Vec<String> = usual.iter().map(|scope| (*scope).to_owned()).collect();
+        let usual = usual.iter().filter(|scope| visit.person.has_scopes([**scope]));
+        let usual: Vec<String> = usual.map(|scope| (*scope).to_owned()).collect();
         Self {
             name: String::new(),
             gives_staff: gives_staff(visit),
             staff: String::new(),
-            scopes: scopes(&usual),
+            scopes: scopes(visit, &usual),
             may_all: false,
-            all_companies: visit.person.covers_all(),
+            coverage: if visit.person.covers_all() { "" } else { "some" },
             chosen: visit.person.company_ids(),
             addresses: String::new(),
             expires: String::new(),
@@ -174,9 +196,9 @@ impl Sheet {
             gives_staff: gives_staff(visit)
                 || key.staff_id.as_ref().is_some_and(|id| !id.is_empty()),
             staff: key.staff_id.clone().unwrap_or_default(),
-            scopes: scopes(&key.scopes),
+            scopes: scopes(visit, &key.scopes),
             may_all: key.scopes.iter().any(|scope| scope == "*"),
-            all_companies: key.all_companies.unwrap_or_default(),
+            coverage: if key.all_companies.unwrap_or_default() { "all" } else { "some" },
             chosen: key.company_ids.clone(),
             addresses: key.addresses.join("\n"),
             expires: expires.get(..10).unwrap_or_default().to_owned(),
@@ -191,8 +213,12 @@ impl Sheet {
             gives_staff: form.find("staff").is_some() || gives_staff(visit),
             staff: form.get("staff").to_owned(),
             may_all: chosen.iter().any(|scope| scope == "*"),
-            scopes: scopes(&chosen),
-            all_companies: form.get("coverage") == "all",
+            scopes: scopes(visit, &chosen),
+            coverage: match form.get("coverage") {
+                "all" => "all",
+                "" if visit.person.covers_all() => "",
+                _ => "some",
+            },
             chosen: form.all("company").map(str::to_owned).collect(),
             addresses: form.get("addresses").to_owned(),
             expires: form.get("expires").to_owned(),
@@ -205,8 +231,15 @@ impl Sheet {
             let items = text.split(|c: char| c.is_whitespace() || c == ',');
             items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
         };
-        if self.all_companies && !self.chosen.is_empty() {
-            let text = "Choose “Only these”, or take away the marks of single companies.";
+        let wrong = match (self.coverage, self.chosen.is_empty()) {
+            ("all", false) => {
+                Some("Choose “Only these”, or take away the marks of single companies.")
+            }
+            ("all", true) | ("some", false) => None,
+            ("some", true) => Some("Choose at least one company."),
+            _ => Some("Choose all companies, or “Only these” and then at least one."),
+        };
+        if let Some(text) = wrong {
             return Err(Problem::at("companies", text));
         }
         let chosen = self.scopes.iter().filter(|scope| scope.is_on);
@@ -227,7 +260,7 @@ impl Sheet {
             name: Some(self.name.clone()),
             scopes,
             company_ids: self.chosen.clone(),
-            all_companies: Some(self.all_companies),
+            all_companies: Some(self.coverage == "all"),
             addresses: items(&self.addresses),
             expires_time,
             staff_id: Some(self.staff.clone()),
@@ -276,11 +309,15 @@ async fn make(visit: &Visit<'_>, is_person: bool) -> Answer {
         covers_all: visit.person.covers_all(),
         request: Visit::new_request(),
     };
-    let sheet = match visit.is_post {
+    let mut sheet = match visit.is_post {
         true => Sheet::sent(visit),
         false => Sheet::blank(visit, is_person),
     };
     let choices = Choices::of(visit, &sheet.chosen, visit.form.get("find")).await?;
+    // Nobody gives a key for all of many companies by not looking.
+    if !visit.is_post && sheet.coverage.is_empty() && choices.is_one() {
+        sheet.coverage = "all";
+    }
     if !visit.is_post || is_search(visit) {
         return shown(&page_of(sheet, choices, Problem::default()));
     }
@@ -370,6 +407,8 @@ struct OnePage {
     key: Key,
     row: Row,
     made: Option<Moment>,
+    /// None where later changes fill the page.
+    made_by: Option<Author>,
     previous: Option<Moment>,
     covers_all: bool,
     is_usable: bool,
@@ -400,7 +439,7 @@ async fn one_page(
         sentence: change.summary,
         when: words::moment(change.time.as_ref()),
     };
-    let shown = row(visit, key.clone());
+    let shown = row(visit, key.clone(), &names(visit, slice::from_ref(&key)).await);
     let sheet = sheet.unwrap_or_else(|| Sheet::of(visit, &key));
     let choices = Choices::of(visit, &sheet.chosen, visit.form.get("find")).await?;
     let said = words::done(visit.query.get("did")).map(Said::plain);
@@ -410,6 +449,7 @@ async fn one_page(
         problem,
         sheet,
         choices,
+        made_by: changes.iter().find(|change| change.revision == 1).map(Author::of_key_change),
         made: words::moment(key.created_time.as_ref()),
         previous: words::moment(key.previous_secret_expires_time.as_ref()),
         covers_all: visit.person.covers_all(),

@@ -237,6 +237,13 @@ impl<'a> Visit<'a> {
         page(Page::Malformed, &Unsent { f, text, typed: typed.collect(), back })
     }
 
+    /// The page for a path that the key may not use.
+    pub(super) fn not_yours(&self) -> Response<Body> {
+        let text = words::NOT_YOURS.to_owned();
+        let message = Message { text: text.clone(), f: self.frame("Not yours to do") };
+        page(Page::Refused(&Status::permission_denied(text)), &message)
+    }
+
     /// The page that says why a method refused.
     pub(super) fn refused(&self, status: &Status) -> Response<Body> {
         let problem = Problem::of(status, &[]);

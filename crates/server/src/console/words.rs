@@ -68,6 +68,9 @@ pub(super) fn nouns(collection: &str) -> (&'static str, &'static str) {
     }
 }
 
+/// The beginning of the name of an author that is a command.
+const COMMAND: &str = "The command";
+
 /// The author of a change, in the words of that time.
 pub(super) struct Author {
     /// The name that the key had: people choose it, and may change it.
@@ -85,10 +88,19 @@ impl Author {
         Self::of(&change.key_id, &change.key_name, &change.staff_id)
     }
 
+    /// The author within a sentence.
+    pub(super) fn within(&self) -> String {
+        let name = match self.name.strip_prefix(COMMAND) {
+            Some(rest) => format!("the command{rest}"),
+            None => self.name.clone(),
+        };
+        format!("{name}{}", self.also)
+    }
+
     fn of(key_id: &str, key_name: &str, staff_id: &str) -> Self {
         let also = if staff_id == key_id { String::new() } else { format!(" ({staff_id})") };
         match key_id {
-            "" => Self { name: format!("The command “{staff_id}”"), also: String::new() },
+            "" => Self { name: format!("{COMMAND} “{staff_id}”"), also: String::new() },
             _ => Self { name: key_name.to_owned(), also },
         }
     }
@@ -118,6 +130,11 @@ pub(super) fn plain(reason: &str) -> Option<&'static str> {
             "This was changed again since, so it cannot be undone by itself. Undo the later changes first, or change it \
              by hand."
         }
+        "UNKNOWN_KEY" => {
+            "Nobody has this key: check that it was copied whole, or ask whoever gave it to you for a new one."
+        }
+        "KEY_ROTATED" => "This key was replaced by a newer one: use that.",
+        "NOT_COVERED" => "Your key is not for this company, or there is no such company.",
         "ID_TAKEN" => {
             "This id is taken: choose another one. An id is never given again, not even after a deletion."
         }
@@ -327,6 +344,9 @@ pub(super) struct Difference {
     pub(super) is_color: bool,
 }
 
+/// The word for a thing that is not the default.
+const NO: &str = "no";
+
 /// The fields of a thing that differ.
 pub(super) fn differences(delta: &Delta) -> Vec<Difference> {
     if delta.action() == Action::Reordered {
@@ -348,7 +368,11 @@ pub(super) fn differences(delta: &Delta) -> Vec<Difference> {
     ];
     let sides = |field: &str| (value(delta, field, true), value(delta, field, false));
     let differ = fields.into_iter().filter_map(|field| {
-        let (before, after) = sides(field);
+        let (before, after) = match sides(field) {
+            // Of a thing that is new or gone, only that which it has is told.
+            (None, Some(no)) | (Some(no), None) if no == NO => return None,
+            sides => sides,
+        };
         let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
         let label = label(field).to_owned();
         (before != after).then(|| Difference { label, before, after, is_color: field == "color" })
@@ -366,7 +390,7 @@ fn value(delta: &Delta, field: &str, is_before: bool) -> Option<String> {
             "name" => entry.name.clone(),
             "description" => entry.description.clone(),
             "color" => entry.color.clone(),
-            "is_default" => Some(if is_default(entry) { "yes" } else { "no" }.to_owned()),
+            "is_default" => Some(if is_default(entry) { "yes" } else { NO }.to_owned()),
             _ => None,
         };
     }

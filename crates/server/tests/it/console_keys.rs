@@ -29,7 +29,9 @@ async fn companies_are_chosen_by_a_search_which_makes_no_key() {
     let (owner, root) = (Browser::of(&server).await, server.any_key().await);
     let before = count_of_keys(&server, &root).await;
     let form = owner.get(NEW).await;
-    assert_eq!(form.text().matches("name=\"company\"").count(), 20);
+    // Of many companies none is offered before a search, and nobody gives a key for all by not looking.
+    assert_eq!(form.text().matches("name=\"company\"").count(), 0);
+    assert!(!form.text().contains("value=\"all\" required checked"), "{}", form.text());
     let typed = [
         ("name", "Till"),
         ("scope", "settings:read"),
@@ -93,6 +95,14 @@ async fn a_company_that_does_not_exist_is_refused_by_its_id() {
         ];
         let both = owner.post(path, &both).await;
         assert!(both.text().contains("Choose “Only these”"), "{}", both.text());
+        for (coverage, said) in
+            [("", "Choose all companies, or"), ("some", "Choose at least one company")]
+        {
+            let none = [("name", "Ana"), ("scope", "settings:read"), ("coverage", coverage)];
+            let none = owner.post(path, &none).await;
+            assert_eq!(none.status, 400);
+            assert!(none.text().contains(said), "{}", none.text());
+        }
     }
 }
 
@@ -103,6 +113,9 @@ async fn a_key_that_would_be_wider_is_refused_at_its_field_in_plain_words() {
         .issue(with_scopes(&["settings:read", "companies:read", "keys:read", "keys:write"]))
         .await;
     let ana = Browser::with_key(&server, &secret).await;
+    let form = ana.get(NEW).await;
+    assert!(form.text().contains("value=\"settings:read\" checked"), "{}", form.text());
+    assert!(!form.text().contains("settings:write"), "what cannot be given is not offered");
     let wide = [("name", "Ben"), ("scope", "settings:write"), ("coverage", "all")];
     let refused = ana.post(NEW, &wide).await;
     assert_eq!(refused.status, 403);
@@ -154,6 +167,8 @@ async fn the_changes_of_a_key_are_shown_over_all_its_companies() {
     let (few, secret) = server.issue(covering(&["cmp_001", "cmp_nowhere"])).await;
     let ben = Browser::with_key(&server, &secret).await;
     ben.post("/console/c/cmp_001/customer_tags/add", &[("name", "By Ben")]).await;
+    let few_page = owner.get(&format!("/console/keys/{}", few.id)).await;
+    assert!(few_page.text().contains("2 companies"), "{}", few_page.text());
     let page = owner.get(&format!("/console/keys/{}/changes", few.id)).await;
     assert!(page.text().contains("“By Ben”"), "{}", page.text());
 }

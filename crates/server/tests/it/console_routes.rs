@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use customer_settings_server::service::keys::KeyDraft;
 use serde_json::json;
 
 use crate::{console::Browser, harness::*};
@@ -119,6 +120,7 @@ async fn no_path_does_more_than_its_key_may() {
             ["/console", "/console/sessions", "/console/sessions/end"].contains(&&*path);
         assert_eq!(answer.status == 403, !is_for_all, "{method} {path}: {}", answer.status);
         assert!(!answer.text().contains("Happy Paws"), "{method} {path}");
+        assert!(!answer.text().contains("That did not work"), "{method} {path}");
     }
     let elsewhere = Browser::with_key(&server, &server.key(covering(&["cmp_002"])).await).await;
     for (method, path) in routes().into_iter().filter(|(_, path)| path.contains("cmp_001")) {
@@ -194,4 +196,15 @@ async fn a_page_needs_the_scopes_of_the_methods_that_its_route_names_and_no_othe
             assert_eq!(answer.status, 403, "{path} without {lacking}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_key_that_may_see_nothing_is_told_so_and_led_nowhere() {
+    let server = Server::demo().await;
+    let only = KeyDraft { scopes: with_scopes(&["staff:any"]).scopes, ..covering(&["cmp_001"]) };
+    let browser = Browser::with_key(&server, &server.key(only).await).await;
+    let page = browser.get("/console").await;
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("Nothing to see here"), "{}", page.text());
+    assert!(!page.text().contains("cmp_001"), "{}", page.text());
 }

@@ -1,5 +1,5 @@
 // The console works without this script. It adds: the reader's own time, a warning before typed text is lost, copying,
-// dragging and keys for the order of a list, one choice for the companies of a key, the contrast of a color while it is picked, and news of others' changes.
+// dragging and keys for the order of a list, one choice for the companies of a key, the names of time zones, the contrast of a color while it is picked, and news of others' changes.
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const one = (selector, root = document) => root.querySelector(selector);
@@ -61,6 +61,15 @@ one('#find')?.addEventListener('keydown', (event) => {
   event.preventDefault();
   event.target.nextElementSibling.click();
 });
+
+// Time zones, of which nobody knows the spelling
+const zone = one('#timezone');
+if (zone && Intl.supportedValuesOf) {
+  const list = make('datalist', { id: 'zones' });
+  list.append(...Intl.supportedValuesOf('timeZone').map((value) => make('option', { value })));
+  zone.after(list);
+  zone.setAttribute('list', 'zones');
+}
 
 // Contrast
 const luminance = (color) => {
