@@ -2,12 +2,14 @@
 
     target/test-clients/bin/python tests/clients/pictures.py
 
-A picture must stay small, since every clone brings it."""
+A picture must stay small, since every clone brings it: it has at most 256 colors. docs/images/console has every page of
+the console, for docs/console.md."""
 
 import pathlib
 import tempfile
 
 from conftest import ROOT, Server
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 IMAGES = ROOT / "docs" / "images"
@@ -15,6 +17,8 @@ MOST_BYTES = 150_000
 USUAL = "http://127.0.0.1:8080"
 COMPANY = "/console/c/cmp_001"
 WIDE = {"width": 1200, "height": 720}
+MIDDLE = {"width": 1000, "height": 640}
+MOST_HEIGHT = 1200
 TAGS = "/admin/v1/companies/cmp_001/customer_tags"
 NEW_TAGS = {
     "Senior pet": "#6A1B9A",
@@ -43,9 +47,68 @@ def shoot(page, name, height=None):
     if height:
         page.set_viewport_size({**page.viewport_size, "height": height})
     page.screenshot(path=file)
+    # Without dithering, areas stay of one color.
+    Image.open(file).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
     size = file.stat().st_size
     print(f"{file.relative_to(ROOT)}: {size:,} bytes")
     assert size < MOST_BYTES
+
+
+def form(page, name, button):
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("All, also those made later").check()
+    page.get_by_role("button", name=button).click()
+
+
+def make_all(browser, server):
+    """Every page of the console, in the order of docs/console.md."""
+    (IMAGES / "console").mkdir(exist_ok=True)
+    page = browser.new_page(base_url=server.base, viewport=MIDDLE)
+    page.goto("/console/sign-in")
+    shoot(page, "console/sign-in")
+    page = signed_in(browser, server, viewport=MIDDLE)
+    _, _, keys = server.call("/admin/v1/keys", server.key)
+    key = f"/console/keys/{keys['keys'][0]['id']}"
+    for name, path in {
+        "companies": "/console?all=1",
+        "company-new": "/console/companies/new",
+        "overview": COMPANY,
+        "tags": f"{COMPANY}/customer_tags",
+        "referral-sources": f"{COMPANY}/referral_sources",
+        "life-cycles": f"{COMPANY}/life_cycles",
+        "statuses": f"{COMPANY}/action_statuses",
+        "entry": f"{COMPANY}/customer_tags/tag_001",
+        "default": f"{COMPANY}/life_cycles/lc_001",
+        "history": f"{COMPANY}/history",
+        "change": f"{COMPANY}/history/2",
+        "go-back": f"{COMPANY}/history/6/back",
+        "locations": f"{COMPANY}/locations",
+        "location": f"{COMPANY}/locations/biz_001",
+        "company-settings": f"{COMPANY}/settings",
+        "keys-and-people": "/console/keys",
+        "invite": "/console/people/new",
+        "key-new": "/console/keys/new",
+        "key": key,
+        "key-changes": f"{key}/changes",
+        "sessions": "/console/sessions",
+        "not-there": "/console/nothing",
+    }.items():
+        page.goto(path)
+        height = page.evaluate("document.documentElement.scrollHeight")
+        shoot(page, f"console/{name}", height=min(max(height, 500), MOST_HEIGHT))
+        page.set_viewport_size(MIDDLE)
+    page.goto(f"{COMPANY}/customer_tags")
+    page.get_by_text("Add many at once").click()
+    page.get_by_label("One tag on each line").fill("Puppy #FF0000\nKitten")
+    page.get_by_role("button", name="Look at them").click()
+    shoot(page, "console/add-many")
+    # The link and the key are of a server that is gone when the picture is made.
+    page.goto("/console/people/new")
+    form(page, "Ana Díaz", "Make the link")
+    shoot(page, "console/link")
+    page.goto("/console/keys/new")
+    form(page, "Booking page", "Make the key")
+    shoot(page, "console/secret")
 
 
 def signed_in(browser, server, **options):
@@ -86,6 +149,8 @@ with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server.key = (server.data_dir / "demo-key").read_text()
         fill(server)
         # Debian's browser: Playwright would download one of its own.
-        make(playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"]), server)
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        make(browser, server)
+        make_all(browser, server)
     finally:
         server.stop()
