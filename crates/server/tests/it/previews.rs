@@ -228,6 +228,18 @@ fn archived_entries_are_not_pruned_and_do_not_count() {
 }
 
 #[test]
+fn a_default_is_pruned_with_all_others() {
+    let company =
+        Company::with("life_cycles: [{id: a, name: A, is_default: true}, {id: b, name: B}]");
+    let options = LoadOptions { prune_limit: 2, ..prune() };
+    let (_, steps) = shown(&company, "life_cycles: []", &options);
+    assert_eq!(
+        steps,
+        ["archive life_cycles/a (is_default, state)", "archive life_cycles/b (state)"]
+    );
+}
+
+#[test]
 fn a_default_is_not_pruned_without_a_successor() {
     let company = Company::with(
         "life_cycles: [{id: a, name: A, is_default: true}, {id: b, name: B}, {id: c, name: C}, {id: d, name: D}]",

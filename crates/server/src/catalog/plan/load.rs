@@ -402,6 +402,8 @@ fn settle_default(
     let chosen = match named[..] {
         [] => match kept {
             Some(i) if wanted[i].is_active() => Some(i),
+            // Pruning left no entry that could be the default.
+            Some(i) if i >= drafts.len() && !wanted.iter().any(Entry::is_active) => None,
             Some(i) if i >= drafts.len() => {
                 let description = "would lose its default, which the document does not name: give another entry \
                                    'is_default: true'";
