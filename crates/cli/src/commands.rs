@@ -27,6 +27,7 @@ pub(crate) mod history;
 pub(crate) mod key;
 pub(crate) mod load;
 pub(crate) mod man;
+pub(crate) mod mirror;
 mod names;
 pub(crate) mod plan;
 pub(crate) mod proto;

@@ -12,7 +12,7 @@ Exit codes:
   4  refused: no valid key, or the key may not do that
   5  conflict: the name or id is taken, another change came first, or the state does not allow it
   6  the server cannot be reached, is overloaded, or took too long: try again later
-  7  there are differences ('plan --check')
+  7  there are differences ('plan --check', 'mirror --check')
   141  the reader of standard output went away before it had everything, as 'head' does";
 
 /// The exit code of a failed command; a test compares it with [`EXIT_CODES`].

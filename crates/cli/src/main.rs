@@ -7,8 +7,10 @@ use std::{env, io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
+mod account;
 mod commands;
 mod failure;
+mod mirror;
 mod output;
 mod storage;
 mod supervisor;
@@ -19,7 +21,7 @@ mod values;
 
 use commands::{
     backup, business, company, completion, config, console, convert, copy, entry, history, key,
-    load, man, plan, proto, schema, serve, status, verify,
+    load, man, mirror as mirroring, plan, proto, schema, serve, status, verify,
 };
 use failure::{EXIT_CODES, Exit, Failure, failure};
 use output::{print, tell};
@@ -58,6 +60,7 @@ enum Command {
     Export(load::Export),
     #[command(subcommand)]
     Convert(convert::Convert),
+    Mirror(Box<mirroring::Mirror>),
     #[command(subcommand)]
     Key(key::KeyCommand),
     Backup(backup::Backup),
@@ -90,7 +93,8 @@ impl Command {
             Self::Apply(apply) => apply.run().await,
             Self::Load(load) => load.run().await,
             Self::Export(export) => export.run().await,
-            Self::Convert(convert) => convert.run(),
+            Self::Convert(convert) => convert.run().await,
+            Self::Mirror(mirror) => mirror.run().await,
             Self::Key(key) => key.run().await,
             Self::Backup(backup) => backup.run().await,
             Self::Restore(restore) => restore.run().await,

@@ -39,9 +39,10 @@ mod readiness;
 mod refusal;
 mod remote;
 
+pub(crate) use key::basic;
 pub(crate) use names::FieldNames;
 pub(crate) use readiness::{Answers, ask};
-use remote::Remote;
+pub(crate) use remote::Remote;
 
 const SERVER: &str = "CUSTOMER_SETTINGS_SERVER";
 
@@ -96,6 +97,15 @@ pub(crate) fn parse_server(text: &str) -> Result<Uri, String> {
             trimmed.parse().map_err(|_| "this is not a URL".to_owned())
         }
         _ => Err("it must begin with http:// or https://".to_owned()),
+    }
+}
+
+/// Parses the URL of an account elsewhere, whose key must not travel unencrypted.
+pub(crate) fn parse_account(text: &str) -> Result<Uri, String> {
+    let account = parse_server(text)?;
+    match account.scheme_str() == Some("https") || is_this_machine(&account) {
+        true => Ok(account),
+        false => Err("it must begin with https://, as the key would travel unencrypted".to_owned()),
     }
 }
 

@@ -28,6 +28,11 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     span(text, Duration::from_millis(1), Duration::from_hours(24))
 }
 
+/// The time between two requests.
+pub(crate) fn pace(text: &str) -> Result<Duration, String> {
+    span(text, Duration::ZERO, Duration::from_secs(60))
+}
+
 /// How long before its end something is said to end soon.
 pub(crate) fn soon(text: &str) -> Result<Duration, String> {
     span(text, Duration::ZERO, Duration::from_hours(3_650 * 24))

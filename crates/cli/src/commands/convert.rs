@@ -6,12 +6,14 @@ use clap::{Args, Subcommand};
 use customer_settings_server::{
     catalog::{entry::Catalog, id::CompanyId},
     formats::{Converted, MOST_BYTES, csv, labels},
-    service::document::decode,
+    service::document::{decode, write},
 };
 
 use super::{Failure, failure, read_file, verbs::Collection, wrong_value};
 use crate::{
+    account::{From, absent, chosen},
     failure::EXIT_CODES,
+    mirror::{Allowed, wanted},
     output::{note, print, tell},
 };
 
@@ -42,6 +44,19 @@ Examples:
   customer-settings convert github-labels labels.yml --company cmp_001 > tags.yaml
   gh label list --json name,color,description | customer-settings convert github-labels - --company cmp_001")]
     GithubLabels(GithubLabels),
+    /// Read a live MoeGo account once, as 'mirror' does
+    ///
+    /// The document has the companies, locations and lists with their ids, order, names, colors of action statuses, the
+    /// default, and the authors and times of tags. Nothing is written to the account. 'mirror' keeps a copy up to date.
+    #[command(after_help = "\
+Example: customer-settings convert moego --from https://openapi.moego.pet --from-key-file moego.key > companies.yaml")]
+    Moego(Moego),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Moego {
+    #[command(flatten)]
+    from: From,
 }
 
 #[derive(Args, Debug)]
@@ -82,8 +97,9 @@ fn catalog(collection: Collection) -> Catalog {
 }
 
 impl Convert {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Moego(Moego { from }) => moego(&from).await,
             Self::Csv(Csv { of, list }) => of.run(|bytes| csv::read(&bytes, list.map(catalog))),
             Self::GithubLabels(GithubLabels { of, list }) => of.run(|bytes| {
                 let text = decode(bytes).map_err(|error| error.to_string())?;
@@ -124,5 +140,40 @@ impl Of {
                 "lines that were left out: {left_out}; the document has the other {taken}"
             ))),
         }
+    }
+}
+
+/// Reads an account. A company that cannot be read, or has no name that can be taken, is left out.
+async fn moego(from: &From) -> Result<(), Failure> {
+    let mut account = from.open()?;
+    let (companies, missing) = chosen(account.companies().await?, from.companies());
+    if !missing.is_empty() {
+        return Err(absent(&missing));
+    }
+    let (mut head, mut left_out) = ("companies:\n", 0);
+    for company in companies {
+        let id = company.id.clone();
+        let wanted = match account.reading(company).await {
+            Ok(reading) => wanted(&reading, None, &Allowed::default()),
+            Err(unread) if unread.is_final => return Err(unread.into()),
+            Err(unread) => {
+                tell(format!("{id:?}: not read: {}", unread.problem));
+                left_out += 1;
+                continue;
+            }
+        };
+        left_out += wanted.refused.len();
+        wanted.refused.iter().for_each(|problem| tell(format!("{id}: {problem}")));
+        if wanted.row.name.is_some() {
+            print(std::mem::take(&mut head))?;
+            print(&write(&wanted.row)?)?;
+        }
+    }
+    if !head.is_empty() {
+        print("companies: []\n")?;
+    }
+    match left_out {
+        0 => Ok(()),
+        _ => Err(failure(format!("{left_out} values were left out; the document has the others"))),
     }
 }

@@ -200,7 +200,7 @@ impl Export {
 }
 
 /// A value of an answer as a document has it: without what is empty, false or active, since that goes without saying.
-fn plain(value: Value) -> Value {
+pub(super) fn plain(value: Value) -> Value {
     let is_nothing = |value: &Value| match value {
         Value::Null | Value::Bool(false) => true,
         Value::String(text) => text.is_empty(),

@@ -25,6 +25,7 @@ mod shown;
 
 use lines::{Groups, Writer};
 use reading::Input;
+pub(super) use reading::sent;
 use shown::{Counts, Shown, Style};
 
 const PLAN: &str = "SettingsService/PlanSettings";

@@ -3,7 +3,9 @@
 
 use std::{fs::File, io::Read, os::unix::fs::PermissionsExt, path::Path};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use customer_settings_server::config::{unreadable, variable};
+use http::HeaderValue;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::{
@@ -33,6 +35,24 @@ pub(super) fn authorization(key_file: Option<&Path>) -> Result<MetadataValue<Asc
 }
 
 fn from_file(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
+    bearer(&content(path)?, &path.display().to_string())
+}
+
+/// The `authorization` header for an account elsewhere, whose key is a name without a password.
+pub(crate) fn basic(path: &Path) -> Result<HeaderValue, Failure> {
+    let key = content(path)?;
+    let key = key.trim();
+    if key.is_empty() {
+        return Err(usage(format!("there is no key in {}", path.display())));
+    }
+    let header = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(key)));
+    let mut header = header.unwrap_or_else(|_| unreachable!("base64 is ASCII"));
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+/// The content of a file that other users cannot read.
+fn content(path: &Path) -> Result<String, Failure> {
     let name = path.display();
     let problem =
         |error: std::io::Error| usage(format!("the key file {name}: {}", unreadable(&error)));
@@ -42,7 +62,7 @@ fn from_file(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
     }
     let mut key = String::new();
     file.read_to_string(&mut key).map_err(problem)?;
-    bearer(&key, &name.to_string())
+    Ok(key)
 }
 
 /// Makes the header. The error names the place of the key, and never shows the key.

@@ -34,14 +34,14 @@ const USER_AGENT: &str = concat!("customer-settings/", env!("CARGO_PKG_VERSION")
 
 /// A server. Connections are opened when they are needed.
 #[derive(Clone)]
-pub(super) struct Remote {
+pub(crate) struct Remote {
     http: legacy::Client<HttpsConnector<Connector>, Full<Bytes>>,
     timeout: Duration,
 }
 
 impl Remote {
     /// `timeout`: how long an answer may take, with the connection that it needs.
-    pub(super) fn new(
+    pub(crate) fn new(
         server: &Uri,
         ca_file: Option<&Path>,
         timeout: Duration,
@@ -105,7 +105,7 @@ impl Remote {
     }
 
     /// Sends a request and reads the answer, which may have so many bytes.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         mut request: Request<Full<Bytes>>,
         most_bytes: usize,

@@ -9,7 +9,7 @@ use std::{
 
 use customer_settings_server::{
     catalog::entry::Catalog,
-    service::document::{self, CompanyRow, DocumentCompany, decode},
+    service::document::{self, CompanyRow, decode},
 };
 use serde_json::{Value, json};
 
@@ -95,7 +95,7 @@ fn is_read_whole(input: &Input, lines: &mut Writer) -> Result<bool, Failure> {
             is_right = false;
             tell(format!("{}: {}: {problem}", input.name, company.label));
         }
-        lines.put(&sent(&company)?)?;
+        lines.put(&sent(&CompanyRow::of_document(&company))?)?;
     }
     Ok(is_right)
 }
@@ -108,7 +108,9 @@ fn is_read_by_company(input: &Input, lines: &mut Writer) -> Result<bool, Failure
             return Ok(false);
         };
         match (companies.next(), companies.next()) {
-            (Some(company), None) if company.problems.is_empty() => lines.put(&sent(&company)?)?,
+            (Some(company), None) if company.problems.is_empty() => {
+                lines.put(&sent(&CompanyRow::of_document(&company))?)?
+            }
             _ => return Ok(false),
         }
     }
@@ -183,8 +185,8 @@ fn read_line(lines: &mut impl BufRead) -> Option<String> {
 }
 
 /// A company in the form of a request.
-fn sent(company: &DocumentCompany) -> Result<Value, Failure> {
-    let mut company = serde_json::to_value(CompanyRow::of_document(company))?;
+pub(in crate::commands) fn sent(row: &CompanyRow) -> Result<Value, Failure> {
+    let mut company = serde_json::to_value(row)?;
     let catalogs = Catalog::ALL.map(Catalog::as_str);
     let stated = catalogs.into_iter().filter(|catalog| company.get(catalog).is_some());
     company["catalogs"] = stated.collect();

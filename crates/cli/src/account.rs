@@ -1,0 +1,251 @@
+//! A live account elsewhere, read by its public API: one request at a time, slowly, and with patience. Anything but a
+//! whole answer is an error. Knows no document and no command.
+
+use std::{path::PathBuf, time::Duration};
+
+use bytes::Bytes;
+use clap::Args;
+use customer_settings_server::{
+    catalog::{entry::Catalog, id::CompanyId},
+    clock::{Clock, SystemClock},
+};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tonic::Code;
+
+use crate::{
+    failure::{Exit, Failure, failure, usage},
+    storage::parse_path,
+    target::{Remote, basic, name, parse_account},
+    values,
+};
+
+mod answers;
+mod pace;
+
+pub(crate) use answers::{Business, Company, Item, Reading};
+use pace::{Next, Pace};
+
+/// The most bytes of an answer.
+const MOST_BYTES: usize = 16 << 20;
+/// The most items of a page.
+const PAGE: u32 = 500;
+/// The most pages of a list. An account that never ends its pages is not read for ever.
+const MOST_PAGES: usize = 1_000;
+
+/// The account to read.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "The account")]
+pub(crate) struct From {
+    /// The address of the account's API, such as https://openapi.moego.pet; http:// is for this machine alone
+    #[arg(long, value_name = "URL", value_parser = parse_account)]
+    from: Uri,
+    /// A file of mode 0600 that holds the account's API key
+    #[arg(long, value_name = "FILE", value_parser = parse_path)]
+    from_key_file: PathBuf,
+    /// Only this company; give it once for each
+    #[arg(long = "company", value_name = "ID")]
+    companies: Vec<String>,
+    /// The least time between two requests to the account
+    #[arg(long, value_name = "SPAN", default_value = "250ms", value_parser = values::pace)]
+    pace: Duration,
+    /// How long to wait for an answer of the account
+    #[arg(long, value_name = "SPAN", default_value = "15s", value_parser = values::timeout)]
+    from_timeout: Duration,
+}
+
+impl From {
+    /// The companies that are asked for; none for all of the account.
+    pub(crate) fn companies(&self) -> &[String] {
+        &self.companies
+    }
+
+    pub(crate) fn pace(&self) -> Duration {
+        self.pace
+    }
+
+    /// Opens the account, without a request.
+    pub(crate) fn open(&self) -> Result<Account, Failure> {
+        for (i, id) in self.companies.iter().enumerate() {
+            CompanyId::parse("--company", id).map_err(usage)?;
+            if self.companies[..i].contains(id) {
+                return Err(usage(format!("--company {id} stands there twice")));
+            }
+        }
+        let authorization = basic(&self.from_key_file)?;
+        Ok(Account {
+            remote: Remote::new(&self.from, None, self.from_timeout)?,
+            base: self.from.clone(),
+            authorization,
+            pace: Pace::new(self.pace),
+            requests: 0,
+        })
+    }
+}
+
+/// An open account.
+pub(crate) struct Account {
+    remote: Remote,
+    base: Uri,
+    authorization: HeaderValue,
+    pace: Pace,
+    requests: u64,
+}
+
+/// Why something could not be read.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    /// The problem in words.
+    pub(crate) problem: String,
+    /// Whether no other request would fare better: the key is not taken, or there is no connection.
+    pub(crate) is_final: bool,
+    exit: Exit,
+}
+
+impl std::convert::From<Unread> for Failure {
+    fn from(Unread { problem, exit, .. }: Unread) -> Self {
+        Self { message: format!("the account was not read: {problem}"), exit }
+    }
+}
+
+type Read<T> = Result<T, Unread>;
+
+fn broken(problem: impl Into<String>) -> Unread {
+    Unread { problem: problem.into(), is_final: false, exit: Exit::Failed }
+}
+
+impl Account {
+    /// The number of requests so far, with repetitions.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// The companies of the account.
+    pub(crate) async fn companies(&mut self) -> Read<Vec<Company>> {
+        self.pages("/v1/companies:list", "companies", json!({}), answers::companies).await
+    }
+
+    /// A company with its locations and its four lists: five requests, if there are no more than 500 locations.
+    pub(crate) async fn reading(&mut self, company: Company) -> Read<Reading> {
+        let id =
+            CompanyId::parse("id", &company.id).map_err(|problem| broken(problem.to_string()))?;
+        let asked = json!({"companyId": id.as_str()});
+        let parse = |page: Value| answers::businesses(page, id.as_str());
+        let businesses =
+            self.pages("/v1/businesses:list", "businesses", asked.clone(), parse).await?;
+        let mut lists: [Vec<Item>; 4] = Default::default();
+        for catalog in Catalog::ALL {
+            let (path, key) = match catalog {
+                Catalog::CustomerTags => ("customer/tags:list", "tags"),
+                Catalog::ReferralSources => ("customer/referral_sources:list", "referralSources"),
+                Catalog::LifeCycles => ("leads/life_cycles", "lifeCycles"),
+                Catalog::ActionStatuses => ("leads/action_status", "actionStatuses"),
+            };
+            let answer = self.ask(&format!("/v1/setting/companies/{id}/{path}"), &asked).await?;
+            let items = answers::list(answer, key).and_then(answers::items);
+            lists[catalog.index()] =
+                items.map_err(|problem| broken(format!("{catalog}: {problem}")))?;
+        }
+        Ok(Reading { company, businesses, lists })
+    }
+
+    async fn pages<T>(
+        &mut self,
+        path: &str,
+        key: &str,
+        mut asked: Value,
+        parse: impl Fn(Value) -> Result<Vec<T>, String>,
+    ) -> Read<Vec<T>> {
+        let (mut found, mut token) = (Vec::new(), String::new());
+        asked["pagination"] = json!({"pageSize": PAGE});
+        for _ in 0..MOST_PAGES {
+            let answer = self.ask(path, &asked).await?;
+            let next =
+                answer.get("nextPageToken").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let items = answers::list(answer, key).and_then(&parse);
+            found.extend(items.map_err(|problem| broken(format!("{path}: {problem}")))?);
+            if next.is_empty() {
+                return Ok(found);
+            }
+            if next == token {
+                break;
+            }
+            asked["pagination"]["pageToken"] = json!(next);
+            token = next;
+        }
+        Err(broken(format!("{path}: the pages do not end")))
+    }
+
+    /// Asks until there is an answer, at most three times.
+    async fn ask(&mut self, path: &str, body: &Value) -> Read<Value> {
+        let mut tries = 0;
+        loop {
+            sleep(self.pace.wait(SystemClock.monotonic())).await;
+            self.pace.begin(SystemClock.monotonic());
+            self.requests += 1;
+            tries += 1;
+            let answer = match self.remote.send(self.request(path, body)?, MOST_BYTES).await {
+                Ok(answer) => answer,
+                Err(status) => {
+                    let is_final = status.code() == Code::Unavailable;
+                    let server = name(&self.base);
+                    let problem = format!("{server}{path}: {}", status.message());
+                    return Err(Unread { problem, is_final, exit: Exit::Unavailable });
+                }
+            };
+            let retry_after = answer.headers().get(header::RETRY_AFTER);
+            let retry_after = retry_after.and_then(|value| value.to_str().ok());
+            match self.pace.next(answer.status(), retry_after, tries) {
+                Next::Done => {
+                    return serde_json::from_slice(answer.body()).map_err(|error| {
+                        broken(format!("{path}: the answer is no JSON: {error}"))
+                    });
+                }
+                Next::Again(pause) => sleep(pause).await,
+                Next::GiveUp => return Err(refused(path, answer.status())),
+            }
+        }
+    }
+
+    fn request(&self, path: &str, body: &Value) -> Read<Request<Full<Bytes>>> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("{}{path}", name(&self.base)))
+            .header(header::AUTHORIZATION, self.authorization.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json")
+            .body(Full::from(body.to_string()));
+        request.map_err(|error| broken(error.to_string()))
+    }
+}
+
+fn refused(path: &str, status: StatusCode) -> Unread {
+    let problem = format!("{path}: HTTP status {status}");
+    let exit = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Refused,
+        StatusCode::NOT_FOUND => Exit::NotFound,
+        StatusCode::TOO_MANY_REQUESTS => Exit::Unavailable,
+        status if status.is_server_error() => Exit::Unavailable,
+        _ => Exit::Failed,
+    };
+    Unread { problem, is_final: status == StatusCode::UNAUTHORIZED, exit }
+}
+
+/// The companies that are asked for, in the order of the account, and those that it does not have.
+pub(crate) fn chosen(all: Vec<Company>, asked: &[String]) -> (Vec<Company>, Vec<&str>) {
+    let is_asked = |company: &Company| asked.is_empty() || asked.contains(&company.id);
+    let found: Vec<Company> = all.into_iter().filter(is_asked).collect();
+    let has = |id: &&str| found.iter().any(|company| company.id == *id);
+    let missing = asked.iter().map(String::as_str).filter(|id| !has(id)).collect();
+    (found, missing)
+}
+
+/// The failure for companies that are not in the account.
+pub(crate) fn absent(missing: &[&str]) -> Failure {
+    Failure {
+        exit: Exit::NotFound,
+        ..failure(format!("not in the account: {}", missing.join(", ")))
+    }
+}

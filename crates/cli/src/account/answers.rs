@@ -1,0 +1,167 @@
+//! The answers of an account. A key that is missing, or a value of another shape, is an error: a short answer must never
+//! be taken for an empty list.
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+/// A company with everything that the account has about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    pub(crate) company: Company,
+    pub(crate) businesses: Vec<Business>,
+    /// The entries of each catalog in their order.
+    pub(crate) lists: [Vec<Item>; 4],
+}
+
+/// A company of the account.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Company {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) country: String,
+    #[serde(default)]
+    pub(crate) timezone: Option<Zone>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Zone {
+    pub(crate) id: String,
+}
+
+/// An entry of one of the four lists. Each list has some of the fields.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Item {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) color: String,
+    #[serde(default)]
+    pub(crate) is_default: bool,
+    #[serde(default)]
+    pub(crate) last_updated_by: String,
+    #[serde(default)]
+    pub(crate) last_updated_time: Option<String>,
+}
+
+/// A location.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Business {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) avatar: String,
+    pub(crate) phone: String,
+    pub(crate) business_phone: String,
+    pub(crate) email: String,
+    pub(crate) website: String,
+    pub(crate) facebook: String,
+    pub(crate) instagram: String,
+    pub(crate) yelp: String,
+    pub(crate) google: String,
+    pub(crate) company_id: String,
+    pub(crate) address: Option<Address>,
+}
+
+/// The address of a location.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Address {
+    pub(crate) id: String,
+    pub(crate) address1: String,
+    pub(crate) address2: String,
+    pub(crate) city: String,
+    pub(crate) state: String,
+    pub(crate) postal_code: String,
+    pub(crate) country: String,
+    pub(crate) coordinate: Option<Coordinate>,
+    pub(crate) r#type: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Coordinate {
+    pub(crate) latitude: f64,
+    pub(crate) longitude: f64,
+}
+
+type Parsed<T> = Result<T, String>;
+
+/// The list under a key of an answer.
+pub(super) fn list(mut answer: Value, key: &str) -> Parsed<Value> {
+    match answer.get_mut(key).map(Value::take) {
+        Some(list @ Value::Array(_)) => Ok(list),
+        Some(_) => Err(format!("{key} is no list")),
+        None => Err(format!("{key} is missing")),
+    }
+}
+
+fn all<T: DeserializeOwned>(list: Value) -> Parsed<Vec<T>> {
+    serde_json::from_value(list).map_err(|error| error.to_string())
+}
+
+pub(super) fn companies(list: Value) -> Parsed<Vec<Company>> {
+    let companies: Vec<Company> = all(list)?;
+    with_ids(companies, |company| &company.id)
+}
+
+pub(super) fn items(list: Value) -> Parsed<Vec<Item>> {
+    with_ids(all(list)?, |item: &Item| &item.id)
+}
+
+/// The locations of a page, which must be those of the company.
+pub(super) fn businesses(list: Value, company: &str) -> Parsed<Vec<Business>> {
+    let businesses = with_ids(all(list)?, |business: &Business| &business.id)?;
+    match businesses.iter().find(|one| !one.company_id.is_empty() && one.company_id != company) {
+        Some(other) => Err(format!("{} belongs to {}", other.id, other.company_id)),
+        None => Ok(businesses),
+    }
+}
+
+fn with_ids<T>(things: Vec<T>, id: impl Fn(&T) -> &String) -> Parsed<Vec<T>> {
+    match things.iter().any(|thing| id(thing).is_empty()) {
+        true => Err("an id is missing".to_owned()),
+        false => Ok(things),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_missing_or_of_another_shape_is_no_empty_list() {
+        let read = |answer: Value| list(answer, "tags").and_then(items);
+        assert!(read(json!({"tags": []})).unwrap().is_empty());
+        assert_eq!(read(json!({"tags": [{"id": "a", "name": "A"}], "more": 1})).unwrap().len(), 1);
+        for bad in [
+            json!({}),
+            json!([]),
+            json!(null),
+            json!("tags"),
+            json!({"tags": null}),
+            json!({"tags": {}}),
+            json!({"Tags": []}),
+            json!({"tags": [null]}),
+            json!({"tags": [{"id": "a"}]}),
+            json!({"tags": [{"name": "A"}]}),
+            json!({"tags": [{"id": "", "name": "A"}]}),
+            json!({"tags": [{"id": 1, "name": "A"}]}),
+        ] {
+            assert!(read(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn locations_of_another_company_are_refused() {
+        let of = |company: &str| json!([{"id": "b", "name": "B", "companyId": company}]);
+        assert_eq!(businesses(of("c"), "c").unwrap().len(), 1);
+        assert_eq!(businesses(of(""), "c").unwrap().len(), 1);
+        assert!(businesses(of("d"), "c").is_err());
+        assert!(businesses(json!([{"name": "B"}]), "c").is_err());
+    }
+}

@@ -1,0 +1,395 @@
+//! `customer-settings mirror`: a live account elsewhere, copied again and again into companies here.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+use customer_settings_server::{
+    catalog::source::{SourceKind, SourceMode},
+    clock::{Clock, SystemClock},
+    service::document::{CompanyRow, SourceRow},
+    store::Access,
+};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{load::plain, plan::sent, verbs::confirm_shown_by};
+use crate::{
+    account::{Account, Company, From, absent, chosen},
+    failure::{Exit, Failure, failure},
+    mirror::{Allowed, Braked, wanted},
+    output::{note, print, print_json, tell},
+    target::{Client, FieldNames, Target, new_request_id},
+    values,
+};
+
+mod report;
+
+use report::{Outcome, Round, State};
+
+const EXPORT: &str = "SettingsService/ExportSettings";
+const PLAN: &str = "SettingsService/PlanSettings";
+const APPLY: &str = "SettingsService/ApplySettings";
+const LIST: &str = "CompanyService/ListCompanies";
+/// After so many companies a note says how far the round is.
+const NOTE_EVERY: usize = 100;
+/// A company needs so many requests to the account: its locations, and four lists.
+const REQUESTS_PER_COMPANY: u64 = 5;
+
+/// Copy a live MoeGo account into companies here, again and again
+///
+/// Reads the companies, locations and lists of the account by its public API, one request at a time, and makes the
+/// companies here the same: with the ids, the order, the names, the colors of action statuses, the default, and the authors
+/// and times of tags. An entry that the account no longer has is archived here, and one that it has again is restored. Nothing is ever
+/// written to the account.
+///
+/// Only a whole answer counts. If a request fails, or an answer is not one, the company stays as it is until the next
+/// round. A list that would lose more than a third of its active entries at once, or its last one, is left alone, until a
+/// second round finds the same (with --every) or --accept-archive allows it. Values that the rules here refuse stay as they
+/// are, and are named.
+///
+/// In these companies everything that the account has is changed there, and refused here. `mirror cutover` ends that:
+/// it copies once more, reads again, and if nothing differs, the company here is the original from then on.
+///
+/// A company that is here already, and is no mirror, is taken over only if --company names it. On a server the key needs the
+/// scopes settings:read, settings:write, companies:read, companies:write and sources:write, and all companies. The exit
+/// code is 1 if anything was left alone.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  customer-settings mirror --from https://openapi.moego.pet --from-key-file moego.key --estimate
+  customer-settings mirror --from https://openapi.moego.pet --from-key-file moego.key --check
+  customer-settings mirror --from https://openapi.moego.pet --from-key-file moego.key --every 5m
+  customer-settings mirror cutover --from https://openapi.moego.pet --from-key-file moego.key --company cmp_001")]
+pub(crate) struct Mirror {
+    /// The thing to do in place of copying
+    #[arg(value_name = "ACTION", value_enum)]
+    action: Option<Action>,
+    #[command(flatten)]
+    from: From,
+    /// Copy once; this is the default
+    #[arg(long, conflicts_with = "every")]
+    once: bool,
+    /// Copy again and again, with this time between the beginnings of two rounds
+    #[arg(long, value_name = "SPAN", value_parser = values::timeout)]
+    #[arg(conflicts_with_all = ["action", "check", "estimate"])]
+    every: Option<Duration>,
+    /// Change nothing, and end with exit code 7 if there are differences
+    #[arg(long, conflicts_with_all = ["action", "estimate"])]
+    check: bool,
+    /// Read the companies alone, and say how long a round takes
+    #[arg(long, conflicts_with = "action")]
+    estimate: bool,
+    /// A list may lose so many active entries at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    #[arg(value_parser = |text: &str| values::whole_number(text, 0_usize, 5_000))]
+    accept_archive: usize,
+    /// Do not ask
+    #[arg(long, requires = "action")]
+    yes: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Action {
+    /// Copy once more, and if nothing differs, end the mirror: the companies here are the original from then on
+    Cutover,
+}
+
+/// How far a company is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    Copy,
+    Check,
+    Cutover,
+}
+
+/// The modes of the companies here that have a source, and those without.
+type Here = HashMap<String, Option<String>>;
+
+/// One run of the command.
+struct Mirroring<'a> {
+    command: &'a Mirror,
+    account: Account,
+    client: Client,
+    is_server: bool,
+    /// The lists that the last round left alone, by company.
+    braked: HashMap<String, Braked>,
+}
+
+impl Mirror {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let account = self.from.open()?;
+        if self.estimate {
+            return self.estimated(account).await;
+        }
+        let aim = match (self.action, self.check) {
+            (Some(Action::Cutover), _) => Aim::Cutover,
+            (None, true) => Aim::Check,
+            (None, false) => Aim::Copy,
+        };
+        if aim == Aim::Cutover {
+            let question =
+                "End the mirror of these companies? From then on they are changed here alone.";
+            confirm_shown_by("--check", question, self.yes)?;
+        }
+        let access = if aim == Aim::Check { Access::Read } else { Access::Write };
+        let client = self.target.connect(None, access, FieldNames::default()).await?;
+        let is_server = self.target.is_server()?;
+        let mut mirroring =
+            Mirroring { command: &self, account, client, is_server, braked: HashMap::new() };
+        let Some(every) = self.every else {
+            let round = mirroring.round(aim).await?;
+            self.show(&round)?;
+            return round.ended(aim == Aim::Check);
+        };
+        loop {
+            let begin = SystemClock.monotonic();
+            // A round that failed says why, and the next one comes anyway.
+            match mirroring.round(aim).await {
+                Ok(round) => self.show(&round)?,
+                Err(Failure { message, .. }) => tell(format!("error: {message}")),
+            }
+            sleep(every.saturating_sub(since(begin))).await;
+        }
+    }
+
+    fn show(&self, round: &Round) -> Result<(), Failure> {
+        if self.target.form.is_json() {
+            return print_json(&round.json());
+        }
+        note(round);
+        Ok(())
+    }
+
+    async fn estimated(&self, mut account: Account) -> Result<(), Failure> {
+        let begin = SystemClock.monotonic();
+        let all = account.companies().await?;
+        let pages = account.requests();
+        let each = (since(begin) / u32::try_from(pages).unwrap_or(u32::MAX)).max(self.from.pace());
+        let (companies, missing) = chosen(all, self.from.companies());
+        if !missing.is_empty() {
+            return Err(absent(&missing));
+        }
+        let requests = pages + REQUESTS_PER_COMPANY * companies.len() as u64;
+        let seconds = (each.as_secs_f64() * requests as f64).ceil();
+        if self.target.form.is_json() {
+            let (companies, seconds) = (companies.len(), seconds as u64);
+            return print_json(
+                &json!({"companies": companies, "requests": requests, "seconds": seconds}),
+            );
+        }
+        let (span, each) = (
+            humantime::format_duration(Duration::from_secs(seconds as u64)),
+            humantime::format_duration(Duration::from_millis(each.as_millis() as u64)),
+        );
+        print(&format!(
+            "companies: {}\nrequests: {requests}, one each {each}\na round takes: {span}\n",
+            companies.len()
+        ))
+    }
+}
+
+impl Mirroring<'_> {
+    async fn round(&mut self, aim: Aim) -> Result<Round, Failure> {
+        let requests = self.account.requests();
+        let here = self.here().await?;
+        let all = self.account.companies().await?;
+        let mut round = Round::default();
+        let asked = self.command.from.companies();
+        if asked.is_empty() {
+            let mut gone: Vec<&String> = here
+                .iter()
+                .filter_map(|(id, mode)| {
+                    let is_mirror = mode.as_deref() == Some(MIRROR);
+                    (is_mirror && !all.iter().any(|company| company.id == *id)).then_some(id)
+                })
+                .collect();
+            gone.sort();
+            let gone = gone
+                .into_iter()
+                .map(|id| Outcome::left_alone(id, "is not in the account any more"));
+            round.companies.extend(gone);
+        }
+        let (companies, missing) = chosen(all, asked);
+        if !missing.is_empty() {
+            return Err(absent(&missing));
+        }
+        let count = companies.len();
+        let mut is_over: Option<String> = None;
+        for (done, company) in companies.into_iter().enumerate() {
+            if done > 0 && done % NOTE_EVERY == 0 {
+                note(format!("{done} of {count} companies"));
+            }
+            let id = company.id.clone();
+            let outcome = match &is_over {
+                Some(problem) => Outcome::left_alone(&id, problem),
+                None => self.outcome(company, here.get(&id), aim, &mut is_over).await?,
+            };
+            outcome.tell();
+            round.companies.push(outcome);
+        }
+        round.requests = self.account.requests() - requests;
+        Ok(round)
+    }
+
+    /// The companies here, also archived ones.
+    async fn here(&mut self) -> Result<Here, Failure> {
+        let mut here = Here::new();
+        let mut request = json!({"show_archived": true});
+        loop {
+            let answer = self.client.call(LIST, &request).await?;
+            for company in answer["companies"].as_array().into_iter().flatten() {
+                let mode = company["source"]["mode"].as_str().map(str::to_lowercase);
+                here.insert(text(&company["id"]).to_owned(), mode);
+            }
+            for id in answer["damagedIds"].as_array().into_iter().flatten() {
+                here.insert(text(id).to_owned(), None);
+            }
+            request["page_token"] = answer["nextPageToken"].clone();
+            if text(&answer["nextPageToken"]).is_empty() {
+                return Ok(here);
+            }
+        }
+    }
+
+    async fn outcome(
+        &mut self,
+        company: Company,
+        here: Option<&Option<String>>,
+        aim: Aim,
+        is_over: &mut Option<String>,
+    ) -> Result<Outcome, Failure> {
+        let id = company.id.clone();
+        let is_named = self.command.from.companies().contains(&id);
+        match here.map(|mode| mode.as_deref()) {
+            Some(Some(mode)) if mode != MIRROR => return Ok(Outcome::new(&id, State::CutOver)),
+            Some(None) if !is_named => {
+                let problem =
+                    "is here already, and is no mirror: name it with --company to take it over";
+                return Ok(Outcome::left_alone(&id, problem));
+            }
+            _ => {}
+        }
+        let is_here = here.is_some();
+        let mut outcome = self.copied(company.clone(), is_here, aim != Aim::Check, is_over).await?;
+        if aim == Aim::Cutover && outcome.problems.is_empty() {
+            outcome = self.copied(company, true, false, is_over).await?;
+            if outcome.state == State::Agrees && outcome.problems.is_empty() {
+                self.cut_over(&id).await?;
+                outcome.state = State::CutOver;
+            } else if outcome.problems.is_empty() {
+                outcome
+                    .problems
+                    .push("differs again, and stays a mirror: somebody changes it".to_owned());
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Reads a company, and copies it or says what differs.
+    async fn copied(
+        &mut self,
+        company: Company,
+        is_here: bool,
+        writes: bool,
+        is_over: &mut Option<String>,
+    ) -> Result<Outcome, Failure> {
+        let id = company.id.clone();
+        let reading = match self.account.reading(company).await {
+            Ok(reading) => reading,
+            Err(unread) => {
+                if unread.is_final {
+                    *is_over = Some(format!("was not read: {}", unread.problem));
+                }
+                return Ok(Outcome::left_alone(&id, &format!("was not read: {}", unread.problem)));
+            }
+        };
+        let here = if is_here { Some(self.exported(&id).await?) } else { None };
+        let accepted = self.command.accept_archive;
+        let allowed = Allowed { accepted, before: self.braked.get(&id) };
+        let mut wanted = wanted(&reading, here.as_ref(), &allowed);
+        let mut outcome = Outcome::new(&id, State::Agrees);
+        outcome.problems.extend(wanted.refused);
+        outcome.problems.extend(wanted.warnings);
+        self.braked.remove(&id);
+        if !wanted.braked.is_empty() {
+            self.braked.insert(id.clone(), wanted.braked);
+        }
+        let (kind, mode) = (SourceKind::MoeGo.as_str().to_owned(), MIRROR.to_owned());
+        wanted.row.source = Some(SourceRow { kind: Some(kind), mode: Some(mode) });
+        let request = json!({
+            "document": {"companies": [sent(&wanted.row)?]},
+            "prune": true,
+            "prune_limit": wanted.lost,
+            "as_source": true,
+        });
+        let plan = self.client.call(PLAN, &request).await?["plans"][0].take();
+        if plan["error"].is_object() {
+            return Ok(outcome.refused(text(&plan["error"]["message"])));
+        }
+        if plan["steps"].as_array().is_none_or(Vec::is_empty) {
+            return Ok(outcome);
+        }
+        outcome.counts = plan["counts"].clone();
+        outcome.state = State::Differs;
+        if writes {
+            self.write(&mut outcome, request, &plan["digest"]).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Applies a plan as it was made. Another change may come first: then the next round sees it.
+    async fn write(
+        &mut self,
+        outcome: &mut Outcome,
+        mut request: Value,
+        digest: &Value,
+    ) -> Result<(), Failure> {
+        request["digests"] = json!({ outcome.company_id.as_str(): digest });
+        let error = match self.applied(request).await {
+            Ok(answer) => text(&answer["results"][0]["error"]["message"]).to_owned(),
+            Err(Failure { message, exit: Exit::Conflict }) => message,
+            Err(other) => return Err(other),
+        };
+        outcome.state = if error.is_empty() { State::Changed } else { State::LeftAlone };
+        outcome.problems.extend(Some(error).filter(|error| !error.is_empty()));
+        Ok(())
+    }
+
+    async fn applied(&mut self, mut request: Value) -> Result<Value, Failure> {
+        if self.is_server {
+            request["request_id"] = json!(new_request_id()?);
+        }
+        self.client.call(APPLY, &request).await
+    }
+
+    async fn cut_over(&mut self, id: &str) -> Result<(), Failure> {
+        let source = json!({"kind": SourceKind::MoeGo.as_str(), "mode": "CUTOVER"});
+        let request = json!({"document": {"companies": [{"id": id, "source": source}]}});
+        let answer = self.applied(request).await?;
+        match text(&answer["results"][0]["error"]["message"]) {
+            "" => Ok(()),
+            problem => Err(failure(format!("{id}: {problem}"))),
+        }
+    }
+
+    async fn exported(&mut self, id: &str) -> Result<CompanyRow, Failure> {
+        let request = json!({"company_ids": [id], "with_ids": true, "with_audit": true});
+        let mut answer = self.client.call(EXPORT, &request).await?;
+        Ok(serde_json::from_value(plain(answer["document"]["companies"][0].take()))?)
+    }
+}
+
+const MIRROR: &str = SourceMode::Mirror.as_str();
+
+fn since(begin: Instant) -> Duration {
+    SystemClock.monotonic().saturating_duration_since(begin)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

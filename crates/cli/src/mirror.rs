@@ -1,0 +1,390 @@
+//! The document that a company of an account makes, beside the company as it is here. Pure: reads nothing, and writes
+//! nothing.
+//!
+//! A value that the rules refuse stays as it is here. A list that lost much is left alone: a short answer is more often
+//! a fault than the truth.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use customer_settings_server::{
+    catalog::{
+        company::{Coordinate, ShortText},
+        entry::{Catalog, State},
+        error::Violation,
+        id::{BusinessId, EntryId, StaffId},
+        place::{Country, TimeZone},
+        text::{Color, Name},
+    },
+    service::document::{AddressRow, BusinessRow, CompanyRow, EntryRow, quoted, time},
+};
+
+use crate::account::{Business, Company, Item, Reading};
+
+#[cfg(test)]
+mod tests;
+
+/// A list may lose one of so many active entries at once.
+const LOST_AT_MOST_ONE_OF: usize = 3;
+/// The name of the list of locations.
+const BUSINESSES: &str = "businesses";
+
+/// The things that allow a list to lose more than the brake does.
+#[derive(Debug, Default)]
+pub(crate) struct Allowed<'a> {
+    /// A person's word: any list may lose so many.
+    pub(crate) accepted: usize,
+    /// The lists that the last round left alone, as the account had them then: they agree if they are the same now.
+    pub(crate) before: Option<&'a Braked>,
+}
+
+/// The lists that were left alone since they lost much: their ids in the account.
+pub(crate) type Braked = BTreeMap<&'static str, Vec<String>>;
+
+/// The company as it shall be.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) row: CompanyRow,
+    /// The values that the rules refuse, and that stay as they are here.
+    pub(crate) refused: Vec<String>,
+    /// The lists that lose too much, and are left alone.
+    pub(crate) braked: Braked,
+    /// The same in words.
+    pub(crate) warnings: Vec<String>,
+    /// The most entries that one catalog loses.
+    pub(crate) lost: usize,
+}
+
+/// Makes the document. Without `here`, the company is new.
+pub(crate) fn wanted(
+    reading: &Reading,
+    here: Option<&CompanyRow>,
+    allowed: &Allowed<'_>,
+) -> Wanted {
+    let none = CompanyRow::default();
+    let mut making = Making {
+        here: here.unwrap_or(&none),
+        is_new: here.is_none(),
+        allowed,
+        wanted: Wanted::default(),
+    };
+    making.company(&reading.company);
+    making.businesses(&reading.businesses);
+    for catalog in Catalog::ALL {
+        let rows = making.catalog(catalog, &reading.lists[catalog.index()]);
+        *making.wanted.row.entries_mut(catalog) = rows;
+    }
+    making.wanted
+}
+
+struct Making<'a> {
+    here: &'a CompanyRow,
+    is_new: bool,
+    allowed: &'a Allowed<'a>,
+    wanted: Wanted,
+}
+
+impl Making<'_> {
+    fn refuse(&mut self, at: &str, problem: impl std::fmt::Display) {
+        self.wanted.refused.push(format!("{at}: {problem}"));
+    }
+
+    /// A value that the rules take, in their form. Another one is noted, and stays as it is here.
+    fn value<T>(
+        &mut self,
+        at: &str,
+        (field, value): (&str, &str),
+        parse: impl Fn(&str, &str) -> Result<T, Violation>,
+    ) -> Option<String> {
+        match parse(field, value) {
+            // The server brings it into its form.
+            Ok(_) if value.is_empty() && self.is_new => None,
+            Ok(_) => Some(value.to_owned()),
+            Err(problem) => {
+                self.refuse(at, format!("{problem}; it is {}", quoted(value)));
+                None
+            }
+        }
+    }
+
+    fn company(&mut self, company: &Company) {
+        let at = "company";
+        let zone = company.timezone.as_ref().map(|zone| zone.id.as_str()).unwrap_or_default();
+        let state = self.here.state.as_ref().map(|_| State::Active.as_str().to_owned());
+        self.wanted.row = CompanyRow {
+            id: Some(company.id.clone()),
+            name: self.value(at, ("name", &company.name), Name::parse),
+            country: self.value(at, ("country", &company.country), Country::parse),
+            timezone: self.value(at, ("timezone", zone), TimeZone::parse),
+            state,
+            ..CompanyRow::default()
+        };
+    }
+
+    /// Whether a list may lose these active things. Takes note if it may not.
+    fn may_lose(
+        &mut self,
+        list: &'static str,
+        (lost, active): (usize, usize),
+        seen: Vec<String>,
+    ) -> bool {
+        let is_much = lost * LOST_AT_MOST_ONE_OF > active;
+        let agrees = self.allowed.before.and_then(|before| before.get(list)) == Some(&seen);
+        if !is_much || lost <= self.allowed.accepted || agrees {
+            return true;
+        }
+        self.wanted.warnings.push(format!(
+            "{list}: the account has {lost} of {active} entries no more, so the list is left alone: if that is the truth, \
+             --accept-archive {lost} archives them; with --every, a second round that finds the same does"
+        ));
+        self.wanted.braked.insert(list, seen);
+        false
+    }
+
+    fn catalog(&mut self, catalog: Catalog, items: &[Item]) -> Option<Vec<EntryRow>> {
+        let list = catalog.as_str();
+        let here = self.here.catalogs()[catalog.index()];
+        let held: HashMap<&str, &EntryRow> =
+            here.iter().filter_map(|row| Some((row.id.as_deref()?, row))).collect();
+        let mut rows: Vec<EntryRow> = Vec::with_capacity(items.len());
+        let (mut ids, mut names) = (HashSet::new(), HashMap::new());
+        for item in items {
+            let at = format!("{list}/{}", shown(&item.id));
+            if let Err(problem) = EntryId::parse("id", &item.id) {
+                self.refuse(&at, problem);
+                continue;
+            }
+            if !ids.insert(item.id.as_str()) {
+                self.refuse(&at, "the id is there twice; the first one counts");
+                continue;
+            }
+            let before = held.get(item.id.as_str()).copied();
+            rows.extend(self.entry(catalog, &at, (item, before), &mut names));
+        }
+        if catalog.has_default() {
+            self.default(list, items, &mut rows, here);
+        }
+        let lost: Vec<&EntryRow> = here
+            .iter()
+            .filter(|row| is_active(&row.state) && !rows.iter().any(|wanted| wanted.id == row.id))
+            .collect();
+        let active = here.iter().filter(|row| is_active(&row.state)).count();
+        let is_default_lost = lost.iter().any(|row| row.is_default == Some(true));
+        if is_default_lost
+            && !rows.is_empty()
+            && !rows.iter().any(|row| row.is_default == Some(true))
+        {
+            self.refuse(
+                list,
+                "the default goes, and no other entry is the default: the list is left alone",
+            );
+            return None;
+        }
+        let mut unique = HashSet::new();
+        if !rows.iter().all(|row| unique.insert(fold(row.name.as_deref().unwrap_or_default()))) {
+            self.refuse(
+                list,
+                "an entry that stays as it is has the name of another one: the list is left alone",
+            );
+            return None;
+        }
+        let seen = items.iter().map(|item| item.id.clone()).collect();
+        if !self.may_lose(list, (lost.len(), active), seen) {
+            return None;
+        }
+        self.wanted.lost = self.wanted.lost.max(lost.len());
+        // A new company states no empty list.
+        (!rows.is_empty() || !self.is_new).then_some(rows)
+    }
+
+    /// The row of an entry. An entry that the rules refuse stays as it is here, if it is active here.
+    fn entry(
+        &mut self,
+        catalog: Catalog,
+        at: &str,
+        (item, before): (&Item, Option<&EntryRow>),
+        names: &mut HashMap<String, String>,
+    ) -> Option<EntryRow> {
+        let state = before.is_some_and(|row| row.state.is_some());
+        let mut row = EntryRow {
+            id: Some(item.id.clone()),
+            state: state.then(|| State::Active.as_str().to_owned()),
+            ..EntryRow::default()
+        };
+        let name = self.value(at, ("name", &item.name), Name::parse).filter(|name| {
+            let holder = names.get(&fold(name)).cloned();
+            if let Some(holder) = holder {
+                self.refuse(at, format!("the name {} is that of {holder}", quoted(name)));
+                return false;
+            }
+            names.insert(fold(name), item.id.clone());
+            true
+        });
+        if name.is_none() {
+            let before = before.filter(|row| is_active(&row.state))?;
+            return Some(EntryRow { name: before.name.clone(), ..row });
+        }
+        row.name = name;
+        match catalog {
+            Catalog::CustomerTags => {
+                let (by, time_) = (&item.last_updated_by, item.last_updated_time.as_deref());
+                if !by.is_empty() {
+                    row.last_updated_by = self.value(at, ("last_updated_by", by), StaffId::parse);
+                }
+                row.last_updated_time =
+                    time_.and_then(|text| self.value(at, ("last_updated_time", text), time));
+            }
+            Catalog::ActionStatuses => {
+                let color = |field: &str, text: &str| match text {
+                    "" => Ok(None),
+                    text => Color::parse(field, text).map(Some),
+                };
+                row.color = self.value(at, ("color", &item.color), color);
+            }
+            Catalog::ReferralSources | Catalog::LifeCycles => {}
+        }
+        Some(row)
+    }
+
+    /// Marks the default, if the account has exactly one.
+    fn default(&mut self, list: &str, items: &[Item], rows: &mut [EntryRow], here: &[EntryRow]) {
+        if rows.is_empty() {
+            return;
+        }
+        let defaults: BTreeSet<&str> =
+            items.iter().filter(|item| item.is_default).map(|item| item.id.as_str()).collect();
+        let mut marked =
+            rows.iter_mut().filter(|row| defaults.contains(row.id.as_deref().unwrap_or_default()));
+        if let (1, Some(row)) = (defaults.len(), marked.next()) {
+            row.is_default = Some(true);
+            return;
+        }
+        let kept =
+            here.iter().find(|row| row.is_default == Some(true)).and_then(|row| row.id.clone());
+        let many = match defaults.len() {
+            0 => "no entry is",
+            1 => "an entry that was refused is",
+            _ => "several entries are",
+        };
+        if let Some(row) = rows.iter_mut().find(|row| kept.is_some() && row.id == kept) {
+            row.is_default = Some(true);
+            self.refuse(list, format!("{many} the default: the default stays as it is"));
+        } else if kept.is_none() {
+            self.refuse(list, format!("{many} the default: the first one becomes it"));
+        }
+    }
+
+    fn businesses(&mut self, businesses: &[Business]) {
+        let mut ids = HashSet::new();
+        let mut rows: Vec<BusinessRow> = Vec::with_capacity(businesses.len());
+        let held = self.here.businesses.as_deref().unwrap_or_default();
+        for business in businesses {
+            let at = format!("{BUSINESSES}/{}", shown(&business.id));
+            if let Err(problem) = BusinessId::parse("id", &business.id) {
+                self.refuse(&at, problem);
+                continue;
+            }
+            if !ids.insert(business.id.as_str()) {
+                self.refuse(&at, "the id is there twice; the first one counts");
+                continue;
+            }
+            let before = held.iter().find(|row| row.id.as_deref() == Some(&business.id));
+            rows.extend(self.business(&at, business, before));
+        }
+        let is_lost = |row: &&BusinessRow| {
+            is_active(&row.state) && !ids.contains(row.id.as_deref().unwrap_or_default())
+        };
+        let lost: Vec<BusinessRow> = held
+            .iter()
+            .filter(is_lost)
+            .map(|row| BusinessRow {
+                id: row.id.clone(),
+                name: row.name.clone(),
+                state: Some(State::Archived.as_str().to_owned()),
+                ..BusinessRow::default()
+            })
+            .collect();
+        let active = held.iter().filter(|row| is_active(&row.state)).count();
+        let seen = businesses.iter().map(|business| business.id.clone()).collect();
+        if self.may_lose(BUSINESSES, (lost.len(), active), seen) {
+            rows.extend(lost);
+            self.wanted.row.businesses = Some(rows).filter(|rows| !rows.is_empty());
+        }
+    }
+
+    fn business(
+        &mut self,
+        at: &str,
+        business: &Business,
+        before: Option<&BusinessRow>,
+    ) -> Option<BusinessRow> {
+        let mut short = |field: &str, text: &str| self.value(at, (field, text), ShortText::parse);
+        let mut row = BusinessRow {
+            id: Some(business.id.clone()),
+            avatar: short("avatar", &business.avatar),
+            phone: short("phone", &business.phone),
+            business_phone: short("business_phone", &business.business_phone),
+            facebook: short("facebook", &business.facebook),
+            instagram: short("instagram", &business.instagram),
+            yelp: short("yelp", &business.yelp),
+            google: short("google", &business.google),
+            state: before
+                .and_then(|row| row.state.as_ref())
+                .map(|_| State::Active.as_str().to_owned()),
+            ..BusinessRow::default()
+        };
+        row.email = self.value(at, ("email", &business.email), ShortText::email);
+        row.website = self.value(at, ("website", &business.website), ShortText::web_address);
+        row.address = self.address(at, business);
+        row.name = match self.value(at, ("name", &business.name), Name::parse) {
+            Some(name) => Some(name),
+            None => Some(before?.name.clone()?),
+        };
+        Some(row)
+    }
+
+    fn address(&mut self, at: &str, business: &Business) -> Option<AddressRow> {
+        let address = business.address.as_ref()?;
+        let mut short = |field: &str, text: &str| {
+            self.value(at, (field, text), ShortText::parse).filter(|text| !text.is_empty())
+        };
+        let mut row = AddressRow {
+            id: short("address.id", &address.id),
+            address1: short("address.address1", &address.address1),
+            address2: short("address.address2", &address.address2),
+            city: short("address.city", &address.city),
+            state: short("address.state", &address.state),
+            postal_code: short("address.postal_code", &address.postal_code),
+            ..AddressRow::default()
+        };
+        row.country = self.value(at, ("address.country", &address.country), Country::parse);
+        row.country = row.country.filter(|country| !country.is_empty());
+        row.r#type = match address.r#type.as_str() {
+            "PRIMARY" => Some("primary".to_owned()),
+            "SECONDARY" => Some("secondary".to_owned()),
+            _ => None,
+        };
+        if let Some(place) = address.coordinate {
+            match Coordinate::new(place.latitude, place.longitude) {
+                Ok(_) => {
+                    (row.latitude, row.longitude) = (Some(place.latitude), Some(place.longitude))
+                }
+                Err(problem) => self.refuse(at, format!("address.{problem}")),
+            }
+        }
+        Some(row)
+    }
+}
+
+fn is_active(state: &Option<String>) -> bool {
+    state.as_deref().is_none_or(|state| state == State::Active.as_str())
+}
+
+/// The form in which names are compared.
+fn fold(name: &str) -> String {
+    Name::parse("name", name).map(|name| name.fold_key()).unwrap_or_default()
+}
+
+/// An id in a message. Another text is one that the account made up.
+fn shown(id: &str) -> String {
+    if EntryId::parse("id", id).is_ok() { id.to_owned() } else { quoted(id) }
+}

@@ -1,0 +1,268 @@
+//! Documents of accounts: values, refused ones, the default, and the brake.
+
+use customer_settings_server::service::document;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A company of an account with these lists, in the order of the catalogs.
+fn reading(lists: [Value; 4], businesses: Value) -> Reading {
+    Reading {
+        company: Company { id: "c".to_owned(), name: "C".to_owned(), ..Company::default() },
+        businesses: serde_json::from_value(businesses).unwrap(),
+        lists: lists.map(|list| serde_json::from_value(list).unwrap()),
+    }
+}
+
+fn tags(list: Value) -> Reading {
+    reading([list, json!([]), json!([]), json!([])], json!([]))
+}
+
+fn cycles(list: Value) -> Reading {
+    reading([json!([]), json!([]), list, json!([])], json!([]))
+}
+
+/// A company here.
+fn here(company: Value) -> CompanyRow {
+    serde_json::from_value(company).unwrap()
+}
+
+fn ids(count: usize) -> Value {
+    (0..count).map(|i| json!({"id": format!("t{i}"), "name": format!("T{i}")})).collect()
+}
+
+#[test]
+fn everything_that_the_account_has_is_in_the_document() {
+    let reading = Reading {
+        company: serde_json::from_value(json!(
+            {"id": "c", "name": "Paws", "country": "US", "timezone": {"id": "America/New_York"}}
+        ))
+        .unwrap(),
+        ..reading(
+            [
+                json!([{"id": "t", "name": "VIP", "lastUpdatedBy": "s", "lastUpdatedTime": "2023-01-01T10:00:00Z"}]),
+                json!([{"id": "r", "name": "Friend"}]),
+                json!([{"id": "x", "name": "New"}, {"id": "y", "name": "Old", "isDefault": true}]),
+                json!([{"id": "s", "name": "Called", "color": "#00FF00"}]),
+            ],
+            json!([{"id": "b", "name": "Here", "email": "a@b.example", "address": {
+                "address1": "1 Main", "country": "US", "type": "PRIMARY",
+                "coordinate": {"latitude": 1.5, "longitude": -2.0},
+            }}]),
+        )
+    };
+    let wanted = wanted(&reading, None, &Allowed::default());
+    assert!(wanted.refused.is_empty() && wanted.braked.is_empty(), "{:?}", wanted.refused);
+    assert_eq!(
+        serde_json::to_value(&wanted.row).unwrap(),
+        json!({
+            "id": "c", "name": "Paws", "country": "US", "timezone": "America/New_York",
+            "businesses": [{"id": "b", "name": "Here", "email": "a@b.example", "address": {
+                "address1": "1 Main", "country": "US", "latitude": 1.5, "longitude": -2.0, "type": "primary",
+            }}],
+            "customer_tags": [
+                {"id": "t", "name": "VIP", "last_updated_by": "s", "last_updated_time": "2023-01-01T10:00:00Z"}
+            ],
+            "referral_sources": [{"id": "r", "name": "Friend"}],
+            "life_cycles": [{"id": "x", "name": "New"}, {"id": "y", "name": "Old", "is_default": true}],
+            "action_statuses": [{"id": "s", "name": "Called", "color": "#00FF00"}],
+        })
+    );
+}
+
+#[test]
+fn values_that_are_refused_stay_as_they_are_here() {
+    let here = here(json!({"id": "c", "timezone": "Old/Zone", "customerTags": [
+        {"id": "a", "name": "A"}, {"id": "b", "name": "B"}, {"id": "d", "name": "D", "state": "archived"},
+    ]}));
+    let reading = Reading {
+        company: serde_json::from_value(
+            json!({"id": "c", "name": " ", "country": "Narnia", "timezone": {"id": "Nowhere/City"}}),
+        )
+        .unwrap(),
+        ..tags(json!([
+            {"id": "a", "name": "VIP"},
+            {"id": "b", "name": "vip"},
+            {"id": "a", "name": "Again"},
+            {"id": "d", "name": "vip"},
+            {"id": "new", "name": "VIP "},
+            {"id": "no id", "name": "X"},
+            {"id": "e", "name": "E", "lastUpdatedBy": "no id", "lastUpdatedTime": "yesterday"},
+        ]))
+    };
+    let wanted = wanted(&reading, Some(&here), &Allowed::default());
+    let list: Vec<Value> =
+        wanted.row.customer_tags.iter().flatten().map(|row| json!(row)).collect();
+    assert_eq!(
+        list,
+        [
+            json!({"id": "a", "name": "VIP"}),
+            json!({"id": "b", "name": "B"}),
+            json!({"id": "e", "name": "E"}),
+        ]
+    );
+    assert_eq!((wanted.row.name, wanted.row.country, wanted.row.timezone), (None, None, None));
+    let at: Vec<&str> =
+        wanted.refused.iter().map(|problem| problem.split_once(": ").unwrap().0).collect();
+    assert_eq!(
+        at,
+        [
+            "company",
+            "company",
+            "company",
+            "customer_tags/b",
+            "customer_tags/a",
+            "customer_tags/d",
+            "customer_tags/new",
+            "customer_tags/\"no id\"",
+            "customer_tags/e",
+            "customer_tags/e",
+        ]
+    );
+}
+
+#[test]
+fn a_list_in_which_an_old_name_would_meet_a_new_one_is_left_alone() {
+    let here = here(json!({"id": "c", "customerTags": [{"id": "b", "name": "Gold"}]}));
+    let list = json!([{"id": "a", "name": "VIP"}, {"id": "b", "name": "VIP"}, {"id": "d", "name": "Gold"}]);
+    let wanted = wanted(&tags(list), Some(&here), &Allowed::default());
+    assert!(wanted.row.customer_tags.is_none());
+    assert_eq!(wanted.refused.len(), 2, "{:?}", wanted.refused);
+}
+
+#[test]
+fn what_is_back_is_restored_and_what_is_gone_is_not_named() {
+    let here = here(json!({"id": "c", "customerTags": [
+        {"id": "a", "name": "A"}, {"id": "b", "name": "B", "state": "archived"},
+        {"id": "d", "name": "D"}, {"id": "e", "name": "E"},
+    ]}));
+    let list =
+        json!([{"id": "b", "name": "B"}, {"id": "a", "name": "A"}, {"id": "d", "name": "D"}]);
+    let wanted = wanted(&tags(list), Some(&here), &Allowed::default());
+    let list: Vec<Value> =
+        wanted.row.customer_tags.iter().flatten().map(|row| json!(row)).collect();
+    let restored = json!({"id": "b", "name": "B", "state": "active"});
+    assert_eq!(list, [restored, json!({"id": "a", "name": "A"}), json!({"id": "d", "name": "D"})]);
+    assert_eq!(wanted.lost, 1);
+}
+
+#[test]
+fn a_third_of_a_list_may_go_at_once_and_its_last_entry_never() {
+    for (before, after, is_braked) in [
+        (9, 6, false),
+        (9, 5, true),
+        (3, 2, false),
+        (3, 1, true),
+        (2, 1, true),
+        (1, 0, true),
+        (0, 0, false),
+        (1_000, 667, false),
+        (1_000, 666, true),
+        (1_000, 0, true),
+        (4, 9, false),
+    ] {
+        let here = here(json!({"id": "c", "customerTags": ids(before)}));
+        let wanted = |allowed: &Allowed<'_>| wanted(&tags(ids(after)), Some(&here), allowed);
+        let first = wanted(&Allowed::default());
+        assert_eq!(first.braked.contains_key("customer_tags"), is_braked, "{before} {after}");
+        assert_eq!(first.row.customer_tags.is_none(), is_braked, "{before} {after}");
+        assert_eq!(first.warnings.len(), usize::from(is_braked));
+        if is_braked {
+            let lost = before - after;
+            let accepted = wanted(&Allowed { accepted: lost, before: None });
+            assert!(accepted.row.customer_tags.is_some() && accepted.lost == lost);
+            assert!(
+                wanted(&Allowed { accepted: lost - 1, before: None }).row.customer_tags.is_none()
+            );
+            // A second round that finds the same agrees.
+            let agreed = wanted(&Allowed { accepted: 0, before: Some(&first.braked) });
+            assert!(agreed.row.customer_tags.is_some() && agreed.braked.is_empty());
+            let other = Braked::from([("customer_tags", vec!["other".to_owned()])]);
+            assert!(!wanted(&Allowed { accepted: 0, before: Some(&other) }).braked.is_empty());
+        }
+    }
+}
+
+#[test]
+fn locations_have_the_same_brake_and_are_archived() {
+    let places = |count: usize| -> Value {
+        (0..count).map(|i| json!({"id": format!("b{i}"), "name": "B"})).collect()
+    };
+    let none = || [json!([]), json!([]), json!([]), json!([])];
+    let here = here(json!({"id": "c", "businesses": places(3)}));
+    let two = wanted(&reading(none(), places(2)), Some(&here), &Allowed::default());
+    let last = two.row.businesses.unwrap().pop().unwrap();
+    assert_eq!((last.id.as_deref(), last.state.as_deref()), (Some("b2"), Some("archived")));
+    let one = wanted(&reading(none(), places(1)), Some(&here), &Allowed::default());
+    assert!(one.row.businesses.is_none() && one.braked.contains_key("businesses"));
+}
+
+#[test]
+fn the_default_is_the_one_that_the_account_has() {
+    let here = here(json!({"id": "c", "lifeCycles": [
+        {"id": "x", "name": "X", "isDefault": true}, {"id": "y", "name": "Y"}, {"id": "z", "name": "Z"},
+    ]}));
+    let entry = |id: &str, is_default: bool| json!({"id": id, "name": id, "isDefault": is_default});
+    for (list, default, refused) in [
+        (vec![entry("x", true), entry("y", false), entry("z", false)], Some("x"), 0),
+        (vec![entry("x", false), entry("y", true), entry("z", false)], Some("y"), 0),
+        // Nothing moves where nothing, or too much, is said.
+        (vec![entry("x", false), entry("y", false), entry("z", false)], Some("x"), 1),
+        (vec![entry("x", false), entry("y", true), entry("z", true)], Some("x"), 1),
+        (vec![entry("y", true), entry("z", false)], Some("y"), 0),
+        // The list is left alone.
+        (vec![entry("y", false), entry("z", false)], None, 1),
+    ] {
+        let wanted = wanted(&cycles(json!(list)), Some(&here), &Allowed::default());
+        let rows = wanted.row.life_cycles.iter().flatten();
+        let defaults: Vec<_> = rows
+            .filter(|row| row.is_default == Some(true))
+            .map(|row| row.id.clone().unwrap())
+            .collect();
+        assert_eq!(defaults.first().map(String::as_str), default, "{list:?}");
+        assert!(defaults.len() <= 1);
+        assert_eq!(wanted.refused.len(), refused, "{list:?}: {:?}", wanted.refused);
+    }
+}
+
+/// The rules that the server has are those that were asked before.
+#[test]
+fn whatever_an_account_says_the_document_is_one_that_the_reader_takes() {
+    let long = "x".repeat(501);
+    for bad in
+        ["", " ", "red", "#12", "a b", "no@", "http://", "\u{1b}[31m", "\u{200b}", long.as_str()]
+    {
+        let entry = json!([
+            {"id": "e", "name": bad, "color": bad, "lastUpdatedBy": bad, "lastUpdatedTime": bad},
+            {"id": "f", "name": "F", "color": bad, "lastUpdatedBy": bad, "lastUpdatedTime": bad},
+            {"id": bad, "name": "G"},
+        ]);
+        let place = |id: &str, name: &str| {
+            json!({
+                "id": id, "name": name, "avatar": bad, "phone": bad, "businessPhone": bad, "email": bad,
+                "website": bad, "facebook": bad, "instagram": bad, "yelp": bad, "google": bad,
+                "address": {
+                    "id": bad, "address1": bad, "address2": bad, "city": bad, "state": bad, "postalCode": bad,
+                    "country": bad, "type": bad, "coordinate": {"latitude": 91.0, "longitude": 0.0},
+                },
+            })
+        };
+        let lists = [entry.clone(), entry.clone(), entry.clone(), entry];
+        let mut reading =
+            reading(lists, json!([place("b", bad), place("c", "C"), place(bad, "D")]));
+        reading.company = serde_json::from_value(
+            json!({"id": "c", "name": bad, "country": bad, "timezone": {"id": bad}}),
+        )
+        .unwrap();
+        let here = here(json!({
+            "id": "c", "customerTags": [{"id": "e", "name": "E"}], "businesses": [{"id": "b", "name": "B"}],
+        }));
+        for here in [None, Some(&here)] {
+            let wanted = wanted(&reading, here, &Allowed::default());
+            let read = document::read(&wanted.row);
+            let problems: Vec<String> =
+                read.problems.told().iter().map(ToString::to_string).collect();
+            assert!(problems.is_empty(), "{bad:?}: {problems:?}");
+        }
+    }
+}

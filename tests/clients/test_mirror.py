@@ -1,0 +1,454 @@
+"""`mirror` and `convert moego`: the program's own demo is the account, behind a front that breaks in every way."""
+
+import base64
+import contextlib
+import http.server
+import json
+import re
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+import yaml
+from conftest import PROGRAM, run
+from documents import blocks
+from test_documents import play
+
+LISTS = ["customer/tags:list", "customer/referral_sources:list", "leads/life_cycles", "leads/action_status"]
+KEYS = ["tags", "referralSources", "lifeCycles", "actionStatuses"]
+COMPANIES = ["cmp_001", "cmp_002"]
+TAGS = "cmp_001/customer/tags:list"
+
+
+class Account:
+    """The account, behind a front that counts requests and breaks answers."""
+
+    def __init__(self, server):
+        self.server, self.key = server, server.key
+        self.paths, self.at_once, self.most_at_once = [], 0, 0
+        self.credentials = set()
+        # (a part of the path, what happens to the answer: a function of the parsed answer, or a status, or a stall)
+        self.faults = []
+        account, lock = self, threading.Lock()
+
+        class Front(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                with lock:
+                    account.at_once += 1
+                    account.most_at_once = max(account.most_at_once, account.at_once)
+                    account.paths.append(self.path)
+                    account.credentials.add(self.headers["Authorization"])
+                try:
+                    self.answer(self.rfile.read(int(self.headers["Content-Length"])))
+                finally:
+                    with lock:
+                        account.at_once -= 1
+
+            def answer(self, body):
+                request = urllib.request.Request(account.server.base + self.path, data=body, method="POST")
+                for name in ["Authorization", "Content-Type"]:
+                    request.add_header(name, self.headers[name])
+                with urllib.request.urlopen(request, timeout=20) as answer:
+                    status, headers, content = answer.status, {}, answer.read()
+                for fault in [fault for part, fault in account.faults if part in self.path]:
+                    status, headers, content = fault(status, headers, content)
+                self.send_response(status)
+                cut = headers.pop("cut", 0)
+                for name, value in {"Content-Type": "application/json", **headers}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content) + cut))
+                self.end_headers()
+                self.wfile.write(content)
+                self.close_connection = bool(cut)
+
+            def log_message(self, *_):
+                pass
+
+        self.listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Front)
+        threading.Thread(target=self.listener.serve_forever, daemon=True).start()
+        self.base = f"http://127.0.0.1:{self.listener.server_port}"
+
+    @contextlib.contextmanager
+    def broken(self, part, fault):
+        self.faults.append((part, fault))
+        try:
+            yield
+        finally:
+            self.faults.pop()
+
+    def change(self, path, body, method="PATCH"):
+        status, _, answer = self.server.call(f"/admin/v1/companies/cmp_001{path}", self.key, body, method)
+        assert status == 200, answer
+
+    def end(self):
+        self.listener.shutdown()
+        self.listener.server_close()
+
+
+def lists(server, key):
+    """Everything that the public API says of the companies, as JSON."""
+    found = {"companies": server.call("/v1/companies:list", key, {})[2]["companies"]}
+    for company in COMPANIES:
+        found[company] = [server.call("/v1/businesses:list", key, {"companyId": company})[2]]
+        found[company] += [server.call(f"/v1/setting/companies/{company}/{path}", key, {})[2] for path in LISTS]
+    return found
+
+
+class Copy:
+    """The server here, and the command that fills it."""
+
+    def __init__(self, account, server, folder, key):
+        self.account, self.server, self.key = account, server, key
+        self.arguments = ["--from", account.base, "--from-key-file", folder / "account.key", "--pace", "0s",
+                          "--server", server.base, "--key-file", folder / "here.key"]
+
+    def mirror(self, *arguments):
+        """The exit code, the outcomes by company, and the lines of standard error."""
+        done = run("mirror", *arguments, *self.arguments, "--output", "json", check=False)
+        outcomes = json.loads(done.stdout)["companies"] if done.stdout else []
+        return done.returncode, {one["companyId"]: one for one in outcomes}, done.stderr
+
+    def changes(self, since=0, company="cmp_001"):
+        """The changes of the company since a revision, in words."""
+        path = f"/admin/v1/companies/{company}/changes?pageSize=100"
+        found = self.server.call(path, self.key)[2]["changes"]
+        return [change["summary"] for change in reversed(found) if int(change["revision"]) > since]
+
+    def revision(self):
+        return int(self.server.call("/admin/v1/companies/cmp_001", self.key)[2]["revision"])
+
+    def agrees(self):
+        return lists(self.server, self.key) == lists(self.account.server, self.account.key)
+
+
+@pytest.fixture
+def copied(demo, start, tmp_path):
+    """An account with six tags in its first company, and its copy here."""
+    account = Account(demo)
+    for letter in "ABCD":
+        account.change(f"/customer_tags?entryId=tag_{letter}", {"name": f"Tag {letter}"}, "POST")
+    here = tmp_path / "here"
+    here.mkdir()
+    key = run("key", "create", "--data-dir", here, "--name", "mirror", "--scope", "*").stdout.strip()
+    for name, secret in [("account.key", account.key), ("here.key", key)]:
+        (tmp_path / name).write_text(secret)
+        (tmp_path / name).chmod(0o600)
+    copy = Copy(account, start(data_dir=here), tmp_path, key)
+    code, outcomes, said = copy.mirror()
+    assert (code, {one["state"] for one in outcomes.values()}) == (0, {"CHANGED"}), said
+    assert copy.agrees() and len(copy.changes()) == 1
+    account.paths.clear()
+    yield copy
+    account.end()
+
+
+def answering(change):
+    """A fault that changes the parsed answer."""
+
+    def fault(status, headers, content):
+        return status, headers, json.dumps(change(json.loads(content))).encode()
+
+    return fault
+
+
+def status(code, times=None, **headers):
+    """A fault that answers a status, always or so many times."""
+    left = [times]
+
+    def fault(good, _, content):
+        if left[0] == 0:
+            return good, {}, content
+        left[0] = left[0] and left[0] - 1
+        return code, dict(headers), b'{"code": 13, "message": "no"}'
+
+    return fault
+
+
+def only(**keys):
+    return answering(lambda answer: {**answer, **keys})
+
+
+def stall(good, headers, content):
+    time.sleep(1)
+    return good, headers, content
+
+
+LEFT_ALONE = {
+    "truncated": (TAGS, lambda code, headers, content: (code, headers, content[:40])),
+    "cut off": (TAGS, lambda code, headers, content: (code, {"cut": 10}, content)),
+    "no body": (TAGS, lambda code, headers, content: (code, headers, b"")),
+    "a page of HTML": (TAGS, lambda code, headers, content: (code, {"Content-Type": "text/html"}, b"<html>soon back</html>")),
+    "a missing key": (TAGS, answering(lambda _: {})),
+    "null for a list": (TAGS, only(tags=None)),
+    "another list": (TAGS, answering(lambda answer: {"referralSources": answer["tags"]})),
+    "an entry without a name": (TAGS, answering(lambda answer: {"tags": answer["tags"] + [{"id": "x"}]})),
+    "no content": (TAGS, status(204)),
+    "a redirection": (TAGS, status(302, Location="/elsewhere")),
+    "not modified": (TAGS, status(304)),
+    "401": (TAGS, status(401)),
+    "403": (TAGS, status(403)),
+    "404": (TAGS, status(404)),
+    "429 three times": (TAGS, status(429, 3, **{"Retry-After": "0"})),
+    "429 for an hour": (TAGS, status(429, 1, **{"Retry-After": "3600"})),
+    "500 three times": (TAGS, status(500, 3)),
+    "503 three times": (TAGS, status(503, 3)),
+    "a stall": (TAGS, stall),
+    "locations of another company": ("businesses:list", answering(lambda answer: {
+        **answer, "businesses": [{**one, "companyId": "cmp_other"} for one in answer["businesses"]]})),
+    "endless pages": ("businesses:list", only(nextPageToken="2")),
+}
+
+
+def test_an_answer_that_is_none_leaves_the_company_alone(copied):
+    for number, (name, (part, fault)) in enumerate(LEFT_ALONE.items()):
+        copied.account.change("/customer_tags/tag_A", {"name": f"Renamed {number}"})
+        before, revision = lists(copied.server, copied.key), copied.revision()
+        copied.account.paths.clear()
+        with copied.account.broken(part, fault):
+            code, outcomes, said = copied.mirror("--from-timeout", "300ms")
+        assert (code, outcomes["cmp_001"]["state"]) == (1, "LEFT_ALONE"), (name, said)
+        assert "was not read" in outcomes["cmp_001"]["problems"][0], name
+        assert lists(copied.server, copied.key) == before and copied.revision() == revision, name
+        asked = [path for path in copied.account.paths if TAGS in path]
+        assert len(asked) == (3 if "three times" in name else 0 if "businesses" in part else 1), name
+        # With the fault gone everything is as the account has it.
+        assert copied.mirror()[0] == 0 and copied.agrees(), name
+        assert copied.changes(revision) == [f'updated customer_tags/tag_A "Renamed {number}" (name)'], name
+
+
+def test_a_list_of_companies_that_is_none_ends_the_round(copied):
+    before = lists(copied.server, copied.key)
+    for fault, code in [
+        (status(401), 4), (status(403), 4), (status(404), 3), (status(500), 6), (status(429, **{"Retry-After": "0"}), 6),
+        (status(418), 1), (answering(lambda _: {}), 1), (lambda code, headers, content: (code, headers, content[:9]), 1),
+    ]:
+        with copied.account.broken("companies:list", fault):
+            ended, outcomes, said = copied.mirror()
+        assert (ended, outcomes) == (code, {}) and "the account was not read" in said
+    assert lists(copied.server, copied.key) == before
+
+
+def test_an_account_that_recovers_within_three_tries_is_read(copied):
+    for number, fault in enumerate([status(429, 2, **{"Retry-After": "0"}), status(500, 2), status(503, 1)]):
+        copied.account.change("/customer_tags/tag_A", {"name": f"Renamed {number}"})
+        with copied.account.broken(TAGS, fault):
+            assert copied.mirror()[0] == 0
+        assert copied.agrees()
+
+
+def test_a_list_without_companies_changes_nothing(copied):
+    before = lists(copied.server, copied.key)
+    with copied.account.broken("companies:list", only(companies=[])):
+        code, outcomes, _ = copied.mirror()
+    assert code == 1 and set(outcomes) == set(COMPANIES)
+    assert all("not in the account any more" in one["problems"][0] for one in outcomes.values())
+    assert lists(copied.server, copied.key) == before
+
+
+def short(count):
+    return answering(lambda answer: {"tags": answer["tags"][:count]})
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_list_that_lost_much_is_left_alone_until_somebody_allows_it(copied, count):
+    copied.account.change("/referral_sources/ref_001", {"name": "Renamed"})
+    revision, before = copied.revision(), lists(copied.server, copied.key)["cmp_001"][1]
+    with copied.account.broken(TAGS, short(count)):
+        code, outcomes, said = copied.mirror()
+        lost = 6 - count
+        assert code == 1 and f"--accept-archive {lost}" in outcomes["cmp_001"]["problems"][0], said
+        assert lists(copied.server, copied.key)["cmp_001"][1] == before
+        # Another list of the company is not held back.
+        assert copied.changes(revision) == ['updated referral_sources/ref_001 "Renamed" (name)']
+        assert copied.mirror("--accept-archive", str(lost - 1))[0] == 1
+        assert copied.mirror("--accept-archive", str(lost))[0] == 0
+        assert len(lists(copied.server, copied.key)["cmp_001"][1]["tags"]) == count
+    # All are back, with their ids and places.
+    assert copied.mirror()[0] == 0 and copied.agrees()
+
+
+def test_one_entry_that_vanished_is_archived_and_is_restored_with_its_id(copied):
+    revision = copied.revision()
+    copied.account.change("/customer_tags/tag_B:archive", {}, "POST")
+    assert copied.mirror()[0] == 0 and copied.agrees()
+    copied.account.change("/customer_tags/tag_B:restore", {}, "POST")
+    assert copied.mirror()[0] == 0 and copied.agrees()
+    archived, restored = copied.changes(revision)
+    assert 'archived customer_tags/tag_B "Tag B"' in archived and archived.count("tag_") == 1
+    assert 'restored customer_tags/tag_B "Tag B"' in restored and restored.count("tag_") == 1
+
+
+def test_a_second_round_that_finds_the_same_agrees(copied):
+    with copied.account.broken(TAGS, short(0)):
+        command = [PROGRAM, "mirror", "--every", "1ms", *map(str, copied.arguments)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            said = []
+            for line in process.stderr:
+                said.append(line)
+                if "6 archived" in line:
+                    break
+            process.kill()
+    assert "--accept-archive 6" in said[0] and sum("--accept-archive" in line for line in said) == 1, said
+    assert lists(copied.server, copied.key)["cmp_001"][1]["tags"] == []
+
+
+def test_an_order_and_a_name_are_taken_over_exactly(copied):
+    revision = copied.revision()
+    ids = ["tag_D", "tag_C", "tag_001", "tag_002", "tag_A", "tag_B"]
+    copied.account.change("/customer_tags:reorder", {"ids": ids}, "POST")
+    assert copied.mirror()[0] == 0 and copied.agrees()
+    copied.account.change("/action_statuses/as_001", {"name": "Called", "color": "#123456"})
+    copied.account.change("/life_cycles/lc_002", {"isDefault": True})
+    copied.account.change("", {"name": "Happier Paws", "country": "CA"})
+    copied.account.change("/businesses/biz_001", {"email": "new@example.com"})
+    assert copied.mirror()[0] == 0 and copied.agrees()
+    reordered, changed = copied.changes(revision)
+    assert "reordered" in reordered or "moved" in reordered
+    assert "Happier Paws" in changed and "biz_001" in changed
+
+
+def test_two_entries_that_exchange_their_names_stay_two(copied):
+    revision = copied.revision()
+    for entry, name in [("tag_A", "X"), ("tag_B", "Tag A"), ("tag_A", "Tag B")]:
+        copied.account.change(f"/customer_tags/{entry}", {"name": name})
+    assert copied.mirror()[0] == 0 and copied.agrees()
+    (summary,) = copied.changes(revision)
+    assert "archived" not in summary and "created" not in summary
+
+
+def entries(change):
+    return answering(lambda answer: {"tags": change(answer["tags"])})
+
+
+REFUSED = {
+    "an id that is used again": (TAGS, entries(lambda tags: tags + [{"id": "tag_A", "name": "Other"}]), "customer_tags/tag_A: the id is there twice"),
+    "two entries of one name": (TAGS, entries(lambda tags: tags + [{"id": "tag_new", "name": "TAG a"}]), 'customer_tags/tag_new: the name "TAG a" is that of tag_A'),
+    "a name that is too long": (TAGS, entries(lambda tags: [{**tags[0], "name": "n" * 101}] + tags[1:]), "customer_tags/tag_001: name has 101"),
+    "an id that is none": (TAGS, entries(lambda tags: tags + [{"id": "no id\x1b[31m", "name": "Other"}]), "customer_tags/"),
+    "no default": ("leads/life_cycles", answering(lambda answer: {"lifeCycles": [{**one, "isDefault": False} for one in answer["lifeCycles"]]}), "the default stays as it is"),
+    "two defaults": ("leads/life_cycles", answering(lambda answer: {"lifeCycles": [{**one, "isDefault": True} for one in answer["lifeCycles"]]}), "the default stays as it is"),
+    "a color that is none": ("leads/action_status", answering(lambda answer: {"actionStatuses": [{**one, "color": "red"} for one in answer["actionStatuses"]]}), "action_statuses/as_001: color"),
+    "a time zone that is none": ("companies:list", answering(lambda answer: {**answer, "companies": [{**one, "timezone": {"id": "Nowhere/City"}} for one in answer["companies"]]}), "company: timezone"),
+}
+
+
+def test_values_that_the_rules_refuse_are_named_and_stay(copied):
+    before, revision = lists(copied.server, copied.key), copied.revision()
+    for name, (part, fault, problem) in REFUSED.items():
+        with copied.account.broken(part, fault):
+            code, outcomes, said = copied.mirror()
+        problems = outcomes["cmp_001"]["problems"]
+        assert code == 1 and any(problem in one for one in problems), (name, problems)
+        assert "\x1b" not in said
+        assert lists(copied.server, copied.key) == before and copied.revision() == revision, name
+
+
+def test_requests_are_few_one_at_a_time_and_with_the_account_s_key(copied):
+    code, outcomes, _ = copied.mirror()
+    assert (code, {one["state"] for one in outcomes.values()}) == (0, {"AGREES"})
+    assert len(copied.account.paths) == 1 + 5 * len(COMPANIES) and copied.account.most_at_once == 1
+    assert copied.account.credentials == {"Basic " + base64.b64encode(copied.account.key.encode()).decode()}
+    # Nothing to do writes nothing.
+    assert len(copied.changes()) == 1
+    copied.account.paths.clear()
+    estimate = json.loads(run("mirror", "--estimate", *copied.arguments, "--output", "json").stdout)
+    assert (estimate["companies"], estimate["requests"]) == (2, 11) and copied.account.paths == ["/v1/companies:list"]
+
+
+def test_a_check_says_what_differs_and_changes_nothing(copied):
+    assert copied.mirror("--check")[0] == 0
+    copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
+    before = lists(copied.server, copied.key)
+    code, outcomes, said = copied.mirror("--check")
+    assert (code, outcomes["cmp_001"]["state"], outcomes["cmp_001"]["counts"]["renamed"]) == (7, "DIFFERS", 1)
+    assert "cmp_001: differs: 1 renamed" in said
+    assert lists(copied.server, copied.key) == before
+
+
+def test_what_is_free_here_stays_and_what_the_account_has_is_refused(copied):
+    tag = "/admin/v1/companies/cmp_001/customer_tags/tag_A"
+    status_, _, refusal = copied.server.call(tag, copied.key, {"name": "Mine"}, "PATCH")
+    assert status_ == 400 and refusal["details"][0]["reason"] == "MIRRORED" and "change it at MoeGo" in refusal["message"]
+    free = {"description": "Ours", "color": "#ABCDEF"}
+    assert copied.server.call(tag, copied.key, free, "PATCH")[0] == 200
+    copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
+    assert copied.mirror()[0] == 0 and copied.agrees()
+    entry = copied.server.call(tag, copied.key)[2]
+    assert {name: entry[name] for name in ["name", *free]} == {"name": "Renamed", **free}
+
+
+def test_a_cutover_needs_agreement_and_ends_the_mirror(copied):
+    with copied.account.broken(TAGS, entries(lambda tags: tags + [{"id": "x", "name": "TAG a"}])):
+        assert copied.mirror("cutover", "--yes", "--company", "cmp_001")[0] == 1
+    assert run("mirror", "cutover", *copied.arguments, check=False, stdin="").returncode == 2
+    copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
+    code, outcomes, said = copied.mirror("cutover", "--yes", "--company", "cmp_001")
+    assert (code, outcomes["cmp_001"]["state"]) == (0, "CUT_OVER"), said
+    assert copied.agrees()
+    company = "/admin/v1/companies/cmp_001"
+    assert copied.server.call(company, copied.key)[2]["source"] == {"kind": "moego", "mode": "CUTOVER"}
+    assert copied.server.call(company, copied.key, {"name": "Mine"}, "PATCH")[0] == 200
+    copied.account.paths.clear()
+    code, outcomes, _ = copied.mirror()
+    assert code == 0 and outcomes["cmp_001"]["state"] == "CUT_OVER"
+    assert not any("cmp_001" in path for path in copied.account.paths)
+    assert copied.server.call(company, copied.key)[2]["name"] == "Mine"
+
+
+def test_a_company_that_is_no_mirror_is_taken_over_only_by_name(demo, tmp_path):
+    account = Account(demo)
+    (tmp_path / "account.key").write_text(account.key)
+    (tmp_path / "account.key").chmod(0o600)
+    arguments = ["--from", account.base, "--from-key-file", tmp_path / "account.key", "--pace", "0s"]
+    # The document of convert is one that load takes, and makes no mirror.
+    document = run("convert", "moego", *arguments).stdout
+    companies = yaml.safe_load(document)["companies"]
+    assert [company["id"] for company in companies] == COMPANIES and "source" not in companies[0]
+    assert companies[0]["customer_tags"][0] == {
+        "id": "tag_001", "name": "VIP Customer", "last_updated_by": "staff_001", "last_updated_time": "2023-01-01T10:00:00Z"}
+    data = tmp_path / "copy"
+    data.mkdir()
+    run("load", "--data-dir", data, "-", stdin=document)
+    done = run("mirror", *arguments, "--data-dir", data, check=False)
+    assert done.returncode == 1 and "cmp_001: is here already, and is no mirror" in done.stderr
+    done = run("mirror", *arguments, "--data-dir", data, "--company", "cmp_001")
+    assert "cmp_001: changed: 1 updated" in done.stderr
+    assert run("convert", "moego", *arguments, "--company", "cmp_9", check=False).returncode == 3
+    with account.broken(TAGS, status(500)):
+        done = run("convert", "moego", *arguments, check=False)
+        assert done.returncode == 1 and "cmp_001" in done.stderr and "cmp_002" in done.stdout
+    account.end()
+
+
+def test_a_key_travels_to_no_other_machine_in_the_clear(tmp_path):
+    (tmp_path / "key").write_text("secret")
+    for mode, url, said in [(0o600, "http://openapi.moego.pet", "must begin with https://"),
+                            (0o644, "http://127.0.0.1:9", "chmod 600"),
+                            (0o600, "http://127.0.0.1:9", "no connection")]:
+        (tmp_path / "key").chmod(mode)
+        done = run("convert", "moego", "--from", url, "--from-key-file", tmp_path / "key", check=False)
+        assert done.returncode == (6 if "connection" in said else 2) and said in done.stderr, done.stderr
+        assert not re.search(r"\bsecret\b(?! itself)", done.stderr)
+
+
+def test_the_page_is_played_as_written(demo, tmp_path):
+    demo.call("/admin/v1/companies/cmp_001/customer_tags/tag_001", demo.key, {"description": "Not of the account"}, "PATCH")
+    reader = tmp_path / "reader"
+    reader.mkdir()
+    every = [block for block in blocks("docs/mirroring.md") if block.language == "sh"]
+    play(every, reader, [
+        ("https://openapi.moego.pet", demo.base),
+        ("cat > moego.key", f"cp {demo.data_dir}/demo-key moego.key"),
+        ("--from-key-file moego.key", "--from-key-file moego.key --pace 0s"),
+        # The mirrors are over already.
+        ("mode: cutover}", "mode: cutover}, country: CA"),
+    ])
+    copy = yaml.safe_load(run("export", "--data-dir", reader / "data").stdout)["companies"]
+    assert [(company["source"]["mode"], company["country"]) for company in copy] == [("cutover", "CA")] * 2  # The second one is in Canada.
+    account = yaml.safe_load((reader / "account.yaml").read_text())["companies"]
+    assert [company["id"] for company in account] == COMPANIES
