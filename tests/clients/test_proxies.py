@@ -1,5 +1,6 @@
 """Every block of docs/proxies.md, and what proxies do by default, with the real proxies in between."""
 
+import base64
 import json
 import os
 import re
@@ -8,8 +9,10 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import urllib.error
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
 import pytest
@@ -24,7 +27,8 @@ LONG_IDS = [f"tag_{number:02}_{'x' * 57}" for number in range(20)]
 DOCUMENT = (ROOT / "docs" / "proxies.md").read_text()
 CONFIGURATIONS = [one for one in blocks("docs/proxies.md") if one.language in ("nginx", "caddyfile", "haproxy")]
 BLOCKS = {one.heading: one.text for one in CONFIGURATIONS}
-HEADINGS = re.findall(r"^### (.*)$", DOCUMENT, re.MULTILINE)
+SPLITS = ["nginx: two servers", "Caddy: two servers"]
+HEADINGS = [one for one in re.findall(r"^### (.*)$", DOCUMENT, re.MULTILINE) if one not in SPLITS]
 # The shortest configurations, with the defaults of these proxies.
 DEFAULTS = {
     "nginx": "server {{ listen 127.0.0.1:{port}; location {path}/ {{ proxy_pass http://{server}/; }} }}",
@@ -77,7 +81,7 @@ def proxy(tmp_path):
     """Starts proxies that end with the test."""
     processes = []
 
-    def start_one(name, text, port):
+    def start_one(name, text, port, **variables):
         file = tmp_path / f"{name}.conf"
         if name == "nginx":
             paths = "".join(f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"])
@@ -91,7 +95,7 @@ def proxy(tmp_path):
             command = [program("haproxy"), "-db", "-f", file]
         file.write_text(text)
         log = open(tmp_path / f"{name}.log", "w+")
-        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **libraries()}
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **libraries(), **variables}
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         processes.append(process)
 
@@ -127,7 +131,7 @@ def documented(heading, server, certificates):
         ("127.0.0.1:8080", server.address),
         (r"listen 443\b", f"listen 127.0.0.1:{port}"),
         (r"bind :443\b", f"bind 127.0.0.1:{port}"),
-        (r"\b(settings\.)?example\.com\b", "localhost"),
+        (r"\b(settings\.|api\.)?example\.com\b", "localhost"),
     ]:
         text, count = re.subn(old, new, text)
         assert count or "443" in old or "example" in old, f"{old} is not in the block under {heading}"
@@ -225,3 +229,72 @@ def test_an_answer_of_the_proxy_itself_is_told_apart(server, proxy):
         assert ("--request-id" in done.stderr) == (path == "/down"), done.stderr
     done = run("status", "--server", base, check=False)
     assert done.returncode == 6 and "gave no proper answer" in done.stderr, done.stderr
+
+
+@pytest.fixture
+def account(certificates):
+    """An account's API over TLS, which takes note of every request: method, path, credential, host, client's address."""
+    seen = []
+
+    class Api(BaseHTTPRequestHandler):
+        def answer(self):
+            headers = [self.headers[name] for name in ["Authorization", "Host", "X-Forwarded-For"]]
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            seen.append((self.command, self.path, body, *headers))
+            self.send_response(200)
+            self.send_header("Content-Length", "20")
+            self.end_headers()
+            self.wfile.write(b'{"from": "account" }')
+
+        do_GET = do_POST = do_PATCH = do_DELETE = answer
+
+        def log_message(self, *_):
+            pass
+
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "fullchain.pem", certificates / "privkey.pem")
+    listener.socket = context.wrap_socket(listener.socket, server_side=True)
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    listener.seen = seen
+    yield listener
+    listener.shutdown()
+    listener.server_close()
+
+
+@pytest.mark.parametrize("heading", SPLITS)
+def test_one_address_leads_to_two_servers(heading, server, proxy, certificates, account):
+    text, port = documented(heading, server, certificates)
+    host = f"localhost:{account.server_port}"
+    text = text.replace("https://openapi.moego.pet", f"https://{host}").replace("openapi.moego.pet", host)
+    text = text.replace("/etc/ssl/certs/ca-certificates.crt", f"{certificates}/ca.pem")
+    proxy(heading.split(":")[0], text, port, SSL_CERT_FILE=str(certificates / "ca.pem"))
+    context = ssl.create_default_context(cafile=certificates / "ca.pem")
+    credential = "Basic " + base64.b64encode(server.key.encode()).decode()
+
+    def send(method, path, body=None):
+        request = urllib.request.Request(f"https://localhost:{port}{path}", method=method, data=body)
+        request.add_header("Authorization", credential)
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=20, context=context) as answer:
+            return json.loads(answer.read())
+
+    lists = "/v1/setting/companies/cmp_001"
+    for method, path, key in [
+        ("POST", "/v1/companies:list", "companies"), ("GET", "/v1/companies/cmp_001", "name"),
+        ("POST", "/v1/businesses:list", "businesses"), ("GET", "/v1/businesses/biz_001", "companyId"),
+        ("POST", f"{lists}/customer/tags:list", "tags"), ("POST", f"{lists}/customer/referral_sources:list", "referralSources"),
+        ("POST", f"{lists}/leads/life_cycles", "lifeCycles"), ("POST", f"{lists}/leads/action_status", "actionStatuses"),
+        ("GET", f"{lists}/customer/tags:list", "tags"), ("GET", f"{lists}/leads/life_cycles?a=b", "lifeCycles"),
+    ]:
+        assert key in send(method, path, b"{}" if method == "POST" else None), (method, path)
+    assert account.seen == []
+    others = [
+        ("POST", "/v1/customers:list", b'{"a": 1}'), ("PATCH", "/v1/companies/cmp_001", b"{}"), ("DELETE", "/v1/businesses/biz_001", None),
+        ("POST", f"{lists}/leads", b"{}"), ("GET", f"{lists}/customer/tags:list/more", None), ("GET", "/v1/companies/a%2Fb", None),
+        ("GET", "/admin/v1/companies", None), ("GET", "/metrics", None), ("GET", "/console", None), ("GET", "/?q=/v1/companies/c", None),
+    ]
+    for method, path, body in others:
+        assert send(method, path, body) == {"from": "account"}, (method, path)
+        # The credential is the client's, and everything else that it sent.
+        assert account.seen.pop() == (method, path, body or b"", credential, host, None)
