@@ -264,7 +264,7 @@ impl<'a> Loading<'a, '_> {
         (index, draft): (usize, &EntryDraft),
     ) -> Option<&'c Entry> {
         let at = format!("{catalog}[{}]", draft.index);
-        let mut found = held.find(draft, claims);
+        let mut found = held.find(draft, claims.turn(index, draft), claims);
         let mut is_used = false;
         for former in &draft.was {
             if let Some(other) = claims.other(former, index) {
@@ -311,6 +311,8 @@ impl<'a> Loading<'a, '_> {
 struct Claims<'a> {
     by_id: HashMap<&'a str, (usize, &'a EntryDraft)>,
     by_name: HashMap<String, (usize, &'a EntryDraft)>,
+    /// The drafts of archived entries without ids, by name.
+    archived: HashMap<String, Vec<usize>>,
 }
 
 impl<'a> Claims<'a> {
@@ -318,10 +320,23 @@ impl<'a> Claims<'a> {
         let is_active = |draft: &EntryDraft| draft.state != Some(State::Archived);
         let active = || drafts.iter().enumerate().filter(|(_, draft)| is_active(draft));
         let id = |draft: &'a EntryDraft| draft.id.as_ref().map(EntryId::as_str);
+        let mut archived: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, draft) in drafts.iter().enumerate() {
+            if !is_active(draft) && draft.id.is_none() {
+                archived.entry(draft.name.fold_key()).or_default().push(index);
+            }
+        }
         Self {
+            archived,
             by_id: active().filter_map(|(i, draft)| Some((id(draft)?, (i, draft)))).collect(),
             by_name: active().map(|(i, draft)| (draft.name.fold_key(), (i, draft))).collect(),
         }
+    }
+
+    /// The place of a draft among several archived ones of its name; `None` for any other draft.
+    fn turn(&self, index: usize, draft: &EntryDraft) -> Option<usize> {
+        let indexes = self.archived.get(&draft.name.fold_key())?;
+        indexes.binary_search(&index).ok().filter(|_| indexes.len() > 1)
     }
 
     fn has_name(&self, fold_key: &str) -> bool {
@@ -342,12 +357,16 @@ struct Held<'a> {
     active: HashMap<String, &'a Entry>,
     /// The entry of several with one name that changed last: the one that an earlier load of the document archived.
     archived: HashMap<String, &'a Entry>,
+    /// All entries of one name, active or archived, in their order.
+    by_name: HashMap<String, Vec<&'a Entry>>,
 }
 
 impl<'a> Held<'a> {
     fn of(current: &'a [Entry]) -> Self {
         let (mut active, mut archived) = (HashMap::new(), HashMap::new());
+        let mut by_name: HashMap<String, Vec<&Entry>> = HashMap::new();
         for entry in current {
+            by_name.entry(entry.name.fold_key()).or_default().push(entry);
             let of_state = if entry.is_active() { &mut active } else { &mut archived };
             let held: &mut &Entry = of_state.entry(entry.name.fold_key()).or_insert(entry);
             if held.audit.revision < entry.audit.revision {
@@ -355,17 +374,27 @@ impl<'a> Held<'a> {
             }
         }
         let by_id = current.iter().map(|entry| (entry.id.as_str(), entry)).collect();
-        Self { by_id, active, archived }
+        Self { by_id, active, archived, by_name }
     }
 
     /// Finds an entry by its id, else by its folded name among the active entries. A draft with the state `archived`
     /// also finds an archived entry of its name, so that loading the document twice does not make two. If another draft
-    /// claims the name for an active entry, it finds no active one.
-    fn find(&self, draft: &EntryDraft, claims: &Claims<'_>) -> Option<&'a Entry> {
+    /// claims the name for an active entry, it finds no active one. Several archived drafts of one name find the entries
+    /// of that name in their order, each draft at its `turn`.
+    fn find(
+        &self,
+        draft: &EntryDraft,
+        turn: Option<usize>,
+        claims: &Claims<'_>,
+    ) -> Option<&'a Entry> {
         if let Some(id) = &draft.id {
             return self.by_id.get(id.as_str()).copied();
         }
         let fold_key = draft.name.fold_key();
+        if let Some(turn) = turn {
+            let is_free = |entry: &&&Entry| !entry.is_active() || !claims.has_name(&fold_key);
+            return self.by_name.get(&fold_key)?.iter().filter(is_free).nth(turn).copied();
+        }
         let is_archived = draft.state == Some(State::Archived);
         let active =
             self.active.get(&fold_key).filter(|_| !is_archived || !claims.has_name(&fold_key));
