@@ -39,10 +39,14 @@ impl Problem {
         let mut problem = Self { text, reason, line, authors, ..Self::default() };
         for violation in details.bad_request().into_iter().flat_map(|bad| &bad.field_violations) {
             let last = violation.field.rsplit('.').next().unwrap_or_default();
+            let (last, number) = item(last);
             if let Some((name, _, label)) = fields.iter().find(|(_, known, _)| *known == last) {
-                problem
-                    .fields
-                    .push((name, sentence(&format!("{label} {}", violation.description))));
+                let subject = match number {
+                    Some(number) => format!("{label}: number {number}"),
+                    None => (*label).to_owned(),
+                };
+                let text = sentence(&format!("{subject} {}", violation.description));
+                problem.fields.push((name, text));
             }
         }
         if let Some(told) = info.and_then(|info| words::not_within(&info.metadata))
@@ -113,6 +117,13 @@ impl Problem {
             _ => "That did not work",
         }
     }
+}
+
+/// The name of a field, and the number of the item of its list, from 1: `addresses[0]`.
+fn item(field: &str) -> (&str, Option<usize>) {
+    let Some((name, rest)) = field.split_once('[') else { return (field, None) };
+    let index: Option<usize> = rest.trim_end_matches(']').parse().ok();
+    (name, index.map(|index| index + 1))
 }
 
 /// A message of the API without the place in a list that it may begin with.

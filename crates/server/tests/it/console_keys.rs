@@ -95,6 +95,15 @@ async fn a_company_that_does_not_exist_is_refused_by_its_id() {
         ];
         let both = owner.post(path, &both).await;
         assert!(both.text().contains("Choose “Only these”"), "{}", both.text());
+        let form = [
+            ("name", "Ana"),
+            ("scope", "settings:read"),
+            ("coverage", "all"),
+            ("addresses", "192.0.2.1 here"),
+        ];
+        let item = owner.post(path, &form).await;
+        assert!(item.text().contains("id=\"addresses-wrong\""), "{}", item.text());
+        assert!(item.text().contains("The addresses: number 2 must be"), "{}", item.text());
         for (coverage, said) in
             [("", "Choose all companies, or"), ("some", "Choose at least one company")]
         {
