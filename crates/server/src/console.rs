@@ -1,5 +1,5 @@
 //! The console: pages for people, over the contract's methods in this process. A client of the contract like the
-//! command line: it knows the messages, and of who is signed in only what `auth` says. Knows no service and no store.
+//! command line: it knows the messages, and of who is signed in only what `auth` says. Knows no store, and of the services the forms of documents alone.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
@@ -12,7 +12,7 @@ use http_body_util::LengthLimitError;
 use crate::{
     auth::sessions::Sessions,
     config::PublicUrl,
-    net::{ClientAddress, RouteLabel},
+    net::{BodyLimits, ClientAddress, RouteLabel},
     status::{Page, grpc_status},
 };
 
@@ -60,8 +60,8 @@ pub(crate) struct Options {
     pub listen: IpAddr,
     /// Whether the data is there to play with.
     pub is_demo: bool,
-    /// The most bytes of a form.
-    pub body_limit: usize,
+    /// The most bytes of a form, and of one that holds a document.
+    pub body_limits: BodyLimits,
 }
 
 /// The console's pages, and the path to which `/` leads browsers.
@@ -149,7 +149,7 @@ impl Console {
             return plain(Page::Forged, here::FORGED);
         }
         let form = match is_post {
-            true => match axum::body::to_bytes(body, self.options.body_limit).await {
+            true => match axum::body::to_bytes(body, self.most_bytes(route)).await {
                 Ok(bytes) => match Form::of_body(&parts.headers, bytes).await {
                     Ok(form) => form,
                     Err(problem) => return plain(Page::Malformed, &problem),
@@ -162,6 +162,10 @@ impl Console {
             false => Form::default(),
         };
         self.answer_form(here, &parts, route, captures, form).await
+    }
+
+    fn most_bytes(&self, route: &Route) -> usize {
+        self.options.body_limits.most(matches!(route.shows, Shows::Bring))
     }
 
     async fn answer_form(

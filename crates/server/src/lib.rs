@@ -215,7 +215,7 @@ pub fn start_on(bound: Bound, config: &Config, services: Services) -> Server {
             public_url: config.public_url.clone(),
             listen: bound.local_addr().ip(),
             is_demo: services.is_demo,
-            body_limit: config.limits.body_bytes,
+            body_limits: BodyLimits::of(&config.limits),
         };
         let methods = api::in_process(services.use_cases());
         console::site(methods, services.sessions.clone(), options)

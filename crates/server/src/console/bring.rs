@@ -33,6 +33,8 @@ use crate::{
     status::{Page, grpc_status},
 };
 
+/// The part of a form that a document may take: the form that applies its plan has ids beside it.
+const MOST_OF_FORM: (usize, usize) = (7, 8);
 /// Companies that the page offers to copy from.
 const MOST_OTHERS: i32 = 200;
 
@@ -126,6 +128,11 @@ pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
     if sheet.text.trim().is_empty() {
         let text = "Paste a document or a table, choose a file, or name another company.";
         return told(visit, sheet, Problem::at("text", text)).await;
+    }
+    let most = visit.console.options.body_limits.document / MOST_OF_FORM.1 * MOST_OF_FORM.0;
+    if sheet.text.len() > most {
+        let text = "This is too long for a page: give it to the command line.";
+        return told(visit, Sheet::default(), Problem::at("text", text)).await;
     }
     let mut ready = match ready(visit, &sheet).await? {
         Ok(ready) => ready,

@@ -115,8 +115,6 @@ const LOCATION: &[&str] = &[
     "etag",
     "request",
 ];
-/// A document is planned before it is applied.
-const PLAN: &[&str] = &["SettingsService/PlanSettings", "SettingsService/ApplySettings"];
 const BRING: &[&str] = &["text", "file", "list", "prune", "from", "do", "ids", "digest", "request"];
 const VERSION: &[&str] = &["etag", "request"];
 
@@ -204,8 +202,17 @@ pub(super) const ROUTES: &[Route] = &[
         &["BusinessService/RestoreBusiness"],
         VERSION,
     ),
-    get("/c/{}/import", Shows::Bring, PLAN),
-    post("/c/{}/import", Shows::Bring, PLAN, BRING),
+    get(
+        "/c/{}/import",
+        Shows::Bring,
+        &["SettingsService/PlanSettings", "SettingsService/ApplySettings"],
+    ),
+    post(
+        "/c/{}/import",
+        Shows::Bring,
+        &["SettingsService/PlanSettings", "SettingsService/ApplySettings"],
+        BRING,
+    ),
     get("/c/{}/export", Shows::Take, &["SettingsService/ExportSettings"]),
     get("/c/{}/{}", Shows::Catalog, &[LIST]),
     get("/c/{}/{}/download", Shows::Download, &[LIST]),

@@ -167,6 +167,25 @@ async fn a_file_with_a_table_is_read_as_convert_reads_it() {
 }
 
 #[tokio::test]
+async fn a_file_with_full_catalogs_is_applied() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let mut document = "companies:\n- id: cmp_001\n".to_owned();
+    for list in ["customer_tags", "referral_sources", "action_statuses"] {
+        document += &format!("  {list}:\n");
+        for i in 0..990 {
+            document += &format!("  - name: {i:0100}\n    description: {}\n", "d".repeat(500));
+        }
+    }
+    assert!(document.len() > 3 << 19);
+    let page = uploaded(&browser, "full.yaml", &document, "customer_tags").await;
+    assert!(page.text().contains("2970 added"), "{}", page.status);
+    assert!(page.text().contains("And 2770 more."));
+    assert_eq!(send(&browser, &fields(&page), "apply").await.status, 303);
+    assert_eq!(tags(&server, "cmp_001").await.len(), 992);
+}
+
+#[tokio::test]
 async fn the_lists_of_another_company_are_copied() {
     let server = Server::demo().await;
     let browser = Browser::of(&server).await;
