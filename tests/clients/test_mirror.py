@@ -5,6 +5,7 @@ import contextlib
 import http.server
 import json
 import re
+import sqlite3
 import subprocess
 import threading
 import time
@@ -398,6 +399,21 @@ def test_a_cutover_needs_agreement_and_ends_the_mirror(copied):
     assert code == 0 and outcomes["cmp_001"]["state"] == "CUT_OVER"
     assert not any("cmp_001" in path for path in copied.account.paths)
     assert copied.server.call(company, copied.key)[2]["name"] == "Mine"
+
+
+def test_a_damaged_company_here_holds_no_other_back(copied):
+    with contextlib.closing(sqlite3.connect(copied.server.data_dir / "customer-settings.db")) as db, db:
+        db.execute("UPDATE entries SET state = 'lost' WHERE company_id = 'cmp_001' AND id = 'tag_A'")
+    path = "/admin/v1/companies/cmp_002/customer_tags?entryId=new"
+    assert copied.account.server.call(path, copied.account.key, {"name": "New"}, "POST")[0] == 200
+    code, outcomes, said = copied.mirror()
+    assert (code, outcomes["cmp_001"]["state"], outcomes["cmp_002"]["state"]) == (1, "LEFT_ALONE", "CHANGED"), said
+
+
+def test_a_server_that_cannot_be_reached_ends_the_round(copied):
+    copied.server.stop()
+    code, outcomes, _ = copied.mirror("--timeout", "1s")
+    assert (code, outcomes, copied.account.paths) == (6, {}, [])
 
 
 def test_a_company_that_is_no_mirror_is_taken_over_only_by_name(demo, tmp_path):

@@ -275,7 +275,14 @@ impl Mirroring<'_> {
             _ => {}
         }
         let is_here = here.is_some();
-        let mut outcome = self.copied(company.clone(), is_here, aim != Aim::Check, is_over).await?;
+        let copied = self.copied(company.clone(), is_here, aim != Aim::Check, is_over).await;
+        let mut outcome = match copied {
+            // The data of this company is damaged, or it was changed meanwhile: others are copied.
+            Err(Failure { message, exit: Exit::Failed | Exit::NotFound | Exit::Conflict }) => {
+                return Ok(Outcome::left_alone(&id, &message));
+            }
+            copied => copied?,
+        };
         if aim == Aim::Cutover && outcome.problems.is_empty() {
             outcome = self.copied(company, true, false, is_over).await?;
             if outcome.state == State::Agrees && outcome.problems.is_empty() {
@@ -350,11 +357,8 @@ impl Mirroring<'_> {
         digest: &Value,
     ) -> Result<(), Failure> {
         request["digests"] = json!({ outcome.company_id.as_str(): digest });
-        let error = match self.applied(request).await {
-            Ok(answer) => text(&answer["results"][0]["error"]["message"]).to_owned(),
-            Err(Failure { message, exit: Exit::Conflict }) => message,
-            Err(other) => return Err(other),
-        };
+        let answer = self.applied(request).await?;
+        let error = text(&answer["results"][0]["error"]["message"]).to_owned();
         outcome.state = if error.is_empty() { State::Changed } else { State::LeftAlone };
         outcome.problems.extend(Some(error).filter(|error| !error.is_empty()));
         Ok(())
