@@ -21,6 +21,7 @@ from test_documents import play
 LISTS = ["customer/tags:list", "customer/referral_sources:list", "leads/life_cycles", "leads/action_status"]
 KEYS = ["tags", "referralSources", "lifeCycles", "actionStatuses"]
 COMPANIES = ["cmp_001", "cmp_002"]
+CATALOGS = ["customer_tags", "referral_sources", "life_cycles", "action_statuses"]
 TAGS = "cmp_001/customer/tags:list"
 
 
@@ -399,6 +400,51 @@ def test_a_cutover_needs_agreement_and_ends_the_mirror(copied):
     assert code == 0 and outcomes["cmp_001"]["state"] == "CUT_OVER"
     assert not any("cmp_001" in path for path in copied.account.paths)
     assert copied.server.call(company, copied.key)[2]["name"] == "Mine"
+
+
+def test_two_mirrors_at_once_do_no_harm(copied):
+    revision = copied.revision()
+    copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
+    copied.account.change("/customer_tags/tag_B:archive", {}, "POST")
+    command = [PROGRAM, "mirror", *map(str, copied.arguments)]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [(process.communicate(timeout=60)[1], process.returncode) for process in both]
+    # The later one finds nothing to do, or that the plan has changed.
+    assert all(code == 0 or "no longer the one that was shown" in said for said, code in ends), ends
+    assert copied.agrees() and len(copied.changes(revision)) == 1
+
+
+def test_a_mirror_that_is_killed_anywhere_is_finished_by_the_next_one(copied):
+    copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
+    revision = copied.revision()
+    for request in range(1, 12):
+        process = subprocess.Popen([PROGRAM, "mirror", *map(str, copied.arguments)], stderr=subprocess.DEVNULL)
+        copied.account.paths.clear()
+
+        def kill(good, headers, content, process=process, request=request):
+            if len(copied.account.paths) == request:
+                process.kill()
+            return good, headers, content
+
+        with copied.account.broken("", kill):
+            process.wait(timeout=60)
+    assert copied.mirror()[0] == 0 and copied.agrees()
+    assert copied.changes(revision) == ['updated customer_tags/tag_A "Renamed" (name)']
+
+
+def test_a_database_is_filled_as_a_directory_is(copied, postgres):
+    url = postgres()
+    run("key", "create", "--database-url", url, "--name", "Website")
+    arguments = [*copied.arguments[:6], "--database-url", url]
+    assert "cmp_001: changed: 17 created" in run("mirror", *arguments).stderr
+    assert run("mirror", "--check", *arguments).returncode == 0
+    of_database = yaml.safe_load(run("export", "--database-url", url).stdout)
+    of_directory = yaml.safe_load(run("export", "--data-dir", copied.server.data_dir).stdout)
+    for company in [*of_database["companies"], *of_directory["companies"]]:
+        for entry in sum((company.get(catalog, []) for catalog in CATALOGS), []):
+            # Each store has its own times for what the account tells no time of.
+            entry.pop("created_time"), entry.pop("created_by"), entry.pop("last_updated_time"), entry.pop("last_updated_by")
+    assert of_database == of_directory
 
 
 def test_a_damaged_company_here_holds_no_other_back(copied):
