@@ -24,8 +24,17 @@ fn rows() -> Vec<Row> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/routes.rs");
     let source = fs::read_to_string(source).unwrap();
     let table = source.split("ROUTES: &[Route] = &[").nth(1).unwrap().split("\n];").next().unwrap();
-    let table: String = table.split_whitespace().collect();
-    let table = table.replace("[LIST]", "[\"EntryService/ListEntries\"]");
+    let mut table: String = table.split_whitespace().collect();
+    for constant in source.split("\nconst ").skip(1) {
+        let (name, rest) = constant.split_once(": &").unwrap_or_default();
+        let value =
+            rest.split(';').next().unwrap().split_once(" = ").map_or("", |(_, value)| value);
+        let value: String = value.split_whitespace().collect();
+        for (before, after) in [("[", "]"), (",", ","), (",", ")")] {
+            let used = |what: &str| format!("{before}{what}{after}");
+            table = table.replace(&used(name), &used(&value));
+        }
+    }
     let mut rows = Vec::new();
     for (call, method) in [("get(\"", "GET"), ("post(\"", "POST")] {
         for rest in table.split(call).skip(1) {
