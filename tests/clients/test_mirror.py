@@ -246,8 +246,9 @@ def test_an_account_that_recovers_within_three_tries_is_read(copied):
 def test_a_list_without_companies_changes_nothing(copied):
     before = lists(copied.server, copied.key)
     with copied.account.broken("companies:list", only(companies=[])):
-        code, outcomes, _ = copied.mirror()
+        code, outcomes, said = copied.mirror()
     assert code == 1 and set(outcomes) == set(COMPANIES)
+    assert all(f"{company}: is not in the account any more" in said for company in COMPANIES)
     assert all("not in the account any more" in one["problems"][0] for one in outcomes.values())
     assert lists(copied.server, copied.key) == before
 

@@ -1,7 +1,7 @@
 //! A live account elsewhere, read by its public API: one request at a time, slowly, and with patience. Anything but a
 //! whole answer is an error. Knows no document and no command.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::HashSet, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use clap::Args;
@@ -68,9 +68,10 @@ impl From {
 
     /// Opens the account, without a request.
     pub(crate) fn open(&self) -> Result<Account, Failure> {
-        for (i, id) in self.companies.iter().enumerate() {
+        let mut seen = HashSet::new();
+        for id in &self.companies {
             CompanyId::parse("--company", id).map_err(usage)?;
-            if self.companies[..i].contains(id) {
+            if !seen.insert(id) {
                 return Err(usage(format!("--company {id} stands there twice")));
             }
         }
@@ -235,10 +236,11 @@ fn refused(path: &str, status: StatusCode) -> Unread {
 
 /// The companies that are asked for, in the order of the account, and those that it does not have.
 pub(crate) fn chosen(all: Vec<Company>, asked: &[String]) -> (Vec<Company>, Vec<&str>) {
-    let is_asked = |company: &Company| asked.is_empty() || asked.contains(&company.id);
+    let wanted: HashSet<&String> = asked.iter().collect();
+    let is_asked = |company: &Company| asked.is_empty() || wanted.contains(&company.id);
     let found: Vec<Company> = all.into_iter().filter(is_asked).collect();
-    let has = |id: &&str| found.iter().any(|company| company.id == *id);
-    let missing = asked.iter().map(String::as_str).filter(|id| !has(id)).collect();
+    let there: HashSet<&str> = found.iter().map(|company| company.id.as_str()).collect();
+    let missing = asked.iter().map(String::as_str).filter(|id| !there.contains(id)).collect();
     (found, missing)
 }
 

@@ -163,10 +163,9 @@ impl Making<'_> {
         if catalog.has_default() {
             self.default(list, items, &mut rows, here);
         }
-        let lost: Vec<&EntryRow> = here
-            .iter()
-            .filter(|row| is_active(&row.state) && !rows.iter().any(|wanted| wanted.id == row.id))
-            .collect();
+        let named: HashSet<&Option<String>> = rows.iter().map(|row| &row.id).collect();
+        let is_lost = |row: &&EntryRow| is_active(&row.state) && !named.contains(&row.id);
+        let lost: Vec<&EntryRow> = here.iter().filter(is_lost).collect();
         let active = here.iter().filter(|row| is_active(&row.state)).count();
         let is_default_lost = lost.iter().any(|row| row.is_default == Some(true));
         if is_default_lost
@@ -277,6 +276,8 @@ impl Making<'_> {
         let mut ids = HashSet::new();
         let mut rows: Vec<BusinessRow> = Vec::with_capacity(businesses.len());
         let held = self.here.businesses.as_deref().unwrap_or_default();
+        let by_id: HashMap<&str, &BusinessRow> =
+            held.iter().filter_map(|row| Some((row.id.as_deref()?, row))).collect();
         for business in businesses {
             let at = format!("{BUSINESSES}/{}", shown(&business.id));
             if let Err(problem) = BusinessId::parse("id", &business.id) {
@@ -287,7 +288,7 @@ impl Making<'_> {
                 self.refuse(&at, "the id is there twice; the first one counts");
                 continue;
             }
-            let before = held.iter().find(|row| row.id.as_deref() == Some(&business.id));
+            let before = by_id.get(business.id.as_str()).copied();
             rows.extend(self.business(&at, business, before));
         }
         let is_lost = |row: &&BusinessRow| {

@@ -1,7 +1,7 @@
 //! `customer-settings mirror`: a live account elsewhere, copied again and again into companies here.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -201,18 +201,8 @@ impl Mirroring<'_> {
         let mut round = Round::default();
         let asked = self.command.from.companies();
         if asked.is_empty() {
-            let mut gone: Vec<&String> = here
-                .iter()
-                .filter_map(|(id, mode)| {
-                    let is_mirror = mode.as_deref() == Some(MIRROR);
-                    (is_mirror && !all.iter().any(|company| company.id == *id)).then_some(id)
-                })
-                .collect();
-            gone.sort();
-            let gone = gone
-                .into_iter()
-                .map(|id| Outcome::left_alone(id, "is not in the account any more"));
-            round.companies.extend(gone);
+            round.companies = gone(&here, &all);
+            round.companies.iter().for_each(Outcome::tell);
         }
         let (companies, missing) = chosen(all, asked);
         if !missing.is_empty() {
@@ -389,6 +379,18 @@ impl Mirroring<'_> {
 }
 
 const MIRROR: &str = SourceMode::Mirror.as_str();
+
+/// The mirrors here whose companies the account does not have.
+fn gone(here: &Here, all: &[Company]) -> Vec<Outcome> {
+    let there: HashSet<&str> = all.iter().map(|company| company.id.as_str()).collect();
+    let is_gone = |(id, mode): &(&String, &Option<String>)| {
+        mode.as_deref() == Some(MIRROR) && !there.contains(id.as_str())
+    };
+    let mut gone: Vec<&String> = here.iter().filter(is_gone).map(|(id, _)| id).collect();
+    gone.sort();
+    let problem = "is not in the account any more";
+    gone.into_iter().map(|id| Outcome::left_alone(id, problem)).collect()
+}
 
 fn since(begin: Instant) -> Duration {
     SystemClock.monotonic().saturating_duration_since(begin)
