@@ -358,8 +358,8 @@ async fn a_foreign_locations_id_is_refused_without_a_word_about_who_has_it() {
     let foreign = "businesses: [{id: biz_foreign, name: Secret Place}]";
     load(&server.services, &format!("companies: [{{id: cmp_001, {foreign}}}]")).await;
     let path = "/admin/v1/companies/cmp_002/businesses?business_id=biz_foreign";
-    let expected = "the business id biz_foreign is taken: choose another one, as no id is used again, even after \
-                    the thing was deleted";
+    let expected = "the business id biz_foreign is taken: choose another one, as an id is never given again, not \
+                    even after a deletion";
     for dry_run in ["", "&validate_only=true"] {
         for (key, at) in [(&own, "cmp_002"), (&server.any_key().await, "cmp_001")] {
             let path = path.replace("cmp_002", at);
