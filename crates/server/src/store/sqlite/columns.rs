@@ -1,6 +1,8 @@
 //! The columns of SQLite's rows.
 
-use rusqlite::Row;
+use std::cell::Cell;
+
+use rusqlite::{Row, types::ValueRef};
 
 use super::{damaged, failure};
 use crate::store::{
@@ -10,17 +12,43 @@ use crate::store::{
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
-impl Columns for Row<'_> {
+/// A row that is read by the names of its columns.
+pub(super) struct NamedRow<'a> {
+    row: &'a Row<'a>,
+    /// The column after the one that was read last. It is tried first, since SQLite compares the names of all columns
+    /// to find one, and the columns of a query stand mostly in the order in which they are read.
+    next: Cell<usize>,
+}
+
+impl<'a> NamedRow<'a> {
+    pub(super) fn of(row: &'a Row<'a>) -> Self {
+        Self { row, next: Cell::new(0) }
+    }
+
+    fn value(&self, column: &str) -> Result<ValueRef<'_>> {
+        let (statement, next) = (self.row.as_ref(), self.next.get());
+        let is_next = next < statement.column_count()
+            && statement.column_name(next).is_ok_and(|name| name == column);
+        let index = match is_next {
+            true => next,
+            false => statement.column_index(column).map_err(failure)?,
+        };
+        self.next.set(index + 1);
+        self.row.get_ref(index).map_err(failure)
+    }
+}
+
+impl Columns for NamedRow<'_> {
     fn optional_text(&self, column: &str) -> Result<Option<&str>> {
-        self.get_ref(column).map_err(failure)?.as_str_or_null().map_err(not_as_written)
+        self.value(column)?.as_str_or_null().map_err(not_as_written)
     }
 
     fn optional_number(&self, column: &str) -> Result<Option<i64>> {
-        self.get_ref(column).map_err(failure)?.as_i64_or_null().map_err(not_as_written)
+        self.value(column)?.as_i64_or_null().map_err(not_as_written)
     }
 
     fn optional_bytes(&self, column: &str) -> Result<Option<&[u8]>> {
-        self.get_ref(column).map_err(failure)?.as_blob_or_null().map_err(not_as_written)
+        self.value(column)?.as_blob_or_null().map_err(not_as_written)
     }
 
     fn flag(&self, column: &str) -> Result<bool> {
@@ -39,11 +67,11 @@ pub(super) fn one_row(written: usize) -> Result<()> {
 
 pub(super) fn collect<T>(
     mut rows: rusqlite::Rows<'_>,
-    read: impl Fn(&Row<'_>) -> Result<T>,
+    read: impl Fn(&NamedRow<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
     let mut all = Vec::new();
     while let Some(row) = rows.next().map_err(failure)? {
-        all.push(read(row)?);
+        all.push(read(&NamedRow::of(row))?);
     }
     Ok(all)
 }

@@ -4,11 +4,11 @@
 //! are looked up only by their ids.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, named_params, params};
+use rusqlite::{Connection, named_params, params};
 
 use super::{
     SqliteStore,
-    columns::{Result, collect},
+    columns::{NamedRow, Result, collect},
     commit::{self, Commit},
     failure, integer, keys,
 };
@@ -110,8 +110,9 @@ fn collect_lines(mut rows: rusqlite::Rows<'_>) -> Result<Vec<(u32, Line)>> {
     while bytes < MOST_READ_BYTES
         && let Some(row) = rows.next().map_err(failure)?
     {
+        let row = NamedRow::of(row);
         bytes += row.text("body")?.len();
-        lines.push(forms::line(row)?);
+        lines.push(forms::line(&row)?);
     }
     Ok(lines)
 }
@@ -227,7 +228,7 @@ fn logged_request(
                WHERE stream_kind = ?1 AND request_scope = ?2 AND actor_key_id = ?3 AND request_id = ?4";
     let mut statement = tx.prepare_cached(sql).map_err(failure)?;
     let rows = statement.query([kind.name, scope, key.as_str(), request.as_str()]);
-    let read = |row: &Row<'_>| forms::logged_request(row, kind, (key, request));
+    let read = |row: &NamedRow<'_>| forms::logged_request(row, kind, (key, request));
     Ok(collect(rows.map_err(failure)?, read)?.pop())
 }
 
