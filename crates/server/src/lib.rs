@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 pub mod api;
 pub mod auth;
 mod background;
+mod beside;
 pub mod catalog;
 pub mod clock;
 pub mod config;

@@ -7,8 +7,11 @@
 
 use std::{
     collections::HashMap,
-    panic::resume_unwind,
-    sync::{Arc, Mutex, PoisonError},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -16,13 +19,13 @@ use metrics::Gauge;
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    task::spawn_blocking,
     task_local,
     time::timeout,
 };
 use tracing::{Instrument, Span};
 
 use crate::{
+    beside,
     catalog::{
         error::{Cause, Error, Limit, Result, Unavailable},
         id::KeyId,
@@ -125,29 +128,30 @@ impl LongWork {
             return work.await;
         }
         let place = self.place(most_waiting, key, deadline).await?;
-        let (wanted, unwanted) = oneshot::channel::<()>();
+        let (_wanted, is_unwanted, unwanted) = Wanted::new();
         let work = HAS_PLACE.scope((), work.instrument(Span::current()));
         let runtime = Handle::current();
-        let done = spawn_blocking(move || {
-            let _place = place;
-            runtime.block_on(async move {
+        let (end, ended) = oneshot::channel();
+        let thread = move || {
+            let work = async move {
                 tokio::select! {
                     biased;
                     _ = unwanted => None,
                     done = work => Some(done),
                 }
-            })
-        });
-        let done = done.await;
-        drop(wanted);
-        match done {
-            Ok(Some(done)) => done,
-            Ok(None) => unreachable!("it is wanted until here"),
-            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-            // The runtime stops.
-            Err(error) => {
-                Err(Error::Unavailable { what: Unavailable::Overloaded, cause: Cause::new(error) })
-            }
+            };
+            let done = catch_unwind(AssertUnwindSafe(|| runtime.block_on(work)));
+            drop(place);
+            // Nobody waits for work that is unwanted.
+            _ = end.send(done);
+        };
+        let overloaded = |cause| Error::Unavailable { what: Unavailable::Overloaded, cause };
+        beside::begin(is_unwanted, thread).map_err(|error| overloaded(Cause::new(error)))?;
+        match ended.await {
+            Ok(Ok(Some(done))) => done,
+            Ok(Ok(None)) => unreachable!("it is wanted until here"),
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(error) => Err(overloaded(Cause::new(error))),
         }
     }
 
@@ -174,6 +178,26 @@ impl LongWork {
         drop(waiting);
         let running = Counted::new(telemetry::LONG_WORK_RUNNING);
         Ok(Place { _place: place, _own: own, _in_line: in_line, _running: running })
+    }
+}
+
+/// Says, when it is dropped, that nobody waits for the work any more: to its futures and to its queries.
+struct Wanted {
+    is_unwanted: Arc<AtomicBool>,
+    _end: oneshot::Sender<()>,
+}
+
+impl Wanted {
+    fn new() -> (Self, Arc<AtomicBool>, oneshot::Receiver<()>) {
+        let (end, unwanted) = oneshot::channel();
+        let is_unwanted = Arc::default();
+        (Self { is_unwanted: Arc::clone(&is_unwanted), _end: end }, is_unwanted, unwanted)
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.is_unwanted.store(true, Ordering::Relaxed);
     }
 }
 

@@ -17,16 +17,20 @@ mod sources;
 /// names, and a row names only modules above it: so no two use each other. A room within a module has a row of its
 /// own where it must not know the rest. `lib.rs` puts everything together and may use all of it.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("beside", &[]),
     ("catalog", &[]),
     ("clock", &["catalog::time"]),
     ("config", &["catalog::near"]),
     ("telemetry", &["config"]),
     ("status", &["catalog"]),
-    ("store", &["catalog", "telemetry"]),
+    ("store", &["beside", "catalog", "telemetry"]),
     ("wake", &["catalog::error", "clock", "store"]),
     ("freshness", &["catalog", "clock", "store", "telemetry", "wake"]),
     ("auth", &["catalog", "clock", "freshness", "store", "telemetry"]),
-    ("service", &["auth::api_key", "catalog", "clock", "freshness", "store", "telemetry", "wake"]),
+    (
+        "service",
+        &["auth::api_key", "beside", "catalog", "clock", "freshness", "store", "telemetry", "wake"],
+    ),
     ("formats", &["catalog", "service::document"]),
     ("net", &["catalog::error", "catalog::network", "clock", "config", "status", "telemetry"]),
     ("api::wire", &[]),

@@ -1,16 +1,19 @@
-//! The connections that only read. Each query runs on tokio's blocking threads and reads one consistent
-//! state of the database.
+//! The connections that only read. Each query reads one consistent state of the database. It runs on tokio's blocking
+//! threads, or on the caller's thread if that one is beside those that answer requests.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{damaged, data_dir::OpenError, failure, files::Files, only_query, source::Source};
-use crate::{catalog::error::Cause, store::StoreError};
+use crate::{beside, catalog::error::Cause, store::StoreError};
 
 /// The fewest connections. There are as many as processors: long work runs on half of the processors, and so leaves
 /// half of the connections to other requests.
@@ -56,16 +59,22 @@ impl Readers {
     ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(unavailable)?;
         let mut lease = Lease::take(Arc::clone(&self.idle), permit)?;
-        let (files, caller) = (Arc::clone(&self.files), Caller::default());
-        let is_gone = Arc::clone(&caller.0);
-        let task = tokio::task::spawn_blocking(move || {
+        let files = Arc::clone(&self.files);
+        let read = move |is_gone: &Arc<AtomicBool>| {
             files.check()?;
-            let answer = read_at_once(lease.db()?, &is_gone, query);
+            let answer = read_at_once(lease.db()?, is_gone, query);
             answer.map_err(|error| match is_gone.load(Ordering::Relaxed) {
                 true => error,
                 false => files.judge(error),
             })
-        });
+        };
+        if let Some(is_unwanted) = beside::is_unwanted() {
+            let answer = catch_unwind(AssertUnwindSafe(|| read(&is_unwanted)));
+            return answer.unwrap_or_else(|_| Err(damaged("a query ended with a panic")));
+        }
+        let caller = Caller::default();
+        let is_gone = Arc::clone(&caller.0);
+        let task = tokio::task::spawn_blocking(move || read(&is_gone));
         let answer = task.await.unwrap_or_else(|error| {
             Err(if error.is_panic() { damaged(error) } else { unavailable(error) })
         });

@@ -1,0 +1,66 @@
+//! Threads beside those that answer requests. They have a lower priority, so requests come first where both want the same
+//! processor.
+
+use std::{
+    cell::RefCell,
+    io,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+};
+
+/// The niceness of these threads, from 0 (usual) to 19. With 5 a thread gets about a quarter of a processor that is busy
+/// with requests, so work beside them still ends.
+const NICENESS: i32 = 5;
+
+thread_local! {
+    /// Set on these threads alone.
+    static IS_UNWANTED: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// Begins work on a thread of its own. Code that the work calls may look at `is_unwanted`, which says that nobody waits
+/// for the work any more.
+pub(crate) fn begin(
+    is_unwanted: Arc<AtomicBool>,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let thread = move || {
+        lower_priority();
+        IS_UNWANTED.set(Some(is_unwanted));
+        work();
+    };
+    thread::Builder::new().name("long-work".into()).spawn(thread)?;
+    Ok(())
+}
+
+/// Whether nobody waits any more for the work of this thread. `None` on threads of others.
+pub(crate) fn is_unwanted() -> Option<Arc<AtomicBool>> {
+    IS_UNWANTED.with_borrow(Clone::clone)
+}
+
+/// Linux has a priority for each thread. Elsewhere it would be that of the whole program, which stays as it is.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) =
+        rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS)
+    {
+        tracing::debug!(%error, "long work has the priority of requests");
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_beside_requests_has_a_lower_priority_and_no_other_has() {
+        let own = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
+        let (tell, told) = mpsc::channel();
+        let before = own();
+        begin(Arc::default(), move || tell.send((own(), is_unwanted().is_some())).unwrap())
+            .unwrap();
+        assert_eq!(told.recv().unwrap(), (NICENESS.max(before), true));
+        assert_eq!((own(), is_unwanted().is_some()), (before, false));
+    }
+}
