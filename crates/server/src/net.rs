@@ -269,8 +269,13 @@ impl Server {
             is_let_in = self.callers.let_in(&stream, peer, self.pipeline.room()) => is_let_in,
             () = self.stop.draining() => return,
         };
+        if !is_let_in {
+            // A reset ends the connection at once. Nobody waits for the farewell that the kernel would exchange.
+            let _ = stream.set_zero_linger();
+            return self.callers.note_nothing(peer);
+        }
         // In a box of its own, so that a connection that waits to be let in takes little memory.
-        if !(is_let_in && Box::pin(self.came_to_something(stream, peer)).await) {
+        if !Box::pin(self.came_to_something(stream, peer)).await {
             self.callers.note_nothing(peer);
         }
     }
