@@ -1,6 +1,6 @@
 //! The changes that callers ask for, and their parts.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     company::{Address, ShortText},
@@ -24,7 +24,7 @@ pub enum Change {
     /// Makes the company agree with a document. A field or row that the document does not name stays.
     Load {
         /// The company as the document has it.
-        document: Box<CompanyDraft>,
+        document: Arc<CompanyDraft>,
         /// How much of the document counts, and for what.
         options: LoadOptions,
     },
@@ -56,7 +56,7 @@ pub enum Change {
 #[expect(missing_docs, reason = "the fields say what they are; see Change")]
 pub enum PreparedChange {
     Load {
-        document: Box<CompanyDraft>,
+        document: Arc<CompanyDraft>,
         options: LoadOptions,
     },
     Steps {

@@ -14,7 +14,7 @@ fn entries(converted: Converted) -> Vec<String> {
     let text = converted.document(&CompanyId::parse("id", "c").unwrap()).unwrap();
     let company = document::parse(&text).unwrap().next().unwrap();
     assert!(company.problems.is_empty(), "{text}: {:?}", company.problems);
-    let lists = Catalog::ALL.into_iter().zip(company.draft.catalogs);
+    let lists = Catalog::ALL.into_iter().zip(company.draft.catalogs.clone());
     let rows = lists.flat_map(|(catalog, entries)| {
         entries.into_iter().flatten().map(move |entry| {
             let mut line = format!("{catalog}: {}", entry.name);

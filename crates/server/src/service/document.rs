@@ -3,7 +3,7 @@
 //! Reading stores the line of every value, so that an error can name it. It collects all problems of a
 //! company before it fails.
 
-use std::{collections::BTreeMap, fmt, time::UNIX_EPOCH};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::UNIX_EPOCH};
 
 use crate::catalog::{
     change::{BusinessDraft, CompanyDraft, ContactDraft, EntryDraft},
@@ -47,7 +47,7 @@ pub struct DocumentCompany {
     /// The company's name in a report: its id, else its name.
     pub label: String,
     /// The valid values of the company. Entries and locations whose id, name or state is invalid are left out.
-    pub draft: CompanyDraft,
+    pub draft: Arc<CompanyDraft>,
     /// If there are any problems, nothing of the company may be written.
     pub problems: Problems,
     lines: Lines,
@@ -179,7 +179,7 @@ fn company(node: &Node) -> DocumentCompany {
         return DocumentCompany {
             id: None,
             label: format!("the company on line {}", node.line),
-            draft: CompanyDraft::default(),
+            draft: Arc::default(),
             problems: reader.problems,
             lines: reader.lines,
         };
@@ -201,7 +201,8 @@ fn company(node: &Node) -> DocumentCompany {
             .map(|catalog| reader.list(&mut row, catalog.as_str(), Reader::entry)),
     };
     reader.finish(row);
-    DocumentCompany { id, label, draft, problems: reader.problems, lines: reader.lines }
+    let (draft, lines) = (Arc::new(draft), reader.lines);
+    DocumentCompany { id, label, draft, problems: reader.problems, lines }
 }
 
 /// The line of each value that was read, by the value's path.

@@ -132,7 +132,7 @@ impl LoadService {
     async fn agree(
         &self,
         grant: &Grant,
-        draft: &CompanyDraft,
+        draft: &Arc<CompanyDraft>,
         is_dry_run: bool,
     ) -> Result<Option<Changed>> {
         let deadline: Instant = self.clock.monotonic() + PATIENCE;
@@ -140,7 +140,8 @@ impl LoadService {
         if is_dry_run {
             return self.settings.preview(grant, draft, &options, deadline).await.map(|_| None);
         }
-        let written = self.settings.apply(grant, draft.clone(), options, (None, deadline)).await?;
+        let written =
+            self.settings.apply(grant, Arc::clone(draft), options, (None, deadline)).await?;
         let after = written.settings.revision;
         let before = Revision(after.0 - u64::from(written.line.is_some()));
         Ok(Some(Changed { before, after }))

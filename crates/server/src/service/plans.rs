@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Instant,
 };
 
@@ -60,7 +61,7 @@ pub struct Application {
 /// A company of a document that may be written.
 struct Ready<'a> {
     grant: Grant,
-    draft: &'a CompanyDraft,
+    draft: &'a Arc<CompanyDraft>,
     expected: Option<Digest>,
     /// The revision that the plan was made for.
     base: Revision,
@@ -100,7 +101,7 @@ impl LoadService {
             }
             let options = LoadOptions { expected, ..how.options.clone() };
             let terms = (how.request.clone(), how.deadline);
-            let written = self.settings.apply(&grant, draft.clone(), options, terms).await;
+            let written = self.settings.apply(&grant, Arc::clone(draft), options, terms).await;
             let outcome = written.map(|written| (written.settings.revision, written.repeated));
             results.push(Applied { company_id: grant.company(), counts, outcome });
             yield_now().await;

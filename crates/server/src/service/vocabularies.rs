@@ -38,14 +38,19 @@ fn read(vocabulary: &'static str, text: &str) -> Vec<Idea> {
     let Ok(companies) = document::parse(text) else { unreachable!("a test loads each document") };
     let mut ideas = Vec::new();
     for company in companies {
-        for (catalog, entries) in Catalog::ALL.into_iter().zip(company.draft.catalogs) {
-            ideas.extend(entries.into_iter().flatten().map(|entry| Idea {
-                vocabulary,
-                collection: catalog.as_str(),
-                name: entry.name.to_string(),
-                description:
-                    entry.description.map(|text| text.as_str().to_owned()).unwrap_or_default(),
-                color: entry.color.flatten().map(|color| color.to_string()).unwrap_or_default(),
+        for (catalog, entries) in Catalog::ALL.into_iter().zip(&company.draft.catalogs) {
+            ideas.extend(entries.iter().flatten().map(|entry| {
+                Idea {
+                    vocabulary,
+                    collection: catalog.as_str(),
+                    name: entry.name.to_string(),
+                    description: entry
+                        .description
+                        .as_ref()
+                        .map(|text| text.as_str().to_owned())
+                        .unwrap_or_default(),
+                    color: entry.color.flatten().map(|color| color.to_string()).unwrap_or_default(),
+                }
             }));
         }
     }

@@ -451,6 +451,8 @@ async fn a_report_names_a_hundred_problems_of_the_planner_too() {
 }
 
 mod round_trip {
+    use std::sync::Arc;
+
     use customer_settings_server::{
         catalog::{
             access::Task,
@@ -566,7 +568,7 @@ mod round_trip {
         })
     }
 
-    fn made_of(draft: CompanyDraft, now: i64) -> Settings {
+    fn made_of(draft: Arc<CompanyDraft>, now: i64) -> Settings {
         let actor = Task::Load.actor();
         let new_id = |_: &str| unreachable!("all ids are given");
         let context = Context {
@@ -576,15 +578,14 @@ mod round_trip {
             new_id: &new_id,
         };
         let id = CompanyId::parse("id", "c").unwrap();
-        let change =
-            PreparedChange::Load { document: Box::new(draft), options: Default::default() };
+        let change = PreparedChange::Load { document: draft, options: Default::default() };
         plan(&id, None, &change, &context).unwrap().after
     }
 
     proptest! {
         #[test]
         fn what_is_exported_and_loaded_is_exported_the_same(draft in company()) {
-            let written = document::write(&document::row(&made_of(draft, 1_700_000_000_123_456))).unwrap();
+            let written = document::write(&document::row(&made_of(draft.into(), 1_700_000_000_123_456))).unwrap();
             let mut companies = super::parse(&format!("companies:\n{written}"));
             prop_assert!(companies[0].problems.is_empty());
             let read = companies.remove(0).draft;

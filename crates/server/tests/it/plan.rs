@@ -1,6 +1,6 @@
 //! The rules of a load, through the pure planner: no store, no clock, no server.
 
-use std::cell::Cell;
+use std::{cell::Cell, sync::Arc};
 
 use customer_settings_server::{
     catalog::{
@@ -58,7 +58,7 @@ impl Company {
 
     pub(crate) fn plan_draft(
         &self,
-        draft: CompanyDraft,
+        draft: Arc<CompanyDraft>,
         options: &LoadOptions,
     ) -> Result<Plan, Error> {
         let new_id = |prefix: &str| {
@@ -73,7 +73,7 @@ impl Company {
             new_id: &new_id,
         };
         let id = CompanyId::parse("id", "c").unwrap();
-        let change = PreparedChange::Load { document: Box::new(draft), options: options.clone() };
+        let change = PreparedChange::Load { document: draft, options: options.clone() };
         plan(&id, self.settings.as_ref(), &change, &context)
     }
 

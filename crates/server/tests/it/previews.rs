@@ -1,5 +1,7 @@
 //! Plans as they are shown: renames, pruning, the steps, and the digest that pins them. No store, no server.
 
+use std::sync::Arc;
+
 use customer_settings_server::{
     catalog::{
         change::{CompanyDraft, Ignored, LoadOptions},
@@ -417,7 +419,7 @@ fn documents() -> impl Strategy<Value = String> {
     )
 }
 
-fn draft(rest: &str) -> CompanyDraft {
+fn draft(rest: &str) -> Arc<CompanyDraft> {
     document::parse(&format!("companies: [{{id: c, {rest}}}]")).unwrap().next().unwrap().draft
 }
 

@@ -17,12 +17,11 @@ impl SettingsService {
     pub async fn preview(
         &self,
         grant: &Grant,
-        document: &CompanyDraft,
+        document: &Arc<CompanyDraft>,
         options: &LoadOptions,
         deadline: Instant,
     ) -> Result<(Preview, Option<RevisionToken>)> {
-        let change =
-            Change::Load { document: Box::new(document.clone()), options: options.clone() };
+        let change = Change::Load { document: Arc::clone(document), options: options.clone() };
         let write = Write { change, request: None, validate_only: true, deadline };
         let Some(prepared) = self.prepared(grant, &write.change).await? else {
             return Err(lost());
@@ -43,18 +42,18 @@ impl SettingsService {
     pub async fn apply(
         &self,
         grant: &Grant,
-        document: CompanyDraft,
+        document: Arc<CompanyDraft>,
         options: LoadOptions,
         (request, deadline): (Option<Request>, Instant),
     ) -> Result<Written> {
         self.snapshots.refuse_other_epoch(grant)?;
-        let change = Change::Load { document: Box::new(document), options };
+        let change = Change::Load { document, options };
         self.written(grant, Write { change, request, validate_only: false, deadline }).await
     }
 
     /// Whether the company was written by this request before.
     pub async fn was_applied(&self, grant: &Grant, request: &Option<Request>) -> Result<bool> {
-        let change = Change::Load { document: Box::default(), options: LoadOptions::default() };
+        let change = Change::Load { document: Arc::default(), options: LoadOptions::default() };
         let deadline = self.clock.monotonic();
         let write = Write { change, request: request.clone(), validate_only: false, deadline };
         Ok(self.writing.logged(&write.terms(grant)).await?.is_some())
