@@ -8,7 +8,7 @@ use std::{
 };
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use tempfile::TempDir;
 
 use super::{
@@ -98,8 +98,7 @@ impl Source {
             _ => Connection::open_with_flags(&self.path, flags),
         };
         let db = db.map_err(failed)?;
-        db.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-        db.set_prepared_statement_cache_capacity(64);
+        settle(&db).map_err(failed)?;
         Ok(db)
     }
 }
@@ -117,13 +116,22 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
             cause: "it may only be read".to_owned(),
         });
     }
-    db.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    settle(&db).map_err(failed)?;
     db.pragma_update(None, "foreign_keys", true).map_err(failed)?;
     db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     db.pragma_update_and_check(None, "journal_size_limit", LOG_SIZE_LIMIT, |_| Ok(()))
         .map_err(failed)?;
-    db.set_prepared_statement_cache_capacity(64);
     Ok(db)
+}
+
+/// Sets up a connection of any kind.
+fn settle(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    // Otherwise the engine prepares a statement again for each of its uses, if a value of it could make a partial index
+    // fit. No statement needs that: those that use such an index say its condition.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(())
 }
 
 /// A file's name for the engine, which accepts only UTF-8.
@@ -161,4 +169,28 @@ fn copied(path: &Path) -> Result<Source, OpenError> {
         io::copy(&mut source, &mut make_private(&with_suffix(&target, suffix))?).map_err(failed)?;
     }
     Ok(Source { path: target, manner: Manner::Write, copy: Some(copy) })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_prepared_once() {
+        let db = Connection::open_in_memory().unwrap();
+        settle(&db).unwrap();
+        db.execute_batch(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, rank INTEGER) STRICT;
+             CREATE INDEX ranks ON t (rank) WHERE rank >= 0;
+             INSERT INTO t VALUES (1, 1)",
+        )
+        .unwrap();
+        let mut update = db.prepare("UPDATE t SET rank = ?1 WHERE id = 1 AND rank = ?2").unwrap();
+        for rank in 1..4 {
+            assert_eq!(update.execute([rank + 1, rank]).unwrap(), 1);
+        }
+        assert_eq!(update.get_status(StatementStatus::RePrepare), 0);
+    }
 }
