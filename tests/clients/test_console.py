@@ -71,6 +71,18 @@ def shoot(page, name):
         page.screenshot(path=str(pathlib.Path(SHOTS) / f"{name}.png"), full_page=True)
 
 
+def faults_of(page, axe, name, manner):
+    """The faults that axe finds on the page, and an overflow. Its picture names the manner in which it is shown."""
+    shoot(page, f"{name}-{manner}".replace(", ", "-").replace(" ", "-"))
+    found = axe.run(page).response["violations"]
+    faults = [(name, one["id"], one["nodes"][0]["html"][:200]) for one in found]
+    assert page.locator("h1").count() == 1, name
+    overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    if overflow > 0:
+        faults.append((name, "is wider than the screen by", overflow))
+    return faults
+
+
 def pages(demo):
     """Every page of the console by its name."""
     _, _, keys = demo.call("/admin/v1/keys", demo.key)
@@ -113,13 +125,7 @@ def test_every_page_is_accessible_and_fits(open_console, demo, scheme, width):
     axe, faults = Axe(), []
     for name, path in pages(demo).items():
         page.goto(path)
-        shoot(page, f"{name}-{width}-{scheme}".replace(" ", "-"))
-        found = axe.run(page).response["violations"]
-        faults += [(name, one["id"], one["nodes"][0]["html"][:200]) for one in found]
-        assert page.locator("h1").count() == 1, name
-        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        if overflow > 0:
-            faults.append((name, "is wider than the screen by", overflow))
+        faults += faults_of(page, axe, name, f"{width}-{scheme}")
     page.get_by_role("link", name="Customer settings").click()
     page.get_by_role("button", name="Sign out").click()
     shoot(page, f"sign-in-{width}-{scheme}")

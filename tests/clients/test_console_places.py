@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
-from test_console import TAGS, chromium, open_console, shoot  # noqa: F401, fixtures of pytest
+from test_console import TAGS, chromium, faults_of, open_console  # noqa: F401, fixtures of pytest
 
 NAME = "settings.example"
 
@@ -203,11 +203,5 @@ def test_pages_that_are_seen_seldom_are_accessible_and_fit(open_console, demo, s
     page = open_console(color_scheme=scheme, viewport={"width": width, "height": 900})
     axe, faults = Axe(), []
     for name in seldom(page, demo):
-        shoot(page, f"{name}-{width}-{scheme}".replace(", ", "-").replace(" ", "-"))
-        found = axe.run(page).response["violations"]
-        faults += [(name, one["id"], one["nodes"][0]["html"][:200]) for one in found]
-        assert page.locator("h1").count() == 1, name
-        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        if overflow > 0:
-            faults.append((name, "is wider than the screen by", overflow))
+        faults += faults_of(page, axe, name, f"{width}-{scheme}")
     assert faults == []
