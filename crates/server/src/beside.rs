@@ -4,7 +4,10 @@
 use std::{
     cell::RefCell,
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -15,6 +18,19 @@ const NICENESS: i32 = 5;
 thread_local! {
     /// Set on these threads alone.
     static IS_UNWANTED: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// Tells work, when it is dropped, that nobody waits for it any more.
+#[derive(Default)]
+pub(crate) struct Caller {
+    /// Set when nobody waits any more.
+    pub(crate) is_gone: Arc<AtomicBool>,
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.is_gone.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Begins work on a thread of its own. Code that the work calls may look at `is_unwanted`, which says that nobody waits

@@ -8,10 +8,7 @@
 use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -25,7 +22,7 @@ use tokio::{
 use tracing::{Instrument, Span};
 
 use crate::{
-    beside,
+    beside::{self, Caller},
     catalog::{
         error::{Cause, Error, Limit, Result, Unavailable},
         id::KeyId,
@@ -128,7 +125,8 @@ impl LongWork {
             return work.await;
         }
         let place = self.place(most_waiting, key, deadline).await?;
-        let (_wanted, is_unwanted, unwanted) = Wanted::new();
+        // Both tell the work when they are dropped: its queries, and its futures.
+        let (caller, (_wanted, unwanted)) = (Caller::default(), oneshot::channel::<()>());
         let work = HAS_PLACE.scope((), work.instrument(Span::current()));
         let runtime = Handle::current();
         let (end, ended) = oneshot::channel();
@@ -146,7 +144,8 @@ impl LongWork {
             _ = end.send(done);
         };
         let overloaded = |cause| Error::Unavailable { what: Unavailable::Overloaded, cause };
-        beside::begin(is_unwanted, thread).map_err(|error| overloaded(Cause::new(error)))?;
+        beside::begin(Arc::clone(&caller.is_gone), thread)
+            .map_err(|error| overloaded(Cause::new(error)))?;
         match ended.await {
             Ok(Ok(Some(done))) => done,
             Ok(Ok(None)) => unreachable!("it is wanted until here"),
@@ -178,26 +177,6 @@ impl LongWork {
         drop(waiting);
         let running = Counted::new(telemetry::LONG_WORK_RUNNING);
         Ok(Place { _place: place, _own: own, _in_line: in_line, _running: running })
-    }
-}
-
-/// Says, when it is dropped, that nobody waits for the work any more: to its futures and to its queries.
-struct Wanted {
-    is_unwanted: Arc<AtomicBool>,
-    _end: oneshot::Sender<()>,
-}
-
-impl Wanted {
-    fn new() -> (Self, Arc<AtomicBool>, oneshot::Receiver<()>) {
-        let (end, unwanted) = oneshot::channel();
-        let is_unwanted = Arc::default();
-        (Self { is_unwanted: Arc::clone(&is_unwanted), _end: end }, is_unwanted, unwanted)
-    }
-}
-
-impl Drop for Wanted {
-    fn drop(&mut self) {
-        self.is_unwanted.store(true, Ordering::Relaxed);
     }
 }
 

@@ -13,7 +13,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{damaged, data_dir::OpenError, failure, files::Files, only_query, source::Source};
-use crate::{beside, catalog::error::Cause, store::StoreError};
+use crate::{
+    beside::{self, Caller},
+    catalog::error::Cause,
+    store::StoreError,
+};
 
 /// The fewest connections. There are as many as processors: long work runs on half of the processors, and so leaves
 /// half of the connections to other requests.
@@ -73,7 +77,7 @@ impl Readers {
             return answer.unwrap_or_else(|_| Err(damaged("a query ended with a panic")));
         }
         let caller = Caller::default();
-        let is_gone = Arc::clone(&caller.0);
+        let is_gone = Arc::clone(&caller.is_gone);
         let task = tokio::task::spawn_blocking(move || read(&is_gone));
         let answer = task.await.unwrap_or_else(|error| {
             Err(if error.is_panic() { damaged(error) } else { unavailable(error) })
@@ -91,16 +95,6 @@ impl Readers {
             read_mark(&db).map_err(|error| files.judge(error))
         });
         task.await.unwrap_or_else(|error| Err(unavailable(error)))
-    }
-}
-
-/// Tells the query, when it is dropped, that nobody waits any more.
-#[derive(Default)]
-struct Caller(Arc<AtomicBool>);
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
