@@ -27,6 +27,15 @@ NEW_TAGS = {
     "Pays yearly": "#2E7D32",
 }
 
+# A list as a salon's spreadsheet program saves it.
+TABLE = """name;color;description
+VIP;#F9A825;"Comes every week: greet by name."
+First-time Customer;#0288D1;
+Senior pet;#6A1B9A;Walks slowly
+Puppy;#2E7D32;Until its first birthday
+Allergic to lavender;#C62828;
+"""
+
 
 def fill(server):
     """Changes as a salon would make them."""
@@ -102,6 +111,13 @@ def make_all(browser, server):
     page.get_by_label("One tag on each line").fill("Puppy #FF0000\nKitten")
     page.get_by_role("button", name="Look at them").click()
     shoot(page, "console/add-many")
+    page.goto(f"{COMPANY}/import")
+    page.get_by_label("Paste it here").fill(TABLE)
+    shoot(page, "console/import", height=900)
+    page.get_by_role("button", name="Show what would change").first.click()
+    page.get_by_role("heading", name="What would change").wait_for()
+    shoot(page, "console/import-plan", height=MOST_HEIGHT)
+    page.set_viewport_size(MIDDLE)
     # The link and the key are of a server that is gone when the picture is made.
     page.goto("/console/people/new")
     form(page, "Ana Díaz", "Make the link")
@@ -132,6 +148,8 @@ def make(browser, server):
     page = signed_in(browser, server, viewport={"width": 390, "height": 760})
     page.goto(f"{COMPANY}/customer_tags")
     shoot(page, "console-small")
+    page.get_by_role("button", name="Menu", exact=True).click()
+    shoot(page, "console/menu")
     page = browser.new_page(viewport=WIDE)
     # The page shows its own address, which shall be the same in every picture.
     page.route(f"{USUAL}/**", lambda route: route.fulfill(response=route.fetch(url=route.request.url.replace(USUAL, server.base))))

@@ -60,6 +60,14 @@ def names(page):
     return page.locator(".rows").first.locator(".what a").all_inner_texts()
 
 
+def from_menu(page, name):
+    """Follows a link of the navigation, which small screens have in a menu."""
+    button = page.get_by_role("button", name="Menu", exact=True)
+    if button.is_visible():
+        button.click()
+    page.locator("#menu").get_by_role("link", name=name, exact=True).click()
+
+
 def add(page, name):
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_role("button", name="Add", exact=True).click()
@@ -127,11 +135,69 @@ def test_every_page_is_accessible_and_fits(open_console, demo, scheme, width):
         page.goto(path)
         faults += faults_of(page, axe, name, f"{width}-{scheme}")
     page.get_by_role("link", name="Customer settings").click()
+    if width < 752:
+        page.get_by_role("button", name="Menu", exact=True).click()
     page.get_by_role("button", name="Sign out").click()
     shoot(page, f"sign-in-{width}-{scheme}")
     found = axe.run(page).response["violations"]
     faults += [("sign in", one["id"], one["nodes"][0]["html"][:200]) for one in found]
     assert faults == []
+
+
+# The greatest height of the header at a width, in pixels. With the banner of the demo, a menu or the tabs take the rest.
+HEADERS = [(320, 84), (390, 84), (820, 130), (1400, 140)]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width, most", HEADERS)
+def test_the_header_leaves_the_screen_to_the_page(open_console, demo, width, most, scheme):
+    page = open_console(color_scheme=scheme, viewport={"width": width, "height": 800})
+    header, menu = page.locator("header"), page.get_by_role("button", name="Menu", exact=True)
+    for path in ("/console", TAGS, "/console/keys"):
+        page.goto(path)
+        assert header.bounding_box()["height"] <= most, path
+        assert menu.is_visible() == (width < 752)
+    long = {"name": "Sankt-Bernhardshunde-und-Langhaarkatzen-Pflegesalon am Großen Müggelsee in Köpenick bei Berlin, Nr.3"}
+    assert len(long["name"]) == 100
+    status, _, _ = demo.call("/admin/v1/companies?company_id=long", demo.key, long)
+    assert status == 200
+    page.goto(TAGS.replace("cmp_001", "long"))
+    assert header.bounding_box()["height"] <= most + 20
+    axe = Axe()
+    if menu.is_visible():
+        menu.click()
+        expect(page.get_by_role("link", name="Life cycles")).to_be_in_viewport(ratio=1)
+    assert faults_of(page, axe, "menu", f"{width}-{scheme}") == []
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+def test_the_menu_of_a_small_screen_opens_by_mouse_and_by_keyboard(open_console, has_script):
+    page = open_console(java_script_enabled=has_script, viewport={"width": 390, "height": 800})
+    page.goto(TAGS)
+    menu, close = (page.get_by_role("button", name=name, exact=True) for name in ("Menu", "Close"))
+    statuses = page.get_by_role("link", name="Statuses")
+    expect(statuses).not_to_be_visible()
+    menu.click()
+    expect(statuses).to_be_visible()
+    close.click()
+    expect(statuses).not_to_be_visible()
+    for _ in range(2):  # the link around the page, and the company
+        page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(statuses).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(statuses).not_to_be_visible()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.locator(":focus").inner_text() == "Statuses":
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Statuses")
+    expect(statuses).not_to_be_visible()
 
 
 @pytest.mark.parametrize("has_script", [True, False])
@@ -168,7 +234,7 @@ def test_a_list_is_managed_by_mouse(open_console, has_script, width):
     expect(page.locator(".said")).to_contain_text("Changed name and description of “Young dog”.")
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".said")).to_contain_text("Changed name and description of “Puppy”.")
-    page.get_by_role("link", name="Tags", exact=True).first.click()
+    from_menu(page, "Tags")
     page.get_by_role("link", name="Puppy").click()
     page.get_by_role("button", name="Put away").click()
     expect(page.locator(".said")).to_contain_text("Put away the tag “Puppy”.")

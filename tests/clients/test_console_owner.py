@@ -5,7 +5,7 @@ import re
 
 import pytest
 from playwright.sync_api import expect
-from test_console import chromium, open_console  # noqa: F401, fixtures of pytest
+from test_console import chromium, from_menu, open_console  # noqa: F401, fixtures of pytest
 
 SIZES = [(390, True), (1400, True), (390, False)]
 
@@ -27,7 +27,7 @@ def test_a_company_and_its_locations_are_made_changed_and_put_away(open_console,
     page.get_by_role("button", name="Make the company").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Paws & Más")
 
-    page.get_by_role("link", name="Locations").click()
+    from_menu(page, "Locations")
     page.get_by_label("Name").fill("Harbour")
     page.get_by_role("button", name="Add").click()
     said(page, "Added the location “Harbour”.")
@@ -48,17 +48,17 @@ def test_a_company_and_its_locations_are_made_changed_and_put_away(open_console,
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("link", name="Harbour")).to_be_visible()
 
-    page.get_by_role("link", name="Company", exact=True).click()
+    from_menu(page, "Company")
     page.get_by_label("Name").fill("Paws")
     page.get_by_role("button", name="Save").click()
     said(page, "Renamed “Paws & Más” to “Paws”.")
     page.get_by_role("button", name="Put away").click()
-    page.get_by_role("link", name="Companies").click()
+    from_menu(page, "Companies")
     expect(page.get_by_role("link", name="Paws", exact=True)).not_to_be_visible()
     page.get_by_label("also those put away").check()
     page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name="Paws", exact=True).click()
-    page.get_by_role("link", name="Company", exact=True).click()
+    from_menu(page, "Company")
     page.get_by_role("button", name="Take back").click()
     expect(page.get_by_role("button", name="Put away")).to_be_visible()
 
@@ -66,7 +66,7 @@ def test_a_company_and_its_locations_are_made_changed_and_put_away(open_console,
 @pytest.mark.parametrize("width, has_script", SIZES)
 def test_a_program_gets_a_key_which_is_watched_rotated_and_revoked(open_console, demo, width, has_script):
     page = open_console(java_script_enabled=has_script, viewport={"width": width, "height": 800})
-    page.get_by_role("link", name="Keys and people").click()
+    from_menu(page, "Keys and people")
     page.get_by_role("link", name="Give a program a key").click()
     page.get_by_label("Name", exact=True).fill("Booking page")
     page.get_by_label("Change the four lists").check()
@@ -93,7 +93,7 @@ def test_a_program_gets_a_key_which_is_watched_rotated_and_revoked(open_console,
     page.get_by_role("link", name="Added the tag “Booked online”").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Booking page added the tag “Booked online”")
 
-    page.get_by_role("link", name="Keys and people").click()
+    from_menu(page, "Keys and people")
     page.get_by_role("link", name="Booking page").click()
     page.get_by_label("The old one works for another").select_option("week")
     page.get_by_role("button", name="Make a new secret").click()
