@@ -385,6 +385,74 @@ def test_a_double_click_adds_once_and_what_was_typed_is_not_lost(open_console):
     assert asked == ["beforeunload"]
 
 
+@pytest.fixture
+def warned(open_console):
+    """A page, and a function that clicks at something, waits for the warning, and stays."""
+    page = open_console()
+    page.on("dialog", lambda dialog: dialog.dismiss())
+
+    def is_warned(locator):
+        with page.expect_event("dialog") as asked:
+            locator.click(no_wait_after=True)
+        return asked.value.type == "beforeunload"
+
+    return page, is_warned
+
+
+def test_a_form_of_which_nothing_was_done_still_warns(warned):
+    page, is_warned = warned
+    statuses = page.get_by_role("link", name="Statuses")
+    page.goto(TAGS)
+    page.get_by_label("Name", exact=True).fill("VIP Customer")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert is_warned(statuses)
+    # The text is sent again without a warning, and then nothing is left to lose.
+    page.get_by_label("Name", exact=True).fill("Another")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".said")).to_contain_text("Added the tag “Another”.")
+    page.get_by_text("Add many at once").click()
+    page.get_by_label("One tag on each line").fill("Puppy")
+    page.get_by_role("button", name="Look at them").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Add 1 tag?")
+    assert is_warned(statuses)
+    page.get_by_role("button", name="Add all").click()
+    expect(page.locator(".said")).to_contain_text("Added the tag “Puppy”.")
+    statuses.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Statuses")
+
+
+def test_another_form_of_the_page_warns_before_typed_text_is_lost(warned):
+    page, is_warned = warned
+    page.goto(TAGS)
+    name, search = page.get_by_label("Name", exact=True), page.get_by_role("button", name="Search")
+    name.fill("Half typed")
+    assert is_warned(search)
+    expect(name).to_have_value("Half typed")
+    # A person who stays is warned again.
+    assert is_warned(page.get_by_role("link", name="Statuses"))
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".said")).to_contain_text("Added the tag “Half typed”.")
+    search.click()
+    expect(page).to_have_url(re.compile("q="))
+
+
+def test_a_form_waits_for_the_order_that_is_being_saved(open_console):
+    page = open_console()
+    page.goto(TAGS)
+    add(page, "Third")
+    waiting = []
+    page.route("**/order", lambda route: waiting.append((route, route.fetch())), times=1)
+    page.get_by_role("button", name="Third: up").click()
+    page.get_by_label("Third: move to place").fill("1")
+    page.get_by_label("Third: move to place").press("Enter")
+    # The server has written, and its answer is late.
+    [(route, answer)] = waiting
+    route.fulfill(response=answer)
+    expect(page.locator(".said")).to_contain_text("Put the tags into another order.")
+    assert names(page)[0] == "Third"
+
+
 def test_the_history_is_undone_and_gone_back_in(open_console):
     page = open_console()
     page.goto(TAGS)

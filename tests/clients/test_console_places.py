@@ -157,6 +157,21 @@ def test_a_person_is_invited_for_two_of_a_hundred_companies(hundred, open_consol
     expect(page.get_by_text("2 companies")).to_be_visible()
 
 
+def test_a_search_for_a_company_does_not_forget_that_text_was_typed(hundred, open_console):
+    page, asked = open_console(), []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.goto("/console/keys/new")
+    page.get_by_label("Name", exact=True).fill("Till")
+    page.get_by_role("searchbox").fill("Salon 042")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Salon 042")).to_be_visible()
+    assert asked == []
+    page.get_by_role("link", name="Companies", exact=True).click(no_wait_after=True)
+    page.wait_for_timeout(0)
+    assert asked == ["beforeunload"]
+    expect(page.get_by_label("Name", exact=True)).to_have_value("Till")
+
+
 def seldom(page, demo):
     """Pages that need something before them: a name, and the way there."""
     page.goto(TAGS)

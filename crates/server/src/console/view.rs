@@ -109,6 +109,8 @@ pub(super) struct Frame {
     /// When the session ends, on its last day.
     pub(super) ends: Option<words::Moment>,
     pub(super) may: May,
+    /// Whether the page answers a form, whose text it has again: what was done would lead on to another page.
+    pub(super) answers_form: bool,
     pub(super) said: Option<Said>,
     pub(super) company: Option<CompanyHead>,
 }
@@ -126,6 +128,7 @@ impl Frame {
             path: String::new(),
             ends: None,
             may: May::default(),
+            answers_form: false,
             said: None,
             company: None,
         }

@@ -132,6 +132,7 @@ impl<'a> Visit<'a> {
                 .then(|| moment_of_micros(self.person.ends_time().as_micros()))
                 .flatten(),
             may: self.may,
+            answers_form: self.is_post,
             ..Frame::new(&self.here, self.console.options.is_demo, title)
         }
     }

@@ -23,13 +23,18 @@ for (const time of all('time[datetime]')) {
 // What is wrong is read first.
 one('#problem')?.focus();
 
-// Typed text
-let isTyped = false;
+// Typed text. A page that answers a form has in it again what was typed. A form that is sent loses nothing, but the others do.
+const typed = new Set();
+let sent = null;
 for (const form of all('form[data-keep]')) {
-  form.addEventListener('input', () => { isTyped = true; });
+  if ('answers' in document.body.dataset && new URL(form.action).pathname === location.pathname) typed.add(form);
+  form.addEventListener('input', () => { typed.add(form); });
 }
-document.addEventListener('submit', () => { isTyped = false; });
-addEventListener('beforeunload', (event) => { if (isTyped) event.preventDefault(); });
+addEventListener('submit', (event) => { if (!event.defaultPrevented) sent = event.target; });
+addEventListener('beforeunload', (event) => {
+  if ([...typed].some((form) => form !== sent)) event.preventDefault();
+  sent = null;
+});
 
 // Copying
 for (const field of all('[data-copy]')) {
@@ -137,7 +142,9 @@ const told = (text, undo) => {
 
 // One after the other, as each needs the etag that the one before gives.
 let saving = Promise.resolve();
+let unsaved = 0;
 const save = (row) => {
+  unsaved += 1;
   const ids = rows().map((other) => other.dataset.id).join(',');
   saving = saving.then(async () => {
     const body = new URLSearchParams({ ids, etag: order.etag.value, request: order.request.value });
@@ -154,8 +161,15 @@ const save = (row) => {
     document.body.dataset.revision = result.revision;
     for (const field of all('.below [name=etag]')) field.value = result.etag;
     told(`${name(row)} is number ${rows().indexOf(row) + 1} now.`, result.page);
-  });
+  }).finally(() => { unsaved -= 1; });
 };
+
+// So does a form of the page.
+document.addEventListener('submit', (event) => {
+  if (!unsaved || event.defaultPrevented) return;
+  event.preventDefault();
+  saving.then(() => event.target.requestSubmit(event.submitter));
+});
 
 const step = (row, by) => {
   const to = rows().indexOf(row) + by;
