@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import email.utils
 import http.server
 import json
 import re
@@ -180,6 +181,7 @@ def stall(good, headers, content):
     return good, headers, content
 
 
+OVER = "Sun, 06 Nov 1994 08:49:37 GMT"
 LEFT_ALONE = {
     "truncated": (TAGS, lambda code, headers, content: (code, headers, content[:40])),
     "cut off": (TAGS, lambda code, headers, content: (code, {"cut": 10}, content)),
@@ -197,6 +199,8 @@ LEFT_ALONE = {
     "404": (TAGS, status(404)),
     "429 three times": (TAGS, status(429, 3, **{"Retry-After": "0"})),
     "429 for an hour": (TAGS, status(429, 1, **{"Retry-After": "3600"})),
+    "429 until a date": (TAGS, status(429, 1, **{"Retry-After": email.utils.formatdate(time.time() + 7200, usegmt=True)})),
+    "429 until a date that is over, three times": (TAGS, status(429, 3, **{"Retry-After": OVER})),
     "500 three times": (TAGS, status(500, 3)),
     "503 three times": (TAGS, status(503, 3)),
     "a stall": (TAGS, stall),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use clap::Args;
 use customer_settings_server::{
     catalog::{entry::Catalog, id::CompanyId},
-    clock::{Clock, SystemClock},
+    clock::{self, Clock, SystemClock},
 };
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::Full;
@@ -196,9 +196,8 @@ impl Account {
                     return Err(Unread { problem, is_final, exit: Exit::Unavailable });
                 }
             };
-            let retry_after = answer.headers().get(header::RETRY_AFTER);
-            let retry_after = retry_after.and_then(|value| value.to_str().ok());
-            match self.pace.next(answer.status(), retry_after, tries) {
+            let said = pace::said(answer.headers(), clock::now().into());
+            match self.pace.next(answer.status(), said, tries) {
                 Next::Done => {
                     return serde_json::from_slice(answer.body()).map_err(|error| {
                         broken(format!("{path}: the answer is no JSON: {error}"))

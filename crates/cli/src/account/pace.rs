@@ -1,8 +1,8 @@
 //! When to ask an account, and when to ask again: decisions over times that are given. Nothing here waits.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, StatusCode, header};
 
 /// How often something is asked for.
 const TRIES: u32 = 3;
@@ -45,7 +45,7 @@ impl Pace {
 
     /// Decides over an answer. An account that is busy or broken is asked three times: after the time that it says, else
     /// after four and sixteen times the pace. Another answer is final.
-    pub(super) fn next(&self, status: StatusCode, retry_after: Option<&str>, tries: u32) -> Next {
+    pub(super) fn next(&self, status: StatusCode, said: Option<Duration>, tries: u32) -> Next {
         if status == StatusCode::OK {
             return Next::Done;
         }
@@ -53,14 +53,30 @@ impl Pace {
         if !is_busy || tries >= TRIES {
             return Next::GiveUp;
         }
-        let said = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let pause = said.unwrap_or_else(|| self.pace * 4_u32.pow(tries));
         if pause > MOST_PAUSE { Next::GiveUp } else { Next::Again(pause) }
     }
 }
 
+/// The pause that an answer asks for: seconds, or until a moment. The answer's own `Date` says when it was given, so that
+/// the clocks of both sides need not agree; an answer without one was given `now`.
+pub(super) fn said(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+    let moment = |text: &str| httpdate::parse_http_date(text).ok();
+    let retry_after = text(header::RETRY_AFTER)?;
+    if let Ok(seconds) = retry_after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let given = text(header::DATE).and_then(moment).unwrap_or(now);
+    Some(moment(retry_after)?.duration_since(given).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use http::HeaderValue;
+
     use customer_settings_server::clock::{Clock, SystemClock};
 
     use super::*;
@@ -81,20 +97,47 @@ mod tests {
     #[test]
     fn busy_and_broken_accounts_are_asked_three_times_and_others_once() {
         let pace = Pace::new(PACE);
-        let next = |status: u16, retry_after, tries| {
-            pace.next(StatusCode::from_u16(status).unwrap(), retry_after, tries)
+        let next = |status: u16, said: Option<u64>, tries| {
+            let said = said.map(Duration::from_secs);
+            pace.next(StatusCode::from_u16(status).unwrap(), said, tries)
         };
         assert_eq!(next(200, None, 1), Next::Done);
         for busy in [429, 500, 502, 503, 504] {
             assert_eq!(next(busy, None, 1), Next::Again(Duration::from_secs(1)), "{busy}");
             assert_eq!(next(busy, None, 2), Next::Again(Duration::from_secs(4)), "{busy}");
-            assert_eq!(next(busy, Some("7"), 2), Next::Again(Duration::from_secs(7)), "{busy}");
-            assert_eq!(next(busy, Some("600"), 1), Next::Again(MOST_PAUSE), "{busy}");
-            assert_eq!(next(busy, Some("601"), 1), Next::GiveUp, "{busy}");
-            assert_eq!(next(busy, Some("1"), 3), Next::GiveUp, "{busy}");
+            assert_eq!(next(busy, Some(7), 2), Next::Again(Duration::from_secs(7)), "{busy}");
+            assert_eq!(next(busy, Some(600), 1), Next::Again(MOST_PAUSE), "{busy}");
+            assert_eq!(next(busy, Some(601), 1), Next::GiveUp, "{busy}");
+            assert_eq!(next(busy, Some(1), 3), Next::GiveUp, "{busy}");
         }
         for other in [201, 204, 301, 304, 400, 401, 403, 404, 409, 418] {
-            assert_eq!(next(other, Some("1"), 1), Next::GiveUp, "{other}");
+            assert_eq!(next(other, Some(1), 1), Next::GiveUp, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_pause_is_said_in_seconds_or_as_a_moment() {
+        // Sun, 06 Nov 1994 08:49:37 GMT
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let said = |retry_after: &'static str, date: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(retry_after));
+            headers.extend(date.map(|date| (header::DATE, HeaderValue::from_static(date))));
+            super::said(&headers, now).map(|pause| pause.as_secs())
+        };
+        assert_eq!(super::said(&HeaderMap::new(), now), None);
+        assert_eq!(said("7", None), Some(7));
+        assert_eq!(said(" 0 ", None), Some(0));
+        assert_eq!(said("Sun, 06 Nov 1994 08:49:57 GMT", None), Some(20));
+        assert_eq!(said("Sunday, 06-Nov-94 08:49:57 GMT", None), Some(20));
+        assert_eq!(said("Sun Nov  6 08:49:57 1994", None), Some(20));
+        assert_eq!(said("Sun, 06 Nov 1994 08:49:17 GMT", None), Some(0), "it is over");
+        let (date, later) = ("Sat, 05 Nov 1994 00:00:00 GMT", "Sat, 05 Nov 1994 00:00:09 GMT");
+        assert_eq!(said(later, Some(date)), Some(9), "by the other side's clock");
+        assert_eq!(said("Sun, 06 Nov 1994 08:49:57 GMT", Some("no date")), Some(20));
+        assert_eq!(said("12", Some(date)), Some(12));
+        for none in ["soon", "", "-1", "1.5", "Sun, 06 Nov 1994", "99999999999999999999999"] {
+            assert_eq!(said(none, None), None, "{none}");
         }
     }
 }

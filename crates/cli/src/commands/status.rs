@@ -222,8 +222,7 @@ impl Status {
 }
 
 fn now() -> SystemTime {
-    let micros = u64::try_from(clock::now().as_micros()).unwrap_or(0);
-    UNIX_EPOCH + Duration::from_micros(micros)
+    clock::now().into()
 }
 
 /// The value of a metric without labels, or of its first series.

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// A moment in UTC: microseconds since 1970-01-01T00:00:00Z.
@@ -38,7 +38,13 @@ impl Timestamp {
 /// RFC 3339 in UTC.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micros = u64::try_from(self.0).unwrap_or(0);
-        humantime::format_rfc3339(UNIX_EPOCH + Duration::from_micros(micros)).fmt(f)
+        humantime::format_rfc3339(SystemTime::from(*self)).fmt(f)
+    }
+}
+
+/// A moment before 1970 becomes the first of 1970: no clock of ours has such a one.
+impl From<Timestamp> for SystemTime {
+    fn from(moment: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_micros(u64::try_from(moment.0).unwrap_or(0))
     }
 }
