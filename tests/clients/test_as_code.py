@@ -86,6 +86,51 @@ def test_a_plan_that_changed_says_what_differs_and_by_whom(demo, remote, tmp_pat
     assert demo.call(f"{TAGS}/tag_001", demo.key)[2]["name"] == "VIP Customer"
 
 
+def test_a_plan_that_is_not_whole_is_refused(remote, tmp_path):
+    document = write(tmp_path / "new.json", {"companies": [
+        {"id": f"cmp_00{i}", "customer_tags": [{"name": "New"}]} for i in (1, 2)]})
+    plan, other = tmp_path / "settings.plan", tmp_path / "other.plan"
+    remote("plan", document, "--out", plan)
+    head, first, second = plan.read_text().splitlines()
+    wrong = {
+        "has 1 of 2 companies": f"{head}\n{first}\n",
+        "has 0 of 2 companies": head + "\n",
+        "has 3 of 2 companies": f"{head}\n{first}\n{second}\n{second}\n",
+        "line 3: EOF": f"{head}\n{first}\n{second[:80]}",
+        "line 2: missing field `digest`": f"{head}\n{first[:first.rindex(',')]}}}\n{second}\n",
+        "is a plan of version 99, and this program reads version 1": f"{head.replace(':1,', ':99,', 1)}\n{first}\n{second}\n",
+    }
+    for said, text in wrong.items():
+        text = text.replace('{"companies":2,"plan":1,', '{"companies":2,"plan":99,') if "99" in said else text
+        other.write_text(text)
+        refused = remote("apply", other, "--yes", check=False)
+        assert refused.returncode == 1, (said, refused.stderr)
+        assert f"{other} " in refused.stderr and said in refused.stderr, (said, refused.stderr)
+        assert "make the plan again" in refused.stderr
+    refused = remote("apply", plan, document, "--yes", check=False)
+    assert f"{plan} is a plan, and a plan is applied by itself" in refused.stderr, refused.stderr
+    refused = remote("plan", document, plan, check=False)
+    assert f"{plan} is a plan, which 'apply' takes" in refused.stderr, refused.stderr
+    assert "applied: 2 created" in remote("apply", plan, "--yes").stderr
+
+
+def test_a_plan_does_not_replace_its_document(remote, tmp_path):
+    document = write(tmp_path / "new.json", tags({"name": "New"}))
+    linked = tmp_path / "linked"
+    linked.symlink_to(document)
+    for out in [document, linked]:
+        refused = remote("plan", document, "--out", out, check=False)
+        assert (refused.returncode, "is a document itself" in refused.stderr) == (2, True), refused.stderr
+    assert json.loads(document.read_text()) == tags({"name": "New"})
+
+
+def test_errors_name_the_flags_that_were_given(remote, tmp_path):
+    document = write(tmp_path / "new.json", tags({"name": "New"}))
+    for flags, code, said in [(["--as", "a b"], 2, "--as must be"), (["--ignore", "foo"], 1, "--ignore")]:
+        refused = remote("plan", document, *flags, check=False)
+        assert refused.returncode == code and refused.stderr.startswith(f"error: {said}"), refused.stderr
+
+
 def test_a_company_is_copied_to_a_new_one_and_into_another(remote, tmp_path):
     copy = tmp_path / "copy.yaml"
     copy.write_text(remote("export", "--company", "cmp_001", "--without", "ids,audit").stdout)

@@ -1,14 +1,10 @@
 //! `customer-settings plan` and `apply`: what documents would change, and changing it, on a server or on the data
 //! itself.
 
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use clap::Args;
-use customer_settings_server::store::Access;
+use clap::{Args, Command};
+use customer_settings_server::{catalog::id::CompanyId, store::Access};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -19,10 +15,12 @@ use crate::{
     target::{Client, FieldNames, Target, new_request_id},
 };
 
+mod file;
 mod lines;
 mod reading;
 mod shown;
 
+use file::PlanFile;
 use lines::{Groups, Writer};
 use reading::Input;
 pub(super) use reading::sent;
@@ -30,8 +28,6 @@ use shown::{Counts, Shown, Style};
 
 const PLAN: &str = "SettingsService/PlanSettings";
 const APPLY: &str = "SettingsService/ApplySettings";
-/// The longest first line of a plan's file.
-const MOST_HEAD_BYTES: u64 = 16 << 10;
 
 /// How documents count.
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
@@ -110,77 +106,20 @@ pub(crate) struct Apply {
     target: Target,
 }
 
-/// The first line of a plan's file. A line for each company follows: the company with the ids of what would be made, and
-/// the digest of its plan. The file holds no key.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Head {
-    /// The version of the file's form.
-    plan: u32,
-    terms: Terms,
-}
-
-/// A plan's file, read up to its first company.
-struct PlanFile {
-    terms: Terms,
-    file: File,
-}
-
-impl PlanFile {
-    /// The file that `plan` wrote, if it is one.
-    fn of(inputs: &[Input]) -> Result<Option<Self>, Failure> {
-        let [input] = inputs else { return Ok(None) };
-        let (file, mut line) = (input.file()?, Vec::new());
-        let mut first = BufReader::new(file.try_clone()?.take(MOST_HEAD_BYTES));
-        if first.read_until(b'\n', &mut line).is_err() {
-            // Reading the document says why.
-            return Ok(None);
-        }
-        let Ok(value) = serde_json::from_slice::<Value>(&line) else { return Ok(None) };
-        if value.get("plan").is_none() {
-            return Ok(None);
-        }
-        let broken =
-            |error| failure(format!("{} is no plan of this version: {error}", input.name()));
-        let Head { terms, .. } = serde_json::from_value(value).map_err(broken)?;
-        Ok(Some(Self { terms, file }))
-    }
-
-    /// The companies with their digests.
-    fn groups(&self) -> Result<Groups, Failure> {
-        let mut groups = Groups::of(self.file.try_clone()?)?;
-        // The head.
-        groups.one()?;
-        Ok(groups)
-    }
-
-    /// Whether the plan needs more than one request.
-    fn has_several_groups(&self) -> Result<bool, Failure> {
-        let mut groups = self.groups()?;
-        groups.next()?;
-        Ok(!groups.is_over()?)
-    }
-
-    fn write_to(&self, path: &Path) -> Result<(), Failure> {
-        let copy = || {
-            let mut file = self.file.try_clone()?;
-            io::Seek::rewind(&mut file)?;
-            io::copy(&mut file, &mut File::create(path)?)
-        };
-        let unwritten = |error| failure(format!("{} cannot be written: {error}", path.display()));
-        copy().map(drop).map_err(unwritten)
-    }
-}
-
 impl Plan {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let mut client = self.target.connect(None, Access::Read, FieldNames::default()).await?;
+        let mut client = self.target.connect(None, Access::Read, names::<Self>()).await?;
         let style = match (self.target.form.is_json(), self.markdown) {
             (true, _) => Style::Json,
             (false, true) => Style::Markdown,
             (false, false) => Style::Table(self.target.form),
         };
         let inputs = Input::all(&self.documents.files)?;
+        file::refuse(&inputs)?;
+        if let Some(out) = self.out.as_ref().filter(|out| inputs.iter().any(|one| one.is_at(out))) {
+            let name = out.display();
+            return Err(usage(format!("--out {name} is a document itself: name another file")));
+        }
         let (shown, file) = self.documents.planned(&mut client, &inputs, self.terms, style).await?;
         let (is_empty, refusal) = (shown.is_empty(), shown.refusal());
         shown.print()?;
@@ -198,10 +137,10 @@ impl Plan {
 impl Apply {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let staff = self.settings_staff_id.as_deref();
-        let mut client = self.target.connect(staff, Access::Write, FieldNames::default()).await?;
+        let mut client = self.target.connect(staff, Access::Write, names::<Self>()).await?;
         let is_changed = self.terms.prune || !self.terms.ignore.is_empty();
         let inputs = Input::all(&self.documents.files)?;
-        let given = PlanFile::of(&inputs)?;
+        let given = PlanFile::among(&inputs)?;
         let mut is_fresh = self.yes;
         let file = match given {
             Some(_) if is_changed || self.documents.copy.is_some() => {
@@ -331,11 +270,11 @@ impl Documents {
         terms: Terms,
         style: Style,
     ) -> Result<(Shown, PlanFile), Failure> {
-        let (mut shown, mut file) = (Shown::new(style)?, Writer::new()?);
-        file.put(&serde_json::to_value(Head { plan: 1, terms: terms.clone() })?)?;
+        let (mut shown, mut lines, mut count) = (Shown::new(style)?, Writer::new()?, 0);
         let mut groups = Groups::of(reading::companies(inputs)?)?;
         let mut group = groups.next()?;
         if let Some(copy) = &self.copy {
+            CompanyId::parse("--as", copy).map_err(usage)?;
             let [company] = &mut group[..] else {
                 return Err(failure("--as takes a document of one company"));
             };
@@ -345,12 +284,13 @@ impl Documents {
             let plans = plans(client, &group, &terms).await?;
             for (mut company, plan) in group.into_iter().zip(&plans) {
                 pin(&mut company, plan);
-                file.put(&json!({"company": company, "digest": plan["digest"]}))?;
+                lines.put(&json!({"company": company, "digest": plan["digest"]}))?;
                 shown.add(plan)?;
+                count += 1;
             }
             group = groups.next()?;
         }
-        Ok((shown, PlanFile { terms, file: file.finish()? }))
+        Ok((shown, PlanFile::new(terms, count, lines)?))
     }
 }
 
@@ -367,6 +307,11 @@ async fn copied(client: &mut Client, company: &mut Value, copy: &str) -> Result<
         own.iter().filter(|_| is_there).for_each(|own| _ = fields.remove(*own));
     }
     Ok(())
+}
+
+/// The flags of a command, for errors. Other fields belong to the document, and keep their names.
+fn names<T: Args>() -> FieldNames {
+    FieldNames::of(&T::augment_args(Command::new("")), &Command::new(""))
 }
 
 fn text(value: &Value) -> &str {

@@ -82,10 +82,14 @@ pub(super) fn explain(
     }
     let writes = request["validate_only"] != true;
     if let Some(id) = request["request_id"].as_str().filter(|_| is_unknown && writes) {
-        lines.push(format!(
-            "it is not known whether the change was made: repeat the command with --request-id {id}, \
-             which makes it only once"
-        ));
+        let repeat = match names.field("request_id") {
+            flag if flag.starts_with("--") => {
+                format!("repeat the command with {flag} {id}, which makes it only once")
+            }
+            // A command for documents compares first.
+            _ => "repeat the command, which leaves what was made as it is".to_owned(),
+        };
+        lines.push(format!("it is not known whether the change was made: {repeat}"));
     }
     Failure { message: lines.join("\n  "), exit: exit(status.code(), reason.is_some()) }
 }
@@ -213,10 +217,13 @@ mod tests {
     #[test]
     fn a_write_of_unknown_outcome_says_how_to_repeat_it() {
         let request = json!({"request_id": "abc"});
+        let command = clap::Command::new("").arg(clap::Arg::new("request_id").long("request-id"));
+        let names = FieldNames::of(&command, &clap::Command::new(""));
+        let said = |status: &Status, request: &Value, names: &FieldNames| {
+            explain(status, "http://a", request, names, is_unknown(status)).message
+        };
         let told = |status: &Status, request: &Value| {
-            let names = FieldNames::default();
-            let failure = explain(status, "http://a", request, &names, is_unknown(status));
-            failure.message.contains("--request-id abc")
+            said(status, request, &names).contains("repeat the command with --request-id abc")
         };
         for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Cancelled, Code::Internal] {
             assert!(told(&Status::new(code, "gone"), &request), "{code}");
@@ -225,6 +232,9 @@ mod tests {
         let gone = Status::unavailable("gone");
         assert!(!told(&gone, &json!({"request_id": "abc", "validate_only": true})));
         assert!(!told(&gone, &json!({})));
+        // A command without that flag.
+        let other = said(&gone, &request, &FieldNames::default());
+        assert!(other.contains("repeat the command, which leaves") && !other.contains("--"));
     }
 
     #[test]

@@ -51,8 +51,13 @@ pub(super) struct Groups {
 
 impl Groups {
     /// From the file's first line on.
-    pub(super) fn of(mut file: File) -> io::Result<Self> {
-        file.rewind()?;
+    pub(super) fn of(file: File) -> io::Result<Self> {
+        Self::at(file, 0)
+    }
+
+    /// From a place in the file on.
+    pub(super) fn at(mut file: File, begin: u64) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(begin))?;
         Ok(Self { lines: BufReader::new(file), next: None })
     }
 

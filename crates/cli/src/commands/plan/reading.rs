@@ -2,8 +2,9 @@
 //! it may be larger than the memory. Another one is read as a whole, and so is a wrong one, whose errors name its lines.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, BufRead, BufReader, Read, Seek},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -50,6 +51,13 @@ impl Input {
         let mut file = self.file.try_clone()?;
         file.rewind()?;
         Ok(file)
+    }
+
+    /// Whether this is the file at a path.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        let place = |found: io::Result<Metadata>| found.map(|file| (file.dev(), file.ino())).ok();
+        let there = place(path.metadata());
+        there.is_some() && there == place(self.file.metadata())
     }
 
     fn whole(&self) -> Result<Vec<u8>, Failure> {
