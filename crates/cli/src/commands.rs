@@ -69,7 +69,7 @@ pub(crate) fn explain(error: &Error) -> Failure {
     }
     let message = match cause {
         Some(cause) => format!("{error} ({cause})"),
-        None => error.to_string(),
+        None => format!("{error} ({})", error.reason()),
     };
     let exit = match error {
         Error::NotFound { .. } => Exit::NotFound,

@@ -79,7 +79,7 @@ fn say(label: &str, outcome: Outcome) -> bool {
         Outcome::Refused(problems) => {
             tell(format!("{label}: not loaded, nothing of it was changed:"));
             for problem in problems {
-                tell(format!("  {problem}"));
+                tell(format!("  {problem} ({})", problem.violation.reason));
             }
             false
         }

@@ -70,7 +70,10 @@ pub(super) fn explain(
     let reason = contract::reason(status.details());
     let violations = violations(&details);
     let mut lines = match &reason {
-        Some(reason) => vec![format!("{} ({reason})", message(status, &violations, names))],
+        Some(reason) => {
+            let reasons = reasons(reason, &details);
+            vec![format!("{} ({reasons})", message(status, &violations, names))]
+        }
         // The error is not from this service, whose errors all have a reason.
         None => vec![no_answer(server, status)],
     };
@@ -107,6 +110,18 @@ fn violations(details: &[Value]) -> Vec<(&str, &str)> {
         .flatten()
         .map(|violation| Some((violation["field"].as_str()?, violation["description"].as_str()?)));
     pairs.flatten().collect()
+}
+
+/// The reason of the refusal, with those of the wrong fields: `INVALID_FIELD: TOO_LONG, MALFORMED_COLOR`.
+fn reasons(of_all: &str, details: &[Value]) -> String {
+    let lists = details.iter().filter_map(|detail| detail["fieldViolations"].as_array());
+    let mut named: Vec<&str> = Vec::new();
+    for reason in lists.flatten().filter_map(|violation| violation["reason"].as_str()) {
+        if !(reason.is_empty() || reason == of_all || named.contains(&reason)) {
+            named.push(reason);
+        }
+    }
+    if named.is_empty() { of_all.to_owned() } else { format!("{of_all}: {}", named.join(", ")) }
 }
 
 /// The message in the words of the command line. A field whose name is a common word is only replaced if the
@@ -185,7 +200,7 @@ pub(super) fn is_unknown(status: &Status) -> bool {
 #[cfg(test)]
 mod tests {
     use customer_settings_server::{
-        catalog::error::{Cause, Error, Unavailable},
+        catalog::error::{Cause, Error, Unavailable, Violation},
         status::grpc_status,
     };
     use serde_json::json;
@@ -261,11 +276,29 @@ mod tests {
             explain(&grpc_status(&error), "http://a", &json!({}), &names, false).message
         };
         let blank = "is required and must not be blank";
-        assert_eq!(told("entry.name", blank), "--name must not be blank (INVALID_FIELD)");
+        assert_eq!(told("entry.name", blank), "--name must not be blank (INVALID_FIELD: REQUIRED)");
         let list = told("key.name", "is required; there are a and b");
-        assert_eq!(list, "--name must not be blank; there are a and b (INVALID_FIELD)");
+        assert_eq!(list, "--name must not be blank; there are a and b (INVALID_FIELD: REQUIRED)");
         // What the command line cannot say was not given.
-        assert_eq!(told("other", "is required"), "other is required (INVALID_FIELD)");
+        assert_eq!(told("other", "is required"), "other is required (INVALID_FIELD: REQUIRED)");
+    }
+
+    #[test]
+    fn the_brackets_hold_each_reason_once() {
+        let told = |found: &[(&str, &'static str)]| {
+            let found = found.iter().map(|(field, reason)| Violation::new(field, reason, "is"));
+            let status = grpc_status(&Error::Invalid(found.collect()));
+            explain(&status, "http://a", &json!({}), &FieldNames::default(), false).message
+        };
+        let one = told(&[("customer_tags", "PRUNE_LIMIT")]);
+        assert_eq!(one, "customer_tags is (INVALID_FIELD: PRUNE_LIMIT)");
+        let three = told(&[("a", "TOO_LONG"), ("b", "REQUIRED"), ("c", "TOO_LONG")]);
+        assert_eq!(three, "a is; b is; c is (INVALID_FIELD: TOO_LONG, REQUIRED)");
+        // A violation of the whole request has the request's own reason.
+        let reused = Error::RequestIdReused { request_id: "x".to_owned() };
+        let names = FieldNames::default();
+        let reused = explain(&grpc_status(&reused), "http://a", &json!({}), &names, false);
+        assert!(reused.message.contains(" (REQUEST_ID_REUSED)"), "{}", reused.message);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use http::{HeaderMap, Response};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use tonic::{Code, Status, body::Body, metadata::MetadataMap};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::DOMAIN;
 use crate::catalog::error::Violation;
@@ -36,7 +36,7 @@ const MOST_DESCRIPTION: usize = 600;
 const MOST_QUOTED: usize = 200;
 /// More than the rest needs: names of headers and types, reasons, the delay before a repetition.
 const OVERHEAD_SENT: usize = 640;
-/// More than the tags and lengths around two texts in a message need.
+/// More than the tags and lengths around three texts in a message need.
 const FRAMING: usize = 16;
 
 /// The parts of a status, in their full length.
@@ -72,13 +72,20 @@ impl Parts {
         if self.retry.is_some() {
             details.set_retry_info(self.retry);
         }
+        let mut violations = Vec::new();
         for violation in &self.violations {
             let field = shortened(&violation.field, MOST_FIELD);
             let description = shortened(&violation.description, MOST_DESCRIPTION);
-            let size = in_base64(field.len() + description.len() + FRAMING);
+            let reason = violation.reason;
+            let size = in_base64(field.len() + description.len() + reason.len() + FRAMING);
             let Some(left) = room.checked_sub(size) else { break };
             room = left;
-            details.add_bad_request_violation(field, description);
+            let mut told = FieldViolation::new(field, description);
+            told.reason = reason.to_owned();
+            violations.push(told);
+        }
+        if !violations.is_empty() {
+            details.set_bad_request(violations);
         }
         let headers = MetadataMap::from_headers(self.headers);
         Status::with_error_details_and_metadata(self.code, message, details, headers)

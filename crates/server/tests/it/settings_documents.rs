@@ -197,6 +197,11 @@ async fn a_stated_catalog_is_pruned_and_an_absent_one_is_not() {
     let none = about(json!({"catalogs": ["customer_tags"]}));
     let refused = plan(&server, &secret, prune(none.clone(), 1)).await;
     assert_eq!(refused["error"]["violations"][0]["reason"], "PRUNE_LIMIT");
+    let refused = server.refusal(&secret, APPLY, prune(none.clone(), 1)).await;
+    assert_eq!(
+        (&refused.fields[..], &refused.reasons[..]),
+        (&["document.companies[0].customer_tags".to_owned()][..], &["PRUNE_LIMIT".to_owned()][..])
+    );
     let allowed = plan(&server, &secret, prune(none, 2)).await;
     assert_eq!(
         steps(&allowed),

@@ -254,10 +254,15 @@ fn remarks(plan: &Value) -> Vec<String> {
     let said =
         |remark: &Value| format!("{} {}", text(&remark["field"]), text(&remark["description"]));
     let warnings = plan["warnings"].as_array().into_iter().flatten().map(said);
-    let violations: Vec<String> =
-        plan["error"]["violations"].as_array().into_iter().flatten().map(said).collect();
-    let refusal = match (plan["error"].is_object(), violations.is_empty()) {
-        (true, true) => vec![text(&plan["error"]["message"]).to_owned()],
+    let with_reason = |text: &str, of: &Value| match of["reason"].as_str() {
+        Some(reason) if !reason.is_empty() => format!("{text} ({reason})"),
+        _ => text.to_owned(),
+    };
+    let error = &plan["error"];
+    let violations = error["violations"].as_array().into_iter().flatten();
+    let violations: Vec<String> = violations.map(|one| with_reason(&said(one), one)).collect();
+    let refusal = match (error.is_object(), violations.is_empty()) {
+        (true, true) => vec![with_reason(text(&error["message"]), error)],
         _ => violations,
     };
     warnings.chain(refusal.into_iter().map(|text| format!("refused: {text}"))).collect()

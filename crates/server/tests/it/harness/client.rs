@@ -142,12 +142,16 @@ impl Answer {
         let violations = detail("BadRequest").map(|bad| bad["fieldViolations"].as_array().unwrap());
         let code = Code::from_i32(i32::try_from(json["code"].as_i64().unwrap()).unwrap());
         assert_eq!(violations.is_some(), code == Code::InvalidArgument, "{json}");
-        let field = |violation: &Value| violation["field"].as_str().unwrap().to_owned();
+        let violations: Vec<&Value> = violations.into_iter().flatten().collect();
+        let texts = |name: &str| -> Vec<String> {
+            violations.iter().map(|one| one[name].as_str().unwrap().to_owned()).collect()
+        };
         Refusal {
             code,
             reason: info["reason"].as_str().unwrap().to_owned(),
             message: json["message"].as_str().unwrap().to_owned(),
-            fields: violations.into_iter().flatten().map(field).collect(),
+            fields: texts("field"),
+            reasons: texts("reason"),
             retries: detail("RetryInfo").is_some(),
             headers: Refusal::headers(&self.headers),
         }
@@ -162,6 +166,8 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// The names of the wrong fields.
     pub(crate) fields: Vec<String>,
+    /// The reason of each wrong field.
+    pub(crate) reasons: Vec<String>,
     /// Whether the error says when to try again.
     pub(crate) retries: bool,
     /// The headers that belong to errors, by name; in gRPC they are metadata.
@@ -176,11 +182,13 @@ impl Refusal {
         assert_eq!(info.domain, "customer-settings");
         let violations = details.bad_request().map(|bad| bad.field_violations.clone());
         assert_eq!(violations.is_some(), status.code() == Code::InvalidArgument, "{status:?}");
+        let violations = violations.unwrap_or_default();
         Self {
             code: status.code(),
             reason: info.reason.clone(),
             message: status.message().to_owned(),
-            fields: violations.into_iter().flatten().map(|violation| violation.field).collect(),
+            fields: violations.iter().map(|violation| violation.field.clone()).collect(),
+            reasons: violations.into_iter().map(|violation| violation.reason).collect(),
             retries: details.retry_info().is_some(),
             headers: Self::headers(&status.metadata().clone().into_headers()),
         }
