@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use customer_settings_server::{catalog::access::Task, clock::Clock, service::keys::KeyDraft};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -20,6 +21,23 @@ async fn status(server: &Server, secret: &str) -> u16 {
 
 fn small() -> Value {
     json!({"name": "crm", "scopes": ["settings:read"], "companyIds": ["cmp_001"]})
+}
+
+#[tokio::test]
+async fn no_link_is_made_for_a_key_that_has_ended_and_the_callers_key_is_not_blamed() {
+    let server = Server::demo().await;
+    let root = server.any_key().await;
+    let soon = server.clock.now().plus_seconds(60);
+    let (over, _) = server.issue(KeyDraft { expires_time: Some(soon), ..everything() }).await;
+    server.clock.advance(Duration::from_secs(61));
+    let (revoked, _) = server.issue(everything()).await;
+    server.services.keys.revoke(&Task::Local.actor(), &revoked.id).await.unwrap();
+    for (key, reason) in [(over, "EXPIRED"), (revoked, "REVOKED")] {
+        let path = format!("{KEYS}/{}:signInLink", key.id);
+        let answer = send(&server, &root, "POST", &path, json!({})).await;
+        assert_eq!((answer.status.as_u16(), &*answer.refusal().reason), (400, reason));
+        assert!(answer.text().contains(key.id.as_str()), "{}", answer.text());
+    }
 }
 
 #[tokio::test]

@@ -15,9 +15,25 @@ pub fn revoke(key: &mut Key, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
+fn refuse_revoked(key: &Key) -> Result<()> {
+    match key.revoked_time {
+        None => Ok(()),
+        Some(_) => Err(Error::Precondition {
+            reason: "REVOKED",
+            message: format!("the key {} was revoked for good: create another one", key.id),
+        }),
+    }
+}
+
 /// Notes that a link for signing in is made for a key that can be used.
 pub fn note_link(key: &mut Key, now: Timestamp) -> Result<()> {
-    key.check_usable(now)?;
+    refuse_revoked(key)?;
+    if let Some(expired) = key.expires_time.filter(|expired| now >= *expired) {
+        return Err(Error::Precondition {
+            reason: "EXPIRED",
+            message: format!("the key {} expired at {expired}: give it a later end first", key.id),
+        });
+    }
     key.link_time = Some(now);
     Ok(())
 }
@@ -33,12 +49,7 @@ pub struct Rotation {
 
 /// Gives a key a new secret. The old secret never works longer than the key.
 pub fn rotate(key: &mut Key, secret: &Secret, how: Rotation, now: Timestamp) -> Result<()> {
-    if key.revoked_time.is_some() {
-        return Err(Error::Precondition {
-            reason: "REVOKED",
-            message: format!("the key {} was revoked for good: create another one", key.id),
-        });
-    }
+    refuse_revoked(key)?;
     let running = key.previous.filter(|previous| now < previous.expires_time);
     if let Some(PreviousSecret { expires_time, .. }) = running
         && !(how.end_overlap || how.overlap_seconds == 0)
