@@ -10,6 +10,7 @@ use super::{
     delta::Delta,
     error::{Error, Kind, Result, Violation},
     id::{CompanyId, KeyId, StaffId},
+    settings::Subject,
     stream::Stream,
     text::Name,
     time::Timestamp,
@@ -350,6 +351,16 @@ impl Grant {
     /// The revision that an answer must be at least as new as.
     pub fn at_least(&self) -> Option<RevisionToken> {
         self.at_least
+    }
+
+    /// Whether the key may read all of these things. Errors name no other changes.
+    pub fn may_read<'a>(&self, things: impl IntoIterator<Item = &'a Subject>) -> bool {
+        let needed = |thing: &Subject| match thing {
+            Subject::Catalog(_) | Subject::Entry(..) => Scope::SettingsRead,
+            Subject::Company | Subject::Business(_) => Scope::CompaniesRead,
+            Subject::Key(_) => Scope::KeysRead,
+        };
+        things.into_iter().all(|thing| self.rights.scopes.contains(needed(thing)))
     }
 
     /// Refuses to take back what the key could not have changed: the methods for undoing and rolling back need

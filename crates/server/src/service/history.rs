@@ -20,7 +20,7 @@ use crate::{
         id::{CompanyId, KeyId, StaffId},
         log::Line,
         plan::{Context, plan},
-        preview::Preview,
+        preview::{Preview, Step},
         replay::Replay,
         settings::{Settings, Subject},
         stream::{Among, LineFilter, LinePlace, Stream, Streams},
@@ -270,7 +270,7 @@ async fn mismatch(
         let touches = |delta: &Delta| subject.as_ref().is_none_or(|subject| delta.touches(subject));
         let is_touched = line.deltas.iter().any(touches);
         if is_touched && since.len() < MOST_NAMED {
-            since.push(past(&line));
+            since.extend(past(grant, &line));
         }
         let before = Revision(line.revision.0.saturating_sub(1));
         if replay.unapply(before, line.time, &line.deltas).is_err() {
@@ -329,7 +329,7 @@ async fn plan_changed(
         let Some(settings) = replay.settings() else { break };
         let then = again(&settings);
         if let Some(then) = then.filter(|then| Some(then.digest) == options.expected) {
-            (changed.steps, changed.since) = differences(&then, &now, &since);
+            (changed.steps, changed.since) = differences(grant, (&then, &now), &since);
             return changed;
         }
         planned += hashed_rows(&settings, None);
@@ -342,8 +342,12 @@ async fn plan_changed(
     changed
 }
 
-/// The steps of one plan that another does not have, and the changes behind them.
-fn differences(then: &Preview, now: &Preview, since: &[Line]) -> (Vec<String>, Vec<Past>) {
+/// The steps of one plan that another does not have, and the changes behind them, as far as the key may read them.
+fn differences(
+    grant: &Grant,
+    (then, now): (&Preview, &Preview),
+    since: &[Line],
+) -> (Vec<String>, Vec<Past>) {
     // Linear, since a plan may have thousands of steps.
     let texts =
         |of: &Preview| of.steps.iter().map(|step| format!("{step:?}")).collect::<HashSet<_>>();
@@ -352,16 +356,19 @@ fn differences(then: &Preview, now: &Preview, since: &[Line]) -> (Vec<String>, V
     let made = now.steps.iter().filter(|step| !old.contains(&format!("{step:?}")));
     let subjects: HashSet<String> =
         gone.clone().chain(made.clone()).map(|step| step.subject.place()).collect();
-    let made: Vec<String> = made.map(ToString::to_string).collect();
+    let may_read = |step: &&Step| grant.may_read([&step.subject]);
+    let made: Vec<String> = made.filter(may_read).map(ToString::to_string).collect();
     let told: HashSet<&str> = made.iter().map(String::as_str).collect();
-    let gone = gone.map(|step| format!("no more {step}"));
+    let gone = gone.filter(may_read).map(|step| format!("no more {step}"));
     let gone = gone.filter(|text| !told.contains(text.trim_start_matches("no more ")));
     let steps = made.iter().cloned().chain(gone).take(MOST_NAMED).collect();
     let touches =
         |line: &&Line| line.deltas.iter().any(|delta| subjects.contains(&delta.subject.place()));
-    let behind: Vec<Past> = since.iter().filter(touches).take(MOST_NAMED).map(past).collect();
+    let past = |line: &Line| past(grant, line);
+    let behind: Vec<Past> =
+        since.iter().filter(touches).filter_map(past).take(MOST_NAMED).collect();
     match behind.is_empty() {
-        true => (steps, since.iter().take(MOST_NAMED).map(past).collect()),
+        true => (steps, since.iter().filter_map(past).take(MOST_NAMED).collect()),
         false => (steps, behind),
     }
 }
@@ -410,7 +417,7 @@ async fn touching(
                     || (touched.is_empty() && places.contains(place.as_str()))
             };
             if line.deltas.iter().any(is_in_the_way) {
-                found.push(past(line));
+                found.extend(past(grant, line));
             }
         }
         let Some(last) = lines.last() else { return Ok(found) };
@@ -418,9 +425,11 @@ async fn touching(
     }
 }
 
-fn past(line: &Line) -> Past {
+/// A change in one line, if the key may read what it is about.
+fn past(grant: &Grant, line: &Line) -> Option<Past> {
     let (revision, staff_id) = (line.revision, line.actor.staff_id.clone());
-    Past { revision, staff_id, summary: summary(&line.deltas) }
+    let may_read = grant.may_read(line.deltas.iter().map(|delta| &delta.subject));
+    may_read.then(|| Past { revision, staff_id, summary: summary(&line.deltas) })
 }
 
 /// A name without its end, if it is long.

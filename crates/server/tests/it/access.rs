@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::harness::*;
+use crate::{admin::Desk, harness::*};
 
 /// Methods that need no key. This list only shrinks.
 const OPEN: [&str; 0] = [];
@@ -387,4 +387,40 @@ async fn a_foreign_locations_id_is_refused_without_a_word_about_who_has_it() {
 
 also_on_postgres! {
     a_foreign_locations_id_is_refused_without_a_word_about_who_has_it,
+}
+
+#[tokio::test]
+async fn a_refusal_tells_of_other_changes_only_what_the_key_may_read() {
+    let server = Server::demo().await;
+    let company = "/admin/v1/companies/cmp_001";
+    let tag = format!("{company}/customer_tags/tag_001");
+    let mut desk = Desk { secret: server.any_key().await, server };
+    let old = desk.ok("GET", &tag, Value::Null).await["etag"].clone();
+    let all = desk.ok("GET", &format!("{company}/changes"), Value::Null).await["etag"].clone();
+    desk.ok("PATCH", &tag, json!({"name": "Hidden tag"})).await;
+    desk.ok("PATCH", &tag, json!({"name": "Hidden tag again"})).await;
+    desk.ok("PATCH", company, json!({"name": "Hidden company"})).await;
+    let entries = &["settings:write", "settings:read"][..];
+    let every = &["settings:write", "settings:read", "companies:read"][..];
+    for (scopes, sees_tag, sees_company) in
+        [(&["settings:write"][..], false, false), (entries, true, false), (every, true, true)]
+    {
+        desk.secret = desk.server.key(with_scopes(scopes)).await;
+        let steps = json!({"etag": all, "changes": [
+            {"archive": {"collection": "customer_tags", "id": "tag_001"}},
+        ]});
+        for (method, path, body, of_company) in [
+            ("PATCH", tag.clone(), json!({"name": "Mine", "etag": old}), false),
+            ("POST", format!("{company}/changes/2:undo"), Value::Null, false),
+            ("POST", format!("{company}:batch"), steps, true),
+        ] {
+            let (_, refusal, text) = desk.no(method, &path, body).await;
+            let is_refused = ["ETAG_MISMATCH", "CHANGED_SINCE"].contains(&&*refusal.reason);
+            assert!(is_refused, "{text}");
+            assert_eq!(text.contains("Hidden tag"), sees_tag, "{scopes:?}: {text}");
+            let shows_company = text.contains("Hidden company");
+            assert_eq!(shows_company, sees_company && of_company, "{scopes:?}: {text}");
+            assert_eq!(text.contains(" by key_"), sees_tag, "{scopes:?}: {text}");
+        }
+    }
 }
