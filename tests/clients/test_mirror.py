@@ -191,6 +191,7 @@ LEFT_ALONE = {
     "null for a list": (TAGS, only(tags=None)),
     "another list": (TAGS, answering(lambda answer: {"referralSources": answer["tags"]})),
     "an entry without a name": (TAGS, answering(lambda answer: {"tags": answer["tags"] + [{"id": "x"}]})),
+    "two entries of one id": (TAGS, answering(lambda answer: {"tags": answer["tags"] + [{"id": "tag_A", "name": "Other"}]})),
     "no content": (TAGS, status(204)),
     "a redirection": (TAGS, status(302, Location="/elsewhere")),
     "not modified": (TAGS, status(304)),
@@ -217,7 +218,8 @@ def test_an_answer_that_is_none_leaves_the_company_alone(copied):
         copied.account.paths.clear()
         with copied.account.broken(part, fault):
             code, outcomes, said = copied.mirror("--from-timeout", "300ms")
-        assert (code, outcomes["cmp_001"]["state"]) == (1, "LEFT_ALONE"), (name, said)
+        expected = {"401": 4, "429 for an hour": 6, "429 until a date": 6}.get(name, 1)
+        assert (code, outcomes["cmp_001"]["state"]) == (expected, "LEFT_ALONE"), (name, said)
         assert "was not read" in outcomes["cmp_001"]["problems"][0], name
         assert lists(copied.server, copied.key) == before and copied.revision() == revision, name
         asked = [path for path in copied.account.paths if TAGS in path]
@@ -225,6 +227,31 @@ def test_an_answer_that_is_none_leaves_the_company_alone(copied):
         # With the fault gone everything is as the account has it.
         assert copied.mirror()[0] == 0 and copied.agrees(), name
         assert copied.changes(revision) == [f'updated customer_tags/tag_A "Renamed {number}" (name)'], name
+
+
+def test_a_company_that_the_account_has_twice_is_left_alone(copied):
+    before = lists(copied.server, copied.key)
+    twice = answering(lambda answer: {**answer, "companies": answer["companies"] + [{"id": "cmp_001", "name": "Other"}]})
+    with copied.account.broken("companies:list", twice):
+        code, outcomes, _ = copied.mirror()
+    assert code == 1 and outcomes["cmp_002"]["state"] == "AGREES" and len(outcomes) == len(COMPANIES)
+    assert outcomes["cmp_001"]["problems"] == ["was not read: the account has the company twice, with different values"]
+    assert lists(copied.server, copied.key) == before
+
+
+def test_a_round_that_ends_early_says_so_of_the_others(copied):
+    with copied.account.broken(TAGS, status(401)):
+        code, outcomes, _ = copied.mirror()
+    assert code == 4 and "HTTP status 401" in outcomes["cmp_001"]["problems"][0]
+    assert outcomes["cmp_002"]["problems"] == ['was not read, as the round ended with "cmp_001"']
+
+
+def test_a_check_that_could_not_read_all_still_tells_of_differences(copied):
+    copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
+    with copied.account.broken("cmp_002/customer/tags:list", status(404)):
+        code, outcomes, said = copied.mirror("--check")
+    assert code == 7 and [outcomes[id]["state"] for id in COMPANIES] == ["DIFFERS", "LEFT_ALONE"]
+    assert "error: 1 of 2 companies stay in parts as they are" in said
 
 
 def test_a_list_of_companies_that_is_none_ends_the_round(copied):
@@ -333,7 +360,6 @@ def entries(change):
 
 
 REFUSED = {
-    "an id that is used again": (TAGS, entries(lambda tags: tags + [{"id": "tag_A", "name": "Other"}]), "customer_tags/tag_A: the id is there twice"),
     "two entries of one name": (TAGS, entries(lambda tags: tags + [{"id": "tag_new", "name": "TAG a"}]), 'customer_tags/tag_new: the name "TAG a" is that of tag_A'),
     "a name that is too long": (TAGS, entries(lambda tags: [{**tags[0], "name": "n" * 101}] + tags[1:]), "customer_tags/tag_001: name has 101"),
     "an id that is none": (TAGS, entries(lambda tags: tags + [{"id": "no id\x1b[31m", "name": "Other"}]), "customer_tags/"),
@@ -351,6 +377,7 @@ def test_values_that_the_rules_refuse_are_named_and_stay(copied):
             code, outcomes, said = copied.mirror()
         problems = outcomes["cmp_001"]["problems"]
         assert code == 1 and any(problem in one for one in problems), (name, problems)
+        assert outcomes["cmp_001"]["state"] == "LEFT_ALONE", name
         assert "\x1b" not in said
         assert lists(copied.server, copied.key) == before and copied.revision() == revision, name
 

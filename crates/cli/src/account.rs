@@ -100,9 +100,10 @@ pub(crate) struct Account {
 pub(crate) struct Unread {
     /// The problem in words.
     pub(crate) problem: String,
-    /// Whether no other request would fare better: the key is not taken, or there is no connection.
+    /// Whether no other request would fare better: the key is not taken, there is no connection, or the account asks for a
+    /// long pause.
     pub(crate) is_final: bool,
-    exit: Exit,
+    pub(crate) exit: Exit,
 }
 
 impl std::convert::From<Unread> for Failure {
@@ -125,17 +126,24 @@ impl Account {
 
     /// The companies of the account.
     pub(crate) async fn companies(&mut self) -> Read<Vec<Company>> {
-        self.pages("/v1/companies:list", "companies", json!({}), answers::companies).await
+        let path = "/v1/companies:list";
+        let all = self.pages(path, "companies", json!({}), answers::companies).await?;
+        Ok(answers::told_apart(all))
     }
 
     /// A company with its locations and its four lists: five requests, if there are no more than 500 locations.
     pub(crate) async fn reading(&mut self, company: Company) -> Read<Reading> {
         let id =
             CompanyId::parse("id", &company.id).map_err(|problem| broken(problem.to_string()))?;
+        if company.is_twofold {
+            return Err(broken("the account has the company twice, with different values"));
+        }
         let asked = json!({"companyId": id.as_str()});
         let parse = |page: Value| answers::businesses(page, id.as_str());
         let businesses =
             self.pages("/v1/businesses:list", "businesses", asked.clone(), parse).await?;
+        let businesses = answers::unique(businesses, |business| &business.id)
+            .map_err(|problem| broken(format!("businesses: {problem}")))?;
         let mut lists: [Vec<Item>; 4] = Default::default();
         for catalog in Catalog::ALL {
             let (path, key) = match catalog {
@@ -197,14 +205,21 @@ impl Account {
                 }
             };
             let said = pace::said(answer.headers(), clock::now().into());
-            match self.pace.next(answer.status(), said, tries) {
+            let status = answer.status();
+            match self.pace.next(SystemClock.monotonic(), status, said, tries) {
                 Next::Done => {
                     return serde_json::from_slice(answer.body()).map_err(|error| {
                         broken(format!("{path}: the answer is no JSON: {error}"))
                     });
                 }
                 Next::Again(pause) => sleep(pause).await,
-                Next::GiveUp => return Err(refused(path, answer.status())),
+                Next::GiveUp => return Err(refused(path, status)),
+                Next::Pause(pause) => {
+                    let Unread { problem, exit, .. } = refused(path, status);
+                    let pause = humantime::format_duration(pause);
+                    let problem = format!("{problem}, and a pause of {pause} is asked for");
+                    return Err(Unread { problem, is_final: true, exit });
+                }
             }
         }
     }

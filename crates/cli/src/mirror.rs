@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use customer_settings_server::{
     catalog::{
-        company::{Coordinate, ShortText},
-        entry::{Catalog, State},
+        company::{Coordinate, MAX_BUSINESSES, ShortText},
+        entry::{Catalog, MAX_ENTRIES, State},
         error::Violation,
         id::{BusinessId, EntryId, StaffId},
         place::{Country, TimeZone},
@@ -146,19 +146,22 @@ impl Making<'_> {
         let held: HashMap<&str, &EntryRow> =
             here.iter().filter_map(|row| Some((row.id.as_deref()?, row))).collect();
         let mut rows: Vec<EntryRow> = Vec::with_capacity(items.len());
-        let (mut ids, mut names) = (HashSet::new(), HashMap::new());
-        for item in items {
+        if items.len() > MAX_ENTRIES {
+            let count = items.len();
+            self.refuse(list, too_many(count, MAX_ENTRIES));
+            return None;
+        }
+        let names = self.names(items, &held);
+        for (item, name) in items.iter().zip(names) {
             let at = format!("{list}/{}", shown(&item.id));
-            if let Err(problem) = EntryId::parse("id", &item.id) {
-                self.refuse(&at, problem);
-                continue;
-            }
-            if !ids.insert(item.id.as_str()) {
-                self.refuse(&at, "the id is there twice; the first one counts");
-                continue;
-            }
             let before = held.get(item.id.as_str()).copied();
-            rows.extend(self.entry(catalog, &at, (item, before), &mut names));
+            match name {
+                Ok(name) => rows.push(self.entry(catalog, &at, (item, before), name)),
+                Err(problem) => {
+                    self.refuse(&at, problem);
+                    rows.extend(kept(item, before));
+                }
+            }
         }
         if catalog.has_default() {
             self.default(list, items, &mut rows, here);
@@ -178,14 +181,6 @@ impl Making<'_> {
             );
             return None;
         }
-        let mut unique = HashSet::new();
-        if !rows.iter().all(|row| unique.insert(fold(row.name.as_deref().unwrap_or_default()))) {
-            self.refuse(
-                list,
-                "an entry that stays as it is has the name of another one: the list is left alone",
-            );
-            return None;
-        }
         let seen = items.iter().map(|item| item.id.clone()).collect();
         if !self.may_lose(list, (lost.len(), active), seen) {
             return None;
@@ -195,34 +190,64 @@ impl Making<'_> {
         (!rows.is_empty() || !self.is_new).then_some(rows)
     }
 
-    /// The row of an entry. An entry that the rules refuse stays as it is here, if it is active here.
+    /// The names of entries, or the problems with which entries stay as they are here. An entry that stays keeps its name,
+    /// so another one that has this name in the account stays too.
+    fn names(
+        &self,
+        items: &[Item],
+        held: &HashMap<&str, &EntryRow>,
+    ) -> Vec<Result<String, String>> {
+        let mut names: Vec<Result<String, String>> = Vec::with_capacity(items.len());
+        // The entry that has a name, and the entries that stay.
+        let (mut holders, mut staying) = (HashMap::<String, usize>::new(), Vec::new());
+        for (place, item) in items.iter().enumerate() {
+            let taken = |name: &Name| match holders.get(&name.fold_key()) {
+                Some(holder) => Err(format!(
+                    "the name {} is that of {}",
+                    quoted(&item.name),
+                    shown(&items[*holder].id)
+                )),
+                None => Ok(name.fold_key()),
+            };
+            let said = |problem| format!("{problem}; it is {}", quoted(&item.name));
+            let name = EntryId::parse("id", &item.id)
+                .map_err(|problem| problem.to_string())
+                .and_then(|_| Name::parse("name", &item.name).map_err(said))
+                .and_then(|name| taken(&name));
+            match &name {
+                Ok(folded) => _ = holders.insert(folded.clone(), place),
+                Err(_) => staying.push(place),
+            }
+            names.push(name.map(|_| item.name.clone()));
+        }
+        while let Some(place) = staying.pop() {
+            let id = &items[place].id;
+            let Some(before) = held.get(id.as_str()).filter(|row| is_active(&row.state)) else {
+                continue;
+            };
+            let old = before.name.as_deref().unwrap_or_default();
+            let Some(other) = holders.insert(fold(old), place).filter(|other| *other != place)
+            else {
+                continue;
+            };
+            if names[other].is_ok() {
+                names[other] =
+                    Err(format!("the name {} is that of {id}, which stays as it is", quoted(old)));
+                staying.push(other);
+            }
+        }
+        names
+    }
+
+    /// The row of an entry.
     fn entry(
         &mut self,
         catalog: Catalog,
         at: &str,
         (item, before): (&Item, Option<&EntryRow>),
-        names: &mut HashMap<String, String>,
-    ) -> Option<EntryRow> {
-        let state = before.is_some_and(|row| row.state.is_some());
-        let mut row = EntryRow {
-            id: Some(item.id.clone()),
-            state: state.then(|| State::Active.as_str().to_owned()),
-            ..EntryRow::default()
-        };
-        let name = self.value(at, ("name", &item.name), Name::parse).filter(|name| {
-            let holder = names.get(&fold(name)).cloned();
-            if let Some(holder) = holder {
-                self.refuse(at, format!("the name {} is that of {holder}", quoted(name)));
-                return false;
-            }
-            names.insert(fold(name), item.id.clone());
-            true
-        });
-        if name.is_none() {
-            let before = before.filter(|row| is_active(&row.state))?;
-            return Some(EntryRow { name: before.name.clone(), ..row });
-        }
-        row.name = name;
+        name: String,
+    ) -> EntryRow {
+        let mut row = EntryRow { name: Some(name), ..bare(item, before) };
         match catalog {
             Catalog::CustomerTags => {
                 let (by, time_) = (&item.last_updated_by, item.last_updated_time.as_deref());
@@ -241,7 +266,7 @@ impl Making<'_> {
             }
             Catalog::ReferralSources | Catalog::LifeCycles => {}
         }
-        Some(row)
+        row
     }
 
     /// Marks the default, if the account has exactly one.
@@ -273,6 +298,10 @@ impl Making<'_> {
     }
 
     fn businesses(&mut self, businesses: &[Business]) {
+        if businesses.len() > MAX_BUSINESSES {
+            self.refuse(BUSINESSES, too_many(businesses.len(), MAX_BUSINESSES));
+            return;
+        }
         let mut ids = HashSet::new();
         let mut rows: Vec<BusinessRow> = Vec::with_capacity(businesses.len());
         let held = self.here.businesses.as_deref().unwrap_or_default();
@@ -284,10 +313,7 @@ impl Making<'_> {
                 self.refuse(&at, problem);
                 continue;
             }
-            if !ids.insert(business.id.as_str()) {
-                self.refuse(&at, "the id is there twice; the first one counts");
-                continue;
-            }
+            ids.insert(business.id.as_str());
             let before = by_id.get(business.id.as_str()).copied();
             rows.extend(self.business(&at, business, before));
         }
@@ -374,6 +400,26 @@ impl Making<'_> {
         }
         Some(row)
     }
+}
+
+/// The row of an entry without its values.
+fn bare(item: &Item, before: Option<&EntryRow>) -> EntryRow {
+    let is_stated = before.is_some_and(|row| row.state.is_some());
+    EntryRow {
+        id: Some(item.id.clone()),
+        state: is_stated.then(|| State::Active.as_str().to_owned()),
+        ..EntryRow::default()
+    }
+}
+
+/// The row of an entry that stays as it is here, if it is active here.
+fn kept(item: &Item, before: Option<&EntryRow>) -> Option<EntryRow> {
+    let before = before.filter(|row| is_active(&row.state))?;
+    Some(EntryRow { name: before.name.clone(), ..bare(item, Some(before)) })
+}
+
+fn too_many(count: usize, most: usize) -> String {
+    format!("the account has {count}, and at most {most} are allowed: the list is left alone")
 }
 
 fn is_active(state: &Option<String>) -> bool {

@@ -1,6 +1,9 @@
 //! The answers of an account. A key that is missing, or a value of another shape, is an error: a short answer must never
 //! be taken for an empty list.
 
+use std::collections::{HashMap, hash_map::Entry};
+
+use customer_settings_server::service::document::quoted;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -14,7 +17,7 @@ pub(crate) struct Reading {
 }
 
 /// A company of the account.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Company {
     pub(crate) id: String,
@@ -23,15 +26,18 @@ pub(crate) struct Company {
     pub(crate) country: String,
     #[serde(default)]
     pub(crate) timezone: Option<Zone>,
+    /// Whether the account has another company of this id.
+    #[serde(skip)]
+    pub(crate) is_twofold: bool,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub(crate) struct Zone {
     pub(crate) id: String,
 }
 
 /// An entry of one of the four lists. Each list has some of the fields.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Item {
     pub(crate) id: String,
@@ -47,7 +53,7 @@ pub(crate) struct Item {
 }
 
 /// A location.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Business {
     pub(crate) id: String,
@@ -66,7 +72,7 @@ pub(crate) struct Business {
 }
 
 /// The address of a location.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Address {
     pub(crate) id: String,
@@ -80,7 +86,7 @@ pub(crate) struct Address {
     pub(crate) r#type: String,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Coordinate {
     pub(crate) latitude: f64,
@@ -108,7 +114,8 @@ pub(super) fn companies(list: Value) -> Parsed<Vec<Company>> {
 }
 
 pub(super) fn items(list: Value) -> Parsed<Vec<Item>> {
-    with_ids(all(list)?, |item: &Item| &item.id)
+    let items = with_ids(all(list)?, |item: &Item| &item.id)?;
+    unique(items, |item| &item.id)
 }
 
 /// The locations of a page, which must be those of the company.
@@ -125,6 +132,43 @@ fn with_ids<T>(things: Vec<T>, id: impl Fn(&T) -> &String) -> Parsed<Vec<T>> {
         true => Err("an id is missing".to_owned()),
         false => Ok(things),
     }
+}
+
+/// Each thing once: pages repeat one if their list changes meanwhile. Two different things of one id are no answer.
+pub(super) fn unique<T: PartialEq>(things: Vec<T>, id: fn(&T) -> &String) -> Parsed<Vec<T>> {
+    let (mut places, mut kept) = (HashMap::new(), Vec::with_capacity(things.len()));
+    for thing in things {
+        match places.entry(id(&thing).clone()) {
+            Entry::Vacant(place) => {
+                place.insert(kept.len());
+                kept.push(thing);
+            }
+            Entry::Occupied(place) if kept[*place.get()] == thing => {}
+            Entry::Occupied(place) => {
+                let id = quoted(place.key());
+                return Err(format!("the id {id} is there twice, with different values"));
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// Each company once. One that is there twice with different values is marked, as only this one cannot be read.
+pub(super) fn told_apart(companies: Vec<Company>) -> Vec<Company> {
+    let (mut places, mut kept) = (HashMap::new(), Vec::<Company>::with_capacity(companies.len()));
+    for company in companies {
+        match places.entry(company.id.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(kept.len());
+                kept.push(company);
+            }
+            Entry::Occupied(place) => {
+                let first = &mut kept[*place.get()];
+                first.is_twofold |= *first != company;
+            }
+        }
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -151,9 +195,24 @@ mod tests {
             json!({"tags": [{"name": "A"}]}),
             json!({"tags": [{"id": "", "name": "A"}]}),
             json!({"tags": [{"id": 1, "name": "A"}]}),
+            json!({"tags": [{"id": "a", "name": "A"}, {"id": "b", "name": "B"}, {"id": "a", "name": "C"}]}),
         ] {
             assert!(read(bad.clone()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_thing_that_is_repeated_counts_once_and_two_of_one_id_not_at_all() {
+        let tag = |name: &str| json!({"id": "a", "name": name});
+        assert_eq!(items(json!([tag("A"), tag("A")])).unwrap().len(), 1);
+        assert!(items(json!([tag("A"), tag("B")])).unwrap_err().contains(r#"the id "a" is there"#));
+        let read = |list: Value| told_apart(companies(list).unwrap());
+        let is_twofold = |list: Value| -> Vec<bool> {
+            read(list).iter().map(|company| company.is_twofold).collect()
+        };
+        let other = json!({"id": "b", "name": "B"});
+        assert_eq!(is_twofold(json!([tag("A"), other, tag("A")])), [false, false]);
+        assert_eq!(is_twofold(json!([tag("A"), other, tag("B"), tag("A")])), [true, false]);
     }
 
     #[test]

@@ -8,12 +8,15 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 const TRIES: u32 = 3;
 /// An account that asks for a longer pause is left alone this time.
 const MOST_PAUSE: Duration = Duration::from_secs(10 * 60);
+/// An account that asks for a longer pause is asked again after this one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The pace of requests.
 #[derive(Debug)]
 pub(super) struct Pace {
     pace: Duration,
-    last: Option<Instant>,
+    /// The earliest moment of the next request.
+    next: Option<Instant>,
 }
 
 /// The thing to do after an answer.
@@ -25,36 +28,50 @@ pub(super) enum Next {
     Again(Duration),
     /// Leave it alone this time.
     GiveUp,
+    /// Ask for nothing more this time: the account asks for so long a pause.
+    Pause(Duration),
 }
 
 impl Pace {
     pub(super) fn new(pace: Duration) -> Self {
-        Self { pace, last: None }
+        Self { pace, next: None }
     }
 
     /// How long the next request has to wait.
     pub(super) fn wait(&self, now: Instant) -> Duration {
-        let next = self.last.map(|last| last + self.pace);
-        next.map(|next| next.saturating_duration_since(now)).unwrap_or_default()
+        self.next.map(|next| next.saturating_duration_since(now)).unwrap_or_default()
     }
 
     /// Takes note of a request that begins.
     pub(super) fn begin(&mut self, now: Instant) {
-        self.last = Some(now);
+        self.next = Some(now + self.pace);
     }
 
     /// Decides over an answer. An account that is busy or broken is asked three times: after the time that it says, else
-    /// after four and sixteen times the pace. Another answer is final.
-    pub(super) fn next(&self, status: StatusCode, said: Option<Duration>, tries: u32) -> Next {
+    /// after four and sixteen times the pace. Another answer is final. No request of any kind comes before the time that
+    /// the account says.
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        status: StatusCode,
+        said: Option<Duration>,
+        tries: u32,
+    ) -> Next {
         if status == StatusCode::OK {
             return Next::Done;
         }
         let is_busy = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
-        if !is_busy || tries >= TRIES {
+        if !is_busy {
             return Next::GiveUp;
         }
-        let pause = said.unwrap_or_else(|| self.pace * 4_u32.pow(tries));
-        if pause > MOST_PAUSE { Next::GiveUp } else { Next::Again(pause) }
+        if let Some(said) = said {
+            self.next = self.next.max(Some(now + said.min(LONGEST_PAUSE)));
+        }
+        match said {
+            Some(said) if said > MOST_PAUSE => Next::Pause(said),
+            _ if tries >= TRIES => Next::GiveUp,
+            said => Next::Again(said.unwrap_or_else(|| self.pace * 4_u32.pow(tries))),
+        }
     }
 }
 
@@ -95,11 +112,25 @@ mod tests {
     }
 
     #[test]
+    fn no_request_comes_within_the_pause_that_the_account_asks_for() {
+        let begin = SystemClock.monotonic();
+        for (said, tries, expected) in
+            [(7, 1, 7), (7, 3, 7), (3_600, 1, 3_600), (u64::MAX, 1, 86_400)]
+        {
+            let mut pace = Pace::new(PACE);
+            pace.begin(begin);
+            pace.next(begin, StatusCode::TOO_MANY_REQUESTS, Some(Duration::from_secs(said)), tries);
+            assert_eq!(pace.wait(begin), Duration::from_secs(expected), "{said} {tries}");
+        }
+    }
+
+    #[test]
     fn busy_and_broken_accounts_are_asked_three_times_and_others_once() {
-        let pace = Pace::new(PACE);
+        let begin = SystemClock.monotonic();
         let next = |status: u16, said: Option<u64>, tries| {
-            let said = said.map(Duration::from_secs);
-            pace.next(StatusCode::from_u16(status).unwrap(), said, tries)
+            let (status, said) =
+                (StatusCode::from_u16(status).unwrap(), said.map(Duration::from_secs));
+            Pace::new(PACE).next(begin, status, said, tries)
         };
         assert_eq!(next(200, None, 1), Next::Done);
         for busy in [429, 500, 502, 503, 504] {
@@ -107,7 +138,7 @@ mod tests {
             assert_eq!(next(busy, None, 2), Next::Again(Duration::from_secs(4)), "{busy}");
             assert_eq!(next(busy, Some(7), 2), Next::Again(Duration::from_secs(7)), "{busy}");
             assert_eq!(next(busy, Some(600), 1), Next::Again(MOST_PAUSE), "{busy}");
-            assert_eq!(next(busy, Some(601), 1), Next::GiveUp, "{busy}");
+            assert_eq!(next(busy, Some(601), 1), Next::Pause(Duration::from_secs(601)), "{busy}");
             assert_eq!(next(busy, Some(1), 3), Next::GiveUp, "{busy}");
         }
         for other in [201, 204, 301, 304, 400, 401, 403, 404, 409, 418] {

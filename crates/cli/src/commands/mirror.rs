@@ -110,6 +110,13 @@ enum Aim {
 /// The modes of the companies here that have a source, and those without.
 type Here = HashMap<String, Option<String>>;
 
+/// The end of a round before its last company.
+struct End {
+    /// The company whose reading ended it.
+    company_id: String,
+    exit: Exit,
+}
+
 /// One run of the command.
 struct Mirroring<'a> {
     command: &'a Mirror,
@@ -209,20 +216,24 @@ impl Mirroring<'_> {
             return Err(absent(&missing));
         }
         let count = companies.len();
-        let mut is_over: Option<String> = None;
+        let mut end: Option<End> = None;
         for (done, company) in companies.into_iter().enumerate() {
             if done > 0 && done % NOTE_EVERY == 0 {
                 note(format!("{done} of {count} companies"));
             }
             let id = company.id.clone();
-            let outcome = match &is_over {
-                Some(problem) => Outcome::left_alone(&id, problem),
-                None => self.outcome(company, here.get(&id), aim, &mut is_over).await?,
+            let outcome = match &end {
+                Some(End { company_id, .. }) => {
+                    let problem = format!("was not read, as the round ended with {company_id:?}");
+                    Outcome::left_alone(&id, &problem)
+                }
+                None => self.outcome(company, here.get(&id), aim, &mut end).await?,
             };
             outcome.tell();
             round.companies.push(outcome);
         }
         round.requests = self.account.requests() - requests;
+        round.broken_off = end.map(|end| end.exit);
         Ok(round)
     }
 
@@ -251,7 +262,7 @@ impl Mirroring<'_> {
         company: Company,
         here: Option<&Option<String>>,
         aim: Aim,
-        is_over: &mut Option<String>,
+        end: &mut Option<End>,
     ) -> Result<Outcome, Failure> {
         let id = company.id.clone();
         let is_named = self.command.from.companies().contains(&id);
@@ -265,7 +276,7 @@ impl Mirroring<'_> {
             _ => {}
         }
         let is_here = here.is_some();
-        let copied = self.copied(company.clone(), is_here, aim != Aim::Check, is_over).await;
+        let copied = self.copied(company.clone(), is_here, aim != Aim::Check, end).await;
         let mut outcome = match copied {
             // The data of this company is damaged, or it was changed meanwhile: others are copied.
             Err(Failure { message, exit: Exit::Failed | Exit::NotFound | Exit::Conflict }) => {
@@ -274,7 +285,7 @@ impl Mirroring<'_> {
             copied => copied?,
         };
         if aim == Aim::Cutover && outcome.problems.is_empty() {
-            outcome = self.copied(company, true, false, is_over).await?;
+            outcome = self.copied(company, true, false, end).await?;
             if outcome.state == State::Agrees && outcome.problems.is_empty() {
                 self.cut_over(&id).await?;
                 outcome.state = State::CutOver;
@@ -293,14 +304,14 @@ impl Mirroring<'_> {
         company: Company,
         is_here: bool,
         writes: bool,
-        is_over: &mut Option<String>,
+        end: &mut Option<End>,
     ) -> Result<Outcome, Failure> {
         let id = company.id.clone();
         let reading = match self.account.reading(company).await {
             Ok(reading) => reading,
             Err(unread) => {
                 if unread.is_final {
-                    *is_over = Some(format!("was not read: {}", unread.problem));
+                    *end = Some(End { company_id: id.clone(), exit: unread.exit });
                 }
                 return Ok(Outcome::left_alone(&id, &format!("was not read: {}", unread.problem)));
             }
@@ -329,6 +340,9 @@ impl Mirroring<'_> {
             return Ok(outcome.refused(text(&plan["error"]["message"])));
         }
         if plan["steps"].as_array().is_none_or(Vec::is_empty) {
+            if !outcome.problems.is_empty() {
+                outcome.state = State::LeftAlone;
+            }
             return Ok(outcome);
         }
         outcome.counts = plan["counts"].clone();

@@ -83,7 +83,6 @@ fn values_that_are_refused_stay_as_they_are_here() {
         ..tags(json!([
             {"id": "a", "name": "VIP"},
             {"id": "b", "name": "vip"},
-            {"id": "a", "name": "Again"},
             {"id": "d", "name": "vip"},
             {"id": "new", "name": "VIP "},
             {"id": "no id", "name": "X"},
@@ -111,7 +110,6 @@ fn values_that_are_refused_stay_as_they_are_here() {
             "company",
             "company",
             "customer_tags/b",
-            "customer_tags/a",
             "customer_tags/d",
             "customer_tags/new",
             "customer_tags/\"no id\"",
@@ -122,12 +120,34 @@ fn values_that_are_refused_stay_as_they_are_here() {
 }
 
 #[test]
-fn a_list_in_which_an_old_name_would_meet_a_new_one_is_left_alone() {
-    let here = here(json!({"id": "c", "customerTags": [{"id": "b", "name": "Gold"}]}));
-    let list = json!([{"id": "a", "name": "VIP"}, {"id": "b", "name": "VIP"}, {"id": "d", "name": "Gold"}]);
+fn an_entry_that_takes_the_name_of_one_that_stays_stays_too() {
+    let here = here(json!({"id": "c", "customerTags": [
+        {"id": "a", "name": "A"}, {"id": "b", "name": "B"}, {"id": "d", "name": "D"}, {"id": "e", "name": "E"},
+    ]}));
+    let long = "x".repeat(101);
+    // Each entry takes the name of the one before, and the first has none.
+    let list = json!([
+        {"id": "n", "name": "New"}, {"id": "o", "name": "D"}, {"id": "d", "name": "b"},
+        {"id": "b", "name": "A"}, {"id": "a", "name": long}, {"id": "e", "name": "Else"},
+    ]);
     let wanted = wanted(&tags(list), Some(&here), &Allowed::default());
-    assert!(wanted.row.customer_tags.is_none());
-    assert_eq!(wanted.refused.len(), 2, "{:?}", wanted.refused);
+    let rows = wanted.row.customer_tags.unwrap();
+    let names: Vec<&str> = rows.iter().filter_map(|row| row.name.as_deref()).collect();
+    assert_eq!(names, ["New", "D", "B", "A", "Else"]);
+    assert_eq!(wanted.refused.len(), 4, "{:?}", wanted.refused);
+    let said = r#"customer_tags/d: the name "B" is that of b, which stays as it is"#;
+    assert!(wanted.refused.iter().any(|problem| problem == said), "{:?}", wanted.refused);
+}
+
+#[test]
+fn a_list_that_is_too_long_is_left_alone_and_the_others_are_copied() {
+    for (count, is_left_alone) in [(1_000, false), (1_001, true)] {
+        let lists = [ids(count), json!([{"id": "r", "name": "R"}]), json!([]), json!([])];
+        let wanted = wanted(&reading(lists, json!([])), None, &Allowed::default());
+        assert_eq!(wanted.row.customer_tags.is_none(), is_left_alone);
+        assert!(wanted.row.referral_sources.is_some());
+        assert_eq!(wanted.refused.len(), usize::from(is_left_alone), "{:?}", wanted.refused);
+    }
 }
 
 #[test]

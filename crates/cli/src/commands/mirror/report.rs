@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::{
-    failure::{Exit, Failure, failure},
+    failure::{Exit, Failure},
     output::{note, tell},
 };
 
@@ -107,6 +107,8 @@ pub(super) struct Round {
     pub(super) companies: Vec<Outcome>,
     /// The requests to the account.
     pub(super) requests: u64,
+    /// The exit code of a round that ended before its last company.
+    pub(super) broken_off: Option<Exit>,
 }
 
 impl Round {
@@ -131,16 +133,19 @@ impl Round {
     /// differences.
     pub(super) fn ended(&self, is_check: bool) -> Result<(), Failure> {
         let with_problems = self.companies.iter().filter(|one| !one.problems.is_empty()).count();
-        if with_problems > 0 {
-            let all = self.companies.len();
-            return Err(failure(format!(
-                "{with_problems} of {all} companies stay in parts as they are"
-            )));
-        }
-        match is_check && self.count(State::Differs) > 0 {
-            true => Err(Failure { message: String::new(), exit: Exit::Differences }),
-            false => Ok(()),
-        }
+        let differs = is_check && self.count(State::Differs) > 0;
+        let exit = match self.broken_off {
+            Some(exit) => exit,
+            None if differs => Exit::Differences,
+            None if with_problems > 0 => Exit::Failed,
+            None => return Ok(()),
+        };
+        let all = self.companies.len();
+        let message = match with_problems {
+            0 => String::new(),
+            some => format!("{some} of {all} companies stay in parts as they are"),
+        };
+        Err(Failure { message, exit })
     }
 }
 
