@@ -192,6 +192,41 @@ def test_documents_are_read_in_any_form_and_wrong_ones_by_their_lines(demo, remo
     fed.wait(timeout=10)
 
 
+def test_a_company_is_named_once_however_far_apart(remote, tmp_path):
+    """Requests have 200 companies at most, so that no request has both places."""
+    far = "".join(f"- id: far_{at}\n  # a comment\n  name: Far {at}\n" for at in range(450))
+    document, other = tmp_path / "document.yaml", tmp_path / "other.yaml"
+
+    def refused(text, *files):
+        document.write_text(text)
+        before = remote("export").stdout
+        for command in (["plan"], ["apply", "--yes"]):
+            ended = remote(*command, document, *files, check=False)
+            assert (ended.returncode, ended.stdout) == (1, ""), ended.stderr
+        assert remote("export").stdout == before
+        return ended.stderr
+
+    twice = "version: 1\ncompanies:\n- id: cmp_001\n  name: Paws\n" + far + "- id: cmp_001\n"
+    line = twice.count("\n")
+    again = f"{document}: cmp_001: line {line}: names the company again, as line 3 of {document} does\n"
+    assert again in refused(twice)
+    # Another form is read as a whole, and a company is told once.
+    aliased = twice.replace("Far 449", "&last Far 449").replace("name: Paws", "country: US")
+    assert refused(aliased + "  country: &c US\n").count("names the company again") == 1
+    # In another file.
+    other.write_text("companies:\n\n- {id: far_7}\n")
+    again = f"{other}: far_7: line 3: names the company again, as line 23 of {document} does\n"
+    assert again in refused("companies:\n" + far, other)
+    # Without ids, by the names as they are compared.
+    named = "companies:\n- name: Happy  Salon\n" + far + "- name: happy SALON\n"
+    again = f"happy SALON: line {named.count(chr(10))}: names the company again, as line 2 of {document} does\n"
+    assert again in refused(named)
+    # Once by its id, and once by its name, which only the server knows.
+    both = "companies:\n- id: cmp_001\n" + far + "- name: happy paws pet care\n"
+    again = f"happy paws pet care: line {both.count(chr(10))}: is the company cmp_001, which line 2 of {document} names by its id\n"
+    assert again in refused(both)
+
+
 def test_full_catalogs_go_through_a_server(remote, tmp_path):
     lists = ["customer_tags", "referral_sources", "life_cycles", "action_statuses"]
     entries = [{"name": f"{i:0100}", "description": "d" * 500} for i in range(1000)]

@@ -4,7 +4,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Command};
-use customer_settings_server::{catalog::id::CompanyId, store::Access};
+use customer_settings_server::{
+    catalog::{id::CompanyId, text::Name},
+    store::Access,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -17,11 +20,13 @@ use crate::{
 
 mod file;
 mod lines;
+mod places;
 mod reading;
 mod shown;
 
 use file::PlanFile;
 use lines::{Groups, Writer};
+use places::Places;
 use reading::Input;
 pub(super) use reading::sent;
 use shown::{Counts, Shown, Style};
@@ -271,7 +276,8 @@ impl Documents {
         style: Style,
     ) -> Result<(Shown, PlanFile), Failure> {
         let (mut shown, mut lines, mut count) = (Shown::new(style)?, Writer::new()?, 0);
-        let mut groups = Groups::of(reading::companies(inputs)?)?;
+        let (companies, places) = reading::companies(inputs)?;
+        let mut groups = Groups::of(companies)?;
         let mut group = groups.next()?;
         if let Some(copy) = &self.copy {
             CompanyId::parse("--as", copy).map_err(usage)?;
@@ -283,6 +289,7 @@ impl Documents {
         while !group.is_empty() {
             let plans = plans(client, &group, &terms).await?;
             for (mut company, plan) in group.into_iter().zip(&plans) {
+                refuse_twice(&company, plan, &places)?;
                 pin(&mut company, plan);
                 lines.put(&json!({"company": company, "digest": plan["digest"]}))?;
                 shown.add(plan)?;
@@ -344,6 +351,17 @@ async fn plans(
         }
     }
     Ok(plans)
+}
+
+/// Refuses a company that the server found by its name, if the documents name it by its id too.
+fn refuse_twice(company: &Value, plan: &Value, places: &Places) -> Result<(), Failure> {
+    if company["id"].is_string() {
+        return Ok(());
+    }
+    let id = CompanyId::parse("id", text(&plan["companyId"]));
+    let name = Name::parse("name", text(&company["name"]));
+    let (Ok(id), Ok(name)) = (id, name) else { return Ok(()) };
+    places.of_both(&id, &name).map_or(Ok(()), |again| Err(failure(again)))
 }
 
 fn pin(company: &mut Value, plan: &Value) {

@@ -19,12 +19,14 @@ use crate::catalog::{
 };
 
 mod fields;
+mod identity;
 mod rows;
 mod schema;
 pub mod tree;
 mod write;
 
 use fields::{Most, Row};
+pub use identity::Identity;
 pub use schema::schema;
 use tree::{Key, Node, Value, unreadable};
 pub use tree::{Unreadable, decode, quoted};

@@ -245,6 +245,26 @@ async fn nothing_that_is_given_is_ignored() {
 }
 
 #[tokio::test]
+async fn a_document_names_a_company_once() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let companies = async || server.get("/admin/v1/companies").bearer(&secret).send().await.json();
+    let before = companies().await;
+    for twice in [
+        json!([{"id": "cmp_001"}, {"id": "c2", "name": "Same"}, {"id": "cmp_001", "name": "Paws"}]),
+        json!([{"name": "New Salon"}, {"id": "c2", "name": "New Salon"}, {"name": "new\u{200b}  SALON"}]),
+    ] {
+        for method in [PLAN, APPLY] {
+            let request = json!({"document": {"companies": twice}});
+            let refused = server.refusal(&secret, method, request).await;
+            assert_eq!(refused.fields, ["document.companies[2]"], "{method} {twice}");
+            assert!(refused.message.contains("as companies[0] does"), "{}", refused.message);
+        }
+    }
+    assert_eq!(companies().await, before);
+}
+
+#[tokio::test]
 async fn a_document_goes_on_where_it_stopped() {
     let server = Server::demo().await;
     let secret = server.any_key().await;

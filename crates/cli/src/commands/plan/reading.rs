@@ -14,7 +14,7 @@ use customer_settings_server::{
 };
 use serde_json::{Value, json};
 
-use super::lines::Writer;
+use super::{lines::Writer, places::Places};
 use crate::{
     failure::{Failure, failure},
     output::tell,
@@ -79,44 +79,53 @@ fn copied(from: &mut impl Read) -> io::Result<File> {
     Ok(file)
 }
 
-/// The companies of documents, a line for each.
-pub(super) fn companies(inputs: &[Input]) -> Result<File, Failure> {
+/// The companies of documents, a line for each, and the places where they are named.
+pub(super) fn companies(inputs: &[Input]) -> Result<(File, Places), Failure> {
     let (mut lines, mut is_wrong) = (Writer::new()?, false);
+    let mut places = Places::default();
     for input in inputs {
         let end = lines.end()?;
-        if !is_read_by_company(input, &mut lines)? {
+        places.begin(&input.name);
+        if !is_read_by_company(input, &mut lines, &mut places)? {
             lines.cut(end)?;
-            is_wrong |= !is_read_whole(input, &mut lines)?;
+            places.forget_file();
+            is_wrong |= !is_read_whole(input, &mut lines, &mut places)?;
         }
     }
+    is_wrong |= places.tell_twice();
     match is_wrong {
         true => Err(failure("the document is wrong, and nothing was planned")),
-        false => Ok(lines.finish()?),
+        false => Ok((lines.finish()?, places)),
     }
 }
 
 /// Whether the document is right. Otherwise everything that is wrong was told.
-fn is_read_whole(input: &Input, lines: &mut Writer) -> Result<bool, Failure> {
+fn is_read_whole(input: &Input, lines: &mut Writer, places: &mut Places) -> Result<bool, Failure> {
     let mut is_right = true;
     for company in document::parse(&decode(input.whole()?)?)? {
         for problem in company.problems.clone().told() {
             is_right = false;
             tell(format!("{}: {}: {problem}", input.name, company.label));
         }
+        places.note(&company, company.line());
         lines.put(&sent(&CompanyRow::of_document(&company))?)?;
     }
     Ok(is_right)
 }
 
 /// Whether the document was read company by company. Otherwise it has another form, or is wrong.
-fn is_read_by_company(input: &Input, lines: &mut Writer) -> Result<bool, Failure> {
+fn is_read_by_company(
+    input: &Input,
+    lines: &mut Writer,
+    places: &mut Places,
+) -> Result<bool, Failure> {
     let Some(mut pieces) = Pieces::of(BufReader::new(input.file()?)) else { return Ok(false) };
     while let Some(piece) = pieces.next() {
-        let Some(Ok(mut companies)) = piece.map(|piece| document::parse(&piece)) else {
-            return Ok(false);
-        };
+        let Some(piece) = piece else { return Ok(false) };
+        let Ok(mut companies) = document::parse(&piece.text) else { return Ok(false) };
         match (companies.next(), companies.next()) {
             (Some(company), None) if company.problems.is_empty() => {
+                places.note(&company, company.line() + piece.lines_before);
                 lines.put(&sent(&CompanyRow::of_document(&company))?)?
             }
             _ => return Ok(false),
@@ -135,12 +144,21 @@ struct Pieces<R> {
     dash: String,
     /// The first line of the next item.
     next: String,
+    /// The lines that were read.
+    read: u64,
+}
+
+/// A company as a document of its own.
+struct Piece {
+    text: String,
+    /// By so much a line of the whole text has a higher number than here.
+    lines_before: u64,
 }
 
 impl<R: BufRead> Pieces<R> {
     fn of(mut lines: R) -> Option<Self> {
         let (mut head, mut is_list) = (String::new(), false);
-        loop {
+        for read in 1.. {
             let line = read_line(&mut lines)?;
             let text = line.trim_start_matches('\u{feff}').trim_end();
             match text.trim_start() {
@@ -149,7 +167,7 @@ impl<R: BufRead> Pieces<R> {
                 comment if comment.starts_with('#') => {}
                 item if is_list && item.starts_with("- ") => {
                     let dash = format!("{}- ", &text[..text.len() - item.len()]);
-                    return Some(Self { lines, head, dash, next: line });
+                    return Some(Self { lines, head, dash, next: line, read });
                 }
                 "companies:" if !is_list && text == "companies:" => {
                     is_list = true;
@@ -161,27 +179,30 @@ impl<R: BufRead> Pieces<R> {
                 _ => return None,
             }
         }
+        None
     }
 
     /// The next document; `Some(None)` where the list is not what it seemed.
-    fn next(&mut self) -> Option<Option<String>> {
+    fn next(&mut self) -> Option<Option<Piece>> {
         if self.next.is_empty() {
             return None;
         }
-        let mut piece = format!("{}{}", self.head, std::mem::take(&mut self.next));
+        let mut text = format!("{}{}", self.head, std::mem::take(&mut self.next));
+        let lines_before = self.read - text.lines().count() as u64;
         let depth = self.dash.len() - 1;
         loop {
             let Some(line) = read_line(&mut self.lines) else { return Some(None) };
+            self.read += 1;
             if line.is_empty() || line.starts_with(&self.dash) {
                 self.next = line;
-                return Some(Some(piece));
+                return Some(Some(Piece { text, lines_before }));
             }
-            let text = line.trim_start_matches(' ');
-            let is_within = line.len() - text.len() >= depth;
-            if !is_within && !text.trim().is_empty() && !text.starts_with('#') {
+            let inner = line.trim_start_matches(' ');
+            let is_within = line.len() - inner.len() >= depth;
+            if !is_within && !inner.trim().is_empty() && !inner.starts_with('#') {
                 return Some(None);
             }
-            piece.push_str(&line);
+            text.push_str(&line);
         }
     }
 }

@@ -235,6 +235,7 @@ fn companies(sent: Option<Document>) -> Result<Vec<DocumentCompany>> {
     }
     let mut violations = Vec::new();
     let mut companies = Vec::with_capacity(sent.companies.len());
+    let mut seen = HashMap::with_capacity(sent.companies.len());
     for (i, company) in sent.companies.into_iter().enumerate() {
         let at = format!("document.companies[{i}]");
         let within = |violation: Violation| match (violation.field.as_str(), violation.reason) {
@@ -245,6 +246,13 @@ fn companies(sent: Option<Document>) -> Result<Vec<DocumentCompany>> {
         if violations.len() < MOST_VIOLATIONS {
             let problems = company.problems.clone().told();
             violations.extend(problems.into_iter().map(|problem| within(problem.violation)));
+            if let Some(first) = company.identity().and_then(|one| seen.insert(one, i)) {
+                let description = format!(
+                    "names the company {} again, as companies[{first}] does",
+                    company.label
+                );
+                violations.push(Violation::new(&at, "DUPLICATE", description));
+            }
         }
         companies.push(company);
     }
