@@ -23,6 +23,7 @@ mod calls;
 mod choices;
 mod color;
 mod companies;
+mod countries;
 mod entries;
 mod form;
 mod here;

@@ -339,6 +339,7 @@ async fn make(visit: &Visit<'_>, is_person: bool) -> Answer {
             let id = made.key.map(|key| key.id).unwrap_or_default();
             match is_person {
                 // Nobody needs the secret, so nobody sees it.
+                true if made.secret.is_empty() => Ok(link_again(visit, &id, &sheet.name)),
                 true => show_link(visit, &id, &sheet.name).await,
                 false => show_secret(visit, &id, &sheet.name, made.secret, &made.note),
             }
@@ -390,6 +391,24 @@ async fn show_link(visit: &Visit<'_>, id: &str, name: &str) -> Result<Response<B
     Ok(page(Page::Shown, &shown))
 }
 
+/// Answers the form of a link that was made: another one would end the link that somebody copied.
+fn link_again(visit: &Visit<'_>, id: &str, name: &str) -> Response<Body> {
+    let shown = SecretPage {
+        f: visit.frame("The link"),
+        path: format!("{}/keys/{}", visit.here.base, form::part(id)),
+        name: name.to_owned(),
+        secret: String::new(),
+        note: words::LINK_AGAIN.to_owned(),
+        is_link: true,
+    };
+    page(Page::Shown, &shown)
+}
+
+/// The moment of the last link, by which a form is known that made a link already.
+fn last_link(key: &Key) -> String {
+    key.last_link_time.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
 struct Past {
     author: Author,
     sentence: String,
@@ -417,6 +436,7 @@ struct OnePage {
     history: Vec<Past>,
     sessions: Vec<sign_in::Row>,
     linked: Option<Moment>,
+    last_link: String,
     request: String,
 }
 
@@ -459,6 +479,7 @@ async fn one_page(
         history: changes.into_iter().map(past).collect(),
         sessions: sign_in::sessions_of(visit, &key.id).await?,
         linked: words::moment(key.last_link_time.as_ref()),
+        last_link: last_link(&key),
         request: Visit::new_request(),
         row: shown,
         key,
@@ -514,7 +535,12 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
 /// Makes a new link for a person.
 pub(super) async fn link(visit: &Visit<'_>) -> Answer {
     let key = get(visit).await?;
-    show_link(visit, &key.id, &key.name.unwrap_or_default()).await
+    let is_new = last_link(&key) == visit.form.get("last");
+    let name = key.name.unwrap_or_default();
+    match is_new {
+        true => show_link(visit, &key.id, &name).await,
+        false => Ok(link_again(visit, &key.id, &name)),
+    }
 }
 
 /// Ends a session of a key that the person may see.

@@ -147,7 +147,7 @@ pub(super) const ROUTES: &[Route] = &[
         Shows::KeyChanges,
         &["KeyService/GetKey", "CompanyService/ListCompanies", "HistoryService/ListChanges"],
     ),
-    post("/keys/{}/link", Shows::KeyLink, &["KeyService/CreateSignInLink"], &[]),
+    post("/keys/{}/link", Shows::KeyLink, &["KeyService/CreateSignInLink"], &["last"]),
     post("/keys/{}/end-session", Shows::EndKeySession, &["KeyService/EndSession"], &["id"]),
     post(
         "/keys/{}/rotate",

@@ -176,6 +176,10 @@ pub(super) const NOT_YOURS: &str = "Your key does not allow this: ask whoever ga
 
 /// The sentence for a form that is older than the thing it is about.
 pub(super) fn conflict(is_own: bool) -> &'static str {
+/// The answer to a form that made its link already.
+pub(super) const LINK_AGAIN: &str = "A link was made since that page was opened, and a link is shown only once. If it is \
+    lost, go on and make another one: the one from before stops working then.";
+
     match is_own {
         true => {
             "You changed this yourself since you opened the page, perhaps in another window. Nothing was saved yet."

@@ -47,7 +47,8 @@ async fn a_person_is_invited_by_a_link_and_the_history_shows_the_name() {
         list.text().split("class=\"big\" href=\"").find(|rest| rest.contains("Ana Díaz")).unwrap();
     let path = path.split('"').next().unwrap();
     // A lost link is replaced; one's own rights are the limit.
-    let again = owner.post(&format!("{path}/link"), &[]).await;
+    let last = Browser::hidden(&owner.get(path).await, "last");
+    let again = owner.post(&format!("{path}/link"), &[("last", &*last)]).await;
     assert!(again.text().contains("/console/link?token="), "{}", again.text());
     assert_eq!(ana.post(&format!("{path}/link"), &[]).await.status, 403);
     owner.post(&format!("{path}/revoke"), &[("request", "r")]).await;

@@ -13,6 +13,7 @@ mod compat;
 mod config;
 mod console;
 mod console_bring;
+mod console_kept;
 mod console_keys;
 mod console_locations;
 mod console_pages;
