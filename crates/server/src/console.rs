@@ -46,7 +46,7 @@ use answer::{Answer, elsewhere, plain};
 use calls::Methods;
 use form::Form;
 use here::Here;
-use routes::{Found, Route, Shows};
+use routes::{Found, Route, Shows, page_of};
 use visit::Visit;
 
 /// The beginning of every path of the console.
@@ -136,13 +136,17 @@ impl Console {
         }
         let is_post = parts.method == Method::POST;
         let (route, captures) = match routes::find(is_post, path) {
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
             Found::Route(route, captures) => (route, captures),
             Found::OtherMethod => {
+            // The address of a page that answered a form, opened anew.
+            Found::OtherMethod if is_read => {
+                return elsewhere(&format!("{}{}", here.base, page_of(path)));
+            }
                 return plain(Page::OtherMethod, "This page takes another method.");
             }
             Found::Nothing => return view::unknown(&here),
         };
-        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         if !is_post && !is_read {
             return plain(Page::OtherMethod, "This page takes GET and POST only.");
         }

@@ -262,10 +262,17 @@ pub(super) enum Found {
 }
 
 /// The path of the page that has the form of this path.
-pub(super) fn page_of(path: &str) -> &str {
-    let (Found::Route(form, _), up) = (find(true, path), path.rsplit_once('/')) else { return "" };
-    let shows = |route: &Route| !route.is_post && route.path == form.path;
-    if ROUTES.iter().any(shows) { path } else { up.map_or("", |(up, _)| up) }
+pub(super) fn page_of(path: &str) -> String {
+    let Found::Route(form, _) = find(true, path) else { return String::new() };
+    let is_page = |route: &Route| !route.is_post && route.path == form.path;
+    if ROUTES.iter().any(is_page) {
+        return path.to_owned();
+    }
+    let up = path.rsplit_once('/').map_or("", |(up, _)| up);
+    match form.shows {
+        Shows::CompanyState => format!("{up}/settings"),
+        _ => up.to_owned(),
+    }
 }
 
 /// The first route that fits a path below the console's own.
@@ -323,6 +330,8 @@ mod tests {
             ("/c/a/customer_tags/t", "/c/a/customer_tags/t"),
             ("/c/a/history/2/undo", "/c/a/history/2"),
             ("/sessions/end", "/sessions"),
+            ("/c/a/archive", "/c/a/settings"),
+            ("/sign-out", ""),
         ] {
             assert_eq!(page_of(form), page);
         }

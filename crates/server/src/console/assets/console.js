@@ -263,7 +263,9 @@ const look = async () => {
   const news = make('div', { className: 'news' }, { role: 'status' });
   const who = own ? 'You changed this company in another window.' : 'Somebody changed this company just now.';
   news.append(make('p', { textContent: who }));
-  news.append(make('a', { className: 'button', href: location.pathname, textContent: 'Show it as it is now' }));
+  const href = new URL(location);
+  for (const old of ['changed', 'did']) href.searchParams.delete(old);
+  news.append(make('a', { className: 'button', href, textContent: 'Show it as it is now' }));
   one('main').append(news);
 };
 if (company && document.body.dataset.revision !== '0') setInterval(look, 5000);
