@@ -222,7 +222,7 @@ def test_a_list_is_managed_by_mouse(open_console, has_script, width):
     expect(page.locator(".said")).to_be_visible()
     page.get_by_label("Puppy: move to place").fill("1")
     page.get_by_label("Puppy: move to place").press("Enter")
-    expect(page.locator(".said")).to_contain_text("Put the tags into another order.")
+    expect(page.locator(".said")).to_contain_text("Moved “Puppy” up, before “VIP Customer”.")
     assert names(page)[0] == "Puppy"
     page.get_by_role("button", name="Sort by name").click()
     expect(page.locator(".what a").first).to_have_text("First-time Customer")
@@ -449,7 +449,7 @@ def test_a_form_waits_for_the_order_that_is_being_saved(open_console):
     # The server has written, and its answer is late.
     [(route, answer)] = waiting
     route.fulfill(response=answer)
-    expect(page.locator(".said")).to_contain_text("Put the tags into another order.")
+    expect(page.locator(".said")).to_contain_text("Moved “Third” up, before “VIP Customer”.")
     assert names(page)[0] == "Third"
 
 

@@ -32,6 +32,7 @@ mod ideas;
 mod key_changes;
 mod keys;
 mod locations;
+mod moves;
 mod problem;
 mod reading;
 mod reorder;
@@ -135,14 +136,14 @@ impl Console {
             return elsewhere(&here.base);
         }
         let is_post = parts.method == Method::POST;
-        let (route, captures) = match routes::find(is_post, path) {
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        let (route, captures) = match routes::find(is_post, path) {
             Found::Route(route, captures) => (route, captures),
-            Found::OtherMethod => {
             // The address of a page that answered a form, opened anew.
             Found::OtherMethod if is_read => {
                 return elsewhere(&format!("{}{}", here.base, page_of(path)));
             }
+            Found::OtherMethod => {
                 return plain(Page::OtherMethod, "This page takes another method.");
             }
             Found::Nothing => return view::unknown(&here),

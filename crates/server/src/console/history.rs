@@ -1,5 +1,7 @@
 //! The changes with their authors and times, in words; undoing one of them, and going back to a moment.
 
+use std::slice;
+
 use askama::Template;
 use customer_settings_contract::customersettings::v1::{
     Change, ListChangesRequest, RollBackRequest, UndoChangeRequest,
@@ -9,6 +11,7 @@ use tonic::Status;
 use super::{
     answer::{Answer, shown},
     form,
+    moves::{self, Names},
     sign_in::own_path,
     view::Frame,
     visit::Visit,
@@ -52,9 +55,10 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     };
     let answer = visit.history().list_changes(visit.ask(ask)).await?.into_inner();
     let here = format!("{}/history", visit.company_path());
+    let names = moves::names(visit, visit.part(0), &answer.changes).await;
     let row = |change: &Change| Row {
         author: Author::of_change(change),
-        sentence: words::sentence(change, visit.part(0)),
+        sentence: words::sentence(change, visit.part(0), &names),
         when: words::moment(change.time.as_ref()),
         path: format!("{here}/{}", change.revision),
     };
@@ -79,11 +83,12 @@ pub(super) struct Thing {
     pub(super) differences: Vec<Difference>,
 }
 
-fn things(change: &Change) -> Vec<Thing> {
-    let shown = change.deltas.iter().take(MOST_THINGS).map(|delta| Thing {
+fn things(change: &Change, names: &Names) -> Vec<Thing> {
+    let deltas = change.deltas.iter().filter(|delta| !moves::is_shift(delta));
+    let shown = deltas.take(MOST_THINGS).map(|delta| Thing {
         heading: words::heading(delta),
         fate: words::fate(delta),
-        differences: words::differences(delta),
+        differences: words::differences(delta, names),
     });
     shown.collect()
 }
@@ -112,6 +117,7 @@ struct ChangePage {
 pub(super) async fn change(visit: &Visit<'_>) -> Answer {
     let revision = revision(visit)?;
     let change = visit.get_change(revision).await?;
+    let names = moves::names(visit, visit.part(0), slice::from_ref(&change)).await;
     let list = |words: &Words| {
         let path =
             format!("{}/{}/download?revision={revision}", visit.company_path(), words.collection);
@@ -123,9 +129,9 @@ pub(super) async fn change(visit: &Visit<'_>) -> Answer {
         here: format!("{}/history/{revision}", visit.company_path()),
         author: Author::of_change(&change),
         may_undo: visit.may_undo(&change),
-        sentence: words::sentence(&change, visit.part(0)),
+        sentence: words::sentence(&change, visit.part(0), &names),
         when: words::moment(change.time.as_ref()),
-        things: things(&change),
+        things: things(&change, &names),
         others: change.deltas.len().saturating_sub(MOST_THINGS),
         sides: ["Before", "After"],
         lists: CATALOGS.iter().map(list).collect(),
@@ -198,10 +204,11 @@ pub(super) async fn back(visit: &Visit<'_>) -> Answer {
     let tried = visit.history().roll_back(visit.ask(ask)).await?.into_inner();
     let then = visit.get_change(revision).await?;
     let change = tried.change.unwrap_or_default();
+    let names = moves::names(visit, visit.part(0), slice::from_ref(&change)).await;
     shown(&BackPage {
         f: visit.company_frame("history", "Go back to a moment").await?,
         here: format!("{}/history/{revision}", visit.company_path()),
-        things: things(&change),
+        things: things(&change, &names),
         others: change.deltas.len().saturating_sub(MOST_THINGS),
         sides: ["Now", "Then"],
         etag,

@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::{
     answer::{Answer, shown},
-    form,
+    form, moves,
     problem::Problem,
     view::Frame,
     visit::Visit,
@@ -115,8 +115,9 @@ async fn group(
     };
     let list = visit.history().list_changes(visit.ask(ask)).await?.into_inner();
     let path = format!("{}/c/{}", visit.here.base, form::part(company_id));
+    let names = moves::names(visit, company_id, &list.changes).await;
     let row = |change: &Change| Row {
-        sentence: words::capital(&words::sentence(change, company_id)),
+        sentence: words::capital(&words::sentence(change, company_id, &names)),
         when: words::moment(change.time.as_ref()),
         path: format!("{path}/history/{}", change.revision),
     };

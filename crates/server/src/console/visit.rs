@@ -1,5 +1,7 @@
 //! A request of somebody who is signed in.
 
+use std::slice;
+
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
     Change, Company, GetChangeRequest, GetCompanyRequest, State,
@@ -13,6 +15,7 @@ use super::{
     calls::Methods,
     form::{self, Form},
     here::Here,
+    moves,
     problem::{Field, Problem},
     routes::page_of,
     view::{CompanyHead, Frame, May, Message, Said, Unsent, moment_of_micros, tabs},
@@ -170,7 +173,9 @@ impl<'a> Visit<'a> {
             return words::done(self.query.get("did")).map(Said::plain);
         }
         let change = self.get_change(revision.parse().ok()?).await.ok()?;
-        let text = format!("{}.", words::capital(&words::sentence(&change, self.part(0))));
+        let names = moves::names(self, self.part(0), slice::from_ref(&change)).await;
+        let text = words::sentence(&change, self.part(0), &names);
+        let text = format!("{}.", words::capital(&text));
         let undo = self.may_undo(&change);
         let undo =
             undo.then(|| format!("{}/history/{}/undo", self.company_path(), change.revision));

@@ -8,6 +8,8 @@ use customer_settings_contract::customersettings::v1::{
 use customer_settings_contract::moego::common::v1::Address;
 use prost_types::Timestamp;
 
+use super::moves::{self, Names};
+
 /// The words for a catalog.
 pub(super) struct Words {
     /// Its name in the contract and in paths.
@@ -174,12 +176,12 @@ pub(super) fn not_within(metadata: &HashMap<String, String>) -> Option<(&'static
 /// The answer where a page is not offered, and somebody asks for it all the same.
 pub(super) const NOT_YOURS: &str = "Your key does not allow this: ask whoever gave it to you.";
 
-/// The sentence for a form that is older than the thing it is about.
-pub(super) fn conflict(is_own: bool) -> &'static str {
 /// The answer to a form that made its link already.
 pub(super) const LINK_AGAIN: &str = "A link was made since that page was opened, and a link is shown only once. If it is \
     lost, go on and make another one: the one from before stops working then.";
 
+/// The sentence for a form that is older than the thing it is about.
+pub(super) fn conflict(is_own: bool) -> &'static str {
     match is_own {
         true => {
             "You changed this yourself since you opened the page, perhaps in another window. Nothing was saved yet."
@@ -195,17 +197,21 @@ pub(super) fn capital(text: &str) -> String {
 }
 
 /// A change in words without its author: `renamed “VIP” to “VIP Customer”`.
-pub(super) fn sentence(change: &Change, company: &str) -> String {
+pub(super) fn sentence(change: &Change, company: &str, entries: &Names) -> String {
     if change.parts > 1 {
         return "made a very large change".to_owned();
     }
     let mut deltas: Vec<&Delta> = change.deltas.iter().collect();
     // A default that another entry takes over needs no words of its own.
     deltas.retain(|delta| !is_default_alone(delta) || entry_after(delta).is_some_and(is_default));
+    if deltas.len() > 1 {
+        deltas.retain(|delta| !moves::is_shift(delta));
+    }
+    let told = |delta| told(delta, company, entries);
     match deltas.as_slice() {
         [] => "changed nothing".to_owned(),
-        [one] => told(one, company),
-        [one, other] => format!("{} and {}", told(one, company), told(other, company)),
+        [one] => told(one),
+        [one, other] => format!("{} and {}", told(one), told(other)),
         many => summary(many),
     }
 }
@@ -222,12 +228,12 @@ fn entry_after(delta: &Delta) -> Option<&Entry> {
     delta.entry_after.as_ref()
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("“{name}”")
 }
 
 /// One thing's change.
-fn told(delta: &Delta, company: &str) -> String {
+fn told(delta: &Delta, company: &str, entries: &Names) -> String {
     let (one, many) = nouns(&delta.collection);
     let (before, after) = names(delta);
     let name = quoted(after.as_deref().or(before.as_deref()).unwrap_or(&delta.id));
@@ -237,7 +243,10 @@ fn told(delta: &Delta, company: &str) -> String {
         Action::Restored => format!("took back the {one} {name}"),
         Action::Deleted => format!("deleted the {one} {name}"),
         Action::Revived => format!("brought back the deleted {one} {name}"),
-        Action::Reordered => format!("put the {many} into another order"),
+        Action::Reordered => match moves::told(delta, entries) {
+            Some(move_of_one) => move_of_one,
+            None => format!("put the {many} into another order"),
+        },
         Action::Updated | Action::Unspecified => updated(delta, company, &name, before.as_deref()),
     }
 }
@@ -352,9 +361,10 @@ pub(super) struct Difference {
 const NO: &str = "no";
 
 /// The fields of a thing that differ.
-pub(super) fn differences(delta: &Delta) -> Vec<Difference> {
-    if delta.action() == Action::Reordered {
-        let (before, after) = (delta.ids_before.join(", "), delta.ids_after.join(", "));
+pub(super) fn differences(delta: &Delta, entries: &Names) -> Vec<Difference> {
+    if moves::is_order(delta) {
+        let [before, after] =
+            [&delta.ids_before, &delta.ids_after].map(|ids| moves::listed(ids, entries));
         return vec![Difference { label: "Order".to_owned(), before, after, is_color: false }];
     }
     let fields = [
@@ -438,7 +448,7 @@ pub(super) fn address(address: &Address) -> String {
 /// The heading of a thing in a change.
 pub(super) fn heading(delta: &Delta) -> String {
     let (one, many) = nouns(&delta.collection);
-    if delta.action() == Action::Reordered {
+    if moves::is_order(delta) {
         return capital(many);
     }
     let (before, after) = names(delta);

@@ -266,7 +266,15 @@ async fn a_list_is_put_into_order_by_buttons_by_names_and_by_the_script() {
     let up = [("etag", etag.as_str()), ("request", "1"), ("up", "as_003")];
     let page = browser.follow(&browser.post(&order, &up).await).await;
     assert_eq!(names(&page), "as_001 as_003 as_002");
-    assert!(page.text().contains("Put the statuses into another order."), "{}", page.text());
+    let told = "oved “Not Interested” up, before “Waiting for Answer”";
+    assert!(page.text().contains(&format!("M{told}.")), "{}", page.text());
+    let history = browser.get("/console/c/cmp_001/history").await;
+    assert!(history.text().contains(&format!("m{told}</a>")), "{}", history.text());
+    let change = browser.get("/console/c/cmp_001/history/2").await;
+    for side in ["Waiting for Answer”, “Not Interested", "Not Interested”, “Waiting for Answer"]
+    {
+        assert!(change.text().contains(&format!("<td>“{side}”</td>")), "{}", change.text());
+    }
     let stale = browser.post(&order, &[("etag", &etag), ("request", "2"), ("up", "as_002")]).await;
     assert_eq!(stale.status, 409);
     assert!(stale.text().contains("You changed this yourself since"), "{}", stale.text());
@@ -336,6 +344,24 @@ async fn the_history_tells_in_words_undoes_and_goes_back() {
     let undone = browser.post("/console/c/cmp_001/history/2/undo", &[("request", "u")]).await;
     assert_eq!(undone.status, 400);
     assert!(undone.text().contains("changed again since"), "{}", undone.text());
+}
+
+#[tokio::test]
+async fn a_preview_shows_no_order_in_which_nothing_moved() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    browser.post(&format!("{TAGS}/add"), &[("name", "First")]).await;
+    let page = browser.get(TAGS).await;
+    let id = page.text().split("<li data-id=\"").nth(3).unwrap().split('"').next().unwrap();
+    let etag = Browser::hidden(&page, "etag");
+    let (place, request) = (format!("to.{id}"), ("request", "move"));
+    let form = [("etag", &*etag), (&*place, "1"), request];
+    browser.follow(&browser.post(&format!("{TAGS}/order"), &form).await).await;
+    let preview = browser.get("/console/c/cmp_001/history/1/back").await;
+    assert!(preview.text().contains("Tag “First”"), "{}", preview.text());
+    assert!(!preview.text().contains(">Order</th>"), "{}", preview.text());
+    let preview = browser.get("/console/c/cmp_001/history/2/back").await;
+    assert!(preview.text().contains("<td>“First”, “VIP Customer”"), "{}", preview.text());
 }
 
 #[tokio::test]

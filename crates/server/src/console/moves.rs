@@ -1,0 +1,101 @@
+//! A new order of a list in words, which names the entry that was moved.
+
+use std::collections::HashMap;
+
+use customer_settings_contract::customersettings::v1::{
+    Change, Delta, ListEntriesRequest, delta::Action,
+};
+
+use super::{
+    visit::Visit,
+    words::{CATALOGS, quoted},
+};
+
+/// The names of entries by their ids.
+pub(super) type Names = HashMap<String, String>;
+
+/// The names of the entries that these changes of a company moved, as they are called today.
+pub(super) async fn names(visit: &Visit<'_>, company_id: &str, changes: &[Change]) -> Names {
+    let deltas = || changes.iter().flat_map(|change| &change.deltas);
+    let mut names = Names::new();
+    for words in CATALOGS.iter().filter(|_| visit.may.see) {
+        let is_moved = |delta: &Delta| is_order(delta) && delta.collection == words.collection;
+        if !deltas().any(is_moved) {
+            continue;
+        }
+        let ask = ListEntriesRequest {
+            company_id: company_id.to_owned(),
+            collection: words.collection.to_owned(),
+            show_archived: true,
+            ..Default::default()
+        };
+        // Without the names a sentence says less.
+        let Ok(list) = visit.entries().list_entries(visit.ask(ask)).await else { continue };
+        let entries = list.into_inner().entries.into_iter();
+        names.extend(entries.filter_map(|entry| Some((entry.id, entry.name?))));
+    }
+    // Deleted entries.
+    for delta in deltas() {
+        let entry = delta.entry_after.as_ref().or(delta.entry_before.as_ref());
+        if let Some(name) = entry.and_then(|entry| entry.name.clone()) {
+            names.entry(delta.id.clone()).or_insert(name);
+        }
+    }
+    names
+}
+
+pub(super) fn is_order(delta: &Delta) -> bool {
+    delta.action() == Action::Reordered
+}
+
+/// Whether entries only took other numbers, as another one came or went between them.
+pub(super) fn is_shift(delta: &Delta) -> bool {
+    is_order(delta) && delta.ids_before == delta.ids_after
+}
+
+/// The entries in an order.
+pub(super) fn listed(ids: &[String], names: &Names) -> String {
+    let name = |id: &String| names.get(id).map_or_else(|| id.clone(), |name| quoted(name));
+    ids.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// The one move that made the new order: `moved “VIP” up, before “New”`. None where it took several.
+pub(super) fn told(delta: &Delta, names: &Names) -> Option<String> {
+    let (before, after) = (&delta.ids_before, &delta.ids_after);
+    let at = before.iter().zip(after).position(|(was, is)| was != is)?;
+    let is_alone = |id: &String| {
+        let without =
+            |ids: &[String]| ids.iter().filter(|one| *one != id).cloned().collect::<Vec<_>>();
+        without(before) == without(after)
+    };
+    let name = |id: &String| names.get(id).map(|name| quoted(name));
+    let (risen, sunk) = (&after[at], &before[at]);
+    if is_alone(risen) {
+        return Some(format!("moved {} up, before {}", name(risen)?, name(sunk)?));
+    }
+    let now = after.iter().position(|id| id == sunk).filter(|_| is_alone(sunk))?;
+    let above = after.get(now.checked_sub(1)?)?;
+    Some(format!("moved {} down, after {}", name(sunk)?, name(above)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_move_is_told_by_its_names_and_several_are_not() {
+        let names: Names = ["a", "b", "c", "d"].map(|id| (id.to_owned(), id.to_uppercase())).into();
+        let ids = |text: &str| text.chars().map(String::from).collect();
+        let told = |before: &str, after: &str| {
+            let (ids_before, ids_after) = (ids(before), ids(after));
+            told(&Delta { ids_before, ids_after, ..Default::default() }, &names)
+        };
+        assert_eq!(told("abcd", "dabc").as_deref(), Some("moved “D” up, before “A”"));
+        assert_eq!(told("abcd", "bcda").as_deref(), Some("moved “A” down, after “D”"));
+        assert_eq!(told("ab", "ba").as_deref(), Some("moved “B” up, before “A”"));
+        assert_eq!(told("abcd", "dcba"), None);
+        assert_eq!(told("abcd", "abcd"), None);
+        assert_eq!(told("ax", "xa"), None, "nobody knows the name of x");
+        assert_eq!(listed(&["a".to_owned(), "x".to_owned()], &names), "“A”, x");
+    }
+}
