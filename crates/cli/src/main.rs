@@ -123,7 +123,7 @@ fn main() -> ExitCode {
             }
             arguments.command
         }
-        Err(error) => return show(&error),
+        Err(error) => return show(&load::pointed_to_apply(error, env::args_os().skip(1))),
     };
     customer_settings_memory::hold_little();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
