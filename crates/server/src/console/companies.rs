@@ -108,7 +108,11 @@ fn row(visit: &Visit<'_>, company: Company) -> Row {
     let parts = [company.country.unwrap_or_default(), zone, source];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     Row {
-        path: format!("{}/c/{}", visit.here.base, form::part(&company.id)),
+        path: match visit.may.see {
+            true => format!("{}/c/{}", visit.here.base, form::part(&company.id)),
+            // The overview is one of the lists.
+            false => format!("{}/c/{}/locations", visit.here.base, form::part(&company.id)),
+        },
         name: company.name.unwrap_or_default(),
         id: company.id,
         place: parts.join(" · "),

@@ -471,7 +471,9 @@ async fn one_page(
         choices,
         made_by: changes.iter().find(|change| change.revision == 1).map(Author::of_key_change),
         made: words::moment(key.created_time.as_ref()),
-        previous: words::moment(key.previous_secret_expires_time.as_ref()),
+        // Neither secret of a key that has ended works.
+        previous: words::moment(key.previous_secret_expires_time.as_ref())
+            .filter(|_| shown.state.is_empty()),
         covers_all: visit.person.covers_all(),
         is_usable: shown.state.is_empty(),
         is_own: key.id == visit.person.key_id(),

@@ -500,7 +500,7 @@ pub(super) fn scope(name: &str) -> &str {
         "keys:write" => "Give keys and invite people",
         "history:read" => "See who changed what",
         "staff:any" => "Act in the name of any staff member",
-        "sources:write" => "Write as a system outside: mirrors, authors and times",
+        "sources:write" => "Copy from another system, with its authors and times",
         other => other,
     }
 }

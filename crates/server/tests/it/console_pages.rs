@@ -49,7 +49,7 @@ async fn a_tag_is_added_renamed_put_away_taken_back_and_each_is_undone() {
     let path = path.split('"').next().unwrap().to_owned();
 
     let entry = browser.get(&path).await;
-    assert!(entry.text().contains("white text reads at"), "{}", entry.text());
+    assert!(entry.text().contains("white text is easy to read"), "{}", entry.text());
     let (etag, request) = (Browser::hidden(&entry, "etag"), Browser::hidden(&entry, "request"));
     let save = [
         ("name", "Elder"),

@@ -97,7 +97,7 @@ for (const palette of all('.palette')) {
     const on = luminance(color);
     const [white, black] = [1.05 / (on + 0.05), (on + 0.05) / 0.05];
     const name = white > black ? 'white' : 'black';
-    told.textContent = `On this color, ${name} text reads at ${Math.max(white, black).toFixed(1)} : 1.`;
+    told.textContent = `On this color, ${name} text is easy to read (contrast ${Math.max(white, black).toFixed(1)} : 1).`;
   });
 }
 
