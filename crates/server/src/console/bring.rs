@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
     ApplySettingsRequest, CompanyPlan, Document, DocumentCompany, ExportSettingsRequest,
-    ListCompaniesRequest, PlanSettingsRequest,
+    ListCompaniesRequest, PlanRemark, PlanSettingsRequest,
 };
 use tokio::task::spawn_blocking;
 use tonic::Status;
@@ -45,6 +45,8 @@ struct Sheet {
     list: String,
     from: String,
     prune: bool,
+    /// The most entries of a list that may be put away where that looks like a mistake, as it was typed.
+    most: String,
 }
 
 impl Sheet {
@@ -57,6 +59,15 @@ impl Sheet {
             list: get("list"),
             from: get("from"),
             prune: !get("prune").is_empty(),
+            most: get("most"),
+        }
+    }
+
+    /// The limit of putting away: none without that wish.
+    fn prune_limit(&self) -> Option<i32> {
+        match (self.prune, self.most.as_str()) {
+            (false, _) | (_, "") => Some(0),
+            (true, most) => most.parse().ok().filter(|most| *most >= 0),
         }
     }
 
@@ -97,6 +108,7 @@ struct PlanPage {
     sides: [&'static str; 2],
     text: String,
     prune: bool,
+    most: i32,
     /// The ids of what would be made, a line for each.
     ids: String,
     digest: String,
@@ -109,6 +121,7 @@ struct Ready {
     text: String,
     notes: Vec<String>,
     prune: bool,
+    prune_limit: i32,
 }
 
 /// Shows the form; or the plan of what was sent; or applies that.
@@ -118,8 +131,15 @@ pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
     if !visit.is_post || wish == "edit" {
         return shown(&form_page(visit, sheet, Problem::default()).await?);
     }
+    if let Some(problem) = visit.form.unread() {
+        return told(visit, sheet, Problem::at("file", problem)).await;
+    }
     if !sheet.from.is_empty() {
-        sheet.text = match copied(visit, &sheet.from).await {
+        let Some(from) = company(visit, &sheet.from).await else {
+            let text = "No company has this id, and not exactly one has this name.";
+            return told(visit, sheet, Problem::at("from", text)).await;
+        };
+        sheet.text = match copied(visit, &from).await {
             Ok(text) => text,
             Err(status) => return refused(visit, sheet, &status).await,
         };
@@ -134,9 +154,15 @@ pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
         let text = "This is too long for a page: give it to the command line.";
         return told(visit, Sheet::default(), Problem::at("text", text)).await;
     }
-    let mut ready = match ready(visit, &sheet).await? {
+    let Some(prune_limit) = sheet.prune_limit() else {
+        return told(visit, sheet, Problem::at("most", "Give a number, or leave it empty.")).await;
+    };
+    let mut ready = match ready(visit, &sheet, prune_limit).await? {
         Ok(ready) => ready,
-        Err(sentences) => return told(visit, sheet, wrong(sentences)).await,
+        Err(sentences) => {
+            let sentences = sentences.into_iter().map(|sentence| ("text", sentence));
+            return told(visit, sheet, wrong(sentences.collect())).await;
+        }
     };
     if wish != "apply" {
         return plan(visit, sheet, ready, None).await;
@@ -152,6 +178,7 @@ async fn apply(visit: &Visit<'_>, sheet: Sheet, ready: Ready) -> Answer {
         document: Some(of_one(ready.company.clone())),
         digests: [(id, digest)].into(),
         prune: ready.prune,
+        prune_limit: ready.prune_limit,
         request_id: visit.form.get("request").to_owned(),
         ..Default::default()
     };
@@ -183,6 +210,7 @@ async fn plan(visit: &Visit<'_>, sheet: Sheet, ready: Ready, changed: Option<&St
     let ask = PlanSettingsRequest {
         document: Some(of_one(ready.company)),
         prune: ready.prune,
+        prune_limit: ready.prune_limit,
         ..Default::default()
     };
     let planned = match visit.documents().plan_settings(visit.ask(ask)).await {
@@ -190,10 +218,13 @@ async fn plan(visit: &Visit<'_>, sheet: Sheet, ready: Ready, changed: Option<&St
         Err(status) => return refused(visit, sheet, &status).await,
     };
     if let Some(error) = &planned.error {
-        let told_of = |one: &_| steps::remark(one);
-        let mut sentences: Vec<String> = error.violations.iter().map(told_of).collect();
+        let told_of = |one: &PlanRemark| match one.reason.as_str() {
+            "PRUNE_LIMIT" => ("most", steps::lost(one)),
+            _ => ("text", steps::remark(one)),
+        };
+        let mut sentences: Vec<_> = error.violations.iter().map(told_of).collect();
         if sentences.is_empty() {
-            sentences.push(error.message.clone());
+            sentences.push(("text", error.message.clone()));
         }
         return told(visit, sheet, wrong(sentences)).await;
     }
@@ -219,6 +250,7 @@ async fn plan(visit: &Visit<'_>, sheet: Sheet, ready: Ready, changed: Option<&St
         sides: ["Now", "Then"],
         text: ready.text,
         prune: ready.prune,
+        most: ready.prune_limit,
         digest,
         request: Visit::new_request(),
     };
@@ -230,7 +262,11 @@ fn of_one(company: DocumentCompany) -> Document {
 }
 
 /// Reads what was sent, beside the threads that answer: a long text takes a while.
-async fn ready(visit: &Visit<'_>, sheet: &Sheet) -> Result<Result<Ready, Vec<String>>, Status> {
+async fn ready(
+    visit: &Visit<'_>,
+    sheet: &Sheet,
+    prune_limit: i32,
+) -> Result<Result<Ready, Vec<String>>, Status> {
     let id = CompanyId::parse("company", visit.part(0));
     let id = id.map_err(|_| Status::not_found("there is no such company"))?;
     let (text, list) = (sheet.text.clone(), sheet.catalog());
@@ -241,11 +277,12 @@ async fn ready(visit: &Visit<'_>, sheet: &Sheet) -> Result<Result<Ready, Vec<Str
         Err(sentences) => return Ok(Err(sentences)),
     };
     let company = document::company(row).map_err(|error| grpc_status(&error))?;
-    Ok(Ok(Ready { company, text, notes, prune: sheet.prune }))
+    Ok(Ok(Ready { company, text, notes, prune: sheet.prune, prune_limit }))
 }
 
-fn wrong(sentences: Vec<String>) -> Problem {
-    let fields = sentences.into_iter().map(|sentence| ("text", capital(&sentence)));
+/// Sentences, each with the field that it is about.
+fn wrong(sentences: Vec<(&'static str, String)>) -> Problem {
+    let fields = sentences.into_iter().map(|(field, sentence)| (field, capital(&sentence)));
     Problem {
         text: "Nothing was done yet. Please correct this:".to_owned(),
         fields: fields.collect(),
@@ -287,6 +324,16 @@ async fn others(visit: &Visit<'_>) -> Vec<Other> {
     let found = found.into_inner().companies.into_iter();
     let others = found.filter(|company| company.id != visit.part(0));
     others.map(|one| Other { name: one.name.unwrap_or_default(), id: one.id }).collect()
+}
+
+/// The id of the company that a person means by an id, or by a name that one of the companies has that the page offers.
+async fn company(visit: &Visit<'_>, meant: &str) -> Option<String> {
+    let others = others(visit).await;
+    let mut named = others.iter().filter(|other| other.name.trim().eq_ignore_ascii_case(meant));
+    match (named.next(), named.next()) {
+        (Some(one), None) if others.iter().all(|other| other.id != meant) => Some(one.id.clone()),
+        _ => CompanyId::parse("from", meant).ok().map(|id| id.to_string()),
+    }
 }
 
 /// The lists of another company as a document about this one.

@@ -20,7 +20,11 @@ const MOST_SHOWN: usize = 40;
 
 /// The pairs of a form or a query.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Form(Vec<(String, String)>);
+pub(super) struct Form {
+    pairs: Vec<(String, String)>,
+    /// Why a file is none that can be read. Its text is empty.
+    unread: Option<String>,
+}
 
 impl Form {
     /// Reads `application/x-www-form-urlencoded`; lines end with a line feed alone.
@@ -30,7 +34,7 @@ impl Form {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decode(name), decode(value).replace("\r\n", "\n"))
         });
-        Self(pairs.collect())
+        Self { pairs: pairs.collect(), unread: None }
     }
 
     /// Reads the body of a form, with files or without. A file is a text like any other.
@@ -41,15 +45,22 @@ impl Form {
         };
         let cut_off = |_| "The form was cut off: send it again.".to_owned();
         let whole = stream::once(ready(Ok::<_, Infallible>(body)));
-        let (mut parts, mut pairs) = (multer::Multipart::new(whole, boundary), Vec::new());
+        let (mut parts, mut form) = (multer::Multipart::new(whole, boundary), Self::default());
         while let Some(part) = parts.next_field().await.map_err(cut_off)? {
             let name = part.name().unwrap_or_default().to_owned();
             let bytes = part.bytes().await.map_err(cut_off)?;
-            let text =
-                decoded(&bytes).map_err(|problem| format!("The file was not read: {problem}."))?;
-            pairs.push((name, text));
+            let text = decoded(&bytes).unwrap_or_else(|problem| {
+                form.unread = Some(format!("The file was not read: {problem}."));
+                String::new()
+            });
+            form.pairs.push((name, text));
         }
-        Ok(Self(pairs))
+        Ok(form)
+    }
+
+    /// Why a file of the form could not be read.
+    pub(super) fn unread(&self) -> Option<&str> {
+        self.unread.as_deref()
     }
 
     /// The text of that name, without white space around it; empty where there is none.
@@ -59,12 +70,12 @@ impl Form {
 
     /// The same as it was sent.
     pub(super) fn find(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
     /// All texts of that name.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
     /// Tells why this is not the form of a page of the console, which has these fields: `etag` and `request` always, the
@@ -72,7 +83,7 @@ impl Form {
     /// `kept.+` for such names several times.
     pub(super) fn fault(&self, fields: &[&str]) -> Option<String> {
         let mut seen = HashSet::new();
-        for (name, _) in &self.0 {
+        for (name, _) in &self.pairs {
             let is_of = |field: &&&str| {
                 let stem = field.trim_end_matches(['*', '+']);
                 if stem.ends_with('.') { name.starts_with(stem) } else { name == stem }
@@ -104,7 +115,7 @@ impl Form {
 
     /// Every pair.
     pub(super) fn pairs(&self) -> &[(String, String)] {
-        &self.0
+        &self.pairs
     }
 }
 

@@ -33,6 +33,23 @@ fn is_meant_as_document(text: &str) -> bool {
     let words = ["companies:", "\"companies\":", "'companies':"];
     text.trim_start().starts_with('{')
         || text.lines().any(|line| words.iter().any(|word| line.trim_start().starts_with(word)))
+        || is_yaml(text)
+}
+
+/// Whether the text begins as YAML does: with an item of keys, or a key above keys or items.
+fn is_yaml(text: &str) -> bool {
+    let is_said = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+    let mut lines = text.lines().filter(is_said).filter(|line| !line.starts_with("version:"));
+    let has_key = |line: &str| line.contains(": ") || line.trim_end().ends_with(':');
+    match (lines.find(|line| line.trim_end() != "---"), lines.next()) {
+        (Some(item), _) if item.trim_start().starts_with("- ") => has_key(item),
+        (Some(key), Some(below)) => {
+            let is_within =
+                below.trim_start().starts_with("- ") || (below.starts_with(' ') && has_key(below));
+            key.trim_end().ends_with(':') && is_within
+        }
+        _ => false,
+    }
 }
 
 fn of_table(text: &str, company: &CompanyId, list: Catalog) -> Result<Reading, Vec<String>> {

@@ -115,7 +115,8 @@ const LOCATION: &[&str] = &[
     "etag",
     "request",
 ];
-const BRING: &[&str] = &["text", "file", "list", "prune", "from", "do", "ids", "digest", "request"];
+const BRING: &[&str] =
+    &["text", "file", "list", "prune", "most", "from", "do", "ids", "digest", "request"];
 const VERSION: &[&str] = &["etag", "request"];
 
 /// Every path, those with more fixed parts first.

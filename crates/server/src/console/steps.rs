@@ -97,6 +97,15 @@ pub(super) fn remark(remark: &PlanRemark) -> String {
     format!("{} {}", remark.field, remark.description)
 }
 
+/// The refusal to put away many entries, with the way out that the page has.
+pub(super) fn lost(remark: &PlanRemark) -> String {
+    let (_, many) = words::nouns(&remark.field);
+    format!(
+        "{many} {}",
+        remark.description.replace("with a prune limit of", "below, with the number")
+    )
+}
+
 /// The ids of what the steps would make, by their places in the document.
 pub(super) fn pins(steps: &[PlanStep]) -> String {
     let made = steps.iter().filter(|step| !step.path.is_empty());

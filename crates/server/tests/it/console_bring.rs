@@ -163,7 +163,59 @@ async fn a_file_with_a_table_is_read_as_convert_reads_it() {
     assert_eq!(done.status, 303, "{}", done.text());
     let workbook = uploaded(&browser, "sources.xlsx", "PK\u{3}\u{4}", "referral_sources").await;
     assert_eq!(workbook.status, 400);
-    assert!(workbook.text().contains("workbook"), "{}", workbook.text());
+    for part in ["workbook", "<form", "The file was not read"] {
+        assert!(workbook.text().contains(part), "{part}: {}", workbook.text());
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_would_lose_much_asks_for_the_number() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let text = "companies: [{id: cmp_001, customer_tags: [{name: New}]}]";
+    let asked = async |most: &str| {
+        let fields = [("text", text), ("prune", "1"), ("most", most)];
+        let fields = fields.map(|(name, value)| (name, value.to_owned()));
+        send(&browser, &fields, "preview").await
+    };
+    for most in ["", "1"] {
+        let page = asked(most).await;
+        assert_eq!(page.status, 400);
+        let told = "<a href=\"#most\">Tags would lose 2 of its 2 active entries";
+        assert!(page.text().contains(told), "{}", page.text());
+        assert!(page.text().contains("allow as many below, with the number 2"), "{}", page.text());
+    }
+    assert!(asked("many").await.text().contains("Give a number"));
+    let page = asked("2").await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    let mut sent = fields(&page);
+    sent.extend([("prune", "1".to_owned()), ("most", Browser::hidden(&page, "most"))]);
+    let done = send(&browser, &sent, "apply").await;
+    assert_eq!(done.status, 303, "{}", done.text());
+    assert_eq!(tags(&server, "cmp_001").await, ["New"]);
+}
+
+#[tokio::test]
+async fn yaml_with_a_wrong_key_is_no_table() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let list = "- id: cmp_001\n  customer_tags:\n  - name: New\n";
+    for text in [
+        format!("company:\n{list}"),
+        format!("# mine\n---\nversion: 1\n\ncompany:\n  {}", list.replace('\n', "\n  ")),
+        list.to_owned(),
+        "cmp_001:\n  customer_tags: [{name: New}]\n".to_owned(),
+    ] {
+        let page = pasted(&browser, &text).await;
+        assert_eq!(page.status, 400, "{text}: {}", page.text());
+        let is_told = ["mean companies?", "companies:", "there are companies"];
+        let is_told = is_told.iter().any(|told| page.text().contains(told));
+        assert!(is_told, "{text}: {}", page.text());
+    }
+    for table in ["Name:\nVIP\n", "VIP\n- none -\n", "Friend: Instagram\nFriend: Google\n"] {
+        let page = pasted(&browser, table).await;
+        assert_eq!(page.status, 200, "{table}: {}", page.text());
+    }
 }
 
 #[tokio::test]
@@ -204,6 +256,12 @@ async fn the_lists_of_another_company_are_copied() {
     assert!(own.text().contains("Nothing would change"));
     let absent = send(&browser, &[("from", "cmp_404".to_owned())], "preview").await;
     assert_eq!(absent.status, 404);
+    // People know names.
+    let named = browser.post(there, &[("from", "happy paws PET care"), ("do", "preview")]).await;
+    assert!(named.text().contains("Nothing would change"), "{}", named.text());
+    let unknown = browser.post(there, &[("from", "Nobody at all"), ("do", "preview")]).await;
+    assert_eq!(unknown.status, 400);
+    assert!(unknown.text().contains("No company has this id"), "{}", unknown.text());
 }
 
 #[tokio::test]

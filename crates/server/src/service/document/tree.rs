@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, fmt, rc::Rc};
 
+use encoding_rs::{UTF_16BE, UTF_16LE};
 use granit_parser::{
     ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, Tag, options,
 };
@@ -122,19 +123,21 @@ pub fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 
-/// The text of a file, which must be UTF-8.
+/// The text of a file in UTF-8, or in UTF-16, which spreadsheet programs and Windows write.
 pub fn decode(bytes: Vec<u8>) -> Result<String, Unreadable> {
-    let save = "save the document as UTF-8, and load it again";
+    let save = "save the document as UTF-8";
     // In UTF-16, every other byte of plain letters is zero, with or without a mark at the beginning.
-    let is_wide = match bytes[..] {
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => true,
-        [first, second, ..] => (first == 0) != (second == 0),
-        _ => false,
+    let wide = match bytes[..] {
+        [0xFF, 0xFE, ..] => Some(UTF_16LE),
+        [0xFE, 0xFF, ..] => Some(UTF_16BE),
+        [first, 0, ..] if first != 0 => Some(UTF_16LE),
+        [0, second, ..] if second != 0 => Some(UTF_16BE),
+        _ => None,
     };
-    if is_wide {
-        let problem =
-            format!("the document is written in UTF-16, and is read as UTF-8 only: {save}");
-        return Err(Unreadable(problem));
+    if let Some(encoding) = wide {
+        let (text, is_broken) = encoding.decode_with_bom_removal(&bytes);
+        let problem = format!("the document begins as UTF-16, and is none further on: {save}");
+        return if is_broken { Err(Unreadable(problem)) } else { Ok(text.into_owned()) };
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
