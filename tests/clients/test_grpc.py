@@ -1,5 +1,7 @@
 """Python's grpcio against the server, with the descriptors of reflection alone."""
 
+import json
+
 import grpc
 import pytest
 from conftest import run
@@ -13,8 +15,8 @@ SETTING = "moego.business.setting.v1.SettingService"
 
 
 class Client:
-    def __init__(self, address, key, compression=None):
-        self.channel = grpc.insecure_channel(address, compression=compression)
+    def __init__(self, address, key, compression=None, options=None):
+        self.channel = grpc.insecure_channel(address, compression=compression, options=options)
         self.pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
         self.metadata = [("authorization", f"Bearer {key}")] if key else []
 
@@ -37,6 +39,26 @@ def client(demo):
 
 def test_the_documented_example(client):
     assert client.call(SETTING, "ListCustomerTags", {"company_id": "cmp_001"}) == DOCUMENTED
+
+
+def test_the_largest_company_needs_a_client_that_takes_large_answers(start):
+    """docs/api.md says how large, and what a client with its defaults is told."""
+    server = start()
+    dog = "\U0001f436"
+    entry = lambda at: {"name": f"{at:04}" + dog * 96, "description": dog * 500, "color": "#AABBCC"}
+    lists = ["customer_tags", "referral_sources", "life_cycles", "action_statuses"]
+    company = {"id": "full", "name": dog * 100, **{one: [entry(at) for at in range(1000)] for one in lists}}
+    document = json.dumps({"companies": [company]}, ensure_ascii=False)
+    assert 9_000_000 < len(document.encode()) < 16 << 20 < len(json.dumps(company))
+    run("load", "-", "--data-dir", server.data_dir, stdin=document)
+    key = run("key", "create", "--data-dir", server.data_dir, "--name", "ci", "--scope", "*").stdout.strip()
+    export = ("customersettings.v1.SettingsService", "ExportSettings", {"company_ids": ["full"], "with_ids": True})
+    with pytest.raises(grpc.RpcError, match="larger than max") as refused:
+        Client(server.address, key).call(*export)
+    assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    client = Client(server.address, key, options=[("grpc.max_receive_message_length", 32 << 20)])
+    [exported] = client.call(*export)["document"]["companies"]
+    assert [len(exported[one]) for one in ("customerTags", "referralSources", "lifeCycles", "actionStatuses")] == [1000] * 4
 
 
 def test_a_client_that_compresses_all_it_sends(demo):
