@@ -581,7 +581,7 @@ def test_what_somebody_named_like_a_field_stays(cli, tmp_path):
     file = tmp_path / "changes.json"
     file.write_text('[{"update": {"collection": "customer_tags", "id": "tag_001", "entry": {"color": "red"}}}]')
     said = refused(cli, 1, "entry", "batch", "cmp_001", file)
-    assert "changes[0]: entry.color must be" in said and "--" not in said
+    assert "changes[0].entry.color must be" in said and "--" not in said
 
 
 def test_a_repeated_key_command_says_that_the_secret_is_gone(cli):

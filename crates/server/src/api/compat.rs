@@ -30,7 +30,7 @@ use super::{
 use crate::{
     catalog::{
         access::Caller,
-        error::{Error, Kind, Result},
+        error::{Error, Kind, Result, Violations},
         id::{BusinessId, CompanyId},
     },
     service::{
@@ -80,7 +80,7 @@ fn page(pagination: Option<Pagination>) -> Result<Page> {
         let description = format!("must have at most {MAX_PAGE_TOKEN_LENGTH} characters");
         return Err(Error::invalid("pagination.page_token", "TOO_LONG", description));
     }
-    Ok(Page::parse(pagination.page_size, &token)?)
+    Page::parse(pagination.page_size, &token)
 }
 
 #[tonic::async_trait]
@@ -184,11 +184,13 @@ impl BusinessService for Compat {
         let caller = caller(&request)?;
         let list = async {
             let request = request.get_ref();
-            let page = page(request.pagination.clone())?;
+            let mut wrong = Violations::default();
+            let page = wrong.check(page(request.pagination.clone()));
             let company = match request.company_id.as_str() {
                 "" => None,
-                id => Some(CompanyId::parse("company_id", id)?),
+                id => wrong.check(CompanyId::parse("company_id", id)),
             };
+            let page = wrong.finish(|| page)?;
             let (paged, marks) =
                 self.companies.list_businesses(caller, company.as_ref(), page).await?;
             let businesses =

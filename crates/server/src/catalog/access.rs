@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, ops::Deref, sync::Arc};
 
 use super::{
     delta::Delta,
-    error::{Error, Kind, Result, Violation},
+    error::{Error, Kind, MOST_NAMED, Result, Violation, few},
     id::{CompanyId, KeyId, StaffId},
     settings::Subject,
     stream::Stream,
@@ -97,19 +97,22 @@ impl Scopes {
         field: &str,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, Violation> {
-        let mut scopes = BTreeSet::new();
+        let (mut scopes, mut unknown) = (BTreeSet::new(), Vec::new());
         let mut all = false;
         for name in names {
             match Scope::named(name) {
                 Some(scope) => _ = scopes.insert(scope),
                 None if name == "*" => all = true,
-                None => {
-                    let known = Scope::ALL.map(Scope::as_str).join(", ");
-                    let description =
-                        format!("has the unknown scope \"{name}\"; there are {known} and *");
-                    return Err(Violation::new(field, "UNKNOWN_SCOPE", description));
-                }
+                None => unknown.push(format!("\"{name}\"")),
             }
+        }
+        if !unknown.is_empty() {
+            let known = Scope::ALL.map(Scope::as_str).join(", ");
+            let s = if unknown.len() == 1 { "" } else { "s" };
+            let unknown = few(&unknown, MOST_NAMED);
+            let description =
+                format!("has the unknown scope{s} {unknown}; there are {known} and *");
+            return Err(Violation::new(field, "UNKNOWN_SCOPE", description));
         }
         Ok(if all { Self::All } else { Self::Only(scopes) })
     }

@@ -14,9 +14,12 @@ use super::{
 
 mod cause;
 mod limit;
+mod violation;
 
 pub use cause::Cause;
 pub use limit::{Limit, Sharer};
+use violation::write_violations;
+pub use violation::{AND_MORE, MOST_VIOLATIONS, Violation, Violations};
 
 /// The result of everything that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -94,7 +97,7 @@ pub enum Error {
     },
     /// The request id was used for another request.
     RequestIdReused { request_id: String },
-    /// One change of a batch cannot be made, so none is made.
+    /// One change of a batch cannot be made, so none is made. See [`Error::in_batch`].
     InBatch {
         /// The place of the change in the batch, from 0.
         index: usize,
@@ -142,6 +145,17 @@ impl Error {
     /// An error about one field.
     pub fn invalid(field: &str, reason: &'static str, description: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation::new(field, reason, description)])
+    }
+
+    /// The error of one change of a batch. Its wrong fields are fields of the batch.
+    pub fn in_batch(index: usize, error: Self) -> Self {
+        match error {
+            Self::Invalid(violations) => {
+                let above = format!("changes[{index}]");
+                Self::Invalid(violations.into_iter().map(|one| one.within(&above)).collect())
+            }
+            other => Self::InBatch { index, error: Box::new(other) },
+        }
     }
 
     /// The stable name for programs, in UPPER_SNAKE_CASE.
@@ -332,28 +346,6 @@ fn write_past(f: &mut fmt::Formatter<'_>, since: &[Past]) -> fmt::Result {
     Ok(())
 }
 
-fn write_violations(f: &mut fmt::Formatter<'_>, violations: &[Violation]) -> fmt::Result {
-    let (told, is_all) = match violations.split_last() {
-        Some((last, told)) if last.reason == AND_MORE => (told, false),
-        _ => (violations, true),
-    };
-    for (i, violation) in told.iter().take(MOST_NAMED).enumerate() {
-        if i > 0 {
-            f.write_str("; ")?;
-        }
-        write!(f, "{violation}")?;
-    }
-    match (told.len().saturating_sub(MOST_NAMED), is_all) {
-        (0, _) => Ok(()),
-        (more, true) => write!(f, "; and {more} more"),
-        // Reading ended with one violation more than are named.
-        (more, false) => write!(f, "; and at least {} more, as no more was read", more + 1),
-    }
-}
-
-/// The reason of the last violation where reading ended because there were too many.
-pub const AND_MORE: &str = "AND_MORE";
-
 /// The most things of one sort that a message names.
 pub const MOST_NAMED: usize = 5;
 
@@ -403,30 +395,6 @@ impl fmt::Display for PlanChanged {
             f,
             "; it would be {counts}, and nothing was written: plan again, look at the plan, then apply it"
         )
-    }
-}
-
-/// A field that is wrong, and the value that would be right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The field's path in snake_case, for example `pagination.page_size`.
-    pub field: String,
-    /// A stable name of the violation.
-    pub reason: &'static str,
-    /// The continuation of a sentence that begins with the field's name: "must be …".
-    pub description: String,
-}
-
-impl Violation {
-    /// A wrong field.
-    pub fn new(field: &str, reason: &'static str, description: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), reason, description: description.into() }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.field, self.description)
     }
 }
 

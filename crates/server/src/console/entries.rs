@@ -313,13 +313,12 @@ pub(super) async fn add_many(visit: &Visit<'_>) -> Answer {
         Ok(made) => Ok(visit.done(made.metadata(), &catalog_path(visit)).await),
         Err(status) => {
             let mut problem = visit.problem(&status, &[]);
-            let line = problem.line.and_then(|index| all.get(index));
-            let text = match line {
-                Some(Understood { number, line, .. }) => {
-                    format!("Line {number}, “{line}”: {}", problem.text)
-                }
-                None => problem.text.clone(),
-            };
+            let told = problem.lines.iter().filter_map(|(index, text)| {
+                let Understood { number, line, .. } = all.get(*index)?;
+                Some(format!("Line {number}, “{line}”: {text}"))
+            });
+            let told: Vec<String> = told.collect();
+            let text = if told.is_empty() { problem.text.clone() } else { told.join(" ") };
             problem.fields.push(("lines", text));
             "Nothing was added yet. Please look at what is marked below."
                 .clone_into(&mut problem.text);

@@ -17,8 +17,8 @@ pub(super) struct Problem {
     pub(super) fields: Vec<(&'static str, String)>,
     /// The stable reason.
     pub(super) reason: String,
-    /// The number of the line that is wrong, in a form of many.
-    pub(super) line: Option<usize>,
+    /// The lines that are wrong, in a form of many: the number of each, from 0, and the sentence.
+    pub(super) lines: Box<[(usize, String)]>,
     /// After a conflict, the staff ids of those who changed it since.
     pub(super) authors: Vec<String>,
     /// Whether all of them are the person.
@@ -31,13 +31,18 @@ impl Problem {
         let details = status.get_error_details();
         let info = details.error_info();
         let reason = info.map(|info| info.reason.clone()).unwrap_or_default();
-        let line = info.and_then(|info| info.metadata.get("index")?.parse().ok());
+        let line: Option<usize> = info.and_then(|info| info.metadata.get("index")?.parse().ok());
         let authors = info.and_then(|info| info.metadata.get("staff_ids"));
         let authors = authors.map(|ids| ids.split(',').map(str::to_owned).collect());
         let text = words::plain(&reason).map_or_else(|| said(status.message()), str::to_owned);
         let authors = authors.unwrap_or_default();
-        let mut problem = Self { text, reason, line, authors, ..Self::default() };
+        let mut lines = Vec::new();
+        let mut problem = Self { text, reason, authors, ..Self::default() };
         for violation in details.bad_request().into_iter().flat_map(|bad| &bad.field_violations) {
+            if let Some((line, field)) = of_line(&violation.field) {
+                let text = sentence(&format!("{field} {}", violation.description));
+                lines.push((line, text));
+            }
             let last = violation.field.rsplit('.').next().unwrap_or_default();
             let (last, number) = item(last);
             if let Some((name, _, label)) = fields.iter().find(|(_, known, _)| *known == last) {
@@ -49,6 +54,10 @@ impl Problem {
                 problem.fields.push((name, text));
             }
         }
+        if let Some(line) = line.filter(|_| lines.is_empty()) {
+            lines.push((line, problem.text.clone()));
+        }
+        problem.lines = lines.into();
         if let Some(told) = info.and_then(|info| words::not_within(&info.metadata))
             && fields.iter().any(|(name, ..)| *name == told.0)
         {
@@ -124,6 +133,12 @@ fn item(field: &str) -> (&str, Option<usize>) {
     let Some((name, rest)) = field.split_once('[') else { return (field, None) };
     let index: Option<usize> = rest.trim_end_matches(']').parse().ok();
     (name, index.map(|index| index + 1))
+}
+
+/// The number of the change of a batch that a field belongs to, and the field's name within it.
+fn of_line(field: &str) -> Option<(usize, &str)> {
+    let (line, field) = field.strip_prefix("changes[")?.split_once("].")?;
+    Some((line.parse().ok()?, field))
 }
 
 /// A message of the API without the place in a list that it may begin with.

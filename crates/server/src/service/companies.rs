@@ -11,7 +11,7 @@ use crate::{
         access::Caller,
         company::{Business, Company},
         entry::State,
-        error::{Kind, Result, Violation},
+        error::{Kind, Result, Violation, Violations},
         id::{BusinessId, CompanyId},
     },
     store::{Store, sound},
@@ -33,24 +33,25 @@ pub struct Page {
 
 impl Page {
     /// Parses a size from 0 (meaning 500) to 500, and a token: none, an empty one, or a page number.
-    pub fn parse(size: i32, token: &str) -> Result<Self, Violation> {
-        let size = match u32::try_from(size) {
-            Ok(0) => MAX_PAGE_SIZE,
-            Ok(size) if size <= MAX_PAGE_SIZE => size,
+    pub fn parse(size: i32, token: &str) -> Result<Self> {
+        let mut wrong = Violations::default();
+        let size = wrong.check(match u32::try_from(size) {
+            Ok(0) => Ok(MAX_PAGE_SIZE),
+            Ok(size) if size <= MAX_PAGE_SIZE => Ok(size),
             _ => {
                 let description = format!("must be 1 to {MAX_PAGE_SIZE}, or 0 for {MAX_PAGE_SIZE}");
-                return Err(Violation::new("pagination.page_size", "OUT_OF_RANGE", description));
+                Err(Violation::new("pagination.page_size", "OUT_OF_RANGE", description))
             }
-        };
-        let number = match token {
-            "" => 1,
+        });
+        let number = wrong.check(match token {
+            "" => Ok(1),
             token => token.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
                 let description =
                     "must be the next_page_token of the page before, or empty for the first page";
                 Violation::new("pagination.page_token", "MALFORMED_PAGE_TOKEN", description)
-            })?,
-        };
-        Ok(Self { size, number })
+            }),
+        });
+        wrong.finish(|| Some(Self { size: size?, number: number? }))
     }
 
     fn offset(self) -> u64 {

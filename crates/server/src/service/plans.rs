@@ -119,10 +119,7 @@ impl LoadService {
         let (mut ready, mut seen) = (Vec::with_capacity(companies.len()), HashSet::new());
         let mut violations = Vec::new();
         let mut note = |index: usize, found: Vec<Violation>| {
-            let within = |violation: Violation| Violation {
-                field: format!("document.companies[{index}].{}", violation.field),
-                ..violation
-            };
+            let within = |one: Violation| one.within(&format!("document.companies[{index}]"));
             violations.extend(found.into_iter().map(within));
             violations.truncate(MOST_VIOLATIONS);
         };

@@ -11,16 +11,6 @@ pub(super) fn violations(error: &Error) -> Vec<Violation> {
         Error::RequestIdReused { .. } => {
             vec![Violation::new("request_id", error.reason(), error.to_string())]
         }
-        Error::InBatch { index, error } => match &**error {
-            Error::Invalid(violations) => {
-                let within = |violation: &Violation| Violation {
-                    field: format!("changes[{index}].{}", violation.field),
-                    ..violation.clone()
-                };
-                violations.iter().map(within).collect()
-            }
-            _ => vec![],
-        },
         _ => vec![],
     }
 }
@@ -33,6 +23,10 @@ pub(super) fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
         return pairs;
     }
     let pairs: Vec<(&str, String)> = match error {
+        Error::Invalid(violations) => {
+            let index = violations.iter().find_map(|violation| change_of_batch(&violation.field));
+            index.map(|index| ("index", index.to_owned())).into_iter().collect()
+        }
         Error::AddressNotAllowed { address } => vec![("address", address.clone())],
         Error::MissingScope { scopes } => {
             let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
@@ -80,6 +74,11 @@ pub(super) fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
         _ => vec![],
     };
     pairs.into_iter().collect()
+}
+
+/// The number of the change of a batch that a field belongs to.
+fn change_of_batch(field: &str) -> Option<&str> {
+    Some(field.strip_prefix("changes[")?.split_once(']')?.0)
 }
 
 /// The revisions that block the request, with their authors, newest first.

@@ -171,7 +171,7 @@ async fn keys_are_changed_with_masks_etags_and_dry_runs() {
     let answer = send(&server, &root, "PATCH", &path, stale).await;
     assert_eq!((answer.status.as_u16(), answer.refusal().reason.as_str()), (409, "ETAG_MISMATCH"));
     for (wrong, field) in [
-        (json!({"name": "x", "scopes": []}), "key.scopes"),
+        (json!({"name": "x", "scopes": [], "allCompanies": true}), "key.scopes"),
         (json!({"name": "x", "scopes": ["settings:reed"], "allCompanies": true}), "key.scopes"),
         (json!({"name": "x", "scopes": ["*"]}), "key.company_ids"),
         (json!({"scopes": ["*"], "allCompanies": true}), "key.name"),

@@ -186,7 +186,7 @@ fn largest_errors(text: &str) -> Vec<Error> {
             revision: Revision(u64::MAX),
         },
     ];
-    let in_batch = |error| Error::InBatch { index: usize::MAX, error: Box::new(error) };
+    let in_batch = |error| Error::in_batch(usize::MAX, error);
     let of_whole = [Error::RequestIdReused { request_id: long() }];
     let single = errors.into_iter().flat_map(|error| [error.clone(), in_batch(error)]);
     single.chain(of_whole).collect()

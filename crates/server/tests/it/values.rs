@@ -124,6 +124,12 @@ async fn in_a_batch_a_null_counts_as_it_does_alone() {
     assert_eq!((&entry["color"], &entry["name"]), (&json!(""), &json!("T")));
     let (_, refusal, _) = desk.no("POST", &path, update(json!({"name": null}))).await;
     assert_eq!(refusal.fields, ["changes[0].entry.name"]);
+    // The index is the one of the first change that is wrong.
+    let delete = |id: &str| json!({"delete": {"collection": "customer_tags", "id": id}});
+    let changes = json!({"changes": [delete("tag_001"), delete("?"), delete("?")]});
+    let (_, refusal, text) = desk.no("POST", &path, changes).await;
+    assert_eq!(refusal.fields, ["changes[1].id", "changes[2].id"]);
+    assert!(text.contains(r#""index":"1""#), "{text}");
 }
 
 #[tokio::test]
@@ -161,11 +167,14 @@ async fn an_etag_of_another_thing_is_not_called_an_old_one() {
     let tags = "/admin/v1/companies/cmp_002/customer_tags";
     // The entry was read from another company.
     let (status, refusal, _) = desk.no("POST", tags, entry.clone()).await;
-    assert_eq!((status, &refusal.fields[..]), (400, &["entry.etag".to_owned()][..]));
+    assert_eq!(
+        (status, &refusal.fields[..]),
+        (400, &["entry.etag", "entry.id"].map(str::to_owned)[..])
+    );
     assert!(refusal.message.contains("has no etag yet"), "{}", refusal.message);
     let batch = json!({"changes": [{"create": {"collection": "customer_tags", "entry": entry}}]});
     let (_, refusal, _) = desk.no("POST", "/admin/v1/companies/cmp_002:batch", batch).await;
-    assert_eq!(refusal.fields, ["changes[0].entry.etag"]);
+    assert_eq!(refusal.fields, ["changes[0].entry.etag", "changes[0].entry.id"]);
     for (path, field) in [
         ("/admin/v1/companies", "company.etag"),
         ("/admin/v1/companies/cmp_001/businesses", "business.etag"),
@@ -454,6 +463,93 @@ async fn a_state_is_changed_by_its_method_alone() {
         let (_, refusal, _) = desk.no("POST", tags, json!({"name": "N", "state": state})).await;
         assert_eq!(refusal.fields, ["entry.state"], "{}", refusal.message);
     }
+}
+
+/// Sends a request with several wrong values, which must all be named.
+async fn names_all(server: &Server, name: &str, request: Value, expected: &[&str]) {
+    let secret = server.any_key().await;
+    let refusal = server.refusal(&secret, name, request).await;
+    assert_eq!(refusal.fields, expected, "{name}");
+    assert!(refusal.message.starts_with(expected[0]), "{name}: {}", refusal.message);
+}
+
+#[tokio::test]
+async fn all_wrong_values_of_an_entry_are_named_at_once() {
+    let server = Server::demo().await;
+    let of = |more: Value| {
+        let mut request = json!({"companyId": "cmp_001", "collection": "customer_tags"});
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        request
+    };
+    let long = json!({"name": "a".repeat(101), "color": "red", "description": "a".repeat(501)});
+    let fields = ["entry.name", "entry.description", "entry.color"];
+    names_all(&server, "CreateEntry", of(json!({"entry": long})), &fields).await;
+    names_all(&server, "UpdateEntry", of(json!({"id": "tag_001", "entry": long})), &fields).await;
+    let request = json!({
+        "companyId": "?", "collection": "tags", "entryId": "?", "requestId": "é", "etag": "?", "entry": {},
+    });
+    let fields = ["company_id", "etag", "collection", "entry_id", "entry.name", "request_id"];
+    names_all(&server, "CreateEntry", request, &fields).await;
+    let create = json!({"create": {"collection": "tags", "entry": {"color": "red"}}});
+    let delete = json!({"delete": {"collection": "customer_tags", "id": "a"}});
+    let request = json!({"companyId": "cmp_001", "changes": [create, delete, create]});
+    let fields = [
+        "changes[0].collection",
+        "changes[0].entry.name",
+        "changes[0].entry.color",
+        "changes[2].collection",
+        "changes[2].entry.name",
+        "changes[2].entry.color",
+    ];
+    names_all(&server, "BatchChangeEntries", request, &fields).await;
+}
+
+#[tokio::test]
+async fn all_wrong_values_of_companies_locations_and_keys_are_named_at_once() {
+    let server = Server::demo().await;
+    let location = json!({
+        "name": "", "email": "x", "website": "y", "address": {"country": "ZZ", "city": "\u{7}"},
+    });
+    let request = json!({"companyId": "cmp_001", "business": location});
+    let fields = ["name", "email", "website", "address.country", "address.city"];
+    let fields = fields.map(|field| format!("business.{field}"));
+    names_all(&server, "CreateBusiness", request, &fields.each_ref().map(String::as_str)).await;
+    let request = json!({"company": {"country": "ZZ", "timezone": {"id": "Mars"}}});
+    let fields = ["company.name", "company.country", "company.timezone.id"];
+    names_all(&server, "CreateCompany", request, &fields).await;
+    let key = json!({"name": " ", "scopes": ["a", "b"], "addresses": ["x", "10.0.0.1", "y"], "staffId": "?"});
+    let fields = [
+        "key.company_ids",
+        "key.name",
+        "key.scopes",
+        "key.addresses[0]",
+        "key.addresses[2]",
+        "key.staff_id",
+    ];
+    names_all(&server, "CreateKey", json!({"key": key}), &fields).await;
+    let request = json!({"id": "?", "key": {"name": "", "scopes": ["a"]}});
+    names_all(&server, "UpdateKey", request, &["id", "key.name", "key.scopes"]).await;
+    let request = json!({"id": "?", "overlap": "-1s", "etag": "?"});
+    names_all(&server, "RotateKey", request, &["etag", "id", "overlap"]).await;
+}
+
+#[tokio::test]
+async fn all_wrong_arguments_of_a_list_are_named_at_once() {
+    let server = Server::demo().await;
+    let request = json!({
+        "companyId": "cmp_001", "collection": "customer_tags", "pageSize": 1_001, "pageToken": "?", "filter": "=",
+        "orderBy": "x", "revision": "-1",
+    });
+    let fields = ["filter", "order_by", "revision", "page_size", "page_token"];
+    names_all(&server, "ListEntries", request, &fields).await;
+    let request = json!({"companyId": "cmp_001", "pageSize": 501, "pageToken": "?", "keyId": "?", "staffId": "?"});
+    let fields = ["key_id", "staff_id", "page_size", "page_token"];
+    names_all(&server, "ListChanges", request, &fields).await;
+    let request = json!({"pageSize": 501, "createdByKeyId": "?"});
+    names_all(&server, "ListKeys", request, &["page_size", "created_by_key_id"]).await;
+    let request = json!({"companyId": "?", "pagination": {"pageSize": 501, "pageToken": "0"}});
+    let fields = ["pagination.page_size", "pagination.page_token", "company_id"];
+    names_all(&server, "ListBusiness", request, &fields).await;
 }
 
 also_on_postgres! {

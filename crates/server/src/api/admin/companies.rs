@@ -10,6 +10,7 @@ use customer_settings_contract::{
         RestoreBusinessRequest, RestoreCompanyRequest, UpdateBusinessRequest, UpdateCompanyRequest,
         business_service_server::BusinessService, company_service_server::CompanyService,
     },
+    google::r#type::TimeZone as ZoneMessage,
     moego::common::v1::{Address as AddressMessage, address::Type},
 };
 use prost_types::FieldMask;
@@ -31,7 +32,7 @@ use crate::{
         change::{BusinessPatch, Change, CompanyPatch, ContactDraft, Step},
         company::{Address, AddressKind, Business as Held, Coordinate, ShortText},
         entry::State,
-        error::{Cause, Error, Kind, Result, Violation},
+        error::{Cause, Error, Kind, Result, Violation, Violations},
         id::{BusinessId, CompanyId},
         log::RequestId,
         place::{Country, TimeZone},
@@ -81,10 +82,14 @@ impl CompanyService for Admin {
         let envelope = Envelope::open_write(request);
         let made = async {
             let company = match envelope.message.company_id.as_str() {
-                "" => new_company_id(envelope.caller()?, envelope.request_id()?.as_ref())?,
-                id => CompanyId::parse("company_id", id)?,
+                // A wrong request id is refused with everything else that is wrong.
+                "" => {
+                    let request = envelope.request_id().ok().flatten();
+                    new_company_id(envelope.caller()?, request.as_ref())
+                }
+                id => CompanyId::parse("company_id", id).map_err(Error::from),
             };
-            self.write_to(&company, &envelope, create_company, the_company).await
+            self.write_to(company, &envelope, create_company, the_company).await
         };
         written(made.await)
     }
@@ -109,8 +114,11 @@ impl CompanyService for Admin {
         let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
         let list = async {
             let (caller, message) = (envelope.caller()?, &envelope.message);
-            let filter = Filter::parse(&message.filter)?;
-            let asked = Asked::parse("ListCompanies", message, (size, &token), ROWS)?;
+            let mut wrong = Violations::default();
+            let filter = wrong.check(Filter::parse(&message.filter));
+            let asked = Asked::parse("ListCompanies", message, (size, &token), ROWS);
+            let asked = wrong.check(asked);
+            let (filter, asked) = wrong.finish(|| Some((filter?, asked?)))?;
             let after = asked.after(2, |words| {
                 let [id, name] = words else { return None };
                 Some(((*name).to_owned(), CompanyId::parse("id", id).ok()?))
@@ -144,9 +152,11 @@ impl CompanyService for Admin {
     ) -> Result<Response<Company>, Status> {
         let step = |sent: &UpdateCompanyRequest, etag| {
             let company = sent.company.as_ref();
-            same_id("company.id", company.map_or("", |company| &company.id), &sent.company_id)?;
-            let patch = company_patch(company, sent.update_mask.as_ref())?;
-            Ok(Step::UpdateCompany { patch, etag })
+            let inner = company.map_or("", |company| &company.id);
+            let mut wrong = Violations::default();
+            wrong.check(same_id("company.id", inner, &sent.company_id));
+            let patch = wrong.check(company_patch(company, sent.update_mask.as_ref()));
+            wrong.finish(|| Some(Step::UpdateCompany { patch: patch?, etag }))
         };
         self.step(request, step, the_company).await
     }
@@ -182,8 +192,10 @@ impl BusinessService for Admin {
         request: Request<GetBusinessRequest>,
     ) -> Result<Response<Business>, Status> {
         let asked = |sent: GetBusinessRequest| {
-            let id = BusinessId::parse("id", &sent.id)?;
-            Ok((as_of(sent.revision, sent.read_time)?, id))
+            let mut wrong = Violations::default();
+            let id = wrong.check(BusinessId::parse("id", &sent.id));
+            let as_of = wrong.check(as_of(sent.revision, sent.read_time));
+            wrong.finish(|| Some((as_of?, id?)))
         };
         let show = |settings: &Settings, id: BusinessId| {
             let found = settings.businesses.iter().find(|held| held.id == id);
@@ -198,9 +210,11 @@ impl BusinessService for Admin {
         request: Request<ListBusinessesRequest>,
     ) -> Result<Response<ListBusinessesResponse>, Status> {
         let asked = |mut sent: ListBusinessesRequest| {
-            let as_of = as_of(sent.revision, sent.read_time)?;
+            let mut wrong = Violations::default();
+            let as_of = wrong.check(as_of(sent.revision, sent.read_time));
             let (size, token) = (take(&mut sent.page_size), take(&mut sent.page_token));
-            let asked = Asked::parse("ListBusinesses", &sent, (size, &token), ROWS)?;
+            let asked = wrong.check(Asked::parse("ListBusinesses", &sent, (size, &token), ROWS));
+            let (as_of, asked) = wrong.finish(|| Some((as_of?, asked?)))?;
             let after = asked.after(2, |words| {
                 let [id, name] = words else { return None };
                 Some(((*name).to_owned(), (*id).to_owned()))
@@ -219,10 +233,11 @@ impl BusinessService for Admin {
     ) -> Result<Response<Business>, Status> {
         let step = |sent: &UpdateBusinessRequest, etag| {
             let business = sent.business.as_ref();
-            let id = BusinessId::parse("id", &sent.id)?;
-            same_ids(business, id.as_str(), &sent.company_id)?;
-            let patch = Box::new(business_patch(business, sent.update_mask.as_ref())?);
-            Ok(Step::UpdateBusiness { id, patch, etag })
+            let mut wrong = Violations::default();
+            let id = wrong.check(BusinessId::parse("id", &sent.id));
+            wrong.check(same_ids(business, &sent.id, &sent.company_id));
+            let patch = wrong.check(business_patch(business, sent.update_mask.as_ref()));
+            wrong.finish(|| Some(Step::UpdateBusiness { id: id?, patch: Box::new(patch?), etag }))
         };
         self.step(request, step, the_business).await
     }
@@ -254,27 +269,29 @@ fn create_company(sent: &Envelope<CreateCompanyRequest>) -> Result<Change> {
     let CreateCompanyRequest { company, company_id, .. } = &sent.message;
     let company = company.as_ref();
     let inner = company.map_or("", |company| &company.id);
-    id_of_new("company.id", inner, company_id, "company_id")?;
-    refuse_etag("company.etag", company.map_or("", |company| &company.etag), "")?;
-    let patch = company_patch(company, None)?;
-    required("company.name", patch.name.as_ref())?;
-    Ok(one_step(Step::CreateCompany { patch }))
+    let mut wrong = Violations::default();
+    wrong.check(id_of_new("company.id", inner, company_id, "company_id"));
+    wrong.check(refuse_etag("company.etag", company.map_or("", |company| &company.etag), ""));
+    wrong.check(required("company.name", company.and_then(|company| company.name.as_ref())));
+    let patch = wrong.check(company_patch(company, None));
+    wrong.finish(|| Some(one_step(Step::CreateCompany { patch: patch? })))
 }
 
 fn create_business(sent: &Envelope<CreateBusinessRequest>) -> Result<Change> {
     let CreateBusinessRequest { business, business_id, company_id, .. } = &sent.message;
     let business = business.as_ref();
+    let mut wrong = Violations::default();
     let id = match business_id.as_str() {
         "" => None,
-        id => Some(BusinessId::parse("business_id", id)?),
+        id => wrong.check(BusinessId::parse("business_id", id)),
     };
     let inner = business.map_or("", |business| &business.id);
-    id_of_new("business.id", inner, business_id, "business_id")?;
-    same_ids(business, business_id, company_id)?;
-    refuse_etag("business.etag", business.map_or("", |business| &business.etag), "")?;
-    let patch = Box::new(business_patch(business, None)?);
-    required("business.name", patch.name.as_ref())?;
-    Ok(one_step(Step::CreateBusiness { id, patch }))
+    let same = id_of_new("business.id", inner, business_id, "business_id");
+    wrong.check(same.and_then(|()| same_ids(business, business_id, company_id)));
+    wrong.check(refuse_etag("business.etag", business.map_or("", |business| &business.etag), ""));
+    wrong.check(required("business.name", business.and_then(|business| business.name.as_ref())));
+    let patch = wrong.check(business_patch(business, None));
+    wrong.finish(|| Some(one_step(Step::CreateBusiness { id, patch: Box::new(patch?) })))
 }
 
 /// A page of a company's locations, behind the name and the id of the last location of the page before.
@@ -323,15 +340,17 @@ fn company_patch(sent: Option<&Company>, mask: Option<&FieldMask>) -> Result<Com
     let none = Company::default();
     let sent = sent.unwrap_or(&none);
     let mask = Mask::parse(mask, &COMPANY_FIELDS)?;
-    Ok(CompanyPatch {
-        name: mask.take("name", sent.name.as_ref(), |t| Name::parse("company.name", &t))?,
-        country: mask
-            .take("country", sent.country.as_ref(), |t| Country::parse("company.country", &t))?,
-        timezone: mask.take("timezone", sent.timezone.as_ref(), |zone| {
-            TimeZone::parse("company.timezone.id", &zone.id)
-        })?,
-        state: convert::sent_state("company.state", sent.state)?,
-    })
+    let name = |text: String| Name::parse("company.name", &text);
+    let country = |text: String| Country::parse("company.country", &text);
+    let zone = |zone: ZoneMessage| TimeZone::parse("company.timezone.id", &zone.id);
+    let mut wrong = Violations::default();
+    let patch = CompanyPatch {
+        name: wrong.check(mask.take("name", sent.name.as_ref(), name)).flatten(),
+        country: wrong.check(mask.take("country", sent.country.as_ref(), country)).flatten(),
+        timezone: wrong.check(mask.take("timezone", sent.timezone.as_ref(), zone)).flatten(),
+        state: wrong.check(convert::sent_state("company.state", sent.state)).flatten(),
+    };
+    wrong.finish(|| Some(patch))
 }
 
 type Parse = fn(&str, &str) -> Result<ShortText, Violation>;
@@ -340,52 +359,61 @@ fn business_patch(sent: Option<&Business>, mask: Option<&FieldMask>) -> Result<B
     let none = Business::default();
     let sent = sent.unwrap_or(&none);
     let mask = Mask::parse(mask, &BUSINESS_FIELDS)?;
-    let parsed = |field: &str, sent: Option<&String>, parse: Parse| {
-        mask.take(field, sent, |text| parse(&format!("business.{field}"), &text))
+    let mut wrong = Violations::default();
+    let name = |text: String| Name::parse("business.name", &text);
+    let name = wrong.check(mask.take("name", sent.name.as_ref(), name)).flatten();
+    let mut parsed = |field: &str, sent: Option<&String>, parse: Parse| {
+        let parse = |text: String| parse(&format!("business.{field}"), &text);
+        wrong.check(mask.take(field, sent, parse)).flatten()
     };
-    let text = |field: &str, sent: Option<&String>| parsed(field, sent, ShortText::parse);
+    let email = parsed("email", sent.email.as_ref(), ShortText::email);
+    let website = parsed("website", sent.website.as_ref(), ShortText::web_address);
+    let mut text = |field: &str, sent: Option<&String>| parsed(field, sent, ShortText::parse);
     let contact = ContactDraft {
-        avatar: text("avatar", sent.avatar.as_ref())?,
-        phone: text("phone", sent.phone.as_ref())?,
-        business_phone: text("business_phone", sent.business_phone.as_ref())?,
-        email: parsed("email", sent.email.as_ref(), ShortText::email)?,
-        website: parsed("website", sent.website.as_ref(), ShortText::web_address)?,
-        facebook: text("facebook", sent.facebook.as_ref())?,
-        instagram: text("instagram", sent.instagram.as_ref())?,
-        yelp: text("yelp", sent.yelp.as_ref())?,
-        google: text("google", sent.google.as_ref())?,
+        avatar: text("avatar", sent.avatar.as_ref()),
+        phone: text("phone", sent.phone.as_ref()),
+        business_phone: text("business_phone", sent.business_phone.as_ref()),
+        email,
+        website,
+        facebook: text("facebook", sent.facebook.as_ref()),
+        instagram: text("instagram", sent.instagram.as_ref()),
+        yelp: text("yelp", sent.yelp.as_ref()),
+        google: text("google", sent.google.as_ref()),
     };
     let address = match mask.takes("address", sent.address.is_some()) {
-        true => Some(sent.address.as_ref().map(address).transpose()?),
+        true => wrong.check(sent.address.as_ref().map(address).transpose()),
         false => None,
     };
-    let name = mask.take("name", sent.name.as_ref(), |t| Name::parse("business.name", &t))?;
-    let state = convert::sent_state("business.state", sent.state)?;
-    Ok(BusinessPatch { name, address, contact, state })
+    let state = wrong.check(convert::sent_state("business.state", sent.state)).flatten();
+    wrong.finish(|| Some(BusinessPatch { name, address, contact, state }))
 }
 
-fn address(sent: &AddressMessage) -> Result<Address, Violation> {
-    let text =
-        |field: &str, text: &str| ShortText::parse(&format!("business.address.{field}"), text);
+fn address(sent: &AddressMessage) -> Result<Address> {
+    const AT: &str = "business.address";
+    let mut wrong = Violations::default();
     let coordinate = sent.coordinate.as_ref().map(|at| {
-        Coordinate::new(at.latitude, at.longitude).map_err(|violation| Violation {
-            field: format!("business.address.coordinate.{}", violation.field),
-            ..violation
-        })
+        let within = |violation: Violation| violation.within(&format!("{AT}.coordinate"));
+        Coordinate::new(at.latitude, at.longitude).map_err(within)
     });
-    Ok(Address {
-        id: text("id", &sent.id)?,
-        address1: text("address1", &sent.address1)?,
-        address2: text("address2", &sent.address2)?,
-        city: text("city", &sent.city)?,
-        state: text("state", &sent.state)?,
-        postal_code: text("postal_code", &sent.postal_code)?,
-        country: Country::parse("business.address.country", &sent.country)?,
-        coordinate: coordinate.transpose()?,
+    let coordinate = wrong.check(coordinate.transpose()).flatten();
+    let country = wrong.check(Country::parse(&format!("{AT}.country"), &sent.country));
+    let mut text = |field: &str, text: &str| {
+        wrong.check(ShortText::parse(&format!("{AT}.{field}"), text)).unwrap_or_default()
+    };
+    let address = Address {
+        id: text("id", &sent.id),
+        address1: text("address1", &sent.address1),
+        address2: text("address2", &sent.address2),
+        city: text("city", &sent.city),
+        state: text("state", &sent.state),
+        postal_code: text("postal_code", &sent.postal_code),
+        country: country.unwrap_or_default(),
+        coordinate,
         kind: match sent.r#type() {
             Type::Unspecified => AddressKind::Unspecified,
             Type::Primary => AddressKind::Primary,
             Type::Secondary => AddressKind::Secondary,
         },
-    })
+    };
+    wrong.finish(|| Some(address))
 }

@@ -24,7 +24,7 @@ use crate::{
     catalog::{
         change::{Change, EntryPatch, Step},
         entry::{Catalog, MAX_ENTRIES},
-        error::{Cause, Error, Kind, Result},
+        error::{Cause, Error, Kind, Result, Violation, Violations},
         etag::Etag,
         id::EntryId,
         settings::{Settings, Subject},
@@ -70,8 +70,10 @@ impl EntryService for Admin {
         request: Request<GetEntryRequest>,
     ) -> Result<Response<Entry>, Status> {
         let asked = |sent: GetEntryRequest| {
-            let target = target(&sent.collection, &sent.id)?;
-            Ok((as_of(sent.revision, sent.read_time)?, target))
+            let mut wrong = Violations::default();
+            let target = wrong.check(target(&sent.collection, &sent.id));
+            let as_of = wrong.check(as_of(sent.revision, sent.read_time));
+            wrong.finish(|| Some((as_of?, target?)))
         };
         let show = |settings: &Settings, (catalog, id): (Catalog, EntryId)| {
             let absent = || Error::NotFound { kind: Kind::Entry, id: id.to_string() };
@@ -85,8 +87,10 @@ impl EntryService for Admin {
         request: Request<ListEntriesRequest>,
     ) -> Result<Response<ListEntriesResponse>, Status> {
         let asked = |sent: ListEntriesRequest| {
-            let catalog = catalog(&sent.collection)?;
-            let listing = list::Listing::parse(sent)?;
+            let mut wrong = Violations::default();
+            let catalog = wrong.check(catalog(&sent.collection));
+            let listing = wrong.check(list::Listing::parse(sent));
+            let (listing, catalog) = wrong.finish(|| Some((listing?, catalog?)))?;
             Ok((listing.as_of(), (listing, catalog)))
         };
         let show = |settings: &Settings, (listing, catalog): (list::Listing, Catalog)| {
@@ -151,11 +155,15 @@ impl EntryService for Admin {
             let admin = self.clone();
             let change = async move {
                 let change = |sent: &Envelope<BatchChangeEntriesRequest>| {
-                    let etag = sent.etag()?;
-                    Ok(Change::Steps { etag, steps: batch_steps(&sent.message)?, is_batch: true })
+                    let mut wrong = Violations::default();
+                    let (etag, steps) = (sent.etag(), batch_steps(&sent.message));
+                    let (etag, steps) = (wrong.check(etag), wrong.check(steps));
+                    wrong.finish(|| {
+                        Some(Change::Steps { etag: etag?, steps: steps?, is_batch: true })
+                    })
                 };
                 let show = |sent: &_, written: &_| Ok(the_batch(sent, written));
-                admin.write_to(&envelope.company()?, &envelope, change, show).await
+                admin.write_to(envelope.company(), &envelope, change, show).await
             };
             // Together with making the steps and the answer.
             self.0.long_work.run_if(count > MOST_AT_ONCE, key.as_ref(), deadline, change).await
@@ -172,48 +180,55 @@ fn patch(entry: Option<&Entry>, mask: Option<&FieldMask>) -> Result<EntryPatch> 
         "" => Ok(None),
         text => Color::parse("entry.color", text).map(Some),
     };
-    Ok(EntryPatch {
-        name: mask.take("name", entry.name.as_ref(), |t| Name::parse("entry.name", &t))?,
-        description: mask.take("description", entry.description.as_ref(), |t| {
-            Description::parse("entry.description", &t)
-        })?,
-        color: mask.take("color", entry.color.as_ref(), color)?,
-        is_default: mask.take("is_default", entry.is_default.as_ref(), Ok)?,
-        state: convert::sent_state("entry.state", entry.state)?,
-    })
+    let name = |text: String| Name::parse("entry.name", &text);
+    let description = |text: String| Description::parse("entry.description", &text);
+    let mut wrong = Violations::default();
+    let patch = EntryPatch {
+        name: wrong.check(mask.take("name", entry.name.as_ref(), name)).flatten(),
+        description: wrong
+            .check(mask.take("description", entry.description.as_ref(), description))
+            .flatten(),
+        color: wrong.check(mask.take("color", entry.color.as_ref(), color)).flatten(),
+        is_default: wrong.check(mask.take("is_default", entry.is_default.as_ref(), Ok)).flatten(),
+        state: wrong.check(convert::sent_state("entry.state", entry.state)).flatten(),
+    };
+    wrong.finish(|| Some(patch))
 }
 
 fn create_step(message: &CreateEntryRequest, etag: Option<Etag>) -> Result<Step> {
-    let catalog = catalog(&message.collection)?;
+    let mut wrong = Violations::default();
+    let catalog = wrong.check(catalog(&message.collection));
     let sent = message.entry.as_ref();
-    let id = match message.entry_id.as_str() {
-        "" => None,
-        id => Some(EntryId::parse("entry_id", id)?),
-    };
+    let id = wrong.check(optional_id("entry_id", &message.entry_id)).flatten();
     let hint = "; the catalog's goes into the request's own etag, in the query or as If-Match";
-    refuse_etag("entry.etag", sent.map_or("", |sent| &sent.etag), hint)?;
-    id_of_new("entry.id", sent.map_or("", |sent| &sent.id), &message.entry_id, "entry_id")?;
-    let patch = patch(sent, None)?;
-    required("entry.name", patch.name.as_ref())?;
-    Ok(Step::CreateEntry { catalog, id, patch, etag })
+    wrong.check(refuse_etag("entry.etag", sent.map_or("", |sent| &sent.etag), hint));
+    let inner = sent.map_or("", |sent| &sent.id);
+    wrong.check(id_of_new("entry.id", inner, &message.entry_id, "entry_id"));
+    wrong.check(required("entry.name", sent.and_then(|sent| sent.name.as_ref())));
+    let patch = wrong.check(patch(sent, None));
+    wrong.finish(|| Some(Step::CreateEntry { catalog: catalog?, id, patch: patch?, etag }))
 }
 
 fn update_step(message: &UpdateEntryRequest, etag: Option<Etag>) -> Result<Step> {
-    let catalog = catalog(&message.collection)?;
-    let id = EntryId::parse("id", &message.id)?;
+    let mut wrong = Violations::default();
+    let target = wrong.check(target(&message.collection, &message.id));
     let sent = message.entry.as_ref();
-    same_id("entry.id", sent.map_or("", |sent| &sent.id), &message.id)?;
-    let patch = patch(sent, message.update_mask.as_ref())?;
-    Ok(Step::UpdateEntry { catalog, id, patch, etag })
+    wrong.check(same_id("entry.id", sent.map_or("", |sent| &sent.id), &message.id));
+    let patch = wrong.check(patch(sent, message.update_mask.as_ref()));
+    wrong.finish(|| {
+        let (catalog, id) = target?;
+        Some(Step::UpdateEntry { catalog, id, patch: patch?, etag })
+    })
 }
 
 fn archive_step(message: &ArchiveEntryRequest, etag: Option<Etag>) -> Result<Step> {
-    let successor = match message.successor_id.as_str() {
-        "" => None,
-        id => Some(EntryId::parse("successor_id", id)?),
-    };
-    let (catalog, id) = target(&message.collection, &message.id)?;
-    Ok(Step::ArchiveEntry { catalog, id, successor, etag })
+    let mut wrong = Violations::default();
+    let target = wrong.check(target(&message.collection, &message.id));
+    let successor = wrong.check(optional_id("successor_id", &message.successor_id)).flatten();
+    wrong.finish(|| {
+        let (catalog, id) = target?;
+        Some(Step::ArchiveEntry { catalog, id, successor, etag })
+    })
 }
 
 fn restore_step(message: &RestoreEntryRequest, etag: Option<Etag>) -> Result<Step> {
@@ -227,28 +242,39 @@ fn delete_step(message: &DeleteEntryRequest, etag: Option<Etag>) -> Result<Step>
 }
 
 fn reorder_step(message: &ReorderEntriesRequest, etag: Option<Etag>) -> Result<Step> {
-    let catalog = catalog(&message.collection)?;
     let count = message.ids.len();
     // Before the ids are parsed.
     if count > MAX_ENTRIES {
         let description = format!("must be at most {MAX_ENTRIES} ids; there are {count}");
         return Err(Error::invalid("ids", "OUT_OF_RANGE", description));
     }
-    let parse = |(i, id): (usize, &String)| EntryId::parse(&format!("ids[{i}]"), id);
-    let ids = message.ids.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
-    Ok(Step::ReorderEntries { catalog, ids, etag })
+    let mut wrong = Violations::default();
+    let catalog = wrong.check(catalog(&message.collection));
+    let parse = |(i, id): (usize, &String)| wrong.check(EntryId::parse(&format!("ids[{i}]"), id));
+    let ids = message.ids.iter().enumerate().filter_map(parse).collect();
+    wrong.finish(|| Some(Step::ReorderEntries { catalog: catalog?, ids, etag }))
 }
 
 fn target(collection: &str, id: &str) -> Result<(Catalog, EntryId)> {
-    Ok((catalog(collection)?, EntryId::parse("id", id)?))
+    let mut wrong = Violations::default();
+    let catalog = wrong.check(catalog(collection));
+    let id = wrong.check(EntryId::parse("id", id));
+    wrong.finish(|| Some((catalog?, id?)))
+}
+
+/// The id, which may be left out.
+fn optional_id(field: &str, id: &str) -> Result<Option<EntryId>, Violation> {
+    Some(id).filter(|id| !id.is_empty()).map(|id| EntryId::parse(field, id)).transpose()
 }
 
 fn batch_steps(message: &BatchChangeEntriesRequest) -> Result<Vec<Step>> {
+    let mut wrong = Violations::default();
     let at = |(index, change): (usize, &EntryChange)| {
-        batch_step(change, &message.company_id)
-            .map_err(|error| Error::InBatch { index, error: Box::new(error) })
+        let step = batch_step(change, &message.company_id);
+        wrong.check(step.map_err(|error| Error::in_batch(index, error)))
     };
-    message.changes.iter().enumerate().map(at).collect()
+    let steps = message.changes.iter().enumerate().filter_map(at).collect();
+    wrong.finish(|| Some(steps))
 }
 
 fn batch_step(change: &EntryChange, batch: &str) -> Result<Step> {
@@ -286,7 +312,10 @@ fn own_step<M: Writes + OfCompany>(
     if one.validate_only() {
         return refuse("validate_only", "belongs to the batch itself: give it there");
     }
-    step(one, one_etag(one.etags())?)
+    let mut wrong = Violations::default();
+    let etag = wrong.check(one_etag(one.etags())).flatten();
+    let step = wrong.check(step(one, etag));
+    wrong.finish(|| step)
 }
 
 /// The results of a batch. Entries are left out once the answer would be larger than a page of them.

@@ -11,13 +11,15 @@ use tonic::{Request, Response, Status};
 use super::{
     Admin, convert,
     paging::{Asked, CHANGES, Page},
-    request::{Envelope, OfCompany, catalog, line_filter, revision},
+    request::{Envelope, OfCompany, Writes, catalog, line_filter, revision},
 };
 use crate::{
     api::{guard, marks::marked},
     catalog::{
         change,
-        error::{Error, Result},
+        entry::Revision,
+        error::{Error, Result, Violations},
+        etag::Etag,
         id::{CompanyId, EntryId},
         log::Line,
         settings::Subject,
@@ -56,8 +58,14 @@ impl HistoryService for Admin {
         let list = async {
             let (company, message) = (envelope.company()?, &envelope.message);
             let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
-            let filter = Filter { subject: subject(message)?, ..line_filter(message)? };
-            let asked = Asked::parse("ListChanges", message, (size, &token), CHANGES)?;
+            let mut wrong = Violations::default();
+            let subject = wrong.check(subject(message));
+            let filter = wrong.check(line_filter(message));
+            let asked = wrong.check(Asked::parse("ListChanges", message, (size, &token), CHANGES));
+            let (filter, asked) = wrong.finish(|| {
+                let filter = Filter { subject: subject?, ..filter? };
+                Some((filter, asked?))
+            })?;
             let which = (filter, asked.before()?, u32::from(asked.size()));
             let page = (company.clone(), asked.page());
             let list = self.0.history.list(caller, &company, which, deadline, page, take_change);
@@ -101,8 +109,8 @@ impl HistoryService for Admin {
         request: Request<UndoChangeRequest>,
     ) -> Result<Response<ChangeResult>, Status> {
         let change = |sent: &Envelope<UndoChangeRequest>| {
-            let revision = revision(sent.message.revision)?;
-            Ok(change::Change::Undo { revision, etag: sent.etag()? })
+            let (revision, etag) = back(sent, sent.message.revision)?;
+            Ok(change::Change::Undo { revision, etag })
         };
         let result = result(&request);
         self.write(request, change, result).await
@@ -113,12 +121,19 @@ impl HistoryService for Admin {
         request: Request<RollBackRequest>,
     ) -> Result<Response<ChangeResult>, Status> {
         let change = |sent: &Envelope<RollBackRequest>| {
-            let revision = revision(sent.message.revision)?;
-            Ok(change::Change::RollBack { revision, etag: sent.etag()? })
+            let (revision, etag) = back(sent, sent.message.revision)?;
+            Ok(change::Change::RollBack { revision, etag })
         };
         let result = result(&request);
         self.write(request, change, result).await
     }
+}
+
+/// The revision that a request goes back to, with the etag that its caller knows.
+fn back<M: Writes>(sent: &Envelope<M>, number: i64) -> Result<(Revision, Option<Etag>)> {
+    let mut wrong = Violations::default();
+    let (revision, etag) = (wrong.check(revision(number)), wrong.check(sent.etag()));
+    wrong.finish(|| Some((revision?, etag?)))
 }
 
 fn take_change((company, page): &mut (CompanyId, Page<Change>), line: &Line) -> bool {

@@ -29,7 +29,7 @@ use crate::{
     },
     catalog::{
         access::{Coverage, Scope, Scopes},
-        error::{Error, Result, Violation},
+        error::{Error, Result, Violation, Violations},
         id::{CompanyId, KeyId, SessionId, StaffId},
         key::{Key, SecretDigest, check_addresses, check_companies, summary},
         log::Line,
@@ -46,16 +46,20 @@ const FIELDS: [&str; 7] =
 const DEFAULT_OVERLAP_SECONDS: i64 = 24 * 60 * 60;
 const MAX_OVERLAP_SECONDS: i64 = 30 * 24 * 60 * 60;
 
-/// The caller and the conditions of a write.
-fn by<M: Writes>(envelope: &Envelope<M>) -> Result<By> {
-    let caller = envelope.caller()?.clone();
-    Ok(By {
-        actor: caller.actor.clone(),
-        caller: Some(caller),
-        request: envelope.log_request()?,
-        validate_only: envelope.message.validate_only(),
-        etag: envelope.etag()?,
-        deadline: envelope.deadline()?,
+/// The caller and the conditions of a write, with what was parsed of its message.
+fn by<M: Writes, T, E: Into<Error>>(
+    envelope: &Envelope<M>,
+    parsed: Result<T, E>,
+) -> Result<(By, T)> {
+    let (caller, deadline) = (envelope.caller()?.clone(), envelope.deadline()?);
+    let validate_only = envelope.message.validate_only();
+    let mut wrong = Violations::default();
+    let (request, etag) = (wrong.check(envelope.log_request()), wrong.check(envelope.etag()));
+    let parsed = wrong.check(parsed);
+    wrong.finish(|| {
+        let (actor, caller) = (caller.actor.clone(), Some(caller));
+        let by = By { actor, caller, request: request?, validate_only, etag: etag?, deadline };
+        Some((by, parsed?))
     })
 }
 
@@ -83,8 +87,7 @@ impl KeyService for Admin {
     ) -> Result<Response<KeyWithSecret>, Status> {
         let envelope = Envelope::open_write(request);
         let made = async {
-            let by = by(&envelope)?;
-            let draft = draft(envelope.message.key.as_ref())?;
+            let (by, draft) = by(&envelope, draft(envelope.message.key.as_ref()))?;
             let secret = Secret::generate()?;
             let kept = self.0.keys.create_within(&by, draft, &secret).await?;
             Ok(with_secret(&by, kept, &secret, self.0.keys.now()))
@@ -116,11 +119,13 @@ impl KeyService for Admin {
         let list = async {
             let sent = &envelope.message;
             let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
-            let asked = Asked::parse("ListKeys", sent, (size, &token), ROWS)?;
-            let after = asked.after(1, |words| KeyId::parse("id", words.first()?).ok())?;
+            let mut wrong = Violations::default();
+            let asked = wrong.check(Asked::parse("ListKeys", sent, (size, &token), ROWS));
             let created_by = Some(&sent.created_by_key_id).filter(|id| !id.is_empty());
             let created_by = created_by.map(|id| KeyId::parse("created_by_key_id", id));
-            let created_by = created_by.transpose()?;
+            let created_by = wrong.check(created_by.transpose()).flatten();
+            let asked = wrong.finish(|| asked)?;
+            let after = asked.after(1, |words| KeyId::parse("id", words.first()?).ok())?;
             let filter = KeyFilter { created_by, show_revoked: sent.show_revoked };
             let page = KeyPage { page: asked.page(), damaged_ids: vec![], now: self.0.keys.now() };
             let list = self.0.keys.list_within(caller, (filter, after), deadline, page, take_key);
@@ -141,12 +146,12 @@ impl KeyService for Admin {
         let list = async {
             let sent = &envelope.message;
             let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
-            let key = match sent.id.as_str() {
-                "-" => None,
-                id => Some(KeyId::parse("id", id)?),
-            };
-            let asked = Asked::parse("ListKeyChanges", sent, (size, &token), CHANGES)?;
-            let (which, page) = ((key, line_filter(sent)?, asked.before()?), asked.page());
+            let mut wrong = Violations::default();
+            let key = wrong.check(one_or_all(&sent.id)).flatten();
+            let asked = wrong.check(Asked::parse("ListKeyChanges", sent, (size, &token), CHANGES));
+            let filter = wrong.check(line_filter(sent));
+            let (filter, asked) = wrong.finish(|| Some((filter?, asked?)))?;
+            let (which, page) = ((key, filter, asked.before()?), asked.page());
             let list = self.0.keys.changes_within(caller, which, deadline, page, take_change);
             let (page, next) = list.await?;
             let next_page_token = asked.before_token(next);
@@ -162,10 +167,7 @@ impl KeyService for Admin {
         let envelope = Envelope::open_write(request);
         let made = async {
             let sent = &envelope.message;
-            let by = by(&envelope)?;
-            let id = KeyId::parse("id", &sent.id)?;
-            same_id("key.id", sent.key.as_ref().map_or("", |key| &key.id), id.as_str())?;
-            let patch = patch(sent.key.as_ref(), sent.update_mask.as_ref())?;
+            let (by, (id, patch)) = by(&envelope, update(sent))?;
             let sent_state = sent.key.as_ref().map_or(0, |key| key.state);
             let change = |key: &mut Key, now| {
                 let before = state(key, now);
@@ -185,17 +187,8 @@ impl KeyService for Admin {
         let envelope = Envelope::open_write(request);
         let made = async {
             let sent = &envelope.message;
-            let by = by(&envelope)?;
-            let id = KeyId::parse("id", &sent.id)?;
-            let overlap = sent.overlap.as_ref().map_or(DEFAULT_OVERLAP_SECONDS, |one| one.seconds);
-            let nanos = sent.overlap.as_ref().map_or(0, |one| one.nanos);
-            if !(0..=MAX_OVERLAP_SECONDS).contains(&overlap) || nanos != 0 {
-                let description =
-                    format!("must be whole seconds, 0s to {MAX_OVERLAP_SECONDS}s (30 days)");
-                return Err(Error::invalid("overlap", "OUT_OF_RANGE", description));
-            }
+            let (by, (id, how)) = by(&envelope, rotation(sent))?;
             let secret = Secret::generate()?;
-            let how = Rotation { overlap_seconds: overlap, end_overlap: sent.end_overlap };
             let change = |key: &mut Key, now| rotate(key, &secret, how, now);
             let kept = self.0.keys.change(&by, &id, change).await?;
             Ok(with_secret(&by, kept, &secret, self.0.keys.now()))
@@ -210,8 +203,7 @@ impl KeyService for Admin {
         let envelope = Envelope::open_write(request);
         let made = async {
             let sent = &envelope.message;
-            let by = by(&envelope)?;
-            let id = KeyId::parse("id", &sent.id)?;
+            let (by, id) = by(&envelope, KeyId::parse("id", &sent.id))?;
             // The log comes first: no link works of which it says nothing.
             let kept = self.0.keys.change(&by, &id, note_link).await?;
             let note = match (kept.repeated, sent.validate_only) {
@@ -243,11 +235,10 @@ impl KeyService for Admin {
         let list = async {
             let sent = &envelope.message;
             let (caller, deadline) = (envelope.caller()?.clone(), envelope.deadline()?);
-            let key = match sent.id.as_str() {
-                "-" => None,
-                id => Some(KeyId::parse("id", id)?),
-            };
-            let asked = Asked::parse("ListSessions", sent, (size, &token), ROWS)?;
+            let mut wrong = Violations::default();
+            let key = wrong.check(one_or_all(&sent.id)).flatten();
+            let asked = wrong.check(Asked::parse("ListSessions", sent, (size, &token), ROWS));
+            let asked = wrong.finish(|| asked)?;
             let after = asked.after(2, session_place)?;
             if let Some(id) = &key {
                 self.0.keys.get_within(&caller, id).await?;
@@ -292,8 +283,7 @@ impl KeyService for Admin {
         let envelope = Envelope::open_write(request);
         let made = async {
             let sent = &envelope.message;
-            let by = by(&envelope)?;
-            let id = KeyId::parse("id", &sent.id)?;
+            let (by, id) = by(&envelope, KeyId::parse("id", &sent.id))?;
             let kept = match sent.with_created {
                 true => self.0.keys.revoke_with_created(&by, &id).await?,
                 false => self.0.keys.change(&by, &id, revoke).await?,
@@ -304,6 +294,34 @@ impl KeyService for Admin {
         };
         repeatable(made.await)
     }
+}
+
+/// The id of a key, or none for all keys.
+fn one_or_all(id: &str) -> Result<Option<KeyId>, Violation> {
+    Some(id).filter(|id| *id != "-").map(|id| KeyId::parse("id", id)).transpose()
+}
+
+/// The terms of a rotation, with the id of the key.
+fn rotation(sent: &RotateKeyRequest) -> Result<(KeyId, Rotation)> {
+    let mut wrong = Violations::default();
+    let id = wrong.check(KeyId::parse("id", &sent.id));
+    let overlap = sent.overlap.as_ref().map_or(DEFAULT_OVERLAP_SECONDS, |one| one.seconds);
+    let nanos = sent.overlap.as_ref().map_or(0, |one| one.nanos);
+    if !(0..=MAX_OVERLAP_SECONDS).contains(&overlap) || nanos != 0 {
+        let description = format!("must be whole seconds, 0s to {MAX_OVERLAP_SECONDS}s (30 days)");
+        wrong.check::<()>(Err(Violation::new("overlap", "OUT_OF_RANGE", description)));
+    }
+    let how = Rotation { overlap_seconds: overlap, end_overlap: sent.end_overlap };
+    wrong.finish(|| Some((id?, how)))
+}
+
+/// The fields that an update changes, with the id of the key.
+fn update(sent: &UpdateKeyRequest) -> Result<(KeyId, Patch)> {
+    let mut wrong = Violations::default();
+    let id = wrong.check(KeyId::parse("id", &sent.id));
+    wrong.check(same_id("key.id", sent.key.as_ref().map_or("", |key| &key.id), &sent.id));
+    let patch = wrong.check(patch(sent.key.as_ref(), sent.update_mask.as_ref()));
+    wrong.finish(|| Some((id?, patch?)))
 }
 
 /// A page of keys while it is filled.
@@ -445,48 +463,63 @@ fn patch(sent: Option<&KeyMessage>, mask: Option<&FieldMask>) -> Result<Patch> {
     let none = KeyMessage::default();
     let sent = sent.unwrap_or(&none);
     let mask = Mask::parse(mask, &FIELDS)?;
+    let name = |text: String| Name::parse("key.name", &text);
+    let mut wrong = Violations::default();
     let mut patch = Patch {
-        name: mask.take("name", sent.name.as_ref(), |t| Name::parse("key.name", &t))?,
+        name: wrong.check(mask.take("name", sent.name.as_ref(), name)).flatten(),
         ..Patch::default()
     };
     if mask.takes("scopes", !sent.scopes.is_empty()) {
-        patch.scopes = Some(scopes(&sent.scopes)?);
+        patch.scopes = wrong.check(scopes(&sent.scopes));
     }
     let names_companies = mask.takes("company_ids", !sent.company_ids.is_empty());
     if names_companies || mask.takes("all_companies", sent.all_companies.is_some()) {
-        patch.coverage = Some(coverage(sent)?);
+        patch.coverage = wrong.check(coverage(sent));
     }
     if mask.takes("addresses", !sent.addresses.is_empty()) {
-        patch.addresses = Some(addresses(&sent.addresses)?);
+        patch.addresses = wrong.check(addresses(&sent.addresses));
     }
     if mask.takes("expires_time", sent.expires_time.is_some()) {
         let end = sent.expires_time.map(|time| moment("key.expires_time", time));
-        patch.expires_time = Some(end.transpose()?);
+        patch.expires_time = wrong.check(end.transpose());
     }
-    patch.staff_id = mask.take("staff_id", sent.staff_id.as_ref(), |id| match id.as_str() {
+    let staff_id = mask.take("staff_id", sent.staff_id.as_ref(), |id| match id.as_str() {
         "" => Ok(None),
         id => StaffId::parse("key.staff_id", id).map(Some),
-    })?;
-    Ok(patch)
+    });
+    patch.staff_id = wrong.check(staff_id).flatten();
+    wrong.finish(|| Some(patch))
 }
 
 fn draft(sent: Option<&KeyMessage>) -> Result<KeyDraft> {
-    let patch = patch(sent, None)?;
     let none = KeyMessage::default();
-    let sent = sent.unwrap_or(&none);
-    refuse_etag("key.etag", &sent.etag, "")?;
-    if !sent.id.is_empty() {
-        let description = "must be left out: the server gives keys their ids";
-        return Err(Error::invalid("key.id", "NOT_SETTABLE", description));
+    let given = sent.unwrap_or(&none);
+    let mut wrong = Violations::default();
+    wrong.check(required("key.name", given.name.as_ref()));
+    // A patch has what was given. The rest is missing.
+    if given.scopes.is_empty() {
+        wrong.check(scopes(&[]));
     }
-    same_state(sent.state, &[State::Active])?;
-    Ok(KeyDraft {
-        name: required("key.name", patch.name)?,
-        scopes: scopes(&sent.scopes)?,
-        coverage: coverage(sent)?,
-        addresses: patch.addresses.unwrap_or_default(),
-        expires_time: patch.expires_time.flatten(),
-        staff_id: patch.staff_id.flatten(),
+    if given.company_ids.is_empty() && given.all_companies.is_none() {
+        wrong.check(coverage(given));
+    }
+    let patch = wrong.check(patch(sent, None));
+    wrong.check(refuse_etag("key.etag", &given.etag, ""));
+    if !given.id.is_empty() {
+        let description = "must be left out: the server gives keys their ids";
+        wrong.check::<()>(Err(Violation::new("key.id", "NOT_SETTABLE", description)));
+    }
+    wrong.check(same_state(given.state, &[State::Active]));
+    wrong.finish(|| {
+        let patch = patch?;
+        Some(KeyDraft {
+            name: patch.name?,
+            scopes: patch.scopes?,
+            coverage: patch.coverage?,
+            addresses: patch.addresses.unwrap_or_default(),
+            expires_time: patch.expires_time.flatten(),
+            staff_id: patch.staff_id.flatten(),
+        })
     })
 }
 
@@ -501,9 +534,13 @@ fn scopes(names: &[String]) -> Result<Scopes, Violation> {
 
 fn coverage(sent: &KeyMessage) -> Result<Coverage> {
     check_companies(sent.company_ids.len())?;
+    let mut wrong = Violations::default();
     let ids = sent.company_ids.iter().enumerate();
-    let ids = ids.map(|(i, id)| CompanyId::parse(&format!("key.company_ids[{i}]"), id));
-    let ids = ids.collect::<Result<BTreeSet<_>, _>>()?;
+    let parse = |(i, id): (usize, &String)| {
+        wrong.check(CompanyId::parse(&format!("key.company_ids[{i}]"), id))
+    };
+    let ids: BTreeSet<CompanyId> = ids.filter_map(parse).collect();
+    let ids = wrong.finish(|| Some(ids))?;
     match (ids.is_empty(), sent.all_companies.unwrap_or(false)) {
         (true, true) => Ok(Coverage::All),
         (false, false) => Ok(Coverage::Only(ids)),
@@ -522,17 +559,19 @@ fn coverage(sent: &KeyMessage) -> Result<Coverage> {
 
 fn addresses(texts: &[String]) -> Result<Vec<IpNet>> {
     check_addresses(texts.len())?;
+    let mut wrong = Violations::default();
     let parse = |(i, text): (usize, &String)| {
         let text = text.trim();
         let net = text.parse::<IpNet>().ok();
         let net = net.or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from));
         // Callers' addresses are compared in their canonical form.
-        net.map(canonical).ok_or_else(|| {
+        wrong.check(net.map(canonical).ok_or_else(|| {
             let description = "must be an address or a network such as 10.0.0.0/8 or 2001:db8::/32";
             Violation::new(&format!("key.addresses[{i}]"), "MALFORMED_ADDRESS", description)
-        })
+        }))
     };
-    Ok(texts.iter().enumerate().map(parse).collect::<Result<_, Violation>>()?)
+    let found = texts.iter().enumerate().filter_map(parse).collect();
+    wrong.finish(|| Some(found))
 }
 
 /// An IPv4 network that is written as IPv6 (`::ffff:a.b.c.d`), as IPv4.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     catalog::{
         entry::{Catalog, Entry, Revision},
-        error::{Error, Result},
+        error::{Error, Result, Violations},
         settings::Settings,
     },
     service::settings::AsOf,
@@ -47,12 +47,12 @@ struct Query {
 
 impl Query {
     fn parse(message: &ListEntriesRequest) -> Result<Self> {
-        Ok(Self {
-            filter: Filter::parse(&message.filter)?,
-            order: order(&message.order_by)?,
-            show_archived: message.show_archived,
-            as_of: as_of(message.revision, message.read_time)?,
-        })
+        let mut wrong = Violations::default();
+        let filter = wrong.check(Filter::parse(&message.filter));
+        let order = wrong.check(order(&message.order_by));
+        let as_of = wrong.check(as_of(message.revision, message.read_time));
+        let show_archived = message.show_archived;
+        wrong.finish(|| Some(Self { filter: filter?, order: order?, show_archived, as_of: as_of? }))
     }
 
     /// The entries that the query selects, with their positions.
@@ -90,8 +90,10 @@ pub(crate) struct Listing {
 impl Listing {
     pub(crate) fn parse(mut message: ListEntriesRequest) -> Result<Self> {
         let (size, token) = (take(&mut message.page_size), take(&mut message.page_token));
-        let mut query = Query::parse(&message)?;
-        let asked = Asked::parse("ListEntries", &message, (size, &token), ENTRIES)?;
+        let mut wrong = Violations::default();
+        let query = wrong.check(Query::parse(&message));
+        let asked = wrong.check(Asked::parse("ListEntries", &message, (size, &token), ENTRIES));
+        let (mut query, asked) = wrong.finish(|| Some((query?, asked?)))?;
         let place = asked.after(2, |words| {
             let [revision, offset] = words else { return None };
             Some((revision.parse().ok().map(Revision)?, offset.parse().ok()?))

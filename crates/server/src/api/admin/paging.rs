@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::catalog::{
     entry::Revision,
-    error::{Error, Result},
+    error::{Error, Result, Violations},
     stream::LinePlace,
     time::Timestamp,
 };
@@ -58,30 +58,31 @@ impl Asked {
         (size, token): (i32, &str),
         Sizes { most, default }: Sizes,
     ) -> Result<Self> {
-        let size = match u16::try_from(size) {
-            Ok(0) => default,
-            Ok(size) if size <= most => size,
+        let mut wrong = Violations::default();
+        let size = wrong.check(match u16::try_from(size) {
+            Ok(0) => Ok(default),
+            Ok(size) if size <= most => Ok(size),
             _ => {
                 let description = format!("must be 1 to {most}, or 0 for {default}");
-                return Err(Error::invalid("page_size", "OUT_OF_RANGE", description));
+                Err(Error::invalid("page_size", "OUT_OF_RANGE", description))
             }
-        };
+        });
         let mut hash = Sha256::new_with_prefix(method);
         hash.update([0]);
         hash.update(query.encode_to_vec());
         let mut digest = [0; DIGEST_BYTES];
         digest.copy_from_slice(&hash.finalize()[..DIGEST_BYTES]);
-        let mut asked = Self { size, digest, place: None };
-        if !token.is_empty() {
-            asked.place = Some(asked.place_in(token)?);
-        }
-        Ok(asked)
+        let place = match token {
+            "" => None,
+            token => wrong.check(Self::place_in(token, digest)),
+        };
+        wrong.finish(|| Some(Self { size: size?, digest, place }))
     }
 
-    fn place_in(&self, token: &str) -> Result<String> {
+    fn place_in(token: &str, own: [u8; DIGEST_BYTES]) -> Result<String> {
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| malformed())?;
         let (digest, place) = bytes.split_first_chunk().ok_or_else(malformed)?;
-        if *digest != self.digest {
+        if *digest != own {
             let description = "belongs to another list, or to this one with other arguments; only page_size may \
                                change: ask for the first page without a token";
             return Err(Error::invalid("page_token", "OTHER_ARGUMENTS", description));

@@ -20,7 +20,7 @@ use crate::{
         access::Caller,
         change::{Change, Step},
         entry::{Catalog, Revision},
-        error::{Cause, Error, Result, Violation},
+        error::{Cause, Error, Result, Violation, Violations},
         etag::Etag,
         id::{CompanyId, KeyId, StaffId},
         log::{self, RequestId},
@@ -279,8 +279,10 @@ impl Admin {
         show: impl FnOnce(&M, &Written) -> Result<T>,
     ) -> Result<Response<T>, Status> {
         let change = |sent: &Envelope<M>| {
-            let etag = sent.etag()?;
-            step(&sent.message, etag).map(one_step)
+            let mut wrong = Violations::default();
+            let etag = wrong.check(sent.etag()).flatten();
+            let step = wrong.check(step(&sent.message, etag));
+            wrong.finish(|| step.map(one_step))
         };
         self.write(request, change, show).await
     }
@@ -293,28 +295,25 @@ impl Admin {
         show: impl FnOnce(&M, &Written) -> Result<T>,
     ) -> Result<Response<T>, Status> {
         let envelope = Envelope::open_write(request);
-        let made = async {
-            let company = envelope.company()?;
-            self.write_to(&company, &envelope, change, show).await
-        };
+        let made = self.write_to(envelope.company(), &envelope, change, show);
         written(made.await)
     }
 
-    /// Makes a write to this company.
+    /// Makes a write to this company. The refusal of a request names all that is wrong in it.
     pub(super) async fn write_to<M: Writes, T>(
         &self,
-        company: &CompanyId,
+        company: Result<CompanyId>,
         envelope: &Envelope<M>,
         change: impl FnOnce(&Envelope<M>) -> Result<Change>,
         show: impl FnOnce(&M, &Written) -> Result<T>,
     ) -> Result<(Written, T)> {
-        let write = Write {
-            change: change(envelope)?,
-            request: envelope.log_request()?,
-            validate_only: envelope.message.validate_only(),
-            deadline: envelope.deadline()?,
-        };
-        let written = self.0.settings.write(envelope.caller()?, company, write).await?;
+        let mut wrong = Violations::default();
+        let (company, change) = (wrong.check(company), wrong.check(change(envelope)));
+        let request = wrong.check(envelope.log_request());
+        let (company, change, request) = wrong.finish(|| Some((company?, change?, request?)))?;
+        let validate_only = envelope.message.validate_only();
+        let write = Write { change, request, validate_only, deadline: envelope.deadline()? };
+        let written = self.0.settings.write(envelope.caller()?, &company, write).await?;
         let shown = show(&envelope.message, &written)?;
         Ok((written, shown))
     }
@@ -414,12 +413,17 @@ pub(super) fn line_filter(sent: &impl OfLog) -> Result<Filter> {
     let is_backward = from.zip(until).is_some_and(|(from, until)| exact(&from) >= exact(&until));
     let key = Some(key).filter(|id| !id.is_empty()).map(|id| KeyId::parse("key_id", id));
     let staff = Some(staff).filter(|id| !id.is_empty()).map(|id| StaffId::parse("staff_id", id));
-    let (from, until) = (bound("from_time", from)?, bound("until_time", until)?);
-    if is_backward {
+    let mut wrong = Violations::default();
+    let (from, until) = (bound("from_time", from), bound("until_time", until));
+    if is_backward && from.is_ok() && until.is_ok() {
         let description = "must be after from_time, as it is the moment after the last change";
-        return Err(Error::invalid("until_time", "CONFLICTING_VALUES", description));
+        wrong.check::<()>(Err(Error::invalid("until_time", "CONFLICTING_VALUES", description)));
     }
-    Ok(Filter { subject: None, key: key.transpose()?, staff: staff.transpose()?, from, until })
+    let (from, until) = (wrong.check(from), wrong.check(until));
+    let (key, staff) = (wrong.check(key.transpose()), wrong.check(staff.transpose()));
+    wrong.finish(|| {
+        Some(Filter { subject: None, key: key?, staff: staff?, from: from?, until: until? })
+    })
 }
 
 /// A moment in a request, within the years that RFC 3339 can write.

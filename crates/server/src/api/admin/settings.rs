@@ -26,7 +26,7 @@ use crate::{
         access::Caller,
         change::{Ignored, LoadOptions},
         entry::MAX_ENTRIES,
-        error::{Error, Result, Violation},
+        error::{Error, Result, Violation, Violations},
         id::CompanyId,
         preview::{Action, Counts, Digest, Preview, Step},
         settings::Subject,
@@ -240,7 +240,7 @@ fn companies(sent: Option<Document>) -> Result<Vec<DocumentCompany>> {
         let at = format!("document.companies[{i}]");
         let within = |violation: Violation| match (violation.field.as_str(), violation.reason) {
             ("id", "REQUIRED") => Violation::new(&at, "REQUIRED", "must have an id or a name"),
-            (field, _) => Violation { field: format!("{at}.{field}"), ..violation },
+            _ => violation.within(&at),
         };
         let company = documents::read(&document::company_row(company).map_err(within)?);
         if violations.len() < MOST_VIOLATIONS {
@@ -260,27 +260,32 @@ fn companies(sent: Option<Document>) -> Result<Vec<DocumentCompany>> {
 }
 
 fn options(prune: bool, prune_limit: i32, ignore: &[String]) -> Result<LoadOptions> {
+    let refuse =
+        |reason, description: String| Err(Violation::new("prune_limit", reason, description));
     let limit = usize::try_from(prune_limit).ok().filter(|limit| *limit <= MAX_ENTRIES);
-    let out_of_range = || {
-        let description = format!("must be 0 to {MAX_ENTRIES}");
-        Error::invalid("prune_limit", "OUT_OF_RANGE", description)
-    };
-    let prune_limit = limit.ok_or_else(out_of_range)?;
-    if prune_limit > 0 && !prune {
-        let description = "has no effect without prune";
-        return Err(Error::invalid("prune_limit", "NO_EFFECT", description));
-    }
-    let parse = |(i, name): (usize, &String)| Ignored::parse(&format!("ignore[{i}]"), name);
-    let ignore = ignore.iter().enumerate().map(parse).collect::<Result<_, Violation>>()?;
-    Ok(LoadOptions { prune, prune_limit, ignore, ..LoadOptions::default() })
+    let mut wrong = Violations::default();
+    let limit = wrong.check(match limit {
+        None => refuse("OUT_OF_RANGE", format!("must be 0 to {MAX_ENTRIES}")),
+        Some(1..) if !prune => refuse("NO_EFFECT", "has no effect without prune".to_owned()),
+        Some(limit) => Ok(limit),
+    });
+    let parse =
+        |(i, name): (usize, &String)| wrong.check(Ignored::parse(&format!("ignore[{i}]"), name));
+    let ignore = ignore.iter().enumerate().filter_map(parse).collect();
+    wrong.finish(|| {
+        Some(LoadOptions { prune, prune_limit: limit?, ignore, ..LoadOptions::default() })
+    })
 }
 
 fn digests(sent: BTreeMap<String, String>) -> Result<HashMap<CompanyId, Digest>> {
+    let mut wrong = Violations::default();
     let parse = |(id, digest): (String, String)| {
-        let digest = Digest::parse(&format!("digests[{}]", quoted(&id)), &digest)?;
-        Ok((CompanyId::parse("digests", &id)?, digest))
+        let digest = wrong.check(Digest::parse(&format!("digests[{}]", quoted(&id)), &digest));
+        let id = wrong.check(CompanyId::parse("digests", &id));
+        Some((id?, digest?))
     };
-    sent.into_iter().map(parse).collect::<Result<_, Violation>>().map_err(Error::from)
+    let digests = sent.into_iter().filter_map(parse).collect();
+    wrong.finish(|| Some(digests))
 }
 
 fn shown(Planned { preview, base }: Planned) -> CompanyPlan {

@@ -27,14 +27,11 @@ use super::{
 use crate::{
     api::counts::too_many,
     catalog::{
-        error::{AND_MORE, Violation},
+        error::{MOST_VIOLATIONS, Violation},
         near::nearest,
     },
     status::quoted,
 };
-
-/// The most problems that are reported. Reading ends then.
-const MOST_PROBLEMS: usize = 32;
 
 /// The most unknown keys that an error explains. It only names the others.
 const MOST_EXPLAINED: usize = 5;
@@ -174,11 +171,12 @@ impl Reader<'_> {
         reason: &'static str,
         problem: impl Into<String>,
     ) -> Result<(), E> {
-        if self.problems.len() == MOST_PROBLEMS {
-            let problem = "has more that is wrong than is told here, and was read no further";
-            self.problems.push(Violation::new("body", AND_MORE, problem));
+        if self.problems.len() == MOST_VIOLATIONS {
+            let problem = Violation::and_more();
+            let error = E::custom(&problem);
+            self.problems.push(problem);
             self.is_full = true;
-            return Err(E::custom(problem));
+            return Err(error);
         }
         let name = place.name();
         let name = if name.is_empty() { Cow::Borrowed("body") } else { quoted(&name) };

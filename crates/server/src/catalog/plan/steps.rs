@@ -26,7 +26,7 @@ pub(super) fn drafted<'a>(
     stamp: &Stamp<'_>,
 ) -> Result<(Draft<'a>, Vec<Subject>)> {
     let at = |index: usize, error: Error| match is_batch {
-        true => Error::InBatch { index, error: Box::new(error) },
+        true => Error::in_batch(index, error),
         false => error,
     };
     let (mut draft, mut subjects, rest) = match (current, steps) {
