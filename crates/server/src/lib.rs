@@ -94,8 +94,7 @@ impl Services {
         ));
         // The number of connections to a file is not configured: there are enough.
         let connections = config.database.url.as_ref().map(|_| config.database.pool_size);
-        let long_work = LongWork::new(clock.clone(), connections.unwrap_or(usize::MAX));
-        let long_work = Arc::new(long_work);
+        let long_work = Arc::new(LongWork::new(clock.clone(), connections.unwrap_or(usize::MAX)));
         let writing = Writing::new(store.clone(), clock.clone(), freshness.clone());
         let old_states = OldStates::new(store.clone(), clock.clone(), long_work.clone());
         let old_states = Arc::new(old_states);
@@ -126,10 +125,11 @@ impl Services {
                 wake.changed(&Notice::Keys, Source::ThisProcess);
             })
         });
+        let companies = CompaniesService::new(store.clone(), snapshots.clone(), clock.clone());
         Ok(Self {
             sessions: sessions(&store, &clock, &authenticator, config),
             is_demo: false,
-            companies: Arc::new(CompaniesService::new(store.clone(), snapshots.clone())),
+            companies: Arc::new(companies),
             history: Arc::new(HistoryService::new(store.clone(), snapshots, long_work.clone())),
             keys: Arc::new(keys),
             load: Arc::new(LoadService::new(store.clone(), clock.clone(), settings.clone())),

@@ -20,6 +20,7 @@ use crate::catalog::{
     log::{Line, LoggedRequest, RequestId},
     session::{Session, SignInLink},
     settings::Settings,
+    source::SourceCheck,
     stream::{LineFilter, LinePlace, Stream, StreamKind, StreamName, Streams},
     time::Timestamp,
 };
@@ -37,7 +38,7 @@ use calls::Watch;
 pub(crate) const MOST_READ_BYTES: usize = 2 << 20;
 
 /// Which of the unreleased schemas of number 1 this is. A store of another one is refused, as nothing is moved.
-const LAYOUT: i64 = 8;
+const LAYOUT: i64 = 9;
 const OTHER_LAYOUT: &str = "is of another program from before the first release, and nothing of it is moved: make a new \
                             one, and load into it what that program exports";
 
@@ -258,6 +259,26 @@ pub trait Uses {
     async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
 }
 
+/// The last comparisons of companies with their sources. Part of no log.
+#[async_trait]
+pub trait SourceChecks {
+    /// Stores a company's last comparison in place of the one before; passed over where there is no such company. A
+    /// comparison without `held_back` leaves that of the one before.
+    async fn leave_source_check(
+        &self,
+        grant: &Grant,
+        check: &SourceCheck,
+    ) -> Result<(), StoreError>;
+
+    /// The last comparisons of the companies among `ids` that are covered and have one, in any order. Each has
+    /// `held_back`.
+    async fn source_checks(
+        &self,
+        grant: &CoveredGrant,
+        ids: &[CompanyId],
+    ) -> Result<Vec<(CompanyId, SourceCheck)>, StoreError>;
+}
+
 /// Sessions of people in the console and the links that begin one. Part of no log.
 #[async_trait]
 pub trait Sessions {
@@ -341,12 +362,22 @@ pub struct Facts {
 
 /// An engine: all families together. A caller that uses one family may take that trait alone.
 pub trait Store:
-    Companies + Log + Checkpoints + Keys + Uses + Sessions + Meta + Send + Sync + 'static
+    Companies + Log + Checkpoints + Keys + Uses + SourceChecks + Sessions + Meta + Send + Sync + 'static
 {
 }
 
-impl<T: Companies + Log + Checkpoints + Keys + Uses + Sessions + Meta + Send + Sync + 'static> Store
-    for T
+impl<T> Store for T where
+    T: Companies
+        + Log
+        + Checkpoints
+        + Keys
+        + Uses
+        + SourceChecks
+        + Sessions
+        + Meta
+        + Send
+        + Sync
+        + 'static
 {
 }
 

@@ -162,6 +162,17 @@ CREATE TABLE key_uses (
     last_used_time BIGINT  NOT NULL
 );
 
+-- How the last comparison of a company with its source ended. Part of no log, as nothing of the company depends on it.
+CREATE TABLE source_checks (
+    company_id   TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES companies (id),
+    checked_time BIGINT  NOT NULL,
+    changed      BOOLEAN NOT NULL,
+    -- The things that were left as they are, and why, for people.
+    problems     TEXT COLLATE "C" NOT NULL,
+    -- The lists that lost too much to be believed once.
+    held_back    TEXT COLLATE "C" NOT NULL
+);
+
 -- People who are signed in to the console. Part of no log: a session says who acts, and what is done is in the logs.
 CREATE TABLE console_sessions (
     -- SHA-256 of the token, which itself is kept nowhere.

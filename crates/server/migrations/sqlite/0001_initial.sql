@@ -16,7 +16,7 @@ CREATE TABLE meta (
 ) STRICT;
 
 INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version)
-VALUES (1, 1, 1, 8, 1, 1);
+VALUES (1, 1, 1, 9, 1, 1);
 
 CREATE TABLE companies (
     id                    TEXT    NOT NULL PRIMARY KEY,
@@ -173,6 +173,17 @@ CREATE INDEX keys_by_creator ON keys (created_by_key_id, id);
 CREATE TABLE key_uses (
     key_id         TEXT    NOT NULL PRIMARY KEY REFERENCES keys (id),
     last_used_time INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- How the last comparison of a company with its source ended. Part of no log, as nothing of the company depends on it.
+CREATE TABLE source_checks (
+    company_id   TEXT    NOT NULL PRIMARY KEY REFERENCES companies (id),
+    checked_time INTEGER NOT NULL,
+    changed      INTEGER NOT NULL CHECK (changed IN (0, 1)),
+    -- The things that were left as they are, and why, for people.
+    problems     TEXT    NOT NULL,
+    -- The lists that lost too much to be believed once.
+    held_back    TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- People who are signed in to the console. Part of no log: a session says who acts, and what is done is in the logs.

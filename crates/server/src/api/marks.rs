@@ -26,6 +26,11 @@ pub(super) fn mark(headers: &mut HeaderMap, marks: Marks) {
     }
 }
 
+/// Whether an answer says that the store does not answer.
+pub(super) fn is_stale<T>(response: &Response<T>) -> bool {
+    response.metadata().contains_key(STALE.as_str())
+}
+
 /// An answer, or the error as a gRPC status.
 pub(super) fn answer<T>(result: Result<T>) -> Result<Response<T>, Status> {
     result.map(Response::new).map_err(|error| grpc_status(&error))

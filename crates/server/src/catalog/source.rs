@@ -3,11 +3,13 @@
 use std::fmt;
 
 use super::{
+    company::{Company, ShortText},
     delta::{Delta, Row},
     entry::Catalog,
     error::{Error, MOST_NAMED, Result, Violation, few},
     id::CompanyId,
     settings::Settings,
+    time::Timestamp,
 };
 
 /// The system that a company comes from, and whether it still decides.
@@ -32,6 +34,20 @@ pub enum SourceMode {
     Mirror,
     /// The copy is the original now, and everything is changed here.
     Cutover,
+}
+
+/// A comparison of a company with its source. Part of no log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceCheck {
+    /// The time when it was reported.
+    pub checked_time: Timestamp,
+    /// Whether the company was changed.
+    pub is_changed: bool,
+    /// The things that were left as they are, and why, for people.
+    pub problems: ShortText,
+    /// The lists that lost too much to be believed once, in words of the mirror. `None` in a report: they were not
+    /// looked at, and those of the comparison before stay.
+    pub held_back: Option<ShortText>,
 }
 
 impl Source {
@@ -106,8 +122,7 @@ pub(super) fn check(
 ) -> Result<()> {
     let company = &after.company.id;
     if is_of_source && after.company.source.is_none() {
-        let message = format!("company {company} has no source: state it in the document");
-        return Err(Error::Precondition { reason: "NO_SOURCE", message });
+        return Err(no_source(company, ": state it in the document"));
     }
     let Some(current) = current else { return Ok(()) };
     let Some(source) = current.company.source else { return Ok(()) };
@@ -123,6 +138,19 @@ pub(super) fn check(
         }),
         _ => Ok(()),
     }
+}
+
+/// Refuses to store a comparison with a source for a company that has none.
+pub fn check_has_source(company: &Company) -> Result<()> {
+    company
+        .source
+        .map(|_| ())
+        .ok_or_else(|| no_source(&company.id, ", so it was compared with none"))
+}
+
+fn no_source(company: &CompanyId, hint: &str) -> Error {
+    let message = format!("company {company} has no source{hint}");
+    Error::Precondition { reason: "NO_SOURCE", message }
 }
 
 fn refuse_owned(company: &CompanyId, kind: SourceKind, deltas: &[Delta]) -> Result<()> {

@@ -1,6 +1,6 @@
-//! Finding companies and businesses (locations).
+//! Finding companies and businesses (locations), and how they were last compared with their sources.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     MOST_LOOKED_AT,
@@ -13,7 +13,10 @@ use crate::{
         entry::State,
         error::{Kind, Result, Violation, Violations},
         id::{BusinessId, CompanyId},
+        source::{self, SourceCheck},
+        time::Timestamp,
     },
+    clock::Clock,
     store::{Store, sound},
 };
 
@@ -86,12 +89,51 @@ pub struct Paged<T> {
 pub struct CompaniesService {
     store: Arc<dyn Store>,
     snapshots: Arc<Snapshots>,
+    clock: Arc<dyn Clock>,
 }
 
 impl CompaniesService {
     /// One company is read from its snapshot, lists from the store.
-    pub fn new(store: Arc<dyn Store>, snapshots: Arc<Snapshots>) -> Self {
-        Self { store, snapshots }
+    pub fn new(store: Arc<dyn Store>, snapshots: Arc<Snapshots>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, snapshots, clock }
+    }
+
+    /// The current time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The last comparisons of these companies with their sources, by company. They are missing if they cannot be
+    /// read: an answer about companies is better without them than no answer.
+    pub async fn source_checks(
+        &self,
+        caller: &Caller,
+        ids: &[CompanyId],
+    ) -> HashMap<CompanyId, SourceCheck> {
+        if ids.is_empty() {
+            return HashMap::new();
+        }
+        let read = self.store.source_checks(&caller.grant_covered(), ids).await;
+        read.unwrap_or_default().into_iter().collect()
+    }
+
+    /// Stores a comparison of a company with its source, unless the request is a dry run. Returns the comparison with
+    /// what it held back.
+    pub async fn report_source_check(
+        &self,
+        caller: &Caller,
+        id: &CompanyId,
+        check: SourceCheck,
+        validate_only: bool,
+    ) -> Result<SourceCheck> {
+        let snapshot = self.snapshot(caller, id).await?;
+        source::check_has_source(&snapshot.settings.company)?;
+        let before = self.source_checks(caller, std::slice::from_ref(id)).await.remove(id);
+        if !validate_only {
+            self.store.leave_source_check(&caller.grant(id)?, &check).await?;
+        }
+        let held_back = check.held_back.or_else(|| before.and_then(|before| before.held_back));
+        Ok(SourceCheck { held_back, ..check })
     }
 
     /// The company, archived or not.

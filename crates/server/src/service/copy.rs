@@ -64,14 +64,17 @@ impl CopyService {
             let ids = self.from.company_ids(&all, after.as_ref(), PAGE).await?;
             let Some(last) = ids.last() else { break };
             after = Some(last.clone());
-            let mut done = stream::iter(ids)
-                .map(|id| async move { self.company(&Task::Copy.grant(&id)).await })
+            let mut done = stream::iter(&ids)
+                .map(|id| async move { self.company(&Task::Copy.grant(id)).await })
                 .buffer_unordered(AT_ONCE);
             while let Some((lines, were_there)) = done.try_next().await? {
                 copied.companies += 1;
                 copied.lines += lines;
                 copied.were_there += were_there;
                 progress(copied);
+            }
+            for (id, check) in self.from.source_checks(&all, &ids).await? {
+                self.to.leave_source_check(&Task::Copy.grant(&id), &check).await?;
             }
         }
         // Raised last, so that tokens of the source count only after everything that they name has been copied.

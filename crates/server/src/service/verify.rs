@@ -339,6 +339,11 @@ impl VerifyService {
             (None, Some(_)) if is_read => found.push(NO_ROW.to_owned()),
             (None, _) => {}
         }
+        if stored.is_some_and(|stored| stored.company.source.is_some()) {
+            let all = Task::Verify.grant_covered();
+            let checks = self.store.source_checks(&all, std::slice::from_ref(id)).await;
+            read("its last comparison with its source", checks, &mut found)?;
+        }
         verified.find(id.as_str(), found);
         Ok(())
     }

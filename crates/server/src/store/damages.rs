@@ -36,6 +36,7 @@ enum Part {
     Keys,
     KeyHistory,
     Sessions,
+    SourceChecks,
     /// Data on which no answer relies, and reports about damage itself.
     Aside,
 }
@@ -50,6 +51,7 @@ impl Part {
             Self::Keys => "keys",
             Self::KeyHistory => "key_history",
             Self::Sessions => "sessions",
+            Self::SourceChecks => "source_checks",
             Self::Aside => "aside",
         }
     }
@@ -61,7 +63,7 @@ impl Part {
             Self::Settings => "its rows cannot be read",
             Self::History => "its change log cannot be read",
             Self::KeyHistory => "their log cannot be read",
-            Self::Keys | Self::Sessions => "they cannot be read",
+            Self::Keys | Self::Sessions | Self::SourceChecks => "they cannot be read",
             Self::Database | Self::Aside => "it cannot be read",
         }
     }
@@ -80,6 +82,7 @@ impl<'a> Place<'a> {
     pub(super) const DATABASE: Self = Self::all(Part::Database);
     pub(super) const KEYS: Self = Self::all(Part::Keys);
     pub(super) const SESSIONS: Self = Self::all(Part::Sessions);
+    pub(super) const SOURCE_CHECKS: Self = Self::all(Part::SourceChecks);
 
     const fn all(part: Part) -> Self {
         Self { part, of: part.label() }

@@ -32,7 +32,7 @@ use keys::KeyForm;
 pub(super) use lines::{LineId, encode_subjects, line, logged_request};
 pub(super) use rows::{
     Columns, business, business_row, checkpoint_row, company_id, company_row, entry, entry_id,
-    head, key, key_id, key_row, key_secrets, link, session, settings, used_key,
+    head, key, key_id, key_row, key_secrets, link, session, settings, source_check, used_key,
 };
 pub(super) use statements::{Statement, statements};
 

@@ -25,6 +25,7 @@ mod notices;
 mod pool;
 mod schema;
 mod sessions;
+mod source_checks;
 mod target;
 mod tls;
 

@@ -31,6 +31,7 @@ mod readers;
 mod schema;
 mod sessions;
 mod source;
+mod source_checks;
 mod writer;
 
 pub use backup::{Restored, backup, backup_nameless, restore};

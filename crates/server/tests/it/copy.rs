@@ -50,10 +50,16 @@ async fn empty() -> (Arc<Data>, Services) {
 async fn everything_is_copied_and_a_second_copy_brings_what_is_new() {
     let (server, root) = busy().await;
     let (dir, to) = empty().await;
+    let source = "source: {kind: moego, mode: mirror}";
+    load(&server.services, &format!("companies: [{{id: cmp_002, {source}}}]")).await;
+    let report = json!({"companyId": "cmp_002", "problems": "was not read", "heldBack": "tags"});
+    server.grpc_as(&root, "ReportSourceCheck", report).await.unwrap();
     let first = copy(&server.services, &to).await.unwrap();
     assert_eq!((first.companies, first.were_there), (2, 0));
     assert!(to.verify.verify(|_| ()).await.unwrap().findings.is_empty());
-    load(&server.services, "companies: [{id: cmp_002, name: Renamed}]").await;
+    load(&server.services, "companies: [{id: cmp_001, name: Renamed}]").await;
+    let report = json!({"companyId": "cmp_002", "changed": true});
+    server.grpc_as(&root, "ReportSourceCheck", report).await.unwrap();
     let second = copy(&server.services, &to).await.unwrap();
     assert_eq!((second.lines, second.were_there), (first.lines + 1, first.lines));
     drop(to);
@@ -61,7 +67,8 @@ async fn everything_is_copied_and_a_second_copy_brings_what_is_new() {
     // The copy answers the same keys like the original, and knows their requests.
     let copied = Server::reopened(dir).await;
     for path in [
-        "/v1/companies/cmp_002",
+        "/v1/companies/cmp_001",
+        "/admin/v1/companies/cmp_002",
         "/admin/v1/companies/cmp_001/customer_tags?show_archived=true",
         "/admin/v1/companies/cmp_001/changes",
         "/admin/v1/keys/-/changes",

@@ -212,7 +212,127 @@ async fn a_source_without_its_parts_is_refused() {
     }
 }
 
+const REPORT: &str = "ReportSourceCheck";
+const GET: &str = "customersettings.v1.CompanyService/GetCompany";
+const LIST: &str = "customersettings.v1.CompanyService/ListCompanies";
+
+#[tokio::test]
+async fn a_comparison_is_shown_at_the_company_and_is_no_change_of_it() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    mirrored(&server, &secret, "MIRROR").await;
+    let company = || server.answer(&secret, GET, json!({"companyId": "cmp_001"}));
+    let before = company().await;
+    assert_eq!(before["source"], json!({"kind": "moego", "mode": "MIRROR"}));
+    let held = "customer_tags:1a2b";
+    let mut last = String::new();
+    for (report, result, problems, held_back) in [
+        (json!({}), "AGREES", "", ""),
+        (json!({"changed": true}), "CHANGED", "", ""),
+        (
+            json!({"problems": "a list lost much", "heldBack": held}),
+            "LEFT_ALONE",
+            "a list lost much",
+            held,
+        ),
+        // An answer that was none says nothing about the list.
+        (json!({"problems": "was not read"}), "LEFT_ALONE", "was not read", held),
+        (
+            json!({"changed": true, "problems": "in part", "heldBack": held}),
+            "LEFT_ALONE",
+            "in part",
+            held,
+        ),
+        (json!({"changed": true, "heldBack": ""}), "CHANGED", "", ""),
+    ] {
+        let mut request = report;
+        request["companyId"] = json!("cmp_001");
+        let shown = company().await;
+        request["validateOnly"] = json!(true);
+        let mut tried = server.grpc_as(&secret, REPORT, request.clone()).await.unwrap();
+        assert_eq!(company().await, shown, "a dry run writes nothing");
+        request["validateOnly"] = json!(false);
+        let path = format!("{COMPANY}/source:check");
+        let sent = server.post(&path).bearer(&secret).body(request.to_string()).send().await;
+        let expected = sent.json();
+        assert!(tried["checkedTime"].as_str().unwrap() > last.as_str());
+        last = expected["checkedTime"].as_str().unwrap().to_owned();
+        tried["checkedTime"] = json!(last);
+        assert_eq!(tried, expected);
+        let words = json!({
+            "checkedTime": last, "result": result, "problems": problems, "heldBack": held_back,
+        });
+        assert_eq!(expected, words);
+        let mut after = company().await;
+        let listed = server.answer(&secret, LIST, json!({})).await;
+        let of_list = |id: &str| {
+            let companies = listed["companies"].as_array().unwrap();
+            companies.iter().find(|one| one["id"] == id).unwrap()["source"].clone()
+        };
+        assert_eq!(of_list("cmp_001"), after["source"]);
+        assert_eq!(of_list("cmp_002"), Value::Null);
+        let check = after["source"].as_object_mut().unwrap().remove("lastCheck");
+        assert_eq!(check, Some(expected));
+        assert_eq!(after, before, "with its revision and its etag");
+    }
+    let revision = before["revision"].clone();
+    let old = json!({"companyId": "cmp_001", "revision": revision});
+    assert_eq!(server.answer(&secret, GET, old).await["source"], before["source"]);
+}
+
+#[tokio::test]
+async fn a_comparison_needs_a_source() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    for validate_only in [true, false] {
+        let request = json!({"companyId": "cmp_001", "validateOnly": validate_only});
+        assert_eq!(server.refusal(&secret, REPORT, request).await.reason, "NO_SOURCE");
+    }
+    let request = json!({"companyId": "cmp_404"});
+    assert_eq!(server.refusal(&secret, REPORT, request).await.code, Code::NotFound);
+    mirrored(&server, &secret, "CUTOVER").await;
+    server.grpc_as(&secret, REPORT, json!({"companyId": "cmp_001"})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_company_is_shown_without_a_comparison_that_cannot_be_read() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    mirrored(&server, &secret, "MIRROR").await;
+    server.grpc_as(&secret, REPORT, json!({"companyId": "cmp_001"})).await.unwrap();
+    let company = || server.answer(&secret, GET, json!({"companyId": "cmp_001"}));
+    let whole = company().await;
+    assert_eq!(whole["source"]["lastCheck"]["result"], "AGREES");
+    server.probe.fail(true);
+    let mut expected = whole.clone();
+    expected["source"].as_object_mut().unwrap().remove("lastCheck");
+    assert_eq!(company().await, expected);
+    // Once the store is known not to answer, nothing waits for it.
+    server.clock.advance(std::time::Duration::from_secs(5));
+    let looked_up = server.probe.calls("source_checks");
+    let answer = server.get(COMPANY).bearer(&secret).send().await;
+    assert!(answer.header("settings-stale").is_some() && answer.json() == expected);
+    assert_eq!(server.probe.calls("source_checks"), looked_up);
+    server.probe.fail(false);
+    // Companies without a source cost no look-up.
+    let looked_up = server.probe.calls("source_checks");
+    server.answer(&secret, GET, json!({"companyId": "cmp_002"})).await;
+    assert_eq!(server.probe.calls("source_checks"), looked_up);
+
+    let data = server.stop().await;
+    data.tamper("UPDATE source_checks SET problems = 'a\nb'").await;
+    let server = Server::reopened(data).await;
+    assert_eq!(server.answer(&secret, GET, json!({"companyId": "cmp_001"})).await, expected);
+    let verified = server.services.verify.verify(|_| ()).await.unwrap();
+    let found: Vec<_> = verified.findings.iter().map(|one| (&*one.of, &*one.what)).collect();
+    let [(of, what)] = found[..] else { panic!("{found:?}") };
+    assert_eq!(of, "cmp_001");
+    assert!(what.starts_with("its last comparison with its source cannot be read"), "{what}");
+}
+
 also_on_postgres! {
+    a_comparison_is_shown_at_the_company_and_is_no_change_of_it,
+    a_company_is_shown_without_a_comparison_that_cannot_be_read,
     every_way_of_writing_respects_a_mirror,
     sources_need_a_scope_of_their_own,
 }

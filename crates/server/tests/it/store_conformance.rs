@@ -7,6 +7,7 @@ use customer_settings_server::{
     catalog::{
         access::{Actor, Coverage, Scopes},
         checkpoint::Checkpoint,
+        company::ShortText,
         delta::{Delta, Row},
         entry::{Catalog, Entry, Revision, State},
         error::Kind,
@@ -18,6 +19,7 @@ use customer_settings_server::{
         replay,
         session::{MOST_SESSIONS, Session, SignInLink},
         settings::Subject,
+        source::SourceCheck,
         stream::{LineFilter, LinePlace, Stream, StreamKind, Streams},
     },
     store::{
@@ -34,6 +36,7 @@ use lists::*;
 use log::*;
 use requests::*;
 use sessions::*;
+use source_checks::*;
 use watched::*;
 
 mod companies;
@@ -43,6 +46,7 @@ mod lists;
 mod log;
 mod requests;
 mod sessions;
+mod source_checks;
 mod watched;
 
 /// An empty store of one engine. Dropping it deletes the store.
@@ -165,6 +169,8 @@ conformance! {
     a_link_is_used_up_by_one_session,
     all_sessions_are_paged_by_key_and_id,
     sessions_and_links_of_a_key_are_bounded,
+    a_comparison_with_a_source_replaces_the_one_before,
+    comparisons_are_read_of_covered_companies_alone,
     keys_are_written_together_or_not_at_all,
     a_key_that_is_revoked_writes_nothing_more,
     nothing_is_made_while_a_key_ends_with_all_that_it_made,

@@ -1,13 +1,14 @@
 //! Companies and their locations.
 
-use std::mem::take;
+use std::{collections::HashMap, mem::take};
 
 use customer_settings_contract::{
     customersettings::v1::{
         ArchiveBusinessRequest, ArchiveCompanyRequest, Business, Company, CreateBusinessRequest,
         CreateCompanyRequest, GetBusinessRequest, GetCompanyRequest, ListBusinessesRequest,
         ListBusinessesResponse, ListCompaniesRequest, ListCompaniesResponse,
-        RestoreBusinessRequest, RestoreCompanyRequest, UpdateBusinessRequest, UpdateCompanyRequest,
+        ReportSourceCheckRequest, RestoreBusinessRequest, RestoreCompanyRequest,
+        SourceCheck as SourceCheckMessage, UpdateBusinessRequest, UpdateCompanyRequest,
         business_service_server::BusinessService, company_service_server::CompanyService,
     },
     google::r#type::TimeZone as ZoneMessage,
@@ -26,7 +27,10 @@ use super::{
     },
 };
 use crate::{
-    api::marks::answer,
+    api::{
+        guard,
+        marks::{answer, is_stale},
+    },
     catalog::{
         access::Caller,
         change::{BusinessPatch, Change, CompanyPatch, ContactDraft, Step},
@@ -37,6 +41,7 @@ use crate::{
         log::RequestId,
         place::{Country, TimeZone},
         settings::{Settings, Subject},
+        source::SourceCheck,
         text::Name,
     },
     service::{companies::CompanyRow, new_id, settings::Written},
@@ -73,6 +78,22 @@ fn the_business<M>(_: &M, written: &Written) -> Result<Business> {
     Ok(convert::business(&settings.company.id, found.ok_or_else(missing)?))
 }
 
+impl Admin {
+    /// Adds the last comparisons with their sources to the companies that have one.
+    async fn add_source_checks(&self, caller: &Caller, companies: &mut [Company]) {
+        let sourced = companies.iter().filter(|company| company.source.is_some());
+        let ids = sourced.filter_map(|company| CompanyId::parse("id", &company.id).ok());
+        let checks = self.0.companies.source_checks(caller, &ids.collect::<Vec<_>>()).await;
+        let mut checks: HashMap<&str, SourceCheckMessage> =
+            checks.iter().map(|(id, check)| (id.as_str(), convert::source_check(check))).collect();
+        for company in companies {
+            if let Some(source) = &mut company.source {
+                source.last_check = checks.remove(company.id.as_str());
+            }
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl CompanyService for Admin {
     async fn create_company(
@@ -98,11 +119,20 @@ impl CompanyService for Admin {
         &self,
         request: Request<GetCompanyRequest>,
     ) -> Result<Response<Company>, Status> {
+        let caller = guard::caller(request.extensions()).cloned();
+        let is_current = request.get_ref().revision == 0 && request.get_ref().read_time.is_none();
         let asked = |sent: GetCompanyRequest| Ok((as_of(sent.revision, sent.read_time)?, ()));
         let show = |settings: &Settings, ()| {
             Ok(convert::company(&settings.company, Some(settings.revision)))
         };
-        self.read(request, asked, show).await
+        let mut answer = self.read(request, asked, show).await?;
+        if let Ok(caller) = &caller
+            && is_current
+            && !is_stale(&answer)
+        {
+            self.add_source_checks(caller, std::slice::from_mut(answer.get_mut())).await;
+        }
+        Ok(answer)
     }
 
     async fn list_companies(
@@ -141,6 +171,7 @@ impl CompanyService for Admin {
             let next = self.0.companies.companies_after(caller, archived, which, take).await?;
             let token = |(name, id): (String, CompanyId)| asked.token(&format!("{id} {name}"));
             let next_page_token = next.map(token).unwrap_or_default();
+            self.add_source_checks(caller, &mut page.rows).await;
             Ok(ListCompaniesResponse { companies: page.rows, next_page_token, damaged_ids })
         };
         answer(list.await)
@@ -175,6 +206,27 @@ impl CompanyService for Admin {
     ) -> Result<Response<Company>, Status> {
         let step = |_: &_, etag| Ok(Step::SetCompanyState { state: State::Active, etag });
         self.step(request, step, the_company).await
+    }
+
+    async fn report_source_check(
+        &self,
+        request: Request<ReportSourceCheckRequest>,
+    ) -> Result<Response<SourceCheckMessage>, Status> {
+        let envelope = Envelope::open(request);
+        let report = async {
+            let (sent, companies) = (&envelope.message, &self.0.companies);
+            let held_back = sent.held_back.as_deref();
+            let check = SourceCheck {
+                checked_time: companies.now(),
+                is_changed: sent.changed,
+                problems: ShortText::parse("problems", &sent.problems)?,
+                held_back: held_back.map(|t| ShortText::parse("held_back", t)).transpose()?,
+            };
+            let (caller, id) = (envelope.caller()?, envelope.company()?);
+            let report = companies.report_source_check(caller, &id, check, sent.validate_only);
+            Ok(convert::source_check(&report.await?))
+        };
+        answer(report.await)
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use customer_settings_contract::{
     customersettings::v1::{
         Business as BusinessMessage, Change, Company as CompanyMessage, Delta as DeltaMessage,
-        Entry as EntryMessage, Source as SourceMessage, State as StateMessage, delta::Action,
-        source::Mode as ModeMessage,
+        Entry as EntryMessage, Source as SourceMessage, SourceCheck as SourceCheckMessage,
+        State as StateMessage, delta::Action, source::Mode as ModeMessage,
+        source_check::Result as CheckResult,
     },
     google::r#type::TimeZone,
 };
@@ -17,14 +18,14 @@ use super::paging::MAX_PAGE_BYTES;
 use crate::{
     api::convert::{address, timestamp},
     catalog::{
-        company::{Business, Company},
+        company::{Business, Company, ShortText},
         delta::{Delta, Row},
         entry::{Catalog, Entry, Revision, State},
         error::Violation,
         id::{CompanyId, EntryId},
         log::Line,
         settings::{Settings, Subject},
-        source::{Source, SourceMode},
+        source::{Source, SourceCheck, SourceMode},
     },
     service::history::summary,
 };
@@ -108,7 +109,23 @@ fn source(source: Source) -> SourceMessage {
         SourceMode::Mirror => ModeMessage::Mirror,
         SourceMode::Cutover => ModeMessage::Cutover,
     };
-    SourceMessage { kind: source.kind.as_str().to_owned(), mode: mode.into() }
+    SourceMessage { kind: source.kind.as_str().to_owned(), mode: mode.into(), last_check: None }
+}
+
+/// A comparison of a company with its source.
+pub(super) fn source_check(check: &SourceCheck) -> SourceCheckMessage {
+    let result = match (check.problems.is_empty(), check.is_changed) {
+        (false, _) => CheckResult::LeftAlone,
+        (true, true) => CheckResult::Changed,
+        (true, false) => CheckResult::Agrees,
+    };
+    let text = |text: &ShortText| text.as_str().to_owned();
+    SourceCheckMessage {
+        checked_time: Some(timestamp(check.checked_time)),
+        result: result.into(),
+        problems: text(&check.problems),
+        held_back: check.held_back.as_ref().map(text).unwrap_or_default(),
+    }
 }
 
 /// A company, with its revision if that is known.
@@ -131,7 +148,7 @@ pub(super) fn company(company: &Company, known: Option<Revision>) -> CompanyMess
 }
 
 pub(super) fn business(company: &CompanyId, business: &Business) -> BusinessMessage {
-    let text = |text: &crate::catalog::company::ShortText| Some(text.as_str().to_owned());
+    let text = |text: &ShortText| Some(text.as_str().to_owned());
     let contact = &business.contact;
     BusinessMessage {
         id: business.id.to_string(),

@@ -70,7 +70,7 @@ fn source(sent: Source) -> Sent<SourceRow> {
 fn written_source(row: SourceRow) -> Source {
     let is_mirror = row.mode.as_deref() == Some(SourceMode::Mirror.as_str());
     let mode = if is_mirror { Mode::Mirror } else { Mode::Cutover };
-    Source { kind: row.kind.unwrap_or_default(), mode: mode.into() }
+    Source { kind: row.kind.unwrap_or_default(), mode: mode.into(), last_check: None }
 }
 
 /// The row of a company that was exported, as the document has it.

@@ -127,8 +127,8 @@ requests! {
         ArchiveBusinessRequest ArchiveCompanyRequest ArchiveEntryRequest BatchChangeEntriesRequest
         CreateBusinessRequest CreateEntryRequest DeleteEntryRequest GetBusinessRequest GetChangeRequest
         GetCompanyRequest GetEntryRequest ListBusinessesRequest ListChangesRequest ListEntriesRequest
-        ReorderEntriesRequest RestoreBusinessRequest RestoreCompanyRequest RestoreEntryRequest
-        RollBackRequest UndoChangeRequest UpdateBusinessRequest UpdateCompanyRequest UpdateEntryRequest;
+        ReorderEntriesRequest ReportSourceCheckRequest RestoreBusinessRequest RestoreCompanyRequest
+        RestoreEntryRequest RollBackRequest UndoChangeRequest UpdateBusinessRequest UpdateCompanyRequest UpdateEntryRequest;
     of a log:
         ListChangesRequest ListKeyChangesRequest;
     makes:

@@ -7,12 +7,13 @@ use super::{
 use crate::{
     catalog::{
         checkpoint::Checkpoint,
-        company::{Business, Company},
+        company::{Business, Company, ShortText},
         entry::{Catalog, Entry, Revision},
         id::{CompanyId, EntryId, KeyId, StaffId},
         key::{Key, KeySecrets, PreviousSecret, SecretDigest},
         session::{Session, SignInLink},
         settings::Settings,
+        source::SourceCheck,
         text::Name,
         time::Timestamp,
     },
@@ -203,6 +204,17 @@ pub(in crate::store) fn key_secrets(row: &impl Columns) -> Result<KeySecrets> {
         secret: row.digest("secret")?,
         previous: row.optional_digest("previous_secret")?,
     })
+}
+
+pub(in crate::store) fn source_check(row: &impl Columns) -> Result<(CompanyId, SourceCheck)> {
+    let text = |column| Ok::<_, StoreError>(ShortText::parse(column, row.text(column)?)?);
+    let check = SourceCheck {
+        checked_time: row.time("checked_time")?,
+        is_changed: row.flag("changed")?,
+        problems: text("problems")?,
+        held_back: Some(text("held_back")?),
+    };
+    Ok((company_id(row, "company_id")?, check))
 }
 
 pub(in crate::store) fn session(row: &impl Columns) -> Result<Session> {

@@ -180,7 +180,7 @@ impl Companies for PostgresStore {
 }
 
 /// The condition on `column` that selects covered companies, and the value of its parameter $1.
-fn covered(coverage: &Coverage, column: &str) -> (String, Option<Vec<String>>) {
+pub(super) fn covered(coverage: &Coverage, column: &str) -> (String, Option<Vec<String>>) {
     match coverage {
         Coverage::All => ("$1::text[] IS NULL".to_owned(), None),
         Coverage::Only(companies) => (

@@ -120,7 +120,7 @@ impl Companies for SqliteStore {
 }
 
 /// The condition on `column` that selects covered companies, and the value of its parameter ?1.
-fn covered(coverage: &Coverage, column: &str) -> (String, Option<String>) {
+pub(super) fn covered(coverage: &Coverage, column: &str) -> (String, Option<String>) {
     let list = forms::encode_coverage(coverage);
     let condition = match list {
         None => "?1 IS NULL".to_owned(),

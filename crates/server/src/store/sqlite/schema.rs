@@ -175,7 +175,7 @@ mod tests {
     const FIRST: Migration = Migration {
         sql: "CREATE TABLE meta (schema_version INTEGER, oldest_schema_version INTEGER,
                                  fold_key_version INTEGER, layout INTEGER);
-              INSERT INTO meta VALUES (1, 1, 1, 8);",
+              INSERT INTO meta VALUES (1, 1, 1, 9);",
         oldest: 1,
     };
     const ADDS_A_TABLE: Migration = Migration { sql: "CREATE TABLE more (id TEXT);", oldest: 1 };

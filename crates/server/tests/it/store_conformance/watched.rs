@@ -10,11 +10,12 @@ use customer_settings_server::{
 use super::*;
 
 /// The methods that write.
-const WRITES: [&str; 9] = [
+const WRITES: [&str; 10] = [
     "commit",
     "commit_key_family",
     "leave_checkpoint",
     "touch_keys",
+    "leave_source_check",
     "begin_session",
     "touch_session",
     "end_session",
@@ -56,6 +57,7 @@ pub(super) async fn no_call_is_hidden_from_those_that_watch(engine: &dyn Engine)
     let commit = append(&*store, &log, &line).await;
     let family = store.commit_key_family(&key.id, 9, always(&[]), None).await;
     let checkpoint = Checkpoint::of(&made);
+    let (compared, companies) = (check(1, "", None), [company_id("cmp_a")]);
     let refused = [
         ("list_companies", store.list_companies(&all, true, None, 0, 9).await.err()),
         ("list_businesses", store.list_businesses(&all, 0, 9).await.err()),
@@ -82,6 +84,8 @@ pub(super) async fn no_call_is_hidden_from_those_that_watch(engine: &dyn Engine)
         ("key_ids", store.key_ids(None, 9).await.err()),
         ("next_key_expiry", store.next_key_expiry(time(1)).await.err()),
         ("touch_keys", store.touch_keys(&[(key.id.clone(), time(1))]).await.err()),
+        ("leave_source_check", store.leave_source_check(&grant, &compared).await.err()),
+        ("source_checks", store.source_checks(&all, &companies).await.err()),
         ("begin_session", store.begin_session(&session, None, None).await.err()),
         ("session", store.session(&session.id).await.err()),
         ("sessions", store.sessions(&key.id, 9).await.err()),
