@@ -10,7 +10,7 @@ use super::{
     form::Form,
     here::Here,
     problem::Problem,
-    words::{self, CATALOGS},
+    words::{self, CATALOGS, Compared},
 };
 use crate::status::Page;
 
@@ -77,6 +77,8 @@ pub(super) struct CompanyHead {
     pub(super) is_archived: bool,
     /// By which the script knows whether something changed.
     pub(super) revision: i64,
+    /// The last comparison of a mirror with its source.
+    pub(super) compared: Option<Compared>,
 }
 
 /// The pages of a company that the key may see.

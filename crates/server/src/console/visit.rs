@@ -154,9 +154,10 @@ impl<'a> Visit<'a> {
         let is_archived =
             company.as_ref().is_some_and(|company| company.state == State::Archived as i32);
         let revision = company.as_ref().and_then(|company| company.revision).unwrap_or_default();
+        let compared = company.as_ref().and_then(words::compared);
         let name = company.and_then(|company| company.name).unwrap_or_else(|| id.clone());
-        let head =
-            CompanyHead { name, tabs: tabs(&path, tab, self.may), path, is_archived, revision };
+        let tabs = tabs(&path, tab, self.may);
+        let head = CompanyHead { name, tabs, path, is_archived, revision, compared };
         let said = self.said().await;
         Ok(Frame { company: Some(head), said, ..self.frame(title) })
     }

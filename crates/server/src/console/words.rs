@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use customer_settings_contract::customersettings::v1::{
     Business, Change, Company, Delta, Entry, KeyChange, Source, delta::Action, source::Mode,
+    source_check,
 };
 use customer_settings_contract::moego::common::v1::Address;
 use prost_types::Timestamp;
@@ -430,11 +431,40 @@ fn value(delta: &Delta, field: &str, is_before: bool) -> Option<String> {
 
 /// A company's source.
 pub(super) fn source(source: &Source) -> String {
-    let kind = if source.kind == "moego" { "MoeGo" } else { &source.kind };
+    let kind = kind(source);
     match source.mode() {
         Mode::Mirror => format!("{kind}, as a mirror"),
         Mode::Cutover | Mode::Unspecified => kind.to_owned(),
     }
+}
+
+fn kind(source: &Source) -> &str {
+    if source.kind == "moego" { "MoeGo" } else { &source.kind }
+}
+
+/// The last comparison of a mirror with its source.
+pub(super) struct Compared {
+    pub(super) with: String,
+    pub(super) when: Moment,
+    /// How it ended.
+    pub(super) end: String,
+}
+
+/// The last comparison of a mirror; `None` for other companies.
+pub(super) fn compared(company: &Company) -> Option<Compared> {
+    let source = company.source.as_ref().filter(|source| source.mode() == Mode::Mirror)?;
+    let check = source.last_check.as_ref()?;
+    let end = match check.result() {
+        source_check::Result::Changed => "what differed was brought here".to_owned(),
+        source_check::Result::LeftAlone => {
+            format!("something was left as it is: {}", check.problems)
+        }
+        source_check::Result::Agrees | source_check::Result::Unspecified => {
+            "nothing differed".to_owned()
+        }
+    };
+    let when = moment(check.checked_time.as_ref())?;
+    Some(Compared { with: kind(source).to_owned(), when, end })
 }
 
 /// A postal address in one line.

@@ -76,6 +76,46 @@ async fn a_tag_is_added_renamed_put_away_taken_back_and_each_is_undone() {
 }
 
 #[tokio::test]
+async fn a_mirror_says_when_it_was_compared_and_how_that_ended() {
+    let server = Server::demo().await;
+    let (secret, browser) = (server.any_key().await, Browser::of(&server).await);
+    let pages = ["/console/c/cmp_001", "/console/c/cmp_001/settings"];
+    let sentence = async |path: &str| {
+        let page = browser.get(path).await.text().to_owned();
+        let (_, rest) = page.split_once("Compared with MoeGo <time datetime=\"")?;
+        let (time, rest) = rest.split_once('"')?;
+        let (_, end) = rest.split_once("</time>: ")?;
+        Some((time.to_owned(), end.split_once("</p>")?.0.to_owned()))
+    };
+    let made = async |mode: &str| {
+        let document =
+            format!("companies: [{{id: cmp_001, source: {{kind: moego, mode: {mode}}}}}]");
+        load(&server.services, &document).await;
+    };
+    made("mirror").await;
+    assert_eq!(sentence(pages[0]).await, None);
+    for (report, end) in [
+        (json!({}), "nothing differed."),
+        (json!({"changed": true}), "what differed was brought here."),
+        (
+            json!({"problems": "<b>was not read"}),
+            "something was left as it is: &#60;b&#62;was not read.",
+        ),
+    ] {
+        let mut report = report;
+        report["companyId"] = json!("cmp_001");
+        let check = server.grpc_as(&secret, "ReportSourceCheck", report).await.unwrap();
+        for path in pages {
+            let (time, said) = sentence(path).await.unwrap();
+            assert_eq!(said, end, "{path}");
+            assert_eq!(time[..19], check["checkedTime"].as_str().unwrap()[..19], "{path}");
+        }
+    }
+    made("cutover").await;
+    assert_eq!(sentence(pages[0]).await, None, "it is compared no more");
+}
+
+#[tokio::test]
 async fn a_form_that_is_sent_twice_writes_once() {
     let server = Server::demo().await;
     let browser = Browser::of(&server).await;
