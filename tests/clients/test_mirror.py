@@ -122,6 +122,12 @@ class Copy:
         found = self.server.call(path, self.key)[2]["changes"]
         return [change["summary"] for change in reversed(found) if int(change["revision"]) > since]
 
+    def check(self, company="cmp_001"):
+        """The last comparison of the company, as the server shows it."""
+        check = self.server.call(f"/admin/v1/companies/{company}", self.key)[2]["source"].get("lastCheck", {})
+        check.pop("checkedTime", None)
+        return check
+
     def revision(self):
         return int(self.server.call("/admin/v1/companies/cmp_001", self.key)[2]["revision"])
 
@@ -292,14 +298,16 @@ def short(count):
 def test_a_list_that_lost_much_is_left_alone_until_somebody_allows_it(copied, count):
     copied.account.change("/referral_sources/ref_001", {"name": "Renamed"})
     revision, before = copied.revision(), lists(copied.server, copied.key)["cmp_001"][1]
+    lost = 6 - count
     with copied.account.broken(TAGS, short(count)):
-        code, outcomes, said = copied.mirror()
-        lost = 6 - count
+        code, outcomes, said = copied.mirror("--accept-archive", str(lost - 1))
         assert code == 1 and f"--accept-archive {lost}" in outcomes["cmp_001"]["problems"][0], said
         assert lists(copied.server, copied.key)["cmp_001"][1] == before
         # Another list of the company is not held back.
         assert copied.changes(revision) == ['updated referral_sources/ref_001 "Renamed" (name)']
-        assert copied.mirror("--accept-archive", str(lost - 1))[0] == 1
+    # A whole list in between: the next round agrees with none.
+    assert copied.mirror()[0] == 0
+    with copied.account.broken(TAGS, short(count)):
         assert copied.mirror("--accept-archive", str(lost))[0] == 0
         assert len(lists(copied.server, copied.key)["cmp_001"][1]["tags"]) == count
     # All are back, with their ids and places.
@@ -329,6 +337,64 @@ def test_a_second_round_that_finds_the_same_agrees(copied):
             process.kill()
     assert "--accept-archive 6" in said[0] and sum("--accept-archive" in line for line in said) == 1, said
     assert lists(copied.server, copied.key)["cmp_001"][1]["tags"] == []
+
+
+def test_two_runs_agree_as_two_rounds_of_one_run_do(copied):
+    """Under cron every round is a process of its own."""
+    revision, agrees = copied.revision(), {"result": "AGREES", "problems": "", "heldBack": ""}
+    assert copied.mirror("--once")[0] == 0 and copied.check() == agrees
+
+    def left_alone(count, fault=None):
+        with copied.account.broken(TAGS, short(count)):
+            with copied.account.broken(TAGS, fault) if fault else contextlib.nullcontext():
+                code, outcomes, _ = copied.mirror("--once", "--from-timeout", "300ms")
+        assert code == 1 and copied.revision() == revision and copied.agrees()
+        check = copied.check()
+        assert check["result"] == "LEFT_ALONE"
+        assert check["problems"] == "; ".join(outcomes["cmp_001"]["problems"])[:500]
+        return check
+
+    first = left_alone(0)
+    assert "--accept-archive 6" in first["problems"] and re.fullmatch("customer_tags:[0-9a-f]{32}", first["heldBack"])
+    # A round that finds another list does not agree, and is the one that the next round agrees with.
+    other = left_alone(1)
+    assert other["heldBack"] != first["heldBack"] and left_alone(0) == first
+    # Neither does one that finds the list whole.
+    assert copied.mirror("--once")[0] == 0 and copied.check() == agrees
+    assert left_alone(0) == first
+    # An answer that is none says nothing about the list, so it does not agree, and the round before still counts.
+    for fault in [status(500), status(404), only(tags=None), stall]:
+        failed = left_alone(0, fault)
+        assert failed["problems"].startswith("was not read") and failed["heldBack"] == first["heldBack"]
+    with copied.account.broken("companies:list", status(500)):
+        assert copied.mirror("--once")[0] == 6 and copied.check()["heldBack"] == first["heldBack"]
+    with copied.account.broken(TAGS, short(0)):
+        # A check asks, and does not count as a round.
+        assert copied.mirror("--check")[0] == 7 and copied.check()["heldBack"] == first["heldBack"]
+        code, outcomes, _ = copied.mirror("--once")
+    assert (code, outcomes["cmp_001"]["counts"]["archived"]) == (0, 6)
+    assert copied.check() == {"result": "CHANGED", "problems": "", "heldBack": ""}
+    assert lists(copied.server, copied.key)["cmp_001"][1]["tags"] == []
+
+
+def test_a_round_says_of_each_mirror_how_it_ended(copied):
+    checks = lambda: [copied.check(company)["result"] for company in COMPANIES]
+    assert checks() == ["CHANGED", "CHANGED"]
+    assert copied.mirror()[0] == 0 and checks() == ["AGREES", "AGREES"]
+    shown = run("company", "get", "cmp_001", *copied.arguments[6:]).stdout
+    assert re.search(r"source\.lastCheck\.checkedTime +\d{4}-", shown) and re.search(r"source\.lastCheck\.result +AGREES", shown), shown
+    with copied.account.broken("cmp_001", status(401)):
+        copied.mirror()
+    assert "401" in copied.check()["problems"] and "the round ended" in copied.check("cmp_002")["problems"]
+    assert copied.mirror("--company", "cmp_002")[0] == 0 and checks() == ["LEFT_ALONE", "AGREES"]
+    with copied.account.broken("companies:list", only(companies=[])):
+        copied.mirror()
+    assert copied.check()["problems"] == "is not in the account any more"
+    # More than the server takes is cut.
+    many = entries(lambda tags: tags + [{"id": f"t{i}", "name": "TAG a"} for i in range(50)])
+    with copied.account.broken(TAGS, many):
+        assert copied.mirror()[0] == 1
+    assert len(copied.check()["problems"]) == 500 and copied.check()["problems"].endswith("…")
 
 
 def test_an_order_and_a_name_are_taken_over_exactly(copied):
@@ -425,7 +491,8 @@ def test_a_cutover_needs_agreement_and_ends_the_mirror(copied):
     assert (code, outcomes["cmp_001"]["state"]) == (0, "CUT_OVER"), said
     assert copied.agrees()
     company = "/admin/v1/companies/cmp_001"
-    assert copied.server.call(company, copied.key)[2]["source"] == {"kind": "moego", "mode": "CUTOVER"}
+    source = copied.server.call(company, copied.key)[2]["source"]
+    assert (source["kind"], source["mode"], source["lastCheck"]["result"]) == ("moego", "CUTOVER", "AGREES")
     assert copied.server.call(company, copied.key, {"name": "Mine"}, "PATCH")[0] == 200
     copied.account.paths.clear()
     code, outcomes, _ = copied.mirror()

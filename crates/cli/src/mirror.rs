@@ -4,7 +4,7 @@
 //! A value that the rules refuse stays as it is here. A list that lost much is left alone: a short answer is more often
 //! a fault than the truth.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use customer_settings_server::{
     catalog::{
@@ -17,6 +17,7 @@ use customer_settings_server::{
     },
     service::document::{AddressRow, BusinessRow, CompanyRow, EntryRow, quoted, time},
 };
+use sha2::{Digest, Sha256};
 
 use crate::account::{Business, Company, Item, Reading};
 
@@ -33,12 +34,10 @@ const BUSINESSES: &str = "businesses";
 pub(crate) struct Allowed<'a> {
     /// A person's word: any list may lose so many.
     pub(crate) accepted: usize,
-    /// The lists that the last round left alone, as the account had them then: they agree if they are the same now.
-    pub(crate) before: Option<&'a Braked>,
+    /// The lists that the last round held back, as [`Wanted::held_back`] has them, with a space between: they agree if
+    /// they are the same now.
+    pub(crate) before: &'a str,
 }
-
-/// The lists that were left alone since they lost much: their ids in the account.
-pub(crate) type Braked = BTreeMap<&'static str, Vec<String>>;
 
 /// The company as it shall be.
 #[derive(Debug, Default)]
@@ -46,8 +45,8 @@ pub(crate) struct Wanted {
     pub(crate) row: CompanyRow,
     /// The values that the rules refuse, and that stay as they are here.
     pub(crate) refused: Vec<String>,
-    /// The lists that lose too much, and are left alone.
-    pub(crate) braked: Braked,
+    /// The lists that lose too much, and are left alone, each with a hash of its ids in the account.
+    pub(crate) held_back: Vec<String>,
     /// The same in words.
     pub(crate) warnings: Vec<String>,
     /// The most entries that one catalog loses.
@@ -125,18 +124,21 @@ impl Making<'_> {
         &mut self,
         list: &'static str,
         (lost, active): (usize, usize),
-        seen: Vec<String>,
+        seen: &[&str],
     ) -> bool {
         let is_much = lost * LOST_AT_MOST_ONE_OF > active;
-        let agrees = self.allowed.before.and_then(|before| before.get(list)) == Some(&seen);
-        if !is_much || lost <= self.allowed.accepted || agrees {
+        if !is_much || lost <= self.allowed.accepted {
+            return true;
+        }
+        let held = format!("{list}:{}", fingerprint(seen));
+        if self.allowed.before.split(' ').any(|before| before == held) {
             return true;
         }
         self.wanted.warnings.push(format!(
             "{list}: the account has {lost} of {active} entries no more, so the list is left alone: if that is the truth, \
-             --accept-archive {lost} archives them; with --every, a second round that finds the same does"
+             the next round archives them if it finds the same, and --accept-archive {lost} does now"
         ));
-        self.wanted.braked.insert(list, seen);
+        self.wanted.held_back.push(held);
         false
     }
 
@@ -181,8 +183,8 @@ impl Making<'_> {
             );
             return None;
         }
-        let seen = items.iter().map(|item| item.id.clone()).collect();
-        if !self.may_lose(list, (lost.len(), active), seen) {
+        let seen: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
+        if !self.may_lose(list, (lost.len(), active), &seen) {
             return None;
         }
         self.wanted.lost = self.wanted.lost.max(lost.len());
@@ -331,8 +333,8 @@ impl Making<'_> {
             })
             .collect();
         let active = held.iter().filter(|row| is_active(&row.state)).count();
-        let seen = businesses.iter().map(|business| business.id.clone()).collect();
-        if self.may_lose(BUSINESSES, (lost.len(), active), seen) {
+        let seen: Vec<&str> = businesses.iter().map(|business| business.id.as_str()).collect();
+        if self.may_lose(BUSINESSES, (lost.len(), active), &seen) {
             rows.extend(lost);
             self.wanted.row.businesses = Some(rows).filter(|rows| !rows.is_empty());
         }
@@ -424,6 +426,17 @@ fn too_many(count: usize, most: usize) -> String {
 
 fn is_active(state: &Option<String>) -> bool {
     state.as_deref().is_none_or(|state| state == State::Active.as_str())
+}
+
+/// A hash of the ids in their order: two lists that have the same one are the same.
+fn fingerprint(ids: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for id in ids {
+        // An id of an account may have any characters.
+        hash.update(id.len().to_be_bytes());
+        hash.update(id);
+    }
+    hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The form in which names are compared.

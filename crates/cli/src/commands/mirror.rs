@@ -19,7 +19,7 @@ use super::{load::plain, plan::sent, verbs::confirm_shown_by};
 use crate::{
     account::{Account, Company, From, absent, chosen},
     failure::{Exit, Failure, failure},
-    mirror::{Allowed, Braked, wanted},
+    mirror::{Allowed, wanted},
     output::{note, print, print_json, tell},
     target::{Client, FieldNames, Target, new_request_id},
     values,
@@ -33,6 +33,7 @@ const EXPORT: &str = "SettingsService/ExportSettings";
 const PLAN: &str = "SettingsService/PlanSettings";
 const APPLY: &str = "SettingsService/ApplySettings";
 const LIST: &str = "CompanyService/ListCompanies";
+const REPORT: &str = "CompanyService/ReportSourceCheck";
 /// After so many companies a note says how far the round is.
 const NOTE_EVERY: usize = 100;
 /// A company needs so many requests to the account: its locations, and four lists.
@@ -46,9 +47,9 @@ const REQUESTS_PER_COMPANY: u64 = 5;
 /// written to the account.
 ///
 /// Only a whole answer counts. If a request fails, or an answer is not one, the company stays as it is until the next
-/// round. A list that would lose more than a third of its active entries at once, or its last one, is left alone, until a
-/// second round finds the same (with --every) or --accept-archive allows it. Values that the rules here refuse stay as they
-/// are, and are named.
+/// round. A list that would lose more than a third of its active entries at once, or its last one, is left alone, until the
+/// next round finds the same or --accept-archive allows it. Values that the rules here refuse stay as they are, and are
+/// named. `company get` shows when a company was last compared, and how that ended.
 ///
 /// In these companies everything that the account has is changed there, and refused here. `mirror cutover` ends that:
 /// it copies once more, reads again, and if nothing differs, the company here is the original from then on.
@@ -107,8 +108,21 @@ enum Aim {
     Cutover,
 }
 
-/// The modes of the companies here that have a source, and those without.
-type Here = HashMap<String, Option<String>>;
+/// A company here that has a source.
+struct Sourced {
+    mode: String,
+    /// The lists that the last comparison held back.
+    held_back: String,
+}
+
+impl Sourced {
+    fn is_mirror(&self) -> bool {
+        self.mode == MIRROR
+    }
+}
+
+/// The companies here, those with a source and those without.
+type Here = HashMap<String, Option<Sourced>>;
 
 /// The end of a round before its last company.
 struct End {
@@ -123,8 +137,6 @@ struct Mirroring<'a> {
     account: Account,
     client: Client,
     is_server: bool,
-    /// The lists that the last round left alone, by company.
-    braked: HashMap<String, Braked>,
 }
 
 impl Mirror {
@@ -146,8 +158,7 @@ impl Mirror {
         let access = if aim == Aim::Check { Access::Read } else { Access::Write };
         let client = self.target.connect(None, access, FieldNames::default()).await?;
         let is_server = self.target.is_server()?;
-        let mut mirroring =
-            Mirroring { command: &self, account, client, is_server, braked: HashMap::new() };
+        let mut mirroring = Mirroring { command: &self, account, client, is_server };
         let Some(every) = self.every else {
             let round = mirroring.round(aim).await?;
             self.show(&round)?;
@@ -208,8 +219,9 @@ impl Mirroring<'_> {
         let mut round = Round::default();
         let asked = self.command.from.companies();
         if asked.is_empty() {
-            round.companies = gone(&here, &all);
-            round.companies.iter().for_each(Outcome::tell);
+            for outcome in gone(&here, &all) {
+                round.companies.push(self.ended(outcome, aim, true).await?);
+            }
         }
         let (companies, missing) = chosen(all, asked);
         if !missing.is_empty() {
@@ -222,15 +234,16 @@ impl Mirroring<'_> {
                 note(format!("{done} of {count} companies"));
             }
             let id = company.id.clone();
+            let held = here.get(&id);
             let outcome = match &end {
                 Some(End { company_id, .. }) => {
                     let problem = format!("was not read, as the round ended with {company_id:?}");
                     Outcome::left_alone(&id, &problem)
                 }
-                None => self.outcome(company, here.get(&id), aim, &mut end).await?,
+                None => self.outcome(company, held, aim, &mut end).await?,
             };
-            outcome.tell();
-            round.companies.push(outcome);
+            let was_mirror = held.and_then(Option::as_ref).is_some_and(Sourced::is_mirror);
+            round.companies.push(self.ended(outcome, aim, was_mirror).await?);
         }
         round.requests = self.account.requests() - requests;
         round.broken_off = end.map(|end| end.exit);
@@ -244,8 +257,12 @@ impl Mirroring<'_> {
         loop {
             let answer = self.client.call(LIST, &request).await?;
             for company in answer["companies"].as_array().into_iter().flatten() {
-                let mode = company["source"]["mode"].as_str().map(str::to_lowercase);
-                here.insert(text(&company["id"]).to_owned(), mode);
+                let source = &company["source"];
+                let sourced = source["mode"].as_str().map(|mode| Sourced {
+                    mode: mode.to_lowercase(),
+                    held_back: text(&source["lastCheck"]["heldBack"]).to_owned(),
+                });
+                here.insert(text(&company["id"]).to_owned(), sourced);
             }
             for id in answer["damagedIds"].as_array().into_iter().flatten() {
                 here.insert(text(id).to_owned(), None);
@@ -257,17 +274,39 @@ impl Mirroring<'_> {
         }
     }
 
+    /// Tells how a company ended, and if it is a mirror, stores that on the server.
+    async fn ended(
+        &mut self,
+        mut outcome: Outcome,
+        aim: Aim,
+        was_mirror: bool,
+    ) -> Result<Outcome, Failure> {
+        let is_mirror = was_mirror || outcome.state == State::Changed;
+        if is_mirror && aim != Aim::Check {
+            match self.client.call(REPORT, &outcome.report()).await {
+                Err(Failure { message, exit: Exit::Failed | Exit::NotFound | Exit::Conflict }) => {
+                    outcome.problems.push(format!("this outcome was not stored: {message}"));
+                }
+                reported => _ = reported?,
+            }
+        }
+        outcome.tell();
+        Ok(outcome)
+    }
+
     async fn outcome(
         &mut self,
         company: Company,
-        here: Option<&Option<String>>,
+        here: Option<&Option<Sourced>>,
         aim: Aim,
         end: &mut Option<End>,
     ) -> Result<Outcome, Failure> {
         let id = company.id.clone();
         let is_named = self.command.from.companies().contains(&id);
-        match here.map(|mode| mode.as_deref()) {
-            Some(Some(mode)) if mode != MIRROR => return Ok(Outcome::new(&id, State::CutOver)),
+        match here {
+            Some(Some(sourced)) if !sourced.is_mirror() => {
+                return Ok(Outcome::new(&id, State::CutOver));
+            }
             Some(None) if !is_named => {
                 let problem =
                     "is here already, and is no mirror: name it with --company to take it over";
@@ -275,8 +314,9 @@ impl Mirroring<'_> {
             }
             _ => {}
         }
-        let is_here = here.is_some();
-        let copied = self.copied(company.clone(), is_here, aim != Aim::Check, end).await;
+        let held_back = here.and_then(Option::as_ref).map_or("", |sourced| &sourced.held_back);
+        let before = here.map(|_| held_back);
+        let copied = self.copied(company.clone(), before, aim != Aim::Check, end).await;
         let mut outcome = match copied {
             // The data of this company is damaged, or it was changed meanwhile: others are copied.
             Err(Failure { message, exit: Exit::Failed | Exit::NotFound | Exit::Conflict }) => {
@@ -285,7 +325,7 @@ impl Mirroring<'_> {
             copied => copied?,
         };
         if aim == Aim::Cutover && outcome.problems.is_empty() {
-            outcome = self.copied(company, true, false, end).await?;
+            outcome = self.copied(company, Some(held_back), false, end).await?;
             if outcome.state == State::Agrees && outcome.problems.is_empty() {
                 self.cut_over(&id).await?;
                 outcome.state = State::CutOver;
@@ -298,11 +338,12 @@ impl Mirroring<'_> {
         Ok(outcome)
     }
 
-    /// Reads a company, and copies it or says what differs.
+    /// Reads a company, and copies it or says what differs. `before` is what the last comparison held back, of a company
+    /// that is here.
     async fn copied(
         &mut self,
         company: Company,
-        is_here: bool,
+        before: Option<&str>,
         writes: bool,
         end: &mut Option<End>,
     ) -> Result<Outcome, Failure> {
@@ -316,17 +357,14 @@ impl Mirroring<'_> {
                 return Ok(Outcome::left_alone(&id, &format!("was not read: {}", unread.problem)));
             }
         };
-        let here = if is_here { Some(self.exported(&id).await?) } else { None };
+        let here = if before.is_some() { Some(self.exported(&id).await?) } else { None };
         let accepted = self.command.accept_archive;
-        let allowed = Allowed { accepted, before: self.braked.get(&id) };
+        let allowed = Allowed { accepted, before: before.unwrap_or_default() };
         let mut wanted = wanted(&reading, here.as_ref(), &allowed);
         let mut outcome = Outcome::new(&id, State::Agrees);
         outcome.problems.extend(wanted.refused);
         outcome.problems.extend(wanted.warnings);
-        self.braked.remove(&id);
-        if !wanted.braked.is_empty() {
-            self.braked.insert(id.clone(), wanted.braked);
-        }
+        outcome.held_back = Some(wanted.held_back.join(" "));
         let (kind, mode) = (SourceKind::MoeGo.as_str().to_owned(), MIRROR.to_owned());
         wanted.row.source = Some(SourceRow { kind: Some(kind), mode: Some(mode) });
         let request = json!({
@@ -397,8 +435,8 @@ const MIRROR: &str = SourceMode::Mirror.as_str();
 /// The mirrors here whose companies the account does not have.
 fn gone(here: &Here, all: &[Company]) -> Vec<Outcome> {
     let there: HashSet<&str> = all.iter().map(|company| company.id.as_str()).collect();
-    let is_gone = |(id, mode): &(&String, &Option<String>)| {
-        mode.as_deref() == Some(MIRROR) && !there.contains(id.as_str())
+    let is_gone = |(id, sourced): &(&String, &Option<Sourced>)| {
+        sourced.as_ref().is_some_and(Sourced::is_mirror) && !there.contains(id.as_str())
     };
     let mut gone: Vec<&String> = here.iter().filter(is_gone).map(|(id, _)| id).collect();
     gone.sort();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use customer_settings_server::catalog::company::MAX_SHORT_TEXT_LENGTH;
 use serde_json::{Value, json};
 
 use crate::{
@@ -59,12 +60,14 @@ pub(super) struct Outcome {
     pub(super) counts: Value,
     /// The parts that were left as they are, and why.
     pub(super) problems: Vec<String>,
+    /// The lists that lost too much to be believed once; `None` if they were not read.
+    pub(super) held_back: Option<String>,
 }
 
 impl Outcome {
     pub(super) fn new(company_id: &str, state: State) -> Self {
         let company_id = company_id.to_owned();
-        Self { company_id, state, counts: Value::Null, problems: vec![] }
+        Self { company_id, state, counts: Value::Null, problems: vec![], held_back: None }
     }
 
     pub(super) fn left_alone(company_id: &str, problem: &str) -> Self {
@@ -75,6 +78,19 @@ impl Outcome {
         self.state = State::LeftAlone;
         self.problems.push(problem.to_owned());
         self
+    }
+
+    /// The outcome as the server stores it.
+    pub(super) fn report(&self) -> Value {
+        let mut report = json!({
+            "company_id": self.company_id,
+            "changed": self.state == State::Changed,
+            "problems": in_short(&self.problems),
+        });
+        if let Some(held_back) = &self.held_back {
+            report["held_back"] = json!(held_back);
+        }
+        report
     }
 
     /// The changes in words: "2 created, 1 renamed".
@@ -99,6 +115,16 @@ impl Outcome {
 /// Texts of the account must not send commands to the terminal.
 fn shown(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The problems in one line, as far as the server takes it.
+fn in_short(problems: &[String]) -> String {
+    let line = shown(&problems.join("; "));
+    if line.chars().count() <= MAX_SHORT_TEXT_LENGTH {
+        return line;
+    }
+    let cut = line.chars().take(MAX_SHORT_TEXT_LENGTH - 1);
+    cut.chain(['…']).collect()
 }
 
 /// The outcome of a round.
