@@ -76,7 +76,7 @@ impl SqliteStore {
             left_overs::remove(dir)?;
         }
         let source = match access {
-            Access::Read => Source::for_reading(&data_dir)?,
+            Access::Read => Source::for_reading(data_dir.database())?,
             Access::Serve { .. } | Access::Write => Source::writable(data_dir.database()),
         };
         let path = source.path().to_owned();

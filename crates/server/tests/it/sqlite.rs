@@ -25,6 +25,7 @@ use crate::store_samples::*;
 
 mod backups;
 
+const WAL: &str = "customer-settings.db-wal";
 const SERVE: Access = Access::Serve { make_directory: false };
 
 fn dir() -> TempDir {
@@ -310,6 +311,44 @@ async fn dropping_the_store_leaves_one_file() {
     make_company(&store, "cmp_a", "A").await;
     drop(store);
     assert_eq!(names(dir.path()), [DATABASE]);
+}
+
+/// The directory of a server that was killed: its rows are in the log.
+fn killed(running: &Path) -> TempDir {
+    let dir = dir();
+    for name in [DATABASE, WAL] {
+        fs::copy(running.join(name), dir.path().join(name)).unwrap();
+    }
+    dir
+}
+
+/// The files that hold rows.
+fn rows_in(dir: &Path) -> [Vec<u8>; 2] {
+    [DATABASE, WAL].map(|name| fs::read(dir.join(name)).unwrap())
+}
+
+#[tokio::test]
+async fn whoever_only_reads_leaves_what_a_killed_server_left() {
+    let running = dir();
+    let store = SqliteStore::open(running.path(), SERVE).unwrap();
+    let made = make_company(&store, "cmp_a", "A").await;
+    let (data, copies) = (killed(running.path()), dir());
+    let before = rows_in(data.path());
+    for _ in 0..2 {
+        let reader = SqliteStore::open(data.path(), Access::Read).unwrap();
+        assert_eq!(settings(&reader, "cmp_a").await, Some(made.clone()));
+        drop(reader);
+        assert!(rows_in(data.path()) == before);
+        drop(backup_nameless(data.path()).unwrap());
+        assert!(rows_in(data.path()) == before);
+    }
+    backup(data.path(), &copy_in(&copies)).unwrap();
+    assert!(rows_in(data.path()) == before);
+    // The next program that writes moves the rows into the database.
+    let writer = open(&data);
+    assert_eq!(settings(&writer, "cmp_a").await, Some(made));
+    drop(writer);
+    assert_eq!(names(data.path()), [DATABASE]);
 }
 
 #[tokio::test]

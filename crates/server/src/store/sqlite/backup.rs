@@ -1,7 +1,7 @@
 //! Copies of a data directory's database and restoring them, and new databases, which are made in the same way.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io,
     path::{Path, PathBuf},
 };
@@ -80,7 +80,7 @@ fn open_whole(dir: &Path) -> Result<(Connection, Source, DataDir), OpenError> {
     if !data_dir.find_store()? {
         return Err(OpenError::NoStore(dir.to_owned()));
     }
-    let source = Source::for_reading(&data_dir)?;
+    let source = Source::for_reading(data_dir.database())?;
     let db = source.connect()?;
     if schema::inspect(&db, source.path(), MIGRATIONS)? == Found::Empty {
         return Err(OpenError::Empty(data_dir.database()));
@@ -148,7 +148,7 @@ fn restore_locked(
     from: &Path,
     replaces: bool,
 ) -> Result<(u64, Option<PathBuf>), OpenError> {
-    let partial = Partial::copy(from, with_suffix(&data_dir.database(), RESTORING))?;
+    let partial = Partial::of(from, with_suffix(&data_dir.database(), RESTORING))?;
     let (new, backup_epoch) = open_copy(&partial.path).map_err(|error| error.of_original(from))?;
 
     let replaced = if replaces { Some(retire(data_dir)?) } else { None };
@@ -293,6 +293,24 @@ impl Partial {
     fn fill(&self, db: &Connection) -> Result<(), OpenError> {
         let copied = db.execute("VACUUM INTO ?1", [utf8(&self.path)?]);
         copied.map(|_| ()).map_err(|error| OpenError::from_engine(&self.path, &error))
+    }
+
+    /// The content of a backup, or of a database that has a log beside it.
+    fn of(from: &Path, path: PathBuf) -> Result<Self, OpenError> {
+        // The engine looks for its log beside the file that a link leads to. A stream has no path.
+        let real = fs::canonicalize(from).unwrap_or_else(|_| from.to_owned());
+        // The engine would delete the log beside an empty file.
+        let is_whole = |found: Metadata| found.is_file() && !is_empty(&found);
+        let has_log = ["-wal", "-journal"].iter().any(|log| with_suffix(&real, log).exists());
+        if !has_log || !fs::metadata(&real).is_ok_and(is_whole) {
+            return Self::copy(from, path);
+        }
+        let of_original = |error: OpenError| error.of_original(from);
+        let source = Source::for_reading(real).map_err(of_original)?;
+        let db = source.connect().map_err(of_original)?;
+        let partial = Self::make(path)?;
+        partial.fill(&db).map_err(of_original)?;
+        Ok(partial)
     }
 
     fn copy(from: &Path, path: PathBuf) -> Result<Self, OpenError> {

@@ -12,7 +12,14 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{damaged, data_dir::OpenError, failure, files::Files, only_query, source::Source};
+use super::{
+    damaged,
+    data_dir::OpenError,
+    failure,
+    files::Files,
+    only_query,
+    source::{Source, leave_log},
+};
 use crate::{
     beside::{self, Caller},
     catalog::error::Cause,
@@ -151,10 +158,12 @@ impl Drop for Lease {
 }
 
 fn connect_reader(source: &Source) -> Result<Connection, OpenError> {
+    let failed = |error| OpenError::from_engine(source.path(), &error);
     let db = source.connect()?;
     only_query(&db, source.path())?;
-    db.pragma_update(None, "cache_size", -READER_CACHE_KB)
-        .map_err(|error| OpenError::from_engine(source.path(), &error))?;
+    // Only the writer knows whether the log may still be moved into the database.
+    leave_log(&db).map_err(failed)?;
+    db.pragma_update(None, "cache_size", -READER_CACHE_KB).map_err(failed)?;
     Ok(db)
 }
 

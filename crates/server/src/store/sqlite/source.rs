@@ -31,6 +31,8 @@ pub(super) struct Source {
 enum Manner {
     /// For reading and writing.
     Write,
+    /// For reading a database beside which there is a log. Its rows stay there: nothing that a command reads is moved.
+    Leave,
     /// For reading only, on a disk to which the engine cannot write its own files either.
     Read,
     /// For reading a file that nobody else has open or can open. So the engine needs neither its locks nor a log.
@@ -51,17 +53,18 @@ impl Source {
 
     /// The source of a program that only reads. If the engine cannot make its log and the log's index beside the
     /// database, the existing ones determine the manner.
-    pub(super) fn for_reading(data_dir: &DataDir) -> Result<Self, OpenError> {
-        let writable = Self::writable(data_dir.database());
-        match writable.connect().and_then(|db| touch(&db, &writable.path)) {
-            Err(OpenError::NotWritable { .. }) => {}
-            other => return other.map(|()| writable),
-        }
-        let Self { path, .. } = writable;
+    pub(super) fn for_reading(path: PathBuf) -> Result<Self, OpenError> {
         let beside = |suffix| fs::metadata(with_suffix(&path, suffix)).ok();
+        let has_log = beside("-wal").is_some();
+        let manner = if has_log { Manner::Leave } else { Manner::Write };
+        let there = Self { path: path.clone(), manner, copy: None };
+        match there.connect().and_then(|db| touch(&db, &path)) {
+            Err(OpenError::NotWritable { .. }) => {}
+            other => return other.map(|()| there),
+        }
         let holds_rows = |suffix| beside(suffix).is_some_and(|found| found.len() > 0);
         // A writer has both files for as long as it runs. Without a writer, the engine makes an index in memory.
-        if beside("-wal").is_some() && beside("-shm").is_some() {
+        if has_log && beside("-shm").is_some() {
             return Ok(Self { path, manner: Manner::Read, copy: None });
         }
         // Only an engine that may write finds rows that are in no file but these.
@@ -82,8 +85,14 @@ impl Source {
     }
 
     pub(super) fn connect(&self) -> Result<Connection, OpenError> {
-        if self.manner == Manner::Write {
-            return connect(&self.path);
+        match self.manner {
+            Manner::Write => return connect(&self.path),
+            Manner::Leave => {
+                let db = connect(&self.path)?;
+                leave_log(&db).map_err(|error| OpenError::from_engine(&self.path, &error))?;
+                return Ok(db);
+            }
+            Manner::Read | Manner::Still => {}
         }
         let failed = |error| OpenError::from_engine(&self.path, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -122,6 +131,17 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     db.pragma_update_and_check(None, "journal_size_limit", LOG_SIZE_LIMIT, |_| Ok(()))
         .map_err(failed)?;
     Ok(db)
+}
+
+/// Makes sure that closing the connection moves no rows from the log into the database. The last one that is closed does
+/// that otherwise, and deletes the log.
+pub(super) fn leave_log(db: &Connection) -> rusqlite::Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
+}
+
+/// Whether the connection was made so.
+pub(super) fn leaves_log(db: &Connection) -> bool {
+    db.db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE).unwrap_or(false)
 }
 
 /// Sets up a connection of any kind.

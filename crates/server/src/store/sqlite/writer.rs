@@ -18,7 +18,7 @@ use tokio::{
     task::block_in_place,
 };
 
-use super::{failure, files::Files};
+use super::{failure, files::Files, source::leaves_log};
 use crate::{
     catalog::error::Cause,
     store::{StoreError, count_write},
@@ -115,8 +115,15 @@ fn run(db: &Mutex<Connection>, files: &Files, mut queue: mpsc::Receiver<Job>) {
             write_group(&db, files, jobs.drain(..));
         }
     }
-    // Leaves a small file. Data that is not moved now is safe in the write-ahead log.
-    if let Err(error) = lock().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+    end(&lock());
+}
+
+/// Moves the log into the database, which leaves a small file. Data that is not moved now is safe in the log.
+fn end(db: &Connection) {
+    if leaves_log(db) {
+        return;
+    }
+    if let Err(error) = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
         tracing::warn!(%error, "the write-ahead log was not emptied on stopping");
     }
 }

@@ -136,6 +136,39 @@ fn a_store_in_use_is_not_replaced() {
     restore(data.path(), &copy_in(&copies), true).unwrap();
 }
 
+#[tokio::test]
+async fn a_database_is_restored_with_the_log_beside_it() {
+    let running = dir();
+    let store = SqliteStore::open(running.path(), SERVE).unwrap();
+    make_company(&store, "cmp_a", "A").await;
+    commit_key(&store, &key("key_1", 1)).await.unwrap();
+    let made = touch(&store, "cmp_a").await;
+    let (killed, links) = (killed(running.path()), dir());
+    let link = links.path().join("link.db");
+    std::os::unix::fs::symlink(killed.path().join(DATABASE), &link).unwrap();
+    let before = rows_in(killed.path());
+    for from in [killed.path().join(DATABASE), link, running.path().join(DATABASE)] {
+        let target = dir();
+        let restored = restore(target.path(), &from, false).unwrap();
+        assert_eq!(revived(restored), [key("key_1", 1)]);
+        assert_eq!(names(target.path()), [DATABASE]);
+        assert_eq!(settings(&open(&target), "cmp_a").await, Some(made.clone()));
+        assert!(rows_in(killed.path()) == before);
+    }
+    touch(&store, "cmp_a").await;
+    // The engine would delete the log of an empty file.
+    fs::write(killed.path().join(DATABASE), "").unwrap();
+    let error = restore(dir().path(), &killed.path().join(DATABASE), false).unwrap_err();
+    assert!(matches!(error, OpenError::NotOurs(_)), "{error}");
+    assert!(rows_in(killed.path())[1] == before[1]);
+    // Damage is told of the file that was given.
+    fs::write(killed.path().join(DATABASE), "text".repeat(5_000)).unwrap();
+    fs::remove_file(killed.path().join(WAL)).unwrap();
+    fs::write(killed.path().join(WAL), "").unwrap();
+    let error = restore(dir().path(), &killed.path().join(DATABASE), false).unwrap_err();
+    assert!(error.to_string().contains(&killed.path().display().to_string()), "{error}");
+}
+
 /// Such a command holds none of our locks, but the engine's own locks show it.
 #[test]
 fn a_store_that_a_command_uses_is_not_replaced() {
