@@ -26,6 +26,7 @@ mod fold_keys;
 mod keys;
 mod left_overs;
 mod log;
+mod log_files;
 mod meta;
 mod readers;
 mod schema;

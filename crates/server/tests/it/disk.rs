@@ -226,6 +226,23 @@ async fn data_that_is_deleted_or_replaced_under_a_server_is_noticed() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_cut_under_a_server_is_noticed_until_it_is_started_again() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    assert_eq!(tags(&server, &secret).await.status, 200);
+    let store = server.data().path().join(DATABASE);
+    let wal = server.data().path().join(format!("{DATABASE}-wal"));
+    let before = fs::read(&store).unwrap();
+    fs::OpenOptions::new().write(true).open(&wal).unwrap().set_len(0).unwrap();
+    assert_eq!(refused_write(&server, &secret).await.reason, "STORE_REPLACED");
+    eventually(async || server.get("/readyz").send().await.status == 503).await;
+    let data = server.stop().await;
+    assert!(fs::read(&store).unwrap() == before, "the stop moves nothing");
+    let server = Server::reopened(data).await;
+    assert_eq!(server.get("/readyz").send().await.text(), "ok\n");
+}
+
 #[test]
 fn tables_that_are_gone_under_a_server_are_noticed() {
     on_postgres(|| {

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{FileExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -349,6 +349,65 @@ async fn whoever_only_reads_leaves_what_a_killed_server_left() {
     assert_eq!(settings(&writer, "cmp_a").await, Some(made));
     drop(writer);
     assert_eq!(names(data.path()), [DATABASE]);
+}
+
+#[tokio::test]
+async fn a_log_that_is_cut_or_overwritten_is_noticed_and_spoils_nothing() {
+    type Damage = Box<dyn Fn(&fs::File)>;
+    let cut = |length: u64| move |file: &fs::File| file.set_len(length).unwrap();
+    let zeros = |at: u64, many: usize| {
+        move |file: &fs::File| file.write_all_at(&vec![0; many], at).unwrap()
+    };
+    let damages: [(&str, Damage); 5] = [
+        ("emptied", Box::new(cut(0))),
+        ("only its header", Box::new(cut(32))),
+        ("shorter", Box::new(cut(5_000))),
+        ("overwritten", Box::new(zeros(0, 100_000))),
+        ("another header", Box::new(zeros(16, 8))),
+    ];
+    for (what, damage) in damages {
+        let data = dir();
+        let store = SqliteStore::open(data.path(), SERVE).unwrap();
+        make_company(&store, "cmp_a", "A").await;
+        let [before, _] = rows_in(data.path());
+        damage(&fs::OpenOptions::new().write(true).open(data.path().join(WAL)).unwrap());
+        let made = vec![made_company(company("cmp_b", "B"))];
+        let written = commit(&store, "cmp_b", made).await;
+        assert!(matches!(written, Err(StoreError::Replaced(_))), "{what}: {written:?}");
+        let read = store.settings(&grant("cmp_a")).await;
+        assert!(matches!(read, Err(StoreError::Replaced(_))), "{what}: {read:?}");
+        assert!(store.change_mark().await.is_err(), "{what}");
+        drop(store);
+        assert!(fs::read(data.path().join(DATABASE)).unwrap() == before, "{what}");
+        // The rows that were in the log are lost, and all others are there.
+        assert_eq!(open(&data).epoch().await.unwrap(), 1, "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_log_that_another_program_empties_is_no_lost_one() {
+    let data = dir();
+    let store = Arc::new(SqliteStore::open(data.path(), SERVE).unwrap());
+    make_company(&*store, "cmp_a", "A").await;
+    let path = data.path().to_owned();
+    let others = tokio::spawn(async move {
+        for id in ["cmp_b", "cmp_c", "cmp_d", "cmp_e"] {
+            for round in 0..10 {
+                let other = SqliteStore::open(&path, Access::Write).unwrap();
+                match round {
+                    0 => drop(make_company(&other, id, id).await),
+                    _ => drop(touch(&other, id).await),
+                }
+            }
+        }
+    });
+    while !others.is_finished() {
+        touch(&*store, "cmp_a").await;
+        for _ in 0..20 {
+            store.change_mark().await.unwrap();
+        }
+    }
+    others.await.unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The files of an open database: whether their names still belong to them, whether the database is still the one that
-//! was opened, and whether their disk can be read. The engine checks none of that: it goes on writing to a file that was
-//! deleted or overwritten, and takes a page that cannot be read for damage.
+//! was opened, whether its log is whole, and whether their disk can be read. The engine checks none of that: it goes on
+//! writing to a file that was deleted or overwritten, and takes a page that cannot be read for damage.
 //!
 //! This file knows no SQL.
 
@@ -12,6 +12,7 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use super::log_files::LogFiles;
 use crate::{catalog::error::Cause, store::StoreError};
 
 /// The size in which disks are read, and to which memory must be aligned for that.
@@ -33,7 +34,9 @@ pub(super) struct Files {
     mark: [u8; 4],
     /// The most bytes that the database had in a check. The file never becomes shorter, since nothing vacuums it.
     length: AtomicU64,
-    /// Whether the database was cut off or overwritten. It stays lost: the engine holds pages of what was there before.
+    log: Option<LogFiles>,
+    /// Whether a file was cut off or overwritten. The database stays lost: the engine holds pages of what was there
+    /// before.
     is_lost: AtomicBool,
     /// Whether a read failed, and no later read succeeded.
     is_suspect: AtomicBool,
@@ -71,6 +74,7 @@ impl Files {
             mark: mark(&cached)?,
             length: AtomicU64::new(cached.metadata()?.len()),
             cached,
+            log: LogFiles::open(database)?,
             is_lost: AtomicBool::new(false),
             is_suspect: AtomicBool::new(false),
         })
@@ -83,30 +87,46 @@ impl Files {
         self.check_disk()
     }
 
-    /// Refuses a request if a name is missing or belongs to another file, or if the database was cut off, or overwritten
-    /// with another store. An older copy of the same store cannot be told from it here.
+    /// Refuses a request if a name is missing or belongs to another file, or if the files are lost.
     pub(super) fn check_place(&self) -> Result<(), StoreError> {
+        self.names.iter().try_for_each(in_place)?;
+        self.check_content()
+    }
+
+    /// Refuses a request if the database or its log was cut off, or overwritten with another store, under whatever name.
+    /// An older copy of the same store cannot be told from it here.
+    pub(super) fn check_content(&self) -> Result<(), StoreError> {
         // The length is loaded before the file is asked, as another thread may see the file grow in between.
         let least = self.length.load(Ordering::SeqCst);
-        let length = in_place(&self.names[0])?.len();
-        for name in &self.names[1..] {
-            in_place(name)?;
+        let database = &self.names[0].0;
+        let failed = |error| unreadable(database, &error);
+        let length = self.cached.metadata().map_err(failed)?.len();
+        let is_other = mark(&self.cached).map_err(failed)? != self.mark;
+        if length < least || is_other || self.is_lost.load(Ordering::Relaxed) {
+            return Err(self.lost(database));
         }
-        let path = &self.names[0].0;
-        let is_other = mark(&self.cached).map_err(|error| unreadable(path, &error))? != self.mark;
-        if self.is_lost.load(Ordering::Relaxed) || length < least || is_other {
-            self.is_lost.store(true, Ordering::Relaxed);
-            let text = format!("{} was overwritten or cut off", path.display());
-            return Err(StoreError::Replaced(Cause::new(text)));
+        if let Some(log) = &self.log
+            && !log.is_whole().map_err(|error| unreadable(log.path(), &error))?
+        {
+            return Err(self.lost(log.path()));
         }
         self.length.fetch_max(length, Ordering::SeqCst);
         Ok(())
     }
 
-    /// Finds the true cause of an engine's failure: data that cannot be read is not known to be damaged.
+    fn lost(&self, path: &Path) -> StoreError {
+        self.is_lost.store(true, Ordering::Relaxed);
+        StoreError::Replaced(Cause::new(format!("{} was overwritten or cut off", path.display())))
+    }
+
+    /// Finds the true cause of an engine's failure: data that cannot be read, or that is not there any more, is not known
+    /// to be damaged.
     pub(super) fn judge(&self, error: StoreError) -> StoreError {
         if !matches!(error, StoreError::Damaged(_) | StoreError::Unavailable(_)) {
             return error;
+        }
+        if let Err(replaced @ StoreError::Replaced(_)) = self.check_place() {
+            return replaced;
         }
         match try_to_read(&self.database) {
             Ok(()) => error,
@@ -129,10 +149,10 @@ impl Files {
     }
 }
 
-/// The file of a name, if it is the one that was opened.
-fn in_place((path, identity): &(PathBuf, Identity)) -> Result<Metadata, StoreError> {
+/// Refuses a request unless the name belongs to the file that was opened.
+fn in_place((path, identity): &(PathBuf, Identity)) -> Result<(), StoreError> {
     match fs::metadata(path) {
-        Ok(found) if Identity::of(&found) == *identity => return Ok(found),
+        Ok(found) if Identity::of(&found) == *identity => return Ok(()),
         Err(error)
             if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
         {

@@ -18,7 +18,11 @@ use tokio::{
     task::block_in_place,
 };
 
-use super::{failure, files::Files, source::leaves_log};
+use super::{
+    failure,
+    files::Files,
+    source::{leave_log, leaves_log},
+};
 use crate::{
     catalog::error::Cause,
     store::{StoreError, count_write},
@@ -115,12 +119,19 @@ fn run(db: &Mutex<Connection>, files: &Files, mut queue: mpsc::Receiver<Job>) {
             write_group(&db, files, jobs.drain(..));
         }
     }
-    end(&lock());
+    end(&lock(), files);
 }
 
 /// Moves the log into the database, which leaves a small file. Data that is not moved now is safe in the log.
-fn end(db: &Connection) {
+fn end(db: &Connection, files: &Files) {
     if leaves_log(db) {
+        return;
+    }
+    // The files that the engine knows are not there any more: it would spoil those that are.
+    if files.check_content().is_err() && leave_log(db).is_ok() {
+        tracing::error!(
+            "the write-ahead log was left on stopping, as the files are not those that were opened"
+        );
         return;
     }
     if let Err(error) = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
@@ -343,6 +354,26 @@ mod tests {
         );
         writer.write(insert(3)).await.unwrap();
         assert_eq!(numbers(&dir), [3]);
+    }
+
+    #[tokio::test]
+    async fn work_is_not_acknowledged_if_the_log_is_emptied_meanwhile() {
+        let (dir, writer) = writer();
+        writer.write(insert(1)).await.unwrap();
+        let wal = dir.path().join("test.db-wal");
+        let empties = {
+            let wal = wal.clone();
+            move |db: &Connection| {
+                std::fs::write(wal, "").unwrap();
+                insert(2)(db)
+            }
+        };
+        let outcome = writer.write(empties).await;
+        assert!(matches!(outcome, Err(StoreError::OutcomeUnknown(_))), "{outcome:?}");
+        let outcome = writer.write(insert(3)).await;
+        assert!(matches!(outcome, Err(StoreError::Replaced(_))), "{outcome:?}");
+        drop(writer);
+        assert!(wal.exists());
     }
 
     #[tokio::test]
