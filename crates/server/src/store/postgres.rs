@@ -22,6 +22,7 @@ mod keys;
 mod log;
 mod meta;
 mod notices;
+mod ours;
 mod pool;
 mod schema;
 mod sessions;
@@ -31,6 +32,7 @@ mod tls;
 
 pub use error::OpenError;
 use notices::Notifier;
+use ours::Ours;
 use pool::Pool;
 pub use pool::PoolOptions;
 use target::Target;
@@ -41,6 +43,7 @@ pub struct PostgresStore {
     pool: Pool,
     notifier: Notifier,
     name: String,
+    ours: Ours,
 }
 
 impl PostgresStore {
@@ -52,11 +55,11 @@ impl PostgresStore {
         let (client, driver) = target.connect().await?;
         // The driver ends with its client.
         tokio::spawn(driver);
-        schema::open(&client, &name, access).await?;
+        let ours = Ours::new(schema::open(&client, &name, access).await?);
         warn_of_losses(&client).await;
         let pool = Pool::new(&target, options);
         let notifier = Notifier::start(target);
-        Ok(Self { calls: Calls::default(), pool, notifier, name })
+        Ok(Self { calls: Calls::default(), pool, notifier, name, ours })
     }
 
     async fn read<T: Send + 'static>(
@@ -67,7 +70,7 @@ impl PostgresStore {
         parameters: &[&(dyn ToSql + Sync)],
         read: impl Fn(&Row) -> Result<T, StoreError> + Send,
     ) -> Result<Vec<T>, StoreError> {
-        let rows = self.pool.read(sql, parameters, read);
+        let rows = self.ours.only(self.pool.read(sql, parameters, read));
         self.calls.run(Call::read(method, place), rows).await
     }
 
@@ -78,7 +81,7 @@ impl PostgresStore {
         work: impl Future<Output = Result<(), StoreError>> + Send,
     ) -> Result<(), StoreError> {
         let counted = async {
-            let outcome = work.await;
+            let outcome = self.ours.only(work).await;
             count_write(&outcome);
             outcome
         };

@@ -244,19 +244,48 @@ async fn a_log_that_is_cut_under_a_server_is_noticed_until_it_is_started_again()
 }
 
 #[test]
-fn tables_that_are_gone_under_a_server_are_noticed() {
+fn tables_that_are_gone_or_replaced_under_a_server_are_noticed() {
+    // A copy of the tables, with the rows of some, in the place of the store.
+    const OTHER: &str = "ALTER SCHEMA public RENAME TO aside; CREATE SCHEMA public;
+        DO $$ DECLARE one record; BEGIN
+            FOR one IN SELECT tablename AS name FROM pg_tables WHERE schemaname = 'aside' LOOP
+                EXECUTE format('CREATE TABLE public.%I (LIKE aside.%I INCLUDING ALL)', one.name, one.name);
+            END LOOP; END $$;
+        INSERT INTO public.meta SELECT * FROM aside.meta; UPDATE public.meta SET mark = mark + 1;
+        INSERT INTO public.companies SELECT * FROM aside.companies";
+    const BACK: &str = "DROP SCHEMA public CASCADE; ALTER SCHEMA aside RENAME TO public";
     on_postgres(|| {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let server = Server::demo().await;
             let secret = server.any_key().await;
             assert_eq!(tags(&server, &secret).await.status, 200);
-            server.data().tamper("ALTER SCHEMA public RENAME TO aside; CREATE SCHEMA public").await;
-            let put_back = async || {
-                let sql = "DROP SCHEMA public; ALTER SCHEMA aside RENAME TO public";
-                server.data().tamper(sql).await;
-            };
-            serves_from_memory_until(&server, &secret, put_back).await;
+            let tables = ["changes", "keys", "entries", "deleted_entries", "key_uses"];
+            let tables = tables.map(|table| {
+                let away = format!("ALTER TABLE {table} RENAME TO gone");
+                (away, format!("ALTER TABLE gone RENAME TO {table}"))
+            });
+            let schemas = [
+                ("ALTER SCHEMA public RENAME TO aside; CREATE SCHEMA public", BACK),
+                (OTHER, BACK),
+                (
+                    "CREATE TABLE kept AS SELECT * FROM meta; TRUNCATE meta",
+                    "INSERT INTO meta SELECT * FROM kept",
+                ),
+            ];
+            let schemas = schemas.map(|(away, back)| (away.to_owned(), back.to_owned()));
+            for (away, back) in tables.into_iter().chain(schemas) {
+                println!("{away}");
+                server.data().tamper(&away).await;
+                if away == OTHER {
+                    // No request meets the other store, even before the server has looked.
+                    assert_eq!(refused_write(&server, &secret).await.reason, "STORE_REPLACED");
+                    server.clock.advance(Duration::from_secs(10));
+                    assert_eq!(tags(&server, &secret).await.status, 200);
+                }
+                let put_back = async || server.data().tamper(&back).await;
+                serves_from_memory_until(&server, &secret, put_back).await;
+            }
         });
     });
 }

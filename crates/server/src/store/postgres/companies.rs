@@ -8,6 +8,7 @@ use super::{
     PostgresStore,
     columns::{Result, integer},
     error::query_failure,
+    ours,
     pool::Lease,
 };
 use crate::{
@@ -137,26 +138,27 @@ impl Companies for PostgresStore {
         let read = async {
             let lease = self.pool.lease().await?;
             let [companies, businesses, entries] =
-                self.pool.answered(3, rows_of(&lease, id)).await?;
+                self.pool.answered(3, rows_of(&lease, id, self.ours.mark)).await?;
             lease.give_back();
 
-            let Some(row) = companies.first() else { return Ok(None) };
+            let Some(head) = ours::row(&companies, forms::head)? else { return Ok(None) };
             let businesses = businesses.iter().map(forms::business).collect::<Result<_>>()?;
             let entries = entries.iter().map(forms::entry).collect::<Result<_>>()?;
-            Ok(Some(forms::settings(forms::head(row)?, businesses, entries)))
+            Ok(Some(forms::settings(head, businesses, entries)))
         };
+        let read = self.ours.only(read);
         self.calls.run(Call::read("settings", Place::settings(grant.stream())), read).await
     }
 
     async fn revision(&self, grant: &Grant) -> Result<Option<Revision>> {
         let id = grant.stream().id();
-        let sql = "SELECT revision FROM companies WHERE id = $1";
-        Ok(self
-            .read("revision", Place::settings(grant.stream()), sql, &[&id], |row| {
-                row.revision("revision")
-            })
-            .await?
-            .pop())
+        let sql = ours::query("id, revision", "companies", "id = $1");
+        let found = async {
+            let rows = self.pool.query(&sql, &[&id, &self.ours.mark]).await?;
+            ours::row(&rows, |row| row.revision("revision"))
+        };
+        let found = self.ours.only(found);
+        self.calls.run(Call::read("revision", Place::settings(grant.stream())), found).await
     }
 
     async fn deleted_among(
@@ -191,9 +193,9 @@ pub(super) fn covered(coverage: &Coverage, column: &str) -> (String, Option<Vec<
 }
 
 /// The company's row, its businesses and its entries.
-async fn rows_of(lease: &Lease, id: &str) -> Result<[Vec<Row>; 3]> {
-    let company_sql =
-        format!("SELECT revision, changed_time, {COMPANY} FROM companies WHERE id = $1");
+async fn rows_of(lease: &Lease, id: &str, mark: i64) -> Result<[Vec<Row>; 3]> {
+    let columns = format!("revision, changed_time, {COMPANY}");
+    let company_sql = ours::query(&columns, "companies", "id = $1");
     let businesses_sql =
         format!("SELECT {BUSINESS} FROM businesses WHERE company_id = $1 ORDER BY name, id");
     let entries_sql =
@@ -205,7 +207,7 @@ async fn rows_of(lease: &Lease, id: &str) -> Result<[Vec<Row>; 3]> {
     // Joined futures are polled in this order, and the driver sends a request when its future is first polled.
     let (begun, companies, businesses, entries, ended) = join5(
         client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
-        client.query(&companies, &[&id]),
+        client.query(&companies, &[&id, &mark]),
         client.query(&businesses, &[&id]),
         client.query(&entries, &[&id]),
         client.batch_execute("COMMIT"),

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use futures_util::future::join3;
-use tokio_postgres::{Row, types::ToSql};
+use futures_util::future::{join, join3};
+use tokio_postgres::{Client, Row, Statement, types::ToSql};
 
 use super::{
     PostgresStore,
     columns::{Result, integer},
     commit,
     error::failure,
+    ours::{self, Ours},
     pool::{Lease, Pool, RowWrite},
 };
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
     },
     store::{
         KeyRow, Keys, PlanFamily, StoreError, Uses,
+        calls::Call,
         damages::Place,
         forms::{self, AuditForm, Columns},
     },
@@ -34,18 +36,22 @@ const KEY: &str = "id, secret, previous_secret, previous_expires_time, name, sco
      staff_id, revoked_time, link_time, created_by_key_id, created_by, created_time, last_updated_by, \
      last_updated_time, revision";
 
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 /// Only one node writes keys at a time: a row of the whole database is locked before anything is read. With locks on
 /// the keys themselves, a key that a search has not found yet could make further keys meanwhile.
-const HOLD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT FROM meta FOR UPDATE";
+const HOLD: &str = "SELECT FROM meta WHERE only_row = 1 AND mark = $1 FOR UPDATE";
 
 #[async_trait]
 impl Keys for PostgresStore {
     async fn key_by_secret(&self, secret: &SecretDigest) -> Result<Option<Key>> {
-        let sql = format!("SELECT {KEY} FROM keys WHERE secret = $1 OR previous_secret = $1");
-        Ok(self
-            .read("key_by_secret", Place::KEYS, &sql, &[&secret.0.as_slice()], forms::key)
-            .await?
-            .pop())
+        // Another store would know none of the keys.
+        let sql = ours::query(KEY, "keys", "secret = $1 OR previous_secret = $1");
+        let found = async {
+            let rows = self.pool.query(&sql, &[&secret.0.as_slice(), &self.ours.mark]).await?;
+            ours::row(&rows, forms::key)
+        };
+        let found = self.ours.only(found);
+        self.calls.run(Call::read("key_by_secret", Place::KEYS), found).await
     }
 
     async fn keys(
@@ -141,20 +147,21 @@ fn descendants_sql() -> String {
 /// Writes lines if one of them is a key's, or if they need a live key.
 pub(super) async fn commit(
     pool: &Pool,
+    ours: &Ours,
     lines: &[(&Stream, &Line)],
     live: Option<&KeyId>,
 ) -> Result<()> {
     let _writer = pool.writer().await?;
     let lease = pool.lease().await?;
-    let written = pool.answered(4 * lines.len(), write(&lease, Some(HOLD), lines, live)).await;
+    let written = pool.answered(4 * lines.len(), write(&lease, Some(ours), lines, live)).await;
     lease.end(written).await
 }
 
 /// Writes the lines of a key and its descendants.
 pub(super) async fn commit_family(
     pool: &Pool,
-    head: &KeyId,
-    limit: u32,
+    ours: &Ours,
+    (head, limit): (&KeyId, u32),
     plan: PlanFamily,
     live: Option<&KeyId>,
 ) -> Result<()> {
@@ -163,8 +170,9 @@ pub(super) async fn commit_family(
     let statements = usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(2);
     let written = pool.answered(statements, async {
         let find = lease.prepare(&descendants_sql()).await?;
+        let held = lease.prepare(HOLD).await?;
         let client = lease.client()?;
-        client.batch_execute(HOLD).await.map_err(|error| failure(&error))?;
+        hold(client, &held, ours).await?;
         let found = client.query(&find, &[&head.as_str(), &i64::from(limit)]).await;
         let found = found.map_err(|error| failure(&error))?;
         let found = found.iter().map(forms::key).collect::<Result<Vec<_>>>()?;
@@ -176,9 +184,20 @@ pub(super) async fn commit_family(
     lease.end(written).await
 }
 
+/// Begins a transaction, and waits until no other node writes keys.
+async fn hold(client: &Client, held: &Statement, ours: &Ours) -> Result<()> {
+    // Joined futures are polled in this order, and the driver sends a request when its future is first polled.
+    let (begun, held) = join(client.batch_execute(BEGIN), client.query(held, &[&ours.mark])).await;
+    begun.map_err(|error| failure(&error))?;
+    match held.map_err(|error| failure(&error))?.is_empty() {
+        true => Err(ours::other()),
+        false => Ok(()),
+    }
+}
+
 async fn write(
     lease: &Lease,
-    hold: Option<&str>,
+    held: Option<&Ours>,
     lines: &[(&Stream, &Line)],
     live: Option<&KeyId>,
 ) -> Result<()> {
@@ -186,7 +205,7 @@ async fn write(
     for (stream, line) in lines {
         writes.extend(commit::writes(stream, line)?);
     }
-    look(lease, hold, lines, live).await?;
+    look(lease, held, lines, live).await?;
     let statements = lease.prepare_all(&writes).await?;
     lease.send(None, &statements, &writes).await
 }
@@ -194,7 +213,7 @@ async fn write(
 /// Reads the current keys and the acting key, and refuses lines that do not fit them.
 async fn look(
     lease: &Lease,
-    hold: Option<&str>,
+    held: Option<&Ours>,
     lines: &[(&Stream, &Line)],
     live: Option<&KeyId>,
 ) -> Result<()> {
@@ -203,6 +222,7 @@ async fn look(
     let holders =
         format!("SELECT {KEY} FROM keys WHERE secret = ANY($1) OR previous_secret = ANY($1)");
     let holders = lease.prepare(&holders).await?;
+    let statement = lease.prepare(HOLD).await?;
     let of_keys = || lines.iter().filter(|(stream, _)| stream.kind() == StreamKind::KEY);
     let ids = of_keys().map(|(stream, _)| stream.id()).chain(live.map(KeyId::as_str));
     let ids: Vec<&str> = ids.collect();
@@ -210,15 +230,15 @@ async fn look(
     let secrets: Vec<&[u8]> = changed().map(|key| key.secret.0.as_slice()).collect();
     let client = lease.client()?;
     let hold = async {
-        match hold {
-            Some(hold) => client.batch_execute(hold).await,
+        match held {
+            Some(ours) => hold(client, &statement, ours).await,
             None => Ok(()),
         }
     };
-    // Joined futures are polled in this order, and the driver sends a request when its future is first polled.
+    // In this order, too.
     let (held, found, holders) =
         join3(hold, client.query(&found, &[&ids]), client.query(&holders, &[&secrets])).await;
-    held.map_err(|error| failure(&error))?;
+    held?;
     let found = found.map_err(|error| failure(&error))?;
     let holders = holders.map_err(|error| failure(&error))?;
     let old = found.iter().map(|row| forms::key(row).map(|key| (key.id.clone(), key)));

@@ -36,11 +36,13 @@ impl Log for PostgresStore {
         let of_key = |(stream, _): &(&Stream, &Line)| stream.kind() == StreamKind::KEY;
         let commit = async {
             if live.is_some() || lines.iter().any(of_key) {
-                return keys::commit(&self.pool, lines, live).await;
+                return keys::commit(&self.pool, &self.ours, lines, live).await;
             }
-            let writes = lines.iter().map(|(stream, line)| commit::writes(stream, line));
-            let writes = writes.collect::<Result<Vec<_>>>()?;
-            self.pool.write(writes.into_iter().flatten().collect()).await
+            let mut writes = vec![self.ours.hold()];
+            for (stream, line) in lines {
+                writes.extend(commit::writes(stream, line)?);
+            }
+            self.pool.write(writes).await
         };
         self.write("commit", Place::lines(lines), commit).await?;
         for (stream, _) in lines.iter().filter(|(_, line)| !line.is_empty()) {
@@ -56,7 +58,7 @@ impl Log for PostgresStore {
         plan: PlanFamily,
         live: Option<&KeyId>,
     ) -> Result<()> {
-        let commit = keys::commit_family(&self.pool, head, limit, plan, live);
+        let commit = keys::commit_family(&self.pool, &self.ours, (head, limit), plan, live);
         self.write("commit_key_family", Place::KEYS, commit).await?;
         self.notifier.tell(&Stream::key(head));
         Ok(())

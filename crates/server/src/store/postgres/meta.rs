@@ -10,7 +10,7 @@ use super::{
     PostgresStore,
     columns::{Result, integer},
     error::damaged,
-    indexes,
+    indexes, ours,
 };
 use crate::store::{
     Facts, Meta, Notice,
@@ -26,10 +26,24 @@ impl Meta for PostgresStore {
     }
 
     async fn epoch(&self) -> Result<u64> {
-        let sql = "SELECT epoch FROM meta WHERE only_row = 1";
-        let read = |row: &Row| row.count("epoch");
-        let found = self.read("epoch", Place::DATABASE, sql, &[], read).await?.pop();
-        found.ok_or_else(|| damaged("there is no epoch"))
+        // Looking a name up takes no lock, so that the answer does not wait for the work of administrators on a table.
+        let sql = "SELECT epoch, (SELECT min(name) FROM unnest($2::text[]) AS name WHERE to_regclass(name) IS NULL)
+                       AS missing
+                   FROM meta WHERE only_row = 1 AND mark = $1";
+        let epoch = async {
+            let rows = self.pool.query(sql, &[&self.ours.mark, &self.ours.tables]).await?;
+            let row = rows.first().ok_or_else(ours::other)?;
+            match row.optional_text("missing")? {
+                Some(table) => Err(ours::replaced(format!("there is no table {table}"))),
+                None => row.count("epoch"),
+            }
+        };
+        let look = async {
+            let found = epoch.await;
+            self.ours.looked(&found);
+            found
+        };
+        self.calls.run(Call::read("epoch", Place::DATABASE), look).await
     }
 
     async fn facts(&self) -> Result<Facts> {

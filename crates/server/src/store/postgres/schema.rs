@@ -36,11 +36,13 @@ const META: &str = "CREATE TABLE IF NOT EXISTS meta (
     -- Which life of the data this is: one more after every restore.
     epoch                 BIGINT NOT NULL CHECK (epoch > 0),
     -- Which rule the fold keys of companies follow; a newer program renews them.
-    fold_key_version      BIGINT NOT NULL
+    fold_key_version      BIGINT NOT NULL,
+    -- A random number by which a running server tells other stores from its own. Copies have it too.
+    mark                  BIGINT NOT NULL
 )";
 const META_ROW: &str =
-    "INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version)
-     VALUES (1, 0, 0, $1, 1, 1) ON CONFLICT (only_row) DO NOTHING";
+    "INSERT INTO meta (only_row, schema_version, oldest_schema_version, layout, epoch, fold_key_version, mark)
+     VALUES (1, 0, 0, $1, 1, 1, (random() * 1e15)::bigint) ON CONFLICT (only_row) DO NOTHING";
 
 /// The statements that make the tables and their indexes, each on one line, without comments. A later migration removes
 /// such a table or index only when no program that checks for it is left.
@@ -51,6 +53,11 @@ pub(super) fn statements() -> impl Iterator<Item = String> {
         let sql = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
         sql.split(';').map(|statement| statement.trim().to_owned()).collect::<Vec<_>>()
     })
+}
+
+/// The names of all tables.
+pub(super) fn all_tables() -> Vec<String> {
+    statements().filter_map(|made| Some(made_table(&made)?.0.to_owned())).collect()
 }
 
 /// The table that a statement makes, and the text in its brackets.
@@ -76,23 +83,26 @@ enum Found {
     Usable,
 }
 
-/// Checks that the database can be used. If `access` allows it, migrates the database.
-pub(super) async fn open(db: &Client, database: &str, access: Access) -> Result<(), OpenError> {
+/// Checks that the database can be used. If `access` allows it, migrates the database. Returns the store's mark.
+pub(super) async fn open(db: &Client, database: &str, access: Access) -> Result<i64, OpenError> {
     check_server(db, database, access).await?;
+    let failed = |error| of_tables(database, &error);
     match (inspect(db, database).await?, access) {
-        (Found::Usable, Access::Read) => Ok(()),
-        (Found::Empty, Access::Read) => Err(OpenError::NoStore(database.to_owned())),
+        (Found::Usable, Access::Read) => {}
+        (Found::Empty, Access::Read) => return Err(OpenError::NoStore(database.to_owned())),
         (Found::Older(found), Access::Read) => {
             let database = database.to_owned();
-            Err(OpenError::TooOld { database, found, program: MIGRATIONS.len() })
+            return Err(OpenError::TooOld { database, found, program: MIGRATIONS.len() });
         }
         (found, Access::Write | Access::Serve { .. }) => {
             if found != Found::Usable {
                 migrate(db, database).await?;
             }
-            renew_fold_keys(db).await.map_err(|error| of_tables(database, &error))
+            renew_fold_keys(db).await.map_err(failed)?;
         }
     }
+    let row = db.query_one("SELECT mark FROM meta WHERE only_row = 1", &[]).await;
+    row.and_then(|row| row.try_get(0)).map_err(failed)
 }
 
 async fn check_server(db: &Client, database: &str, access: Access) -> Result<(), OpenError> {
@@ -146,15 +156,10 @@ async fn check_layout(db: &Client, database: &str) -> Result<(), OpenError> {
 /// the schema at this moment.
 async fn check_complete(db: &Client, database: &str) -> Result<(), OpenError> {
     let tables = tables(db, database).await?;
-    for statement in statements() {
-        let made =
-            made_table(&statement).filter(|(made, _)| tables.iter().all(|name| name != made));
-        if let Some((missing, _)) = made {
-            let (database, missing) = (database.to_owned(), missing.to_owned());
-            return Err(OpenError::Incomplete { database, missing });
-        }
+    match all_tables().into_iter().find(|name| !tables.contains(name)) {
+        Some(missing) => Err(OpenError::Incomplete { database: database.to_owned(), missing }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 async fn tables(db: &Client, database: &str) -> Result<Vec<String>, OpenError> {

@@ -40,7 +40,8 @@ impl Sessions for PostgresStore {
             .bind(session.expires_time.as_micros())
             .bind(in_place_of.map(|old| old.0.to_vec()))
             .bind(i64::from(MOST_SESSIONS - 1));
-        let begin = self.pool.write(used.into_iter().chain([begun]).collect());
+        let writes = [self.ours.hold()].into_iter().chain(used).chain([begun]);
+        let begin = self.pool.write(writes.collect());
         self.write("begin_session", Place::SESSIONS, begin).await
     }
 
@@ -99,7 +100,8 @@ impl Sessions for PostgresStore {
             .bind(link.key_id.to_string())
             .bind(link.expires_time.as_micros())
             .bind(now.as_micros());
-        self.write("add_link", Place::SESSIONS, self.pool.write(vec![added])).await
+        self.write("add_link", Place::SESSIONS, self.pool.write(vec![self.ours.hold(), added]))
+            .await
     }
 
     async fn link(&self, id: &SecretDigest) -> Result<Option<SignInLink>> {
