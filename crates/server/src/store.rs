@@ -180,7 +180,8 @@ pub trait Log {
 
     /// The changes in these streams before a place (`None`: all), newest first, at most `limit`, without empty
     /// lines. With `wanted`, only the changes that it wants. In a single stream, only the lines from `wanted.from`
-    /// to `before` are read.
+    /// to `before` are read. If all of these are wanted, each follows the one before, and `before` is at most one
+    /// revision behind the end of the log: a line that is missing is [`StoreError::Damaged`].
     async fn log_before(
         &self,
         among: &Streams,

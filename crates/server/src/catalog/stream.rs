@@ -164,6 +164,11 @@ pub struct LineFilter {
 }
 
 impl LineFilter {
+    /// Whether all lines from a place on are wanted.
+    pub(crate) fn wants_all(&self) -> bool {
+        self.subject.is_none() && self.key.is_none() && self.staff.is_none()
+    }
+
     /// The places that the lines before a place lie between: a line may be at the first of them, and
     /// is before the second.
     pub(crate) fn span(&self, before: Option<&LinePlace>) -> [LinePlace; 2] {

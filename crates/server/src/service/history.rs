@@ -174,19 +174,31 @@ impl HistoryService {
     ) -> Result<(Marks, T)> {
         let grant = caller.grant(company)?;
         let absent = || caller.absent(Kind::Company, company.as_str());
-        let marks = self.snapshots.get(&grant).await?.ok_or_else(absent)?.marks();
+        let seen = self.snapshots.get(&grant).await?.ok_or_else(absent)?;
+        let (marks, newest) = (seen.marks(), seen.settings.revision);
         let store = self.store.clone();
-        let get = async move { show(&line(&*store, grant.stream(), revision).await?) };
+        let get = async move { show(&line(&*store, grant.stream(), revision, newest).await?) };
         let shown = self.long_work.run(caller.actor.key_id.as_ref(), deadline, get).await?;
         Ok((marks, shown))
     }
 }
 
-/// The change that made the revision.
-pub(super) async fn line(store: &dyn Store, stream: &Stream, revision: Revision) -> Result<Line> {
+/// The change that made the revision, in the log of a stream that is at `newest` or later.
+pub(super) async fn line(
+    store: &dyn Store,
+    stream: &Stream,
+    revision: Revision,
+    newest: Revision,
+) -> Result<Line> {
     let before = (Revision(revision.0.saturating_sub(1)), u32::MAX);
     let found = store.log(stream, before, 1).await?.into_iter().next();
-    let found = found.map(|(_, line)| line).filter(|line| line.revision == revision);
+    let mut found = found.map(|(_, line)| line).filter(|line| line.revision == revision);
+    if found.is_none() && revision <= newest {
+        // The line was there: its absence is damage, as this answer says.
+        let only = LineFilter { from: Some(LinePlace::at(revision)), ..LineFilter::default() };
+        let (among, below) = (Streams::one(stream), LinePlace::at(revision.next()));
+        found = store.log_before(&among, Some(&below), Some(&only), 1).await?.pop();
+    }
     found.ok_or_else(|| Error::NotFound { kind: Kind::Change, id: revision.to_string() })
 }
 

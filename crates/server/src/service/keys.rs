@@ -207,14 +207,20 @@ impl KeysService {
         mut page: P,
         take: fn(&mut P, &Line, (Option<&Key>, &Key)) -> bool,
     ) -> Result<(P, Option<LinePlace>)> {
+        let mut newest = None;
         if let Some(id) = &key {
-            self.get_within(caller, id).await?;
+            newest = Some(self.get_within(caller, id).await?.0.audit.revision.next());
         }
         let (store, within) = (self.store.clone(), caller.clone());
         let among = key.map_or_else(Streams::keys, |id| Streams::one(&Stream::key(&id)));
         let list = async move {
             let [from, until] = filter.places(&*store, &among).await?;
             let mut before = before.or(until);
+            if let Some(newest) = newest {
+                // A place may be one of before a restore.
+                let place = before.map_or(newest, |place| place.revision.min(newest));
+                before = Some(LinePlace::at(place));
+            }
             let wanted = LineFilter { from, ..LineFilter::default() };
             for _ in 0..MAX_PAGES {
                 let lines = store.log_before(&among, before.as_ref(), Some(&wanted), PAGE).await?;
@@ -433,7 +439,8 @@ impl KeysService {
     /// request made that revision.
     async fn answer(&self, by: &By, logged: LoggedRequest) -> Result<KeyAfter> {
         let stream = Stream::key(&KeyId::parse("id", &logged.of)?);
-        let line = history::line(&*self.store, &stream, logged.revision).await?;
+        let made = logged.revision;
+        let line = history::line(&*self.store, &stream, made, made).await?;
         let broken = || Error::Internal(Cause::new("the log of a key lacks its key").of_damage());
         let key = sides(&line).ok_or_else(broken)?.1.clone();
         by.check_result(&key)?;

@@ -275,10 +275,9 @@ impl SettingsService {
                 PreparedChange::Steps { etag, steps, is_batch }
             }
             Change::Undo { etag, revision } => {
-                if current.await?.is_none() {
-                    return Ok(None);
-                }
-                let line = history::line(&*self.store, grant.stream(), revision).await?;
+                let Some(current) = current.await? else { return Ok(None) };
+                let newest = current.revision;
+                let line = history::line(&*self.store, grant.stream(), revision, newest).await?;
                 // Before the plan, whose error names fields.
                 grant.check_taken_back(&line.deltas)?;
                 PreparedChange::Undo { etag, revision, deltas: line.deltas }
@@ -334,8 +333,9 @@ impl SettingsService {
                 self.look_back(grant.clone(), current, as_of, deadline).await?
             }
         };
+        let made = logged.revision;
         let line = match logged.changed {
-            true => Some(history::line(&*self.store, grant.stream(), logged.revision).await?),
+            true => Some(history::line(&*self.store, grant.stream(), made, made).await?),
             false => None,
         };
         let token = Some(self.snapshots.token(logged.revision));

@@ -29,7 +29,7 @@ mod statements;
 pub(super) use checkpoints::deflate;
 use checkpoints::inflate;
 use keys::KeyForm;
-pub(super) use lines::{LineId, encode_subjects, line, logged_request};
+pub(super) use lines::{LineId, encode_subjects, line, logged_request, without_gaps};
 pub(super) use rows::{
     Columns, business, business_row, checkpoint_row, company_id, company_row, entry, entry_id,
     head, key, key_id, key_row, key_secrets, link, session, settings, source_check, used_key,

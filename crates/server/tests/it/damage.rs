@@ -1,12 +1,13 @@
 //! Damage that a running server meets: it is counted and reported, and all other requests are served.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::*;
 
 also_on_postgres! {
     damage_is_counted_and_told_of_while_others_are_served,
     a_damaged_row_of_a_list_is_named_and_hides_no_other,
+    a_missing_line_of_a_log_is_damage_wherever_it_is_met,
 }
 
 const TAGS: &str = "/v1/setting/companies/cmp_002/customer/tags:list";
@@ -100,4 +101,46 @@ async fn a_damaged_row_of_a_list_is_named_and_hides_no_other() {
     assert_eq!(list.body("{}").send().await.status, 500);
     let ready = server.call("GET", "/readyz").send().await;
     assert!(ready.text().contains("damaged in"), "{}", ready.text());
+}
+
+#[tokio::test]
+async fn a_missing_line_of_a_log_is_damage_wherever_it_is_met() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    for number in 1..=6 {
+        let entry = json!({"name": format!("Tag {number}")});
+        let tag = json!({"companyId": "cmp_002", "collection": "customer_tags", "entry": entry});
+        server.grpc_as(&secret, "CreateEntry", tag).await.unwrap();
+    }
+    let changes = "/admin/v1/companies/cmp_002/changes";
+    let listed = server.call("GET", changes).bearer(&secret).send().await.json();
+    let newest = listed["changes"][0]["revision"].as_str().unwrap().parse::<u64>().unwrap();
+    let mut data = server.stop().await;
+    for lost in [newest - 3, newest, 1] {
+        let sql =
+            format!("revision = {lost} AND stream_kind = 'company' AND stream_id = 'cmp_002'");
+        data.tamper(&format!("CREATE TABLE lost AS SELECT * FROM changes WHERE {sql}")).await;
+        data.tamper(&format!("DELETE FROM changes WHERE {sql}; DELETE FROM checkpoints")).await;
+        let server = Server::reopened(data).await;
+        let status = async |method: &str, path: &str| {
+            let call = server.call(method, path).bearer(&secret);
+            let call = if method == "POST" { call.body("{}") } else { call };
+            call.send().await.status.as_u16()
+        };
+        assert_eq!(status("GET", &format!("{changes}?page_size=500")).await, 500, "{lost}");
+        assert_eq!(status("GET", &format!("{changes}/{lost}")).await, 500, "{lost}");
+        assert_eq!(status("POST", &format!("{changes}/{lost}:undo")).await, 500, "{lost}");
+        assert_eq!(status("GET", &format!("{changes}/{}", newest + 1)).await, 404, "{lost}");
+        assert_eq!(status("GET", &format!("{changes}/{}", newest - 1)).await, 200, "{lost}");
+        if lost > 1 {
+            let old = format!("/admin/v1/companies/cmp_002/customer_tags?revision={}", lost - 1);
+            assert_eq!(status("GET", &old).await, 500, "{lost}");
+        }
+        let other = changes.replace("cmp_002", "cmp_001");
+        assert_eq!(status("GET", &other).await, 200, "{lost}");
+        let ready = server.call("GET", "/readyz").send().await;
+        assert!(ready.text().contains("damaged in one place"), "{}", ready.text());
+        data = server.stop().await;
+        data.tamper("INSERT INTO changes SELECT * FROM lost; DROP TABLE lost").await;
+    }
 }

@@ -15,7 +15,7 @@ use crate::catalog::{
     id::{KeyId, StaffId},
     log::{Line, LoggedRequest, Request, RequestId},
     settings::Subject,
-    stream::{Stream, StreamKind},
+    stream::{LinePlace, Stream, StreamKind},
     text::Name,
     time::Timestamp,
 };
@@ -111,6 +111,27 @@ pub(in crate::store) fn line(row: &impl Columns) -> Result<(u32, Line), StoreErr
         Ok((row.count("part")?, form.into_line()?))
     };
     read().map_err(|error| in_line(of, revision, error))
+}
+
+/// Refuses lines of one stream, newest first, among which one is missing. They were read from `from` to `before`.
+pub(in crate::store) fn without_gaps(
+    lines: Vec<Line>,
+    [from, before]: &[LinePlace; 2],
+) -> Result<Vec<Line>, StoreError> {
+    let lacks = |revision: u64| {
+        Err(StoreError::Damaged(Cause::new(format!("its log lacks revision {revision}"))))
+    };
+    let mut above = Some(before.revision.0).filter(|place| *place != u64::MAX);
+    for line in &lines {
+        match above {
+            Some(above) if line.revision.next().0 != above => return lacks(above - 1),
+            _ => above = Some(line.revision.0),
+        }
+    }
+    match above {
+        Some(above) if lines.is_empty() && above > from.revision.0.max(1) => lacks(above - 1),
+        _ => Ok(lines),
+    }
 }
 
 /// Adds the line to an error about damage.

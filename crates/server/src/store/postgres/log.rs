@@ -22,6 +22,7 @@ use crate::{
     },
     store::{
         Log, MOST_READ_BYTES, PlanFamily, StoreError,
+        calls::Call,
         damages::Place,
         forms::{self, Columns, LineId},
     },
@@ -112,7 +113,8 @@ impl Log for PostgresStore {
         let LineFilter { key, staff, subject, .. } = wanted;
         let (key, staff) = (key.as_ref().map(KeyId::as_str), staff.as_ref().map(StaffId::as_str));
         let (mention, limit) = (subject.as_ref().map(forms::mention), i64::from(limit));
-        let [from, before] = wanted.span(before);
+        let span = wanted.span(before);
+        let [from, before] = &span;
         let (since, until) = (integer(from.revision.0), integer(before.revision.0));
         let read = |row: &Row| forms::line(row).map(|(_, line)| line);
         match among.among() {
@@ -125,7 +127,12 @@ impl Log for PostgresStore {
                 let (kind, id) = (stream.kind().name, stream.id());
                 let values: [&(dyn ToSql + Sync); 8] =
                     [&key, &staff, &mention, &kind, &id, &since, &until, &limit];
-                self.read("log_before", Place::logs(among), &sql, &values, read).await
+                let lines = async {
+                    let lines = self.pool.read(&sql, &values, read).await?;
+                    if wanted.wants_all() { forms::without_gaps(lines, &span) } else { Ok(lines) }
+                };
+                let lines = self.ours.only(lines);
+                self.calls.run(Call::read("log_before", Place::logs(among)), lines).await
             }
             Among::All(kind) => {
                 // The kind is a literal, so that the partial index for it can be used.
@@ -136,7 +143,7 @@ impl Log for PostgresStore {
                     kind.name
                 );
                 let sql = lines(&such, "time DESC, stream_id DESC, revision DESC", "$10");
-                let times = [&from, &before].map(|place| place.time.as_micros());
+                let times = [from, before].map(|place| place.time.as_micros());
                 let values: [&(dyn ToSql + Sync); 10] = [
                     &key, &staff, &mention, &times[0], &from.of, &since, &times[1], &before.of,
                     &until, &limit,

@@ -136,12 +136,13 @@ fn log(
 fn log_before(
     tx: &Connection,
     among: &Streams,
-    [from, before]: &[LinePlace; 2],
+    span: &[LinePlace; 2],
     wanted: &LineFilter,
     limit: u32,
 ) -> Result<Vec<Line>> {
     const IS_WANTED: &str = "part = 0 AND (?1 IS NULL OR actor_key_id = ?1)
                    AND (?2 IS NULL OR actor_staff_id = ?2) AND (?3 IS NULL OR instr(body, ?3) > 0)";
+    let [from, before] = span;
     let LineFilter { key, staff, subject, .. } = wanted;
     let (key, staff) = (key.as_ref().map(KeyId::as_str), staff.as_ref().map(StaffId::as_str));
     let mention = subject.as_ref().map(forms::mention);
@@ -185,7 +186,11 @@ fn log_before(
             collect_lines(rows.map_err(failure)?)?
         }
     };
-    Ok(lines.into_iter().map(|(_, line)| line).collect())
+    let lines = lines.into_iter().map(|(_, line)| line).collect();
+    match among.among() {
+        Among::One(_) if wanted.wants_all() => forms::without_gaps(lines, span),
+        _ => Ok(lines),
+    }
 }
 
 /// Halves the range of revisions, from all of them to one.
