@@ -58,10 +58,12 @@ def reader(place, program):
     scratch.mkdir()
     scratch.chmod(0o777)
 
-    def command(*arguments, check=True, tmp=scratch):
+    def command(*arguments, check=True, tmp=scratch, modes={}):
         for path in place.iterdir():
             path.chmod(0o444)
         place.chmod(0o555)
+        for path, mode in modes.items():
+            path.chmod(mode)
         before = state(place)
         done = subprocess.run(
             [program, *map(str, arguments), "--data-dir", place],
@@ -144,6 +146,25 @@ def test_a_running_server_s_directory_is_read_with_its_newest_rows(place, reader
 def test_what_a_killed_server_wrote_is_read_from_its_log(place, reader, start):
     kill_while_rows_are_in_the_log(start, place)
     assert "name: Newest\n" in reads_all(reader)
+
+
+def test_a_directory_is_left_as_a_killed_server_left_it(place, start, tmp_path):
+    kill_while_rows_are_in_the_log(start, place)
+    before = state(place)
+    for arguments in [*READING, ["status"], ["backup", tmp_path / "copy.db"]]:
+        run(*arguments, "--data-dir", place)
+        assert state(place) == before, arguments
+    restored = tmp_path / "restored"
+    restored.mkdir()
+    run("restore", "--data-dir", restored, place / "customer-settings.db")
+    assert state(place) == before
+    assert "name: Newest\n" in run("export", "--data-dir", restored).stdout
+
+
+def test_a_directory_that_may_not_be_read_is_told_so(place, reader):
+    for path, mode in [(place, 0o311), (place / "customer-settings.db", 0o200)]:
+        refused = reader("verify", check=False, modes={path: mode})
+        assert refused.returncode == 1 and "cannot be read (Permission denied" in refused.stderr, refused.stderr
 
 
 def test_without_the_index_of_the_log_a_copy_is_read(place, reader, start):

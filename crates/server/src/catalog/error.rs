@@ -520,8 +520,7 @@ impl fmt::Display for Unavailable {
         f.write_str(match self {
             Self::Store => "the database does not answer; try again shortly",
             Self::StoreFull => {
-                "the disk of the database is full: nothing was written, and what is in memory can still be read; try \
-                 again once there is room"
+                "the disk of the database is full: nothing was written; try again once there is room"
             }
             Self::StoreReplaced => {
                 "the data of this server was deleted or replaced while it runs: nothing was written, and nothing will \

@@ -280,6 +280,27 @@ fn a_database_for_newer_programs_is_refused() {
 }
 
 #[test]
+fn a_store_without_one_of_its_tables_is_refused() {
+    for table in ["changes", "console_links", "meta"] {
+        let dir = dir();
+        drop(open(&dir));
+        let database = dir.path().join(DATABASE);
+        tamper(&database, &format!("DROP TABLE {table}"));
+        for access in [SERVE, Access::Write, Access::Read] {
+            let told = SqliteStore::open(dir.path(), access).unwrap_err().to_string();
+            assert!(
+                told.contains("is damaged") && told.contains("restore a sound backup"),
+                "{told}"
+            );
+            let is_named = told.contains(&format!("it has no table {table}"));
+            assert!(is_named || table == "meta", "{told}");
+        }
+        let other = self::dir();
+        assert!(restore(other.path(), &database, false).is_err());
+    }
+}
+
+#[test]
 fn a_file_of_something_else_is_refused() {
     let dir = dir();
     let database = dir.path().join(DATABASE);

@@ -55,6 +55,14 @@ pub enum OpenError {
     InUse(PathBuf),
     /// The file or directory cannot be written.
     NotWritable { path: PathBuf, cause: String },
+    /// The file or directory cannot be read.
+    NotReadable { path: PathBuf, cause: String },
+    /// A table of the store is missing.
+    Incomplete {
+        path: PathBuf,
+        /// The name of the table.
+        missing: String,
+    },
     /// Only newer programs may use the database.
     TooNew {
         path: PathBuf,
@@ -119,6 +127,7 @@ impl fmt::Display for OpenError {
                 dir.display()
             ),
             Self::Lost { .. }
+            | Self::Incomplete { .. }
             | Self::Unfinished(_)
             | Self::Empty(_)
             | Self::NotOurs(_)
@@ -137,6 +146,13 @@ impl fmt::Display for OpenError {
                 write!(
                     f,
                     "{} cannot be written ({cause}): check its owner and permissions",
+                    path.display()
+                )
+            }
+            Self::NotReadable { path, cause } => {
+                write!(
+                    f,
+                    "{} cannot be read ({cause}): check its owner and permissions",
                     path.display()
                 )
             }
@@ -187,6 +203,12 @@ impl OpenError {
                  into an empty directory; to begin with nothing, give an empty directory",
                 path.display()
             ),
+            Self::Incomplete { path, missing } => write!(
+                f,
+                "the database {} is damaged (it has no table {missing}): keep it, and restore a sound backup into an \
+                 empty directory",
+                path.display()
+            ),
             Self::Unfinished(dir) => write!(
                 f,
                 "the directory {} holds no store, as a restore into it was broken off: repeat the restore, or give \
@@ -234,12 +256,22 @@ impl OpenError {
         }
     }
 
+    /// The failure of a program that only wanted to read.
+    pub(super) fn from_reading(path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                Self::NotReadable { path: path.to_owned(), cause: error.to_string() }
+            }
+            _ => Self::from_io(path, error),
+        }
+    }
+
     pub(super) fn from_engine(path: &Path, error: &rusqlite::Error) -> Self {
         let code = error.sqlite_error_code();
         if let Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) = code
             && let Err(error) = read_trial(path)
         {
-            return Self::from_io(path, &error);
+            return Self::from_reading(path, &error);
         }
         let (path, cause) = (path.to_owned(), error.to_string());
         if code.is_none() || super::is_misfit(error) {
@@ -253,10 +285,13 @@ impl OpenError {
                 Self::NotWritable { path, cause }
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse(path),
-            // The file itself was opened, so the failure is about the files beside it.
-            Some(ErrorCode::CannotOpen) if File::open(&path).is_ok() => Self::NotWritable {
-                path: path.parent().unwrap_or(&path).to_owned(),
-                cause: "the engine's log has no place there beside the database".to_owned(),
+            // If the file itself can be opened, the failure is about the files beside it.
+            Some(ErrorCode::CannotOpen) => match File::open(&path) {
+                Ok(_) => Self::NotWritable {
+                    path: path.parent().unwrap_or(&path).to_owned(),
+                    cause: "the engine's log has no place there beside the database".to_owned(),
+                },
+                Err(error) => Self::from_reading(&path, &error),
             },
             _ => Self::Failed { path, cause },
         }
@@ -269,6 +304,7 @@ impl OpenError {
             Self::NotOurs(_) => Self::NotOurs(path),
             Self::OtherLayout(_) => Self::OtherLayout(path),
             Self::Damaged { cause, .. } => Self::Damaged { path, cause },
+            Self::Incomplete { missing, .. } => Self::Incomplete { path, missing },
             Self::TooNew { needs, program, .. } => Self::TooNew { path, needs, program },
             other => other,
         }
@@ -285,12 +321,13 @@ pub(super) struct DataDir {
 
 impl DataDir {
     pub(super) fn lock(path: &Path, make: bool) -> Result<Self, OpenError> {
-        let failed = |error| OpenError::from_io(path, &error);
+        let failed = |error| OpenError::from_reading(path, &error);
         match fs::metadata(path) {
             Ok(found) if !found.is_dir() => return Err(OpenError::NotADirectory(path.to_owned())),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
-                DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
+                let made = DirBuilder::new().mode(0o700).create(path);
+                made.map_err(|error| OpenError::from_io(path, &error))?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(OpenError::NoDirectory(path.to_owned()));
@@ -332,7 +369,7 @@ impl DataDir {
                 self.check_empty()?;
                 Ok(false)
             }
-            Err(error) => Err(OpenError::from_io(&path, &error)),
+            Err(error) => Err(OpenError::from_reading(&path, &error)),
         }
     }
 
@@ -352,7 +389,7 @@ impl DataDir {
     }
 
     fn names(&self) -> Result<Vec<String>, OpenError> {
-        let failed = |error| OpenError::from_io(&self.path, &error);
+        let failed = |error| OpenError::from_reading(&self.path, &error);
         let found = fs::read_dir(&self.path).map_err(failed)?;
         let name = |found: io::Result<fs::DirEntry>| {
             found.map(|found| found.file_name().to_string_lossy().into_owned()).map_err(failed)

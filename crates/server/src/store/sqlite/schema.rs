@@ -1,6 +1,9 @@
 //! The schema: the migrations, and the programs that may use a database of a given schema.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -101,6 +104,11 @@ pub(super) fn inspect(
     if oldest > program {
         return Err(OpenError::TooNew { path: path.to_owned(), needs: oldest, program });
     }
+    if version == program
+        && let Some(missing) = missing_table(db, migrations).map_err(failed)?
+    {
+        return Err(OpenError::Incomplete { path: path.to_owned(), missing });
+    }
     Ok(if version < program {
         Found::Older(version)
     } else if fold_keys < FOLD_KEY_VERSION {
@@ -108,6 +116,20 @@ pub(super) fn inspect(
     } else {
         Found::Usable
     })
+}
+
+/// A table that the migrations make and the database lacks.
+fn missing_table(db: &Connection, migrations: &[Migration]) -> rusqlite::Result<Option<String>> {
+    let mut made = Connection::open_in_memory()?;
+    let tx = made.transaction()?;
+    apply(&tx, 0, migrations)?;
+    let found = tables(db)?;
+    Ok(tables(&tx)?.into_iter().find(|name| !found.contains(name)))
+}
+
+fn tables(db: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    let mut query = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+    query.query_map([], |row| row.get(0))?.collect()
 }
 
 /// `None` if the schema has no such column yet.

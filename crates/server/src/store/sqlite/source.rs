@@ -99,7 +99,7 @@ impl Source {
         let db = match self.manner {
             Manner::Still => {
                 let path = fs::canonicalize(&self.path)
-                    .map_err(|error| OpenError::from_io(&self.path, &error))?;
+                    .map_err(|error| OpenError::from_reading(&self.path, &error))?;
                 let path = utf8(&path)?;
                 let uri = format!("file:{}?immutable=1", utf8_percent_encode(path, IN_URI));
                 Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
@@ -184,7 +184,7 @@ fn copied(path: &Path) -> Result<Source, OpenError> {
     for suffix in ["", "-wal", "-journal"] {
         let mut source = match File::open(with_suffix(path, suffix)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            other => other.map_err(|error| OpenError::from_io(path, &error))?,
+            other => other.map_err(|error| OpenError::from_reading(path, &error))?,
         };
         io::copy(&mut source, &mut make_private(&with_suffix(&target, suffix))?).map_err(failed)?;
     }
