@@ -266,6 +266,11 @@ impl Console {
     fn who_are_you(&self, here: &Here, parts: &Parts, is_post: bool, form: &Form) -> Response {
         let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
         if is_post {
+        let accepted = parts.headers.get(header::ACCEPT);
+        if is_post && accepted.is_some_and(|accepted| accepted == "application/json") {
+            let told = serde_json::json!({"text": words::SESSION_OVER, "link": "Sign in again"});
+            return answer::json(Page::Unknowable, &told);
+        }
             return view::sign_in_again(here, self.options.is_demo, path, form);
         }
         let path = parts.uri.query().map_or(path.to_owned(), |query| format!("{path}?{query}"));

@@ -8,6 +8,7 @@ use super::{
     answer::{self, Answer},
     entries::{catalog_path, catalog_refused, entries_of},
     form::Form,
+    routes::page_of,
     visit::Visit,
 };
 use crate::status::Page;
@@ -25,7 +26,7 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
             moved(list.entries.into_iter().map(|entry| entry.id).collect(), &visit.form)
         }
     };
-    save(visit, ids).await
+    save(visit, ids, "move the entry").await
 }
 
 /// Puts all entries into the order of their names.
@@ -33,10 +34,11 @@ pub(super) async fn sort(visit: &Visit<'_>) -> Answer {
     let mut entries = entries_of(visit, String::new(), false).await?.entries;
     let name = |entry: &Entry| entry.name.as_deref().unwrap_or_default().to_lowercase();
     entries.sort_by_cached_key(name);
-    save(visit, entries.into_iter().map(|entry| entry.id).collect()).await
+    save(visit, entries.into_iter().map(|entry| entry.id).collect(), "sort it").await
 }
 
-async fn save(visit: &Visit<'_>, ids: Vec<String>) -> Answer {
+/// Saves the order. `what` says what a person may do again after a conflict.
+async fn save(visit: &Visit<'_>, ids: Vec<String>, what: &str) -> Answer {
     let ask = ReorderEntriesRequest {
         company_id: visit.part(0).to_owned(),
         collection: visit.part(1).to_owned(),
@@ -48,25 +50,35 @@ async fn save(visit: &Visit<'_>, ids: Vec<String>) -> Answer {
     match visit.entries().reorder_entries(visit.ask(ask)).await {
         Ok(saved) if visit.is_script => {
             let (metadata, list, _) = saved.into_parts();
-            let page = format!("{}?{}", catalog_path(visit), visit.what_was_done(&metadata).await);
-            let request = Visit::new_request();
-            let (etag, revision) = (list.etag, list.revision);
-            let told =
-                json!({"etag": etag, "request": request, "revision": revision, "page": page});
+            let done = visit.what_was_done(&metadata).await;
+            let undo = done.strip_prefix("changed=").filter(|_| visit.may.undo);
+            let undo = undo.map(|it| format!("{}/history/{it}/undo", visit.company_path()));
+            let told = json!({
+                "etag": list.etag,
+                "request": Visit::new_request(),
+                "revision": list.revision,
+                "undo": undo,
+                "next": page_of(&visit.path),
+            });
             Ok(answer::json(Page::Shown, &told))
         }
         Ok(saved) => Ok(visit.done(saved.metadata(), &catalog_path(visit)).await),
-        Err(status) => refused(visit, &status).await,
+        Err(status) => refused(visit, &status, what).await,
     }
 }
 
-async fn refused(visit: &Visit<'_>, status: &Status) -> Answer {
+async fn refused(visit: &Visit<'_>, status: &Status, what: &str) -> Answer {
     let mut problem = visit.problem(status, &[]);
-    if problem.is_conflict() {
-        problem.text += " Here is the list as it is now: please move the entry again.";
+    if visit.is_script && problem.is_conflict() {
+        let text = format!("{} Look at the list as it is now, and {what} again.", problem.text);
+        let told = json!({"text": text, "link": "Show it as it is now"});
+        return Ok(answer::json(Page::Refused(status), &told));
     }
     if visit.is_script {
-        return Ok(answer::json(Page::Refused(status), &json!({"text": problem.text})));
+        return Ok(visit.refused(status));
+    }
+    if problem.is_conflict() {
+        problem.text += &format!(" Here is the list as it is now: please {what} again.");
     }
     catalog_refused(visit, status, problem).await
 }

@@ -181,6 +181,14 @@ pub(super) const NOT_YOURS: &str = "Your key does not allow this: ask whoever ga
 pub(super) const LINK_AGAIN: &str = "A link was made since that page was opened, and a link is shown only once. If it is \
     lost, go on and make another one: the one from before stops working then.";
 
+/// The sentence for a form about a thing that somebody put away meanwhile.
+pub(super) const PUT_AWAY: &str = "Somebody put this away since you opened the page, so nothing was saved. To change it, \
+    take it back first.";
+
+/// The answer to our script where nobody is signed in any more.
+pub(super) const SESSION_OVER: &str =
+    "Your session is over, so this was not saved. Sign in, and do it again.";
+
 /// The sentence for a form that is older than the thing it is about.
 pub(super) fn conflict(is_own: bool) -> &'static str {
     match is_own {

@@ -102,6 +102,7 @@ for (const palette of all('.palette')) {
 }
 
 // The order of a list
+const EDGE = 48;
 const order = one('#order');
 const live = one('#live');
 const say = (text) => { live.textContent = text; };
@@ -132,36 +133,67 @@ const put = (row, at) => {
   number();
 };
 
-const told = (text, undo) => {
-  one('.said')?.remove();
-  const box = make('div', { className: 'said' });
+// At the edge of the screen, where the reader is, and where no row moves because of it.
+const foot = () => {
+  if (!one('.foot')) one('main').append(make('div', { className: 'foot' }));
+  return one('.foot');
+};
+const here = () => {
+  const url = new URL(location);
+  for (const old of ['changed', 'did']) url.searchParams.delete(old);
+  return url;
+};
+const told = (text, action) => {
+  one('.told')?.remove();
+  const box = make('div', { className: 'told' });
   box.append(make('p', { textContent: text }));
-  if (undo) box.append(make('a', { className: 'button', href: undo, textContent: 'What changed, and undo' }));
-  one('main').prepend(box);
+  if (action) box.append(action);
+  foot().prepend(box);
+};
+const undoing = ({ undo, next, request }) => {
+  if (!undo) return null;
+  const form = make('form', { method: 'post', action: undo });
+  for (const [name, value] of [['next', next], ['request', `${request}-undo`]]) form.append(make('input', { type: 'hidden', name, value }));
+  form.append(make('button', { textContent: 'Undo' }));
+  return form;
 };
 
 // One after the other, as each needs the etag that the one before gives.
 let saving = Promise.resolve();
 let unsaved = 0;
+let failed = false;
+let saved = order ? rows() : [];
 const save = (row) => {
   unsaved += 1;
-  const ids = rows().map((other) => other.dataset.id).join(',');
+  const list = rows();
+  const ids = list.map((other) => other.dataset.id).join(',');
   saving = saving.then(async () => {
+    if (failed) return;
     const body = new URLSearchParams({ ids, etag: order.etag.value, request: order.request.value });
     const headers = { accept: 'application/json' };
     const answer = await fetch(order.action, { method: 'POST', body, headers }).catch(() => null);
     const result = await answer?.json().catch(() => null);
     if (!answer?.ok || !result) {
-      told(result?.text ?? 'The new order could not be saved. Reload the page and try again.');
+      // The page shows no order that nobody saved.
+      failed = true;
+      one('ol', order).append(...saved);
+      number();
+      const link = make('a', { className: 'button', href: here(), textContent: result?.link ?? 'Load the page again' });
+      told(result?.text ?? 'The new order could not be saved, and the list is as it was before. Try again.', link);
+      link.focus({ preventScroll: true });
       say('The new order was not saved.');
       return;
     }
+    saved = list;
     order.etag.value = result.etag;
     order.request.value = result.request;
     document.body.dataset.revision = result.revision;
     for (const field of all('.below [name=etag]')) field.value = result.etag;
-    told(`${name(row)} is number ${rows().indexOf(row) + 1} now.`, result.page);
-  }).finally(() => { unsaved -= 1; });
+    told(`${name(row)} is number ${list.indexOf(row) + 1} now.`, undoing(result));
+  }).finally(() => {
+    unsaved -= 1;
+    if (!unsaved) failed = false;
+  });
 };
 
 // So does a form of the page.
@@ -195,6 +227,7 @@ if (order) {
     grip.setAttribute('aria-pressed', 'false');
     row.prepend(grip);
     let before = null;
+    let pointer = 0;
     const hold = () => {
       before = rows();
       row.classList.add('held');
@@ -202,6 +235,7 @@ if (order) {
     };
     const drop = (isKept) => {
       if (!before) return;
+      pointer = 0;
       if (!isKept) put(row, before.indexOf(row));
       const isMoved = rows().some((other, at) => other !== before[at]);
       before = null;
@@ -229,6 +263,25 @@ if (order) {
       }
     });
     grip.addEventListener('blur', () => drop(false));
+    const follow = () => {
+      const others = rows().filter((other) => other !== row);
+      const isBelow = (other) => {
+        const box = other.getBoundingClientRect();
+        return pointer > box.top + box.height / 2;
+      };
+      const to = others.filter(isBelow).length;
+      if (to !== rows().indexOf(row)) put(row, to);
+    };
+    // At the edges of the screen the page scrolls.
+    const scroll = () => {
+      if (!before) return;
+      const by = Math.min(0, pointer - EDGE) + Math.max(0, pointer + EDGE - innerHeight);
+      if (by) {
+        scrollBy(0, by / 4);
+        follow();
+      }
+      requestAnimationFrame(scroll);
+    };
     grip.addEventListener('pointerdown', (event) => {
       if (event.button !== 0) return;
       grip.focus();
@@ -237,13 +290,9 @@ if (order) {
     });
     grip.addEventListener('pointermove', (event) => {
       if (!before || !grip.hasPointerCapture(event.pointerId)) return;
-      const others = rows().filter((other) => other !== row);
-      const isBelow = (other) => {
-        const box = other.getBoundingClientRect();
-        return event.clientY > box.top + box.height / 2;
-      };
-      const to = others.filter(isBelow).length;
-      if (to !== rows().indexOf(row)) put(row, to);
+      if (!pointer) requestAnimationFrame(scroll);
+      pointer = event.clientY;
+      follow();
     });
     grip.addEventListener('pointerup', () => drop(true));
     grip.addEventListener('pointercancel', () => drop(false));
@@ -263,9 +312,7 @@ const look = async () => {
   const news = make('div', { className: 'news' }, { role: 'status' });
   const who = own ? 'You changed this company in another window.' : 'Somebody changed this company just now.';
   news.append(make('p', { textContent: who }));
-  const href = new URL(location);
-  for (const old of ['changed', 'did']) href.searchParams.delete(old);
-  news.append(make('a', { className: 'button', href, textContent: 'Show it as it is now' }));
-  one('main').append(news);
+  news.append(make('a', { className: 'button', href: here(), textContent: 'Show it as it is now' }));
+  foot().append(news);
 };
 if (company && document.body.dataset.revision !== '0') setInterval(look, 5000);
