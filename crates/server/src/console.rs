@@ -31,6 +31,7 @@ mod history;
 mod ideas;
 mod key_changes;
 mod keys;
+mod lines;
 mod locations;
 mod moves;
 mod problem;
@@ -236,7 +237,7 @@ impl Console {
             Shows::Catalog => Box::pin(entries::catalog(visit)),
             Shows::Download => Box::pin(entries::download(visit)),
             Shows::Add => Box::pin(entries::add(visit)),
-            Shows::AddMany => Box::pin(entries::add_many(visit)),
+            Shows::AddMany => Box::pin(lines::add_many(visit)),
             Shows::Reorder => Box::pin(reorder::reorder(visit)),
             Shows::Sort => Box::pin(reorder::sort(visit)),
             Shows::Entry => Box::pin(entries::entry(visit)),
@@ -266,11 +267,12 @@ impl Console {
     fn who_are_you(&self, here: &Here, parts: &Parts, is_post: bool, form: &Form) -> Response {
         let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
         if is_post {
-        let accepted = parts.headers.get(header::ACCEPT);
-        if is_post && accepted.is_some_and(|accepted| accepted == "application/json") {
-            let told = serde_json::json!({"text": words::SESSION_OVER, "link": "Sign in again"});
-            return answer::json(Page::Unknowable, &told);
-        }
+            let accepted = parts.headers.get(header::ACCEPT);
+            if is_post && accepted.is_some_and(|accepted| accepted == "application/json") {
+                let told =
+                    serde_json::json!({"text": words::SESSION_OVER, "link": "Sign in again"});
+                return answer::json(Page::Unknowable, &told);
+            }
             return view::sign_in_again(here, self.options.is_demo, path, form);
         }
         let path = parts.uri.query().map_or(path.to_owned(), |query| format!("{path}?{query}"));

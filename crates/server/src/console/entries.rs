@@ -3,9 +3,8 @@
 use askama::Template;
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
-    ArchiveEntryRequest, BatchChangeEntriesRequest, CreateEntryRequest, Entry, EntryChange,
-    GetEntryRequest, ListEntriesRequest, ListEntriesResponse, RestoreEntryRequest, State,
-    UpdateEntryRequest, entry_change,
+    ArchiveEntryRequest, CreateEntryRequest, Entry, GetEntryRequest, ListEntriesRequest,
+    ListEntriesResponse, RestoreEntryRequest, State, UpdateEntryRequest,
 };
 use prost_types::FieldMask;
 use tonic::Status;
@@ -23,12 +22,11 @@ use super::{
 };
 use crate::status::Page;
 
-const FIELDS: [Field; 5] = [
+const FIELDS: [Field; 4] = [
     ("name", "name", "The name"),
     ("description", "description", "The description"),
     ("color", "color", "The color"),
     ("successor", "successor_id", "The new default"),
-    ("lines", "changes", "The list"),
 ];
 
 /// An entry in a list.
@@ -223,105 +221,6 @@ pub(super) async fn add(visit: &Visit<'_>) -> Answer {
         Ok(made) => Ok(visit.done(made.metadata(), &catalog_path(visit)).await),
         Err(status) => {
             let problem = visit.problem(&status, &FIELDS);
-            catalog_refused(visit, &status, problem).await
-        }
-    }
-}
-
-/// A line of the form for many, as it was understood.
-struct Understood<'a> {
-    number: usize,
-    line: &'a str,
-    name: &'a str,
-    color: &'a str,
-}
-
-/// Reads a line. In files, a tab stands between the name and the color, and then nothing else does. In a list that
-/// somebody typed, a color of six digits may follow the name: `Room #456` is a name.
-fn understood((at, line): (usize, &str)) -> Understood<'_> {
-    let is_color = |text: &str| {
-        let digits = text.strip_prefix('#').unwrap_or_default();
-        digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
-    let (name, color) = match line.rsplit_once('\t') {
-        Some((name, color)) => (name, color),
-        None => match line.trim().rsplit_once([' ', ',', ';']) {
-            Some((name, color)) if is_color(color) => {
-                (name.trim_end_matches([' ', ',', ';']), color)
-            }
-            _ => (line, ""),
-        },
-    };
-    Understood { number: at + 1, line: line.trim(), name: name.trim(), color: color.trim() }
-}
-
-struct Line {
-    name: String,
-    color: String,
-}
-
-#[derive(Template)]
-#[template(path = "lines.html")]
-struct LinesPage {
-    f: Frame,
-    words: &'static Words,
-    here: String,
-    rows: Vec<Line>,
-    lines: String,
-    request: String,
-}
-
-/// Shows what it understood of the lines, and then adds an entry for each.
-pub(super) async fn add_many(visit: &Visit<'_>) -> Answer {
-    let lines = visit.form.find("lines").unwrap_or_default();
-    let all = lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let all: Vec<Understood<'_>> = all.map(understood).collect();
-    if all.is_empty() {
-        let problem = Problem::at("lines", "Write or paste at least one name.");
-        return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
-    }
-    if visit.form.get("sure").is_empty() {
-        let words = catalog_words(visit)?;
-        let row =
-            |one: &Understood<'_>| Line { name: one.name.to_owned(), color: one.color.to_owned() };
-        return shown(&LinesPage {
-            f: visit.company_frame(words.collection, "Add many at once").await?,
-            words,
-            here: catalog_path(visit),
-            rows: all.iter().map(row).collect(),
-            lines: lines.to_owned(),
-            request: Visit::new_request(),
-        });
-    }
-    let change = |one: &Understood<'_>| {
-        let entry = Entry {
-            name: Some(one.name.to_owned()),
-            color: Some(one.color.to_owned()),
-            ..Default::default()
-        };
-        let collection = visit.part(1).to_owned();
-        let create = CreateEntryRequest { collection, entry: Some(entry), ..Default::default() };
-        EntryChange { change: Some(entry_change::Change::Create(create)) }
-    };
-    let ask = BatchChangeEntriesRequest {
-        company_id: visit.part(0).to_owned(),
-        changes: all.iter().map(change).collect(),
-        request_id: visit.form.get("request").to_owned(),
-        ..Default::default()
-    };
-    match visit.entries().batch_change_entries(visit.ask(ask)).await {
-        Ok(made) => Ok(visit.done(made.metadata(), &catalog_path(visit)).await),
-        Err(status) => {
-            let mut problem = visit.problem(&status, &[]);
-            let told = problem.lines.iter().filter_map(|(index, text)| {
-                let Understood { number, line, .. } = all.get(*index)?;
-                Some(format!("Line {number}, “{line}”: {text}"))
-            });
-            let told: Vec<String> = told.collect();
-            let text = if told.is_empty() { problem.text.clone() } else { told.join(" ") };
-            problem.fields.push(("lines", text));
-            "Nothing was added yet. Please look at what is marked below."
-                .clone_into(&mut problem.text);
             catalog_refused(visit, &status, problem).await
         }
     }

@@ -148,7 +148,7 @@ fn said(message: &str) -> String {
 }
 
 /// A message as a sentence: with a capital letter and a full stop.
-fn sentence(message: &str) -> String {
+pub(super) fn sentence(message: &str) -> String {
     let mut text = words::capital(message);
     if !text.ends_with(['.', '!', '?']) {
         text.push('.');

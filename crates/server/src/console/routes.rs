@@ -227,7 +227,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/c/{}/{}/add-many",
         Shows::AddMany,
         &["EntryService/BatchChangeEntries"],
-        &["lines", "sure", "request"],
+        &["lines", "sure", "shown", "without", "request"],
     ),
     post(
         "/c/{}/{}/order",

@@ -1,0 +1,183 @@
+//! Many entries at once: a line for each, looked at before anything is added.
+
+use std::collections::{HashMap, HashSet};
+
+use askama::Template;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use customer_settings_contract::customersettings::v1::{
+    BatchChangeEntriesRequest, CreateEntryRequest, Entry, EntryChange, entry_change,
+};
+use sha2::{Digest, Sha256};
+use tonic::Status;
+
+use super::{
+    answer::{Answer, page, shown},
+    entries::{catalog_path, catalog_refused, catalog_words, entries_of},
+    problem::{Problem, sentence},
+    view::Frame,
+    visit::Visit,
+    words::{Words, quoted},
+};
+use crate::{
+    catalog::text::{Color, Name},
+    status::Page,
+};
+
+/// A line of the form for many, as it was understood.
+struct Line<'a> {
+    number: usize,
+    line: &'a str,
+    name: &'a str,
+    color: &'a str,
+    /// The reason why it cannot be added; empty where it can.
+    wrong: String,
+}
+
+/// Reads a line. In files, a tab stands between the name and the color, and then nothing else does. In a list that
+/// somebody typed, a color of six digits may follow the name: `Room #456` is a name.
+fn understood((at, line): (usize, &str)) -> Line<'_> {
+    let is_color = |text: &str| {
+        let digits = text.strip_prefix('#').unwrap_or_default();
+        digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let (name, color) = match line.rsplit_once('\t') {
+        Some((name, color)) => (name, color),
+        None => match line.trim().rsplit_once([' ', ',', ';']) {
+            Some((name, color)) if is_color(color) => {
+                (name.trim_end_matches([' ', ',', ';']), color)
+            }
+            _ => (line, ""),
+        },
+    };
+    let (name, color) = (name.trim(), color.trim());
+    Line { number: at + 1, line: line.trim(), name, color, wrong: String::new() }
+}
+
+/// Finds the lines that cannot be added beside these entries, and says why: all of them at once, so that nobody mends
+/// one line at a time. The method itself refuses what this does not know.
+fn check(lines: &mut [Line<'_>], entries: Vec<Entry>) {
+    let there = entries.into_iter().filter_map(|entry| {
+        let name = entry.name?;
+        let key = Name::stored(&name).ok()?.fold_key();
+        Some((key, format!("{} is there already.", quoted(&name))))
+    });
+    let mut taken: HashMap<String, String> = there.collect();
+    for line in lines {
+        // The console's own sentence is the plainer one, where there is one.
+        let name = match Name::parse("", line.name) {
+            Ok(name) => name,
+            Err(violation) => {
+                line.wrong = sentence(&format!("The name {}", violation.description));
+                continue;
+            }
+        };
+        if !line.color.is_empty()
+            && let Err(violation) = Color::parse("", line.color)
+        {
+            line.wrong = sentence(&format!("The color {}", violation.description));
+            continue;
+        }
+        let key = name.fold_key();
+        if let Some(why) = taken.get(&key) {
+            line.wrong.clone_from(why);
+            continue;
+        }
+        taken.insert(key, format!("Line {} has this name already.", line.number));
+    }
+}
+
+#[derive(Template)]
+#[template(path = "lines.html")]
+struct LinesPage<'a> {
+    f: Frame,
+    words: &'static Words,
+    here: String,
+    rows: &'a [Line<'a>],
+    /// How many lines can be added.
+    good: usize,
+    /// The numbers of the others.
+    left_out: String,
+    /// Tells whether the lines are still those that the page shows.
+    shown: String,
+    lines: String,
+    request: String,
+}
+
+async fn lines_page<'a>(
+    visit: &Visit<'_>,
+    rows: &'a mut [Line<'_>],
+) -> Result<LinesPage<'a>, Status> {
+    let words = catalog_words(visit)?;
+    check(rows, entries_of(visit, String::new(), false).await?.entries);
+    let wrong = rows.iter().filter(|line| !line.wrong.is_empty());
+    let wrong: Vec<String> = wrong.map(|line| line.number.to_string()).collect();
+    Ok(LinesPage {
+        f: visit.company_frame(words.collection, "Add many at once").await?,
+        words,
+        here: catalog_path(visit),
+        good: rows.len() - wrong.len(),
+        left_out: wrong.join(","),
+        shown: digest(visit.form.find("lines").unwrap_or_default()),
+        rows,
+        lines: visit.form.find("lines").unwrap_or_default().to_owned(),
+        request: Visit::new_request(),
+    })
+}
+
+fn digest(lines: &str) -> String {
+    URL_SAFE_NO_PAD.encode(&Sha256::digest(lines)[..9])
+}
+
+/// Shows how it understood the lines and which of them cannot be added, and then adds an entry for each, but for those
+/// that the form leaves out by their numbers.
+pub(super) async fn add_many(visit: &Visit<'_>) -> Answer {
+    let lines = visit.form.find("lines").unwrap_or_default();
+    let all = lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let mut all: Vec<Line<'_>> = all.map(understood).collect();
+    if all.is_empty() {
+        let problem = Problem::at("lines", "Write or paste at least one name.");
+        return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
+    }
+    let is_shown = visit.form.find("shown").is_none_or(|shown| shown == digest(lines));
+    if visit.form.get("sure").is_empty() || !is_shown {
+        return shown(&lines_page(visit, &mut all).await?);
+    }
+    let left_out = visit.form.get("without").split(',').filter_map(|number| number.parse().ok());
+    let left_out: HashSet<usize> = left_out.collect();
+    let change = |one: &Line<'_>| {
+        let entry = Entry {
+            name: Some(one.name.to_owned()),
+            color: Some(one.color.to_owned()),
+            ..Default::default()
+        };
+        let collection = visit.part(1).to_owned();
+        let create = CreateEntryRequest { collection, entry: Some(entry), ..Default::default() };
+        EntryChange { change: Some(entry_change::Change::Create(create)) }
+    };
+    let wanted = all.iter().filter(|line| !left_out.contains(&line.number));
+    let ask = BatchChangeEntriesRequest {
+        company_id: visit.part(0).to_owned(),
+        changes: wanted.map(change).collect(),
+        request_id: visit.form.get("request").to_owned(),
+        ..Default::default()
+    };
+    let status = match visit.entries().batch_change_entries(visit.ask(ask)).await {
+        Ok(made) => return Ok(visit.done(made.metadata(), &catalog_path(visit)).await),
+        Err(status) => status,
+    };
+    let mut problem = visit.problem(&status, &[]);
+    let mut wanted: Vec<&mut Line<'_>> =
+        all.iter_mut().filter(|line| !left_out.contains(&line.number)).collect();
+    for (index, text) in &problem.lines {
+        if let Some(line) = wanted.get_mut(*index) {
+            line.wrong.clone_from(text);
+        }
+    }
+    let again = lines_page(visit, &mut all).await?;
+    if again.good < again.rows.len() {
+        return Ok(page(Page::Refused(&status), &again));
+    }
+    problem.fields.push(("lines", problem.text.clone()));
+    "Nothing was added yet. Please look at what is marked below.".clone_into(&mut problem.text);
+    catalog_refused(visit, &status, problem).await
+}
