@@ -88,3 +88,106 @@ def test_news_leads_to_the_page_where_one_is(open_console, demo):  # noqa: F811
     page.on("dialog", lambda dialog: dialog.accept())
     show_news()
     expect(page.get_by_role("heading", level=1)).to_have_text("Tags")
+
+
+def fill_list(demo, count):
+    for at in range(count):
+        body = {"name": f"Tag {at}", "description": "in two lines"}
+        status, _, made = demo.call("/admin/v1/companies/cmp_001/customer_tags", demo.key, body)
+        assert status == 200, made
+
+
+@pytest.mark.parametrize("width", [390, 820])
+def test_a_move_is_told_and_undone_where_the_reader_is(open_console, demo, width):  # noqa: F811
+    fill_list(demo, 12)
+    page = open_console(viewport={"width": width, "height": 800})
+    page.goto(TAGS)
+    add(page, "Last")
+    row = page.locator(".rows li").filter(has=page.get_by_role("link", name="Tag 10", exact=True))
+    button = page.get_by_role("button", name="Tag 10: up")
+    button.scroll_into_view_if_needed()
+    before = row.bounding_box()["y"]
+    height = page.locator(".rows").first.bounding_box()["y"]
+    button.click()
+    expect(page.locator(".told")).to_contain_text("Tag 10 is number 12 now.")
+    expect(page.locator(".told")).to_be_in_viewport(ratio=1)
+    # No other row moved because of the message.
+    assert page.locator(".rows").first.bounding_box()["y"] == height
+    assert row.bounding_box()["y"] < before
+    page.locator(".told").get_by_role("button", name="Undo").click()
+    expect(page.locator(".said")).to_contain_text("Moved “Tag 9” up, before “Tag 10”.")
+    assert names(page)[11:13] == ["Tag 9", "Tag 10"]
+    assert page.url.split("?")[0].endswith(TAGS)
+
+
+def test_a_drag_scrolls_at_the_edge_of_the_screen(open_console, demo):  # noqa: F811
+    fill_list(demo, 20)
+    page = open_console(viewport={"width": 820, "height": 600})
+    page.goto(TAGS)
+    grip = page.get_by_role("button", name=re.compile("^VIP Customer: drag"))
+    grip.scroll_into_view_if_needed()
+    box = grip.bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 5, 595, steps=4)
+    # The pointer rests there, and the list goes by.
+    expect(page.locator(".rows li").nth(21)).to_have_class("held")
+    page.mouse.up()
+    expect(page.locator(".told")).to_contain_text("VIP Customer is number")
+
+
+def test_an_order_that_nobody_saved_is_not_shown(open_console, demo):  # noqa: F811
+    page = open_console()
+    page.goto(TAGS)
+    add(page, "Third")
+    before = names(page)
+    status, _, made = demo.call("/admin/v1/companies/cmp_001/customer_tags", demo.key, {"name": "Of Ana"})
+    assert status == 200, made
+    page.get_by_role("button", name="Third: up").click()
+    told = page.locator(".told")
+    expect(told).to_contain_text("Look at the list as it is now")
+    assert names(page) == before
+    told.get_by_role("link", name="Show it as it is now").click()
+    expect(page.locator(".what a").last).to_have_text("Of Ana")
+    page.get_by_role("button", name="Third: up").click()
+    expect(told).to_contain_text("Third is number 2 now.")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Third: up").click()
+    expect(told).to_contain_text("Your session is over")
+    told.get_by_role("link", name="Sign in again").click()
+    page.get_by_label("Your key").fill(demo.key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Tags")
+    assert names(page)[1] == "Third"
+
+
+@pytest.mark.parametrize("width", [320, 1400])
+def test_lines_that_cannot_be_added_are_marked_and_left_out(open_console, width):  # noqa: F811
+    page = open_console(viewport={"width": width, "height": 900})
+    page.goto(TAGS)
+    page.get_by_text("Add many at once").click()
+    lines = page.get_by_label("One tag on each line")
+    lines.fill("Puppy\nVIP customer\n" + "n" * 101)
+    page.get_by_role("button", name="Look at them").click()
+    expect(page.get_by_role("alert")).to_contain_text("2 lines cannot be added")
+    expect(page.get_by_text("Line 2: “VIP Customer” is there already.")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.get_by_role("button", name="Add the other 1, without these 2").click()
+    expect(page.locator(".said")).to_contain_text("Added the tag “Puppy”.")
+
+
+def test_a_person_of_links_sends_the_form_after_a_new_sign_in_elsewhere(open_console, demo):  # noqa: F811
+    page = open_console()
+    page.goto(TAGS)
+    page.get_by_label("Name", exact=True).fill("Typed before")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Your session was over")
+    # As a new link does it.
+    other = page.context.new_page()
+    other.goto("/console/sign-in")
+    other.get_by_label("Your key").fill(demo.key)
+    other.get_by_role("button", name="Sign in").click()
+    expect(other.get_by_role("heading", level=1)).to_have_text("Companies")
+    page.get_by_role("button", name="I signed in: send my form").click()
+    expect(page.locator(".said")).to_contain_text("Added the tag “Typed before”.")

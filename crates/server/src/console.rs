@@ -212,7 +212,7 @@ impl Console {
             return visit.not_yours();
         }
         if let Some(fault) = fault {
-            return visit.unsent(fault);
+            return visit.unsent(&fault);
         }
         let answered = Self::show(route, &visit).await;
         answered.unwrap_or_else(|status| visit.refused(&status))
@@ -266,13 +266,12 @@ impl Console {
     /// Asks a person to sign in first. A form that was sent is kept, and sent after that.
     fn who_are_you(&self, here: &Here, parts: &Parts, is_post: bool, form: &Form) -> Response {
         let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
+        let accepted = parts.headers.get(header::ACCEPT);
+        if is_post && accepted.is_some_and(|accepted| accepted == "application/json") {
+            let told = serde_json::json!({"text": words::SESSION_OVER, "link": "Sign in again"});
+            return answer::json(Page::Unknowable, &told);
+        }
         if is_post {
-            let accepted = parts.headers.get(header::ACCEPT);
-            if is_post && accepted.is_some_and(|accepted| accepted == "application/json") {
-                let told =
-                    serde_json::json!({"text": words::SESSION_OVER, "link": "Sign in again"});
-                return answer::json(Page::Unknowable, &told);
-            }
             return view::sign_in_again(here, self.options.is_demo, path, form);
         }
         let path = parts.uri.query().map_or(path.to_owned(), |query| format!("{path}?{query}"));

@@ -35,6 +35,8 @@ use crate::{
 
 /// The part of a form that a document may take: the form that applies its plan has ids beside it.
 const MOST_OF_FORM: (usize, usize) = (7, 8);
+/// The note where a form has a file and a text.
+const FILE_COUNTS: &str = "this is the file alone: the text in the field was left out. To use the text, go back and choose no file";
 /// Companies that the page offers to copy from.
 const MOST_OTHERS: i32 = 200;
 
@@ -47,15 +49,20 @@ struct Sheet {
     prune: bool,
     /// The most entries of a list that may be put away where that looks like a mistake, as it was typed.
     most: String,
+    /// Whether there is a typed text beside the file, which is another one.
+    has_both: bool,
 }
 
 impl Sheet {
     fn sent(visit: &Visit<'_>) -> Self {
         let get = |name: &str| visit.form.get(name).to_owned();
         let uploaded = visit.form.find("file").filter(|text| !text.trim().is_empty());
-        let typed = || visit.form.find("text").unwrap_or_default();
+        let typed = visit.form.find("text").unwrap_or_default();
+        let has_both =
+            uploaded.is_some_and(|file| file.trim() != typed.trim() && !typed.trim().is_empty());
         Self {
-            text: uploaded.unwrap_or_else(typed).to_owned(),
+            has_both,
+            text: uploaded.unwrap_or(typed).to_owned(),
             list: get("list"),
             from: get("from"),
             prune: !get("prune").is_empty(),
@@ -277,6 +284,8 @@ async fn ready(
         Err(sentences) => return Ok(Err(sentences)),
     };
     let company = document::company(row).map_err(|error| grpc_status(&error))?;
+    let both = sheet.has_both.then(|| FILE_COUNTS.to_owned());
+    let notes = both.into_iter().chain(notes).collect();
     Ok(Ok(Ready { company, text, notes, prune: sheet.prune, prune_limit }))
 }
 

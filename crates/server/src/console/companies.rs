@@ -225,6 +225,29 @@ impl Sheet {
         }
     }
 
+    /// The same with what is stored now in the fields that the person left alone.
+    fn over(self, stored: &Self, visit: &Visit<'_>) -> Self {
+        let text = |name: &str, sent: String, stored: &String| match visit.form.is_untouched(name) {
+            true => stored.clone(),
+            false => sent,
+        };
+        Self {
+            name: text("name", self.name, &stored.name),
+            country: text("country", self.country, &stored.country),
+            timezone: text("timezone", self.timezone, &stored.timezone),
+            id: self.id,
+        }
+    }
+
+    /// The fields as the page was opened with them.
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("name", self.name.clone()),
+            ("country", self.country.clone()),
+            ("timezone", self.timezone.clone()),
+        ]
+    }
+
     fn company(&self) -> Company {
         Company {
             name: Some(self.name.clone()),
@@ -286,6 +309,8 @@ struct SettingsPage {
     sheet: Sheet,
     /// As it is stored, where somebody else was faster.
     stored: Option<Sheet>,
+    /// The fields as they are stored, so that the form knows which of them a person changed.
+    was: Vec<(&'static str, String)>,
     here: String,
     etag: String,
     request: String,
@@ -299,12 +324,15 @@ async fn settings_page(
 ) -> Result<SettingsPage, Status> {
     let company = visit.company().await?;
     let stored = Sheet::of(&company);
+    let sheet = sheet.map(|sheet| sheet.over(&stored, visit));
+    let was = stored.pairs();
     let (sheet, stored) = problem.sheets(sheet, stored);
     Ok(SettingsPage {
         f: visit.company_frame("settings", "Company").await?,
         problem,
         sheet,
         stored,
+        was,
         here: visit.company_path(),
         etag: company.etag,
         request: Visit::new_request(),
@@ -336,6 +364,9 @@ pub(super) async fn settings(visit: &Visit<'_>) -> Answer {
         Err(status) => {
             let problem = visit.problem(&status, &FIELDS);
             let shown = settings_page(visit, Some(sheet), problem).await?;
+            if shown.is_archived {
+                return Ok(visit.put_away(&status));
+            }
             Ok(page(Page::Refused(&status), &shown))
         }
     }

@@ -252,6 +252,33 @@ impl Sheet {
             is_default: !form.get("default").is_empty(),
         }
     }
+
+    /// The same with what is stored now in the fields that the person left alone.
+    fn over(self, stored: &Self, form: &Form) -> Self {
+        let text = |name: &str, sent: String, stored: &String| match form.is_untouched(name) {
+            true => stored.clone(),
+            false => sent,
+        };
+        let color = match form.find("was.color").is_some_and(|was| self.picked.is(was)) {
+            true => stored.picked.color.clone(),
+            false => self.picked.color,
+        };
+        Self {
+            name: text("name", self.name, &stored.name),
+            description: text("description", self.description, &stored.description),
+            picked: Picked { color },
+            is_default: self.is_default,
+        }
+    }
+
+    /// The fields as the page was opened with them.
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("name", self.name.clone()),
+            ("description", self.description.clone()),
+            ("color", self.picked.color.clone()),
+        ]
+    }
 }
 
 #[derive(Template)]
@@ -265,6 +292,8 @@ struct EntryPage {
     sheet: Sheet,
     /// As it is stored, where somebody else was faster.
     stored: Option<Sheet>,
+    /// The fields as they are stored, so that the form knows which of them a person changed.
+    was: Vec<(&'static str, String)>,
     contrast: Option<String>,
     palette: &'static [Offered],
     etag: String,
@@ -301,6 +330,8 @@ async fn entry_page(
     };
     let others = successors.into_iter().filter(|other| other.id != entry.id);
     let others = others.map(|other| row(&list, other)).collect();
+    let sheet = sheet.map(|sheet| sheet.over(&stored, &visit.form));
+    let was = stored.pairs();
     let (sheet, stored) = problem.sheets(sheet, stored);
     let history = visit.may.see_history.then(|| {
         let (collection, id) = (visit.part(1), form::encode(visit.part(2)));
@@ -315,6 +346,7 @@ async fn entry_page(
         contrast: contrast(entry.color.as_deref().unwrap_or_default(), &entry.text_color),
         sheet,
         stored,
+        was,
         palette: &PALETTE,
         etag: entry.etag,
         request: Visit::new_request(),
@@ -336,7 +368,11 @@ pub(super) async fn entry(visit: &Visit<'_>) -> Answer {
 /// The entry again, with what is wrong with its form.
 async fn entry_refused(visit: &Visit<'_>, status: &Status, sheet: Option<Sheet>) -> Answer {
     let problem = visit.problem(status, &FIELDS);
+    let is_typed = sheet.is_some();
     let shown = entry_page(visit, sheet, problem).await?;
+    if shown.is_archived && is_typed {
+        return Ok(visit.put_away(status));
+    }
     Ok(page(Page::Refused(status), &shown))
 }
 

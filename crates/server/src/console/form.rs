@@ -15,8 +15,40 @@ use crate::formats::decoded;
 const PART: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'<').add(b'>').add(b'?');
 
+/// The fields that a page fills in or has to choose from; all others hold what somebody typed.
+const NOT_TYPED: [&str; 25] = [
+    "etag",
+    "request",
+    "id",
+    "ids",
+    "next",
+    "place",
+    "up",
+    "down",
+    "sure",
+    "without",
+    "shown",
+    "do",
+    "digest",
+    "ideas",
+    "last",
+    "prune",
+    "list",
+    "hours",
+    "created",
+    "default",
+    "successor",
+    "scope",
+    "company",
+    "coverage",
+    "found",
+];
+
 /// The most characters of an unknown name that a message repeats.
 const MOST_SHOWN: usize = 40;
+
+/// Before the name of a field, in the name of the hidden one with the text that the page was opened with.
+const WAS: &str = "was.";
 
 /// The pairs of a form or a query.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +143,28 @@ impl Form {
             "The form does not say which version it is about, so it could undo what somebody else did."
                 .to_owned()
         })
+    }
+
+    /// Whether the field still has the text with which the page was opened.
+    pub(super) fn is_untouched(&self, name: &str) -> bool {
+        let was = self.find(&format!("{WAS}{name}"));
+        was.is_some_and(|was| was.trim() == self.get(name))
+    }
+
+    /// The fields that somebody filled in, with their texts.
+    pub(super) fn typed(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_typed = |(name, value): &(&str, &str)| {
+            let is_chosen = match *name {
+                "pick" => !["own", "none"].contains(value),
+                // Browsers always send a color.
+                "own" => self.get("pick") == "own",
+                _ => true,
+            };
+            let is_hidden = name.starts_with(WAS) || name.starts_with("to.");
+            is_chosen && !is_hidden && !NOT_TYPED.contains(name) && !value.trim().is_empty()
+        };
+        let pairs = self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        pairs.filter(is_typed)
     }
 
     /// Every pair.

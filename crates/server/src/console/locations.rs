@@ -110,6 +110,7 @@ fn about(one: &Business) -> String {
     parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
 }
 
+#[derive(Clone)]
 struct Sheet {
     name: String,
     business_phone: String,
@@ -157,6 +158,37 @@ impl Sheet {
         }
     }
 
+    /// The same with what is stored now in the fields that the person left alone.
+    fn over(mut self, stored: &Self, visit: &Visit<'_>) -> Self {
+        for ((name, field), (_, stored)) in self.fields().into_iter().zip(stored.pairs()) {
+            if visit.form.is_untouched(name) {
+                *field = stored;
+            }
+        }
+        self
+    }
+
+    fn fields(&mut self) -> [(&'static str, &mut String); 10] {
+        [
+            ("name", &mut self.name),
+            ("business_phone", &mut self.business_phone),
+            ("email", &mut self.email),
+            ("website", &mut self.website),
+            ("address1", &mut self.address1),
+            ("address2", &mut self.address2),
+            ("city", &mut self.city),
+            ("region", &mut self.region),
+            ("postal_code", &mut self.postal_code),
+            ("country", &mut self.country),
+        ]
+    }
+
+    /// The fields as the page was opened with them.
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        let mut copy = self.clone();
+        copy.fields().into_iter().map(|(name, field)| (name, field.clone())).collect()
+    }
+
     /// The address of the form, over that which is there: the form has not all its parts.
     fn address(&self, before: Option<Address>) -> Option<Address> {
         let address = Address {
@@ -194,6 +226,8 @@ struct OnePage {
     problem: Problem,
     sheet: Sheet,
     stored: Option<Sheet>,
+    /// The fields as they are stored, so that the form knows which of them a person changed.
+    was: Vec<(&'static str, String)>,
     etag: String,
     request: String,
     is_archived: bool,
@@ -216,6 +250,8 @@ async fn one_page(
     let one = get(visit).await?;
     let stored = Sheet::of(&one);
     let title = stored.name.clone();
+    let sheet = sheet.map(|sheet| sheet.over(&stored, visit));
+    let was = stored.pairs();
     let (sheet, stored) = problem.sheets(sheet, stored);
     Ok(OnePage {
         f: visit.company_frame("locations", title).await?,
@@ -224,6 +260,7 @@ async fn one_page(
         problem,
         sheet,
         stored,
+        was,
         etag: one.etag,
         request: Visit::new_request(),
         is_archived: one.state == State::Archived as i32,
@@ -263,6 +300,9 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
         }
         Err(status) => {
             let shown = one_page(visit, Some(sheet), visit.problem(&status, &FIELDS)).await?;
+            if shown.is_archived {
+                return Ok(visit.put_away(&status));
+            }
             Ok(page(Page::Refused(&status), &shown))
         }
     }

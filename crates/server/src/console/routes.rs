@@ -112,6 +112,7 @@ const LOCATION: &[&str] = &[
     "region",
     "postal_code",
     "country",
+    "was.*",
     "etag",
     "request",
 ];
@@ -164,7 +165,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/c/{}/settings",
         Shows::CompanySettings,
         &["CompanyService/UpdateCompany"],
-        &["name", "country", "timezone", "etag", "request"],
+        &["name", "country", "timezone", "was.*", "etag", "request"],
     ),
     post("/c/{}/archive", Shows::CompanyState, &["CompanyService/ArchiveCompany"], VERSION),
     post("/c/{}/restore", Shows::CompanyState, &["CompanyService/RestoreCompany"], VERSION),
@@ -241,7 +242,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/c/{}/{}/{}",
         Shows::SaveEntry,
         &["EntryService/UpdateEntry"],
-        &["name", "description", "pick", "own", "default", "etag", "request"],
+        &["name", "description", "pick", "own", "default", "was.*", "etag", "request"],
     ),
     post(
         "/c/{}/{}/{}/archive",

@@ -153,7 +153,7 @@ pub(super) struct Unsent {
     pub(super) text: String,
     /// All that was typed, by the labels of the fields.
     pub(super) typed: Vec<(String, String)>,
-    /// The page with the form.
+    /// The page to go on with: that with the form, if it is still there.
     pub(super) back: String,
 }
 

@@ -228,35 +228,65 @@ impl<'a> Visit<'a> {
     }
 
     /// The page for a form that no page of the console sends so, with all that was typed.
-    pub(super) fn unsent(&self, text: String) -> Response<Body> {
-        if self.is_script {
-            return answer::json(Page::Malformed, &serde_json::json!({"text": text}));
-        }
-        let is_typed = |(name, value): &&(String, String)| {
-            !["etag", "request", "id", "next", "place", "sure"].contains(&name.as_str())
-                && !value.trim().is_empty()
-                && !name.starts_with("to.")
-        };
-        let typed = self.form.pairs().iter().filter(is_typed);
-        let typed = typed.map(|(name, value)| (words::label(name).to_owned(), value.clone()));
-        let back = format!("{}{}", self.here.base, page_of(&self.path));
-        let f = self.frame("Nothing was done");
-        page(Page::Malformed, &Unsent { f, text, typed: typed.collect(), back })
+    pub(super) fn unsent(&self, text: &str) -> Response<Body> {
+        let text = format!("{text} Open the page again, and send the form from there.");
+        let back = page_of(&self.path);
+        self.with_typed(Page::Malformed, "Nothing was done", text, &back)
+    }
+
+    /// The page for a form about a thing that somebody put away meanwhile.
+    pub(super) fn put_away(&self, status: &Status) -> Response<Body> {
+        let (outcome, text) = (Page::Refused(status), words::PUT_AWAY.to_owned());
+        self.with_typed(outcome, "It was put away meanwhile", text, &page_of(&self.path))
     }
 
     /// The page for a path that the key may not use.
     pub(super) fn not_yours(&self) -> Response<Body> {
         let text = words::NOT_YOURS.to_owned();
-        let message = Message { text: text.clone(), f: self.frame("Not yours to do") };
-        page(Page::Refused(&Status::permission_denied(text)), &message)
+        let status = Status::permission_denied(text.clone());
+        self.without_form(Page::Refused(&status), "Not yours to do", text, &page_of(&self.path))
     }
 
     /// The page that says why a method refused.
     pub(super) fn refused(&self, status: &Status) -> Response<Body> {
         let problem = Problem::of(status, &[]);
+        let mut back = page_of(&self.path);
+        if problem.is_absence() {
+            // The page of the thing is not there either.
+            back.truncate(back.rfind('/').unwrap_or_default());
+        }
         let title = problem.title();
-        let message = Message { text: problem.text, f: self.frame(title) };
-        page(Page::Refused(status), &message)
+        self.without_form(Page::Refused(status), title, problem.text, &back)
+    }
+
+    /// A page in place of that with the form, which has the text that was typed there.
+    fn without_form(
+        &self,
+        outcome: Page<'_>,
+        title: &str,
+        text: String,
+        back: &str,
+    ) -> Response<Body> {
+        if self.is_script || self.form.typed().next().is_some() {
+            return self.with_typed(outcome, title, text, back);
+        }
+        page(outcome, &Message { text, f: self.frame(title) })
+    }
+
+    fn with_typed(
+        &self,
+        outcome: Page<'_>,
+        title: &str,
+        text: String,
+        back: &str,
+    ) -> Response<Body> {
+        if self.is_script {
+            return answer::json(outcome, &serde_json::json!({"text": text}));
+        }
+        let typed = self.form.typed();
+        let typed = typed.map(|(name, value)| (words::label(name).to_owned(), value.to_owned()));
+        let back = format!("{}{back}", self.here.base);
+        page(outcome, &Unsent { f: self.frame(title), text, typed: typed.collect(), back })
     }
 }
 

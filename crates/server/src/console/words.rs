@@ -353,6 +353,9 @@ pub(super) fn label(field: &str) -> &str {
         "region" => "State or region",
         "postal_code" => "Postal code",
         "text" | "file" => "The document",
+        "pick" | "own" => "Color",
+        "lines" => "Lines",
+        "staff" => "Short name",
         other => other,
     }
 }

@@ -40,11 +40,21 @@ async fn pasted(browser: &Browser<'_>, text: &str) -> Answer {
 
 /// Sends the form as a browser sends files.
 async fn uploaded(browser: &Browser<'_>, name: &str, content: &str, list: &str) -> Answer {
+    uploaded_beside(browser, name, content, list, "").await
+}
+
+async fn uploaded_beside(
+    browser: &Browser<'_>,
+    name: &str,
+    content: &str,
+    list: &str,
+    text: &str,
+) -> Answer {
     let part = |disposition: &str, value: &str| {
         format!("--x\r\nContent-Disposition: form-data; {disposition}\r\n\r\n{value}\r\n")
     };
     let file = part(&format!("name=\"file\"; filename=\"{name}\""), content);
-    let body = part("name=\"text\"", "")
+    let body = part("name=\"text\"", text)
         + &part("name=\"request\"", "r1")
         + &file
         + &part("name=\"list\"", list);
@@ -159,6 +169,9 @@ async fn a_file_with_a_table_is_read_as_convert_reads_it() {
     {
         assert!(page.text().contains(part), "{part}: {}", page.text());
     }
+    assert!(!page.text().contains("This is the file alone"), "{}", page.text());
+    let both = uploaded_beside(&browser, "a.csv", table, "referral_sources", "name\nTyped").await;
+    assert!(both.text().contains("This is the file alone"), "{}", both.text());
     let done = send(&browser, &fields(&page), "apply").await;
     assert_eq!(done.status, 303, "{}", done.text());
     let workbook = uploaded(&browser, "sources.xlsx", "PK\u{3}\u{4}", "referral_sources").await;

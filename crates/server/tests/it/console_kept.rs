@@ -7,6 +7,26 @@ use crate::{console::Browser, harness::*};
 const TAGS: &str = "/console/c/cmp_001/customer_tags";
 
 #[tokio::test]
+async fn what_is_wrong_stands_at_its_field_and_what_was_typed_stays() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let path = format!("{TAGS}/add");
+    let taken = browser.post(&path, &[("name", "vip customer"), ("description", "kept")]).await;
+    assert_eq!(taken.status, 409);
+    let text = taken.text();
+    assert!(text.contains("id=\"name-wrong\"") && text.contains("is taken"), "{text}");
+    assert!(text.contains("value=\"vip customer\"") && text.contains("value=\"kept\""), "{text}");
+    let color = browser.post(&path, &[("name", "New"), ("pick", "own"), ("own", "blue")]).await;
+    assert_eq!(color.status, 400);
+    assert!(color.text().contains("id=\"color-wrong\">The color "), "{}", color.text());
+    let lines = "One\n\nVIP Customer\nTwo";
+    let many = browser.post(&format!("{TAGS}/add-many"), &[("lines", lines), ("sure", "1")]).await;
+    let marked = "Line 3: “VIP Customer” is there already.";
+    assert!(many.text().contains(marked), "{}", many.text());
+    assert!(many.text().contains(">\nOne\n\nVIP Customer\nTwo</textarea>"), "{}", many.text());
+}
+
+#[tokio::test]
 async fn a_text_that_is_too_long_is_refused_and_not_cut() {
     let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/pages");
     for page in fs::read_dir(pages).unwrap() {
@@ -92,4 +112,163 @@ async fn a_link_that_was_made_works_after_its_page_is_loaded_again() {
     assert!(works(&second).await);
     let page = Browser::new(&server).get(&format!("/console/link?token={first}")).await;
     assert!(page.text().contains("or a newer one was made"), "{}", page.text());
+}
+
+#[tokio::test]
+async fn what_was_typed_about_a_thing_that_went_away_is_shown_again() {
+    let server = Server::demo().await;
+    let (ana, ben) = (Browser::of(&server).await, Browser::of(&server).await);
+    let (tag, location) = (format!("{TAGS}/tag_001"), "/console/c/cmp_001/locations/biz_001");
+    let company = "/console/c/cmp_001/settings";
+    let typed = |page: &Answer, text: &str| {
+        assert!(page.text().contains(&format!(">{text}</textarea>")), "{}", page.text());
+    };
+    // A thing that is not there any more, and a right that somebody took.
+    let form = [("name", "Typed by Ben"), ("pick", "none"), ("own", "#546E7A"), ("etag", "x")];
+    let answer = ben.post(&format!("{TAGS}/tag_gone"), &form).await;
+    assert_eq!(answer.status, 404);
+    typed(&answer, "Typed by Ben");
+    assert!(!answer.text().contains("#546E7A"), "nobody chose a color: {}", answer.text());
+    assert!(answer.text().contains(&format!("href=\"{TAGS}\">Go on")), "{}", answer.text());
+    let reader = server.key(with_scopes(&["settings:read", "companies:read"])).await;
+    let reader = Browser::with_key(&server, &reader).await;
+    let answer = reader.post(&format!("{TAGS}/add"), &[("name", "Typed by a reader")]).await;
+    assert_eq!(answer.status, 403);
+    typed(&answer, "Typed by a reader");
+
+    for (path, archive) in [
+        (&*tag, format!("{tag}/archive")),
+        (location, format!("{location}/archive")),
+        (company, "/console/c/cmp_001/archive".to_owned()),
+    ] {
+        let etag = Browser::hidden(&ben.get(path).await, "etag");
+        assert_eq!(ana.post(&archive, &[("etag", &*etag)]).await.status, 303, "{path}");
+        let answer = ben.post(path, &[("name", "Typed by Ben"), ("etag", &etag)]).await;
+        assert!(answer.status.is_client_error(), "{path}: {}", answer.status);
+        assert!(answer.text().contains("put this away since you opened"), "{}", answer.text());
+        typed(&answer, "Typed by Ben");
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_was_left_alone_keeps_what_somebody_else_saved() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    type Sent<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(String, &str, Sent<'_>, &str); 3] = [
+        (
+            format!("{TAGS}/tag_001"),
+            "description",
+            &[("name", "Of Ben"), ("pick", "none"), ("description", "")],
+            ">Of Ana</textarea>",
+        ),
+        (
+            "/console/c/cmp_001/locations/biz_001".to_owned(),
+            "city",
+            &[("name", "Of Ben"), ("city", "")],
+            "name=\"city\" value=\"Of Ana\"",
+        ),
+        (
+            "/console/c/cmp_001/settings".to_owned(),
+            "name",
+            &[("country", "AT")],
+            "name=\"name\" required value=\"Of Ana\"",
+        ),
+    ];
+    for (path, of_ana, of_ben, kept) in cases {
+        let page = browser.get(&path).await;
+        let etag = Browser::hidden(&page, "etag");
+        // All fields as a browser sends them: those that the page was opened with, and those that Ben changed.
+        let was: Vec<(String, String)> = hidden_fields(&page);
+        let mut before: Vec<(&str, &str)> = Vec::new();
+        for (name, value) in &was {
+            before.push((name.as_str(), value.as_str()));
+            let name = name.strip_prefix("was.").unwrap();
+            if name != "color" && name != of_ana && of_ben.iter().all(|(one, _)| *one != name) {
+                before.push((name, value.as_str()));
+            }
+        }
+        let value = |name: &str| {
+            let was = was.iter().find(|(one, _)| *one == format!("was.{name}"));
+            was.map_or("", |(_, value)| value.as_str())
+        };
+        let mut ana = before.clone();
+        ana.extend(
+            of_ben
+                .iter()
+                .map(|(name, _)| (*name, value(name)))
+                .filter(|(name, _)| *name != of_ana && *name != "pick"),
+        );
+        ana.extend([(of_ana, "Of Ana"), ("etag", &*etag)]);
+        assert_eq!(browser.post(&path, &ana).await.status, 303, "{path}");
+        let mut ben = before;
+        ben.extend(of_ben.iter().filter(|(name, _)| *name != of_ana));
+        ben.extend([(of_ana, value(of_ana)), ("etag", &*etag)]);
+        let answer = browser.post(&path, &ben).await;
+        assert_eq!(answer.status, 409, "{path}: {}", answer.text());
+        assert!(answer.text().contains(kept), "{path}: {}", answer.text());
+    }
+}
+
+/// The fields of the page's form as the page was opened with them.
+fn hidden_fields(page: &Answer) -> Vec<(String, String)> {
+    let fields = page.text().split("name=\"was.").skip(1);
+    let field = |field: &str| {
+        let (name, rest) = field.split_once("\" value=\"").unwrap();
+        (format!("was.{name}"), rest.split('"').next().unwrap().to_owned())
+    };
+    fields.map(field).collect()
+}
+
+#[tokio::test]
+async fn every_line_that_cannot_be_added_is_marked_at_once_and_may_be_left_out() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let path = format!("{TAGS}/add-many");
+    let long = "n".repeat(101);
+    let lines =
+        format!("\nPuppy\nvip customer\npuppy\nBad\t#12345\n{long}\nTurned\u{202e}\nKitten");
+    let preview = browser.post(&path, &[("lines", &*lines)]).await;
+    let text = preview.text();
+    assert!(
+        text.contains("<h1>Add 2 tags?</h1>") && text.contains("5 lines cannot be added"),
+        "{text}"
+    );
+    for wrong in [
+        "Line 3: “VIP Customer” is there already.",
+        "Line 4: Line 2 has this name already.",
+        "Line 5: The color must be a color",
+        "Line 6: The name has 101 characters",
+        "Line 7: The name must not hold control characters",
+    ] {
+        assert!(text.contains(wrong), "{wrong}: {text}");
+    }
+    assert!(!text.contains("Entry.name"), "{text}");
+    let shown = Browser::hidden(&preview, "shown");
+    let without = Browser::hidden(&preview, "without");
+    let form = |lines, request| {
+        [
+            ("lines", lines),
+            ("shown", &*shown),
+            ("without", &*without),
+            ("sure", "1"),
+            ("request", request),
+        ]
+    };
+    // Lines that were changed since are looked at first.
+    let other = browser.post(&path, &form("Puppy", "other")).await;
+    assert!(other.text().contains("<h1>Add 1 tag?</h1>"), "{}", other.text());
+    let sent = form(&*lines, "same");
+    let (first, second) = (browser.post(&path, &sent).await, browser.post(&path, &sent).await);
+    assert_eq!(first.header("location"), second.header("location"));
+    let page = browser.follow(&first).await;
+    assert!(
+        page.text().contains("dded the tag “Puppy” and added the tag “Kitten”."),
+        "{}",
+        page.text()
+    );
+    // All of them all the same: nothing is added, and all lines are marked.
+    let answer = browser.post(&path, &[("lines", &*lines), ("sure", "1")]).await;
+    assert_eq!(answer.status.as_u16() / 100, 4);
+    assert!(answer.text().contains("7 lines cannot be added"), "{}", answer.text());
 }
