@@ -5,11 +5,12 @@
 
 use std::{env, io::IsTerminal, process::ExitCode};
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 mod account;
 mod commands;
 mod failure;
+mod help;
 mod mirror;
 mod output;
 mod storage;
@@ -116,7 +117,8 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let command = match Arguments::try_parse() {
+    let matches = help::with_whole_examples(Arguments::command()).try_get_matches();
+    let command = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => {
             if arguments.quiet {
                 output::be_quiet();

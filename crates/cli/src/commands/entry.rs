@@ -103,12 +103,13 @@ Example: customer-settings entry set-default cmp_001 life_cycles lc_002")]
     /// Make several changes at once, all or none of them
     ///
     /// The file holds the body of the API's BatchChangeEntries, {"changes": […]}, or only the list of
-    /// changes. A change is {"create": {…}}, or the same with update, archive, restore, delete or reorder.
+    /// changes. A change is {"create": {…}}, or the same with update, archive, restore, delete or reorder. For example:
+    ///
+    /// [{"archive": {"collection": "customer_tags", "id": "tag_001"}}]
     #[command(after_help = "\
 Examples:
   customer-settings entry batch cmp_001 changes.json --dry-run
-  echo '[{\"archive\": {\"collection\": \"customer_tags\", \"id\": \"tag_001\"}}]' |
-    customer-settings entry batch cmp_001 -")]
+  customer-settings entry batch cmp_001 - < changes.json")]
     Batch(Write<Batch>),
 }
 
