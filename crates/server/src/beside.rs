@@ -53,13 +53,21 @@ pub(crate) fn is_unwanted() -> Option<Arc<AtomicBool>> {
     IS_UNWANTED.with_borrow(Clone::clone)
 }
 
-/// Linux has a priority for each thread. Elsewhere it would be that of the whole program, which stays as it is.
+/// Linux has a priority for each thread. Elsewhere it would be that of the whole program, which stays as it is. A system
+/// that forbids the call does so each time, so the log has one line about it.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) =
         rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS)
     {
-        tracing::debug!(%error, "long work has the priority of requests");
+        static TOLD: std::sync::Once = std::sync::Once::new();
+        TOLD.call_once(|| {
+            tracing::warn!(
+                %error,
+                "long work has the priority of requests, which therefore wait longer beside it: allow the system call \
+                 setpriority, for example in the SystemCallFilter of the unit"
+            );
+        });
     }
 }
 
@@ -78,5 +86,17 @@ mod tests {
             .unwrap();
         assert_eq!(told.recv().unwrap(), (NICENESS.max(before), true));
         assert_eq!((own(), is_unwanted().is_some()), (before, false));
+    }
+
+    /// The last line about a system call decides, and `@resources` has this one in it.
+    #[test]
+    fn the_unit_of_the_package_allows_the_call() {
+        let unit = include_str!("../../../packaging/debian/customer-settings.service");
+        let mut filters = unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
+        let decides = |filter: &&str| {
+            let calls = filter.trim_start_matches('~').split(' ');
+            calls.into_iter().any(|call| ["@resources", "setpriority"].contains(&call))
+        };
+        assert_eq!(filters.rfind(decides), Some("setpriority"));
     }
 }
