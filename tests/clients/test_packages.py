@@ -88,6 +88,7 @@ def test_the_debian_package_from_its_installation_to_its_end(packages, machine, 
     until(lambda: companies(machine, check=False).returncode == 0, "the server answers", patience=20)
     print(f"\n{package.name}: {package.stat().st_size:,} bytes; {time.monotonic() - began:.1f} s to the first answer")
     assert FIRST_KEY in told and "cs_" not in told
+    assert re.search(r"^ *http://127\.0\.0\.1:8080/console/link\?token=\S+$", told, re.MULTILINE), told
     assert machine.run(f"stat -c '%a %U' {FIRST_KEY} {DATA} {BACKUPS}").stdout.split("\n")[:3] == [
         "600 root", "700 customer-settings", "700 customer-settings",
     ]
@@ -107,6 +108,9 @@ def runs_beside_its_commands(machine):
     machine.run(f"echo '{document}' | {as_user('load -')}")
     until(lambda: "Paws" in companies(machine).stdout, "the server shows what a command wrote")
     assert "first" in machine.run(as_user("key list")).stdout
+    # The unit allows threads of lower priority: the log would say so otherwise.
+    machine.run(f"customer-settings export --server {SERVER} --key-file {FIRST_KEY}")
+    assert "the priority of requests" not in machine.run("journalctl --no-pager -u customer-settings").stdout
     # As root it leaves no file that the server cannot use.
     machine.run(f"customer-settings key create --data-dir {DATA} --name other > /dev/shm/other && rm /dev/shm/other")
     assert set(machine.run(f"stat -c %U {DATA}/*").stdout.split()) == {"customer-settings"}
