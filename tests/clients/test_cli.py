@@ -127,7 +127,7 @@ def test_companies_and_businesses(cli):
 
 def test_tables_are_aligned_and_notes_do_not_mix_with_results(cli):
     header, *rows = cli("entry", "list", *TAGS).stdout.splitlines()
-    assert header.split()[:3] == ["POSITION", "ID", "NAME"] and len(rows) == 2
+    assert header.split()[:3] == ["#", "ID", "NAME"] and len(rows) == 2
     for row in rows:
         assert row[header.index("ID") :].startswith("tag_00")
     empty = cli("entry", "list", *TAGS, "--filter", 'name = "nothing"')
@@ -144,17 +144,24 @@ def test_a_table_fits_into_the_terminal_and_has_colors_there(cli):
     code, shown = on_a_terminal(cli, "", *table, columns=100)
     assert code == 0 and "\x1b[1mNAME\x1b[0m" in shown and "\x1b[33mARCHIVED\x1b[0m" in shown, shown
     for env in [{"NO_COLOR": "1"}, {"TERM": "dumb"}]:
-        _, shown = on_a_terminal(cli, "", *table, columns=100, env=env)
+        _, shown = on_a_terminal(cli, "", *table, columns=80, env=env)
         lines = shown.splitlines()
-        assert "\x1b" not in shown and "…" in shown and max(map(len, lines)) <= 100, shown
-    _, shown = on_a_terminal(cli, "", *table, "--wide", columns=100)
+        assert "\x1b" not in shown and "…" in shown and max(map(len, lines)) <= 80, shown
+    _, shown = on_a_terminal(cli, "", *table, "--wide", columns=80)
     assert "…" not in shown
+    # Keys have long ids and many columns: those without room are named.
+    _, shown = on_a_terminal(cli, "", "key", "list", columns=80, env={"NO_COLOR": "1"})
+    *lines, note = shown.splitlines()
+    assert "EXPIRES" in lines[0] and max(map(len, lines)) <= 80 and "see --wide): CREATED BY KEY, CREATED" in note, shown
     # One thing is shown whole, and so is everything where there is no terminal.
     _, shown = on_a_terminal(cli, "", "entry", "get", *TAGS, "tag_001", columns=100)
     assert "d" * 200 in shown.replace("\r\n", "")
     assert "…" not in cli(*table).stdout and "\x1b" not in cli(*table).stdout
     _, shown = on_a_terminal(cli, "", "key", "create", "--help", columns=60, env={"NO_COLOR": "1"})
-    assert max(map(len, shown.splitlines())) <= 60, shown
+    texts, examples = shown.split("Examples:")
+    assert max(map(len, texts.splitlines())) <= 60, shown
+    # An example is for pasting, so it stays a line.
+    assert all(line.startswith("  customer-settings key create") for line in examples.strip("\r\n").splitlines()), shown
 
 
 def test_quiet_commands_print_results_and_errors_alone(cli):

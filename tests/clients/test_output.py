@@ -177,3 +177,21 @@ def test_what_a_lost_rotation_advises_keeps_the_clients_going(demo, gone, where)
     until(lambda: accepted(demo, second) == [False], "the older secrets ended, the newer works")
     again = run("key", "rotate", key, *where).stdout.strip()
     until(lambda: accepted(demo, again) == [True], "the older secrets ended, the newer works")
+
+
+def test_a_document_has_no_output_format(data):
+    for flag in ["--output", "--wide"]:
+        done = run("export", flag, "json", check=False)
+        assert (done.returncode, done.stdout) == (2, "") and f"unexpected argument '{flag}'" in done.stderr
+
+
+def test_a_change_that_made_a_thing_shows_all_of_it(data):
+    run("entry", "create", "cmp_1", "customer_tags", "tag_2", "--name", "New", "--color", "#123456", "--description", "Long. " * 30)
+    shown = run("history", "show", "cmp_1", "2").stdout
+    assert ("Long. " * 30).strip() in shown and "#123456" in shown and "is_default" not in shown
+
+
+def test_an_unknown_flag_is_not_said_to_be_a_value(data):
+    told = run("history", "undo", "cmp_1", "1", "--yes", check=False).stderr
+    assert "unexpected argument '--yes'" in told and "-- --yes" not in told
+    assert "'-- -x'" in run("company", "get", "-x", check=False).stderr

@@ -5,7 +5,10 @@
 
 use std::{env, io::IsTerminal, process::ExitCode};
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    CommandFactory, FromArgMatches, Parser, Subcommand,
+    error::{ContextKind, ErrorKind},
+};
 
 mod account;
 mod commands;
@@ -36,7 +39,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILT_FROM"
 /// The customer tags, referral sources, life cycles and action statuses of pet care businesses,
 /// served to every program that reads MoeGo's API.
 ///
-/// `serve` is the server. `load`, `verify` and `copy` work on its data, in a directory (--data-dir)
+/// `serve` is the server. `verify` and `copy` work on its data, in a directory (--data-dir)
 /// or in PostgreSQL (--database-url); `backup` and `restore` on a directory. `plan`, `apply`, `export`,
 /// `entry`, `company`, `business`, `history` and `key` talk to a running server (--server) with a key, or do the same on the data without a
 /// key. `status` tells whether all is well with a server or its data.
@@ -125,7 +128,16 @@ fn main() -> ExitCode {
             }
             arguments.command
         }
-        Err(error) => return show(&load::pointed_to_apply(error, env::args_os().skip(1))),
+        Err(mut error) => {
+            // The library advises to pass a flag that it does not know as a value, such as an id.
+            let unknown = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+            if error.kind() == ErrorKind::UnknownArgument
+                && unknown.is_some_and(|word| word.starts_with("--"))
+            {
+                error.remove(ContextKind::Suggested);
+            }
+            return show(&load::pointed_to_apply(error, env::args_os().skip(1)));
+        }
     };
     customer_settings_memory::hold_little();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -47,6 +47,8 @@ pub(crate) struct Kind {
     pub(crate) items: &'static str,
     /// The header of each column, and the place of its cells: a JSON pointer into a thing.
     pub(crate) columns: &'static [(&'static str, &'static str)],
+    /// The headers of the columns that a narrow terminal does without, those that it misses least first.
+    pub(crate) spare: &'static [&'static str],
     /// The text for an empty list.
     pub(crate) none: &'static str,
 }
@@ -94,12 +96,18 @@ impl Form {
             }
             return Ok(());
         }
-        let headers: Vec<&str> = kind.columns.iter().map(|(header, _)| *header).collect();
-        let row = |thing: &Value| {
-            let cells = kind.columns.iter().map(|(_, at)| thing.pointer(at));
-            cells.map(|value| cell(value.unwrap_or(&Value::Null))).collect()
+        let all = rows(things, kind.columns);
+        let headers = |columns: &[(&'static str, &str)]| -> Vec<&str> {
+            columns.iter().map(|(header, _)| *header).collect()
         };
-        print(&self.table(&headers, &things.iter().map(row).collect::<Vec<_>>()))
+        let left_out = self.look().left_out(&headers(kind.columns), &all, kind.spare);
+        let kept = kind.columns.iter().filter(|(header, _)| !left_out.contains(header));
+        let kept: Vec<_> = kept.copied().collect();
+        print(&self.table(&headers(&kept), &rows(things, &kept)))?;
+        if !left_out.is_empty() {
+            note(format!("not shown, as rows would not fit (see --wide): {}", left_out.join(", ")));
+        }
+        Ok(())
     }
 
     /// The lines of a table on standard output.
@@ -111,6 +119,15 @@ impl Form {
     pub(crate) fn look(self) -> Look {
         Look::of_results(self.wide)
     }
+}
+
+/// The cells of things in these columns.
+fn rows(things: &[Value], columns: &[(&str, &str)]) -> Vec<Vec<String>> {
+    let row = |thing: &Value| {
+        let cells = columns.iter().map(|(_, at)| thing.pointer(at));
+        cells.map(|value| cell(value.unwrap_or(&Value::Null))).collect()
+    };
+    things.iter().map(row).collect()
 }
 
 pub(crate) fn print_json(document: &Value) -> Result<(), Failure> {

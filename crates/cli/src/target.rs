@@ -55,10 +55,20 @@ const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 /// The flags that mean: without a server.
 pub(crate) const HERE: [&str; 3] = ["data_dir", "database_url", "database_url_file"];
 
-/// The place where a command works.
+/// The place where a command works, and how it prints the result.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Where")]
 pub(crate) struct Target {
+    #[command(flatten)]
+    at: At,
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// The place where a command works.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Where")]
+pub(crate) struct At {
     /// A running server, such as http://127.0.0.1:8080, https://settings.example.com or, behind a proxy,
     /// https://example.com/settings [env: CUSTOMER_SETTINGS_SERVER]
     #[arg(
@@ -79,8 +89,6 @@ pub(crate) struct Target {
     #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = values::timeout)]
     #[arg(allow_hyphen_values = true)]
     timeout: Duration,
-    #[command(flatten)]
-    pub(crate) form: Form,
 }
 
 /// Parses the URL of a server. A path of the URL comes before the paths of the methods, without a `/` at its end.
@@ -167,9 +175,21 @@ pub(crate) struct Client {
 impl Target {
     /// Whether requests go to a server, where a request id makes them safe to repeat.
     pub(crate) fn is_server(&self) -> Result<bool, Failure> {
-        Ok(matches!(self.place()?, Place::Server(_)))
+        Ok(matches!(self.at.place()?, Place::Server(_)))
     }
 
+    /// Connects, as [`At::connect`] does.
+    pub(crate) async fn connect(
+        &self,
+        staff: Option<&str>,
+        access: Access,
+        names: FieldNames,
+    ) -> Result<Client, Failure> {
+        self.at.connect(staff, access, names).await
+    }
+}
+
+impl At {
     pub(crate) fn place(&self) -> Result<Place, Failure> {
         place(self.server.as_ref(), &self.data)
     }

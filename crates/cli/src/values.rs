@@ -45,8 +45,17 @@ pub(crate) fn overlap(text: &str) -> Result<Duration, String> {
 
 fn span(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let span = humantime::parse_duration(text).ok().filter(|span| (least..=most).contains(span));
-    let [least, most] = [least, most].map(humantime::format_duration);
+    let [least, most] = [least, most].map(written);
     span.ok_or_else(|| format!("it must be a span such as 90s or 2h, from {least} to {most}"))
+}
+
+/// A limit as people write it: whole days as days, which the library would make years and months of 30.44 days.
+fn written(span: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    match (span.as_secs() / DAY, span.as_secs() % DAY) {
+        (days @ 1.., 0) => format!("{days}d"),
+        _ => humantime::format_duration(span).to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -65,13 +74,15 @@ mod tests {
         assert_eq!(timeout("1ms"), Ok(Duration::from_millis(1)));
         assert_eq!(timeout("1day"), Ok(Duration::from_hours(24)));
         for wrong in ["0s", "1ns", "25h", "500000000000y", "30", "", "-1s"] {
-            let range = "it must be a span such as 90s or 2h, from 1ms to 1day".to_owned();
+            let range = "it must be a span such as 90s or 2h, from 1ms to 1d".to_owned();
             assert_eq!(timeout(wrong), Err(range), "{wrong}");
         }
         assert_eq!(
             (overlap("0s"), overlap("30d")),
             (Ok(Duration::ZERO), Ok(Duration::from_hours(720)))
         );
-        assert!(overlap("31d").unwrap_err().ends_with("from 0s to 30days"));
+        assert!(overlap("31d").unwrap_err().ends_with("from 0s to 30d"));
+        assert!(soon("banana").unwrap_err().ends_with("from 0s to 3650d"));
+        assert!(pace("61s").unwrap_err().ends_with("from 0s to 1m"));
     }
 }

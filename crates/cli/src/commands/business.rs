@@ -19,6 +19,7 @@ const BUSINESSES: Kind = Kind {
         ("EMAIL", "/email"),
         ("STATE", "/state"),
     ],
+    spare: &["EMAIL", "PHONE", "CITY"],
     none: "there are no such locations",
 };
 

@@ -19,6 +19,7 @@ const COMPANIES: Kind = Kind {
         ("TIME ZONE", "/timezone/id"),
         ("STATE", "/state"),
     ],
+    spare: &["COUNTRY", "TIME ZONE"],
     none: "there are no such companies, or the key covers none",
 };
 

@@ -20,6 +20,7 @@ const SESSIONS: Kind = Kind {
         ("LAST USED", "/lastUsedTime"),
         ("UNTIL", "/expiresTime"),
     ],
+    spare: &["BY LINK", "LAST USED", "SINCE", "NAME"],
     none: "nobody is signed in",
 };
 

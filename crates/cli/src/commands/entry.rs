@@ -16,15 +16,16 @@ use crate::{
 const ENTRIES: Kind = Kind {
     items: "entries",
     columns: &[
-        ("POSITION", "/position"),
+        ("#", "/position"),
         ("ID", "/id"),
         ("NAME", "/name"),
         ("COLOR", "/color"),
         ("DEFAULT", "/isDefault"),
         ("STATE", "/state"),
-        ("LAST UPDATED BY", "/lastUpdatedBy"),
-        ("LAST UPDATED TIME", "/lastUpdatedTime"),
+        ("UPDATED BY", "/lastUpdatedBy"),
+        ("UPDATED", "/lastUpdatedTime"),
     ],
+    spare: &["UPDATED", "UPDATED BY", "#", "DEFAULT"],
     none: "there are no such entries",
 };
 
@@ -36,6 +37,7 @@ const RESULTS: Kind = Kind {
         ("NAME", "/entry/name"),
         ("STATE", "/entry/state"),
     ],
+    spare: &["COLLECTION"],
     none: "nothing was changed",
 };
 

@@ -25,6 +25,7 @@ const CHANGES: Kind = Kind {
         ("FROM", "/address"),
         ("SUMMARY", "/summary"),
     ],
+    spare: &["FROM", "KEY"],
     none: "there are no such changes",
 };
 
@@ -233,7 +234,8 @@ async fn show_change(
     form.one(&change)?;
     match rows[..] {
         [] => Ok(()),
-        _ => print(&format!("\n{}", form.table(&HEADERS, &rows))),
+        // Values are whole: a person who asks for one change wants to read it.
+        _ => print(&format!("\n{}", Look::of_results(true).table(&HEADERS, &rows))),
     }
 }
 
@@ -289,14 +291,62 @@ fn delta_rows(delta: &Value, names: &EntryNames) -> Vec<Vec<String>> {
         cell(side.and_then(|side| side.pointer(&at)).unwrap_or(&Value::Null))
     };
     let fields = delta["fields"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let mut fields: Vec<&str> = fields.collect();
-    // Things that were created, deleted or archived have a line, even if none of their fields changed.
+    let mut fields: Vec<String> = fields.map(str::to_owned).collect();
+    // A thing that was made or deleted has no fields that changed: all that it has came or went.
+    if let (true, Some(thing)) = (fields.is_empty(), before.xor(after)) {
+        add_chosen(&mut fields, "", thing);
+    }
+    // Every thing has a line.
     if fields.is_empty() {
-        fields.push("name");
+        fields.push("name".to_owned());
     }
     let name = value(after.or(before), "name");
-    let row = |field| row(name.clone(), field, value(before, field), value(after, field));
+    let row =
+        |field: String| row(name.clone(), &field, value(before, &field), value(after, &field));
     fields.into_iter().map(row).collect()
+}
+
+/// Fields that nobody chooses.
+const NOT_CHOSEN: [&str; 9] = [
+    "id",
+    "companyId",
+    "position",
+    "textColor",
+    "etag",
+    "createdBy",
+    "createdTime",
+    "lastUpdatedBy",
+    "lastUpdatedTime",
+];
+
+/// Adds the fields of a thing that somebody chose and that say something.
+fn add_chosen(fields: &mut Vec<String>, within: &str, thing: &Value) {
+    let says_nothing = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty() || text == "ACTIVE",
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    };
+    for (name, value) in thing.as_object().into_iter().flatten() {
+        let is_chosen = !within.is_empty() || !NOT_CHOSEN.contains(&name.as_str());
+        if !is_chosen || says_nothing(value) {
+            continue;
+        }
+        let field = format!("{within}{}", snake_case(name));
+        match value {
+            Value::Object(_) => add_chosen(fields, &format!("{field}."), value),
+            _ => fields.push(field),
+        }
+    }
+}
+
+/// The contract's name of a field of JSON.
+fn snake_case(field: &str) -> String {
+    let lower = |c: char| match c.is_ascii_uppercase() {
+        true => format!("_{}", c.to_ascii_lowercase()),
+        false => c.to_string(),
+    };
+    field.chars().map(lower).collect()
 }
 
 /// The JSON name of a field.
@@ -323,13 +373,38 @@ mod tests {
             {"collection": "customer_tags", "id": "", "action": "REORDERED", "fields": [],
              "idsBefore": ["a", "b"], "idsAfter": ["b", "a"]},
             {"collection": "businesses", "id": "biz_1", "action": "CREATED", "fields": [],
-             "businessAfter": {"name": "Queens"}},
+             "businessAfter": {"id": "biz_1", "name": "Queens", "phone": "", "state": "ACTIVE",
+                "address": {"city": "New York", "coordinate": {"latitude": 40.5, "longitude": -74}}, "createdBy": "local"}},
+            {"collection": "life_cycles", "id": "lc_1", "action": "DELETED", "fields": [],
+             "entryBefore": {"name": "Old", "color": "#123456", "textColor": "#FFFFFF", "isDefault": true}},
         ]});
         let expected = [
             ["UPDATED", "customer_tags", "tag_001", "Vip", "name", "VIP", "Vip"],
             ["UPDATED", "customer_tags", "tag_001", "Vip", "is_default", "no", "yes"],
             ["REORDERED", "customer_tags", "-", "-", "order", "VIP, b", "b, VIP"],
             ["CREATED", "businesses", "biz_1", "Queens", "name", "-", "Queens"],
+            ["CREATED", "businesses", "biz_1", "Queens", "address.city", "-", "New York"],
+            [
+                "CREATED",
+                "businesses",
+                "biz_1",
+                "Queens",
+                "address.coordinate.latitude",
+                "-",
+                "40.5",
+            ],
+            [
+                "CREATED",
+                "businesses",
+                "biz_1",
+                "Queens",
+                "address.coordinate.longitude",
+                "-",
+                "-74",
+            ],
+            ["DELETED", "life_cycles", "lc_1", "Old", "name", "Old", "-"],
+            ["DELETED", "life_cycles", "lc_1", "Old", "color", "#123456", "-"],
+            ["DELETED", "life_cycles", "lc_1", "Old", "is_default", "yes", "-"],
         ];
         let place = ("customer_tags".to_owned(), "a".to_owned());
         let names = EntryNames::from([(place, "VIP".to_owned())]);
@@ -342,5 +417,6 @@ mod tests {
         for (field, name) in [("name", "name"), ("is_default", "isDefault"), ("a__b", "aB")] {
             assert_eq!(camel_case(field), name);
         }
+        assert_eq!(snake_case("isDefault"), "is_default");
     }
 }

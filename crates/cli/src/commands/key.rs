@@ -56,6 +56,7 @@ const KEYS: Kind = Kind {
         ("CREATED", "/createdTime"),
         ("CREATED BY KEY", "/createdByKeyId"),
     ],
+    spare: &["CREATED BY KEY", "CREATED", "LAST USED", "ALL COMPANIES", "COMPANIES", "SCOPES"],
     none: "there are no such keys",
 };
 
@@ -71,6 +72,7 @@ const CHANGES: Kind = Kind {
         ("WITH KEY", "/key"),
         ("FROM", "/address"),
     ],
+    spare: &["FROM", "WITH KEY", "REVISION", "NAME"],
     none: "there are no such changes",
 };
 

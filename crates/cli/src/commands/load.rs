@@ -22,7 +22,7 @@ use crate::{
     Arguments, PROGRAM,
     failure::usage,
     output::{self, note, tell},
-    target::{FieldNames, Place, Target},
+    target::{At, FieldNames, Place},
 };
 
 const EXPORT: &str = "SettingsService/ExportSettings";
@@ -118,7 +118,7 @@ fn say(label: &str, outcome: Outcome) -> bool {
     }
 }
 
-/// Write companies, locations and entries to standard output, as the document that `load` reads
+/// Write companies, locations and entries to standard output, as the document that `apply` reads
 ///
 /// From a server, a key needs the scopes settings:read and companies:read.
 #[derive(clap::Args)]
@@ -139,7 +139,7 @@ pub(crate) struct Export {
     #[arg(long, value_name = "PARTS", value_enum, value_delimiter = ',')]
     without: Vec<Part>,
     #[command(flatten)]
-    target: Target,
+    at: At,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -154,7 +154,7 @@ enum Part {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// The document that 'load' reads
+    /// The document that 'apply' reads
     Yaml,
     /// The entries of one company as a table for spreadsheet programs, which 'convert csv' reads
     Csv,
@@ -165,7 +165,7 @@ impl Export {
         let company =
             self.company.as_deref().map(|id| CompanyId::parse("--company", id)).transpose();
         let company = company.map_err(wrong_value)?;
-        let storage = match self.target.place()? {
+        let storage = match self.at.place()? {
             Place::Here(storage) => storage,
             Place::Server(_) => return self.of_server(company).await,
         };
@@ -198,7 +198,7 @@ impl Export {
     }
 
     async fn of_server(self, company: Option<CompanyId>) -> Result<(), Failure> {
-        let mut client = self.target.connect(None, Access::Read, FieldNames::default()).await?;
+        let mut client = self.at.connect(None, Access::Read, FieldNames::default()).await?;
         let ids: Vec<String> = company.iter().map(ToString::to_string).collect();
         let mut request = json!({"company_ids": ids, "with_ids": true, "with_audit": true});
         let mut head = "companies:\n";

@@ -5,12 +5,14 @@
 use std::{
     io::{self, IsTerminal},
     path::Path,
+    time::Duration,
 };
 
 use clap::{Args, Command, CommandFactory, ValueEnum};
 use customer_settings_server::store::Access;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::names::name_keys;
 use crate::{
@@ -27,6 +29,9 @@ pub(crate) use secret::Out;
 
 /// The method that makes a key. The key's secret is shown once.
 pub(crate) const CREATE_KEY: &str = "KeyService/CreateKey";
+
+/// How long the result of a write waits for the names of keys.
+const NAMING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The largest page of a list that is not listed completely.
 const MOST_PER_PAGE: usize = 500;
@@ -280,9 +285,13 @@ impl Call<'_> {
         }
         let mut client = self.connect().await?;
         let mut answer = self.answer(&mut client).await?;
-        // Nothing comes between a write and its result.
-        if self.access == Access::Read && !self.form.is_json() {
-            name_keys(&mut client, &mut answer, self.show.kind()).await;
+        if !self.form.is_json() && (self.access == Access::Read || matches!(self.show, Show::One)) {
+            let naming = name_keys(&mut client, &mut answer, self.show.kind());
+            match self.access {
+                Access::Read => naming.await,
+                // Without the names the ids are shown: the result of a write must not wait for long.
+                _ => _ = timeout(NAMING_TIMEOUT, naming).await,
+            }
         }
         let covered = self.covered;
         self.show(&answer)?;

@@ -25,7 +25,10 @@ const STYLES: [(&str, Style); 6] = [
 
 const GAP: usize = 2;
 /// Cells of at most this width are not cut.
-const LEAST: usize = 8;
+const LEAST: usize = 12;
+/// A time is cut where it says as much as a shorter one does: to the day, or to the minute.
+const DAY: usize = "2026-11-23".len();
+const MINUTE: usize = "2026-11-23T18:00Z".len();
 /// Ids are not cut, since people copy them.
 const WHOLE: &str = "ID";
 
@@ -56,16 +59,36 @@ impl Look {
         }
     }
 
+    /// The headers of columns that a table leaves out, as its rows would not fit. `spare` are those that it may leave
+    /// out, in this order.
+    pub(crate) fn left_out<'a>(
+        self,
+        headers: &[&'a str],
+        rows: &[Vec<String>],
+        spare: &[&'a str],
+    ) -> Vec<&'a str> {
+        let Some(room) = self.width else { return Vec::new() };
+        let columns = columns(headers, rows);
+        let is_too_wide = |left_out: &[&str]| {
+            let kept =
+                headers.iter().zip(&columns).filter(|(header, _)| !left_out.contains(header));
+            let least: Vec<usize> = kept.map(|(_, column)| column.least).collect();
+            total(least.into_iter()) > room
+        };
+        let mut count = 0;
+        while count < spare.len() && is_too_wide(&spare[..count]) {
+            count += 1;
+        }
+        spare[..count].to_vec()
+    }
+
     /// The lines of a table.
     pub(crate) fn table(self, headers: &[&str], rows: &[Vec<String>]) -> String {
-        let widest = |column: usize| {
-            let cells = rows.iter().map(|row| row[column].width());
-            cells.chain([headers[column].width()]).max().unwrap_or(0)
+        let columns = columns(headers, rows);
+        let widths = match self.width {
+            Some(room) => fit(&columns, room),
+            None => columns.iter().map(|column| column.widest).collect(),
         };
-        let mut widths: Vec<usize> = (0..headers.len()).map(widest).collect();
-        if let Some(room) = self.width {
-            fit(&mut widths, headers, room);
-        }
         let mut text = self.line(headers.iter().copied(), &widths, |_, _| Some(HEADER));
         for row in rows {
             let style = |column: usize, cell: &str| match headers[column] {
@@ -112,29 +135,69 @@ impl Look {
     }
 }
 
-/// Makes the widest columns narrower until a row fits, or until nothing more may be cut.
-fn fit(widths: &mut [usize], headers: &[&str], room: usize) {
-    let gaps = GAP * widths.len().saturating_sub(1);
-    let may_cut = |column: usize| headers[column] != WHOLE;
-    let fixed = |widths: &[usize], most: usize| -> usize {
-        let shown = widths.iter().enumerate();
-        shown.map(|(i, width)| if may_cut(i) { *width.min(&most) } else { *width }).sum()
-    };
-    let widest = widths.iter().copied().max().unwrap_or(0);
-    let fits = |most: &usize| fixed(widths, *most) + gaps <= room;
-    // The greatest width that is narrow enough, for all columns alike.
-    let most = (LEAST..=widest).rev().find(fits).unwrap_or(LEAST);
-    for (column, width) in widths.iter_mut().enumerate() {
-        if may_cut(column) {
-            *width = (*width).min(most);
+/// The room that a column takes.
+struct Column {
+    widest: usize,
+    /// The width to which it may be cut.
+    least: usize,
+    is_of_times: bool,
+}
+
+impl Column {
+    /// The width, where no column may have more than `most`.
+    fn within(&self, most: usize) -> usize {
+        let width = self.widest.min(most.max(self.least));
+        match self.is_of_times && width < self.widest {
+            true if width >= MINUTE => MINUTE,
+            true => self.least,
+            false => width,
         }
     }
 }
 
-/// The beginning of a text that is too wide, with `…` at its end.
+fn columns(headers: &[&str], rows: &[Vec<String>]) -> Vec<Column> {
+    let column = |(index, header): (usize, &&str)| {
+        let cells = || rows.iter().map(|row| row[index].as_str());
+        let widest = cells().chain([*header]).map(UnicodeWidthStr::width).max().unwrap_or(0);
+        let is_of_times = cells().any(is_time) && cells().all(|cell| is_time(cell) || cell == "-");
+        let least = match is_of_times {
+            _ if *header == WHOLE => widest,
+            true => DAY.max(header.width().min(LEAST)),
+            false => widest.min(LEAST),
+        };
+        Column { widest, least, is_of_times }
+    };
+    headers.iter().enumerate().map(column).collect()
+}
+
+/// Whether a text is a time as the contract writes it.
+fn is_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() > MINUTE && bytes[10] == b'T' && bytes[13] == b':' && bytes.ends_with(b"Z")
+}
+
+/// The width of a row.
+fn total(widths: impl ExactSizeIterator<Item = usize>) -> usize {
+    let gaps = GAP * widths.len().saturating_sub(1);
+    widths.sum::<usize>() + gaps
+}
+
+/// Widths with which a row fits: the widest columns are cut to one width. Nothing is cut further than it may be.
+fn fit(columns: &[Column], room: usize) -> Vec<usize> {
+    let within = |most: usize| columns.iter().map(move |column| column.within(most));
+    let widest = columns.iter().map(|column| column.widest).max().unwrap_or(0);
+    let most = (LEAST..=widest).rev().find(|most| total(within(*most)) <= room).unwrap_or(LEAST);
+    within(most).collect()
+}
+
+/// The beginning of a text that is too wide, with `…` at its end. A time stays a time or a day.
 fn cut(text: &str, most: usize) -> String {
     if text.width() <= most {
         return text.to_owned();
+    }
+    if is_time(text) && most >= DAY {
+        let (day, minute) = (&text[..DAY], &text[..MINUTE - 1]);
+        return if most < MINUTE { day.to_owned() } else { format!("{minute}Z") };
     }
     // Characters that belong together, such as an emoji of several, are narrower than the sum of their parts.
     let mut end = 0;
@@ -198,16 +261,48 @@ mod tests {
             [id, "a name that is long", "犬犬犬犬犬犬犬犬犬犬犬犬犬犬"],
             ["t", "short", "x"],
         ]);
-        let text = narrow(56).table(&["ID", "NAME", "DESCRIPTION"], &rows);
+        let text = narrow(60).table(&["ID", "NAME", "DESCRIPTION"], &rows);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1], format!("{id}  a name tha…  犬犬犬犬犬…"));
-        assert_eq!(lines[2], format!("{:30}  short        x", "t"));
-        assert!(lines.iter().all(|line| line.width() <= 56), "{text}");
-        // Columns of eight and an id are the least.
+        assert_eq!(lines[1], format!("{id}  a name that…   犬犬犬犬犬犬…"));
+        assert_eq!(lines[2], format!("{:30}  short          x", "t"));
+        assert!(lines.iter().all(|line| line.width() <= 60), "{text}");
+        // Columns of twelve and an id are the least.
         let text = narrow(10).table(&["ID", "NAME", "DESCRIPTION"], &rows);
-        assert!(text.lines().nth(1).unwrap().starts_with(&format!("{id}  a name…  ")), "{text}");
+        let start = format!("{id}  a name that…  犬");
+        assert!(text.lines().nth(1).unwrap().starts_with(&start), "{text}");
         // Nothing is cut where all fits.
         assert!(!narrow(200).table(&["ID", "NAME", "DESCRIPTION"], &rows).contains('…'));
+    }
+
+    #[test]
+    fn a_time_is_cut_to_a_minute_or_a_day() {
+        let rows = rows(&[["2026-12-01T10:00:00.123456Z", "-"], ["-", "x"]]);
+        for (width, shown) in [
+            (80, "2026-12-01T10:00:00.123456Z  -"),
+            (29, "2026-12-01T10:00Z  -"),
+            (20, "2026-12-01T10:00Z  -"),
+            (19, "2026-12-01  -"),
+            (5, "2026-12-01  -"),
+        ] {
+            let text = narrow(width).table(&["EXPIRES", "N"], &rows);
+            assert_eq!(text.lines().nth(1), Some(shown), "{width}");
+        }
+    }
+
+    #[test]
+    fn columns_are_left_out_in_their_order_until_a_row_fits() {
+        let id = "key_01h455vb4pex5vsknk084sn02q";
+        let rows =
+            rows(&[[id, "a name that is long", "2026-12-01T10:00:00Z", "no", "settings:read"]]);
+        let headers = ["ID", "NAME", "EXPIRES", "ALL", "SCOPES"];
+        let left_out =
+            |width| narrow(width).left_out(&headers, &rows, &["SCOPES", "ALL", "EXPIRES"]);
+        assert_eq!(left_out(75), Vec::<&str>::new());
+        assert_eq!(left_out(74), ["SCOPES"]);
+        assert_eq!(left_out(61), ["SCOPES"]);
+        assert_eq!(left_out(60), ["SCOPES", "ALL"]);
+        assert_eq!(left_out(1), ["SCOPES", "ALL", "EXPIRES"]);
+        assert!(Look::default().left_out(&headers, &rows, &["SCOPES"]).is_empty());
     }
 
     #[test]
