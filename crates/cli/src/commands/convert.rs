@@ -19,7 +19,7 @@ use crate::{
 
 /// Make a document of a file that another program wrote
 ///
-/// The document goes to standard output, and nothing is changed: look at it, and give it to 'load'. Notes on standard
+/// The document goes to standard output, and nothing is changed: look at it, and give it to 'apply'. Notes on standard
 /// error say how the file was read, and which lines were left out. If any was, the exit code is 1.
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXIT_CODES)]
