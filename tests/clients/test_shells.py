@@ -40,6 +40,9 @@ LINES = [
     ("customer-settings key rotate --", ["--overlap", "--end-overlap"]),
     ("customer-settings entry list cmp_001 ", ["customer_tags", "life_cycles"]),
     ("customer-settings entry list --output ", ["table", "json"]),
+    ("customer-settings serve --log-format ", ["auto", "json"]),
+    ("customer-settings serve --log ", ["debug", "off"]),
+    ("customer-settings key create --scope ", ["settings:read", "staff:any"]),
 ]
 
 
