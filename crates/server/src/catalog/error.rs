@@ -473,7 +473,8 @@ impl fmt::Display for CredentialMistake {
                  the key as it is, use 'Bearer'"
             }
             Self::UnknownScheme => {
-                "the Authorization header has no scheme that this server knows: use 'Basic' or 'Bearer'"
+                "the Authorization header has no scheme that this server knows: use 'Basic' or 'Bearer', or set \
+                 accept_bare_base64 on the server for clients that send base64 alone"
             }
             Self::Unreadable => {
                 "the Authorization header cannot be read: send 'Bearer <key>' or 'Basic <base64 of the key>'"

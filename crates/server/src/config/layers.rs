@@ -138,7 +138,7 @@ impl Layers {
         // A snippet would take several lines.
         let options = serde_saphyr::options! { with_snippet: false };
         let tree: Value = serde_saphyr::from_str_with_options(&text, options)
-            .map_err(|error| syntax(error.to_string()))?;
+            .map_err(|error| syntax(without_advice(&error.to_string())))?;
         let mut values = Vec::new();
         match tree {
             Value::Null => {}
@@ -149,10 +149,17 @@ impl Layers {
             // A section whose keys are all commented out.
             let section = format!("{key}.");
             let empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
-            if empty && self.keys.iter().any(|(known, _)| known.starts_with(&section)) {
-                continue;
+            let layer = Layer::File(path.to_owned());
+            match self.keys.iter().find(|(known, _)| known.starts_with(&section)) {
+                Some(_) if empty => {}
+                Some((example, _)) => {
+                    let problem = format!("it must be a section of keys, such as {example}");
+                    return Err(ConfigError::Value {
+                        key, value: "…".to_owned(), layer, problem
+                    });
+                }
+                None => self.set(&key, value, &layer)?,
             }
-            self.set(&key, value, &Layer::File(path.to_owned()))?;
         }
         Ok(())
     }
@@ -257,6 +264,12 @@ fn flatten(prefix: &str, value: &Value, into: &mut Vec<(String, Value)>) {
             }
         }
     }
+}
+
+/// The message of the library without its advice to programs.
+fn without_advice(message: &str) -> String {
+    let message = message.replace("duplicate mapping key: ", "");
+    message.replace(", set DuplicateKeyPolicy in Options if acceptable", " is given twice,")
 }
 
 /// The problem of a value whose type differs from its default's type, or that is out of range.

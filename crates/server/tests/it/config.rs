@@ -44,6 +44,17 @@ fn an_empty_file_and_empty_sections_change_nothing() {
 }
 
 #[test]
+fn a_section_that_is_none_and_a_key_that_is_doubled_are_told_as_such() {
+    for text in ["limits: [1]\n", "limits: 5\n", "limits: text\n"] {
+        let told = from_file(text).unwrap_err();
+        assert!(told.starts_with("limits cannot be …"), "{told}");
+        assert!(told.contains("it must be a section of keys, such as limits."), "{told}");
+    }
+    let told = from_file("log: info\nlog: debug\n").unwrap_err();
+    assert!(told.ends_with(" is not valid: log is given twice, at line 2, column 1"), "{told}");
+}
+
+#[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let (_folder, path) =
         file("limits:\n  connections: 1\n  concurrent_requests: 1\n  cache_bytes: 2000000\n");
@@ -110,7 +121,6 @@ fn an_unknown_key_is_refused_with_the_nearest_that_exists() {
             from_file("colour: red\n"),
             "key colour (from /config.yaml); 'customer-settings config' lists all that there are",
         ),
-        (from_file("limits: 5\n"), "no configuration key limits "),
         (
             from_environment(&[("CUSTOMER_SETTINGS_DATADIR", "x")]),
             "CUSTOMER_SETTINGS_DATADIR (from the environment); did you mean CUSTOMER_SETTINGS_DATA_DIR?",
