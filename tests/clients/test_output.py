@@ -191,6 +191,11 @@ def test_a_change_that_made_a_thing_shows_all_of_it(data):
     assert ("Long. " * 30).strip() in shown and "#123456" in shown and "is_default" not in shown
 
 
+def test_a_plan_of_refusals_alone_does_not_say_that_nothing_differs(data):
+    done = run("plan", "-", stdin="companies: [{id: cmp_1, customer_tags: [{id: tag_x, name: vip}]}]", check=False)
+    assert done.returncode == 1 and "Plan: 1 of 1 companies refused" in done.stdout + done.stderr, done
+
+
 def test_an_unknown_flag_is_not_said_to_be_a_value(data):
     told = run("history", "undo", "cmp_1", "1", "--yes", check=False).stderr
     assert "unexpected argument '--yes'" in told and "-- --yes" not in told

@@ -46,6 +46,11 @@ def test_certificates_and_keys_that_end_soon_are_problems_for_monitors(start, tm
     done = status(server.base, *trust, "--strict")
     assert done.returncode == 1 and "there is a problem" in done.stderr
     assert status(server.base, *trust, "--strict", "--soon", "2d").returncode == 0
+    # A server that is there and cannot be talked to so says how.
+    done = status(server.base)
+    assert done.returncode == 6 and "invalid peer certificate" in done.stderr and "with --ca-file FILE" in done.stderr, done.stderr
+    done = status(server.base.replace("https", "http"))
+    assert done.returncode == 6 and "use https:// in the address" in done.stderr, done.stderr
 
     here = ["--data-dir", server.data_dir]
     run("key", "create", "--name", "till", "--expires", "7d", *here)

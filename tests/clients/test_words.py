@@ -72,3 +72,19 @@ def test_what_is_damaged_is_named_as_far_as_it_is_known(data):
     assert "(company cmp_1: color must be" in told(1, "export")
     found = run("verify", "--output", "json", check=False)
     assert found.returncode == 1 and len(json.loads(found.stdout)["findings"]) == 2
+
+
+def test_a_place_that_a_backup_cannot_have_is_not_offered(data, monkeypatch):
+    monkeypatch.delenv("CUSTOMER_SETTINGS_DATA_DIR")
+    for command in [["backup", "b.db"], ["restore", "b.db"]]:
+        said = told(2, *command)
+        assert "--data-dir" in said and "--database-url" not in said
+
+
+def test_a_link_leads_to_the_server_that_is_named(demo):
+    key = json.loads(run("key", "list", "--data-dir", demo.data_dir, "--output", "json").stdout)[0]["id"]
+    url = ["console", "url", key]
+    guessed = run(*url, "--data-dir", demo.data_dir)
+    assert guessed.stdout.startswith("http://localhost:8080/console/link?") and "give --at URL" in guessed.stderr
+    known = run(*url, "--server", demo.base, "--key-file", demo.data_dir / "demo-key")
+    assert known.stdout.startswith(f"{demo.base}/console/link?") and "--at" not in known.stderr

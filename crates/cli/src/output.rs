@@ -198,6 +198,11 @@ pub(crate) fn ask(question: impl Display) {
     _ = io::stderr().write_all(question.to_string().as_bytes());
 }
 
+/// A number with its noun.
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// The ids that a list lacks, as the data of these things is damaged.
 pub(crate) fn damaged(answer: &Value) -> Option<String> {
     answer["damagedIds"]

@@ -114,25 +114,31 @@ impl Data {
         })
     }
 
-    /// The place. A flag overrides an environment variable.
-    pub(crate) fn storage(&self) -> Result<Storage, Failure> {
-        if let Some(given) = self.given()? {
-            return Ok(given);
+    /// The place, if there is one. A flag overrides an environment variable.
+    fn found(&self) -> Result<Option<Storage>, Failure> {
+        match self.given()? {
+            Some(given) => Ok(Some(given)),
+            None => Ok(in_environment()?.map(|(_, storage)| storage)),
         }
-        match in_environment()? {
-            Some((_, storage)) => Ok(storage),
-            None => Err(usage(format!(
+    }
+
+    pub(crate) fn storage(&self) -> Result<Storage, Failure> {
+        self.found()?.ok_or_else(|| {
+            usage(format!(
                 "where is the data? give --data-dir DIR (or set {DATA_DIR}), or --database-url URL (or set \
                  {DATABASE_URL})"
-            ))),
-        }
+            ))
+        })
     }
 
     /// The directory, for commands that do not work on databases.
     pub(crate) fn directory(&self, command: &str, instead: &str) -> Result<PathBuf, Failure> {
-        match self.storage()? {
-            Storage::Directory(dir) => Ok(dir),
-            Storage::Database(_) => Err(usage(format!(
+        match self.found()? {
+            Some(Storage::Directory(dir)) => Ok(dir),
+            None => {
+                Err(usage(format!("where is the data? give --data-dir DIR (or set {DATA_DIR})")))
+            }
+            Some(Storage::Database(_)) => Err(usage(format!(
                 "'{command}' is for data directories; for a database {instead} (docs/operating.md says more)"
             ))),
         }

@@ -175,7 +175,15 @@ pub(crate) struct Client {
 impl Target {
     /// Whether requests go to a server, where a request id makes them safe to repeat.
     pub(crate) fn is_server(&self) -> Result<bool, Failure> {
-        Ok(matches!(self.at.place()?, Place::Server(_)))
+        Ok(self.server()?.is_some())
+    }
+
+    /// The server's URL, if there is one.
+    pub(crate) fn server(&self) -> Result<Option<String>, Failure> {
+        match self.at.place()? {
+            Place::Server(server) => Ok(Some(name(&server))),
+            Place::Here(_) => Ok(None),
+        }
     }
 
     /// Connects, as [`At::connect`] does.

@@ -13,6 +13,14 @@ pub(crate) fn whole_number<T: FromStr + PartialOrd + Display>(
     number.ok_or(wrong)
 }
 
+/// A name, which the server would refuse if it were blank. Command lines that are wrong have an exit code of their own.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() {
+        true => Err("it must not be blank".to_owned()),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// How many things to show: at least one.
 pub(crate) fn limit(text: &str) -> Result<u32, String> {
     whole_number(text, 1, u32::MAX)

@@ -7,6 +7,7 @@ use super::verbs::{AsOf, Call, Read, Show, Write};
 use crate::{
     failure::{EXIT_CODES, Failure},
     output::Kind,
+    values,
 };
 
 const BUSINESSES: Kind = Kind {
@@ -104,7 +105,7 @@ pub(crate) struct One {
 #[command(group = ArgGroup::new("field").required(true).multiple(true))]
 struct Fields {
     /// The name that people see: 1 to 100 characters
-    #[arg(long, value_name = "TEXT", group = "field")]
+    #[arg(long, value_name = "TEXT", value_parser = values::name, group = "field")]
     name: Option<String>,
     /// The owner's telephone number
     #[arg(long, value_name = "NUMBER", group = "field")]

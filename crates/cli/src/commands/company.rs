@@ -8,6 +8,7 @@ use super::verbs::{AsOf, Call, Read, Show, Write};
 use crate::{
     failure::{EXIT_CODES, Failure},
     output::Kind,
+    values,
 };
 
 const COMPANIES: Kind = Kind {
@@ -98,7 +99,7 @@ pub(crate) struct One {
 #[group(required = true, multiple = true)]
 struct Fields {
     /// The name that people see: 1 to 100 characters
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = values::name)]
     name: Option<String>,
     /// The country, ISO 3166-1 alpha-2, such as US
     #[arg(long, value_name = "CODE")]

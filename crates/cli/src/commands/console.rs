@@ -24,6 +24,9 @@ const SESSIONS: Kind = Kind {
     none: "nobody is signed in",
 };
 
+/// The address of a server that listens where it does without configuration.
+const LOCAL: &str = "http://localhost:8080";
+
 /// Let people sign in to the web console, and see where they are signed in
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXIT_CODES)]
@@ -46,10 +49,10 @@ pub(crate) struct Url {
     /// The id of the person's key
     #[arg(value_name = "ID")]
     id: String,
-    /// The address at which the person finds the server
-    #[arg(long, value_name = "URL", default_value = "http://localhost:8080")]
+    /// The address at which the person finds the server [default: that of --server, else http://localhost:8080]
+    #[arg(long, value_name = "URL")]
     #[serde(skip)]
-    at: String,
+    at: Option<String>,
 }
 
 /// See where people are signed in, and sign them out
@@ -118,7 +121,17 @@ impl Write<Url> {
         if path.is_empty() {
             return Err(failure(cell(&answer["note"])));
         }
-        print(&format!("{}{path}\n", self.request.at.trim_end_matches('/')))?;
+        let (at, is_guess) = match (&self.request.at, call.server()?) {
+            (Some(at), _) => (at.clone(), false),
+            (None, Some(server)) => (server, false),
+            (None, None) => (LOCAL.to_owned(), true),
+        };
+        print(&format!("{}{path}\n", at.trim_end_matches('/')))?;
+        if is_guess {
+            note(format!(
+                "note: give --at URL if people find the server elsewhere than at {LOCAL}"
+            ));
+        }
         note(format!("the link works once, until {}", cell(&answer["expiresTime"])));
         Ok(())
     }

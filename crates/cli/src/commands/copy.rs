@@ -10,7 +10,7 @@ use customer_settings_server::{
 use super::{Failure, explain, verify};
 use crate::{
     failure::usage,
-    output::{Output, note},
+    output::{Output, counted, note},
     storage::{Storage, parse_path},
 };
 
@@ -67,5 +67,12 @@ async fn copy(from: &Services, to: &Services) -> Result<Copied, Failure> {
 
 fn text(copied: Copied) -> String {
     let Copied { companies, lines, were_there } = copied;
-    format!("copied {companies} companies, {lines} log lines ({were_there} were there)")
+    let lines = counted(lines - were_there, "log line", "log lines");
+    let companies = counted(companies, "company", "companies");
+    match were_there {
+        0 => format!("copied {lines} of {companies} and of the keys"),
+        _ => {
+            format!("copied {lines} of {companies} and of the keys; {were_there} were there before")
+        }
+    }
 }

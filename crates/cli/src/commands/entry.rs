@@ -11,6 +11,7 @@ use super::verbs::{AsOf, Call, Collection, Read, Show, Write, confirm};
 use crate::{
     failure::{EXIT_CODES, Failure, usage},
     output::Kind,
+    values,
 };
 
 const ENTRIES: Kind = Kind {
@@ -168,7 +169,7 @@ pub(crate) struct Get {
 #[group(required = true, multiple = true)]
 struct Fields {
     /// The name that people see: 1 to 100 characters
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = values::name)]
     name: Option<String>,
     /// A longer explanation: up to 500 characters
     #[arg(long, value_name = "TEXT")]

@@ -157,7 +157,7 @@ pub(crate) struct Import {
 #[derive(Args, Debug)]
 struct Draft {
     /// The name of the key
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = values::name)]
     name: String,
     #[arg(
         long = "scope", value_name = "SCOPE", default_values = ["settings:read", "companies:read"],
@@ -212,7 +212,7 @@ pub(crate) struct Update {
     #[command(flatten)]
     one: One,
     /// The name of the key
-    #[arg(long, value_name = "NAME", group = "change")]
+    #[arg(long, value_name = "NAME", group = "change", value_parser = values::name)]
     name: Option<String>,
     #[arg(
         long = "scope", value_name = "SCOPE", group = "change",

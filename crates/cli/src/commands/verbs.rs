@@ -273,6 +273,11 @@ impl Call<'_> {
         self.target.connect(self.staff, self.access, self.names.clone()).await
     }
 
+    /// The server, if the call goes to one.
+    pub(crate) fn server(&self) -> Result<Option<String>, Failure> {
+        self.target.server()
+    }
+
     /// Whether nothing will be written, also if the document says so.
     pub(crate) fn is_dry(&self) -> bool {
         self.request["validate_only"] == true

@@ -9,7 +9,7 @@ use customer_settings_server::{Services, service::verify::Verified, store::Acces
 use serde_json::json;
 
 use super::{Data, Failure, explain, failure};
-use crate::output::{Output, note, print, print_json};
+use crate::output::{Output, counted, note, print, print_json};
 
 /// The interval of progress messages, and the delay of the first.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ pub(super) async fn verify(services: &Services, output: Output) -> Result<(), Fa
     let mut watch = Watch::new(services);
     let progress = |so_far: &Verified| {
         let Verified { companies, keys, changes, .. } = so_far;
-        watch.tell(|| format!("verified {companies} companies, {keys} keys, {changes} changes"));
+        watch.tell(|| text(*companies, *keys, *changes));
     };
     let verified = services.verify.verify(progress).await.map_err(|error| explain(&error))?;
     show(&verified, output)?;
@@ -101,6 +101,12 @@ fn show(verified: &Verified, output: Output) -> Result<(), Failure> {
         note(format!("{more} more are not shown"));
     }
     let found = differences(verified.found());
-    note(format!("verified {companies} companies, {keys} keys, {changes} changes: {found}"));
+    note(format!("{}: {found}", text(*companies, *keys, *changes)));
     Ok(())
+}
+
+fn text(companies: u64, keys: u64, changes: u64) -> String {
+    let companies = counted(companies, "company", "companies");
+    let [keys, changes] = [counted(keys, "key", "keys"), counted(changes, "change", "changes")];
+    format!("verified {companies}, {keys}, {changes}")
 }

@@ -21,6 +21,16 @@ fn no_connection(server: &str, error: &dyn Error) -> String {
             "{server} does not answer in TLS: if a server without TLS listens there, give {plain}"
         );
     }
+    // The TLS library's errors for a certificate whose authority is unknown, or has only the name of a known one.
+    if ["UnknownIssuer", "BadSignature", "UnsupportedSignatureAlgorithmForPublicKey"]
+        .iter()
+        .any(|error| causes.contains(error))
+    {
+        return format!(
+            "{server} cannot be trusted: {causes}\n  this machine does not know the authority of the certificate: \
+             give the authority's own certificate with --ca-file FILE"
+        );
+    }
     format!("{server} cannot be reached: {causes}\n  {HINT}")
 }
 

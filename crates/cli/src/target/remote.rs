@@ -15,6 +15,7 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject},
 };
+use serde_json::{Value, json};
 use tokio::time::timeout;
 use tonic::{Status, body::Body};
 use tonic_web::{GrpcWebCall, GrpcWebClientService};
@@ -25,11 +26,16 @@ use super::{
     proxy::{Connector, connector},
     refusal,
 };
-use crate::failure::{Failure, failure, usage};
+use crate::{
+    failure::{Failure, failure, usage},
+    output::cell,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shorter than the time after which proxies close connections without a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The most characters that are shown of an answer of something else.
+const MOST_MESSAGE: usize = 300;
 const USER_AGENT: &str = concat!("customer-settings/", env!("CARGO_PKG_VERSION"));
 
 /// A server. Connections are opened when they are needed.
@@ -181,6 +187,9 @@ pub(super) fn foreign(answer: &Response<Bytes>) -> Status {
     if let Some(place) = answer.headers().get(header::LOCATION).and_then(|to| to.to_str().ok()) {
         text.push_str(&format!(", which leads to {place}"));
     }
+    if let Some(message) = own_words(answer.body()) {
+        text.push_str(&format!(": {message}"));
+    }
     match status {
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
@@ -192,6 +201,13 @@ pub(super) fn foreign(answer: &Response<Bytes>) -> Status {
         }
         _ => Status::unknown(text),
     }
+}
+
+/// The message of a server of this service, for example to a request without TLS on a port with it.
+fn own_words(body: &[u8]) -> Option<String> {
+    let status: Value = serde_json::from_slice(body).ok()?;
+    let message = status["message"].as_str().filter(|message| !message.is_empty())?;
+    Some(cell(&json!(message)).chars().take(MOST_MESSAGE).collect())
 }
 
 #[cfg(test)]
@@ -214,6 +230,27 @@ mod tests {
             *answer.status_mut() = StatusCode::from_u16(status).unwrap();
             assert_eq!(refusal::is_unknown(&foreign(&answer)), is_unknown, "{status}");
         }
+    }
+
+    #[test]
+    fn the_words_of_an_answer_are_told_up_to_a_limit() {
+        let told = |body: &str| {
+            let mut answer = Response::new(Bytes::from(body.to_owned()));
+            *answer.status_mut() = StatusCode::BAD_REQUEST;
+            foreign(&answer).message().to_owned()
+        };
+        let plain = "HTTP status 400 Bad Request";
+        assert_eq!(
+            told(r#"{"message": "use https://\u001b[1m"}"#),
+            format!("{plain}: use https://\u{fffd}[1m")
+        );
+        for silent in ["<html>", "[]", "{}", r#"{"message": ""}"#, r#"{"message": 1}"#] {
+            assert_eq!(told(silent), plain);
+        }
+        assert_eq!(
+            told(&json!({"message": "x".repeat(5000)}).to_string()).len(),
+            plain.len() + 302
+        );
     }
 
     #[test]

@@ -95,6 +95,9 @@ impl Shown {
     }
 
     fn summary(&self) -> String {
+        if self.changed == 0 && self.refused > 0 {
+            return format!("Plan: {} of {} companies refused", self.refused, self.companies);
+        }
         let mut summary = format!("Plan: {}", self.counts);
         if self.changed > 0 {
             summary += &format!(", in {} of {} companies", self.changed, self.companies);
