@@ -25,6 +25,13 @@ use crate::catalog::{
 /// The most violations that the refusal of a document names.
 pub const MOST_VIOLATIONS: usize = 100;
 
+/// A company of a document, with the id of the company that it means. An error is about this company alone.
+#[expect(missing_docs, reason = "the fields say what they are")]
+pub struct Meant<'a> {
+    pub company: &'a DocumentCompany,
+    pub id: Result<CompanyId>,
+}
+
 /// The plan of one company of a document.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields say what they are")]
@@ -69,15 +76,35 @@ struct Ready<'a> {
 }
 
 impl LoadService {
+    /// The companies of a document, with the company that each means: the one with its id, else the one of its name,
+    /// else a new one. Refuses a document that names a company, or a location, in two places.
+    pub async fn meant<'a>(
+        &self,
+        caller: &Caller,
+        companies: &'a [DocumentCompany],
+    ) -> Result<Vec<Meant<'a>>> {
+        let (covered, mut all) = (caller.grant_covered(), Vec::with_capacity(companies.len()));
+        for company in companies {
+            let id = match &company.id {
+                Some(id) => Ok(id.clone()),
+                None => self.company_named(&covered, company).await,
+            };
+            all.push(Meant { company, id });
+        }
+        let mut violations = repeated(&all);
+        violations.truncate(MOST_VIOLATIONS);
+        if violations.is_empty() { Ok(all) } else { Err(Error::Invalid(violations)) }
+    }
+
     /// The plan of one company of a document. An error is about this company alone.
     pub async fn preview(
         &self,
         caller: &Caller,
-        company: &DocumentCompany,
+        Meant { company, id }: &Meant<'_>,
         options: &LoadOptions,
         deadline: Instant,
     ) -> Result<Planned> {
-        let grant = self.granted(caller, company, options).await?;
+        let grant = granted(caller, company, id, options)?;
         let (preview, base) =
             self.settings.preview(&grant, &company.draft, options, deadline).await?;
         refuse_making(caller, &preview)?;
@@ -116,26 +143,25 @@ impl LoadService {
         companies: &'a [DocumentCompany],
         how: &Application,
     ) -> Result<Vec<Ready<'a>>> {
-        let (mut ready, mut seen) = (Vec::with_capacity(companies.len()), HashSet::new());
+        let mut ready = Vec::with_capacity(companies.len());
         let mut violations = Vec::new();
         let mut note = |index: usize, found: Vec<Violation>| {
-            let within = |one: Violation| one.within(&format!("document.companies[{index}]"));
+            let within = |one: Violation| one.within(&place(index));
             violations.extend(found.into_iter().map(within));
             violations.truncate(MOST_VIOLATIONS);
         };
-        for (index, company) in companies.iter().enumerate() {
+        let meant = self.meant(caller, companies).await?;
+        for (index, company) in meant.iter().enumerate() {
             match self.ready_company(caller, company, how).await {
-                Ok(one) if !seen.insert(one.grant.company()) => {
-                    let description = format!("names the company {} again", one.grant.company());
-                    note(index, vec![Violation::new("id", "DUPLICATE", description)]);
-                }
                 Ok(one) => ready.push(one),
                 Err(Error::Invalid(found)) => note(index, found),
                 Err(other) => return Err(other),
             }
             yield_now().await;
         }
-        if let Some(other) = how.digests.keys().find(|id| !seen.contains(*id))
+        let named: HashSet<&CompanyId> =
+            meant.iter().filter_map(|one| one.id.as_ref().ok()).collect();
+        if let Some(other) = how.digests.keys().find(|id| !named.contains(*id))
             && violations.is_empty()
         {
             let description = format!("has the company {other}, which the document does not have");
@@ -147,10 +173,10 @@ impl LoadService {
     async fn ready_company<'a>(
         &self,
         caller: &Caller,
-        company: &'a DocumentCompany,
+        Meant { company, id }: &Meant<'a>,
         how: &Application,
     ) -> Result<Ready<'a>> {
-        let grant = self.granted(caller, company, &how.options).await?;
+        let grant = granted(caller, company, id, &how.options)?;
         let expected = how.digests.get(&grant.company()).copied();
         if expected.is_none() && !how.digests.is_empty() {
             let description =
@@ -175,31 +201,76 @@ impl LoadService {
         }
         Ok(Ready { grant, draft, expected, base: preview.base, counts: preview.counts })
     }
+}
 
-    /// The grant for a company of a document, whose values must all be valid, and whose audit the caller may give.
-    async fn granted(
-        &self,
-        caller: &Caller,
-        company: &DocumentCompany,
-        options: &LoadOptions,
-    ) -> Result<Grant> {
-        if !company.problems.is_empty() {
-            let problems = company.problems.clone().told();
-            return Err(Error::Invalid(problems.into_iter().map(|one| one.violation).collect()));
-        }
-        if company.draft.has_audit() || options.is_of_source {
-            caller.also(&[Scope::SourcesWrite])?;
-        }
-        let id = match &company.id {
-            Some(id) => id.clone(),
-            None => self.company_named(&caller.grant_covered(), company).await?,
-        };
-        // Without an id, a company that the key does not cover is one that would be made.
-        if company.id.is_none() && !caller.rights.coverage.contains(&id) {
-            return Err(Error::NotCoveringAll);
-        }
-        caller.grant(&id)
+/// The grant for a company of a document, whose values must all be valid, and whose audit the caller may give.
+fn granted(
+    caller: &Caller,
+    company: &DocumentCompany,
+    id: &Result<CompanyId>,
+    options: &LoadOptions,
+) -> Result<Grant> {
+    if !company.problems.is_empty() {
+        let problems = company.problems.clone().told();
+        return Err(Error::Invalid(problems.into_iter().map(|one| one.violation).collect()));
     }
+    if company.draft.has_audit() || options.is_of_source {
+        caller.also(&[Scope::SourcesWrite])?;
+    }
+    let id = id.clone()?;
+    // Without an id, a company that the key does not cover is one that would be made.
+    if company.id.is_none() && !caller.rights.coverage.contains(&id) {
+        return Err(Error::NotCoveringAll);
+    }
+    caller.grant(&id)
+}
+
+/// The place of a company in the request.
+fn place(index: usize) -> String {
+    format!("document.companies[{index}]")
+}
+
+/// The companies and locations that the document names in two places. One of the places would be planned for a state
+/// that the other one changes.
+fn repeated(all: &[Meant<'_>]) -> Vec<Violation> {
+    let (mut ids, mut names, mut businesses) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let mut violations = Vec::new();
+    let mut refuse = |field: String, description: String| {
+        violations.push(Violation::new(&field, "DUPLICATE", description));
+    };
+    for (index, Meant { company, id }) in all.iter().enumerate() {
+        let at = place(index);
+        let first = id.as_ref().ok().and_then(|id| ids.insert(id, index));
+        if let (Some(first), Ok(id)) = (first, id) {
+            let description = format!("names the company {id} again, as {} did", place(first));
+            refuse(format!("{at}.id"), description);
+        }
+        // Of several companies with one name, each must have an id.
+        if let Some(name) = &company.draft.name {
+            let has_id = company.id.is_some();
+            let earlier = names.insert(name.fold_key(), (index, has_id));
+            let earlier = earlier.filter(|(_, had_id)| first.is_none() && !(has_id && *had_id));
+            if let Some((earlier, _)) = earlier {
+                let description = format!(
+                    "is also the name of {}, and without ids they are one company: give both an id",
+                    place(earlier)
+                );
+                refuse(format!("{at}.name"), description);
+            }
+        }
+        for business in &company.draft.businesses {
+            let Some(id) = &business.id else { continue };
+            let first = *businesses.entry(id).or_insert(index);
+            if first != index {
+                let description = format!(
+                    "names the location {id} again, as {} did: it belongs to one company",
+                    place(first)
+                );
+                refuse(format!("{at}.businesses[{}].id", business.index), description);
+            }
+        }
+    }
+    violations
 }
 
 /// Making a company needs a key that covers all companies.

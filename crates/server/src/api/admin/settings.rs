@@ -34,7 +34,7 @@ use crate::{
     service::{
         companies::CompanyRow,
         document::{self as documents, DocumentCompany},
-        plans::{Application, Applied, MOST_VIOLATIONS, Planned},
+        plans::{Application, Applied, MOST_VIOLATIONS, Meant, Planned},
         settings::AsOf,
     },
     status::{grpc_status, quoted},
@@ -62,7 +62,8 @@ impl SettingsService for Admin {
                 let companies = companies(sent.document)?;
                 let begin = begin.unwrap_or_default().min(companies.len());
                 let how = (&options, deadline);
-                let (plans, next) = service.plans(&caller, &companies[begin..], how).await?;
+                let meant = service.0.load.meant(&caller, &companies).await?;
+                let (plans, next) = service.plans(&caller, &meant[begin..], how).await?;
                 let next_page_token =
                     next.map(|next| asked.token(&(begin + next).to_string())).unwrap_or_default();
                 let counts = Some(sum(plans.iter().filter_map(|plan| plan.counts.as_ref())));
@@ -129,16 +130,21 @@ impl Admin {
     async fn plans(
         &self,
         caller: &Caller,
-        companies: &[DocumentCompany],
+        companies: &[Meant<'_>],
         (options, deadline): (&LoadOptions, Instant),
     ) -> Result<(Vec<CompanyPlan>, Option<usize>)> {
         let (mut plans, mut bytes) = (Vec::new(), 0);
-        for (index, company) in companies.iter().enumerate() {
-            let plan = match self.0.load.preview(caller, company, options, deadline).await {
+        for (index, one) in companies.iter().enumerate() {
+            let plan = match self.0.load.preview(caller, one, options, deadline).await {
                 Ok(planned) => shown(planned),
                 Err(error) if !is_about_company(&error) => return Err(error),
                 Err(error) => CompanyPlan {
-                    company_id: company.id.as_ref().map(ToString::to_string).unwrap_or_default(),
+                    company_id: one
+                        .company
+                        .id
+                        .as_ref()
+                        .map(ToString::to_string)
+                        .unwrap_or_default(),
                     counts: Some(PlanCounts::default()),
                     error: Some(refusal(&error)),
                     ..Default::default()
@@ -235,7 +241,6 @@ fn companies(sent: Option<Document>) -> Result<Vec<DocumentCompany>> {
     }
     let mut violations = Vec::new();
     let mut companies = Vec::with_capacity(sent.companies.len());
-    let mut seen = HashMap::with_capacity(sent.companies.len());
     for (i, company) in sent.companies.into_iter().enumerate() {
         let at = format!("document.companies[{i}]");
         let within = |violation: Violation| match (violation.field.as_str(), violation.reason) {
@@ -246,13 +251,6 @@ fn companies(sent: Option<Document>) -> Result<Vec<DocumentCompany>> {
         if violations.len() < MOST_VIOLATIONS {
             let problems = company.problems.clone().told();
             violations.extend(problems.into_iter().map(|problem| within(problem.violation)));
-            if let Some(first) = company.identity().and_then(|one| seen.insert(one, i)) {
-                let description = format!(
-                    "names the company {} again, as companies[{first}] does",
-                    company.label
-                );
-                violations.push(Violation::new(&at, "DUPLICATE", description));
-            }
         }
         companies.push(company);
     }
