@@ -206,14 +206,14 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// The right to call a method that needs these scopes, or the error with the scopes that the key lacks. This
-    /// and [`Grant::check_taken_back`] are the only checks of scopes.
+    /// The right to call a method that needs these scopes, or the error with the scopes that the key lacks. This,
+    /// [`Grant::check_taken_back`] and [`Grant::check_needs`] are the only checks of scopes.
     pub fn permitted(self, needed: &[Scope]) -> Result<Caller> {
         let lacking = needed.iter().copied().filter(|scope| !self.rights.scopes.contains(*scope));
         let lacking: Vec<Scope> = lacking.collect();
         match lacking.is_empty() {
             true => Ok(Caller(self)),
-            false => Err(Error::MissingScope { scopes: lacking }),
+            false => Err(Error::MissingScope { scopes: lacking, why: None }),
         }
     }
 }
@@ -377,7 +377,23 @@ impl Grant {
         let needed = needed.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, scope)| scope);
         let lacking: Vec<Scope> =
             needed.filter(|scope| !self.rights.scopes.contains(*scope)).collect();
-        if lacking.is_empty() { Ok(()) } else { Err(Error::MissingScope { scopes: lacking }) }
+        match lacking.is_empty() {
+            true => Ok(()),
+            false => Err(Error::MissingScope { scopes: lacking, why: None }),
+        }
+    }
+
+    /// Refuses the plan of a document that needs scopes which the key lacks. Each need has its reason, as a sentence.
+    pub fn check_needs(&self, needs: &[(Scope, String)]) -> Result<()> {
+        let is_lacking = |(scope, _): &&(Scope, String)| !self.rights.scopes.contains(*scope);
+        let lacking: Vec<_> = needs.iter().filter(is_lacking).collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let scopes = lacking.iter().map(|(scope, _)| *scope).collect::<BTreeSet<_>>();
+        let why: Vec<&str> = lacking.iter().map(|(_, why)| why.as_str()).collect();
+        let why = Some(why.join("; "));
+        Err(Error::MissingScope { scopes: scopes.into_iter().collect(), why })
     }
 }
 

@@ -289,13 +289,6 @@ pub struct EntryDraft {
     pub last_updated_time: Option<Timestamp>,
 }
 
-impl CompanyDraft {
-    /// Whether the document names authors or times.
-    pub fn has_audit(&self) -> bool {
-        self.catalogs.iter().flatten().flatten().any(EntryDraft::has_audit)
-    }
-}
-
 impl EntryDraft {
     /// Whether the document names an author or a time of the entry.
     pub fn has_audit(&self) -> bool {

@@ -44,8 +44,10 @@ pub enum Error {
     AddressNotAllowed { address: String },
     /// The key lacks scopes.
     MissingScope {
-        /// The scopes that the method needs and the key lacks.
+        /// The scopes that the request needs and the key lacks.
         scopes: Vec<Scope>,
+        /// The parts of the request that need them, as a sentence, where the method alone does not.
+        why: Option<String>,
     },
     /// The key does not cover the company or business, whether or not it exists.
     NotCovered { kind: Kind, id: String },
@@ -231,7 +233,7 @@ impl fmt::Display for Error {
             Self::AddressNotAllowed { address } => {
                 write!(f, "the key may not be used from {address}: its allowed addresses do not include it")
             }
-            Self::MissingScope { scopes } => write_missing(f, scopes),
+            Self::MissingScope { scopes, why } => write_missing(f, scopes, why.as_deref()),
             Self::NotCovered { kind, id } => {
                 write!(f, "the key does not cover {kind} {id}, or there is no such {kind}")
             }
@@ -299,11 +301,15 @@ fn write_secret_taken(f: &mut fmt::Formatter<'_>, holder: Option<&KeyId>) -> fmt
     write!(f, "the secret belongs to {holder} already{FREE_SECRET}")
 }
 
-fn write_missing(f: &mut fmt::Formatter<'_>, scopes: &[Scope]) -> fmt::Result {
+fn write_missing(f: &mut fmt::Formatter<'_>, scopes: &[Scope], why: Option<&str>) -> fmt::Result {
     let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
     let (s, them) = if names.len() == 1 { ("", "it") } else { ("s", "them") };
     let names = names.join(" and ");
-    write!(f, "the key lacks the scope{s} {names}: use a key that has {them}, or have {them} added")
+    write!(
+        f,
+        "the key lacks the scope{s} {names}: use a key that has {them}, or have {them} added"
+    )?;
+    why.map_or(Ok(()), |why| write!(f, "; {why}"))
 }
 
 fn write_not_within(f: &mut fmt::Formatter<'_>, beyond: Option<&Beyond>) -> fmt::Result {

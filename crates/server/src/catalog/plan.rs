@@ -3,16 +3,17 @@
 //! Every rule about companies and catalogs stands here, for every caller.
 
 use super::{
-    access::Actor,
+    access::{Actor, Scope},
     change::{LoadOptions, PreparedChange},
     company::{Business, Company, Contact},
+    delta::Row,
     entry::{Audit, Catalog, Entry, Revision, State},
-    error::{Error, Kind, PlanChanged, Result},
+    error::{Error, Kind, MOST_NAMED, PlanChanged, Result, few},
     etag::Etag,
     id::{BusinessId, CompanyId, EntryId},
     log::{Line, Request},
     preview::Preview,
-    settings::Settings,
+    settings::{Settings, Subject},
     source,
     text::Name,
     time::Timestamp,
@@ -36,6 +37,36 @@ pub struct Plan {
     pub after: Settings,
     /// The remarks on the document, if the plan is one of a document.
     pub loaded: Loaded,
+}
+
+impl Plan {
+    /// The scopes that carrying out a document needs beside `settings:write`, each with its reason as a sentence.
+    pub fn needs(&self) -> Vec<(Scope, String)> {
+        let (company, deltas) = (&self.after.company.id, &self.line.deltas);
+        let mut needs = Vec::new();
+        let of_companies = deltas.iter().filter(|delta| delta.entry_id().is_none());
+        let of_companies: Vec<String> = of_companies.map(|delta| delta.subject.place()).collect();
+        if !of_companies.is_empty() {
+            let named = few(&of_companies, MOST_NAMED);
+            let why = format!("of company {company}, the document changes {named}");
+            needs.push((Scope::CompaniesWrite, why));
+        }
+        let source = |row: &Option<Row>| row.as_ref()?.company()?.source;
+        if deltas.iter().any(|delta| source(&delta.before) != source(&delta.after)) {
+            let why = format!("the document changes the source of company {company}");
+            needs.push((Scope::SourcesWrite, why));
+        }
+        if !self.loaded.audited.is_empty() {
+            let named: Vec<String> = self.loaded.audited.iter().map(Subject::place).collect();
+            let why = format!(
+                "of company {company}, the document gives other authors or times than there are to {}: a document \
+                 without these ('export --without audit') needs no such scope",
+                few(&named, MOST_NAMED)
+            );
+            needs.push((Scope::SourcesWrite, why));
+        }
+        needs
+    }
 }
 
 /// The input of a plan from outside.
@@ -82,7 +113,8 @@ pub fn plan(
             (back::rolled_back(current, target)?, vec![])
         }
     };
-    let (deltas, after) = draft.finish(&stamp);
+    let (deltas, after, audited) = draft.finish(&stamp);
+    loaded.audited = audited;
     let is_of_source =
         matches!(change, PreparedChange::Load { options, .. } if options.is_of_source);
     source::check(current, &after, &deltas, is_of_source)?;

@@ -7,6 +7,7 @@ use std::{collections::HashMap, fmt};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    access::Scope,
     change::LoadOptions,
     company::{Address, Business, Company},
     delta::{Delta, Row},
@@ -34,6 +35,8 @@ pub struct Preview {
     pub counts: Counts,
     /// Remarks that belong to no step.
     pub warnings: Vec<Violation>,
+    /// The scopes that carrying it out needs beside `settings:write`, each with its reason.
+    pub needs: Vec<(Scope, String)>,
 }
 
 /// One change of a plan.
@@ -169,6 +172,7 @@ impl Preview {
             counts: Counts::of(&steps),
             steps,
             warnings: plan.loaded.warnings.clone(),
+            needs: plan.needs(),
         }
     }
 }

@@ -17,8 +17,7 @@ use crate::catalog::{
     error::{Error, Result, Violation},
     id::CompanyId,
     log::Request,
-    preview::{Counts, Digest, Preview, Step},
-    settings::Subject,
+    preview::{Counts, Digest, Preview},
     token::RevisionToken,
 };
 
@@ -191,19 +190,12 @@ impl LoadService {
         let options = LoadOptions { expected, ..how.options.clone() };
         let (preview, _) = self.settings.preview(&grant, draft, &options, how.deadline).await?;
         refuse_making(caller, &preview)?;
-        let is_entry = |subject: &Subject| matches!(subject, Subject::Entry(..));
-        if !preview.steps.iter().all(|step| is_entry(&step.subject)) {
-            caller.also(&[Scope::CompaniesWrite])?;
-        }
-        let is_source = |step: &Step| step.fields.iter().any(|change| change.field == "source");
-        if preview.steps.iter().any(is_source) {
-            caller.also(&[Scope::SourcesWrite])?;
-        }
+        grant.check_needs(&preview.needs)?;
         Ok(Ready { grant, draft, expected, base: preview.base, counts: preview.counts })
     }
 }
 
-/// The grant for a company of a document, whose values must all be valid, and whose audit the caller may give.
+/// The grant for a company of a document, whose values must all be valid.
 fn granted(
     caller: &Caller,
     company: &DocumentCompany,
@@ -214,7 +206,7 @@ fn granted(
         let problems = company.problems.clone().told();
         return Err(Error::Invalid(problems.into_iter().map(|one| one.violation).collect()));
     }
-    if company.draft.has_audit() || options.is_of_source {
+    if options.is_of_source {
         caller.also(&[Scope::SourcesWrite])?;
     }
     let id = id.clone()?;

@@ -257,8 +257,10 @@ impl SettingsService {
             };
             plan(&grant.company(), current, change, &context)?
         };
-        if matches!(change, PreparedChange::RollBack { .. }) {
-            grant.check_taken_back(&plan.line.deltas)?;
+        match change {
+            PreparedChange::RollBack { .. } => grant.check_taken_back(&plan.line.deltas)?,
+            PreparedChange::Load { .. } if !validate_only => grant.check_needs(&plan.needs())?,
+            _ => {}
         }
         if validate_only {
             self.refuse_taken(grant, &plan).await?;

@@ -28,7 +28,7 @@ pub(super) fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
             index.map(|index| ("index", index.to_owned())).into_iter().collect()
         }
         Error::AddressNotAllowed { address } => vec![("address", address.clone())],
-        Error::MissingScope { scopes } => {
+        Error::MissingScope { scopes, .. } => {
             let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
             vec![("scope", names.join(","))]
         }

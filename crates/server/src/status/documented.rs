@@ -44,7 +44,7 @@ pub enum About {
 pub fn documented_errors() -> Vec<DocumentedError> {
     let invalid =
         Error::invalid("company_id", "MALFORMED_ID", "must be 1 to 64 of A-Z a-z 0-9 _ -");
-    let missing_scope = Error::MissingScope { scopes: vec![Scope::SettingsRead] };
+    let missing_scope = Error::MissingScope { scopes: vec![Scope::SettingsRead], why: None };
     let missing = Error::NotFound { kind: Kind::Company, id: "cmp_404".to_owned() };
     let limited = Error::TooManyRequests { limit: Limit::Key, retry_after_ms: 1_000 };
     let overloaded = Error::Unavailable { what: Unavailable::Overloaded, cause: Cause::default() };

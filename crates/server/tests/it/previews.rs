@@ -348,6 +348,34 @@ fn audit_values_are_shown_where_the_document_gives_them() {
     assert!(shown(&company, document, &LoadOptions::default()).1.is_empty());
 }
 
+/// The service asks for these when it plans a document for the last time, so that no change meanwhile goes around them.
+#[test]
+fn a_plan_needs_scopes_for_what_it_changes() {
+    let mut company = Company::with("customer_tags: [{id: a, name: A, created_by: ana}]");
+    let needs = |company: &Company, rest: &str| {
+        let plan = company.plan(rest, &LoadOptions::default()).unwrap();
+        plan.needs().into_iter().map(|(scope, _)| scope.as_str()).collect::<Vec<_>>()
+    };
+    let document =
+        "country: us, customer_tags: [{id: a, name: A, created_by: ana, last_updated_by: load}]";
+    assert_eq!(needs(&company, document), ["companies:write"]);
+    company.load(document).unwrap().unwrap();
+    assert!(needs(&company, document).is_empty());
+    // Authors that the change would write by itself are no claim.
+    assert!(needs(&company, "customer_tags: [{id: b, name: B, created_by: load}]").is_empty());
+    for claim in [
+        "{id: a, name: A, created_by: bob}",
+        "{id: a, name: A, last_updated_by: ana}",
+        "{id: a, name: Other, last_updated_time: 2023-01-01T10:00:00Z}",
+        "{id: b, name: B, created_by: ana}",
+    ] {
+        let document = format!("customer_tags: [{claim}]");
+        assert_eq!(needs(&company, &document), ["sources:write"], "{claim}");
+    }
+    let both = needs(&company, "source: {kind: moego}");
+    assert_eq!(both, ["companies:write", "sources:write"]);
+}
+
 #[test]
 fn a_digest_pins_the_steps_and_nothing_else() {
     let mut company = Company::with(

@@ -189,7 +189,7 @@ async fn a_company_or_location_that_the_document_names_twice_is_refused() {
     assert_eq!(answer["companies"].as_array().unwrap().len(), 2, "nothing was written: {answer}");
     // Two companies with ids may have one name.
     let twins = json!({"companies": [{"id": "t1", "name": "Twin"}, {"id": "t2", "name": "Twin"}]});
-    server.answer(&secret, APPLY, json!({"document": twins})).await;
+    server.grpc_as(&secret, APPLY, json!({"document": twins})).await.unwrap();
 }
 
 #[tokio::test]
@@ -217,6 +217,31 @@ async fn companies_and_audit_need_scopes_of_their_own() {
     server.grpc_as(&reader, APPLY, json!({"document": audit})).await.unwrap();
     let tag = server.get(&format!("{TAGS}/tag_001")).bearer(&reader).send().await.json();
     assert_eq!(tag["createdBy"], "staff_1");
+}
+
+#[tokio::test]
+async fn stored_authors_and_times_need_no_scope() {
+    let server = Server::demo().await;
+    let (all, writer) =
+        (server.any_key().await, server.key(with_scopes(&["settings:write"])).await);
+    let reader = server.key(with_scopes(&["settings:read", "companies:read"])).await;
+    let request = json!({"withIds": true, "withAudit": true});
+    let document = server.answer(&reader, EXPORT, request).await["document"].clone();
+    let request = json!({"document": document});
+    let planned = server.answer(&reader, PLAN, request.clone()).await;
+    assert!(planned["plans"].as_array().unwrap().iter().all(|plan| steps(plan).is_empty()));
+    server.answer(&writer, APPLY, request.clone()).await;
+    // The document's author and time are others than those of this change, which a plan shows to everybody.
+    change(&server, &all, json!({"color": "#123456"})).await;
+    let planned = server.answer(&reader, PLAN, request.clone()).await;
+    let fields = planned["plans"][0]["steps"][0]["fields"].as_array().unwrap();
+    assert!(fields.iter().any(|change| change["field"] == "last_updated_time"), "{fields:?}");
+    let refused = server.refusal(&writer, APPLY, request.clone()).await;
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::PermissionDenied, "MISSING_SCOPE"));
+    for part in ["sources:write", "cmp_001", "customer_tags/tag_001:", "export --without audit"] {
+        assert!(refused.message.contains(part), "{part}: {}", refused.message);
+    }
+    server.grpc_as(&all, APPLY, request).await.unwrap();
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ fn every_error() -> Vec<Error> {
         Error::RotatedSecret { expired: Timestamp::from_micros(0) },
         Error::RevokedKey,
         Error::AddressNotAllowed { address: "192.0.2.1".to_owned() },
-        Error::MissingScope { scopes: vec![Scope::SettingsRead] },
+        Error::MissingScope { scopes: vec![Scope::SettingsRead], why: None },
         Error::NotCovered { kind, id: id.clone() },
         Error::KeyNotWithin {
             beyond: Some(Beyond { restriction: "scopes", own: "settings:read".to_owned() }),

@@ -34,6 +34,8 @@ pub(super) struct Draft<'a> {
     named_by: BTreeMap<(Catalog, EntryId), usize>,
     /// The drafts of entries whose audit the document names.
     pub(super) documented: BTreeMap<(Catalog, EntryId), &'a EntryDraft>,
+    /// The entries that get another audit from the document than the change would give by itself.
+    audited: BTreeSet<Subject>,
 }
 
 /// Two active entries with the same name.
@@ -89,6 +91,7 @@ impl<'a> Draft<'a> {
             revived: BTreeSet::new(),
             named_by: BTreeMap::new(),
             documented: BTreeMap::new(),
+            audited: BTreeSet::new(),
         }
     }
 
@@ -246,8 +249,8 @@ impl<'a> Draft<'a> {
         clashes
     }
 
-    /// The stamped changes, and the company after them.
-    pub(super) fn finish(mut self, stamp: &Stamp<'_>) -> (Vec<Delta>, Settings) {
+    /// The stamped changes, the company after them, and the entries whose audit the document decides.
+    pub(super) fn finish(mut self, stamp: &Stamp<'_>) -> (Vec<Delta>, Settings, BTreeSet<Subject>) {
         let mut deltas = Vec::new();
         self.finish_company(stamp, &mut deltas);
         self.finish_businesses(stamp, &mut deltas);
@@ -265,7 +268,7 @@ impl<'a> Draft<'a> {
             businesses: self.businesses.rows().clone(),
             catalogs: self.entries.each_ref().map(|entries| entries.rows().clone()),
         };
-        (deltas, after)
+        (deltas, after, self.audited)
     }
 
     fn finish_company(&mut self, stamp: &Stamp<'_>, deltas: &mut Vec<Delta>) {
@@ -316,7 +319,12 @@ impl<'a> Draft<'a> {
             let is_revived = before.is_none() && self.revived.contains(&key);
             after.audit = audit(before, after, is_revived, stamp);
             if let Some(document) = document {
+                let own = after.audit.clone();
                 load::document_audit(&mut after.audit, before, document, stamp);
+                // The revision is nobody's claim.
+                if (Audit { revision: own.revision, ..after.audit.clone() }) != own {
+                    self.audited.insert(Subject::Entry(catalog, after.id.clone()));
+                }
             }
             deltas.extend(match before {
                 None if is_revived => Some(Delta::revived(catalog, after.clone())),

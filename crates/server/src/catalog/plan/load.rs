@@ -73,6 +73,8 @@ pub struct Loaded {
     pub made: BTreeMap<Subject, usize>,
     /// The entries that are archived because the document does not name them.
     pub pruned: BTreeSet<(Catalog, EntryId)>,
+    /// The entries to which the document gives other authors or times than the change would by itself.
+    pub audited: BTreeSet<Subject>,
     /// Remarks on parts of the document that change nothing, in the form of violations.
     pub warnings: Vec<Violation>,
 }
