@@ -195,6 +195,18 @@ impl Error {
         }
     }
 
+    /// Whether the error is about the content of a change: the rules and the company as it is refuse it.
+    pub fn is_of_content(&self) -> bool {
+        matches!(
+            self,
+            Self::Invalid(_)
+                | Self::NameTaken { .. }
+                | Self::IdTaken { .. }
+                | Self::TooMany { .. }
+                | Self::Precondition { .. }
+        )
+    }
+
     /// The details for the log alone.
     pub fn cause(&self) -> Option<&Cause> {
         match self {
@@ -380,6 +392,8 @@ pub struct Past {
 #[expect(missing_docs, reason = "the fields say what they are")]
 pub struct PlanChanged {
     pub company_id: CompanyId,
+    /// The reason why there is no plan now, if it would be refused. It has no digest and no counts then.
+    pub refused: Option<Error>,
     /// The digest of the plan as it is now.
     pub digest: String,
     pub counts: Counts,
@@ -391,16 +405,17 @@ pub struct PlanChanged {
 
 impl fmt::Display for PlanChanged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { company_id, counts, steps, since, .. } = self;
+        let Self { company_id, refused, counts, steps, since, .. } = self;
         write!(f, "the plan for company {company_id} is no longer the one that was shown")?;
         write_past(f, since)?;
         if !steps.is_empty() {
             write!(f, "; now different: {}", few(steps, MOST_NAMED))?;
         }
-        write!(
-            f,
-            "; it would be {counts}, and nothing was written: plan again, look at the plan, then apply it"
-        )
+        match refused {
+            Some(error) => write!(f, "; it would be refused ({error})")?,
+            None => write!(f, "; it would be {counts}")?,
+        }
+        f.write_str(", and nothing was written: plan again, look at the plan, then apply it")
     }
 }
 

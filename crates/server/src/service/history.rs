@@ -12,7 +12,7 @@ use super::{
 use crate::{
     catalog::{
         access::{Actor, Caller, Grant},
-        change::{Change, LoadOptions, PreparedChange},
+        change::{Change, CompanyDraft, LoadOptions, PreparedChange},
         delta::Delta,
         entry::{Catalog, Revision},
         error::{Error, Kind, MOST_NAMED, Past, PlanChanged, Result, few},
@@ -20,7 +20,7 @@ use crate::{
         id::{CompanyId, KeyId, StaffId},
         log::Line,
         plan::{Context, plan},
-        preview::{Preview, Step},
+        preview::{Counts, Preview, Step},
         replay::Replay,
         settings::{Settings, Subject},
         stream::{Among, LineFilter, LinePlace, Stream, Streams},
@@ -202,12 +202,15 @@ pub(super) async fn line(
     found.ok_or_else(|| Error::NotFound { kind: Kind::Change, id: revision.to_string() })
 }
 
-/// Whether an error is about changes that are in the way.
-pub(super) fn is_explained(error: &Error) -> bool {
+/// Whether an error is about changes that are in the way. The refusal of a plan that was shown may be.
+pub(super) fn is_explained(error: &Error, change: &Change) -> bool {
     match error {
         Error::EtagMismatch { .. } | Error::ChangedSince { .. } | Error::PlanChanged(_) => true,
-        Error::InBatch { error, .. } => is_explained(error),
-        _ => false,
+        Error::InBatch { error, .. } => is_explained(error, change),
+        error => match change {
+            Change::Load { options, .. } => options.expected.is_some() && error.is_of_content(),
+            _ => false,
+        },
     }
 }
 
@@ -215,10 +218,14 @@ pub(super) fn is_explained(error: &Error) -> bool {
 pub(super) async fn explained(
     store: &dyn Store,
     grant: &Grant,
-    current: &Settings,
+    current: Option<&Settings>,
     change: &Change,
     error: Error,
 ) -> Error {
+    if let Change::Load { document, options } = change {
+        return plan_changed(store, grant, current, (document, options), error).await;
+    }
+    let Some(current) = current else { return error };
     match error {
         Error::InBatch { index, error } => {
             let found = match change {
@@ -232,10 +239,6 @@ pub(super) async fn explained(
                 None => *error,
             };
             Error::InBatch { index, error: Box::new(error) }
-        }
-        Error::PlanChanged(changed) => {
-            let found = plan_changed(store, grant, current, change, *changed).await;
-            Error::PlanChanged(Box::new(found))
         }
         Error::ChangedSince { revision, fields, .. } => {
             let now = current.revision;
@@ -306,52 +309,85 @@ async fn mismatch(
     Error::EtagMismatch { what, was_its: false, since: Vec::new() }
 }
 
-/// Names the changes since the plan was shown, and the steps that differ: goes back until the plan has the digest.
+/// Names the changes since the plan was shown, and the steps that differ: goes back until the plan has the digest. If
+/// the document was refused, and its plan once had the digest, the plan has changed too.
 async fn plan_changed(
     store: &dyn Store,
     grant: &Grant,
-    current: &Settings,
-    change: &Change,
-    mut changed: PlanChanged,
-) -> PlanChanged {
-    let Change::Load { document, options } = change else { return changed };
-    let again = |settings: &Settings| {
+    current: Option<&Settings>,
+    (document, options): (&Arc<CompanyDraft>, &LoadOptions),
+    error: Error,
+) -> Error {
+    let again = |settings: Option<&Settings>| {
         let options = LoadOptions { expected: None, ..options.clone() };
+        let now = settings.or(current).map(|settings| settings.changed_time);
         let context = Context {
             actor: grant.actor(),
             request: None,
-            now: settings.changed_time,
+            now: now.unwrap_or(Timestamp::from_micros(0)),
             new_id: &super::new_id,
         };
         let change = PreparedChange::Load { document: document.clone(), options: options.clone() };
-        let plan = plan(&grant.company(), Some(settings), &change, &context).ok()?;
-        Some(Preview::of(Some(settings), &plan, &options))
+        let plan = plan(&grant.company(), settings, &change, &context).ok()?;
+        Some(Preview::of(settings, &plan, &options))
     };
-    let Some(now) = again(current) else { return changed };
+    let is_shown =
+        |then: &Option<Preview>| then.as_ref().map(|then| then.digest) == options.expected;
+    let now = again(current);
+    // A refusal by something outside of the company.
+    if is_shown(&now) {
+        return refused_since(grant, error, vec![]);
+    }
+    let Some(current) = current else { return error };
     let (among, below) = (Streams::one(grant.stream()), LinePlace::at(current.revision.next()));
     let lines = store.log_before(&among, Some(&below), None, MAX_SEARCHED);
     let mut replay = Replay::from(current.clone());
-    let (mut since, mut planned) = (Vec::new(), 0);
+    let (mut since, mut behind, mut planned) = (Vec::new(), Vec::new(), 0);
+    let mut later = now.as_ref().map(|now| now.digest);
     for line in lines.await.unwrap_or_default() {
         let before = Revision(line.revision.0.saturating_sub(1));
-        if replay.unapply(before, line.time, &line.deltas).is_err() {
-            break;
+        // Nothing was there before the first change.
+        let settings = match before {
+            Revision(0) => None,
+            _ if replay.unapply(before, line.time, &line.deltas).is_err() => return error,
+            _ => replay.settings(),
+        };
+        let then = again(settings.as_ref());
+        let digest = then.as_ref().map(|then| then.digest);
+        if digest != later && behind.len() < MOST_NAMED {
+            behind.extend(past(grant, &line));
         }
+        later = digest;
         since.push(line);
-        let Some(settings) = replay.settings() else { break };
-        let then = again(&settings);
-        if let Some(then) = then.filter(|then| Some(then.digest) == options.expected) {
+        if is_shown(&then) {
+            let (Error::PlanChanged(mut changed), Some(then), Some(now)) =
+                (error.clone(), then, now)
+            else {
+                return refused_since(grant, error, behind);
+            };
             (changed.steps, changed.since) = differences(grant, (&then, &now), &since);
-            return changed;
+            return Error::PlanChanged(changed);
         }
-        planned += hashed_rows(&settings, None);
+        planned += settings.as_ref().map_or(0, |settings| hashed_rows(settings, None));
         if planned > MOST_HASHED {
             break;
         }
         // Lets other tasks run.
         yield_now().await;
     }
-    changed
+    error
+}
+
+/// The error for a plan that was shown, and would be refused now, after these changes.
+fn refused_since(grant: &Grant, error: Error, since: Vec<Past>) -> Error {
+    Error::PlanChanged(Box::new(PlanChanged {
+        company_id: grant.company(),
+        refused: Some(error),
+        digest: String::new(),
+        counts: Counts::default(),
+        steps: vec![],
+        since,
+    }))
 }
 
 /// The steps of one plan that another does not have, and the changes behind them, as far as the key may read them.

@@ -353,11 +353,16 @@ impl SettingsService {
         write: &Write,
         error: Error,
     ) -> Error {
-        let Some(current) = current.filter(|_| history::is_explained(&error)) else { return error };
+        if !history::is_explained(&error, &write.change) {
+            return error;
+        }
         let (store, change, found) = (self.store.clone(), write.change.clone(), error.clone());
         let explained = {
             let grant = grant.clone();
-            async move { Ok(history::explained(&*store, &grant, &current, &change, found).await) }
+            async move {
+                let current = current.as_deref();
+                Ok(history::explained(&*store, &grant, current, &change, found).await)
+            }
         };
         let deadline = write.deadline.min(self.clock.monotonic() + EXPLANATION_WAIT);
         let key = grant.actor().key_id.as_ref();

@@ -104,6 +104,65 @@ async fn a_plan_that_changed_is_refused_with_what_differs_and_by_whom() {
     assert!(!refused.message.contains("revision 2"), "{}", refused.message);
 }
 
+/// Sends a change as a staff member.
+async fn send_as(server: &Server, secret: &str, staff: &str, path: &str, body: Value) {
+    let call = server.post(path).bearer(secret).header("settings-staff-id", staff);
+    let answer = call.body(body.to_string()).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_plan_that_would_be_refused_by_now_has_changed() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let tag = about(json!({"customerTags": [{"id": "tag_f", "name": "Fresh"}]}));
+    let place = about(json!({"businesses": [{"id": "shop_1", "name": "Shop"}]}));
+    let company = json!({"companies": [{"id": "cmp_9", "name": "Nine", "customerTags": [{"id": "t", "name": "T"}]}]});
+    let mut requests = vec![];
+    for document in [&tag, &place, &company] {
+        let planned = plan(&server, &secret, json!({"document": document})).await;
+        let id = planned["companyId"].as_str().unwrap().to_owned();
+        requests.push(json!({"document": document, "digests": {id: planned["digest"]}}));
+    }
+    change(&server, &secret, json!({"description": "Not shown"})).await;
+    send_as(
+        &server,
+        &secret,
+        "staff_7",
+        &format!("{TAGS}?entryId=other"),
+        json!({"name": "fresh"}),
+    )
+    .await;
+    change(&server, &secret, json!({"description": "Nor this"})).await;
+    let places = "/admin/v1/companies/cmp_002/businesses?businessId=shop_1";
+    send_as(&server, &secret, "staff_7", places, json!({"name": "Other"})).await;
+    send_as(
+        &server,
+        &secret,
+        "staff_8",
+        "/admin/v1/companies?companyId=cmp_9",
+        json!({"name": "Other"}),
+    )
+    .await;
+    for (request, parts) in [
+        (&requests[0], vec!["revision 3 by staff_7", "\"Fresh\" is taken", "it would be refused"]),
+        (&requests[1], vec!["shop_1 is taken", "it would be refused"]),
+        (&requests[2], vec!["revision 1 by staff_8", "rename", "\"Nine\""]),
+    ] {
+        let refused = server.refusal(&secret, APPLY, request.clone()).await;
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::Aborted, "PLAN_CHANGED"));
+        for part in parts.into_iter().chain(["nothing was written"]) {
+            assert!(refused.message.contains(part), "{part}: {}", refused.message);
+        }
+        assert!(!refused.message.contains("revision 2"), "{}", refused.message);
+    }
+    // Without a plan that was once good, it is refused for what it is.
+    for digests in [json!({}), json!({"cmp_001": "0".repeat(64)})] {
+        let request = json!({"document": tag, "digests": digests});
+        assert_eq!(server.refusal(&secret, APPLY, request).await.reason, "INVALID_FIELD");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_written_if_one_company_is_refused() {
     let server = Server::demo().await;

@@ -65,6 +65,7 @@ fn every_error() -> Vec<Error> {
             since: past(),
         },
         Error::PlanChanged(Box::new(PlanChanged {
+            refused: None,
             company_id: company(),
             digest: "0f".repeat(32),
             counts: Counts { created: 1, renamed: 2, ..Default::default() },
@@ -174,6 +175,7 @@ fn largest_errors(text: &str) -> Vec<Error> {
             since: vec![past(name()); 1_000],
         },
         Error::PlanChanged(Box::new(PlanChanged {
+            refused: None,
             company_id: company.clone(),
             digest: "0f".repeat(32),
             counts: Counts { created: usize::MAX, ..Default::default() },

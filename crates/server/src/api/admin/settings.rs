@@ -137,7 +137,7 @@ impl Admin {
         for (index, one) in companies.iter().enumerate() {
             let plan = match self.0.load.preview(caller, one, options, deadline).await {
                 Ok(planned) => shown(planned),
-                Err(error) if !is_about_company(&error) => return Err(error),
+                Err(error) if !error.is_of_content() => return Err(error),
                 Err(error) => CompanyPlan {
                     company_id: one
                         .company
@@ -376,18 +376,6 @@ fn result(Applied { company_id, counts, outcome }: Applied) -> CompanyResult {
             CompanyResult { company_id, revision: 0, counts, error }
         }
     }
-}
-
-/// Whether an error is one of what the document wants of a company, so that the plans of others are of use.
-fn is_about_company(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Invalid(_)
-            | Error::NameTaken { .. }
-            | Error::IdTaken { .. }
-            | Error::TooMany { .. }
-            | Error::Precondition { .. }
-    )
 }
 
 /// A refusal of one company, within an answer about several.
