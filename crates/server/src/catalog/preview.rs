@@ -15,7 +15,8 @@ use super::{
     error::Violation,
     id::{CompanyId, EntryId},
     log::Line,
-    plan::Plan,
+    plan::{Loaded, Plan},
+    replay::unapply,
     settings::{Settings, Subject},
     text::Color,
 };
@@ -92,6 +93,18 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// The counts of a document's change that was made, and led to these settings.
+    pub fn of_change(after: &Settings, line: Line) -> Option<Self> {
+        let base = line.base();
+        // Nothing was there before the first change.
+        let before = match base {
+            Revision(0) => None,
+            _ => Some(unapply(after.clone(), base, line.time, &line.deltas).ok()?),
+        };
+        let plan = Plan { line, after: after.clone(), loaded: Loaded::default() };
+        Some(Self::of(&steps(before.as_ref(), &plan)))
+    }
+
     /// The counts of these steps.
     pub fn of(steps: &[Step]) -> Self {
         let mut counts = Self::default();
@@ -161,10 +174,7 @@ impl fmt::Display for Digest {
 impl Preview {
     /// The plan of a document for the company as it is.
     pub fn of(before: Option<&Settings>, plan: &Plan, options: &LoadOptions) -> Self {
-        let (line, after) = (&plan.line, &plan.after);
-        let places = Places::of(before, after, &line.deltas);
-        let steps: Vec<Step> =
-            line.deltas.iter().map(|delta| step(delta, line, &places, plan)).collect();
+        let (after, steps) = (&plan.after, steps(before, plan));
         Self {
             company_id: after.company.id.clone(),
             base: before.map_or(Revision(0), |settings| settings.revision),
@@ -175,6 +185,11 @@ impl Preview {
             needs: plan.needs(),
         }
     }
+}
+
+fn steps(before: Option<&Settings>, plan: &Plan) -> Vec<Step> {
+    let places = Places::of(before, &plan.after, &plan.line.deltas);
+    plan.line.deltas.iter().map(|delta| step(delta, &plan.line, &places, plan)).collect()
 }
 
 fn step(delta: &Delta, line: &Line, places: &Places<'_>, plan: &Plan) -> Step {

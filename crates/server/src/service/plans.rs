@@ -46,7 +46,7 @@ pub struct Planned {
 pub struct Applied {
     pub company_id: CompanyId,
     pub counts: Counts,
-    /// The revision afterwards, and whether the same request had written the company before.
+    /// The revision afterwards (0 after a dry run), and whether the same request had written the company before.
     pub outcome: Result<(Revision, bool)>,
 }
 
@@ -121,13 +121,17 @@ impl LoadService {
         let mut results = Vec::with_capacity(ready.len());
         for Ready { grant, draft, expected, base, counts } in ready {
             if how.validate_only {
-                let outcome = Ok((base, false));
+                let outcome = Ok((Revision(0), false));
                 results.push(Applied { company_id: grant.company(), counts, outcome });
                 continue;
             }
             let options = LoadOptions { expected, ..how.options.clone() };
             let terms = (how.request.clone(), how.deadline);
             let written = self.settings.apply(&grant, Arc::clone(draft), options, terms).await;
+            let counts = match &written {
+                Ok(written) if written.repeated || written.base() != base => written.counts(),
+                _ => counts,
+            };
             let outcome = written.map(|written| (written.settings.revision, written.repeated));
             results.push(Applied { company_id: grant.company(), counts, outcome });
             yield_now().await;

@@ -22,6 +22,7 @@ use crate::{
         id::{CompanyId, EntryId},
         log::{Line, LoggedRequest, Request},
         plan::{Context, Plan, plan},
+        preview::Counts,
         settings::{Settings, Subject},
         stream::Streams,
         time::Timestamp,
@@ -459,6 +460,17 @@ impl Written {
         let (settings, subjects) = (Arc::new(after), line.subjects.clone().unwrap_or_default());
         let line = Some(line).filter(|line| !line.is_empty());
         Self { settings, subjects, line, repeated: false, token }
+    }
+
+    /// The revision that the change was made to.
+    pub fn base(&self) -> Revision {
+        self.line.as_ref().map_or(self.settings.revision, Line::base)
+    }
+
+    /// The steps of a document's change, counted.
+    pub fn counts(&self) -> Counts {
+        let made = self.line.clone().and_then(|line| Counts::of_change(&self.settings, line));
+        made.unwrap_or_default()
     }
 }
 

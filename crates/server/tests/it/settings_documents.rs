@@ -388,8 +388,19 @@ async fn nothing_that_is_given_is_ignored() {
 async fn a_document_goes_on_where_it_stopped() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
-    let first = about(json!({"customerTags": [{"id": "tag_001", "name": "VIP"}]}));
+    let mut first = about(
+        json!({"customerTags": [{"id": "tag_002", "name": "VIP"}, {"id": "tag_001", "name": "Old"}]}),
+    );
+    let made = json!({"id": "made", "name": "Made", "customerTags": [{"id": "t", "name": "T"}]});
+    first["companies"].as_array_mut().unwrap().push(made);
     let request = |document: &Value| json!({"document": document, "requestId": "go-1"});
+    // A dry run makes no revision.
+    let dry = json!({"document": first, "validateOnly": true});
+    let dry = server.answer(&secret, APPLY, dry).await;
+    assert_eq!(
+        (&dry["results"][0]["revision"], &dry["results"][1]["counts"]["created"]),
+        (&json!("0"), &json!(2))
+    );
     let send = async |request: Value| {
         let call = server.post("/admin/v1/settings:apply").bearer(&secret);
         call.body(request.to_string()).send().await
@@ -399,7 +410,9 @@ async fn a_document_goes_on_where_it_stopped() {
     change(&server, &secret, json!({"name": "Changed since"})).await;
     // The same request is answered as the first time, and nothing is written again.
     let replayed = send(request(&first)).await.json();
-    assert_eq!(replayed["results"][0]["revision"], "2");
+    assert_eq!(replayed, applied);
+    let counts = |i: usize| &applied["results"][i]["counts"];
+    assert_eq!((&counts(0)["renamed"], &counts(1)["created"]), (&json!(2), &json!(2)));
     let tag = server.get(&format!("{TAGS}/tag_001")).bearer(&secret).send().await.json();
     assert_eq!(tag["name"], "Changed since");
     let other = about(json!({"name": "Another document"}));
