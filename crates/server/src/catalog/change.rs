@@ -209,7 +209,7 @@ pub enum Ignored {
     Order,
     Description,
     Color,
-    /// Which entry is the default. New entries do not become the default either.
+    /// Which entry is the default. The document decides where no default would be left.
     IsDefault,
 }
 

@@ -109,7 +109,8 @@ fn a_former_name_that_the_document_gives_to_another_entry_is_refused() {
         "{name: B, was: A}, {name: A}",
         "{name: B, was: n}, {id: n, name: N}",
         "{name: B, was: New}, {name: New}",
-        "{id: a, name: B, was: A}, {id: b, name: A, was: B}",
+        "{name: B, was: A}, {name: A, was: B}",
+        "{id: n, name: B, was: A}, {id: a, name: A}",
     ] {
         let found = refused(&company, &format!("customer_tags: [{entries}]"), &prune());
         assert_eq!(found[0], ("customer_tags[0].was".to_owned(), "AMBIGUOUS_RENAME"), "{entries}");
@@ -120,6 +121,60 @@ fn a_former_name_that_the_document_gives_to_another_entry_is_refused() {
     // An archived entry may have had the name too.
     let archived = "customer_tags: [{id: a, name: B, was: A}, {id: old, name: A, state: archived}]";
     assert!(company.plan(archived, &prune()).is_ok());
+}
+
+#[test]
+fn entries_with_ids_take_each_others_names() {
+    let begin = "customer_tags: [{id: a, name: A}, {id: b, name: B}]";
+    for (entries, names) in [
+        ("{id: a, name: B, was: A}, {id: b, name: A, was: B}", ["B", "A"]),
+        ("{id: b, name: C, was: B}, {id: a, name: B, was: A}", ["C", "B"]),
+        ("{id: a, name: B, was: [A, a]}, {id: b, name: C, was: B}", ["B", "C"]),
+    ] {
+        for options in [LoadOptions::default(), prune()] {
+            let mut company = Company::with(begin);
+            let document = format!("customer_tags: [{entries}]");
+            let (preview, steps) = shown(&company, &document, &options);
+            assert_eq!(preview.counts.renamed, 2, "{steps:?}");
+            company.load(&document).unwrap().unwrap();
+            let held = company.settings.as_ref().unwrap().entries(TAGS);
+            let held: Vec<_> = held.iter().map(|entry| entry.name.as_str()).collect();
+            assert_eq!(held, names);
+            // Once more, the former names are stale.
+            let (again, steps) = shown(&company, &document, &options);
+            assert!(steps.is_empty(), "{steps:?}");
+            assert!(again.warnings.iter().all(|warning| warning.reason == "WAS_UNUSED"));
+        }
+    }
+    // Without ids, the way is told.
+    let company = Company::with(begin);
+    let chain = "customer_tags: [{name: C, was: B}, {name: B, was: A}]";
+    let Err(Error::Invalid(told)) = company.plan(chain, &LoadOptions::default()) else {
+        panic!("it is refused")
+    };
+    assert!(told[0].to_string().contains("give the ids"), "{}", told[0]);
+}
+
+#[test]
+fn an_ignored_default_is_the_documents_where_there_would_be_none() {
+    let ignored = ignoring(Ignored::IsDefault);
+    let default_of = |company: &Company| {
+        let mut entries = company.settings.as_ref().unwrap().active(Catalog::LifeCycles);
+        entries.find(|entry| entry.is_default).map(|entry| entry.name.to_string())
+    };
+    let list = "life_cycles: [{id: a, name: A}, {id: b, name: B, is_default: true}]";
+    let mut company = Company::with("");
+    let plan = company.plan(list, &ignored).unwrap();
+    apply(&mut company, plan);
+    assert_eq!(default_of(&company).as_deref(), Some("B"));
+    for (entries, expected) in [
+        ("{id: b, name: B}, {id: c, name: C, is_default: true}", "B"),
+        ("{id: b, name: B, state: archived}, {id: c, name: C, is_default: true}", "C"),
+    ] {
+        let plan = company.plan(&format!("life_cycles: [{entries}]"), &ignored).unwrap();
+        apply(&mut company, plan);
+        assert_eq!(default_of(&company).as_deref(), Some(expected));
+    }
 }
 
 #[test]

@@ -157,7 +157,9 @@ impl<'a> Loading<'a, '_> {
         if wanted.len() > MAX_ENTRIES {
             self.refuse_count(catalog.as_str(), wanted.len(), "entries", MAX_ENTRIES);
         }
-        let takes_default = !self.ignores(Ignored::IsDefault);
+        // There is nothing to ignore the document for, if no default would be left.
+        let keeps_default = wanted.iter().any(|entry| entry.is_default && entry.is_active());
+        let takes_default = !self.ignores(Ignored::IsDefault) || !keeps_default;
         self.violations.extend(settle_default(catalog, &mut wanted, drafts, takes_default));
         if self.ignores(Ignored::Order) {
             let places: HashMap<&EntryId, usize> =
@@ -269,23 +271,31 @@ impl<'a> Loading<'a, '_> {
         let mut found = held.find(draft, claims.turn(index, draft), claims);
         let mut is_used = false;
         for former in &draft.was {
+            let earlier = held.former(former);
+            if earlier.is_some_and(|earlier| found.is_some_and(|own| own.id == earlier.id)) {
+                is_used = true;
+                continue;
+            }
             if let Some(other) = claims.other(former, index) {
+                // The id decides. The former name belongs to an entry that the document keeps.
+                if draft.id.is_some() && found.is_some() {
+                    continue;
+                }
                 let description = format!(
                     "is ambiguous: \"{former}\" is also {catalog}[{}] of the same document: an entry that stays \
-                     is no former name of another one",
+                     is no former name of another one; where entries take each other's names, give the ids of all",
                     other.index
                 );
                 self.refuse(&format!("{at}.was"), "AMBIGUOUS_RENAME", description);
                 return found;
             }
-            let Some(earlier) = held.former(former) else { continue };
+            let Some(earlier) = earlier else { continue };
             is_used = true;
             let found_by = match (found, &draft.id) {
                 (None, None) => {
                     found = Some(earlier);
                     continue;
                 }
-                (Some(own), _) if own.id == earlier.id => continue,
                 (Some(own), _) => format!("the entry is {} already, and", own.id),
                 (None, Some(id)) => format!("the id {id} is new, and"),
             };
@@ -298,7 +308,7 @@ impl<'a> Loading<'a, '_> {
             return found;
         }
         if !is_used && !draft.was.is_empty() {
-            let description = "names no active entry any more: it can be left out";
+            let description = "names nothing that is to be renamed any more: it can be left out";
             self.loaded.warnings.push(Violation::new(
                 &format!("{at}.was"),
                 "WAS_UNUSED",
