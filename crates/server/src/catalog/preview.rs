@@ -1,8 +1,12 @@
 //! A plan as people see it before it is carried out: its deltas as steps, their counts, and a digest that pins them.
 //!
-//! There is one step for each delta, so what is shown is what would be written. Nothing here decides anything.
+//! There is one step for each delta, so what is shown is what would be written. Entries that only make room for others are
+//! not shown: their ranks follow from the steps. Nothing here decides anything.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +24,10 @@ use super::{
     settings::{Settings, Subject},
     text::Color,
 };
+
+mod movers;
+
+use movers::movers;
 
 /// The version of the document that digests are about.
 const VERSION: u64 = 1;
@@ -51,7 +59,7 @@ pub struct Step {
     pub name: String,
     /// The values that change.
     pub fields: Vec<FieldChange>,
-    /// The places among the active entries before and after, if the change moves an entry.
+    /// The places among the active entries before and after, if the change moves an entry relative to others.
     pub moved: Option<(usize, usize)>,
     /// Its place in the document's list, if the change makes it.
     pub made_of: Option<usize>,
@@ -189,7 +197,9 @@ impl Preview {
 
 fn steps(before: Option<&Settings>, plan: &Plan) -> Vec<Step> {
     let places = Places::of(before, &plan.after, &plan.line.deltas);
-    plan.line.deltas.iter().map(|delta| step(delta, &plan.line, &places, plan)).collect()
+    let makes_room = |delta: &&Delta| delta.ranks().is_some() && places.moved(delta).is_none();
+    let shown = plan.line.deltas.iter().filter(|delta| !makes_room(delta));
+    shown.map(|delta| step(delta, &plan.line, &places, plan)).collect()
 }
 
 fn step(delta: &Delta, line: &Line, places: &Places<'_>, plan: &Plan) -> Step {
@@ -198,13 +208,6 @@ fn step(delta: &Delta, line: &Line, places: &Places<'_>, plan: &Plan) -> Step {
     if let Some(Row::Entry(after)) = after {
         fields.extend(audit_changes(before.and_then(Row::entry), after, line));
     }
-    let moved = match (before, after) {
-        (Some(Row::Rank(_)), _) => places.moved(delta),
-        (Some(Row::Entry(before)), Some(Row::Entry(after))) if before.rank != after.rank => {
-            places.moved(delta)
-        }
-        _ => None,
-    };
     let name = delta.name().map(ToString::to_string);
     let name = name.or_else(|| Some(places.name(delta)?.to_owned()));
     let mut step = Step {
@@ -212,7 +215,7 @@ fn step(delta: &Delta, line: &Line, places: &Places<'_>, plan: &Plan) -> Step {
         subject: delta.subject.clone(),
         name: name.unwrap_or_default(),
         fields,
-        moved,
+        moved: places.moved(delta),
         made_of: plan.loaded.made.get(&delta.subject).copied(),
         warnings: vec![],
     };
@@ -252,16 +255,20 @@ struct Places<'a> {
     before: Option<&'a Settings>,
     /// By catalog and id: the entry after the change, and its place among the active ones before and after.
     entries: HashMap<(Catalog, &'a EntryId), (&'a Entry, usize, usize)>,
+    movers: HashSet<(Catalog, &'a EntryId)>,
 }
 
 impl<'a> Places<'a> {
     fn of(before: Option<&'a Settings>, after: &'a Settings, deltas: &[Delta]) -> Self {
-        let mut places = Self { before, entries: HashMap::new() };
+        let mut places = Self { before, entries: HashMap::new(), movers: HashSet::new() };
         for catalog in Catalog::ALL {
             if !deltas.iter().any(|delta| delta.catalog() == Some(catalog)) {
                 continue;
             }
             let old = before.map_or(&[][..], |settings| settings.entries(catalog));
+            places
+                .movers
+                .extend(movers(old, after.entries(catalog)).into_iter().map(|id| (catalog, id)));
             let old: HashMap<&EntryId, usize> =
                 ranked(old).map(|(entry, place)| (&entry.id, place)).collect();
             for (entry, place) in ranked(after.entries(catalog)) {
@@ -278,7 +285,9 @@ impl<'a> Places<'a> {
     }
 
     fn moved(&self, delta: &'a Delta) -> Option<(usize, usize)> {
-        self.entry(delta).map(|(_, from, to)| (*from, *to))
+        let Subject::Entry(catalog, id) = &delta.subject else { return None };
+        let is_mover = self.movers.contains(&(*catalog, id));
+        self.entry(delta).filter(|_| is_mover).map(|(_, from, to)| (*from, *to))
     }
 
     fn name(&self, delta: &'a Delta) -> Option<&'a str> {

@@ -164,7 +164,7 @@ pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
     let Some(prune_limit) = sheet.prune_limit() else {
         return told(visit, sheet, Problem::at("most", "Give a number, or leave it empty.")).await;
     };
-    let mut ready = match ready(visit, &sheet, prune_limit).await? {
+    let ready = match ready(visit, &sheet, prune_limit).await? {
         Ok(ready) => ready,
         Err(sentences) => {
             let sentences = sentences.into_iter().map(|sentence| ("text", sentence));
@@ -174,15 +174,17 @@ pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
     if wish != "apply" {
         return plan(visit, sheet, ready, None).await;
     }
-    steps::pin(&mut ready.company, visit.form.get("ids"));
     apply(visit, sheet, ready).await
 }
 
 async fn apply(visit: &Visit<'_>, sheet: Sheet, ready: Ready) -> Answer {
     let id = visit.part(0).to_owned();
     let digest = visit.form.get("digest").to_owned();
+    // Another plan may find what this one would make, and gives ids of its own.
+    let mut pinned = ready.company.clone();
+    steps::pin(&mut pinned, visit.form.get("ids"));
     let ask = ApplySettingsRequest {
-        document: Some(of_one(ready.company.clone())),
+        document: Some(of_one(pinned)),
         digests: [(id, digest)].into(),
         prune: ready.prune,
         prune_limit: ready.prune_limit,

@@ -80,10 +80,9 @@ async fn a_document_is_applied_as_it_was_shown() {
     let page = pasted(&browser, DOCUMENT).await;
     assert_eq!(page.status, 200, "{}", page.text());
     for part in [
-        "1 added, 1 renamed, 1 moved.",
+        "1 added, 1 renamed.",
         "Tag “VIP” <span class=\"badge\">renamed",
         "Tag “&#60;New&#62;” <span class=\"badge\">added",
-        "Order of the tags",
     ] {
         assert!(page.text().contains(part), "{part}: {}", page.text());
     }
@@ -112,6 +111,26 @@ async fn its_plan_is_that_of_the_api() {
     ]}]}});
     let planned = server.answer(&secret, "PlanSettings", sent).await;
     assert_eq!(planned["plans"][0]["digest"], Value::String(Browser::hidden(&page, "digest")));
+}
+
+#[tokio::test]
+async fn a_name_that_was_taken_meanwhile_is_a_plan_that_changed() {
+    let server = Server::demo().await;
+    let (browser, secret) = (Browser::of(&server).await, server.any_key().await);
+    let page = pasted(
+        &browser,
+        "name
+Fresh
+",
+    )
+    .await;
+    let taken = server.post("/admin/v1/companies/cmp_001/customer_tags").bearer(&secret);
+    assert_eq!(taken.body(r#"{"name":"Fresh"}"#).send().await.status, 200);
+    let page = send(&browser, &fields(&page), "apply").await;
+    assert_eq!(page.status, 409, "{}", page.text());
+    for part in ["has changed since, so nothing was done", "is taken by", "Order of the tags"] {
+        assert!(page.text().contains(part), "{part}: {}", page.text());
+    }
 }
 
 #[tokio::test]

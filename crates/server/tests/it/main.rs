@@ -32,6 +32,7 @@ mod keys;
 mod known_keys;
 mod large_documents;
 mod long_work;
+mod moves;
 mod names;
 mod net;
 mod nodes;

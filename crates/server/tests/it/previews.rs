@@ -5,10 +5,13 @@ use std::sync::Arc;
 use customer_settings_server::{
     catalog::{
         change::{CompanyDraft, Ignored, LoadOptions},
+        delta::Delta,
         entry::{Catalog, State},
         error::{Error, Violation},
+        id::EntryId,
         plan::Plan,
         preview::{Action, Preview},
+        settings::{Settings, Subject},
     },
     service::document,
 };
@@ -27,7 +30,11 @@ fn ignoring(part: Ignored) -> LoadOptions {
 }
 
 /// The plan as it is shown, with each step as `action place (fields)`.
-fn shown(company: &Company, rest: &str, options: &LoadOptions) -> (Preview, Vec<String>) {
+pub(crate) fn shown(
+    company: &Company,
+    rest: &str,
+    options: &LoadOptions,
+) -> (Preview, Vec<String>) {
     let plan = company.plan(rest, options).unwrap();
     let preview = Preview::of(company.settings.as_ref(), &plan, options);
     let steps = preview.steps.iter().map(|step| {
@@ -324,7 +331,7 @@ fn ignored_parts_of_existing_entries_stay() {
     for (part, document, without, expected) in [
         (Ignored::Color, "customer_tags: [{name: A, color: '#ff0000'}]", "update", ""),
         (Ignored::Description, "customer_tags: [{name: A, description: two}]", "update", ""),
-        (Ignored::Order, "customer_tags: [{name: B}, {name: A}]", "move move", ""),
+        (Ignored::Order, "customer_tags: [{name: B}, {name: A}]", "move", ""),
         (Ignored::Order, "customer_tags: [{name: C}, {name: B}]", "create move", "create"),
         (
             Ignored::IsDefault,
@@ -460,7 +467,7 @@ fn a_digest_pins_the_steps_and_nothing_else() {
         panic!("the plan is another one")
     };
     assert_eq!(changed.digest, digest(&company, &none).to_string());
-    assert_eq!(changed.counts.to_string(), "1 created, 1 updated, 1 moved");
+    assert_eq!(changed.counts.to_string(), "1 created, 1 updated");
     // Once it is applied, nothing is left to refuse.
     let plan = company.plan(document, &none).unwrap();
     apply(&mut company, plan);
@@ -521,9 +528,26 @@ proptest! {
             let draft = draft(&document);
             let Ok(plan) = company.plan_draft(draft.clone(), &options) else { continue };
             let preview = Preview::of(company.settings.as_ref(), &plan, &options);
-            let subjects = plan.line.deltas.iter().map(|delta| &delta.subject);
-            prop_assert!(preview.steps.iter().map(|step| &step.subject).eq(subjects));
-            for (step, delta) in preview.steps.iter().zip(&plan.line.deltas) {
+            // Entries that only make room for others are not shown, and never alone.
+            prop_assert_eq!(preview.steps.is_empty(), plan.line.deltas.is_empty());
+            let is_shown = |delta: &&Delta| preview.steps.iter().any(|step| step.subject == delta.subject);
+            let (shown, room): (Vec<&Delta>, Vec<&Delta>) = plan.line.deltas.iter().partition(is_shown);
+            prop_assert!(room.iter().all(|delta| delta.ranks().is_some()));
+            let order = |settings: Option<&Settings>, catalog: Catalog| -> Vec<EntryId> {
+                let moved = |id: &EntryId| preview.steps.iter().any(|step| {
+                    step.moved.is_some() && step.subject == Subject::Entry(catalog, id.clone())
+                });
+                let active = settings.into_iter().flat_map(|settings| settings.active(catalog));
+                active.map(|entry| entry.id.clone()).filter(|id| !moved(id)).collect()
+            };
+            for catalog in [TAGS, Catalog::LifeCycles] {
+                let (old, new) = (order(company.settings.as_ref(), catalog), order(Some(&plan.after), catalog));
+                let old: Vec<&EntryId> = old.iter().filter(|id| new.contains(id)).collect();
+                let new: Vec<&EntryId> = new.iter().filter(|id| old.contains(id)).collect();
+                prop_assert_eq!(old, new, "those that are not said to move keep their order");
+            }
+            prop_assert!(preview.steps.iter().map(|step| &step.subject).eq(shown.iter().map(|delta| &delta.subject)));
+            for (step, delta) in preview.steps.iter().zip(shown) {
                 let is_archived = delta.after.as_ref().and_then(|row| row.entry()).is_some_and(|entry| {
                     entry.state == State::Archived
                 });

@@ -57,15 +57,10 @@ async fn a_plan_is_applied_as_it_was_shown() {
     let planned = plan(&server, &secret, json!({"document": document})).await;
     assert_eq!(
         steps(&planned),
-        [
-            "RENAME tag_001 name VIP Customer>VIP color >#FFFFFF",
-            "CREATE tag_new name >New",
-            "MOVE tag_002 ",
-        ]
+        ["RENAME tag_001 name VIP Customer>VIP color >#FFFFFF", "CREATE tag_new name >New",]
     );
     assert_eq!(planned["counts"]["renamed"], 1);
     assert_eq!(planned["steps"][1]["path"], "customer_tags[1]");
-    assert_eq!((&planned["steps"][2]["from"], &planned["steps"][2]["to"]), (&json!(1), &json!(2)));
     // Others change what is not shown.
     change(&server, &secret, json!({"description": "By name"})).await;
     let digests = json!({"cmp_001": planned["digest"]});

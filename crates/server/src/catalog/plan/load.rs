@@ -473,10 +473,24 @@ fn settle_default(
 
 /// Gives the entries, which stand in their wanted order, rising ranks. The ranks in use are given out again, so that
 /// few entries change theirs. New entries bring higher ranks.
+///
+/// An archived entry has no place that people see. So if all others have the wanted order already, every entry keeps its
+/// rank, and the new ones come behind.
 fn assign_ranks(wanted: &mut [Entry], current: &[Entry]) {
     let mut ranks: Vec<u32> = current.iter().map(|entry| entry.rank).collect();
     ranks.sort_unstable();
     let mut next = ranks.last().map_or(0, |last| last + 1);
+    let held: HashMap<&EntryId, u32> =
+        current.iter().map(|entry| (&entry.id, entry.rank)).collect();
+    let seen = |entry: &&Entry| entry.is_active() || !held.contains_key(&entry.id);
+    let rank = |entry: &Entry| held.get(&entry.id).copied().unwrap_or(u32::MAX);
+    if wanted.iter().filter(seen).map(rank).is_sorted() {
+        for entry in wanted.iter_mut().filter(|entry| !held.contains_key(&entry.id)) {
+            entry.rank = next;
+            next += 1;
+        }
+        return;
+    }
     while ranks.len() < wanted.len() {
         ranks.push(next);
         next += 1;
