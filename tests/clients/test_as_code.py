@@ -124,6 +124,40 @@ def test_a_plan_does_not_replace_its_document(remote, tmp_path):
     assert json.loads(document.read_text()) == tags({"name": "New"})
 
 
+def test_refusals_have_the_file_and_the_line(remote, tmp_path):
+    """Company by company and as a whole, however far down."""
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("companies:\n- id: cmp_001\n  customer_tags:\n  - name: New\n")
+    bad = "- id: cmp_002\n  customer_tags:\n  - {name: Red}\n  - name: red\n"
+    twins = "- name: Twin\n  businesses: [{name: A}, {name: a}]\n"
+    for head, below in [("companies:\n", ""), ("# two\nversion: 1\ncompanies:\n", ""), ("companies:\n", "version: 1\n")]:
+        second.write_text(head + bad + twins + below)
+        refused = remote("plan", first, second, check=False)
+        line = head.count("\n") + 4
+        assert refused.returncode == 1
+        assert f"! refused: {second}: line {line}: customer_tags[1]" in refused.stdout, refused.stdout
+        assert f"! refused: {second}: line {line + 2}: businesses[1] names the same location" in refused.stdout, refused.stdout
+        assert "\nTwin\n" in refused.stdout or "businesses[1]" in refused.stdout
+    second.write_text("foo: 1\n")
+    refused = remote("plan", first, second, check=False)
+    assert f"error: {second}: line 1: foo is unknown" in refused.stderr, refused.stderr
+
+
+def test_apply_prints_json_in_every_case(remote, tmp_path):
+    document = write(tmp_path / "new.json", tags({"name": "New"}))
+    results = lambda done: json.loads(done.stdout)["results"]
+    (done,) = results(remote("apply", document, "--yes", "--output", "json"))
+    assert done["counts"]["created"] == 1
+    (done,) = results(remote("apply", document, "--yes", "--output", "json"))
+    assert done["companyId"] == "cmp_001" and "error" not in done
+    write(document, tags({"name": "Red"}, {"name": "red"}))
+    refused = remote("apply", document, "--yes", "--output", "json", check=False)
+    (done,) = results(refused)
+    assert refused.returncode == 1 and "customer_tags[1]" in json.dumps(done["error"])
+    both = remote("plan", document, "--markdown", "--output", "json", check=False)
+    assert (both.returncode, "exclude each other" in both.stderr) == (2, True)
+
+
 def test_errors_name_the_flags_that_were_given(remote, tmp_path):
     document = write(tmp_path / "new.json", tags({"name": "New"}))
     for flags, code, said in [(["--as", "a b"], 2, "--as must be"), (["--ignore", "foo"], 1, "--ignore")]:

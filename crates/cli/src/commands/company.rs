@@ -19,6 +19,7 @@ const COMPANIES: Kind = Kind {
         ("COUNTRY", "/country"),
         ("TIME ZONE", "/timezone/id"),
         ("STATE", "/state"),
+        ("SOURCE", "/source/mode"),
     ],
     spare: &["COUNTRY", "TIME ZONE"],
     none: "there are no such companies, or the key covers none",

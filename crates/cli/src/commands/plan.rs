@@ -20,12 +20,14 @@ use crate::{
 
 mod file;
 mod lines;
+mod located;
 mod places;
 mod reading;
 mod shown;
 
 use file::PlanFile;
 use lines::{Groups, Writer};
+use located::Located;
 use places::Places;
 use reading::Input;
 pub(super) use reading::sent;
@@ -113,6 +115,9 @@ pub(crate) struct Apply {
 
 impl Plan {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        if self.markdown && self.target.form.is_json() {
+            return Err(usage("--markdown and --output json exclude each other"));
+        }
         let mut client = self.target.connect(None, Access::Read, names::<Self>()).await?;
         let style = match (self.target.form.is_json(), self.markdown) {
             (true, _) => Style::Json,
@@ -158,15 +163,19 @@ impl Apply {
                 file
             }
             None => {
-                let style = match self.target.form.is_json() {
-                    true => Style::Nothing,
+                let is_json = self.target.form.is_json();
+                let style = match is_json {
+                    true => Style::Results,
                     false => Style::Table(self.target.form),
                 };
                 let terms = self.terms.clone();
                 let (shown, file) =
                     self.documents.planned(&mut client, &inputs, terms, style).await?;
                 let (is_empty, refusal) = (shown.is_empty(), shown.refusal());
-                shown.print()?;
+                // The results of a plan that is applied come afterwards.
+                if !is_json || is_empty || refusal.is_err() {
+                    shown.print()?;
+                }
                 refusal?;
                 if is_empty {
                     return Ok(());
@@ -277,6 +286,7 @@ impl Documents {
     ) -> Result<(Shown, PlanFile), Failure> {
         let (mut shown, mut lines, mut count) = (Shown::new(style)?, Writer::new()?, 0);
         let (companies, places) = reading::companies(inputs)?;
+        let mut located = Located::new(inputs);
         let mut groups = Groups::of(companies)?;
         let mut group = groups.next()?;
         if let Some(copy) = &self.copy {
@@ -292,7 +302,9 @@ impl Documents {
                 refuse_twice(&company, plan, &places)?;
                 pin(&mut company, plan);
                 lines.put(&json!({"company": company, "digest": plan["digest"]}))?;
-                shown.add(plan)?;
+                let is_refused = plan["error"].is_object();
+                let refusal = is_refused.then(|| located.refusal(count, plan));
+                shown.add(plan, refusal.as_ref())?;
                 count += 1;
             }
             group = groups.next()?;

@@ -46,7 +46,7 @@ impl FieldNames {
     }
 
     fn unquoted(&self, text: &str) -> String {
-        let is_part = |c: char| c.is_ascii_alphanumeric() || "_.[]-".contains(c);
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "_.[]-/".contains(c);
         let mut told = String::new();
         for piece in text.split_inclusive(|c| !is_part(c)) {
             let word = piece.trim_end_matches(|c| !is_part(c) || c == '.');
@@ -58,6 +58,10 @@ impl FieldNames {
 
     /// The flag of a word that can only be a field: a word with `_`, or a header's name.
     fn word(&self, word: &str) -> Option<String> {
+        // The place of a thing, such as customer_tags/tag_001.name.
+        if word.contains('/') {
+            return None;
+        }
         let header = word.starts_with("Settings-").then(|| word.to_lowercase().replace('-', "_"));
         match header {
             Some(header) => self.own.get(&header).cloned(),

@@ -10,7 +10,7 @@ use std::{
 
 use customer_settings_server::{
     catalog::entry::Catalog,
-    service::document::{self, CompanyRow, decode},
+    service::document::{self, CompanyRow, Unreadable, decode},
 };
 use serde_json::{Value, json};
 
@@ -60,7 +60,12 @@ impl Input {
         there.is_some() && there == place(self.file.metadata())
     }
 
-    fn whole(&self) -> Result<Vec<u8>, Failure> {
+    /// The failure of a document that cannot be read at all.
+    fn wrong(&self, error: Unreadable) -> Failure {
+        failure(format!("{}: {error}", self.name))
+    }
+
+    pub(super) fn whole(&self) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
         let read = self.file().and_then(|mut file| file.read_to_end(&mut bytes));
         read.map_err(|error| failure(format!("{} cannot be read: {error}", self.name)))?;
@@ -102,7 +107,8 @@ pub(super) fn companies(inputs: &[Input]) -> Result<(File, Places), Failure> {
 /// Whether the document is right. Otherwise everything that is wrong was told.
 fn is_read_whole(input: &Input, lines: &mut Writer, places: &mut Places) -> Result<bool, Failure> {
     let mut is_right = true;
-    for company in document::parse(&decode(input.whole()?)?)? {
+    let text = decode(input.whole()?).map_err(|error| input.wrong(error))?;
+    for company in document::parse(&text).map_err(|error| input.wrong(error))? {
         for problem in company.problems.clone().told() {
             is_right = false;
             tell(format!("{}: {}: {problem}", input.name, company.label));
@@ -136,7 +142,7 @@ fn is_read_by_company(
 
 /// The companies of a list whose items all begin with a dash in the same column, each as a document of its own. A line
 /// that is cut out of a longer text by mistake leaves a piece that cannot be read.
-struct Pieces<R> {
+pub(super) struct Pieces<R> {
     lines: R,
     /// The lines before the list.
     head: String,
@@ -149,14 +155,14 @@ struct Pieces<R> {
 }
 
 /// A company as a document of its own.
-struct Piece {
-    text: String,
+pub(super) struct Piece {
+    pub(super) text: String,
     /// By so much a line of the whole text has a higher number than here.
-    lines_before: u64,
+    pub(super) lines_before: u64,
 }
 
 impl<R: BufRead> Pieces<R> {
-    fn of(mut lines: R) -> Option<Self> {
+    pub(super) fn of(mut lines: R) -> Option<Self> {
         let (mut head, mut is_list) = (String::new(), false);
         for read in 1.. {
             let line = read_line(&mut lines)?;
@@ -183,7 +189,7 @@ impl<R: BufRead> Pieces<R> {
     }
 
     /// The next document; `Some(None)` where the list is not what it seemed.
-    fn next(&mut self) -> Option<Option<Piece>> {
+    pub(super) fn next(&mut self) -> Option<Option<Piece>> {
         if self.next.is_empty() {
             return None;
         }

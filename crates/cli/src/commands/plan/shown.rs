@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     lines::{Groups, Writer},
+    located::Refusal,
     text,
 };
 use crate::{
@@ -21,7 +22,8 @@ pub(super) enum Style {
     Table(Form),
     Markdown,
     Json,
-    Nothing,
+    /// The results of an application that writes nothing, as JSON.
+    Results,
 }
 
 /// Steps, counted by their kinds.
@@ -63,17 +65,24 @@ impl Shown {
         Ok(Self { style, counts, companies: 0, changed: 0, refused: 0, details })
     }
 
-    pub(super) fn add(&mut self, plan: &Value) -> Result<(), Failure> {
+    /// Takes a plan, and the refusal in it.
+    pub(super) fn add(&mut self, plan: &Value, refusal: Option<&Refusal>) -> Result<(), Failure> {
         self.counts.add(&plan["counts"]);
         self.companies += 1;
         self.changed += usize::from(!steps(plan).is_empty());
         self.refused += usize::from(plan["error"].is_object());
         match self.style {
             Style::Json => self.details.put(plan),
-            Style::Nothing => Ok(()),
+            Style::Results => {
+                let mut result = json!({"companyId": plan["companyId"], "counts": plan["counts"]});
+                if plan["error"].is_object() {
+                    result["error"] = plan["error"].clone();
+                }
+                self.details.put(&result)
+            }
             Style::Table(_) | Style::Markdown => {
                 let mut lines = String::new();
-                company(plan, self.style, &mut lines);
+                company(plan, refusal, self.style, &mut lines);
                 if lines.is_empty() { Ok(()) } else { self.details.put(&Value::String(lines)) }
             }
         }
@@ -111,7 +120,7 @@ impl Shown {
     pub(super) fn print(self) -> Result<(), Failure> {
         let summary = self.summary();
         match self.style {
-            Style::Nothing => return Ok(()),
+            Style::Results => return print_list("results", self.details),
             Style::Json => return print_list("plans", self.details),
             Style::Table(form) => print(&form.look().heading(&summary))?,
             Style::Markdown => print(&format!("**{}**\n", escaped(&summary)))?,
@@ -139,17 +148,20 @@ fn steps(plan: &Value) -> &[Value] {
     plan["steps"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn company(plan: &Value, style: Style, lines: &mut String) {
-    let id = text(&plan["companyId"]);
+fn company(plan: &Value, refusal: Option<&Refusal>, style: Style, lines: &mut String) {
+    let id = match text(&plan["companyId"]) {
+        "" => refusal.map_or("", |refusal| refusal.label.as_str()),
+        id => id,
+    };
     let is_new =
         if text(&plan["base"]).is_empty() && plan["error"].is_null() { " (new)" } else { "" };
     let rows = rows(steps(plan));
-    let remarks = remarks(plan);
+    let remarks = remarks(plan, refusal);
     if rows.is_empty() && remarks.is_empty() {
         return;
     }
     match style {
-        Style::Json | Style::Nothing => {}
+        Style::Json | Style::Results => {}
         Style::Table(form) => {
             lines.push('\n');
             lines.push_str(&form.look().heading(&format!("{id}{is_new}")));
@@ -253,20 +265,10 @@ fn changes(step: &Value) -> String {
 }
 
 /// Remarks on the document, and the reasons of a refusal.
-fn remarks(plan: &Value) -> Vec<String> {
+fn remarks(plan: &Value, refusal: Option<&Refusal>) -> Vec<String> {
     let said =
         |remark: &Value| format!("{} {}", text(&remark["field"]), text(&remark["description"]));
     let warnings = plan["warnings"].as_array().into_iter().flatten().map(said);
-    let with_reason = |text: &str, of: &Value| match of["reason"].as_str() {
-        Some(reason) if !reason.is_empty() => format!("{text} ({reason})"),
-        _ => text.to_owned(),
-    };
-    let error = &plan["error"];
-    let violations = error["violations"].as_array().into_iter().flatten();
-    let violations: Vec<String> = violations.map(|one| with_reason(&said(one), one)).collect();
-    let refusal = match (error.is_object(), violations.is_empty()) {
-        (true, true) => vec![with_reason(text(&error["message"]), error)],
-        _ => violations,
-    };
-    warnings.chain(refusal.into_iter().map(|text| format!("refused: {text}"))).collect()
+    let refused = refusal.into_iter().flat_map(|refusal| &refusal.sentences);
+    warnings.chain(refused.map(|text| format!("refused: {text}"))).collect()
 }
