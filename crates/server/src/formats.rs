@@ -59,7 +59,8 @@ pub struct Converted {
 #[derive(Default)]
 struct List {
     entries: Vec<(f64, EntryRow)>,
-    names: HashMap<(String, bool), u64>,
+    /// By name and state, the line, and whether the entry has an id.
+    names: HashMap<(String, bool), (u64, bool)>,
     ids: HashMap<String, u64>,
     default: Option<u64>,
 }
@@ -149,8 +150,11 @@ impl List {
             problems
                 .push(format!("has {former} former names; at most {MAX_FORMER_NAMES} are allowed"));
         }
+        // Archived entries of one name are told apart by their ids.
+        let is_told_apart = given.is_archived && !given.id.is_empty();
         if let Ok(name) = &name
-            && let Some(first) = self.names.get(&(name.fold_key(), given.is_archived))
+            && let Some((first, has_id)) = self.names.get(&(name.fold_key(), given.is_archived))
+            && !(is_told_apart && *has_id)
         {
             problems
                 .push(format!("the name {} stands on line {first} already", quoted(given.name)));
@@ -167,7 +171,7 @@ impl List {
         if !problems.is_empty() {
             return Err(problems);
         }
-        self.names.insert((name.fold_key(), given.is_archived), line);
+        self.names.entry((name.fold_key(), given.is_archived)).or_insert((line, id.is_some()));
         self.ids.extend(id.as_ref().map(|id| (id.to_string(), line)));
         if given.is_default {
             self.default = Some(line);

@@ -75,6 +75,8 @@ pub(super) struct CompanyHead {
     pub(super) path: String,
     pub(super) tabs: Vec<Tab>,
     pub(super) is_archived: bool,
+    /// The system whose mirror the company is.
+    pub(super) mirror_of: Option<String>,
     /// By which the script knows whether something changed.
     pub(super) revision: i64,
     /// The last comparison of a mirror with its source.
@@ -110,7 +112,10 @@ pub(super) struct Frame {
     pub(super) path: String,
     /// When the session ends, on its last day.
     pub(super) ends: Option<words::Moment>,
+    /// In a mirror nothing is offered that the source decides about.
     pub(super) may: May,
+    /// Whether the key may change entries, in a mirror too.
+    pub(super) is_describable: bool,
     /// Whether the page answers a form, whose text it has again: what was done would lead on to another page.
     pub(super) answers_form: bool,
     pub(super) said: Option<Said>,
@@ -130,10 +135,21 @@ impl Frame {
             path: String::new(),
             ends: None,
             may: May::default(),
+            is_describable: false,
             answers_form: false,
             said: None,
             company: None,
         }
+    }
+
+    /// Whether what no source has may be changed: descriptions, and colors of some lists.
+    pub(super) fn may_describe(&self) -> bool {
+        self.may.change || self.is_describable
+    }
+
+    /// The system whose mirror the company is; empty where it is none.
+    pub(super) fn mirror_of(&self) -> &str {
+        self.company.as_ref().and_then(|company| company.mirror_of.as_deref()).unwrap_or_default()
     }
 }
 

@@ -155,11 +155,16 @@ impl<'a> Visit<'a> {
             company.as_ref().is_some_and(|company| company.state == State::Archived as i32);
         let revision = company.as_ref().and_then(|company| company.revision).unwrap_or_default();
         let compared = company.as_ref().and_then(words::compared);
+        let mirror_of = company.as_ref().and_then(words::mirror_of);
         let name = company.and_then(|company| company.name).unwrap_or_else(|| id.clone());
+        let may = match mirror_of {
+            Some(_) => May { change: false, change_companies: false, ..self.may },
+            None => self.may,
+        };
         let tabs = tabs(&path, tab, self.may);
-        let head = CompanyHead { name, tabs, path, is_archived, revision, compared };
-        let said = self.said().await;
-        Ok(Frame { company: Some(head), said, ..self.frame(title) })
+        let head = CompanyHead { name, tabs, path, is_archived, mirror_of, revision, compared };
+        let (said, is_describable) = (self.said().await, self.may.change);
+        Ok(Frame { company: Some(head), said, may, is_describable, ..self.frame(title) })
     }
 
     pub(super) async fn company(&self) -> Result<Company, Status> {

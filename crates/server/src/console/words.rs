@@ -129,6 +129,10 @@ pub(super) fn plain(reason: &str) -> Option<&'static str> {
         }
         "DEFAULT_NEEDED" => "This is the default: choose the one that becomes it.",
         "NAME_TAKEN" => "This name is taken: another one in the list has it.",
+        "MIRRORED" => {
+            "This company is a mirror, and this belongs to the account that it comes from: change it there, and the mirror \
+             brings it here. Nothing was saved."
+        }
         "CHANGED_SINCE" => {
             "This was changed again since, so it cannot be undone by itself. Undo the later changes first, or change it \
              by hand."
@@ -438,6 +442,12 @@ fn value(delta: &Delta, field: &str, is_before: bool) -> Option<String> {
         "address" => business.address.as_ref().map(address),
         _ => None,
     }
+}
+
+/// The name of the system whose mirror a company is.
+pub(super) fn mirror_of(company: &Company) -> Option<String> {
+    let source = company.source.as_ref()?;
+    (source.mode == Mode::Mirror as i32).then(|| kind(source).to_owned())
 }
 
 /// A company's source.

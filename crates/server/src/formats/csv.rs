@@ -16,6 +16,8 @@ use super::{
 const END: &str = "\u{1}";
 /// The records by which separators and columns are guessed.
 const SAMPLE: usize = 100;
+/// The most lines above a header that are looked through.
+const TITLE_LINES: usize = 10;
 /// The separators, with their names. Of equally good guesses, the last one is taken.
 const SEPARATORS: [(u8, &str); 4] =
     [(b'|', "bars"), (b'\t', "tabs"), (b';', "semicolons"), (b',', "commas")];
@@ -66,6 +68,8 @@ struct Layout {
     has_separator_line: bool,
     /// The line of the header, if there is one.
     header: Option<u64>,
+    /// The line of a header that has other lines above it.
+    late_header: Option<u64>,
 }
 
 impl Layout {
@@ -83,13 +87,20 @@ impl Layout {
                 }
             }
             let columns = Columns::of_header(sample.first()?);
-            let known = columns.as_ref().map_or(0, Columns::used);
+            let late = match columns {
+                Some(_) => None,
+                None => late_header(&sample),
+            };
+            let known =
+                columns.as_ref().or(late.as_ref().map(|(_, late)| late)).map_or(0, Columns::used);
+            let late_header = late.map(|(at, _)| lines[at]);
             let width = sample[0].len();
             let is_even = sample.iter().all(|record| record.len() == width);
             let header = columns.as_ref().and_then(|_| lines.first().copied());
             let columns = columns.unwrap_or_else(|| Columns::of_values(&sample));
             let has_separator_line = given.is_some();
-            let layout = Self { separator, separators, columns, has_separator_line, header };
+            let layout =
+                Self { separator, separators, columns, has_separator_line, header, late_header };
             Some(((known, is_even, width), layout))
         });
         let best = guesses.max_by_key(|(rank, _)| *rank);
@@ -98,6 +109,11 @@ impl Layout {
         )?;
         let (used, unused) = layout.columns.said();
         let unused = unused.unwrap_or_else(|| "every column".to_owned());
+        if let Some(line) = layout.late_header {
+            return Err(format!(
+                "line {line} is the header, and the lines above it are none of the table: delete them"
+            ));
+        }
         match layout.header {
             Some(line) if !layout.columns.has(Column::Name) => Err(format!(
                 "no column is the name: of the header in line {line}, {used}, and {unused} is not known: {HEADERS}"
@@ -214,6 +230,14 @@ impl Layout {
     }
 }
 
+/// The place of a header below other lines, such as a title. Only one of several known columns is sure to be one.
+fn late_header(sample: &[StringRecord]) -> Option<(usize, Columns)> {
+    let candidates = sample.iter().enumerate().take(TITLE_LINES + 1).skip(1);
+    let headers = candidates.filter_map(|(at, record)| Some((at, Columns::of_header(record)?)));
+    let mut sure = headers.filter(|(_, columns)| columns.has(Column::Name) && columns.used() > 1);
+    sure.next()
+}
+
 /// The records of a text, each with its first line. Empty lines are none.
 fn records(
     text: &str,
@@ -239,8 +263,11 @@ fn records(
 
 fn state(cell: &str) -> Option<State> {
     match words(cell).as_str() {
-        "" | "active" | "enabled" | "visible" => Some(State::Active),
-        "archived" | "inactive" | "disabled" | "hidden" => Some(State::Archived),
+        "" | "active" | "enabled" | "visible" | "aktiv" | "actif" | "activo" | "attivo"
+        | "ativo" | "actief" => Some(State::Active),
+        "archived" | "inactive" | "disabled" | "hidden" | "archiviert" | "inaktiv" | "archivé"
+        | "inactif" | "archivado" | "inactivo" | "archiviato" | "inattivo" | "arquivado"
+        | "inativo" | "gearchiveerd" | "inactief" => Some(State::Archived),
         _ => None,
     }
 }

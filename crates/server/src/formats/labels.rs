@@ -1,6 +1,6 @@
 //! The labels of a repository, as programs that set them on GitHub keep them in YAML or JSON.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::{
     catalog::entry::Catalog,
@@ -60,8 +60,11 @@ fn label<'a>(item: &'a Node, unused: &mut BTreeSet<&'a str>) -> Result<Given<'a>
         }
     };
     let mut given = Given::default();
-    let mut renamed = None;
+    let (mut renamed, mut seen) = (None, HashSet::new());
     for Key { name, value, .. } in keys {
+        if !seen.insert(name) {
+            return Err(format!("{} is there twice", quoted(name)));
+        }
         match name.as_str() {
             "name" => given.name = text("name", value)?,
             "color" | "colour" => given.color = text("color", value)?,

@@ -240,6 +240,44 @@ fn a_table_has_at_most_as_many_entries_as_a_catalog() {
     );
 }
 
+#[test]
+fn archived_entries_of_one_name_are_told_apart_by_their_ids() {
+    let read = |text: &str| csv::read(text.as_bytes(), TAGS).unwrap();
+    let twins = "id,name,state\nt1,X,archived\nt2,x,archived\nt3,X,\n";
+    assert_eq!(table(twins).len(), 3);
+    for without in ["t1,", "t2,", "t3,"] {
+        let text = twins.replace(without, ",");
+        let expected = usize::from(without != "t3,");
+        assert_eq!(read(&text).left_out_in_all, expected, "{text}");
+    }
+    assert_eq!(read("id,name\nt1,X\nt2,x\n").left_out_in_all, 1);
+}
+
+#[test]
+fn a_title_above_a_header_is_told_and_not_taken_for_entries() {
+    for text in [
+        "Our tags\nname,color\nVIP,#f00\n",
+        "Our tags;;\n;;\nName;Farbe;Notiz\nVIP;#f00;\n",
+        "Tags\n2026\nfor all\nlabel\tcolor\nVIP\t\n",
+    ] {
+        let error = csv::read(text.as_bytes(), TAGS).err().unwrap();
+        assert!(error.contains("is the header, and the lines above it"), "{text}: {error}");
+    }
+    assert_eq!(table("VIP\nName\nSource\n").len(), 3);
+}
+
+#[test]
+fn words_of_other_languages_are_known_in_headers_and_cells() {
+    let expected = ["customer_tags: VIP", "customer_tags: Alt archived"];
+    for text in [
+        "Étiquette;Statut\nVIP;actif\nAlt;archivé\n",
+        "Name;Status\nVIP;aktiv\nAlt;Inaktiv\n",
+        "Etichetta;Stato\nVIP;attivo\nAlt;inattivo\n",
+    ] {
+        assert_eq!(table(text), expected, "{text}");
+    }
+}
+
 fn read_labels(text: &str) -> Converted {
     labels::read(text, Catalog::CustomerTags).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -289,7 +327,8 @@ fn labels_that_are_left_out_are_named_with_their_reasons() {
                 - [a]\n\
                 - {name: x, color: {a: b}}\n\
                 - {name: BUG, id: 7, url: u}\n\
-                - {name: y, color: ffff}\n";
+                - {name: y, color: ffff}\n\
+                - {name: z, color: fff, name: zz}\n";
     let converted = read_labels(text);
     assert_eq!(
         converted.left_out,
@@ -301,6 +340,7 @@ fn labels_that_are_left_out_are_named_with_their_reasons() {
             "line 7: color must be text, and is keys with values, the first of them \"a\"",
             "line 8: the name \"BUG\" stands on line 1 already",
             "line 9: color must be a color as \"#RRGGBB\" or \"#RGB\", for example \"#00FF00\"; it is \"ffff\"",
+            "line 10: \"name\" is there twice",
         ]
     );
     assert_eq!(converted.notes, ["not used: \"id\", \"url\""]);

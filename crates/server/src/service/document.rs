@@ -3,7 +3,7 @@
 //! Reading stores the line of every value, so that an error can name it. It collects all problems of a
 //! company before it fails.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::UNIX_EPOCH};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::catalog::{
     change::{BusinessDraft, CompanyDraft, ContactDraft, EntryDraft},
@@ -15,7 +15,6 @@ use crate::catalog::{
     place::{Country, TimeZone},
     source::{Source, SourceKind, SourceMode},
     text::{Color, Description, Name},
-    time::Timestamp,
 };
 
 mod fields;
@@ -30,7 +29,9 @@ pub use identity::Identity;
 pub use schema::schema;
 use tree::{Key, Node, Value, unreadable};
 pub use tree::{Unreadable, decode, quoted};
-pub use write::{AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, row, time_text, write};
+pub use write::{
+    AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, row, time, time_text, write,
+};
 
 /// The most problems that the report of a company names.
 const MOST_PROBLEMS: usize = 100;
@@ -142,6 +143,8 @@ pub fn parse(text: &str) -> Result<impl Iterator<Item = DocumentCompany> + use<>
     let mut reader = Reader::default();
     let mut row = Fields::new("", keys, &fields::DOCUMENT);
     let companies = reader.take(&mut row, "companies");
+    // For editors alone.
+    reader.text(&mut row, "$schema", |_, _| Ok(()));
     reader.text(&mut row, "version", |field, version| match version {
         VERSION => Ok(()),
         _ => {
@@ -385,8 +388,16 @@ impl Reader {
     fn names(&mut self, row: &mut Fields<'_>, name: &'static str) -> Vec<Name> {
         let Some(node) = self.take(row, name) else { return Vec::new() };
         let path = row.path(name);
+        let former = |field: &str, text: &str| match text.trim() {
+            "" => Err(Violation::new(
+                field,
+                "REQUIRED",
+                "must not be blank: leave it out if there is none",
+            )),
+            _ => Name::parse(field, text),
+        };
         let Value::List(items) = &*node.value else {
-            return self.parsed(node, &path, Name::parse).into_iter().collect();
+            return self.parsed(node, &path, former).into_iter().collect();
         };
         if items.len() > MAX_FORMER_NAMES {
             let problem =
@@ -397,7 +408,7 @@ impl Reader {
         let read = |(index, item): (usize, &Node)| {
             let path = format!("{path}[{index}]");
             self.lines.add(&path, item.line);
-            self.parsed(item, &path, Name::parse)
+            self.parsed(item, &path, former)
         };
         items.iter().enumerate().filter_map(read).collect()
     }
@@ -581,17 +592,4 @@ fn unknown(key: &str, row: &Row) -> String {
 fn parse_state(field: &str, value: &str) -> Result<State, Violation> {
     State::parse(value)
         .ok_or_else(|| Violation::new(field, "UNKNOWN_STATE", "must be active or archived"))
-}
-
-/// Parses a time in RFC 3339 and UTC, to the microsecond.
-pub fn time(field: &str, value: &str) -> Result<Timestamp, Violation> {
-    let since =
-        humantime::parse_rfc3339(value).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since
-        .and_then(|since| i64::try_from(since.as_micros()).ok())
-        .map(Timestamp::from_micros)
-        .ok_or_else(|| {
-            let description = "must be a time in UTC such as 2023-01-01T10:00:00Z";
-            Violation::new(field, "MALFORMED_TIME", description)
-        })
 }

@@ -104,6 +104,7 @@ fn what_cannot_be_read_says_where_and_what_belongs_there() {
                 "line 2: others is unknown; there are companies, version",
             ],
         ),
+        ("{$schema: a, companies: [], $schema: b}", &["line 1: $schema is there twice"]),
         ("companies:\n", &["line 1: companies is empty"]),
         ("companies: &a [*a]\n", &["line 1", "a part of"]),
         ("companies: [*a]\n", &["line 1: an alias (*) stands for", "nothing was"]),

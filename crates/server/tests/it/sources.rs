@@ -1,10 +1,13 @@
 //! Companies that come from a system outside: what a mirror's source owns, in the core and at the wire.
 
-use customer_settings_server::catalog::{change::LoadOptions, error::Error};
+use customer_settings_server::{
+    catalog::{change::LoadOptions, error::Error},
+    service::document,
+};
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::{harness::*, plan::Company};
+use crate::{console::Browser, harness::*, plan::Company};
 
 const APPLY: &str = "ApplySettings";
 const PLAN: &str = "PlanSettings";
@@ -106,6 +109,97 @@ async fn mirrored(server: &Server, secret: &str, mode: &str) {
     let company = json!({"id": "cmp_001", "source": {"kind": "moego", "mode": mode}});
     let request = json!({"document": {"companies": [company]}});
     server.grpc_as(secret, APPLY, request).await.unwrap();
+}
+
+#[test]
+fn a_former_name_and_a_time_that_are_none_are_named() {
+    for (document, told) in [
+        (
+            "customer_tags: [{name: A, was: ''}]",
+            "customer_tags[0].was must not be blank: leave it out",
+        ),
+        ("customer_tags: [{name: A, was: [B, ' ']}]", "customer_tags[0].was[1] must not be blank"),
+        (
+            "customer_tags: [{name: A, created_time: '2023-01-01T10:00:60Z'}]",
+            "customer_tags[0].created_time must be a time",
+        ),
+        (
+            "businesses: [{name: Here}, {name: here}]",
+            "names the same location as one before it: give the ids of both",
+        ),
+    ] {
+        let text = format!("companies: [{{id: c, name: C, {document}}}]");
+        let company = document::parse(&text).unwrap().next().unwrap();
+        let mut problems: Vec<String> =
+            company.problems.clone().told().iter().map(ToString::to_string).collect();
+        if problems.is_empty() {
+            let refused = Company::with("").plan(document, &LoadOptions::default());
+            problems.push(refused.unwrap_err().to_string());
+        }
+        assert!(problems[0].contains(told), "{document}: {problems:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_console_says_where_a_mirror_is_edited_and_offers_nothing_else() {
+    let server = Server::demo().await;
+    let (browser, secret) = (Browser::of(&server).await, server.any_key().await);
+    let pages = [
+        "",
+        "/customer_tags",
+        "/customer_tags/tag_001",
+        "/action_statuses/as_001",
+        "/locations",
+        "/settings",
+    ];
+    let page = async |path: &str| browser.get(&format!("/console/c/cmp_001{path}")).await;
+    let said = "This company is a mirror of MoeGo: change it there";
+    for path in pages {
+        assert!(!page(path).await.text().contains(said), "{path}");
+    }
+    mirrored(&server, &secret, "MIRROR").await;
+    for path in pages {
+        let page = page(path).await;
+        assert!(page.text().contains(said), "{path}: {}", page.text());
+        for offered in
+            ["/archive\"", "/order\"", "/add\"", "/sort\"", "name=\"country\"", "name=\"default\""]
+        {
+            assert!(!page.text().contains(offered), "{path} {offered}: {}", page.text());
+        }
+    }
+    let tag = page("/customer_tags/tag_001").await;
+    let (etag, request) = (Browser::hidden(&tag, "etag"), Browser::hidden(&tag, "request"));
+    let fields = [
+        ("etag", etag.as_str()),
+        ("request", &request),
+        ("name", "VIP Customer"),
+        ("pick", "own"),
+        ("own", "#123456"),
+        ("description", "Ours"),
+    ];
+    let path = "/console/c/cmp_001/customer_tags/tag_001";
+    let saved = browser.post(path, &fields).await;
+    assert_eq!(saved.status, 303, "{}", saved.text());
+    let renamed = fields.map(|(name, value)| (name, if name == "name" { "Other" } else { value }));
+    let fresh = Browser::hidden(&page("/customer_tags/tag_001").await, "etag");
+    let renamed = renamed.map(|(name, value)| match name {
+        "etag" => (name, fresh.as_str()),
+        "request" => (name, "another"),
+        _ => (name, value),
+    });
+    let refused = browser.post(path, &renamed).await;
+    assert!(refused.text().contains("belongs to the account"), "{}", refused.text());
+    let status = page("/action_statuses/as_001").await;
+    assert!(!status.text().contains("class=\"field palette\""), "{}", status.text());
+    let fields = ["etag", "request", "name", "pick", "own"]
+        .map(|name| (name, Browser::hidden(&status, name)));
+    let mut fields: Vec<(&str, &str)> =
+        fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    fields.push(("description", "Ours"));
+    let saved = browser.post("/console/c/cmp_001/action_statuses/as_001", &fields).await;
+    assert_eq!(saved.status, 303, "{}", saved.text());
+    mirrored(&server, &secret, "CUTOVER").await;
+    assert!(!page("").await.text().contains(said));
 }
 
 #[tokio::test]

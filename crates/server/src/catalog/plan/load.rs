@@ -115,7 +115,14 @@ impl<'a> Loading<'a, '_> {
             };
             if !named.insert(who) {
                 let at = format!("businesses[{}]", draft.index);
-                self.refuse(&at, "DUPLICATE", "names the same location as one before it");
+                let description = match draft.id {
+                    Some(_) => "names the same location as one before it",
+                    None => {
+                        "names the same location as one before it: give the ids of both, or leave the locations out of \
+                         the document, since without ids two of one name cannot be told apart"
+                    }
+                };
+                self.refuse(&at, "DUPLICATE", description);
                 continue;
             }
             let made = || self.stamp.new_business(draft.id.as_ref(), draft.name.clone());

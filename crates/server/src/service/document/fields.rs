@@ -89,6 +89,7 @@ pub(super) static DOCUMENT: Row = Row {
     fields: &[
         field("companies", Form::List(&COMPANY, Most(usize::MAX, "companies")), ""),
         field("version", Form::Version, "The version of the document: 1."),
+        field("$schema", Form::ShortText, "The address of this schema, for editors."),
     ],
 };
 

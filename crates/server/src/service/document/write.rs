@@ -1,10 +1,13 @@
 //! Writing a company as an item of the document that `load` reads: of settings, and of what other formats say.
 
+use std::time::UNIX_EPOCH;
+
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::catalog::{
     company::{Address, Business, Coordinate},
     entry::{Catalog, Entry, State},
+    error::Violation,
     settings::Settings,
     source::Source,
     time::Timestamp,
@@ -256,4 +259,20 @@ pub fn time_text(time: Timestamp) -> String {
 
 fn text(value: &str) -> Text {
     (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// Parses a time in RFC 3339 and UTC, to the microsecond.
+pub fn time(field: &str, value: &str) -> Result<Timestamp, Violation> {
+    // The library takes the second 60 of any minute for 59.
+    let is_leap = value.get(16..19) == Some(":60");
+    let value = if is_leap { "" } else { value };
+    let since =
+        humantime::parse_rfc3339(value).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since
+        .and_then(|since| i64::try_from(since.as_micros()).ok())
+        .map(Timestamp::from_micros)
+        .ok_or_else(|| {
+            let description = "must be a time in UTC such as 2023-01-01T10:00:00Z";
+            Violation::new(field, "MALFORMED_TIME", description)
+        })
 }
