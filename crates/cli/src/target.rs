@@ -60,7 +60,7 @@ pub(crate) const HERE: [&str; 3] = ["data_dir", "database_url", "database_url_fi
 #[command(next_help_heading = "Where")]
 pub(crate) struct Target {
     #[command(flatten)]
-    at: At,
+    pub(crate) at: At,
     #[command(flatten)]
     pub(crate) form: Form,
 }
@@ -184,16 +184,6 @@ impl Target {
             Place::Server(server) => Ok(Some(name(&server))),
             Place::Here(_) => Ok(None),
         }
-    }
-
-    /// Connects, as [`At::connect`] does.
-    pub(crate) async fn connect(
-        &self,
-        staff: Option<&str>,
-        access: Access,
-        names: FieldNames,
-    ) -> Result<Client, Failure> {
-        self.at.connect(staff, access, names).await
     }
 }
 

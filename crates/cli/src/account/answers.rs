@@ -134,8 +134,13 @@ fn with_ids<T>(things: Vec<T>, id: impl Fn(&T) -> &String) -> Parsed<Vec<T>> {
     }
 }
 
-/// Each thing once: pages repeat one if their list changes meanwhile. Two different things of one id are no answer.
-pub(super) fn unique<T: PartialEq>(things: Vec<T>, id: fn(&T) -> &String) -> Parsed<Vec<T>> {
+/// Each thing once: pages repeat one if their list changes meanwhile. `differs` hears of a thing of whose id there is
+/// another one, with different values.
+fn once<T: PartialEq>(
+    things: Vec<T>,
+    id: fn(&T) -> &String,
+    mut differs: impl FnMut(&mut T),
+) -> Vec<T> {
     let (mut places, mut kept) = (HashMap::new(), Vec::with_capacity(things.len()));
     for thing in things {
         match places.entry(id(&thing).clone()) {
@@ -144,31 +149,25 @@ pub(super) fn unique<T: PartialEq>(things: Vec<T>, id: fn(&T) -> &String) -> Par
                 kept.push(thing);
             }
             Entry::Occupied(place) if kept[*place.get()] == thing => {}
-            Entry::Occupied(place) => {
-                let id = quoted(place.key());
-                return Err(format!("the id {id} is there twice, with different values"));
-            }
+            Entry::Occupied(place) => differs(&mut kept[*place.get()]),
         }
     }
-    Ok(kept)
+    kept
+}
+
+/// Each thing once. Two different things of one id are no answer.
+pub(super) fn unique<T: PartialEq>(things: Vec<T>, id: fn(&T) -> &String) -> Parsed<Vec<T>> {
+    let mut twofold = None;
+    let kept = once(things, id, |thing| _ = twofold.get_or_insert_with(|| quoted(id(thing))));
+    match twofold {
+        None => Ok(kept),
+        Some(id) => Err(format!("the id {id} is there twice, with different values")),
+    }
 }
 
 /// Each company once. One that is there twice with different values is marked, as only this one cannot be read.
 pub(super) fn told_apart(companies: Vec<Company>) -> Vec<Company> {
-    let (mut places, mut kept) = (HashMap::new(), Vec::<Company>::with_capacity(companies.len()));
-    for company in companies {
-        match places.entry(company.id.clone()) {
-            Entry::Vacant(place) => {
-                place.insert(kept.len());
-                kept.push(company);
-            }
-            Entry::Occupied(place) => {
-                let first = &mut kept[*place.get()];
-                first.is_twofold |= *first != company;
-            }
-        }
-    }
-    kept
+    once(companies, |company| &company.id, |company| company.is_twofold = true)
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ impl Mirror {
             confirm_shown_by("--check", question, self.yes)?;
         }
         let access = if aim == Aim::Check { Access::Read } else { Access::Write };
-        let client = self.target.connect(None, access, FieldNames::default()).await?;
+        let client = self.target.at.connect(None, access, FieldNames::default()).await?;
         let is_server = self.target.is_server()?;
         let mut mirroring = Mirroring { command: &self, account, client, is_server };
         let Some(every) = self.every else {

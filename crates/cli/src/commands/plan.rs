@@ -118,7 +118,7 @@ impl Plan {
         if self.markdown && self.target.form.is_json() {
             return Err(usage("--markdown and --output json exclude each other"));
         }
-        let mut client = self.target.connect(None, Access::Read, names::<Self>()).await?;
+        let mut client = self.target.at.connect(None, Access::Read, names::<Self>()).await?;
         let style = match (self.target.form.is_json(), self.markdown) {
             (true, _) => Style::Json,
             (false, true) => Style::Markdown,
@@ -147,7 +147,7 @@ impl Plan {
 impl Apply {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let staff = self.settings_staff_id.as_deref();
-        let mut client = self.target.connect(staff, Access::Write, names::<Self>()).await?;
+        let mut client = self.target.at.connect(staff, Access::Write, names::<Self>()).await?;
         let is_changed = self.terms.prune || !self.terms.ignore.is_empty();
         let inputs = Input::all(&self.documents.files)?;
         let given = PlanFile::among(&inputs)?;

@@ -270,7 +270,7 @@ impl<'a> Call<'a> {
 
 impl Call<'_> {
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
-        self.target.connect(self.staff, self.access, self.names.clone()).await
+        self.target.at.connect(self.staff, self.access, self.names.clone()).await
     }
 
     /// The server, if the call goes to one.

@@ -26,17 +26,6 @@ impl Writer {
         Ok(self.0.write_all(b"\n")?)
     }
 
-    /// The end of the file so far.
-    pub(super) fn end(&mut self) -> io::Result<u64> {
-        self.0.stream_position()
-    }
-
-    /// Takes away everything behind an earlier end.
-    pub(super) fn cut(&mut self, end: u64) -> io::Result<()> {
-        self.0.seek(SeekFrom::Start(end))?;
-        self.0.get_ref().set_len(end)
-    }
-
     pub(super) fn finish(self) -> io::Result<File> {
         self.0.into_inner().map_err(io::IntoInnerError::into_error)
     }

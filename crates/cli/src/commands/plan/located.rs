@@ -1,16 +1,11 @@
 //! The lines of what a plan refuses. The documents are read once more, as far as that takes, so a plan without refusals
 //! costs nothing.
 
-use std::{fs::File, io::BufReader};
-
-use customer_settings_server::{
-    catalog::error::Violation,
-    service::document::{self, DocumentCompany, decode},
-};
+use customer_settings_server::{catalog::error::Violation, service::document::DocumentCompany};
 use serde_json::Value;
 
 use super::{
-    reading::{Input, Pieces},
+    reading::{Companies, Input},
     text,
 };
 
@@ -34,7 +29,7 @@ fn sentences(plan: &Value, of_field: impl Fn(&str, &str) -> String) -> Vec<Strin
 /// Reads documents again, up to the companies that are refused, which come in the order of the documents.
 pub(super) struct Located<'a> {
     inputs: &'a [Input],
-    reader: Option<Companies>,
+    reader: Option<Companies<'a>>,
     /// The number of companies of all documents that were read.
     read: usize,
 }
@@ -62,8 +57,11 @@ impl<'a> Located<'a> {
     fn company(&mut self, number: usize) -> Option<(&'a str, u64, DocumentCompany)> {
         loop {
             let (input, others) = self.inputs.split_first()?;
-            let reader = self.reader.get_or_insert_with(|| Companies::of(input));
-            match reader.next(input) {
+            let reader = match &mut self.reader {
+                Some(reader) => reader,
+                unread => unread.insert(Companies::of(input).ok()?),
+            };
+            match reader.next().ok()? {
                 Some((lines_before, company)) => {
                     self.read += 1;
                     if self.read > number {
@@ -73,39 +71,5 @@ impl<'a> Located<'a> {
                 None => (self.inputs, self.reader) = (others, None),
             }
         }
-    }
-}
-
-/// The companies of a document: by pieces as long as that goes, then those of the whole.
-struct Companies {
-    pieces: Option<Pieces<BufReader<File>>>,
-    whole: Option<Box<dyn Iterator<Item = DocumentCompany>>>,
-    read: usize,
-}
-
-impl Companies {
-    fn of(input: &Input) -> Self {
-        let pieces = input.file().ok().and_then(|file| Pieces::of(BufReader::new(file)));
-        Self { pieces, whole: None, read: 0 }
-    }
-
-    /// The next company, and the lines of the document before those that the company counts.
-    fn next(&mut self, input: &Input) -> Option<(u64, DocumentCompany)> {
-        if let Some(pieces) = &mut self.pieces {
-            let piece = pieces.next()?;
-            if let Some(piece) = piece
-                && let Ok(mut companies) = document::parse(&piece.text)
-                && let (Some(company), None) = (companies.next(), companies.next())
-            {
-                self.read += 1;
-                return Some((piece.lines_before, company));
-            }
-            self.pieces = None;
-        }
-        if self.whole.is_none() {
-            let text = decode(input.whole().ok()?).ok()?;
-            self.whole = Some(Box::new(document::parse(&text).ok()?.skip(self.read)));
-        }
-        self.whole.as_mut()?.next().map(|company| (0, company))
     }
 }

@@ -17,8 +17,8 @@ const MOST_TOLD: usize = 100;
 pub(super) struct Places {
     files: Vec<String>,
     first: HashMap<Identity, Place>,
-    /// A sentence for each company that is named again, with the file that does so.
-    twice: Vec<(usize, String)>,
+    /// A sentence for each company that is named again.
+    twice: Vec<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -33,32 +33,21 @@ impl Places {
         self.files.push(file.to_owned());
     }
 
-    /// Forgets what the last file named, as it is read once more.
-    pub(super) fn forget_file(&mut self) {
-        let last = self.last();
-        self.first.retain(|_, place| place.file != last);
-        self.twice.retain(|(file, _)| *file != last);
-    }
-
-    fn last(&self) -> usize {
-        self.files.len().saturating_sub(1)
-    }
-
     /// Takes note of a company on a line of the last file.
     pub(super) fn note(&mut self, company: &DocumentCompany, line: u64) {
         let Some(identity) = company.identity() else { return };
-        let here = Place { file: self.last(), line };
+        let here = Place { file: self.files.len().saturating_sub(1), line };
         let Some(&first) = self.first.get(&identity) else {
             self.first.insert(identity, here);
             return;
         };
         let again = format!("names the company again, as {} does", self.shown(first));
-        self.twice.push((here.file, self.at(here, &company.label, &again)));
+        self.twice.push(self.at(here, &company.label, &again));
     }
 
     /// Tells which companies are named twice; whether there are any.
     pub(super) fn tell_twice(&self) -> bool {
-        for (_, again) in self.twice.iter().take(MOST_TOLD) {
+        for again in self.twice.iter().take(MOST_TOLD) {
             tell(again);
         }
         if let more @ 1.. = self.twice.len().saturating_sub(MOST_TOLD) {

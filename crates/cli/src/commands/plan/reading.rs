@@ -10,7 +10,7 @@ use std::{
 
 use customer_settings_server::{
     catalog::entry::Catalog,
-    service::document::{self, CompanyRow, Unreadable, decode},
+    service::document::{self, CompanyRow, DocumentCompany, Unreadable, decode},
 };
 use serde_json::{Value, json};
 
@@ -65,7 +65,7 @@ impl Input {
         failure(format!("{}: {error}", self.name))
     }
 
-    pub(super) fn whole(&self) -> Result<Vec<u8>, Failure> {
+    fn whole(&self) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
         let read = self.file().and_then(|mut file| file.read_to_end(&mut bytes));
         read.map_err(|error| failure(format!("{} cannot be read: {error}", self.name)))?;
@@ -84,17 +84,19 @@ fn copied(from: &mut impl Read) -> io::Result<File> {
     Ok(file)
 }
 
-/// The companies of documents, a line for each, and the places where they are named.
+/// The companies of documents, a line for each, and the places where they are named. Everything that is wrong is told.
 pub(super) fn companies(inputs: &[Input]) -> Result<(File, Places), Failure> {
-    let (mut lines, mut is_wrong) = (Writer::new()?, false);
-    let mut places = Places::default();
+    let (mut lines, mut places, mut is_wrong) = (Writer::new()?, Places::default(), false);
     for input in inputs {
-        let end = lines.end()?;
         places.begin(&input.name);
-        if !is_read_by_company(input, &mut lines, &mut places)? {
-            lines.cut(end)?;
-            places.forget_file();
-            is_wrong |= !is_read_whole(input, &mut lines, &mut places)?;
+        let mut companies = Companies::of(input)?;
+        while let Some((lines_before, company)) = companies.next()? {
+            for problem in company.problems.clone().told() {
+                is_wrong = true;
+                tell(format!("{}: {}: {problem}", input.name, company.label));
+            }
+            places.note(&company, company.line() + lines_before);
+            lines.put(&sent(&CompanyRow::of_document(&company))?)?;
         }
     }
     is_wrong |= places.tell_twice();
@@ -104,45 +106,51 @@ pub(super) fn companies(inputs: &[Input]) -> Result<(File, Places), Failure> {
     }
 }
 
-/// Whether the document is right. Otherwise everything that is wrong was told.
-fn is_read_whole(input: &Input, lines: &mut Writer, places: &mut Places) -> Result<bool, Failure> {
-    let mut is_right = true;
-    let text = decode(input.whole()?).map_err(|error| input.wrong(error))?;
-    for company in document::parse(&text).map_err(|error| input.wrong(error))? {
-        for problem in company.problems.clone().told() {
-            is_right = false;
-            tell(format!("{}: {}: {problem}", input.name, company.label));
-        }
-        places.note(&company, company.line());
-        lines.put(&sent(&CompanyRow::of_document(&company))?)?;
-    }
-    Ok(is_right)
+/// The companies of a document: in pieces, so that it may be larger than the memory. If a piece has another form, or is
+/// wrong, that company and all behind it are those of the whole, whose errors name its lines.
+pub(super) struct Companies<'a> {
+    input: &'a Input,
+    pieces: Option<Pieces<BufReader<File>>>,
+    whole: Option<Box<dyn Iterator<Item = DocumentCompany>>>,
+    read: usize,
 }
 
-/// Whether the document was read company by company. Otherwise it has another form, or is wrong.
-fn is_read_by_company(
-    input: &Input,
-    lines: &mut Writer,
-    places: &mut Places,
-) -> Result<bool, Failure> {
-    let Some(mut pieces) = Pieces::of(BufReader::new(input.file()?)) else { return Ok(false) };
-    while let Some(piece) = pieces.next() {
-        let Some(piece) = piece else { return Ok(false) };
-        let Ok(mut companies) = document::parse(&piece.text) else { return Ok(false) };
-        match (companies.next(), companies.next()) {
-            (Some(company), None) if company.problems.is_empty() => {
-                places.note(&company, company.line() + piece.lines_before);
-                lines.put(&sent(&CompanyRow::of_document(&company))?)?
-            }
-            _ => return Ok(false),
-        }
+impl<'a> Companies<'a> {
+    pub(super) fn of(input: &'a Input) -> Result<Self, Failure> {
+        let pieces = Pieces::of(BufReader::new(input.file()?));
+        Ok(Self { input, pieces, whole: None, read: 0 })
     }
-    Ok(true)
+
+    /// The next company, and the lines of the document before those that the company counts.
+    pub(super) fn next(&mut self) -> Result<Option<(u64, DocumentCompany)>, Failure> {
+        if let Some(pieces) = &mut self.pieces {
+            let Some(piece) = pieces.next() else { return Ok(None) };
+            if let Some(Piece { text, lines_before }) = piece
+                && let Ok(mut companies) = document::parse(&text)
+                && let (Some(company), None) = (companies.next(), companies.next())
+                && company.problems.is_empty()
+            {
+                self.read += 1;
+                return Ok(Some((lines_before, company)));
+            }
+            self.pieces = None;
+        }
+        let whole = match &mut self.whole {
+            Some(whole) => whole,
+            unread => {
+                let wrong = |error| self.input.wrong(error);
+                let text = decode(self.input.whole()?).map_err(wrong)?;
+                let companies = document::parse(&text).map_err(wrong)?;
+                unread.insert(Box::new(companies.skip(self.read)))
+            }
+        };
+        Ok(whole.next().map(|company| (0, company)))
+    }
 }
 
 /// The companies of a list whose items all begin with a dash in the same column, each as a document of its own. A line
 /// that is cut out of a longer text by mistake leaves a piece that cannot be read.
-pub(super) struct Pieces<R> {
+struct Pieces<R> {
     lines: R,
     /// The lines before the list.
     head: String,
@@ -155,14 +163,14 @@ pub(super) struct Pieces<R> {
 }
 
 /// A company as a document of its own.
-pub(super) struct Piece {
-    pub(super) text: String,
+struct Piece {
+    text: String,
     /// By so much a line of the whole text has a higher number than here.
-    pub(super) lines_before: u64,
+    lines_before: u64,
 }
 
 impl<R: BufRead> Pieces<R> {
-    pub(super) fn of(mut lines: R) -> Option<Self> {
+    fn of(mut lines: R) -> Option<Self> {
         let (mut head, mut is_list) = (String::new(), false);
         for read in 1.. {
             let line = read_line(&mut lines)?;
@@ -189,7 +197,7 @@ impl<R: BufRead> Pieces<R> {
     }
 
     /// The next document; `Some(None)` where the list is not what it seemed.
-    pub(super) fn next(&mut self) -> Option<Option<Piece>> {
+    fn next(&mut self) -> Option<Option<Piece>> {
         if self.next.is_empty() {
             return None;
         }
