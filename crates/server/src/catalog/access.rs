@@ -125,6 +125,15 @@ impl Scopes {
         }
     }
 
+    /// Refuses a request that needs scopes which are not among these.
+    fn check(&self, needed: impl Iterator<Item = Scope>) -> Result<()> {
+        let lacking: Vec<Scope> = needed.filter(|scope| !self.contains(*scope)).collect();
+        match lacking.is_empty() {
+            true => Ok(()),
+            false => Err(Error::MissingScope { scopes: lacking, why: None }),
+        }
+    }
+
     /// Whether the scope is among these.
     pub fn contains(&self, scope: Scope) -> bool {
         match self {
@@ -209,12 +218,8 @@ impl Holder {
     /// The right to call a method that needs these scopes, or the error with the scopes that the key lacks. This,
     /// [`Grant::check_taken_back`] and [`Grant::check_needs`] are the only checks of scopes.
     pub fn permitted(self, needed: &[Scope]) -> Result<Caller> {
-        let lacking = needed.iter().copied().filter(|scope| !self.rights.scopes.contains(*scope));
-        let lacking: Vec<Scope> = lacking.collect();
-        match lacking.is_empty() {
-            true => Ok(Caller(self)),
-            false => Err(Error::MissingScope { scopes: lacking, why: None }),
-        }
+        self.rights.scopes.check(needed.iter().copied())?;
+        Ok(Caller(self))
     }
 }
 
@@ -375,12 +380,7 @@ impl Grant {
         let needed =
             [(is_of_companies, Scope::CompaniesWrite), (is_of_sources, Scope::SourcesWrite)];
         let needed = needed.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, scope)| scope);
-        let lacking: Vec<Scope> =
-            needed.filter(|scope| !self.rights.scopes.contains(*scope)).collect();
-        match lacking.is_empty() {
-            true => Ok(()),
-            false => Err(Error::MissingScope { scopes: lacking, why: None }),
-        }
+        self.rights.scopes.check(needed)
     }
 
     /// Refuses the plan of a document that needs scopes which the key lacks. Each need has its reason, as a sentence.

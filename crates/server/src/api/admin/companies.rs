@@ -23,7 +23,8 @@ use super::{
     filter::Filter,
     paging::{Asked, ROWS},
     request::{
-        Envelope, Mask, as_of, id_of_new, one_step, refuse_etag, required, same_id, written,
+        Envelope, Mask, as_of, id_of_new, one_step, optional, refuse_etag, required, same_id,
+        written,
     },
 };
 use crate::{
@@ -333,10 +334,7 @@ fn create_business(sent: &Envelope<CreateBusinessRequest>) -> Result<Change> {
     let CreateBusinessRequest { business, business_id, company_id, .. } = &sent.message;
     let business = business.as_ref();
     let mut wrong = Violations::default();
-    let id = match business_id.as_str() {
-        "" => None,
-        id => wrong.check(BusinessId::parse("business_id", id)),
-    };
+    let id = wrong.check(optional("business_id", business_id, BusinessId::parse)).flatten();
     let inner = business.map_or("", |business| &business.id);
     let same = id_of_new("business.id", inner, business_id, "business_id");
     wrong.check(same.and_then(|()| same_ids(business, business_id, company_id)));

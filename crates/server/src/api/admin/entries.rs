@@ -16,15 +16,15 @@ use super::{
     Admin, convert, list,
     paging::MAX_PAGE_BYTES,
     request::{
-        Envelope, Mask, OfCompany, Writes, as_of, catalog, id_of_new, one_etag, refuse_etag,
-        required, same_id, written,
+        Envelope, Mask, OfCompany, Writes, as_of, catalog, id_of_new, one_etag, optional,
+        refuse_etag, required, same_id, written,
     },
 };
 use crate::{
     catalog::{
         change::{Change, EntryPatch, Step},
         entry::{Catalog, MAX_ENTRIES},
-        error::{Cause, Error, Kind, Result, Violation, Violations},
+        error::{Cause, Error, Kind, Result, Violations},
         etag::Etag,
         id::EntryId,
         settings::{Settings, Subject},
@@ -199,7 +199,7 @@ fn create_step(message: &CreateEntryRequest, etag: Option<Etag>) -> Result<Step>
     let mut wrong = Violations::default();
     let catalog = wrong.check(catalog(&message.collection));
     let sent = message.entry.as_ref();
-    let id = wrong.check(optional_id("entry_id", &message.entry_id)).flatten();
+    let id = wrong.check(optional("entry_id", &message.entry_id, EntryId::parse)).flatten();
     let hint = "; the catalog's goes into the request's own etag, in the query or as If-Match";
     wrong.check(refuse_etag("entry.etag", sent.map_or("", |sent| &sent.etag), hint));
     let inner = sent.map_or("", |sent| &sent.id);
@@ -224,7 +224,8 @@ fn update_step(message: &UpdateEntryRequest, etag: Option<Etag>) -> Result<Step>
 fn archive_step(message: &ArchiveEntryRequest, etag: Option<Etag>) -> Result<Step> {
     let mut wrong = Violations::default();
     let target = wrong.check(target(&message.collection, &message.id));
-    let successor = wrong.check(optional_id("successor_id", &message.successor_id)).flatten();
+    let successor = optional("successor_id", &message.successor_id, EntryId::parse);
+    let successor = wrong.check(successor).flatten();
     wrong.finish(|| {
         let (catalog, id) = target?;
         Some(Step::ArchiveEntry { catalog, id, successor, etag })
@@ -260,11 +261,6 @@ fn target(collection: &str, id: &str) -> Result<(Catalog, EntryId)> {
     let catalog = wrong.check(catalog(collection));
     let id = wrong.check(EntryId::parse("id", id));
     wrong.finish(|| Some((catalog?, id?)))
-}
-
-/// The id, which may be left out.
-fn optional_id(field: &str, id: &str) -> Result<Option<EntryId>, Violation> {
-    Some(id).filter(|id| !id.is_empty()).map(|id| EntryId::parse(field, id)).transpose()
 }
 
 fn batch_steps(message: &BatchChangeEntriesRequest) -> Result<Vec<Step>> {

@@ -18,7 +18,8 @@ use super::{
     Admin, convert,
     paging::{Asked, CHANGES, Page, ROWS},
     request::{
-        Envelope, Mask, Writes, line_filter, moment, refuse_etag, repeatable, required, same_id,
+        Envelope, Mask, Writes, line_filter, moment, optional, refuse_etag, repeatable, required,
+        same_id,
     },
 };
 use crate::{
@@ -121,9 +122,8 @@ impl KeyService for Admin {
             let (caller, deadline) = (envelope.caller()?, envelope.deadline()?);
             let mut wrong = Violations::default();
             let asked = wrong.check(Asked::parse("ListKeys", sent, (size, &token), ROWS));
-            let created_by = Some(&sent.created_by_key_id).filter(|id| !id.is_empty());
-            let created_by = created_by.map(|id| KeyId::parse("created_by_key_id", id));
-            let created_by = wrong.check(created_by.transpose()).flatten();
+            let created_by = optional("created_by_key_id", &sent.created_by_key_id, KeyId::parse);
+            let created_by = wrong.check(created_by).flatten();
             let asked = wrong.finish(|| asked)?;
             let after = asked.after(1, |words| KeyId::parse("id", words.first()?).ok())?;
             let filter = KeyFilter { created_by, show_revoked: sent.show_revoked };
@@ -309,7 +309,7 @@ fn rotation(sent: &RotateKeyRequest) -> Result<(KeyId, Rotation)> {
     let nanos = sent.overlap.as_ref().map_or(0, |one| one.nanos);
     if !(0..=MAX_OVERLAP_SECONDS).contains(&overlap) || nanos != 0 {
         let description = format!("must be whole seconds, 0s to {MAX_OVERLAP_SECONDS}s (30 days)");
-        wrong.check::<()>(Err(Violation::new("overlap", "OUT_OF_RANGE", description)));
+        wrong.note(Violation::new("overlap", "OUT_OF_RANGE", description));
     }
     let how = Rotation { overlap_seconds: overlap, end_overlap: sent.end_overlap };
     wrong.finish(|| Some((id?, how)))
@@ -507,7 +507,7 @@ fn draft(sent: Option<&KeyMessage>) -> Result<KeyDraft> {
     wrong.check(refuse_etag("key.etag", &given.etag, ""));
     if !given.id.is_empty() {
         let description = "must be left out: the server gives keys their ids";
-        wrong.check::<()>(Err(Violation::new("key.id", "NOT_SETTABLE", description)));
+        wrong.note(Violation::new("key.id", "NOT_SETTABLE", description));
     }
     wrong.check(same_state(given.state, &[State::Active]));
     wrong.finish(|| {

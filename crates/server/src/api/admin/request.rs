@@ -377,6 +377,15 @@ pub(super) fn required<T>(field: &str, given: Option<T>) -> Result<T> {
     given.ok_or_else(|| Error::invalid(field, "REQUIRED", "is required"))
 }
 
+/// A value that may be left out, as an empty text.
+pub(super) fn optional<T>(
+    field: &str,
+    text: &str,
+    parse: impl FnOnce(&str, &str) -> Result<T, Violation>,
+) -> Result<Option<T>, Violation> {
+    Some(text).filter(|text| !text.is_empty()).map(|text| parse(field, text)).transpose()
+}
+
 /// A revision in a request.
 pub(super) fn revision(number: i64) -> Result<Revision> {
     u64::try_from(number).ok().filter(|number| *number > 0).map(Revision).ok_or_else(|| {
@@ -411,16 +420,15 @@ pub(super) fn line_filter(sent: &impl OfLog) -> Result<Filter> {
     let ((key, staff), [from, until]) = (sent.actor(), sent.times());
     let exact = |time: &prost_types::Timestamp| (time.seconds, time.nanos);
     let is_backward = from.zip(until).is_some_and(|(from, until)| exact(&from) >= exact(&until));
-    let key = Some(key).filter(|id| !id.is_empty()).map(|id| KeyId::parse("key_id", id));
-    let staff = Some(staff).filter(|id| !id.is_empty()).map(|id| StaffId::parse("staff_id", id));
     let mut wrong = Violations::default();
     let (from, until) = (bound("from_time", from), bound("until_time", until));
     if is_backward && from.is_ok() && until.is_ok() {
         let description = "must be after from_time, as it is the moment after the last change";
-        wrong.check::<()>(Err(Error::invalid("until_time", "CONFLICTING_VALUES", description)));
+        wrong.note(Violation::new("until_time", "CONFLICTING_VALUES", description));
     }
     let (from, until) = (wrong.check(from), wrong.check(until));
-    let (key, staff) = (wrong.check(key.transpose()), wrong.check(staff.transpose()));
+    let key = wrong.check(optional("key_id", key, KeyId::parse));
+    let staff = wrong.check(optional("staff_id", staff, StaffId::parse));
     wrong.finish(|| {
         Some(Filter { subject: None, key: key?, staff: staff?, from: from?, until: until? })
     })

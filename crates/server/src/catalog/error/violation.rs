@@ -64,7 +64,8 @@ impl Violations {
         None
     }
 
-    fn note(&mut self, violation: Violation) {
+    /// Takes note of a violation.
+    pub fn note(&mut self, violation: Violation) {
         match self.found.len() {
             ..MOST_VIOLATIONS => self.found.push(violation),
             MOST_VIOLATIONS => self.found.push(Violation::and_more()),

@@ -51,11 +51,8 @@ pub(super) fn index_faults(db: &Connection) -> rusqlite::Result<Vec<String>> {
     let version = db.query_row("SELECT schema_version FROM meta", [], |row| row.get(0))?;
     // Only a newer program knows its schema.
     let Some(migrations) = MIGRATIONS.get(..number(version)) else { return Ok(Vec::new()) };
-    let mut made = Connection::open_in_memory()?;
-    let tx = made.transaction()?;
-    apply(&tx, 0, migrations)?;
     let found = indexes(db)?;
-    let faults = indexes(&tx)?.into_iter().filter_map(|(name, made_with)| match found.get(&name) {
+    let faults = as_made(migrations, indexes)?.into_iter().filter_map(|(name, made_with)| match found.get(&name) {
         None => Some(format!("the index {name} is missing; mend it with: {made_with}")),
         Some(other) if *other != made_with => Some(format!(
             "the index {name} is not as the program makes it; drop it, and mend it with: {made_with}"
@@ -120,11 +117,19 @@ pub(super) fn inspect(
 
 /// A table that the migrations make and the database lacks.
 fn missing_table(db: &Connection, migrations: &[Migration]) -> rusqlite::Result<Option<String>> {
+    let found = tables(db)?;
+    Ok(as_made(migrations, tables)?.into_iter().find(|name| !found.contains(name)))
+}
+
+/// Looks at a database as the migrations make it.
+fn as_made<T>(
+    migrations: &[Migration],
+    look: fn(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
     let mut made = Connection::open_in_memory()?;
     let tx = made.transaction()?;
     apply(&tx, 0, migrations)?;
-    let found = tables(db)?;
-    Ok(tables(&tx)?.into_iter().find(|name| !found.contains(name)))
+    look(&tx)
 }
 
 fn tables(db: &Connection) -> rusqlite::Result<BTreeSet<String>> {
