@@ -266,8 +266,7 @@ impl Console {
     /// Asks a person to sign in first. A form that was sent is kept, and sent after that.
     fn who_are_you(&self, here: &Here, parts: &Parts, is_post: bool, form: &Form) -> Response {
         let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
-        let accepted = parts.headers.get(header::ACCEPT);
-        if is_post && accepted.is_some_and(|accepted| accepted == "application/json") {
+        if is_post && visit::is_of_script(parts) {
             let told = serde_json::json!({"text": words::SESSION_OVER, "link": "Sign in again"});
             return answer::json(Page::Unknowable, &told);
         }

@@ -225,27 +225,9 @@ impl Sheet {
         }
     }
 
-    /// The same with what is stored now in the fields that the person left alone.
-    fn over(self, stored: &Self, visit: &Visit<'_>) -> Self {
-        let text = |name: &str, sent: String, stored: &String| match visit.form.is_untouched(name) {
-            true => stored.clone(),
-            false => sent,
-        };
-        Self {
-            name: text("name", self.name, &stored.name),
-            country: text("country", self.country, &stored.country),
-            timezone: text("timezone", self.timezone, &stored.timezone),
-            id: self.id,
-        }
-    }
-
-    /// The fields as the page was opened with them.
-    fn pairs(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("name", self.name.clone()),
-            ("country", self.country.clone()),
-            ("timezone", self.timezone.clone()),
-        ]
+    /// The fields that may be changed, by their names in the form.
+    fn fields(&mut self) -> [(&'static str, &mut String); 3] {
+        [("name", &mut self.name), ("country", &mut self.country), ("timezone", &mut self.timezone)]
     }
 
     fn company(&self) -> Company {
@@ -323,9 +305,11 @@ async fn settings_page(
     problem: Problem,
 ) -> Result<SettingsPage, Status> {
     let company = visit.company().await?;
-    let stored = Sheet::of(&company);
-    let sheet = sheet.map(|sheet| sheet.over(&stored, visit));
-    let was = stored.pairs();
+    let (mut sheet, mut stored) = (sheet, Sheet::of(&company));
+    let was = form::pairs(stored.fields());
+    if let Some(sheet) = &mut sheet {
+        visit.form.keep_others(sheet.fields(), &was);
+    }
     let (sheet, stored) = problem.sheets(sheet, stored);
     Ok(SettingsPage {
         f: visit.company_frame("settings", "Company").await?,

@@ -253,31 +253,9 @@ impl Sheet {
         }
     }
 
-    /// The same with what is stored now in the fields that the person left alone.
-    fn over(self, stored: &Self, form: &Form) -> Self {
-        let text = |name: &str, sent: String, stored: &String| match form.is_untouched(name) {
-            true => stored.clone(),
-            false => sent,
-        };
-        let color = match form.find("was.color").is_some_and(|was| self.picked.is(was)) {
-            true => stored.picked.color.clone(),
-            false => self.picked.color,
-        };
-        Self {
-            name: text("name", self.name, &stored.name),
-            description: text("description", self.description, &stored.description),
-            picked: Picked { color },
-            is_default: self.is_default,
-        }
-    }
-
-    /// The fields as the page was opened with them.
-    fn pairs(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("name", self.name.clone()),
-            ("description", self.description.clone()),
-            ("color", self.picked.color.clone()),
-        ]
+    /// The texts by their names in the form.
+    fn texts(&mut self) -> [(&'static str, &mut String); 2] {
+        [("name", &mut self.name), ("description", &mut self.description)]
     }
 }
 
@@ -321,7 +299,7 @@ async fn entry_page(
         ..Default::default()
     };
     let entry = visit.entries().get_entry(visit.ask(ask)).await?.into_inner();
-    let stored = Sheet::of(&entry);
+    let (mut sheet, mut stored) = (sheet, Sheet::of(&entry));
     let list = catalog_path(visit);
     let (is_default, name) = (stored.is_default, stored.name.clone());
     let successors = match is_default {
@@ -330,8 +308,15 @@ async fn entry_page(
     };
     let others = successors.into_iter().filter(|other| other.id != entry.id);
     let others = others.map(|other| row(&list, other)).collect();
-    let sheet = sheet.map(|sheet| sheet.over(&stored, &visit.form));
-    let was = stored.pairs();
+    let mut was = form::pairs(stored.texts());
+    if let Some(sheet) = &mut sheet {
+        visit.form.keep_others(sheet.texts(), &was);
+        // A color is picked in several fields.
+        if visit.form.was("color").is_some_and(|was| sheet.picked.is(was)) {
+            sheet.picked.color.clone_from(&stored.picked.color);
+        }
+    }
+    was.push(("color", stored.picked.color.clone()));
     let (sheet, stored) = problem.sheets(sheet, stored);
     let history = visit.may.see_history.then(|| {
         let (collection, id) = (visit.part(1), form::encode(visit.part(2)));

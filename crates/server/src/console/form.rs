@@ -50,6 +50,13 @@ const MOST_SHOWN: usize = 40;
 /// Before the name of a field, in the name of the hidden one with the text that the page was opened with.
 const WAS: &str = "was.";
 
+/// The fields of a page as they are stored, so that its form knows which of them a person changed.
+pub(super) fn pairs<'f>(
+    fields: impl IntoIterator<Item = (&'static str, &'f mut String)>,
+) -> Vec<(&'static str, String)> {
+    fields.into_iter().map(|(name, field)| (name, field.clone())).collect()
+}
+
 /// The pairs of a form or a query.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Form {
@@ -145,10 +152,22 @@ impl Form {
         })
     }
 
-    /// Whether the field still has the text with which the page was opened.
-    pub(super) fn is_untouched(&self, name: &str) -> bool {
-        let was = self.find(&format!("{WAS}{name}"));
-        was.is_some_and(|was| was.trim() == self.get(name))
+    /// The text with which the page was opened, where the form has it.
+    pub(super) fn was(&self, name: &str) -> Option<&str> {
+        self.find(&format!("{WAS}{name}"))
+    }
+
+    /// Gives the fields that the person left alone the texts that are stored now.
+    pub(super) fn keep_others<'f>(
+        &self,
+        fields: impl IntoIterator<Item = (&'static str, &'f mut String)>,
+        stored: &[(&'static str, String)],
+    ) {
+        for ((name, field), (_, now)) in fields.into_iter().zip(stored) {
+            if self.was(name).is_some_and(|was| was.trim() == self.get(name)) {
+                field.clone_from(now);
+            }
+        }
     }
 
     /// The fields that somebody filled in, with their texts.

@@ -107,7 +107,7 @@ async fn lines_page<'a>(
     visit: &Visit<'_>,
     rows: &'a mut [Line<'_>],
 ) -> Result<LinesPage<'a>, Status> {
-    let words = catalog_words(visit)?;
+    let (words, lines) = (catalog_words(visit)?, visit.form.find("lines").unwrap_or_default());
     check(rows, entries_of(visit, String::new(), false).await?.entries);
     let wrong = rows.iter().filter(|line| !line.wrong.is_empty());
     let wrong: Vec<String> = wrong.map(|line| line.number.to_string()).collect();
@@ -117,9 +117,9 @@ async fn lines_page<'a>(
         here: catalog_path(visit),
         good: rows.len() - wrong.len(),
         left_out: wrong.join(","),
-        shown: digest(visit.form.find("lines").unwrap_or_default()),
+        shown: digest(lines),
         rows,
-        lines: visit.form.find("lines").unwrap_or_default().to_owned(),
+        lines: lines.to_owned(),
         request: Visit::new_request(),
     })
 }

@@ -110,7 +110,6 @@ fn about(one: &Business) -> String {
     parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
 }
 
-#[derive(Clone)]
 struct Sheet {
     name: String,
     business_phone: String,
@@ -158,16 +157,7 @@ impl Sheet {
         }
     }
 
-    /// The same with what is stored now in the fields that the person left alone.
-    fn over(mut self, stored: &Self, visit: &Visit<'_>) -> Self {
-        for ((name, field), (_, stored)) in self.fields().into_iter().zip(stored.pairs()) {
-            if visit.form.is_untouched(name) {
-                *field = stored;
-            }
-        }
-        self
-    }
-
+    /// The fields by their names in the form.
     fn fields(&mut self) -> [(&'static str, &mut String); 10] {
         [
             ("name", &mut self.name),
@@ -181,12 +171,6 @@ impl Sheet {
             ("postal_code", &mut self.postal_code),
             ("country", &mut self.country),
         ]
-    }
-
-    /// The fields as the page was opened with them.
-    fn pairs(&self) -> Vec<(&'static str, String)> {
-        let mut copy = self.clone();
-        copy.fields().into_iter().map(|(name, field)| (name, field.clone())).collect()
     }
 
     /// The address of the form, over that which is there: the form has not all its parts.
@@ -248,10 +232,12 @@ async fn one_page(
     problem: Problem,
 ) -> Result<OnePage, Status> {
     let one = get(visit).await?;
-    let stored = Sheet::of(&one);
+    let (mut sheet, mut stored) = (sheet, Sheet::of(&one));
     let title = stored.name.clone();
-    let sheet = sheet.map(|sheet| sheet.over(&stored, visit));
-    let was = stored.pairs();
+    let was = form::pairs(stored.fields());
+    if let Some(sheet) = &mut sheet {
+        visit.form.keep_others(sheet.fields(), &was);
+    }
     let (sheet, stored) = problem.sheets(sheet, stored);
     Ok(OnePage {
         f: visit.company_frame("locations", title).await?,

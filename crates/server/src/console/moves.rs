@@ -64,9 +64,8 @@ pub(super) fn told(delta: &Delta, names: &Names) -> Option<String> {
     let (before, after) = (&delta.ids_before, &delta.ids_after);
     let at = before.iter().zip(after).position(|(was, is)| was != is)?;
     let is_alone = |id: &String| {
-        let without =
-            |ids: &[String]| ids.iter().filter(|one| *one != id).cloned().collect::<Vec<_>>();
-        without(before) == without(after)
+        let others = |one: &&String| *one != id;
+        before.iter().filter(others).eq(after.iter().filter(others))
     };
     let name = |id: &String| names.get(id).map(|name| quoted(name));
     let (risen, sunk) = (&after[at], &before[at]);

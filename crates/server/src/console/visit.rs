@@ -46,6 +46,11 @@ pub(super) struct Visit<'a> {
     extensions: (Option<Deadline>, Option<Who>),
 }
 
+/// Whether our script asks, which takes JSON for an answer.
+pub(super) fn is_of_script(parts: &Parts) -> bool {
+    parts.headers.get(http::header::ACCEPT).is_some_and(|accepted| accepted == "application/json")
+}
+
 impl<'a> Visit<'a> {
     pub(super) fn new(
         console: &'a Console,
@@ -56,7 +61,6 @@ impl<'a> Visit<'a> {
         form: Form,
     ) -> Self {
         let text = |name: http::HeaderName| parts.headers.get(name)?.to_str().ok();
-        let accepted = text(http::header::ACCEPT).unwrap_or_default();
         let may = May::of(|method| may_call(console, &person, method));
         let may = May { make_companies: may.make_companies && person.covers_all(), ..may };
         Self {
@@ -68,7 +72,7 @@ impl<'a> Visit<'a> {
             query: Form::parse(parts.uri.query().unwrap_or_default().as_bytes()),
             form,
             is_post: parts.method == http::Method::POST,
-            is_script: accepted == "application/json",
+            is_script: is_of_script(parts),
             if_none_match: text(http::header::IF_NONE_MATCH).map(str::to_owned),
             extensions: (parts.extensions.get().copied(), parts.extensions.get().cloned()),
             person,
