@@ -418,7 +418,7 @@ pub fn error_response(protocol: Protocol, error: &Error) -> Response<Body> {
 /// An error of a request that reached no method, as an answer in the protocol of the request.
 pub fn request_error_response(protocol: Protocol, error: &RequestError) -> Response<Body> {
     let mut response = respond(protocol, request_status(error), request_codes(error).1);
-    if let RequestError::MethodNotAllowed { allow } = error
+    if let RequestError::MethodNotAllowed { allow, .. } = error
         && let Ok(allow) = HeaderValue::from_str(allow)
     {
         response.headers_mut().insert(header::ALLOW, allow);

@@ -191,6 +191,9 @@ impl BusinessService for Compat {
                 id => wrong.check(CompanyId::parse("company_id", id)),
             };
             let page = wrong.finish(|| page)?;
+            if company.is_none() {
+                guard::refuse_min_revision(caller)?;
+            }
             let (paged, marks) =
                 self.companies.list_businesses(caller, company.as_ref(), page).await?;
             let businesses =

@@ -11,7 +11,7 @@ use prost_reflect::{MethodDescriptor, Value};
 
 use super::{
     counts::Lists,
-    http::{ignores_unknown, is_document, rpc_path},
+    http::{ignores_unknown, is_document, names_a_thing, rpc_path},
     marks::MIN_REVISION,
 };
 use crate::{
@@ -40,6 +40,10 @@ pub(super) struct Method {
     is_strict: bool,
     /// Whether the method takes an etag.
     takes_etag: bool,
+    /// Whether the method takes a request id.
+    takes_request_id: bool,
+    /// Whether the method takes a revision that its caller knows.
+    takes_min_revision: bool,
     /// Whether its requests hold documents.
     pub(super) is_document: bool,
     /// The lists of its request.
@@ -75,6 +79,8 @@ impl Method {
             scopes,
             is_strict: !ignores_unknown(rpc),
             takes_etag: rpc.input().get_field_by_name("etag").is_some(),
+            takes_request_id: rpc.input().get_field_by_name("request_id").is_some(),
+            takes_min_revision: takes_min_revision(rpc),
             is_document: is_document(rpc),
             lists: Lists::of(&rpc.input()),
         }
@@ -90,15 +96,13 @@ impl Method {
         // The scopes are checked first: a key that lacks one learns nothing else.
         let mut caller = self.permitted(holder)?;
         self.refuse_repeated(headers)?;
+        self.refuse_idle(verb, headers)?;
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
         if let Some(staff_id) = text(STAFF_ID).filter(|id| self.is_strict && !id.is_empty()) {
             caller = caller.acting_as("Settings-Staff-Id", staff_id)?;
         }
         if let Some(token) = text(MIN_REVISION.as_str()) {
             caller = caller.reading_at_least(RevisionToken::parse("Settings-Min-Revision", token)?);
-        }
-        if self.is_strict {
-            self.refuse_idle(verb, headers)?;
         }
         Ok(caller)
     }
@@ -121,12 +125,16 @@ impl Method {
         Err(Error::invalid(name, "CONFLICTING_VALUES", "was sent twice: send one"))
     }
 
-    /// Refuses conditional headers that have no effect on this method.
+    /// Refuses headers that have no effect on this method.
     fn refuse_idle(&self, verb: &Verb, headers: &HeaderMap) -> Result<()> {
+        if headers.contains_key(MIN_REVISION) && !self.takes_min_revision {
+            return Err(idle_min_revision());
+        }
+        if !self.is_strict {
+            return Ok(());
+        }
         let is_read = matches!(*verb, Verb::GET | Verb::HEAD);
-        let refuse = |name, hint: &str| {
-            Err(Error::invalid(name, "NO_EFFECT", format!("has no effect here: {hint}")))
-        };
+        let refuse = |name, hint: &str| Err(idle(name, hint));
         if headers.contains_key(header::IF_NONE_MATCH) && !is_read {
             return refuse(
                 "If-None-Match",
@@ -136,11 +144,41 @@ impl Method {
         if headers.contains_key(header::IF_MATCH) && !self.takes_etag {
             return refuse("If-Match", "the method takes no etag, so leave it out");
         }
+        if headers.contains_key(IDEMPOTENCY_KEY) && !self.takes_request_id {
+            return refuse(
+                "Idempotency-Key",
+                "the method takes no request id, and is safe to repeat without one, so leave it out",
+            );
+        }
         if headers.contains_key(header::IF_UNMODIFIED_SINCE) {
             return refuse("If-Unmodified-Since", "send the etag that was read as If-Match");
         }
         Ok(())
     }
+}
+
+fn idle(name: &str, hint: &str) -> Error {
+    Error::invalid(name, "NO_EFFECT", format!("has no effect here: {hint}"))
+}
+
+fn idle_min_revision() -> Error {
+    let hint = "a revision is that of one company, and the request is not about one that exists, so leave it out";
+    idle("Settings-Min-Revision", hint)
+}
+
+/// Refuses the revision of a company in a request that is about several.
+pub(super) fn refuse_min_revision(caller: &Caller) -> Result<()> {
+    caller.at_least.map_or(Ok(()), |_| Err(idle_min_revision()))
+}
+
+/// Whether a method is about one company that exists, or can be: its path names the company, or a request that reads
+/// may do so.
+pub(super) fn takes_min_revision(rpc: &MethodDescriptor) -> bool {
+    let scopes = scopes(rpc);
+    let is_of_keys = scopes.iter().any(|scope| scope.starts_with("keys:"));
+    let is_read = scopes.iter().all(|scope| scope.ends_with(":read"));
+    let may_name_one = rpc.input().get_field_by_name("company_id").is_some();
+    !is_of_keys && (names_a_thing(rpc) || is_read && may_name_one)
 }
 
 /// The scopes that the contract names for a method.

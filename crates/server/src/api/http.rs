@@ -25,7 +25,10 @@ pub use self::{backend::Backend, routes::BindingError};
 pub(crate) use self::{
     query::fields as query_fields,
     request::collected,
-    routes::{Binding, BodyRule, bindings, document_paths, ignores_unknown, is_document, rpc_path},
+    routes::{
+        Binding, BodyRule, bindings, document_paths, ignores_unknown, is_document, names_a_thing,
+        rpc_path,
+    },
     template::Segment,
 };
 use self::{

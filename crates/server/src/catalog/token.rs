@@ -31,6 +31,11 @@ impl RevisionToken {
             )),
         }
     }
+
+    /// Whether a state with this token is as new as the state that a caller knows.
+    pub fn reaches(self, known: Option<Self>) -> bool {
+        known.is_none_or(|known| known.epoch == self.epoch && known.revision <= self.revision)
+    }
 }
 
 const EPOCH: &str = ";epoch=";

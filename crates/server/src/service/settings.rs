@@ -185,12 +185,15 @@ impl SettingsService {
         };
         // A plan may use the settings that this process wrote last, since the commit checks their revision.
         // A dry run has no commit.
-        let mut known = self.snapshots.last_known(grant).filter(|_| !write.validate_only);
+        let is_new_enough =
+            |known: &Arc<Settings>| self.snapshots.refuse_older(grant, known.revision).is_ok();
+        let known = self.snapshots.last_known(grant).filter(|_| !write.validate_only);
+        let mut known = known.filter(is_new_enough);
         loop {
             let is_known = known.is_some();
             let current = match known.take() {
                 Some(known) => Some(known),
-                None => self.writing.read(self.store.settings(grant)).await?.map(Arc::new),
+                None => self.stored(grant).await?,
             };
             // The request id is looked up after the settings were read: else the changes of the same request would look
             // like another writer's. Settings from the cache need no look-up, since the commit refuses a used request
@@ -239,6 +242,15 @@ impl SettingsService {
                 Err(other) => return Err(other.into()),
             }
         }
+    }
+
+    /// The company as the store has it, which is at least as new as the caller knows it.
+    async fn stored(&self, grant: &Grant) -> Result<Option<Arc<Settings>>> {
+        let stored = self.writing.read(self.store.settings(grant)).await?.map(Arc::new);
+        let check =
+            |settings: &Arc<Settings>| self.snapshots.refuse_older(grant, settings.revision);
+        stored.as_ref().map_or(Ok(()), check)?;
+        Ok(stored)
     }
 
     async fn plan(

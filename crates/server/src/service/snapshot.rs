@@ -62,12 +62,6 @@ impl Snapshot {
     pub fn token(&self) -> RevisionToken {
         RevisionToken { epoch: self.epoch, revision: self.settings.revision }
     }
-
-    fn is_at_least(&self, wanted: Option<RevisionToken>) -> bool {
-        wanted.is_none_or(|wanted| {
-            wanted.epoch == self.epoch && wanted.revision <= self.settings.revision
-        })
-    }
 }
 
 /// A snapshot that a read got, and its age.
@@ -162,7 +156,7 @@ impl Snapshots {
             let found = self.get_looked_up(grant).await?;
             let wanted = grant.at_least();
             let is_enough = match &found {
-                Some(served) => served.is_at_least(wanted),
+                Some(served) => served.token().reaches(wanted),
                 None => wanted.is_none(),
             };
             if is_enough {
@@ -170,8 +164,7 @@ impl Snapshots {
             }
             self.refuse_other_epoch(grant)?;
             if self.clock.monotonic() >= until {
-                let cause = Cause::new("what the caller has seen is not in the store");
-                return Err(Error::Unavailable { what: Unavailable::NotSeenYet, cause });
+                return Err(not_seen_yet());
             }
             tokio::time::sleep(WAIT_STEP).await;
         }
@@ -199,13 +192,22 @@ impl Snapshots {
         }
     }
 
+    /// Refuses to plan a write for a state that is older than the one that the caller knows. A write reads the store
+    /// itself, so a newer state does not arrive by waiting.
+    pub fn refuse_older(&self, grant: &Grant, revision: Revision) -> Result<()> {
+        match self.token(revision).reaches(grant.at_least()) {
+            true => Ok(()),
+            false => Err(not_seen_yet()),
+        }
+    }
+
     async fn get_looked_up(&self, grant: &Grant) -> Result<Option<ServedSnapshot>> {
         // A snapshot that is too old to be served counts as none. Otherwise requests would queue behind its look-ups.
         let may_be_served =
             |stamp| self.freshness.is_fresh(stamp) || self.freshness.stale_for(stamp).is_some();
         let held = || {
             let Cached { snapshot, stamp } = self.cache.get(grant.stream().name())?;
-            let is_enough = snapshot.is_at_least(grant.at_least()) && may_be_served(stamp);
+            let is_enough = snapshot.token().reaches(grant.at_least()) && may_be_served(stamp);
             is_enough.then_some((snapshot, stamp))
         };
         let entered = self.look_ups.enter(grant.stream().id());
@@ -252,7 +254,7 @@ impl Snapshots {
         let cached = self.cache.get(grant.stream().name())?;
         let is_fresh = self.freshness.is_fresh_at(cached.stamp, now);
         let snapshot = cached.snapshot;
-        (is_fresh && snapshot.is_at_least(grant.at_least()))
+        (is_fresh && snapshot.token().reaches(grant.at_least()))
             .then_some(ServedSnapshot { snapshot, stale_for: None })
     }
 
@@ -288,6 +290,11 @@ impl Snapshots {
         }
         metrics::gauge!(telemetry::SNAPSHOT_BYTES).set(self.cache.weight() as f64);
     }
+}
+
+fn not_seen_yet() -> Error {
+    let cause = Cause::new("the revision that the caller knows is not in the store");
+    Error::Unavailable { what: Unavailable::NotSeenYet, cause }
 }
 
 #[derive(Clone)]

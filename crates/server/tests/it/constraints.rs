@@ -398,6 +398,43 @@ async fn both_sides_of_each_limit_of_the_document_are_as_it_says() {
     assert!(sent > 1_000, "only {sent} requests");
 }
 
+#[tokio::test]
+async fn a_header_is_refused_wherever_the_document_does_not_name_it() {
+    /// Each header with a value that fits any company, and whether the compatible surface knows it.
+    const HEADERS: [(&str, &str, bool); 4] = [
+        ("Idempotency-Key", "once", false),
+        ("If-Match", "*", false),
+        ("If-None-Match", "\"x\"", false),
+        ("Settings-Min-Revision", "1", true),
+    ];
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let services = bound_services(descriptors());
+    let services: Vec<&str> = services.iter().map(String::as_str).collect();
+    let document = Document(openapi::document(descriptors(), &services).unwrap());
+    let mut wrong = vec![];
+    for (path, item) in document.0["paths"].as_object().unwrap() {
+        for (verb, operation) in item.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let named: Vec<&Value> =
+                parameters.map(|one| &document.resolved(one)["name"]).collect();
+            for (name, value, is_known_everywhere) in HEADERS {
+                if path.starts_with("/v1/") && !is_known_everywhere {
+                    continue;
+                }
+                let mut request = document.draft(path, verb, operation);
+                request.headers.push((name.to_owned(), value.to_owned()));
+                let answer = request.send(&server, &secret).await;
+                let is_refused = answer.status == 400 && answer.text().contains("\"NO_EFFECT\"");
+                if is_refused == named.contains(&&json!(name)) {
+                    wrong.push(format!("{verb} {path} {name}: {:.200}", answer.text()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_pattern_of_the_document_has_values_on_both_sides() {
     fn visit<'a>(value: &'a Value, patterns: &mut Vec<&'a str>) {

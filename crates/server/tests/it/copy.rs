@@ -127,7 +127,8 @@ async fn a_target_with_other_data_is_refused() {
     ] {
         let (_dir, to) = empty().await;
         load(&to, document).await;
-        let Err(Error::Precondition { reason, message }) = copy(&server.services, &to).await else {
+        let Err(Error::Precondition { reason, message, .. }) = copy(&server.services, &to).await
+        else {
             panic!("{document} was copied over")
         };
         assert_eq!(reason, "OTHER_DATA");

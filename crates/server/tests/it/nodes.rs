@@ -72,6 +72,60 @@ async fn what_is_not_there_yet_is_unavailable_after_a_moment() {
 }
 
 #[tokio::test]
+async fn a_write_is_made_to_a_state_that_is_as_new_as_its_caller_knows() {
+    let (server, secret) = alone().await;
+    load(&server.other_program().await, CHANGE).await;
+    let write = async |token: &str, query: &str| {
+        let call = server.call("PATCH", &format!("{TAG}{query}")).bearer(&secret);
+        let call = call.header("settings-min-revision", token);
+        call.body(json!({"description": format!("after {token}")}).to_string()).send().await
+    };
+    for query in ["", "?validate_only=true"] {
+        let early = write("3", query).await;
+        assert_eq!((early.status.as_u16(), &*early.refusal().reason), (503, "NOT_SEEN_YET"));
+    }
+    assert_eq!(at_least(&server, &secret, "2").await.header("settings-revision"), Some("2"));
+    let made = write("2", "").await;
+    assert_eq!((made.status.as_u16(), made.header("settings-revision")), (200, Some("3")));
+}
+
+#[tokio::test]
+async fn a_revision_is_refused_where_the_request_is_about_no_company_that_exists() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let named = json!({"name": "N"});
+    let plan = json!({"document": {"companies": [{"id": "cmp_001"}]}});
+    for (verb, path, body) in [
+        ("POST", "/v1/companies:list", json!({})),
+        ("POST", "/v1/businesses:list", json!({})),
+        ("GET", "/admin/v1/companies", json!(null)),
+        ("POST", "/admin/v1/companies?company_id=cmp_new", named),
+        ("POST", "/admin/v1/settings:plan", plan.clone()),
+        ("POST", "/admin/v1/settings:apply", plan),
+        ("GET", "/admin/v1/settings:export?company_ids=cmp_001", json!(null)),
+        ("GET", "/admin/v1/keys", json!(null)),
+    ] {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let call = server.call(verb, path).bearer(&secret).body(body);
+        let refusal = call.header("settings-min-revision", "1").send().await.refusal();
+        assert_eq!(refusal.fields, ["Settings-Min-Revision"], "{verb} {path}");
+        assert!(refusal.message.contains("has no effect here"), "{}", refusal.message);
+    }
+    let of_company = json!({"companyId": "cmp_001"}).to_string();
+    let call = server.call("POST", "/v1/businesses:list").bearer(&secret).body(of_company);
+    assert_eq!(call.header("settings-min-revision", "1").send().await.status, 200);
+    let bearer = format!("Bearer {secret}");
+    let metadata = [("authorization", &*bearer), ("settings-min-revision", "1")];
+    for list in [
+        "moego.business.company.v1.CompanyService/ListCompanies",
+        "moego.business.business.v1.BusinessService/ListBusiness",
+    ] {
+        let refused = server.grpc(&method(list), &metadata, &json!({})).await.unwrap_err();
+        assert!(refused.message().contains("Settings-Min-Revision has no effect"), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_from_before_a_restore_is_refused() {
     let server = Server::demo().await;
     let secret = server.any_key().await;

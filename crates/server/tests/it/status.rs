@@ -162,7 +162,11 @@ fn largest_errors(text: &str) -> Vec<Error> {
         },
         Error::IdTaken { kind: Kind::Entry, id: long() },
         Error::TooMany { what: long(), most: usize::MAX },
-        Error::Precondition { reason: "DEFAULT_NEEDED", message: long() },
+        Error::Precondition {
+            reason: "DEFAULT_NEEDED",
+            message: long(),
+            facts: vec![("catalog", long())],
+        },
         Error::EtagMismatch { what: what(), was_its: true, since: vec![past(name()); 1_000] },
         Error::ChangedSince {
             revision: Revision(7),

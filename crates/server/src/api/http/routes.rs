@@ -169,6 +169,12 @@ pub(crate) fn is_document(rpc: &MethodDescriptor) -> bool {
     option.is_some_and(|option| options.get_extension(&option).as_bool() == Some(true))
 }
 
+/// Whether the path of a method names a thing.
+pub(crate) fn names_a_thing(rpc: &MethodDescriptor) -> bool {
+    let path = http_rule(rpc).and_then(|rule| pattern(&rule).ok());
+    path.is_some_and(|(_, path)| path.contains('{'))
+}
+
 /// The paths of all requests that hold documents, of HTTP and of gRPC.
 pub(crate) fn document_paths(pool: &DescriptorPool) -> HashSet<String> {
     let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());

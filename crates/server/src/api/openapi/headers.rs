@@ -4,7 +4,10 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::{guard::scopes, http::Binding},
+    api::{
+        guard::{scopes, takes_min_revision},
+        http::Binding,
+    },
     catalog::{id::MAX_ID_LENGTH, log::MAX_REQUEST_ID_LENGTH},
 };
 
@@ -44,9 +47,10 @@ const REQUESTS: [Asked; 5] = [
     },
     Asked {
         name: "Settings-Min-Revision",
-        description: "A `Settings-Revision` of an earlier answer: the answer is at least as new.",
+        description: "A `Settings-Revision` of an earlier answer about the same company: the answer, or the state that a \
+                      write changes, is at least as new.",
         most: None,
-        is_of: is_about_a_company,
+        is_of: |binding| takes_min_revision(&binding.rpc),
     },
 ];
 
@@ -86,7 +90,7 @@ fn is_get(binding: &Binding) -> bool {
     binding.method == Method::GET
 }
 
-/// Whether the request is about a company, or about a part of one.
+/// Whether the answer is about a company, or about a part of one.
 fn is_about_a_company(binding: &Binding) -> bool {
     let names_one = !binding.variables.is_empty()
         || binding.rpc.input().get_field_by_name("company_id").is_some();

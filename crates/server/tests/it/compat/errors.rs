@@ -61,6 +61,7 @@ async fn whether_something_outside_the_key_exists_cannot_be_told() {
             let mut refusal = server.refusal(&secret, name, json!({field: id})).await;
             assert_eq!(refusal.code, Code::PermissionDenied);
             refusal.message = refusal.message.replace(id, "?");
+            assert_eq!(refusal.facts.remove("id").as_deref(), Some(id));
             told.push(refusal);
         }
         assert_eq!(told[0], told[1], "{name}");
