@@ -93,12 +93,15 @@ impl Method {
 
     /// The caller, with the staff member and the revision in the request's headers.
     fn caller(&self, holder: Holder, verb: &Verb, headers: &HeaderMap) -> Result<Caller> {
-        // The scopes are checked first: a key that lacks one learns nothing else.
-        let mut caller = self.permitted(holder)?;
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
+        let staff_id = text(STAFF_ID).filter(|id| self.is_strict && !id.is_empty());
+        // The scopes are checked first, and all at once: a key that lacks some learns which, and nothing else.
+        let by_header = staff_id.map(|_| Scope::StaffAny);
+        let needed: Vec<Scope> = self.scopes.iter().copied().chain(by_header).collect();
+        let mut caller = holder.permitted(&needed)?;
         self.refuse_repeated(headers)?;
         self.refuse_idle(verb, headers)?;
-        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
-        if let Some(staff_id) = text(STAFF_ID).filter(|id| self.is_strict && !id.is_empty()) {
+        if let Some(staff_id) = staff_id {
             caller = caller.acting_as("Settings-Staff-Id", staff_id)?;
         }
         if let Some(token) = text(MIN_REVISION.as_str()) {

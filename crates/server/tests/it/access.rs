@@ -424,3 +424,22 @@ async fn a_refusal_tells_of_other_changes_only_what_the_key_may_read() {
         }
     }
 }
+
+#[tokio::test]
+async fn all_missing_scopes_are_named_at_once_also_that_of_a_header() {
+    const COMPANY: &str = "/admin/v1/companies/cmp_001";
+    let server = Server::demo().await;
+    let secret = server.key(with_scopes(&["companies:read"])).await;
+    for (verb, path, lacking) in [
+        ("PATCH", "/customer_tags/tag_001", "settings:write,staff:any"),
+        ("GET", "/customer_tags/tag_001", "settings:read,staff:any"),
+        ("GET", "/changes", "history:read,settings:read,staff:any"),
+        ("GET", "", "staff:any"),
+    ] {
+        let call = server.call(verb, &format!("{COMPANY}{path}")).bearer(&secret);
+        let answer = call.header("settings-staff-id", "staff_1").send().await;
+        let info = &answer.json()["details"][0];
+        let told = (&info["reason"], &info["metadata"]["scope"]);
+        assert_eq!(told, (&json!("MISSING_SCOPE"), &json!(lacking)), "{verb} {path}");
+    }
+}
