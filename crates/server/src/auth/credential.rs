@@ -39,16 +39,13 @@ pub(crate) fn parse(value: &[u8], accept_bare_base64: bool) -> Result<Credential
         Some((scheme, rest)) => (scheme, rest.trim()),
         None => ("", text.trim()),
     };
-    if scheme.eq_ignore_ascii_case("basic") {
+    let is_without_key = ["", "basic", "bearer"].iter().any(|word| rest.eq_ignore_ascii_case(word));
+    if scheme.is_empty() && is_without_key {
+        mistake(CredentialMistake::Empty)
+    } else if scheme.eq_ignore_ascii_case("basic") {
         basic(rest)
     } else if scheme.eq_ignore_ascii_case("bearer") {
-        if rest.is_empty() {
-            mistake(CredentialMistake::Unreadable)
-        } else {
-            Ok(known_or_not(rest))
-        }
-    } else if rest.eq_ignore_ascii_case("basic") || rest.eq_ignore_ascii_case("bearer") {
-        mistake(CredentialMistake::Unreadable)
+        Ok(known_or_not(rest))
     } else if scheme.is_empty() && accept_bare_base64 {
         basic(rest)
     } else {
@@ -58,15 +55,12 @@ pub(crate) fn parse(value: &[u8], accept_bare_base64: bool) -> Result<Credential
 
 /// Parses the value of `Basic`: the secret alone, `secret:` or `user:secret`, each in base64.
 fn basic(encoded: &str) -> Result<Credential> {
-    if encoded.is_empty() {
-        return Err(Error::MalformedCredential(CredentialMistake::Unreadable));
-    }
     let Some(text) = decode_text(encoded) else {
         return Err(Error::MalformedCredential(CredentialMistake::NotEncoded));
     };
     let secret = secret_of(&text);
     if secret.is_empty() {
-        return Err(Error::NoCredential);
+        return Err(Error::MalformedCredential(CredentialMistake::Empty));
     }
     Ok(known_or_not(secret))
 }
@@ -173,11 +167,12 @@ mod tests {
     #[test]
     fn what_is_no_credential_is_refused() {
         for (value, reason) in [
-            (&b""[..], "CREDENTIAL_SCHEME"),
-            (b"Basic", "CREDENTIAL_UNREADABLE"),
-            (b"Bearer ", "CREDENTIAL_UNREADABLE"),
+            (&b""[..], "CREDENTIAL_EMPTY"),
+            (b" ", "CREDENTIAL_EMPTY"),
+            (b"Basic", "CREDENTIAL_EMPTY"),
+            (b"Bearer ", "CREDENTIAL_EMPTY"),
+            (b"Basic Og==", "CREDENTIAL_EMPTY"),
             (b"Digest abc", "CREDENTIAL_SCHEME"),
-            (b"Basic Og==", "NO_CREDENTIAL"),
             (b"Bearer \xff", "CREDENTIAL_UNREADABLE"),
             (&[b'a'; 3_000], "CREDENTIAL_UNREADABLE"),
         ] {

@@ -464,7 +464,9 @@ pub enum CredentialMistake {
     NotEncoded,
     /// The scheme is neither `Basic` nor `Bearer`.
     UnknownScheme,
-    /// The value is not text, or nothing follows the scheme, or the base64 is invalid.
+    /// There is no key in the value.
+    Empty,
+    /// The value is not text, or too long.
     Unreadable,
     /// The header was sent several times with different values, so that nobody can say which value counts.
     Several,
@@ -476,6 +478,7 @@ impl CredentialMistake {
             Self::EncodedTwice => "CREDENTIAL_ENCODED_TWICE",
             Self::NotEncoded => "CREDENTIAL_NOT_ENCODED",
             Self::UnknownScheme => "CREDENTIAL_SCHEME",
+            Self::Empty => "CREDENTIAL_EMPTY",
             Self::Unreadable => "CREDENTIAL_UNREADABLE",
             Self::Several => "CREDENTIAL_CONFLICTING",
         }
@@ -496,6 +499,10 @@ impl fmt::Display for CredentialMistake {
             Self::UnknownScheme => {
                 "the Authorization header has no scheme that this server knows: use 'Basic' or 'Bearer', or set \
                  accept_bare_base64 on the server for clients that send base64 alone"
+            }
+            Self::Empty => {
+                "the Authorization header has no key in it, as it has where a variable is empty: send \
+                 'Bearer <key>' or 'Basic <base64 of the key>'"
             }
             Self::Unreadable => {
                 "the Authorization header cannot be read: send 'Bearer <key>' or 'Basic <base64 of the key>'"

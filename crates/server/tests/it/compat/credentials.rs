@@ -149,10 +149,10 @@ async fn refusals_never_repeat_the_secret() {
 async fn what_is_no_credential_is_unauthenticated_with_a_challenge() {
     let server = Server::demo().await;
     for (authorization, reason) in [
-        ("", "CREDENTIAL_SCHEME"),
-        ("Basic", "CREDENTIAL_UNREADABLE"),
-        ("Bearer", "CREDENTIAL_UNREADABLE"),
-        ("Basic Og==", "NO_CREDENTIAL"),
+        ("", "CREDENTIAL_EMPTY"),
+        ("Basic", "CREDENTIAL_EMPTY"),
+        ("Bearer", "CREDENTIAL_EMPTY"),
+        ("Basic Og==", "CREDENTIAL_EMPTY"),
         ("Digest username=\"x\"", "CREDENTIAL_SCHEME"),
         ("Bearer nobody-has-this-secret-here", "UNKNOWN_KEY"),
     ] {
