@@ -500,6 +500,7 @@ impl From<StoreError> for Error {
                 message: "a newer program compares names by another rule here, so that this one must not make or \
                           change companies: use the newer one"
                     .to_owned(),
+                facts: vec![],
             },
             StoreError::Damaged(cause) => Self::Internal(cause.of_damage()),
         }

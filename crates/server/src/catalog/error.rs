@@ -118,6 +118,8 @@ pub enum Error {
         reason: &'static str,
         /// The condition, and the way to meet it.
         message: String,
+        /// The facts for programs, by their names in docs/api.md.
+        facts: Vec<(&'static str, String)>,
     },
     /// Other writers changed the same thing for as long as the request had time.
     Contended {

@@ -135,6 +135,7 @@ pub(super) fn check(
                  takes back what was changed here since, apply a document with its source in the mode mirror first",
                 source.kind.people()
             ),
+            facts: facts(company, source.kind),
         }),
         _ => Ok(()),
     }
@@ -150,7 +151,15 @@ pub fn check_has_source(company: &Company) -> Result<()> {
 
 fn no_source(company: &CompanyId, hint: &str) -> Error {
     let message = format!("company {company} has no source{hint}");
-    Error::Precondition { reason: "NO_SOURCE", message }
+    Error::Precondition {
+        reason: "NO_SOURCE",
+        message,
+        facts: vec![("company_id", company.to_string())],
+    }
+}
+
+fn facts(company: &CompanyId, kind: SourceKind) -> Vec<(&'static str, String)> {
+    vec![("company_id", company.to_string()), ("source", kind.as_str().to_owned())]
 }
 
 fn refuse_owned(company: &CompanyId, kind: SourceKind, deltas: &[Delta]) -> Result<()> {
@@ -159,12 +168,15 @@ fn refuse_owned(company: &CompanyId, kind: SourceKind, deltas: &[Delta]) -> Resu
         return Ok(());
     }
     let (named, at) = (few(&owned, MOST_NAMED), kind.people());
+    let mut facts = facts(company, kind);
+    facts.push(("fields", owned[..owned.len().min(MOST_NAMED)].join(",")));
     Err(Error::Precondition {
         reason: "MIRRORED",
         message: format!(
             "company {company} is a mirror of {at}, to which this belongs: {named}; nothing was written: change it at \
              {at}, and the mirror brings it here; 'customer-settings mirror cutover' ends the mirror"
         ),
+        facts,
     })
 }
 

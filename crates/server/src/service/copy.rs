@@ -222,5 +222,6 @@ fn other_data(what: &str) -> Error {
     Error::Precondition {
         reason: "OTHER_DATA",
         message: format!("the target holds other data ({what}): copy into an empty one"),
+        facts: vec![],
     }
 }

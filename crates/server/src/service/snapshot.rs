@@ -187,6 +187,7 @@ impl Snapshots {
                     "Settings-Min-Revision {token} is from before the data was restored (it is in epoch {epoch} now): \
                      read again without it"
                 ),
+                facts: vec![("epoch", epoch.to_string())],
             }),
             _ => Ok(()),
         }

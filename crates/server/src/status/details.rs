@@ -48,6 +48,7 @@ pub(super) fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
                 ("id", holder.to_string()),
             ]
         }
+        Error::Precondition { facts, .. } => facts.clone(),
         Error::TooMany { what, most } => vec![("what", what.clone()), ("limit", most.to_string())],
         Error::EtagMismatch { what, since, .. } => {
             let mut pairs = past(since);

@@ -236,6 +236,11 @@ async fn every_way_of_writing_respects_a_mirror() {
         let refusal = answer.refusal();
         assert_eq!(refusal.reason, "MIRRORED", "{path}");
         assert!(refusal.message.contains("change it at MoeGo"), "{}", refusal.message);
+        let [company, source] = ["company_id", "source"].map(|name| refusal.facts[name].as_str());
+        assert_eq!((company, source), ("cmp_001", "moego"), "{path}");
+        let first = refusal.message.split_once("this belongs: ").unwrap().1;
+        let fields = &refusal.facts["fields"];
+        assert!(first.starts_with(fields.split(',').next().unwrap()), "{path}: {fields}");
     }
     let free = send("PATCH", "/customer_tags/tag_001", json!({"color": "#000000"})).await;
     assert_eq!(free.status, 200, "{}", free.text());

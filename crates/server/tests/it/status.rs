@@ -60,6 +60,7 @@ fn every_error() -> Vec<Error> {
         Error::Precondition {
             reason: "DEFAULT_NEEDED",
             message: "name another default".to_owned(),
+            facts: vec![("catalog", "life_cycles".to_owned())],
         },
         Error::EtagMismatch {
             what: "customer_tags/tag_001".to_owned(),

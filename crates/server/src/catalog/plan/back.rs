@@ -81,6 +81,7 @@ impl Undoing<'_> {
                     message: format!(
                         "revision {revision} made the company and cannot be undone: archive the company instead"
                     ),
+                    facts: vec![("revision", revision.to_string())],
                 });
             }
             (Subject::Company, Some(Row::Company(before)), Some(Row::Company(after))) => {

@@ -380,6 +380,7 @@ fn check_default(catalog: Catalog, entries: &Rows<Entry>) -> Result<()> {
             message: format!(
                 "{catalog} would not have exactly one active default: make the right entry the default first"
             ),
+            facts: vec![("catalog", catalog.to_string())],
         }),
     }
 }

@@ -174,6 +174,7 @@ impl Making<'_, '_> {
                     message: format!(
                         "{id} is the default of {catalog}, and there must be one: set is_default of another entry to true instead"
                     ),
+                    facts: facts(catalog, id),
                 });
             }
             _ => {}
@@ -190,6 +191,7 @@ impl Making<'_, '_> {
             return Err(Error::Precondition {
                 reason: "ARCHIVED",
                 message: format!("{id} is archived and cannot be the default: restore it first"),
+                facts: facts(catalog, id),
             });
         }
         self.draft.set_default(catalog, Some(id));
@@ -228,6 +230,7 @@ impl Making<'_, '_> {
                     message: format!(
                         "{id} is the default of {catalog}: name the active entry that takes over in successor_id"
                     ),
+                    facts: facts(catalog, id),
                 });
             };
             self.draft.set_default(catalog, Some(successor));
@@ -277,6 +280,7 @@ impl Making<'_, '_> {
             return Err(Error::Precondition {
                 reason: "NOT_ARCHIVED",
                 message: format!("{id} is in use: archive it first, then delete it"),
+                facts: facts(catalog, id),
             });
         }
         self.draft.entries(catalog).remove(id);
@@ -391,6 +395,11 @@ fn mismatch(what: String) -> Error {
 
 fn required(field: &str) -> Error {
     Error::invalid(field, "REQUIRED", "is required")
+}
+
+/// The facts of an error about one entry.
+fn facts(catalog: Catalog, id: &EntryId) -> Vec<(&'static str, String)> {
+    vec![("catalog", catalog.to_string()), ("id", id.to_string())]
 }
 
 /// Checks that the ids are those of all active entries, each once.

@@ -34,7 +34,8 @@ impl Family {
                  them: revoke it alone, and then each key that it made (list them with created_by_key_id) with \
                  with_created"
             );
-            return Err(Error::Precondition { reason: "TOO_MANY_CREATED", message });
+            let facts = vec![("id", id.to_string()), ("limit", MAX_REVOKED_ALONG.to_string())];
+            return Err(Error::Precondition { reason: "TOO_MANY_CREATED", message, facts });
         }
         let is_beyond =
             |key: &&Key| self.by.caller.as_ref().is_some_and(|by| key.lies_within(by).is_err());
@@ -47,6 +48,7 @@ impl Family {
                     "{beyond} of the keys that {id} made go beyond your key's own restrictions, so nothing was revoked: \
                      revoke it alone, or have a key do this that they lie within"
                 ),
+                facts: vec![("id", id.to_string())],
             }),
         }
     }

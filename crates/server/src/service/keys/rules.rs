@@ -21,6 +21,7 @@ fn refuse_revoked(key: &Key) -> Result<()> {
         Some(_) => Err(Error::Precondition {
             reason: "REVOKED",
             message: format!("the key {} was revoked for good: create another one", key.id),
+            facts: vec![("id", key.id.to_string())],
         }),
     }
 }
@@ -32,6 +33,7 @@ pub fn note_link(key: &mut Key, now: Timestamp) -> Result<()> {
         return Err(Error::Precondition {
             reason: "EXPIRED",
             message: format!("the key {} expired at {expired}: give it a later end first", key.id),
+            facts: vec![("id", key.id.to_string()), ("time", expired.to_string())],
         });
     }
     key.link_time = Some(now);
@@ -62,6 +64,7 @@ pub fn rotate(key: &mut Key, secret: &Secret, how: Rotation, now: Timestamp) -> 
                  secret",
                 key.id
             ),
+            facts: vec![("id", key.id.to_string()), ("time", expires_time.to_string())],
         });
     }
     let end = now.plus_seconds(how.overlap_seconds);

@@ -1,5 +1,10 @@
 //! The two clients: HTTP/1.1 with JSON, and gRPC for any method by its descriptor.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
+
 use axum::body::Body;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode, request};
@@ -146,7 +151,10 @@ impl Answer {
         let texts = |name: &str| -> Vec<String> {
             violations.iter().map(|one| one[name].as_str().unwrap().to_owned()).collect()
         };
+        let facts = info["metadata"].as_object().into_iter().flatten();
+        let facts = facts.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()));
         Refusal {
+            facts: documented(info["reason"].as_str().unwrap(), facts.collect()),
             code,
             reason: info["reason"].as_str().unwrap().to_owned(),
             message: json["message"].as_str().unwrap().to_owned(),
@@ -168,6 +176,8 @@ pub(crate) struct Refusal {
     pub(crate) fields: Vec<String>,
     /// The reason of each wrong field.
     pub(crate) reasons: Vec<String>,
+    /// The facts for programs: the metadata of `ErrorInfo`.
+    pub(crate) facts: BTreeMap<String, String>,
     /// Whether the error says when to try again.
     pub(crate) retries: bool,
     /// The headers that belong to errors, by name; in gRPC they are metadata.
@@ -184,6 +194,7 @@ impl Refusal {
         assert_eq!(violations.is_some(), status.code() == Code::InvalidArgument, "{status:?}");
         let violations = violations.unwrap_or_default();
         Self {
+            facts: documented(&info.reason, info.metadata.clone().into_iter().collect()),
             code: status.code(),
             reason: info.reason.clone(),
             message: status.message().to_owned(),
@@ -206,6 +217,24 @@ impl Refusal {
         let found = self.headers.iter().find(|(found, _)| found == name);
         found.map(|(_, value)| value.as_str())
     }
+}
+
+/// The facts of an error, which docs/api.md names for its reason.
+fn documented(reason: &str, facts: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    static TABLE: LazyLock<Vec<(BTreeSet<&str>, BTreeSet<&str>)>> = LazyLock::new(|| {
+        let names = |cell: &'static str| cell.split('`').skip(1).step_by(2).collect();
+        let rows = include_str!("../../../../../docs/api.md").split("| reason | facts |").nth(1);
+        let rows = rows.unwrap().lines().skip(2).take_while(|line| line.starts_with('|'));
+        let cells = rows.map(|row| row.trim_matches(['|', ' ']).split_once(" | ").unwrap());
+        cells.map(|(reasons, facts)| (names(reasons), names(facts))).collect()
+    });
+    let rows = TABLE.iter().filter(|(reasons, _)| reasons.contains(reason));
+    let known: BTreeSet<&str> = rows.flat_map(|(_, facts)| facts.clone()).collect();
+    for name in facts.keys() {
+        let is_known = known.contains(name.as_str()) || name == "index";
+        assert!(is_known, "docs/api.md does not list the fact {name} of {reason}");
+    }
+    facts
 }
 
 /// A codec for messages that are bytes already.
