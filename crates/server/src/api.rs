@@ -306,7 +306,8 @@ fn pages(documents: Router, transcoder: Transcoder, site: Option<Site>) -> Route
     // The handler is cloned for every request, and a transcoder holds all the gRPC services.
     let transcoder = Arc::new(transcoder);
     let documents = documents.method_not_allowed_fallback(|| async {
-        let error = RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned() };
+        let error =
+            RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned(), instead: vec![] };
         status::request_error_response(Protocol::Http, &error)
     });
     let (others, home) = match site {

@@ -13,7 +13,7 @@ use self::{
     bounds::Parts,
     details::{metadata, violations},
 };
-use crate::catalog::error::{Error, Violation};
+use crate::catalog::error::{Error, MOST_NAMED, Violation, few};
 
 mod bounds;
 mod details;
@@ -59,6 +59,8 @@ pub enum RequestError {
     UnknownPath {
         /// The path as it was sent.
         path: String,
+        /// Methods with nearly that path, as in `POST /v1/things/a:archive`.
+        instead: Vec<String>,
     },
     /// No gRPC method has this path.
     UnknownMethod {
@@ -69,6 +71,8 @@ pub enum RequestError {
     MethodNotAllowed {
         /// The HTTP methods that the path has.
         allow: String,
+        /// Methods with nearly that path.
+        instead: Vec<String>,
     },
     /// The body is larger than the server accepts.
     BodyTooLarge {
@@ -151,17 +155,20 @@ impl RequestError {
 
     fn message(&self) -> String {
         match self {
-            Self::UnknownPath { path } => {
-                format!(
-                    "there is no method at {}: /docs and /openapi.json list the paths there are",
-                    quoted(path)
-                )
-            }
+            Self::UnknownPath { path, instead } => format!(
+                "there is no method at {}: {}/docs and /openapi.json list the paths there are",
+                quoted(path),
+                did_you_mean(instead, "; ")
+            ),
             Self::UnknownMethod { path } => {
                 let path = quoted(path);
                 format!("there is no method {path}: reflection lists the methods there are")
             }
-            Self::MethodNotAllowed { allow } => format!("this path takes {allow} only"),
+            Self::MethodNotAllowed { allow, instead } => {
+                let hint = did_you_mean(instead, "");
+                let joint = if hint.is_empty() { "" } else { "; " };
+                format!("this path takes {allow} only{joint}{hint}")
+            }
             Self::BodyTooLarge { limit } => format!("the body is larger than {limit} bytes"),
             Self::MalformedJson { description } => {
                 format!("the body is not valid JSON: {description}")
@@ -253,6 +260,16 @@ impl RequestError {
                 Some(Violation::new("grpc-timeout", self.reason(), self.message()))
             }
         }
+    }
+}
+
+/// A question after what was probably meant, with an ending; nothing if that is not known.
+fn did_you_mean(instead: &[String], ending: &str) -> String {
+    let instead: Vec<_> = instead.iter().map(|method| quoted(method)).collect();
+    match &instead[..] {
+        [] => String::new(),
+        [one] => format!("did you mean {one}?{ending}"),
+        several => format!("did you mean one of {}?{ending}", few(several, MOST_NAMED)),
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) use self::{
 };
 use self::{
     request::{Sent, Unreadable},
-    routes::{Found, Routes},
+    routes::{Found, OtherVerbs, Routes},
 };
 use super::{
     caching::{add_cache_headers, has_etag},
@@ -148,18 +148,41 @@ impl Transcoder {
     /// Answers every request, also for unknown paths. HEAD is answered like GET, and `net` leaves out the body.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
-        let (route, captures) = match self.routes.find(&parts.method, parts.uri.path()) {
-            Found::Route(route, captures) => (route, captures),
-            Found::OtherMethods(allow) => {
-                return refuse_request(&RequestError::MethodNotAllowed { allow });
-            }
-            Found::Nothing => {
-                let path = parts.uri.path().to_owned();
-                return refuse_request(&RequestError::UnknownPath { path });
-            }
+        let (route, captures) = match self.route(&parts) {
+            Ok(found) => found,
+            Err(error) => return refuse_request(&error),
         };
         parts.extensions.insert(route.rpc_path.clone());
         self.answer_route(route, captures, parts, body).await
+    }
+
+    /// The route of a request, with the values of its variables. A path with a misspelt verb is no path of a thing with
+    /// a colon in its id.
+    fn route(&self, parts: &Parts) -> Result<(&Arc<Route>, Vec<String>), RequestError> {
+        let path = parts.uri.path();
+        let found = self.routes.find(&parts.method, path);
+        let ends_with_colon_and =
+            |values: &[String]| values.last().is_some_and(|id| id.contains(':'));
+        if let Found::Route(route, captures) = &found
+            && !ends_with_colon_and(captures)
+        {
+            return Ok((*route, captures.clone()));
+        }
+        let OtherVerbs { near, all } = self.routes.other_verbs(path);
+        match (near, found) {
+            (Some(near), _) => {
+                Err(RequestError::UnknownPath { path: path.to_owned(), instead: vec![near] })
+            }
+            (None, Found::Route(route, captures)) => Ok((route, captures)),
+            (None, Found::OtherMethods(allow)) => {
+                let has_verb = path.rsplit('/').next().is_some_and(|last| last.contains(':'));
+                let instead = if has_verb { all } else { vec![] };
+                Err(RequestError::MethodNotAllowed { allow, instead })
+            }
+            (None, Found::Nothing) => {
+                Err(RequestError::UnknownPath { path: path.to_owned(), instead: all })
+            }
+        }
     }
 
     async fn answer_route(

@@ -55,7 +55,8 @@ impl Operational {
             _ => return None,
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
-            let error = RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned() };
+            let allow = "GET, HEAD".to_owned();
+            let error = RequestError::MethodNotAllowed { allow, instead: vec![] };
             return Some(request_error_response(protocol, &error));
         }
         let mut response = match path {

@@ -49,7 +49,8 @@ pub fn documented_errors() -> Vec<DocumentedError> {
     let limited = Error::TooManyRequests { limit: Limit::Key, retry_after_ms: 1_000 };
     let overloaded = Error::Unavailable { what: Unavailable::Overloaded, cause: Cause::default() };
     let too_large = RequestError::BodyTooLarge { limit: 1 << 20 };
-    let other_methods = RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned() };
+    let other_methods =
+        RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned(), instead: vec![] };
     let changed = Error::EtagMismatch {
         what: "customer_tags/tag_001".to_owned(),
         was_its: true,

@@ -230,7 +230,11 @@ async fn no_status_is_larger_than_clients_take() {
         }
         let long = text.repeat(100_000);
         for error in [
-            RequestError::UnknownPath { path: long.clone() },
+            RequestError::UnknownPath { path: long.clone(), instead: vec![long.clone(); 50] },
+            RequestError::MethodNotAllowed {
+                allow: "GET".to_owned(),
+                instead: vec![long.clone(); 50],
+            },
             RequestError::UnknownMethod { path: long.clone() },
             RequestError::MalformedJson { description: long.clone() },
             RequestError::NotGrpc {
@@ -286,8 +290,8 @@ fn past() -> Vec<Past> {
 
 fn every_request_error() -> Vec<RequestError> {
     vec![
-        RequestError::UnknownPath { path: "/v1/nothing".to_owned() },
-        RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned() },
+        RequestError::UnknownPath { path: "/v1/nothing".to_owned(), instead: vec![] },
+        RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned(), instead: vec![] },
         RequestError::BodyTooLarge { limit: 10 },
         RequestError::MalformedJson { description: "oops".to_owned() },
         RequestError::FormPost,

@@ -14,7 +14,7 @@ use prost_reflect::{
 };
 
 use super::template::{self, Template};
-use crate::api::json::fields::FieldPath;
+use crate::{api::json::fields::FieldPath, catalog::near::nearest};
 
 /// Why a contract cannot be bound to HTTP: a mistake in its `.proto` files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,6 +257,14 @@ pub(crate) enum Found<'a, T> {
     Nothing,
 }
 
+/// The methods of paths that differ from a path in their verb alone, each as in `POST /v1/things/a:archive`.
+#[derive(Debug, Default)]
+pub(crate) struct OtherVerbs {
+    /// The method whose verb was probably meant: the sent one is nearly the same.
+    pub(crate) near: Option<String>,
+    pub(crate) all: Vec<String>,
+}
+
 impl<T> Routes<T> {
     pub(crate) fn new(routes: impl IntoIterator<Item = (Method, Template, T)>) -> Self {
         let mut routes: Vec<_> = routes.into_iter().collect();
@@ -293,5 +301,27 @@ impl<T> Routes<T> {
         allow.sort_unstable();
         allow.dedup();
         Found::OtherMethods(allow.join(", "))
+    }
+
+    /// Looks for other verbs behind a path; there are none for a path whose verb a method has.
+    pub(crate) fn other_verbs(&self, path: &str) -> OtherVerbs {
+        let Some((above, last)) = path.rsplit_once('/') else { return OtherVerbs::default() };
+        let (last, sent) = last.rsplit_once(':').unwrap_or((last, ""));
+        let with = |(method, template, _): &'_ (Method, Template, T)| {
+            let verb = template.own_verb()?.to_owned();
+            let path = format!("{above}/{last}:{verb}");
+            template.captures(&template::cut(&path)?)?;
+            Some((verb, format!("{method} {path}")))
+        };
+        let others: Vec<(String, String)> = self.routes.iter().filter_map(with).collect();
+        if others.iter().any(|(verb, _)| verb == sent) {
+            return OtherVerbs::default();
+        }
+        let near = nearest(sent, others.iter().map(|(verb, _)| verb.as_str()));
+        let near = others.iter().find(|(verb, _)| near == Some(verb));
+        OtherVerbs {
+            near: near.map(|(_, method)| method.clone()),
+            all: others.into_iter().map(|(_, method)| method).collect(),
+        }
     }
 }

@@ -183,6 +183,15 @@ impl Template {
         Some(self.variables.iter().map(value).collect())
     }
 
+    /// The verb, behind a variable or behind a literal.
+    pub(crate) fn own_verb(&self) -> Option<&str> {
+        match (&self.verb, self.segments.last()) {
+            (Some(verb), _) => Some(verb),
+            (None, Some(Segment::Literal(last))) => Some(last.rsplit_once(':')?.1),
+            _ => None,
+        }
+    }
+
     /// The order of matching templates, smallest first: literals before variables, a verb before none.
     pub(crate) fn precedence(&self) -> (&[Segment], bool, Option<&str>) {
         (&self.segments, self.verb.is_none(), self.verb.as_deref())

@@ -161,6 +161,44 @@ async fn a_known_path_with_another_method_says_which_it_takes() {
 }
 
 #[tokio::test]
+async fn a_path_with_a_wrong_verb_says_which_was_meant() {
+    let server = Server::demo().await;
+    let company = "/admin/v1/companies/cmp_001";
+    for (verb, path, status, said) in [
+        ("GET", format!("{company}:rollBack"), 404, format!("did you mean POST {company}:rollback?")),
+        ("POST", format!("{company}:rollBack"), 404, format!("did you mean POST {company}:rollback?")),
+        ("GET", format!("{company}:rollback"), 405, "this path takes POST only".to_owned()),
+        ("POST", format!("{company}:freeze"), 405, format!("one of POST {company}:archive, POST ")),
+        (
+            "POST",
+            format!("{company}/customer_tags:re-order"),
+            404,
+            format!("did you mean POST {company}/customer_tags:reorder?"),
+        ),
+        ("GET", "/v1/companies".to_owned(), 404, "did you mean POST /v1/companies:list?".to_owned()),
+        (
+            "POST",
+            "/v1/businesses:List".to_owned(),
+            404,
+            "did you mean POST /v1/businesses:list?".to_owned(),
+        ),
+        (
+            "PUT",
+            "/admin/v1/settings".to_owned(),
+            404,
+            "did you mean one of POST /admin/v1/settings:apply, GET /admin/v1/settings:export, POST".to_owned(),
+        ),
+        ("PUT", company.to_owned(), 405, "this path takes GET, HEAD, PATCH only".to_owned()),
+    ] {
+        let answer = server.call(verb, &path).send().await;
+        let message = answer.refusal().message;
+        assert_eq!(answer.status, status, "{verb} {path}: {message}");
+        assert!(message.contains(&said), "{verb} {path}: {message}");
+        assert_eq!(message.contains("did you mean"), said.contains("POST /"), "{verb} {path}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn methods_of_the_original_that_are_not_ours_are_unimplemented_and_have_no_path() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
