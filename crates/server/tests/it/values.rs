@@ -390,6 +390,29 @@ async fn a_header_that_counts_once_is_refused_where_it_is_sent_twice() {
 }
 
 #[tokio::test]
+async fn an_etag_in_the_query_says_where_it_belongs() {
+    let (desk, key) = furnished().await;
+    let named = json!({"name": "N"});
+    for (verb, path, body, reason, said) in [
+        ("POST", "/admin/v1/companies", named.clone(), "NO_ETAG_YET", "no etag yet"),
+        ("POST", &format!("{COMPANY}/businesses"), named.clone(), "NO_ETAG_YET", "no etag yet"),
+        ("POST", "/admin/v1/keys", named.clone(), "NO_ETAG_YET", "no etag yet"),
+        ("GET", COMPANY, Value::Null, "UNKNOWN_FIELD", "If-None-Match"),
+        ("POST", &format!("{key}/sessions/-:end"), json!({}), "UNKNOWN_FIELD", "leave it out"),
+    ] {
+        let path = format!("{path}?etag=5d41402abc4b2a7605d41402");
+        let (status, refusal, _) = desk.no(verb, &path, body).await;
+        assert_eq!((status, &refusal.fields[..]), (400, &["etag".to_owned()][..]), "{verb} {path}");
+        assert_eq!(refusal.reasons, [reason], "{verb} {path}");
+        assert!(refusal.message.contains(said), "{verb} {path}: {}", refusal.message);
+    }
+    // The etag in the query of a new entry is its catalog's.
+    let list = desk.ok("GET", &format!("{COMPANY}/customer_tags"), Value::Null).await;
+    let etag = list["etag"].as_str().unwrap();
+    desk.ok("POST", &format!("{COMPANY}/customer_tags?etag={etag}"), named).await;
+}
+
+#[tokio::test]
 async fn two_different_credentials_are_none() {
     let desk = Desk::open().await;
     let list = "/v1/setting/companies/cmp_001/customer/tags:list";

@@ -97,6 +97,9 @@ fn unknown_parameter(binding: &Binding, name: &str) -> Violation {
         Kind::Message(inner) => FieldPath::find(&inner, name).is_some(),
         _ => false,
     };
+    if name == "etag" && FieldPath::find(&input, name).is_none() {
+        return idle_etag(binding);
+    }
     let problem = match (&binding.body, FieldPath::find(&input, name)) {
         (BodyRule::Field(body), Some(path)) if path.0[0] == *body => {
             "belongs into the body, not into the query".to_owned()
@@ -112,6 +115,21 @@ fn unknown_parameter(binding: &Binding, name: &str) -> Violation {
         }
     };
     Violation::new(&quoted(name), "UNKNOWN_FIELD", problem)
+}
+
+/// The refusal of an etag in the query of a method that takes none.
+fn idle_etag(binding: &Binding) -> Violation {
+    let (reason, problem) = match (&binding.method, &binding.body) {
+        (&Method::GET, _) => (
+            "UNKNOWN_FIELD",
+            "has no effect on a read: send the ETag of an earlier answer as If-None-Match",
+        ),
+        (_, BodyRule::Field(_)) => {
+            ("NO_ETAG_YET", "must be left out, as what is to be made has no etag yet")
+        }
+        _ => ("UNKNOWN_FIELD", "is not taken by this method: leave it out"),
+    };
+    Violation::new("etag", reason, problem)
 }
 
 /// Sets a field of the query. A body with another value for it is refused.
