@@ -39,7 +39,7 @@ const MOST_EXPLAINED: usize = 5;
 /// The most names that an error lists.
 const MOST_LISTED: usize = 24;
 
-/// Messages of which either all fields or none must be given.
+/// Messages of which all fields must be given.
 const WHOLE: [&str; 1] = ["google.type.LatLng"];
 
 /// How JSON is read.
@@ -305,13 +305,15 @@ impl Reader<'_> {
         let is_given = |field: &FieldDescriptor| {
             object.keys.iter().any(|key| key.field == *field && !key.is_null)
         };
-        if is_whole && object.descriptor.fields().any(|field| is_given(&field)) {
+        if is_whole {
             let missing: Vec<_> = object.descriptor.fields().filter(|f| !is_given(f)).collect();
             for field in missing {
                 let names: Vec<_> =
                     object.descriptor.fields().map(|f| f.name().to_owned()).collect();
                 let place = Place::within(object.place, Step::Field(field.name()));
-                let problem = format!("is missing: send both {}, or neither", names.join(" and "));
+                let (names, own) = (names.join(" and "), object.place.name());
+                let own = own.rsplit('.').next().unwrap_or_default();
+                let problem = format!("is missing: send both {names}, or leave {own} out");
                 self.refuse(&place, "REQUIRED", problem)?;
             }
         }
