@@ -8,7 +8,7 @@ pub(crate) mod document;
 mod entries;
 pub(crate) mod filter;
 mod history;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod paging;
 mod request;

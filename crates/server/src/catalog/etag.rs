@@ -25,6 +25,9 @@ const HASH_BYTES: usize = 12;
 pub struct Etag(String);
 
 impl Etag {
+    /// The hexadecimal digits of an etag.
+    pub const DIGITS: usize = HASH_BYTES * 2;
+
     /// Parses an etag that a caller sends back, with or without quotation marks or the mark of a weak tag.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
         let tag = value.trim();
@@ -32,7 +35,7 @@ impl Etag {
         let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
         // The `ETag` header of a list has a second part, a hash of the whole answer.
         let tag = tag.split_once('.').map_or(tag, |(own, _)| own);
-        let is_hash = tag.len() == HASH_BYTES * 2 && tag.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_hash = tag.len() == Self::DIGITS && tag.bytes().all(|b| b.is_ascii_hexdigit());
         if is_hash {
             return Ok(Self(tag.to_ascii_lowercase()));
         }

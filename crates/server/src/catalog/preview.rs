@@ -157,11 +157,15 @@ impl fmt::Display for Counts {
 pub struct Digest([u8; 32]);
 
 impl Digest {
+    /// The hexadecimal digits of a digest.
+    pub const DIGITS: usize = 64;
+
     /// Parses a digest that a caller sends back.
     pub fn parse(field: &str, value: &str) -> Result<Self, Violation> {
         let pair = |i: usize| u8::from_str_radix(value.get(2 * i..2 * i + 2)?, 16).ok();
         let mut bytes = [0; 32];
-        let mut is_read = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let mut is_read =
+            value.len() == Self::DIGITS && value.bytes().all(|byte| byte.is_ascii_hexdigit());
         for (i, byte) in bytes.iter_mut().enumerate() {
             *byte = pair(i).unwrap_or_default();
             is_read &= pair(i).is_some();

@@ -38,7 +38,8 @@ impl RevisionToken {
     }
 }
 
-const EPOCH: &str = ";epoch=";
+/// The text between the revision and the epoch.
+pub const EPOCH: &str = ";epoch=";
 
 /// `7`, or `7;epoch=2` after a restore.
 impl fmt::Display for RevisionToken {

@@ -535,16 +535,14 @@ impl Reader {
 
     fn address(&mut self, row: &mut Fields<'_>, line: u64) -> Address {
         let (latitude, longitude) = (self.number(row, "latitude"), self.number(row, "longitude"));
-        let coordinate = match (latitude, longitude) {
-            (Some(latitude), Some(longitude)) => Coordinate::new(latitude, longitude)
-                .map_err(|mut violation| {
-                    violation.field = row.path(&violation.field);
-                    let line = self.lines.of(&violation.field);
-                    self.note(line, violation);
-                })
-                .ok(),
-            _ => None,
-        };
+        // One alone is judged too, as far as it can be.
+        let judged = Coordinate::new(latitude.unwrap_or_default(), longitude.unwrap_or_default());
+        let judged = judged.map_err(|mut violation| {
+            violation.field = row.path(&violation.field);
+            let line = self.lines.of(&violation.field);
+            self.note(line, violation);
+        });
+        let coordinate = judged.ok().filter(|_| latitude.is_some() && longitude.is_some());
         if row.find("latitude").is_some() != row.find("longitude").is_some() {
             let problem = "needs both latitude and longitude, or neither";
             self.refuse(line, &row.at, "REQUIRED", problem);

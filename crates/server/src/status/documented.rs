@@ -49,6 +49,7 @@ pub fn documented_errors() -> Vec<DocumentedError> {
     let limited = Error::TooManyRequests { limit: Limit::Key, retry_after_ms: 1_000 };
     let overloaded = Error::Unavailable { what: Unavailable::Overloaded, cause: Cause::default() };
     let too_large = RequestError::BodyTooLarge { limit: 1 << 20 };
+    let encoded = RequestError::UnknownEncoding { header: "content-encoding" };
     let other_methods =
         RequestError::MethodNotAllowed { allow: "GET, HEAD".to_owned(), instead: vec![] };
     let changed = Error::EtagMismatch {
@@ -79,6 +80,7 @@ pub fn documented_errors() -> Vec<DocumentedError> {
         of_request("The body did not arrive in time.", Bodies, &RequestError::BodyLate),
         of("Another change came first, or the name or the id is taken.", Writes, &changed),
         of_request("The body is too large.", Bodies, &too_large),
+        of_request("The body is compressed with something other than gzip.", Bodies, &encoded),
         of("Too many requests.", Anything, &limited),
         of("A bug in the server.", Anything, &Error::Internal(Cause::default())),
         of("The server cannot answer just now.", Anything, &overloaded),

@@ -77,7 +77,9 @@ fn operations_have_unique_ids_summaries_known_scopes_and_errors() {
             assert!(operation["responses"].get(status).is_some(), "{name} has no {status}");
         }
         let has_body = operation.get("requestBody").is_some();
-        assert_eq!(operation["responses"].get("413").is_some(), has_body, "{name}");
+        for status in ["408", "413", "415"] {
+            assert_eq!(operation["responses"].get(status).is_some(), has_body, "{name} {status}");
+        }
         let writes = name.contains(" /admin/") && !name.starts_with("get");
         assert_eq!(operation["responses"].get("409").is_some(), writes, "{name}");
         assert!(!name.starts_with("head"), "{name}");
@@ -362,6 +364,14 @@ fn creating_needs_a_name_and_updating_does_not() {
         let required = |form: &str| schemas[format!("{name}{form}")]["required"].clone();
         assert_eq!(required("Input")[0], "name", "{name}");
         assert_eq!(required("Patch"), Value::Null, "{name}");
+        // A new thing has no etag.
+        let has_etag =
+            |form: &str| schemas[format!("{name}{form}")]["properties"].get("etag").is_some();
+        assert_eq!(
+            (has_etag("Input"), has_etag("Patch"), has_etag("")),
+            (false, true, true),
+            "{name}"
+        );
         for always in ["id", "name", "createdTime", "lastUpdatedTime"] {
             assert!(required("").as_array().unwrap().contains(&json!(always)), "{name}: {always}");
         }

@@ -45,7 +45,8 @@ use crate::{
 const FIELDS: [&str; 7] =
     ["name", "scopes", "company_ids", "all_companies", "addresses", "expires_time", "staff_id"];
 const DEFAULT_OVERLAP_SECONDS: i64 = 24 * 60 * 60;
-const MAX_OVERLAP_SECONDS: i64 = 30 * 24 * 60 * 60;
+/// The longest time that an old secret works after a rotation.
+pub(crate) const MAX_OVERLAP_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 /// The caller and the conditions of a write, with what was parsed of its message.
 fn by<M: Writes, T, E: Into<Error>>(

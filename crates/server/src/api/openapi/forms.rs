@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     api::admin::{
         filter::MOST_FILTER_BYTES,
+        keys::MAX_OVERLAP_SECONDS,
         list::ORDERS,
         paging::{ENTRIES, ROWS},
     },
@@ -16,9 +17,11 @@ use crate::{
         access::Scope,
         change::Ignored,
         company::{Coordinate, MAX_SHORT_TEXT_LENGTH},
-        entry::Catalog,
+        entry::{Catalog, MAX_ENTRIES},
+        etag::Etag,
         id::MAX_ID_LENGTH,
         log::MAX_REQUEST_ID_LENGTH,
+        preview::Digest,
         source::SourceKind,
         text::{MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH},
     },
@@ -37,9 +40,14 @@ pub(super) fn of(field: &FieldDescriptor) -> Form {
     number.and_then(|number| Form::try_from(number).ok()).unwrap_or_default()
 }
 
-/// The form of a field of MoeGo's common messages. Our options cannot stand there: our own package imports theirs, and
-/// Go has no packages that import each other.
+/// The form of a field of a message in which our options cannot stand. Of MoeGo's common messages: our own package
+/// imports theirs, and Go has no packages that import each other. Of Google's messages.
 fn of_common(field: &FieldDescriptor) -> Option<Form> {
+    match field.full_name() {
+        "google.type.LatLng.latitude" => return Some(Form::Latitude),
+        "google.type.LatLng.longitude" => return Some(Form::Longitude),
+        _ => {}
+    }
     match field.full_name().strip_prefix("moego.common.v1.")? {
         "Pagination.page_size" => Some(Form::PageSize),
         "Pagination.page_token" => Some(Form::PageNumber),
@@ -70,8 +78,16 @@ pub(super) fn constrain(
     field: &FieldDescriptor,
     is_required: bool,
 ) {
-    let limits = match of(field) {
-        Form::Unspecified => degrees(field),
+    let limits = limits(of(field), is_required);
+    if let Value::Object(limits) = limits {
+        schema.extend(limits);
+    }
+}
+
+/// The limits of a form, as keywords of JSON schemas.
+pub(super) fn limits(form: Form, is_required: bool) -> Value {
+    match form {
+        Form::Unspecified | Form::Digests => json!({}),
         Form::Collection | Form::Scope | Form::IgnoredPart | Form::SourceKind => json!({}),
         Form::Id => {
             json!({ "maxLength": MAX_ID_LENGTH, "pattern": filled("[A-Za-z0-9_-]", is_required) })
@@ -100,10 +116,57 @@ pub(super) fn constrain(
         Form::Order => json!({ "pattern": orders() }),
         Form::DocumentVersion => json!({ "minimum": 0, "maximum": 1 }),
         Form::AddressKind => json!({ "pattern": "^(primary|secondary)?$" }),
-    };
-    if let Value::Object(limits) = limits {
-        schema.extend(limits);
+        Form::Etag | Form::OwnEtag => json!({ "pattern": format!("^({})?$", etag()) }),
+        Form::PruneLimit => json!({ "minimum": 0, "maximum": MAX_ENTRIES }),
+        Form::Overlap => json!({ "pattern": format!("^({})s$", up_to(MAX_OVERLAP_SECONDS)) }),
+        Form::Latitude => {
+            json!({ "minimum": -Coordinate::MOST_LATITUDE, "maximum": Coordinate::MOST_LATITUDE })
+        }
+        Form::Longitude => {
+            json!({ "minimum": -Coordinate::MOST_LONGITUDE, "maximum": Coordinate::MOST_LONGITUDE })
+        }
     }
+}
+
+/// The schema of a map, beside that of its values: the ids of its keys, and the limits of its values.
+pub(super) fn constrain_map(schema: &mut Value, field: &FieldDescriptor) {
+    if of(field) == Form::Digests {
+        schema["propertyNames"] = limits(Form::Id, true);
+        schema["additionalProperties"]["pattern"] =
+            json!(format!("^[0-9A-Fa-f]{{{}}}$", Digest::DIGITS));
+    }
+}
+
+/// Whether only updates have the field.
+pub(super) fn is_of_updates(field: &FieldDescriptor) -> bool {
+    of(field) == Form::OwnEtag
+}
+
+/// The pattern of an etag, also as the value of the header `ETag`.
+pub(super) fn etag() -> String {
+    let tag = format!(r"[0-9A-Fa-f]{{{}}}(\.[A-Za-z0-9_-]+)?", Etag::DIGITS);
+    format!(r#"(W/)?({tag}|"{tag}")"#)
+}
+
+/// The pattern of whole numbers from 0 to a number.
+fn up_to(most: i64) -> String {
+    let most = most.to_string();
+    let digits = |count: usize| match count {
+        0 => String::new(),
+        1 => "[0-9]".to_owned(),
+        more => format!("[0-9]{{{more}}}"),
+    };
+    let fewer = match most.len() {
+        1 => None,
+        2 => Some(digits(1)),
+        length => Some(format!("[0-9]{{1,{}}}", length - 1)),
+    };
+    // As many digits, of which the first ones are the same, and the next one is smaller.
+    let smaller = most.bytes().enumerate().filter(|(_, digit)| *digit > b'0').map(|(i, digit)| {
+        let largest = char::from(digit - 1);
+        format!("{}[0-{largest}]{}", &most[..i], digits(most.len() - i - 1))
+    });
+    fewer.into_iter().chain(smaller).chain([most.clone()]).collect::<Vec<_>>().join("|")
 }
 
 /// The pattern of text of some characters.
@@ -118,16 +181,6 @@ fn orders() -> String {
 /// Whether the field is part of a coordinate, which has both parts.
 pub(super) fn is_of_coordinate(field: &FieldDescriptor) -> bool {
     field.parent_message().full_name() == "google.type.LatLng"
-}
-
-/// The range of a coordinate. Google declares the message, so that our options cannot stand there.
-fn degrees(field: &FieldDescriptor) -> Value {
-    let most = match field.full_name() {
-        "google.type.LatLng.latitude" => Coordinate::MOST_LATITUDE,
-        "google.type.LatLng.longitude" => Coordinate::MOST_LONGITUDE,
-        _ => return json!({}),
-    };
-    json!({ "minimum": -most, "maximum": most })
 }
 
 #[cfg(test)]
@@ -159,6 +212,12 @@ mod tests {
             (Form::PageSize, format!("0 to {}.", ROWS.most)),
             (Form::CatalogPageSize, format!("0 to {}.", ENTRIES.most)),
             (Form::Filter, format!("up to {MOST_FILTER_BYTES} bytes")),
+            (Form::Etag, format!(": {} hexadecimal digits", Etag::DIGITS)),
+            (Form::Digests, format!(", {} hexadecimal digits", Digest::DIGITS)),
+            (Form::PruneLimit, format!("0 to {MAX_ENTRIES}.")),
+            (Form::Overlap, format!("0s to {MAX_OVERLAP_SECONDS}s.")),
+            (Form::Latitude, format!("-{0} to {0} degrees", Coordinate::MOST_LATITUDE)),
+            (Form::Longitude, format!("-{0} to {0} degrees", Coordinate::MOST_LONGITUDE)),
             (Form::Collection, format!("{} or {}.", collections[..3].join(", "), collections[3])),
         ] {
             assert!(comment(form).contains(&said), "{form:?}: {} lacks {said}", comment(form));
@@ -166,28 +225,32 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_takes_the_numbers_up_to_its_limit() {
+        for (most, expected) in [
+            (7, "[0-6]|7"),
+            (30, "[0-9]|[0-2][0-9]|30"),
+            (2_502, "[0-9]{1,3}|[0-1][0-9]{3}|2[0-4][0-9]{2}|250[0-1]|2502"),
+        ] {
+            assert_eq!(up_to(most), expected);
+        }
+    }
+
+    #[test]
     fn every_text_and_number_of_a_request_has_a_form() {
-        /// Opaque texts that the server made, zones of a list that others keep, fields of maps, where no option can
-        /// stand, and fields whose values are right only together with another field.
-        const WITHOUT: [&str; 9] = [
-            "etag",
-            "page_token",
-            "google.type.TimeZone.id",
-            "DocumentCompany.timezone",
-            "DigestsEntry.key",
-            "DigestsEntry.value",
-            "DocumentAddress.latitude",
-            "DocumentAddress.longitude",
-            "prune_limit",
-        ];
+        /// Opaque texts that the server made, and zones of a list that others keep.
+        const WITHOUT: [&str; 3] =
+            ["page_token", "google.type.TimeZone.id", "DocumentCompany.timezone"];
+        /// Messages whose form is the one that JSON gives them.
+        const DATES_AND_MASKS: [&str; 2] =
+            ["google.protobuf.Timestamp", "google.protobuf.FieldMask"];
         fn add(message: &MessageDescriptor, silent: &mut Vec<String>) {
             let is_sent = |field: &FieldDescriptor| !has_behavior(field, "OUTPUT_ONLY");
             for field in message.fields().filter(is_sent) {
                 match field.kind() {
-                    Kind::Message(inner) if inner.full_name().starts_with("google.protobuf.") => {}
+                    _ if of(&field) != Form::Unspecified => {}
+                    Kind::Message(inner) if DATES_AND_MASKS.contains(&inner.full_name()) => {}
                     Kind::Message(inner) => add(&inner, silent),
                     Kind::Bool | Kind::Enum(_) => {}
-                    _ if of(&field) != Form::Unspecified || degrees(&field) != json!({}) => {}
                     _ => silent.push(field.full_name().to_owned()),
                 }
             }

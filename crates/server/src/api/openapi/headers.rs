@@ -1,22 +1,25 @@
 //! Headers of requests and answers in the document.
 
+use customer_settings_contract::customersettings::v1::Form;
 use http::Method;
 use serde_json::{Map, Value, json};
+
+use super::forms;
 
 use crate::{
     api::{
         guard::{scopes, takes_min_revision},
         http::Binding,
     },
-    catalog::{id::MAX_ID_LENGTH, log::MAX_REQUEST_ID_LENGTH},
+    catalog::token::EPOCH,
 };
 
 /// A header that requests may have.
 struct Asked {
     name: &'static str,
     description: &'static str,
-    /// The most characters, if there is a limit.
-    most: Option<usize>,
+    /// The limits of the value, as keywords of JSON schemas.
+    limits: fn() -> Value,
     is_of: fn(&Binding) -> bool,
 }
 
@@ -24,38 +27,38 @@ const REQUESTS: [Asked; 5] = [
     Asked {
         name: "Idempotency-Key",
         description: "Makes the request safe to repeat, as `request_id` does.",
-        most: Some(MAX_REQUEST_ID_LENGTH),
+        limits: || forms::limits(Form::RequestId, false),
         is_of: writes,
     },
     Asked {
         name: "If-Match",
         description: "The etag that was read: the change is refused with 409 if another one came first.",
-        most: None,
+        limits: || json!({ "pattern": format!(r"^(\*|{})?$", forms::etag()) }),
         is_of: takes_etag,
     },
     Asked {
         name: "If-None-Match",
         description: "The `ETag` of an earlier answer: one that is the same is answered with 304, without a body.",
-        most: None,
+        limits: || json!({}),
         is_of: is_get,
     },
     Asked {
         name: "Settings-Staff-Id",
         description: "The id of the staff member who acts; needs the scope `staff:any`.",
-        most: Some(MAX_ID_LENGTH),
+        limits: || forms::limits(Form::Id, false),
         is_of: writes,
     },
     Asked {
         name: "Settings-Min-Revision",
         description: "A `Settings-Revision` of an earlier answer about the same company: the answer, or the state that a \
                       write changes, is at least as new.",
-        most: None,
+        limits: || json!({ "pattern": format!("^[1-9][0-9]*({EPOCH}[1-9][0-9]*)?$") }),
         is_of: |binding| takes_min_revision(&binding.rpc),
     },
 ];
 
 /// The headers of answers, with their types.
-const ANSWERS: [(&str, &str, &str); 8] = [
+const ANSWERS: [(&str, &str, &str); 9] = [
     ("ETag", "string", "A hash of the answer, for `If-None-Match`."),
     ("Settings-Revision", "string", "The company's revision that the answer shows."),
     (
@@ -71,6 +74,7 @@ const ANSWERS: [(&str, &str, &str); 8] = [
     ("X-Request-Id", "string", "The request's id in the server's log."),
     ("Retry-After", "integer", "The number of seconds after which to try again."),
     ("WWW-Authenticate", "string", "How to send a key."),
+    ("Accept-Encoding", "string", "The encodings that a body may have."),
     ("Allow", "string", "The HTTP methods that the path has."),
 ];
 
@@ -140,8 +144,8 @@ fn references<'a>(names: impl Iterator<Item = &'a str>) -> Value {
 pub(super) fn request_components() -> Value {
     let parameter = |header: &Asked| {
         let mut schema = json!({ "type": "string" });
-        if let Some(most) = header.most {
-            schema["maxLength"] = most.into();
+        for (keyword, limit) in (header.limits)().as_object().into_iter().flatten() {
+            schema[keyword] = limit.clone();
         }
         let parameter = json!({
             "name": header.name, "in": "header", "description": header.description, "schema": schema,

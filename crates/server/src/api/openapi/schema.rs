@@ -139,7 +139,9 @@ impl Schemas {
             let is_given = given.iter().any(|name| name == field.name());
             let is_answered_only =
                 direction != Direction::Output && has_behavior(&field, "OUTPUT_ONLY");
-            if is_answered_only || is_given && !is_open {
+            let is_of_updates =
+                matches!(direction, Direction::Input { .. }) && forms::is_of_updates(&field);
+            if is_answered_only || is_of_updates || is_given && !is_open {
                 continue;
             }
             let is_required = match direction {
@@ -177,7 +179,11 @@ impl Schemas {
         let mut schema = match field.kind() {
             Kind::Message(entry) if field.is_map() => {
                 let values = self.kind(&entry.map_entry_value_field().kind(), direction.within());
-                json!({ "type": "object", "additionalProperties": values })
+                let mut map = json!({ "type": "object", "additionalProperties": values });
+                if direction != Direction::Output {
+                    forms::constrain_map(&mut map, field);
+                }
+                map
             }
             _ if field.is_list() => {
                 let mut list = json!({ "type": "array", "items": self.value(field, direction) });
