@@ -155,8 +155,8 @@ def make(browser, server):
     page.route(f"{USUAL}/**", lambda route: route.fulfill(response=route.fetch(url=route.request.url.replace(USUAL, server.base))))
     page.goto(f"{USUAL}/docs")
     page.get_by_role("link", name="SettingService (moego.business.setting.v1)").click()
-    page.get_by_role("link", name="List the company's customer tags").first.click()
-    page.get_by_role("heading", name="List the company's customer tags", exact=True).wait_for()
+    page.get_by_role("link", name="List the customer tags of a company").first.click()
+    page.get_by_role("heading", name="List the customer tags of a company", exact=True).wait_for()
     page.wait_for_load_state("networkidle")
     shoot(page, "docs")
 

@@ -31,10 +31,10 @@ converter.convertV2({ type: "string", data }, options, (error, { result, reason,
   const collection = output[0].data;
   const requests = all(collection.item);
   const ok = "pm.response.to.have.status(200);";
-  const update = "Change fields of an entry";
+  const update = "Update an entry";
   const own = { path: { id: "{{id}}", entry_id: "{{id}}" } };
   collection.item = [
-    request(requests, "Create an entry at the end of its catalog", {
+    request(requests, "Create an entry", {
       body: { name: "From Postman", color: "#abc" },
       headers: { "Idempotency-Key": "postman" },
       expect: `${ok} pm.collectionVariables.set("id", answer.id); pm.collectionVariables.set("etag", answer.etag);`,
@@ -50,24 +50,24 @@ converter.convertV2({ type: "string", data }, options, (error, { result, reason,
       headers: { "If-Match": "{{etag}}" },
       expect: `pm.response.to.have.status(409); pm.expect(answer.details[0].reason).to.equal("ETAG_MISMATCH");`,
     }),
-    request(requests, "List a catalog's entries", {
+    request(requests, "List the entries of a catalog", {
       query: { pageSize: "1" },
       expect: `${ok} pm.collectionVariables.set("token", answer.nextPageToken);`,
     }),
-    request(requests, "List a catalog's entries", {
+    request(requests, "List the entries of a catalog", {
       query: { pageSize: "1", pageToken: "{{token}}" },
       expect: `${ok} pm.expect(answer.entries.length).to.equal(1);`,
     }),
-    request(requests, "List the changes of a company or of one entry, newest first (by entry id)", {
+    request(requests, "List the changes of a company or an entry (by entry id)", {
       ...own,
       expect: `${ok} pm.expect(answer.changes.length).to.equal(2);`,
     }),
-    request(requests, "List the company's customer tags", {
+    request(requests, "List the customer tags of a company", {
       expect: `${ok} pm.expect(answer.tags.map((tag) => tag.name)).to.include("Changed by Postman");`,
     }),
-    request(requests, "List the company's referral sources", { expect: `${ok} pm.expect(answer.referralSources).not.to.be.empty;` }),
-    request(requests, "List the company's lead life cycles", { expect: `${ok} pm.expect(answer.lifeCycles).not.to.be.empty;` }),
-    request(requests, "List the company's action statuses", { expect: `${ok} pm.expect(answer.actionStatuses).not.to.be.empty;` }),
+    request(requests, "List the referral sources of a company", { expect: `${ok} pm.expect(answer.referralSources).not.to.be.empty;` }),
+    request(requests, "List the lead life cycles of a company", { expect: `${ok} pm.expect(answer.lifeCycles).not.to.be.empty;` }),
+    request(requests, "List the action statuses of a company", { expect: `${ok} pm.expect(answer.actionStatuses).not.to.be.empty;` }),
   ];
   const envVar = [["baseUrl", baseUrl], ["bearerToken", bearerToken]].map(([key, value]) => ({ key, value }));
   newman.run({ collection, envVar }, (failed, { run }) => {

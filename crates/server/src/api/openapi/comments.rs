@@ -46,10 +46,11 @@ pub(crate) fn title(comment: &str) -> (String, &str) {
         None => (comment.strip_suffix('.').unwrap_or(comment), ""),
     };
     let (verb, object) = first.split_once(' ').unwrap_or((first, ""));
-    let verb = verb
-        .strip_suffix("oes")
-        .map(|verb| format!("{verb}o"))
-        .unwrap_or_else(|| verb.strip_suffix('s').unwrap_or(verb).to_owned());
+    let endings = [("oes", "o"), ("ies", "y"), ("s", "")];
+    let verb = endings
+        .into_iter()
+        .find_map(|(ending, own)| Some(verb.strip_suffix(ending)?.to_owned() + own))
+        .unwrap_or_else(|| verb.to_owned());
     (format!("{verb} {object}").trim_end().to_owned(), rest)
 }
 
@@ -65,7 +66,8 @@ mod tests {
                 ("Archive an entry", "It keeps its id.\n\nMore."),
             ),
             ("Undoes one change.\n\nRefused later.", ("Undo one change", "Refused later.")),
-            ("Gets one key, never its secret.", ("Get one key, never its secret", "")),
+            ("Applies a document.", ("Apply a document", "")),
+            ("Gets a key, never its secret.", ("Get a key, never its secret", "")),
             ("", ("", "")),
         ] {
             assert_eq!(title(comment), (expected.0.to_owned(), expected.1));

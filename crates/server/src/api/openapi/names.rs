@@ -31,6 +31,7 @@ pub(super) fn operations<'a>(
     let mut operations = HashMap::new();
     for binding in bindings {
         let first = firsts.get(&binding.rpc_path);
+        let has_other_method = first.is_some_and(|(_, method)| binding.method != *method);
         let difference = first.map(|(_, method)| difference(binding, method));
         let mut names: Vec<String> = match (first, &difference) {
             (Some((name, _)), Some(words)) => {
@@ -46,7 +47,10 @@ pub(super) fn operations<'a>(
         taken.insert(id.clone());
         let first = || (id.clone(), binding.method.clone());
         firsts.entry(binding.rpc_path.clone()).or_insert_with(first);
-        let note = difference.map(|words| format!("by {}", words.join(" ")));
+        let note = difference.map(|words| match has_other_method {
+            true => format!("with {}", binding.method),
+            false => format!("by {}", words.join(" ")),
+        });
         operations.insert(key(binding), Name { id, note });
     }
     operations
