@@ -158,7 +158,7 @@ impl RequestError {
             Self::UnknownPath { path, instead } => format!(
                 "there is no method at {}: {}/docs and /openapi.json list the paths there are",
                 quoted(path),
-                did_you_mean(instead, "; ")
+                did_you_mean(instead, " ")
             ),
             Self::UnknownMethod { path } => {
                 let path = quoted(path);

@@ -175,7 +175,12 @@ async fn a_path_with_a_wrong_verb_says_which_was_meant() {
             404,
             format!("did you mean POST {company}/customer_tags:reorder?"),
         ),
-        ("GET", "/v1/companies".to_owned(), 404, "did you mean POST /v1/companies:list?".to_owned()),
+        (
+            "GET",
+            "/v1/companies".to_owned(),
+            404,
+            "did you mean POST /v1/companies:list? /docs and".to_owned(),
+        ),
         (
             "POST",
             "/v1/businesses:List".to_owned(),
