@@ -140,7 +140,59 @@ def test_refusals_have_the_file_and_the_line(remote, tmp_path):
         assert "\nTwin\n" in refused.stdout or "businesses[1]" in refused.stdout
     second.write_text("foo: 1\n")
     refused = remote("plan", first, second, check=False)
-    assert f"error: {second}: line 1: foo is unknown" in refused.stderr, refused.stderr
+    assert f"{second}: line 1: foo is unknown" in refused.stderr, refused.stderr
+
+
+def test_one_run_finds_everything_that_is_wrong(demo, remote, tmp_path):
+    """The problems of reading beside those that only a plan finds, each at its place in the document."""
+    document, other = tmp_path / "document.yaml", tmp_path / "other.yaml"
+    document.write_text("""companies:
+- id: cmp_001
+  nmae: Paws
+  customer_tags:
+  - {id: a b, name: Left out}
+  - {id: tag_001, name: First-time customer, colour: red}
+  - {id: new, name: First-time  Customer}
+  - {name: Regular, is_default: true}
+- id: c d
+  name: Not planned
+- name: Also not planned
+  id: cmp_001
+""")
+    other.write_text("companies:\n- {id: cmp_002, customer_tags: [{name: A, is_default: true}]}\n- {id: unknown}\nversoin: 1\n")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("companies: [\n")
+    ended = remote("plan", broken, document, other, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    first, second = f"{document}: cmp_001: line", f"{other}: cmp_002: line"
+    for told in [
+        f"{first} 3: nmae is unknown; did you mean name?",
+        f"{first} 5: customer_tags[0].id must be an id",
+        f"{first} 6: customer_tags[1].colour is unknown",
+        f'{first} 6: customer_tags[1].name "First-time customer" is taken by',
+        f"{first} 8: customer_tags[3].is_default must not be true",
+        f"{document}: c d: line 9: id must be an id",
+        f"{first} 11: names the company again, as line 2 of {document} does",
+        f"{second} 2: customer_tags[0].is_default must not be true",
+        f"{other}: unknown: line 3: name is required, since there is no company",
+        f"{other}: line 4: versoin is unknown; did you mean version?",
+        f"{broken}: line 1: cannot be read",
+    ]:
+        assert told in ended.stderr
+    assert ended.stderr.endswith("error: the document is wrong, and nothing was planned\n")
+    for command in [["plan", "--output", "json"], ["apply", "--yes"]]:
+        again = run(*command, broken, document, other, "--data-dir", demo.data_dir, check=False)
+        assert (again.returncode, again.stdout, again.stderr) == (1, "", ended.stderr)
+
+
+def test_what_depends_on_a_value_that_was_left_out_is_not_told(remote, tmp_path):
+    document = tmp_path / "document.yaml"
+    document.write_text("companies:\n- id: cmp_001\n  customer_tags:\n  - {id: tag_001, name: ''}\n")
+    ended = remote("plan", document, "--prune", check=False)
+    assert ended.stderr.splitlines() == [
+        f"{document}: cmp_001: line 4: customer_tags[0].name is required and must not be blank; it is \"\"",
+        "error: the document is wrong, and nothing was planned",
+    ]
 
 
 def test_apply_prints_json_in_every_case(remote, tmp_path):
@@ -317,3 +369,20 @@ def test_a_plan_that_broke_off_is_applied_again(start, tmp_path, killed):
     # Each company was written once, by one of the two.
     revisions = [server.call(f"/admin/v1/companies/c{i:03}", key)[2]["revision"] for i in range(count)]
     assert revisions == ["2"] * count
+
+
+def test_a_document_in_windows_1252_is_read_with_a_note(remote, tmp_path):
+    document = tmp_path / "latin.yaml"
+    document.write_bytes("companies:\n- id: cmp_001\n  customer_tags:\n  - {name: Café}\n".encode("cp1252"))
+    done = remote("plan", document)
+    assert "Café" in done.stdout
+    note = f"{document}: read as Windows-1252, as it is no UTF-8: if letters are wrong in it, save the file as UTF-8"
+    assert done.stderr.splitlines() == [note]
+    labels = "- {name: Café, color: fbca04}\n".encode("cp1252")
+    (tmp_path / "labels.yml").write_bytes(labels)
+    done = run("convert", "github-labels", tmp_path / "labels.yml", "--company", "c")
+    assert "name: Café" in done.stdout and "read as Windows-1252" in done.stderr
+    # Another letter is UTF-8: the file was damaged, and is no other encoding.
+    document.write_bytes("companies:\n- name: Café\n- name: Caf".encode() + b"\xc3\n")
+    refused = remote("plan", document, check=False)
+    assert refused.returncode == 1 and f"{document}: line 3: the byte 0xC3 is no UTF-8" in refused.stderr

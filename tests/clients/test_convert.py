@@ -40,7 +40,7 @@ def test_a_table_comes_from_standard_input_and_only_the_document_goes_to_standar
     code, document, said = convert("csv", "-", "--company", "c", "--list", "life_cycles", stdin=table)
     assert (code, document) == (0, "companies:\n- id: c\n  life_cycles:\n  - name: Lead\n    is_default: true\n  - name: Café\n")
     assert said == [
-        'windows-1252, semicolons; line 1 is the header; name is column 1 ("Name"), default is column 2 ("Default")',
+        'Windows-1252, semicolons; line 1 is the header; name is column 1 ("Name"), default is column 2 ("Default")',
         "entries: 2",
     ]
     assert convert("csv", "-", "--company", "c", "--list", "life_cycles", "--quiet", stdin=table) == (0, document, [])

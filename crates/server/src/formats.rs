@@ -17,14 +17,9 @@ pub mod csv;
 pub mod labels;
 #[cfg(test)]
 mod tests;
-mod text;
 
 /// The most bytes of a file. Four full catalogs have 10 MB at most.
 pub const MOST_BYTES: u64 = 16 << 20;
-/// The text of a file that a browser or a person gave, in any of the encodings that tables have.
-pub fn decoded(bytes: &[u8]) -> Result<String, String> {
-    text::decode(bytes).map(|(text, _)| text)
-}
 
 /// The most lines that the report names.
 const MOST_NAMED: usize = 100;

@@ -137,7 +137,8 @@ fn check_json_of(message: &DynamicMessage, sent: usize) {
 
 /// A document in the form of `load`.
 pub fn yaml_document(bytes: &[u8]) {
-    let parsed = document::decode(bytes.to_vec()).and_then(|text| document::parse(&text));
+    let parsed =
+        document::decode(bytes.to_vec()).and_then(|decoded| document::parse(&decoded.text));
     match parsed {
         Ok(companies) => {
             for (index, company) in companies.enumerate() {

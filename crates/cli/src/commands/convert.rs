@@ -102,8 +102,10 @@ impl Convert {
             Self::Moego(Moego { from }) => moego(&from).await,
             Self::Csv(Csv { of, list }) => of.run(|bytes| csv::read(&bytes, list.map(catalog))),
             Self::GithubLabels(GithubLabels { of, list }) => of.run(|bytes| {
-                let text = decode(bytes).map_err(|error| error.to_string())?;
-                labels::read(&text, catalog(list))
+                let decoded = decode(bytes).map_err(|error| error.to_string())?;
+                let mut converted = labels::read(&decoded.text, catalog(list))?;
+                converted.notes.extend(decoded.note());
+                Ok(converted)
             }),
         }
     }

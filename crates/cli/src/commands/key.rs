@@ -17,7 +17,7 @@ use customer_settings_server::{
         time::Timestamp,
     },
     config::{parse_network, unreadable},
-    service::keys::KeyDraft,
+    service::{document::time, keys::KeyDraft},
     store::Access,
 };
 use ipnet::IpNet;
@@ -472,10 +472,11 @@ fn parse_expires(text: &str) -> Result<Timestamp, Failure> {
     let at = match humantime::parse_duration(text) {
         Ok(span) => Timestamp::from_micros(now.as_micros() + as_micros(span)?),
         Err(_) => {
-            let time: SystemTime = humantime::parse_rfc3339(text).map_err(|_| {
+            let time = time("--expires", text).map_err(|_| {
                 usage(format!("--expires {text} is neither a span such as 30d nor a time such as 2027-01-01T00:00:00Z"))
             })?;
-            Timestamp::from_micros(as_micros(time.duration_since(UNIX_EPOCH).unwrap_or_default())?)
+            let since = SystemTime::from(time).duration_since(UNIX_EPOCH).unwrap_or_default();
+            Timestamp::from_micros(as_micros(since)?)
         }
     };
     if at <= now {

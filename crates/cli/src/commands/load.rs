@@ -52,7 +52,10 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let text = decode(read_file(&self.file, u64::MAX)?)?;
+        let decoded = decode(read_file(&self.file, u64::MAX)?)?;
+        if let Some(how) = decoded.note() {
+            note(format!("the document was {how}"));
+        }
         let services = self.data.open(Access::Write).await?;
         let (mut companies, mut failed) = (0, 0);
         let report = |label: &str, outcome: Outcome| {
@@ -61,7 +64,7 @@ impl Load {
                 failed += 1;
             }
         };
-        services.load.load(&text, report).await?;
+        services.load.load(&decoded.text, report).await?;
         if failed > 0 {
             return Err(failure(format!("{failed} of {companies} companies were not loaded")));
         }

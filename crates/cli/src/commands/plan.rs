@@ -285,14 +285,17 @@ impl Documents {
         style: Style,
     ) -> Result<(Shown, PlanFile), Failure> {
         let (mut shown, mut lines, mut count) = (Shown::new(style)?, Writer::new()?, 0);
-        let (companies, places) = reading::companies(inputs)?;
-        let mut located = Located::new(inputs);
+        let reading::Documents { companies, left_out, places, is_wrong } = reading::read(inputs)?;
+        let mut located = Located::new(inputs, &left_out);
         let mut groups = Groups::of(companies)?;
         let mut group = groups.next()?;
+        let wrong = || failure("the document is wrong, and nothing was planned");
         if let Some(copy) = &self.copy {
             CompanyId::parse("--as", copy).map_err(usage)?;
-            let [company] = &mut group[..] else {
-                return Err(failure("--as takes a document of one company"));
+            let company = match &mut group[..] {
+                [company] => company,
+                _ if is_wrong => return Err(wrong()),
+                _ => return Err(failure("--as takes a document of one company")),
             };
             copied(client, company, copy).await?;
         }
@@ -304,10 +307,17 @@ impl Documents {
                 lines.put(&json!({"company": company, "digest": plan["digest"]}))?;
                 let is_refused = plan["error"].is_object();
                 let refusal = is_refused.then(|| located.refusal(count, plan));
-                shown.add(plan, refusal.as_ref())?;
+                match &refusal {
+                    // The problems that planning finds join those that reading found.
+                    Some(refusal) if is_wrong => refusal.tell(),
+                    _ => shown.add(plan, refusal.as_ref())?,
+                }
                 count += 1;
             }
             group = groups.next()?;
+        }
+        if is_wrong {
+            return Err(wrong());
         }
         Ok((shown, PlanFile::new(terms, count, lines)?))
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Args, Command, CommandFactory, ValueEnum};
-use customer_settings_server::store::Access;
+use customer_settings_server::{service::document::time, store::Access};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -86,7 +86,7 @@ pub(crate) struct AsOf {
 }
 
 fn parse_time(text: &str) -> Result<String, String> {
-    match humantime::parse_rfc3339(text) {
+    match time("time", text) {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err("give a time in UTC such as 2026-11-23T18:00:00Z".to_owned()),
     }

@@ -180,7 +180,8 @@ pub struct CompanyDraft {
     pub country: Option<Country>,
     pub timezone: Option<TimeZone>,
     pub state: Option<State>,
-    pub source: Option<Source>,
+    /// `Some(None)` removes it.
+    pub source: Option<Option<Source>>,
     pub businesses: Vec<BusinessDraft>,
     /// The entries of each catalog, in the order that they shall have. `None` is a catalog that the document does not
     /// state, and an empty list states that there are none.

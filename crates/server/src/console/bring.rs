@@ -287,7 +287,7 @@ async fn ready(
     };
     let company = document::company(row).map_err(|error| grpc_status(&error))?;
     let both = sheet.has_both.then(|| FILE_COUNTS.to_owned());
-    let notes = both.into_iter().chain(notes).collect();
+    let notes = both.into_iter().chain(visit.form.note()).chain(notes).collect();
     Ok(Ok(Ready { company, text, notes, prune: sheet.prune, prune_limit }))
 }
 

@@ -9,7 +9,7 @@ use percent_encoding::{
     AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode,
 };
 
-use crate::formats::decoded;
+use crate::service::document::decode as decode_file;
 
 /// The characters that a part of a path cannot have as they are.
 const PART: &AsciiSet =
@@ -63,6 +63,8 @@ pub(super) struct Form {
     pairs: Vec<(String, String)>,
     /// Why a file is none that can be read. Its text is empty.
     unread: Option<String>,
+    /// How a file was read whose encoding had to be guessed.
+    note: Option<String>,
 }
 
 impl Form {
@@ -73,7 +75,7 @@ impl Form {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decode(name), decode(value).replace("\r\n", "\n"))
         });
-        Self { pairs: pairs.collect(), unread: None }
+        Self { pairs: pairs.collect(), ..Self::default() }
     }
 
     /// Reads the body of a form, with files or without. A file is a text like any other.
@@ -88,11 +90,17 @@ impl Form {
         while let Some(part) = parts.next_field().await.map_err(cut_off)? {
             let name = part.name().unwrap_or_default().to_owned();
             let bytes = part.bytes().await.map_err(cut_off)?;
-            let text = decoded(&bytes).unwrap_or_else(|problem| {
-                form.unread = Some(format!("The file was not read: {problem}."));
-                String::new()
-            });
-            form.pairs.push((name, text));
+            match decode_file(bytes.to_vec()) {
+                Ok(decoded) => {
+                    form.note = form.note.or_else(|| decoded.note());
+                    let text = decoded.text.replace("\r\n", "\n").replace('\r', "\n");
+                    form.pairs.push((name, text));
+                }
+                Err(problem) => {
+                    form.unread = Some(format!("The file was not read: {problem}."));
+                    form.pairs.push((name, String::new()));
+                }
+            }
         }
         Ok(form)
     }
@@ -100,6 +108,11 @@ impl Form {
     /// Why a file of the form could not be read.
     pub(super) fn unread(&self) -> Option<&str> {
         self.unread.as_deref()
+    }
+
+    /// How a file of the form was read, where its encoding was guessed.
+    pub(super) fn note(&self) -> Option<String> {
+        self.note.as_ref().map(|note| format!("the file was {note}"))
     }
 
     /// The text of that name, without white space around it; empty where there is none.

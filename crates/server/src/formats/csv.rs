@@ -2,14 +2,13 @@
 
 use crate::{
     catalog::entry::{Catalog, State},
-    service::document::{CompanyRow, EntryRow, quoted},
+    service::document::{CompanyRow, Decoded, EntryRow, decode, quoted},
 };
 use csv::{ReaderBuilder, StringRecord, Terminator, WriterBuilder};
 
 use super::{
     Converted, Given,
     columns::{Column, Columns, catalog, truth, words},
-    text::decode,
 };
 
 /// A record of its own behind the end of the text. If it is part of another record, a quotation mark is missing.
@@ -27,7 +26,9 @@ const HEADERS: &str = "write name over the column of the names, and color, descr
 
 /// Reads a table. `list` is the catalog of entries for which the table names none.
 pub fn read(bytes: &[u8], list: Option<Catalog>) -> Result<Converted, String> {
-    let (mut text, encoding) = decode(bytes)?;
+    let Decoded { text, encoding, .. } =
+        decode(bytes.to_vec()).map_err(|error| error.to_string())?;
+    let mut text = text.replace("\r\n", "\n").replace('\r', "\n");
     if text.trim().is_empty() {
         return Err("the file is empty".to_owned());
     }

@@ -118,7 +118,7 @@ fn every_encoding_of_spreadsheets_is_read() {
         ([vec![0xFE, 0xFF], wide(u16::to_be_bytes)].concat(), "UTF-16BE"),
         (wide(u16::to_le_bytes), "UTF-16LE"),
         (wide(u16::to_be_bytes), "UTF-16BE"),
-        (narrow, "windows-1252"),
+        (narrow, "Windows-1252"),
     ] {
         let converted = csv::read(&bytes, TAGS).unwrap();
         assert!(
@@ -202,8 +202,8 @@ fn a_file_that_is_no_table_is_refused_with_the_way_out() {
         (b"\xD0\xCF\x11\xE0rest", "save the sheet as CSV"),
         (b"", "the file is empty"),
         (b"\xEF\xBB\xBF\r\n", "the file is empty"),
-        (b"name\nab\0c\n", "line 2 has bytes that are no text in UTF-8"),
-        (b"\xEF\xBB\xBFname\nab\xFFc\n", "line 2 has bytes that are no text in UTF-8"),
+        (b"name\nab\0c\n", "line 2: there are bytes that are no text in UTF-8"),
+        (b"\xEF\xBB\xBFname\nab\xFFc\n", "line 2: the byte 0xFF is no UTF-8"),
         (
             b"Titel des Tags,Farbe\nVIP,#FFF\n",
             "no column is the name: of the header in line 1, color is column 2 (\"Farbe\"), and column 1 (\"Titel des \

@@ -3,7 +3,7 @@
 //! Reading stores the line of every value, so that an error can name it. It collects all problems of a
 //! company before it fails.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::catalog::{
     change::{BusinessDraft, CompanyDraft, ContactDraft, EntryDraft},
@@ -17,24 +17,26 @@ use crate::catalog::{
     text::{Color, Description, Name},
 };
 
+mod encoding;
 mod fields;
 mod identity;
+mod problems;
 mod rows;
 mod schema;
 pub mod tree;
 mod write;
 
+pub use encoding::{Decoded, decode};
 use fields::{Most, Row};
 pub use identity::Identity;
+pub use problems::{Problem, Problems};
 pub use schema::schema;
 use tree::{Key, Node, Value, unreadable};
-pub use tree::{Unreadable, decode, quoted};
+pub use tree::{Unreadable, quoted};
 pub use write::{
     AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, row, time, time_text, write,
 };
 
-/// The most problems that the report of a company names.
-const MOST_PROBLEMS: usize = 100;
 /// The most former names of an entry.
 pub const MAX_FORMER_NAMES: usize = 20;
 /// The one version of the document that there is.
@@ -68,68 +70,21 @@ impl DocumentCompany {
     }
 }
 
-/// A problem of a company in a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields say what they are")]
-pub struct Problem {
-    /// The document's line, from 1.
-    pub line: u64,
-    pub violation: Violation,
-}
-
-/// The problems of a company: a hundred of them, and the number of others.
-#[derive(Clone, Debug, Default)]
-pub struct Problems {
-    named: Vec<Problem>,
-    unnamed: usize,
-}
-
-impl Problems {
-    /// Adds a problem, or counts it if there are too many.
-    pub fn note(&mut self, problem: Problem) {
-        match self.has_room() {
-            true => self.named.push(problem),
-            false => self.unnamed += 1,
-        }
-    }
-
-    /// Whether another problem would be named.
-    fn has_room(&self) -> bool {
-        self.named.len() < MOST_PROBLEMS
-    }
-
-    /// Whether the company has no problem.
-    pub fn is_empty(&self) -> bool {
-        self.named.is_empty()
-    }
-
-    /// Whether one of the problems is at that field itself.
-    pub fn are_at(&self, field: &str) -> bool {
-        self.named.iter().any(|problem| problem.violation.field == field)
-    }
-
-    /// All named problems. The last one gives the number of others, if there are any.
-    pub fn told(mut self) -> Vec<Problem> {
-        if let (Some(last), more @ 1..) = (self.named.last(), self.unnamed) {
-            let description = format!("further on has {more} more problems, which are not listed");
-            let violation = Violation::new("company", "MORE", description);
-            self.named.push(Problem { line: last.line, violation });
-        }
-        self.named
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.violation)
-    }
-}
-
 /// Reads a document. JSON is read as YAML, with few differences.
+pub fn parse(text: &str) -> Result<impl Iterator<Item = DocumentCompany> + use<>, Unreadable> {
+    match parse_with_problems(text)? {
+        (problems, companies) if problems.is_empty() => Ok(companies),
+        (problems, _) => Err(problems.unreadable()),
+    }
+}
+
+/// Reads a document that may have wrong keys beside its companies: the problems of these keys, and the companies.
 ///
 /// Each company is made when the iterator reaches it. With aliases a small document may repeat a list many times, and
 /// all companies together would take far more memory than the document.
-pub fn parse(text: &str) -> Result<impl Iterator<Item = DocumentCompany> + use<>, Unreadable> {
+pub fn parse_with_problems(
+    text: &str,
+) -> Result<(Problems, impl Iterator<Item = DocumentCompany> + use<>), Unreadable> {
     let expected = "a document begins with companies:, a list of companies; see what export writes";
     let Some(document) =
         tree::read(text, "companies", "a document is YAML or JSON, and begins with companies:")?
@@ -152,13 +107,11 @@ pub fn parse(text: &str) -> Result<impl Iterator<Item = DocumentCompany> + use<>
         }
     });
     reader.finish(row);
-    if !reader.problems.is_empty() {
-        let problems = reader.problems.told();
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        return Err(Unreadable(problems.join("\n")));
-    }
     let Some(companies) = companies else {
-        return Err(unreadable(document.line, format!("companies is missing: {expected}")));
+        return Err(match reader.problems.is_empty() {
+            true => unreadable(document.line, format!("companies is missing: {expected}")),
+            false => reader.problems.unreadable(),
+        });
     };
     let Value::List(companies) = &*companies.value else {
         let problem = format!(
@@ -167,7 +120,7 @@ pub fn parse(text: &str) -> Result<impl Iterator<Item = DocumentCompany> + use<>
         );
         return Err(unreadable(companies.line, problem));
     };
-    Ok(companies.clone().into_iter().map(|node| company(&node)))
+    Ok((reader.problems, companies.clone().into_iter().map(|node| company(&node))))
 }
 
 /// Reads the row of a company, whose values stand on no line.
@@ -465,16 +418,21 @@ impl Reader {
         Some(drafts)
     }
 
-    fn source(&mut self, row: &mut Fields<'_>) -> Option<Source> {
+    /// Reads the source. An empty one removes what there is.
+    fn source(&mut self, row: &mut Fields<'_>) -> Option<Option<Source>> {
         let node = self.take(row, "source")?;
         let mut fields = self.fields("source", node, &fields::SOURCE)?;
+        if fields.keys.is_empty() {
+            return Some(None);
+        }
         let kind = self.text(&mut fields, "kind", SourceKind::parse);
         let mode = self.text(&mut fields, "mode", SourceMode::parse);
         if fields.find("kind").is_none() {
-            self.refuse(node.line, &fields.path("kind"), "REQUIRED", "is required");
+            let problem = "is required, and an empty source ({}) removes the one that there is";
+            self.refuse(node.line, &fields.path("kind"), "REQUIRED", problem);
         }
         self.finish(fields);
-        Some(Source { kind: kind?, mode: mode.unwrap_or(SourceMode::Mirror) })
+        Some(Some(Source { kind: kind?, mode: mode.unwrap_or(SourceMode::Mirror) }))
     }
 
     fn entry(&mut self, row: &mut Fields<'_>, item: Item) -> Option<EntryDraft> {

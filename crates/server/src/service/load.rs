@@ -83,10 +83,7 @@ impl LoadService {
         let mut problems = company.problems.clone();
         let id = match &company.id {
             Some(id) => id.clone(),
-            // The document does not say which company is meant.
-            None if problems.are_at("id") || problems.are_at("name") => {
-                return Err(Refusal::Document(problems));
-            }
+            None if company.identity().is_none() => return Err(Refusal::Document(problems)),
             None => match self.company_named(&Task::Load.grant_covered(), company).await {
                 Ok(id) => id,
                 Err(Error::Invalid(found)) => {
@@ -109,7 +106,7 @@ impl LoadService {
         match self.agree(&Task::Load.grant(&id), draft, is_dry_run).await {
             Ok(Some(changed)) => return Ok((id, changed)),
             Err(Error::Invalid(violations)) => {
-                let is_news = |violation: &Violation| !is_dry_run || is_sure(violation, &problems);
+                let is_news = |one: &Violation| problems.leave_sure(one.reason, &one.field);
                 let news: Vec<_> = violations.into_iter().filter(is_news).collect();
                 news.into_iter().for_each(|violation| problems.note(company.locate(violation)));
             }
@@ -237,11 +234,4 @@ fn of_company(id: &CompanyId, error: Error) -> Error {
 enum Refusal {
     Document(Problems),
     Other(Error),
-}
-
-/// Whether a plan's violation is certain, although the plan was made from the valid values alone. It is not, if it
-/// depends on an invalid value.
-fn is_sure(violation: &Violation, problems: &Problems) -> bool {
-    // Another default may be among the values that were left out.
-    violation.reason != "DEFAULT_ARCHIVED" && !problems.are_at(&violation.field)
 }

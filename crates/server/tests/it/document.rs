@@ -257,33 +257,6 @@ fn nothing_where_a_value_belongs_is_refused_and_a_color_without_quotation_marks_
 }
 
 #[test]
-fn utf_16_is_read_and_other_encodings_are_told() {
-    let utf_16 = |units: Vec<u16>, big: bool| -> Vec<u8> {
-        let bytes = |unit: &u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() };
-        units.iter().flat_map(bytes).collect()
-    };
-    let units = |text: &str| text.encode_utf16().collect::<Vec<u16>>();
-    for bytes in [
-        utf_16(units("\u{feff}companies: []\n"), false),
-        utf_16(units("\u{feff}companies: []\n"), true),
-        utf_16(units("companies: []\n"), false),
-        utf_16(units("companies: []\n"), true),
-    ] {
-        assert_eq!(document::decode(bytes.clone()).unwrap(), "companies: []\n");
-        let broken = document::decode(bytes[..bytes.len() - 1].to_vec()).unwrap_err().to_string();
-        assert!(broken.contains("UTF-16") && broken.contains("save"), "{broken}");
-    }
-    let latin = b"companies:\n- name: Caf\xe9\n".to_vec();
-    let error = document::decode(latin).unwrap_err().to_string();
-    assert!(
-        error.starts_with("line 2: the byte 0xE9 is no UTF-8") && error.contains("Windows-1252"),
-        "{error}"
-    );
-    let marked = document::decode(b"\xef\xbb\xbfcompanies: [{id: a}]\n".to_vec()).unwrap();
-    assert_eq!(parse(&marked).len(), 1);
-}
-
-#[test]
 fn an_alias_stands_for_what_it_names_and_makes_no_small_document_a_huge_one() {
     let text = "companies:\n- id: a\n  customer_tags: &tags\n  - {name: VIP, color: red}\n- id: b\n  customer_tags: *tags\n";
     let told = told(text);

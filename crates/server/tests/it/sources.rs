@@ -85,12 +85,15 @@ fn descriptions_and_colors_that_the_source_does_not_have_are_free() {
         "action_statuses: [{id: s, name: S, description: Hello}]",
         // The scope guards the source.
         "source: {kind: moego, mode: cutover}",
+        "source: {}",
     ] {
         let changed = reason(&company("mirror"), document, &LoadOptions::default());
         assert_eq!(changed, Ok(1), "{document}");
     }
     let nothing = reason(&company("mirror"), "name: Paws", &LoadOptions::default());
     assert_eq!(nothing, Ok(0));
+    let none = Company::with("customer_tags: [{id: a, name: A}]");
+    assert_eq!(reason(&none, "source: {}", &LoadOptions::default()), Ok(0));
 }
 
 #[test]
@@ -297,11 +300,40 @@ async fn an_export_has_the_source_and_a_copy_has_none() {
 }
 
 #[tokio::test]
+async fn an_empty_source_removes_the_stored_one_as_the_plan_shows() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    mirrored(&server, &secret, "MIRROR").await;
+    let removal = json!({"document": {"companies": [{"id": "cmp_001", "source": {}}]}});
+    let plan = server.answer(&secret, PLAN, removal.clone()).await["plans"][0].clone();
+    let step = &plan["steps"][0];
+    assert_eq!((&step["action"], &step["collection"]), (&json!("UPDATE"), &json!("companies")));
+    let field = json!({"field": "source", "before": "moego mirror", "after": ""});
+    assert_eq!(step["fields"], json!([field]));
+    let scopes = ["settings:read", "settings:write", "companies:read", "companies:write"];
+    let writer = server.key(with_scopes(&scopes)).await;
+    let refused = server.refusal(&writer, APPLY, removal.clone()).await;
+    assert!(refused.message.contains("sources:write"), "{}", refused.message);
+    let mut shown = removal.clone();
+    shown["digests"] = json!({"cmp_001": plan["digest"]});
+    server.grpc_as(&secret, APPLY, shown).await.unwrap();
+    let company = server.get(COMPANY).bearer(&secret).send().await.json();
+    assert_eq!(company.get("source"), None);
+    let request = json!({"withIds": true, "withAudit": true});
+    let export = server.answer(&secret, "ExportSettings", request).await;
+    for document in [&removal["document"], &export["document"]] {
+        let plan = server.answer(&secret, PLAN, json!({"document": document})).await;
+        let steps = plan["plans"].as_array().unwrap().iter().map(|plan| &plan["steps"]);
+        assert!(steps.clone().count() > 0);
+        assert!(steps.clone().all(|steps| *steps == json!([])), "{plan}");
+    }
+}
+
+#[tokio::test]
 async fn a_source_without_its_parts_is_refused() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
     for (source, field) in [
-        (json!({}), "source.kind"),
         (json!({"mode": "MIRROR"}), "source.kind"),
         (json!({"kind": "other", "mode": "MIRROR"}), "source.kind"),
     ] {
@@ -432,6 +464,7 @@ async fn a_company_is_shown_without_a_comparison_that_cannot_be_read() {
 also_on_postgres! {
     a_comparison_is_shown_at_the_company_and_is_no_change_of_it,
     a_company_is_shown_without_a_comparison_that_cannot_be_read,
+    an_empty_source_removes_the_stored_one_as_the_plan_shows,
     every_way_of_writing_respects_a_mirror,
     sources_need_a_scope_of_their_own,
 }

@@ -33,16 +33,17 @@ impl Places {
         self.files.push(file.to_owned());
     }
 
-    /// Takes note of a company on a line of the last file.
-    pub(super) fn note(&mut self, company: &DocumentCompany, line: u64) {
-        let Some(identity) = company.identity() else { return };
+    /// Takes note of a company on a line of the last file. Whether it is the first one that can be told from others.
+    pub(super) fn note(&mut self, company: &DocumentCompany, line: u64) -> bool {
+        let Some(identity) = company.identity() else { return false };
         let here = Place { file: self.files.len().saturating_sub(1), line };
         let Some(&first) = self.first.get(&identity) else {
             self.first.insert(identity, here);
-            return;
+            return true;
         };
         let again = format!("names the company again, as {} does", self.shown(first));
         self.twice.push(self.at(here, &company.label, &again));
+        false
     }
 
     /// Tells which companies are named twice; whether there are any.

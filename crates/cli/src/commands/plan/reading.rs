@@ -2,6 +2,7 @@
 //! it may be larger than the memory. Another one is read as a whole, and so is a wrong one, whose errors name its lines.
 
 use std::{
+    collections::BTreeSet,
     fs::{File, Metadata},
     io::{self, BufRead, BufReader, Read, Seek},
     os::unix::fs::MetadataExt,
@@ -10,14 +11,14 @@ use std::{
 
 use customer_settings_server::{
     catalog::entry::Catalog,
-    service::document::{self, CompanyRow, DocumentCompany, Unreadable, decode},
+    service::document::{self, CompanyRow, DocumentCompany, Problems, Unreadable, decode},
 };
 use serde_json::{Value, json};
 
 use super::{lines::Writer, places::Places};
 use crate::{
     failure::{Failure, failure},
-    output::tell,
+    output::{note, tell},
 };
 
 /// A file, or standard input, that can be read again.
@@ -84,26 +85,56 @@ fn copied(from: &mut impl Read) -> io::Result<File> {
     Ok(file)
 }
 
-/// The companies of documents, a line for each, and the places where they are named. Everything that is wrong is told.
-pub(super) fn companies(inputs: &[Input]) -> Result<(File, Places), Failure> {
+/// Documents that were read.
+pub(super) struct Documents {
+    /// The companies, a line for each: the valid values of those of which the documents say which company is meant.
+    pub(super) companies: File,
+    /// The numbers of the companies without a line.
+    pub(super) left_out: BTreeSet<usize>,
+    pub(super) places: Places,
+    /// Whether something was wrong, and told.
+    pub(super) is_wrong: bool,
+}
+
+/// Reads documents, and tells what is wrong with them.
+pub(super) fn read(inputs: &[Input]) -> Result<Documents, Failure> {
     let (mut lines, mut places, mut is_wrong) = (Writer::new()?, Places::default(), false);
+    let (mut left_out, mut count) = (BTreeSet::new(), 0);
     for input in inputs {
         places.begin(&input.name);
         let mut companies = Companies::of(input)?;
-        while let Some((lines_before, company)) = companies.next()? {
+        loop {
+            let (lines_before, company) = match companies.next() {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                // The other documents are read all the same.
+                Err(unread) => {
+                    is_wrong = true;
+                    tell(unread.message);
+                    break;
+                }
+            };
             for problem in company.problems.clone().told() {
                 is_wrong = true;
                 tell(format!("{}: {}: {problem}", input.name, company.label));
             }
-            places.note(&company, company.line() + lines_before);
-            lines.put(&sent(&CompanyRow::of_document(&company))?)?;
+            if places.note(&company, company.line() + lines_before) {
+                lines.put(&sent(&CompanyRow::of_document(&company))?)?;
+            } else {
+                left_out.insert(count);
+            }
+            count += 1;
+        }
+        if let Some(how) = companies.note {
+            note(format!("{}: {how}", input.name));
+        }
+        for problem in companies.problems.told() {
+            is_wrong = true;
+            tell(format!("{}: {problem}", input.name));
         }
     }
     is_wrong |= places.tell_twice();
-    match is_wrong {
-        true => Err(failure("the document is wrong, and nothing was planned")),
-        false => Ok((lines.finish()?, places)),
-    }
+    Ok(Documents { companies: lines.finish()?, left_out, places, is_wrong })
 }
 
 /// The companies of a document: in pieces, so that it may be larger than the memory. If a piece has another form, or is
@@ -113,12 +144,16 @@ pub(super) struct Companies<'a> {
     pieces: Option<Pieces<BufReader<File>>>,
     whole: Option<Box<dyn Iterator<Item = DocumentCompany>>>,
     read: usize,
+    /// The problems of the whole, beside those of its companies.
+    problems: Problems,
+    /// How it was decoded, if that was guessed.
+    note: Option<String>,
 }
 
 impl<'a> Companies<'a> {
     pub(super) fn of(input: &'a Input) -> Result<Self, Failure> {
         let pieces = Pieces::of(BufReader::new(input.file()?));
-        Ok(Self { input, pieces, whole: None, read: 0 })
+        Ok(Self { input, pieces, whole: None, read: 0, problems: Problems::default(), note: None })
     }
 
     /// The next company, and the lines of the document before those that the company counts.
@@ -139,8 +174,11 @@ impl<'a> Companies<'a> {
             Some(whole) => whole,
             unread => {
                 let wrong = |error| self.input.wrong(error);
-                let text = decode(self.input.whole()?).map_err(wrong)?;
-                let companies = document::parse(&text).map_err(wrong)?;
+                let decoded = decode(self.input.whole()?).map_err(wrong)?;
+                self.note = decoded.note();
+                let (problems, companies) =
+                    document::parse_with_problems(&decoded.text).map_err(wrong)?;
+                self.problems = problems;
                 unread.insert(Box::new(companies.skip(self.read)))
             }
         };

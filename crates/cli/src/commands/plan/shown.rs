@@ -269,6 +269,6 @@ fn remarks(plan: &Value, refusal: Option<&Refusal>) -> Vec<String> {
     let said =
         |remark: &Value| format!("{} {}", text(&remark["field"]), text(&remark["description"]));
     let warnings = plan["warnings"].as_array().into_iter().flatten().map(said);
-    let refused = refusal.into_iter().flat_map(|refusal| &refusal.sentences);
+    let refused = refusal.into_iter().flat_map(Refusal::told);
     warnings.chain(refused.map(|text| format!("refused: {text}"))).collect()
 }

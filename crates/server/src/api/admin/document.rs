@@ -68,8 +68,11 @@ fn source(sent: Source) -> Sent<SourceRow> {
 }
 
 fn written_source(row: SourceRow) -> Source {
-    let is_mirror = row.mode.as_deref() == Some(SourceMode::Mirror.as_str());
-    let mode = if is_mirror { Mode::Mirror } else { Mode::Cutover };
+    let mode = row.mode.as_deref().and_then(|mode| SourceMode::parse("mode", mode).ok());
+    let mode = mode.map_or(Mode::Unspecified, |mode| match mode {
+        SourceMode::Mirror => Mode::Mirror,
+        SourceMode::Cutover => Mode::Cutover,
+    });
     Source { kind: row.kind.unwrap_or_default(), mode: mode.into(), last_check: None }
 }
 

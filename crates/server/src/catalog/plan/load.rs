@@ -51,9 +51,7 @@ pub(super) fn drafted<'a>(
     set(&mut made.country, document.country.as_ref());
     set(&mut made.timezone, document.timezone.as_ref());
     set(&mut made.state, document.state.as_ref());
-    if document.source.is_some() {
-        made.source = document.source;
-    }
+    set(&mut made.source, document.source.as_ref());
     let businesses = current.map_or(&[][..], |settings| settings.businesses.as_slice());
     loading.businesses(businesses, &document.businesses)?;
     for catalog in Catalog::ALL {

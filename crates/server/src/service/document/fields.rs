@@ -105,7 +105,11 @@ pub(super) static COMPANY: Row = Row {
         field("country", Form::Country, "ISO 3166-1 alpha-2, such as US."),
         field("timezone", Form::TimeZone, "IANA, such as America/New_York."),
         STATE,
-        field("source", Form::One(&SOURCE), "The system outside that the company comes from."),
+        field(
+            "source",
+            Form::One(&SOURCE),
+            "The system outside that the company comes from. {} removes it.",
+        ),
         field("businesses", Form::List(&BUSINESS, LOCATIONS), "The company's locations."),
         catalog(Catalog::CustomerTags, "Labels on customers, in their order."),
         catalog(Catalog::ReferralSources, "How customers came to the business, in their order."),

@@ -12,9 +12,13 @@ pub enum Identity {
 }
 
 impl DocumentCompany {
-    /// Names the company; `None` where the document has neither a valid id nor a valid name.
+    /// Names the company; `None` where the document does not say which company is meant: it has an id that cannot be
+    /// read, or neither an id nor a name.
     pub fn identity(&self) -> Option<Identity> {
-        let named = || self.draft.name.as_ref().map(|name| Identity::FoldKey(name.fold_key()));
-        self.id.clone().map(Identity::Id).or_else(named)
+        if let Some(id) = &self.id {
+            return Some(Identity::Id(id.clone()));
+        }
+        let name = self.draft.name.as_ref().filter(|_| !self.problems.are_at("id"))?;
+        Some(Identity::FoldKey(name.fold_key()))
     }
 }

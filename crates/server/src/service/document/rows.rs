@@ -47,7 +47,7 @@ impl CompanyRow {
             country: draft.country.as_ref().map(|country| country.as_str().to_owned()),
             timezone: draft.timezone.as_ref().map(|timezone| timezone.as_str().to_owned()),
             state: draft.state.map(|state| state.as_str().to_owned()),
-            source: draft.source.map(Into::into),
+            source: draft.source.map(|source| source.map(Into::into).unwrap_or_default()),
             businesses: Some(businesses).filter(|rows| !rows.is_empty()),
             ..Self::default()
         };
@@ -67,6 +67,34 @@ impl CompanyRow {
             Catalog::LifeCycles => &mut self.life_cycles,
             Catalog::ActionStatuses => &mut self.action_statuses,
         }
+    }
+}
+
+impl DocumentCompany {
+    /// The text in which the places of lists are those of the document, where the rows of the valid values have others:
+    /// an entry that was left out moves those behind it.
+    pub fn in_document(&self, text: &str) -> String {
+        let draft = &self.draft;
+        let businesses = draft.businesses.iter().map(|one| one.index).collect();
+        let mut lists: Vec<(&str, Vec<usize>)> = vec![("businesses", businesses)];
+        for (catalog, drafts) in Catalog::ALL.into_iter().zip(&draft.catalogs) {
+            let indexes = drafts.iter().flatten().map(|one| one.index);
+            lists.push((catalog.as_str(), indexes.collect()));
+        }
+        let mut told = text.to_owned();
+        for (list, indexes) in lists {
+            let begin = format!("{list}[");
+            let mut parts = told.split(&begin);
+            let mut placed = parts.next().unwrap_or_default().to_owned();
+            for part in parts {
+                let (row, rest) = part.split_once(']').unwrap_or((part, ""));
+                let index = row.parse().ok().and_then(|row: usize| indexes.get(row));
+                let index = index.map_or_else(|| row.to_owned(), ToString::to_string);
+                placed.push_str(&format!("{begin}{index}]{rest}"));
+            }
+            told = placed;
+        }
+        told
     }
 }
 

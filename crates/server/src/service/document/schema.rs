@@ -1,7 +1,7 @@
 //! The JSON Schema of the document, for editors: made from the table of keys that the reader uses.
 //!
 //! Everything that the reader accepts fits the schema. The reader alone knows rules that no schema can say: unique names,
-//! defaults, countries that exist.
+//! defaults, countries that exist, the length of texts that it trims and composes.
 
 use serde_json::{Map, Value, json};
 
@@ -54,7 +54,7 @@ fn needs(row: &Row) -> Value {
     match row.name {
         "document" => json!({ "required": ["companies"] }),
         "company" => json!({ "anyOf": [{ "required": ["id"] }, { "required": ["name"] }] }),
-        "source" => json!({ "required": ["kind"] }),
+        "source" => json!({ "anyOf": [{ "required": ["kind"] }, { "maxProperties": 0 }] }),
         "address" => json!({
             "dependencies": { "latitude": ["longitude"], "longitude": ["latitude"] },
         }),
@@ -73,7 +73,16 @@ fn property(field: &Field) -> Value {
 /// The reader takes a number or a truth in the place of a text for the text that the document has. An empty text is no
 /// value, but removes one.
 fn value(form: &Form) -> Value {
-    let text = |most: usize| json!({ "type": ["string", "number", "boolean"], "maxLength": most });
+    let text = |most: usize| {
+        let mut text = json!({ "type": ["string", "number", "boolean"] });
+        merge(&mut text, not_longer(most));
+        text
+    };
+    let short = |pattern: &str| {
+        let mut short = json!({ "type": "string", "pattern": pattern });
+        merge(&mut short, not_longer(MAX_SHORT_TEXT_LENGTH));
+        short
+    };
     match form {
         Form::Id => json!({
             "type": ["string", "number", "boolean"],
@@ -92,16 +101,8 @@ fn value(form: &Form) -> Value {
         Form::Version => json!({ "enum": [1, VERSION] }),
         Form::Description => text(MAX_DESCRIPTION_LENGTH),
         Form::ShortText => text(MAX_SHORT_TEXT_LENGTH),
-        Form::Email => json!({
-            "type": "string",
-            "maxLength": MAX_SHORT_TEXT_LENGTH,
-            "pattern": r"^\s*([^\s@]+@[^\s@]+)?\s*$",
-        }),
-        Form::WebAddress => json!({
-            "type": "string",
-            "maxLength": MAX_SHORT_TEXT_LENGTH,
-            "pattern": r"^\s*([Hh][Tt][Tt][Pp][Ss]?://[^\s/?#]\S*)?\s*$",
-        }),
+        Form::Email => short(r"^\s*([^\s@]+@[^\s@]+)?\s*$"),
+        Form::WebAddress => short(r"^\s*([Hh][Tt][Tt][Pp][Ss]?://[^\s/?#]\S*)?\s*$"),
         Form::Color => {
             json!({ "type": "string", "pattern": r"^(\s*#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})\s*)?$" })
         }
@@ -122,7 +123,7 @@ fn value(form: &Form) -> Value {
         }),
         Form::Time => json!({
             "type": "string",
-            "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$",
+            "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,9})?(Z|\+00:00)$",
         }),
         Form::One(row) => reference(row),
         Form::List(row, most) if most.0 == usize::MAX => {
@@ -132,6 +133,13 @@ fn value(form: &Form) -> Value {
             json!({ "type": "array", "maxItems": most.0, "items": reference(row) })
         }
     }
+}
+
+/// Refuses texts that are too long. The reader counts the characters of a text that it has trimmed and composed, so this
+/// refuses only what is too long in any case: Latin letters, which no mark can join, between the white space around them.
+fn not_longer(most: usize) -> Value {
+    let pattern = format!(r"^\s*[!-~¡-˿][\n\t -˿]{{{},}}[!-~¡-˿]\s*$", most - 1);
+    json!({ "not": { "type": "string", "pattern": pattern } })
 }
 
 fn reference(row: &Row) -> Value {

@@ -4,7 +4,6 @@
 
 use std::{collections::HashMap, fmt, rc::Rc};
 
-use encoding_rs::{UTF_16BE, UTF_16LE};
 use granit_parser::{
     ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, Tag, options,
 };
@@ -121,34 +120,6 @@ pub(super) fn shortened(text: &str) -> String {
 /// The text in quotation marks, cut if it is long, with invisible characters escaped.
 pub fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
-}
-
-/// The text of a file in UTF-8, or in UTF-16, which spreadsheet programs and Windows write.
-pub fn decode(bytes: Vec<u8>) -> Result<String, Unreadable> {
-    let save = "save the document as UTF-8";
-    // In UTF-16, every other byte of plain letters is zero, with or without a mark at the beginning.
-    let wide = match bytes[..] {
-        [0xFF, 0xFE, ..] => Some(UTF_16LE),
-        [0xFE, 0xFF, ..] => Some(UTF_16BE),
-        [first, 0, ..] if first != 0 => Some(UTF_16LE),
-        [0, second, ..] if second != 0 => Some(UTF_16BE),
-        _ => None,
-    };
-    if let Some(encoding) = wide {
-        let (text, is_broken) = encoding.decode_with_bom_removal(&bytes);
-        let problem = format!("the document begins as UTF-16, and is none further on: {save}");
-        return if is_broken { Err(Unreadable(problem)) } else { Ok(text.into_owned()) };
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let bytes = error.as_bytes();
-        let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
-        let byte = bytes.get(at).copied().unwrap_or_default();
-        let problem = format!(
-            "the byte 0x{byte:02X} is no UTF-8, and may be of another encoding such as Windows-1252: {save}"
-        );
-        unreadable(line as u64, problem)
-    })
 }
 
 /// Reads the one document of a text; `None` if the text has no document.

@@ -52,7 +52,7 @@ pub struct CompanyRow {
     pub action_statuses: Option<Vec<EntryRow>>,
 }
 
-/// The source of a [`CompanyRow`].
+/// The source of a [`CompanyRow`]. An empty one removes what there is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the keys of a document")]
 pub struct SourceRow {
@@ -261,14 +261,23 @@ fn text(value: &str) -> Text {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// Parses a time in RFC 3339 and UTC, to the microsecond.
+/// Parses a time in RFC 3339 and UTC, to the microsecond, with at most nine digits behind the point.
 pub fn time(field: &str, value: &str) -> Result<Timestamp, Violation> {
-    // The library takes the second 60 of any minute for 59.
+    // The library also takes the second 60 of any minute, more digits, and other text before a last Z.
     let is_leap = value.get(16..19) == Some(":60");
-    let value = if is_leap { "" } else { value };
-    let since =
-        humantime::parse_rfc3339(value).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let fraction = value
+        .get(19..)
+        .and_then(|rest| rest.strip_suffix('Z').or_else(|| rest.strip_suffix("+00:00")));
+    let is_fraction = |digits: &str| {
+        (1..=9).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
+    };
+    let is_formed = !is_leap
+        && fraction
+            .is_some_and(|it| it.is_empty() || it.strip_prefix('.').is_some_and(is_fraction));
+    let since = humantime::parse_rfc3339(if is_formed { value } else { "" });
     since
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
         .and_then(|since| i64::try_from(since.as_micros()).ok())
         .map(Timestamp::from_micros)
         .ok_or_else(|| {
