@@ -34,6 +34,7 @@ mod keys;
 mod lines;
 mod locations;
 mod moves;
+mod places;
 mod problem;
 mod reading;
 mod reorder;

@@ -14,6 +14,7 @@ use tonic::Status;
 use super::{
     answer::{Answer, elsewhere, file, page, shown},
     history::Thing,
+    places,
     problem::Problem,
     reading::{self, Reading},
     steps,
@@ -245,7 +246,7 @@ async fn plan(visit: &Visit<'_>, sheet: Sheet, ready: Ready, changed: Option<&St
         ..Problem::default()
     });
     let notes = ready.notes.into_iter().chain(planned.warnings.iter().map(steps::remark));
-    let notes = notes.map(|note| capital(&note)).collect();
+    let notes = notes.map(|note| capital(&places::told(&note))).collect();
     let CompanyPlan { digest, steps: all, counts, .. } = planned;
     let shown_page = PlanPage {
         f: visit.company_frame("settings", "What would change").await?,
@@ -293,7 +294,8 @@ async fn ready(
 
 /// Sentences, each with the field that it is about.
 fn wrong(sentences: Vec<(&'static str, String)>) -> Problem {
-    let fields = sentences.into_iter().map(|(field, sentence)| (field, capital(&sentence)));
+    let told = |(field, sentence): (_, String)| (field, capital(&places::told(&sentence)));
+    let fields = sentences.into_iter().map(told);
     Problem {
         text: "Nothing was done yet. Please correct this:".to_owned(),
         fields: fields.collect(),

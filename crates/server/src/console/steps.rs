@@ -16,10 +16,11 @@ pub(super) fn things(steps: &[PlanStep]) -> Vec<Thing> {
     things.extend(others.into_iter().take(MOST_THINGS).map(thing));
     for list in &words::CATALOGS {
         let moved: Vec<_> = moves.iter().filter(|one| one.collection == list.collection).collect();
+        // People count from 1, the contract from 0.
         let place = |step: &&&PlanStep| Difference {
             label: step.name.clone(),
-            before: step.from.to_string(),
-            after: step.to.to_string(),
+            before: (step.from + 1).to_string(),
+            after: (step.to + 1).to_string(),
             is_color: false,
         };
         if !moved.is_empty() {

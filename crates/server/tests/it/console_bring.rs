@@ -134,6 +134,20 @@ Fresh
 }
 
 #[tokio::test]
+async fn places_are_counted_from_one() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let turned = "companies: [{id: cmp_001, customer_tags: [{id: tag_002, name: First-time Customer}, \
+                  {id: tag_001, name: VIP Customer}]}]";
+    let page = pasted(&browser, turned).await;
+    let (_, moved) = page.text().split_once("Order of the tags").unwrap();
+    let (_, rows) = moved.split_once("<tbody>").unwrap();
+    let cells = rows.split("<td>").skip(1).take(2).filter_map(|cell| cell.split("</td>").next());
+    let cells: Vec<&str> = cells.collect();
+    assert!(cells == ["1", "2"] || cells == ["2", "1"], "{cells:?}");
+}
+
+#[tokio::test]
 async fn a_plan_that_changed_is_shown_anew_and_nothing_typed_is_lost() {
     let server = Server::demo().await;
     let (browser, secret) = (Browser::of(&server).await, server.any_key().await);
@@ -158,7 +172,7 @@ async fn a_document_that_is_wrong_stays_in_the_form_with_its_lines() {
     let browser = Browser::of(&server).await;
     let wrong = DOCUMENT.replace("'#fff'", "red");
     for (text, told) in [
-        (wrong.as_str(), "Line 5: customer_tags[0].color"),
+        (wrong.as_str(), "Line 5: the color of tag number 1"),
         ("{companies: [", "Line 1"),
         ("companies: []", "The document has no company"),
         ("companies: [{id: a}, {id: b}]", "has 2 companies, and none is this one"),

@@ -223,7 +223,9 @@ fn rows(steps: &[Value]) -> Vec<Vec<String>> {
     for step in steps {
         let (action, list) = (text(&step["action"]), text(&step["collection"]));
         if action == "MOVE" {
-            let moved = format!("{} {}→{}", text(&step["name"]), step["from"], step["to"]);
+            // People count from 1, the contract from 0.
+            let [from, to] = ["from", "to"].map(|key| step[key].as_i64().unwrap_or_default() + 1);
+            let moved = format!("{} {from}→{to}", text(&step["name"]));
             match moves.iter_mut().find(|(of, _)| *of == list) {
                 Some((_, all)) => all.push(moved),
                 None => moves.push((list, vec![moved])),
@@ -271,4 +273,17 @@ fn remarks(plan: &Value, refusal: Option<&Refusal>) -> Vec<String> {
     let warnings = plan["warnings"].as_array().into_iter().flatten().map(said);
     let refused = refusal.into_iter().flat_map(Refusal::told);
     warnings.chain(refused.map(|text| format!("refused: {text}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_from_one() {
+        let step = json!({
+            "action": "MOVE", "collection": "customer_tags", "id": "t", "name": "VIP", "from": 2, "to": 0,
+        });
+        assert_eq!(rows(&[step])[0][3], "VIP 3→1");
+    }
 }
