@@ -73,7 +73,7 @@ impl TimeZone {
         }
         let hint = meant_zone(name).map(|zone| format!("; did you mean {zone}?"));
         let description = format!(
-            "must be a time zone of the IANA database, for example America/New_York{}",
+            "must be the name of a time zone, such as America/New_York or Europe/London{}",
             hint.unwrap_or_default()
         );
         Err(Violation::new(field, "UNKNOWN_TIME_ZONE", description))

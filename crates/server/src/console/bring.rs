@@ -143,12 +143,16 @@ pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
         return told(visit, sheet, Problem::at("file", problem)).await;
     }
     if !sheet.from.is_empty() {
+        let unknown = Problem::at("from", "No company has this id, and not exactly one has this name.");
         let Some(from) = company(visit, &sheet.from).await else {
-            let text = "No company has this id, and not exactly one has this name.";
-            return told(visit, sheet, Problem::at("from", text)).await;
+            return told(visit, sheet, unknown).await;
         };
         sheet.text = match copied(visit, &from).await {
             Ok(text) => text,
+            Err(status) if Problem::of(&status, &[]).is_absence() => {
+                let shown = form_page(visit, sheet, unknown).await?;
+                return Ok(page(Page::Refused(&status), &shown));
+            }
             Err(status) => return refused(visit, sheet, &status).await,
         };
         sheet.from = String::new();

@@ -26,10 +26,12 @@ const ROWS: i32 = 50;
 /// Entries of a catalog that the overview shows.
 const CHIPS: usize = 12;
 
-const FIELDS: [Field; 4] = [
+const FIELDS: [Field; 5] = [
     ("name", "name", "The name"),
     ("country", "country", "The country"),
     ("timezone", "timezone", "The time zone"),
+    // Of `company.timezone.id`.
+    ("timezone", "id", "The time zone"),
     ("id", "company_id", "The id"),
 ];
 

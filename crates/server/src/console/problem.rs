@@ -92,6 +92,11 @@ impl Problem {
         self.fields.iter().find(|(found, _)| *found == name).map_or("", |(_, text)| text)
     }
 
+    /// All sentences about a field.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.fields.iter().filter(move |(found, _)| *found == name).map(|(_, text)| text.as_str())
+    }
+
     /// Whether the thing does not exist.
     pub(super) fn is_absence(&self) -> bool {
         self.reason == "NOT_FOUND"

@@ -19,6 +19,7 @@ mod console_locations;
 mod console_pages;
 mod console_people;
 mod console_routes;
+mod console_told;
 mod constraints;
 mod copy;
 mod damage;

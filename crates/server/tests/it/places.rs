@@ -18,7 +18,7 @@ async fn places_that_no_list_has_are_refused_with_the_nearest() {
     for (field, bad, hint) in [
         ("timezone", "America/New York", "did you mean America/New_York?"),
         ("timezone", "Eastern Standard Time", "did you mean America/New_York?"),
-        ("timezone", "Mars/Olympus", "for example America/New_York"),
+        ("timezone", "Mars/Olympus", "such as America/New_York or Europe/London"),
         ("country", "ZZ", "for example US"),
         ("country", "UK", "did you mean GB?"),
     ] {

@@ -20,8 +20,9 @@ for (const time of all('time[datetime]')) {
   }
 }
 
-// What is wrong is read first.
-one('#problem')?.focus();
+// What is wrong comes first: the one field that it is about, or else the list of all.
+const wrong = all('[aria-invalid]');
+(wrong.length === 1 ? wrong[0] : one('#problem'))?.focus();
 
 // Typed text. A page that answers a form has in it again what was typed. A form that is sent loses nothing, but the others do.
 const typed = new Set();
