@@ -83,6 +83,8 @@ pub struct SignedIn {
     pub holder: Holder,
     /// The key's name, by which people know who is signed in.
     pub name: String,
+    /// The moment at which the person was looked up.
+    pub now: Timestamp,
     session: Session,
     seconds_left: i64,
 }
@@ -248,7 +250,7 @@ impl Sessions {
         }
         let left = session.expires_time.as_micros() - now.as_micros();
         let (name, seconds_left) = (key.name.to_string(), left / 1_000_000);
-        Ok(Some(SignedIn { holder, name, session, seconds_left }))
+        Ok(Some(SignedIn { holder, name, now, session, seconds_left }))
     }
 
     /// Whether a session has ended by itself, or with the secret that began it.

@@ -199,6 +199,14 @@ impl Form {
         pairs.filter(is_typed)
     }
 
+    /// The query without these names, as it stands in links: empty, or with its question mark.
+    pub(super) fn link_without(&self, names: &[&str]) -> String {
+        let kept = self.pairs.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        let kept = kept.map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+        let kept: Vec<String> = kept.collect();
+        if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) }
+    }
+
     /// Every pair.
     pub(super) fn pairs(&self) -> &[(String, String)] {
         &self.pairs

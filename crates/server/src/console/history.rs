@@ -9,12 +9,13 @@ use customer_settings_contract::customersettings::v1::{
 use tonic::Status;
 
 use super::{
-    answer::{Answer, shown},
+    answer::{Answer, elsewhere, shown},
     form,
     moves::{self, Names},
+    problem::Problem,
     sign_in::own_path,
     view::Frame,
-    visit::Visit,
+    visit::{Visit, with_query},
     words::{self, Author, CATALOGS, Difference, Moment, Words},
 };
 
@@ -22,6 +23,10 @@ use super::{
 const ROWS: i32 = 50;
 /// Things of a change that its page shows; the API has the rest.
 pub(super) const MOST_THINGS: usize = 200;
+
+/// The reasons against an undo that lie in what it is about, and that the page tells which offered it.
+const TOLD_IN_PLACE: [&str; 5] =
+    ["CHANGED_SINCE", "FIRST_CHANGE", "NAME_TAKEN", "DEFAULT_NEEDED", "MIRRORED"];
 
 struct Row {
     author: Author,
@@ -153,13 +158,23 @@ pub(super) async fn undo(visit: &Visit<'_>) -> Answer {
         request_id: visit.form.get("request").to_owned(),
         validate_only: false,
     };
-    let done = visit.history().undo_change(visit.ask(ask)).await?;
-    // Back to the page that said what was done.
-    let to = match own_path(visit.form.get("next")) {
-        "" => format!("{}/history", visit.company_path()),
+    // Back to the page that offered it.
+    let next = own_path(visit.form.get("next"));
+    let to = |other: &str| match next {
+        "" => format!("{}/history{other}", visit.company_path()),
         path => format!("{}{path}", visit.here.base),
     };
-    Ok(visit.done(done.metadata(), &to).await)
+    match visit.history().undo_change(visit.ask(ask)).await {
+        Ok(done) => Ok(visit.done(done.metadata(), &to("")).await),
+        Err(status) => {
+            let reason = Problem::of(&status, &[]).reason;
+            if !TOLD_IN_PLACE.contains(&reason.as_str()) {
+                return Err(status);
+            }
+            let to = to(&format!("/{}", visit.part(1)));
+            Ok(elsewhere(&with_query(&to, &format!("refused={reason}"))))
+        }
+    }
 }
 
 #[derive(Template)]

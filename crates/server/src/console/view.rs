@@ -52,13 +52,19 @@ impl May {
 /// The action that was just done, with the way back.
 pub(super) struct Said {
     pub(super) text: String,
+    /// Whether it was refused.
+    pub(super) is_refusal: bool,
     pub(super) undo: Option<String>,
     pub(super) request: String,
 }
 
 impl Said {
     pub(super) fn plain(text: &str) -> Self {
-        Self { text: text.to_owned(), undo: None, request: String::new() }
+        Self { text: text.to_owned(), is_refusal: false, undo: None, request: String::new() }
+    }
+
+    pub(super) fn refusal(text: &str) -> Self {
+        Self { is_refusal: true, ..Self::plain(text) }
     }
 }
 
@@ -108,7 +114,7 @@ pub(super) struct Frame {
     pub(super) is_demo: bool,
     /// The name of the person; none where nobody is signed in.
     pub(super) name: Option<String>,
-    /// The path of the page below the console's own.
+    /// The path of the page below the console's own, with its query, but without what was just done.
     pub(super) path: String,
     /// When the session ends, on its last day.
     pub(super) ends: Option<words::Moment>,
@@ -159,6 +165,8 @@ impl Frame {
 pub(super) struct Message {
     pub(super) f: Frame,
     pub(super) text: String,
+    /// The path of the page to go back to, below the console's own; empty where there is none.
+    pub(super) back: String,
 }
 
 /// The page for a form that could not be taken.
@@ -210,14 +218,15 @@ pub(super) struct LinkPage {
 /// Says that there is no such page.
 pub(super) fn unknown(here: &Here) -> Response<Body> {
     let text = "There is no such page. Perhaps the address was cut off.".to_owned();
-    page(Page::Unknown, &Message { f: Frame::new(here, false, "Not there"), text })
+    let f = Frame::new(here, false, "Not there");
+    page(Page::Unknown, &Message { f, text, back: String::new() })
 }
 
 /// Says why nobody can be let in.
 pub(super) fn refused(here: &Here, status: &Status) -> Response<Body> {
     let problem = Problem::of(status, &[]);
     let f = Frame::new(here, false, problem.title());
-    page(Page::Refused(status), &Message { f, text: problem.text })
+    page(Page::Refused(status), &Message { f, text: problem.text, back: String::new() })
 }
 
 /// Asks to sign in, and keeps the form that was sent.

@@ -27,6 +27,11 @@ use crate::{
     status::Page,
 };
 
+/// The names in a query that say what was just done.
+const TOLD: [&str; 3] = ["changed", "did", "refused"];
+/// A change is told for this long: whoever keeps the address is not told it again another day.
+const TOLD_SECONDS: i64 = 600;
+
 /// Beside the console, everything that an answer depends on.
 pub(super) struct Visit<'a> {
     pub(super) console: &'a Console,
@@ -132,7 +137,7 @@ impl<'a> Visit<'a> {
     pub(super) fn frame(&self, title: impl Into<String>) -> Frame {
         Frame {
             name: Some(self.person.name.clone()),
-            path: self.path.clone(),
+            path: format!("{}{}", self.path, self.query.link_without(&TOLD)),
             ends: self
                 .person
                 .ends_soon()
@@ -176,20 +181,27 @@ impl<'a> Visit<'a> {
         Ok(self.companies().get_company(self.ask(ask)).await?.into_inner())
     }
 
-    /// The last action in words, which the address names by the change that it made.
+    /// The last action in words, which the address names by the change that it made, or by the reason why it was refused.
     async fn said(&self) -> Option<Said> {
+        if let Some(text) = words::plain(self.query.get("refused")) {
+            return Some(Said::refusal(text));
+        }
         let revision = self.query.get("changed");
         if revision.is_empty() {
             return words::done(self.query.get("did")).map(Said::plain);
         }
         let change = self.get_change(revision.parse().ok()?).await.ok()?;
+        let age = self.person.now.as_micros() / 1_000_000 - change.time.as_ref()?.seconds;
+        if change.key_id != self.person.key_id() || age > TOLD_SECONDS {
+            return None;
+        }
         let names = moves::names(self, self.part(0), slice::from_ref(&change)).await;
         let text = words::sentence(&change, self.part(0), &names);
         let text = format!("{}.", words::capital(&text));
         let undo = self.may_undo(&change);
         let undo =
             undo.then(|| format!("{}/history/{}/undo", self.company_path(), change.revision));
-        Some(Said { text, undo, request: Self::new_request() })
+        Some(Said { text, is_refusal: false, undo, request: Self::new_request() })
     }
 
     /// Whether the key may take a change back, which needs more where it is not one of entries alone.
@@ -207,7 +219,7 @@ impl<'a> Visit<'a> {
 
     /// Leads on after a write of a company, to a page that says what was done. `answered` is the write's metadata.
     pub(super) async fn done(&self, answered: &MetadataMap, path: &str) -> Response<Body> {
-        elsewhere(&format!("{path}?{}", self.what_was_done(answered).await))
+        elsewhere(&with_query(path, &self.what_was_done(answered).await))
     }
 
     /// The same as a query.
@@ -279,7 +291,8 @@ impl<'a> Visit<'a> {
         if self.is_script || self.form.typed().next().is_some() {
             return self.with_typed(outcome, title, text, back);
         }
-        page(outcome, &Message { text, f: self.frame(title) })
+        let back = if self.is_post { back.to_owned() } else { String::new() };
+        page(outcome, &Message { text, f: self.frame(title), back })
     }
 
     fn with_typed(
@@ -297,6 +310,12 @@ impl<'a> Visit<'a> {
         let back = format!("{}{back}", self.here.base);
         page(outcome, &Unsent { f: self.frame(title), text, typed: typed.collect(), back })
     }
+}
+
+/// A path with one more part of its query.
+pub(super) fn with_query(path: &str, more: &str) -> String {
+    let mark = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{mark}{more}")
 }
 
 fn may_call(console: &Console, person: &SignedIn, method: &str) -> bool {

@@ -90,7 +90,7 @@ async fn a_document_is_applied_as_it_was_shown() {
     assert_eq!(tags(&server, "cmp_001").await.len(), 2);
     let done = send(&browser, &fields(&page), "apply").await;
     let told = browser.follow(&done).await;
-    assert!(told.text().contains("class=\"said\""), "{}", told.text());
+    assert!(told.text().contains("class=\"said done\""), "{}", told.text());
     assert!(told.text().contains("/undo\""));
     assert_eq!(tags(&server, "cmp_001").await, ["VIP", "<New>", "First-time Customer"]);
     // A double click, or a reload, writes once.

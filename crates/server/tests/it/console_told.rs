@@ -1,5 +1,7 @@
 //! The sentences of the console: each stands where it belongs, once, and says what people need to go on.
 
+use std::time::Duration;
+
 use crate::{console::Browser, harness::*};
 
 const TAGS: &str = "/console/c/cmp_001/customer_tags";
@@ -34,4 +36,54 @@ async fn every_wrong_field_has_its_sentence_beside_it() {
         assert_eq!(page.status, status, "{field}");
         assert!(page.text().contains(&format!("id=\"{field}-wrong\">")), "{field}: {}", page.text());
     }
+}
+
+/// Adds a tag and then renames it, so that adding it cannot be undone any more.
+async fn renamed_since(browser: &Browser<'_>) {
+    browser.post(&format!("{TAGS}/add"), &[("name", "New")]).await;
+    let list = browser.get(TAGS).await;
+    let path = list.text().split("<a href=\"").find(|rest| rest.contains(">New<")).unwrap();
+    let path = path.split('"').next().unwrap().to_owned();
+    let etag = Browser::hidden(&browser.get(&path).await, "etag");
+    let renamed = browser.post(&path, &[("name", "Newer"), ("etag", &etag)]).await;
+    assert_eq!(renamed.status, 303);
+}
+
+#[tokio::test]
+async fn a_refused_undo_is_told_on_the_page_that_offered_it() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    renamed_since(&browser).await;
+    let undo = "/console/c/cmp_001/history/2/undo";
+    for (next, to) in [
+        ("/c/cmp_001/customer_tags?archived=1", format!("{TAGS}?archived=1&refused=CHANGED_SINCE")),
+        ("", "/console/c/cmp_001/history/2?refused=CHANGED_SINCE".to_owned()),
+    ] {
+        let answer = browser.post(undo, &[("next", next)]).await;
+        assert_eq!(answer.header("location"), Some(&*to));
+        let page = browser.follow(&answer).await;
+        let told = page.text().split("role=\"alert\"").nth(1).unwrap();
+        assert!(told.contains("Undo the later changes first"), "{told}");
+        let close = to.replace("&refused=CHANGED_SINCE", "").replace("?refused=CHANGED_SINCE", "");
+        assert!(told.contains(&format!("href=\"{close}\">Close")), "{told}");
+    }
+    let made_up = browser.get(&format!("{TAGS}?refused=made-up")).await;
+    assert!(!made_up.text().contains("role=\"alert\""), "{}", made_up.text());
+}
+
+#[tokio::test]
+async fn what_was_done_is_told_soon_and_to_its_author_alone() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let done = browser.post(&format!("{TAGS}/add"), &[("name", "New")]).await;
+    let path = done.header("location").unwrap().to_owned();
+    let told = "Added the tag “New”.";
+    let page = browser.get(&path).await;
+    assert!(page.text().contains(told), "{}", page.text());
+    assert!(page.text().contains(&format!("href=\"{TAGS}\">Close")), "{}", page.text());
+    let other = Browser::of(&server).await.get(&path).await;
+    assert!(!other.text().contains(told), "{}", other.text());
+    server.clock.advance(Duration::from_secs(601));
+    let later = browser.get(&path).await;
+    assert!(!later.text().contains(told), "{}", later.text());
 }

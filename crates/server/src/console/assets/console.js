@@ -24,6 +24,26 @@ for (const time of all('time[datetime]')) {
 const wrong = all('[aria-invalid]');
 (wrong.length === 1 ? wrong[0] : one('#problem'))?.focus();
 
+// What was done is told once, and the page stays where it was.
+const here = () => {
+  const url = new URL(location);
+  for (const old of ['changed', 'did', 'refused']) url.searchParams.delete(old);
+  return url;
+};
+const [path, height] = (sessionStorage.getItem('place') ?? '').split(' ');
+sessionStorage.removeItem('place');
+if (here().href !== location.href) {
+  if (path === location.pathname) scrollTo(0, height);
+  history.replaceState(null, '', here());
+}
+addEventListener('submit', (event) => {
+  if (!event.defaultPrevented) sessionStorage.setItem('place', `${location.pathname} ${scrollY}`);
+});
+one('.close')?.addEventListener('click', (event) => {
+  event.preventDefault();
+  event.target.closest('.said').remove();
+});
+
 // Typed text. A page that answers a form has in it again what was typed. A form that is sent loses nothing, but the others do.
 const typed = new Set();
 let sent = null;
@@ -138,11 +158,6 @@ const put = (row, at) => {
 const foot = () => {
   if (!one('.foot')) one('main').append(make('div', { className: 'foot' }));
   return one('.foot');
-};
-const here = () => {
-  const url = new URL(location);
-  for (const old of ['changed', 'did']) url.searchParams.delete(old);
-  return url;
 };
 const told = (text, action) => {
   one('.told')?.remove();
