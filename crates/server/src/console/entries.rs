@@ -11,7 +11,7 @@ use tonic::Status;
 
 use super::{
     answer::{Answer, elsewhere, file, page, shown},
-    color::{Offered, PALETTE, contrast},
+    color::{Offered, PALETTE},
     form,
     form::Form,
     ideas::{self, Group},
@@ -39,6 +39,8 @@ pub(super) struct Row {
     pub(super) is_default: bool,
     /// The place, from 1.
     pub(super) place: i32,
+    /// The text in the field of its place, where that is no place.
+    pub(super) wrong: Option<String>,
 }
 
 fn row(here: &str, entry: Entry) -> Row {
@@ -50,6 +52,7 @@ fn row(here: &str, entry: Entry) -> Row {
         color: entry.color.unwrap_or_default(),
         is_default: entry.is_default.unwrap_or_default(),
         place: entry.position.unwrap_or_default() + 1,
+        wrong: None,
     }
 }
 
@@ -142,7 +145,12 @@ async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage
     let list = entries_of(visit, filter, shows_archived).await?;
     let is_archived = |entry: &Entry| entry.state == State::Archived as i32;
     let (archived, active): (Vec<_>, Vec<_>) = list.entries.into_iter().partition(is_archived);
-    let rows: Vec<Row> = active.into_iter().map(|entry| row(&here, entry)).collect();
+    let mut rows: Vec<Row> = active.into_iter().map(|entry| row(&here, entry)).collect();
+    if let Some((id, typed)) = &problem.place
+        && let Some(row) = rows.iter_mut().find(|row| row.id == *id)
+    {
+        row.wrong = Some(typed.clone());
+    }
     Ok(CatalogPage {
         f: visit.company_frame(words.collection, words.title).await?,
         words,
@@ -272,7 +280,6 @@ struct EntryPage {
     stored: Option<Sheet>,
     /// The fields as they are stored, so that the form knows which of them a person changed.
     was: Vec<(&'static str, String)>,
-    contrast: Option<String>,
     palette: &'static [Offered],
     etag: String,
     request: String,
@@ -328,7 +335,6 @@ async fn entry_page(
         here: format!("{list}/{}", visit.link_part(2)),
         list,
         problem,
-        contrast: contrast(entry.color.as_deref().unwrap_or_default(), &entry.text_color),
         sheet,
         stored,
         was,

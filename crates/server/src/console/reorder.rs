@@ -8,6 +8,7 @@ use super::{
     answer::{self, Answer},
     entries::{catalog_path, catalog_refused, entries_of},
     form::Form,
+    problem::Problem,
     routes::page_of,
     visit::Visit,
 };
@@ -23,7 +24,15 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
         Some(ids) => ids.split(',').map(str::to_owned).collect(),
         None => {
             let list = entries_of(visit, String::new(), false).await?;
-            moved(list.entries.into_iter().map(|entry| entry.id).collect(), &visit.form)
+            let ids: Vec<String> = list.entries.into_iter().map(|entry| entry.id).collect();
+            // Of a list that changed since, this is told instead.
+            let wrong = wrong_place(&ids, &visit.form).filter(|_| list.etag == visit.form.get("etag"));
+            if let Some(place) = wrong {
+                let text = format!("Nothing was moved yet. A place is a number from 1 to {}.", ids.len());
+                let problem = Problem { text, place: Some(place), ..Problem::default() };
+                return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
+            }
+            moved(ids, &visit.form)
         }
     };
     save(visit, ids, "move the entry").await
@@ -83,6 +92,18 @@ async fn refused(visit: &Visit<'_>, status: &Status, what: &str) -> Answer {
     catalog_refused(visit, status, problem).await
 }
 
+/// The id of the first row whose place is none of the list, with the text that was typed there.
+fn wrong_place(ids: &[String], form: &Form) -> Option<(String, String)> {
+    if form.find("up").or(form.find("down")).is_some() {
+        return None;
+    }
+    form.pairs().iter().find_map(|(name, typed)| {
+        let id = name.strip_prefix(PLACE).filter(|id| ids.iter().any(|known| known == id))?;
+        let is_place = typed.trim().parse().is_ok_and(|place| (1..=ids.len()).contains(&place));
+        (!is_place).then(|| (id.to_owned(), typed.clone()))
+    })
+}
+
 /// The order after the move that the form asks for.
 fn moved(mut ids: Vec<String>, form: &Form) -> Vec<String> {
     let at = |ids: &[String], id: &str| ids.iter().position(|known| known == id);
@@ -129,8 +150,20 @@ mod tests {
         assert_eq!(after("down=c"), "abdc");
         assert_eq!(after("up=x"), "abcd");
         assert_eq!(after("to.a=1&to.b=2&to.c=3&to.d=1&place="), "dabc");
-        assert_eq!(after("to.a=9&place="), "bcda");
-        assert_eq!(after("to.a=0&place="), "abcd");
-        assert_eq!(after("to.a=x&place="), "abcd");
+    }
+
+    #[test]
+    fn a_place_is_a_number_of_the_list() {
+        let wrong = |form: &str| {
+            let ids = ["a", "b", "c"].map(str::to_owned);
+            wrong_place(&ids, &Form::parse(form.as_bytes()))
+        };
+        for right in ["to.a=1&to.b=3", "to.a=+2+", "to.x=9", "to.a=x&up=b", "ids=a"] {
+            assert_eq!(wrong(right), None, "{right}");
+        }
+        for text in ["0", "4", "-3", "abc", "", "1.5"] {
+            let found = wrong(&format!("to.b=2&to.c={text}"));
+            assert_eq!(found, Some(("c".to_owned(), text.to_owned())));
+        }
     }
 }

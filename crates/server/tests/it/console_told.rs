@@ -87,3 +87,62 @@ async fn what_was_done_is_told_soon_and_to_its_author_alone() {
     let later = browser.get(&path).await;
     assert!(!later.text().contains(told), "{}", later.text());
 }
+
+#[tokio::test]
+async fn a_place_that_is_none_is_told_at_its_field() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let etag = Browser::hidden(&browser.get(TAGS).await, "etag");
+    let order = format!("{TAGS}/order");
+    for typed in ["abc", "-3", "0", "3", ""] {
+        let form = [("etag", &*etag), ("to.tag_001", typed), ("to.tag_002", "2"), ("place", "")];
+        let page = browser.post(&order, &form).await;
+        assert_eq!(page.status, 400, "{typed}");
+        let field = format!("name=\"to.tag_001\" value=\"{typed}\" aria-invalid=\"true\"");
+        assert!(page.text().contains(&field), "{typed}: {}", page.text());
+        assert!(page.text().contains("Give a number from 1 to 2."), "{typed}: {}", page.text());
+    }
+    browser.post(&format!("{TAGS}/add"), &[("name", "Meanwhile")]).await;
+    let late = browser.post(&order, &[("etag", &*etag), ("to.tag_001", "9")]).await;
+    assert_eq!(late.status, 409, "{}", late.text());
+}
+
+#[tokio::test]
+async fn a_default_that_was_put_away_returns_as_told() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let path = "/console/c/cmp_001/life_cycles/lc_001";
+    let etag = Browser::hidden(&browser.get(path).await, "etag");
+    let away = [("etag", &*etag), ("successor", "lc_003")];
+    browser.post(&format!("{path}/archive"), &away).await;
+    let page = browser.get(path).await;
+    assert!(page.text().contains("The default stays the one that it is now."), "{}", page.text());
+    let etag = Browser::hidden(&page, "etag");
+    browser.post(&format!("{path}/restore"), &[("etag", &etag)]).await;
+    let badge = "class=\"badge\">Default<";
+    assert!(!browser.get(path).await.text().contains(badge));
+    assert!(browser.get(&path.replace("lc_001", "lc_003")).await.text().contains(badge));
+    let tag = format!("{TAGS}/tag_001");
+    let etag = Browser::hidden(&browser.get(&tag).await, "etag");
+    browser.post(&format!("{tag}/archive"), &[("etag", &etag)]).await;
+    let tag = browser.get(&tag).await;
+    assert!(tag.text().contains("Take it back") && !tag.text().contains("The default stays"));
+}
+
+#[tokio::test]
+async fn every_palette_tells_how_text_reads_on_what_was_picked() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let told = "aria-live=\"polite\">On this color, white text is easy to read (contrast 5.6 : 1).";
+    let add = [("name", ""), ("pick", "#C62828")];
+    let page = browser.post(&format!("{TAGS}/add"), &add).await;
+    assert!(page.text().contains(told), "{}", page.text());
+    let path = format!("{TAGS}/tag_001");
+    let etag = Browser::hidden(&browser.get(&path).await, "etag");
+    for status in [303, 409] {
+        let (name, picked) = if status == 303 { ("Ana", "none") } else { ("Ben", "#C62828") };
+        let page = browser.post(&path, &[("name", name), ("pick", picked), ("etag", &etag)]).await;
+        assert_eq!(page.status, status);
+        assert_eq!(page.text().contains(told), status == 409, "{}", page.text());
+    }
+}
