@@ -30,6 +30,7 @@ mod here;
 mod history;
 mod ideas;
 mod key_changes;
+mod key_sheet;
 mod keys;
 mod lines;
 mod locations;
@@ -216,7 +217,10 @@ impl Console {
             return visit.unsent(&fault);
         }
         let answered = Self::show(route, &visit).await;
-        answered.unwrap_or_else(|status| visit.refused(&status))
+        match answered {
+            Ok(answer) => answer,
+            Err(status) => visit.refused(&status).await,
+        }
     }
 
     /// Each page is boxed: all of them in one future would need 300 kB of a thread's stack.

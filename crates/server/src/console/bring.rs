@@ -143,7 +143,8 @@ pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
         return told(visit, sheet, Problem::at("file", problem)).await;
     }
     if !sheet.from.is_empty() {
-        let unknown = Problem::at("from", "No company has this id, and not exactly one has this name.");
+        let unknown =
+            Problem::at("from", "No company has this id, and not exactly one has this name.");
         let Some(from) = company(visit, &sheet.from).await else {
             return told(visit, sheet, unknown).await;
         };

@@ -348,10 +348,10 @@ pub(super) async fn settings(visit: &Visit<'_>) -> Answer {
             Ok(visit.done(saved.metadata(), &path).await)
         }
         Err(status) => {
-            let problem = visit.problem(&status, &FIELDS);
+            let problem = visit.problem_of(&status, &FIELDS, ("companies", "")).await;
             let shown = settings_page(visit, Some(sheet), problem).await?;
             if shown.is_archived {
-                return Ok(visit.put_away(&status));
+                return Ok(visit.put_away(&status, &shown.problem));
             }
             Ok(page(Page::Refused(&status), &shown))
         }

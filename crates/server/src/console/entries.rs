@@ -358,11 +358,11 @@ pub(super) async fn entry(visit: &Visit<'_>) -> Answer {
 
 /// The entry again, with what is wrong with its form.
 async fn entry_refused(visit: &Visit<'_>, status: &Status, sheet: Option<Sheet>) -> Answer {
-    let problem = visit.problem(status, &FIELDS);
+    let problem = visit.problem_of(status, &FIELDS, (visit.part(1), visit.part(2))).await;
     let is_typed = sheet.is_some();
     let shown = entry_page(visit, sheet, problem).await?;
     if shown.is_archived && is_typed {
-        return Ok(visit.put_away(status));
+        return Ok(visit.put_away(status, &shown.problem));
     }
     Ok(page(Page::Refused(status), &shown))
 }

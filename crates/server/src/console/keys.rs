@@ -9,7 +9,7 @@ use customer_settings_contract::customersettings::v1::{
     ListKeyChangesRequest, ListKeysRequest, RevokeKeyRequest, RotateKeyRequest, UpdateKeyRequest,
     key,
 };
-use prost_types::{Duration, FieldMask, Timestamp};
+use prost_types::{Duration, FieldMask};
 use tonic::Status;
 
 use super::{
@@ -17,7 +17,8 @@ use super::{
     answer::{Answer, elsewhere, page, shown},
     choices::{self, Choices},
     form,
-    problem::{Field, Problem},
+    key_sheet::Sheet,
+    problem::{Field, Meanwhile, Problem},
     sign_in,
     view::{Frame, Said},
     visit::Visit,
@@ -34,8 +35,6 @@ const FIELDS: [Field; 7] = [
     ("addresses", "addresses", "The addresses"),
     ("expires", "expires_time", "The last day"),
 ];
-/// The end of a day, in the form of the contract.
-const END_OF_DAY: &str = "T23:59:59Z";
 /// Changes of a key on its page.
 const CHANGES: i32 = 20;
 
@@ -131,144 +130,6 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     shown(&ListPage { f, people, programs, shows_revoked, more })
 }
 
-struct Scope {
-    name: &'static str,
-    text: &'static str,
-    is_on: bool,
-}
-
-/// The fields of a key's form.
-struct Sheet {
-    name: String,
-    /// Whether the form has a field for the short name. Nobody gives one who is bound to another.
-    gives_staff: bool,
-    staff: String,
-    scopes: Vec<Scope>,
-    may_all: bool,
-    /// `all`, `some`, or nothing where the person has yet to choose.
-    coverage: &'static str,
-    /// The ids of the companies that are chosen.
-    chosen: Vec<String>,
-    addresses: String,
-    expires: String,
-}
-
-fn gives_staff(visit: &Visit<'_>) -> bool {
-    visit.person.has_scopes(["staff:any"])
-}
-
-/// The scopes that the person may give, and those of the key itself.
-fn scopes(visit: &Visit<'_>, chosen: &[String]) -> Vec<Scope> {
-    let all = words::SCOPES.iter().map(|name| Scope {
-        name,
-        text: words::scope(name),
-        is_on: chosen.iter().any(|one| one == name),
-    });
-    all.filter(|scope| scope.is_on || visit.person.has_scopes([scope.name])).collect()
-}
-
-impl Sheet {
-    /// For something new: what a colleague at the front desk, or a program that reads, needs.
-    fn blank(visit: &Visit<'_>, is_person: bool) -> Self {
-        let usual: &[&str] = match is_person {
-            true => &["settings:read", "settings:write", "companies:read", "history:read"],
-            false => &["settings:read", "companies:read"],
-        };
-        let usual = usual.iter().filter(|scope| visit.person.has_scopes([**scope]));
-        let usual: Vec<String> = usual.map(|scope| (*scope).to_owned()).collect();
-        Self {
-            name: String::new(),
-            gives_staff: gives_staff(visit),
-            staff: String::new(),
-            scopes: scopes(visit, &usual),
-            may_all: false,
-            coverage: if visit.person.covers_all() { "" } else { "some" },
-            chosen: visit.person.company_ids(),
-            addresses: String::new(),
-            expires: String::new(),
-        }
-    }
-
-    fn of(visit: &Visit<'_>, key: &Key) -> Self {
-        let expires = key.expires_time.map(|time| time.to_string()).unwrap_or_default();
-        Self {
-            name: key.name.clone().unwrap_or_default(),
-            gives_staff: gives_staff(visit)
-                || key.staff_id.as_ref().is_some_and(|id| !id.is_empty()),
-            staff: key.staff_id.clone().unwrap_or_default(),
-            scopes: scopes(visit, &key.scopes),
-            may_all: key.scopes.iter().any(|scope| scope == "*"),
-            coverage: if key.all_companies.unwrap_or_default() { "all" } else { "some" },
-            chosen: key.company_ids.clone(),
-            addresses: key.addresses.join("\n"),
-            expires: expires.get(..10).unwrap_or_default().to_owned(),
-        }
-    }
-
-    fn sent(visit: &Visit<'_>) -> Self {
-        let form = &visit.form;
-        let chosen: Vec<String> = form.all("scope").map(str::to_owned).collect();
-        Self {
-            name: form.get("name").to_owned(),
-            gives_staff: form.find("staff").is_some() || gives_staff(visit),
-            staff: form.get("staff").to_owned(),
-            may_all: chosen.iter().any(|scope| scope == "*"),
-            scopes: scopes(visit, &chosen),
-            coverage: match form.get("coverage") {
-                "all" => "all",
-                "" if visit.person.covers_all() => "",
-                _ => "some",
-            },
-            chosen: form.all("company").map(str::to_owned).collect(),
-            addresses: form.get("addresses").to_owned(),
-            expires: form.get("expires").to_owned(),
-        }
-    }
-
-    /// The key that the form describes; an expiry that is the same day as before stays as it was.
-    fn key(&self, before: Option<&Key>) -> Result<Key, Problem> {
-        let items = |text: &str| -> Vec<String> {
-            let items = text.split(|c: char| c.is_whitespace() || c == ',');
-            items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
-        };
-        let wrong = match (self.coverage, self.chosen.is_empty()) {
-            ("all", false) => {
-                Some("Choose “Only these”, or take away the marks of single companies.")
-            }
-            ("all", true) | ("some", false) => None,
-            ("some", true) => Some("Choose at least one company."),
-            _ => Some("Choose all companies, or “Only these” and then at least one."),
-        };
-        if let Some(text) = wrong {
-            return Err(Problem::at("companies", text));
-        }
-        let chosen = self.scopes.iter().filter(|scope| scope.is_on);
-        let mut scopes: Vec<String> = chosen.map(|scope| scope.name.to_owned()).collect();
-        if self.may_all {
-            scopes = vec!["*".to_owned()];
-        }
-        let old = before.and_then(|key| key.expires_time);
-        let expires_time = match self.expires.as_str() {
-            "" => None,
-            day if old.is_some_and(|time| time.to_string().starts_with(day)) => old,
-            day => match format!("{day}{END_OF_DAY}").parse::<Timestamp>() {
-                Ok(time) => Some(time),
-                Err(_) => return Err(Problem::at("expires", "Give a day, such as 2027-01-31.")),
-            },
-        };
-        Ok(Key {
-            name: Some(self.name.clone()),
-            scopes,
-            company_ids: self.chosen.clone(),
-            all_companies: Some(self.coverage == "all"),
-            addresses: items(&self.addresses),
-            expires_time,
-            staff_id: Some(self.staff.clone()),
-            ..Default::default()
-        })
-    }
-}
-
 #[derive(Template)]
 #[template(path = "key_new.html")]
 struct NewPage {
@@ -325,7 +186,7 @@ async fn make(visit: &Visit<'_>, is_person: bool) -> Answer {
     let key = match sheet.key(None) {
         Ok(key) => key,
         Err(problem) => {
-            return Ok(page(Page::Refused(&invalid), &page_of(sheet, choices, problem)));
+            return Ok(page(Page::Refused(&invalid), &page_of(sheet, choices, *problem)));
         }
     };
     if let Err(problem) = choices::check(visit, &sheet.chosen, &[]).await {
@@ -422,6 +283,10 @@ struct OnePage {
     here: String,
     problem: Problem,
     sheet: Sheet,
+    /// As it is stored, where somebody else was faster.
+    stored: Option<Sheet>,
+    /// The fields as they are stored, so that the form knows which of them a person changed.
+    was: Vec<(&'static str, String)>,
     choices: Choices,
     key: Key,
     row: Row,
@@ -448,7 +313,7 @@ async fn get(visit: &Visit<'_>) -> Result<Key, Status> {
 async fn one_page(
     visit: &Visit<'_>,
     sheet: Option<Sheet>,
-    problem: Problem,
+    mut problem: Problem,
 ) -> Result<OnePage, Status> {
     let key = get(visit).await?;
     let ask =
@@ -460,7 +325,18 @@ async fn one_page(
         when: words::moment(change.time.as_ref()),
     };
     let shown = row(visit, key.clone(), &names(visit, slice::from_ref(&key)).await);
-    let sheet = sheet.unwrap_or_else(|| Sheet::of(visit, &key));
+    let (mut sheet, mut stored) = (sheet, Sheet::of(visit, &key));
+    let was = stored.was();
+    if problem.is_conflict() {
+        problem.meanwhile = changes.first().and_then(|change| {
+            let when = words::moment(change.time.as_ref())?;
+            Some(Meanwhile { by: Author::of_key_change(change).within(), when })
+        });
+        if let Some(sheet) = &mut sheet {
+            sheet.keep_others(&visit.form, &mut stored);
+        }
+    }
+    let (sheet, stored) = problem.sheets(sheet, stored);
     let choices = Choices::of(visit, &sheet.chosen, visit.form.get("find")).await?;
     let said = words::done(visit.query.get("did")).map(Said::plain);
     Ok(OnePage {
@@ -468,6 +344,8 @@ async fn one_page(
         here: shown.path.clone(),
         problem,
         sheet,
+        stored,
+        was,
         choices,
         made_by: changes.iter().find(|change| change.revision == 1).map(Author::of_key_change),
         made: words::moment(key.created_time.as_ref()),
@@ -500,7 +378,7 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
     let before = get(visit).await?;
     let key = match sheet.key(Some(&before)) {
         Ok(key) => choices::check(visit, &sheet.chosen, &before.company_ids).await.map(|()| key),
-        Err(problem) => Err(problem),
+        Err(problem) => Err(*problem),
     };
     let key = match key {
         Ok(key) => key,
@@ -524,10 +402,7 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
             Ok(elsewhere(&format!("{}/keys/{}?did=key-saved", visit.here.base, visit.link_part(0))))
         }
         Err(status) => {
-            let mut problem = visit.problem(&status, &FIELDS);
-            if problem.is_conflict() {
-                problem.text += " Below is what you typed: save it again to put it in the place of what is there.";
-            }
+            let problem = visit.problem(&status, &FIELDS);
             let shown = one_page(visit, Some(sheet), problem).await?;
             Ok(page(Page::Refused(&status), &shown))
         }

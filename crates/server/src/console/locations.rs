@@ -285,9 +285,11 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
             Ok(visit.done(saved.metadata(), &path).await)
         }
         Err(status) => {
-            let shown = one_page(visit, Some(sheet), visit.problem(&status, &FIELDS)).await?;
+            let place = ("businesses", visit.part(1));
+            let problem = visit.problem_of(&status, &FIELDS, place).await;
+            let shown = one_page(visit, Some(sheet), problem).await?;
             if shown.is_archived {
-                return Ok(visit.put_away(&status));
+                return Ok(visit.put_away(&status, &shown.problem));
             }
             Ok(page(Page::Refused(&status), &shown))
         }

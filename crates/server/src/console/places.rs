@@ -38,7 +38,10 @@ mod tests {
     #[test]
     fn places_of_a_document_are_told_as_people_count() {
         for (text, told) in [
-            ("line 5: customer_tags[0].color must be one", "line 5: the color of tag number 1 must be one"),
+            (
+                "line 5: customer_tags[0].color must be one",
+                "line 5: the color of tag number 1 must be one",
+            ),
             ("businesses[11] has no name", "location number 12 has no name"),
             (
                 "life_cycles[1].name is that of life_cycles[0].name.",

@@ -3,10 +3,17 @@
 use tonic::Status;
 use tonic_types::StatusExt;
 
-use super::words;
+use super::words::{self, Moment};
 
 /// A field of a form: its name there, the last part of its name in the contract, and its label.
 pub(super) type Field = (&'static str, &'static str, &'static str);
+
+/// A change that was made while somebody had the page open.
+#[derive(Clone, Debug)]
+pub(super) struct Meanwhile {
+    pub(super) by: String,
+    pub(super) when: Moment,
+}
 
 /// Why a method refused.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +32,8 @@ pub(super) struct Problem {
     pub(super) authors: Vec<String>,
     /// Whether all of them are the person.
     pub(super) is_own: bool,
+    /// After a conflict, the last change of it, where the key may see who makes changes.
+    pub(super) meanwhile: Option<Meanwhile>,
 }
 
 impl Problem {
@@ -92,6 +101,21 @@ impl Problem {
     /// The sentence about a field; empty where nothing is wrong with it.
     pub(super) fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|(found, _)| *found == name).map_or("", |(_, text)| text)
+    }
+
+    /// The sentence above the form as a text without a page.
+    pub(super) fn told(&self) -> String {
+        format!("{}{}", self.text, self.last())
+    }
+
+    /// The last change as a sentence after another one; empty where it is not known.
+    pub(super) fn last(&self) -> String {
+        let last = self.meanwhile.as_ref();
+        let last = last.map(|Meanwhile { by, when }| match self.is_own {
+            true => format!(" The last change was made {}.", when.people),
+            false => format!(" Changed last by {by}, {}.", when.people),
+        });
+        last.unwrap_or_default()
     }
 
     /// All sentences about a field.

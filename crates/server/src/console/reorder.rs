@@ -26,9 +26,11 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
             let list = entries_of(visit, String::new(), false).await?;
             let ids: Vec<String> = list.entries.into_iter().map(|entry| entry.id).collect();
             // Of a list that changed since, this is told instead.
-            let wrong = wrong_place(&ids, &visit.form).filter(|_| list.etag == visit.form.get("etag"));
+            let wrong =
+                wrong_place(&ids, &visit.form).filter(|_| list.etag == visit.form.get("etag"));
             if let Some(place) = wrong {
-                let text = format!("Nothing was moved yet. A place is a number from 1 to {}.", ids.len());
+                let text =
+                    format!("Nothing was moved yet. A place is a number from 1 to {}.", ids.len());
                 let problem = Problem { text, place: Some(place), ..Problem::default() };
                 return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
             }
@@ -77,14 +79,14 @@ async fn save(visit: &Visit<'_>, ids: Vec<String>, what: &str) -> Answer {
 }
 
 async fn refused(visit: &Visit<'_>, status: &Status, what: &str) -> Answer {
-    let mut problem = visit.problem(status, &[]);
+    let mut problem = visit.problem_of(status, &[], (visit.part(1), "")).await;
     if visit.is_script && problem.is_conflict() {
-        let text = format!("{} Look at the list as it is now, and {what} again.", problem.text);
+        let text = format!("{} Look at the list as it is now, and {what} again.", problem.told());
         let told = json!({"text": text, "link": "Show it as it is now"});
         return Ok(answer::json(Page::Refused(status), &told));
     }
     if visit.is_script {
-        return Ok(visit.refused(status));
+        return Ok(visit.refused(status).await);
     }
     if problem.is_conflict() {
         problem.text += &format!(" Here is the list as it is now: please {what} again.");

@@ -97,6 +97,7 @@ const KEY: &[&str] = &[
     "found",
     "addresses",
     "expires",
+    "was.*",
     "etag",
     "request",
 ];

@@ -4,7 +4,7 @@ use std::slice;
 
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
-    Change, Company, GetChangeRequest, GetCompanyRequest, State,
+    Change, Company, Delta, GetChangeRequest, GetCompanyRequest, ListChangesRequest, State,
 };
 use http::request::Parts;
 use tonic::{Request, Status, metadata::MetadataMap};
@@ -16,10 +16,10 @@ use super::{
     form::{self, Form},
     here::Here,
     moves,
-    problem::{Field, Problem},
+    problem::{Field, Meanwhile, Problem},
     routes::page_of,
     view::{CompanyHead, Frame, May, Message, Said, Unsent, moment_of_micros, tabs},
-    words,
+    words::{self, Author},
 };
 use crate::{
     auth::sessions::SignedIn,
@@ -31,6 +31,8 @@ use crate::{
 const TOLD: [&str; 3] = ["changed", "did", "refused"];
 /// A change is told for this long: whoever keeps the address is not told it again another day.
 const TOLD_SECONDS: i64 = 600;
+/// The newest changes among which that of a conflict is looked for.
+const LOOKED_AT: i32 = 50;
 
 /// Beside the console, everything that an answer depends on.
 pub(super) struct Visit<'a> {
@@ -248,6 +250,35 @@ impl<'a> Visit<'a> {
         problem
     }
 
+    /// The same, with the last change of the thing after a conflict. Without an id, of any thing of the list; without a
+    /// list, of the company.
+    pub(super) async fn problem_of(
+        &self,
+        status: &Status,
+        fields: &[Field],
+        (list, id): (&str, &str),
+    ) -> Problem {
+        let mut problem = self.problem(status, fields);
+        if problem.is_conflict() && self.may.see_history {
+            let ask = ListChangesRequest {
+                company_id: self.part(0).to_owned(),
+                page_size: LOOKED_AT,
+                ..Default::default()
+            };
+            let is_of = |delta: &Delta| {
+                (list.is_empty() || delta.collection == list) && (id.is_empty() || delta.id == id)
+            };
+            let found = self.history().list_changes(self.ask(ask)).await;
+            let changes = found.map(|list| list.into_inner().changes).unwrap_or_default();
+            let last = changes.iter().find(|change| change.deltas.iter().any(is_of));
+            problem.meanwhile = last.and_then(|change| {
+                let when = words::moment(change.time.as_ref())?;
+                Some(Meanwhile { by: Author::of_change(change).within(), when })
+            });
+        }
+        problem
+    }
+
     /// The page for a form that no page of the console sends so, with all that was typed.
     pub(super) fn unsent(&self, text: &str) -> Response<Body> {
         let text = format!("{text} Open the page again, and send the form from there.");
@@ -256,8 +287,9 @@ impl<'a> Visit<'a> {
     }
 
     /// The page for a form about a thing that somebody put away meanwhile.
-    pub(super) fn put_away(&self, status: &Status) -> Response<Body> {
-        let (outcome, text) = (Page::Refused(status), words::PUT_AWAY.to_owned());
+    pub(super) fn put_away(&self, status: &Status, problem: &Problem) -> Response<Body> {
+        let (outcome, text) =
+            (Page::Refused(status), format!("{}{}", words::PUT_AWAY, problem.last()));
         self.with_typed(outcome, "It was put away meanwhile", text, &page_of(&self.path))
     }
 
@@ -269,15 +301,19 @@ impl<'a> Visit<'a> {
     }
 
     /// The page that says why a method refused.
-    pub(super) fn refused(&self, status: &Status) -> Response<Body> {
-        let problem = Problem::of(status, &[]);
+    pub(super) async fn refused(&self, status: &Status) -> Response<Body> {
+        let problem = match self.path.starts_with("/c/") {
+            true => self.problem_of(status, &[], ("", "")).await,
+            false => self.problem(status, &[]),
+        };
         let mut back = page_of(&self.path);
         if problem.is_absence() {
             // The page of the thing is not there either.
             back.truncate(back.rfind('/').unwrap_or_default());
         }
         let title = problem.title();
-        self.without_form(Page::Refused(status), title, problem.text, &back)
+        let text = problem.told();
+        self.without_form(Page::Refused(status), title, text, &back)
     }
 
     /// A page in place of that with the form, which has the text that was typed there.

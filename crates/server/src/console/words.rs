@@ -520,6 +520,7 @@ pub(super) fn fate(delta: &Delta) -> &'static str {
 }
 
 /// A moment: for machines, and for people in UTC. The script shows it in the reader's own time.
+#[derive(Clone, Debug)]
 pub(super) struct Moment {
     pub(super) machine: String,
     pub(super) people: String,

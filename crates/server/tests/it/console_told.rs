@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use customer_settings_server::{catalog::text::Name, service::keys::KeyDraft};
+
 use crate::{console::Browser, harness::*};
 
 const TAGS: &str = "/console/c/cmp_001/customer_tags";
@@ -19,7 +21,11 @@ async fn a_wrong_time_zone_is_told_at_its_field_with_examples() {
         assert_eq!(page.status, 400, "{path}");
         let told = "id=\"timezone-wrong\">The time zone must be the name of a time zone, such as America/New_York or Europe/London";
         assert!(page.text().contains(told), "{path}: {}", page.text());
-        assert!(page.text().contains("value=\"Vienna Time\" aria-invalid"), "{path}: {}", page.text());
+        assert!(
+            page.text().contains("value=\"Vienna Time\" aria-invalid"),
+            "{path}: {}",
+            page.text()
+        );
     }
 }
 
@@ -34,7 +40,11 @@ async fn every_wrong_field_has_its_sentence_beside_it() {
     ] {
         let page = browser.post(import, &form).await;
         assert_eq!(page.status, status, "{field}");
-        assert!(page.text().contains(&format!("id=\"{field}-wrong\">")), "{field}: {}", page.text());
+        assert!(
+            page.text().contains(&format!("id=\"{field}-wrong\">")),
+            "{field}: {}",
+            page.text()
+        );
     }
 }
 
@@ -144,5 +154,76 @@ async fn every_palette_tells_how_text_reads_on_what_was_picked() {
         let page = browser.post(&path, &[("name", name), ("pick", picked), ("etag", &etag)]).await;
         assert_eq!(page.status, status);
         assert_eq!(page.text().contains(told), status == 409, "{}", page.text());
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_says_who_changed_it_and_when() {
+    let server = Server::demo().await;
+    let ana = KeyDraft { name: Name::parse("name", "Ana").unwrap(), ..everything() };
+    let (ana, ben) =
+        (Browser::with_key(&server, &server.key(ana).await).await, Browser::of(&server).await);
+    let company = "/console/c/cmp_001";
+    for (path, field) in [
+        (format!("{TAGS}/tag_001"), "pick"),
+        (format!("{company}/locations/biz_001"), "city"),
+        (format!("{company}/settings"), "country"),
+    ] {
+        let etag = Browser::hidden(&ben.get(&path).await, "etag");
+        let form = |name: &'static str| [("name", name), (field, ""), ("etag", &*etag)];
+        assert_eq!(ana.post(&path, &form("Of Ana")).await.status, 303, "{path}");
+        for (browser, told) in [(&ben, "Changed last by Ana, <time"), (&ana, "was made <time")] {
+            let page = browser.post(&path, &form("Of Ben")).await;
+            assert_eq!(page.status, 409, "{path}");
+            assert!(page.text().contains(told), "{path}: {}", page.text());
+        }
+    }
+    let order = format!("{TAGS}/order");
+    let etag = Browser::hidden(&ben.get(TAGS).await, "etag");
+    let down = [("etag", &*etag), ("down", "tag_001")];
+    assert_eq!(ana.post(&order, &down).await.status, 303);
+    let page = ben.post(&order, &down).await;
+    assert!(page.text().contains("Changed last by Ana, <time"), "{}", page.text());
+    let headers = [("sec-fetch-site", "same-origin"), ("accept", "application/json")];
+    let body = format!("etag={etag}&request=other&ids=tag_001,tag_002");
+    let told = ben.send("POST", &order, &headers, &body).await.json();
+    assert!(told["text"].as_str().unwrap().contains("Changed last by Ana, "), "{told}");
+}
+
+#[tokio::test]
+async fn a_conflict_about_a_key_shows_both_versions() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let (key, _) = server.issue(everything()).await;
+    let path = format!("/console/keys/{}", key.id);
+    let page = browser.get(&path).await;
+    let etag = Browser::hidden(&page, "etag");
+    let names = ["name", "staff", "addresses", "expires", "scope", "companies"];
+    let was: Vec<(String, String)> = names
+        .iter()
+        .map(|name| format!("was.{name}"))
+        .map(|name| (name.clone(), Browser::hidden(&page, &name)))
+        .collect();
+    let form = |name: &'static str, addresses: &'static str| {
+        let mut form: Vec<(&str, &str)> =
+            was.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        form.extend([("name", name), ("addresses", addresses), ("staff", &*was[1].1)]);
+        form.extend([("coverage", "all"), ("etag", &etag)]);
+        form.extend(was[4].1.split(' ').map(|scope| ("scope", scope)));
+        form
+    };
+    let ana = browser.post(&path, &form("Of Ana", "192.0.2.0/24")).await;
+    assert_eq!(ana.status, 303, "{}", ana.text());
+    let ben = browser.post(&path, &form("Of Ben", "")).await;
+    assert_eq!(ben.status, 409, "{}", ben.text());
+    for part in [
+        "<dt>Name</dt><dd>Of Ana</dd>",
+        "<dt>Only from</dt><dd>192.0.2.0/24</dd>",
+        "The last change was made <time",
+        "name=\"name\" required value=\"Of Ben\"",
+        // The field that Ben left alone.
+        ">192.0.2.0/24</textarea>",
+    ] {
+        assert!(ben.text().contains(part), "{part}: {}", ben.text());
     }
 }
