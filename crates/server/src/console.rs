@@ -19,6 +19,7 @@ use crate::{
 mod answer;
 mod assets;
 mod bring;
+mod browser;
 mod calls;
 mod choices;
 mod color;

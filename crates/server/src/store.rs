@@ -285,7 +285,7 @@ pub trait SourceChecks {
 pub trait Sessions {
     /// Adds a session of a key that is there. Along with it ends the one that it takes the place of, and forgets what
     /// has expired by its time of creation and those of the key's sessions beyond [`MOST_SESSIONS`] that were used
-    /// longest ago. With a link, only if this is there and has not expired, and the link is used up: else
+    /// longest ago. With a link, only if this is there, has not expired and was not used, and the link is used up: else
     /// [`StoreError::Conflict`], nothing written.
     ///
     /// [`MOST_SESSIONS`]: crate::catalog::session::MOST_SESSIONS
@@ -319,7 +319,7 @@ pub trait Sessions {
     /// Links that have expired by `now` are deleted.
     async fn add_link(&self, link: &SignInLink, now: Timestamp) -> Result<(), StoreError>;
 
-    /// The link of that id, expired or not, if it was not used.
+    /// The link of that id, expired or not, used or not.
     async fn link(&self, id: &SecretDigest) -> Result<Option<SignInLink>, StoreError>;
 }
 

@@ -15,12 +15,13 @@ const SESSIONS: Kind = Kind {
         ("KEY", "/keyId"),
         ("ID", "/id"),
         ("NAME", "/keyName"),
+        ("BROWSER", "/browser"),
         ("BY LINK", "/byLink"),
         ("SINCE", "/createdTime"),
         ("LAST USED", "/lastUsedTime"),
         ("UNTIL", "/expiresTime"),
     ],
-    spare: &["BY LINK", "LAST USED", "SINCE", "NAME"],
+    spare: &["BY LINK", "SINCE", "LAST USED", "BROWSER", "NAME"],
     none: "nobody is signed in",
 };
 

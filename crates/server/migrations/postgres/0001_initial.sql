@@ -182,7 +182,9 @@ CREATE TABLE console_sessions (
     secret       BYTEA   CHECK (length(secret) = 32),
     created_time BIGINT  NOT NULL,
     seen_time    BIGINT  NOT NULL,
-    expires_time BIGINT  NOT NULL
+    expires_time BIGINT  NOT NULL,
+    -- The browser in a few words, such as "Chrome on Android"; empty where it is not known.
+    browser      TEXT COLLATE "C" NOT NULL
 );
 
 CREATE INDEX console_sessions_by_key ON console_sessions (key_id, seen_time);
@@ -192,7 +194,9 @@ CREATE TABLE console_links (
     -- SHA-256 of the token, which itself is kept nowhere.
     id           BYTEA   NOT NULL PRIMARY KEY CHECK (length(id) = 32),
     key_id       TEXT COLLATE "C" NOT NULL REFERENCES keys (id),
-    expires_time BIGINT  NOT NULL
+    expires_time BIGINT  NOT NULL,
+    -- NULL: it was not used.
+    used_time    BIGINT 
 );
 
 CREATE INDEX console_links_by_key ON console_links (key_id, expires_time);

@@ -195,7 +195,9 @@ CREATE TABLE console_sessions (
     secret       BLOB    CHECK (length(secret) = 32),
     created_time INTEGER NOT NULL,
     seen_time    INTEGER NOT NULL,
-    expires_time INTEGER NOT NULL
+    expires_time INTEGER NOT NULL,
+    -- The browser in a few words, such as "Chrome on Android"; empty where it is not known.
+    browser      TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX console_sessions_by_key ON console_sessions (key_id, seen_time);
@@ -205,7 +207,9 @@ CREATE TABLE console_links (
     -- SHA-256 of the token, which itself is kept nowhere.
     id           BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 32),
     key_id       TEXT NOT NULL REFERENCES keys (id),
-    expires_time INTEGER NOT NULL
+    expires_time INTEGER NOT NULL,
+    -- NULL: it was not used.
+    used_time    INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX console_links_by_key ON console_links (key_id, expires_time);

@@ -77,6 +77,17 @@ impl fmt::Debug for Token {
     }
 }
 
+/// A link for signing in, as somebody finds it who opens it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// It signs in with the key of this name.
+    Of(String),
+    /// It was used at this time.
+    Used(Timestamp),
+    /// It is over, a newer one was made, or nobody made it.
+    Gone,
+}
+
 /// A person who is signed in.
 pub struct SignedIn {
     /// The holder of the key, at the person's address.
@@ -154,8 +165,14 @@ impl Sessions {
         self.terms.most_seconds
     }
 
-    /// Signs in with the secret of a key. The session that the browser had before ends.
-    pub async fn sign_in(&self, secret: &str, from: IpAddr, before: Option<&str>) -> Result<Token> {
+    /// Signs in with the secret of a key, in a browser that a few words name. The session that it had before ends.
+    pub async fn sign_in(
+        &self,
+        secret: &str,
+        from: IpAddr,
+        before: Option<&str>,
+        browser: String,
+    ) -> Result<Token> {
         let secret = secret.trim();
         let value = format!("Bearer {secret}");
         let values = std::iter::once(value.as_bytes());
@@ -163,40 +180,52 @@ impl Sessions {
         let found = |id: &KeyId| key_id = Some(id.clone());
         self.authenticator.authenticate(values, from, found).await?;
         let key_id = key_id.ok_or(Error::UnknownKey)?;
-        self.begin(key_id, Some(api_key::digest(secret)), before, None).await
+        self.begin(key_id, Some(api_key::digest(secret)), before, None, browser).await
     }
 
-    /// Signs in with the token of a link, which is used up by it. `None`: it was used before, or its time is over.
+    /// Signs in with the token of a link, which is used up by it; or tells why it does not work.
     pub async fn sign_in_by_link(
         &self,
         link: &str,
         from: IpAddr,
         before: Option<&str>,
-    ) -> Result<Option<Token>> {
-        let Some(found) = self.link(link, from).await? else { return Ok(None) };
-        let by = Some(found.id);
-        match self.begin(found.key_id, None, before, by).await {
+        browser: String,
+    ) -> Result<std::result::Result<Token, LinkState>> {
+        let (found, _) = match self.link(link, from).await? {
+            Ok(found) => found,
+            Err(state) => return Ok(Err(state)),
+        };
+        match self.begin(found.key_id, None, before, Some(found.id), browser).await {
             // Somebody else was faster.
-            Err(Error::UnknownKey) => Ok(None),
-            begun => begun.map(Some),
+            Err(Error::UnknownKey) => Ok(Err(LinkState::Used(self.clock.now()))),
+            begun => begun.map(Ok),
         }
     }
 
-    /// The name of the key that a link signs in with, without using the link up.
-    pub async fn link_is_for(&self, link: &str, from: IpAddr) -> Result<Option<String>> {
-        let Some(link) = self.link(link, from).await? else { return Ok(None) };
-        Ok(self.store.key(&link.key_id).await?.map(|(key, _)| key.name.to_string()))
+    /// The state of a link, without using the link up.
+    pub async fn look_at_link(&self, link: &str, from: IpAddr) -> Result<LinkState> {
+        let link = self.link(link, from).await?;
+        Ok(link.map_or_else(|state| state, |(_, key)| LinkState::Of(key.name.to_string())))
     }
 
-    async fn link(&self, link: &str, from: IpAddr) -> Result<Option<SignInLink>> {
-        let found = self.store.link(&api_key::digest(link)).await?;
-        let Some(link) = found.filter(|link| self.clock.now() < link.expires_time) else {
+    async fn link(
+        &self,
+        link: &str,
+        from: IpAddr,
+    ) -> Result<std::result::Result<(SignInLink, Key), LinkState>> {
+        let Some(link) = self.store.link(&api_key::digest(link)).await? else {
             self.authenticator.limit_unknown(from)?;
-            return Ok(None);
+            return Ok(Err(LinkState::Gone));
         };
-        let Some((key, _)) = self.store.key(&link.key_id).await? else { return Ok(None) };
+        if let Some(time) = link.used_time {
+            return Ok(Err(LinkState::Used(time)));
+        }
+        let key = self.store.key(&link.key_id).await?;
+        let Some((key, _)) = key.filter(|_| self.clock.now() < link.expires_time) else {
+            return Ok(Err(LinkState::Gone));
+        };
         self.authenticator.admit_person(&key, None, from)?;
-        Ok(Some(link))
+        Ok(Ok((link, key)))
     }
 
     async fn begin(
@@ -205,6 +234,7 @@ impl Sessions {
         secret: Option<SecretDigest>,
         before: Option<&str>,
         by_link: Option<SecretDigest>,
+        browser: String,
     ) -> Result<Token> {
         let token = Token::generate()?;
         let now = self.clock.now();
@@ -215,6 +245,7 @@ impl Sessions {
             created_time: now,
             seen_time: now,
             expires_time: now.plus_seconds(self.terms.most_seconds),
+            browser,
         };
         let before = before.map(api_key::digest);
         match self.store.begin_session(&session, before.as_ref(), by_link.as_ref()).await {
@@ -271,7 +302,8 @@ impl Sessions {
         let now = self.clock.now();
         let token = Token::generate()?;
         let expires_time = now.plus_seconds(LINK_SECONDS);
-        let link = SignInLink { id: token.digest(), key_id: key_id.clone(), expires_time };
+        let (id, key_id) = (token.digest(), key_id.clone());
+        let link = SignInLink { id, key_id, expires_time, used_time: None };
         self.store.add_link(&link, now).await?;
         Ok((token, expires_time))
     }

@@ -21,6 +21,8 @@ pub struct Session {
     pub seen_time: Timestamp,
     /// When it ends in any case; the moment itself is outside.
     pub expires_time: Timestamp,
+    /// The browser in a few words, such as "Chrome on Android"; empty where it is not known.
+    pub browser: String,
 }
 
 impl Session {
@@ -39,4 +41,6 @@ pub struct SignInLink {
     pub key_id: KeyId,
     /// When it stops working; the moment itself is outside.
     pub expires_time: Timestamp,
+    /// When it was used; from then on it does not work.
+    pub used_time: Option<Timestamp>,
 }

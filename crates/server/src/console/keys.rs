@@ -301,6 +301,8 @@ struct OnePage {
     history: Vec<Past>,
     sessions: Vec<sign_in::Row>,
     linked: Option<Moment>,
+    /// When the last link was used, where that session lasts.
+    link_used: Option<Moment>,
     last_link: String,
     request: String,
 }
@@ -339,6 +341,8 @@ async fn one_page(
     let (sheet, stored) = problem.sheets(sheet, stored);
     let choices = Choices::of(visit, &sheet.chosen, visit.form.get("find")).await?;
     let said = words::done(visit.query.get("did")).map(Said::plain);
+    let sessions = sign_in::sessions_of(visit, &key.id).await?;
+    let linked = words::moment(key.last_link_time.as_ref());
     Ok(OnePage {
         f: Frame { said, ..visit.frame(shown.name.clone()) },
         here: shown.path.clone(),
@@ -357,8 +361,12 @@ async fn one_page(
         is_own: key.id == visit.person.key_id(),
         sees_changes: visit.may.see_history && visit.may.see_companies,
         history: changes.into_iter().map(past).collect(),
-        sessions: sign_in::sessions_of(visit, &key.id).await?,
-        linked: words::moment(key.last_link_time.as_ref()),
+        link_used: linked.as_ref().and_then(|linked| {
+            let began = sessions.iter().filter(|one| one.by_link).filter_map(|one| one.began.as_ref());
+            began.filter(|began| began.machine >= linked.machine).max_by_key(|one| &one.machine).cloned()
+        }),
+        sessions,
+        linked,
         last_link: last_link(&key),
         request: Visit::new_request(),
         row: shown,

@@ -20,7 +20,7 @@ use super::{
     words::Moment,
 };
 use crate::{
-    auth::sessions::Listed,
+    auth::sessions::{LinkState, Listed},
     status::{Page, grpc_status},
 };
 
@@ -60,7 +60,7 @@ impl Console {
             shown.problem = Problem::at("key", "Paste your key here.");
             return page(Page::Unknowable, &shown);
         }
-        match self.sessions.sign_in(form.get("key"), from, token).await {
+        match self.sessions.sign_in(form.get("key"), from, token, browser(parts)).await {
             Ok(token) => {
                 let cookie = here.cookie(Some((token.expose(), self.sessions.most_seconds())));
                 let on = match shown.kept.is_empty() {
@@ -99,21 +99,21 @@ impl Console {
         let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
         let is_post = parts.method == http::Method::POST;
         let link = if is_post { form.get("token") } else { query.get("token") };
-        let begun = match is_post && here.may_sign_in() {
-            true => self.sessions.sign_in_by_link(link, from, before).await,
-            false => Ok(None),
+        let state = match is_post && here.may_sign_in() {
+            true => match self.sessions.sign_in_by_link(link, from, before, browser(parts)).await {
+                Ok(Ok(token)) => {
+                    let cookie = here.cookie(Some((token.expose(), self.sessions.most_seconds())));
+                    return with_cookie(elsewhere(&here.base), &cookie);
+                }
+                Ok(Err(state)) => Ok(state),
+                Err(error) => Err(error),
+            },
+            false => self.sessions.look_at_link(link, from).await,
         };
-        let for_whom = match begun {
-            Ok(Some(token)) => {
-                let cookie = here.cookie(Some((token.expose(), self.sessions.most_seconds())));
-                return with_cookie(elsewhere(&here.base), &cookie);
-            }
-            Ok(None) if !is_post => self.sessions.link_is_for(link, from).await,
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
-        };
-        let for_whom = match for_whom {
-            Ok(for_whom) => for_whom,
+        let (for_whom, used) = match state {
+            Ok(LinkState::Of(name)) => (Some(name), None),
+            Ok(LinkState::Used(time)) => (None, moment_of_micros(time.as_micros())),
+            Ok(LinkState::Gone) => (None, None),
             Err(error) => return super::view::refused(here, &grpc_status(&error)),
         };
         let title = if for_whom.is_some() { "Welcome" } else { "This link does not work" };
@@ -122,6 +122,7 @@ impl Console {
             f: self.frame(here, title),
             token: link.to_owned(),
             for_whom,
+            used,
             is_possible: here.may_sign_in(),
         };
         page(outcome, &shown)
@@ -141,6 +142,12 @@ impl Console {
     fn frame(&self, here: &Here, title: &str) -> Frame {
         Frame::new(here, self.options.is_demo, title)
     }
+}
+
+/// The browser of a request in a few words.
+fn browser(parts: &Parts) -> String {
+    let agent = parts.headers.get(http::header::USER_AGENT);
+    super::browser::told(agent.and_then(|agent| agent.to_str().ok()).unwrap_or_default())
 }
 
 /// A path below the console's own; anything else leads to the first page.
@@ -166,6 +173,8 @@ pub(super) struct Row {
     pub(super) seen: Option<Moment>,
     pub(super) by_link: bool,
     pub(super) is_own: bool,
+    /// In a few words; empty where it is not known.
+    pub(super) browser: String,
 }
 
 #[derive(Template)]
@@ -185,6 +194,7 @@ pub(super) async fn sessions(visit: &Visit<'_>) -> Answer {
         began: moment_of_micros(one.created_time.as_micros()),
         seen: moment_of_micros(one.seen_time.as_micros()),
         by_link: one.by_link,
+        browser: one.browser,
     };
     let listed = listed.map_err(|error| grpc_status(&error))?;
     let rows = listed.into_iter().take(MOST_SHOWN).map(row).collect();
@@ -205,6 +215,7 @@ pub(super) async fn sessions_of(visit: &Visit<'_>, key_id: &str) -> Result<Vec<R
         began: words::moment(one.created_time.as_ref()),
         seen: words::moment(one.last_used_time.as_ref()),
         by_link: one.by_link,
+        browser: one.browser,
         id: one.id,
     };
     Ok(listed.into_iter().take(MOST_SHOWN).map(row).collect())

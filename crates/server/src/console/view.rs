@@ -212,6 +212,8 @@ pub(super) struct LinkPage {
     pub(super) token: String,
     /// The name of the person; none where the link does not work.
     pub(super) for_whom: Option<String>,
+    /// The time when it was used already.
+    pub(super) used: Option<words::Moment>,
     pub(super) is_possible: bool,
 }
 

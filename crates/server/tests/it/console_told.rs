@@ -227,3 +227,54 @@ async fn a_conflict_about_a_key_shows_both_versions() {
         assert!(ben.text().contains(part), "{part}: {}", ben.text());
     }
 }
+
+#[tokio::test]
+async fn a_session_is_known_by_its_browser() {
+    let server = Server::demo().await;
+    let (key, secret) = server.issue(everything()).await;
+    let tablet = Browser::new(&server);
+    let agent = "Mozilla/5.0 (Linux; Android 15; SM-X210) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0 Safari/537.36";
+    let headers = [
+        ("user-agent", agent),
+        ("sec-fetch-site", "same-origin"),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    let form = format!("key={secret}");
+    let answer = tablet.send("POST", "/console/sign-in", &headers, &form).await;
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    let other = Browser::with_key(&server, &secret).await;
+    for path in ["/console/sessions".to_owned(), format!("/console/keys/{}", key.id)] {
+        let page = tablet.get(&path).await;
+        let own = "<strong>Chrome on Android</strong> <span class=\"badge\">This one</span>";
+        assert!(page.text().contains(own), "{path}: {}", page.text());
+        assert!(page.text().contains("<strong>Unknown browser</strong>"), "{path}: {}", page.text());
+        assert!(!page.text().contains("SM-X210"), "{path}");
+        let page = other.get(&path).await;
+        assert!(page.text().contains("<strong>Chrome on Android</strong>"), "{path}: {}", page.text());
+        assert!(!page.text().contains(own), "{path}: {}", page.text());
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_was_used_says_when() {
+    let server = Server::demo().await;
+    let (key, _) = server.issue(everything()).await;
+    let owner = Browser::of(&server).await;
+    let page = format!("/console/keys/{}", key.id);
+    let made = owner.post(&format!("{page}/link"), &[("last", "")]).await;
+    let token = made.text().split("/console/link?token=").nth(1).unwrap();
+    let token = token.split('"').next().unwrap();
+    assert!(!owner.get(&page).await.text().contains("</time> and used <time"));
+    let (first, second) = (Browser::new(&server), Browser::new(&server));
+    let sent = [("token", token)];
+    assert_eq!(first.post("/console/link", &sent).await.status, 303);
+    let path = format!("/console/link?token={token}");
+    for answer in [second.get(&path).await, second.post("/console/link", &sent).await] {
+        assert_eq!(answer.status, 401);
+        assert!(answer.text().contains("It was used <time datetime=\""), "{}", answer.text());
+    }
+    let told = owner.get(&page).await;
+    assert!(told.text().contains("</time> and used <time"), "{}", told.text());
+    let unknown = second.get("/console/link?token=other").await;
+    assert!(unknown.text().contains("older than two days"), "{}", unknown.text());
+}

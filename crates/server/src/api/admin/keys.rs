@@ -356,6 +356,7 @@ fn session(one: Listed) -> Session {
         created_time: Some(timestamp(one.created_time)),
         last_used_time: Some(timestamp(one.seen_time)),
         expires_time: Some(timestamp(one.expires_time)),
+        browser: one.browser,
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Listed {
     pub seen_time: Timestamp,
     /// When it ends in any case.
     pub expires_time: Timestamp,
+    /// The browser in a few words; empty where it is not known.
+    pub browser: String,
     digest: SecretDigest,
 }
 
@@ -45,6 +47,7 @@ impl Listed {
             created_time: session.created_time,
             seen_time: session.seen_time,
             expires_time: session.expires_time,
+            browser: session.browser,
             digest: session.id,
         }
     }

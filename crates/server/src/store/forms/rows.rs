@@ -225,6 +225,7 @@ pub(in crate::store) fn session(row: &impl Columns) -> Result<Session> {
         created_time: row.time("created_time")?,
         seen_time: row.time("seen_time")?,
         expires_time: row.time("expires_time")?,
+        browser: row.text("browser")?.to_owned(),
     })
 }
 
@@ -233,6 +234,7 @@ pub(in crate::store) fn link(row: &impl Columns) -> Result<SignInLink> {
         id: row.digest("id")?,
         key_id: key_id(row, "key_id")?,
         expires_time: row.time("expires_time")?,
+        used_time: row.optional_time("used_time")?,
     })
 }
 

@@ -23,14 +23,15 @@ impl Sessions for PostgresStore {
     ) -> Result<()> {
         let now = session.created_time.as_micros();
         let used = by_link.map(|link| {
-            let sql = "DELETE FROM console_links WHERE id = $1 AND expires_time > $2";
+            let sql = "UPDATE console_links SET used_time = $2
+                       WHERE id = $1 AND expires_time > $2 AND used_time IS NULL";
             RowWrite::new(sql, StoreError::Conflict).bind(link.0.to_vec()).bind(now)
         });
         let sql = "WITH ended AS (
                        DELETE FROM console_sessions WHERE expires_time <= $4 OR id = $7 OR id IN
                        (SELECT id FROM console_sessions WHERE key_id = $2 ORDER BY seen_time DESC, id OFFSET $8))
-                   INSERT INTO console_sessions (id, key_id, secret, created_time, seen_time, expires_time)
-                   VALUES ($1, $2, $3, $4, $5, $6)";
+                   INSERT INTO console_sessions (id, key_id, secret, created_time, seen_time, expires_time, browser)
+                   VALUES ($1, $2, $3, $4, $5, $6, $9)";
         let begun = RowWrite::new(sql, StoreError::Conflict)
             .bind(session.id.0.to_vec())
             .bind(session.key_id.to_string())
@@ -39,7 +40,8 @@ impl Sessions for PostgresStore {
             .bind(session.seen_time.as_micros())
             .bind(session.expires_time.as_micros())
             .bind(in_place_of.map(|old| old.0.to_vec()))
-            .bind(i64::from(MOST_SESSIONS - 1));
+            .bind(i64::from(MOST_SESSIONS - 1))
+            .bind(session.browser.clone());
         let writes = [self.ours.hold()].into_iter().chain(used).chain([begun]);
         let begin = self.pool.write(writes.collect());
         self.write("begin_session", Place::SESSIONS, begin).await

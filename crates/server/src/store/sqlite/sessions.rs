@@ -85,7 +85,8 @@ fn begin(
 ) -> Result<()> {
     let (key, now) = (session.key_id.as_str(), session.created_time.as_micros());
     if let Some(link) = link {
-        let sql = "DELETE FROM console_links WHERE id = ?1 AND expires_time > ?2";
+        let sql = "UPDATE console_links SET used_time = ?2
+                   WHERE id = ?1 AND expires_time > ?2 AND used_time IS NULL";
         if run(tx, sql, params![link.0, now])? == 0 {
             return Err(StoreError::Conflict);
         }
@@ -94,11 +95,11 @@ fn begin(
                (SELECT id FROM console_sessions WHERE key_id = ?3 ORDER BY seen_time DESC, id LIMIT -1 OFFSET ?4)";
     run(tx, sql, params![now, old.map(|old| old.0), key, MOST_SESSIONS - 1])?;
     let sql =
-        "INSERT INTO console_sessions (id, key_id, secret, created_time, seen_time, expires_time)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        "INSERT INTO console_sessions (id, key_id, secret, created_time, seen_time, expires_time, browser)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let secret = session.secret.map(|secret| secret.0);
     let (seen, expires) = (session.seen_time.as_micros(), session.expires_time.as_micros());
-    run(tx, sql, params![session.id.0, key, secret, now, seen, expires]).map(drop)
+    run(tx, sql, params![session.id.0, key, secret, now, seen, expires, session.browser]).map(drop)
 }
 
 fn session(tx: &Connection, id: &SecretDigest) -> Result<Option<Session>> {

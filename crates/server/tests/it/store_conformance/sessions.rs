@@ -17,6 +17,7 @@ pub(super) fn session(at: u32, key: &Key, began: i64) -> Session {
         created_time: time(began),
         seen_time: time(began),
         expires_time: time(began + 1_000),
+        browser: if at == 1 { String::new() } else { "Chrome on Android".to_owned() },
     }
 }
 
@@ -65,13 +66,15 @@ pub(super) async fn a_session_takes_the_place_of_another(engine: &dyn Engine) {
 pub(super) async fn a_link_is_used_up_by_one_session(engine: &dyn Engine) {
     let store = engine.open().await;
     let (key, _) = with_keys(&*store).await;
-    let link = SignInLink { id: digest(7), key_id: key.id.clone(), expires_time: time(50) };
+    let (id, key_id) = (digest(7), key.id.clone());
+    let link = SignInLink { id, key_id, expires_time: time(50), used_time: None };
     store.add_link(&link, time(1)).await.unwrap();
-    assert_eq!(engine.open().await.link(&digest(7)).await.unwrap(), Some(link));
+    assert_eq!(engine.open().await.link(&digest(7)).await.unwrap(), Some(link.clone()));
     let late = store.begin_session(&session(1, &key, 50), None, Some(&digest(7))).await;
     assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
     store.begin_session(&session(2, &key, 49), None, Some(&digest(7))).await.unwrap();
-    assert_eq!(store.link(&digest(7)).await.unwrap(), None);
+    let used = SignInLink { used_time: Some(time(49)), ..link };
+    assert_eq!(store.link(&digest(7)).await.unwrap(), Some(used));
     for link in [7, 8] {
         let again = store.begin_session(&session(3, &key, 49), None, Some(&digest(link))).await;
         assert!(matches!(again, Err(StoreError::Conflict)), "{again:?}");
@@ -92,12 +95,13 @@ pub(super) async fn sessions_and_links_of_a_key_are_bounded(engine: &dyn Engine)
     assert!(store.session(&digest(9_999)).await.unwrap().is_some());
     for at in 0..2 {
         let (id, expires_time) = (digest(at), time(10));
-        let link = SignInLink { id, key_id: key.id.clone(), expires_time };
+        let link = SignInLink { id, key_id: key.id.clone(), expires_time, used_time: None };
         store.add_link(&link, time(1)).await.unwrap();
     }
     assert_eq!(store.link(&digest(0)).await.unwrap(), None);
     assert!(store.link(&digest(1)).await.unwrap().is_some());
-    let last = SignInLink { id: digest(77), key_id: other.id.clone(), expires_time: time(99) };
+    let (id, key_id) = (digest(77), other.id.clone());
+    let last = SignInLink { id, key_id, expires_time: time(99), used_time: None };
     store.add_link(&last, time(11)).await.unwrap();
     assert_eq!(store.link(&digest(1)).await.unwrap(), None);
 }

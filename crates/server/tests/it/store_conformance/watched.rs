@@ -52,7 +52,8 @@ pub(super) async fn no_call_is_hidden_from_those_that_watch(engine: &dyn Engine)
     let (grant, all, log) = (grant("cmp_a"), covering_all(), stream("cmp_a"));
     let (key, request) = (key("key_1", 1), request_id("r"));
     let (tags, session) = (Catalog::CustomerTags, session(1, &key, 1));
-    let link = SignInLink { id: digest(1), key_id: key.id.clone(), expires_time: time(2) };
+    let (id, key_id) = (digest(1), key.id.clone());
+    let link = SignInLink { id, key_id, expires_time: time(2), used_time: None };
     let line = touching(&made).line;
     let commit = append(&*store, &log, &line).await;
     let family = store.commit_key_family(&key.id, 9, always(&[]), None).await;
