@@ -153,6 +153,11 @@ impl Frame {
         self.may.change || self.is_describable
     }
 
+    /// The last comparison of a mirror with its source.
+    pub(super) fn compared(&self) -> Option<&Compared> {
+        self.company.as_ref()?.compared.as_ref()
+    }
+
     /// The system whose mirror the company is; empty where it is none.
     pub(super) fn mirror_of(&self) -> &str {
         self.company.as_ref().and_then(|company| company.mirror_of.as_deref()).unwrap_or_default()

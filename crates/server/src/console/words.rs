@@ -465,7 +465,6 @@ fn kind(source: &Source) -> &str {
 
 /// The last comparison of a mirror with its source.
 pub(super) struct Compared {
-    pub(super) with: String,
     pub(super) when: Moment,
     /// How it ended.
     pub(super) end: String,
@@ -485,7 +484,7 @@ pub(super) fn compared(company: &Company) -> Option<Compared> {
         }
     };
     let when = moment(check.checked_time.as_ref())?;
-    Some(Compared { with: kind(source).to_owned(), when, end })
+    Some(Compared { when, end })
 }
 
 /// A postal address in one line.

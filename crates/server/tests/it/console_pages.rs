@@ -82,10 +82,10 @@ async fn a_mirror_says_when_it_was_compared_and_how_that_ended() {
     let pages = ["/console/c/cmp_001", "/console/c/cmp_001/settings"];
     let sentence = async |path: &str| {
         let page = browser.get(path).await.text().to_owned();
-        let (_, rest) = page.split_once("Compared with MoeGo <time datetime=\"")?;
+        let (_, rest) = page.split_once("mirror of MoeGo, compared last <time datetime=\"")?;
         let (time, rest) = rest.split_once('"')?;
         let (_, end) = rest.split_once("</time>: ")?;
-        Some((time.to_owned(), end.split_once("</p>")?.0.to_owned()))
+        Some((time.to_owned(), end.split_once(" Change it there")?.0.to_owned()))
     };
     let made = async |mode: &str| {
         let document =
@@ -108,6 +108,7 @@ async fn a_mirror_says_when_it_was_compared_and_how_that_ended() {
         for path in pages {
             let (time, said) = sentence(path).await.unwrap();
             assert_eq!(said, end, "{path}");
+            assert_eq!(browser.get(path).await.text().matches("MoeGo").count(), 1, "{path}");
             assert_eq!(time[..19], check["checkedTime"].as_str().unwrap()[..19], "{path}");
         }
     }

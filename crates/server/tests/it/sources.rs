@@ -156,7 +156,7 @@ async fn the_console_says_where_a_mirror_is_edited_and_offers_nothing_else() {
         "/settings",
     ];
     let page = async |path: &str| browser.get(&format!("/console/c/cmp_001{path}")).await;
-    let said = "This company is a mirror of MoeGo: change it there";
+    let said = "This company is a mirror of MoeGo. Change it there";
     for path in pages {
         assert!(!page(path).await.text().contains(said), "{path}");
     }

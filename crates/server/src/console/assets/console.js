@@ -57,6 +57,15 @@ addEventListener('beforeunload', (event) => {
   sent = null;
 });
 
+// Tablets have no warning of their own. Only links that leave the page lose the text.
+document.addEventListener('click', (event) => {
+  const link = event.target.closest('a[href]');
+  const isKept = !link || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey;
+  if (isKept || !typed.size || link.getAttribute('href').startsWith('#')) return;
+  if (confirm('Leave this page? What you typed here is not saved.')) typed.clear();
+  else event.preventDefault();
+});
+
 // Copying
 for (const field of all('[data-copy]')) {
   const button = make('button', { type: 'button', textContent: 'Copy' });
