@@ -40,6 +40,7 @@ mod places;
 mod problem;
 mod reading;
 mod reorder;
+mod resume;
 mod routes;
 mod sign_in;
 mod steps;

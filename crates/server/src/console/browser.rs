@@ -45,11 +45,34 @@ mod tests {
     fn a_browser_is_told_in_a_few_words() {
         let webkit = "AppleWebKit/537.36 (KHTML, like Gecko)";
         for (agent, told) in [
-            (format!("Mozilla/5.0 (Linux; Android 10; K) {webkit} Chrome/156.0 Mobile Safari/537.36"), "Chrome on Android"),
-            (format!("Mozilla/5.0 (Windows NT 10.0) {webkit} Chrome/156.0 Safari/537.36 Edg/156.0"), "Edge on Windows"),
-            (format!("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15) {webkit} Version/19 Safari/605"), "Safari on a Mac or an iPad"),
-            (format!("Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) {webkit} CriOS/156 Safari/604"), "Chrome on an iPad"),
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0".to_owned(), "Firefox on Linux"),
+            (
+                format!(
+                    "Mozilla/5.0 (Linux; Android 10; K) {webkit} Chrome/156.0 Mobile Safari/537.36"
+                ),
+                "Chrome on Android",
+            ),
+            (
+                format!(
+                    "Mozilla/5.0 (Windows NT 10.0) {webkit} Chrome/156.0 Safari/537.36 Edg/156.0"
+                ),
+                "Edge on Windows",
+            ),
+            (
+                format!(
+                    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15) {webkit} Version/19 Safari/605"
+                ),
+                "Safari on a Mac or an iPad",
+            ),
+            (
+                format!(
+                    "Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) {webkit} CriOS/156 Safari/604"
+                ),
+                "Chrome on an iPad",
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0".to_owned(),
+                "Firefox on Linux",
+            ),
             ("curl/8.14".to_owned(), "curl"),
             ("<b>something else".to_owned(), ""),
             (String::new(), ""),

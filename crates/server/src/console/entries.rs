@@ -293,19 +293,24 @@ struct EntryPage {
     id: String,
 }
 
-async fn entry_page(
-    visit: &Visit<'_>,
-    sheet: Option<Sheet>,
-    problem: Problem,
-) -> Result<EntryPage, Status> {
-    let words = catalog_words(visit)?;
+/// The visit's entry.
+pub(super) async fn get(visit: &Visit<'_>) -> Result<Entry, Status> {
     let ask = GetEntryRequest {
         company_id: visit.part(0).to_owned(),
         collection: visit.part(1).to_owned(),
         id: visit.part(2).to_owned(),
         ..Default::default()
     };
-    let entry = visit.entries().get_entry(visit.ask(ask)).await?.into_inner();
+    Ok(visit.entries().get_entry(visit.ask(ask)).await?.into_inner())
+}
+
+async fn entry_page(
+    visit: &Visit<'_>,
+    sheet: Option<Sheet>,
+    problem: Problem,
+) -> Result<EntryPage, Status> {
+    let words = catalog_words(visit)?;
+    let entry = get(visit).await?;
     let (mut sheet, mut stored) = (sheet, Sheet::of(&entry));
     let list = catalog_path(visit);
     let (is_default, name) = (stored.is_default, stored.name.clone());

@@ -78,6 +78,11 @@ impl Form {
         Self { pairs: pairs.collect(), ..Self::default() }
     }
 
+    /// A form that waited.
+    pub(super) fn of_pairs(pairs: Vec<(String, String)>) -> Self {
+        Self { pairs, unread: None }
+    }
+
     /// Reads the body of a form, with files or without. A file is a text like any other.
     pub(super) async fn of_body(headers: &HeaderMap, body: Bytes) -> Result<Self, String> {
         let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());

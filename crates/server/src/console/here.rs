@@ -16,6 +16,7 @@ pub(super) const FORGED: &str = "This form was not sent by a page of the console
     itself and try again.";
 
 /// The place of a request.
+#[derive(Clone)]
 pub(super) struct Here {
     /// The path of the console as browsers see it.
     pub(super) base: String,

@@ -307,7 +307,7 @@ struct OnePage {
     request: String,
 }
 
-async fn get(visit: &Visit<'_>) -> Result<Key, Status> {
+pub(super) async fn get(visit: &Visit<'_>) -> Result<Key, Status> {
     let ask = GetKeyRequest { id: visit.part(0).to_owned() };
     Ok(visit.keys().get_key(visit.ask(ask)).await?.into_inner())
 }
@@ -362,8 +362,12 @@ async fn one_page(
         sees_changes: visit.may.see_history && visit.may.see_companies,
         history: changes.into_iter().map(past).collect(),
         link_used: linked.as_ref().and_then(|linked| {
-            let began = sessions.iter().filter(|one| one.by_link).filter_map(|one| one.began.as_ref());
-            began.filter(|began| began.machine >= linked.machine).max_by_key(|one| &one.machine).cloned()
+            let began =
+                sessions.iter().filter(|one| one.by_link).filter_map(|one| one.began.as_ref());
+            began
+                .filter(|began| began.machine >= linked.machine)
+                .max_by_key(|one| &one.machine)
+                .cloned()
         }),
         sessions,
         linked,

@@ -217,7 +217,7 @@ struct OnePage {
     is_archived: bool,
 }
 
-async fn get(visit: &Visit<'_>) -> Result<Business, Status> {
+pub(super) async fn get(visit: &Visit<'_>) -> Result<Business, Status> {
     let ask = GetBusinessRequest {
         company_id: visit.part(0).to_owned(),
         id: visit.part(1).to_owned(),

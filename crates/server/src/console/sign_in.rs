@@ -14,7 +14,7 @@ use super::{
     form::Form,
     here::Here,
     problem::Problem,
-    view::{Frame, LinkPage, Resume, Said, SignInPage, moment_of_micros},
+    view::{Frame, LinkPage, Said, SignInPage, moment_of_micros},
     visit::Visit,
     with_cookie, words,
     words::Moment,
@@ -65,14 +65,9 @@ impl Console {
                 let cookie = here.cookie(Some((token.expose(), self.sessions.most_seconds())));
                 let on = match shown.kept.is_empty() {
                     true => elsewhere(&format!("{}{next}", here.base)),
-                    false => page(
-                        Page::Shown,
-                        &Resume {
-                            f: self.frame(here, "Welcome back"),
-                            action: format!("{}{next}", here.base),
-                            kept: shown.kept,
-                        },
-                    ),
+                    false => {
+                        self.resume(here, parts, from, token.expose(), (next, shown.kept)).await
+                    }
                 };
                 with_cookie(on, &cookie)
             }

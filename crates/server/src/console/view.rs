@@ -207,6 +207,8 @@ pub(super) struct Resume {
     pub(super) f: Frame,
     pub(super) action: String,
     pub(super) kept: Vec<(String, String)>,
+    /// Whether the thing was changed since its form was opened.
+    pub(super) is_changed: bool,
 }
 
 /// The page of a link that signs in once.

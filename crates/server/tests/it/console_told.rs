@@ -247,10 +247,18 @@ async fn a_session_is_known_by_its_browser() {
         let page = tablet.get(&path).await;
         let own = "<strong>Chrome on Android</strong> <span class=\"badge\">This one</span>";
         assert!(page.text().contains(own), "{path}: {}", page.text());
-        assert!(page.text().contains("<strong>Unknown browser</strong>"), "{path}: {}", page.text());
+        assert!(
+            page.text().contains("<strong>Unknown browser</strong>"),
+            "{path}: {}",
+            page.text()
+        );
         assert!(!page.text().contains("SM-X210"), "{path}");
         let page = other.get(&path).await;
-        assert!(page.text().contains("<strong>Chrome on Android</strong>"), "{path}: {}", page.text());
+        assert!(
+            page.text().contains("<strong>Chrome on Android</strong>"),
+            "{path}: {}",
+            page.text()
+        );
         assert!(!page.text().contains(own), "{path}: {}", page.text());
     }
 }
@@ -277,4 +285,27 @@ async fn a_link_that_was_used_says_when() {
     assert!(told.text().contains("</time> and used <time"), "{}", told.text());
     let unknown = second.get("/console/link?token=other").await;
     assert!(unknown.text().contains("older than two days"), "{}", unknown.text());
+}
+
+#[tokio::test]
+async fn a_form_that_waited_says_that_the_thing_was_changed_meanwhile() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let path = "/c/cmp_001/customer_tags/tag_001";
+    let page = Browser::of(&server).await.get(&format!("/console{path}")).await;
+    let etag = Browser::hidden(&page, "etag");
+    let waiting = [
+        ("key", secret.as_str()),
+        ("next", path),
+        ("kept.name", "Of Ben"),
+        ("kept.etag", &*etag),
+        ("kept.request", "waiting"),
+    ];
+    let told = "was changed since you opened it";
+    let ben = Browser::new(&server).post("/console/sign-in", &waiting).await;
+    assert!(ben.text().contains("Welcome back") && !ben.text().contains(told), "{}", ben.text());
+    let ana = [("name", "Of Ana"), ("etag", &*etag)];
+    assert_eq!(Browser::of(&server).await.post(&format!("/console{path}"), &ana).await.status, 303);
+    let ben = Browser::new(&server).post("/console/sign-in", &waiting).await;
+    assert!(ben.text().contains("Welcome back") && ben.text().contains(told), "{}", ben.text());
 }
