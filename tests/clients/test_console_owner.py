@@ -74,13 +74,13 @@ def test_a_program_gets_a_key_which_is_watched_rotated_and_revoked(open_console,
     page.get_by_label("Only these").check()
     page.get_by_label("Happy Paws Pet Care").check()
     page.get_by_label("Until the end of").fill("2999-12-31")
-    page.get_by_label("Only from these addresses").fill("here")
+    page.get_by_label("Only from these network addresses").fill("here")
     page.get_by_role("button", name="Make the key").click()
     expect(page.locator("#addresses-wrong")).to_be_visible()
     # Nothing that was chosen is lost.
     expect(page.get_by_label("Happy Paws Pet Care")).to_be_checked()
     expect(page.get_by_label("Until the end of")).to_have_value("2999-12-31")
-    page.get_by_label("Only from these addresses").fill("127.0.0.0/8")
+    page.get_by_label("Only from these network addresses").fill("127.0.0.0/8")
     page.get_by_role("button", name="Make the key").click()
     secret = page.get_by_label("The key", exact=True).input_value()
     tags = "/admin/v1/companies/cmp_001/customer_tags"

@@ -149,12 +149,12 @@ impl Console {
                 return elsewhere(&format!("{}{}", here.base, page_of(path)));
             }
             Found::OtherMethod => {
-                return plain(Page::OtherMethod, "This page takes another method.");
+                return plain(Page::OtherMethod, "This address cannot be opened this way.");
             }
             Found::Nothing => return view::unknown(&here),
         };
         if !is_post && !is_read {
-            return plain(Page::OtherMethod, "This page takes GET and POST only.");
+            return plain(Page::OtherMethod, "This address cannot be opened this way.");
         }
         if is_post && !here.is_from_here(&parts.headers) {
             return plain(Page::Forged, here::FORGED);

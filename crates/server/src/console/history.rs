@@ -76,7 +76,7 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     let title = match (entry, key) {
         ("", "") => "History",
         ("", _) => "What one key did",
-        _ => "History of one entry",
+        _ => words::catalog(collection).map_or("History of one thing", |words| words.past),
     };
     shown(&ListPage { f: visit.company_frame("history", title).await?, rows, more, all })
 }

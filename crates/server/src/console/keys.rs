@@ -270,6 +270,36 @@ fn last_link(key: &Key) -> String {
     key.last_link_time.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
+/// A change of a key in words.
+fn told(summary: &str) -> String {
+    let fields = summary.strip_prefix("updated the key (").and_then(|rest| rest.strip_suffix(')'));
+    let Some(fields) = fields else {
+        let told = match summary {
+            "created the key" => "made it",
+            "revoked the key" => "revoked it",
+            "rotated the key" => "made a new secret",
+            other => other,
+        };
+        return told.to_owned();
+    };
+    let mut told: Vec<&str> = Vec::new();
+    for field in fields.split(", ") {
+        let word = match field {
+            "name" => "the name",
+            "scopes" => "what it may do",
+            "company_ids" | "all_companies" => "the companies",
+            "addresses" => "the addresses",
+            "expires_time" => "the last day",
+            "staff_id" => "the short name",
+            other => other,
+        };
+        if !told.contains(&word) {
+            told.push(word);
+        }
+    }
+    format!("changed {}", told.join(", "))
+}
+
 struct Past {
     author: Author,
     sentence: String,
@@ -323,7 +353,7 @@ async fn one_page(
     let changes = visit.keys().list_key_changes(visit.ask(ask)).await?.into_inner().changes;
     let past = |change: KeyChange| Past {
         author: Author::of_key_change(&change),
-        sentence: change.summary,
+        sentence: told(&change.summary),
         when: words::moment(change.time.as_ref()),
     };
     let shown = row(visit, key.clone(), &names(visit, slice::from_ref(&key)).await);
@@ -472,4 +502,22 @@ pub(super) async fn revoke(visit: &Visit<'_>) -> Answer {
     };
     visit.keys().revoke_key(visit.ask(ask)).await?;
     Ok(elsewhere(&format!("{}/keys?did=revoked", visit.here.base)))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn changes_of_a_key_are_told_without_the_names_of_its_fields() {
+        for (summary, told) in [
+            ("created the key", "made it"),
+            ("updated the key (name)", "changed the name"),
+            (
+                "updated the key (scopes, company_ids, all_companies)",
+                "changed what it may do, the companies",
+            ),
+            ("revoked the key, and 2 made by it", "revoked the key, and 2 made by it"),
+        ] {
+            assert_eq!(super::told(summary), told);
+        }
+    }
 }

@@ -23,6 +23,8 @@ pub(super) struct Words {
     pub(super) many: &'static str,
     /// Its purpose, in a sentence.
     pub(super) about: &'static str,
+    /// The heading of the history of one entry.
+    pub(super) past: &'static str,
 }
 
 /// The four catalogs in the order of the pages.
@@ -33,6 +35,7 @@ pub(super) const CATALOGS: [Words; 4] = [
         one: "tag",
         many: "tags",
         about: "Labels that your team puts on customers, such as “VIP” or “Senior pet”.",
+        past: "History of one tag",
     },
     Words {
         collection: "referral_sources",
@@ -40,6 +43,7 @@ pub(super) const CATALOGS: [Words; 4] = [
         one: "referral source",
         many: "referral sources",
         about: "How customers found you, such as “Google Search” or “A friend”.",
+        past: "History of one referral source",
     },
     Words {
         collection: "life_cycles",
@@ -47,6 +51,7 @@ pub(super) const CATALOGS: [Words; 4] = [
         one: "life cycle",
         many: "life cycles",
         about: "Where a customer stands, from the first contact to a regular. New customers get the default.",
+        past: "History of one life cycle",
     },
     Words {
         collection: "action_statuses",
@@ -54,6 +59,7 @@ pub(super) const CATALOGS: [Words; 4] = [
         one: "status",
         many: "statuses",
         about: "What was done about a customer last, such as “Contacted”.",
+        past: "History of one status",
     },
 ];
 
@@ -149,7 +155,14 @@ pub(super) fn plain(reason: &str) -> Option<&'static str> {
             "This key may do more than yours, so you can neither see nor change it: ask somebody who may do more."
         }
         "FIRST_CHANGE" => "This change made the company. Put the company away instead.",
-        "MISSING_SCOPE" => NOT_YOURS,
+        "MISSING_SCOPE" | "NOT_COVERING_ALL" => NOT_YOURS,
+        "NOT_FOUND" => "This is not there: perhaps it was deleted, or the address was cut off.",
+        "CONTENDED" => "Others change this all the time, and nothing was saved. Please try again.",
+        "DEADLINE_EXCEEDED" => {
+            "This took too long. Look whether it was done before you try it again."
+        }
+        "NOT_BEGUN" => "There is too much to do just now, and nothing was done. Please try again.",
+        "INTERNAL" => "Something went wrong here. Those who run this can find out what it was.",
         _ => return None,
     })
 }
