@@ -191,7 +191,7 @@ let saved = order ? rows() : [];
 const save = (row) => {
   unsaved += 1;
   const list = rows();
-  const ids = list.map((other) => other.dataset.id).join(',');
+  const ids = list.map((other) => one('[name=up]', other).value).join(',');
   saving = saving.then(async () => {
     if (failed) return;
     const body = new URLSearchParams({ ids, etag: order.etag.value, request: order.request.value });
