@@ -103,6 +103,7 @@ def test_a_move_is_told_and_undone_where_the_reader_is(open_console, demo, width
     page = open_console(viewport={"width": width, "height": 800})
     page.goto(TAGS)
     add(page, "Last")
+    page.locator(".said").get_by_role("link", name="Close").click()
     row = page.locator(".rows li").filter(has=page.get_by_role("link", name="Tag 10", exact=True))
     button = page.get_by_role("button", name="Tag 10: up")
     button.scroll_into_view_if_needed()

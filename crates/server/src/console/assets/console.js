@@ -32,10 +32,8 @@ const here = () => {
 };
 const [path, height] = (sessionStorage.getItem('place') ?? '').split(' ');
 sessionStorage.removeItem('place');
-if (here().href !== location.href) {
-  if (path === location.pathname) scrollTo(0, height);
-  history.replaceState(null, '', here());
-}
+const isTold = here().href !== location.href;
+if (isTold) history.replaceState(null, '', here());
 addEventListener('submit', (event) => {
   if (!event.defaultPrevented) sessionStorage.setItem('place', `${location.pathname} ${scrollY}`);
 });
@@ -341,3 +339,6 @@ const look = async () => {
   foot().append(news);
 };
 if (company && document.body.dataset.revision !== '0') setInterval(look, 5000);
+
+// After all that makes rows higher.
+if (isTold && path === location.pathname) scrollTo(0, height);
