@@ -172,8 +172,8 @@ mod tests {
             ("New York", "mean America/New_York?"),
             ("Eastern Standard Time", "mean America/New_York?"),
             ("Europe/Berln", "mean Europe/Berlin?"),
-            ("Mars/Olympus", "example America/New_York"),
-            ("+02:00", "example America/New_York"),
+            ("Mars/Olympus", "such as America/New_York or Europe/London"),
+            ("+02:00", "such as America/New_York or Europe/London"),
         ] {
             let violation = TimeZone::parse("timezone", bad).unwrap_err();
             assert!(violation.description.ends_with(hint), "{bad}: {}", violation.description);

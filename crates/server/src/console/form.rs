@@ -80,7 +80,7 @@ impl Form {
 
     /// A form that waited.
     pub(super) fn of_pairs(pairs: Vec<(String, String)>) -> Self {
-        Self { pairs, unread: None }
+        Self { pairs, ..Self::default() }
     }
 
     /// Reads the body of a form, with files or without. A file is a text like any other.
