@@ -55,7 +55,7 @@ def test_a_plan_that_changed_loses_nothing_that_was_typed(open_console, demo):  
     expect(page.get_by_label("Paste it here")).to_have_value(typed)
     page.get_by_label("Paste it here").fill(typed.replace("VIP", "VIP!").replace("name:", "nmae:"))
     page.get_by_role("button", name="Show what would change").first.click()
-    expect(page.get_by_role("alert")).to_contain_text("Line 5: customer_tags[0].nmae")
+    expect(page.get_by_role("alert")).to_contain_text("Line 5: the nmae of tag number 1 is unknown")
     expect(page.get_by_label("Paste it here")).to_have_value(typed.replace("VIP", "VIP!").replace("name:", "nmae:"))
     accessible(page)
     page.get_by_label("Paste it here").fill(typed)

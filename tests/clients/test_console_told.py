@@ -49,7 +49,8 @@ def test_a_refused_undo_is_told_where_the_reader_is(open_console, demo, width): 
     told = page.get_by_role("alert")
     expect(told).to_contain_text("This was changed again since")
     expect(told).to_be_in_viewport(ratio=1)
-    assert abs(page.evaluate("scrollY") - before) < 200
+    # The sentence makes the page longer above the reader's place, which stays on the screen.
+    assert abs(page.evaluate("scrollY") - before) < 400
     assert page.url.endswith(TAGS)
 
 
