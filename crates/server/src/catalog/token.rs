@@ -21,7 +21,12 @@ impl RevisionToken {
             Some((revision, epoch)) => (revision, epoch),
             None => (text, "1"),
         };
-        let number = |text: &str| text.trim().parse::<u64>().ok().filter(|number| *number > 0);
+        // Revisions are stored as numbers with a sign.
+        let is_written_so = |text: &str| text.starts_with(|c: char| ('1'..='9').contains(&c));
+        let number = |text: &str| {
+            let number: u64 = text.parse().ok().filter(|_| is_written_so(text))?;
+            (number <= i64::MAX as u64).then_some(number)
+        };
         match (number(revision), number(epoch)) {
             (Some(revision), Some(epoch)) => Ok(Self { epoch, revision: Revision(revision) }),
             _ => Err(Violation::new(

@@ -145,7 +145,8 @@ impl Snapshots {
     /// caller knows; `None` if there is no such company.
     ///
     /// While the store does not answer, the snapshot may be older, and its marks say so. If the revision that the
-    /// caller knows does not arrive within a moment, the error is UNAVAILABLE.
+    /// caller knows does not arrive within a moment, the error is UNAVAILABLE. A company that does not arrive either is
+    /// none: otherwise a wrong id would be repeated for ever.
     pub async fn get(&self, grant: &Grant) -> Result<Option<ServedSnapshot>> {
         if let Some(fresh) = self.get_at_once(grant, self.clock.monotonic()) {
             return Ok(Some(fresh));
@@ -164,7 +165,7 @@ impl Snapshots {
             }
             self.refuse_other_epoch(grant)?;
             if self.clock.monotonic() >= until {
-                return Err(not_seen_yet());
+                return found.map_or(Ok(None), |_| Err(not_seen_yet()));
             }
             tokio::time::sleep(WAIT_STEP).await;
         }

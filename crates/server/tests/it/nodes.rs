@@ -63,11 +63,21 @@ async fn what_is_not_there_yet_is_unavailable_after_a_moment() {
         );
         assert!(answer.header("retry-after").is_some());
     }
-    for token in ["x", "0", "7;epoch=", "é"] {
+    for token in ["x", "0", "01", "+1", "9223372036854775808", "7;epoch=", "1;epoch=02", "é"] {
         assert_eq!(
             at_least(&server, &secret, token).await.refusal().fields,
             ["Settings-Min-Revision"]
         );
+    }
+}
+
+#[tokio::test]
+async fn a_company_that_does_not_exist_is_not_found_whatever_revision_is_known() {
+    let (server, secret) = alone().await;
+    let paths = ["/admin/v1/companies/nope", "/v1/setting/companies/nope/leads/life_cycles"];
+    for path in paths {
+        let call = server.get(path).bearer(&secret).header("settings-min-revision", "1");
+        assert_eq!(call.send().await.status, 404, "{path}");
     }
 }
 
