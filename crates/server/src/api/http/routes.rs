@@ -307,13 +307,20 @@ impl<T> Routes<T> {
     pub(crate) fn other_verbs(&self, path: &str) -> OtherVerbs {
         let Some((above, last)) = path.rsplit_once('/') else { return OtherVerbs::default() };
         let (last, sent) = last.rsplit_once(':').unwrap_or((last, ""));
-        let with = |(method, template, _): &'_ (Method, Template, T)| {
-            let verb = template.own_verb()?.to_owned();
+        if last.contains(':') {
+            return OtherVerbs::default();
+        }
+        let mut others: Vec<(String, String)> = vec![];
+        let mut owner: Option<&Template> = None;
+        for (method, template, _) in &self.routes {
+            let Some(verb) = template.own_verb() else { continue };
             let path = format!("{above}/{last}:{verb}");
-            template.captures(&template::cut(&path)?)?;
-            Some((verb, format!("{method} {path}")))
-        };
-        let others: Vec<(String, String)> = self.routes.iter().filter_map(with).collect();
+            let fits = template::cut(&path).is_some_and(|path| template.captures(&path).is_some());
+            // Templates after the first may take a word of its path for a value, and have no such path in truth.
+            if fits && owner.get_or_insert(template).is_beside(template) {
+                others.push((verb.to_owned(), format!("{method} {path}")));
+            }
+        }
         if others.iter().any(|(verb, _)| verb == sent) {
             return OtherVerbs::default();
         }

@@ -192,6 +192,12 @@ impl Template {
         }
     }
 
+    /// Whether both templates have the same segments before their last one.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        let [own, others] = [self, other].map(|template| template.segments.split_last());
+        own.map(|(_, above)| above) == others.map(|(_, above)| above)
+    }
+
     /// The order of matching templates, smallest first: literals before variables, a verb before none.
     pub(crate) fn precedence(&self) -> (&[Segment], bool, Option<&str>) {
         (&self.segments, self.verb.is_none(), self.verb.as_deref())

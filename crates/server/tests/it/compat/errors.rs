@@ -194,6 +194,13 @@ async fn a_path_with_a_wrong_verb_says_which_was_meant() {
             "did you mean one of POST /admin/v1/settings:apply, GET /admin/v1/settings:export, POST".to_owned(),
         ),
         ("PUT", company.to_owned(), 405, "this path takes GET, HEAD, PATCH only".to_owned()),
+        (
+            "POST",
+            format!("{company}/changes/2:revert"),
+            405,
+            format!("did you mean POST {company}/changes/2:undo?"),
+        ),
+        ("POST", format!("{company}:archive:"), 405, "this path takes".to_owned()),
     ] {
         let answer = server.call(verb, &path).send().await;
         let message = answer.refusal().message;
