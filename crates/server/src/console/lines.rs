@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use askama::Template;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use customer_settings_contract::customersettings::v1::{
-    BatchChangeEntriesRequest, CreateEntryRequest, Entry, EntryChange, entry_change,
+    BatchChangeEntriesRequest, CreateEntryRequest, Entry, EntryChange, State, entry_change,
 };
 use sha2::{Digest, Sha256};
 use tonic::Status;
@@ -16,10 +16,13 @@ use super::{
     problem::{Problem, sentence},
     view::Frame,
     visit::Visit,
-    words::{Words, quoted},
+    words::{self, Words, quoted},
 };
 use crate::{
-    catalog::text::{Color, Name},
+    catalog::{
+        entry::MAX_ENTRIES,
+        text::{Color, Name},
+    },
     status::Page,
 };
 
@@ -54,8 +57,12 @@ fn understood((at, line): (usize, &str)) -> Line<'_> {
 }
 
 /// Finds the lines that cannot be added beside these entries, and says why: all of them at once, so that nobody mends
-/// one line at a time. The method itself refuses what this does not know.
-fn check(lines: &mut [Line<'_>], entries: Vec<Entry>) {
+/// one line at a time. The method itself refuses what this does not know. The answer says how many places are free.
+fn check(lines: &mut [Line<'_>], mut entries: Vec<Entry>) -> usize {
+    let free = MAX_ENTRIES.saturating_sub(entries.len());
+    // The name of an entry that is put away is free, but its place is not.
+    entries.retain(|entry| entry.state != State::Archived as i32);
+    let mut left = free;
     let there = entries.into_iter().filter_map(|entry| {
         let name = entry.name?;
         let key = Name::stored(&name).ok()?.fold_key();
@@ -82,8 +89,17 @@ fn check(lines: &mut [Line<'_>], entries: Vec<Entry>) {
             line.wrong.clone_from(why);
             continue;
         }
+        if !line.wrong.is_empty() {
+            continue;
+        }
+        if left == 0 {
+            "There is no free place for it.".clone_into(&mut line.wrong);
+            continue;
+        }
+        left -= 1;
         taken.insert(key, format!("Line {} has this name already.", line.number));
     }
+    free
 }
 
 #[derive(Template)]
@@ -95,6 +111,11 @@ struct LinesPage<'a> {
     rows: &'a [Line<'a>],
     /// How many lines can be added.
     good: usize,
+    /// How many places of the list are free, and how many it has.
+    free: usize,
+    most: usize,
+    /// The sentence for a list without a free place.
+    full: String,
     /// The numbers of the others.
     left_out: String,
     /// Tells whether the lines are still those that the page shows.
@@ -108,7 +129,7 @@ async fn lines_page<'a>(
     rows: &'a mut [Line<'_>],
 ) -> Result<LinesPage<'a>, Status> {
     let (words, lines) = (catalog_words(visit)?, visit.form.find("lines").unwrap_or_default());
-    check(rows, entries_of(visit, String::new(), false).await?.entries);
+    let free = check(rows, entries_of(visit, String::new(), true).await?.entries);
     let wrong = rows.iter().filter(|line| !line.wrong.is_empty());
     let wrong: Vec<String> = wrong.map(|line| line.number.to_string()).collect();
     Ok(LinesPage {
@@ -116,6 +137,9 @@ async fn lines_page<'a>(
         words,
         here: catalog_path(visit),
         good: rows.len() - wrong.len(),
+        free,
+        most: MAX_ENTRIES,
+        full: words::full(words),
         left_out: wrong.join(","),
         shown: digest(lines),
         rows,

@@ -45,7 +45,13 @@ impl Problem {
         let line: Option<usize> = info.and_then(|info| info.metadata.get("index")?.parse().ok());
         let authors = info.and_then(|info| info.metadata.get("staff_ids"));
         let authors = authors.map(|ids| ids.split(',').map(str::to_owned).collect());
-        let text = words::plain(&reason).map_or_else(|| said(status.message()), str::to_owned);
+        let full = info.and_then(|info| info.metadata.get("what")?.strip_prefix("entries in "));
+        let full = full.filter(|_| reason == "TOO_MANY").and_then(words::catalog);
+        let text = match (full, words::plain(&reason)) {
+            (Some(list), _) => words::full(list),
+            (None, Some(plain)) => plain.to_owned(),
+            (None, None) => said(status.message()),
+        };
         let authors = authors.unwrap_or_default();
         let mut lines = Vec::new();
         let mut problem = Self { text, reason, authors, ..Self::default() };

@@ -10,6 +10,7 @@ use customer_settings_contract::moego::common::v1::Address;
 use prost_types::Timestamp;
 
 use super::moves::{self, Names};
+use crate::catalog::entry::MAX_ENTRIES;
 
 /// The words for a catalog.
 pub(super) struct Words {
@@ -189,6 +190,12 @@ pub(super) fn not_within(metadata: &HashMap<String, String>) -> Option<(&'static
             "You can give only your own short name, unless you may act in the name of any staff member.".to_owned(),
         ),
     })
+}
+
+/// The sentence for a list that takes no more entries.
+pub(super) fn full(words: &Words) -> String {
+    let title = quoted(words.title);
+    format!("The list {title} is full: it has {MAX_ENTRIES} entries, counting those put away.")
 }
 
 /// The answer where a page is not offered, and somebody asks for it all the same.

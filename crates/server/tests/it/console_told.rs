@@ -309,3 +309,49 @@ async fn a_form_that_waited_says_that_the_thing_was_changed_meanwhile() {
     let ben = Browser::new(&server).post("/console/sign-in", &waiting).await;
     assert!(ben.text().contains("Welcome back") && ben.text().contains(told), "{}", ben.text());
 }
+
+#[tokio::test]
+async fn a_list_that_is_nearly_full_marks_every_line_beyond_it() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let new = [("name", "New"), ("id", "cmp_new"), ("request", "a")];
+    browser.post("/console/companies/new", &new).await;
+    let list = "/console/c/cmp_new/referral_sources";
+    let many = format!("{list}/add-many");
+    let names = |from: usize, to: usize| {
+        let lines: Vec<String> = (from..to).map(|number| format!("Source {number}")).collect();
+        lines.join("\n")
+    };
+    let first = names(0, 998);
+    assert_eq!(browser.post(&many, &[("lines", &*first), ("sure", "1")]).await.status, 303);
+    let page = browser.get(list).await;
+    let path = page.text().split("<a href=\"").find(|rest| rest.contains(">Source 7<")).unwrap();
+    let path = path.split('"').next().unwrap();
+    let etag = Browser::hidden(&browser.get(path).await, "etag");
+    browser.post(&format!("{path}/archive"), &[("etag", &etag)]).await;
+    let lines = format!("Source 8\nSource 7\n{}", names(998, 1_003));
+    let preview = browser.post(&many, &[("lines", &*lines)]).await;
+    for told in [
+        "<h1>Add 2 referral sources?</h1>",
+        "Of the 1000 places of the list, 2 are free: those put away count too.",
+        "Line 1: “Source 8” is there already.",
+        "Line 4: There is no free place for it.",
+        "Line 7: There is no free place for it.",
+        "Add the other 2, without these 5",
+    ] {
+        assert!(preview.text().contains(told), "{told}: {}", preview.text());
+    }
+    let [without, shown] = ["without", "shown"].map(|name| Browser::hidden(&preview, name));
+    let form = [("lines", &*lines), ("without", &*without), ("shown", &*shown), ("sure", "1")];
+    let added = browser.post(&many, &form).await;
+    assert_eq!(added.status, 303, "{}", added.text());
+    let full = "The list “Referral sources” is full: it has 1000 entries, counting those put away.";
+    for page in [
+        browser.post(&many, &[("lines", "One more")]).await,
+        browser.post(&many, &[("lines", "One more"), ("sure", "1")]).await,
+        browser.post(&format!("{list}/add"), &[("name", "One more")]).await,
+    ] {
+        assert!(page.text().contains(full), "{}", page.text());
+        assert!(!page.text().contains("Add the other"), "{}", page.text());
+    }
+}
