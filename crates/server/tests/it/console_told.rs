@@ -284,7 +284,10 @@ async fn a_link_that_was_used_says_when() {
     let told = owner.get(&page).await;
     assert!(told.text().contains("</time> and used <time"), "{}", told.text());
     let unknown = second.get("/console/link?token=other").await;
-    assert!(unknown.text().contains("older than two days"), "{}", unknown.text());
+    for unknown in [unknown, second.get("/console/link").await] {
+        assert!(unknown.text().contains("older than two days"), "{}", unknown.text());
+        assert!(unknown.text().contains("not copied whole"), "{}", unknown.text());
+    }
 }
 
 #[tokio::test]
