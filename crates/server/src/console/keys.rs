@@ -440,8 +440,10 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
         validate_only: false,
     };
     match visit.keys().update_key(visit.ask(ask)).await {
-        Ok(_) => {
-            Ok(elsewhere(&format!("{}/keys/{}?did=key-saved", visit.here.base, visit.link_part(0))))
+        Ok(saved) => {
+            let is_changed = saved.into_inner().etag != before.etag;
+            let did = if is_changed { "key-saved" } else { "nothing" };
+            Ok(elsewhere(&format!("{}/keys/{}?did={did}", visit.here.base, visit.link_part(0))))
         }
         Err(status) => {
             let problem = visit.problem(&status, &FIELDS);

@@ -230,10 +230,13 @@ impl<'a> Visit<'a> {
         let revision = revision.and_then(|token| token.split(';').next()?.parse().ok());
         if let Some(revision) = revision.filter(|_| self.may.see_history)
             && let Ok(change) = self.get_change(revision).await
-            && !change.request_id.is_empty()
-            && change.request_id == self.form.get("request")
+            && !self.form.get("request").is_empty()
         {
-            return format!("changed={revision}");
+            // The newest change is another one where this write changed nothing.
+            return match change.request_id == self.form.get("request") {
+                true => format!("changed={revision}"),
+                false => "did=nothing".to_owned(),
+            };
         }
         "did=saved".to_owned()
     }

@@ -119,11 +119,11 @@ impl Author {
 /// The sentence for an action that no change of a company tells.
 pub(super) fn done(code: &str) -> Option<&'static str> {
     Some(match code {
-        "saved" => "Saved.",
+        "saved" | "key-saved" => "Saved.",
+        "nothing" => "Nothing was changed.",
         "signed-out" => "You are signed out.",
         "ended" => "The session was ended.",
         "revoked" => "Revoked. It stops working within a second, everywhere.",
-        "key-saved" => "Saved.",
         _ => return None,
     })
 }

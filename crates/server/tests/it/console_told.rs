@@ -358,3 +358,33 @@ async fn a_list_that_is_nearly_full_marks_every_line_beyond_it() {
         assert!(!page.text().contains("Add the other"), "{}", page.text());
     }
 }
+
+#[tokio::test]
+async fn a_write_that_changes_nothing_says_so() {
+    let server = Server::demo().await;
+    let (key, secret) = server.issue(everything()).await;
+    let browser = Browser::with_key(&server, &secret).await;
+    browser.post(&format!("{TAGS}/add"), &[("name", "New"), ("request", "other")]).await;
+    let etag = Browser::hidden(&browser.get(TAGS).await, "etag");
+    let stay = [("etag", &*etag), ("to.tag_001", "1"), ("place", ""), ("request", "stay")];
+    let moved = browser.post(&format!("{TAGS}/order"), &stay).await;
+    let again = [("etag", &*etag), ("up", "tag_001"), ("request", "up")];
+    let up = browser.post(&format!("{TAGS}/order"), &again).await;
+    for answer in [moved, up] {
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        let page = browser.follow(&answer).await;
+        assert!(page.text().contains("Nothing was changed."), "{}", page.text());
+    }
+    let path = format!("/console/keys/{}", key.id);
+    let page = browser.get(&path).await;
+    let [etag, name, staff] =
+        ["etag", "was.name", "was.staff"].map(|name| Browser::hidden(&page, name));
+    let scopes = Browser::hidden(&page, "was.scope");
+    let mut form =
+        vec![("name", &*name), ("staff", &*staff), ("coverage", "all"), ("etag", &*etag)];
+    form.extend(scopes.split(' ').map(|scope| ("scope", scope)));
+    let saved = browser.post(&path, &form).await;
+    assert_eq!(saved.header("location"), Some(&*format!("{path}?did=nothing")));
+    let page = browser.follow(&saved).await;
+    assert!(page.text().contains("Nothing was changed."), "{}", page.text());
+}
