@@ -427,6 +427,14 @@ pub(super) async fn restore(visit: &Visit<'_>) -> Answer {
         validate_only: false,
     };
     let done = visit.entries().restore_entry(visit.ask(ask)).await;
+    if let Err(status) = &done
+        && let Some((list, id)) = Problem::holder(status)
+    {
+        let name = visit.name_of(&list, &id).await.unwrap_or_default();
+        let text = format!("It was not taken back. {}", words::taken(&name));
+        let shown = entry_page(visit, None, Problem { text, ..Problem::default() }).await?;
+        return Ok(page(Page::Refused(status), &shown));
+    }
     changed(visit, done.map(|done| done.metadata().clone())).await
 }
 

@@ -172,7 +172,10 @@ pub(super) async fn undo(visit: &Visit<'_>) -> Answer {
                 return Err(status);
             }
             let to = to(&format!("/{}", visit.part(1)));
-            Ok(elsewhere(&with_query(&to, &format!("refused={reason}"))))
+            let holder = Problem::holder(&status)
+                .map(|(list, id)| format!(".{}.{}", form::encode(&list), form::encode(&id)));
+            let holder = holder.unwrap_or_default();
+            Ok(elsewhere(&with_query(&to, &format!("refused={reason}{holder}"))))
         }
     }
 }

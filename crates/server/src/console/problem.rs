@@ -98,6 +98,13 @@ impl Problem {
         problem
     }
 
+    /// The list and the id of the entry whose name a refused write would give to another one.
+    pub(super) fn holder(status: &Status) -> Option<(String, String)> {
+        let details = status.get_error_details();
+        let info = details.error_info().filter(|info| info.reason == "NAME_TAKEN")?;
+        Some((info.metadata.get("catalog")?.clone(), info.metadata.get("id")?.clone()))
+    }
+
     /// A sentence of the console's own about a field.
     pub(super) fn at(name: &'static str, text: &str) -> Self {
         let text_above = "Nothing was saved yet. Please look at what is marked below.".to_owned();

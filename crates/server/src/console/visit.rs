@@ -4,7 +4,8 @@ use std::slice;
 
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
-    Change, Company, Delta, GetChangeRequest, GetCompanyRequest, ListChangesRequest, State,
+    Change, Company, Delta, GetChangeRequest, GetCompanyRequest, GetEntryRequest,
+    ListChangesRequest, State,
 };
 use http::request::Parts;
 use tonic::{Request, Status, metadata::MetadataMap};
@@ -185,8 +186,14 @@ impl<'a> Visit<'a> {
 
     /// The last action in words, which the address names by the change that it made, or by the reason why it was refused.
     async fn said(&self) -> Option<Said> {
-        if let Some(text) = words::plain(self.query.get("refused")) {
-            return Some(Said::refusal(text));
+        let mut refused = self.query.get("refused").splitn(3, '.');
+        if let Some(text) = words::plain(refused.next().unwrap_or_default()) {
+            let holder = match (refused.next(), refused.next()) {
+                (Some(list), Some(id)) => self.name_of(list, id).await,
+                _ => None,
+            };
+            let text = holder.map_or_else(|| text.to_owned(), |name| words::taken(&name));
+            return Some(Said::refusal(&format!("Nothing was undone. {text}")));
         }
         let revision = self.query.get("changed");
         if revision.is_empty() {
@@ -204,6 +211,17 @@ impl<'a> Visit<'a> {
         let undo =
             undo.then(|| format!("{}/history/{}/undo", self.company_path(), change.revision));
         Some(Said { text, is_refusal: false, undo, request: Self::new_request() })
+    }
+
+    /// The name of an entry; none where it is not there.
+    pub(super) async fn name_of(&self, list: &str, id: &str) -> Option<String> {
+        let ask = GetEntryRequest {
+            company_id: self.part(0).to_owned(),
+            collection: list.to_owned(),
+            id: id.to_owned(),
+            ..Default::default()
+        };
+        self.entries().get_entry(self.ask(ask)).await.ok()?.into_inner().name
     }
 
     /// Whether the key may take a change back, which needs more where it is not one of entries alone.

@@ -192,6 +192,11 @@ pub(super) fn not_within(metadata: &HashMap<String, String>) -> Option<(&'static
     })
 }
 
+/// The sentence for a name that an entry cannot have again.
+pub(super) fn taken(name: &str) -> String {
+    format!("The name {} is taken: another one in the list has it now.", quoted(name))
+}
+
 /// The sentence for a list that takes no more entries.
 pub(super) fn full(words: &Words) -> String {
     let title = quoted(words.title);

@@ -388,3 +388,24 @@ async fn a_write_that_changes_nothing_says_so() {
     let page = browser.follow(&saved).await;
     assert!(page.text().contains("Nothing was changed."), "{}", page.text());
 }
+
+#[tokio::test]
+async fn a_name_that_is_taken_since_is_named_where_nothing_is_undone() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let tag = format!("{TAGS}/tag_001");
+    let page = browser.get(&tag).await;
+    let (etag, name) = (Browser::hidden(&page, "etag"), Browser::hidden(&page, "was.name"));
+    browser.post(&format!("{tag}/archive"), &[("etag", &etag)]).await;
+    browser.post(&format!("{TAGS}/add"), &[("name", &name)]).await;
+    let undone = browser.post("/console/c/cmp_001/history/2/undo", &[("next", "")]).await;
+    let page = browser.follow(&undone).await;
+    let taken = format!("The name “{name}” is taken: another one in the list has it now.");
+    let told = format!("Nothing was undone. {taken}");
+    assert!(page.text().contains(&told), "{}", page.text());
+    let etag = Browser::hidden(&browser.get(&tag).await, "etag");
+    let page = browser.post(&format!("{tag}/restore"), &[("etag", &etag)]).await;
+    assert_eq!(page.status.as_u16() / 100, 4);
+    let told = format!("It was not taken back. {taken}");
+    assert!(page.text().contains(&told), "{}", page.text());
+}
