@@ -22,6 +22,7 @@ use super::{
     sign_in,
     view::{Frame, Said},
     visit::Visit,
+    with_cookie,
     words::{self, Author, Moment},
 };
 use crate::status::Page;
@@ -502,7 +503,12 @@ pub(super) async fn revoke(visit: &Visit<'_>) -> Answer {
         validate_only: false,
         with_created: !visit.form.get("created").is_empty(),
     };
-    visit.keys().revoke_key(visit.ask(ask)).await?;
+    let also = visit.keys().revoke_key(visit.ask(ask)).await?.into_inner().also_revoked_ids;
+    let own = visit.person.key_id();
+    if visit.part(0) == own || also.iter().any(|id| id == own) {
+        let on = elsewhere(&format!("{}/sign-in?did=own-revoked", visit.here.base));
+        return Ok(with_cookie(on, &visit.here.cookie(None)));
+    }
     Ok(elsewhere(&format!("{}/keys?did=revoked", visit.here.base)))
 }
 

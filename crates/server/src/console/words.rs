@@ -124,6 +124,7 @@ pub(super) fn done(code: &str) -> Option<&'static str> {
         "signed-out" => "You are signed out.",
         "ended" => "The session was ended.",
         "revoked" => "Revoked. It stops working within a second, everywhere.",
+        "own-revoked" => "Your key was revoked, so you are signed out.",
         _ => return None,
     })
 }

@@ -409,3 +409,18 @@ async fn a_name_that_is_taken_since_is_named_where_nothing_is_undone() {
     let told = format!("It was not taken back. {taken}");
     assert!(page.text().contains(&told), "{}", page.text());
 }
+
+#[tokio::test]
+async fn a_person_is_told_that_the_key_revoked_is_their_own() {
+    let server = Server::demo().await;
+    let (key, secret) = server.issue(everything()).await;
+    let browser = Browser::with_key(&server, &secret).await;
+    let path = format!("/console/keys/{}", key.id);
+    let page = browser.get(&path).await;
+    assert!(page.text().contains("This is your own key: you will be signed out"));
+    let revoked = browser.post(&format!("{path}/revoke"), &[("request", "own")]).await;
+    assert_eq!(revoked.header("location"), Some("/console/sign-in?did=own-revoked"));
+    let page = browser.follow(&revoked).await;
+    let told = "Your key was revoked, so you are signed out.";
+    assert!(page.text().contains(told), "{}", page.text());
+}
