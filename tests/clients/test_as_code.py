@@ -206,6 +206,11 @@ def test_apply_prints_json_in_every_case(remote, tmp_path):
     refused = remote("apply", document, "--yes", "--output", "json", check=False)
     (done,) = results(refused)
     assert refused.returncode == 1 and "customer_tags[1]" in json.dumps(done["error"])
+    mixed = tags({"id": "tag_001", "name": "Changed"})
+    mixed["companies"] += tags({"name": "Red"}, {"name": "red"}, company="cmp_002")["companies"]
+    refused = remote("apply", write(document, mixed), "--yes", "--output", "json", check=False)
+    (done,) = results(refused)
+    assert (refused.returncode, done["companyId"], sorted(done)) == (1, "cmp_002", ["companyId", "error"])
     both = remote("plan", document, "--markdown", "--output", "json", check=False)
     assert (both.returncode, "exclude each other" in both.stderr) == (2, True)
 

@@ -22,7 +22,8 @@ pub(super) enum Style {
     Table(Form),
     Markdown,
     Json,
-    /// The results of an application that writes nothing, as JSON.
+    /// The results of an application that writes nothing, as JSON: all companies of an empty plan, else those that are
+    /// refused. A count of another company would look like a change that was made.
     Results,
 }
 
@@ -74,11 +75,8 @@ impl Shown {
         match self.style {
             Style::Json => self.details.put(plan),
             Style::Results => {
-                let mut result = json!({"companyId": plan["companyId"], "counts": plan["counts"]});
-                if plan["error"].is_object() {
-                    result["error"] = plan["error"].clone();
-                }
-                self.details.put(&result)
+                let part = if plan["error"].is_object() { "error" } else { "counts" };
+                self.details.put(&json!({"companyId": plan["companyId"], part: plan[part]}))
             }
             Style::Table(_) | Style::Markdown => {
                 let mut lines = String::new();
@@ -120,7 +118,10 @@ impl Shown {
     pub(super) fn print(self) -> Result<(), Failure> {
         let summary = self.summary();
         match self.style {
-            Style::Results => return print_list("results", self.details),
+            Style::Results => {
+                let is_shown = |result: &Value| self.refused == 0 || result["error"].is_object();
+                return print_listed("results", self.details, is_shown);
+            }
             Style::Json => return print_list("plans", self.details),
             Style::Table(form) => print(&form.look().heading(&summary))?,
             Style::Markdown => print(&format!("**{}**\n", escaped(&summary)))?,
@@ -135,9 +136,20 @@ impl Shown {
 
 /// Prints values that wait in a file as one JSON document.
 pub(super) fn print_list(name: &str, values: Writer) -> Result<(), Failure> {
+    print_listed(name, values, |_| true)
+}
+
+fn print_listed(
+    name: &str,
+    values: Writer,
+    is_shown: impl Fn(&Value) -> bool,
+) -> Result<(), Failure> {
     let (mut values, mut comma) = (Groups::of(values.finish()?)?, "");
     print(&format!("{{\"{name}\": ["))?;
     while let Some((_, value)) = values.one()? {
+        if !is_shown(&value) {
+            continue;
+        }
         print(&format!("{comma}\n{}", serde_json::to_string_pretty(&value)?))?;
         comma = ",";
     }
