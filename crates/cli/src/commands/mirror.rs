@@ -153,7 +153,7 @@ impl Mirror {
         if aim == Aim::Cutover {
             let question =
                 "End the mirror of these companies? From then on they are changed here alone.";
-            confirm_shown_by("--check", question, self.yes)?;
+            confirm_shown_by("'mirror --check' without cutover", question, self.yes)?;
         }
         let access = if aim == Aim::Check { Access::Read } else { Access::Write };
         let client = self.target.at.connect(None, access, FieldNames::default()).await?;
