@@ -162,7 +162,8 @@ def test_one_run_finds_everything_that_is_wrong(demo, remote, tmp_path):
     other.write_text("companies:\n- {id: cmp_002, customer_tags: [{name: A, is_default: true}]}\n- {id: unknown}\nversoin: 1\n")
     broken = tmp_path / "broken.yaml"
     broken.write_text("companies: [\n")
-    ended = remote("plan", broken, document, other, check=False)
+    absent = tmp_path / "absent.yaml"
+    ended = remote("plan", broken, tmp_path, absent, document, other, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     first, second = f"{document}: cmp_001: line", f"{other}: cmp_002: line"
     for told in [
@@ -177,11 +178,13 @@ def test_one_run_finds_everything_that_is_wrong(demo, remote, tmp_path):
         f"{other}: unknown: line 3: name is required, since there is no company",
         f"{other}: line 4: versoin is unknown; did you mean version?",
         f"{broken}: line 1: cannot be read",
+        f"{tmp_path} cannot be read: Is a directory",
+        f"{absent} cannot be read: No such file",
     ]:
         assert told in ended.stderr
     assert ended.stderr.endswith("error: the document is wrong, and nothing was planned\n")
     for command in [["plan", "--output", "json"], ["apply", "--yes"]]:
-        again = run(*command, broken, document, other, "--data-dir", demo.data_dir, check=False)
+        again = run(*command, broken, tmp_path, absent, document, other, "--data-dir", demo.data_dir, check=False)
         assert (again.returncode, again.stdout, again.stderr) == (1, "", ended.stderr)
 
 

@@ -124,7 +124,7 @@ impl Plan {
             (false, true) => Style::Markdown,
             (false, false) => Style::Table(self.target.form),
         };
-        let inputs = Input::all(&self.documents.files)?;
+        let inputs = Input::all(&self.documents.files);
         file::refuse(&inputs)?;
         if let Some(out) = self.out.as_ref().filter(|out| inputs.iter().any(|one| one.is_at(out))) {
             let name = out.display();
@@ -149,7 +149,7 @@ impl Apply {
         let staff = self.settings_staff_id.as_deref();
         let mut client = self.target.at.connect(staff, Access::Write, names::<Self>()).await?;
         let is_changed = self.terms.prune || !self.terms.ignore.is_empty();
-        let inputs = Input::all(&self.documents.files)?;
+        let inputs = Input::all(&self.documents.files);
         let given = PlanFile::among(&inputs)?;
         let mut is_fresh = self.yes;
         let file = match given {

@@ -59,7 +59,7 @@ impl PlanFile {
     /// The plan among the files of a command, if there is one. A plan stands alone.
     pub(super) fn among(inputs: &[Input]) -> Result<Option<Self>, Failure> {
         for input in inputs {
-            let Some((head, begin)) = head(input)? else { continue };
+            let Some((head, begin)) = head(input) else { continue };
             return match inputs {
                 [_] => Self::read(input, head, begin).map(Some),
                 _ => {
@@ -128,21 +128,19 @@ impl PlanFile {
 }
 
 /// The first line of a file, and its length, if the file is a plan.
-fn head(input: &Input) -> Result<Option<(Value, u64)>, Failure> {
+fn head(input: &Input) -> Option<(Value, u64)> {
     let mut line = Vec::new();
-    let mut first = BufReader::new(input.file()?.take(MOST_HEAD_BYTES));
-    if first.read_until(b'\n', &mut line).is_err() {
-        // Reading the document says why.
-        return Ok(None);
-    }
-    let head = serde_json::from_slice(&line).ok().filter(|head: &Value| head.get("plan").is_some());
-    Ok(head.map(|head| (head, line.len() as u64)))
+    // Reading the document says why it cannot be read.
+    let mut first = BufReader::new(input.file().ok()?.take(MOST_HEAD_BYTES));
+    first.read_until(b'\n', &mut line).ok()?;
+    let head: Value = serde_json::from_slice(&line).ok()?;
+    head.get("plan").is_some().then_some((head, line.len() as u64))
 }
 
 /// Refuses a document that is a plan.
 pub(super) fn refuse(inputs: &[Input]) -> Result<(), Failure> {
     for input in inputs {
-        if head(input)?.is_some() {
+        if head(input).is_some() {
             let name = input.name();
             return Err(failure(format!("{name} is a plan, which 'apply' takes, and no document")));
         }

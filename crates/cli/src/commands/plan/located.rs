@@ -90,7 +90,7 @@ impl<'a> Located<'a> {
             let (input, others) = self.inputs.split_first()?;
             let reader = match &mut self.reader {
                 Some(reader) => reader,
-                unread => unread.insert(Companies::of(input).ok()?),
+                unread => unread.insert(Companies::of(input)),
             };
             match reader.next() {
                 Ok(Some((lines_before, company))) => {

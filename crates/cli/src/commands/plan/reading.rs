@@ -21,25 +21,23 @@ use crate::{
     output::{note, tell},
 };
 
-/// A file, or standard input, that can be read again.
+/// A file, or standard input, that can be read again. A file that cannot be opened is an input that cannot be read, so
+/// that the others are read all the same.
 pub(super) struct Input {
     name: String,
-    file: File,
+    file: io::Result<File>,
 }
 
 impl Input {
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path) -> Self {
         let (name, file) = match path.as_os_str() {
             name if name == "-" => ("standard input".to_owned(), copied(&mut io::stdin())),
             _ => (path.display().to_string(), File::open(path).and_then(seekable)),
         };
-        match file {
-            Ok(file) => Ok(Self { name, file }),
-            Err(error) => Err(failure(format!("{name} cannot be read: {error}"))),
-        }
+        Self { name, file }
     }
 
-    pub(super) fn all(paths: &[PathBuf]) -> Result<Vec<Self>, Failure> {
+    pub(super) fn all(paths: &[PathBuf]) -> Vec<Self> {
         paths.iter().map(|path| Self::open(path)).collect()
     }
 
@@ -49,7 +47,9 @@ impl Input {
 
     /// The file at its beginning.
     pub(super) fn file(&self) -> io::Result<File> {
-        let mut file = self.file.try_clone()?;
+        let file = self.file.as_ref();
+        let mut file =
+            file.map_err(|error| io::Error::new(error.kind(), error.to_string()))?.try_clone()?;
         file.rewind()?;
         Ok(file)
     }
@@ -58,7 +58,7 @@ impl Input {
     pub(super) fn is_at(&self, path: &Path) -> bool {
         let place = |found: io::Result<Metadata>| found.map(|file| (file.dev(), file.ino())).ok();
         let there = place(path.metadata());
-        there.is_some() && there == place(self.file.metadata())
+        there.is_some() && self.file.as_ref().is_ok_and(|file| there == place(file.metadata()))
     }
 
     /// The failure of a document that cannot be read at all.
@@ -102,7 +102,7 @@ pub(super) fn read(inputs: &[Input]) -> Result<Documents, Failure> {
     let (mut left_out, mut count) = (BTreeSet::new(), 0);
     for input in inputs {
         places.begin(&input.name);
-        let mut companies = Companies::of(input)?;
+        let mut companies = Companies::of(input);
         loop {
             let (lines_before, company) = match companies.next() {
                 Ok(Some(next)) => next,
@@ -151,9 +151,10 @@ pub(super) struct Companies<'a> {
 }
 
 impl<'a> Companies<'a> {
-    pub(super) fn of(input: &'a Input) -> Result<Self, Failure> {
-        let pieces = Pieces::of(BufReader::new(input.file()?));
-        Ok(Self { input, pieces, whole: None, read: 0, problems: Problems::default(), note: None })
+    pub(super) fn of(input: &'a Input) -> Self {
+        // Reading the whole says why a file cannot be read.
+        let pieces = input.file().ok().and_then(|file| Pieces::of(BufReader::new(file)));
+        Self { input, pieces, whole: None, read: 0, problems: Problems::default(), note: None }
     }
 
     /// The next company, and the lines of the document before those that the company counts.
