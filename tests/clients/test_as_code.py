@@ -220,9 +220,12 @@ def test_apply_prints_json_in_every_case(remote, tmp_path):
 
 def test_errors_name_the_flags_that_were_given(remote, tmp_path):
     document = write(tmp_path / "new.json", tags({"name": "New"}))
-    for flags, code, said in [(["--as", "a b"], 2, "--as must be"), (["--ignore", "foo"], 1, "--ignore")]:
+    for flags, code, said in [(["--as", "a b"], 2, "--as must be"), (["--ignore", "order,foo"], 1, "--ignore (number 2)")]:
         refused = remote("plan", document, *flags, check=False)
         assert refused.returncode == code and refused.stderr.startswith(f"error: {said}"), refused.stderr
+    assert '; it is "foo"' in refused.stderr, refused.stderr
+    refused = remote("plan", write(document, tags()), "--prune", check=False)
+    assert "or allow as many with --prune-limit 2\n" in refused.stdout, refused.stdout
 
 
 def test_a_company_is_copied_to_a_new_one_and_into_another(remote, tmp_path):

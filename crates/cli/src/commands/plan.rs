@@ -286,7 +286,7 @@ impl Documents {
     ) -> Result<(Shown, PlanFile), Failure> {
         let (mut shown, mut lines, mut count) = (Shown::new(style)?, Writer::new()?, 0);
         let reading::Documents { companies, left_out, places, is_wrong } = reading::read(inputs)?;
-        let mut located = Located::new(inputs, &left_out);
+        let mut located = Located::new(inputs, &left_out, names::<Terms>());
         let mut groups = Groups::of(companies)?;
         let mut group = groups.next()?;
         let wrong = || failure("the document is wrong, and nothing was planned");

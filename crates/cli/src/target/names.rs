@@ -37,7 +37,7 @@ impl FieldNames {
     }
 
     /// Replaces the names of fields in a text. Words in quotation marks are not replaced.
-    pub(super) fn text(&self, text: &str) -> String {
+    pub(crate) fn text(&self, text: &str) -> String {
         let parts = text.split('"').enumerate().map(|(i, part)| match i % 2 {
             0 => self.unquoted(part),
             _ => part.to_owned(),

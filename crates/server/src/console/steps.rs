@@ -101,10 +101,7 @@ pub(super) fn remark(remark: &PlanRemark) -> String {
 /// The refusal to put away many entries, with the way out that the page has.
 pub(super) fn lost(remark: &PlanRemark) -> String {
     let (_, many) = words::nouns(&remark.field);
-    format!(
-        "{many} {}",
-        remark.description.replace("with a prune limit of", "below, with the number")
-    )
+    format!("{many} {}", remark.description.replace("with prune_limit", "below, with the number"))
 }
 
 /// The ids of what the steps would make, by their places in the document.

@@ -10,7 +10,7 @@ use super::{
     reading::{Companies, Input},
     text,
 };
-use crate::output::tell;
+use crate::{output::tell, target::FieldNames};
 
 /// A refused company with the sentences about it.
 pub(super) struct Refusal {
@@ -44,6 +44,8 @@ pub(super) struct Located<'a> {
     inputs: &'a [Input],
     /// The numbers of companies that are not planned.
     left_out: &'a BTreeSet<usize>,
+    /// The flags that a sentence may mention.
+    names: FieldNames,
     reader: Option<Companies<'a>>,
     /// The number of companies of all documents that were read, and of those among them that are planned.
     read: usize,
@@ -51,8 +53,12 @@ pub(super) struct Located<'a> {
 }
 
 impl<'a> Located<'a> {
-    pub(super) fn new(inputs: &'a [Input], left_out: &'a BTreeSet<usize>) -> Self {
-        Self { inputs, left_out, reader: None, read: 0, planned: 0 }
+    pub(super) fn new(
+        inputs: &'a [Input],
+        left_out: &'a BTreeSet<usize>,
+        names: FieldNames,
+    ) -> Self {
+        Self { inputs, left_out, names, reader: None, read: 0, planned: 0 }
     }
 
     /// The refusal of the planned company of that number. A place that is not found is left out, and so is what depends
@@ -61,14 +67,16 @@ impl<'a> Located<'a> {
         let error = &plan["error"];
         let violations = error["violations"].as_array().map_or(&[][..], Vec::as_slice);
         let found = self.company(number);
+        let names = &self.names;
         let sentence = |one: &Value| {
             let [field, reason, description] =
                 ["field", "reason", "description"].map(|key| text(&one[key]));
+            let description = names.text(description);
             let Some((_, lines_before, company)) = &found else {
                 return Some(format!("{field} {description}"));
             };
             let (field, description) =
-                (company.in_document(field), company.in_document(description));
+                (company.in_document(field), company.in_document(&description));
             if !company.problems.leave_sure(reason, &field) {
                 return None;
             }

@@ -267,8 +267,13 @@ fn options(prune: bool, prune_limit: i32, ignore: &[String]) -> Result<LoadOptio
         Some(1..) if !prune => refuse("NO_EFFECT", "has no effect without prune".to_owned()),
         Some(limit) => Ok(limit),
     });
-    let parse =
-        |(i, name): (usize, &String)| wrong.check(Ignored::parse(&format!("ignore[{i}]"), name));
+    let parse = |(i, name): (usize, &String)| {
+        let part = Ignored::parse(&format!("ignore[{i}]"), name);
+        wrong.check(part.map_err(|mut unknown| {
+            unknown.description.push_str(&format!("; it is {}", documents::quoted(name)));
+            unknown
+        }))
+    };
     let ignore = ignore.iter().enumerate().filter_map(parse).collect();
     wrong.finish(|| {
         Some(LoadOptions { prune, prune_limit: limit?, ignore, ..LoadOptions::default() })

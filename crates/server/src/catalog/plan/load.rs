@@ -205,7 +205,7 @@ impl<'a> Loading<'a, '_> {
         if is_too_many && pruned > self.options.prune_limit {
             let description = format!(
                 "would lose {pruned} of its {active} active entries, which the document does not name: add them to \
-                 the document, or allow as many with a prune limit of {pruned}"
+                 the document, or allow as many with prune_limit {pruned}"
             );
             self.refuse(catalog.as_str(), "PRUNE_LIMIT", description);
         }
