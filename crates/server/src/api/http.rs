@@ -160,14 +160,13 @@ impl Transcoder {
     /// a colon in its id.
     fn route(&self, parts: &Parts) -> Result<(&Arc<Route>, Vec<String>), RequestError> {
         let path = parts.uri.path();
-        let found = self.routes.find(&parts.method, path);
-        let ends_with_colon_and =
-            |values: &[String]| values.last().is_some_and(|id| id.contains(':'));
-        if let Found::Route(route, captures) = &found
-            && !ends_with_colon_and(captures)
-        {
-            return Ok((*route, captures.clone()));
-        }
+        let may_hide_a_verb = |values: &[String]| values.last().is_some_and(|id| id.contains(':'));
+        let found = match self.routes.find(&parts.method, path) {
+            Found::Route(route, captures) if !may_hide_a_verb(&captures) => {
+                return Ok((route, captures));
+            }
+            other => other,
+        };
         let OtherVerbs { near, all } = self.routes.other_verbs(path);
         match (near, found) {
             (Some(near), _) => {
