@@ -21,8 +21,65 @@ def test_a_finger_moves_an_entry_to_a_place(open_console, has_script):  # noqa: 
     assert (place.bounding_box(), arrow.bounding_box()) == before, "nothing jumps"
     place.fill("1")
     page.get_by_role("button", name="Third: move there").tap()
-    expect(page.locator(".said")).to_contain_text("Moved “Third” up, before “VIP Customer”.")
+    if has_script:
+        expect(page.locator(".told")).to_contain_text("Third is number 1 now.")
+        expect(page.locator("#live")).to_have_text("Third, 1 of 3")
+        expect(page.get_by_role("button", name="Third: move there")).to_be_focused()
+    else:
+        expect(page.locator(".said")).to_contain_text("Moved “Third” up, before “VIP Customer”.")
     assert names(page)[0] == "Third"
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+@pytest.mark.parametrize("how", ["Enter", "button"])
+def test_every_place_that_was_written_counts(open_console, has_script, how):  # noqa: F811
+    page = open_console(java_script_enabled=has_script)
+    page.goto(TAGS)
+    for name in ["Third", "Fourth"]:
+        add(page, name)
+    page.get_by_label("VIP Customer: move to place").fill("3")
+    place = page.get_by_label("Fourth: move to place")
+    place.fill("1")
+    if how == "Enter":
+        place.press("Enter")
+    else:
+        page.get_by_role("button", name="Fourth: move there").click()
+    if has_script:
+        expect(page.locator(".told")).to_contain_text("Fourth is number 1 now. VIP Customer is number 3 now.")
+        expect(page.locator("#live")).to_have_text("Fourth, 1 of 4. VIP Customer, 3 of 4")
+        expect(place if how == "Enter" else page.get_by_role("button", name="Fourth: move there")).to_be_focused()
+    else:
+        told = "“Fourth” is number 1 now, “VIP Customer” number 3."
+        expect(page.locator(".said")).to_contain_text(told)
+    order = ["Fourth", "First-time Customer", "VIP Customer", "Third"]
+    assert names(page) == order
+    fields = page.locator(".tools input")
+    assert [field.input_value() for field in fields.all()] == ["1", "2", "3", "4"]
+    page.reload()
+    assert names(page) == order
+
+
+def test_an_arrow_leaves_the_place_that_was_written_and_a_wrong_one_loses_no_other(open_console):  # noqa: F811
+    page = open_console()
+    page.goto(TAGS)
+    add(page, "Third")
+    place = page.get_by_label("VIP Customer: move to place")
+    place.fill("3")
+    page.get_by_role("button", name="Third: up").click()
+    expect(page.locator(".told")).to_contain_text("Third is number 2 now.")
+    expect(place).to_have_value("3")
+    wrong = page.get_by_label("Third: move to place")
+    for text, told in [("9", "Give a number from 1 to 3."), ("3", "Another one is to have this place too.")]:
+        wrong.fill(text)
+        wrong.press("Enter")
+        expect(page.locator("#place-wrong")).to_have_text(told)
+        expect(place).to_have_value("3")
+        expect(wrong).to_have_value(text)
+        expect(wrong).to_be_focused()
+    wrong.fill("1")
+    wrong.press("Enter")
+    expect(page.locator(".told")).to_contain_text("Third is number 1 now. VIP Customer is number 3 now.")
+    assert names(page) == ["Third", "First-time Customer", "VIP Customer"]
 
 
 def test_the_key_after_the_place_reaches_the_button(open_console):  # noqa: F811
@@ -35,7 +92,8 @@ def test_the_key_after_the_place_reaches_the_button(open_console):  # noqa: F811
     expect(button).to_be_focused()
     expect(button).to_have_css("clip-path", "none")
     page.keyboard.press("Enter")
-    expect(page.locator(".said")).to_contain_text("Moved “Third” up, before “VIP Customer”.")
+    expect(page.locator(".told")).to_contain_text("Third is number 1 now.")
+    expect(button).to_be_focused()
     assert names(page)[0] == "Third"
 
 

@@ -16,6 +16,7 @@ use super::{
     form::Form,
     ideas::{self, Group},
     problem::{Field, Problem},
+    reorder::PLACE,
     view::Frame,
     visit::{Visit, quoted},
     words::{self, Moment, Words},
@@ -39,7 +40,9 @@ pub(super) struct Row {
     pub(super) is_default: bool,
     /// The place, from 1.
     pub(super) place: i32,
-    /// The text in the field of its place, where that is no place.
+    /// The text in the field of its place, where another one was typed over it and nothing was moved.
+    pub(super) typed: Option<String>,
+    /// The reason why it cannot have that place.
     pub(super) wrong: Option<String>,
 }
 
@@ -52,6 +55,7 @@ fn row(here: &str, entry: Entry) -> Row {
         color: entry.color.unwrap_or_default(),
         is_default: entry.is_default.unwrap_or_default(),
         place: entry.position.unwrap_or_default() + 1,
+        typed: None,
         wrong: None,
     }
 }
@@ -146,10 +150,11 @@ async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage
     let is_archived = |entry: &Entry| entry.state == State::Archived as i32;
     let (archived, active): (Vec<_>, Vec<_>) = list.entries.into_iter().partition(is_archived);
     let mut rows: Vec<Row> = active.into_iter().map(|entry| row(&here, entry)).collect();
-    if let Some((id, typed)) = &problem.place
-        && let Some(row) = rows.iter_mut().find(|row| row.id == *id)
-    {
-        row.wrong = Some(typed.clone());
+    if let Some((id, text)) = &problem.place {
+        for row in &mut rows {
+            row.typed = visit.form.find(&format!("{PLACE}{}", row.id)).map(str::to_owned);
+            row.wrong = (row.id == *id).then(|| text.clone());
+        }
     }
     Ok(CatalogPage {
         f: visit.company_frame(words.collection, words.title).await?,

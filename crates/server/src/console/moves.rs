@@ -77,6 +77,27 @@ pub(super) fn told(delta: &Delta, names: &Names) -> Option<String> {
     Some(format!("moved {} down, after {}", name(sunk)?, name(above)?))
 }
 
+/// The places that entries of a list have today: `“VIP” is number 3 now, “New” number 1`. None where one is not there.
+pub(super) async fn placed(visit: &Visit<'_>, list: &str, ids: &str) -> Option<String> {
+    if ids.is_empty() {
+        return None;
+    }
+    let ask = ListEntriesRequest {
+        company_id: visit.part(0).to_owned(),
+        collection: list.to_owned(),
+        ..Default::default()
+    };
+    let entries = visit.entries().list_entries(visit.ask(ask)).await.ok()?.into_inner().entries;
+    let told = ids.split(',').map(|id| {
+        let entry = entries.iter().find(|entry| entry.id == id)?;
+        Some((quoted(entry.name.as_deref()?), entry.position? + 1))
+    });
+    let told: Vec<(String, i32)> = told.collect::<Option<_>>()?;
+    let ((name, place), others) = told.split_first()?;
+    let others = others.iter().map(|(name, place)| format!(", {name} number {place}"));
+    Some(format!("{name} is number {place} now{}", others.collect::<String>()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,7 +26,7 @@ pub(super) struct Problem {
     pub(super) reason: String,
     /// The lines that are wrong, in a form of many: the number of each, from 0, and the sentence.
     pub(super) lines: Box<[(usize, String)]>,
-    /// In a list whose order is given by numbers, the id of the row with a wrong one, and the text there.
+    /// In a list whose order is given by numbers, the id of the row with a wrong one, and the sentence.
     pub(super) place: Option<(String, String)>,
     /// After a conflict, the staff ids of those who changed it since.
     pub(super) authors: Vec<String>,

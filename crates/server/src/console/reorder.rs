@@ -5,9 +5,9 @@ use serde_json::json;
 use tonic::Status;
 
 use super::{
-    answer::{self, Answer},
+    answer::{self, Answer, elsewhere},
     entries::{catalog_path, catalog_refused, entries_of},
-    form::Form,
+    form::{self, Form},
     problem::Problem,
     routes::page_of,
     visit::Visit,
@@ -15,7 +15,12 @@ use super::{
 use crate::status::Page;
 
 /// Before the id in the name of the field of a row's place.
-const PLACE: &str = "to.";
+pub(super) const PLACE: &str = "to.";
+/// The action that a person may repeat after a conflict.
+const MOVE: &str = "move the entry";
+
+/// A row and the place, from 0, that was written over its own.
+type Wanted = (String, usize);
 
 /// Puts entries where the form says.
 pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
@@ -25,19 +30,25 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
         None => {
             let list = entries_of(visit, String::new(), false).await?;
             let ids: Vec<String> = list.entries.into_iter().map(|entry| entry.id).collect();
-            // Of a list that changed since, this is told instead.
-            let wrong =
-                wrong_place(&ids, &visit.form).filter(|_| list.etag == visit.form.get("etag"));
-            if let Some(place) = wrong {
-                let text =
-                    format!("Nothing was moved yet. A place is a number from 1 to {}.", ids.len());
-                let problem = Problem { text, place: Some(place), ..Problem::default() };
-                return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
-            }
-            moved(ids, &visit.form)
+            let wanted = match places(&ids, &visit.form) {
+                Ok(wanted) => wanted,
+                // Of a list that changed since, this is told instead.
+                Err(_) if list.etag != visit.form.get("etag") => Vec::new(),
+                Err((id, text)) => {
+                    let told = format!(
+                        "Nothing was moved yet. A place is a number from 1 to {}.",
+                        ids.len()
+                    );
+                    let place = Some((id, text));
+                    let problem = Problem { text: told, place, ..Problem::default() };
+                    return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
+                }
+            };
+            let after = moved(placed(ids, &wanted), &visit.form);
+            return save(visit, after, &wanted, MOVE).await;
         }
     };
-    save(visit, ids, "move the entry").await
+    save(visit, ids, &[], MOVE).await
 }
 
 /// Puts all entries into the order of their names.
@@ -45,11 +56,11 @@ pub(super) async fn sort(visit: &Visit<'_>) -> Answer {
     let mut entries = entries_of(visit, String::new(), false).await?.entries;
     let name = |entry: &Entry| entry.name.as_deref().unwrap_or_default().to_lowercase();
     entries.sort_by_cached_key(name);
-    save(visit, entries.into_iter().map(|entry| entry.id).collect(), "sort it").await
+    save(visit, entries.into_iter().map(|entry| entry.id).collect(), &[], "sort it").await
 }
 
-/// Saves the order. `what` says what a person may do again after a conflict.
-async fn save(visit: &Visit<'_>, ids: Vec<String>, what: &str) -> Answer {
+/// Saves the order, and names the entries that went to places. `what` says what a person may do again after a conflict.
+async fn save(visit: &Visit<'_>, ids: Vec<String>, wanted: &[Wanted], what: &str) -> Answer {
     let ask = ReorderEntriesRequest {
         company_id: visit.part(0).to_owned(),
         collection: visit.part(1).to_owned(),
@@ -73,7 +84,14 @@ async fn save(visit: &Visit<'_>, ids: Vec<String>, what: &str) -> Answer {
             });
             Ok(answer::json(Page::Shown, &told))
         }
-        Ok(saved) => Ok(visit.done(saved.metadata(), &catalog_path(visit)).await),
+        Ok(saved) => {
+            let done = visit.what_was_done(saved.metadata()).await;
+            let ids: Vec<String> = wanted.iter().map(|(id, _)| form::encode(id)).collect();
+            // The sentence of a single move names it.
+            let also =
+                if ids.len() > 1 { format!("&moved={}", ids.join(",")) } else { String::new() };
+            Ok(elsewhere(&format!("{}?{done}{also}", catalog_path(visit))))
+        }
         Err(status) => refused(visit, &status, what).await,
     }
 }
@@ -94,44 +112,46 @@ async fn refused(visit: &Visit<'_>, status: &Status, what: &str) -> Answer {
     catalog_refused(visit, status, problem).await
 }
 
-/// The id of the first row whose place is none of the list, with the text that was typed there.
-fn wrong_place(ids: &[String], form: &Form) -> Option<(String, String)> {
-    if form.find("up").or(form.find("down")).is_some() {
-        return None;
+/// The rows whose places were written over, by their new places; or the id of the first row whose place cannot be, with the
+/// reason.
+fn places(ids: &[String], form: &Form) -> Result<Vec<Wanted>, (String, String)> {
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for (name, typed) in form.pairs() {
+        let Some(id) = name.strip_prefix(PLACE) else { continue };
+        let Some(was) = ids.iter().position(|known| known == id) else { continue };
+        let place = typed.trim().parse::<usize>().ok().filter(|place| *place <= ids.len());
+        let Some(place) = place.and_then(|place| place.checked_sub(1)) else {
+            return Err((id.to_owned(), format!("Give a number from 1 to {}.", ids.len())));
+        };
+        if was == place {
+            continue;
+        }
+        if wanted.iter().any(|(_, other)| *other == place) {
+            return Err((id.to_owned(), "Another one is to have this place too.".to_owned()));
+        }
+        wanted.push((id.to_owned(), place));
     }
-    form.pairs().iter().find_map(|(name, typed)| {
-        let id = name.strip_prefix(PLACE).filter(|id| ids.iter().any(|known| known == id))?;
-        let is_place = typed.trim().parse().is_ok_and(|place| (1..=ids.len()).contains(&place));
-        (!is_place).then(|| (id.to_owned(), typed.clone()))
-    })
+    wanted.sort_by_key(|(_, place)| *place);
+    Ok(wanted)
 }
 
-/// The order after the move that the form asks for.
+/// The order in which these rows have their places, and the others keep theirs around them.
+fn placed(mut ids: Vec<String>, wanted: &[Wanted]) -> Vec<String> {
+    ids.retain(|id| wanted.iter().all(|(moved, _)| moved != id));
+    for (id, place) in wanted {
+        ids.insert((*place).min(ids.len()), id.clone());
+    }
+    ids
+}
+
+/// The order after the arrow that was pressed.
 fn moved(mut ids: Vec<String>, form: &Form) -> Vec<String> {
-    let at = |ids: &[String], id: &str| ids.iter().position(|known| known == id);
-    if let Some(from) = form.find("up").and_then(|id| at(&ids, id)) {
-        ids.swap(from, from.saturating_sub(1));
-        return ids;
-    }
-    if let Some(from) = form.find("down").and_then(|id| at(&ids, id)) {
-        let to = (from + 1).min(ids.len() - 1);
-        ids.swap(from, to);
-        return ids;
-    }
-    // The rows whose places were written over, each in its turn.
-    let before = ids.clone();
-    for (name, place) in form.pairs() {
-        let Some(id) = name.strip_prefix(PLACE) else { continue };
-        let (Some(was), Ok(place)) = (at(&before, id), place.trim().parse::<usize>()) else {
-            continue;
-        };
-        let to = place.clamp(1, ids.len()) - 1;
-        if was != to
-            && let Some(from) = at(&ids, id)
-        {
-            let id = ids.remove(from);
-            ids.insert(to, id);
-        }
+    let at = |name: &str| form.find(name).and_then(|id| ids.iter().position(|known| known == id));
+    let last = ids.len().saturating_sub(1);
+    match (at("up"), at("down")) {
+        (Some(from), _) => ids.swap(from, from.saturating_sub(1)),
+        (None, Some(from)) => ids.swap(from, (from + 1).min(last)),
+        (None, None) => {}
     }
     ids
 }
@@ -140,32 +160,44 @@ fn moved(mut ids: Vec<String>, form: &Form) -> Vec<String> {
 mod tests {
     use super::*;
 
+    /// The order of these rows after a form, or the row whose place cannot be.
+    fn after(ids: &str, form: &str) -> String {
+        let ids: Vec<String> = ids.chars().map(String::from).collect();
+        let form = Form::parse(form.as_bytes());
+        match places(&ids, &form) {
+            Ok(wanted) => moved(placed(ids, &wanted), &form).join(""),
+            Err((id, text)) => format!("{id}: {text}"),
+        }
+    }
+
     #[test]
-    fn a_form_moves_up_down_and_to_a_place() {
-        let after = |form: &str| {
-            let ids = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
-            moved(ids, &Form::parse(form.as_bytes())).join("")
-        };
-        assert_eq!(after("up=b"), "bacd");
-        assert_eq!(after("up=a"), "abcd");
-        assert_eq!(after("down=d"), "abcd");
-        assert_eq!(after("down=c"), "abdc");
-        assert_eq!(after("up=x"), "abcd");
-        assert_eq!(after("to.a=1&to.b=2&to.c=3&to.d=1&place="), "dabc");
+    fn a_form_moves_up_down_and_to_places() {
+        for (form, order) in [
+            ("up=b", "bacd"),
+            ("up=a", "abcd"),
+            ("down=d", "abcd"),
+            ("down=c", "abdc"),
+            ("up=x", "abcd"),
+            ("to.a=1&to.b=2&to.c=3&to.d=1&place=", "dabc"),
+            ("to.a=1&to.b=2&to.c=1&to.d=1", "d: Another one is to have this place too."),
+            ("to.a=1&to.d=+2+&to.x=9", "adbc"),
+            ("to.a=3&to.d=2", "bdac"),
+            ("to.d=2&to.a=3", "bdac"),
+            ("to.a=4&to.b=3&to.c=2&to.d=1", "dcba"),
+            ("to.a=4&to.b=1", "bcda"),
+            ("to.a=3&up=d", "bcda"),
+        ] {
+            assert_eq!(after("abcd", form), order, "{form}");
+        }
     }
 
     #[test]
     fn a_place_is_a_number_of_the_list() {
-        let wrong = |form: &str| {
-            let ids = ["a", "b", "c"].map(str::to_owned);
-            wrong_place(&ids, &Form::parse(form.as_bytes()))
-        };
-        for right in ["to.a=1&to.b=3", "to.a=+2+", "to.x=9", "to.a=x&up=b", "ids=a"] {
-            assert_eq!(wrong(right), None, "{right}");
-        }
         for text in ["0", "4", "-3", "abc", "", "1.5"] {
-            let found = wrong(&format!("to.b=2&to.c={text}"));
-            assert_eq!(found, Some(("c".to_owned(), text.to_owned())));
+            for arrow in ["", "&up=a"] {
+                let told = after("abc", &format!("to.b=2&to.c={text}{arrow}"));
+                assert_eq!(told, "c: Give a number from 1 to 3.", "{text}");
+            }
         }
     }
 }

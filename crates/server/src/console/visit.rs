@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The names in a query that say what was just done.
-const TOLD: [&str; 3] = ["changed", "did", "refused"];
+const TOLD: [&str; 4] = ["changed", "did", "refused", "moved"];
 /// A change is told for this long: whoever keeps the address is not told it again another day.
 const TOLD_SECONDS: i64 = 600;
 /// The newest changes among which that of a conflict is looked for.
@@ -205,7 +205,12 @@ impl<'a> Visit<'a> {
             return None;
         }
         let names = moves::names(self, self.part(0), slice::from_ref(&change)).await;
-        let text = words::sentence(&change, self.part(0), &names);
+        let order = change.deltas.iter().find(|delta| moves::is_order(delta));
+        let placed = match order {
+            Some(order) => moves::placed(self, &order.collection, self.query.get("moved")).await,
+            None => None,
+        };
+        let text = placed.unwrap_or_else(|| words::sentence(&change, self.part(0), &names));
         let text = format!("{}.", words::capital(&text));
         let undo = self.may_undo(&change);
         let undo =

@@ -112,6 +112,10 @@ async fn a_place_that_is_none_is_told_at_its_field() {
         assert!(page.text().contains(&field), "{typed}: {}", page.text());
         assert!(page.text().contains("Give a number from 1 to 2."), "{typed}: {}", page.text());
     }
+    let same = [("etag", &*etag), ("to.tag_001", "2"), ("to.tag_002", " 2 "), ("up", "tag_002")];
+    let page = browser.post(&order, &same).await;
+    assert_eq!(page.status, 303, "the other one leaves this place");
+    let etag = Browser::hidden(&browser.get(TAGS).await, "etag");
     browser.post(&format!("{TAGS}/add"), &[("name", "Meanwhile")]).await;
     let late = browser.post(&order, &[("etag", &*etag), ("to.tag_001", "9")]).await;
     assert_eq!(late.status, 409, "{}", late.text());

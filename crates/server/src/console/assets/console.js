@@ -1,5 +1,5 @@
-// The console works without this script. It adds: the reader's own time, a warning before typed text is lost, copying,
-// dragging and keys for the order of a list, one choice for the companies of a key, the names of time zones, the contrast of a color while it is picked, and news of others' changes.
+// The console works without this script. It adds the reader's own time, warnings before typed text is lost, copying, dragging
+// and keys for the order of a list, help in forms, and news of others' changes.
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const one = (selector, root = document) => root.querySelector(selector);
@@ -27,7 +27,7 @@ const wrong = all('[aria-invalid]');
 // What was done is told once, and the page stays where it was.
 const here = () => {
   const url = new URL(location);
-  for (const old of ['changed', 'did', 'refused']) url.searchParams.delete(old);
+  for (const old of ['changed', 'did', 'refused', 'moved']) url.searchParams.delete(old);
   return url;
 };
 const [path, height] = (sessionStorage.getItem('place') ?? '').split(' ');
@@ -137,11 +137,16 @@ const say = (text) => { live.textContent = text; };
 const name = (row) => one('.what a', row).textContent;
 const rows = () => all('li', order);
 const place = (row) => `${name(row)}, ${rows().indexOf(row) + 1} of ${rows().length}`;
+const field = (row) => one('input', row);
+const isWritten = (row) => field(row).value.trim() !== field(row).defaultValue;
 
+// A written place stays until its row moves there.
 const number = () => {
   const list = rows();
   list.forEach((row, at) => {
-    one('input', row).value = at + 1;
+    const stays = isWritten(row);
+    field(row).defaultValue = at + 1;
+    if (!stays) field(row).value = at + 1;
     const ends = [['[name=up]', at === 0], ['[name=down]', at === list.length - 1]];
     for (const [selector, isEnd] of ends) {
       const button = one(selector, row);
@@ -159,6 +164,25 @@ const put = (row, at) => {
   if (to < from) row.after(...list.slice(to, from));
   else row.before(...list.slice(from + 1, to + 1));
   number();
+};
+
+// All written places count, and the other rows keep their order around them. The server tells which text is no place.
+const putWritten = (row) => {
+  const list = rows();
+  const to = (one) => Number(field(one).value);
+  const moved = list.filter(isWritten).sort((a, b) => to(a) - to(b));
+  const isPlace = (one, at) => to(one) % 1 === 0 && to(one) > (at && to(moved[at - 1])) && to(one) <= list.length;
+  if (!moved.every(isPlace)) return null;
+  const after = list.filter((one) => !moved.includes(one));
+  for (const one of moved) {
+    after.splice(to(one) - 1, 0, one);
+    field(one).value = field(one).defaultValue;
+  }
+  const at = after.indexOf(row);
+  row.before(...after.slice(0, at));
+  row.after(...after.slice(at + 1));
+  number();
+  return moved;
 };
 
 // At the edge of the screen, where the reader is, and where no row moves because of it.
@@ -186,7 +210,7 @@ let saving = Promise.resolve();
 let unsaved = 0;
 let failed = false;
 let saved = order ? rows() : [];
-const save = (row) => {
+const save = (...moved) => {
   unsaved += 1;
   const list = rows();
   const ids = list.map((other) => one('[name=up]', other).value).join(',');
@@ -212,7 +236,7 @@ const save = (row) => {
     order.request.value = result.request;
     document.body.dataset.revision = result.revision;
     for (const field of all('.below [name=etag]')) field.value = result.etag;
-    told(`${name(row)} is number ${list.indexOf(row) + 1} now.`, undoing(result));
+    told(moved.map((row) => `${name(row)} is number ${list.indexOf(row) + 1} now.`).join(' '), undoing(result));
   }).finally(() => {
     unsaved -= 1;
     if (!unsaved) failed = false;
@@ -234,10 +258,25 @@ const step = (row, by) => {
 };
 
 if (order) {
+  // Of a page that answers a form, with what was written.
+  rows().forEach((row, at) => {
+    const { value } = field(row);
+    Object.assign(field(row), { defaultValue: at + 1, value });
+  });
   order.addEventListener('submit', (event) => {
     const button = event.submitter;
-    const row = button?.closest('li');
-    if (!row || !['up', 'down'].includes(button.name)) return;
+    // Enter in a field presses the button that nobody sees.
+    const row = (button?.closest('li') ? button : document.activeElement).closest('li');
+    if (!row) return;
+    if (button.name === 'place') {
+      const moved = putWritten(row);
+      if (!moved) return;
+      event.preventDefault();
+      if (button.closest('li')) button.focus();
+      say((moved.length ? moved : [row]).map(place).join('. '));
+      if (moved.length) save(...moved);
+      return;
+    }
     event.preventDefault();
     if (button.getAttribute('aria-disabled')) return;
     step(row, button.name === 'up' ? -1 : 1);
