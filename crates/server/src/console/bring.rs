@@ -38,6 +38,8 @@ use crate::{
 const MOST_OF_FORM: (usize, usize) = (7, 8);
 /// The note where a form has a file and a text.
 const FILE_COUNTS: &str = "this is the file alone: the text in the field was left out. To use the text, go back and choose no file";
+/// The sentence for a plan that is no longer the one that was shown.
+const CHANGED: &str = "Something that you saw here has changed since, so nothing was done.";
 /// Companies that the page offers to copy from.
 const MOST_OTHERS: i32 = 200;
 
@@ -213,15 +215,34 @@ async fn apply(visit: &Visit<'_>, sheet: Sheet, ready: Ready) -> Answer {
         Err(status) => {
             let problem = visit.problem(&status, &[]);
             match problem.reason.as_str() {
-                "PLAN_CHANGED" => plan(visit, sheet, ready, Some(&status)).await,
+                "PLAN_CHANGED" => {
+                    let told = changed(visit, &problem.since).await;
+                    plan(visit, sheet, ready, Some((&status, told))).await
+                }
                 _ => refused(visit, sheet, &status).await,
             }
         }
     }
 }
 
-/// The plan in words. `changed` is the refusal of the plan that was shown before.
-async fn plan(visit: &Visit<'_>, sheet: Sheet, ready: Ready, changed: Option<&Status>) -> Answer {
+/// The sentences for a plan that is another one since these changes, newest first.
+async fn changed(visit: &Visit<'_>, since: &[i64]) -> String {
+    let mut text = CHANGED.to_owned();
+    for revision in since.iter().rev().filter(|_| visit.may.see_history) {
+        if let Ok(change) = visit.get_change(*revision).await {
+            text += &format!(" {}", visit.told(&change).await);
+        }
+    }
+    text
+}
+
+/// The plan in words. `changed` is the refusal of the plan that was shown before, and its sentences.
+async fn plan(
+    visit: &Visit<'_>,
+    sheet: Sheet,
+    ready: Ready,
+    changed: Option<(&Status, String)>,
+) -> Answer {
     let ask = PlanSettingsRequest {
         document: Some(of_one(ready.company)),
         prune: ready.prune,
@@ -241,15 +262,17 @@ async fn plan(visit: &Visit<'_>, sheet: Sheet, ready: Ready, changed: Option<&St
         if sentences.is_empty() {
             sentences.push(("text", error.message.clone()));
         }
-        return told(visit, sheet, wrong(sentences)).await;
+        let mut problem = wrong(sentences);
+        if let Some((_, told)) = changed {
+            problem.text = format!("{told} Please correct this:");
+        }
+        return self::told(visit, sheet, problem).await;
     }
-    let problem = changed.map_or_else(Problem::default, |status| Problem {
-        text: format!(
-            "Something that you saw here has changed since, so nothing was done. This is what would happen now. ({})",
-            status.message()
-        ),
-        ..Problem::default()
-    });
+    let (changed, text) = match changed {
+        Some((status, told)) => (Some(status), format!("{told} This is what would happen now.")),
+        None => (None, String::new()),
+    };
+    let problem = Problem { text, ..Problem::default() };
     let notes = ready.notes.into_iter().chain(planned.warnings.iter().map(steps::remark));
     let notes = notes.map(|note| capital(&places::told(&note))).collect();
     let CompanyPlan { digest, steps: all, counts, .. } = planned;

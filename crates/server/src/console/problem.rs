@@ -32,6 +32,8 @@ pub(super) struct Problem {
     pub(super) authors: Vec<String>,
     /// Whether all of them are the person.
     pub(super) is_own: bool,
+    /// The changes since, by their revisions, newest first.
+    pub(super) since: Vec<i64>,
     /// After a conflict, the last change of it, where the key may see who makes changes.
     pub(super) meanwhile: Option<Meanwhile>,
 }
@@ -52,9 +54,11 @@ impl Problem {
             (None, Some(plain)) => plain.to_owned(),
             (None, None) => said(status.message()),
         };
-        let authors = authors.unwrap_or_default();
+        let since = info.and_then(|info| info.metadata.get("revisions"));
+        let since = since.map(|all| all.split(',').filter_map(|one| one.parse().ok()).collect());
+        let (since, authors) = (since.unwrap_or_default(), authors.unwrap_or_default());
         let mut lines = Vec::new();
-        let mut problem = Self { text, reason, authors, ..Self::default() };
+        let mut problem = Self { text, reason, since, authors, ..Self::default() };
         for violation in details.bad_request().into_iter().flat_map(|bad| &bad.field_violations) {
             if let Some((line, field)) = of_line(&violation.field) {
                 let text = sentence(&format!("{field} {}", violation.description));

@@ -54,9 +54,15 @@ fn thing(step: &PlanStep) -> Thing {
         Action::Update | Action::Unspecified => "changed",
     };
     let (one, _) = words::nouns(&step.collection);
+    // A thing that is not there has no values.
+    let is_new = step.action() == Action::Create;
+    let before = |field: &str, text: &str| match is_new {
+        true => String::new(),
+        false => value(field, text),
+    };
     let differences = step.fields.iter().map(|change| Difference {
         label: words::label(&change.field).to_owned(),
-        before: value(&change.field, &change.before),
+        before: before(&change.field, &change.before),
         after: value(&change.field, &change.after),
         is_color: change.field == "color",
     });

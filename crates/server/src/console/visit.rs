@@ -243,6 +243,16 @@ impl<'a> Visit<'a> {
     }
 
     /// Leads on after a write of a company, to a page that says what was done. `answered` is the write's metadata.
+    /// A change as a sentence with its author.
+    pub(super) async fn told(&self, change: &Change) -> String {
+        let names = moves::names(self, self.part(0), slice::from_ref(change)).await;
+        let author = match change.key_id == self.person.key_id() {
+            true => "You".to_owned(),
+            false => words::capital(&Author::of_change(change).within()),
+        };
+        format!("{author} {}.", words::sentence(change, self.part(0), &names))
+    }
+
     pub(super) async fn done(&self, answered: &MetadataMap, path: &str) -> Response<Body> {
         elsewhere(&with_query(path, &self.what_was_done(answered).await))
     }

@@ -128,7 +128,11 @@ Fresh
     assert_eq!(taken.body(r#"{"name":"Fresh"}"#).send().await.status, 200);
     let page = send(&browser, &fields(&page), "apply").await;
     assert_eq!(page.status, 409, "{}", page.text());
-    for part in ["has changed since, so nothing was done", "is taken by", "Order of the tags"] {
+    for part in [
+        "has changed since, so nothing was done. ",
+        " added the tag “Fresh”. ",
+        "Order of the tags",
+    ] {
         assert!(page.text().contains(part), "{part}: {}", page.text());
     }
 }
@@ -159,11 +163,28 @@ async fn a_plan_that_changed_is_shown_anew_and_nothing_typed_is_lost() {
     assert_eq!(page.status, 409, "{}", page.text());
     assert!(page.text().contains("has changed since, so nothing was done"), "{}", page.text());
     assert!(page.text().contains(">Other</td>"), "{}", page.text());
+    let (_, told) = page.text().split_once("so nothing was done. ").unwrap();
+    let (told, _) = told.split_once("</p>").unwrap();
+    let (_, sentence) = told.split_once(" renamed ").unwrap();
+    assert_eq!(sentence, "“VIP Customer” to “Other”. This is what would happen now.");
+    for internal in ["plan", "key_", "customer_tags", "cmp_001"] {
+        assert!(!told.contains(internal), "{internal}: {told}");
+    }
     assert_eq!(fields(&page)[0].1, DOCUMENT);
     let edited = send(&browser, &fields(&page), "edit").await;
     assert!(unescaped(edited.text()).contains(DOCUMENT));
     browser.follow(&send(&browser, &fields(&page), "apply").await).await;
     assert_eq!(tags(&server, "cmp_001").await, ["VIP", "<New>", "First-time Customer"]);
+}
+
+#[tokio::test]
+async fn a_thing_that_would_be_made_has_no_values_yet() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let away = "companies: [{id: cmp_001, customer_tags: [{name: Old, state: archived}]}]";
+    let page = pasted(&browser, away).await;
+    assert!(page.text().contains("<td>put away</td>"), "{}", page.text());
+    assert!(!page.text().contains("in use"), "{}", page.text());
 }
 
 #[tokio::test]
