@@ -43,6 +43,7 @@ mod reorder;
 mod resume;
 mod routes;
 mod sign_in;
+mod sentences;
 mod steps;
 mod view;
 mod visit;
@@ -274,7 +275,7 @@ impl Console {
     fn who_are_you(&self, here: &Here, parts: &Parts, is_post: bool, form: &Form) -> Response {
         let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
         if is_post && visit::is_of_script(parts) {
-            let told = serde_json::json!({"text": words::SESSION_OVER, "link": "Sign in again"});
+            let told = serde_json::json!({"text": sentences::SESSION_OVER, "link": "Sign in again"});
             return answer::json(Page::Unknowable, &told);
         }
         if is_post {

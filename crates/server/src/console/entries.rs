@@ -17,6 +17,7 @@ use super::{
     ideas::{self, Group},
     problem::{Field, Problem},
     reorder::PLACE,
+    sentences,
     view::Frame,
     visit::{Visit, quoted},
     words::{self, Moment, Words},
@@ -436,7 +437,7 @@ pub(super) async fn restore(visit: &Visit<'_>) -> Answer {
         && let Some((list, id)) = Problem::holder(status)
     {
         let name = visit.name_of(&list, &id).await.unwrap_or_default();
-        let text = format!("It was not taken back. {}", words::taken(&name));
+        let text = format!("It was not taken back. {}", sentences::taken(&name));
         let shown = entry_page(visit, None, Problem { text, ..Problem::default() }).await?;
         return Ok(page(Page::Refused(status), &shown));
     }

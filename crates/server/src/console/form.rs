@@ -57,6 +57,11 @@ pub(super) fn pairs<'f>(
     fields.into_iter().map(|(name, field)| (name, field.clone())).collect()
 }
 
+/// The items of a field that takes several, with white space or commas between them.
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || c == ',').filter(|item| !item.is_empty())
+}
+
 /// The pairs of a form or a query.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Form {

@@ -109,10 +109,6 @@ impl Sheet {
 
     /// The key that the form describes; an expiry that is the same day as before stays as it was.
     pub(super) fn key(&self, before: Option<&Key>) -> Result<Key, Box<Problem>> {
-        let items = |text: &str| -> Vec<String> {
-            let items = text.split(|c: char| c.is_whitespace() || c == ',');
-            items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
-        };
         let wrong = match (self.coverage, self.chosen.is_empty()) {
             ("all", false) => {
                 Some("Choose “Only these”, or take away the marks of single companies.")
@@ -146,7 +142,7 @@ impl Sheet {
             scopes,
             company_ids: self.chosen.clone(),
             all_companies: Some(self.coverage == "all"),
-            addresses: items(&self.addresses),
+            addresses: form::items(&self.addresses).map(str::to_owned).collect(),
             expires_time,
             staff_id: Some(self.staff.clone()),
             ..Default::default()

@@ -19,7 +19,7 @@ use super::{
     form,
     key_sheet::Sheet,
     problem::{Field, Meanwhile, Problem},
-    sign_in,
+    sentences, sign_in,
     view::{Frame, Said},
     visit::Visit,
     with_cookie,
@@ -126,7 +126,7 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
         let revoked = if shows_revoked { "revoked=1&" } else { "" };
         format!("{}/keys?{revoked}page={}", visit.here.base, form::encode(&list.next_page_token))
     });
-    let said = words::done(visit.query.get("did")).map(Said::plain);
+    let said = sentences::done(visit.query.get("did")).map(Said::plain);
     let f = Frame { said, ..visit.frame("Keys and people") };
     shown(&ListPage { f, people, programs, shows_revoked, more })
 }
@@ -203,7 +203,7 @@ async fn make(visit: &Visit<'_>, is_person: bool) -> Answer {
                 // Nobody needs the secret, so nobody sees it.
                 true if made.secret.is_empty() => Ok(link_again(visit, &id, &sheet.name)),
                 true => show_link(visit, &id, &sheet.name).await,
-                false => show_secret(visit, &id, &sheet.name, made.secret, &made.note),
+                false => show_secret(visit, &id, &sheet.name, made.secret),
             }
         }
         Err(status) => {
@@ -225,13 +225,12 @@ struct SecretPage {
     is_link: bool,
 }
 
-fn show_secret(visit: &Visit<'_>, id: &str, name: &str, secret: String, note: &str) -> Answer {
+fn show_secret(visit: &Visit<'_>, id: &str, name: &str, secret: String) -> Answer {
     let shown = SecretPage {
         f: visit.frame("The new key"),
         path: format!("{}/keys/{}", visit.here.base, form::part(id)),
         name: name.to_owned(),
         secret,
-        note: words::capital(note),
         is_link: false,
     };
     Ok(page(Page::Shown, &shown))
@@ -243,6 +242,7 @@ async fn show_link(visit: &Visit<'_>, id: &str, name: &str) -> Result<Response<B
     // The path is the console's own, below the path at which people find the server.
     let path = made.path.strip_prefix(HOME).unwrap_or_default();
     let shown = SecretPage {
+        note: if secret.is_empty() { sentences::SECRET_AGAIN } else { "" }.to_owned(),
         f: visit.frame("The link"),
         path: format!("{}/keys/{}", visit.here.base, form::part(id)),
         name: name.to_owned(),
@@ -260,7 +260,7 @@ fn link_again(visit: &Visit<'_>, id: &str, name: &str) -> Response<Body> {
         path: format!("{}/keys/{}", visit.here.base, form::part(id)),
         name: name.to_owned(),
         secret: String::new(),
-        note: words::LINK_AGAIN.to_owned(),
+        note: sentences::LINK_AGAIN.to_owned(),
         is_link: true,
     };
     page(Page::Shown, &shown)
@@ -491,7 +491,7 @@ pub(super) async fn rotate(visit: &Visit<'_>) -> Answer {
     };
     let made = visit.keys().rotate_key(visit.ask(ask)).await?.into_inner();
     let name = made.key.and_then(|key| key.name).unwrap_or_default();
-    show_secret(visit, visit.part(0), &name, made.secret, &made.note)
+    show_secret(visit, visit.part(0), &name, made.secret)
 }
 
 /// Ends a key for good.

@@ -14,9 +14,10 @@ use super::{
     answer::{Answer, page, shown},
     entries::{catalog_path, catalog_refused, catalog_words, entries_of},
     problem::{Problem, sentence},
+    sentences,
     view::Frame,
     visit::Visit,
-    words::{self, Words, quoted},
+    words::{Words, quoted},
 };
 use crate::{
     catalog::{
@@ -74,7 +75,8 @@ fn check(lines: &mut [Line<'_>], mut entries: Vec<Entry>) -> usize {
         let name = match Name::parse("", line.name) {
             Ok(name) => name,
             Err(violation) => {
-                line.wrong = sentence(&format!("The name {}", violation.description));
+                let told = sentences::described(violation.reason, &violation.description);
+                line.wrong = sentence(&format!("The name {told}"));
                 continue;
             }
         };
@@ -139,7 +141,7 @@ async fn lines_page<'a>(
         good: rows.len() - wrong.len(),
         free,
         most: MAX_ENTRIES,
-        full: words::full(words),
+        full: sentences::full(words),
         left_out: wrong.join(","),
         shown: digest(lines),
         rows,

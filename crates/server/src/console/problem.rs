@@ -3,7 +3,11 @@
 use tonic::Status;
 use tonic_types::StatusExt;
 
-use super::words::{self, Moment};
+use super::{
+    form::{self, Form},
+    sentences,
+    words::{self, Moment},
+};
 
 /// A field of a form: its name there, the last part of its name in the contract, and its label.
 pub(super) type Field = (&'static str, &'static str, &'static str);
@@ -28,50 +32,58 @@ pub(super) struct Problem {
     pub(super) lines: Box<[(usize, String)]>,
     /// In a list whose order is given by numbers, the id of the row with a wrong one, and the sentence.
     pub(super) place: Option<(String, String)>,
+    /// The changes since, by their revisions, newest first.
+    pub(super) since: Vec<i64>,
     /// After a conflict, the staff ids of those who changed it since.
     pub(super) authors: Vec<String>,
     /// Whether all of them are the person.
     pub(super) is_own: bool,
-    /// The changes since, by their revisions, newest first.
-    pub(super) since: Vec<i64>,
     /// After a conflict, the last change of it, where the key may see who makes changes.
     pub(super) meanwhile: Option<Meanwhile>,
 }
 
 impl Problem {
-    /// Of a refusal, for a form with these fields.
+    /// Of a refusal, for a page with these fields.
     pub(super) fn of(status: &Status, fields: &[Field]) -> Self {
+        Self::of_form(status, fields, &Form::default())
+    }
+
+    /// Of a refusal of a form with these fields.
+    pub(super) fn of_form(status: &Status, fields: &[Field], form: &Form) -> Self {
         let details = status.get_error_details();
         let info = details.error_info();
         let reason = info.map(|info| info.reason.clone()).unwrap_or_default();
         let line: Option<usize> = info.and_then(|info| info.metadata.get("index")?.parse().ok());
+        let since = info.and_then(|info| info.metadata.get("revisions"));
+        let since = since.map(|all| all.split(',').filter_map(|one| one.parse().ok()).collect());
         let authors = info.and_then(|info| info.metadata.get("staff_ids"));
         let authors = authors.map(|ids| ids.split(',').map(str::to_owned).collect());
         let full = info.and_then(|info| info.metadata.get("what")?.strip_prefix("entries in "));
         let full = full.filter(|_| reason == "TOO_MANY").and_then(words::catalog);
-        let text = match (full, words::plain(&reason)) {
-            (Some(list), _) => words::full(list),
+        let text = match (full, sentences::plain(&reason)) {
+            (Some(list), _) => sentences::full(list),
             (None, Some(plain)) => plain.to_owned(),
             (None, None) => said(status.message()),
         };
-        let since = info.and_then(|info| info.metadata.get("revisions"));
-        let since = since.map(|all| all.split(',').filter_map(|one| one.parse().ok()).collect());
         let (since, authors) = (since.unwrap_or_default(), authors.unwrap_or_default());
         let mut lines = Vec::new();
         let mut problem = Self { text, reason, since, authors, ..Self::default() };
         for violation in details.bad_request().into_iter().flat_map(|bad| &bad.field_violations) {
             if let Some((line, field)) = of_line(&violation.field) {
-                let text = sentence(&format!("{field} {}", violation.description));
+                let description = sentences::described(&violation.reason, &violation.description);
+                let text = sentence(&format!("{field} {description}"));
                 lines.push((line, text));
             }
             let last = violation.field.rsplit('.').next().unwrap_or_default();
             let (last, number) = item(last);
             if let Some((name, _, label)) = fields.iter().find(|(_, known, _)| *known == last) {
-                let subject = match number {
-                    Some(number) => format!("{label}: number {number}"),
+                let description = sentences::described(&violation.reason, &violation.description);
+                let subject = match number.map(|at| (at, form::items(form.get(name)).nth(at))) {
+                    Some((_, Some(item))) => words::quoted(item),
+                    Some((at, None)) => format!("{label}: number {}", at + 1),
                     None => (*label).to_owned(),
                 };
-                let text = sentence(&format!("{subject} {}", violation.description));
+                let text = sentence(&format!("{subject} {description}"));
                 problem.fields.push((name, text));
             }
         }
@@ -79,7 +91,7 @@ impl Problem {
             lines.push((line, problem.text.clone()));
         }
         problem.lines = lines.into();
-        if let Some(told) = info.and_then(|info| words::not_within(&info.metadata))
+        if let Some(told) = info.and_then(|info| sentences::not_within(&info.metadata))
             && fields.iter().any(|(name, ..)| *name == told.0)
         {
             problem.fields.push(told);
@@ -176,11 +188,10 @@ impl Problem {
     }
 }
 
-/// The name of a field, and the number of the item of its list, from 1: `addresses[0]`.
+/// The name of a field, and the place of the item of its list, from 0: `addresses[0]`.
 fn item(field: &str) -> (&str, Option<usize>) {
     let Some((name, rest)) = field.split_once('[') else { return (field, None) };
-    let index: Option<usize> = rest.trim_end_matches(']').parse().ok();
-    (name, index.map(|index| index + 1))
+    (name, rest.trim_end_matches(']').parse().ok())
 }
 
 /// The number of the change of a batch that a field belongs to, and the field's name within it.

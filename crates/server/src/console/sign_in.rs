@@ -14,6 +14,7 @@ use super::{
     form::Form,
     here::Here,
     problem::Problem,
+    sentences,
     view::{Frame, LinkPage, Said, SignInPage, moment_of_micros},
     visit::Visit,
     with_cookie, words,
@@ -42,7 +43,7 @@ impl Console {
         let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
         let is_post = parts.method == http::Method::POST;
         let next = own_path(if is_post { form.get("next") } else { query.get("next") });
-        let said = words::done(query.get("did")).map(Said::plain);
+        let said = sentences::done(query.get("did")).map(Said::plain);
         let mut shown = SignInPage {
             f: Frame { said, ..self.frame(here, "Sign in") },
             problem: Problem::default(),
@@ -193,7 +194,7 @@ pub(super) async fn sessions(visit: &Visit<'_>) -> Answer {
     };
     let listed = listed.map_err(|error| grpc_status(&error))?;
     let rows = listed.into_iter().take(MOST_SHOWN).map(row).collect();
-    let said = words::done(visit.query.get("did")).map(Said::plain);
+    let said = sentences::done(visit.query.get("did")).map(Said::plain);
     let f = Frame { said, ..visit.frame("Where you are signed in") };
     shown(&SessionsPage { f, rows })
 }

@@ -19,6 +19,7 @@ use super::{
     moves,
     problem::{Field, Meanwhile, Problem},
     routes::page_of,
+    sentences,
     view::{CompanyHead, Frame, May, Message, Said, Unsent, moment_of_micros, tabs},
     words::{self, Author},
 };
@@ -187,17 +188,17 @@ impl<'a> Visit<'a> {
     /// The last action in words, which the address names by the change that it made, or by the reason why it was refused.
     async fn said(&self) -> Option<Said> {
         let mut refused = self.query.get("refused").splitn(3, '.');
-        if let Some(text) = words::plain(refused.next().unwrap_or_default()) {
+        if let Some(text) = sentences::plain(refused.next().unwrap_or_default()) {
             let holder = match (refused.next(), refused.next()) {
                 (Some(list), Some(id)) => self.name_of(list, id).await,
                 _ => None,
             };
-            let text = holder.map_or_else(|| text.to_owned(), |name| words::taken(&name));
+            let text = holder.map_or_else(|| text.to_owned(), |name| sentences::taken(&name));
             return Some(Said::refusal(&format!("Nothing was undone. {text}")));
         }
         let revision = self.query.get("changed");
         if revision.is_empty() {
-            return words::done(self.query.get("did")).map(Said::plain);
+            return sentences::done(self.query.get("did")).map(Said::plain);
         }
         let change = self.get_change(revision.parse().ok()?).await.ok()?;
         let age = self.person.now.as_micros() / 1_000_000 - change.time.as_ref()?.seconds;
@@ -242,7 +243,6 @@ impl<'a> Visit<'a> {
         Ok(self.history().get_change(self.ask(ask)).await?.into_inner())
     }
 
-    /// Leads on after a write of a company, to a page that says what was done. `answered` is the write's metadata.
     /// A change as a sentence with its author.
     pub(super) async fn told(&self, change: &Change) -> String {
         let names = moves::names(self, self.part(0), slice::from_ref(change)).await;
@@ -253,6 +253,7 @@ impl<'a> Visit<'a> {
         format!("{author} {}.", words::sentence(change, self.part(0), &names))
     }
 
+    /// Leads on after a write of a company, to a page that says what was done. `answered` is the write's metadata.
     pub(super) async fn done(&self, answered: &MetadataMap, path: &str) -> Response<Body> {
         elsewhere(&with_query(path, &self.what_was_done(answered).await))
     }
@@ -276,12 +277,12 @@ impl<'a> Visit<'a> {
 
     /// Why a method refused, for a form with these fields.
     pub(super) fn problem(&self, status: &Status, fields: &[Field]) -> Problem {
-        let mut problem = Problem::of(status, fields);
+        let mut problem = Problem::of_form(status, fields, &self.form);
         if problem.is_conflict() {
             let own = self.person.holder.actor.staff_id.as_str();
             problem.is_own =
                 !problem.authors.is_empty() && problem.authors.iter().all(|id| id == own);
-            words::conflict(problem.is_own).clone_into(&mut problem.text);
+            sentences::conflict(problem.is_own).clone_into(&mut problem.text);
         }
         problem
     }
@@ -325,13 +326,13 @@ impl<'a> Visit<'a> {
     /// The page for a form about a thing that somebody put away meanwhile.
     pub(super) fn put_away(&self, status: &Status, problem: &Problem) -> Response<Body> {
         let (outcome, text) =
-            (Page::Refused(status), format!("{}{}", words::PUT_AWAY, problem.last()));
+            (Page::Refused(status), format!("{}{}", sentences::PUT_AWAY, problem.last()));
         self.with_typed(outcome, "It was put away meanwhile", text, &page_of(&self.path))
     }
 
     /// The page for a path that the key may not use.
     pub(super) fn not_yours(&self) -> Response<Body> {
-        let text = words::NOT_YOURS.to_owned();
+        let text = sentences::NOT_YOURS.to_owned();
         let status = Status::permission_denied(text.clone());
         self.without_form(Page::Refused(&status), "Not yours to do", text, &page_of(&self.path))
     }

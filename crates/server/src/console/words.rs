@@ -1,6 +1,4 @@
-//! The words of the trade, and changes told in them. The English of the console that is not in a page stands here.
-
-use std::collections::HashMap;
+//! The words of the trade, and changes told in them. With `sentences.rs`, the English of the console that is not in a page.
 
 use customer_settings_contract::customersettings::v1::{
     Business, Change, Company, Delta, Entry, KeyChange, Source, delta::Action, source::Mode,
@@ -10,7 +8,6 @@ use customer_settings_contract::moego::common::v1::Address;
 use prost_types::Timestamp;
 
 use super::moves::{self, Names};
-use crate::catalog::entry::MAX_ENTRIES;
 
 /// The words for a catalog.
 pub(super) struct Words {
@@ -113,119 +110,6 @@ impl Author {
             "" => Self { name: format!("{COMMAND} “{staff_id}”"), also: String::new() },
             _ => Self { name: key_name.to_owned(), also },
         }
-    }
-}
-
-/// The sentence for an action that no change of a company tells.
-pub(super) fn done(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "saved" | "key-saved" => "Saved.",
-        "nothing" => "Nothing was changed.",
-        "signed-out" => "You are signed out.",
-        "ended" => "The session was ended.",
-        "revoked" => "Revoked. It stops working within a second, everywhere.",
-        "own-revoked" => "Your key was revoked, so you are signed out.",
-        _ => return None,
-    })
-}
-
-/// The sentence for a reason whose message of the API has words of programs.
-pub(super) fn plain(reason: &str) -> Option<&'static str> {
-    Some(match reason {
-        "REQUEST_ID_REUSED" => {
-            "This form was sent before with other words, and that was carried out. Send it again to do this as well."
-        }
-        "DEFAULT_NEEDED" => "This is the default: choose the one that becomes it.",
-        "NAME_TAKEN" => "This name is taken: another one in the list has it.",
-        "MIRRORED" => {
-            "This company is a mirror, and this belongs to the account that it comes from: change it there, and the mirror \
-             brings it here. Nothing was saved."
-        }
-        "CHANGED_SINCE" => {
-            "This was changed again since, so it cannot be undone by itself. Undo the later changes first, or change it \
-             by hand."
-        }
-        "UNKNOWN_KEY" => {
-            "Nobody has this key: check that it was copied whole, or ask whoever gave it to you for a new one."
-        }
-        "KEY_ROTATED" => "This key was replaced by a newer one: use that.",
-        "NOT_COVERED" => "Your key is not for this company, or there is no such company.",
-        "ID_TAKEN" => {
-            "This id is taken: choose another one. An id is never given again, not even after a deletion."
-        }
-        "KEY_NOT_WITHIN" => {
-            "This key may do more than yours, so you can neither see nor change it: ask somebody who may do more."
-        }
-        "FIRST_CHANGE" => "This change made the company. Put the company away instead.",
-        "MISSING_SCOPE" | "NOT_COVERING_ALL" => NOT_YOURS,
-        "NOT_FOUND" => "This is not there: perhaps it was deleted, or the address was cut off.",
-        "CONTENDED" => "Others change this all the time, and nothing was saved. Please try again.",
-        "DEADLINE_EXCEEDED" => {
-            "This took too long. Look whether it was done before you try it again."
-        }
-        "NOT_BEGUN" => "There is too much to do just now, and nothing was done. Please try again.",
-        "INTERNAL" => "Something went wrong here. Those who run this can find out what it was.",
-        _ => return None,
-    })
-}
-
-/// The field of a key's form that asks for more than the person's own key has, and why that cannot be. From what the
-/// API's refusal says of the restriction.
-pub(super) fn not_within(metadata: &HashMap<String, String>) -> Option<(&'static str, String)> {
-    let (restriction, own) = (metadata.get("restriction")?, metadata.get("own")?);
-    Some(match restriction.as_str() {
-        "scopes" => {
-            let told: Vec<String> = own.split(", ").map(|name| quoted(scope(name))).collect();
-            ("scope", format!("You can allow only what you may do yourself: {}.", told.join(", ")))
-        }
-        "companies" => ("companies", format!("You can choose only among your own companies: {own}.")),
-        "addresses" => {
-            ("addresses", format!("Your own key works only from {own}: give addresses within that."))
-        }
-        "expiry" => {
-            let day = own.get(..10).unwrap_or(own);
-            ("expires", format!("Your own key ends at {day}: give a day before that."))
-        }
-        _ => (
-            "staff",
-            "You can give only your own short name, unless you may act in the name of any staff member.".to_owned(),
-        ),
-    })
-}
-
-/// The sentence for a name that an entry cannot have again.
-pub(super) fn taken(name: &str) -> String {
-    format!("The name {} is taken: another one in the list has it now.", quoted(name))
-}
-
-/// The sentence for a list that takes no more entries.
-pub(super) fn full(words: &Words) -> String {
-    let title = quoted(words.title);
-    format!("The list {title} is full: it has {MAX_ENTRIES} entries, counting those put away.")
-}
-
-/// The answer where a page is not offered, and somebody asks for it all the same.
-pub(super) const NOT_YOURS: &str = "Your key does not allow this: ask whoever gave it to you.";
-
-/// The answer to a form that made its link already.
-pub(super) const LINK_AGAIN: &str = "A link was made since that page was opened, and a link is shown only once. If it is \
-    lost, go on and make another one: the one from before stops working then.";
-
-/// The sentence for a form about a thing that somebody put away meanwhile.
-pub(super) const PUT_AWAY: &str = "Somebody put this away since you opened the page, so nothing was saved. To change it, \
-    take it back first.";
-
-/// The answer to our script where nobody is signed in any more.
-pub(super) const SESSION_OVER: &str =
-    "Your session is over, so this was not saved. Sign in, and do it again.";
-
-/// The sentence for a form that is older than the thing it is about.
-pub(super) fn conflict(is_own: bool) -> &'static str {
-    match is_own {
-        true => {
-            "You changed this yourself since you opened the page, perhaps in another window. Nothing was saved yet."
-        }
-        false => "Somebody else changed this since you opened the page. Nothing was saved yet.",
     }
 }
 

@@ -239,7 +239,7 @@ async fn every_line_that_cannot_be_added_is_marked_at_once_and_may_be_left_out()
         "Line 4: Line 2 has this name already.",
         "Line 5: The color must be a color",
         "Line 6: The name has 101 characters",
-        "Line 7: The name must not hold control characters",
+        "Line 7: The name has an invisible character that turns the direction of text (U+202E): type it anew.",
     ] {
         assert!(text.contains(wrong), "{wrong}: {text}");
     }

@@ -99,11 +99,15 @@ async fn a_company_that_does_not_exist_is_refused_by_its_id() {
             ("name", "Ana"),
             ("scope", "settings:read"),
             ("coverage", "all"),
-            ("addresses", "192.0.2.1 here"),
+            ("addresses", "192.0.2.1 here\n<there>"),
         ];
         let item = owner.post(path, &form).await;
         assert!(item.text().contains("id=\"addresses-wrong\""), "{}", item.text());
-        assert!(item.text().contains("The addresses: number 2 must be"), "{}", item.text());
+        for told in
+            ["<p>“here” must be an address or", "<p>“&#60;there&#62;” must be an address or"]
+        {
+            assert!(item.text().contains(told), "{told}: {}", item.text());
+        }
         for (coverage, said) in
             [("", "Choose all companies, or"), ("some", "Choose at least one company")]
         {

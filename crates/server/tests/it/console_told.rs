@@ -428,3 +428,40 @@ async fn a_person_is_told_that_the_key_revoked_is_their_own() {
     let told = "Your key was revoked, so you are signed out.";
     assert!(page.text().contains(told), "{}", page.text());
 }
+
+#[tokio::test]
+async fn wrong_values_are_told_in_words_of_people() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let key = [("name", "Till"), ("scope", "settings:read"), ("coverage", "all")];
+    for (path, form, told) in [
+        (
+            "/console/companies/new",
+            vec![("name", "Paws"), ("id", "My paws")],
+            "The id may have letters, digits, underscores and hyphens, at most 64, and nothing else.",
+        ),
+        (
+            "/console/keys/new",
+            [&key[..], &[("expires", "2001-02-03")]].concat(),
+            "The last day is over already: give a later one, or revoke the key to end it at once.",
+        ),
+        (
+            &*format!("{TAGS}/add"),
+            vec![("name", "VIP\u{202E}x")],
+            "The name has an invisible character that turns the direction of text (U+202E): type it anew.",
+        ),
+        (
+            &*format!("{TAGS}/add-many"),
+            vec![("lines", "VIP\u{7}x"), ("sure", "")],
+            "The name has an invisible control character (U+0007): type it anew.",
+        ),
+    ] {
+        let page = owner.post(path, &form).await;
+        assert!(page.text().contains(told), "{path}: {}", page.text());
+    }
+    let made = [&key[..], &[("request", "once")]].concat();
+    assert!(owner.post("/console/keys/new", &made).await.text().contains("value=\"cs_"));
+    let again = owner.post("/console/keys/new", &made).await;
+    assert!(again.text().contains("The key was shown when this form was sent first"));
+    assert!(!again.text().contains("request id"), "{}", again.text());
+}
