@@ -11,6 +11,7 @@ use http_body_util::LengthLimitError;
 
 use crate::{
     auth::sessions::Sessions,
+    catalog::error::Error,
     config::PublicUrl,
     net::{BodyLimits, ClientAddress, RouteLabel},
     status::{Page, grpc_status},
@@ -42,8 +43,8 @@ mod reading;
 mod reorder;
 mod resume;
 mod routes;
-mod sign_in;
 mod sentences;
+mod sign_in;
 mod steps;
 mod view;
 mod visit;
@@ -209,7 +210,10 @@ impl Console {
         };
         let person = match person {
             Ok(Some(person)) => person,
-            Ok(None) => return self.who_are_you(&here, parts, route.is_post, &form),
+            Ok(None) => return self.who_are_you(&here, parts, route.is_post, &form, false),
+            Err(Error::RevokedKey) => {
+                return self.who_are_you(&here, parts, route.is_post, &form, true);
+            }
             Err(error) => return view::refused(&here, &grpc_status(&error)),
         };
         let visit = Visit::new(self, here, person, parts, captures, form);
@@ -272,20 +276,29 @@ impl Console {
     }
 
     /// Asks a person to sign in first. A form that was sent is kept, and sent after that.
-    fn who_are_you(&self, here: &Here, parts: &Parts, is_post: bool, form: &Form) -> Response {
+    /// Asks somebody to sign in who is not, or whose key was revoked.
+    fn who_are_you(
+        &self,
+        here: &Here,
+        parts: &Parts,
+        is_post: bool,
+        form: &Form,
+        is_revoked: bool,
+    ) -> Response {
         let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
         if is_post && visit::is_of_script(parts) {
-            let told = serde_json::json!({"text": sentences::SESSION_OVER, "link": "Sign in again"});
+            let told = serde_json::json!({"text": if is_revoked { sentences::REVOKED_UNSAVED } else { sentences::SESSION_OVER }, "link": "Sign in again"});
             return answer::json(Page::Unknowable, &told);
         }
         if is_post {
-            return view::sign_in_again(here, self.options.is_demo, path, form);
+            let text = if is_revoked { sentences::REVOKED_KEPT } else { sentences::SESSION_KEPT };
+            return view::sign_in_again(here, self.options.is_demo, (path, form), text);
         }
         let path = parts.uri.query().map_or(path.to_owned(), |query| format!("{path}?{query}"));
-        let next = match path.is_empty() {
-            true => String::new(),
-            false => format!("?next={}", form::encode(&path)),
-        };
+        let next = (!path.is_empty()).then(|| format!("next={}", form::encode(&path)));
+        let did = is_revoked.then(|| "did=own-revoked".to_owned());
+        let query: Vec<String> = did.into_iter().chain(next).collect();
+        let next = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         elsewhere(&format!("{}/sign-in{next}", here.base))
     }
 }

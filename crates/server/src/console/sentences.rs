@@ -14,7 +14,7 @@ pub(super) fn done(code: &str) -> Option<&'static str> {
         "signed-out" => "You are signed out.",
         "ended" => "The session was ended.",
         "revoked" => "Revoked. It stops working within a second, everywhere.",
-        "own-revoked" => "Your key was revoked, so you are signed out.",
+        "own-revoked" => REVOKED,
         _ => return None,
     })
 }
@@ -139,9 +139,24 @@ pub(super) const PUT_AWAY: &str = "Somebody put this away since you opened the p
 pub(super) const SECRET_AGAIN: &str = "The key was shown when this form was sent first, and nobody stores it. If it is \
     lost, go on and make a new secret: the one from before stops working then.";
 
+/// The answer where the key of the person was revoked.
+pub(super) const REVOKED: &str = "Your key was revoked, so you are signed out.";
+
 /// The answer to our script where nobody is signed in any more.
 pub(super) const SESSION_OVER: &str =
     "Your session is over, so this was not saved. Sign in, and do it again.";
+
+/// The same where the key was revoked.
+pub(super) const REVOKED_UNSAVED: &str =
+    "Your key was revoked, so you are signed out, and this was not saved.";
+
+/// The answer to a form of a session that is over.
+pub(super) const SESSION_KEPT: &str =
+    "Your session was over. Sign in, and you can send your form after that: nothing of it is lost.";
+
+/// The same where the key was revoked.
+pub(super) const REVOKED_KEPT: &str = "Your key was revoked, so you are signed out. Sign in with another one, and you can \
+    send your form after that: nothing of it is lost.";
 
 /// The sentence for a form that is older than the thing it is about.
 pub(super) fn conflict(is_own: bool) -> &'static str {

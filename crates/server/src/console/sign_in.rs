@@ -112,6 +112,10 @@ impl Console {
             Ok(LinkState::Gone) => (None, None),
             Err(error) => return super::view::refused(here, &grpc_status(&error)),
         };
+        let person = match (&for_whom, before) {
+            (None, Some(token)) => self.sessions.look(token, from, false).await.unwrap_or_default(),
+            _ => None,
+        };
         let title = if for_whom.is_some() { "Welcome" } else { "This link does not work" };
         let outcome = if for_whom.is_some() { Page::Shown } else { Page::Unknowable };
         let shown = LinkPage {
@@ -119,6 +123,7 @@ impl Console {
             token: link.to_owned(),
             for_whom,
             used,
+            signed_in: person.map(|person| person.name),
             is_possible: here.may_sign_in(),
         };
         page(outcome, &shown)

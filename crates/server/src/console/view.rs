@@ -221,6 +221,8 @@ pub(super) struct LinkPage {
     pub(super) for_whom: Option<String>,
     /// The time when it was used already.
     pub(super) used: Option<words::Moment>,
+    /// The name of the person who is signed in here already, where the link does not work.
+    pub(super) signed_in: Option<String>,
     pub(super) is_possible: bool,
 }
 
@@ -238,9 +240,13 @@ pub(super) fn refused(here: &Here, status: &Status) -> Response<Body> {
     page(Page::Refused(status), &Message { f, text: problem.text, back: String::new() })
 }
 
-/// Asks to sign in, and keeps the form that was sent.
-pub(super) fn sign_in_again(here: &Here, is_demo: bool, path: &str, form: &Form) -> Response<Body> {
-    let text = "Your session was over. Sign in, and you can send your form after that: nothing of it is lost.";
+/// Asks to sign in, for the reason of the text, and keeps the form that was sent to a path.
+pub(super) fn sign_in_again(
+    here: &Here,
+    is_demo: bool,
+    (path, form): (&str, &Form),
+    text: &str,
+) -> Response<Body> {
     let shown = SignInPage {
         f: Frame::new(here, is_demo, "Sign in"),
         problem: Problem { text: text.to_owned(), ..Problem::default() },

@@ -430,6 +430,41 @@ async fn a_person_is_told_that_the_key_revoked_is_their_own() {
 }
 
 #[tokio::test]
+async fn a_browser_whose_key_was_revoked_is_told_so_and_no_other() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let (key, secret) = server.issue(everything()).await;
+    let browser = Browser::with_key(&server, &secret).await;
+    owner.post(&format!("/console/keys/{}/revoke", key.id), &[("request", "r")]).await;
+    let told = "Your key was revoked, so you are signed out";
+    let answer = browser.get(TAGS).await;
+    let to = answer.header("location").unwrap();
+    assert!(to.starts_with("/console/sign-in?did=own-revoked&next="), "{to}");
+    assert!(browser.follow(&answer).await.text().contains(told));
+    let sent = browser.post(&format!("{TAGS}/add"), &[("name", "Typed")]).await;
+    assert_eq!(sent.status, 401);
+    assert!(sent.text().contains(told) && sent.text().contains(">Typed</textarea>"));
+    let cookie = ("cookie", "session=made-up");
+    let answer = Browser::new(&server).send("GET", TAGS, &[cookie], "").await;
+    assert!(answer.header("location").unwrap().starts_with("/console/sign-in?next="));
+}
+
+#[tokio::test]
+async fn a_link_that_was_used_leads_on_where_somebody_is_signed_in() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    for path in ["/console/link?token=gone", "/console/link"] {
+        let page = owner.get(path).await;
+        assert!(page.text().contains("You are signed in here already, as <strong>"), "{path}");
+        assert!(page.text().contains("href=\"/console\">Go on</a>"), "{path}");
+        assert!(!page.text().contains("Sign in with a key"), "{path}");
+        let stranger = Browser::new(&server).get(path).await;
+        assert!(stranger.text().contains("Sign in with a key"), "{path}");
+        assert!(!stranger.text().contains("Go on"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_values_are_told_in_words_of_people() {
     let server = Server::demo().await;
     let owner = Browser::of(&server).await;
