@@ -276,7 +276,7 @@ pub(super) async fn new(visit: &Visit<'_>) -> Answer {
     match visit.companies().create_company(visit.ask(ask)).await {
         Ok(made) => {
             let id = made.into_inner().id;
-            Ok(elsewhere(&format!("{}/c/{}", visit.here.base, form::part(&id))))
+            Ok(elsewhere(&format!("{}/c/{}?did=company-made", visit.here.base, form::part(&id))))
         }
         Err(status) => {
             let problem = visit.problem(&status, &FIELDS);

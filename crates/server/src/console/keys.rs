@@ -371,7 +371,13 @@ async fn one_page(
     }
     let (sheet, stored) = problem.sheets(sheet, stored);
     let choices = Choices::of(visit, &sheet.chosen, visit.form.get("find")).await?;
-    let said = words::done(visit.query.get("did")).map(Said::plain);
+    let own = changes.first().filter(|change| change.key_id == visit.person.key_id());
+    let saved =
+        own.and_then(|change| told(&change.summary).strip_prefix("changed ").map(str::to_owned));
+    let said = match (visit.query.get("did"), saved) {
+        ("key-saved", Some(fields)) => Some(Said::plain(&format!("Saved: {fields}."))),
+        (code, _) => sentences::done(code).map(Said::plain),
+    };
     let sessions = sign_in::sessions_of(visit, &key.id).await?;
     let linked = words::moment(key.last_link_time.as_ref());
     Ok(OnePage {

@@ -15,6 +15,10 @@ pub(super) fn done(code: &str) -> Option<&'static str> {
         "ended" => "The session was ended.",
         "revoked" => "Revoked. It stops working within a second, everywhere.",
         "own-revoked" => REVOKED,
+        "company-made" => {
+            "The company was made. Next, fill its lists: each has ideas to begin with, and “Company” brings in lists that you \
+             have already."
+        }
         _ => return None,
     })
 }

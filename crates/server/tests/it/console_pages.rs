@@ -507,7 +507,7 @@ async fn companies_and_locations_are_made_changed_put_away_and_taken_back() {
         ("request", "a"),
     ];
     let answer = browser.post("/console/companies/new", &made).await;
-    assert_eq!(answer.header("location"), Some("/console/c/cmp_new"));
+    assert_eq!(answer.header("location"), Some("/console/c/cmp_new?did=company-made"));
     let wrong = browser.post("/console/companies/new", &[("name", "X"), ("country", "XX")]).await;
     assert!(wrong.text().contains("id=\"country-wrong\""), "{}", wrong.text());
 

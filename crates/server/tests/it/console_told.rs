@@ -465,6 +465,24 @@ async fn a_link_that_was_used_leads_on_where_somebody_is_signed_in() {
 }
 
 #[tokio::test]
+async fn a_company_that_was_made_and_a_key_that_was_saved_say_so() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let made = owner.post("/console/companies/new", &[("name", "Paws"), ("id", "paws")]).await;
+    assert_eq!(made.header("location"), Some("/console/c/paws?did=company-made"));
+    let page = owner.follow(&made).await;
+    assert!(page.text().contains("The company was made. Next, fill its lists"), "{}", page.text());
+    let (key, _) = server.issue(everything()).await;
+    let path = format!("/console/keys/{}", key.id);
+    let etag = Browser::hidden(&owner.get(&path).await, "etag");
+    let form =
+        [("name", "Till"), ("scope", "settings:read"), ("coverage", "all"), ("etag", &*etag)];
+    let saved = owner.post(&path, &form).await;
+    let page = owner.follow(&saved).await;
+    assert!(page.text().contains("Saved: the name, what it may do."), "{}", page.text());
+}
+
+#[tokio::test]
 async fn wrong_values_are_told_in_words_of_people() {
     let server = Server::demo().await;
     let owner = Browser::of(&server).await;
