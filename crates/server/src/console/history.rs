@@ -67,7 +67,10 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
         when: words::moment(change.time.as_ref()),
         path: format!("{here}/{}", change.revision),
     };
-    let rows = answer.changes.iter().map(row).collect();
+    let mut rows: Vec<Row> = answer.changes.iter().map(row).collect();
+    let ids = answer.changes.iter().map(|change| change.key_id.clone());
+    let mut authors: Vec<_> = ids.zip(rows.iter_mut().map(|row| &mut row.author)).collect();
+    Author::tell_apart(&mut authors);
     let more = (!answer.next_page_token.is_empty()).then(|| {
         let [entry, key, token] = [entry, key, &answer.next_page_token].map(form::encode);
         format!("{here}?list={collection}&entry={entry}&key={key}&page={token}")

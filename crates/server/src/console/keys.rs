@@ -47,6 +47,8 @@ struct Row {
     companies: String,
     used: Option<Moment>,
     state: &'static str,
+    /// The mark by which rows of one name can be told apart; empty where no other one has the name.
+    mark: String,
     /// Whether it is a person's: one that has a staff id, or was sent a link.
     is_person: bool,
 }
@@ -63,6 +65,7 @@ fn row(visit: &Visit<'_>, key: Key, names: &HashMap<String, String>) -> Row {
         companies: covers(&key, names),
         used: words::moment(key.last_used_time.as_ref()),
         state,
+        mark: String::new(),
         is_person: key.last_link_time.is_some()
             || key.staff_id.as_ref().is_some_and(|id| !id.is_empty()),
         name: key.name.unwrap_or_default(),
@@ -120,8 +123,18 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     };
     let list = visit.keys().list_keys(visit.ask(ask)).await?.into_inner();
     let names = names(visit, &list.keys).await;
-    let rows = list.keys.into_iter().map(|key| row(visit, key, &names));
-    let (people, programs) = rows.partition(|row| row.is_person);
+    let named =
+        list.keys.iter().map(|key| (key.name.as_deref().unwrap_or_default(), key.id.as_str()));
+    let twins = words::twins(named);
+    let rows: Vec<Row> = list
+        .keys
+        .into_iter()
+        .map(|key| {
+            let mark = twins.get(&key.id).cloned().unwrap_or_default();
+            Row { mark, ..row(visit, key, &names) }
+        })
+        .collect();
+    let (people, programs) = rows.into_iter().partition(|row| row.is_person);
     let more = (!list.next_page_token.is_empty()).then(|| {
         let revoked = if shows_revoked { "revoked=1&" } else { "" };
         format!("{}/keys?{revoked}page={}", visit.here.base, form::encode(&list.next_page_token))
@@ -230,6 +243,7 @@ fn show_secret(visit: &Visit<'_>, id: &str, name: &str, secret: String) -> Answe
         f: visit.frame("The new key"),
         path: format!("{}/keys/{}", visit.here.base, form::part(id)),
         name: name.to_owned(),
+        note: if secret.is_empty() { sentences::SECRET_AGAIN } else { "" }.to_owned(),
         secret,
         is_link: false,
     };
@@ -242,7 +256,6 @@ async fn show_link(visit: &Visit<'_>, id: &str, name: &str) -> Result<Response<B
     // The path is the console's own, below the path at which people find the server.
     let path = made.path.strip_prefix(HOME).unwrap_or_default();
     let shown = SecretPage {
-        note: if secret.is_empty() { sentences::SECRET_AGAIN } else { "" }.to_owned(),
         f: visit.frame("The link"),
         path: format!("{}/keys/{}", visit.here.base, form::part(id)),
         name: name.to_owned(),

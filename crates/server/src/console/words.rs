@@ -1,5 +1,7 @@
 //! The words of the trade, and changes told in them. With `sentences.rs`, the English of the console that is not in a page.
 
+use std::collections::{HashMap, HashSet};
+
 use customer_settings_contract::customersettings::v1::{
     Business, Change, Company, Delta, Entry, KeyChange, Source, delta::Action, source::Mode,
     source_check,
@@ -95,6 +97,20 @@ impl Author {
         Self::of(&change.key_id, &change.key_name, &change.staff_id)
     }
 
+    /// Marks the authors of one name that are several keys.
+    pub(super) fn tell_apart(authors: &mut [(String, &mut Self)]) {
+        let shown: Vec<(String, String)> = authors
+            .iter()
+            .map(|(id, one)| (format!("{}{}", one.name, one.also), id.clone()))
+            .collect();
+        let twins = twins(shown.iter().map(|(name, id)| (name.as_str(), id.as_str())));
+        for (id, one) in authors {
+            if let Some(mark) = twins.get(id) {
+                one.also += &format!(" {mark}");
+            }
+        }
+    }
+
     /// The author within a sentence.
     pub(super) fn within(&self) -> String {
         let name = match self.name.strip_prefix(COMMAND) {
@@ -111,6 +127,18 @@ impl Author {
             _ => Self { name: key_name.to_owned(), also },
         }
     }
+}
+
+/// Of keys by their names and ids, the ends of the ids of those whose name others have too.
+pub(super) fn twins<'a>(keys: impl Iterator<Item = (&'a str, &'a str)>) -> HashMap<String, String> {
+    const LETTERS: usize = 4;
+    let mut named: HashMap<&str, HashSet<&str>> = HashMap::new();
+    for (name, id) in keys {
+        named.entry(name).or_default().insert(id);
+    }
+    let several = named.into_values().filter(|ids| ids.len() > 1).flatten();
+    let end = |id: &str| id.get(id.len().saturating_sub(LETTERS)..).unwrap_or(id).to_owned();
+    several.map(|id| (id.to_owned(), format!("(key …{})", end(id)))).collect()
 }
 
 /// A text with a capital letter.

@@ -483,6 +483,28 @@ async fn a_company_that_was_made_and_a_key_that_was_saved_say_so() {
 }
 
 #[tokio::test]
+async fn two_keys_of_one_name_can_be_told_apart() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let draft = || KeyDraft { name: Name::parse("name", "Ana").unwrap(), ..everything() };
+    let mut marks = Vec::new();
+    for name in ["One", "Two"] {
+        let (key, secret) = server.issue(draft()).await;
+        let id = key.id.to_string();
+        marks.push(format!("(key …{})", &id[id.len() - 4..]));
+        let ana = Browser::with_key(&server, &secret).await;
+        ana.post(&format!("{TAGS}/add"), &[("name", name)]).await;
+    }
+    for path in ["/console/keys", "/console/c/cmp_001/history"] {
+        let page = owner.get(path).await;
+        for mark in &marks {
+            assert!(page.text().contains(mark), "{path} {mark}: {}", page.text());
+        }
+        assert_eq!(page.text().matches("(key …").count(), 2, "{path}: {}", page.text());
+    }
+}
+
+#[tokio::test]
 async fn wrong_values_are_told_in_words_of_people() {
     let server = Server::demo().await;
     let owner = Browser::of(&server).await;
