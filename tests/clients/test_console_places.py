@@ -211,12 +211,63 @@ def seldom(page, demo):
     page.get_by_label("All, also those made later").check()
     page.get_by_role("button", name="Make the key").click()
     yield "secret"
+    page.goto("/console/c/cmp_001/import")
+    page.get_by_label("Paste it here").fill("name\nFresh\n")
+    page.get_by_role("button", name="Show what would change").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("What would change")
+    yield "plan"
+    demo.call("/admin/v1/companies/cmp_001/customer_tags", demo.key, {"name": "Fresh"})
+    page.get_by_role("button", name="Do this").click()
+    expect(page.get_by_role("alert")).to_contain_text("has changed since")
+    yield "plan that changed"
+    page.goto(TAGS)
+    page.get_by_label("Fresh: move to place").fill("9")
+    page.get_by_label("Fresh: move to place").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Nothing was moved yet")
+    yield "list with a wrong place"
+    page.goto(path)
+    page.get_by_label("Name", exact=True).fill("Typed before")
+    demo.call(path.replace("/console/", "/admin/v1/"), demo.key, {"name": "Meanwhile"}, "PATCH")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Saved meanwhile")).to_be_visible()
+    yield "key in both versions"
+    page.goto(TAGS)
+    page.get_by_label("Name", exact=True).fill("Typed before")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Your session was over")
+    yield "session over"
+    page.get_by_label("Your key").fill(demo.key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Welcome back")
+    yield "welcome back"
+    yield from links(page)
+
+
+def links(page):
+    """The pages of a link that signs in once."""
+    page.goto("/console/people/new")
+    page.get_by_label("Name", exact=True).fill("Ana")
+    page.get_by_label("All, also those made later").check()
+    page.get_by_role("button", name="Make the link").click()
+    link = page.get_by_label("The link").input_value()
+    page.goto(link)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Welcome")
+    yield "link"
+    page.get_by_role("button", name="Sign in as Ana").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Companies")
+    page.goto(link)
+    expect(page.get_by_text("You are signed in here already, as Ana.")).to_be_visible()
+    yield "used link"
+    page.get_by_role("link", name="Go on").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Companies")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1400])
 def test_pages_that_are_seen_seldom_are_accessible_and_fit(open_console, demo, scheme, width):
     page = open_console(color_scheme=scheme, viewport={"width": width, "height": 900})
+    page.on("dialog", lambda dialog: dialog.accept())
     axe, faults = Axe(), []
     for name in seldom(page, demo):
         faults += faults_of(page, axe, name, f"{width}-{scheme}")
