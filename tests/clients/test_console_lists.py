@@ -148,6 +148,15 @@ def test_news_leads_to_the_page_where_one_is(open_console, demo):  # noqa: F811
     expect(page.get_by_role("heading", level=1)).to_have_text("Tags")
 
 
+def test_news_stand_below_the_cards_of_a_company(open_console, demo):  # noqa: F811
+    page = open_console()
+    page.goto("/console/c/cmp_001")
+    status, _, made = demo.call("/admin/v1/companies/cmp_001/customer_tags", demo.key, {"name": "Of Ana"})
+    assert status == 200, made
+    expect(page.locator("main > .foot .news")).to_be_visible()
+    expect(page.get_by_role("link", name="Manage tags")).to_have_css("box-shadow", "none")
+
+
 def fill_list(demo, count):
     for at in range(count):
         body = {"name": f"Tag {at}", "description": "in two lines"}
