@@ -60,6 +60,8 @@ pub(super) fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
             pairs.push(("company_id", changed.company_id.to_string()));
             pairs.push(("digest", changed.digest.clone()));
             pairs.push(("counts", changed.counts.to_string()));
+            let steps = &changed.steps[..changed.steps.len().min(MOST_NAMED)];
+            pairs.push(("steps", steps.join("\n")));
             pairs
         }
         Error::ChangedSince { fields, since, .. } => {
