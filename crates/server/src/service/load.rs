@@ -14,10 +14,10 @@ use super::{
 use crate::{
     catalog::{
         access::{CoveredGrant, Grant, Task},
-        change::{CompanyDraft, LoadOptions},
-        entry::Revision,
+        change::{BusinessDraft, CompanyDraft, EntryDraft, LoadOptions},
+        entry::{Catalog, Revision},
         error::{Cause, Error, Kind, Result, Violation},
-        id::{BusinessId, CompanyId},
+        id::CompanyId,
     },
     clock::Clock,
     store::Store,
@@ -103,21 +103,13 @@ impl LoadService {
         // If the document has errors already, a dry run finds further ones.
         let is_dry_run = !problems.is_empty();
         let draft = &company.draft;
-        match self.agree(&Task::Load.grant(&id), draft, is_dry_run).await {
+        let agreed = self.agree(&Task::Load.grant(&id), draft, is_dry_run).await;
+        match agreed.map_err(|error| of_document(error, draft)) {
             Ok(Some(changed)) => return Ok((id, changed)),
             Err(Error::Invalid(violations)) => {
                 let is_news = |one: &Violation| problems.leave_sure(one.reason, &one.field);
                 let news: Vec<_> = violations.into_iter().filter(is_news).collect();
                 news.into_iter().for_each(|violation| problems.note(company.locate(violation)));
-            }
-            Err(Error::IdTaken { kind: Kind::Business, id }) => {
-                let mut ids = draft.businesses.iter();
-                let is_taken = |given: &BusinessId| given.as_str() == id;
-                let found = ids.find(|business| business.id.as_ref().is_some_and(is_taken));
-                let at = found.map_or(0, |business| business.index);
-                let field = format!("businesses[{at}].id");
-                let description = format!("{id} belongs to another company's location");
-                problems.note(company.locate(Violation::new(&field, "ID_TAKEN", description)));
             }
             Err(other) if !is_dry_run => return Err(Refusal::Other(other)),
             Ok(None) | Err(_) => {}
@@ -220,6 +212,43 @@ impl LoadService {
                 last = Some((name, id));
             }
         }
+    }
+}
+
+/// The error about a taken id as one about the document that gives this id to a location or an entry.
+pub(super) fn of_document(error: Error, draft: &CompanyDraft) -> Error {
+    let Error::IdTaken { kind, id: taken } = &error else { return error };
+    let is_taken = |id: &str| id == taken;
+    let (field, problem) = match kind {
+        Kind::Business => {
+            let is_it =
+                |one: &&BusinessDraft| one.id.as_ref().is_some_and(|id| is_taken(id.as_str()));
+            let found = draft.businesses.iter().find(is_it);
+            (
+                found.map(|one| format!("businesses[{}].id", one.index)),
+                "belongs to another company's location",
+            )
+        }
+        Kind::Entry => {
+            let all = Catalog::ALL.into_iter().zip(&draft.catalogs);
+            let mut found = all.filter_map(|(catalog, drafts)| {
+                let is_it =
+                    |one: &&EntryDraft| one.id.as_ref().is_some_and(|id| is_taken(id.as_str()));
+                let one = drafts.iter().flatten().find(is_it)?;
+                Some(format!("{catalog}[{}].id", one.index))
+            });
+            // Entries of several catalogs may have one id, and the error does not say which is meant.
+            let field = found.next().filter(|_| found.next().is_none());
+            (
+                field,
+                "belongs to an entry that was deleted, and is never given again: choose another one",
+            )
+        }
+        _ => return error,
+    };
+    match field {
+        Some(field) => Error::invalid(&field, "ID_TAKEN", format!("{taken} {problem}")),
+        None => error,
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 
 use tokio::task::yield_now;
 
-use super::{document::DocumentCompany, load::LoadService};
+use super::{
+    document::DocumentCompany,
+    load::{LoadService, of_document},
+};
 use crate::catalog::{
     access::{Caller, Coverage, Grant, Scope},
     change::{CompanyDraft, LoadOptions},
@@ -104,8 +107,8 @@ impl LoadService {
         deadline: Instant,
     ) -> Result<Planned> {
         let grant = granted(caller, company, id, options)?;
-        let (preview, base) =
-            self.settings.preview(&grant, &company.draft, options, deadline).await?;
+        let previewed = self.settings.preview(&grant, &company.draft, options, deadline).await;
+        let (preview, base) = previewed.map_err(|error| of_document(error, &company.draft))?;
         refuse_making(caller, &preview)?;
         Ok(Planned { preview, base })
     }
@@ -132,6 +135,7 @@ impl LoadService {
                 Ok(written) if written.repeated || written.base() != base => written.counts(),
                 _ => counts,
             };
+            let written = written.map_err(|error| of_document(error, draft));
             let outcome = written.map(|written| (written.settings.revision, written.repeated));
             results.push(Applied { company_id: grant.company(), counts, outcome });
             yield_now().await;
@@ -192,7 +196,8 @@ impl LoadService {
             return Ok(Ready { grant, draft, expected, base, counts });
         }
         let options = LoadOptions { expected, ..how.options.clone() };
-        let (preview, _) = self.settings.preview(&grant, draft, &options, how.deadline).await?;
+        let previewed = self.settings.preview(&grant, draft, &options, how.deadline).await;
+        let (preview, _) = previewed.map_err(|error| of_document(error, draft))?;
         refuse_making(caller, &preview)?;
         grant.check_needs(&preview.needs)?;
         Ok(Ready { grant, draft, expected, base: preview.base, counts: preview.counts })

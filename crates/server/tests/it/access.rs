@@ -383,6 +383,19 @@ async fn a_foreign_locations_id_is_refused_without_a_word_about_who_has_it() {
     let [told] = &told[..] else { panic!("{told:?}") };
     assert!(told.contains("biz_foreign") && told.contains("another company's"), "{told}");
     assert!(!told.contains("cmp_001") && !told.contains("Secret"), "{told}");
+    // A plan says it at its place in the document.
+    let sent = json!({"document": {"companies": [
+        {"id": "cmp_002", "businesses": [{"name": "Other"}, {"id": "biz_foreign", "name": "Mine"}]},
+    ]}});
+    let plan = server.post("/admin/v1/settings:plan").bearer(&own).body(sent.to_string());
+    let plan = plan.send().await.json();
+    let violation = &plan["plans"][0]["error"]["violations"][0];
+    assert_eq!(
+        (&violation["field"], &violation["reason"]),
+        (&json!("businesses[1].id"), &json!("ID_TAKEN"))
+    );
+    let told = violation["description"].as_str().unwrap();
+    assert_eq!(told, "biz_foreign belongs to another company's location");
 }
 
 also_on_postgres! {
