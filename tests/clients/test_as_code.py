@@ -188,6 +188,14 @@ def test_one_run_finds_everything_that_is_wrong(demo, remote, tmp_path):
         assert (again.returncode, again.stdout, again.stderr) == (1, "", ended.stderr)
 
 
+def test_each_wrong_former_name_is_told(remote, tmp_path):
+    names = [entry["name"] for entry in json.loads(remote("entry", "list", "cmp_001", "customer_tags", "--output", "json").stdout)["entries"]][:2]
+    document = write(tmp_path / "document.json", tags({"id": "brand_new", "name": "New", "was": names}))
+    refused = remote("plan", document, check=False)
+    assert refused.stdout.count("is ambiguous: the id brand_new is new, and") == 2, refused.stdout
+    assert all(f'"{name}" is the active entry' in refused.stdout for name in names)
+
+
 def test_what_depends_on_a_value_that_was_left_out_is_not_told(remote, tmp_path):
     document = tmp_path / "document.yaml"
     document.write_text("companies:\n- id: cmp_001\n  customer_tags:\n  - {id: tag_001, name: ''}\n")

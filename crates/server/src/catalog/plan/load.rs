@@ -292,7 +292,8 @@ impl<'a> Loading<'a, '_> {
                     other.index
                 );
                 self.refuse(&format!("{at}.was"), "AMBIGUOUS_RENAME", description);
-                return found;
+                is_used = true;
+                continue;
             }
             let Some(earlier) = earlier else { continue };
             is_used = true;
@@ -310,7 +311,6 @@ impl<'a> Loading<'a, '_> {
                 earlier.id
             );
             self.refuse(&format!("{at}.was"), "AMBIGUOUS_RENAME", description);
-            return found;
         }
         if !is_used && !draft.was.is_empty() {
             let description = "names nothing that is to be renamed any more: it can be left out";
