@@ -84,6 +84,13 @@ def test_a_plan_that_changed_says_what_differs_and_by_whom(demo, remote, tmp_pat
     for part in ["cmp_001", "revision 2 by staff_7", 'rename customer_tags/tag_001 "VIP" (name, color)']:
         assert part in refused.stderr, refused.stderr
     assert demo.call(f"{TAGS}/tag_001", demo.key)[2]["name"] == "VIP Customer"
+    refused = remote("apply", plan, "--yes", "--output", "json", check=False)
+    assert refused.returncode == PLAN_CHANGED
+    found = json.loads(refused.stdout)
+    assert (found["results"], found["error"]["reason"]) == ([], "PLAN_CHANGED")
+    told = found["error"]["metadata"]
+    assert [told[key] for key in ("company_id", "revisions", "staff_ids")] == ["cmp_001", "2", "staff_7"]
+    assert told["steps"].splitlines()[0] == 'rename customer_tags/tag_001 "VIP" (name, color)'
 
 
 def test_a_plan_that_is_not_whole_is_refused(remote, tmp_path):
@@ -183,9 +190,85 @@ def test_one_run_finds_everything_that_is_wrong(demo, remote, tmp_path):
     ]:
         assert told in ended.stderr
     assert ended.stderr.endswith("error: the document is wrong, and nothing was planned\n")
-    for command in [["plan", "--output", "json"], ["apply", "--yes"]]:
-        again = run(*command, broken, tmp_path, absent, document, other, "--data-dir", demo.data_dir, check=False)
+    # In the order of the documents and their lines.
+    files = [str(one) for one in (broken, tmp_path, absent, document, other)]
+    for command, name in [("plan", "plans"), ("apply", "results")]:
+        flags = ["--data-dir", demo.data_dir] + (["--yes"] if command == "apply" else [])
+        again = run(command, *files, *flags, check=False)
         assert (again.returncode, again.stdout, again.stderr) == (1, "", ended.stderr)
+        again = run(command, *files, *flags, "--output", "json", check=False)
+        assert (again.returncode, again.stderr) == (1, ended.stderr)
+        found = json.loads(again.stdout)
+        assert (sorted(found), found[name]) == (sorted([name, "problems"]), [])
+        places = [(files.index(one["file"]), one.get("line", 0)) for one in found["problems"]]
+        assert places == sorted(places) and len(places) == len(ended.stderr.splitlines()) - 1
+        assert {
+            "file": str(document), "line": 5, "company": "cmp_001", "field": "customer_tags[0].id", "reason": "MALFORMED_ID",
+            "description": found["problems"][4]["description"],
+        } in found["problems"], found["problems"]
+        assert [one["reason"] for one in found["problems"][:3]] == ["UNREADABLE", "NOT_READ", "NOT_READ"]
+
+
+def test_refusals_of_a_plan_have_their_places_in_json_too(remote, tmp_path):
+    document = tmp_path / "document.yaml"
+    document.write_text("""companies:
+- id: cmp_001
+  businesses: [{id: biz_new, name: New}]
+- id: cmp_002
+  customer_tags:
+  - {name: Red}
+  - {name: red}
+""")
+    for command, name in [(["plan"], "plans"), (["apply", "--yes"], "results")]:
+        refused = remote(*command, document, "--output", "json", check=False)
+        (error,) = [one["error"] for one in json.loads(refused.stdout)[name] if one.get("error")]
+        (violation,) = error["violations"]
+        told = [violation[key] for key in ("file", "line", "field", "reason")]
+        assert told == [str(document), 7, "customer_tags[1].name", "NAME_TAKEN"], told
+        assert violation["description"] == '"red" is taken by customer_tags[0] (line 6) of the same document'
+    # An id that another company's location has.
+    remote("apply", "-", "--yes", stdin="companies: [{id: cmp_001, businesses: [{id: biz_new, name: New}]}]")
+    document.write_text("companies:\n- id: cmp_002\n  businesses:\n  - name: Other\n  - {id: biz_new, name: New}\n")
+    refused = remote("plan", document, check=False)
+    told = f"refused: {document}: line 5: businesses[1].id biz_new belongs to another company's location\n"
+    assert (refused.returncode, told in refused.stdout) == (1, True), refused.stdout
+    # A refusal of the whole request.
+    refused = remote("plan", document, "--ignore", "foo", "--output", "json", check=False)
+    found = json.loads(refused.stdout)
+    assert (found["plans"], found["error"]["violations"][0]["field"]) == ([], "ignore[0]")
+
+
+def test_a_location_belongs_to_one_company_of_all_documents(remote, tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    far = "".join(f"- {{id: far_{at}, name: Far {at}}}\n" for at in range(450))
+    first.write_text("companies:\n- id: cmp_001\n  businesses:\n  - {id: biz_new, name: New}\n" + far)
+    second.write_text("companies:\n- id: cmp_002\n  businesses:\n  - {name: Other}\n  - {id: biz_new, name: New}\n")
+    again = f"names the location biz_new again, as line 4 of {first} does: it belongs to one company"
+    for documents in [(first, second), (first.with_name("both.yaml"),)]:
+        line = 5
+        if len(documents) == 1:
+            text = first.read_text() + second.read_text().removeprefix("companies:\n")
+            documents[0].write_text(text)
+            line = text.count("\n")
+        refused = remote("plan", *documents, check=False)
+        place = f"{documents[-1]}: cmp_002: line {line}: businesses[1].id "
+        assert refused.stderr.startswith(place + again.replace(str(first), str(documents[0]))), refused.stderr
+        assert (refused.returncode, refused.stdout) == (1, "")
+    # A company that only the server knows to be the same, in the same request.
+    first.write_text("companies:\n- id: cmp_001\n- {name: Happy Paws Pet Care}\n- {id: cmp_002, nmae: x}\n")
+    refused = remote("plan", first, check=False)
+    lines = refused.stderr.splitlines()
+    assert [line.split(": ")[2] for line in lines[:-1]] == ["line 3", "line 4"], refused.stderr
+    assert f"names the company cmp_001 again, as the company on line 2 of {first} did" in lines[0]
+
+
+def test_a_single_document_that_is_missing_is_said_so(remote, tmp_path):
+    absent = tmp_path / "absent.yaml"
+    for command in [["plan"], ["apply", "--yes"]]:
+        refused = remote(*command, absent, check=False)
+        assert (refused.returncode, refused.stderr) == (1, f"error: {absent} cannot be read: No such file or directory (os error 2)\n")
+        refused = remote(*command, absent, tmp_path, check=False)
+        assert refused.stderr.endswith("error: not every document can be read, and nothing was planned\n")
 
 
 def test_each_wrong_former_name_is_told(remote, tmp_path):
@@ -194,6 +277,13 @@ def test_each_wrong_former_name_is_told(remote, tmp_path):
     refused = remote("plan", document, check=False)
     assert refused.stdout.count("is ambiguous: the id brand_new is new, and") == 2, refused.stdout
     assert all(f'"{name}" is the active entry' in refused.stdout for name in names)
+
+
+def test_the_problems_that_are_not_listed_are_counted(remote, tmp_path):
+    document = write(tmp_path / "document.json", tags(*({"name": ""} for _ in range(101))))
+    refused = remote("plan", document, check=False)
+    more = "company has 1 more problem, not listed here: correct those that are, and give the document again\n"
+    assert more in refused.stderr and len(refused.stderr.splitlines()) == 102, refused.stderr
 
 
 def test_what_depends_on_a_value_that_was_left_out_is_not_told(remote, tmp_path):

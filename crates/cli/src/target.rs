@@ -15,7 +15,7 @@ use customer_settings_server::{
 };
 use http::{Uri, uri::PathAndQuery};
 use prost_reflect::DynamicMessage;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tonic::{
     Code, Request, Status,
     body::Body,
@@ -172,6 +172,20 @@ pub(crate) struct Client {
     damages: Option<Arc<Damages>>,
 }
 
+/// A call that failed.
+pub(crate) struct Refused {
+    pub(crate) failure: Failure,
+    /// The refusal for programs: `reason`, `message`, `violations` and `metadata`, or the message alone.
+    pub(crate) error: Value,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        let error = json!({"message": failure.message});
+        Self { failure, error }
+    }
+}
+
 impl Target {
     /// Whether requests go to a server, where a request id makes them safe to repeat.
     pub(crate) fn is_server(&self) -> Result<bool, Failure> {
@@ -266,17 +280,28 @@ impl Client {
     ///
     /// If the server says to try again, the call is repeated with the same request id.
     pub(crate) async fn call(&mut self, method: &str, request: &Value) -> Result<Value, Failure> {
+        self.call_told(method, request).await.map_err(|refused| refused.failure)
+    }
+
+    /// The same, with the refusal for programs.
+    pub(crate) async fn call_told(
+        &mut self,
+        method: &str,
+        request: &Value,
+    ) -> Result<Value, Refused> {
         let message = contract::request(method, request)?;
         let mut delays = RETRY_DELAYS.iter();
         let mut is_unknown = false;
         loop {
             let status = match self.attempt(method, message.clone()).await {
-                Ok(answer) => return contract::json(&answer, contract::Defaults::Written),
+                Ok(answer) => {
+                    return Ok(contract::json(&answer, contract::Defaults::Written)?);
+                }
                 Err(status) => status,
             };
             let is_damage = |damages: &Arc<Damages>| damages.summary().is_some();
             if status.code() == Code::Internal && self.damages.as_ref().is_some_and(is_damage) {
-                return Err(damaged(&self.server));
+                return Err(damaged(&self.server).into());
             }
             // A repetition that the server processed tells the outcome of the first attempt. A repetition
             // that the server refused as unavailable does not.
@@ -286,7 +311,11 @@ impl Client {
                 Some(delay) => tokio::time::sleep(jittered(*delay)).await,
                 None => {
                     let Self { server, names, .. } = self;
-                    return Err(refusal::explain(&status, server, request, names, is_unknown));
+                    let failure = refusal::explain(&status, server, request, names, is_unknown);
+                    return Err(match refusal::told(&status) {
+                        Some(error) => Refused { failure, error },
+                        None => failure.into(),
+                    });
                 }
             }
         }

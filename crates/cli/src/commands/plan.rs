@@ -1,7 +1,7 @@
 //! `customer-settings plan` and `apply`: what documents would change, and changing it, on a server or on the data
 //! itself.
 
-use std::path::PathBuf;
+use std::{collections::HashSet, path::PathBuf};
 
 use clap::{Args, Command};
 use customer_settings_server::{
@@ -15,10 +15,11 @@ use super::verbs::confirm_shown_by;
 use crate::{
     failure::{Exit, Failure, failure, usage},
     output::{note, tell},
-    target::{Client, FieldNames, Target, new_request_id},
+    target::{Client, FieldNames, Refused, Target, new_request_id},
 };
 
 mod file;
+mod findings;
 mod lines;
 mod located;
 mod places;
@@ -26,6 +27,7 @@ mod reading;
 mod shown;
 
 use file::PlanFile;
+use findings::{Finding, Findings};
 use lines::{Groups, Writer};
 use located::Located;
 use places::Places;
@@ -195,23 +197,26 @@ impl Apply {
         is_fresh: bool,
     ) -> Result<(), Failure> {
         let is_server = self.target.is_server()?;
+        let is_json = self.target.form.is_json();
         if !is_fresh && file.has_several_groups()? {
             let mut groups = file.groups()?;
             while let group @ [_, ..] = &mut *groups.next()? {
                 let mut request = apply_request(group, &file.terms);
                 request["validate_only"] = json!(true);
-                client.call(APPLY, &request).await?;
+                client.call_told(APPLY, &request).await.map_err(told_by(is_json))?;
             }
         }
         let mut groups = file.groups()?;
-        let mut done = Done::new(self.target.form.is_json())?;
+        let mut done = Done::new(is_json)?;
         while let group @ [_, ..] = &mut *groups.next()? {
             let mut request = apply_request(group, &file.terms);
             if is_server {
                 request["request_id"] = json!(new_request_id()?);
             }
-            let answer = client.call(APPLY, &request).await?;
-            done.take(&answer)?;
+            match client.call_told(APPLY, &request).await {
+                Ok(answer) => done.take(&answer)?,
+                Err(refused) => return done.broken_off(refused),
+            }
         }
         done.end()
     }
@@ -261,15 +266,39 @@ impl Done {
         Ok(())
     }
 
+    /// The end where the rest was refused.
+    fn broken_off(self, Refused { failure, error }: Refused) -> Result<(), Failure> {
+        match self.results {
+            Some(results) => {
+                let error = Map::from_iter([("error".to_owned(), error)]);
+                shown::print_list("results", results, &error)?;
+            }
+            None if self.companies > 0 => note(format!("applied before that: {}", self.counts)),
+            None => {}
+        }
+        Err(failure)
+    }
+
     fn end(self) -> Result<(), Failure> {
         let Self { results, counts, companies, failed } = self;
         match results {
-            Some(results) => shown::print_list("results", results)?,
+            Some(results) => shown::print_list("results", results, &Map::new())?,
             None => note(format!("applied: {counts}")),
         }
         match failed {
             0 => Ok(()),
             failed => Err(failure(format!("{failed} of {companies} companies were not written"))),
+        }
+    }
+}
+
+/// Tells programs, too, that a plan is refused before any company is written.
+fn told_by(is_json: bool) -> impl FnOnce(Refused) -> Failure {
+    move |refused| {
+        let done = Done::new(is_json).map(|done| done.broken_off(refused));
+        match done {
+            Ok(Err(failure)) | Err(failure) => failure,
+            Ok(Ok(())) => unreachable!("a refusal is a failure"),
         }
     }
 }
@@ -285,42 +314,59 @@ impl Documents {
         style: Style,
     ) -> Result<(Shown, PlanFile), Failure> {
         let (mut shown, mut lines, mut count) = (Shown::new(style)?, Writer::new()?, 0);
-        let reading::Documents { companies, left_out, places, is_wrong } = reading::read(inputs)?;
+        let reading::Documents { companies, left_out, places, mut findings } =
+            reading::read(inputs)?;
         let mut located = Located::new(inputs, &left_out, names::<Terms>());
         let mut groups = Groups::of(companies)?;
         let mut group = groups.next()?;
-        let wrong = || failure("the document is wrong, and nothing was planned");
         if let Some(copy) = &self.copy {
             CompanyId::parse("--as", copy).map_err(usage)?;
             let company = match &mut group[..] {
                 [company] => company,
-                _ if is_wrong => return Err(wrong()),
+                _ if !findings.is_empty() => return Err(refuse(findings, shown)?),
                 _ => return Err(failure("--as takes a document of one company")),
             };
             copied(client, company, copy).await?;
         }
+        // The problems that planning finds count beside those of reading, if there are any.
+        let mut planned = Findings::default();
         while !group.is_empty() {
-            let plans = plans(client, &group, &terms).await?;
-            for (mut company, plan) in group.into_iter().zip(&plans) {
-                refuse_twice(&company, plan, &places)?;
-                pin(&mut company, plan);
+            let plans = match plans(client, &group, (&terms, &places), &mut findings).await {
+                Ok(plans) => plans,
+                Err(Refused { failure, error }) => {
+                    shown.print_problem("error", error)?;
+                    return Err(failure);
+                }
+            };
+            for (index, plan) in plans {
+                let (mut company, number) = (group[index].take(), count + index);
+                if let Some(again) = named_twice(&company, &plan, &places) {
+                    findings.add(again);
+                    continue;
+                }
+                pin(&mut company, &plan);
                 lines.put(&json!({"company": company, "digest": plan["digest"]}))?;
                 let is_refused = plan["error"].is_object();
-                let refusal = is_refused.then(|| located.refusal(count, plan));
-                match &refusal {
-                    // The problems that planning finds join those that reading found.
-                    Some(refusal) if is_wrong => refusal.tell(),
-                    _ => shown.add(plan, refusal.as_ref())?,
-                }
-                count += 1;
+                let refusal = is_refused.then(|| located.refusal(number, &plan));
+                shown.add(&plan, refusal.as_ref())?;
+                refusal.into_iter().flat_map(|one| one.findings).for_each(|one| planned.add(one));
             }
+            count += group.len();
             group = groups.next()?;
         }
-        if is_wrong {
-            return Err(wrong());
+        if !findings.is_empty() {
+            findings.join(planned);
+            return Err(refuse(findings, shown)?);
         }
         Ok((shown, PlanFile::new(terms, count, lines)?))
     }
+}
+
+/// Tells what is wrong with documents, for programs too where they want a plan.
+fn refuse(findings: Findings, shown: Shown) -> Result<Failure, Failure> {
+    let (problems, failure) = findings.refuse();
+    shown.print_problem("problems", Value::Array(problems))?;
+    Ok(failure)
 }
 
 /// Makes a document's company one about another company, which keeps its own fields if it exists.
@@ -356,34 +402,57 @@ fn asked(companies: Vec<Value>, terms: &Terms) -> Value {
     })
 }
 
-/// The plans of companies that fit into one request.
+/// The plans of companies that fit into one request, each with the company's number. A company that the request names
+/// twice has none, and is a finding.
 async fn plans(
     client: &mut Client,
     companies: &[Value],
-    terms: &Terms,
-) -> Result<Vec<Value>, Failure> {
+    (terms, places): (&Terms, &Places),
+    findings: &mut Findings,
+) -> Result<Vec<(usize, Value)>, Refused> {
+    let mut rest: Vec<usize> = (0..companies.len()).collect();
     let mut plans = Vec::with_capacity(companies.len());
-    while plans.len() < companies.len() {
+    while !rest.is_empty() {
         // Where the answer has several pages, the rest is asked for by itself, so that the server reads it once.
-        let rest = &companies[plans.len()..];
-        let mut answer = client.call(PLAN, &asked(rest.to_vec(), terms)).await?;
+        let sent: Vec<Value> = rest.iter().map(|number| companies[*number].clone()).collect();
+        let request = asked(sent, terms);
+        let mut answer = match client.call_told(PLAN, &request).await {
+            Ok(answer) => answer,
+            Err(refused) => {
+                let error = &refused.error;
+                let sent =
+                    request["document"]["companies"].as_array().map_or(&[][..], Vec::as_slice);
+                let violations = error["violations"].as_array().map_or(&[][..], Vec::as_slice);
+                let found: Option<Vec<_>> =
+                    violations.iter().map(|one| places.of_request(sent, one)).collect();
+                let Some(found) = found.filter(|found| !found.is_empty()) else {
+                    return Err(refused);
+                };
+                let twice: HashSet<usize> = found.iter().map(|(index, _)| rest[*index]).collect();
+                rest.retain(|number| !twice.contains(number));
+                found.into_iter().for_each(|(_, finding)| findings.add(finding));
+                continue;
+            }
+        };
         match answer["plans"].take() {
-            Value::Array(more) if (1..=rest.len()).contains(&more.len()) => plans.extend(more),
-            _ => return Err(failure("the server planned other companies than were sent")),
+            Value::Array(more) if (1..=rest.len()).contains(&more.len()) => {
+                let done = rest.drain(..more.len()).zip(more);
+                plans.extend(done);
+            }
+            _ => return Err(failure("the server planned other companies than were sent").into()),
         }
     }
     Ok(plans)
 }
 
-/// Refuses a company that the server found by its name, if the documents name it by its id too.
-fn refuse_twice(company: &Value, plan: &Value, places: &Places) -> Result<(), Failure> {
+/// Finds a company that the server found by its name, if the documents name it by its id too.
+fn named_twice(company: &Value, plan: &Value, places: &Places) -> Option<Finding> {
     if company["id"].is_string() {
-        return Ok(());
+        return None;
     }
-    let id = CompanyId::parse("id", text(&plan["companyId"]));
-    let name = Name::parse("name", text(&company["name"]));
-    let (Ok(id), Ok(name)) = (id, name) else { return Ok(()) };
-    places.of_both(&id, &name).map_or(Ok(()), |again| Err(failure(again)))
+    let id = CompanyId::parse("id", text(&plan["companyId"])).ok()?;
+    let name = Name::parse("name", text(&company["name"])).ok()?;
+    places.of_both(&id, &name)
 }
 
 fn pin(company: &mut Value, plan: &Value) {

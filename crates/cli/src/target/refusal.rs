@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, error::Error};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use super::{FieldNames, contract, remote};
@@ -105,6 +105,24 @@ pub(super) fn explain(
         lines.push(format!("it is not known whether the change was made: {repeat}"));
     }
     Failure { message: lines.join("\n  "), exit: exit(status.code(), reason.is_some()) }
+}
+
+/// The refusal for programs, if it is one of this service.
+pub(super) fn told(status: &Status) -> Option<Value> {
+    let details = contract::details(status.details());
+    let info = details.iter().find(|detail| detail["reason"].is_string())?;
+    let violation = |one: &Value| {
+        let [field, reason, description] = ["field", "reason", "description"].map(|key| &one[key]);
+        json!({"field": field, "reason": reason, "description": description})
+    };
+    let lists = details.iter().filter_map(|detail| detail["fieldViolations"].as_array());
+    let violations: Vec<Value> = lists.flatten().map(violation).collect();
+    Some(json!({
+        "reason": info["reason"],
+        "message": status.message(),
+        "metadata": info["metadata"],
+        "violations": violations,
+    }))
 }
 
 /// Whether a server logs every request that fails with this code.

@@ -64,6 +64,11 @@ impl DocumentCompany {
         self.lines.of("")
     }
 
+    /// The line of a field.
+    pub fn line_of(&self, field: &str) -> u64 {
+        self.lines.of(field)
+    }
+
     /// The place of a violation in the document.
     pub fn locate(&self, violation: Violation) -> Problem {
         Problem { line: self.lines.of(&violation.field), violation }

@@ -1,40 +1,36 @@
-//! The lines of what a plan refuses. The documents are read once more, as far as that takes, so a plan without refusals
-//! costs nothing.
+//! The lines of the things that a plan refuses. The documents are read once more, as far as that takes, so a plan without
+//! refusals costs nothing.
 
 use std::collections::BTreeSet;
 
-use customer_settings_server::{catalog::error::Violation, service::document::DocumentCompany};
-use serde_json::Value;
+use customer_settings_server::service::document::DocumentCompany;
+use serde_json::{Value, json};
 
 use super::{
+    findings::Finding,
     reading::{Companies, Input},
     text,
 };
-use crate::{output::tell, target::FieldNames};
+use crate::target::FieldNames;
 
-/// A refused company with the sentences about it.
+/// A refused company with the findings about it.
 pub(super) struct Refusal {
-    /// The name of the document; empty where the company is not found.
-    file: String,
     /// The company's name in a report.
     pub(super) label: String,
-    /// Sentences, those about fields with their lines.
-    sentences: Vec<String>,
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Refusal {
-    /// The sentences, with the name of the document.
-    pub(super) fn told(&self) -> impl Iterator<Item = String> {
-        self.sentences.iter().map(|sentence| match self.file.as_str() {
-            "" => sentence.clone(),
-            file => format!("{file}: {sentence}"),
-        })
-    }
-
-    /// Tells it as the problems of a document are told.
-    pub(super) fn tell(&self) {
-        for sentence in &self.sentences {
-            tell(format!("{}: {}: {sentence}", self.file, self.label));
+    /// Puts the places into the error of a plan, for programs.
+    pub(super) fn locate(&self, plan: &mut Value) {
+        let error = &mut plan["error"];
+        let is_of_fields = error["violations"].as_array().is_some_and(|all| !all.is_empty());
+        match (is_of_fields, &self.findings[..]) {
+            (true, findings) => error["violations"] = findings.iter().map(Finding::json).collect(),
+            (false, [Finding { file, line: Some(line), .. }]) => {
+                (error["file"], error["line"]) = (json!(file), json!(line));
+            }
+            (false, _) => {}
         }
     }
 }
@@ -61,36 +57,37 @@ impl<'a> Located<'a> {
         Self { inputs, left_out, names, reader: None, read: 0, planned: 0 }
     }
 
-    /// The refusal of the planned company of that number. A place that is not found is left out, and so is what depends
-    /// on a problem of the document.
+    /// The refusal of the planned company of that number. A place that is not found is left out, and so is a refusal
+    /// that depends on a problem of the document.
     pub(super) fn refusal(&mut self, number: usize, plan: &Value) -> Refusal {
         let error = &plan["error"];
-        let violations = error["violations"].as_array().map_or(&[][..], Vec::as_slice);
         let found = self.company(number);
+        let of_company = [json!({
+            "field": "", "reason": error["reason"], "description": error["message"],
+        })];
+        let violations = match error["violations"].as_array().map_or(&[][..], Vec::as_slice) {
+            [] => &of_company[..],
+            violations => violations,
+        };
         let names = &self.names;
-        let sentence = |one: &Value| {
+        let finding = |one: &Value| {
             let [field, reason, description] =
                 ["field", "reason", "description"].map(|key| text(&one[key]));
             let description = names.text(description);
-            let Some((_, lines_before, company)) = &found else {
-                return Some(format!("{field} {description}"));
+            let Some((file, lines_before, company)) = &found else {
+                return Some(Finding::at("", "", (None, field), (reason, &description)));
             };
             let (field, description) =
                 (company.in_document(field), company.in_document(&description));
             if !company.problems.leave_sure(reason, &field) {
                 return None;
             }
-            let mut problem = company.locate(Violation::new(&field, "REFUSED", description));
-            problem.line += lines_before;
-            Some(problem.to_string())
+            let description = company.with_lines(&description, *lines_before);
+            let line = company.line_of(&field) + lines_before;
+            Some(Finding::at(file, &company.label, (Some(line), &field), (reason, &description)))
         };
-        let sentences = match violations {
-            [] => vec![text(&error["message"]).to_owned()],
-            violations => violations.iter().filter_map(sentence).collect(),
-        };
-        let (file, label) = found
-            .map_or_else(Default::default, |(file, _, company)| (file.to_owned(), company.label));
-        Refusal { file, label, sentences }
+        let findings = violations.iter().filter_map(finding).collect();
+        Refusal { label: found.map_or_else(String::new, |(.., company)| company.label), findings }
     }
 
     fn company(&mut self, number: usize) -> Option<(&'a str, u64, DocumentCompany)> {

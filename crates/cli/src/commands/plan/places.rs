@@ -1,30 +1,40 @@
-//! The places where documents name companies: a document names each once, however far the places are from each other.
+//! The places where documents name companies and locations: a document names each once, however far the places are from
+//! each other.
 
 use std::collections::HashMap;
 
 use customer_settings_server::{
-    catalog::{id::CompanyId, text::Name},
+    catalog::{
+        id::{BusinessId, CompanyId},
+        text::Name,
+    },
     service::document::{DocumentCompany, Identity},
 };
 
-use crate::output::tell;
+use serde_json::Value;
 
-/// The most companies that are told to be named twice.
-const MOST_TOLD: usize = 100;
+use super::{
+    findings::{Finding, Findings},
+    text,
+};
 
-/// The first place of each company. Of a company it holds no more than that.
+/// The reason of a thing that is named again.
+const DUPLICATE: &str = "DUPLICATE";
+/// The beginning of the fields of a request that belong to one of its companies.
+const COMPANIES: &str = "document.companies[";
+
+/// The first place of each company and location. It holds no more of them than that.
 #[derive(Default)]
 pub(super) struct Places {
     files: Vec<String>,
     first: HashMap<Identity, Place>,
-    /// A sentence for each company that is named again.
-    twice: Vec<String>,
+    businesses: HashMap<BusinessId, Place>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Place {
-    file: usize,
-    line: u64,
+    file: u32,
+    line: u32,
 }
 
 impl Places {
@@ -33,43 +43,106 @@ impl Places {
         self.files.push(file.to_owned());
     }
 
-    /// Takes note of a company on a line of the last file. Whether it is the first one that can be told from others.
-    pub(super) fn note(&mut self, company: &DocumentCompany, line: u64) -> bool {
+    /// Takes note of a company of the last file, and finds what is named again in it. Whether it is the first one that
+    /// can be told from others.
+    pub(super) fn note(
+        &mut self,
+        company: &DocumentCompany,
+        lines_before: u64,
+        findings: &mut Findings,
+    ) -> bool {
         let Some(identity) = company.identity() else { return false };
-        let here = Place { file: self.files.len().saturating_sub(1), line };
-        let Some(&first) = self.first.get(&identity) else {
-            self.first.insert(identity, here);
-            return true;
-        };
-        let again = format!("names the company again, as {} does", self.shown(first));
-        self.twice.push(self.at(here, &company.label, &again));
-        false
+        let here = self.place(company.line() + lines_before);
+        if let Some(&first) = self.first.get(&identity) {
+            let again = format!("names the company again, as {} does", self.shown(first));
+            findings.add(self.again(here, &company.label, ("", &again)));
+            return false;
+        }
+        self.first.insert(identity, here);
+        let mut is_first = true;
+        for business in &company.draft.businesses {
+            let Some(id) = &business.id else { continue };
+            let field = format!("businesses[{}].id", business.index);
+            let place = self.place(company.line_of(&field) + lines_before);
+            match self.businesses.get(id) {
+                // The plan of one company finds a location that it names twice.
+                Some(first) if first.file == here.file && first.line >= here.line => {}
+                Some(&first) => {
+                    let again = format!(
+                        "names the location {id} again, as {} does: it belongs to one company",
+                        self.shown(first)
+                    );
+                    findings.add(self.again(place, &company.label, (&field, &again)));
+                    is_first = false;
+                }
+                None => _ = self.businesses.insert(id.clone(), place),
+            }
+        }
+        is_first
     }
 
-    /// Tells which companies are named twice; whether there are any.
-    pub(super) fn tell_twice(&self) -> bool {
-        for again in self.twice.iter().take(MOST_TOLD) {
-            tell(again);
-        }
-        if let more @ 1.. = self.twice.len().saturating_sub(MOST_TOLD) {
-            tell(format!("{more} more companies are named twice"));
-        }
-        !self.twice.is_empty()
-    }
-
-    /// Says of a company that is named by a name that it is one that is named by its id too, if it is.
-    pub(super) fn of_both(&self, id: &CompanyId, name: &Name) -> Option<String> {
+    /// Finds a company that is named by a name, and is one that is named by its id too.
+    pub(super) fn of_both(&self, id: &CompanyId, name: &Name) -> Option<Finding> {
         let by_id = self.first.get(&Identity::Id(id.clone()))?;
         let by_name = self.first.get(&Identity::FoldKey(name.fold_key()))?;
         let again = format!("is the company {id}, which {} names by its id", self.shown(*by_id));
-        Some(self.at(*by_name, name.as_str(), &again))
+        Some(self.again(*by_name, name.as_str(), ("", &again)))
     }
 
-    fn at(&self, place: Place, label: &str, problem: &str) -> String {
-        format!("{}: {label}: line {}: {problem}", self.files[place.file], place.line)
+    /// The finding that a server has about a company of a request, at the company's place. Places of other companies of
+    /// the request in it become theirs.
+    pub(super) fn of_request(
+        &self,
+        companies: &[Value],
+        violation: &Value,
+    ) -> Option<(usize, Finding)> {
+        let field = text(&violation["field"]);
+        let (index, rest) = item(field)?;
+        let company = companies.get(index)?;
+        let mut description = text(&violation["description"]).to_owned();
+        for (other, company) in companies.iter().enumerate() {
+            let there = format!("{COMPANIES}{other}]");
+            if description.contains(&there) {
+                let shown = self.shown(self.of_sent(company)?);
+                description = description.replace(&there, &format!("the company on {shown}"));
+            }
+        }
+        let label = text(&company[if company["id"].is_string() { "id" } else { "name" }]);
+        let at = (rest.trim_start_matches('.'), description.as_str());
+        Some((index, self.again(self.of_sent(company)?, label, at)))
+    }
+
+    /// The place of a company in the form of a request.
+    fn of_sent(&self, company: &Value) -> Option<Place> {
+        let identity = match company["id"].as_str() {
+            Some(id) => Identity::Id(CompanyId::parse("id", id).ok()?),
+            None => Identity::FoldKey(Name::parse("name", text(&company["name"])).ok()?.fold_key()),
+        };
+        self.first.get(&identity).copied()
+    }
+
+    fn again(&self, place: Place, label: &str, (field, problem): (&str, &str)) -> Finding {
+        let at = (Some(place.line.into()), field);
+        Finding::at(self.file(place), label, at, (DUPLICATE, problem))
+    }
+
+    /// A place in the last file.
+    fn place(&self, line: u64) -> Place {
+        let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Place { file: number(self.files.len().saturating_sub(1) as u64), line: number(line) }
+    }
+
+    fn file(&self, place: Place) -> &str {
+        self.files.get(place.file as usize).map_or("", String::as_str)
     }
 
     fn shown(&self, place: Place) -> String {
-        format!("line {} of {}", place.line, self.files[place.file])
+        format!("line {} of {}", place.line, self.file(place))
     }
+}
+
+/// The number of the company that a field of a request belongs to, and the field within it.
+fn item(field: &str) -> Option<(usize, &str)> {
+    let (index, rest) = field.strip_prefix(COMPANIES)?.split_once(']')?;
+    Some((index.parse().ok()?, rest))
 }

@@ -15,11 +15,12 @@ use customer_settings_server::{
 };
 use serde_json::{Value, json};
 
-use super::{lines::Writer, places::Places};
-use crate::{
-    failure::{Failure, failure},
-    output::{note, tell},
+use super::{
+    findings::{Finding, Findings},
+    lines::Writer,
+    places::Places,
 };
+use crate::{failure::Failure, output::note};
 
 /// A file, or standard input, that can be read again. A file that cannot be opened is an input that cannot be read, so
 /// that the others are read all the same.
@@ -61,15 +62,15 @@ impl Input {
         there.is_some() && self.file.as_ref().is_ok_and(|file| there == place(file.metadata()))
     }
 
-    /// The failure of a document that cannot be read at all.
-    fn wrong(&self, error: Unreadable) -> Failure {
-        failure(format!("{}: {error}", self.name))
+    /// Says of a document that it is none.
+    fn wrong(&self, error: &Unreadable) -> Finding {
+        Finding::unreadable(&self.name, error)
     }
 
-    fn whole(&self) -> Result<Vec<u8>, Failure> {
+    fn whole(&self) -> Result<Vec<u8>, Finding> {
         let mut bytes = Vec::new();
         let read = self.file().and_then(|mut file| file.read_to_end(&mut bytes));
-        read.map_err(|error| failure(format!("{} cannot be read: {error}", self.name)))?;
+        read.map_err(|error| Finding::not_read(&self.name, &error))?;
         Ok(bytes)
     }
 }
@@ -92,13 +93,14 @@ pub(super) struct Documents {
     /// The numbers of the companies without a line.
     pub(super) left_out: BTreeSet<usize>,
     pub(super) places: Places,
-    /// Whether something was wrong, and told.
-    pub(super) is_wrong: bool,
+    /// The things that are wrong.
+    pub(super) findings: Findings,
 }
 
-/// Reads documents, and tells what is wrong with them.
+/// Reads documents, and finds what is wrong with them.
 pub(super) fn read(inputs: &[Input]) -> Result<Documents, Failure> {
-    let (mut lines, mut places, mut is_wrong) = (Writer::new()?, Places::default(), false);
+    let (mut lines, mut places) = (Writer::new()?, Places::default());
+    let mut findings = Findings::of(inputs.iter().map(|input| input.name.clone()));
     let (mut left_out, mut count) = (BTreeSet::new(), 0);
     for input in inputs {
         places.begin(&input.name);
@@ -109,16 +111,14 @@ pub(super) fn read(inputs: &[Input]) -> Result<Documents, Failure> {
                 Ok(None) => break,
                 // The other documents are read all the same.
                 Err(unread) => {
-                    is_wrong = true;
-                    tell(unread.message);
+                    findings.add(unread);
                     break;
                 }
             };
             for problem in company.problems.clone().told() {
-                is_wrong = true;
-                tell(format!("{}: {}: {problem}", input.name, company.label));
+                findings.add(Finding::of_problem(&input.name, &company.label, problem));
             }
-            if places.note(&company, company.line() + lines_before) {
+            if places.note(&company, lines_before, &mut findings) {
                 lines.put(&sent(&CompanyRow::of_document(&company))?)?;
             } else {
                 left_out.insert(count);
@@ -129,12 +129,10 @@ pub(super) fn read(inputs: &[Input]) -> Result<Documents, Failure> {
             note(format!("{}: {how}", input.name));
         }
         for problem in companies.problems.told() {
-            is_wrong = true;
-            tell(format!("{}: {problem}", input.name));
+            findings.add(Finding::of_problem(&input.name, "", problem));
         }
     }
-    is_wrong |= places.tell_twice();
-    Ok(Documents { companies: lines.finish()?, left_out, places, is_wrong })
+    Ok(Documents { companies: lines.finish()?, left_out, places, findings })
 }
 
 /// The companies of a document: in pieces, so that it may be larger than the memory. If a piece has another form, or is
@@ -158,7 +156,7 @@ impl<'a> Companies<'a> {
     }
 
     /// The next company, and the lines of the document before those that the company counts.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, DocumentCompany)>, Failure> {
+    pub(super) fn next(&mut self) -> Result<Option<(u64, DocumentCompany)>, Finding> {
         if let Some(pieces) = &mut self.pieces {
             let Some(piece) = pieces.next() else { return Ok(None) };
             if let Some(Piece { text, lines_before }) = piece
@@ -174,7 +172,7 @@ impl<'a> Companies<'a> {
         let whole = match &mut self.whole {
             Some(whole) => whole,
             unread => {
-                let wrong = |error| self.input.wrong(error);
+                let wrong = |error: Unreadable| self.input.wrong(&error);
                 let decoded = decode(self.input.whole()?).map_err(wrong)?;
                 self.note = decoded.note();
                 let (problems, companies) =

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     lines::{Groups, Writer},
@@ -73,8 +73,14 @@ impl Shown {
         self.changed += usize::from(!steps(plan).is_empty());
         self.refused += usize::from(plan["error"].is_object());
         match self.style {
-            Style::Json => self.details.put(plan),
-            Style::Results => {
+            Style::Json | Style::Results => {
+                let mut plan = plan.clone();
+                if let Some(refusal) = refusal {
+                    refusal.locate(&mut plan);
+                }
+                if matches!(self.style, Style::Json) {
+                    return self.details.put(&plan);
+                }
                 let part = if plan["error"].is_object() { "error" } else { "counts" };
                 self.details.put(&json!({"companyId": plan["companyId"], part: plan[part]}))
             }
@@ -88,6 +94,16 @@ impl Shown {
 
     pub(super) fn is_empty(&self) -> bool {
         self.changed == 0
+    }
+
+    /// Says for programs that nothing was planned, and why.
+    pub(super) fn print_problem(self, key: &str, value: Value) -> Result<(), Failure> {
+        let name = match self.style {
+            Style::Json => "plans",
+            Style::Results => "results",
+            Style::Table(_) | Style::Markdown => return Ok(()),
+        };
+        print_list(name, Writer::new()?, &Map::from_iter([(key.to_owned(), value)]))
     }
 
     /// The failure of a plan of which some companies would be refused.
@@ -120,9 +136,9 @@ impl Shown {
         match self.style {
             Style::Results => {
                 let is_shown = |result: &Value| self.refused == 0 || result["error"].is_object();
-                return print_listed("results", self.details, is_shown);
+                return print_listed("results", self.details, is_shown, &Map::new());
             }
-            Style::Json => return print_list("plans", self.details),
+            Style::Json => return print_list("plans", self.details, &Map::new()),
             Style::Table(form) => print(&form.look().heading(&summary))?,
             Style::Markdown => print(&format!("**{}**\n", escaped(&summary)))?,
         }
@@ -134,15 +150,20 @@ impl Shown {
     }
 }
 
-/// Prints values that wait in a file as one JSON document.
-pub(super) fn print_list(name: &str, values: Writer) -> Result<(), Failure> {
-    print_listed(name, values, |_| true)
+/// Prints values that wait in a file as one JSON document, with other keys behind the list.
+pub(super) fn print_list(
+    name: &str,
+    values: Writer,
+    more: &Map<String, Value>,
+) -> Result<(), Failure> {
+    print_listed(name, values, |_| true, more)
 }
 
 fn print_listed(
     name: &str,
     values: Writer,
     is_shown: impl Fn(&Value) -> bool,
+    more: &Map<String, Value>,
 ) -> Result<(), Failure> {
     let (mut values, mut comma) = (Groups::of(values.finish()?)?, "");
     print(&format!("{{\"{name}\": ["))?;
@@ -153,7 +174,12 @@ fn print_listed(
         print(&format!("{comma}\n{}", serde_json::to_string_pretty(&value)?))?;
         comma = ",";
     }
-    print("\n]}\n")
+    let mut end = "\n]".to_owned();
+    for (key, value) in more {
+        end +=
+            &format!(",\n{}: {}", Value::from(key.as_str()), serde_json::to_string_pretty(value)?);
+    }
+    print(&(end + "}\n"))
 }
 
 fn steps(plan: &Value) -> &[Value] {
@@ -283,8 +309,8 @@ fn remarks(plan: &Value, refusal: Option<&Refusal>) -> Vec<String> {
     let said =
         |remark: &Value| format!("{} {}", text(&remark["field"]), text(&remark["description"]));
     let warnings = plan["warnings"].as_array().into_iter().flatten().map(said);
-    let refused = refusal.into_iter().flat_map(Refusal::told);
-    warnings.chain(refused.map(|text| format!("refused: {text}"))).collect()
+    let refused = refusal.into_iter().flat_map(|refusal| &refusal.findings);
+    warnings.chain(refused.map(|one| format!("refused: {}", one.told()))).collect()
 }
 
 #[cfg(test)]

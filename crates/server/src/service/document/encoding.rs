@@ -31,10 +31,8 @@ impl Decoded {
 /// Reads a file as text, in UTF-8, UTF-16 or Windows-1252, which Excel writes in the west where nobody asks for UTF-8.
 pub fn decode(bytes: Vec<u8>) -> Result<Decoded, Unreadable> {
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xD0\xCF\x11\xE0") {
-        return Err(Unreadable(
-            "this is a workbook, and no text: save the sheet as CSV (Excel calls it CSV UTF-8), and convert that file"
-                .to_owned(),
-        ));
+        let problem = "this is a workbook, and no text: save the sheet as CSV (Excel calls it CSV UTF-8), and convert that file";
+        return Err(Unreadable { line: None, problem: problem.to_owned() });
     }
     // In UTF-16, every other byte of plain letters is zero, with or without a mark at the beginning.
     let encoding = match bytes[..] {

@@ -58,7 +58,10 @@ impl Problems {
     /// All named problems. The last one gives the number of others, if there are any.
     pub fn told(mut self) -> Vec<Problem> {
         if let (Some(last), more @ 1..) = (self.named.last(), self.unnamed) {
-            let description = format!("further on has {more} more problems, which are not listed");
+            let problems = if more == 1 { "problem" } else { "problems" };
+            let description = format!(
+                "has {more} more {problems}, not listed here: correct those that are, and give the document again"
+            );
             let violation = Violation::new("company", "MORE", description);
             self.named.push(Problem { line: last.line, violation });
         }
@@ -67,8 +70,14 @@ impl Problems {
 
     /// The failure of a document as a whole.
     pub(super) fn unreadable(self) -> Unreadable {
-        let problems: Vec<String> = self.told().iter().map(ToString::to_string).collect();
-        Unreadable(problems.join("\n"))
+        let problems = self.told();
+        let line = problems.first().map(|first| first.line);
+        let told = |(index, one): (usize, &Problem)| match index {
+            0 => one.violation.to_string(),
+            _ => one.to_string(),
+        };
+        let told: Vec<String> = problems.iter().enumerate().map(told).collect();
+        Unreadable { line, problem: told.join("\n") }
     }
 }
 

@@ -71,6 +71,31 @@ impl CompanyRow {
 }
 
 impl DocumentCompany {
+    /// A text about the document with the line of each entry and location that it names, other than the field that it is
+    /// about: `customer_tags[1] (line 9)`.
+    pub fn with_lines(&self, text: &str, lines_before: u64) -> String {
+        let mut told = text.to_owned();
+        for list in Catalog::ALL.map(Catalog::as_str).into_iter().chain(["businesses"]) {
+            let begin = format!("{list}[");
+            let mut parts = told.split(&begin);
+            let mut placed = parts.next().unwrap_or_default().to_owned();
+            for part in parts {
+                placed.push_str(&begin);
+                let index = part.split_once(']').filter(|(index, rest)| {
+                    index.parse::<usize>().is_ok() && !rest.starts_with('.')
+                });
+                let Some((index, rest)) = index else {
+                    placed.push_str(part);
+                    continue;
+                };
+                let line = self.lines.of(&format!("{begin}{index}]")) + lines_before;
+                placed.push_str(&format!("{index}] (line {line}){rest}"));
+            }
+            told = placed;
+        }
+        told
+    }
+
     /// The text in which the places of lists are those of the document, where the rows of the valid values have others:
     /// an entry that was left out moves those behind it.
     pub fn in_document(&self, text: &str) -> String {

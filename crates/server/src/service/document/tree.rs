@@ -19,18 +19,26 @@ const MAX_SHOWN_CHARACTERS: usize = 60;
 
 /// Why the document cannot be read at all.
 #[derive(Debug)]
-pub struct Unreadable(pub(super) String);
+pub struct Unreadable {
+    /// The line, from 1; `None` where no line can be told.
+    pub line: Option<u64>,
+    /// The problem there, in words. Further problems follow on lines of their own.
+    pub problem: String,
+}
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        f.write_str(&self.problem)
     }
 }
 
 impl std::error::Error for Unreadable {}
 
 pub(super) fn unreadable(line: u64, problem: impl fmt::Display) -> Unreadable {
-    Unreadable(format!("line {line}: {problem}"))
+    Unreadable { line: Some(line), problem: problem.to_string() }
 }
 
 /// A value with its line.
