@@ -127,7 +127,10 @@ pub(super) fn check(
     let Some(current) = current else { return Ok(()) };
     let Some(source) = current.company.source else { return Ok(()) };
     match (source.mode, is_of_source) {
-        (SourceMode::Mirror, false) => refuse_owned(company, source.kind, deltas),
+        (SourceMode::Mirror, false) => {
+            let ends = after.company.source != Some(source);
+            refuse_owned(company, source.kind, deltas, ends)
+        }
         (SourceMode::Cutover, true) if !deltas.is_empty() => Err(Error::Precondition {
             reason: "CUT_OVER",
             message: format!(
@@ -162,7 +165,8 @@ fn facts(company: &CompanyId, kind: SourceKind) -> Vec<(&'static str, String)> {
     vec![("company_id", company.to_string()), ("source", kind.as_str().to_owned())]
 }
 
-fn refuse_owned(company: &CompanyId, kind: SourceKind, deltas: &[Delta]) -> Result<()> {
+/// `ends`: whether the same change ends the mirror.
+fn refuse_owned(company: &CompanyId, kind: SourceKind, deltas: &[Delta], ends: bool) -> Result<()> {
     let owned: Vec<String> = deltas.iter().flat_map(owned).collect();
     if owned.is_empty() {
         return Ok(());
@@ -170,11 +174,17 @@ fn refuse_owned(company: &CompanyId, kind: SourceKind, deltas: &[Delta]) -> Resu
     let (named, at) = (few(&owned, MOST_NAMED), kind.people());
     let mut facts = facts(company, kind);
     facts.push(("fields", owned[..owned.len().min(MOST_NAMED)].join(",")));
+    let way = match ends {
+        true => "apply the source alone first, which ends the mirror, and these changes after that"
+            .to_owned(),
+        false => format!(
+            "change it at {at}, and the mirror brings it here; 'customer-settings mirror cutover' ends the mirror"
+        ),
+    };
     Err(Error::Precondition {
         reason: "MIRRORED",
         message: format!(
-            "company {company} is a mirror of {at}, to which this belongs: {named}; nothing was written: change it at \
-             {at}, and the mirror brings it here; 'customer-settings mirror cutover' ends the mirror"
+            "company {company} is a mirror of {at}, to which this belongs: {named}; nothing was written: {way}"
         ),
         facts,
     })

@@ -97,6 +97,22 @@ fn descriptions_and_colors_that_the_source_does_not_have_are_free() {
 }
 
 #[test]
+fn the_end_of_a_mirror_beside_other_changes_says_what_to_do() {
+    for (end, is_end) in [
+        ("source: {}", true),
+        ("source: {kind: moego, mode: cutover}", true),
+        ("source: {kind: moego, mode: mirror}", false),
+    ] {
+        let document = format!("{end}, customer_tags: [{{id: a, name: Other}}]");
+        let (reason, message) =
+            reason(&company("mirror"), &document, &LoadOptions::default()).unwrap_err();
+        assert_eq!(reason, "MIRRORED");
+        assert_eq!(message.contains("apply the source alone first"), is_end, "{message}");
+        assert_eq!(message.contains("mirror cutover"), !is_end, "{message}");
+    }
+}
+
+#[test]
 fn the_source_writes_no_company_that_is_not_its_own() {
     let renamed = reason(&company("cutover"), "name: Other", &of_source()).unwrap_err();
     assert_eq!(renamed.0, "CUT_OVER");
