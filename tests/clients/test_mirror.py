@@ -482,6 +482,44 @@ def test_what_is_free_here_stays_and_what_the_account_has_is_refused(copied):
     assert {name: entry[name] for name in ["name", *free]} == {"name": "Renamed", **free}
 
 
+def test_the_author_of_an_edit_here_stays_until_the_account_changes_the_tag(copied):
+    tag = "/admin/v1/companies/cmp_001/customer_tags/tag_A"
+    shown = lambda: copied.server.call(tag, copied.key)[2]
+    copied.server.call(tag, copied.key, {"description": "Ours"}, "PATCH", {"Settings-Staff-Id": "staff_7"}.items())
+    edited = shown()
+    assert edited["lastUpdatedBy"] == "staff_7"
+    revision = copied.revision()
+    assert copied.mirror("--check")[0] == 0
+    code, outcomes, _ = copied.mirror()
+    assert (code, outcomes["cmp_001"]["state"]) == (0, "AGREES")
+    assert (shown(), copied.revision()) == (edited, revision)
+    # A new order is no edit of the tag.
+    copied.account.change("/customer_tags:reorder", {"ids": ["tag_A", "tag_001", "tag_002", "tag_B", "tag_C", "tag_D"]}, "POST")
+    assert copied.mirror()[0] == 0
+    assert (shown()["lastUpdatedBy"], shown()["lastUpdatedTime"]) == ("staff_7", edited["lastUpdatedTime"])
+    copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
+    assert copied.mirror()[0] == 0 and copied.agrees()
+    assert shown()["lastUpdatedBy"] != "staff_7" and shown()["description"] == "Ours"
+
+
+def test_an_id_that_belongs_to_another_company_here_is_left_out_alone(copied):
+    own = "companies: [{id: own, name: Own, businesses: [{id: biz_taken, name: Ours}]}]"
+    run("apply", "--yes", "-", *copied.arguments[-4:], stdin=own)
+    for business in ["biz_taken", "biz_free"]:
+        copied.account.change(f"/businesses?businessId={business}", {"name": "There"}, "POST")
+    copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
+    code, outcomes, said = copied.mirror()
+    problem = "businesses/biz_taken: biz_taken belongs to another company's location: it is left out, and the rest is copied"
+    assert (code, outcomes["cmp_001"]["state"], outcomes["cmp_001"]["problems"]) == (1, "CHANGED", [problem]), said
+    here = json.loads(run("business", "list", "cmp_001", *copied.arguments[-4:], "--output", "json").stdout)["businesses"]
+    ids = [business["id"] for business in here]
+    assert "biz_free" in ids and "biz_taken" not in ids
+    assert copied.server.call("/admin/v1/companies/cmp_001/customer_tags/tag_A", copied.key)[2]["name"] == "Renamed"
+    assert copied.check() == {"result": "LEFT_ALONE", "problems": problem} or problem in copied.check()["problems"]
+    code, outcomes, _ = copied.mirror()
+    assert (code, outcomes["cmp_001"]["state"]) == (1, "LEFT_ALONE")
+
+
 def test_a_cutover_needs_agreement_and_ends_the_mirror(copied):
     with copied.account.broken(TAGS, entries(lambda tags: tags + [{"id": "x", "name": "TAG a"}])):
         assert copied.mirror("cutover", "--yes", "--company", "cmp_001")[0] == 1

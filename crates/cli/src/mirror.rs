@@ -13,6 +13,7 @@ use customer_settings_server::{
         error::Violation,
         id::{BusinessId, EntryId, StaffId},
         place::{Country, TimeZone},
+        source::SourceMode,
         text::{Color, Name},
     },
     service::document::{AddressRow, BusinessRow, CompanyRow, EntryRow, quoted, time},
@@ -241,6 +242,21 @@ impl Making<'_> {
         names
     }
 
+    /// Whether a tag of a mirror was changed here, in what is free, since the account changed it. Nothing else of it
+    /// differs from the account.
+    fn is_edited_here(&self, item: &Item, before: Option<&EntryRow>) -> bool {
+        let mode = self.here.source.as_ref().and_then(|source| source.mode.as_deref());
+        let Some(before) = before.filter(|row| is_active(&row.state)) else { return false };
+        let parsed =
+            |text: &Option<String>| time("time", &to_the_microsecond(text.as_deref()?)).ok();
+        let there = parsed(&item.last_updated_time);
+        let name = Name::parse("name", &item.name).map(|name| name.to_string()).ok();
+        mode == Some(SourceMode::Mirror.as_str())
+            && name == before.name
+            && there.is_some()
+            && there < parsed(&before.last_updated_time)
+    }
+
     /// The row of an entry.
     fn entry(
         &mut self,
@@ -251,13 +267,16 @@ impl Making<'_> {
     ) -> EntryRow {
         let mut row = EntryRow { name: Some(name), ..bare(item, before) };
         match catalog {
+            // The author of an edit here stays until the account changes the tag again.
+            Catalog::CustomerTags if self.is_edited_here(item, before) => {}
             Catalog::CustomerTags => {
                 let (by, time_) = (&item.last_updated_by, item.last_updated_time.as_deref());
                 if !by.is_empty() {
                     row.last_updated_by = self.value(at, ("last_updated_by", by), StaffId::parse);
                 }
+                let micros = time_.map(to_the_microsecond);
                 row.last_updated_time =
-                    time_.and_then(|text| self.value(at, ("last_updated_time", text), time));
+                    micros.and_then(|text| self.value(at, ("last_updated_time", &text), time));
             }
             Catalog::ActionStatuses => {
                 let color = |field: &str, text: &str| match text {
@@ -402,6 +421,42 @@ impl Making<'_> {
         }
         Some(row)
     }
+}
+
+impl Wanted {
+    /// Leaves a thing of the account out whose id the server cannot give: the field of the id, and the problem. False if
+    /// there is no such thing.
+    pub(crate) fn leave_out(&mut self, field: &str, problem: &str) -> bool {
+        let place = field.strip_suffix("].id").and_then(|place| place.split_once('['));
+        let Some((list, index)) = place else { return false };
+        let Ok(index) = index.parse::<usize>() else { return false };
+        let catalog = Catalog::ALL.into_iter().find(|catalog| catalog.as_str() == list);
+        let id = match catalog {
+            Some(catalog) => taken_out(self.row.entries_mut(catalog), index).and_then(|row| row.id),
+            None if list == BUSINESSES => {
+                let out = taken_out(&mut self.row.businesses, index);
+                self.row.businesses.take_if(|rows| rows.is_empty());
+                out.and_then(|row| row.id)
+            }
+            None => None,
+        };
+        let Some(id) = id else { return false };
+        self.refused
+            .push(format!("{list}/{id}: {problem}: it is left out, and the rest is copied"));
+        true
+    }
+}
+
+/// A time of an account without the digits that the rules here do not take.
+fn to_the_microsecond(time: &str) -> String {
+    let Some((seconds, rest)) = time.split_once('.') else { return time.to_owned() };
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let (digits, zone) = rest.split_at(end);
+    format!("{seconds}.{}{zone}", &digits[..end.min(6)])
+}
+
+fn taken_out<Row>(rows: &mut Option<Vec<Row>>, index: usize) -> Option<Row> {
+    rows.as_mut().filter(|rows| index < rows.len()).map(|rows| rows.remove(index))
 }
 
 /// The row of an entry without its values.

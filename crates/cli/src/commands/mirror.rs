@@ -19,7 +19,7 @@ use super::{load::plain, plan::sent, verbs::confirm_shown_by};
 use crate::{
     account::{Account, Company, From, absent, chosen},
     failure::{Exit, Failure, failure},
-    mirror::{Allowed, wanted},
+    mirror::{Allowed, Wanted, wanted},
     output::{note, print, print_json, tell},
     target::{Client, FieldNames, Target, new_request_id},
     values,
@@ -361,19 +361,13 @@ impl Mirroring<'_> {
         let accepted = self.command.accept_archive;
         let allowed = Allowed { accepted, before: before.unwrap_or_default() };
         let mut wanted = wanted(&reading, here.as_ref(), &allowed);
+        let (kind, mode) = (SourceKind::MoeGo.as_str().to_owned(), MIRROR.to_owned());
+        wanted.row.source = Some(SourceRow { kind: Some(kind), mode: Some(mode) });
+        let (request, plan) = self.planned(&mut wanted).await?;
         let mut outcome = Outcome::new(&id, State::Agrees);
         outcome.problems.extend(wanted.refused);
         outcome.problems.extend(wanted.warnings);
         outcome.held_back = Some(wanted.held_back.join(" "));
-        let (kind, mode) = (SourceKind::MoeGo.as_str().to_owned(), MIRROR.to_owned());
-        wanted.row.source = Some(SourceRow { kind: Some(kind), mode: Some(mode) });
-        let request = json!({
-            "document": {"companies": [sent(&wanted.row)?]},
-            "prune": true,
-            "prune_limit": wanted.lost,
-            "as_source": true,
-        });
-        let plan = self.client.call(PLAN, &request).await?["plans"][0].take();
         if plan["error"].is_object() {
             return Ok(outcome.refused(text(&plan["error"]["message"])));
         }
@@ -389,6 +383,27 @@ impl Mirroring<'_> {
             self.write(&mut outcome, request, &plan["digest"]).await?;
         }
         Ok(outcome)
+    }
+
+    /// The plan of a company, and its request. A thing whose id belongs to another one here is left out, and the plan is
+    /// made again.
+    async fn planned(&mut self, wanted: &mut Wanted) -> Result<(Value, Value), Failure> {
+        loop {
+            let request = json!({
+                "document": {"companies": [sent(&wanted.row)?]},
+                "prune": true,
+                "prune_limit": wanted.lost,
+                "as_source": true,
+            });
+            let plan = self.client.call(PLAN, &request).await?["plans"][0].take();
+            let taken = match plan["error"]["violations"].as_array().map(Vec::as_slice) {
+                Some([one]) if one["reason"] == "ID_TAKEN" => one,
+                _ => return Ok((request, plan)),
+            };
+            if !wanted.leave_out(text(&taken["field"]), text(&taken["description"])) {
+                return Ok((request, plan));
+            }
+        }
     }
 
     /// Applies a plan as it was made. Another change may come first: then the next round sees it.
