@@ -145,9 +145,13 @@ pub(super) static ENTRY: Row = Row {
         field("color", Form::Color, "#RRGGBB or #RGB, in quotation marks. \"\" removes it."),
         field("is_default", Form::Truth, "Whether new leads begin here; life cycles alone."),
         field("created_by", Form::Id, "The author, where the document knows it."),
-        field("created_time", Form::Time, "UTC, such as 2023-01-01T10:00:00Z."),
+        field("created_time", Form::Time, "UTC, to the microsecond, such as 2023-01-01T10:00:00Z."),
         field("last_updated_by", Form::Id, "The author of the last change."),
-        field("last_updated_time", Form::Time, "UTC, such as 2023-01-01T10:00:00Z."),
+        field(
+            "last_updated_time",
+            Form::Time,
+            "UTC, to the microsecond, such as 2023-01-01T10:00:00Z.",
+        ),
     ],
 };
 

@@ -85,7 +85,7 @@ fn value(form: &Form) -> Value {
     };
     match form {
         Form::Id => json!({
-            "type": ["string", "number", "boolean"],
+            "type": ["string", "integer", "boolean"],
             "maxLength": MAX_ID_LENGTH,
             "pattern": "^[A-Za-z0-9_-]+$",
         }),
@@ -123,7 +123,7 @@ fn value(form: &Form) -> Value {
         }),
         Form::Time => json!({
             "type": "string",
-            "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,9})?(Z|\+00:00)$",
+            "pattern": r"^(19[7-9][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6}0{0,3})?(Z|\+00:00)$",
         }),
         Form::One(row) => reference(row),
         Form::List(row, most) if most.0 == usize::MAX => {

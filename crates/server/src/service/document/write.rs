@@ -158,6 +158,9 @@ pub struct EntryRow {
     pub last_updated_time: Text,
 }
 
+/// The digits behind the point of a time to the microsecond.
+const MOST_DIGITS: usize = 6;
+
 /// A list of one text is written as the text.
 fn one_or_several<S: Serializer>(texts: &[String], serializer: S) -> Result<S::Ok, S::Error> {
     match texts {
@@ -261,7 +264,7 @@ fn text(value: &str) -> Text {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// Parses a time in RFC 3339 and UTC, to the microsecond, with at most nine digits behind the point.
+/// Parses a time in RFC 3339 and UTC, to the microsecond. Digits behind that may be zeros alone: others would be lost.
 pub fn time(field: &str, value: &str) -> Result<Timestamp, Violation> {
     // The library also takes the second 60 of any minute, more digits, and other text before a last Z.
     let is_leap = value.get(16..19) == Some(":60");
@@ -269,7 +272,9 @@ pub fn time(field: &str, value: &str) -> Result<Timestamp, Violation> {
         .get(19..)
         .and_then(|rest| rest.strip_suffix('Z').or_else(|| rest.strip_suffix("+00:00")));
     let is_fraction = |digits: &str| {
-        (1..=9).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
+        (1..=9).contains(&digits.len())
+            && digits.bytes().all(|digit| digit.is_ascii_digit())
+            && digits.bytes().skip(MOST_DIGITS).all(|digit| digit == b'0')
     };
     let is_formed = !is_leap
         && fraction
@@ -281,7 +286,8 @@ pub fn time(field: &str, value: &str) -> Result<Timestamp, Violation> {
         .and_then(|since| i64::try_from(since.as_micros()).ok())
         .map(Timestamp::from_micros)
         .ok_or_else(|| {
-            let description = "must be a time in UTC such as 2023-01-01T10:00:00Z";
+            let description = "must be a time in UTC such as 2023-01-01T10:00:00Z, from 1970 to 9999, with at most six \
+                               digits behind the point";
             Violation::new(field, "MALFORMED_TIME", description)
         })
 }
