@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
     ApplySettingsRequest, CompanyPlan, Document, DocumentCompany, ExportSettingsRequest,
-    ListCompaniesRequest, PlanRemark, PlanSettingsRequest,
+    ListCompaniesRequest, PlanError, PlanRemark, PlanSettingsRequest,
 };
 use tokio::task::spawn_blocking;
 use tonic::Status;
@@ -30,7 +30,7 @@ use crate::{
         id::CompanyId,
     },
     formats::csv,
-    service::document::{CompanyRow, write},
+    service::document::{CompanyRow, DocumentCompany as ReadCompany, write},
     status::{Page, grpc_status},
 };
 
@@ -132,6 +132,8 @@ struct Ready {
     notes: Vec<String>,
     prune: bool,
     prune_limit: i32,
+    /// The company as it was read, with its problems.
+    read: Option<ReadCompany>,
 }
 
 /// Shows the form; or the plan of what was sent; or applies that.
@@ -179,7 +181,7 @@ pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
             return told(visit, sheet, wrong(sentences.collect())).await;
         }
     };
-    if wish != "apply" {
+    if wish != "apply" || Reading::is_wrong(ready.read.as_ref()) {
         return plan(visit, sheet, ready, None).await;
     }
     apply(visit, sheet, ready).await
@@ -253,15 +255,8 @@ async fn plan(
         Ok(answer) => answer.into_inner().plans.into_iter().next().unwrap_or_default(),
         Err(status) => return refused(visit, sheet, &status).await,
     };
-    if let Some(error) = &planned.error {
-        let told_of = |one: &PlanRemark| match one.reason.as_str() {
-            "PRUNE_LIMIT" => ("most", steps::lost(one)),
-            _ => ("text", steps::remark(one)),
-        };
-        let mut sentences: Vec<_> = error.violations.iter().map(told_of).collect();
-        if sentences.is_empty() {
-            sentences.push(("text", error.message.clone()));
-        }
+    let sentences = problems(ready.read.as_ref(), planned.error.as_ref());
+    if !sentences.is_empty() {
         let mut problem = wrong(sentences);
         if let Some((_, told)) = changed {
             problem.text = format!("{told} Please correct this:");
@@ -295,6 +290,26 @@ async fn plan(
     Ok(page(changed.map_or(Page::Shown, Page::Refused), &shown_page))
 }
 
+/// The problems of a document and of its plan, each with the field of the form that it is about.
+fn problems(read: Option<&ReadCompany>, error: Option<&PlanError>) -> Vec<(&'static str, String)> {
+    let violations = error.map_or(&[][..], |error| &error.violations);
+    let (lost, others): (Vec<&PlanRemark>, Vec<_>) =
+        violations.iter().partition(|one| one.reason == "PRUNE_LIMIT");
+    let is_sure = |one: &&PlanRemark| {
+        read.is_none_or(|company| company.problems.leave_sure(&one.reason, &one.field))
+    };
+    let others = others.into_iter().map(|PlanRemark { field, reason, description }| {
+        (field.as_str(), reason.as_str(), description.as_str())
+    });
+    let others = Reading::problems(read, others).into_iter().map(|told| ("text", told));
+    let lost = lost.into_iter().filter(is_sure).map(|one| ("most", steps::lost(one)));
+    let mut all: Vec<_> = others.chain(lost).collect();
+    if let Some(error) = error.filter(|_| all.is_empty()) {
+        all.push(("text", error.message.clone()));
+    }
+    all
+}
+
 fn of_one(company: DocumentCompany) -> Document {
     Document { version: 1, companies: vec![company] }
 }
@@ -310,14 +325,14 @@ async fn ready(
     let (text, list) = (sheet.text.clone(), sheet.catalog());
     let read = spawn_blocking(move || reading::read(&text, &id, list)).await;
     let read = read.map_err(broken)?;
-    let Reading { row, text, notes } = match read {
+    let Reading { row, text, notes, read } = match read {
         Ok(reading) => reading,
         Err(sentences) => return Ok(Err(sentences)),
     };
     let company = document::company(row).map_err(|error| grpc_status(&error))?;
     let both = sheet.has_both.then(|| FILE_COUNTS.to_owned());
     let notes = both.into_iter().chain(visit.form.note()).chain(notes).collect();
-    Ok(Ok(Ready { company, text, notes, prune: sheet.prune, prune_limit }))
+    Ok(Ok(Ready { company, text, notes, prune: sheet.prune, prune_limit, read }))
 }
 
 /// Sentences, each with the field that it is about.

@@ -17,6 +17,40 @@ pub(super) struct Reading {
     pub(super) text: String,
     /// How a table was understood, and which parts of the text are left out.
     pub(super) notes: Vec<String>,
+    /// The company as it was read, with its problems and lines; `None` for a table, whose lines are others and whose
+    /// problems are notes. If there are problems, the row has the valid values alone, and nothing may be applied.
+    pub(super) read: Option<DocumentCompany>,
+}
+
+impl Reading {
+    /// Whether the document has problems.
+    pub(super) fn is_wrong(read: Option<&DocumentCompany>) -> bool {
+        read.is_some_and(|company| !company.problems.is_empty())
+    }
+
+    /// The problems of a document, and those that a plan of its valid values found, each with its line, in their order.
+    /// A violation is a field, a reason and a description.
+    pub(super) fn problems<'a>(
+        read: Option<&DocumentCompany>,
+        violations: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
+    ) -> Vec<String> {
+        let Some(company) = read else {
+            return violations.map(|(field, _, text)| format!("{field} {text}")).collect();
+        };
+        let told = company.problems.clone().told().into_iter();
+        let mut found: Vec<(u64, String)> = told.map(|one| (one.line, one.to_string())).collect();
+        for (field, reason, description) in violations {
+            let (field, description) =
+                (company.in_document(field), company.in_document(description));
+            if company.problems.leave_sure(reason, &field) {
+                let line = company.line_of(&field);
+                let description = company.with_lines(&description, 0);
+                found.push((line, format!("line {line}: {field} {description}")));
+            }
+        }
+        found.sort_by_key(|(line, _)| *line);
+        found.into_iter().map(|(_, told)| told).collect()
+    }
 }
 
 /// Reads a text for a company that exists. `list` is the catalog of a table that names none. The error has sentences.
@@ -68,30 +102,30 @@ fn of_table(text: &str, company: &CompanyId, list: Catalog) -> Result<Reading, V
     }
     let text = converted.document(company).map_err(|error| vec![error.to_string()])?;
     let read = read(&text, company, list)?;
-    Ok(Reading { notes, ..read })
+    match Reading::is_wrong(read.read.as_ref()) {
+        true => Err(Reading::problems(read.read.as_ref(), std::iter::empty())),
+        false => Ok(Reading { notes, read: None, ..read }),
+    }
 }
 
 fn of_document(
     text: &str,
-    companies: Vec<DocumentCompany>,
+    mut companies: Vec<DocumentCompany>,
     company: &CompanyId,
 ) -> Result<Reading, Vec<String>> {
     let is_it = |one: &DocumentCompany| one.id.as_ref() == Some(company);
-    let found = match (companies.iter().find(|one| is_it(one)), companies.as_slice()) {
+    let count = companies.len();
+    let found = match (companies.iter().position(is_it), companies.as_slice()) {
         (Some(found), _) => found,
-        (None, [only]) => only,
+        (None, [_]) => 0,
         (None, []) => return Err(vec!["the document has no company".to_owned()]),
-        (None, several) => {
-            let count = several.len();
+        (None, _) => {
             return Err(vec![format!("the document has {count} companies, and none is this one")]);
         }
     };
-    if !found.problems.is_empty() {
-        let problems = found.problems.clone().told();
-        return Err(problems.into_iter().take(MOST_TOLD).map(|one| one.to_string()).collect());
-    }
-    let (mut row, mut notes) = (CompanyRow::of_document(found), Vec::new());
-    if !is_it(found) {
+    let found = companies.swap_remove(found);
+    let (mut row, mut notes) = (CompanyRow::of_document(&found), Vec::new());
+    if !is_it(&found) {
         // As `apply --as` does.
         row.id = Some(company.to_string());
         (row.name, row.country, row.timezone, row.state) = (None, None, None, None);
@@ -102,8 +136,8 @@ fn of_document(
             found.label
         ));
     }
-    if companies.len() > 1 {
-        notes.push(format!("{} other companies of the document are left out", companies.len() - 1));
+    if count > 1 {
+        notes.push(format!("{} other companies of the document are left out", count - 1));
     }
-    Ok(Reading { row, text: text.to_owned(), notes })
+    Ok(Reading { row, text: text.to_owned(), notes, read: Some(found) })
 }

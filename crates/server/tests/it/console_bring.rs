@@ -138,6 +138,40 @@ Fresh
 }
 
 #[tokio::test]
+async fn all_problems_of_a_document_are_told_at_once_with_their_lines() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let document = "companies:
+- id: cmp_001
+  customer_tags:
+  - {id: a b, name: Left out}
+  - {name: Red}
+  - {name: red}
+  - {name: Blue, nmae: x}
+";
+    let page = pasted(&browser, document).await;
+    assert_eq!(page.status, 400, "{}", page.text());
+    let text = page.text();
+    let mut from = 0;
+    for part in [
+        "Line 4: the id of tag number 1 must be an id",
+        "Line 6: the name of tag number 3 &#34;red&#34; is taken by tag number 2 (line 5)",
+        "Line 7: the nmae of tag number 4 is unknown",
+    ] {
+        let at = text[from..].find(part);
+        from += at.unwrap_or_else(|| panic!("{part}: {text}"));
+    }
+    // More than fit on a screen.
+    let many = "  - {name: ''}\n".repeat(30);
+    let page =
+        pasted(&browser, &format!("companies:\n- id: cmp_001\n  customer_tags:\n{many}")).await;
+    assert!(page.text().contains("Line 33: the name of tag number 30"), "{}", page.text());
+    let applied = send(&browser, &[("text", document.to_owned())], "apply").await;
+    assert_eq!(applied.status, 400);
+    assert_eq!(tags(&server, "cmp_001").await.len(), 2);
+}
+
+#[tokio::test]
 async fn places_are_counted_from_one() {
     let server = Server::demo().await;
     let browser = Browser::of(&server).await;
