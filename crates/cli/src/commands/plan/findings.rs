@@ -136,7 +136,7 @@ impl Findings {
         self.unnamed += others.unnamed;
     }
 
-    /// Tells all, for people and if `form` names a list, for programs too. The failure of the command.
+    /// Tells all to people, and gives all for programs, with the failure of the command.
     pub(super) fn refuse(mut self) -> (Vec<Value>, Failure) {
         let place = |one: &Finding| {
             let file = self.files.iter().position(|file| **file == *one.file);
