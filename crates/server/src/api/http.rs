@@ -5,6 +5,7 @@
 //! keys to `Authenticate`.
 
 mod backend;
+mod misspelt;
 mod query;
 mod request;
 mod routes;
@@ -168,18 +169,26 @@ impl Transcoder {
             other => other,
         };
         let OtherVerbs { near, all } = self.routes.other_verbs(path);
-        match (near, found) {
-            (Some(near), _) => {
-                Err(RequestError::UnknownPath { path: path.to_owned(), instead: vec![near] })
-            }
-            (None, Found::Route(route, captures)) => Ok((route, captures)),
-            (None, Found::OtherMethods(allow)) => {
+        if let Some(near) = near {
+            return Err(RequestError::UnknownPath { path: path.to_owned(), instead: vec![near] });
+        }
+        let similar = || misspelt::similar(&self.routes, &parts.method, path);
+        match found {
+            Found::Route(route, captures) => match similar() {
+                instead if instead.is_empty() => Ok((route, captures)),
+                instead => Err(RequestError::UnknownPath { path: path.to_owned(), instead }),
+            },
+            Found::OtherMethods(allow) => {
                 let has_verb = path.rsplit('/').next().is_some_and(|last| last.contains(':'));
-                let instead = if has_verb { all } else { vec![] };
+                let instead = match has_verb {
+                    true => first_filled([similar(), all]),
+                    false => misspelt::by_method(&parts.method, path, &allow, all),
+                };
                 Err(RequestError::MethodNotAllowed { allow, instead })
             }
-            (None, Found::Nothing) => {
-                Err(RequestError::UnknownPath { path: path.to_owned(), instead: all })
+            Found::Nothing => {
+                let instead = first_filled([all, similar()]);
+                Err(RequestError::UnknownPath { path: path.to_owned(), instead })
             }
         }
     }
@@ -290,6 +299,11 @@ fn shown(
         Some(headers) => tagged_response(headers, json, text_field(&message, "etag").as_deref()),
         None => unstored_response(json),
     })
+}
+
+/// The first list that has something.
+fn first_filled(lists: [Vec<String>; 2]) -> Vec<String> {
+    lists.into_iter().find(|list| !list.is_empty()).unwrap_or_default()
 }
 
 fn refuse(error: &Error) -> Response<Body> {

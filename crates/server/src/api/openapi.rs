@@ -22,7 +22,7 @@ use super::{
 use crate::status::{self, About, DocumentedError};
 
 mod comments;
-mod forms;
+pub(crate) mod forms;
 mod headers;
 mod names;
 mod schema;

@@ -14,7 +14,13 @@ use prost_reflect::{
 };
 
 use super::template::{self, Template};
-use crate::{api::json::fields::FieldPath, catalog::near::nearest};
+use crate::{
+    api::{
+        json::fields::FieldPath,
+        openapi::forms::{names, of},
+    },
+    catalog::near::nearest,
+};
 
 /// Why a contract cannot be bound to HTTP: a mistake in its `.proto` files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +124,7 @@ impl Binding {
             );
         }
         let (method, path) = pattern(rule)?;
-        let template = Template::parse(&path)
+        let mut template = Template::parse(&path)
             .map_err(|problem| format!("has the path {path}, which {problem}"))?;
         let find = |name: &str| path_field(&rpc.input(), name);
         let variables = template
@@ -126,6 +132,9 @@ impl Binding {
             .iter()
             .map(|variable| find(&variable.field))
             .collect::<Result<Vec<_>, _>>()?;
+        for (variable, field) in template.variables.iter_mut().zip(&variables) {
+            variable.values = names(of(field.leaf())).map(|(_, values)| values).unwrap_or_default();
+        }
         let body = match text(rule, "body").as_str() {
             "" => BodyRule::Nothing,
             "*" => BodyRule::Whole,
@@ -303,6 +312,11 @@ impl<T> Routes<T> {
         Found::OtherMethods(allow.join(", "))
     }
 
+    /// The routes, in the order of precedence.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(Method, Template, T)> {
+        self.routes.iter()
+    }
+
     /// Looks for other verbs behind a path; there are none for a path whose verb a method has.
     pub(crate) fn other_verbs(&self, path: &str) -> OtherVerbs {
         let Some((above, last)) = path.rsplit_once('/') else { return OtherVerbs::default() };
@@ -315,7 +329,8 @@ impl<T> Routes<T> {
         for (method, template, _) in &self.routes {
             let Some(verb) = template.own_verb() else { continue };
             let path = format!("{above}/{last}:{verb}");
-            let fits = template::cut(&path).is_some_and(|path| template.captures(&path).is_some());
+            let values = template::cut(&path).and_then(|path| template.captures(&path));
+            let fits = values.is_some_and(|values| template.can_have(&values));
             // Templates after the first may take a word of its path for a value, and have no such path in truth.
             if fits && owner.get_or_insert(template).is_beside(template) {
                 others.push((verb.to_owned(), format!("{method} {path}")));

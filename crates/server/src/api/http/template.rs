@@ -26,6 +26,8 @@ pub(crate) struct Variable {
     pub(crate) segments: Range<usize>,
     /// Whether the variable may span several segments, and so keeps `%2F` encoded.
     pub(crate) multiple: bool,
+    /// The values that there are, if they are few.
+    pub(crate) values: Vec<&'static str>,
 }
 
 /// A parsed path template.
@@ -115,8 +117,8 @@ impl Template {
             self.add_segment(segment)?;
         }
         let multiple = self.segments.len() - start > 1 || self.segments[start] == Segment::Rest;
-        let variable =
-            Variable { field: field.to_owned(), segments: start..self.segments.len(), multiple };
+        let segments = start..self.segments.len();
+        let variable = Variable { field: field.to_owned(), segments, multiple, values: vec![] };
         if self.variables.iter().any(|other| other.field == variable.field) {
             return Err(format!("names the variable {field} twice"));
         }
@@ -181,6 +183,14 @@ impl Template {
             (variable.segments.start..end).map(sent).collect::<Vec<_>>().join("/")
         };
         Some(self.variables.iter().map(value).collect())
+    }
+
+    /// Whether each value is one that its variable can have.
+    pub(crate) fn can_have(&self, values: &[String]) -> bool {
+        let known = |(variable, value): (&Variable, &String)| {
+            variable.values.is_empty() || variable.values.contains(&value.as_str())
+        };
+        self.variables.iter().zip(values).all(known)
     }
 
     /// The verb, behind a variable or behind a literal.

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The form that the contract names for a field.
-pub(super) fn of(field: &FieldDescriptor) -> Form {
+pub(crate) fn of(field: &FieldDescriptor) -> Form {
     if let Some(form) = of_common(field) {
         return form;
     }
@@ -60,7 +60,7 @@ fn of_common(field: &FieldDescriptor) -> Option<Form> {
 }
 
 /// The values of a form that has few of them, with the name of their schema.
-pub(super) fn names(form: Form) -> Option<(&'static str, Vec<&'static str>)> {
+pub(crate) fn names(form: Form) -> Option<(&'static str, Vec<&'static str>)> {
     match form {
         Form::Collection => Some(("Collection", Catalog::ALL.map(Catalog::as_str).to_vec())),
         Form::Scope => {

@@ -193,14 +193,19 @@ async fn a_path_with_a_wrong_verb_says_which_was_meant() {
             404,
             "did you mean one of POST /admin/v1/settings:apply, GET /admin/v1/settings:export, POST".to_owned(),
         ),
-        ("PUT", company.to_owned(), 405, "this path takes GET, HEAD, PATCH only".to_owned()),
+        ("OPTIONS", company.to_owned(), 405, "this path takes GET, HEAD, PATCH only".to_owned()),
         (
             "POST",
             format!("{company}/changes/2:revert"),
             405,
             format!("did you mean POST {company}/changes/2:undo?"),
         ),
-        ("POST", format!("{company}:archive:"), 405, "this path takes".to_owned()),
+        (
+            "POST",
+            format!("{company}:archive:"),
+            405,
+            format!("did you mean POST {company}:archive?"),
+        ),
     ] {
         let answer = server.call(verb, &path).send().await;
         let message = answer.refusal().message;
@@ -208,6 +213,65 @@ async fn a_path_with_a_wrong_verb_says_which_was_meant() {
         assert!(message.contains(&said), "{verb} {path}: {message}");
         assert_eq!(message.contains("did you mean"), said.contains("POST /"), "{verb} {path}: {message}");
     }
+}
+
+#[tokio::test]
+async fn a_path_that_differs_little_from_one_says_which_was_meant() {
+    let server = Server::demo().await;
+    let compat = "/v1/setting/companies/cmp_001";
+    let company = "/admin/v1/companies/cmp_001";
+    for (verb, path, status, meant) in [
+        ("POST", "leads/life_cycles:list", 404, "POST leads/life_cycles"),
+        ("GET", "leads/life_cycles/list", 404, "GET leads/life_cycles"),
+        ("POST", "leads/lifeCycle", 404, "POST leads/life_cycles"),
+        ("POST", "lead/action_statuses", 404, "POST leads/action_status"),
+        ("POST", "customer/tags/list", 404, "POST customer/tags:list"),
+        ("GET", "customer/tags/list", 404, "GET customer/tags:list"),
+        ("POST", "customer/referral_source:list", 404, "POST customer/referral_sources:list"),
+        ("POST", "customer/tag", 404, "POST customer/tags:list"),
+        ("POST", "customer/tags:list/", 404, "POST customer/tags:list"),
+        ("PUT", "leads/life_cycle", 404, "one of POST leads/life_cycles, GET leads/life_cycles"),
+        ("POST", "customer/groups:list", 404, ""),
+        ("POST", "leads/life_cycles:freeze", 404, ""),
+    ] {
+        let meant = meant.replace(" leads", &format!(" {compat}/leads"));
+        let meant = meant.replace(" customer", &format!(" {compat}/customer"));
+        tells(&server, verb, &format!("{compat}/{path}"), status, &meant).await;
+    }
+    for (verb, path, status, meant) in [
+        ("POST", "/customer_tags:order", 404, "POST /customer_tags:reorder"),
+        ("GET", "/customer_tags:list", 404, "GET /customer_tags"),
+        ("POST", "/customer_tags:list", 404, "GET /customer_tags"),
+        ("POST", "/customer_tags:create", 404, "POST /customer_tags"),
+        ("POST", "/customer_tags/tag_001:update", 405, "PATCH /customer_tags/tag_001"),
+        ("GET", "/businesses:list", 404, "GET /businesses"),
+        ("GET", ":get", 404, "GET "),
+        ("POST", "/custmer_tags/tag_001/archive", 404, "POST /customer_tags/tag_001:archive"),
+        ("PUT", "", 405, "PATCH "),
+        ("PUT", "/customer_tags/tag_001", 405, "PATCH /customer_tags/tag_001"),
+        ("DELETE", "", 405, "POST :archive"),
+        ("DELETE", "/businesses/biz_001", 405, "POST /businesses/biz_001:archive"),
+        ("POST", "/groups:order", 401, ""),
+        ("GET", "/groups/a/archive", 404, ""),
+        ("GET", "/businesses/biz_001/more/than/that", 404, ""),
+    ] {
+        let meant = meant.replacen(' ', &format!(" {company}"), 1);
+        tells(&server, verb, &format!("{company}{path}"), status, &meant).await;
+    }
+    tells(&server, "DELETE", "/admin/v1/keys/key_1", 405, "POST /admin/v1/keys/key_1:revoke").await;
+    tells(&server, "POST", "/v1/company:list", 404, "POST /v1/companies:list").await;
+    // A path of any length is compared with no more templates than a short one.
+    let long = "x/".repeat(10_000);
+    tells(&server, "GET", &format!("/admin/v1/companies/{long}"), 404, "").await;
+}
+
+/// Asks without a key. The refusal names these methods and no other; with a blank text it names none.
+async fn tells(server: &Server, verb: &str, path: &str, status: u16, meant: &str) {
+    let answer = server.call(verb, path).send().await;
+    let message = answer.refusal().message;
+    assert_eq!(answer.status, status, "{verb} {path}: {message}");
+    let said = message.split_once("did you mean ").map(|(_, said)| said.split_once('?').unwrap().0);
+    assert_eq!(said.unwrap_or_default(), meant, "{verb} {path}: {message}");
 }
 
 #[tokio::test]
