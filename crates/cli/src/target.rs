@@ -334,7 +334,7 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             metadata.insert("authorization", authorization.clone());
         }
-        if let Some(staff) = &self.staff {
+        if let Some(staff) = self.staff.as_ref().filter(|_| contract::is_write(method)) {
             metadata.insert("settings-staff-id", staff.clone());
         }
         let path = PathAndQuery::try_from(contract::path(method))

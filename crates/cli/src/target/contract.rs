@@ -27,6 +27,11 @@ pub(super) fn path(name: &str) -> String {
     format!("/{}/{}", method.parent_service().full_name(), method.name())
 }
 
+/// Whether a method changes settings or keys, so that its change has an author.
+pub(super) fn is_write(name: &str) -> bool {
+    method(name).input().get_field_by_name("request_id").is_some()
+}
+
 /// Makes a method's request. An argument that the method does not take is an error that names it.
 pub(super) fn request(name: &str, value: &Value) -> Result<DynamicMessage, Failure> {
     let form = method(name).input();

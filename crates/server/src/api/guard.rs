@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use customer_settings_contract::descriptors;
-use http::{HeaderMap, HeaderName, Method as Verb, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method as Verb, header, request::Parts};
 use prost_reflect::{MethodDescriptor, Value};
 
 use super::{
@@ -96,7 +96,7 @@ impl Method {
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
         let staff_id = text(STAFF_ID).filter(|id| self.is_strict && !id.is_empty());
         // The scopes are checked first, and all at once: a key that lacks some learns which, and nothing else.
-        let by_header = staff_id.map(|_| Scope::StaffAny);
+        let by_header = staff_id.filter(|_| self.takes_request_id).map(|_| Scope::StaffAny);
         let needed: Vec<Scope> = self.scopes.iter().copied().chain(by_header).collect();
         let mut caller = holder.permitted(&needed)?;
         self.refuse_repeated(headers)?;
@@ -151,6 +151,13 @@ impl Method {
             return refuse(
                 "Idempotency-Key",
                 "the method takes no request id, and is safe to repeat without one, so leave it out",
+            );
+        }
+        let is_filled = |value: &HeaderValue| !value.as_bytes().trim_ascii().is_empty();
+        if headers.get(STAFF_ID).is_some_and(is_filled) && !self.takes_request_id {
+            return refuse(
+                "Settings-Staff-Id",
+                "nothing is signed that changes no settings and no key, so leave it out",
             );
         }
         if headers.contains_key(header::IF_UNMODIFIED_SINCE) {

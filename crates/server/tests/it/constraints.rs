@@ -434,10 +434,11 @@ async fn both_sides_of_each_limit_of_the_document_are_as_it_says() {
 #[tokio::test]
 async fn a_header_is_refused_wherever_the_document_does_not_name_it() {
     /// Each header with a value that fits any company, and whether the compatible surface knows it.
-    const HEADERS: [(&str, &str, bool); 4] = [
+    const HEADERS: [(&str, &str, bool); 5] = [
         ("Idempotency-Key", "once", false),
         ("If-Match", "*", false),
         ("If-None-Match", "\"x\"", false),
+        ("Settings-Staff-Id", "staff_1", false),
         ("Settings-Min-Revision", "1", true),
     ];
     let server = Server::demo().await;

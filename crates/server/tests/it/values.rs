@@ -21,6 +21,9 @@ async fn a_condition_without_effect_is_refused_and_nothing_is_written() {
         ("POST", "/admin/v1/companies", name.clone(), "If-Match"),
         ("GET", TAG, Value::Null, "If-Match"),
         ("PATCH", TAG, name.clone(), "If-Unmodified-Since"),
+        ("GET", TAG, Value::Null, "Settings-Staff-Id"),
+        ("GET", "/admin/v1/keys", Value::Null, "Settings-Staff-Id"),
+        ("POST", "/admin/v1/settings:plan", Value::Null, "Settings-Staff-Id"),
     ] {
         let answer = desk.send_with(verb, path, body, &[(header, "*")]).await;
         assert_eq!(answer.status, 400, "{verb} {path} {header}: {}", answer.text());
