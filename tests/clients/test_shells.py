@@ -39,6 +39,10 @@ LINES = [
     ("customer-settings entry set-default --", ["--etag", "--dry-run"]),
     ("customer-settings key rotate --", ["--overlap", "--end-overlap"]),
     ("customer-settings entry list cmp_001 ", ["customer_tags", "life_cycles"]),
+    ("customer-settings entry list --archived cmp_001 ", ["referral_sources", "action_statuses"]),
+    ("customer-settings entry list --order-by ", ["position", "last_updated_time"]),
+    ("customer-settings history list cmp_001 --collection ", ["customer_tags", "life_cycles"]),
+    ("customer-settings completion ", ["bash", "fish"]),
     ("customer-settings entry list --output ", ["table", "json"]),
     ("customer-settings serve --log-format ", ["auto", "json"]),
     ("customer-settings serve --log ", ["debug", "off"]),
@@ -91,15 +95,33 @@ def test_a_shell_completes_every_word(shell):
             terminal.close()
 
 
+def fish(folder, typed):
+    """The words that fish offers in a folder."""
+    script = folder / "customer-settings.fish"
+    if not script.exists():
+        command = [PROGRAM, "completion", "fish"]
+        script.write_text(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    command = ["fish", "--no-config", "-c", f"source {script}; complete -C '{typed}'"]
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=folder)
+    assert not done.stderr, done.stderr
+    return {line.split("\t")[0] for line in done.stdout.splitlines()}
+
+
 def test_fish_completes_every_word(tmp_path):
-    script = tmp_path / "customer-settings.fish"
-    script.write_text(subprocess.run([PROGRAM, "completion", "fish"], capture_output=True, text=True, check=True).stdout)
     for typed, expected in LINES:
-        # clap's script for fish knows options and commands, and leaves all else to file names.
-        if typed.endswith("cmp_001 "):
-            continue
-        command = ["fish", "--no-config", "-c", f"source {script}; complete -C '{typed}'"]
-        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-        done = subprocess.run(command, capture_output=True, text=True, env=env)
-        offered = [line.split("\t")[0] for line in done.stdout.splitlines()]
-        assert set(expected) <= set(offered), (typed, done.stderr)
+        assert set(expected) <= fish(tmp_path, typed), typed
+
+
+def test_fish_offers_files_only_where_a_file_is_meant(tmp_path):
+    (tmp_path / "tags.yaml").touch()
+    collections = {"customer_tags", "referral_sources", "life_cycles", "action_statuses"}
+    for typed, offered in [
+        ("entry list ", set()),
+        ("entry list cmp_001 ", collections),
+        ("entry get cmp_001 customer_tags ", set()),
+        ("company get ", set()),
+        ("apply ", {"tags.yaml", "customer-settings.fish"}),
+        ("entry list --key-file ", {"tags.yaml", "customer-settings.fish"}),
+    ]:
+        assert fish(tmp_path, f"customer-settings {typed}") == offered, typed

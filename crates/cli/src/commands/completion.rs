@@ -2,7 +2,7 @@
 
 use clap::{Args, Command, CommandFactory, ValueHint};
 use clap_complete::{Shell, generate};
-use customer_settings_server::catalog::access::Scope;
+use customer_settings_server::catalog::{access::Scope, entry::Catalog};
 
 use crate::{Arguments, PROGRAM, failure::Failure, output::print};
 
@@ -30,6 +30,8 @@ fn words(option: &str) -> Vec<&'static str> {
     match option {
         "log" => vec!["error", "warn", "info", "debug", "trace", "off"],
         "log_format" => vec!["auto", "text", "json"],
+        "collection" => Catalog::ALL.map(Catalog::as_str).to_vec(),
+        "order_by" => vec!["position", "name", "created_time", "last_updated_time"],
         "scopes" => Scope::ALL.map(Scope::as_str).into_iter().chain(["*"]).collect(),
         _ => Vec::new(),
     }
@@ -39,7 +41,7 @@ fn words(option: &str) -> Vec<&'static str> {
 fn hinted(command: Command) -> Command {
     command.mut_subcommands(hinted).mut_args(|arg| {
         let words = words(arg.get_id().as_str());
-        if !words.is_empty() {
+        if !words.is_empty() && arg.get_possible_values().is_empty() {
             return arg.value_parser(words);
         }
         let named = |part: &str| {
@@ -57,10 +59,56 @@ fn hinted(command: Command) -> Command {
     })
 }
 
+/// The library's script for fish completes commands and options alone, and leaves arguments to the names of files.
+/// These lines complete the arguments that have few values, and no file for a command whose arguments are none.
+fn fish_arguments(command: &Command, above: &str, depth: usize, lines: &mut String) {
+    for command in command.get_subcommands() {
+        let seen = match above {
+            "" => format!("__fish_customer_settings_using_subcommand {}", command.get_name()),
+            above => format!("{above}; and __fish_seen_subcommand_from {}", command.get_name()),
+        };
+        if command.has_subcommands() {
+            fish_arguments(command, &seen, depth + 1, lines);
+            continue;
+        }
+        let arguments: Vec<_> = command.get_positionals().collect();
+        let is_file = |arg: &&clap::Arg| {
+            matches!(arg.get_value_hint(), ValueHint::DirPath | ValueHint::FilePath)
+        };
+        if !arguments.iter().any(is_file) {
+            lines.push_str(&format!("complete -c {PROGRAM} -n \"{seen}\" -f\n"));
+        }
+        for (place, argument) in arguments.iter().enumerate() {
+            let values = argument.get_possible_values();
+            if values.is_empty() {
+                continue;
+            }
+            let values: Vec<_> = values.iter().map(|value| value.get_name()).collect();
+            let (values, before) = (values.join(" "), depth + 2 + place);
+            lines.push_str(&format!(
+                "complete -c {PROGRAM} -n \"{seen}; and {FISH_WORDS} {before}; and not \
+                 __fish_seen_subcommand_from {values}\" -f -a \"{values}\"\n"
+            ));
+        }
+    }
+}
+
+/// The function of the script for fish that asks whether at least so many words stand before the cursor.
+const FISH_WORDS: &str = "__fish_customer_settings_has_words";
+
 impl Completion {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let mut script = Vec::new();
-        generate(self.shell, &mut hinted(Arguments::command()), PROGRAM, &mut script);
-        print(&String::from_utf8_lossy(&script).replace(MISSED, MEANT))
+        let mut command = hinted(Arguments::command());
+        generate(self.shell, &mut command, PROGRAM, &mut script);
+        let mut script = String::from_utf8_lossy(&script).replace(MISSED, MEANT);
+        if self.shell == Shell::Fish {
+            script.push_str(&format!(
+                "\nfunction {FISH_WORDS}\n    \
+                 test (count (string match -v -- '-*' (commandline -opc))) -ge $argv[1]\nend\n\n"
+            ));
+            fish_arguments(&command, "", 0, &mut script);
+        }
+        print(&script)
     }
 }
