@@ -163,7 +163,11 @@ fn columns(headers: &[&str], rows: &[Vec<String>]) -> Vec<Column> {
         let least = match is_of_times {
             _ if *header == WHOLE => widest,
             true => DAY.max(header.width().min(LEAST)),
-            false => widest.min(LEAST),
+            // Half an id is of no use to anybody.
+            false => {
+                let ids = cells().filter(|cell| is_key_id(cell)).map(UnicodeWidthStr::width);
+                ids.max().unwrap_or(0).max(widest.min(LEAST))
+            }
         };
         Column { widest, least, is_of_times }
     };
@@ -174,6 +178,17 @@ fn columns(headers: &[&str], rows: &[Vec<String>]) -> Vec<Column> {
 fn is_time(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() > MINUTE && bytes[10] == b'T' && bytes[13] == b':' && bytes.ends_with(b"Z")
+}
+
+/// Whether a text is the id of a key.
+fn is_key_id(text: &str) -> bool {
+    text.starts_with("key_") && !text.contains(char::is_whitespace)
+}
+
+/// The name in a cell that has a key's id behind it.
+fn name_before_id(text: &str) -> Option<&str> {
+    let (name, id) = text.strip_suffix(')')?.rsplit_once(" (")?;
+    (is_key_id(id) && !name.is_empty()).then_some(name)
 }
 
 /// The width of a row.
@@ -190,7 +205,8 @@ fn fit(columns: &[Column], room: usize) -> Vec<usize> {
     within(most).collect()
 }
 
-/// The beginning of a text that is too wide, with `…` at its end. A time stays a time or a day.
+/// The beginning of a text that is too wide, with `…` at its end. A time stays a time or a day, and of a name with the
+/// id of a key behind it the name is left.
 fn cut(text: &str, most: usize) -> String {
     if text.width() <= most {
         return text.to_owned();
@@ -198,6 +214,9 @@ fn cut(text: &str, most: usize) -> String {
     if is_time(text) && most >= DAY {
         let (day, minute) = (&text[..DAY], &text[..MINUTE - 1]);
         return if most < MINUTE { day.to_owned() } else { format!("{minute}Z") };
+    }
+    if let Some(name) = name_before_id(text) {
+        return cut(name, most);
     }
     // Characters that belong together, such as an emoji of several, are narrower than the sum of their parts.
     let mut end = 0;
@@ -272,6 +291,28 @@ mod tests {
         assert!(text.lines().nth(1).unwrap().starts_with(&start), "{text}");
         // Nothing is cut where all fits.
         assert!(!narrow(200).table(&["ID", "NAME", "DESCRIPTION"], &rows).contains('…'));
+    }
+
+    #[test]
+    fn no_part_of_a_keys_id_is_shown() {
+        let id = "key_01h455vb4pex5vsknk084sn02q";
+        let named = format!("Front desk ({id})");
+        let summary = "changed the color of four customer tags";
+        let all = rows(&[["12", &named, summary], ["11", id, summary]]);
+        let text = narrow(60).table(&["REVISION", "KEY", "SUMMARY"], &all);
+        assert_eq!(
+            text.lines().nth(1).unwrap().split_once("changed").unwrap().0.trim_end(),
+            "12        Front desk"
+        );
+        assert!(text.lines().nth(2).unwrap().contains(id), "{text}");
+        // A column of names is as narrow as any other.
+        let names = rows(&[["12", &named, summary]]);
+        let text = narrow(40).table(&["REVISION", "KEY", "SUMMARY"], &names);
+        assert_eq!(text.lines().nth(1), Some("12        Front desk      changed the c…"), "{text}");
+        let text = Look::default().table(&["REVISION", "KEY", "SUMMARY"], &names);
+        assert!(text.contains(&named), "{text}");
+        assert_eq!(cut("a (b) (key_1)", 6), "a (b)");
+        assert_eq!(cut("a name that is long (key_1)", 12), "a name that…");
     }
 
     #[test]
