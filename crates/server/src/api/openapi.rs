@@ -9,6 +9,7 @@ use http::Method;
 use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::headers::request_headers;
 use self::{
     comments::title,
     names::Name,

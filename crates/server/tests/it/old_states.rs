@@ -208,3 +208,25 @@ fn a_checkpoint_is_the_state() {
     let mut replay = Checkpoint::of(&settings).replay().unwrap();
     assert_eq!(replay.settings(), Some(settings));
 }
+
+#[tokio::test]
+async fn a_query_says_what_became_of_a_plus_and_what_is_a_header() {
+    let desk = Desk::open().await;
+    for (query, field, said) in [
+        (
+            "read_time=2026-11-23T18:00:00+02:00",
+            "read_time",
+            "a + in a query means a blank, so write %2B for it",
+        ),
+        ("if_match=a", "if_match", "is a header: send it as 'If-Match: …', and not in the query"),
+        ("Idempotency-Key=a", "Idempotency-Key", "is a header: send it as 'Idempotency-Key: …'"),
+        ("idempotencyKey=a", "idempotencyKey", "is a header: send it as 'Idempotency-Key: …'"),
+        ("settings_min_revision=1", "settings_min_revision", "is a header"),
+    ] {
+        let (status, refusal, _) = desk.no("GET", &format!("{TAG}?{query}"), Value::Null).await;
+        assert_eq!((status, &refusal.fields[..]), (400, &[field.to_owned()][..]), "{query}");
+        assert!(refusal.message.contains(said), "{query}: {}", refusal.message);
+    }
+    let (_, refusal, _) = desk.no("GET", &format!("{TAG}?read_time=yesterday"), Value::Null).await;
+    assert!(!refusal.message.contains("%2B"), "{}", refusal.message);
+}

@@ -29,9 +29,15 @@ pub(crate) fn pairs(query: &str) -> impl Iterator<Item = Result<(String, &str), 
 /// The value of a parameter for this field, or for an item of it.
 pub(crate) fn read(path: &FieldPath, text: &str) -> Result<Value, Violation> {
     let name = path.name();
-    let text = decode(&text.replace('+', " "), false).ok_or_else(|| not_text(&name))?;
-    values::read_text(path.leaf(), &text).map_err(|problem| {
-        Violation::new(&name, "INVALID_VALUE", format!("in the query {problem}"))
+    let decoded = decode(&text.replace('+', " "), false).ok_or_else(|| not_text(&name))?;
+    values::read_text(path.leaf(), &decoded).map_err(|problem| {
+        // Of 10:00+02:00 the time would be left with a blank.
+        let hint = if text.contains('+') {
+            "; a + in a query means a blank, so write %2B for it"
+        } else {
+            ""
+        };
+        Violation::new(&name, "INVALID_VALUE", format!("in the query {problem}{hint}"))
     })
 }
 

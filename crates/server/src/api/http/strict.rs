@@ -14,11 +14,14 @@ use super::{
     routes::{Binding, BodyRule},
 };
 use crate::{
-    api::json::{
-        self,
-        fields::FieldPath,
-        masks,
-        reader::{Read, Reading, unknown},
+    api::{
+        json::{
+            self,
+            fields::FieldPath,
+            masks,
+            reader::{Read, Reading, unknown},
+        },
+        openapi::request_headers,
     },
     catalog::error::Violation,
     status::quoted,
@@ -100,6 +103,10 @@ fn unknown_parameter(binding: &Binding, name: &str) -> Violation {
     if name == "etag" && FieldPath::find(&input, name).is_none() {
         return idle_etag(binding);
     }
+    if let Some(header) = header_named(name) {
+        let problem = format!("is a header: send it as '{header}: …', and not in the query");
+        return Violation::new(&quoted(name), "UNKNOWN_FIELD", problem);
+    }
     let problem = match (&binding.body, FieldPath::find(&input, name)) {
         (BodyRule::Field(body), Some(path)) if path.0[0] == *body => {
             "belongs into the body, not into the query".to_owned()
@@ -115,6 +122,13 @@ fn unknown_parameter(binding: &Binding, name: &str) -> Violation {
         }
     };
     Violation::new(&quoted(name), "UNKNOWN_FIELD", problem)
+}
+
+/// The header of requests that a parameter has the name of.
+fn header_named(name: &str) -> Option<&'static str> {
+    let plain = name.replace(['_', '-'], "");
+    let is_it = |header: &&str| header.replace('-', "").eq_ignore_ascii_case(&plain);
+    request_headers().into_iter().find(is_it)
 }
 
 /// The refusal of an etag in the query of a method that takes none.

@@ -57,6 +57,11 @@ const REQUESTS: [Asked; 5] = [
     },
 ];
 
+/// The names of all headers that requests may have.
+pub(crate) fn request_headers() -> [&'static str; REQUESTS.len()] {
+    REQUESTS.map(|header| header.name)
+}
+
 /// The headers of answers, with their types.
 const ANSWERS: [(&str, &str, &str); 9] = [
     ("ETag", "string", "A hash of the answer, for `If-None-Match`."),
