@@ -49,14 +49,22 @@ pub(crate) fn parse(value: &[u8], accept_bare_base64: bool) -> Result<Credential
     } else if scheme.is_empty() && accept_bare_base64 {
         basic(rest)
     } else {
-        mistake(CredentialMistake::UnknownScheme)
+        let is_without = scheme.is_empty() && !accept_bare_base64;
+        mistake(if is_without {
+            CredentialMistake::NoScheme
+        } else {
+            CredentialMistake::UnknownScheme
+        })
     }
 }
 
 /// Parses the value of `Basic`: the secret alone, `secret:` or `user:secret`, each in base64.
 fn basic(encoded: &str) -> Result<Credential> {
     let Some(text) = decode_text(encoded) else {
-        return Err(Error::MalformedCredential(CredentialMistake::NotEncoded));
+        let is_twice = begins_with_scheme(encoded);
+        let mistake =
+            if is_twice { CredentialMistake::SchemeTwice } else { CredentialMistake::NotEncoded };
+        return Err(Error::MalformedCredential(mistake));
     };
     let secret = secret_of(&text);
     if secret.is_empty() {
@@ -65,15 +73,23 @@ fn basic(encoded: &str) -> Result<Credential> {
     Ok(known_or_not(secret))
 }
 
-/// Finds the error for the case that no such key exists. The mistake of encoding twice is reported only then, since
-/// imported secrets may look like base64 themselves.
+/// Whether a text begins with the name of a scheme.
+fn begins_with_scheme(text: &str) -> bool {
+    let word = text.split_once(' ').map_or("", |(word, _)| word);
+    ["basic", "bearer"].iter().any(|scheme| word.eq_ignore_ascii_case(scheme))
+}
+
+/// Finds the error for the case that no such key exists. The mistakes of encoding twice, and of a second scheme, are
+/// reported only then, since imported secrets may look like base64 or have a blank themselves.
 fn known_or_not(secret: &str) -> Credential {
     let encoded_again = !secret.starts_with(PREFIX)
         && decode_text(secret).is_some_and(|text| {
             let inner = secret_of(&text);
             inner.starts_with(PREFIX) || inner.len() >= super::api_key::MIN_IMPORTED_LENGTH
         });
-    let if_unknown = if encoded_again {
+    let if_unknown = if begins_with_scheme(secret) {
+        Error::MalformedCredential(CredentialMistake::SchemeTwice)
+    } else if encoded_again {
         Error::MalformedCredential(CredentialMistake::EncodedTwice)
     } else {
         Error::UnknownKey
@@ -165,6 +181,29 @@ mod tests {
     }
 
     #[test]
+    fn a_scheme_that_is_sent_twice_is_told_where_there_is_no_such_key() {
+        for value in ["Bearer Bearer cs_abc", "bearer basic Y3NfYWJj"] {
+            let error = parse(value.as_bytes(), false).unwrap().if_unknown;
+            assert_eq!(error.reason(), "CREDENTIAL_SCHEME", "{value}");
+            assert!(error.to_string().contains("a scheme twice"), "{error}");
+        }
+    }
+
+    #[test]
+    fn bare_base64_is_advised_only_where_it_helps() {
+        for (value, accepts, advised) in
+            [("Y3NfYWJj", false, true), ("Digest abc", false, false), ("Digest abc", true, false)]
+        {
+            let error = parse(value.as_bytes(), accepts).unwrap_err();
+            assert_eq!(
+                error.to_string().contains("accept_bare_base64"),
+                advised,
+                "{value}: {error}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_no_credential_is_refused() {
         for (value, reason) in [
             (&b""[..], "CREDENTIAL_EMPTY"),
@@ -173,6 +212,8 @@ mod tests {
             (b"Bearer ", "CREDENTIAL_EMPTY"),
             (b"Basic Og==", "CREDENTIAL_EMPTY"),
             (b"Digest abc", "CREDENTIAL_SCHEME"),
+            (b"Basic Basic abc", "CREDENTIAL_SCHEME"),
+            (b"Basic Bearer abc", "CREDENTIAL_SCHEME"),
             (b"Bearer \xff", "CREDENTIAL_UNREADABLE"),
             (&[b'a'; 3_000], "CREDENTIAL_UNREADABLE"),
         ] {

@@ -479,7 +479,11 @@ impl CredentialMistake {
         match self {
             Self::EncodedTwice => "CREDENTIAL_ENCODED_TWICE",
             Self::NotEncoded => "CREDENTIAL_NOT_ENCODED",
-            Self::UnknownScheme => "CREDENTIAL_SCHEME",
+    /// There is no scheme, and this server needs one.
+    NoScheme,
+    /// There is a scheme behind the scheme.
+    SchemeTwice,
+            Self::UnknownScheme | Self::NoScheme | Self::SchemeTwice => "CREDENTIAL_SCHEME",
             Self::Empty => "CREDENTIAL_EMPTY",
             Self::Unreadable => "CREDENTIAL_UNREADABLE",
             Self::Several => "CREDENTIAL_CONFLICTING",
@@ -512,9 +516,16 @@ impl fmt::Display for CredentialMistake {
             Self::Several => {
                 "the Authorization header was sent twice with different values: send one"
             }
+                "the Authorization header has no scheme that this server knows: use 'Basic' or 'Bearer'"
+            }
+            Self::NoScheme => {
         })
     }
 }
+            Self::SchemeTwice => {
+                "the Authorization header has a scheme twice, as in 'Bearer Bearer <key>': a client that writes the \
+                 scheme itself takes the key alone"
+            }
 
 /// The reason why the server cannot serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

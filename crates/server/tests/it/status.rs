@@ -33,6 +33,8 @@ fn every_error() -> Vec<Error> {
         Error::MalformedCredential(CredentialMistake::EncodedTwice),
         Error::MalformedCredential(CredentialMistake::NotEncoded),
         Error::MalformedCredential(CredentialMistake::UnknownScheme),
+        Error::MalformedCredential(CredentialMistake::NoScheme),
+        Error::MalformedCredential(CredentialMistake::SchemeTwice),
         Error::MalformedCredential(CredentialMistake::Empty),
         Error::MalformedCredential(CredentialMistake::Unreadable),
         Error::MalformedCredential(CredentialMistake::Several),
