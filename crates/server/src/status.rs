@@ -301,7 +301,8 @@ fn codes(error: &Error) -> (Code, StatusCode) {
         Error::AddressNotAllowed { .. }
         | Error::MissingScope { .. }
         | Error::NotCovered { .. }
-        | Error::KeyNotWithin { .. }
+        | Error::KeyNotWithin(_)
+        | Error::KeyOutOfReach { .. }
         | Error::NotCoveringAll => (Code::PermissionDenied, StatusCode::FORBIDDEN),
         Error::NotFound { .. } => (Code::NotFound, StatusCode::NOT_FOUND),
         Error::Invalid(_) => (Code::InvalidArgument, StatusCode::BAD_REQUEST),

@@ -51,12 +51,10 @@ pub enum Error {
     },
     /// The key does not cover the company or business, whether or not it exists.
     NotCovered { kind: Kind, id: String },
-    /// A key can only read, make and change keys within its own restrictions. The key that is asked for lies outside,
-    /// or would lie outside after the change.
-    KeyNotWithin {
-        /// The restriction that the key goes beyond; `None` for keys that already exist.
-        beyond: Option<Beyond>,
-    },
+    /// A key can only make and change keys within its own restrictions, and this one would lie outside.
+    KeyNotWithin(Beyond),
+    /// A key can only read and change keys within its own restrictions. This one lies outside, or does not exist.
+    KeyOutOfReach { id: KeyId },
     /// Only keys that cover all companies may do this.
     NotCoveringAll,
     /// The thing does not exist, and the key covers everything, so it may learn that.
@@ -174,7 +172,7 @@ impl Error {
             Self::AddressNotAllowed { .. } => "ADDRESS_NOT_ALLOWED",
             Self::MissingScope { .. } => "MISSING_SCOPE",
             Self::NotCovered { .. } => "NOT_COVERED",
-            Self::KeyNotWithin { .. } => "KEY_NOT_WITHIN",
+            Self::KeyNotWithin(_) | Self::KeyOutOfReach { .. } => "KEY_NOT_WITHIN",
             Self::NotCoveringAll => "NOT_COVERING_ALL",
             Self::NotFound { .. } => "NOT_FOUND",
             Self::Invalid(_) => "INVALID_FIELD",
@@ -251,7 +249,8 @@ impl fmt::Display for Error {
             Self::NotCovered { kind, id } => {
                 write!(f, "the key does not cover {kind} {id}, or there is no such {kind}")
             }
-            Self::KeyNotWithin { beyond } => write_not_within(f, beyond.as_ref()),
+            Self::KeyNotWithin(beyond) => write_not_within(f, beyond),
+            Self::KeyOutOfReach { .. } => f.write_str(OUT_OF_REACH),
             Self::NotCoveringAll => f.write_str(
                 "only a key that covers all companies can create one: use such a key, or have the company created for \
                  you",
@@ -326,15 +325,27 @@ fn write_missing(f: &mut fmt::Formatter<'_>, scopes: &[Scope], why: Option<&str>
     why.map_or(Ok(()), |why| write!(f, "; {why}"))
 }
 
-fn write_not_within(f: &mut fmt::Formatter<'_>, beyond: Option<&Beyond>) -> fmt::Result {
-    match beyond {
-        Some(Beyond { restriction, own }) => write!(
-            f,
-            "nobody can give a key more than the own key has, and this goes beyond its {restriction}: {own}"
-        ),
-        None => f.write_str(
-            "there is no such key, or it may do more than the key that asks, which cannot see or change it then",
-        ),
+fn write_not_within(f: &mut fmt::Formatter<'_>, beyond: &Beyond) -> fmt::Result {
+    let Beyond { restriction, own } = beyond;
+    write!(
+        f,
+        "nobody can give a key more than the own key has, and this goes beyond its {restriction}: {own}"
+    )
+}
+
+/// A key that does not exist has the sentence of one that may not be seen.
+const OUT_OF_REACH: &str = "there is no such key, or it may do more than the key that asks, which cannot see or change it then";
+
+fn write_too_many(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    most: usize,
+    archived: usize,
+) -> fmt::Result {
+    write!(f, "too many {what}: at most {most} are allowed")?;
+    match archived {
+        0 => Ok(()),
+        archived => write!(f, ", archived ones too, of which there are {archived}"),
     }
 }
 

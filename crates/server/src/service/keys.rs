@@ -191,7 +191,7 @@ impl KeysService {
         let (key, last_used) = found.ok_or_else(|| absent(Some(caller), id))?;
         match key.lies_within(caller) {
             Ok(()) => Ok((key, last_used)),
-            Err(_) => Err(Error::KeyNotWithin { beyond: None }),
+            Err(_) => Err(Error::KeyOutOfReach { id: id.clone() }),
         }
     }
 
@@ -414,7 +414,7 @@ impl KeysService {
         let found = self.writing.read(self.store.key(id)).await?;
         let (key, _) = found.ok_or_else(|| absent(by.caller.as_ref(), id))?;
         if by.caller.as_ref().is_some_and(|caller| key.lies_within(caller).is_err()) {
-            return Err(Error::KeyNotWithin { beyond: None });
+            return Err(Error::KeyOutOfReach { id: id.clone() });
         }
         self.check_etag(by.etag.as_ref(), &key).await?;
         Ok(key)
@@ -509,7 +509,7 @@ impl By {
     fn check_result(&self, key: &Key) -> Result<()> {
         key.check_size()?;
         let Some(caller) = &self.caller else { return Ok(()) };
-        key.lies_within(caller).map_err(|beyond| Error::KeyNotWithin { beyond: Some(beyond) })
+        key.lies_within(caller).map_err(Error::KeyNotWithin)
     }
 
     /// The line of a change; without deltas if there is no difference.
@@ -589,7 +589,7 @@ fn sees_all(caller: &Caller) -> bool {
 /// The error for a key that does not exist. It is the error for a foreign key, unless the caller sees all keys.
 fn absent(caller: Option<&Caller>, id: &KeyId) -> Error {
     match caller {
-        Some(caller) if !sees_all(caller) => Error::KeyNotWithin { beyond: None },
+        Some(caller) if !sees_all(caller) => Error::KeyOutOfReach { id: id.clone() },
         _ => Error::NotFound { kind: Kind::Key, id: id.to_string() },
     }
 }

@@ -37,10 +37,12 @@ pub(super) fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
         | Error::IdTaken { kind, id } => {
             vec![("kind", kind.to_string()), ("id", id.clone())]
         }
-        Error::KeyNotWithin { beyond: Some(Beyond { restriction, own }) } => {
+        Error::KeyNotWithin(Beyond { restriction, own }) => {
             vec![("restriction", (*restriction).to_owned()), ("own", own.clone())]
         }
-        Error::SecretTaken { holder: Some(id) } => vec![("id", id.to_string())],
+        Error::KeyOutOfReach { id } | Error::SecretTaken { holder: Some(id) } => {
+            vec![("id", id.to_string())]
+        }
         Error::NameTaken { catalog, name, holder } => {
             vec![
                 ("catalog", catalog.to_string()),

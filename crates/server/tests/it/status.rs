@@ -45,9 +45,8 @@ fn every_error() -> Vec<Error> {
         Error::AddressNotAllowed { address: "192.0.2.1".to_owned() },
         Error::MissingScope { scopes: vec![Scope::SettingsRead], why: None },
         Error::NotCovered { kind, id: id.clone() },
-        Error::KeyNotWithin {
-            beyond: Some(Beyond { restriction: "scopes", own: "settings:read".to_owned() }),
-        },
+        Error::KeyNotWithin(Beyond { restriction: "scopes", own: "settings:read".to_owned() }),
+        Error::KeyOutOfReach { id: KeyId::parse("id", "key_001").unwrap() },
         Error::NotCoveringAll,
         Error::NotFound { kind, id: id.clone() },
         Error::invalid("company_id", "REQUIRED", "is required"),
@@ -111,7 +110,8 @@ fn every_error() -> Vec<Error> {
             | Error::AddressNotAllowed { .. }
             | Error::MissingScope { .. }
             | Error::NotCovered { .. }
-            | Error::KeyNotWithin { .. }
+            | Error::KeyNotWithin(_)
+            | Error::KeyOutOfReach { .. }
             | Error::NotCoveringAll
             | Error::NotFound { .. }
             | Error::Invalid(_)
@@ -156,7 +156,7 @@ fn largest_errors(text: &str) -> Vec<Error> {
     let errors = vec![
         Error::AddressNotAllowed { address: long() },
         Error::NotCovered { kind: Kind::Company, id: long() },
-        Error::KeyNotWithin { beyond: Some(Beyond { restriction: "companies", own: long() }) },
+        Error::KeyNotWithin(Beyond { restriction: "companies", own: long() }),
         Error::NotFound { kind: Kind::Company, id: long() },
         Error::Invalid(violations()),
         Error::invalid(&long(), "REQUIRED", long()),
