@@ -109,6 +109,8 @@ pub enum Error {
         what: String,
         /// The cap.
         most: usize,
+        /// The number of archived ones, which count too.
+        archived: usize,
     },
     /// The state does not allow the change.
     Precondition {
@@ -276,7 +278,7 @@ impl fmt::Display for Error {
                  new id"
             ),
             Self::InBatch { index, error } => write!(f, "changes[{index}]: {error}"),
-            Self::TooMany { what, most } => write!(f, "too many {what}: at most {most} are allowed"),
+            Self::TooMany { what, most, archived } => write_too_many(f, what, *most, *archived),
             Self::Precondition { message, .. } => f.write_str(message),
             Self::Contended { kind, id, revision } => write!(
                 f,
@@ -477,6 +479,10 @@ pub enum CredentialMistake {
     NotEncoded,
     /// The scheme is neither `Basic` nor `Bearer`.
     UnknownScheme,
+    /// There is no scheme, and this server needs one.
+    NoScheme,
+    /// There is a scheme behind the scheme.
+    SchemeTwice,
     /// There is no key in the value.
     Empty,
     /// The value is not text, or too long.
@@ -490,10 +496,6 @@ impl CredentialMistake {
         match self {
             Self::EncodedTwice => "CREDENTIAL_ENCODED_TWICE",
             Self::NotEncoded => "CREDENTIAL_NOT_ENCODED",
-    /// There is no scheme, and this server needs one.
-    NoScheme,
-    /// There is a scheme behind the scheme.
-    SchemeTwice,
             Self::UnknownScheme | Self::NoScheme | Self::SchemeTwice => "CREDENTIAL_SCHEME",
             Self::Empty => "CREDENTIAL_EMPTY",
             Self::Unreadable => "CREDENTIAL_UNREADABLE",
@@ -514,8 +516,15 @@ impl fmt::Display for CredentialMistake {
                  the key as it is, use 'Bearer'"
             }
             Self::UnknownScheme => {
+                "the Authorization header has no scheme that this server knows: use 'Basic' or 'Bearer'"
+            }
+            Self::NoScheme => {
                 "the Authorization header has no scheme that this server knows: use 'Basic' or 'Bearer', or set \
                  accept_bare_base64 on the server for clients that send base64 alone"
+            }
+            Self::SchemeTwice => {
+                "the Authorization header has a scheme twice, as in 'Bearer Bearer <key>': a client that writes the \
+                 scheme itself takes the key alone"
             }
             Self::Empty => {
                 "the Authorization header has no key in it, as it has where a variable is empty: send \
@@ -527,16 +536,9 @@ impl fmt::Display for CredentialMistake {
             Self::Several => {
                 "the Authorization header was sent twice with different values: send one"
             }
-                "the Authorization header has no scheme that this server knows: use 'Basic' or 'Bearer'"
-            }
-            Self::NoScheme => {
         })
     }
 }
-            Self::SchemeTwice => {
-                "the Authorization header has a scheme twice, as in 'Bearer Bearer <key>': a client that writes the \
-                 scheme itself takes the key alone"
-            }
 
 /// The reason why the server cannot serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

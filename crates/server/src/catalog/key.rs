@@ -32,7 +32,7 @@ pub fn check_addresses(count: usize) -> Result<()> {
 
 fn check_count(what: &str, count: usize, most: usize) -> Result<()> {
     if count > most {
-        return Err(Error::TooMany { what: what.to_owned(), most });
+        return Err(Error::TooMany { what: what.to_owned(), most, archived: 0 });
     }
     Ok(())
 }

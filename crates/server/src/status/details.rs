@@ -51,7 +51,9 @@ pub(super) fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
             ]
         }
         Error::Precondition { facts, .. } => facts.clone(),
-        Error::TooMany { what, most } => vec![("what", what.clone()), ("limit", most.to_string())],
+        Error::TooMany { what, most, .. } => {
+            vec![("what", what.clone()), ("limit", most.to_string())]
+        }
         Error::EtagMismatch { what, since, .. } => {
             let mut pairs = past(since);
             pairs.push(("what", what.clone()));

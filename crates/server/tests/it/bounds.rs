@@ -285,7 +285,16 @@ async fn a_company_has_at_most_five_thousand_locations() {
         let body = json!({"name": name}).to_string();
         server.post(path).bearer(&secret).body(body).send().await
     };
-    assert_eq!(create("Last").await.status, 200);
+    let last = create("Last").await;
+    assert_eq!(last.status, 200);
+    let full = create("More").await.refusal();
+    assert!(full.message.ends_with("at most 5000 are allowed"), "{}", full.message);
+    // An archived one counts too, which nobody sees who looks at the list.
+    let last = last.json()["id"].as_str().unwrap().to_owned();
+    let archive = format!("/admin/v1/companies/cmp_001/businesses/{last}:archive");
+    assert_eq!(server.post(&archive).bearer(&secret).send().await.status, 200);
     let refused = create("More").await;
+    let message = refused.refusal().message;
+    assert!(message.ends_with(", archived ones too, of which there are 1"), "{message}");
     assert_eq!((refused.status.as_u16(), &*refused.refusal().reason), (400, "TOO_MANY"));
 }

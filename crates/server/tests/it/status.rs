@@ -57,7 +57,7 @@ fn every_error() -> Vec<Error> {
         },
         Error::IdTaken { kind, id },
         Error::SecretTaken { holder: Some(KeyId::parse("id", "key_001").unwrap()) },
-        Error::TooMany { what: "entries in customer_tags".to_owned(), most: 1_000 },
+        Error::TooMany { what: "entries in customer_tags".to_owned(), most: 1_000, archived: 7 },
         Error::Precondition {
             reason: "DEFAULT_NEEDED",
             message: "name another default".to_owned(),
@@ -166,7 +166,7 @@ fn largest_errors(text: &str) -> Vec<Error> {
             holder: EntryId::parse("id", &id).unwrap(),
         },
         Error::IdTaken { kind: Kind::Entry, id: long() },
-        Error::TooMany { what: long(), most: usize::MAX },
+        Error::TooMany { what: long(), most: usize::MAX, archived: usize::MAX },
         Error::Precondition {
             reason: "DEFAULT_NEEDED",
             message: long(),

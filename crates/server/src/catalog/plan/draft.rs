@@ -206,6 +206,11 @@ impl<'a> Draft<'a> {
         self.replace_entries(catalog, entries);
     }
 
+    pub(super) fn too_many(&mut self, catalog: Catalog) -> Error {
+        let archived = self.entries(catalog).iter().filter(|entry| !entry.is_active()).count();
+        Error::TooMany { what: format!("entries in {catalog}"), most: MAX_ENTRIES, archived }
+    }
+
     /// Checks the rules that hold for every company. The error names the step that caused it, if one did.
     pub(super) fn check(&mut self) -> Result<(), (Option<usize>, Error)> {
         for catalog in Catalog::ALL {
@@ -214,7 +219,7 @@ impl<'a> Draft<'a> {
             }
             self.entries(catalog).sort_by(|a, b| a.rank.cmp(&b.rank));
             if self.entries(catalog).len() > MAX_ENTRIES {
-                return Err((None, too_many(catalog)));
+                return Err((None, self.too_many(catalog)));
             }
             if let Some(Clash { step, name, holder, .. }) = self.clashes(catalog).into_iter().next()
             {
@@ -362,10 +367,6 @@ pub(super) fn had_one_name(entries: &mut Rows<Entry>, one: &EntryId, other: &Ent
         held.map(|entry| entry.name.fold_key())
     };
     key(one).is_some_and(|one| key(other) == Some(one))
-}
-
-pub(super) fn too_many(catalog: Catalog) -> Error {
-    Error::TooMany { what: format!("entries in {catalog}"), most: MAX_ENTRIES }
 }
 
 /// Checks the default of a catalog. Steps never break this rule, but an undo may.

@@ -2,10 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{
-    Stamp,
-    draft::{Draft, too_many},
-};
+use super::{Stamp, draft::Draft};
 use crate::catalog::{
     change::{BusinessPatch, CompanyPatch, ContactDraft, EntryPatch, Step},
     company::{Business, Company, Contact, MAX_BUSINESSES},
@@ -134,7 +131,7 @@ impl Making<'_, '_> {
             return Err(Error::IdTaken { kind: Kind::Entry, id: id.to_string() });
         }
         if self.draft.entries(catalog).len() >= MAX_ENTRIES {
-            return Err(too_many(catalog));
+            return Err(self.draft.too_many(catalog));
         }
         let tally = self.draft.tally(catalog);
         let is_first = tally.active == 0;
@@ -316,9 +313,11 @@ impl Making<'_, '_> {
             return Err(Error::IdTaken { kind: Kind::Business, id: id.to_string() });
         }
         if self.draft.businesses.len() >= MAX_BUSINESSES {
+            let archived = self.draft.businesses.iter().filter(|one| one.state != State::Active);
             return Err(Error::TooMany {
                 what: "locations of the company".to_owned(),
                 most: MAX_BUSINESSES,
+                archived: archived.count(),
             });
         }
         update_business(&mut business, patch)?;
