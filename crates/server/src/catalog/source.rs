@@ -167,7 +167,8 @@ fn facts(company: &CompanyId, kind: SourceKind) -> Vec<(&'static str, String)> {
 
 /// `ends`: whether the same change ends the mirror.
 fn refuse_owned(company: &CompanyId, kind: SourceKind, deltas: &[Delta], ends: bool) -> Result<()> {
-    let owned: Vec<String> = deltas.iter().flat_map(owned).collect();
+    let mut owned: Vec<String> = deltas.iter().flat_map(owned).collect();
+    owned.dedup();
     if owned.is_empty() {
         return Ok(());
     }
@@ -193,6 +194,8 @@ fn refuse_owned(company: &CompanyId, kind: SourceKind, deltas: &[Delta], ends: b
 /// The parts of a change that belong to the source: everything but descriptions, and colors where the source has none.
 fn owned(delta: &Delta) -> Vec<String> {
     let place = delta.subject.place();
+    // The id of a new thing may be one that was made for this change, and that nobody ever sees again.
+    let list = || place.split('/').next().unwrap_or(&place).to_owned();
     let is_free = |field: &str| match (&delta.after, delta.catalog()) {
         (Some(Row::Company(_)), _) => field == "source",
         (Some(Row::Entry(_)), Some(catalog)) => {
@@ -203,7 +206,8 @@ fn owned(delta: &Delta) -> Vec<String> {
     match (&delta.before, &delta.after) {
         // Authors and times alone, which a document may give.
         (Some(Row::Entry(_)), Some(Row::Entry(_))) if delta.fields().is_empty() => vec![place],
-        (Some(Row::Tombstone) | None, _) | (_, Some(Row::Tombstone) | None) => vec![place],
+        (None, _) => vec![list()],
+        (Some(Row::Tombstone), _) | (_, Some(Row::Tombstone) | None) => vec![place],
         _ => {
             let fields = delta.fields().into_iter().filter(|field| !is_free(field));
             fields.map(|field| format!("{place}.{field}")).collect()
