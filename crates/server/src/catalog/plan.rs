@@ -45,7 +45,11 @@ impl Plan {
         let (company, deltas) = (&self.after.company.id, &self.line.deltas);
         let mut needs = Vec::new();
         let of_companies = deltas.iter().filter(|delta| delta.entry_id().is_none());
-        let of_companies: Vec<String> = of_companies.map(|delta| delta.subject.place()).collect();
+        let place = |subject: &Subject| match subject {
+            Subject::Company => "the company".to_owned(),
+            other => other.place(),
+        };
+        let of_companies: Vec<String> = of_companies.map(|delta| place(&delta.subject)).collect();
         if !of_companies.is_empty() {
             let named = few(&of_companies, MOST_NAMED);
             let why = format!("of company {company}, the document changes {named}");

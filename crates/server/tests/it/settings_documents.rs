@@ -257,15 +257,23 @@ async fn companies_and_audit_need_scopes_of_their_own() {
     let business = about(json!({"businesses": [{"id": "biz_001", "name": "Other"}]}));
     let audit =
         about(json!({"customerTags": [{"id": "tag_001", "name": "VIP", "createdBy": "staff_1"}]}));
-    for (document, scope) in
-        [(&company, "companies:write"), (&business, "companies:write"), (&audit, "sources:write")]
-    {
+    let why = "of company cmp_001, the document ";
+    for (document, scope, what) in [
+        (&company, "companies:write", "changes the company"),
+        (&business, "companies:write", "changes businesses/biz_001"),
+        (
+            &audit,
+            "sources:write",
+            "gives other authors or times than there are to customer_tags/tag_001",
+        ),
+    ] {
         let refused = server.refusal(&writer, APPLY, json!({"document": document})).await;
         assert_eq!(
             (refused.code, refused.reason.as_str()),
             (Code::PermissionDenied, "MISSING_SCOPE")
         );
         assert!(refused.message.contains(scope), "{}", refused.message);
+        assert!(refused.message.contains(&format!("{why}{what}")), "{}", refused.message);
     }
     server.grpc_as(&writer, APPLY, json!({"document": tags})).await.unwrap();
     server.grpc_as(&reader, APPLY, json!({"document": audit})).await.unwrap();
