@@ -94,9 +94,9 @@ async fn to_standard_output(dir: PathBuf) -> Result<(), Failure> {
 #[command(mut_args(not_for_databases))]
 #[command(after_help = "\
 Examples:
-  customer-settings restore --data-dir restored backup.db
+  mkdir -m 700 restored && customer-settings restore --data-dir restored backup.db
   customer-settings restore --data-dir data --replace backup.db
-  ssh backups 'cat backup.db' | customer-settings restore --data-dir restored -")]
+  mkdir -m 700 copy && ssh backups 'cat backup.db' | customer-settings restore --data-dir copy -")]
 pub(crate) struct Restore {
     #[command(flatten)]
     data: Data,
