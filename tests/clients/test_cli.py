@@ -193,7 +193,7 @@ def test_a_new_secret_goes_into_a_private_file(cli, tmp_path, here):
     # An existing file is never overwritten, and then nothing is made.
     before = run("key", "list", *where).stdout
     again = run(*create, check=False)
-    assert again.returncode == 2 and "exists already" in again.stderr and run("key", "list", *where).stdout == before
+    assert again.returncode == 1 and "exists already" in again.stderr and run("key", "list", *where).stdout == before
     # A refused command leaves no file.
     absent = tmp_path / "absent.key"
     assert run("key", "rotate", "key_nowhere", "--out", absent, *where, check=False).returncode == 3

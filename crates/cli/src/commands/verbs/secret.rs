@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{CREATE_KEY, Call, note_unknown_companies};
 use crate::{
-    failure::{Failure, failure, usage},
+    failure::{Failure, failure},
     output::{self, cell, note, print_json},
     target::{Client, new_request_id},
 };
@@ -75,7 +75,7 @@ impl Place {
         };
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let refused = |error: io::Error| match error.kind() {
-            io::ErrorKind::AlreadyExists => usage(format!(
+            io::ErrorKind::AlreadyExists => failure(format!(
                 "--out {}: the file exists already, so nothing was changed: give another name",
                 path.display()
             )),
