@@ -131,6 +131,11 @@ const SENT: &[(&str, &str, &str)] = &[
         "KeyService/CreateKey",
         r#"{"key": {"name": "N", "scopes": ["*"], "allCompanies": true}}"#,
     ),
+    (
+        "key create --name N --scope settings:read,history:read --scope keys:read",
+        "KeyService/CreateKey",
+        r#"{"key": {"name": "N", "scopes": ["settings:read", "keys:read", "history:read"], "allCompanies": true}}"#,
+    ),
     ("key list --revoked", "KeyService/ListKeys", r#"{"showRevoked": true}"#),
     ("key get k", "KeyService/GetKey", r#"{"id": "k"}"#),
     (

@@ -160,8 +160,8 @@ struct Draft {
     #[arg(long, value_name = "NAME", value_parser = values::name)]
     name: String,
     #[arg(
-        long = "scope", value_name = "SCOPE", default_values = ["settings:read", "companies:read"],
-        help = format!("What it may do; may be repeated: {SCOPES}"),
+        long = "scope", value_name = "SCOPE", value_delimiter = ',', default_values = ["settings:read", "companies:read"],
+        help = format!("What it may do; may be repeated, or have commas: {SCOPES}"),
     )]
     scopes: Vec<String>,
     /// A company that the key covers; may be repeated; without it all companies
@@ -215,8 +215,8 @@ pub(crate) struct Update {
     #[arg(long, value_name = "NAME", group = "change", value_parser = values::name)]
     name: Option<String>,
     #[arg(
-        long = "scope", value_name = "SCOPE", group = "change",
-        help = format!("What it may do, in place of what it could; may be repeated: {SCOPES}"),
+        long = "scope", value_name = "SCOPE", value_delimiter = ',', group = "change",
+        help = format!("What it may do, in place of what it could; may be repeated, or have commas: {SCOPES}"),
     )]
     scopes: Vec<String>,
     /// A company that the key covers, in place of the companies before; may be repeated
