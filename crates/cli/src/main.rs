@@ -21,6 +21,7 @@ mod supervisor;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tips;
 mod values;
 
 use commands::{
@@ -136,6 +137,7 @@ fn main() -> ExitCode {
             {
                 error.remove(ContextKind::Suggested);
             }
+            tips::point_out(&mut error, env::args_os().skip(1));
             return show(&load::pointed_to_apply(error, env::args_os().skip(1)));
         }
     };
