@@ -4,6 +4,7 @@
 //! not shown: their ranks follow from the steps. Nothing here decides anything.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     fmt,
 };
@@ -15,7 +16,7 @@ use super::{
     change::LoadOptions,
     company::{Address, Business, Company},
     delta::{Delta, Row},
-    entry::{Audit, Catalog, Entry, Revision, State},
+    entry::{Catalog, Entry, Revision, State},
     error::Violation,
     id::{CompanyId, EntryId},
     log::Line,
@@ -312,9 +313,10 @@ fn ranked(entries: &[Entry]) -> impl Iterator<Item = (&Entry, usize)> {
     })
 }
 
-type Texts = Vec<(&'static str, String)>;
+/// Values as texts. Only those that are shown become texts of their own, since most values of a row stay as they are.
+type Texts<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
-fn texts(row: &Row) -> Option<Texts> {
+fn texts(row: &Row) -> Option<Texts<'_>> {
     match row {
         Row::Company(company) => Some(company_texts(company)),
         Row::Business(business) => Some(business_texts(business)),
@@ -323,17 +325,17 @@ fn texts(row: &Row) -> Option<Texts> {
     }
 }
 
-fn company_texts(company: &Company) -> Texts {
+fn company_texts(company: &Company) -> Texts<'_> {
     vec![
-        ("name", company.name.to_string()),
-        ("country", company.country.as_str().to_owned()),
-        ("timezone", company.timezone.as_str().to_owned()),
-        ("state", company.state.as_str().to_owned()),
-        ("source", company.source.map(|source| source.to_string()).unwrap_or_default()),
+        ("name", company.name.as_str().into()),
+        ("country", company.country.as_str().into()),
+        ("timezone", company.timezone.as_str().into()),
+        ("state", company.state.as_str().into()),
+        ("source", company.source.map(|source| source.to_string()).unwrap_or_default().into()),
     ]
 }
 
-fn business_texts(business: &Business) -> Texts {
+fn business_texts(business: &Business) -> Texts<'_> {
     const CONTACT: [&str; 9] = [
         "avatar",
         "phone",
@@ -346,11 +348,11 @@ fn business_texts(business: &Business) -> Texts {
         "google",
     ];
     let mut texts = vec![
-        ("name", business.name.to_string()),
-        ("address", business.address.as_ref().map(address_text).unwrap_or_default()),
-        ("state", business.state.as_str().to_owned()),
+        ("name", business.name.as_str().into()),
+        ("address", business.address.as_ref().map(address_text).unwrap_or_default().into()),
+        ("state", business.state.as_str().into()),
     ];
-    let contact = business.contact.texts().map(|text| text.as_str().to_owned());
+    let contact = business.contact.texts().map(|text| text.as_str().into());
     texts.extend(CONTACT.into_iter().zip(contact));
     texts
 }
@@ -376,58 +378,90 @@ fn address_text(address: &Address) -> String {
     if parts.is_empty() { "{}".to_owned() } else { parts.join(", ") }
 }
 
-fn entry_texts(entry: &Entry) -> Texts {
+fn entry_texts(entry: &Entry) -> Texts<'_> {
     vec![
-        ("name", entry.name.to_string()),
-        ("description", entry.description.as_str().to_owned()),
-        ("color", entry.color.as_ref().map(Color::to_string).unwrap_or_default()),
-        ("is_default", entry.is_default.to_string()),
-        ("state", entry.state.as_str().to_owned()),
+        ("name", entry.name.as_str().into()),
+        ("description", entry.description.as_str().into()),
+        ("color", entry.color.as_ref().map(Color::to_string).unwrap_or_default().into()),
+        ("is_default", truth(entry.is_default).into()),
+        ("state", entry.state.as_str().into()),
     ]
 }
 
+const fn truth(is_true: bool) -> &'static str {
+    if is_true { "true" } else { "false" }
+}
+
 /// The values that differ. Of a row that is made these are the ones that are not what they are by themselves.
-fn changes(before: Option<Texts>, after: Option<Texts>) -> Vec<FieldChange> {
+fn changes(before: Option<Texts<'_>>, after: Option<Texts<'_>>) -> Vec<FieldChange> {
     let Some(after) = after else { return vec![] };
     let by_itself = |field: &str| match field {
-        "is_default" => "false",
+        "is_default" => truth(false),
         "state" => State::Active.as_str(),
         _ => "",
     };
     let before = before.unwrap_or_else(|| {
-        after.iter().map(|(field, _)| (*field, by_itself(field).to_owned())).collect()
+        after.iter().map(|(field, _)| (*field, by_itself(field).into())).collect()
     });
     let pairs = before.into_iter().zip(after).filter(|(before, after)| before != after);
-    pairs.map(|((field, before), (_, after))| FieldChange { field, before, after }).collect()
+    let given = pairs.map(|((field, before), (_, after))| FieldChange {
+        field,
+        before: before.into_owned(),
+        after: after.into_owned(),
+    });
+    given.collect()
 }
 
 /// The audit's values that the document gives: those that the change would not write by itself.
 fn audit_changes(before: Option<&Entry>, after: &Entry, line: &Line) -> Vec<FieldChange> {
     let (by, time) = (&line.actor.staff_id, line.time);
-    let texts = |audit: &Audit| {
-        let Audit { created_by, created_time, last_updated_by, last_updated_time, .. } = audit;
-        vec![
-            ("created_by", created_by.to_string()),
-            ("created_time", created_time.to_string()),
-            ("last_updated_by", last_updated_by.to_string()),
-            ("last_updated_time", last_updated_time.to_string()),
-        ]
-    };
-    let own = |field: &str| match field {
-        "created_by" => before.is_none().then(|| by.to_string()),
-        "created_time" => before.is_none().then(|| time.to_string()),
-        "last_updated_by" => Some(by.to_string()),
-        _ => Some(time.to_string()),
-    };
-    let held = before.map(|before| texts(&before.audit));
-    let held = held.unwrap_or_else(|| {
-        texts(&after.audit).into_iter().map(|(f, _)| (f, String::new())).collect()
-    });
     let changed = before.is_none_or(|before| entry_texts(before) != entry_texts(after));
-    let is_given = |field: &str, text: &String| !changed || own(field).as_ref() != Some(text);
-    let pairs = held.into_iter().zip(texts(&after.audit)).filter(|(held, after)| held != after);
-    let given = pairs.filter(|(_, (field, text))| is_given(field, text));
-    given.map(|((field, before), (_, after))| FieldChange { field, before, after }).collect()
+    let (held, after) = (before.map(|before| &before.audit), &after.audit);
+    let (is_new, mut given) = (before.is_none(), Given(vec![]));
+    given.add(
+        "created_by",
+        held.map(|held| &held.created_by),
+        &after.created_by,
+        is_new.then_some(by),
+    );
+    given.add(
+        "created_time",
+        held.map(|held| &held.created_time),
+        &after.created_time,
+        is_new.then_some(&time),
+    );
+    given.add(
+        "last_updated_by",
+        held.map(|held| &held.last_updated_by),
+        &after.last_updated_by,
+        changed.then_some(by),
+    );
+    given.add(
+        "last_updated_time",
+        held.map(|held| &held.last_updated_time),
+        &after.last_updated_time,
+        changed.then_some(&time),
+    );
+    given.0
+}
+
+/// Values of the audit that a document gives.
+struct Given(Vec<FieldChange>);
+
+impl Given {
+    /// Adds a value that is not the one before, and not the change's own.
+    fn add<T: PartialEq + fmt::Display>(
+        &mut self,
+        field: &'static str,
+        held: Option<&T>,
+        after: &T,
+        own: Option<&T>,
+    ) {
+        if ![held, own].contains(&Some(after)) {
+            let held = held.map(ToString::to_string).unwrap_or_default();
+            self.0.push(FieldChange { field, before: held, after: after.to_string() });
+        }
+    }
 }
 
 fn digest(company: &CompanyId, steps: &[Step], options: &LoadOptions) -> Digest {
@@ -499,10 +533,10 @@ impl fmt::Display for Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::delta::Fields;
+    use crate::catalog::{delta::Fields, entry::Audit};
 
     /// The fields that the steps of a row show.
-    fn shown<T: Fields>(texts: &Texts) -> (Vec<&'static str>, Vec<&'static str>) {
+    fn shown<T: Fields>(texts: &Texts<'_>) -> (Vec<&'static str>, Vec<&'static str>) {
         let fields = T::FIELDS.iter().map(|field| field.name).filter(|name| *name != "position");
         (fields.collect(), texts.iter().map(|(name, _)| *name).collect())
     }
