@@ -321,7 +321,7 @@ async fn yaml_with_a_wrong_key_is_no_table() {
 
 #[tokio::test]
 async fn a_file_with_full_catalogs_is_applied() {
-    let server = Server::demo().await;
+    let server = Server::patient().await;
     let browser = Browser::of(&server).await;
     let mut document = "companies:\n- id: cmp_001\n".to_owned();
     for list in ["customer_tags", "referral_sources", "action_statuses"] {

@@ -72,6 +72,11 @@ impl Server {
         Self::with(config, DEMO).await
     }
 
+    /// A server with the demo's companies whose requests have time, for large ones on a machine with other work.
+    pub(crate) async fn patient() -> Self {
+        Self::configured(|config| config.limits.request_timeout_ms = 600_000).await
+    }
+
     pub(crate) async fn with(mut config: Config, document: &str) -> Self {
         config.listen = "127.0.0.1:0".parse().unwrap();
         Self::serve(Data::new().await, config, Some(document)).await

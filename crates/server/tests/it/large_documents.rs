@@ -36,7 +36,7 @@ async fn over_grpc_web(server: &Server, secret: &str, name: &str, request: &Valu
 
 #[tokio::test]
 async fn a_company_with_full_catalogs_is_planned_and_applied_over_every_protocol() {
-    let server = Server::demo().await;
+    let server = Server::patient().await;
     let secret = server.any_key().await;
     let document = full("full");
     assert!(document.to_string().len() > 2 << 20);
