@@ -160,6 +160,7 @@ type Services =
     BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Box<dyn Error + Send + Sync>>;
 
 /// A connection to the services.
+#[derive(Clone)]
 pub(crate) struct Client {
     grpc: Grpc<Services>,
     /// The name of the other side in messages.

@@ -1,7 +1,7 @@
 //! `customer-settings plan` and `apply`: what documents would change, and changing it, on a server or on the data
 //! itself.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use clap::{Args, Command};
 use customer_settings_server::{
@@ -18,6 +18,7 @@ use crate::{
     target::{Client, FieldNames, Refused, Target, new_request_id},
 };
 
+mod ahead;
 mod file;
 mod findings;
 mod lines;
@@ -26,6 +27,7 @@ mod places;
 mod reading;
 mod shown;
 
+use ahead::{Ahead, Planned};
 use file::PlanFile;
 use findings::{Finding, Findings};
 use lines::{Groups, Writer};
@@ -318,26 +320,29 @@ impl Documents {
             reading::read(inputs)?;
         let mut located = Located::new(inputs, &left_out, names::<Terms>());
         let mut groups = Groups::of(companies)?;
-        let mut group = groups.next()?;
+        let mut first = groups.next()?;
         if let Some(copy) = &self.copy {
             CompanyId::parse("--as", copy).map_err(usage)?;
-            let company = match &mut group[..] {
+            let company = match &mut first[..] {
                 [company] => company,
                 _ if !findings.is_empty() => return Err(refuse(findings, shown)?),
                 _ => return Err(failure("--as takes a document of one company")),
             };
             copied(client, company, copy).await?;
         }
+        let places = Arc::new(places);
+        let mut ahead = Ahead::new(client, (&terms, &places), first, groups);
         // The problems that planning finds count beside those of reading, if there are any.
         let mut planned = Findings::default();
-        while !group.is_empty() {
-            let plans = match plans(client, &group, (&terms, &places), &mut findings).await {
-                Ok(plans) => plans,
+        while let Some(next) = ahead.next().await? {
+            let Planned { mut group, plans, named_twice: again } = match next {
+                Ok(next) => next,
                 Err(Refused { failure, error }) => {
                     shown.print_problem("error", error)?;
                     return Err(failure);
                 }
             };
+            again.into_iter().for_each(|again| findings.add(again));
             for (index, plan) in plans {
                 let (mut company, number) = (group[index].take(), count + index);
                 if let Some(again) = named_twice(&company, &plan, &places) {
@@ -352,7 +357,6 @@ impl Documents {
                 refusal.into_iter().flat_map(|one| one.findings).for_each(|one| planned.add(one));
             }
             count += group.len();
-            group = groups.next()?;
         }
         if !findings.is_empty() {
             findings.join(planned);
@@ -402,14 +406,14 @@ fn asked(companies: Vec<Value>, terms: &Terms) -> Value {
     })
 }
 
-/// The plans of companies that fit into one request, each with the company's number. A company that the request names
-/// twice has none, and is a finding.
+/// Plans companies that fit into one request.
 async fn plans(
     client: &mut Client,
-    companies: &[Value],
-    (terms, places): (&Terms, &Places),
-    findings: &mut Findings,
-) -> Result<Vec<(usize, Value)>, Refused> {
+    companies: Vec<Value>,
+    terms: &Terms,
+    places: &Places,
+) -> Result<Planned, Refused> {
+    let mut named_twice = Vec::new();
     let mut rest: Vec<usize> = (0..companies.len()).collect();
     let mut plans = Vec::with_capacity(companies.len());
     while !rest.is_empty() {
@@ -430,7 +434,7 @@ async fn plans(
                 };
                 let twice: HashSet<usize> = found.iter().map(|(index, _)| rest[*index]).collect();
                 rest.retain(|number| !twice.contains(number));
-                found.into_iter().for_each(|(_, finding)| findings.add(finding));
+                named_twice.extend(found.into_iter().map(|(_, finding)| finding));
                 continue;
             }
         };
@@ -442,7 +446,7 @@ async fn plans(
             _ => return Err(failure("the server planned other companies than were sent").into()),
         }
     }
-    Ok(plans)
+    Ok(Planned { group: companies, plans, named_twice })
 }
 
 /// Finds a company that the server found by its name, if the documents name it by its id too.

@@ -1,0 +1,71 @@
+//! Plans of groups of companies: while one is shown, the next is made.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use serde_json::Value;
+use tokio::{
+    runtime::Handle,
+    task::{JoinHandle, spawn_blocking},
+};
+
+use super::{Terms, findings::Finding, lines::Groups, places::Places, plans};
+use crate::{
+    failure::{Failure, failure},
+    target::{Client, Refused},
+};
+
+/// The most groups that are planned at a time: the service works on one, the command reads or writes the other.
+const AT_ONCE: usize = 2;
+
+/// A group of companies that was planned.
+pub(super) struct Planned {
+    pub(super) group: Vec<Value>,
+    /// The plans, each with the company's number. A company that is named twice has none.
+    pub(super) plans: Vec<(usize, Value)>,
+    pub(super) named_twice: Vec<Finding>,
+}
+
+/// Groups in their order, with their plans.
+pub(super) struct Ahead<'a> {
+    client: &'a Client,
+    terms: &'a Terms,
+    places: &'a Arc<Places>,
+    groups: Groups,
+    begun: VecDeque<JoinHandle<Result<Planned, Refused>>>,
+}
+
+impl<'a> Ahead<'a> {
+    /// The first group was taken out of the others before.
+    pub(super) fn new(
+        client: &'a Client,
+        (terms, places): (&'a Terms, &'a Arc<Places>),
+        first: Vec<Value>,
+        groups: Groups,
+    ) -> Self {
+        let mut ahead = Self { client, terms, places, groups, begun: VecDeque::new() };
+        if !first.is_empty() {
+            ahead.begin(first);
+        }
+        ahead
+    }
+
+    /// The next group; none at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Result<Planned, Refused>>, Failure> {
+        while self.begun.len() < AT_ONCE {
+            match self.groups.next()? {
+                group if group.is_empty() => break,
+                group => self.begin(group),
+            }
+        }
+        let Some(begun) = self.begun.pop_front() else { return Ok(None) };
+        begun.await.map(Some).map_err(|broken| failure(broken.to_string()))
+    }
+
+    fn begin(&mut self, group: Vec<Value>) {
+        let (mut client, terms) = (self.client.clone(), self.terms.clone());
+        let (places, runtime) = (Arc::clone(self.places), Handle::current());
+        // A thread of its own, as the compiler cannot see that the future of a call may change threads.
+        let plan = move || runtime.block_on(plans(&mut client, group, &terms, &places));
+        self.begun.push_back(spawn_blocking(plan));
+    }
+}
