@@ -46,16 +46,21 @@ LINES = [
     ("customer-settings entry list --output ", ["table", "json"]),
     ("customer-settings serve --log-format ", ["auto", "json"]),
     ("customer-settings serve --log ", ["debug", "off"]),
-    ("customer-settings key create --scope ", ["settings:read", "staff:any"]),
+    ("customer-settings key create --scope ", ["settings:read", "staff:any", "*"]),
+    ("customer-settings key create --scope settings:r", ["settings:read"]),
+    ("customer-settings key create --scope sources:", ["sources:write"]),
+    ("customer-settings key create --scope=keys:r", ["--scope=keys:read"]),
+    ("customer-settings entry list --output=t", ["--output=table"]),
 ]
 
 
 class Terminal:
     """A shell with a terminal of its own."""
 
-    def __init__(self, command):
+    def __init__(self, command, folder):
         self.process, self.terminal = pty.fork()
         if self.process == 0:
+            os.chdir(folder)
             path = f"{PROGRAM.parent}:{os.environ['PATH']}"
             os.execvpe(command[0], command, {"PATH": path, "TERM": "dumb", "HOME": "/nonexistent", "PS1": "$ "})
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 200, 0, 0))
@@ -79,10 +84,12 @@ class Terminal:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_shell_completes_every_word(shell):
+def test_a_shell_completes_every_word(shell, tmp_path):
+    # A shell that takes the scope `*` for a pattern shows this file in place of the scope.
+    (tmp_path / "tags.yaml").touch()
     command, lines = SHELLS[shell]
     for typed, expected in LINES:
-        terminal = Terminal(command)
+        terminal = Terminal(command, tmp_path)
         try:
             for line in [*lines, "echo re''ady"]:
                 terminal.type(line + "\n")
@@ -109,6 +116,7 @@ def fish(folder, typed):
 
 
 def test_fish_completes_every_word(tmp_path):
+    (tmp_path / "tags.yaml").touch()
     for typed, expected in LINES:
         assert set(expected) <= fish(tmp_path, typed), typed
 

@@ -12,6 +12,48 @@ const MISSED: &str = "customer__subcmd__settings";
 /// The form in the part that finds the command.
 const MEANT: &str = "customer__settings";
 
+/// The end of the library's script for bash, and the same with the function below, which calls the library's.
+const BASH: [&str; 2] =
+    ["complete -F _customer__settings ", "complete -F _customer_settings_words "];
+/// Bash ends a word at `:` and `=`, so the library's function would get a part of a value, without its option. It also
+/// lets the shell replace the value `*` by the names of files. This function gives it the whole value and the option,
+/// and switches patterns off meanwhile. Of each answer, bash expects only the part after the last `:` or `=`.
+const BASH_WORDS: &str = r##"
+_customer_settings_words() {
+    local line="${COMP_LINE:0:COMP_POINT}" option="$3" patterns=""
+    local value="${line##*[[:blank:]]}"
+    local before="${line%"$value"}"
+    case "${value%"$2"}" in
+        *[\"\'\\]*)
+            value="$2"
+            ;;
+        -*=*)
+            option="${value%%=*}"
+            value="${value#*=}"
+            ;;
+        *[:=])
+            before="${before%"${before##*[![:blank:]]}"}"
+            option="${before##*[[:blank:]]}"
+            ;;
+        *)
+            value="$2"
+            ;;
+    esac
+    case "$-" in
+        *f*) ;;
+        *) patterns="on" && set -f ;;
+    esac
+    _customer__settings "$1" "$value" "$option"
+    [ -z "$patterns" ] || set +f
+    before="${value%"$2"}"
+    COMPREPLY=("${COMPREPLY[@]#"$before"}")
+}
+"##;
+
+/// The value `*` as the library writes it in its scripts for zsh and fish, and as a word that is no pattern.
+const ZSH_STAR: [&str; 2] = [" *)' ", r" \*)' "];
+const FISH_STAR: [&str; 2] = ["\n*\\t''", "\n\\*\\t''"];
+
 /// Print a script that makes a shell complete this program's commands and options
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -102,12 +144,18 @@ impl Completion {
         let mut command = hinted(Arguments::command());
         generate(self.shell, &mut command, PROGRAM, &mut script);
         let mut script = String::from_utf8_lossy(&script).replace(MISSED, MEANT);
-        if self.shell == Shell::Fish {
-            script.push_str(&format!(
-                "\nfunction {FISH_WORDS}\n    \
-                 test (count (string match -v -- '-*' (commandline -opc))) -ge $argv[1]\nend\n\n"
-            ));
-            fish_arguments(&command, "", 0, &mut script);
+        match self.shell {
+            Shell::Bash => script = script.replace(BASH[0], BASH[1]) + BASH_WORDS,
+            Shell::Zsh => script = script.replace(ZSH_STAR[0], ZSH_STAR[1]),
+            Shell::Fish => {
+                script = script.replace(FISH_STAR[0], FISH_STAR[1]);
+                script.push_str(&format!(
+                    "\nfunction {FISH_WORDS}\n    \
+                     test (count (string match -v -- '-*' (commandline -opc))) -ge $argv[1]\nend\n\n"
+                ));
+                fish_arguments(&command, "", 0, &mut script);
+            }
+            _ => {}
         }
         print(&script)
     }
