@@ -45,8 +45,8 @@ pub(crate) struct From {
     /// A file of mode 0600 that holds the account's API key
     #[arg(long, value_name = "FILE", value_parser = parse_path)]
     from_key_file: PathBuf,
-    /// Only this company; give it once for each
-    #[arg(long = "company", value_name = "ID")]
+    /// Only this company; may be repeated, or have commas
+    #[arg(long = "company", value_name = "ID", value_delimiter = ',', value_parser = values::item)]
     companies: Vec<String>,
     /// The least time between two requests to the account
     #[arg(long, value_name = "SPAN", default_value = "250ms", value_parser = values::pace)]

@@ -136,6 +136,12 @@ const SENT: &[(&str, &str, &str)] = &[
         "KeyService/CreateKey",
         r#"{"key": {"name": "N", "scopes": ["settings:read", "keys:read", "history:read"], "allCompanies": true}}"#,
     ),
+    // Blanks beside a comma do not count. A tab is one that does not end a word here.
+    (
+        "key create --name N --company c,\td --company e --allow-ip 10.0.0.1\t,10.1.0.0/16",
+        "KeyService/CreateKey",
+        r#"{"key": {"name": "N", "scopes": ["settings:read", "companies:read"], "companyIds": ["c", "d", "e"], "allCompanies": false, "addresses": ["10.0.0.1/32", "10.1.0.0/16"]}}"#,
+    ),
     ("key list --revoked", "KeyService/ListKeys", r#"{"showRevoked": true}"#),
     ("key get k", "KeyService/GetKey", r#"{"id": "k"}"#),
     (

@@ -1,6 +1,6 @@
 //! Values of the command line that have a range: what is wrong is told it, whatever is wrong.
 
-use std::{fmt::Display, str::FromStr, time::Duration};
+use std::{convert::Infallible, fmt::Display, str::FromStr, time::Duration};
 
 /// A number from `least` to `most`.
 pub(crate) fn whole_number<T: FromStr + PartialOrd + Display>(
@@ -19,6 +19,11 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
         true => Err("it must not be blank".to_owned()),
         false => Ok(text.to_owned()),
     }
+}
+
+/// An item of a list with commas. Blanks around it do not belong to it.
+pub(crate) fn item(text: &str) -> Result<String, Infallible> {
+    Ok(text.trim().to_owned())
 }
 
 /// How many things to show: at least one.

@@ -160,15 +160,16 @@ struct Draft {
     #[arg(long, value_name = "NAME", value_parser = values::name)]
     name: String,
     #[arg(
-        long = "scope", value_name = "SCOPE", value_delimiter = ',', default_values = ["settings:read", "companies:read"],
+        long = "scope", value_name = "SCOPE", value_delimiter = ',', value_parser = values::item,
+        default_values = ["settings:read", "companies:read"],
         help = format!("What it may do; may be repeated, or have commas: {SCOPES}"),
     )]
     scopes: Vec<String>,
-    /// A company that the key covers; may be repeated; without it all companies
-    #[arg(long = "company", value_name = "ID")]
+    /// A company that the key covers; may be repeated, or have commas; without it all companies
+    #[arg(long = "company", value_name = "ID", value_delimiter = ',', value_parser = values::item)]
     company_ids: Vec<String>,
-    /// A network that the key may be used from, such as 10.0.0.0/8 or 2001:db8::/32; may be repeated
-    #[arg(long = "allow-ip", value_name = "CIDR")]
+    /// A network that the key may be used from, such as 10.0.0.0/8 or 2001:db8::/32; may be repeated, or have commas
+    #[arg(long = "allow-ip", value_name = "CIDR", value_delimiter = ',', value_parser = values::item)]
     addresses: Vec<String>,
     /// When the key expires: after a span (30d, 12h) or at a time (2027-01-01T00:00:00Z)
     #[arg(long = "expires", value_name = "WHEN", allow_hyphen_values = true)]
@@ -215,18 +216,20 @@ pub(crate) struct Update {
     #[arg(long, value_name = "NAME", group = "change", value_parser = values::name)]
     name: Option<String>,
     #[arg(
-        long = "scope", value_name = "SCOPE", value_delimiter = ',', group = "change",
+        long = "scope", value_name = "SCOPE", value_delimiter = ',', value_parser = values::item, group = "change",
         help = format!("What it may do, in place of what it could; may be repeated, or have commas: {SCOPES}"),
     )]
     scopes: Vec<String>,
-    /// A company that the key covers, in place of the companies before; may be repeated
+    /// A company that the key covers, in place of the companies before; may be repeated, or have commas
     #[arg(long = "company", value_name = "ID", group = "change")]
+    #[arg(value_delimiter = ',', value_parser = values::item)]
     company_ids: Vec<String>,
     /// The key covers all companies
     #[arg(long, group = "change", conflicts_with = "company_ids")]
     all_companies: bool,
-    /// A network that the key may be used from, in place of the networks before; may be repeated
+    /// A network that the key may be used from, in place of the networks before; may be repeated, or have commas
     #[arg(long = "allow-ip", value_name = "CIDR", group = "change")]
+    #[arg(value_delimiter = ',', value_parser = values::item)]
     addresses: Vec<String>,
     /// The key may be used from anywhere
     #[arg(long, group = "change", conflicts_with = "addresses")]

@@ -16,6 +16,7 @@ use crate::{
     failure::{Exit, Failure, failure, usage},
     output::{note, tell},
     target::{Client, FieldNames, Refused, Target, new_request_id},
+    values,
 };
 
 mod ahead;
@@ -51,7 +52,7 @@ struct Terms {
     #[arg(hide_default_value = true)]
     prune_limit: u32,
     /// Parts of existing entries that stay as they are: order, description, color, is_default
-    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = values::item)]
     ignore: Vec<String>,
 }
 
