@@ -628,6 +628,7 @@ def test_a_company_that_is_no_mirror_is_taken_over_only_by_name(demo, tmp_path):
 def test_a_key_travels_to_no_other_machine_in_the_clear(tmp_path):
     (tmp_path / "key").write_text("secret")
     for mode, url, said in [(0o600, "http://openapi.moego.pet", "must begin with https://"),
+                            (0o600, "http://127.0.0.1:9/v1/", "give it without /v1"),
                             (0o644, "http://127.0.0.1:9", "chmod 600"),
                             (0o600, "http://127.0.0.1:9", "no connection")]:
         (tmp_path / "key").chmod(mode)

@@ -111,6 +111,9 @@ pub(crate) fn parse_server(text: &str) -> Result<Uri, String> {
 /// Parses the URL of an account elsewhere, whose key must not travel unencrypted.
 pub(crate) fn parse_account(text: &str) -> Result<Uri, String> {
     let account = parse_server(text)?;
+    if account.path().ends_with("/v1") {
+        return Err("give it without /v1, which begins the path of every request".to_owned());
+    }
     match account.scheme_str() == Some("https") || is_this_machine(&account) {
         true => Ok(account),
         false => Err("it must begin with https://, as the key would travel unencrypted".to_owned()),

@@ -395,6 +395,18 @@ fn a_flag_that_is_given_is_not_said_to_be_missing() {
 }
 
 #[test]
+fn an_option_that_cutover_excludes_is_refused_with_that_word() {
+    for option in ["--check", "--estimate", "--every 5m"] {
+        let line = format!("mirror cutover --from https://a --from-key-file k {option}");
+        let told = parse(&line).err().unwrap().to_string();
+        assert!(
+            told.contains("cutover]' cannot be used with") || told.contains("with '[cutover]'"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn load_points_to_apply_for_all_that_apply_takes_and_load_does_not() {
     let all = Arguments::command();
     let options = |command: &str| -> Vec<String> {

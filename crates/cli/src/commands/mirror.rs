@@ -66,7 +66,7 @@ Examples:
   customer-settings mirror cutover --from https://openapi.moego.pet --from-key-file moego.key --company cmp_001")]
 pub(crate) struct Mirror {
     /// The thing to do in place of copying
-    #[arg(value_name = "ACTION", value_enum)]
+    #[arg(value_name = "cutover", value_enum)]
     action: Option<Action>,
     #[command(flatten)]
     from: From,
