@@ -51,6 +51,10 @@ LINES = [
     ("customer-settings key create --scope sources:", ["sources:write"]),
     ("customer-settings key create --scope=keys:r", ["--scope=keys:read"]),
     ("customer-settings entry list --output=t", ["--output=table"]),
+    ("customer-settings key create --scope settings:read,keys:r", ["settings:read,keys:read"]),
+    ("customer-settings key create --scope=keys:read,keys:w", ["--scope=keys:read,keys:write"]),
+    ("customer-settings export --without ids,a", ["ids,audit"]),
+    ("customer-settings plan --ignore order,c", ["order,color"]),
 ]
 
 

@@ -1,6 +1,8 @@
 //! `customer-settings completion`.
 
-use clap::{Args, Command, CommandFactory, ValueHint};
+use std::collections::BTreeMap;
+
+use clap::{Arg, Args, Command, CommandFactory, ValueHint, builder::Resettable};
 use clap_complete::{Shell, generate};
 use customer_settings_server::catalog::{access::Scope, entry::Catalog};
 
@@ -17,10 +19,11 @@ const BASH: [&str; 2] =
     ["complete -F _customer__settings ", "complete -F _customer_settings_words "];
 /// Bash ends a word at `:` and `=`, so the library's function would get a part of a value, without its option. It also
 /// lets the shell replace the value `*` by the names of files. This function gives it the whole value and the option,
-/// and switches patterns off meanwhile. Of each answer, bash expects only the part after the last `:` or `=`.
+/// and switches patterns off meanwhile. Of a list with commas, it gives it the last item alone. Of each answer, bash
+/// expects only the part after the last `:` or `=`.
 const BASH_WORDS: &str = r##"
 _customer_settings_words() {
-    local line="${COMP_LINE:0:COMP_POINT}" option="$3" patterns=""
+    local line="${COMP_LINE:0:COMP_POINT}" option="$3" patterns="" items=""
     local value="${line##*[[:blank:]]}"
     local before="${line%"$value"}"
     case "${value%"$2"}" in
@@ -39,20 +42,20 @@ _customer_settings_words() {
             value="$2"
             ;;
     esac
+    case "$option" in
+        LISTS) items="${value%"${value##*,}"}" ;;
+    esac
     case "$-" in
         *f*) ;;
         *) patterns="on" && set -f ;;
     esac
-    _customer__settings "$1" "$value" "$option"
+    _customer__settings "$1" "${value#"$items"}" "$option"
     [ -z "$patterns" ] || set +f
     before="${value%"$2"}"
+    COMPREPLY=("${COMPREPLY[@]/#/$items}")
     COMPREPLY=("${COMPREPLY[@]#"$before"}")
 }
 "##;
-
-/// The value `*` as the library writes it in its scripts for zsh and fish, and as a word that is no pattern.
-const ZSH_STAR: [&str; 2] = [" *)' ", r" \*)' "];
-const FISH_STAR: [&str; 2] = ["\n*\\t''", "\n\\*\\t''"];
 
 /// Print a script that makes a shell complete this program's commands and options
 #[derive(Args, Debug)]
@@ -74,6 +77,7 @@ fn words(option: &str) -> Vec<&'static str> {
         "log_format" => vec!["auto", "text", "json"],
         "collection" => Catalog::ALL.map(Catalog::as_str).to_vec(),
         "order_by" => vec!["position", "name", "created_time", "last_updated_time"],
+        "ignore" => vec!["order", "description", "color", "is_default"],
         "scopes" => Scope::ALL.map(Scope::as_str).into_iter().chain(["*"]).collect(),
         _ => Vec::new(),
     }
@@ -85,6 +89,12 @@ fn hinted(command: Command) -> Command {
         let words = words(arg.get_id().as_str());
         if !words.is_empty() && arg.get_possible_values().is_empty() {
             return arg.value_parser(words);
+        }
+        // The scripts complete a list with commas by its words alone.
+        if arg.get_value_delimiter().is_some() && !arg.get_possible_values().is_empty() {
+            let values = arg.get_possible_values().into_iter();
+            let values: Vec<_> = values.map(|value| value.help(Resettable::Reset)).collect();
+            return arg.value_parser(values);
         }
         let named = |part: &str| {
             arg.get_value_names().is_some_and(|names| names.iter().any(|name| name.contains(part)))
@@ -101,6 +111,39 @@ fn hinted(command: Command) -> Command {
     })
 }
 
+fn names(arg: &Arg) -> Vec<String> {
+    arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect()
+}
+
+/// The words of each option that takes a list with commas.
+fn lists(command: &Command, found: &mut BTreeMap<String, Vec<String>>) {
+    command.get_subcommands().for_each(|command| lists(command, found));
+    for arg in command.get_arguments().filter(|arg| arg.get_value_delimiter().is_some()) {
+        let (words, long) = (names(arg), arg.get_long().unwrap_or_default());
+        if !words.is_empty() {
+            found.insert(format!("--{long}"), words);
+        }
+    }
+}
+
+/// Has the library's script for zsh or fish complete an item after a comma too. Both shells take an item `*` for a
+/// pattern, if nothing marks it as a word.
+fn with_items(script: &str, shell: Shell, words: &[String]) -> String {
+    let (library, items) = match shell {
+        Shell::Zsh => {
+            let items = words.join(" ").replace(':', "\\:");
+            (format!(":({items})'"), format!(":_sequence compadd - {}'", items.replace('*', "\\*")))
+        }
+        _ => {
+            let each: Vec<_> = words.iter().map(|word| format!("{word}\\t''")).collect();
+            // The tab ends the word, so that it does not get the option's description.
+            let items = words.join("\\t ").replace('*', "\\*") + "\\t";
+            (each.join("\n"), format!("(__fish_append , {items})"))
+        }
+    };
+    script.replace(&library, &items)
+}
+
 /// The library's script for fish completes commands and options alone, and leaves arguments to the names of files.
 /// These lines complete the arguments that have few values, and no file for a command whose arguments are none.
 fn fish_arguments(command: &Command, above: &str, depth: usize, lines: &mut String) {
@@ -114,9 +157,8 @@ fn fish_arguments(command: &Command, above: &str, depth: usize, lines: &mut Stri
             continue;
         }
         let arguments: Vec<_> = command.get_positionals().collect();
-        let is_file = |arg: &&clap::Arg| {
-            matches!(arg.get_value_hint(), ValueHint::DirPath | ValueHint::FilePath)
-        };
+        let is_file =
+            |arg: &&Arg| matches!(arg.get_value_hint(), ValueHint::DirPath | ValueHint::FilePath);
         if !arguments.iter().any(is_file) {
             lines.push_str(&format!("complete -c {PROGRAM} -n \"{seen}\" -f\n"));
         }
@@ -144,11 +186,20 @@ impl Completion {
         let mut command = hinted(Arguments::command());
         generate(self.shell, &mut command, PROGRAM, &mut script);
         let mut script = String::from_utf8_lossy(&script).replace(MISSED, MEANT);
+        let mut of_options = BTreeMap::new();
+        lists(&command, &mut of_options);
+        if matches!(self.shell, Shell::Zsh | Shell::Fish) {
+            for words in of_options.values() {
+                script = with_items(&script, self.shell, words);
+            }
+        }
         match self.shell {
-            Shell::Bash => script = script.replace(BASH[0], BASH[1]) + BASH_WORDS,
-            Shell::Zsh => script = script.replace(ZSH_STAR[0], ZSH_STAR[1]),
+            Shell::Bash => {
+                let options: Vec<_> = of_options.into_keys().collect();
+                script = script.replace(BASH[0], BASH[1]);
+                script.push_str(&BASH_WORDS.replace("LISTS", &options.join(" | ")));
+            }
             Shell::Fish => {
-                script = script.replace(FISH_STAR[0], FISH_STAR[1]);
                 script.push_str(&format!(
                     "\nfunction {FISH_WORDS}\n    \
                      test (count (string match -v -- '-*' (commandline -opc))) -ge $argv[1]\nend\n\n"
