@@ -40,6 +40,9 @@ const MOST_OF_FORM: (usize, usize) = (7, 8);
 const FILE_COUNTS: &str = "this is the file alone: the text in the field was left out. To use the text, go back and choose no file";
 /// The sentence for a plan that is no longer the one that was shown.
 const CHANGED: &str = "Something that you saw here has changed since, so nothing was done.";
+/// The sentence where entries are to be put away whose lines may be among those that were left out.
+const PRUNES_LEFT_OUT: &str = "Lines of the table cannot be taken, and what they name would be put away. Correct these \
+    lines first, or take away this mark.";
 /// Companies that the page offers to copy from.
 const MOST_OTHERS: i32 = 200;
 
@@ -177,8 +180,7 @@ pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
     let ready = match ready(visit, &sheet, prune_limit).await? {
         Ok(ready) => ready,
         Err(sentences) => {
-            let sentences = sentences.into_iter().map(|sentence| ("text", sentence));
-            return told(visit, sheet, wrong(sentences.collect())).await;
+            return told(visit, sheet, wrong(sentences)).await;
         }
     };
     if wish != "apply" || Reading::is_wrong(ready.read.as_ref()) {
@@ -319,16 +321,21 @@ async fn ready(
     visit: &Visit<'_>,
     sheet: &Sheet,
     prune_limit: i32,
-) -> Result<Result<Ready, Vec<String>>, Status> {
+) -> Result<Result<Ready, Vec<(&'static str, String)>>, Status> {
     let id = CompanyId::parse("company", visit.part(0));
     let id = id.map_err(|_| Status::not_found("there is no such company"))?;
     let (text, list) = (sheet.text.clone(), sheet.catalog());
     let read = spawn_blocking(move || reading::read(&text, &id, list)).await;
     let read = read.map_err(broken)?;
-    let Reading { row, text, notes, read } = match read {
+    let at_text = |sentence| ("text", sentence);
+    let Reading { row, text, notes, left_out, read } = match read {
         Ok(reading) => reading,
-        Err(sentences) => return Ok(Err(sentences)),
+        Err(sentences) => return Ok(Err(sentences.into_iter().map(at_text).collect())),
     };
+    if sheet.prune && left_out > 0 {
+        let told = notes.into_iter().map(at_text);
+        return Ok(Err([("prune", PRUNES_LEFT_OUT.to_owned())].into_iter().chain(told).collect()));
+    }
     let company = document::company(row).map_err(|error| grpc_status(&error))?;
     let both = sheet.has_both.then(|| FILE_COUNTS.to_owned());
     let notes = both.into_iter().chain(visit.form.note()).chain(notes).collect();

@@ -17,6 +17,8 @@ pub(super) struct Reading {
     pub(super) text: String,
     /// How a table was understood, and which parts of the text are left out.
     pub(super) notes: Vec<String>,
+    /// The lines of a table that are left out, as the notes say.
+    pub(super) left_out: usize,
     /// The company as it was read, with its problems and lines; `None` for a table, whose lines are others and whose
     /// problems are notes. If there are problems, the row has the valid values alone, and nothing may be applied.
     pub(super) read: Option<DocumentCompany>,
@@ -104,7 +106,7 @@ fn of_table(text: &str, company: &CompanyId, list: Catalog) -> Result<Reading, V
     let read = read(&text, company, list)?;
     match Reading::is_wrong(read.read.as_ref()) {
         true => Err(Reading::problems(read.read.as_ref(), std::iter::empty())),
-        false => Ok(Reading { notes, read: None, ..read }),
+        false => Ok(Reading { notes, left_out, read: None, ..read }),
     }
 }
 
@@ -139,5 +141,5 @@ fn of_document(
     if count > 1 {
         notes.push(format!("{} other companies of the document are left out", count - 1));
     }
-    Ok(Reading { row, text: text.to_owned(), notes, read: Some(found) })
+    Ok(Reading { row, text: text.to_owned(), notes, left_out: 0, read: Some(found) })
 }

@@ -16,18 +16,15 @@ pub(super) fn things(steps: &[PlanStep]) -> Vec<Thing> {
     things.extend(others.into_iter().take(MOST_THINGS).map(thing));
     for list in &words::CATALOGS {
         let moved: Vec<_> = moves.iter().filter(|one| one.collection == list.collection).collect();
-        // People count from 1, the contract from 0.
-        let place = |step: &&&PlanStep| Difference {
-            label: step.name.clone(),
-            before: (step.from + 1).to_string(),
-            after: (step.to + 1).to_string(),
-            is_color: false,
-        };
         if !moved.is_empty() {
             things.push(Thing {
                 heading: format!("Order of the {}", list.many),
                 fate: "moved",
-                differences: moved.iter().take(MOST_THINGS).map(place).collect(),
+                differences: moved
+                    .iter()
+                    .take(MOST_THINGS)
+                    .map(|step| place_of(step, &step.name))
+                    .collect(),
             });
         }
     }
@@ -60,6 +57,8 @@ fn thing(step: &PlanStep) -> Thing {
         true => String::new(),
         false => value(field, text),
     };
+    let is_moved = matches!(step.action(), Action::Update | Action::Rename) && step.from != step.to;
+    let place = is_moved.then(|| place_of(step, words::label("position")));
     let differences = step.fields.iter().map(|change| Difference {
         label: words::label(&change.field).to_owned(),
         before: before(&change.field, &change.before),
@@ -69,7 +68,17 @@ fn thing(step: &PlanStep) -> Thing {
     Thing {
         heading: format!("{} “{}”", capital(one), step.name),
         fate,
-        differences: differences.collect(),
+        differences: differences.chain(place).collect(),
+    }
+}
+
+/// The places of a step's entry before and after. People count from 1, the contract from 0.
+fn place_of(step: &PlanStep, label: &str) -> Difference {
+    Difference {
+        label: label.to_owned(),
+        before: (step.from + 1).to_string(),
+        after: (step.to + 1).to_string(),
+        is_color: false,
     }
 }
 

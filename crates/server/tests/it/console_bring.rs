@@ -405,3 +405,37 @@ async fn a_key_that_only_reads_may_download_and_nothing_else() {
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert!(refused.text().contains("name: Other"), "{}", refused.text());
 }
+
+#[tokio::test]
+async fn an_entry_that_is_changed_and_moved_shows_both() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let list = "[{id: as_003, name: Not Interested, color: \"#123456\"}, {id: as_001, name: First}, \
+                {id: as_002, name: Waiting for Answer}]";
+    let text = format!("companies: [{{id: cmp_001, action_statuses: {list}}}]");
+    let page = pasted(&browser, &text).await;
+    let place = "<th scope=\"row\">Place</th>\n<td>3</td>\n<td>1</td>";
+    assert!(page.text().contains(place), "{}", page.text());
+    assert!(page.text().contains("<th scope=\"row\">Color</th>"), "{}", page.text());
+}
+
+#[tokio::test]
+async fn nothing_is_put_away_while_lines_are_left_out() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let table = "name,color\nVIP Customer,gold?\nFirst-time Customer,\n";
+    let sent = [("text", table), ("list", "customer_tags"), ("prune", "1"), ("most", "5")];
+    let sent = sent.map(|(name, value)| (name, value.to_owned()));
+    let page = send(&browser, &sent, "preview").await;
+    assert_eq!(page.status, 400, "{}", page.text());
+    for part in [
+        "id=\"prune-wrong\">Lines of the table cannot be taken",
+        "Left out: line 2: color",
+        "VIP Customer,gold?",
+        "name=\"prune\" value=\"1\" checked",
+    ] {
+        assert!(page.text().contains(part), "{part}: {}", page.text());
+    }
+    let kept = send(&browser, &[sent[0].clone(), sent[1].clone()], "preview").await;
+    assert_eq!(kept.status, 200, "{}", kept.text());
+}
