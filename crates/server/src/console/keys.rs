@@ -1,6 +1,6 @@
 //! Keys and people: a person is a key that has a staff id, and a link for signing in in place of a secret.
 
-use std::{collections::HashMap, slice};
+use std::{collections::HashMap, net::IpAddr, slice};
 
 use askama::Template;
 use axum::{body::Body, response::Response};
@@ -9,6 +9,7 @@ use customer_settings_contract::customersettings::v1::{
     ListKeyChangesRequest, ListKeysRequest, RevokeKeyRequest, RotateKeyRequest, UpdateKeyRequest,
     key,
 };
+use ipnet::IpNet;
 use prost_types::{Duration, FieldMask};
 use tonic::Status;
 
@@ -428,6 +429,28 @@ async fn one_page(
     })
 }
 
+/// An address or a network that was typed; none where it is neither, which the API tells.
+fn network(text: &str) -> Option<IpNet> {
+    let typed = text.parse::<IpNet>().ok();
+    typed.or_else(|| text.parse::<IpAddr>().ok().map(|one| IpNet::from(one.to_canonical())))
+}
+
+/// Refuses to take from the person's own key, in its own name, that which the person needs to take the change back.
+fn check_own(visit: &Visit<'_>, key: &Key) -> Option<Problem> {
+    if visit.part(0) != visit.person.key_id() {
+        return None;
+    }
+    if let Some(here) = visit.person.holder.actor.address
+        && !key.addresses.is_empty()
+        && key.addresses.iter().all(|text| network(text).is_some_and(|one| !one.contains(&here)))
+    {
+        return Some(Problem::at("addresses", &sentences::not_from_here(&here.to_string())));
+    }
+    let has = |scope: &str| key.scopes.iter().any(|one| one == scope || one == "*");
+    let is_lost = !has("keys:read") || !has("keys:write");
+    is_lost.then(|| Problem::at("scope", &sentences::own_key_needs()))
+}
+
 /// One key, or its fields saved.
 pub(super) async fn one(visit: &Visit<'_>) -> Answer {
     if !visit.is_post {
@@ -441,6 +464,10 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
     let key = match sheet.key(Some(&before)) {
         Ok(key) => choices::check(visit, &sheet.chosen, &before.company_ids).await.map(|()| key),
         Err(problem) => Err(*problem),
+    };
+    let key = match key {
+        Ok(key) => check_own(visit, &key).map_or(Ok(key), Err),
+        problem => problem,
     };
     let key = match key {
         Ok(key) => key,

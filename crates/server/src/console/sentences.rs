@@ -117,6 +117,19 @@ fn character(code: &str) -> &'static str {
     }
 }
 
+/// The sentence for addresses from which a person could not use the own key any more, where it is used now.
+pub(super) fn not_from_here(here: &str) -> String {
+    format!("This is your own key, and you are at {here}: add it, or use another key.")
+}
+
+/// The sentence for scopes without which a person could not change the own key any more.
+pub(super) fn own_key_needs() -> String {
+    let [see, change] = [scope("keys:read"), scope("keys:write")].map(quoted);
+    format!(
+        "This is your own key, and you could not take this back without {see} and {change}: leave both, or use another key."
+    )
+}
+
 /// The sentence for a name that an entry cannot have again.
 pub(super) fn taken(name: &str) -> String {
     format!("The name {} is taken: another one in the list has it now.", quoted(name))

@@ -185,3 +185,27 @@ async fn the_changes_of_a_key_are_shown_over_all_its_companies() {
     let page = owner.get(&format!("/console/keys/{}/changes", few.id)).await;
     assert!(page.text().contains("“By Ben”"), "{}", page.text());
 }
+
+#[tokio::test]
+async fn nobody_locks_the_own_key_by_its_own_page() {
+    let server = Server::demo().await;
+    let (key, secret) = server.issue(everything()).await;
+    let (ana, owner) = (Browser::with_key(&server, &secret).await, Browser::of(&server).await);
+    let path = format!("/console/keys/{}", key.id);
+    let etag = Browser::hidden(&ana.get(&path).await, "etag");
+    let form = [("etag", &*etag), ("name", "Ana"), ("coverage", "all")];
+    let far = [&form[..], &[("scope", "*"), ("addresses", "192.0.2.0/24")]].concat();
+    let refused = ana.post(&path, &far).await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    let told = "id=\"addresses-wrong\"><p>This is your own key, and you are at 127.0.0.1: add it";
+    assert!(refused.text().contains(told), "{}", refused.text());
+    assert!(refused.text().contains(">192.0.2.0/24</textarea>"), "{}", refused.text());
+    let less = [&form[..], &[("scope", "keys:read"), ("scope", "settings:read")]].concat();
+    let refused = ana.post(&path, &less).await;
+    assert!(refused.text().contains("id=\"scope-wrong\""), "{}", refused.text());
+    let near = [&form[..], &[("scope", "*"), ("addresses", "192.0.2.0/24 127.0.0.0/8")]].concat();
+    assert_eq!(ana.post(&path, &near).await.status, 303);
+    let etag = Browser::hidden(&owner.get(&path).await, "etag");
+    let far = [("etag", &*etag)].iter().chain(&far[1..]).copied().collect::<Vec<_>>();
+    assert_eq!(owner.post(&path, &far).await.status, 303, "the key of another one");
+}
