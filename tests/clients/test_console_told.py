@@ -82,7 +82,7 @@ def test_the_one_wrong_field_has_the_focus(open_console):  # noqa: F811
     place.fill("abc")
     place.press("Enter")
     expect(place).to_be_focused()
-    expect(page.locator("#place-wrong")).to_have_text("Give a number from 1 to 2.")
+    expect(page.locator("#place-wrong-1")).to_have_text("Give a number from 1 to 2.")
 
 
 def test_contrast_is_told_in_the_form_for_one_more_and_fits(open_console):  # noqa: F811

@@ -151,11 +151,10 @@ async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage
     let is_archived = |entry: &Entry| entry.state == State::Archived as i32;
     let (archived, active): (Vec<_>, Vec<_>) = list.entries.into_iter().partition(is_archived);
     let mut rows: Vec<Row> = active.into_iter().map(|entry| row(&here, entry)).collect();
-    if let Some((id, text)) = &problem.place {
-        for row in &mut rows {
-            row.typed = visit.form.find(&format!("{PLACE}{}", row.id)).map(str::to_owned);
-            row.wrong = (row.id == *id).then(|| text.clone());
-        }
+    for row in rows.iter_mut().filter(|_| !problem.places.is_empty()) {
+        row.typed = visit.form.find(&format!("{PLACE}{}", row.id)).map(str::to_owned);
+        let wrong = problem.places.iter().find(|(id, _)| row.id == *id);
+        row.wrong = wrong.map(|(_, text)| text.clone());
     }
     Ok(CatalogPage {
         f: visit.company_frame(words.collection, words.title).await?,

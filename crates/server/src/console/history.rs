@@ -4,7 +4,7 @@ use std::slice;
 
 use askama::Template;
 use customer_settings_contract::customersettings::v1::{
-    Change, ListChangesRequest, RollBackRequest, UndoChangeRequest,
+    Change, ListChangesRequest, ListKeysRequest, RollBackRequest, UndoChangeRequest,
 };
 use tonic::Status;
 
@@ -21,6 +21,8 @@ use super::{
 
 /// Changes on a page.
 const ROWS: i32 = 50;
+/// Keys among which authors of one name are looked for.
+const KEYS: i32 = 200;
 /// Things of a change that its page shows; the API has the rest.
 pub(super) const MOST_THINGS: usize = 200;
 
@@ -70,7 +72,7 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     let mut rows: Vec<Row> = answer.changes.iter().map(row).collect();
     let ids = answer.changes.iter().map(|change| change.key_id.clone());
     let mut authors: Vec<_> = ids.zip(rows.iter_mut().map(|row| &mut row.author)).collect();
-    Author::tell_apart(&mut authors);
+    Author::tell_apart(&mut authors, &others(visit).await);
     let more = (!answer.next_page_token.is_empty()).then(|| {
         let [entry, key, token] = [entry, key, &answer.next_page_token].map(form::encode);
         format!("{here}?list={collection}&entry={entry}&key={key}&page={token}")
@@ -82,6 +84,21 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
         _ => words::catalog(collection).map_or("History of one thing", |words| words.past),
     };
     shown(&ListPage { f: visit.company_frame("history", title).await?, rows, more, all })
+}
+
+/// Those who may have made a change that a page does not show: all who have a key, or else the authors of the newest changes.
+async fn others(visit: &Visit<'_>) -> Vec<(String, Author)> {
+    if visit.may.see_keys {
+        let ask = ListKeysRequest { page_size: KEYS, show_revoked: true, ..Default::default() };
+        let Ok(list) = visit.keys().list_keys(visit.ask(ask)).await else { return Vec::new() };
+        let keys = list.into_inner().keys.into_iter();
+        return keys.map(|key| (key.id.clone(), Author::of_key(&key))).collect();
+    }
+    let company_id = visit.part(0).to_owned();
+    let ask = ListChangesRequest { company_id, page_size: ROWS, ..Default::default() };
+    let Ok(list) = visit.history().list_changes(visit.ask(ask)).await else { return Vec::new() };
+    let changes = list.into_inner().changes.into_iter();
+    changes.map(|change| (change.key_id.clone(), Author::of_change(&change))).collect()
 }
 
 /// A thing that a change or a plan is about.
@@ -126,6 +143,9 @@ pub(super) async fn change(visit: &Visit<'_>) -> Answer {
     let revision = revision(visit)?;
     let change = visit.get_change(revision).await?;
     let names = moves::names(visit, visit.part(0), slice::from_ref(&change)).await;
+    let mut author = Author::of_change(&change);
+    let shown_author = (change.key_id.clone(), &mut author);
+    Author::tell_apart(&mut [shown_author], &others(visit).await);
     let list = |words: &Words| {
         let path =
             format!("{}/{}/download?revision={revision}", visit.company_path(), words.collection);
@@ -135,7 +155,7 @@ pub(super) async fn change(visit: &Visit<'_>) -> Answer {
         f: visit.company_frame("history", "One change").await?,
         up: format!("{}/history", visit.company_path()),
         here: format!("{}/history/{revision}", visit.company_path()),
-        author: Author::of_change(&change),
+        author,
         may_undo: visit.may_undo(&change),
         sentence: words::sentence(&change, visit.part(0), &names),
         when: words::moment(change.time.as_ref()),

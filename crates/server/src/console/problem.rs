@@ -30,8 +30,8 @@ pub(super) struct Problem {
     pub(super) reason: String,
     /// The lines that are wrong, in a form of many: the number of each, from 0, and the sentence.
     pub(super) lines: Box<[(usize, String)]>,
-    /// In a list whose order is given by numbers, the id of the row with a wrong one, and the sentence.
-    pub(super) place: Option<(String, String)>,
+    /// In a list whose order is given by numbers, the ids of the rows with wrong ones, and the sentence for each.
+    pub(super) places: Vec<(String, String)>,
     /// The changes since, by their revisions, newest first.
     pub(super) since: Vec<i64>,
     /// After a conflict, the staff ids of those who changed it since.

@@ -11,6 +11,7 @@ use super::{
     problem::Problem,
     routes::page_of,
     visit::Visit,
+    words::nouns,
 };
 use crate::status::Page;
 
@@ -21,6 +22,30 @@ const MOVE: &str = "move the entry";
 
 /// A row and the place, from 0, that was written over its own.
 type Wanted = (String, usize);
+
+/// Stands for the noun of the list's entries in a sentence.
+const ROWS: &str = "{rows}";
+
+/// Why rows cannot have the places that were written.
+struct Misplaced {
+    /// The sentence above the list.
+    text: String,
+    /// The ids of the rows, and the sentence for each.
+    rows: Vec<(String, String)>,
+}
+
+impl Misplaced {
+    fn at_one_place(same: &[Wanted]) -> Self {
+        let count = if same.len() == 2 { "Two".to_owned() } else { same.len().to_string() };
+        let place = same.first().map_or(0, |(_, place)| place + 1);
+        let told =
+            |(id, _): &Wanted| (id.clone(), "Another one is to have this place too.".to_owned());
+        Self {
+            text: format!("{count} {ROWS} are to have place {place}."),
+            rows: same.iter().map(told).collect(),
+        }
+    }
+}
 
 /// Puts entries where the form says.
 pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
@@ -34,13 +59,10 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
                 Ok(wanted) => wanted,
                 // Of a list that changed since, this is told instead.
                 Err(_) if list.etag != visit.form.get("etag") => Vec::new(),
-                Err((id, text)) => {
-                    let told = format!(
-                        "Nothing was moved yet. A place is a number from 1 to {}.",
-                        ids.len()
-                    );
-                    let place = Some((id, text));
-                    let problem = Problem { text: told, place, ..Problem::default() };
+                Err(Misplaced { text, rows: places }) => {
+                    let (_, many) = nouns(visit.part(1));
+                    let text = format!("Nothing was moved yet. {}", text.replace(ROWS, many));
+                    let problem = Problem { text, places, ..Problem::default() };
                     return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
                 }
             };
@@ -112,27 +134,29 @@ async fn refused(visit: &Visit<'_>, status: &Status, what: &str) -> Answer {
     catalog_refused(visit, status, problem).await
 }
 
-/// The rows whose places were written over, by their new places; or the id of the first row whose place cannot be, with the
-/// reason.
-fn places(ids: &[String], form: &Form) -> Result<Vec<Wanted>, (String, String)> {
+/// The rows whose places were written over, by their new places; or those whose places cannot be.
+fn places(ids: &[String], form: &Form) -> Result<Vec<Wanted>, Misplaced> {
     let mut wanted: Vec<Wanted> = Vec::new();
     for (name, typed) in form.pairs() {
         let Some(id) = name.strip_prefix(PLACE) else { continue };
         let Some(was) = ids.iter().position(|known| known == id) else { continue };
         let place = typed.trim().parse::<usize>().ok().filter(|place| *place <= ids.len());
         let Some(place) = place.and_then(|place| place.checked_sub(1)) else {
-            return Err((id.to_owned(), format!("Give a number from 1 to {}.", ids.len())));
+            let most = ids.len();
+            return Err(Misplaced {
+                text: format!("A place is a number from 1 to {most}."),
+                rows: vec![(id.to_owned(), format!("Give a number from 1 to {most}."))],
+            });
         };
-        if was == place {
-            continue;
+        if was != place {
+            wanted.push((id.to_owned(), place));
         }
-        if wanted.iter().any(|(_, other)| *other == place) {
-            return Err((id.to_owned(), "Another one is to have this place too.".to_owned()));
-        }
-        wanted.push((id.to_owned(), place));
     }
     wanted.sort_by_key(|(_, place)| *place);
-    Ok(wanted)
+    match wanted.chunk_by(|(_, one), (_, other)| one == other).find(|same| same.len() > 1) {
+        Some(same) => Err(Misplaced::at_one_place(same)),
+        None => Ok(wanted),
+    }
 }
 
 /// The order in which these rows have their places, and the others keep theirs around them.
@@ -166,7 +190,10 @@ mod tests {
         let form = Form::parse(form.as_bytes());
         match places(&ids, &form) {
             Ok(wanted) => moved(placed(ids, &wanted), &form).join(""),
-            Err((id, text)) => format!("{id}: {text}"),
+            Err(Misplaced { text, rows }) => {
+                let told = rows.iter().map(|(id, told)| format!("{id}: {told} "));
+                told.collect::<String>() + &text
+            }
         }
     }
 
@@ -179,7 +206,11 @@ mod tests {
             ("down=c", "abdc"),
             ("up=x", "abcd"),
             ("to.a=1&to.b=2&to.c=3&to.d=1&place=", "dabc"),
-            ("to.a=1&to.b=2&to.c=1&to.d=1", "d: Another one is to have this place too."),
+            (
+                "to.a=1&to.b=2&to.c=1&to.d=1",
+                "c: Another one is to have this place too. d: Another one is to have this place too. \
+                 Two {rows} are to have place 1.",
+            ),
             ("to.a=1&to.d=+2+&to.x=9", "adbc"),
             ("to.a=3&to.d=2", "bdac"),
             ("to.d=2&to.a=3", "bdac"),
@@ -196,7 +227,8 @@ mod tests {
         for text in ["0", "4", "-3", "abc", "", "1.5"] {
             for arrow in ["", "&up=a"] {
                 let told = after("abc", &format!("to.b=2&to.c={text}{arrow}"));
-                assert_eq!(told, "c: Give a number from 1 to 3.", "{text}");
+                let expected = "c: Give a number from 1 to 3. A place is a number from 1 to 3.";
+                assert_eq!(told, expected, "{text}");
             }
         }
     }

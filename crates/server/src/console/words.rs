@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use customer_settings_contract::customersettings::v1::{
-    Business, Change, Company, Delta, Entry, KeyChange, Source, delta::Action, source::Mode,
+    Business, Change, Company, Delta, Entry, Key, KeyChange, Source, delta::Action, source::Mode,
     source_check,
 };
 use customer_settings_contract::moego::common::v1::Address;
@@ -97,12 +97,17 @@ impl Author {
         Self::of(&change.key_id, &change.key_name, &change.staff_id)
     }
 
-    /// Marks the authors of one name that are several keys.
-    pub(super) fn tell_apart(authors: &mut [(String, &mut Self)]) {
-        let shown: Vec<(String, String)> = authors
-            .iter()
-            .map(|(id, one)| (format!("{}{}", one.name, one.also), id.clone()))
-            .collect();
+    pub(super) fn of_key(key: &Key) -> Self {
+        let staff = key.staff_id.as_deref().filter(|id| !id.is_empty()).unwrap_or(&key.id);
+        Self::of(&key.id, key.name.as_deref().unwrap_or_default(), staff)
+    }
+
+    /// Marks the authors of one name that are several keys, or whose name one of the `others` has who is not shown.
+    pub(super) fn tell_apart(authors: &mut [(String, &mut Self)], others: &[(String, Self)]) {
+        let named = |(id, one): (&String, &Self)| (format!("{}{}", one.name, one.also), id.clone());
+        let shown = authors.iter().map(|(id, one)| named((id, one)));
+        let others = others.iter().map(|(id, one)| named((id, one)));
+        let shown: Vec<(String, String)> = shown.chain(others).collect();
         let twins = twins(shown.iter().map(|(name, id)| (name.as_str(), id.as_str())));
         for (id, one) in authors {
             if let Some(mark) = twins.get(id) {
@@ -158,7 +163,7 @@ pub(super) fn sentence(change: &Change, company: &str, entries: &Names) -> Strin
     if deltas.len() > 1 {
         deltas.retain(|delta| !moves::is_shift(delta));
     }
-    let told = |delta| told(delta, company, entries);
+    let told = |delta| told(change.revision, delta, company, entries);
     match deltas.as_slice() {
         [] => "changed nothing".to_owned(),
         [one] => told(one),
@@ -184,7 +189,7 @@ pub(super) fn quoted(name: &str) -> String {
 }
 
 /// One thing's change.
-fn told(delta: &Delta, company: &str, entries: &Names) -> String {
+fn told(revision: i64, delta: &Delta, company: &str, entries: &Names) -> String {
     let (one, many) = nouns(&delta.collection);
     let (before, after) = names(delta);
     let name = quoted(after.as_deref().or(before.as_deref()).unwrap_or(&delta.id));
@@ -194,7 +199,7 @@ fn told(delta: &Delta, company: &str, entries: &Names) -> String {
         Action::Restored => format!("took back the {one} {name}"),
         Action::Deleted => format!("deleted the {one} {name}"),
         Action::Revived => format!("brought back the deleted {one} {name}"),
-        Action::Reordered => match moves::told(delta, entries) {
+        Action::Reordered => match moves::told(revision, delta, entries) {
             Some(move_of_one) => move_of_one,
             None => format!("put the {many} into another order"),
         },

@@ -112,6 +112,14 @@ async fn a_place_that_is_none_is_told_at_its_field() {
         assert!(page.text().contains(&field), "{typed}: {}", page.text());
         assert!(page.text().contains("Give a number from 1 to 2."), "{typed}: {}", page.text());
     }
+    browser.post(&format!("{TAGS}/add"), &[("name", "Third")]).await;
+    let etag = Browser::hidden(&browser.get(TAGS).await, "etag");
+    let twice = [("etag", &*etag), ("to.tag_001", "3"), ("to.tag_002", "3"), ("place", "")];
+    let page = browser.post(&order, &twice).await;
+    assert_eq!(page.status, 400);
+    assert!(page.text().contains("Two tags are to have place 3."), "{}", page.text());
+    assert_eq!(page.text().matches("Another one is to have this place too.").count(), 2);
+    assert_eq!(page.text().matches("aria-invalid").count(), 2, "{}", page.text());
     let same = [("etag", &*etag), ("to.tag_001", "2"), ("to.tag_002", " 2 "), ("up", "tag_002")];
     let page = browser.post(&order, &same).await;
     assert_eq!(page.status, 303, "the other one leaves this place");
@@ -502,6 +510,22 @@ async fn two_keys_of_one_name_can_be_told_apart() {
         }
         assert_eq!(page.text().matches("(key …").count(), 2, "{path}: {}", page.text());
     }
+    // The other key of the name is on none of these pages.
+    let clerk = with_scopes(&["settings:read", "companies:read", "history:read"]);
+    let clerk = Browser::with_key(&server, &server.issue(clerk).await.1).await;
+    let list = server.get("/admin/v1/companies/cmp_001/customer_tags");
+    let list = list.bearer(&server.any_key().await).send().await.json();
+    let made = list["entries"].as_array().unwrap().last().unwrap();
+    assert_eq!(made["name"], "Two");
+    let id = made["id"].as_str().unwrap();
+    let one = format!("/console/c/cmp_001/history?list=customer_tags&entry={id}");
+    for browser in [&owner, &clerk] {
+        for path in [&*one, "/console/c/cmp_001/history/3"] {
+            let page = browser.get(path).await;
+            assert!(page.text().contains(&marks[1]), "{path}: {}", page.text());
+            assert_eq!(page.text().matches("(key …").count(), 1, "{path}: {}", page.text());
+        }
+    }
 }
 
 #[tokio::test]
@@ -539,4 +563,27 @@ async fn wrong_values_are_told_in_words_of_people() {
     let again = owner.post("/console/keys/new", &made).await;
     assert!(again.text().contains("The key was shown when this form was sent first"));
     assert!(!again.text().contains("request id"), "{}", again.text());
+}
+
+#[tokio::test]
+async fn two_that_change_places_over_others_are_not_told_as_one_move() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let list = "/console/c/cmp_001/action_statuses";
+    let moved = async |to: [(&str, &str); 2]| {
+        let etag = Browser::hidden(&browser.get(list).await, "etag");
+        let form = [("etag", &*etag), to[0], to[1], ("place", "")];
+        browser.follow(&browser.post(&format!("{list}/order"), &form).await).await
+    };
+    moved([("to.as_001", "3"), ("to.as_003", "1")]).await;
+    let told = "ut the statuses into another order";
+    let history = browser.get("/console/c/cmp_001/history").await;
+    assert!(history.text().contains(&format!("p{told}</a>")), "{}", history.text());
+    let undone = browser.post("/console/c/cmp_001/history/2/undo", &[]).await;
+    let undone = browser.follow(&undone).await;
+    assert!(undone.text().contains(&format!("P{told}.")), "{}", undone.text());
+    moved([("to.as_001", "3"), ("to.as_002", "1")]).await;
+    let history = browser.get("/console/c/cmp_001/history").await;
+    assert_eq!(history.text().matches(told).count(), 2, "{}", history.text());
+    assert!(history.text().contains("moved “"), "{}", history.text());
 }
