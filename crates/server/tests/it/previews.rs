@@ -217,6 +217,26 @@ fn a_stale_former_name_only_warns() {
 }
 
 #[test]
+fn a_former_name_that_no_entry_has_says_that_a_new_entry_is_made() {
+    let company = Company::with(
+        "customer_tags: [{id: a, name: Regular}, {id: b, name: Old, state: archived}]",
+    );
+    let document = "customer_tags: [{name: Weekly, was: Reglar}, {name: New, was: Old}]";
+    let (preview, _) = shown(&company, document, &LoadOptions::default());
+    let described: Vec<&str> =
+        preview.warnings.iter().map(|warning| warning.description.as_str()).collect();
+    assert_eq!(
+        described,
+        [
+            "finds no active entry \"Reglar\", so \"Weekly\" is made as a new one; did you mean \"Regular\"?",
+            "finds no active entry \"Old\", so \"New\" is made as a new one",
+        ]
+    );
+    let unknown = |at: usize| (format!("customer_tags[{at}].was"), "WAS_UNKNOWN");
+    assert_eq!(reasons(preview.warnings), [unknown(0), unknown(1)]);
+}
+
+#[test]
 fn twenty_former_names_fit_and_one_more_does_not() {
     let names = |count: usize| {
         let names: Vec<String> = (0..count).map(|i| format!("N{i}")).collect();

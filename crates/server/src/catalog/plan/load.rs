@@ -13,6 +13,7 @@ use crate::catalog::{
     entry::{Audit, Catalog, Entry, MAX_ENTRIES, State},
     error::{Error, Result, Violation},
     id::{BusinessId, CompanyId, EntryId},
+    near::nearest,
     settings::{Settings, Subject},
     text::Name,
 };
@@ -312,13 +313,15 @@ impl<'a> Loading<'a, '_> {
             );
             self.refuse(&format!("{at}.was"), "AMBIGUOUS_RENAME", description);
         }
-        if !is_used && !draft.was.is_empty() {
-            let description = "names nothing that is to be renamed any more: it can be left out";
-            self.loaded.warnings.push(Violation::new(
-                &format!("{at}.was"),
-                "WAS_UNUSED",
-                description,
-            ));
+        if let (false, Some(former)) = (is_used, draft.was.first()) {
+            let (reason, description) = match found {
+                Some(_) => (
+                    "WAS_UNUSED",
+                    "names nothing that is to be renamed any more: it can be left out".to_owned(),
+                ),
+                None => ("WAS_UNKNOWN", held.not_found(former, draft)),
+            };
+            self.loaded.warnings.push(Violation::new(&format!("{at}.was"), reason, description));
         }
         found
     }
@@ -392,6 +395,17 @@ impl<'a> Held<'a> {
         }
         let by_id = current.iter().map(|entry| (entry.id.as_str(), entry)).collect();
         Self { by_id, active, archived, by_name }
+    }
+
+    /// Says that a draft makes an entry, as no active one has its former name, and which one may be meant.
+    fn not_found(&self, former: &Name, draft: &EntryDraft) -> String {
+        let active = self.active.values().map(|entry| entry.name.as_str());
+        let meant = nearest(former.as_str(), active);
+        let meant = meant.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default();
+        format!(
+            "finds no active entry \"{former}\", so \"{}\" is made as a new one{meant}",
+            draft.name
+        )
     }
 
     /// Finds an entry by its id, else by its folded name among the active entries. A draft with the state `archived`
