@@ -110,6 +110,11 @@ impl Form {
         Ok(())
     }
 
+    /// The form whose cells are never cut, for what somebody confirms.
+    pub(crate) fn whole(self) -> Self {
+        Self { wide: true, ..self }
+    }
+
     /// The lines of a table on standard output.
     pub(crate) fn table(self, headers: &[&str], rows: &[Vec<String>]) -> String {
         self.look().table(headers, rows)

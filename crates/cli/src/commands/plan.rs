@@ -127,7 +127,7 @@ impl Plan {
         let style = match (self.target.form.is_json(), self.markdown) {
             (true, _) => Style::Json,
             (false, true) => Style::Markdown,
-            (false, false) => Style::Table(self.target.form),
+            (false, false) => Style::Table(self.target.form.whole()),
         };
         let inputs = Input::all(&self.documents.files);
         file::refuse(&inputs)?;
@@ -135,13 +135,17 @@ impl Plan {
             let name = out.display();
             return Err(usage(format!("--out {name} is a document itself: name another file")));
         }
+        if let Some(out) = &self.out {
+            file::refuse_other(out)?;
+        }
         let (shown, file) = self.documents.planned(&mut client, &inputs, self.terms, style).await?;
         let (is_empty, refusal) = (shown.is_empty(), shown.refusal());
-        shown.print()?;
-        refusal?;
-        if let Some(out) = &self.out {
+        // The file is there before somebody who reads the plan may stop reading.
+        if let (Some(out), Ok(())) = (&self.out, &refusal) {
             file.write_to(out)?;
         }
+        shown.print()?;
+        refusal?;
         match self.check && !is_empty {
             true => Err(Failure { message: String::new(), exit: Exit::Differences }),
             false => Ok(()),
@@ -171,7 +175,7 @@ impl Apply {
                 let is_json = self.target.form.is_json();
                 let style = match is_json {
                     true => Style::Results,
-                    false => Style::Table(self.target.form),
+                    false => Style::Table(self.target.form.whole()),
                 };
                 let terms = self.terms.clone();
                 let (shown, file) =

@@ -15,7 +15,7 @@ use super::{
     lines::{Groups, Writer},
     reading::Input,
 };
-use crate::failure::{Failure, failure};
+use crate::failure::{Failure, failure, usage};
 
 /// The one version of the file's form that there is.
 const VERSION: u32 = 1;
@@ -135,6 +135,20 @@ fn head(input: &Input) -> Option<(Value, u64)> {
     first.read_until(b'\n', &mut line).ok()?;
     let head: Value = serde_json::from_slice(&line).ok()?;
     head.get("plan").is_some().then_some((head, line.len() as u64))
+}
+
+/// Refuses to write a plan over a file that is none.
+pub(super) fn refuse_other(out: &Path) -> Result<(), Failure> {
+    let has_bytes = out.metadata().is_ok_and(|file| file.is_file() && file.len() > 0);
+    match has_bytes && head(&Input::open(out)).is_none() {
+        false => Ok(()),
+        true => {
+            let name = out.display();
+            Err(usage(format!(
+                "--out {name} is there and is no plan: name another file, or remove it"
+            )))
+        }
+    }
 }
 
 /// Refuses a document that is a plan.

@@ -58,12 +58,14 @@ pub(super) struct Shown {
     changed: usize,
     refused: usize,
     details: Writer,
+    /// The refused companies, which people find at the end.
+    refusals: Writer,
 }
 
 impl Shown {
     pub(super) fn new(style: Style) -> Result<Self, Failure> {
-        let (counts, details) = (Counts::default(), Writer::new()?);
-        Ok(Self { style, counts, companies: 0, changed: 0, refused: 0, details })
+        let (counts, details, refusals) = (Counts::default(), Writer::new()?, Writer::new()?);
+        Ok(Self { style, counts, companies: 0, changed: 0, refused: 0, details, refusals })
     }
 
     /// Takes a plan, and the refusal in it.
@@ -87,7 +89,9 @@ impl Shown {
             Style::Table(_) | Style::Markdown => {
                 let mut lines = String::new();
                 company(plan, refusal, self.style, &mut lines);
-                if lines.is_empty() { Ok(()) } else { self.details.put(&Value::String(lines)) }
+                let is_refused = plan["error"].is_object();
+                let kept = if is_refused { &mut self.refusals } else { &mut self.details };
+                if lines.is_empty() { Ok(()) } else { kept.put(&Value::String(lines)) }
             }
         }
     }
@@ -142,9 +146,11 @@ impl Shown {
             Style::Table(form) => print(&form.look().heading(&summary))?,
             Style::Markdown => print(&format!("**{}**\n", escaped(&summary)))?,
         }
-        let mut details = Groups::of(self.details.finish()?)?;
-        while let Some((_, lines)) = details.one()? {
-            print(text(&lines))?;
+        for kept in [self.details, self.refusals] {
+            let mut kept = Groups::of(kept.finish()?)?;
+            while let Some((_, lines)) = kept.one()? {
+                print(text(&lines))?;
+            }
         }
         Ok(())
     }
@@ -261,9 +267,7 @@ fn rows(steps: &[Value]) -> Vec<Vec<String>> {
     for step in steps {
         let (action, list) = (text(&step["action"]), text(&step["collection"]));
         if action == "MOVE" {
-            // People count from 1, the contract from 0.
-            let [from, to] = ["from", "to"].map(|key| step[key].as_i64().unwrap_or_default() + 1);
-            let moved = format!("{} {from}→{to}", text(&step["name"]));
+            let moved = format!("{} {}", text(&step["name"]), places(step));
             match moves.iter_mut().find(|(of, _)| *of == list) {
                 Some((_, all)) => all.push(moved),
                 None => moves.push((list, vec![moved])),
@@ -287,8 +291,16 @@ fn rows(steps: &[Value]) -> Vec<Vec<String>> {
     rows
 }
 
+/// The places before and after a move. People count from 1, the contract from 0.
+fn places(step: &Value) -> String {
+    let [from, to] = ["from", "to"].map(|key| step[key].as_i64().unwrap_or_default() + 1);
+    format!("{from}→{to}")
+}
+
 fn changes(step: &Value) -> String {
     let is_made = text(&step["action"]) == "CREATE";
+    let is_kept = ["UPDATE", "RENAME"].contains(&text(&step["action"]));
+    let moved = (is_kept && step["from"] != step["to"]).then(|| format!("place {}", places(step)));
     let fields = step["fields"].as_array().map_or(&[][..], Vec::as_slice).iter();
     let change = |field: &Value| {
         let [name, before, after] = ["field", "before", "after"].map(|key| text(&field[key]));
@@ -301,7 +313,7 @@ fn changes(step: &Value) -> String {
     let warnings = step["warnings"].as_array().map_or(&[][..], Vec::as_slice).iter();
     let warnings = warnings
         .map(|warning| format!("{}: {}", text(&warning["reason"]), text(&warning["description"])));
-    fields.filter_map(change).chain(warnings).collect::<Vec<_>>().join("; ")
+    fields.filter_map(change).chain(moved).chain(warnings).collect::<Vec<_>>().join("; ")
 }
 
 /// Remarks on the document, and the reasons of a refusal.
@@ -319,9 +331,13 @@ mod tests {
 
     #[test]
     fn places_are_counted_from_one() {
-        let step = json!({
+        let mut step = json!({
             "action": "MOVE", "collection": "customer_tags", "id": "t", "name": "VIP", "from": 2, "to": 0,
         });
-        assert_eq!(rows(&[step])[0][3], "VIP 3→1");
+        assert_eq!(rows(std::slice::from_ref(&step))[0][3], "VIP 3→1");
+        // A step that does something else may move its entry too.
+        step["action"] = json!("UPDATE");
+        step["fields"] = json!([{"field": "color", "before": "", "after": "#FFFFFF"}]);
+        assert_eq!(rows(&[step])[0][3], "color \"\" → \"#FFFFFF\"; place 3→1");
     }
 }
