@@ -28,7 +28,7 @@ class Client:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=make(rpc.output_type).FromString,
         )
-        answer = stub(make(rpc.input_type)(**request), metadata=self.metadata, timeout=10)
+        answer = stub(make(rpc.input_type)(**request), metadata=self.metadata, timeout=120)
         return json_format.MessageToDict(answer)
 
 
@@ -41,9 +41,11 @@ def test_the_documented_example(client):
     assert client.call(SETTING, "ListCustomerTags", {"company_id": "cmp_001"}) == DOCUMENTED
 
 
-def test_the_largest_company_needs_a_client_that_takes_large_answers(start):
+def test_the_largest_company_needs_a_client_that_takes_large_answers(start, tmp_path):
     """docs/api.md says how large, and what a client with its defaults is told."""
-    server = start()
+    # A machine with other work may need longer than a request usually has.
+    patient = {"CUSTOMER_SETTINGS_LIMITS_REQUEST_TIMEOUT_MS": "120000"}
+    server = start("--data-dir", str(tmp_path / "data"), env=patient)
     dog = "\U0001f436"
     entry = lambda at: {"name": f"{at:04}" + dog * 96, "description": dog * 500, "color": "#AABBCC"}
     lists = ["customer_tags", "referral_sources", "life_cycles", "action_statuses"]
