@@ -41,15 +41,10 @@ impl Reading {
         };
         let told = company.problems.clone().told().into_iter();
         let mut found: Vec<(u64, String)> = told.map(|one| (one.line, one.to_string())).collect();
-        for (field, reason, description) in violations {
-            let (field, description) =
-                (company.in_document(field), company.in_document(description));
-            if company.problems.leave_sure(reason, &field) {
-                let line = company.line_of(&field);
-                let description = company.with_lines(&description, 0);
-                found.push((line, format!("line {line}: {field} {description}")));
-            }
-        }
+        found.extend(violations.filter_map(|violation| {
+            let (line, field, description) = company.located(violation, 0)?;
+            Some((line, format!("line {line}: {field} {description}")))
+        }));
         found.sort_by_key(|(line, _)| *line);
         found.into_iter().map(|(_, told)| told).collect()
     }

@@ -77,13 +77,8 @@ impl<'a> Located<'a> {
             let Some((file, lines_before, company)) = &found else {
                 return Some(Finding::at("", "", (None, field), (reason, &description)));
             };
-            let (field, description) =
-                (company.in_document(field), company.in_document(&description));
-            if !company.problems.leave_sure(reason, &field) {
-                return None;
-            }
-            let description = company.with_lines(&description, *lines_before);
-            let line = company.line_of(&field) + lines_before;
+            let (line, field, description) =
+                company.located((field, reason, &description), *lines_before)?;
             Some(Finding::at(file, &company.label, (Some(line), &field), (reason, &description)))
         };
         let findings = violations.iter().filter_map(finding).collect();

@@ -71,34 +71,36 @@ impl CompanyRow {
 }
 
 impl DocumentCompany {
+    /// The line, the field and the description of a violation that a plan of the valid values found. None where it depends
+    /// on a problem of the document. `lines_before`: by so much the lines of the whole document have higher numbers.
+    pub fn located(
+        &self,
+        (field, reason, description): (&str, &str, &str),
+        lines_before: u64,
+    ) -> Option<(u64, String, String)> {
+        let field = self.in_document(field);
+        if !self.problems.leave_sure(reason, &field) {
+            return None;
+        }
+        let description = self.with_lines(&self.in_document(description), lines_before);
+        Some((self.lines.of(&field) + lines_before, field, description))
+    }
+
     /// A text about the document with the line of each entry and location that it names, other than the field that it is
     /// about: `customer_tags[1] (line 9)`.
-    pub fn with_lines(&self, text: &str, lines_before: u64) -> String {
-        let mut told = text.to_owned();
-        for list in Catalog::ALL.map(Catalog::as_str).into_iter().chain(["businesses"]) {
-            let begin = format!("{list}[");
-            let mut parts = told.split(&begin);
-            let mut placed = parts.next().unwrap_or_default().to_owned();
-            for part in parts {
-                placed.push_str(&begin);
-                let index = part.split_once(']').filter(|(index, rest)| {
-                    index.parse::<usize>().is_ok() && !rest.starts_with('.')
-                });
-                let Some((index, rest)) = index else {
-                    placed.push_str(part);
-                    continue;
-                };
-                let line = self.lines.of(&format!("{begin}{index}]")) + lines_before;
-                placed.push_str(&format!("{index}] (line {line}){rest}"));
-            }
-            told = placed;
-        }
-        told
+    fn with_lines(&self, text: &str, lines_before: u64) -> String {
+        let lists = Catalog::ALL.map(Catalog::as_str).into_iter().chain(["businesses"]);
+        lists.fold(text.to_owned(), |told, list| {
+            placed(&told, list, |index, rest| {
+                let line = self.lines.of(&format!("{list}[{index}]")) + lines_before;
+                (!rest.starts_with('.')).then(|| format!("{index}] (line {line})"))
+            })
+        })
     }
 
     /// The text in which the places of lists are those of the document, where the rows of the valid values have others:
     /// an entry that was left out moves those behind it.
-    pub fn in_document(&self, text: &str) -> String {
+    fn in_document(&self, text: &str) -> String {
         let draft = &self.draft;
         let businesses = draft.businesses.iter().map(|one| one.index).collect();
         let mut lists: Vec<(&str, Vec<usize>)> = vec![("businesses", businesses)];
@@ -106,21 +108,26 @@ impl DocumentCompany {
             let indexes = drafts.iter().flatten().map(|one| one.index);
             lists.push((catalog.as_str(), indexes.collect()));
         }
-        let mut told = text.to_owned();
-        for (list, indexes) in lists {
-            let begin = format!("{list}[");
-            let mut parts = told.split(&begin);
-            let mut placed = parts.next().unwrap_or_default().to_owned();
-            for part in parts {
-                let (row, rest) = part.split_once(']').unwrap_or((part, ""));
-                let index = row.parse().ok().and_then(|row: usize| indexes.get(row));
-                let index = index.map_or_else(|| row.to_owned(), ToString::to_string);
-                placed.push_str(&format!("{begin}{index}]{rest}"));
-            }
-            told = placed;
-        }
-        told
+        lists.into_iter().fold(text.to_owned(), |told, (list, indexes)| {
+            placed(&told, list, |row, _| Some(format!("{}]", indexes.get(row)?)))
+        })
     }
+}
+
+/// The text with other words in the places of a list: for the `1]` of `customer_tags[1].name` those that `place` gives for
+/// the number and the text behind it, if it gives any.
+fn placed(text: &str, list: &str, place: impl Fn(usize, &str) -> Option<String>) -> String {
+    let begin = format!("{list}[");
+    let mut parts = text.split(&begin);
+    let mut told = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let found = part
+            .split_once(']')
+            .and_then(|(index, rest)| Some((place(index.parse().ok()?, rest)?, rest)));
+        let (there, rest) = found.unwrap_or_else(|| (String::new(), part));
+        told.extend([begin.as_str(), &there, rest]);
+    }
+    told
 }
 
 fn drafted_entry(draft: &EntryDraft) -> EntryRow {
