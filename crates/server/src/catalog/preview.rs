@@ -16,7 +16,7 @@ use super::{
     change::LoadOptions,
     company::{Address, Business, Company},
     delta::{Delta, Row},
-    entry::{Catalog, Entry, Revision, State},
+    entry::{Audit, Catalog, Entry, Revision, State},
     error::Violation,
     id::{CompanyId, EntryId},
     log::Line,
@@ -417,51 +417,39 @@ fn audit_changes(before: Option<&Entry>, after: &Entry, line: &Line) -> Vec<Fiel
     let (by, time) = (&line.actor.staff_id, line.time);
     let changed = before.is_none_or(|before| entry_texts(before) != entry_texts(after));
     let (held, after) = (before.map(|before| &before.audit), &after.audit);
-    let (is_new, mut given) = (before.is_none(), Given(vec![]));
-    given.add(
-        "created_by",
-        held.map(|held| &held.created_by),
-        &after.created_by,
-        is_new.then_some(by),
-    );
-    given.add(
-        "created_time",
-        held.map(|held| &held.created_time),
-        &after.created_time,
-        is_new.then_some(&time),
-    );
-    given.add(
-        "last_updated_by",
-        held.map(|held| &held.last_updated_by),
-        &after.last_updated_by,
-        changed.then_some(by),
-    );
-    given.add(
-        "last_updated_time",
-        held.map(|held| &held.last_updated_time),
-        &after.last_updated_time,
-        changed.then_some(&time),
-    );
-    given.0
+    let is_new = before.is_none();
+    let given = [
+        given("created_by", (held, after), |audit| &audit.created_by, is_new.then_some(by)),
+        given("created_time", (held, after), |audit| &audit.created_time, is_new.then_some(&time)),
+        given(
+            "last_updated_by",
+            (held, after),
+            |audit| &audit.last_updated_by,
+            changed.then_some(by),
+        ),
+        given(
+            "last_updated_time",
+            (held, after),
+            |audit| &audit.last_updated_time,
+            changed.then_some(&time),
+        ),
+    ];
+    given.into_iter().flatten().collect()
 }
 
-/// Values of the audit that a document gives.
-struct Given(Vec<FieldChange>);
-
-impl Given {
-    /// Adds a value that is not the one before, and not the change's own.
-    fn add<T: PartialEq + fmt::Display>(
-        &mut self,
-        field: &'static str,
-        held: Option<&T>,
-        after: &T,
-        own: Option<&T>,
-    ) {
-        if ![held, own].contains(&Some(after)) {
-            let held = held.map(ToString::to_string).unwrap_or_default();
-            self.0.push(FieldChange { field, before: held, after: after.to_string() });
-        }
-    }
+/// A value of the audit, if it is neither the one before nor the change's own.
+fn given<T: PartialEq + fmt::Display>(
+    field: &'static str,
+    (held, after): (Option<&Audit>, &Audit),
+    value: fn(&Audit) -> &T,
+    own: Option<&T>,
+) -> Option<FieldChange> {
+    let (held, after) = (held.map(value), value(after));
+    (![held, own].contains(&Some(after))).then(|| FieldChange {
+        field,
+        before: held.map(ToString::to_string).unwrap_or_default(),
+        after: after.to_string(),
+    })
 }
 
 fn digest(company: &CompanyId, steps: &[Step], options: &LoadOptions) -> Digest {
@@ -533,7 +521,7 @@ impl fmt::Display for Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{delta::Fields, entry::Audit};
+    use crate::catalog::delta::Fields;
 
     /// The fields that the steps of a row show.
     fn shown<T: Fields>(texts: &Texts<'_>) -> (Vec<&'static str>, Vec<&'static str>) {
