@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Arg, Args, Command, CommandFactory, ValueHint, builder::Resettable};
 use clap_complete::{Shell, generate};
-use customer_settings_server::catalog::{access::Scope, entry::Catalog};
+use customer_settings_server::catalog::{access::Scope, change::Ignored, entry::Catalog};
 
 use crate::{Arguments, PROGRAM, failure::Failure, output::print};
 
@@ -77,7 +77,7 @@ fn words(option: &str) -> Vec<&'static str> {
         "log_format" => vec!["auto", "text", "json"],
         "collection" => Catalog::ALL.map(Catalog::as_str).to_vec(),
         "order_by" => vec!["position", "name", "created_time", "last_updated_time"],
-        "ignore" => vec!["order", "description", "color", "is_default"],
+        "ignore" => Ignored::ALL.map(Ignored::as_str).to_vec(),
         "scopes" => Scope::ALL.map(Scope::as_str).into_iter().chain(["*"]).collect(),
         _ => Vec::new(),
     }

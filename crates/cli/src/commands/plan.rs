@@ -204,17 +204,18 @@ impl Apply {
         is_fresh: bool,
     ) -> Result<(), Failure> {
         let is_server = self.target.is_server()?;
-        let is_json = self.target.form.is_json();
+        let mut done = Done::new(self.target.form.is_json())?;
         if !is_fresh && file.has_several_groups()? {
             let mut groups = file.groups()?;
             while let group @ [_, ..] = &mut *groups.next()? {
                 let mut request = apply_request(group, &file.terms);
                 request["validate_only"] = json!(true);
-                client.call_told(APPLY, &request).await.map_err(told_by(is_json))?;
+                if let Err(refused) = client.call_told(APPLY, &request).await {
+                    return done.broken_off(refused);
+                }
             }
         }
         let mut groups = file.groups()?;
-        let mut done = Done::new(is_json)?;
         while let group @ [_, ..] = &mut *groups.next()? {
             let mut request = apply_request(group, &file.terms);
             if is_server {
@@ -295,17 +296,6 @@ impl Done {
         match failed {
             0 => Ok(()),
             failed => Err(failure(format!("{failed} of {companies} companies were not written"))),
-        }
-    }
-}
-
-/// Tells programs, too, that a plan is refused before any company is written.
-fn told_by(is_json: bool) -> impl FnOnce(Refused) -> Failure {
-    move |refused| {
-        let done = Done::new(is_json).map(|done| done.broken_off(refused));
-        match done {
-            Ok(Err(failure)) | Err(failure) => failure,
-            Ok(Ok(())) => unreachable!("a refusal is a failure"),
         }
     }
 }

@@ -34,13 +34,6 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    /// About a field of a company, or of the document if the company is empty.
-    pub(super) fn of(file: &str, company: &str, (line, violation): (u64, Violation)) -> Self {
-        let Violation { field, reason, description } = violation;
-        let at = (Some(line), field.as_str());
-        Self::at(file, company, at, (reason, &description))
-    }
-
     pub(super) fn at(
         file: &str,
         company: &str,
@@ -52,8 +45,10 @@ impl Finding {
         Self { file, line, company, field, reason, description }
     }
 
-    pub(super) fn of_problem(file: &str, company: &str, problem: Problem) -> Self {
-        Self::of(file, company, (problem.line, problem.violation))
+    /// About a company, or about the document if the company is empty.
+    pub(super) fn of_problem(file: &str, company: &str, problem: &Problem) -> Self {
+        let Violation { field, reason, description } = &problem.violation;
+        Self::at(file, company, (Some(problem.line), field), (reason, description))
     }
 
     /// About a document that is none.

@@ -116,7 +116,7 @@ pub(super) fn read(inputs: &[Input]) -> Result<Documents, Failure> {
                 }
             };
             for problem in company.problems.clone().told() {
-                findings.add(Finding::of_problem(&input.name, &company.label, problem));
+                findings.add(Finding::of_problem(&input.name, &company.label, &problem));
             }
             if places.note(&company, lines_before, &mut findings) {
                 lines.put(&sent(&CompanyRow::of_document(&company))?)?;
@@ -129,7 +129,7 @@ pub(super) fn read(inputs: &[Input]) -> Result<Documents, Failure> {
             note(format!("{}: {how}", input.name));
         }
         for problem in companies.problems.told() {
-            findings.add(Finding::of_problem(&input.name, "", problem));
+            findings.add(Finding::of_problem(&input.name, "", &problem));
         }
     }
     Ok(Documents { companies: lines.finish()?, left_out, places, findings })

@@ -73,7 +73,8 @@ impl Shown {
         self.counts.add(&plan["counts"]);
         self.companies += 1;
         self.changed += usize::from(!steps(plan).is_empty());
-        self.refused += usize::from(plan["error"].is_object());
+        let is_refused = plan["error"].is_object();
+        self.refused += usize::from(is_refused);
         match self.style {
             Style::Json | Style::Results => {
                 let mut plan = plan.clone();
@@ -83,13 +84,12 @@ impl Shown {
                 if matches!(self.style, Style::Json) {
                     return self.details.put(&plan);
                 }
-                let part = if plan["error"].is_object() { "error" } else { "counts" };
+                let part = if is_refused { "error" } else { "counts" };
                 self.details.put(&json!({"companyId": plan["companyId"], part: plan[part]}))
             }
             Style::Table(_) | Style::Markdown => {
                 let mut lines = String::new();
                 company(plan, refusal, self.style, &mut lines);
-                let is_refused = plan["error"].is_object();
                 let kept = if is_refused { &mut self.refusals } else { &mut self.details };
                 if lines.is_empty() { Ok(()) } else { kept.put(&Value::String(lines)) }
             }
