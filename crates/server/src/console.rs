@@ -275,8 +275,8 @@ impl Console {
         }
     }
 
-    /// Asks a person to sign in first. A form that was sent is kept, and sent after that.
-    /// Asks somebody to sign in who is not, or whose key was revoked.
+    /// Asks somebody to sign in first, who is not signed in, or whose key was revoked. A form that was sent is kept, and
+    /// sent after that.
     fn who_are_you(
         &self,
         here: &Here,
@@ -287,7 +287,9 @@ impl Console {
     ) -> Response {
         let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
         if is_post && visit::is_of_script(parts) {
-            let told = serde_json::json!({"text": if is_revoked { sentences::REVOKED_UNSAVED } else { sentences::SESSION_OVER }, "link": "Sign in again"});
+            let text =
+                if is_revoked { sentences::REVOKED_UNSAVED } else { sentences::SESSION_OVER };
+            let told = serde_json::json!({"text": text, "link": "Sign in again"});
             return answer::json(Page::Unknowable, &told);
         }
         if is_post {

@@ -23,9 +23,6 @@ const MOVE: &str = "move the entry";
 /// A row and the place, from 0, that was written over its own.
 type Wanted = (String, usize);
 
-/// Stands for the noun of the list's entries in a sentence.
-const ROWS: &str = "{rows}";
-
 /// Why rows cannot have the places that were written.
 struct Misplaced {
     /// The sentence above the list.
@@ -35,13 +32,13 @@ struct Misplaced {
 }
 
 impl Misplaced {
-    fn at_one_place(same: &[Wanted]) -> Self {
+    fn at_one_place(same: &[Wanted], many: &str) -> Self {
         let count = if same.len() == 2 { "Two".to_owned() } else { same.len().to_string() };
         let place = same.first().map_or(0, |(_, place)| place + 1);
         let told =
             |(id, _): &Wanted| (id.clone(), "Another one is to have this place too.".to_owned());
         Self {
-            text: format!("{count} {ROWS} are to have place {place}."),
+            text: format!("{count} {many} are to have place {place}."),
             rows: same.iter().map(told).collect(),
         }
     }
@@ -55,13 +52,13 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
         None => {
             let list = entries_of(visit, String::new(), false).await?;
             let ids: Vec<String> = list.entries.into_iter().map(|entry| entry.id).collect();
-            let wanted = match places(&ids, &visit.form) {
+            let (_, many) = nouns(visit.part(1));
+            let wanted = match places(&ids, &visit.form, many) {
                 Ok(wanted) => wanted,
                 // Of a list that changed since, this is told instead.
                 Err(_) if list.etag != visit.form.get("etag") => Vec::new(),
                 Err(Misplaced { text, rows: places }) => {
-                    let (_, many) = nouns(visit.part(1));
-                    let text = format!("Nothing was moved yet. {}", text.replace(ROWS, many));
+                    let text = format!("Nothing was moved yet. {text}");
                     let problem = Problem { text, places, ..Problem::default() };
                     return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
                 }
@@ -134,8 +131,9 @@ async fn refused(visit: &Visit<'_>, status: &Status, what: &str) -> Answer {
     catalog_refused(visit, status, problem).await
 }
 
-/// The rows whose places were written over, by their new places; or those whose places cannot be.
-fn places(ids: &[String], form: &Form) -> Result<Vec<Wanted>, Misplaced> {
+/// The rows whose places were written over, by their new places; or those whose places cannot be. `many` is the noun for
+/// the list's entries.
+fn places(ids: &[String], form: &Form, many: &str) -> Result<Vec<Wanted>, Misplaced> {
     let mut wanted: Vec<Wanted> = Vec::new();
     for (name, typed) in form.pairs() {
         let Some(id) = name.strip_prefix(PLACE) else { continue };
@@ -154,7 +152,7 @@ fn places(ids: &[String], form: &Form) -> Result<Vec<Wanted>, Misplaced> {
     }
     wanted.sort_by_key(|(_, place)| *place);
     match wanted.chunk_by(|(_, one), (_, other)| one == other).find(|same| same.len() > 1) {
-        Some(same) => Err(Misplaced::at_one_place(same)),
+        Some(same) => Err(Misplaced::at_one_place(same, many)),
         None => Ok(wanted),
     }
 }
@@ -188,7 +186,7 @@ mod tests {
     fn after(ids: &str, form: &str) -> String {
         let ids: Vec<String> = ids.chars().map(String::from).collect();
         let form = Form::parse(form.as_bytes());
-        match places(&ids, &form) {
+        match places(&ids, &form, "{rows}") {
             Ok(wanted) => moved(placed(ids, &wanted), &form).join(""),
             Err(Misplaced { text, rows }) => {
                 let told = rows.iter().map(|(id, told)| format!("{id}: {told} "));
