@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use customer_settings_contract::descriptors;
-use http::{HeaderMap, HeaderName, HeaderValue, Method as Verb, header, request::Parts};
+use http::{HeaderMap, HeaderName, Method as Verb, header, request::Parts};
 use prost_reflect::{MethodDescriptor, Value};
 
 use super::{
@@ -93,8 +93,7 @@ impl Method {
 
     /// The caller, with the staff member and the revision in the request's headers.
     fn caller(&self, holder: Holder, verb: &Verb, headers: &HeaderMap) -> Result<Caller> {
-        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
-        let staff_id = text(STAFF_ID).filter(|id| self.is_strict && !id.is_empty());
+        let staff_id = text(headers, STAFF_ID).filter(|id| self.is_strict && !id.is_empty());
         // The scopes are checked first, and all at once: a key that lacks some learns which, and nothing else.
         let by_header = staff_id.filter(|_| self.takes_request_id).map(|_| Scope::StaffAny);
         let needed: Vec<Scope> = self.scopes.iter().copied().chain(by_header).collect();
@@ -104,7 +103,7 @@ impl Method {
         if let Some(staff_id) = staff_id {
             caller = caller.acting_as("Settings-Staff-Id", staff_id)?;
         }
-        if let Some(token) = text(MIN_REVISION.as_str()) {
+        if let Some(token) = text(headers, MIN_REVISION.as_str()) {
             caller = caller.reading_at_least(RevisionToken::parse("Settings-Min-Revision", token)?);
         }
         Ok(caller)
@@ -153,8 +152,7 @@ impl Method {
                 "the method takes no request id, and is safe to repeat without one, so leave it out",
             );
         }
-        let is_filled = |value: &HeaderValue| !value.as_bytes().trim_ascii().is_empty();
-        if headers.get(STAFF_ID).is_some_and(is_filled) && !self.takes_request_id {
+        if text(headers, STAFF_ID).is_some_and(|id| !id.is_empty()) && !self.takes_request_id {
             return refuse(
                 "Settings-Staff-Id",
                 "nothing is signed that changes no settings and no key, so leave it out",
@@ -165,6 +163,11 @@ impl Method {
         }
         Ok(())
     }
+}
+
+/// The text of a header without blanks around it; `?` for one that is no text.
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or("?").trim())
 }
 
 fn idle(name: &str, hint: &str) -> Error {

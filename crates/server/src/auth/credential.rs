@@ -48,13 +48,10 @@ pub(crate) fn parse(value: &[u8], accept_bare_base64: bool) -> Result<Credential
         Ok(known_or_not(rest))
     } else if scheme.is_empty() && accept_bare_base64 {
         basic(rest)
+    } else if scheme.is_empty() {
+        mistake(CredentialMistake::NoScheme)
     } else {
-        let is_without = scheme.is_empty() && !accept_bare_base64;
-        mistake(if is_without {
-            CredentialMistake::NoScheme
-        } else {
-            CredentialMistake::UnknownScheme
-        })
+        mistake(CredentialMistake::UnknownScheme)
     }
 }
 
