@@ -482,24 +482,49 @@ def test_what_is_free_here_stays_and_what_the_account_has_is_refused(copied):
     assert {name: entry[name] for name in ["name", *free]} == {"name": "Renamed", **free}
 
 
-def test_the_author_of_an_edit_here_stays_until_the_account_changes_the_tag(copied):
+def test_an_edit_here_leaves_the_author_and_the_time_of_a_tag_and_is_in_the_history(copied):
     tag = "/admin/v1/companies/cmp_001/customer_tags/tag_A"
-    shown = lambda: copied.server.call(tag, copied.key)[2]
     copied.server.call(tag, copied.key, {"description": "Ours"}, "PATCH", {"Settings-Staff-Id": "staff_7"}.items())
-    edited = shown()
-    assert edited["lastUpdatedBy"] == "staff_7"
-    revision = copied.revision()
-    assert copied.mirror("--check")[0] == 0
-    code, outcomes, _ = copied.mirror()
+    assert copied.agrees()
+    last = copied.server.call("/admin/v1/companies/cmp_001/changes", copied.key)[2]["changes"][0]
+    assert last["staffId"] == "staff_7"
+    code, outcomes, _ = copied.mirror("--check")
     assert (code, outcomes["cmp_001"]["state"]) == (0, "AGREES")
-    assert (shown(), copied.revision()) == (edited, revision)
-    # A new order is no edit of the tag.
-    copied.account.change("/customer_tags:reorder", {"ids": ["tag_A", "tag_001", "tag_002", "tag_B", "tag_C", "tag_D"]}, "POST")
-    assert copied.mirror()[0] == 0
-    assert (shown()["lastUpdatedBy"], shown()["lastUpdatedTime"]) == ("staff_7", edited["lastUpdatedTime"])
     copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
     assert copied.mirror()[0] == 0 and copied.agrees()
-    assert shown()["lastUpdatedBy"] != "staff_7" and shown()["description"] == "Ours"
+    assert copied.server.call(tag, copied.key)[2]["description"] == "Ours"
+
+
+@pytest.mark.parametrize("time", ["2001-01-01T00:00:00Z", "2001-01-01T00:00:00.123Z", "2001-01-01T00:00:00.123456Z"])
+def test_an_author_and_an_older_time_of_a_tag_are_those_of_the_account(copied, time):
+    audited = entries(lambda tags: [{**tags[0], "lastUpdatedBy": "staff_9", "lastUpdatedTime": time}, *tags[1:]])
+    with copied.account.broken(TAGS, audited):
+        code, outcomes, _ = copied.mirror("--check")
+        assert (code, outcomes["cmp_001"]["state"]) == (7, "DIFFERS")
+        assert copied.mirror()[0] == 0
+        code, outcomes, _ = copied.mirror("--check")
+        assert (code, outcomes["cmp_001"]["state"]) == (0, "AGREES")
+    here = copied.server.call(f"/v1/setting/companies/{TAGS}", copied.key, {})[2]["tags"][0]
+    assert (here["lastUpdatedBy"], here["lastUpdatedTime"]) == ("staff_9", time)
+    # The account has its own again.
+    assert copied.mirror()[0] == 0 and copied.agrees()
+
+
+UNLIKE = {
+    "no author": {"lastUpdatedBy": "", "lastUpdatedTime": "2030-01-01T00:00:00Z"},
+    "no time of the last change": {"lastUpdatedTime": None},
+    "a time with more than six digits behind the point": {"lastUpdatedTime": "2030-01-01T00:00:00.123456789Z"},
+}
+
+
+@pytest.mark.parametrize("what", UNLIKE)
+def test_an_author_or_a_time_that_cannot_be_the_same_here_never_agrees(copied, what):
+    with copied.account.broken(TAGS, entries(lambda tags: [{**tags[0], **UNLIKE[what]}, *tags[1:]])):
+        copied.mirror()
+        for arguments in [["--check"], ["cutover", "--yes"]]:
+            code, outcomes, said = copied.mirror(*arguments)
+            assert (code, outcomes["cmp_001"]["state"]) == (1, "LEFT_ALONE"), said
+            assert f"these have {what}, which is not possible here: tag_001" in outcomes["cmp_001"]["problems"][0]
 
 
 def test_an_id_that_belongs_to_another_company_here_is_left_out_alone(copied):

@@ -10,10 +10,9 @@ use customer_settings_server::{
     catalog::{
         company::{Coordinate, MAX_BUSINESSES, ShortText},
         entry::{Catalog, MAX_ENTRIES, State},
-        error::Violation,
+        error::{MOST_NAMED, Violation, few},
         id::{BusinessId, EntryId, StaffId},
         place::{Country, TimeZone},
-        source::SourceMode,
         text::{Color, Name},
     },
     service::document::{AddressRow, BusinessRow, CompanyRow, EntryRow, quoted, time},
@@ -169,6 +168,9 @@ impl Making<'_> {
         if catalog.has_default() {
             self.default(list, items, &mut rows, here);
         }
+        if catalog == Catalog::CustomerTags {
+            self.audits_unlike(list, items);
+        }
         let named: HashSet<&Option<String>> = rows.iter().map(|row| &row.id).collect();
         let is_lost = |row: &&EntryRow| is_active(&row.state) && !named.contains(&row.id);
         let lost: Vec<&EntryRow> = here.iter().filter(is_lost).collect();
@@ -242,21 +244,6 @@ impl Making<'_> {
         names
     }
 
-    /// Whether a tag of a mirror was changed here, in what is free, since the account changed it. Nothing else of it
-    /// differs from the account.
-    fn is_edited_here(&self, item: &Item, before: Option<&EntryRow>) -> bool {
-        let mode = self.here.source.as_ref().and_then(|source| source.mode.as_deref());
-        let Some(before) = before.filter(|row| is_active(&row.state)) else { return false };
-        let parsed =
-            |text: &Option<String>| time("time", &to_the_microsecond(text.as_deref()?)).ok();
-        let there = parsed(&item.last_updated_time);
-        let name = Name::parse("name", &item.name).map(|name| name.to_string()).ok();
-        mode == Some(SourceMode::Mirror.as_str())
-            && name == before.name
-            && there.is_some()
-            && there < parsed(&before.last_updated_time)
-    }
-
     /// The row of an entry.
     fn entry(
         &mut self,
@@ -267,8 +254,6 @@ impl Making<'_> {
     ) -> EntryRow {
         let mut row = EntryRow { name: Some(name), ..bare(item, before) };
         match catalog {
-            // The author of an edit here stays until the account changes the tag again.
-            Catalog::CustomerTags if self.is_edited_here(item, before) => {}
             Catalog::CustomerTags => {
                 let (by, time_) = (&item.last_updated_by, item.last_updated_time.as_deref());
                 if !by.is_empty() {
@@ -288,6 +273,34 @@ impl Making<'_> {
             Catalog::ReferralSources | Catalog::LifeCycles => {}
         }
         row
+    }
+
+    /// Names the tags whose author or time cannot be the same here.
+    fn audits_unlike(&mut self, list: &str, items: &[Item]) {
+        // A time that is none is refused for itself.
+        let is_finer = |item: &Item| {
+            let time_ = item.last_updated_time.as_deref().unwrap_or_default();
+            time("time", time_).is_err() && time("time", &to_the_microsecond(time_)).is_ok()
+        };
+        type Is = fn(&Item) -> bool;
+        let kinds: [(&str, Is); 3] = [
+            ("no author", |item| item.last_updated_by.is_empty()),
+            ("no time of the last change", |item| item.last_updated_time.is_none()),
+            ("a time with more than six digits behind the point", is_finer),
+        ];
+        for (what, is_such) in kinds {
+            let ids: Vec<String> =
+                items.iter().filter(|item| is_such(item)).map(|item| shown(&item.id)).collect();
+            if !ids.is_empty() {
+                let named = few(&ids, MOST_NAMED);
+                self.refuse(
+                    list,
+                    format!(
+                        "in the account these have {what}, which is not possible here: {named}"
+                    ),
+                );
+            }
+        }
     }
 
     /// Marks the default, if the account has exactly one.

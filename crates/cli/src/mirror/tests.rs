@@ -5,6 +5,11 @@ use serde_json::{Value, json};
 
 use super::*;
 
+/// A tag of an account with this author and time.
+fn tag(id: &str, by: &str, time: Option<&str>) -> Value {
+    json!({"id": id, "name": id, "lastUpdatedBy": by, "lastUpdatedTime": time})
+}
+
 /// A company of an account with these lists, in the order of the catalogs.
 fn reading(lists: [Value; 4], businesses: Value) -> Reading {
     Reading {
@@ -28,7 +33,9 @@ fn here(company: Value) -> CompanyRow {
 }
 
 fn ids(count: usize) -> Value {
-    (0..count).map(|i| json!({"id": format!("t{i}"), "name": format!("T{i}")})).collect()
+    let time = "2023-01-01T10:00:00Z";
+    let tag = |i| json!({"id": format!("t{i}"), "name": format!("T{i}"), "lastUpdatedBy": "s", "lastUpdatedTime": time});
+    (0..count).map(tag).collect()
 }
 
 #[test]
@@ -71,7 +78,60 @@ fn everything_that_the_account_has_is_in_the_document() {
 }
 
 #[test]
+fn authors_and_times_of_tags_are_those_of_the_account_also_older_ones() {
+    let here = here(json!({
+        "id": "c", "source": {"kind": "moego", "mode": "mirror"},
+        "customerTags": [{
+            "id": "a", "name": "a", "lastUpdatedBy": "staff_7", "lastUpdatedTime": "2024-05-05T05:05:05.123456Z",
+        }],
+    }));
+    for time in ["2023-01-01T10:00:00Z", "2024-05-05T05:05:05.123Z", "2024-05-05T05:05:05.123456Z"]
+    {
+        let wanted = wanted(
+            &tags(json!([tag("a", "staff_1", Some(time))])),
+            Some(&here),
+            &Allowed::default(),
+        );
+        assert!(wanted.refused.is_empty(), "{:?}", wanted.refused);
+        let row = &wanted.row.customer_tags.unwrap()[0];
+        assert_eq!(row.last_updated_by.as_deref(), Some("staff_1"));
+        assert_eq!(row.last_updated_time.as_deref(), Some(time));
+    }
+}
+
+#[test]
+fn authors_and_times_that_cannot_be_the_same_here_are_named() {
+    let list = json!([
+        tag("whole", "s", Some("2024-05-05T05:05:05.123456000Z")),
+        tag("nobody", "", Some("2024-05-05T05:05:05Z")),
+        tag("never", "s", None),
+        tag("fine", "s", Some("2024-05-05T05:05:05.123456789Z")),
+    ]);
+    let wanted = wanted(&tags(list), None, &Allowed::default());
+    let said = |what: &str, id: &str| {
+        format!("customer_tags: in the account these have {what}, which is not possible here: {id}")
+    };
+    assert_eq!(
+        wanted.refused,
+        [
+            said("no author", "nobody"),
+            said("no time of the last change", "never"),
+            said("a time with more than six digits behind the point", "fine"),
+        ]
+    );
+    let rows = wanted.row.customer_tags.unwrap();
+    let copied: Vec<_> = rows
+        .iter()
+        .map(|row| (row.last_updated_by.as_deref(), row.last_updated_time.as_deref()))
+        .collect();
+    assert_eq!(copied[1], (None, Some("2024-05-05T05:05:05Z")));
+    assert_eq!(copied[2], (Some("s"), None));
+    assert_eq!(copied[3], (Some("s"), Some("2024-05-05T05:05:05.123456Z")));
+}
+
+#[test]
 fn values_that_are_refused_stay_as_they_are_here() {
+    let time = "2023-01-01T10:00:00Z";
     let here = here(json!({"id": "c", "timezone": "Old/Zone", "customerTags": [
         {"id": "a", "name": "A"}, {"id": "b", "name": "B"}, {"id": "d", "name": "D", "state": "archived"},
     ]}));
@@ -81,11 +141,11 @@ fn values_that_are_refused_stay_as_they_are_here() {
         )
         .unwrap(),
         ..tags(json!([
-            {"id": "a", "name": "VIP"},
-            {"id": "b", "name": "vip"},
-            {"id": "d", "name": "vip"},
-            {"id": "new", "name": "VIP "},
-            {"id": "no id", "name": "X"},
+            {"id": "a", "name": "VIP", "lastUpdatedBy": "s", "lastUpdatedTime": time},
+            {"id": "b", "name": "vip", "lastUpdatedBy": "s", "lastUpdatedTime": time},
+            {"id": "d", "name": "vip", "lastUpdatedBy": "s", "lastUpdatedTime": time},
+            {"id": "new", "name": "VIP ", "lastUpdatedBy": "s", "lastUpdatedTime": time},
+            {"id": "no id", "name": "X", "lastUpdatedBy": "s", "lastUpdatedTime": time},
             {"id": "e", "name": "E", "lastUpdatedBy": "no id", "lastUpdatedTime": "yesterday"},
         ]))
     };
@@ -95,7 +155,7 @@ fn values_that_are_refused_stay_as_they_are_here() {
     assert_eq!(
         list,
         [
-            json!({"id": "a", "name": "VIP"}),
+            json!({"id": "a", "name": "VIP", "last_updated_by": "s", "last_updated_time": time}),
             json!({"id": "b", "name": "B"}),
             json!({"id": "e", "name": "E"}),
         ]
@@ -121,7 +181,7 @@ fn values_that_are_refused_stay_as_they_are_here() {
 
 #[test]
 fn an_entry_that_takes_the_name_of_one_that_stays_stays_too() {
-    let here = here(json!({"id": "c", "customerTags": [
+    let here = here(json!({"id": "c", "referralSources": [
         {"id": "a", "name": "A"}, {"id": "b", "name": "B"}, {"id": "d", "name": "D"}, {"id": "e", "name": "E"},
     ]}));
     let long = "x".repeat(101);
@@ -130,12 +190,13 @@ fn an_entry_that_takes_the_name_of_one_that_stays_stays_too() {
         {"id": "n", "name": "New"}, {"id": "o", "name": "D"}, {"id": "d", "name": "b"},
         {"id": "b", "name": "A"}, {"id": "a", "name": long}, {"id": "e", "name": "Else"},
     ]);
-    let wanted = wanted(&tags(list), Some(&here), &Allowed::default());
-    let rows = wanted.row.customer_tags.unwrap();
+    let lists = [json!([]), list, json!([]), json!([])];
+    let wanted = wanted(&reading(lists, json!([])), Some(&here), &Allowed::default());
+    let rows = wanted.row.referral_sources.unwrap();
     let names: Vec<&str> = rows.iter().filter_map(|row| row.name.as_deref()).collect();
     assert_eq!(names, ["New", "D", "B", "A", "Else"]);
     assert_eq!(wanted.refused.len(), 4, "{:?}", wanted.refused);
-    let said = r#"customer_tags/d: the name "B" is that of b, which stays as it is"#;
+    let said = r#"referral_sources/d: the name "B" is that of b, which stays as it is"#;
     assert!(wanted.refused.iter().any(|problem| problem == said), "{:?}", wanted.refused);
 }
 

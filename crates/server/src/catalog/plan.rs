@@ -14,7 +14,7 @@ use super::{
     log::{Line, Request},
     preview::Preview,
     settings::{Settings, Subject},
-    source,
+    source::{self, SourceMode},
     text::Name,
     time::Timestamp,
 };
@@ -95,7 +95,17 @@ pub fn plan(
 ) -> Result<Plan> {
     let base = current.map_or(Revision(0), |settings| settings.revision);
     let time = Timestamp::after(context.now, current.map(|settings| settings.changed_time));
-    let stamp = Stamp { actor: context.actor, time, revision: base.next(), new_id: context.new_id };
+    let is_of_source =
+        matches!(change, PreparedChange::Load { options, .. } if options.is_of_source);
+    let source = current.and_then(|settings| settings.company.source);
+    let is_mirror = source.is_some_and(|source| source.mode == SourceMode::Mirror);
+    let stamp = Stamp {
+        actor: context.actor,
+        time,
+        revision: base.next(),
+        keeps_authors_of_tags: is_mirror && !is_of_source,
+        new_id: context.new_id,
+    };
     let absent = || Error::NotFound { kind: Kind::Company, id: company.to_string() };
     let mut loaded = Loaded::default();
     let (draft, subjects) = match change {
@@ -119,8 +129,6 @@ pub fn plan(
     };
     let (deltas, after, audited) = draft.finish(&stamp);
     loaded.audited = audited;
-    let is_of_source =
-        matches!(change, PreparedChange::Load { options, .. } if options.is_of_source);
     source::check(current, &after, &deltas, is_of_source)?;
     let line = Line {
         revision: after.revision,
@@ -169,6 +177,8 @@ struct Stamp<'a> {
     actor: &'a Actor,
     time: Timestamp,
     revision: Revision,
+    /// Whether tags keep their authors and times, which are those of the source. The log has the author of the change.
+    keeps_authors_of_tags: bool,
     new_id: &'a dyn Fn(&str) -> String,
 }
 
@@ -189,6 +199,16 @@ impl Stamp<'_> {
             last_updated_time: self.time,
             revision: self.revision,
             ..before.clone()
+        }
+    }
+
+    /// The audit of an entry whose content changes.
+    fn updated_entry(&self, catalog: Catalog, before: &Audit) -> Audit {
+        match catalog {
+            Catalog::CustomerTags if self.keeps_authors_of_tags => {
+                Audit { revision: self.revision, ..before.clone() }
+            }
+            _ => self.updated(before),
         }
     }
 

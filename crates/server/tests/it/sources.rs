@@ -265,8 +265,17 @@ async fn every_way_of_writing_respects_a_mirror() {
             assert_eq!(fields, &path[1..], "{path}");
         }
     }
+    let tag = async || server.get(&format!("{COMPANY}/customer_tags/tag_001")).bearer(&secret);
+    let before = tag().await.send().await.json();
     let free = send("PATCH", "/customer_tags/tag_001", json!({"color": "#000000"})).await;
     assert_eq!(free.status, 200, "{}", free.text());
+    let after = tag().await.send().await.json();
+    assert_eq!(after["color"], "#000000");
+    assert_ne!(after["etag"], before["etag"]);
+    // They are those of the source.
+    for field in ["lastUpdatedBy", "lastUpdatedTime"] {
+        assert_eq!(after[field], before[field]);
+    }
     mirrored(&server, &secret, "CUTOVER").await;
     let (verb, path, body) = &writes[0];
     assert_eq!(send(verb, path, body.clone()).await.status, 200);

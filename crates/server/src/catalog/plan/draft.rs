@@ -322,7 +322,7 @@ impl<'a> Draft<'a> {
                 continue;
             }
             let is_revived = before.is_none() && self.revived.contains(&key);
-            after.audit = audit(before, after, is_revived, stamp);
+            after.audit = audit(catalog, (before, after), is_revived, stamp);
             if let Some(document) = document {
                 let own = after.audit.clone();
                 load::document_audit(&mut after.audit, before, document, stamp);
@@ -347,7 +347,12 @@ impl<'a> Draft<'a> {
 }
 
 /// The audit of an entry after the change. A new place alone is no change of its content.
-fn audit(before: Option<&Entry>, after: &Entry, is_revived: bool, stamp: &Stamp<'_>) -> Audit {
+fn audit(
+    catalog: Catalog,
+    (before, after): (Option<&Entry>, &Entry),
+    is_revived: bool,
+    stamp: &Stamp<'_>,
+) -> Audit {
     let content = || Entry::FIELDS.iter().filter(|field| field.name != "position");
     match before {
         None if is_revived => stamp.updated(&after.audit),
@@ -355,7 +360,7 @@ fn audit(before: Option<&Entry>, after: &Entry, is_revived: bool, stamp: &Stamp<
         Some(before) if content().all(|field| (field.is_same)(before, after)) => {
             before.audit.clone()
         }
-        Some(before) => stamp.updated(&before.audit),
+        Some(before) => stamp.updated_entry(catalog, &before.audit),
     }
 }
 
