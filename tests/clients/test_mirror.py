@@ -377,6 +377,14 @@ def test_two_runs_agree_as_two_rounds_of_one_run_do(copied):
     assert lists(copied.server, copied.key)["cmp_001"][1]["tags"] == []
 
 
+def test_the_history_names_the_mirror_as_the_author_of_a_round(copied):
+    copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
+    assert copied.mirror()[0] == 0
+    changes = copied.server.call("/admin/v1/companies/cmp_001/changes", copied.key)[2]["changes"]
+    assert {change["staffId"] for change in changes} == {"mirror"} and changes[0]["keyId"]
+    assert copied.agrees()
+
+
 def test_a_round_says_of_each_mirror_how_it_ended(copied):
     checks = lambda: [copied.check(company)["result"] for company in COMPANIES]
     assert checks() == ["CHANGED", "CHANGED"]

@@ -99,8 +99,12 @@ pub fn plan(
         matches!(change, PreparedChange::Load { options, .. } if options.is_of_source);
     let source = current.and_then(|settings| settings.company.source);
     let is_mirror = source.is_some_and(|source| source.mode == SourceMode::Mirror);
+    let actor = match is_of_source {
+        true => source::author(context.actor),
+        false => context.actor.clone(),
+    };
     let stamp = Stamp {
-        actor: context.actor,
+        actor: &actor,
         time,
         revision: base.next(),
         keeps_authors_of_tags: is_mirror && !is_of_source,
@@ -133,7 +137,7 @@ pub fn plan(
     let line = Line {
         revision: after.revision,
         time,
-        actor: context.actor.clone(),
+        actor,
         request: context.request.cloned(),
         subjects: Some(subjects),
         deltas,

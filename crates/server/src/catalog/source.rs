@@ -3,11 +3,12 @@
 use std::fmt;
 
 use super::{
+    access::Actor,
     company::{Company, ShortText},
     delta::{Delta, Row},
     entry::Catalog,
     error::{Error, MOST_NAMED, Result, Violation, few},
-    id::CompanyId,
+    id::{CompanyId, StaffId},
     settings::Settings,
     time::Timestamp,
 };
@@ -142,6 +143,13 @@ pub(super) fn check(
         }),
         _ => Ok(()),
     }
+}
+
+/// The author of a change that a source brings: the mirror, whoever runs it. The key stays, if there is one.
+pub(super) fn author(actor: &Actor) -> Actor {
+    let staff_id =
+        StaffId::parse("author", "mirror").unwrap_or_else(|_| unreachable!("a literal id"));
+    Actor { staff_id, ..actor.clone() }
 }
 
 /// Refuses to store a comparison with a source for a company that has none.
