@@ -230,7 +230,7 @@ def test_refusals_of_a_plan_have_their_places_in_json_too(remote, tmp_path):
     remote("apply", "-", "--yes", stdin="companies: [{id: cmp_001, businesses: [{id: biz_new, name: New}]}]")
     document.write_text("companies:\n- id: cmp_002\n  businesses:\n  - name: Other\n  - {id: biz_new, name: New}\n")
     refused = remote("plan", document, check=False)
-    told = f"refused: {document}: line 5: businesses[1].id biz_new belongs to another company's location\n"
+    told = f"refused: {document}: line 5: businesses[1].id biz_new belongs to a location of company cmp_001, which keeps it, archived or not\n"
     assert (refused.returncode, told in refused.stdout) == (1, True), refused.stdout
     # A refusal of the whole request.
     refused = remote("plan", document, "--ignore", "foo", "--output", "json", check=False)

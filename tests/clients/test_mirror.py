@@ -542,7 +542,7 @@ def test_an_id_that_belongs_to_another_company_here_is_left_out_alone(copied):
         copied.account.change(f"/businesses?businessId={business}", {"name": "There"}, "POST")
     copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
     code, outcomes, said = copied.mirror()
-    problem = "businesses/biz_taken: biz_taken belongs to another company's location: it is left out, and the rest is copied"
+    problem = "businesses/biz_taken: biz_taken belongs to a location of company own, which keeps it, archived or not: it is left out, and the rest is copied"
     assert (code, outcomes["cmp_001"]["state"], outcomes["cmp_001"]["problems"]) == (1, "CHANGED", [problem]), said
     here = json.loads(run("business", "list", "cmp_001", *copied.arguments[-4:], "--output", "json").stdout)["businesses"]
     ids = [business["id"] for business in here]
@@ -551,6 +551,27 @@ def test_an_id_that_belongs_to_another_company_here_is_left_out_alone(copied):
     assert copied.check() == {"result": "LEFT_ALONE", "problems": problem} or problem in copied.check()["problems"]
     code, outcomes, _ = copied.mirror()
     assert (code, outcomes["cmp_001"]["state"]) == (1, "LEFT_ALONE")
+
+
+def test_a_location_that_moved_within_the_account_is_named_with_its_company_and_the_step_that_ends_the_mirror(copied):
+    moved = copied.server.call("/v1/businesses:list", copied.key, {"companyId": "cmp_002"})[2]["businesses"][0]
+
+    def without(answer):
+        # The fault sees both companies' lists. The location is not in its old company any more.
+        others = [one for one in answer["businesses"] if one["id"] != moved["id"]]
+        here = others and others[0]["companyId"] == "cmp_001"
+        return {**answer, "businesses": others + [{**moved, "companyId": "cmp_001"}] if here else others}
+
+    with copied.account.broken("businesses:list", answering(without)):
+        copied.mirror("--accept-archive", "9")
+        code, outcomes, said = copied.mirror("cutover", "--yes", "--accept-archive", "9")
+        left_out, step = outcomes["cmp_001"]["problems"]
+    assert code == 1 and outcomes["cmp_002"]["state"] == "CUT_OVER", said
+    assert left_out.startswith(f"businesses/{moved['id']}: {moved['id']} belongs to a location of company cmp_002, which keeps it")
+    document, command = re.search(r"echo '(.*)' \| customer-settings (apply --yes -)", step).groups()
+    run(*command.split(), *copied.arguments[-4:], stdin=document)
+    source = copied.server.call("/admin/v1/companies/cmp_001", copied.key)[2]["source"]
+    assert source["mode"] == "CUTOVER"
 
 
 def test_a_cutover_needs_agreement_and_ends_the_mirror(copied):

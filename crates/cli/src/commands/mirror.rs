@@ -290,6 +290,14 @@ impl Mirroring<'_> {
                 reported => _ = reported?,
             }
         }
+        if aim == Aim::Cutover && is_mirror && !outcome.problems.is_empty() {
+            let id = &outcome.company_id;
+            outcome.problems.push(format!(
+                "stays a mirror: if that cannot be mended, this ends the mirror as the company is here: echo 'companies: \
+                 [{{id: {id}, source: {{kind: moego, mode: cutover}}}}]' | customer-settings apply --yes - (with the \
+                 same --data-dir or --server)"
+            ));
+        }
         outcome.tell();
         Ok(outcome)
     }

@@ -17,7 +17,7 @@ use crate::{
         change::{BusinessDraft, CompanyDraft, EntryDraft, LoadOptions},
         entry::{Catalog, Revision},
         error::{Cause, Error, Kind, Result, Violation},
-        id::CompanyId,
+        id::{BusinessId, CompanyId},
     },
     clock::Clock,
     store::Store,
@@ -104,7 +104,7 @@ impl LoadService {
         let is_dry_run = !problems.is_empty();
         let draft = &company.draft;
         let agreed = self.agree(&Task::Load.grant(&id), draft, is_dry_run).await;
-        match agreed.map_err(|error| of_document(error, draft)) {
+        match agreed.map_err(|error| of_document(error, draft, None)) {
             Ok(Some(changed)) => return Ok((id, changed)),
             Err(Error::Invalid(violations)) => {
                 let is_news = |one: &Violation| problems.leave_sure(one.reason, &one.field);
@@ -185,6 +185,24 @@ impl LoadService {
         Ok(())
     }
 
+    /// The error about an id that is taken as one about the document. Of a location it names the company that has it, if
+    /// that is covered.
+    pub(super) async fn of_document(
+        &self,
+        covered: &CoveredGrant,
+        error: Error,
+        draft: &CompanyDraft,
+    ) -> Error {
+        let mut holder = None;
+        if let Error::IdTaken { kind: Kind::Business, id } = &error
+            && let Ok(id) = BusinessId::parse("id", id)
+        {
+            let found = self.store.company_of(&id).await.ok().flatten();
+            holder = found.filter(|company| covered.grant(company).is_some());
+        }
+        of_document(error, draft, holder.as_ref())
+    }
+
     /// One company, as it stands in a document.
     pub async fn row(&self, id: &CompanyId) -> Result<CompanyRow> {
         let found = self.store.settings(&Task::Export.grant(id)).await;
@@ -215,8 +233,9 @@ impl LoadService {
     }
 }
 
-/// The error about a taken id as one about the document that gives this id to a location or an entry.
-pub(super) fn of_document(error: Error, draft: &CompanyDraft) -> Error {
+/// The error about a taken id as one about the document that gives this id to a location or an entry. `holder` is the
+/// company that has the location, if the caller may know it.
+fn of_document(error: Error, draft: &CompanyDraft, holder: Option<&CompanyId>) -> Error {
     let Error::IdTaken { kind, id: taken } = &error else { return error };
     let is_taken = |id: &str| id == taken;
     let (field, problem) = match kind {
@@ -224,10 +243,15 @@ pub(super) fn of_document(error: Error, draft: &CompanyDraft) -> Error {
             let is_it =
                 |one: &&BusinessDraft| one.id.as_ref().is_some_and(|id| is_taken(id.as_str()));
             let found = draft.businesses.iter().find(is_it);
-            (
-                found.map(|one| format!("businesses[{}].id", one.index)),
-                "belongs to another company's location",
-            )
+            let problem = match holder {
+                None => "belongs to another company's location".to_owned(),
+                Some(holder) => {
+                    format!(
+                        "belongs to a location of company {holder}, which keeps it, archived or not"
+                    )
+                }
+            };
+            (found.map(|one| format!("businesses[{}].id", one.index)), problem)
         }
         Kind::Entry => {
             let all = Catalog::ALL.into_iter().zip(&draft.catalogs);
@@ -241,7 +265,8 @@ pub(super) fn of_document(error: Error, draft: &CompanyDraft) -> Error {
             let field = found.next().filter(|_| found.next().is_none());
             (
                 field,
-                "belongs to an entry that was deleted, and is never given again: choose another one",
+                "belongs to an entry that was deleted, and is never given again: choose another one"
+                    .to_owned(),
             )
         }
         _ => return error,

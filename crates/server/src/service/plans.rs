@@ -9,10 +9,7 @@ use std::{
 
 use tokio::task::yield_now;
 
-use super::{
-    document::DocumentCompany,
-    load::{LoadService, of_document},
-};
+use super::{document::DocumentCompany, load::LoadService};
 use crate::catalog::{
     access::{Caller, Coverage, Grant, Scope},
     change::{CompanyDraft, LoadOptions},
@@ -108,7 +105,10 @@ impl LoadService {
     ) -> Result<Planned> {
         let grant = granted(caller, company, id, options)?;
         let previewed = self.settings.preview(&grant, &company.draft, options, deadline).await;
-        let (preview, base) = previewed.map_err(|error| of_document(error, &company.draft))?;
+        let (preview, base) = match previewed {
+            Ok(previewed) => previewed,
+            Err(error) => return Err(self.told(caller, error, &company.draft).await),
+        };
         refuse_making(caller, &preview)?;
         Ok(Planned { preview, base })
     }
@@ -135,12 +135,18 @@ impl LoadService {
                 Ok(written) if written.repeated || written.base() != base => written.counts(),
                 _ => counts,
             };
-            let written = written.map_err(|error| of_document(error, draft));
-            let outcome = written.map(|written| (written.settings.revision, written.repeated));
+            let outcome = match written {
+                Ok(written) => Ok((written.settings.revision, written.repeated)),
+                Err(error) => Err(self.told(caller, error, draft).await),
+            };
             results.push(Applied { company_id: grant.company(), counts, outcome });
             yield_now().await;
         }
         Ok(results)
+    }
+
+    async fn told(&self, caller: &Caller, error: Error, draft: &CompanyDraft) -> Error {
+        self.of_document(&caller.grant_covered(), error, draft).await
     }
 
     /// Plans all companies, and compares the plans with those that were shown.
@@ -197,7 +203,10 @@ impl LoadService {
         }
         let options = LoadOptions { expected, ..how.options.clone() };
         let previewed = self.settings.preview(&grant, draft, &options, how.deadline).await;
-        let (preview, _) = previewed.map_err(|error| of_document(error, draft))?;
+        let preview = match previewed {
+            Ok((preview, _)) => preview,
+            Err(error) => return Err(self.told(caller, error, draft).await),
+        };
         refuse_making(caller, &preview)?;
         grant.check_needs(&preview.needs)?;
         Ok(Ready { grant, draft, expected, base: preview.base, counts: preview.counts })
