@@ -7,7 +7,7 @@ use customer_settings_server::{
     catalog::{
         access::{Actor, Coverage, Scopes},
         checkpoint::Checkpoint,
-        company::ShortText,
+        company::{Company, ShortText},
         delta::{Delta, Row},
         entry::{Catalog, Entry, Revision, State},
         error::Kind,
@@ -19,7 +19,7 @@ use customer_settings_server::{
         replay,
         session::{MOST_SESSIONS, Session, SignInLink},
         settings::Subject,
-        source::SourceCheck,
+        source::{Source, SourceCheck, SourceKind, SourceMode},
         stream::{LineFilter, LinePlace, Stream, StreamKind, Streams},
     },
     store::{
@@ -170,6 +170,7 @@ conformance! {
     all_sessions_are_paged_by_key_and_id,
     sessions_and_links_of_a_key_are_bounded,
     a_comparison_with_a_source_replaces_the_one_before,
+    the_comparison_of_a_removed_source_is_forgotten,
     comparisons_are_read_of_covered_companies_alone,
     keys_are_written_together_or_not_at_all,
     a_key_that_is_revoked_writes_nothing_more,

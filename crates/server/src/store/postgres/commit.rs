@@ -87,7 +87,9 @@ fn insert_company(line: &Line, made: &Company) -> RowWrite {
 }
 
 fn update_company(after: &Company) -> RowWrite {
-    let sql = "UPDATE companies SET name = $2, fold_key = $3, country = $4, timezone = $5, state = $6,
+    // A company without a source has been compared with none.
+    let sql = "WITH forgotten AS (DELETE FROM source_checks WHERE company_id = $1 AND $7::text IS NULL)
+               UPDATE companies SET name = $2, fold_key = $3, country = $4, timezone = $5, state = $6,
                    source = $7, created_by = $8, created_time = $9, last_updated_by = $10, last_updated_time = $11,
                    last_updated_revision = $12
                WHERE id = $1";

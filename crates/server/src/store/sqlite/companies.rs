@@ -7,7 +7,7 @@ use super::{
     SqliteStore,
     columns::{Result, collect, one_row},
     commit::{self, Commit},
-    failure, fold_keys, integer,
+    failure, fold_keys, integer, source_checks,
 };
 use crate::{
     catalog::{
@@ -306,7 +306,11 @@ pub(super) fn update_company(tx: &Connection, after: &Company) -> Result<()> {
             ":last_updated_revision": integer(form.audit.revision),
         })
         .map_err(failure)?;
-    one_row(written)
+    one_row(written)?;
+    if after.source.is_none() {
+        source_checks::forget(tx, &after.id)?;
+    }
+    Ok(())
 }
 
 pub(super) fn insert_business(tx: &Connection, company: &str, after: &Business) -> Result<()> {

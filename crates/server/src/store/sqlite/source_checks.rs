@@ -53,6 +53,13 @@ fn leave(tx: &Connection, company: &CompanyId, check: &SourceCheck) -> Result<()
     statement.execute(values).map(drop).map_err(failure)
 }
 
+/// Deletes the comparison of a company that has no source.
+pub(super) fn forget(tx: &Connection, company: &CompanyId) -> Result<()> {
+    let mut statement =
+        tx.prepare_cached("DELETE FROM source_checks WHERE company_id = ?1").map_err(failure)?;
+    statement.execute([company.as_str()]).map(drop).map_err(failure)
+}
+
 fn checks(
     tx: &Connection,
     coverage: &Coverage,

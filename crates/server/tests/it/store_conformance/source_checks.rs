@@ -39,6 +39,26 @@ pub(super) async fn a_comparison_with_a_source_replaces_the_one_before(engine: &
     assert_eq!(log(&*store, "cmp_a").await.len(), 1);
 }
 
+pub(super) async fn the_comparison_of_a_removed_source_is_forgotten(engine: &dyn Engine) {
+    let store = engine.open().await;
+    let source = |mode| Some(Source { kind: SourceKind::MoeGo, mode });
+    for id in ["cmp_a", "cmp_b"] {
+        let made = Company { source: source(SourceMode::Mirror), ..company(id, id) };
+        commit(&*store, id, vec![made_company(made)]).await.unwrap();
+        store.leave_source_check(&grant(id), &check(1, "", Some("tags:1"))).await.unwrap();
+    }
+    let ids = [company_id("cmp_a"), company_id("cmp_b")];
+    for (after, left) in
+        [(source(SourceMode::Cutover), 2), (None, 1), (source(SourceMode::Mirror), 1)]
+    {
+        let held = store.settings(&grant("cmp_a")).await.unwrap().unwrap().company;
+        let changed = Company { source: after, ..held.clone() };
+        commit(&*store, "cmp_a", vec![Delta::company(Some(held), changed)]).await.unwrap();
+        let read = store.source_checks(&covering_all(), &ids).await.unwrap();
+        assert_eq!(read.len(), left, "{after:?}");
+    }
+}
+
 pub(super) async fn comparisons_are_read_of_covered_companies_alone(engine: &dyn Engine) {
     let store = engine.open().await;
     for id in ["cmp_a", "cmp_b", "cmp_c", "cmp_d"] {
