@@ -476,7 +476,10 @@ fn parse_expires(text: &str) -> Result<Timestamp, Failure> {
         Ok(span) => Timestamp::from_micros(now.as_micros() + as_micros(span)?),
         Err(_) => {
             let time = time("--expires", text).map_err(|_| {
-                usage(format!("--expires {text} is neither a span such as 30d nor a time such as 2027-01-01T00:00:00Z"))
+                usage(format!(
+                    "--expires {text} is neither a span such as 30d nor a time in UTC such as 2027-01-01T00:00:00Z, with \
+                     at most six digits behind the point"
+                ))
             })?;
             let since = SystemTime::from(time).duration_since(UNIX_EPOCH).unwrap_or_default();
             Timestamp::from_micros(as_micros(since)?)

@@ -88,7 +88,9 @@ pub(crate) struct AsOf {
 fn parse_time(text: &str) -> Result<String, String> {
     match time("time", text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("give a time in UTC such as 2026-11-23T18:00:00Z".to_owned()),
+        Err(_) => Err(
+            "give a time in UTC such as 2026-11-23T18:00:00Z, with at most six digits behind the point".to_owned(),
+        ),
     }
 }
 

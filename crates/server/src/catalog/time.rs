@@ -35,10 +35,14 @@ impl Timestamp {
     }
 }
 
-/// RFC 3339 in UTC.
+/// RFC 3339 in UTC, to the microsecond, as documents have it.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_rfc3339(SystemTime::from(*self)).fmt(f)
+        let time = SystemTime::from(*self);
+        match self.0 % 1_000_000 {
+            0 => humantime::format_rfc3339_seconds(time).fmt(f),
+            _ => humantime::format_rfc3339_micros(time).fmt(f),
+        }
     }
 }
 

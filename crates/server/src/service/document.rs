@@ -34,7 +34,7 @@ pub use schema::schema;
 use tree::{Key, Node, Value, unreadable};
 pub use tree::{Unreadable, quoted};
 pub use write::{
-    AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, row, time, time_text, write,
+    AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, malformed_time, row, time, write,
 };
 
 /// The most former names of an entry.

@@ -426,6 +426,10 @@ fn audit_values_are_shown_where_the_document_gives_them() {
         ]
     );
     assert_eq!(preview.steps[0].fields[0].before, "load");
+    // As the document has them.
+    let fine = "customer_tags: [{id: a, name: A, created_time: 2023-01-01T10:00:00.12Z}]";
+    let fine = shown(&company, fine, &LoadOptions::default()).0;
+    assert_eq!(fine.steps[0].fields[0].after, "2023-01-01T10:00:00.120000Z");
     company.load(document).unwrap().unwrap();
     assert!(shown(&company, document, &LoadOptions::default()).1.is_empty());
 }

@@ -282,6 +282,34 @@ async fn companies_and_audit_need_scopes_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_time_with_more_digits_than_are_stored_is_refused_as_in_files() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    for (time, is_refused) in [
+        ("2023-01-01T10:00:00.123456Z", false),
+        ("2023-01-01T10:00:00.123456000Z", false),
+        ("2023-01-01T10:00:00.123456700Z", true),
+    ] {
+        for field in ["createdTime", "lastUpdatedTime"] {
+            let tag = json!({"id": "tag_001", "name": "VIP", field: time});
+            let document = json!({"companies": [{"id": "cmp_001", "customerTags": [tag]}]});
+            for path in ["plan", "apply"] {
+                let call = server.post(&format!("/admin/v1/settings:{path}")).bearer(&secret);
+                let body = json!({"document": document});
+                let answer = call.body(body.to_string()).send().await;
+                let told = answer.text();
+                assert_eq!(
+                    told.contains("at most six digits"),
+                    is_refused,
+                    "{path} {time}: {told}"
+                );
+                assert_eq!(told.contains("MALFORMED_TIME"), is_refused, "{path} {time}: {told}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn stored_authors_and_times_need_no_scope() {
     let server = Server::demo().await;
     let (all, writer) =

@@ -15,7 +15,7 @@ use crate::{
         time::Timestamp,
     },
     service::document::{
-        AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, time, time_text,
+        AddressRow, BusinessRow, CompanyRow, EntryRow, SourceRow, malformed_time, time,
     },
 };
 
@@ -152,7 +152,12 @@ fn state(field: &str, sent: i32) -> Sent<Option<String>> {
 }
 
 fn sent_time(field: &str, sent: Option<TimestampMessage>) -> Sent<Option<String>> {
-    sent.map(|time| Ok(time_text(moment(field, time)?))).transpose()
+    let whole = |time: TimestampMessage| match time.nanos % 1_000 {
+        0 => Ok(moment(field, time)?.to_string()),
+        // As in files: the digits would be lost.
+        _ => Err(malformed_time(field)),
+    };
+    sent.map(whole).transpose()
 }
 
 /// The message of a company in a document that is written.

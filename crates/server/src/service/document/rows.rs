@@ -1,9 +1,6 @@
 //! Rows of companies that were read, and parts of rows.
 
-use super::{
-    BusinessRow, CompanyRow, DocumentCompany, EntryRow,
-    write::{address_row, time_text},
-};
+use super::{BusinessRow, CompanyRow, DocumentCompany, EntryRow, write::address_row};
 use crate::catalog::{
     change::{BusinessDraft, EntryDraft},
     company::ShortText,
@@ -141,9 +138,9 @@ fn drafted_entry(draft: &EntryDraft) -> EntryRow {
         is_default: draft.is_default,
         state: draft.state.map(|state| state.as_str().to_owned()),
         created_by: draft.created_by.as_ref().map(ToString::to_string),
-        created_time: draft.created_time.map(time_text),
+        created_time: draft.created_time.map(|time| time.to_string()),
         last_updated_by: draft.last_updated_by.as_ref().map(ToString::to_string),
-        last_updated_time: draft.last_updated_time.map(time_text),
+        last_updated_time: draft.last_updated_time.map(|time| time.to_string()),
     }
 }
 

@@ -210,9 +210,9 @@ fn entry_row(entry: &Entry) -> EntryRow {
         is_default: entry.is_default.then_some(true),
         state: state(entry.state),
         created_by: text(entry.audit.created_by.as_str()),
-        created_time: Some(time_text(entry.audit.created_time)),
+        created_time: Some(entry.audit.created_time.to_string()),
         last_updated_by: text(entry.audit.last_updated_by.as_str()),
-        last_updated_time: Some(time_text(entry.audit.last_updated_time)),
+        last_updated_time: Some(entry.audit.last_updated_time.to_string()),
     }
 }
 
@@ -254,12 +254,6 @@ fn state(state: State) -> Text {
     (state != State::Active).then(|| state.as_str().to_owned())
 }
 
-/// A time to the microsecond, as documents have it. Its own text has nine digits behind the point, or none.
-pub fn time_text(time: Timestamp) -> String {
-    let text = time.to_string();
-    text.strip_suffix("000Z").map_or_else(|| text.clone(), |micros| format!("{micros}Z"))
-}
-
 fn text(value: &str) -> Text {
     (!value.is_empty()).then(|| value.to_owned())
 }
@@ -285,9 +279,12 @@ pub fn time(field: &str, value: &str) -> Result<Timestamp, Violation> {
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
         .and_then(|since| i64::try_from(since.as_micros()).ok())
         .map(Timestamp::from_micros)
-        .ok_or_else(|| {
-            let description = "must be a time in UTC such as 2023-01-01T10:00:00Z, from 1970 to 9999, with at most six \
-                               digits behind the point";
-            Violation::new(field, "MALFORMED_TIME", description)
-        })
+        .ok_or_else(|| malformed_time(field))
+}
+
+/// The problem of a time that is none, or that has more digits than are stored.
+pub fn malformed_time(field: &str) -> Violation {
+    let description = "must be a time in UTC such as 2023-01-01T10:00:00Z, from 1970 to 9999, with at most six digits \
+                       behind the point";
+    Violation::new(field, "MALFORMED_TIME", description)
 }
