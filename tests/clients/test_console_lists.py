@@ -261,3 +261,86 @@ def test_a_person_of_links_sends_the_form_after_a_new_sign_in_elsewhere(open_con
     expect(other.get_by_role("heading", level=1)).to_have_text("Companies")
     page.get_by_role("button", name="I signed in: send my form").click()
     expect(page.locator(".said")).to_contain_text("Added the tag “Typed before”.")
+
+
+def put_one_in(demo, name):
+    """Adds a tag elsewhere, so that the list of an open page is another one."""
+    status, _, made = demo.call("/admin/v1/companies/cmp_001/customer_tags", demo.key, {"name": name})
+    assert status == 200, made
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_written_places_stay_when_the_list_is_another_one(open_console, demo, has_script, width):  # noqa: F811
+    page = open_console(java_script_enabled=has_script, viewport={"width": width, "height": 900})
+    page.goto(f"{TAGS}?archived=1")
+    for name in ["Third", "Fourth"]:
+        add(page, name)
+    page.get_by_label("Third: move to place").fill("1")
+    page.get_by_label("VIP Customer: move to place").fill("4")
+    if has_script:
+        expect(page.locator("#order .waits .what a")).to_have_text(["VIP Customer", "Third"])
+    put_one_in(demo, "Of Ana")
+    if has_script:
+        expect(page.locator(".news")).to_be_visible()
+    page.get_by_label("Third: move to place").press("Enter")
+    if has_script:
+        told = page.locator(".told")
+        expect(told).to_contain_text("changed this yourself")
+        expect(page.locator(".news")).to_have_count(0)
+        expect(page.get_by_label("Third: move to place")).to_have_value("1")
+        expect(page.get_by_label("VIP Customer: move to place")).to_have_value("4")
+        assert names(page) == ["VIP Customer", "First-time Customer", "Third", "Fourth"]
+        told.get_by_role("link", name="Show it as it is now").click()
+    expect(page.get_by_role("alert")).to_contain_text("with the places that you wrote")
+    assert page.locator(".news, .told, .said").count() == 0
+    expect(page.locator("#order .waits .what a")).to_have_text(["VIP Customer", "Third"])
+    fields = page.locator(".tools input")
+    assert [field.input_value() for field in fields.all()] == ["4", "2", "1", "4", "5"]
+    page.get_by_role("button", name="Third: move there").click()
+    where = ".told" if has_script else ".said"
+    expect(page.locator(where)).to_contain_text(re.compile("Third”? is number 1 now"))
+    assert names(page) == ["Third", "First-time Customer", "Fourth", "VIP Customer", "Of Ana"]
+    assert "archived=1" in page.url
+
+
+@pytest.mark.parametrize("way", ["link", "Add", "Search"])
+def test_the_page_asks_before_written_places_are_lost(warned, way):  # noqa: F811
+    page, is_warned = warned
+    page.goto(TAGS)
+    place = page.get_by_label("VIP Customer: move to place")
+    if way == "Add":
+        page.get_by_label("Name", exact=True).fill("Third")
+    place.fill("2")
+    link = page.get_by_role("link", name="Statuses")
+    assert is_warned(link if way == "link" else page.get_by_role("button", name=way, exact=True))
+    expect(place).to_have_value("2")
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+def test_a_list_is_not_sorted_over_written_places(open_console, has_script):  # noqa: F811
+    page = open_console(java_script_enabled=has_script)
+    page.goto(TAGS)
+    place = page.get_by_label("VIP Customer: move to place")
+    place.fill("2")
+    page.get_by_role("button", name="Sort by name").click()
+    expect(page.get_by_role("alert")).to_contain_text("Nothing was sorted yet")
+    expect(place).to_have_value("2")
+    expect(page.locator(".waits")).to_have_count(1)
+    # The old place is nothing to lose.
+    place.fill("1")
+    expect(page.locator(".waits")).to_have_count(0 if has_script else 1)
+    page.get_by_role("button", name="Sort by name").click()
+    expect(page.locator(".said")).to_be_visible()
+    assert names(page) == ["First-time Customer", "VIP Customer"]
+
+
+def test_a_place_that_a_row_has_already_is_told_so(open_console):  # noqa: F811
+    page = open_console()
+    page.goto(TAGS)
+    place = page.get_by_label("First-time Customer: move to place")
+    place.fill(" 2 ")
+    place.press("Enter")
+    expect(page.locator(".told")).to_have_text("First-time Customer is number 2 already.")
+    expect(page.locator("#live")).to_have_text("First-time Customer is number 2 already.")
+    expect(page.locator(".told button")).to_have_count(0)

@@ -148,7 +148,8 @@ impl Console {
             Found::Route(route, captures) => (route, captures),
             // The address of a page that answered a form, opened anew.
             Found::OtherMethod if is_read => {
-                return elsewhere(&format!("{}{}", here.base, page_of(path)));
+                let query = parts.uri.query().map_or(String::new(), |query| format!("?{query}"));
+                return elsewhere(&format!("{}{}{query}", here.base, page_of(path)));
             }
             Found::OtherMethod => {
                 return plain(Page::OtherMethod, "This address cannot be opened this way.");

@@ -1,5 +1,7 @@
 //! A catalog's entries: the list, one entry, and the changes of one or of several.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
@@ -16,10 +18,10 @@ use super::{
     form::Form,
     ideas::{self, Group},
     problem::{Field, Problem},
-    reorder::PLACE,
+    reorder::written,
     sentences,
     view::Frame,
-    visit::{Visit, quoted},
+    visit::{Visit, quoted, with_query},
     words::{self, Moment, Words},
 };
 use crate::status::Page;
@@ -41,7 +43,7 @@ pub(super) struct Row {
     pub(super) is_default: bool,
     /// The place, from 1.
     pub(super) place: i32,
-    /// The text in the field of its place, where another one was typed over it and nothing was moved.
+    /// The text that was typed over its place, where nothing was moved yet.
     pub(super) typed: Option<String>,
     /// The reason why it cannot have that place.
     pub(super) wrong: Option<String>,
@@ -102,6 +104,16 @@ pub(super) fn catalog_path(visit: &Visit<'_>) -> String {
     format!("{}/{}", visit.company_path(), visit.link_part(1))
 }
 
+/// The query by which the list of the visit shows also that which was put away. Actions lead back to the list as it was.
+pub(super) fn view(visit: &Visit<'_>) -> &'static str {
+    if visit.query.get("archived").is_empty() { "" } else { "?archived=1" }
+}
+
+/// The path of the visit's list as it was.
+pub(super) fn list_path(visit: &Visit<'_>) -> String {
+    format!("{}{}", catalog_path(visit), view(visit))
+}
+
 /// The entries of the visit's catalog.
 pub(super) async fn entries_of(
     visit: &Visit<'_>,
@@ -128,6 +140,7 @@ struct CatalogPage {
     rows: Vec<Row>,
     archived: Vec<Row>,
     shows_archived: bool,
+    view: &'static str,
     q: String,
     etag: String,
     request: String,
@@ -145,14 +158,16 @@ async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage
     let words = catalog_words(visit)?;
     let here = catalog_path(visit);
     let q = visit.query.get("q").to_owned();
-    let shows_archived = !visit.query.get("archived").is_empty();
+    let shows_archived = !view(visit).is_empty();
     let filter = if q.is_empty() { String::new() } else { format!("name : {}", quoted(&q)) };
     let list = entries_of(visit, filter, shows_archived).await?;
     let is_archived = |entry: &Entry| entry.state == State::Archived as i32;
     let (archived, active): (Vec<_>, Vec<_>) = list.entries.into_iter().partition(is_archived);
     let mut rows: Vec<Row> = active.into_iter().map(|entry| row(&here, entry)).collect();
-    for row in rows.iter_mut().filter(|_| !problem.places.is_empty()) {
-        row.typed = visit.form.find(&format!("{PLACE}{}", row.id)).map(str::to_owned);
+    let typed: HashMap<&str, &str> = written(&visit.form).collect();
+    for (row, place) in rows.iter_mut().zip(1..) {
+        let typed = typed.get(&*row.id).map(|typed| (*typed).to_owned());
+        row.typed = typed.filter(|typed| *typed != place.to_string());
         let wrong = problem.places.iter().find(|(id, _)| row.id == *id);
         row.wrong = wrong.map(|(_, text)| text.clone());
     }
@@ -165,6 +180,7 @@ async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage
         archived: archived.into_iter().map(|entry| row(&here, entry)).collect(),
         here,
         shows_archived,
+        view: view(visit),
         q,
         etag: list.etag,
         request: Visit::new_request(),
@@ -229,9 +245,9 @@ pub(super) async fn add(visit: &Visit<'_>) -> Answer {
         // A person who takes an idea may want another one.
         Ok(made) if !visit.form.get("ideas").is_empty() => {
             let done = visit.what_was_done(made.metadata()).await;
-            Ok(elsewhere(&format!("{}?ideas=1&{done}", catalog_path(visit))))
+            Ok(elsewhere(&with_query(&list_path(visit), &format!("ideas=1&{done}"))))
         }
-        Ok(made) => Ok(visit.done(made.metadata(), &catalog_path(visit)).await),
+        Ok(made) => Ok(visit.done(made.metadata(), &list_path(visit)).await),
         Err(status) => {
             let problem = visit.problem(&status, &FIELDS);
             catalog_refused(visit, &status, problem).await

@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::{
     answer::{Answer, page, shown},
-    entries::{catalog_path, catalog_refused, catalog_words, entries_of},
+    entries::{catalog_path, catalog_refused, catalog_words, entries_of, list_path, view},
     problem::{Problem, sentence},
     sentences,
     view::Frame,
@@ -110,6 +110,7 @@ struct LinesPage<'a> {
     f: Frame,
     words: &'static Words,
     here: String,
+    view: &'static str,
     rows: &'a [Line<'a>],
     /// How many lines can be added.
     good: usize,
@@ -138,6 +139,7 @@ async fn lines_page<'a>(
         f: visit.company_frame(words.collection, "Add many at once").await?,
         words,
         here: catalog_path(visit),
+        view: view(visit),
         good: rows.len() - wrong.len(),
         free,
         most: MAX_ENTRIES,
@@ -188,7 +190,7 @@ pub(super) async fn add_many(visit: &Visit<'_>) -> Answer {
         ..Default::default()
     };
     let status = match visit.entries().batch_change_entries(visit.ask(ask)).await {
-        Ok(made) => return Ok(visit.done(made.metadata(), &catalog_path(visit)).await),
+        Ok(made) => return Ok(visit.done(made.metadata(), &list_path(visit)).await),
         Err(status) => status,
     };
     let mut problem = visit.problem(&status, &[]);

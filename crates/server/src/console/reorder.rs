@@ -6,19 +6,23 @@ use tonic::Status;
 
 use super::{
     answer::{self, Answer, elsewhere},
-    entries::{catalog_path, catalog_refused, entries_of},
+    entries::{catalog_refused, entries_of, list_path, view},
     form::{self, Form},
     problem::Problem,
     routes::page_of,
-    visit::Visit,
+    visit::{Visit, with_query},
     words::nouns,
 };
 use crate::status::Page;
 
 /// Before the id in the name of the field of a row's place.
-pub(super) const PLACE: &str = "to.";
+const PLACE: &str = "to.";
 /// The action that a person may repeat after a conflict.
 const MOVE: &str = "move the entry";
+
+/// The answer to a list that would lose the places that somebody wrote.
+const NOT_SORTED: &str = "Nothing was sorted yet: you wrote a place over another one. Press “Move” there first, or write \
+    the old place again.";
 
 /// A row and the place, from 0, that was written over its own.
 type Wanted = (String, usize);
@@ -72,6 +76,10 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
 
 /// Puts all entries into the order of their names.
 pub(super) async fn sort(visit: &Visit<'_>) -> Answer {
+    if written(&visit.form).next().is_some() {
+        let problem = Problem { text: NOT_SORTED.to_owned(), ..Problem::default() };
+        return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
+    }
     let mut entries = entries_of(visit, String::new(), false).await?.entries;
     let name = |entry: &Entry| entry.name.as_deref().unwrap_or_default().to_lowercase();
     entries.sort_by_cached_key(name);
@@ -99,7 +107,7 @@ async fn save(visit: &Visit<'_>, ids: Vec<String>, wanted: &[Wanted], what: &str
                 "request": Visit::new_request(),
                 "revision": list.revision,
                 "undo": undo,
-                "next": page_of(&visit.path),
+                "next": format!("{}{}", page_of(&visit.path), view(visit)),
             });
             Ok(answer::json(Page::Shown, &told))
         }
@@ -109,7 +117,7 @@ async fn save(visit: &Visit<'_>, ids: Vec<String>, wanted: &[Wanted], what: &str
             // The sentence of a single move names it.
             let also =
                 if ids.len() > 1 { format!("&moved={}", ids.join(",")) } else { String::new() };
-            Ok(elsewhere(&format!("{}?{done}{also}", catalog_path(visit))))
+            Ok(elsewhere(&with_query(&list_path(visit), &format!("{done}{also}"))))
         }
         Err(status) => refused(visit, &status, what).await,
     }
@@ -126,9 +134,22 @@ async fn refused(visit: &Visit<'_>, status: &Status, what: &str) -> Answer {
         return Ok(visit.refused(status).await);
     }
     if problem.is_conflict() {
-        problem.text += &format!(" Here is the list as it is now: please {what} again.");
+        problem.text += &match written(&visit.form).next() {
+            Some(_) => " Here is the list as it is now, with the places that you wrote: look at them, and press “Move”."
+                .to_owned(),
+            None => format!(" Here is the list as it is now: please {what} again."),
+        };
     }
     catalog_refused(visit, status, problem).await
+}
+
+/// The ids of the rows whose places were written over, with these texts. A page sends its rows in their order, which may be
+/// another one now.
+pub(super) fn written(form: &Form) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = form.pairs().iter();
+    let places = pairs.filter_map(|(name, text)| Some((name.strip_prefix(PLACE)?, text.trim())));
+    let written = places.enumerate().filter(|(at, (_, text))| *text != (at + 1).to_string());
+    written.map(|(_, row)| row)
 }
 
 /// The rows whose places were written over, by their new places; or those whose places cannot be. `many` is the noun for

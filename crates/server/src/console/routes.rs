@@ -120,6 +120,7 @@ const LOCATION: &[&str] = &[
 const BRING: &[&str] =
     &["text", "file", "list", "prune", "most", "from", "do", "ids", "digest", "request"];
 const VERSION: &[&str] = &["etag", "request"];
+const ORDER: &[&str] = &["ids", "up", "down", "place", "to.*", "etag", "request"];
 
 /// Every path, those with more fixed parts first.
 pub(super) const ROUTES: &[Route] = &[
@@ -231,13 +232,8 @@ pub(super) const ROUTES: &[Route] = &[
         &["EntryService/BatchChangeEntries"],
         &["lines", "sure", "shown", "without", "request"],
     ),
-    post(
-        "/c/{}/{}/order",
-        Shows::Reorder,
-        &["EntryService/ReorderEntries"],
-        &["ids", "up", "down", "place", "to.*", "etag", "request"],
-    ),
-    post("/c/{}/{}/sort", Shows::Sort, &["EntryService/ReorderEntries"], VERSION),
+    post("/c/{}/{}/order", Shows::Reorder, &["EntryService/ReorderEntries"], ORDER),
+    post("/c/{}/{}/sort", Shows::Sort, &["EntryService/ReorderEntries"], ORDER),
     get("/c/{}/{}/{}", Shows::Entry, &["EntryService/GetEntry"]),
     post(
         "/c/{}/{}/{}",

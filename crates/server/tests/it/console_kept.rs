@@ -272,3 +272,79 @@ async fn every_line_that_cannot_be_added_is_marked_at_once_and_may_be_left_out()
     assert_eq!(answer.status.as_u16() / 100, 4);
     assert!(answer.text().contains("7 lines cannot be added"), "{}", answer.text());
 }
+
+#[tokio::test]
+async fn places_that_were_written_stay_in_their_rows_until_they_are_sent() {
+    let server = Server::demo().await;
+    let (ana, ben) = (Browser::of(&server).await, Browser::of(&server).await);
+    ana.post(&format!("{TAGS}/add"), &[("name", "Third")]).await;
+    let page = ben.get(TAGS).await;
+    let etag = Browser::hidden(&page, "etag");
+    let third = page.text().split("name=\"to.").nth(3).unwrap().split('"').next().unwrap();
+    let third = format!("to.{third}");
+    let form =
+        [("to.tag_001", "1"), ("to.tag_002", "x"), (&*third, "1"), ("place", ""), ("etag", &*etag)];
+    let stands = |page: &Answer, field: &str, value: &str| {
+        assert!(
+            page.text().contains(&format!("name=\"{field}\" value=\"{value}\"")),
+            "{}",
+            page.text()
+        );
+    };
+    let waiting = |page: &Answer| page.text().matches("<li class=\"waits\">").count();
+    // A list in another order would lose them.
+    let sorted = ben.post(&format!("{TAGS}/sort"), &form).await;
+    assert_eq!(sorted.status, 400);
+    assert!(sorted.text().contains("Nothing was sorted yet"), "{}", sorted.text());
+    stands(&sorted, &third, "1");
+
+    // Somebody else puts one more in, and moves it up: the rows that nobody wrote on have new numbers.
+    ana.post(&format!("{TAGS}/add"), &[("name", "Fourth")]).await;
+    let now = ana.get(TAGS).await;
+    let fourth = now.text().split("name=\"to.").nth(4).unwrap().split('"').next().unwrap();
+    let up = format!("to.{fourth}");
+    let to = [(&*up, "1"), ("place", ""), ("etag", &*Browser::hidden(&now, "etag"))];
+    assert_eq!(ana.post(&format!("{TAGS}/order"), &to).await.status, 303);
+    for field in ["place", "up"] {
+        let form = [&form[..3], &[(field, "tag_001"), ("etag", &*etag)]].concat();
+        let late = ben.post(&format!("{TAGS}/order?archived=1"), &form).await;
+        assert_eq!(late.status, 409, "{}", late.text());
+        assert!(late.text().contains("with the places that you wrote"), "{}", late.text());
+        stands(&late, &up, "1");
+        stands(&late, "to.tag_001", "2");
+        stands(&late, "to.tag_002", "x");
+        stands(&late, &third, "1");
+        assert_eq!(waiting(&late), 2, "{}", late.text());
+        assert!(late.text().contains("name=\"archived\" value=\"1\" checked"));
+    }
+    assert_eq!(waiting(&ben.get(TAGS).await), 0);
+}
+
+#[tokio::test]
+async fn a_list_with_what_was_put_away_is_shown_so_after_each_action() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let (shown, etag) = ("?archived=1", "etag");
+    for (path, form) in [
+        ("add", &[("name", "Zoe")][..]),
+        ("add-many", &[("lines", "One"), ("sure", "1")]),
+        ("order", &[("down", "tag_001"), (etag, "")]),
+        ("sort", &[(etag, "")]),
+    ] {
+        let now = Browser::hidden(&browser.get(TAGS).await, etag);
+        let filled = |(name, value)| (name, if name == etag { &*now } else { value });
+        let form: Vec<_> = form.iter().copied().map(filled).collect();
+        let done = browser.post(&format!("{TAGS}/{path}{shown}"), &form).await;
+        let to = done.header("location").unwrap();
+        assert!(to.starts_with(&format!("{TAGS}{shown}&changed=")), "{path}: {to}");
+        let next = Browser::hidden(&browser.follow(&done).await, "next");
+        assert_eq!(next, format!("/c/cmp_001/customer_tags{shown}"), "{path}");
+        let again = browser.get(&format!("{TAGS}/{path}{shown}")).await;
+        assert_eq!(again.header("location"), Some(&*format!("{TAGS}{shown}")), "{path}");
+    }
+    let etag = Browser::hidden(&browser.get(TAGS).await, etag);
+    let headers = [("sec-fetch-site", "same-origin"), ("accept", "application/json")];
+    let body = format!("etag={etag}&request=s&down=tag_001");
+    let told = browser.send("POST", &format!("{TAGS}/order{shown}"), &headers, &body).await.json();
+    assert_eq!(told["next"], format!("/c/cmp_001/customer_tags{shown}"), "{told}");
+}

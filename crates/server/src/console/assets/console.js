@@ -4,11 +4,7 @@
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const one = (selector, root = document) => root.querySelector(selector);
 
-const make = (name, properties = {}, attributes = {}) => {
-  const element = Object.assign(document.createElement(name), properties);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  return element;
-};
+const make = (name, properties) => Object.assign(document.createElement(name), properties);
 
 // Times
 const format = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
@@ -34,9 +30,6 @@ const [path, height] = (sessionStorage.getItem('place') ?? '').split(' ');
 sessionStorage.removeItem('place');
 const isTold = here().href !== location.href;
 if (isTold) history.replaceState(null, '', here());
-addEventListener('submit', (event) => {
-  if (!event.defaultPrevented) sessionStorage.setItem('place', `${location.pathname} ${scrollY}`);
-});
 one('.close')?.addEventListener('click', (event) => {
   event.preventDefault();
   event.target.closest('.said').remove();
@@ -49,7 +42,11 @@ for (const form of all('form[data-keep]')) {
   if ('answers' in document.body.dataset && new URL(form.action).pathname === location.pathname) typed.add(form);
   form.addEventListener('input', () => { typed.add(form); });
 }
-addEventListener('submit', (event) => { if (!event.defaultPrevented) sent = event.target; });
+addEventListener('submit', (event) => {
+  if (event.defaultPrevented) return;
+  sent = event.target;
+  sessionStorage.setItem('place', `${location.pathname} ${scrollY}`);
+});
 addEventListener('beforeunload', (event) => {
   if ([...typed].some((form) => form !== sent)) event.preventDefault();
   sent = null;
@@ -67,7 +64,7 @@ document.addEventListener('click', (event) => {
 // Copying
 for (const field of all('[data-copy]')) {
   const button = make('button', { type: 'button', textContent: 'Copy' });
-  const told = make('span', { className: 'soft' }, { role: 'status' });
+  const told = make('span', { className: 'soft', role: 'status' });
   button.addEventListener('click', async () => {
     field.select();
     try {
@@ -140,19 +137,17 @@ const place = (row) => `${name(row)}, ${rows().indexOf(row) + 1} of ${rows().len
 const field = (row) => one('input', row);
 const isWritten = (row) => field(row).value.trim() !== field(row).defaultValue;
 
-// A written place stays until its row moves there.
+// A written place waits, marked, until its row moves there.
 const number = () => {
   const list = rows();
+  typed.delete(order);
   list.forEach((row, at) => {
     const stays = isWritten(row);
     field(row).defaultValue = at + 1;
     if (!stays) field(row).value = at + 1;
-    const ends = [['[name=up]', at === 0], ['[name=down]', at === list.length - 1]];
-    for (const [selector, isEnd] of ends) {
-      const button = one(selector, row);
-      if (isEnd) button.setAttribute('aria-disabled', 'true');
-      else button.removeAttribute('aria-disabled');
-    }
+    if (row.classList.toggle('waits', isWritten(row))) typed.add(order);
+    one('[name=up]', row).ariaDisabled = at === 0 || null;
+    one('[name=down]', row).ariaDisabled = at === list.length - 1 || null;
   });
 };
 
@@ -193,8 +188,7 @@ const foot = () => {
 const told = (text, action) => {
   one('.told')?.remove();
   const box = make('div', { className: 'told' });
-  box.append(make('p', { textContent: text }));
-  if (action) box.append(action);
+  box.append(make('p', { textContent: text }), action ?? '');
   foot().prepend(box);
 };
 const undoing = ({ undo, next, request }) => {
@@ -210,7 +204,7 @@ let saving = Promise.resolve();
 let unsaved = 0;
 let failed = false;
 let saved = order ? rows() : [];
-const save = (...moved) => {
+const save = (moved, byNumber) => {
   unsaved += 1;
   const list = rows();
   const ids = list.map((other) => one('[name=up]', other).value).join(',');
@@ -224,10 +218,14 @@ const save = (...moved) => {
       // The page shows no order that nobody saved.
       failed = true;
       one('ol', order).append(...saved);
+      if (byNumber) for (const row of moved) field(row).defaultValue = '';
       number();
-      const link = make('a', { className: 'button', href: here(), textContent: result?.link ?? 'Load the page again' });
-      told(result?.text ?? 'The new order could not be saved, and the list is as it was before. Try again.', link);
-      link.focus({ preventScroll: true });
+      const next = make('a', { className: 'button', href: here(), textContent: result?.link ?? 'Load the page again' });
+      // Sent along, the places that are written stand on the next page too.
+      if (result?.link && typed.has(order)) next.onclick = () => { order.requestSubmit(); return false; };
+      one('.news')?.remove();
+      told(result?.text ?? 'The new order could not be saved, and the list is as it was before. Try again.', next);
+      next.focus({ preventScroll: true });
       say('The new order was not saved.');
       return;
     }
@@ -235,7 +233,6 @@ const save = (...moved) => {
     order.etag.value = result.etag;
     order.request.value = result.request;
     document.body.dataset.revision = result.revision;
-    for (const field of all('.below [name=etag]')) field.value = result.etag;
     told(moved.map((row) => `${name(row)} is number ${list.indexOf(row) + 1} now.`).join(' '), undoing(result));
   }).finally(() => {
     unsaved -= 1;
@@ -263,6 +260,8 @@ if (order) {
     const { value } = field(row);
     Object.assign(field(row), { defaultValue: at + 1, value });
   });
+  number();
+  order.addEventListener('input', number);
   order.addEventListener('submit', (event) => {
     const button = event.submitter;
     // Enter in a field presses the button that nobody sees.
@@ -273,27 +272,28 @@ if (order) {
       if (!moved) return;
       event.preventDefault();
       if (button.closest('li')) button.focus();
-      say((moved.length ? moved : [row]).map(place).join('. '));
-      if (moved.length) save(...moved);
+      const already = `${name(row)} is number ${rows().indexOf(row) + 1} already.`;
+      say(moved.map(place).join('. ') || already);
+      if (moved.length) save(moved, true);
+      else told(already);
       return;
     }
     event.preventDefault();
-    if (button.getAttribute('aria-disabled')) return;
+    if (button.ariaDisabled) return;
     step(row, button.name === 'up' ? -1 : 1);
-    save(row);
+    save([row]);
   });
 
   for (const row of rows()) {
-    const grip = make('button', { type: 'button', className: 'grip', textContent: '⠿' });
-    grip.setAttribute('aria-label', `${name(row)}: drag, or press Space and then the arrows`);
-    grip.setAttribute('aria-pressed', 'false');
+    const grip = make('button', { type: 'button', className: 'grip', textContent: '⠿', ariaPressed: false });
+    grip.ariaLabel = `${name(row)}: drag, or press Space and then the arrows`;
     row.prepend(grip);
     let before = null;
     let pointer = 0;
     const hold = () => {
       before = rows();
       row.classList.add('held');
-      grip.setAttribute('aria-pressed', 'true');
+      grip.ariaPressed = true;
     };
     const drop = (isKept) => {
       if (!before) return;
@@ -302,8 +302,8 @@ if (order) {
       const isMoved = rows().some((other, at) => other !== before[at]);
       before = null;
       row.classList.remove('held');
-      grip.setAttribute('aria-pressed', 'false');
-      if (isMoved) save(row);
+      grip.ariaPressed = false;
+      if (isMoved) save([row]);
     };
     grip.addEventListener('keydown', (event) => {
       const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
@@ -365,13 +365,13 @@ if (order) {
 const { company } = document.body.dataset;
 const look = async () => {
   const known = document.body.dataset.revision;
-  if (document.hidden || one('.news')) return;
+  if (document.hidden || one('.news, .told > .button')) return;
   const headers = { 'if-none-match': `"${known}"`, accept: 'application/json' };
   const answer = await fetch(`${company}/revision`, { headers }).catch(() => null);
   if (!answer || answer.status !== 200 || answer.redirected) return;
   const { revision, own } = await answer.json();
   if (String(revision) === document.body.dataset.revision) return;
-  const news = make('div', { className: 'news' }, { role: 'status' });
+  const news = make('div', { className: 'news', role: 'status' });
   const who = own ? 'You changed this company in another window.' : 'Somebody changed this company just now.';
   news.append(make('p', { textContent: who }));
   news.append(make('a', { className: 'button', href: here(), textContent: 'Show it as it is now' }));
