@@ -252,7 +252,9 @@ def test_a_person_of_links_sends_the_form_after_a_new_sign_in_elsewhere(open_con
     page.get_by_label("Name", exact=True).fill("Typed before")
     page.context.clear_cookies()
     page.get_by_role("button", name="Add", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("Your session was over")
+    expect(page.get_by_role("alert")).to_contain_text("Your session is over")
+    page.get_by_role("button", name="I signed in: send my form").click()
+    expect(page.get_by_role("alert")).to_contain_text("You are not signed in yet, so your form was not sent.")
     # As a new link does it.
     other = page.context.new_page()
     other.goto("/console/sign-in")

@@ -235,7 +235,7 @@ def seldom(page, demo):
     page.get_by_label("Name", exact=True).fill("Typed before")
     page.context.clear_cookies()
     page.get_by_role("button", name="Add", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("Your session was over")
+    expect(page.get_by_role("alert")).to_contain_text("Your session is over")
     yield "session over"
     page.get_by_label("Your key").fill(demo.key)
     page.get_by_role("button", name="Sign in").click()

@@ -57,6 +57,8 @@ use here::Here;
 use routes::{Found, Route, Shows, page_of};
 use visit::Visit;
 
+/// The name in a query which says that a form was sent again by somebody who said to be signed in by now.
+const AGAIN: &str = "again";
 /// The beginning of every path of the console.
 const HOME: &str = "/console";
 
@@ -111,6 +113,47 @@ fn scopes() -> HashMap<String, Vec<String>> {
         (format!("{}/{}", method.parent_service().name(), method.name()), scopes)
     });
     named.collect()
+}
+
+/// Why somebody is not signed in any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Out {
+    /// The session is over, or there was none.
+    Over,
+    Revoked,
+    Expired,
+    /// The secret that was shown is not the key's any more.
+    Rotated,
+    /// The key may be used, but not from here.
+    Elsewhere,
+}
+
+impl Out {
+    /// Of the refusal of a key that a session has. `None` for a refusal that has nothing to do with the key.
+    fn of(error: &Error) -> Option<Self> {
+        Some(match error {
+            Error::RevokedKey => Self::Revoked,
+            Error::ExpiredKey { .. } => Self::Expired,
+            Error::RotatedSecret { .. } | Error::UnknownKey => Self::Rotated,
+            Error::AddressNotAllowed { .. } => Self::Elsewhere,
+            _ => return None,
+        })
+    }
+
+    /// The code of its sentence in an address.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Over => "own-over",
+            Self::Revoked => "own-revoked",
+            Self::Expired => "own-expired",
+            Self::Rotated => "own-rotated",
+            Self::Elsewhere => "own-elsewhere",
+        }
+    }
+
+    fn told(self) -> &'static str {
+        sentences::done(self.code()).unwrap_or_default()
+    }
 }
 
 struct Console {
@@ -211,11 +254,13 @@ impl Console {
         };
         let person = match person {
             Ok(Some(person)) => person,
-            Ok(None) => return self.who_are_you(&here, parts, route.is_post, &form, false),
-            Err(Error::RevokedKey) => {
-                return self.who_are_you(&here, parts, route.is_post, &form, true);
+            Ok(None) => return self.who_are_you(&here, parts, route.is_post, &form, Out::Over),
+            Err(error) => {
+                return match Out::of(&error) {
+                    Some(out) => self.who_are_you(&here, parts, route.is_post, &form, out),
+                    None => view::refused(&here, &grpc_status(&error)),
+                };
             }
-            Err(error) => return view::refused(&here, &grpc_status(&error)),
         };
         let visit = Visit::new(self, here, person, parts, captures, form);
         if !route.calls.iter().all(|method| visit.may_call(method)) {
@@ -276,30 +321,32 @@ impl Console {
         }
     }
 
-    /// Asks somebody to sign in first, who is not signed in, or whose key was revoked. A form that was sent is kept, and
-    /// sent after that.
+    /// Asks somebody to sign in first, who is not signed in, or whose key may not be used any more. A form that was sent
+    /// is kept, and sent after that.
     fn who_are_you(
         &self,
         here: &Here,
         parts: &Parts,
         is_post: bool,
         form: &Form,
-        is_revoked: bool,
+        out: Out,
     ) -> Response {
         let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
+        let told = out.told();
         if is_post && visit::is_of_script(parts) {
-            let text =
-                if is_revoked { sentences::REVOKED_UNSAVED } else { sentences::SESSION_OVER };
+            let text = format!("{told} This was not saved.");
             let told = serde_json::json!({"text": text, "link": "Sign in again"});
             return answer::json(Page::Unknowable, &told);
         }
+        let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let path = format!("{path}{}", query.link_without(&[AGAIN]));
         if is_post {
-            let text = if is_revoked { sentences::REVOKED_KEPT } else { sentences::SESSION_KEPT };
-            return view::sign_in_again(here, self.options.is_demo, (path, form), text);
+            let yet = if query.get(AGAIN).is_empty() { "" } else { sentences::NOT_YET };
+            let text = format!("{yet}{told} {}", sentences::KEPT);
+            return view::sign_in_again(here, self.options.is_demo, (&path, form), text);
         }
-        let path = parts.uri.query().map_or(path.to_owned(), |query| format!("{path}?{query}"));
         let next = (!path.is_empty()).then(|| format!("next={}", form::encode(&path)));
-        let did = is_revoked.then(|| "did=own-revoked".to_owned());
+        let did = (out != Out::Over).then(|| format!("did={}", out.code()));
         let query: Vec<String> = did.into_iter().chain(next).collect();
         let next = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         elsewhere(&format!("{}/sign-in{next}", here.base))

@@ -257,8 +257,8 @@ impl Sessions {
         Ok(token)
     }
 
-    /// The person of a session's token, if it lasts still and its key may be used. `is_active`: whether the person
-    /// did something, and not the page by itself. A session of a revoked key is an error of its own.
+    /// The person of a session's token, if it lasts still. `is_active`: whether the person did something, and not the page
+    /// by itself. The error tells why the key may not be used; an unknown key is one whose secret is another one by now.
     pub async fn look(
         &self,
         token: &str,
@@ -271,9 +271,10 @@ impl Sessions {
         };
         let now = self.clock.now();
         let Some((key, _)) = self.store.key(&session.key_id).await? else { return Ok(None) };
+        // The token proves that its browser was signed in with the key, so this tells nobody else that there was one.
+        key.check_secret(now, &session.secret.unwrap_or(key.secret))?;
         if self.is_over(&session, &key, now) {
-            // The token proves that its browser was signed in with the key, so this tells nobody else that there was one.
-            return if key.revoked_time.is_some() { Err(Error::RevokedKey) } else { Ok(None) };
+            return Ok(None);
         }
         let holder = self.authenticator.admit_person(&key, session.secret.as_ref(), from)?;
         self.authenticator.is_used(&session.key_id);

@@ -30,8 +30,9 @@ impl Console {
         (path, kept): (&str, Vec<(String, String)>),
     ) -> Response<Body> {
         let form = Form::of_pairs(kept.clone());
+        let below = path.split('?').next().unwrap_or_default();
         let is_changed =
-            match (routes::find(true, path), self.sessions.look(token, from, true).await) {
+            match (routes::find(true, below), self.sessions.look(token, from, true).await) {
                 (Found::Route(route, captures), Ok(Some(person))) => {
                     let visit = Visit::new(self, here.clone(), person, parts, captures, form);
                     // The form itself tells what cannot be looked up.

@@ -14,7 +14,14 @@ pub(super) fn done(code: &str) -> Option<&'static str> {
         "signed-out" => "You are signed out.",
         "ended" => "The session was ended.",
         "revoked" => "Revoked. It stops working within a second, everywhere.",
-        "own-revoked" => REVOKED,
+        "own-over" => "Your session is over.",
+        "own-revoked" => "Your key was revoked, so you are signed out.",
+        "own-expired" => "Your key came to its end, so you are signed out.",
+        "own-rotated" => "Your key has another secret now, so you are signed out.",
+        "own-elsewhere" => {
+            "Your key may not be used from the network address at which you are now. Go back to where you may use it, or use \
+             another key."
+        }
         "company-made" => {
             "The company was made. Next, fill its lists: each has ideas to begin with, and “Company” brings in lists that you \
              have already."
@@ -156,24 +163,12 @@ pub(super) const PUT_AWAY: &str = "Somebody put this away since you opened the p
 pub(super) const SECRET_AGAIN: &str = "The key was shown when this form was sent first, and nobody stores it. If it is \
     lost, go on and make a new secret: the one from before stops working then.";
 
-/// The answer where the key of the person was revoked.
-pub(super) const REVOKED: &str = "Your key was revoked, so you are signed out.";
+/// The sentence for a form that waits for a sign-in, after that which says why.
+pub(super) const KEPT: &str =
+    "Sign in, and you can send your form after that: nothing of it is lost.";
 
-/// The answer to our script where nobody is signed in any more.
-pub(super) const SESSION_OVER: &str =
-    "Your session is over, so this was not saved. Sign in, and do it again.";
-
-/// The same where the key was revoked.
-pub(super) const REVOKED_UNSAVED: &str =
-    "Your key was revoked, so you are signed out, and this was not saved.";
-
-/// The answer to a form of a session that is over.
-pub(super) const SESSION_KEPT: &str =
-    "Your session was over. Sign in, and you can send your form after that: nothing of it is lost.";
-
-/// The same where the key was revoked.
-pub(super) const REVOKED_KEPT: &str = "Your key was revoked, so you are signed out. Sign in with another one, and you can \
-    send your form after that: nothing of it is lost.";
+/// The same where somebody said to be signed in, before it.
+pub(super) const NOT_YET: &str = "You are not signed in yet, so your form was not sent. ";
 
 /// The sentence for a form that is older than the thing it is about.
 pub(super) fn conflict(is_own: bool) -> &'static str {

@@ -9,14 +9,14 @@ use http::request::Parts;
 use tonic::Status;
 
 use super::{
-    Console,
+    AGAIN, Console,
     answer::{Answer, elsewhere, page, shown},
     form::Form,
     here::Here,
     problem::Problem,
     sentences,
     view::{Frame, LinkPage, Said, SignInPage, moment_of_micros},
-    visit::Visit,
+    visit::{Visit, with_query},
     with_cookie, words,
     words::Moment,
 };
@@ -48,6 +48,7 @@ impl Console {
             f: Frame { said, ..self.frame(here, "Sign in") },
             problem: Problem::default(),
             next: next.to_owned(),
+            again: with_query(next, &format!("{AGAIN}=1")),
             is_possible: here.may_sign_in(),
             kept: kept(form),
         };

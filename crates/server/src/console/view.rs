@@ -5,11 +5,13 @@ use axum::{body::Body, response::Response};
 use tonic::Status;
 
 use super::{
+    AGAIN,
     answer::page,
     assets,
     form::Form,
     here::Here,
     problem::Problem,
+    visit::with_query,
     words::{self, CATALOGS, Compared},
 };
 use crate::status::Page;
@@ -194,6 +196,8 @@ pub(super) struct SignInPage {
     pub(super) problem: Problem,
     /// The path to go on to.
     pub(super) next: String,
+    /// The same for a form that is sent from another tab's sign-in.
+    pub(super) again: String,
     /// Whether a cookie may be given here.
     pub(super) is_possible: bool,
     /// The form that waits.
@@ -245,11 +249,12 @@ pub(super) fn sign_in_again(
     here: &Here,
     is_demo: bool,
     (path, form): (&str, &Form),
-    text: &str,
+    text: String,
 ) -> Response<Body> {
     let shown = SignInPage {
         f: Frame::new(here, is_demo, "Sign in"),
-        problem: Problem { text: text.to_owned(), ..Problem::default() },
+        problem: Problem { text, ..Problem::default() },
+        again: with_query(path, &format!("{AGAIN}=1")),
         next: path.to_owned(),
         is_possible: here.may_sign_in(),
         kept: form.pairs().to_vec(),

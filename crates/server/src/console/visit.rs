@@ -11,7 +11,7 @@ use http::request::Parts;
 use tonic::{Request, Status, metadata::MetadataMap};
 
 use super::{
-    Console, HOME,
+    AGAIN, Console, HOME,
     answer::{self, elsewhere, page},
     calls::Methods,
     form::{self, Form},
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The names in a query that say what was just done.
-const TOLD: [&str; 4] = ["changed", "did", "refused", "moved"];
+const TOLD: [&str; 5] = ["changed", "did", "refused", "moved", AGAIN];
 /// A change is told for this long: whoever keeps the address is not told it again another day.
 const TOLD_SECONDS: i64 = 600;
 /// The newest changes among which that of a conflict is looked for.

@@ -569,7 +569,7 @@ async fn a_form_outlives_its_session() {
     assert_eq!(answer.status, 401);
     assert!(answer.text().contains("Typed &#34;before&#34; &#60;it&#62;"), "{}", answer.text());
     // A person who signs in by links does so in another tab, and sends the form from here.
-    let form = answer.text().split(&format!("action=\"{path}\"")).nth(1).unwrap();
+    let form = answer.text().split(&format!("action=\"{path}?again=1\"")).nth(1).unwrap();
     assert!(form.contains("name=\"name\">Typed &#34;before&#34;"), "{}", answer.text());
     let next = Browser::hidden(&answer, "next");
     let again = [

@@ -1,6 +1,8 @@
 //! The text that people typed in the console, and the links that they made: nothing is cut, changed or lost.
 
-use std::fs;
+use std::{fs, time::Duration};
+
+use customer_settings_server::{clock::Clock, service::keys::KeyDraft};
 
 use crate::{console::Browser, harness::*};
 
@@ -347,4 +349,75 @@ async fn a_list_with_what_was_put_away_is_shown_so_after_each_action() {
     let body = format!("etag={etag}&request=s&down=tag_001");
     let told = browser.send("POST", &format!("{TAGS}/order{shown}"), &headers, &body).await.json();
     assert_eq!(told["next"], format!("/c/cmp_001/customer_tags{shown}"), "{told}");
+}
+
+#[tokio::test]
+async fn a_key_that_ends_under_an_open_form_says_how_and_keeps_the_text() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let soon = server.clock.now().plus_seconds(60);
+    let (limited, secret) = server.issue(everything()).await;
+    let limited = (limited.id.to_string(), Browser::with_key(&server, &secret).await);
+    let expires = server.key(KeyDraft { expires_time: Some(soon), ..everything() }).await;
+    let expires = Browser::with_key(&server, &expires).await;
+    let (rotated, secret) = server.issue(everything()).await;
+    let rotated = (rotated.id.to_string(), Browser::with_key(&server, &secret).await);
+    let elsewhere =
+        [("name", "test"), ("scope", "*"), ("coverage", "all"), ("addresses", "192.0.2.0/24")];
+    let path = format!("/console/keys/{}", limited.0);
+    let etag = Browser::hidden(&owner.get(&path).await, "etag");
+    let form = [&elsewhere[..], &[("etag", &*etag)]].concat();
+    assert_eq!(owner.post(&path, &form).await.status, 303);
+    let path = format!("/console/keys/{}", rotated.0);
+    for _ in 0..2 {
+        // The second time, the secret is not even the one from before.
+        let etag = Browser::hidden(&owner.get(&path).await, "etag");
+        let form = [("hours", "0"), ("etag", &*etag)];
+        assert_eq!(owner.post(&format!("{path}/rotate"), &form).await.status, 200);
+        let told = rotated.1.get(TAGS).await;
+        assert!(told.header("location").unwrap().contains("did=own-rotated"));
+    }
+    server.clock.advance(Duration::from_secs(61));
+    for (browser, told) in [
+        (&limited.1, "may not be used from the network address at which you are now"),
+        (&expires, "Your key came to its end"),
+        (&rotated.1, "Your key has another secret now"),
+    ] {
+        let page = browser.follow(&browser.get(TAGS).await).await;
+        assert!(page.text().contains(told), "{told}: {}", page.text());
+        let next = Browser::hidden(&page, "next");
+        assert_eq!(next, "/c/cmp_001/customer_tags", "{told}");
+        let add = format!("{TAGS}/add?archived=1");
+        let sent = browser.post(&add, &[("name", "Typed")]).await;
+        assert_eq!(sent.status, 401, "{told}");
+        assert!(sent.text().contains(told), "{told}: {}", sent.text());
+        assert!(sent.text().contains(">Typed</textarea>"), "{told}: {}", sent.text());
+        assert!(sent.text().contains("name=\"key\""), "{told}: a way in");
+        let yet = "You are not signed in yet";
+        assert!(!sent.text().contains(yet), "{told}");
+        let again = browser.post(&format!("{add}&again=1"), &[("name", "Typed")]).await;
+        assert!(again.text().contains(yet) && again.text().contains(told), "{}", again.text());
+        assert!(
+            again.text().contains(&format!("action=\"{add}&#38;again=1\"")),
+            "{}",
+            again.text()
+        );
+        let headers = [("sec-fetch-site", "same-origin"), ("accept", "application/json")];
+        let script = browser.send("POST", &format!("{TAGS}/order"), &headers, "up=x").await.json();
+        assert!(script["text"].as_str().unwrap().contains(told), "{script}");
+        // With another key, the form goes on.
+        let secret = server.any_key().await;
+        let form = [
+            ("key", &*secret),
+            ("next", "/c/cmp_001/customer_tags/add?archived=1"),
+            ("kept.name", "Typed"),
+            ("kept.request", told),
+        ];
+        let page = browser.post("/console/sign-in", &form).await;
+        assert!(page.text().contains(&format!("action=\"{add}\"")), "{}", page.text());
+        let made = browser.post(&format!("{add}&again=1"), &[("name", told)]).await;
+        assert!(
+            made.header("location").unwrap().starts_with(&format!("{TAGS}?archived=1&changed="))
+        );
+    }
 }
