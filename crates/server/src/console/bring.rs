@@ -17,7 +17,7 @@ use super::{
     places,
     problem::Problem,
     reading::{self, Reading},
-    steps,
+    sentences, steps,
     view::Frame,
     visit::Visit,
     words::{CATALOGS, Words, capital},
@@ -119,7 +119,10 @@ struct PlanPage {
     things: Vec<Thing>,
     others: usize,
     sides: [&'static str; 2],
+    /// The text as the person gave it: each look at it leaves out the same lines, and says so.
     text: String,
+    /// The catalog of a table that names none.
+    list: String,
     prune: bool,
     most: i32,
     /// The ids of what would be made, a line for each.
@@ -131,7 +134,6 @@ struct PlanPage {
 /// A document whose plan can be asked for.
 struct Ready {
     company: DocumentCompany,
-    text: String,
     notes: Vec<String>,
     prune: bool,
     prune_limit: i32,
@@ -283,7 +285,8 @@ async fn plan(
         others: steps::others(&all),
         things: steps::things(&all),
         sides: ["Now", "Then"],
-        text: ready.text,
+        text: sheet.text,
+        list: sheet.list,
         prune: ready.prune,
         most: ready.prune_limit,
         digest,
@@ -300,9 +303,11 @@ fn problems(read: Option<&ReadCompany>, error: Option<&PlanError>) -> Vec<(&'sta
     let is_sure = |one: &&PlanRemark| {
         read.is_none_or(|company| company.problems.leave_sure(&one.reason, &one.field))
     };
-    let others = others.into_iter().map(|PlanRemark { field, reason, description }| {
-        (field.as_str(), reason.as_str(), description.as_str())
-    });
+    let told = |PlanRemark { field, reason, description }: &PlanRemark| {
+        (field.clone(), reason.clone(), sentences::described(reason, description))
+    };
+    let others: Vec<_> = others.into_iter().map(told).collect();
+    let others = others.iter().map(|(field, reason, told)| (&**field, &**reason, &**told));
     let others = Reading::problems(read, others).into_iter().map(|told| ("text", told));
     let lost = lost.into_iter().filter(is_sure).map(|one| ("most", steps::lost(one)));
     let mut all: Vec<_> = others.chain(lost).collect();
@@ -328,7 +333,7 @@ async fn ready(
     let read = spawn_blocking(move || reading::read(&text, &id, list)).await;
     let read = read.map_err(broken)?;
     let at_text = |sentence| ("text", sentence);
-    let Reading { row, text, notes, left_out, read } = match read {
+    let Reading { row, notes, left_out, read } = match read {
         Ok(reading) => reading,
         Err(sentences) => return Ok(Err(sentences.into_iter().map(at_text).collect())),
     };
@@ -339,7 +344,7 @@ async fn ready(
     let company = document::company(row).map_err(|error| grpc_status(&error))?;
     let both = sheet.has_both.then(|| FILE_COUNTS.to_owned());
     let notes = both.into_iter().chain(visit.form.note()).chain(notes).collect();
-    Ok(Ok(Ready { company, text, notes, prune: sheet.prune, prune_limit, read }))
+    Ok(Ok(Ready { company, notes, prune: sheet.prune, prune_limit, read }))
 }
 
 /// Sentences, each with the field that it is about.

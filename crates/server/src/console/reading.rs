@@ -13,8 +13,6 @@ const MOST_TOLD: usize = 20;
 /// The document of a company.
 pub(super) struct Reading {
     pub(super) row: CompanyRow,
-    /// The text as it goes on. A table has become a document.
-    pub(super) text: String,
     /// How a table was understood, and which parts of the text are left out.
     pub(super) notes: Vec<String>,
     /// The lines of a table that are left out, as the notes say.
@@ -53,7 +51,7 @@ impl Reading {
 /// Reads a text for a company that exists. `list` is the catalog of a table that names none. The error has sentences.
 pub(super) fn read(text: &str, company: &CompanyId, list: Catalog) -> Result<Reading, Vec<String>> {
     match document::parse(text) {
-        Ok(companies) => of_document(text, companies.collect(), company),
+        Ok(companies) => of_document(companies.collect(), company),
         Err(error) if is_meant_as_document(text) => Err(vec![error.to_string()]),
         Err(_) => of_table(text, company, list),
     }
@@ -106,7 +104,6 @@ fn of_table(text: &str, company: &CompanyId, list: Catalog) -> Result<Reading, V
 }
 
 fn of_document(
-    text: &str,
     mut companies: Vec<DocumentCompany>,
     company: &CompanyId,
 ) -> Result<Reading, Vec<String>> {
@@ -133,8 +130,10 @@ fn of_document(
             found.label
         ));
     }
-    if count > 1 {
-        notes.push(format!("{} other companies of the document are left out", count - 1));
+    match count - 1 {
+        0 => {}
+        1 => notes.push("1 other company of the document is left out".to_owned()),
+        others => notes.push(format!("{others} other companies of the document are left out")),
     }
-    Ok(Reading { row, text: text.to_owned(), notes, left_out: 0, read: Some(found) })
+    Ok(Reading { row, notes, left_out: 0, read: Some(found) })
 }

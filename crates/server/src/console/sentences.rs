@@ -108,6 +108,14 @@ pub(super) fn described(reason: &str, description: &str) -> String {
             Some((_, code)) => format!("has {} (U+{code}): type it anew", character(code)),
             None => description.to_owned(),
         },
+        "AMBIGUOUS_RENAME" => match former(description) {
+            Some(name) => format!(
+                "does not tell which one is meant: {} is another one in the list. To make one of the two, put away the one \
+                 that shall go, and take its name out of the former names. To keep both, write both into the list",
+                quoted(name)
+            ),
+            None => description.to_owned(),
+        },
         _ => description.to_owned(),
     }
 }

@@ -302,6 +302,7 @@ pub(super) fn label(field: &str) -> &str {
         "text" | "file" => "The document",
         "pick" | "own" => "Color",
         "lines" => "Lines",
+        "was" => "Former name",
         "staff" => "Short name",
         other => other,
     }

@@ -23,7 +23,7 @@ fn unescaped(text: &str) -> String {
 
 /// The fields that a page with a plan sends on.
 fn fields(page: &Answer) -> Vec<(&'static str, String)> {
-    let names = ["text", "ids", "digest", "request"];
+    let names = ["text", "list", "ids", "digest", "request"];
     names.map(|name| (name, unescaped(&Browser::hidden(page, name)))).to_vec()
 }
 
@@ -438,4 +438,34 @@ async fn nothing_is_put_away_while_lines_are_left_out() {
     }
     let kept = send(&browser, &[sent[0].clone(), sent[1].clone()], "preview").await;
     assert_eq!(kept.status, 200, "{}", kept.text());
+    // The way back is to the table with all its lines, so the mark is refused after it too.
+    let mut back = fields(&kept);
+    let form = send(&browser, &back, "edit").await;
+    assert!(form.text().contains(&format!("\n{table}</textarea>")), "{}", form.text());
+    assert!(form.text().contains("value=\"customer_tags\" selected"), "{}", form.text());
+    back.extend([("prune", "1".to_owned()), ("most", "5".to_owned())]);
+    for wish in ["preview", "apply"] {
+        let page = send(&browser, &back, wish).await;
+        assert_eq!(page.status, 400, "{}", page.text());
+        assert!(page.text().contains("Lines of the table cannot be taken"), "{}", page.text());
+    }
+    assert_eq!(send(&browser, &back[..5], "apply").await.status, 303);
+    assert_eq!(tags(&server, "cmp_001").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_document_with_another_company_and_a_former_name_of_two_is_told_in_plain_words() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let two = "companies: [{id: cmp_001, customer_tags: [{name: VIP Customer}, {name: First-time Customer}]}, \
+               {id: other, name: Other}]";
+    let page = pasted(&browser, two).await;
+    let told = "1 other company of the document is left out";
+    assert!(page.text().contains(told), "{}", page.text());
+    let text = "companies: [{id: cmp_001, customer_tags: [{name: VIP Customer, was: First-time Customer}]}]";
+    let page = pasted(&browser, text).await;
+    let told = "ine 1: the former name of tag number 1 does not tell which one is meant: “First-time Customer” is \
+                another one in the list.";
+    assert!(page.text().contains(told), "{}", page.text());
+    assert!(!page.text().contains("tag_00"), "{}", page.text());
 }
