@@ -32,6 +32,7 @@ mod here;
 mod history;
 mod ideas;
 mod key_changes;
+mod key_check;
 mod key_sheet;
 mod keys;
 mod lines;

@@ -98,7 +98,7 @@ pub(super) async fn check(
     visit: &Visit<'_>,
     chosen: &[String],
     before: &[String],
-) -> Result<(), Problem> {
+) -> Result<(), String> {
     let is_new = |id: &&String| !before.contains(id);
     if !visit.may.see_companies || chosen.len() > MOST_CHOSEN {
         return Ok(());
@@ -107,7 +107,7 @@ pub(super) async fn check(
         let refused = found(visit, id).await.err();
         let reason = refused.map(|status| Problem::of(&status, &[]).reason).unwrap_or_default();
         if reason == "NOT_FOUND" {
-            return Err(Problem::at("companies", &format!("There is no company {id}.")));
+            return Err(format!("There is no company {id}."));
         }
     }
     Ok(())

@@ -5,9 +5,8 @@ use prost_types::Timestamp;
 
 use super::{
     form::{self, Form},
-    problem::Problem,
     visit::Visit,
-    words,
+    words::{self, Moment},
 };
 
 /// The end of a day, in the form of the contract.
@@ -33,6 +32,14 @@ pub(super) struct Sheet {
     pub(super) chosen: Vec<String>,
     pub(super) addresses: String,
     pub(super) expires: String,
+    /// The end on that day, where it is not the day's.
+    pub(super) ends: Option<Moment>,
+}
+
+/// When a key ends within a day.
+pub(super) fn within_day(key: &Key) -> Option<Moment> {
+    let end = words::moment(key.expires_time.as_ref())?;
+    (!end.machine.ends_with(END_OF_DAY)).then_some(end)
 }
 
 fn gives_staff(visit: &Visit<'_>) -> bool {
@@ -68,6 +75,7 @@ impl Sheet {
             chosen: visit.person.company_ids(),
             addresses: String::new(),
             expires: String::new(),
+            ends: None,
         }
     }
 
@@ -84,6 +92,7 @@ impl Sheet {
             chosen: key.company_ids.clone(),
             addresses: key.addresses.join("\n"),
             expires: expires.get(..10).unwrap_or_default().to_owned(),
+            ends: within_day(key),
         }
     }
 
@@ -104,12 +113,15 @@ impl Sheet {
             chosen: form.all("company").map(str::to_owned).collect(),
             addresses: form.get("addresses").to_owned(),
             expires: form.get("expires").to_owned(),
+            ends: None,
         }
     }
 
-    /// The key that the form describes; an expiry that is the same day as before stays as it was.
-    pub(super) fn key(&self, before: Option<&Key>) -> Result<Key, Box<Problem>> {
-        let wrong = match (self.coverage, self.chosen.is_empty()) {
+    /// The key that the form describes, and what is wrong with the form by itself. An end that is on the same day as before
+    /// stays as it was.
+    pub(super) fn key(&self, before: Option<&Key>) -> (Key, Vec<(&'static str, String)>) {
+        let mut wrong = Vec::new();
+        let coverage = match (self.coverage, self.chosen.is_empty()) {
             ("all", false) => {
                 Some("Choose “Only these”, or take away the marks of single companies.")
             }
@@ -117,27 +129,29 @@ impl Sheet {
             ("some", true) => Some("Choose at least one company."),
             _ => Some("Choose all companies, or “Only these” and then at least one."),
         };
-        if let Some(text) = wrong {
-            return Err(Box::new(Problem::at("companies", text)));
-        }
+        wrong.extend(coverage.map(|text| ("companies", text.to_owned())));
         let chosen = self.scopes.iter().filter(|scope| scope.is_on);
         let mut scopes: Vec<String> = chosen.map(|scope| scope.name.to_owned()).collect();
         if self.may_all {
             scopes = vec!["*".to_owned()];
         }
+        if scopes.is_empty() {
+            wrong.push(("scope", "Choose at least one thing that it may do.".to_owned()));
+        }
         let old = before.and_then(|key| key.expires_time);
         let expires_time = match self.expires.as_str() {
             "" => None,
             day if old.is_some_and(|time| time.to_string().starts_with(day)) => old,
-            day => match format!("{day}{END_OF_DAY}").parse::<Timestamp>() {
-                Ok(time) => Some(time),
-                Err(_) => {
-                    let problem = Problem::at("expires", "Give a day, such as 2027-01-31.");
-                    return Err(Box::new(problem));
+            day => {
+                let end = format!("{day}{END_OF_DAY}").parse::<Timestamp>().ok();
+                if end.is_none() {
+                    wrong.push(("expires", "Give a day, such as 2027-01-31.".to_owned()));
                 }
-            },
+                end
+            }
         };
-        Ok(Key {
+        let key = Key {
+            id: before.map(|key| key.id.clone()).unwrap_or_default(),
             name: Some(self.name.clone()),
             scopes,
             company_ids: self.chosen.clone(),
@@ -146,8 +160,10 @@ impl Sheet {
             expires_time,
             staff_id: Some(self.staff.clone()),
             ..Default::default()
-        })
+        };
+        (key, wrong)
     }
+
     /// The fields that are texts, by their names in the form.
     fn texts(&mut self) -> [(&'static str, &mut String); 4] {
         [

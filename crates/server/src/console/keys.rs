@@ -1,6 +1,6 @@
 //! Keys and people: a person is a key that has a staff id, and a link for signing in in place of a secret.
 
-use std::{collections::HashMap, net::IpAddr, slice};
+use std::{collections::HashMap, slice};
 
 use askama::Template;
 use axum::{body::Body, response::Response};
@@ -9,8 +9,7 @@ use customer_settings_contract::customersettings::v1::{
     ListKeyChangesRequest, ListKeysRequest, RevokeKeyRequest, RotateKeyRequest, UpdateKeyRequest,
     key,
 };
-use ipnet::IpNet;
-use prost_types::{Duration, FieldMask};
+use prost_types::Duration;
 use tonic::Status;
 
 use super::{
@@ -18,8 +17,9 @@ use super::{
     answer::{Answer, elsewhere, page, shown},
     choices::{self, Choices},
     form,
-    key_sheet::Sheet,
-    problem::{Field, Meanwhile, Problem},
+    key_check::{self, FIELDS},
+    key_sheet::{Sheet, within_day},
+    problem::{Meanwhile, Problem},
     sentences, sign_in,
     view::{Frame, Said},
     visit::Visit,
@@ -28,15 +28,6 @@ use super::{
 };
 use crate::status::Page;
 
-const FIELDS: [Field; 7] = [
-    ("name", "name", "The name"),
-    ("staff", "staff_id", "The short name"),
-    ("scope", "scopes", "What it may do"),
-    ("companies", "company_ids", "The companies"),
-    ("companies", "all_companies", "The companies"),
-    ("addresses", "addresses", "The addresses"),
-    ("expires", "expires_time", "The last day"),
-];
 /// Changes of a key on its page.
 const CHANGES: i32 = 20;
 
@@ -197,18 +188,15 @@ async fn make(visit: &Visit<'_>, is_person: bool) -> Answer {
     if !visit.is_post || is_search(visit) {
         return shown(&page_of(sheet, choices, Problem::default()));
     }
-    let invalid = Status::invalid_argument("");
-    let key = match sheet.key(None) {
+    let key = match key_check::key(visit, &sheet, None).await {
         Ok(key) => key,
         Err(problem) => {
-            return Ok(page(Page::Refused(&invalid), &page_of(sheet, choices, *problem)));
+            let invalid = Status::invalid_argument("");
+            return Ok(page(Page::Refused(&invalid), &page_of(sheet, choices, problem)));
         }
     };
-    if let Err(problem) = choices::check(visit, &sheet.chosen, &[]).await {
-        return Ok(page(Page::Refused(&invalid), &page_of(sheet, choices, problem)));
-    }
     let request_id = visit.form.get("request").to_owned();
-    let ask = CreateKeyRequest { key: Some(key), request_id, validate_only: false };
+    let ask = CreateKeyRequest { key: Some(key.clone()), request_id, validate_only: false };
     match visit.keys().create_key(visit.ask(ask)).await {
         Ok(made) => {
             let made = made.into_inner();
@@ -222,6 +210,7 @@ async fn make(visit: &Visit<'_>, is_person: bool) -> Answer {
         }
         Err(status) => {
             let problem = visit.problem(&status, &FIELDS);
+            let problem = key_check::with_others(visit, problem, key, None).await;
             Ok(page(Page::Refused(&status), &page_of(sheet, choices, problem)))
         }
     }
@@ -383,7 +372,9 @@ async fn one_page(
             sheet.keep_others(&visit.form, &mut stored);
         }
     }
-    let (sheet, stored) = problem.sheets(sheet, stored);
+    let (mut sheet, stored) = problem.sheets(sheet, stored);
+    let day = sheet.expires.as_str();
+    sheet.ends = within_day(&key).filter(|end| !day.is_empty() && end.machine.starts_with(day));
     let choices = Choices::of(visit, &sheet.chosen, visit.form.get("find")).await?;
     let own = changes.first().filter(|change| change.key_id == visit.person.key_id());
     let saved =
@@ -429,28 +420,6 @@ async fn one_page(
     })
 }
 
-/// An address or a network that was typed; none where it is neither, which the API tells.
-fn network(text: &str) -> Option<IpNet> {
-    let typed = text.parse::<IpNet>().ok();
-    typed.or_else(|| text.parse::<IpAddr>().ok().map(|one| IpNet::from(one.to_canonical())))
-}
-
-/// Refuses to take from the person's own key, in its own name, that which the person needs to take the change back.
-fn check_own(visit: &Visit<'_>, key: &Key) -> Option<Problem> {
-    if visit.part(0) != visit.person.key_id() {
-        return None;
-    }
-    if let Some(here) = visit.person.holder.actor.address
-        && !key.addresses.is_empty()
-        && key.addresses.iter().all(|text| network(text).is_some_and(|one| !one.contains(&here)))
-    {
-        return Some(Problem::at("addresses", &sentences::not_from_here(&here.to_string())));
-    }
-    let has = |scope: &str| key.scopes.iter().any(|one| one == scope || one == "*");
-    let is_lost = !has("keys:read") || !has("keys:write");
-    is_lost.then(|| Problem::at("scope", &sentences::own_key_needs()))
-}
-
 /// One key, or its fields saved.
 pub(super) async fn one(visit: &Visit<'_>) -> Answer {
     if !visit.is_post {
@@ -461,27 +430,17 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
         return shown(&one_page(visit, Some(sheet), Problem::default()).await?);
     }
     let before = get(visit).await?;
-    let key = match sheet.key(Some(&before)) {
-        Ok(key) => choices::check(visit, &sheet.chosen, &before.company_ids).await.map(|()| key),
-        Err(problem) => Err(*problem),
-    };
-    let key = match key {
-        Ok(key) => check_own(visit, &key).map_or(Ok(key), Err),
-        problem => problem,
-    };
-    let key = match key {
+    let key = match key_check::key(visit, &sheet, Some(&before)).await {
         Ok(key) => key,
         Err(problem) => {
             let shown = one_page(visit, Some(sheet), problem).await?;
             return Ok(page(Page::Refused(&Status::invalid_argument("")), &shown));
         }
     };
-    let paths =
-        ["name", "scopes", "company_ids", "all_companies", "addresses", "expires_time", "staff_id"];
     let ask = UpdateKeyRequest {
         id: visit.part(0).to_owned(),
-        key: Some(key),
-        update_mask: Some(FieldMask { paths: paths.map(str::to_owned).to_vec() }),
+        key: Some(key.clone()),
+        update_mask: key_check::mask(),
         etag: visit.form.get("etag").to_owned(),
         request_id: visit.form.get("request").to_owned(),
         validate_only: false,
@@ -494,6 +453,7 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
         }
         Err(status) => {
             let problem = visit.problem(&status, &FIELDS);
+            let problem = key_check::with_others(visit, problem, key, Some(&before)).await;
             let shown = one_page(visit, Some(sheet), problem).await?;
             Ok(page(Page::Refused(&status), &shown))
         }

@@ -12,6 +12,9 @@ use super::{
 /// A field of a form: its name there, the last part of its name in the contract, and its label.
 pub(super) type Field = (&'static str, &'static str, &'static str);
 
+/// The sentence above a form with wrong fields.
+const MARKED: &str = "Nothing was saved yet. Please look at what is marked below.";
+
 /// A change that was made while somebody had the page open.
 #[derive(Clone, Debug)]
 pub(super) struct Meanwhile {
@@ -108,8 +111,7 @@ impl Problem {
             problem.fields.push(("successor", problem.text.clone()));
         }
         if problem.reason != "REQUEST_ID_REUSED" && !problem.fields.is_empty() {
-            "Nothing was saved yet. Please look at what is marked below."
-                .clone_into(&mut problem.text);
+            MARKED.clone_into(&mut problem.text);
         }
         problem
     }
@@ -123,8 +125,12 @@ impl Problem {
 
     /// A sentence of the console's own about a field.
     pub(super) fn at(name: &'static str, text: &str) -> Self {
-        let text_above = "Nothing was saved yet. Please look at what is marked below.".to_owned();
-        Self { text: text_above, fields: vec![(name, text.to_owned())], ..Self::default() }
+        Self::marked(vec![(name, text.to_owned())])
+    }
+
+    /// Sentences of the console's own about fields.
+    pub(super) fn marked(fields: Vec<(&'static str, String)>) -> Self {
+        Self { text: MARKED.to_owned(), fields, ..Self::default() }
     }
 
     /// The sentence about a field; empty where nothing is wrong with it.

@@ -84,8 +84,17 @@ pub(super) fn not_within(metadata: &HashMap<String, String>) -> Option<(&'static
             ("addresses", format!("Your own key works only from {own}: give addresses within that."))
         }
         "expiry" => {
-            let day = own.get(..10).unwrap_or(own);
-            ("expires", format!("Your own key ends at {day}: give a day before that."))
+            let told = match own.split_once('T') {
+                Some((day, "23:59:59Z")) => {
+                    format!("Your own key ends with {day}: give that day, or one before.")
+                }
+                Some((day, time)) => {
+                    let time = time.get(..5).unwrap_or(time);
+                    format!("Your own key ends on {day} at {time} UTC: give a day before that.")
+                }
+                None => format!("Your own key ends at {own}: give a day before that."),
+            };
+            ("expires", told)
         }
         _ => (
             "staff",
@@ -118,6 +127,12 @@ pub(super) fn described(reason: &str, description: &str) -> String {
         },
         _ => description.to_owned(),
     }
+}
+
+/// The former name in a description that tells the ids of two entries.
+fn former(description: &str) -> Option<&str> {
+    let (before, _) = description.rsplit_once("\" is the active entry ")?;
+    Some(before.split_once('"')?.1)
 }
 
 /// A character that nobody sees, by its number in Unicode.

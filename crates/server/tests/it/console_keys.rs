@@ -1,5 +1,8 @@
 //! The form of a key in the console: its companies, what goes beyond one's own key, and what was done with it.
 
+use customer_settings_server::{
+    catalog::time::Timestamp, clock::Clock, service::keys::KeyDraft,
+};
 use serde_json::json;
 
 use crate::{console::Browser, harness::*};
@@ -45,8 +48,8 @@ async fn companies_are_chosen_by_a_search_which_makes_no_key() {
     let text = found.text();
     assert!(text.contains("value=\"Till\""), "{text}");
     // The chosen one stays, by its name, and those that were found can be chosen too.
-    assert!(text.contains("value=\"shop_7\" checked> Shop 7 <"), "{text}");
-    assert!(text.contains("value=\"shop_39\"> Shop 39 <"), "{text}");
+    assert!(text.contains("value=\"shop_7\" checked> <span>Shop 7 <"), "{text}");
+    assert!(text.contains("value=\"shop_39\"> <span>Shop 39 <"), "{text}");
     assert_eq!(
         text.matches("name=\"company\"").count(),
         2,
@@ -208,4 +211,99 @@ async fn nobody_locks_the_own_key_by_its_own_page() {
     let etag = Browser::hidden(&owner.get(&path).await, "etag");
     let far = [("etag", &*etag)].iter().chain(&far[1..]).copied().collect::<Vec<_>>();
     assert_eq!(owner.post(&path, &far).await.status, 303, "the key of another one");
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_a_key_is_told_at_once() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let marked = |page: &Answer| {
+        let fields = ["name", "staff", "scope", "companies", "expires", "addresses"];
+        let wrong = |field: &&str| page.text().contains(&format!("id=\"{field}-wrong\""));
+        fields.into_iter().filter(wrong).collect::<Vec<_>>().join(" ")
+    };
+    let all = [
+        ("name", ""),
+        ("staff", "a b"),
+        ("coverage", "some"),
+        ("expires", "2001-01-01"),
+        ("addresses", "here, 10.0.0.0/99"),
+    ];
+    let (key, _) = server.issue(everything()).await;
+    let path = format!("/console/keys/{}", key.id);
+    let etag = Browser::hidden(&owner.get(&path).await, "etag");
+    for (path, etag) in [(NEW, None), (&*path, Some(("etag", &*etag)))] {
+        let form: Vec<_> = all.into_iter().chain(etag).collect();
+        let page = owner.post(path, &form).await;
+        assert_eq!(page.status, 400, "{path}");
+        let told = "name staff scope companies expires addresses";
+        assert_eq!(marked(&page), told, "{path}: {}", page.text());
+        for told in [
+            "Choose at least one thing that it may do.",
+            "Choose at least one company.",
+            "The last day is over already",
+            "“here” must be an address",
+            "“10.0.0.0/99” must be an address",
+        ] {
+            assert!(page.text().contains(told), "{path} {told}: {}", page.text());
+        }
+        assert!(!page.text().contains("settings:read,"), "{path}: {}", page.text());
+    }
+    // A key cannot give more than it has: each of these is told too.
+    let narrow = server.clock.now().plus_seconds(3_600);
+    let rights = covering(&["cmp_001"]);
+    let scopes =
+        with_scopes(&["settings:read", "companies:read", "keys:read", "keys:write"]).scopes;
+    let draft = KeyDraft { scopes, expires_time: Some(narrow), ..rights };
+    let ana = Browser::with_key(&server, &server.key(draft).await).await;
+    let wide =
+        [("name", " "), ("scope", "keys:read"), ("company", "cmp_002"), ("expires", "2099-01-01")];
+    let page = ana.post(NEW, &wide).await;
+    assert_eq!(marked(&page), "name companies expires", "{}", page.text());
+    assert!(page.text().contains("UTC: give a day before that."), "{}", page.text());
+}
+
+#[tokio::test]
+async fn a_key_that_ends_within_a_day_shows_the_time() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let end = "2099-03-04T13:30:00Z";
+    let expires_time = Some(Timestamp::from_micros(4_076_314_200_000_000));
+    let (key, _) = server.issue(KeyDraft { expires_time, ..everything() }).await;
+    let path = format!("/console/keys/{}", key.id);
+    let page = owner.get(&path).await;
+    let time = format!("it ends <time datetime=\"{end}\">4 Mar 2099, 13:30 UTC</time>");
+    assert!(page.text().contains(&time), "{}", page.text());
+    assert!(!page.text().contains("Until the end of"), "{}", page.text());
+    let etag = Browser::hidden(&page, "etag");
+    let form =
+        [("name", "Till"), ("scope", "settings:read"), ("coverage", "all"), ("etag", &*etag)];
+    let other = [&form[..], &[("expires", "2099-03-05")]].concat();
+    assert_eq!(owner.post(&path, &other).await.status, 303);
+    let page = owner.get(&path).await;
+    assert!(page.text().contains("Until the end of"), "{}", page.text());
+    // The key of somebody who had the page open shows both.
+    let late = [&form[..], &[("expires", "2099-03-04")]].concat();
+    assert_eq!(owner.post(&path, &late).await.status, 409);
+}
+
+#[tokio::test]
+async fn an_ipv4_network_that_is_written_as_ipv6_is_the_own_address() {
+    let server = Server::demo().await;
+    let (key, secret) = server.issue(everything()).await;
+    let ana = Browser::with_key(&server, &secret).await;
+    let path = format!("/console/keys/{}", key.id);
+    for (addresses, status) in [
+        ("::ffff:192.0.2.0/120", 400),
+        ("::ffff:127.0.0.0/104", 303),
+        ("::ffff:127.0.0.1/128", 303),
+    ] {
+        let etag = Browser::hidden(&ana.get(&path).await, "etag");
+        let form = [("name", "Ana"), ("coverage", "all"), ("scope", "*"), ("etag", &*etag)];
+        let form = [&form[..], &[("addresses", addresses)]].concat();
+        let answer = ana.post(&path, &form).await;
+        assert_eq!(answer.status, status, "{addresses}: {}", answer.text());
+    }
+    let page = ana.get(&path).await;
+    assert!(page.text().contains(">127.0.0.1/32</textarea>"), "{}", page.text());
 }

@@ -45,6 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "catalog::entry",
             "catalog::error",
             "catalog::id",
+            "catalog::network",
             "catalog::text",
             "clock",
             "config",

@@ -34,6 +34,7 @@ use crate::{
         id::{CompanyId, KeyId, SessionId, StaffId},
         key::{Key, SecretDigest, check_addresses, check_companies, summary},
         log::Line,
+        network,
         text::Name,
         time::Timestamp,
     },
@@ -563,22 +564,11 @@ fn addresses(texts: &[String]) -> Result<Vec<IpNet>> {
     check_addresses(texts.len())?;
     let mut wrong = Violations::default();
     let parse = |(i, text): (usize, &String)| {
-        let text = text.trim();
-        let net = text.parse::<IpNet>().ok();
-        let net = net.or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from));
-        // Callers' addresses are compared in their canonical form.
-        wrong.check(net.map(canonical).ok_or_else(|| {
+        wrong.check(network::parse(text).ok_or_else(|| {
             let description = "must be an address or a network such as 10.0.0.0/8 or 2001:db8::/32";
             Violation::new(&format!("key.addresses[{i}]"), "MALFORMED_ADDRESS", description)
         }))
     };
     let found = texts.iter().enumerate().filter_map(parse).collect();
     wrong.finish(|| Some(found))
-}
-
-/// An IPv4 network that is written as IPv6 (`::ffff:a.b.c.d`), as IPv4.
-fn canonical(net: IpNet) -> IpNet {
-    let prefix = net.prefix_len().checked_sub(96).filter(|_| net.addr().is_ipv6());
-    let same = prefix.and_then(|prefix| IpNet::new(net.addr().to_canonical(), prefix).ok());
-    same.filter(|same| same.addr().is_ipv4()).unwrap_or(net)
 }
