@@ -87,7 +87,7 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
 }
 
 /// Those who may have made a change that a page does not show: all who have a key, or else the authors of the newest changes.
-async fn others(visit: &Visit<'_>) -> Vec<(String, Author)> {
+pub(super) async fn others(visit: &Visit<'_>) -> Vec<(String, Author)> {
     if visit.may.see_keys {
         let ask = ListKeysRequest { page_size: KEYS, show_revoked: true, ..Default::default() };
         let Ok(list) = visit.keys().list_keys(visit.ask(ask)).await else { return Vec::new() };

@@ -8,11 +8,11 @@ use tonic::Status;
 
 use super::{
     answer::{Answer, shown},
-    form, moves,
+    form, history, moves,
     problem::Problem,
     view::Frame,
     visit::Visit,
-    words::{self, Moment},
+    words::{self, Author, Moment},
 };
 
 /// Companies whose logs one page looks at.
@@ -57,6 +57,8 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
         groups.extend(group(visit, &key, &id, name).await?);
     }
     let name = key.name.unwrap_or_default();
+    let mark = Author::mark(&key.id, &name, &history::others(visit).await);
+    let name = if mark.is_empty() { name } else { format!("{name} {mark}") };
     shown(&ChangesPage {
         f: visit.frame(format!("What {name} did")),
         name,

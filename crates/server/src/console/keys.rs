@@ -16,7 +16,7 @@ use super::{
     HOME,
     answer::{Answer, elsewhere, page, shown},
     choices::{self, Choices},
-    form,
+    form, history,
     key_check::{self, FIELDS},
     key_sheet::{Sheet, within_day},
     problem::{Meanwhile, Problem},
@@ -326,7 +326,7 @@ struct OnePage {
     row: Row,
     made: Option<Moment>,
     /// None where later changes fill the page.
-    made_by: Option<Author>,
+    made_by: Option<String>,
     previous: Option<Moment>,
     covers_all: bool,
     is_usable: bool,
@@ -339,6 +339,20 @@ struct OnePage {
     link_used: Option<Moment>,
     last_link: String,
     request: String,
+}
+
+/// The changes of a key in words. Their authors are told apart, also from these others.
+fn past(changes: &[KeyChange], others: &[(String, Author)]) -> Vec<Past> {
+    let past = |change: &KeyChange| Past {
+        author: Author::of_key_change(change),
+        sentence: told(&change.summary),
+        when: words::moment(change.time.as_ref()),
+    };
+    let mut all: Vec<Past> = changes.iter().map(past).collect();
+    let ids = changes.iter().map(|change| change.key_id.clone());
+    let mut authors: Vec<_> = ids.zip(all.iter_mut().map(|past| &mut past.author)).collect();
+    Author::tell_apart(&mut authors, others);
+    all
 }
 
 pub(super) async fn get(visit: &Visit<'_>) -> Result<Key, Status> {
@@ -355,18 +369,16 @@ async fn one_page(
     let ask =
         ListKeyChangesRequest { id: key.id.clone(), page_size: CHANGES, ..Default::default() };
     let changes = visit.keys().list_key_changes(visit.ask(ask)).await?.into_inner().changes;
-    let past = |change: KeyChange| Past {
-        author: Author::of_key_change(&change),
-        sentence: told(&change.summary),
-        when: words::moment(change.time.as_ref()),
-    };
-    let shown = row(visit, key.clone(), &names(visit, slice::from_ref(&key)).await);
+    let others = history::others(visit).await;
+    let history = past(&changes, &others);
+    let first = changes.iter().position(|change| change.revision == 1);
+    let mut shown = row(visit, key.clone(), &names(visit, slice::from_ref(&key)).await);
+    shown.mark = Author::mark(&key.id, &shown.name, &others);
     let (mut sheet, mut stored) = (sheet, Sheet::of(visit, &key));
     let was = stored.was();
     if problem.is_conflict() {
-        problem.meanwhile = changes.first().and_then(|change| {
-            let when = words::moment(change.time.as_ref())?;
-            Some(Meanwhile { by: Author::of_key_change(change).within(), when })
+        problem.meanwhile = history.first().and_then(|past| {
+            Some(Meanwhile { by: past.author.within(), when: past.when.clone()? })
         });
         if let Some(sheet) = &mut sheet {
             sheet.keep_others(&visit.form, &mut stored);
@@ -393,7 +405,7 @@ async fn one_page(
         stored,
         was,
         choices,
-        made_by: changes.iter().find(|change| change.revision == 1).map(Author::of_key_change),
+        made_by: first.and_then(|at| history.get(at)).map(|past| past.author.within()),
         made: words::moment(key.created_time.as_ref()),
         // Neither secret of a key that has ended works.
         previous: words::moment(key.previous_secret_expires_time.as_ref())
@@ -402,7 +414,7 @@ async fn one_page(
         is_usable: shown.state.is_empty(),
         is_own: key.id == visit.person.key_id(),
         sees_changes: visit.may.see_history && visit.may.see_companies,
-        history: changes.into_iter().map(past).collect(),
+        history,
         link_used: linked.as_ref().and_then(|linked| {
             let began =
                 sessions.iter().filter(|one| one.by_link).filter_map(|one| one.began.as_ref());

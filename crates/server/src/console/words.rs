@@ -116,6 +116,12 @@ impl Author {
         }
     }
 
+    /// The mark of a key by which it is told apart from these others of its name; empty where none has the name.
+    pub(super) fn mark(id: &str, name: &str, others: &[(String, Self)]) -> String {
+        let others = others.iter().map(|(id, one)| (one.name.as_str(), id.as_str()));
+        twins(others.chain([(name, id)])).remove(id).unwrap_or_default()
+    }
+
     /// The author within a sentence.
     pub(super) fn within(&self) -> String {
         let name = match self.name.strip_prefix(COMMAND) {

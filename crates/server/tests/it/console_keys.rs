@@ -1,7 +1,9 @@
 //! The form of a key in the console: its companies, what goes beyond one's own key, and what was done with it.
 
 use customer_settings_server::{
-    catalog::time::Timestamp, clock::Clock, service::keys::KeyDraft,
+    catalog::{text::Name, time::Timestamp},
+    clock::Clock,
+    service::keys::KeyDraft,
 };
 use serde_json::json;
 
@@ -306,4 +308,35 @@ async fn an_ipv4_network_that_is_written_as_ipv6_is_the_own_address() {
     }
     let page = ana.get(&path).await;
     assert!(page.text().contains(">127.0.0.1/32</textarea>"), "{}", page.text());
+}
+
+#[tokio::test]
+async fn the_page_of_a_key_tells_two_of_one_name_apart() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let draft = || KeyDraft { name: Name::parse("name", "Ana").unwrap(), ..everything() };
+    let (one, secret) = server.issue(draft()).await;
+    let (two, _) = server.issue(draft()).await;
+    let mark = |id: &str| format!("(key …{})", &id[id.len() - 4..]);
+    let (mark, other) = (mark(one.id.as_str()), mark(two.id.as_str()));
+    let ana = Browser::with_key(&server, &secret).await;
+    let form = [("name", "Till"), ("scope", "settings:read"), ("coverage", "all")];
+    assert_eq!(ana.post(NEW, &form).await.status, 200);
+    let root = server.any_key().await;
+    let list = server.answer(&root, "customersettings.v1.KeyService/ListKeys", json!({})).await;
+    let keys = list["keys"].as_array().unwrap();
+    let made = keys.iter().find(|key| key["name"] == "Till").unwrap()["id"].as_str().unwrap();
+    let page = owner.get(&format!("/console/keys/{made}")).await;
+    assert!(page.text().contains(&format!("by Ana {mark}")), "{}", page.text());
+    assert!(
+        page.text().contains(&format!("<strong>Ana</strong> {mark} made it")),
+        "{}",
+        page.text()
+    );
+    let path = format!("/console/keys/{}", two.id);
+    for path in [path.clone(), format!("{path}/changes")] {
+        let page = owner.get(&path).await;
+        let head = page.text().split("<h1>").nth(1).unwrap().split("</h1>").next().unwrap();
+        assert!(head.contains(&other), "{path}: {head}");
+    }
 }
