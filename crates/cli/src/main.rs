@@ -3,33 +3,30 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-use std::{env, io::IsTerminal, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{
-    CommandFactory, FromArgMatches, Parser, Subcommand,
-    error::{ContextKind, ErrorKind},
-};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod account;
 mod commands;
 mod failure;
 mod help;
 mod mirror;
+mod misuse;
 mod output;
 mod storage;
 mod supervisor;
 mod target;
 #[cfg(test)]
 mod tests;
-mod tips;
 mod values;
 
 use commands::{
     backup, business, company, completion, config, console, convert, copy, entry, history, key,
     load, man, mirror as mirroring, plan, proto, schema, serve, status, verify,
 };
-use failure::{EXIT_CODES, Exit, Failure, failure};
-use output::{print, tell};
+use failure::{EXIT_CODES, Failure, failure};
+use output::tell;
 
 /// The name of the program.
 const PROGRAM: &str = "customer-settings";
@@ -129,17 +126,7 @@ fn main() -> ExitCode {
             }
             arguments.command
         }
-        Err(mut error) => {
-            // The library advises to pass a flag that it does not know as a value, such as an id.
-            let unknown = error.get(ContextKind::InvalidArg).map(ToString::to_string);
-            if error.kind() == ErrorKind::UnknownArgument
-                && unknown.is_some_and(|word| word.starts_with("--"))
-            {
-                error.remove(ContextKind::Suggested);
-            }
-            tips::point_out(&mut error, env::args_os().skip(1));
-            return show(&load::pointed_to_apply(error, env::args_os().skip(1)));
-        }
+        Err(error) => return misuse::show(error),
     };
     customer_settings_memory::hold_little();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -155,49 +142,4 @@ fn ended(result: Result<(), Failure>) -> ExitCode {
         tell(format!("error: {message}"));
     }
     exit.into()
-}
-
-/// Prints the help, or the error in the command line.
-fn show(error: &clap::Error) -> ExitCode {
-    let mut text = error.render().to_string();
-    if !error.use_stderr() {
-        // `print` uses colors on a terminal. Output that is not a terminal may be cut short, which
-        // `print(&text)` handles.
-        let is_watched = std::io::stdout().is_terminal();
-        return ended(if is_watched { error.print().map_err(Failure::from) } else { print(&text) });
-    }
-    let is_unreadable = error.kind() == ErrorKind::InvalidUtf8;
-    if is_unreadable {
-        let wrong = env::args_os().find(|argument| argument.to_str().is_none());
-        let wrong = wrong.unwrap_or_default();
-        text = format!("error: the argument {} is not UTF-8 text", wrong.to_string_lossy());
-    }
-    let arguments = env::args_os().skip(1);
-    let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
-    let shown = without_secrets(&text, arguments);
-    if shown == text && !is_unreadable {
-        _ = error.print();
-    } else {
-        tell(shown.trim_end());
-    }
-    Exit::Usage.into()
-}
-
-/// The error text for a command line that cannot be read, without words that may be or contain a secret: such
-/// texts end up in the logs of programs that run commands.
-fn without_secrets(text: &str, arguments: impl Iterator<Item = String>) -> String {
-    let may_be_secret = |word: &str| {
-        ["://", "password="].iter().any(|mark| word.contains(mark)) || word.starts_with("cs_")
-    };
-    let mut text = text.to_owned();
-    for argument in arguments {
-        let value = match argument.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => value,
-            _ => &argument,
-        };
-        if may_be_secret(value) {
-            text = text.replace(value, "…");
-        }
-    }
-    text
 }

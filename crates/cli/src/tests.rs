@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 
-use super::{Arguments, Command, EXIT_CODES, PROGRAM, load, target};
+use super::{Arguments, Command, EXIT_CODES, target};
 
 /// A line, the method that it calls, and the request without its id, in the form that the server reads.
 const SENT: &[(&str, &str, &str)] = &[
@@ -404,34 +404,4 @@ fn an_option_that_cutover_excludes_is_refused_with_that_word() {
             "{told}"
         );
     }
-}
-
-#[test]
-fn load_points_to_apply_for_all_that_apply_takes_and_load_does_not() {
-    let all = Arguments::command();
-    let options = |command: &str| -> Vec<String> {
-        let found = all.find_subcommand(command).unwrap().get_arguments();
-        found.filter_map(|argument| argument.get_long().map(|long| format!("--{long}"))).collect()
-    };
-    let told = |arguments: &[&str]| {
-        let given = [&[PROGRAM][..], arguments].concat();
-        let error = Arguments::try_parse_from(&given).err().unwrap();
-        let given = given.into_iter().skip(1).map(Into::into);
-        load::pointed_to_apply(error, given).render().to_string()
-    };
-    let tip = "apply --yes' takes it";
-    let of_load = options("load");
-    let missing: Vec<_> =
-        options("apply").into_iter().filter(|one| !of_load.contains(one)).collect();
-    assert!(missing.len() > 10, "{missing:?}");
-    for option in &missing {
-        let said = told(&["load", "companies.yaml", option, "value"]);
-        assert!(said.contains(tip), "{option}: {said}");
-    }
-    assert!(
-        told(&["--quiet", "load", "--server=http://127.0.0.1", "companies.yaml"]).contains(tip)
-    );
-    assert!(told(&["load", "companies.yaml", "others.yaml"]).contains(tip));
-    assert!(!told(&["load", "companies.yaml", "--sever"]).contains(tip));
-    assert!(!told(&["verify", "--prune"]).contains(tip));
 }

@@ -1,11 +1,8 @@
 //! `customer-settings load` and `export`: documents in and out.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::path::PathBuf;
 
-use clap::{
-    CommandFactory, ValueEnum,
-    error::{ContextKind, ContextValue},
-};
+use clap::ValueEnum;
 use customer_settings_server::{
     catalog::{entry::Revision, id::CompanyId},
     formats::csv,
@@ -19,7 +16,6 @@ use serde_json::{Value, json};
 
 use super::{Data, Failure, explain, failure, read_file, wrong_value};
 use crate::{
-    Arguments, PROGRAM,
     failure::usage,
     output::{self, note, tell},
     target::{At, FieldNames, Place},
@@ -70,29 +66,6 @@ impl Load {
         }
         Ok(())
     }
-}
-
-/// The error in a command line. If it is one of `load` that `apply` would take, the error says so.
-pub(crate) fn pointed_to_apply(
-    mut error: clap::Error,
-    arguments: impl Iterator<Item = OsString>,
-) -> clap::Error {
-    let mut words = arguments.filter(|word| !word.to_string_lossy().starts_with('-'));
-    let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else {
-        return error;
-    };
-    let all = Arguments::command();
-    let mut of_apply = all.find_subcommand("apply").into_iter().flat_map(|it| it.get_arguments());
-    let is_of_apply = match wrong.strip_prefix("--") {
-        Some(name) => of_apply.any(|argument| argument.get_long() == Some(name)),
-        // Another document.
-        None => !wrong.starts_with('-'),
-    };
-    if is_of_apply && words.next().is_some_and(|command| command == "load") {
-        let tip = format!("'{PROGRAM} apply --yes' takes it, and replaces 'load'");
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
-    }
-    error
 }
 
 /// Prints the result of a company; false if it was not loaded.
