@@ -575,6 +575,17 @@ async fn long_plans_and_exports_come_in_pages() {
     assert!(pages >= 1, "{pages}");
 }
 
+#[tokio::test]
+async fn an_export_names_each_company_once_and_tells_all_that_is_wrong() {
+    let server = Server::of("companies: [{id: c, name: C}, {id: d, name: D}]").await;
+    let secret = server.any_key().await;
+    let request = json!({"companyIds": ["c", "d", "c", "a b", "d"]});
+    let refused = server.grpc_as(&secret, EXPORT, request).await.unwrap_err();
+    let refused = Refusal::of_status(&refused);
+    assert_eq!(refused.fields, ["company_ids[2]", "company_ids[3]", "company_ids[4]"]);
+    assert_eq!(refused.reasons, ["DUPLICATE", "MALFORMED_ID", "DUPLICATE"]);
+}
+
 also_on_postgres! {
     a_plan_is_applied_as_it_was_shown,
     what_is_exported_is_planned_to_nothing,

@@ -199,12 +199,23 @@ impl Admin {
     ) -> Result<(Vec<(CompanyId, String)>, Option<String>)> {
         if !sent.company_ids.is_empty() {
             let begin = asked.after(1, |words| words.first()?.parse::<usize>().ok())?;
-            let parse = |(i, id): (usize, &String)| {
+            let mut first = HashMap::new();
+            let mut parse = |(i, id): (usize, &String)| {
                 let field = format!("company_ids[{i}]");
-                Ok((CompanyId::parse(&field, id)?, (i + 1).to_string()))
+                let id = CompanyId::parse(&field, id)?;
+                match first.insert(id.clone(), i) {
+                    None => Ok((id, (i + 1).to_string())),
+                    Some(first) => {
+                        let description =
+                            format!("names {id} again, which company_ids[{first}] names");
+                        Err(Violation::new(&field, "DUPLICATE", description))
+                    }
+                }
             };
-            let ids = sent.company_ids.iter().enumerate().map(parse);
-            let ids: Vec<_> = ids.collect::<Result<_, Violation>>()?;
+            let mut wrong = Violations::default();
+            let ids = sent.company_ids.iter().enumerate();
+            let ids: Vec<_> = ids.filter_map(|one| wrong.check(parse(one))).collect();
+            let ids = wrong.finish(|| Some(ids))?;
             let left = ids.into_iter().skip(begin.unwrap_or_default());
             return Ok((left.collect(), None));
         }
