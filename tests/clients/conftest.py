@@ -23,10 +23,10 @@ for name in list(os.environ):
         del os.environ[name]
 
 
-def run(*arguments, stdin=None, check=True):
+def run(*arguments, stdin=None, check=True, timeout=60):
     """Runs a command of the program, and gives its output."""
     done = subprocess.run(
-        [PROGRAM, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=60
+        [PROGRAM, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=timeout
     )
     if check and done.returncode != 0:
         raise AssertionError(f"{arguments} exited with {done.returncode}: {done.stderr}")

@@ -82,7 +82,7 @@ def refused(companies, folder):
     for number, company in enumerate(companies):
         lines.append(text.count("\n") + 1)
         text += json.dumps(company) + (",\n" if number + 1 < len(companies) else "\n]}\n")
-    done = run("load", "--data-dir", folder, "-", stdin=text, check=False)
+    done = run("load", "--data-dir", folder, "-", stdin=text, check=False, timeout=300)
     assert done.returncode in (0, 1) and "companies were not loaded" in done.stderr or done.returncode == 0, done.stderr
     problems = re.findall(r"^  line (\d+): (.*)", done.stderr, re.M)
     # Many of the companies have the same id.
