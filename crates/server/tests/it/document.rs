@@ -349,6 +349,28 @@ async fn refused(server: &Server, document: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_taken_name_is_told_at_its_place_whatever_names_its_entry_again() {
+    let server = Server::demo().await;
+    load(&server.services, "companies: [{id: c, name: C}]").await;
+    let again = "companies:
+- id: c
+  customer_tags:
+  - {id: a, name: Red}
+  - {id: b, name: red}
+  - {id: b, name: Blue}
+  - {id: a, name: blue}
+";
+    assert_eq!(
+        refused(&server, again).await,
+        [
+            "line 6: customer_tags[2] names the entry b again, as customer_tags[1] does",
+            "line 7: customer_tags[3] names the entry a again, as customer_tags[0] does",
+            "line 5: customer_tags[1].name \"red\" is taken by customer_tags[0] of the same document",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn names_that_are_taken_are_told_with_everything_else() {
     let server = Server::demo().await;
     load(
@@ -386,13 +408,13 @@ async fn names_that_are_taken_are_told_with_everything_else() {
         "line 6: customer_tags[1].name",
         "line 7: customer_tags[2].name \"v\" is taken by customer_tags[0] of the same document",
         "line 8: customer_tags[3].state",
-        "line 12: customer_tags[7] names the entry two again",
+        "line 12: customer_tags[7] names the entry two again, as customer_tags[6] does",
         "line 14: referral_sources[0].is_default must not be true",
         "line 15: referral_sources[1].name \"a\" is taken",
         "line 18: life_cycles[1].is_default is true of more than one",
         "line 19: life_cycles[2].name \"b\" is taken by life_cycles[1]",
         "line 21: businesses[0].phone",
-        "line 22: businesses[1] names the same location",
+        "line 22: businesses[1] names the same location as businesses[0]: give",
     ] {
         assert!(
             told.iter().any(|told| told.starts_with(expected)),

@@ -144,7 +144,7 @@ fn a_former_name_and_a_time_that_are_none_are_named() {
         ),
         (
             "businesses: [{name: Here}, {name: here}]",
-            "names the same location as one before it: give the ids of both",
+            "names the same location as businesses[0]: give the ids of both",
         ),
     ] {
         let text = format!("companies: [{{id: c, name: C, {document}}}]");

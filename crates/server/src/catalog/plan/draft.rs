@@ -233,8 +233,6 @@ impl<'a> Draft<'a> {
     /// Finds active entries with the same name, except pairs that had the same name before: a newer rule may have made
     /// two names equal, and that must block no other change. The step that took a name last is to blame. Entries that
     /// no step touched come before all steps.
-    ///
-    /// An entry that stands here twice, which happens only in a refused document, does not clash with itself.
     pub(super) fn clashes(&mut self, catalog: Catalog) -> Vec<Clash> {
         let step = |entry: &Entry| self.named_by.get(&(catalog, entry.id.clone())).copied();
         let (old, entries) =
@@ -246,7 +244,7 @@ impl<'a> Draft<'a> {
         for (step, entry) in active {
             let named = holders.insert(entry.name.fold_key(), (step, &entry.id));
             let Some((holder_step, holder)) = named else { continue };
-            if entry.id != *holder && !had_one_name(old, &entry.id, holder) {
+            if !had_one_name(old, &entry.id, holder) {
                 let (name, holder) = (entry.name.to_string(), holder.clone());
                 clashes.push(Clash { step, name, holder, holder_step });
             }

@@ -1,6 +1,6 @@
 //! Planning a load, which makes a company agree with a document.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     Stamp,
@@ -95,7 +95,7 @@ impl<'a> Loading<'a, '_> {
         if drafts.is_empty() {
             return Ok(());
         }
-        let mut named = HashSet::new();
+        let mut named = HashMap::new();
         let by_id: HashMap<&BusinessId, &Business> =
             current.iter().map(|held| (&held.id, held)).collect();
         // The first of several locations with one name.
@@ -112,15 +112,17 @@ impl<'a> Loading<'a, '_> {
                 (None, Some(before)) => before.id.to_string(),
                 (None, None) => format!("name {}", draft.name.fold_key()),
             };
-            if !named.insert(who) {
+            let first = *named.entry(who).or_insert(draft.index);
+            if first != draft.index {
                 let at = format!("businesses[{}]", draft.index);
-                let description = match draft.id {
-                    Some(_) => "names the same location as one before it",
+                let hint = match draft.id {
+                    Some(_) => "",
                     None => {
-                        "names the same location as one before it: give the ids of both, or leave the locations out of \
-                         the document, since without ids two of one name cannot be told apart"
+                        ": give the ids of both, or leave the locations out of the document, since without ids two of \
+                         one name cannot be told apart"
                     }
                 };
+                let description = format!("names the same location as businesses[{first}]{hint}");
                 self.refuse(&at, "DUPLICATE", description);
                 continue;
             }
@@ -156,7 +158,7 @@ impl<'a> Loading<'a, '_> {
         if drafts.len() > MAX_ENTRIES {
             return self.refuse_count(catalog.as_str(), drafts.len(), "entries", MAX_ENTRIES);
         }
-        let mut wanted = self.resolve(catalog, current, drafts);
+        let (mut wanted, repeated) = self.resolve(catalog, current, drafts);
         if self.options.prune {
             self.prune(catalog, &mut wanted[drafts.len()..]);
         }
@@ -167,6 +169,8 @@ impl<'a> Loading<'a, '_> {
         let keeps_default = wanted.iter().any(|entry| entry.is_default && entry.is_active());
         let takes_default = !self.ignores(Ignored::IsDefault) || !keeps_default;
         self.violations.extend(settle_default(catalog, &mut wanted, drafts, takes_default));
+        // The document is refused. The entry that it names again has the name of the first place, for errors about names.
+        repeated.into_iter().rev().for_each(|index| _ = wanted.remove(index));
         if self.ignores(Ignored::Order) {
             let places: HashMap<&EntryId, usize> =
                 current.iter().enumerate().map(|(place, entry)| (&entry.id, place)).collect();
@@ -218,24 +222,28 @@ impl<'a> Loading<'a, '_> {
     }
 
     /// A catalog's entries as they shall be: first those of the drafts, in the document's order and with its
-    /// content, then the others.
+    /// content, then the others. With the places of the drafts that name an entry again.
     fn resolve(
         &mut self,
         catalog: Catalog,
         current: &[Entry],
         drafts: &'a [EntryDraft],
-    ) -> Vec<Entry> {
+    ) -> (Vec<Entry>, Vec<usize>) {
         let (held, claims) = (Held::of(current), Claims::of(drafts));
-        let mut named: HashSet<EntryId> = HashSet::new();
+        let (mut named, mut repeated) = (HashMap::<EntryId, usize>::new(), Vec::new());
         let mut entries = Vec::with_capacity(drafts.len() + current.len());
         for (index, draft) in drafts.iter().enumerate() {
             let at = format!("{catalog}[{}]", draft.index);
             let found = self.found(catalog, (&held, &claims), (index, draft));
             let made = || self.stamp.new_entry(catalog, draft.id.as_ref(), draft.name.clone());
             let mut entry = found.cloned().unwrap_or_else(made);
-            if !named.insert(entry.id.clone()) {
-                let description = format!("names the entry {} again", entry.id);
+            let first = *named.entry(entry.id.clone()).or_insert(draft.index);
+            let is_first = first == draft.index;
+            if !is_first {
+                let description =
+                    format!("names the entry {} again, as {catalog}[{first}] does", entry.id);
                 self.refuse(&at, "DUPLICATE", description);
+                repeated.push(index);
             }
             if draft.is_default == Some(true) && !catalog.has_default() {
                 let description = "must not be true: only life_cycles have a default";
@@ -254,14 +262,16 @@ impl<'a> Loading<'a, '_> {
                 let subject = Subject::Entry(catalog, entry.id.clone());
                 self.loaded.made.insert(subject, draft.index);
             }
-            self.draft.note_name(catalog, &entry.id, index);
+            if is_first {
+                self.draft.note_name(catalog, &entry.id, index);
+            }
             if draft.has_audit() {
                 self.draft.documented.insert((catalog, entry.id.clone()), draft);
             }
             entries.push(entry);
         }
-        entries.extend(current.iter().filter(|entry| !named.contains(&entry.id)).cloned());
-        entries
+        entries.extend(current.iter().filter(|entry| !named.contains_key(&entry.id)).cloned());
+        (entries, repeated)
     }
 
     /// The entry that a draft means: the one with its id, else the active one with its name, else the active one that
