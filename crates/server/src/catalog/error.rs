@@ -7,17 +7,19 @@ use std::fmt;
 use super::{
     access::Scope,
     entry::{Catalog, Revision},
-    id::{CompanyId, EntryId, KeyId, StaffId},
-    preview::Counts,
+    id::{EntryId, KeyId},
     time::Timestamp,
 };
 
 mod cause;
 mod limit;
+mod past;
 mod violation;
 
 pub use cause::Cause;
 pub use limit::{Limit, Sharer};
+use past::write_past;
+pub use past::{Past, PlanChanged};
 use violation::write_violations;
 pub use violation::{AND_MORE, MOST_VIOLATIONS, Violation, Violations};
 
@@ -371,14 +373,6 @@ fn write_mismatch(
     )
 }
 
-fn write_past(f: &mut fmt::Formatter<'_>, since: &[Past]) -> fmt::Result {
-    for (i, past) in since.iter().enumerate() {
-        f.write_str(if i == 0 { ": " } else { ", " })?;
-        write!(f, "revision {} by {} ({})", past.revision, past.staff_id, past.summary)?;
-    }
-    Ok(())
-}
-
 /// The most things of one sort that a message names.
 pub const MOST_NAMED: usize = 5;
 
@@ -389,48 +383,6 @@ pub fn few<T: fmt::Display>(things: &[T], most: usize) -> String {
     match things.len().saturating_sub(most) {
         0 => named,
         more => format!("{named} and {more} more"),
-    }
-}
-
-/// A change that stands in the way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields say what they are")]
-pub struct Past {
-    pub revision: Revision,
-    pub staff_id: StaffId,
-    /// The change in one line.
-    pub summary: String,
-}
-
-/// A plan that is another one than was shown.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields say what they are")]
-pub struct PlanChanged {
-    pub company_id: CompanyId,
-    /// The reason why there is no plan now, if it would be refused. It has no digest and no counts then.
-    pub refused: Option<Error>,
-    /// The digest of the plan as it is now.
-    pub digest: String,
-    pub counts: Counts,
-    /// The first steps that differ, in words.
-    pub steps: Vec<String>,
-    /// The changes since the plan was shown, newest first, as far as they are known.
-    pub since: Vec<Past>,
-}
-
-impl fmt::Display for PlanChanged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { company_id, refused, counts, steps, since, .. } = self;
-        write!(f, "the plan for company {company_id} is no longer the one that was shown")?;
-        write_past(f, since)?;
-        if !steps.is_empty() {
-            write!(f, "; now different: {}", few(steps, MOST_NAMED))?;
-        }
-        match refused {
-            Some(error) => write!(f, "; it would be refused ({error})")?,
-            None => write!(f, "; it would be {counts}")?,
-        }
-        f.write_str(", and nothing was written: plan again, look at the plan, then apply it")
     }
 }
 

@@ -160,8 +160,15 @@ fn expect_plan(current: Option<&Settings>, plan: &Plan, options: &LoadOptions) -
     }
     let (digest, counts) = (shown.digest.to_string(), shown.counts);
     let company_id = plan.after.company.id.clone();
-    let changed =
-        PlanChanged { company_id, refused: None, digest, counts, steps: vec![], since: vec![] };
+    let changed = PlanChanged {
+        company_id,
+        others: vec![],
+        refused: None,
+        digest,
+        counts,
+        steps: vec![],
+        since: vec![],
+    };
     Err(Error::PlanChanged(Box::new(changed)))
 }
 

@@ -382,6 +382,7 @@ async fn plan_changed(
 fn refused_since(grant: &Grant, error: Error, since: Vec<Past>) -> Error {
     Error::PlanChanged(Box::new(PlanChanged {
         company_id: grant.company(),
+        others: vec![],
         refused: Some(error),
         digest: String::new(),
         counts: Counts::default(),
@@ -475,9 +476,8 @@ async fn touching(
 
 /// A change in one line, if the key may read what it is about.
 fn past(grant: &Grant, line: &Line) -> Option<Past> {
-    let (revision, staff_id) = (line.revision, line.actor.staff_id.clone());
     let may_read = grant.may_read(line.deltas.iter().map(|delta| &delta.subject));
-    may_read.then(|| Past { revision, staff_id, summary: summary(&line.deltas) })
+    may_read.then(|| Past::of(line, summary(&line.deltas)))
 }
 
 /// A name without its end, if it is long.

@@ -457,15 +457,8 @@ impl KeysService {
         let among = Streams::one(&Stream::key(&key.id));
         let lines = self.writing.read(self.store.log_before(&among, None, None, PAGE)).await?;
         let is_since = |line: &&Line| sides(line).is_some_and(|(_, after)| after.etag() != *etag);
-        let since: Vec<Past> = lines
-            .iter()
-            .take_while(is_since)
-            .map(|line| Past {
-                revision: line.revision,
-                staff_id: line.actor.staff_id.clone(),
-                summary: summary(line),
-            })
-            .collect();
+        let since: Vec<Past> =
+            lines.iter().take_while(is_since).map(|line| Past::of(line, summary(line))).collect();
         // If the key never had the etag, no change is named.
         let was_its = since.len() < lines.len();
         let since = if was_its { since } else { Vec::new() };

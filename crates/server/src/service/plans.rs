@@ -14,7 +14,7 @@ use crate::catalog::{
     access::{Caller, Coverage, Grant, Scope},
     change::{CompanyDraft, LoadOptions},
     entry::Revision,
-    error::{Error, Result, Violation},
+    error::{Error, MOST_NAMED, PlanChanged, Result, Violation},
     id::CompanyId,
     log::Request,
     preview::{Counts, Digest, Preview},
@@ -164,13 +164,25 @@ impl LoadService {
             violations.truncate(MOST_VIOLATIONS);
         };
         let meant = self.meant(caller, companies).await?;
+        let mut changed: Option<Box<PlanChanged>> = None;
         for (index, company) in meant.iter().enumerate() {
             match self.ready_company(caller, company, how).await {
                 Ok(one) => ready.push(one),
                 Err(Error::Invalid(found)) => note(index, found),
-                Err(other) => return Err(other),
+                Err(Error::PlanChanged(other)) => match &mut changed {
+                    None => changed = Some(other),
+                    Some(first) => first.others.push(other.company_id),
+                },
+                Err(other) => return Err(changed.map_or(other, Error::PlanChanged)),
+            }
+            // Each takes a look at the log.
+            if changed.as_ref().is_some_and(|first| first.others.len() == MOST_NAMED) {
+                break;
             }
             yield_now().await;
+        }
+        if let Some(changed) = changed {
+            return Err(Error::PlanChanged(changed));
         }
         let named: HashSet<&CompanyId> =
             meant.iter().filter_map(|one| one.id.as_ref().ok()).collect();

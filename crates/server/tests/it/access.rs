@@ -433,7 +433,7 @@ async fn a_refusal_tells_of_other_changes_only_what_the_key_may_read() {
             assert_eq!(text.contains("Hidden tag"), sees_tag, "{scopes:?}: {text}");
             let shows_company = text.contains("Hidden company");
             assert_eq!(shows_company, sees_company && of_company, "{scopes:?}: {text}");
-            assert_eq!(text.contains(" by key_"), sees_tag, "{scopes:?}: {text}");
+            assert_eq!(text.contains("(key_"), sees_tag, "{scopes:?}: {text}");
         }
     }
 }

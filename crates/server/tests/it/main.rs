@@ -8,6 +8,7 @@ mod admin_keys;
 mod any_request;
 mod at_once;
 mod bounds;
+mod changed_plans;
 mod changes;
 mod compat;
 mod config;

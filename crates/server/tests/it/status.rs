@@ -1,5 +1,7 @@
 //! The error table: every error in gRPC and in HTTP.
 
+use std::sync::Arc;
+
 use customer_settings_server::{
     catalog::{
         access::Scope,
@@ -10,6 +12,7 @@ use customer_settings_server::{
         },
         id::{CompanyId, EntryId, KeyId, StaffId},
         preview::Counts,
+        text::Name,
         time::Timestamp,
     },
     status::{self, HostProblem, Protocol, RequestError},
@@ -71,6 +74,7 @@ fn every_error() -> Vec<Error> {
         Error::PlanChanged(Box::new(PlanChanged {
             refused: None,
             company_id: company(),
+            others: vec![],
             digest: "0f".repeat(32),
             counts: Counts { created: 1, renamed: 2, ..Default::default() },
             steps: vec!["rename customer_tags/tag_001 \"VIP\" (name)".to_owned()],
@@ -146,6 +150,7 @@ fn largest_errors(text: &str) -> Vec<Error> {
     let past = |summary: String| Past {
         revision: Revision(u64::MAX),
         staff_id: staff_id.clone(),
+        key_name: Some(Arc::new(Name::parse("name", &"n".repeat(100)).unwrap())),
         summary,
     };
     let violations = || {
@@ -186,6 +191,7 @@ fn largest_errors(text: &str) -> Vec<Error> {
         Error::PlanChanged(Box::new(PlanChanged {
             refused: None,
             company_id: company.clone(),
+            others: vec![company.clone(); 6],
             digest: "0f".repeat(32),
             counts: Counts { created: usize::MAX, ..Default::default() },
             steps: vec![long(); 100],
@@ -286,6 +292,7 @@ fn past() -> Vec<Past> {
     vec![Past {
         revision: Revision(8),
         staff_id: StaffId::parse("id", "staff_002").unwrap(),
+        key_name: None,
         summary: "updated customer_tags/tag_001 (name)".to_owned(),
     }]
 }
