@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+import yaml
 from conftest import PROGRAM, run
 
 TAGS = "/admin/v1/companies/cmp_001/customer_tags"
@@ -119,6 +120,20 @@ def test_a_plan_that_is_not_whole_is_refused(remote, tmp_path):
     refused = remote("plan", document, plan, check=False)
     assert f"{plan} is a plan, which 'apply' takes" in refused.stderr, refused.stderr
     assert "applied: 2 created" in remote("apply", plan, "--yes").stderr
+
+
+def test_what_is_wrong_with_a_document_is_told_without_a_server_too(tmp_path):
+    (tmp_path / "key").write_text("secret")
+    (tmp_path / "key").chmod(0o600)
+    document = tmp_path / "wrong.yaml"
+    document.write_text("companies:\n- id: cmp_001\n  customer_tags:\n  - {name: A, color: red}\n")
+    for place in [["--server", "http://127.0.0.1:9", "--key-file", tmp_path / "key"], ["--data-dir", tmp_path / "none"]]:
+        for command in [["plan"], ["apply", "--yes"]]:
+            refused = run(*command, document, *place, check=False)
+            lines = refused.stderr.splitlines()
+            assert refused.returncode == 1, refused.stderr
+            assert f"{document}: cmp_001: line 4: customer_tags[0].color" in refused.stderr, refused.stderr
+            assert ("127.0.0.1:9" if "--server" in place else "none") in lines[0], lines
 
 
 def test_a_plan_does_not_replace_its_document(remote, tmp_path):

@@ -123,7 +123,6 @@ impl Plan {
         if self.markdown && self.target.form.is_json() {
             return Err(usage("--markdown and --output json exclude each other"));
         }
-        let mut client = self.target.at.connect(None, Access::Read, names::<Self>()).await?;
         let style = match (self.target.form.is_json(), self.markdown) {
             (true, _) => Style::Json,
             (false, true) => Style::Markdown,
@@ -138,7 +137,11 @@ impl Plan {
         if let Some(out) = &self.out {
             file::refuse_other(out)?;
         }
-        let (shown, file) = self.documents.planned(&mut client, &inputs, self.terms, style).await?;
+        let mut read = reading::read(&inputs)?;
+        let client = self.target.at.connect(None, Access::Read, names::<Self>()).await;
+        let mut client = connected(client, &mut read, style)?;
+        let (shown, file) =
+            self.documents.planned(&mut client, (&inputs, read), self.terms, style).await?;
         let (is_empty, refusal) = (shown.is_empty(), shown.refusal());
         // The file is there before somebody who reads the plan may stop reading.
         if let (Some(out), Ok(())) = (&self.out, &refusal) {
@@ -156,12 +159,12 @@ impl Plan {
 impl Apply {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let staff = self.settings_staff_id.as_deref();
-        let mut client = self.target.at.connect(staff, Access::Write, names::<Self>()).await?;
         let is_changed = self.terms.prune || !self.terms.ignore.is_empty();
         let inputs = Input::all(&self.documents.files);
         let given = PlanFile::among(&inputs)?;
         let mut is_fresh = self.yes;
-        let file = match given {
+        let connect = self.target.at.connect(staff, Access::Write, names::<Self>());
+        let (mut client, file) = match given {
             Some(_) if is_changed || self.documents.copy.is_some() => {
                 return Err(usage(
                     "a plan says itself what it is about, and what is pruned and ignored: leave that out",
@@ -169,7 +172,7 @@ impl Apply {
             }
             Some(file) => {
                 is_fresh = false;
-                file
+                (connect.await?, file)
             }
             None => {
                 let is_json = self.target.form.is_json();
@@ -178,8 +181,10 @@ impl Apply {
                     false => Style::Table(self.target.form.whole()),
                 };
                 let terms = self.terms.clone();
+                let mut read = reading::read(&inputs)?;
+                let mut client = connected(connect.await, &mut read, style)?;
                 let (shown, file) =
-                    self.documents.planned(&mut client, &inputs, terms, style).await?;
+                    self.documents.planned(&mut client, (&inputs, read), terms, style).await?;
                 let (is_empty, refusal) = (shown.is_empty(), shown.refusal());
                 // The results of a plan that is applied come afterwards.
                 if !is_json || is_empty || refusal.is_err() {
@@ -189,7 +194,7 @@ impl Apply {
                 if is_empty {
                     return Ok(());
                 }
-                file
+                (client, file)
             }
         };
         confirm_shown_by("the command plan", "Apply this plan?", self.yes)?;
@@ -306,13 +311,12 @@ impl Documents {
     async fn planned(
         &self,
         client: &mut Client,
-        inputs: &[Input],
+        (inputs, read): (&[Input], reading::Documents),
         terms: Terms,
         style: Style,
     ) -> Result<(Shown, PlanFile), Failure> {
         let (mut shown, mut lines, mut count) = (Shown::new(style)?, Writer::new()?, 0);
-        let reading::Documents { companies, left_out, places, mut findings } =
-            reading::read(inputs)?;
+        let reading::Documents { companies, left_out, places, mut findings } = read;
         let mut located = Located::new(inputs, &left_out, names::<Terms>());
         let mut groups = Groups::of(companies)?;
         let mut first = groups.next()?;
@@ -332,6 +336,12 @@ impl Documents {
         while let Some(next) = ahead.next().await? {
             let Planned { mut group, plans, named_twice: again } = match next {
                 Ok(next) => next,
+                // The documents are wrong, whatever the server says.
+                Err(Refused { failure, .. }) if !findings.is_empty() => {
+                    tell(failure.message);
+                    findings.join(planned);
+                    return Err(refuse(findings, shown)?);
+                }
                 Err(Refused { failure, error }) => {
                     shown.print_problem("error", error)?;
                     return Err(failure);
@@ -358,6 +368,21 @@ impl Documents {
             return Err(refuse(findings, shown)?);
         }
         Ok((shown, PlanFile::new(terms, count, lines)?))
+    }
+}
+
+/// The connection. Without one, the problems of the documents are told too, as people would meet them next.
+fn connected(
+    client: Result<Client, Failure>,
+    read: &mut reading::Documents,
+    style: Style,
+) -> Result<Client, Failure> {
+    match client {
+        Err(failure) if !read.findings.is_empty() => {
+            tell(failure.message);
+            Err(refuse(std::mem::take(&mut read.findings), Shown::new(style)?)?)
+        }
+        client => client,
     }
 }
 
