@@ -122,6 +122,16 @@ def test_a_plan_that_is_not_whole_is_refused(remote, tmp_path):
     assert "applied: 2 created" in remote("apply", plan, "--yes").stderr
 
 
+def test_a_former_name_that_is_done_with_is_told_with_its_line(remote, tmp_path):
+    document = tmp_path / "new.yaml"
+    document.write_text("companies:\n- id: cmp_002\n- id: cmp_001\n  customer_tags:\n  - {name: VIP Customer, was: Old}\n")
+    told = remote("plan", document).stdout
+    assert f"! {document}: line 5: customer_tags[0].was names nothing that is to be renamed any more" in told, told
+    (warning,) = json.loads(remote("plan", document, "--output", "json").stdout)["plans"][1]["warnings"]
+    assert [warning[key] for key in ("file", "line", "field", "reason")] == [
+        str(document), 5, "customer_tags[0].was", "WAS_UNUSED"]
+
+
 def test_what_is_wrong_with_a_document_is_told_without_a_server_too(tmp_path):
     (tmp_path / "key").write_text("secret")
     (tmp_path / "key").chmod(0o600)

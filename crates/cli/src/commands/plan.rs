@@ -356,10 +356,9 @@ impl Documents {
                 }
                 pin(&mut company, &plan);
                 lines.put(&json!({"company": company, "digest": plan["digest"]}))?;
-                let is_refused = plan["error"].is_object();
-                let refusal = is_refused.then(|| located.refusal(number, &plan));
-                shown.add(&plan, refusal.as_ref())?;
-                refusal.into_iter().flat_map(|one| one.findings).for_each(|one| planned.add(one));
+                let told = located.told(number, &plan);
+                shown.add(&plan, &told)?;
+                told.findings.into_iter().for_each(|one| planned.add(one));
             }
             count += group.len();
         }

@@ -1,5 +1,5 @@
-//! The lines of the things that a plan refuses. The documents are read once more, as far as that takes, so a plan without
-//! refusals costs nothing.
+//! The lines of the things that a plan refuses or remarks on. The documents are read once more, as far as that takes, so a
+//! plan without any costs nothing.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +13,26 @@ use super::{
 };
 use crate::target::FieldNames;
 
-/// A refused company with the findings about it.
-pub(super) struct Refusal {
-    /// The company's name in a report.
+/// The things that a plan says of a company, with their places.
+#[derive(Default)]
+pub(super) struct Told {
+    /// The company's name in a report, if anything is said of it.
     pub(super) label: String,
+    /// The reasons of a refusal.
     pub(super) findings: Vec<Finding>,
+    /// Remarks on the document.
+    pub(super) warnings: Vec<Finding>,
 }
 
-impl Refusal {
-    /// Puts the places into the error of a plan, for programs.
+impl Told {
+    /// Puts the places into a plan, for programs.
     pub(super) fn locate(&self, plan: &mut Value) {
+        if !self.warnings.is_empty() {
+            plan["warnings"] = self.warnings.iter().map(Finding::json).collect();
+        }
+        if !plan["error"].is_object() {
+            return;
+        }
         let error = &mut plan["error"];
         let is_of_fields = error["violations"].as_array().is_some_and(|all| !all.is_empty());
         match (is_of_fields, &self.findings[..]) {
@@ -35,7 +45,7 @@ impl Refusal {
     }
 }
 
-/// Reads documents again, up to the companies that are refused, which come in the order of the documents.
+/// Reads documents again, up to the companies of which something is said, which come in the order of the documents.
 pub(super) struct Located<'a> {
     inputs: &'a [Input],
     /// The numbers of companies that are not planned.
@@ -57,17 +67,21 @@ impl<'a> Located<'a> {
         Self { inputs, left_out, names, reader: None, read: 0, planned: 0 }
     }
 
-    /// The refusal of the planned company of that number. A place that is not found is left out, and so is a refusal
-    /// that depends on a problem of the document.
-    pub(super) fn refusal(&mut self, number: usize, plan: &Value) -> Refusal {
-        let error = &plan["error"];
+    /// The refusal of the planned company of that number, and the remarks on it. A place that is not found is left out, and
+    /// so is a refusal that depends on a problem of the document.
+    pub(super) fn told(&mut self, number: usize, plan: &Value) -> Told {
+        let (error, warnings) = (&plan["error"], list(&plan["warnings"]));
+        if !error.is_object() && warnings.is_empty() {
+            return Told::default();
+        }
         let found = self.company(number);
         let of_company = [json!({
             "field": "", "reason": error["reason"], "description": error["message"],
         })];
-        let violations = match error["violations"].as_array().map_or(&[][..], Vec::as_slice) {
-            [] => &of_company[..],
-            violations => violations,
+        let violations = match (error.is_object(), list(&error["violations"])) {
+            (false, _) => &[],
+            (true, []) => &of_company[..],
+            (true, violations) => violations,
         };
         let names = &self.names;
         let finding = |one: &Value| {
@@ -81,8 +95,10 @@ impl<'a> Located<'a> {
                 company.located((field, reason, &description), *lines_before)?;
             Some(Finding::at(file, &company.label, (Some(line), &field), (reason, &description)))
         };
-        let findings = violations.iter().filter_map(finding).collect();
-        Refusal { label: found.map_or_else(String::new, |(.., company)| company.label), findings }
+        let findings = violations.iter().filter_map(&finding).collect();
+        let warnings = warnings.iter().filter_map(&finding).collect();
+        let label = found.as_ref().map_or_else(String::new, |(.., company)| company.label.clone());
+        Told { label, findings, warnings }
     }
 
     fn company(&mut self, number: usize) -> Option<(&'a str, u64, DocumentCompany)> {
@@ -107,4 +123,8 @@ impl<'a> Located<'a> {
             }
         }
     }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }

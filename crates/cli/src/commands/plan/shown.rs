@@ -5,8 +5,9 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 
 use super::{
+    findings::Finding,
     lines::{Groups, Writer},
-    located::Refusal,
+    located::Told,
     text,
 };
 use crate::{
@@ -68,8 +69,8 @@ impl Shown {
         Ok(Self { style, counts, companies: 0, changed: 0, refused: 0, details, refusals })
     }
 
-    /// Takes a plan, and the refusal in it.
-    pub(super) fn add(&mut self, plan: &Value, refusal: Option<&Refusal>) -> Result<(), Failure> {
+    /// Takes a plan, and what it says of the document.
+    pub(super) fn add(&mut self, plan: &Value, told: &Told) -> Result<(), Failure> {
         self.counts.add(&plan["counts"]);
         self.companies += 1;
         self.changed += usize::from(!steps(plan).is_empty());
@@ -78,9 +79,7 @@ impl Shown {
         match self.style {
             Style::Json | Style::Results => {
                 let mut plan = plan.clone();
-                if let Some(refusal) = refusal {
-                    refusal.locate(&mut plan);
-                }
+                told.locate(&mut plan);
                 if matches!(self.style, Style::Json) {
                     return self.details.put(&plan);
                 }
@@ -89,7 +88,7 @@ impl Shown {
             }
             Style::Table(_) | Style::Markdown => {
                 let mut lines = String::new();
-                company(plan, refusal, self.style, &mut lines);
+                company(plan, told, self.style, &mut lines);
                 let kept = if is_refused { &mut self.refusals } else { &mut self.details };
                 if lines.is_empty() { Ok(()) } else { kept.put(&Value::String(lines)) }
             }
@@ -192,15 +191,15 @@ fn steps(plan: &Value) -> &[Value] {
     plan["steps"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn company(plan: &Value, refusal: Option<&Refusal>, style: Style, lines: &mut String) {
+fn company(plan: &Value, told: &Told, style: Style, lines: &mut String) {
     let id = match text(&plan["companyId"]) {
-        "" => refusal.map_or("", |refusal| refusal.label.as_str()),
+        "" => told.label.as_str(),
         id => id,
     };
     let is_new =
         if text(&plan["base"]).is_empty() && plan["error"].is_null() { " (new)" } else { "" };
     let rows = rows(steps(plan));
-    let remarks = remarks(plan, refusal);
+    let remarks = remarks(told);
     if rows.is_empty() && remarks.is_empty() {
         return;
     }
@@ -317,12 +316,9 @@ fn changes(step: &Value) -> String {
 }
 
 /// Remarks on the document, and the reasons of a refusal.
-fn remarks(plan: &Value, refusal: Option<&Refusal>) -> Vec<String> {
-    let said =
-        |remark: &Value| format!("{} {}", text(&remark["field"]), text(&remark["description"]));
-    let warnings = plan["warnings"].as_array().into_iter().flatten().map(said);
-    let refused = refusal.into_iter().flat_map(|refusal| &refusal.findings);
-    warnings.chain(refused.map(|one| format!("refused: {}", one.told()))).collect()
+fn remarks(told: &Told) -> Vec<String> {
+    let warnings = told.warnings.iter().map(Finding::told);
+    warnings.chain(told.findings.iter().map(|one| format!("refused: {}", one.told()))).collect()
 }
 
 #[cfg(test)]
