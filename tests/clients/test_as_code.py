@@ -146,6 +146,12 @@ def test_what_is_wrong_with_a_document_is_told_without_a_server_too(tmp_path):
             assert ("127.0.0.1:9" if "--server" in place else "none") in lines[0], lines
 
 
+def test_a_plan_is_written_into_a_file_and_no_other_place(remote, tmp_path):
+    document = write(tmp_path / "new.json", tags({"name": "New"}))
+    refused = remote("plan", document, "--out", "-", check=False)
+    assert (refused.returncode, "--out takes a file" in refused.stderr) == (2, True), refused.stderr
+
+
 def test_a_plan_does_not_replace_its_document(remote, tmp_path):
     document = write(tmp_path / "new.json", tags({"name": "New"}))
     linked = tmp_path / "linked"

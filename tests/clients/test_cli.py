@@ -194,6 +194,9 @@ def test_a_new_secret_goes_into_a_private_file(cli, tmp_path, here):
     before = run("key", "list", *where).stdout
     again = run(*create, check=False)
     assert again.returncode == 1 and "exists already" in again.stderr and run("key", "list", *where).stdout == before
+    # Standard output, and no file of that name.
+    printed = run("key", "create", "--name", "printed", "--out", "-", *where)
+    assert re.fullmatch(r"cs_[\w-]+\n", printed.stdout) and not os.path.exists("-")
     # A refused command leaves no file.
     absent = tmp_path / "absent.key"
     assert run("key", "rotate", "key_nowhere", "--out", absent, *where, check=False).returncode == 3

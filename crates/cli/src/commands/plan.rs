@@ -130,6 +130,9 @@ impl Plan {
         };
         let inputs = Input::all(&self.documents.files);
         file::refuse(&inputs)?;
+        if self.out.as_ref().is_some_and(|out| out.as_os_str() == "-") {
+            return Err(usage("--out takes a file: the plan itself is on standard output"));
+        }
         if let Some(out) = self.out.as_ref().filter(|out| inputs.iter().any(|one| one.is_at(out))) {
             let name = out.display();
             return Err(usage(format!("--out {name} is a document itself: name another file")));

@@ -21,14 +21,14 @@ use crate::{
 /// The place for a new secret.
 #[derive(Args, Debug)]
 pub(crate) struct Out {
-    /// Write the secret into this new file, which only you may read (mode 0600), instead of standard output
+    /// Write the secret into this new file, which only you may read (mode 0600), instead of standard output (`-`)
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 impl Out {
     pub(super) fn file(&self) -> Option<&Path> {
-        self.out.as_deref()
+        self.out.as_deref().filter(|out| out.as_os_str() != "-")
     }
 }
 
