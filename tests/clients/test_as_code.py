@@ -106,6 +106,7 @@ def test_a_plan_that_is_not_whole_is_refused(remote, tmp_path):
         "has 3 of 2 companies": f"{head}\n{first}\n{second}\n{second}\n",
         "line 3: EOF": f"{head}\n{first}\n{second[:80]}",
         "line 2: missing field `digest`": f"{head}\n{first[:first.rindex(',')]}}}\n{second}\n",
+        "is not as 'plan' wrote it": f"{head}\n{first}\n{second.replace('New', 'Newer', 1)}\n",
         "is a plan of version 99, and this program reads version 1": f"{head.replace(':1,', ':99,', 1)}\n{first}\n{second}\n",
     }
     for said, text in wrong.items():

@@ -9,6 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::{
     Terms,
@@ -30,6 +31,8 @@ struct Head {
     /// The number of companies, so that a file that was cut off is none.
     companies: usize,
     terms: Terms,
+    /// A hash of the other lines, so that a file that was changed by hand is told from one whose companies changed.
+    sum: String,
 }
 
 /// The line of a company.
@@ -83,21 +86,44 @@ impl PlanFile {
         let broken = |line, error| {
             failure(format!("{name} is no whole plan: line {line}: {error}; {again}"))
         };
-        let Head { terms, companies, .. } =
+        let Head { terms, companies, sum, .. } =
             serde_json::from_value(head).map_err(|error| broken(1, error))?;
         let mut file = input.file()?;
         file.seek(io::SeekFrom::Start(begin))?;
         let (mut lines, mut line, mut found) = (BufReader::new(&file), Vec::new(), 0);
+        let mut hash = Sha256::new();
         while lines.read_until(b'\n', &mut line)? > 0 {
             serde_json::from_slice::<Company>(&line).map_err(|error| broken(found + 2, error))?;
+            hash.update(&line);
             found += 1;
             line.clear();
         }
-        match found == companies {
+        if found != companies {
+            return Err(failure(format!(
+                "{name} is no whole plan: it has {found} of {companies} companies; {again}"
+            )));
+        }
+        match hex(hash) == sum {
             true => Ok(Self { terms, companies, file, begin }),
             false => Err(failure(format!(
-                "{name} is no whole plan: it has {found} of {companies} companies; {again}"
+                "{name} is not as 'plan' wrote it, so it says something else than what was shown: change the document \
+                 and {again}"
             ))),
+        }
+    }
+
+    fn sum(&self) -> io::Result<String> {
+        let mut lines = self.file.try_clone()?;
+        lines.seek(io::SeekFrom::Start(self.begin))?;
+        let (mut lines, mut hash) = (BufReader::new(lines), Sha256::new());
+        loop {
+            let bytes = lines.fill_buf()?;
+            let read = bytes.len();
+            if read == 0 {
+                return Ok(hex(hash));
+            }
+            hash.update(bytes);
+            lines.consume(read);
         }
     }
 
@@ -114,9 +140,13 @@ impl PlanFile {
     }
 
     pub(super) fn write_to(&self, path: &Path) -> Result<(), Failure> {
-        let head =
-            json!(Head { plan: VERSION, companies: self.companies, terms: self.terms.clone() });
         let copy = || {
+            let head = json!(Head {
+                plan: VERSION,
+                companies: self.companies,
+                terms: self.terms.clone(),
+                sum: self.sum()?,
+            });
             let (mut lines, mut file) = (self.file.try_clone()?, File::create(path)?);
             lines.seek(io::SeekFrom::Start(self.begin))?;
             io::Write::write_all(&mut file, format!("{head}\n").as_bytes())?;
@@ -125,6 +155,10 @@ impl PlanFile {
         let unwritten = |error| failure(format!("{} cannot be written: {error}", path.display()));
         copy().map(drop).map_err(unwritten)
     }
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The first line of a file, and its length, if the file is a plan.
