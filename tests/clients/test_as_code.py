@@ -153,6 +153,16 @@ def test_a_plan_is_written_into_a_file_and_no_other_place(remote, tmp_path):
     assert (refused.returncode, "--out takes a file" in refused.stderr) == (2, True), refused.stderr
 
 
+def test_several_companies_are_exported_by_their_ids(remote, demo):
+    for chosen in [["--company", "cmp_002,cmp_001"], ["--company", "cmp_002", "--company", "cmp_001"]]:
+        companies = yaml.safe_load(remote("export", *chosen).stdout)["companies"]
+        assert [company["id"] for company in companies] == ["cmp_002", "cmp_001"]
+    refused = remote("export", "--company", "cmp_002,no id", check=False)
+    assert (refused.returncode, refused.stderr.endswith('; it is "no id"\n')) == (2, True), refused.stderr
+    refused = remote("export", "--company", "cmp_002,cmp_001", "--format", "csv", check=False)
+    assert (refused.returncode, "writes one company" in refused.stderr) == (2, True), refused.stderr
+
+
 def test_a_plan_does_not_replace_its_document(remote, tmp_path):
     document = write(tmp_path / "new.json", tags({"name": "New"}))
     linked = tmp_path / "linked"

@@ -1,6 +1,10 @@
 //! Values of the command line that have a range: what is wrong is told it, whatever is wrong.
 
-use std::{convert::Infallible, fmt::Display, str::FromStr, time::Duration};
+use std::{collections::HashSet, convert::Infallible, fmt::Display, str::FromStr, time::Duration};
+
+use customer_settings_server::{catalog::id::CompanyId, service::document::quoted};
+
+use crate::failure::{Failure, usage};
 
 /// A number from `least` to `most`.
 pub(crate) fn whole_number<T: FromStr + PartialOrd + Display>(
@@ -24,6 +28,19 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
 /// An item of a list with commas. Blanks around it do not belong to it.
 pub(crate) fn item(text: &str) -> Result<String, Infallible> {
     Ok(text.trim().to_owned())
+}
+
+/// The companies of a list. A wrong item is quoted, as it stands among others.
+pub(crate) fn companies(ids: &[String]) -> Result<Vec<CompanyId>, Failure> {
+    let company = |id: &String| {
+        CompanyId::parse("--company", id).map_err(|violation| match id.is_empty() {
+            true => usage("--company must not be blank"),
+            false => usage(format!("{violation}; it is {}", quoted(id))),
+        })
+    };
+    // One that is named twice counts once.
+    let mut seen = HashSet::new();
+    ids.iter().filter(|id| seen.insert(*id)).map(company).collect()
 }
 
 /// How many things to show: at least one.
@@ -74,6 +91,18 @@ fn written(span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_company_of_a_list_is_quoted() {
+        let read = |ids: &[&str]| {
+            let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+            let ids = companies(&ids).map_err(|failure| failure.message)?;
+            Ok::<_, String>(ids.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(read(&["b", "a", "b"]).unwrap(), ["b", "a"]);
+        assert!(read(&["a", "b c"]).unwrap_err().ends_with("; it is \"b c\""));
+        assert_eq!(read(&["a", ""]).unwrap_err(), "--company must not be blank");
+    }
 
     #[test]
     fn every_range_is_told_on_both_sides() {

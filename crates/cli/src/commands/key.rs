@@ -11,7 +11,6 @@ use customer_settings_server::{
     auth::api_key::Secret,
     catalog::{
         access::{Coverage, Scopes, Task},
-        error::Violation,
         id::{CompanyId, StaffId},
         text::Name,
         time::Timestamp,
@@ -452,9 +451,7 @@ fn scopes(names: &[String]) -> Result<Scopes, Failure> {
 }
 
 fn companies(ids: &[String]) -> Result<BTreeSet<CompanyId>, Failure> {
-    let ids: Result<_, Violation> =
-        ids.iter().map(|id| CompanyId::parse("--company", id)).collect();
-    ids.map_err(wrong_value)
+    Ok(values::companies(ids)?.into_iter().collect())
 }
 
 fn networks(texts: &[String]) -> Result<Vec<IpNet>, Failure> {

@@ -14,11 +14,12 @@ use customer_settings_server::{
 };
 use serde_json::{Value, json};
 
-use super::{Data, Failure, explain, failure, read_file, wrong_value};
+use super::{Data, Failure, explain, failure, read_file};
 use crate::{
     failure::usage,
     output::{self, note, tell},
     target::{At, FieldNames, Place},
+    values,
 };
 
 const EXPORT: &str = "SettingsService/ExportSettings";
@@ -105,9 +106,10 @@ Examples:
   customer-settings export --data-dir data --company cmp_001 --format csv > cmp_001.csv
   customer-settings export --company cmp_001 --without ids,audit | customer-settings apply --as cmp_002 -")]
 pub(crate) struct Export {
-    /// Only this company
+    /// Only this company; may be repeated, or have commas
     #[arg(long, value_name = "ID", required_if_eq("format", "csv"))]
-    company: Option<String>,
+    #[arg(value_delimiter = ',', value_parser = values::item)]
+    company: Vec<String>,
     /// How to write it
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "yaml")]
     format: Format,
@@ -138,15 +140,16 @@ enum Format {
 
 impl Export {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let company =
-            self.company.as_deref().map(|id| CompanyId::parse("--company", id)).transpose();
-        let company = company.map_err(wrong_value)?;
+        let companies = values::companies(&self.company)?;
+        if self.format == Format::Csv && companies.len() != 1 {
+            return Err(usage("--format csv writes one company: give one --company"));
+        }
         let storage = match self.at.place()? {
             Place::Here(storage) => storage,
-            Place::Server(_) => return self.of_server(company).await,
+            Place::Server(_) => return self.of_server(&companies).await,
         };
         let services = storage.services(Access::Read).await?;
-        if let (Format::Csv, Some(company)) = (self.format, &company) {
+        if let (Format::Csv, [company]) = (self.format, &companies[..]) {
             let row = services.load.row(company).await.map_err(|error| explain(&error))?;
             let row = self.trimmed(row);
             return output::write(&csv::write(&row)?).map_err(|error| output::unwritten(&error));
@@ -157,7 +160,7 @@ impl Export {
                 .inspect_err(|error| failed = Some(output::unwritten(error)))
         };
         let trim = |row| self.trimmed(row);
-        let exported = services.load.export(company.as_ref(), trim, write).await;
+        let exported = services.load.export(&companies, trim, write).await;
         // The service would blame the server for an output that cannot be written.
         match failed {
             Some(failure) => Err(failure),
@@ -173,14 +176,11 @@ impl Export {
         })
     }
 
-    async fn of_server(self, company: Option<CompanyId>) -> Result<(), Failure> {
+    async fn of_server(self, companies: &[CompanyId]) -> Result<(), Failure> {
         let mut client = self.at.connect(None, Access::Read, FieldNames::default()).await?;
-        let ids: Vec<String> = company.iter().map(ToString::to_string).collect();
+        let ids: Vec<&str> = companies.iter().map(CompanyId::as_str).collect();
         let mut request = json!({"company_ids": ids, "with_ids": true, "with_audit": true});
         let mut head = "companies:\n";
-        if self.format == Format::Csv && ids.len() != 1 {
-            return Err(usage("--format csv writes one company: give --company"));
-        }
         loop {
             let answer = client.call(EXPORT, &request).await?;
             let companies = answer["document"]["companies"].as_array().cloned();

@@ -160,13 +160,13 @@ impl LoadService {
     /// Writes companies as a document, piece by piece: one, or all with the archived ones. `trim` leaves parts out.
     pub async fn export(
         &self,
-        only: Option<&CompanyId>,
+        only: &[CompanyId],
         trim: impl Fn(CompanyRow) -> CompanyRow,
         mut write: impl FnMut(&str) -> std::io::Result<()>,
     ) -> Result<()> {
         let ids = match only {
-            Some(id) => vec![id.clone()],
-            None => self.ids_by_name().await?,
+            [] => self.ids_by_name().await?,
+            ids => ids.to_vec(),
         };
         let mut put = |text: &str| {
             write(text)

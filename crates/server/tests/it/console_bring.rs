@@ -375,7 +375,7 @@ async fn a_download_is_what_export_writes() {
         exported.push_str(text);
         Ok(())
     };
-    server.services.load.export(Some(&id), |row| row, write).await.unwrap();
+    server.services.load.export(std::slice::from_ref(&id), |row| row, write).await.unwrap();
     let yaml = browser.get("/console/c/cmp_001/export").await;
     assert_eq!(yaml.header("content-disposition"), Some("attachment; filename=\"cmp_001.yaml\""));
     assert_eq!(yaml.text(), exported);
