@@ -247,7 +247,7 @@ pub struct BusinessDraft {
     /// Without an id, the location of that name is meant, or a new one.
     pub id: Option<BusinessId>,
     pub name: Name,
-    /// Replaces the address as a whole.
+    /// Replaces the address as a whole. An empty one removes it.
     pub address: Option<Address>,
     pub state: Option<State>,
     pub contact: ContactDraft,

@@ -111,6 +111,13 @@ pub struct Address {
     pub kind: AddressKind,
 }
 
+impl Address {
+    /// Whether nothing is set. In documents such an address is none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A place on the earth in degrees (WGS84).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Coordinate {

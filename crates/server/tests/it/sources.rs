@@ -284,6 +284,40 @@ async fn every_way_of_writing_respects_a_mirror() {
 }
 
 #[tokio::test]
+async fn an_empty_value_of_a_document_takes_the_place_of_the_one_that_is_stored() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let address = json!({"city": "Boston", "country": "US"});
+    let full = json!({
+        "id": "cmp_001", "country": "US", "timezone": "UTC",
+        "businesses": [{"id": "biz_001", "name": "Here", "website": "https://a.example", "address": address}],
+    });
+    let empty = json!({
+        "id": "cmp_001", "country": "", "timezone": "",
+        "businesses": [{"id": "biz_001", "name": "Here", "website": "", "address": {}}],
+    });
+    for document in [&full, &empty, &full] {
+        let request = json!({"document": {"companies": [document]}});
+        server.grpc_as(&secret, APPLY, request.clone()).await.unwrap();
+        let again = server.answer(&secret, PLAN, request).await;
+        assert_eq!(again["plans"][0]["steps"], json!([]), "{document}");
+        let is_full = document == &full;
+        let company = server.get(COMPANY).bearer(&secret).send().await.json();
+        assert_eq!(company["country"], if is_full { "US" } else { "" });
+        assert_eq!(company["timezone"].is_object(), is_full, "{company}");
+        let place = server.get(&format!("{COMPANY}/businesses/biz_001"));
+        let place = place.bearer(&secret).send().await.json();
+        assert_eq!(place["address"].is_object(), is_full, "{place}");
+        let export = server.answer(&secret, "ExportSettings", json!({"company_ids": ["cmp_001"]}));
+        let row = &export.await["document"]["companies"][0];
+        let places = row["businesses"].as_array().unwrap();
+        let place = places.iter().find(|place| place["name"] == "Here").unwrap();
+        let has = [row.get("country").is_some(), place["address"].is_object()];
+        assert_eq!(has, [is_full; 2], "{row}");
+    }
+}
+
+#[tokio::test]
 async fn sources_need_a_scope_of_their_own() {
     let server = Server::demo().await;
     let scopes = ["settings:read", "settings:write", "companies:read", "companies:write"];

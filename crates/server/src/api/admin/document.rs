@@ -29,8 +29,8 @@ pub(super) fn company_row(sent: DocumentCompany) -> Sent<CompanyRow> {
     let mut row = CompanyRow {
         id: text(sent.id),
         name: sent.name,
-        country: text(sent.country),
-        timezone: text(sent.timezone),
+        country: sent.country,
+        timezone: sent.timezone,
         state: state("state", sent.state)?,
         source: sent.source.map(source).transpose()?,
         businesses: None,
@@ -173,8 +173,8 @@ pub(crate) fn company(mut row: CompanyRow) -> Result<DocumentCompany> {
     Ok(DocumentCompany {
         id: row.id.unwrap_or_default(),
         name: row.name,
-        country: row.country.unwrap_or_default(),
-        timezone: row.timezone.unwrap_or_default(),
+        country: row.country,
+        timezone: row.timezone,
         businesses: businesses.collect(),
         catalogs,
         customer_tags: customer_tags?,

@@ -130,8 +130,8 @@ impl<'a> Loading<'a, '_> {
             let mut after = before.cloned().unwrap_or_else(made);
             after.name = draft.name.clone();
             set_contact(&mut after.contact, &draft.contact);
-            if draft.address.is_some() {
-                after.address.clone_from(&draft.address);
+            if let Some(address) = &draft.address {
+                after.address = Some(address.clone()).filter(|address| !address.is_empty());
             }
             set(&mut after.state, draft.state.as_ref());
             match before {

@@ -160,7 +160,7 @@ pub(super) static BUSINESS: Row = Row {
     fields: &[
         field("id", Form::Id, "Unique on the server. Without it, the location of that name."),
         field("name", Form::Name, "The name that people see."),
-        field("address", Form::One(&ADDRESS), "Replaces the address as a whole."),
+        field("address", Form::One(&ADDRESS), "Replaces the address as a whole; {} removes it."),
         STATE,
         field("avatar", Form::ShortText, "The address of a picture."),
         field("phone", Form::ShortText, "The owner's telephone number."),

@@ -231,7 +231,7 @@ fn business_row(business: &Business) -> BusinessRow {
         instagram: text(contact.instagram.as_str()),
         yelp: text(contact.yelp.as_str()),
         google: text(contact.google.as_str()),
-        address: business.address.as_ref().map(address_row),
+        address: business.address.as_ref().filter(|address| !address.is_empty()).map(address_row),
     }
 }
 
