@@ -199,7 +199,8 @@ fn refuse_owned(company: &CompanyId, kind: SourceKind, deltas: &[Delta], ends: b
     })
 }
 
-/// The parts of a change that belong to the source: everything but descriptions, and colors where the source has none.
+/// The parts of a change that belong to the source: everything but descriptions, colors where the source has none, and
+/// the deletion of archived entries.
 fn owned(delta: &Delta) -> Vec<String> {
     let place = delta.subject.place();
     // The id of a new thing may be one that was made for this change, and that nobody ever sees again.
@@ -214,6 +215,13 @@ fn owned(delta: &Delta) -> Vec<String> {
     match (&delta.before, &delta.after) {
         // Authors and times alone, which a document may give.
         (Some(Row::Entry(_)), Some(Row::Entry(_))) if delta.fields().is_empty() => vec![place],
+        // The source does not have it, and archived entries count.
+        (Some(Row::Entry(entry)), Some(Row::Tombstone))
+        | (Some(Row::Tombstone), Some(Row::Entry(entry)))
+            if !entry.is_active() =>
+        {
+            vec![]
+        }
         (None, _) => vec![list()],
         (Some(Row::Tombstone), _) | (_, Some(Row::Tombstone) | None) => vec![place],
         _ => {

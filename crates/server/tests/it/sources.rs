@@ -284,6 +284,25 @@ async fn every_way_of_writing_respects_a_mirror() {
 }
 
 #[tokio::test]
+async fn an_archived_entry_of_a_mirror_may_be_deleted_and_come_back() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let old = json!([{"id": "old", "name": "Old", "state": "ARCHIVED"}]);
+    let document = json!({"companies": [{"id": "cmp_001", "customer_tags": old}]});
+    server.grpc_as(&secret, APPLY, json!({"document": document})).await.unwrap();
+    mirrored(&server, &secret, "MIRROR").await;
+    let send = async |verb: &str, path: &str| {
+        let call = server.call(verb, &format!("{COMPANY}{path}")).bearer(&secret);
+        let answer = call.body("{}").send().await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        server.get(COMPANY).bearer(&secret).send().await.json()["revision"].clone()
+    };
+    let deleted = send("DELETE", "/customer_tags/old").await;
+    send("POST", &format!("/changes/{}:undo", deleted.as_str().unwrap())).await;
+    send("DELETE", "/customer_tags/old").await;
+}
+
+#[tokio::test]
 async fn an_empty_value_of_a_document_takes_the_place_of_the_one_that_is_stored() {
     let server = Server::demo().await;
     let secret = server.any_key().await;
