@@ -113,7 +113,8 @@ class Copy:
     def mirror(self, *arguments):
         """The exit code, the outcomes by company, and the lines of standard error."""
         done = run("mirror", *arguments, *self.arguments, "--output", "json", check=False)
-        outcomes = json.loads(done.stdout)["companies"] if done.stdout else []
+        told = json.loads(done.stdout or '{"companies": []}')
+        outcomes, self.error = told["companies"], told.get("error")
         return done.returncode, {one["companyId"]: one for one in outcomes}, done.stderr
 
     def changes(self, since=0, company="cmp_001"):
@@ -182,6 +183,14 @@ def only(**keys):
     return answering(lambda answer: {**answer, **keys})
 
 
+def companies(change):
+    return answering(lambda answer: {**answer, "companies": [change(one) for one in answer["companies"]]})
+
+
+def places(change):
+    return answering(lambda answer: {**answer, "businesses": [change(one) for one in answer["businesses"]]})
+
+
 def stall(good, headers, content):
     time.sleep(1)
     return good, headers, content
@@ -245,6 +254,65 @@ def test_a_company_that_the_account_has_twice_is_left_alone(copied):
     assert lists(copied.server, copied.key) == before
 
 
+ODD = {
+    "no name": lambda company: {key: value for key, value in company.items() if key != "name"},
+    "null for a country": lambda company: {**company, "country": None},
+    "a time zone without an id": lambda company: {**company, "timezone": {}},
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_a_company_of_another_form_is_left_alone_by_name(copied, what):
+    before = lists(copied.server, copied.key)
+    path = "/admin/v1/companies/cmp_002/customer_tags?entryId=new"
+    assert copied.account.server.call(path, copied.account.key, {"name": "New"}, "POST")[0] == 200
+    with copied.account.broken("companies:list", companies(lambda one: ODD[what](one) if one["id"] == "cmp_001" else one)):
+        code, outcomes, said = copied.mirror()
+    assert (code, [outcomes[id]["state"] for id in COMPANIES]) == (1, ["LEFT_ALONE", "CHANGED"]), said
+    assert "cmp_001: was not read: the company is not of the expected form" in said
+    assert lists(copied.server, copied.key)["cmp_001"] == before["cmp_001"]
+
+
+def without(key):
+    return lambda one: {name: value for name, value in one.items() if name != key}
+
+
+GONE = {
+    "country": [without("country"), lambda one: {**one, "country": ""}],
+    "timezone": [without("timezone"), lambda one: {**one, "timezone": None}, lambda one: {**one, "timezone": {"id": ""}}],
+    "address": [without("address"), lambda one: {**one, "address": None}, lambda one: {**one, "address": {}},
+                lambda one: {**one, "address": {"id": "", "city": ""}}],
+}
+
+
+@pytest.mark.parametrize("key", GONE)
+def test_a_value_that_the_account_has_no_more_is_empty_here(copied, key):
+    for change in GONE[key]:
+        part, fault = ("businesses:list", places(change)) if key == "address" else ("companies:list", companies(change))
+        with copied.account.broken(part, fault):
+            assert copied.mirror("--check")[0] == 7
+            assert copied.mirror()[0] == 0
+            code, outcomes, said = copied.mirror("--check")
+            assert (code, {one["state"] for one in outcomes.values()}) == (0, {"AGREES"}), said
+        here = lists(copied.server, copied.key)
+        things = here["cmp_001"][0]["businesses"] if key == "address" else here["companies"]
+        assert things and not any(one.get(key) for one in things), things
+        assert copied.mirror()[0] == 0 and copied.agrees()
+
+
+def test_the_id_of_an_entry_that_was_deleted_here_is_left_out_alone(copied):
+    copied.account.change("/customer_tags/tag_B:archive", {}, "POST")
+    assert copied.mirror()[0] == 0
+    deleted = copied.server.call("/admin/v1/companies/cmp_001/customer_tags/tag_B", copied.key, method="DELETE")
+    assert deleted[0] == 200, deleted
+    assert copied.mirror()[0] == 0 and copied.agrees()
+    copied.account.change("/customer_tags/tag_B:restore", {}, "POST")
+    copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
+    code, outcomes, _ = copied.mirror()
+    assert (code, outcomes["cmp_001"]["state"], outcomes["cmp_001"]["problems"]) == (1, "CHANGED", [
+        "customer_tags/tag_B: tag_B belongs to an entry that was deleted, and is never given again: it is left out, and the rest is copied"])
+
+
 def test_a_round_that_ends_early_says_so_of_the_others(copied):
     with copied.account.broken(TAGS, status(401)):
         code, outcomes, _ = copied.mirror()
@@ -263,12 +331,13 @@ def test_a_check_that_could_not_read_all_still_tells_of_differences(copied):
 def test_a_list_of_companies_that_is_none_ends_the_round(copied):
     before = lists(copied.server, copied.key)
     for fault, code in [
-        (status(401), 4), (status(403), 4), (status(404), 3), (status(500), 6), (status(429, **{"Retry-After": "0"}), 6),
+        (status(401), 4), (status(403), 4), (status(404), 1), (status(500), 6), (status(429, **{"Retry-After": "0"}), 6),
         (status(418), 1), (answering(lambda _: {}), 1), (lambda code, headers, content: (code, headers, content[:9]), 1),
     ]:
         with copied.account.broken("companies:list", fault):
             ended, outcomes, said = copied.mirror()
         assert (ended, outcomes) == (code, {}) and "the account was not read" in said
+        assert copied.error in said and "the account was not read" in copied.error
     assert lists(copied.server, copied.key) == before
 
 

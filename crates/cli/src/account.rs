@@ -25,7 +25,7 @@ use crate::{
 mod answers;
 mod pace;
 
-pub(crate) use answers::{Business, Company, Item, Reading};
+pub(crate) use answers::{Address, Business, Company, Item, Reading};
 use pace::{Next, Pace};
 
 /// The most bytes of an answer.
@@ -135,8 +135,8 @@ impl Account {
     pub(crate) async fn reading(&mut self, company: Company) -> Read<Reading> {
         let id =
             CompanyId::parse("id", &company.id).map_err(|problem| broken(problem.to_string()))?;
-        if company.is_twofold {
-            return Err(broken("the account has the company twice, with different values"));
+        if let Some(problem) = company.problem {
+            return Err(broken(problem));
         }
         let asked = json!({"companyId": id.as_str()});
         let parse = |page: Value| answers::businesses(page, id.as_str());
@@ -240,7 +240,6 @@ fn refused(path: &str, status: StatusCode) -> Unread {
     let problem = format!("{path}: HTTP status {status}");
     let exit = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Refused,
-        StatusCode::NOT_FOUND => Exit::NotFound,
         StatusCode::TOO_MANY_REQUESTS => Exit::Unavailable,
         status if status.is_server_error() => Exit::Unavailable,
         _ => Exit::Failed,

@@ -19,7 +19,7 @@ use customer_settings_server::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::account::{Business, Company, Item, Reading};
+use crate::account::{Address, Business, Company, Item, Reading};
 
 #[cfg(test)]
 mod tests;
@@ -172,6 +172,12 @@ impl Making<'_> {
             self.audits_unlike(list, items);
         }
         let named: HashSet<&Option<String>> = rows.iter().map(|row| &row.id).collect();
+        let count = rows.len() + here.iter().filter(|row| !named.contains(&row.id)).count();
+        if count > MAX_ENTRIES {
+            let archived = count - rows.len();
+            self.refuse(list, too_many_with_archived(rows.len(), archived));
+            return None;
+        }
         let is_lost = |row: &&EntryRow| is_active(&row.state) && !named.contains(&row.id);
         let lost: Vec<&EntryRow> = here.iter().filter(is_lost).collect();
         let active = here.iter().filter(|row| is_active(&row.state)).count();
@@ -395,7 +401,7 @@ impl Making<'_> {
         };
         row.email = self.value(at, ("email", &business.email), ShortText::email);
         row.website = self.value(at, ("website", &business.website), ShortText::web_address);
-        row.address = self.address(at, business);
+        row.address = self.address(at, business, before);
         row.name = match self.value(at, ("name", &business.name), Name::parse) {
             Some(name) => Some(name),
             None => Some(before?.name.clone()?),
@@ -403,8 +409,17 @@ impl Making<'_> {
         Some(row)
     }
 
-    fn address(&mut self, at: &str, business: &Business) -> Option<AddressRow> {
-        let address = business.address.as_ref()?;
+    /// The address of a location. An empty one removes that of the location here.
+    fn address(
+        &mut self,
+        at: &str,
+        business: &Business,
+        before: Option<&BusinessRow>,
+    ) -> Option<AddressRow> {
+        let given = business.address.as_ref().filter(|address| **address != Address::default());
+        let Some(address) = given else {
+            return before?.address.as_ref().map(|_| AddressRow::default());
+        };
         let mut short = |field: &str, text: &str| {
             self.value(at, (field, text), ShortText::parse).filter(|text| !text.is_empty())
         };
@@ -454,6 +469,8 @@ impl Wanted {
             None => None,
         };
         let Some(id) = id else { return false };
+        // A mirror has no other id to choose.
+        let problem = problem.strip_suffix(": choose another one").unwrap_or(problem);
         self.refused
             .push(format!("{list}/{id}: {problem}: it is left out, and the rest is copied"));
         true
@@ -490,6 +507,13 @@ fn kept(item: &Item, before: Option<&EntryRow>) -> Option<EntryRow> {
 
 fn too_many(count: usize, most: usize) -> String {
     format!("the account has {count}, and at most {most} are allowed: the list is left alone")
+}
+
+fn too_many_with_archived(active: usize, archived: usize) -> String {
+    format!(
+        "would have {active} entries and {archived} archived ones, which count too, and at most {MAX_ENTRIES} are allowed: \
+         the list is left alone: to make room, delete archived ones here ('entry delete')"
+    )
 }
 
 fn is_active(state: &Option<String>) -> bool {

@@ -26,9 +26,9 @@ pub(crate) struct Company {
     pub(crate) country: String,
     #[serde(default)]
     pub(crate) timezone: Option<Zone>,
-    /// Whether the account has another company of this id.
+    /// The reason why its values cannot be believed, if they cannot. The other companies are read nevertheless.
     #[serde(skip)]
-    pub(crate) is_twofold: bool,
+    pub(crate) problem: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -109,8 +109,16 @@ fn all<T: DeserializeOwned>(list: Value) -> Parsed<Vec<T>> {
 }
 
 pub(super) fn companies(list: Value) -> Parsed<Vec<Company>> {
-    let companies: Vec<Company> = all(list)?;
-    with_ids(companies, |company| &company.id)
+    all::<Value>(list)?.into_iter().map(company).collect()
+}
+
+/// A company. One that has no more than an id is marked, as only this one cannot be read.
+fn company(given: Value) -> Parsed<Company> {
+    let id = given["id"].as_str().filter(|id| !id.is_empty()).ok_or("an id is missing")?.to_owned();
+    Ok(Company::deserialize(given).unwrap_or_else(|error| {
+        let problem = Some(format!("the company is not of the expected form: {error}"));
+        Company { id, problem, ..Company::default() }
+    }))
 }
 
 pub(super) fn items(list: Value) -> Parsed<Vec<Item>> {
@@ -167,7 +175,14 @@ pub(super) fn unique<T: PartialEq>(things: Vec<T>, id: fn(&T) -> &String) -> Par
 
 /// Each company once. One that is there twice with different values is marked, as only this one cannot be read.
 pub(super) fn told_apart(companies: Vec<Company>) -> Vec<Company> {
-    once(companies, |company| &company.id, |company| company.is_twofold = true)
+    once(
+        companies,
+        |company| &company.id,
+        |company| {
+            let problem = "the account has the company twice, with different values";
+            company.problem = Some(problem.to_owned());
+        },
+    )
 }
 
 #[cfg(test)]
@@ -207,11 +222,30 @@ mod tests {
         assert!(items(json!([tag("A"), tag("B")])).unwrap_err().contains(r#"the id "a" is there"#));
         let read = |list: Value| told_apart(companies(list).unwrap());
         let is_twofold = |list: Value| -> Vec<bool> {
-            read(list).iter().map(|company| company.is_twofold).collect()
+            read(list).iter().map(|company| company.problem.is_some()).collect()
         };
         let other = json!({"id": "b", "name": "B"});
         assert_eq!(is_twofold(json!([tag("A"), other, tag("A")])), [false, false]);
         assert_eq!(is_twofold(json!([tag("A"), other, tag("B"), tag("A")])), [true, false]);
+    }
+
+    #[test]
+    fn a_company_of_another_form_is_marked_and_the_others_are_read() {
+        for bad in [
+            json!({"id": "a"}),
+            json!({"id": "a", "name": null}),
+            json!({"id": "a", "name": "A", "country": null}),
+            json!({"id": "a", "name": "A", "timezone": {}}),
+            json!({"id": "a", "name": "A", "timezone": "UTC"}),
+        ] {
+            let read = companies(json!([bad, {"id": "b", "name": "B"}])).unwrap();
+            let problem = read[0].problem.as_deref().unwrap();
+            assert!(problem.contains("not of the expected form"), "{bad}: {problem}");
+            assert_eq!((read[0].id.as_str(), read[1].problem.as_deref()), ("a", None), "{bad}");
+        }
+        for nameless in [json!({"name": "A"}), json!({"id": "", "name": "A"}), json!("a")] {
+            assert!(companies(json!([nameless])).is_err());
+        }
     }
 
     #[test]

@@ -160,27 +160,35 @@ impl Mirror {
         let is_server = self.target.is_server()?;
         let mut mirroring = Mirroring { command: &self, account, client, is_server };
         let Some(every) = self.every else {
-            let round = mirroring.round(aim).await?;
+            let round = mirroring.round(aim).await;
             self.show(&round)?;
-            return round.ended(aim == Aim::Check);
+            return round?.ended(aim == Aim::Check);
         };
         loop {
             let begin = SystemClock.monotonic();
             // A round that failed says why, and the next one comes anyway.
-            match mirroring.round(aim).await {
-                Ok(round) => self.show(&round)?,
-                Err(Failure { message, .. }) => tell(format!("error: {message}")),
+            let round = mirroring.round(aim).await;
+            self.show(&round)?;
+            if let Err(Failure { message, .. }) = round {
+                tell(format!("error: {message}"));
             }
             sleep(every.saturating_sub(since(begin))).await;
         }
     }
 
-    fn show(&self, round: &Round) -> Result<(), Failure> {
-        if self.target.form.is_json() {
-            return print_json(&round.json());
+    /// Prints a round, or for programs its error.
+    fn show(&self, round: &Result<Round, Failure>) -> Result<(), Failure> {
+        match round {
+            Ok(round) if self.target.form.is_json() => print_json(&round.json()),
+            Ok(round) => {
+                note(round);
+                Ok(())
+            }
+            Err(Failure { message, .. }) if self.target.form.is_json() => {
+                print_json(&json!({"companies": [], "error": message}))
+            }
+            Err(_) => Ok(()),
         }
-        note(round);
-        Ok(())
     }
 
     async fn estimated(&self, mut account: Account) -> Result<(), Failure> {

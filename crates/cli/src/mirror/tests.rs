@@ -212,6 +212,56 @@ fn a_list_that_is_too_long_is_left_alone_and_the_others_are_copied() {
 }
 
 #[test]
+fn a_list_that_is_too_long_with_its_archived_entries_is_left_alone_and_says_so() {
+    let mut there = ids(700);
+    there.as_array_mut().unwrap().iter_mut().for_each(|tag| {
+        let is_archived = tag["id"].as_str().unwrap() >= "t4";
+        tag["state"] = json!(if is_archived { "archived" } else { "active" });
+    });
+    let here = here(json!({"id": "c", "customerTags": there}));
+    let new = |count: usize| -> Vec<Value> {
+        let tag = |i| json!({"id": format!("n{i}"), "name": format!("N{i}"), "lastUpdatedBy": "s", "lastUpdatedTime": "2023-01-01T10:00:00Z"});
+        (0..count).map(tag).collect()
+    };
+    for (count, is_left_alone) in [(300, false), (301, true)] {
+        let lists = [json!(new(count)), json!([{"id": "r", "name": "R"}]), json!([]), json!([])];
+        let allowed = Allowed { accepted: 700, before: "" };
+        let wanted = wanted(&reading(lists, json!([])), Some(&here), &allowed);
+        assert_eq!(wanted.row.customer_tags.is_none(), is_left_alone);
+        assert!(wanted.row.referral_sources.is_some());
+        let said = "customer_tags: would have 301 entries and 700 archived ones, which count too, and at most 1000 are \
+                    allowed: the list is left alone: to make room, delete archived ones here ('entry delete')";
+        let said: &[&str] = if is_left_alone { &[said] } else { &[] };
+        assert_eq!(wanted.refused, said);
+    }
+}
+
+#[test]
+fn a_value_that_the_account_has_no_more_is_empty_in_the_document() {
+    let here = here(json!({
+        "id": "c", "name": "C", "country": "US", "timezone": "UTC",
+        "businesses": [
+            {"id": "b", "name": "B", "website": "https://a.example", "address": {"city": "Boston"}},
+            {"id": "d", "name": "D"},
+        ],
+    }));
+    for address in [json!(null), json!({}), json!({"id": "", "city": ""})] {
+        let places = json!([
+            {"id": "b", "name": "B", "address": address}, {"id": "d", "name": "D", "address": address},
+        ]);
+        let none = [json!([]), json!([]), json!([]), json!([])];
+        let wanted = wanted(&reading(none, places), Some(&here), &Allowed::default());
+        assert!(wanted.refused.is_empty(), "{:?}", wanted.refused);
+        let (row, empty) = (&wanted.row, Some(""));
+        assert_eq!((row.country.as_deref(), row.timezone.as_deref()), (empty, empty));
+        let places = row.businesses.as_ref().unwrap();
+        assert_eq!(places[0].website.as_deref(), empty);
+        assert_eq!(places[0].address, Some(AddressRow::default()), "{address}");
+        assert_eq!(places[1].address, None, "{address}");
+    }
+}
+
+#[test]
 fn what_is_back_is_restored_and_what_is_gone_is_not_named() {
     let here = here(json!({"id": "c", "customerTags": [
         {"id": "a", "name": "A"}, {"id": "b", "name": "B", "state": "archived"},
