@@ -64,3 +64,4 @@ mod verify;
 mod ways;
 mod work;
 mod writing;
+mod wrong_documents;

@@ -24,35 +24,45 @@ pub(super) const VERSION: i32 = 1;
 
 type Sent<T> = Result<T, Violation>;
 
-/// Makes the row of a company that was sent. The values are not looked at yet.
-pub(super) fn company_row(sent: DocumentCompany) -> Sent<CompanyRow> {
+/// The value, if it fits into a row.
+fn note<T>(wrong: &mut Vec<Violation>, read: Sent<Option<T>>) -> Option<T> {
+    read.unwrap_or_else(|violation| {
+        wrong.push(violation);
+        None
+    })
+}
+
+/// Makes the row of a company that was sent. Values that fit into no row are taken note of in `wrong` and left out, and
+/// the others are not looked at yet.
+pub(super) fn company_row(sent: DocumentCompany, wrong: &mut Vec<Violation>) -> CompanyRow {
     let mut row = CompanyRow {
         id: text(sent.id),
         name: sent.name,
         country: sent.country,
         timezone: sent.timezone,
-        state: state("state", sent.state)?,
-        source: sent.source.map(source).transpose()?,
+        state: note(wrong, state("state", sent.state)),
+        source: note(wrong, sent.source.map(source).transpose()),
         businesses: None,
         ..Default::default()
     };
-    let businesses = sent.businesses.into_iter().enumerate().map(business_row);
-    row.businesses = filled(businesses.collect::<Sent<_>>()?);
+    let businesses = sent.businesses.into_iter().enumerate();
+    row.businesses = filled(businesses.map(|sent| business_row(sent, wrong)).collect());
     let lists = [sent.customer_tags, sent.referral_sources, sent.life_cycles, sent.action_statuses];
     for (catalog, entries) in Catalog::ALL.into_iter().zip(lists) {
-        let entry = |(i, sent)| entry_row(&format!("{catalog}[{i}]"), sent);
-        let rows = entries.into_iter().enumerate().map(entry).collect::<Sent<Vec<_>>>()?;
+        let entry = |(i, sent)| entry_row(&format!("{catalog}[{i}]"), sent, wrong);
+        let rows: Vec<_> = entries.into_iter().enumerate().map(entry).collect();
         let is_stated = sent.catalogs.iter().any(|name| name == catalog.as_str());
         *row.entries_mut(catalog) = (is_stated || !rows.is_empty()).then_some(rows);
     }
     for (i, name) in sent.catalogs.iter().enumerate() {
-        super::request::catalog(name).map_err(|_| {
+        if super::request::catalog(name).is_err() {
             let names = Catalog::ALL.map(Catalog::as_str).join(", ");
             let description = format!("is no collection; there are {names}");
-            Violation::new(&format!("catalogs[{i}]"), "UNKNOWN_COLLECTION", description)
-        })?;
+            let field = format!("catalogs[{i}]");
+            wrong.push(Violation::new(&field, "UNKNOWN_COLLECTION", description));
+        }
     }
-    Ok(row)
+    row
 }
 
 fn source(sent: Source) -> Sent<SourceRow> {
@@ -78,7 +88,11 @@ fn written_source(row: SourceRow) -> Source {
 
 /// The row of a company that was exported, as the document has it.
 pub(crate) fn exported_row(sent: DocumentCompany) -> Sent<CompanyRow> {
-    let mut row = company_row(sent)?;
+    let mut wrong = Vec::new();
+    let mut row = company_row(sent, &mut wrong);
+    if let Some(violation) = wrong.pop() {
+        return Err(violation);
+    }
     // An active state goes without saying.
     let is_active = |state: &mut Option<String>| {
         if state.as_deref() == Some(State::Active.as_str()) {
@@ -94,27 +108,29 @@ pub(crate) fn exported_row(sent: DocumentCompany) -> Sent<CompanyRow> {
     Ok(row)
 }
 
-fn entry_row(at: &str, sent: DocumentEntry) -> Sent<EntryRow> {
-    Ok(EntryRow {
+fn entry_row(at: &str, sent: DocumentEntry, wrong: &mut Vec<Violation>) -> EntryRow {
+    let created_time = sent_time(&format!("{at}.created_time"), sent.created_time);
+    let updated_time = sent_time(&format!("{at}.last_updated_time"), sent.last_updated_time);
+    EntryRow {
         id: text(sent.id),
         name: Some(sent.name),
         was: sent.was,
         description: sent.description,
         color: sent.color,
         is_default: sent.is_default,
-        state: state(&format!("{at}.state"), sent.state)?,
+        state: note(wrong, state(&format!("{at}.state"), sent.state)),
         created_by: text(sent.created_by),
-        created_time: sent_time(&format!("{at}.created_time"), sent.created_time)?,
+        created_time: note(wrong, created_time),
         last_updated_by: text(sent.last_updated_by),
-        last_updated_time: sent_time(&format!("{at}.last_updated_time"), sent.last_updated_time)?,
-    })
+        last_updated_time: note(wrong, updated_time),
+    }
 }
 
-fn business_row((i, sent): (usize, DocumentBusiness)) -> Sent<BusinessRow> {
-    Ok(BusinessRow {
+fn business_row((i, sent): (usize, DocumentBusiness), wrong: &mut Vec<Violation>) -> BusinessRow {
+    BusinessRow {
         id: text(sent.id),
         name: Some(sent.name),
-        state: state(&format!("businesses[{i}].state"), sent.state)?,
+        state: note(wrong, state(&format!("businesses[{i}].state"), sent.state)),
         avatar: sent.avatar,
         phone: sent.phone,
         business_phone: sent.business_phone,
@@ -136,7 +152,7 @@ fn business_row((i, sent): (usize, DocumentBusiness)) -> Sent<BusinessRow> {
             longitude: sent.longitude,
             r#type: text(sent.r#type),
         }),
-    })
+    }
 }
 
 fn text(sent: String) -> Option<String> {

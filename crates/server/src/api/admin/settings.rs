@@ -50,17 +50,22 @@ impl SettingsService for Admin {
         let token = std::mem::take(&mut envelope.message.page_token);
         let plan = async {
             let (caller, deadline) = (envelope.caller()?.clone(), envelope.deadline()?);
-            let asked = Asked::parse("PlanSettings", &envelope.message, (0, &token), ROWS)?;
-            let begin = asked.after(1, |words| words.first()?.parse::<usize>().ok())?;
-            let sent = envelope.message;
-            let options = LoadOptions {
-                is_of_source: sent.as_source,
-                ..options(sent.prune, sent.prune_limit, &sent.ignore)?
+            let mut wrong = Violations::default();
+            let asked = Asked::parse("PlanSettings", &envelope.message, (0, &token), ROWS);
+            let begin = |asked: Asked| {
+                let begin = asked.after(1, |words| words.first()?.parse::<usize>().ok())?;
+                Ok((asked, begin.unwrap_or_default()))
             };
+            let asked = wrong.check(asked.and_then(begin));
+            let sent = envelope.message;
+            let options = wrong.check(options(sent.prune, sent.prune_limit, &sent.ignore));
             let (service, key) = (self.clone(), caller.actor.key_id.clone());
             let work = async move {
-                let companies = companies(sent.document)?;
-                let begin = begin.unwrap_or_default().min(companies.len());
+                let terms = wrong.finish(|| Some((asked?, options?)));
+                let (companies, terms) = both(companies(sent.document), terms)?;
+                let ((asked, begin), options) = terms;
+                let options = LoadOptions { is_of_source: sent.as_source, ..options };
+                let begin = begin.min(companies.len());
                 let how = (&options, deadline);
                 let meant = service.0.load.meant(&caller, &companies).await?;
                 let (plans, next) = service.plans(&caller, &meant[begin..], how).await?;
@@ -81,21 +86,23 @@ impl SettingsService for Admin {
         let envelope = Envelope::open_write(request);
         let apply = async {
             let (caller, deadline) = (envelope.caller()?.clone(), envelope.deadline()?);
-            let request = envelope.log_request()?;
+            let mut wrong = Violations::default();
+            let request = wrong.check(envelope.log_request());
             let sent = envelope.message;
-            let how = Application {
-                options: LoadOptions {
-                    is_of_source: sent.as_source,
-                    ..options(sent.prune, sent.prune_limit, &sent.ignore)?
-                },
-                digests: digests(sent.digests)?,
-                request: request.filter(|_| !sent.validate_only),
-                validate_only: sent.validate_only,
-                deadline,
-            };
+            let options = wrong.check(options(sent.prune, sent.prune_limit, &sent.ignore));
+            let digests = wrong.check(digests(sent.digests));
             let (load, key) = (self.0.load.clone(), caller.actor.key_id.clone());
             let work = async move {
-                let companies = companies(sent.document)?;
+                let terms = wrong.finish(|| {
+                    Some(Application {
+                        options: LoadOptions { is_of_source: sent.as_source, ..options? },
+                        digests: digests?,
+                        request: request?.filter(|_| !sent.validate_only),
+                        validate_only: sent.validate_only,
+                        deadline,
+                    })
+                });
+                let (companies, how) = both(companies(sent.document), terms)?;
                 load.apply(&caller, &companies, &how).await
             };
             let applied = self.0.long_work.run(key.as_ref(), deadline, work).await?;
@@ -115,10 +122,12 @@ impl SettingsService for Admin {
         let token = std::mem::take(&mut envelope.message.page_token);
         let export = async {
             let (caller, deadline) = (envelope.caller()?.clone(), envelope.deadline()?);
-            let asked = Asked::parse("ExportSettings", &envelope.message, (0, &token), ROWS)?;
+            let asked = Asked::parse("ExportSettings", &envelope.message, (0, &token), ROWS);
+            let (ids, asked) = both(company_ids(&envelope.message.company_ids), asked)?;
             let (service, key) = (self.clone(), caller.actor.key_id.clone());
             let sent = envelope.message;
-            let work = async move { service.exported(&caller, &sent, &asked, deadline).await };
+            let work =
+                async move { service.exported(&caller, (&sent, ids), &asked, deadline).await };
             self.0.long_work.run(key.as_ref(), deadline, work).await
         };
         answer(export.await)
@@ -163,11 +172,11 @@ impl Admin {
     async fn exported(
         &self,
         caller: &Caller,
-        sent: &ExportSettingsRequest,
+        (sent, ids): (&ExportSettingsRequest, Vec<CompanyId>),
         asked: &Asked,
         deadline: Instant,
     ) -> Result<ExportSettingsResponse> {
-        let (candidates, rest) = self.to_export(caller, sent, asked).await?;
+        let (candidates, rest) = self.to_export(caller, ids, asked).await?;
         let (mut companies, mut bytes, mut next) = (Vec::new(), 0, rest);
         let mut last = None;
         for (id, place) in candidates {
@@ -194,30 +203,14 @@ impl Admin {
     async fn to_export(
         &self,
         caller: &Caller,
-        sent: &ExportSettingsRequest,
+        ids: Vec<CompanyId>,
         asked: &Asked,
     ) -> Result<(Vec<(CompanyId, String)>, Option<String>)> {
-        if !sent.company_ids.is_empty() {
+        if !ids.is_empty() {
             let begin = asked.after(1, |words| words.first()?.parse::<usize>().ok())?;
-            let mut first = HashMap::new();
-            let mut parse = |(i, id): (usize, &String)| {
-                let field = format!("company_ids[{i}]");
-                let id = CompanyId::parse(&field, id)?;
-                match first.insert(id.clone(), i) {
-                    None => Ok((id, (i + 1).to_string())),
-                    Some(first) => {
-                        let description =
-                            format!("names {id} again, which company_ids[{first}] names");
-                        Err(Violation::new(&field, "DUPLICATE", description))
-                    }
-                }
-            };
-            let mut wrong = Violations::default();
-            let ids = sent.company_ids.iter().enumerate();
-            let ids: Vec<_> = ids.filter_map(|one| wrong.check(parse(one))).collect();
-            let ids = wrong.finish(|| Some(ids))?;
-            let left = ids.into_iter().skip(begin.unwrap_or_default());
-            return Ok((left.collect(), None));
+            let places = ids.into_iter().zip(1_usize..);
+            let left = places.skip(begin.unwrap_or_default());
+            return Ok((left.map(|(id, place)| (id, place.to_string())).collect(), None));
         }
         let after = asked.after(2, |words| {
             let [id, name] = words else { return None };
@@ -243,14 +236,44 @@ impl Admin {
     }
 }
 
+/// Both values, or all that is wrong with either.
+fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
+    match (one, other) {
+        (Err(Error::Invalid(mut found)), Err(Error::Invalid(more))) => {
+            found.extend(more);
+            Err(Error::Invalid(found))
+        }
+        (one, other) => Ok((one?, other?)),
+    }
+}
+
+/// The companies to export, each of which is named once.
+fn company_ids(sent: &[String]) -> Result<Vec<CompanyId>> {
+    let mut first = HashMap::new();
+    let mut parse = |(i, id): (usize, &String)| {
+        let field = format!("company_ids[{i}]");
+        let id = CompanyId::parse(&field, id)?;
+        match first.insert(id.clone(), i) {
+            None => Ok(id),
+            Some(first) => {
+                let description = format!("names {id} again, which company_ids[{first}] names");
+                Err(Violation::new(&field, "DUPLICATE", description))
+            }
+        }
+    };
+    let mut wrong = Violations::default();
+    let ids = sent.iter().enumerate().filter_map(|one| wrong.check(parse(one))).collect();
+    wrong.finish(|| Some(ids))
+}
+
 /// The companies of a document, whose values must all be valid.
 fn companies(sent: Option<Document>) -> Result<Vec<DocumentCompany>> {
     let sent = required("document", sent)?;
+    let mut violations = Vec::new();
     if ![0, document::VERSION].contains(&sent.version) {
         let description = "must be 1, or left out: this server reads no other";
-        return Err(Error::invalid("document.version", "UNKNOWN_VERSION", description));
+        violations.push(Violation::new("document.version", "UNKNOWN_VERSION", description));
     }
-    let mut violations = Vec::new();
     let mut companies = Vec::with_capacity(sent.companies.len());
     for (i, company) in sent.companies.into_iter().enumerate() {
         let at = format!("document.companies[{i}]");
@@ -258,8 +281,10 @@ fn companies(sent: Option<Document>) -> Result<Vec<DocumentCompany>> {
             ("id", "REQUIRED") => Violation::new(&at, "REQUIRED", "must have an id or a name"),
             _ => violation.within(&at),
         };
-        let company = documents::read(&document::company_row(company).map_err(within)?);
+        let mut unfit = Vec::new();
+        let company = documents::read(&document::company_row(company, &mut unfit));
         if violations.len() < MOST_VIOLATIONS {
+            violations.extend(unfit.into_iter().take(MOST_VIOLATIONS).map(within));
             let problems = company.problems.clone().told();
             violations.extend(problems.into_iter().map(|problem| within(problem.violation)));
         }

@@ -1,0 +1,53 @@
+//! Refusals of requests with documents: each names all that is wrong, in the document and beside it.
+
+use serde_json::json;
+
+use crate::harness::*;
+
+#[tokio::test]
+async fn a_refusal_of_a_document_names_the_wrong_values_beside_it_too() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let document = json!({
+        "version": 3,
+        "companies": [
+            {"id": "cmp_001", "country": "Xx", "catalogs": ["tags", "customer_tags"], "customerTags": [
+                {"name": "A", "color": "red"},
+                {"name": "B", "createdTime": "2023-01-01T10:00:00.123456789Z"},
+            ]},
+            {"id": "a b"},
+        ],
+    });
+    let within = [
+        "document.version",
+        "document.companies[0].customer_tags[1].created_time",
+        "document.companies[0].catalogs[0]",
+        "document.companies[0].country",
+        "document.companies[0].customer_tags[0].color",
+        "document.companies[1].id",
+    ];
+    let rest = json!({"document": document, "pruneLimit": 2000, "ignore": ["x"]});
+    let with = |more: serde_json::Value| {
+        let mut request = rest.clone();
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        request
+    };
+    let cases = [
+        ("PlanSettings", json!({"pageToken": "?"}), vec!["page_token", "prune_limit", "ignore[0]"]),
+        (
+            "ApplySettings",
+            json!({"requestId": "é", "digests": {"cmp_1": "zz"}}),
+            vec!["request_id", "prune_limit", "ignore[0]", "digests[cmp_1]"],
+        ),
+    ];
+    for (method, more, beside) in cases {
+        let refused = server.refusal(&secret, method, with(more)).await;
+        assert_eq!(refused.fields, [&within[..], &beside].concat(), "{method}");
+    }
+    let digests = json!({"digests": {"cmp_1": "zz"}, "requestId": "é"});
+    let refused = server.refusal(&secret, "ApplySettings", digests).await;
+    assert_eq!(refused.fields, ["document", "request_id", "digests[cmp_1]"]);
+    let export = json!({"companyIds": ["a b"], "pageToken": "?"});
+    let refused = server.refusal(&secret, "ExportSettings", export).await;
+    assert_eq!(refused.fields, ["company_ids[0]", "page_token"]);
+}
