@@ -145,6 +145,34 @@ def test_what_is_wrong_with_a_document_is_told_without_a_server_too(tmp_path):
             assert refused.returncode == 1, refused.stderr
             assert f"{document}: cmp_001: line 4: customer_tags[0].color" in refused.stderr, refused.stderr
             assert ("127.0.0.1:9" if "--server" in place else "none") in lines[0], lines
+            told = json.loads(run(*command, document, *place, "--output", "json", check=False).stdout)
+            assert told["error"]["message"] and [one["line"] for one in told["problems"]] == [4], told
+
+
+def test_contradictions_within_a_document_are_told_without_a_server(tmp_path):
+    (tmp_path / "key").write_text("secret")
+    (tmp_path / "key").chmod(0o600)
+    document = tmp_path / "wrong.yaml"
+    document.write_text(
+        "companies:\n- id: c\n  businesses:\n  - {id: b, name: B}\n  - {id: b, name: C}\n  customer_tags:\n"
+        "  - {id: t, name: A}\n  - {id: t, name: B}\n  - {name: X}\n  - {name: x}\n  - {name: Y, is_default: true}\n"
+        "  life_cycles:\n  - {name: N, is_default: true}\n  - {name: O, is_default: true}\n- id: d\n"
+    )
+    server = ["--server", "http://127.0.0.1:9", "--key-file", tmp_path / "key"]
+    expected = [(5, "DUPLICATE"), (8, "DUPLICATE"), (10, "NAME_TAKEN"), (11, "NO_DEFAULT"), (14, "DEFAULT_TWICE")]
+    for place in [server, ["--data-dir", tmp_path / "none"], [*server, "--ignore", "is_default"]]:
+        refused = run("plan", document, *place, "--output", "json", check=False)
+        told = json.loads(refused.stdout)
+        found = [(one["line"], one["reason"]) for one in told["problems"]]
+        assert found == (expected[:4] if "--ignore" in place else expected), told
+        assert told["error"]["message"] and refused.returncode == 1, told
+    assert "customer_tags[3].name \"x\" is taken by customer_tags[2] (line 9) of the same document" in refused.stderr
+    copied = run("plan", document, "--as", "e", *server, "--output", "json", check=False)
+    assert copied.stdout == "" and "a document of one company" in copied.stderr
+    document.write_text("companies: [{id: c, name: C}]")
+    for copy in [[], ["--as", "e"]]:
+        refused = run("plan", document, *copy, *server, "--output", "json", check=False)
+        assert refused.returncode == 6 and "127.0.0.1:9" in json.loads(refused.stdout)["error"]["message"], refused
 
 
 def test_a_plan_is_written_into_a_file_and_no_other_place(remote, tmp_path):

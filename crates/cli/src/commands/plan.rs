@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod ahead;
+mod alone;
 mod file;
 mod findings;
 mod lines;
@@ -142,7 +143,7 @@ impl Plan {
         }
         let mut read = reading::read(&inputs)?;
         let client = self.target.at.connect(None, Access::Read, names::<Self>()).await;
-        let mut client = connected(client, &mut read, style)?;
+        let mut client = connected(client, (&inputs, &mut read), &self.terms, style)?;
         let (shown, file) =
             self.documents.planned(&mut client, (&inputs, read), self.terms, style).await?;
         let (is_empty, refusal) = (shown.is_empty(), shown.refusal());
@@ -185,7 +186,7 @@ impl Apply {
                 };
                 let terms = self.terms.clone();
                 let mut read = reading::read(&inputs)?;
-                let mut client = connected(connect.await, &mut read, style)?;
+                let mut client = connected(connect.await, (&inputs, &mut read), &terms, style)?;
                 let (shown, file) =
                     self.documents.planned(&mut client, (&inputs, read), terms, style).await?;
                 let (is_empty, refusal) = (shown.is_empty(), shown.refusal());
@@ -330,7 +331,10 @@ impl Documents {
                 _ if !findings.is_empty() => return Err(refuse(findings, shown)?),
                 _ => return Err(failure("--as takes a document of one company")),
             };
-            copied(client, company, copy).await?;
+            if let Err(refused) = copied(client, company, copy).await {
+                refused.find_alone(inputs, &terms, &mut findings);
+                return Err(refused.told(findings, shown)?);
+            }
         }
         let places = Arc::new(places);
         let mut ahead = Ahead::new(client, (&terms, &places), first, groups);
@@ -339,15 +343,14 @@ impl Documents {
         while let Some(next) = ahead.next().await? {
             let Planned { mut group, plans, named_twice: again } = match next {
                 Ok(next) => next,
-                // The documents are wrong, whatever the server says.
-                Err(Refused { failure, .. }) if !findings.is_empty() => {
-                    tell(failure.message);
-                    findings.join(planned);
-                    return Err(refuse(findings, shown)?);
-                }
-                Err(Refused { failure, error }) => {
-                    shown.print_problem("error", error)?;
-                    return Err(failure);
+                Err(refused) => {
+                    if count == 0 {
+                        refused.find_alone(inputs, &terms, &mut findings);
+                    }
+                    if !findings.is_empty() {
+                        findings.join(planned);
+                    }
+                    return Err(refused.told(findings, shown)?);
                 }
             };
             again.into_iter().for_each(|again| findings.add(again));
@@ -376,30 +379,55 @@ impl Documents {
 /// The connection. Without one, the problems of the documents are told too, as people would meet them next.
 fn connected(
     client: Result<Client, Failure>,
-    read: &mut reading::Documents,
+    (inputs, read): (&[Input], &mut reading::Documents),
+    terms: &Terms,
     style: Style,
 ) -> Result<Client, Failure> {
-    match client {
-        Err(failure) if !read.findings.is_empty() => {
-            tell(failure.message);
-            Err(refuse(std::mem::take(&mut read.findings), Shown::new(style)?)?)
+    client.or_else(|failure| {
+        let mut findings = std::mem::take(&mut read.findings);
+        alone::find(inputs, terms, &mut findings);
+        match findings.is_empty() {
+            true => Err(failure),
+            false => Err(Refused::from(failure).told(findings, Shown::new(style)?)?),
         }
-        client => client,
-    }
+    })
 }
 
 /// Tells what is wrong with documents, for programs too where they want a plan.
 fn refuse(findings: Findings, shown: Shown) -> Result<Failure, Failure> {
     let (problems, failure) = findings.refuse();
-    shown.print_problem("problems", Value::Array(problems))?;
+    shown.print_problems(&json!({"problems": problems}))?;
     Ok(failure)
 }
 
+impl Refused {
+    /// Finds the contradictions within documents, if nobody could plan them.
+    fn find_alone(&self, inputs: &[Input], terms: &Terms, findings: &mut Findings) {
+        if self.failure.exit == Exit::Unavailable {
+            alone::find(inputs, terms, findings);
+        }
+    }
+
+    /// Tells why nothing was planned: the refusal, and beside it the documents' own problems. They are there whatever the
+    /// server says.
+    fn told(self, findings: Findings, shown: Shown) -> Result<Failure, Failure> {
+        let Self { failure, error } = self;
+        if findings.is_empty() {
+            shown.print_problems(&json!({"error": error}))?;
+            return Ok(failure);
+        }
+        tell(failure.message);
+        let (problems, failure) = findings.refuse();
+        shown.print_problems(&json!({"problems": problems, "error": error}))?;
+        Ok(failure)
+    }
+}
+
 /// Makes a document's company one about another company, which keeps its own fields if it exists.
-async fn copied(client: &mut Client, company: &mut Value, copy: &str) -> Result<(), Failure> {
+async fn copied(client: &mut Client, company: &mut Value, copy: &str) -> Result<(), Refused> {
     company["id"] = json!(copy);
     let request = asked(vec![json!({"id": copy})], &Terms::default());
-    let answer = client.call(PLAN, &request).await?;
+    let answer = client.call_told(PLAN, &request).await?;
     let is_there = !text(&answer["plans"][0]["base"]).is_empty();
     if let Some(fields) = company.as_object_mut() {
         // A copy does not come from where the other company comes from.

@@ -17,6 +17,7 @@ use crate::catalog::{
     text::{Color, Description, Name},
 };
 
+mod alone;
 mod encoding;
 mod fields;
 mod identity;

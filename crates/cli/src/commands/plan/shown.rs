@@ -100,13 +100,13 @@ impl Shown {
     }
 
     /// Says for programs that nothing was planned, and why.
-    pub(super) fn print_problem(self, key: &str, value: Value) -> Result<(), Failure> {
+    pub(super) fn print_problems(self, problems: &Value) -> Result<(), Failure> {
         let name = match self.style {
             Style::Json => "plans",
             Style::Results => "results",
             Style::Table(_) | Style::Markdown => return Ok(()),
         };
-        print_list(name, Writer::new()?, &Map::from_iter([(key.to_owned(), value)]))
+        print_list(name, Writer::new()?, problems.as_object().unwrap_or(&Map::new()))
     }
 
     /// The failure of a plan of which some companies would be refused.

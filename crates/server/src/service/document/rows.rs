@@ -85,7 +85,7 @@ impl DocumentCompany {
 
     /// A text about the document with the line of each entry and location that it names, other than the field that it is
     /// about: `customer_tags[1] (line 9)`.
-    fn with_lines(&self, text: &str, lines_before: u64) -> String {
+    pub(super) fn with_lines(&self, text: &str, lines_before: u64) -> String {
         let lists = Catalog::ALL.map(Catalog::as_str).into_iter().chain(["businesses"]);
         lists.fold(text.to_owned(), |told, list| {
             placed(&told, list, |index, rest| {
