@@ -93,6 +93,11 @@ impl Converted {
         self.lists.iter().map(|list| list.entries.len()).sum()
     }
 
+    /// The catalogs that have entries.
+    fn catalogs(&self) -> impl Iterator<Item = Catalog> {
+        Catalog::ALL.into_iter().filter(|catalog| !self.lists[catalog.index()].entries.is_empty())
+    }
+
     /// The entries as a document about one company.
     pub fn document(self, company: &CompanyId) -> Result<String, impl std::error::Error> {
         let [customer_tags, referral_sources, life_cycles, action_statuses] =

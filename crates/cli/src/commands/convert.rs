@@ -63,7 +63,7 @@ pub(crate) struct Moego {
 pub(crate) struct Csv {
     #[command(flatten)]
     of: Of,
-    /// The catalog of the entries for which the table names none
+    /// The catalog of the entries for which the table names none; a column 'list' of the table overrides it
     #[arg(long, value_name = "CATALOG")]
     list: Option<Collection>,
 }

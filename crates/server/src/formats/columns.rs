@@ -220,14 +220,16 @@ impl Columns {
         is_header.then(|| Self { columns, header: Some(record.clone()) })
     }
 
-    /// The columns of a table without a header: one of names, or one of names and one of colors. Of another table no
-    /// column is known.
+    /// The columns of a table without a header: one of names, or one of names and one of colors. A column whose first
+    /// cell is a color is one of colors, and so is one that holds nothing else. Of another table no column is known.
     pub(super) fn of_values(sample: &[StringRecord]) -> Self {
         let width = sample.iter().map(StringRecord::len).max().unwrap_or(0);
         let holds_colors = |at: usize| {
+            let is_color = |cell: &str| Color::parse("color", cell).is_ok();
             let cells = sample.iter().filter_map(|record| record.get(at)).map(str::trim);
             let mut cells = cells.filter(|cell| !cell.is_empty()).peekable();
-            cells.peek().is_some() && cells.all(|cell| Color::parse("color", cell).is_ok())
+            let begins = sample.first().and_then(|record| record.get(at)).is_some_and(is_color);
+            begins || (cells.peek().is_some() && cells.all(is_color))
         };
         let columns = match width {
             1 => vec![Some(Column::Name)],

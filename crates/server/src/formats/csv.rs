@@ -50,6 +50,16 @@ pub fn read(bytes: &[u8], list: Option<Catalog>) -> Result<Converted, String> {
             layout.take(line, &record, list, &mut converted)?;
         }
     }
+    if let Some(list) = list.filter(|_| layout.columns.has(Column::List)) {
+        let others: Vec<&str> =
+            converted.catalogs().filter(|other| *other != list).map(Catalog::as_str).collect();
+        if !others.is_empty() {
+            converted.notes.push(format!(
+                "the column list decides where it is not empty, and names others than {list}: {}",
+                others.join(", ")
+            ));
+        }
+    }
     match last {
         Some((_, record)) if record.len() == 1 && &record[0] == END => Ok(converted),
         last => Err(format!(
@@ -121,8 +131,12 @@ impl Layout {
             )),
             // A table whose columns nobody knows may be anything.
             None if layout.columns.used() < layout.columns.columns.len() => Err(format!(
-                "the first line is no header that is known, and the table has more columns than one of names and one \
-                 of colors: {HEADERS}; if it has one column, put quotation marks around text with {} in it",
+                "the first line is no header that is known, and {}: {HEADERS}; if it has one column, put quotation \
+                 marks around text with {} in it",
+                match layout.columns.columns.len() {
+                    2 => "neither of the table's two columns begins with a color such as #00FF00",
+                    _ => "the table has more columns than one of names and one of colors",
+                },
                 layout.separators
             )),
             _ => Ok(layout),

@@ -84,6 +84,21 @@ fn a_table_without_a_header_has_names_and_perhaps_colors() {
 }
 
 #[test]
+fn a_wrong_color_of_a_table_without_a_header_is_told_with_its_line() {
+    for (text, line) in [("VIP,#fff\nRegular,red\n", 2), ("#fff;VIP\n#000;New\nred;Regular\n", 3)] {
+        let converted = csv::read(text.as_bytes(), TAGS).unwrap();
+        let [told] = &converted.left_out[..] else { panic!("{text}: {:?}", converted.left_out) };
+        assert!(told.starts_with(&format!("line {line}: color must be")), "{text}: {told}");
+        assert!(told.ends_with("it is \"red\""), "{text}: {told}");
+    }
+    let unknown = csv::read(b"VIP,red\nRegular,#fff\n", TAGS).err().unwrap();
+    assert!(
+        unknown.contains("neither of the table's two columns begins with a color"),
+        "{unknown}"
+    );
+}
+
+#[test]
 fn the_notes_say_how_a_table_was_read() {
     let hubspot = "Label;Internal value;Hidden\nWalk in;walk_in;false\n";
     assert_eq!(
@@ -148,6 +163,13 @@ fn a_column_says_the_catalog_of_each_entry() {
             "action_statuses: Called",
         ]
     );
+    let notes = |text: &str| csv::read(text.as_bytes(), TAGS).unwrap().notes.pop().unwrap();
+    assert_eq!(
+        notes(text),
+        "the column list decides where it is not empty, and names others than customer_tags: referral_sources, \
+         life_cycles, action_statuses"
+    );
+    assert!(notes("List,Name\nTag,VIP\n,New\n").starts_with("UTF-8, commas"));
     let refused = csv::read(b"List,Name\n,VIP\nTag,New\n", None).unwrap();
     assert_eq!(
         refused.left_out,
