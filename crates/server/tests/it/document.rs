@@ -80,6 +80,8 @@ fn what_cannot_be_read_says_where_and_what_belongs_there() {
     for (text, expected) in [
         ("companies:\n- id: [\n", &["line 2", "brackets"][..]),
         ("companies:\n\t- id: a\n", &["line 2", "no tabs"]),
+        ("companies:\n- id: a\n  name: A\n\n\tstate: x\n", &["line 5", "column 1", "a tab"]),
+        ("companies:\n- id: a\n  name: \"A\n\tb\n", &["line 3", "quotation marks"]),
         ("companies:\n- id: a\n  name: \"A\n", &["line", "quotation marks"]),
         ("", &["line 1: the document is empty", EXPECTED]),
         ("# only words\n", &["the document is empty"]),

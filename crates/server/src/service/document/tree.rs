@@ -357,10 +357,20 @@ impl<'a> Reading<'a> {
         {
             return unreadable(line, problem);
         }
-        let text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-        let indent = &text[..text.len() - text.trim_start().len()];
-        let hint = if indent.contains('\t') && !self.text.trim_start().starts_with(['{', '[']) {
-            "indent with blanks, as YAML takes no tabs there"
+        let mut lines = self.text.lines().enumerate().skip(line.saturating_sub(1));
+        let (_, own) = lines.next().unwrap_or_default();
+        // The parser names the line before, whose text would go on behind the tab.
+        let tabbed = match error.kind() {
+            ErrorKind::TabInPlainScalar => lines.find(|(_, text)| indent(text).contains('\t')),
+            _ => None,
+        };
+        let (line, column, text) = match tabbed {
+            Some((at, text)) => (at + 1, indent(text).find('\t').unwrap_or_default() + 1, text),
+            None => (line, column, own),
+        };
+        let hint = if indent(text).contains('\t') && !self.text.trim_start().starts_with(['{', '['])
+        {
+            "there is a tab: indent with blanks, as YAML takes no tabs there"
         } else if !self.text.contains(self.advice.0) {
             self.advice.1
         } else {
@@ -369,6 +379,12 @@ impl<'a> Reading<'a> {
         let shown = quoted(text.trim());
         unreadable(line as u64, format!("cannot be read from column {column} on ({shown}): {hint}"))
     }
+}
+
+/// The blanks and tabs at the beginning of a line that has something else too.
+fn indent(line: &str) -> &str {
+    let rest = line.trim_start();
+    if rest.is_empty() { "" } else { &line[..line.len() - rest.len()] }
 }
 
 /// Whether the error is an open bracket, or follows from one.
