@@ -165,6 +165,16 @@ def test_documented_documents_fit_the_schema():
     VALIDATOR.validate(yaml.load((ROOT / "crates/server/demo/demo.yaml").read_text(), Loader))
 
 
+def test_the_schema_of_a_starter_vocabulary_is_made_by_the_command_beside_it(tmp_path):
+    vocabularies = sorted((ROOT / "docs/vocabularies").glob("*.yaml"))
+    assert len(vocabularies) == 4
+    for path in vocabularies:
+        schema, command = path.read_text().splitlines()[:2]
+        name = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", schema)[1]
+        assert command.endswith(f": customer-settings schema > {name}"), path
+        VALIDATOR.validate(yaml.safe_load(path.read_text()))
+
+
 def test_the_server_publishes_the_schema_that_the_command_prints(demo):
     status, headers, schema = demo.call("/schemas/document.json")
     assert (status, headers["Content-Type"]) == (200, "application/schema+json")
