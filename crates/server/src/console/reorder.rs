@@ -28,6 +28,7 @@ const NOT_SORTED: &str = "Nothing was sorted yet: you wrote a place over another
 type Wanted = (String, usize);
 
 /// Why rows cannot have the places that were written.
+#[derive(Default)]
 struct Misplaced {
     /// The sentence above the list.
     text: String,
@@ -36,15 +37,15 @@ struct Misplaced {
 }
 
 impl Misplaced {
-    fn at_one_place(same: &[Wanted], many: &str) -> Self {
+    /// Adds rows that are to have one place.
+    fn add_same(&mut self, same: &[Wanted], many: &str) {
         let count = if same.len() == 2 { "Two".to_owned() } else { same.len().to_string() };
         let place = same.first().map_or(0, |(_, place)| place + 1);
         let told =
             |(id, _): &Wanted| (id.clone(), "Another one is to have this place too.".to_owned());
-        Self {
-            text: format!("{count} {many} are to have place {place}."),
-            rows: same.iter().map(told).collect(),
-        }
+        let gap = if self.text.is_empty() { "" } else { " " };
+        self.text += &format!("{gap}{count} {many} are to have place {place}.");
+        self.rows.extend(same.iter().map(told));
     }
 }
 
@@ -156,26 +157,27 @@ pub(super) fn written(form: &Form) -> impl Iterator<Item = (&str, &str)> {
 /// the list's entries.
 fn places(ids: &[String], form: &Form, many: &str) -> Result<Vec<Wanted>, Misplaced> {
     let mut wanted: Vec<Wanted> = Vec::new();
+    let mut wrong = Misplaced::default();
     for (name, typed) in form.pairs() {
         let Some(id) = name.strip_prefix(PLACE) else { continue };
         let Some(was) = ids.iter().position(|known| known == id) else { continue };
         let place = typed.trim().parse::<usize>().ok().filter(|place| *place <= ids.len());
         let Some(place) = place.and_then(|place| place.checked_sub(1)) else {
             let most = ids.len();
-            return Err(Misplaced {
-                text: format!("A place is a number from 1 to {most}."),
-                rows: vec![(id.to_owned(), format!("Give a number from 1 to {most}."))],
-            });
+            wrong.text = format!("A place is a number from 1 to {most}.");
+            wrong.rows.push((id.to_owned(), format!("Give a number from 1 to {most}.")));
+            continue;
         };
         if was != place {
             wanted.push((id.to_owned(), place));
         }
     }
     wanted.sort_by_key(|(_, place)| *place);
-    match wanted.chunk_by(|(_, one), (_, other)| one == other).find(|same| same.len() > 1) {
-        Some(same) => Err(Misplaced::at_one_place(same, many)),
-        None => Ok(wanted),
+    let places = wanted.chunk_by(|(_, one), (_, other)| one == other);
+    for same in places.filter(|same| same.len() > 1) {
+        wrong.add_same(same, many);
     }
+    if wrong.rows.is_empty() { Ok(wanted) } else { Err(wrong) }
 }
 
 /// The order in which these rows have their places, and the others keep theirs around them.
@@ -229,6 +231,12 @@ mod tests {
                 "to.a=1&to.b=2&to.c=1&to.d=1",
                 "c: Another one is to have this place too. d: Another one is to have this place too. \
                  Two {rows} are to have place 1.",
+            ),
+            (
+                "to.a=0&to.b=3&to.c=2.5&to.d=3",
+                "a: Give a number from 1 to 4. c: Give a number from 1 to 4. b: Another one is to have this place too. \
+                 d: Another one is to have this place too. A place is a number from 1 to 4. Two {rows} are to have \
+                 place 3.",
             ),
             ("to.a=1&to.d=+2+&to.x=9", "adbc"),
             ("to.a=3&to.d=2", "bdac"),

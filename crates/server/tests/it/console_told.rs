@@ -112,6 +112,9 @@ async fn a_place_that_is_none_is_told_at_its_field() {
         assert!(page.text().contains(&field), "{typed}: {}", page.text());
         assert!(page.text().contains("Give a number from 1 to 2."), "{typed}: {}", page.text());
     }
+    let both = [("etag", &*etag), ("to.tag_001", "99"), ("to.tag_002", "2.5"), ("place", "")];
+    let page = browser.post(&order, &both).await;
+    assert_eq!(page.text().matches("aria-invalid").count(), 2, "{}", page.text());
     browser.post(&format!("{TAGS}/add"), &[("name", "Third")]).await;
     let etag = Browser::hidden(&browser.get(TAGS).await, "etag");
     let twice = [("etag", &*etag), ("to.tag_001", "3"), ("to.tag_002", "3"), ("place", "")];
