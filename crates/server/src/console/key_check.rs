@@ -24,6 +24,13 @@ pub(super) const FIELDS: [Field; 7] = [
     ("expires", "expires_time", "The last day"),
     ("addresses", "addresses", "The addresses"),
 ];
+/// The scopes that allow nothing without others, and these.
+const SIGHT: [(&str, &[&str]); 4] = [
+    ("settings:write", &["settings:read"]),
+    ("companies:write", &["companies:read"]),
+    ("keys:write", &["keys:read"]),
+    ("history:read", &["settings:read", "companies:read"]),
+];
 /// The fields that a change of a key names.
 const MASK: [&str; 7] =
     ["name", "scopes", "company_ids", "all_companies", "addresses", "expires_time", "staff_id"];
@@ -45,6 +52,7 @@ pub(super) async fn key(
         wrong.push(("companies", told));
     }
     let own = check_own(visit, &key).into_iter();
+    let own = own.chain(check_sight(&key, before).map(|told| ("scope", told)));
     let own: Vec<_> = own.filter(|(name, _)| !is_among(&wrong, name)).collect();
     wrong.extend(own);
     if wrong.is_empty() {
@@ -150,4 +158,22 @@ fn check_own(visit: &Visit<'_>, key: &Key) -> Vec<(&'static str, String)> {
         wrong.push(("addresses", sentences::not_from_here(&here.to_string())));
     }
     wrong
+}
+
+/// Refuses scopes that allow nothing without those to see the same things. A key that has them already, from a program,
+/// may have its other fields changed.
+fn check_sight(key: &Key, before: Option<&Key>) -> Option<String> {
+    let has = |scope: &str| key.scopes.iter().any(|one| one == scope || one == "*");
+    let is_as_before = |before: &Key| {
+        before.scopes.len() == key.scopes.len()
+            && key.scopes.iter().all(|one| before.scopes.contains(one))
+    };
+    if before.is_some_and(is_as_before) {
+        return None;
+    }
+    let is_needed =
+        |seeing: &str| SIGHT.iter().any(|(scope, needed)| has(scope) && needed.contains(&seeing));
+    let missing = words::SCOPES.into_iter().filter(|one| is_needed(one) && !has(one));
+    let missing: Vec<&str> = missing.collect();
+    (!missing.is_empty()).then(|| sentences::needs_seeing(&missing))
 }

@@ -160,6 +160,17 @@ pub(super) fn own_key_needs() -> String {
     )
 }
 
+/// The sentence for a key that may change, or see who changed, things that it may not see. `missing` are the scopes that
+/// it needs as well.
+pub(super) fn needs_seeing(missing: &[&str]) -> String {
+    let told: Vec<String> = missing.iter().map(|name| quoted(scope(name))).collect();
+    format!(
+        "Changing something needs seeing it as well, and seeing who changed what needs seeing lists and companies: mark \
+         {} too.",
+        told.join(" and ")
+    )
+}
+
 /// The sentence for a name that an entry cannot have again.
 pub(super) fn taken(name: &str) -> String {
     format!("The name {} is taken: another one in the list has it now.", quoted(name))

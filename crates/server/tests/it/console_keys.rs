@@ -134,7 +134,12 @@ async fn a_key_that_would_be_wider_is_refused_at_its_field_in_plain_words() {
     let form = ana.get(NEW).await;
     assert!(form.text().contains("value=\"settings:read\" checked"), "{}", form.text());
     assert!(!form.text().contains("settings:write"), "what cannot be given is not offered");
-    let wide = [("name", "Ben"), ("scope", "settings:write"), ("coverage", "all")];
+    let wide = [
+        ("name", "Ben"),
+        ("scope", "settings:read"),
+        ("scope", "settings:write"),
+        ("coverage", "all"),
+    ];
     let refused = ana.post(NEW, &wide).await;
     assert_eq!(refused.status, 403);
     let text = refused.text();
@@ -263,6 +268,43 @@ async fn all_that_is_wrong_with_a_key_is_told_at_once() {
     let page = ana.post(NEW, &wide).await;
     assert_eq!(marked(&page), "name companies expires", "{}", page.text());
     assert!(page.text().contains("UTC: give a day before that."), "{}", page.text());
+}
+
+#[tokio::test]
+async fn a_key_that_may_change_what_it_may_not_see_is_refused_at_what_it_may_do() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let write = ["settings:write", "staff:any"];
+    for (scopes, missing) in [
+        (&write[..], "mark “See the four lists” too."),
+        (&["companies:write"], "mark “See companies and locations” too."),
+        (
+            &["keys:write", "history:read"],
+            "companies and locations” and “See keys and people” too.",
+        ),
+    ] {
+        let scopes = scopes.iter().map(|scope| ("scope", *scope));
+        let form: Vec<_> =
+            [("name", "Till"), ("coverage", "all")].into_iter().chain(scopes).collect();
+        let page = owner.post(NEW, &form).await;
+        assert_eq!(page.status, 400, "{}", page.text());
+        let told = page.text().split("id=\"scope-wrong\">").nth(1).unwrap().split('<').next();
+        let told = told.unwrap();
+        assert!(told.starts_with("Changing something needs seeing it as well"), "{told}");
+        assert!(told.ends_with(missing), "{told}");
+    }
+    // A key that a program made so is changed otherwise.
+    let (key, _) = server.issue(with_scopes(&write)).await;
+    let path = format!("/console/keys/{}", key.id);
+    let etag = Browser::hidden(&owner.get(&path).await, "etag");
+    let scopes = write.map(|scope| ("scope", scope));
+    let form =
+        [&[("name", "Renamed"), ("coverage", "all"), ("etag", &*etag)], &scopes[..]].concat();
+    assert_eq!(owner.post(&path, &form).await.status, 303);
+    let etag = Browser::hidden(&owner.get(&path).await, "etag");
+    let less =
+        [("name", "Less"), ("coverage", "all"), ("etag", &*etag), ("scope", "companies:write")];
+    assert_eq!(owner.post(&path, &less).await.status, 400);
 }
 
 #[tokio::test]
