@@ -9,7 +9,7 @@ use customer_settings_contract::customersettings::v1::{
 use tonic::Status;
 
 use super::{
-    answer::{Answer, elsewhere, shown},
+    answer::{Answer, elsewhere, page, shown},
     form,
     moves::{self, Names},
     problem::Problem,
@@ -18,6 +18,7 @@ use super::{
     visit::{Visit, with_query},
     words::{self, Author, CATALOGS, Difference, Moment, Words},
 };
+use crate::status::Page;
 
 /// Changes on a page.
 const ROWS: i32 = 50;
@@ -208,6 +209,7 @@ pub(super) async fn undo(visit: &Visit<'_>) -> Answer {
 struct BackPage {
     f: Frame,
     here: String,
+    problem: Problem,
     things: Vec<Thing>,
     others: usize,
     sides: [&'static str; 2],
@@ -218,23 +220,48 @@ struct BackPage {
 
 /// Shows what going back to a moment would change, or goes back.
 pub(super) async fn back(visit: &Visit<'_>) -> Answer {
-    let company_id = visit.part(0).to_owned();
     let revision = revision(visit)?;
-    if visit.is_post {
-        let ask = RollBackRequest {
-            company_id,
-            revision,
-            etag: visit.form.get("etag").to_owned(),
-            request_id: visit.form.get("request").to_owned(),
-            validate_only: false,
-        };
-        let done = visit.history().roll_back(visit.ask(ask)).await?;
-        return Ok(visit.done(done.metadata(), &format!("{}/history", visit.company_path())).await);
+    if !visit.is_post {
+        return shown(&back_page(visit, revision, Problem::default()).await?);
     }
+    let ask = RollBackRequest {
+        company_id: visit.part(0).to_owned(),
+        revision,
+        etag: visit.form.get("etag").to_owned(),
+        request_id: visit.form.get("request").to_owned(),
+        validate_only: false,
+    };
+    match visit.history().roll_back(visit.ask(ask)).await {
+        Ok(done) => {
+            let path = format!("{}/history", visit.company_path());
+            Ok(visit.done(done.metadata(), &path).await)
+        }
+        Err(status) => {
+            let problem = visit.problem(&status, &[]);
+            if !problem.is_conflict() || !visit.may.see_history {
+                return Err(status);
+            }
+            Ok(page(Page::Refused(&status), &back_page(visit, revision, problem).await?))
+        }
+    }
+}
+
+/// The preview. After a conflict it tells the last change, and shows the company as it is now.
+async fn back_page(
+    visit: &Visit<'_>,
+    revision: i64,
+    mut problem: Problem,
+) -> Result<BackPage, Status> {
+    let company_id = visit.part(0).to_owned();
     // The state that the preview is made from: a change that comes between makes the real one a conflict.
     let ask =
         ListChangesRequest { company_id: company_id.clone(), page_size: 1, ..Default::default() };
-    let etag = visit.history().list_changes(visit.ask(ask)).await?.into_inner().etag;
+    let list = visit.history().list_changes(visit.ask(ask)).await?.into_inner();
+    let etag = list.etag;
+    if let Some(last) = list.changes.first().filter(|_| problem.is_conflict()) {
+        let told = visit.told(last).await;
+        problem.text += &format!(" The last change: {told} This is what would change now.");
+    }
     let ask = RollBackRequest {
         company_id,
         revision,
@@ -246,9 +273,10 @@ pub(super) async fn back(visit: &Visit<'_>) -> Answer {
     let then = visit.get_change(revision).await?;
     let change = tried.change.unwrap_or_default();
     let names = moves::names(visit, visit.part(0), slice::from_ref(&change)).await;
-    shown(&BackPage {
+    Ok(BackPage {
         f: visit.company_frame("history", "Go back to a moment").await?,
         here: format!("{}/history/{revision}", visit.company_path()),
+        problem,
         things: things(&change, &names),
         others: change.deltas.len().saturating_sub(MOST_THINGS),
         sides: ["Now", "Then"],

@@ -63,7 +63,11 @@ impl Problem {
         let authors = authors.map(|ids| ids.split(',').map(str::to_owned).collect());
         let full = info.and_then(|info| info.metadata.get("what")?.strip_prefix("entries in "));
         let full = full.filter(|_| reason == "TOO_MANY").and_then(words::catalog);
+        let violations = details.bad_request().map_or(&[][..], |bad| &bad.field_violations);
+        let is_no_moment =
+            violations.iter().any(|one| one.field == "revision" && one.reason == "OUT_OF_RANGE");
         let text = match (full, sentences::plain(&reason)) {
+            _ if is_no_moment => sentences::NO_MOMENT.to_owned(),
             (Some(list), _) => sentences::full(list),
             (None, Some(plain)) => plain.to_owned(),
             (None, None) => said(status.message()),
@@ -71,7 +75,7 @@ impl Problem {
         let (since, authors) = (since.unwrap_or_default(), authors.unwrap_or_default());
         let mut lines = Vec::new();
         let mut problem = Self { text, reason, since, authors, ..Self::default() };
-        for violation in details.bad_request().into_iter().flat_map(|bad| &bad.field_violations) {
+        for violation in violations {
             if let Some((line, field)) = of_line(&violation.field) {
                 let description = sentences::described(&violation.reason, &violation.description);
                 let text = sentence(&format!("{field} {description}"));

@@ -185,6 +185,10 @@ pub(super) fn full(words: &Words) -> String {
 /// The answer where a page is not offered, and somebody asks for it all the same.
 pub(super) const NOT_YOURS: &str = "Your key does not allow this: ask whoever gave it to you.";
 
+/// The answer where a company has no such change, as an address says it that was cut off.
+pub(super) const NO_MOMENT: &str =
+    "There is no such moment in the history of this company: perhaps the address was cut off.";
+
 /// The answer to a form that made its link already.
 pub(super) const LINK_AGAIN: &str = "A link was made since that page was opened, and a link is shown only once. If it is \
     lost, go on and make another one: the one from before stops working then.";

@@ -421,3 +421,34 @@ async fn a_key_that_ends_under_an_open_form_says_how_and_keeps_the_text() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_way_back_that_somebody_was_faster_than_shows_what_would_change_now() {
+    let server = Server::demo().await;
+    let (ana, ben) = (Browser::of(&server).await, Browser::of(&server).await);
+    ana.post(&format!("{TAGS}/add"), &[("name", "Later")]).await;
+    let path = "/console/c/cmp_001/history/1/back";
+    let etag = Browser::hidden(&ana.get(path).await, "etag");
+    ben.post(&format!("{TAGS}/add"), &[("name", "Meanwhile")]).await;
+    let late = ana.post(path, &[("etag", &*etag)]).await;
+    let text = late.text();
+    assert_eq!(late.status, 409, "{text}");
+    let told = "The last change: Test added the tag “Meanwhile”. This is what would change now.";
+    assert!(text.contains(told), "{text}");
+    assert!(text.contains("Tag “Later”") && text.contains("Tag “Meanwhile”"), "{text}");
+    let etag = Browser::hidden(&late, "etag");
+    assert_eq!(ana.post(path, &[("etag", &*etag)]).await.status, 303);
+    let tags = ana.get(TAGS).await;
+    assert!(!tags.text().contains(">Later<") && !tags.text().contains(">Meanwhile<"));
+}
+
+#[tokio::test]
+async fn a_moment_that_no_history_has_is_told_without_the_word_revision() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    for path in ["history/9999/back", "customer_tags/download?revision=9999"] {
+        let page = browser.get(&format!("/console/c/cmp_001/{path}")).await;
+        assert_eq!(page.status, 400, "{path}");
+        assert!(page.text().contains("<p>There is no such moment in the"), "{}", page.text());
+    }
+}
