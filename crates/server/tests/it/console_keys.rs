@@ -60,7 +60,8 @@ async fn companies_are_chosen_by_a_search_which_makes_no_key() {
     );
     assert_eq!(count_of_keys(&server, &root).await, before);
     let none = owner.post(NEW, &[("name", "Till"), ("find", "zzz"), ("found", "")]).await;
-    assert!(none.text().contains("No company has “zzz”"), "{}", none.text());
+    let told = "No company has “zzz” in its name, and no id begins with it.";
+    assert!(none.text().contains(told), "{}", none.text());
     let made = [
         ("name", "Till"),
         ("scope", "settings:read"),
