@@ -323,6 +323,12 @@ def test_everything_goes_by_keyboard_alone(open_console):
     assert names(page)[2] == "By keys"
     page.keyboard.press("Space")
     page.keyboard.press("ArrowUp")
+    expect(live).to_have_text("By keys, 2 of 3")
+    page.keyboard.press("Tab")
+    expect(live).to_have_text("Left where it was. By keys, 3 of 3")
+    tab_to(grip, "Shift+Tab")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowUp")
     page.keyboard.press("Space")
     expect(live).to_have_text("Dropped. By keys, 2 of 3")
     expect(page.locator(".told")).to_contain_text("By keys is number 2 now.")

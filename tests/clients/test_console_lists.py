@@ -81,6 +81,7 @@ def test_an_arrow_leaves_the_place_that_was_written_and_a_wrong_one_loses_no_oth
     wrong.fill("1")
     wrong.press("Enter")
     expect(page.locator(".told")).to_contain_text("Third is number 1 now. VIP Customer is number 3 now.")
+    expect(page.locator("#problem, #order .wrong, #order [aria-invalid]")).to_have_count(0)
     assert names(page) == ["Third", "First-time Customer", "VIP Customer"]
 
 
@@ -231,6 +232,25 @@ def test_an_order_that_nobody_saved_is_not_shown(open_console, demo):  # noqa: F
     assert names(page)[1] == "Third"
 
 
+def test_a_page_whose_session_is_over_says_so_and_keeps_what_is_typed(open_console, demo):  # noqa: F811
+    page = open_console()
+    page.goto(TAGS)
+    field = page.get_by_label("Name", exact=True)
+    field.fill("Typed")
+    page.context.clear_cookies()
+    news = page.locator(".news")
+    expect(news).to_contain_text("Your session is over.", timeout=10_000)
+    expect(field).to_be_focused()
+    expect(field).to_have_value("Typed")
+    field.fill("")
+    page.once("dialog", lambda dialog: dialog.accept())
+    news.get_by_role("link", name="Sign in again").click()
+    expect(page.get_by_label("Your key")).to_be_focused()
+    page.get_by_label("Your key").fill(demo.key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Tags")
+
+
 @pytest.mark.parametrize("width", [320, 1400])
 def test_lines_that_cannot_be_added_are_marked_and_left_out(open_console, width):  # noqa: F811
     page = open_console(viewport={"width": width, "height": 900})
@@ -303,6 +323,8 @@ def test_written_places_stay_when_the_list_is_another_one(open_console, demo, ha
     where = ".told" if has_script else ".said"
     expect(page.locator(where)).to_contain_text(re.compile("Third”? is number 1 now"))
     assert names(page) == ["Third", "First-time Customer", "Fourth", "VIP Customer", "Of Ana"]
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert page.url.split("?")[0].endswith(TAGS)
     assert "archived=1" in page.url
 
 

@@ -334,8 +334,9 @@ impl Console {
     ) -> Response {
         let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
         let told = out.told();
-        if is_post && visit::is_of_script(parts) {
-            let text = format!("{told} This was not saved.");
+        if visit::is_of_script(parts) {
+            let unsaved = if is_post { " This was not saved." } else { "" };
+            let text = format!("{told}{unsaved}");
             let told = serde_json::json!({"text": text, "link": "Sign in again"});
             return answer::json(Page::Unknowable, &told);
         }

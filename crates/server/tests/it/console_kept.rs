@@ -423,6 +423,21 @@ async fn a_key_that_ends_under_an_open_form_says_how_and_keeps_the_text() {
 }
 
 #[tokio::test]
+async fn an_open_page_whose_key_was_revoked_is_told_so_when_it_asks_for_news() {
+    let server = Server::demo().await;
+    let (key, secret) = server.issue(everything()).await;
+    let browser = Browser::with_key(&server, &secret).await;
+    let owner = Browser::of(&server).await;
+    owner.post(&format!("/console/keys/{}/revoke", key.id), &[("request", "r")]).await;
+    let headers = [("accept", "application/json"), ("if-none-match", "\"1\"")];
+    let polled = browser.send("GET", "/console/c/cmp_001/revision", &headers, "").await;
+    assert_eq!(polled.status, 401);
+    let told = polled.json();
+    assert_eq!(told["text"], "Your key was revoked, so you are signed out.");
+    assert_eq!(told["link"], "Sign in again");
+}
+
+#[tokio::test]
 async fn a_way_back_that_somebody_was_faster_than_shows_what_would_change_now() {
     let server = Server::demo().await;
     let (ana, ben) = (Browser::of(&server).await, Browser::of(&server).await);

@@ -1,5 +1,5 @@
-// The console works without this script. It adds the reader's own time, warnings before typed text is lost, copying, dragging
-// and keys for the order of a list, help in forms, and news of others' changes.
+// The console works without this script. It adds the reader's own time, warnings before typed text is lost, copying, the order
+// of a list by dragging and keys, help in forms, and news.
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const one = (selector, root = document) => root.querySelector(selector);
@@ -24,11 +24,12 @@ const wrong = all('[aria-invalid]');
 const here = () => {
   const url = new URL(location);
   for (const old of ['changed', 'did', 'refused', 'moved']) url.searchParams.delete(old);
+  url.pathname = url.pathname.replace(/(_\w+)\/(order|sort)$/, '$1');
   return url;
 };
 const [path, height] = (sessionStorage.getItem('place') ?? '').split(' ');
 sessionStorage.removeItem('place');
-const isTold = here().href !== location.href;
+const isTold = here().search !== location.search;
 if (isTold) history.replaceState(null, '', here());
 one('.close')?.addEventListener('click', (event) => {
   event.preventDefault();
@@ -146,6 +147,10 @@ const number = () => {
     field(row).defaultValue = at + 1;
     if (!stays) field(row).value = at + 1;
     if (row.classList.toggle('waits', isWritten(row))) typed.add(order);
+    else {
+      field(row).ariaInvalid = null;
+      one('.wrong', row)?.remove();
+    }
     one('[name=up]', row).ariaDisabled = at === 0 || null;
     one('[name=down]', row).ariaDisabled = at === list.length - 1 || null;
   });
@@ -199,7 +204,7 @@ const undoing = ({ undo, next, request }) => {
   return form;
 };
 
-// One after the other, as each needs the etag that the one before gives.
+// One after the other: each needs the etag of the one before.
 let saving = Promise.resolve();
 let unsaved = 0;
 let failed = false;
@@ -221,7 +226,7 @@ const save = (moved, byNumber) => {
       if (byNumber) for (const row of moved) field(row).defaultValue = '';
       number();
       const next = make('a', { className: 'button', href: here(), textContent: result?.link ?? 'Load the page again' });
-      // Sent along, the places that are written stand on the next page too.
+      // Sent along, written places stand on the next page too.
       if (result?.link && typed.has(order)) next.onclick = () => { order.requestSubmit(); return false; };
       one('.news')?.remove();
       told(result?.text ?? 'The new order could not be saved, and the list is as it was before. Try again.', next);
@@ -233,6 +238,11 @@ const save = (moved, byNumber) => {
     order.etag.value = result.etag;
     order.request.value = result.request;
     document.body.dataset.revision = result.revision;
+    // The page of a refused order is the list's now.
+    if (here().pathname !== location.pathname) {
+      one('#problem')?.remove();
+      history.replaceState(null, '', here());
+    }
     told(moved.map((row) => `${name(row)} is number ${list.indexOf(row) + 1} now.`).join(' '), undoing(result));
   }).finally(() => {
     unsaved -= 1;
@@ -255,7 +265,7 @@ const step = (row, by) => {
 };
 
 if (order) {
-  // Of a page that answers a form, with what was written.
+  // Of a page that answers a form.
   rows().forEach((row, at) => {
     const { value } = field(row);
     Object.assign(field(row), { defaultValue: at + 1, value });
@@ -305,6 +315,11 @@ if (order) {
       grip.ariaPressed = false;
       if (isMoved) save([row]);
     };
+    const leave = () => {
+      if (!before) return;
+      drop(false);
+      say(`Left where it was. ${place(row)}`);
+    };
     grip.addEventListener('keydown', (event) => {
       const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
       if (event.key === ' ' || event.key === 'Enter') {
@@ -319,12 +334,9 @@ if (order) {
       } else if (before && by) {
         event.preventDefault();
         step(row, by);
-      } else if (before && event.key === 'Escape') {
-        drop(false);
-        say(`Left where it was. ${place(row)}`);
-      }
+      } else if (event.key === 'Escape') leave();
     });
-    grip.addEventListener('blur', () => drop(false));
+    grip.addEventListener('blur', leave);
     const follow = () => {
       const others = rows().filter((other) => other !== row);
       const isBelow = (other) => {
@@ -357,7 +369,7 @@ if (order) {
       follow();
     });
     grip.addEventListener('pointerup', () => drop(true));
-    grip.addEventListener('pointercancel', () => drop(false));
+    grip.addEventListener('pointercancel', leave);
   }
 }
 
@@ -368,13 +380,13 @@ const look = async () => {
   if (document.hidden || one('.news, .told > .button')) return;
   const headers = { 'if-none-match': `"${known}"`, accept: 'application/json' };
   const answer = await fetch(`${company}/revision`, { headers }).catch(() => null);
-  if (!answer || answer.status !== 200 || answer.redirected) return;
-  const { revision, own } = await answer.json();
-  if (String(revision) === document.body.dataset.revision) return;
+  // A text and a link: the session is over.
+  const { revision, own, text, link } = (await answer?.json().catch(() => null)) ?? {};
+  if (!link && (!revision || String(revision) === document.body.dataset.revision)) return;
   const news = make('div', { className: 'news', role: 'status' });
   const who = own ? 'You changed this company in another window.' : 'Somebody changed this company just now.';
-  news.append(make('p', { textContent: who }));
-  news.append(make('a', { className: 'button', href: here(), textContent: 'Show it as it is now' }));
+  const action = { className: 'button', href: here(), textContent: link ?? 'Show it as it is now' };
+  news.append(make('p', { textContent: text ?? who }), make('a', action));
   foot().append(news);
 };
 if (company && document.body.dataset.revision !== '0') setInterval(look, 5000);
