@@ -4,7 +4,7 @@
 use crate::{
     catalog::{entry::Catalog, id::CompanyId},
     formats::csv,
-    service::document::{self, CompanyRow, DocumentCompany},
+    service::document::{self, CompanyRow, DocumentCompany, Problems},
 };
 
 /// The most sentences about one text.
@@ -50,8 +50,8 @@ impl Reading {
 
 /// Reads a text for a company that exists. `list` is the catalog of a table that names none. The error has sentences.
 pub(super) fn read(text: &str, company: &CompanyId, list: Catalog) -> Result<Reading, Vec<String>> {
-    match document::parse(text) {
-        Ok(companies) => of_document(companies.collect(), company),
+    match document::parse_with_problems(text) {
+        Ok((problems, companies)) => of_document(problems, companies.collect(), company),
         Err(error) if is_meant_as_document(text) => Err(vec![error.to_string()]),
         Err(_) => of_table(text, company, list),
     }
@@ -104,20 +104,28 @@ fn of_table(text: &str, company: &CompanyId, list: Catalog) -> Result<Reading, V
 }
 
 fn of_document(
+    problems: Problems,
     mut companies: Vec<DocumentCompany>,
     company: &CompanyId,
 ) -> Result<Reading, Vec<String>> {
+    let problems = problems.told();
+    let refuse = |problem: String| {
+        let told = problems.iter().map(ToString::to_string);
+        Err(told.chain([problem]).collect())
+    };
     let is_it = |one: &DocumentCompany| one.id.as_ref() == Some(company);
     let count = companies.len();
     let found = match (companies.iter().position(is_it), companies.as_slice()) {
         (Some(found), _) => found,
         (None, [_]) => 0,
-        (None, []) => return Err(vec!["the document has no company".to_owned()]),
+        (None, []) => return refuse("the document has no company".to_owned()),
         (None, _) => {
-            return Err(vec![format!("the document has {count} companies, and none is this one")]);
+            return refuse(format!("the document has {count} companies, and none is this one"));
         }
     };
-    let found = companies.swap_remove(found);
+    let mut found = companies.swap_remove(found);
+    // Those of the keys beside the companies count as its own, so that all are told at once.
+    problems.into_iter().for_each(|problem| found.problems.note(problem));
     let (mut row, mut notes) = (CompanyRow::of_document(&found), Vec::new());
     if !is_it(&found) {
         // As `apply --as` does.

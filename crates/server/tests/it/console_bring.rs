@@ -161,6 +161,13 @@ async fn all_problems_of_a_document_are_told_at_once_with_their_lines() {
         let at = text[from..].find(part);
         from += at.unwrap_or_else(|| panic!("{part}: {text}"));
     }
+    // A wrong key beside the companies hides nothing.
+    let page = pasted(&browser, &format!("verzion: 1\n{document}")).await;
+    assert_eq!(page.status, 400, "{}", page.text());
+    for part in ["Line 1: ", "verzion", "Line 5: the id of tag number 1", "Line 8: the nmae of tag"]
+    {
+        assert!(page.text().contains(part), "{part}: {}", page.text());
+    }
     // More than fit on a screen.
     let many = "  - {name: ''}\n".repeat(30);
     let page =
