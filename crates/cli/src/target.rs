@@ -42,6 +42,7 @@ mod remote;
 pub(crate) use key::basic;
 pub(crate) use names::FieldNames;
 pub(crate) use readiness::{Answers, ask};
+pub(crate) use refusal::exit_of;
 pub(crate) use remote::Remote;
 
 const SERVER: &str = "CUSTOMER_SETTINGS_SERVER";

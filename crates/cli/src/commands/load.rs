@@ -7,7 +7,7 @@ use customer_settings_server::{
     catalog::{entry::Revision, id::CompanyId},
     formats::csv,
     service::{
-        document::{CompanyRow, decode, write},
+        document::{CompanyRow, decode, time, write},
         load::Outcome,
     },
     store::Access,
@@ -186,7 +186,7 @@ impl Export {
             let companies = answer["document"]["companies"].as_array().cloned();
             for company in companies.unwrap_or_default() {
                 let row: CompanyRow = serde_json::from_value(plain(company))?;
-                let row = self.trimmed(row);
+                let row = self.trimmed(with_times(row));
                 if self.format == Format::Csv {
                     let table = csv::write(&row)?;
                     return output::write(&table).map_err(|error| output::unwritten(&error));
@@ -201,6 +201,21 @@ impl Export {
         }
         if head.is_empty() { Ok(()) } else { output::print("companies: []\n") }
     }
+}
+
+/// The company with its times as documents have them: those of JSON have three digits behind the point where that is enough.
+fn with_times(mut row: CompanyRow) -> CompanyRow {
+    let CompanyRow { customer_tags, referral_sources, life_cycles, action_statuses, .. } = &mut row;
+    let lists = [customer_tags, referral_sources, life_cycles, action_statuses];
+    for entry in lists.into_iter().flatten().flatten() {
+        let times = [&mut entry.created_time, &mut entry.last_updated_time];
+        for text in times.into_iter().flatten() {
+            if let Ok(time) = time("time", text) {
+                *text = time.to_string();
+            }
+        }
+    }
+    row
 }
 
 /// A value of an answer as a document has it: without what is empty, false or active, since that goes without saying.

@@ -15,7 +15,7 @@ use super::verbs::confirm_shown_by;
 use crate::{
     failure::{Exit, Failure, failure, usage},
     output::{note, tell},
-    target::{Client, FieldNames, Refused, Target, new_request_id},
+    target::{Client, FieldNames, Refused, Target, exit_of, new_request_id},
     values,
 };
 
@@ -259,20 +259,28 @@ struct Done {
     counts: Counts,
     companies: usize,
     failed: usize,
+    /// The exit code of the first company that was not written.
+    exit: Option<Exit>,
 }
 
 impl Done {
     fn new(is_json: bool) -> Result<Self, Failure> {
         let results = is_json.then(Writer::new).transpose()?;
-        Ok(Self { results, counts: Counts::default(), companies: 0, failed: 0 })
+        Ok(Self { results, counts: Counts::default(), companies: 0, failed: 0, exit: None })
     }
 
     fn take(&mut self, answer: &Value) -> Result<(), Failure> {
         for result in answer["results"].as_array().into_iter().flatten() {
             if result["error"].is_object() {
                 self.failed += 1;
-                let (id, message) = (&result["companyId"], &result["error"]["message"]);
-                tell(format!("{}: {}", text(id), text(message)));
+                let (id, error) = (&result["companyId"], &result["error"]);
+                self.exit.get_or_insert(exit_of(error["code"].as_i64().unwrap_or_default()));
+                tell(format!(
+                    "{}: {} ({})",
+                    text(id),
+                    text(&error["message"]),
+                    text(&error["reason"])
+                ));
             }
             self.counts.add(&result["counts"]);
             self.companies += 1;
@@ -297,14 +305,18 @@ impl Done {
     }
 
     fn end(self) -> Result<(), Failure> {
-        let Self { results, counts, companies, failed } = self;
+        let Self { results, counts, companies, failed, exit } = self;
         match results {
             Some(results) => shown::print_list("results", results, &Map::new())?,
+            None if failed > 0 && companies == failed => {}
             None => note(format!("applied: {counts}")),
         }
-        match failed {
-            0 => Ok(()),
-            failed => Err(failure(format!("{failed} of {companies} companies were not written"))),
+        match exit {
+            None => Ok(()),
+            Some(exit) => {
+                let message = format!("{failed} of {companies} companies were not written");
+                Err(Failure { message, exit })
+            }
         }
     }
 }

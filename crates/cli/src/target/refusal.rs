@@ -190,6 +190,11 @@ fn given<'a>(field: &str, description: &'a str, names: &FieldNames) -> Cow<'a, s
     }
 }
 
+/// The exit code of an error about a part of a request, by gRPC's number for it.
+pub(crate) fn exit_of(code: i64) -> Exit {
+    exit(i32::try_from(code).map_or(Code::Unknown, Code::from_i32), true)
+}
+
 /// The exit code. `ours`: whether the error has a reason, as every error of this service does.
 fn exit(code: Code, ours: bool) -> Exit {
     match code {

@@ -188,6 +188,19 @@ pub struct CompanyDraft {
     pub catalogs: [Option<Vec<EntryDraft>>; 4],
 }
 
+impl CompanyDraft {
+    /// The locations and entries that the document names by their ids.
+    pub(super) fn subjects(&self) -> BTreeSet<Subject> {
+        let businesses = self.businesses.iter().filter_map(|one| one.id.clone());
+        let lists = Catalog::ALL.into_iter().zip(&self.catalogs);
+        let entries = lists.flat_map(|(catalog, list)| {
+            let ids = list.iter().flatten().filter_map(|one| one.id.clone());
+            ids.map(move |id| Subject::Entry(catalog, id))
+        });
+        businesses.map(Subject::Business).chain(entries).collect()
+    }
+}
+
 /// How a document is applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {

@@ -4,7 +4,7 @@
 
 use super::{
     access::{Actor, Scope},
-    change::{LoadOptions, PreparedChange},
+    change::{CompanyDraft, LoadOptions, PreparedChange},
     company::{Business, Company, Contact},
     delta::Row,
     entry::{Audit, Catalog, Entry, Revision, State},
@@ -12,7 +12,7 @@ use super::{
     etag::Etag,
     id::{BusinessId, CompanyId, EntryId},
     log::{Line, Request},
-    preview::Preview,
+    preview::{Preview, Step},
     settings::{Settings, Subject},
     source::{self, SourceMode},
     text::Name,
@@ -143,14 +143,19 @@ pub fn plan(
         deltas,
     };
     let plan = Plan { line, after, loaded };
-    if let PreparedChange::Load { options, .. } = change {
-        expect_plan(current, &plan, options)?;
+    if let PreparedChange::Load { options, document } = change {
+        expect_plan(current, &plan, options, document)?;
     }
     Ok(plan)
 }
 
 /// Refuses a plan that is not the one that was shown. A plan without steps leads where that one led.
-fn expect_plan(current: Option<&Settings>, plan: &Plan, options: &LoadOptions) -> Result<()> {
+fn expect_plan(
+    current: Option<&Settings>,
+    plan: &Plan,
+    options: &LoadOptions,
+    document: &CompanyDraft,
+) -> Result<()> {
     let Some(expected) = options.expected.filter(|_| !plan.line.deltas.is_empty()) else {
         return Ok(());
     };
@@ -160,6 +165,12 @@ fn expect_plan(current: Option<&Settings>, plan: &Plan, options: &LoadOptions) -
     }
     let (digest, counts) = (shown.digest.to_string(), shown.counts);
     let company_id = plan.after.company.id.clone();
+    let named = document.subjects();
+    let unnamed = |step: &Step| {
+        let index = step.made_of.filter(|_| !named.contains(&step.subject))?;
+        step.subject.place().split_once('/').map(|(list, _)| format!("{list}[{index}]"))
+    };
+    let unnamed = shown.steps.iter().filter_map(unnamed).take(MOST_NAMED + 1).collect();
     let changed = PlanChanged {
         company_id,
         others: vec![],
@@ -167,6 +178,7 @@ fn expect_plan(current: Option<&Settings>, plan: &Plan, options: &LoadOptions) -
         digest,
         counts,
         steps: vec![],
+        unnamed,
         since: vec![],
     };
     Err(Error::PlanChanged(Box::new(changed)))

@@ -387,6 +387,7 @@ fn refused_since(grant: &Grant, error: Error, since: Vec<Past>) -> Error {
         digest: String::new(),
         counts: Counts::default(),
         steps: vec![],
+        unnamed: vec![],
         since,
     }))
 }

@@ -78,6 +78,7 @@ fn every_error() -> Vec<Error> {
             digest: "0f".repeat(32),
             counts: Counts { created: 1, renamed: 2, ..Default::default() },
             steps: vec!["rename customer_tags/tag_001 \"VIP\" (name)".to_owned()],
+            unnamed: vec![],
             since: past(),
         })),
         Error::ChangedSince {
@@ -195,6 +196,7 @@ fn largest_errors(text: &str) -> Vec<Error> {
             digest: "0f".repeat(32),
             counts: Counts { created: usize::MAX, ..Default::default() },
             steps: vec![long(); 100],
+            unnamed: vec![long(); 100],
             since: vec![past(name()); 1_000],
         })),
         Error::Contended {

@@ -48,17 +48,28 @@ pub struct PlanChanged {
     pub counts: Counts,
     /// The first steps that differ, in words.
     pub steps: Vec<String>,
+    /// The places in the document of the first things that are made and have no id there, so that each plan gives them
+    /// other ids.
+    pub unnamed: Vec<String>,
     /// The changes since the plan was shown, newest first, as far as they are known.
     pub since: Vec<Past>,
 }
 
 impl fmt::Display for PlanChanged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { company_id, others, refused, counts, steps, since, .. } = self;
+        let Self { company_id, others, refused, counts, steps, unnamed, since, .. } = self;
         write!(f, "the plan for company {company_id} is no longer the one that was shown")?;
         write_past(f, since)?;
         if !steps.is_empty() {
             write!(f, "; now different: {}", few(steps, MOST_NAMED))?;
+        }
+        if since.is_empty() && !unnamed.is_empty() {
+            let unnamed = few(unnamed, MOST_NAMED);
+            write!(
+                f,
+                "; the document has no ids for what is made ({unnamed}), so that each plan gives it others: put in the \
+                 ids of the steps that were shown"
+            )?;
         }
         match refused {
             Some(error) => write!(f, "; it would be refused ({error})")?,
