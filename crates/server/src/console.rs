@@ -270,6 +270,9 @@ impl Console {
         if let Some(fault) = fault {
             return visit.unsent(&fault);
         }
+        if !route.is_post {
+            visit.catch_up().await;
+        }
         let answered = Self::show(route, &visit).await;
         match answered {
             Ok(answer) => answer,

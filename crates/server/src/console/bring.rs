@@ -236,7 +236,7 @@ async fn changed(visit: &Visit<'_>, since: &[i64]) -> String {
     let mut text = CHANGED.to_owned();
     for revision in since.iter().rev().filter(|_| visit.may.see_history) {
         if let Ok(change) = visit.get_change(*revision).await {
-            text += &format!(" {}", visit.told(&change).await);
+            text += &format!(" {}", visit.told(change).await);
         }
     }
     text

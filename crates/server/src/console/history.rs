@@ -61,9 +61,9 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
         page_token: visit.query.get("page").to_owned(),
         ..Default::default()
     };
-    let answer = visit.history().list_changes(visit.ask(ask)).await?.into_inner();
+    let mut answer = visit.history().list_changes(visit.ask(ask)).await?.into_inner();
     let here = format!("{}/history", visit.company_path());
-    let names = moves::names(visit, visit.part(0), &answer.changes).await;
+    let names = moves::names(visit, visit.part(0), &mut answer.changes).await;
     let row = |change: &Change| Row {
         author: Author::of_change(change),
         sentence: words::sentence(change, visit.part(0), &names),
@@ -142,8 +142,8 @@ struct ChangePage {
 /// One change with what was there before and after.
 pub(super) async fn change(visit: &Visit<'_>) -> Answer {
     let revision = revision(visit)?;
-    let change = visit.get_change(revision).await?;
-    let names = moves::names(visit, visit.part(0), slice::from_ref(&change)).await;
+    let mut change = visit.get_change(revision).await?;
+    let names = moves::names(visit, visit.part(0), slice::from_mut(&mut change)).await;
     let mut author = Author::of_change(&change);
     let shown_author = (change.key_id.clone(), &mut author);
     Author::tell_apart(&mut [shown_author], &others(visit).await);
@@ -259,7 +259,7 @@ async fn back_page(
     let list = visit.history().list_changes(visit.ask(ask)).await?.into_inner();
     let etag = list.etag;
     if let Some(last) = list.changes.first().filter(|_| problem.is_conflict()) {
-        let told = visit.told(last).await;
+        let told = visit.told(last.clone()).await;
         problem.text += &format!(" The last change: {told} This is what would change now.");
     }
     let ask = RollBackRequest {
@@ -271,8 +271,8 @@ async fn back_page(
     };
     let tried = visit.history().roll_back(visit.ask(ask)).await?.into_inner();
     let then = visit.get_change(revision).await?;
-    let change = tried.change.unwrap_or_default();
-    let names = moves::names(visit, visit.part(0), slice::from_ref(&change)).await;
+    let mut change = tried.change.unwrap_or_default();
+    let names = moves::names_of_preview(visit, visit.part(0), &mut change, revision).await;
     Ok(BackPage {
         f: visit.company_frame("history", "Go back to a moment").await?,
         here: format!("{}/history/{revision}", visit.company_path()),

@@ -115,9 +115,9 @@ async fn group(
         page_size: CHANGES,
         ..Default::default()
     };
-    let list = visit.history().list_changes(visit.ask(ask)).await?.into_inner();
+    let mut list = visit.history().list_changes(visit.ask(ask)).await?.into_inner();
     let path = format!("{}/c/{}", visit.here.base, form::part(company_id));
-    let names = moves::names(visit, company_id, &list.changes).await;
+    let names = moves::names(visit, company_id, &mut list.changes).await;
     let row = |change: &Change| Row {
         sentence: words::capital(&words::sentence(change, company_id, &names)),
         when: words::moment(change.time.as_ref()),

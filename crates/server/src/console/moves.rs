@@ -1,6 +1,9 @@
 //! A new order of a list in words, which names the entry that was moved.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    slice,
+};
 
 use customer_settings_contract::customersettings::v1::{
     Change, Delta, ListEntriesRequest, delta::Action,
@@ -11,19 +14,94 @@ use super::{
     words::{CATALOGS, quoted},
 };
 
-/// The entries that changes moved.
+/// The names of the entries that changes moved, as they are called today, by their ids.
 #[derive(Default)]
-pub(super) struct Names {
-    /// The names by the ids, as the entries are called today.
-    by_id: HashMap<String, String>,
-    /// The revisions and lists where several entries moved, although the delta looks like one move.
-    several: HashSet<(i64, String)>,
+pub(super) struct Names(HashMap<String, String>);
+
+/// The ids of a list at revisions of a company, in order. 0 is the list as it is now.
+type Orders = HashMap<(String, i64), Option<Vec<String>>>;
+
+/// The names of what these changes of a company moved. Their new orders are completed: the API's have only entries that got
+/// another number, and where an entry moves over one that keeps its number, that one belongs to the order as well.
+pub(super) async fn names(visit: &Visit<'_>, company_id: &str, changes: &mut [Change]) -> Names {
+    let mut orders = Orders::new();
+    for change in changes.iter_mut() {
+        let revisions = [change.revision - 1, change.revision];
+        complete(visit, company_id, change, revisions, &mut orders).await;
+    }
+    named(visit, company_id, changes).await
 }
 
-/// The entries that these changes of a company moved.
-pub(super) async fn names(visit: &Visit<'_>, company_id: &str, changes: &[Change]) -> Names {
+/// The same for a change that would lead from now to what was there at a revision.
+pub(super) async fn names_of_preview(
+    visit: &Visit<'_>,
+    company_id: &str,
+    change: &mut Change,
+    then: i64,
+) -> Names {
+    complete(visit, company_id, change, [0, then], &mut Orders::new()).await;
+    named(visit, company_id, slice::from_ref(change)).await
+}
+
+async fn complete(
+    visit: &Visit<'_>,
+    company_id: &str,
+    change: &mut Change,
+    revisions: [i64; 2],
+    orders: &mut Orders,
+) {
+    // Before the first change there was no list.
+    let are_known = change.revision != 1 && visit.may.see;
+    for delta in change.deltas.iter_mut().filter(|delta| are_known && is_order(delta)) {
+        let mut lists = [vec![], vec![]];
+        for (list, revision) in lists.iter_mut().zip(revisions) {
+            let key = (delta.collection.clone(), revision);
+            if !orders.contains_key(&key) {
+                let read = ids(visit, company_id, &key.0, revision).await;
+                orders.insert(key.clone(), read);
+            }
+            // Without the list, the delta stays as it is.
+            let Some(Some(ids)) = orders.get(&key) else { return };
+            list.clone_from(ids);
+        }
+        if let Some([before, after]) = differing(&lists) {
+            (delta.ids_before, delta.ids_after) = (before, after);
+        }
+    }
+}
+
+async fn ids(
+    visit: &Visit<'_>,
+    company_id: &str,
+    collection: &str,
+    revision: i64,
+) -> Option<Vec<String>> {
+    let ask = ListEntriesRequest {
+        company_id: company_id.to_owned(),
+        collection: collection.to_owned(),
+        revision,
+        ..Default::default()
+    };
+    let entries = visit.entries().list_entries(visit.ask(ask)).await.ok()?.into_inner().entries;
+    Some(entries.into_iter().map(|entry| entry.id).collect())
+}
+
+/// The part of two orders in which those that are in both stand in another order. None if they stand in the same.
+fn differing([before, after]: &[Vec<String>; 2]) -> Option<[Vec<String>; 2]> {
+    let common = |of: &[String], with: &[String]| -> Vec<String> {
+        let with: HashSet<&String> = with.iter().collect();
+        of.iter().filter(|id| with.contains(id)).cloned().collect()
+    };
+    let (before, after) = (common(before, after), common(after, before));
+    let differ = || before.iter().zip(&after).map(|(was, is)| was != is);
+    let first = differ().position(|differs| differs)?;
+    let last = before.len() - differ().rev().position(|differs| differs)?;
+    Some([before, after].map(|ids| ids[first..last].to_vec()))
+}
+
+async fn named(visit: &Visit<'_>, company_id: &str, changes: &[Change]) -> Names {
     let deltas = || changes.iter().flat_map(|change| &change.deltas);
-    let mut names = Names::default();
+    let mut names = HashMap::new();
     for words in CATALOGS.iter().filter(|_| visit.may.see) {
         let is_moved = |delta: &Delta| is_order(delta) && delta.collection == words.collection;
         if !deltas().any(is_moved) {
@@ -38,39 +116,16 @@ pub(super) async fn names(visit: &Visit<'_>, company_id: &str, changes: &[Change
         // Without the names a sentence says less.
         let Ok(list) = visit.entries().list_entries(visit.ask(ask)).await else { continue };
         let entries = list.into_inner().entries.into_iter();
-        names.by_id.extend(entries.filter_map(|entry| Some((entry.id, entry.name?))));
+        names.extend(entries.filter_map(|entry| Some((entry.id, entry.name?))));
     }
     // Deleted entries.
     for delta in deltas() {
         let entry = delta.entry_after.as_ref().or(delta.entry_before.as_ref());
         if let Some(name) = entry.and_then(|entry| entry.name.clone()) {
-            names.by_id.entry(delta.id.clone()).or_insert(name);
+            names.entry(delta.id.clone()).or_insert(name);
         }
     }
-    for change in changes {
-        for delta in change.deltas.iter().filter(|delta| is_order(delta)) {
-            let is_one = told(change.revision, delta, &names).is_some();
-            if is_one && !is_whole(visit, company_id, change.revision, delta).await {
-                names.several.insert((change.revision, delta.collection.clone()));
-            }
-        }
-    }
-    names
-}
-
-/// Whether the entries of the new order stand together after the change. A delta has only entries that got other places:
-/// where two that are far apart change places, the entries between them are not in it, and it looks like one move.
-async fn is_whole(visit: &Visit<'_>, company_id: &str, revision: i64, delta: &Delta) -> bool {
-    let ask = ListEntriesRequest {
-        company_id: company_id.to_owned(),
-        collection: delta.collection.clone(),
-        revision,
-        ..Default::default()
-    };
-    let Ok(list) = visit.entries().list_entries(visit.ask(ask)).await else { return false };
-    let entries = list.into_inner().entries;
-    let after = &delta.ids_after;
-    entries.windows(after.len()).any(|some| some.iter().map(|entry| &entry.id).eq(after))
+    Names(names)
 }
 
 pub(super) fn is_order(delta: &Delta) -> bool {
@@ -84,22 +139,19 @@ pub(super) fn is_shift(delta: &Delta) -> bool {
 
 /// The entries in an order.
 pub(super) fn listed(ids: &[String], names: &Names) -> String {
-    let name = |id: &String| names.by_id.get(id).map_or_else(|| id.clone(), |name| quoted(name));
+    let name = |id: &String| names.0.get(id).map_or_else(|| id.clone(), |name| quoted(name));
     ids.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// The one move that made the new order of a revision: `moved “VIP” up, before “New”`. None where it took several.
-pub(super) fn told(revision: i64, delta: &Delta, names: &Names) -> Option<String> {
-    if names.several.contains(&(revision, delta.collection.clone())) {
-        return None;
-    }
+/// The one move that made a new order: `moved “VIP” up, before “New”`. None where it took several.
+pub(super) fn told(delta: &Delta, names: &Names) -> Option<String> {
     let (before, after) = (&delta.ids_before, &delta.ids_after);
     let at = before.iter().zip(after).position(|(was, is)| was != is)?;
     let is_alone = |id: &String| {
         let others = |one: &&String| *one != id;
         before.iter().filter(others).eq(after.iter().filter(others))
     };
-    let name = |id: &String| names.by_id.get(id).map(|name| quoted(name));
+    let name = |id: &String| names.0.get(id).map(|name| quoted(name));
     let (risen, sunk) = (&after[at], &before[at]);
     if is_alone(risen) {
         return Some(format!("moved {} up, before {}", name(risen)?, name(sunk)?));
@@ -134,24 +186,39 @@ pub(super) async fn placed(visit: &Visit<'_>, list: &str, ids: &str) -> Option<S
 mod tests {
     use super::*;
 
+    fn ids(text: &str) -> Vec<String> {
+        text.chars().map(String::from).collect()
+    }
+
     #[test]
     fn one_move_is_told_by_its_names_and_several_are_not() {
-        let by_id = ["a", "b", "c", "d"].map(|id| (id.to_owned(), id.to_uppercase())).into();
-        let several = [(7, String::new())].into();
-        let names = Names { by_id, several };
-        let ids = |text: &str| text.chars().map(String::from).collect();
-        let at = |revision: i64, before: &str, after: &str| {
+        let names =
+            Names(ids("abcd").into_iter().map(|id| (id.clone(), id.to_uppercase())).collect());
+        let told = |before: &str, after: &str| {
             let (ids_before, ids_after) = (ids(before), ids(after));
-            told(revision, &Delta { ids_before, ids_after, ..Default::default() }, &names)
+            told(&Delta { ids_before, ids_after, ..Default::default() }, &names)
         };
-        let told = |before: &str, after: &str| at(1, before, after);
         assert_eq!(told("abcd", "dabc").as_deref(), Some("moved “D” up, before “A”"));
         assert_eq!(told("abcd", "bcda").as_deref(), Some("moved “A” down, after “D”"));
         assert_eq!(told("ab", "ba").as_deref(), Some("moved “B” up, before “A”"));
         assert_eq!(told("abcd", "dcba"), None);
         assert_eq!(told("abcd", "abcd"), None);
-        assert_eq!(at(7, "ab", "ba"), None, "others stand between them");
         assert_eq!(told("ax", "xa"), None, "nobody knows the name of x");
         assert_eq!(listed(&["a".to_owned(), "x".to_owned()], &names), "“A”, x");
+    }
+
+    #[test]
+    fn an_order_has_all_over_which_an_entry_moved() {
+        let differing = |before: &str, after: &str| {
+            let found = differing(&[ids(before), ids(after)]);
+            found.map(|[before, after]| format!("{} {}", before.concat(), after.concat()))
+        };
+        // In both of these, b has the same number before and after.
+        assert_eq!(differing("abc", "xbac").as_deref(), Some("ab ba"));
+        assert_eq!(differing("abcd", "dbac").as_deref(), Some("abcd dbac"));
+        assert_eq!(differing("abcde", "adcbe").as_deref(), Some("bcd dcb"));
+        for same in ["abc", "xabc", "axbc", "bc", "", "xyz"] {
+            assert_eq!(differing("abc", same), None, "{same}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::slice;
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
     Change, Company, Delta, GetChangeRequest, GetCompanyRequest, GetEntryRequest,
-    ListChangesRequest, State,
+    ListChangesRequest, ListEntriesRequest, State,
 };
 use http::request::Parts;
 use tonic::{Request, Status, metadata::MetadataMap};
@@ -21,7 +21,7 @@ use super::{
     routes::page_of,
     sentences,
     view::{CompanyHead, Frame, May, Message, Said, Unsent, moment_of_micros, tabs},
-    words::{self, Author},
+    words::{self, Author, CATALOGS},
 };
 use crate::{
     auth::sessions::SignedIn,
@@ -58,6 +58,13 @@ pub(super) struct Visit<'a> {
 /// Whether our script asks, which takes JSON for an answer.
 pub(super) fn is_of_script(parts: &Parts) -> bool {
     parts.headers.get(http::header::ACCEPT).is_some_and(|accepted| accepted == "application/json")
+}
+
+/// The revision that an answer names, and the rest of its token.
+fn revision_of(answered: &MetadataMap) -> Option<(i64, &str)> {
+    let token = answered.get("settings-revision")?.to_str().ok()?;
+    let (revision, epoch) = token.split_at(token.find(';').unwrap_or(token.len()));
+    Some((revision.parse().ok()?, epoch))
 }
 
 impl<'a> Visit<'a> {
@@ -110,6 +117,29 @@ impl<'a> Visit<'a> {
             extensions.insert(who.clone());
         }
         request
+    }
+
+    /// Waits until this server has the change that the page tells of, which another server may have made.
+    pub(super) async fn catch_up(&self) {
+        let Ok(made) = self.query.get("changed").parse::<i64>() else { return };
+        let ask = || {
+            self.ask(ListEntriesRequest {
+                company_id: self.part(0).to_owned(),
+                collection: CATALOGS[0].collection.to_owned(),
+                page_size: 1,
+                ..Default::default()
+            })
+        };
+        let Ok(here) = self.entries().list_entries(ask()).await else { return };
+        let Some((_, epoch)) = revision_of(here.metadata()).filter(|(here, _)| *here < made) else {
+            return;
+        };
+        if let Ok(token) = format!("{made}{epoch}").parse() {
+            let mut again = ask();
+            again.metadata_mut().insert("settings-min-revision", token);
+            // The page shows what there is, where that takes too long.
+            _ = self.entries().list_entries(again).await;
+        }
     }
 
     /// An open part of the path.
@@ -200,12 +230,12 @@ impl<'a> Visit<'a> {
         if revision.is_empty() {
             return sentences::done(self.query.get("did")).map(Said::plain);
         }
-        let change = self.get_change(revision.parse().ok()?).await.ok()?;
+        let mut change = self.get_change(revision.parse().ok()?).await.ok()?;
         let age = self.person.now.as_micros() / 1_000_000 - change.time.as_ref()?.seconds;
         if change.key_id != self.person.key_id() || age > TOLD_SECONDS {
             return None;
         }
-        let names = moves::names(self, self.part(0), slice::from_ref(&change)).await;
+        let names = moves::names(self, self.part(0), slice::from_mut(&mut change)).await;
         let order = change.deltas.iter().find(|delta| moves::is_order(delta));
         let placed = match order {
             Some(order) => moves::placed(self, &order.collection, self.query.get("moved")).await,
@@ -244,13 +274,13 @@ impl<'a> Visit<'a> {
     }
 
     /// A change as a sentence with its author.
-    pub(super) async fn told(&self, change: &Change) -> String {
-        let names = moves::names(self, self.part(0), slice::from_ref(change)).await;
+    pub(super) async fn told(&self, mut change: Change) -> String {
+        let names = moves::names(self, self.part(0), slice::from_mut(&mut change)).await;
         let author = match change.key_id == self.person.key_id() {
             true => "You".to_owned(),
-            false => words::capital(&Author::of_change(change).within()),
+            false => words::capital(&Author::of_change(&change).within()),
         };
-        format!("{author} {}.", words::sentence(change, self.part(0), &names))
+        format!("{author} {}.", words::sentence(&change, self.part(0), &names))
     }
 
     /// Leads on after a write of a company, to a page that says what was done. `answered` is the write's metadata.
@@ -260,9 +290,7 @@ impl<'a> Visit<'a> {
 
     /// The same as a query.
     pub(super) async fn what_was_done(&self, answered: &MetadataMap) -> String {
-        let revision = answered.get("settings-revision").and_then(|value| value.to_str().ok());
-        let revision = revision.and_then(|token| token.split(';').next()?.parse().ok());
-        if let Some(revision) = revision.filter(|_| self.may.see_history)
+        if let Some((revision, _)) = revision_of(answered).filter(|_| self.may.see_history)
             && let Ok(change) = self.get_change(revision).await
             && !self.form.get("request").is_empty()
         {

@@ -169,7 +169,7 @@ pub(super) fn sentence(change: &Change, company: &str, entries: &Names) -> Strin
     if deltas.len() > 1 {
         deltas.retain(|delta| !moves::is_shift(delta));
     }
-    let told = |delta| told(change.revision, delta, company, entries);
+    let told = |delta| told(delta, company, entries);
     match deltas.as_slice() {
         [] => "changed nothing".to_owned(),
         [one] => told(one),
@@ -195,7 +195,7 @@ pub(super) fn quoted(name: &str) -> String {
 }
 
 /// One thing's change.
-fn told(revision: i64, delta: &Delta, company: &str, entries: &Names) -> String {
+fn told(delta: &Delta, company: &str, entries: &Names) -> String {
     let (one, many) = nouns(&delta.collection);
     let (before, after) = names(delta);
     let name = quoted(after.as_deref().or(before.as_deref()).unwrap_or(&delta.id));
@@ -205,7 +205,7 @@ fn told(revision: i64, delta: &Delta, company: &str, entries: &Names) -> String 
         Action::Restored => format!("took back the {one} {name}"),
         Action::Deleted => format!("deleted the {one} {name}"),
         Action::Revived => format!("brought back the deleted {one} {name}"),
-        Action::Reordered => match moves::told(revision, delta, entries) {
+        Action::Reordered => match moves::told(delta, entries) {
             Some(move_of_one) => move_of_one,
             None => format!("put the {many} into another order"),
         },

@@ -17,6 +17,7 @@ mod console_bring;
 mod console_kept;
 mod console_keys;
 mod console_locations;
+mod console_orders;
 mod console_pages;
 mod console_people;
 mod console_routes;

@@ -13,7 +13,7 @@ use customer_settings_server::{
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::harness::*;
+use crate::{console::Browser, harness::*};
 
 const TAGS: &str = "/v1/setting/companies/cmp_001/customer/tags:list";
 const TAG: &str = "/admin/v1/companies/cmp_001/customer_tags/tag_001";
@@ -50,6 +50,20 @@ async fn a_caller_sees_at_least_what_it_has_seen_on_another_node() {
     let answer = server.grpc(&method("ListCustomerTags"), &metadata, &request).await.unwrap();
     assert!(answer.to_string().contains("From There"));
     assert_eq!(at_least(&server, &secret, "1").await.header("settings-revision"), Some("3"));
+}
+
+#[tokio::test]
+async fn a_page_of_the_console_has_the_change_that_it_tells_of() {
+    let (server, _) = alone().await;
+    let browser = Browser::of(&server).await;
+    let list = "/console/c/cmp_001/customer_tags";
+    assert!(!browser.get(list).await.text().contains("From Elsewhere"));
+    load(&server.other_program().await, CHANGE).await;
+    assert!(!browser.get(list).await.text().contains("From Elsewhere"));
+    assert!(browser.get(&format!("{list}?changed=2")).await.text().contains("From Elsewhere"));
+    // A page about a change that is nowhere shows what there is.
+    let page = browser.get(&format!("{list}?changed=9")).await;
+    assert_eq!(page.status, 200);
 }
 
 #[tokio::test]
