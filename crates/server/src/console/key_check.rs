@@ -138,14 +138,17 @@ async fn tried(visit: &Visit<'_>, key: Key, before: Option<&Key>) -> Result<(), 
     }
 }
 
+fn has(key: &Key, scope: &str) -> bool {
+    key.scopes.iter().any(|one| one == scope || one == "*")
+}
+
 /// Refuses to take from the person's own key, in its own name, that which the person needs to take the change back.
 fn check_own(visit: &Visit<'_>, key: &Key) -> Vec<(&'static str, String)> {
     let mut wrong = Vec::new();
     if key.id != visit.person.key_id() {
         return wrong;
     }
-    let has = |scope: &str| key.scopes.iter().any(|one| one == scope || one == "*");
-    if !has("keys:read") || !has("keys:write") {
+    if !has(key, "keys:read") || !has(key, "keys:write") {
         wrong.push(("scope", sentences::own_key_needs()));
     }
     if let Some(here) = visit.person.holder.actor.address
@@ -163,7 +166,6 @@ fn check_own(visit: &Visit<'_>, key: &Key) -> Vec<(&'static str, String)> {
 /// Refuses scopes that allow nothing without those to see the same things. A key that has them already, from a program,
 /// may have its other fields changed.
 fn check_sight(key: &Key, before: Option<&Key>) -> Option<String> {
-    let has = |scope: &str| key.scopes.iter().any(|one| one == scope || one == "*");
     let is_as_before = |before: &Key| {
         before.scopes.len() == key.scopes.len()
             && key.scopes.iter().all(|one| before.scopes.contains(one))
@@ -171,9 +173,10 @@ fn check_sight(key: &Key, before: Option<&Key>) -> Option<String> {
     if before.is_some_and(is_as_before) {
         return None;
     }
-    let is_needed =
-        |seeing: &str| SIGHT.iter().any(|(scope, needed)| has(scope) && needed.contains(&seeing));
-    let missing = words::SCOPES.into_iter().filter(|one| is_needed(one) && !has(one));
+    let is_needed = |seeing: &str| {
+        SIGHT.iter().any(|(scope, needed)| has(key, scope) && needed.contains(&seeing))
+    };
+    let missing = words::SCOPES.into_iter().filter(|one| is_needed(one) && !has(key, one));
     let missing: Vec<&str> = missing.collect();
     (!missing.is_empty()).then(|| sentences::needs_seeing(&missing))
 }

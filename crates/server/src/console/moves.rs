@@ -6,7 +6,7 @@ use std::{
 };
 
 use customer_settings_contract::customersettings::v1::{
-    Change, Delta, ListEntriesRequest, delta::Action,
+    Change, Delta, Entry, ListEntriesRequest, delta::Action,
 };
 
 use super::{
@@ -15,10 +15,12 @@ use super::{
 };
 
 /// The names of the entries that changes moved, as they are called today, by their ids.
-#[derive(Default)]
 pub(super) struct Names(HashMap<String, String>);
 
-/// The ids of a list at revisions of a company, in order. 0 is the list as it is now.
+/// Stands for the revision at which a list is as it is now.
+const NOW: i64 = 0;
+
+/// The ids of lists at revisions, in order. None of a list that cannot be read.
 type Orders = HashMap<(String, i64), Option<Vec<String>>>;
 
 /// The names of what these changes of a company moved. Their new orders are completed: the API's have only entries that got
@@ -39,7 +41,7 @@ pub(super) async fn names_of_preview(
     change: &mut Change,
     then: i64,
 ) -> Names {
-    complete(visit, company_id, change, [0, then], &mut Orders::new()).await;
+    complete(visit, company_id, change, [NOW, then], &mut Orders::new()).await;
     named(visit, company_id, slice::from_ref(change)).await
 }
 
@@ -53,41 +55,42 @@ async fn complete(
     // Before the first change there was no list.
     let are_known = change.revision != 1 && visit.may.see;
     for delta in change.deltas.iter_mut().filter(|delta| are_known && is_order(delta)) {
-        let mut lists = [vec![], vec![]];
-        for (list, revision) in lists.iter_mut().zip(revisions) {
-            let key = (delta.collection.clone(), revision);
-            if !orders.contains_key(&key) {
-                let read = ids(visit, company_id, &key.0, revision).await;
-                orders.insert(key.clone(), read);
+        let keys = revisions.map(|revision| (delta.collection.clone(), revision));
+        for key in &keys {
+            if !orders.contains_key(key) {
+                let read = entries(visit, company_id, key, false).await;
+                let ids = read.map(|list| list.into_iter().map(|entry| entry.id).collect());
+                orders.insert(key.clone(), ids);
             }
-            // Without the list, the delta stays as it is.
-            let Some(Some(ids)) = orders.get(&key) else { return };
-            list.clone_from(ids);
         }
-        if let Some([before, after]) = differing(&lists) {
+        // Without the lists, the delta stays as it is.
+        if let [Some(before), Some(after)] = keys.map(|key| orders.get(&key)?.as_deref())
+            && let Some([before, after]) = differing(before, after)
+        {
             (delta.ids_before, delta.ids_after) = (before, after);
         }
     }
 }
 
-async fn ids(
+/// The entries of a list at a revision. None where they cannot be read: a sentence says less then.
+async fn entries(
     visit: &Visit<'_>,
     company_id: &str,
-    collection: &str,
-    revision: i64,
-) -> Option<Vec<String>> {
+    (collection, revision): &(String, i64),
+    show_archived: bool,
+) -> Option<Vec<Entry>> {
     let ask = ListEntriesRequest {
         company_id: company_id.to_owned(),
-        collection: collection.to_owned(),
-        revision,
+        collection: collection.clone(),
+        revision: *revision,
+        show_archived,
         ..Default::default()
     };
-    let entries = visit.entries().list_entries(visit.ask(ask)).await.ok()?.into_inner().entries;
-    Some(entries.into_iter().map(|entry| entry.id).collect())
+    Some(visit.entries().list_entries(visit.ask(ask)).await.ok()?.into_inner().entries)
 }
 
 /// The part of two orders in which those that are in both stand in another order. None if they stand in the same.
-fn differing([before, after]: &[Vec<String>; 2]) -> Option<[Vec<String>; 2]> {
+fn differing(before: &[String], after: &[String]) -> Option<[Vec<String>; 2]> {
     let common = |of: &[String], with: &[String]| -> Vec<String> {
         let with: HashSet<&String> = with.iter().collect();
         of.iter().filter(|id| with.contains(id)).cloned().collect()
@@ -107,15 +110,8 @@ async fn named(visit: &Visit<'_>, company_id: &str, changes: &[Change]) -> Names
         if !deltas().any(is_moved) {
             continue;
         }
-        let ask = ListEntriesRequest {
-            company_id: company_id.to_owned(),
-            collection: words.collection.to_owned(),
-            show_archived: true,
-            ..Default::default()
-        };
-        // Without the names a sentence says less.
-        let Ok(list) = visit.entries().list_entries(visit.ask(ask)).await else { continue };
-        let entries = list.into_inner().entries.into_iter();
+        let list = entries(visit, company_id, &(words.collection.to_owned(), NOW), true).await;
+        let entries = list.into_iter().flatten();
         names.extend(entries.filter_map(|entry| Some((entry.id, entry.name?))));
     }
     // Deleted entries.
@@ -166,12 +162,7 @@ pub(super) async fn placed(visit: &Visit<'_>, list: &str, ids: &str) -> Option<S
     if ids.is_empty() {
         return None;
     }
-    let ask = ListEntriesRequest {
-        company_id: visit.part(0).to_owned(),
-        collection: list.to_owned(),
-        ..Default::default()
-    };
-    let entries = visit.entries().list_entries(visit.ask(ask)).await.ok()?.into_inner().entries;
+    let entries = entries(visit, visit.part(0), &(list.to_owned(), NOW), false).await?;
     let told = ids.split(',').map(|id| {
         let entry = entries.iter().find(|entry| entry.id == id)?;
         Some((quoted(entry.name.as_deref()?), entry.position? + 1))
@@ -210,7 +201,7 @@ mod tests {
     #[test]
     fn an_order_has_all_over_which_an_entry_moved() {
         let differing = |before: &str, after: &str| {
-            let found = differing(&[ids(before), ids(after)]);
+            let found = differing(&ids(before), &ids(after));
             found.map(|[before, after]| format!("{} {}", before.concat(), after.concat()))
         };
         // In both of these, b has the same number before and after.

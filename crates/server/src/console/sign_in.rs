@@ -9,14 +9,14 @@ use http::request::Parts;
 use tonic::Status;
 
 use super::{
-    AGAIN, Console,
+    Console,
     answer::{Answer, elsewhere, page, shown},
     form::Form,
     here::Here,
     problem::Problem,
     sentences,
     view::{Frame, LinkPage, Said, SignInPage, moment_of_micros},
-    visit::{Visit, with_query},
+    visit::Visit,
     with_cookie, words,
     words::Moment,
 };
@@ -48,7 +48,6 @@ impl Console {
             f: Frame { said, ..self.frame(here, "Sign in") },
             problem: Problem::default(),
             next: next.to_owned(),
-            again: with_query(next, &format!("{AGAIN}=1")),
             is_possible: here.may_sign_in(),
             kept: kept(form),
         };

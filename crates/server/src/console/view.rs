@@ -196,12 +196,17 @@ pub(super) struct SignInPage {
     pub(super) problem: Problem,
     /// The path to go on to.
     pub(super) next: String,
-    /// The same for a form that is sent from another tab's sign-in.
-    pub(super) again: String,
     /// Whether a cookie may be given here.
     pub(super) is_possible: bool,
     /// The form that waits.
     pub(super) kept: Vec<(String, String)>,
+}
+
+impl SignInPage {
+    /// The path to go on to, for a form that is sent after a sign-in in another tab.
+    fn again(&self) -> String {
+        with_query(&self.next, &format!("{AGAIN}=1"))
+    }
 }
 
 /// The page after a sign-in that sends the form which waited.
@@ -254,7 +259,6 @@ pub(super) fn sign_in_again(
     let shown = SignInPage {
         f: Frame::new(here, is_demo, "Sign in"),
         problem: Problem { text, ..Problem::default() },
-        again: with_query(path, &format!("{AGAIN}=1")),
         next: path.to_owned(),
         is_possible: here.may_sign_in(),
         kept: form.pairs().to_vec(),

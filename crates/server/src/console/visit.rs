@@ -235,13 +235,18 @@ impl<'a> Visit<'a> {
         if change.key_id != self.person.key_id() || age > TOLD_SECONDS {
             return None;
         }
-        let names = moves::names(self, self.part(0), slice::from_mut(&mut change)).await;
         let order = change.deltas.iter().find(|delta| moves::is_order(delta));
         let placed = match order {
             Some(order) => moves::placed(self, &order.collection, self.query.get("moved")).await,
             None => None,
         };
-        let text = placed.unwrap_or_else(|| words::sentence(&change, self.part(0), &names));
+        let text = match placed {
+            Some(text) => text,
+            None => {
+                let names = moves::names(self, self.part(0), slice::from_mut(&mut change)).await;
+                words::sentence(&change, self.part(0), &names)
+            }
+        };
         let text = format!("{}.", words::capital(&text));
         let undo = self.may_undo(&change);
         let undo =
