@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        access::{CoveredGrant, Grant, Task},
+        access::{Caller, CoveredGrant, Grant, Task},
         change::{BusinessDraft, CompanyDraft, EntryDraft, LoadOptions},
         entry::{Catalog, Revision},
         error::{Cause, Error, Kind, Result, Violation},
@@ -186,10 +186,10 @@ impl LoadService {
     }
 
     /// The error about an id that is taken as one about the document. Of a location it names the company that has it, if
-    /// that is covered.
+    /// the caller's key covers that.
     pub(super) async fn of_document(
         &self,
-        covered: &CoveredGrant,
+        caller: &Caller,
         error: Error,
         draft: &CompanyDraft,
     ) -> Error {
@@ -198,7 +198,7 @@ impl LoadService {
             && let Ok(id) = BusinessId::parse("id", id)
         {
             let found = self.store.company_of(&id).await.ok().flatten();
-            holder = found.filter(|company| covered.grant(company).is_some());
+            holder = found.filter(|company| caller.grant_covered().grant(company).is_some());
         }
         of_document(error, draft, holder.as_ref())
     }

@@ -107,7 +107,7 @@ impl LoadService {
         let previewed = self.settings.preview(&grant, &company.draft, options, deadline).await;
         let (preview, base) = match previewed {
             Ok(previewed) => previewed,
-            Err(error) => return Err(self.told(caller, error, &company.draft).await),
+            Err(error) => return Err(self.of_document(caller, error, &company.draft).await),
         };
         refuse_making(caller, &preview)?;
         Ok(Planned { preview, base })
@@ -137,16 +137,12 @@ impl LoadService {
             };
             let outcome = match written {
                 Ok(written) => Ok((written.settings.revision, written.repeated)),
-                Err(error) => Err(self.told(caller, error, draft).await),
+                Err(error) => Err(self.of_document(caller, error, draft).await),
             };
             results.push(Applied { company_id: grant.company(), counts, outcome });
             yield_now().await;
         }
         Ok(results)
-    }
-
-    async fn told(&self, caller: &Caller, error: Error, draft: &CompanyDraft) -> Error {
-        self.of_document(&caller.grant_covered(), error, draft).await
     }
 
     /// Plans all companies, and compares the plans with those that were shown.
@@ -217,7 +213,7 @@ impl LoadService {
         let previewed = self.settings.preview(&grant, draft, &options, how.deadline).await;
         let preview = match previewed {
             Ok((preview, _)) => preview,
-            Err(error) => return Err(self.told(caller, error, draft).await),
+            Err(error) => return Err(self.of_document(caller, error, draft).await),
         };
         refuse_making(caller, &preview)?;
         grant.check_needs(&preview.needs)?;
