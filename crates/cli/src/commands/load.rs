@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use customer_settings_server::{
-    catalog::{entry::Revision, id::CompanyId},
+    catalog::{
+        entry::{Catalog, Revision},
+        id::CompanyId,
+    },
     formats::csv,
     service::{
         document::{CompanyRow, decode, time, write},
@@ -205,13 +208,13 @@ impl Export {
 
 /// The company with its times as documents have them: those of JSON have three digits behind the point where that is enough.
 fn with_times(mut row: CompanyRow) -> CompanyRow {
-    let CompanyRow { customer_tags, referral_sources, life_cycles, action_statuses, .. } = &mut row;
-    let lists = [customer_tags, referral_sources, life_cycles, action_statuses];
-    for entry in lists.into_iter().flatten().flatten() {
-        let times = [&mut entry.created_time, &mut entry.last_updated_time];
-        for text in times.into_iter().flatten() {
-            if let Ok(time) = time("time", text) {
-                *text = time.to_string();
+    for catalog in Catalog::ALL {
+        for entry in row.entries_mut(catalog).iter_mut().flatten() {
+            let times = [&mut entry.created_time, &mut entry.last_updated_time];
+            for text in times.into_iter().flatten() {
+                if let Ok(time) = time("time", text) {
+                    *text = time.to_string();
+                }
             }
         }
     }
