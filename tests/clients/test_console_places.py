@@ -7,8 +7,10 @@ import subprocess
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from database import free_port
 from playwright.sync_api import expect, sync_playwright
 from test_console import TAGS, chromium, faults_of, from_menu, open_console  # noqa: F401, fixtures of pytest
+from test_proxies import proxy  # noqa: F401, a fixture of pytest
 
 NAME = "settings.example"
 
@@ -76,6 +78,53 @@ def test_with_tls_and_an_address_the_cookie_is_secure_and_links_have_the_address
     asked = http.client.HTTPSConnection(server.address, context=insecure)
     asked.request("GET", "/console", headers={"Host": "evil.example"})
     assert asked.getresponse().status == 421
+
+
+def test_behind_a_proxy_that_sends_a_host_of_its_own_all_is_of_the_public_address(start, tmp_path, proxy, certificate):  # noqa: F811
+    data, url = tmp_path / "data", f"https://{NAME}"
+    server = start("--demo", "--data-dir", str(data), data_dir=data, env={"CUSTOMER_SETTINGS_PUBLIC_URL": url})
+    (safe, clear), (cert, key) = (free_port(), free_port()), certificate
+    to = f"proxy_pass http://{server.address};"
+    tls = f"listen 127.0.0.1:{safe} ssl; ssl_certificate {cert}; ssl_certificate_key {key};"
+    plain = f"listen 127.0.0.1:{clear}; location / {{ {to} proxy_set_header Host $host; }}"
+    proxy("nginx", f"server {{ {tls} location / {{ {to} }} }} server {{ {plain} }}", safe)
+    rules = f"MAP {NAME}:443 127.0.0.1:{safe}, MAP {NAME}:80 127.0.0.1:{clear}"
+    args = ["--no-sandbox", f"--host-resolver-rules={rules}"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=args)
+        context = browser.new_context(base_url=url, ignore_https_errors=True)
+        page = context.new_page()
+        sign_in(page, (data / "demo-key").read_text())
+        [cookie] = context.cookies()
+        assert cookie["name"] == "__Host-session" and cookie["secure"]
+        page.goto("/console/people/new")
+        page.get_by_label("Name", exact=True).fill("Ana")
+        page.get_by_label("All, also those made later").check()
+        page.get_by_role("button", name="Make the link").click()
+        link = page.get_by_label("The link").input_value()
+        assert link.startswith(f"{url}/console/link?token=")
+        page.goto(link)
+        page.get_by_role("button", name="Sign in as Ana").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Companies")
+
+        # On the machine itself this browser takes the Secure cookie too.
+        home = browser.new_context(base_url=server.base).new_page()
+        sign_in(home, (data / "demo-key").read_text())
+
+        # Over plain http nobody is asked for a key, and the way out works.
+        page = browser.new_context(base_url=f"http://{NAME}", ignore_https_errors=True).new_page()
+        page.goto("/console/c/cmp_001/customer_tags")
+        expect(page.get_by_text("Nothing shows that this page came to you encrypted")).to_be_visible()
+        expect(page.get_by_label("Your key")).to_have_count(0)
+        assert faults_of(page, Axe(), "no key here", "light") == []
+        page.get_by_role("button", name="It does: sign in here").click()
+        expect(page.get_by_text("Use the console with https://.")).to_be_visible()
+        page.go_back()
+        page.get_by_role("link", name=f"Open {url}/console").click()
+        page.get_by_label("Your key").fill((data / "demo-key").read_text())
+        page.get_by_role("button", name="Sign in").click()
+        expect(page).to_have_url(f"{url}/console/c/cmp_001/customer_tags")
+        browser.close()
 
 
 def test_a_browser_without_fetch_metadata_sends_its_origin_with_our_forms(named):

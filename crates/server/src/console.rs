@@ -176,8 +176,9 @@ impl Console {
 
     async fn answer_unlabelled(&self, request: Request) -> Response {
         let (parts, body) = request.into_parts();
-        let Some(here) = Here::of(&parts, &self.options) else {
-            return plain(Page::Misdirected, here::MISDIRECTED);
+        let here = match Here::of(&parts, &self.options) {
+            Ok(here) => here,
+            Err(told) => return plain(Page::Misdirected, &told),
         };
         let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
         if let Some(name) = path.strip_prefix("/static/") {
@@ -203,8 +204,12 @@ impl Console {
         if !is_post && !is_read {
             return plain(Page::OtherMethod, "This address cannot be opened this way.");
         }
-        if is_post && !here.is_from_here(&parts.headers) {
-            return plain(Page::Forged, here::FORGED);
+        if is_post && let Some(told) = here.forged(&parts.headers) {
+            // The text of such a form is not shown: a page of ours must say nothing that another site wrote.
+            if visit::is_of_script(&parts) {
+                return answer::json(Page::Forged, &serde_json::json!({"text": told}));
+            }
+            return view::not_done(&here, self.options.is_demo, Page::Forged, &told);
         }
         let form = match is_post {
             true => match axum::body::to_bytes(body, self.most_bytes(route)).await {

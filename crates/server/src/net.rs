@@ -48,7 +48,7 @@ mod who;
 pub use at_once::{AnswersAtOnce, Head, WholeBody, WholeRequest};
 pub use body::BodyLimits;
 use callers::Callers;
-pub use client_address::ClientAddress;
+pub use client_address::{ClientAddress, looks_forwarded};
 pub use correlation_id::{CorrelationId, HEADER as X_REQUEST_ID};
 pub use deadline::Deadline;
 pub use encrypted::Encrypted;

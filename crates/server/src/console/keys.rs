@@ -249,7 +249,7 @@ async fn show_link(visit: &Visit<'_>, id: &str, name: &str) -> Result<Response<B
         f: visit.frame("The link"),
         path: format!("{}/keys/{}", visit.here.base, form::part(id)),
         name: name.to_owned(),
-        secret: format!("{}{path}", visit.here.address()),
+        secret: format!("{}{path}", visit.here.address),
         note: String::new(),
         is_link: true,
     };

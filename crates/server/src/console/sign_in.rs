@@ -48,7 +48,7 @@ impl Console {
             f: Frame { said, ..self.frame(here, "Sign in") },
             problem: Problem::default(),
             next: next.to_owned(),
-            is_possible: here.may_sign_in(),
+            closed: here.closed(),
             kept: kept(form),
         };
         if !is_post {
@@ -56,6 +56,10 @@ impl Console {
         }
         if !here.may_sign_in() {
             return page(Page::Forged, &shown);
+        }
+        if form.find("key").is_none() {
+            // The page had no field for it, as nothing showed that it came encrypted. The origin of its form does.
+            return page(Page::Shown, &shown);
         }
         if form.get("key").is_empty() {
             shown.problem = Problem::at("key", "Paste your key here.");
@@ -124,7 +128,7 @@ impl Console {
             for_whom,
             used,
             signed_in: person.map(|person| person.name),
-            is_possible: here.may_sign_in(),
+            closed: here.closed(),
         };
         page(outcome, &shown)
     }

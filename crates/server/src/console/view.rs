@@ -8,8 +8,8 @@ use super::{
     AGAIN,
     answer::page,
     assets,
-    form::Form,
-    here::Here,
+    form::{self, Form},
+    here::{Closed, Here},
     problem::Problem,
     visit::with_query,
     words::{self, CATALOGS, Compared},
@@ -196,8 +196,8 @@ pub(super) struct SignInPage {
     pub(super) problem: Problem,
     /// The path to go on to.
     pub(super) next: String,
-    /// Whether a cookie may be given here.
-    pub(super) is_possible: bool,
+    /// Why no key is taken here; none where one is.
+    pub(super) closed: Option<Closed>,
     /// The form that waits.
     pub(super) kept: Vec<(String, String)>,
 }
@@ -206,6 +206,15 @@ impl SignInPage {
     /// The path to go on to, for a form that is sent after a sign-in in another tab.
     fn again(&self) -> String {
         with_query(&self.next, &format!("{AGAIN}=1"))
+    }
+
+    /// The query with which the same page opens elsewhere.
+    fn query(&self) -> String {
+        if self.next.is_empty() {
+            String::new()
+        } else {
+            format!("?next={}", form::encode(&self.next))
+        }
     }
 }
 
@@ -232,7 +241,15 @@ pub(super) struct LinkPage {
     pub(super) used: Option<words::Moment>,
     /// The name of the person who is signed in here already, where the link does not work.
     pub(super) signed_in: Option<String>,
-    pub(super) is_possible: bool,
+    /// Why nobody can sign in here; none where it is possible.
+    pub(super) closed: Option<Closed>,
+}
+
+impl LinkPage {
+    /// The query with which the same page opens elsewhere.
+    fn query(&self) -> String {
+        format!("?token={}", form::encode(&self.token))
+    }
 }
 
 /// Says that there is no such page.
@@ -240,6 +257,17 @@ pub(super) fn unknown(here: &Here) -> Response<Body> {
     let text = "There is no such page. Perhaps the address was cut off.".to_owned();
     let f = Frame::new(here, false, "Not there");
     page(Page::Unknown, &Message { f, text, back: String::new() })
+}
+
+/// Says why a form did nothing.
+pub(super) fn not_done(
+    here: &Here,
+    is_demo: bool,
+    outcome: Page<'_>,
+    told: &str,
+) -> Response<Body> {
+    let f = Frame::new(here, is_demo, "Nothing was done");
+    page(outcome, &Message { f, text: told.to_owned(), back: String::new() })
 }
 
 /// Says why nobody can be let in.
@@ -260,7 +288,7 @@ pub(super) fn sign_in_again(
         f: Frame::new(here, is_demo, "Sign in"),
         problem: Problem { text, ..Problem::default() },
         next: path.to_owned(),
-        is_possible: here.may_sign_in(),
+        closed: here.closed(),
         kept: form.pairs().to_vec(),
     };
     page(Page::Unknowable, &shown)

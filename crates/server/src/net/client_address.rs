@@ -53,7 +53,7 @@ pub(super) fn lies_in(networks: &[IpNet], address: IpAddr) -> bool {
 }
 
 /// Whether a header shows that a proxy stands between the client and the server.
-pub(super) fn looks_forwarded(headers: &HeaderMap) -> bool {
+pub fn looks_forwarded(headers: &HeaderMap) -> bool {
     let mut names = headers.keys().map(http::HeaderName::as_str);
     names.any(|name| {
         matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-")

@@ -391,7 +391,7 @@ async fn a_key_that_ends_under_an_open_form_says_how_and_keeps_the_text() {
         let sent = browser.post(&add, &[("name", "Typed")]).await;
         assert_eq!(sent.status, 401, "{told}");
         assert!(sent.text().contains(told), "{told}: {}", sent.text());
-        assert!(sent.text().contains(">Typed</textarea>"), "{told}: {}", sent.text());
+        assert!(sent.text().contains(">\nTyped</textarea>"), "{told}: {}", sent.text());
         assert!(sent.text().contains("name=\"key\""), "{told}: a way in");
         let yet = "You are not signed in yet";
         assert!(!sent.text().contains(yet), "{told}");

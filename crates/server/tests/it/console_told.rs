@@ -454,7 +454,7 @@ async fn a_browser_whose_key_was_revoked_is_told_so_and_no_other() {
     assert!(browser.follow(&answer).await.text().contains(told));
     let sent = browser.post(&format!("{TAGS}/add"), &[("name", "Typed")]).await;
     assert_eq!(sent.status, 401);
-    assert!(sent.text().contains(told) && sent.text().contains(">Typed</textarea>"));
+    assert!(sent.text().contains(told) && sent.text().contains(">\nTyped</textarea>"));
     let cookie = ("cookie", "session=made-up");
     let answer = Browser::new(&server).send("GET", TAGS, &[cookie], "").await;
     assert!(answer.header("location").unwrap().starts_with("/console/sign-in?next="));

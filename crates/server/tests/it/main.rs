@@ -14,6 +14,7 @@ mod compat;
 mod config;
 mod console;
 mod console_bring;
+mod console_hosts;
 mod console_kept;
 mod console_keys;
 mod console_locations;
