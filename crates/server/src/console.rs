@@ -1,20 +1,22 @@
 //! The console: pages for people, over the contract's methods in this process. A client of the contract like the
 //! command line: it knows the messages, and of who is signed in only what `auth` says. Knows no store, and of the services the forms of documents alone.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request, response::Response, routing::any};
 use customer_settings_contract::descriptors;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, Method, header, request::Parts};
 use http_body_util::LengthLimitError;
+use tokio::time::timeout_at;
+use tonic::Status;
 
 use crate::{
     auth::sessions::Sessions,
     catalog::error::Error,
     config::PublicUrl,
-    net::{BodyLimits, ClientAddress, RouteLabel},
-    status::{Page, grpc_status},
+    net::{BodyLimits, ClientAddress, Deadline, RouteLabel, panicked},
+    status::{Page, grpc_status, not_now},
 };
 
 mod answer;
@@ -62,6 +64,8 @@ use visit::Visit;
 const AGAIN: &str = "again";
 /// The beginning of every path of the console.
 const HOME: &str = "/console";
+/// A page is given up so long before the request's deadline, so that its form can still be given back.
+const SPARE: Duration = Duration::from_millis(100);
 
 /// The part of the configuration that the console needs.
 #[derive(Clone, Debug)]
@@ -204,31 +208,101 @@ impl Console {
         if !is_post && !is_read {
             return plain(Page::OtherMethod, "This address cannot be opened this way.");
         }
+        let not_done = |outcome, told: &str| {
+            if visit::is_of_script(&parts) {
+                return answer::json(outcome, &serde_json::json!({"text": told}));
+            }
+            view::not_done(&here, self.options.is_demo, outcome, told)
+        };
         if is_post && let Some(told) = here.forged(&parts.headers) {
             // The text of such a form is not shown: a page of ours must say nothing that another site wrote.
-            if visit::is_of_script(&parts) {
-                return answer::json(Page::Forged, &serde_json::json!({"text": told}));
-            }
-            return view::not_done(&here, self.options.is_demo, Page::Forged, &told);
+            return not_done(Page::Forged, &told);
         }
         let form = match is_post {
-            true => match axum::body::to_bytes(body, self.most_bytes(route)).await {
-                Ok(bytes) => match Form::of_body(&parts.headers, bytes).await {
-                    Ok(form) => form,
-                    Err(problem) => return plain(Page::Malformed, &problem),
-                },
-                Err(error) if is_too_long(&error) => {
-                    return plain(Page::TooLarge, "The form is too long: send it in parts.");
+            true => match self.read(&parts, route, body).await {
+                Ok(form) => form,
+                Err(Unread::Malformed(told)) => return not_done(Page::Malformed, &told),
+                Err(Unread::TooLong(form)) => {
+                    let f = view::Frame::new(&here, self.options.is_demo, "Nothing was done");
+                    let back = format!("{}{}", here.base, page_of(path));
+                    let told = sentences::TOO_LONG.to_owned();
+                    return view::unsent(Page::TooLarge, f, told, &form, back);
                 }
-                Err(_) => return plain(Page::Malformed, "The form was cut off: send it again."),
             },
             false => Form::default(),
         };
-        self.answer_form(here, &parts, route, captures, form).await
+        self.answer_in_time(&here, &parts, route, captures, &form).await
     }
 
-    fn most_bytes(&self, route: &Route) -> usize {
-        self.options.body_limits.most(matches!(route.shows, Shows::Bring))
+    /// Reads the form of a request. One that is too long is read as well, as far as any may be: nobody else has its text.
+    async fn read(&self, parts: &Parts, route: &Route, body: Body) -> Result<Form, Unread> {
+        let limits = self.options.body_limits;
+        let all = limits.document.saturating_add(limits.usual);
+        let most = match route.shows {
+            Shows::Bring => limits.document,
+            // Beside the key it may have any other form, which waits.
+            Shows::SignIn => all,
+            _ => limits.usual,
+        };
+        let bytes = axum::body::to_bytes(body, all).await;
+        let bytes = bytes.map_err(|error| match is_too_long(&error) {
+            true => Unread::TooLong(Form::default()),
+            false => Unread::Malformed(sentences::CUT_OFF.to_owned()),
+        })?;
+        let length = bytes.len();
+        let form = Form::of_body(&parts.headers, bytes).await.map_err(Unread::Malformed)?;
+        if length > most { Err(Unread::TooLong(form)) } else { Ok(form) }
+    }
+
+    /// Answers before the request's time is over. A form that is refused for a reason of the moment is in the answer, to be
+    /// sent again.
+    async fn answer_in_time(
+        &self,
+        here: &Here,
+        parts: &Parts,
+        route: &'static Route,
+        captures: Vec<String>,
+        form: &Form,
+    ) -> Response {
+        let answer = self.answer_form(here.clone(), parts, route, captures, form);
+        let answer = AssertUnwindSafe(answer).catch_unwind();
+        let until = parts.extensions.get().and_then(|Deadline(until)| until.checked_sub(SPARE));
+        let answered = match until {
+            Some(until) => timeout_at(until.into(), answer).await,
+            None => Ok(answer.await),
+        };
+        let response = match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(panic)) => view::refused(here, &grpc_status(&panicked(&*panic))),
+            Err(_) => view::refused(here, &grpc_status(&Error::DeadlineExceeded)),
+        };
+        match not_now(&response) {
+            // That page has the form which waits, and must not have the key.
+            Some(status) if !matches!(route.shows, Shows::SignIn) => {
+                self.again(here, parts, route, form, status).unwrap_or(response)
+            }
+            _ => response,
+        }
+    }
+
+    /// The answer to a form that was refused for a reason of the moment, and to our script; none for the page of a GET.
+    fn again(
+        &self,
+        here: &Here,
+        parts: &Parts,
+        route: &Route,
+        form: &Form,
+        status: &Status,
+    ) -> Option<Response> {
+        if visit::is_of_script(parts) {
+            let text = problem::Problem::of(status, &[]).text;
+            return Some(answer::json(Page::Refused(status), &serde_json::json!({"text": text})));
+        }
+        let path = parts.uri.path().strip_prefix(HOME).unwrap_or_default();
+        let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let sent_to = format!("{path}{}", query.link_without(&[AGAIN]));
+        let (is_demo, back) = (self.options.is_demo, page_of(path));
+        route.is_post.then(|| view::again(here, is_demo, status, (&sent_to, form), &back))
     }
 
     async fn answer_form(
@@ -237,7 +311,7 @@ impl Console {
         parts: &Parts,
         route: &'static Route,
         captures: Vec<String>,
-        form: Form,
+        form: &Form,
     ) -> Response {
         let from = client(parts);
         let token = here.session(&parts.headers);
@@ -247,8 +321,8 @@ impl Console {
             return plain(Page::Malformed, fault);
         }
         match route.shows {
-            Shows::SignIn => return self.sign_in(&here, parts, from, token, &form).await,
-            Shows::Link => return self.link(&here, parts, from, token, &form).await,
+            Shows::SignIn => return self.sign_in(&here, parts, from, token, form).await,
+            Shows::Link => return self.link(&here, parts, from, token, form).await,
             Shows::SignOut => return self.sign_out(&here, token).await,
             _ => {}
         }
@@ -260,10 +334,10 @@ impl Console {
         };
         let person = match person {
             Ok(Some(person)) => person,
-            Ok(None) => return self.who_are_you(&here, parts, route.is_post, &form, Out::Over),
+            Ok(None) => return self.who_are_you(&here, parts, route.is_post, form, Out::Over),
             Err(error) => {
                 return match Out::of(&error) {
-                    Some(out) => self.who_are_you(&here, parts, route.is_post, &form, out),
+                    Some(out) => self.who_are_you(&here, parts, route.is_post, form, out),
                     None => view::refused(&here, &grpc_status(&error)),
                 };
             }
@@ -361,6 +435,14 @@ impl Console {
         let next = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         elsewhere(&format!("{}/sign-in{next}", here.base))
     }
+}
+
+/// Why a form was not read.
+enum Unread {
+    /// It is none, or not whole.
+    Malformed(String),
+    /// It is longer than it may be. A form that is longer than any may be is empty here.
+    TooLong(Form),
 }
 
 /// Whether a body is longer than forms may be.

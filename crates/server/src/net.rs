@@ -58,6 +58,7 @@ pub use manner::{Coding, GRPC_ENCODING, Manner};
 pub use operational::Readiness;
 use operational::{Metrics, Operational};
 use pipeline::Pipeline;
+pub(crate) use pipeline::panicked;
 pub use pipeline::{App, fit_for};
 pub use record::RouteLabel;
 pub use room::Seat;

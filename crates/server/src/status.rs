@@ -18,10 +18,13 @@ use crate::catalog::error::{Error, MOST_NAMED, Violation, few};
 mod bounds;
 mod details;
 mod documented;
+mod page;
 
 pub(crate) use bounds::quoted;
 pub use bounds::{MOST_SENT, with_short_head};
 pub use documented::{About, DocumentedError, documented_errors};
+use page::NotNow;
+pub use page::{Page, in_words, not_now};
 
 /// The domain of every `ErrorInfo` of this service.
 pub const DOMAIN: &str = "customer-settings";
@@ -456,31 +459,6 @@ pub fn not_modified<B: Default>() -> Response<B> {
     response
 }
 
-/// The outcome of a request for a page of the console.
-#[derive(Clone, Copy, Debug)]
-pub enum Page<'a> {
-    /// The page is shown.
-    Shown,
-    /// The browser shall go elsewhere, with a GET.
-    Elsewhere,
-    /// A method refused, or the page says in its own words that something is wrong with the form.
-    Refused(&'a tonic::Status),
-    /// There is no such page.
-    Unknown,
-    /// The page takes another HTTP method.
-    OtherMethod,
-    /// The request comes from a page that is not of the console.
-    Forged,
-    /// The form is not one that a page of the console sends.
-    Malformed,
-    /// The form is too long.
-    TooLarge,
-    /// The person is not signed in.
-    Unknowable,
-    /// The request is for another host.
-    Misdirected,
-}
-
 /// An answer for people.
 pub fn page_response(outcome: Page<'_>, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
@@ -496,7 +474,19 @@ pub fn page_response(outcome: Page<'_>, body: Body) -> Response<Body> {
         Page::Unknowable => StatusCode::UNAUTHORIZED,
         Page::Misdirected => StatusCode::MISDIRECTED_REQUEST,
     };
+    if let Page::Refused(status) = outcome
+        && is_of_the_moment(&response)
+    {
+        response.extensions_mut().insert(NotNow(status.clone()));
+    }
     response
+}
+
+/// Whether an answer is a refusal after which the same request may succeed.
+fn is_of_the_moment<B>(response: &Response<B>) -> bool {
+    let status = response.status();
+    status.is_server_error()
+        || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status)
 }
 
 /// Whether the answer is such an answer.
@@ -514,13 +504,16 @@ pub fn early_code<B>(response: &Response<B>) -> Option<Code> {
     grpc_code(bounds::outcome(response))
 }
 
-/// The stable reason of an error, in the extensions of its JSON answer. Over gRPC the head has it.
+/// The stable reason of an error and its sentence, in the extensions of its JSON answer. Over gRPC the head has them.
 #[derive(Clone)]
-struct Reason(String);
+struct Refusal {
+    reason: String,
+    message: String,
+}
 
 /// The reason of an answer, if it is an error.
 pub fn reason<B>(response: &Response<B>) -> Option<String> {
-    if let Some(Reason(reason)) = response.extensions().get() {
+    if let Some(Refusal { reason, .. }) = response.extensions().get() {
         return Some(reason.clone());
     }
     let status = tonic::Status::from_header_map(bounds::outcome(response))?;
@@ -546,7 +539,8 @@ fn json_with(status: &tonic::Status, http: StatusCode) -> Response<Body> {
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     if let Some(info) = status.get_details_error_info() {
-        response.extensions_mut().insert(Reason(info.reason));
+        let message = status.message().to_owned();
+        response.extensions_mut().insert(Refusal { reason: info.reason, message });
     }
     for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ACCEPT_ENCODING] {
         if let Some(value) =

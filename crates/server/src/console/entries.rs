@@ -164,7 +164,7 @@ async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage
     let is_archived = |entry: &Entry| entry.state == State::Archived as i32;
     let (archived, active): (Vec<_>, Vec<_>) = list.entries.into_iter().partition(is_archived);
     let mut rows: Vec<Row> = active.into_iter().map(|entry| row(&here, entry)).collect();
-    let typed: HashMap<&str, &str> = written(&visit.form).collect();
+    let typed: HashMap<&str, &str> = written(visit.form).collect();
     for (row, place) in rows.iter_mut().zip(1..) {
         let typed = typed.get(&*row.id).map(|typed| (*typed).to_owned());
         row.typed = typed.filter(|typed| *typed != place.to_string());
@@ -187,7 +187,7 @@ async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage
         palette: &PALETTE,
         name: visit.form.get("name").to_owned(),
         description: visit.form.get("description").to_owned(),
-        picked: Picked::sent(&visit.form),
+        picked: Picked::sent(visit.form),
         lines: visit.form.find("lines").unwrap_or_default().to_owned(),
     })
 }
@@ -231,7 +231,7 @@ pub(super) async fn add(visit: &Visit<'_>) -> Answer {
     let entry = Entry {
         name: Some(visit.form.get("name").to_owned()),
         description: Some(visit.form.get("description").to_owned()),
-        color: Some(Picked::sent(&visit.form).color),
+        color: Some(Picked::sent(visit.form).color),
         ..Default::default()
     };
     let ask = CreateEntryRequest {
@@ -395,7 +395,7 @@ async fn entry_refused(visit: &Visit<'_>, status: &Status, sheet: Option<Sheet>)
 
 /// Saves an entry's fields.
 pub(super) async fn save(visit: &Visit<'_>) -> Answer {
-    let sheet = Sheet::sent(&visit.form);
+    let sheet = Sheet::sent(visit.form);
     let mut paths = vec!["name".to_owned(), "description".to_owned(), "color".to_owned()];
     // A default ceases to be one where another becomes it, and not by itself.
     paths.extend(sheet.is_default.then(|| "is_default".to_owned()));

@@ -9,6 +9,7 @@ use percent_encoding::{
     AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode,
 };
 
+use super::sentences;
 use crate::service::document::decode as decode_file;
 
 /// The characters that a part of a path cannot have as they are.
@@ -16,7 +17,7 @@ const PART: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'<').add(b'>').add(b'?');
 
 /// The fields that a page fills in or has to choose from; all others hold what somebody typed.
-const NOT_TYPED: [&str; 25] = [
+const NOT_TYPED: [&str; 26] = [
     "etag",
     "request",
     "id",
@@ -42,6 +43,7 @@ const NOT_TYPED: [&str; 25] = [
     "company",
     "coverage",
     "found",
+    "token",
 ];
 
 /// The most characters of an unknown name that a message repeats.
@@ -94,7 +96,7 @@ impl Form {
         let Ok(boundary) = multer::parse_boundary(kind.unwrap_or_default()) else {
             return Ok(Self::parse(&body));
         };
-        let cut_off = |_| "The form was cut off: send it again.".to_owned();
+        let cut_off = |_| sentences::CUT_OFF.to_owned();
         let whole = stream::once(ready(Ok::<_, Infallible>(body)));
         let (mut parts, mut form) = (multer::Multipart::new(whole, boundary), Self::default());
         while let Some(part) = parts.next_field().await.map_err(cut_off)? {
@@ -195,18 +197,20 @@ impl Form {
 
     /// The fields that somebody filled in, with their texts.
     pub(super) fn typed(&self) -> impl Iterator<Item = (&str, &str)> {
-        let is_typed = |(name, value): &(&str, &str)| {
-            let is_chosen = match *name {
-                "pick" => !["own", "none"].contains(value),
-                // Browsers always send a color.
-                "own" => self.get("pick") == "own",
-                _ => true,
-            };
-            let is_hidden = name.starts_with(WAS) || name.starts_with("to.");
-            is_chosen && !is_hidden && !NOT_TYPED.contains(name) && !value.trim().is_empty()
-        };
         let pairs = self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        pairs.filter(is_typed)
+        pairs.filter(|(name, value)| self.is_typed(name, value))
+    }
+
+    /// Whether somebody filled in a field with this text.
+    pub(super) fn is_typed(&self, name: &str, value: &str) -> bool {
+        let is_chosen = match name {
+            "pick" => !["own", "none"].contains(&value),
+            // Browsers always send a color.
+            "own" => self.get("pick") == "own",
+            _ => true,
+        };
+        let is_hidden = name.starts_with(WAS) || name.starts_with("to.");
+        is_chosen && !is_hidden && !NOT_TYPED.contains(&name) && !value.trim().is_empty()
     }
 
     /// The query without these names, as it stands in links: empty, or with its question mark.

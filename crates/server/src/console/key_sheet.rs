@@ -97,7 +97,7 @@ impl Sheet {
     }
 
     pub(super) fn sent(visit: &Visit<'_>) -> Self {
-        let form = &visit.form;
+        let form = visit.form;
         let chosen: Vec<String> = form.all("scope").map(str::to_owned).collect();
         Self {
             name: form.get("name").to_owned(),

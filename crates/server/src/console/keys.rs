@@ -381,7 +381,7 @@ async fn one_page(
             Some(Meanwhile { by: past.author.within(), when: past.when.clone()? })
         });
         if let Some(sheet) = &mut sheet {
-            sheet.keep_others(&visit.form, &mut stored);
+            sheet.keep_others(visit.form, &mut stored);
         }
     }
     let (mut sheet, stored) = problem.sheets(sheet, stored);

@@ -190,9 +190,13 @@ impl Problem {
             "CHANGED_SINCE" => "That changed again since",
             "ETAG_MISMATCH" if self.is_own => "You changed this yourself",
             "ETAG_MISMATCH" => "Somebody else was faster",
-            reason if reason.starts_with("STORE") || reason == "OUTCOME_UNKNOWN" => {
-                "Not available just now"
-            }
+            "OUTCOME_UNKNOWN"
+            | "DEADLINE_EXCEEDED"
+            | "NOT_BEGUN"
+            | "KEY_RATE_LIMIT"
+            | "UNKNOWN_KEY_RATE_LIMIT"
+            | "LONG_WORK_LIMIT" => "Not available just now",
+            reason if reason.starts_with("STORE") => "Not available just now",
             _ => "That did not work",
         }
     }

@@ -58,7 +58,7 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
             let list = entries_of(visit, String::new(), false).await?;
             let ids: Vec<String> = list.entries.into_iter().map(|entry| entry.id).collect();
             let (_, many) = nouns(visit.part(1));
-            let wanted = match places(&ids, &visit.form, many) {
+            let wanted = match places(&ids, visit.form, many) {
                 Ok(wanted) => wanted,
                 // Of a list that changed since, this is told instead.
                 Err(_) if list.etag != visit.form.get("etag") => Vec::new(),
@@ -68,7 +68,7 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
                     return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
                 }
             };
-            let after = moved(placed(ids, &wanted), &visit.form);
+            let after = moved(placed(ids, &wanted), visit.form);
             return save(visit, after, &wanted, MOVE).await;
         }
     };
@@ -77,7 +77,7 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
 
 /// Puts all entries into the order of their names.
 pub(super) async fn sort(visit: &Visit<'_>) -> Answer {
-    if written(&visit.form).next().is_some() {
+    if written(visit.form).next().is_some() {
         let problem = Problem { text: NOT_SORTED.to_owned(), ..Problem::default() };
         return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
     }
@@ -135,7 +135,7 @@ async fn refused(visit: &Visit<'_>, status: &Status, what: &str) -> Answer {
         return Ok(visit.refused(status).await);
     }
     if problem.is_conflict() {
-        problem.text += &match written(&visit.form).next() {
+        problem.text += &match written(visit.form).next() {
             Some(_) => " Here is the list as it is now, with the places that you wrote: look at them, and press “Move”."
                 .to_owned(),
             None => format!(" Here is the list as it is now: please {what} again."),

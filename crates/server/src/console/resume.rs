@@ -34,7 +34,7 @@ impl Console {
         let is_changed =
             match (routes::find(true, below), self.sessions.look(token, from, true).await) {
                 (Found::Route(route, captures), Ok(Some(person))) => {
-                    let visit = Visit::new(self, here.clone(), person, parts, captures, form);
+                    let visit = Visit::new(self, here.clone(), person, parts, captures, &form);
                     // The form itself tells what cannot be looked up.
                     let now = version(&visit, route.shows).await.unwrap_or_default();
                     now.is_some_and(|now| now != visit.form.get("etag"))

@@ -64,6 +64,10 @@ pub(super) fn plain(reason: &str) -> Option<&'static str> {
         "DEADLINE_EXCEEDED" => {
             "This took too long. Look whether it was done before you try it again."
         }
+        "OUTCOME_UNKNOWN" => {
+            "The database broke off while this was saved, so nobody knows whether it was done."
+        }
+        "KEY_RATE_LIMIT" => "Your key is used too often just now.",
         "NOT_BEGUN" => "There is too much to do just now, and nothing was done. Please try again.",
         "INTERNAL" => "Something went wrong here. Those who run this can find out what it was.",
         _ => return None,
@@ -200,6 +204,20 @@ pub(super) const PUT_AWAY: &str = "Somebody put this away since you opened the p
 /// The answer to a form that made its secret already.
 pub(super) const SECRET_AGAIN: &str = "The key was shown when this form was sent first, and nobody stores it. If it is \
     lost, go on and make a new secret: the one from before stops working then.";
+
+/// The sentence for a form that took too long, before that which says that it can be sent again.
+pub(super) const TOO_LATE: &str = "This took too long.";
+
+/// The sentence for a form that was refused for a reason of the moment, after that which says why.
+pub(super) const SEND_AGAIN: &str = "Your form is still here, with all that you typed. Send it again in a moment: it is \
+    carried out once, also if it was carried out just now.";
+
+/// The answer to a form that is longer than forms may be.
+pub(super) const TOO_LONG: &str = "The form is too long, so nothing was done: send it in parts.";
+
+/// The answer to a form that did not come whole.
+pub(super) const CUT_OFF: &str = "The form was cut off, so nothing was done. Load this page again, and your browser sends the \
+    form again.";
 
 /// The sentence for a form that waits for a sign-in, after that which says why.
 pub(super) const KEPT: &str =

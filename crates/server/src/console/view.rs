@@ -11,6 +11,7 @@ use super::{
     form::{self, Form},
     here::{Closed, Here},
     problem::Problem,
+    sentences,
     visit::with_query,
     words::{self, CATALOGS, Compared},
 };
@@ -179,13 +180,72 @@ pub(super) struct Message {
 /// The page for a form that could not be taken.
 #[derive(Template)]
 #[template(path = "unsent.html")]
-pub(super) struct Unsent {
-    pub(super) f: Frame,
-    pub(super) text: String,
+struct Unsent<'a> {
+    f: Frame,
+    text: String,
     /// All that was typed, by the labels of the fields.
-    pub(super) typed: Vec<(String, String)>,
+    typed: Vec<(&'a str, &'a str)>,
     /// The page to go on with: that with the form, if it is still there.
-    pub(super) back: String,
+    back: String,
+}
+
+/// Shows the text that was typed in a form that could not be taken.
+pub(super) fn unsent(
+    outcome: Page<'_>,
+    f: Frame,
+    text: String,
+    form: &Form,
+    back: String,
+) -> Response<Body> {
+    let typed = form.typed().map(|(name, value)| (words::label(name), value)).collect();
+    page(outcome, &Unsent { f, text, typed, back })
+}
+
+/// A field of a form that is sent again.
+struct Again<'a> {
+    name: &'a str,
+    value: &'a str,
+    /// None where nobody typed the value.
+    label: Option<&'a str>,
+}
+
+/// The page for a form that was refused for a reason of the moment.
+#[derive(Template)]
+#[template(path = "again.html")]
+struct AgainPage<'a> {
+    f: Frame,
+    text: String,
+    action: String,
+    fields: Vec<Again<'a>>,
+    back: String,
+}
+
+/// Says why a form was refused for a reason of the moment, and has all of it, to be sent again as it is: its number makes
+/// sure that it is carried out once. The paths are below the console's own.
+pub(super) fn again(
+    here: &Here,
+    is_demo: bool,
+    status: &Status,
+    (path, form): (&str, &Form),
+    back: &str,
+) -> Response<Body> {
+    let problem = Problem::of(status, &[]);
+    let text = match problem.reason.as_str() {
+        "DEADLINE_EXCEEDED" => sentences::TOO_LATE,
+        _ => &problem.text,
+    };
+    let fields = form.pairs().iter().map(|(name, value)| {
+        let label = form.is_typed(name, value).then(|| words::label(name));
+        Again { name, value, label }
+    });
+    let shown = AgainPage {
+        f: Frame::new(here, is_demo, problem.title()),
+        text: format!("{text} {}", sentences::SEND_AGAIN),
+        action: format!("{}{path}", here.base),
+        fields: fields.collect(),
+        back: format!("{}{back}", here.base),
+    };
+    page(Page::Refused(status), &shown)
 }
 
 /// The page for signing in with a key, perhaps with a form that waits for it.
@@ -270,7 +330,7 @@ pub(super) fn not_done(
     page(outcome, &Message { f, text: told.to_owned(), back: String::new() })
 }
 
-/// Says why nobody can be let in.
+/// Says why a page cannot be shown.
 pub(super) fn refused(here: &Here, status: &Status) -> Response<Body> {
     let problem = Problem::of(status, &[]);
     let f = Frame::new(here, false, problem.title());

@@ -20,7 +20,7 @@ use super::{
     problem::{Field, Meanwhile, Problem},
     routes::page_of,
     sentences,
-    view::{CompanyHead, Frame, May, Message, Said, Unsent, moment_of_micros, tabs},
+    view::{self, CompanyHead, Frame, May, Message, Said, moment_of_micros, tabs},
     words::{self, Author, CATALOGS},
 };
 use crate::{
@@ -47,7 +47,7 @@ pub(super) struct Visit<'a> {
     /// The path below the console's own.
     pub(super) path: String,
     pub(super) query: Form,
-    pub(super) form: Form,
+    pub(super) form: &'a Form,
     pub(super) is_post: bool,
     /// Whether our own script asks, which wants no page.
     pub(super) is_script: bool,
@@ -74,7 +74,7 @@ impl<'a> Visit<'a> {
         person: SignedIn,
         parts: &Parts,
         captures: Vec<String>,
-        form: Form,
+        form: &'a Form,
     ) -> Self {
         let text = |name: http::HeaderName| parts.headers.get(name)?.to_str().ok();
         let may = May::of(|method| may_call(console, &person, method));
@@ -310,7 +310,7 @@ impl<'a> Visit<'a> {
 
     /// Why a method refused, for a form with these fields.
     pub(super) fn problem(&self, status: &Status, fields: &[Field]) -> Problem {
-        let mut problem = Problem::of_form(status, fields, &self.form);
+        let mut problem = Problem::of_form(status, fields, self.form);
         if problem.is_conflict() {
             let own = self.person.holder.actor.staff_id.as_str();
             problem.is_own =
@@ -411,10 +411,8 @@ impl<'a> Visit<'a> {
         if self.is_script {
             return answer::json(outcome, &serde_json::json!({"text": text}));
         }
-        let typed = self.form.typed();
-        let typed = typed.map(|(name, value)| (words::label(name).to_owned(), value.to_owned()));
         let back = format!("{}{back}", self.here.base);
-        page(outcome, &Unsent { f: self.frame(title), text, typed: typed.collect(), back })
+        view::unsent(outcome, self.frame(title), text, self.form, back)
     }
 }
 

@@ -42,7 +42,7 @@ use crate::{
     catalog::error::{Cause, Error},
     clock::Clock,
     config::{Config, Limits},
-    status::{RequestError, error_response, is_limited, request_error_response},
+    status::{RequestError, error_response, in_words, is_limited, request_error_response},
     telemetry::PANICS,
 };
 
@@ -144,7 +144,12 @@ pub(super) struct Pipeline {
 
 /// Whether pages of other origins have no business at the path.
 fn is_for_itself(path: &str) -> bool {
-    Operational::is_at(path) || path == "/console" || path.starts_with("/console/")
+    Operational::is_at(path) || is_for_people(path)
+}
+
+/// Whether the path is one of the console.
+fn is_for_people(path: &str) -> bool {
+    path == "/console" || path.starts_with("/console/")
 }
 
 impl Pipeline {
@@ -306,6 +311,7 @@ impl Pipeline {
         let protocol = arrival.manner.protocol;
         let record = Record::start(&self.recorder, arrival.started, protocol, asked);
         let is_ours = is_for_itself(request.uri().path());
+        let is_page = is_for_people(request.uri().path());
         let allowed_origin = self.cors.allowed(request.headers()).filter(|_| !is_ours);
         let deadline = self.deadline(&arrival, request.headers());
         let encrypted = self.encryption.of(peer, request.headers());
@@ -320,6 +326,7 @@ impl Pipeline {
         let method = request.method().clone();
         let call = self.route(request, peer, &arrival, deadline, &seat);
         let response = call.instrument(span(&arrival.id)).await;
+        let response = if is_page { in_words(response) } else { response };
         let mut response = fit_for(&method, response);
         self.complete(allowed_origin, &arrival.id, response.headers_mut());
         if busy.is_spoilt() {
@@ -420,7 +427,7 @@ pub fn fit_for(method: &Method, response: Response<Body>) -> Response<Body> {
 }
 
 /// Counts a panic. Its text is for the log alone.
-fn panicked(panic: &(dyn Any + Send)) -> Error {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Error {
     metrics::counter!(PANICS).increment(1);
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

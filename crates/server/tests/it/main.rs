@@ -13,6 +13,7 @@ mod changes;
 mod compat;
 mod config;
 mod console;
+mod console_again;
 mod console_bring;
 mod console_hosts;
 mod console_kept;

@@ -25,6 +25,7 @@ pub(crate) struct Probe {
     writes_fail: Mutex<Option<StoreError>>,
     companies_fail: Mutex<Option<StoreError>>,
     hangs: AtomicBool,
+    panics: AtomicBool,
     hides_mark: AtomicBool,
     notices: Mutex<(mpsc::Sender<Notice>, Option<mpsc::Receiver<Notice>>)>,
     ends: Mutex<Option<CommitEnd>>,
@@ -49,6 +50,7 @@ impl Probe {
             writes_fail: Mutex::default(),
             companies_fail: Mutex::default(),
             hangs: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
             hides_mark: AtomicBool::new(false),
             notices: Mutex::new((sender, Some(receiver))),
             ends: Mutex::default(),
@@ -81,6 +83,11 @@ impl Probe {
     /// From now on no call is answered.
     pub(crate) fn hang(&self, hangs: bool) {
         self.hangs.store(hangs, SeqCst);
+    }
+
+    /// From now on every look at a session panics, or works again.
+    pub(crate) fn panic_at_sessions(&self, panics: bool) {
+        self.panics.store(panics, SeqCst);
     }
 
     /// From now on the store is an engine without a change mark.
@@ -135,6 +142,8 @@ impl Watch for Probe {
         if self.hangs.load(SeqCst) {
             std::future::pending::<()>().await;
         }
+        let panics = call.method == "session" && self.panics.load(SeqCst);
+        assert!(!panics, "the inside of a store with a bug");
         failing(&self.fails)?;
         if call.is_write {
             failing(&self.writes_fail)?;
