@@ -87,7 +87,7 @@ def test_a_plan_that_changed_says_what_differs_and_by_whom(demo, remote, tmp_pat
     demo.call(f"{TAGS}/tag_001", demo.key, {"color": "#000"}, "PATCH", {"Settings-Staff-Id": "staff_7"}.items())
     refused = remote("apply", plan, "--yes", check=False)
     assert refused.returncode == PLAN_CHANGED, refused.stderr
-    for part in ["cmp_001", "revision 2 by staff_7", 'rename customer_tags/tag_001 "VIP" (name, color)']:
+    for part in ["cmp_001", " (staff_7) (updated customer_tags/tag_001", 'rename customer_tags/tag_001 "VIP" (name, color)']:
         assert part in refused.stderr, refused.stderr
     assert demo.call(f"{TAGS}/tag_001", demo.key)[2]["name"] == "VIP Customer"
     refused = remote("apply", plan, "--yes", "--output", "json", check=False)

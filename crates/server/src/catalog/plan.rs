@@ -163,25 +163,18 @@ fn expect_plan(
     if shown.digest == expected {
         return Ok(());
     }
-    let (digest, counts) = (shown.digest.to_string(), shown.counts);
-    let company_id = plan.after.company.id.clone();
     let named = document.subjects();
     let unnamed = |step: &Step| {
         let index = step.made_of.filter(|_| !named.contains(&step.subject))?;
         step.subject.place().split_once('/').map(|(list, _)| format!("{list}[{index}]"))
     };
     let unnamed = shown.steps.iter().filter_map(unnamed).take(MOST_NAMED + 1).collect();
-    let changed = PlanChanged {
-        company_id,
-        others: vec![],
-        refused: None,
-        digest,
-        counts,
-        steps: vec![],
+    Err(Error::PlanChanged(Box::new(PlanChanged {
+        digest: shown.digest.to_string(),
+        counts: shown.counts,
         unnamed,
-        since: vec![],
-    };
-    Err(Error::PlanChanged(Box::new(changed)))
+        ..PlanChanged::of(plan.after.company.id.clone())
+    })))
 }
 
 /// Returns the company, if its etag as a whole is the one that the caller knows.

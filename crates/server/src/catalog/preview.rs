@@ -27,6 +27,7 @@ use super::{
 };
 
 mod movers;
+mod undone;
 
 use movers::movers;
 

@@ -12,15 +12,13 @@ use super::{
 use crate::{
     catalog::{
         access::{Actor, Caller, Grant},
-        change::{Change, CompanyDraft, LoadOptions, PreparedChange},
+        change::Change,
         delta::Delta,
         entry::{Catalog, Revision},
-        error::{Error, Kind, MOST_NAMED, Past, PlanChanged, Result, few},
+        error::{Error, Kind, MOST_NAMED, Past, Result, few},
         etag::Etag,
         id::{CompanyId, KeyId, StaffId},
         log::Line,
-        plan::{Context, plan},
-        preview::{Counts, Preview, Step},
         replay::Replay,
         settings::{Settings, Subject},
         stream::{Among, LineFilter, LinePlace, Stream, Streams},
@@ -28,6 +26,10 @@ use crate::{
     },
     store::Store,
 };
+
+mod plans;
+
+pub(super) use plans::undone;
 
 /// Lines that one look-up reads.
 const PAGE: u32 = 500;
@@ -223,7 +225,7 @@ pub(super) async fn explained(
     error: Error,
 ) -> Error {
     if let Change::Load { document, options } = change {
-        return plan_changed(store, grant, current, (document, options), error).await;
+        return plans::changed(store, grant, current, (document, options), error).await;
     }
     let Some(current) = current else { return error };
     match error {
@@ -307,120 +309,6 @@ async fn mismatch(
     }
     // If the thing never had the etag, no change is named.
     Error::EtagMismatch { what, was_its: false, since: Vec::new() }
-}
-
-/// Names the changes since the plan was shown, and the steps that differ: goes back until the plan has the digest. If
-/// the document was refused, and its plan once had the digest, the plan has changed too.
-async fn plan_changed(
-    store: &dyn Store,
-    grant: &Grant,
-    current: Option<&Settings>,
-    (document, options): (&Arc<CompanyDraft>, &LoadOptions),
-    error: Error,
-) -> Error {
-    let again = |settings: Option<&Settings>| {
-        let options = LoadOptions { expected: None, ..options.clone() };
-        let now = settings.or(current).map(|settings| settings.changed_time);
-        let context = Context {
-            actor: grant.actor(),
-            request: None,
-            now: now.unwrap_or(Timestamp::from_micros(0)),
-            new_id: &super::new_id,
-        };
-        let change = PreparedChange::Load { document: document.clone(), options: options.clone() };
-        let plan = plan(&grant.company(), settings, &change, &context).ok()?;
-        Some(Preview::of(settings, &plan, &options))
-    };
-    let is_shown =
-        |then: &Option<Preview>| then.as_ref().map(|then| then.digest) == options.expected;
-    let now = again(current);
-    // A refusal by something outside of the company.
-    if is_shown(&now) {
-        return refused_since(grant, error, vec![]);
-    }
-    let Some(current) = current else { return error };
-    let (among, below) = (Streams::one(grant.stream()), LinePlace::at(current.revision.next()));
-    let lines = store.log_before(&among, Some(&below), None, MAX_SEARCHED);
-    let mut replay = Replay::from(current.clone());
-    let (mut since, mut behind, mut planned) = (Vec::new(), Vec::new(), 0);
-    let mut later = now.as_ref().map(|now| now.digest);
-    for line in lines.await.unwrap_or_default() {
-        let before = Revision(line.revision.0.saturating_sub(1));
-        // Nothing was there before the first change.
-        let settings = match before {
-            Revision(0) => None,
-            _ if replay.unapply(before, line.time, &line.deltas).is_err() => return error,
-            _ => replay.settings(),
-        };
-        let then = again(settings.as_ref());
-        let digest = then.as_ref().map(|then| then.digest);
-        if digest != later && behind.len() < MOST_NAMED {
-            behind.extend(past(grant, &line));
-        }
-        later = digest;
-        since.push(line);
-        if is_shown(&then) {
-            let (Error::PlanChanged(mut changed), Some(then), Some(now)) =
-                (error.clone(), then, now)
-            else {
-                return refused_since(grant, error, behind);
-            };
-            (changed.steps, changed.since) = differences(grant, (&then, &now), &since);
-            return Error::PlanChanged(changed);
-        }
-        planned += settings.as_ref().map_or(0, |settings| hashed_rows(settings, None));
-        if planned > MOST_HASHED {
-            break;
-        }
-        // Lets other tasks run.
-        yield_now().await;
-    }
-    error
-}
-
-/// The error for a plan that was shown, and would be refused now, after these changes.
-fn refused_since(grant: &Grant, error: Error, since: Vec<Past>) -> Error {
-    Error::PlanChanged(Box::new(PlanChanged {
-        company_id: grant.company(),
-        others: vec![],
-        refused: Some(error),
-        digest: String::new(),
-        counts: Counts::default(),
-        steps: vec![],
-        unnamed: vec![],
-        since,
-    }))
-}
-
-/// The steps of one plan that another does not have, and the changes behind them, as far as the key may read them.
-fn differences(
-    grant: &Grant,
-    (then, now): (&Preview, &Preview),
-    since: &[Line],
-) -> (Vec<String>, Vec<Past>) {
-    // Linear, since a plan may have thousands of steps.
-    let texts =
-        |of: &Preview| of.steps.iter().map(|step| format!("{step:?}")).collect::<HashSet<_>>();
-    let (old, new) = (texts(then), texts(now));
-    let gone = then.steps.iter().filter(|step| !new.contains(&format!("{step:?}")));
-    let made = now.steps.iter().filter(|step| !old.contains(&format!("{step:?}")));
-    let subjects: HashSet<String> =
-        gone.clone().chain(made.clone()).map(|step| step.subject.place()).collect();
-    let may_read = |step: &&Step| grant.may_read([&step.subject]);
-    let made: Vec<String> = made.filter(may_read).map(ToString::to_string).collect();
-    let told: HashSet<&str> = made.iter().map(String::as_str).collect();
-    let gone = gone.filter(may_read).map(|step| format!("no more {step}"));
-    let gone = gone.filter(|text| !told.contains(text.trim_start_matches("no more ")));
-    let steps = made.iter().cloned().chain(gone).take(MOST_NAMED).collect();
-    let touches =
-        |line: &&Line| line.deltas.iter().any(|delta| subjects.contains(&delta.subject.place()));
-    let past = |line: &Line| past(grant, line);
-    let behind: Vec<Past> =
-        since.iter().filter(touches).filter_map(past).take(MOST_NAMED).collect();
-    match behind.is_empty() {
-        true => (steps, since.iter().filter_map(past).take(MOST_NAMED).collect()),
-        false => (steps, behind),
-    }
 }
 
 /// How many rows the etag of a thing is made from.

@@ -218,7 +218,7 @@ async fn a_stale_etag_is_told_what_changed_since_and_by_whom() {
     ] {
         let refusal = answer.refusal();
         assert_eq!((answer.status.as_u16(), refusal.reason.as_str()), (409, "ETAG_MISMATCH"));
-        assert!(refusal.message.contains("revision 2 by staff_042"), "{}", refusal.message);
+        assert!(refusal.message.contains("\"test\" (staff_042)"), "{}", refusal.message);
         assert!(refusal.message.contains("(color)") && !refusal.message.contains("revision 3"));
     }
     let fresh = other.json()["etag"].as_str().unwrap().to_owned();

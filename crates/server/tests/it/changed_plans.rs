@@ -56,3 +56,75 @@ async fn a_plan_that_gives_other_ids_each_time_says_where_ids_are_missing() {
     }
     server.grpc_as(&secret, "ApplySettings", apply(&document)).await.unwrap();
 }
+
+#[tokio::test]
+async fn the_plan_of_a_company_that_is_not_here_was_made_for_other_data() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let tags = json!([{"id": "t", "name": "T"}]);
+    for (company, refused_for) in [
+        (json!({"id": "cmp_404", "customerTags": tags}), "it would be refused (name is required"),
+        (json!({"id": "cmp_404", "name": "Paws", "customerTags": tags}), "it would be 2 created"),
+    ] {
+        let digests = json!({"cmp_404": "0".repeat(64)});
+        let request = json!({"document": {"companies": [company]}, "digests": digests});
+        let refused = server.refusal(&secret, "ApplySettings", request).await;
+        assert_eq!(refused.reason, "PLAN_CHANGED");
+        for part in ["there is no such company here", refused_for, "nothing was written"] {
+            assert!(refused.message.contains(part), "{part}: {}", refused.message);
+        }
+    }
+}
+
+/// Sends a change of a tag as a staff member.
+async fn send(server: &Server, secret: &str, verb: &str, path: &str, body: &str) {
+    let call = server.call(verb, &format!("/admin/v1/companies/cmp_001/customer_tags/{path}"));
+    let call = call.bearer(secret).header("settings-staff-id", "staff_7");
+    let answer =
+        if body.is_empty() { call.send().await } else { call.body(body.to_owned()).send().await };
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_plan_that_was_carried_out_says_what_became_of_the_things_that_it_made() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    // The second plan only makes a thing, so that it is the same plan after a deletion.
+    for (revision, id, first) in
+        [(2, "n", json!({"id": "tag_001", "name": "VIP"})), (6, "m", json!(null))]
+    {
+        let mut tags = vec![first, json!({"id": id, "name": format!("New {id}")})];
+        tags.retain(|tag| !tag.is_null());
+        let document = json!({"companies": [{"id": "cmp_001", "customerTags": tags}]});
+        let planned = server.answer(&secret, "PlanSettings", json!({"document": document})).await;
+        let digests = json!({"cmp_001": planned["plans"][0]["digest"]});
+        let request = json!({"document": document, "digests": digests});
+        server.grpc_as(&secret, "ApplySettings", request.clone()).await.unwrap();
+        // A value that the plan did not show is nobody's business.
+        send(&server, &secret, "PATCH", id, r##"{"color": "#123456"}"##).await;
+        server.grpc_as(&secret, "ApplySettings", request.clone()).await.unwrap();
+        let refused = async |parts: &[String]| {
+            let refused = server.refusal(&secret, "ApplySettings", request.clone()).await;
+            assert_eq!(refused.reason, "PLAN_CHANGED", "{}", refused.message);
+            let carried_out = format!("was carried out with revision {revision} by \"test\" (key_");
+            assert!(refused.message.contains(&carried_out), "{}", refused.message);
+            for part in parts {
+                assert!(refused.message.contains(part), "{part}: {}", refused.message);
+            }
+        };
+        let by_staff = |after: u64, what: &str| {
+            format!(
+                "revision {} by \"test\" (staff_7) ({what} customer_tags/{id}",
+                revision + after
+            )
+        };
+        let archived = by_staff(2, "archived");
+        send(&server, &secret, "POST", &format!("{id}:archive"), "{}").await;
+        let nothing = "it would change nothing".to_owned();
+        refused(&[format!("since: {archived}"), nothing]).await;
+        send(&server, &secret, "DELETE", id, "").await;
+        let then = if id == "n" { "it would be 1 created" } else { "it would be refused" };
+        let deleted = format!("since: {}", by_staff(3, "deleted"));
+        refused(&[deleted, archived, then.to_owned()]).await;
+    }
+}

@@ -89,7 +89,7 @@ async fn a_plan_that_changed_is_refused_with_what_differs_and_by_whom() {
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Aborted, "PLAN_CHANGED"));
     for part in [
         "the plan for company cmp_001",
-        "revision 3 by staff_7",
+        "revision 3 by \"test\" (staff_7)",
         "rename customer_tags/tag_001 \"VIP\" (name, color)",
         "1 renamed",
         "nothing was written",
@@ -140,9 +140,12 @@ async fn a_plan_that_would_be_refused_by_now_has_changed() {
     )
     .await;
     for (request, parts) in [
-        (&requests[0], vec!["revision 3 by staff_7", "\"Fresh\" is taken", "it would be refused"]),
+        (
+            &requests[0],
+            vec!["revision 3 by \"test\" (staff_7)", "\"Fresh\" is taken", "it would be refused"],
+        ),
         (&requests[1], vec!["shop_1 is taken", "it would be refused"]),
-        (&requests[2], vec!["revision 1 by staff_8", "rename", "\"Nine\""]),
+        (&requests[2], vec!["revision 1 by \"test\" (staff_8)", "rename", "\"Nine\""]),
     ] {
         let refused = server.refusal(&secret, APPLY, request.clone()).await;
         assert_eq!((refused.code, refused.reason.as_str()), (Code::Aborted, "PLAN_CHANGED"));

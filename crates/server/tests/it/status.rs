@@ -72,13 +72,9 @@ fn every_error() -> Vec<Error> {
             since: past(),
         },
         Error::PlanChanged(Box::new(PlanChanged {
-            refused: None,
-            company_id: company(),
-            others: vec![],
             digest: "0f".repeat(32),
             counts: Counts { created: 1, renamed: 2, ..Default::default() },
             steps: vec!["rename customer_tags/tag_001 \"VIP\" (name)".to_owned()],
-            unnamed: vec![],
             since: past(),
         })),
         Error::ChangedSince {
@@ -88,6 +84,7 @@ fn every_error() -> Vec<Error> {
         },
         Error::RequestIdReused { request_id: "request_1".to_owned() },
         Error::InBatch { index: 2, error: Box::new(Error::NotCoveringAll) },
+            ..PlanChanged::of(company())
         Error::Contended { kind: Kind::Company, id: company().to_string(), revision: Revision(7) },
         limited(Limit::Key),
         limited(Limit::UnknownKeys),
@@ -190,8 +187,6 @@ fn largest_errors(text: &str) -> Vec<Error> {
             since: vec![past(name()); 1_000],
         },
         Error::PlanChanged(Box::new(PlanChanged {
-            refused: None,
-            company_id: company.clone(),
             others: vec![company.clone(); 6],
             digest: "0f".repeat(32),
             counts: Counts { created: usize::MAX, ..Default::default() },
@@ -209,11 +204,14 @@ fn largest_errors(text: &str) -> Vec<Error> {
     let of_whole = [Error::RequestIdReused { request_id: long() }];
     let single = errors.into_iter().flat_map(|error| [error.clone(), in_batch(error)]);
     single.chain(of_whole).collect()
+            is_absent: true,
+            carried_out: Some(past(long())),
 }
 
 /// The size of headers by gRPC's count.
 fn sent(answer: &Answer) -> usize {
     answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+            ..PlanChanged::of(company.clone())
 }
 
 #[tokio::test]

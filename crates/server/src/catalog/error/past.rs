@@ -18,7 +18,7 @@ use crate::catalog::{
 pub struct Past {
     pub revision: Revision,
     pub staff_id: StaffId,
-    /// The name of the key, if it acted for itself: its id, which `staff_id` is then, says nothing to people.
+    /// The name that the key had, if one was used: ids say nothing to people.
     pub key_name: Option<Arc<Name>>,
     /// The change in one line.
     pub summary: String,
@@ -27,10 +27,19 @@ pub struct Past {
 impl Past {
     /// The change of a line, of which `summary` tells.
     pub fn of(line: &Line, summary: String) -> Self {
-        let Actor { key_id, key_name, staff_id, .. } = &line.actor;
-        let is_own = key_id.as_ref().is_some_and(|id| id.as_str() == staff_id.as_str());
-        let key_name = key_name.clone().filter(|_| is_own);
-        Self { revision: line.revision, staff_id: staff_id.clone(), key_name, summary }
+        let Actor { key_name, staff_id, .. } = line.actor.clone();
+        Self { revision: line.revision, staff_id, key_name, summary }
+    }
+}
+
+/// The change with its author, as the console names authors: `revision 2 by "Ana" (staff_7)`.
+impl fmt::Display for Past {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { revision, staff_id, key_name, .. } = self;
+        match key_name {
+            Some(name) => write!(f, "revision {revision} by \"{name}\" ({staff_id})"),
+            None => write!(f, "revision {revision} by {staff_id}"),
+        }
     }
 }
 
@@ -41,6 +50,10 @@ pub struct PlanChanged {
     pub company_id: CompanyId,
     /// The first of the other companies of the document whose plans changed too.
     pub others: Vec<CompanyId>,
+    /// Whether there is no such company here: its plan was made for other data.
+    pub is_absent: bool,
+    /// The change that carried out the plan that was shown, if there was one. The changes since are those after it.
+    pub carried_out: Option<Past>,
     /// The reason why there is no plan now, if it would be refused. It has no digest and no counts then.
     pub refused: Option<Error>,
     /// The digest of the plan as it is now.
@@ -55,10 +68,40 @@ pub struct PlanChanged {
     pub since: Vec<Past>,
 }
 
+impl PlanChanged {
+    /// Of this company, without anything that is known of its plan.
+    pub fn of(company_id: CompanyId) -> Self {
+        Self {
+            company_id,
+            others: vec![],
+            is_absent: false,
+            carried_out: None,
+            refused: None,
+            digest: String::new(),
+            counts: Counts::default(),
+            steps: vec![],
+            unnamed: vec![],
+            since: vec![],
+        }
+    }
+}
+
 impl fmt::Display for PlanChanged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { company_id, others, refused, counts, steps, unnamed, since, .. } = self;
-        write!(f, "the plan for company {company_id} is no longer the one that was shown")?;
+        let Self { company_id, others, is_absent, carried_out, refused, counts, steps, .. } = self;
+        let (since, unnamed) = (&self.since, &self.unnamed);
+        match carried_out {
+            Some(past) => write!(
+                f,
+                "the plan for company {company_id} was carried out with {past}, and the company was changed since"
+            )?,
+            None => {
+                write!(f, "the plan for company {company_id} is no longer the one that was shown")?
+            }
+        }
+        if *is_absent {
+            f.write_str(": there is no such company here, so the plan was made for other data")?;
+        }
         write_past(f, since)?;
         if !steps.is_empty() {
             write!(f, "; now different: {}", few(steps, MOST_NAMED))?;
@@ -73,6 +116,9 @@ impl fmt::Display for PlanChanged {
         }
         match refused {
             Some(error) => write!(f, "; it would be refused ({error})")?,
+            None if *counts == Counts::default() => {
+                f.write_str("; it would change nothing, as the document leaves open what differs")?;
+            }
             None => write!(f, "; it would be {counts}")?,
         }
         if !others.is_empty() {
@@ -86,12 +132,7 @@ impl fmt::Display for PlanChanged {
 pub(super) fn write_past(f: &mut fmt::Formatter<'_>, since: &[Past]) -> fmt::Result {
     for (i, past) in since.iter().enumerate() {
         f.write_str(if i == 0 { ": " } else { ", " })?;
-        write!(f, "revision {} by ", past.revision)?;
-        match &past.key_name {
-            Some(name) => write!(f, "\"{name}\" ({})", past.staff_id)?,
-            None => write!(f, "{}", past.staff_id)?,
-        }
-        write!(f, " ({})", past.summary)?;
+        write!(f, "{past} ({})", past.summary)?;
     }
     Ok(())
 }

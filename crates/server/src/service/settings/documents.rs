@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{SettingsService, Write, Written};
+use super::{SettingsService, Write, Written, history};
 use crate::catalog::{
     access::Grant,
     change::{Change, CompanyDraft, LoadOptions},
@@ -31,8 +31,17 @@ impl SettingsService {
         let planned = self.plan(grant, current.as_deref(), &prepared, &terms, true);
         match planned.await {
             Ok(plan) => {
+                let preview = Preview::of(current.as_deref(), &plan, options);
+                if let Some(current) = &current
+                    && let (true, Some(_)) = (preview.steps.is_empty(), options.expected)
+                    && let Some(undone) =
+                        history::undone(&*self.store, grant, current, (document, options), &preview)
+                            .await
+                {
+                    return Err(undone);
+                }
                 let token = current.as_ref().map(|held| self.snapshots.token(held.revision));
-                Ok((Preview::of(current.as_deref(), &plan, options), token))
+                Ok((preview, token))
             }
             Err(error) => Err(self.explained(grant, current, &write, error).await),
         }
