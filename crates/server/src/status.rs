@@ -312,7 +312,7 @@ fn codes(error: &Error) -> (Code, StatusCode) {
         Error::NameTaken { .. } | Error::IdTaken { .. } | Error::SecretTaken { .. } => {
             (Code::AlreadyExists, StatusCode::CONFLICT)
         }
-        Error::TooMany { .. } | Error::Precondition { .. } => {
+        Error::TooMany { .. } | Error::Precondition { .. } | Error::Mirrored(_) => {
             (Code::FailedPrecondition, StatusCode::BAD_REQUEST)
         }
         Error::RequestIdReused { .. } => (Code::InvalidArgument, StatusCode::BAD_REQUEST),

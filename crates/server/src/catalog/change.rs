@@ -1,6 +1,9 @@
 //! The changes that callers ask for, and their parts.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use super::{
     company::{Address, ShortText},
@@ -199,6 +202,45 @@ impl CompanyDraft {
         });
         businesses.map(Subject::Business).chain(entries).collect()
     }
+
+    /// The places in the document's lists of the locations and entries that it names, by their ids or by the names that
+    /// they have afterwards.
+    pub(super) fn places(&self, after: &Settings) -> BTreeMap<Subject, usize> {
+        let drafts = self.businesses.iter();
+        let drafts =
+            drafts.map(|one| (one.id.clone().map(Subject::Business), &one.name, one.index));
+        let held = after.businesses.iter();
+        let held = held.map(|one| (Subject::Business(one.id.clone()), &one.name));
+        let mut places = placed(drafts, held);
+        for (catalog, list) in Catalog::ALL.into_iter().zip(&self.catalogs) {
+            let entry = move |id: EntryId| Subject::Entry(catalog, id);
+            let drafts = list.iter().flatten();
+            let drafts = drafts.map(|one| (one.id.clone().map(entry), &one.name, one.index));
+            let held = after.entries(catalog).iter().map(|one| (entry(one.id.clone()), &one.name));
+            places.extend(placed(drafts, held));
+        }
+        places
+    }
+}
+
+/// The places of the things of one list.
+fn placed<'a>(
+    drafts: impl Iterator<Item = (Option<Subject>, &'a Name, usize)>,
+    held: impl Iterator<Item = (Subject, &'a Name)>,
+) -> BTreeMap<Subject, usize> {
+    let (mut places, mut named) = (BTreeMap::new(), HashMap::new());
+    for (subject, name, index) in drafts {
+        match subject {
+            Some(subject) => _ = places.insert(subject, index),
+            None => _ = named.insert(name.fold_key(), index),
+        }
+    }
+    for (subject, name) in held {
+        if let Some(index) = named.get(&name.fold_key()) {
+            places.entry(subject).or_insert(*index);
+        }
+    }
+    places
 }
 
 /// How a document is applied.

@@ -8,6 +8,7 @@ use super::{
     access::Scope,
     entry::{Catalog, Revision},
     id::{EntryId, KeyId},
+    source::Mirrored,
     time::Timestamp,
 };
 
@@ -91,6 +92,8 @@ pub enum Error {
     /// The values that an undo would replace were changed again.
     ChangedSince {
         /// The change to undo.
+    /// The change belongs to the source that the company is a mirror of.
+    Mirrored(Box<Mirrored>),
         revision: Revision,
         /// The fields, for example `customer_tags/tag_001.name`.
         fields: Vec<String>,
@@ -189,6 +192,7 @@ impl Error {
             Self::RequestIdReused { .. } => "REQUEST_ID_REUSED",
             Self::InBatch { error, .. } => error.reason(),
             Self::TooMany { .. } => "TOO_MANY",
+            Self::Mirrored(_) => Mirrored::REASON,
             Self::Precondition { reason, .. } => reason,
             Self::Contended { .. } => "CONTENDED",
             Self::TooManyRequests { limit, .. } => limit.reason(),
@@ -213,6 +217,7 @@ impl Error {
 
     /// The details for the log alone.
     pub fn cause(&self) -> Option<&Cause> {
+                | Self::Mirrored(_)
         match self {
             Self::Unavailable { cause, .. } | Self::Internal(cause) => Some(cause),
             Self::InBatch { error, .. } => error.cause(),
@@ -273,6 +278,7 @@ impl fmt::Display for Error {
                 write!(f, "revision {revision} cannot be undone, since {} changed again", few(fields, MOST_NAMED))?;
                 write_past(f, since)?;
                 f.write_str("; undo those changes first, newest first, or change the fields by hand")
+            Self::Mirrored(mirrored) => mirrored.fmt(f),
             }
             Self::RequestIdReused { request_id } => write!(
                 f,

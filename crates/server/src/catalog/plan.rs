@@ -133,7 +133,11 @@ pub fn plan(
     };
     let (deltas, after, audited) = draft.finish(&stamp);
     loaded.audited = audited;
-    source::check(current, &after, &deltas, is_of_source)?;
+    let document = match change {
+        PreparedChange::Load { document, .. } => Some(&**document),
+        _ => None,
+    };
+    source::check(current, (&after, &deltas), is_of_source, document)?;
     let line = Line {
         revision: after.revision,
         time,

@@ -4,12 +4,13 @@ use std::fmt;
 
 use super::{
     access::Actor,
+    change::CompanyDraft,
     company::{Company, ShortText},
     delta::{Delta, Row},
     entry::Catalog,
     error::{Error, MOST_NAMED, Result, Violation, few},
     id::{CompanyId, StaffId},
-    settings::Settings,
+    settings::{Settings, Subject},
     time::Timestamp,
 };
 
@@ -114,12 +115,13 @@ impl fmt::Display for Source {
 /// Refuses a change that is not the source's own, where a mirror would take it back; and a change of the source that
 /// would take back those of people, since the company was cut over.
 ///
-/// The company's field `source` itself is free: the scope `sources:write` guards it.
+/// The company's field `source` itself is free: the scope `sources:write` guards it. An error names the places in the
+/// document, if the change is one of a document.
 pub(super) fn check(
     current: Option<&Settings>,
-    after: &Settings,
-    deltas: &[Delta],
+    (after, deltas): (&Settings, &[Delta]),
     is_of_source: bool,
+    document: Option<&CompanyDraft>,
 ) -> Result<()> {
     let company = &after.company.id;
     if is_of_source && after.company.source.is_none() {
@@ -128,10 +130,7 @@ pub(super) fn check(
     let Some(current) = current else { return Ok(()) };
     let Some(source) = current.company.source else { return Ok(()) };
     match (source.mode, is_of_source) {
-        (SourceMode::Mirror, false) => {
-            let ends = after.company.source != Some(source);
-            refuse_owned(company, source.kind, deltas, ends)
-        }
+        (SourceMode::Mirror, false) => Mirrored::refuse((source, after), deltas, document),
         (SourceMode::Cutover, true) if !deltas.is_empty() => Err(Error::Precondition {
             reason: "CUT_OVER",
             message: format!(
@@ -173,38 +172,125 @@ fn facts(company: &CompanyId, kind: SourceKind) -> Vec<(&'static str, String)> {
     vec![("company_id", company.to_string()), ("source", kind.as_str().to_owned())]
 }
 
-/// `ends`: whether the same change ends the mirror.
-fn refuse_owned(company: &CompanyId, kind: SourceKind, deltas: &[Delta], ends: bool) -> Result<()> {
-    let mut owned: Vec<String> = deltas.iter().flat_map(owned).collect();
-    owned.dedup();
-    if owned.is_empty() {
-        return Ok(());
-    }
-    let (named, at) = (few(&owned, MOST_NAMED), kind.people());
-    let mut facts = facts(company, kind);
-    facts.push(("fields", owned[..owned.len().min(MOST_NAMED)].join(",")));
-    let way = match ends {
-        true => "apply the source alone first, which ends the mirror, and these changes after that"
-            .to_owned(),
-        false => format!(
-            "change it at {at}, and the mirror brings it here; 'customer-settings mirror cutover' ends the mirror"
-        ),
-    };
-    Err(Error::Precondition {
-        reason: "MIRRORED",
-        message: format!(
-            "company {company} is a mirror of {at}, to which this belongs: {named}; nothing was written: {way}"
-        ),
-        facts,
-    })
+/// The parts of a change that belong to the source of a mirrored company, for which the change is refused.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
+pub struct Mirrored {
+    pub company_id: CompanyId,
+    pub kind: SourceKind,
+    /// The fields, such as `customer_tags/tag_001.name`; of a new thing, its list.
+    pub owned: Vec<String>,
+    /// The same by their places in the document that asks for the change, if there is one.
+    pub violations: Vec<Violation>,
+    /// Whether the same change ends the mirror.
+    pub ends: bool,
 }
 
-/// The parts of a change that belong to the source: everything but descriptions, colors where the source has none, and
-/// the deletion of archived entries.
-fn owned(delta: &Delta) -> Vec<String> {
-    let place = delta.subject.place();
+impl Mirrored {
+    /// The stable name of the refusal.
+    pub const REASON: &'static str = "MIRRORED";
+
+    fn refuse(
+        (source, after): (Source, &Settings),
+        deltas: &[Delta],
+        document: Option<&CompanyDraft>,
+    ) -> Result<()> {
+        let parts = || {
+            let each = |delta| owned(delta).into_iter().map(move |field| (delta, field));
+            deltas.iter().flat_map(each)
+        };
+        let mut owned: Vec<String> = parts().map(|(delta, field)| named(delta, field)).collect();
+        owned.dedup();
+        if owned.is_empty() {
+            return Ok(());
+        }
+        let (company_id, kind) = (after.company.id.clone(), source.kind);
+        let ends = after.company.source != Some(source);
+        let mut mirrored = Self { company_id, kind, owned, violations: vec![], ends };
+        if let Some(document) = document {
+            let places = document.places(after);
+            let wrong = |(delta, field): (&Delta, Option<&str>)| {
+                let at = path(&delta.subject, places.get(&delta.subject).copied(), field);
+                Violation::new(&at, Self::REASON, mirrored.problem())
+            };
+            let mut violations: Vec<Violation> = parts().map(wrong).collect();
+            violations.dedup();
+            mirrored.violations = violations;
+        }
+        Err(Error::Mirrored(Box::new(mirrored)))
+    }
+
+    /// The facts for programs.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let fields = self.owned[..self.owned.len().min(MOST_NAMED)].join(",");
+        [facts(&self.company_id, self.kind), vec![("fields", fields)]].concat()
+    }
+
+    /// The problem of one part.
+    fn problem(&self) -> String {
+        let at = self.kind.people();
+        let way = match self.ends {
+            true => "apply the source alone first, which ends the mirror, and this after that",
+            false => "change it there, and the mirror brings it here",
+        };
+        format!("belongs to {at}, of which the company is a mirror: {way}")
+    }
+}
+
+/// The sentence for people: the parts, and the way to change them.
+impl fmt::Display for Mirrored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { company_id, kind, owned, ends, .. } = self;
+        let (named, at) = (few(owned, MOST_NAMED), kind.people());
+        write!(
+            f,
+            "company {company_id} is a mirror of {at}, to which this belongs: {named}; nothing was written: "
+        )?;
+        match ends {
+            true => f.write_str(
+                "apply the source alone first, which ends the mirror, and these changes after that",
+            ),
+            false => write!(
+                f,
+                "change it at {at}, and the mirror brings it here; 'customer-settings mirror cutover' ends the mirror"
+            ),
+        }
+    }
+}
+
+/// The list that a thing belongs to; `company` for the company itself.
+fn list(subject: &Subject) -> String {
+    let place = subject.place();
+    place.split('/').next().unwrap_or(&place).to_owned()
+}
+
+/// A part of a change, in errors.
+fn named(delta: &Delta, field: Option<&str>) -> String {
     // The id of a new thing may be one that was made for this change, and that nobody ever sees again.
-    let list = || place.split('/').next().unwrap_or(&place).to_owned();
+    let thing = match delta.before {
+        None => list(&delta.subject),
+        Some(_) => delta.subject.place(),
+    };
+    field.map_or(thing.clone(), |field| format!("{thing}.{field}"))
+}
+
+/// The place of a part within the document's company: of a thing that the document does not name, its list.
+fn path(subject: &Subject, index: Option<usize>, field: Option<&str>) -> String {
+    // A document has no positions: the order of its list counts.
+    let field = field.filter(|field| *field != "position");
+    match (subject, index) {
+        (Subject::Company, _) => field.unwrap_or_default().to_owned(),
+        (_, None) => list(subject),
+        (_, Some(index)) => {
+            let field = field.map(|field| format!(".{field}")).unwrap_or_default();
+            format!("{}[{index}]{field}", list(subject))
+        }
+    }
+}
+
+/// The parts of a change that belong to the source, fields or the thing as a whole: everything but descriptions, colors
+/// where the source has none, and the deletion of archived entries.
+fn owned(delta: &Delta) -> Vec<Option<&'static str>> {
     let is_free = |field: &str| match (&delta.after, delta.catalog()) {
         (Some(Row::Company(_)), _) => field == "source",
         (Some(Row::Entry(_)), Some(catalog)) => {
@@ -214,7 +300,7 @@ fn owned(delta: &Delta) -> Vec<String> {
     };
     match (&delta.before, &delta.after) {
         // Authors and times alone, which a document may give.
-        (Some(Row::Entry(_)), Some(Row::Entry(_))) if delta.fields().is_empty() => vec![place],
+        (Some(Row::Entry(_)), Some(Row::Entry(_))) if delta.fields().is_empty() => vec![None],
         // The source does not have it, and archived entries count.
         (Some(Row::Entry(entry)), Some(Row::Tombstone))
         | (Some(Row::Tombstone), Some(Row::Entry(entry)))
@@ -222,11 +308,7 @@ fn owned(delta: &Delta) -> Vec<String> {
         {
             vec![]
         }
-        (None, _) => vec![list()],
-        (Some(Row::Tombstone), _) | (_, Some(Row::Tombstone) | None) => vec![place],
-        _ => {
-            let fields = delta.fields().into_iter().filter(|field| !is_free(field));
-            fields.map(|field| format!("{place}.{field}")).collect()
-        }
+        (None, _) | (Some(Row::Tombstone), _) | (_, Some(Row::Tombstone) | None) => vec![None],
+        _ => delta.fields().into_iter().filter(|field| !is_free(field)).map(Some).collect(),
     }
 }

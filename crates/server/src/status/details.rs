@@ -51,6 +51,7 @@ pub(super) fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
             ]
         }
         Error::Precondition { facts, .. } => facts.clone(),
+        Error::Mirrored(mirrored) => mirrored.facts(),
         Error::TooMany { what, most, .. } => {
             vec![("what", what.clone()), ("limit", most.to_string())]
         }

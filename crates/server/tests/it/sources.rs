@@ -29,7 +29,7 @@ fn company(mode: &str) -> Company {
 fn reason(company: &Company, rest: &str, options: &LoadOptions) -> Result<usize, (String, String)> {
     match company.plan(rest, options) {
         Ok(plan) => Ok(plan.line.deltas.len()),
-        Err(error @ Error::Precondition { .. }) => {
+        Err(error @ (Error::Precondition { .. } | Error::Mirrored(_))) => {
             Err((error.reason().to_owned(), error.to_string()))
         }
         Err(other) => panic!("{other}"),
@@ -74,6 +74,23 @@ fn what_the_source_of_a_mirror_owns_is_refused_to_others() {
         assert!(changed.unwrap() > 0, "{document}");
         let cut_over = self::reason(&company("cutover"), document, &LoadOptions::default());
         assert!(cut_over.unwrap() > 0, "{document}");
+    }
+}
+
+#[test]
+fn what_a_mirror_refuses_is_told_by_its_places_in_the_document() {
+    for (document, expected) in [
+        ("country: US", vec!["country"]),
+        ("customer_tags: [{id: a, name: Z}]", vec!["customer_tags[0].name"]),
+        ("customer_tags: [{name: A}, {name: B, state: archived}]", vec!["customer_tags[1].state"]),
+        ("businesses: [{name: Here}, {name: New}]", vec!["businesses[1]"]),
+        // The entries that the document does not name move too.
+        ("customer_tags: [{id: b, name: B}]", vec!["customer_tags[0]", "customer_tags"]),
+    ] {
+        let refused = company("mirror").plan(document, &LoadOptions::default());
+        let Err(Error::Mirrored(mirrored)) = refused else { panic!("{document}") };
+        let places: Vec<&str> = mirrored.violations.iter().map(|one| &*one.field).collect();
+        assert_eq!(places, expected, "{document}");
     }
 }
 
@@ -361,7 +378,13 @@ async fn sources_need_a_scope_of_their_own() {
     assert!(refused.message.contains("sources:write"), "{}", refused.message);
     let request = json!({"document": {"companies": [tag]}});
     let plan = server.answer(&all, PLAN, request.clone()).await;
-    assert_eq!(plan["plans"][0]["error"]["reason"], "MIRRORED");
+    let error = &plan["plans"][0]["error"];
+    assert_eq!(error["reason"], "MIRRORED");
+    let violation = &error["violations"][0];
+    assert_eq!(
+        (&violation["field"], &violation["reason"]),
+        (&json!("customer_tags[0].name"), &error["reason"])
+    );
     let mut request = request;
     request["as_source"] = json!(true);
     server.grpc_as(&all, APPLY, request).await.unwrap();

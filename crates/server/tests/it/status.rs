@@ -12,6 +12,7 @@ use customer_settings_server::{
         },
         id::{CompanyId, EntryId, KeyId, StaffId},
         preview::Counts,
+        source::{Mirrored, SourceKind},
         text::Name,
         time::Timestamp,
     },
@@ -66,6 +67,7 @@ fn every_error() -> Vec<Error> {
             message: "name another default".to_owned(),
             facts: vec![("catalog", "life_cycles".to_owned())],
         },
+        mirrored(company(), "customer_tags/tag_001.name".to_owned()),
         Error::EtagMismatch {
             what: "customer_tags/tag_001".to_owned(),
             was_its: true,
@@ -121,6 +123,7 @@ fn every_error() -> Vec<Error> {
             | Error::IdTaken { .. }
             | Error::SecretTaken { .. }
             | Error::EtagMismatch { .. }
+            | Error::Mirrored(_)
             | Error::PlanChanged(_)
             | Error::ChangedSince { .. }
             | Error::RequestIdReused { .. }
@@ -175,6 +178,7 @@ fn largest_errors(text: &str) -> Vec<Error> {
             message: long(),
             facts: vec![("catalog", long())],
         },
+        mirrored(company.clone(), long()),
         Error::EtagMismatch { what: what(), was_its: true, since: vec![past(name()); 1_000] },
         Error::ChangedSince {
             revision: Revision(7),
@@ -286,6 +290,11 @@ fn a_message_names_the_first_few_and_ends_with_what_to_do() {
     let message = status::grpc_status(&error).message().to_owned();
     assert!(message.starts_with("customer_tags/tag_001 changed since"), "{message}");
     assert!(message.contains(" … ") && message.ends_with("with the new etag"), "{message}");
+}
+
+fn mirrored(company_id: CompanyId, field: String) -> Error {
+    let (kind, owned) = (SourceKind::MoeGo, vec![field; 100]);
+    Error::Mirrored(Box::new(Mirrored { company_id, kind, owned, violations: vec![], ends: false }))
 }
 
 fn past() -> Vec<Past> {

@@ -23,8 +23,8 @@ const NOT_READ: &str = "NOT_READ";
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     /// The name of the document; empty where it is not known.
-    pub(super) file: Box<str>,
-    pub(super) line: Option<u64>,
+    file: Box<str>,
+    line: Option<u64>,
     /// The company's name in a report; empty where it is about no company.
     company: Box<str>,
     /// The field's path within the company, as in requests; empty where it is about no field.

@@ -30,17 +30,8 @@ impl Told {
         if !self.warnings.is_empty() {
             plan["warnings"] = self.warnings.iter().map(Finding::json).collect();
         }
-        if !plan["error"].is_object() {
-            return;
-        }
-        let error = &mut plan["error"];
-        let is_of_fields = error["violations"].as_array().is_some_and(|all| !all.is_empty());
-        match (is_of_fields, &self.findings[..]) {
-            (true, findings) => error["violations"] = findings.iter().map(Finding::json).collect(),
-            (false, [Finding { file, line: Some(line), .. }]) => {
-                (error["file"], error["line"]) = (json!(file), json!(line));
-            }
-            (false, _) => {}
+        if plan["error"].is_object() {
+            plan["error"]["violations"] = self.findings.iter().map(Finding::json).collect();
         }
     }
 }

@@ -423,10 +423,12 @@ fn result(Applied { company_id, counts, outcome }: Applied) -> CompanyResult {
 fn refusal(error: &Error) -> PlanError {
     let status = grpc_status(error);
     let violations = match error {
-        Error::Invalid(violations) => violations.iter().cloned().map(remark).collect(),
-        _ => vec![],
+        Error::Invalid(violations) => &violations[..],
+        Error::Mirrored(mirrored) => &mirrored.violations,
+        _ => &[],
     };
     PlanError {
+    let violations = violations.iter().take(MOST_VIOLATIONS).cloned().map(remark).collect();
         code: status.code().into(),
         reason: error.reason().to_owned(),
         message: status.message().to_owned(),
