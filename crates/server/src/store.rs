@@ -486,7 +486,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict => Self::Internal(Cause::new("a conflict was not planned again")),
-            StoreError::Taken(kind, id) => Self::IdTaken { kind, id },
+            StoreError::Taken(kind, id) => Self::IdTaken { kind, id, catalog: None },
             StoreError::Unavailable(cause) => Self::Unavailable { what: Unavailable::Store, cause },
             StoreError::Full(cause) => Self::Unavailable { what: Unavailable::StoreFull, cause },
             StoreError::Replaced(cause) => {

@@ -72,7 +72,12 @@ pub enum Error {
         holder: EntryId,
     },
     /// The id is taken, or was used before.
-    IdTaken { kind: Kind, id: String },
+    IdTaken {
+        kind: Kind,
+        id: String,
+        /// The catalog of the entry, where it is known: entries of several catalogs may have one id.
+        catalog: Option<Catalog>,
+    },
     /// Another key has the secret.
     SecretTaken {
         /// That key, if the caller may see it.
@@ -87,13 +92,13 @@ pub enum Error {
         /// The changes since, newest first, as far as they are known.
         since: Vec<Past>,
     },
+    /// The change belongs to the source that the company is a mirror of.
+    Mirrored(Box<Mirrored>),
     /// The plan of a document is not the one that was shown, since the company has changed.
     PlanChanged(Box<PlanChanged>),
     /// The values that an undo would replace were changed again.
     ChangedSince {
         /// The change to undo.
-    /// The change belongs to the source that the company is a mirror of.
-    Mirrored(Box<Mirrored>),
         revision: Revision,
         /// The fields, for example `customer_tags/tag_001.name`.
         fields: Vec<String>,
@@ -187,12 +192,12 @@ impl Error {
             Self::IdTaken { .. } => "ID_TAKEN",
             Self::SecretTaken { .. } => "SECRET_TAKEN",
             Self::EtagMismatch { .. } => "ETAG_MISMATCH",
+            Self::Mirrored(_) => Mirrored::REASON,
             Self::PlanChanged(_) => "PLAN_CHANGED",
             Self::ChangedSince { .. } => "CHANGED_SINCE",
             Self::RequestIdReused { .. } => "REQUEST_ID_REUSED",
             Self::InBatch { error, .. } => error.reason(),
             Self::TooMany { .. } => "TOO_MANY",
-            Self::Mirrored(_) => Mirrored::REASON,
             Self::Precondition { reason, .. } => reason,
             Self::Contended { .. } => "CONTENDED",
             Self::TooManyRequests { limit, .. } => limit.reason(),
@@ -212,12 +217,12 @@ impl Error {
                 | Self::IdTaken { .. }
                 | Self::TooMany { .. }
                 | Self::Precondition { .. }
+                | Self::Mirrored(_)
         )
     }
 
     /// The details for the log alone.
     pub fn cause(&self) -> Option<&Cause> {
-                | Self::Mirrored(_)
         match self {
             Self::Unavailable { cause, .. } | Self::Internal(cause) => Some(cause),
             Self::InBatch { error, .. } => error.cause(),
@@ -270,15 +275,15 @@ impl fmt::Display for Error {
                 f,
                 "the name \"{name}\" is taken in {catalog} by the active entry {holder}{FREE_NAME}"
             ),
-            Self::IdTaken { kind, id } => write!(f, "the {kind} id {id} is taken{FREE_ID}"),
+            Self::IdTaken { kind, id, .. } => write!(f, "the {kind} id {id} is taken{FREE_ID}"),
             Self::SecretTaken { holder } => write_secret_taken(f, holder.as_ref()),
             Self::EtagMismatch { what, was_its, since } => write_mismatch(f, what, *was_its, since),
+            Self::Mirrored(mirrored) => mirrored.fmt(f),
             Self::PlanChanged(changed) => changed.fmt(f),
             Self::ChangedSince { revision, fields, since } => {
                 write!(f, "revision {revision} cannot be undone, since {} changed again", few(fields, MOST_NAMED))?;
                 write_past(f, since)?;
                 f.write_str("; undo those changes first, newest first, or change the fields by hand")
-            Self::Mirrored(mirrored) => mirrored.fmt(f),
             }
             Self::RequestIdReused { request_id } => write!(
                 f,

@@ -194,7 +194,7 @@ impl LoadService {
         draft: &CompanyDraft,
     ) -> Error {
         let mut holder = None;
-        if let Error::IdTaken { kind: Kind::Business, id } = &error
+        if let Error::IdTaken { kind: Kind::Business, id, .. } = &error
             && let Ok(id) = BusinessId::parse("id", id)
         {
             let found = self.store.company_of(&id).await.ok().flatten();
@@ -236,7 +236,7 @@ impl LoadService {
 /// The error about a taken id as one about the document that gives this id to a location or an entry. `holder` is the
 /// company that has the location, if the caller may know it.
 fn of_document(error: Error, draft: &CompanyDraft, holder: Option<&CompanyId>) -> Error {
-    let Error::IdTaken { kind, id: taken } = &error else { return error };
+    let Error::IdTaken { kind, id: taken, catalog: of } = &error else { return error };
     let is_taken = |id: &str| id == taken;
     let (field, problem) = match kind {
         Kind::Business => {
@@ -261,12 +261,13 @@ fn of_document(error: Error, draft: &CompanyDraft, holder: Option<&CompanyId>) -
                 let one = drafts.iter().flatten().find(is_it)?;
                 Some(format!("{catalog}[{}].id", one.index))
             });
-            // Entries of several catalogs may have one id, and the error does not say which is meant.
+            // Entries of several catalogs may have one id, and the error of a commit does not say which is meant.
             let field = found.next().filter(|_| found.next().is_none());
             (
                 field,
                 "belongs to an entry that was deleted, and is never given again: choose another one"
                     .to_owned(),
+            let all = all.filter(|(catalog, _)| of.is_none_or(|of| of == *catalog));
             )
         }
         _ => return error,

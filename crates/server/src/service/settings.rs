@@ -319,13 +319,15 @@ impl SettingsService {
             let deleted = self.store.deleted_among(grant, catalog, &ids);
             let deleted = self.writing.read(deleted).await?;
             if let Some(id) = deleted.first() {
-                return Err(Error::IdTaken { kind: Kind::Entry, id: id.to_string() });
+                let (id, catalog) = (id.to_string(), Some(catalog));
+                return Err(Error::IdTaken { kind: Kind::Entry, id, catalog });
             }
         }
         for id in deltas.iter().filter_map(Delta::made_business) {
             let holder = self.writing.read(self.store.company_of(id)).await?;
             if holder.is_some() {
-                return Err(Error::IdTaken { kind: Kind::Business, id: id.to_string() });
+                let id = id.to_string();
+                return Err(Error::IdTaken { kind: Kind::Business, id, catalog: None });
             }
         }
         Ok(())

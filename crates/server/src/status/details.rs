@@ -34,7 +34,7 @@ pub(super) fn metadata(error: &Error) -> BTreeMap<&'static str, String> {
         }
         Error::NotCovered { kind, id }
         | Error::NotFound { kind, id }
-        | Error::IdTaken { kind, id } => {
+        | Error::IdTaken { kind, id, .. } => {
             vec![("kind", kind.to_string()), ("id", id.clone())]
         }
         Error::KeyNotWithin(Beyond { restriction, own }) => {

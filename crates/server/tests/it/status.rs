@@ -59,7 +59,7 @@ fn every_error() -> Vec<Error> {
             name: "VIP".to_owned(),
             holder: EntryId::parse("id", "tag_001").unwrap(),
         },
-        Error::IdTaken { kind, id },
+        Error::IdTaken { kind, id, catalog: None },
         Error::SecretTaken { holder: Some(KeyId::parse("id", "key_001").unwrap()) },
         Error::TooMany { what: "entries in customer_tags".to_owned(), most: 1_000, archived: 7 },
         Error::Precondition {
@@ -78,6 +78,7 @@ fn every_error() -> Vec<Error> {
             counts: Counts { created: 1, renamed: 2, ..Default::default() },
             steps: vec!["rename customer_tags/tag_001 \"VIP\" (name)".to_owned()],
             since: past(),
+            ..PlanChanged::of(company())
         })),
         Error::ChangedSince {
             revision: Revision(7),
@@ -86,7 +87,6 @@ fn every_error() -> Vec<Error> {
         },
         Error::RequestIdReused { request_id: "request_1".to_owned() },
         Error::InBatch { index: 2, error: Box::new(Error::NotCoveringAll) },
-            ..PlanChanged::of(company())
         Error::Contended { kind: Kind::Company, id: company().to_string(), revision: Revision(7) },
         limited(Limit::Key),
         limited(Limit::UnknownKeys),
@@ -171,7 +171,7 @@ fn largest_errors(text: &str) -> Vec<Error> {
             name: name(),
             holder: EntryId::parse("id", &id).unwrap(),
         },
-        Error::IdTaken { kind: Kind::Entry, id: long() },
+        Error::IdTaken { kind: Kind::Entry, id: long(), catalog: None },
         Error::TooMany { what: long(), most: usize::MAX, archived: usize::MAX },
         Error::Precondition {
             reason: "DEFAULT_NEEDED",
@@ -192,11 +192,14 @@ fn largest_errors(text: &str) -> Vec<Error> {
         },
         Error::PlanChanged(Box::new(PlanChanged {
             others: vec![company.clone(); 6],
+            is_absent: true,
+            carried_out: Some(past(long())),
             digest: "0f".repeat(32),
             counts: Counts { created: usize::MAX, ..Default::default() },
             steps: vec![long(); 100],
             unnamed: vec![long(); 100],
             since: vec![past(name()); 1_000],
+            ..PlanChanged::of(company.clone())
         })),
         Error::Contended {
             kind: Kind::Company,
@@ -208,14 +211,11 @@ fn largest_errors(text: &str) -> Vec<Error> {
     let of_whole = [Error::RequestIdReused { request_id: long() }];
     let single = errors.into_iter().flat_map(|error| [error.clone(), in_batch(error)]);
     single.chain(of_whole).collect()
-            is_absent: true,
-            carried_out: Some(past(long())),
 }
 
 /// The size of headers by gRPC's count.
 fn sent(answer: &Answer) -> usize {
     answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
-            ..PlanChanged::of(company.clone())
 }
 
 #[tokio::test]

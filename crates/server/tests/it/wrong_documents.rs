@@ -51,3 +51,26 @@ async fn a_refusal_of_a_document_names_the_wrong_values_beside_it_too() {
     let refused = server.refusal(&secret, "ExportSettings", export).await;
     assert_eq!(refused.fields, ["company_ids[0]", "page_token"]);
 }
+
+#[tokio::test]
+async fn an_id_that_two_catalogs_have_is_refused_where_it_was_deleted() {
+    let server = Server::demo().await;
+    let secret = server.any_key().await;
+    let company = "/admin/v1/companies/cmp_001";
+    let made = server.post(&format!("{company}/referral_sources?entryId=twin")).bearer(&secret);
+    assert_eq!(made.body(r#"{"name":"Twin"}"#).send().await.status, 200);
+    let twin = format!("{company}/referral_sources/twin");
+    let archive = server.post(&format!("{twin}:archive")).bearer(&secret).body("{}");
+    assert_eq!(archive.send().await.status, 200);
+    assert_eq!(server.call("DELETE", &twin).bearer(&secret).send().await.status, 200);
+    let twins = json!([{"id": "twin", "name": "Twin"}]);
+    let both = json!({"id": "cmp_001", "customerTags": twins, "referralSources": twins});
+    let document = json!({"companies": [both]});
+    let plan = server.answer(&secret, "PlanSettings", json!({"document": document})).await;
+    let violations = plan["plans"][0]["error"]["violations"].as_array().unwrap();
+    assert_eq!(violations.len(), 1, "{plan}");
+    assert_eq!(
+        (&violations[0]["field"], &violations[0]["reason"]),
+        (&json!("referral_sources[0].id"), &json!("ID_TAKEN"))
+    );
+}

@@ -90,7 +90,7 @@ impl Making<'_, '_> {
             Step::ReorderEntries { catalog, ids, .. } => self.reorder_entries(*catalog, ids),
             Step::CreateCompany { .. } => {
                 let id = self.draft.company.id.to_string();
-                Err(Error::IdTaken { kind: Kind::Company, id })
+                Err(Error::IdTaken { kind: Kind::Company, id, catalog: None })
             }
             Step::UpdateCompany { patch, .. } => {
                 let company = &mut self.draft.company;
@@ -128,7 +128,8 @@ impl Making<'_, '_> {
         let id = entry.id.clone();
         let was_there = self.draft.old_entry(catalog, &id).is_some();
         if was_there || self.draft.entries(catalog).get(&id).is_some() {
-            return Err(Error::IdTaken { kind: Kind::Entry, id: id.to_string() });
+            let catalog = Some(catalog);
+            return Err(Error::IdTaken { kind: Kind::Entry, id: id.to_string(), catalog });
         }
         if self.draft.entries(catalog).len() >= MAX_ENTRIES {
             return Err(self.draft.too_many(catalog));
@@ -310,7 +311,8 @@ impl Making<'_, '_> {
         let mut business = self.stamp.new_business(id, name);
         let id = business.id.clone();
         if self.draft.business(&id).is_ok() {
-            return Err(Error::IdTaken { kind: Kind::Business, id: id.to_string() });
+            let id = id.to_string();
+            return Err(Error::IdTaken { kind: Kind::Business, id, catalog: None });
         }
         if self.draft.businesses.len() >= MAX_BUSINESSES {
             let archived = self.draft.businesses.iter().filter(|one| one.state != State::Active);
