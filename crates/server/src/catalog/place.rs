@@ -21,6 +21,11 @@ impl Country {
         Err(Violation::new(field, "MALFORMED_COUNTRY", description))
     }
 
+    /// The codes that there are.
+    pub fn codes() -> impl Iterator<Item = &'static str> {
+        rust_iso3166::ALL_ALPHA2.iter().copied()
+    }
+
     /// Takes a stored code, which an earlier list may have accepted.
     pub fn stored(code: String) -> Self {
         Self(code)
@@ -77,6 +82,11 @@ impl TimeZone {
             hint.unwrap_or_default()
         );
         Err(Violation::new(field, "UNKNOWN_TIME_ZONE", description))
+    }
+
+    /// The names that there are.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        zones()
     }
 
     /// Takes a stored name, which an earlier list may have accepted.

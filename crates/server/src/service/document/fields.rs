@@ -42,6 +42,8 @@ pub(super) enum Form {
     One(&'static Row),
     /// A list of maps.
     List(&'static Row, Most),
+    /// The entries of a catalog.
+    Entries(Catalog),
 }
 
 /// The most items of a list, and their name.
@@ -49,7 +51,7 @@ pub(super) enum Form {
 pub(super) struct Most(pub(super) usize, pub(super) &'static str);
 
 const LOCATIONS: Most = Most(MAX_BUSINESSES, "locations");
-const ENTRIES: Most = Most(MAX_ENTRIES, "entries");
+pub(super) const ENTRIES: Most = Most(MAX_ENTRIES, "entries");
 
 /// The keys of a map.
 pub(super) struct Row {
@@ -68,6 +70,7 @@ impl Row {
         let found = self.fields.iter().find(|field| field.name == name).map(|field| &field.form);
         match found {
             Some(Form::List(row, most)) => (row, *most),
+            Some(Form::Entries(_)) => (&ENTRY, ENTRIES),
             _ => unreachable!("the reader asks for a list of the table"),
         }
     }
@@ -94,7 +97,7 @@ pub(super) static DOCUMENT: Row = Row {
 };
 
 const fn catalog(catalog: Catalog, about: &'static str) -> Field {
-    field(catalog.as_str(), Form::List(&ENTRY, ENTRIES), about)
+    field(catalog.as_str(), Form::Entries(catalog), about)
 }
 
 pub(super) static COMPANY: Row = Row {

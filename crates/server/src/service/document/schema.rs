@@ -1,27 +1,40 @@
 //! The JSON Schema of the document, for editors: made from the table of keys that the reader uses.
 //!
 //! Everything that the reader accepts fits the schema. The reader alone knows rules that no schema can say: unique names,
-//! defaults, countries that exist, the length of texts that it trims and composes.
+//! defaults, the length of texts that it trims and composes. Of a time zone the schema knows the area alone: names are read
+//! in any case, and a pattern of all of them would be nearly three times as large as everything else.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    MAX_FORMER_NAMES, VERSION,
-    fields::{ADDRESS, BUSINESS, COMPANY, DOCUMENT, ENTRY, Field, Form, Row, SOURCE},
+    FALSE, MAX_FORMER_NAMES, TRUE, VERSION,
+    fields::{
+        ADDRESS, BUSINESS, COMPANY, DOCUMENT, ENTRIES, ENTRY, Field, Form, Most, Row, SOURCE,
+    },
 };
 use crate::catalog::{
     company::{AddressKind, MAX_SHORT_TEXT_LENGTH},
     entry::State,
     id::MAX_ID_LENGTH,
+    place::{Country, TimeZone},
     source::{SourceKind, SourceMode},
     text::{MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH},
 };
 
+/// The names of definitions that are no rows.
+const COUNTRY: &str = "country";
+const TIME_ZONE: &str = "time_zone";
+const NO_DEFAULT: &str = "entry_without_default";
+
 /// The schema, in draft 07, which editors know best.
 pub fn schema() -> Value {
     let rows = [&COMPANY, &SOURCE, &ENTRY, &BUSINESS, &ADDRESS];
-    let definitions: Map<String, Value> =
+    let mut definitions: Map<String, Value> =
         rows.map(|row| (row.name.to_owned(), definition(row))).into_iter().collect();
+    let shared = [(COUNTRY, country()), (TIME_ZONE, time_zone()), (NO_DEFAULT, no_default())];
+    definitions.extend(shared.map(|(name, value)| (name.to_owned(), value)));
     let mut schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "customer-settings: companies with their locations and entries",
@@ -106,15 +119,17 @@ fn value(form: &Form) -> Value {
         Form::Color => {
             json!({ "type": "string", "pattern": r"^(\s*#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})\s*)?$" })
         }
-        Form::Country => json!({ "type": "string", "pattern": r"^\s*([A-Za-z]{2})?\s*$" }),
-        Form::TimeZone => json!({ "type": "string" }),
+        Form::Country => reference(COUNTRY),
+        Form::TimeZone => reference(TIME_ZONE),
         Form::State => json!({ "enum": [State::Active.as_str(), State::Archived.as_str()] }),
         Form::SourceKind => json!({ "enum": SourceKind::ALL.map(SourceKind::as_str) }),
         Form::SourceMode => json!({ "enum": SourceMode::ALL.map(SourceMode::as_str) }),
         Form::Kind => json!({ "enum": [
             AddressKind::Primary.as_str(), AddressKind::Secondary.as_str(), AddressKind::Unspecified.as_str(),
         ] }),
-        Form::Truth => json!({ "type": ["boolean", "string"], "pattern": truth() }),
+        Form::Truth => json!({
+            "type": ["boolean", "string"], "pattern": one_of(TRUE.into_iter().chain(FALSE)),
+        }),
         Form::Degrees { most } => json!({
             "type": ["number", "string"],
             "minimum": -most,
@@ -125,14 +140,47 @@ fn value(form: &Form) -> Value {
             "type": "string",
             "pattern": r"^(19[7-9][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6}0{0,3})?(Z|\+00:00)$",
         }),
-        Form::One(row) => reference(row),
-        Form::List(row, most) if most.0 == usize::MAX => {
-            json!({ "type": "array", "items": reference(row) })
-        }
-        Form::List(row, most) => {
-            json!({ "type": "array", "maxItems": most.0, "items": reference(row) })
-        }
+        Form::One(row) => reference(row.name),
+        Form::List(row, most) => list(row.name, *most),
+        Form::Entries(catalog) if catalog.has_default() => list(ENTRY.name, ENTRIES),
+        Form::Entries(_) => list(NO_DEFAULT, ENTRIES),
     }
+}
+
+fn list(of: &str, Most(most, _): Most) -> Value {
+    let mut list = json!({ "type": "array", "items": reference(of) });
+    if most != usize::MAX {
+        merge(&mut list, json!({ "maxItems": most }));
+    }
+    list
+}
+
+/// The codes, for editors that complete them, and the other forms in which they are read.
+fn country() -> Value {
+    let codes: BTreeSet<&str> = Country::codes().collect();
+    let mut groups: BTreeMap<&str, String> = BTreeMap::new();
+    for code in &codes {
+        let (first, second) = code.split_at(1);
+        groups.entry(first).or_default().push_str(&format!("{second}{}", second.to_lowercase()));
+    }
+    let groups = groups.into_iter().map(|(first, all)| format!("{}[{all}]", any_case(first)));
+    let pattern = format!(r"^\s*({})?\s*$", groups.collect::<Vec<_>>().join("|"));
+    json!({ "anyOf": [{ "enum": codes }, { "type": "string", "pattern": pattern }] })
+}
+
+fn time_zone() -> Value {
+    let areas = TimeZone::names().filter_map(|name| name.split_once('/')).map(|(area, _)| area);
+    let areas: BTreeSet<String> =
+        areas.map(|area| format!("{}/[A-Za-z0-9_+/-]+", any_case(area))).collect();
+    let others = TimeZone::names().filter(|name| !name.contains('/')).map(any_case);
+    let all: Vec<String> = areas.into_iter().chain(others).collect();
+    json!({ "type": "string", "pattern": format!(r"^\s*({})?\s*$", all.join("|")) })
+}
+
+/// An entry of a catalog without a default, of which a document may say no more than that it is none.
+fn no_default() -> Value {
+    let is_default = json!({ "not": { "const": true }, "pattern": one_of(FALSE.into_iter()) });
+    json!({ "allOf": [reference(ENTRY.name), { "properties": { "is_default": is_default } }] })
 }
 
 /// Refuses texts that are too long. The reader counts the characters of a text that it has trimmed and composed, so this
@@ -142,15 +190,23 @@ fn not_longer(most: usize) -> Value {
     json!({ "not": { "type": "string", "pattern": pattern } })
 }
 
-fn reference(row: &Row) -> Value {
-    json!({ "$ref": format!("#/definitions/{}", row.name) })
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/definitions/{name}") })
 }
 
-/// The pattern of the words for true and false, in any case.
-fn truth() -> String {
-    let any_case = |word: &str| -> String {
-        word.chars().map(|c| format!("[{}{c}]", c.to_ascii_uppercase())).collect()
+/// The pattern of these words, in any case.
+fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    format!("^({})$", words.map(any_case).collect::<Vec<_>>().join("|"))
+}
+
+/// The pattern of a word in any case.
+fn any_case(word: &str) -> String {
+    let pattern = |c: char| match c {
+        c if c.is_ascii_alphabetic() => {
+            format!("[{}{}]", c.to_ascii_uppercase(), c.to_ascii_lowercase())
+        }
+        '+' => "[+]".to_owned(),
+        other => other.to_string(),
     };
-    let words = super::TRUE.into_iter().chain(super::FALSE).map(any_case);
-    format!("^({})$", words.collect::<Vec<_>>().join("|"))
+    word.chars().map(pattern).collect()
 }
