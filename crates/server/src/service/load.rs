@@ -57,28 +57,34 @@ impl LoadService {
     }
 
     /// Makes each company of the document agree with it, all or nothing per company. Calls `report` with the name and
-    /// the result of each company.
+    /// the result of each company. If the document has wrong keys beside its companies, nothing is written, and only the
+    /// companies that are wrong too are reported.
     pub async fn load(
         &self,
         text: &str,
         mut report: impl FnMut(&str, Outcome),
     ) -> Result<(), Unreadable> {
         let mut seen = HashMap::new();
-        for company in document::parse(text)? {
-            let outcome = match self.load_company(&company, &mut seen).await {
+        let (problems, companies) = document::parse_with_problems(text)?;
+        let is_wrong = !problems.is_empty();
+        for company in companies {
+            let outcome = match self.load_company(&company, &mut seen, is_wrong).await {
                 Ok((id, changed)) => Outcome::Loaded(id, changed),
+                Err(Refusal::Document(none)) if none.is_empty() => continue,
                 Err(Refusal::Document(problems)) => Outcome::Refused(problems.told()),
                 Err(Refusal::Other(error)) => Outcome::Failed(error),
             };
             report(&company.label, outcome);
         }
-        Ok(())
+        if is_wrong { Err(problems.unreadable()) } else { Ok(()) }
     }
 
+    /// `is_wrong`: the document has other problems, so that nothing may be written.
     async fn load_company(
         &self,
         company: &DocumentCompany,
         seen: &mut HashMap<CompanyId, u64>,
+        is_wrong: bool,
     ) -> Result<(CompanyId, Changed), Refusal> {
         let mut problems = company.problems.clone();
         let id = match &company.id {
@@ -101,7 +107,7 @@ impl LoadService {
             problems.note(company.locate(violation));
         }
         // If the document has errors already, a dry run finds further ones.
-        let is_dry_run = !problems.is_empty();
+        let is_dry_run = is_wrong || !problems.is_empty();
         let draft = &company.draft;
         let agreed = self.agree(&Task::Load.grant(&id), draft, is_dry_run).await;
         match agreed.map_err(|error| of_document(error, draft, None)) {

@@ -1,5 +1,6 @@
 //! Refusals of requests with documents: each names all that is wrong, in the document and beside it.
 
+use customer_settings_server::service::load::Outcome;
 use serde_json::json;
 
 use crate::harness::*;
@@ -50,6 +51,27 @@ async fn a_refusal_of_a_document_names_the_wrong_values_beside_it_too() {
     let export = json!({"companyIds": ["a b"], "pageToken": "?"});
     let refused = server.refusal(&secret, "ExportSettings", export).await;
     assert_eq!(refused.fields, ["company_ids[0]", "page_token"]);
+}
+
+#[tokio::test]
+async fn a_load_tells_what_is_wrong_beside_the_companies_and_in_them_and_writes_nothing() {
+    let server = Server::demo().await;
+    let document = "versoin: 1\ncompanies:\n- {id: cmp_001, name: Other}\n\
+                    - {id: cmp_002, nmae: x, customer_tags: [{name: A}, {name: a}]}\n";
+    let mut told = vec![];
+    let report = |label: &str, outcome: Outcome| {
+        let Outcome::Refused(problems) = outcome else { panic!("{label}: {outcome:?}") };
+        told.extend(problems.iter().map(|one| format!("{label}: {one}")));
+    };
+    let error = server.services.load.load(document, report).await.unwrap_err();
+    assert_eq!((error.line, error.problem.contains("versoin is unknown")), (Some(1), true));
+    let expected =
+        ["cmp_002: line 4: nmae is unknown", "cmp_002: line 4: customer_tags[1].name \"a\""];
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().zip(expected).all(|(one, begin)| one.starts_with(begin)), "{told:?}");
+    let secret = server.any_key().await;
+    let answer = server.get("/admin/v1/companies/cmp_001").bearer(&secret).send().await.json();
+    assert_eq!(answer["revision"], "1");
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ impl Problems {
     }
 
     /// The failure of a document as a whole.
-    pub(super) fn unreadable(self) -> Unreadable {
+    pub(in crate::service) fn unreadable(self) -> Unreadable {
         let problems = self.told();
         let line = problems.first().map(|first| first.line);
         let told = |(index, one): (usize, &Problem)| match index {
