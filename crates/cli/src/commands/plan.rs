@@ -1,7 +1,7 @@
 //! `customer-settings plan` and `apply`: what documents would change, and changing it, on a server or on the data
 //! itself.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::{Args, Command};
 use customer_settings_server::{
@@ -336,6 +336,14 @@ impl Documents {
         let mut located = Located::new(inputs, &left_out, names::<Terms>());
         let mut groups = Groups::of(companies)?;
         let mut first = groups.next()?;
+        if first.is_empty() {
+            // The server says all the same whether it can be reached, and takes the key and the flags.
+            let request = asked(vec![], &terms);
+            if let Err(refused) = client.call_told(PLAN, &request).await {
+                refused.find_alone(inputs, &terms, &mut findings);
+                return Err(refused.told(findings, shown)?);
+            }
+        }
         if let Some(copy) = &self.copy {
             CompanyId::parse("--as", copy).map_err(usage)?;
             let company = match &mut first[..] {
@@ -353,7 +361,7 @@ impl Documents {
         // The problems that planning finds count beside those of reading, if there are any.
         let mut planned = Findings::default();
         while let Some(next) = ahead.next().await? {
-            let Planned { mut group, plans, named_twice: again } = match next {
+            let Planned { mut group, plans, twice, named_twice: again } = match next {
                 Ok(next) => next,
                 Err(refused) => {
                     if count == 0 {
@@ -368,9 +376,11 @@ impl Documents {
             again.into_iter().for_each(|again| findings.add(again));
             for (index, plan) in plans {
                 let (mut company, number) = (group[index].take(), count + index);
-                if let Some(again) = named_twice(&company, &plan, &places) {
+                // Its plan tells everything else that is wrong with such a company.
+                if let Some(again) = named_twice(&company, &plan, &places)
+                    && !twice.contains(&index)
+                {
                     findings.add(again);
-                    continue;
                 }
                 pin(&mut company, &plan);
                 lines.put(&json!({"company": company, "digest": plan["digest"]}))?;
@@ -381,6 +391,10 @@ impl Documents {
             count += group.len();
         }
         if !findings.is_empty() {
+            // Nobody planned the companies that were left out.
+            if !left_out.is_empty() {
+                alone::find(inputs, &terms, |number| left_out.contains(&number), &mut findings);
+            }
             findings.join(planned);
             return Err(refuse(findings, shown)?);
         }
@@ -397,7 +411,7 @@ fn connected(
 ) -> Result<Client, Failure> {
     client.or_else(|failure| {
         let mut findings = std::mem::take(&mut read.findings);
-        alone::find(inputs, terms, &mut findings);
+        alone::find(inputs, terms, |_| true, &mut findings);
         match findings.is_empty() {
             true => Err(failure),
             false => Err(Refused::from(failure).told(findings, Shown::new(style)?)?),
@@ -416,7 +430,7 @@ impl Refused {
     /// Finds the contradictions within documents, if nobody could plan them.
     fn find_alone(&self, inputs: &[Input], terms: &Terms, findings: &mut Findings) {
         if self.failure.exit == Exit::Unavailable {
-            alone::find(inputs, terms, findings);
+            alone::find(inputs, terms, |_| true, findings);
         }
     }
 
@@ -477,8 +491,16 @@ async fn plans(
 ) -> Result<Planned, Refused> {
     let mut named_twice = Vec::new();
     let mut rest: Vec<usize> = (0..companies.len()).collect();
+    // The companies that another one of the request names too. Each is planned by itself, for what else is wrong with it.
+    let mut twice: BTreeSet<usize> = BTreeSet::new();
+    let mut alone: Option<std::vec::IntoIter<usize>> = None;
     let mut plans = Vec::with_capacity(companies.len());
-    while !rest.is_empty() {
+    loop {
+        if rest.is_empty() {
+            let all = || twice.iter().copied().collect::<Vec<_>>().into_iter();
+            let Some(next) = alone.get_or_insert_with(all).next() else { break };
+            rest.push(next);
+        }
         // Where the answer has several pages, the rest is asked for by itself, so that the server reads it once.
         let sent: Vec<Value> = rest.iter().map(|number| companies[*number].clone()).collect();
         let request = asked(sent, terms);
@@ -494,7 +516,7 @@ async fn plans(
                 let Some(found) = found.filter(|found| !found.is_empty()) else {
                     return Err(refused);
                 };
-                let twice: HashSet<usize> = found.iter().map(|(index, _)| rest[*index]).collect();
+                twice.extend(found.iter().map(|(index, _)| rest[*index]));
                 rest.retain(|number| !twice.contains(number));
                 named_twice.extend(found.into_iter().map(|(_, finding)| finding));
                 continue;
@@ -508,7 +530,9 @@ async fn plans(
             _ => return Err(failure("the server planned other companies than were sent").into()),
         }
     }
-    Ok(Planned { group: companies, plans, named_twice })
+    // In the order of the documents, by which their lines are found.
+    plans.sort_unstable_by_key(|(number, _)| *number);
+    Ok(Planned { group: companies, plans, twice, named_twice })
 }
 
 /// Finds a company that the server found by its name, if the documents name it by its id too.

@@ -91,7 +91,7 @@ impl LoadService {
             Some(id) => id.clone(),
             None if company.identity().is_none() => return Err(Refusal::Document(problems)),
             None => match self.company_named(&Task::Load.grant_covered(), company).await {
-                Ok(id) => id,
+                Ok(found) => found.unwrap_or_else(new_company),
                 Err(Error::Invalid(found)) => {
                     found
                         .into_iter()
@@ -142,16 +142,16 @@ impl LoadService {
         Ok(Some(Changed { before, after }))
     }
 
-    /// The id of the one company with that name, or a new id.
+    /// The id of the one company with that name, if there is one.
     pub(super) async fn company_named(
         &self,
         grant: &CoveredGrant,
         company: &DocumentCompany,
-    ) -> Result<CompanyId> {
+    ) -> Result<Option<CompanyId>> {
         let fold_key = company.draft.name.as_ref().map(|name| name.fold_key()).unwrap_or_default();
         match self.store.companies_named(grant, &fold_key).await?.as_slice() {
-            [] => Ok(CompanyId::parse("id", &new_id(CompanyId::PREFIX))?),
-            [id] => Ok(id.clone()),
+            [] => Ok(None),
+            [id] => Ok(Some(id.clone())),
             several => {
                 let ids: Vec<&str> = several.iter().map(CompanyId::as_str).collect();
                 let description = format!(
@@ -239,6 +239,12 @@ impl LoadService {
     }
 }
 
+/// An id for a company that is made.
+pub(super) fn new_company() -> CompanyId {
+    let id = CompanyId::parse("id", &new_id(CompanyId::PREFIX));
+    id.unwrap_or_else(|violation| unreachable!("a generated id: {violation}"))
+}
+
 /// The error about a taken id as one about the document that gives this id to a location or an entry. `holder` is the
 /// company that has the location, if the caller may know it.
 fn of_document(error: Error, draft: &CompanyDraft, holder: Option<&CompanyId>) -> Error {
@@ -261,6 +267,7 @@ fn of_document(error: Error, draft: &CompanyDraft, holder: Option<&CompanyId>) -
         }
         Kind::Entry => {
             let all = Catalog::ALL.into_iter().zip(&draft.catalogs);
+            let all = all.filter(|(catalog, _)| of.is_none_or(|of| of == *catalog));
             let mut found = all.filter_map(|(catalog, drafts)| {
                 let is_it =
                     |one: &&EntryDraft| one.id.as_ref().is_some_and(|id| is_taken(id.as_str()));
@@ -273,7 +280,6 @@ fn of_document(error: Error, draft: &CompanyDraft, holder: Option<&CompanyId>) -
                 field,
                 "belongs to an entry that was deleted, and is never given again: choose another one"
                     .to_owned(),
-            let all = all.filter(|(catalog, _)| of.is_none_or(|of| of == *catalog));
             )
         }
         _ => return error,

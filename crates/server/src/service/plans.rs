@@ -9,7 +9,10 @@ use std::{
 
 use tokio::task::yield_now;
 
-use super::{document::DocumentCompany, load::LoadService};
+use super::{
+    document::DocumentCompany,
+    load::{LoadService, new_company},
+};
 use crate::catalog::{
     access::{Caller, Coverage, Grant, Scope},
     change::{CompanyDraft, LoadOptions},
@@ -29,6 +32,8 @@ pub const MOST_VIOLATIONS: usize = 100;
 pub struct Meant<'a> {
     pub company: &'a DocumentCompany,
     pub id: Result<CompanyId>,
+    /// Whether the id was made for a company that is not there.
+    pub is_new: bool,
 }
 
 /// The plan of one company of a document.
@@ -84,11 +89,13 @@ impl LoadService {
     ) -> Result<Vec<Meant<'a>>> {
         let (covered, mut all) = (caller.grant_covered(), Vec::with_capacity(companies.len()));
         for company in companies {
-            let id = match &company.id {
-                Some(id) => Ok(id.clone()),
+            let found = match &company.id {
+                Some(id) => Ok(Some(id.clone())),
                 None => self.company_named(&covered, company).await,
             };
-            all.push(Meant { company, id });
+            let is_new = matches!(found, Ok(None));
+            let id = found.map(|found| found.unwrap_or_else(new_company));
+            all.push(Meant { company, id, is_new });
         }
         let mut violations = repeated(&all);
         violations.truncate(MOST_VIOLATIONS);
@@ -99,7 +106,7 @@ impl LoadService {
     pub async fn preview(
         &self,
         caller: &Caller,
-        Meant { company, id }: &Meant<'_>,
+        Meant { company, id, .. }: &Meant<'_>,
         options: &LoadOptions,
         deadline: Instant,
     ) -> Result<Planned> {
@@ -194,7 +201,7 @@ impl LoadService {
     async fn ready_company<'a>(
         &self,
         caller: &Caller,
-        Meant { company, id }: &Meant<'a>,
+        Meant { company, id, .. }: &Meant<'a>,
         how: &Application,
     ) -> Result<Ready<'a>> {
         let grant = granted(caller, company, id, &how.options)?;
@@ -256,7 +263,7 @@ fn repeated(all: &[Meant<'_>]) -> Vec<Violation> {
     let mut refuse = |field: String, description: String| {
         violations.push(Violation::new(&field, "DUPLICATE", description));
     };
-    for (index, Meant { company, id }) in all.iter().enumerate() {
+    for (index, Meant { company, id, .. }) in all.iter().enumerate() {
         let at = place(index);
         let first = id.as_ref().ok().and_then(|id| ids.insert(id, index));
         if let (Some(first), Ok(id)) = (first, id) {

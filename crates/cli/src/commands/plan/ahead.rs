@@ -1,6 +1,9 @@
 //! Plans of groups of companies: while one is shown, the next is made.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use serde_json::Value;
 use tokio::{
@@ -20,8 +23,10 @@ const AT_ONCE: usize = 2;
 /// A group of companies that was planned.
 pub(super) struct Planned {
     pub(super) group: Vec<Value>,
-    /// The plans, each with the company's number. A company that is named twice has none.
+    /// The plans, each with the company's number.
     pub(super) plans: Vec<(usize, Value)>,
+    /// The numbers of the companies that another one of the group names too, and what is to be told of them.
+    pub(super) twice: BTreeSet<usize>,
     pub(super) named_twice: Vec<Finding>,
 }
 

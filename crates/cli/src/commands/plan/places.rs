@@ -1,7 +1,10 @@
 //! The places where documents name companies and locations: a document names each once, however far the places are from
 //! each other.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+};
 
 use customer_settings_server::{
     catalog::{
@@ -28,6 +31,9 @@ const COMPANIES: &str = "document.companies[";
 pub(super) struct Places {
     files: Vec<String>,
     first: HashMap<Identity, Place>,
+    /// Of the companies that are named by ids, those that have names too, by hashes of these.
+    names: HashMap<u64, Place>,
+    hasher: RandomState,
     businesses: HashMap<BusinessId, Place>,
 }
 
@@ -58,7 +64,20 @@ impl Places {
             findings.add(self.again(here, &company.label, ("", &again)));
             return false;
         }
+        if let Some(first) = self.namesake(company) {
+            let again = format!(
+                "is also the name of the company on {}, and without ids they are one company: give both an id",
+                self.shown(first)
+            );
+            let place = self.place(company.line_of("name") + lines_before);
+            findings.add(self.again(place, &company.label, ("name", &again)));
+            return false;
+        }
         self.first.insert(identity, here);
+        if let (Some(_), Some(name)) = (&company.id, &company.draft.name) {
+            let name = self.hasher.hash_one(name.fold_key());
+            self.names.entry(name).or_insert(here);
+        }
         let mut is_first = true;
         for business in &company.draft.businesses {
             let Some(id) = &business.id else { continue };
@@ -79,6 +98,16 @@ impl Places {
             }
         }
         is_first
+    }
+
+    /// The company of the same name, if one of the two has an id: both with ids are two, and both without are one.
+    fn namesake(&self, company: &DocumentCompany) -> Option<Place> {
+        let name = company.draft.name.as_ref()?.fold_key();
+        let found = match company.id {
+            Some(_) => self.first.get(&Identity::FoldKey(name)),
+            None => self.names.get(&self.hasher.hash_one(name)),
+        };
+        found.copied()
     }
 
     /// Finds a company that is named by a name, and is one that is named by its id too.

@@ -148,12 +148,7 @@ impl Admin {
                 Ok(planned) => shown(planned),
                 Err(error) if !error.is_of_content() => return Err(error),
                 Err(error) => CompanyPlan {
-                    company_id: one
-                        .company
-                        .id
-                        .as_ref()
-                        .map(ToString::to_string)
-                        .unwrap_or_default(),
+                    company_id: known_id(one),
                     counts: Some(PlanCounts::default()),
                     error: Some(refusal(&error)),
                     ..Default::default()
@@ -419,6 +414,12 @@ fn result(Applied { company_id, counts, outcome }: Applied) -> CompanyResult {
     }
 }
 
+/// The id of a company that the document names, or that is there under its name; empty if it would be made.
+fn known_id(one: &Meant<'_>) -> String {
+    let known = one.id.as_ref().ok().filter(|_| !one.is_new);
+    known.map(ToString::to_string).unwrap_or_default()
+}
+
 /// A refusal of one company, within an answer about several.
 fn refusal(error: &Error) -> PlanError {
     let status = grpc_status(error);
@@ -427,8 +428,8 @@ fn refusal(error: &Error) -> PlanError {
         Error::Mirrored(mirrored) => &mirrored.violations,
         _ => &[],
     };
-    PlanError {
     let violations = violations.iter().take(MOST_VIOLATIONS).cloned().map(remark).collect();
+    PlanError {
         code: status.code().into(),
         reason: error.reason().to_owned(),
         message: status.message().to_owned(),

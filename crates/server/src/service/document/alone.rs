@@ -4,7 +4,8 @@ use super::{DocumentCompany, Problem};
 use crate::{
     catalog::{
         access::Task,
-        change::{LoadOptions, PreparedChange},
+        change::{CompanyDraft, LoadOptions, PreparedChange},
+        entry::State,
         error::{Error, Violation},
         id::CompanyId,
         plan::{Context, plan},
@@ -22,10 +23,14 @@ impl DocumentCompany {
     /// `lines_before`: by so much the lines of the whole document have higher numbers.
     pub fn contradictions(&self, lines_before: u64) -> Vec<Problem> {
         let any = || CompanyId::parse("id", "new").unwrap_or_else(|_| unreachable!("a literal id"));
-        let change = PreparedChange::Load {
-            document: Arc::clone(&self.draft),
-            options: LoadOptions::default(),
-        };
+        let mut draft = CompanyDraft::clone(&self.draft);
+        // An entry with an id and without a state may be archived where it is, and then takes no name from another one.
+        let entries = draft.catalogs.iter_mut().flatten().flatten();
+        for entry in entries.filter(|entry| entry.id.is_some()) {
+            entry.state.get_or_insert(State::Archived);
+        }
+        let change =
+            PreparedChange::Load { document: Arc::new(draft), options: LoadOptions::default() };
         let context = Context {
             actor: &Task::Local.actor(),
             request: None,
