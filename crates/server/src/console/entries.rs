@@ -139,7 +139,7 @@ struct CatalogPage {
     problem: Problem,
     rows: Vec<Row>,
     archived: Vec<Row>,
-    shows_archived: bool,
+    /// The query by which the page shows also those put away; empty where it does not.
     view: &'static str,
     q: String,
     etag: String,
@@ -158,9 +158,8 @@ async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage
     let words = catalog_words(visit)?;
     let here = catalog_path(visit);
     let q = visit.query.get("q").to_owned();
-    let shows_archived = !view(visit).is_empty();
     let filter = if q.is_empty() { String::new() } else { format!("name : {}", quoted(&q)) };
-    let list = entries_of(visit, filter, shows_archived).await?;
+    let list = entries_of(visit, filter, !view(visit).is_empty()).await?;
     let is_archived = |entry: &Entry| entry.state == State::Archived as i32;
     let (archived, active): (Vec<_>, Vec<_>) = list.entries.into_iter().partition(is_archived);
     let mut rows: Vec<Row> = active.into_iter().map(|entry| row(&here, entry)).collect();
@@ -179,7 +178,6 @@ async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage
         rows,
         archived: archived.into_iter().map(|entry| row(&here, entry)).collect(),
         here,
-        shows_archived,
         view: view(visit),
         q,
         etag: list.etag,
