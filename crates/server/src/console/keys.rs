@@ -24,12 +24,14 @@ use super::{
     view::{Frame, Said},
     visit::Visit,
     with_cookie,
-    words::{self, Author, Moment},
+    words::{self, Author, Moment, joined, quoted},
 };
 use crate::status::Page;
 
 /// Changes of a key on its page.
 const CHANGES: i32 = 20;
+/// The name among the fields of a key that a change is about.
+const NAME: &str = "the name";
 
 struct Row {
     path: String,
@@ -275,10 +277,9 @@ fn last_link(key: &Key) -> String {
 }
 
 /// A change of a key in words.
-fn told(summary: &str) -> String {
-    let fields = summary.strip_prefix("updated the key (").and_then(|rest| rest.strip_suffix(')'));
-    let Some(fields) = fields else {
-        let told = match summary {
+fn told(change: &KeyChange) -> String {
+    let Some(mut fields) = changed(&change.summary) else {
+        let told = match change.summary.as_str() {
             "created the key" => "made it",
             "revoked the key" => "revoked it",
             "rotated the key" => "made a new secret",
@@ -286,10 +287,28 @@ fn told(summary: &str) -> String {
         };
         return told.to_owned();
     };
+    let name = |key: &Option<Key>| key.as_ref().and_then(|key| key.name.clone());
+    let renamed = match (name(&change.key_before), name(&change.key_after)) {
+        (Some(before), Some(after)) if before != after => {
+            fields.retain(|field| *field != NAME);
+            Some(format!("renamed it from {} to {}", quoted(&before), quoted(&after)))
+        }
+        _ => None,
+    };
+    match (renamed, fields.as_slice()) {
+        (Some(renamed), []) => renamed,
+        (Some(renamed), others) => format!("{renamed}, and changed {}", joined(others)),
+        (None, all) => format!("changed {}", joined(all)),
+    }
+}
+
+/// The fields of a key that a change with this summary is about, in words; none where it is no change of fields.
+fn changed(summary: &str) -> Option<Vec<&str>> {
+    let fields = summary.strip_prefix("updated the key (")?.strip_suffix(')')?;
     let mut told: Vec<&str> = Vec::new();
     for field in fields.split(", ") {
         let word = match field {
-            "name" => "the name",
+            "name" => NAME,
             "scopes" => "what it may do",
             "company_ids" | "all_companies" => "the companies",
             "addresses" => "the addresses",
@@ -301,7 +320,7 @@ fn told(summary: &str) -> String {
             told.push(word);
         }
     }
-    format!("changed {}", told.join(", "))
+    Some(told)
 }
 
 struct Past {
@@ -345,7 +364,7 @@ struct OnePage {
 fn past(changes: &[KeyChange], others: &[(String, Author)]) -> Vec<Past> {
     let past = |change: &KeyChange| Past {
         author: Author::of_key_change(change),
-        sentence: told(&change.summary),
+        sentence: told(change),
         when: words::moment(change.time.as_ref()),
     };
     let mut all: Vec<Past> = changes.iter().map(past).collect();
@@ -389,10 +408,9 @@ async fn one_page(
     sheet.ends = within_day(&key).filter(|end| !day.is_empty() && end.machine.starts_with(day));
     let choices = Choices::of(visit, &sheet.chosen, visit.form.get("find")).await?;
     let own = changes.first().filter(|change| change.key_id == visit.person.key_id());
-    let saved =
-        own.and_then(|change| told(&change.summary).strip_prefix("changed ").map(str::to_owned));
+    let saved = own.and_then(|change| changed(&change.summary));
     let said = match (visit.query.get("did"), saved) {
-        ("key-saved", Some(fields)) => Some(Said::plain(&format!("Saved: {fields}."))),
+        ("key-saved", Some(fields)) => Some(Said::plain(&format!("Saved: {}.", joined(&fields)))),
         (code, _) => sentences::done(code).map(Said::plain),
     };
     let sessions = sign_in::sessions_of(visit, &key.id).await?;
@@ -532,6 +550,8 @@ pub(super) async fn revoke(visit: &Visit<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn changes_of_a_key_are_told_without_the_names_of_its_fields() {
         for (summary, told) in [
@@ -539,11 +559,12 @@ mod tests {
             ("updated the key (name)", "changed the name"),
             (
                 "updated the key (scopes, company_ids, all_companies)",
-                "changed what it may do, the companies",
+                "changed what it may do and the companies",
             ),
             ("revoked the key, and 2 made by it", "revoked the key, and 2 made by it"),
         ] {
-            assert_eq!(super::told(summary), told);
+            let change = KeyChange { summary: summary.to_owned(), ..Default::default() };
+            assert_eq!(super::told(&change), told);
         }
     }
 }

@@ -217,7 +217,6 @@ fn updated(delta: &Delta, company: &str, name: &str, before: Option<&str>) -> St
     let fields: Vec<&str> = delta.fields.iter().map(String::as_str).collect();
     let entry = entry_after(delta);
     match fields.as_slice() {
-        ["name"] => format!("renamed {} to {name}", quoted(before.unwrap_or(&delta.id))),
         ["color"] => match entry.and_then(|entry| entry.color.as_deref()).unwrap_or_default() {
             "" => format!("took the color away from {name}"),
             color => format!("gave {name} the color {color}"),
@@ -226,19 +225,58 @@ fn updated(delta: &Delta, company: &str, name: &str, before: Option<&str>) -> St
             None | Some("") => format!("took the description away from {name}"),
             Some(_) => format!("described {name}"),
         },
-        ["is_default"] => format!("made {name} the default"),
-        _ if delta.collection == "companies" && delta.id == company => {
-            format!("changed the company’s {}", fields_told(&fields))
+        _ => {
+            let is_own = delta.collection == "companies" && delta.id == company;
+            let made_default = entry.is_some_and(is_default);
+            several(&fields, (before.unwrap_or(&delta.id), name), (is_own, made_default))
         }
-        _ => format!("changed {} of {name}", fields_told(&fields)),
     }
 }
 
-fn fields_told(fields: &[&str]) -> String {
-    let told: Vec<String> = fields.iter().map(|field| label(field).to_lowercase()).collect();
-    match told.as_slice() {
+/// The change of these fields of a thing with that name before, and that quoted one after. A new name is told with the old
+/// one, by which people know the thing. `is_own` means the company whose history this is.
+fn several(
+    fields: &[&str],
+    (before, name): (&str, &str),
+    (is_own, made_default): (bool, bool),
+) -> String {
+    let mut told = Vec::new();
+    if fields.contains(&"name") {
+        told.push(format!("renamed {} to {name}", quoted(before)));
+    }
+    let others = fields.iter().filter(|field| !["name", "is_default"].contains(field));
+    let others: Vec<String> = others.map(|field| within(field)).collect();
+    if !others.is_empty() || fields.is_empty() {
+        let others = joined(&others);
+        told.push(match (told.is_empty(), is_own) {
+            (false, _) => format!("changed its {others}"),
+            (true, true) => format!("changed the company’s {others}"),
+            (true, false) => format!("changed {others} of {name}"),
+        });
+    }
+    // Another entry that became the default instead says so itself.
+    if fields.contains(&"is_default") && (made_default || told.is_empty()) {
+        let thing = if told.is_empty() { name } else { "it" };
+        told.push(format!("made {thing} the default"));
+    }
+    let last = told.pop().unwrap_or_default();
+    if told.is_empty() { last } else { format!("{}, and {last}", told.join(", ")) }
+}
+
+/// The label of a field within a sentence.
+fn within(field: &str) -> String {
+    match field {
+        "source" => "origin".to_owned(),
+        _ => label(field).to_lowercase(),
+    }
+}
+
+/// Words in a row: `name, color and description`.
+pub(super) fn joined(words: &[impl AsRef<str>]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    match words.as_slice() {
         [] => "something".to_owned(),
-        [one] => one.clone(),
+        [one] => (*one).to_owned(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }

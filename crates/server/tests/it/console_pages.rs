@@ -59,7 +59,11 @@ async fn a_tag_is_added_renamed_put_away_taken_back_and_each_is_undone() {
         ("request", &request),
     ];
     let page = browser.follow(&browser.post(&path, &save).await).await;
-    assert!(page.text().contains("Changed name and color of “Elder”."), "{}", page.text());
+    assert!(
+        page.text().contains("Renamed “Senior pet” to “Elder”, and changed its color."),
+        "{}",
+        page.text()
+    );
 
     let etag = Browser::hidden(&browser.get(&path).await, "etag");
     let away = [("etag", etag.as_str()), ("request", "away")];

@@ -490,7 +490,7 @@ async fn a_company_that_was_made_and_a_key_that_was_saved_say_so() {
         [("name", "Till"), ("scope", "settings:read"), ("coverage", "all"), ("etag", &*etag)];
     let saved = owner.post(&path, &form).await;
     let page = owner.follow(&saved).await;
-    assert!(page.text().contains("Saved: the name, what it may do."), "{}", page.text());
+    assert!(page.text().contains("Saved: the name and what it may do."), "{}", page.text());
 }
 
 #[tokio::test]

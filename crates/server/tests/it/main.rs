@@ -18,6 +18,7 @@ mod console_bring;
 mod console_hosts;
 mod console_kept;
 mod console_keys;
+mod console_lists;
 mod console_locations;
 mod console_orders;
 mod console_pages;
