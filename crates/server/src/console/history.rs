@@ -1,7 +1,5 @@
 //! The changes with their authors and times, in words; undoing one of them, and going back to a moment.
 
-use std::slice;
-
 use askama::Template;
 use customer_settings_contract::customersettings::v1::{
     Change, ListChangesRequest, ListKeysRequest, RollBackRequest, UndoChangeRequest,
@@ -63,7 +61,8 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     };
     let mut answer = visit.history().list_changes(visit.ask(ask)).await?.into_inner();
     let here = format!("{}/history", visit.company_path());
-    let names = moves::names(visit, visit.part(0), &mut answer.changes).await;
+    let mut left = moves::MOST_READ;
+    let names = moves::names(visit, visit.part(0), &mut answer.changes, &mut left).await;
     let row = |change: &Change| Row {
         author: Author::of_change(change),
         sentence: words::sentence(change, visit.part(0), &names),
@@ -143,7 +142,7 @@ struct ChangePage {
 pub(super) async fn change(visit: &Visit<'_>) -> Answer {
     let revision = revision(visit)?;
     let mut change = visit.get_change(revision).await?;
-    let names = moves::names(visit, visit.part(0), slice::from_mut(&mut change)).await;
+    let names = moves::names_of_one(visit, &mut change).await;
     let mut author = Author::of_change(&change);
     let shown_author = (change.key_id.clone(), &mut author);
     Author::tell_apart(&mut [shown_author], &others(visit).await);

@@ -53,8 +53,9 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     let up = format!("{}/keys/{}", visit.here.base, visit.link_part(0));
     let (companies, next) = companies(visit, &key).await?;
     let mut groups = Vec::new();
+    let mut left = moves::MOST_READ;
     for (id, name) in companies {
-        groups.extend(group(visit, &key, &id, name).await?);
+        groups.extend(group(visit, &key, (&id, name), &mut left).await?);
     }
     let name = key.name.unwrap_or_default();
     let mark = Author::mark(&key.id, &name, &history::others(visit).await);
@@ -106,8 +107,8 @@ async fn companies(
 async fn group(
     visit: &Visit<'_>,
     key: &Key,
-    company_id: &str,
-    name: String,
+    (company_id, name): (&str, String),
+    left: &mut usize,
 ) -> Result<Option<Group>, Status> {
     let ask = ListChangesRequest {
         company_id: company_id.to_owned(),
@@ -117,7 +118,7 @@ async fn group(
     };
     let mut list = visit.history().list_changes(visit.ask(ask)).await?.into_inner();
     let path = format!("{}/c/{}", visit.here.base, form::part(company_id));
-    let names = moves::names(visit, company_id, &mut list.changes).await;
+    let names = moves::names(visit, company_id, &mut list.changes, left).await;
     let row = |change: &Change| Row {
         sentence: words::capital(&words::sentence(change, company_id, &names)),
         when: words::moment(change.time.as_ref()),

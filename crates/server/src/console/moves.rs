@@ -18,20 +18,32 @@ use super::{
 pub(super) struct Names(HashMap<String, String>);
 
 /// Stands for the revision at which a list is as it is now.
-const NOW: i64 = 0;
+pub(super) const NOW: i64 = 0;
 
-/// The ids of lists at revisions, in order. None of a list that cannot be read.
-type Orders = HashMap<(String, i64), Option<Vec<String>>>;
+/// Lists at earlier revisions that a page of changes may read. Behind fifty new orders of a full list, one takes a tenth of a
+/// second.
+pub(super) const MOST_READ: usize = 4;
 
-/// The names of what these changes of a company moved. Their new orders are completed: the API's have only entries that got
-/// another number, and where an entry moves over one that keeps its number, that one belongs to the order as well.
-pub(super) async fn names(visit: &Visit<'_>, company_id: &str, changes: &mut [Change]) -> Names {
-    let mut orders = Orders::new();
-    for change in changes.iter_mut() {
-        let revisions = [change.revision - 1, change.revision];
-        complete(visit, company_id, change, revisions, &mut orders).await;
+/// The names of what these changes of a company moved, newest first. Their new orders are completed: the API's have only
+/// entries that got another number, and where an entry moves over one that keeps its number, that one belongs to the order
+/// as well. `left` counts the lists that may still be read for that.
+pub(super) async fn names(
+    visit: &Visit<'_>,
+    company_id: &str,
+    changes: &mut [Change],
+    left: &mut usize,
+) -> Names {
+    let mut walk = Walk { visit, company_id, lists: HashMap::new(), left };
+    for change in changes.iter_mut().filter(|_| visit.may.see) {
+        walk.back(change).await;
     }
     named(visit, company_id, changes).await
+}
+
+/// The same for one change of the visit's company, which has all lists that it needs.
+pub(super) async fn names_of_one(visit: &Visit<'_>, change: &mut Change) -> Names {
+    let mut left = 2 * CATALOGS.len();
+    names(visit, visit.part(0), slice::from_mut(change), &mut left).await
 }
 
 /// The same for a change that would lead from now to what was there at a revision.
@@ -41,39 +53,114 @@ pub(super) async fn names_of_preview(
     change: &mut Change,
     then: i64,
 ) -> Names {
-    complete(visit, company_id, change, [NOW, then], &mut Orders::new()).await;
+    let mut left = 2 * CATALOGS.len();
+    let mut walk = Walk { visit, company_id, lists: HashMap::new(), left: &mut left };
+    for delta in change.deltas.iter_mut().filter(|delta| visit.may.see && is_order(delta)) {
+        let [before, after] =
+            [walk.read(&delta.collection, NOW).await, walk.read(&delta.collection, then).await];
+        complete(delta, before.as_deref(), after.as_deref());
+    }
     named(visit, company_id, slice::from_ref(change)).await
 }
 
-async fn complete(
-    visit: &Visit<'_>,
-    company_id: &str,
-    change: &mut Change,
-    revisions: [i64; 2],
-    orders: &mut Orders,
-) {
-    // Before the first change there was no list.
-    let are_known = change.revision != 1 && visit.may.see;
-    for delta in change.deltas.iter_mut().filter(|delta| are_known && is_order(delta)) {
-        let keys = revisions.map(|revision| (delta.collection.clone(), revision));
-        for key in &keys {
-            if !orders.contains_key(key) {
-                let read = entries(visit, company_id, key, false).await;
-                let ids = read.map(|list| list.into_iter().map(|entry| entry.id).collect());
-                orders.insert(key.clone(), ids);
+/// A way back along the changes of a company, which knows the orders of lists.
+struct Walk<'v> {
+    visit: &'v Visit<'v>,
+    company_id: &'v str,
+    /// The ids of lists in order, each with the revision at which it was so.
+    lists: HashMap<&'static str, (i64, Vec<String>)>,
+    left: &'v mut usize,
+}
+
+impl Walk<'_> {
+    /// Completes the new orders of a change. The order before it is known without reading where entries were moved or came,
+    /// and not both.
+    async fn back(&mut self, change: &mut Change) {
+        let (after, before) = (change.revision, change.revision - 1);
+        for list in CATALOGS.iter().map(|words| words.collection) {
+            let came = came(change, list);
+            let mut orders = change.deltas.iter_mut().filter(|delta| is_order(delta));
+            let order = orders.find(|delta| delta.collection == list);
+            let known = self.lists.remove(list).filter(|(revision, _)| *revision == after);
+            let known = known.map(|(_, ids)| ids);
+            // Before the first change there was no list.
+            let ids = match order.filter(|_| before > 0) {
+                None => known.zip(came).map(|(mut ids, came)| {
+                    ids.retain(|id| !came.contains(id));
+                    ids
+                }),
+                Some(delta) => {
+                    let now = match known {
+                        Some(ids) => Some(ids),
+                        None => self.read(list, after).await,
+                    };
+                    let is_alone = came.is_some_and(|came| came.is_empty());
+                    let moved = now.as_deref().filter(|_| is_alone);
+                    let last = match moved.and_then(|now| moved_back_by(delta, now)) {
+                        Some(ids) => Some(ids),
+                        None => self.read(list, before).await,
+                    };
+                    complete(delta, last.as_deref(), now.as_deref());
+                    last
+                }
+            };
+            self.lists.extend(ids.map(|ids| (list, (before, ids))));
+        }
+    }
+
+    async fn read(&mut self, list: &str, revision: i64) -> Option<Vec<String>> {
+        *self.left = self.left.checked_sub(1)?;
+        let key = (list.to_owned(), revision);
+        let entries = entries(self.visit, self.company_id, &key, false).await?;
+        Some(entries.into_iter().map(|entry| entry.id).collect())
+    }
+}
+
+/// The ids of the entries that came into a list by a change. None where others went, or got another place by something else
+/// than a new order.
+fn came(change: &Change, list: &str) -> Option<HashSet<String>> {
+    let mut came = HashSet::new();
+    for delta in change.deltas.iter().filter(|delta| delta.collection == list && !is_order(delta)) {
+        match delta.action() {
+            Action::Created | Action::Restored | Action::Revived => {
+                came.insert(delta.id.clone());
+            }
+            Action::Updated if delta.fields.iter().all(|field| field != "position") => {}
+            _ => return None,
+        }
+    }
+    Some(came).filter(|_| change.parts <= 1)
+}
+
+/// The order of a list before entries were moved within it, from the one after that: all others kept their numbers. None if
+/// entries moved that are not in that order, as those that are put away.
+fn moved_back_by(delta: &Delta, after: &[String]) -> Option<Vec<String>> {
+    let moved: HashSet<&String> = delta.ids_after.iter().collect();
+    let is_moved = |id: &&String| moved.contains(id);
+    if is_shift(delta) || !after.iter().filter(is_moved).eq(&delta.ids_after) {
+        return None;
+    }
+    let mut were = delta.ids_before.iter();
+    let ids = after.iter().map(|id| if is_moved(&id) { were.next() } else { Some(id) });
+    ids.map(|id| id.cloned()).collect()
+}
+
+/// Gives a new order all entries over which others moved. Of an order that is not known, only that is left which is certain:
+/// that it is another one.
+fn complete(delta: &mut Delta, before: Option<&[String]>, after: Option<&[String]>) {
+    match before.zip(after) {
+        Some((before, after)) => {
+            if let Some([before, after]) = differing(before, after) {
+                (delta.ids_before, delta.ids_after) = (before, after);
             }
         }
-        // Without the lists, the delta stays as it is.
-        if let [Some(before), Some(after)] = keys.map(|key| orders.get(&key)?.as_deref())
-            && let Some([before, after]) = differing(before, after)
-        {
-            (delta.ids_before, delta.ids_after) = (before, after);
-        }
+        None if is_shift(delta) => {}
+        None => delta.ids_after.clear(),
     }
 }
 
 /// The entries of a list at a revision. None where they cannot be read: a sentence says less then.
-async fn entries(
+pub(super) async fn entries(
     visit: &Visit<'_>,
     company_id: &str,
     (collection, revision): &(String, i64),
@@ -196,6 +283,26 @@ mod tests {
         assert_eq!(told("abcd", "abcd"), None);
         assert_eq!(told("ax", "xa"), None, "nobody knows the name of x");
         assert_eq!(listed(&["a".to_owned(), "x".to_owned()], &names), "“A”, x");
+    }
+
+    #[test]
+    fn an_order_is_walked_back_where_the_others_kept_their_numbers() {
+        let back = |before: &str, after: &str, list: &str| {
+            let (ids_before, ids_after) = (ids(before), ids(after));
+            let delta = Delta {
+                ids_before,
+                ids_after,
+                action: Action::Reordered.into(),
+                ..Default::default()
+            };
+            moved_back_by(&delta, &ids(list)).map(|ids| ids.concat())
+        };
+        assert_eq!(back("abc", "bca", "xbcay").as_deref(), Some("xabcy"));
+        // b and d kept their numbers.
+        assert_eq!(back("ac", "ca", "cbad").as_deref(), Some("abcd"));
+        assert_eq!(back("abz", "bza", "ba"), None, "z is put away");
+        assert_eq!(back("ab", "ba", "ab"), None, "the list is one of another time");
+        assert_eq!(back("ab", "ab", "ab"), None);
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! A request of somebody who is signed in.
 
-use std::slice;
-
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
     Change, Company, Delta, GetChangeRequest, GetCompanyRequest, GetEntryRequest,
@@ -243,7 +241,7 @@ impl<'a> Visit<'a> {
         let text = match placed {
             Some(text) => text,
             None => {
-                let names = moves::names(self, self.part(0), slice::from_mut(&mut change)).await;
+                let names = moves::names_of_one(self, &mut change).await;
                 words::sentence(&change, self.part(0), &names)
             }
         };
@@ -280,7 +278,7 @@ impl<'a> Visit<'a> {
 
     /// A change as a sentence with its author.
     pub(super) async fn told(&self, mut change: Change) -> String {
-        let names = moves::names(self, self.part(0), slice::from_mut(&mut change)).await;
+        let names = moves::names_of_one(self, &mut change).await;
         let author = match change.key_id == self.person.key_id() {
             true => "You".to_owned(),
             false => words::capital(&Author::of_change(&change).within()),
