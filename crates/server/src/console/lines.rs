@@ -37,17 +37,24 @@ struct Line<'a> {
     wrong: String,
 }
 
+/// Whether the last word of a line is meant as a color: six letters or digits behind a number sign, or five, seven or eight
+/// hexadecimal ones. `Room #456` is a name, and so is `Instagram #doglovers`.
+fn is_meant_as_color(word: &str) -> bool {
+    let Some(digits) = word.strip_prefix('#') else { return false };
+    match digits.len() {
+        6 => digits.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        5 | 7 | 8 => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        _ => false,
+    }
+}
+
 /// Reads a line. In files, a tab stands between the name and the color, and then nothing else does. In a list that
-/// somebody typed, a color of six digits may follow the name: `Room #456` is a name.
+/// somebody typed, a color of six digits may follow the name.
 fn understood((at, line): (usize, &str)) -> Line<'_> {
-    let is_color = |text: &str| {
-        let digits = text.strip_prefix('#').unwrap_or_default();
-        digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
     let (name, color) = match line.rsplit_once('\t') {
         Some((name, color)) => (name, color),
         None => match line.trim().rsplit_once([' ', ',', ';']) {
-            Some((name, color)) if is_color(color) => {
+            Some((name, color)) if is_meant_as_color(color) => {
                 (name.trim_end_matches([' ', ',', ';']), color)
             }
             _ => (line, ""),
@@ -84,6 +91,10 @@ fn check(lines: &mut [Line<'_>], mut entries: Vec<Entry>) -> usize {
             && let Err(violation) = Color::parse("", line.color)
         {
             line.wrong = sentence(&format!("The color {}", violation.description));
+            if !line.line.contains('\t') {
+                let color = quoted(line.color);
+                line.wrong += &format!(" If {color} belongs to the name, add this one by itself.");
+            }
             continue;
         }
         let key = name.fold_key();

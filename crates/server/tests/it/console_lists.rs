@@ -1,4 +1,4 @@
-//! Lists in the console: names that change with other things.
+//! Lists in the console: names that change with other things, and colors in lines.
 
 use crate::{console::Browser, harness::*};
 
@@ -71,4 +71,38 @@ async fn a_new_name_is_told_with_the_old_one_whatever_else_changed() {
     form.push(("addresses", "127.0.0.0/8"));
     let renamed = save(&browser, &path, &form).await;
     has(&renamed, "renamed it from “CRM” to “Booking”, and changed the addresses</div>");
+}
+
+#[tokio::test]
+async fn a_last_word_that_is_meant_as_a_color_and_is_none_is_refused_at_its_line() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let wrong = ["#GGGGGG", "#12345", "#FF00OO", "#1234567", "#FFD700FF"];
+    let plain = [
+        "Room #1",
+        "Room #456",
+        "Room #4567",
+        "Suite #2B",
+        "Instagram #doglovers",
+        "Instagram #dog-walk",
+        "#12345",
+        "C# #",
+        "No.#12345",
+    ];
+    let lines: Vec<String> = wrong.iter().map(|color| format!("Bad, {color}")).collect();
+    let lines = format!("{}\n{}", lines.join("\n"), plain.join("\n"));
+    let page = browser.post(&format!("{TAGS}/add-many"), &[("lines", &*lines)]).await;
+    has(&page, "<h1>Add 9 tags?</h1>");
+    for (color, line) in wrong.iter().zip(1..) {
+        let told = format!("Line {line}: The color must be a color as &#34;#RRGGBB&#34;");
+        has(&page, &told);
+        has(&page, &format!(" If “{color}” belongs to the name, add this one by itself."));
+    }
+    for name in plain {
+        has(&page, &format!("<bdi>{name}</bdi>"));
+    }
+    // A color of a file is never a part of the name.
+    let file = browser.post(&format!("{TAGS}/add-many"), &[("lines", "Bad\t#GGGGGG")]).await;
+    has(&file, "Line 1: The color must be a color");
+    assert!(!file.text().contains("belongs to the name"), "{}", file.text());
 }
