@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import run
 from playwright.sync_api import expect
@@ -62,6 +63,31 @@ def test_a_plan_that_changed_loses_nothing_that_was_typed(open_console, demo):  
     page.get_by_role("button", name="Show what would change").first.click()
     page.get_by_role("button", name="Do this").click()
     expect(page.locator(".said")).to_contain_text("renamed “Other” to “VIP”", ignore_case=True)
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+def test_what_is_put_away_is_taken_back_and_not_added_twice(open_console, demo, has_script):  # noqa: F811
+    tags = "/admin/v1/companies/cmp_001/customer_tags"
+    for tag in ("tag_001", "tag_002"):
+        assert demo.call(f"{tags}/{tag}:archive", demo.key, {})[0] == 200
+    page = open_console(java_script_enabled=has_script, viewport=SMALL)
+    page.goto("/console/c/cmp_001/import")
+    page.get_by_label("Paste it here").fill("name,color\nVIP Customer,#00FF00\n")
+    page.get_by_role("button", name="Show what would change").first.click()
+    expect(page.locator("main")).to_contain_text("1 added")
+    page.get_by_role("button", name="Take it back instead").click()
+    expect(page.locator("main")).to_contain_text("1 taken back")
+    page.get_by_role("button", name="Do this").click()
+    expect(page.locator(".said")).to_contain_text("Took back the tag “VIP Customer”.")
+    page.goto("/console/c/cmp_001/customer_tags")
+    page.get_by_text("Add many at once").click()
+    page.get_by_label("One tag on each line").fill("Puppy\nfirst-time customer")
+    page.get_by_role("button", name="Look at them").click()
+    expect(page.get_by_label("Take “First-time Customer” back as it was")).to_be_checked()
+    page.get_by_role("button", name="Add all").click()
+    expect(page.locator(".said")).to_contain_text("Took back the tag “First-time Customer” and added the tag “Puppy”.")
+    listed = demo.call(f"{tags}?show_archived=true", demo.key)[2]["entries"]
+    assert [entry["id"] for entry in listed[:2]] == ["tag_001", "tag_002"] and len(listed) == 3
 
 
 def test_downloads_are_what_the_command_line_exports(open_console, demo):  # noqa: F811

@@ -274,6 +274,7 @@ def seldom(page, demo):
     page.get_by_label("Fresh: move to place").press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("Nothing was moved yet")
     yield "list with a wrong place"
+    yield from put_away(page, demo)
     page.goto(path)
     page.get_by_label("Name", exact=True).fill("Typed before")
     demo.call(path.replace("/console/", "/admin/v1/"), demo.key, {"name": "Meanwhile"}, "PATCH")
@@ -291,6 +292,28 @@ def seldom(page, demo):
     expect(page.get_by_role("heading", level=1)).to_have_text("Welcome back")
     yield "welcome back"
     yield from links(page)
+
+
+def put_away(page, demo):
+    """The pages where an entry is put away, and another one is about to get its name."""
+    status, _, answer = demo.call("/admin/v1/companies/cmp_001/customer_tags/tag_002:archive", demo.key, {})
+    assert status == 200, answer
+    page.goto(TAGS)
+    page.get_by_label("Name", exact=True).fill("First-time Customer")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("link", name="The one that is put away")).to_be_visible()
+    yield "name that is put away"
+    page.goto(TAGS)
+    page.get_by_text("Add many at once").click()
+    page.get_by_label("One tag on each line").fill("First-time customer\nKitten #FFD70")
+    page.get_by_role("button", name="Look at them").click()
+    expect(page.get_by_label("Take “First-time Customer” back")).to_be_checked()
+    yield "line that is put away"
+    page.goto("/console/c/cmp_001/import")
+    page.get_by_label("Paste it here").fill("name\nFirst-time Customer\n")
+    page.get_by_role("button", name="Show what would change").first.click()
+    expect(page.get_by_role("button", name="Take it back instead")).to_be_visible()
+    yield "plan of what is put away"
 
 
 def links(page):

@@ -42,6 +42,7 @@ mod locations;
 mod moves;
 mod places;
 mod problem;
+mod put_away;
 mod reading;
 mod reorder;
 mod resume;

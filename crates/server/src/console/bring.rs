@@ -16,6 +16,7 @@ use super::{
     history::Thing,
     places,
     problem::Problem,
+    put_away::{self, Named},
     reading::{self, Reading},
     sentences, steps,
     view::Frame,
@@ -36,6 +37,8 @@ use crate::{
 
 /// The part of a form that a document may take: the form that applies its plan has ids beside it.
 const MOST_OF_FORM: (usize, usize) = (7, 8);
+/// The wish to take back entries that are put away, instead of making others of their names.
+const BACK: &str = "back";
 /// The note where a form has a file and a text.
 const FILE_COUNTS: &str = "this is the file alone: the text in the field was left out. To use the text, go back and choose no file";
 /// The sentence for a plan that is no longer the one that was shown.
@@ -57,6 +60,8 @@ struct Sheet {
     most: String,
     /// Whether there is a typed text beside the file, which is another one.
     has_both: bool,
+    /// The places of the document where entries that are put away are taken back, with their ids: a line for each.
+    back: String,
 }
 
 impl Sheet {
@@ -73,6 +78,7 @@ impl Sheet {
             from: get("from"),
             prune: !get("prune").is_empty(),
             most: get("most"),
+            back: get("back"),
         }
     }
 
@@ -119,6 +125,10 @@ struct PlanPage {
     things: Vec<Thing>,
     others: usize,
     sides: [&'static str; 2],
+    /// The entries that are put away and have the names of what would be made.
+    away: Vec<Named>,
+    /// The places of the document where such entries are taken back, with their ids: a line for each.
+    back: String,
     /// The text as the person gave it: each look at it leaves out the same lines, and says so.
     text: String,
     /// The catalog of a table that names none.
@@ -139,6 +149,8 @@ struct Ready {
     prune_limit: i32,
     /// The company as it was read, with its problems.
     read: Option<ReadCompany>,
+    /// The entries that are put away and have the names of what would be made.
+    away: Vec<Named>,
 }
 
 /// Shows the form; or the plan of what was sent; or applies that.
@@ -179,7 +191,7 @@ pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
     let Some(prune_limit) = sheet.prune_limit() else {
         return told(visit, sheet, Problem::at("most", "Give a number, or leave it empty.")).await;
     };
-    let ready = match ready(visit, &sheet, prune_limit).await? {
+    let ready = match ready(visit, &mut sheet, prune_limit).await? {
         Ok(ready) => ready,
         Err(sentences) => {
             return told(visit, sheet, wrong(sentences)).await;
@@ -285,6 +297,8 @@ async fn plan(
         others: steps::others(&all),
         things: steps::things(&all),
         sides: ["Now", "Then"],
+        away: ready.away,
+        back: sheet.back,
         text: sheet.text,
         list: sheet.list,
         prune: ready.prune,
@@ -324,7 +338,7 @@ fn of_one(company: DocumentCompany) -> Document {
 /// Reads what was sent, beside the threads that answer: a long text takes a while.
 async fn ready(
     visit: &Visit<'_>,
-    sheet: &Sheet,
+    sheet: &mut Sheet,
     prune_limit: i32,
 ) -> Result<Result<Ready, Vec<(&'static str, String)>>, Status> {
     let id = CompanyId::parse("company", visit.part(0));
@@ -341,10 +355,17 @@ async fn ready(
         let told = notes.into_iter().map(at_text);
         return Ok(Err([("prune", PRUNES_LEFT_OUT.to_owned())].into_iter().chain(told).collect()));
     }
-    let company = document::company(row).map_err(|error| grpc_status(&error))?;
+    let mut company = document::company(row).map_err(|error| grpc_status(&error))?;
+    steps::take_back(&mut company, &sheet.back);
+    let mut away = put_away::named(visit, &mut company).await;
+    if visit.form.get("do") == BACK {
+        let pin = |one: Named| format!("\n{} {}", one.place, one.entry.id);
+        sheet.back.extend(away.drain(..).map(pin));
+        steps::take_back(&mut company, &sheet.back);
+    }
     let both = sheet.has_both.then(|| FILE_COUNTS.to_owned());
     let notes = both.into_iter().chain(visit.form.note()).chain(notes).collect();
-    Ok(Ok(Ready { company, notes, prune: sheet.prune, prune_limit, read }))
+    Ok(Ok(Ready { company, notes, prune: sheet.prune, prune_limit, read, away }))
 }
 
 /// Sentences, each with the field that it is about.

@@ -18,6 +18,7 @@ use super::{
     form::Form,
     ideas::{self, Group},
     problem::{Field, Problem},
+    put_away::Held,
     reorder::written,
     sentences,
     view::Frame,
@@ -226,6 +227,14 @@ pub(super) async fn catalog_refused(
 
 /// Adds one entry.
 pub(super) async fn add(visit: &Visit<'_>) -> Answer {
+    let held = Held::read(visit, visit.part(1)).await;
+    let away = held.as_ref().and_then(|held| held.put_away(visit.form.get("name")));
+    // A form that names it was sent by somebody who knows of it.
+    if let Some(away) = away.filter(|away| visit.form.get("sure") != away.id) {
+        let problem = Problem::at("name", &sentences::put_away(&away.name));
+        let problem = Problem { away: Some(away.clone()), ..problem };
+        return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
+    }
     let entry = Entry {
         name: Some(visit.form.get("name").to_owned()),
         description: Some(visit.form.get("description").to_owned()),

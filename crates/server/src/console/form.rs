@@ -17,7 +17,7 @@ const PART: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'<').add(b'>').add(b'?');
 
 /// The fields that a page fills in or has to choose from; all others hold what somebody typed.
-const NOT_TYPED: [&str; 26] = [
+const NOT_TYPED: [&str; 27] = [
     "etag",
     "request",
     "id",
@@ -28,6 +28,7 @@ const NOT_TYPED: [&str; 26] = [
     "down",
     "sure",
     "without",
+    "back",
     "shown",
     "do",
     "digest",

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use askama::Template;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use customer_settings_contract::customersettings::v1::{
-    BatchChangeEntriesRequest, CreateEntryRequest, Entry, EntryChange, State, entry_change,
+    BatchChangeEntriesRequest, CreateEntryRequest, Entry, EntryChange, RestoreEntryRequest, State,
+    entry_change,
 };
 use sha2::{Digest, Sha256};
 use tonic::Status;
@@ -13,7 +14,9 @@ use tonic::Status;
 use super::{
     answer::{Answer, page, shown},
     entries::{catalog_path, catalog_refused, catalog_words, entries_of, list_path, view},
+    form::Form,
     problem::{Problem, sentence},
+    put_away::{Held, PutAway},
     sentences,
     view::Frame,
     visit::Visit,
@@ -35,6 +38,10 @@ struct Line<'a> {
     color: &'a str,
     /// The reason why it cannot be added; empty where it can.
     wrong: String,
+    /// The entry that is put away, whose name this one would have too.
+    away: Option<PutAway>,
+    /// Whether that one is to be taken back, and no other one added.
+    takes_back: bool,
 }
 
 /// Whether the last word of a line is meant as a color: six letters or digits behind a number sign, or five, seven or eight
@@ -61,7 +68,25 @@ fn understood((at, line): (usize, &str)) -> Line<'_> {
         },
     };
     let (name, color) = (name.trim(), color.trim());
-    Line { number: at + 1, line: line.trim(), name, color, wrong: String::new() }
+    let line = line.trim();
+    Line { number: at + 1, line, name, color, wrong: String::new(), away: None, takes_back: false }
+}
+
+/// Finds the entries that are put away and have the names of lines. They are taken back where the person who `has_seen` them
+/// wants it, and else unless the person says otherwise: customers may have them.
+fn meet(visit: &Visit<'_>, lines: &mut [Line<'_>], entries: &[Entry], has_seen: bool) {
+    let (held, back) = (Held::of(entries, &catalog_path(visit)), back(visit.form));
+    for line in lines {
+        line.away = held.put_away(line.name).cloned();
+        line.takes_back = line.away.is_some() && (!has_seen || back.contains_key(&line.number));
+    }
+}
+
+/// The ids of the entries that are to be taken back, by the numbers of their lines. The form has both, so that it asks for
+/// the same when it is sent twice.
+fn back(form: &Form) -> HashMap<usize, &str> {
+    let pairs = form.all("back").filter_map(|text| text.split_once(' '));
+    pairs.filter_map(|(number, id)| Some((number.parse().ok()?, id))).collect()
 }
 
 /// Finds the lines that cannot be added beside these entries, and says why: all of them at once, so that nobody mends
@@ -100,16 +125,20 @@ fn check(lines: &mut [Line<'_>], mut entries: Vec<Entry>) -> usize {
         let key = name.fold_key();
         if let Some(why) = taken.get(&key) {
             line.wrong.clone_from(why);
+            (line.away, line.takes_back) = (None, false);
             continue;
         }
         if !line.wrong.is_empty() {
             continue;
         }
-        if left == 0 {
-            "There is no free place for it.".clone_into(&mut line.wrong);
-            continue;
+        // One that is put away has its place already.
+        if !line.takes_back {
+            if left == 0 {
+                "There is no free place for it.".clone_into(&mut line.wrong);
+                continue;
+            }
+            left -= 1;
         }
-        left -= 1;
         taken.insert(key, format!("Line {} has this name already.", line.number));
     }
     free
@@ -141,9 +170,12 @@ struct LinesPage<'a> {
 async fn lines_page<'a>(
     visit: &Visit<'_>,
     rows: &'a mut [Line<'_>],
+    has_seen: bool,
 ) -> Result<LinesPage<'a>, Status> {
     let (words, lines) = (catalog_words(visit)?, visit.form.find("lines").unwrap_or_default());
-    let free = check(rows, entries_of(visit, String::new(), true).await?.entries);
+    let entries = entries_of(visit, String::new(), true).await?.entries;
+    meet(visit, rows, &entries, has_seen);
+    let free = check(rows, entries);
     let wrong = rows.iter().filter(|line| !line.wrong.is_empty());
     let wrong: Vec<String> = wrong.map(|line| line.number.to_string()).collect();
     Ok(LinesPage {
@@ -177,26 +209,19 @@ pub(super) async fn add_many(visit: &Visit<'_>) -> Answer {
         let problem = Problem::at("lines", "Write or paste at least one name.");
         return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
     }
-    let is_shown = visit.form.find("shown").is_none_or(|shown| shown == digest(lines));
+    let shown_lines = visit.form.find("shown");
+    let is_shown = shown_lines.is_none_or(|shown| shown == digest(lines));
     if visit.form.get("sure").is_empty() || !is_shown {
-        return shown(&lines_page(visit, &mut all).await?);
+        let has_seen = shown_lines.is_some() && is_shown;
+        return shown(&lines_page(visit, &mut all, has_seen).await?);
     }
+    let back = back(visit.form);
     let left_out = visit.form.get("without").split(',').filter_map(|number| number.parse().ok());
     let left_out: HashSet<usize> = left_out.collect();
-    let change = |one: &Line<'_>| {
-        let entry = Entry {
-            name: Some(one.name.to_owned()),
-            color: Some(one.color.to_owned()),
-            ..Default::default()
-        };
-        let collection = visit.part(1).to_owned();
-        let create = CreateEntryRequest { collection, entry: Some(entry), ..Default::default() };
-        EntryChange { change: Some(entry_change::Change::Create(create)) }
-    };
     let wanted = all.iter().filter(|line| !left_out.contains(&line.number));
     let ask = BatchChangeEntriesRequest {
         company_id: visit.part(0).to_owned(),
-        changes: wanted.map(change).collect(),
+        changes: wanted.map(|line| change(visit.part(1), line, back.get(&line.number))).collect(),
         request_id: visit.form.get("request").to_owned(),
         ..Default::default()
     };
@@ -212,11 +237,34 @@ pub(super) async fn add_many(visit: &Visit<'_>) -> Answer {
             line.wrong.clone_from(text);
         }
     }
-    let again = lines_page(visit, &mut all).await?;
+    let again = lines_page(visit, &mut all, true).await?;
     if again.good < again.rows.len() {
         return Ok(page(Page::Refused(&status), &again));
     }
     problem.fields.push(("lines", problem.text.clone()));
     "Nothing was added yet. Please look at what is marked below.".clone_into(&mut problem.text);
     catalog_refused(visit, &status, problem).await
+}
+
+/// The change that a line makes in a list: it adds an entry, or takes the one with this id back.
+fn change(collection: &str, line: &Line<'_>, back: Option<&&str>) -> EntryChange {
+    let collection = collection.to_owned();
+    let change = match back {
+        Some(id) => {
+            let id = (*id).to_owned();
+            let restore = RestoreEntryRequest { collection, id, ..Default::default() };
+            entry_change::Change::Restore(restore)
+        }
+        None => {
+            let entry = Entry {
+                name: Some(line.name.to_owned()),
+                color: Some(line.color.to_owned()),
+                ..Default::default()
+            };
+            let entry = Some(entry);
+            let create = CreateEntryRequest { collection, entry, ..Default::default() };
+            entry_change::Change::Create(create)
+        }
+    };
+    EntryChange { change: Some(change) }
 }

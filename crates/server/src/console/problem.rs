@@ -5,6 +5,7 @@ use tonic_types::StatusExt;
 
 use super::{
     form::{self, Form},
+    put_away::PutAway,
     sentences,
     words::{self, Moment},
 };
@@ -35,6 +36,8 @@ pub(super) struct Problem {
     pub(super) lines: Box<[(usize, String)]>,
     /// In a list whose order is given by numbers, the ids of the rows with wrong ones, and the sentence for each.
     pub(super) places: Vec<(String, String)>,
+    /// The entry that is put away, whose name a new one would have too.
+    pub(super) away: Option<PutAway>,
     /// The changes since, by their revisions, newest first.
     pub(super) since: Vec<i64>,
     /// After a conflict, the staff ids of those who changed it since.

@@ -118,7 +118,7 @@ const LOCATION: &[&str] = &[
     "request",
 ];
 const BRING: &[&str] =
-    &["text", "file", "list", "prune", "most", "from", "do", "ids", "digest", "request"];
+    &["text", "file", "list", "prune", "most", "from", "do", "back", "ids", "digest", "request"];
 const VERSION: &[&str] = &["etag", "request"];
 const ORDER: &[&str] = &["ids", "up", "down", "place", "to.*", "etag", "request"];
 
@@ -224,13 +224,13 @@ pub(super) const ROUTES: &[Route] = &[
         "/c/{}/{}/add",
         Shows::Add,
         &["EntryService/CreateEntry"],
-        &["name", "description", "pick", "own", "ideas", "request"],
+        &["name", "description", "pick", "own", "ideas", "sure", "request"],
     ),
     post(
         "/c/{}/{}/add-many",
         Shows::AddMany,
         &["EntryService/BatchChangeEntries"],
-        &["lines", "sure", "shown", "without", "request"],
+        &["lines", "sure", "shown", "without", "back+", "request"],
     ),
     post("/c/{}/{}/order", Shows::Reorder, &["EntryService/ReorderEntries"], ORDER),
     post("/c/{}/{}/sort", Shows::Sort, &["EntryService/ReorderEntries"], ORDER),

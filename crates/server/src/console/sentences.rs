@@ -180,6 +180,14 @@ pub(super) fn taken(name: &str) -> String {
     format!("The name {} is taken: another one in the list has it now.", quoted(name))
 }
 
+/// The sentence for a new entry with the name of one that is put away.
+pub(super) fn put_away(name: &str) -> String {
+    let name = quoted(name);
+    format!(
+        "{name} is put away: take it back instead, or press “Add” again for a second one of this name."
+    )
+}
+
 /// The sentence for a list that takes no more entries.
 pub(super) fn full(words: &Words) -> String {
     let title = quoted(words.title);

@@ -1,12 +1,12 @@
 //! A plan of the contract in the console's words, and the ids of what it would make.
 
 use customer_settings_contract::customersettings::v1::{
-    DocumentCompany, PlanCounts, PlanRemark, PlanStep, plan_step::Action,
+    DocumentCompany, DocumentEntry, PlanCounts, PlanRemark, PlanStep, State, plan_step::Action,
 };
 
 use super::{
     history::{MOST_THINGS, Thing},
-    words::{self, Difference, capital},
+    words::{self, CATALOGS, Difference, Words, capital},
 };
 
 /// The steps as things that change. All moves of a list are one.
@@ -14,7 +14,7 @@ pub(super) fn things(steps: &[PlanStep]) -> Vec<Thing> {
     let mut things: Vec<Thing> = Vec::new();
     let (moves, others): (Vec<_>, Vec<_>) = steps.iter().partition(|step| is_move(step));
     things.extend(others.into_iter().take(MOST_THINGS).map(thing));
-    for list in &words::CATALOGS {
+    for list in &CATALOGS {
         let moved: Vec<_> = moves.iter().filter(|one| one.collection == list.collection).collect();
         if !moved.is_empty() {
             things.push(Thing {
@@ -128,22 +128,55 @@ pub(super) fn pins(steps: &[PlanStep]) -> String {
 /// Puts these ids into the document, so that what was shown is made.
 pub(super) fn pin(company: &mut DocumentCompany, pins: &str) {
     for (path, id) in pins.lines().filter_map(|line| line.split_once(' ')) {
-        if let Some(place) = place(company, path) {
-            id.clone_into(place);
+        let Some((list, index)) = place(path) else { continue };
+        let made = match list {
+            "businesses" => company.businesses.get_mut(index).map(|one| &mut one.id),
+            _ => entry(company, list, index).map(|entry| &mut entry.id),
+        };
+        if let Some(made) = made {
+            id.clone_into(made);
         }
     }
 }
 
-fn place<'a>(company: &'a mut DocumentCompany, path: &str) -> Option<&'a mut String> {
+/// Takes entries that are put away back where the document would make others. Their ids stand by their places, as in
+/// [`pins`].
+pub(super) fn take_back(company: &mut DocumentCompany, pins: &str) {
+    for (path, id) in pins.lines().filter_map(|line| line.split_once(' ')) {
+        if let Some((list, index)) = place(path)
+            && let Some(entry) = entry(company, list, index)
+        {
+            id.clone_into(&mut entry.id);
+            entry.state = State::Active as i32;
+        }
+    }
+}
+
+/// A place of a document, such as `customer_tags[2]`.
+fn place(path: &str) -> Option<(&str, usize)> {
     let (list, index) = path.strip_suffix(']')?.split_once('[')?;
-    let index: usize = index.parse().ok()?;
-    let entries = match list {
-        "customer_tags" => &mut company.customer_tags,
-        "referral_sources" => &mut company.referral_sources,
-        "life_cycles" => &mut company.life_cycles,
-        "action_statuses" => &mut company.action_statuses,
-        "businesses" => return company.businesses.get_mut(index).map(|one| &mut one.id),
-        _ => return None,
-    };
-    entries.get_mut(index).map(|entry| &mut entry.id)
+    Some((list, index.parse().ok()?))
+}
+
+fn entry<'a>(
+    company: &'a mut DocumentCompany,
+    list: &str,
+    index: usize,
+) -> Option<&'a mut DocumentEntry> {
+    let mut all = lists(company).into_iter();
+    let (_, entries) = all.find(|(words, _)| words.collection == list)?;
+    entries.get_mut(index)
+}
+
+/// The lists of a document's company.
+pub(super) fn lists(
+    company: &mut DocumentCompany,
+) -> [(&'static Words, &mut Vec<DocumentEntry>); 4] {
+    let [tags, sources, cycles, statuses] = &CATALOGS;
+    [
+        (tags, &mut company.customer_tags),
+        (sources, &mut company.referral_sources),
+        (cycles, &mut company.life_cycles),
+        (statuses, &mut company.action_statuses),
+    ]
 }

@@ -1,4 +1,4 @@
-//! Lists in the console: names that change with other things, and colors in lines.
+//! Lists in the console: names that change with other things, colors in lines, and names of entries that are put away.
 
 use crate::{console::Browser, harness::*};
 
@@ -12,8 +12,22 @@ async fn save(browser: &Browser<'_>, path: &str, fields: &[(&str, &str)]) -> Ans
     browser.follow(&browser.post(path, &fields).await).await
 }
 
+async fn put_away(browser: &Browser<'_>, path: &str) {
+    let etag = Browser::hidden(&browser.get(path).await, "etag");
+    let away = browser.post(&format!("{path}/archive"), &[("etag", &etag)]).await;
+    assert_eq!(away.status, 303, "{}", away.text());
+}
+
 fn has(page: &Answer, part: &str) {
     assert!(page.text().contains(part), "{part}: {}", page.text());
+}
+
+/// The names of the list, those put away too, as they stand on the page.
+async fn names(browser: &Browser<'_>, list: &str) -> Vec<String> {
+    let page = browser.get(&format!("{list}?archived=1")).await;
+    let cells = page.text().split("<div class=\"what\"><a href=\"").skip(1);
+    let name = |cell: &str| cell.split_once('>').unwrap().1.split('<').next().unwrap().to_owned();
+    cells.map(name).collect()
 }
 
 #[tokio::test]
@@ -105,4 +119,130 @@ async fn a_last_word_that_is_meant_as_a_color_and_is_none_is_refused_at_its_line
     let file = browser.post(&format!("{TAGS}/add-many"), &[("lines", "Bad\t#GGGGGG")]).await;
     has(&file, "Line 1: The color must be a color");
     assert!(!file.text().contains("belongs to the name"), "{}", file.text());
+}
+
+#[tokio::test]
+async fn a_name_that_is_put_away_is_added_twice_only_by_somebody_who_knows() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    put_away(&browser, &format!("{TAGS}/tag_001")).await;
+    let add = format!("{TAGS}/add");
+    let typed = [("name", "vip customer"), ("description", "Typed"), ("request", "a")];
+    let page = browser.post(&add, &typed).await;
+    assert_eq!(page.status, 400);
+    has(&page, "id=\"name-wrong\">“VIP Customer” is put away: take it back instead");
+    has(&page, "<a href=\"/console/c/cmp_001/customer_tags/tag_001\">The one that is put away</a>");
+    has(&page, "value=\"Typed\"");
+    let sure = Browser::hidden(&page, "sure");
+    let sent = [("name", "VIP Customer"), ("sure", &*sure), ("request", "b")];
+    let added = browser.post(&add, &sent).await;
+    has(&browser.follow(&added).await, "Added the tag “VIP Customer”.");
+    // A double click writes once.
+    let again = browser.post(&add, &sent).await;
+    assert_eq!(again.header("location"), added.header("location"));
+    put_away(&browser, &format!("{TAGS}/tag_002")).await;
+    let other = browser.post(&add, &[("name", "First-time Customer"), ("sure", &sure)]).await;
+    has(&other, "“First-time Customer” is put away");
+    let writer = server.key(with_scopes(&["settings:write"])).await;
+    let writer = Browser::with_key(&server, &writer).await;
+    let added = writer.post(&add, &[("name", "First-time Customer")]).await;
+    assert_eq!(added.status, 303, "who may not see the list is asked nothing: {}", added.text());
+}
+
+#[tokio::test]
+async fn a_line_with_the_name_of_an_entry_that_is_put_away_takes_it_back() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    put_away(&browser, &format!("{TAGS}/tag_001")).await;
+    let many = format!("{TAGS}/add-many");
+    let lines = "Puppy\nvip customer #123456\nFirst-time Customer";
+    let page = browser.post(&many, &[("lines", lines)]).await;
+    has(&page, "<h1>Add 2 tags?</h1>");
+    has(&page, "<a href=\"/console/c/cmp_001/customer_tags/tag_001\">“VIP Customer”</a> is put");
+    has(&page, "name=\"back\" value=\"2 tag_001\" checked>");
+    let [shown, without] = ["shown", "without"].map(|name| Browser::hidden(&page, name));
+    let form = [("lines", lines), ("shown", &*shown), ("without", &*without)];
+    // The choice stays when the page is asked for again.
+    let again = browser.post(&many, &form).await;
+    has(&again, "name=\"back\" value=\"2 tag_001\">");
+    let mut sent = form.to_vec();
+    sent.extend([("back", "2 tag_001"), ("sure", "1"), ("request", "once")]);
+    let first = browser.post(&many, &sent).await;
+    let done = browser.follow(&first).await;
+    // A double click writes once.
+    let again = browser.post(&many, &sent).await;
+    assert_eq!(again.header("location"), first.header("location"), "{}", again.text());
+    has(&done, "Took back the tag “VIP Customer” and added the tag “Puppy”.");
+    assert_eq!(names(&browser, TAGS).await, ["VIP Customer", "First-time Customer", "Puppy"]);
+    // Without the mark, a second one is added.
+    put_away(&browser, &format!("{TAGS}/tag_001")).await;
+    let lines = "VIP Customer";
+    let page = browser.post(&many, &[("lines", lines)]).await;
+    let shown = Browser::hidden(&page, "shown");
+    let sent = [("lines", lines), ("shown", &*shown), ("without", ""), ("sure", "1")];
+    browser.follow(&browser.post(&many, &sent).await).await;
+    let expected = ["First-time Customer", "Puppy", "VIP Customer", "VIP Customer"];
+    assert_eq!(names(&browser, TAGS).await, expected);
+    // Somebody was faster.
+    let late = [("lines", "Puppy"), ("back", "1 tag_002"), ("sure", "1")];
+    has(&browser.follow(&browser.post(&many, &late).await).await, "Nothing was changed.");
+}
+
+#[tokio::test]
+async fn an_import_offers_to_take_back_what_it_would_make_a_second_time() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let import = format!("{COMPANY}/import");
+    put_away(&browser, &format!("{TAGS}/tag_001")).await;
+    let table = "name,color\nvip customer,#123456\nFirst-time Customer,\n";
+    let document = "companies: [{id: cmp_001, customer_tags: [{id: new, name: VIP Customer}, \
+                    {name: Other, was: First-time Customer}]}]";
+    let quiet = [
+        "name\nFresh\n",
+        "companies: [{id: cmp_001, customer_tags: [{name: VIP Customer, state: archived}, {name: New}]}]",
+        "companies: [{id: cmp_001, customer_tags: [{id: tag_001, name: VIP Customer, color: '#fff'}]}]",
+    ];
+    let preview = async |text: &str, wish: &str, back: &str| {
+        let form = [("text", text), ("list", "customer_tags"), ("do", wish), ("back", back)];
+        browser.post(&import, &form).await
+    };
+    let told = "“VIP Customer”</a></li>";
+    for text in [table, document] {
+        let page = preview(text, "preview", "").await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        has(&page, told);
+        has(
+            &page,
+            "<button form=\"plan\" name=\"do\" value=\"back\">Take it back instead</button>",
+        );
+        has(&page, "1 added");
+        assert!(!page.text().contains("name=\"back\""), "{}", page.text());
+        let back = preview(text, "back", "").await;
+        has(&back, "1 taken back");
+        has(&back, "name=\"back\" value=\"\ncustomer_tags[0] tag_001\"");
+        assert!(!back.text().contains(told) && !back.text().contains("1 added"), "{}", back.text());
+    }
+    for text in quiet {
+        let page = preview(text, "preview", "").await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        assert!(!page.text().contains("value=\"back\""), "{}", page.text());
+    }
+    let back = preview(table, "back", "").await;
+    let [ids, digest] = ["ids", "digest"].map(|name| Browser::hidden(&back, name));
+    let apply = [
+        ("text", table),
+        ("list", "customer_tags"),
+        ("back", "customer_tags[0] tag_001"),
+        ("ids", &*ids),
+        ("digest", &*digest),
+        ("request", "once"),
+        ("do", "apply"),
+    ];
+    let done = browser.post(&import, &apply).await;
+    assert_eq!(done.status, 303, "{}", done.text());
+    // A double click writes once.
+    let again = browser.post(&import, &apply).await;
+    assert_eq!(again.header("location"), done.header("location"), "{}", again.text());
+    assert_eq!(names(&browser, TAGS).await, ["vip customer", "First-time Customer"]);
+    assert!(browser.get(&format!("{TAGS}/tag_001")).await.text().contains("#123456"));
 }

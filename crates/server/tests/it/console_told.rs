@@ -350,17 +350,20 @@ async fn a_list_that_is_nearly_full_marks_every_line_beyond_it() {
     let lines = format!("Source 8\nSource 7\n{}", names(998, 1_003));
     let preview = browser.post(&many, &[("lines", &*lines)]).await;
     for told in [
-        "<h1>Add 2 referral sources?</h1>",
+        "<h1>Add 3 referral sources?</h1>",
         "Of the 1000 places of the list, 2 are free: those put away count too.",
         "Line 1: “Source 8” is there already.",
-        "Line 4: There is no free place for it.",
+        "name=\"back\" value=\"2 ",
+        "Line 5: There is no free place for it.",
         "Line 7: There is no free place for it.",
-        "Add the other 2, without these 5",
+        "Add the other 3, without these 4",
     ] {
         assert!(preview.text().contains(told), "{told}: {}", preview.text());
     }
     let [without, shown] = ["without", "shown"].map(|name| Browser::hidden(&preview, name));
-    let form = [("lines", &*lines), ("without", &*without), ("shown", &*shown), ("sure", "1")];
+    let back = Browser::hidden(&preview, "back");
+    let sure = [("shown", &*shown), ("back", &*back), ("sure", "1")];
+    let form = [&[("lines", &*lines), ("without", &*without)], &sure[..]].concat();
     let added = browser.post(&many, &form).await;
     assert_eq!(added.status, 303, "{}", added.text());
     let full = "The list “Referral sources” is full: it has 1000 entries, counting those put away.";
@@ -412,7 +415,8 @@ async fn a_name_that_is_taken_since_is_named_where_nothing_is_undone() {
     let page = browser.get(&tag).await;
     let (etag, name) = (Browser::hidden(&page, "etag"), Browser::hidden(&page, "was.name"));
     browser.post(&format!("{tag}/archive"), &[("etag", &etag)]).await;
-    browser.post(&format!("{TAGS}/add"), &[("name", &name)]).await;
+    let add = [("name", &*name), ("sure", "tag_001")];
+    browser.post(&format!("{TAGS}/add"), &add).await;
     let undone = browser.post("/console/c/cmp_001/history/2/undo", &[("next", "")]).await;
     let page = browser.follow(&undone).await;
     let taken = format!("The name “{name}” is taken: another one in the list has it now.");
