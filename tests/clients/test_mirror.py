@@ -673,6 +673,8 @@ def test_two_mirrors_at_once_do_no_harm(copied):
     # The later one finds nothing to do, or that the plan has changed.
     assert all(code == 0 or "no longer the one that was shown" in said for said, code in ends), ends
     assert copied.agrees() and len(copied.changes(revision)) == 1
+    # One alone says that it made the change.
+    assert sum("cmp_001: changed" in said for said, _ in ends) == 1, ends
 
 
 def test_a_mirror_that_is_killed_anywhere_is_finished_by_the_next_one(copied):

@@ -431,9 +431,14 @@ impl Mirroring<'_> {
     ) -> Result<(), Failure> {
         request["digests"] = json!({ outcome.company_id.as_str(): digest });
         let answer = self.applied(request).await?;
-        let error = text(&answer["results"][0]["error"]["message"]).to_owned();
-        outcome.state = if error.is_empty() { State::Changed } else { State::LeftAlone };
-        outcome.problems.extend(Some(error).filter(|error| !error.is_empty()));
+        let result = &answer["results"][0];
+        match text(&result["error"]["message"]) {
+            "" => outcome.wrote(&result["counts"]),
+            error => {
+                outcome.state = State::LeftAlone;
+                outcome.problems.push(error.to_owned());
+            }
+        }
         Ok(())
     }
 

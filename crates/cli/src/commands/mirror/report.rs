@@ -80,6 +80,16 @@ impl Outcome {
         self
     }
 
+    /// Takes note of the changes that were made. There are none if another mirror made the same ones first.
+    pub(super) fn wrote(&mut self, counts: &Value) {
+        let mut made = counts.as_object().into_iter().flat_map(|counts| counts.values());
+        (self.state, self.counts) = match made.any(|count| *count != 0) {
+            true => (State::Changed, counts.clone()),
+            false if self.problems.is_empty() => (State::Agrees, Value::Null),
+            false => (State::LeftAlone, Value::Null),
+        };
+    }
+
     /// The outcome as the server stores it.
     pub(super) fn report(&self) -> Value {
         let mut report = json!({
@@ -186,5 +196,30 @@ impl fmt::Display for Round {
             .collect();
         let told = if told.is_empty() { "none".to_owned() } else { told.join(", ") };
         write!(f, "companies: {told}; requests: {}", self.requests)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_company_that_another_mirror_made_the_same_first_was_not_changed() {
+        let none = json!({"created": 0, "updated": 0, "archived": 0});
+        let some = json!({"created": 0, "updated": 2, "archived": 0});
+        for (counts, problems, state) in [
+            (&some, 0, State::Changed),
+            (&some, 1, State::Changed),
+            (&none, 0, State::Agrees),
+            (&none, 1, State::LeftAlone),
+        ] {
+            let mut outcome = Outcome::new("cmp_1", State::Differs);
+            outcome.counts = json!({"created": 2});
+            outcome.problems = vec!["a problem".to_owned(); problems];
+            outcome.wrote(counts);
+            assert_eq!(outcome.state, state);
+            let told = if state == State::Changed { some.clone() } else { Value::Null };
+            assert_eq!(outcome.counts, told);
+        }
     }
 }
