@@ -125,7 +125,7 @@ pub(crate) struct Export {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// The ids of entries and locations, so that another company may get the same
+    /// The ids of entries and locations, and the source, so that another company may get the same
     Ids,
     /// Authors and times of entries
     Audit,
