@@ -223,6 +223,9 @@ LEFT_ALONE = {
     "locations of another company": ("businesses:list", answering(lambda answer: {
         **answer, "businesses": [{**one, "companyId": "cmp_other"} for one in answer["businesses"]]})),
     "endless pages": ("businesses:list", only(nextPageToken="2")),
+    "a number for the next page": ("businesses:list", only(nextPageToken=2)),
+    "a list without pages that names a next one": (TAGS, only(tags=[], nextPageToken="more")),
+    "a key twice": (TAGS, lambda code, headers, content: (code, headers, b'{"tags": [], ' + content[1:])),
 }
 
 
@@ -252,6 +255,52 @@ def test_a_company_that_the_account_has_twice_is_left_alone(copied):
     assert code == 1 and outcomes["cmp_002"]["state"] == "AGREES" and len(outcomes) == len(COMPANIES)
     assert outcomes["cmp_001"]["problems"] == ["was not read: the account has the company twice, with different values"]
     assert lists(copied.server, copied.key) == before
+
+
+def test_a_list_whose_pages_never_end_is_not_read_for_ever(copied):
+    pages = []
+
+    def page(items):
+        pages.clear()
+
+        def next_page(_):
+            pages.append(1)
+            return {"companies": items(len(pages)), "nextPageToken": str(len(pages) + 1)}
+
+        return answering(next_page)
+
+    for items, most, said in [
+        (lambda _: [], 20, "20 in a row are empty"),
+        (lambda number: [{"id": f"cmp_{number}", "name": "C"}], 1000, "there are more than 1000"),
+    ]:
+        with copied.account.broken("companies:list", page(items)):
+            code, outcomes, told = copied.mirror()
+        assert (code, outcomes, len(pages)) == (1, {}, most) and f"the pages do not end: {said}" in told, told
+
+
+def test_a_long_round_says_how_far_it_is(copied):
+    with copied.account.broken("cmp_001/customer", stall):
+        said = copied.mirror()[2]
+    assert re.search(r"so far: 0 of 2 companies, \d requests; next: /v1/setting/companies/cmp_001/", said), said
+    assert "so far" not in copied.mirror()[2]
+
+
+def test_an_account_that_does_not_answer_is_named_with_the_reason(copied):
+    def said(address):
+        arguments = ["--from", address, *copied.arguments[2:6]]
+        done = [run("convert", "moego", *arguments, check=False), run("mirror", *arguments, *copied.arguments[6:], check=False)]
+        assert [one.returncode for one in done] == [6, 6] and done[0].stderr == done[1].stderr, done
+        return done[0].stderr
+
+    tls = copied.account.base.replace("http://", "https://")
+    assert f"{tls} does not answer in TLS: is this the address of the account's API?" in said(tls)
+    assert "cannot be reached: dns error: failed to lookup" in said("https://account.invalid")
+    with copied.account.broken(TAGS, status(301, Location="https://elsewhere.example/")):
+        code, outcomes, _ = copied.mirror("--check")
+    assert code == 1 and "HTTP status 301 Moved Permanently, which leads to https://elsewhere.example/" in outcomes["cmp_001"]["problems"][0]
+    with copied.account.broken(TAGS, stall):
+        code, outcomes, _ = copied.mirror("--check", "--from-timeout", "300ms")
+    assert code == 1 and outcomes["cmp_001"]["problems"][0].endswith("did not answer in time; see --from-timeout")
 
 
 ODD = {
@@ -332,7 +381,7 @@ def test_a_list_of_companies_that_is_none_ends_the_round(copied):
     before = lists(copied.server, copied.key)
     for fault, code in [
         (status(401), 4), (status(403), 4), (status(404), 1), (status(500), 6), (status(429, **{"Retry-After": "0"}), 6),
-        (status(418), 1), (answering(lambda _: {}), 1), (lambda code, headers, content: (code, headers, content[:9]), 1),
+        (status(418), 1), (answering(lambda _: {}), 1), (only(more="x" * (17 << 20)), 1), (lambda code, headers, content: (code, headers, content[:9]), 1),
     ]:
         with copied.account.broken("companies:list", fault):
             ended, outcomes, said = copied.mirror()
@@ -404,6 +453,7 @@ def test_a_second_round_that_finds_the_same_agrees(copied):
                 if "6 archived" in line:
                     break
             process.kill()
+    said = [line for line in said if not line.startswith("so far")]
     assert "--accept-archive 6" in said[0] and sum("--accept-archive" in line for line in said) == 1, said
     assert lists(copied.server, copied.key)["cmp_001"][1]["tags"] == []
 
@@ -755,10 +805,10 @@ def test_a_key_travels_to_no_other_machine_in_the_clear(tmp_path):
     for mode, url, said in [(0o600, "http://openapi.moego.pet", "must begin with https://"),
                             (0o600, "http://127.0.0.1:9/v1/", "give it without /v1"),
                             (0o644, "http://127.0.0.1:9", "chmod 600"),
-                            (0o600, "http://127.0.0.1:9", "no connection")]:
+                            (0o600, "http://127.0.0.1:9", "Connection refused")]:
         (tmp_path / "key").chmod(mode)
         done = run("convert", "moego", "--from", url, "--from-key-file", tmp_path / "key", check=False)
-        assert done.returncode == (6 if "connection" in said else 2) and said in done.stderr, done.stderr
+        assert done.returncode == (6 if "refused" in said else 2) and said in done.stderr, done.stderr
         assert not re.search(r"\bsecret\b(?! itself)", done.stderr)
 
 

@@ -6,34 +6,38 @@ use std::{collections::HashSet, path::PathBuf, time::Duration};
 use bytes::Bytes;
 use clap::Args;
 use customer_settings_server::{
+    api::json::parse,
     catalog::{entry::Catalog, id::CompanyId},
     clock::{self, Clock, SystemClock},
 };
-use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::{
     failure::{Exit, Failure, failure, usage},
+    output::{counted, note},
     storage::parse_path,
-    target::{Remote, basic, name, parse_account},
+    target::{Remote, Side, basic, heard, name, no_answer, parse_account},
     values,
 };
 
 mod answers;
 mod pace;
+mod pages;
 
 pub(crate) use answers::{Address, Business, Company, Item, Reading};
-use pace::{Next, Pace};
+use pace::{Next, Pace, Progress};
+use pages::Pages;
 
 /// The most bytes of an answer.
 const MOST_BYTES: usize = 16 << 20;
 /// The most items of a page.
 const PAGE: u32 = 500;
-/// The most pages of a list. An account that never ends its pages is not read for ever.
-const MOST_PAGES: usize = 1_000;
+/// A pause that an account asks for is told if it is as long.
+const LONG_PAUSE: Duration = Duration::from_secs(2);
 
 /// The account to read.
 #[derive(Args, Clone, Debug)]
@@ -81,6 +85,8 @@ impl From {
             base: self.from.clone(),
             authorization,
             pace: Pace::new(self.pace),
+            progress: Progress::new(SystemClock.monotonic()),
+            companies: None,
             requests: 0,
         })
     }
@@ -92,6 +98,9 @@ pub(crate) struct Account {
     base: Uri,
     authorization: HeaderValue,
     pace: Pace,
+    progress: Progress,
+    /// The companies that were read, and all that are to be read, once they are known.
+    companies: Option<(usize, usize)>,
     requests: u64,
 }
 
@@ -119,7 +128,18 @@ fn broken(problem: impl Into<String>) -> Unread {
 }
 
 impl Account {
-    /// The number of requests so far, with repetitions.
+    /// Begins a round, whose requests and progress count from here.
+    pub(crate) fn begin(&mut self) {
+        self.progress = Progress::new(SystemClock.monotonic());
+        (self.companies, self.requests) = (None, 0);
+    }
+
+    /// Takes note of how many companies were read, of how many.
+    pub(crate) fn is_at(&mut self, done: usize, count: usize) {
+        self.companies = Some((done, count));
+    }
+
+    /// The number of requests of this round, with repetitions.
     pub(crate) fn requests(&self) -> u64 {
         self.requests
     }
@@ -153,7 +173,7 @@ impl Account {
                 Catalog::ActionStatuses => ("leads/action_status", "actionStatuses"),
             };
             let answer = self.ask(&format!("/v1/setting/companies/{id}/{path}"), &asked).await?;
-            let items = answers::list(answer, key).and_then(answers::items);
+            let items = answers::whole(answer, key).and_then(answers::items);
             lists[catalog.index()] =
                 items.map_err(|problem| broken(format!("{catalog}: {problem}")))?;
         }
@@ -167,61 +187,79 @@ impl Account {
         mut asked: Value,
         parse: impl Fn(Value) -> Result<Vec<T>, String>,
     ) -> Read<Vec<T>> {
-        let (mut found, mut token) = (Vec::new(), String::new());
+        let (mut found, mut pages) = (Vec::new(), Pages::default());
         asked["pagination"] = json!({"pageSize": PAGE});
-        for _ in 0..MOST_PAGES {
+        let wrong = |problem: String| broken(format!("{path}: {problem}"));
+        loop {
             let answer = self.ask(path, &asked).await?;
-            let next =
-                answer.get("nextPageToken").and_then(Value::as_str).unwrap_or_default().to_owned();
-            let items = answers::list(answer, key).and_then(&parse);
-            found.extend(items.map_err(|problem| broken(format!("{path}: {problem}")))?);
-            if next.is_empty() {
-                return Ok(found);
+            let named = answers::next_page(&answer).map_err(wrong)?;
+            let items = answers::list(answer, key).and_then(&parse).map_err(wrong)?;
+            let next = pages.next(items.len(), named).map_err(wrong)?;
+            found.extend(items);
+            match next {
+                Some(token) => asked["pagination"]["pageToken"] = json!(token),
+                None => return Ok(found),
             }
-            if next == token {
-                break;
-            }
-            asked["pagination"]["pageToken"] = json!(next);
-            token = next;
         }
-        Err(broken(format!("{path}: the pages do not end")))
     }
 
     /// Asks until there is an answer, at most three times.
     async fn ask(&mut self, path: &str, body: &Value) -> Read<Value> {
         let mut tries = 0;
         loop {
+            self.tell_progress(path);
             sleep(self.pace.wait(SystemClock.monotonic())).await;
             self.pace.begin(SystemClock.monotonic());
             self.requests += 1;
             tries += 1;
-            let answer = match self.remote.send(self.request(path, body)?, MOST_BYTES).await {
-                Ok(answer) => answer,
-                Err(status) => {
-                    let is_final = status.code() == Code::Unavailable;
-                    let server = name(&self.base);
-                    let problem = format!("{server}{path}: {}", status.message());
-                    return Err(Unread { problem, is_final, exit: Exit::Unavailable });
-                }
-            };
+            let sent = self.remote.send(self.request(path, body)?, MOST_BYTES).await;
+            let answer = sent.map_err(|status| self.unanswered(path, &status))?;
             let said = pace::said(answer.headers(), clock::now().into());
             let status = answer.status();
             match self.pace.next(SystemClock.monotonic(), status, said, tries) {
                 Next::Done => {
-                    return serde_json::from_slice(answer.body()).map_err(|error| {
-                        broken(format!("{path}: the answer is no JSON: {error}"))
+                    return parse(answer.body()).map_err(|problem| {
+                        broken(format!("{path}: the answer is no proper JSON: {problem}"))
                     });
                 }
-                Next::Again(pause) => sleep(pause).await,
-                Next::GiveUp => return Err(refused(path, status)),
+                Next::Again(pause) => {
+                    if pause >= LONG_PAUSE {
+                        let pause = humantime::format_duration(pause);
+                        note(format!("{path}: HTTP status {status}: asked again in {pause}"));
+                    }
+                    sleep(pause).await;
+                }
+                Next::GiveUp => return Err(refused(path, &answer)),
                 Next::Pause(pause) => {
-                    let Unread { problem, exit, .. } = refused(path, status);
+                    let Unread { problem, exit, .. } = refused(path, &answer);
                     let pause = humantime::format_duration(pause);
                     let problem = format!("{problem}, and a pause of {pause} is asked for");
                     return Err(Unread { problem, is_final: true, exit });
                 }
             }
         }
+    }
+
+    /// Says how far the reading is, if it takes long.
+    fn tell_progress(&mut self, path: &str) {
+        if self.progress.is_due(SystemClock.monotonic()) {
+            let companies =
+                self.companies.map(|(done, count)| format!("{done} of {count} companies, "));
+            let requests = counted(self.requests, "request", "requests");
+            note(format!("so far: {}{requests}; next: {path}", companies.unwrap_or_default()));
+        }
+    }
+
+    /// The error of a request that got no answer, or no whole one.
+    fn unanswered(&self, path: &str, status: &Status) -> Unread {
+        if status.code() == Code::OutOfRange {
+            return broken(format!("{path}: {}", status.message()));
+        }
+        let is_final = status.code() == Code::Unavailable;
+        // A problem is one line.
+        let why = no_answer(Side::Account, &name(&self.base), status).replace("\n  ", "; ");
+        let problem = if is_final { why } else { format!("{path}: {why}") };
+        Unread { problem, is_final, exit: Exit::Unavailable }
     }
 
     fn request(&self, path: &str, body: &Value) -> Read<Request<Full<Bytes>>> {
@@ -236,8 +274,8 @@ impl Account {
     }
 }
 
-fn refused(path: &str, status: StatusCode) -> Unread {
-    let problem = format!("{path}: HTTP status {status}");
+fn refused(path: &str, answer: &Response<Bytes>) -> Unread {
+    let (status, problem) = (answer.status(), format!("{path}: {}", heard(answer)));
     let exit = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Refused,
         StatusCode::TOO_MANY_REQUESTS => Exit::Unavailable,

@@ -42,8 +42,8 @@ mod remote;
 pub(crate) use key::basic;
 pub(crate) use names::FieldNames;
 pub(crate) use readiness::{Answers, ask};
-pub(crate) use refusal::exit_of;
-pub(crate) use remote::Remote;
+pub(crate) use refusal::{Side, exit_of, no_answer};
+pub(crate) use remote::{Remote, heard};
 
 const SERVER: &str = "CUSTOMER_SETTINGS_SERVER";
 

@@ -95,6 +95,26 @@ pub(crate) struct Coordinate {
 
 type Parsed<T> = Result<T, String>;
 
+/// The token of the next page that an answer names, if it names one.
+pub(super) fn next_page(answer: &Value) -> Parsed<Option<String>> {
+    let named = ["nextPageToken", "next_page_token"].into_iter().filter_map(|key| answer.get(key));
+    match named.into_iter().find(|token| !token.is_null() && *token != "") {
+        None => Ok(None),
+        Some(Value::String(token)) => Ok(Some(token.clone())),
+        Some(_) => Err("the token of the next page is no text".to_owned()),
+    }
+}
+
+/// The list under a key of an answer, if the list has no pages. An answer that names a next one is short.
+pub(super) fn whole(answer: Value, key: &str) -> Parsed<Value> {
+    match next_page(&answer)? {
+        None => list(answer, key),
+        Some(_) => {
+            Err("the answer names a next page, and this list has none: it may be short".to_owned())
+        }
+    }
+}
+
 /// The list under a key of an answer.
 pub(super) fn list(mut answer: Value, key: &str) -> Parsed<Value> {
     match answer.get_mut(key).map(Value::take) {
@@ -104,17 +124,40 @@ pub(super) fn list(mut answer: Value, key: &str) -> Parsed<Value> {
     }
 }
 
-fn all<T: DeserializeOwned>(list: Value) -> Parsed<Vec<T>> {
+/// A thing of a list in a message: its id, if it has one, and its place.
+fn place(index: usize, thing: &Value) -> String {
+    let number = format!("number {}", index + 1);
+    match thing["id"].as_str().filter(|id| !id.is_empty()) {
+        Some(id) => format!("{}, {number}", quoted(id)),
+        None => number,
+    }
+}
+
+/// The things of a list, each with an id.
+fn all<T: DeserializeOwned>(list: Value, id: fn(&T) -> &String) -> Parsed<Vec<T>> {
+    let read = |(index, thing): (usize, Value)| {
+        let at = place(index, &thing);
+        match serde_json::from_value(thing) {
+            Ok(thing) if id(&thing).is_empty() => Err(format!("{at}: an id is missing")),
+            read => read.map_err(|error| format!("{at}: {error}")),
+        }
+    };
+    things(list)?.into_iter().enumerate().map(read).collect()
+}
+
+fn things(list: Value) -> Parsed<Vec<Value>> {
     serde_json::from_value(list).map_err(|error| error.to_string())
 }
 
 pub(super) fn companies(list: Value) -> Parsed<Vec<Company>> {
-    all::<Value>(list)?.into_iter().map(company).collect()
+    things(list)?.into_iter().enumerate().map(company).collect()
 }
 
 /// A company. One that has no more than an id is marked, as only this one cannot be read.
-fn company(given: Value) -> Parsed<Company> {
-    let id = given["id"].as_str().filter(|id| !id.is_empty()).ok_or("an id is missing")?.to_owned();
+fn company((index, given): (usize, Value)) -> Parsed<Company> {
+    let id = given["id"].as_str().filter(|id| !id.is_empty());
+    let nameless = || format!("{}: an id is missing", place(index, &given));
+    let id = id.ok_or_else(nameless)?.to_owned();
     Ok(Company::deserialize(given).unwrap_or_else(|error| {
         let problem = Some(format!("the company is not of the expected form: {error}"));
         Company { id, problem, ..Company::default() }
@@ -122,23 +165,17 @@ fn company(given: Value) -> Parsed<Company> {
 }
 
 pub(super) fn items(list: Value) -> Parsed<Vec<Item>> {
-    let items = with_ids(all(list)?, |item: &Item| &item.id)?;
-    unique(items, |item| &item.id)
+    unique(all(list, |item: &Item| &item.id)?, |item| &item.id)
 }
 
 /// The locations of a page, which must be those of the company.
 pub(super) fn businesses(list: Value, company: &str) -> Parsed<Vec<Business>> {
-    let businesses = with_ids(all(list)?, |business: &Business| &business.id)?;
+    let businesses = all(list, |business: &Business| &business.id)?;
     match businesses.iter().find(|one| !one.company_id.is_empty() && one.company_id != company) {
-        Some(other) => Err(format!("{} belongs to {}", other.id, other.company_id)),
+        Some(other) => {
+            Err(format!("{} belongs to {}", quoted(&other.id), quoted(&other.company_id)))
+        }
         None => Ok(businesses),
-    }
-}
-
-fn with_ids<T>(things: Vec<T>, id: impl Fn(&T) -> &String) -> Parsed<Vec<T>> {
-    match things.iter().any(|thing| id(thing).is_empty()) {
-        true => Err("an id is missing".to_owned()),
-        false => Ok(things),
     }
 }
 
@@ -213,6 +250,47 @@ mod tests {
         ] {
             assert!(read(bad.clone()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_thing_of_another_form_is_named_with_its_id_and_its_place() {
+        let said = |thing: Value| {
+            let list = json!([{"id": "a", "name": "A"}, thing]);
+            [
+                items(list.clone()).unwrap_err(),
+                companies(list).map(|_| ()).err().unwrap_or_default(),
+            ]
+        };
+        let [item, _] = said(json!({"id": "tag_7"}));
+        assert_eq!(item, r#""tag_7", number 2: missing field `name`"#);
+        let [item, _] = said(json!({"id": "tag_7", "name": 7}));
+        assert!(item.starts_with(r#""tag_7", number 2: invalid type"#), "{item}");
+        for nameless in [json!({"id": "", "name": "B"}), json!({"name": "B"}), json!(null)] {
+            let [item, company] = said(nameless.clone());
+            assert!(item.starts_with("number 2: "), "{nameless}: {item}");
+            assert_eq!(company, "number 2: an id is missing", "{nameless}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_names_a_next_page_without_having_pages_is_short() {
+        let read = |answer: Value| whole(answer, "tags").map(|_| ());
+        for good in [json!({"tags": []}), json!({"tags": [], "nextPageToken": ""})] {
+            assert_eq!(read(good.clone()), Ok(()), "{good}");
+            assert_eq!(next_page(&good), Ok(None), "{good}");
+        }
+        for token in ["nextPageToken", "next_page_token"] {
+            let problem = read(json!({"tags": [], token: "more"})).unwrap_err();
+            assert!(problem.contains("names a next page"), "{problem}");
+            assert_eq!(next_page(&json!({token: "2"})), Ok(Some("2".to_owned())));
+            // A number is no end of the list.
+            assert!(next_page(&json!({token: 2})).is_err());
+            assert_eq!(next_page(&json!({token: null})), Ok(None));
+        }
+        assert_eq!(
+            next_page(&json!({"nextPageToken": "", "next_page_token": "2"})),
+            Ok(Some("2".to_owned()))
+        );
     }
 
     #[test]

@@ -11,6 +11,34 @@ const MOST_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// An account that asks for a longer pause is asked again after this one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A reading says how far it is after this time, then after twice the time, and so on.
+const FIRST_NOTE: Duration = Duration::from_secs(2);
+/// The longest time between two such notes.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
+
+/// When a reading says how far it is.
+#[derive(Debug)]
+pub(super) struct Progress {
+    next: Instant,
+    pause: Duration,
+}
+
+impl Progress {
+    pub(super) fn new(begin: Instant) -> Self {
+        Self { next: begin + FIRST_NOTE, pause: FIRST_NOTE }
+    }
+
+    /// Whether it is time for a note, which counts as made.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = now >= self.next;
+        if is_due {
+            self.pause = (self.pause * 2).min(LONGEST_SILENCE);
+            self.next = now + self.pause;
+        }
+        is_due
+    }
+}
+
 /// The pace of requests.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -109,6 +137,16 @@ mod tests {
         assert_eq!(pace.wait(begin), PACE);
         assert_eq!(pace.wait(begin + Duration::from_millis(100)), Duration::from_millis(150));
         assert_eq!(pace.wait(begin + Duration::from_secs(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_long_reading_says_how_far_it_is_and_a_short_one_is_silent() {
+        let begin = SystemClock.monotonic();
+        let mut progress = Progress::new(begin);
+        let seconds = 0..=300_u64;
+        let told: Vec<u64> =
+            seconds.filter(|at| progress.is_due(begin + Duration::from_secs(*at))).collect();
+        assert_eq!(told, [2, 6, 14, 30, 62, 122, 182, 242]);
     }
 
     #[test]

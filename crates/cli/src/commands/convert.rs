@@ -152,8 +152,9 @@ async fn moego(from: &From) -> Result<(), Failure> {
     if !missing.is_empty() {
         return Err(absent(&missing));
     }
-    let (mut head, mut left_out) = ("companies:\n", 0);
-    for company in companies {
+    let (mut head, mut left_out, count) = ("companies:\n", 0, companies.len());
+    for (done, company) in companies.into_iter().enumerate() {
+        account.is_at(done, count);
         let id = company.id.clone();
         let wanted = match account.reading(company).await {
             Ok(reading) => wanted(&reading, None, &Allowed::default()),

@@ -34,8 +34,6 @@ const PLAN: &str = "SettingsService/PlanSettings";
 const APPLY: &str = "SettingsService/ApplySettings";
 const LIST: &str = "CompanyService/ListCompanies";
 const REPORT: &str = "CompanyService/ReportSourceCheck";
-/// After so many companies a note says how far the round is.
-const NOTE_EVERY: usize = 100;
 /// A company needs so many requests to the account: its locations, and four lists.
 const REQUESTS_PER_COMPANY: u64 = 5;
 
@@ -221,7 +219,7 @@ impl Mirror {
 
 impl Mirroring<'_> {
     async fn round(&mut self, aim: Aim) -> Result<Round, Failure> {
-        let requests = self.account.requests();
+        self.account.begin();
         let here = self.here().await?;
         let all = self.account.companies().await?;
         let mut round = Round::default();
@@ -238,9 +236,7 @@ impl Mirroring<'_> {
         let count = companies.len();
         let mut end: Option<End> = None;
         for (done, company) in companies.into_iter().enumerate() {
-            if done > 0 && done % NOTE_EVERY == 0 {
-                note(format!("{done} of {count} companies"));
-            }
+            self.account.is_at(done, count);
             let id = company.id.clone();
             let held = here.get(&id);
             let outcome = match &end {
@@ -253,7 +249,7 @@ impl Mirroring<'_> {
             let was_mirror = held.and_then(Option::as_ref).is_some_and(Sourced::is_mirror);
             round.companies.push(self.ended(outcome, aim, was_mirror).await?);
         }
-        round.requests = self.account.requests() - requests;
+        round.requests = self.account.requests();
         round.broken_off = end.map(|end| end.exit);
         Ok(round)
     }

@@ -30,7 +30,7 @@ pub(crate) async fn ask(
     let name = name(server);
     let unavailable = |message| Failure { message, exit: Exit::Unavailable };
     let remote = Remote::new(server, ca_file, timeout)?;
-    let failed = |status| unavailable(refusal::no_answer(&name, &status));
+    let failed = |status| unavailable(refusal::no_answer(refusal::Side::Server, &name, &status));
     let answer = get(&remote, &format!("{name}/readyz")).await.map_err(failed)?;
     let text = String::from_utf8_lossy(answer.body());
     let mut lines = text.lines().map(str::to_owned);

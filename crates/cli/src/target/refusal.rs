@@ -8,18 +8,59 @@ use tonic::{Code, Status};
 use super::{FieldNames, contract, remote};
 use crate::failure::{Exit, Failure};
 
-const HINT: &str = "is a customer-settings server there, with http:// or https:// as it speaks, and with this path?";
+/// The other side of a call, to which the advice of a message fits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Side {
+    /// A server of this service.
+    Server,
+    /// An account elsewhere, which is only read.
+    Account,
+}
+
+impl Side {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Server => {
+                "is a customer-settings server there, with http:// or https:// as it speaks, and with this path?"
+            }
+            Self::Account => "is this the address of the account's API?",
+        }
+    }
+
+    /// The advice about an address without TLS. An account's key travels to this machine alone without TLS.
+    fn of_plain(self, server: &str) -> String {
+        match self {
+            Self::Server => {
+                let plain = server.replacen("https://", "http://", 1);
+                format!("if a server without TLS listens there, give {plain}")
+            }
+            Self::Account => self.hint().to_owned(),
+        }
+    }
+
+    fn of_authority(self) -> &'static str {
+        match self {
+            Self::Server => "give the authority's own certificate with --ca-file FILE",
+            Self::Account => "add the authority's own certificate to those of this machine",
+        }
+    }
+
+    /// The flag for the time that an answer may take.
+    fn timeout(self) -> &'static str {
+        match self {
+            Self::Server => "--timeout",
+            Self::Account => "--from-timeout",
+        }
+    }
+}
 
 /// The message for a lack of a connection, so nothing was sent.
-fn no_connection(server: &str, error: &dyn Error) -> String {
+fn no_connection(side: Side, server: &str, error: &dyn Error) -> String {
     // The error itself says only in which step it occurred.
     let causes = error.source().map_or_else(|| error.to_string(), causes);
     // The TLS library's error for bytes that are not TLS.
     if causes.contains("InvalidContentType") {
-        let plain = server.replacen("https://", "http://", 1);
-        return format!(
-            "{server} does not answer in TLS: if a server without TLS listens there, give {plain}"
-        );
+        return format!("{server} does not answer in TLS: {}", side.of_plain(server));
     }
     // The TLS library's errors for a certificate whose authority is unknown, or has only the name of a known one.
     if ["UnknownIssuer", "BadSignature", "UnsupportedSignatureAlgorithmForPublicKey"]
@@ -27,29 +68,26 @@ fn no_connection(server: &str, error: &dyn Error) -> String {
         .any(|error| causes.contains(error))
     {
         return format!(
-            "{server} cannot be trusted: {causes}\n  this machine does not know the authority of the certificate: \
-             give the authority's own certificate with --ca-file FILE"
+            "{server} cannot be trusted: {causes}\n  this machine does not know the authority of the certificate: {}",
+            side.of_authority()
         );
     }
-    format!("{server} cannot be reached: {causes}\n  {HINT}")
-}
-
-/// The message for an answer that did not come.
-fn late(server: &str) -> String {
-    format!("{server} did not answer in time; see --timeout")
+    format!("{server} cannot be reached: {causes}\n  {}", side.hint())
 }
 
 /// The message for a call without an answer of this service.
-pub(super) fn no_answer(server: &str, status: &Status) -> String {
+pub(crate) fn no_answer(side: Side, server: &str, status: &Status) -> String {
     match remote::no_connection(status) {
-        Some(error) => no_connection(server, error),
+        Some(error) => no_connection(side, server, error),
         // A server's own refusal for this has a reason.
-        None if status.code() == Code::DeadlineExceeded => late(server),
+        None if status.code() == Code::DeadlineExceeded => {
+            format!("{server} did not answer in time; see {}", side.timeout())
+        }
         None => {
             let message = status.message();
             let cause = status.source().map(|error| format!(": {}", causes(error)));
             let cause = cause.unwrap_or_default();
-            format!("{server} gave no proper answer: {message}{cause}\n  {HINT}")
+            format!("{server} gave no proper answer: {message}{cause}\n  {}", side.hint())
         }
     }
 }
@@ -85,7 +123,7 @@ pub(super) fn explain(
             vec![format!("{} ({reasons})", message(status, &violations, names))]
         }
         // The error is not from this service, whose errors all have a reason.
-        None => vec![no_answer(server, status)],
+        None => vec![no_answer(Side::Server, server, status)],
     };
     lines.extend(unnamed(&violations, status.message(), names));
     if let Some(id) = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok()) {

@@ -120,7 +120,8 @@ impl Remote {
         request.headers_mut().insert(header::USER_AGENT, user_agent);
         let exchange = async {
             let (head, body) = self.http.request(request).await.map_err(broken)?.into_parts();
-            let body = Limited::new(body, most_bytes).collect().await.map_err(unread)?;
+            let body = Limited::new(body, most_bytes).collect().await;
+            let body = body.map_err(|error| unread(error, most_bytes))?;
             Ok(Response::from_parts(head, body.to_bytes()))
         };
         let late = |_| Err(Status::deadline_exceeded("the answer took too long"));
@@ -167,9 +168,12 @@ fn broken(error: legacy::Error) -> Status {
 }
 
 /// The error of an answer whose body cannot be read.
-fn unread(error: Box<dyn std::error::Error + Send + Sync>) -> Status {
+fn unread(error: Box<dyn std::error::Error + Send + Sync>, most_bytes: usize) -> Status {
     if error.is::<LengthLimitError>() {
-        return Status::out_of_range("the answer is too large");
+        let most = most_bytes >> 20;
+        return Status::out_of_range(format!(
+            "the answer is too large: it has more than {most} MiB"
+        ));
     }
     Status::unknown(format!("the answer broke off: {}", refusal::causes(&*error)))
 }
@@ -180,16 +184,21 @@ pub(super) fn no_connection(status: &Status) -> Option<&legacy::Error> {
     source.filter(|error| error.is_connect())
 }
 
-/// The error for an answer that something else gave, such as a proxy or another program.
-pub(super) fn foreign(answer: &Response<Bytes>) -> Status {
-    let status = answer.status();
-    let mut text = format!("HTTP status {status}");
+/// The status of an answer that something else gave, with the place where it leads and its own words.
+pub(crate) fn heard(answer: &Response<Bytes>) -> String {
+    let mut text = format!("HTTP status {}", answer.status());
     if let Some(place) = answer.headers().get(header::LOCATION).and_then(|to| to.to_str().ok()) {
         text.push_str(&format!(", which leads to {place}"));
     }
     if let Some(message) = own_words(answer.body()) {
         text.push_str(&format!(": {message}"));
     }
+    text
+}
+
+/// The error for an answer that something else gave, such as a proxy or another program.
+pub(super) fn foreign(answer: &Response<Bytes>) -> Status {
+    let (status, text) = (answer.status(), heard(answer));
     match status {
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
