@@ -797,6 +797,7 @@ def test_a_company_that_is_no_mirror_is_taken_over_only_by_name(demo, tmp_path):
     with account.broken(TAGS, status(500)):
         done = run("convert", "moego", *arguments, check=False)
         assert done.returncode == 1 and "cmp_001" in done.stderr and "cmp_002" in done.stdout
+        assert done.stderr.endswith("error: 1 company was not read; the document has all others\n"), done.stderr
     account.end()
 
 

@@ -14,7 +14,7 @@ use crate::{
     account::{From, absent, chosen},
     failure::EXIT_CODES,
     mirror::{Allowed, wanted},
-    output::{note, print, tell},
+    output::{counted, note, print, tell},
 };
 
 /// Make a document of a file that another program wrote
@@ -152,7 +152,8 @@ async fn moego(from: &From) -> Result<(), Failure> {
     if !missing.is_empty() {
         return Err(absent(&missing));
     }
-    let (mut head, mut left_out, count) = ("companies:\n", 0, companies.len());
+    let (mut head, count) = ("companies:\n", companies.len());
+    let (mut unread_companies, mut refused) = (0, 0);
     for (done, company) in companies.into_iter().enumerate() {
         account.is_at(done, count);
         let id = company.id.clone();
@@ -161,11 +162,11 @@ async fn moego(from: &From) -> Result<(), Failure> {
             Err(unread) if unread.is_final => return Err(unread.into()),
             Err(unread) => {
                 tell(format!("{id:?}: not read: {}", unread.problem));
-                left_out += 1;
+                unread_companies += 1;
                 continue;
             }
         };
-        left_out += wanted.refused.len();
+        refused += wanted.refused.len() as u64;
         wanted.refused.iter().for_each(|problem| tell(format!("{id}: {problem}")));
         if wanted.row.name.is_some() {
             print(std::mem::take(&mut head))?;
@@ -175,8 +176,16 @@ async fn moego(from: &From) -> Result<(), Failure> {
     if !head.is_empty() {
         print("companies: []\n")?;
     }
-    match left_out {
-        0 => Ok(()),
-        _ => Err(failure(format!("{left_out} values were left out; the document has the others"))),
+    let lacks: Vec<String> = [
+        (unread_companies, "company was not read", "companies were not read"),
+        (refused, "value was left out", "values were left out"),
+    ]
+    .into_iter()
+    .filter(|(count, ..)| *count > 0)
+    .map(|(count, one, many)| counted(count, one, many))
+    .collect();
+    match lacks.is_empty() {
+        true => Ok(()),
+        false => Err(failure(format!("{}; the document has all others", lacks.join(", and ")))),
     }
 }
