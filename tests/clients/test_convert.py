@@ -19,8 +19,6 @@ def convert(*arguments, stdin=b""):
 
 
 def test_the_page_is_played_as_written(tmp_path):
-    (tmp_path / "data").mkdir()
-    run("load", "--data-dir", tmp_path / "data", "-", stdin="companies: [{id: cmp_001, name: Paws}]")
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     (tmp_path / "tags.csv").write_text(block(PAGE, "From a spreadsheet", "csv"))
     (tmp_path / "labels.yml").write_text(block(PAGE, "From GitHub labels", "yaml"))
