@@ -1,4 +1,4 @@
-"""`convert` and `export --format csv` as people run them; the forms of files are in crates/cli/src/formats/tests.rs."""
+"""`convert` and `export --format csv` as people run them; the forms of files are in crates/server/src/formats/tests.rs."""
 
 import subprocess
 
@@ -39,6 +39,7 @@ def test_a_table_comes_from_standard_input_and_only_the_document_goes_to_standar
     assert (code, document) == (0, "companies:\n- id: c\n  life_cycles:\n  - name: Lead\n    is_default: true\n  - name: Café\n")
     assert said == [
         'Windows-1252, semicolons; line 1 is the header; name is column 1 ("Name"), default is column 2 ("Default")',
+        "read as Windows-1252, as it is no UTF-8: if letters are wrong in it, save the file as UTF-8",
         "entries: 2",
     ]
     assert convert("csv", "-", "--company", "c", "--list", "life_cycles", "--quiet", stdin=table) == (0, document, [])
@@ -52,6 +53,9 @@ def test_a_table_comes_from_standard_input_and_only_the_document_goes_to_standar
     (["csv", "/nowhere/tags.csv", "--company", "c"], b"", 1, "/nowhere/tags.csv cannot be read"),
     (["csv", "-", "--company", "c", "--list", "customer_tags"], b"Name,Color\nVIP,red\n", 1, "has no entry that can be taken"),
     (["csv", "-", "--company", "c"], b"x" * (16 << 20) + b"x", 1, "standard input has more than 16 MiB"),
+    (["csv", "-", "--company", "c", "--list", "customer_tags"], b"<!DOCTYPE html>\n<html>\n", 1, "this is a web page"),
+    (["csv", "-", "--company", "c", "--list", "customer_tags"], b'[{"name":"VIP"}]', 1, "this is JSON, and no table"),
+    (["csv", "-", "--company", "c", "--list", "customer_tags"], b"Color\nVIP\n", 1, 'the only column has the header "Color"'),
     (["github-labels", "-", "--company", "c"], b"name,color\n", 1, "standard input: line 1: this is the text"),
     (["github-labels", "-", "--company", "c"], "[a]".encode("utf-16")[:-1], 1, "UTF-16"),
     (["moego", "-", "--company", "c"], b"", 2, "moego"),
@@ -79,7 +83,8 @@ def where(request, tmp_path):
 def test_what_is_exported_as_a_table_changes_nothing_when_it_comes_back(where, tmp_path):
     document = {"companies": [
         {"id": "c", "name": "Paws",
-         "customer_tags": [{"id": "-1", "name": "=1+1", "color": "#123456"}, {"name": "'@x", "state": "archived"}],
+         "customer_tags": [{"id": "-1", "name": "=1+1", "color": "#123456"}, {"name": "'@x", "state": "archived"},
+                           {"id": "gone_1", "name": "Gone", "state": "archived"}, {"id": "gone_2", "name": "gone", "state": "archived"}],
          "life_cycles": [{"name": "Größe; \"M\", 2"}, {"name": "Lead", "is_default": True,
                                                       "description": "-one\n\n'=two, \"three\""}]},
         {"id": "d", "name": "Other"},
@@ -89,6 +94,10 @@ def test_what_is_exported_as_a_table_changes_nothing_when_it_comes_back(where, t
     done = subprocess.run([PROGRAM, "export", *where, "--company", "c", "--format", "csv"], capture_output=True, timeout=60)
     assert done.returncode == 0 and done.stdout.startswith(b"\xef\xbb\xbflist,id,name,"), done.stderr
     table.write_bytes(done.stdout)
+    code, again, said = convert("csv", table, "--company", "c")
+    assert code == 0, said
+    assert "c: unchanged at revision 1" in run("load", *where, "-", stdin=again).stderr
+    table.write_text(run("export", *where, "--company", "c", "--format", "csv", "--without", "ids").stdout)
     code, again, said = convert("csv", table, "--company", "c")
     assert code == 0, said
     assert "c: unchanged at revision 1" in run("load", *where, "-", stdin=again).stderr

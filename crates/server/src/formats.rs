@@ -14,9 +14,12 @@ use crate::{
 
 mod columns;
 pub mod csv;
+mod kind;
 pub mod labels;
 #[cfg(test)]
 mod tests;
+
+pub use kind::{is_yaml, names_companies};
 
 /// The most bytes of a file. Four full catalogs have 10 MB at most.
 pub const MOST_BYTES: u64 = 16 << 20;
@@ -44,36 +47,37 @@ pub struct Converted {
     lists: [List; 4],
     /// How the file was read.
     pub notes: Vec<String>,
-    /// The lines that were left out, with the reasons: a hundred at most.
+    /// The lines or labels that were left out, with the reasons: a hundred at most.
     pub left_out: Vec<String>,
-    /// The number of all lines that were left out.
+    /// The number of all lines or labels that were left out.
     pub left_out_in_all: usize,
 }
 
-/// The entries of one catalog, with the lines of what must be unique in it.
+/// The entries of one catalog, with the places of what must be unique in it.
 #[derive(Default)]
 struct List {
     entries: Vec<(f64, EntryRow)>,
-    /// By name and state, the line, and whether the entry has an id.
-    names: HashMap<(String, bool), (u64, bool)>,
-    ids: HashMap<String, u64>,
-    default: Option<u64>,
+    /// By name and state, the place, and whether the entry has an id.
+    names: HashMap<(String, bool), (String, bool)>,
+    ids: HashMap<String, String>,
+    default: Option<String>,
 }
 
 impl Converted {
-    /// Takes an entry, or leaves it out and notes why. Fails if the catalog would be larger than it may be.
-    fn add(&mut self, line: u64, catalog: Catalog, given: &Given<'_>) -> Result<(), String> {
+    /// Takes an entry, or leaves it out and notes why. Fails if the catalog would be larger than it may be. The place
+    /// is one that people find in the file, such as "line 3".
+    fn add(&mut self, place: &str, catalog: Catalog, given: &Given<'_>) -> Result<(), String> {
         let list = &mut self.lists[catalog.index()];
-        let row = match list.row(line, catalog, given) {
+        let row = match list.row(place, catalog, given) {
             Ok(row) => row,
             Err(problems) => {
-                self.leave_out(line, &problems.join("; "));
+                self.leave_out(place, &problems.join("; "));
                 return Ok(());
             }
         };
         if list.entries.len() == MAX_ENTRIES {
             return Err(format!(
-                "{catalog} has more than {MAX_ENTRIES} entries from line {line} on, and a catalog holds {MAX_ENTRIES} \
+                "{catalog} has more than {MAX_ENTRIES} entries from {place} on, and a catalog holds {MAX_ENTRIES} \
                  at most: is this a list of customers? Give a list of the values that they can have"
             ));
         }
@@ -81,10 +85,10 @@ impl Converted {
         Ok(())
     }
 
-    fn leave_out(&mut self, line: u64, problem: &str) {
+    fn leave_out(&mut self, place: &str, problem: &str) {
         self.left_out_in_all += 1;
         if self.left_out.len() < MOST_NAMED {
-            self.left_out.push(format!("line {line}: {problem}"));
+            self.left_out.push(format!("{place}: {problem}"));
         }
     }
 
@@ -122,7 +126,7 @@ impl List {
     /// Checks an entry by the rules of the catalog.
     fn row(
         &mut self,
-        line: u64,
+        place: &str,
         catalog: Catalog,
         given: &Given<'_>,
     ) -> Result<EntryRow, Vec<String>> {
@@ -150,17 +154,16 @@ impl List {
             problems
                 .push(format!("has {former} former names; at most {MAX_FORMER_NAMES} are allowed"));
         }
-        // Archived entries of one name are told apart by their ids.
-        let is_told_apart = given.is_archived && !given.id.is_empty();
+        // Archived entries of one name are told apart by their ids, or by their order if none has an id.
+        let has_own_id = !given.id.is_empty();
         if let Ok(name) = &name
             && let Some((first, has_id)) = self.names.get(&(name.fold_key(), given.is_archived))
-            && !(is_told_apart && *has_id)
+            && !(given.is_archived && *has_id == has_own_id)
         {
-            problems
-                .push(format!("the name {} stands on line {first} already", quoted(given.name)));
+            problems.push(format!("the name {} is that of {first} already", quoted(given.name)));
         }
         if let Some(first) = self.ids.get(given.id) {
-            problems.push(format!("the id {} stands on line {first} already", quoted(given.id)));
+            problems.push(format!("the id {} is that of {first} already", quoted(given.id)));
         }
         if given.is_default {
             problems.extend(self.default_problem(catalog, given.is_archived));
@@ -171,10 +174,12 @@ impl List {
         if !problems.is_empty() {
             return Err(problems);
         }
-        self.names.entry((name.fold_key(), given.is_archived)).or_insert((line, id.is_some()));
-        self.ids.extend(id.as_ref().map(|id| (id.to_string(), line)));
+        self.names
+            .entry((name.fold_key(), given.is_archived))
+            .or_insert((place.to_owned(), has_own_id));
+        self.ids.extend(id.as_ref().map(|id| (id.to_string(), place.to_owned())));
         if given.is_default {
-            self.default = Some(line);
+            self.default = Some(place.to_owned());
         }
         Ok(EntryRow {
             id: id.map(|id| id.to_string()),
@@ -189,9 +194,9 @@ impl List {
     }
 
     fn default_problem(&self, catalog: Catalog, is_archived: bool) -> Option<String> {
-        match (catalog.has_default(), self.default, is_archived) {
+        match (catalog.has_default(), &self.default, is_archived) {
             (false, ..) => Some(format!("is the default, and {catalog} has none")),
-            (_, Some(first), _) => Some(format!("is the default, as line {first} is already")),
+            (_, Some(first), _) => Some(format!("is the default, as {first} is already")),
             (_, _, true) => Some("is the default, and is archived".to_owned()),
             _ => None,
         }

@@ -127,7 +127,7 @@ impl Of {
         converted.left_out.iter().for_each(tell);
         let (taken, left_out) = (converted.count(), converted.left_out_in_all);
         if left_out > converted.left_out.len() {
-            tell(format!("and {} other lines", left_out - converted.left_out.len()));
+            tell(format!("and {} other entries", left_out - converted.left_out.len()));
         }
         if taken == 0 {
             return Err(failure(format!("{name} has no entry that can be taken")));
@@ -139,7 +139,7 @@ impl Of {
                 Ok(())
             }
             _ => Err(failure(format!(
-                "lines that were left out: {left_out}; the document has the other {taken}"
+                "entries that were left out: {left_out}; the document has the other {taken}"
             ))),
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::{
     catalog::{entry::Catalog, id::CompanyId},
-    formats::csv,
+    formats::{csv, is_yaml, names_companies},
     service::document::{self, CompanyRow, DocumentCompany, Problems},
 };
 
@@ -59,26 +59,7 @@ pub(super) fn read(text: &str, company: &CompanyId, list: Catalog) -> Result<Rea
 
 /// Whether the text is a document, though perhaps a broken one. Everything else is read as a table.
 fn is_meant_as_document(text: &str) -> bool {
-    let words = ["companies:", "\"companies\":", "'companies':"];
-    text.trim_start().starts_with('{')
-        || text.lines().any(|line| words.iter().any(|word| line.trim_start().starts_with(word)))
-        || is_yaml(text)
-}
-
-/// Whether the text begins as YAML does: with an item of keys, or a key above keys or items.
-fn is_yaml(text: &str) -> bool {
-    let is_said = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
-    let mut lines = text.lines().filter(is_said).filter(|line| !line.starts_with("version:"));
-    let has_key = |line: &str| line.contains(": ") || line.trim_end().ends_with(':');
-    match (lines.find(|line| line.trim_end() != "---"), lines.next()) {
-        (Some(item), _) if item.trim_start().starts_with("- ") => has_key(item),
-        (Some(key), Some(below)) => {
-            let is_within =
-                below.trim_start().starts_with("- ") || (below.starts_with(' ') && has_key(below));
-            key.trim_end().ends_with(':') && is_within
-        }
-        _ => false,
-    }
+    text.trim_start().starts_with('{') || text.lines().any(names_companies) || is_yaml(text)
 }
 
 fn of_table(text: &str, company: &CompanyId, list: Catalog) -> Result<Reading, Vec<String>> {

@@ -60,8 +60,43 @@ const NAMES: &[&str] = &[
     "status name",
     "option",
     "value",
-    "status",
 ];
+
+/// The same as plurals, with the names of the catalogs. Such a header counts if its column is the only one, or another
+/// column is known: people have tags too, in lists of customers.
+const PLURALS: &[&str] = &[
+    "labels",
+    "names",
+    "noms",
+    "nombres",
+    "nomi",
+    "nomes",
+    "namen",
+    "bezeichnungen",
+    "etiquetas",
+    "étiquettes",
+    "etiquettes",
+    "etichette",
+    "titles",
+    "tag names",
+    "tags",
+    "customer tags",
+    "sources",
+    "referral sources",
+    "life cycles",
+    "lifecycles",
+    "lifecycle stages",
+    "life cycle stages",
+    "stages",
+    "stage names",
+    "action statuses",
+    "statuses",
+    "options",
+    "values",
+];
+
+/// The header of names that is one of states where another column has the names.
+const STATUS: &str = "status";
 
 /// The headers of all other columns, in English, German, French, Spanish, Italian, Portuguese and Dutch.
 const HEADERS: &[(Column, &[&str])] = &[
@@ -208,12 +243,15 @@ impl Columns {
     /// another one.
     pub(super) fn of_header(record: &StringRecord) -> Option<Self> {
         let cells: Vec<String> = record.iter().map(words).collect();
-        let name = NAMES.iter().find_map(|name| cells.iter().position(|cell| cell == name));
+        let plurals = match cells.len() == 1 || cells.iter().any(|cell| known(cell).is_some()) {
+            true => PLURALS,
+            false => &[],
+        };
+        let mut names = NAMES.iter().chain(plurals).chain([&STATUS]);
+        let name = names.find_map(|name| cells.iter().position(|cell| cell == name));
         let mut columns: Vec<Option<Column>> = Vec::new();
         for (at, cell) in cells.iter().enumerate() {
-            let known = HEADERS.iter().find(|(_, headers)| headers.contains(&cell.as_str()));
-            let column =
-                known.map(|(column, _)| *column).filter(|one| !columns.contains(&Some(*one)));
+            let column = known(cell).filter(|one| !columns.contains(&Some(*one)));
             columns.push(if name == Some(at) { Some(Column::Name) } else { column });
         }
         let is_header = name.is_some() || (cells.len() > 1 && columns.iter().any(Option::is_some));
@@ -273,6 +311,16 @@ impl Columns {
         let unused = (!unused.is_empty()).then(|| unused.join(", "));
         (used.join(", "), unused)
     }
+}
+
+/// Whether the header is one of a column, but not of names.
+pub(super) fn is_known(header: &str) -> bool {
+    known(&words(header)).is_some()
+}
+
+/// The column of these words of a header, but for names.
+fn known(words: &str) -> Option<Column> {
+    HEADERS.iter().find(|(_, headers)| headers.contains(&words)).map(|(column, _)| *column)
 }
 
 /// The words of a header, for comparisons: `IsDefault`, `is_default` and `Is default` are the same.

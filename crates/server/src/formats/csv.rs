@@ -2,13 +2,14 @@
 
 use crate::{
     catalog::entry::{Catalog, State},
-    service::document::{CompanyRow, Decoded, EntryRow, decode, quoted},
+    service::document::{CompanyRow, EntryRow, decode, quoted},
 };
 use csv::{ReaderBuilder, StringRecord, Terminator, WriterBuilder};
 
 use super::{
     Converted, Given,
-    columns::{Column, Columns, catalog, truth, words},
+    columns::{Column, Columns, catalog, is_known, truth, words},
+    kind::no_table,
 };
 
 /// A record of its own behind the end of the text. If it is part of another record, a quotation mark is missing.
@@ -26,11 +27,13 @@ const HEADERS: &str = "write name over the column of the names, and color, descr
 
 /// Reads a table. `list` is the catalog of entries for which the table names none.
 pub fn read(bytes: &[u8], list: Option<Catalog>) -> Result<Converted, String> {
-    let Decoded { text, encoding, .. } =
-        decode(bytes.to_vec()).map_err(|error| error.to_string())?;
-    let mut text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let decoded = decode(bytes.to_vec()).map_err(|error| error.to_string())?;
+    let mut text = decoded.text.replace("\r\n", "\n").replace('\r', "\n");
     if text.trim().is_empty() {
         return Err("the file is empty".to_owned());
+    }
+    if let Some(problem) = no_table(&text) {
+        return Err(problem);
     }
     // Excel writes this line, and reads it.
     let given = text.lines().next().and_then(|line| line.strip_prefix("sep=")).map(str::to_owned);
@@ -43,11 +46,12 @@ pub fn read(bytes: &[u8], list: Option<Catalog>) -> Result<Converted, String> {
             .to_owned());
     }
     let mut converted = Converted::default();
-    layout.tell(encoding, &mut converted.notes);
+    layout.tell(decoded.encoding, &mut converted.notes);
+    converted.notes.extend(decoded.note());
     let mut last = None;
-    for (line, record) in layout.records(&text) {
-        if let Some((line, record)) = last.replace((line, record)) {
-            layout.take(line, &record, list, &mut converted)?;
+    for row in layout.rows(&text) {
+        if let Some(row) = last.replace(row) {
+            layout.take(&row, list, &mut converted)?;
         }
     }
     if let Some(list) = list.filter(|_| layout.columns.has(Column::List)) {
@@ -61,10 +65,10 @@ pub fn read(bytes: &[u8], list: Option<Catalog>) -> Result<Converted, String> {
         }
     }
     match last {
-        Some((_, record)) if record.len() == 1 && &record[0] == END => Ok(converted),
+        Some(Row { record, .. }) if record.len() == 1 && &record[0] == END => Ok(converted),
         last => Err(format!(
             "a quotation mark (\") is missing: the cell that begins with one in the record of line {} has no end",
-            last.map_or(1, |(line, _)| line)
+            last.map_or(1, |row| row.line)
         )),
     }
 }
@@ -81,6 +85,17 @@ struct Layout {
     header: Option<u64>,
     /// The line of a header that has other lines above it.
     late_header: Option<u64>,
+    /// The name on the first line, if there is no header.
+    first: Option<String>,
+}
+
+/// A record of a table.
+struct Row<'a> {
+    /// Its first line, from 1.
+    line: u64,
+    record: StringRecord,
+    /// The text of the table from the record on.
+    text: &'a str,
 }
 
 impl Layout {
@@ -88,58 +103,83 @@ impl Layout {
         let candidates = SEPARATORS
             .into_iter()
             .filter(|(separator, _)| given.is_none_or(|given| given.as_bytes() == [*separator]));
-        let guesses = candidates.filter_map(|(separator, separators)| {
-            let (mut lines, mut sample) = (Vec::new(), Vec::new());
-            for (line, record) in records(text, separator, given.is_some()).take(SAMPLE) {
-                // The end of the text is no part of the table.
-                if &record[0] != END {
-                    lines.push(line);
-                    sample.push(record);
-                }
-            }
-            let columns = Columns::of_header(sample.first()?);
-            let late = match columns {
-                Some(_) => None,
-                None => late_header(&sample),
-            };
-            let known =
-                columns.as_ref().or(late.as_ref().map(|(_, late)| late)).map_or(0, Columns::used);
-            let late_header = late.map(|(at, _)| lines[at]);
-            let width = sample[0].len();
-            let is_even = sample.iter().all(|record| record.len() == width);
-            let header = columns.as_ref().and_then(|_| lines.first().copied());
-            let columns = columns.unwrap_or_else(|| Columns::of_values(&sample));
-            let has_separator_line = given.is_some();
-            let layout =
-                Self { separator, separators, columns, has_separator_line, header, late_header };
-            Some(((known, is_even, width), layout))
-        });
+        let guesses = candidates.filter_map(|named| Self::by(text, named, given.is_some()));
         let best = guesses.max_by_key(|(rank, _)| *rank);
         let (_, layout) = best.ok_or(
             "the file has no table whose separator is a comma, a semicolon, a tab or a bar",
         )?;
-        let (used, unused) = layout.columns.said();
+        layout.problem().map_or(Ok(layout), Err)
+    }
+
+    /// The layout with this separator, and how good a guess it is.
+    fn by(
+        text: &str,
+        (separator, separators): (u8, &'static str),
+        has_separator_line: bool,
+    ) -> Option<((usize, bool, usize), Self)> {
+        let (mut lines, mut sample) = (Vec::new(), Vec::new());
+        for Row { line, record, .. } in rows(text, separator, has_separator_line).take(SAMPLE) {
+            // The end of the text is no part of the table.
+            if &record[0] != END {
+                lines.push(line);
+                sample.push(record);
+            }
+        }
+        let columns = Columns::of_header(sample.first()?);
+        // A single word that is a header may also be a title.
+        let late = match columns {
+            Some(_) if sample[0].len() > 1 => None,
+            _ => late_header(&sample),
+        };
+        let known =
+            late.as_ref().map(|(_, late)| late).or(columns.as_ref()).map_or(0, Columns::used);
+        let late_header = late.map(|(at, _)| lines[at]);
+        let width = sample[0].len();
+        let is_even = sample.iter().all(|record| record.len() == width);
+        let header = columns.as_ref().and_then(|_| lines.first().copied());
+        let columns = columns.unwrap_or_else(|| Columns::of_values(&sample));
+        let names = columns.columns.iter().position(|column| *column == Some(Column::Name));
+        let first = names.filter(|_| header.is_none()).and_then(|at| sample[0].get(at));
+        let first = first.map(|cell| cell.trim().to_owned()).filter(|cell| !cell.is_empty());
+        let layout =
+            Self { separator, separators, columns, has_separator_line, header, late_header, first };
+        Some(((known, is_even, width), layout))
+    }
+
+    /// Why nobody knows what is in the columns.
+    fn problem(&self) -> Option<String> {
+        let (used, unused) = self.columns.said();
         let unused = unused.unwrap_or_else(|| "every column".to_owned());
-        if let Some(line) = layout.late_header {
-            return Err(format!(
+        let count = self.columns.columns.len();
+        if let Some(line) = self.late_header {
+            return Some(format!(
                 "line {line} is the header, and the lines above it are none of the table: delete them"
             ));
         }
-        match layout.header {
-            Some(line) if !layout.columns.has(Column::Name) => Err(format!(
+        if let (1, Some(first)) = (count, &self.first)
+            && is_known(first)
+        {
+            return Some(format!(
+                "the only column has the header {0}, and no column is the name: write name over the column of the \
+                 names, also if {0} is one of them",
+                quoted(first)
+            ));
+        }
+        match self.header {
+            Some(line) if !self.columns.has(Column::Name) => Some(format!(
                 "no column is the name: of the header in line {line}, {used}, and {unused} is not known: {HEADERS}"
             )),
             // A table whose columns nobody knows may be anything.
-            None if layout.columns.used() < layout.columns.columns.len() => Err(format!(
+            None if self.columns.used() < count => Some(format!(
                 "the first line is no header that is known, and {}: {HEADERS}; if it has one column, put quotation \
                  marks around text with {} in it",
-                match layout.columns.columns.len() {
+                match count {
                     2 => "neither of the table's two columns begins with a color such as #00FF00",
                     _ => "the table has more columns than one of names and one of colors",
                 },
-                layout.separators
+                self.separators
             )),
-            _ => Ok(layout),
+            _ => None,
         }
     }
 
@@ -155,29 +195,36 @@ impl Layout {
         if let Some(unused) = unused {
             notes.push(format!("not used: {unused}"));
         }
+        if let Some(first) = &self.first {
+            notes.push(format!("the first line {} is taken for an entry", quoted(first)));
+        }
     }
 
     /// The records behind the header.
-    fn records<'a>(&self, text: &'a str) -> impl Iterator<Item = (u64, StringRecord)> + 'a {
+    fn rows<'a>(&self, text: &'a str) -> impl Iterator<Item = Row<'a>> {
         let skipped = usize::from(self.header.is_some());
-        records(text, self.separator, self.has_separator_line).skip(skipped)
+        rows(text, self.separator, self.has_separator_line).skip(skipped)
     }
 
     /// Takes one record.
     fn take(
         &self,
-        line: u64,
-        record: &StringRecord,
+        Row { line, record, text }: &Row<'_>,
         list: Option<Catalog>,
         converted: &mut Converted,
     ) -> Result<(), String> {
         if record.iter().all(|cell| cell.trim().is_empty()) {
             return Ok(());
         }
-        match self.entry(record, list) {
-            Ok((catalog, given)) => converted.add(line, catalog, &given),
+        let entry = match misquoted(text, char::from(self.separator)) {
+            Some(problem) => Err(problem),
+            None => self.entry(record, list),
+        };
+        let place = format!("line {line}");
+        match entry {
+            Ok((catalog, given)) => converted.add(&place, catalog, &given),
             Err(problem) => {
-                converted.leave_out(line, &problem);
+                converted.leave_out(&place, &problem);
                 Ok(())
             }
         }
@@ -209,6 +256,14 @@ impl Layout {
             };
             match column {
                 None => {}
+                // Such a cell is escaped if it is the text of an entry.
+                Some(_) if is_failed(record[at].trim()) => {
+                    return Err(format!(
+                        "column {} has {}, as the formula in it failed: write the value there",
+                        at + 1,
+                        quoted(cell)
+                    ));
+                }
                 Some(Column::Name) if cell.contains('\n') => {
                     return Err(format!(
                         "the name has a line break; it is {}: is a quotation mark missing?",
@@ -253,12 +308,47 @@ fn late_header(sample: &[StringRecord]) -> Option<(usize, Columns)> {
     sure.next()
 }
 
-/// The records of a text, each with its first line. Empty lines are none.
-fn records(
-    text: &str,
-    separator: u8,
-    has_separator_line: bool,
-) -> impl Iterator<Item = (u64, StringRecord)> {
+/// The problem of a cell whose quotation marks the reader would take otherwise than people mean them. The text begins
+/// with the record.
+fn misquoted(text: &str, separator: char) -> Option<String> {
+    let (mut column, mut rest) = (1, text);
+    loop {
+        let is_blank = |c: char| c != separator && c != '\n' && c.is_whitespace();
+        let unquoted = match rest.strip_prefix('"') {
+            Some(quoted) => behind_quotes(quoted)?,
+            None if rest.trim_start_matches(is_blank).starts_with('"') => {
+                return Some(format!(
+                    "column {column} has a blank before its quotation mark: delete the blank"
+                ));
+            }
+            None => rest,
+        };
+        let end = unquoted.find([separator, '\n']).unwrap_or(unquoted.len());
+        if unquoted.len() < rest.len() && !unquoted[..end].trim().is_empty() {
+            return Some(format!(
+                "column {column} goes on behind its quotation marks, with {}: put all of it within them, and write \"\" \
+                 for a mark that belongs to the text",
+                quoted(unquoted[..end].trim())
+            ));
+        }
+        rest = unquoted[end..].strip_prefix(separator)?;
+        column += 1;
+    }
+}
+
+/// The text behind the mark that ends a cell, of which the text begins behind the first mark.
+fn behind_quotes(mut text: &str) -> Option<&str> {
+    loop {
+        text = text.split_once('"')?.1;
+        match text.strip_prefix('"') {
+            Some(within) => text = within,
+            None => return Some(text),
+        }
+    }
+}
+
+/// The records of a text. Empty lines are none.
+fn rows(text: &str, separator: u8, has_separator_line: bool) -> impl Iterator<Item = Row<'_>> {
     let skipped = if has_separator_line { text.find('\n').map_or(0, |end| end + 1) } else { 0 };
     let body = &text[skipped..];
     let reader = ReaderBuilder::new()
@@ -272,7 +362,8 @@ fn records(
         let (byte, line) = record.position().map_or((0, 1), |at| (at.byte(), at.line()));
         let at = usize::try_from(byte).unwrap_or(body.len()).min(body.len());
         let empty = body.as_bytes()[at..].iter().take_while(|byte| **byte == b'\n').count();
-        (line + empty as u64 + u64::from(has_separator_line), record)
+        let line = line + empty as u64 + u64::from(has_separator_line);
+        Row { line, record, text: &body[at + empty..] }
     })
 }
 
@@ -290,9 +381,21 @@ fn state(cell: &str) -> Option<State> {
 /// The beginnings of cells that spreadsheet programs take for a formula, or that hide one.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// Whether a spreadsheet program would take the cell for a formula, or an earlier quotation mark keeps it from that.
+/// The texts that spreadsheet programs save for a formula that failed, in English, German, French, Spanish, Italian,
+/// Portuguese and Dutch.
+const FAILED_FORMULAS: &str = "#NAME? #REF! #N/A #VALUE! #DIV/0! #NUM! #NULL! #SPILL! #CALC! #ERROR! #BEZUG! #NV #WERT! \
+                               #ZAHL! #NOM? #VALEUR! #NOMBRE! #NUL! #¿NOMBRE? #¡REF! #¡VALOR! #¡DIV/0! #¡NUM! #NOME? \
+                               #RIF! #N/D #VALORE! #VALOR! #NAAM? #VERW! #N/B #WAARDE! #DEEL/0!";
+
+fn is_failed(cell: &str) -> bool {
+    FAILED_FORMULAS.split(' ').any(|failed| failed == cell)
+}
+
+/// Whether a spreadsheet program would take the cell for a formula or one that failed, or an earlier quotation mark keeps
+/// it from that.
 fn is_dangerous(cell: &str) -> bool {
-    cell.trim_start_matches('\'').starts_with(FORMULA)
+    let cell = cell.trim_start_matches('\'');
+    cell.starts_with(FORMULA) || is_failed(cell)
 }
 
 /// Puts `'` before a formula.

@@ -25,10 +25,15 @@ pub fn read(text: &str, catalog: Catalog) -> Result<Converted, String> {
     let items = labels(&root)
         .ok_or_else(|| format!("line {}: this is {}: {EXPECTED}", root.line, root.value.shown()))?;
     let (mut converted, mut unused) = (Converted::default(), BTreeSet::new());
-    for item in items {
+    let share_lines = items.windows(2).any(|two| two[0].line == two[1].line);
+    for (index, item) in items.iter().enumerate() {
+        let place = match share_lines {
+            false => format!("line {}", item.line),
+            true => numbered(index + 1, item),
+        };
         match label(item, &mut unused) {
-            Ok(given) => converted.add(item.line, catalog, &given)?,
-            Err(problem) => converted.leave_out(item.line, &problem),
+            Ok(given) => converted.add(&place, catalog, &given)?,
+            Err(problem) => converted.leave_out(&place, &problem),
         }
     }
     if !unused.is_empty() {
@@ -48,6 +53,18 @@ fn labels(root: &Node) -> Option<&[Node]> {
         Value::List(items) => Some(items),
         Value::Map(keys) => labels(value(keys, "labels").or_else(|| value(keys, "default"))?),
         _ => None,
+    }
+}
+
+/// The place of a label in a file that has several on one line, as GitHub writes them.
+fn numbered(number: usize, item: &Node) -> String {
+    let name = match &*item.value {
+        Value::Map(keys) => value(keys, "name").unwrap_or(item),
+        _ => item,
+    };
+    match &*name.value {
+        Value::Text(name) => format!("label {number} ({})", quoted(name)),
+        _ => format!("label {number}"),
     }
 }
 

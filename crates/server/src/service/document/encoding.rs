@@ -46,6 +46,11 @@ pub fn decode(bytes: Vec<u8>) -> Result<Decoded, Unreadable> {
         true => utf_8_or_windows(bytes)?,
         false => decoded(encoding, &bytes),
     };
+    if is_markup(&decoded.text) {
+        let problem = "this is a web page or XML, and no table and no document: open the address that it came from in a \
+                       browser, sign in if the page asks for it, and download the file itself (a sheet as CSV)";
+        return Err(Unreadable { line: None, problem: problem.to_owned() });
+    }
     let strange = decoded.text.split_once(['\0', char::REPLACEMENT_CHARACTER]);
     // A text in UTF-8 may have the replacement character itself, which the reader of its values refuses by the field.
     let strange = strange.filter(|_| encoding != UTF_8 || decoded.text.contains('\0'));
@@ -57,6 +62,13 @@ pub fn decode(bytes: Vec<u8>) -> Result<Decoded, Unreadable> {
             Err(unreadable(line_behind(before), problem))
         }
     }
+}
+
+/// Whether the text is what a web server answers to a link that is meant for browsers, or XML.
+fn is_markup(text: &str) -> bool {
+    let start: String = text.trim_start().chars().take(10).collect();
+    let beginnings = ["<!doctype", "<html", "<head", "<?xml", "<!--"];
+    beginnings.iter().any(|beginning| start.to_ascii_lowercase().starts_with(beginning))
 }
 
 fn decoded(encoding: &'static Encoding, bytes: &[u8]) -> Decoded {
@@ -122,9 +134,13 @@ mod tests {
         let damaged = "companies:\n- name: Café\n- name: Caf".as_bytes();
         let error = decode([damaged, b"\xc3\n"].concat()).unwrap_err().to_string();
         assert!(error.starts_with("line 3: the byte 0xC3 is no UTF-8, as the rest"), "{error}");
-        for (bytes, told) in
-            [(&b"PK\x03\x04"[..], "workbook"), (b"companies:\n\x00", "line 2: there are bytes")]
-        {
+        for (bytes, told) in [
+            (&b"PK\x03\x04"[..], "workbook"),
+            (b"companies:\n\x00", "line 2: there are bytes"),
+            (b"\xef\xbb\xbf\n<!DOCTYPE html><title>Sign in</title>", "this is a web page"),
+            (b"<HTML lang=en>", "download the file itself"),
+            (b"<?xml version='1.0'?>", "web page or XML"),
+        ] {
             let error = decode(bytes.to_vec()).unwrap_err().to_string();
             assert!(error.contains(told), "{error}");
         }
